@@ -1,0 +1,94 @@
+"""Every error the library raises on purpose.
+
+Each one names what caused it, a path of the tree or a record and field, and says what to do.
+Anything else that escapes is a bug of this library.
+"""
+
+from __future__ import annotations
+
+
+def display_path(path: bytes | str) -> str:
+    """Return ``path`` as one printable line: bytes that are not UTF-8 and controls as escapes."""
+    text = path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
+    return "".join(
+        character
+        if character.isprintable()
+        else "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+        for character in text
+    )
+
+
+class Ext4WriterError(Exception):
+    """Base of all deliberate errors; ``str()`` of one is a single complete line."""
+
+
+class SpecError(Ext4WriterError):
+    """An option of the Spec is out of range or contradicts another one.
+
+    ``option`` is the Spec's attribute name.
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        self.option = option
+        self.problem = problem
+        super().__init__(f"{option}: {problem}")
+
+
+class TreeError(Ext4WriterError):
+    """An entry of the tree cannot be represented; ``path`` is its absolute path in the image."""
+
+    def __init__(self, path: bytes | str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{display_path(path)}: {problem}")
+
+
+class SourceError(Ext4WriterError):
+    """A source could not be read; ``path`` is where it lies on the host."""
+
+    def __init__(self, path: bytes | str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{display_path(path)}: {problem}")
+
+
+class SourceChangedError(SourceError):
+    """A file changed its size, or vanished, between the scan and the copy."""
+
+
+class SizeError(Ext4WriterError):
+    """The tree does not fit the given size; raised before any output is opened."""
+
+    def __init__(self, problem: str, *, missing_bytes: int = 0) -> None:
+        self.missing_bytes = missing_bytes
+        super().__init__(problem)
+
+
+class OutputError(Ext4WriterError):
+    """The output could not be written; ``path`` names it where it has a name."""
+
+    def __init__(self, path: bytes | str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{display_path(path)}: {problem}")
+
+
+class RecordError(Ext4WriterError):
+    """A value does not fit its on-disk field, or a name is not a field of the record."""
+
+    def __init__(self, record: str, field: str, problem: str) -> None:
+        self.record = record
+        self.field = field
+        self.problem = problem
+        super().__init__(f"{record}.{field}: {problem}")
+
+
+class OverrideError(Ext4WriterError):
+    """An override names a record, index or field that the planned image does not hold."""
+
+
+class CancelledError(Ext4WriterError):
+    """The caller's ``cancel`` said stop; nothing is left under the output's name."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")

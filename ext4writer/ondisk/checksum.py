@@ -1,0 +1,244 @@
+"""Checksums: crc32c and crc16, their seeds, and the seals of every structure.
+
+``crc32c`` follows the kernel's ``crc32c_le``: no inversion before or after. A seal writes the
+checksum into packed bytes, in place; all other fields must be final by then.
+
+Rules: Documentation/filesystems/ext4/checksums.rst and e2fsprogs csum.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import TypeAlias
+
+ReadBuffer: TypeAlias = "bytes | bytearray | memoryview"
+WriteBuffer: TypeAlias = "bytearray | memoryview"
+
+_MASK32 = 0xFFFFFFFF
+_ALL_ONES = 0xFFFFFFFF
+
+# Offsets and rules that the seals need; tests hold them equal to the records.
+_SB_CHECKSUM = 0x3FC
+_BG_CHECKSUM = 0x1E
+_I_CHECKSUM_LO = 0x7C
+_I_EXTRA_ISIZE = 0x80
+_I_CHECKSUM_HI = 0x82
+_H_CHECKSUM = 0x10
+_J_CHECKSUM = 0xFC
+
+_WORD = struct.Struct("<I")
+_HALF = struct.Struct("<H")
+_INO_GENERATION = struct.Struct("<II")
+_LIMIT_COUNT = struct.Struct("<HH")
+
+_standard: Callable[[ReadBuffer, int], int] | None = None
+
+
+def _load() -> Callable[[ReadBuffer, int], int]:
+    """Return crc32c as RFC 3720 has it (inverted), from the wheel or from this module."""
+    global _standard
+    try:
+        # Late: this import alone costs more than all of this package.
+        from crc32c import crc32c as found
+    except ImportError:
+        _standard = _inverted
+    else:
+        _standard = found
+    return _standard
+
+
+def _inverted(data: ReadBuffer, value: int) -> int:
+    return crc32c_python(value ^ _MASK32, data) ^ _MASK32
+
+
+def crc32c(seed: int, data: ReadBuffer) -> int:
+    """Return crc32c of ``data`` continued from ``seed``, not inverted."""
+    return (_standard or _load())(data, seed ^ _MASK32) ^ _MASK32
+
+
+@cache
+def _crc32c_tables() -> tuple[tuple[int, ...], ...]:
+    """Return eight tables: table k is the effect of a byte that k more bytes follow."""
+    first = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        first.append(byte)
+    tables = [tuple(first)]
+    for _ in range(7):
+        tables.append(tuple(crc >> 8 ^ first[crc & 0xFF] for crc in tables[-1]))
+    return tuple(tables)
+
+
+def crc32c_python(seed: int, data: ReadBuffer) -> int:
+    """Return the same as ``crc32c``, in pure Python: eight bytes a step."""
+    t0, t1, t2, t3, t4, t5, t6, t7 = _crc32c_tables()
+    whole = len(data) & ~7
+    crc = seed
+    for (chunk,) in struct.iter_unpack("<Q", memoryview(data)[:whole]):
+        chunk ^= crc
+        crc = (
+            t7[chunk & 0xFF]
+            ^ t6[chunk >> 8 & 0xFF]
+            ^ t5[chunk >> 16 & 0xFF]
+            ^ t4[chunk >> 24 & 0xFF]
+            ^ t3[chunk >> 32 & 0xFF]
+            ^ t2[chunk >> 40 & 0xFF]
+            ^ t1[chunk >> 48 & 0xFF]
+            ^ t0[chunk >> 56]
+        )
+    for byte in data[whole:]:
+        crc = crc >> 8 ^ t0[(crc ^ byte) & 0xFF]
+    return crc
+
+
+@cache
+def _crc16_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0xA001 if byte & 1 else 0)
+        table.append(byte)
+    return tuple(table)
+
+
+def crc16(seed: int, data: ReadBuffer) -> int:
+    """Return CRC-16 (polynomial 0x8005, reflected) of ``data`` continued from ``seed``."""
+    table = _crc16_table()
+    crc = seed
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
+    return crc
+
+
+def filesystem_seed(uuid_bytes: bytes) -> int:
+    """Return the seed of all metadata checksums; with metadata_csum_seed it is stored."""
+    # csum.c:ext2fs_init_csum_seed
+    return crc32c(_ALL_ONES, uuid_bytes)
+
+
+def inode_seed(seed: int, ino: int, generation: int) -> int:
+    """Return the seed of all checksums that belong to one inode."""
+    return crc32c(seed, _INO_GENERATION.pack(ino, generation))
+
+
+def seal_superblock(buf: WriteBuffer, offset: int = 0) -> None:
+    """Write s_checksum: over all bytes before it, and not seeded by the UUID."""
+    # csum.c:ext2fs_superblock_csum
+    with memoryview(buf) as view:
+        crc = crc32c(_ALL_ONES, view[offset : offset + _SB_CHECKSUM])
+        _WORD.pack_into(view, offset + _SB_CHECKSUM, crc)
+
+
+def group_desc_checksum(seed: int, group: int, desc_bytes: ReadBuffer) -> int:
+    """Return bg_checksum with metadata_csum: group number, then the descriptor with a zero sum."""
+    # csum.c:ext2fs_group_desc_csum
+    zeroed = bytearray(desc_bytes)
+    zeroed[_BG_CHECKSUM : _BG_CHECKSUM + 2] = b"\0\0"
+    return crc32c(seed, _WORD.pack(group) + zeroed) & 0xFFFF
+
+
+def group_desc_crc16(uuid: bytes, group: int, desc_bytes: ReadBuffer) -> int:
+    """Return bg_checksum with uninit_bg alone: crc16 that leaves the sum's own bytes out."""
+    # csum.c:ext2fs_group_desc_csum, "old crc16 code"
+    desc = bytes(desc_bytes)
+    rest = desc[_BG_CHECKSUM + 2 :]
+    return crc16(0xFFFF, uuid + _WORD.pack(group) + desc[:_BG_CHECKSUM] + rest)
+
+
+def bitmap_checksum(seed: int, bitmap_bytes: ReadBuffer) -> int:
+    """Return the checksum of a bitmap; descriptors of 32 bytes keep its low half only.
+
+    A block bitmap counts s_clusters_per_group / 8 bytes, an inode bitmap s_inodes_per_group / 8.
+    """
+    # csum.c:ext2fs_block_bitmap_csum_set, ext2fs_inode_bitmap_csum_set
+    return crc32c(seed, bitmap_bytes)
+
+
+def seal_inode(
+    buf: WriteBuffer, offset: int, inode_size: int, seed: int, ino: int, generation: int = 0
+) -> None:
+    """Write l_i_checksum_lo, and i_checksum_hi where i_extra_isize reaches it."""
+    # csum.c:ext2fs_inode_csum_set: over the whole inode with both halves zero
+    with memoryview(buf) as view:
+        low = offset + _I_CHECKSUM_LO
+        high = offset + _I_CHECKSUM_HI
+        has_high = (
+            inode_size > 128
+            and (view[offset + _I_EXTRA_ISIZE] | view[offset + _I_EXTRA_ISIZE + 1] << 8) >= 4
+        )
+        view[low : low + 2] = b"\0\0"
+        if has_high:
+            view[high : high + 2] = b"\0\0"
+        crc = crc32c(inode_seed(seed, ino, generation), view[offset : offset + inode_size])
+        _HALF.pack_into(view, low, crc & 0xFFFF)
+        if has_high:
+            _HALF.pack_into(view, high, crc >> 16)
+
+
+def seal_extent_block(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
+    """Write et_checksum, which follows the room for eh_max entries."""
+    # csum.c:ext2fs_extent_block_csum
+    with memoryview(buf) as view:
+        eh_max = _HALF.unpack_from(view, offset + 4)[0]
+        tail = 12 + 12 * eh_max
+        if tail + 4 > block_size:
+            raise ValueError(f"eh_max {eh_max} leaves no room for a checksum")
+        crc = crc32c(inode_seed, view[offset : offset + tail])
+        _WORD.pack_into(view, offset + tail, crc)
+
+
+def seal_dir_leaf(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
+    """Write det_checksum; the block must end in a DIR_ENTRY_TAIL."""
+    # csum.c:ext2fs_dirent_csum_set: over all bytes before the 12-byte tail
+    with memoryview(buf) as view:
+        crc = crc32c(inode_seed, view[offset : offset + block_size - 12])
+        _WORD.pack_into(view, offset + block_size - 4, crc)
+
+
+def seal_dx_root(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
+    """Write dt_checksum of the root block of a hashed directory."""
+    _seal_dx(buf, offset, block_size, inode_seed, 32)
+
+
+def seal_dx_node(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
+    """Write dt_checksum of an inner node of a hashed directory."""
+    _seal_dx(buf, offset, block_size, inode_seed, 8)
+
+
+def _seal_dx(
+    buf: WriteBuffer, offset: int, block_size: int, inode_seed: int, count_offset: int
+) -> None:
+    # csum.c:ext2fs_dx_csum: the entries in use, then dt_reserved and a zero checksum
+    with memoryview(buf) as view:
+        limit, count = _LIMIT_COUNT.unpack_from(view, offset + count_offset)
+        tail = count_offset + 8 * limit
+        if tail + 8 > block_size or count > limit:
+            raise ValueError(f"limit {limit} and count {count} leave no room for a checksum")
+        crc = crc32c(inode_seed, view[offset : offset + count_offset + 8 * count])
+        crc = crc32c(crc, bytes(view[offset + tail : offset + tail + 4]) + bytes(4))
+        _WORD.pack_into(view, offset + tail + 4, crc)
+
+
+def seal_xattr_block(
+    buf: WriteBuffer, offset: int, block_size: int, seed: int, block_number: int
+) -> None:
+    """Write h_checksum of an attribute block that will lie at ``block_number``."""
+    # csum.c:ext2fs_ext_attr_block_csum: block number as 64 bits, then the block with a zero sum
+    with memoryview(buf) as view:
+        _WORD.pack_into(view, offset + _H_CHECKSUM, 0)
+        crc = crc32c(seed, struct.pack("<Q", block_number))
+        crc = crc32c(crc, view[offset : offset + block_size])
+        _WORD.pack_into(view, offset + _H_CHECKSUM, crc)
+
+
+def seal_journal_superblock(buf: WriteBuffer, offset: int = 0) -> None:
+    """Write s_checksum of a journal superblock with checksum v2 or v3; it is big endian."""
+    # fs/jbd2/journal.c:jbd2_superblock_csum: over 1024 bytes with a zero sum
+    with memoryview(buf) as view:
+        place = offset + _J_CHECKSUM
+        view[place : place + 4] = bytes(4)
+        crc = crc32c(_ALL_ONES, view[offset : offset + 1024])
+        view[place : place + 4] = crc.to_bytes(4, "big")

@@ -1,0 +1,77 @@
+"""Linear directory blocks: entries, file type codes, the checksum tail.
+
+Rules: Documentation/filesystems/ext4/directory.rst.
+"""
+
+from __future__ import annotations
+
+from construct import Int8ul, Int16ul, Int32ul, Struct
+
+from .record import Record
+
+EXT4_NAME_LEN = 255
+EXT4_DIR_PAD = 4
+
+EXT4_FT_UNKNOWN = 0
+EXT4_FT_REG_FILE = 1
+EXT4_FT_DIR = 2
+EXT4_FT_CHRDEV = 3
+EXT4_FT_BLKDEV = 4
+EXT4_FT_FIFO = 5
+EXT4_FT_SOCK = 6
+EXT4_FT_SYMLINK = 7
+# The file type in the tail, which no entry has.
+EXT4_FT_DIR_CSUM = 0xDE
+
+DIR_ENTRY_2 = Record(
+    "dir_entry_2",
+    Struct(
+        "inode" / Int32ul,
+        "rec_len" / Int16ul,
+        "name_len" / Int8ul,
+        "file_type" / Int8ul,
+    ),
+    size=8,
+    doc="The fixed part of a directory entry; the name follows. directory.rst.",
+)
+
+DIR_ENTRY_TAIL = Record(
+    "dir_entry_tail",
+    Struct(
+        "det_reserved_zero1" / Int32ul,
+        "det_rec_len" / Int16ul,
+        "det_reserved_zero2" / Int8ul,
+        "det_reserved_ft" / Int8ul,
+        "det_checksum" / Int32ul,
+    ),
+    size=12,
+    doc="The last 12 bytes of a leaf block with metadata_csum; directory.rst.",
+)
+
+
+def rec_len(name_len: int) -> int:
+    """Return the least length of an entry whose name has ``name_len`` bytes."""
+    # fs/ext4/ext4.h:ext4_dir_rec_len
+    return (name_len + 8 + EXT4_DIR_PAD - 1) & ~(EXT4_DIR_PAD - 1)
+
+
+def encode_rec_len(length: int, block_size: int) -> int:
+    """Return the 16-bit form of an entry's length; only 64 KiB blocks need another value."""
+    # fs/ext4/ext4.h:ext4_rec_len_to_disk
+    if length % 4 or not 0 < length <= block_size or block_size > 1 << 18:
+        raise ValueError(f"an entry of {length} bytes in a block of {block_size} bytes")
+    if length < 65536:
+        return length
+    if length == block_size:
+        return 65535 if block_size == 65536 else 0
+    return (length & 65532) | (length >> 16 & 3)
+
+
+def decode_rec_len(stored: int, block_size: int) -> int:
+    """Return the length of an entry from its 16-bit form."""
+    # e2fsprogs dir_iterate.c:ext2fs_get_rec_len; a 0 in a smaller block is damage and stays 0
+    if block_size < 65536:
+        return stored
+    if stored in (65535, 0):
+        return block_size
+    return (stored & 65532) | (stored & 3) << 16

@@ -1,0 +1,129 @@
+"""The hashes of directory entry names: legacy, half MD4 and TEA.
+
+Each returns (hash, minor hash) as the kernel uses them: the low bit of the hash is zero, and the
+value that means "end of directory" is replaced. Rules: e2fsprogs dirhash.c:ext2fs_dirhash and
+fs/ext4/hash.c:__ext4fs_dirhash (which has the replacement).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from .dirhash_bulk import half_md4_lanes
+from .htree import (
+    DX_HASH_HALF_MD4,
+    DX_HASH_HALF_MD4_UNSIGNED,
+    DX_HASH_LEGACY,
+    DX_HASH_LEGACY_UNSIGNED,
+    DX_HASH_TEA,
+    DX_HASH_TEA_UNSIGNED,
+)
+
+Seed: TypeAlias = "tuple[int, int, int, int]"
+
+_M = 0xFFFFFFFF
+# fs/ext4/ext4.h:EXT4_HTREE_EOF_32BIT is 0x7fffffff, and hashes are stored shifted by one.
+_END_OF_DIRECTORY = 0x7FFFFFFF << 1
+_LAST_HASH = (0x7FFFFFFF - 1) << 1
+# The initial state of MD4, used when the seed is all zero.
+_DEFAULT_SEED: Seed = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
+
+_K2 = 0x5A827999
+_K3 = 0x6ED9EBA1
+# Per step of half MD4: the index of the message word and the rotation.
+_ROUND1 = tuple(zip(range(8), (3, 7, 11, 19) * 2, strict=True))
+_ROUND2 = tuple(zip((1, 3, 5, 7, 0, 2, 4, 6), (3, 5, 9, 13) * 2, strict=True))
+_ROUND3 = tuple(zip((3, 7, 2, 6, 1, 5, 0, 4), (3, 9, 11, 15) * 2, strict=True))
+
+
+def legacy_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
+    """Return the oldest hash; it has no seed and no minor hash."""
+    # dirhash.c:dx_hack_hash
+    hash0, hash1 = 0x12A3FE2D, 0x37ABE8F9
+    for byte in name:
+        if signed and byte >= 0x80:
+            byte -= 0x100
+        hashed = hash1 + (hash0 ^ byte * 7152373 & _M) & _M
+        if hashed & 0x80000000:
+            hashed = hashed - 0x7FFFFFFF & _M
+        hash1, hash0 = hash0, hashed
+    return _finish(hash0 << 1 & _M), 0
+
+
+def half_md4_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
+    """Return the default hash of ext4."""
+    state = seed if any(seed) else _DEFAULT_SEED
+    for start in range(0, len(name), 32):
+        state = _half_md4_transform(state, _words(name[start:], 8, signed))
+    return _finish(state[1]), state[2]
+
+
+def tea_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
+    """Return the hash made of the TEA cipher; only half of the seed counts."""
+    # dirhash.c:TEA_transform
+    state0, state1, _, _ = seed if any(seed) else _DEFAULT_SEED
+    for start in range(0, len(name), 16):
+        a, b, c, d = _words(name[start:], 4, signed)
+        b0, b1, total = state0, state1, 0
+        for _ in range(16):
+            total = total + 0x9E3779B9 & _M
+            b0 = b0 + ((b1 << 4) + a ^ b1 + total ^ (b1 >> 5) + b) & _M
+            b1 = b1 + ((b0 << 4) + c ^ b0 + total ^ (b0 >> 5) + d) & _M
+        state0, state1 = state0 + b0 & _M, state1 + b1 & _M
+    return _finish(state0), state1
+
+
+def half_md4_bulk(names: Sequence[bytes], seed: Seed, *, signed: bool) -> list[tuple[int, int]]:
+    """Return ``half_md4_hash`` of every name, in the order given, many names at a time."""
+    state = seed if any(seed) else _DEFAULT_SEED
+    hashes, minors = half_md4_lanes(names, state, signed)
+    if _END_OF_DIRECTORY in hashes:
+        hashes = [_finish(value) for value in hashes]
+    return list(zip(hashes, minors, strict=True))
+
+
+def hash_names(version: int, names: Sequence[bytes], seed: Seed) -> list[tuple[int, int]]:
+    """Return the hashes of ``names`` for a dx_root_info hash version, in the order given."""
+    if version in (DX_HASH_HALF_MD4, DX_HASH_HALF_MD4_UNSIGNED):
+        return half_md4_bulk(names, seed, signed=version == DX_HASH_HALF_MD4)
+    if version in (DX_HASH_LEGACY, DX_HASH_LEGACY_UNSIGNED):
+        return [legacy_hash(name, seed, signed=version == DX_HASH_LEGACY) for name in names]
+    if version in (DX_HASH_TEA, DX_HASH_TEA_UNSIGNED):
+        return [tea_hash(name, seed, signed=version == DX_HASH_TEA) for name in names]
+    raise ValueError(f"hash version {version} is not written yet")
+
+
+def _finish(hashed: int) -> int:
+    hashed &= ~1
+    return _LAST_HASH if hashed == _END_OF_DIRECTORY else hashed
+
+
+def _words(rest: bytes, number: int, signed: bool) -> list[int]:
+    """Return ``number`` message words of the rest of a name, padded with its length."""
+    # dirhash.c:str2hashbuf: the pad comes from the whole rest, also of what the words leave out
+    pad = (len(rest) & 0xFF) * 0x01010101
+    words = []
+    for start in range(0, number * 4, 4):
+        word = pad
+        for byte in rest[start : min(start + 4, number * 4)]:
+            if signed and byte >= 0x80:
+                byte -= 0x100
+            word = (word << 8) + byte & _M
+        words.append(word)
+    return words
+
+
+def _half_md4_transform(state: Seed, words: Sequence[int]) -> Seed:
+    # dirhash.c:halfMD4Transform
+    a, b, c, d = state
+    for index, shift in _ROUND1:
+        a = a + (d ^ b & (c ^ d)) + words[index] & _M
+        a, b, c, d = d, (a << shift | a >> 32 - shift) & _M, b, c
+    for index, shift in _ROUND2:
+        a = a + (b & c | (b ^ c) & d) + words[index] + _K2 & _M
+        a, b, c, d = d, (a << shift | a >> 32 - shift) & _M, b, c
+    for index, shift in _ROUND3:
+        a = a + (b ^ c ^ d) + words[index] + _K3 & _M
+        a, b, c, d = d, (a << shift | a >> 32 - shift) & _M, b, c
+    return state[0] + a & _M, state[1] + b & _M, state[2] + c & _M, state[3] + d & _M

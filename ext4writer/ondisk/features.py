@@ -1,0 +1,245 @@
+"""The feature flags: one row each, and FeatureSet, the three words they make.
+
+Names are those of ``mke2fs -O``. Rules: Documentation/filesystems/ext4/super.rst,
+e2fsprogs lib/e2p/feature.c:feature_list and misc/mke2fs.c:PRS for what excludes what.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import SpecError
+
+Word = Literal["compat", "incompat", "ro_compat"]
+Support = Literal["write", "ignore", "no"]
+
+_NOT_YET = "not written yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One flag. ``support``: written; accepted without any effect; or refused for ``reason``."""
+
+    name: str
+    word: Word
+    mask: int
+    support: Support = "no"
+    needs: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def _row(
+    name: str,
+    word: Word,
+    mask: int,
+    support: Support = "no",
+    *,
+    needs: str = "",
+    conflicts: str = "",
+    reason: str = "",
+) -> Feature:
+    if support == "no" and not reason:
+        reason = _NOT_YET
+    return Feature(
+        name, word, mask, support, tuple(needs.split()), tuple(conflicts.split()), reason
+    )
+
+
+# fmt: off
+FEATURES: tuple[Feature, ...] = (
+    _row("dir_prealloc", "compat", 0x1, "ignore", reason="Linux does nothing for it"),
+    _row("imagic_inodes", "compat", 0x2, "ignore", reason="Linux does nothing for it"),
+    _row("has_journal", "compat", 0x4, "write", conflicts="journal_dev"),
+    _row("ext_attr", "compat", 0x8, "write"),
+    _row("resize_inode", "compat", 0x10, "write", needs="sparse_super", conflicts="meta_bg"),
+    _row("dir_index", "compat", 0x20, "write"),
+    _row("lazy_bg", "compat", 0x40, reason="never part of Linux"),
+    _row("snapshot_bitmap", "compat", 0x100, reason="never part of Linux"),
+    _row("sparse_super2", "compat", 0x200, conflicts="resize_inode"),
+    _row("fast_commit", "compat", 0x400, needs="has_journal"),
+    _row("stable_inodes", "compat", 0x800),
+    _row("orphan_file", "compat", 0x1000, needs="has_journal"),
+
+    _row("compression", "incompat", 0x1, reason="never part of Linux"),
+    _row("filetype", "incompat", 0x2, "write"),
+    _row("needs_recovery", "incompat", 0x4, reason="a new image has nothing to recover"),
+    _row("journal_dev", "incompat", 0x8, conflicts="has_journal"),
+    _row("meta_bg", "incompat", 0x10, conflicts="resize_inode"),
+    _row("extent", "incompat", 0x40, "write"),
+    _row("64bit", "incompat", 0x80, "write", needs="extent"),
+    _row("mmp", "incompat", 0x100),
+    _row("flex_bg", "incompat", 0x200, "write"),
+    _row("ea_inode", "incompat", 0x400),
+    _row("dirdata", "incompat", 0x1000, reason="never part of Linux"),
+    _row("metadata_csum_seed", "incompat", 0x2000, "write", needs="metadata_csum"),
+    _row("large_dir", "incompat", 0x4000, needs="dir_index"),
+    _row("inline_data", "incompat", 0x8000),
+    _row("encrypt", "incompat", 0x10000),
+    _row("casefold", "incompat", 0x20000),
+
+    _row("sparse_super", "ro_compat", 0x1, "write"),
+    _row("large_file", "ro_compat", 0x2, "write"),
+    _row("btree_dir", "ro_compat", 0x4, reason="never part of Linux"),
+    _row("huge_file", "ro_compat", 0x8, "write"),
+    _row("uninit_bg", "ro_compat", 0x10, "write", conflicts="metadata_csum"),
+    _row("dir_nlink", "ro_compat", 0x20, "write"),
+    _row("extra_isize", "ro_compat", 0x40, "write"),
+    _row("has_snapshot", "ro_compat", 0x80, reason="never part of Linux"),
+    _row("quota", "ro_compat", 0x100),
+    _row("bigalloc", "ro_compat", 0x200, needs="extent"),
+    _row("metadata_csum", "ro_compat", 0x400, "write"),
+    _row("replica", "ro_compat", 0x800, reason="never part of Linux"),
+    _row("read-only", "ro_compat", 0x1000),
+    _row("project", "ro_compat", 0x2000, needs="quota"),
+    _row("shared_blocks", "ro_compat", 0x4000),
+    _row("verity", "ro_compat", 0x8000, needs="extent"),
+    _row("orphan_present", "ro_compat", 0x10000, needs="orphan_file",
+         reason="a new image has no orphans"),
+)
+# fmt: on
+
+# Second spellings: feature.c:feature_list, and the kernel's name for uninit_bg.
+ALIASES = {
+    "extents": "extent",
+    "uninit_groups": "uninit_bg",
+    "gdt_csum": "uninit_bg",
+    "fname_encoding": "casefold",
+}
+
+_BY_NAME = {feature.name: feature for feature in FEATURES}
+_LETTERS: dict[str, Word] = {"c": "compat", "i": "incompat", "r": "ro_compat"}
+
+
+def feature(name: str) -> Feature:
+    """Return the row of a feature by any spelling mke2fs takes, also ``FEATURE_I20``."""
+    # feature.c:e2p_string2feature ignores case and takes the number of a bit
+    lower = name.strip().lower()
+    row = _BY_NAME.get(ALIASES.get(lower, lower))
+    if row is not None:
+        return row
+    numbered = re.fullmatch(r"feature_([cir])([0-9]|[12][0-9]|3[01])", lower)
+    if numbered is None:
+        raise SpecError("features", f"{name!r} is not a feature of ext4")
+    word, mask = _LETTERS[numbered[1]], 1 << int(numbered[2])
+    for known in FEATURES:
+        if (known.word, known.mask) == (word, mask):
+            return known
+    return Feature(lower.upper(), word, mask, "no", reason="unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """The three feature words of a superblock."""
+
+    compat: int = 0
+    incompat: int = 0
+    ro_compat: int = 0
+
+    @classmethod
+    def of(cls, *names: str) -> FeatureSet:
+        """Return the set of the named features."""
+        return cls().with_(*names)
+
+    @classmethod
+    def parse(cls, text: str, base: FeatureSet) -> FeatureSet:
+        """Return ``base`` changed by the words of ``text``, as ``mke2fs -O`` reads them.
+
+        ``name`` or ``+name`` adds, ``^name`` or ``-name`` removes, ``none`` removes all.
+        """
+        # feature.c:e2p_edit_feature2
+        features = base
+        for token in re.split(r"[\s,]+", text):
+            if token.lower() in ("none", "clear"):
+                features = cls()
+            elif token[:1] in ("^", "-"):
+                features = features.without(token[1:])
+            elif token:
+                features = features.with_(token.removeprefix("+"))
+        return features
+
+    def with_(self, *names: str) -> FeatureSet:
+        """Return the set with these features added; metadata_csum then replaces uninit_bg."""
+        # mke2fs.c:PRS drops gdt_csum when metadata_csum is set as well
+        changed = self._edit(names, add=True)
+        return changed.without("uninit_bg") if "metadata_csum" in changed else changed
+
+    def without(self, *names: str) -> FeatureSet:
+        """Return the set with these features removed."""
+        return self._edit(names, add=False)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether the feature is set; SpecError for a name that is no feature."""
+        return isinstance(name, str) and self._has(feature(name))
+
+    def __str__(self) -> str:
+        return ",".join(self.names())
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names in the order of the table; bits without a name come last."""
+        return tuple(row.name for row in self._rows())
+
+    def check(self) -> None:
+        """Raise SpecError unless this library writes such a file system."""
+        for row in self._rows():
+            if row.support == "no":
+                raise SpecError("features", f"{row.name}: {row.reason}; add ^{row.name}")
+        for row in self._rows():
+            for need in row.needs:
+                if need not in self:
+                    raise SpecError("features", f"{row.name} needs {need}; add {need}")
+            for other in row.conflicts:
+                if other in self:
+                    raise SpecError(
+                        "features", f"{row.name} and {other} exclude each other; add ^{row.name}"
+                    )
+        if "extent" not in self:
+            raise SpecError("features", "files are mapped by extents only; add extent")
+
+    def _has(self, row: Feature) -> bool:
+        word: int = getattr(self, row.word)
+        return bool(word & row.mask)
+
+    def _rows(self) -> Iterable[Feature]:
+        rest = {"compat": self.compat, "incompat": self.incompat, "ro_compat": self.ro_compat}
+        for row in FEATURES:
+            if self._has(row):
+                rest[row.word] &= ~row.mask
+                yield row
+        for letter, word in _LETTERS.items():
+            for bit in range(32):
+                if rest[word] >> bit & 1:
+                    yield feature(f"FEATURE_{letter}{bit}")
+
+    def _edit(self, names: Iterable[str], *, add: bool) -> FeatureSet:
+        words = {"compat": self.compat, "incompat": self.incompat, "ro_compat": self.ro_compat}
+        for name in names:
+            row = feature(name)
+            if add:
+                words[row.word] |= row.mask
+            else:
+                words[row.word] &= ~row.mask
+        return FeatureSet(**words)
+
+
+# mke2fs.conf of e2fsprogs 1.47: base_features and what "ext4" adds, without metadata_csum_seed
+# and orphan_file.
+DEFAULT_FEATURES = FeatureSet.of(
+    "has_journal",
+    "ext_attr",
+    "resize_inode",
+    "dir_index",
+    "filetype",
+    "extent",
+    "64bit",
+    "flex_bg",
+    "sparse_super",
+    "large_file",
+    "huge_file",
+    "dir_nlink",
+    "extra_isize",
+    "metadata_csum",
+)

@@ -1,0 +1,245 @@
+"""Record: one fixed-size on-disk structure, declared once as a construct Struct.
+
+Everything else (struct format, field offsets, the packers, parsing) is derived from the
+declaration. The derivation runs at the first use, so that importing a declaration is cheap.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
+
+import construct
+
+from ..errors import RecordError
+
+Value: TypeAlias = "int | bytes | Sequence[int]"
+ReadBuffer: TypeAlias = "bytes | bytearray | memoryview"
+WriteBuffer: TypeAlias = "bytearray | memoryview"
+
+# Standard sizes of the struct letters; construct spells a 32-bit word "L".
+_LETTER_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8}
+
+
+class Field(NamedTuple):
+    """Where one field lies. ``format`` is the struct letter of one item; ``count`` the items."""
+
+    name: str
+    offset: int
+    size: int
+    format: str
+    count: int  # type: ignore[assignment]  # hides tuple.count on purpose
+
+    @property
+    def is_bytes(self) -> bool:
+        """True for a byte array, whose value is one ``bytes`` object."""
+        return self.format.endswith("s")
+
+    @property
+    def is_array(self) -> bool:
+        """True for an array of integers, whose value is a sequence."""
+        return self.count > 1
+
+
+class _Layout:
+    """What is derived from a declaration: the fields and the packer of the whole structure."""
+
+    def __init__(self, record: str, declaration: Any, size: int) -> None:
+        fields: dict[str, Field] = {}
+        orders: set[str] = set()
+        offset = 0
+        for subcon in declaration.subcons:
+            name, core = None, subcon
+            while isinstance(core, construct.Renamed):
+                name, core = core.name, core.subcon
+            if isinstance(core, construct.Padded):
+                offset += core.length
+                continue
+            if name is None or name in fields:
+                raise ValueError(f"{record}: a field at offset {offset} has no name of its own")
+            letter, width, count = _item(core, orders)
+            fields[name] = Field(name, offset, width * count, letter, count)
+            offset += width * count
+        if offset != size or len(orders) > 1:
+            raise ValueError(f"{record}: {offset} bytes declared, {size} expected; order {orders}")
+        self.size = size
+        self.order = orders.pop() if orders else "<"
+        self.fields = fields
+        self.slots = {name: number for number, name in enumerate(fields)}
+        self.items: dict[str, struct.Struct] = {
+            name: struct.Struct(
+                self.order + (field.format if field.count == 1 else f"{field.count}{field.format}")
+            )
+            for name, field in fields.items()
+        }
+        # A byte array or an integer array is one "Ns" slot; its value is prepared before.
+        self.wide = frozenset(n for n, f in fields.items() if f.is_bytes or f.is_array)
+        self.defaults: list[Any] = [
+            bytes(field.size) if name in self.wide else 0 for name, field in fields.items()
+        ]
+        self.struct = struct.Struct(self.format(list(fields)))
+
+    def format(self, names: Sequence[str]) -> str:
+        """Return the struct format of the whole structure, with pad bytes for all but ``names``."""
+        parts = [self.order]
+        end = 0
+        for name in names:
+            field = self.fields[name]
+            if field.offset < end:
+                raise ValueError(f"{name} is out of offset order, or given twice")
+            if field.offset > end:
+                parts.append(f"{field.offset - end}x")
+            parts.append(f"{field.size}s" if name in self.wide else field.format)
+            end = field.offset + field.size
+        if end < self.size:
+            parts.append(f"{self.size - end}x")
+        return "".join(parts)
+
+
+def _item(core: Any, orders: set[str]) -> tuple[str, int, int]:
+    """Return (letter, width, count) of one construct field and note its byte order."""
+    if isinstance(core, construct.Bytes):
+        return f"{core.length}s", core.length, 1
+    if isinstance(core, construct.Array):
+        letter, width, _ = _item(core.subcon, orders)
+        return letter, width, core.count
+    if isinstance(core, construct.FormatField):
+        letter = core.fmtstr[-1].replace("L", "I")
+        width = _LETTER_SIZES[letter]
+        if width > 1:
+            orders.add(core.fmtstr[0])
+        return letter, width, 1
+    raise ValueError(f"a record cannot hold {core!r}")
+
+
+class Record:
+    """One fixed-size structure of the format, with the kernel's field names."""
+
+    def __init__(self, name: str, declaration: Any, *, size: int, doc: str = "") -> None:
+        self.name = name
+        self.declaration = declaration
+        self.size = size
+        self.doc = doc
+
+    def __repr__(self) -> str:
+        return f"<Record {self.name}, {self.size} bytes>"
+
+    @cached_property
+    def _layout(self) -> _Layout:
+        return _Layout(self.name, self.declaration, self.size)
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        """All named fields in offset order; padding is not among them."""
+        return MappingProxyType(self._layout.fields)
+
+    def offset(self, field: str) -> int:
+        """Return the byte offset of ``field`` inside the structure."""
+        return self._field(field).offset
+
+    def pack(self, values: Mapping[str, Value]) -> bytes:
+        """Return the packed structure; fields not given are zero."""
+        layout = self._layout
+        slots, wide = layout.slots, layout.wide
+        arguments = layout.defaults.copy()
+        for name, value in values.items():
+            try:
+                slot = slots[name]
+            except KeyError:
+                raise self._error(name, "no such field") from None
+            arguments[slot] = self._encode(name, value) if name in wide else value
+        try:
+            return layout.struct.pack(*arguments)
+        except (struct.error, TypeError):
+            for name, value in values.items():
+                self._encode(name, value)
+            raise
+
+    def pack_into(self, buffer: WriteBuffer, offset: int, values: Mapping[str, Value]) -> None:
+        """Write the packed structure at ``offset`` of ``buffer``."""
+        self._check_room(buffer, offset)
+        buffer[offset : offset + self.size] = self.pack(values)
+
+    def packer(self, *fields: str) -> Callable[..., bytes]:
+        """Return a fast function that packs the named fields, given by position.
+
+        The names must be in offset order, else ValueError. All other bytes are zero. Byte arrays
+        and integer arrays take the bytes of the whole array; their length is NOT checked, and a
+        value out of range raises ``struct.error``.
+        """
+        for name in fields:
+            self._field(name)
+        return struct.Struct(self._layout.format(fields)).pack
+
+    def parse(self, buffer: ReadBuffer, offset: int = 0) -> dict[str, int | bytes | list[int]]:
+        """Return all fields of the structure that lies at ``offset`` of ``buffer``."""
+        self._check_room(buffer, offset)
+        layout = self._layout
+        result = dict(zip(layout.fields, layout.struct.unpack_from(buffer, offset), strict=True))
+        for name in layout.wide:
+            if layout.fields[name].is_array:
+                result[name] = list(layout.items[name].unpack(result[name]))
+        return result
+
+    def get(self, buffer: ReadBuffer, offset: int, field: str) -> int | bytes | list[int]:
+        """Return one field of the packed structure at ``offset`` of ``buffer``."""
+        row = self._field(field)
+        self._check_room(buffer, offset)
+        items = self._layout.items[field].unpack_from(buffer, offset + row.offset)
+        value: int | bytes | list[int] = list(items) if row.is_array else items[0]
+        return value
+
+    def set(self, buffer: WriteBuffer, offset: int, field: str, value: Value) -> None:
+        """Change one field of the packed structure at ``offset`` of ``buffer``."""
+        row = self._field(field)
+        self._check_room(buffer, offset)
+        start = offset + row.offset
+        buffer[start : start + row.size] = self._encode(field, value)
+
+    def build(self, values: Mapping[str, Value]) -> bytes:
+        """Return the packed structure as construct itself builds it: the slow reference."""
+        complete: dict[str, Any] = {}
+        for name, row in self.fields.items():
+            zero: Value = bytes(row.size) if row.is_bytes else [0] * row.count
+            complete[name] = zero if row.is_bytes or row.is_array else 0
+        for name, value in values.items():
+            self._encode(name, value)
+            complete[name] = value
+        built: bytes = self.declaration.build(complete)
+        return built
+
+    def _field(self, name: str) -> Field:
+        try:
+            return self._layout.fields[name]
+        except KeyError:
+            raise self._error(name, "no such field") from None
+
+    def _encode(self, name: str, value: Any) -> bytes:
+        """Return the bytes of one field, or raise RecordError."""
+        row = self._field(name)
+        try:
+            if row.is_bytes:
+                raw = bytes(memoryview(value))
+                if len(raw) != row.size:
+                    raise self._error(name, f"{row.size} bytes expected, {len(raw)} given")
+                return raw
+            items = self._layout.items[name]
+            if not row.is_array:
+                return items.pack(value)
+            if len(value) != row.count:
+                raise self._error(name, f"{row.count} values expected, {len(value)} given")
+            return items.pack(*value)
+        except (struct.error, TypeError) as problem:
+            raise self._error(name, f"{value!r} does not fit: {problem}") from None
+
+    def _check_room(self, buffer: ReadBuffer, offset: int) -> None:
+        if offset < 0 or offset + self.size > len(buffer):
+            raise self._error(
+                "*", f"{self.size} bytes at offset {offset} leave a buffer of {len(buffer)} bytes"
+            )
+
+    def _error(self, field: str, problem: str) -> RecordError:
+        return RecordError(self.name, field, problem)

@@ -1,0 +1,201 @@
+"""Extended attributes: headers, entries, name indexes, hashes, and the disk form of ACLs.
+
+Rules: Documentation/filesystems/ext4/attributes.rst.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from construct import Array, Int8ul, Int16ul, Int32ul, Struct
+
+from .record import Record
+
+EXT4_XATTR_MAGIC = 0xEA020000
+EXT4_XATTR_REFCOUNT_MAX = 1024
+# Names and values are padded to this; so are entries.
+EXT4_XATTR_PAD = 4
+
+EXT4_XATTR_INDEX_USER = 1
+EXT4_XATTR_INDEX_POSIX_ACL_ACCESS = 2
+EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT = 3
+EXT4_XATTR_INDEX_TRUSTED = 4
+EXT4_XATTR_INDEX_LUSTRE = 5
+EXT4_XATTR_INDEX_SECURITY = 6
+EXT4_XATTR_INDEX_SYSTEM = 7
+EXT4_XATTR_INDEX_RICHACL = 8
+EXT4_XATTR_INDEX_ENCRYPTION = 9
+EXT4_XATTR_INDEX_HURD = 10
+
+# Names that an index holds completely, then prefixes: attributes.rst, e2fsprogs ext_attr.c:ea_names
+_WHOLE_NAMES = {
+    b"system.posix_acl_access": EXT4_XATTR_INDEX_POSIX_ACL_ACCESS,
+    b"system.posix_acl_default": EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT,
+    b"system.richacl": EXT4_XATTR_INDEX_RICHACL,
+}
+_PREFIXES = {
+    b"user.": EXT4_XATTR_INDEX_USER,
+    b"trusted.": EXT4_XATTR_INDEX_TRUSTED,
+    b"security.": EXT4_XATTR_INDEX_SECURITY,
+    b"system.": EXT4_XATTR_INDEX_SYSTEM,
+    b"gnu.": EXT4_XATTR_INDEX_HURD,
+}
+NAME_PREFIXES = {index: text for text, index in (_WHOLE_NAMES | _PREFIXES).items()}
+
+XATTR_HEADER = Record(
+    "xattr_header",
+    Struct(
+        "h_magic" / Int32ul,
+        "h_refcount" / Int32ul,
+        "h_blocks" / Int32ul,
+        "h_hash" / Int32ul,
+        "h_checksum" / Int32ul,
+        "h_reserved" / Array(3, Int32ul),
+    ),
+    size=32,
+    doc="Begins an attribute block; value offsets count from it. attributes.rst.",
+)
+
+XATTR_IBODY_HEADER = Record(
+    "xattr_ibody_header",
+    Struct("h_magic" / Int32ul),
+    size=4,
+    doc="Begins the attributes inside an inode; value offsets count from its end. attributes.rst.",
+)
+
+XATTR_ENTRY = Record(
+    "xattr_entry",
+    Struct(
+        "e_name_len" / Int8ul,
+        "e_name_index" / Int8ul,
+        "e_value_offs" / Int16ul,
+        "e_value_inum" / Int32ul,
+        "e_value_size" / Int32ul,
+        "e_hash" / Int32ul,
+    ),
+    size=16,
+    doc="The fixed part of an attribute's entry; the name follows. attributes.rst.",
+)
+
+
+def entry_size(name_len: int) -> int:
+    """Return the size of an entry with its name and padding."""
+    return (XATTR_ENTRY.size + name_len + 3) & ~3
+
+
+def value_size(size: int) -> int:
+    """Return the room that a value of ``size`` bytes takes."""
+    return (size + 3) & ~3
+
+
+def split_name(full: bytes) -> tuple[int, bytes]:
+    """Return (name index, rest of the name); ValueError when ext4 cannot store the name."""
+    index = _WHOLE_NAMES.get(full)
+    if index is not None:
+        return index, b""
+    prefix, dot, rest = full.partition(b".")
+    index = _PREFIXES.get(prefix + dot)
+    if index is None:
+        raise ValueError(f"attribute {full!r} has no prefix that ext4 can store")
+    if not rest or len(rest) > 255 or b"\0" in rest:
+        raise ValueError(f"attribute {full!r} needs 1 to 255 bytes behind its prefix")
+    return index, rest
+
+
+def join_name(index: int, rest: bytes) -> bytes:
+    """Return the full name of an attribute; ValueError for an unknown index."""
+    try:
+        return NAME_PREFIXES[index] + rest
+    except KeyError:
+        raise ValueError(f"attribute name index {index} is unknown") from None
+
+
+def entry_hash(name: bytes, value: bytes) -> int:
+    """Return e_hash over the name (without prefix, bytes unsigned) and the value."""
+    # e2fsprogs ext_attr.c:ext2fs_ext_attr_hash_entry; fs/ext4/xattr.c:ext4_xattr_hash_entry
+    hashed = 0
+    for byte in name:
+        hashed = ((hashed << 5) ^ (hashed >> 27) ^ byte) & 0xFFFFFFFF
+    for (word,) in struct.iter_unpack("<I", value + bytes(-len(value) % 4)):
+        hashed = ((hashed << 16) ^ (hashed >> 16) ^ word) & 0xFFFFFFFF
+    return hashed
+
+
+def block_hash(entry_hashes: list[int] | tuple[int, ...]) -> int:
+    """Return h_hash of a block from its entries' hashes in block order."""
+    # fs/ext4/xattr.c:ext4_xattr_rehash: a zero entry hash marks a block that is not shared.
+    hashed = 0
+    for entry in entry_hashes:
+        if entry == 0:
+            return 0
+        hashed = ((hashed << 16) ^ (hashed >> 16) ^ entry) & 0xFFFFFFFF
+    return hashed
+
+
+# POSIX ACLs. Disk form: fs/ext4/acl.h; system-call form: include/uapi/linux/posix_acl_xattr.h
+_ACL_DISK_VERSION = 1
+_ACL_CALL_VERSION = 2
+_ACL_USER_OBJ, _ACL_USER, _ACL_GROUP_OBJ, _ACL_GROUP, _ACL_MASK, _ACL_OTHER = (
+    0x01,
+    0x02,
+    0x04,
+    0x08,
+    0x10,
+    0x20,
+)
+_ACL_WITH_ID = (_ACL_USER, _ACL_GROUP)
+_ACL_UNDEFINED_ID = 0xFFFFFFFF
+_AclEntry = tuple[int, int, int]
+
+
+def acl_to_disk(value: bytes) -> bytes:
+    """Return the disk form (version 1) of an ACL in the system-call form (version 2)."""
+    if len(value) < 12 or len(value) % 8 != 4:
+        raise ValueError(f"an ACL of {len(value)} bytes is malformed")
+    if int.from_bytes(value[:4], "little") != _ACL_CALL_VERSION:
+        raise ValueError("an ACL of the system-call form has version 2")
+    entries = _check_acl(list(struct.iter_unpack("<HHI", value[4:])))
+    parts = [struct.pack("<I", _ACL_DISK_VERSION)]
+    for tag, perm, ident in entries:
+        parts.append(struct.pack("<HH", tag, perm))
+        if tag in _ACL_WITH_ID:
+            parts.append(struct.pack("<I", ident))
+    return b"".join(parts)
+
+
+def acl_from_disk(value: bytes) -> bytes:
+    """Return the system-call form (version 2) of an ACL in the disk form (version 1)."""
+    # fs/ext4/acl.c:ext4_acl_from_disk
+    if len(value) < 8 or int.from_bytes(value[:4], "little") != _ACL_DISK_VERSION:
+        raise ValueError("an ACL of the disk form has version 1 and at least one entry")
+    entries: list[_AclEntry] = []
+    offset = 4
+    while offset < len(value):
+        try:
+            tag, perm = struct.unpack_from("<HH", value, offset)
+            ident, offset = _ACL_UNDEFINED_ID, offset + 4
+            if tag in _ACL_WITH_ID:
+                (ident,) = struct.unpack_from("<I", value, offset)
+                offset += 4
+        except struct.error:
+            raise ValueError("an ACL of the disk form is cut short") from None
+        entries.append((tag, perm, ident))
+    parts = [struct.pack("<I", _ACL_CALL_VERSION)]
+    parts += [struct.pack("<HHI", *entry) for entry in _check_acl(entries)]
+    return b"".join(parts)
+
+
+def _check_acl(entries: list[_AclEntry]) -> list[_AclEntry]:
+    """Return ``entries`` if the kernel would take them, else raise ValueError."""
+    # fs/posix_acl.c:posix_acl_valid: order of tags, permissions, and a mask where one is due
+    tags = [tag for tag, _, _ in entries]
+    if any(tag not in (1, 2, 4, 8, 16, 32) or perm > 7 for tag, perm, _ in entries):
+        raise ValueError("an ACL entry has an unknown tag or permission")
+    if tags != sorted(tags):
+        raise ValueError("the entries of an ACL are out of order")
+    single = [tags.count(tag) for tag in (_ACL_USER_OBJ, _ACL_GROUP_OBJ, _ACL_OTHER)]
+    if single != [1, 1, 1] or tags.count(_ACL_MASK) > 1:
+        raise ValueError("an ACL has owner, group and other once each, and one mask at most")
+    if any(tag in _ACL_WITH_ID for tag in tags) and _ACL_MASK not in tags:
+        raise ValueError("an ACL with named users or groups needs a mask")
+    return entries

@@ -1,0 +1,141 @@
+"""The features table: syntax of mke2fs, names, needs and conflicts."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from ext4writer.errors import SpecError
+from ext4writer.ondisk.features import ALIASES, DEFAULT_FEATURES, FEATURES, FeatureSet, feature
+
+EMPTY = FeatureSet()
+
+
+def test_table_is_sound() -> None:
+    names = [row.name for row in FEATURES]
+    assert len(set(names)) == len(names)
+    assert len({(row.word, row.mask) for row in FEATURES}) == len(FEATURES)
+    for row in FEATURES:
+        assert row.mask.bit_count() == 1
+        assert all(name in names for name in row.needs + row.conflicts)
+        assert bool(row.reason) == (row.support != "write")
+    assert all(target in names and alias not in names for alias, target in ALIASES.items())
+
+
+def test_default_features() -> None:
+    DEFAULT_FEATURES.check()
+    # mke2fs -t ext4 -O ^metadata_csum_seed,^orphan_file
+    assert (DEFAULT_FEATURES.compat, DEFAULT_FEATURES.incompat) == (0x3C, 0x2C2)
+    assert DEFAULT_FEATURES.ro_compat == 0x46B
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", "filetype extent"),
+        ("^extent", "filetype"),
+        ("-extents", "filetype"),
+        ("+dir_index,ext_attr", "ext_attr dir_index filetype extent"),
+        ("dir_index ext_attr", "ext_attr dir_index filetype extent"),
+        (" dir_index ,, ext_attr ", "ext_attr dir_index filetype extent"),
+        ("none", ""),
+        ("none,extents", "extent"),
+        ("CLEAR,Extents", "extent"),
+        ("extent,none", ""),
+        ("uninit_groups", "filetype extent uninit_bg"),
+        ("gdt_csum", "filetype extent uninit_bg"),
+        ("fname_encoding", "filetype extent casefold"),
+        ("FEATURE_C5", "dir_index filetype extent"),
+        ("FEATURE_R31", "filetype extent FEATURE_R31"),
+        ("metadata_csum,uninit_bg", "filetype extent metadata_csum"),
+        ("uninit_bg,metadata_csum", "filetype extent metadata_csum"),
+    ],
+)
+def test_parse(text: str, names: str) -> None:
+    parsed = FeatureSet.parse(text, FeatureSet.of("filetype", "extent"))
+    assert parsed.names() == tuple(names.split())
+    assert FeatureSet.of(*parsed.names()) == parsed
+    assert FeatureSet.parse(str(parsed), EMPTY) == parsed
+
+
+@pytest.mark.parametrize("text", ["nothing", "^nothing", "^", "+", "FEATURE_X1", "FEATURE_C32"])
+def test_unknown_names(text: str) -> None:
+    with pytest.raises(SpecError, match="not a feature") as caught:
+        FeatureSet.parse(text, EMPTY)
+    assert caught.value.option == "features"
+
+
+def test_set_operations() -> None:
+    some = FeatureSet.of("extent", "dir_index")
+    assert "extents" in some
+    assert "extent" in some
+    assert "64bit" not in some
+    assert some.with_("64bit").without("64bit") == some
+    assert some.without("dir_index").names() == ("extent",)
+    assert {some: 1}[FeatureSet.of("dir_index", "extent")] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("^extent", "add extent"),
+        ("^sparse_super", "resize_inode needs sparse_super; add sparse_super"),
+        ("^metadata_csum,metadata_csum_seed", "needs metadata_csum; add metadata_csum"),
+        ("bigalloc", "bigalloc: not written yet; add ^bigalloc"),
+        ("casefold", "not written yet"),
+        ("FEATURE_I30", "FEATURE_I30: unknown; add ^FEATURE_I30"),
+        ("needs_recovery", "nothing to recover"),
+        ("meta_bg", "not written yet"),
+    ],
+)
+def test_check_says_what_to_do(change: str, message: str) -> None:
+    features = FeatureSet.parse(change, DEFAULT_FEATURES)
+    with pytest.raises(SpecError) as caught:
+        features.check()
+    assert message in str(caught.value)
+    assert caught.value.option == "features"
+    assert "\n" not in str(caught.value)
+
+
+def test_conflict_of_raw_words() -> None:
+    """Words that come from an image may hold both checksums of descriptors."""
+    both = FeatureSet(0, DEFAULT_FEATURES.incompat, feature("uninit_bg").mask | 0x400)
+    with pytest.raises(SpecError, match=r"exclude each other; add \^uninit_bg"):
+        both.check()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "",
+        "metadata_csum_seed",
+        "^metadata_csum,uninit_bg",
+        "^metadata_csum",
+        "^64bit",
+        "^has_journal",
+        "^resize_inode",
+        "^resize_inode,^sparse_super",
+        "^filetype",
+        "dir_prealloc",
+        "none,extent",
+    ],
+)
+def test_writable(change: str) -> None:
+    FeatureSet.parse(change, DEFAULT_FEATURES).check()
+
+
+def test_every_mend_works() -> None:
+    """Following the messages of any two features ends in a set that passes."""
+    rows = [row.name for row in FEATURES]
+    for first, second in combinations(rows, 2):
+        features = FeatureSet.of(first, second)
+        for _ in range(8):
+            try:
+                features.check()
+            except SpecError as problem:
+                features = FeatureSet.parse(str(problem).rsplit("add ", 1)[1], features)
+            else:
+                break
+        else:
+            pytest.fail(f"no mend for {first} and {second}")

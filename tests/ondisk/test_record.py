@@ -1,0 +1,185 @@
+"""Record: the derived packer equals construct, and mistakes are refused."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import struct
+from typing import Any
+
+import construct
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ext4writer import ondisk
+from ext4writer.errors import RecordError
+from ext4writer.ondisk.inode import INODE
+from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
+from ext4writer.ondisk.record import Field, Record
+from ext4writer.ondisk.superblock import SUPERBLOCK
+
+from .catalogue import RECORDS
+
+
+def _value(field: Field) -> st.SearchStrategy[Any]:
+    if field.is_bytes:
+        return st.binary(min_size=field.size, max_size=field.size)
+    bits = 8 * field.size // field.count
+    number = st.integers(0, 2**bits - 1)
+    if field.is_array:
+        return st.lists(number, min_size=field.count, max_size=field.count)
+    return number
+
+
+def _values(record: Record) -> st.SearchStrategy[dict[str, Any]]:
+    optional = {name: _value(field) for name, field in record.fields.items()}
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+RECORD_AND_VALUES = st.sampled_from(sorted(RECORDS)).flatmap(
+    lambda name: st.tuples(st.just(RECORDS[name]), _values(RECORDS[name]))
+)
+
+
+def test_all_modules_were_searched() -> None:
+    assert len(RECORDS) == 22
+    for info in pkgutil.iter_modules(ondisk.__path__):
+        assert importlib.import_module(f"{ondisk.__name__}.{info.name}").__doc__
+
+
+@settings(deadline=None)
+@given(RECORD_AND_VALUES)
+def test_pack_equals_construct_and_parse_inverts_it(case: tuple[Record, dict[str, Any]]) -> None:
+    record, values = case
+    packed = record.pack(values)
+    assert packed == record.build(values)
+    parsed = record.parse(packed)
+    assert values.items() <= parsed.items()
+    assert list(parsed) == list(record.fields)
+    assert record.pack(parsed) == packed
+    reference = dict(record.declaration.parse(packed))
+    reference.pop("_io", None)
+    assert parsed == reference
+
+
+@settings(deadline=None)
+@given(RECORD_AND_VALUES, st.integers(0, 9))
+def test_one_field_at_a_time(case: tuple[Record, dict[str, Any]], offset: int) -> None:
+    record, values = case
+    buffer = bytearray(b"\xaa" * offset + bytes(record.size) + b"\xaa" * 3)
+    for name, value in values.items():
+        record.set(buffer, offset, name, value)
+        assert record.get(buffer, offset, name) == value
+    assert buffer == b"\xaa" * offset + record.pack(values) + b"\xaa" * 3
+    other = bytearray(b"\xaa" * len(buffer))
+    record.pack_into(memoryview(other), offset, values)
+    assert other == buffer
+    assert record.parse(buffer, offset) == record.parse(record.pack(values))
+
+
+@settings(deadline=None)
+@given(RECORD_AND_VALUES)
+def test_packer_takes_values_by_position(case: tuple[Record, dict[str, Any]]) -> None:
+    record, values = case
+    names = [name for name in record.fields if name in values]
+    order = record.declaration.subcons[0].subcon.fmtstr[0]
+    arguments = []
+    for name in names:
+        field = record.fields[name]
+        value = values[name]
+        if field.is_array:
+            value = struct.pack(f"{order}{field.count}{field.format}", *value)
+        arguments.append(value)
+    assert record.packer(*names)(*arguments) == record.pack(values)
+
+
+def test_packer_wants_offset_order() -> None:
+    with pytest.raises(ValueError, match="i_mode"):
+        INODE.packer("i_uid", "i_mode")
+    with pytest.raises(ValueError, match="twice"):
+        INODE.packer("i_mode", "i_mode")
+    with pytest.raises(RecordError):
+        INODE.packer("i_mode", "i_nothing")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("i_nothing", 1),
+        ("i_mode", 0x10000),
+        ("i_mode", -1),
+        ("i_mode", 1.5),
+        ("i_mode", b"\0\0"),
+        ("i_mode", None),
+        ("i_block", bytes(59)),
+        ("i_block", bytes(61)),
+        ("i_block", 0),
+        ("i_block", [0] * 60),
+    ],
+)
+def test_bad_values_name_record_and_field(field: str, value: Any) -> None:
+    buffer = bytearray(INODE.size)
+    for call in (
+        lambda: INODE.pack({"i_uid": 0, field: value}),
+        lambda: INODE.pack_into(buffer, 0, {field: value}),
+        lambda: INODE.build({field: value}),
+        lambda: INODE.set(buffer, 0, field, value),
+    ):
+        with pytest.raises(RecordError) as caught:
+            call()
+        assert (caught.value.record, caught.value.field) == ("inode", field)
+    assert buffer == bytes(INODE.size)
+
+
+@pytest.mark.parametrize("value", [[0] * 3, [0] * 5, [0, 0, 0, 2**32], 7, ["a"] * 4, bytes(16)])
+def test_bad_arrays(value: Any) -> None:
+    with pytest.raises(RecordError, match=r"superblock\.s_hash_seed"):
+        SUPERBLOCK.pack({"s_hash_seed": value})
+
+
+def test_buffers_too_small() -> None:
+    for offset in (-1, 1):
+        buffer = bytearray(INODE.size)
+        for call in (
+            lambda: INODE.parse(buffer, offset),  # noqa: B023
+            lambda: INODE.get(buffer, offset, "i_mode"),  # noqa: B023
+            lambda: INODE.set(buffer, offset, "i_mode", 0),  # noqa: B023
+            lambda: INODE.pack_into(buffer, offset, {}),  # noqa: B023
+        ):
+            with pytest.raises(RecordError):
+                call()
+        assert len(buffer) == INODE.size
+
+
+def test_big_endian_and_padding() -> None:
+    assert JOURNAL_SUPERBLOCK.pack({"h_magic": 0xC03B3998})[:4] == b"\xc0\x3b\x39\x98"
+    padded = Record(
+        "padded",
+        construct.Struct(
+            "a" / construct.Int8ub,
+            construct.Padding(3),
+            "b" / construct.Int32ub,
+            "gap" / construct.Padding(2),
+        ),
+        size=10,
+    )
+    assert list(padded.fields) == ["a", "b"]
+    assert padded.offset("b") == 4
+    assert padded.pack({"a": 1, "b": 2}) == b"\1\0\0\0\0\0\0\2\0\0"
+    assert padded.pack({"b": 2}) == padded.build({"b": 2})
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        construct.Struct("a" / construct.Int16ul),
+        construct.Struct("a" / construct.Int16ul, "b" / construct.Int16ub),
+        construct.Struct("a" / construct.Int16ul, construct.Int16ul),
+        construct.Struct("a" / construct.Int16ul, "a" / construct.Int16ul),
+        construct.Struct("a" / construct.CString("ascii")),
+    ],
+)
+def test_bad_declarations(declaration: Any) -> None:
+    with pytest.raises(ValueError, match=r"bad|cannot hold"):
+        Record("bad", declaration, size=4).fields  # noqa: B018
