@@ -1,0 +1,282 @@
+"""The bytes of a regular file, described so that they can be read later, once or twice.
+
+A content has an exact size from the start. Planning may look into it to find holes; emission reads
+it once. Both go through :meth:`Content.open`, so nothing of a file is held between the two.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import BinaryIO, ClassVar, Protocol
+
+from .errors import SourceChangedError, SourceError
+
+O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+O_BINARY = getattr(os, "O_BINARY", 0)
+O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+class Reader(Protocol):
+    """One content while it is open.
+
+    ``fd`` is a descriptor whose bytes from ``fd_offset`` on are the content, for copies inside the
+    kernel, or None where there is no such thing. ``readinto`` may be called with any offset that
+    does not lie before the end of an earlier call; the reader of a content with ``random_access``
+    allows any order. ``path`` is what errors call the content.
+    """
+
+    fd: int | None
+    fd_offset: int
+
+    @property
+    def path(self) -> bytes: ...
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        """Fill ``view`` from byte ``offset``; return the count, short only at the end."""
+        ...
+
+    def check_unchanged(self) -> None:
+        """Raise :class:`SourceChangedError` if there is more or less than ``Content.size``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Content(ABC):
+    """The bytes of one regular file; ``size`` counts them exactly.
+
+    A subclass whose readers allow offsets in any order at no extra cost sets ``random_access``.
+    """
+
+    __slots__ = ("size",)
+    size: int
+    random_access: ClassVar[bool] = False
+
+    @abstractmethod
+    def open(self) -> Reader:
+        """Open for reading; raise :class:`SourceError` naming the file where that fails."""
+
+    def read_whole(self, view: memoryview) -> None:
+        """Fill ``view``, whose length is ``size``, with the whole content.
+
+        Raises :class:`SourceChangedError` when there is more or less than ``size`` by now.
+        """
+        reader = self.open()
+        try:
+            count = reader.readinto(view, 0) if self.size else 0
+            reader.check_unchanged()
+            if count != self.size:
+                raise SourceChangedError(
+                    reader.path, f"yields {count} bytes where {self.size} were expected"
+                )
+        finally:
+            reader.close()
+
+
+class BytesContent(Content):
+    """Bytes in memory."""
+
+    __slots__ = ("data",)
+    random_access = True
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+
+    def open(self) -> Reader:
+        return _BytesReader(self.data)
+
+    def read_whole(self, view: memoryview) -> None:
+        view[:] = self.data
+
+
+class _BytesReader:
+    fd: int | None = None
+    fd_offset = 0
+    path = b"(bytes in memory)"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        piece = self._data[offset : offset + len(view)]
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def check_unchanged(self) -> None:
+        """Bytes do not change."""
+
+    def close(self) -> None:
+        self._data.release()
+
+
+class DescriptorReader:
+    """A reader over an open descriptor that it owns; any order of offsets.
+
+    ``path`` is what errors call the file, in bytes or as a callable that makes them.
+    """
+
+    fd_offset = 0
+
+    def __init__(self, fd: int, path: bytes | Callable[[], bytes], size: int) -> None:
+        self.fd: int | None = fd
+        self._descriptor = fd
+        self._path = path
+        self._size = size
+
+    @property
+    def path(self) -> bytes:
+        """What errors call the file."""
+        return self._path if isinstance(self._path, bytes) else self._path()
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        wanted = len(view)
+        try:
+            done = self._read_at(view, offset)
+            while done < wanted:
+                count = self._read_at(view[done:], offset + done)
+                if count == 0:
+                    break
+                done += count
+        except OSError as error:
+            raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
+        return done
+
+    def _read_at(self, view: memoryview, offset: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, [view], offset)
+        os.lseek(self._descriptor, offset, os.SEEK_SET)
+        data = os.read(self._descriptor, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def check_unchanged(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size != self._size:
+            raise changed_size(self.path, self._size, size)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def changed_size(path: bytes, planned: int, now: int) -> SourceChangedError:
+    """The error for a file that has ``now`` bytes where ``planned`` were seen."""
+    return SourceChangedError(
+        path,
+        f"changed its size from {planned} to {now} bytes after it was scanned; "
+        "build again when nothing writes to it",
+    )
+
+
+class PathContent(Content):
+    """A file of the host, opened by its path when it is needed."""
+
+    __slots__ = ("path",)
+    random_access = True
+
+    def __init__(self, path: str | bytes | os.PathLike[str], size: int | None = None) -> None:
+        """``size`` is asked of the host when it is not given.
+
+        Raises :class:`SourceError` if the host cannot tell it or ``path`` is no regular file.
+        """
+        self.path = os.fsencode(path)
+        if size is None:
+            try:
+                status = os.stat(self.path)
+            except OSError as error:
+                raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
+            if not stat.S_ISREG(status.st_mode):
+                raise SourceError(self.path, "is not a regular file, so its size is not known")
+            size = status.st_size
+        self.size = size
+
+    def open(self) -> Reader:
+        return DescriptorReader(open_source(self.path), self.path, self.size)
+
+
+def open_source(path: bytes) -> int:
+    """Open ``path`` for reading; raise a :class:`SourceError` that names it."""
+    try:
+        return os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY)
+    except OSError as error:
+        raise open_failure(path, error) from error
+
+
+def open_failure(path: bytes, error: OSError) -> SourceError:
+    """The error for a file that was there at the scan and could not be opened now."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return SourceChangedError(path, "vanished after it was scanned; build again")
+    return SourceError(path, f"cannot be read: {error.strerror}")
+
+
+class CallableContent(Content):
+    """Content that ``opener`` opens as a binary file each time it is needed, of a known size."""
+
+    __slots__ = ("name", "opener")
+
+    def __init__(self, opener: Callable[[], BinaryIO], size: int, name: bytes = b"") -> None:
+        """``name`` is what errors call it."""
+        self.opener = opener
+        self.size = size
+        self.name = name
+
+    def open(self) -> Reader:
+        try:
+            stream = self.opener()
+        except OSError as error:
+            raise open_failure(self.name, error) from error
+        return StreamReader(stream, self.name, self.size)
+
+
+class StreamReader:
+    """Reads a binary file that it owns, forwards only; what lies between is read and dropped."""
+
+    fd: int | None = None
+    fd_offset = 0
+
+    def __init__(self, stream: BinaryIO, path: bytes, size: int) -> None:
+        self._stream = stream
+        self.path = path
+        self._size = size
+        self._position = 0
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        if not self._skip_to(offset):
+            return 0
+        wanted = len(view)
+        done = 0
+        while done < wanted:
+            data = self._read(wanted - done)
+            if not data:
+                break
+            view[done : done + len(data)] = data
+            done += len(data)
+        return done
+
+    def check_unchanged(self) -> None:
+        if not self._skip_to(self._size):
+            raise changed_size(self.path, self._size, self._position)
+        if self._read(1):
+            raise SourceChangedError(
+                self.path, f"yields more than the {self._size} bytes that were declared"
+            )
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _skip_to(self, offset: int) -> bool:
+        while self._position < offset:
+            if not self._read(min(offset - self._position, 1 << 20)):
+                return False
+        return True
+
+    def _read(self, count: int) -> bytes:
+        try:
+            data = self._stream.read(count)
+        except OSError as error:
+            raise SourceError(self.path, f"cannot be read: {error}") from error
+        self._position += len(data)
+        return data

@@ -1,0 +1,35 @@
+"""How the library tells a caller how far it is, and how the caller stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol
+
+from .errors import CancelledError
+
+Stage = Literal["scan", "plan", "write"]
+
+
+class Progress(NamedTuple):
+    """One report of progress; totals are 0 while they are not known."""
+
+    stage: Stage
+    entries: int
+    entries_total: int
+    bytes_done: int
+    bytes_total: int
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+class Cancel(Protocol):
+    """Anything with ``is_set``, such as ``threading.Event``."""
+
+    def is_set(self) -> bool: ...
+
+
+def check_cancelled(cancel: Cancel | None) -> None:
+    """Raise :class:`CancelledError` once ``cancel`` is set."""
+    if cancel is not None and cancel.is_set():
+        raise CancelledError

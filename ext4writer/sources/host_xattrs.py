@@ -1,0 +1,83 @@
+"""Extended attributes of the host's files, as far as this process can read them."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..errors import display_path
+from ..tree import Loss, Xattrs
+
+KNOWN_PREFIXES = ("user.", "trusted.", "security.")
+KNOWN_NAMES = ("system.posix_acl_access", "system.posix_acl_default")
+
+UNSUPPORTED = {
+    number
+    for name in ("ENOTSUP", "EOPNOTSUPP", "ENOSYS")
+    if (number := getattr(errno, name, None)) is not None
+}
+"""What a file system without extended attributes answers."""
+
+
+class HostXattrs:
+    """Reads attributes and collects in ``losses`` what cannot be taken over.
+
+    Equal sets are kept once. ``path`` is where the file lies on the host, ``shown`` its path in
+    the tree, ``follow`` whether a symbolic link stands for its target.
+    """
+
+    def __init__(self, losses: list[Loss]) -> None:
+        self.losses = losses
+        self._sets: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
+
+    def read(self, path: bytes, shown: bytes, *, follow: bool = False) -> Xattrs | None:
+        """List and read all attributes; None if there are none."""
+        try:
+            names = os.listxattr(path, follow_symlinks=follow)
+        except OSError as error:
+            self.cannot_list(error, shown)
+            return None
+        return self.values(path, names, shown, follow=follow) if names else None
+
+    def cannot_list(self, error: OSError, shown: bytes) -> None:
+        """Pass over a file system without attributes, note a refusal, raise if the file is gone."""
+        if error.errno in UNSUPPORTED:
+            return
+        if isinstance(error, FileNotFoundError):
+            raise error
+        self._lose(shown, f"extended attributes cannot be listed: {error.strerror}")
+
+    def values(
+        self, path: bytes, names: list[str], shown: bytes, *, follow: bool = False
+    ) -> Xattrs | None:
+        """Read the values of ``names``; None if nothing of them can be kept."""
+        found: list[tuple[bytes, bytes]] = []
+        for name in names:
+            if not name.startswith(KNOWN_PREFIXES) and name not in KNOWN_NAMES:
+                self._lose(shown, f"extended attribute {_text(name)} belongs to its file system")
+                continue
+            try:
+                value = os.getxattr(path, name, follow_symlinks=follow)
+            except OSError as error:
+                if isinstance(error, FileNotFoundError):
+                    raise
+                self._lose(
+                    shown, f"extended attribute {_text(name)} cannot be read: {error.strerror}"
+                )
+                continue
+            found.append((os.fsencode(name), value))
+        if not found:
+            return None
+        found.sort()
+        key = tuple(found)
+        known = self._sets.get(key)
+        if known is None:
+            known = self._sets[key] = dict(found)
+        return known
+
+    def _lose(self, shown: bytes, what: str) -> None:
+        self.losses.append(Loss(shown, what))
+
+
+def _text(name: str) -> str:
+    return display_path(os.fsencode(name))
