@@ -1,0 +1,100 @@
+"""Hands out the blocks between the fixed metadata, from the front to the back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .geometry import Range
+
+
+class OutOfBlocks(Exception):  # noqa: N818 (never leaves the planner)
+    """The free ranges are used up."""
+
+
+class Allocator:
+    """Takes blocks in ascending order out of ascending free ranges.
+
+    A piece that would straddle two ranges can skip to the next one (:meth:`take_whole`); the gap
+    it leaves stays free and is offered to later, smaller pieces first.
+    """
+
+    def __init__(self, free_runs: Iterable[Range]) -> None:
+        self._runs = iter(free_runs)
+        self._position = 0
+        self._limit = 0
+        self._gaps: list[list[int]] = []
+        self.used = 0
+        self.high_water = 0
+        """Block behind the last one that was taken."""
+
+    def _next_run(self) -> None:
+        for first, behind in self._runs:
+            self._position, self._limit = first, behind
+            return
+        raise OutOfBlocks
+
+    def take(self, length: int) -> list[tuple[int, int]]:
+        """Take ``length`` blocks; return (first, length) pieces, more than one at obstacles."""
+        pieces = []
+        self.used += length
+        while length:
+            if self._position == self._limit:
+                self._next_run()
+            count = min(length, self._limit - self._position)
+            pieces.append((self._position, count))
+            self._position += count
+            length -= count
+        if pieces:
+            self.high_water = self._position
+        return pieces
+
+    def take_one(self) -> int:
+        """Take one block and return its number."""
+        return self.take_whole(1)
+
+    def take_whole(self, length: int) -> int:
+        """Take ``length`` blocks in one piece; return the first, or 0 if no next range has them.
+
+        Looks no further than one range ahead, so that a large piece never wastes many ranges.
+        """
+        for number, gap in enumerate(self._gaps):
+            if gap[1] - gap[0] >= length:
+                first = gap[0]
+                gap[0] += length
+                if gap[0] == gap[1]:
+                    del self._gaps[number]
+                self.used += length
+                return first
+        if self._limit - self._position < length:
+            remainder = [self._position, self._limit]
+            self._next_run()
+            if remainder[0] < remainder[1]:
+                self._gaps.append(remainder)
+            if self._limit - self._position < length:
+                return 0
+        first = self._position
+        self._position += length
+        self.used += length
+        self.high_water = self._position
+        return first
+
+    def skip(self, length: int) -> None:
+        """Leave up to ``length`` blocks of the present range free."""
+        count = min(length, self._limit - self._position)
+        if count:
+            self._gaps.append([self._position, self._position + count])
+            self._position += count
+
+    @property
+    def gap_blocks(self) -> int:
+        """Blocks that were passed over and are still free."""
+        return sum(behind - first for first, behind in self._gaps)
+
+    def free_ranges(self) -> list[Range]:
+        """What was not taken, ascending; ends the allocator."""
+        free = [(first, behind) for first, behind in self._gaps]
+        if self._position < self._limit:
+            free.append((self._position, self._limit))
+        free.extend(self._runs)
+        free.sort()
+        return free

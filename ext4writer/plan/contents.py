@@ -1,0 +1,110 @@
+"""How many blocks each file needs, and which of them are holes."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+from ..errors import TreeError
+from ..holes import data_ranges
+from ..ondisk.extent import EXT_MAX_BLOCKS
+from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..tree import S_IFLNK, S_IFREG, SYMLINK_MAX, RegularFile, Symlink
+from .inodes import InodeTable
+from .spec import GIB, Spec
+
+FAST_SYMLINK_MAX = 59
+"""Bytes of a link target that fit the inode with their NUL (fs/ext4/symlink.c)."""
+
+LARGE_FILE_BYTES = 2 * GIB
+"""From here on a file needs the feature large_file (ext4_update_inode_size, 0x7fffffff)."""
+
+REPORT_EVERY = 1024
+
+
+@dataclass(slots=True)
+class DataBlocks:
+    """Demand of every node for blocks, by node index; directories are filled in later."""
+
+    counts: array[int]
+    """Blocks of data; for a file with holes what remains without them."""
+    ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """(first logical block, blocks) of each stretch of data, for files that have holes."""
+    content_bytes: int = 0
+    """Bytes that will be copied."""
+
+
+def measure_contents(
+    table: InodeTable,
+    spec: Spec,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> DataBlocks:
+    """Count blocks and find the holes of all files and symbolic links.
+
+    Raises :class:`TreeError` for a size or link target that the format cannot hold, and what
+    reading a source may raise.
+    """
+    block_size, hole_size, leading = spec.block_size, spec.hole_size, spec.leading_hole
+    no_holes_up_to = hole_size + (0 if leading else block_size) if hole_size else None
+    data = DataBlocks(array("Q", bytes(8 * len(table.nodes))))
+    counts = data.counts
+    for index, node in enumerate(table.nodes):
+        if not index % REPORT_EVERY:
+            check_cancelled(cancel)
+            if progress is not None:
+                progress(Progress("plan", index, len(table.nodes), data.content_bytes, 0))
+        kind = node.file_type
+        if kind == S_IFREG:
+            assert isinstance(node, RegularFile)
+            content = node.content
+            size = content.size
+            blocks = -(-size // block_size)
+            if size >= LARGE_FILE_BYTES:
+                _check_file_size(table, index, size, blocks, spec)
+            data.content_bytes += size
+            if no_holes_up_to is not None and size >= no_holes_up_to:
+                ranges = data_ranges(content, block_size, hole_size, leading)
+                if ranges is not None and ranges != [(0, blocks)]:
+                    data.ranges[index] = ranges
+                    kept = sum(length for _, length in ranges)
+                    data.content_bytes -= (blocks - kept) * block_size
+                    if not ranges or ranges[-1][0] + ranges[-1][1] < blocks:
+                        data.content_bytes += blocks * block_size - size
+                    blocks = kept
+            counts[index] = blocks
+        elif kind == S_IFLNK:
+            assert isinstance(node, Symlink)
+            length = len(node.target)
+            if length > FAST_SYMLINK_MAX:
+                counts[index] = 1
+            if not 0 < length <= min(SYMLINK_MAX, block_size - 1) or b"\0" in node.target:
+                raise _symlink_error(table.path_of(index), node.target, block_size)
+    return data
+
+
+def _check_file_size(table: InodeTable, index: int, size: int, blocks: int, spec: Spec) -> None:
+    if "large_file" not in spec.features:
+        raise TreeError(
+            table.path_of(index), f"has {size} bytes; 2 GiB and more need the feature large_file"
+        )
+    if blocks > EXT_MAX_BLOCKS:
+        most = EXT_MAX_BLOCKS * spec.block_size
+        raise TreeError(
+            table.path_of(index),
+            f"has {size} bytes; with blocks of {spec.block_size} bytes {most} is the most",
+        )
+
+
+def _symlink_error(path: bytes, target: bytes, block_size: int) -> TreeError:
+    if not target:
+        return TreeError(path, "is a symbolic link without a target; no system can make or read it")
+    if b"\0" in target:
+        return TreeError(path, "is a symbolic link whose target holds a NUL byte")
+    most = min(SYMLINK_MAX, block_size - 1)
+    return TreeError(
+        path,
+        f"is a symbolic link of {len(target)} bytes; with blocks of {block_size} bytes "
+        f"{most} is the most",
+    )

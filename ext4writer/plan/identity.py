@@ -1,0 +1,85 @@
+"""UUID and hash seed of an image whose Spec gives none: a digest of the tree and the Spec."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable
+from dataclasses import fields
+from hashlib import blake2b
+from operator import attrgetter
+from uuid import UUID
+
+from ..ondisk.inode import MAX_TIME_NS, MIN_TIME_NS
+from ..tree import Device, RegularFile, Symlink
+from .inodes import InodeTable
+from .spec import Spec
+
+
+def derive_identity(table: InodeTable, spec: Spec) -> tuple[UUID, UUID]:
+    """The UUID and the hash seed: as given, else from names, attributes, sizes and the Spec.
+
+    The content of files does not count, so that planning need not read it.
+    """
+    if spec.uuid is not None and spec.hash_seed is not None:
+        return spec.uuid, spec.hash_seed
+    digest = blake2b(digest_size=32, person=b"ext4writer")
+    for option in fields(spec):
+        value = getattr(spec, option.name)
+        if option.name == "policy":
+            value = None if value is None else value.name
+        elif option.name == "features":
+            value = (value.compat, value.incompat, value.ro_compat)
+        digest.update(f"{option.name}={value!r}\n".encode())
+    nodes = table.nodes
+    digest.update(_column("I", [node.mode | node.file_type for node in nodes]))
+    for name in ("uid", "gid"):
+        digest.update(_column("I", map(attrgetter(name), nodes)))
+    for name in ("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"):
+        digest.update(_times(list(map(attrgetter(name), nodes))))
+    digest.update(_column("I", table.parents))
+    for node in nodes:
+        if isinstance(node, RegularFile):
+            digest.update(b"%d\n" % node.content.size)
+        elif isinstance(node, Symlink):
+            digest.update(b"%d\n%b" % (len(node.target), node.target))
+        elif isinstance(node, Device):
+            digest.update(b"%d:%d\n" % (node.major, node.minor))
+        if node.xattrs:
+            for attribute, value in sorted(node.xattrs.items()):
+                digest.update(b"%d\n%d\n%b%b" % (len(attribute), len(value), attribute, value))
+    for index, names in zip(table.directories, table.names, strict=True):
+        digest.update(b"%d/%b/\n" % (index, b"/".join(names)))
+    for directory, link, index in table.further_names:
+        digest.update(b"%d/%b/%d\n" % (directory, link, index))
+    raw = digest.digest()
+    derived = [UUID(bytes=_version_8(half)) for half in (raw[:16], raw[16:])]
+    return spec.uuid or derived[0], spec.hash_seed or derived[1]
+
+
+def _times(times: list[int | None]) -> bytes:
+    """Times as unsigned numbers; those outside the format's range are alike, none at all is 0."""
+    if times.count(None) == len(times):
+        return b"none\n"
+    return _column(
+        "Q",
+        [
+            0 if time is None else max(MIN_TIME_NS, min(time, MAX_TIME_NS)) - MIN_TIME_NS + 1
+            for time in times
+        ],
+    )
+
+
+def _column(typecode: str, values: Iterable[int]) -> bytes:
+    column = array(typecode, values)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column.tobytes()
+
+
+def _version_8(raw: bytes) -> bytes:
+    """RFC 9562, section 5.8: a UUID whose bits mean what its maker says."""
+    value = bytearray(raw)
+    value[6] = value[6] & 0x0F | 0x80
+    value[8] = value[8] & 0x3F | 0x80
+    return bytes(value)

@@ -1,0 +1,138 @@
+"""The complete answer of the planner: where everything lies and what every count is."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from ..ondisk.features import FeatureSet
+from ..ondisk.inode import MAX_TIME_NS, MAX_TIME_NS_NO_EXTRA, MIN_TIME_NS
+from ..tree import Loss
+from .directories import DirectoryPlan, DirectoryRules
+from .extents import Extent
+from .geometry import Geometry, Range
+from .inodes import InodeTable
+from .placement import JOURNAL, Demand, Placement
+from .sizing import withheld
+from .spec import Spec
+from .xattrs import XattrPlan
+
+NANOSECONDS = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How times are brought into range; all in nanoseconds since 1970."""
+
+    newest: int
+    """Newer times become this one."""
+    latest: int
+    """The last time that the inodes can hold."""
+
+    @classmethod
+    def of(cls, epoch_ns: int, inode_size: int) -> Times:
+        return cls(epoch_ns, MAX_TIME_NS if inode_size > 128 else MAX_TIME_NS_NO_EXTRA)
+
+    def fit(self, time_ns: int) -> int:
+        return max(MIN_TIME_NS, min(time_ns, self.newest, self.latest))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCounts:
+    """Counts of every group, by group number."""
+
+    free_blocks: array[int]
+    free_inodes: array[int]
+    used_dirs: array[int]
+    itable_unused: array[int]
+    """Inodes behind the last one in use."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """A frozen plan of an image; :func:`ext4writer.write_layout` carries it out.
+
+    Everything in it follows from the tree and the Spec. It refers to the tree's nodes, which must
+    not change before it is written.
+    """
+
+    spec: Spec
+    features: FeatureSet
+    """As written: a journal that the image is too small for is left out."""
+    uuid: UUID
+    hash_seed: UUID
+    epoch: int
+    """Seconds; the stamp of the file system itself."""
+    times: Times
+    geometry: Geometry
+    table: InodeTable
+    demand: Demand
+    placement: Placement
+    directories: Mapping[int, DirectoryPlan]
+    """By node index; a directory of one block in the default order is not listed."""
+    directory_rules: DirectoryRules
+    xattrs: XattrPlan
+    groups: GroupCounts
+    free_ranges: list[Range]
+    reserved_blocks: int
+    content_bytes: int
+    """Bytes of file content to be copied; holes do not count."""
+    size_bytes: int
+    space: Mapping[str, int]
+    """Bytes by purpose; the sum is ``size_bytes``."""
+    losses: list[Loss]
+    """What is not kept exactly as the tree has it."""
+
+    @property
+    def block_size(self) -> int:
+        return self.spec.block_size
+
+    @property
+    def label(self) -> bytes:
+        return self.spec.label
+
+    @property
+    def blocks_count(self) -> int:
+        return self.geometry.blocks_count
+
+    @property
+    def inodes_count(self) -> int:
+        return self.geometry.inodes_count
+
+    @property
+    def free_blocks(self) -> int:
+        """Blocks not in use."""
+        return sum(self.groups.free_blocks)
+
+    @property
+    def free_inodes(self) -> int:
+        return sum(self.groups.free_inodes)
+
+    @property
+    def available_bytes(self) -> int:
+        """What every user can write: free, less what the kernel and the superuser keep."""
+        blocks = self.free_blocks - withheld(self.blocks_count, self.spec)
+        return max(0, blocks) * self.block_size
+
+    @property
+    def entries(self) -> dict[str, int]:
+        """Counts by kind; ``hard link`` counts the names beyond the first."""
+        return self.table.entries
+
+    @property
+    def grow_to_bytes(self) -> int:
+        """The size up to which descriptors are reserved."""
+        rules, geometry = self.geometry.rules, self.geometry
+        descriptor_blocks = geometry.gdt_blocks + geometry.reserved_gdt_blocks
+        groups = descriptor_blocks * rules.descs_per_block
+        return (rules.first_data_block + groups * rules.blocks_per_group) * self.block_size
+
+    @property
+    def journal_extents(self) -> list[Extent]:
+        return self.placement.extents.get(JOURNAL, [])
+
+    def extents_of(self, index: int) -> list[Extent]:
+        """The extents of the node at ``index``, by logical block."""
+        return self.placement.extents_of(index, self.demand.counts[index])

@@ -1,0 +1,208 @@
+"""Gives every piece of the tree its blocks, inside one geometry."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..ondisk.extent import EXT_INIT_MAX_LEN, INLINE_ENTRIES, entries_per_block
+from .allocator import Allocator, OutOfBlocks
+from .extents import Extent, split_extent, tree_levels
+from .geometry import Geometry, Range
+from .policy import LayoutPolicy
+
+JOURNAL = -1
+"""Key of the journal among the node indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What of a tree needs blocks, whatever the geometry; indexes are node indexes."""
+
+    counts: array[int]
+    """Data blocks of each node."""
+    ranges: dict[int, list[tuple[int, int]]]
+    """(logical, blocks) of the data of nodes that are not one run from logical block 0."""
+    directories: list[int]
+    xattr_blocks: int
+    journal_blocks: int
+    block_size: int
+
+    def least_blocks(self) -> int:
+        """Blocks that are needed even if no extent tree needs a block of its own."""
+        return sum(self.counts) + self.xattr_blocks + self.journal_blocks
+
+
+@dataclass(slots=True)
+class Placement:
+    """Where everything lies. A node is in ``extents`` unless it is one run at ``starts``."""
+
+    starts: array[int]
+    extents: dict[int, list[Extent]] = field(default_factory=dict)
+    tree_blocks: dict[int, list[int]] = field(default_factory=dict)
+    """Blocks of the extent tree, the levels from the top down, by node index or ``JOURNAL``."""
+    xattr_blocks: array[int] = field(default_factory=lambda: array("Q"))
+    resize_block: int = 0
+    """The resize inode's double indirect block."""
+    used: int = 0
+    """Blocks taken, without the fixed metadata."""
+    high_water: int = 0
+    """Block behind the last one in use, fixed metadata included."""
+    gap_blocks: int = 0
+    free_ranges: list[Range] = field(default_factory=list)
+
+    def extents_of(self, index: int, count: int) -> list[Extent]:
+        """The extents of a node that has ``count`` data blocks."""
+        found = self.extents.get(index)
+        if found is not None:
+            return found
+        return [Extent(0, count, self.starts[index])] if count else []
+
+    @property
+    def tree_block_count(self) -> int:
+        return sum(map(len, self.tree_blocks.values()))
+
+
+def place(
+    geometry: Geometry, demand: Demand, policy: LayoutPolicy, *, spare: int
+) -> Placement | None:
+    """Place all of ``demand``; None if it does not fit.
+
+    ``spare`` is how many blocks may be passed over so that files stay in one piece. If more would
+    be, files are cut at the obstacles instead, and nothing is passed over.
+    """
+    policy = policy.fresh()
+    if not policy.sequential:
+        return _Placer(geometry, demand).scattered(policy, spare)
+    placement = _Placer(geometry, demand).sequential(whole=True)
+    if placement is None or placement.gap_blocks > spare:
+        placement = _Placer(geometry, demand).sequential(whole=False)
+    return placement
+
+
+class _Placer:
+    def __init__(self, geometry: Geometry, demand: Demand) -> None:
+        self._geometry = geometry
+        self._demand = demand
+        self._allocator = Allocator(geometry.free_runs())
+        self._per_block = entries_per_block(demand.block_size)
+        self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
+
+    def sequential(self, *, whole: bool) -> Placement | None:
+        """Journal, directories, attributes, then all files in the order of their inodes."""
+        try:
+            self._place_resize_block()
+            self._place_runs(JOURNAL, [(0, self._demand.journal_blocks)])
+            self._place_nodes(self._demand.directories, whole)
+            self._place_xattrs()
+            directories = set(self._demand.directories)
+            files = (
+                index
+                for index, count in enumerate(self._demand.counts)
+                if count and index not in directories
+            )
+            self._place_nodes(files, whole)
+        except OutOfBlocks:
+            return None
+        return self._finish()
+
+    def scattered(self, policy: LayoutPolicy, spare: int) -> Placement | None:
+        """Every node cut as the policy says, the pieces in the policy's order."""
+        demand, allocator = self._demand, self._allocator
+        pieces: list[tuple[int, int, int]] = []
+        for index, count in enumerate(demand.counts):
+            for logical, length in demand.ranges.get(index, [(0, count)] if count else []):
+                for piece in policy.run_lengths(length):
+                    pieces.append((index, logical, piece))
+                    logical += piece
+        policy.shuffle(pieces)
+        found: dict[int, list[Extent]] = {}
+        try:
+            self._place_resize_block()
+            self._place_runs(JOURNAL, [(0, demand.journal_blocks)])
+            for index, logical, length in pieces:
+                gap = min(policy.gap(), spare)
+                spare -= gap
+                allocator.skip(gap)
+                for physical, taken in allocator.take(length):
+                    found.setdefault(index, []).extend(split_extent(logical, taken, physical))
+                    logical += taken
+            for index in sorted(found):
+                self._result.extents[index] = _merge(sorted(found[index]))
+                self._place_tree(index)
+            self._place_xattrs()
+        except OutOfBlocks:
+            return None
+        return self._finish()
+
+    def _place_resize_block(self) -> None:
+        if self._geometry.rules.resize_inode:
+            self._result.resize_block = self._allocator.take_one()
+
+    def _place_xattrs(self) -> None:
+        self._result.xattr_blocks.extend(
+            self._allocator.take_one() for _ in range(self._demand.xattr_blocks)
+        )
+
+    def _place_nodes(self, indexes: Iterable[int], whole: bool) -> None:
+        counts, ranges, starts = self._demand.counts, self._demand.ranges, self._result.starts
+        take_whole = self._allocator.take_whole
+        # What can be one extent and fits between two superblock backups is never cut.
+        longest = 0
+        if whole:
+            between = self._geometry.rules.blocks_per_group - self._geometry.head_blocks
+            longest = min(EXT_INIT_MAX_LEN, between)
+        for index in indexes:
+            count = counts[index]
+            if 0 < count <= longest and index not in ranges:
+                first = take_whole(count)
+                if first:
+                    starts[index] = first
+                    continue
+            if count:
+                self._place_runs(index, ranges.get(index, [(0, count)]))
+
+    def _place_runs(self, index: int, runs: list[tuple[int, int]]) -> None:
+        extents: list[Extent] = []
+        for logical, length in runs:
+            for physical, taken in self._allocator.take(length):
+                extents += split_extent(logical, taken, physical)
+                logical += taken
+        if not extents:
+            return
+        if len(extents) == 1 and extents[0].logical == 0 and index != JOURNAL:
+            self._result.starts[index] = extents[0].physical
+            return
+        self._result.extents[index] = extents
+        self._place_tree(index)
+
+    def _place_tree(self, index: int) -> None:
+        extents = self._result.extents[index]
+        if len(extents) > INLINE_ENTRIES:
+            blocks = sum(tree_levels(len(extents), self._per_block))
+            self._result.tree_blocks[index] = [self._allocator.take_one() for _ in range(blocks)]
+
+    def _finish(self) -> Placement:
+        result, allocator = self._result, self._allocator
+        result.used = allocator.used
+        result.high_water = max(allocator.high_water, self._geometry.fixed[-1][1])
+        result.gap_blocks = allocator.gap_blocks
+        result.free_ranges = allocator.free_ranges()
+        return result
+
+
+def _merge(extents: list[Extent]) -> list[Extent]:
+    """Join neighbours that continue each other, up to the longest extent."""
+    merged = extents[:1]
+    for extent in extents[1:]:
+        last = merged[-1]
+        if (
+            last.logical + last.length == extent.logical
+            and last.physical + last.length == extent.physical
+            and last.length + extent.length <= EXT_INIT_MAX_LEN
+        ):
+            merged[-1] = last._replace(length=last.length + extent.length)
+        else:
+            merged.append(extent)
+    return merged

@@ -1,0 +1,148 @@
+"""Decides a whole image. Reads the tree and, where holes may be, its files; writes nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+from struct import unpack
+
+from ..errors import TreeError
+from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..tree import Tree
+from .checks import check_attributes, fit_times
+from .contents import DataBlocks, measure_contents
+from .directories import (
+    LOST_AND_FOUND_BYTES,
+    DirectoryPlan,
+    DirectoryRules,
+    DirectoryTooLargeError,
+    plan_directory,
+)
+from .identity import derive_identity
+from .inodes import InodeTable, number_inodes
+from .layout import Layout
+from .placement import Demand
+from .policy import DEFAULT_POLICY, LayoutPolicy
+from .sizing import BYTES_PER_INODE, Inodes, solve
+from .spec import Spec
+from .summary import count_groups, count_space
+from .xattrs import XattrPlan, XattrPlanner
+
+
+def plan(
+    tree: Tree,
+    spec: Spec | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Layout:
+    """Decide every inode number, block and count of an image of ``tree``.
+
+    Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
+    given size is too small, :class:`SpecError` for options that contradict the tree or each other,
+    :class:`SourceError` for a file that cannot be read, and :class:`CancelledError`.
+    """
+    spec = spec or Spec()
+    policy = (spec.policy or DEFAULT_POLICY).fresh()
+    table = number_inodes(
+        tree,
+        policy,
+        lost_and_found=spec.lost_and_found,
+        dir_nlink="dir_nlink" in spec.features,
+        cancel=cancel,
+    )
+    check_attributes(table)
+    times, epoch, losses = fit_times(tree, table, spec)
+    uuid, hash_seed = derive_identity(table, spec)
+    data = measure_contents(table, spec, progress=progress, cancel=cancel)
+    xattrs = _plan_xattrs(table, spec, policy)
+    rules = DirectoryRules(
+        block_size=spec.block_size,
+        csum="metadata_csum" in spec.features,
+        indexing="dir_index" in spec.features,
+        hash_seed=unpack("<4I", hash_seed.bytes),
+    )
+    directories = _plan_directories(table, rules, policy, data, cancel)
+    demand = Demand(
+        data.counts, data.ranges, table.directories, len(xattrs.blocks), 0, spec.block_size
+    )
+    solution = solve(spec, demand, _inodes(table, spec), policy)
+    if progress is not None:
+        total = len(table.nodes)
+        progress(Progress("plan", total, total, data.content_bytes, data.content_bytes))
+    features = spec.features
+    if not solution.demand.journal_blocks:
+        features = features.without("has_journal")
+    if not solution.geometry.rules.resize_inode:
+        features = features.without("resize_inode")
+    space = count_space(solution)
+    return Layout(
+        spec=spec,
+        features=features,
+        uuid=uuid,
+        hash_seed=hash_seed,
+        epoch=epoch,
+        times=times,
+        geometry=solution.geometry,
+        table=table,
+        demand=solution.demand,
+        placement=solution.placement,
+        directories=directories,
+        directory_rules=rules,
+        xattrs=xattrs,
+        groups=count_groups(solution.geometry, solution.placement.free_ranges, table),
+        free_ranges=solution.placement.free_ranges,
+        reserved_blocks=solution.reserved_blocks,
+        content_bytes=data.content_bytes,
+        size_bytes=sum(space.values()),
+        space=space,
+        losses=losses,
+    )
+
+
+def _plan_xattrs(table: InodeTable, spec: Spec, policy: LayoutPolicy) -> XattrPlan:
+    planner = XattrPlanner(spec.inode_size, spec.block_size, policy)
+    for index, node in enumerate(table.nodes):
+        if node.xattrs:
+            if "ext_attr" not in spec.features:
+                raise TreeError(
+                    table.path_of(index),
+                    "has extended attributes; they need the feature ext_attr",
+                )
+            planner.add(index, node.xattrs, partial(table.path_of, index))
+    return planner.plan
+
+
+def _plan_directories(
+    table: InodeTable,
+    rules: DirectoryRules,
+    policy: LayoutPolicy,
+    data: DataBlocks,
+    cancel: Cancel | None,
+) -> dict[int, DirectoryPlan]:
+    """Plan every directory and note its blocks; those of one block in plain order are left out."""
+    found: dict[int, DirectoryPlan] = {}
+    for index, names in zip(table.directories, table.names, strict=True):
+        check_cancelled(cancel)
+        least = 1
+        if index == table.lost_and_found:
+            least = max(2, LOST_AND_FOUND_BYTES // rules.block_size)
+        try:
+            planned = plan_directory(names, rules, policy, least_blocks=least)
+        except DirectoryTooLargeError:
+            raise TreeError(
+                table.path_of(index),
+                f"has {len(names)} names; an index of two levels over blocks of "
+                f"{rules.block_size} bytes holds no more; choose larger blocks or ^dir_index",
+            ) from None
+        data.counts[index] = planned.blocks
+        if planned.blocks > 1 or not policy.sequential:
+            found[index] = planned
+    return found
+
+
+def _inodes(table: InodeTable, spec: Spec) -> Inodes:
+    free = spec.free_inodes
+    if free is None:
+        free = spec.free // BYTES_PER_INODE
+    reserved = 10 - 1  # the root is one of the ten and also in the table
+    return Inodes(table.last_ino, reserved + len(table.nodes), free)

@@ -1,0 +1,148 @@
+"""The legal choices of a layout, and who makes them.
+
+Whatever a policy answers, the image is one that e2fsck accepts and the kernel reads: the planner
+asks only for choices that are free. :class:`LayoutPolicy` is the compact layout;
+:class:`RandomPolicy` goes where mkfs never goes, the same way each time for the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence, Sequence
+from typing import TypeVar
+
+from ..errors import SpecError
+
+Item = TypeVar("Item")
+
+
+class LayoutPolicy:
+    """The compact default; subclasses override what they want otherwise."""
+
+    name = "default"
+
+    sequential = True
+    """Files are placed whole, one behind the other; else in the pieces and order asked for."""
+
+    def fresh(self) -> LayoutPolicy:
+        """A policy that makes the same choices from the start, whatever this one was asked."""
+        return self
+
+    def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:  # noqa: ARG002
+        """``count`` different numbers from ``first`` on; None is ``first``, ``first`` + 1, ..."""
+        return None
+
+    def run_lengths(self, blocks: int) -> list[int]:
+        """Cut a run of ``blocks`` blocks into pieces; the sum must be ``blocks``."""
+        return [blocks]
+
+    def shuffle(self, items: MutableSequence[Item]) -> None:
+        """Put pieces of files into the order in which they shall lie."""
+
+    def gap(self) -> int:
+        """Blocks to leave free in front of the next piece, while there are any to spare."""
+        return 0
+
+    def entry_order(self, names: list[bytes]) -> list[bytes]:
+        """The order of names in a directory without index."""
+        return names
+
+    def indexed(self, blocks: int) -> bool:
+        """Whether a directory that would take ``blocks`` blocks gets a hashed index."""
+        return blocks > 1
+
+    def leaf_bytes(self, capacity: int) -> int:
+        """How many of ``capacity`` bytes of the next block of a directory to fill."""
+        return capacity
+
+    def xattrs_outside(self) -> bool:
+        """Whether a set of xattrs that fits into the inode goes into a block all the same."""
+        return False
+
+    def xattrs_shared(self) -> bool:
+        """Whether a set that another node has too shares its block."""
+        return True
+
+
+DEFAULT_POLICY = LayoutPolicy()
+
+
+class RandomPolicy(LayoutPolicy):
+    """Every free choice drawn from ``seed``; the choices depend on nothing else."""
+
+    sequential = False
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.name = f"random:{seed}"
+        self._state = seed & _MASK_64
+
+    def fresh(self) -> LayoutPolicy:
+        return RandomPolicy(self.seed)
+
+    def _next(self) -> int:
+        """SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every Python."""
+        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK_64
+        z = self._state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK_64
+        return z ^ (z >> 31)
+
+    def _below(self, limit: int) -> int:
+        return self._next() % limit
+
+    def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
+        numbers = []
+        number = first
+        for _ in range(count):
+            number += self._below(4) if self._below(8) == 0 else 0
+            numbers.append(number)
+            number += 1
+        self.shuffle(numbers)
+        return numbers
+
+    def run_lengths(self, blocks: int) -> list[int]:
+        longest = (1, 1, 3, 17, 300, blocks)[self._below(6)]
+        lengths = []
+        while blocks:
+            length = min(blocks, 1 + self._below(longest))
+            lengths.append(length)
+            blocks -= length
+        return lengths
+
+    def shuffle(self, items: MutableSequence[Item]) -> None:
+        for last in range(len(items) - 1, 0, -1):
+            other = self._below(last + 1)
+            items[last], items[other] = items[other], items[last]
+
+    def gap(self) -> int:
+        return self._below(5) if self._below(4) == 0 else 0
+
+    def entry_order(self, names: list[bytes]) -> list[bytes]:
+        names = list(names)
+        self.shuffle(names)
+        return names
+
+    def indexed(self, blocks: int) -> bool:
+        return blocks > 1 and self._below(4) != 0
+
+    def leaf_bytes(self, capacity: int) -> int:
+        return self._below(capacity) if self._below(2) else capacity
+
+    def xattrs_outside(self) -> bool:
+        return self._below(2) == 0
+
+    def xattrs_shared(self) -> bool:
+        return self._below(2) == 0
+
+
+_MASK_64 = (1 << 64) - 1
+
+
+def policy(text: str) -> LayoutPolicy:
+    """The policy that ``text`` names: ``default``, or ``random:SEED`` with a whole number."""
+    if text == "default":
+        return LayoutPolicy()
+    kind, _, seed = text.partition(":")
+    if kind == "random" and seed.isascii() and seed.isdigit():
+        return RandomPolicy(int(seed))
+    raise SpecError("policy", f"{text!r} is neither 'default' nor 'random:SEED' with a number")

@@ -1,0 +1,72 @@
+"""The counts that descriptors, superblock and report show."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
+from .geometry import Geometry, Range
+from .inodes import InodeTable
+from .layout import GroupCounts
+from .sizing import Solution
+
+
+def count_groups(
+    geometry: Geometry, free_ranges: Sequence[Range], table: InodeTable
+) -> GroupCounts:
+    """Count free blocks, free inodes and directories of every group."""
+    groups, per_group = geometry.groups, geometry.inodes_per_group
+    free_blocks = array("I", bytes(4 * groups))
+    for first, behind in free_ranges:
+        group = geometry.group_of(first)
+        while first < behind:
+            end = min(behind, geometry.group_first_block(group + 1))
+            free_blocks[group] += end - first
+            first = end
+            group += 1
+    free_inodes = array("I", [per_group]) * groups
+    itable_unused = array("I", [per_group]) * groups
+    used_dirs = array("I", bytes(4 * groups))
+    inos = table.inos
+    reserved = EXT4_GOOD_OLD_FIRST_INO - 1
+    for group in range(-(-table.last_ino // per_group)):
+        base = group * per_group
+        low = bisect_left(inos, base + 1)
+        high = bisect_left(inos, base + per_group + 1)
+        ordinary = high - bisect_left(inos, max(base, reserved) + 1, low, high)
+        used_reserved = max(0, min(reserved - base, per_group))
+        free_inodes[group] -= ordinary + used_reserved
+        last = max(inos[high - 1] - base if high > low else 0, used_reserved)
+        itable_unused[group] -= last
+    for index in table.directories:
+        used_dirs[(inos[index] - 1) // per_group] += 1
+    return GroupCounts(free_blocks, free_inodes, used_dirs, itable_unused)
+
+
+def count_space(solution: Solution) -> dict[str, int]:
+    """Bytes by purpose; every block of the image counts once."""
+    geometry, placement, demand = solution.geometry, solution.placement, solution.demand
+    supers = len(geometry.super_groups)
+    directories = sum(demand.counts[index] for index in demand.directories)
+    blocks = {
+        "data": sum(demand.counts) - directories,
+        "directories": directories,
+        "inode tables": geometry.groups * geometry.inode_table_blocks,
+        "journal": demand.journal_blocks,
+        "descriptors and backups": supers * (1 + geometry.gdt_blocks),
+        "bitmaps": 2 * geometry.groups,
+        "extent blocks": placement.tree_block_count,
+        "xattr blocks": len(placement.xattr_blocks),
+        "reserved for growth": supers * geometry.reserved_gdt_blocks
+        + int(geometry.rules.resize_inode),
+        "free": sum(behind - first for first, behind in placement.free_ranges),
+    }
+    if geometry.rules.first_data_block:
+        blocks["boot block"] = geometry.rules.first_data_block
+    assert sum(blocks.values()) == geometry.blocks_count, "a block is counted twice or not at all"
+    space = {name: count * geometry.rules.block_size for name, count in blocks.items()}
+    if solution.unused_tail:
+        space["unused tail"] = solution.unused_tail
+    return space
