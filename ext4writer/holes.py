@@ -1,31 +1,32 @@
-"""Finds the zero runs of a file that are worth a hole. What is a hole follows from content alone.
+"""Finds the zeros of a file that are worth a hole. What is a hole follows from content alone.
 
-The rule: every run of whole zero blocks that is at least ``hole_size`` bytes long is a hole; the
-last block counts as if zeros filled it up. The first block of a file belongs to no run, unless
-``leading_hole`` allows it: GRUB and others cannot read a file that begins with a hole.
+The rule: every longest run of whole zero blocks that counts at least ``hole_size`` bytes is a hole;
+the last block counts as if zeros filled it up. The first block of a file belongs to no run, unless
+``leading_hole`` allows it, because some boot loaders cannot read a file that begins with a hole.
 
-Where the host keeps holes itself they save reading, and change nothing else.
+A run of n blocks covers one block whose number divides by n, so a file that can be read anywhere
+is looked at in those places only. Holes that the host knows of save reading and change nothing.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 
-from .content import Content, Reader, changed_size
-from .errors import SourceChangedError
+from .content import Content, Reader
+from .errors import SourceChangedError, SourceError
 
 BlockRanges = list[tuple[int, int]]
 """(first block, count of blocks), ascending."""
 
-_SAMPLE_BYTES = 16
-_CHUNK_BYTES = 256 * 1024
-_SEEK_DATA = getattr(os, "SEEK_DATA", None)
-_SEEK_HOLE = getattr(os, "SEEK_HOLE", None)
+SAMPLE_BYTES = 16
+CHUNK_BYTES = 256 * 1024
+FIRST_CHUNK_BYTES = 16 * 1024
 
 
 def data_ranges(
-    content: Content, block_size: int, hole_size: int, leading_hole: bool
+    content: Content, block_size: int, hole_size: int, leading_hole: bool = False
 ) -> BlockRanges | None:
     """The runs of blocks of ``content`` that hold data; None if all of them do.
 
@@ -35,159 +36,181 @@ def data_ranges(
     blocks = -(-content.size // block_size)
     first = 0 if leading_hole else 1
     least = -(-hole_size // block_size)
-    if not hole_size or blocks - first < least:
+    if not least or blocks - first < least:
         return None
     reader = content.open()
     try:
-        if reader.fd is not None:
-            holes = _sampled_holes(reader, content.size, block_size, first, least)
+        zeros = _Zeros(reader, content.size, block_size)
+        if content.random_access:
+            reader.check_unchanged()
+            runs = _sampled_runs(zeros, blocks, first, least)
         else:
-            holes = _sequential_holes(reader, content.size, block_size, first, least)
+            runs = _sequential_runs(zeros, blocks, first)
+        holes = [(start, end) for start, end in runs if end - start >= least]
         reader.check_unchanged()
     finally:
         reader.close()
-    if not holes:
-        return None
+    return _between(holes, blocks) if holes else None
+
+
+def _between(holes: list[tuple[int, int]], blocks: int) -> BlockRanges:
+    """What ``holes``, given as (first block, block behind), leave of ``blocks``."""
     ranges = []
     position = 0
-    for start, behind in holes:
+    for start, end in [*holes, (blocks, blocks)]:
         if start > position:
             ranges.append((position, start - position))
-        position = behind
-    if position < blocks:
-        ranges.append((position, blocks - position))
+        position = end
     return ranges
 
 
-def _sequential_holes(
-    reader: Reader, size: int, block_size: int, first: int, least: int
-) -> list[tuple[int, int]]:
-    """Look at every block, in order."""
-    holes: list[tuple[int, int]] = []
-    start = -1
-    zeros = bytes(block_size)
-    buffer = bytearray(max(_CHUNK_BYTES, block_size))
-    view = memoryview(buffer)
-    offset = 0
-    while offset < size:
-        wanted = min(len(buffer), size - offset)
-        _fill(reader, view[:wanted], offset, size)
-        for at in range(0, wanted, block_size):
-            block = (offset + at) // block_size
-            length = min(block_size, wanted - at)
-            if view[at : at + length] == zeros[:length] and block >= first:
-                if start < 0:
-                    start = block
-            else:
-                if 0 <= start <= block - least:
-                    holes.append((start, block))
-                start = -1
-        offset += wanted
-    blocks = -(-size // block_size)
-    if 0 <= start <= blocks - least:
-        holes.append((start, blocks))
-    return holes
-
-
-def _fill(reader: Reader, view: memoryview, offset: int, size: int) -> None:
-    done = 0
-    while done < len(view):
-        count = reader.readinto(view[done:], offset + done)
-        if not count:
-            reader.check_unchanged()
-            raise SourceChangedError(b"", f"ends at byte {offset + done}, not at {size}")
-        done += count
-
-
-def _sampled_holes(
-    reader: Reader, size: int, block_size: int, first: int, least: int
-) -> list[tuple[int, int]]:
-    """Look at few bytes every ``least`` blocks: a run of that length covers one such place."""
-    assert reader.fd is not None
-    file = _SparseFile(reader, size)
-    stride = least * block_size
-    holes: list[tuple[int, int]] = []
-    floor = first * block_size
-    blocks = -(-size // block_size)
-    position = -(-floor // stride) * stride
-    while position < size:
-        if not file.zero_at(position):
-            position += stride
+def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[int, int]]:
+    """Yield all runs of zero blocks, reading everything once and in order."""
+    start = None
+    for chunk in range(0, blocks, zeros.chunk_blocks):
+        count = min(zeros.chunk_blocks, blocks - chunk)
+        zeros.load(chunk, count)
+        if start is not None and zeros.all_zero():
             continue
-        low = max(floor, position - stride + block_size)
-        start = -(-file.zeros_before(position, low) // block_size)
-        end = file.zeros_behind(position)
-        behind = blocks if end >= size else end // block_size
-        if behind - start >= least:
-            holes.append((start, behind))
-        floor = max(floor, behind * block_size)
-        position = (max(end, position) // stride + 1) * stride
-    return holes
+        for block in range(max(chunk, first), chunk + count):
+            if zeros.loaded_zero(block):
+                if start is None:
+                    start = block
+            elif start is not None:
+                yield start, block
+                start = None
+    if start is not None:
+        yield start, blocks
 
 
-class _SparseFile:
-    """Answers where zeros begin and end, and lets the host's own holes answer first."""
+def _sampled_runs(
+    zeros: _Zeros, blocks: int, first: int, least: int
+) -> Iterator[tuple[int, int]]:
+    """Yield at least those runs that are ``least`` blocks long, whole."""
+    floor = first
+    block = -(-first // least) * least
+    while block < blocks:
+        if zeros.may_be_zero(block):
+            end = zeros.end_of_run(block, blocks)
+            if end > block:
+                yield zeros.start_of_run(block, floor), end
+                floor = end
+                block = end // least * least
+        block += least
 
-    def __init__(self, reader: Reader, size: int) -> None:
-        assert reader.fd is not None
+
+class _Zeros:
+    """Answers which blocks of a content are zero."""
+
+    def __init__(self, reader: Reader, size: int, block_size: int) -> None:
+        self.chunk_blocks = max(1, CHUNK_BYTES // block_size)
         self._reader = reader
-        self._fd = reader.fd
-        self._base = reader.fd_offset
         self._size = size
-        self._data_start = 0
-        self._data_end = 0 if _SEEK_DATA is not None and _SEEK_HOLE is not None else size
+        self._block_size = block_size
+        self._zeros = bytes(self.chunk_blocks * block_size)
+        self._zero_block = bytes(block_size)
+        self._buffer = bytearray()
+        self._loaded_from = 0
+        self._loaded_bytes = 0
+        self._hole_start = self._data_start = self._data_end = 0
+        can_seek = reader.fd is not None and hasattr(os, "SEEK_DATA")
+        self._seek_fd = reader.fd if can_seek else None
+        self._sample_fd = reader.fd if hasattr(os, "pread") else None
 
-    def _locate(self, position: int) -> None:
-        """Find the first stretch that the host stores, at or behind ``position``."""
-        if self._data_start <= position < self._data_end or position < self._data_start:
-            return
-        assert _SEEK_DATA is not None and _SEEK_HOLE is not None
-        try:
-            start = os.lseek(self._fd, self._base + position, _SEEK_DATA)
-            end = os.lseek(self._fd, start, _SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                self._data_start = self._data_end = self._size
-            else:
-                self._data_start, self._data_end = position, self._size
-            return
-        self._data_start, self._data_end = start - self._base, end - self._base
+    def load(self, block: int, count: int) -> None:
+        """Read ``count`` blocks from ``block`` on, as far as there are any."""
+        start = block * self._block_size
+        length = min(count * self._block_size, self._size - start)
+        if len(self._buffer) < length:
+            self._buffer = bytearray(len(self._zeros))
+        with memoryview(self._buffer) as view:
+            done = self._reader.readinto(view[:length], start)
+        if done != length:
+            self._reader.check_unchanged()
+            raise SourceChangedError(self._reader.path, f"ends at byte {start + done}")
+        self._loaded_from, self._loaded_bytes = block, length
 
-    def zero_at(self, position: int) -> bool:
-        """Whether some bytes at ``position`` are zero."""
-        self._locate(position)
-        if position < self._data_start:
-            return True
-        sample = os.pread(
-            self._fd, min(_SAMPLE_BYTES, self._size - position), self._base + position
+    def all_zero(self) -> bool:
+        """Whether all that was loaded last is zero."""
+        return self._buffer.startswith(
+            self._zeros
+            if self._loaded_bytes == len(self._zeros)
+            else self._zeros[: self._loaded_bytes]
         )
-        return not any(sample)
 
-    def zeros_before(self, position: int, low: int) -> int:
-        """Where the zeros that end at ``position`` begin, not below ``low``."""
-        while position > low:
-            start = max(low, position - _CHUNK_BYTES)
-            data = os.pread(self._fd, position - start, self._base + start).rstrip(b"\0")
-            if data:
-                return start + len(data)
-            position = start
-        return low
+    def loaded_zero(self, block: int) -> bool:
+        """Whether one of the blocks that were loaded last is zero."""
+        at = (block - self._loaded_from) * self._block_size
+        rest = self._loaded_bytes - at
+        whole = rest >= self._block_size
+        return self._buffer.startswith(self._zero_block if whole else self._zeros[:rest], at)
 
-    def zeros_behind(self, position: int) -> int:
-        """Where the zeros that begin at ``position`` end."""
-        length = 16 * 1024
-        while position < self._size:
-            self._locate(position)
-            if position < self._data_start:
-                position = min(self._data_start, self._size)
-                continue
-            wanted = min(length, self._size - position, self._data_end - position)
-            data = os.pread(self._fd, wanted, self._base + position)
-            if len(data) < wanted:
-                raise changed_size(b"", self._size, position + len(data))
-            rest = data.lstrip(b"\0")
-            position += len(data) - len(rest)
-            if rest:
-                return position
-            length = _CHUNK_BYTES
-        return self._size
+    def may_be_zero(self, block: int) -> bool:
+        """Whether the first bytes of ``block`` are zero."""
+        position = block * self._block_size
+        if self._hole_at(position):
+            return True
+        if self._sample_fd is None:
+            return True
+        try:
+            sample = os.pread(self._sample_fd, SAMPLE_BYTES, self._reader.fd_offset + position)
+        except OSError as error:
+            raise SourceError(
+                self._reader.path, f"cannot be read: {error.strerror}"
+            ) from error
+        return not any(sample[: self._size - position])
+
+    def end_of_run(self, block: int, blocks: int) -> int:
+        """The first block from ``block`` on that is not zero; ``blocks`` if there is none."""
+        count = max(1, FIRST_CHUNK_BYTES // self._block_size)
+        while block < blocks:
+            if self._hole_at(block * self._block_size):
+                end = self._data_start // self._block_size
+                if self._data_start >= self._size:
+                    return blocks
+                if end > block:
+                    block = end
+                    continue
+            self.load(block, min(count, self.chunk_blocks, blocks - block))
+            behind = block + -(-self._loaded_bytes // self._block_size)
+            if not self.all_zero():
+                return next(one for one in range(block, behind) if not self.loaded_zero(one))
+            block = behind
+            count *= 4
+        return blocks
+
+    def start_of_run(self, block: int, floor: int) -> int:
+        """The lowest block, not below ``floor``, from which all blocks up to ``block`` are zero."""
+        while block > floor:
+            if self._hole_start <= block * self._block_size <= self._data_start:
+                start = -(-self._hole_start // self._block_size)
+                if start < block:
+                    block = max(start, floor)
+                    continue
+            count = min(self.chunk_blocks, block - floor)
+            self.load(block - count, count)
+            if not self.all_zero():
+                start = block - count
+                return next(
+                    one + 1 for one in range(block - 1, start - 1, -1) if not self.loaded_zero(one)
+                )
+            block -= count
+        return block
+
+    def _hole_at(self, position: int) -> bool:
+        """Whether the host keeps a hole at ``position``, from ``_hole_start`` to ``_data_start``."""
+        while self._seek_fd is not None and position >= self._data_end:
+            base = self._reader.fd_offset
+            self._hole_start = self._data_end
+            try:
+                start = os.lseek(self._seek_fd, base + self._data_end, os.SEEK_DATA) - base
+                end = os.lseek(self._seek_fd, base + start, os.SEEK_HOLE) - base
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    self._seek_fd = None  # such a file is read like any other
+                    self._data_start = self._hole_start
+                    return False
+                start = end = self._size
+            self._data_start = min(start, self._size)
+            self._data_end = min(end, self._size) if end < self._size else self._size + 1
+        return self._hole_start <= position < self._data_start

@@ -1,0 +1,80 @@
+"""Writes ext4 file systems: a tree of files becomes a finished image, without mkfs or root."""
+
+from . import sources
+from .api import write_image, write_layout
+from .content import BytesContent, CallableContent, Content, PathContent
+from .emit.override import Override
+from .errors import (
+    CancelledError,
+    Ext4WriterError,
+    OutputError,
+    OverrideError,
+    RecordError,
+    SizeError,
+    SourceChangedError,
+    SourceError,
+    SpecError,
+    TreeError,
+)
+from .ondisk.features import DEFAULT_FEATURES, FeatureSet
+from .plan.layout import Layout
+from .plan.planner import plan
+from .plan.policy import LayoutPolicy, RandomPolicy, policy
+from .plan.spec import Spec
+from .progress import Cancel, Progress, ProgressCallback
+from .tree import (
+    BlockDevice,
+    CharacterDevice,
+    Device,
+    Directory,
+    Fifo,
+    Loss,
+    Node,
+    RegularFile,
+    Socket,
+    Symlink,
+    Tree,
+)
+
+__all__ = [
+    "DEFAULT_FEATURES",
+    "BlockDevice",
+    "BytesContent",
+    "CallableContent",
+    "Cancel",
+    "CancelledError",
+    "CharacterDevice",
+    "Content",
+    "Device",
+    "Directory",
+    "Ext4WriterError",
+    "FeatureSet",
+    "Fifo",
+    "Layout",
+    "LayoutPolicy",
+    "Loss",
+    "Node",
+    "OutputError",
+    "Override",
+    "OverrideError",
+    "PathContent",
+    "Progress",
+    "ProgressCallback",
+    "RandomPolicy",
+    "RecordError",
+    "RegularFile",
+    "SizeError",
+    "Socket",
+    "SourceChangedError",
+    "SourceError",
+    "Spec",
+    "SpecError",
+    "Symlink",
+    "Tree",
+    "TreeError",
+    "plan",
+    "policy",
+    "sources",
+    "write_image",
+    "write_layout",
+]

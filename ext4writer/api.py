@@ -1,0 +1,70 @@
+"""Plan and write: the whole recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .emit.copying import write_anywhere, write_ascending
+from .emit.data import copy_jobs
+from .emit.metadata import coalesced, metadata_pieces
+from .emit.override import Override, overridden
+from .emit.sinks import Output, open_sink
+from .plan.layout import Layout
+from .plan.planner import plan
+from .plan.spec import Spec
+from .progress import Cancel, ProgressCallback
+from .tree import Tree
+
+
+def write_layout(
+    layout: Layout,
+    output: Output,
+    *,
+    overrides: Sequence[Override] = (),
+    workers: int = 1,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> None:
+    """Write the image that ``layout`` describes; see :func:`write_image` for ``output``.
+
+    Raises :class:`SourceChangedError` for a file that is not what it was when it was planned,
+    :class:`OutputError` for an output that cannot be written, :class:`OverrideError`, and
+    :class:`CancelledError`. Nothing is left under a path after any of them.
+    """
+    pieces = coalesced(overridden(metadata_pieces(layout), layout, overrides))
+    with open_sink(output, layout.size_bytes) as sink:
+        write = write_ascending if sink.ascending else write_anywhere
+        write(
+            sink,
+            pieces,
+            copy_jobs(layout),
+            block_size=layout.block_size,
+            workers=workers,
+            progress=progress,
+            cancel=cancel,
+        )
+        sink.finish()
+
+
+def write_image(
+    tree: Tree,
+    output: Output,
+    spec: Spec | None = None,
+    *,
+    overrides: Sequence[Override] = (),
+    workers: int = 1,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Layout:
+    """Write an ext4 image of ``tree`` and return its plan.
+
+    ``output`` is a path (written under a temporary name beside it and renamed when whole), a
+    binary file that can seek, a stream that cannot (written in ascending offsets), or a
+    ``bytearray``. ``workers`` threads copy file content; the bytes do not depend on their number.
+    Raises what :func:`plan` and :func:`write_layout` raise.
+    """
+    layout = plan(tree, spec, progress=progress, cancel=cancel)
+    write_layout(
+        layout, output, overrides=overrides, workers=workers, progress=progress, cancel=cancel
+    )
+    return layout

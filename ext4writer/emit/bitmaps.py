@@ -1,0 +1,73 @@
+"""Block and inode bitmaps of every group, and which of them are left to the kernel."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
+from ..plan.layout import Layout
+
+
+class BitmapEmitter:
+    """Makes the bitmaps of one layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._full = b"\xff" * layout.block_size
+        self._behind = [behind for _, behind in layout.free_ranges]
+        features = layout.features
+        self.lazy = "metadata_csum" in features or "uninit_bg" in features
+        """Whether groups may be flagged as not initialised."""
+
+    def block_uninit(self, group: int) -> bool:
+        """Whether the kernel can make the group's block bitmap itself: ext4_init_block_bitmap.
+
+        The last group's is always written, because its end must be padded.
+        """
+        geometry = self._layout.geometry
+        if not self.lazy or group == geometry.groups - 1:
+            return False
+        own = geometry.head_blocks if geometry.rules.has_super(group) else 0
+        return self._layout.groups.free_blocks[group] == geometry.group_blocks(group) - own
+
+    def inode_uninit(self, group: int) -> bool:
+        """Whether no inode of the group is in use."""
+        per_group = self._layout.geometry.inodes_per_group
+        return self.lazy and self._layout.groups.free_inodes[group] == per_group
+
+    def block_bitmap(self, group: int) -> bytes:
+        """One block: a bit for each block of the group, ones behind its end."""
+        layout = self._layout
+        if not layout.groups.free_blocks[group]:
+            return self._full
+        first = layout.geometry.group_first_block(group)
+        end = first + layout.geometry.group_blocks(group)
+        bits = (1 << 8 * layout.block_size) - 1
+        for low, behind in layout.free_ranges[bisect_right(self._behind, first) :]:
+            if low >= end:
+                break
+            low, behind = max(low, first), min(behind, end)
+            bits ^= ((1 << behind - low) - 1) << low - first
+        return bits.to_bytes(layout.block_size, "little")
+
+    def inode_bitmap(self, group: int) -> bytes:
+        """One block: a bit for each inode of the group, ones behind them."""
+        layout = self._layout
+        per_group = layout.geometry.inodes_per_group
+        base = group * per_group
+        used = max(0, min(EXT4_GOOD_OLD_FIRST_INO - 1 - base, per_group))
+        bits = (1 << used) - 1
+        inos = layout.table.inos
+        low = bisect_left(inos, base + 1)
+        high = bisect_left(inos, base + per_group + 1)
+        if high > low:
+            first, last = inos[low] - base - 1, inos[high - 1] - base - 1
+            if last - first == high - 1 - low:
+                bits |= ((1 << high - low) - 1) << first
+            else:
+                marks = bytearray(b"0" * per_group)
+                for index in range(low, high):
+                    marks[per_group - inos[index] + base] = 0x31
+                bits |= int(marks, 2)
+        bits |= ((1 << 8 * layout.block_size - per_group) - 1) << per_group
+        return bits.to_bytes(layout.block_size, "little")

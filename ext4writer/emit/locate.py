@@ -1,0 +1,508 @@
+"""Finds the bytes of any record of a planned image, and the seal that covers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import OverrideError
+from ..ondisk.checksum import (
+    bitmap_checksum,
+    filesystem_seed,
+    group_desc_checksum,
+    group_desc_crc16,
+    inode_seed,
+    seal_dir_leaf,
+    seal_dx_node,
+    seal_dx_root,
+    seal_extent_block,
+    seal_inode,
+    seal_superblock,
+    seal_xattr_block,
+)
+from ..ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL, decode_rec_len
+from ..ondisk.extent import EXTENT, EXTENT_HEADER, EXTENT_IDX, EXTENT_TAIL, entries_per_block
+from ..ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
+from ..ondisk.htree import (
+    DX_ENTRY,
+    DX_NODE,
+    DX_NODE_COUNT_OFFSET,
+    DX_ROOT,
+    DX_ROOT_COUNT_OFFSET,
+    DX_TAIL,
+    node_limit,
+    root_limit,
+)
+from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, INODE, INODE_128
+from ..ondisk.journal import JOURNAL_SUPERBLOCK
+from ..ondisk.record import Record
+from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET
+from ..ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER, split_name
+from ..plan.directories import IndexedDirectory
+from ..plan.layout import Layout
+from ..plan.xattrs import pack_block
+from .bitmaps import BitmapEmitter
+from .directories import DirectoryEmitter
+
+if TYPE_CHECKING:
+    from .override import Override
+
+Seal = Callable[[bytearray, int], None]
+"""Writes the checksum of a unit that begins at the given offset of a buffer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one override strikes. A *unit* is what one checksum covers, or one record without."""
+
+    unit_offset: int
+    """Bytes from the start of the image."""
+    unit_size: int
+    put_at: Callable[[bytearray, int], None]
+    """Puts the value into a buffer in which the unit begins at the given offset."""
+    seal_at: Seal | None
+    reseal: bool
+
+    def put(self, data: bytearray, data_offset: int) -> None:
+        self.put_at(data, self.unit_offset - data_offset)
+
+    def seal(self, data: bytearray, data_offset: int) -> None:
+        if self.seal_at is None:
+            return
+        try:
+            self.seal_at(data, self.unit_offset - data_offset)
+        except ValueError:
+            # The lie is in what says where the checksum lies: there is no place for a true one.
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    record: Record
+    unit_offset: int
+    unit_size: int
+    inside: int
+    """Offset of the record in its unit."""
+    seal: Seal | None
+    checksum_fields: tuple[str, ...] = ()
+
+
+class Locator:
+    """Answers for one layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._csum = "metadata_csum" in layout.features
+        self._seed = filesystem_seed(layout.uuid.bytes)
+        self._block_size = layout.block_size
+        self._bitmaps = BitmapEmitter(layout)
+        self._bitmap_state: dict[tuple[str, int], bytearray] = {}
+        self._finders: dict[str, Callable[[Override], _Place]] = {
+            "superblock": self._superblock,
+            "group_desc": self._group_desc,
+            "inode": self._inode,
+            "extent_header": lambda override: self._extent_node(override, EXTENT_HEADER),
+            "extent": lambda override: self._extent_node(override, EXTENT),
+            "extent_idx": lambda override: self._extent_node(override, EXTENT_IDX),
+            "extent_tail": lambda override: self._extent_node(override, EXTENT_TAIL),
+            "dir_entry_2": self._dir_entry,
+            "dir_entry_tail": lambda override: self._directory_block(override, DIR_ENTRY_TAIL),
+            "dx_root": lambda override: self._directory_block(override, DX_ROOT),
+            "dx_node": lambda override: self._directory_block(override, DX_NODE),
+            "dx_entry": lambda override: self._directory_block(override, DX_ENTRY),
+            "dx_tail": lambda override: self._directory_block(override, DX_TAIL),
+            "xattr_header": self._xattr_header,
+            "xattr_ibody_header": self._xattr_ibody_header,
+            "xattr_entry": self._xattr_entry,
+            "journal_superblock": self._journal_superblock,
+        }
+
+    def targets(self, override: Override) -> Iterator[Target]:
+        """Yield what ``override`` changes; more than one place for a bit of a resealed bitmap."""
+        if override.record in ("block_bitmap", "inode_bitmap"):
+            yield from self._bitmap_targets(override)
+            return
+        finder = self._finders.get(override.record)
+        if finder is None:
+            known = ", ".join([*self._finders, "block_bitmap", "inode_bitmap"])
+            raise OverrideError(f"override {override}: no such record; there are {known}")
+        yield self._target(override, finder(override))
+
+    def _target(self, override: Override, place: _Place) -> Target:
+        field, element = _split_field(override)
+        record, inside, value = place.record, place.inside, override.value
+        row = record.fields.get(field)
+        if row is None:
+            known = ", ".join(record.fields)
+            raise OverrideError(f"override {override}: {record.name} has the fields {known}")
+        if row.is_bytes:
+            if isinstance(value, int):
+                raise OverrideError(f"override {override}: a byte field takes hex:... or text:...")
+            value = value.ljust(row.size, b"\0")
+        elif isinstance(value, bytes):
+            raise OverrideError(f"override {override}: the field takes a number")
+        elif value < 0:
+            value += 1 << 8 * (row.size // row.count)
+        blank = bytearray(record.size)
+
+        def put(data: bytearray, unit: int) -> None:
+            if element is None:
+                record.set(data, unit + inside, field, value)
+                return
+            values = record.get(data, unit + inside, field)
+            assert isinstance(values, list) and isinstance(value, int)
+            values[element] = value
+            record.set(data, unit + inside, field, values)
+
+        if row.is_array and (element is None or element >= row.count):
+            raise OverrideError(
+                f"override {override}: name an element, {field}[0] to {field}[{row.count - 1}]"
+            )
+        if not row.is_array and element is not None:
+            raise OverrideError(f"override {override}: {field} is no array")
+        try:
+            if element is None:
+                record.set(blank, 0, field, value)
+        except Exception as error:
+            raise OverrideError(f"override {override}: {error}") from None
+        reseal = override.reseal and field not in place.checksum_fields
+        return Target(place.unit_offset, place.unit_size, put, place.seal, reseal)
+
+    # -- superblock, descriptors, bitmaps, journal -----------------------------------------------
+
+    def _superblock(self, override: Override) -> _Place:
+        group = self._super_group(override, _numbers(override, 1, default=(0,))[0])
+        offset = self._layout.geometry.group_first_block(group) * self._block_size
+        seal = seal_superblock if self._csum else None
+        return _Place(
+            SUPERBLOCK, offset or SUPERBLOCK_OFFSET, SUPERBLOCK.size, 0, seal, ("s_checksum",)
+        )
+
+    def _super_group(self, override: Override, group: int) -> int:
+        if group not in self._layout.geometry.super_groups:
+            groups = ", ".join(map(str, self._layout.geometry.super_groups))
+            raise OverrideError(f"override {override}: superblocks lie in the groups {groups}")
+        return group
+
+    def _group(self, override: Override, group: int) -> int:
+        if group >= self._layout.geometry.groups:
+            raise OverrideError(
+                f"override {override}: the image has {self._layout.geometry.groups} groups"
+            )
+        return group
+
+    def _group_desc(self, override: Override) -> _Place:
+        group, copy = _numbers(override, 2, default=(0,))
+        group, copy = self._group(override, group), self._super_group(override, copy)
+        return self._group_desc_place(group, copy)
+
+    def _group_desc_place(self, group: int, copy: int) -> _Place:
+        geometry = self._layout.geometry
+        record = GROUP_DESC if geometry.rules.wide else GROUP_DESC_32
+        first = (geometry.group_first_block(copy) + 1) * self._block_size
+        offset = first + group * record.size
+
+        def seal(data: bytearray, unit: int) -> None:
+            desc = data[unit : unit + record.size]
+            if self._csum:
+                value = group_desc_checksum(self._seed, group, desc)
+            else:
+                value = group_desc_crc16(self._layout.uuid.bytes, group, desc)
+            record.set(data, unit, "bg_checksum", value)
+
+        used = seal if self._csum or "uninit_bg" in self._layout.features else None
+        return _Place(record, offset, record.size, 0, used, ("bg_checksum",))
+
+    def _bitmap_targets(self, override: Override) -> Iterator[Target]:
+        layout = self._layout
+        group = self._group(override, _numbers(override, 1)[0])
+        if not override.field.isdigit() or int(override.field) >= 8 * self._block_size:
+            raise OverrideError(f"override {override}: the field of a bitmap is a bit's number")
+        if override.value not in (0, 1):
+            raise OverrideError(f"override {override}: a bit is 0 or 1")
+        bit = int(override.field)
+        is_block = override.record == "block_bitmap"
+        key = (override.record, group)
+        state = self._bitmap_state.get(key)
+        if state is None:
+            make = self._bitmaps.block_bitmap if is_block else self._bitmaps.inode_bitmap
+            state = self._bitmap_state[key] = bytearray(make(group))
+        mask = 1 << bit % 8
+
+        def put(data: bytearray, unit: int) -> None:
+            if override.value:
+                data[unit + bit // 8] |= mask
+            else:
+                data[unit + bit // 8] &= ~mask
+
+        put(state, 0)
+        geometry = layout.geometry
+        places = geometry.block_bitmaps if is_block else geometry.inode_bitmaps
+        yield Target(places[group] * self._block_size, self._block_size, put, None, True)
+        if not (override.reseal and self._csum):
+            return
+        counted = geometry.rules.blocks_per_group if is_block else geometry.inodes_per_group
+        checksum = bitmap_checksum(self._seed, bytes(state[: counted // 8]))
+        name = "bg_block_bitmap_csum" if is_block else "bg_inode_bitmap_csum"
+        for copy in geometry.super_groups:
+            place = self._group_desc_place(group, copy)
+
+            def put_checksum(data: bytearray, unit: int, record: Record = place.record) -> None:
+                record.set(data, unit, name + "_lo", checksum & 0xFFFF)
+                if name + "_hi" in record.fields:
+                    record.set(data, unit, name + "_hi", checksum >> 16)
+
+            yield Target(place.unit_offset, place.unit_size, put_checksum, place.seal, True)
+
+    def _journal_superblock(self, override: Override) -> _Place:
+        extents = self._layout.journal_extents
+        if not extents:
+            raise OverrideError(f"override {override}: the image has no journal")
+        offset = extents[0].physical * self._block_size
+        return _Place(JOURNAL_SUPERBLOCK, offset, JOURNAL_SUPERBLOCK.size, 0, None)
+
+    # -- inodes and what hangs on them -----------------------------------------------------------
+
+    def _node(self, override: Override, path: str) -> int:
+        """The node index of a path, or of an inode number that a node has."""
+        table = self._layout.table
+        if path.isdigit():
+            for index, ino in enumerate(table.inos):
+                if ino == int(path):
+                    return index
+            raise OverrideError(f"override {override}: no file has inode {path}")
+        index = 0
+        for name in path.encode("utf-8", "surrogateescape").split(b"/"):
+            if name:
+                try:
+                    index = table.child_indexes(index, [name])[0]
+                except (KeyError, AssertionError):
+                    raise OverrideError(f"override {override}: no such path in the image") from None
+        return index
+
+    def _inode(self, override: Override) -> _Place:
+        if override.index.isdigit():
+            ino = int(override.index)
+            if not 1 <= ino <= self._layout.inodes_count:
+                raise OverrideError(
+                    f"override {override}: inodes are 1 to {self._layout.inodes_count}"
+                )
+        else:
+            ino = self._layout.table.inos[self._node(override, override.index)]
+        return self._inode_place(ino, INODE, 0)
+
+    def _inode_place(self, ino: int, record: Record, inside: int) -> _Place:
+        geometry, size = self._layout.geometry, self._layout.spec.inode_size
+        group, position = divmod(ino - 1, geometry.inodes_per_group)
+        offset = geometry.inode_tables[group] * self._block_size + position * size
+        if record is INODE and size == EXT4_GOOD_OLD_INODE_SIZE:
+            record = INODE_128
+
+        def seal(data: bytearray, unit: int) -> None:
+            seal_inode(data, unit, size, self._seed, ino)
+
+        checksums = ("l_i_checksum_lo", "i_checksum_hi") if inside == 0 else ()
+        return _Place(record, offset, size, inside, seal if self._csum else None, checksums)
+
+    def _extent_node(self, override: Override, record: Record) -> _Place:
+        has_entry = record in (EXTENT, EXTENT_IDX)
+        path, numbers = _path_and_numbers(override, 2 if has_entry else 1)
+        node, entry = (numbers[0], numbers[1]) if has_entry else (numbers[0], 0)
+        index = self._node(override, path)
+        ino = self._layout.table.inos[index]
+        inside = EXTENT_HEADER.size * (1 + entry) if has_entry else 0
+        if node == 0:
+            if record is EXTENT_TAIL or inside >= 60:
+                raise OverrideError(f"override {override}: i_block has 4 entries and no tail")
+            return self._inode_place(ino, record, INODE.offset("i_block") + inside)
+        blocks = self._layout.placement.tree_blocks.get(index, [])
+        if node > len(blocks):
+            raise OverrideError(f"override {override}: the extent tree has {len(blocks)} blocks")
+        per_block = entries_per_block(self._block_size)
+        if entry >= per_block:
+            raise OverrideError(f"override {override}: a block has {per_block} entries")
+        if record is EXTENT_TAIL:
+            inside = EXTENT_HEADER.size + per_block * EXTENT.size
+        seed = inode_seed(self._seed, ino, 0)
+
+        def seal(data: bytearray, unit: int) -> None:
+            seal_extent_block(data, unit, self._block_size, seed)
+
+        offset = blocks[node - 1] * self._block_size
+        return _Place(
+            record,
+            offset,
+            self._block_size,
+            inside,
+            seal if self._csum else None,
+            ("et_checksum",),
+        )
+
+    # -- directories -----------------------------------------------------------------------------
+
+    def _dir_entry(self, override: Override) -> _Place:
+        parent, _, name = override.index.rpartition("/")
+        index = self._node(override, parent)
+        wanted = name.encode("utf-8", "surrogateescape")
+        emitter = DirectoryEmitter(self._layout, self._seed)
+        data = emitter.blocks(index)
+        position = 0
+        while position < len(data):
+            entry = DIR_ENTRY_2.parse(data, position)
+            length, start = entry["name_len"], position + DIR_ENTRY_2.size
+            assert isinstance(length, int) and isinstance(entry["rec_len"], int)
+            if entry["inode"] and data[start : start + length] == wanted:
+                block, inside = divmod(position, self._block_size)
+                return self._block_of_directory(override, index, block, DIR_ENTRY_2, inside)
+            position += decode_rec_len(entry["rec_len"], self._block_size)
+        raise OverrideError(f"override {override}: no such entry in the image")
+
+    def _directory_block(self, override: Override, record: Record) -> _Place:
+        if record is DX_ROOT:
+            path, block, entry = override.index, 0, 0
+        elif record is DX_ENTRY:
+            path, (block, entry) = _path_and_numbers(override, 2)
+        else:
+            path, (block,) = _path_and_numbers(override, 1)
+            entry = 0
+        index = self._node(override, path)
+        planned = self._layout.directories.get(index)
+        inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
+        if (record is DIR_ENTRY_TAIL) == (block < inner) or (record is DX_NODE and not block):
+            raise OverrideError(
+                f"override {override}: blocks 0 to {inner - 1} of it are index blocks"
+                if inner
+                else f"override {override}: it has no index"
+            )
+        if record is DIR_ENTRY_TAIL:
+            inside = self._block_size - record.size
+        elif record is DX_ENTRY:
+            base = DX_NODE_COUNT_OFFSET if block else DX_ROOT_COUNT_OFFSET
+            inside = base + entry * DX_ENTRY.size
+        elif record is DX_TAIL:
+            limit, base = (
+                (node_limit(self._block_size, self._csum), DX_NODE_COUNT_OFFSET)
+                if block
+                else (root_limit(self._block_size, self._csum), DX_ROOT_COUNT_OFFSET)
+            )
+            inside = base + limit * DX_ENTRY.size
+        else:
+            inside = 0
+        if inside + record.size > self._block_size or (
+            not self._csum and record in (DIR_ENTRY_TAIL, DX_TAIL)
+        ):
+            raise OverrideError(f"override {override}: no such record in that block")
+        return self._block_of_directory(override, index, block, record, inside)
+
+    def _block_of_directory(
+        self, override: Override, index: int, block: int, record: Record, inside: int
+    ) -> _Place:
+        planned = self._layout.directories.get(index)
+        inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
+        seed = inode_seed(self._seed, self._layout.table.inos[index], 0)
+        sealer = seal_dir_leaf if block >= inner else seal_dx_node if block else seal_dx_root
+
+        def seal(data: bytearray, unit: int) -> None:
+            sealer(data, unit, self._block_size, seed)
+
+        for extent in self._layout.extents_of(index):
+            if extent.logical <= block < extent.logical + extent.length:
+                offset = (extent.physical + block - extent.logical) * self._block_size
+                return _Place(
+                    record,
+                    offset,
+                    self._block_size,
+                    inside,
+                    seal if self._csum else None,
+                    ("det_checksum", "dt_checksum"),
+                )
+        raise OverrideError(f"override {override}: the directory has no block {block}")
+
+    # -- extended attributes ---------------------------------------------------------------------
+
+    def _xattr_header(self, override: Override) -> _Place:
+        index = self._node(override, override.index)
+        number = self._layout.xattrs.block_of.get(index)
+        if number is None:
+            raise OverrideError(f"override {override}: it has no attribute block")
+        return self._xattr_block_place(number, XATTR_HEADER, 0)
+
+    def _xattr_block_place(self, number: int, record: Record, inside: int) -> _Place:
+        block = self._layout.placement.xattr_blocks[number]
+
+        def seal(data: bytearray, unit: int) -> None:
+            seal_xattr_block(data, unit, self._block_size, self._seed, block)
+
+        return _Place(
+            record,
+            block * self._block_size,
+            self._block_size,
+            inside,
+            seal if self._csum else None,
+            ("h_checksum",),
+        )
+
+    def _xattr_ibody_header(self, override: Override) -> _Place:
+        index = self._node(override, override.index)
+        if index not in self._layout.xattrs.in_inode:
+            raise OverrideError(f"override {override}: it has no attributes in its inode")
+        return self._inode_place(self._layout.table.inos[index], XATTR_IBODY_HEADER, INODE.size)
+
+    def _xattr_entry(self, override: Override) -> _Place:
+        path, _, name = override.index.partition(":")
+        index = self._node(override, path)
+        xattrs = self._layout.xattrs
+        try:
+            wanted = split_name(name.encode("utf-8", "surrogateescape"))
+        except ValueError as error:
+            raise OverrideError(f"override {override}: {error}") from None
+        area = xattrs.in_inode.get(index)
+        if area is not None:
+            inside = _find_entry(area, XATTR_IBODY_HEADER.size, wanted)
+            if inside is not None:
+                ino = self._layout.table.inos[index]
+                return self._inode_place(ino, XATTR_ENTRY, INODE.size + inside)
+        number = xattrs.block_of.get(index)
+        if number is not None:
+            block = pack_block(xattrs.blocks[number], 1, self._block_size)
+            inside = _find_entry(block, XATTR_HEADER.size, wanted)
+            if inside is not None:
+                return self._xattr_block_place(number, XATTR_ENTRY, inside)
+        raise OverrideError(f"override {override}: it has no such attribute")
+
+
+def _find_entry(area: bytes, position: int, wanted: tuple[int, bytes]) -> int | None:
+    while area[position : position + 4] != bytes(4):
+        length, index = area[position], area[position + 1]
+        start = position + XATTR_ENTRY.size
+        if (index, area[start : start + length]) == wanted:
+            return position
+        position = start + (length + 3 & ~3)
+    return None
+
+
+def _split_field(override: Override) -> tuple[str, int | None]:
+    name, bracket, element = override.field.partition("[")
+    return name, int(element[:-1]) if bracket else None
+
+
+def _numbers(override: Override, most: int, default: tuple[int, ...] = ()) -> list[int]:
+    """The numbers of an index ``A:B``; what is missing behind the first is 0."""
+    parts = override.index.split(":") if override.index else [str(value) for value in default]
+    if not parts or len(parts) > most or not all(part.isdigit() for part in parts):
+        raise OverrideError(f"override {override}: the index must be a number")
+    return [int(part) for part in parts] + [0] * (most - len(parts))
+
+
+def _path_and_numbers(override: Override, count: int) -> tuple[str, list[int]]:
+    """The path and ``count`` numbers of an index ``PATH:A:B``, the last given last."""
+    path = override.index
+    numbers: list[int] = []
+    while len(numbers) < count:
+        rest, colon, number = path.rpartition(":")
+        if not colon or not number.isdigit():
+            break
+        path = rest
+        numbers.insert(0, int(number))
+    return path, [0] * (count - len(numbers)) + numbers

@@ -1,0 +1,146 @@
+"""Deliberate lies: any value in any field of any record of the image, its checksum right or stale.
+
+An override names a record, which one of its kind, a field and a value::
+
+    superblock.s_state=2                     superblock[GROUP].FIELD, the primary one by default
+    group_desc[3].bg_flags=1                 [GROUP], or in a backup [GROUP:BACKUP_GROUP]
+    inode[/etc/hosts].i_links_count=7        inode[PATH] or inode[NUMBER]
+    extent_header[/big:1].eh_entries=9       [PATH:NODE]; node 0 lies in the inode, then top down
+    extent[/big:1:5].ee_len=0                [PATH:NODE:ENTRY]; extent_idx; extent_tail[PATH:NODE]
+    dir_entry_2[/etc/hosts].inode=99         the entry of that name; /etc/. and /etc/.. are entries
+    dir_entry_tail[/etc:0].det_rec_len=0     [PATH:BLOCK], BLOCK counts inside the directory
+    dx_root[/many].limit=1                   dx_node, dx_tail [PATH:BLOCK]; dx_entry [:ENTRY] too
+    xattr_entry[/f:user.note].e_hash=1       xattr_header[PATH], xattr_ibody_header[PATH]
+    journal_superblock.s_maxlen=5
+    block_bitmap[0].17=0                     one bit; also inode_bitmap[GROUP].BIT
+
+Values are whole numbers (``7``, ``0x1f``, ``-1`` for all ones), or for byte fields ``hex:00ff`` or
+``text:name``. A field that is an array takes an element: ``s_hash_seed[2]``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..errors import OverrideError
+from ..plan.layout import Layout
+from .locate import Locator, Target
+from .metadata import Piece
+
+_PATTERN = re.compile(
+    r"(?P<record>[a-z_0-9]+)(?:\[(?P<index>.*)\])?\.(?P<field>\w+(?:\[\d+\])?)=(?P<value>.*)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One field of one record, and what it shall hold.
+
+    ``index`` is the text between the brackets, ``""`` where there are none. With ``reseal`` the
+    checksum over the record is made right for the lie; without, it stays that of the truth.
+    """
+
+    record: str
+    index: str
+    field: str
+    value: int | bytes
+    reseal: bool = True
+
+    @classmethod
+    def parse(cls, text: str, *, reseal: bool = True) -> Override:
+        """Read ``record[index].field=value``; raise :class:`OverrideError` if it is none."""
+        match = _PATTERN.fullmatch(text)
+        if match is None:
+            raise OverrideError(f"override {text!r} is not of the form record[index].field=value")
+        return cls(
+            match["record"],
+            match["index"] or "",
+            match["field"],
+            _value(match["value"], text),
+            reseal,
+        )
+
+    def __str__(self) -> str:
+        index = f"[{self.index}]" if self.index else ""
+        return f"{self.record}{index}.{self.field}"
+
+
+def _value(text: str, whole: str) -> int | bytes:
+    kind, colon, rest = text.partition(":")
+    try:
+        if colon and kind == "hex":
+            return bytes.fromhex(rest)
+        if colon and kind == "text":
+            return rest.encode()
+        return int(text, 0)
+    except ValueError:
+        raise OverrideError(
+            f"override {whole!r}: the value is no number, hex:... or text:..."
+        ) from None
+
+
+def overridden(
+    pieces: Iterable[Piece], layout: Layout, overrides: Sequence[Override]
+) -> Iterable[Piece]:
+    """Change ``pieces``, which must be ascending and not yet joined, as the overrides say.
+
+    Raises :class:`OverrideError` at once for an override that names nothing in this layout.
+    """
+    if not overrides:
+        return pieces
+    locator = Locator(layout)
+    targets: list[Target] = []
+    for override in overrides:
+        targets += locator.targets(override)
+    targets.sort(key=lambda target: target.unit_offset)
+    return _apply(pieces, targets)
+
+
+def _apply(pieces: Iterable[Piece], targets: list[Target]) -> Iterator[Piece]:
+    position = 0
+    for offset, data in pieces:
+        end = offset + len(data)
+        while position < len(targets) and targets[position].unit_offset < offset:
+            count = _same_unit(targets, position)
+            yield _blank(targets[position : position + count])
+            position += count
+        first = position
+        while position < len(targets) and targets[position].unit_offset < end:
+            position += 1
+        if position > first:
+            data = bytearray(data)
+            _change(data, offset, targets[first:position])
+        yield offset, data
+    while position < len(targets):
+        count = _same_unit(targets, position)
+        yield _blank(targets[position : position + count])
+        position += count
+
+
+def _same_unit(targets: list[Target], position: int) -> int:
+    offset = targets[position].unit_offset
+    return sum(1 for target in targets[position:] if target.unit_offset == offset)
+
+
+def _blank(targets: list[Target]) -> Piece:
+    """A unit that the image leaves zero, with the lies in it."""
+    data = bytearray(targets[0].unit_size)
+    _change(data, targets[0].unit_offset, targets)
+    return targets[0].unit_offset, data
+
+
+def _change(data: bytearray, offset: int, targets: list[Target]) -> None:
+    """Put the values in; seal; then those that shall not be sealed."""
+    sealed: dict[int, Target] = {}
+    for target in targets:
+        if target.reseal:
+            target.put(data, offset)
+            sealed[target.unit_offset] = target
+    for target in sealed.values():
+        target.seal(data, offset)
+    for target in targets:
+        if not target.reseal:
+            target.put(data, offset)
