@@ -1,0 +1,79 @@
+# Everything here works on a machine that has python3 (3.11 or newer) and make.
+#
+#   make image                  an image of a real tree; TREE=/some/folder IMAGE=/some/file.img
+#   make test                   all tests; PYTEST_ARGS='-k name' chooses
+#   make lint                   ruff and mypy
+#   make bench                  the benchmarks
+#   make clean                  remove what was made here
+#
+# PYTHON=/path/to/python3.12 chooses the interpreter of the environment in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+IMAGE ?= build/stdlib.img
+TREE ?=
+BUILD_ARGS ?=
+PYTEST_ARGS ?=
+
+.PHONY: help image test lint bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
+
+# The default tree is Python's own standard library. Nothing may compile modules into it meanwhile.
+image: export PYTHONDONTWRITEBYTECODE = 1
+image: $(VENV)/.installed
+	@mkdir -p "$(dir $(IMAGE))"
+	@tree="$(TREE)"; \
+	test -n "$$tree" || \
+	    tree=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))'); \
+	$(BIN)/ext4writer build "$$tree" -o "$(IMAGE)" $(BUILD_ARGS)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-test
+	@test -f benchmarks/__main__.py || { echo "There are no benchmarks yet."; exit 1; }
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.installed
+
+# Debian keeps what "venv" needs for pip in a package of its own. Where it is missing, an installed
+# pip can put another one into the environment, and else pip's own installer is fetched.
+GET_PIP := https://bootstrap.pypa.io/get-pip.py
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "$(PYTHON) is missing or older than Python 3.11; name a newer one:" >&2; \
+	    echo "    make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear $(VENV); then \
+	    true; \
+	elif $(PYTHON) -m venv --clear --without-pip $(VENV) && { \
+	    $(PYTHON) -m pip --python $(BIN)/python install --quiet pip 2>/dev/null || \
+	    { echo "fetching $(GET_PIP)"; \
+	      $(BIN)/python -c 'import sys, urllib.request as r; r.urlretrieve(*sys.argv[1:])' \
+	          $(GET_PIP) $(VENV)/get-pip.py && \
+	      $(BIN)/python $(VENV)/get-pip.py --quiet; }; }; then \
+	    true; \
+	else \
+	    rm -rf $(VENV); \
+	    echo "No environment with pip can be made; on Debian: apt install python3-venv" >&2; \
+	    exit 1; \
+	fi

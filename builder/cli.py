@@ -1,0 +1,153 @@
+"""The commands. What takes time to import is imported when a command runs."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import click
+
+from .options import (
+    PATH,
+    GroupedCommand,
+    GroupedOption,
+    ImageOptions,
+    OverrideOptions,
+    RunOptions,
+    ScanOptions,
+    TreeOptions,
+    options,
+    usable_cpus,
+)
+from .signals import cancel_on_signals
+
+PROGRAM = "ext4writer"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, print every failure as one line, and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:
+        status = _report_failure(error)
+        if status is None:
+            raise
+        _drop_pending_output()
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _report_failure(error: BaseException) -> int | None:
+    """Print what went wrong and return the exit status; None for a fault of the program."""
+    from .failures import explain
+
+    explained = explain(error)
+    if explained is None:
+        return None
+    line, status = explained
+    with suppress(OSError):
+        click.echo(f"{PROGRAM}: {line}", err=True)
+    return status
+
+
+def _drop_pending_output() -> None:
+    """Keep the interpreter from failing once more on bytes that nobody takes."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(
+    name=PROGRAM,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(None, "-V", "--version", package_name=PROGRAM, prog_name=PROGRAM)
+def commands() -> None:
+    """Make ext4 images out of directories, without mkfs, root or a mount."""
+
+
+def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that makes an image, from whatever source."""
+    for name, kind in (
+        ("run", RunOptions),
+        ("overrides", OverrideOptions),
+        ("image", ImageOptions),
+        ("tree", TreeOptions),
+    ):
+        command = options(name, kind)(command)
+    return command
+
+
+@commands.command(cls=GroupedCommand)
+@click.argument("source", type=PATH, metavar="SOURCE")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="IMAGE",
+    required=True,
+    cls=GroupedOption,
+    heading="Output",
+    help="The image to write; '-' is standard output, and the report then goes to standard error. "
+    "A file is replaced only when the new one is whole.",
+)
+@options("scan", ScanOptions)
+@image_options
+def build(source: str, output: str, **chosen: Any) -> None:
+    """Write an ext4 image of the directory SOURCE."""
+    execute(source, output, **chosen)
+
+
+@commands.command(cls=GroupedCommand)
+@click.argument("source", type=PATH, metavar="SOURCE")
+@options("scan", ScanOptions)
+@image_options
+def plan(source: str, **chosen: Any) -> None:
+    """Say what an image of SOURCE would be; write nothing."""
+    execute(source, None, **chosen)
+
+
+def execute(
+    source: str,
+    destination: str | None,
+    *,
+    scan: ScanOptions,
+    tree: TreeOptions,
+    image: ImageOptions,
+    overrides: OverrideOptions,
+    run: RunOptions,
+) -> None:
+    """Make or plan one image, and print its report."""
+    if scan.keep_times and tree.all_times is not None:
+        raise click.UsageError("--keep-times and --all-times contradict each other")
+
+    with cancel_on_signals(at_once=destination == "-") as cancel:
+        from . import pipeline
+        from .output import open_output, print_report
+        from .progress import progress_bar
+
+        job = pipeline.Job(
+            source=source,
+            output=None if destination is None else open_output(destination),
+            scan=scan,
+            tree=tree,
+            spec=image.spec(),
+            overrides=overrides.overrides(),
+            strict=run.strict,
+            workers=run.workers or usable_cpus(),
+        )
+        with progress_bar(wanted=not run.quiet) as progress:
+            report = pipeline.run(job, progress=progress, cancel=cancel)
+    if run.json:
+        print_report(report.as_json(), job.output)
+    elif not run.quiet:
+        print_report(report.as_text(), job.output)

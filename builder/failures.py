@@ -1,0 +1,53 @@
+"""Turns what went wrong into one line and an exit status."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import click
+
+from ext4writer.errors import Ext4WriterError, OverrideError, SpecError, display_path
+
+from .options import FLAG_OF
+from .signals import Interrupted
+
+FAILED = 1
+USAGE = 2
+SIGNALLED = 128
+
+
+def explain(error: BaseException) -> tuple[str, int] | None:
+    """Return the line and the exit status for ``error``; None if it is a fault of the program."""
+    if isinstance(error, Interrupted):
+        return str(error), SIGNALLED + error.signum
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return "interrupted by SIGINT", SIGNALLED + 2
+    if isinstance(error, click.ClickException):
+        return display_path(_of_click(error)), error.exit_code
+    if isinstance(error, SpecError):
+        option = FLAG_OF.get(error.option, error.option)
+        return display_path(f"{option}: {error.problem}"), USAGE
+    if isinstance(error, OverrideError):
+        return display_path(f"--override: {str(error).removeprefix('override ')}"), USAGE
+    if isinstance(error, Ext4WriterError):
+        return display_path(str(error)), FAILED
+    if isinstance(error, OSError):
+        return display_path(_os_error(error)), FAILED
+    if isinstance(error, MemoryError):
+        return "there is not enough memory", FAILED
+    return None
+
+
+def _of_click(error: click.ClickException) -> str:
+    message = error.format_message()
+    if type(error) is click.UsageError and error.ctx is not None:
+        return f"{message} See {error.ctx.command_path} --help."
+    return message
+
+
+def _os_error(error: OSError) -> str:
+    problem = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {problem}"
+    return f"standard output: {problem}" if error.errno == errno.EPIPE else problem

@@ -1,0 +1,393 @@
+"""Every option of the command line: one row each, in dataclasses that commands share.
+
+A row is a dataclass field with its flags, its type and its help text. :func:`options` adds the rows
+of a dataclass to a command, which then receives one object of that dataclass.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import click
+
+from .units import parse_size
+
+if TYPE_CHECKING:
+    from ext4writer import Override, Spec
+
+ID_MAX = (1 << 32) - 2
+"""The kernel has no user and no group of the number above this one."""
+WORKERS_MAX = 4
+EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
+OTHER = "Other options"
+
+
+def parse_owner(text: str) -> tuple[int, int]:
+    """Return the two numbers of ``UID:GID``; ``ValueError`` with a reason if it is none."""
+    matched = re.fullmatch(r"([0-9]{1,20}):([0-9]{1,20})", text, re.ASCII)
+    if matched is None:
+        raise ValueError(f"{text!r} is not UID:GID, two numbers such as 0:0")
+    uid, gid = int(matched[1]), int(matched[2])
+    if max(uid, gid) > ID_MAX:
+        raise ValueError(f"{text!r} has a number above {ID_MAX}")
+    return uid, gid
+
+
+def parse_path(text: str) -> str:
+    """Return ``text``; ``ValueError`` if it names nothing."""
+    if not text:
+        raise ValueError("an empty name names no file")
+    return text
+
+
+def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
+    """A click type that ``parse`` reads; each of ``words`` stands for its value."""
+
+    def read(text: str) -> Any:
+        if text in words:
+            return words[text]
+        try:
+            return parse(text)
+        except ValueError as error:
+            others = "".join(f", or {word!r}" for word in words)
+            raise click.BadParameter(f"{error}{others}") from None
+
+    return read
+
+
+SIZE = parsed(parse_size)
+SIZE_OR_FIT = parsed(parse_size, fit=None)
+SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
+OWNER = parsed(parse_owner)
+PATH = parsed(parse_path)
+
+
+class GroupedOption(click.Option):
+    """An option that knows under which heading of the help page it stands."""
+
+    def __init__(self, *arguments: Any, heading: str = "Options", **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command whose help page has a heading for each group of options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                heading = param.heading if isinstance(param, GroupedOption) else OTHER
+                groups.setdefault(heading, []).append(record)
+        for heading, records in sorted(groups.items(), key=lambda group: group[0] == OTHER):
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def row(*flags: str, about: str, default: Any = None, **attributes: Any) -> Any:
+    """One option: a dataclass field with all that click wants to know about it."""
+    return field(default=default, metadata={"flags": flags, "click": {"help": about, **attributes}})
+
+
+def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a command with the options of ``kind``; it gets them as its argument ``name``."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_options(**arguments: Any) -> Any:
+            values = {each.name: arguments.pop(each.name) for each in fields(kind)}
+            return command(**arguments, **{name: kind(**values)})
+
+        decorated: Callable[..., Any] = with_options
+        for each in reversed(fields(kind)):
+            decorated = click.option(
+                *each.metadata["flags"],
+                each.name,
+                cls=GroupedOption,
+                heading=kind.HEADING,
+                default=each.default,
+                **each.metadata["click"],
+            )(decorated)
+        return decorated
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """What a directory source takes over."""
+
+    HEADING = "What is read from SOURCE"
+
+    exclude: tuple[str, ...] = row(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        default=(),
+        about="Leave out what GLOB matches, and all below it: without a slash any name, with one "
+        "a path from SOURCE. '*' and '?' stop at slashes, '**' does not. May be given again.",
+    )
+    one_file_system: bool = row(
+        "--one-file-system",
+        is_flag=True,
+        default=False,
+        about="Do not go into other file systems that are mounted inside SOURCE.",
+    )
+    no_xattrs: bool = row(
+        "--no-xattrs", is_flag=True, default=False, about="Do not read extended attributes."
+    )
+    keep_times: bool = row(
+        "--keep-times",
+        is_flag=True,
+        default=False,
+        about="Keep access and change times too; without it they become the modification time.",
+    )
+
+
+@dataclass(frozen=True)
+class TreeOptions:
+    """What is changed in a tree after it was read."""
+
+    HEADING = "Owners and times"
+
+    owner: tuple[int, int] | None = row(
+        "--owner", type=OWNER, metavar="UID:GID", about="Give every entry to this user and group."
+    )
+    root_owner: tuple[int, int] | None = row(
+        "--root-owner",
+        type=OWNER,
+        metavar="UID:GID",
+        about="Give the root directory, and it alone, to this user and group.",
+    )
+    all_times: int | None = row(
+        "--all-times",
+        type=int,
+        metavar="SECONDS",
+        about="Set every time of every entry to SECONDS since 1970.",
+    )
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What the Spec of an image is made of; the fields are called as the Spec's."""
+
+    HEADING = "The file system"
+
+    size: int | None = row(
+        "--size",
+        type=SIZE_OR_FIT,
+        metavar="fit|SIZE",
+        default="fit",
+        show_default=True,
+        about="Size of the image; 'fit' is the smallest that holds the tree and --free. "
+        "Sizes are bytes, or numbers with K, M, G or T.",
+    )
+    free: int = row(
+        "--free",
+        type=SIZE,
+        metavar="SIZE",
+        default="16M",
+        show_default=True,
+        about="What an image of --size fit leaves for every user to write.",
+    )
+    free_inodes: int | None = row(
+        "--free-inodes",
+        type=click.IntRange(min=0),
+        metavar="N",
+        about="Inodes that an image of --size fit leaves free.  [default: one for 16K of --free]",
+    )
+    grow_to: int | None = row(
+        "--grow-to",
+        type=SIZE,
+        metavar="SIZE",
+        about="Reserve descriptors for growth up to SIZE.  [default: 1024 times the size]",
+    )
+    label: str = row(
+        "-L",
+        "--label",
+        metavar="LABEL",
+        default="",
+        about="Label of the file system, 16 bytes at most.",
+    )
+    uuid: UUID | None = row(
+        "-U",
+        "--uuid",
+        type=click.UUID,
+        metavar="UUID",
+        about="UUID of the file system.  [default: derived from the content]",
+    )
+    hash_seed: UUID | None = row(
+        "--hash-seed",
+        type=click.UUID,
+        metavar="UUID",
+        about="Key of the directory hash.  [default: derived from the content]",
+    )
+    block_size: int = row(
+        "-b",
+        "--block-size",
+        type=SIZE,
+        metavar="SIZE",
+        default="4096",
+        show_default=True,
+        about="Size of a block: 1024, 2048 or 4096.",
+    )
+    inode_size: int = row(
+        "-I",
+        "--inode-size",
+        type=SIZE,
+        metavar="SIZE",
+        default="256",
+        show_default=True,
+        about="Size of an inode: a power of two from 128 to the block size.",
+    )
+    features: tuple[str, ...] = row(
+        "-O",
+        "--features",
+        multiple=True,
+        metavar="NAME[,...]",
+        default=(),
+        about="Features to add to the default ones, or to drop with ^NAME; names as in mke2fs.",
+    )
+    reserved_percent: float = row(
+        "-m",
+        "--reserved-percent",
+        type=float,
+        metavar="PERCENT",
+        default="0",
+        show_default=True,
+        about="Blocks that are kept for the superuser.",
+    )
+    journal: int | Literal["auto", "none"] = row(
+        "--journal",
+        type=SIZE_OF_JOURNAL,
+        metavar="auto|none|SIZE",
+        default="auto",
+        show_default=True,
+        about="Size of the journal.",
+    )
+    epoch: int | None = row(
+        "--epoch",
+        type=int,
+        metavar="SECONDS",
+        about="Time of the file system, in seconds since 1970; newer times of entries become it.  "
+        f"[default: {EPOCH_VARIABLE} of the environment, else the newest time in the tree]",
+    )
+    policy: str = row(
+        "--policy",
+        metavar="default|random:SEED",
+        default="default",
+        show_default=True,
+        about="Who chooses among the legal layouts.",
+    )
+
+    def spec(self) -> Spec:
+        """The library's form of these options; ``SpecError`` if they contradict each other."""
+        from ext4writer import FeatureSet, Spec, policy
+        from ext4writer.ondisk.features import DEFAULT_FEATURES
+
+        return Spec(
+            size=self.size,
+            free=self.free,
+            free_inodes=self.free_inodes,
+            grow_to=self.grow_to,
+            reserved_percent=self.reserved_percent,
+            label=os.fsencode(self.label),
+            uuid=self.uuid,
+            hash_seed=self.hash_seed,
+            block_size=self.block_size,
+            inode_size=self.inode_size,
+            features=FeatureSet.parse(",".join(self.features), base=DEFAULT_FEATURES),
+            journal=self.journal,
+            epoch=self.epoch if self.epoch is not None else environment_epoch(),
+            policy=policy(self.policy),
+        )
+
+
+@dataclass(frozen=True)
+class OverrideOptions:
+    """Deliberate damage."""
+
+    HEADING = "Deliberate faults, to test what reads the image"
+
+    override: tuple[str, ...] = row(
+        "--override",
+        multiple=True,
+        metavar="RECORD[INDEX].FIELD=VALUE",
+        default=(),
+        about="Write VALUE into a field, such as 'inode[/etc/hosts].i_links_count=7'. "
+        "May be given again.",
+    )
+    no_reseal: bool = row(
+        "--no-reseal",
+        is_flag=True,
+        default=False,
+        about="Leave the checksums around an overridden field as they were.",
+    )
+
+    def overrides(self) -> list[Override]:
+        """The library's form; ``OverrideError`` for a text that is none."""
+        from ext4writer import Override
+
+        return [Override.parse(text, reseal=not self.no_reseal) for text in self.override]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a command runs and what it tells."""
+
+    HEADING = "How it runs and what it tells"
+
+    workers: int | None = row(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        about=f"Threads that copy files.  [default: the usable CPUs, at most {WORKERS_MAX}]",
+    )
+    strict: bool = row(
+        "--strict",
+        is_flag=True,
+        default=False,
+        about="Write nothing, and fail, if anything cannot be kept exactly.",
+    )
+    json: bool = row("--json", is_flag=True, default=False, about="Print the report as JSON.")
+    quiet: bool = row(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        default=False,
+        about="Show no progress and print no report, unless --json asks for it.",
+    )
+
+
+def environment_epoch() -> int | None:
+    """The time that the environment asks builds to use, if it does."""
+    text = os.environ.get(EPOCH_VARIABLE, "")
+    if not text:
+        return None
+    if not re.fullmatch("[0-9]{1,10}", text, re.ASCII) or int(text) >= 1 << 32:
+        raise click.UsageError(
+            f"{EPOCH_VARIABLE}: {text!r} is not a number of seconds from 0 to {(1 << 32) - 1}"
+        )
+    return int(text)
+
+
+def usable_cpus() -> int:
+    """How many threads are worth starting here."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
+    return min(os.cpu_count() or 1, WORKERS_MAX)
+
+
+FLAG_OF = {
+    each.name: each.metadata["flags"][-1]
+    for kind in (ScanOptions, TreeOptions, ImageOptions, OverrideOptions, RunOptions)
+    for each in fields(kind)
+}
+"""Attribute of the Spec, or of an options class -> the flag that sets it."""

@@ -1,0 +1,144 @@
+"""Where an image goes: a path, or standard output; and how to know it inside the source."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable
+from typing import BinaryIO, Protocol, cast
+
+import click
+
+from ext4writer.errors import OutputError
+
+STANDARD_OUTPUT = "standard output"
+
+
+class Output(Protocol):
+    """A place for an image; it is opened only when the plan is ready.
+
+    To make one raises :class:`OutputError` for what can be seen to fail before any work is done.
+    """
+
+    is_stream: bool
+
+    @property
+    def name(self) -> str:
+        """What ``-o`` said."""
+        ...
+
+    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:
+        """A test for files of ``source`` that are the output; None if there can be none."""
+        ...
+
+    def target(self) -> str | BinaryIO:
+        """What the library writes to."""
+        ...
+
+
+class PathOutput:
+    """A regular file, replaced when the new one is whole, or a block device, written in place."""
+
+    is_stream = False
+
+    def __init__(self, path: str) -> None:
+        real = os.path.realpath(path)
+        folder = os.path.dirname(real)
+        if path.endswith(os.sep):
+            raise OutputError(path, "is not the name of a file")
+        if os.path.isdir(path):
+            raise OutputError(path, "is a directory; name the file to write in it")
+        if not os.path.isdir(folder):
+            raise OutputError(path, f"its folder {folder} does not exist")
+        self.status = _status(path)
+        if self.status is not None:
+            if not (stat.S_ISREG(self.status.st_mode) or stat.S_ISBLK(self.status.st_mode)):
+                raise OutputError(path, "is neither a file nor a block device")
+            if _is_standard_output(self.status):
+                raise OutputError(path, "is standard output; write -o - for that")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(path, f"its folder {folder} is not writable")
+        self.path = path
+        self.folder = folder
+
+    @property
+    def name(self) -> str:
+        return self.path
+
+    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:
+        own, root = self.status, os.path.realpath(source)
+        if own is None or os.path.commonpath([self.folder, root]) != root:
+            return None
+        return lambda status: os.path.samestat(status, own)
+
+    def target(self) -> str:
+        return self.path
+
+
+class StandardOutput:
+    """Standard output, written from its present position on and never moved."""
+
+    is_stream = True
+    name = "-"
+
+    def __init__(self) -> None:
+        if sys.stdout.isatty():
+            raise OutputError(
+                STANDARD_OUTPUT, "is a terminal; send it to a file or a pipe, or write -o IMAGE"
+            )
+
+    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
+        return _is_standard_output
+
+    def target(self) -> BinaryIO:
+        return cast(BinaryIO, _Unseekable())
+
+
+class _Unseekable:
+    """Standard output without a buffer, as a stream also where it is a file.
+
+    The library writes to a file that can seek from its beginning; the shell's ``>>`` does not mean
+    that.
+    """
+
+    name = STANDARD_OUTPUT
+
+    def __init__(self) -> None:
+        self._raw = io.FileIO(sys.stdout.fileno(), "wb", closefd=False)
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        return self._raw.write(data)
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _is_standard_output(status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(status, os.fstat(sys.stdout.fileno()))
+    except OSError:
+        return False
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def open_output(destination: str) -> Output:
+    """The output that ``-o`` names."""
+    return StandardOutput() if destination == "-" else PathOutput(destination)
+
+
+def print_report(text: str, output: Output | None) -> None:
+    """Print on standard output, or on standard error where the image took that."""
+    to_stderr = output is not None and output.is_stream
+    try:
+        click.echo(text, err=to_stderr)
+    except OSError as error:
+        name = "standard error" if to_stderr else STANDARD_OUTPUT
+        raise OutputError(name, error.strerror or str(error)) from error

@@ -1,0 +1,109 @@
+"""From a directory to an image: scan, change, plan, write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import ext4writer
+from ext4writer import Loss, Override, Spec, Tree, sources
+from ext4writer.errors import Ext4WriterError, display_path
+from ext4writer.progress import Cancel, ProgressCallback
+from ext4writer.sources import filters
+
+from .options import ScanOptions, TreeOptions
+from .output import Output
+from .report import Report
+
+
+class StrictError(Ext4WriterError):
+    """Something would not be kept exactly, and the caller asked for no such image."""
+
+    def __init__(self, losses: list[Loss]) -> None:
+        self.losses = losses
+        first = losses[0]
+        others = f" and {len(losses) - 1:,} more" if len(losses) > 1 else ""
+        super().__init__(f"--strict: {display_path(first.path)}: {first.what}{others}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one command is asked for."""
+
+    source: str
+    output: Output | None
+    """None plans the image and writes nothing."""
+    scan: ScanOptions
+    tree: TreeOptions
+    spec: Spec
+    overrides: Sequence[Override]
+    strict: bool
+    workers: int
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - began
+
+
+def run(
+    job: Job, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
+) -> Report:
+    """Do what ``job`` asks for and report it; raises the library's errors."""
+    watch = Stopwatch()
+
+    with watch.stage("scan"):
+        tree = scan(job, progress, cancel)
+        change(tree, job.tree)
+
+    with watch.stage("plan"):
+        layout = ext4writer.plan(tree, job.spec, progress=progress, cancel=cancel)
+        if job.strict and layout.losses:
+            raise StrictError(layout.losses)
+
+    if job.output is not None:
+        with watch.stage("write"):
+            ext4writer.write_layout(
+                layout,
+                job.output.target(),
+                overrides=job.overrides,
+                workers=job.workers,
+                progress=progress,
+                cancel=cancel,
+            )
+
+    return Report.of(layout, job.output.name if job.output else None, watch.seconds)
+
+
+def scan(job: Job, progress: ProgressCallback | None, cancel: Cancel | None) -> Tree:
+    """Read the source directory, without the image that is about to be written."""
+    return sources.directory(
+        job.source,
+        xattrs=not job.scan.no_xattrs,
+        keep_times=job.scan.keep_times,
+        exclude=job.scan.exclude,
+        one_file_system=job.scan.one_file_system,
+        skip=job.output.itself(job.source) if job.output is not None else None,
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def change(tree: Tree, options: TreeOptions) -> None:
+    """Give the entries the owners and times that were asked for."""
+    if options.owner is not None:
+        filters.set_owner(tree, *options.owner)
+    if options.root_owner is not None:
+        filters.set_root_owner(tree, *options.root_owner)
+    if options.all_times is not None:
+        filters.set_all_times(tree, options.all_times)

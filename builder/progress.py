@@ -1,0 +1,116 @@
+"""The progress bar of a terminal. On anything else there is none."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .units import human_bytes
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from ext4writer.progress import Progress, ProgressCallback
+
+INTERVAL = 0.1
+"""Seconds between two updates; the library may report far more often."""
+
+
+@contextmanager
+def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
+    """Yield what draws the library's progress on standard error, or None where nobody looks."""
+    if not wanted or not sys.stderr.isatty():
+        yield None
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description:5}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    terminal = _Terminal(bars)
+    with bars:
+        try:
+            yield terminal
+        finally:
+            terminal.finish()
+
+
+class _Terminal:
+    """One bar for each stage; may be called from any thread."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._lock = threading.Lock()
+        self._task: TaskID | None = None
+        self._latest: Progress | None = None
+        self._stage_began = 0.0
+        self._drawn = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if self._latest is None or progress.stage != self._latest.stage:
+                self._finish_stage(now)
+                self._task = self._bars.add_task(progress.stage, total=None, told="")
+                self._stage_began = now
+                self._drawn = 0.0
+            self._latest = progress
+            if now - self._drawn >= INTERVAL:
+                self._drawn = now
+                self._draw(now)
+
+    def finish(self) -> None:
+        """Show the last numbers."""
+        with self._lock:
+            self._finish_stage(time.monotonic())
+
+    def _finish_stage(self, now: float) -> None:
+        if self._task is not None:
+            self._draw(now)
+            done = self._bars.tasks[self._task].completed
+            self._bars.update(self._task, total=max(done, 1), completed=max(done, 1))
+            self._bars.stop_task(self._task)
+
+    def _draw(self, now: float) -> None:
+        assert self._task is not None and self._latest is not None
+        latest = self._latest
+        done, total = latest.bytes_done, latest.bytes_total
+        if not total:
+            done, total = latest.entries, latest.entries_total
+        self._bars.update(
+            self._task,
+            completed=done,
+            total=total or None,
+            told=told(latest, now - self._stage_began),
+        )
+
+
+def told(progress: Progress, seconds: float) -> str:
+    """What stands beside the bar: entries, bytes and the rate."""
+    parts = [_of(f"{progress.entries:,}", progress.entries_total, f"{progress.entries_total:,}")]
+    parts[0] += " entries"
+    if progress.bytes_done or progress.bytes_total:
+        done = human_bytes(progress.bytes_done)
+        parts.append(_of(done, progress.bytes_total, human_bytes(progress.bytes_total)))
+    if seconds >= INTERVAL:
+        if progress.bytes_done:
+            parts.append(f"{human_bytes(round(progress.bytes_done / seconds))}/s")
+        else:
+            parts.append(f"{progress.entries / seconds:,.0f}/s")
+    return ", ".join(parts)
+
+
+def _of(done: str, total: int, shown_total: str) -> str:
+    return f"{done}/{shown_total}" if total else done

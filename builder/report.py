@@ -1,0 +1,155 @@
+"""What a command tells about an image, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ext4writer.errors import display_path
+
+from .units import human_bytes
+
+if TYPE_CHECKING:
+    from ext4writer import Layout, Loss
+
+LOSSES_SHOWN = 20
+WIDTH = 80
+PLURALS = {
+    "directory": "directories",
+    "file": "files",
+    "symlink": "symbolic links",
+    "hard link": "further hard links",
+    "character device": "character devices",
+    "block device": "block devices",
+    "fifo": "named pipes",
+    "socket": "sockets",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The facts of one image; sizes are in bytes."""
+
+    image: str | None
+    """Where it was written, ``-`` for standard output, None if it was only planned."""
+    size: int
+    block_size: int
+    blocks: int
+    free_blocks: int
+    inodes: int
+    free_inodes: int
+    available: int
+    """What every user can write."""
+    grow_to: int
+    uuid: str
+    hash_seed: str
+    label: str
+    features: Sequence[str]
+    entries: Mapping[str, int]
+    content: int
+    """Bytes of files that are copied."""
+    space: Mapping[str, int]
+    """Bytes by purpose; the sum is ``size``."""
+    losses: Sequence[Loss]
+    """What is not kept exactly as the source has it."""
+    seconds: Mapping[str, float]
+    """How long each stage took."""
+
+    @classmethod
+    def of(cls, layout: Layout, image: str | None, seconds: Mapping[str, float]) -> Report:
+        """Take the facts out of a plan."""
+        return cls(
+            image=image,
+            size=layout.size_bytes,
+            block_size=layout.block_size,
+            blocks=layout.blocks_count,
+            free_blocks=layout.free_blocks,
+            inodes=layout.inodes_count,
+            free_inodes=layout.free_inodes,
+            available=layout.available_bytes,
+            grow_to=layout.grow_to_bytes,
+            uuid=str(layout.uuid),
+            hash_seed=str(layout.hash_seed),
+            label=os.fsdecode(layout.label),
+            features=layout.features.names(),
+            entries=dict(layout.entries),
+            content=layout.content_bytes,
+            space=dict(layout.space),
+            losses=tuple(layout.losses),
+            seconds=seconds,
+        )
+
+    def as_json(self) -> str:
+        """One JSON object. Bytes of a path that are not UTF-8 are lone surrogates, as in Python."""
+        facts = {
+            **vars(self),
+            "losses": [{"path": os.fsdecode(loss.path), "what": loss.what} for loss in self.losses],
+            "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
+        }
+        return json.dumps(facts, indent=2)
+
+    def as_text(self) -> str:
+        """A page of plain text."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        size = f"{human_bytes(self.size)} ({self.size:,} bytes)"
+        if self.image is None:
+            yield f"The image would have {size}"
+        else:
+            name = "standard output" if self.image == "-" else display_path(self.image)
+            yield f"{name}: {size}"
+        yield from _table(
+            {
+                "UUID": self.uuid,
+                "hash seed": self.hash_seed,
+                "label": display_path(self.label) or "(none)",
+                "blocks": f"{self.blocks:,} of {self.block_size:,} bytes, "
+                f"{self.free_blocks:,} free",
+                "inodes": f"{self.inodes:,}, {self.free_inodes:,} free",
+                "room": f"{human_bytes(self.available)} for every user",
+                "growth": f"up to {human_bytes(self.grow_to)}",
+                **_features(self.features),
+            }
+        )
+        yield "Entries"
+        yield from _numbers(
+            {PLURALS.get(kind, kind): f"{count:,}" for kind, count in self.entries.items() if count}
+        )
+        yield "Space"
+        used = {purpose: count for purpose, count in self.space.items() if count}
+        yield from _numbers(
+            {
+                purpose: f"{count:,}  {100 * count / self.size:5.1f} %"
+                for purpose, count in used.items()
+            }
+            | {"in all": f"{sum(used.values()):,}  {100:5.1f} %"}
+        )
+        if self.losses:
+            yield "Not kept exactly"
+            for loss in self.losses[:LOSSES_SHOWN]:
+                yield f"  {display_path(loss.path)}: {loss.what}"
+            if len(self.losses) > LOSSES_SHOWN:
+                yield f"  and {len(self.losses) - LOSSES_SHOWN:,} more; --json lists all"
+        yield "Seconds"
+        yield from _numbers({stage: f"{spent:.2f}" for stage, spent in self.seconds.items()})
+
+
+def _features(names: Sequence[str]) -> dict[str, str]:
+    """The names in rows that fit beside the other facts; only the first row has a title."""
+    rows = textwrap.wrap(" ".join(names), WIDTH, break_on_hyphens=False) or ["(none)"]
+    return {" " * number or "features": text for number, text in enumerate(rows)}
+
+
+def _table(rows: Mapping[str, str]) -> Iterator[str]:
+    width = max(map(len, rows))
+    return (f"  {name:{width}}  {value}" for name, value in rows.items())
+
+
+def _numbers(rows: Mapping[str, str]) -> Iterator[str]:
+    names, values = max(map(len, rows)), max(map(len, rows.values()))
+    return (f"  {name:{names}}  {value:>{values}}" for name, value in rows.items())

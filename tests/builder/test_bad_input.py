@@ -1,0 +1,226 @@
+"""What is wrong is one line on standard error, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.builder.command import assert_one_line, assert_untouched, command, environment, run
+from tests.oracles import tools
+
+# Does once, at the first report of a stage, what stands in DO.
+AT_STAGE = """
+import builder.progress, os, signal
+from contextlib import contextmanager
+done = []
+
+def report(progress):
+    if progress.stage == {stage!r} and len(done) < {times}:
+        done.append(progress)
+        {do}
+
+@contextmanager
+def bar(wanted):
+    yield report
+
+builder.progress.progress_bar = bar
+from builder.cli import main
+main()
+"""
+
+
+def powerless() -> tuple[str, ...]:
+    """What starts a program so that permission bits count for it too."""
+    if os.geteuid() != 0:
+        return ()
+    gone = "-dac_override,-dac_read_search"
+    return (tools.require("setpriv"), f"--bounding-set={gone}", f"--inh-caps={gone}")
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda path: None, "No such file or directory"),
+        (lambda path: path.write_text(""), "not a directory"),
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
+    ],
+)
+def test_a_source_that_is_none(make, word: str, tmp_path: Path, out: Path) -> None:
+    source = tmp_path / "source"
+    make(source)
+    done = run("build", source, "-o", out / "a.img")
+    assert_one_line(done, 1, str(source), word)
+    assert_untouched(out)
+
+
+def test_an_empty_name_is_no_source(out: Path) -> None:
+    assert_one_line(run("build", "", "-o", out / "a.img"), 2, "SOURCE")
+    assert_one_line(run("build", out, "-o", ""), 2, "--output")
+
+
+def test_a_file_that_cannot_be_read(source: Path, out: Path) -> None:
+    (source / "etc" / "hosts").chmod(0)
+    done = run("build", source, "-o", out / "a.img", prefix=powerless())
+    assert_one_line(done, 1, str(source / "etc" / "hosts"), "Permission denied")
+    assert_untouched(out)
+
+
+def test_a_folder_that_cannot_be_read(source: Path, out: Path) -> None:
+    (source / "etc").chmod(0)
+    try:
+        done = run("build", source, "-o", out / "a.img", prefix=powerless())
+    finally:
+        (source / "etc").chmod(0o755)
+    assert_one_line(done, 1, str(source / "etc"), "Permission denied")
+    assert_untouched(out)
+
+
+@pytest.mark.parametrize("stage", ["scan", "plan"])
+@pytest.mark.parametrize("change", ["os.truncate({}, 5)", "open({}, 'ab').write(b'more')"])
+def test_a_file_that_changes_its_size(stage: str, change: str, source: Path, out: Path) -> None:
+    large = source / "large"
+    script = AT_STAGE.format(stage=stage, times=1, do=change.format(repr(str(large))))
+    done = run("build", source, "-o", out / "a.img", script=script)
+    assert_one_line(done, 1, str(large), "changed its size")
+    assert_untouched(out)
+
+
+def test_a_file_that_vanishes(source: Path, out: Path) -> None:
+    hosts = source / "etc" / "hosts"
+    script = AT_STAGE.format(stage="plan", times=1, do=f"os.unlink({str(hosts)!r})")
+    done = run("build", source, "-o", out / "a.img", script=script)
+    assert_one_line(done, 1, str(hosts), "vanished")
+    assert_untouched(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        ("--size 10K", 1, ""),
+        ("--size 300K --journal 64M", 1, ""),
+        ("--size 99999999T", 1, ""),
+        ("--size 99999999999999999999T", 1, ""),
+        ("--free 99999999T", 1, ""),
+        ("--free-inodes 99999999999", 1, ""),
+        ("--grow-to 99999999T", 1, ""),
+        ("-O extent,^extent", 2, "--features"),
+        ("-O ^sparse_super", 2, "--features"),
+        ("-O has_journal,journal_dev", 2, "--features"),
+        ("-O inline_data", 2, "--features"),
+        ("-O nonsense", 2, "--features"),
+        ("-b 4095", 2, "--block-size"),
+        ("-b 65536", 2, "--block-size"),
+        ("-I 8192", 2, "--inode-size"),
+        ("-m 80", 2, "--reserved-percent"),
+        ("--label much-too-long-for-this", 2, "--label"),
+        ("--journal 1", 2, "--journal"),
+        ("--journal 8M -O ^has_journal", 2, "--journal"),
+        ("--override inode[/nowhere].i_links_count=7", 2, "--override"),
+        ("--override inode[/].no_such_field=7", 2, "no_such_field"),
+        ("--override inode[/].i_links_count=99999999", 2, "i_links_count"),
+        ("--override superblock.s_magic", 2, "--override"),
+    ],
+)
+def test_options_that_cannot_be_met(
+    arguments: str, status: int, word: str, source: Path, out: Path
+) -> None:
+    done = run("build", source, "-o", out / "a.img", *arguments.split())
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.returncode in (1, 2)
+    assert_one_line(done, done.returncode, word)
+    if status == 2:
+        assert done.returncode == 2, done.stderr
+    assert_untouched(out)
+
+
+def test_an_output_without_a_folder(source: Path, tmp_path: Path) -> None:
+    image = tmp_path / "no" / "such" / "a.img"
+    assert_one_line(run("build", source, "-o", image), 1, str(image), "does not exist")
+
+
+def test_an_output_that_is_a_directory(source: Path, out: Path) -> None:
+    assert_one_line(run("build", source, "-o", out), 1, str(out), "is a directory")
+    assert_one_line(run("build", source, "-o", f"{out}/"), 1, str(out))
+    assert_untouched(out)
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/stdout", "/dev/full"])
+def test_an_output_that_is_a_device_stays_one(device: str, source: Path) -> None:
+    before = os.stat(device)
+    assert_one_line(run("build", source, "-o", device), 1, device)
+    assert os.stat(device).st_mode == before.st_mode
+
+
+def test_an_output_in_a_folder_that_is_not_writable(source: Path, out: Path) -> None:
+    out.chmod(0o555)
+    done = run("build", source, "-o", out / "a.img", prefix=powerless())
+    out.chmod(0o755)
+    assert_one_line(done, 1, str(out), "not writable")
+    assert_untouched(out)
+
+
+def test_a_full_disk(source: Path, out: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    image = out / "a.img"
+    image.write_bytes(b"older")
+    done = run("build", source, "-o", image, preexec_fn=limit)
+    assert_one_line(done, 1, str(image), "a limit")
+    assert os.listdir(out) == ["a.img"]
+    assert image.read_bytes() == b"older"
+
+
+def test_a_full_device_behind_standard_output(source: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run("build", source, "-o", "-", stdout=full)
+    assert_one_line(done, 1, "standard output", "no space left")
+
+
+def test_a_full_device_for_the_report(source: Path, out: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run("build", source, "-o", out / "a.img", stdout=full)
+    assert_one_line(done, 1, "No space left on device")
+    assert os.listdir(out) == ["a.img"]
+
+
+def test_a_reader_that_goes_away(source: Path) -> None:
+    process = subprocess.Popen(
+        command("build", source, "-o", "-"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.buffer.read(1000)
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    status = process.wait(60)
+    assert_one_line(
+        subprocess.CompletedProcess([], status, "", said), 1, "standard output", "reader has gone"
+    )
+
+
+def test_a_reader_of_the_report_that_goes_away(source: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run("plan", source, stdout=writing)
+    os.close(writing)
+    assert_one_line(done, 1, "standard output", "Broken pipe")
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(source: Path, out: Path) -> None:
+    script = AT_STAGE.format(stage="plan", times=1, do="raise ValueError('oops')")
+    done = run("build", source, "-o", out / "a.img", script=script)
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert done.stderr.endswith("ValueError: oops\n")
+    assert done.returncode == 1
+    assert_untouched(out)

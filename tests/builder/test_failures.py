@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import errno
+import signal
+
+import click
+import pytest
+
+from builder.failures import explain
+from builder.signals import Interrupted
+from ext4writer import errors
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "status"),
+    [
+        (errors.SpecError("block_size", "7 is wrong"), "--block-size: 7 is wrong", 2),
+        (errors.SpecError("label", "too long"), "--label: too long", 2),
+        (errors.SpecError("hole_size", "odd"), "hole_size: odd", 2),
+        (errors.OverrideError("no such record"), "--override: no such record", 2),
+        (errors.TreeError(b"/a\nb", "too many links"), "/a\\x0ab: too many links", 1),
+        (errors.SourceError("/nowhere", "cannot be read"), "/nowhere: cannot be read", 1),
+        (errors.SizeError("needs 3 blocks more"), "needs 3 blocks more", 1),
+        (click.UsageError("bad\nusage"), "bad\\x0ausage", 2),
+        (PermissionError(errno.EACCES, "No", "/x"), "/x: No", 1),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "standard output: Broken pipe", 1),
+        (MemoryError(), "there is not enough memory", 1),
+        (KeyboardInterrupt(), "interrupted by SIGINT", 130),
+        (Interrupted(signal.SIGTERM), "interrupted by SIGTERM", 143),
+    ],
+)
+def test_failures_become_one_line(error: BaseException, line: str, status: int) -> None:
+    assert explain(error) == (line, status)
+
+
+@pytest.mark.parametrize("error", [ValueError(), AssertionError(), KeyError("x"), TypeError()])
+def test_faults_of_the_program_are_not_explained(error: BaseException) -> None:
+    assert explain(error) is None

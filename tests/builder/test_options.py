@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from uuid import UUID
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from builder import options
+from builder.cli import commands, image_options
+from builder.options import ImageOptions, ScanOptions, TreeOptions
+from ext4writer import Spec
+from ext4writer.errors import SpecError
+from ext4writer.ondisk.features import DEFAULT_FEATURES
+from tests.builder.command import assert_one_line, run
+
+
+def parse(*arguments: str) -> dict[str, object]:
+    """What a command with all shared options receives."""
+    received: dict[str, object] = {}
+
+    @click.command()
+    @options.options("scan", ScanOptions)
+    @image_options
+    def probe(**chosen: object) -> None:
+        received.update(chosen)
+
+    result = CliRunner().invoke(probe, arguments)
+    assert result.exit_code == 0, result.output
+    return received
+
+
+def image(*arguments: str) -> ImageOptions:
+    parsed = parse(*arguments)["image"]
+    assert isinstance(parsed, ImageOptions)
+    return parsed
+
+
+@pytest.fixture(autouse=True)
+def no_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+
+
+def test_without_options_the_spec_is_the_default_one() -> None:
+    spec, default = image().spec(), Spec()
+    for field in fields(Spec):
+        name = field.name
+        if name != "policy":
+            assert getattr(spec, name) == getattr(default, name), name
+
+
+def test_every_option_reaches_the_spec() -> None:
+    arguments = (
+        "--size 2G --free 1M --free-inodes 9 --grow-to 1T -L root --block-size 1K -I 512 "
+        "-U 12345678-1234-5678-1234-567812345678 --hash-seed 87654321-1234-5678-1234-567812345678 "
+        "-O ^resize_inode -O metadata_csum_seed,^dir_index -m 2.5 --journal 8M --epoch 77 "
+        "--policy random:5"
+    )
+    spec = image(*arguments.split()).spec()
+    assert (spec.size, spec.free, spec.free_inodes, spec.grow_to) == (2 << 30, 1 << 20, 9, 1 << 40)
+    assert (spec.label, spec.block_size, spec.inode_size) == (b"root", 1024, 512)
+    assert spec.uuid == UUID("12345678-1234-5678-1234-567812345678")
+    assert spec.hash_seed == UUID("87654321-1234-5678-1234-567812345678")
+    dropped = DEFAULT_FEATURES.without("resize_inode", "dir_index")
+    assert spec.features == dropped.with_("metadata_csum_seed")
+    assert (spec.reserved_percent, spec.journal, spec.epoch) == (2.5, 8 << 20, 77)
+    assert spec.policy is not None and spec.policy.name == "random:5"
+
+
+def test_options_of_the_tree() -> None:
+    parsed = parse("--owner", "0:100", "--exclude", "*.pyc", "--exclude", "b", "--all-times", "-5")
+    assert parsed["tree"] == TreeOptions(owner=(0, 100), all_times=-5)
+    scan = parsed["scan"]
+    assert isinstance(scan, ScanOptions)
+    assert scan.exclude == ("*.pyc", "b")
+
+
+def test_the_environment_gives_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "123")
+    assert image().spec().epoch == 123
+    assert image("--epoch", "0").spec().epoch == 0
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "")
+    assert image().spec().epoch is None
+
+
+@pytest.mark.parametrize("value", ["yesterday", "-1", "1.5", str(1 << 32), " 1"])
+def test_a_wrong_epoch_in_the_environment_is_named(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+    with pytest.raises(click.UsageError, match="SOURCE_DATE_EPOCH"):
+        image().spec()
+    assert image("--epoch", "5").spec().epoch == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ("--label 12345678901234567", "label"),
+        ("-b 3000", "block_size"),
+        ("-I 100", "inode_size"),
+        ("-O nonsense", "features"),
+        ("-O resize_inode,^sparse_super", "features"),
+        ("-m 51", "reserved_percent"),
+        ("-m nan", "reserved_percent"),
+        ("--journal 0", "journal"),
+        ("--epoch -1", "epoch"),
+        ("--policy random", "policy"),
+    ],
+)
+def test_the_spec_refuses(arguments: str, option: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        image(*arguments.split()).spec()
+    assert caught.value.option == option
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["build"], ["SOURCE"]),
+        (["build", "x"], ["--output"]),
+        (["plan", "x", "--size", "5s"], ["--size", "'5s'", "'fit'"]),
+        (["plan", "x", "--journal", "some"], ["--journal", "'auto'", "'none'"]),
+        (["plan", "x", "--owner", "root"], ["--owner", "UID:GID"]),
+        (["plan", "x", "--owner", "4294967295:0"], ["--owner", "4294967294"]),
+        (["plan", "x", "-U", "x"], ["--uuid"]),
+        (["plan", "x", "--free-inodes", "-1"], ["--free-inodes"]),
+        (["plan", "x", "--workers", "0"], ["--workers"]),
+        (["plan", "x", "--keep-times", "--all-times", "0"], ["--keep-times", "--all-times"]),
+        (["plan", "x", "--no\nsuch"], ["--no", "such"]),
+        (["plan", "x", "--override", "nonsense"], ["--override"]),
+        (["plan", "x", "-O", "mmp"], ["--features", "mmp"]),
+        (["plan", "x", "--policy", "odd"], ["--policy", "odd"]),
+        (["bild"], ["bild"]),
+        ([], ["--help"]),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], words: list[str]) -> None:
+    assert_one_line(run(*arguments), 2, *words)
+
+
+def test_every_option_has_a_help_text() -> None:
+    for command in commands.commands.values():
+        for param in command.params:
+            if isinstance(param, click.Option):
+                assert param.help, param.opts
+
+
+def test_help_groups_the_options() -> None:
+    text = CliRunner().invoke(commands, ["build", "--help"]).output
+    for kind in (ScanOptions, TreeOptions, ImageOptions, options.OverrideOptions):
+        assert f"\n{kind.HEADING}:\n" in text
+    assert text.index("Other options:") > text.index("--quiet")
+
+
+def test_help_imports_neither_the_library_nor_rich() -> None:
+    script = """
+import sys, builder.cli
+try:
+    builder.cli.main(["build", "--help"])
+except SystemExit as end:
+    assert end.code == 0
+print([name for name in ("ext4writer", "construct", "rich") if name in sys.modules])
+"""
+    done = run(script=script)
+    assert done.stdout.endswith("\n[]\n"), done
+
+
+def test_usable_cpus() -> None:
+    assert 1 <= options.usable_cpus() <= min(options.WORKERS_MAX, os.cpu_count() or 1)

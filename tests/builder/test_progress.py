@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builder.progress import progress_bar, told
+from ext4writer.progress import Progress
+from tests.builder.command import command, environment
+
+
+def on_terminal(*arguments: str, stdout: bool) -> tuple[int, str]:
+    """Run with standard error, and ``stdout`` too if so, on a terminal; what it showed there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        env=environment({"TERM": "xterm", "COLUMNS": "100"}),
+        stdout=theirs if stdout else subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = bytearray()
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # Linux says EIO when the last user of the terminal is gone
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    return process.wait(60), shown.decode()
+
+
+def test_a_terminal_shows_every_stage(source: Path, out: Path) -> None:
+    status, shown = on_terminal("build", str(source), "-o", str(out / "a.img"), stdout=False)
+    assert status == 0
+    assert "\x1b[" in shown
+    for stage in ("scan", "plan", "write"):
+        assert stage in shown
+    assert "entries" in shown
+    assert "Seconds" not in shown
+
+
+def test_a_terminal_shows_the_report_below(source: Path, out: Path) -> None:
+    status, shown = on_terminal("build", str(source), "-o", str(out / "a.img"), stdout=True)
+    assert status == 0
+    assert shown.index("write") < shown.index("a.img: ") < shown.index("Seconds")
+
+
+def test_quiet_shows_nothing(source: Path, out: Path) -> None:
+    assert on_terminal("build", str(source), "-o", str(out / "a.img"), "-q", stdout=True) == (0, "")
+
+
+def test_a_terminal_gets_no_image(source: Path) -> None:
+    status, shown = on_terminal("build", str(source), "-o", "-", stdout=True)
+    assert status == 1
+    assert shown.count("\n") == 1
+    assert shown.startswith("ext4writer: standard output: is a terminal")
+
+
+def test_an_error_stands_alone_below_the_bar(source: Path, out: Path) -> None:
+    arguments = ("build", str(source), "-o", str(out / "a.img"), "--size", "10K")
+    status, shown = on_terminal(*arguments, stdout=True)
+    assert status == 1
+    assert shown.rstrip().splitlines()[-1].lstrip("\x1b[?25h").startswith("ext4writer: ")
+
+
+def test_a_pipe_gets_no_bar() -> None:
+    with progress_bar(wanted=True) as progress:
+        assert progress is None
+
+
+@pytest.mark.parametrize(
+    ("progress", "seconds", "text"),
+    [
+        (Progress("scan", 1234, 0, 0, 0), 0, "1,234 entries"),
+        (Progress("scan", 1234, 0, 0, 0), 2, "1,234 entries, 617/s"),
+        (Progress("scan", 10, 0, 3 << 20, 0), 1, "10 entries, 3.0 MiB, 3.0 MiB/s"),
+        (
+            Progress("write", 5, 10, 1 << 20, 4 << 20),
+            0.5,
+            "5/10 entries, 1.0 MiB/4.0 MiB, 2.0 MiB/s",
+        ),
+        (Progress("write", 0, 10, 0, 4096), 0, "0/10 entries, 0 bytes/4.0 KiB"),
+    ],
+)
+def test_what_stands_beside_the_bar(progress: Progress, seconds: float, text: str) -> None:
+    assert told(progress, seconds) == text

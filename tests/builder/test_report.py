@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from builder.report import LOSSES_SHOWN, Report
+from ext4writer import Loss
+
+REPORT = Report(
+    image="out/a.img",
+    size=20480,
+    block_size=1024,
+    blocks=20,
+    free_blocks=4,
+    inodes=32,
+    free_inodes=20,
+    available=4096,
+    grow_to=1 << 30,
+    uuid="12345678-1234-5678-1234-567812345678",
+    hash_seed="87654321-1234-5678-1234-567812345678",
+    label="root",
+    features=("has_journal", "extent"),
+    entries={"directory": 2, "file": 1234, "socket": 0},
+    content=10000,
+    space={"data": 12288, "free": 8192, "journal": 0},
+    losses=(),
+    seconds={"scan": 0.12345, "plan": 0.5},
+)
+
+
+def losses(count: int) -> tuple[Loss, ...]:
+    return tuple(Loss(b"/file-%d\xff\n" % number, "lost") for number in range(count))
+
+
+def test_text_is_plain_and_names_everything() -> None:
+    assert (
+        REPORT.as_text()
+        == """\
+out/a.img: 20.0 KiB (20,480 bytes)
+  UUID       12345678-1234-5678-1234-567812345678
+  hash seed  87654321-1234-5678-1234-567812345678
+  label      root
+  blocks     20 of 1,024 bytes, 4 free
+  inodes     32, 20 free
+  room       4.0 KiB for every user
+  growth     up to 1.0 GiB
+  features   has_journal extent
+Entries
+  directories      2
+  files        1,234
+Space
+  data    12,288   60.0 %
+  free     8,192   40.0 %
+  in all  20,480  100.0 %
+Seconds
+  scan  0.12
+  plan  0.50"""
+    )
+
+
+def test_text_says_where_the_image_is() -> None:
+    assert replace(REPORT, image=None).as_text().startswith("The image would have 20.0 KiB")
+    assert replace(REPORT, image="-").as_text().startswith("standard output: ")
+    assert replace(REPORT, label="").as_text().count("(none)") == 1
+
+
+@pytest.mark.parametrize("more", [0, 1, 5000])
+def test_text_lists_the_first_losses_in_one_line_each(more: int) -> None:
+    lines = replace(REPORT, losses=losses(LOSSES_SHOWN + more)).as_text().splitlines()
+    assert lines.count("  /file-7\\xff\\x0a: lost") == 1
+    assert sum(line.endswith(": lost") for line in lines) == LOSSES_SHOWN
+    assert (f"  and {more:,} more; --json lists all" in lines) == (more > 0)
+
+
+def test_json_lists_every_loss() -> None:
+    text = replace(REPORT, losses=losses(100)).as_json()
+    assert text.isascii()
+    facts = json.loads(text)
+    assert len(facts["losses"]) == 100
+    assert facts["losses"][3] == {"path": "/file-3\udcff\n", "what": "lost"}
+    assert facts["seconds"] == {"scan": 0.123, "plan": 0.5}
+    assert sum(facts["space"].values()) == facts["size"]

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from builder.units import human_bytes, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("1K", 1 << 10),
+        ("1k", 1 << 10),
+        ("64M", 64 << 20),
+        ("3g", 3 << 30),
+        ("20T", 20 << 40),
+        ("007", 7),
+    ],
+)
+def test_sizes_take_binary_units(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "M", "1s", "-1", "+1", "1.5G", "1 M", "1MB", "1MiB", "0x10", "1_000", "٣", "9" * 99],
+)
+def test_other_texts_are_no_sizes(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        ((1 << 20) - 1, "1.0 MiB"),
+        (5 << 30, "5.0 GiB"),
+        (1 << 60, "1024.0 PiB"),
+    ],
+)
+def test_people_read_one_decimal(count: int, text: str) -> None:
+    assert human_bytes(count) == text
