@@ -1,0 +1,89 @@
+"""What all tests share: every image is judged, and missing judges are told at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+import ext4writer
+from ext4writer import Spec, Tree
+from tests.oracles import tools
+from tests.oracles.fsck import Level
+from tests.oracles.watch import Watch, install, watch
+
+install()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in (
+        "damaged: makes images that are wrong on purpose; none is judged by itself",
+        "judged(level): how strictly the first image of the test is judged, quick or full",
+    ):
+        config.addinivalue_line("markers", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    missing = sorted(tools.missing_oracles)
+    if missing:
+        terminalreporter.section("judges that were missing")
+        for line in missing:
+            terminalreporter.line(line)
+
+
+@pytest.fixture(name="watch", autouse=True)
+def _watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
+    """Judge all images of the test; ``watch.damaged(path)`` excuses one."""
+    marker = request.node.get_closest_marker("judged")
+    level: Level = marker.args[0] if marker else "full"
+    watch.start(judging=request.node.get_closest_marker("damaged") is None, level=level)
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield watch
+    if folder is not None:
+        watch.search(folder)
+    watch.judging = False
+
+
+class MakeImage(Protocol):
+    """Writes a tree into a new image and returns where."""
+
+    def __call__(
+        self,
+        tree: Tree,
+        spec: Spec | None = None,
+        *,
+        name: str = "image",
+        level: Level | None = None,
+        damaged: bool = False,
+        **options: Any,
+    ) -> Path: ...
+
+
+@pytest.fixture
+def make_image(tmp_path: Path, watch: Watch) -> MakeImage:
+    """A function that writes ``tree`` to ``tmp_path / name`` and has the image judged.
+
+    ``level`` is how strictly; ``damaged=True`` leaves the image alone. Other keywords go to
+    :func:`ext4writer.write_image`.
+    """
+
+    def make(
+        tree: Tree,
+        spec: Spec | None = None,
+        *,
+        name: str = "image",
+        level: Level | None = None,
+        damaged: bool = False,
+        **options: Any,
+    ) -> Path:
+        path = tmp_path / name
+        if damaged:
+            watch.damaged(path)
+        ext4writer.write_image(tree, path, spec or Spec(), **options)
+        if level is not None:
+            watch.judge(path, level)
+        return path
+
+    return make

@@ -1,0 +1,5 @@
+"""A small Linux guest in QEMU, for what the kernel of the host cannot or must not do."""
+
+from .qemu import run_guest
+
+__all__ = ["run_guest"]

@@ -1,0 +1,105 @@
+"""Boots a kernel in QEMU without hardware help, runs a script in it and returns the console."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tests.oracles.kernel import objections
+from tests.oracles.tools import require
+
+from .initramfs import BEGIN, END, LOG, build
+from .kernel_package import unpacked_kernel
+
+MEMORY = "512M"
+DEVICES = "abcdefghijklmnop"
+
+
+class GuestError(AssertionError):
+    """The guest did not boot, its script failed, or its kernel objected; the text tells all."""
+
+
+def run_guest(
+    script: str,
+    drives: Sequence[Path] = (),
+    timeout: float = 120.0,
+    *,
+    programs: Iterable[str] = (),
+    files: Mapping[str, bytes] | None = None,
+    snapshot: bool = False,
+    check: bool = True,
+) -> str:
+    """Run a shell script in the guest and return what it printed.
+
+    ``drives`` are raw images, which the guest sees as /dev/vda, /dev/vdb and so on; with
+    ``snapshot`` nothing is written into them. ``programs`` of the host are in the guest's path, and
+    ``files`` at their names. The script runs under ``sh -e`` of busybox.
+
+    Raises :class:`GuestError` after ``timeout`` seconds and, with ``check``, for a status that is
+    not 0 and for errors or warnings of ext4 in the guest's kernel log.
+    """
+    qemu = require("qemu-system-x86_64")
+    kernel = unpacked_kernel()
+    with tempfile.TemporaryDirectory(prefix="ext4writer-guest-") as scratch:
+        initramfs = Path(scratch, "initramfs")
+        archive = build(kernel, script, programs, dict(files or {}))
+        initramfs.write_bytes(_gzip(archive))
+        command = [
+            qemu,
+            *("-M", "q35,accel=tcg", "-cpu", "max", "-m", MEMORY, "-nodefaults", "-no-reboot"),
+            *("-display", "none", "-serial", "stdio", "-monitor", "none"),
+            *("-kernel", str(next(iter(kernel.glob("boot/vmlinuz-*"))))),
+            *("-initrd", str(initramfs)),
+            *("-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off"),
+        ]
+        for drive in drives:
+            option = f"file={str(drive.absolute()).replace(',', ',,')},format=raw,if=virtio"
+            option += ",cache=unsafe,discard=unmap"
+            command += ["-drive", option + (",snapshot=on" if snapshot else "")]
+        console = _run(command, timeout)
+    return _result(console, len(drives), check)
+
+
+def _gzip(data: bytes) -> bytes:
+    """Hardly compressed, since the guest is slow at unpacking and the host fast at reading."""
+    compressor = zlib.compressobj(1, wbits=31)
+    return compressor.compress(data) + compressor.flush()
+
+
+def _run(command: list[str], timeout: float) -> str:
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        text = output.decode("utf-8", "backslashreplace")
+        raise GuestError(f"the guest ran longer than {timeout} s\n{text}") from None
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return output.decode("utf-8", "backslashreplace").replace("\r", "")
+
+
+def _result(console: str, drives: int, check: bool) -> str:
+    match = re.search(
+        rf"{re.escape(BEGIN)}\n(.*?)^{re.escape(END)} (\d+)$", console, re.DOTALL | re.MULTILINE
+    )
+    if match is None:
+        raise GuestError(f"the guest did not come to the end of its script\n{console}")
+    output, status = match[1], int(match[2])
+    if check and status:
+        raise GuestError(f"the script ended with {status}\n{console}")
+    log = console.split(LOG)[1].splitlines() if LOG in console else []
+    if check:
+        wrong = [line for name in DEVICES[:drives] for line in objections(log, f"vd{name}")]
+        if wrong:
+            raise GuestError("the guest's kernel objects:\n" + "\n".join(wrong))
+    return output

@@ -1,0 +1,1 @@
+"""Foreign programs that judge images, and the comparisons that go with them."""

@@ -1,0 +1,259 @@
+"""e2fsck as a judge that finds no fault at all.
+
+Status 0 of ``e2fsck -fn`` is not enough: it is also given where a group's checksum or a free count
+is wrong. The problem log tells; every problem in it counts. Copies of the superblock and of the
+descriptors are looked at by no program by itself, so they are judged one after the other, and a
+repair of a copy must find nothing to write but the superblock's own diary.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from . import raw
+from .tools import run
+
+Level = Literal["quick", "full"]
+
+BACKUP_RUNS_MAX = 6
+"""So many backups are given to e2fsck; the bytes of all are compared anyway."""
+
+BACKUP_RUN_GROUPS_MAX = 2048
+"""Above so many groups a run by a backup takes minutes, as it reads every bitmap."""
+
+DIARY = {
+    "s_wtime": range(0x30, 0x34),
+    "s_mnt_count": range(0x34, 0x36),
+    "s_state": range(0x3A, 0x3C),
+    "s_lastcheck": range(0x40, 0x44),
+    "s_kbytes_written": range(0x178, 0x180),
+    "s_wtime_hi": range(0x274, 0x275),
+    "s_lastcheck_hi": range(0x277, 0x278),
+    "s_checksum": range(0x3FC, 0x400),
+}
+"""What ``e2fsck -fy`` writes into the superblock of an image without fault."""
+
+BACKUP_DIFFERS = {
+    "s_state": range(0x3A, 0x3C),
+    "s_block_group_nr": range(0x5A, 0x5C),
+    "s_checksum": range(0x3FC, 0x400),
+}
+"""Where a copy of the superblock differs from the first one, in images of mke2fs."""
+
+INODE_BITMAP_PADDING = "0x050001"
+BLOCK_BITMAP_HEADER = "0x050003"
+BLOCK_USED = "0x050005"
+BLOCK_BITMAP_END = "0x050006"
+INODE_BITMAP_HEADER = "0x050007"
+INODE_BITMAP_END = "0x05000a"
+FREE_BLOCKS_IN_GROUP = "0x05000e"
+FREE_BLOCKS = "0x05000f"
+BLOCK_RANGE_USED = "0x050015"
+INODE_BITMAP_CHECKSUM = "0x05001a"
+BLOCK_BITMAP_CHECKSUM = "0x05001b"
+
+_PROBLEM = re.compile(r"<problem (.*?)/?>")
+_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one run of e2fsck said. ``found`` holds each problem's attributes in the log."""
+
+    status: int
+    found: list[dict[str, str]]
+    output: str
+
+    @property
+    def problems(self) -> list[str]:
+        """The problem codes as the log writes them, such as ``0x010033``, in order."""
+        return [problem["code"] for problem in self.found]
+
+    def __str__(self) -> str:
+        lines = [f"exit status {self.status}", "problems: " + " ".join(self.problems)]
+        return "\n".join([*lines, self.output]).encode("utf-8", "backslashreplace").decode()
+
+
+def e2fsck(image: Path, *options: str, clock: int | None = None) -> Verdict:
+    """Run ``e2fsck -f`` with ``options`` and read its problem log.
+
+    ``clock`` is the time in seconds that e2fsck takes for now, for images stamped in the future.
+    """
+    environment = {} if clock is None else {"E2FSCK_TIME": str(clock)}
+    with tempfile.TemporaryDirectory(prefix="ext4writer-fsck-") as scratch:
+        done = run(
+            ["e2fsck", "-f", *options, "-E", "problem_log=log.xml", image.absolute()],
+            check=False,
+            cwd=scratch,
+            environment=environment,
+        )
+        log = Path(scratch, "log.xml")
+        text = log.read_text("utf-8", "surrogateescape") if log.exists() else ""
+    found = [dict(_ATTRIBUTE.findall(problem)) for problem in _PROBLEM.findall(text)]
+    return Verdict(done.returncode, found, done.stdout)
+
+
+def problems(image: Path, *, clock: int | None = None) -> list[str]:
+    """The problem codes that ``e2fsck -fn`` logs, for images that are damaged on purpose.
+
+    The code ``fatal`` is added where e2fsck gave up.
+    """
+    verdict = e2fsck(image, "-n", clock=clock)
+    return verdict.problems + (["fatal"] if verdict.status >= 8 else [])
+
+
+def judge(
+    image: Path,
+    level: Level = "quick",
+    *,
+    backups: bool | None = None,
+    repair: bool | None = None,
+    clock: int | None = None,
+) -> None:
+    """Assert that e2fsck finds nothing.
+
+    ``quick`` is one run of ``e2fsck -fn``. ``full`` also judges the backups and repairs a copy; it
+    is for images as they were written, since the kernel does not keep the backups up to date.
+    """
+    full = level == "full"
+    assert_clean(image, clock=clock)
+    if full if backups is None else backups:
+        judge_backups(image, clock=clock)
+    if full if repair is None else repair:
+        assert_repair_is_idle(image, clock=clock)
+
+
+def assert_clean(image: Path, *, clock: int | None = None) -> None:
+    """Assert that ``e2fsck -fn`` ends with 0 and logs no problem."""
+    verdict = e2fsck(image, "-n", clock=clock)
+    if verdict.status or verdict.problems:
+        raise AssertionError(f"e2fsck -fn {image.name}: {verdict}")
+
+
+def judge_bytes(data: bytes | bytearray, level: Level = "quick") -> None:
+    """:func:`judge` an image that stands in memory."""
+    with tempfile.TemporaryDirectory(prefix="ext4writer-fsck-") as scratch:
+        image = Path(scratch, "image")
+        write_sparse(image, data)
+        judge(image, level)
+
+
+def write_sparse(path: Path, data: bytes | bytearray, block: int = 1 << 16) -> None:
+    """Write ``data`` to ``path`` with holes for blocks of zeros."""
+    zeros = bytes(block)
+    with open(path, "wb") as file:
+        for start in range(0, len(data), block):
+            piece = data[start : start + block]
+            if piece != zeros[: len(piece)]:
+                file.seek(start)
+                file.write(piece)
+        file.truncate(len(data))
+
+
+def judge_backups(image: Path, *, clock: int | None = None) -> None:
+    """Assert that each copy of superblock and descriptors is equal to the first, and good."""
+    with open(image, "rb") as file:
+        superblock = raw.read_superblock(file)
+        flags = raw.group_flags(file, superblock)
+        _compare_superblocks(image, superblock)
+        _compare_descriptors(image, superblock)
+    groups = superblock.backup_groups()
+    if superblock.group_count > BACKUP_RUN_GROUPS_MAX:
+        return
+    if len(groups) > BACKUP_RUNS_MAX:
+        half = BACKUP_RUNS_MAX // 2
+        groups = groups[:half] + groups[-half:]
+    for group in groups:
+        block = superblock.group_start(group)
+        options = ("-n", "-b", str(block), "-B", str(superblock.block_size))
+        verdict = e2fsck(image, *options, clock=clock)
+        unexplained = list(_unexplained(verdict, superblock, flags))
+        if unexplained or verdict.status not in (0, 4) or (verdict.status and not verdict.found):
+            raise AssertionError(
+                f"e2fsck -f {' '.join(options)} {image.name}: {unexplained}\n{verdict}"
+            )
+
+
+def _compare_superblocks(image: Path, superblock: raw.Superblock) -> None:
+    may_differ = {byte for field in BACKUP_DIFFERS.values() for byte in field}
+    with open(image, "rb") as file:
+        for group in superblock.backup_groups():
+            offset = superblock.group_start(group) * superblock.block_size
+            copy = raw.read_superblock(file, offset)
+            wrong = [
+                hex(index)
+                for index, (byte, other) in enumerate(zip(superblock.data, copy.data, strict=True))
+                if byte != other and index not in may_differ
+            ]
+            assert not wrong, f"superblock of group {group} differs at {wrong}"
+            assert copy.u16(0x5A) == min(group, 0xFFFF), f"s_block_group_nr of group {group}"
+            if superblock.feature_ro_compat & raw.RO_COMPAT_METADATA_CSUM:
+                expected = raw.crc32c(copy.data[:0x3FC])
+                assert copy.u32(0x3FC) == expected, f"s_checksum of group {group}'s superblock"
+
+
+def _compare_descriptors(image: Path, superblock: raw.Superblock) -> None:
+    size = superblock.block_size
+    with open(image, "rb") as file:
+        for first, count, places in superblock.descriptor_copies():
+            copies = []
+            for place in places:
+                file.seek(place * size)
+                copies.append(file.read(count * size))
+            for place, copy in zip(places, copies, strict=True):
+                assert copy == copies[0], (
+                    f"the copy at block {place} of descriptor block {first} and on differs"
+                )
+
+
+def _unexplained(
+    verdict: Verdict, superblock: raw.Superblock, flags: list[int]
+) -> Iterable[dict[str, str]]:
+    """The problems that a good image does not have when it is opened by a backup.
+
+    There e2fsck forgets that groups are uninitialised, and then reads bitmaps which were never
+    written. All it says follows from that, and only about such groups.
+    """
+    block_uninit = {g for g, flag in enumerate(flags) if flag & raw.BG_BLOCK_UNINIT}
+    inode_uninit = {g for g, flag in enumerate(flags) if flag & raw.BG_INODE_UNINIT}
+    for problem in verdict.found:
+        code = problem["code"]
+        group = int(problem.get("group", "0"))
+        if code in (BLOCK_USED, BLOCK_RANGE_USED):
+            first, last = (
+                (int(problem[name]) - superblock.first_data_block) // superblock.blocks_per_group
+                for name in ("blk", "blk2" if "blk2" in problem else "blk")
+            )
+            excused = set(range(first, last + 1)) <= block_uninit
+        elif code in (FREE_BLOCKS_IN_GROUP, BLOCK_BITMAP_CHECKSUM):
+            excused = group in block_uninit
+        elif code in (FREE_BLOCKS, BLOCK_BITMAP_HEADER, BLOCK_BITMAP_END):
+            excused = bool(block_uninit)
+        elif code == INODE_BITMAP_CHECKSUM:
+            excused = group in inode_uninit
+        elif code in (INODE_BITMAP_PADDING, INODE_BITMAP_HEADER, INODE_BITMAP_END):
+            excused = bool(inode_uninit)
+        else:
+            excused = False
+        if not excused:
+            yield problem
+
+
+def assert_repair_is_idle(image: Path, *, clock: int | None = None) -> None:
+    """Assert that ``e2fsck -fy`` on a copy changes nothing but the superblock's diary."""
+    allowed = {raw.SUPERBLOCK_AT + byte for field in DIARY.values() for byte in field}
+    with tempfile.TemporaryDirectory(prefix="ext4writer-repair-", dir=image.parent) as scratch:
+        copy = Path(scratch, "copy")
+        run(["cp", "--sparse=always", "--reflink=auto", image, copy])
+        verdict = e2fsck(copy, "-y", clock=clock)
+        changed = [byte for byte in raw.differing_bytes(image, copy) if byte not in allowed]
+    if verdict.status or changed:
+        shown = " ".join(hex(byte) for byte in changed[:40])
+        raise AssertionError(
+            f"e2fsck -fy changed {len(changed)} bytes of {image.name}: {shown}\n{verdict}"
+        )

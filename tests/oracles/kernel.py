@@ -1,0 +1,111 @@
+"""The kernel of this machine as a judge: mount an image and listen to what the kernel logs."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .tools import require_loop_mount, run
+
+GOOD_MESSAGES = re.compile(
+    r"mounted filesystem|unmounting filesystem|re-mounted|resizing filesystem|resized filesystem"
+    r"|write access unavailable, skipping orphan cleanup"
+)
+"""What ext4 may say about an image without fault; every other line is an objection.
+
+The last one is said of every file system with an orphan file on a device that is read-only.
+"""
+
+
+class KernelLog:
+    """The lines that the kernel logs while this is open."""
+
+    def __init__(self) -> None:
+        self._fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.lseek(self._fd, 0, os.SEEK_END)
+
+    def new_lines(self) -> list[str]:
+        """The lines logged since the last call."""
+        lines: list[str] = []
+        while True:
+            try:
+                record = os.read(self._fd, 8192)
+            except BlockingIOError:
+                return lines
+            except BrokenPipeError:
+                continue
+            text = record.decode("utf-8", "backslashreplace")
+            lines.append(text.partition(";")[2].partition("\n")[0])
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def objections(lines: list[str], device: str) -> list[str]:
+    """The lines in which the file system code speaks of ``device`` and is not content."""
+    word = re.compile(rf"\b{re.escape(device)}\b")
+    return [
+        line
+        for line in lines
+        if ("EXT4-fs" in line or "JBD2" in line or "EXT2-fs" in line)
+        and word.search(line)
+        and not GOOD_MESSAGES.search(line)
+    ]
+
+
+@contextmanager
+def mounted(
+    image: Path, rw: bool = False, *, options: str = "", quiet: bool = True
+) -> Iterator[Path]:
+    """Mount ``image`` through a loop device and yield where.
+
+    Without ``rw`` neither mount nor device can write. ``options`` are further mount options. After
+    the unmount it is an AssertionError if the kernel logged anything but success about the device;
+    ``quiet=False`` allows that. Several processes may do this at the same time.
+    """
+    require_loop_mount()
+    mode = "rw" if rw else "ro"
+    scratch = tempfile.TemporaryDirectory(prefix="ext4writer-mount-")
+    attach = ["losetup", "--find", "--show", *([] if rw else ["--read-only"]), str(image)]
+    device = run(attach).stdout.strip()
+    log = KernelLog()
+    point = Path(scratch.name, "point")
+    point.mkdir()
+    try:
+        choice = ",".join([mode, *([options] if options else [])])
+        mount = run(["mount", "-t", "ext4", "-o", choice, device, str(point)], check=False)
+        if mount.returncode:
+            said = "\n".join(log.new_lines()[-20:])
+            raise AssertionError(f"mount of {image.name}: {mount.stdout}\n{said}")
+        try:
+            yield point
+        finally:
+            _unmount(point)
+    finally:
+        lines = log.new_lines()
+        log.close()
+        run(["losetup", "--detach", device], check=False)
+        scratch.cleanup()
+    wrong = objections(lines, Path(device).name)
+    if wrong and quiet:
+        raise AssertionError(f"the kernel objects to {image.name}:\n" + "\n".join(wrong))
+
+
+def _unmount(point: Path) -> None:
+    for pause in (0.0, 0.1, 0.5, 2.0):
+        time.sleep(pause)
+        done = run(["umount", str(point)], check=False)
+        if done.returncode == 0:
+            return
+    run(["umount", "--lazy", str(point)], check=False)
+    raise AssertionError(f"umount: {done.stdout}")
+
+
+def drop_caches() -> None:
+    """Make the kernel forget names and inodes, so that the next look-up reads the image."""
+    Path("/proc/sys/vm/drop_caches").write_text("3\n")

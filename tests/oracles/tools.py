@@ -1,0 +1,178 @@
+"""Find foreign programs, and run them.
+
+A missing judge is a skip that says what to install. With ``EXT4WRITER_REQUIRE_ORACLES=1`` in the
+environment it is a failure, so that a run which is meant to prove something cannot pass by default.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+PACKAGES = {
+    "7zz": "7zip",
+    "blkid": "util-linux",
+    "bwrap": "bubblewrap",
+    "busybox": "busybox-static",
+    "debugfs": "e2fsprogs",
+    "dumpe2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "e2image": "e2fsprogs",
+    "fuse2fs": "fuse2fs",
+    "fusermount": "fuse",
+    "fusermount3": "fuse3",
+    "getfacl": "acl",
+    "getfattr": "attr",
+    "grub-fstest": "grub-common",
+    "img2simg": "android-sdk-libsparse-utils",
+    "losetup": "mount",
+    "mke2fs": "e2fsprogs",
+    "mount": "mount",
+    "partclone.extfs": "partclone",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "resize2fs": "e2fsprogs",
+    "selabel_lookup": "selinux-utils",
+    "setfacl": "acl",
+    "setfattr": "attr",
+    "setpriv": "util-linux",
+    "simg2img": "android-sdk-libsparse-utils",
+    "tune2fs": "e2fsprogs",
+    "umount": "mount",
+    "veritysetup": "cryptsetup-bin",
+    "zerofree": "zerofree",
+}
+"""Program -> the Debian package that brings it, where the names differ or may surprise."""
+
+OTHER_NAMES = {"7zz": ("7z",), "partclone.extfs": ("partclone.ext4",)}
+"""What a program is called in other releases."""
+
+SEARCH_PATH = os.pathsep.join(
+    [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+)
+DEFAULT_TIMEOUT = 600.0
+
+missing_oracles: set[str] = set()
+"""What was not found in this run; the summary of the run lists it."""
+
+
+def oracles_are_required() -> bool:
+    """True where a missing judge has to fail the test."""
+    return os.environ.get("EXT4WRITER_REQUIRE_ORACLES", "") not in ("", "0")
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skip the running test, or fail it where oracles are required."""
+    message = f"{what} is missing; {remedy}"
+    missing_oracles.add(message)
+    if oracles_are_required():
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def find(program: str) -> str | None:
+    """The full path of ``program``, looked for in the administrator's directories too."""
+    for name in (program, *OTHER_NAMES.get(program, ())):
+        if path := shutil.which(name, path=SEARCH_PATH):
+            return path
+    return None
+
+
+def require(program: str) -> str:
+    """The full path of ``program``; the test is skipped or fails where there is none."""
+    path = find(program)
+    if path is None:
+        package = PACKAGES.get(program, program)
+        missing(f"the program {program}", f"apt-get install {package}")
+    return path
+
+
+def require_module(name: str, distribution: str) -> Any:
+    """The imported module ``name``; ``distribution`` is what pip calls it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        missing(f"the Python package {distribution}", f"pip install {distribution}")
+
+
+def require_importable(name: str, distribution: str) -> None:
+    """Skip or fail unless the module ``name`` is there; it is not imported."""
+    if importlib.util.find_spec(name) is None:
+        missing(f"the Python package {distribution}", f"pip install {distribution}")
+
+
+def require_root() -> None:
+    """Skip or fail unless the test may do what only root may."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        missing("the superuser", "run the tests as root")
+
+
+def require_loop_mount() -> None:
+    """Skip or fail unless this machine can mount an ext4 image through a loop device."""
+    require_root()
+    for program in ("losetup", "mount", "umount", "mke2fs"):
+        require(program)
+    problem = _loop_mount_problem()
+    if problem:
+        missing("mounting through a loop device", f"it says: {problem}")
+
+
+@functools.cache
+def _loop_mount_problem() -> str:
+    """Mount a small file system once; what went wrong, or nothing."""
+    with tempfile.TemporaryDirectory(prefix="ext4writer-probe-") as scratch:
+        image = Path(scratch, "image")
+        point = Path(scratch, "point")
+        point.mkdir()
+        run(["mke2fs", "-q", "-t", "ext4", str(image), "1M"])
+        mount = run(["mount", "-o", "loop,ro", str(image), str(point)], check=False)
+        if mount.returncode:
+            return mount.stdout.strip()
+        run(["umount", str(point)])
+        return ""
+
+
+def run(
+    arguments: Sequence[str | bytes | os.PathLike[str]],
+    *,
+    check: bool = True,
+    cwd: str | os.PathLike[str] | None = None,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of the host and return it with stdout and stderr together as text.
+
+    The locale is C and the time zone UTC. The program is named without its directory. With
+    ``check`` a status that is not 0 is an AssertionError which shows everything.
+    """
+    program = require(os.fsdecode(arguments[0]))
+    done = subprocess.run(
+        [program, *arguments[1:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        input=stdin,
+        cwd=cwd,
+        env={**os.environ, "LC_ALL": "C", "TZ": "UTC", "PATH": SEARCH_PATH, **(environment or {})},
+        timeout=timeout,
+        check=False,
+    )
+    output = done.stdout.decode("utf-8", "surrogateescape")
+    if check and done.returncode:
+        shown = " ".join(os.fsdecode(argument) for argument in arguments)
+        raise AssertionError(f"{shown}\nexit status {done.returncode}\n{_printable(output)}")
+    return subprocess.CompletedProcess(done.args, done.returncode, output, "")
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

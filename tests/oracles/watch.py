@@ -1,0 +1,147 @@
+"""Sees to it that every image which a test makes is judged.
+
+Two nets. The library's own ``write_layout``, through which everything is written, is wrapped: what
+comes out of it is judged at once, so that a property test cannot overwrite an image before anybody
+looked at it. And after each test its ``tmp_path`` is searched for images that no wrapper saw, such
+as those of another process.
+
+An image written with overrides is meant to be wrong and is left alone. A test that damages images
+by other means says so with the marker ``damaged`` or with ``watch.damaged(path)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ext4writer
+from ext4writer import api
+
+from . import raw
+from .fsck import Level, judge, judge_bytes
+from .tools import find
+
+FULL_BYTES_MAX = 64 << 20
+"""Images that take up more of the disk are judged quickly only."""
+
+ENTRIES_SEARCHED_MAX = 20_000
+
+Stamp = tuple[int, int, int]
+
+
+class Watch:
+    """What happened to images in the running test."""
+
+    def __init__(self) -> None:
+        self.judging = False
+        self._level: Level = "full"
+        self._judged: dict[Path, Stamp] = {}
+        self._damaged: set[Path] = set()
+        self.count = 0
+        """Images judged in this test."""
+
+    def start(self, *, judging: bool, level: Level) -> None:
+        """Begin a test; ``level`` is for its first image, as the later ones are often many."""
+        self.judging = judging and find("e2fsck") is not None
+        self._level = level
+        self._judged.clear()
+        self._damaged.clear()
+        self.count = 0
+
+    def damaged(self, path: Path) -> None:
+        """Leave the file at ``path`` alone for the rest of the test."""
+        self._damaged.add(path.absolute())
+
+    def judge(self, path: Path, level: Level | None = None) -> None:
+        """Judge the image at ``path`` unless it is damaged on purpose or was judged already."""
+        path = path.absolute()
+        if not self.judging or path in self._damaged or self._judged.get(path) == _stamp(path):
+            return
+        if level is None:
+            level = self._level
+            if path.stat().st_blocks * 512 > FULL_BYTES_MAX:
+                level = "quick"
+        judge(path, level, clock=clock_of(path))
+        self._level = "quick"
+        self._judged[path] = _stamp(path)
+        self.count += 1
+
+    def search(self, folder: Path) -> None:
+        """Judge every image below ``folder`` that was not seen yet."""
+        if self.judging:
+            for path in _files(folder):
+                if raw.looks_like_ext4(path):
+                    self.judge(path, "quick")
+
+    def written(self, output: object, overrides: object) -> None:
+        """Judge what the library has just written to ``output``."""
+        if isinstance(output, str | bytes | os.PathLike):
+            path = Path(os.fsdecode(output))
+            if overrides:
+                self.damaged(path)
+            elif path.is_file():
+                self.judge(path)
+        elif overrides or not self.judging:
+            return
+        elif isinstance(output, bytearray):
+            judge_bytes(output)
+            self.count += 1
+        elif isinstance(output, io.BytesIO):
+            judge_bytes(output.getvalue())
+            self.count += 1
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The regular files below ``folder``, as far as that is not too many."""
+    left = ENTRIES_SEARCHED_MAX
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
+        left -= len(names) + 1
+        if left < 0:
+            return
+
+
+def clock_of(path: Path) -> int | None:
+    """The time that e2fsck has to take for now, if an image is stamped in the future."""
+    with open(path, "rb") as file:
+        superblock = raw.read_superblock(file)
+    stamps = [(0x2C, 0x275), (0x30, 0x274), (0x40, 0x277)]
+    latest = max(superblock.u32(low) | superblock.data[high] << 32 for low, high in stamps)
+    return latest if latest > time.time() else None
+
+
+watch = Watch()
+"""The only one; the fixtures of ``conftest.py`` drive it."""
+
+
+def install() -> None:
+    """Wrap ``write_layout`` for the rest of the run."""
+    if getattr(api.write_layout, "watched", False):
+        return
+    wrapped = _watched(api.write_layout)
+    api.write_layout = wrapped
+    ext4writer.write_layout = wrapped
+
+
+def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def write_layout(layout: Any, output: Any, **options: Any) -> Any:
+        result = function(layout, output, **options)
+        watch.written(output, options.get("overrides"))
+        return result
+
+    write_layout.watched = True  # type: ignore[attr-defined]
+    return write_layout
