@@ -56,21 +56,15 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/pip
 	@touch $@ $(VENV)/.installed
 
 # Debian keeps what "venv" needs for pip in a package of its own. Where it is missing, an installed
-# pip can put another one into the environment, and else pip's own installer is fetched.
-GET_PIP := https://bootstrap.pypa.io/get-pip.py
-
+# pip can put another one into the environment.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "$(PYTHON) is missing or older than Python 3.11; name a newer one:" >&2; \
 	    echo "    make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear $(VENV); then \
 	    true; \
-	elif $(PYTHON) -m venv --clear --without-pip $(VENV) && { \
-	    $(PYTHON) -m pip --python $(BIN)/python install --quiet pip 2>/dev/null || \
-	    { echo "fetching $(GET_PIP)"; \
-	      $(BIN)/python -c 'import sys, urllib.request as r; r.urlretrieve(*sys.argv[1:])' \
-	          $(GET_PIP) $(VENV)/get-pip.py && \
-	      $(BIN)/python $(VENV)/get-pip.py --quiet; }; }; then \
+	elif $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	    $(PYTHON) -m pip --python $(BIN)/python install --quiet pip 2>/dev/null; then \
 	    true; \
 	else \
 	    rm -rf $(VENV); \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -131,6 +132,9 @@ def execute(
         raise click.UsageError("--keep-times and --all-times contradict each other")
 
     with cancel_on_signals(at_once=destination == "-") as cancel:
+        # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
+        gc.disable()
+
         from . import pipeline
         from .output import open_output, print_report
         from .progress import progress_bar

@@ -7,7 +7,7 @@ import os
 
 import click
 
-from ext4writer.errors import Ext4WriterError, OverrideError, SpecError, display_path
+from ext4writer.errors import Ext4WriterError, OverrideError, SizeError, SpecError, display_path
 
 from .options import FLAG_OF
 from .signals import Interrupted
@@ -30,6 +30,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return display_path(f"{option}: {error.problem}"), USAGE
     if isinstance(error, OverrideError):
         return display_path(f"--override: {str(error).removeprefix('override ')}"), USAGE
+    if isinstance(error, SizeError):
+        return f"{FLAG_OF['size']}: {str(error).removeprefix('size: ')}", FAILED
     if isinstance(error, Ext4WriterError):
         return display_path(str(error)), FAILED
     if isinstance(error, OSError):

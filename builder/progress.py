@@ -41,10 +41,8 @@ def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
     )
     terminal = _Terminal(bars)
     with bars:
-        try:
-            yield terminal
-        finally:
-            terminal.finish()
+        yield terminal
+        terminal.finish_stage()
 
 
 class _Terminal:
@@ -71,16 +69,15 @@ class _Terminal:
                 self._drawn = now
                 self._draw(now)
 
-    def finish(self) -> None:
-        """Show the last numbers."""
+    def finish_stage(self) -> None:
+        """Show the last numbers and a full bar, whatever total was known."""
         with self._lock:
             self._finish_stage(time.monotonic())
 
     def _finish_stage(self, now: float) -> None:
         if self._task is not None:
             self._draw(now)
-            done = self._bars.tasks[self._task].completed
-            self._bars.update(self._task, total=max(done, 1), completed=max(done, 1))
+            self._bars.update(self._task, total=1, completed=1)
             self._bars.stop_task(self._task)
 
     def _draw(self, now: float) -> None:

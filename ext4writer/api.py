@@ -12,7 +12,7 @@ from .emit.sinks import Output, open_sink
 from .plan.layout import Layout
 from .plan.planner import plan
 from .plan.spec import Spec
-from .progress import Cancel, ProgressCallback
+from .progress import Cancel, ProgressCallback, check_cancelled
 from .tree import Tree
 
 
@@ -42,7 +42,10 @@ def write_layout(
             workers=workers,
             progress=progress,
             cancel=cancel,
+            entries_total=layout.entries["file"],
+            bytes_total=layout.content_bytes,
         )
+        check_cancelled(cancel)
         sink.finish()
 
 

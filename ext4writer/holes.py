@@ -83,9 +83,7 @@ def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[i
         yield start, blocks
 
 
-def _sampled_runs(
-    zeros: _Zeros, blocks: int, first: int, least: int
-) -> Iterator[tuple[int, int]]:
+def _sampled_runs(zeros: _Zeros, blocks: int, first: int, least: int) -> Iterator[tuple[int, int]]:
     """Yield at least those runs that are ``least`` blocks long, whole."""
     floor = first
     block = -(-first // least) * least
@@ -155,9 +153,7 @@ class _Zeros:
         try:
             sample = os.pread(self._sample_fd, SAMPLE_BYTES, self._reader.fd_offset + position)
         except OSError as error:
-            raise SourceError(
-                self._reader.path, f"cannot be read: {error.strerror}"
-            ) from error
+            raise SourceError(self._reader.path, f"cannot be read: {error.strerror}") from error
         return not any(sample[: self._size - position])
 
     def end_of_run(self, block: int, blocks: int) -> int:
@@ -198,7 +194,7 @@ class _Zeros:
         return block
 
     def _hole_at(self, position: int) -> bool:
-        """Whether the host keeps a hole at ``position``, from ``_hole_start`` to ``_data_start``."""
+        """Whether the host keeps a hole there, from ``_hole_start`` to ``_data_start``."""
         while self._seek_fd is not None and position >= self._data_end:
             base = self._reader.fd_offset
             self._hole_start = self._data_end

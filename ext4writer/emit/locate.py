@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import OverrideError
+from ..errors import OverrideError, RecordError
 from ..ondisk.checksum import (
     bitmap_checksum,
     filesystem_seed,
@@ -18,6 +20,7 @@ from ..ondisk.checksum import (
     seal_dx_root,
     seal_extent_block,
     seal_inode,
+    seal_journal_superblock,
     seal_superblock,
     seal_xattr_block,
 )
@@ -35,18 +38,26 @@ from ..ondisk.htree import (
     root_limit,
 )
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, INODE, INODE_128
-from ..ondisk.journal import JOURNAL_SUPERBLOCK
+from ..ondisk.journal import (
+    JBD2_FEATURE_INCOMPAT_CSUM_V2,
+    JBD2_FEATURE_INCOMPAT_CSUM_V3,
+    JOURNAL_SUPERBLOCK,
+)
 from ..ondisk.record import Record
 from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET
 from ..ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER, split_name
 from ..plan.directories import IndexedDirectory
+from ..plan.inodes import ROOT
 from ..plan.layout import Layout
 from ..plan.xattrs import pack_block
+from ..tree import Directory, RegularFile
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter
 
 if TYPE_CHECKING:
     from .override import Override
+
+_NUMBER = re.compile(r"[0-9]{1,19}")
 
 Seal = Callable[[bytearray, int], None]
 """Writes the checksum of a unit that begins at the given offset of a buffer."""
@@ -136,6 +147,12 @@ class Locator:
         if row is None:
             known = ", ".join(record.fields)
             raise OverrideError(f"override {override}: {record.name} has the fields {known}")
+        if row.is_array and (element is None or element >= row.count):
+            raise OverrideError(
+                f"override {override}: name an element, {field}[0] to {field}[{row.count - 1}]"
+            )
+        if not row.is_array and element is not None:
+            raise OverrideError(f"override {override}: {field} is no array")
         if row.is_bytes:
             if isinstance(value, int):
                 raise OverrideError(f"override {override}: a byte field takes hex:... or text:...")
@@ -144,7 +161,6 @@ class Locator:
             raise OverrideError(f"override {override}: the field takes a number")
         elif value < 0:
             value += 1 << 8 * (row.size // row.count)
-        blank = bytearray(record.size)
 
         def put(data: bytearray, unit: int) -> None:
             if element is None:
@@ -155,16 +171,9 @@ class Locator:
             values[element] = value
             record.set(data, unit + inside, field, values)
 
-        if row.is_array and (element is None or element >= row.count):
-            raise OverrideError(
-                f"override {override}: name an element, {field}[0] to {field}[{row.count - 1}]"
-            )
-        if not row.is_array and element is not None:
-            raise OverrideError(f"override {override}: {field} is no array")
         try:
-            if element is None:
-                record.set(blank, 0, field, value)
-        except Exception as error:
+            put(bytearray(inside + record.size), 0)
+        except RecordError as error:
             raise OverrideError(f"override {override}: {error}") from None
         reseal = override.reseal and field not in place.checksum_fields
         return Target(place.unit_offset, place.unit_size, put, place.seal, reseal)
@@ -217,17 +226,12 @@ class Locator:
     def _bitmap_targets(self, override: Override) -> Iterator[Target]:
         layout = self._layout
         group = self._group(override, _numbers(override, 1)[0])
-        if not override.field.isdigit() or int(override.field) >= 8 * self._block_size:
+        bit = _number(override.field)
+        if bit is None or bit >= 8 * self._block_size:
             raise OverrideError(f"override {override}: the field of a bitmap is a bit's number")
         if override.value not in (0, 1):
             raise OverrideError(f"override {override}: a bit is 0 or 1")
-        bit = int(override.field)
         is_block = override.record == "block_bitmap"
-        key = (override.record, group)
-        state = self._bitmap_state.get(key)
-        if state is None:
-            make = self._bitmaps.block_bitmap if is_block else self._bitmaps.inode_bitmap
-            state = self._bitmap_state[key] = bytearray(make(group))
         mask = 1 << bit % 8
 
         def put(data: bytearray, unit: int) -> None:
@@ -236,12 +240,13 @@ class Locator:
             else:
                 data[unit + bit // 8] &= ~mask
 
-        put(state, 0)
         geometry = layout.geometry
         places = geometry.block_bitmaps if is_block else geometry.inode_bitmaps
         yield Target(places[group] * self._block_size, self._block_size, put, None, True)
         if not (override.reseal and self._csum):
             return
+        state = self._bitmap(override.record, group)
+        put(state, 0)
         counted = geometry.rules.blocks_per_group if is_block else geometry.inodes_per_group
         checksum = bitmap_checksum(self._seed, bytes(state[: counted // 8]))
         name = "bg_block_bitmap_csum" if is_block else "bg_inode_bitmap_csum"
@@ -255,35 +260,69 @@ class Locator:
 
             yield Target(place.unit_offset, place.unit_size, put_checksum, place.seal, True)
 
+    def _bitmap(self, record: str, group: int) -> bytearray:
+        """The bitmap with the sealed lies so far; one that is left to the kernel is all zeros."""
+        state = self._bitmap_state.get((record, group))
+        if state is None:
+            bitmaps = self._bitmaps
+            if record == "block_bitmap":
+                unwritten, make = bitmaps.block_uninit(group), bitmaps.block_bitmap
+            else:
+                unwritten, make = bitmaps.inode_uninit(group), bitmaps.inode_bitmap
+            state = bytearray(self._block_size if unwritten else make(group))
+            self._bitmap_state[record, group] = state
+        return state
+
     def _journal_superblock(self, override: Override) -> _Place:
         extents = self._layout.journal_extents
         if not extents:
             raise OverrideError(f"override {override}: the image has no journal")
+        if override.index:
+            raise OverrideError(f"override {override}: there is only one, without an index")
+
+        def seal(data: bytearray, unit: int) -> None:
+            # The writer asks for no checksum here; a lie may.
+            features = JOURNAL_SUPERBLOCK.get(data, unit, "s_feature_incompat")
+            assert isinstance(features, int)
+            if features & (JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3):
+                seal_journal_superblock(data, unit)
+
         offset = extents[0].physical * self._block_size
-        return _Place(JOURNAL_SUPERBLOCK, offset, JOURNAL_SUPERBLOCK.size, 0, None)
+        return _Place(JOURNAL_SUPERBLOCK, offset, JOURNAL_SUPERBLOCK.size, 0, seal, ("s_checksum",))
 
     # -- inodes and what hangs on them -----------------------------------------------------------
 
     def _node(self, override: Override, path: str) -> int:
         """The node index of a path, or of an inode number that a node has."""
         table = self._layout.table
-        if path.isdigit():
-            for index, ino in enumerate(table.inos):
-                if ino == int(path):
-                    return index
-            raise OverrideError(f"override {override}: no file has inode {path}")
-        index = 0
-        for name in path.encode("utf-8", "surrogateescape").split(b"/"):
+        if not path:
+            raise OverrideError(f"override {override}: name a file, as a path or inode number")
+        number = _number(path)
+        if number is not None:
+            index = bisect_left(table.inos, number)
+            if index == len(table.inos) or table.inos[index] != number:
+                raise OverrideError(f"override {override}: no file has inode {path}")
+            return index
+        index = ROOT
+        for name in _encoded(override, path).split(b"/"):
             if name:
+                if not isinstance(table.nodes[index], Directory):
+                    raise OverrideError(f"override {override}: no such path in the image")
                 try:
                     index = table.child_indexes(index, [name])[0]
-                except (KeyError, AssertionError):
+                except KeyError:
                     raise OverrideError(f"override {override}: no such path in the image") from None
         return index
 
+    def _directory(self, override: Override, path: str) -> int:
+        index = self._node(override, path)
+        if not isinstance(self._layout.table.nodes[index], Directory):
+            raise OverrideError(f"override {override}: {path} is no directory")
+        return index
+
     def _inode(self, override: Override) -> _Place:
-        if override.index.isdigit():
-            ino = int(override.index)
+        ino = _number(override.index)
+        if ino is not None:
             if not 1 <= ino <= self._layout.inodes_count:
                 raise OverrideError(
                     f"override {override}: inodes are 1 to {self._layout.inodes_count}"
@@ -300,7 +339,9 @@ class Locator:
             record = INODE_128
 
         def seal(data: bytearray, unit: int) -> None:
-            seal_inode(data, unit, size, self._seed, ino)
+            generation = INODE_128.get(data, unit, "i_generation")
+            assert isinstance(generation, int)
+            seal_inode(data, unit, size, self._seed, ino, generation)
 
         checksums = ("l_i_checksum_lo", "i_checksum_hi") if inside == 0 else ()
         return _Place(record, offset, size, inside, seal if self._csum else None, checksums)
@@ -310,6 +351,9 @@ class Locator:
         path, numbers = _path_and_numbers(override, 2 if has_entry else 1)
         node, entry = (numbers[0], numbers[1]) if has_entry else (numbers[0], 0)
         index = self._node(override, path)
+        held = self._layout.table.nodes[index]
+        if not isinstance(held, RegularFile | Directory) and not self._layout.demand.counts[index]:
+            raise OverrideError(f"override {override}: {path} has no extent tree")
         ino = self._layout.table.inos[index]
         inside = EXTENT_HEADER.size * (1 + entry) if has_entry else 0
         if node == 0:
@@ -322,6 +366,8 @@ class Locator:
         per_block = entries_per_block(self._block_size)
         if entry >= per_block:
             raise OverrideError(f"override {override}: a block has {per_block} entries")
+        if record is EXTENT_TAIL and not self._csum:
+            raise OverrideError(f"override {override}: no such record in that block")
         if record is EXTENT_TAIL:
             inside = EXTENT_HEADER.size + per_block * EXTENT.size
         seed = inode_seed(self._seed, ino, 0)
@@ -343,8 +389,8 @@ class Locator:
 
     def _dir_entry(self, override: Override) -> _Place:
         parent, _, name = override.index.rpartition("/")
-        index = self._node(override, parent)
-        wanted = name.encode("utf-8", "surrogateescape")
+        index = self._directory(override, parent or "/")
+        wanted = _encoded(override, name)
         emitter = DirectoryEmitter(self._layout, self._seed)
         data = emitter.blocks(index)
         position = 0
@@ -366,7 +412,7 @@ class Locator:
         else:
             path, (block,) = _path_and_numbers(override, 1)
             entry = 0
-        index = self._node(override, path)
+        index = self._directory(override, path)
         planned = self._layout.directories.get(index)
         inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
         if (record is DIR_ENTRY_TAIL) == (block < inner) or (record is DX_NODE and not block):
@@ -450,13 +496,22 @@ class Locator:
         return self._inode_place(self._layout.table.inos[index], XATTR_IBODY_HEADER, INODE.size)
 
     def _xattr_entry(self, override: Override) -> _Place:
-        path, _, name = override.index.partition(":")
-        index = self._node(override, path)
+        # A path may hold colons, and so may a name: what the image has decides.
+        for position, character in enumerate(override.index):
+            if character != ":":
+                continue
+            try:
+                wanted = split_name(_encoded(override, override.index[position + 1 :]))
+                index = self._node(override, override.index[:position])
+            except (ValueError, OverrideError):
+                continue
+            place = self._find_xattr(index, wanted)
+            if place is not None:
+                return place
+        raise OverrideError(f"override {override}: the image has no such attribute; PATH:NAME")
+
+    def _find_xattr(self, index: int, wanted: tuple[int, bytes]) -> _Place | None:
         xattrs = self._layout.xattrs
-        try:
-            wanted = split_name(name.encode("utf-8", "surrogateescape"))
-        except ValueError as error:
-            raise OverrideError(f"override {override}: {error}") from None
         area = xattrs.in_inode.get(index)
         if area is not None:
             inside = _find_entry(area, XATTR_IBODY_HEADER.size, wanted)
@@ -469,7 +524,7 @@ class Locator:
             inside = _find_entry(block, XATTR_HEADER.size, wanted)
             if inside is not None:
                 return self._xattr_block_place(number, XATTR_ENTRY, inside)
-        raise OverrideError(f"override {override}: it has no such attribute")
+        return None
 
 
 def _find_entry(area: bytes, position: int, wanted: tuple[int, bytes]) -> int | None:
@@ -482,17 +537,37 @@ def _find_entry(area: bytes, position: int, wanted: tuple[int, bytes]) -> int | 
     return None
 
 
+def _number(text: str) -> int | None:
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def _encoded(override: Override, text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise OverrideError(f"override {override}: the text has no form in bytes") from None
+
+
 def _split_field(override: Override) -> tuple[str, int | None]:
-    name, bracket, element = override.field.partition("[")
-    return name, int(element[:-1]) if bracket else None
+    name, bracket, rest = override.field.partition("[")
+    if not bracket:
+        return name, None
+    element = _number(rest.removesuffix("]"))
+    if element is None or not rest.endswith("]"):
+        raise OverrideError(f"override {override}: an element is a number in brackets")
+    return name, element
 
 
 def _numbers(override: Override, most: int, default: tuple[int, ...] = ()) -> list[int]:
     """The numbers of an index ``A:B``; what is missing behind the first is 0."""
-    parts = override.index.split(":") if override.index else [str(value) for value in default]
-    if not parts or len(parts) > most or not all(part.isdigit() for part in parts):
-        raise OverrideError(f"override {override}: the index must be a number")
-    return [int(part) for part in parts] + [0] * (most - len(parts))
+    if not override.index and default:
+        numbers = list(default)
+    else:
+        given = [_number(part) for part in override.index.split(":")]
+        numbers = [number for number in given if number is not None]
+        if len(numbers) < len(given) or len(numbers) > most:
+            raise OverrideError(f"override {override}: the index must be a number")
+    return numbers + [0] * (most - len(numbers))
 
 
 def _path_and_numbers(override: Override, count: int) -> tuple[str, list[int]]:
@@ -500,9 +575,10 @@ def _path_and_numbers(override: Override, count: int) -> tuple[str, list[int]]:
     path = override.index
     numbers: list[int] = []
     while len(numbers) < count:
-        rest, colon, number = path.rpartition(":")
-        if not colon or not number.isdigit():
+        rest, colon, last = path.rpartition(":")
+        number = _number(last)
+        if not colon or number is None:
             break
         path = rest
-        numbers.insert(0, int(number))
+        numbers.insert(0, number)
     return path, [0] * (count - len(numbers)) + numbers

@@ -41,6 +41,8 @@ class Override:
 
     ``index`` is the text between the brackets, ``""`` where there are none. With ``reseal`` the
     checksum over the record is made right for the lie; without, it stays that of the truth.
+    Checksums elsewhere never change, even where the field (``s_uuid``, ``i_generation``) is part of
+    their seed; only those of bitmaps do, because they stand in the group's descriptors.
     """
 
     record: str
@@ -74,7 +76,7 @@ def _value(text: str, whole: str) -> int | bytes:
         if colon and kind == "hex":
             return bytes.fromhex(rest)
         if colon and kind == "text":
-            return rest.encode()
+            return rest.encode("utf-8", "surrogateescape")
         return int(text, 0)
     except ValueError:
         raise OverrideError(
@@ -121,8 +123,10 @@ def _apply(pieces: Iterable[Piece], targets: list[Target]) -> Iterator[Piece]:
 
 
 def _same_unit(targets: list[Target], position: int) -> int:
-    offset = targets[position].unit_offset
-    return sum(1 for target in targets[position:] if target.unit_offset == offset)
+    end = position
+    while end < len(targets) and targets[end].unit_offset == targets[position].unit_offset:
+        end += 1
+    return end - position
 
 
 def _blank(targets: list[Target]) -> Piece:

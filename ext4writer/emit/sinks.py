@@ -113,9 +113,10 @@ def open_sink(output: Output, size: int) -> Sink:
         return MemorySink(output, size)
     if isinstance(output, str | bytes | os.PathLike):
         return _open_path(os.fsencode(output), size)
-    if isinstance(output, io.TextIOBase) or not hasattr(output, "write"):
-        raise OutputError(_name_of(output), "is no binary file; open it with mode 'wb'")
-    return _open_file(output, size)
+    file: Any = output
+    if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
+        raise OutputError(_name_of(file), "is no binary file; open it with mode 'wb'")
+    return _open_file(file, size)
 
 
 def _open_path(path: bytes, size: int) -> Sink:
@@ -133,7 +134,7 @@ def _open_path(path: bytes, size: int) -> Sink:
     if stat.S_ISBLK(mode):
         flags |= os.O_EXCL  # the kernel refuses a device that is mounted
     try:
-        file = open(os.open(path, flags), "wb", buffering=0)
+        file = io.FileIO(os.open(path, flags), "w")
     except OSError as error:
         raise output_error(path, error, size) from error
     try:
@@ -220,7 +221,9 @@ class PathSink(_DescriptorSink):
     What stood at ``path`` is replaced only then. ``sync`` waits until the disk has the bytes.
     """
 
-    def __init__(self, path: str | bytes | os.PathLike[str], size: int, *, sync: bool = False):
+    def __init__(
+        self, path: str | bytes | os.PathLike[str], size: int, *, sync: bool = False
+    ) -> None:
         super().__init__(os.fsencode(path), size)
         final = os.fsencode(path)
         # Through a link the file it names is replaced, as every other program would.
@@ -434,8 +437,14 @@ class MemorySink(Sink):
 
 def _write_all(file: BinaryIO, data: Buffer) -> None:
     """Write ``data`` however few bytes the file takes at once."""
-    done = file.write(data)
-    if done is None or done < len(data):
-        view = memoryview(data)[done or 0 :]
-        while view:
-            view = view[file.write(view) or 0 :]
+    done: int | None = file.write(data)
+    if done == len(data):
+        return
+    view = memoryview(data)
+    while view:
+        if done is None:
+            if isinstance(file, io.RawIOBase):
+                raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
+            return  # an object that counts nothing has taken everything
+        view = view[done:]
+        done = file.write(view) if view else 0

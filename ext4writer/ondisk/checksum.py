@@ -38,7 +38,7 @@ _standard: Callable[[ReadBuffer, int], int] | None = None
 
 def _load() -> Callable[[ReadBuffer, int], int]:
     """Return crc32c as RFC 3720 has it (inverted), from the wheel or from this module."""
-    global _standard
+    global _standard  # noqa: PLW0603 (bound once, at the first checksum)
     try:
         # Late: this import alone costs more than all of this package.
         from crc32c import crc32c as found

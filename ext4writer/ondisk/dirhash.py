@@ -37,7 +37,12 @@ _ROUND2 = tuple(zip((1, 3, 5, 7, 0, 2, 4, 6), (3, 5, 9, 13) * 2, strict=True))
 _ROUND3 = tuple(zip((3, 7, 2, 6, 1, 5, 0, 4), (3, 9, 11, 15) * 2, strict=True))
 
 
-def legacy_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
+def legacy_hash(
+    name: bytes,
+    seed: Seed,  # noqa: ARG001 (one signature for all hashes)
+    *,
+    signed: bool,
+) -> tuple[int, int]:
     """Return the oldest hash; it has no seed and no minor hash."""
     # dirhash.c:dx_hack_hash
     hash0, hash1 = 0x12A3FE2D, 0x37ABE8F9

@@ -93,7 +93,7 @@ def _hash_lanes(
     ones = _ones(number)
     a, b, c, d = (word * ones for word in state)
     for start in range(0, joined[0][0], 32):
-        words = _words(joined, start, number, ones)
+        words = _words(joined, start, ones)
         if fix_signs:
             words = [_sign_extend(word, ones) for word in words]
         a, b, c, d = _transform((a, b, c, d), words, ones)
@@ -101,7 +101,7 @@ def _hash_lanes(
     return struct.unpack(f"<{2 * number}I", (b & low | c << 32).to_bytes(8 * number, "little"))
 
 
-def _words(joined: list[tuple[int, int, bytes]], start: int, number: int, ones: int) -> list[int]:
+def _words(joined: list[tuple[int, int, bytes]], start: int, ones: int) -> list[int]:
     """Return the eight message words of the 32-byte chunk at ``start`` of every name."""
     # Two words share a lane here, because making an integer of bytes is dear.
     buffers = [bytearray() for _ in range(4)]

@@ -18,7 +18,9 @@ class Allocator:
     it leaves stays free and is offered to later, smaller pieces first.
     """
 
-    def __init__(self, free_runs: Iterable[Range]) -> None:
+    def __init__(self, free_runs: Iterable[Range], most_gap_blocks: int | None = None) -> None:
+        """``most_gap_blocks`` is how many blocks may be passed over at any time; None is all."""
+        self._most_gap_blocks = most_gap_blocks
         self._runs = iter(free_runs)
         self._position = 0
         self._limit = 0
@@ -53,7 +55,8 @@ class Allocator:
         return self.take_whole(1)
 
     def take_whole(self, length: int) -> int:
-        """Take ``length`` blocks in one piece; return the first, or 0 if no next range has them.
+        """Take ``length`` blocks in one piece; return the first, or 0 if the next range is too
+        small or too much would be passed over.
 
         Looks no further than one range ahead, so that a large piece never wastes many ranges.
         """
@@ -67,6 +70,9 @@ class Allocator:
                 return first
         if self._limit - self._position < length:
             remainder = [self._position, self._limit]
+            passed_over = self.gap_blocks + self._limit - self._position
+            if self._most_gap_blocks is not None and passed_over > self._most_gap_blocks:
+                return 0
             self._next_run()
             if remainder[0] < remainder[1]:
                 self._gaps.append(remainder)

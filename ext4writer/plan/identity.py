@@ -13,6 +13,7 @@ from uuid import UUID
 from ..ondisk.inode import MAX_TIME_NS, MIN_TIME_NS
 from ..tree import Device, RegularFile, Symlink
 from .inodes import InodeTable
+from .policy import DEFAULT_POLICY
 from .spec import Spec
 
 
@@ -27,7 +28,9 @@ def derive_identity(table: InodeTable, spec: Spec) -> tuple[UUID, UUID]:
     for option in fields(spec):
         value = getattr(spec, option.name)
         if option.name == "policy":
-            value = None if value is None else value.name
+            value = (value or DEFAULT_POLICY).name
+        elif option.name == "reserved_percent":
+            value = float(value)  # 5 and 5.0 are equal and must read alike
         elif option.name == "features":
             value = (value.compat, value.incompat, value.ro_compat)
         digest.update(f"{option.name}={value!r}\n".encode())

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ..ondisk.features import FeatureSet
-from ..ondisk.inode import MAX_TIME_NS, MAX_TIME_NS_NO_EXTRA, MIN_TIME_NS
+from ..ondisk.inode import (
+    EXT4_GOOD_OLD_INODE_SIZE,
+    MAX_TIME_NS,
+    MAX_TIME_NS_NO_EXTRA,
+    MIN_TIME_NS,
+)
 from ..tree import Loss
 from .directories import DirectoryPlan, DirectoryRules
 from .extents import Extent
@@ -33,7 +38,9 @@ class Times:
 
     @classmethod
     def of(cls, epoch_ns: int, inode_size: int) -> Times:
-        return cls(epoch_ns, MAX_TIME_NS if inode_size > 128 else MAX_TIME_NS_NO_EXTRA)
+        if inode_size > EXT4_GOOD_OLD_INODE_SIZE:
+            return cls(epoch_ns, MAX_TIME_NS)
+        return cls(epoch_ns, MAX_TIME_NS_NO_EXTRA // NANOSECONDS * NANOSECONDS)
 
     def fit(self, time_ns: int) -> int:
         return max(MIN_TIME_NS, min(time_ns, self.newest, self.latest))

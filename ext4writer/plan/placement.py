@@ -70,31 +70,33 @@ def place(
     """Place all of ``demand``; None if it does not fit.
 
     ``spare`` is how many blocks may be passed over so that files stay in one piece. If more would
-    be, files are cut at the obstacles instead, and nothing is passed over.
+    be in the end, files are cut where going on would pass over too many.
     """
     policy = policy.fresh()
     if not policy.sequential:
         return _Placer(geometry, demand).scattered(policy, spare)
-    placement = _Placer(geometry, demand).sequential(whole=True)
+    placement = _Placer(geometry, demand).sequential()
     if placement is None or placement.gap_blocks > spare:
-        placement = _Placer(geometry, demand).sequential(whole=False)
+        placement = _Placer(geometry, demand, spare).sequential()
     return placement
 
 
 class _Placer:
-    def __init__(self, geometry: Geometry, demand: Demand) -> None:
+    def __init__(
+        self, geometry: Geometry, demand: Demand, most_gap_blocks: int | None = None
+    ) -> None:
         self._geometry = geometry
         self._demand = demand
-        self._allocator = Allocator(geometry.free_runs())
+        self._allocator = Allocator(geometry.free_runs(), most_gap_blocks)
         self._per_block = entries_per_block(demand.block_size)
         self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
 
-    def sequential(self, *, whole: bool) -> Placement | None:
+    def sequential(self) -> Placement | None:
         """Journal, directories, attributes, then all files in the order of their inodes."""
         try:
             self._place_resize_block()
             self._place_runs(JOURNAL, [(0, self._demand.journal_blocks)])
-            self._place_nodes(self._demand.directories, whole)
+            self._place_nodes(self._demand.directories)
             self._place_xattrs()
             directories = set(self._demand.directories)
             files = (
@@ -102,7 +104,7 @@ class _Placer:
                 for index, count in enumerate(self._demand.counts)
                 if count and index not in directories
             )
-            self._place_nodes(files, whole)
+            self._place_nodes(files)
         except OutOfBlocks:
             return None
         return self._finish()
@@ -145,14 +147,12 @@ class _Placer:
             self._allocator.take_one() for _ in range(self._demand.xattr_blocks)
         )
 
-    def _place_nodes(self, indexes: Iterable[int], whole: bool) -> None:
+    def _place_nodes(self, indexes: Iterable[int]) -> None:
         counts, ranges, starts = self._demand.counts, self._demand.ranges, self._result.starts
         take_whole = self._allocator.take_whole
         # What can be one extent and fits between two superblock backups is never cut.
-        longest = 0
-        if whole:
-            between = self._geometry.rules.blocks_per_group - self._geometry.head_blocks
-            longest = min(EXT_INIT_MAX_LEN, between)
+        between = self._geometry.rules.blocks_per_group - self._geometry.head_blocks
+        longest = min(EXT_INIT_MAX_LEN, between)
         for index in indexes:
             count = counts[index]
             if 0 < count <= longest and index not in ranges:

@@ -130,6 +130,7 @@ def test_workers_do_not_change_the_bytes(source: Path, out: Path) -> None:
     assert (out / "7").read_bytes() == one
 
 
+@pytest.mark.damaged
 def test_an_override_changes_the_field(source: Path, out: Path) -> None:
     run("build", source, "-o", out / "a.img", "--override", "inode[/etc/hosts].i_links_count=7")
     assert fsck.problems(out / "a.img")

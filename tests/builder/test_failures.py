@@ -20,7 +20,7 @@ from ext4writer import errors
         (errors.OverrideError("no such record"), "--override: no such record", 2),
         (errors.TreeError(b"/a\nb", "too many links"), "/a\\x0ab: too many links", 1),
         (errors.SourceError("/nowhere", "cannot be read"), "/nowhere: cannot be read", 1),
-        (errors.SizeError("needs 3 blocks more"), "needs 3 blocks more", 1),
+        (errors.SizeError("size: 3 bytes are too few"), "--size: 3 bytes are too few", 1),
         (click.UsageError("bad\nusage"), "bad\\x0ausage", 2),
         (PermissionError(errno.EACCES, "No", "/x"), "/x: No", 1),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), "standard output: Broken pipe", 1),

@@ -41,7 +41,7 @@ def test_a_terminal_shows_every_stage(source: Path, out: Path) -> None:
     assert "\x1b[" in shown
     for stage in ("scan", "plan", "write"):
         assert stage in shown
-    assert "entries" in shown
+    assert shown.count("entries") >= 3
     assert "Seconds" not in shown
 
 
