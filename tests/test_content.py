@@ -43,6 +43,8 @@ PATTERNS = {
     "just too short": [(4096, True), (HOLE - 4096, False), (4096, True)],
     "just long enough": [(4096, True), (HOLE, False), (4096, True)],
     "long enough, not aligned": [(4097, True), (HOLE + 4095, False), (1, True)],
+    "as short as can be": [(4096, True), (HOLE - 4096 + 1, False)],
+    "a byte too short": [(4096, True), (HOLE - 4096, False)],
     "many": [(4096, True), (HOLE, False)] * 7,
 }
 

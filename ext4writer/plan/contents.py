@@ -47,7 +47,8 @@ def measure_contents(
     reading a source may raise.
     """
     block_size, hole_size, leading = spec.block_size, spec.hole_size, spec.leading_hole
-    no_holes_up_to = hole_size + (0 if leading else block_size) if hole_size else None
+    # Opening a file costs more than counting: what is too short for a hole stays closed.
+    least_blocks = -(-hole_size // block_size) + (0 if leading else 1)
     data = DataBlocks(array("Q", bytes(8 * len(table.nodes))))
     counts = data.counts
     for index, node in enumerate(table.nodes):
@@ -64,7 +65,7 @@ def measure_contents(
             if size >= LARGE_FILE_BYTES:
                 _check_file_size(table, index, size, blocks, spec)
             data.content_bytes += size
-            if no_holes_up_to is not None and size >= no_holes_up_to:
+            if hole_size and blocks >= least_blocks:
                 ranges = data_ranges(content, block_size, hole_size, leading)
                 if ranges is not None and ranges != [(0, blocks)]:
                     data.ranges[index] = ranges
