@@ -22,6 +22,7 @@ from ..ondisk.inode import (
 from ..ondisk.superblock import EXT4_JOURNAL_INO, EXT4_RESIZE_INO
 from ..plan.contents import FAST_SYMLINK_MAX
 from ..plan.directories import IndexedDirectory
+from ..plan.geometry import resize_inode_bytes
 from ..plan.layout import NANOSECONDS, Layout
 from ..plan.placement import JOURNAL
 from ..tree import S_IFDIR, S_IFLNK, S_IFREG, Device, Node, RegularFile, Symlink
@@ -262,8 +263,7 @@ class InodeEmitter:
         """lib/ext2fs/res_gdt.c:ext2fs_create_resize_inode: block-mapped, two levels only."""
         layout = self._layout
         geometry = layout.geometry
-        per_block = layout.block_size // 4
-        size = (per_block * per_block + per_block + 12) * layout.block_size
+        size = resize_inode_bytes(layout.block_size)
         words = [0] * EXT4_N_BLOCKS
         words[EXT2_DIND_BLOCK] = layout.placement.resize_block
         i_block = b"".join(word.to_bytes(4, "little") for word in words)

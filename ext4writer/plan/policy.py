@@ -21,7 +21,11 @@ class LayoutPolicy:
     name = "default"
 
     sequential = True
-    """Files are placed whole, one behind the other; else in the pieces and order asked for."""
+    """Files are placed whole, one behind the other, and blocks of directories are filled.
+
+    Only a policy that is not sequential is asked for ``run_lengths``, ``shuffle``, ``gap`` and
+    ``leaf_bytes``, and for the ``entry_order`` of directories of one block.
+    """
 
     def fresh(self) -> LayoutPolicy:
         """A policy that makes the same choices from the start, whatever this one was asked."""
@@ -136,13 +140,18 @@ class RandomPolicy(LayoutPolicy):
 
 
 _MASK_64 = (1 << 64) - 1
+_DIGITS_64 = len(str(_MASK_64))
 
 
 def policy(text: str) -> LayoutPolicy:
-    """The policy that ``text`` names: ``default``, or ``random:SEED`` with a whole number."""
+    """The policy that ``text`` names: ``default``, or ``random:SEED`` with a number of 64 bits."""
     if text == "default":
         return LayoutPolicy()
     kind, _, seed = text.partition(":")
     if kind == "random" and seed.isascii() and seed.isdigit():
-        return RandomPolicy(int(seed))
-    raise SpecError("policy", f"{text!r} is neither 'default' nor 'random:SEED' with a number")
+        digits = seed.lstrip("0") or "0"
+        if len(digits) <= _DIGITS_64 and int(digits) <= _MASK_64:
+            return RandomPolicy(int(digits))
+    raise SpecError(
+        "policy", f"{text!r} is neither 'default' nor 'random:SEED' with a number below 2^64"
+    )
