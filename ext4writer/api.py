@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from .emit.copying import write_anywhere, write_ascending
 from .emit.data import copy_jobs
 from .emit.metadata import coalesced, metadata_pieces
-from .emit.override import Override, overridden
+from .emit.overridden import overridden
+from .emit.override import Override
 from .emit.sinks import Output, open_sink
 from .plan.layout import Layout
 from .plan.planner import plan

@@ -6,7 +6,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..errors import OverrideError, RecordError
 from ..ondisk.checksum import (
@@ -53,9 +52,7 @@ from ..plan.xattrs import pack_block
 from ..tree import Directory, RegularFile
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter
-
-if TYPE_CHECKING:
-    from .override import Override
+from .override import Override
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
