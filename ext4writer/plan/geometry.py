@@ -23,6 +23,12 @@ Range = tuple[int, int]
 """First block and the block behind the last one."""
 
 
+def resize_inode_bytes(block_size: int) -> int:
+    """Size of the resize inode (lib/ext2fs/res_gdt.c): all that two levels of blocks can map."""
+    per_block = block_size // 4
+    return (per_block * per_block + per_block + 12) * block_size
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What of the geometry follows from the Spec alone; counts are in blocks or inodes."""
@@ -119,12 +125,8 @@ class Rules:
             return max(0, min(wanted, self.max_reserved_gdt_blocks()))
         wanted = self.gdt_blocks(self.groups_for(max(grow_to_blocks, blocks_count))) - present
         if wanted > self.max_reserved_gdt_blocks():
-            most = (
-                (present + self.max_reserved_gdt_blocks())
-                * self.descs_per_block
-                * self.blocks_per_group
-                * self.block_size
-            )
+            groups = (present + self.max_reserved_gdt_blocks()) * self.descs_per_block
+            most = (self.first_data_block + groups * self.blocks_per_group) * self.block_size
             raise SpecError(
                 "grow_to",
                 f"the resize inode reserves descriptors for at most {most} bytes "

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from struct import unpack
 
-from ..errors import TreeError
+from ..errors import SpecError, TreeError
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import Tree
 from .checks import check_attributes, fit_times
-from .contents import DataBlocks, measure_contents
+from .contents import LARGE_FILE_BYTES, DataBlocks, measure_contents
 from .directories import (
     LOST_AND_FOUND_BYTES,
     DirectoryPlan,
@@ -17,14 +17,15 @@ from .directories import (
     DirectoryTooLargeError,
     plan_directory,
 )
+from .geometry import resize_inode_bytes
 from .identity import derive_identity
 from .inodes import InodeTable, number_inodes
 from .layout import Layout
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy
-from .sizing import BYTES_PER_INODE, Inodes, solve
+from .sizing import BYTES_PER_INODE, MAX_INODES, Inodes, solve
 from .spec import Spec
-from .summary import count_groups, count_space
+from .summary import count_groups
 from .xattrs import XattrPlan, XattrPlanner
 
 
@@ -42,6 +43,7 @@ def plan(
     :class:`SourceError` for a file that cannot be read, and :class:`CancelledError`.
     """
     spec = spec or Spec()
+    _check_resize_inode(spec)
     policy = (spec.policy or DEFAULT_POLICY).fresh()
     table = number_inodes(
         tree,
@@ -74,7 +76,7 @@ def plan(
         features = features.without("has_journal")
     if not solution.geometry.rules.resize_inode:
         features = features.without("resize_inode")
-    space = count_space(solution)
+    space = solution.space()
     return Layout(
         spec=spec,
         features=features,
@@ -97,6 +99,18 @@ def plan(
         space=space,
         losses=losses,
     )
+
+
+def _check_resize_inode(spec: Spec) -> None:
+    """Its size counts all it could ever map: over 2 GiB from blocks of 4 KiB on."""
+    features = spec.features
+    is_large = resize_inode_bytes(spec.block_size) >= LARGE_FILE_BYTES
+    if is_large and "resize_inode" in features and "large_file" not in features:
+        raise SpecError(
+            "features",
+            f"resize_inode needs large_file with blocks of {spec.block_size} bytes; "
+            "add large_file or ^resize_inode",
+        )
 
 
 def _plan_xattrs(table: InodeTable, spec: Spec, policy: LayoutPolicy) -> XattrPlan:
@@ -143,6 +157,7 @@ def _plan_directories(
 def _inodes(table: InodeTable, spec: Spec) -> Inodes:
     free = spec.free_inodes
     if free is None:
-        free = spec.free // BYTES_PER_INODE
+        # Beyond tens of TiB fewer: s_inodes_count has 32 bits, and groups round up.
+        free = min(spec.free // BYTES_PER_INODE, MAX_INODES // 16 * 15 - table.last_ino)
     reserved = 10 - 1  # the root is one of the ten and also in the table
     return Inodes(table.last_ino, reserved + len(table.nodes), free)

@@ -8,13 +8,14 @@ reserved descriptors stay the same. In such a stretch the least size follows by 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import SizeError, SpecError
 from ..ondisk.journal import JBD2_MIN_JOURNAL_BLOCKS, default_journal_blocks
 from .geometry import MAX_32BIT_BLOCKS, Geometry, Rules
 from .placement import Demand, Placement, place
 from .policy import LayoutPolicy
+from .solution import Solution
 from .spec import Spec
 
 IMAGE_UNIT = 4096
@@ -29,6 +30,12 @@ KERNEL_RESERVE_DIVISOR = 50
 KERNEL_RESERVE_MAX_BLOCKS = 4096
 
 JBD2_MAX_JOURNAL_BLOCKS = 10_240_000
+
+TRANSACTIONS_PER_JOURNAL = 4
+GROWTH_CREDITS = 32
+"""Blocks of a growing transaction beside the reserved ones, counted generously."""
+BOOKKEEPING_DIVISOR = 8
+"""What newer kernels keep of a transaction for descriptors and revokes, counted generously."""
 MAX_GROUPS = 1 << 31
 MAX_INODES = (1 << 32) - 1
 
@@ -47,19 +54,6 @@ class Inodes:
         return self.last_ino + max(0, self.free - holes)
 
 
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """The size that was found, and where everything lies at that size."""
-
-    geometry: Geometry
-    placement: Placement
-    demand: Demand
-    reserved_blocks: int
-    """s_r_blocks_count."""
-    unused_tail: int
-    """Bytes behind the last block that the file system can use."""
-
-
 def kernel_reserve(blocks_count: int) -> int:
     """Blocks that the kernel keeps back from everyone on a mounted file system."""
     return min(blocks_count // KERNEL_RESERVE_DIVISOR, KERNEL_RESERVE_MAX_BLOCKS)
@@ -75,6 +69,23 @@ def withheld(blocks_count: int, spec: Spec) -> int:
     return kernel_reserve(blocks_count) + superuser_reserve(blocks_count, spec)
 
 
+def promised_blocks(spec: Spec) -> int:
+    """The free blocks that are promised to every user."""
+    return -(-spec.free // spec.block_size)
+
+
+def kept_free(blocks_count: int, spec: Spec) -> int:
+    """Blocks that a fitted image of this size must leave free.
+
+    Where nothing is promised to anybody, the kernel needs no blocks to keep back: it reserves what
+    is there.
+    """
+    promised = promised_blocks(spec)
+    if not promised and not superuser_reserve(blocks_count, spec):
+        return 0
+    return promised + withheld(blocks_count, spec)
+
+
 def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> Solution:
     """Find the geometry and place the tree in it.
 
@@ -84,20 +95,40 @@ def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> S
     if spec.size is not None:
         rules = Rules.of(spec, spec.size // spec.block_size)
         return _fixed(spec, rules, demand, inodes, policy)
-    rules = Rules.of(spec, demand.least_blocks() + spec.free // spec.block_size)
-    return _fitted(spec, rules, demand, inodes, policy)
+    rules = Rules.of(spec, demand.least_blocks() + promised_blocks(spec))
+    solution = _fitted(spec, rules, demand, inodes, policy)
+    blocks_count = solution.geometry.blocks_count
+    if rules.resize_inode and blocks_count > MAX_32BIT_BLOCKS:
+        rules = Rules.of(spec, blocks_count)
+        solution = _fitted(spec, rules, demand, inodes, policy, above=MAX_32BIT_BLOCKS)
+    return solution
 
 
 def _grow_to_blocks(spec: Spec) -> int | None:
     return None if spec.grow_to is None else -(-spec.grow_to // spec.block_size)
 
 
-def journal_blocks(spec: Spec, blocks_count: int) -> int:
+def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
+    """The least journal with which the kernel grows a mounted file system; 0 without a reserve.
+
+    One transaction takes every reserved block at once, beside the superblock, the resize inode and
+    the new descriptors (fs/ext4/resize.c:ext4_flex_group_add), and no transaction may take more
+    than a quarter of the journal, less its own bookkeeping (fs/jbd2/journal.c).
+    """
+    if not reserved_gdt_blocks:
+        return 0
+    transaction = reserved_gdt_blocks + GROWTH_CREDITS
+    return TRANSACTIONS_PER_JOURNAL * (transaction + transaction // BOOKKEEPING_DIVISOR)
+
+
+def journal_blocks(spec: Spec, blocks_count: int, reserved_gdt_blocks: int) -> int:
     """Blocks of the journal in an image of ``blocks_count`` blocks; 0 is none."""
     if "has_journal" not in spec.features or spec.journal == "none":
         return 0
+    least = growth_journal_blocks(reserved_gdt_blocks)
     if spec.journal == "auto":
-        return default_journal_blocks(blocks_count)
+        usual = default_journal_blocks(blocks_count)
+        return max(usual, least) if usual else 0
     assert isinstance(spec.journal, int)
     blocks = -(-spec.journal // spec.block_size)
     if not JBD2_MIN_JOURNAL_BLOCKS <= blocks <= JBD2_MAX_JOURNAL_BLOCKS:
@@ -105,6 +136,12 @@ def journal_blocks(spec: Spec, blocks_count: int) -> int:
             "journal",
             f"{spec.journal} bytes are not between {JBD2_MIN_JOURNAL_BLOCKS * spec.block_size} "
             f"and {JBD2_MAX_JOURNAL_BLOCKS * spec.block_size}, the limits for this block size",
+        )
+    if spec.grow_to is not None and blocks < least:
+        raise SpecError(
+            "journal",
+            f"{spec.journal} bytes are too few to grow online to {spec.grow_to}; "
+            f"at least {least * spec.block_size} are needed",
         )
     return blocks
 
@@ -135,35 +172,45 @@ class _Stretch:
 
 
 def _fitted(
-    spec: Spec, rules: Rules, demand: Demand, inodes: Inodes, policy: LayoutPolicy
+    spec: Spec,
+    rules: Rules,
+    demand: Demand,
+    inodes: Inodes,
+    policy: LayoutPolicy,
+    *,
+    above: int = 0,
+    unit: int = IMAGE_UNIT,
 ) -> Solution:
-    free_blocks = -(-spec.free // spec.block_size)
-    unit = max(1, IMAGE_UNIT // spec.block_size)
-    floor = demand.least_blocks() + free_blocks
+    """The smallest image of whole units of ``unit`` bytes that has more than ``above`` blocks."""
+    floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
+    unit_blocks = max(1, unit // spec.block_size)
     for stretch in _stretches(spec, rules, inodes, floor):
-        least = _least_size(spec, rules, stretch, demand.least_blocks(), free_blocks)
-        if max(least, stretch.low) > stretch.high:
+        low = max(stretch.low, above + 1)
+        least = _least_size(spec, rules, stretch, demand.least_blocks(), low, 1)
+        if least > stretch.high:
             continue
         geometry = _geometry(rules, stretch, stretch.high)
         if geometry is None:
             continue
         wanted = _with_journal(demand, stretch.journal_blocks)
-        placement = place(geometry, wanted, policy, spare=free_blocks)
+        # So many blocks stay free in any case; files may leave them where they like.
+        placement = place(geometry, wanted, policy, spare=kept_free(least, spec))
         if placement is None:
             continue
         used = placement.used - wanted.journal_blocks - int(rules.resize_inode)
-        size = max(
-            _least_size(spec, rules, stretch, used, free_blocks),
-            placement.high_water,
-            stretch.low,
-        )
-        size = -(-size // unit) * unit
+        low = max(low, placement.high_water)
+        size = _least_size(spec, rules, stretch, used, low, unit_blocks)
         if size > stretch.high:
-            continue
+            # The image must be whole units, the file system need not.
+            if _least_size(spec, rules, stretch, used, low, 1) > stretch.high:
+                continue
+            size = stretch.high
         final = _geometry(rules, stretch, size)
         if final is None:
             continue
-        return Solution(final, _clip(placement, size), wanted, superuser_reserve(size, spec), 0)
+        reserved = superuser_reserve(size, spec)
+        tail = -size % unit_blocks * spec.block_size
+        return Solution(final, _clip(placement, size), wanted, reserved, tail)
     raise AssertionError("the stretches never end")
 
 
@@ -172,6 +219,8 @@ def _stretches(spec: Spec, rules: Rules, inodes: Inodes, floor: int) -> Iterator
     grow_to = _grow_to_blocks(spec)
     needed = inodes.needed()
     limit = spec_limit_blocks(spec)
+    if needed > MAX_INODES:
+        raise SpecError("free_inodes", f"{needed} inodes are needed; {MAX_INODES} are the most")
     groups = max(
         1,
         -(-needed // rules.max_inodes_per_group),
@@ -182,31 +231,34 @@ def _stretches(spec: Spec, rules: Rules, inodes: Inodes, floor: int) -> Iterator
         first = rules.first_data_block + (groups - 1) * rules.blocks_per_group
         end = min(first + rules.blocks_per_group, limit)
         if first >= limit:
-            raise SpecError(
-                "features",
-                f"the tree needs more than {limit} blocks; add 64bit or larger blocks",
-            )
+            raise _too_many_blocks("free", f"more than {limit} blocks are needed", spec)
         if groups > MAX_GROUPS:
             raise SpecError("block_size", "the tree is larger than any file system of this kind")
         if per_group <= rules.max_inodes_per_group:
             low = first + 1
             while low <= end:
                 reserved = rules.reserved_gdt_blocks(low, grow_to)
-                journal = journal_blocks(spec, low)
+                journal = journal_blocks(spec, low, reserved)
                 high = _last_alike(spec, rules, low, end, grow_to, reserved, journal)
-                head = 1 + rules.gdt_blocks(groups) + reserved
+                head = _head_blocks(rules, groups, reserved)
                 table = rules.inode_table_blocks(per_group)
-                if head > rules.blocks_per_group * 3 // 4:
-                    raise SpecError(
-                        "features",
-                        "descriptors and their reserve would fill a whole group; "
-                        "lower the size to grow to or choose larger blocks",
-                    )
                 least = first + rules.last_group_minimum(groups, table, head)
-                if max(low, least) <= high:
+                if max(low, least) <= high and per_group * groups <= MAX_INODES:
                     yield _Stretch(max(low, least), high, per_group, reserved, journal)
                 low = high + 1
         groups += 1
+
+
+def _head_blocks(rules: Rules, groups: int, reserved_gdt_blocks: int) -> int:
+    """Superblock and descriptors of one group; mke2fs goes on with meta_bg above three quarters."""
+    head = 1 + rules.gdt_blocks(groups) + reserved_gdt_blocks
+    if head > rules.blocks_per_group * 3 // 4:
+        raise SpecError(
+            "block_size",
+            f"the descriptors of {groups} groups, with their reserve, would fill a group of "
+            f"{rules.blocks_per_group} blocks; choose larger blocks or a lower size to grow to",
+        )
+    return head
 
 
 def _last_alike(
@@ -226,7 +278,7 @@ def _last_alike(
     def alike(size: int) -> bool:
         return (
             rules.reserved_gdt_blocks(size, grow_to) == reserved
-            and journal_blocks(spec, size) == journal
+            and journal_blocks(spec, size, reserved) == journal
         )
 
     high = end
@@ -242,21 +294,18 @@ def _last_alike(
 
 
 def _least_size(
-    spec: Spec, rules: Rules, stretch: _Stretch, data_blocks: int, free_blocks: int
+    spec: Spec, rules: Rules, stretch: _Stretch, data_blocks: int, low: int, unit: int
 ) -> int:
-    """The least size in blocks that leaves ``free_blocks`` for every user, in this stretch."""
+    """The least size that keeps the promises in this stretch: blocks, ``low`` or more, in units."""
     used = _least_used(rules, stretch, data_blocks)
-    # What is withheld grows with the size, but slower than the size: bisection finds the least.
-    low, high = used + free_blocks, 2 * (used + free_blocks) + 2 * KERNEL_RESERVE_MAX_BLOCKS
-    while high - withheld(high, spec) < used + free_blocks:
-        high *= 2
-    while low < high:
-        middle = (low + high) // 2
-        if middle - withheld(middle, spec) >= used + free_blocks:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    size = 0
+    while True:
+        # What must stay free never shrinks while the size grows. So each round gives a size that
+        # is no larger than the answer, and the first one that asks for no more is the answer.
+        needed = -(-max(low, used + kept_free(size, spec)) // unit) * unit
+        if needed == size:
+            return size
+        size = needed
 
 
 def _geometry(rules: Rules, stretch: _Stretch, blocks_count: int) -> Geometry | None:
@@ -279,6 +328,11 @@ def spec_limit_blocks(spec: Spec) -> int:
     return (1 << 48) - 1 if "64bit" in spec.features else MAX_32BIT_BLOCKS
 
 
+def _too_many_blocks(option: str, problem: str, spec: Spec) -> SpecError:
+    hint = "ask for less" if "64bit" in spec.features else "add 64bit or larger blocks"
+    return SpecError(option, f"{problem}; {hint}")
+
+
 # -- an image of a given size ------------------------------------------------------------------
 
 
@@ -290,13 +344,12 @@ def _fixed(
         raise SpecError("size", f"{spec.size} is no multiple of 512")
     blocks_count = spec.size // spec.block_size
     if blocks_count > spec_limit_blocks(spec):
-        raise SpecError(
-            "size", f"{blocks_count} blocks are more than {spec_limit_blocks(spec)}; add 64bit"
-        )
+        limit = spec_limit_blocks(spec)
+        raise _too_many_blocks("size", f"{blocks_count} blocks are more than {limit}", spec)
     least = _least_fixed_inodes(spec, inodes)
     attempt = _try_size(spec, rules, blocks_count, least, demand, policy)
     if isinstance(attempt, _Shortage):
-        raise _too_small(spec, rules, blocks_count, demand, inodes, attempt)
+        raise _too_small(spec, rules, demand, inodes, policy, attempt)
     if spec.free_inodes is None:
         # Beyond what the tree needs: one inode for each 16 KiB that is free, as mke2fs has it,
         # counting what the larger tables themselves take.
@@ -344,7 +397,7 @@ def _try_size(
         if per_group * groups > MAX_INODES:
             return _Shortage(f"would need {per_group * groups} inodes, more than 32 bits count")
         reserved = rules.reserved_gdt_blocks(blocks, _grow_to_blocks(spec))
-        head = 1 + rules.gdt_blocks(groups) + reserved
+        head = _head_blocks(rules, groups, reserved)
         first = rules.first_data_block + (groups - 1) * rules.blocks_per_group
         least = rules.last_group_minimum(groups, rules.inode_table_blocks(per_group), head)
         if blocks - first >= least:
@@ -354,9 +407,12 @@ def _try_size(
     geometry = Geometry.lay_out(rules, blocks, per_group, reserved)
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
-    wanted = _with_journal(demand, journal_blocks(spec, blocks))
+    wanted = _with_journal(demand, journal_blocks(spec, blocks, reserved))
     spare = max(0, blocks - geometry.fixed_blocks - wanted.least_blocks()) // 2
-    placement = place(geometry, wanted, policy, spare=spare)
+    # Extent trees may need what was left as spare.
+    placement = place(geometry, wanted, policy, spare=spare) or place(
+        geometry, wanted, policy, spare=0
+    )
     if placement is None:
         return _Shortage("has no room for the data")
     return Solution(
@@ -371,33 +427,24 @@ def _try_size(
 def _too_small(
     spec: Spec,
     rules: Rules,
-    blocks_count: int,
     demand: Demand,
     inodes: Inodes,
+    policy: LayoutPolicy,
     shortage: _Shortage,
 ) -> SizeError:
     """Say by how much ``spec.size`` is too small and where the space would go."""
     assert spec.size is not None
-    block_size = spec.block_size
-    floor = demand.least_blocks()
-    needed = Inodes(inodes.last_ino, inodes.used, spec.free_inodes or 0)
-    for stretch in _stretches(spec, rules, needed, floor):
-        least = max(_least_used(rules, stretch, floor), stretch.low)
-        if least <= stretch.high:
-            break
-    size = max(least, blocks_count + 1) * block_size
-    tables = rules.inode_table_blocks(stretch.inodes_per_group) * rules.groups_for(least)
-    data = sum(demand.counts)
-    directories = sum(demand.counts[index] for index in demand.directories)
-    parts = {
-        "data": data - directories,
-        "directories": directories,
-        "xattr blocks": demand.xattr_blocks,
-        "inode tables": tables,
-        "journal": stretch.journal_blocks,
-    }
-    parts["descriptors and bitmaps"] = least - sum(parts.values())
-    where = ", ".join(f"{name} {blocks * block_size}" for name, blocks in parts.items() if blocks)
+    enough = _fitted(
+        replace(spec, size=None, free=0, reserved_percent=0.0),
+        rules,
+        demand,
+        Inodes(inodes.last_ino, inodes.used, spec.free_inodes or 0),
+        policy,
+        above=spec.size // spec.block_size,
+        unit=spec.block_size,
+    )
+    size = enough.geometry.blocks_count * spec.block_size
+    where = ", ".join(f"{name} {count}" for name, count in enough.space().items() if count)
     return SizeError(
         f"size: {spec.size} bytes are {size - spec.size} too few: it {shortage.reason}; "
         f"at least {size} bytes are needed ({where})",

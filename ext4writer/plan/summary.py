@@ -1,4 +1,4 @@
-"""The counts that descriptors, superblock and report show."""
+"""The counts that the group descriptors show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from .geometry import Geometry, Range
 from .inodes import InodeTable
 from .layout import GroupCounts
-from .sizing import Solution
 
 
 def count_groups(
@@ -43,30 +42,3 @@ def count_groups(
     for index in table.directories:
         used_dirs[(inos[index] - 1) // per_group] += 1
     return GroupCounts(free_blocks, free_inodes, used_dirs, itable_unused)
-
-
-def count_space(solution: Solution) -> dict[str, int]:
-    """Bytes by purpose; every block of the image counts once."""
-    geometry, placement, demand = solution.geometry, solution.placement, solution.demand
-    supers = len(geometry.super_groups)
-    directories = sum(demand.counts[index] for index in demand.directories)
-    blocks = {
-        "data": sum(demand.counts) - directories,
-        "directories": directories,
-        "inode tables": geometry.groups * geometry.inode_table_blocks,
-        "journal": demand.journal_blocks,
-        "descriptors and backups": supers * (1 + geometry.gdt_blocks),
-        "bitmaps": 2 * geometry.groups,
-        "extent blocks": placement.tree_block_count,
-        "xattr blocks": len(placement.xattr_blocks),
-        "reserved for growth": supers * geometry.reserved_gdt_blocks
-        + int(geometry.rules.resize_inode),
-        "free": sum(behind - first for first, behind in placement.free_ranges),
-    }
-    if geometry.rules.first_data_block:
-        blocks["boot block"] = geometry.rules.first_data_block
-    assert sum(blocks.values()) == geometry.blocks_count, "a block is counted twice or not at all"
-    space = {name: count * geometry.rules.block_size for name, count in blocks.items()}
-    if solution.unused_tail:
-        space["unused tail"] = solution.unused_tail
-    return space

@@ -19,6 +19,7 @@ from ext4writer import (
     RegularFile,
     Socket,
     Spec,
+    SpecError,
     Symlink,
     Tree,
 )
@@ -329,6 +330,10 @@ def feature_sets(draw: st.DrawFn) -> FeatureSet:
             features = features.with_("metadata_csum_seed")
     elif draw(st.booleans()):
         features = features.with_("uninit_bg")
+    try:
+        features.check()
+    except SpecError:
+        return DEFAULT_FEATURES
     return features
 
 

@@ -83,7 +83,8 @@ def missing(what: str, remedy: str) -> NoReturn:
 def find(program: str) -> str | None:
     """The full path of ``program``, looked for in the administrator's directories too."""
     for name in (program, *OTHER_NAMES.get(program, ())):
-        if path := shutil.which(name, path=SEARCH_PATH):
+        path: str | None = shutil.which(name, path=SEARCH_PATH)
+        if path is not None:
             return path
     return None
 

@@ -1,0 +1,49 @@
+"""The size that was found, where everything lies at that size, and what takes the space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .geometry import Geometry
+from .placement import Demand, Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What sizing.py answers."""
+
+    geometry: Geometry
+    placement: Placement
+    demand: Demand
+    reserved_blocks: int
+    """s_r_blocks_count."""
+    unused_tail: int
+    """Bytes behind the last block that the file system can use."""
+
+    def space(self) -> dict[str, int]:
+        """Bytes by purpose; every block of the image counts once."""
+        geometry, placement, demand = self.geometry, self.placement, self.demand
+        supers = len(geometry.super_groups)
+        directories = sum(demand.counts[index] for index in demand.directories)
+        blocks = {
+            "data": sum(demand.counts) - directories,
+            "directories": directories,
+            "inode tables": geometry.groups * geometry.inode_table_blocks,
+            "journal": demand.journal_blocks,
+            "descriptors and backups": supers * (1 + geometry.gdt_blocks),
+            "bitmaps": 2 * geometry.groups,
+            "extent blocks": placement.tree_block_count,
+            "xattr blocks": len(placement.xattr_blocks),
+            "reserved for growth": supers * geometry.reserved_gdt_blocks
+            + int(geometry.rules.resize_inode),
+            "free": sum(behind - first for first, behind in placement.free_ranges),
+        }
+        if geometry.rules.first_data_block:
+            blocks["boot block"] = geometry.rules.first_data_block
+        assert sum(blocks.values()) == geometry.blocks_count, (
+            "a block is counted twice or not at all"
+        )
+        space = {name: count * geometry.rules.block_size for name, count in blocks.items()}
+        if self.unused_tail:
+            space["unused tail"] = self.unused_tail
+        return space
