@@ -39,9 +39,12 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# QUICK=1 takes two minutes; PROFILE=1 writes profiles, KEEP=1 keeps what was made, PUBLISH=1 puts
+# the results into docs. TREE=/some/folder is read instead of /usr; BENCH_ARGS can say more.
 bench: $(VENV)/.installed-test
-	@test -f benchmarks/__main__.py || { echo "There are no benchmarks yet."; exit 1; }
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(strip $(foreach flag,QUICK PROFILE KEEP PUBLISH,\
+	    $(if $(filter-out 0,$($(flag))),--$(shell echo $(flag) | tr A-Z a-z))) \
+	    $(if $(TREE),--tree "$(TREE)") $(BENCH_ARGS))
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

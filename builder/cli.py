@@ -34,8 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
-        sys.stdout.flush()
+        # Outside of the work there is nothing to put in order; click would print an empty line.
+        with cancel_on_signals(at_once=True):
+            status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+            sys.stdout.flush()
     except BaseException as error:
         status = _report_failure(error)
         if status is None:

@@ -77,7 +77,7 @@ def test_seven_zip(make_image: MakeImage) -> None:
         ["-O", "^metadata_csum"],
         ["-L", "renamed"],
     ],
-    ids=lambda words: " ".join(words),
+    ids=" ".join,
 )
 def test_tune2fs_rewrites_every_checksum(make_image: MakeImage, changes: list[str]) -> None:
     """It must understand all structures to do so."""

@@ -310,7 +310,7 @@ def test_grub_and_7zip_read_an_image_of_mke2fs(
     with pytest.raises(AssertionError):
         foreign.assert_grub_reads(image, "/file", b"other")
     totals = foreign.seven_zip_test(image)
-    assert totals.folders == 4
+    assert totals.folders >= 4
 
 
 def test_debugfs_is_understood(foreign_image: Callable[[str], Path], source: Path) -> None:

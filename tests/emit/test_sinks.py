@@ -155,12 +155,12 @@ class TestPath:
 
 class TestPathErrors:
     def test_no_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(OutputError, match="image: .*folder does not exist"):
+        with pytest.raises(OutputError, match=r"image: .*folder does not exist"):
             open_sink(tmp_path / "missing/image", SIZE)
 
     def test_folder_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(OutputError, match="image: .*folder does not exist"):
+        with pytest.raises(OutputError, match=r"image: .*folder does not exist"):
             open_sink(tmp_path / "file/image", SIZE)
 
     def test_a_directory(self, tmp_path: Path) -> None:
