@@ -1,0 +1,352 @@
+"""The floors hold, by the syntax trees: what imports what, and what is never asked of a host."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import ext4writer
+
+ROOT = Path(__file__).parents[1]
+
+BELOW_ALL = {"errors": 0, "progress": 1}
+FLOORS = {
+    "ondisk": 10,
+    "content": 20,
+    "holes": 21,
+    "tree": 21,
+    "sources": 22,
+    "plan": 30,
+    "emit": 40,
+    "api": 50,
+    "__init__": 60,
+}
+"""First part of a module's name -> its height. Modules of one package may import each other."""
+
+FORMAT_FREE = ("errors", "progress", "content", "holes", "tree", "sources")
+"""What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
+
+THIRD_PARTY = {"construct": "ondisk", "crc32c": "ondisk.checksum"}
+"""The library's only foreign modules -> where alone they may be imported."""
+
+STANDARD = {
+    *("__future__", "abc", "collections", "collections.abc", "dataclasses", "types", "typing"),
+    *("array", "bisect", "contextlib", "functools", "itertools", "operator"),
+    *("errno", "io", "re", "stat", "struct"),
+    "hashlib",  # the identity of an image is a digest of its tree
+    "uuid",  # the class UUID alone
+}
+"""What every module of the library may import: no clock, no chance, no locale among them."""
+
+STANDARD_IN = {
+    "os": {"tree", "content", "holes", "sources", "emit.copying", "emit.sinks"},
+    "threading": {"emit.copying", "emit.sinks"},
+    "fcntl": {"emit.sinks"},  # asks whether a file was opened to append
+    "sys": {"plan.identity", "sources.host"},
+}
+"""What touches the host -> the modules, or packages, that read sources or write the output."""
+
+BANNED_NAMES = {
+    *("print", "input", "breakpoint", "exec", "eval", "__import__", "globals"),
+    *("hash", "id"),  # differ from run to run
+}
+
+OS_ALLOWED = {
+    "names": {"fsencode", "fsdecode", "PathLike", "path", "getcwdb", "strerror"},
+    "looking at a source": {
+        *("scandir", "DirEntry", "stat", "stat_result", "fstat", "readlink", "major", "minor"),
+        *("listxattr", "getxattr"),
+    },
+    "reading and writing": {
+        *("open", "close", "read", "readv", "pread", "preadv", "write", "pwrite", "pwritev"),
+        *("lseek", "ftruncate", "fsync", "copy_file_range", "posix_fallocate"),
+        *("replace", "unlink", "link"),
+    },
+}
+OS_CONSTANTS = ("O_", "SEEK_")
+OS_PATH_ALLOWED = {"join", "split", "isabs", "islink", "realpath"}
+SYS_ALLOWED = {
+    "byteorder",  # to swap the bytes of arrays
+    "platform",  # to know how long a path may be
+}
+ALLOWED = {
+    "os": set().union(*OS_ALLOWED.values()),
+    "os.path": OS_PATH_ALLOWED,
+    "sys": SYS_ALLOWED,
+    "uuid": {"UUID"},
+}
+"""Module -> all that may be taken from it."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the library; ``name`` is dotted, from inside the package."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def top(self) -> str:
+        return self.name.partition(".")[0]
+
+    def lies_in(self, places: set[str]) -> bool:
+        return any(self.name == place or self.name.startswith(f"{place}.") for place in places)
+
+
+@cache
+def modules(package: str = "ext4writer") -> tuple[Module, ...]:
+    found = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT / package).with_suffix("").parts
+        if len(parts) > 1 and parts[-1] == "__init__":
+            parts = parts[:-1]
+        found.append(Module(".".join(parts), path, ast.parse(path.read_text(), str(path))))
+    return tuple(found)
+
+
+def imports(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Yield (statement, absolute dotted name) of every import, wherever it stands."""
+    package = ["ext4writer", *module.path.relative_to(ROOT / "ext4writer").parent.parts]
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node, f"{start}.{alias.name}"
+
+
+def known(name: str) -> str:
+    """The module of the library that the absolute ``name`` lies in; "" if it is another's."""
+    package, _, inside = name.partition(".")
+    if package != "ext4writer":
+        return ""
+    names = {module.name for module in modules()}
+    while inside and inside not in names:
+        inside = inside.rpartition(".")[0]
+    return inside or "__init__"
+
+
+def foreign(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Yield (statement, module) of every import from outside of the library."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names if known(alias.name) == "")
+        elif isinstance(node, ast.ImportFrom) and not node.level and known(node.module or "") == "":
+            yield node, node.module or ""
+
+
+def floor(module: str) -> int:
+    top = module.partition(".")[0]
+    return BELOW_ALL[top] if top in BELOW_ALL else FLOORS[top]
+
+
+Rule = Callable[[Module], Iterator[tuple[ast.AST, str]]]
+
+
+def imports_up(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    for node, name in imports(module):
+        other = known(name)
+        same = other.partition(".")[0] == module.top
+        if other and not same and floor(other) >= floor(module.name):
+            yield node, f"imports {other}"
+
+
+def knows_the_format(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    if module.top in FORMAT_FREE:
+        for node, name in imports(module):
+            if known(name).partition(".")[0] == "ondisk":
+                yield node, f"imports {name}"
+
+
+def imports_strangers(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    for node, name in foreign(module):
+        place = THIRD_PARTY.get(name.partition(".")[0])
+        places = {place} if place else STANDARD_IN.get(name, set())
+        if name not in STANDARD and not module.lies_in(places):
+            yield node, f"imports {name}"
+
+
+def hides_a_module(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Another name for a module would make the other rules blind."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, f"calls it {alias.asname}") for alias in node.names if alias.asname)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node, "imports *") for alias in node.names if alias.name == "*")
+
+
+def uses_a_banned_name(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Name) and node.id in BANNED_NAMES:
+            yield node, f"uses {node.id}"
+
+
+def attributes_of(module: Module, name: str) -> Iterator[tuple[ast.AST, str]]:
+    """Yield what is taken from the module ``name``, also by ``getattr`` and ``hasattr``."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == name:
+            yield node, node.attr
+        elif isinstance(node, ast.ImportFrom) and node.module == name and not node.level:
+            yield from ((node, alias.name) for alias in node.names)
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in ("getattr", "hasattr")
+            and ast.unparse(node.args[0]) == name
+        ):
+            asked = node.args[1]
+            yield node, str(asked.value) if isinstance(asked, ast.Constant) else ast.unparse(asked)
+
+
+def asks_the_host(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Environment, users, processes, clocks and masks are not on the lists of what is allowed."""
+    for name, allowed in ALLOWED.items():
+        for node, attribute in attributes_of(module, name):
+            if attribute not in allowed and not (
+                name == "os" and attribute.startswith(OS_CONSTANTS)
+            ):
+                yield node, f"takes {name}.{attribute}"
+
+
+RULES: tuple[Rule, ...] = (
+    imports_up,
+    knows_the_format,
+    imports_strangers,
+    hides_a_module,
+    uses_a_banned_name,
+    asks_the_host,
+)
+
+
+def test_every_module_has_a_floor() -> None:
+    assert len(modules()) > 30
+    for module in modules():
+        assert floor(module.name) >= 0
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_library_keeps_the_rule(rule: Rule) -> None:
+    wrong = [
+        f"{module.path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}: {what}"
+        for module in modules()
+        for node, what in rule(module)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "line"),
+    [
+        (imports_up, "ondisk.record", "from ..tree import Node"),
+        (imports_up, "plan.sizing", "from ext4writer.emit.sinks import Sink"),
+        (imports_up, "plan.sizing", "def late():\n    from ..emit import sinks"),
+        (imports_up, "emit.data", "from ..api import write_image"),
+        (imports_up, "emit.data", "import ext4writer"),
+        (imports_up, "content", "from .tree import Node"),
+        (imports_up, "errors", "from . import progress"),
+        (knows_the_format, "sources.directory", "from ..ondisk.inode import INODE"),
+        (knows_the_format, "tree", "from . import ondisk"),
+        (imports_strangers, "api", "import builder"),
+        (imports_strangers, "api", "from builder.cli import main"),
+        (imports_strangers, "plan.layout", "import click"),
+        (imports_strangers, "plan.layout", "import rich.progress"),
+        (imports_strangers, "plan.layout", "import construct"),
+        (imports_strangers, "plan.layout", "import os"),
+        (imports_strangers, "plan.policy", "import random"),
+        (imports_strangers, "plan.policy", "import secrets"),
+        (imports_strangers, "plan.spec", "from time import time"),
+        (imports_strangers, "plan.spec", "from datetime import datetime"),
+        (imports_strangers, "emit.sinks", "import tempfile"),
+        (imports_strangers, "sources.directory", "import locale"),
+        (imports_strangers, "sources.directory", "import pwd"),
+        (hides_a_module, "tree", "import os as system"),
+        (hides_a_module, "tree", "from os import *"),
+        (uses_a_banned_name, "api", "print()"),
+        (uses_a_banned_name, "api", "key = hash(b'')"),
+        (asks_the_host, "tree", "os.environ['HOME']"),
+        (asks_the_host, "tree", "os.getenv('HOME')"),
+        (asks_the_host, "tree", "from os import getpid"),
+        (asks_the_host, "tree", "getattr(os, 'getuid')()"),
+        (asks_the_host, "tree", "getattr(os, name)()"),
+        (asks_the_host, "tree", "os.urandom(16)"),
+        (asks_the_host, "tree", "os.umask(0)"),
+        (asks_the_host, "tree", "os.path.expanduser('~')"),
+        (asks_the_host, "tree", "sys.getfilesystemencoding()"),
+        (asks_the_host, "plan.identity", "from uuid import uuid4"),
+    ],
+)
+def test_the_rule_sees_a_fault(rule: Rule, name: str, line: str) -> None:
+    path = ROOT / "ext4writer" / f"{name.replace('.', '/')}.py"
+    assert path.exists()
+    assert list(rule(Module(name, path, ast.parse(line))))
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not even inside one package, but for what only annotations need."""
+    below: dict[str, set[str]] = {}
+    for module in modules():
+        typing_only = {
+            id(inner)
+            for block in ast.walk(module.tree)
+            if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+            for inner in ast.walk(block)
+        }
+        below[module.name] = {
+            known(name) for node, name in imports(module) if id(node) not in typing_only
+        } - {module.name, ""}
+    while leaves := {name for name, others in below.items() if not others & below.keys()}:
+        below = {name: others for name, others in below.items() if name not in leaves}
+    assert not below, f"these import each other: {sorted(below)}"
+
+
+def test_public_names_exist_once() -> None:
+    assert len(set(ext4writer.__all__)) == len(ext4writer.__all__)
+    for name in ext4writer.__all__:
+        assert hasattr(ext4writer, name), name
+
+
+def test_every_name_that_the_package_imports_is_public() -> None:
+    [package] = [module for module in modules() if module.name == "__init__"]
+    taken = {
+        alias.asname or alias.name
+        for node in package.tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert taken == set(ext4writer.__all__)
+
+
+def test_importing_the_library_imports_no_command() -> None:
+    script = """
+import sys, ext4writer
+print([name for name in ("builder", "click", "rich", "zstandard", "locale", "random", "tempfile")
+       if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{script}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    "tool",
+    ["ruff check --no-cache .", "ruff format --check --no-cache .", "mypy --cache-dir=/dev/null"],
+)
+def test_the_tools_are_content(tool: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *tool.split()], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,178 @@
+"""What the README shows works: its Python runs, its commands and options exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import ext4writer
+from builder.cli import commands
+from tests.builder.command import environment, run
+from tests.oracles import fsck
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PYTHON = [text for kind, text in BLOCKS if kind == "python"]
+SHELL = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+REPORTS = [text for kind, text in BLOCKS if kind == ""]
+
+WRONG_ON_PURPOSE = "wrong.img"
+
+
+def help_page(command: str) -> str:
+    return CliRunner().invoke(commands, [command, "--help"]).output
+
+
+def options_of(page: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", page))
+
+
+def test_the_blocks_are_found() -> None:
+    assert len(PYTHON) >= 5
+    assert len(SHELL) >= 5
+    assert len(REPORTS) == 1
+    assert README.count("```") == 2 * len(BLOCKS)
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
+def test_an_example_runs(code: str, tmp_path: Path, watch) -> None:
+    watch.damaged(tmp_path / WRONG_ON_PURPOSE)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    images = sorted(tmp_path.glob("*.img"))
+    if "CancelledError" in code:
+        assert done.stdout.endswith("stopped\n")
+        assert images == []
+        return
+    assert images
+    for image in images:
+        assert bool(fsck.problems(image)) == (image.name == WRONG_ON_PURPOSE)
+
+
+def test_the_examples_show_what_there_is() -> None:
+    """Every public name that a user starts from stands in some example."""
+    shown = set(re.findall(r"\w+", "\n".join(PYTHON)))
+    assert {
+        *("Tree", "directory", "file", "symlink", "link", "device", "fifo", "socket"),
+        *("mode", "uid", "gid", "mtime_ns", "atime_ns", "ctime_ns", "crtime_ns", "xattrs"),
+        *("Spec", "plan", "write_image", "write_layout", "sources", "filters", "FeatureSet"),
+        *("policy", "Override", "Progress", "CancelledError", "cancel", "workers", "losses"),
+    } <= shown
+
+
+def test_every_error_is_named() -> None:
+    errors = {
+        name
+        for name in ext4writer.__all__
+        if isinstance(getattr(ext4writer, name), type)
+        and issubclass(getattr(ext4writer, name), ext4writer.Ext4WriterError)
+    }
+    # A record's error is a fault of an Override or of this library.
+    assert errors - {"RecordError"} == set(re.findall(r"`(\w+Error)`", README))
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("ext4writer")])
+def test_a_command_exists(line: str) -> None:
+    words = shlex.split(line.partition("|")[0])
+    assert words[1] in commands.commands
+    known = options_of(help_page(words[1]))
+    for word in words[2:]:
+        if word.startswith("-") and word != "-":
+            assert word in known
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("ext4writer")])
+def test_a_command_runs(line: str, tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "rootfs" / "file").write_text("text")
+    done = run(*shlex.split(line.partition("|")[0])[1:], cwd=tmp_path, text=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("make")])
+def test_a_target_of_make_exists(line: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    _, target, *settings = shlex.split(line)
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    for setting in settings:
+        assert re.search(rf"^{setting.partition('=')[0]} \?=", makefile, re.MULTILINE)
+
+
+def test_no_other_shell_lines() -> None:
+    assert all(line.startswith(("ext4writer ", "make ")) for line in SHELL)
+
+
+def test_every_option_in_the_text_exists() -> None:
+    known = options_of(help_page("build"))
+    prose = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
+    shown = {
+        word
+        for quoted in re.findall(r"`(--[^`]*)`", prose)
+        for word in quoted.split()
+        if word.startswith("-")
+    }
+    assert len(shown) > 15
+    assert shown <= known
+
+
+def test_the_sample_report_has_the_form_of_a_real_one(tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "rootfs" / "file").write_text("text")
+    real = run("build", "rootfs", "-o", "rootfs.img", cwd=tmp_path).stdout
+
+    def form(report: str) -> list[str]:
+        """First words, where a line has one that does not depend on the tree."""
+        return [re.split(r"  +|:|\d", line.strip())[0] for line in report.splitlines()]
+
+    sample = form(REPORTS[0])
+    # "extent blocks" comes with files in many pieces.
+    assert [word for word in sample[1:] if word != "extent blocks"] == form(real)[1:]
+
+
+def test_the_features_that_are_missing_are_refused() -> None:
+    section = README.partition("## What it does not do yet")[2].partition("\n- Blocks")[0]
+    listed = re.search(r"The features (.*?);", section, re.DOTALL)
+    assert listed is not None
+    names = re.split(r",\s+|\s+and\s+", listed[1])
+    assert len(names) > 10
+    for name in names:
+        base = ext4writer.DEFAULT_FEATURES
+        with pytest.raises(ext4writer.SpecError):
+            ext4writer.Spec(features=base.with_(name))
+
+
+def test_what_the_text_names_is_there() -> None:
+    """Paths in backquotes; what users make themselves apart."""
+    made = {"build/stdlib.img", ".venv"}
+    for name in set(re.findall(r"`([\w.-]+/[\w./-]*|[A-Z]{4,}|\.[a-z]+)`", README)) - made:
+        if name in ("TREE", "IMAGE"):
+            continue
+        assert (ROOT / name).exists(), name
+
+
+def test_the_licence_is_mit() -> None:
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License\n")
+    assert 'license = "MIT"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_changelog_knows_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None
+    assert "## [Unreleased]" in changelog
+    assert version[1] in changelog
