@@ -13,7 +13,8 @@ from pathlib import Path
 from .tools import require_loop_mount, run
 
 GOOD_MESSAGES = re.compile(
-    r"mounted filesystem|unmounting filesystem|re-mounted|resizing filesystem|resized filesystem|resized to"
+    r"mounted filesystem|unmounting filesystem|re-mounted"
+    r"|resizing filesystem|resized filesystem|resized to"
     r"|write access unavailable, skipping orphan cleanup"
 )
 """What ext4 may say about an image without fault; every other line is an objection.
