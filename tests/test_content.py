@@ -250,6 +250,6 @@ def test_file_beyond_the_format_is_refused(tmp_path: Path) -> None:
 def test_large_file_needs_its_feature(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("large", lambda: (tmp_path / "none").open("rb"), size=2 * GIB)
-    features: FeatureSet = DEFAULT_FEATURES.without("large_file")
+    features: FeatureSet = DEFAULT_FEATURES.without("large_file", "resize_inode")
     with pytest.raises(TreeError, match="/large: .* large_file"):
         ext4writer.plan(tree, Spec(features=features, hole_size=0))
