@@ -18,17 +18,23 @@ class BitmapEmitter:
         features = layout.features
         self.lazy = "metadata_csum" in features or "uninit_bg" in features
         """Whether groups may be flagged as not initialised."""
+        self._block_uninit = self._untouched_groups()
+
+    def _untouched_groups(self) -> list[bool]:
+        geometry, free_blocks = self._layout.geometry, self._layout.groups.free_blocks
+        if not self.lazy:
+            return [False] * geometry.groups
+        whole = geometry.rules.blocks_per_group
+        untouched = [free == whole for free in free_blocks]
+        for group in geometry.super_groups:
+            untouched[group] = free_blocks[group] == whole - geometry.head_blocks
+        # The last group's is always written, because its end must be padded.
+        untouched[-1] = False
+        return untouched
 
     def block_uninit(self, group: int) -> bool:
-        """Whether the kernel can make the group's block bitmap itself: ext4_init_block_bitmap.
-
-        The last group's is always written, because its end must be padded.
-        """
-        geometry = self._layout.geometry
-        if not self.lazy or group == geometry.groups - 1:
-            return False
-        own = geometry.head_blocks if geometry.rules.has_super(group) else 0
-        return self._layout.groups.free_blocks[group] == geometry.group_blocks(group) - own
+        """Whether the kernel can make the group's block bitmap itself: ext4_init_block_bitmap."""
+        return self._block_uninit[group]
 
     def inode_uninit(self, group: int) -> bool:
         """Whether no inode of the group is in use."""
@@ -43,7 +49,8 @@ class BitmapEmitter:
         first = layout.geometry.group_first_block(group)
         end = first + layout.geometry.group_blocks(group)
         bits = (1 << 8 * layout.block_size) - 1
-        for low, behind in layout.free_ranges[bisect_right(self._behind, first) :]:
+        for index in range(bisect_right(self._behind, first), len(self._behind)):
+            low, behind = layout.free_ranges[index]
             if low >= end:
                 break
             low, behind = max(low, first), min(behind, end)

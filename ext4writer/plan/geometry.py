@@ -93,7 +93,8 @@ class Rules:
         """Whether ``group`` holds a superblock (ext2fs_bg_has_super)."""
         if group <= 1 or not self.sparse_super:
             return True
-        return any(_is_power(group, base) for base in (3, 5, 7))
+        # The powers are odd, and most callers ask for every group.
+        return bool(group & 1) and any(_is_power(group, base) for base in (3, 5, 7))
 
     def super_groups(self, groups: int) -> list[int]:
         """All groups below ``groups`` that hold a superblock, ascending."""
