@@ -1,0 +1,153 @@
+"""Run the benchmarks: ``make bench``, or ``python -m benchmarks --help``."""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import fcntl
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from . import tools, trees
+from .bench import Bench, say
+from .chart import chart
+from .measure import Runner
+from .report import Report
+from .rows import FULL, QUICK, Scale, Workload, workloads
+
+REPORTS = tools.REPOSITORY / "build" / "bench"
+PUBLISHED_CHART = tools.REPOSITORY / "docs" / "benchmarks.svg"
+PUBLISHED_TEXT = tools.REPOSITORY / "docs" / "benchmarks.md"
+WORK = "ext4writer-bench"
+"""Name of the folder for everything large; it is removed at the end."""
+MARKED = re.compile(r"(<!-- results -->\n).*(<!-- end of results -->\n)", re.DOTALL)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; 0 unless something of ours failed."""
+    chosen = parser().parse_args(arguments)
+    if not sys.platform.startswith("linux"):
+        return refuse("the benchmarks run on Linux only")
+    if chosen.publish and (chosen.quick or chosen.only):
+        return refuse("only a full run can be published")
+    absent = tools.missing(("e2fsck", "mke2fs"))
+    if absent:
+        return refuse(absent)
+    if not tools.COMMAND.exists():
+        return refuse(f"{tools.COMMAND.name} is not installed beside this Python; use make bench")
+
+    scale = QUICK if chosen.quick else FULL
+    if chosen.rounds:
+        scale = replace(scale, rounds=chosen.rounds)
+    work = work_folder(chosen.work)
+    lock = os.open(work, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return refuse(f"another run is using {work}")
+    try:
+        table = workloads(scale, chosen.quick, chosen.tree, work)
+        known = [workload.key for workload in table]
+        wanted = chosen.only.split(",") if chosen.only else known
+        unknown = sorted(set(wanted) - set(known))
+        if unknown:
+            return refuse(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
+        return run(scale, [each for each in table if each.key in wanted], work, chosen)
+    finally:
+        if not chosen.keep:
+            trees.remove(work)
+
+
+def run(scale: Scale, table: list[Workload], work: Path, chosen: argparse.Namespace) -> int:
+    """Run ``table`` and write the reports."""
+    # A run must not pay for compiling modules, nor leave them behind in a tree that is read.
+    for package in ("ext4writer", "builder", "benchmarks"):
+        compileall.compile_dir(tools.REPOSITORY / package, quiet=2)
+    (work / "mke2fs.conf").write_text(tools.MKE2FS_CONF)
+    runner = Runner(tools.environment(work), work / "log")
+    busy = tools.is_busy()
+    if busy:
+        say("Other work is running on this machine; the figures will be worth little.")
+    report = Report(
+        results={},
+        quick=chosen.quick,
+        version=version("ext4writer"),
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        machine=tools.machine(work),
+        versions=tools.versions(),
+        least_memory=runner.least_memory(),
+        busy=busy,
+    )
+    profiles = REPORTS / "profiles" if chosen.profile else None
+    bench = Bench(scale, work, runner, chosen.keep, profiles)
+    try:
+        bench.run(table)
+    finally:
+        report = replace(report, results=bench.results)
+        write(report, chosen.publish)
+    print(report.summary())
+    for fault in report.faults:
+        print(f"FAULT: {fault}")
+    print(f"The report is in {os.path.relpath(REPORTS)}.")
+    return 1 if report.faults else 0
+
+
+def write(report: Report, publish: bool) -> None:
+    """Write the three forms of the report, and for all to see if ``publish`` is set."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    machine = report.machine
+    picture = chart(
+        report.results,
+        f"ext4writer {report.version}, {machine['processor']}, {machine['memory']}, "
+        f"{machine['kernel']}, {machine['file system']}, {report.date}; warm cache, medians",
+    )
+    text = report.markdown()
+    (REPORTS / "benchmarks.md").write_text(f"# Benchmarks\n\n{text}\n")
+    (REPORTS / "benchmarks.json").write_text(report.as_json() + "\n")
+    (REPORTS / "benchmarks.svg").write_text(picture)
+    if publish:
+        PUBLISHED_CHART.write_text(picture)
+        image = f"![Time to make an image]({PUBLISHED_CHART.name})"
+        inner = re.sub("^## ", "### ", text, flags=re.MULTILINE)
+        page = PUBLISHED_TEXT.read_text()
+        PUBLISHED_TEXT.write_text(
+            MARKED.sub(lambda found: f"{found[1]}\n{image}\n\n{inner}\n\n{found[2]}", page)
+        )
+
+
+def work_folder(wanted: Path | None) -> Path:
+    """A folder of our own for everything large, or the one that an earlier run kept."""
+    parent = wanted or Path(os.environ.get("TMPDIR") or REPORTS)
+    work = parent.absolute() / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    return work
+
+
+def refuse(reason: str) -> int:
+    """Say why nothing is run."""
+    print(f"benchmarks: {reason}", file=sys.stderr)
+    return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    found.add_argument("--quick", action="store_true", help="small workloads, two rounds")
+    found.add_argument("--rounds", type=int, metavar="N", help="runs of every contender")
+    found.add_argument("--only", metavar="KEY[,...]", help="these workloads and no others")
+    found.add_argument("--tree", type=Path, metavar="DIR", help="the system tree to read")
+    found.add_argument("--work", type=Path, metavar="DIR", help="where the workloads are made")
+    found.add_argument("--keep", action="store_true", help="keep the workloads for another run")
+    found.add_argument("--profile", action="store_true", help="write profiles of our runs too")
+    found.add_argument("--publish", action="store_true", help="put the results into docs/")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

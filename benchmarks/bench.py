@@ -1,0 +1,315 @@
+"""Run the table: make what is read, run every contender in alternation, judge the images."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import measure, profiles, tools, trees
+from .figures import GIB, Outcome, Record, Run, size
+from .measure import RunError, Runner
+from .rows import Contender, Facts, Scale, Setting, Source, Workload, command
+
+SPARE = 2 * GIB
+"""Left free on the disk of the host."""
+MOST_DISK = 25 * 10**9
+
+
+class SkippedError(Exception):
+    """A workload cannot be run on this host; the text says why."""
+
+
+@dataclass
+class Bench:
+    """One run of the benchmarks."""
+
+    scale: Scale
+    work: Path
+    """Holds everything large; it is made and removed by this run."""
+    runner: Runner
+    keep: bool
+    profile_folder: Path | None
+    results: dict[str, Outcome] = field(default_factory=dict)
+
+    def run(self, workloads: Sequence[Workload]) -> None:
+        """Run all; a workload that fails does not keep the next one from its turn."""
+        for workload in workloads:
+            outcome = Outcome(
+                key=workload.key,
+                title=workload.title,
+                baseline=workload.baseline,
+                chart=workload.chart,
+                rounds=self.scale.rounds * workload.repeat,
+            )
+            self.results[workload.key] = outcome
+            say(f"{workload.key}: {workload.title}")
+            try:
+                with place(self.work, workload) as folder:
+                    self._run_workload(workload, outcome, folder)
+            except SkippedError as reason:
+                outcome.skipped = str(reason)
+                say(f"  skipped: {reason}")
+            except (RunError, OSError) as error:
+                outcome.skipped = str(error)
+                outcome.failed = True
+                say(f"  FAILED: {error}")
+
+    def _run_workload(self, workload: Workload, outcome: Outcome, folder: Path) -> None:
+        made: dict[str, Path] = {}
+        try:
+            facts: dict[str, Facts] = {}
+            surveys: dict[str, trees.Survey] = {}
+            unmade: dict[str, str] = {}
+            for source in workload.sources:
+                try:
+                    made[source.key] = self._source(workload, source, folder)
+                except (SkippedError, trees.NotMadeError) as reason:
+                    unmade[source.key] = str(reason)
+                    outcome.about.append(f"{source.about}: {reason}")
+                    continue
+                surveys[source.key] = survey = trees.read_all(made[source.key])
+                if workload.disk == "":
+                    require_room(folder, workload.outputs * survey.disk_bytes)
+                if any(each.sized and each.source == source.key for each in workload.contenders):
+                    facts[source.key] = self._facts(made[source.key])
+                outcome.about.append(
+                    f"{source.about}: {survey.entries:,} entries, {size(survey.content_bytes)}"
+                )
+            contenders = []
+            for contender in workload.contenders:
+                record = Record(
+                    key=contender.key,
+                    label=contender.label,
+                    ours=contender.ours,
+                    makes=contender.makes,
+                    note=contender.note,
+                    charted=contender.charted,
+                    entries=contender.entries,
+                )
+                outcome.records[contender.key] = record
+                known = surveys.get(contender.source)
+                if known is not None:
+                    record.entries = known.entries
+                    record.content_bytes = known.content_bytes
+                record.problem = unmade.get(contender.source) or obstacle(contender, known)
+                if not record.problem:
+                    contenders.append(contender)
+            stage = _Stage(self, workload, outcome, folder, made, facts)
+            stage.run(contenders)
+        finally:
+            if not self.keep:
+                for source in workload.sources:
+                    if source.make is not None and source.key in made:
+                        say(f"  removing {source.about}")
+                        trees.remove(made[source.key])
+
+    def _source(self, workload: Workload, source: Source, folder: Path) -> Path:
+        """Where ``source`` is; it is made if need be."""
+        if source.make is None:
+            assert source.path is not None
+            if not source.path.is_dir():
+                raise SkippedError(f"{source.path} is not there")
+            return source.path
+        path = folder / f"{workload.key}-{source.key}"
+        stamp = folder / f"{workload.key}-{source.key}.made"
+        text = json.dumps([source.about, source.disk_bytes])
+        if stamp.exists() and stamp.read_text() == text and path.is_dir():
+            return path
+        stamp.unlink(missing_ok=True)
+        trees.remove(path)
+        if workload.disk == "":
+            require_room(folder, (1 + workload.outputs) * source.disk_bytes)
+        say(f"  making {source.about}")
+        try:
+            source.make(path)
+        except BaseException:
+            trees.remove(path)
+            raise
+        os.sync()
+        if self.keep and workload.disk == "":
+            stamp.write_text(text)
+        return path
+
+    def _facts(self, path: Path) -> Facts:
+        """Let ext4writer plan an image of ``path``, for the size of those that peers make."""
+        argv = [command(), "plan", os.fspath(path), "--one-file-system", "--json"]
+        report = json.loads(self.runner.run(argv, self.scale.timeout).output)
+        return Facts(image_bytes=report["size"], inodes=report["inodes"])
+
+
+@dataclass
+class _Stage:
+    """One workload that is ready to be run."""
+
+    bench: Bench
+    workload: Workload
+    outcome: Outcome
+    folder: Path
+    sources: dict[str, Path]
+    facts: dict[str, Facts]
+
+    def run(self, contenders: list[Contender]) -> None:
+        """All rounds; the contenders take turns at being the first."""
+        running = list(contenders)
+        if self.workload.repeat > 1:
+            for contender in running:
+                self._attempt(contender, None)
+        for number in range(self.outcome.rounds):
+            for path in self.sources.values():
+                trees.read_all(path)
+            first = number % max(1, len(contenders))
+            for contender in contenders[first:] + contenders[:first]:
+                if contender not in running or number >= contender.most_runs:
+                    continue
+                if not self._attempt(contender, number):
+                    running.remove(contender)
+        folder = self.bench.profile_folder
+        if folder is not None:
+            for contender in running:
+                if contender.ours:
+                    say(f"  profiles of {contender.label}")
+                    with self._setting(contender) as setting:
+                        name = f"{self.workload.key}-{contender.key}"
+                        profiles.write(contender.commands(setting), folder, name, self.bench.runner)
+
+    def _attempt(self, contender: Contender, number: int | None) -> bool:
+        """Run once; false if that failed. A run without a number does not count."""
+        record = self.outcome.records[contender.key]
+        try:
+            with self._setting(contender) as setting:
+                run = self._run(contender, setting)
+                if number is not None:
+                    record.runs[number] = run
+                    shown = f"{run.figures['wall']:10.3f} s"
+                    say(f"  {number + 1}/{self.outcome.rounds} {shown}  {contender.label}")
+                if not record.check and contender.makes == "image":
+                    record.check = measure.check(Path(setting.image))
+                    if record.check != "clean":
+                        say(f"  e2fsck on {contender.label}: {record.check}")
+        except RunError as error:
+            record.problem = str(error)
+            record.failed = True
+            say(f"  {contender.label}: {error}")
+            return False
+        return True
+
+    def _run(self, contender: Contender, setting: Setting) -> Run:
+        steps = contender.commands(setting)
+        mounted = self.workload.disk != ""
+        free = free_bytes(self.folder) if mounted else 0
+        usages = [self.bench.runner.run(step.argv, self.bench.scale.timeout) for step in steps]
+        os.sync()
+        figures = {
+            "wall": sum(usage.wall for usage in usages),
+            "cpu": sum(usage.cpu for usage in usages),
+            "memory": float(max(usage.memory for usage in usages)),
+            "disk": float(trees.disk_bytes(setting.out)),
+        }
+        if mounted:
+            figures["grown"] = float(free - free_bytes(self.folder))
+        figures |= told(usages[-1].output) if contender.ours else {}
+        named = zip(steps, usages, strict=True)
+        return Run(figures, {step.name: usage.wall for step, usage in named})
+
+    @contextmanager
+    def _setting(self, contender: Contender) -> Iterator[Setting]:
+        """An empty place for one run, and no writeback of an earlier one."""
+        out = self.folder / "out"
+        trees.remove(out)
+        out.mkdir()
+        os.sync()
+        try:
+            yield Setting(
+                self.sources.get(contender.source, Path()),
+                out,
+                self.facts.get(contender.source, Facts()),
+            )
+        finally:
+            trees.remove(out)
+            os.sync()
+
+
+def told(output: str) -> dict[str, float]:
+    """The figures in the last line of ``output``, if it has some."""
+    lines = output.strip().splitlines()
+    if not lines or not lines[-1].startswith("{"):
+        return {}
+    with suppress(ValueError):
+        return {name: float(value) for name, value in json.loads(lines[-1]).items()}
+    return {}
+
+
+def obstacle(contender: Contender, survey: trees.Survey | None) -> str:
+    """Why ``contender`` cannot take part; empty if it can."""
+    if survey is not None and survey.mount_points and not contender.one_file_system:
+        return f"cannot leave out the {survey.mount_points} mount points in the tree"
+    return tools.missing(contender.programs)
+
+
+@contextmanager
+def place(work: Path, workload: Workload) -> Iterator[Path]:
+    """The directory in which a workload is made and run."""
+    if workload.disk == "":
+        require_room(work, workload.disk_bytes)
+        yield work
+        return
+    if os.geteuid() != 0:
+        raise SkippedError("only root can mount a file system")
+    absent = tools.missing((f"mkfs.{workload.disk}", "mount", "umount"))
+    if absent:
+        raise SkippedError(absent)
+    require_room(work, workload.disk_bytes)
+    disk, point = work / f"{workload.disk}.disk", work / f"{workload.disk}.mounted"
+    with open(disk, "wb") as file:
+        file.truncate(workload.disk_bytes)
+    point.mkdir(exist_ok=True)
+    mounted = False
+    try:
+        answer = command_answer([f"mkfs.{workload.disk}", "-q", "-f", os.fspath(disk)])
+        if answer:
+            raise SkippedError(f"mkfs.{workload.disk}: {answer}")
+        answer = command_answer(["mount", "-o", "loop", os.fspath(disk), os.fspath(point)])
+        if answer:
+            raise SkippedError(f"mount: {answer}")
+        mounted = True
+        yield point
+    finally:
+        if mounted:
+            answer = command_answer(["umount", os.fspath(point)])
+            if answer:
+                say(f"  umount: {answer}")
+        with suppress(OSError):
+            point.rmdir()
+        disk.unlink(missing_ok=True)
+
+
+def command_answer(argv: list[str]) -> str:
+    """What a command complains of; empty if it succeeds."""
+    status, output = tools.status_and_output(argv)
+    return measure.shortened(output) or f"status {status}" if status else ""
+
+
+def require_room(folder: Path, wanted: float) -> None:
+    """Raise :class:`SkippedError` unless so many bytes can be written, and some to spare."""
+    if wanted > MOST_DISK:
+        raise SkippedError(f"would take {size(wanted)} of disk, more than {size(MOST_DISK)}")
+    free = shutil.disk_usage(folder).free
+    if free < wanted + SPARE:
+        raise SkippedError(f"needs {size(wanted + SPARE)} of disk, {size(free)} are free")
+
+
+def free_bytes(folder: Path) -> int:
+    """What the file system of ``folder`` has free."""
+    status = os.statvfs(folder)
+    return status.f_bfree * status.f_frsize
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(text, file=sys.stderr, flush=True)

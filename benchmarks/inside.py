@@ -1,0 +1,140 @@
+"""What is measured inside a process that uses the library.
+
+The last line that a command prints is a JSON object of figures, which replace those of the process.
+
+Usage: python -m benchmarks.inside COMMAND ARGUMENT...
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ext4writer import BytesContent, Directory, RegularFile, Spec, Tree, plan, write_image
+
+from .generator import Numbers
+
+MTIME_NS = 1_700_000_000 * 10**9
+FOLDER = 100
+"""Files in each directory of a tree that is only planned."""
+
+
+def empty(size: str, output: str) -> None:
+    """An image of ``size`` bytes that holds nothing."""
+    write_image(Tree(), output, Spec(size=int(size)))
+
+
+def names(count: str, output: str) -> None:
+    """An image of empty files in one directory; to make the tree does not count."""
+    tree = Tree()
+    numbers = Numbers(5)
+    nothing = BytesContent(b"")
+    children = tree.directory("names", mtime_ns=MTIME_NS).children
+    for _ in range(int(count)):
+        children[b"entry-%016x" % numbers.next()] = RegularFile(nothing, mtime_ns=MTIME_NS)
+    with timed() as figures:
+        write_image(tree, output)
+    tell(figures)
+
+
+def small(count: str, kind: str, output: str = "") -> None:
+    """Images of 100 files that are made in memory, the tree included; figures are of one image.
+
+    ``kind`` is ``path`` for images written to ``output``, ``memory`` for a bytearray, and
+    ``least`` for a bytearray and the smallest image that holds the files.
+    """
+    target: str | bytearray = output if kind == "path" else bytearray()
+    spec = Spec(free=0, grow_to=0, journal="none") if kind == "least" else Spec()
+    write_image(small_tree(0), target, spec)
+    with timed() as figures:
+        for number in range(int(count)):
+            write_image(small_tree(number), target, spec)
+    tell({name: value / int(count) for name, value in figures.items()})
+
+
+def small_tree(number: int) -> Tree:
+    """Ten directories of nine files; with them a hundred entries, and others for each number."""
+    tree = Tree()
+    for outer in range(10):
+        tree.directory(f"/folder{outer}", mtime_ns=MTIME_NS)
+        for inner in range(9):
+            text = f"image {number}, file {inner} of folder {outer}\n".encode()
+            tree.file(f"/folder{outer}/file{inner}", text * (inner * 20 + 1), mtime_ns=MTIME_NS)
+    return tree
+
+
+def planning(count: str, collector: str) -> None:
+    """Plan a tree of ``count`` entries; ``collector`` is ``on`` or ``off``."""
+    before = peak_memory()
+    entries = int(count)
+    tree = big_tree(entries)
+    made = peak_memory()
+    if collector == "off":
+        gc.disable()
+    with timed() as figures:
+        plan(tree)
+    planned = peak_memory()
+    tell(
+        figures
+        | {
+            "us_per_entry": figures["wall"] * 1e6 / entries,
+            "tree_bytes_per_entry": (made - before) / entries,
+            "bytes_per_entry": (planned - before) / entries,
+        }
+    )
+
+
+def big_tree(entries: int) -> Tree:
+    """Directories of :data:`FOLDER` entries each, in tens of tens, with files of some KiB."""
+    tree = Tree()
+    texts = [bytes([65 + number % 26]) * (number * 97 + 1) for number in range(100)]
+    pending = [tree.root.children]
+    left = entries
+    while left:
+        children = pending.pop(0)
+        for number in range(min(FOLDER, left)):
+            if number < 10:
+                folder = Directory(mtime_ns=MTIME_NS)
+                children[b"folder-%02d" % number] = folder
+                pending.append(folder.children)
+            else:
+                content = BytesContent(texts[number])
+                children[b"file-%08d" % left] = RegularFile(content, mtime_ns=MTIME_NS)
+            left -= 1
+    return tree
+
+
+def peak_memory() -> int:
+    """The most that this process has held so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@contextmanager
+def timed() -> Iterator[dict[str, float]]:
+    """Fill the dict with what the block takes."""
+    figures: dict[str, float] = {}
+    wall, cpu = time.monotonic(), time.process_time()
+    yield figures
+    figures["wall"] = time.monotonic() - wall
+    figures["cpu"] = time.process_time() - cpu
+
+
+def tell(figures: dict[str, float]) -> None:
+    """Hand the figures over."""
+    print(json.dumps(figures))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "empty": empty,
+    "names": names,
+    "small": small,
+    "planning": planning,
+}
+
+if __name__ == "__main__":
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,123 @@
+"""Run commands, one child process each, and see what they take."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import tools
+
+LOG_SHOWN = 300
+_PROBLEM = re.compile(r'<problem [^>]*?code="([^"]*)"')
+
+
+class RunError(Exception):
+    """A command failed; the text says how."""
+
+
+class TooLongError(RunError):
+    """A command was stopped because it took too long."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one command took, its children included."""
+
+    wall: float
+    cpu: float
+    memory: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Starts children in one environment."""
+
+    environment: Mapping[str, str]
+    log: Path
+
+    def run(self, argv: Sequence[str], timeout: float) -> Usage:
+        """Run a command to its end; :class:`RunError` unless its status is 0."""
+        program = tools.find(argv[0])
+        if program is None:
+            raise RunError(tools.missing((argv[0],)))
+        self.log.unlink(missing_ok=True)
+        starter = [sys.executable, "-I", "-S", os.fspath(tools.HERE / "child.py")]
+        with subprocess.Popen(
+            [*starter, os.fspath(self.log), program, *argv[1:]],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            cwd=tools.REPOSITORY,
+            env=dict(self.environment),
+            start_new_session=True,
+            text=True,
+        ) as child:
+            try:
+                line, _ = child.communicate(timeout=timeout)
+            except BaseException as error:
+                _stop(child)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise TooLongError(f"stopped after {timeout:,.0f} s") from None
+                raise
+        output = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        if not line:
+            raise RunError(f"{argv[0]}: could not be started")
+        code, wall, cpu, memory = line.split()
+        if code != "0":
+            name = os.path.basename(argv[0])
+            raise RunError(f"{name}: status {code}: {shortened(output)}")
+        return Usage(float(wall), float(cpu), int(memory), output)
+
+    def least_memory(self) -> int:
+        """What a program that does nothing seems to take."""
+        return self.run(["true"], 60).memory
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    """End a child and its own children; politely first, so that they may clean up."""
+    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 60.0)):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(patience)
+            break
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def shortened(output: str) -> str:
+    """The end of an output, in one line."""
+    text = " ".join(output.split())
+    return text if len(text) <= LOG_SHOWN else "..." + text[-LOG_SHOWN:]
+
+
+def check(image: Path) -> str:
+    """Let ``e2fsck -fn`` judge ``image``: ``clean``, or what it found."""
+    program = tools.find("e2fsck")
+    if program is None:
+        return tools.missing(("e2fsck",))
+    with tempfile.TemporaryDirectory(prefix="ext4writer-bench-") as scratch:
+        done = subprocess.run(
+            [program, "-fn", "-E", "problem_log=log.xml", os.fspath(image.absolute())],
+            cwd=scratch,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "LC_ALL": "C"},
+            check=False,
+        )
+        log = Path(scratch, "log.xml")
+        codes = _PROBLEM.findall(log.read_text("utf-8", "replace")) if log.exists() else []
+    if done.returncode == 0 and not codes:
+        return "clean"
+    if codes:
+        return f"{len(codes)} problems, first {codes[0]} (status {done.returncode})"
+    return f"status {done.returncode}: {shortened(done.stdout.decode('utf-8', 'replace'))}"

@@ -1,0 +1,262 @@
+"""The report: Markdown for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .figures import Outcome, Record, Results, Spread, ratio, seconds, size, times
+from .goals import GOALS, Goal, bytes_per_entry, us_per_entry
+
+COLUMNS = ("tool", "time", "time against {baseline}", "CPU", "peak memory", "on disk", "e2fsck -fn")
+MORE = {
+    "us_per_entry": ("plan", us_per_entry),
+    "tree_bytes_per_entry": ("memory for the tree", bytes_per_entry),
+    "bytes_per_entry": ("for tree and plan", bytes_per_entry),
+    "grown": ("growth of the disk", size),
+}
+"""Figures that only some rows have."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one run of the benchmarks found."""
+
+    results: Results
+    quick: bool
+    version: str
+    date: str
+    machine: Mapping[str, str]
+    versions: Mapping[str, str]
+    least_memory: int
+    busy: bool
+
+    @property
+    def faults(self) -> list[str]:
+        """What must not be: our failures, and images of ours that are not clean."""
+        found = []
+        for outcome in self.results.values():
+            if outcome.failed:
+                found.append(f"{outcome.key}: {outcome.skipped}")
+            for record in outcome.records.values():
+                where = f"{outcome.key}, {record.label}"
+                if record.ours and record.failed:
+                    found.append(f"{where}: {record.problem}")
+                if record.ours and record.check not in ("", "clean"):
+                    found.append(f"{where}: e2fsck: {record.check}")
+        return found
+
+    def markdown(self) -> str:
+        """All of it."""
+        return "\n".join([*self._head(), "", *self._goals(), *self._workloads()])
+
+    def summary(self) -> str:
+        """The figures to reach, as plain lines."""
+        rows = list(self._judged())
+        width = max((len(goal.about) for goal, _ in rows), default=0)
+        lines = [
+            f"{verdict(goal, measured):12}  {goal.about:{width}}  "
+            f"{measured.text(goal.unit) if measured else '-'}, wanted {goal.wanted}"
+            for goal, measured in rows
+        ]
+        if self.quick:
+            lines.insert(0, QUICK_NOTE)
+        return "\n".join(lines)
+
+    def as_json(self) -> str:
+        """All of it, each run included."""
+        return json.dumps(
+            {
+                "program": "ext4writer",
+                "version": self.version,
+                "date": self.date,
+                "quick": self.quick,
+                "busy": self.busy,
+                "machine": dict(self.machine),
+                "versions": dict(self.versions),
+                "least_memory": self.least_memory,
+                "goals": [
+                    {
+                        "about": goal.about,
+                        "bound": goal.bound,
+                        "limit": goal.limit,
+                        "measured": vars(measured) if measured else None,
+                        "verdict": verdict(goal, measured),
+                    }
+                    for goal, measured in self._judged()
+                ],
+                "workloads": [_outcome(outcome) for outcome in self.results.values()],
+                "faults": self.faults,
+            },
+            indent=2,
+        )
+
+    def _head(self) -> Iterator[str]:
+        what = "A quick run" if self.quick else "A run"
+        yield f"{what} of ext4writer {self.version} on {self.date}."
+        yield ""
+        yield from _table(("machine", ""), self.machine.items())
+        yield ""
+        yield from _table(("tool", "version"), self.versions.items())
+        yield ""
+        yield (
+            "Every figure is the median of its runs, with the least and the most in brackets; "
+            "every ratio is that of two runs of the same round, and the median of those. Time is "
+            "wall time. A peak below "
+            f"{size(self.least_memory)} cannot be seen."
+        )
+        if self.busy:
+            yield ""
+            yield "**Other work was running when this began; the figures are worth little.**"
+        if self.quick:
+            yield ""
+            yield f"**{QUICK_NOTE}**"
+        for fault in self.faults:
+            yield ""
+            yield f"**Fault: {fault}**"
+
+    def _judged(self) -> Iterator[tuple[Goal, Spread | None]]:
+        for goal in GOALS:
+            if goal.figure.workload in self.results:
+                yield goal, goal.figure.measure(self.results)
+
+    def _goals(self) -> Iterator[str]:
+        yield "## Figures to reach"
+        yield ""
+        yield from _table(
+            ("figure", "wanted", "measured", ""),
+            (
+                (
+                    goal.about,
+                    goal.wanted,
+                    measured.text(goal.unit) if measured else "",
+                    verdict(goal, measured),
+                )
+                for goal, measured in self._judged()
+            ),
+        )
+
+    def _workloads(self) -> Iterator[str]:
+        for outcome in self.results.values():
+            yield ""
+            yield f"## {outcome.title}"
+            for line in outcome.about:
+                yield ""
+                yield line[:1].upper() + line[1:] + "."
+            yield ""
+            if outcome.skipped:
+                yield f"Not run: {outcome.skipped}."
+                continue
+            yield from _rows(outcome)
+
+
+QUICK_NOTE = "Quick run: small workloads and few rounds; the limits are meant for full ones."
+
+
+def verdict(goal: Goal, measured: Spread | None) -> str:
+    """In a word or two."""
+    if measured is None:
+        return "not measured"
+    return "reached" if goal.reached(measured) else "missed"
+
+
+def _rows(outcome: Outcome) -> Iterator[str]:
+    """The table of one workload and the notes below it."""
+    base = outcome.records[outcome.baseline]
+    yield from _table(
+        [column.format(baseline=base.label) for column in COLUMNS],
+        (_row(record, base) for record in outcome.records.values()),
+    )
+    notes = [(record, list(_notes(record))) for record in outcome.records.values()]
+    if any(lines for _, lines in notes):
+        yield ""
+    for record, lines in notes:
+        if lines:
+            yield f"- {record.label}: {'; '.join(lines)}."
+
+
+def _row(record: Record, base: Record) -> Sequence[str]:
+    wall = record.spread("wall")
+    if wall is None:
+        return (record.label, "not run", "", "", "", "", "")
+    cpu, memory, disk = (record.spread(name) for name in ("cpu", "memory", "disk"))
+    against = ratio(record, base, "wall") if record is not base else None
+    return (
+        record.label,
+        wall.text(seconds),
+        against.text(times) if against else "",
+        cpu.text(seconds) if cpu else "",
+        memory.text(size) if memory else "",
+        disk.text(size) if disk and record.makes != "nothing" else "",
+        record.check,
+    )
+
+
+def _notes(record: Record) -> Iterator[str]:
+    if record.problem:
+        yield record.problem
+    if record.note:
+        yield record.note
+    first = next(iter(record.runs.values()), None)
+    if first is None:
+        return
+    if len(first.steps) > 1:
+        steps = ((name, record.step(name)) for name in first.steps)
+        yield ", ".join(f"{name} {seconds(each.median)}" for name, each in steps if each)
+    for name, (about, unit) in MORE.items():
+        spread = record.spread(name)
+        if spread is not None:
+            yield f"{about} {spread.text(unit)}"
+
+
+def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
+    """A Markdown table with columns of one width."""
+    cells = [tuple(head), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
+    for number, row in enumerate(cells):
+        yield "| " + " | ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)) + " |"
+        if number == 0:
+            yield "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    base = outcome.records.get(outcome.baseline)
+    return {
+        "key": outcome.key,
+        "title": outcome.title,
+        "about": outcome.about,
+        "skipped": outcome.skipped,
+        "failed": outcome.failed,
+        "baseline": outcome.baseline,
+        "rounds": outcome.rounds,
+        "contenders": [
+            {
+                "key": record.key,
+                "label": record.label,
+                "ours": record.ours,
+                "entries": record.entries,
+                "note": record.note,
+                "problem": record.problem,
+                "failed": record.failed,
+                "e2fsck": record.check,
+                "figures": _spreads(record),
+                "time_against_baseline": _plain(ratio(record, base, "wall")) if base else None,
+                "runs": [
+                    {"round": number, **run.figures, "steps": dict(run.steps)}
+                    for number, run in record.runs.items()
+                ],
+            }
+            for record in outcome.records.values()
+        ],
+    }
+
+
+def _spreads(record: Record) -> dict[str, Any]:
+    names = {name: None for run in record.runs.values() for name in run.figures}
+    return {name: _plain(record.spread(name)) for name in names}
+
+
+def _plain(spread: Spread | None) -> dict[str, float] | None:
+    return None if spread is None else vars(spread)

@@ -1,0 +1,176 @@
+"""Which programs there are, and in what environment they run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ext4writer import DEFAULT_FEATURES
+
+PACKAGES = {
+    "cp": "coreutils",
+    "du": "coreutils",
+    "dumpe2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "fakeroot": "fakeroot",
+    "faketime": "faketime",
+    "findmnt": "util-linux",
+    "find": "findutils",
+    "genext2fs": "genext2fs",
+    "mke2fs": "e2fsprogs",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.xfs": "xfsprogs",
+    "mount": "mount",
+    "perf": "linux-perf",
+    "py-spy": "py-spy (pip)",
+    "resize2fs": "e2fsprogs",
+    "sh": "dash",
+    "strace": "strace",
+    "sync": "coreutils",
+    "tar": "tar",
+    "true": "coreutils",
+    "truncate": "coreutils",
+    "umount": "mount",
+    "zstd": "zstd",
+}
+"""Program -> the Debian package that brings it."""
+
+VERSIONS = {
+    "mke2fs": ("-V",),
+    "tar": ("--version",),
+    "cp": ("--version",),
+    "genext2fs": ("--version",),
+    "fakeroot": ("--version",),
+    "faketime": ("--version",),
+    "zstd": ("--version",),
+    "mkfs.xfs": ("-V",),
+    "mkfs.btrfs": ("--version",),
+}
+"""How the peers tell their versions."""
+
+ADMINISTRATOR = "/usr/local/sbin:/usr/sbin:/sbin"
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
+COMMAND = Path(sys.executable).with_name("ext4writer")
+"""The command of the environment that runs the benchmarks."""
+
+MKE2FS_CONF = f"""\
+[defaults]
+    base_features = none
+    blocksize = 4096
+    inode_size = 256
+    inode_ratio = 16384
+    enable_periodic_fsck = 0
+[fs_types]
+    ext4 = {{
+        features = {DEFAULT_FEATURES}
+    }}
+"""
+"""Read instead of the host's file, so that every mke2fs makes what ext4writer makes."""
+
+
+def search_path() -> str:
+    """Where programs are looked for: also in the administrator's directories."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), ADMINISTRATOR])
+
+
+def find(program: str) -> str | None:
+    """The full path of ``program``."""
+    return shutil.which(program, path=search_path())
+
+
+def missing(programs: tuple[str, ...]) -> str:
+    """Which of ``programs`` are not there and what brings them; empty if all are."""
+    absent = [program for program in programs if find(program) is None]
+    if not absent:
+        return ""
+    packages = " ".join(sorted({PACKAGES[program] for program in absent}))
+    return f"not installed: {', '.join(absent)} (package {packages})"
+
+
+def environment(scratch: Path) -> dict[str, str]:
+    """The environment of every child, the same on all machines as far as that goes."""
+    kept = {name: os.environ[name] for name in ("HOME", "LD_LIBRARY_PATH") if name in os.environ}
+    return kept | {
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PATH": search_path(),
+        "TMPDIR": os.fspath(scratch),
+        "MKE2FS_CONFIG": os.fspath(scratch / "mke2fs.conf"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def status_and_output(arguments: list[str]) -> tuple[int, str]:
+    """Run a command that is not measured; both of its outputs together."""
+    program = find(arguments[0])
+    if program is None:
+        return 127, missing((arguments[0],))
+    done = subprocess.run(
+        [program, *arguments[1:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "LC_ALL": "C", "PATH": search_path()},
+        check=False,
+    )
+    return done.returncode, done.stdout.decode("utf-8", "replace").strip()
+
+
+def output_of(arguments: list[str]) -> str:
+    """What a command prints; empty if it fails."""
+    status, output = status_and_output(arguments)
+    return "" if status else output
+
+
+def versions() -> dict[str, str]:
+    """The first line of what each peer says of itself."""
+    found = {program: output_of([program, *asked]) for program, asked in VERSIONS.items()}
+    return {program: text.splitlines()[0].strip("* ") for program, text in found.items() if text}
+
+
+def largest_file(folder: Path) -> int:
+    """16 TiB, or one block less where the file system of ``folder`` ends there."""
+    size = 1 << 44
+    probe = folder / "probe"
+    try:
+        with open(probe, "wb") as file:
+            file.truncate(size)
+    except OSError:
+        size -= 4096
+    finally:
+        probe.unlink(missing_ok=True)
+    return size
+
+
+def machine(work: Path) -> dict[str, str]:
+    """What the figures depend on."""
+    usable = len(os.sched_getaffinity(0))
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    load = os.getloadavg()[0]
+    return {
+        "processor": f"{_processor()}, {usable} usable",
+        "memory": f"{pages / 2**30:.1f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "file system": output_of(["findmnt", "-n", "-o", "FSTYPE", "-T", os.fspath(work)]) or "?",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load before": f"{load:.2f}",
+    }
+
+
+def is_busy() -> bool:
+    """Whether other work than ours runs, as far as that can be seen before the first run."""
+    return os.getloadavg()[0] > 0.25 * len(os.sched_getaffinity(0))
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
