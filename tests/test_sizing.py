@@ -663,6 +663,8 @@ class _Mke2fs:
             *("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-d", source),
             *("-b", str(layout.block_size), "-I", str(layout.spec.inode_size)),
             *("-O", f"none,{layout.features}", "-N", str(layout.inodes_count)),
+            # Else the index, and with it the size, would be another one each time.
+            *("-U", str(layout.uuid), "-E", f"hash_seed={layout.hash_seed}"),
             *(["-J", f"size={journal}"] if journal else []),
             image,
         ]
