@@ -266,6 +266,14 @@ def test_no_size_promises_more_inodes_than_32_bits_count() -> None:
         assert 1 << 31 < layout.inodes_count < 1 << 32
 
 
+def test_growth_without_a_place_for_its_descriptors() -> None:
+    features = DEFAULT_FEATURES.without("resize_inode")
+    with pytest.raises(SpecError, match="needs the feature resize_inode") as caught:
+        Spec(grow_to=MIB, features=features)
+    assert caught.value.option == "grow_to"
+    assert Spec(grow_to=0, features=features)
+
+
 def test_attributes_of_a_real_file_that_do_not_fit(source: Path, out: Path) -> None:
     dressed = source / "small 07"
     os.setxattr(dressed, "user.big", b"v" * 2000)
@@ -306,7 +314,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], type[SourceError], str]] = {
     "empty": (lambda path: os.truncate(path, 0), SourceChangedError, "changed its size"),
     "longer": (lambda path: os.truncate(path, 5 * MIB), SourceChangedError, "changed its size"),
     "gone": (Path.unlink, SourceChangedError, "vanished"),
-    "a pipe": (replaced_by(os.mkfifo), SourceError, ""),
+    "a pipe": (replaced_by(os.mkfifo), SourceChangedError, "none now"),
     "a folder": (replaced_by(Path.mkdir), SourceError, ""),
     "a link": (replaced_by(lambda path: path.symlink_to("small 00")), SourceError, ""),
 }

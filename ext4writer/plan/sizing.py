@@ -16,7 +16,7 @@ from .geometry import MAX_32BIT_BLOCKS, Geometry, Rules
 from .placement import Demand, Placement, place
 from .policy import LayoutPolicy
 from .solution import Solution
-from .spec import Spec
+from .spec import BLOCK_SIZES, Spec
 
 IMAGE_UNIT = 4096
 """A fitted image is a multiple of this many bytes, which every host and loop device likes."""
@@ -221,11 +221,10 @@ def _stretches(spec: Spec, rules: Rules, inodes: Inodes, floor: int) -> Iterator
     limit = spec_limit_blocks(spec)
     if needed > MAX_INODES:
         raise SpecError("free_inodes", f"{needed} inodes are needed; {MAX_INODES} are the most")
-    groups = max(
-        1,
-        -(-needed // rules.max_inodes_per_group),
-        rules.groups_for(max(floor, rules.first_data_block + 1)),
-    )
+    groups_for_inodes = -(-needed // rules.max_inodes_per_group)
+    groups_for_blocks = rules.groups_for(max(floor, rules.first_data_block + 1))
+    groups = max(1, groups_for_inodes, groups_for_blocks)
+    option = "free_inodes" if groups_for_inodes > groups_for_blocks else "free"
     while True:
         per_group = rules.inodes_per_group(needed, groups)
         first = rules.first_data_block + (groups - 1) * rules.blocks_per_group
@@ -240,7 +239,7 @@ def _stretches(spec: Spec, rules: Rules, inodes: Inodes, floor: int) -> Iterator
                 reserved = rules.reserved_gdt_blocks(low, grow_to)
                 journal = journal_blocks(spec, low, reserved)
                 high = _last_alike(spec, rules, low, end, grow_to, reserved, journal)
-                head = _head_blocks(rules, groups, reserved)
+                head = _head_blocks(rules, groups, reserved, option)
                 table = rules.inode_table_blocks(per_group)
                 least = first + rules.last_group_minimum(groups, table, head)
                 if max(low, least) <= high and per_group * groups <= MAX_INODES:
@@ -249,14 +248,18 @@ def _stretches(spec: Spec, rules: Rules, inodes: Inodes, floor: int) -> Iterator
         groups += 1
 
 
-def _head_blocks(rules: Rules, groups: int, reserved_gdt_blocks: int) -> int:
-    """Superblock and descriptors of one group; mke2fs goes on with meta_bg above three quarters."""
+def _head_blocks(rules: Rules, groups: int, reserved_gdt_blocks: int, option: str) -> int:
+    """Superblock and descriptors of one group; mke2fs goes on with meta_bg above three quarters.
+
+    ``option`` is to blame where they do not fit.
+    """
     head = 1 + rules.gdt_blocks(groups) + reserved_gdt_blocks
     if head > rules.blocks_per_group * 3 // 4:
+        hint = "" if rules.block_size == max(BLOCK_SIZES) else ", or for larger blocks"
         raise SpecError(
-            "block_size",
-            f"the descriptors of {groups} groups, with their reserve, would fill a group of "
-            f"{rules.blocks_per_group} blocks; choose larger blocks or a lower size to grow to",
+            option,
+            f"{groups} groups are needed, and their descriptors would fill a group of "
+            f"{rules.blocks_per_group} blocks; ask for less{hint}",
         )
     return head
 
@@ -397,7 +400,7 @@ def _try_size(
         if per_group * groups > MAX_INODES:
             return _Shortage(f"would need {per_group * groups} inodes, more than 32 bits count")
         reserved = rules.reserved_gdt_blocks(blocks, _grow_to_blocks(spec))
-        head = _head_blocks(rules, groups, reserved)
+        head = _head_blocks(rules, groups, reserved, "size")
         first = rules.first_data_block + (groups - 1) * rules.blocks_per_group
         least = rules.last_group_minimum(groups, rules.inode_table_blocks(per_group), head)
         if blocks - first >= least:

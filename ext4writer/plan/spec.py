@@ -98,6 +98,11 @@ class Spec:
         if isinstance(self.journal, int) and "has_journal" not in self.features:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
         self.features.check()
+        if self.grow_to and "resize_inode" not in self.features:
+            raise SpecError(
+                "grow_to",
+                "needs the feature resize_inode, which holds the reserve; ask for 0 without it",
+            )
 
 
 def _list(values: tuple[int, ...]) -> str:

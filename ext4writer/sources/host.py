@@ -101,10 +101,7 @@ class HostFile(Content):
     def open(self) -> Reader:
         fd = self._open()
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise SourceChangedError(
-                    self.path(), "was a regular file when it was scanned and is none now"
-                )
+            self._check_regular(fd)
         except BaseException:
             os.close(fd)
             raise
@@ -135,8 +132,15 @@ class HostFile(Content):
         except OSError as error:
             raise open_failure(self.path(), error) from error
 
+    def _check_regular(self, fd: int) -> None:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise SourceChangedError(
+                self.path(), "was a regular file when it was scanned and is none now"
+            )
+
     def _read_rest(self, fd: int, view: memoryview, count: int) -> None:
         """Finish a read that came back short, as some file systems do, or raise."""
+        self._check_regular(fd)
         while count < self.size:
             data = os.read(fd, self.size - count)
             if not data:

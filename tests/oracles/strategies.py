@@ -350,11 +350,12 @@ def specs(draw: st.DrawFn, *, fixed_sizes: bool = True) -> Spec:
         sizes: list[int | Literal["auto", "none"]] = ["auto", "auto", "none", 1024 * block_size]
         journal = draw(st.sampled_from(sizes))
     fixed = fixed_sizes and draw(st.booleans())
+    grow_to = 1 << 30 if "resize_inode" in features else 0
     return Spec(
         size=draw(st.sampled_from([24 * MIB, 64 * MIB, 200 * MIB])) if fixed else None,
         free=draw(st.sampled_from([0, 1, 64 * KIB, 16 * MIB, 40 * MIB])),
         free_inodes=draw(st.sampled_from([None, None, 0, 1, 1000])),
-        grow_to=draw(st.sampled_from([None, None, 0, 1 << 30])),
+        grow_to=draw(st.sampled_from([None, None, 0, grow_to])),
         reserved_percent=draw(st.sampled_from([0.0, 0.0, 5.0])),
         label=draw(st.binary(max_size=16).filter(lambda label: b"\0" not in label)),
         uuid=draw(st.one_of(st.none(), st.uuids())),
