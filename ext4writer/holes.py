@@ -1,11 +1,14 @@
 """Finds the zeros of a file that are worth a hole. What is a hole follows from content alone.
 
 The rule: every longest run of whole zero blocks that counts at least ``hole_size`` bytes is a hole;
-the last block counts as if zeros filled it up. The first block of a file belongs to no run, unless
-``leading_hole`` allows it, because some boot loaders cannot read a file that begins with a hole.
+the last block counts as if zeros filled it up. Files up to ``FINE_FILE_BYTES`` that are as large as
+a hole at all are cheap to read whole, so there every zero block is one. The first block of a file
+belongs to no run, unless ``leading_hole`` allows it, because some boot loaders cannot read a file
+that begins with a hole.
 
-A run of n blocks covers one block whose number divides by n, so a file that can be read anywhere
-is looked at in those places only. Holes that the host knows of save reading and change nothing.
+A run of n blocks covers one block whose number divides by n, so a larger file that can be read
+anywhere is looked at in those places only. Holes that the host knows of save reading and change
+nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +23,14 @@ from .errors import SourceChangedError, SourceError
 BlockRanges = list[tuple[int, int]]
 """(first block, count of blocks), ascending."""
 
+FINE_FILE_BYTES = 512 * 1024
+"""The largest file that is read whole for its holes: reading it costs about as much as opening it
+and looking at a few places."""
+
 SAMPLE_BYTES = 16
 CHUNK_BYTES = 256 * 1024
 FIRST_CHUNK_BYTES = 16 * 1024
+ZEROS = bytes(CHUNK_BYTES)
 
 
 def data_ranges(
@@ -41,7 +49,9 @@ def data_ranges(
     reader = content.open()
     try:
         zeros = _Zeros(reader, content.size, block_size)
-        if content.random_access:
+        if content.size <= FINE_FILE_BYTES:
+            least = 1
+        if content.random_access and least > 1:
             reader.check_unchanged()
             runs = _sampled_runs(zeros, blocks, first, least)
         else:
@@ -70,7 +80,10 @@ def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[i
     for chunk in range(0, blocks, zeros.chunk_blocks):
         count = min(zeros.chunk_blocks, blocks - chunk)
         zeros.load(chunk, count)
-        if start is not None and zeros.all_zero():
+        if start is not None:
+            if zeros.all_zero():
+                continue
+        elif not zeros.any_begins_with_zero():
             continue
         for block in range(max(chunk, first), chunk + count):
             if zeros.loaded_zero(block):
@@ -105,9 +118,9 @@ class _Zeros:
         self._reader = reader
         self._size = size
         self._block_size = block_size
-        self._zeros = bytes(self.chunk_blocks * block_size)
+        self._zeros = ZEROS
         self._zero_block = bytes(block_size)
-        self._buffer = bytearray()
+        self._buffer = bytearray(min(size, CHUNK_BYTES))
         self._loaded_from = 0
         self._loaded_bytes = 0
         self._hole_start = self._data_start = self._data_end = 0
@@ -119,8 +132,6 @@ class _Zeros:
         """Read ``count`` blocks from ``block`` on, as far as there are any."""
         start = block * self._block_size
         length = min(count * self._block_size, self._size - start)
-        if len(self._buffer) < length:
-            self._buffer = bytearray(len(self._zeros))
         with memoryview(self._buffer) as view:
             done = self._reader.readinto(view[:length], start)
         if done != length:
@@ -135,6 +146,10 @@ class _Zeros:
             if self._loaded_bytes == len(self._zeros)
             else self._zeros[: self._loaded_bytes]
         )
+
+    def any_begins_with_zero(self) -> bool:
+        """Whether the first byte of a block is zero among those that were loaded last."""
+        return 0 in self._buffer[: self._loaded_bytes : self._block_size]
 
     def loaded_zero(self, block: int) -> bool:
         """Whether one of the blocks that were loaded last is zero."""

@@ -226,12 +226,17 @@ def test_trees_are_compared(make_image: Callable[..., Path], message: str) -> No
 
 def test_hole_rule_is_stated_independently() -> None:
     tree = Tree()
-    content = tree.file("f", bytes(8192) + b"x" + bytes(100_000)).content
-    assert expected_data(content, Spec()) == [(0, 12_288)]
-    assert expected_data(content, Spec(hole_size=8192)) == [(0, 12_288)]
-    assert expected_data(content, Spec(hole_size=8192, leading_hole=True)) == [(8192, 12_288)]
-    assert expected_data(content, Spec(hole_size=4096)) == [(0, 4096), (8192, 12_288)]
-    assert expected_data(content, Spec(hole_size=0)) == [(0, 108_193)]
+    large = tree.file("large", bytes(8192) + b"x" + bytes(600_000)).content
+    assert expected_data(large, Spec()) == [(0, 12_288)]
+    assert expected_data(large, Spec(hole_size=8192)) == [(0, 12_288)]
+    assert expected_data(large, Spec(hole_size=8192, leading_hole=True)) == [(8192, 12_288)]
+    assert expected_data(large, Spec(hole_size=4096)) == [(0, 4096), (8192, 12_288)]
+    assert expected_data(large, Spec(hole_size=0)) == [(0, 608_193)]
+    fine = tree.file("fine", bytes(8192) + b"x" + bytes(100_000)).content
+    assert expected_data(fine, Spec()) == [(0, 4096), (8192, 12_288)]
+    assert expected_data(fine, Spec(hole_size=98_304)) == [(0, 4096), (8192, 12_288)]
+    assert expected_data(fine, Spec(hole_size=106_497)) == [(0, 108_193)]
+    assert expected_data(fine, Spec(hole_size=0)) == [(0, 108_193)]
 
 
 def test_time_rule_is_stated_independently() -> None:

@@ -1,4 +1,4 @@
-"""UUID and hash seed of an image whose Spec gives none: a digest of the tree and the Spec."""
+"""UUID and hash seed of an image whose Spec gives none: digests of the tree and the Spec."""
 
 from __future__ import annotations
 
@@ -18,13 +18,23 @@ from .spec import Spec
 
 
 def derive_identity(table: InodeTable, spec: Spec) -> tuple[UUID, UUID]:
-    """The UUID and the hash seed: as given, else from names, attributes, sizes and the Spec.
+    """The UUID and the hash seed: as given, else from names, attributes and sizes.
 
-    The content of files does not count, so that planning need not read it.
+    The content of files does not count, so that planning need not read it. The UUID depends on the
+    Spec as well: images that differ are not the same file system. The hash seed does not, because
+    it decides how full an indexed directory's blocks are: a change of the size must not bring
+    another size with it.
     """
     if spec.uuid is not None and spec.hash_seed is not None:
         return spec.uuid, spec.hash_seed
-    digest = blake2b(digest_size=32, person=b"ext4writer")
+    of_tree = _digest_of_tree(table)
+    of_all = blake2b(of_tree + _options(spec), digest_size=16, person=b"ext4writer")
+    uuid = spec.uuid or UUID(bytes=_version_8(of_all.digest()))
+    return uuid, spec.hash_seed or UUID(bytes=_version_8(of_tree))
+
+
+def _options(spec: Spec) -> bytes:
+    lines = []
     for option in fields(spec):
         value = getattr(spec, option.name)
         if option.name == "policy":
@@ -33,7 +43,12 @@ def derive_identity(table: InodeTable, spec: Spec) -> tuple[UUID, UUID]:
             value = float(value)  # 5 and 5.0 are equal and must read alike
         elif option.name == "features":
             value = (value.compat, value.incompat, value.ro_compat)
-        digest.update(f"{option.name}={value!r}\n".encode())
+        lines.append(f"{option.name}={value!r}\n")
+    return "".join(lines).encode()
+
+
+def _digest_of_tree(table: InodeTable) -> bytes:
+    digest = blake2b(digest_size=16, person=b"ext4writer")
     nodes = table.nodes
     digest.update(_column("I", [node.mode | node.file_type for node in nodes]))
     for name in ("uid", "gid"):
@@ -55,9 +70,7 @@ def derive_identity(table: InodeTable, spec: Spec) -> tuple[UUID, UUID]:
         digest.update(b"%d/%b/\n" % (index, b"/".join(names)))
     for directory, link, index in table.further_names:
         digest.update(b"%d/%b/%d\n" % (directory, link, index))
-    raw = digest.digest()
-    derived = [UUID(bytes=_version_8(half)) for half in (raw[:16], raw[16:])]
-    return spec.uuid or derived[0], spec.hash_seed or derived[1]
+    return digest.digest()
 
 
 def _times(times: list[int | None]) -> bytes:

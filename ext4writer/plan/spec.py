@@ -55,8 +55,9 @@ class Spec:
     """Seconds: newer times are clamped to it and the file system is stamped with it.
     ``None`` is the newest modification time in the tree."""
 
-    hole_size: int = 64 * KIB
-    """Zero runs of at least this many bytes become holes; 0 keeps every zero."""
+    hole_size: int = 32 * KIB
+    """Zero runs of at least this many bytes become holes, and in files from there up to 512 KiB
+    every block of zeros does; 0 keeps every zero."""
     leading_hole: bool = False
     """Allow a file's first block to be a hole, which some boot loaders cannot read."""
     lost_and_found: bool = True

@@ -286,11 +286,15 @@ def _mismatch(first: bytes, second: bytes) -> int:
 def expected_data(content: Content, spec: Spec) -> list[tuple[int, int]]:
     """The (start, end) of each stretch of ``content`` that is no hole in an image of ``spec``.
 
-    A run of zero blocks of at least ``spec.hole_size`` bytes is a hole; zeros fill up the last
-    block; the first block is no part of a run unless ``spec.leading_hole``.
+    A run of zero blocks of at least ``spec.hole_size`` bytes is a hole, and in files up to 512 KiB
+    that could hold such a run each block of zeros is; zeros fill up the last block; the first
+    block is no part of a run unless ``spec.leading_hole``.
     """
     size, block_size = content.size, spec.block_size
     blocks = -(-size // block_size)
+    least = -(-spec.hole_size // block_size)
+    if size <= 512 * 1024 and blocks - (not spec.leading_hole) >= least > 0:
+        least = 1
     data = bytearray(blocks * block_size)
     content.read_whole(memoryview(data)[:size])
     zeros = bytes(block_size)
@@ -300,7 +304,7 @@ def expected_data(content: Content, spec: Spec) -> list[tuple[int, int]]:
         for at in range(blocks)
     ]
     for start, end in _runs(is_data, False):
-        if not spec.hole_size or (end - start) * block_size < spec.hole_size:
+        if not least or end - start < least:
             is_data[start:end] = [True] * (end - start)
     return [
         (start * block_size, min(end * block_size, size)) for start, end in _runs(is_data, True)

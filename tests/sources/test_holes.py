@@ -24,13 +24,20 @@ TIB = 1 << 40
 
 
 def expected_ranges(
-    data: bytes, block_size: int, hole_size: int, leading_hole: bool
+    data: bytes,
+    block_size: int,
+    hole_size: int,
+    leading_hole: bool,
+    fine_file_bytes: int = 512 * KIB,
 ) -> list[tuple[int, int]]:
     """The rule, written down as plainly as possible."""
     blocks = -(-len(data) // block_size)
     zero = [not any(data[block * block_size : (block + 1) * block_size]) for block in range(blocks)]
     if not leading_hole and zero:
         zero[0] = False
+    longest = (blocks - (not leading_hole)) * block_size
+    if len(data) <= fine_file_bytes and longest >= hole_size > 0:
+        hole_size = 1
     is_data = [True] * blocks
     start = 0
     while start < blocks:
@@ -112,12 +119,14 @@ def test_every_way_to_read_agrees(tmp_path: Path, block_size: int, shape: st.Dat
     hole_size = shape.draw(st.sampled_from([0, 1, 1024, 4096, 4097, 9000, 16384, 65536]))
     leading_hole = shape.draw(st.booleans())
     chunk = shape.draw(st.sampled_from([4096, 12288, 256 * KIB]))
-    expected = expected_ranges(data, block_size, hole_size, leading_hole)
+    fine = shape.draw(st.sampled_from([0, 20_000, 512 * KIB]))
+    expected = expected_ranges(data, block_size, hole_size, leading_hole, fine)
     dense, sparse = tmp_path / "dense", tmp_path / "sparse"
     dense.write_bytes(data)
     stored_sparsely(sparse, data, 4096, random.Random(len(data)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(holes, "CHUNK_BYTES", chunk)
+        patch.setattr(holes, "FINE_FILE_BYTES", fine)
         patch.setattr(holes, "FIRST_CHUNK_BYTES", min(chunk, 4096))
         for content in (
             BytesContent(data),
@@ -153,6 +162,23 @@ def test_zeros_around_the_limit(
     size: int, leading: bool, expected: list[tuple[int, int]] | None
 ) -> None:
     assert data_ranges(BytesContent(bytes(size)), 4096, 64 * KIB, leading) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (512 * KIB, [(0, 2), (3, 125)]),
+        (512 * KIB + 1, None),
+        (64 * KIB, None),
+        (64 * KIB + 1, [(0, 2), (3, 14)]),
+    ],
+)
+def test_one_block_of_zeros_is_a_hole_in_files_of_middle_size(
+    size: int, expected: list[tuple[int, int]] | None
+) -> None:
+    data = bytearray(b"\1" * size)
+    data[2 * 4096 : 3 * 4096] = bytes(4096)
+    assert data_ranges(BytesContent(bytes(data)), 4096, 64 * KIB, False) == expected
 
 
 def test_short_files_are_not_opened() -> None:
@@ -233,7 +259,7 @@ def test_a_content_of_another_size(tmp_path: Path, now: int, kind: str) -> None:
 
 def test_errors_of_the_host_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "broken"
-    path.write_bytes(b"\1" * 300_000)
+    path.write_bytes(b"\1" * 600_000)
 
     def fail(fd: int, count: int, offset: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
