@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-MAIN = "from builder.cli import main; main()"
+MAIN = "from builder.__main__ import main; main()"
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": "", "LC_ALL": "C.UTF-8"}
 TIMEOUT = 120
 

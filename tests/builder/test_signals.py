@@ -127,3 +127,10 @@ def test_other_threads_get_an_event_and_no_handlers() -> None:
     thread.start()
     thread.join()
     assert handlers == [(signal.getsignal(signal.SIGTERM), False)]
+
+
+def test_a_signal_while_modules_are_loaded_prints_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    done = run("--help", env={"PYTHONPATH": path})
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
