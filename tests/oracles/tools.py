@@ -37,6 +37,8 @@ PACKAGES = {
     "img2simg": "android-sdk-libsparse-utils",
     "losetup": "mount",
     "mke2fs": "e2fsprogs",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.xfs": "xfsprogs",
     "mount": "mount",
     "partclone.extfs": "partclone",
     "qemu-img": "qemu-utils",
