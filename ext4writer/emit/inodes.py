@@ -32,6 +32,8 @@ EXT2_DIND_BLOCK = 13
 SECTOR = 512
 
 _INO_GENERATION = Struct("<II")
+_SEED_BYTES = _INO_GENERATION.size
+_DEVICE = Struct("<II")
 _HALF = Struct("<H")
 _CHECKSUM_LO = INODE.offset("l_i_checksum_lo")
 _CHECKSUM_HI = INODE.offset("i_checksum_hi")
@@ -64,8 +66,8 @@ _EXTRA_FIELDS = (
     "i_crtime",
     "i_crtime_extra",
 )
-_pack_128 = INODE_128.packer(*_BASE_FIELDS)
-_pack_large = INODE.packer(*_BASE_FIELDS, *_EXTRA_FIELDS)
+_pack_128 = INODE_128.packer_into(*_BASE_FIELDS)
+_pack_large = INODE.packer_into(*_BASE_FIELDS, *_EXTRA_FIELDS)
 
 
 class InodeEmitter:
@@ -78,7 +80,21 @@ class InodeEmitter:
         self._large = self._size > EXT4_GOOD_OLD_INODE_SIZE
         self._csum = layout.directory_rules.csum
         self._sectors = layout.block_size // SECTOR
+        # Looked up for every inode.
+        self._table = layout.table
+        self._counts = layout.demand.counts
+        self._starts = layout.placement.starts
+        self._extents = layout.placement.extents
+        self._tree_blocks = layout.placement.tree_blocks
+        self._xattr_block_of = layout.xattrs.block_of
+        self._xattrs_in_inode = layout.xattrs.in_inode
         self._last_time: tuple[int, tuple[int, int]] = (0, encode_time(0, self._large))
+        # One inode at a time stands here, behind its number and generation: metadata checksums of
+        # an inode begin with these two, so that one call does for both.
+        self._scratch = bytearray(_SEED_BYTES + self._size)
+        self._inode = memoryview(self._scratch)[_SEED_BYTES:]
+        self._xattr_area = slice(_SEED_BYTES + INODE.size, None)
+        self._no_xattrs = bytes(max(0, self._size - INODE.size))
 
     def groups_in_use(self) -> range:
         """The groups whose inode tables hold anything."""
@@ -96,30 +112,29 @@ class InodeEmitter:
         high = bisect_left(inos, base + per_group + 1)
         for index in range(low, high):
             offset = (inos[index] - base - 1) * size
-            table[offset : offset + size] = self.inode(index)
+            table[offset : offset + size] = self._inode_of(index)
         for ino, inode in self._special():
             if base < ino <= base + per_group:
                 offset = (ino - base - 1) * size
                 table[offset : offset + size] = inode
         return table
 
-    def inode(self, index: int) -> bytes | bytearray:
-        """The sealed inode of the node at ``index``."""
-        layout = self._layout
-        node = layout.table.nodes[index]
+    def _inode_of(self, index: int) -> memoryview:
+        """The sealed inode of the node at ``index``; the next one takes its place."""
+        node = self._table.nodes[index]
         kind = node.file_type
         flags = 0
         i_block = _NO_BLOCKS
-        blocks = layout.demand.counts[index]
+        blocks = self._counts[index]
         if kind == S_IFREG:
             assert isinstance(node, RegularFile)
             size = node.content.size
             flags = EXT4_EXTENTS_FL
             i_block = self._map(index, blocks)
         elif kind == S_IFDIR:
-            size = blocks * layout.block_size
+            size = blocks * self._layout.block_size
             flags = EXT4_EXTENTS_FL
-            if isinstance(layout.directories.get(index), IndexedDirectory):
+            if isinstance(self._layout.directories.get(index), IndexedDirectory):
                 flags |= EXT4_INDEX_FL
             i_block = self._map(index, blocks)
         elif kind == S_IFLNK:
@@ -134,37 +149,35 @@ class InodeEmitter:
             size = 0
             if isinstance(node, Device):
                 words = encode_device(node.major, node.minor)
-                i_block = _INO_GENERATION.pack(*words).ljust(len(_NO_BLOCKS), b"\0")
-        tree_blocks = layout.placement.tree_blocks.get(index)
+                i_block = _DEVICE.pack(*words).ljust(len(_NO_BLOCKS), b"\0")
+        tree_blocks = self._tree_blocks.get(index)
         if tree_blocks:
             blocks += len(tree_blocks)
         file_acl = 0
-        xattr_block = layout.xattrs.block_of.get(index)
+        xattr_block = self._xattr_block_of.get(index)
         if xattr_block is not None:
-            file_acl = layout.placement.xattr_blocks[xattr_block]
+            file_acl = self._layout.placement.xattr_blocks[xattr_block]
             blocks += 1
         return self._pack(
-            layout.table.inos[index],
+            self._table.inos[index],
             node,
-            layout.table.links[index],
+            self._table.links[index],
             size,
             blocks,
             flags,
             i_block,
             file_acl,
-            layout.xattrs.in_inode.get(index, b""),
+            self._xattrs_in_inode.get(index),
         )
 
     def _map(self, index: int, count: int) -> bytes:
         if not count:
             return EMPTY_ROOT
-        placement = self._layout.placement
-        extents = placement.extents.get(index)
-        if extents is None and count <= EXT_INIT_MAX_LEN:
-            return single_extent(count, placement.starts[index])
+        if index not in self._extents and count <= EXT_INIT_MAX_LEN:
+            return single_extent(count, self._starts[index])
         return extent_tree(
             self._layout.extents_of(index),
-            placement.tree_blocks.get(index, ()),
+            self._tree_blocks.get(index, ()),
             self._layout.block_size,
         )[0]
 
@@ -178,10 +191,9 @@ class InodeEmitter:
         flags: int,
         i_block: bytes,
         file_acl: int,
-        in_inode: bytes,
-    ) -> bytes | bytearray:
-        mtime_ns = node.mtime_ns
-        mtime = atime = ctime = crtime = self._time(mtime_ns)
+        in_inode: bytes | None,
+    ) -> memoryview:
+        mtime = atime = ctime = crtime = self._time(node.mtime_ns)
         if node.atime_ns is not None:
             atime = self._time(node.atime_ns)
         if node.ctime_ns is not None:
@@ -190,7 +202,10 @@ class InodeEmitter:
             crtime = self._time(node.crtime_ns)
         sectors = blocks * self._sectors
         uid, gid = node.uid, node.gid
+        scratch = self._scratch
         base = (
+            scratch,
+            _SEED_BYTES,
             node.file_type | node.mode,
             uid & 0xFFFF,
             size & 0xFFFFFFFF,
@@ -210,24 +225,24 @@ class InodeEmitter:
             gid >> 16,
         )
         if self._large:
-            inode = _pack_large(
+            _pack_large(
                 *base, INODE_EXTRA_ISIZE, ctime[1], mtime[1], atime[1], crtime[0], crtime[1]
             )
-            inode += in_inode or bytes(self._size - len(inode))
+            scratch[self._xattr_area] = in_inode or self._no_xattrs
         else:
-            inode = _pack_128(*base)
-        return self._sealed(ino, inode)
+            _pack_128(*base)
+        if self._csum:
+            self._seal(ino)
+        return self._inode
 
-    def _sealed(self, ino: int, inode: bytes) -> bytes | bytearray:
+    def _seal(self, ino: int) -> None:
         """Like ``seal_inode``, but in one pass: number and generation are the seed's own bytes."""
-        if not self._csum:
-            return inode
-        crc = crc32c(self._seed, _INO_GENERATION.pack(ino, 0) + inode)
-        sealed = bytearray(inode)
-        sealed[_CHECKSUM_LO : _CHECKSUM_LO + 2] = _HALF.pack(crc & 0xFFFF)
+        scratch = self._scratch
+        _INO_GENERATION.pack_into(scratch, 0, ino, 0)
+        crc = crc32c(self._seed, scratch)
+        _HALF.pack_into(scratch, _SEED_BYTES + _CHECKSUM_LO, crc & 0xFFFF)
         if self._large:
-            sealed[_CHECKSUM_HI : _CHECKSUM_HI + 2] = _HALF.pack(crc >> 16)
-        return sealed
+            _HALF.pack_into(scratch, _SEED_BYTES + _CHECKSUM_HI, crc >> 16)
 
     def _time(self, time_ns: int) -> tuple[int, int]:
         known, encoded = self._last_time
@@ -236,7 +251,7 @@ class InodeEmitter:
             self._last_time = (time_ns, encoded)
         return encoded
 
-    def _special(self) -> Iterator[tuple[int, bytes | bytearray]]:
+    def _special(self) -> Iterator[tuple[int, memoryview]]:
         """The inodes that have no name: the resize inode and the journal."""
         layout = self._layout
         node = Node(0o600, mtime_ns=layout.epoch * NANOSECONDS)
@@ -259,7 +274,7 @@ class InodeEmitter:
                 ),
             )
 
-    def _resize_inode(self, node: Node) -> bytes | bytearray:
+    def _resize_inode(self, node: Node) -> memoryview:
         """lib/ext2fs/res_gdt.c:ext2fs_create_resize_inode: block-mapped, two levels only."""
         layout = self._layout
         geometry = layout.geometry
@@ -272,10 +287,10 @@ class InodeEmitter:
 
     def _pack_special(
         self, ino: int, node: Node, size: int, blocks: int, flags: int, i_block: bytes
-    ) -> bytes | bytearray:
+    ) -> memoryview:
         file = RegularFile.__new__(RegularFile)
         Node.__init__(file, node.mode, mtime_ns=node.mtime_ns)
-        return self._pack(ino, file, 1, size, blocks, flags, i_block, 0, b"")
+        return self._pack(ino, file, 1, size, blocks, flags, i_block, 0, None)
 
 
 def journal_i_block(layout: Layout) -> bytes:

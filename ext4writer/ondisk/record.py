@@ -170,9 +170,19 @@ class Record:
         and integer arrays take the bytes of the whole array; their length is NOT checked, and a
         value out of range raises ``struct.error``.
         """
+        return self._struct_of(fields).pack
+
+    def packer_into(self, *fields: str) -> Callable[..., None]:
+        """Return what :meth:`packer` does, but for writing: it takes buffer and offset first.
+
+        The whole structure is written; its other bytes become zero.
+        """
+        return self._struct_of(fields).pack_into
+
+    def _struct_of(self, fields: Sequence[str]) -> struct.Struct:
         for name in fields:
             self._field(name)
-        return struct.Struct(self._layout.format(fields)).pack
+        return struct.Struct(self._layout.format(fields))
 
     def parse(self, buffer: ReadBuffer, offset: int = 0) -> dict[str, int | bytes | list[int]]:
         """Return all fields of the structure that lies at ``offset`` of ``buffer``."""

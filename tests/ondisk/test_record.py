@@ -91,7 +91,11 @@ def test_packer_takes_values_by_position(case: tuple[Record, dict[str, Any]]) ->
         if field.is_array:
             value = struct.pack(f"{order}{field.count}{field.format}", *value)
         arguments.append(value)
-    assert record.packer(*names)(*arguments) == record.pack(values)
+    packed = record.pack(values)
+    assert record.packer(*names)(*arguments) == packed
+    buffer = bytearray(b"\xff" * (record.size + 3))
+    record.packer_into(*names)(buffer, 2, *arguments)
+    assert buffer == b"\xff\xff" + packed + b"\xff"
 
 
 def test_packer_wants_offset_order() -> None:
