@@ -5,8 +5,10 @@ from .api import write_image, write_layout
 from .content import BytesContent, CallableContent, Content, PathContent
 from .emit.override import Override
 from .errors import (
+    ArchiveError,
     CancelledError,
     Ext4WriterError,
+    LimitError,
     OutputError,
     OverrideError,
     RecordError,
@@ -38,6 +40,7 @@ from .tree import (
 
 __all__ = [
     "DEFAULT_FEATURES",
+    "ArchiveError",
     "BlockDevice",
     "BytesContent",
     "CallableContent",
@@ -52,6 +55,7 @@ __all__ = [
     "Fifo",
     "Layout",
     "LayoutPolicy",
+    "LimitError",
     "Loss",
     "Node",
     "OutputError",

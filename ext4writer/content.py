@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, ClassVar, Protocol
 
 from .errors import SourceChangedError, SourceError
@@ -58,6 +58,13 @@ class Content(ABC):
     @abstractmethod
     def open(self) -> Reader:
         """Open for reading; raise :class:`SourceError` naming the file where that fails."""
+
+    def data_segments(self) -> Iterable[tuple[int, int]] | None:
+        """(first byte, byte behind) of each stretch that may hold data, ascending.
+
+        All else is zeros, which need not be read to know. None where only the host can tell.
+        """
+        return None
 
     def read_whole(self, view: memoryview) -> None:
         """Fill ``view``, whose length is ``size``, with the whole content.

@@ -56,6 +56,48 @@ class SourceChangedError(SourceError):
     """A file changed its size, or vanished, between the scan and the copy."""
 
 
+class ArchiveError(SourceError):
+    """An archive is damaged, cut short, or holds what no tree can.
+
+    ``path`` is the archive, ``member`` the name that its entry gives, ``offset`` the byte of the
+    uncompressed archive where the entry begins; both are None where nothing is known.
+    """
+
+    def __init__(
+        self,
+        path: bytes | str,
+        problem: str,
+        *,
+        member: bytes | None = None,
+        offset: int | None = None,
+    ) -> None:
+        self.member = member
+        self.offset = offset
+        where = "" if offset is None else f"at byte {offset}"
+        if member is not None:
+            shown = display_path(member if len(member) <= 300 else member[:300] + b"...")
+            where = f"{shown} ({where})" if where else shown
+        super().__init__(path, f"{where}: {problem}" if where else problem)
+
+
+class LimitError(ArchiveError):
+    """An archive is larger than the caller allows; ``limit`` is the attribute of ``Limits``."""
+
+    def __init__(
+        self,
+        path: bytes | str,
+        limit: str,
+        problem: str,
+        *,
+        member: bytes | None = None,
+        offset: int | None = None,
+    ) -> None:
+        self.limit = limit
+        super().__init__(
+            path, f"{problem}; the limit {limit} can be raised", member=member, offset=offset
+        )
+
+
 class SizeError(Ext4WriterError):
     """The tree does not fit the given size; raised before any output is opened."""
 

@@ -48,7 +48,7 @@ def data_ranges(
         return None
     reader = content.open()
     try:
-        zeros = _Zeros(reader, content.size, block_size)
+        zeros = _Zeros(reader, content, block_size)
         if content.size <= FINE_FILE_BYTES:
             least = 1
         if content.random_access and least > 1:
@@ -113,19 +113,18 @@ def _sampled_runs(zeros: _Zeros, blocks: int, first: int, least: int) -> Iterato
 class _Zeros:
     """Answers which blocks of a content are zero."""
 
-    def __init__(self, reader: Reader, size: int, block_size: int) -> None:
+    def __init__(self, reader: Reader, content: Content, block_size: int) -> None:
         self.chunk_blocks = max(1, CHUNK_BYTES // block_size)
         self._reader = reader
-        self._size = size
+        self._size = content.size
         self._block_size = block_size
         self._zeros = ZEROS
         self._zero_block = bytes(block_size)
-        self._buffer = bytearray(min(size, CHUNK_BYTES))
+        self._buffer = bytearray(min(content.size, CHUNK_BYTES))
         self._loaded_from = 0
         self._loaded_bytes = 0
         self._hole_start = self._data_start = self._data_end = 0
-        can_seek = reader.fd is not None and hasattr(os, "SEEK_DATA")
-        self._seek_fd = reader.fd if can_seek else None
+        self._segments = self._find_segments(content)
         self._sample_fd = reader.fd if hasattr(os, "pread") else None
 
     def load(self, block: int, count: int) -> None:
@@ -209,19 +208,39 @@ class _Zeros:
         return block
 
     def _hole_at(self, position: int) -> bool:
-        """Whether the host keeps a hole there, from ``_hole_start`` to ``_data_start``."""
-        while self._seek_fd is not None and position >= self._data_end:
-            base = self._reader.fd_offset
+        """Whether a hole is known there, from ``_hole_start`` to ``_data_start``."""
+        while self._segments is not None and position >= self._data_end:
             self._hole_start = self._data_end
             try:
-                start = os.lseek(self._seek_fd, base + self._data_end, os.SEEK_DATA) - base
-                end = os.lseek(self._seek_fd, base + start, os.SEEK_HOLE) - base
-            except OSError as error:
-                if error.errno != errno.ENXIO:
-                    self._seek_fd = None  # such a file is read like any other
-                    self._data_start = self._hole_start
-                    return False
-                start = end = self._size
+                start, end = next(self._segments, (self._size, self._size))
+            except OSError:
+                self._segments = None  # such a file is read like any other
+                self._data_start = self._hole_start
+                return False
             self._data_start = min(start, self._size)
             self._data_end = min(end, self._size) if end < self._size else self._size + 1
         return self._hole_start <= position < self._data_start
+
+    def _find_segments(self, content: Content) -> Iterator[tuple[int, int]] | None:
+        """The stretches of data that content or host know of; None if neither knows any."""
+        known = content.data_segments()
+        if known is not None:
+            return iter(known)
+        fd = self._reader.fd
+        if fd is None or not hasattr(os, "SEEK_DATA"):
+            return None
+        return _host_segments(fd, self._reader.fd_offset, self._size)
+
+
+def _host_segments(fd: int, base: int, size: int) -> Iterator[tuple[int, int]]:
+    """Ask the host for stretches of data, counted from ``base``; raises ``OSError``."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, base + end, os.SEEK_DATA) - base
+            end = os.lseek(fd, base + start, os.SEEK_HOLE) - base
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return
+        yield start, end

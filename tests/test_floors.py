@@ -21,6 +21,7 @@ FLOORS = {
     "ondisk": 10,
     "content": 20,
     "holes": 21,
+    "slices": 21,
     "tree": 21,
     "sources": 22,
     "plan": 30,
@@ -30,10 +31,14 @@ FLOORS = {
 }
 """First part of a module's name -> its height. Modules of one package may import each other."""
 
-FORMAT_FREE = ("errors", "progress", "content", "holes", "tree", "sources")
+FORMAT_FREE = ("errors", "progress", "content", "holes", "slices", "tree", "sources")
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
 
-THIRD_PARTY = {"construct": "ondisk", "crc32c": "ondisk.checksum"}
+THIRD_PARTY = {
+    "construct": "ondisk",
+    "crc32c": "ondisk.checksum",
+    "zstandard": "sources.tar.decoders",
+}
 """The library's only foreign modules -> where alone they may be imported."""
 
 STANDARD = {
@@ -46,7 +51,11 @@ STANDARD = {
 """What every module of the library may import: no clock, no chance, no locale among them."""
 
 STANDARD_IN = {
-    "os": {"tree", "content", "holes", "sources", "emit.copying", "emit.sinks"},
+    "os": {"tree", "content", "holes", "slices", "sources", "emit.copying", "emit.sinks"},
+    "zlib": {"sources.tar"},
+    "bz2": {"sources.tar.decoders"},
+    "lzma": {"sources.tar.decoders"},
+    "binascii": {"sources.tar.xattrs"},
     "threading": {"emit.copying", "emit.sinks"},
     "fcntl": {"emit.sinks"},  # asks whether a file was opened to append
     "sys": {"plan.identity", "sources.host"},
@@ -65,7 +74,7 @@ OS_ALLOWED = {
         *("listxattr", "getxattr"),
     },
     "reading and writing": {
-        *("open", "close", "read", "readv", "pread", "preadv", "write", "pwrite", "pwritev"),
+        *("open", "dup", "close", "read", "readv", "pread", "preadv", "write", "pwrite", "pwritev"),
         *("lseek", "ftruncate", "fsync", "copy_file_range", "posix_fallocate"),
         *("replace", "unlink", "link"),
     },

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from . import filters
 from .directory import directory
+from .tar import tar
 
-__all__ = ["directory", "filters"]
+__all__ = ["directory", "filters", "tar"]

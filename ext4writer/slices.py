@@ -1,0 +1,189 @@
+"""Content that lies inside a larger file of the host: in one piece, or in several with holes.
+
+Such contents share one open file, so that a hundred thousand small ones need no further opening.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+from .content import Content, Reader, changed_size
+from .errors import SourceChangedError, SourceError
+
+
+class HeldFile:
+    """A file of the host that stays open as long as something refers to it.
+
+    It owns the descriptor ``fd``. ``path`` is what errors call it. ``size`` is what it had when it
+    was read first; None for one that still grows. ``dense`` says that the host keeps no holes in
+    it, so that nobody asks for some inside every slice.
+    """
+
+    __slots__ = ("dense", "fd", "path", "size")
+
+    def __init__(
+        self, fd: int, path: bytes, size: int | None = None, *, dense: bool = False
+    ) -> None:
+        self.fd = fd
+        self.path = path
+        self.size = size
+        self.dense = dense
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill ``view`` from ``offset`` on; return the count, short only at the end."""
+        done = 0
+        try:
+            while done < len(view):
+                count = self._read_at(view[done:], offset + done)
+                if not count:
+                    break
+                done += count
+        except OSError as error:
+            raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
+        return done
+
+    def check_unchanged(self) -> None:
+        """Raise :class:`SourceChangedError` if the file is not as long as it was."""
+        if self.size is not None:
+            now = os.fstat(self.fd).st_size
+            if now != self.size:
+                raise changed_size(self.path, self.size, now)
+
+    def _read_at(self, view: memoryview, offset: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self.fd, [view], offset)
+        os.lseek(self.fd, offset, os.SEEK_SET)
+        data = os.read(self.fd, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+class FileSliceContent(Content):
+    """``size`` bytes of ``file`` from ``offset`` on."""
+
+    __slots__ = ("file", "offset")
+    random_access = True
+
+    def __init__(self, file: HeldFile, offset: int, size: int) -> None:
+        self.file = file
+        self.offset = offset
+        self.size = size
+
+    def data_segments(self) -> Iterable[tuple[int, int]] | None:
+        return ((0, self.size),) if self.file.dense else None
+
+    def open(self) -> Reader:
+        return _SliceReader(self.file, self.offset, self.size)
+
+    def read_whole(self, view: memoryview) -> None:
+        if self.file.read_into(view, self.offset) != self.size:
+            raise _ends_early(self.file)
+
+
+class _SliceReader:
+    def __init__(self, file: HeldFile, offset: int, size: int) -> None:
+        self._file = file
+        self._size = size
+        self.fd: int | None = file.fd
+        self.fd_offset = offset
+
+    @property
+    def path(self) -> bytes:
+        return self._file.path
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        wanted = min(len(view), self._size - offset)
+        if wanted <= 0:
+            return 0
+        count = self._file.read_into(view[:wanted], self.fd_offset + offset)
+        if count < wanted:
+            raise _ends_early(self._file)
+        return count
+
+    def check_unchanged(self) -> None:
+        self._file.check_unchanged()
+
+    def close(self) -> None:
+        """The file stays open for the other contents."""
+
+
+class SparseContent(Content):
+    """A file of ``size`` bytes whose data lies packed in ``data``; all else is zeros.
+
+    ``segments`` holds the start and the length of each stretch of data, in turn; they ascend, do
+    not overlap, are not empty, end within ``size`` and fill ``data``.
+    """
+
+    __slots__ = ("data", "segments")
+    random_access = True
+
+    def __init__(self, data: Content, size: int, segments: array[int]) -> None:
+        """``data`` must be readable in any order."""
+        self.data = data
+        self.size = size
+        self.segments = segments
+
+    def data_segments(self) -> Iterator[tuple[int, int]]:
+        segments = iter(self.segments)
+        for start, length in zip(segments, segments, strict=True):
+            yield start, start + length
+
+    def open(self) -> Reader:
+        return _SparseReader(self)
+
+
+class _SparseReader:
+    fd: int | None = None
+    fd_offset = 0
+
+    def __init__(self, content: SparseContent) -> None:
+        self._inner = content.data.open()
+        self._size = content.size
+        self._starts = content.segments[::2]
+        self._lengths = content.segments[1::2]
+        self._places = array("Q", accumulate(self._lengths, initial=0))
+
+    @property
+    def path(self) -> bytes:
+        return self._inner.path
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        count = max(0, min(len(view), self._size - offset))
+        index = max(0, bisect_right(self._starts, offset) - 1)
+        done = 0
+        while done < count:
+            position = offset + done
+            if index < len(self._starts) and position >= self._starts[index]:
+                within = position - self._starts[index]
+                length = min(self._lengths[index] - within, count - done)
+                index += 1
+                if length <= 0:
+                    continue
+                piece = view[done : done + length]
+                if self._inner.readinto(piece, self._places[index - 1] + within) != length:
+                    return done
+            else:
+                next_start = self._starts[index] if index < len(self._starts) else self._size
+                length = min(next_start - position, count - done)
+                view[done : done + length] = bytes(length)
+            done += length
+        return count
+
+    def check_unchanged(self) -> None:
+        self._inner.check_unchanged()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _ends_early(file: HeldFile) -> SourceChangedError:
+    return SourceChangedError(
+        file.path, "became shorter after it was read; build again when nothing writes to it"
+    )

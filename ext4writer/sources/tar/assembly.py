@@ -1,0 +1,243 @@
+"""A tree from the members of an archive, as if they were unpacked one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from ...errors import ArchiveError, LimitError
+from ...progress import Cancel, ProgressCallback
+from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Tree
+from ..globs import Match, matcher
+from .inputs import Archive, archive_path
+from .limits import DEFAULT_LIMITS, Limits
+from .member import HARD_LINK, Member
+from .reader import read_members
+
+_CACHED_FOLDERS = 1 << 14
+_CACHED_PATH_BYTES = 4096
+
+
+def tar(
+    archive: Archive,
+    *,
+    spool: BinaryIO | None = None,
+    xattrs: bool = True,
+    keep_times: bool = False,
+    exclude: Iterable[str | bytes] = (),
+    parents: Attributes | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Tree:
+    """Read a tar archive: a path, a binary file at its position, or a content.
+
+    The tree is what unpacking the members in their order into an empty root would give; see
+    ``docs/sources.md`` for what that means where members contradict each other. ``parents`` are
+    the attributes of the root and of directories that the archive has no member for: mode 755,
+    owner 0, group 0 and time 0 where nothing is given. ``exclude`` takes globs like
+    :func:`~ext4writer.sources.directory`. For ``spool``, ``keep_times`` and what is raised see
+    :func:`~ext4writer.sources.tar.read_members`; besides, :class:`ArchiveError` for a member below
+    something that is no directory and for a hard link without target, and :class:`SpecError` for a
+    wrong pattern. What is not kept is in the tree's ``losses``.
+    """
+    excluded = matcher(exclude)
+    losses: list[Loss] = []
+    assembly = _Assembly(archive_path(archive), parents or {}, limits, losses)
+    for member in read_members(
+        archive,
+        spool=spool,
+        xattrs=xattrs,
+        keep_times=keep_times,
+        limits=limits,
+        losses=losses,
+        progress=progress,
+        cancel=cancel,
+    ):
+        assembly.add(member)
+    assembly.link_the_rest()
+    tree = Tree(assembly.root)
+    tree.losses = losses
+    if excluded is not None:
+        _prune(tree, excluded)
+    return tree
+
+
+class _PendingLink(Node):
+    """Stands where a hard link is whose target the archive has not shown yet."""
+
+    __slots__ = ("member", "node")
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.node: Node | None = None
+        """What stands here in the end."""
+
+
+class _Assembly:
+    def __init__(
+        self, archive: bytes, parents: Attributes, limits: Limits, losses: list[Loss]
+    ) -> None:
+        self.root = Directory(**parents)
+        self._archive = archive
+        self._parents = parents
+        self._limits = limits
+        self._losses = losses
+        self._folders: dict[bytes, Directory] = {b"": self.root}
+        """Some directories by their paths."""
+        self._pending: list[tuple[bytes, _PendingLink]] = []
+        self._entries = 0
+
+    def add(self, member: Member) -> None:
+        """Do what unpacking ``member`` would do."""
+        path, kind = member.path, member.kind
+        if not path:
+            if kind != S_IFDIR:
+                raise self._error(member, "would take the place of the root directory")
+            member.adorn(self.root)
+            return
+        self._count(member)
+        head, _, name = path.rpartition(b"/")
+        parent = self._folders.get(head)
+        if parent is None:
+            parent = self._folder(head, member)
+        children = parent.children
+        existing = children.get(name)
+        if existing is None:
+            children[name] = member.node() if kind != HARD_LINK else self._link(member)
+            return
+        if kind == S_IFDIR and isinstance(existing, Directory):
+            member.adorn(existing)
+            return
+        node = member.node() if kind != HARD_LINK else self._link(member)
+        if isinstance(existing, Directory):
+            self._forget_folders()
+            if existing.children:
+                self._losses.append(
+                    Loss(
+                        b"/" + path,
+                        f"took the place of a directory; its {len(existing.children)} entries "
+                        "came earlier in the archive and are gone",
+                    )
+                )
+        children[name] = node
+
+    def link_the_rest(self) -> None:
+        """Give the hard links that came before their targets what they name."""
+        standing = [one for one in self._pending if self._find(one[0]) is one[1]]
+        for _, pending in standing:
+            self._resolve(pending)
+        for path, pending in standing:
+            head, _, name = path.rpartition(b"/")
+            parent = self._find(head)
+            assert isinstance(parent, Directory) and pending.node is not None
+            parent.children[name] = pending.node
+
+    def _resolve(self, pending: _PendingLink) -> None:
+        chain: list[_PendingLink] = []
+        seen: set[_PendingLink] = set()
+        node: Node | None = pending
+        while isinstance(node, _PendingLink):
+            if node.node is not None:
+                node = node.node
+                break
+            if node in seen:
+                raise self._error(pending.member, "is a hard link that leads back to itself")
+            seen.add(node)
+            chain.append(node)
+            node = self._find(node.member.target)
+        if node is None:
+            raise self._error(
+                chain[-1].member,
+                "is a hard link to a file that the archive does not hold: "
+                + chain[-1].member.target.decode("utf-8", "backslashreplace"),
+            )
+        if isinstance(node, Directory):
+            raise self._error(chain[-1].member, "is a hard link to a directory")
+        for one in chain:
+            one.node = node
+
+    def _link(self, member: Member) -> Node:
+        """The node that a hard link is a further name of."""
+        node = self._find(member.target)
+        if isinstance(node, Directory):
+            raise self._error(member, "is a hard link to a directory")
+        if node is None:
+            node = _PendingLink(member)
+        if isinstance(node, _PendingLink):
+            self._pending.append((member.path, node))
+        return node
+
+    def _find(self, path: bytes) -> Node | None:
+        """The node at ``path``; None if there is none. Links are not followed."""
+        head, _, name = path.rpartition(b"/")
+        node: Node | None = self._folders.get(head)
+        if node is None:
+            node = self.root
+            for component in head.split(b"/"):
+                if not isinstance(node, Directory):
+                    return None
+                node = node.children.get(component)
+            if not isinstance(node, Directory):
+                return None
+            self._remember(head, node)
+        assert isinstance(node, Directory)
+        return node.children.get(name) if path else node
+
+    def _folder(self, path: bytes, member: Member) -> Directory:
+        """The directory at ``path``; those that are missing are made."""
+        folder = self.root
+        for component in path.split(b"/"):
+            node = folder.children.get(component)
+            if node is None:
+                self._count(member)
+                node = folder.children[component] = Directory(**self._parents)
+            elif not isinstance(node, Directory):
+                raise self._error(
+                    member,
+                    "lies below "
+                    + component.decode("utf-8", "backslashreplace")
+                    + ", which an earlier member made something other than a directory",
+                )
+            folder = node
+        self._remember(path, folder)
+        return folder
+
+    def _remember(self, path: bytes, folder: Directory) -> None:
+        if len(path) <= _CACHED_PATH_BYTES:
+            if len(self._folders) >= _CACHED_FOLDERS:
+                self._forget_folders()
+            self._folders[path] = folder
+
+    def _forget_folders(self) -> None:
+        self._folders.clear()
+        self._folders[b""] = self.root
+
+    def _count(self, member: Member) -> None:
+        self._entries += 1
+        if self._entries > self._limits.members:
+            raise LimitError(
+                self._archive,
+                "members",
+                f"makes more than {self._limits.members} entries",
+                member=member.path,
+                offset=member.offset,
+            )
+
+    def _error(self, member: Member, problem: str) -> ArchiveError:
+        return ArchiveError(self._archive, problem, member=member.path, offset=member.offset)
+
+
+def _prune(tree: Tree, excluded: Match) -> None:
+    """Take out what ``excluded`` matches, with all below."""
+    pending = [(tree.root, b"")]
+    while pending:
+        directory, prefix = pending.pop()
+        children = directory.children
+        for name in [name for name in children if excluded(prefix + name, name)]:
+            del children[name]
+        pending += (
+            (node, prefix + name + b"/")
+            for name, node in children.items()
+            if isinstance(node, Directory)
+        )

@@ -1,0 +1,242 @@
+"""Decompression in pieces of bounded size: gzip, bzip2, xz and zstd, found by their first bytes.
+
+Each format may hold several streams one behind the other, as parallel compressors write them.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+from ...errors import ArchiveError, LimitError
+from .limits import Limits
+
+INPUT_BYTES = 64 << 10
+OUTPUT_BYTES = 256 << 10
+ZSTD_INPUT_BYTES = 1 << 10
+"""zstandard gives no bound for its output; a block of 128 KiB takes 4 bytes at least."""
+
+MAGIC_BYTES = 10
+
+
+class ByteSource(Protocol):
+    """Something read from front to back."""
+
+    def read(self, size: int, /) -> bytes:
+        """At least one byte and at most ``size``; none at the end."""
+        ...
+
+
+class _Stream(Protocol):
+    """One compressed stream, with the methods of ``lzma.LZMADecompressor``."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Gzip:
+    """``zlib`` with the methods of the others."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+class _Zstd:
+    """``zstandard`` with the methods of the others; takes its input in small pieces."""
+
+    def __init__(self, max_window: int) -> None:
+        from zstandard import ZstdDecompressor
+
+        self._inner = ZstdDecompressor(max_window_size=max_window).decompressobj()
+        self._data = b""
+        self._position = 0
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return self._position >= len(self._data)
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data + self._data[self._position :]
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:  # noqa: ARG002
+        if data:
+            self._data = self._data[self._position :] + data
+            self._position = 0
+        piece = self._data[self._position : self._position + ZSTD_INPUT_BYTES]
+        self._position += len(piece)
+        return self._inner.decompress(piece) if piece else b""
+
+
+def _xz(limits: Limits) -> _Stream:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.decoder_bytes)
+
+
+_Opener = Callable[[Limits], _Stream]
+_FORMATS: dict[str, tuple[Callable[[bytes], bool], _Opener]] = {
+    "gzip": (lambda head: head.startswith(b"\x1f\x8b\x08"), lambda _: _Gzip()),
+    "bzip2": (
+        lambda head: head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"),
+        lambda _: bz2.BZ2Decompressor(),
+    ),
+    "xz": (lambda head: head.startswith(b"\xfd7zXZ\0"), _xz),
+    "zstd": (
+        lambda head: (
+            head.startswith(b"\x28\xb5\x2f\xfd")
+            or (0x50 <= head[0] <= 0x5F and head[1:4] == b"\x2a\x4d\x18")
+        ),
+        lambda limits: _Zstd(limits.decoder_bytes),
+    ),
+}
+"""Name -> whether ten bytes begin such a stream, and what reads it."""
+
+_OTHERS = {
+    b"\x1f\x9d": "compress",
+    b"\x1f\xa0": "compress",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\x89LZO": "lzop",
+    b"LZIP": "lzip",
+    b"\x5d\0\0": "lzma",
+    b"PK\x03\x04": "zip",
+    b"7z\xbc\xaf\x27\x1c": "7-zip",
+    b"Rar!": "RAR",
+    b"070701": "cpio",
+    b"070702": "cpio",
+    b"070707": "cpio",
+    b"!<arch>\n": "ar",
+    b"hsqs": "SquashFS",
+}
+
+
+def compression_of(head: bytes) -> str | None:
+    """The name of the format that begins with ``head`` (ten bytes); None if it is none of ours."""
+    if len(head) < MAGIC_BYTES:
+        return None
+    return next((name for name, (begins, _) in _FORMATS.items() if begins(head)), None)
+
+
+def foreign_format(head: bytes) -> str | None:
+    """The name of a format that is not read here; None if ``head`` begins none that is known."""
+    return next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
+
+
+class Decoded:
+    """What the streams in ``source`` unpack to. ``path`` is what errors call it."""
+
+    def __init__(self, source: ByteSource, name: str, path: bytes, limits: Limits) -> None:
+        self.packed = 0
+        """Bytes taken from ``source``."""
+        self._source = source
+        self._name = name
+        self._begins, self._open = _FORMATS[name]
+        self._path = path
+        self._limits = limits
+        self._ahead = b""
+        """Taken from ``source``, and not yet given to a stream."""
+        self._stream: _Stream | None = self._open(limits)
+
+    def read(self, _size: int, /) -> bytes:
+        """The next bytes, as many as come in one go; none at the end.
+
+        Raises :class:`ArchiveError` for data that is damaged or cut short.
+        """
+        while self._stream is not None:
+            starved = False
+            data = b""
+            if self._stream.needs_input:
+                data = self._take()
+                starved = not data
+            try:
+                found = self._stream.decompress(data, OUTPUT_BYTES)
+            except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
+                raise self._damaged(error) from error
+            except Exception as error:
+                # zstandard's own kind of error; its module is imported only where it is needed.
+                if type(error).__name__ != "ZstdError":
+                    raise
+                raise self._damaged(error) from error
+            ended = self._stream.eof
+            if ended:
+                self._next_stream(self._stream.unused_data)
+            if found:
+                return found
+            if starved and not ended:
+                raise ArchiveError(
+                    self._path, f"its {self._name} data is cut short after {self.packed} bytes"
+                )
+        return b""
+
+    def _take(self) -> bytes:
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            return data
+        data = self._source.read(INPUT_BYTES)
+        self.packed += len(data)
+        return data
+
+    def _next_stream(self, rest: bytes) -> None:
+        """Begin with what follows a stream: another one, or padding of zeros, or nothing."""
+        while True:
+            rest = rest.lstrip(b"\0")
+            if len(rest) >= MAGIC_BYTES:
+                break
+            more = self._take()
+            if not more:
+                break
+            rest += more
+        if not rest:
+            self._stream = None
+            return
+        if len(rest) < MAGIC_BYTES or not self._begins(rest[:MAGIC_BYTES]):
+            raise ArchiveError(
+                self._path,
+                f"something that is not {self._name} follows its {self._name} data, before byte "
+                f"{self.packed}",
+            )
+        self._ahead = rest
+        self._stream = self._open(self._limits)
+
+    def _damaged(self, error: Exception) -> ArchiveError:
+        if isinstance(error, lzma.LZMAError) and "emory" in str(error):
+            return LimitError(
+                self._path,
+                "decoder_bytes",
+                f"its xz data needs more than {self._limits.decoder_bytes} bytes of memory",
+            )
+        if "too much memory" in str(error):
+            return LimitError(
+                self._path,
+                "decoder_bytes",
+                f"its zstd data needs a window of more than {self._limits.decoder_bytes} bytes",
+            )
+        return ArchiveError(
+            self._path,
+            f"its {self._name} data is damaged before byte {self.packed}: {error}",
+        )

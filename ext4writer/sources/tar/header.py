@@ -1,0 +1,82 @@
+"""The header block of a tar archive: fields, numbers and checksum.
+
+POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format" and "Extensions
+to the Archive Format"; tar(5) of libarchive.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+BLOCK = 512
+
+HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
+"""name mode uid gid size mtime chksum typeflag linkname magic+version uname gname devmajor devminor
+prefix padding."""
+
+USTAR = b"ustar\0"
+GNU = b"ustar  \0"
+STAR_END = b"tar\0"
+"""At byte 508 of a header that star wrote, whose prefix is shorter and followed by two times."""
+
+_CHECKSUM_START, _CHECKSUM_END = 148, 156
+_ADLER_BASE = 65521
+_LOW = bytes(range(128))
+
+
+class FieldError(ValueError):
+    """A field of a header, or a record of an extended one, means nothing."""
+
+
+def is_header(block: bytes) -> bool:
+    """Whether ``block`` is a whole header with a right checksum."""
+    if len(block) < BLOCK:
+        return False
+    try:
+        return checksum_matches(block, number(block[_CHECKSUM_START:_CHECKSUM_END], "checksum"))
+    except FieldError:
+        return False
+
+
+def checksum_matches(block: bytes, stored: int) -> bool:
+    """Whether ``stored`` is the sum of the block's bytes, with blanks for the sum itself.
+
+    Old programs summed signed bytes; both sums are right.
+    """
+    field = block[_CHECKSUM_START:_CHECKSUM_END]
+    # The low half of an adler32 is one more than the sum of the bytes, and computed in C.
+    total = (zlib.adler32(block) & 0xFFFF) - (zlib.adler32(field) & 0xFFFF) + 8 * 32
+    if (total - stored) % _ADLER_BASE == 0:
+        return True
+    high = len(block.translate(None, _LOW)) - len(field.translate(None, _LOW))
+    return (total - 256 * high - stored) % _ADLER_BASE == 0
+
+
+def number(field: bytes, name: str) -> int:
+    """The value of a numeric field: octal digits, or a binary number with its first bit set.
+
+    An empty field is 0. Raises :class:`FieldError` for anything else; ``name`` is for its text.
+    """
+    first = field[0]
+    if first & 0x80:
+        # GNU: 0x80 begins a positive number and 0xff a negative one, big end first.
+        if first == 0x80:
+            return int.from_bytes(field[1:], "big")
+        if first == 0xFF:
+            return int.from_bytes(field, "big", signed=True)
+        raise FieldError(f"its {name} is no number: {field!r}")
+    digits = field.partition(b"\0")[0].strip(b" ")
+    if not digits:
+        return 0
+    if digits.isdigit():
+        try:
+            return int(digits, 8)
+        except ValueError:
+            pass
+    raise FieldError(f"its {name} is no octal number: {field!r}")
+
+
+def text(field: bytes) -> bytes:
+    """The bytes of a field up to the first NUL."""
+    return field.partition(b"\0")[0]

@@ -1,0 +1,470 @@
+"""Where the bytes of an archive come from, and where the content of its files stays.
+
+A tar file that can be read anywhere stays where it is: contents are slices of it. All else is read
+once, from front to back, and contents go to a store as they pass by.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import BinaryIO, Protocol
+
+from ...content import O_BINARY, O_CLOEXEC, BytesContent, Content
+from ...errors import ArchiveError, LimitError, OutputError, SourceError
+from ...progress import Cancel, check_cancelled
+from ...slices import FileSliceContent, HeldFile
+from .decoders import MAGIC_BYTES, ByteSource, Decoded, compression_of, foreign_format
+from .header import BLOCK, is_header
+from .limits import GIB, Limits
+
+Archive = str | bytes | os.PathLike[str] | BinaryIO | Content
+"""A path, a binary file that need not be able to seek, or a content, such as one in an archive."""
+
+WINDOW_BYTES = 16 << 10
+"""Read at once from a file: a header, and the small files and headers behind it."""
+CHUNK_BYTES = 256 << 10
+
+
+class Store(Protocol):
+    """Takes contents one after the other."""
+
+    def begin(self, size: int) -> None:
+        """A content of ``size`` bytes follows."""
+        ...
+
+    def add(self, data: memoryview) -> None:
+        """The next bytes of it."""
+        ...
+
+    def end(self) -> Content:
+        """The content whose last byte was added."""
+        ...
+
+
+class Input(Protocol):
+    """An uncompressed archive that is read from front to back."""
+
+    path: bytes
+
+    @property
+    def offset(self) -> int:
+        """Bytes read or passed over so far."""
+        ...
+
+    def read(self, size: int) -> bytes:
+        """The next ``size`` bytes; fewer at the end."""
+        ...
+
+    def skip(self, size: int) -> bool:
+        """Pass over ``size`` bytes; False if there are fewer."""
+        ...
+
+    def take(self, size: int) -> Content | None:
+        """Pass over ``size`` bytes, to be read later; None if there are fewer."""
+        ...
+
+    def finish(self) -> int:
+        """Read to the end; return how many bytes are left that are not zeros and before them."""
+        ...
+
+
+class SliceInput:
+    """An archive that lies in ``file`` between two offsets."""
+
+    def __init__(self, file: HeldFile, start: int, end: int, cancel: Cancel | None) -> None:
+        self.path = file.path
+        self._file = file
+        self._start = start
+        self._end = end
+        self._position = start
+        self._window = b""
+        self._window_start = start
+        self._buffer = memoryview(bytearray(WINDOW_BYTES))
+        self._cancel = cancel
+
+    @property
+    def offset(self) -> int:
+        return self._position - self._start
+
+    def read(self, size: int) -> bytes:
+        position = self._position
+        within = position - self._window_start
+        data = self._window[within : within + size]
+        if len(data) < size:
+            data = self._load(position, size)
+        self._position = position + len(data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        self._position += size
+        return self._position <= self._end
+
+    def take(self, size: int) -> Content | None:
+        content = FileSliceContent(self._file, self._position, size)
+        self._position += size
+        return content if self._position <= self._end else None
+
+    def finish(self) -> int:
+        found = 0
+        begin = self._position
+        while data := self.read(CHUNK_BYTES):
+            check_cancelled(self._cancel)
+            if used := len(data.rstrip(b"\0")):
+                found = self._position - len(data) + used - begin
+        return found
+
+    def _load(self, position: int, size: int) -> bytes:
+        room = max(0, self._end - position)
+        if size > WINDOW_BYTES:
+            view = memoryview(bytearray(min(size, room)))
+            return bytes(view[: self._file.read_into(view, position)])
+        wanted = min(WINDOW_BYTES, room)
+        count = self._file.read_into(self._buffer[:wanted], position)
+        self._window = bytes(self._buffer[:count])
+        self._window_start = position
+        return self._window[:size]
+
+
+class StreamInput:
+    """An archive that ``source`` yields once."""
+
+    def __init__(
+        self, source: ByteSource, path: bytes, store: Store, limits: Limits, cancel: Cancel | None
+    ) -> None:
+        self.path = path
+        self.offset = 0
+        self._source = source
+        self._store = store
+        self._limits = limits
+        self._cancel = cancel
+        self._chunk = b""
+        self._position = 0
+        self._expanded = 0
+
+    def read(self, size: int) -> bytes:
+        position = self._position
+        data = self._chunk[position : position + size]
+        self._position = position + len(data)
+        if len(data) < size:
+            parts = [data]
+            missing = size - len(data)
+            while missing and self._fill():
+                parts.append(self._chunk[:missing])
+                self._position = len(parts[-1])
+                missing -= len(parts[-1])
+            data = b"".join(parts)
+        self.offset += len(data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        return self._pass(size, None)
+
+    def take(self, size: int) -> Content | None:
+        self._store.begin(size)
+        return self._store.end() if self._pass(size, self._store) else None
+
+    def finish(self) -> int:
+        found = passed = 0
+        while self._position < len(self._chunk) or self._fill():
+            data = self._chunk[self._position :]
+            self._position = len(self._chunk)
+            if used := len(data.rstrip(b"\0")):
+                found = passed + used
+            passed += len(data)
+        return found
+
+    def _pass(self, size: int, store: Store | None) -> bool:
+        self.offset += size
+        while size:
+            if self._position >= len(self._chunk) and not self._fill():
+                return False
+            data = memoryview(self._chunk)[self._position : self._position + size]
+            if store is not None:
+                store.add(data)
+            self._position += len(data)
+            size -= len(data)
+        return True
+
+    def _fill(self) -> bool:
+        """Get the next chunk; False at the end."""
+        check_cancelled(self._cancel)
+        self._chunk = self._source.read(CHUNK_BYTES)
+        self._position = 0
+        self._expanded += len(self._chunk)
+        self._check_expansion()
+        return bool(self._chunk)
+
+    def _check_expansion(self) -> None:
+        limits = self._limits
+        if self._expanded > limits.expanded_bytes:
+            raise LimitError(
+                self.path, "expanded_bytes", f"unpacks to more than {limits.expanded_bytes} bytes"
+            )
+        if self._expanded > GIB and isinstance(self._source, Decoded):
+            packed = self._source.packed
+            if self._expanded > limits.ratio * packed:
+                raise LimitError(
+                    self.path,
+                    "ratio",
+                    f"{packed} packed bytes unpack to {self._expanded} and more, over "
+                    f"{limits.ratio} for each",
+                )
+
+
+class MemoryStore:
+    """Keeps contents in memory, as far as the limit allows."""
+
+    def __init__(self, path: bytes, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self._kept = 0
+        self._parts: list[bytes] = []
+
+    def begin(self, size: int) -> None:
+        self._parts = []
+        self._kept += size
+        if self._kept > self._limits.memory_bytes:
+            raise LimitError(
+                self._path,
+                "memory_bytes",
+                f"its files have more than {self._limits.memory_bytes} bytes, which without a "
+                "spool would stay in memory; give a spool file",
+            )
+
+    def add(self, data: memoryview) -> None:
+        self._parts.append(bytes(data))
+
+    def end(self) -> Content:
+        return BytesContent(b"".join(self._parts))
+
+
+ALIGNED_BYTES = 64 << 10
+ALIGNMENT = 4096
+"""Contents from ``ALIGNED_BYTES`` on begin at such a multiple, so that a file system that can
+share blocks between files may do so."""
+
+
+class SpoolStore:
+    """Writes contents to the end of a file, each once."""
+
+    def __init__(self, spool: BinaryIO) -> None:
+        """Raises :class:`OutputError` if ``spool`` is not a file that can be written and read."""
+        name = getattr(spool, "name", b"")
+        path = os.fsencode(name) if isinstance(name, str | bytes) else b"the spool"
+        try:
+            spool.flush()
+            fd = os.dup(spool.fileno())
+        except (OSError, AttributeError, ValueError) as error:
+            raise OutputError(path, f"cannot hold an archive's content: {error}") from error
+        self._file = HeldFile(fd, path, dense=True)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OutputError(path, "is not a regular file, so it cannot hold an archive's content")
+        self._end = self._begin = status.st_size
+
+    def begin(self, size: int) -> None:
+        if size >= ALIGNED_BYTES:
+            self._end += -self._end % ALIGNMENT
+        self._begin = self._end
+
+    def add(self, data: memoryview) -> None:
+        while data:
+            try:
+                count = os.pwrite(self._file.fd, data, self._end)
+            except OSError as error:
+                raise OutputError(
+                    self._file.path, f"the archive's content cannot be kept: {error.strerror}"
+                ) from error
+            self._end += count
+            data = data[count:]
+
+    def end(self) -> Content:
+        return FileSliceContent(self._file, self._begin, self._end - self._begin)
+
+
+def archive_path(archive: Archive) -> bytes:
+    """What errors call ``archive``."""
+    if isinstance(archive, FileSliceContent):
+        return archive.file.path
+    if isinstance(archive, str | bytes | os.PathLike):
+        return os.fsencode(archive)
+    name = getattr(archive, "name", b"")
+    return os.fsencode(name) if isinstance(name, str | bytes) and name else b"(stream)"
+
+
+def open_archive(
+    archive: Archive, spool: BinaryIO | None, limits: Limits, cancel: Cancel | None
+) -> Input:
+    """Find out what ``archive`` is and how it is compressed.
+
+    Raises :class:`SourceError` if it cannot be read and :class:`ArchiveError` if it is no tar.
+    """
+    if isinstance(archive, FileSliceContent):
+        file, start, end = archive.file, archive.offset, archive.offset + archive.size
+        return _open_file(file, start, end, spool, limits, cancel)
+    if isinstance(archive, Content):
+        content = _ContentSource(archive)
+        return _open_stream(content, content.path, spool, limits, cancel)
+    if isinstance(archive, str | bytes | os.PathLike):
+        path = os.fsencode(archive)
+        try:
+            fd = os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY)
+        except OSError as error:
+            raise SourceError(path, f"cannot be read: {error.strerror}") from error
+        return _open_descriptor(fd, path, 0, spool, limits, cancel)
+    path = archive_path(archive)
+    raw = getattr(archive, "raw", archive)
+    if isinstance(raw, io.FileIO) and archive.seekable():
+        return _open_descriptor(os.dup(raw.fileno()), path, archive.tell(), spool, limits, cancel)
+    return _open_stream(_FileSource(archive, path), path, spool, limits, cancel)
+
+
+def _open_descriptor(
+    fd: int,
+    path: bytes,
+    start: int,
+    spool: BinaryIO | None,
+    limits: Limits,
+    cancel: Cancel | None,
+) -> Input:
+    file = HeldFile(fd, path)
+    status = os.fstat(fd)
+    if stat.S_ISDIR(status.st_mode):
+        raise SourceError(path, "is a directory, not an archive")
+    if not stat.S_ISREG(status.st_mode):
+        return _open_stream(_DescriptorSource(file), path, spool, limits, cancel)
+    file.size = status.st_size
+    file.dense = getattr(status, "st_blocks", 0) * 512 >= status.st_size
+    return _open_file(file, start, status.st_size, spool, limits, cancel)
+
+
+def _open_file(
+    file: HeldFile,
+    start: int,
+    end: int,
+    spool: BinaryIO | None,
+    limits: Limits,
+    cancel: Cancel | None,
+) -> Input:
+    head = bytearray(min(BLOCK, max(0, end - start)))
+    file.read_into(memoryview(head), start)
+    name = _compression(bytes(head), file.path)
+    if name is None:
+        return SliceInput(file, start, end, cancel)
+    source = Decoded(_SliceSource(file, start, end), name, file.path, limits)
+    return StreamInput(source, file.path, _store(spool, file.path, limits), limits, cancel)
+
+
+def _open_stream(
+    source: ByteSource, path: bytes, spool: BinaryIO | None, limits: Limits, cancel: Cancel | None
+) -> Input:
+    ahead = _Ahead(source)
+    name = _compression(ahead.peek(BLOCK), path)
+    decoded = ahead if name is None else Decoded(ahead, name, path, limits)
+    return StreamInput(decoded, path, _store(spool, path, limits), limits, cancel)
+
+
+def _store(spool: BinaryIO | None, path: bytes, limits: Limits) -> Store:
+    return MemoryStore(path, limits) if spool is None else SpoolStore(spool)
+
+
+def _compression(head: bytes, path: bytes) -> str | None:
+    """The compression of what begins with ``head``; None for a plain archive."""
+    if is_header(head):
+        return None
+    name = compression_of(head[:MAGIC_BYTES])
+    if name is None and (foreign := foreign_format(head)) is not None:
+        raise ArchiveError(
+            path, f"is {foreign} data; tar is read, plain or with gzip, bzip2, xz or zstd"
+        )
+    if not head:
+        raise ArchiveError(path, "is empty; not even the end of an archive is there")
+    return name
+
+
+class _SliceSource:
+    """Reads part of a file from front to back."""
+
+    def __init__(self, file: HeldFile, start: int, end: int) -> None:
+        self._file = file
+        self._position = start
+        self._end = end
+
+    def read(self, size: int, /) -> bytes:
+        data = bytearray(min(size, self._end - self._position))
+        count = self._file.read_into(memoryview(data), self._position)
+        self._position += count
+        return bytes(data[:count])
+
+
+class _DescriptorSource:
+    """Reads a pipe or a device."""
+
+    def __init__(self, file: HeldFile) -> None:
+        self._file = file
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return os.read(self._file.fd, size)
+        except OSError as error:
+            raise SourceError(self._file.path, f"cannot be read: {error.strerror}") from error
+
+
+class _FileSource:
+    """Reads a binary file that somebody else opened, and does not close it."""
+
+    def __init__(self, file: BinaryIO, path: bytes) -> None:
+        # What a buffered file has is enough; reading exactly so much would wait for a slow pipe.
+        self._read = getattr(file, "read1", file.read)
+        self._path = path
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            data = self._read(size)
+        except (OSError, EOFError) as error:
+            raise SourceError(self._path, f"cannot be read: {error}") from error
+        if data is None:
+            raise SourceError(self._path, "does not wait for data; open it without O_NONBLOCK")
+        return bytes(data)
+
+
+class _ContentSource:
+    """Reads a content from front to back."""
+
+    def __init__(self, content: Content) -> None:
+        self._reader = content.open()
+        self._size = content.size
+        self._position = 0
+        self.path = self._reader.path
+
+    def read(self, size: int, /) -> bytes:
+        data = bytearray(min(size, self._size - self._position))
+        count = self._reader.readinto(memoryview(data), self._position) if data else 0
+        self._position += count
+        if count < len(data) or self._position == self._size:
+            self._reader.check_unchanged()
+        return bytes(data[:count])
+
+
+class _Ahead:
+    """A source whose first bytes can be looked at."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._head = b""
+
+    def peek(self, size: int) -> bytes:
+        while len(self._head) < size:
+            more = self._source.read(CHUNK_BYTES)
+            if not more:
+                break
+            self._head += more
+        return self._head[:size]
+
+    def read(self, size: int, /) -> bytes:
+        if not self._head:
+            return self._source.read(size)
+        data, self._head = self._head[:size], self._head[size:]
+        return data

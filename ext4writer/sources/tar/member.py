@@ -1,0 +1,89 @@
+"""One member of an archive, as its headers describe it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...content import Content
+from ...tree import (
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    BlockDevice,
+    CharacterDevice,
+    Device,
+    Directory,
+    Fifo,
+    Node,
+    RegularFile,
+    Symlink,
+    Xattrs,
+)
+
+HARD_LINK = 0
+"""The ``kind`` of a member that is a further name of another one."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One member. Times of None are not in the archive, or were not asked for."""
+
+    path: bytes
+    """Names between single slashes, none of them ``.`` or ``..``; empty for the root."""
+    kind: int
+    """The ``S_IFMT`` bits of a file, or ``HARD_LINK``."""
+    mode: int
+    """The twelve permission bits."""
+    uid: int
+    gid: int
+    mtime_ns: int
+    atime_ns: int | None = None
+    ctime_ns: int | None = None
+    crtime_ns: int | None = None
+    xattrs: Xattrs | None = None
+    target: bytes = b""
+    """Of a symbolic link byte for byte; of a hard link in the form of ``path``."""
+    major: int = 0
+    minor: int = 0
+    content: Content | None = None
+    """Of a regular file."""
+    offset: int = 0
+    """Where its header begins in the uncompressed archive."""
+
+    def node(self) -> Node:
+        """A node of the tree with all this, without children; not for a hard link."""
+        kind = self.kind
+        node: Node
+        # Nodes are made without their constructors, which cost more than all else here.
+        if kind == S_IFREG:
+            node = file = object.__new__(RegularFile)
+            assert self.content is not None
+            file.content = self.content
+        elif kind == S_IFDIR:
+            node = Directory()
+        elif kind == S_IFLNK:
+            node = link = object.__new__(Symlink)
+            link.target = self.target
+        elif kind == S_IFIFO:
+            node = object.__new__(Fifo)
+        else:
+            device: Device = object.__new__(BlockDevice if kind == S_IFBLK else CharacterDevice)
+            assert kind in (S_IFBLK, S_IFCHR)
+            node = device
+            device.major, device.minor = self.major, self.minor
+        self.adorn(node)
+        return node
+
+    def adorn(self, node: Node) -> None:
+        """Give ``node`` the mode, owner, times and attributes of this member."""
+        node.mode = self.mode
+        node.uid = self.uid
+        node.gid = self.gid
+        node.mtime_ns = self.mtime_ns
+        node.atime_ns = self.atime_ns
+        node.ctime_ns = self.ctime_ns
+        node.crtime_ns = self.crtime_ns
+        node.xattrs = self.xattrs

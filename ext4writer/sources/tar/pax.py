@@ -1,0 +1,54 @@
+"""Records of PAX extended headers. POSIX.1-2017, pax, "pax Extended Header"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .header import FieldError
+
+NANOSECONDS = 1_000_000_000
+
+_TIME = re.compile(rb"(-?)(\d{1,30})(?:\.(\d*))?")
+_DECIMAL = re.compile(rb"-?\d{1,30}")
+
+
+def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (keyword, value) of each record in ``data``, which holds nothing but records.
+
+    Raises :class:`FieldError` for one whose length, equals sign or final newline is wrong.
+    """
+    position = 0
+    while position < len(data):
+        blank = data.find(b" ", position, position + 20)
+        digits = data[position:blank] if blank > 0 else b""
+        if not digits.isdigit():
+            if not data[position:].strip(b"\0"):
+                return  # some writers fill the block and count the filling
+            raise FieldError(f"its extended header has no length at byte {position}")
+        end = position + int(digits)
+        equals = data.find(b"=", blank, end)
+        if end > len(data) or equals < 0 or data[end - 1 : end] != b"\n":
+            raise FieldError(f"its extended header has a wrong record at byte {position}")
+        yield data[blank + 1 : equals], data[equals + 1 : end - 1]
+        position = end
+
+
+def time_ns(value: bytes, name: str) -> int:
+    """Nanoseconds of a time in decimal seconds; what is finer is dropped downwards."""
+    match = _TIME.fullmatch(value)
+    if match is None:
+        raise FieldError(f"its {name} is no time: {value[:40]!r}")
+    sign, seconds, fraction = match.groups()
+    fraction = fraction or b""
+    time = int(seconds) * NANOSECONDS + int(fraction[:9].ljust(9, b"0"))
+    if not sign:
+        return time
+    return -time - (1 if fraction[9:].strip(b"0") else 0)
+
+
+def integer(value: bytes, name: str) -> int:
+    """The value of a decimal number."""
+    if _DECIMAL.fullmatch(value) is None:
+        raise FieldError(f"its {name} is no number: {value[:40]!r}")
+    return int(value)

@@ -1,0 +1,469 @@
+"""The members of a tar archive, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, NoReturn
+
+from ...content import Content
+from ...errors import ArchiveError, LimitError
+from ...progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ...slices import SparseContent
+from ...tree import (
+    NAME_MAX,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    Loss,
+    Xattrs,
+)
+from . import pax, sparse
+from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, checksum_matches, number, text
+from .inputs import Archive, Input, open_archive
+from .limits import DEFAULT_LIMITS, Limits
+from .member import HARD_LINK, Member
+from .xattrs import XattrReader
+
+REPORT_EVERY = 1024
+_CACHED_FIELDS = 1 << 14
+_ID_MAX = (1 << 32) - 1
+
+_KINDS = {
+    b"0": S_IFREG,
+    b"\0": S_IFREG,
+    b"7": S_IFREG,  # contiguous: the same to a reader
+    b"S": S_IFREG,
+    b"1": HARD_LINK,
+    b"2": S_IFLNK,
+    b"3": S_IFCHR,
+    b"4": S_IFBLK,
+    b"5": S_IFDIR,
+    b"6": S_IFIFO,
+    b"D": S_IFDIR,  # GNU: a directory with a list of its names, which is passed over
+}
+_WITHOUT_DATA = b"123456"
+_REFUSED = {
+    b"M": "continues a file of another volume; join the volumes first",
+    b"N": "has GNU's oldest form of long names, which no tar writes any more",
+}
+
+
+def read_members(
+    archive: Archive,
+    *,
+    spool: BinaryIO | None = None,
+    xattrs: bool = True,
+    keep_times: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    losses: list[Loss] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Iterator[Member]:
+    """Yield the members of ``archive`` in its order; one path may come several times.
+
+    Contents of an uncompressed archive that is a regular file, or part of one, are slices of it.
+    Of all others, which are read once, they go into ``spool``, a regular file open for reading and
+    writing, behind what it holds; without one they stay in memory, within ``limits``. The archive
+    and the spool stay open, under descriptors of their own, as long as a content of them lives.
+
+    ``keep_times`` fills in access, change and birth times where the archive has them. ``losses``
+    receives what a member says and nothing can keep. ``progress`` is called after each 1024
+    members with the bytes of content found so far. When all is yielded, a stream has been read to
+    its end.
+
+    Raises :class:`ArchiveError` for what is damaged or cut short, for ``..`` in a path and for
+    kinds that are not read; :class:`LimitError`; :class:`SourceError` for what cannot be read;
+    :class:`OutputError` for a spool that cannot be written; :class:`CancelledError`.
+    """
+    source = open_archive(archive, spool, limits, cancel)
+    reader = _Reader(source, limits, [] if losses is None else losses, xattrs, keep_times)
+    return reader.run(progress, cancel)
+
+
+class _Extended:
+    """What the headers before a member say about it."""
+
+    __slots__ = ("link", "name", "pairs", "records")
+
+    def __init__(self) -> None:
+        self.name: bytes | None = None
+        self.link: bytes | None = None
+        self.records: dict[bytes, bytes] | None = None
+        self.pairs: list[int] = []
+        """The map of holes of form 0.0, whose records repeat."""
+
+
+class _Reader:
+    def __init__(
+        self,
+        source: Input,
+        limits: Limits,
+        losses: list[Loss],
+        xattrs: bool,
+        keep_times: bool,
+    ) -> None:
+        self.source = source
+        self.limits = limits
+        self.losses = losses
+        self.xattrs = XattrReader() if xattrs else None
+        self.keep_times = keep_times
+        self.globals: dict[bytes, bytes] = {}
+        self.fields: dict[bytes, int] = {}
+        self.offset = 0
+        """Where the member that is read begins, with its extended headers."""
+        self.name: bytes | None = None
+        """What the member is called, for errors."""
+        self.header_bytes = 0
+        """Of the member that is read: its extended headers and its map."""
+        self.metadata_bytes = 0
+        self.content_bytes = 0
+        self.members = 0
+
+    def run(self, progress: ProgressCallback | None, cancel: Cancel | None) -> Iterator[Member]:
+        while True:
+            try:
+                member = self._next()
+            except FieldError as error:
+                raise self._error(str(error)) from None
+            if member is None:
+                break
+            self.members += 1
+            if self.members > self.limits.members:
+                self._over("members", f"has more than {self.limits.members} members")
+            yield member
+            if not self.members % REPORT_EVERY:
+                check_cancelled(cancel)
+                if progress is not None:
+                    progress(Progress("scan", self.members, 0, self.content_bytes, 0))
+        check_cancelled(cancel)
+        if progress is not None:
+            progress(Progress("scan", self.members, 0, self.content_bytes, 0))
+
+    def _next(self) -> Member | None:
+        """Read headers until a member is complete; None at the end of the archive."""
+        source = self.source
+        extended: _Extended | None = None
+        self.offset = source.offset
+        self.header_bytes = 0
+        while True:
+            self.name = None
+            block = source.read(BLOCK)
+            if (len(block) < BLOCK or not block[0]) and self._at_end(block, extended):
+                return None
+            fields = HEADER.unpack(block)
+            if not checksum_matches(block, self._number(fields[6], "checksum")):
+                raise self._error(
+                    "its header has a wrong checksum"
+                    if source.offset > BLOCK
+                    else "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
+                )
+            kind = fields[7]
+            if kind in b"xgXKL" and kind:
+                extended = self._extend(kind, fields, extended)
+            elif kind == b"V":
+                self._skip_data(self._number(fields[4], "size"))
+            else:
+                return self._member(block, fields, extended)
+
+    def _at_end(self, block: bytes, extended: _Extended | None) -> bool:
+        """Whether ``block`` ends the archive; False for a header without a name."""
+        if block.strip(b"\0"):
+            if len(block) == BLOCK:
+                return False
+            raise self._error("is cut short in the middle of a header")
+        if extended is not None:
+            raise self._error("ends behind the extended header of a member that does not follow")
+        if not block:
+            if not self.source.offset:
+                raise self._error("is empty")
+            self._lose(b"", "the archive has no end mark; what followed may be missing")
+        elif len(block) < BLOCK:
+            raise self._error("is cut short in the middle of a header")
+        else:
+            left = self.source.finish()
+            if left:
+                self._lose(
+                    b"",
+                    f"{left} bytes behind the end mark of the archive, from byte "
+                    f"{self.offset + BLOCK} on, are not read",
+                )
+        return True
+
+    # -- extended headers --------------------------------------------------------------------
+
+    def _extend(
+        self, kind: bytes, fields: tuple[bytes, ...], extended: _Extended | None
+    ) -> _Extended | None:
+        size = self._number(fields[4], "size")
+        self.header_bytes += BLOCK + size
+        if not 0 <= self.header_bytes <= self.limits.header_bytes:
+            self._over(
+                "header_bytes",
+                f"has extended headers of more than {self.limits.header_bytes} bytes",
+            )
+        data = self.source.read(size)
+        if len(data) < size or not self.source.skip(-size % BLOCK):
+            raise self._error("is cut short in the middle of an extended header")
+        if kind == b"g":
+            for keyword, value in pax.records(data):
+                if value:
+                    self.globals[keyword] = value
+                else:
+                    self.globals.pop(keyword, None)
+            return extended
+        extended = extended or _Extended()
+        if kind == b"L":
+            extended.name = text(data)
+        elif kind == b"K":
+            extended.link = text(data)
+        else:
+            found = extended.records = {}
+            for keyword, value in pax.records(data):
+                if keyword in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+                    expected = b"GNU.sparse.numbytes" if len(extended.pairs) % 2 else keyword
+                    if keyword != expected:
+                        raise FieldError("its map of holes is malformed")
+                    extended.pairs.append(sparse.decimal(value))
+                found[keyword] = value
+        return extended
+
+    # -- members -----------------------------------------------------------------------------
+
+    def _member(
+        self, block: bytes, fields: tuple[bytes, ...], extended: _Extended | None
+    ) -> Member:
+        name, mode, uid, gid, size, mtime, _, typeflag, linkname, magic = fields[:10]
+        raw = name.partition(b"\0")[0]
+        if magic.startswith(USTAR) and fields[14][0]:
+            prefix = fields[14]
+            if block.endswith(STAR_END) and not block[475]:
+                prefix = prefix[:131]
+            prefix = prefix.partition(b"\0")[0]
+            if prefix:
+                raw = prefix + b"/" + raw
+        target = linkname.partition(b"\0")[0]
+        records: dict[bytes, bytes] | None = None
+        if extended is not None or self.globals:
+            if extended is not None:
+                raw = raw if extended.name is None else extended.name
+                target = target if extended.link is None else extended.link
+            records = self._records(extended)
+            raw = records.get(b"GNU.sparse.name") or records.get(b"path") or raw
+            target = records.get(b"linkpath") or target
+        self.name = raw
+        kind = _KINDS.get(typeflag)
+        if kind is None:
+            if typeflag in _REFUSED:
+                raise FieldError(_REFUSED[typeflag])
+            kind = S_IFREG
+            self._lose(self._path(raw), f"has the unknown type {typeflag!r}; taken as a file")
+        elif kind == S_IFREG and raw.endswith(b"/"):
+            kind = S_IFDIR  # before POSIX there was no other mark
+        number_of = self._number
+        member = Member(
+            self._path(raw),
+            kind,
+            number_of(mode, "mode") & 0o7777,
+            number_of(uid, "uid"),
+            number_of(gid, "gid"),
+            number_of(mtime, "mtime") * pax.NANOSECONDS,
+        )
+        member.offset = self.offset
+        data_bytes = number_of(size, "size")
+        if records:
+            data_bytes = self._override(member, records, data_bytes)
+        if member.uid > _ID_MAX or member.gid > _ID_MAX or member.uid < 0 or member.gid < 0:
+            raise FieldError(f"its owner {member.uid}:{member.gid} is out of range")
+        if not 0 <= data_bytes <= sparse.SIZE_MAX:
+            raise FieldError(f"its size {data_bytes} is out of range")
+        # POSIX lets a hard link of a PAX archive carry the file; before, its size meant nothing.
+        carries = kind == HARD_LINK and extended is not None and extended.records is not None
+        if typeflag in _WITHOUT_DATA and not carries:
+            data_bytes = 0
+        if kind == S_IFLNK:
+            self._check_target(target)
+            member.target = target
+        elif kind == HARD_LINK:
+            member.target = self._path(target, "link target ")
+            self.metadata_bytes += len(target)
+        elif kind in (S_IFCHR, S_IFBLK):
+            self._take_device(member, fields, records)
+        if kind == S_IFREG:
+            member.content = self._take_content(block, typeflag, data_bytes, extended, records)
+        elif data_bytes:
+            self._skip_data(data_bytes)
+        if self.metadata_bytes > self.limits.metadata_bytes:
+            self._over(
+                "metadata_bytes",
+                f"has link targets and attributes of more than {self.limits.metadata_bytes} bytes",
+            )
+        return member
+
+    def _records(self, extended: _Extended | None) -> dict[bytes, bytes]:
+        if extended is None or extended.records is None:
+            return self.globals
+        if not self.globals:
+            return extended.records
+        return {**self.globals, **extended.records}
+
+    def _override(self, member: Member, records: dict[bytes, bytes], data_bytes: int) -> int:
+        """Let ``records`` correct the header's values; return the size that is then meant."""
+        if value := records.get(b"uid"):
+            member.uid = pax.integer(value, "uid")
+        if value := records.get(b"gid"):
+            member.gid = pax.integer(value, "gid")
+        if value := records.get(b"mtime"):
+            member.mtime_ns = pax.time_ns(value, "mtime")
+        if self.keep_times:
+            if value := records.get(b"atime"):
+                member.atime_ns = pax.time_ns(value, "atime")
+            if value := records.get(b"ctime"):
+                member.ctime_ns = pax.time_ns(value, "ctime")
+            if value := records.get(b"LIBARCHIVE.creationtime"):
+                member.crtime_ns = pax.time_ns(value, "creation time")
+        if self.xattrs is not None:
+            member.xattrs, lost = self.xattrs.read(records)
+            self._count_xattrs(member.xattrs)
+            for what in lost:
+                self._lose(member.path, what)
+        value = records.get(b"size")
+        return pax.integer(value, "size") if value else data_bytes
+
+    def _count_xattrs(self, xattrs: Xattrs | None) -> None:
+        for name, value in (xattrs or {}).items():
+            self.metadata_bytes += len(name) + len(value)
+
+    def _take_device(
+        self, member: Member, fields: tuple[bytes, ...], records: dict[bytes, bytes] | None
+    ) -> None:
+        for which, field, keyword in (
+            ("major", fields[12], b"SCHILY.devmajor"),
+            ("minor", fields[13], b"SCHILY.devminor"),
+        ):
+            value = records.get(keyword) if records else None
+            found = pax.integer(value, which) if value else self._number(field, f"dev{which}")
+            if not 0 <= found <= _ID_MAX:
+                raise FieldError(f"its device {which} {found} is out of range")
+            setattr(member, which, found)
+
+    def _take_content(
+        self,
+        block: bytes,
+        typeflag: bytes,
+        data_bytes: int,
+        extended: _Extended | None,
+        records: dict[bytes, bytes] | None,
+    ) -> Content:
+        size = data_bytes
+        pairs: list[int] | None = None
+        if typeflag == b"S":
+            size, pairs = self._old_map(block)
+        elif records and (b"GNU.sparse.realsize" in records or b"GNU.sparse.size" in records):
+            size, pairs, taken = self._pax_map(records, extended)
+            data_bytes -= taken
+            if data_bytes < 0:
+                raise FieldError("its map of holes is longer than the member")
+        if not 0 <= size <= sparse.SIZE_MAX:
+            raise FieldError(f"its size {size} is out of range")
+        self.content_bytes += size
+        if self.content_bytes > self.limits.content_bytes:
+            self._over(
+                "content_bytes", f"its files have more than {self.limits.content_bytes} bytes"
+            )
+        segments = None if pairs is None else sparse.checked_map(pairs, size, data_bytes)
+        content = self.source.take(data_bytes)
+        if content is None or not self.source.skip(-data_bytes % BLOCK):
+            raise self._error(f"is cut short in the {data_bytes} bytes of its content")
+        if segments is None:
+            return content
+        self.metadata_bytes += 8 * len(segments)
+        return SparseContent(content, size, segments)
+
+    def _old_map(self, block: bytes) -> tuple[int, list[int]]:
+        if block.endswith(STAR_END):
+            raise FieldError("is a file with holes in star's own form, which is not read")
+        return sparse.old_gnu_map(block, self._map_block)
+
+    def _pax_map(
+        self, records: dict[bytes, bytes], extended: _Extended | None
+    ) -> tuple[int, list[int], int]:
+        """The size, the map and the bytes that the map takes before the data."""
+        value = records.get(b"GNU.sparse.realsize") or records[b"GNU.sparse.size"]
+        size = sparse.decimal(value)
+        version = records.get(b"GNU.sparse.major"), records.get(b"GNU.sparse.minor")
+        if version == (b"1", b"0"):
+            pairs, taken = sparse.leading_map(self._map_block)
+            return size, pairs, taken
+        if version not in ((None, None), (b"0", b"0"), (b"0", b"1")):
+            raise FieldError(f"is a file with holes in the unknown form {version!r}")
+        if b"GNU.sparse.map" in records:
+            return size, sparse.listed_map(records[b"GNU.sparse.map"]), 0
+        return size, extended.pairs if extended is not None else [], 0
+
+    def _map_block(self) -> bytes:
+        self.header_bytes += BLOCK
+        if self.header_bytes > self.limits.header_bytes:
+            self._over(
+                "header_bytes", f"has a map of holes of more than {self.limits.header_bytes} bytes"
+            )
+        block = self.source.read(BLOCK)
+        if len(block) < BLOCK:
+            raise self._error("is cut short in its map of holes")
+        return block
+
+    # -- small things ------------------------------------------------------------------------
+
+    def _skip_data(self, size: int) -> None:
+        if size < 0:
+            raise FieldError(f"its size {size} is out of range")
+        if not self.source.skip(size + -size % BLOCK):
+            raise self._error(f"is cut short in the {size} bytes behind its header")
+
+    def _number(self, field: bytes, name: str) -> int:
+        """The value of a header field; the values of the last few thousand are kept."""
+        value = self.fields.get(field)
+        if value is None:
+            value = number(field, name)
+            if len(self.fields) >= _CACHED_FIELDS:
+                self.fields.clear()
+            self.fields[field] = value
+        return value
+
+    def _path(self, raw: bytes, what: str = "") -> bytes:
+        """``raw`` with single slashes only, and without ``.``; leading slashes mean nothing."""
+        if len(raw) > self.limits.path_bytes:
+            self._over(
+                "path_bytes",
+                f"its {what or 'path'} has {len(raw)} bytes, more than {self.limits.path_bytes}",
+            )
+        if raw[:1] in b"/." or b"/." in raw or b"//" in raw or raw[-1:] == b"/":
+            names = [name for name in raw.split(b"/") if name and name != b"."]
+            if b".." in names:
+                raise FieldError(f"its {what or 'path '}climbs with '..', which is refused")
+            path = b"/".join(names)
+        else:
+            path = raw
+        if len(path) > NAME_MAX and max(map(len, path.split(b"/"))) > NAME_MAX:
+            raise FieldError(f"its {what or 'path '}has a name of more than {NAME_MAX} bytes")
+        if b"\0" in path:
+            raise FieldError(f"its {what or 'path '}holds a NUL byte")
+        return path
+
+    def _check_target(self, target: bytes) -> None:
+        if not target or b"\0" in target:
+            raise FieldError("is a symbolic link whose target is empty or holds a NUL byte")
+        if len(target) > self.limits.path_bytes:
+            self._over("path_bytes", f"its link target has {len(target)} bytes")
+        self.metadata_bytes += len(target)
+
+    def _lose(self, path: bytes, what: str) -> None:
+        self.losses.append(Loss(b"/" + path, what))
+
+    def _error(self, problem: str) -> ArchiveError:
+        return ArchiveError(self.source.path, problem, member=self.name, offset=self.offset)
+
+    def _over(self, limit: str, problem: str) -> NoReturn:
+        raise LimitError(self.source.path, limit, problem, member=self.name, offset=self.offset)

@@ -1,0 +1,99 @@
+"""Maps of files with holes: GNU's old form, and its three forms in PAX headers.
+
+GNU tar manual, "Storing Sparse Files" and "Old GNU Format"; tar/sparse.c names the records.
+A map is the start and the length of each stretch of data, in turn.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+
+from .header import BLOCK, FieldError, number
+
+SIZE_MAX = (1 << 63) - 1
+
+
+def checked_map(pairs: Iterable[int], size: int, data_bytes: int) -> array[int]:
+    """``pairs`` without its empty stretches.
+
+    Raises :class:`FieldError` if a stretch begins before the end of an earlier one or ends behind
+    ``size``, or if all together are not ``data_bytes`` long.
+    """
+    segments = array("Q")
+    end = total = 0
+    numbers = iter(pairs)
+    for start in numbers:
+        length = next(numbers, None)
+        if length is None:
+            raise FieldError("its map of holes ends in the middle of a pair")
+        if length < 0 or start < end or start + length > size:
+            raise FieldError(
+                f"its map of holes has {length} bytes at {start}, out of order or beyond its size"
+            )
+        if length:
+            segments.append(start)
+            segments.append(length)
+        end = start + length
+        total += length
+    if total != data_bytes:
+        raise FieldError(f"its map of holes tells of {total} bytes; {data_bytes} are there")
+    return segments
+
+
+def old_gnu_map(header: bytes, read_block: Callable[[], bytes]) -> tuple[int, list[int]]:
+    """The size and the map of a member of type ``S``; ``read_block`` gets the blocks that follow.
+
+    Raises :class:`FieldError`.
+    """
+    pairs = list(_old_pairs(header, 386, 4))
+    more = header[482]
+    while more:
+        block = read_block()
+        pairs += _old_pairs(block, 0, 21)
+        more = block[504]
+    return number(header[483:495], "size"), pairs
+
+
+def _old_pairs(block: bytes, start: int, count: int) -> Iterator[int]:
+    for position in range(start, start + 24 * count, 24):
+        field = block[position : position + 24]
+        if not field.strip(b"\0 "):
+            return
+        yield number(field[:12], "map of holes")
+        yield number(field[12:], "map of holes")
+
+
+def listed_map(value: bytes) -> list[int]:
+    """The map in a ``GNU.sparse.map`` record: decimal numbers between commas."""
+    return [decimal(one) for one in value.split(b",")] if value else []
+
+
+def leading_map(read: Callable[[], bytes]) -> tuple[list[int], int]:
+    """The map that stands before the data in form 1.0, and how many bytes it takes there.
+
+    ``read`` gets one block after the other. Raises :class:`FieldError`.
+    """
+    taken = BLOCK
+    text = read()
+    lines: list[bytes] = []
+    rest = b""
+    wanted: int | None = None
+    while True:
+        *found, rest = (rest + text).split(b"\n")
+        lines += found
+        if wanted is None and lines:
+            wanted = 1 + 2 * decimal(lines[0])
+        if wanted is not None and len(lines) >= wanted:
+            return [decimal(line) for line in lines[1:wanted]], taken
+        if len(rest) > BLOCK:
+            raise FieldError("its map of holes is malformed")
+        text = read()
+        taken += BLOCK
+
+
+def decimal(value: bytes) -> int:
+    """A number of a map."""
+    if not value.isdigit() or len(value) > 19:
+        raise FieldError(f"its map of holes has {value[:40]!r} where a number must stand")
+    return int(value)

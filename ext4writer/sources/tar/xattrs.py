@@ -1,0 +1,97 @@
+"""Extended attributes in PAX records, as star, GNU tar and libarchive name them."""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+from ...tree import Xattrs
+from ..acl_text import acl_from_text, says_more_than_a_mode
+from ..host_xattrs import KNOWN_NAMES, KNOWN_PREFIXES
+
+SCHILY_XATTR = b"SCHILY.xattr."
+LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
+SELINUX = b"RHT.security.selinux"
+ACLS = {
+    b"SCHILY.acl.access": b"system.posix_acl_access",
+    b"SCHILY.acl.default": b"system.posix_acl_default",
+}
+OTHER_KEYWORDS = {
+    b"SCHILY.acl.ace": "an access control list of NFSv4",
+    b"SCHILY.fflags": "file flags",
+}
+PREFIXES = (b"SCHILY.", b"LIBARCHIVE.xattr.", b"RHT.")
+
+_KNOWN_PREFIXES = tuple(prefix.encode() for prefix in KNOWN_PREFIXES)
+_KNOWN_NAMES = {name.encode() for name in KNOWN_NAMES}
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_KEPT_SETS = 1 << 14
+
+
+class XattrReader:
+    """Turns records into attributes. Equal sets are one object, as long as there are few."""
+
+    def __init__(self) -> None:
+        self._sets: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
+
+    def read(self, records: dict[bytes, bytes]) -> tuple[Xattrs | None, list[str]]:
+        """The attributes in ``records``, and what of them cannot be kept."""
+        found: dict[bytes, bytes] = {}
+        lost: list[str] = []
+        for keyword, value in records.items():
+            if not keyword.startswith(PREFIXES):
+                continue
+            try:
+                pair = _attribute(keyword, value)
+            except ValueError as error:
+                lost.append(f"{_text(keyword)} was left out: {error}")
+                continue
+            if pair is None:
+                continue
+            name, value = pair
+            if name.startswith(_KNOWN_PREFIXES) or name in _KNOWN_NAMES:
+                found[name] = value
+            else:
+                lost.append(f"extended attribute {_text(name)} belongs to another system")
+        return self._shared(found), lost
+
+    def _shared(self, found: dict[bytes, bytes]) -> Xattrs | None:
+        if not found:
+            return None
+        key = tuple(sorted(found.items()))
+        if len(self._sets) >= _KEPT_SETS:
+            self._sets.clear()
+        return self._sets.setdefault(key, dict(key))
+
+
+def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
+    """Name and value of the attribute that a record holds; None if it holds none."""
+    if keyword.startswith(SCHILY_XATTR):
+        # GNU tar escapes two characters that a keyword cannot hold, or that escape.
+        name = keyword[len(SCHILY_XATTR) :].replace(b"%3D", b"=").replace(b"%25", b"%")
+        return name, value
+    if keyword.startswith(LIBARCHIVE_XATTR):
+        name = _ESCAPE.sub(
+            lambda match: bytes([int(match[1], 16)]), keyword[len(LIBARCHIVE_XATTR) :]
+        )
+        try:
+            # libarchive leaves the padding out.
+            return name, binascii.a2b_base64(value + b"=" * (-len(value) % 4), strict_mode=True)
+        except binascii.Error as error:
+            raise ValueError(f"its value is not base64 ({error})") from None
+    if keyword == SELINUX:
+        # The archive has the bare text; the system keeps it with a NUL.
+        return b"security.selinux", value.rstrip(b"\0") + b"\0"
+    name = ACLS.get(keyword, b"")
+    if name:
+        acl = acl_from_text(value)
+        if name == b"system.posix_acl_access" and not says_more_than_a_mode(acl):
+            return None
+        return name, acl
+    if keyword in OTHER_KEYWORDS:
+        raise ValueError(f"{OTHER_KEYWORDS[keyword]} cannot be kept")
+    return None
+
+
+def _text(name: bytes) -> str:
+    return name[:300].decode("utf-8", "backslashreplace")
