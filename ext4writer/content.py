@@ -10,7 +10,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, ClassVar, Protocol
+from typing import BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from .errors import SourceChangedError, SourceError
 
@@ -219,12 +219,16 @@ def open_failure(path: bytes, error: OSError) -> SourceError:
     return SourceError(path, f"cannot be read: {error.strerror}")
 
 
+Opener = Callable[[], BinaryIO | Iterable[bytes]]
+"""Gives a whole content each time it is called: as a binary file, or piece by piece."""
+
+
 class CallableContent(Content):
-    """Content that ``opener`` opens as a binary file each time it is needed, of a known size."""
+    """Content that ``opener`` gives each time it is needed, of a known size."""
 
     __slots__ = ("name", "opener")
 
-    def __init__(self, opener: Callable[[], BinaryIO], size: int, name: bytes = b"") -> None:
+    def __init__(self, opener: Opener, size: int, name: bytes = b"") -> None:
         """``name`` is what errors call it."""
         self.opener = opener
         self.size = size
@@ -235,7 +239,40 @@ class CallableContent(Content):
             stream = self.opener()
         except OSError as error:
             raise open_failure(self.name, error) from error
-        return StreamReader(stream, self.name, self.size)
+        file = stream if isinstance(stream, _Stream) else _Pieces(stream)
+        return StreamReader(file, self.name, self.size)
+
+
+@runtime_checkable
+class _Stream(Protocol):
+    """What is asked of a binary file."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class _Pieces:
+    """An iterable of pieces of any length, read as a file."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+
+    def read(self, count: int, /) -> bytes:
+        """Up to ``count`` bytes, none only at the end."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._rest = memoryview(piece)
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return bytes(taken)
+
+    def close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
 
 
 class StreamReader:
@@ -244,7 +281,7 @@ class StreamReader:
     fd: int | None = None
     fd_offset = 0
 
-    def __init__(self, stream: BinaryIO, path: bytes, size: int) -> None:
+    def __init__(self, stream: _Stream, path: bytes, size: int) -> None:
         self._stream = stream
         self.path = path
         self._size = size

@@ -1,171 +1,69 @@
 """A tree of POSIX files as somebody wants them. No word of ext4 in here.
 
-Names are bytes. Times are integers of nanoseconds since 1970. A hard link is one node that stands
-under two names. ``Tree`` builds by hand; the sources build the same nodes faster.
+``Tree`` builds by hand and composes; the sources build the same nodes faster.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import BinaryIO, ClassVar, Literal, TypedDict, Unpack
+from collections.abc import Iterable, Iterator
+from typing import Literal, Unpack
 
-from .content import BytesContent, CallableContent, Content, PathContent
-from .errors import TreeError
+from .composition import copy_of, is_covered, merge
+from .content import BytesContent, CallableContent, Content, Opener, PathContent
+from .errors import TreeError, display_path
+from .nodes import (
+    NAME_MAX,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    S_IFSOCK,
+    SYMLINK_MAX,
+    Attributes,
+    BlockDevice,
+    CharacterDevice,
+    Device,
+    Directory,
+    Fifo,
+    Loss,
+    Node,
+    Path,
+    RegularFile,
+    Socket,
+    Symlink,
+    Xattrs,
+)
 
-S_IFIFO = 0o010000
-S_IFCHR = 0o020000
-S_IFDIR = 0o040000
-S_IFBLK = 0o060000
-S_IFREG = 0o100000
-S_IFLNK = 0o120000
-S_IFSOCK = 0o140000
-
-NAME_MAX = 255
-SYMLINK_MAX = 4095
-
-Path = bytes | str
-Xattrs = Mapping[bytes, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """One thing that an image does not keep exactly as its source had it."""
-
-    path: bytes
-    what: str
-
-
-class Attributes(TypedDict, total=False):
-    """The keywords that every method of :class:`Tree` that makes a node takes."""
-
-    mode: int
-    uid: int
-    gid: int
-    mtime_ns: int
-    atime_ns: int | None
-    ctime_ns: int | None
-    crtime_ns: int | None
-    xattrs: Xattrs | None
-
-
-class Node:
-    """What every kind of file has.
-
-    ``mode`` holds the twelve permission bits only; the kind is the class. A time of ``None`` means
-    "as ``mtime_ns``". ``xattrs`` maps full names (``b"user.note"``) to values; access control lists
-    have the form that the system call gives.
-    """
-
-    __slots__ = ("atime_ns", "crtime_ns", "ctime_ns", "gid", "mode", "mtime_ns", "uid", "xattrs")
-
-    file_type: ClassVar[int] = 0
-    """The ``S_IFMT`` bits of this kind."""
-
-    def __init__(
-        self,
-        mode: int,
-        uid: int = 0,
-        gid: int = 0,
-        mtime_ns: int = 0,
-        atime_ns: int | None = None,
-        ctime_ns: int | None = None,
-        crtime_ns: int | None = None,
-        xattrs: Xattrs | None = None,
-    ) -> None:
-        self.mode = mode
-        self.uid = uid
-        self.gid = gid
-        self.mtime_ns = mtime_ns
-        self.atime_ns = atime_ns
-        self.ctime_ns = ctime_ns
-        self.crtime_ns = crtime_ns
-        self.xattrs = xattrs
-
-
-class Directory(Node):
-    """A directory; ``children`` maps one-component names to nodes, in any order."""
-
-    __slots__ = ("children",)
-    file_type = S_IFDIR
-
-    def __init__(self, mode: int = 0o755, **attributes: Unpack[_Common]) -> None:
-        super().__init__(mode, **attributes)
-        self.children: dict[bytes, Node] = {}
-
-
-class RegularFile(Node):
-    """A regular file."""
-
-    __slots__ = ("content",)
-    file_type = S_IFREG
-
-    def __init__(self, content: Content, mode: int = 0o644, **attributes: Unpack[_Common]) -> None:
-        super().__init__(mode, **attributes)
-        self.content = content
-
-
-class Symlink(Node):
-    """A symbolic link; ``target`` is kept byte for byte."""
-
-    __slots__ = ("target",)
-    file_type = S_IFLNK
-
-    def __init__(self, target: bytes, mode: int = 0o777, **attributes: Unpack[_Common]) -> None:
-        super().__init__(mode, **attributes)
-        self.target = target
-
-
-class Device(Node):
-    """Base of the two device kinds."""
-
-    __slots__ = ("major", "minor")
-
-    def __init__(
-        self, major: int, minor: int, mode: int = 0o600, **attributes: Unpack[_Common]
-    ) -> None:
-        super().__init__(mode, **attributes)
-        self.major = major
-        self.minor = minor
-
-
-class CharacterDevice(Device):
-    """A character device."""
-
-    __slots__ = ()
-    file_type = S_IFCHR
-
-
-class BlockDevice(Device):
-    """A block device."""
-
-    __slots__ = ()
-    file_type = S_IFBLK
-
-
-class Fifo(Node):
-    """A named pipe."""
-
-    __slots__ = ()
-    file_type = S_IFIFO
-
-
-class Socket(Node):
-    """A socket's name."""
-
-    __slots__ = ()
-    file_type = S_IFSOCK
-
-
-class _Common(TypedDict, total=False):
-    uid: int
-    gid: int
-    mtime_ns: int
-    atime_ns: int | None
-    ctime_ns: int | None
-    crtime_ns: int | None
-    xattrs: Xattrs | None
+__all__ = [
+    "Attributes",
+    "BlockDevice",
+    "CharacterDevice",
+    "Device",
+    "Directory",
+    "Fifo",
+    "Loss",
+    "NAME_MAX",
+    "Node",
+    "Path",
+    "RegularFile",
+    "SYMLINK_MAX",
+    "S_IFBLK",
+    "S_IFCHR",
+    "S_IFDIR",
+    "S_IFIFO",
+    "S_IFLNK",
+    "S_IFREG",
+    "S_IFSOCK",
+    "Socket",
+    "Symlink",
+    "Tree",
+    "Xattrs",
+    "check_name",
+    "components",
+]
 
 
 class Tree:
@@ -173,7 +71,8 @@ class Tree:
 
     Paths given to the methods are absolute or relative to the root, bytes or str (UTF-8); parents
     must exist. Every method that makes a node returns it. ``TreeError`` is raised for a name that
-    is taken, empty, ``.``, ``..`` or over 255 bytes, and for a parent that is no directory.
+    is taken, empty, ``.``, ``..`` or over 255 bytes, for a parent that is no directory, and for a
+    path to change that is not there. Symbolic links are never followed.
     """
 
     def __init__(self, root: Directory | None = None) -> None:
@@ -198,13 +97,7 @@ class Tree:
 
     def add(self, path: Path, node: Node) -> Node:
         """Put ``node`` at ``path``. The same node at a second path is a hard link."""
-        *parents, name = components(path) or [b""]
-        check_name(name, path)
-        parent: Node | None = self.root
-        for component in parents:
-            parent = parent.children.get(component) if isinstance(parent, Directory) else None
-        if not isinstance(parent, Directory):
-            raise TreeError(path, "its parent is not a directory of the tree; add that first")
+        parent, name = self._place(path)
         if name in parent.children:
             raise TreeError(path, "is in the tree already")
         parent.children[name] = node
@@ -227,7 +120,7 @@ class Tree:
     def file(
         self,
         path: Path,
-        content: bytes | str | os.PathLike[str] | Callable[[], BinaryIO] | Content,
+        content: bytes | str | os.PathLike[str] | Opener | Content,
         *,
         size: int | None = None,
         **attributes: Unpack[Attributes],
@@ -235,8 +128,10 @@ class Tree:
         """Add a regular file (mode 644).
 
         ``content`` is the bytes themselves, the path of a file on the host as ``str`` or
-        ``PathLike``, a callable that opens a binary file of ``size`` bytes each time it is called,
-        or a :class:`~ext4writer.content.Content`.
+        ``PathLike``, a :class:`~ext4writer.content.Content`, or a callable that gives all ``size``
+        bytes anew each time it is called: as a binary file, or as an iterable of pieces, which a
+        generator function is. A generator itself can be read only once, which is not enough:
+        :func:`~ext4writer.content.spooled` keeps what it yields.
         """
         node = RegularFile(_content(path, content, size), **attributes)
         self.add(path, node)
@@ -288,6 +183,111 @@ class Tree:
         self.add(path, node)
         return node
 
+    def remove(self, path: Path) -> Node:
+        """Take the node at ``path`` out, with all below it, and return it; other names remain."""
+        parent, name = self._place(path)
+        try:
+            node = parent.children.pop(name)
+        except KeyError:
+            raise TreeError(path, "is not in the tree") from None
+        gone = components(path)
+        self.losses = [loss for loss in self.losses if components(loss.path)[: len(gone)] != gone]
+        return node
+
+    def move(self, path: Path, to: Path) -> Node:
+        """Give the node at ``path`` the name ``to``, where nothing stands yet, and return it."""
+        old, new = components(path), components(to)
+        if new[: len(old)] == old:
+            raise TreeError(to, f"lies inside {display_path(path)}, which is to go there")
+        losses = [_moved(loss, old, new) for loss in self.losses]
+        if path not in self:
+            raise TreeError(path, "is not in the tree")
+        node = self.add(to, self[path])
+        self.remove(path)
+        self.losses = losses
+        return node
+
+    def subtree(self, path: Path) -> Tree:
+        """A copy of the directory at ``path`` as a tree of its own, hard links within it kept.
+
+        The copy has nodes of its own and shares their contents; losses come along.
+        """
+        try:
+            node = self[path]
+        except KeyError:
+            raise TreeError(path, "is not in the tree") from None
+        if not isinstance(node, Directory):
+            raise TreeError(path, "is not a directory")
+        tree = Tree(copy_of(node))
+        above = components(path)
+        tree.losses = [
+            _moved(loss, above, [])
+            for loss in self.losses
+            if components(loss.path)[: len(above)] == above
+        ]
+        return tree
+
+    def copy(self) -> Tree:
+        """The whole tree with nodes of its own; contents are shared."""
+        return self.subtree("/")
+
+    def overlay(self, other: Tree, at: Path = "/", *, copy: bool = True) -> Tree:
+        """Lay ``other`` over this tree so that its root comes to ``at``; return this tree.
+
+        Where both have a directory, the two merge: the names of both, the attributes (mode, owner,
+        times, extended attributes) of the later one. Anything else of ``other`` replaces what
+        stands in its place, a directory with all below it too; that is no error. Names that are
+        hard links of each other remain so within each of the two trees, unless replaced.
+
+        An *implied* directory of ``other``, one that its source did not state, leaves the
+        attributes of a directory in its place as they are. Missing parents of ``at`` are made as
+        implied directories: mode 755, owner 0:0, time 0.
+
+        Losses of both count; those of this tree that concerned what is replaced do not.
+
+        ``other`` stays as it is. ``copy=False`` saves the time and memory of copying its nodes,
+        and ``other`` must not be used any more.
+
+        Raises :class:`TreeError` if ``at`` lies below something that is not a directory.
+        """
+        root = copy_of(other.root) if copy else other.root
+        above = components(at)
+        self.losses = [
+            loss
+            for loss in self.losses
+            if components(loss.path)[: len(above)] != above
+            or not is_covered(components(loss.path)[len(above) :], root)
+        ] + [_moved(loss, [], above) for loss in other.losses]
+        if not above:
+            merge(self.root, root)
+            return self
+        parent = self.root
+        for depth, name in enumerate(above[:-1], 1):
+            check_name(name, at)
+            node = parent.children.setdefault(name, Directory(implied=True))
+            if not isinstance(node, Directory):
+                raise TreeError(at, f"/{display_path(b'/'.join(above[:depth]))} is no directory")
+            parent = node
+        name = above[-1]
+        check_name(name, at)
+        there = parent.children.get(name)
+        if isinstance(there, Directory):
+            merge(there, root)
+        else:
+            parent.children[name] = root
+        return self
+
+    def _place(self, path: Path) -> tuple[Directory, bytes]:
+        """The directory in which ``path`` stands, or would, and its last name."""
+        *parents, name = components(path) or [b""]
+        check_name(name, path)
+        parent: Node | None = self.root
+        for component in parents:
+            parent = parent.children.get(component) if isinstance(parent, Directory) else None
+        if not isinstance(parent, Directory):
+            raise TreeError(path, "its parent is not a directory of the tree; add that first")
+        return parent, name
+
     def walk(self) -> Iterator[tuple[bytes, Node]]:
         """Yield (absolute path, node) for each name, parents first, names sorted as bytes."""
         yield b"/", self.root
@@ -318,9 +318,17 @@ def check_name(name: bytes, path: Path) -> None:
         raise TreeError(path, "a name cannot hold a slash or a NUL byte")
 
 
+def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
+    """``loss`` after what stood at ``old`` has moved to ``new``."""
+    names = components(loss.path)
+    if names[: len(old)] != old:
+        return loss
+    return Loss(b"/" + b"/".join(new + names[len(old) :]), loss.what)
+
+
 def _content(
     path: Path,
-    content: bytes | str | os.PathLike[str] | Callable[[], BinaryIO] | Content,
+    content: bytes | str | os.PathLike[str] | Opener | Content,
     size: int | None,
 ) -> Content:
     if isinstance(content, Content):
@@ -329,6 +337,12 @@ def _content(
         return BytesContent(bytes(content))
     if isinstance(content, str | os.PathLike):
         return PathContent(content, size)
+    if isinstance(content, Iterable):
+        raise TreeError(
+            path,
+            "content from an iterator can be read only once, and a file is read twice; "
+            "give the function that makes it, or use spooled()",
+        )
     if size is None:
         raise TreeError(path, "content from a callable needs size=, its exact count of bytes")
     return CallableContent(content, size, _to_bytes(path))

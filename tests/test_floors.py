@@ -22,8 +22,10 @@ FLOORS = {
     "content": 20,
     "holes": 21,
     "slices": 21,
-    "tree": 21,
-    "sources": 22,
+    "nodes": 21,
+    "composition": 22,
+    "tree": 23,
+    "sources": 24,
     "plan": 30,
     "emit": 40,
     "api": 50,
@@ -31,7 +33,10 @@ FLOORS = {
 }
 """First part of a module's name -> its height. Modules of one package may import each other."""
 
-FORMAT_FREE = ("errors", "progress", "content", "holes", "slices", "tree", "sources")
+FORMAT_FREE = (
+    *("errors", "progress", "content", "holes", "slices", "nodes", "composition", "tree"),
+    "sources",
+)
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
 
 THIRD_PARTY = {
@@ -43,7 +48,7 @@ THIRD_PARTY = {
 
 STANDARD = {
     *("__future__", "abc", "collections", "collections.abc", "dataclasses", "types", "typing"),
-    *("array", "bisect", "contextlib", "functools", "itertools", "operator"),
+    *("array", "bisect", "contextlib", "copy", "functools", "itertools", "operator"),
     *("errno", "io", "re", "stat", "struct"),
     "hashlib",  # the identity of an image is a digest of its tree
     "uuid",  # the class UUID alone

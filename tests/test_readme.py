@@ -1,4 +1,4 @@
-"""What the README shows works: its Python runs, its commands and options exist."""
+"""What the README and the pages of docs/ show works: Python runs, commands and options exist."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ from tests.oracles import fsck
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+BLOCKS = FENCED.findall(README)
+DOCS = [
+    pytest.param(text, id=f"{page.name}-{number}")
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for number, (kind, text) in enumerate(FENCED.findall(page.read_text()))
+    if kind == "python"
+]
 PYTHON = [text for kind, text in BLOCKS if kind == "python"]
 SHELL = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 REPORTS = [text for kind, text in BLOCKS if kind == ""]
@@ -42,7 +49,9 @@ def test_the_blocks_are_found() -> None:
     assert README.count("```") == 2 * len(BLOCKS)
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
+@pytest.mark.parametrize(
+    "code", [*(pytest.param(code, id=str(n)) for n, code in enumerate(PYTHON)), *DOCS]
+)
 def test_an_example_runs(code: str, tmp_path: Path, watch) -> None:
     watch.damaged(tmp_path / WRONG_ON_PURPOSE)
     done = subprocess.run(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from ..tree import Directory, Node, Tree
+from ..errors import TreeError
+from ..tree import Directory, Node, Tree, components
+from .globs import matcher
 
 NANOSECONDS = 1_000_000_000
 
@@ -31,6 +33,92 @@ def set_all_times(tree: Tree, seconds: int) -> Tree:
         node.mtime_ns = time_ns
         node.atime_ns = node.ctime_ns = node.crtime_ns = None
     return tree
+
+
+Change = Callable[[bytes, Node], Node | None]
+"""(absolute path, node) -> the node to stand there: the same one, maybe changed, another, none."""
+
+
+def apply(tree: Tree, change: Change) -> Tree:
+    """Ask ``change`` about every node; what it returns takes the node's place, None drops it.
+
+    Each node is asked about once: parents before what is below them, names sorted as bytes, and one
+    with several names at the first of them. The answer holds for all its names, so they remain hard
+    links of each other. With a directory goes all that is below it, and nothing below is asked
+    about. What stands in a directory that was not there before is not asked about either.
+
+    Losses of what is dropped are dropped. Raises :class:`TreeError` if the root is dropped or made
+    something else than a directory, or a directory put in place of a node with several names.
+    """
+    root = change(b"/", tree.root)
+    if not isinstance(root, Directory):
+        raise TreeError(b"/", "the root cannot be dropped, and must be a directory")
+    tree.root = root
+    answers: dict[Node, Node | None] = {}
+    dropped: set[bytes] = set()
+    pending = [(b"/", root)]
+    while pending:
+        prefix, directory = pending.pop()
+        children = directory.children
+        below = []
+        for name in sorted(children):
+            node = children[name]
+            path = prefix + name
+            if node in answers:
+                answer = answers[node]
+                if isinstance(answer, Directory):
+                    raise TreeError(path, "has several names, so it cannot become a directory")
+            else:
+                answer = change(path, node)
+                if not isinstance(node, Directory):
+                    answers[node] = answer
+            if answer is None:
+                del children[name]
+                dropped.add(path)
+                continue
+            children[name] = answer
+            if isinstance(node, Directory) and isinstance(answer, Directory):
+                below.append((path + b"/", answer))
+        pending.extend(reversed(below))
+    _drop_losses(tree, dropped)
+    return tree
+
+
+def exclude(tree: Tree, patterns: Iterable[str | bytes]) -> Tree:
+    """Drop every name that one of ``patterns`` matches, and all below it; other names remain.
+
+    The patterns are those of :func:`ext4writer.sources.directory`; :class:`SpecError` for a wrong
+    one.
+    """
+    excluded = matcher(patterns)
+    if excluded is None:
+        return tree
+    dropped: set[bytes] = set()
+    pending = [(b"", tree.root)]
+    while pending:
+        prefix, directory = pending.pop()
+        for name in list(directory.children):
+            path = prefix + name
+            if excluded(path, name):
+                del directory.children[name]
+                dropped.add(b"/" + path)
+            else:
+                node = directory.children[name]
+                if isinstance(node, Directory):
+                    pending.append((path + b"/", node))
+    _drop_losses(tree, dropped)
+    return tree
+
+
+def _drop_losses(tree: Tree, dropped: set[bytes]) -> None:
+    """Forget the losses at and below paths that are in the tree no more."""
+    if dropped and tree.losses:
+        tree.losses = [loss for loss in tree.losses if not dropped & _and_above(loss.path)]
+
+
+def _and_above(path: bytes) -> set[bytes]:
+    names = components(path)
+    return {b"/" + b"/".join(names[:depth]) for depth in range(1, len(names) + 1)}
 
 
 def _nodes(tree: Tree) -> Iterator[Node]:

@@ -1,0 +1,378 @@
+"""Trees laid over each other, moved, copied and filtered, against a model of plain mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ext4writer import (
+    Directory,
+    Loss,
+    Node,
+    RegularFile,
+    SourceChangedError,
+    SourceError,
+    Spec,
+    Symlink,
+    Tree,
+    TreeError,
+    write_image,
+)
+from ext4writer.sources import filters
+from tests.conftest import MakeImage
+
+Model = dict[bytes, tuple[str, int, object]]
+"""Path -> kind, mode, and for a directory whether it is implied, for a file its group of links."""
+
+NAMES = [b"a", b"b", b"c"]
+
+
+def model_of(tree: Tree) -> Model:
+    groups: dict[Node, bytes] = {}
+    found: Model = {}
+    for path, node in tree.walk():
+        if isinstance(node, Directory):
+            found[path] = ("directory", node.mode, node.implied)
+        else:
+            found[path] = ("file", node.mode, groups.setdefault(node, path))
+    return found
+
+
+def grouped(model: Model) -> Model:
+    """``model`` with each group of links named by its first path."""
+    first: dict[object, bytes] = {}
+    return {
+        path: (kind, mode, first.setdefault(more, path) if kind == "file" else more)
+        for path, (kind, mode, more) in sorted(model.items(), key=lambda row: walk_key(row[0]))
+    }
+
+
+def walk_key(path: bytes) -> tuple[object, ...]:
+    """Sorts paths as ``Tree.walk`` does: all names of a directory, then what is below them."""
+    names = path.split(b"/")[1:] if path != b"/" else []
+    return (*(part for name in names[:-1] for part in (1, name)), 0, *names[-1:])
+
+
+def over(lower: Model, upper: Model, at: bytes = b"") -> Model:
+    """The rule of ``Tree.overlay``, said once more for flat mappings."""
+    result = dict(lower)
+    for path, (kind, mode, more) in upper.items():
+        place = (at + path).rstrip(b"/") or b"/"
+        there = result.get(place)
+        if kind == "directory" and there is not None and there[0] == "directory":
+            if there[2] or not more:
+                result[place] = (kind, mode, more)
+            continue
+        result = {name: row for name, row in result.items() if not name.startswith(place + b"/")}
+        result[place] = (kind, mode, more if kind == "directory" else (b"upper", more))
+    return result
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> Tree:
+    """Small trees whose paths often meet, with hard links and implied directories."""
+    tree = Tree(Directory(draw(st.integers(0, 7)), implied=draw(st.booleans())))
+    directories = [b""]
+    files: list[bytes] = []
+    for _ in range(draw(st.integers(0, 8))):
+        path = draw(st.sampled_from(directories)) + b"/" + draw(st.sampled_from(NAMES))
+        if path in tree:
+            continue
+        mode = draw(st.integers(0, 0o777))
+        kind = draw(st.sampled_from("dfl" if files else "df"))
+        if kind == "d":
+            tree.add(path, Directory(mode, implied=draw(st.booleans())))
+            directories.append(path)
+        elif kind == "f":
+            tree.file(path, b"", mode=mode)
+            files.append(path)
+        else:
+            tree.link(path, draw(st.sampled_from(files)))
+    return tree
+
+
+@settings(deadline=None, max_examples=400)
+@given(trees(), trees(), st.booleans())
+def test_overlay_is_as_the_model_says(lower: Tree, upper: Tree, copy: bool) -> None:
+    before = model_of(upper)
+    expected = grouped(over(model_of(lower), before))
+    assert lower.overlay(upper, copy=copy) is lower
+    assert model_of(lower) == expected
+    if copy:
+        assert model_of(upper) == before
+        assert not {node for _, node in lower.walk()} & {node for _, node in upper.walk()}
+
+
+@settings(deadline=None, max_examples=200)
+@given(trees(), trees(), st.lists(st.sampled_from(NAMES), min_size=1, max_size=3))
+def test_overlay_into_a_folder(lower: Tree, upper: Tree, names: list[bytes]) -> None:
+    expected = model_of(lower)
+    for depth in range(1, len(names)):
+        above = b"/" + b"/".join(names[:depth])
+        kind = expected.setdefault(above, ("directory", 0o755, True))[0]
+        if kind != "directory":
+            with pytest.raises(TreeError, match="no directory"):
+                lower.overlay(upper, b"/".join(names))
+            return
+    at = b"/" + b"/".join(names)
+    assert model_of(lower.overlay(upper, at)) == grouped(over(expected, model_of(upper), at))
+
+
+@settings(deadline=None, max_examples=200)
+@given(trees(), st.data())
+def test_a_subtree_is_a_copy(tree: Tree, data: st.DataObject) -> None:
+    places = [path for path, node in tree.walk() if isinstance(node, Directory)]
+    place = data.draw(st.sampled_from(places))
+    before = model_of(tree)
+    below = {
+        path.removeprefix(place.rstrip(b"/")) or b"/": row
+        for path, row in before.items()
+        if path == place or path.startswith(place.rstrip(b"/") + b"/")
+    }
+    part = tree.subtree(place)
+    assert model_of(part) == grouped(below)
+    filters.set_owner(part, 7, 7)
+    for name in list(part.root.children):
+        part.remove(name)
+    assert model_of(tree) == before
+    assert {node.uid for _, node in tree.walk()} == {0}
+
+
+def small() -> Tree:
+    tree = Tree()
+    tree.directory("/etc", mode=0o700, uid=5)
+    tree.file("/etc/hosts", b"old", mode=0o600)
+    tree.link("/hosts", "/etc/hosts")
+    tree.symlink("/lib", "etc")
+    return tree
+
+
+def test_the_later_wins_whatever_its_kind() -> None:
+    upper = Tree()
+    upper.directory("/etc/hosts", parents=True, mode=0o711)
+    upper.file("/etc/hosts/new", b"new")
+    upper.file("/lib", b"was a link")
+    tree = small().overlay(upper)
+    assert [path for path, _ in tree.walk()] == [
+        *(b"/", b"/etc", b"/hosts", b"/lib", b"/etc/hosts", b"/etc/hosts/new"),
+    ]
+    assert (tree["/etc"].mode, tree["/etc"].uid) == (0o711, 0)
+    assert isinstance(tree["/lib"], RegularFile) and isinstance(tree["/hosts"], RegularFile)
+
+
+def test_an_implied_directory_leaves_attributes_alone() -> None:
+    upper = Tree(Directory(implied=True))
+    upper.add("/etc", Directory(implied=True))
+    upper.file("/etc/new", b"")
+    upper.add("/var", Directory(implied=True))
+    tree = small()
+    tree.root.mode = 0o750
+    tree.overlay(upper)
+    assert (tree.root.mode, tree["/etc"].mode, tree["/etc"].uid) == (0o750, 0o700, 5)
+    assert (tree["/var"].mode, tree["/var"].uid, tree["/var"].mtime_ns) == (0o755, 0, 0)
+
+
+def test_parents_of_the_place_are_made_without_a_clock() -> None:
+    tree = small().overlay(small(), "/opt/vendor/part")
+    for path in ("/opt", "/opt/vendor"):
+        node = tree[path]
+        assert (node.mode, node.uid, node.gid, node.mtime_ns) == (0o755, 0, 0, 0)
+    assert tree["/opt/vendor/part/hosts"] is tree["/opt/vendor/part/etc/hosts"]
+    assert tree["/opt/vendor/part/hosts"] is not tree["/hosts"]
+
+
+@pytest.mark.parametrize("place", ["/lib/modules", "/hosts/x/y", "/etc/hosts/z"])
+def test_links_and_files_on_the_way_are_refused(place: str) -> None:
+    with pytest.raises(TreeError, match="is no directory"):
+        small().overlay(Tree(), place)
+    with pytest.raises(TreeError, match="cannot be the name"):
+        small().overlay(Tree(), "/etc/../etc")
+
+
+def test_losses_follow_what_they_speak_of() -> None:
+    lower, upper = small(), Tree(Directory(implied=True))
+    lower.losses = [Loss(path, "x") for path in (b"/etc/hosts", b"/etc/gone", b"/hosts", b"/")]
+    upper.add("/etc", Directory(implied=True))
+    upper.file("/etc/hosts", b"new")
+    upper.losses = [Loss(b"/etc/other", "y"), Loss(b"/", "z")]
+    lower.overlay(upper)
+    assert lower.losses == [
+        *(Loss(path, "x") for path in (b"/etc/gone", b"/hosts", b"/")),
+        *(Loss(b"/etc/other", "y"), Loss(b"/", "z")),
+    ]
+    assert lower.subtree("/etc").losses == [Loss(b"/gone", "x"), Loss(b"/other", "y")]
+    lower.move("/etc", "/usr")
+    assert Loss(b"/usr/gone", "x") in lower.losses
+    lower.remove("/usr")
+    assert lower.losses == [Loss(b"/hosts", "x"), Loss(b"/", "x"), Loss(b"/", "z")]
+    assert Tree().overlay(lower, "/at").losses[0] == Loss(b"/at/hosts", "x")
+
+
+def test_moving_and_removing() -> None:
+    tree = small()
+    moved = tree["/etc"]
+    assert tree.move("/etc", "/usr") is moved
+    assert tree["/usr/hosts"] is tree["/hosts"] and "/etc" not in tree
+    assert tree.remove("/usr") is moved
+    assert "/usr/hosts" not in tree and "/hosts" in tree
+    for wrong in (
+        lambda: tree.move("/nowhere", "/x"),
+        lambda: tree.move("/hosts", "/lib"),
+        lambda: tree.move("/hosts", "/no/parent"),
+        lambda: tree.move("/hosts", "/hosts/inside"),
+        lambda: tree.move("/", "/x"),
+        lambda: tree.remove("/nowhere"),
+        lambda: tree.remove("/"),
+        lambda: tree.subtree("/nowhere"),
+        lambda: tree.subtree("/hosts"),
+    ):
+        with pytest.raises(TreeError):
+            wrong()
+    assert set(tree.root.children) == {b"hosts", b"lib"}
+
+
+def test_a_deep_tree_needs_no_stack() -> None:
+    tree = Tree()
+    node = tree.root
+    for _ in range(20_000):
+        deeper = Directory()
+        node.children[b"d"] = deeper
+        node = deeper
+    tree.overlay(tree.copy(), copy=False).overlay(tree)
+    depth, node = 0, tree.root
+    while b"d" in node.children:
+        below = node.children[b"d"]
+        assert isinstance(below, Directory)
+        depth, node = depth + 1, below
+    assert depth == 20_000
+
+
+class TestFilters:
+    def test_each_node_is_asked_about_once(self) -> None:
+        asked: list[bytes] = []
+
+        def change(path: bytes, node: Node) -> Node:
+            asked.append(path)
+            node.uid += 1000
+            return node
+
+        tree = small()
+        assert filters.apply(tree, change) is tree
+        assert asked == [b"/", b"/etc", b"/hosts", b"/lib"]
+        assert tree["/hosts"].uid == 1000 and tree["/etc"].uid == 1005
+
+    def test_what_is_returned_stands_under_all_names(self) -> None:
+        tree = small()
+        filters.apply(
+            tree, lambda path, node: Symlink(b"x") if isinstance(node, RegularFile) else node
+        )
+        assert isinstance(tree["/hosts"], Symlink) and tree["/hosts"] is tree["/etc/hosts"]
+
+    def test_dropping_a_directory_drops_what_is_below(self) -> None:
+        tree = small()
+        tree.losses = [Loss(b"/etc/x", "lost"), Loss(b"/etcetera", "lost")]
+        asked: list[bytes] = []
+
+        def change(path: bytes, node: Node) -> Node | None:
+            asked.append(path)
+            return None if path == b"/etc" else node
+
+        filters.apply(tree, change)
+        assert set(tree.root.children) == {b"hosts", b"lib"}
+        assert b"/etc/hosts" not in asked
+        assert tree.losses == [Loss(b"/etcetera", "lost")]
+
+    def test_dropping_a_node_drops_all_its_names(self) -> None:
+        tree = small()
+        filters.apply(tree, lambda path, node: None if path == b"/hosts" else node)
+        assert "/etc/hosts" not in tree
+
+    def test_what_is_new_is_not_asked_about(self) -> None:
+        tree = small()
+
+        def change(path: bytes, node: Node) -> Node:
+            if path == b"/lib":
+                node = Directory()
+                node.children[b"new"] = Symlink(b"x")
+            assert path != b"/lib/new"
+            return node
+
+        assert isinstance(filters.apply(tree, change)["/lib/new"], Symlink)
+
+    def test_the_root_stays_a_directory(self) -> None:
+        for answer in (None, Symlink(b"x")):
+            with pytest.raises(TreeError, match="root"):
+                filters.apply(small(), lambda path, node: answer)  # noqa: B023
+        with pytest.raises(TreeError, match="several names"):
+            filters.apply(
+                small(),
+                lambda path, node: Directory() if isinstance(node, RegularFile) else node,
+            )
+
+    def test_excluding_goes_by_name(self) -> None:
+        tree = small()
+        tree.losses = [Loss(b"/etc/hosts", "lost"), Loss(b"/hosts", "lost")]
+        assert filters.exclude(tree, ["etc/ho*"]) is tree
+        assert "/hosts" in tree and "/etc/hosts" not in tree and "/etc" in tree
+        assert tree.losses == [Loss(b"/hosts", "lost")]
+        filters.exclude(tree, ["lib", "etc"])
+        assert set(tree.root.children) == {b"hosts"}
+        assert filters.exclude(tree, []) is tree
+
+
+def pieces(size: int) -> Iterator[bytes]:
+    """``size`` bytes in pieces of growing length, some of them empty."""
+    position = step = 0
+    while position < size:
+        piece = bytes(byte % 251 + 1 for byte in range(position, min(position + step * 13, size)))
+        yield piece
+        position += len(piece)
+        step += 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, 300_000])
+def test_one_image_from_every_kind_of_content(
+    size: int, make_image: MakeImage, tmp_path: Path
+) -> None:
+    data = b"".join(pieces(size))
+    (tmp_path / "data").write_bytes(data)
+    images = []
+    for content in (data, tmp_path / "data", partial(open, tmp_path / "data", "rb")):
+        tree = Tree()
+        tree.file("/data", content, size=size)
+        images.append(make_image(tree, name=f"image{len(images)}").read_bytes())
+    tree = Tree()
+    tree.file("/data", lambda: pieces(size), size=size)
+    images.append(make_image(tree, name="pieces").read_bytes())
+    assert len(set(images)) == 1
+
+
+def test_a_generator_of_another_size_is_told() -> None:
+    for size in (99, 101, 400_000):
+        tree = Tree()
+        tree.file("/data", lambda: pieces(100), size=size)
+        with pytest.raises(SourceChangedError, match="/data"):
+            write_image(tree, bytearray(), Spec())
+
+
+def test_a_generator_that_fails_is_told() -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"x"
+        raise OSError(5, "broken wire")
+
+    tree = Tree()
+    tree.file("/data", failing, size=2)
+    with pytest.raises(SourceError, match="broken wire"):
+        write_image(tree, bytearray(), Spec())
+
+
+def test_a_generator_itself_is_refused() -> None:
+    with pytest.raises(TreeError, match="read only once"):
+        Tree().file("/data", pieces(5), size=5)
+    with pytest.raises(TreeError, match="needs size="):
+        Tree().file("/data", lambda: pieces(5))
