@@ -14,6 +14,7 @@ import click
 
 from .options import (
     PATH,
+    SOURCE,
     GroupedCommand,
     GroupedOption,
     ImageOptions,
@@ -25,6 +26,7 @@ from .options import (
     usable_cpus,
 )
 from .signals import cancel_on_signals
+from .source_arguments import SourceArgument, check_together
 
 PROGRAM = "ext4writer"
 
@@ -75,7 +77,7 @@ def _drop_pending_output() -> None:
 )
 @click.version_option(None, "-V", "--version", package_name=PROGRAM, prog_name=PROGRAM)
 def commands() -> None:
-    """Make ext4 images out of directories, without mkfs, root or a mount."""
+    """Make ext4 images out of files from anywhere, without mkfs, root or a mount."""
 
 
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,8 +92,11 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", nargs=-1)
+
+
 @commands.command(cls=GroupedCommand)
-@click.argument("source", type=PATH, metavar="SOURCE")
+@source_arguments
 @click.option(
     "-o",
     "--output",
@@ -105,22 +110,26 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @options("scan", ScanOptions)
 @image_options
-def build(source: str, output: str, **chosen: Any) -> None:
-    """Write an ext4 image of the directory SOURCE."""
+def build(source: tuple[SourceArgument, ...], output: str, **chosen: Any) -> None:
+    """Write an ext4 image of all SOURCEs, later ones over earlier ones.
+
+    A SOURCE is a folder. '::/FOLDER' behind it says where in the image it goes; folders that are
+    missing on the way are made. Without any SOURCE the file system is empty.
+    """
     execute(source, output, **chosen)
 
 
 @commands.command(cls=GroupedCommand)
-@click.argument("source", type=PATH, metavar="SOURCE")
+@source_arguments
 @options("scan", ScanOptions)
 @image_options
-def plan(source: str, **chosen: Any) -> None:
-    """Say what an image of SOURCE would be; write nothing."""
+def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
+    """Say what an image of all SOURCEs would be; write nothing. See build for what they are."""
     execute(source, None, **chosen)
 
 
 def execute(
-    source: str,
+    sources: tuple[SourceArgument, ...],
     destination: str | None,
     *,
     scan: ScanOptions,
@@ -132,6 +141,10 @@ def execute(
     """Make or plan one image, and print its report."""
     if scan.keep_times and tree.all_times is not None:
         raise click.UsageError("--keep-times and --all-times contradict each other")
+    try:
+        check_together(sources)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
     with cancel_on_signals(at_once=destination == "-") as cancel:
         # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
@@ -142,7 +155,7 @@ def execute(
         from .progress import progress_bar
 
         job = pipeline.Job(
-            source=source,
+            sources=sources,
             output=None if destination is None else open_output(destination),
             scan=scan,
             tree=tree,

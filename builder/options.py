@@ -16,6 +16,7 @@ from uuid import UUID
 
 import click
 
+from .source_arguments import mark, parse_source
 from .units import parse_size
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ SIZE_OR_FIT = parsed(parse_size, fit=None)
 SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
 OWNER = parsed(parse_owner)
 PATH = parsed(parse_path)
+SOURCE = parsed(parse_source)
 
 
 class GroupedOption(click.Option):
@@ -78,6 +80,9 @@ class GroupedOption(click.Option):
 
 class GroupedCommand(click.Command):
     """A command whose help page has a heading for each group of options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, mark(args))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -122,9 +127,9 @@ def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callab
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """What a directory source takes over."""
+    """What is taken over from the sources."""
 
-    HEADING = "What is read from SOURCE"
+    HEADING = "What is read from each SOURCE"
 
     exclude: tuple[str, ...] = row(
         "--exclude",

@@ -23,6 +23,8 @@ class Output(Protocol):
     """
 
     is_stream: bool
+    spool_folder: str | None
+    """Where what must be kept until the image is written lies well; None if anywhere."""
 
     @property
     def name(self) -> str:
@@ -62,6 +64,8 @@ class PathOutput:
             raise OutputError(path, f"its folder {folder} is not writable")
         self.path = path
         self.folder = folder
+        is_device = self.status is not None and stat.S_ISBLK(self.status.st_mode)
+        self.spool_folder: str | None = None if is_device else folder
 
     @property
     def name(self) -> str:
@@ -81,6 +85,7 @@ class StandardOutput:
     """Standard output, written from its present position on and never moved."""
 
     is_stream = True
+    spool_folder: str | None = None
     name = "-"
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""From a directory to an image: scan, change, plan, write."""
+"""From sources to an image: scan, change, plan, write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import ext4writer
-from ext4writer import Loss, Override, Spec, Tree, sources
+from ext4writer import Loss, Override, Spec, Tree
 from ext4writer.errors import Ext4WriterError, display_path
 from ext4writer.progress import Cancel, ProgressCallback
 from ext4writer.sources import filters
@@ -16,6 +16,9 @@ from ext4writer.sources import filters
 from .options import ScanOptions, TreeOptions
 from .output import Output
 from .report import Report
+from .source_arguments import SourceArgument
+from .source_readers import Reading, read_sources
+from .spool import Spool
 
 
 class StrictError(Ext4WriterError):
@@ -32,7 +35,8 @@ class StrictError(Ext4WriterError):
 class Job:
     """What one command is asked for."""
 
-    source: str
+    sources: Sequence[SourceArgument]
+    """Later ones lie over earlier ones."""
     output: Output | None
     """None plans the image and writes nothing."""
     scan: ScanOptions
@@ -61,42 +65,32 @@ def run(
 ) -> Report:
     """Do what ``job`` asks for and report it; raises the library's errors."""
     watch = Stopwatch()
+    folder = job.output.spool_folder if job.output is not None else None
 
-    with watch.stage("scan"):
-        tree = scan(job, progress, cancel)
-        change(tree, job.tree)
+    with Spool(folder) as spool:
+        with watch.stage("scan"):
+            reading = Reading(job.scan, job.output, spool, progress, cancel)
+            tree, sources = read_sources(job.sources, reading)
+            change(tree, job.tree)
 
-    with watch.stage("plan"):
-        layout = ext4writer.plan(tree, job.spec, progress=progress, cancel=cancel)
-        if job.strict and layout.losses:
-            raise StrictError(layout.losses)
+        with watch.stage("plan"):
+            layout = ext4writer.plan(tree, job.spec, progress=progress, cancel=cancel)
+            if job.strict and layout.losses:
+                raise StrictError(layout.losses)
 
-    if job.output is not None:
-        with watch.stage("write"):
-            ext4writer.write_layout(
-                layout,
-                job.output.target(),
-                overrides=job.overrides,
-                workers=job.workers,
-                progress=progress,
-                cancel=cancel,
-            )
+        if job.output is not None:
+            with watch.stage("write"):
+                ext4writer.write_layout(
+                    layout,
+                    job.output.target(),
+                    overrides=job.overrides,
+                    workers=job.workers,
+                    progress=progress,
+                    cancel=cancel,
+                )
 
-    return Report.of(layout, job.output.name if job.output else None, watch.seconds)
-
-
-def scan(job: Job, progress: ProgressCallback | None, cancel: Cancel | None) -> Tree:
-    """Read the source directory, without the image that is about to be written."""
-    return sources.directory(
-        job.source,
-        xattrs=not job.scan.no_xattrs,
-        keep_times=job.scan.keep_times,
-        exclude=job.scan.exclude,
-        one_file_system=job.scan.one_file_system,
-        skip=job.output.itself(job.source) if job.output is not None else None,
-        progress=progress,
-        cancel=cancel,
-    )
+    name = job.output.name if job.output is not None else None
+    return Report.of(layout, name, watch.seconds, sources)
 
 
 def change(tree: Tree, options: TreeOptions) -> None:

@@ -16,6 +16,8 @@ from .units import human_bytes
 if TYPE_CHECKING:
     from ext4writer import Layout, Loss
 
+    from .source_readers import SourceReport
+
 LOSSES_SHOWN = 20
 WIDTH = 80
 PLURALS = {
@@ -58,9 +60,17 @@ class Report:
     """What is not kept exactly as the source has it."""
     seconds: Mapping[str, float]
     """How long each stage took."""
+    sources: Sequence[SourceReport] = ()
+    """What was read, in order; later ones lie over earlier ones."""
 
     @classmethod
-    def of(cls, layout: Layout, image: str | None, seconds: Mapping[str, float]) -> Report:
+    def of(
+        cls,
+        layout: Layout,
+        image: str | None,
+        seconds: Mapping[str, float],
+        sources: Sequence[SourceReport] = (),
+    ) -> Report:
         """Take the facts out of a plan."""
         return cls(
             image=image,
@@ -81,12 +91,14 @@ class Report:
             space=dict(layout.space),
             losses=tuple(layout.losses),
             seconds=seconds,
+            sources=tuple(sources),
         )
 
     def as_json(self) -> str:
         """One JSON object. Bytes of a path that are not UTF-8 are lone surrogates, as in Python."""
         facts = {
             **vars(self),
+            "sources": [vars(source) for source in self.sources],
             "losses": [{"path": os.fsdecode(loss.path), "what": loss.what} for loss in self.losses],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
         }
@@ -116,6 +128,11 @@ class Report:
                 **_features(self.features),
             }
         )
+        if self.sources:
+            yield "Sources"
+            width = max(len(source.kind) for source in self.sources)
+            for source in self.sources:
+                yield from _source(source, width)
         yield "Entries"
         yield from _numbers(
             {PLURALS.get(kind, kind): f"{count:,}" for kind, count in self.entries.items() if count}
@@ -137,6 +154,18 @@ class Report:
                 yield f"  and {len(self.losses) - LOSSES_SHOWN:,} more; --json lists all"
         yield "Seconds"
         yield from _numbers({stage: f"{spent:.2f}" for stage, spent in self.seconds.items()})
+
+
+def _source(source: SourceReport, width: int) -> Iterator[str]:
+    """What it is, where it lies, and what is known of it; values of JSON where that is no text."""
+    place = "standard input" if source.source == "-" else display_path(source.source)
+    goes_to = "" if source.target == "/" else f" at {display_path(source.target)}"
+    yield f"  {source.kind:{width}}  {place}{goes_to}"
+    if source.facts:
+        titles = max(map(len, source.facts))
+        for title, value in source.facts.items():
+            text = display_path(value) if isinstance(value, str) else json.dumps(value)
+            yield f"    {title:{titles}}  {text}"
 
 
 def _features(names: Sequence[str]) -> dict[str, str]:

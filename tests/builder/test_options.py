@@ -119,7 +119,7 @@ def test_the_spec_refuses(arguments: str, option: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["build"], ["SOURCE"]),
+        (["build"], ["--output"]),
         (["build", "x"], ["--output"]),
         (["plan", "x", "--size", "5s"], ["--size", "'5s'", "'fit'"]),
         (["plan", "x", "--journal", "some"], ["--journal", "'auto'", "'none'"]),

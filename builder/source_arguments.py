@@ -1,0 +1,78 @@
+"""What one SOURCE of the command line says: of which kind it is, where it lies, where it goes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+STANDARD_INPUT = "-"
+NO_OPTION = "\0"
+"""Stands before a SOURCE that begins with a dash; no argument of a program can hold it."""
+
+FOUND = ""
+"""The kind of a source without a prefix: what lies there tells whether it is a folder or a tar."""
+
+TAKES_REFERENCE = {"oci": True, "docker-archive": True}
+"""Prefix of a kind -> whether ``:REF`` may stand behind the path."""
+
+
+@dataclass(frozen=True)
+class SourceArgument:
+    """One SOURCE, taken apart."""
+
+    text: str
+    """As it was given."""
+    kind: str
+    """A prefix without its colon, or ``FOUND``."""
+    place: str
+    """The path on the host, or ``-``."""
+    reference: str | None = None
+    """Which of several images."""
+    target: bytes = b"/"
+    """Where the source's root comes to in the image."""
+
+
+def parse_source(text: str) -> SourceArgument:
+    """Take ``[KIND:]PATH[:REF][::/TARGET]`` apart; ``ValueError`` with a reason if it is wrong.
+
+    The last ``::/`` begins the target. The path of a kind that takes a reference ends at the first
+    colon, as in other programs. A path that looks like something else can begin with ``./``.
+    """
+    text = text.removeprefix(NO_OPTION)
+    source, separator, target = text.rpartition("::/")
+    if not separator:
+        source, target = text, ""
+    kind, colon, rest = source.partition(":")
+    if not colon or kind not in TAKES_REFERENCE:
+        kind, rest = FOUND, source
+    reference: str | None = None
+    if TAKES_REFERENCE.get(kind):
+        rest, colon, named = rest.partition(":")
+        if colon and not named:
+            raise ValueError(f"{text!r} has a colon without a name of an image behind it")
+        reference = named or None
+    if not rest:
+        raise ValueError(
+            "an empty name names no file" if kind == FOUND else f"{text!r} has no path"
+        )
+    return SourceArgument(text, kind, rest, reference, _target(text, target))
+
+
+def _target(text: str, target: str) -> bytes:
+    names = [name for name in target.split("/") if name]
+    if "." in names or ".." in names:
+        raise ValueError(f"{text!r} goes to a folder with '.' or '..' in its path")
+    return os.fsencode("/" + "/".join(names))
+
+
+def mark(arguments: list[str]) -> list[str]:
+    """Mark ``-::/TARGET`` among a command's arguments, which else would look like an option."""
+    return [
+        NO_OPTION + text if text.startswith(STANDARD_INPUT + "::/") else text for text in arguments
+    ]
+
+
+def check_together(arguments: tuple[SourceArgument, ...]) -> None:
+    """``ValueError`` if ``arguments`` cannot be read in one command."""
+    if sum(argument.place == STANDARD_INPUT for argument in arguments) > 1:
+        raise ValueError("standard input can be read only once, so '-' can stand only once")

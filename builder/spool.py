@@ -1,0 +1,47 @@
+"""A file without a name that keeps what can be read only once, such as a pipe."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from ext4writer.errors import OutputError
+
+
+class Spool:
+    """Makes the file when it is first wanted; the system frees it when the last user closes it.
+
+    It lies in ``folder``, which is that of the image, so that the kernel can copy within one file
+    system; None means where temporary files go, which TMPDIR says. There is never a name to remove.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        self._folder = folder
+        self._file: BinaryIO | None = None
+
+    def open(self) -> BinaryIO:
+        """The file, always the same one; :class:`OutputError` if there can be none."""
+        if self._file is None:
+            folder = tempfile.gettempdir() if self._folder is None else self._folder
+            try:
+                self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+            except OSError as error:
+                raise OutputError(
+                    folder, f"a temporary file cannot be made here: {os.strerror(error.errno or 0)}"
+                ) from error
+        return self._file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,112 @@
+"""What a SOURCE may be, and what several of them make together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import ext4writer
+from builder.source_arguments import FOUND, SourceArgument, parse_source
+from ext4writer import sources
+from tests.builder.command import assert_one_line, assert_untouched, report, run
+from tests.oracles import fsck
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "place", "reference", "target"),
+    [
+        ("rootfs", FOUND, "rootfs", None, b"/"),
+        ("rootfs::/", FOUND, "rootfs", None, b"/"),
+        ("rootfs::/opt//app/", FOUND, "rootfs", None, b"/opt/app"),
+        ("a::b", FOUND, "a::b", None, b"/"),
+        ("a::/b::/c", FOUND, "a::/b", None, b"/c"),
+        ("./oci:x", FOUND, "./oci:x", None, b"/"),
+        ("C:x", FOUND, "C:x", None, b"/"),
+        ("-", FOUND, "-", None, b"/"),
+        ("-::/srv", FOUND, "-", None, b"/srv"),
+        ("oci:layout", "oci", "layout", None, b"/"),
+        ("oci:layout:latest", "oci", "layout", "latest", b"/"),
+        ("oci:layout:host:5000/name:1.0::/srv", "oci", "layout", "host:5000/name:1.0", b"/srv"),
+        ("oci:layout:sha256:abc", "oci", "layout", "sha256:abc", b"/"),
+        ("docker-archive:saved.tar", "docker-archive", "saved.tar", None, b"/"),
+        ("docker-archive:a/b.tar:name:tag", "docker-archive", "a/b.tar", "name:tag", b"/"),
+        ("\udcff::/\udcfe", FOUND, "\udcff", None, b"/\xfe"),
+    ],
+)
+def test_the_grammar(
+    text: str, kind: str, place: str, reference: str | None, target: bytes
+) -> None:
+    assert parse_source(text) == SourceArgument(text, kind, place, reference, target)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "::/srv", "oci:", "oci::latest", "oci:x:", "a::/../b", "a::/./b", "oci:::/x"]
+)
+def test_what_the_grammar_refuses(text: str, out: Path) -> None:
+    with pytest.raises(ValueError, match="path|name|folder"):
+        parse_source(text)
+    assert_one_line(run("build", text, "-o", out / "a.img"), 2, "SOURCE")
+    assert_untouched(out)
+
+
+def test_no_source_is_an_empty_file_system(out: Path) -> None:
+    facts = report("build", "-o", out / "a.img")
+    assert (facts["entries"]["directory"], facts["entries"]["file"]) == (2, 0)
+    assert facts["sources"] == []
+    fsck.assert_clean(out / "a.img")
+
+
+def test_later_sources_lie_over_earlier_ones(source: Path, tmp_path: Path, out: Path) -> None:
+    upper = tmp_path / "upper"
+    (upper / "etc").mkdir(parents=True, mode=0o750)
+    (upper / "etc" / "hosts").write_text("another\n")
+    (upper / "link").mkdir()
+    os.utime(upper, (1_800_000_000, 1_800_000_000))
+    arguments = [source, f"{upper}", f"{source}::/a/b", f"{upper}/etc::/etc/more"]
+    facts = report("build", *arguments, "-o", out / "a.img")
+    assert [(one["source"], one["kind"], one["target"]) for one in facts["sources"]] == [
+        (str(source), "directory", "/"),
+        (str(upper), "directory", "/"),
+        (str(source), "directory", "/a/b"),
+        (f"{upper}/etc", "directory", "/etc/more"),
+    ]
+    tree = sources.directory(source).overlay(sources.directory(upper))
+    tree.overlay(sources.directory(source), "/a/b")
+    tree.overlay(sources.directory(upper / "etc"), "/etc/more")
+    ext4writer.write_image(tree, out / "b.img")
+    assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
+
+
+def test_a_source_alone_in_a_folder(source: Path, out: Path) -> None:
+    """What stands above it has owner 0:0, mode 755 and time 0, whoever builds and whenever."""
+    run("build", f"{source}::/srv/data", "-o", out / "a.img", "--owner", "0:0")
+    tree = ext4writer.Tree()
+    tree.directory("/srv")
+    tree.overlay(ext4writer.sources.filters.set_owner(sources.directory(source), 0, 0), "/srv/data")
+    ext4writer.write_image(tree, out / "b.img")
+    assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
+
+
+def test_the_report_names_the_sources(source: Path) -> None:
+    done = run("plan", source, f"{source}::/again")
+    assert f"\nSources\n  directory  {source}\n  directory  {source} at /again\n" in done.stdout
+
+
+def test_patterns_go_from_the_root_of_each_source(source: Path) -> None:
+    entries = report("plan", source, f"{source}::/x", "--exclude", "etc/hosts")["entries"]
+    assert entries["file"] == 4
+    entries = report("plan", source, f"{source}::/x", "--exclude", "x/etc/hosts")["entries"]
+    assert entries["file"] == 6
+
+
+def test_a_folder_on_the_way_that_is_none(source: Path, out: Path) -> None:
+    done = run("build", source, f"{source}::/link/x", "-o", out / "a.img")
+    assert_one_line(done, 1, "/link/x", "/link is no directory")
+    assert_untouched(out)
+
+
+def test_standard_input_stands_once(out: Path) -> None:
+    assert_one_line(run("build", "-", "-::/b", "-o", out / "a.img"), 2, "only once")
+    assert_untouched(out)
