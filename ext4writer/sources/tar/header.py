@@ -29,22 +29,16 @@ class FieldError(ValueError):
     """A field of a header, or a record of an extended one, means nothing."""
 
 
-def is_header(block: bytes) -> bool:
-    """Whether ``block`` is a whole header with a right checksum."""
-    if len(block) < BLOCK:
-        return False
-    try:
-        return checksum_matches(block, number(block[_CHECKSUM_START:_CHECKSUM_END], "checksum"))
-    except FieldError:
-        return False
-
-
-def checksum_matches(block: bytes, stored: int) -> bool:
-    """Whether ``stored`` is the sum of the block's bytes, with blanks for the sum itself.
+def has_checksum(block: bytes) -> bool:
+    """Whether ``block`` holds the sum of its bytes, with blanks for the sum itself.
 
     Old programs summed signed bytes; both sums are right.
     """
     field = block[_CHECKSUM_START:_CHECKSUM_END]
+    try:
+        stored = number(field, "checksum")
+    except FieldError:
+        return False
     # The low half of an adler32 is one more than the sum of the bytes, and computed in C.
     total = (zlib.adler32(block) & 0xFFFF) - (zlib.adler32(field) & 0xFFFF) + 8 * 32
     if (total - stored) % _ADLER_BASE == 0:

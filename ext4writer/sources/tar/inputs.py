@@ -16,7 +16,7 @@ from ...errors import ArchiveError, LimitError, OutputError, SourceError
 from ...progress import Cancel, check_cancelled
 from ...slices import FileSliceContent, HeldFile
 from .decoders import MAGIC_BYTES, ByteSource, Decoded, compression_of, foreign_format
-from .header import BLOCK, is_header
+from .header import BLOCK, has_checksum
 from .limits import GIB, Limits
 
 Archive = str | bytes | os.PathLike[str] | BinaryIO | Content
@@ -372,7 +372,7 @@ def _store(spool: BinaryIO | None, path: bytes, limits: Limits) -> Store:
 
 def _compression(head: bytes, path: bytes) -> str | None:
     """The compression of what begins with ``head``; None for a plain archive."""
-    if is_header(head):
+    if len(head) == BLOCK and has_checksum(head):
         return None
     name = compression_of(head[:MAGIC_BYTES])
     if name is None and (foreign := foreign_format(head)) is not None:

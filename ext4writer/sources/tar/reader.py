@@ -21,7 +21,7 @@ from ...tree import (
     Xattrs,
 )
 from . import pax, sparse
-from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, checksum_matches, number, text
+from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, has_checksum, number, text
 from .inputs import Archive, Input, open_archive
 from .limits import DEFAULT_LIMITS, Limits
 from .member import HARD_LINK, Member
@@ -154,7 +154,7 @@ class _Reader:
             if (len(block) < BLOCK or not block[0]) and self._at_end(block, extended):
                 return None
             fields = HEADER.unpack(block)
-            if not checksum_matches(block, self._number(fields[6], "checksum")):
+            if not has_checksum(block):
                 raise self._error(
                     "its header has a wrong checksum"
                     if source.offset > BLOCK

@@ -41,16 +41,25 @@ class XattrReader:
         for keyword, value in records.items():
             if not keyword.startswith(PREFIXES):
                 continue
+            if keyword.startswith(SCHILY_XATTR):
+                rest = keyword[len(SCHILY_XATTR) :]
+                if LIBARCHIVE_XATTR + rest in records:
+                    continue  # both say the same, and only the other tells how it is escaped
             try:
                 pair = _attribute(keyword, value)
             except ValueError as error:
-                lost.append(f"{_text(keyword)} was left out: {error}")
+                name = ACLS.get(keyword)
+                if name is None or SCHILY_XATTR + name not in records:
+                    lost.append(f"{_text(keyword)} was left out: {error}")
                 continue
             if pair is None:
                 continue
             name, value = pair
             if name.startswith(_KNOWN_PREFIXES) or name in _KNOWN_NAMES:
-                found[name] = value
+                if keyword in ACLS:
+                    found.setdefault(name, value)  # GNU tar adds the binary form, which is exact
+                else:
+                    found[name] = value
             else:
                 lost.append(f"extended attribute {_text(name)} belongs to another system")
         return self._shared(found), lost
