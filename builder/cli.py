@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from .nix.command import nix
 from .options import (
     PATH,
     SOURCE,
@@ -126,6 +127,9 @@ def build(source: tuple[SourceArgument, ...], output: str, **chosen: Any) -> Non
 def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     """Say what an image of all SOURCEs would be; write nothing. See build for what they are."""
     execute(source, None, **chosen)
+
+
+commands.add_command(nix)
 
 
 def execute(

@@ -85,15 +85,22 @@ class GroupedCommand(click.Command):
         return super().parse_args(ctx, mark(args))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is not None:
-                heading = param.heading if isinstance(param, GroupedOption) else OTHER
-                groups.setdefault(heading, []).append(record)
-        for heading, records in sorted(groups.items(), key=lambda group: group[0] == OTHER):
-            with formatter.section(heading):
-                formatter.write_dl(records)
+        format_groups(self, ctx, formatter)
+
+
+def format_groups(
+    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    """Write the options of ``command``, each group under its heading."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+        if record is not None:
+            heading = param.heading if isinstance(param, GroupedOption) else OTHER
+            groups.setdefault(heading, []).append(record)
+    for heading, records in sorted(groups.items(), key=lambda group: group[0] == OTHER):
+        with formatter.section(heading):
+            formatter.write_dl(records)
 
 
 def row(*flags: str, about: str, default: Any = None, **attributes: Any) -> Any:

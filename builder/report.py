@@ -115,7 +115,7 @@ class Report:
         else:
             name = "standard output" if self.image == "-" else display_path(self.image)
             yield f"{name}: {size}"
-        yield from _table(
+        yield from table(
             {
                 "UUID": self.uuid,
                 "hash seed": self.hash_seed,
@@ -174,7 +174,7 @@ def _features(names: Sequence[str]) -> dict[str, str]:
     return {" " * number or "features": text for number, text in enumerate(rows)}
 
 
-def _table(rows: Mapping[str, str]) -> Iterator[str]:
+def table(rows: Mapping[str, str]) -> Iterator[str]:
     width = max(map(len, rows))
     return (f"  {name:{width}}  {value}" for name, value in rows.items())
 

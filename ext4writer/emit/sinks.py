@@ -231,7 +231,7 @@ class PathSink(_DescriptorSink):
         self._sync = sync
         self._open = False
         try:
-            self.fd, self._partial = _create_beside(self._final)
+            self.fd, self._partial = create_beside(self._final)
             self._open = True
             os.ftruncate(self.fd, size)
         except OSError as error:
@@ -277,7 +277,7 @@ class PathSink(_DescriptorSink):
 _seeking = threading.Lock()
 
 
-def _create_beside(final: bytes) -> tuple[int, bytes]:
+def create_beside(final: bytes) -> tuple[int, bytes]:
     """Create an empty file in the folder of ``final``; return its descriptor and path."""
     folder, name = os.path.split(final)
     if len(name) > NAME_MAX:

@@ -50,6 +50,7 @@ def directory(
     *,
     xattrs: bool = True,
     keep_times: bool = False,
+    hard_links: bool = True,
     exclude: Iterable[str | bytes] = (),
     one_file_system: bool = False,
     skip: Callable[[os.stat_result], bool] | None = None,
@@ -61,7 +62,8 @@ def directory(
     A symbolic link at ``path`` itself is followed, none below it is. ``xattrs`` takes extended
     attributes over, as far as this process may list them; what cannot be taken over is in the
     tree's ``losses``. ``keep_times`` keeps access, change and (where Python tells it) birth times
-    as well as the modification time. ``exclude`` holds globs: one without a slash matches the name
+    as well as the modification time. Without ``hard_links`` every name gets a file of its own,
+    whatever the host links. ``exclude`` holds globs: one without a slash matches the name
     at any depth, one with a slash the path from the root; ``**`` crosses slashes; what is excluded
     is not descended into. ``one_file_system`` keeps mount points as empty directories.
     ``skip`` leaves regular files out by their status, such as an image that is being replaced;
@@ -76,6 +78,7 @@ def directory(
         _absolute(os.fsencode(path)),
         xattrs=xattrs,
         keep_times=keep_times,
+        hard_links=hard_links,
         exclude=exclude,
         one_file_system=one_file_system,
         skip=skip,
@@ -103,6 +106,7 @@ class _Scan:
         *,
         xattrs: bool,
         keep_times: bool,
+        hard_links: bool,
         exclude: Iterable[str | bytes],
         one_file_system: bool,
         skip: Callable[[os.stat_result], bool] | None,
@@ -111,6 +115,7 @@ class _Scan:
     ) -> None:
         self.path = path
         self.keep_times = keep_times
+        self.hard_links = hard_links
         self.excluded = matcher(exclude)
         self.one_file_system = one_file_system
         self.skip = skip
@@ -183,7 +188,7 @@ class _Scan:
         """
         children = parent.children
         excluded, xattrs, keep_times = self.excluded, self.xattrs, self.keep_times
-        new, skip = object.__new__, self.skip
+        new, skip, hard_links = object.__new__, self.skip, self.hard_links
         node: Node
         mtime = 0
         for entry in entries:
@@ -196,7 +201,7 @@ class _Scan:
             status = entry.stat(follow_symlinks=False)
             mode = status.st_mode
             kind = mode & 0o170000
-            linked = kind != S_IFDIR and status.st_nlink > 1
+            linked = hard_links and kind != S_IFDIR and status.st_nlink > 1
             if linked:
                 key = status.st_dev, status.st_ino
                 known = self.linked.get(key)

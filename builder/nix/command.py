@@ -1,0 +1,108 @@
+"""The command ``ext4writer nix``."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import click
+
+from ..options import (
+    PATH,
+    GroupedOption,
+    OverrideOptions,
+    RunOptions,
+    TreeOptions,
+    format_groups,
+    options,
+    usable_cpus,
+)
+from ..signals import cancel_on_signals
+from .options import ClosureOptions, ContentOptions, NixImageOptions
+
+
+class GroupedGroup(click.Group):
+    """A command with commands of its own, and headings on its help page."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        format_groups(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group(cls=GroupedGroup, invoke_without_command=True, no_args_is_help=False)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="IMAGE[.zst]",
+    cls=GroupedOption,
+    heading="Output",
+    help="The image to write, compressed if its name ends in .zst; '-' is standard output, and the "
+    "report then goes to standard error. A file is replaced only when the new one is whole.",
+)
+@options("closure", ClosureOptions)
+@options("content", ContentOptions)
+@options("tree", TreeOptions)
+@options("image", NixImageOptions)
+@options("overrides", OverrideOptions)
+@options("run", RunOptions)
+@click.pass_context
+def nix(ctx: click.Context, /, output: str | None, **chosen: Any) -> None:
+    """Write an image of a closure of Nix store paths, such as the root of a NixOS system."""
+    if ctx.invoked_subcommand is None:
+        if output is None:
+            raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--output'")
+        execute(output, **chosen)
+
+
+def execute(
+    destination: str,
+    *,
+    closure: ClosureOptions,
+    content: ContentOptions,
+    tree: TreeOptions,
+    image: NixImageOptions,
+    overrides: OverrideOptions,
+    run: RunOptions,
+) -> None:
+    """Make one image, and print its report."""
+    from .closure import check_options
+
+    check_options(closure)
+    compressed = destination.endswith(".zst")
+    if content.zstd_level is not None and not compressed:
+        raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
+
+    with cancel_on_signals(at_once=destination == "-") as cancel:
+        # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
+        gc.disable()
+
+        from ..output import Output, open_output, print_report
+        from ..progress import progress_bar
+        from ..zstd_output import DEFAULT_LEVEL, ZstdOutput
+        from . import pipeline
+
+        workers = run.workers or usable_cpus()
+        output: Output
+        if compressed:
+            output = ZstdOutput(
+                destination, level=content.zstd_level or DEFAULT_LEVEL, threads=workers
+            )
+        else:
+            output = open_output(destination)
+        job = pipeline.NixJob(
+            closure=closure,
+            content=content,
+            tree=tree,
+            image=image,
+            output=output,
+            overrides=overrides.overrides(),
+            strict=run.strict,
+            workers=workers,
+        )
+        with progress_bar(wanted=not run.quiet) as progress:
+            report = pipeline.run(job, progress=progress, cancel=cancel)
+    if run.json:
+        print_report(report.as_json(), job.output)
+    elif not run.quiet:
+        print_report(report.as_text(), job.output)

@@ -1,0 +1,144 @@
+"""The options of ``ext4writer nix``, beside those that it shares with ``build``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from ..options import PATH, SIZE, ImageOptions, row
+from . import STORE
+
+if TYPE_CHECKING:
+    from ext4writer import Spec
+
+EPOCH = 1
+FREE_INODES_MIN = 1024
+FREE_INODES_PERCENT = 5
+BYTES_PER_INODE = 16 << 10
+ZSTD_LEVEL_MAX = 22
+
+
+@dataclass(frozen=True)
+class ClosureOptions:
+    """Which store objects an image holds, and where they are read."""
+
+    HEADING = "The closure"
+
+    closure: str | None = row(
+        "--closure",
+        type=PATH,
+        metavar="DIR",
+        about="Folder with the files store-paths and registration, as closureInfo makes it.",
+    )
+    store_paths: str | None = row(
+        "--store-paths",
+        type=PATH,
+        metavar="FILE",
+        about="File that lists the store paths, one a line.",
+    )
+    registration: str | None = row(
+        "--registration",
+        type=PATH,
+        metavar="FILE",
+        about="Registration of these paths, as nix-store --load-db reads it.  [default: computed]",
+    )
+    store_dir: str | None = row(
+        "--store-dir",
+        type=PATH,
+        metavar="DIR",
+        about="Where the store lies on this host, such as a chroot store; in the image it is "
+        f"{STORE}.  [default: {STORE}]",
+    )
+
+
+@dataclass(frozen=True)
+class ContentOptions:
+    """What is made of the closure."""
+
+    HEADING = "What the image holds"
+
+    files: str | None = row(
+        "--files",
+        type=PATH,
+        metavar="DIR",
+        about="Copy what DIR holds into the root of the image; owner and times as in the store.",
+    )
+    exclude: tuple[str, ...] = row(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        default=(),
+        about="Leave out what GLOB matches in the image, and all below it: without a slash any "
+        "name, with one a path such as 'nix/store/*/share/doc'. May be given again.",
+    )
+    no_xattrs: bool = row(
+        "--no-xattrs",
+        is_flag=True,
+        default=False,
+        about="Do not take extended attributes over from --files; from a store none ever are.",
+    )
+    dedupe: bool = row(
+        "--dedupe",
+        is_flag=True,
+        default=False,
+        about="Make files of the store that are equal in content and mode hard links of one.",
+    )
+    zstd_level: int | None = row(
+        "--zstd-level",
+        type=click.IntRange(1, ZSTD_LEVEL_MAX),
+        metavar="N",
+        about="How hard to compress an image whose name ends in .zst.  [default: 3]",
+    )
+
+
+@dataclass(frozen=True)
+class NixImageOptions(ImageOptions):
+    """The Spec of an image that NixOS boots from."""
+
+    free_inodes: int | None = row(
+        "--free-inodes",
+        type=click.IntRange(min=0),
+        metavar="N",
+        about=f"Inodes that stay free.  [default: {FREE_INODES_MIN}, {FREE_INODES_PERCENT}% of the "
+        "entries, or one for 16K of --free, whatever is most]",
+    )
+    grow_to: int | None = row(
+        "--grow-to",
+        type=SIZE,
+        metavar="SIZE",
+        default="256G",
+        show_default=True,
+        about="Reserve descriptors for growth up to SIZE.",
+    )
+    uuid: UUID | None = row(
+        "-U",
+        "--uuid",
+        type=click.UUID,
+        metavar="UUID",
+        default="44444444-4444-4444-8888-888888888888",
+        show_default=True,
+        about="UUID of the file system.",
+    )
+    epoch: int | None = row(
+        "--epoch",
+        type=int,
+        metavar="SECONDS",
+        default=EPOCH,
+        show_default=True,
+        about="Time of the file system, in seconds since 1970; newer times of entries become it.",
+    )
+
+    def spec_for(self, entries: int) -> Spec:
+        """The Spec of an image with so many entries."""
+        spec = self.spec()
+        if spec.free_inodes is not None:
+            return spec
+        free_inodes = max(
+            FREE_INODES_MIN,
+            -(-entries * FREE_INODES_PERCENT // 100),
+            -(-spec.free // BYTES_PER_INODE) if spec.size is None else 0,
+        )
+        return replace(spec, free_inodes=free_inodes)

@@ -1,0 +1,142 @@
+"""The registration of a closure, as ``nix-store --load-db`` reads it.
+
+A record is a line each of: path, hash of its NAR, size of its NAR, deriver (may be empty), count of
+references, then the references (``src/libstore/path-info.cc``, decodeValidPathInfo).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .errors import NixError
+from .hashes import parse_sha256, to_base32
+from .store_paths import base_name, full_path, read_lines
+
+HEAD_LINES = 5
+"""Lines of a record before its references."""
+
+NUMBER = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
+"""How Nix writes a number; what has more digits does not fit its 64 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathInfo:
+    """What is known of one store object; ``references`` are base names, sorted."""
+
+    name: str
+    nar_hash: bytes
+    nar_size: int
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """All records, by base name, and the text that goes into the image."""
+
+    infos: Mapping[str, PathInfo]
+    text: bytes
+
+    @property
+    def nar_size(self) -> int:
+        """The sum over all paths."""
+        return sum(info.nar_size for info in self.infos.values())
+
+
+def read_registration(path: str) -> Registration:
+    """Read and check a registration; a ``NixError`` names the line, or the path that is wrong.
+
+    Every reference must be registered too. A record that comes twice must be the same both times.
+    """
+    lines = read_lines(path)
+    # closureInfo ends with an empty line in some releases; no record can.
+    while lines and not lines[-1]:
+        lines.pop()
+    infos: dict[str, PathInfo] = {}
+    position = 0
+    while position < len(lines):
+        info, behind = _record(lines, position, path)
+        if infos.setdefault(info.name, info) != info:
+            raise NixError(
+                f"{path}:{position + 1}",
+                f"{full_path(info.name)} is registered twice, with different facts",
+            )
+        position = behind
+    if not infos:
+        raise NixError(path, "registers no path")
+    check_closed(infos)
+    return Registration(infos, os.fsencode("".join(f"{line}\n" for line in lines)))
+
+
+def _record(lines: list[str], start: int, path: str) -> tuple[PathInfo, int]:
+    """The record that begins at line ``start``, and the line behind it."""
+
+    def where(line: int) -> str:
+        return f"{path}:{line + 1}"
+
+    if start + HEAD_LINES > len(lines):
+        raise NixError(where(start), "the record of this path is cut short")
+    name = base_name(lines[start], where(start))
+    try:
+        nar_hash = parse_sha256(lines[start + 1])
+    except ValueError as error:
+        raise NixError(where(start + 1), f"{error}, which {lines[start]} needs") from None
+    nar_size = _number(lines[start + 2], where(start + 2), "size in bytes")
+    if lines[start + 3]:
+        base_name(lines[start + 3], where(start + 3))
+    count = _number(lines[start + 4], where(start + 4), "count of references")
+    first = start + HEAD_LINES
+    if first + count > len(lines):
+        raise NixError(
+            where(start + 4),
+            f"{lines[start]} has {count} references, but only {len(lines) - first} lines follow; "
+            "the count is wrong or the file was cut short",
+        )
+    references = [base_name(lines[line], where(line)) for line in range(first, first + count)]
+    if len(set(references)) != count:
+        raise NixError(where(start + 4), f"{lines[start]} has a reference twice")
+    return PathInfo(name, nar_hash, nar_size, tuple(sorted(references))), first + count
+
+
+def _number(text: str, where: str, what: str) -> int:
+    if NUMBER.fullmatch(text) is None:
+        raise NixError(where, f"{text!r} is no {what}")
+    return int(text)
+
+
+def check_closed(infos: Mapping[str, PathInfo]) -> None:
+    """Raise ``NixError`` for the first path that refers to one that is not among ``infos``."""
+    for info in infos.values():
+        for reference in info.references:
+            if reference not in infos:
+                raise NixError(
+                    full_path(info.name),
+                    f"refers to {full_path(reference)}, which is not registered",
+                )
+
+
+def check_same(names: Iterable[str], infos: Mapping[str, PathInfo]) -> None:
+    """Raise ``NixError`` for the first path that is listed or registered, but not both."""
+    listed = set(names)
+    for name in sorted(listed ^ infos.keys()):
+        if name in listed:
+            raise NixError(full_path(name), "is listed, but not registered")
+        raise NixError(full_path(name), "is registered, but not listed")
+
+
+def write_registration(infos: Mapping[str, PathInfo]) -> Registration:
+    """The registration of ``infos`` as closureInfo writes it: sorted, and without derivers."""
+    lines = []
+    for name in sorted(infos):
+        info = infos[name]
+        lines += [
+            full_path(name),
+            f"sha256:{to_base32(info.nar_hash)}",
+            str(info.nar_size),
+            "",
+            str(len(info.references)),
+            *map(full_path, info.references),
+        ]
+    return Registration(dict(infos), "".join(f"{line}\n" for line in lines).encode())

@@ -1,0 +1,72 @@
+"""Names of store paths, and lists of them.
+
+The rules are those of Nix: ``src/libstore/path.cc`` (checkName, StorePath) and
+``src/libstore/store-dir-config.cc`` (parseStorePath).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from . import STORE
+from .errors import NixError
+
+BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
+"""Nix's digits: no e, o, u and t (``src/libutil/hash.cc``)."""
+
+HASH_LENGTH = 32
+NAME_MAX = 211
+
+_BASE_NAME = re.compile(rf"[{BASE32}]{{{HASH_LENGTH}}}-[0-9A-Za-z+\-._?=]{{1,{NAME_MAX}}}")
+
+
+def base_name(path: str, where: str) -> str:
+    """The name below the store of the store path ``path``; ``NixError`` at ``where`` if it is none.
+
+    Only the path of a whole store object counts, as a registration has it.
+    """
+    folder, _, name = path.rpartition("/")
+    if folder != STORE:
+        raise NixError(where, f"{path!r} is no path directly below {STORE}")
+    check_base_name(name, where)
+    return name
+
+
+def check_base_name(name: str, where: str) -> None:
+    """Raise ``NixError`` at ``where`` unless ``name`` can be that of a store object."""
+    if _BASE_NAME.fullmatch(name) is None:
+        raise NixError(
+            where, f"{name!r} is no name of a store path: {HASH_LENGTH} digits of a hash, '-', name"
+        )
+
+
+def hash_part(name: str) -> bytes:
+    """The digits that stand for the store path in the files of others."""
+    return name[:HASH_LENGTH].encode()
+
+
+def full_path(name: str) -> str:
+    """The store path of the object ``name``."""
+    return f"{STORE}/{name}"
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a text file; ``NixError`` if it cannot be read or its last line is cut short."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise NixError(path, f"cannot be read: {error.strerror}") from error
+    lines = os.fsdecode(data).split("\n")
+    if lines.pop():
+        raise NixError(path, f"line {len(lines) + 1} has no end; the file was cut short")
+    return lines
+
+
+def read_list(path: str) -> list[str]:
+    """The names of the store paths that a file lists, one path a line; sorted, each once."""
+    names = {base_name(line, f"{path}:{number}") for number, line in enumerate(read_lines(path), 1)}
+    if not names:
+        raise NixError(path, "lists no store path")
+    return sorted(names)
