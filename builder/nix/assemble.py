@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 
 from ext4writer import Directory, Node, Tree, TreeError, sources
 from ext4writer.sources import filters
@@ -93,9 +94,14 @@ def image_tree(
     return tree
 
 
-def read_files(path: str, *, xattrs: bool = True) -> Tree:
-    """The tree of files to add. What the host labels its files with is not taken."""
-    tree = sources.directory(path, xattrs=xattrs)
+def read_files(
+    path: str, *, xattrs: bool = True, skip: Callable[[os.stat_result], bool] | None = None
+) -> Tree:
+    """The tree of files to add; ``skip`` as for :func:`ext4writer.sources.directory`.
+
+    What the host labels its files with is not taken.
+    """
+    tree = sources.directory(path, xattrs=xattrs, skip=skip)
     for _, node in tree.walk():
         if node.xattrs:
             node.xattrs = _own_xattrs(node.xattrs)

@@ -9,6 +9,7 @@ import click
 
 from ..options import (
     PATH,
+    GroupedCommand,
     GroupedOption,
     OverrideOptions,
     RunOptions,
@@ -18,7 +19,7 @@ from ..options import (
     usable_cpus,
 )
 from ..signals import cancel_on_signals
-from .options import ClosureOptions, ContentOptions, NixImageOptions
+from .options import ClosureOptions, ContentOptions, NixImageOptions, WorkOptions
 
 
 class GroupedGroup(click.Group):
@@ -106,3 +107,26 @@ def execute(
         print_report(report.as_json(), job.output)
     elif not run.quiet:
         print_report(report.as_text(), job.output)
+
+
+@nix.command(cls=GroupedCommand)
+@options("closure", ClosureOptions)
+@options("work", WorkOptions)
+def registration(closure: ClosureOptions, work: WorkOptions) -> None:
+    """Print the registration of store paths: hash, size and references, found in what they hold.
+
+    It is in the form of closureInfo, which nix-store --load-db reads.
+    """
+    from .closure import Context, check_options, read_closure, without_registration
+
+    check_options(closure)
+    with cancel_on_signals() as cancel:
+        gc.disable()
+
+        from ..spool import Spool
+
+        with Spool(None) as spool:
+            workers = work.workers or usable_cpus()
+            context = Context(without_registration(closure), spool, workers, cancel=cancel)
+            text = read_closure(context).registration.text
+    click.echo(text, nl=False)

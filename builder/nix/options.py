@@ -8,7 +8,7 @@ from uuid import UUID
 
 import click
 
-from ..options import PATH, SIZE, ImageOptions, row
+from ..options import PATH, SIZE, WORKERS_MAX, ImageOptions, row
 from . import STORE
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class ClosureOptions:
         "--registration",
         type=PATH,
         metavar="FILE",
-        about="Registration of these paths, as nix-store --load-db reads it.  [default: computed]",
+        about="Registration of these paths, as nix-store --load-db reads it.  [default: computed "
+        "from what they hold]",
     )
     store_dir: str | None = row(
         "--store-dir",
@@ -51,6 +52,35 @@ class ClosureOptions:
         metavar="DIR",
         about="Where the store lies on this host, such as a chroot store; in the image it is "
         f"{STORE}.  [default: {STORE}]",
+    )
+    cache: str | None = row(
+        "--cache",
+        type=PATH,
+        metavar="DIR",
+        about="Read from the binary cache in DIR, also file://DIR, instead of a store: the paths "
+        "of --root, --store-paths or --closure and all that they refer to.",
+    )
+    root: tuple[str, ...] = row(
+        "--root",
+        multiple=True,
+        metavar="PATH",
+        default=(),
+        about="Store path whose closure is taken from --cache. May be given again.",
+    )
+    nar: tuple[str, ...] = row(
+        "--nar",
+        multiple=True,
+        metavar="PATH=FILE",
+        default=(),
+        about="Take the store path PATH from the archive FILE, .nar or compressed; instead of a "
+        "store. May be given again.",
+    )
+    verify: bool = row(
+        "--verify",
+        is_flag=True,
+        default=False,
+        about="Hash every store path and compare it with the registration. What comes from --cache "
+        "or --nar is always compared.",
     )
 
 
@@ -91,6 +121,20 @@ class ContentOptions:
         type=click.IntRange(1, ZSTD_LEVEL_MAX),
         metavar="N",
         about="How hard to compress an image whose name ends in .zst.  [default: 3]",
+    )
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """How a command runs that writes no image."""
+
+    HEADING = "How it runs"
+
+    workers: int | None = row(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        about=f"Threads that hash.  [default: the usable CPUs, at most {WORKERS_MAX}]",
     )
 
 

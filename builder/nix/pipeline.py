@@ -1,4 +1,4 @@
-"""From a closure to an image: read, verify, assemble, plan, write, hash."""
+"""From a closure to an image: read and verify, assemble, plan, write, hash."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import ext4writer
-from ext4writer import Layout, Override, Tree
-from ext4writer.progress import Cancel, ProgressCallback
+from ext4writer import Directory, Layout, Override, SourceError, Tree
+from ext4writer.progress import Cancel, ProgressCallback, check_cancelled
 
 from ..options import TreeOptions
 from ..output import Output
 from ..pipeline import Stopwatch, StrictError, change
 from ..report import Report
+from ..spool import Spool
 from ..zstd_output import ZstdOutput
+from . import STORE
 from .assemble import count_entries, image_tree, read_files
-from .closure import read_closure
+from .closure import Closure, Context, read_closure
+from .dedupe import Saving, link_equal_files
 from .options import ClosureOptions, ContentOptions, NixImageOptions
 from .report import NixReport
 
@@ -47,58 +50,69 @@ def run(
     # What can be wrong with the options is said before anything is read.
     job.image.spec()
 
-    with watch.stage("scan"):
-        closure = read_closure(job.closure, progress=progress, cancel=cancel)
-        files = None
-        if job.content.files is not None:
-            files = read_files(job.content.files, xattrs=not job.content.no_xattrs)
-        registration = closure.registration
-        assert registration is not None
-        tree = image_tree(closure.objects, registration, files, exclude=job.content.exclude)
-        change(tree, job.tree)
+    with Spool(job.output.spool_folder) as spool:
+        with watch.stage("read"):
+            closure = read_closure(Context(job.closure, spool, job.workers, progress, cancel))
 
-    with watch.stage("plan"):
-        layout = plan(tree, job.image, progress, cancel)
-        if job.strict and layout.losses:
-            raise StrictError(layout.losses)
+        with watch.stage("assemble"):
+            tree = assemble(job, closure)
+            saving = deduplicate(tree, cancel) if job.content.dedupe else Saving(0, 0)
 
-    with watch.stage("write"):
-        written = write(layout, job, progress, cancel)
+        with watch.stage("plan"):
+            spec = job.image.spec_for(count_entries(tree))
+            layout = ext4writer.plan(tree, spec, progress=progress, cancel=cancel)
+            if job.strict and layout.losses:
+                raise StrictError(layout.losses)
+
+        with watch.stage("write"):
+            written = write(layout, job, progress, cancel)
 
     with watch.stage("sha256"):
-        sha256 = written.sha256 or hash_file(written.name)
+        sha256 = written.sha256
+        if sha256 is None and not job.output.is_stream:
+            sha256 = hash_file(job.output.name, cancel)
 
     report = Report.of(layout, job.output.name, watch.seconds)
     return NixReport(
         **vars(report),
         store_paths=len(closure.objects),
-        nar_size=registration.nar_size,
+        verified=closure.verified,
+        nar_size=closure.registration.nar_size,
+        linked_files=saving.files,
+        linked_bytes=saving.bytes,
         output_size=written.size,
-        scratch=written.disk,
+        peak_disk=written.disk + closure.spooled,
         sha256=sha256,
     )
 
 
-def plan(
-    tree: Tree,
-    image: NixImageOptions,
-    progress: ProgressCallback | None,
-    cancel: Cancel | None,
-) -> Layout:
-    """Plan the image; the default of the free inodes follows from the tree."""
-    spec = image.spec_for(count_entries(tree))
-    return ext4writer.plan(tree, spec, progress=progress, cancel=cancel)
+def assemble(job: NixJob, closure: Closure) -> Tree:
+    """The tree of the image."""
+    files, content = None, job.content
+    if content.files is not None:
+        skip = job.output.itself(content.files)
+        files = read_files(content.files, xattrs=not content.no_xattrs, skip=skip)
+    tree = image_tree(closure.objects, closure.registration, files, exclude=content.exclude)
+    change(tree, job.tree)
+    return tree
+
+
+def deduplicate(tree: Tree, cancel: Cancel | None) -> Saving:
+    """Link what is equal in the store of the image."""
+    store = tree[STORE]
+    assert isinstance(store, Directory)
+    return link_equal_files(store, cancel)
 
 
 @dataclass(frozen=True)
 class Written:
     """An output that is whole."""
 
-    name: str
     size: int
     disk: int
     """Bytes that it takes up on the disk."""
     sha256: str | None
+    """None where it was not hashed on its way."""
 
 
 def write(
@@ -120,17 +134,21 @@ def write(
     if isinstance(output, ZstdOutput):
         with output.opened(layout.size_bytes) as stream:
             write_to(stream)
-        return Written(output.name, output.size, output.size, output.sha256)
+        return Written(output.size, output.size, output.sha256)
     write_to(output.target())
     disk = 0 if output.is_stream else os.stat(output.name).st_blocks * 512
-    return Written(output.name, layout.size_bytes, disk, None)
+    return Written(layout.size_bytes, disk, None)
 
 
-def hash_file(path: str) -> str:
+def hash_file(path: str, cancel: Cancel | None) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(HASH_CHUNK))
-    with open(path, "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                check_cancelled(cancel)
+                digest.update(buffer[:count])
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error
     return digest.hexdigest()

@@ -14,18 +14,18 @@ class NixReport(Report):
     """The facts of an image of a closure; sizes are in bytes."""
 
     store_paths: int = 0
+    verified: bool = False
+    """Whether each path was hashed, and found as it is registered."""
     nar_size: int = 0
     """Of all store paths together, as registered."""
     linked_files: int = 0
     """How many files ``--dedupe`` made links of others."""
     linked_bytes: int = 0
-    """Content that needed no second copy for it."""
-    verified_paths: int = 0
-    """Paths whose archive was hashed and found as registered."""
+    """Content that is not stored again for it."""
     output_size: int = 0
     """Bytes of the output: the image, or what it was compressed to."""
-    scratch: int = 0
-    """The most disk that was in use beside the sources, the output included."""
+    peak_disk: int = 0
+    """The most disk that was taken, by the output and by temporary files."""
     sha256: str | None = None
     """Digest of the output in hexadecimal; None where it was a stream."""
 
@@ -33,15 +33,17 @@ class NixReport(Report):
         yield from super()._lines()
         yield "Closure"
         facts = {
-            "store paths": f"{self.store_paths:,}, {self.verified_paths:,} verified",
-            "NAR size": f"{human_bytes(self.nar_size)} ({self.nar_size:,} bytes)",
+            "store paths": f"{self.store_paths:,}" + (", verified" if self.verified else ""),
+            "NAR size": _bytes(self.nar_size),
         }
         if self.linked_files:
-            facts["deduplicated"] = (
-                f"{self.linked_files:,} files, {human_bytes(self.linked_bytes)} saved"
-            )
-        facts["output"] = f"{human_bytes(self.output_size)} ({self.output_size:,} bytes)"
-        facts["peak disk"] = f"{human_bytes(self.scratch)} ({self.scratch:,} bytes)"
+            saved = human_bytes(self.linked_bytes)
+            facts["equal files"] = f"{self.linked_files:,} linked, {saved} saved"
+        facts |= {"output": _bytes(self.output_size), "peak disk": _bytes(self.peak_disk)}
         if self.sha256 is not None:
-            facts["sha256"] = self.sha256
+            facts["SHA-256"] = self.sha256
         yield from table(facts)
+
+
+def _bytes(count: int) -> str:
+    return f"{human_bytes(count)} ({count:,} bytes)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import filters
 from .directory import directory
+from .nar import nar
 from .tar import tar
 
-__all__ = ["directory", "filters", "tar"]
+__all__ = ["directory", "filters", "nar", "tar"]

@@ -1,0 +1,270 @@
+"""Store objects that lie in Nix archives: checked, decompressed once, and read where they lie then.
+
+An archive that is not compressed stays where it is. The others are unpacked into one temporary file
+without a name, each in a place of its own, so that several threads can do it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ext4writer import Content, Node, OutputError, sources
+from ext4writer.content import Reader
+from ext4writer.errors import SourceChangedError, SourceError
+from ext4writer.progress import Cancel, check_cancelled
+from ext4writer.sources.nar import read_nar
+
+from ..spool import Spool
+from .decompression import FORMATS, damage, decompressed
+from .errors import NixError
+from .hashes import to_base32
+from .hashing import check_hash, check_size, in_parallel
+from .registration import PathInfo
+from .store_paths import full_path
+
+CHUNK = 1 << 20
+ALIGNMENT = 4096
+"""Where archives begin in the temporary file, so that the kernel may share whole blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The archive of one store object, and what it has to be as far as that is known."""
+
+    name: str
+    path: str
+    compression: str
+    info: PathInfo | None = None
+    file_hash: bytes | None = None
+    file_size: int | None = None
+
+
+class Unpacked:
+    """The temporary file; ``size`` is what it takes up."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self.size = 0
+
+    def reserve(self, count: int) -> int:
+        """A place for ``count`` bytes."""
+        start = self.size
+        self.size += -(-count // ALIGNMENT) * ALIGNMENT
+        return start
+
+    @property
+    def fd(self) -> int:
+        return self._spool.open().fileno()
+
+    def write(self, data: bytes, offset: int) -> None:
+        """Write all of ``data``; raises :class:`OutputError`."""
+        view = memoryview(data)
+        try:
+            while view:
+                count = os.pwrite(self.fd, view, offset)
+                view, offset = view[count:], offset + count
+        except OSError as error:
+            raise OutputError(
+                "the temporary file for archives", f"cannot be written: {error.strerror}"
+            ) from error
+
+
+def read_archives(
+    archives: Sequence[Archive], spool: Spool, *, workers: int = 1, cancel: Cancel | None = None
+) -> tuple[dict[str, Node], int]:
+    """Read all of ``archives``; return the objects and the bytes of temporary file that they took.
+
+    What is known of an archive is compared with it: ``NixError`` by path for a wrong hash or size,
+    for compressed data that is damaged or cut short, and :class:`SourceError` for an archive that
+    is not as Nix writes one.
+    """
+    for archive in archives:
+        if archive.compression not in FORMATS:
+            raise NixError(
+                archive.path,
+                f"is compressed with {archive.compression!r}; only {', '.join(FORMATS)} are known",
+            )
+    unpacked = Unpacked(spool)
+    nodes: dict[str, Node] = {}
+    places: dict[str, int] = {}
+    for archive in archives:
+        if archive.compression != "none":
+            if archive.info is None:
+                # Its size is not known: it is unpacked behind all others.
+                nodes[archive.name] = _unpack(archive, unpacked, unpacked.size, cancel)
+            else:
+                places[archive.name] = unpacked.reserve(archive.info.nar_size)
+    if places:
+        unpacked.fd  # noqa: B018  # made once, before several threads want it
+    by_name = {archive.name: archive for archive in archives if archive.name not in nodes}
+
+    def read(name: str) -> None:
+        archive = by_name[name]
+        if name in places:
+            nodes[name] = _unpack(archive, unpacked, places[name], cancel)
+        else:
+            nodes[name] = _read_plain(archive, cancel)
+
+    def cost(name: str) -> tuple[int, str]:
+        info = by_name[name].info
+        return (-info.nar_size if info is not None else 0, name)
+
+    in_parallel(read, sorted(by_name, key=cost), workers, cancel)
+    return {archive.name: nodes[archive.name] for archive in archives}, unpacked.size
+
+
+def _read_plain(archive: Archive, cancel: Cancel | None) -> Node:
+    """An archive that is not compressed, read where it lies."""
+    if archive.info is not None:
+        file = _Hashed(archive, cancel)
+        with file.raw:
+            while file.read(CHUNK):
+                pass
+        file.check()
+        check_size(archive.info, file.size)
+        check_hash(archive.info, file.digest.digest())
+    return sources.nar(archive.path)
+
+
+def _unpack(archive: Archive, unpacked: Unpacked, start: int, cancel: Cancel | None) -> Node:
+    """Decompress an archive to byte ``start`` of the temporary file, and read it there."""
+    file = _Hashed(archive, cancel)
+    with file.raw:
+        digest, size = _decompress(archive, file, unpacked, start)
+        # Behind the compressed data there may be more, which its hash counts.
+        while file.read(CHUNK):
+            pass
+    file.check()
+    if archive.info is None:
+        place = unpacked.reserve(size)
+        assert place == start
+    else:
+        check_size(archive.info, size)
+        check_hash(archive.info, digest)
+
+    def read_at(offset: int, count: int) -> bytes:
+        return os.pread(unpacked.fd, count, start + offset)
+
+    name = os.fsencode(archive.path)
+
+    def make_content(offset: int, length: int) -> Content:
+        return SpooledContent(unpacked, start + offset, length, name)
+
+    return read_nar(read_at, size, make_content, name)
+
+
+def _decompress(
+    archive: Archive, file: _Hashed, unpacked: Unpacked, start: int
+) -> tuple[bytes, int]:
+    """Unpack the whole stream; return the hash and the count of its bytes."""
+    digest, size = hashlib.sha256(), 0
+    most = None if archive.info is None else archive.info.nar_size
+    try:
+        stream = decompressed(file, archive.compression)
+        while data := stream.read(CHUNK):
+            if most is not None and size + len(data) > most:
+                raise NixError(
+                    full_path(archive.name),
+                    f"its archive {archive.path} has more than the {most} bytes that are declared",
+                )
+            digest.update(data)
+            unpacked.write(data, start + size)
+            size += len(data)
+    except damage() as error:
+        raise NixError(
+            archive.path, f"its {archive.compression} data is damaged or cut short: {error}"
+        ) from error
+    return digest.digest(), size
+
+
+class _Hashed:
+    """The file of an archive as it lies in a cache, hashed while it is read."""
+
+    def __init__(self, archive: Archive, cancel: Cancel | None) -> None:
+        self._archive = archive
+        self._cancel = cancel
+        self.digest = hashlib.sha256()
+        self.size = 0
+        try:
+            self.raw: BinaryIO = open(archive.path, "rb", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise SourceError(archive.path, f"cannot be read: {error.strerror}") from error
+
+    def read(self, size: int = -1, /) -> bytes:
+        check_cancelled(self._cancel)
+        try:
+            data = self.raw.read(size)
+        except OSError as error:
+            raise SourceError(self._archive.path, f"cannot be read: {error.strerror}") from error
+        self.digest.update(data)
+        self.size += len(data)
+        return data
+
+    def check(self) -> None:
+        """Compare the whole file, which was read, with what the cache says of it."""
+        archive = self._archive
+        if archive.file_size is not None and self.size != archive.file_size:
+            raise NixError(
+                archive.path, f"has {self.size} bytes where its narinfo says {archive.file_size}"
+            )
+        if archive.file_hash is not None and self.digest.digest() != archive.file_hash:
+            raise NixError(
+                archive.path,
+                f"has the hash sha256:{to_base32(self.digest.digest())} where its narinfo says "
+                f"sha256:{to_base32(archive.file_hash)}",
+            )
+
+
+class SpooledContent(Content):
+    """One file of an archive that was unpacked into the temporary file."""
+
+    __slots__ = ("offset", "path", "unpacked")
+    random_access = True
+
+    def __init__(self, unpacked: Unpacked, offset: int, size: int, path: bytes) -> None:
+        """``path`` is what errors call it."""
+        self.unpacked = unpacked
+        self.offset = offset
+        self.size = size
+        self.path = path
+
+    def open(self) -> Reader:
+        return _SpoolReader(self)
+
+
+class _SpoolReader:
+    def __init__(self, content: SpooledContent) -> None:
+        self.fd: int | None = content.unpacked.fd
+        self._descriptor = content.unpacked.fd
+        self.fd_offset = content.offset
+        self.path = content.path
+        self._size = content.size
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        wanted = max(0, min(len(view), self._size - offset))
+        done = 0
+        while done < wanted:
+            count = os.preadv(self._descriptor, [view[done:wanted]], self.fd_offset + offset + done)
+            if not count:
+                raise SourceChangedError(self.path, "is no longer whole in the temporary file")
+            done += count
+        return done
+
+    def check_unchanged(self) -> None:
+        """Nobody else can write to a file without a name."""
+
+    def close(self) -> None:
+        """The file stays open for the other contents."""
+
+
+def beginning(path: str, count: int) -> bytes:
+    """The first bytes of a file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error

@@ -1,0 +1,70 @@
+"""A binary cache in a folder: the closure of some store paths, and where their archives lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
+
+from ext4writer.progress import Cancel, check_cancelled
+
+from . import STORE
+from .errors import NixError
+from .narinfo import NarInfo, read_narinfo
+from .store_paths import HASH_LENGTH, full_path, read_lines
+
+CACHE_INFO = "nix-cache-info"
+
+
+def cache_folder(place: str) -> str:
+    """The folder that ``place`` names, as a path or as a ``file://`` URL; ``NixError`` if none."""
+    parts = urlsplit(place)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        place = unquote(parts.path)
+    elif "://" in place:
+        raise NixError(
+            place, "only a folder or a file:// URL can be read; fetch it with nix copy --to file://"
+        )
+    if not os.path.isdir(place):
+        raise NixError(place, "is no folder, so no binary cache")
+    _check_store(place)
+    return place
+
+
+def _check_store(folder: str) -> None:
+    """Refuse a cache of another store, whose files refer to paths that the image has not."""
+    path = os.path.join(folder, CACHE_INFO)
+    if not os.path.exists(path):
+        raise NixError(folder, f"has no file {CACHE_INFO}, so it is no binary cache")
+    for line in read_lines(path):
+        key, _, value = line.partition(":")
+        if key == "StoreDir" and value.strip() != STORE:
+            raise NixError(path, f"is a cache of the store {value.strip()!r}, not of {STORE}")
+
+
+def read_cache(
+    folder: str, roots: Iterable[str], cancel: Cancel | None = None
+) -> dict[str, NarInfo]:
+    """What the cache in ``folder`` says of ``roots`` and all they refer to, sorted by base name.
+
+    Raises ``NixError`` for a path that the cache does not have, naming who refers to it.
+    """
+    found: dict[str, NarInfo] = {}
+    pending: list[tuple[str, str | None]] = [(name, None) for name in roots]
+    while pending:
+        check_cancelled(cancel)
+        name, referrer = pending.pop()
+        if name in found:
+            continue
+        path = os.path.join(folder, f"{name[:HASH_LENGTH]}.narinfo")
+        if not os.path.exists(path):
+            wanted = f"; {full_path(referrer)} refers to it" if referrer is not None else ""
+            raise NixError(full_path(name), f"is missing in the cache {folder}{wanted}")
+        described = read_narinfo(path)
+        if described.info.name != name:
+            raise NixError(
+                path, f"describes {full_path(described.info.name)} instead of {full_path(name)}"
+            )
+        found[name] = described
+        pending += [(reference, name) for reference in described.info.references]
+    return dict(sorted(found.items()))

@@ -1,0 +1,96 @@
+"""Makes equal files of the store hard links of one, as ``nix-store --optimise`` does on a host."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ext4writer import Directory, RegularFile
+from ext4writer.progress import Cancel, check_cancelled
+
+LINKS_MAX = 65_000
+"""Names that one file of ext4 can have (fs/ext4/ext4.h, EXT4_LINK_MAX)."""
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Saving:
+    """How many files became links of others, and the bytes that are not stored again for it."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class _Original:
+    """The file that further ones become links of."""
+
+    node: RegularFile
+    links: int = 1
+
+
+def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
+    """Replace each file in ``store`` that equals an earlier one in mode and bytes by that one.
+
+    The order is that of the paths, so that the result follows from the closure alone. Only files
+    whose size occurs twice are read.
+    """
+    sizes: dict[int, int] = {}
+    for _, _, file in _files(store):
+        size = file.content.size
+        sizes[size] = sizes.get(size, 0) + 1
+    originals: dict[tuple[int, int, bytes], _Original] = {}
+    files = saved = 0
+    buffer = memoryview(bytearray(CHUNK))
+    for parent, name, file in _files(store):
+        size = file.content.size
+        if sizes[size] < 2:
+            continue
+        check_cancelled(cancel)
+        key = (file.mode, size, _digest(file, buffer))
+        original = originals.get(key)
+        if original is None or original.links == LINKS_MAX:
+            originals[key] = _Original(file)
+            continue
+        original.links += 1
+        parent.children[name] = original.node
+        files += 1
+        saved += size
+    return Saving(files, saved)
+
+
+def _files(root: Directory) -> Iterator[tuple[Directory, bytes, RegularFile]]:
+    """Each regular file with its directory and the name it has there, in a fixed order."""
+    stack = [root]
+    while stack:
+        directory = stack.pop()
+        below = []
+        for name in sorted(directory.children):
+            child = directory.children[name]
+            if isinstance(child, RegularFile):
+                yield directory, name, child
+            elif isinstance(child, Directory):
+                below.append(child)
+        stack.extend(reversed(below))
+
+
+def _digest(file: RegularFile, buffer: memoryview) -> bytes:
+    """The hash of the content."""
+    content = file.content
+    digest = hashlib.sha256()
+    if content.size <= len(buffer):
+        content.read_whole(buffer[: content.size])
+        digest.update(buffer[: content.size])
+        return digest.digest()
+    reader = content.open()
+    try:
+        done = 0
+        while count := reader.readinto(buffer[: content.size - done], done):
+            digest.update(buffer[:count])
+            done += count
+        reader.check_unchanged()
+    finally:
+        reader.close()
+    return digest.digest()

@@ -1,0 +1,120 @@
+"""Hashes store objects as archives, several at a time, and compares or collects what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+from ext4writer import Node
+from ext4writer.progress import Cancel, check_cancelled
+from ext4writer.sources.nar_dump import dump_nar, nar_size
+
+from .errors import NixError
+from .hashes import to_base32
+from .references import Candidates, ReferenceScanner
+from .registration import PathInfo
+from .store_paths import full_path
+
+
+def verify(
+    objects: Mapping[str, Node],
+    infos: Mapping[str, PathInfo],
+    *,
+    workers: int = 1,
+    cancel: Cancel | None = None,
+) -> None:
+    """Hash every object; ``NixError`` for the first, by name, that is not as registered."""
+    sizes = {name: nar_size(root) for name, root in objects.items()}
+    for name, size in sizes.items():
+        check_size(infos[name], size)
+
+    def check(name: str) -> None:
+        digest = hashlib.sha256()
+        dump_nar(objects[name], digest.update, cancel)
+        check_hash(infos[name], digest.digest())
+
+    in_parallel(check, largest_first(sizes), workers, cancel)
+
+
+def check_size(info: PathInfo, size: int) -> None:
+    """Raise ``NixError`` unless ``size`` is that of the registered archive."""
+    if size != info.nar_size:
+        raise NixError(
+            full_path(info.name),
+            f"its archive has {size} bytes, and {info.nar_size} are registered; "
+            "it was changed after it was registered",
+        )
+
+
+def check_hash(info: PathInfo, nar_hash: bytes) -> None:
+    """Raise ``NixError`` unless ``nar_hash`` is that of the registered archive."""
+    if nar_hash != info.nar_hash:
+        raise NixError(
+            full_path(info.name),
+            f"its archive has the hash sha256:{to_base32(nar_hash)}, and "
+            f"sha256:{to_base32(info.nar_hash)} is registered; it was changed after that",
+        )
+
+
+def describe(
+    objects: Mapping[str, Node], *, workers: int = 1, cancel: Cancel | None = None
+) -> dict[str, PathInfo]:
+    """Find hash, size and references of every object; only ``objects`` can be referred to."""
+    candidates = Candidates(objects)
+    found: dict[str, PathInfo] = {}
+
+    def look(name: str) -> None:
+        digest = hashlib.sha256()
+        scanner = ReferenceScanner(candidates)
+
+        def take(piece: memoryview) -> None:
+            digest.update(piece)
+            scanner.feed(piece)
+
+        size = dump_nar(objects[name], take, cancel)
+        found[name] = PathInfo(name, digest.digest(), size, tuple(sorted(scanner.found)))
+
+    sizes = {name: nar_size(root) for name, root in objects.items()}
+    in_parallel(look, largest_first(sizes), workers, cancel)
+    return {name: found[name] for name in objects}
+
+
+def largest_first(sizes: Mapping[str, int]) -> list[str]:
+    """The names in the order in which several threads are done soonest."""
+    return sorted(sizes, key=lambda name: (-sizes[name], name))
+
+
+def in_parallel(
+    work: Callable[[str], None], names: Iterable[str], workers: int, cancel: Cancel | None
+) -> None:
+    """Call ``work`` for each of ``names`` in ``workers`` threads, the calling one among them.
+
+    After the first error no more work is begun; of several the one with the least name is raised.
+    """
+    pending = iter(names)
+    failures: list[tuple[str, BaseException]] = []
+    lock = threading.Lock()
+
+    def run() -> None:
+        while not failures:
+            with lock:
+                name = next(pending, None)
+            if name is None:
+                return
+            try:
+                check_cancelled(cancel)
+                work(name)
+            except BaseException as error:
+                failures.append((name if isinstance(error, Exception) else "", error))
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(workers - 1)]
+    for thread in threads:
+        thread.start()
+    try:
+        run()
+    finally:
+        for thread in threads:
+            thread.join()
+    if failures:
+        raise min(failures, key=lambda failure: failure[0])[1]

@@ -1,0 +1,84 @@
+"""The description of one store object in a binary cache, a file ``HASH.narinfo``.
+
+Lines of ``Key: value`` (``src/libstore/nar-info.cc``). Signatures are not looked at: whoever may
+write the folder is trusted, as with a store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import NixError
+from .hashes import parse_sha256
+from .registration import NUMBER, PathInfo
+from .store_paths import base_name, check_base_name, read_lines
+
+KEYS = ("StorePath", "URL", "Compression", "FileHash", "FileSize", "NarHash", "NarSize")
+"""What is read beside References; a line of any of these may stand once only."""
+
+DEFAULT_COMPRESSION = "bzip2"
+"""What a cache that names none has meant from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class NarInfo:
+    """One object of a cache; ``url`` is relative to the cache."""
+
+    info: PathInfo
+    url: str
+    compression: str
+    file_hash: bytes | None
+    file_size: int | None
+
+
+def read_narinfo(path: str) -> NarInfo:
+    """Read and check one; ``NixError`` naming the file for anything that is not right."""
+    values: dict[str, str] = {}
+    references: list[str] | None = None
+    for number, line in enumerate(read_lines(path), 1):
+        where = f"{path}:{number}"
+        key, colon, value = line.partition(": ")
+        if not colon and line != "References:":
+            raise NixError(where, f"{line!r} is no line of the form 'Key: value'")
+        if key in values or (key.startswith("References") and references is not None):
+            raise NixError(where, f"has {key!r} a second time")
+        if key.startswith("References"):
+            references = value.split()
+            for name in references:
+                check_base_name(name, where)
+        elif key in KEYS:
+            values[key] = value
+    for key in ("StorePath", "URL", "NarHash", "NarSize"):
+        if not values.get(key):
+            raise NixError(path, f"has no {key!r}")
+    name = base_name(values["StorePath"], path)
+    info = PathInfo(
+        name,
+        _hash(values["NarHash"], path),
+        _number(values["NarSize"], path),
+        tuple(sorted(set(references or ()))),
+    )
+    url = values["URL"]
+    if url.startswith("/") or ":" in url or ".." in url.split("/"):
+        raise NixError(path, f"its URL {url!r} does not lie in the cache")
+    file_hash, file_size = values.get("FileHash"), values.get("FileSize")
+    return NarInfo(
+        info,
+        url,
+        values.get("Compression") or DEFAULT_COMPRESSION,
+        _hash(file_hash, path) if file_hash else None,
+        _number(file_size, path) if file_size else None,
+    )
+
+
+def _hash(text: str, where: str) -> bytes:
+    try:
+        return parse_sha256(text)
+    except ValueError as error:
+        raise NixError(where, str(error)) from None
+
+
+def _number(text: str, where: str) -> int:
+    if NUMBER.fullmatch(text) is None:
+        raise NixError(where, f"{text!r} is no size in bytes")
+    return int(text)

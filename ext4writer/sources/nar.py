@@ -1,0 +1,260 @@
+"""Nix archives (NAR): the index of one becomes a node, whose files are slices of the archive.
+
+Only what Nix itself writes is read: one tree has one archive, so that what is read here has the
+hash of the archive when it is written again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+
+from ..content import Content, DescriptorReader, Reader, changed_size, open_source
+from ..errors import SourceChangedError, SourceError, display_path
+from ..tree import NAME_MAX, SYMLINK_MAX, Directory, Node, RegularFile, Symlink
+from .nar_format import (
+    CLOSE,
+    CONTENTS,
+    DIRECTORY,
+    DIRECTORY_MODE,
+    ENTRY,
+    ENTRY_NODE,
+    EXECUTABLE_MARK,
+    EXECUTABLE_MODE,
+    FILE_MODE,
+    LENGTH_BYTES,
+    MAGIC,
+    NODE,
+    REGULAR,
+    SYMLINK,
+    SYMLINK_MODE,
+    padding,
+)
+
+DEPTH_MAX = 2048
+"""Directories in each other; no program could open the path of anything deeper."""
+WINDOW_BYTES = 64 << 10
+
+ReadAt = Callable[[int, int], bytes]
+"""(offset, count) -> the bytes there; fewer only at the end of the archive."""
+
+MakeContent = Callable[[int, int], Content]
+"""(offset, size) -> the content that lies there in the archive."""
+
+
+def nar(path: str | bytes | os.PathLike[str]) -> Node:
+    """Read the archive in the file ``path``: a directory, a regular file or a symbolic link.
+
+    The modes are those of a store, the owner is 0:0, the times are 0. Content stays in the file.
+    Raises :class:`SourceError` for a file that cannot be read or is no archive as Nix writes it;
+    the text tells the byte where that shows.
+    """
+    name = os.fsencode(path)
+    fd = open_source(name)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(name, "is no file, so no Nix archive")
+        size = status.st_size
+
+        def read_at(offset: int, count: int) -> bytes:
+            try:
+                os.lseek(fd, offset, os.SEEK_SET)
+                return os.read(fd, count)
+            except OSError as error:
+                raise SourceError(name, f"cannot be read: {error.strerror}") from error
+
+        def make_content(offset: int, length: int) -> Content:
+            return NarFile(name, size, offset, length)
+
+        return read_nar(read_at, size, make_content, name)
+    finally:
+        os.close(fd)
+
+
+def read_nar(read_at: ReadAt, size: int, make_content: MakeContent, name: bytes) -> Node:
+    """Read an archive of ``size`` bytes; errors call it ``name``. See :func:`nar`."""
+    return _Parser(read_at, size, make_content, name).parse()
+
+
+class _Parser:
+    def __init__(self, read_at: ReadAt, size: int, make_content: MakeContent, name: bytes) -> None:
+        self._read_at = read_at
+        self._size = size
+        self._make_content = make_content
+        self._name = name
+        self._window = b""
+        self._base = 0
+        """Where the window begins in the archive."""
+        self._at = 0
+        """How much of the window is behind us."""
+        self._names: list[bytes] = []
+        """The way to the directory that is being read."""
+
+    def parse(self) -> Node:
+        self._expect(MAGIC, "is no Nix archive")
+        root = self._node()
+        if isinstance(root, Directory):
+            self._entries(root)
+        self._expect(CLOSE, "the archive does not end as it must")
+        if self._base + self._at != self._size:
+            raise self._error("something follows the end of the archive")
+        return root
+
+    def _entries(self, root: Directory) -> None:
+        """Read all entries below ``root``. Depth costs a list, not the interpreter's stack."""
+        directory, last = root, b""
+        above: list[tuple[Directory, bytes]] = []
+        while True:
+            if self._take(ENTRY):
+                name = self._entry_name(last)
+                self._names.append(name)
+                self._expect(ENTRY_NODE, "an entry has no node")
+                node = self._node()
+                directory.children[name] = last_node = node
+                if isinstance(last_node, Directory):
+                    above.append((directory, name))
+                    if len(above) >= DEPTH_MAX:
+                        raise self._error(f"more than {DEPTH_MAX} directories lie in each other")
+                    directory, last = last_node, b""
+                    continue
+                last = name
+            elif above:
+                directory, last = above.pop()
+            else:
+                return
+            self._names.pop()
+            self._expect(CLOSE, "a node does not end as it must")
+            self._expect(CLOSE, "an entry does not end as it must")
+
+    def _node(self) -> Node:
+        """Read the beginning of a directory, or all but the end of anything else."""
+        self._expect(NODE, "a node has no type")
+        if self._take(REGULAR):
+            mode = EXECUTABLE_MODE if self._take(EXECUTABLE_MARK) else FILE_MODE
+            self._expect(CONTENTS, "a regular file has no contents")
+            length = self._length()
+            offset = self._base + self._at
+            if length > self._size - offset:
+                raise self._error(
+                    f"the archive is cut short: a file of {length} bytes begins, and "
+                    f"{self._size - offset} bytes are left"
+                )
+            self._skip(length)
+            self._padding(length)
+            return RegularFile(self._make_content(offset, length), mode)
+        if self._take(DIRECTORY):
+            return Directory(DIRECTORY_MODE)
+        if self._take(SYMLINK):
+            target = self._text(SYMLINK_MAX, "the target of a symbolic link")
+            if b"\0" in target:
+                raise self._error("the target of a symbolic link holds a NUL byte")
+            return Symlink(target, SYMLINK_MODE)
+        raise self._error("a node has a type that is not known")
+
+    def _entry_name(self, last: bytes) -> bytes:
+        name = self._text(NAME_MAX, "a name")
+        shown = display_path(name)
+        if name in (b".", b".."):
+            raise self._error(f"{shown!r} cannot be the name of an entry")
+        if b"/" in name or b"\0" in name:
+            raise self._error(f"the name {shown!r} holds a slash or a NUL byte")
+        if name <= last:
+            how = "comes twice" if name == last else "is not in the order of the names"
+            raise self._error(f"the name {shown!r} {how}")
+        return name
+
+    def _text(self, most: int, what: str) -> bytes:
+        length = self._length()
+        if not 0 < length <= most:
+            raise self._error(f"{what} has {length} bytes, which is not between 1 and {most}")
+        text = self._bytes(length)
+        self._padding(length)
+        return text
+
+    def _length(self) -> int:
+        return int.from_bytes(self._bytes(LENGTH_BYTES), "little")
+
+    def _padding(self, length: int) -> None:
+        count = padding(length)
+        if count and any(self._bytes(count)):
+            raise self._error("what fills up a string is not zeros")
+
+    def _expect(self, words: bytes, problem: str) -> None:
+        if not self._take(words):
+            raise self._error(problem)
+
+    def _take(self, words: bytes) -> bool:
+        """Step over ``words`` if they come next."""
+        if self._at + len(words) > len(self._window):
+            self._fill()
+        if self._window.startswith(words, self._at):
+            self._at += len(words)
+            return True
+        if words.startswith(self._window[self._at :]):
+            raise self._error("the archive is cut short")
+        return False
+
+    def _bytes(self, count: int) -> bytes:
+        if self._at + count > len(self._window):
+            self._fill()
+        data = self._window[self._at : self._at + count]
+        if len(data) < count:
+            raise self._error("the archive is cut short")
+        self._at += count
+        return data
+
+    def _skip(self, count: int) -> None:
+        self._at += count
+        if self._at > len(self._window):
+            self._base += self._at
+            self._window, self._at = b"", 0
+
+    def _fill(self) -> None:
+        """Let the window begin here. It is longer than any string that is asked for."""
+        self._base += self._at
+        left = self._window[self._at :]
+        wanted = min(WINDOW_BYTES, self._size - self._base)
+        while len(left) < wanted:
+            more = self._read_at(self._base + len(left), wanted - len(left))
+            if not more:
+                raise SourceChangedError(self._name, "became shorter while it was read")
+            left += more
+        self._window, self._at = left, 0
+
+    def _error(self, problem: str) -> SourceError:
+        where = f" in /{display_path(b'/'.join(self._names))}" if self._names else ""
+        return SourceError(self._name, f"at byte {self._base + self._at}{where}: {problem}")
+
+
+class NarFile(Content):
+    """The content of one file in an archive that is a file of the host."""
+
+    __slots__ = ("archive", "archive_size", "offset")
+    random_access = True
+
+    def __init__(self, archive: bytes, archive_size: int, offset: int, size: int) -> None:
+        self.archive = archive
+        self.archive_size = archive_size
+        self.offset = offset
+        self.size = size
+
+    def open(self) -> Reader:
+        return _SliceReader(self)
+
+
+class _SliceReader(DescriptorReader):
+    """A descriptor of the whole archive, of which one stretch counts."""
+
+    def __init__(self, content: NarFile) -> None:
+        super().__init__(open_source(content.archive), content.archive, content.archive_size)
+        self.fd_offset = content.offset
+        self._length = content.size
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        wanted = max(0, min(len(view), self._length - offset))
+        count = super().readinto(view[:wanted], self.fd_offset + offset)
+        if count < wanted:
+            raise changed_size(self.path, self._size, self.fd_offset + offset + count)
+        return count
