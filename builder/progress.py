@@ -1,7 +1,8 @@
-"""The progress bar of a terminal. On anything else there is none."""
+"""The progress bar of a terminal. On anything else, and on one that is dumb, there is none."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ INTERVAL = 0.1
 @contextmanager
 def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
     """Yield what draws the library's progress on standard error, or None where nobody looks."""
-    if not wanted or not sys.stderr.isatty():
+    if not wanted or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
 

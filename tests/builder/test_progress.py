@@ -12,12 +12,12 @@ from ext4writer.progress import Progress
 from tests.builder.command import command, environment
 
 
-def on_terminal(*arguments: str, stdout: bool) -> tuple[int, str]:
+def on_terminal(*arguments: str, stdout: bool, term: str = "xterm") -> tuple[int, str]:
     """Run with standard error, and ``stdout`` too if so, on a terminal; what it showed there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         command(*arguments),
-        env=environment({"TERM": "xterm", "COLUMNS": "100"}),
+        env=environment({"TERM": term, "COLUMNS": "100"}),
         stdout=theirs if stdout else subprocess.DEVNULL,
         stderr=theirs,
     )
@@ -67,6 +67,11 @@ def test_an_error_stands_alone_below_the_bar(source: Path, out: Path) -> None:
     status, shown = on_terminal(*arguments, stdout=True)
     assert status == 1
     assert shown.rstrip().splitlines()[-1].lstrip("\x1b[?25h").startswith("ext4writer: ")
+
+
+def test_a_dumb_terminal_gets_no_bar(source: Path, out: Path) -> None:
+    arguments = ("build", str(source), "-o", str(out / "a.img"))
+    assert on_terminal(*arguments, stdout=False, term="dumb") == (0, "")
 
 
 def test_a_pipe_gets_no_bar() -> None:
