@@ -47,7 +47,7 @@ def run_guest(
     with tempfile.TemporaryDirectory(prefix="ext4writer-guest-") as scratch:
         initramfs = Path(scratch, "initramfs")
         archive = build(kernel, script, programs, dict(files or {}))
-        initramfs.write_bytes(_gzip(archive))
+        initramfs.write_bytes(gzip(archive))
         command = [
             qemu,
             *("-M", "q35,accel=tcg", "-cpu", "max", "-m", MEMORY, "-nodefaults", "-no-reboot"),
@@ -56,15 +56,21 @@ def run_guest(
             *("-initrd", str(initramfs)),
             *("-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off"),
         ]
-        for drive in drives:
-            option = f"file={str(drive.absolute()).replace(',', ',,')},format=raw,if=virtio"
-            option += ",cache=unsafe,discard=unmap"
-            command += ["-drive", option + (",snapshot=on" if snapshot else "")]
-        console = _run(command, timeout)
-    return _result(console, len(drives), check)
+        console = _run(command + drive_options(drives, snapshot), timeout)
+    return script_output(console, len(drives), check)
 
 
-def _gzip(data: bytes) -> bytes:
+def drive_options(drives: Sequence[Path], snapshot: bool) -> list[str]:
+    """What makes raw images the virtio disks of a machine."""
+    options = []
+    for drive in drives:
+        option = f"file={str(drive.absolute()).replace(',', ',,')},format=raw,if=virtio"
+        option += ",cache=unsafe,discard=unmap"
+        options += ["-drive", option + (",snapshot=on" if snapshot else "")]
+    return options
+
+
+def gzip(data: bytes) -> bytes:
     """Hardly compressed, since the guest is slow at unpacking and the host fast at reading."""
     compressor = zlib.compressobj(1, wbits=31)
     return compressor.compress(data) + compressor.flush()
@@ -88,7 +94,8 @@ def _run(command: list[str], timeout: float) -> str:
     return output.decode("utf-8", "backslashreplace").replace("\r", "")
 
 
-def _result(console: str, drives: int, check: bool) -> str:
+def script_output(console: str, drives: int, check: bool = True) -> str:
+    """What the script printed, out of all that the console says; see :func:`run_guest`."""
     match = re.search(
         rf"{re.escape(BEGIN)}\n(.*?)^{re.escape(END)} (\d+)$", console, re.DOTALL | re.MULTILINE
     )
@@ -99,7 +106,8 @@ def _result(console: str, drives: int, check: bool) -> str:
         raise GuestError(f"the script ended with {status}\n{console}")
     log = console.split(LOG)[1].splitlines() if LOG in console else []
     if check:
-        wrong = [line for name in DEVICES[:drives] for line in objections(log, f"vd{name}")]
+        devices = [f"vd{name}{part}" for name in DEVICES[:drives] for part in ("", *range(1, 5))]
+        wrong = [line for device in devices for line in objections(log, device)]
         if wrong:
             raise GuestError("the guest's kernel objects:\n" + "\n".join(wrong))
     return output
