@@ -1,0 +1,101 @@
+"""Images that the drop-in for make-ext4-fs.nix makes of a small system."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from pathlib import Path
+
+from tests.builder import command
+from tests.oracles.tools import run
+
+from .host import NixHost
+from .system import add_nix, add_script, build_system
+
+DROP_IN = command.ROOT / "builder" / "nix" / "make-ext4-fs.nix"
+STAND_IN = Path(__file__).with_name("stand_in.nix")
+LABEL = "NIXOS_SD"
+
+POPULATE = """
+mkdir -p files/boot/extlinux files/etc files/.config/empty
+printf 'TIMEOUT 10\\n' > files/boot/extlinux/extlinux.conf
+head -c 100000 /dev/zero | tr '\\0' k > files/boot/kernel
+echo secret > files/etc/key
+chmod 600 files/etc/key
+echo dotted > files/.dotted
+ln -s /nix/var/nix/profiles/system files/run
+chmod 700 files/.config
+"""
+
+EXPRESSION = """
+let
+  pkgs = import {stand_in} {{ python = "{python}"; }};
+  storePaths = [ (builtins.storePath "{system}") ];
+in
+{{
+  closure = pkgs.buildPackages.closureInfo {{ rootPaths = storePaths; }};
+  image = pkgs.callPackage {drop_in} {{
+    inherit storePaths;
+    volumeLabel = "{label}";
+    populateImageCommands = ''{populate}'';
+    {arguments}
+  }};
+}}
+"""
+
+
+class BuildError(AssertionError):
+    """Nix could not build; the text is all that it said."""
+
+
+class Build:
+    """A host with a system in its store, and the expression that makes an image of it."""
+
+    def __init__(self, folder: Path, *, nix: bool = False) -> None:
+        """With ``nix`` the system has Nix itself as its tools, else something smaller."""
+        self.folder = folder
+        self.host = NixHost(folder)
+        self.tools = (add_nix if nix else add_script)(self.host, folder)
+        words = self.host.add(Path(sysconfig.get_path("stdlib"), "encodings"))
+        self.system = build_system(self.host, folder, self.tools, words)
+
+    def image(
+        self, arguments: str = "", *options: str, label: str = LABEL, populate: str = POPULATE
+    ) -> Path:
+        """What the drop-in makes when it is called with ``arguments``."""
+        expression = self.folder / "image.nix"
+        expression.write_text(
+            EXPRESSION.format(
+                stand_in=STAND_IN,
+                drop_in=DROP_IN,
+                python=sys.executable,
+                system=self.system,
+                label=label,
+                populate=populate,
+                arguments=arguments,
+            )
+        )
+        return self._built(expression, "image", *options)
+
+    def closure(self) -> Path:
+        """What ``closureInfo`` says of the system."""
+        return self._built(self.folder / "image.nix", "closure")
+
+    def command(self, output: Path, *options: str) -> Path:
+        """What the command makes outside of Nix, out of the store where it lies on the host."""
+        folder = self.folder / "populated"
+        folder.mkdir()
+        (folder / "files").mkdir()
+        run(["bash", "-euc", POPULATE], cwd=folder)
+        store = self.host.nix / "store"
+        where = ("--closure", self.closure(), "--store-dir", store, "--files", folder / "files")
+        done = command.run("nix", *where, "-o", output, "--label", LABEL, "--quiet", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        return output
+
+    def _built(self, expression: Path, attribute: str, *options: str) -> Path:
+        arguments = ("nix-build", "--no-out-link", expression, "-A", attribute, *options)
+        done = self.host.run(*arguments, check=False)
+        if done.returncode:
+            raise BuildError(done.stdout)
+        return self.host.real(done.stdout.splitlines()[-1])

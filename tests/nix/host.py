@@ -1,0 +1,55 @@
+"""A real Nix whose ``/nix`` is a folder of the test's own; the host's root stays as it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from tests.oracles.tools import require, run
+
+CONFIG = "build-users-group =\nsandbox = false\nsubstitute = false\n"
+"""Builds by whoever runs the test, as that user, from what is there."""
+
+Argument = str | os.PathLike[str]
+
+
+class NixHost:
+    """A host with a store at ``/nix/store``, as its programs see it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises nothing; the test is skipped or fails where bubblewrap or Nix is missing."""
+        require("bwrap")
+        require("nix-store")
+        self.nix = folder / "nix"
+        self.home = folder / "home"
+        self.nix.mkdir()
+        self.home.mkdir()
+
+    def run(
+        self, *arguments: Argument, check: bool = True, stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program that finds the folder at ``/nix`` and everything else in its place."""
+        wrapper: list[Argument] = ["bwrap", "--tmpfs", "/"]
+        for path in sorted(Path("/").iterdir()):
+            if path == Path("/nix"):
+                continue
+            if path.is_symlink():
+                wrapper += ["--symlink", os.readlink(path), path]
+            elif path.is_dir():
+                wrapper += ["--dev-bind", path, path]
+        wrapper += ["--bind", self.nix, "/nix", "--"]
+        environment = {"HOME": str(self.home), "NIX_CONFIG": CONFIG}
+        return run([*wrapper, *arguments], check=check, stdin=stdin, environment=environment)
+
+    def add(self, path: Path) -> str:
+        """Add a file or a tree to the store; returns its store path."""
+        return self.run("nix-store", "--add", path).stdout.strip()
+
+    def real(self, store_path: str) -> Path:
+        """Where the host keeps what its programs see below ``/nix``."""
+        return self.nix / Path(store_path).relative_to("/nix")
+
+    def closure(self, *store_paths: str) -> list[str]:
+        """The store paths that these refer to, and these."""
+        return sorted(self.run("nix-store", "-qR", *store_paths).stdout.split())

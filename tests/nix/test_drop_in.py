@@ -1,0 +1,136 @@
+"""The drop-in for make-ext4-fs.nix, evaluated and built by a real Nix."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tests.oracles import debugfs
+from tests.oracles.compare import assert_dirs_equal
+from tests.oracles.kernel import mounted
+from tests.oracles.tools import require_root
+
+from .drop_in import Build, BuildError
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    return Build(tmp_path)
+
+
+def test_plain_equals_the_command(build: Build, tmp_path: Path) -> None:
+    image = build.image()
+    assert image.name.endswith("-ext4-fs.img")
+    assert image.read_bytes() == build.command(tmp_path / "command.img").read_bytes()
+
+
+def test_compressed_equals_the_command(build: Build, tmp_path: Path) -> None:
+    image = build.image("compressImage = true;")
+    assert image.name.endswith("-ext4-fs.img.zst")
+    data = image.read_bytes()
+    assert data == build.command(tmp_path / "command.img.zst").read_bytes()
+    plain = build.image("compressImage = false;").read_bytes()
+    assert zstandard.get_frame_parameters(data).content_size == len(plain)
+    assert zstandard.decompress(data) == plain
+
+
+def test_nix_finds_that_a_second_build_is_equal(build: Build) -> None:
+    for arguments in ("", "compressImage = true;"):
+        build.image(arguments)
+        build.image(arguments, "--check")
+
+
+def test_what_the_image_holds(build: Build, tmp_path: Path) -> None:
+    """The kernel sees the closure, the files and the registration, all as on a NixOS root."""
+    require_root()
+    image = build.image()
+    registration = build.closure() / "registration"
+    with mounted(image) as root:
+        assert sorted(os.listdir(root)) == [
+            *(".config", ".dotted", "boot", "etc", "lost+found"),
+            *("nix", "nix-path-registration", "run"),
+        ]
+        assert (root / "nix-path-registration").read_bytes() == registration.read_bytes()
+        objects = build.host.closure(build.system)
+        assert len(objects) == 3
+        assert [f"/nix/store/{name}" for name in sorted(os.listdir(root / "nix/store"))] == objects
+        for path in objects:
+            assert_dirs_equal(build.host.real(path), root / path[1:])
+        for folder, folders, files in os.walk(root):
+            for name in (".", *folders, *files):
+                status = os.lstat(os.path.join(folder, name))
+                assert (status.st_uid, status.st_gid) == (0, 0)
+                assert (status.st_atime, status.st_mtime, status.st_ctime) == (1, 1, 1)
+                assert status.st_nlink == 1 or os.path.isdir(os.path.join(folder, name))
+        assert (root / "etc/key").stat().st_mode & 0o7777 == 0o600
+        assert (root / ".config").stat().st_mode & 0o7777 == 0o700
+        assert os.readlink(root / "run") == "/nix/var/nix/profiles/system"
+    assert debugfs.superblock(image)["Filesystem UUID"] == "44444444-4444-4444-8888-888888888888"
+
+
+def test_every_argument_of_its_own(build: Build) -> None:
+    seed = "01234567-89ab-cdef-8123-456789abcdef"
+    uuid = "fedcba98-7654-3210-8fed-cba987654321"
+    image = build.image(
+        f"""
+        uuid = "{uuid}";
+        freeSpace = "64M";
+        freeInodes = 9999;
+        growTo = "1T";
+        hashSeed = "{seed}";
+        extraArgs = [ "--features" "^64bit" "--journal" "8M" ];
+        """,
+        label="it's a root",
+    )
+    found = debugfs.superblock(image)
+    assert found["Filesystem volume name"] == "it's a root"
+    assert found["Filesystem UUID"] == uuid
+    assert found["Directory Hash Seed"] == seed
+    assert int(found["Free blocks"]) * 4096 >= 64 << 20
+    assert int(found["Free inodes"]) >= 9999
+    assert int(found["Reserved GDT blocks"]) >= (1 << 40) // (128 << 20) * 32 // 4096 - 1
+    assert "64bit" not in found["Filesystem features"]
+    assert found["Total journal size"] == "8M"
+
+
+def test_the_arguments_of_the_old_function_are_taken(build: Build) -> None:
+    """As nixpkgs passes them; what only the old function needs changes nothing."""
+    image = build.image()
+    old = 'e2fsprogs = { bin = "/usr"; }; libfaketime = null; perl = null; fakeroot = null; '
+    assert build.image(old + "zstd = null; lkl = null;") == image
+
+
+def test_files_may_be_empty(build: Build) -> None:
+    require_root()
+    with mounted(build.image(populate="")) as root:
+        assert sorted(os.listdir(root)) == ["lost+found", "nix", "nix-path-registration"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "populate", "words"),
+    [
+        ("", "false\necho not reached", ""),
+        ("", "ln -s a files/nix-path-registration", "nix-path-registration:"),
+        ('freeSpace = "much";', "", "--free"),
+        ('extraArgs = [ "--size" "8M" ];', "", "--size"),
+    ],
+    ids=["populate fails", "file in the way", "wrong argument", "too small"],
+)
+def test_a_failure_leaves_no_output(
+    build: Build, arguments: str, populate: str, words: str
+) -> None:
+    with pytest.raises(BuildError) as caught:
+        build.image(arguments, populate=populate)
+    assert words in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert not list((build.host.nix / "store").glob("*-ext4-fs.img"))
+
+
+def test_the_log_has_the_report_and_no_bar(build: Build) -> None:
+    image = build.image()
+    log = build.host.run("nix-store", "--read-log", f"/nix/store/{image.name}").stdout
+    assert "NAR size" in log and "sha256" in log
+    assert "\x1b" not in log
