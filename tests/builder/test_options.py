@@ -55,7 +55,7 @@ def test_every_option_reaches_the_spec() -> None:
     arguments = (
         "--size 2G --free 1M --free-inodes 9 --grow-to 1T -L root --block-size 1K -I 512 "
         "-U 12345678-1234-5678-1234-567812345678 --hash-seed 87654321-1234-5678-1234-567812345678 "
-        "-O ^resize_inode -O metadata_csum_seed,^dir_index -m 2.5 --journal 8M --epoch 77 "
+        "-O ^huge_file -O metadata_csum_seed,^dir_index -m 2.5 --journal 8M --epoch 77 "
         "--policy random:5"
     )
     spec = image(*arguments.split()).spec()
@@ -63,7 +63,7 @@ def test_every_option_reaches_the_spec() -> None:
     assert (spec.label, spec.block_size, spec.inode_size) == (b"root", 1024, 512)
     assert spec.uuid == UUID("12345678-1234-5678-1234-567812345678")
     assert spec.hash_seed == UUID("87654321-1234-5678-1234-567812345678")
-    dropped = DEFAULT_FEATURES.without("resize_inode", "dir_index")
+    dropped = DEFAULT_FEATURES.without("huge_file", "dir_index")
     assert spec.features == dropped.with_("metadata_csum_seed")
     assert (spec.reserved_percent, spec.journal, spec.epoch) == (2.5, 8 << 20, 77)
     assert spec.policy is not None and spec.policy.name == "random:5"
