@@ -14,6 +14,9 @@ class BitmapEmitter:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._full = b"\xff" * layout.block_size
+        # Where much is free, one group after the other looks the same.
+        self._last_free: list[tuple[int, int]] = []
+        self._last_bitmap = self._full
         self._behind = [behind for _, behind in layout.free_ranges]
         features = layout.features
         self.lazy = "metadata_csum" in features or "uninit_bg" in features
@@ -48,14 +51,18 @@ class BitmapEmitter:
             return self._full
         first = layout.geometry.group_first_block(group)
         end = first + layout.geometry.group_blocks(group)
-        bits = (1 << 8 * layout.block_size) - 1
+        free = []
         for index in range(bisect_right(self._behind, first), len(self._behind)):
             low, behind = layout.free_ranges[index]
             if low >= end:
                 break
-            low, behind = max(low, first), min(behind, end)
-            bits ^= ((1 << behind - low) - 1) << low - first
-        return bits.to_bytes(layout.block_size, "little")
+            free.append((max(low, first) - first, min(behind, end) - first))
+        if free != self._last_free:
+            bits = (1 << 8 * layout.block_size) - 1
+            for low, behind in free:
+                bits ^= ((1 << behind - low) - 1) << low
+            self._last_free, self._last_bitmap = free, bits.to_bytes(layout.block_size, "little")
+        return self._last_bitmap
 
     def inode_bitmap(self, group: int) -> bytes:
         """One block: a bit for each inode of the group, ones behind them."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
+from functools import partial
+from struct import Struct
+
 from ..ondisk.checksum import (
     bitmap_checksum,
     filesystem_seed,
@@ -18,6 +23,7 @@ from ..ondisk.group_desc import (
 )
 from ..ondisk.htree import DX_HASH_HALF_MD4
 from ..ondisk.inode import INODE_EXTRA_ISIZE
+from ..ondisk.record import Record
 from ..ondisk.superblock import (
     EXT2_FLAGS_SIGNED_HASH,
     EXT4_CRC32C_CHKSUM,
@@ -39,32 +45,7 @@ from .inodes import journal_i_block
 
 MAX_MOUNTS_UNLIMITED = 0xFFFF
 
-_LOW_FIELDS = (
-    "bg_block_bitmap_lo",
-    "bg_inode_bitmap_lo",
-    "bg_inode_table_lo",
-    "bg_free_blocks_count_lo",
-    "bg_free_inodes_count_lo",
-    "bg_used_dirs_count_lo",
-    "bg_flags",
-    "bg_block_bitmap_csum_lo",
-    "bg_inode_bitmap_csum_lo",
-    "bg_itable_unused_lo",
-    "bg_checksum",
-)
-_HIGH_FIELDS = (
-    "bg_block_bitmap_hi",
-    "bg_inode_bitmap_hi",
-    "bg_inode_table_hi",
-    "bg_free_blocks_count_hi",
-    "bg_free_inodes_count_hi",
-    "bg_used_dirs_count_hi",
-    "bg_itable_unused_hi",
-    "bg_block_bitmap_csum_hi",
-    "bg_inode_bitmap_csum_hi",
-)
-_pack_32 = GROUP_DESC_32.packer(*_LOW_FIELDS)
-_pack_64 = GROUP_DESC.packer(*_LOW_FIELDS, *_HIGH_FIELDS)
+_HALF = Struct("<H")
 
 
 def superblock(layout: Layout, group: int) -> bytes:
@@ -167,66 +148,82 @@ def _kbytes_written(layout: Layout) -> int:
 def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> bytes:
     """All group descriptors, in whole blocks."""
     geometry, counts = layout.geometry, layout.groups
-    rules = geometry.rules
-    csum = "metadata_csum" in layout.features
-    crc16 = not csum and "uninit_bg" in layout.features
-    uuid = layout.uuid.bytes
-    block_bytes, inode_bytes = rules.blocks_per_group // 8, geometry.inodes_per_group // 8
-    packed = bytearray()
-    checksum_of: dict[bytes, int] = {}
-    for group in range(geometry.groups):
-        flags = 0
-        block_csum = inode_csum = itable_unused = 0
-        if bitmaps.lazy:
-            itable_unused = counts.itable_unused[group]
-            flags = EXT4_BG_INODE_ZEROED
-            if bitmaps.block_uninit(group):
-                flags |= EXT4_BG_BLOCK_UNINIT
-            if bitmaps.inode_uninit(group):
-                flags |= EXT4_BG_INODE_UNINIT
-        if csum and not flags & EXT4_BG_BLOCK_UNINIT:
-            bitmap = bitmaps.block_bitmap(group)[:block_bytes]
-            block_csum = checksum_of.get(bitmap, -1)
-            if block_csum < 0:
-                block_csum = checksum_of[bitmap] = bitmap_checksum(seed, bitmap)
-        if csum and not flags & EXT4_BG_INODE_UNINIT:
-            inode_csum = bitmap_checksum(seed, bitmaps.inode_bitmap(group)[:inode_bytes])
-        block_bitmap = geometry.block_bitmaps[group]
-        inode_bitmap = geometry.inode_bitmaps[group]
-        inode_table = geometry.inode_tables[group]
-        free_blocks, free_inodes = counts.free_blocks[group], counts.free_inodes[group]
-        used_dirs = counts.used_dirs[group]
-        values = [
-            block_bitmap & 0xFFFFFFFF,
-            inode_bitmap & 0xFFFFFFFF,
-            inode_table & 0xFFFFFFFF,
-            free_blocks & 0xFFFF,
-            free_inodes & 0xFFFF,
-            used_dirs & 0xFFFF,
-            flags,
-            block_csum & 0xFFFF,
-            inode_csum & 0xFFFF,
-            itable_unused & 0xFFFF,
-            0,
-        ]
-        if rules.wide:
-            values += (
-                block_bitmap >> 32,
-                inode_bitmap >> 32,
-                inode_table >> 32,
-                free_blocks >> 16,
-                free_inodes >> 16,
-                used_dirs >> 16,
-                itable_unused >> 16,
-                block_csum >> 16,
-                inode_csum >> 16,
-            )
-            desc = _pack_64(*values)
-        else:
-            desc = _pack_32(*values)
-        if csum:
-            values[10] = group_desc_checksum(seed, group, desc)
-        elif crc16:
-            values[10] = group_desc_crc16(uuid, group, desc)
-        packed += _pack_64(*values) if rules.wide else _pack_32(*values)
-    return bytes(packed.ljust(geometry.gdt_blocks * layout.block_size, b"\0"))
+    groups, wide = geometry.groups, geometry.rules.wide
+    block_csums, inode_csums = _bitmap_checksums(layout, bitmaps, seed)
+    unused = counts.itable_unused if bitmaps.lazy else array("I", bytes(4 * groups))
+    columns = {
+        "bg_block_bitmap": geometry.block_bitmaps,
+        "bg_inode_bitmap": geometry.inode_bitmaps,
+        "bg_inode_table": geometry.inode_tables,
+        "bg_free_blocks_count": counts.free_blocks,
+        "bg_free_inodes_count": counts.free_inodes,
+        "bg_used_dirs_count": counts.used_dirs,
+        "bg_itable_unused": unused,
+        "bg_block_bitmap_csum": block_csums,
+        "bg_inode_bitmap_csum": inode_csums,
+    }
+    halves = ("_lo", "_hi") if wide else ("_lo",)
+    record = GROUP_DESC if wide else GROUP_DESC_32
+    table = record.pack_columns(
+        groups,
+        {
+            ("bg_flags",): _group_flags(layout, bitmaps),
+            **{tuple(name + half for half in halves): column for name, column in columns.items()},
+        },
+    )
+    _seal_descriptors(table, record, layout, seed)
+    return bytes(table.ljust(geometry.gdt_blocks * layout.block_size, b"\0"))
+
+
+def _group_flags(layout: Layout, bitmaps: BitmapEmitter) -> array[int]:
+    groups = range(layout.geometry.groups)
+    if not bitmaps.lazy:
+        return array("H", bytes(2 * len(groups)))
+    return array(
+        "H",
+        [
+            EXT4_BG_INODE_ZEROED
+            | EXT4_BG_BLOCK_UNINIT * bitmaps.block_uninit(group)
+            | EXT4_BG_INODE_UNINIT * bitmaps.inode_uninit(group)
+            for group in groups
+        ],
+    )
+
+
+def _bitmap_checksums(
+    layout: Layout, bitmaps: BitmapEmitter, seed: int
+) -> tuple[array[int], array[int]]:
+    """The checksums of block and inode bitmaps by group; 0 for those that are not written."""
+    geometry = layout.geometry
+    block_csums, inode_csums = (array("I", bytes(4 * geometry.groups)) for _ in range(2))
+    if "metadata_csum" in layout.features:
+        block_bytes = geometry.rules.blocks_per_group // 8
+        inode_bytes = geometry.inodes_per_group // 8
+        checksum_of: dict[bytes, int] = {}
+        for group in range(geometry.groups):
+            if not bitmaps.block_uninit(group):
+                bitmap = bitmaps.block_bitmap(group)
+                known = checksum_of.get(bitmap)
+                if known is None:
+                    known = checksum_of[bitmap] = bitmap_checksum(seed, bitmap[:block_bytes])
+                block_csums[group] = known
+            if not bitmaps.inode_uninit(group):
+                bitmap = bitmaps.inode_bitmap(group)[:inode_bytes]
+                inode_csums[group] = bitmap_checksum(seed, bitmap)
+    return block_csums, inode_csums
+
+
+def _seal_descriptors(table: bytearray, record: Record, layout: Layout, seed: int) -> None:
+    checksum: Callable[[int, memoryview], int]
+    if "metadata_csum" in layout.features:
+        checksum = partial(group_desc_checksum, seed)
+    elif "uninit_bg" in layout.features:
+        checksum = partial(group_desc_crc16, layout.uuid.bytes)
+    else:
+        return
+    size, at = record.size, record.offset("bg_checksum")
+    with memoryview(table) as view:
+        for group in range(layout.geometry.groups):
+            start = group * size
+            # The sum's own bytes are zeros so far, as the rule of metadata_csum wants them.
+            _HALF.pack_into(view, start + at, checksum(group, view[start : start + size]))

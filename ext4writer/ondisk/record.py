@@ -7,6 +7,8 @@ declaration. The derivation runs at the first use, so that importing a declarati
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -99,6 +101,13 @@ class _Layout:
         return "".join(parts)
 
 
+def _little_endian(column: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        column = array(column.typecode, column)
+        column.byteswap()
+    return column.tobytes()
+
+
 def _item(core: Any, orders: set[str]) -> tuple[str, int, int]:
     """Return (letter, width, count) of one construct field and note its byte order."""
     if isinstance(core, construct.Bytes):
@@ -183,6 +192,27 @@ class Record:
         for name in fields:
             self._field(name)
         return struct.Struct(self._layout.format(fields))
+
+    def pack_columns(self, count: int, columns: Mapping[tuple[str, ...], array[int]]) -> bytearray:
+        """Return ``count`` packed structures, one behind the other; fields not given are zero.
+
+        Each column holds one number for every structure, and its key the integer fields that store
+        the number: one, or several with the lowest part first. High bits for which the fields have
+        no room are dropped.
+        """
+        table = bytearray(count * self.size)
+        for names, column in columns.items():
+            if len(column) != count:
+                raise self._error(names[0], f"{count} values expected, {len(column)} given")
+            raw, width = _little_endian(column), column.itemsize
+            byte = 0
+            for name in names:
+                field = self._field(name)
+                for place in range(min(field.size, width - byte)):
+                    at = place if self._layout.order == "<" else field.size - 1 - place
+                    table[field.offset + at :: self.size] = raw[byte::width]
+                    byte += 1
+        return table
 
     def parse(self, buffer: ReadBuffer, offset: int = 0) -> dict[str, int | bytes | list[int]]:
         """Return all fields of the structure that lies at ``offset`` of ``buffer``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import struct
+from array import array
 from typing import Any
 
 import construct
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from ext4writer import ondisk
 from ext4writer.errors import RecordError
+from ext4writer.ondisk.group_desc import GROUP_DESC
 from ext4writer.ondisk.inode import INODE
 from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
 from ext4writer.ondisk.record import Field, Record
@@ -187,3 +189,46 @@ def test_big_endian_and_padding() -> None:
 def test_bad_declarations(declaration: Any) -> None:
     with pytest.raises(ValueError, match=r"bad|cannot hold"):
         Record("bad", declaration, size=4).fields  # noqa: B018
+
+
+@given(
+    numbers=st.lists(st.tuples(st.integers(0, 2**48 - 1), st.integers(0, 2**32 - 1)), max_size=5)
+)
+def test_columns_are_packed_like_one_structure_after_the_other(
+    numbers: list[tuple[int, int]],
+) -> None:
+    blocks = array("Q", [block for block, _ in numbers])
+    counts = array("I", [count for _, count in numbers])
+    table = GROUP_DESC.pack_columns(
+        len(numbers),
+        {
+            ("bg_block_bitmap_lo", "bg_block_bitmap_hi"): blocks,
+            ("bg_free_blocks_count_lo", "bg_free_blocks_count_hi"): counts,
+            ("bg_checksum",): counts,
+        },
+    )
+    assert table == b"".join(
+        GROUP_DESC.pack(
+            {
+                "bg_block_bitmap_lo": block & 0xFFFFFFFF,
+                "bg_block_bitmap_hi": block >> 32,
+                "bg_free_blocks_count_lo": count & 0xFFFF,
+                "bg_free_blocks_count_hi": count >> 16,
+                "bg_checksum": count & 0xFFFF,
+            }
+        )
+        for block, count in numbers
+    )
+
+
+def test_columns_of_big_endian_structures() -> None:
+    table = JOURNAL_SUPERBLOCK.pack_columns(2, {("s_maxlen",): array("I", [1, 0x01020304])})
+    assert [JOURNAL_SUPERBLOCK.get(table, at * 1024, "s_maxlen") for at in (0, 1)] == [
+        1,
+        0x01020304,
+    ]
+
+
+def test_a_column_of_another_length_is_refused() -> None:
+    with pytest.raises(RecordError, match="3 values expected, 2 given"):
+        GROUP_DESC.pack_columns(3, {("bg_flags",): array("H", [1, 2])})
