@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -141,14 +142,18 @@ def write(
 
 
 def hash_file(path: str, cancel: Cancel | None) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal; one thread reads while the other hashes."""
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(HASH_CHUNK))
+    full, spare = (memoryview(bytearray(HASH_CHUNK)) for _ in range(2))
     try:
-        with open(path, "rb", buffering=0) as file:
-            while count := file.readinto(buffer):
+        with open(path, "rb", buffering=0) as file, ThreadPoolExecutor(1) as reading:
+            count = file.readinto(full)
+            while count:
                 check_cancelled(cancel)
-                digest.update(buffer[:count])
+                following = reading.submit(file.readinto, spare)
+                digest.update(full[:count])
+                count = following.result()
+                full, spare = spare, full
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error
     return digest.hexdigest()

@@ -12,6 +12,9 @@ from .store_paths import BASE32, HASH_LENGTH, hash_part
 BLOCK = HASH_LENGTH // 2
 """Every hash covers a whole block, wherever it begins in a row of digits."""
 
+STEP_BYTES = 128 << 10
+"""What is looked at in one go; it fits the processor's cache several times."""
+
 _IS_DIGIT = bytes(byte in BASE32.encode() for byte in range(256))
 _ROW = b"\1" * HASH_LENGTH
 
@@ -37,8 +40,12 @@ class ReferenceScanner:
         self._blocks = candidates.blocks
         self._tail = b""
 
-    def feed(self, data: memoryview | bytes) -> None:
+    def feed(self, data: memoryview) -> None:
         """Look through the next bytes."""
+        for start in range(0, len(data), STEP_BYTES):
+            self._step(data[start : start + STEP_BYTES])
+
+    def _step(self, data: memoryview) -> None:
         piece = b"".join((self._tail, data))
         self._tail = piece[1 - HASH_LENGTH :]
         digits = piece.translate(_IS_DIGIT)

@@ -107,7 +107,7 @@ def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
-            if path.is_file() and not path.is_symlink():
+            if not path.is_symlink() and path.is_file():
                 yield path
         left -= len(names) + 1
         if left < 0:
