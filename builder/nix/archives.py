@@ -193,6 +193,12 @@ class _Hashed:
             self.raw: BinaryIO = open(archive.path, "rb", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise SourceError(archive.path, f"cannot be read: {error.strerror}") from error
+        size = os.fstat(self.raw.fileno()).st_size
+        if archive.file_size is not None and size != archive.file_size:
+            self.raw.close()
+            raise NixError(
+                archive.path, f"has {size} bytes where its narinfo says {archive.file_size}"
+            )
 
     def read(self, size: int = -1, /) -> bytes:
         check_cancelled(self._cancel)
@@ -207,10 +213,6 @@ class _Hashed:
     def check(self) -> None:
         """Compare the whole file, which was read, with what the cache says of it."""
         archive = self._archive
-        if archive.file_size is not None and self.size != archive.file_size:
-            raise NixError(
-                archive.path, f"has {self.size} bytes where its narinfo says {archive.file_size}"
-            )
         if archive.file_hash is not None and self.digest.digest() != archive.file_hash:
             raise NixError(
                 archive.path,

@@ -1,0 +1,429 @@
+"""``ext4writer nix`` out of binary caches and archives that a real Nix wrote; no store is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.builder.command import assert_one_line, assert_untouched, report, run
+from tests.oracles import tools
+
+from .conftest import RealClosure
+
+NIX = ("nix", "--extra-experimental-features", "nix-command")
+COMPRESSIONS = ("none", "xz", "zstd", "bzip2", "gzip")
+
+
+@pytest.fixture(scope="session")
+def caches(closure: RealClosure, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Binary caches with the whole closure, by compression."""
+    scratch = tmp_path_factory.mktemp("caches")
+
+    def cache(compression: str) -> Path:
+        folder = scratch / compression
+        if not folder.exists():
+            url = f"file://{folder}?compression={compression}"
+            closure.host.run(*NIX, "copy", "--to", url, *closure.roots)
+        return folder
+
+    return cache
+
+
+def roots(closure: RealClosure) -> list[str]:
+    return [word for root in closure.roots for word in ("--root", root)]
+
+
+@pytest.fixture(scope="session")
+def live(closure: RealClosure, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image of the store itself, with the registration that we compute."""
+    image = tmp_path_factory.mktemp("live") / "a.img"
+    assert run("nix", *closure.listed, "-o", image).returncode == 0
+    return image
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_cache_gives_the_image_of_the_store(
+    compression: str,
+    closure: RealClosure,
+    caches: Callable[[str], Path],
+    live: Path,
+    out: Path,
+) -> None:
+    cache = caches(compression)
+    files = list((cache / "nar").iterdir())
+    assert len(files) == 5
+    image = out / "a.img"
+    facts = report("nix", "--cache", f"file://{cache}", *roots(closure), "-o", image)
+    assert os.listdir(out) == ["a.img"]
+    assert image.read_bytes() == live.read_bytes()
+    assert facts["store_paths"] == 5
+    assert facts["verified"] is True
+    spooled = facts["peak_disk"] - image.stat().st_blocks * 512
+    nar_size = facts["nar_size"]
+    assert spooled == 0 if compression == "none" else nar_size <= spooled < nar_size + 5 * 4096
+
+
+def test_a_cache_and_the_registration_of_the_store(
+    closure: RealClosure, caches: Callable[[str], Path], out: Path
+) -> None:
+    assert run("nix", *closure.options, "-o", out / "a.img").returncode == 0
+    cache = caches("xz")
+    done = run("nix", "--closure", closure.folder, "--cache", cache, "-o", out / "b.img")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
+
+
+def test_the_closure_is_followed(
+    closure: RealClosure, caches: Callable[[str], Path], out: Path
+) -> None:
+    [program] = [root for root in closure.roots if root.endswith("-program-1.0")]
+    done = run("nix", "registration", "--cache", caches("xz"), "--root", program)
+    assert done.returncode == 0
+    found = [line for line in done.stdout.splitlines() if line in closure.paths]
+    assert set(found) == set(closure.host.closure(program))
+    assert len(set(found)) == 4
+    base_name = os.path.basename(program)
+    again = run("nix", "registration", "--cache", caches("zstd"), "--root", base_name)
+    assert again.stdout == done.stdout
+
+
+def test_the_number_of_workers_changes_nothing(
+    closure: RealClosure, caches: Callable[[str], Path], live: Path, out: Path
+) -> None:
+    for workers in ("1", "4"):
+        options = ["--cache", caches("zstd"), *roots(closure), "--workers", workers]
+        assert run("nix", *options, "-o", out / "a.img").returncode == 0
+        assert (out / "a.img").read_bytes() == live.read_bytes()
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_archives_by_themselves(
+    compression: str,
+    closure: RealClosure,
+    caches: Callable[[str], Path],
+    live: Path,
+    out: Path,
+    tmp_path: Path,
+) -> None:
+    """Whatever their file is called; hash, size and references follow from what they hold."""
+    options: list[str | Path] = []
+    for number, info in enumerate(caches(compression).glob("*.narinfo")):
+        facts = dict(line.split(": ", 1) for line in info.read_text().splitlines())
+        file = tmp_path / f"a={number}.nar"
+        shutil.copy(caches(compression) / facts["URL"], file)
+        options += ["--nar", f"{facts['StorePath']}={file}"]
+    assert len(options) == 10
+    assert run("nix", *options, "-o", out / "a.img").returncode == 0
+    assert (out / "a.img").read_bytes() == live.read_bytes()
+    with_one = ["--registration", closure.folder / "registration"]
+    assert run("nix", *options, *with_one, "-o", out / "a.img").returncode == 0
+    assert run("nix", *closure.options, "-o", out / "b.img").returncode == 0
+    assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
+
+
+def test_no_store_and_no_nix_are_needed(
+    closure: RealClosure, caches: Callable[[str], Path], live: Path, out: Path
+) -> None:
+    """In a sandbox that has neither a store nor a program of Nix, and cannot write to the cache."""
+    cache = caches("xz")
+    hidden = closure.host.nix
+    sandbox = [
+        *(tools.require("bwrap"), "--dev-bind", "/", "/", "--tmpfs", str(hidden)),
+        *("--ro-bind", str(cache), str(cache), "--unshare-net"),
+        *("--ro-bind", "/dev/null", tools.require("nix-store")),
+    ]
+    done = run(
+        *("nix", "--cache", cache, *roots(closure), "-o", out / "a.img"), prefix=tuple(sandbox)
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (out / "a.img").read_bytes() == live.read_bytes()
+
+
+# -- caches that are not whole ---------------------------------------------------------------------
+
+
+def narinfo(cache: Path, suffix: str) -> Path:
+    """The description of the path whose name ends so."""
+    [found] = [
+        path
+        for path in cache.glob("*.narinfo")
+        if path.read_text().splitlines()[0].endswith(suffix)
+    ]
+    return found
+
+
+def archive(cache: Path, suffix: str) -> Path:
+    """Its archive."""
+    lines = narinfo(cache, suffix).read_text().splitlines()
+    [url] = [line.removeprefix("URL: ") for line in lines if line.startswith("URL: ")]
+    return cache / url
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def drop_line(path: Path, key: str) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(f"{key}:")]
+    assert len(kept) < len(lines)
+    path.write_text("".join(kept))
+
+
+def corrupt(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def without_file_facts(cache: Path, suffix: str) -> None:
+    """Take away what would find a fault before the archive is looked at."""
+    for key in ("FileHash", "FileSize"):
+        drop_line(narinfo(cache, suffix), key)
+
+
+def truncated(cache: Path, suffix: str, *, known: bool) -> None:
+    if not known:
+        without_file_facts(cache, suffix)
+    path = archive(cache, suffix)
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+def other_hash(cache: Path) -> None:
+    path = narinfo(cache, "-word")
+    digest = "sha256:" + "1" * 52
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "".join(f"NarHash: {digest}\n" if "NarHash" in one else f"{one}\n" for one in lines)
+    )
+
+
+def larger_size(cache: Path) -> None:
+    replace(narinfo(cache, "-word"), "NarSize: ", "NarSize: 9")
+
+
+def smaller_size(cache: Path) -> None:
+    path = narinfo(cache, "-many")
+    lines = path.read_text().splitlines()
+    path.write_text("".join("NarSize: 4096\n" if "NarSize" in one else f"{one}\n" for one in lines))
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
+    "no such cache": ("xz", shutil.rmtree, ("no folder",)),
+    "no cache at all": ("xz", lambda cache: (cache / "nix-cache-info").unlink(), ("no binary",)),
+    "another store": (
+        "xz",
+        lambda cache: replace(cache / "nix-cache-info", "/nix/store", "/gnu/store"),
+        ("/gnu/store",),
+    ),
+    "a path that is missing": (
+        "xz",
+        lambda cache: narinfo(cache, "-odd").unlink(),
+        ("-odd", "is missing in the cache", "-library refers to it"),
+    ),
+    "an archive that is missing": (
+        "xz",
+        lambda cache: archive(cache, "-odd").unlink(),
+        (".nar.xz", "No such file"),
+    ),
+    "a truncated xz": ("xz", lambda cache: truncated(cache, "-odd", known=True), ("bytes where",)),
+    "a truncated xz that nobody measured": (
+        "xz",
+        lambda cache: truncated(cache, "-odd", known=False),
+        (".nar.xz", "damaged or cut short"),
+    ),
+    "a truncated zstd": (
+        "zstd",
+        lambda cache: truncated(cache, "-odd", known=False),
+        ("-odd", "bytes"),
+    ),
+    "a truncated bzip2": (
+        "bzip2",
+        lambda cache: truncated(cache, "-odd", known=False),
+        (".nar.bz2", "damaged or cut short"),
+    ),
+    "a truncated gzip": (
+        "gzip",
+        lambda cache: truncated(cache, "-odd", known=False),
+        (".nar", "gzip data is damaged or cut short"),
+    ),
+    "a truncated nar": (
+        "none",
+        lambda cache: truncated(cache, "-odd", known=False),
+        ("-odd", "bytes"),
+    ),
+    "a bit in an xz": ("xz", lambda cache: corrupt(archive(cache, "-odd")), (".nar.xz",)),
+    "a bit in a zstd": ("zstd", lambda cache: corrupt(archive(cache, "-odd")), (".nar.zst",)),
+    "a bit in a nar": (
+        "none",
+        lambda cache: corrupt(archive(cache, "-odd")),
+        (".nar", "has the hash sha256:"),
+    ),
+    "another file hash": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "FileHash: sha256:", "FileHash: sha256:0"),
+        ("narinfo", "no SHA-256 hash"),
+    ),
+    "another archive hash": (
+        "xz",
+        other_hash,
+        ("-word", "has the hash sha256:", "is registered"),
+    ),
+    "a larger size": ("xz", larger_size, ("-word", "bytes")),
+    "a smaller size": ("xz", smaller_size, ("-many", "more than the 4096 bytes")),
+    "a compression that is not known": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "Compression: xz", "Compression: br"),
+        ("'br'",),
+    ),
+    "the wrong compression": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "Compression: xz", "Compression: bzip2"),
+        ("damaged",),
+    ),
+    "an address outside": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "URL: nar/", "URL: nar/../../"),
+        ("does not lie in the cache",),
+    ),
+    "an address on the net": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "URL: nar/", "URL: https://host/"),
+        ("does not lie in the cache",),
+    ),
+    "another path": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "-odd", "-even"),
+        ("-even instead of",),
+    ),
+    "no hash": ("xz", lambda cache: drop_line(narinfo(cache, "-odd"), "NarHash"), ("'NarHash'",)),
+    "a line twice": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "URL: ", "URL: nar/x\nURL: "),
+        ("second time",),
+    ),
+    "a line of no form": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "URL: ", "URL "),
+        ("Key: value",),
+    ),
+    "a reference of no form": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "References: ", "References: ../x"),
+        ("no name of a store path",),
+    ),
+    "a description that is cut short": (
+        "xz",
+        lambda cache: os.truncate(narinfo(cache, "-odd"), 100),
+        ("cut short",),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_cache_that_is_not_whole(
+    damage: str,
+    closure: RealClosure,
+    caches: Callable[[str], Path],
+    out: Path,
+    tmp_path: Path,
+) -> None:
+    compression, act, words = DAMAGES[damage]
+    cache = tmp_path / "cache"
+    shutil.copytree(caches(compression), cache)
+    act(cache)
+    [library] = [path for path in closure.paths if path.endswith("-library")]
+    [many] = [path for path in closure.paths if path.endswith("-many")]
+    done = run("nix", "--cache", cache, "--root", library, "--root", many, "-o", out / "a.img.zst")
+    assert_one_line(done, 1, *words)
+    assert_untouched(out)
+
+
+def test_a_cache_on_the_net_is_none(out: Path, closure: RealClosure) -> None:
+    options = ["--cache", "https://cache.nixos.org", *roots(closure)]
+    assert_one_line(run("nix", *options, "-o", out / "a.img"), 1, "file://")
+    assert_untouched(out)
+
+
+def test_a_registration_of_something_else(
+    closure: RealClosure, caches: Callable[[str], Path], out: Path, tmp_path: Path
+) -> None:
+    [many] = [path for path in closure.paths if path.endswith("-many")]
+    options = ["--cache", caches("xz"), "--root", many]
+    registration = closure.folder / "registration"
+    done = run("nix", *options, "--registration", registration, "-o", out / "a.img")
+    assert_one_line(done, 1, "is registered, but not listed")
+    lines = run("nix", "registration", *options).stdout.splitlines()
+    lines[1] = "sha256:" + "1" * 52
+    other = tmp_path / "registration"
+    other.write_text("".join(f"{line}\n" for line in lines))
+    done = run("nix", *options, "--registration", other, "-o", out / "a.img")
+    assert_one_line(done, 1, "-many", "sha256:1111")
+    assert_untouched(out)
+
+
+def test_a_full_disk_for_the_temporary_file(
+    closure: RealClosure, caches: Callable[[str], Path], out: Path
+) -> None:
+    import resource
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    options = ["--cache", caches("xz"), *roots(closure)]
+    done = run("nix", *options, "-o", out / "a.img.zst", preexec_fn=limit)
+    assert_one_line(done, 1, "temporary file", "File too large")
+    assert_untouched(out)
+
+
+def test_archives_that_are_none(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+    path = closure.roots[0]
+    file = tmp_path / "a.nar"
+    file.write_bytes(b"no archive")
+    for given, words in (
+        (f"{path}={file}", (str(file), "no Nix archive")),
+        (f"{path}={tmp_path / 'missing'}", ("missing", "cannot be read")),
+        (f"/elsewhere/{os.path.basename(path)}={file}", ("directly below /nix/store",)),
+        (f"short={file}", ("no name of a store path",)),
+    ):
+        done = run("nix", "--nar", given, "-o", out / "a.img")
+        assert_one_line(done, 1, *words)
+    assert_one_line(run("nix", "--nar", path, "-o", out / "a.img"), 2, "PATH=FILE")
+    twice = ["--nar", f"{path}={file}"] * 2
+    assert_one_line(run("nix", *twice, "-o", out / "a.img"), 1, "given twice")
+    assert_untouched(out)
+
+
+def test_a_bomb_is_not_unpacked(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+    """Gigabytes of zeros in a small file stop at the size that is registered."""
+    [word] = [path for path in closure.paths if path.endswith("-word")]
+    file = tmp_path / "bomb.nar.zst"
+    with open(file, "wb") as stream:
+        zeros = subprocess.Popen(["head", "-c", "2G", "/dev/zero"], stdout=subprocess.PIPE)
+        subprocess.run(
+            [tools.require("zstd"), "-1", "-c"], stdin=zeros.stdout, stdout=stream, check=True
+        )
+        zeros.wait()
+    text = run("nix", "registration", "--store-paths", _one(tmp_path, word), *closure.listed[2:])
+    registration = tmp_path / "registration"
+    registration.write_text(text.stdout)
+    done = run(
+        *("nix", "--nar", f"{word}={file}", "--registration", registration),
+        *("-o", out / "a.img"),
+    )
+    assert_one_line(done, 1, "-word", "more than the")
+    assert_untouched(out)
+
+
+def _one(folder: Path, path: str) -> Path:
+    file = folder / "store-paths"
+    file.write_text(f"{path}\n")
+    return file
