@@ -19,6 +19,7 @@ from .options import (
     GroupedCommand,
     GroupedOption,
     ImageOptions,
+    OutputOptions,
     OverrideOptions,
     RunOptions,
     ScanOptions,
@@ -106,9 +107,10 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
     required=True,
     cls=GroupedOption,
     heading="Output",
-    help="The image to write; '-' is standard output, and the report then goes to standard error. "
-    "A file is replaced only when the new one is whole.",
+    help="The image to write, compressed if its name ends in .zst; '-' is standard output, and the "
+    "report then goes to standard error. A file is replaced only when the new one is whole.",
 )
+@options("stored", OutputOptions)
 @options("scan", ScanOptions)
 @image_options
 def build(source: tuple[SourceArgument, ...], output: str, **chosen: Any) -> None:
@@ -141,6 +143,7 @@ def execute(
     image: ImageOptions,
     overrides: OverrideOptions,
     run: RunOptions,
+    stored: OutputOptions | None = None,
 ) -> None:
     """Make or plan one image, and print its report."""
     if scan.keep_times and tree.all_times is not None:
@@ -158,15 +161,19 @@ def execute(
         from .output import open_output, print_report
         from .progress import progress_bar
 
+        workers, output = run.workers or usable_cpus(), None
+        if destination is not None:
+            level = stored.zstd_level if stored is not None else None
+            output = open_output(destination, zstd_level=level, threads=workers)
         job = pipeline.Job(
             sources=sources,
-            output=None if destination is None else open_output(destination),
+            output=output,
             scan=scan,
             tree=tree,
             spec=image.spec(),
             overrides=overrides.overrides(),
             strict=run.strict,
-            workers=run.workers or usable_cpus(),
+            workers=workers,
         )
         with progress_bar(wanted=not run.quiet) as progress:
             report = pipeline.run(job, progress=progress, cancel=cancel)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ID_MAX = (1 << 32) - 2
 """The kernel has no user and no group of the number above this one."""
 WORKERS_MAX = 4
+ZSTD_LEVEL_MAX = 22
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 OTHER = "Other options"
 
@@ -320,6 +321,20 @@ class ImageOptions:
             epoch=self.epoch if self.epoch is not None else environment_epoch(),
             policy=policy(self.policy),
         )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How the image is stored, which its name says."""
+
+    HEADING = "Output"
+
+    zstd_level: int | None = row(
+        "--zstd-level",
+        type=click.IntRange(1, ZSTD_LEVEL_MAX),
+        metavar="N",
+        about="How hard to compress an image whose name ends in .zst.  [default: 3]",
+    )
 
 
 @dataclass(frozen=True)

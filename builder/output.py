@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO, Protocol, cast
 
 import click
@@ -14,6 +15,8 @@ import click
 from ext4writer.errors import OutputError
 
 STANDARD_OUTPUT = "standard output"
+COMPRESSED = ".zst"
+"""How the name of an image ends that is to be compressed."""
 
 
 class Output(Protocol):
@@ -35,8 +38,8 @@ class Output(Protocol):
         """A test for files of ``source`` that are the output; None if there can be none."""
         ...
 
-    def target(self) -> str | BinaryIO:
-        """What the library writes to."""
+    def opened(self, size: int) -> AbstractContextManager[str | BinaryIO]:
+        """Give what the library writes an image of ``size`` bytes to; the end makes it whole."""
         ...
 
 
@@ -77,8 +80,8 @@ class PathOutput:
             return None
         return lambda status: os.path.samestat(status, own)
 
-    def target(self) -> str:
-        return self.path
+    def opened(self, size: int) -> AbstractContextManager[str | BinaryIO]:  # noqa: ARG002
+        return nullcontext(self.path)
 
 
 class StandardOutput:
@@ -97,8 +100,8 @@ class StandardOutput:
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
         return _is_standard_output
 
-    def target(self) -> BinaryIO:
-        return cast(BinaryIO, _Unseekable())
+    def opened(self, size: int) -> AbstractContextManager[str | BinaryIO]:  # noqa: ARG002
+        return nullcontext(cast(BinaryIO, _Unseekable()))
 
 
 class _Unseekable:
@@ -134,8 +137,14 @@ def _status(path: str) -> os.stat_result | None:
         return None
 
 
-def open_output(destination: str) -> Output:
-    """The output that ``-o`` names."""
+def open_output(destination: str, *, zstd_level: int | None = None, threads: int = 1) -> Output:
+    """The output that ``-o`` names; ``threads`` compress it where its name asks for that."""
+    if destination.endswith(COMPRESSED):
+        from .zstd_output import DEFAULT_LEVEL, ZstdOutput
+
+        return ZstdOutput(destination, level=zstd_level or DEFAULT_LEVEL, threads=threads)
+    if zstd_level is not None:
+        raise click.UsageError(f"--zstd-level needs an --output whose name ends in {COMPRESSED}")
     return StandardOutput() if destination == "-" else PathOutput(destination)
 
 

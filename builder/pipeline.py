@@ -79,10 +79,10 @@ def run(
                 raise StrictError(layout.losses)
 
         if job.output is not None:
-            with watch.stage("write"):
+            with watch.stage("write"), job.output.opened(layout.size_bytes) as target:
                 ext4writer.write_layout(
                     layout,
-                    job.output.target(),
+                    target,
                     overrides=job.overrides,
                     workers=job.workers,
                     progress=progress,

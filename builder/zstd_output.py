@@ -14,7 +14,6 @@ from ext4writer.errors import OutputError
 
 from .output import PathOutput
 
-SUFFIX = ".zst"
 DEFAULT_LEVEL = 3
 
 
@@ -37,7 +36,7 @@ class ZstdOutput(PathOutput):
         """Digest of the finished file, in hexadecimal."""
 
     @contextmanager
-    def opened(self, size: int) -> Iterator[BinaryIO]:
+    def opened(self, size: int) -> Iterator[str | BinaryIO]:
         """Yield a stream that takes an image of ``size`` bytes; what fails leaves no file.
 
         Raises :class:`OutputError`.

@@ -10,12 +10,13 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from ext4writer import Content, Node, OutputError, sources
-from ext4writer.content import Reader
-from ext4writer.errors import SourceChangedError, SourceError
+from ext4writer.errors import SourceError
 from ext4writer.progress import Cancel, check_cancelled
+from ext4writer.slices import FileSliceContent, HeldFile
 from ext4writer.sources.nar import read_nar
 
 from ..spool import Spool
@@ -27,6 +28,7 @@ from .registration import PathInfo
 from .store_paths import full_path
 
 CHUNK = 1 << 20
+TEMPORARY = "the temporary file for archives"
 ALIGNMENT = 4096
 """Where archives begin in the temporary file, so that the kernel may share whole blocks."""
 
@@ -56,21 +58,20 @@ class Unpacked:
         self.size += -(-count // ALIGNMENT) * ALIGNMENT
         return start
 
-    @property
-    def fd(self) -> int:
-        return self._spool.open().fileno()
+    @cached_property
+    def held(self) -> HeldFile:
+        """The file, for slices of it; what is written is never a hole."""
+        return HeldFile(os.dup(self._spool.open().fileno()), TEMPORARY.encode(), dense=True)
 
     def write(self, data: bytes, offset: int) -> None:
         """Write all of ``data``; raises :class:`OutputError`."""
         view = memoryview(data)
         try:
             while view:
-                count = os.pwrite(self.fd, view, offset)
+                count = os.pwrite(self.held.fd, view, offset)
                 view, offset = view[count:], offset + count
         except OSError as error:
-            raise OutputError(
-                "the temporary file for archives", f"cannot be written: {error.strerror}"
-            ) from error
+            raise OutputError(TEMPORARY, f"cannot be written: {error.strerror}") from error
 
 
 def read_archives(
@@ -99,7 +100,7 @@ def read_archives(
             else:
                 places[archive.name] = unpacked.reserve(archive.info.nar_size)
     if places:
-        unpacked.fd  # noqa: B018  # made once, before several threads want it
+        unpacked.held  # noqa: B018  # made once, before several threads want it
     by_name = {archive.name: archive for archive in archives if archive.name not in nodes}
 
     def read(name: str) -> None:
@@ -147,14 +148,14 @@ def _unpack(archive: Archive, unpacked: Unpacked, start: int, cancel: Cancel | N
         check_hash(archive.info, digest)
 
     def read_at(offset: int, count: int) -> bytes:
-        return os.pread(unpacked.fd, count, start + offset)
+        return os.pread(unpacked.held.fd, count, start + offset)
 
-    name = os.fsencode(archive.path)
+    held = unpacked.held
 
     def make_content(offset: int, length: int) -> Content:
-        return SpooledContent(unpacked, start + offset, length, name)
+        return FileSliceContent(held, start + offset, length)
 
-    return read_nar(read_at, size, make_content, name)
+    return read_nar(read_at, size, make_content, os.fsencode(archive.path))
 
 
 def _decompress(
@@ -219,48 +220,6 @@ class _Hashed:
                 f"has the hash sha256:{to_base32(self.digest.digest())} where its narinfo says "
                 f"sha256:{to_base32(archive.file_hash)}",
             )
-
-
-class SpooledContent(Content):
-    """One file of an archive that was unpacked into the temporary file."""
-
-    __slots__ = ("offset", "path", "unpacked")
-    random_access = True
-
-    def __init__(self, unpacked: Unpacked, offset: int, size: int, path: bytes) -> None:
-        """``path`` is what errors call it."""
-        self.unpacked = unpacked
-        self.offset = offset
-        self.size = size
-        self.path = path
-
-    def open(self) -> Reader:
-        return _SpoolReader(self)
-
-
-class _SpoolReader:
-    def __init__(self, content: SpooledContent) -> None:
-        self.fd: int | None = content.unpacked.fd
-        self._descriptor = content.unpacked.fd
-        self.fd_offset = content.offset
-        self.path = content.path
-        self._size = content.size
-
-    def readinto(self, view: memoryview, offset: int) -> int:
-        wanted = max(0, min(len(view), self._size - offset))
-        done = 0
-        while done < wanted:
-            count = os.preadv(self._descriptor, [view[done:wanted]], self.fd_offset + offset + done)
-            if not count:
-                raise SourceChangedError(self.path, "is no longer whole in the temporary file")
-            done += count
-        return done
-
-    def check_unchanged(self) -> None:
-        """Nobody else can write to a file without a name."""
-
-    def close(self) -> None:
-        """The file stays open for the other contents."""
 
 
 def beginning(path: str, count: int) -> bytes:

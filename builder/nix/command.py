@@ -11,6 +11,7 @@ from ..options import (
     PATH,
     GroupedCommand,
     GroupedOption,
+    OutputOptions,
     OverrideOptions,
     RunOptions,
     TreeOptions,
@@ -41,6 +42,7 @@ class GroupedGroup(click.Group):
     help="The image to write, compressed if its name ends in .zst; '-' is standard output, and the "
     "report then goes to standard error. A file is replaced only when the new one is whole.",
 )
+@options("stored", OutputOptions)
 @options("closure", ClosureOptions)
 @options("content", ContentOptions)
 @options("tree", TreeOptions)
@@ -59,6 +61,7 @@ def nix(ctx: click.Context, /, output: str | None, **chosen: Any) -> None:
 def execute(
     destination: str,
     *,
+    stored: OutputOptions,
     closure: ClosureOptions,
     content: ContentOptions,
     tree: TreeOptions,
@@ -70,33 +73,22 @@ def execute(
     from .closure import check_options
 
     check_options(closure)
-    compressed = destination.endswith(".zst")
-    if content.zstd_level is not None and not compressed:
-        raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
 
     with cancel_on_signals(at_once=destination == "-") as cancel:
         # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
         gc.disable()
 
-        from ..output import Output, open_output, print_report
+        from ..output import open_output, print_report
         from ..progress import progress_bar
-        from ..zstd_output import DEFAULT_LEVEL, ZstdOutput
         from . import pipeline
 
         workers = run.workers or usable_cpus()
-        output: Output
-        if compressed:
-            output = ZstdOutput(
-                destination, level=content.zstd_level or DEFAULT_LEVEL, threads=workers
-            )
-        else:
-            output = open_output(destination)
         job = pipeline.NixJob(
             closure=closure,
             content=content,
             tree=tree,
             image=image,
-            output=output,
+            output=open_output(destination, zstd_level=stored.zstd_level, threads=workers),
             overrides=overrides.overrides(),
             strict=run.strict,
             workers=workers,

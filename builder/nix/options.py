@@ -18,7 +18,6 @@ EPOCH = 1
 FREE_INODES_MIN = 1024
 FREE_INODES_PERCENT = 5
 BYTES_PER_INODE = 16 << 10
-ZSTD_LEVEL_MAX = 22
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,6 @@ class ContentOptions:
         is_flag=True,
         default=False,
         about="Make files of the store that are equal in content and mode hard links of one.",
-    )
-    zstd_level: int | None = row(
-        "--zstd-level",
-        type=click.IntRange(1, ZSTD_LEVEL_MAX),
-        metavar="N",
-        about="How hard to compress an image whose name ends in .zst.  [default: 3]",
     )
 
 

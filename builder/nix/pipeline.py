@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import ext4writer
 from ext4writer import Directory, Layout, Override, SourceError, Tree
@@ -121,7 +120,8 @@ def write(
 ) -> Written:
     """Write the image, compressed on its way where that was asked for."""
 
-    def write_to(target: str | BinaryIO) -> None:
+    output = job.output
+    with output.opened(layout.size_bytes) as target:
         ext4writer.write_layout(
             layout,
             target,
@@ -130,13 +130,8 @@ def write(
             progress=progress,
             cancel=cancel,
         )
-
-    output = job.output
     if isinstance(output, ZstdOutput):
-        with output.opened(layout.size_bytes) as stream:
-            write_to(stream)
         return Written(output.size, output.size, output.sha256)
-    write_to(output.target())
     disk = 0 if output.is_stream else os.stat(output.name).st_blocks * 512
     return Written(layout.size_bytes, disk, None)
 

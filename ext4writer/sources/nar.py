@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 
 from ..content import Content, DescriptorReader, Reader, changed_size, open_source
-from ..errors import SourceChangedError, SourceError, display_path
+from ..errors import ArchiveError, SourceChangedError, SourceError, display_path
 from ..tree import NAME_MAX, SYMLINK_MAX, Directory, Node, RegularFile, Symlink
 from .nar_format import (
     CLOSE,
@@ -47,8 +47,8 @@ def nar(path: str | bytes | os.PathLike[str]) -> Node:
     """Read the archive in the file ``path``: a directory, a regular file or a symbolic link.
 
     The modes are those of a store, the owner is 0:0, the times are 0. Content stays in the file.
-    Raises :class:`SourceError` for a file that cannot be read or is no archive as Nix writes it;
-    the text tells the byte where that shows.
+    Raises :class:`SourceError` for a file that cannot be read, and :class:`ArchiveError` for one
+    that is no archive as Nix writes it; the text tells the byte where that shows.
     """
     name = os.fsencode(path)
     fd = open_source(name)
@@ -223,9 +223,9 @@ class _Parser:
             left += more
         self._window, self._at = left, 0
 
-    def _error(self, problem: str) -> SourceError:
-        where = f" in /{display_path(b'/'.join(self._names))}" if self._names else ""
-        return SourceError(self._name, f"at byte {self._base + self._at}{where}: {problem}")
+    def _error(self, problem: str) -> ArchiveError:
+        member = b"/".join(self._names) or None
+        return ArchiveError(self._name, problem, member=member, offset=self._base + self._at)
 
 
 class NarFile(Content):

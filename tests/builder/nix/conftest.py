@@ -99,7 +99,7 @@ def odd_tree(folder: Path) -> None:
     (deep / "bottom").write_text("deep")
 
 
-def many_files(folder: Path, count: int = 4000) -> None:
+def many_files(folder: Path, count: int = 1600) -> None:
     """Small files, every tenth of them equal to others."""
     for number in range(count):
         parent = folder / f"folder {number % 37}"

@@ -18,6 +18,7 @@ from builder.nix.narinfo import read_narinfo
 from builder.nix.registration import read_registration, write_registration
 from builder.nix.store_paths import read_list
 from tests.builder.command import assert_one_line, assert_untouched, run
+from tests.builder.test_bad_input import AT_STAGE
 from tests.oracles import tools
 
 from .conftest import RealClosure
@@ -414,3 +415,13 @@ def test_every_notation_of_a_hash(digest: bytes) -> None:
 def test_what_is_no_hash(text: str) -> None:
     with pytest.raises(ValueError, match="no SHA-256 hash"):
         parse_sha256(text)
+
+
+@pytest.mark.parametrize("stage", ["scan", "plan", "write"])
+@pytest.mark.parametrize("name", ["a.img", "a.img.zst"])
+def test_a_signal_leaves_nothing(stage: str, name: str, closure: RealClosure, out: Path) -> None:
+    do = "os.kill(os.getpid(), signal.SIGTERM)"
+    script = AT_STAGE.format(stage=stage, times=1, do=do)
+    done = run("nix", *closure.options, "--verify", "-o", out / name, script=script)
+    assert_one_line(done, 143, "SIGTERM")
+    assert_untouched(out)

@@ -112,7 +112,7 @@ def test_owners_stamps_and_modes(closure: RealClosure, out: Path, source: Path) 
                             stat.S_IFLNK: (0o777,),
                         }[kind]
                     )
-        assert count > 4000
+        assert count > 1600
         assert stat.S_IMODE(os.stat(root / "nix" / "store").st_mode) == 0o755
         [odd] = [path for path in closure.paths if path.endswith("-odd")]
         assert stat.S_IMODE(os.stat(f"{root}{odd}/bin/tool").st_mode) == 0o555
@@ -165,7 +165,7 @@ def test_an_optimised_store_gives_the_same_bytes(
     host.run("nix-store", "--optimise")
     files = [path for path in (host.nix / "store").rglob("*") if not path.is_symlink()]
     files = [path for path in files if path.is_file()]
-    assert sum(path.stat().st_nlink > 1 for path in files) > 400
+    assert sum(path.stat().st_nlink > 1 for path in files) > 150
     if os.geteuid() == 0:
         for path in files[:50]:
             os.setxattr(path, "user.host", b"leaks", follow_symlinks=False)
@@ -194,7 +194,7 @@ def test_equal_files_become_one(closure: RealClosure, out: Path) -> None:
     for image, workers in zip(images, ("1", "3"), strict=True):
         facts = report("nix", *closure.options, "--dedupe", "--workers", workers, "-o", image)
         assert (facts["linked_files"], facts["linked_bytes"]) == (linked, saved)
-        assert facts["entries"]["hard link"] == linked > 400
+        assert facts["entries"]["hard link"] == linked > 150
         assert facts["size"] < plain["size"]
     assert images[0].read_bytes() == images[1].read_bytes()
     with mounted(images[0]) as root:

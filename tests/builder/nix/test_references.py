@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ def found(data: bytes, names: list[str], cuts: list[int]) -> set[str]:
     """What a scanner finds in ``data``, given to it in pieces."""
     scanner = ReferenceScanner(Candidates(names))
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         scanner.feed(memoryview(data)[start:end])
     return scanner.found
 
