@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ext4writer import Directory, Node, Tree, TreeError, sources
 from ext4writer.sources import filters
-from ext4writer.sources.globs import matcher
 from ext4writer.tree import S_IFDIR, S_IFLNK, S_IFREG, Xattrs
 
 from . import STORE
@@ -87,7 +86,7 @@ def image_tree(
     if REGISTRATION in tree.root.children:
         raise TreeError(REGISTRATION, "of the files to add has the name of the registration")
     store.children.update((name.encode(), node) for name, node in objects.items())
-    prune(tree, exclude)
+    filters.exclude(tree, exclude)
     tree.file(REGISTRATION, registration.text)
     filters.set_owner(tree, 0, 0)
     filters.set_all_times(tree, SECONDS)
@@ -115,23 +114,6 @@ def _own_xattrs(xattrs: Xattrs) -> Xattrs | None:
         if not name.startswith(b"security.") or name == TAKEN_SECURITY
     }
     return kept or None
-
-
-def prune(tree: Tree, exclude: Iterable[str]) -> None:
-    """Take out what the globs match, with all below it, as a scan of a directory would."""
-    excluded = matcher(exclude)
-    if excluded is None:
-        return
-    pending = [(b"", tree.root)]
-    while pending:
-        prefix, folder = pending.pop()
-        for name in list(folder.children):
-            if excluded(prefix + name, name):
-                del folder.children[name]
-                continue
-            child = folder.children[name]
-            if isinstance(child, Directory):
-                pending.append((prefix + name + b"/", child))
 
 
 def count_entries(tree: Tree) -> int:

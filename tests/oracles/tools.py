@@ -41,6 +41,7 @@ PACKAGES = {
     "mkfs.xfs": "xfsprogs",
     "mount": "mount",
     "nix-build": "nix-bin",
+    "nix-hash": "nix-bin",
     "nix-instantiate": "nix-bin",
     "nix-store": "nix-bin",
     "partclone.extfs": "partclone",
