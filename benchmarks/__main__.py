@@ -17,9 +17,10 @@ from pathlib import Path
 from . import tools, trees
 from .bench import Bench, say
 from .chart import chart
+from .kinds import Scale, Workload
 from .measure import Runner
 from .report import Report
-from .rows import FULL, QUICK, Scale, Workload, workloads
+from .rows import FULL, QUICK, workloads
 
 REPORTS = tools.REPOSITORY / "build" / "bench"
 PUBLISHED_CHART = tools.REPOSITORY / "docs" / "benchmarks.svg"

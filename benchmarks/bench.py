@@ -7,14 +7,14 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import measure, profiles, tools, trees
 from .figures import GIB, Outcome, Record, Run, size
+from .kinds import Contender, Facts, Scale, Setting, Source, Workload, command
 from .measure import RunError, Runner
-from .rows import Contender, Facts, Scale, Setting, Source, Workload, command
 
 SPARE = 2 * GIB
 """Left free on the disk of the host."""
@@ -101,7 +101,10 @@ class Bench:
                 if not record.problem:
                     contenders.append(contender)
             stage = _Stage(self, workload, outcome, folder, made, facts)
-            stage.run(contenders)
+            try:
+                stage.run(contenders)
+            finally:
+                stage.clear(contenders)
         finally:
             if not self.keep:
                 for source in workload.sources:
@@ -178,6 +181,11 @@ class _Stage:
                         name = f"{self.workload.key}-{contender.key}"
                         profiles.write(contender.commands(setting), folder, name, self.bench.runner)
 
+    def clear(self, contenders: list[Contender]) -> None:
+        """Remove what contenders have kept from one run to the next."""
+        for contender in contenders:
+            self._kept(contender).unlink(missing_ok=True)
+
     def _attempt(self, contender: Contender, number: int | None) -> bool:
         """Run once; false if that failed. A run without a number does not count."""
         record = self.outcome.records[contender.key]
@@ -203,7 +211,13 @@ class _Stage:
         steps = contender.commands(setting)
         mounted = self.workload.disk != ""
         free = free_bytes(self.folder) if mounted else 0
-        usages = [self.bench.runner.run(step.argv, self.bench.scale.timeout) for step in steps]
+        watched = self.workload.scratch
+        with measure.ScratchDisk(setting.out) if watched else nullcontext() as scratch:
+            usages = []
+            for step in steps:
+                usages.append(self.bench.runner.run(step.argv, self.bench.scale.timeout))
+                if scratch is not None:
+                    scratch.survey()
         os.sync()
         figures = {
             "wall": sum(usage.wall for usage in usages),
@@ -213,9 +227,16 @@ class _Stage:
         }
         if mounted:
             figures["grown"] = float(free - free_bytes(self.folder))
+        if scratch is not None:
+            figures["scratch"] = float(scratch.most)
         figures |= told(usages[-1].output) if contender.ours else {}
+        if contender.look is not None:
+            figures |= contender.look(setting)
         named = zip(steps, usages, strict=True)
         return Run(figures, {step.name: usage.wall for step, usage in named})
+
+    def _kept(self, contender: Contender) -> Path:
+        return self.folder / f"{self.workload.key}-{contender.key}.kept"
 
     @contextmanager
     def _setting(self, contender: Contender) -> Iterator[Setting]:
@@ -229,6 +250,7 @@ class _Stage:
                 self.sources.get(contender.source, Path()),
                 out,
                 self.facts.get(contender.source, Facts()),
+                self._kept(contender),
             )
         finally:
             trees.remove(out)

@@ -68,6 +68,26 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Within:
+    """A figure of a contender over another one of the same run."""
+
+    workload: str
+    key: str
+    over: str
+    under: str
+
+    def measure(self, results: Results) -> Spread | None:
+        record = _record(results, self.workload, self.key)
+        if record is None:
+            return None
+        return Spread.of(
+            run.figures[self.over] / run.figures[self.under]
+            for run in record.runs.values()
+            if self.over in run.figures and run.figures.get(self.under)
+        )
+
+
+@dataclass(frozen=True)
 class Difference:
     """What one contender takes above another, round by round."""
 
@@ -183,6 +203,15 @@ GOALS = (
          Ratio("closure", "pipeline", "ext4writer"), "at least", 10, times),
     Goal("Closure: old pipeline over ext4writer, both without, time",
          Ratio("closure", "pipeline-plain", "ext4writer-plain"), "at least", 10, times),
+    Goal("Closure: file system of ext4writer over that of the old pipeline",
+         Ratio("closure", "ext4writer-plain", "pipeline-plain", "image"), "at most", 1, times),
+    *(goal for key, about in (("ext4writer", "with zstd"), ("ext4writer-plain", "without"))
+      for goal in (
+        Goal(f"Closure: most disk at any time over output, {about}",
+             Within("closure", key, "scratch", "output"), "at most", 1, times),
+        Goal(f"Closure: bytes that differ between two runs, {about}",
+             Value("closure", key, "differing"), "at most", 0, "{:,.0f}".format),
+    )),
     Goal("16 TiB, empty, time",
          Value("empty", "ext4writer", "wall"), "at most", 0.5, seconds),
     Goal("16 TiB, empty, disk",

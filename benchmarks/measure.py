@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import tools
+from . import tools, trees
 
 LOG_SHOWN = 300
+WATCH_EVERY = 0.02
+"""Seconds."""
 _PROBLEM = re.compile(r'<problem [^>]*?code="([^"]*)"')
 
 
@@ -79,6 +82,50 @@ class Runner:
     def least_memory(self) -> int:
         """What a program that does nothing seems to take."""
         return self.run(["true"], 60).memory
+
+
+class ScratchDisk:
+    """Watches how much disk everything in a folder takes, until the ``with`` block ends.
+
+    Files in the folder itself are looked at all the time. What lies deeper is looked at by
+    :meth:`survey`, which belongs behind every step: a step adds there or removes, not both.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.most = 0
+        """The most that was seen, in bytes."""
+        self._folder = folder
+        self._deeper = 0
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> ScratchDisk:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watcher.join()
+
+    def survey(self) -> None:
+        """Look at all."""
+        self._deeper = trees.disk_bytes(self._folder) - self._files()
+        self._see()
+
+    def _watch(self) -> None:
+        while not self._over.wait(WATCH_EVERY):
+            self._see()
+
+    def _see(self) -> None:
+        self.most = max(self.most, self._files() + self._deeper)
+
+    def _files(self) -> int:
+        total = 0
+        for entry in os.scandir(self._folder):
+            with suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+        return total
 
 
 def _stop(child: subprocess.Popen[str]) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import tools
+from .kinds import Step
 from .measure import RunError, Runner
-from .rows import Step
 
 LINES = 60
 TIMEOUT = 7_200

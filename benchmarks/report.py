@@ -16,6 +16,12 @@ MORE = {
     "tree_bytes_per_entry": ("memory for the tree", bytes_per_entry),
     "bytes_per_entry": ("for tree and plan", bytes_per_entry),
     "grown": ("growth of the disk", size),
+    "scratch": ("most disk at any time", size),
+    "output": ("output", size),
+    "image": ("file system", size),
+    "free": ("free in it", size),
+    "free_inodes": ("free inodes", "{:,.0f}".format),
+    "differing": ("bytes that differ from those of the first run", "{:,.0f}".format),
 }
 """Figures that only some rows have."""
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,29 +15,13 @@ from typing import Literal
 from ext4writer import DEFAULT_FEATURES
 
 from . import tools, trees
+from .closures import closure
 from .figures import GIB, MIB
+from .kinds import Commands, Contender, Scale, Setting, Source, Step, Workload, command
 
 BLOCK = 4096
 INSIDE = (sys.executable, "-m", "benchmarks.inside")
 MOST_SECONDS_TO_MAKE_NAMES = 300
-CLOSURE_OPTIONS = ("--owner", "0:0", "--all-times", "1")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How large the workloads are."""
-
-    rounds: int
-    small_files: int
-    few_names: int
-    many_names: int
-    large_bytes: int
-    closure_entries: int
-    sparse_bytes: int
-    empty_bytes: int
-    images: int
-    planned: tuple[int, int, int]
-    timeout: float
 
 
 FULL = Scale(
@@ -68,107 +50,6 @@ QUICK = Scale(
     planned=(1_000, 10_000, 100_000),
     timeout=60,
 )
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What ext4writer says of an image of a source, to give peers the same room."""
-
-    image_bytes: int = 0
-    inodes: int = 0
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where a run takes place."""
-
-    source: Path
-    """What is read; of no meaning for contenders without a source."""
-    out: Path
-    """An empty directory for everything that the run makes."""
-    facts: Facts
-
-    @property
-    def image(self) -> str:
-        """Where an image belongs."""
-        return os.fspath(self.out / "image")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One command of a contender."""
-
-    name: str
-    argv: tuple[str, ...]
-    ours: bool = False
-
-
-Commands = Callable[[Setting], list[Step]]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One tool, in one way of using it."""
-
-    key: str
-    label: str
-    commands: Commands
-    source: str = ""
-    """Which source of the workload it reads; empty for none."""
-    programs: tuple[str, ...] = ()
-    """What has to be installed."""
-    makes: Literal["image", "archive", "copy", "nothing"] = "image"
-    """An image is judged by e2fsck."""
-    most_runs: int = 1_000
-    one_file_system: bool = True
-    """Whether it can keep to the file system of its source."""
-    sized: bool = False
-    """Whether it has to be told how large its image is, which ext4writer then finds out."""
-    charted: bool = True
-    entries: int = 0
-    """Entries of the tree, where there is no source that could be asked."""
-    note: str = ""
-    ours: bool = False
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something to read."""
-
-    key: str
-    about: str
-    disk_bytes: int
-    """What it takes at most; 0 if it is there already."""
-    make: Callable[[Path], None] | None = None
-    """Makes it at a path that does not exist yet."""
-    path: Path | None = None
-    """Where it is, if it need not be made."""
-
-
-@dataclass(frozen=True)
-class Workload:
-    """Contenders that are run in alternation."""
-
-    key: str
-    title: str
-    baseline: str
-    """The contender that the others are compared with in the report."""
-    contenders: tuple[Contender, ...]
-    sources: tuple[Source, ...] = ()
-    disk: str = ""
-    """Kind of a file system that is made and mounted for it; empty for the host's own."""
-    disk_bytes: int = 0
-    outputs: float = 1.3
-    """What a run leaves on the disk at most, in sizes of the source."""
-    repeat: int = 1
-    """How many times as often as others it runs."""
-    chart: str = ""
-    """Its title in the chart; empty keeps it out of it."""
-
-
-def command() -> str:
-    """Our command."""
-    return os.fspath(tools.COMMAND)
 
 
 def ours(
@@ -294,56 +175,6 @@ def cp(*options: str, source: str = "tree") -> Contender:
 def synced(at: Setting) -> list[Step]:
     """mke2fs waits for the disk before it ends, and nobody else does."""
     return [Step("sync", ("sync", at.image))]
-
-
-def compressed(at: Setting) -> list[Step]:
-    """What the pipelines for SD card images do at the end."""
-    return [Step("zstd", ("zstd", "-q", "-T0", at.image))]
-
-
-SIZE_SCRIPT = """
-entries=$(find "$1" | wc -l)
-blocks=$(du -s -c -B 4096 --apparent-size "$1" | tail -n 1 | awk '{ print int($1 * 1.20) }')
-mebibytes=$(( (2 * 4096 * entries + 4096 * blocks + 1048575) / 1048576 ))
-truncate -s "${mebibytes}M" "$2"
-"""
-GROW_SCRIPT = """
-resize2fs "$1" "$(dumpe2fs -h "$1" | awk -F: '
-    /^Block count/ { count = $2 } /^Block size/ { size = $2 }
-    END { print (count * size + 16 * 2^20) / size }')"
-"""
-
-
-def old_pipeline(key: str, label: str, then: Commands = lambda _: []) -> Contender:
-    """How nixpkgs makes an image of a closure: copy, guess a size, fill, check, shrink, grow."""
-    around = [
-        words
-        for words in (("faketime", "-f", "1970-01-01 00:00:01"), ("fakeroot",))
-        if tools.find(words[0])
-    ]
-    without = [name for name in ("faketime", "fakeroot") if not tools.find(name)]
-    wrapper = tuple(word for words in around for word in words)
-
-    def commands(at: Setting) -> list[Step]:
-        staging = os.fspath(at.out / "staging")
-        return [
-            Step("cp -a", ("cp", "-a", "--reflink=auto", str(at.source), staging)),
-            Step("find and du", ("sh", "-c", SIZE_SCRIPT, "sh", staging, at.image)),
-            Step("mkfs.ext4 -d", (*wrapper, "mkfs.ext4", "-q", "-d", staging, at.image)),
-            Step("fsck", ("e2fsck", "-n", "-f", at.image)),
-            Step("resize2fs -M", ("resize2fs", "-M", at.image)),
-            Step("resize2fs +16M", ("sh", "-c", GROW_SCRIPT, "sh", at.image)),
-            *then(at),
-        ]
-
-    return Contender(
-        key,
-        label,
-        commands,
-        "tree",
-        ("cp", "find", "du", "mkfs.ext4", "e2fsck", "resize2fs", "dumpe2fs", "zstd"),
-        note=f"without {' and '.join(without)}, not installed" if without else "",
-    )
 
 
 def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple[Workload, ...]:
@@ -476,40 +307,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
             )
             for kind in ("xfs", "btrfs")
         ),
-        Workload(
-            "closure",
-            f"A Nix-like closure of {scale.closure_entries:,} entries",
-            "ext4writer",
-            (
-                ours(
-                    "ext4writer",
-                    "ext4writer, zstd",
-                    *CLOSURE_OPTIONS,
-                    then=compressed,
-                    programs=("zstd",),
-                    note=f"there is no command for closures yet: build {' '.join(CLOSURE_OPTIONS)}",
-                ),
-                old_pipeline("pipeline", "old pipeline, zstd", compressed),
-                ours(
-                    "ext4writer-plain",
-                    "ext4writer",
-                    *CLOSURE_OPTIONS,
-                    note="not compressed",
-                    charted=False,
-                ),
-                replace(old_pipeline("pipeline-plain", "old pipeline"), charted=False),
-            ),
-            (
-                Source(
-                    "tree",
-                    "a tree like a Nix store",
-                    scale.closure_entries * 30_000,
-                    make=partial(trees.closure, entries=scale.closure_entries),
-                ),
-            ),
-            outputs=3,
-            chart=f"A Nix-like closure of {scale.closure_entries:,} entries",
-        ),
+        closure(scale),
         Workload(
             "sparse",
             f"One sparse file of {scale.sparse_bytes / 2**40:g} TiB that holds 16 MiB",

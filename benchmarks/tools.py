@@ -12,14 +12,16 @@ from pathlib import Path
 from ext4writer import DEFAULT_FEATURES
 
 PACKAGES = {
+    "awk": "mawk",
     "cp": "coreutils",
     "du": "coreutils",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
     "fakeroot": "fakeroot",
     "faketime": "faketime",
-    "findmnt": "util-linux",
     "find": "findutils",
+    "findmnt": "util-linux",
+    "fsck.ext4": "e2fsprogs",
     "genext2fs": "genext2fs",
     "mke2fs": "e2fsprogs",
     "mkfs.btrfs": "btrfs-progs",
@@ -29,6 +31,7 @@ PACKAGES = {
     "perf": "linux-perf",
     "py-spy": "py-spy (pip)",
     "resize2fs": "e2fsprogs",
+    "sed": "sed",
     "sh": "dash",
     "strace": "strace",
     "sync": "coreutils",
@@ -36,6 +39,7 @@ PACKAGES = {
     "true": "coreutils",
     "truncate": "coreutils",
     "umount": "mount",
+    "xargs": "findutils",
     "zstd": "zstd",
 }
 """Program -> the Debian package that brings it."""

@@ -1,0 +1,159 @@
+"""The workload of a Nix closure: ``ext4writer nix`` and the pipeline that it stands in for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import partial
+from operator import xor
+from pathlib import Path
+
+import zstandard
+
+from . import tools, trees
+from .generator import Bytes
+from .kinds import Contender, Look, Scale, Setting, Source, Step, Workload, command
+
+LABEL = "NIXOS_SD"
+SCRIPT = tools.HERE / "nix_pipeline.sh"
+KERNEL_BYTES = 12 << 20
+CHUNK = 1 << 20
+
+STEPS = {
+    "copy": ("cp", "find", "sed", "xargs"),
+    "guess": ("awk", "du", "find", "truncate"),
+    "fill": ("faketime", "fakeroot", "mkfs.ext4"),
+    "check": ("fsck.ext4",),
+    "shrink": ("resize2fs",),
+    "enlarge": ("awk", "dumpe2fs", "resize2fs"),
+    "compress": ("zstd",),
+}
+"""The steps of the old pipeline -> the programs that each needs."""
+
+
+def closure(scale: Scale) -> Workload:
+    """The workload."""
+    title = f"A Nix-like closure of {scale.closure_entries:,} entries"
+    return Workload(
+        "closure",
+        title,
+        "ext4writer",
+        (
+            ours("ext4writer", "ext4writer nix, zstd", compressed=True),
+            pipeline("pipeline", "old pipeline, zstd", compressed=True),
+            ours("ext4writer-plain", "ext4writer nix", compressed=False),
+            pipeline("pipeline-plain", "old pipeline", compressed=False),
+        ),
+        (
+            Source(
+                "tree",
+                "a Nix-like store, its registration and a folder of files",
+                scale.closure_entries * 30_000,
+                make=partial(make_source, entries=scale.closure_entries),
+            ),
+        ),
+        outputs=5,
+        scratch=True,
+        chart=title,
+    )
+
+
+def ours(key: str, label: str, *, compressed: bool) -> Contender:
+    """``ext4writer nix``."""
+
+    def commands(at: Setting) -> list[Step]:
+        image = output(at, compressed)
+        source = ("--closure", f"{at.source}/closure", "--store-dir", f"{at.source}/store")
+        options = ("--files", f"{at.source}/files", "--label", LABEL, "--quiet")
+        return [Step("nix", (command(), "nix", *source, *options, "-o", str(image)), ours=True)]
+
+    return Contender(
+        key, label, commands, "tree", charted=compressed, ours=True, look=look(compressed)
+    )
+
+
+def pipeline(key: str, label: str, *, compressed: bool) -> Contender:
+    """How nixpkgs makes an image of a closure: copy, guess a size, fill, check, shrink, enlarge."""
+    steps = [name for name in STEPS if compressed or name != "compress"]
+
+    def commands(at: Setting) -> list[Step]:
+        around = (str(at.source), str(at.out))
+        return [Step(name, ("sh", str(SCRIPT), name, *around)) for name in steps]
+
+    programs = tuple(sorted({"sh", *(each for name in steps for each in STEPS[name])}))
+    return Contender(
+        key, label, commands, "tree", programs, charted=compressed, look=look(compressed)
+    )
+
+
+def output(at: Setting, compressed: bool) -> Path:
+    """What a run is there to make."""
+    return at.out / ("image.zst" if compressed else "image")
+
+
+def look(compressed: bool) -> Look:
+    """What looks at an image: its size and room, and how far it is that of the first run."""
+
+    def figures(at: Setting) -> Mapping[str, float]:
+        made = output(at, compressed)
+        found = {"output": float(made.stat().st_blocks * 512)}
+        if at.kept.exists():
+            found["differing"] = float(differing_bytes(at.kept, made))
+        else:
+            shutil.copyfile(made, at.kept)
+        if not os.path.exists(at.image):
+            with made.open("rb") as packed, open(at.image, "wb") as image:
+                zstandard.ZstdDecompressor().copy_stream(packed, image)
+        return found | room(at.image)
+
+    return figures
+
+
+def room(image: str) -> dict[str, float]:
+    """How large a file system is, and what is free in it."""
+    said = tools.output_of(["dumpe2fs", "-h", image])
+    values = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+    block = int(values["Block size"])
+    return {
+        "image": float(int(values["Block count"]) * block),
+        "free": float(int(values["Free blocks"]) * block),
+        "free_inodes": float(values["Free inodes"]),
+    }
+
+
+def differing_bytes(one: Path, other: Path) -> int:
+    """How many bytes are not the same in two files; what only one of them has counts as well."""
+    count = abs(one.stat().st_size - other.stat().st_size)
+    with one.open("rb") as first, other.open("rb") as second:
+        while (left := first.read(CHUNK)) and (right := second.read(CHUNK)):
+            if left != right:
+                length = min(len(left), len(right))
+                numbers = (int.from_bytes(each[:length]) for each in (left, right))
+                count += length - xor(*numbers).to_bytes(length).count(0)
+    return count
+
+
+def make_source(path: Path, entries: int) -> None:
+    """A store, the closure of all that is in it, and files such as a boot loader wants them."""
+    trees.closure(path / "made", entries)
+    (path / "made" / "nix" / "store").rename(path / "store")
+    trees.remove(path / "made")
+    boot = path / "files" / "boot"
+    (boot / "extlinux").mkdir(parents=True)
+    (boot / "extlinux" / "extlinux.conf").write_text("DEFAULT nixos-default\n")
+    (boot / "kernel").write_bytes(Bytes(9).take(KERNEL_BYTES))
+    folder = path / "closure"
+    folder.mkdir()
+    names = sorted(os.listdir(path / "store"))
+    (folder / "store-paths").write_text("".join(f"/nix/store/{name}\n" for name in names))
+    with (folder / "registration").open("wb") as registration:
+        subprocess.run(
+            [
+                *(command(), "nix", "registration", "--store-paths", folder / "store-paths"),
+                *("--store-dir", path / "store"),
+            ],
+            stdout=registration,
+            check=True,
+        )
