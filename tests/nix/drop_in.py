@@ -60,14 +60,19 @@ class Build:
         self.system = build_system(self.host, folder, self.tools, words)
 
     def image(
-        self, arguments: str = "", *options: str, label: str = LABEL, populate: str = POPULATE
+        self,
+        arguments: str = "",
+        *options: str,
+        label: str = LABEL,
+        populate: str = POPULATE,
+        drop_in: Path = DROP_IN,
     ) -> Path:
-        """What the drop-in makes when it is called with ``arguments``."""
+        """What the drop-in makes when it is called with ``arguments``; ``options`` are Nix's."""
         expression = self.folder / "image.nix"
         expression.write_text(
             EXPRESSION.format(
                 stand_in=STAND_IN,
-                drop_in=DROP_IN,
+                drop_in=drop_in,
                 python=sys.executable,
                 system=self.system,
                 label=label,
@@ -76,6 +81,10 @@ class Build:
             )
         )
         return self._built(expression, "image", *options)
+
+    def log(self, image: Path) -> str:
+        """What was said while ``image`` was built."""
+        return self.host.run("nix-store", "--read-log", f"/nix/store/{image.name}").stdout
 
     def closure(self) -> Path:
         """What ``closureInfo`` says of the system."""
