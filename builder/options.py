@@ -156,6 +156,12 @@ class ScanOptions:
     no_xattrs: bool = row(
         "--no-xattrs", is_flag=True, default=False, about="Do not read extended attributes."
     )
+    platform: str | None = row(
+        "--platform",
+        metavar="OS/ARCH[/VARIANT]",
+        about="Which of the images that a container image has for several platforms.  "
+        "[default: the only one, else linux/amd64]",
+    )
     keep_times: bool = row(
         "--keep-times",
         is_flag=True,

@@ -164,6 +164,8 @@ def _source(source: SourceReport, width: int) -> Iterator[str]:
     if source.facts:
         titles = max(map(len, source.facts))
         for title, value in source.facts.items():
+            if value in ("", (), {}):
+                continue
             text = display_path(value) if isinstance(value, str) else json.dumps(value)
             yield f"    {title:{titles}}  {text}"
 

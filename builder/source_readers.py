@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from ext4writer import Directory, Tree, sources
+from ext4writer.errors import ArchiveError, SourceError
 from ext4writer.progress import Cancel, ProgressCallback
+from ext4writer.sources import ContainerImage
 
 from .options import ScanOptions
 from .output import Output
-from .source_arguments import FOUND, SourceArgument
+from .source_arguments import FOUND, STANDARD_INPUT, SourceArgument
 from .spool import Spool
 
 
@@ -62,9 +67,82 @@ Read = tuple[Tree, str, Mapping[str, object]]
 
 
 def _found(argument: SourceArgument, reading: Reading) -> Read:
-    """Read a folder."""
+    """Read a folder, or a tar archive from a file, a pipe or standard input."""
     place = argument.place
-    return _directory(place, reading)
+    if place == STANDARD_INPUT:
+        return _tar(_standard_input(), reading)
+    try:
+        mode = os.stat(place).st_mode
+    except OSError as error:
+        raise SourceError(place, f"cannot be read: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        return _directory(place, reading)
+    try:
+        return _tar(place, reading)
+    except ArchiveError as error:
+        if error.member is None and not error.offset:
+            raise SourceError(error.path, f"is not a directory, and {error.problem}") from error
+        raise
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin.isatty():
+        raise SourceError("standard input", "is a terminal; send an archive to it")
+    return sys.stdin.buffer
+
+
+def _tar(archive: str | BinaryIO, reading: Reading) -> Read:
+    scan = reading.scan
+    tree = sources.tar(
+        archive,
+        spool=reading.spool.open(),
+        xattrs=not scan.no_xattrs,
+        keep_times=scan.keep_times,
+        exclude=scan.exclude,
+        progress=reading.progress,
+        cancel=reading.cancel,
+    )
+    return tree, "tar", {}
+
+
+def _oci(argument: SourceArgument, reading: Reading) -> Read:
+    return _image(sources.oci, "OCI image", argument, reading)
+
+
+def _docker_archive(argument: SourceArgument, reading: Reading) -> Read:
+    return _image(sources.docker_archive, "Docker image", argument, reading)
+
+
+def _image(
+    read: Callable[..., ContainerImage], kind: str, argument: SourceArgument, reading: Reading
+) -> Read:
+    scan = reading.scan
+    place = argument.place
+    image = read(
+        _standard_input() if place == STANDARD_INPUT else place,
+        argument.reference,
+        platform=scan.platform,
+        spool=reading.spool.open(),
+        xattrs=not scan.no_xattrs,
+        keep_times=scan.keep_times,
+        exclude=scan.exclude,
+        progress=reading.progress,
+        cancel=reading.cancel,
+    )
+    config = image.config
+    facts: dict[str, object] = {
+        "names": image.names,
+        "digest": image.digest,
+        "platform": str(image.platform),
+        "layers": len(image.layers),
+        "user": config.user,
+        "env": config.env,
+        "entrypoint": config.entrypoint,
+        "cmd": config.cmd,
+        "workdir": config.working_dir,
+        "labels": config.labels,
+    }
+    return image.tree, kind, facts
 
 
 def _directory(place: str, reading: Reading) -> Read:
@@ -85,5 +163,7 @@ def _directory(place: str, reading: Reading) -> Read:
 
 READERS: dict[str, Callable[[SourceArgument, Reading], Read]] = {
     FOUND: _found,
+    "oci": _oci,
+    "docker-archive": _docker_archive,
 }
 """Kind of a source -> what reads it."""

@@ -63,6 +63,7 @@ __all__ = [
     "Xattrs",
     "check_name",
     "components",
+    "without_losses_below",
 ]
 
 
@@ -190,8 +191,8 @@ class Tree:
             node = parent.children.pop(name)
         except KeyError:
             raise TreeError(path, "is not in the tree") from None
-        gone = components(path)
-        self.losses = [loss for loss in self.losses if components(loss.path)[: len(gone)] != gone]
+        gone = b"/" + b"/".join(components(path))
+        self.losses = without_losses_below(self.losses, {gone})
         return node
 
     def move(self, path: Path, to: Path) -> Node:
@@ -316,6 +317,19 @@ def check_name(name: bytes, path: Path) -> None:
         raise TreeError(path, f"its name has {len(name)} bytes; {NAME_MAX} is the most")
     if b"/" in name or b"\0" in name:
         raise TreeError(path, "a name cannot hold a slash or a NUL byte")
+
+
+def without_losses_below(losses: list[Loss], gone: set[bytes]) -> list[Loss]:
+    """``losses`` without those at and below the absolute paths ``gone``."""
+    if not gone or not losses:
+        return losses
+    kept = []
+    for loss in losses:
+        names = components(loss.path)
+        above = {b"/" + b"/".join(names[:depth]) for depth in range(1, len(names) + 1)}
+        if not above & gone:
+            kept.append(loss)
+    return kept
 
 
 def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:

@@ -59,10 +59,11 @@ def _make(node: Node, place: bytes) -> None:
 
 
 def _adorn(node: Node, place: bytes) -> None:
-    for name, value in (node.xattrs or {}).items():
-        os.setxattr(place, name, value, follow_symlinks=False)
     if privileged():
         os.chown(place, node.uid, node.gid, follow_symlinks=False)
+    # A change of the owner takes security.capability away.
+    for name, value in (node.xattrs or {}).items():
+        os.setxattr(place, name, value, follow_symlinks=False)
     if not isinstance(node, Symlink):
         os.chmod(place, node.mode)
     os.utime(place, ns=(node.mtime_ns, node.mtime_ns), follow_symlinks=False)

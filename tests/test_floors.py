@@ -50,7 +50,8 @@ STANDARD = {
     *("__future__", "abc", "collections", "collections.abc", "dataclasses", "types", "typing"),
     *("array", "bisect", "contextlib", "copy", "functools", "itertools", "operator"),
     *("errno", "io", "re", "stat", "struct"),
-    "hashlib",  # the identity of an image is a digest of its tree
+    "hashlib",  # the identity of an image is a digest of its tree; container images name theirs
+    "json",
     "uuid",  # the class UUID alone
 }
 """What every module of the library may import: no clock, no chance, no locale among them."""

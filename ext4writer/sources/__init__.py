@@ -5,6 +5,17 @@ from __future__ import annotations
 from . import filters
 from .directory import directory
 from .nar import nar
+from .oci import ContainerImage, ImageConfig, Platform, docker_archive, oci
 from .tar import tar
 
-__all__ = ["directory", "filters", "nar", "tar"]
+__all__ = [
+    "ContainerImage",
+    "ImageConfig",
+    "Platform",
+    "directory",
+    "docker_archive",
+    "filters",
+    "nar",
+    "oci",
+    "tar",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import TreeError
-from ..tree import Directory, Node, Tree, components
+from ..tree import Directory, Node, Tree, without_losses_below
 from .globs import matcher
 
 NANOSECONDS = 1_000_000_000
@@ -80,7 +80,7 @@ def apply(tree: Tree, change: Change) -> Tree:
             if isinstance(node, Directory) and isinstance(answer, Directory):
                 below.append((path + b"/", answer))
         pending.extend(reversed(below))
-    _drop_losses(tree, dropped)
+    tree.losses = without_losses_below(tree.losses, dropped)
     return tree
 
 
@@ -106,19 +106,8 @@ def exclude(tree: Tree, patterns: Iterable[str | bytes]) -> Tree:
                 node = directory.children[name]
                 if isinstance(node, Directory):
                     pending.append((path + b"/", node))
-    _drop_losses(tree, dropped)
+    tree.losses = without_losses_below(tree.losses, dropped)
     return tree
-
-
-def _drop_losses(tree: Tree, dropped: set[bytes]) -> None:
-    """Forget the losses at and below paths that are in the tree no more."""
-    if dropped and tree.losses:
-        tree.losses = [loss for loss in tree.losses if not dropped & _and_above(loss.path)]
-
-
-def _and_above(path: bytes) -> set[bytes]:
-    names = components(path)
-    return {b"/" + b"/".join(names[:depth]) for depth in range(1, len(names) + 1)}
 
 
 def _nodes(tree: Tree) -> Iterator[Node]:

@@ -43,7 +43,7 @@ def tar(
     """
     excluded = matcher(exclude)
     losses: list[Loss] = []
-    assembly = _Assembly(archive_path(archive), parents or {}, limits, losses)
+    assembly = Assembly(archive_path(archive), parents or {}, limits, losses)
     for member in read_members(
         archive,
         spool=spool,
@@ -74,11 +74,13 @@ class _PendingLink(Node):
         """What stands here in the end."""
 
 
-class _Assembly:
+class Assembly:
+    """A tree that grows by one member after the other."""
+
     def __init__(
         self, archive: bytes, parents: Attributes, limits: Limits, losses: list[Loss]
     ) -> None:
-        self.root = Directory(**parents)
+        self.root = Directory(implied=True, **parents)
         self._archive = archive
         self._parents = parents
         self._limits = limits
@@ -95,6 +97,7 @@ class _Assembly:
             if kind != S_IFDIR:
                 raise self._error(member, "would take the place of the root directory")
             member.adorn(self.root)
+            self.root.implied = False
             return
         self._count(member)
         head, _, name = path.rpartition(b"/")
@@ -108,6 +111,7 @@ class _Assembly:
             return
         if kind == S_IFDIR and isinstance(existing, Directory):
             member.adorn(existing)
+            existing.implied = False
             return
         node = member.node() if kind != HARD_LINK else self._link(member)
         if isinstance(existing, Directory):
@@ -145,7 +149,8 @@ class _Assembly:
                 raise self._error(pending.member, "is a hard link that leads back to itself")
             seen.add(node)
             chain.append(node)
-            node = self._find(node.member.target)
+            target = node.member.target
+            node = self._find(target) or self._elsewhere(target)
         if node is None:
             raise self._error(
                 chain[-1].member,
@@ -156,6 +161,10 @@ class _Assembly:
             raise self._error(chain[-1].member, "is a hard link to a directory")
         for one in chain:
             one.node = node
+
+    def _elsewhere(self, path: bytes) -> Node | None:  # noqa: ARG002
+        """What a hard link to ``path`` means that no member is; None if nothing."""
+        return None
 
     def _link(self, member: Member) -> Node:
         """The node that a hard link is a further name of."""
@@ -191,7 +200,7 @@ class _Assembly:
             node = folder.children.get(component)
             if node is None:
                 self._count(member)
-                node = folder.children[component] = Directory(**self._parents)
+                node = folder.children[component] = Directory(implied=True, **self._parents)
             elif not isinstance(node, Directory):
                 raise self._error(
                     member,
@@ -214,14 +223,17 @@ class _Assembly:
         self._folders[b""] = self.root
 
     def _count(self, member: Member) -> None:
+        self._count_one(member.path, member.offset)
+
+    def _count_one(self, path: bytes, offset: int | None = None) -> None:
         self._entries += 1
         if self._entries > self._limits.members:
             raise LimitError(
                 self._archive,
                 "members",
                 f"makes more than {self._limits.members} entries",
-                member=member.path,
-                offset=member.offset,
+                member=path,
+                offset=offset,
             )
 
     def _error(self, member: Member, problem: str) -> ArchiveError:

@@ -58,6 +58,7 @@ def read_members(
     xattrs: bool = True,
     keep_times: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    name_bytes: int = NAME_MAX,
     losses: list[Loss] | None = None,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
@@ -69,6 +70,7 @@ def read_members(
     writing, behind what it holds; without one they stay in memory, within ``limits``. The archive
     and the spool stay open, under descriptors of their own, as long as a content of them lives.
 
+    ``name_bytes`` is how long one name in a path may be, where it is not yet that of a file.
     ``keep_times`` fills in access, change and birth times where the archive has them. ``losses``
     receives what a member says and nothing can keep. ``progress`` is called after each 1024
     members with the bytes of content found so far. When all is yielded, a stream has been read to
@@ -79,7 +81,8 @@ def read_members(
     :class:`OutputError` for a spool that cannot be written; :class:`CancelledError`.
     """
     source = open_archive(archive, spool, limits, cancel)
-    reader = _Reader(source, limits, [] if losses is None else losses, xattrs, keep_times)
+    lost = [] if losses is None else losses
+    reader = _Reader(source, limits, name_bytes, lost, xattrs, keep_times)
     return reader.run(progress, cancel)
 
 
@@ -101,12 +104,14 @@ class _Reader:
         self,
         source: Input,
         limits: Limits,
+        name_bytes: int,
         losses: list[Loss],
         xattrs: bool,
         keep_times: bool,
     ) -> None:
         self.source = source
         self.limits = limits
+        self.name_bytes = name_bytes
         self.losses = losses
         self.xattrs = XattrReader() if xattrs else None
         self.keep_times = keep_times
@@ -446,8 +451,9 @@ class _Reader:
             path = b"/".join(names)
         else:
             path = raw
-        if len(path) > NAME_MAX and max(map(len, path.split(b"/"))) > NAME_MAX:
-            raise FieldError(f"its {what or 'path '}has a name of more than {NAME_MAX} bytes")
+        most = self.name_bytes
+        if len(path) > most and max(map(len, path.split(b"/"))) > most:
+            raise FieldError(f"its {what or 'path '}has a name of more than {most} bytes")
         if b"\0" in path:
             raise FieldError(f"its {what or 'path '}holds a NUL byte")
         return path

@@ -1,0 +1,123 @@
+"""Container images: OCI image layouts, and the archives of ``docker save``."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import BinaryIO, Unpack
+
+from ...errors import SpecError
+from ..tar import read_members
+from ..tar.inputs import archive_path
+from .blobs import ArchiveFiles, Files, FolderFiles, blob_name, find_blob, is_folder
+from .docker import DockerArchive
+from .documents import LAYER_TYPE, Platform, parse_descriptor, parse_platform
+from .image import ContainerImage, ImageConfig, parse_config, parse_diff_ids
+from .select import DEFAULT_PLATFORM, Layout
+from .stack import Keywords, LayerBlob, Options, apply_layers
+
+__all__ = [
+    "DEFAULT_PLATFORM",
+    "ContainerImage",
+    "ImageConfig",
+    "Platform",
+    "docker_archive",
+    "oci",
+]
+
+Source = str | bytes | os.PathLike[str] | BinaryIO
+"""A path, or a binary file that holds an archive and need not be able to seek."""
+
+
+def oci(
+    source: Source,
+    reference: str | None = None,
+    *,
+    platform: Platform | str | None = None,
+    **options: Unpack[Keywords],
+) -> ContainerImage:
+    """Read an image from an OCI image layout, a folder or a tar archive of one.
+
+    ``reference`` is a name that the layout's index gives its image, or a digest of something in
+    it; it may be left out where there is one image only. ``platform`` is ``os/arch[/variant]``;
+    without it linux/amd64 is taken where there are several, and the only one where there is one.
+
+    Further keywords, as in :func:`~ext4writer.sources.tar`: ``spool`` takes what compressed layers
+    unpack to; without one that stays in memory, within ``limits``, which count for all layers
+    together. ``xattrs``, ``keep_times``, ``exclude``, ``progress`` and ``cancel`` mean what they
+    mean there.
+
+    Raises :class:`ArchiveError` for a layout that is damaged, for a digest or size that is not as
+    it says, and where several images could be meant; :class:`SourceError`, :class:`LimitError`,
+    :class:`OutputError` and :class:`CancelledError` as a tar archive does.
+    """
+    chosen = Options(**options)
+    layout = Layout(_open(source, chosen))
+    descriptor = layout.find(reference, _platform(platform))
+    manifest = layout.manifest(descriptor)
+    _, config = layout.config(manifest)
+    described = [parse_descriptor(one) for one in manifest.objects("layers")]
+    diff_ids = parse_diff_ids(config, len(described))
+    for layer in described:
+        if not LAYER_TYPE.fullmatch(layer.media_type):
+            raise manifest.error(f"has a layer of the type {layer.media_type!r}, which is not read")
+        find_blob(layout.files, layer)
+    layers = [
+        LayerBlob(blob_name(one.digest), partial(find_blob, layout.files, one), one.digest, diff_id)
+        for one, diff_id in zip(described, diff_ids, strict=True)
+    ]
+    return ContainerImage(
+        tree=apply_layers(layout.files.path, layers, chosen),
+        config=parse_config(config),
+        platform=parse_platform(config),
+        digest=descriptor.digest,
+        names=tuple(descriptor.names),
+        layers=tuple(diff_ids),
+    )
+
+
+def docker_archive(
+    source: Source,
+    reference: str | None = None,
+    *,
+    platform: Platform | str | None = None,
+    **options: Unpack[Keywords],
+) -> ContainerImage:
+    """Read an image from an archive of ``docker save``, compressed or not.
+
+    ``reference`` is a name such as ``alpine:3.20`` that the archive lists, or the digest of a
+    configuration; it and ``platform`` may be left out where there is one image only. For the other
+    keywords and what is raised see :func:`oci`.
+    """
+    chosen = Options(**options)
+    archive = DockerArchive(_open(source, chosen))
+    entry, config, digest = archive.find(reference, _platform(platform))
+    layers = archive.layers(entry, config)
+    return ContainerImage(
+        tree=apply_layers(archive.files.path, layers, chosen),
+        config=parse_config(config),
+        platform=parse_platform(config),
+        digest=digest,
+        names=tuple(entry.strings("RepoTags")),
+        layers=tuple(layer.diff_id for layer in layers),
+    )
+
+
+def _platform(platform: Platform | str | None) -> Platform | None:
+    try:
+        return Platform.parse(platform) if isinstance(platform, str) else platform
+    except ValueError as error:
+        raise SpecError("platform", str(error)) from None
+
+
+def _open(source: Source, options: Options) -> Files:
+    """The files of a folder or of a tar archive."""
+    path = archive_path(source)
+    if isinstance(source, str | bytes | os.PathLike) and is_folder(path):
+        return FolderFiles(path)
+    files = ArchiveFiles(path)
+    for member in read_members(
+        source, spool=options.spool, xattrs=False, limits=options.limits, cancel=options.cancel
+    ):
+        files.add(member)
+    return files

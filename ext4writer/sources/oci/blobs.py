@@ -1,0 +1,215 @@
+"""Where the files of an image lie, in a folder or in an archive, and proof that they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import Protocol
+
+from ...content import O_BINARY, O_CLOEXEC, Content
+from ...errors import ArchiveError, SourceError
+from ...progress import Cancel, check_cancelled
+from ...slices import FileSliceContent, HeldFile
+from ...tree import S_IFLNK, S_IFREG
+from ..tar import HARD_LINK, Member
+from ..tar.decoders import ByteSource
+from .documents import DOCUMENT_BYTES, Descriptor
+
+O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+CHUNK_BYTES = 1 << 20
+LINKS_FOLLOWED = 40
+"""In one archive, from one name; as many as the kernel follows."""
+
+
+class Files(Protocol):
+    """The files of a layout or archive by their names in it."""
+
+    path: bytes
+
+    def get(self, name: str) -> Content | None:
+        """The regular file ``name``; None if there is none. Raises :class:`SourceError`."""
+        ...
+
+
+class FolderFiles:
+    """The files of a folder on the host."""
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+
+    def get(self, name: str) -> Content | None:
+        """See :class:`Files`; ``name`` must come from the format, not from a document."""
+        path = os.path.join(self.path, os.fsencode(name))
+        try:
+            # A pipe in the place of a blob would wait for ever.
+            fd = os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SourceError(path, f"cannot be read: {error.strerror}") from error
+        file = HeldFile(fd, path)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(path, "is not a regular file")
+        file.size = status.st_size
+        return FileSliceContent(file, 0, status.st_size)
+
+
+class ArchiveFiles:
+    """The files of a tar archive; links lead from one of them to another and never out of it."""
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+        self._contents: dict[bytes, Content] = {}
+        self._links: dict[bytes, bytes] = {}
+
+    def add(self, member: Member) -> None:
+        """Take one more member; the last one of a name counts."""
+        name = member.path
+        self._contents.pop(name, None)
+        self._links.pop(name, None)
+        if member.kind == S_IFREG:
+            assert member.content is not None
+            self._contents[name] = member.content
+        elif member.kind == HARD_LINK:
+            self._links[name] = member.target
+        elif member.kind == S_IFLNK:
+            target = _inside(name, member.target)
+            if target is not None:
+                self._links[name] = target
+
+    def get(self, name: str) -> Content | None:
+        """See :class:`Files`; any ``name`` will do."""
+        wanted = _inside(b"", os.fsencode(name))
+        for _ in range(LINKS_FOLLOWED):
+            if wanted is None or wanted in self._contents:
+                break
+            wanted = self._links.get(wanted)
+        return None if wanted is None else self._contents.get(wanted)
+
+
+def _inside(link: bytes, target: bytes) -> bytes | None:
+    """The name that ``target`` means in the folder of ``link``; None if it leads out."""
+    names = [] if target.startswith(b"/") else link.split(b"/")[:-1]
+    for name in target.split(b"/"):
+        if name == b"..":
+            if not names:
+                return None
+            names.pop()
+        elif name not in (b"", b"."):
+            names.append(name)
+    return b"/".join(names)
+
+
+class ContentSource:
+    """Reads a content from front to back."""
+
+    def __init__(self, content: Content) -> None:
+        self._reader = content.open()
+        self._size = content.size
+        self._position = 0
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+        data = bytearray(min(size, self._size - self._position))
+        count = self._reader.readinto(memoryview(data), self._position) if data else 0
+        self._position += count
+        if count < len(data):
+            self._reader.check_unchanged()
+        return bytes(data[:count])
+
+
+class Checked:
+    """What ``source`` yields, compared at its end with the digests that it should have."""
+
+    def __init__(self, source: ByteSource, archive: bytes, name: bytes, digests: list[str]) -> None:
+        """``archive`` and ``name`` are what errors call it."""
+        self.count = 0
+        """Bytes read so far."""
+        self._source = source
+        self._archive = archive
+        self._name = name
+        self._expected = set(digests)
+        self._hashes = {
+            algorithm: hashlib.new(algorithm, usedforsecurity=False)
+            for algorithm in {digest.partition(":")[0] for digest in digests}
+        }
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+        data = self._source.read(size)
+        self.count += len(data)
+        for found in self._hashes.values():
+            found.update(data)
+        return data
+
+    def finish(self, cancel: Cancel | None = None) -> None:
+        """Read what is left; :class:`ArchiveError` if all of it is not what it should be."""
+        while self.read(CHUNK_BYTES):
+            check_cancelled(cancel)
+        found = {f"{algorithm}:{it.hexdigest()}" for algorithm, it in self._hashes.items()}
+        for digest in sorted(self._expected - found):
+            algorithm = digest.partition(":")[0]
+            actual = next(one for one in found if one.startswith(algorithm))
+            raise ArchiveError(
+                self._archive, f"its digest is {actual}, not {digest}", member=self._name
+            )
+
+
+def is_folder(path: bytes) -> bool:
+    """Whether ``path`` is a directory of the host; :class:`SourceError` if it is nothing."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error
+
+
+def blob_name(digest: str) -> str:
+    """Where a layout keeps the blob of ``digest``, which must have been checked."""
+    return "blobs/" + digest.replace(":", "/")
+
+
+def find_blob(files: Files, descriptor: Descriptor) -> Content:
+    """The blob that ``descriptor`` means, of its size; its digest is not looked at yet."""
+    name = blob_name(descriptor.digest)
+    content = files.get(name)
+    if content is None:
+        raise ArchiveError(files.path, "is missing", member=name.encode())
+    if descriptor.size is not None and content.size != descriptor.size:
+        raise ArchiveError(
+            files.path,
+            f"has {content.size} bytes where its descriptor says {descriptor.size}",
+            member=name.encode(),
+        )
+    return content
+
+
+def read_small(files: Files, name: str, content: Content, digests: list[str]) -> bytes:
+    """All bytes of a document, checked against ``digests``."""
+    if content.size > DOCUMENT_BYTES:
+        raise ArchiveError(
+            files.path,
+            f"has {content.size} bytes; {DOCUMENT_BYTES} are the most for a document",
+            member=name.encode(),
+        )
+    data = bytearray(content.size)
+    with memoryview(data) as view:
+        content.read_whole(view)
+    checked = Checked(_Bytes(bytes(data)), files.path, name.encode(), digests)
+    checked.finish()
+    return bytes(data)
+
+
+def sha256(data: bytes) -> str:
+    """The digest of ``data``."""
+    return "sha256:" + hashlib.sha256(data, usedforsecurity=False).hexdigest()
+
+
+class _Bytes:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, size: int, /) -> bytes:
+        data, self._data = self._data[:size], self._data[size:]
+        return data

@@ -1,0 +1,203 @@
+"""The JSON documents of images: indexes, manifests and configurations, checked as they are read.
+
+Sources: OCI image-spec 1.1 (descriptor.md, image-index.md, manifest.md, config.md) and the Docker
+image manifest, version 2, schema 2, which has the same members under other media types.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import ArchiveError
+
+DOCUMENT_BYTES = 8 << 20
+"""More than registries allow for any of these documents (4 MiB)."""
+
+INDEX_TYPES = {
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+}
+MANIFEST_TYPES = {
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+}
+CONFIG_TYPES = {
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+}
+LAYER_TYPE = re.compile(
+    r"application/vnd\.oci\.image\.layer(\.nondistributable)?\.v1\.tar(\+gzip|\+zstd)?"
+    r"|application/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?"
+)
+"""Whether a layer is compressed, and how, is seen from its first bytes all the same."""
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", re.ASCII)
+NAME_ANNOTATIONS = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
+
+
+_DEFAULT_REGISTRIES = ("", "docker.io/library/", "docker.io/")
+
+
+def is_called(reference: str, names: Collection[str]) -> bool:
+    """Whether one of ``names`` is ``reference``, or what Docker means by it."""
+    return any(start + reference in names for start in _DEFAULT_REGISTRIES)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON object; ``archive`` and ``name`` are what errors call it."""
+
+    archive: bytes
+    name: bytes
+    members: Mapping[str, Any]
+
+    def error(self, problem: str) -> ArchiveError:
+        """An error that names this document."""
+        return ArchiveError(self.archive, problem, member=self.name)
+
+    def get(self, key: str, kind: type[Any] | tuple[type[Any], ...], default: Any = None) -> Any:
+        """The member ``key`` of a ``kind``; ``default`` where it is missing or null."""
+        value = self.members.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+            raise self.error(f"its {key!r} is of the wrong kind")
+        return value
+
+    def strings(self, key: str) -> list[str]:
+        """The member ``key``, a list of strings; empty where it is missing or null."""
+        values = self.get(key, list, [])
+        if not all(isinstance(value, str) for value in values):
+            raise self.error(f"its {key!r} holds something that is no string")
+        return list(values)
+
+    def below(self, key: str) -> Document:
+        """The object ``key`` in this one, as a document; empty where it is missing or null."""
+        return Document(self.archive, self.name, self.get(key, dict, {}))
+
+    def objects(self, key: str) -> list[Document]:
+        """The list of objects ``key``; empty where it is missing or null."""
+        values = self.get(key, list, [])
+        if not all(isinstance(value, dict) for value in values):
+            raise self.error(f"its {key!r} holds something that is no object")
+        return [Document(self.archive, self.name, value) for value in values]
+
+
+def parse_json(data: bytes, archive: bytes, name: bytes) -> Any:
+    """The value in ``data``; :class:`ArchiveError` if it is no JSON, or not text throughout."""
+    try:
+        value = json.loads(data)
+        # An escape can stand for half a character, which nothing could print.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        what = (
+            "is nested too deeply" if isinstance(error, RecursionError) else f"is no JSON: {error}"
+        )
+        raise ArchiveError(archive, what, member=name) from error
+    return value
+
+
+def parse_document(data: bytes, archive: bytes, name: bytes) -> Document:
+    """The object in ``data``; :class:`ArchiveError` if it is none."""
+    value = parse_json(data, archive, name)
+    if not isinstance(value, dict):
+        raise ArchiveError(archive, "is no JSON object", member=name)
+    return Document(archive, name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """For which machines an image is made; empty text where that is not said."""
+
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Read ``os/architecture[/variant]``; ``ValueError`` with a reason if it is none."""
+        parts = text.split("/")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise ValueError(f"{text!r} is not OS/ARCHITECTURE[/VARIANT], such as linux/arm64")
+        return cls(*parts)
+
+    def satisfies(self, wanted: Platform) -> bool:
+        """Whether this is ``wanted``; a variant counts only where one is wanted.
+
+        ``arm64`` is the same with and without its only variant, ``v8``.
+        """
+        mine, theirs = self.variant, wanted.variant
+        if self.architecture == "arm64" and not mine:
+            mine = "v8"
+        return (self.os, self.architecture) == (wanted.os, wanted.architecture) and (
+            not theirs or mine == theirs
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What refers to a blob: type, digest and size, and for what it serves."""
+
+    media_type: str
+    digest: str
+    size: int | None
+    """Bytes; None where nothing says."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    platform: Platform | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the image under which this can be asked for."""
+        return [self.annotations[key] for key in NAME_ANNOTATIONS if key in self.annotations]
+
+    @property
+    def is_attestation(self) -> bool:
+        """Whether it is no image but what a builder says about another one."""
+        return "vnd.docker.reference.type" in self.annotations
+
+
+def parse_descriptor(document: Document) -> Descriptor:
+    """Read one descriptor; :class:`ArchiveError` if something is wrong with it."""
+    digest = document.get("digest", str, "")
+    if not DIGEST.fullmatch(digest):
+        raise document.error(f"{digest!r} is no digest of sha256 or sha512")
+    size = document.get("size", int, -1)
+    if size < 0:
+        raise document.error(f"the descriptor of {digest} has no valid size")
+    annotations = document.get("annotations", dict, {})
+    if not all(isinstance(value, str) for value in annotations.values()):
+        raise document.error(f"the annotations of {digest} are not all strings")
+    platform = None
+    if document.get("platform", dict) is not None:
+        platform = parse_platform(document.below("platform"))
+    return Descriptor(document.get("mediaType", str, ""), digest, size, annotations, platform)
+
+
+def parse_platform(document: Document) -> Platform:
+    """Read the members that a platform and a configuration have alike."""
+    return Platform(
+        document.get("os", str, ""),
+        document.get("architecture", str, ""),
+        document.get("variant", str, ""),
+    )
+
+
+def check_kind(document: Document, expected: Descriptor, other: str) -> None:
+    """Refuse a document that could be taken for two kinds (CVE-2021-41190).
+
+    ``other`` is the member that only the other kind has.
+    """
+    said = document.get("mediaType", str, expected.media_type)
+    if said != expected.media_type:
+        raise document.error(f"says that it is {said!r}, its descriptor {expected.media_type!r}")
+    if other in document.members:
+        raise document.error(f"is {expected.media_type!r} and has {other!r} all the same")
+    if document.get("schemaVersion", int, 2) != 2:
+        raise document.error("is not of schema version 2")

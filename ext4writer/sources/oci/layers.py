@@ -1,0 +1,185 @@
+"""Layers: archives of changes that are applied to a tree, the later over the earlier.
+
+Sources: OCI image-spec 1.1, layer.md; where that leaves open what happens, what overlayfs does,
+with which containers are run: a layer knows nothing of the links in those below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...tree import (
+    S_IFLNK,
+    SYMLINK_MAX,
+    Directory,
+    Loss,
+    Node,
+    Symlink,
+    Tree,
+    without_losses_below,
+)
+from ..tar import HARD_LINK, Limits, Member
+from ..tar.assembly import Assembly
+
+WHITEOUT = b".wh."
+OPAQUE = b".wh..wh..opq"
+RESERVED = b".wh..wh."
+"""Begins what AUFS keeps beside the files; containerd passes it over as well."""
+
+LINKS_FOLLOWED = 40
+"""On the way to one member; as many as the kernel follows."""
+
+
+class Layer(Assembly):
+    """The changes that one layer makes to ``lower``, the tree of the layers below it.
+
+    Members are added in any order; :meth:`apply` then makes the changes. A member whose path leads
+    over a symbolic link of this layer goes where that leads inside of the image, as with every
+    program that unpacks layers. A symbolic link of a lower layer is replaced by a directory.
+    """
+
+    def __init__(self, lower: Tree, archive: bytes, limits: Limits, losses: list[Loss]) -> None:
+        super().__init__(archive, {}, limits, losses)
+        self._lower = lower
+        self._whiteouts: set[bytes] = set()
+        self._opaque: set[bytes] = set()
+        self._has_links = False
+
+    def add(self, member: Member) -> None:
+        """Take one member; :class:`ArchiveError` if it cannot be."""
+        if WHITEOUT in member.path and self._is_mark(member):
+            return
+        member.path = self._through_links(member.path, member)
+        super().add(member)
+        if member.kind in (S_IFLNK, HARD_LINK):
+            self._has_links = True
+
+    def apply(self) -> None:
+        """Change the lower tree; what it loses and what the layer lost stays in its losses."""
+        self.link_the_rest()
+        gone = set()
+        for path in self._whiteouts:
+            head, _, name = path.rpartition(b"/")
+            parent = _directory_at(self._lower.root, head)
+            if parent is not None and parent.children.pop(name, None) is not None:
+                gone.add(b"/" + path)
+            self._imply(head)
+        for path in self._opaque:
+            directory = _directory_at(self._lower.root, path)
+            if directory is not None:
+                gone |= {b"/" + path + b"/" + name for name in directory.children}
+                directory.children.clear()
+            self._imply(path)
+        self._lower.losses = without_losses_below(self._lower.losses, gone)
+        upper = Tree(self.root)
+        upper.losses = self._losses
+        self._lower.overlay(upper, copy=False)
+
+    def _imply(self, path: bytes) -> None:
+        """Let a directory be at ``path``, where a mark lies, unless this layer has a file there.
+
+        Such marks exist: where a file takes the place of a directory, umoci also hides what the
+        directory held.
+        """
+        folder = self.root
+        for name in path.split(b"/") if path else ():
+            node = folder.children.get(name)
+            if node is None:
+                node = folder.children[name] = Directory(implied=True)
+                self._count_one(path + b"/" + WHITEOUT)
+            if not isinstance(node, Directory):
+                return
+            folder = node
+
+    def _is_mark(self, member: Member) -> bool:
+        """Note a whiteout, whatever kind of file stands for it; False if it is something else."""
+        *above, name = member.path.split(b"/")
+        reserved = [one for one in above if one.startswith(WHITEOUT)]
+        if any(not one.startswith(RESERVED) for one in reserved):
+            raise self._error(member, "lies below a whiteout, which is no directory")
+        if reserved or (name.startswith(RESERVED) and name != OPAQUE):
+            self._losses.append(
+                Loss(b"/" + member.path, "is kept for AUFS's own use in every layer; left out")
+            )
+            return True
+        if not name.startswith(WHITEOUT):
+            return False
+        place = self._through_links(member.path, member)
+        folder, _, _ = place.rpartition(b"/")
+        if name == OPAQUE:
+            self._opaque.add(folder)
+            return True
+        hidden = name[len(WHITEOUT) :]
+        if hidden in (b"", b".", b".."):
+            raise self._error(member, "is a whiteout of nothing that can have a name")
+        self._whiteouts.add(folder + b"/" + hidden if folder else hidden)
+        return True
+
+    def _through_links(self, path: bytes, member: Member) -> bytes:
+        """``path`` without symbolic links of this layer among its parents."""
+        head = path.rpartition(b"/")[0]
+        if not self._has_links or head in self._folders:
+            return path
+        place = _resolved(path, [self.root])
+        if place is None:
+            raise self._error(member, "lies behind symbolic links that lead nowhere")
+        return place
+
+    def _elsewhere(self, path: bytes) -> Node | None:
+        """What is in the layers below, before anything of it is hidden."""
+        roots = [self.root, self._lower.root]
+        place = _resolved(path, roots)
+        if place is None:
+            return None
+        head, _, name = place.rpartition(b"/")
+        for root in roots:
+            parent = _directory_at(root, head)
+            if parent is not None and name in parent.children:
+                return parent.children[name]
+        return None
+
+
+def _directory_at(root: Directory, path: bytes) -> Directory | None:
+    """The directory at ``path``; None if there is none. Links are not followed."""
+    node: Node | None = root
+    for name in path.split(b"/") if path else ():
+        if not isinstance(node, Directory):
+            return None
+        node = node.children.get(name)
+    return node if isinstance(node, Directory) else None
+
+
+def _resolved(path: bytes, roots: Sequence[Directory]) -> bytes | None:
+    """``path`` with the symbolic links among its parents followed, but never above the root.
+
+    ``roots`` lie over each other, the first on top. None for links that lead round in circles.
+    """
+    *above, last = path.split(b"/")
+    pending = above[::-1]
+    names: list[bytes] = []
+    stack: list[list[Directory | None]] = [list(roots)]
+    followed = 0
+    while pending:
+        name = pending.pop()
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            if names:
+                names.pop()
+                stack.pop()
+            continue
+        nodes = [folder and folder.children.get(name) for folder in stack[-1]]
+        top = next((node for node in nodes if node is not None), None)
+        if isinstance(top, Symlink):
+            followed += 1
+            if followed > LINKS_FOLLOWED or len(top.target) > SYMLINK_MAX:
+                return None
+            if top.target.startswith(b"/"):
+                names.clear()
+                del stack[1:]
+            pending += top.target.split(b"/")[::-1]
+            continue
+        names.append(name)
+        visible = top is None or isinstance(top, Directory)
+        stack.append([node if visible and isinstance(node, Directory) else None for node in nodes])
+    return b"/".join([*names, last])

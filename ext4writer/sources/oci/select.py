@@ -1,0 +1,156 @@
+"""Which of the images in a layout is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import ArchiveError
+from .blobs import Files, blob_name, find_blob, read_small
+from .documents import (
+    CONFIG_TYPES,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    Descriptor,
+    Document,
+    Platform,
+    check_kind,
+    is_called,
+    parse_descriptor,
+    parse_document,
+    parse_platform,
+)
+
+DEFAULT_PLATFORM = Platform("linux", "amd64")
+"""Taken where several are there and none is asked for, on whatever machine this runs."""
+
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+LAYOUT_VERSION = "1.0.0"
+DEPTH = 16
+"""Indexes inside of each other."""
+
+
+class Layout:
+    """The documents of one OCI image layout."""
+
+    def __init__(self, files: Files) -> None:
+        """Raises :class:`ArchiveError` if ``files`` is no such layout."""
+        self.files = files
+        version = self._named("oci-layout").get("imageLayoutVersion", str)
+        if version != LAYOUT_VERSION:
+            raise self._error(f"is an OCI image layout of version {version!r}, not 1.0.0")
+        index = self._named("index.json")
+        check_kind(index, Descriptor(index.get("mediaType", str, INDEX_TYPE), "", None), "layers")
+        self._top = [parse_descriptor(one) for one in index.objects("manifests")]
+
+    def find(self, reference: str | None, platform: Platform | None) -> Descriptor:
+        """The descriptor of the manifest that is meant.
+
+        ``reference`` is a name that the layout gives or a digest; without one the layout must hold
+        one image only, maybe for several platforms. Of several platforms the one that is wanted
+        counts, else linux/amd64; where that does not decide it is an :class:`ArchiveError` that
+        says what there is.
+        """
+        found = self._manifests(self._referred(reference))
+        if not found:
+            raise self._error("holds no image")
+        if platform is None and len(found) == 1:
+            return found[0]
+        wanted = platform or DEFAULT_PLATFORM
+        known = [(one, self._platform(one)) for one in found]
+        fitting = [one for one, its in known if its.satisfies(wanted)]
+        if len(fitting) == 1:
+            return fitting[0]
+        shown = ", ".join(sorted({str(its) or "(not said)" for _, its in known}))
+        if not fitting:
+            raise self._error(f"holds no image for {wanted}, only for {shown}; choose a platform")
+        several = sorted(f"{its} {one.digest}" for one, its in known if its.satisfies(wanted))
+        raise self._error(f"holds several images for {wanted}: {', '.join(several)}; name one")
+
+    def document(self, descriptor: Descriptor, types: set[str], other: str) -> Document:
+        """The document that ``descriptor`` means, of one of ``types``; ``other``: check_kind."""
+        name = blob_name(descriptor.digest)
+        if descriptor.media_type not in types:
+            raise ArchiveError(
+                self.files.path,
+                f"is of the type {descriptor.media_type!r}, which is no container image",
+                member=name.encode(),
+            )
+        content = find_blob(self.files, descriptor)
+        data = read_small(self.files, name, content, [descriptor.digest])
+        document = parse_document(data, self.files.path, name.encode())
+        check_kind(document, descriptor, other)
+        return document
+
+    def manifest(self, descriptor: Descriptor) -> Document:
+        """The manifest that ``descriptor`` means."""
+        return self.document(descriptor, MANIFEST_TYPES, "manifests")
+
+    def config(self, manifest: Document) -> tuple[Descriptor, Document]:
+        """The configuration that ``manifest`` names."""
+        descriptor = parse_descriptor(manifest.below("config"))
+        name = blob_name(descriptor.digest)
+        if descriptor.media_type not in CONFIG_TYPES:
+            raise manifest.error(
+                f"is no container image: its configuration is of the type {descriptor.media_type!r}"
+            )
+        content = find_blob(self.files, descriptor)
+        data = read_small(self.files, name, content, [descriptor.digest])
+        return descriptor, parse_document(data, self.files.path, name.encode())
+
+    def _referred(self, reference: str | None) -> list[Descriptor]:
+        names = sorted({name for one in self._top for name in one.names[:1]})
+        if reference is None:
+            if len(names) > 1 and len({one.digest for one in self._top}) > 1:
+                raise self._error(f"holds several images; name one of: {', '.join(names)}")
+            return self._top
+        found = [
+            one for one in self._top if reference == one.digest or is_called(reference, one.names)
+        ]
+        if not found:
+            found = [one for one in self._all(self._top) if one.digest == reference][:1]
+        if not found:
+            shown = ", ".join(names) or "(no names)"
+            raise self._error(f"holds no image {reference!r}, only: {shown}")
+        return found
+
+    def _all(self, descriptors: Sequence[Descriptor]) -> list[Descriptor]:
+        """``descriptors`` and what the indexes among them hold, each once."""
+        found: dict[str, Descriptor] = {}
+        level = list(descriptors)
+        for _ in range(DEPTH):
+            below: list[Descriptor] = []
+            for one in level:
+                if one.digest in found or one.is_attestation:
+                    continue
+                found[one.digest] = one
+                if one.media_type in INDEX_TYPES:
+                    index = self.document(one, INDEX_TYPES, "layers")
+                    below += [parse_descriptor(entry) for entry in index.objects("manifests")]
+            if not below:
+                return list(found.values())
+            level = below
+        raise self._error(f"has indexes that lie more than {DEPTH} deep in each other")
+
+    def _manifests(self, descriptors: Sequence[Descriptor]) -> list[Descriptor]:
+        return [one for one in self._all(descriptors) if one.media_type not in INDEX_TYPES]
+
+    def _platform(self, descriptor: Descriptor) -> Platform:
+        """For what an image is made, as its index says, or else its configuration."""
+        if descriptor.platform is not None and descriptor.platform.os:
+            return descriptor.platform
+        if descriptor.media_type not in MANIFEST_TYPES:
+            return Platform()
+        manifest = self.manifest(descriptor)
+        if manifest.below("config").get("mediaType", str) not in CONFIG_TYPES:
+            return Platform()
+        return parse_platform(self.config(manifest)[1])
+
+    def _named(self, name: str) -> Document:
+        content = self.files.get(name)
+        if content is None:
+            raise self._error(f"is no OCI image layout: it has no file {name}")
+        data = read_small(self.files, name, content, [])
+        return parse_document(data, self.files.path, name.encode())
+
+    def _error(self, problem: str) -> ArchiveError:
+        return ArchiveError(self.files.path, problem)

@@ -1,0 +1,231 @@
+"""Makes container images from the specifications: layers, OCI image layouts, docker archives."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from ext4writer import BlockDevice, CharacterDevice, Directory, Fifo, Node, RegularFile, Symlink
+
+OCI = "application/vnd.oci.image."
+DOCKER = "application/vnd.docker."
+
+COMPRESS = {
+    "": lambda data: data,
+    "gzip": lambda data: gzip.compress(data, 1, mtime=0),
+    "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One member of a layer: a node, a hard link to the path ``link``, or a mark by its name."""
+
+    path: bytes
+    node: Node | None = None
+    link: bytes | None = None
+
+
+def whiteout(path: bytes) -> Entry:
+    """The mark that hides ``path`` of the layers below."""
+    head, _, name = path.rpartition(b"/")
+    return Entry((head + b"/" if head else b"") + b".wh." + name)
+
+
+def opaque(path: bytes) -> Entry:
+    """The mark that hides what the layers below have in the directory ``path``."""
+    return Entry((path + b"/" if path else b"") + b".wh..wh..opq")
+
+
+def layer_tar(entries: Iterable[Entry]) -> bytes:
+    """A tar archive of ``entries``, by Python's own writer; the root is ``.``."""
+    buffer = io.BytesIO()
+    with tarfile.open(
+        fileobj=buffer,
+        mode="w",
+        format=tarfile.PAX_FORMAT,
+        encoding="utf-8",
+        errors="surrogateescape",
+    ) as archive:
+        for entry in entries:
+            info = tarfile.TarInfo(os.fsdecode(entry.path or b"."))
+            info.mode, info.mtime = 0, 0
+            data = b""
+            if entry.link is not None:
+                info.type, info.linkname = tarfile.LNKTYPE, os.fsdecode(entry.link)
+            elif entry.node is not None:
+                data = _describe(info, entry.node)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _describe(info: tarfile.TarInfo, node: Node) -> bytes:
+    info.mode, info.uid, info.gid = node.mode, node.uid, node.gid
+    seconds, nanoseconds = divmod(abs(node.mtime_ns), 10**9)
+    # A float cannot hold it; the record says it exactly.
+    info.pax_headers["mtime"] = f"{'-' * (node.mtime_ns < 0)}{seconds}.{nanoseconds:09d}"
+    for name, value in (node.xattrs or {}).items():
+        key = "SCHILY.xattr." + name.decode()
+        info.pax_headers[key] = value.decode("utf-8", "surrogateescape")
+    if isinstance(node, RegularFile):
+        info.size = node.content.size
+        data = bytearray(info.size)
+        with memoryview(data) as view:
+            node.content.read_whole(view)
+        return bytes(data)
+    if isinstance(node, Symlink):
+        info.type, info.linkname = tarfile.SYMTYPE, os.fsdecode(node.target)
+    elif isinstance(node, CharacterDevice | BlockDevice):
+        info.type = tarfile.CHRTYPE if isinstance(node, CharacterDevice) else tarfile.BLKTYPE
+        info.devmajor, info.devminor = node.major, node.minor
+    else:
+        assert isinstance(node, Directory | Fifo)
+        info.type = tarfile.DIRTYPE if isinstance(node, Directory) else tarfile.FIFOTYPE
+    return b""
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A blob and what refers to it."""
+
+    data: bytes
+    media_type: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def descriptor(self) -> dict[str, Any]:
+        return {
+            "mediaType": self.media_type,
+            "digest": sha256(self.data),
+            "size": len(self.data),
+            **self.more,
+        }
+
+    def named(self, name: str) -> Blob:
+        """The same with the annotation that names it."""
+        annotation = {"org.opencontainers.image.ref.name": name}
+        return replace(self, more={**self.more, "annotations": annotation})
+
+    def on(self, os_: str, architecture: str, variant: str = "") -> Blob:
+        """The same for a platform."""
+        platform = {"os": os_, "architecture": architecture}
+        if variant:
+            platform["variant"] = variant
+        return replace(self, more={**self.more, "platform": platform})
+
+
+class Layout:
+    """An OCI image layout in a new folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        self.index([])
+
+    def blob(self, data: bytes, media_type: str) -> Blob:
+        """Store ``data``."""
+        path = self.folder / "blobs" / sha256(data).replace(":", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return Blob(data, media_type)
+
+    def document(self, value: Any, media_type: str) -> Blob:
+        return self.blob(json.dumps(value).encode(), media_type)
+
+    def layer(self, tar: bytes, compression: str = "gzip") -> Blob:
+        suffix = f"+{compression}" if compression else ""
+        return self.blob(COMPRESS[compression](tar), f"{OCI}layer.v1.tar{suffix}")
+
+    def image(
+        self,
+        tars: Sequence[bytes],
+        compressions: Sequence[str] = ("gzip",),
+        *,
+        config: Mapping[str, Any] | None = None,
+        architecture: str = "amd64",
+    ) -> Blob:
+        """Store an image of layers, the lowest first; ``compressions`` take turns."""
+        layers = [
+            self.layer(tar, compressions[number % len(compressions)])
+            for number, tar in enumerate(tars)
+        ]
+        described = self.document(
+            {
+                "os": "linux",
+                "architecture": architecture,
+                "config": dict(config or {}),
+                "rootfs": {"type": "layers", "diff_ids": [sha256(tar) for tar in tars]},
+            },
+            f"{OCI}config.v1+json",
+        )
+        return self.document(
+            {
+                "schemaVersion": 2,
+                "mediaType": f"{OCI}manifest.v1+json",
+                "config": described.descriptor(),
+                "layers": [layer.descriptor() for layer in layers],
+            },
+            f"{OCI}manifest.v1+json",
+        )
+
+    def nested(self, blobs: Sequence[Blob]) -> Blob:
+        """Store an index of ``blobs``."""
+        return self.document(_index(blobs), f"{OCI}index.v1+json")
+
+    def index(self, blobs: Sequence[Blob]) -> None:
+        """Say what the layout holds."""
+        (self.folder / "index.json").write_text(json.dumps(_index(blobs)))
+
+
+def _index(blobs: Sequence[Blob]) -> dict[str, Any]:
+    return {
+        "schemaVersion": 2,
+        "mediaType": f"{OCI}index.v1+json",
+        "manifests": [blob.descriptor() for blob in blobs],
+    }
+
+
+def docker_archive(
+    path: Path,
+    tars: Sequence[bytes],
+    *,
+    tags: Sequence[str] = ("example:1",),
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what ``docker save`` wrote before it wrote OCI layouts."""
+    described = json.dumps(
+        {
+            "os": "linux",
+            "architecture": "amd64",
+            "config": dict(config or {}),
+            "rootfs": {"type": "layers", "diff_ids": [sha256(tar) for tar in tars]},
+        }
+    ).encode()
+    files: dict[str, bytes] = {}
+    names = []
+    for number, tar in enumerate(tars):
+        names.append(f"{number:064x}/layer.tar")
+        files[names[-1]] = tar
+    name = sha256(described).removeprefix("sha256:") + ".json"
+    files[name] = described
+    manifest = [{"Config": name, "RepoTags": list(tags), "Layers": names}]
+    files["manifest.json"] = json.dumps(manifest).encode()
+    with tarfile.open(path, "w") as archive:
+        for member, data in files.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
