@@ -1,6 +1,6 @@
 """Writes ext4 file systems: a tree of files becomes a finished image, without mkfs or root."""
 
-from . import sources
+from . import manifests, sources
 from .api import write_image, write_layout
 from .content import BytesContent, CallableContent, Content, PathContent
 from .emit.override import Override
@@ -76,6 +76,7 @@ __all__ = [
     "Symlink",
     "Tree",
     "TreeError",
+    "manifests",
     "plan",
     "policy",
     "sources",

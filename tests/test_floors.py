@@ -26,6 +26,7 @@ FLOORS = {
     "composition": 22,
     "tree": 23,
     "sources": 24,
+    "manifests": 25,
     "plan": 30,
     "emit": 40,
     "api": 50,
@@ -35,7 +36,7 @@ FLOORS = {
 
 FORMAT_FREE = (
     *("errors", "progress", "content", "holes", "slices", "nodes", "composition", "tree"),
-    "sources",
+    *("sources", "manifests"),
 )
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
 
@@ -57,11 +58,21 @@ STANDARD = {
 """What every module of the library may import: no clock, no chance, no locale among them."""
 
 STANDARD_IN = {
-    "os": {"tree", "content", "holes", "slices", "sources", "emit.copying", "emit.sinks"},
-    "zlib": {"sources.tar"},
+    "os": {
+        "tree",
+        "content",
+        "holes",
+        "slices",
+        "sources",
+        "manifests",
+        "emit.copying",
+        "emit.sinks",
+    },
+    "zlib": {"sources.tar", "sources.manifest_content"},
     "bz2": {"sources.tar.decoders"},
     "lzma": {"sources.tar.decoders"},
-    "binascii": {"sources.tar.xattrs"},
+    "binascii": {"sources.tar.xattrs", "sources.rules_set"},
+    "base64": {"sources.rules_set"},
     "threading": {"emit.copying", "emit.sinks"},
     "fcntl": {"emit.sinks"},  # asks whether a file was opened to append
     "sys": {"plan.identity", "sources.host"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import filters
 from .directory import directory
+from .manifest import manifest
 from .nar import nar
 from .oci import ContainerImage, ImageConfig, Platform, docker_archive, oci
 from .tar import tar
@@ -15,6 +16,7 @@ __all__ = [
     "directory",
     "docker_archive",
     "filters",
+    "manifest",
     "nar",
     "oci",
     "tar",

@@ -1,0 +1,84 @@
+"""What a manifest calls the content of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from ..content import Content, PathContent
+from ..errors import TreeError
+from ..sources.host import HostFile
+from ..sources.manifest_content import CheckedContent
+
+Store = Callable[[bytes, Content], bytes]
+"""(path in the tree, content that lies in no file of the host) -> the file that holds it now."""
+
+
+class ContentNames:
+    """Names the files of the host that hold content, from ``root`` where they lie below it."""
+
+    def __init__(self, root: str | bytes | os.PathLike[str] | None, store: Store | None) -> None:
+        self._root = None if root is None else os.path.realpath(os.fsencode(root)).rstrip(b"/")
+        self._store = store
+        self._folders: dict[bytes, bytes] = {}
+
+    def get(self, path: bytes, content: Content, names: Sequence[bytes] = ()) -> bytes:
+        """The name for the content of the file at ``path``, which has all of ``names``.
+
+        :class:`TreeError` for content that lies in no file.
+        """
+        place = host_path(content)
+        if place is None:
+            if self._store is None:
+                raise TreeError(
+                    path,
+                    f"its {content.size:,} bytes lie in no file of their own that a manifest "
+                    "could name; have them stored in one",
+                )
+            place = self._store(path, content)
+        elif len(names) > 1:
+            place = _first_of(place, names)
+        folder, name = os.path.split(place)
+        known = self._folders.get(folder)
+        if known is None:
+            known = self._folders[folder] = self._named(os.path.realpath(folder))
+        return known + name
+
+    def _named(self, folder: bytes) -> bytes:
+        """``folder`` from the root, with a slash behind it unless that is the root itself."""
+        if self._root is not None:
+            if folder == self._root:
+                return b""
+            if folder.startswith(self._root + b"/"):
+                return folder[len(self._root) + 1 :] + b"/"
+        return folder.rstrip(b"/") + b"/"
+
+
+def _first_of(place: bytes, names: Sequence[bytes]) -> bytes:
+    """The same file under the first of ``names``, as far as the host has it so.
+
+    Which of its names a scan met first follows from the order of a directory of the host.
+    """
+    for name in names:
+        if place.endswith(name):
+            first = place[: -len(name)] + names[0]
+            try:
+                if _identity(first) == _identity(place):
+                    return first
+            except OSError:
+                pass
+    return place
+
+
+def _identity(path: bytes) -> tuple[int, int]:
+    status = os.stat(path, follow_symlinks=False)
+    return status.st_dev, status.st_ino
+
+
+def host_path(content: Content) -> bytes | None:
+    """The whole path of the file of the host that ``content`` is; None if it is none."""
+    if isinstance(content, CheckedContent):
+        content = content.content
+    if isinstance(content, HostFile):
+        return content.path()
+    return content.path if isinstance(content, PathContent) else None

@@ -1,0 +1,106 @@
+"""A tree as composefs-dump(5), in the words and the escapes of composefs-info."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+from ..content import Content
+from ..sources.escapes import dump_escape
+from ..sources.manifest_lines import pack_device
+from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
+from .content import ContentNames, Store, host_path
+from .lines import Lines, shared_names, time_text
+
+INLINE_MOST = 5000
+"""Bytes of content that composefs takes inside of a dump (LCFS_INLINE_CONTENT_MAX)."""
+
+
+def write_dump(
+    tree: Tree,
+    stream: BinaryIO,
+    *,
+    root: str | bytes | os.PathLike[str] | None = None,
+    store: Store | None = None,
+) -> list[Loss]:
+    """Write ``tree`` to ``stream`` and return what a dump has no field for.
+
+    Payloads are paths of the host, from ``root`` where that is above them. Content that lies in no
+    file of the host stands in the dump up to 5,000 bytes; ``store`` is called for more of it.
+    Raises :class:`TreeError` for content without a file and too large, and what reading raises.
+    """
+    writer = _DumpWriter(tree, stream, ContentNames(root, store))
+    writer.run()
+    return writer.losses
+
+
+class _DumpWriter:
+    def __init__(self, tree: Tree, stream: BinaryIO, names: ContentNames) -> None:
+        self._tree = tree
+        self._lines = Lines(stream)
+        self._names = names
+        self._shared = shared_names(tree)
+        self.losses: list[Loss] = []
+
+    def run(self) -> None:
+        for path, node in self._tree.walk():
+            self._lines.add(self._line(path, node))
+        self._lines.flush()
+
+    def _line(self, path: bytes, node: Node) -> bytes:
+        names = self._shared.get(node, [path])
+        links, first = len(names), names[0]
+        size, payload, inline = 0, b"-", b"-"
+        if isinstance(node, Directory):
+            links = 2 + sum(isinstance(child, Directory) for child in node.children.values())
+        elif isinstance(node, Symlink):
+            size, payload = len(node.target), _optional(node.target)
+        elif isinstance(node, RegularFile):
+            size = node.content.size
+            if size and first == path:
+                payload, inline = self._content(path, node.content, names)
+        if first != path:
+            payload = _optional(first)
+        else:
+            self._lose_times(path, node)
+        rdev = pack_device(node.major, node.minor) if isinstance(node, Device) else 0
+        line = b"%b %d %b%o %d %d %d %d %b %b %b -" % (
+            dump_escape(path),
+            size,
+            b"" if first == path else b"@",
+            node.file_type | node.mode,
+            links,
+            node.uid,
+            node.gid,
+            rdev,
+            time_text(node.mtime_ns),
+            payload,
+            inline,
+        )
+        xattrs = [
+            b"%b=%b" % (dump_escape(key, equals=True), dump_escape(value, equals=True))
+            for key, value in sorted((node.xattrs or {}).items())
+        ]
+        return b" ".join([line, *xattrs])
+
+    def _content(self, path: bytes, content: Content, names: list[bytes]) -> tuple[bytes, bytes]:
+        """Payload and content, one of which is ``-``."""
+        if host_path(content) is None and content.size <= INLINE_MOST:
+            data = bytearray(content.size)
+            with memoryview(data) as view:
+                content.read_whole(view)
+            return b"-", _optional(bytes(data))
+        return _optional(self._names.get(path, content, names)), b"-"
+
+    def _lose_times(self, path: bytes, node: Node) -> None:
+        for name, time_ns in (
+            ("atime", node.atime_ns),
+            ("ctime", node.ctime_ns),
+            ("crtime", node.crtime_ns),
+        ):
+            if time_ns is not None and time_ns != node.mtime_ns:
+                self.losses.append(Loss(path, f"{name} has no field in a dump"))
+
+
+def _optional(word: bytes) -> bytes:
+    return b"\\x2d" if word == b"-" else dump_escape(word)

@@ -1,0 +1,60 @@
+"""What the writers of both kinds of manifest share."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from ..tree import Directory, Node, Tree
+
+NANOSECONDS = 1_000_000_000
+_HELD = 4096
+
+
+class Lines:
+    """Lines on their way to a stream, many at once."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._held: list[bytes] = []
+
+    def add(self, line: bytes) -> None:
+        """Write ``line`` and what ends it."""
+        self._held.append(line)
+        if len(self._held) >= _HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what is held."""
+        if self._held:
+            data = memoryview(b"\n".join([*self._held, b""]))
+            self._held.clear()
+            while data:
+                # A stream without a buffer may take less than all.
+                data = data[self._stream.write(data) :]
+
+
+def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
+    """Each node that stands under several names, and its paths in the order of the walk."""
+    once: set[Node] = set()
+    shared: dict[Node, list[bytes]] = {}
+    folders = [tree.root]
+    while folders:
+        for node in folders.pop().children.values():
+            if isinstance(node, Directory):
+                folders.append(node)
+            elif node in once:
+                shared[node] = []
+            else:
+                once.add(node)
+    if shared:
+        for path, node in tree.walk():
+            if node in shared:
+                shared[node].append(path)
+    return shared
+
+
+def time_text(time_ns: int) -> bytes:
+    """``seconds.nanoseconds``, nine digits behind the point; before 1970 the seconds are rounded
+    down.
+    """
+    return b"%d.%09d" % divmod(time_ns, NANOSECONDS)

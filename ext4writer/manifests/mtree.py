@@ -1,0 +1,124 @@
+"""A tree as mtree(5), so that bsdtar, mtree(8) and we read it.
+
+One line holds all of an entry. What mtree(5) has no keyword for stands in ``tags=``, which other
+programs pass over: unknown keywords would stop NetBSD's mtree(8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import BinaryIO
+
+from ..content import Content
+from ..sources.escapes import vis
+from ..sources.mtree import KINDS, TAG_PREFIX
+from ..tree import Device, Node, RegularFile, Symlink, Tree
+from .content import ContentNames, Store
+from .lines import Lines, shared_names, time_text
+
+SIGNATURE = b"#mtree"
+"""The first line; libarchive knows the format by it."""
+WORDS = {kind: word for word, kind in KINDS.items()}
+_CHUNK = 1 << 20
+
+
+def write_mtree(
+    tree: Tree,
+    stream: BinaryIO,
+    *,
+    root: str | bytes | os.PathLike[str] | None = None,
+    store: Store | None = None,
+    digest: str | None = None,
+) -> None:
+    """Write ``tree`` to ``stream``: names sorted as bytes, parents before what is in them.
+
+    Files are named by the path of the host where their content lies, from ``root`` where that is
+    above it, and not at all where it lies below ``root`` as in the tree. ``store`` is called for
+    content that lies in no file of the host. ``digest`` (such as ``"sha256"``) reads all content
+    and adds its digest. Raises :class:`TreeError` for content without a file, and what reading
+    raises.
+    """
+    _MtreeWriter(tree, stream, ContentNames(root, store), digest).run()
+
+
+class _MtreeWriter:
+    def __init__(
+        self, tree: Tree, stream: BinaryIO, names: ContentNames, digest: str | None
+    ) -> None:
+        self._tree = tree
+        self._lines = Lines(stream)
+        self._names = names
+        self._digest = digest
+        self._shared = shared_names(tree)
+        self._numbers: dict[Node, int] = {}
+
+    def run(self) -> None:
+        self._lines.add(SIGNATURE)
+        for path, node in self._tree.walk():
+            self._lines.add(self._line(path, node))
+        self._lines.flush()
+
+    def _line(self, path: bytes, node: Node) -> bytes:
+        word = b"./" + b"/".join(map(vis, path[1:].split(b"/"))) if path != b"/" else b"."
+        parts = [
+            b"%b type=%b mode=%04o uid=%d gid=%d time=%b"
+            % (word, WORDS[type(node)], node.mode, node.uid, node.gid, time_text(node.mtime_ns))
+        ]
+        names = self._shared.get(node, [path])
+        if len(names) > 1:
+            parts.append(b"nlink=%d" % len(names))
+        if isinstance(node, RegularFile):
+            parts += self._content(path, node.content, names)
+        elif isinstance(node, Symlink):
+            parts.append(b"link=" + vis(node.target))
+        elif isinstance(node, Device):
+            parts.append(b"device=native,%d,%d" % (node.major, node.minor))
+        tags = self._tags(node)
+        if tags:
+            parts.append(b"tags=" + b",".join(TAG_PREFIX + tag for tag in tags))
+        return b" ".join(parts)
+
+    def _content(self, path: bytes, content: Content, names: list[bytes]) -> list[bytes]:
+        parts = [b"size=%d" % content.size]
+        if content.size and path == names[0]:
+            name = self._names.get(path, content, names)
+            if name != path[1:]:
+                parts.append(b"contents=" + vis(name))
+        if self._digest is not None:
+            parts.append(f"{self._digest}={_digest(content, self._digest)}".encode())
+        return parts
+
+    def _tags(self, node: Node) -> list[bytes]:
+        tags = []
+        if node in self._shared:
+            number = self._numbers.setdefault(node, len(self._numbers) + 1)
+            tags.append(b"inode:%d" % number)
+        for name, time_ns in (
+            (b"atime", node.atime_ns),
+            (b"ctime", node.ctime_ns),
+            (b"birthtime", node.crtime_ns),
+        ):
+            if time_ns is not None:
+                tags.append(b"%b:%b" % (name, time_text(time_ns)))
+        for key, value in sorted((node.xattrs or {}).items()):
+            tags.append(b"xattr.%b:%b" % (vis(key).replace(b":", b"\\072"), vis(value)))
+        return tags
+
+
+def _digest(content: Content, kind: str) -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)
+    reader = content.open()
+    try:
+        buffer = memoryview(bytearray(min(_CHUNK, max(content.size, 1))))
+        done = 0
+        while done < content.size:
+            count = reader.readinto(buffer[: content.size - done], done)
+            if not count:
+                break
+            digest.update(buffer[:count])
+            done += count
+        reader.check_unchanged()
+    finally:
+        reader.close()
+    return digest.hexdigest()

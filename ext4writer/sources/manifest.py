@@ -1,0 +1,90 @@
+"""A manifest as a tree: a text that names each path, and where its content comes from."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import BinaryIO, Literal
+
+from ..errors import SourceError
+from ..progress import Cancel, ProgressCallback
+from ..tree import Tree
+from .dump import read_dump
+from .mtree import read_mtree
+
+Format = Literal["mtree", "dump"]
+
+IN_MEMORY = b"(manifest in memory)"
+_LOOKED_AT = 1 << 16
+_DUMP_LINE = re.compile(rb"\n*/[^ \n]* [0-9]+ @?[0-7]+ [0-9]+ [0-9]+ [0-9]+ [0-9]+ [-0-9]")
+
+
+def manifest(
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    root: str | bytes | os.PathLike[str] | None = None,
+    format: Format | None = None,  # noqa: A002
+    verify: bool = True,
+    users: Mapping[bytes, int] | None = None,
+    groups: Mapping[bytes, int] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Tree:
+    """Read the manifest in the file ``source``; ``bytes``, or a binary stream, are it themselves.
+
+    It is an mtree file (mtree(5)) or a dump of composefs (composefs-dump(5)); which one shows at
+    its beginning, or ``format`` says it. The files that it names lie below the directory ``root``,
+    and nothing outside of that is read; by default it is the one in which the manifest lies. Their
+    sizes are looked at now and their bytes read later. ``verify`` compares the digests in an mtree
+    file with the content while that is read. ``users`` and ``groups`` map names to numbers for
+    entries that have ``uname=`` or ``gname=`` and no number; the host is not asked.
+
+    Raises :class:`SourceError` that names the line, :class:`SourceChangedError` for content of
+    another size, and :class:`CancelledError`.
+    """
+    if isinstance(source, bytes):
+        name, place = IN_MEMORY, None
+        stream: BinaryIO = io.BytesIO(source)
+    elif not isinstance(source, str | os.PathLike):
+        name, place = IN_MEMORY, None
+        stream = source
+    else:
+        name = os.fsencode(source)
+        place = os.path.split(name)[0] or b"."
+        try:
+            stream = open(name, "rb")  # noqa: SIM115
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SourceError(name, f"cannot be read: {reason}") from error
+    content_root = place if root is None else os.fsencode(root)
+    with nullcontext() if stream is source else stream:
+        try:
+            kind = format or _format_of(stream)
+            if kind == "dump":
+                return read_dump(name, stream, root=content_root, progress=progress, cancel=cancel)
+            return read_mtree(
+                name,
+                stream,
+                root=content_root,
+                verify=verify,
+                users=users,
+                groups=groups,
+                progress=progress,
+                cancel=cancel,
+            )
+        except OSError as error:
+            raise SourceError(name, f"cannot be read: {error.strerror}") from error
+
+
+def _format_of(stream: BinaryIO) -> Format:
+    """A dump begins with a path and numbers; nothing that is an mtree file does."""
+    if isinstance(stream, io.BufferedReader):
+        start = stream.peek(_LOOKED_AT)
+    else:
+        before = stream.tell()
+        start = stream.read(_LOOKED_AT)
+        stream.seek(before)
+    return "dump" if _DUMP_LINE.match(start) else "mtree"

@@ -1,0 +1,195 @@
+"""The content that a manifest names: files of the host below one root, checked by digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ..content import Content, Reader
+from ..errors import SourceChangedError, SourceError
+from .host import HostDirectory, HostFile
+
+CHUNK = 1 << 20
+
+
+class ContentRoot:
+    """The directory of the host below which a manifest's files lie.
+
+    Nothing outside of it is opened: names with ``..``, absolute names that lie elsewhere and
+    symbolic links that lead out are refused, because a manifest may come from a stranger.
+    """
+
+    def __init__(self, root: bytes | None) -> None:
+        self.root = None if root is None else os.path.realpath(root)
+        self._folders: dict[bytes, HostDirectory] = {}
+
+    def file(self, name: bytes, size: int | None) -> HostFile:
+        """The regular file ``name``; ``size`` is what it must have.
+
+        Raises :class:`SourceError`, and ``FileNotFoundError`` where there is none.
+        """
+        folder_name, _, base = name.rpartition(b"/")
+        if name.startswith(b"/") and not folder_name:
+            folder_name = b"/"
+        folder = self._folders.get(folder_name)
+        if folder is None:
+            folder = self._folders[folder_name] = self._folder(folder_name, name)
+        if base in (b"", b".", b".."):
+            raise SourceError(name, "is not the name of a file")
+        path = b"%b/%b" % (folder.path, base)
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(path) from None
+        except (OSError, ValueError) as error:
+            raise SourceError(path, f"cannot be read: {error}") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(path, "is no regular file, and the manifest wants its content")
+        if size is not None and status.st_size != size:
+            raise SourceChangedError(
+                path, f"has {status.st_size} bytes, and the manifest says {size}"
+            )
+        return HostFile(folder, base, status.st_size)
+
+    def _folder(self, folder: bytes, name: bytes) -> HostDirectory:
+        if self.root is None:
+            raise SourceError(
+                name, "is named as content, and no root was given below which to look for it"
+            )
+        if b".." in folder.split(b"/") or b"\0" in name:
+            raise SourceError(name, "is named as content; '..' and NUL cannot stand in such a name")
+        path = os.path.realpath(os.path.join(self.root, folder))
+        inside = self.root.rstrip(b"/")
+        if path != self.root and not path.startswith(inside + b"/"):
+            raise SourceError(
+                name, f"is named as content and lies outside of the root {os.fsdecode(self.root)}"
+            )
+        return HostDirectory(path.rstrip(b"/"))
+
+
+class Digest(Protocol):
+    """What hashlib's objects are for this module."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+class PosixChecksum:
+    """The checksum of cksum(1), in decimal: a CRC of the content and of its length.
+
+    It runs from the highest bit on where zlib's runs from the lowest, so bits are turned round.
+    """
+
+    def __init__(self) -> None:
+        self._crc = 0xFFFFFFFF
+        self._length = 0
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        self._length += len(data)
+        self._crc = zlib.crc32(bytes(data).translate(_REVERSED), self._crc)
+
+    def hexdigest(self) -> str:
+        count = self._length
+        tail = count.to_bytes((count.bit_length() + 7) // 8, "little")
+        crc = zlib.crc32(tail.translate(_REVERSED), self._crc) ^ 0xFFFFFFFF
+        return str(int(f"{crc:032b}"[::-1], 2) ^ 0xFFFFFFFF)
+
+
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+DIGESTS: dict[str, Callable[[], Digest]] = {
+    "cksum": PosixChecksum,
+    "md5": lambda: hashlib.md5(usedforsecurity=False),
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "sha256": hashlib.sha256,
+    "sha384": hashlib.sha384,
+    "sha512": hashlib.sha512,
+}
+"""Name in a manifest -> what computes it. ``rmd160`` is not in every Python."""
+
+
+class CheckedContent(Content):
+    """Content whose digests are compared while it is read, so that it is read by Python."""
+
+    __slots__ = ("content", "expected", "name")
+
+    def __init__(self, content: Content, name: bytes, expected: Mapping[str, str]) -> None:
+        """``expected`` maps names of :data:`DIGESTS` to what ``content`` must give."""
+        self.content = content
+        self.size = content.size
+        self.name = name
+        self.expected = dict(expected)
+
+    def open(self) -> Reader:
+        return _CheckingReader(self.content.open(), self)
+
+    def read_whole(self, view: memoryview) -> None:
+        self.content.read_whole(view)
+        digests = self.start()
+        for digest in digests.values():
+            digest.update(view)
+        self.compare(digests)
+
+    def start(self) -> dict[str, Digest]:
+        """A digest of each kind that is expected, of nothing yet."""
+        return {kind: DIGESTS[kind]() for kind in self.expected}
+
+    def compare(self, digests: Mapping[str, Digest]) -> None:
+        """Raise :class:`SourceChangedError` if one of ``digests`` is not as expected."""
+        for kind, digest in digests.items():
+            found = digest.hexdigest()
+            if found != self.expected[kind]:
+                raise SourceChangedError(
+                    self.name,
+                    f"has the {kind} {found}, and the manifest says {self.expected[kind]}",
+                )
+
+
+class _CheckingReader:
+    """Reads forwards, through what is skipped too, and compares at the end."""
+
+    fd: int | None = None
+    fd_offset = 0
+
+    def __init__(self, reader: Reader, content: CheckedContent) -> None:
+        self._reader = reader
+        self._content = content
+        self._digests = content.start()
+        self._seen = 0
+
+    @property
+    def path(self) -> bytes:
+        return self._reader.path
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        self._skip_to(offset)
+        count = self._reader.readinto(view, offset)
+        for digest in self._digests.values():
+            digest.update(view[:count])
+        self._seen = offset + count
+        return count
+
+    def check_unchanged(self) -> None:
+        self._skip_to(self._content.size)
+        self._reader.check_unchanged()
+        self._content.compare(self._digests)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _skip_to(self, offset: int) -> None:
+        if self._seen >= offset:
+            return
+        buffer = memoryview(bytearray(min(CHUNK, offset - self._seen)))
+        while self._seen < offset:
+            piece = buffer[: min(len(buffer), offset - self._seen)]
+            count = self._reader.readinto(piece, self._seen)
+            if not count:
+                return
+            for digest in self._digests.values():
+                digest.update(piece[:count])
+            self._seen += count

@@ -1,0 +1,170 @@
+"""What the readers of both kinds of manifest share: lines, numbers, and where an entry belongs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from ..content import BytesContent
+from ..errors import SourceError, TreeError, display_path
+from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..tree import (
+    Directory,
+    Loss,
+    Node,
+    RegularFile,
+    Symlink,
+    Tree,
+    Xattrs,
+    check_name,
+)
+
+LINE_MOST = 1 << 20
+"""Bytes of one line, with what continues it."""
+PATH_MOST = 1 << 15
+"""Bytes of a path. A walk over a tree makes all its paths; this bounds what a deep one costs."""
+REPORT_EVERY = 1024
+ID_MOST = (1 << 32) - 1
+NANOSECONDS = 1_000_000_000
+
+EMPTY = BytesContent(b"")
+
+_NUMBER = re.compile(rb"[0-9]{1,20}")
+_TIME = re.compile(rb"(-?[0-9]{1,20})(?:\.([0-9]{1,9}))?")
+
+
+class ManifestReader:
+    """Base of the readers: the tree under construction, and errors that name file and line."""
+
+    def __init__(
+        self,
+        name: bytes,
+        stream: BinaryIO,
+        *,
+        progress: ProgressCallback | None,
+        cancel: Cancel | None,
+    ) -> None:
+        self.name = name
+        self.tree = Tree(Directory(implied=True))
+        self.line_number = 0
+        self._stream = stream
+        self._progress = progress
+        self._cancel = cancel
+        self._entries = 0
+        self._bytes = 0
+        self._parent: tuple[bytes, Directory] = (b"", self.tree.root)
+        self._xattrs: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
+
+    def error(self, problem: object, path: bytes | None = None) -> SourceError:
+        """The error for the line that was read last."""
+        where = "" if path is None else f"{display_path(path)}: "
+        return SourceError(self.name, f"line {self.line_number}: {where}{problem}")
+
+    def lose(self, path: bytes, what: str) -> None:
+        """Note that something of the entry at ``path`` is not kept."""
+        self.tree.losses.append(Loss(path, what))
+
+    def physical_lines(self) -> Iterator[bytes]:
+        """Yield the lines without what ends them."""
+        while line := self._stream.readline(LINE_MOST + 1):
+            self.line_number += 1
+            if len(line) > LINE_MOST:
+                raise self.error(f"it is longer than {LINE_MOST:,} bytes")
+            yield line[:-1] if line.endswith(b"\n") else line
+
+    def count(self, node: Node) -> None:
+        """Count one entry, and tell the caller now and then."""
+        self._entries += 1
+        if isinstance(node, RegularFile):
+            self._bytes += node.content.size
+        if self._entries % REPORT_EVERY == 0:
+            self.report()
+
+    def report(self) -> None:
+        check_cancelled(self._cancel)
+        if self._progress is not None:
+            self._progress(Progress("scan", self._entries, 0, self._bytes, 0))
+
+    def shared(self, xattrs: dict[bytes, bytes]) -> Xattrs:
+        """An equal set that is kept once."""
+        return self._xattrs.setdefault(tuple(sorted(xattrs.items())), xattrs)
+
+    def number(self, word: bytes, what: str, most: int, base: int = 10) -> int:
+        """The value of ``word``; an error if it is no number or above ``most``."""
+        try:
+            if not _NUMBER.fullmatch(word):
+                raise ValueError
+            value = int(word, base)
+        except ValueError:
+            raise self.error(f"{what} {_shown(word)} is no number") from None
+        if value > most:
+            raise self.error(f"{what} {value:o}" if base == 8 else f"{what} {value}, above {most}")
+        return value
+
+    def time(self, word: bytes) -> int:
+        """Nanoseconds of ``seconds.nanoseconds``: both formats have an integer behind the point."""
+        found = _TIME.fullmatch(word)
+        if found is None:
+            raise self.error(f"the time {_shown(word)} is not seconds.nanoseconds")
+        return int(found[1]) * NANOSECONDS + int(found[2] or 0)
+
+    def parent_of(self, path: bytes, *, make: bool) -> Directory:
+        """The directory above the absolute ``path``, which has no empty components.
+
+        ``make`` makes those that are missing, as implied ones; else a missing one is an
+        error. So is a component that is no name.
+        """
+        above = path[: path.rindex(b"/")]
+        known, directory = self._parent
+        if above == known:
+            return directory
+        if len(path) > PATH_MOST:
+            raise self.error(f"its path has {len(path):,} bytes; {PATH_MOST:,} is the most")
+        directory = self.tree.root
+        for name in above.split(b"/")[1:]:
+            node = directory.children.get(name)
+            if node is None:
+                if not make:
+                    raise self.error("its folder is not in the manifest before it", path)
+                self.check_name(name, path)
+                node = directory.children[name] = Directory(implied=True)
+            if not isinstance(node, Directory):
+                raise self.error("lies below something that is no directory", path)
+            directory = node
+        self._parent = (above, directory)
+        return directory
+
+    def check_name(self, name: bytes, path: bytes) -> None:
+        """Raise for a component that no directory can hold."""
+        try:
+            check_name(name, path)
+        except TreeError as error:
+            raise self.error(error.problem, path) from None
+
+    def symlink(self, target: bytes, path: bytes) -> Symlink:
+        """A link to ``target``, which must be one."""
+        if not target or b"\0" in target:
+            raise self.error("is a symbolic link without a target, or with a NUL byte in it", path)
+        return Symlink(target)
+
+
+def _shown(word: bytes) -> str:
+    return repr(word[:40])[1:]
+
+
+def split_device(number: int) -> tuple[int, int]:
+    """Major and minor of a ``dev_t`` as the C library of Linux packs it (gnu_dev_major(3))."""
+    major = (number >> 8 & 0xFFF) | (number >> 32 & ~0xFFF)
+    minor = (number & 0xFF) | (number >> 12 & 0xFFFFFF00)
+    return major, minor
+
+
+def pack_device(major: int, minor: int) -> int:
+    """The ``dev_t`` of two numbers; the inverse of :func:`split_device`."""
+    return (
+        (minor & 0xFF)
+        | (major & 0xFFF) << 8
+        | (minor & 0xFFFFFF00) << 12
+        | (major & 0xFFFFF000) << 32
+    )

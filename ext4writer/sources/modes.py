@@ -1,0 +1,65 @@
+"""Permission bits in octal or in the words of chmod(1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+SETUID, SETGID, STICKY = 0o4000, 0o2000, 0o1000
+_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
+_ACTION = re.compile(r"([-+=])([rwxXst]*|[ugo])")
+_SHIFT = {"u": 6, "g": 3, "o": 0}
+_BITS = {"r": 4, "w": 2, "x": 1}
+
+Change = Callable[[int, bool], int]
+"""(permission bits before, whether of a directory) -> permission bits after."""
+
+
+def parse_mode(text: str) -> Change:
+    """Compile ``text``; ``ValueError`` with a reason if it is no mode.
+
+    Octal digits are the bits themselves. Otherwise clauses as chmod(1) has them, such as
+    ``u+rwX,go=r,+t``; without u, g, o or a they are meant for all, whatever the umask.
+    """
+    if re.fullmatch("[0-7]{1,5}", text) and int(text, 8) <= 0o7777:
+        bits = int(text, 8)
+        return lambda _mode, _is_directory: bits
+    clauses = [_CLAUSE.fullmatch(clause) for clause in text.split(",")]
+    actions = []
+    for clause in clauses:
+        if clause is None:
+            raise ValueError(f"{text!r} is no mode; write 755 or u=rwx,go=rx")
+        who = clause[1].replace("a", "ugo") or "ugo"
+        actions += [(who, sign, what) for sign, what in _ACTION.findall(clause[2])]
+
+    def change(mode: int, is_directory: bool) -> int:
+        runs = is_directory or mode & 0o111 != 0
+        for who, sign, what in actions:
+            mode = _act(mode, who, sign, what, runs)
+        return mode
+
+    return change
+
+
+def _act(mode: int, who: str, sign: str, what: str, runs: bool) -> int:
+    chosen, reach = 0, 0
+    for letter in set(who):
+        shift = _SHIFT[letter]
+        reach |= 0o7 << shift
+        if what in _SHIFT:
+            chosen |= (mode >> _SHIFT[what] & 0o7) << shift
+        else:
+            for bit in what:
+                chosen |= _BITS.get(bit, int(bit == "X" and runs)) << shift
+    if what not in _SHIFT:
+        if "s" in what:
+            chosen |= (SETUID if "u" in who else 0) | (SETGID if "g" in who else 0)
+        if "t" in what and "o" in who:
+            chosen |= STICKY
+    if sign == "+":
+        return mode | chosen
+    if sign == "-":
+        return mode & ~chosen
+    reach |= (SETUID if "u" in who else 0) | (SETGID if "g" in who else 0)
+    reach |= STICKY if "o" in who else 0
+    return mode & ~reach | chosen

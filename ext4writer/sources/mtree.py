@@ -1,0 +1,463 @@
+"""Manifests of BSD: mtree(5), as bsdtar, NetBSD's and FreeBSD's mtree(8) write it.
+
+Where they differ: a time has integer nanoseconds behind its point in all of them (1.5 is 5 ns after
+1 s); paths with a slash move the current directory as in NetBSD's mtree(8), where others leave that
+open; names are never patterns. docs/manifests.md has the table of keywords.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
+
+from ..content import Content
+from ..errors import SourceError
+from ..progress import Cancel, ProgressCallback
+from ..tree import (
+    BlockDevice,
+    CharacterDevice,
+    Device,
+    Directory,
+    Fifo,
+    Node,
+    RegularFile,
+    Socket,
+    Symlink,
+    Tree,
+)
+from .escapes import unvis
+from .manifest_content import DIGESTS, CheckedContent, ContentRoot
+from .manifest_lines import EMPTY, ID_MOST, LINE_MOST, PATH_MOST, ManifestReader, split_device
+from .modes import parse_mode
+
+Facts = dict[bytes, bytes]
+"""Keyword -> value as it stands in the file."""
+
+TAG_PREFIX = b"ext4writer."
+"""Begins those of ``tags=`` that hold what mtree(5) has no keyword for."""
+
+KINDS: dict[bytes, type[Node]] = {
+    b"block": BlockDevice,
+    b"char": CharacterDevice,
+    b"dir": Directory,
+    b"fifo": Fifo,
+    b"file": RegularFile,
+    b"link": Symlink,
+    b"socket": Socket,
+}
+DEFAULT_MODES = {Directory: 0o755, Symlink: 0o777, BlockDevice: 0o600, CharacterDevice: 0o600}
+
+CHECKS = {
+    **{name.encode(): name for name in DIGESTS},
+    **{f"{name}digest".encode(): name for name in DIGESTS if name != "cksum"},
+}
+"""Keyword -> the digest that it gives."""
+
+WITHOUT_EFFECT = {b"ignore", b"nochange"}
+"""Keywords that steer a comparison with a directory and say nothing of an image."""
+USED = {
+    *(b"type", b"mode", b"uid", b"gid", b"uname", b"gname", b"time", b"size", b"link", b"device"),
+    *(b"nlink", b"inode", b"resdevice", b"contents", b"content", b"optional", b"flags", b"tags"),
+}
+NOT_CHECKED = {b"rmd160", b"rmd160digest", b"ripemd160digest"}
+KNOWN = {*USED, *WITHOUT_EFFECT, *CHECKS, *NOT_CHECKED}
+WITHOUT_VALUE = {*WITHOUT_EFFECT, b"optional"}
+
+_BEFORE_COMMENT = re.compile(rb"(?:[^\\#]|\\.)*", re.DOTALL)
+_TAG_TIMES = {b"atime": "atime_ns", b"ctime": "ctime_ns", b"birthtime": "crtime_ns"}
+
+
+def read_mtree(
+    name: bytes,
+    stream: BinaryIO,
+    *,
+    root: bytes | None,
+    verify: bool = True,
+    users: Mapping[bytes, int] | None = None,
+    groups: Mapping[bytes, int] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Tree:
+    """Read an mtree file from ``stream``; the content of its files lies below ``root``.
+
+    ``verify`` compares the digests that stand in it while the content is read. ``users`` and
+    ``groups`` give the numbers of names where ``uname=`` and ``gname=`` stand alone. Raises
+    :class:`SourceError` with ``name`` and the line, and :class:`CancelledError`.
+    """
+    reader = _MtreeReader(
+        name, stream, root, verify, users or {}, groups or {}, progress=progress, cancel=cancel
+    )
+    return reader.run()
+
+
+class _MtreeReader(ManifestReader):
+    def __init__(
+        self,
+        name: bytes,
+        stream: BinaryIO,
+        root: bytes | None,
+        verify: bool,
+        users: Mapping[bytes, int],
+        groups: Mapping[bytes, int],
+        *,
+        progress: ProgressCallback | None,
+        cancel: Cancel | None,
+    ) -> None:
+        super().__init__(name, stream, progress=progress, cancel=cancel)
+        self._root = ContentRoot(root)
+        self._verify = verify
+        self._users = users
+        self._groups = groups
+        self._defaults: Facts = {}
+        self._stack: list[Directory] | None = None
+        """The current directory and those above it; None until somebody asks."""
+        self._folder_path = b""
+        """The path of the current directory; empty for the root."""
+        self._linked: dict[tuple[bytes, bytes], tuple[Node, bytes]] = {}
+        self._modes: dict[bytes, int] = {}
+        self._without_effect: dict[bytes, tuple[bytes, int]] = {}
+        """What is not kept -> the first path where it stands, and how often it does."""
+
+    def run(self) -> Tree:
+        for line in self._lines():
+            words = line.split()
+            if not words:
+                continue
+            if words[0] == b"/set":
+                self._defaults.update(self._facts(words[1:]))
+            elif words[0] == b"/unset":
+                self._unset(words[1:])
+            elif words[0].startswith(b"/"):
+                raise self.error(f"{words[0][:40]!r} is neither /set nor /unset nor a path")
+            else:
+                self._take(words)
+        for what, (path, count) in self._without_effect.items():
+            others = f" ({count - 1:,} further entries alike)" if count > 1 else ""
+            self.lose(path, what.decode("utf-8", "backslashreplace") + others)
+        self.report()
+        return self.tree
+
+    def _lines(self) -> Iterator[bytes]:
+        """Join what a backslash at the end of a line continues, and drop comments."""
+        held = b""
+        for line in self.physical_lines():
+            line = line.removesuffix(b"\r")
+            if not held and line.lstrip(b" \t").startswith(b"#"):
+                continue
+            kept = _BEFORE_COMMENT.match(line)
+            assert kept is not None
+            if kept.end() == len(line) - 1 and line.endswith(b"\\"):
+                held += line[:-1] + b" "
+                if len(held) > LINE_MOST:
+                    raise self.error(
+                        f"it is longer than {LINE_MOST:,} bytes with what continues it"
+                    )
+                continue
+            line, held = held + kept[0], b""
+            if b"\0" in line:
+                raise self.error("it holds a NUL byte")
+            yield line
+        if held:
+            raise self.error("the manifest ends where a line is to be continued")
+
+    def _facts(self, words: list[bytes]) -> Facts:
+        facts: Facts = {}
+        for word in words:
+            key, equals, value = word.partition(b"=")
+            if not equals and key not in WITHOUT_VALUE:
+                raise self.error(f"{word[:40]!r} is not KEYWORD=VALUE")
+            facts[key] = value
+        return facts
+
+    def _unset(self, keys: list[bytes]) -> None:
+        for key in keys:
+            if key == b"all":
+                self._defaults.clear()
+            else:
+                self._defaults.pop(key, None)
+
+    def _take(self, words: list[bytes]) -> None:
+        word = words[0]
+        if word == b"..":
+            self._ascend()
+            return
+        facts = self._facts(words[1:])
+        if self._defaults:
+            facts = {**self._defaults, **facts}
+        if b"/" in word:
+            self._take_full(word, facts)
+        elif word == b".":
+            self._take_root(facts)
+        else:
+            name = self._decoded(word)
+            path = b"%b/%b" % (self._folder_path, name)
+            if len(path) > PATH_MOST:
+                raise self.error(f"its path has more than {PATH_MOST:,} bytes")
+            node = self._put(self._folders()[-1], name, path, facts)
+            if isinstance(node, Directory):
+                self._folders().append(node)
+                self._folder_path = path
+
+    def _folders(self) -> list[Directory]:
+        """The current directory, the last, below all that lead to it."""
+        if self._stack is None:
+            self._stack = [self.tree.root]
+            for name in self._folder_path.split(b"/")[1:]:
+                folder = self._stack[-1].children[name]
+                assert isinstance(folder, Directory)
+                self._stack.append(folder)
+        return self._stack
+
+    def _ascend(self) -> None:
+        if not self._folder_path:
+            raise self.error("'..' leads out of the tree")
+        self._folders().pop()
+        self._folder_path = self._folder_path[: self._folder_path.rindex(b"/")]
+
+    def _take_root(self, facts: Facts) -> None:
+        if facts.get(b"type", b"dir") != b"dir":
+            raise self.error("is a directory, whatever the manifest says", b"/")
+        self._folder_path, self._stack = b"", None
+        self._adorn(self.tree.root, b"/", facts)
+        self.count(self.tree.root)
+
+    def _take_full(self, word: bytes, facts: Facts) -> None:
+        names = [self._decoded(part) for part in word.split(b"/") if part not in (b"", b".")]
+        if not names:
+            self._take_root(facts)
+            return
+        path = b"/" + b"/".join(names)
+        node = self._put(self.parent_of(path, make=True), names[-1], path, facts)
+        # As in NetBSD's mtree(8): what has no slash in the next line lies here.
+        inside = node is not None and isinstance(node, Directory)
+        self._folder_path = path if inside else path[: path.rindex(b"/")]
+        self._stack = None
+
+    def _decoded(self, word: bytes) -> bytes:
+        try:
+            name = unvis(word)
+        except ValueError as error:
+            raise self.error(error) from None
+        self.check_name(name, name)
+        return name
+
+    def _put(self, folder: Directory, name: bytes, path: bytes, facts: Facts) -> Node | None:
+        """Take one entry that is not the root; None if it is optional and not there."""
+        known = folder.children.get(name)
+        kind = self._kind(facts, known, path)
+        tags = self._tags(facts, path) if b"tags" in facts else {}
+        key = None
+        if kind is not Directory:
+            key = self._link_key(facts, tags, path, known)
+            first = self._linked.get(key) if key is not None else None
+            if first is not None:
+                return self._link(folder, name, path, kind, first)
+        node = known or self._node(kind, path, facts)
+        if isinstance(node, RegularFile) and not self._fill(node, path, facts, known is not None):
+            return None
+        self._adorn(node, path, facts, tags)
+        if key is not None:
+            self._linked[key] = (node, path)
+        folder.children[name] = node
+        self.count(node)
+        return node
+
+    def _kind(self, facts: Facts, known: Node | None, path: bytes) -> type[Node]:
+        word = facts.get(b"type")
+        if word is None:
+            if known is None:
+                raise self.error("has no type=", path)
+            return type(known)
+        kind = KINDS.get(word)
+        if kind is None:
+            raise self.error(f"has the unknown type {word[:40]!r}", path)
+        if known is not None and type(known) is not kind:
+            raise self.error("is in the manifest already, and of another type there", path)
+        return kind
+
+    def _node(self, kind: type[Node], path: bytes, facts: Facts) -> Node:
+        """A new node with the mode that its kind has where the manifest has none."""
+        if kind is RegularFile:
+            return RegularFile(EMPTY)
+        if kind is Symlink:
+            if b"link" not in facts:
+                raise self.error("is a link without link=", path)
+            return self.symlink(self._unvis(facts[b"link"], path), path)
+        if issubclass(kind, Device):
+            if b"device" not in facts:
+                raise self.error("is a device without device=", path)
+            return kind(*self._device(facts[b"device"], path))
+        return kind(DEFAULT_MODES.get(kind, 0o644))
+
+    def _unvis(self, word: bytes, path: bytes) -> bytes:
+        try:
+            return unvis(word)
+        except ValueError as error:
+            raise self.error(error, path) from None
+
+    def _device(self, word: bytes, path: bytes) -> tuple[int, int]:
+        """``format,major,minor``, or a number as Linux packs it."""
+        _, *parts = words = word.split(b",")
+        try:
+            numbers = [_c_number(part) for part in parts or words]
+        except ValueError:
+            raise self.error(f"has the device {word[:40]!r}, which is no number", path) from None
+        if not parts:
+            return split_device(numbers[0])
+        if len(parts) != 2:
+            raise self.error(f"has the device {word[:40]!r}; write native,MAJOR,MINOR", path)
+        return numbers[0], numbers[1]
+
+    def _fill(self, node: RegularFile, path: bytes, facts: Facts, known: bool) -> bool:
+        """Find the content of a file; False if it is optional and not there."""
+        size = None
+        if b"size" in facts:
+            size = self.number(facts[b"size"], "size", (1 << 63) - 1)
+        word = facts.get(b"contents", facts.get(b"content"))
+        if known and word is None and size in (None, node.content.size):
+            return True
+        content: Content = EMPTY
+        if size != 0 or word is not None:
+            name = path[1:] if word is None else self._unvis(word, path)
+            try:
+                content = self._root.file(name, size)
+            except FileNotFoundError as error:
+                missing = f"its content {error} does not exist"
+                if b"optional" in facts:
+                    self.lose(path, f"was left out: it is optional, and {missing}")
+                    return False
+                raise self.error(missing, path) from None
+            except SourceError as error:
+                raise self.error(f"its content: {error}", path) from error
+        node.content = self._checked(content, path, facts)
+        return True
+
+    def _checked(self, content: Content, path: bytes, facts: Facts) -> Content:
+        expected = {
+            CHECKS[key]: facts[key].decode("ascii", "replace").lower()
+            for key in facts.keys() & CHECKS.keys()
+        }
+        if not self._verify or not expected:
+            return content
+        checked = CheckedContent(content, path, expected)
+        if content is EMPTY:
+            checked.compare(checked.start())
+            return content
+        return checked
+
+    def _link_key(
+        self, facts: Facts, tags: Facts, path: bytes, known: Node | None
+    ) -> tuple[bytes, bytes] | None:
+        """What names of one file have in common; None for a file of one name."""
+        inode = tags.get(b"inode", facts.get(b"inode"))
+        links = None
+        if b"nlink" in facts:
+            links = self.number(facts[b"nlink"], "nlink", (1 << 32) - 1)
+        if inode is not None and links != 1:
+            return facts.get(b"resdevice", b""), inode
+        if links is not None and links > 1 and known is None:
+            self.lose(
+                path,
+                f"has {links} names and no inode= by which to find the others; "
+                "it becomes a file of its own",
+            )
+        return None
+
+    def _link(
+        self,
+        folder: Directory,
+        name: bytes,
+        path: bytes,
+        kind: type[Node],
+        first: tuple[Node, bytes],
+    ) -> Node:
+        node, other = first
+        if type(node) is not kind:
+            raise self.error(f"has the inode of {other!r}, which is of another type", path)
+        if folder.children.setdefault(name, node) is not node:
+            raise self.error("is in the manifest already, as another file", path)
+        self.count(node)
+        return node
+
+    def _adorn(self, node: Node, path: bytes, facts: Facts, tags: Facts | None = None) -> None:
+        """Set what all kinds have, as far as ``facts`` name it."""
+        if isinstance(node, Directory):
+            node.implied = False
+        word = facts.get(b"mode")
+        if word is not None:
+            mode = self._modes.get(word)
+            node.mode = self._mode(word, path) if mode is None else mode
+        if b"uid" in facts:
+            node.uid = self.number(facts[b"uid"], "uid", ID_MOST)
+        elif b"uname" in facts:
+            node.uid = self._named(facts[b"uname"], self._users, "user", path)
+        if b"gid" in facts:
+            node.gid = self.number(facts[b"gid"], "gid", ID_MOST)
+        elif b"gname" in facts:
+            node.gid = self._named(facts[b"gname"], self._groups, "group", path)
+        if b"time" in facts:
+            node.mtime_ns = self.time(facts[b"time"])
+        if tags is None and b"tags" in facts:
+            tags = self._tags(facts, path)
+        if tags:
+            self._adorn_from_tags(node, tags, path)
+        flags = facts.get(b"flags", b"none")
+        if flags != b"none":
+            self._note(b"the file flags " + flags + b" are not kept", path)
+        for key in facts.keys() - KNOWN:
+            self._note(b"the keyword " + key + b" is unknown, and what it says is not kept", path)
+        if facts.keys() & NOT_CHECKED and not facts.keys() & CHECKS.keys():
+            self._note(b"its only digest is rmd160, which is not checked", path)
+
+    def _mode(self, word: bytes, path: bytes) -> int:
+        try:
+            # As NetBSD's mtree(8) has it: what is symbolic changes nothing but zero.
+            mode = parse_mode(word.decode("ascii"))(0, False)
+        except ValueError:
+            raise self.error(f"has the mode {word[:40]!r}, which is none", path) from None
+        self._modes[word] = mode
+        return mode
+
+    def _named(self, word: bytes, numbers: Mapping[bytes, int], what: str, path: bytes) -> int:
+        name = self._unvis(word, path)
+        if name not in numbers:
+            raise self.error(
+                f"belongs to the {what} {name!r}, whose number is not known; "
+                f"write {what[0]}id=, or give the numbers of names",
+                path,
+            )
+        return numbers[name]
+
+    def _tags(self, facts: Facts, path: bytes) -> Facts:
+        """Those of ``tags=`` that are ours, without the prefix; the others mean nothing here."""
+        return {
+            key.removeprefix(TAG_PREFIX): self._unvis(value, path)
+            for key, _, value in (tag.partition(b":") for tag in facts[b"tags"].split(b","))
+            if key.startswith(TAG_PREFIX)
+        }
+
+    def _adorn_from_tags(self, node: Node, tags: Facts, path: bytes) -> None:
+        xattrs = {}
+        for key, value in tags.items():
+            if key in _TAG_TIMES:
+                setattr(node, _TAG_TIMES[key], self.time(value))
+            elif key.startswith(b"xattr."):
+                xattrs[self._unvis(key.removeprefix(b"xattr."), path)] = value
+            elif key != b"inode":
+                self._note(b"the tag " + TAG_PREFIX + key + b" is unknown", path)
+        if xattrs:
+            node.xattrs = self.shared(xattrs)
+
+    def _note(self, what: bytes, path: bytes) -> None:
+        first, count = self._without_effect.get(what, (path, 0))
+        self._without_effect[what] = (first, count + 1)
+
+
+def _c_number(word: bytes) -> int:
+    """A number as C writes it: 0x and 0 begin hexadecimal and octal ones."""
+    if not re.fullmatch(rb"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}", word):
+        raise ValueError
+    if word[:2].lower() == b"0x":
+        return int(word, 16)
+    return int(word, 8 if len(word) > 1 and word.startswith(b"0") else 10)
