@@ -28,7 +28,7 @@ from ..tree import (
     Symlink,
     Tree,
 )
-from .globs import matcher
+from .globs import Patterns, matcher
 from .host import HostDirectory, HostFile
 from .host_xattrs import HostXattrs
 
@@ -51,7 +51,7 @@ def directory(
     xattrs: bool = True,
     keep_times: bool = False,
     hard_links: bool = True,
-    exclude: Iterable[str | bytes] = (),
+    exclude: Patterns = (),
     one_file_system: bool = False,
     skip: Callable[[os.stat_result], bool] | None = None,
     progress: ProgressCallback | None = None,
@@ -107,7 +107,7 @@ class _Scan:
         xattrs: bool,
         keep_times: bool,
         hard_links: bool,
-        exclude: Iterable[str | bytes],
+        exclude: Patterns,
         one_file_system: bool,
         skip: Callable[[os.stat_result], bool] | None,
         progress: ProgressCallback | None,

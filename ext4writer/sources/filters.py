@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from ..errors import TreeError
 from ..tree import Directory, Node, Tree, without_losses_below
-from .globs import matcher
+from .globs import Patterns, matcher
 
 NANOSECONDS = 1_000_000_000
 
@@ -84,7 +84,7 @@ def apply(tree: Tree, change: Change) -> Tree:
     return tree
 
 
-def exclude(tree: Tree, patterns: Iterable[str | bytes]) -> Tree:
+def exclude(tree: Tree, patterns: Patterns) -> Tree:
     """Drop every name that one of ``patterns`` matches, and all below it; other names remain.
 
     The patterns are those of :func:`ext4writer.sources.directory`; :class:`SpecError` for a wrong

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, TypedDict, cast
 
@@ -11,6 +11,7 @@ from ...errors import LimitError
 from ...progress import Cancel, ProgressCallback
 from ...tree import NAME_MAX, Directory, Loss, Tree
 from ..filters import exclude
+from ..globs import Patterns
 from ..tar import DEFAULT_LIMITS, Limits, Member, read_members
 from ..tar.decoders import MAGIC_BYTES, Decoded, compression_of
 from ..tar.header import BLOCK, has_checksum
@@ -27,7 +28,7 @@ class Keywords(TypedDict, total=False):
     spool: BinaryIO | None
     xattrs: bool
     keep_times: bool
-    exclude: Iterable[str | bytes]
+    exclude: Patterns
     limits: Limits
     progress: ProgressCallback | None
     cancel: Cancel | None
@@ -40,7 +41,7 @@ class Options:
     spool: BinaryIO | None = None
     xattrs: bool = True
     keep_times: bool = False
-    exclude: Iterable[str | bytes] = ()
+    exclude: Patterns = ()
     limits: Limits = DEFAULT_LIMITS
     progress: ProgressCallback | None = None
     cancel: Cancel | None = None

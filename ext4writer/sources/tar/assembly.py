@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import BinaryIO
 
 from ...errors import ArchiveError, LimitError
 from ...progress import Cancel, ProgressCallback
 from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Tree
-from ..globs import Match, matcher
+from ..globs import Match, Patterns, matcher
 from .inputs import Archive, archive_path
 from .limits import DEFAULT_LIMITS, Limits
 from .member import HARD_LINK, Member
@@ -24,7 +23,7 @@ def tar(
     spool: BinaryIO | None = None,
     xattrs: bool = True,
     keep_times: bool = False,
-    exclude: Iterable[str | bytes] = (),
+    exclude: Patterns = (),
     parents: Attributes | None = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: ProgressCallback | None = None,

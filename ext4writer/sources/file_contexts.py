@@ -1,0 +1,260 @@
+"""SELinux's file_contexts: which path gets which label.
+
+The rules are those of libselinux (label_file.c, label_file.h, label_support.c): a specification
+without meta characters wins over all others, among equals the last one wins, a specification with a
+type is for that type only, and ``<<none>>`` leaves the entry alone. A specification whose first
+component is plain is for paths that have a second one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..errors import SourceError
+from ..tree import (
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    S_IFSOCK,
+    Loss,
+    Node,
+    Tree,
+    Xattrs,
+)
+from .pattern_index import Pattern, PatternIndex
+from .pcre import Translated, translate
+
+XATTR = b"security.selinux"
+NONE = b"<<none>>"
+KINDS = {
+    b"--": S_IFREG,
+    b"-d": S_IFDIR,
+    b"-l": S_IFLNK,
+    b"-b": S_IFBLK,
+    b"-c": S_IFCHR,
+    b"-p": S_IFIFO,
+    b"-s": S_IFSOCK,
+}
+COMPANIONS = (".homedirs", ".local")
+"""Behind the name of a file: what libselinux reads after it, if it is there."""
+SUBSTITUTIONS = (".subs", ".subs_dist")
+"""Behind the name of a file: other paths for parts of the tree, looked up in this order."""
+EXPRESSION_MOST = 4096
+"""Bytes of an expression, as libselinux has it."""
+
+_STEM = re.compile(r"/[^/.^$?*+|\[({\\]+/")
+"""A plain first component, which libselinux compares with that of a path before all else."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    kind: int
+    """The type of files it is for; 0 for all."""
+    context: bytes
+
+
+class FileContexts:
+    """Compiled specifications; ``apply`` labels a tree."""
+
+    def __init__(
+        self,
+        texts: Iterable[tuple[bytes, str | bytes]],
+        substitutions: Iterable[Iterable[tuple[bytes, bytes]]] = (),
+    ) -> None:
+        """``texts`` are (content, name) of files that follow each other as if they were one.
+
+        ``substitutions`` are lists of (path, path whose labels it gets), asked one after the
+        other. Raises :class:`SourceError` with the name and line for what is no specification and
+        for expressions that only PCRE understands.
+        """
+        self._specs: list[_Spec] = []
+        self._exact: dict[bytes, list[int]] = {}
+        self._patterns: dict[int, list[Pattern]] = {}
+        self._indexes: dict[int, PatternIndex] = {}
+        self._substitutes = Substitutes(substitutions)
+        self.names: list[str | bytes] = []
+        for text, name in texts:
+            self.names.append(name)
+            for number, line in enumerate(text.split(b"\n"), 1):
+                words = line.split()
+                if words and not words[0].startswith(b"#"):
+                    self._add(words, name, number)
+
+    @classmethod
+    def load(cls, path: str | bytes | os.PathLike[str]) -> FileContexts:
+        """Read ``path`` and, where they are beside it, the files that libselinux reads with it.
+
+        These are its ``.homedirs`` and ``.local``, and the paths in ``.subs`` and ``.subs_dist``.
+        Raises :class:`SourceError`.
+        """
+        base = os.fsdecode(path)
+        texts: list[tuple[bytes, str | bytes]] = [(_read(base), base)]
+        for suffix in COMPANIONS:
+            name = base + suffix
+            text = _read_if_there(name)
+            if text is not None:
+                texts.append((text, name))
+        found = (_read_if_there(base + suffix) for suffix in SUBSTITUTIONS)
+        return cls(texts, [_substitutions(text) for text in found if text is not None])
+
+    def lookup(self, path: bytes, kind: int) -> bytes | None:
+        """The context for the absolute ``path`` of a file of ``kind`` (``S_IFMT`` bits).
+
+        None if nothing matches or ``<<none>>`` does.
+        """
+        path = self._substitutes.path(path)
+        exact = self._exact.get(path)
+        if exact is not None:
+            for number in reversed(exact):
+                if self._specs[number].kind in (0, kind):
+                    return self._context(number)
+        index = self._indexes.get(kind)
+        if index is None:
+            patterns = self._patterns.get(0, []) + self._patterns.get(kind, [])
+            index = self._indexes[kind] = PatternIndex(patterns)
+        last = index.last_match(path)
+        return self._context(last) if last >= 0 else None
+
+    def apply(self, tree: Tree) -> None:
+        """Label what is in ``tree``; of several names of a file the first in the walk decides."""
+        labelled: dict[Node, tuple[bytes, bytes | None]] = {}
+        shared: dict[tuple[tuple[tuple[bytes, bytes], ...], bytes], Xattrs] = {}
+        matches = 0
+        for path, node in tree.walk():
+            context = self.lookup(path, node.file_type)
+            if node.file_type != S_IFDIR:
+                first, other = labelled.setdefault(node, (path, context))
+                if first != path:
+                    if other != context and context is not None:
+                        tree.losses.append(
+                            Loss(path, f"has the label of {first!r}, another name of it")
+                        )
+                    continue
+            if context is not None:
+                matches += 1
+                key = (tuple(sorted((node.xattrs or {}).items())), context)
+                if key not in shared:
+                    shared[key] = {**dict(key[0]), XATTR: context + b"\0"}
+                node.xattrs = shared[key]
+        if not matches:
+            shown = os.fsdecode(self.names[0]) if self.names else "no file"
+            tree.losses.append(Loss(b"/", f"the file contexts of {shown} matched nothing"))
+
+    def _context(self, number: int) -> bytes | None:
+        context = self._specs[number].context
+        return None if context == NONE else context
+
+    def _add(self, words: list[bytes], name: str | bytes, number: int) -> None:
+        def error(problem: str) -> SourceError:
+            return SourceError(name, f"line {number}: {problem}")
+
+        if not len(words) >= 2:
+            raise error("it is not PATTERN [TYPE] CONTEXT")
+        kind = 0
+        if len(words) > 2:
+            if words[1] not in KINDS:
+                raise error(f"{words[1][:40]!r} is none of the types {_KINDS_SHOWN}")
+            kind = KINDS[words[1]]
+        raw, context = words[0], words[2] if len(words) > 2 else words[1]
+        if not raw.isascii() or not context.isascii():
+            raise error("it holds something that is not ASCII")
+        if len(raw) >= EXPRESSION_MOST:
+            raise error(f"its pattern is longer than {EXPRESSION_MOST - 1} bytes")
+        try:
+            pattern = translate(raw.decode())
+        except ValueError as reason:
+            raise error(f"{raw[:80].decode()!r}: {reason}") from None
+        at = len(self._specs)
+        self._specs.append(_Spec(kind, context))
+        if pattern.literal:
+            self._exact.setdefault(pattern.prefix.encode(), []).append(at)
+        else:
+            self._patterns.setdefault(kind, []).append(_compiled(at, raw.decode(), pattern))
+
+
+class Substitutes:
+    """Paths that get the labels of other paths; of each list one is used, the last that fits."""
+
+    def __init__(self, lists: Iterable[Iterable[tuple[bytes, bytes]]]) -> None:
+        self._lists = [list(reversed(list(one))) for one in lists]
+        self._exact = {old for one in self._lists for old, _ in one}
+        self._folder: bytes | None = None
+        self._substitute = b""
+        self._plain = False
+
+    def path(self, path: bytes) -> bytes:
+        """The path whose label ``path`` gets."""
+        cut = path.rfind(b"/")
+        folder = path[:cut]
+        if folder != self._folder:
+            self._enter(folder)
+        if self._plain:
+            return self._substitute + path[cut:]
+        return self._find(path)
+
+    def _enter(self, folder: bytes) -> None:
+        """All in a folder go where it goes, unless one of them is named itself."""
+        self._folder = folder
+        self._substitute = self._find(folder)
+        below = {old[: old.rfind(b"/")] for old in self._exact}
+        self._plain = (
+            folder not in below and self._substitute not in below and self._substitute != b"/"
+        )
+
+    def _find(self, path: bytes) -> bytes:
+        for one in self._lists:
+            for old, new in one:
+                if path.startswith(old) and path[len(old) : len(old) + 1] in (b"/", b""):
+                    rest = path[len(old) :]
+                    path = rest if new == b"/" and rest else new + rest
+                    break
+        return path
+
+
+_KINDS_SHOWN = b", ".join(KINDS).decode()
+
+
+def _compiled(at: int, raw: str, pattern: Translated) -> Pattern:
+    """``^raw$`` as libselinux has it, so that a bar outside of all groups parts these too."""
+    expression, prefix = f"{pattern.expression}$", pattern.prefix
+    if pattern.alternatives:
+        # It may match anywhere: the first alternative is anchored in front, the last behind.
+        expression = f".*?(?:^{expression})"
+    stem = _STEM.match(raw)
+    if stem is not None and not prefix.startswith(stem[0]):
+        expression = f"(?={re.escape(stem[0])})(?:{expression})"
+    return Pattern(at, prefix.encode(), expression.encode())
+
+
+def _substitutions(text: bytes) -> list[tuple[bytes, bytes]]:
+    pairs = []
+    for line in text.split(b"\n"):
+        words = line.split()
+        if len(words) > 1 and not words[0].startswith(b"#"):
+            pairs.append((words[0], words[1]))
+    return pairs
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(path, f"cannot be read: {reason}") from error
+
+
+def _read_if_there(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error

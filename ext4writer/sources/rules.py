@@ -1,0 +1,224 @@
+"""Rules: what an image shall have other than its sources, in the order in which they are given.
+
+A rule is an object with ``apply(tree)``; this module has those that concern every entry, the others
+are in the modules beside it. A rule that finds nothing to act on says so in the tree's losses.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import SpecError
+from ..tree import Directory, Loss, Node, Symlink, Tree, Xattrs
+from . import filters
+from .capabilities import VFS_CAP_REVISION_3, XATTR
+from .rules_set import SetBatch, SetRule
+
+ID_MOST = (1 << 32) - 2
+"""The kernel has no user and no group of the number above this one."""
+
+
+class Rule(Protocol):
+    """Changes a tree in place."""
+
+    def apply(self, tree: Tree) -> None: ...
+
+
+def apply_rules(tree: Tree, rules: Iterable[Rule]) -> Tree:
+    """Apply ``rules`` to ``tree`` in their order, and return it."""
+    for batch in _batches(rules):
+        batch.apply(tree)
+    return tree
+
+
+def _batches(rules: Iterable[Rule]) -> Iterator[Rule]:
+    """The rules, with :class:`SetRule` that follow each other as one."""
+    held: list[SetRule] = []
+    for rule in rules:
+        if isinstance(rule, SetRule):
+            held.append(rule)
+            continue
+        if held:
+            yield SetBatch(held)
+            held = []
+        yield rule
+    if held:
+        yield SetBatch(held)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Gives every entry to one user and one group."""
+
+    uid: int
+    gid: int
+
+    def apply(self, tree: Tree) -> None:
+        filters.set_owner(tree, self.uid, self.gid)
+
+
+@dataclass(frozen=True)
+class RootOwner:
+    """Gives the root directory, and it alone, to one user and one group."""
+
+    uid: int
+    gid: int
+
+    def apply(self, tree: Tree) -> None:
+        filters.set_root_owner(tree, self.uid, self.gid)
+
+
+@dataclass(frozen=True)
+class AllTimes:
+    """Sets every time of every entry, in seconds since 1970."""
+
+    seconds: int
+
+    def apply(self, tree: Tree) -> None:
+        filters.set_all_times(tree, self.seconds)
+
+
+@dataclass(frozen=True)
+class ModeMask:
+    """Keeps of the permissions only the bits in ``mask``; links have none that count."""
+
+    mask: int
+
+    def apply(self, tree: Tree) -> None:
+        changes = 0
+        for node in distinct_nodes(tree):
+            if not isinstance(node, Symlink) and node.mode & ~self.mask:
+                node.mode &= self.mask
+                changes += 1
+        if not changes:
+            _lose_rule(tree, f"the mode mask {self.mask:o} took no permission away")
+
+
+class IdMap:
+    """Maps owners by ranges, as a user name space does, all of them at once.
+
+    Each range is (first number here, first number in the image, count). A number in no range is
+    kept and is in the losses. Named entries of access control lists, and the owner of a name space
+    in ``security.capability``, are numbers of users and groups too and are mapped alike.
+    """
+
+    def __init__(
+        self,
+        uids: Iterable[tuple[int, int, int]] = (),
+        gids: Iterable[tuple[int, int, int]] = (),
+    ) -> None:
+        self._uids = _Ranges("uid_map", uids)
+        self._gids = _Ranges("gid_map", gids)
+        self._mapped: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
+
+    def apply(self, tree: Tree) -> None:
+        uids, gids = self._uids, self._gids
+        seen: set[Node] = set()
+        for path, node in tree.walk():
+            if not isinstance(node, Directory):
+                if node in seen:
+                    continue
+                seen.add(node)
+            node.uid = uids.map(node.uid, path)
+            node.gid = gids.map(node.gid, path)
+            if node.xattrs:
+                node.xattrs = self._map_xattrs(node.xattrs, path)
+        for ranges in (uids, gids):
+            ranges.report(tree)
+
+    def _map_xattrs(self, xattrs: Xattrs, path: bytes) -> Xattrs:
+        key = tuple(sorted(xattrs.items()))
+        mapped = self._mapped.get(key)
+        if mapped is None:
+            new = {name: self._map_value(name, value, path) for name, value in key}
+            mapped = self._mapped[key] = xattrs if new == xattrs else new
+        return mapped
+
+    def _map_value(self, name: bytes, value: bytes, path: bytes) -> bytes:
+        if name in ACL_NAMES and len(value) % 8 == 4:
+            entries = [
+                (tag, bits, self._map_acl_id(tag, number, path))
+                for tag, bits, number in struct.iter_unpack("<HHI", value[4:])
+            ]
+            return value[:4] + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+        if name == XATTR and len(value) == 24:
+            magic, root_id = struct.unpack_from("<I", value)[0], struct.unpack("<I", value[20:])[0]
+            if magic & 0xFF000000 == VFS_CAP_REVISION_3:
+                return value[:20] + struct.pack("<I", self._uids.map(root_id, path))
+        return value
+
+    def _map_acl_id(self, tag: int, number: int, path: bytes) -> int:
+        if tag == ACL_USER:
+            return self._uids.map(number, path)
+        return self._gids.map(number, path) if tag == ACL_GROUP else number
+
+
+ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
+ACL_USER, ACL_GROUP = 0x02, 0x08
+"""Tags of entries with a number (include/uapi/linux/posix_acl.h)."""
+
+
+class _Ranges:
+    """The ranges of one kind of number, and what they were asked."""
+
+    def __init__(self, option: str, ranges: Iterable[tuple[int, int, int]]) -> None:
+        self._option = option
+        self._ranges = sorted(ranges)
+        end = 0
+        for first, to, count in self._ranges:
+            if count < 1 or min(first, to) < 0 or max(first, to) + count - 1 > ID_MOST:
+                raise SpecError(option, f"{first}:{to}:{count} reaches beyond 0 to {ID_MOST}")
+            if first < end:
+                raise SpecError(option, f"the numbers from {first} on are mapped twice")
+            end = first + count
+        self._firsts = [first for first, _, _ in self._ranges]
+        self._used: set[int] = set()
+        self._answers: dict[int, int] = {}
+        self._unmapped: dict[int, bytes] = {}
+
+    def map(self, number: int, path: bytes) -> int:
+        answer = self._answers.get(number)
+        return self._find(number, path) if answer is None else answer
+
+    def _find(self, number: int, path: bytes) -> int:
+        answer = number
+        at = bisect_right(self._firsts, number) - 1
+        if at >= 0 and number - self._firsts[at] < self._ranges[at][2]:
+            self._used.add(at)
+            answer = self._ranges[at][1] + number - self._firsts[at]
+        elif self._ranges:
+            self._unmapped[number] = path
+        self._answers[number] = answer
+        return answer
+
+    def report(self, tree: Tree) -> None:
+        what = self._option.partition("_")[0]
+        for number, path in self._unmapped.items():
+            tree.losses.append(Loss(path, f"its {what} {number} is in no range of the map; kept"))
+        for at, (first, to, count) in enumerate(self._ranges):
+            if at not in self._used:
+                _lose_rule(tree, f"the {what} map {first}:{to}:{count} matched nothing")
+
+
+def distinct_nodes(tree: Tree) -> Iterator[Node]:
+    """Each node once, in no useful order."""
+    yield tree.root
+    seen: set[Node] = set()
+    folders = [tree.root]
+    while folders:
+        for node in folders.pop().children.values():
+            if isinstance(node, Directory):
+                folders.append(node)
+            elif node in seen:
+                continue
+            else:
+                seen.add(node)
+            yield node
+
+
+def _lose_rule(tree: Tree, what: str) -> None:
+    tree.losses.append(Loss(b"/", what))

@@ -1,0 +1,172 @@
+"""Device tables, as genext2fs -D, mkfs.jffs2 -D and makedevs take them.
+
+One line is ``name type mode uid gid major minor start inc count``. The rules for numbers are those
+of genext2fs.c:add2fs_from_file: with a count, names end in the numbers from start up to but without
+count, and the minor number of each is minor + number * inc - start.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import SourceError, TreeError
+from ..tree import (
+    BlockDevice,
+    CharacterDevice,
+    Device,
+    Directory,
+    Fifo,
+    Loss,
+    Node,
+    RegularFile,
+    Socket,
+    Symlink,
+    Tree,
+    check_name,
+    components,
+)
+
+FIELDS = 10
+KINDS: dict[str, type[Node]] = {
+    "b": BlockDevice,
+    "c": CharacterDevice,
+    "d": Directory,
+    "f": RegularFile,
+    "l": Symlink,
+    "p": Fifo,
+    "s": Socket,
+}
+MADE = ("b", "c", "d", "p", "s")
+"""What a line makes where it is missing; a file and a link need to be there."""
+ID_MOST = (1 << 32) - 2
+COUNT_MOST = 1 << 20
+"""More names than this come from no line."""
+U32 = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    number: int
+    path: bytes
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    major: int
+    minor: int
+    start: int
+    increment: int
+    count: int
+
+    def names(self) -> list[tuple[bytes, int]]:
+        """The paths that it stands for, and the minor number of each."""
+        if not self.count:
+            return [(self.path, self.minor)]
+        return [
+            (b"%b%d" % (self.path, at), self.minor + at * self.increment - self.start)
+            for at in range(self.start, self.count)
+        ]
+
+
+class DeviceTable:
+    """Makes the devices, folders, pipes and sockets of a table, and sets modes and owners.
+
+    What is there already keeps all but mode, owner and group. What is made has the time 0.
+    """
+
+    def __init__(self, text: bytes, name: str | bytes) -> None:
+        """Parse ``text``; :class:`SourceError` with ``name`` and the line for what is wrong."""
+        self._name = name
+        self._lines = [
+            self._parse(number, words)
+            for number, line in enumerate(text.split(b"\n"), 1)
+            if (words := line.partition(b"#")[0].split())
+        ]
+
+    def apply(self, tree: Tree) -> None:
+        """Raises :class:`SourceError` for what is of another kind, or has no folder to be in."""
+        for line in self._lines:
+            for path, minor in line.names():
+                self._take(tree, line, path, minor)
+
+    def _error(self, number: int, problem: str) -> SourceError:
+        return SourceError(self._name, f"line {number}: {problem}")
+
+    def _parse(self, number: int, words: list[bytes]) -> _Line:
+        if not 3 <= len(words) <= FIELDS:
+            raise self._error(
+                number, "it is not name type mode uid gid major minor start inc count"
+            )
+        path, kind = words[0], words[1].decode("ascii", "replace")
+        if not path.startswith(b"/"):
+            raise self._error(number, f"{path[:40]!r} does not begin with a slash")
+        if kind not in KINDS:
+            raise self._error(number, f"{kind!r} is none of the types {', '.join(KINDS)}")
+        if not re.fullmatch(rb"[0-7]{1,6}", words[2]) or int(words[2], 8) > 0o7777:
+            raise self._error(number, f"{words[2][:40]!r} is no mode in octal digits")
+        defaults = {"increment": 1}
+        values = {}
+        fields = ("uid", "gid", "major", "minor", "start", "increment", "count")
+        rest = [*words[3:], *[b"-"] * (FIELDS - len(words))]
+        for field, word in zip(fields, rest, strict=True):
+            if word == b"-":
+                values[field] = defaults.get(field, 0)
+            elif re.fullmatch(rb"[0-9]{1,10}", word) and int(word) <= U32:
+                values[field] = int(word)
+            else:
+                raise self._error(number, f"{field} {word[:40]!r} is no number")
+        if max(values["uid"], values["gid"]) > ID_MOST:
+            raise self._error(number, f"a user or group above {ID_MOST}")
+        line = _Line(number, path, kind, int(words[2], 8), **values)
+        if line.count - line.start > COUNT_MOST:
+            raise self._error(number, f"it stands for more than {COUNT_MOST:,} names")
+        if line.count and line.count <= line.start:
+            raise self._error(number, "its count is not above its start, so it names nothing")
+        if any(minor < 0 or minor > U32 for _, minor in (line.names()[0], line.names()[-1])):
+            raise self._error(number, "its minor numbers are out of range")
+        return line
+
+    def _take(self, tree: Tree, line: _Line, path: bytes, minor: int) -> None:
+        node = self._find(tree, line, path, minor)
+        if node is None:
+            tree.losses.append(
+                Loss(b"/" + b"/".join(components(path)), "is in a device table and not in the tree")
+            )
+            return
+        if not isinstance(node, Symlink):
+            node.mode = line.mode
+        node.uid, node.gid = line.uid, line.gid
+        if isinstance(node, Directory):
+            node.implied = False
+
+    def _find(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Node | None:
+        """The node at ``path``, made if that is asked for."""
+        names = components(path)
+        if not names:
+            if line.kind != "d":
+                raise self._error(line.number, "the root is a directory")
+            return tree.root
+        folder: Node | None = tree.root
+        for name in names[:-1]:
+            folder = folder.children.get(name) if isinstance(folder, Directory) else None
+        if not isinstance(folder, Directory):
+            if line.kind in MADE:
+                raise self._error(
+                    line.number, f"there is no folder for {path!r}; put a line for that before it"
+                )
+            return None
+        node = folder.children.get(names[-1])
+        if node is None and line.kind in MADE:
+            try:
+                check_name(names[-1], path)
+            except TreeError as error:
+                raise self._error(line.number, error.problem) from None
+            node = folder.children[names[-1]] = self._make(line, minor)
+        if node is not None and type(node) is not KINDS[line.kind]:
+            raise self._error(line.number, f"{path!r} is there and of another type")
+        return node
+
+    def _make(self, line: _Line, minor: int) -> Node:
+        kind = KINDS[line.kind]
+        return kind(line.major, minor) if issubclass(kind, Device) else kind(line.mode)

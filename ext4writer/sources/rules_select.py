@@ -1,0 +1,151 @@
+"""Rules that say which entries there are: what to leave out, and what to take in all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..errors import SpecError, display_path
+from ..tree import Directory, Loss, Tree, components
+from .globs import Glob, parse_glob
+
+
+class Selection:
+    """Globs that exclude or include; the last one that matches an entry decides about it.
+
+    What is below an excluded directory is excluded with it, unless a later glob includes it, and
+    then the directories that lead to it stay. An entry that no glob matches is there. Globs are
+    those of :func:`~ext4writer.sources.globs.parse_glob`.
+    """
+
+    def __init__(self, steps: Iterable[tuple[bool, str | bytes]]) -> None:
+        """``steps`` are (is it excluded, glob); :class:`SpecError` for a glob that is none."""
+        self.steps = list(steps)
+        globs: list[Glob] = []
+        for excludes, pattern in self.steps:
+            option = "exclude" if excludes else "include"
+            try:
+                globs.append(parse_glob(pattern))
+            except ValueError as error:
+                raise SpecError(option, str(error)) from None
+        self._used: set[int] = set()
+        self._excludes = [excludes for excludes, _ in self.steps]
+        # The last ones first, because a search ends with the first alternative that matches.
+        order = range(len(globs) - 1, -1, -1)
+        self._of_names = _Alternatives([(at, globs[at]) for at in order if not globs[at].whole])
+        self._of_paths = _Alternatives([(at, globs[at]) for at in order if globs[at].whole])
+        self._last_include = max(
+            (at for at, excludes in enumerate(self._excludes) if not excludes), default=-1
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    @property
+    def has_includes(self) -> bool:
+        """Whether something that is excluded may be there all the same."""
+        return self._last_include >= 0
+
+    def prunes(self, path: bytes, name: bytes) -> bool:
+        """Whether the entry ``name`` at ``path`` and all below it need not be looked at.
+
+        ``path`` comes without a slash in front, as a scan asks (``exclude=`` of
+        :func:`~ext4writer.sources.directory`).
+        """
+        at = self._decides(path, name)
+        if at <= self._last_include:
+            return False
+        self._used.add(at)
+        return True
+
+    def apply(self, tree: Tree) -> None:
+        """Take out of ``tree`` what is excluded, and report globs that matched nothing."""
+        self.take_out(tree)
+        self.report(tree)
+
+    def take_out(self, tree: Tree) -> None:
+        """Take out of ``tree`` what is excluded; its root is where the globs begin."""
+        if self.steps:
+            dropped: set[bytes] = set()
+            self._filter(tree.root, dropped)
+            if dropped and tree.losses:
+                tree.losses = [loss for loss in tree.losses if not dropped & _above(loss.path)]
+
+    def report(self, tree: Tree) -> None:
+        """Say in the losses of ``tree`` which globs have matched nothing."""
+        for at, (excludes, pattern) in enumerate(self.steps):
+            if at not in self._used:
+                shown = display_path(pattern)
+                verb = "exclude" if excludes else "include"
+                tree.losses.append(Loss(b"/", f"nothing matches {shown!r}, which is to {verb}"))
+
+    def _decides(self, path: bytes, name: bytes) -> int:
+        return max(self._of_names.first(name), self._of_paths.first(path))
+
+    def _filter(self, root: Directory, dropped: set[bytes]) -> None:
+        """Work through the folders without recursion: trees may be deep.
+
+        An excluded folder is come back to, and dropped if nothing in it was included.
+        """
+        stack: list[_Folder] = [_Folder(root, b"", False)]
+        while stack:
+            folder, prefix, gone = stack.pop()
+            if isinstance(folder, _Left):
+                if not folder.node.children:
+                    del folder.parent.children[folder.name]
+                    dropped.add(b"/" + prefix)
+                continue
+            for name, node in list(folder.children.items()):
+                path = prefix + name
+                at = self._decides(path, name)
+                excluded = gone
+                if at >= 0:
+                    self._used.add(at)
+                    excluded = self._excludes[at]
+                if isinstance(node, Directory) and not (excluded and self._last_include < 0):
+                    if excluded:
+                        stack.append(_Folder(_Left(node, folder, name), path, True))
+                    stack.append(_Folder(node, path + b"/", excluded))
+                elif excluded:
+                    del folder.children[name]
+                    dropped.add(b"/" + path)
+
+
+class _Left(NamedTuple):
+    """An excluded folder after all below it was seen."""
+
+    node: Directory
+    parent: Directory
+    name: bytes
+
+
+class _Folder(NamedTuple):
+    """A folder to look at: its path with a slash behind it, and whether it is excluded."""
+
+    node: Directory | _Left
+    prefix: bytes
+    excluded: bool
+
+
+def _above(path: bytes) -> set[bytes]:
+    """``path`` and all paths above it but the root."""
+    names = components(path)
+    return {b"/" + b"/".join(names[:depth]) for depth in range(1, len(names) + 1)}
+
+
+class _Alternatives:
+    """Globs of which the first that matches counts."""
+
+    def __init__(self, globs: list[tuple[int, Glob]]) -> None:
+        self._numbers = [number for number, _ in globs]
+        self._expression = re.compile(
+            b"|".join(b"(" + glob.expression + rb")\Z" for _, glob in globs), re.DOTALL
+        )
+
+    def first(self, subject: bytes) -> int:
+        """The number of the first that matches; -1 if none does."""
+        if not self._numbers:
+            return -1
+        found = self._expression.match(subject)
+        return -1 if found is None else self._numbers[(found.lastindex or 0) - 1]

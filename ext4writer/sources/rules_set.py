@@ -1,0 +1,342 @@
+"""Rules of the form ``GLOB: KEY=VALUE...``, from an option or from a file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ..errors import SourceError, SpecError
+from ..tree import (
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    S_IFSOCK,
+    Directory,
+    Loss,
+    Node,
+    Symlink,
+    Tree,
+    Xattrs,
+)
+from .capabilities import XATTR as CAPABILITY_XATTR
+from .capabilities import capability_value
+from .globs import Glob, parse_glob
+from .modes import parse_mode
+from .pattern_index import Pattern, PatternIndex
+
+NANOSECONDS = 1_000_000_000
+ID_MOST = (1 << 32) - 2
+LABEL_XATTR = b"security.selinux"
+
+KINDS = {
+    "f": S_IFREG,
+    "d": S_IFDIR,
+    "l": S_IFLNK,
+    "b": S_IFBLK,
+    "c": S_IFCHR,
+    "p": S_IFIFO,
+    "s": S_IFSOCK,
+}
+"""Letters of ``type=``, as find(1) has them."""
+
+_RULE = re.compile(r"((?:\\.|[^\\])+?):(?:\s+(.*))?", re.DOTALL)
+_WORD = re.compile(r"""(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+""", re.DOTALL)
+_PIECE = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)|([^'"\\]+)""", re.DOTALL)
+_TIME = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?")
+_TIMES = {"mtime": "mtime_ns", "atime": "atime_ns", "ctime": "ctime_ns", "crtime": "crtime_ns"}
+_ROOTS = {"/", "/**", "**"}
+"""The patterns that mean the root directory, or mean it too."""
+
+Act = Callable[[Node], None]
+
+
+@dataclass(frozen=True)
+class SetRule:
+    """What to set on every entry that a glob matches. Made by :func:`set_rule`."""
+
+    origin: str
+    """How messages call it."""
+    pattern: str
+    glob: Glob | None
+    """None where the pattern is the root alone."""
+    kinds: frozenset[int]
+    """The kinds of file that it is for."""
+    acts: tuple[Act, ...] = ()
+    xattrs: tuple[tuple[bytes, bytes | None], ...] = ()
+    """Names and values; None removes."""
+
+    def apply(self, tree: Tree) -> None:
+        """Apply this rule alone."""
+        SetBatch([self]).apply(tree)
+
+    def for_kind(self, node: Node) -> bool:
+        """Whether it is for nodes such as this one."""
+        return node.file_type in self.kinds
+
+
+def set_rule(text: str, origin: str | None = None) -> SetRule:
+    """Compile ``GLOB: KEY=VALUE...``; :class:`SpecError` with the reason if it is no such text.
+
+    ``GLOB`` is as in :func:`~ext4writer.sources.globs.parse_glob`; it ends at the first colon with
+    a space behind it, and a backslash takes a character as it is. Keys:
+
+    ``uid``, ``gid``
+        A number.
+    ``mode``
+        Octal, or in the words of chmod(1). Symbolic links keep theirs.
+    ``mtime``, ``atime``, ``ctime``, ``crtime``
+        Seconds since 1970, with decimals.
+    ``xattr:NAME``
+        The value of an extended attribute: text, ``0x`` and hexadecimal digits, or ``0s`` and
+        base64. ``-xattr:NAME`` without a value removes it.
+    ``label``
+        A security context, for ``security.selinux`` with the NUL byte that ends it.
+    ``caps``
+        Capabilities in the words of setcap(8), for regular files.
+    ``type``
+        Sets nothing; the rule is for these kinds only, letters as in find(1): ``type=fd``.
+
+    Values with spaces are quoted as in a shell.
+    """
+    try:
+        return _parse(text, origin or f"the rule {text!r}")
+    except ValueError as error:
+        raise SpecError("set", f"{text!r}: {error}") from None
+
+
+def set_rules(text: bytes, name: str | bytes) -> list[SetRule]:
+    """The rules of a file: one a line, empty lines and those that begin with ``#`` apart.
+
+    :class:`SourceError` with ``name`` and the line for what is no rule.
+    """
+    rules = []
+    for number, line in enumerate(text.split(b"\n"), 1):
+        words = line.decode("utf-8", "surrogateescape").strip()
+        if not words or words.startswith("#"):
+            continue
+        try:
+            shown = name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+            rules.append(_parse(words, f"line {number} of {shown}"))
+        except ValueError as error:
+            raise SourceError(name, f"line {number}: {error}") from None
+    return rules
+
+
+def _parse(text: str, origin: str) -> SetRule:
+    found = _RULE.fullmatch(text)
+    if found is None:
+        raise ValueError("it is not GLOB: KEY=VALUE...")
+    pattern = found[1].strip()
+    kinds = frozenset(KINDS.values())
+    acts: list[Act] = []
+    xattrs: list[tuple[bytes, bytes | None]] = []
+    for word in _words(found[2] or ""):
+        key, equals, value = word.partition("=")
+        if key.startswith("-xattr:") and not equals:
+            xattrs.append((_xattr_name(key[7:]), None))
+        elif not equals:
+            raise ValueError(f"{word!r} is not KEY=VALUE")
+        elif key.startswith("xattr:"):
+            xattrs.append((_xattr_name(key[6:]), _xattr_value(value)))
+        elif key == "label":
+            xattrs.append((LABEL_XATTR, value.encode("utf-8", "surrogateescape") + b"\0"))
+        elif key == "caps":
+            xattrs.append((CAPABILITY_XATTR, capability_value(value)))
+            kinds &= {S_IFREG}
+        elif key == "type":
+            if not value or set(value) - KINDS.keys():
+                raise ValueError(f"type={value} is not made of the letters {''.join(KINDS)}")
+            kinds &= {KINDS[letter] for letter in value}
+        else:
+            acts.append(_act(key, value))
+    if not acts and not xattrs:
+        raise ValueError("it sets nothing")
+    if not kinds:
+        raise ValueError("capabilities are for regular files, and its type= is another")
+    return SetRule(origin, pattern, _glob(pattern), kinds, tuple(acts), tuple(xattrs))
+
+
+def _glob(pattern: str) -> Glob | None:
+    if pattern == "/":
+        return None
+    return parse_glob(pattern.encode("utf-8", "surrogateescape"))
+
+
+def _words(text: str) -> Iterator[str]:
+    """Split at spaces that are not quoted, and undo the quoting."""
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        found = _WORD.match(text, at)
+        if found is None or (found.end() < len(text) and not text[found.end()].isspace()):
+            raise ValueError("a quote or a backslash in it has no end")
+        at = found.end()
+        yield "".join(
+            piece[0] or re.sub(r"\\(.)", r"\1", piece[1], flags=re.DOTALL) or piece[2] or piece[3]
+            for piece in _PIECE.findall(found[0])
+        )
+
+
+def _xattr_name(name: str) -> bytes:
+    if not name or "\0" in name:
+        raise ValueError("xattr: wants the name of an attribute, such as xattr:user.note=text")
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _xattr_value(value: str) -> bytes:
+    if value[:2] in ("0x", "0X"):
+        try:
+            return bytes.fromhex(value[2:])
+        except ValueError:
+            raise ValueError(f"{value!r} is not hexadecimal") from None
+    if value[:2] in ("0s", "0S"):
+        try:
+            return base64.b64decode(value[2:], validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError(f"{value!r} is not base64") from None
+    return value.encode("utf-8", "surrogateescape")
+
+
+def _act(key: str, value: str) -> Act:
+    """What sets the plain attribute ``key``."""
+    if key in ("uid", "gid"):
+        if not re.fullmatch("[0-9]{1,10}", value, re.ASCII) or int(value) > ID_MOST:
+            raise ValueError(f"{key}={value} is not a number from 0 to {ID_MOST}")
+        number = int(value)
+        return lambda node: setattr(node, key, number)
+    if key == "mode":
+        change = parse_mode(value)
+
+        def set_mode(node: Node) -> None:
+            if not isinstance(node, Symlink):
+                node.mode = change(node.mode, isinstance(node, Directory))
+
+        return set_mode
+    if key in _TIMES:
+        time_ns, attribute = _time(value), _TIMES[key]
+        return lambda node: setattr(node, attribute, time_ns)
+    raise ValueError(f"{key!r} is no key of a rule")
+
+
+def _time(value: str) -> int:
+    found = _TIME.fullmatch(value)
+    if found is None:
+        raise ValueError(f"{value!r} is no time; write seconds since 1970, such as 1700000000.5")
+    time_ns = int(found[2]) * NANOSECONDS + int((found[3] or "0").ljust(9, "0"))
+    return -time_ns if found[1] else time_ns
+
+
+class SetBatch:
+    """Set-rules that follow each other, applied in one walk over the tree."""
+
+    def __init__(self, rules: Iterable[SetRule]) -> None:
+        self.rules = list(rules)
+        self._used: set[int] = set()
+        self._index()
+
+    def apply(self, tree: Tree) -> None:
+        """Apply the rules in their order to all that they match; a further name counts as well."""
+        waiting: dict[Node, set[int]] = {}
+        shared = hard_links(tree)
+        changed: dict[tuple[tuple[tuple[bytes, bytes], ...], tuple[int, ...]], Xattrs] = {}
+        for path, node in tree.walk():
+            found = self._matches(path)
+            if found:
+                if node in shared:
+                    waiting.setdefault(node, set()).update(found)
+                else:
+                    self._change(node, found, changed)
+        for node, numbers in waiting.items():
+            self._change(node, numbers, changed)
+        for number, rule in enumerate(self.rules):
+            if number not in self._used:
+                tree.losses.append(Loss(b"/", f"{rule.origin} matched nothing"))
+
+    def _index(self) -> None:
+        """Names and paths that are literal are looked up, the others searched by beginning."""
+        self._literal_names: dict[bytes, list[int]] = {}
+        self._literal_paths: dict[bytes, list[int]] = {}
+        names: list[Pattern] = []
+        paths: list[Pattern] = []
+        self._of_root = [number for number, rule in enumerate(self.rules) if rule.pattern in _ROOTS]
+        for number, rule in enumerate(self.rules):
+            glob = rule.glob
+            if glob is None:
+                continue
+            if glob.literal:
+                home = self._literal_paths if glob.whole else self._literal_names
+                home.setdefault(glob.prefix, []).append(number)
+            else:
+                pattern = Pattern(number, glob.prefix, b"(?:" + glob.expression + rb")\Z")
+                (paths if glob.whole else names).append(pattern)
+        self._names, self._paths = PatternIndex(names), PatternIndex(paths)
+
+    def _matches(self, path: bytes) -> set[int] | None:
+        if path == b"/":
+            return set(self._of_root)
+        inner = path[1:]
+        name = path[path.rindex(b"/") + 1 :]
+        found: list[int] = []
+        if self._names:
+            found += self._names.all_matches(name)
+        if self._paths:
+            found += self._paths.all_matches(inner)
+        if name in self._literal_names:
+            found += self._literal_names[name]
+        if inner in self._literal_paths:
+            found += self._literal_paths[inner]
+        return set(found) if found else None
+
+    def _change(
+        self,
+        node: Node,
+        numbers: set[int],
+        changed: dict[tuple[tuple[tuple[bytes, bytes], ...], tuple[int, ...]], Xattrs],
+    ) -> None:
+        chosen = [number for number in sorted(numbers) if self.rules[number].for_kind(node)]
+        self._used.update(chosen)
+        with_xattrs = []
+        for number in chosen:
+            rule = self.rules[number]
+            for act in rule.acts:
+                act(node)
+            if rule.xattrs:
+                with_xattrs.append(number)
+        if not with_xattrs:
+            return
+        key = (tuple(sorted((node.xattrs or {}).items())), tuple(with_xattrs))
+        known = changed.get(key)
+        if known is None:
+            values = dict(key[0])
+            for number in with_xattrs:
+                for name, value in self.rules[number].xattrs:
+                    if value is None:
+                        values.pop(name, None)
+                    else:
+                        values[name] = value
+            known = changed[key] = values
+        node.xattrs = known or None
+
+
+def hard_links(tree: Tree) -> set[Node]:
+    """The nodes that stand under several names."""
+    once: set[Node] = set()
+    shared: set[Node] = set()
+    folders: list[Directory] = [tree.root]
+    while folders:
+        for node in folders.pop().children.values():
+            if isinstance(node, Directory):
+                folders.append(node)
+            elif node in once:
+                shared.add(node)
+            else:
+                once.add(node)
+    return shared
