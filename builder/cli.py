@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from .manifest_command import manifest
 from .nix.command import nix
 from .options import (
     PATH,
@@ -23,10 +24,10 @@ from .options import (
     OverrideOptions,
     RunOptions,
     ScanOptions,
-    TreeOptions,
     options,
     usable_cpus,
 )
+from .rule_options import RuleOptions
 from .signals import cancel_on_signals
 from .source_arguments import SourceArgument, check_together
 
@@ -88,7 +89,7 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("run", RunOptions),
         ("overrides", OverrideOptions),
         ("image", ImageOptions),
-        ("tree", TreeOptions),
+        ("rules", RuleOptions),
     ):
         command = options(name, kind)(command)
     return command
@@ -131,6 +132,7 @@ def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     execute(source, None, **chosen)
 
 
+commands.add_command(manifest)
 commands.add_command(nix)
 
 
@@ -139,14 +141,14 @@ def execute(
     destination: str | None,
     *,
     scan: ScanOptions,
-    tree: TreeOptions,
+    rules: RuleOptions,
     image: ImageOptions,
     overrides: OverrideOptions,
     run: RunOptions,
     stored: OutputOptions | None = None,
 ) -> None:
     """Make or plan one image, and print its report."""
-    if scan.keep_times and tree.all_times is not None:
+    if scan.keep_times and rules.all_times:
         raise click.UsageError("--keep-times and --all-times contradict each other")
     try:
         check_together(sources)
@@ -169,7 +171,8 @@ def execute(
             sources=sources,
             output=output,
             scan=scan,
-            tree=tree,
+            selection=rules.selection(),
+            rules=rules.compiled(),
             spec=image.spec(),
             overrides=overrides.overrides(),
             strict=run.strict,

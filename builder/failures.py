@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import fields
 
 import click
 
 from ext4writer.errors import Ext4WriterError, OverrideError, SizeError, SpecError, display_path
 
-from .options import FLAG_OF
+from .options import ImageOptions, OverrideOptions, RunOptions, ScanOptions
+from .rule_options import RuleOptions
 from .signals import Interrupted
+
+FLAG_OF = {
+    each.name: each.metadata["flags"][-1]
+    for kind in (ScanOptions, RuleOptions, ImageOptions, OverrideOptions, RunOptions)
+    for each in fields(kind)
+}
+"""Attribute of the Spec, or of an options class -> the flag that sets it."""
 
 FAILED = 1
 USAGE = 2

@@ -79,11 +79,27 @@ class GroupedOption(click.Option):
         self.heading = heading
 
 
+ORDER = "ext4writer.order"
+"""Key in the ``meta`` of a click context: the names of options as often as they were given."""
+
+
 class GroupedCommand(click.Command):
     """A command whose help page has a heading for each group of options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, mark(args))
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        parser: Any = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_and_remember(args: list[str]) -> Any:
+            values, rest, order = parse(args)
+            ctx.meta[ORDER] = [param.name for param in order]
+            return values, rest, order
+
+        parser.parse_args = parse_and_remember
+        return parser
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         format_groups(self, ctx, formatter)
@@ -139,14 +155,6 @@ class ScanOptions:
 
     HEADING = "What is read from each SOURCE"
 
-    exclude: tuple[str, ...] = row(
-        "--exclude",
-        multiple=True,
-        metavar="GLOB",
-        default=(),
-        about="Leave out what GLOB matches, and all below it: without a slash any name, with one "
-        "a path from SOURCE. '*' and '?' stop at slashes, '**' does not. May be given again.",
-    )
     one_file_system: bool = row(
         "--one-file-system",
         is_flag=True,
@@ -168,28 +176,27 @@ class ScanOptions:
         default=False,
         about="Keep access and change times too; without it they become the modification time.",
     )
-
-
-@dataclass(frozen=True)
-class TreeOptions:
-    """What is changed in a tree after it was read."""
-
-    HEADING = "Owners and times"
-
-    owner: tuple[int, int] | None = row(
-        "--owner", type=OWNER, metavar="UID:GID", about="Give every entry to this user and group."
+    content_root: str | None = row(
+        "--content-root",
+        type=PATH,
+        metavar="DIR",
+        about="Where the files lie that a manifest names; nothing outside of it is read.  "
+        "[default: the folder of the manifest]",
     )
-    root_owner: tuple[int, int] | None = row(
-        "--root-owner",
-        type=OWNER,
-        metavar="UID:GID",
-        about="Give the root directory, and it alone, to this user and group.",
+    no_digests: bool = row(
+        "--no-digests",
+        is_flag=True,
+        default=False,
+        about="Do not compare files with the digests that a manifest has for them.",
     )
-    all_times: int | None = row(
-        "--all-times",
-        type=int,
-        metavar="SECONDS",
-        about="Set every time of every entry to SECONDS since 1970.",
+    users: str | None = row(
+        "--users",
+        type=PATH,
+        metavar="FILE",
+        about="Numbers of users whom a manifest names without one, in the form of passwd(5).",
+    )
+    groups: str | None = row(
+        "--groups", type=PATH, metavar="FILE", about="The same for groups, as in group(5)."
     )
 
 
@@ -416,11 +423,3 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
     return min(os.cpu_count() or 1, WORKERS_MAX)
-
-
-FLAG_OF = {
-    each.name: each.metadata["flags"][-1]
-    for kind in (ScanOptions, TreeOptions, ImageOptions, OverrideOptions, RunOptions)
-    for each in fields(kind)
-}
-"""Attribute of the Spec, or of an options class -> the flag that sets it."""

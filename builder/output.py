@@ -148,6 +148,30 @@ def open_output(destination: str, *, zstd_level: int | None = None, threads: int
     return StandardOutput() if destination == "-" else PathOutput(destination)
 
 
+def write_text(text: memoryview, destination: str) -> None:
+    """Write ``text`` to a file, which is replaced when the new one is whole, or to ``-``."""
+    if destination == "-":
+        try:
+            sys.stdout.buffer.write(text)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise OutputError(STANDARD_OUTPUT, error.strerror or str(error)) from error
+        return
+    path = PathOutput(destination).path
+    partial = f"{os.path.realpath(path)}.{os.getpid()}.partial"
+    try:
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(text)
+            os.replace(partial, os.path.realpath(path))
+        except BaseException:
+            os.unlink(partial)
+            raise
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
+
+
 def print_report(text: str, output: Output | None) -> None:
     """Print on standard output, or on standard error where the image took that."""
     to_stderr = output is not None and output.is_stream

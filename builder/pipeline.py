@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import ext4writer
-from ext4writer import Loss, Override, Spec, Tree
+from ext4writer import Loss, Override, Spec
 from ext4writer.errors import Ext4WriterError, display_path
 from ext4writer.progress import Cancel, ProgressCallback
-from ext4writer.sources import filters
+from ext4writer.sources.rules import Rule, apply_rules
+from ext4writer.sources.rules_select import Selection
 
-from .options import ScanOptions, TreeOptions
+from .options import ScanOptions
 from .output import Output
 from .report import Report
 from .source_arguments import SourceArgument
@@ -40,7 +41,9 @@ class Job:
     output: Output | None
     """None plans the image and writes nothing."""
     scan: ScanOptions
-    tree: TreeOptions
+    selection: Selection
+    """What is taken of each source."""
+    rules: Sequence[Rule]
     spec: Spec
     overrides: Sequence[Override]
     strict: bool
@@ -69,9 +72,9 @@ def run(
 
     with Spool(folder) as spool:
         with watch.stage("scan"):
-            reading = Reading(job.scan, job.output, spool, progress, cancel)
+            reading = Reading(job.scan, job.selection, job.output, spool, progress, cancel)
             tree, sources = read_sources(job.sources, reading)
-            change(tree, job.tree)
+            apply_rules(tree, job.rules)
 
         with watch.stage("plan"):
             layout = ext4writer.plan(tree, job.spec, progress=progress, cancel=cancel)
@@ -91,13 +94,3 @@ def run(
 
     name = job.output.name if job.output is not None else None
     return Report.of(layout, name, watch.seconds, sources)
-
-
-def change(tree: Tree, options: TreeOptions) -> None:
-    """Give the entries the owners and times that were asked for."""
-    if options.owner is not None:
-        filters.set_owner(tree, *options.owner)
-    if options.root_owner is not None:
-        filters.set_root_owner(tree, *options.root_owner)
-    if options.all_times is not None:
-        filters.set_all_times(tree, options.all_times)

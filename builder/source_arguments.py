@@ -12,7 +12,7 @@ NO_OPTION = "\0"
 FOUND = ""
 """The kind of a source without a prefix: what lies there tells whether it is a folder or a tar."""
 
-TAKES_REFERENCE = {"oci": True, "docker-archive": True}
+TAKES_REFERENCE = {"oci": True, "docker-archive": True, "manifest": False}
 """Prefix of a kind -> whether ``:REF`` may stand behind the path."""
 
 

@@ -13,9 +13,12 @@ from ext4writer import Directory, Tree, sources
 from ext4writer.errors import ArchiveError, SourceError
 from ext4writer.progress import Cancel, ProgressCallback
 from ext4writer.sources import ContainerImage
+from ext4writer.sources.names import read_names
+from ext4writer.sources.rules_select import Selection
 
 from .options import ScanOptions
 from .output import Output
+from .rule_options import read_file
 from .source_arguments import FOUND, STANDARD_INPUT, SourceArgument
 from .spool import Spool
 
@@ -25,6 +28,7 @@ class Reading:
     """What all sources of one command share."""
 
     scan: ScanOptions
+    selection: Selection
     output: Output | None
     spool: Spool
     progress: ProgressCallback | None
@@ -51,6 +55,8 @@ def read_sources(
     for argument in arguments:
         read = READERS[argument.kind]
         one, kind, facts = read(argument, reading)
+        if argument.kind not in PRUNED or reading.selection.has_includes:
+            reading.selection.take_out(one)
         target = os.fsdecode(argument.target)
         reports.append(SourceReport(argument.place, kind, target, facts))
         if tree is None and argument.target == b"/":
@@ -59,7 +65,9 @@ def read_sources(
         if tree is None:
             tree = Tree(Directory(implied=True))
         tree.overlay(one, argument.target, copy=False)
-    return tree or Tree(), reports
+    tree = tree or Tree()
+    reading.selection.report(tree)
+    return tree, reports
 
 
 Read = tuple[Tree, str, Mapping[str, object]]
@@ -98,7 +106,7 @@ def _tar(archive: str | BinaryIO, reading: Reading) -> Read:
         spool=reading.spool.open(),
         xattrs=not scan.no_xattrs,
         keep_times=scan.keep_times,
-        exclude=scan.exclude,
+        exclude=reading.selection.prunes,
         progress=reading.progress,
         cancel=reading.cancel,
     )
@@ -125,7 +133,7 @@ def _image(
         spool=reading.spool.open(),
         xattrs=not scan.no_xattrs,
         keep_times=scan.keep_times,
-        exclude=scan.exclude,
+        exclude=reading.selection.prunes,
         progress=reading.progress,
         cancel=reading.cancel,
     )
@@ -152,7 +160,7 @@ def _directory(place: str, reading: Reading) -> Read:
         place,
         xattrs=not scan.no_xattrs,
         keep_times=scan.keep_times,
-        exclude=scan.exclude,
+        exclude=reading.selection.prunes,
         one_file_system=scan.one_file_system,
         skip=output.itself(place) if output is not None else None,
         progress=reading.progress,
@@ -161,9 +169,32 @@ def _directory(place: str, reading: Reading) -> Read:
     return tree, "directory", {}
 
 
+def _manifest(argument: SourceArgument, reading: Reading) -> Read:
+    """Read a manifest from a file or standard input."""
+    scan, place = reading.scan, argument.place
+    tree = sources.manifest(
+        _standard_input() if place == STANDARD_INPUT else place,
+        root=scan.content_root,
+        verify=not scan.no_digests,
+        users=_names(scan.users),
+        groups=_names(scan.groups),
+        progress=reading.progress,
+        cancel=reading.cancel,
+    )
+    return tree, "manifest", {}
+
+
+def _names(path: str | None) -> dict[bytes, int] | None:
+    return None if path is None else read_names(read_file(path), path)
+
+
 READERS: dict[str, Callable[[SourceArgument, Reading], Read]] = {
     FOUND: _found,
     "oci": _oci,
     "docker-archive": _docker_archive,
+    "manifest": _manifest,
 }
 """Kind of a source -> what reads it."""
+
+PRUNED = {FOUND, "oci", "docker-archive"}
+"""Those that leave out by themselves what is excluded."""

@@ -10,10 +10,12 @@ from click.testing import CliRunner
 
 from builder import options
 from builder.cli import commands, image_options
-from builder.options import ImageOptions, ScanOptions, TreeOptions
+from builder.options import ImageOptions, ScanOptions
+from builder.rule_options import RuleOptions
 from ext4writer import Spec
 from ext4writer.errors import SpecError
 from ext4writer.ondisk.features import DEFAULT_FEATURES
+from ext4writer.sources.rules import AllTimes, Owner
 from tests.builder.command import assert_one_line, run
 
 
@@ -21,7 +23,7 @@ def parse(*arguments: str) -> dict[str, object]:
     """What a command with all shared options receives."""
     received: dict[str, object] = {}
 
-    @click.command()
+    @click.command(cls=options.GroupedCommand)
     @options.options("scan", ScanOptions)
     @image_options
     def probe(**chosen: object) -> None:
@@ -71,10 +73,30 @@ def test_every_option_reaches_the_spec() -> None:
 
 def test_options_of_the_tree() -> None:
     parsed = parse("--owner", "0:100", "--exclude", "*.pyc", "--exclude", "b", "--all-times", "-5")
-    assert parsed["tree"] == TreeOptions(owner=(0, 100), all_times=-5)
-    scan = parsed["scan"]
-    assert isinstance(scan, ScanOptions)
-    assert scan.exclude == ("*.pyc", "b")
+    rules = parsed["rules"]
+    assert rules == RuleOptions(owner=((0, 100),), all_times=(-5,), exclude=("*.pyc", "b"))
+    assert isinstance(rules, RuleOptions)
+    assert rules.compiled() == [Owner(0, 100), AllTimes(-5)]
+
+
+def test_rules_stand_in_the_order_of_the_options() -> None:
+    received: list[object] = []
+
+    @click.command(cls=options.GroupedCommand)
+    @options.options("rules", RuleOptions)
+    def probe(rules: RuleOptions) -> None:
+        received.extend(rules.in_order())
+
+    arguments = "--owner 1:1 --include a --all-times 3 --owner 2:2 --exclude b --include c"
+    assert CliRunner().invoke(probe, arguments.split()).exit_code == 0
+    assert received == [
+        ("owner", (1, 1)),
+        ("include", "a"),
+        ("all_times", 3),
+        ("owner", (2, 2)),
+        ("exclude", "b"),
+        ("include", "c"),
+    ]
 
 
 def test_the_environment_gives_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +172,7 @@ def test_every_option_has_a_help_text() -> None:
 
 def test_help_groups_the_options() -> None:
     text = CliRunner().invoke(commands, ["build", "--help"]).output
-    for kind in (ScanOptions, TreeOptions, ImageOptions, options.OverrideOptions):
+    for kind in (ScanOptions, RuleOptions, ImageOptions, options.OverrideOptions):
         assert f"\n{kind.HEADING}:\n" in text
     assert text.index("Other options:") > text.index("--quiet")
 

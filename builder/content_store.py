@@ -1,0 +1,59 @@
+"""A folder of files named by the digest of what is in them, as composefs has its objects."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+
+from ext4writer import Content, OutputError
+
+CHUNK = 1 << 20
+
+
+class ContentStore:
+    """Puts contents into ``folder``; equal ones share a file."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = os.path.abspath(folder)
+
+    def put(self, path: bytes, content: Content) -> bytes:  # noqa: ARG002
+        """Store ``content`` and return the path of its file. Raises what reading raises."""
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            fd, partial = tempfile.mkstemp(prefix=".partial-", dir=self._folder)
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    digest = _copy(content, file.fileno())
+                home = os.path.join(self._folder, digest[:2])
+                os.makedirs(home, exist_ok=True)
+                name = os.path.join(home, digest[2:])
+                os.replace(partial, name)
+            except BaseException:
+                os.unlink(partial)
+                raise
+        except OSError as error:
+            raise OutputError(self._folder, error.strerror or str(error)) from error
+        return os.fsencode(name)
+
+
+def _copy(content: Content, fd: int) -> str:
+    """Write all of ``content`` to ``fd``; return its digest."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK))
+    reader = content.open()
+    try:
+        done = 0
+        while done < content.size:
+            count = reader.readinto(buffer[: content.size - done], done)
+            if not count:
+                break
+            digest.update(buffer[:count])
+            view = buffer[:count]
+            while view:
+                view = view[os.write(fd, view) :]
+            done += count
+        reader.check_unchanged()
+    finally:
+        reader.close()
+    return digest.hexdigest()

@@ -1,0 +1,140 @@
+"""The command ``manifest``: what an image of the sources would hold, as a text."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import (
+    PATH,
+    SOURCE,
+    GroupedCommand,
+    GroupedOption,
+    ScanOptions,
+    options,
+)
+from .rule_options import RuleOptions
+from .signals import cancel_on_signals
+from .source_arguments import SourceArgument, check_together
+
+if TYPE_CHECKING:
+    from ext4writer import Loss
+
+Command = Callable[..., Any]
+
+HEADING = "The manifest"
+DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512")
+
+
+def _option(*flags: str, **attributes: Any) -> Callable[[Command], Command]:
+    return click.option(*flags, cls=GroupedOption, heading=HEADING, **attributes)
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("source", type=SOURCE, metavar="[SOURCE]...", nargs=-1)
+@_option(
+    "--format",
+    "kind",
+    type=click.Choice(["mtree", "dump"]),
+    default="mtree",
+    show_default=True,
+    help="mtree(5), which bsdtar and mtree(8) read, or composefs-dump(5).",
+)
+@_option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    default="-",
+    help="Where to write it.  [default: standard output]",
+)
+@_option(
+    "--relative-to",
+    type=PATH,
+    metavar="DIR",
+    help="Name files from DIR on where they lie below it, and give that as --content-root to read "
+    "the manifest.  [default: the folder of FILE, or the current one]",
+)
+@_option(
+    "--store",
+    type=PATH,
+    metavar="DIR",
+    help="Write files into DIR that lie nowhere by themselves, such as those in an archive.",
+)
+@_option(
+    "--digest", type=click.Choice(DIGESTS), help="Add digests of the files, which are all read."
+)
+@_option("--strict", is_flag=True, help="Write nothing, and fail, if anything cannot be kept.")
+@_option("-q", "--quiet", is_flag=True, help="Show no progress, and do not tell what is not kept.")
+@options("rules", RuleOptions)
+@options("scan", ScanOptions)
+def manifest(
+    source: tuple[SourceArgument, ...],
+    kind: str,
+    output: str,
+    relative_to: str | None,
+    store: str | None,
+    digest: str | None,
+    strict: bool,
+    quiet: bool,
+    rules: RuleOptions,
+    scan: ScanOptions,
+) -> None:
+    """Print what an image of all SOURCEs would hold, as a text that is a SOURCE itself.
+
+    'ext4writer build manifest:FILE' makes the same image of it. See build for what SOURCEs are.
+    """
+    if digest is not None and kind == "dump":
+        raise click.UsageError("--digest is for mtree; a dump has digests of fs-verity only")
+    try:
+        check_together(source)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+    with cancel_on_signals(at_once=output == "-") as cancel:
+        gc.disable()
+
+        from ext4writer import manifests
+        from ext4writer.sources.rules import apply_rules
+
+        from .content_store import ContentStore
+        from .output import write_text
+        from .pipeline import StrictError
+        from .progress import progress_bar
+        from .source_readers import Reading, read_sources
+        from .spool import Spool
+
+        place = relative_to or (os.path.dirname(output) or "." if output != "-" else ".")
+        keep = ContentStore(store).put if store is not None else None
+        selection, changes = rules.selection(), rules.compiled()
+        with Spool(None) as spool, progress_bar(wanted=not quiet) as progress:
+            tree, _ = read_sources(source, Reading(scan, selection, None, spool, progress, cancel))
+            apply_rules(tree, changes)
+            held = io.BytesIO()
+            losses = list(tree.losses)
+            if kind == "dump":
+                losses += manifests.write_dump(tree, held, root=place, store=keep)
+            else:
+                manifests.write_mtree(tree, held, root=place, store=keep, digest=digest)
+        if strict and losses:
+            raise StrictError(losses)
+        write_text(held.getbuffer(), output)
+    if not quiet:
+        _tell(losses)
+
+
+def _tell(losses: list[Loss]) -> None:
+    """Say on standard error what a manifest does not hold."""
+    from ext4writer.errors import display_path
+
+    from .report import LOSSES_SHOWN
+
+    for loss in losses[:LOSSES_SHOWN]:
+        click.echo(f"not kept exactly: {display_path(loss.path)}: {loss.what}", err=True)
+    if len(losses) > LOSSES_SHOWN:
+        click.echo(f"and {len(losses) - LOSSES_SHOWN:,} more", err=True)

@@ -1,0 +1,233 @@
+"""Options that are rules: what an image has other than its sources, in the order of the options."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import ID_MAX, ORDER, OWNER, PATH, parsed, row
+
+if TYPE_CHECKING:
+    from ext4writer.sources.rules import Rule
+    from ext4writer.sources.rules_select import Selection
+
+Range = tuple[int, int, int]
+
+
+def parse_range(text: str) -> Range:
+    """Return the numbers of ``FROM:TO:COUNT``; ``ValueError`` with a reason if it is none."""
+    matched = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})", text, re.ASCII)
+    if matched is None:
+        raise ValueError(f"{text!r} is not FROM:TO:COUNT, three numbers such as 0:100000:65536")
+    first, to, count = (int(number) for number in matched.groups())
+    if not count or max(first, to) + count - 1 > ID_MAX:
+        raise ValueError(f"{text!r} has no numbers in it, or some above {ID_MAX}")
+    return first, to, count
+
+
+def parse_mask(text: str) -> int:
+    """Return the bits of ``text`` in octal; ``ValueError`` with a reason if it is none."""
+    if not re.fullmatch("[0-7]{1,4}", text, re.ASCII):
+        raise ValueError(f"{text!r} is not up to four octal digits, such as 7755")
+    return int(text, 8)
+
+
+RANGE = parsed(parse_range)
+MASK = parsed(parse_mask)
+
+
+def _rule(*flags: str, about: str, **attributes: Any) -> Any:
+    return row(*flags, about=about, multiple=True, default=(), **attributes)
+
+
+@dataclass(frozen=True)
+class RuleOptions:
+    """All of these may be given again; each says what is done where it stands."""
+
+    HEADING = "Rules for what is in the image, applied in the order in which they are given"
+
+    exclude: tuple[str, ...] = _rule(
+        "--exclude",
+        metavar="GLOB",
+        about="Leave out what GLOB matches, and all below it: without a slash any name, with one "
+        "a path from SOURCE. '*' and '?' stop at slashes, '**' does not.",
+    )
+    include: tuple[str, ...] = _rule(
+        "--include",
+        metavar="GLOB",
+        about="Take in what GLOB matches although an --exclude before this matches it.",
+    )
+    owner: tuple[tuple[int, int], ...] = _rule(
+        "--owner", type=OWNER, metavar="UID:GID", about="Give every entry to this user and group."
+    )
+    root_owner: tuple[tuple[int, int], ...] = _rule(
+        "--root-owner",
+        type=OWNER,
+        metavar="UID:GID",
+        about="Give the root directory, and it alone, to this user and group.",
+    )
+    uid_map: tuple[Range, ...] = _rule(
+        "--uid-map",
+        type=RANGE,
+        metavar="FROM:TO:COUNT",
+        about="Map COUNT users from the number FROM on to those from TO on. Maps beside each "
+        "other are one map; users in none of its ranges are kept and reported.",
+    )
+    gid_map: tuple[Range, ...] = _rule(
+        "--gid-map", type=RANGE, metavar="FROM:TO:COUNT", about="The same for groups."
+    )
+    mode_mask: tuple[int, ...] = _rule(
+        "--mode-mask",
+        type=MASK,
+        metavar="OCTAL",
+        about="Keep only these permission bits of every entry, such as 7755.",
+    )
+    all_times: tuple[int, ...] = _rule(
+        "--all-times",
+        type=int,
+        metavar="SECONDS",
+        about="Set every time of every entry to SECONDS since 1970.",
+    )
+    set: tuple[str, ...] = _rule(
+        "--set",
+        metavar="'GLOB: KEY=VALUE...'",
+        about="Set uid, gid, mode, mtime, xattr:NAME, caps or label of what GLOB, a path in the "
+        "image, matches; docs/rules.md has all keys.",
+    )
+    rules: tuple[str, ...] = _rule(
+        "--rules", type=PATH, metavar="FILE", about="The same from FILE, one rule a line."
+    )
+    device_table: tuple[str, ...] = _rule(
+        "-D",
+        "--device-table",
+        type=PATH,
+        metavar="FILE",
+        about="Make devices and folders, and set modes and owners, by a table such as genext2fs "
+        "and makedevs take.",
+    )
+    file_contexts: tuple[str, ...] = _rule(
+        "--file-contexts",
+        type=PATH,
+        metavar="FILE",
+        about="Label everything by SELinux's file_contexts in FILE, and in the .homedirs, .local, "
+        ".subs and .subs_dist beside it.",
+    )
+
+    def in_order(self) -> Iterator[tuple[str, Any]]:
+        """Each option by its name and one value, as they were given."""
+        context = click.get_current_context(silent=True)
+        names = [each.name for each in fields(self)]
+        order = (context.meta.get(ORDER) if context is not None else None) or [
+            name for name in names for _ in getattr(self, name)
+        ]
+        values = {name: iter(getattr(self, name)) for name in names}
+        for name in order:
+            if name in values:
+                yield name, next(values[name])
+
+    def selection(self) -> Selection:
+        """What is to be read of each source; ``SpecError`` for a glob that is none."""
+        from ext4writer.sources.rules_select import Selection
+
+        return Selection(
+            (name == "exclude", glob)
+            for name, glob in self.in_order()
+            if name in ("exclude", "include")
+        )
+
+    def compiled(self) -> list[Rule]:
+        """The library's form of all the others; raises its errors."""
+        from ext4writer.sources.rules import IdMap
+
+        found: list[Rule] = []
+        maps: dict[str, list[Range]] = {}
+        for name, value in self.in_order():
+            if name in ("uid_map", "gid_map"):
+                maps.setdefault(name, []).append(value)
+                continue
+            if name in ("exclude", "include"):
+                continue
+            if maps:
+                found.append(IdMap(maps.get("uid_map", ()), maps.get("gid_map", ())))
+                maps = {}
+            found += _COMPILERS[name](value)
+        if maps:
+            found.append(IdMap(maps.get("uid_map", ()), maps.get("gid_map", ())))
+        return found
+
+
+def read_file(path: str) -> bytes:
+    """All of ``path``; ``SourceError`` where that fails."""
+    from ext4writer import SourceError
+
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error
+
+
+def _owner(value: tuple[int, int]) -> list[Rule]:
+    from ext4writer.sources.rules import Owner
+
+    return [Owner(*value)]
+
+
+def _root_owner(value: tuple[int, int]) -> list[Rule]:
+    from ext4writer.sources.rules import RootOwner
+
+    return [RootOwner(*value)]
+
+
+def _all_times(value: int) -> list[Rule]:
+    from ext4writer.sources.rules import AllTimes
+
+    return [AllTimes(value)]
+
+
+def _mode_mask(value: int) -> list[Rule]:
+    from ext4writer.sources.rules import ModeMask
+
+    return [ModeMask(value)]
+
+
+def _set(value: str) -> list[Rule]:
+    from ext4writer.sources.rules_set import set_rule
+
+    return [set_rule(value, f"--set {value!r}")]
+
+
+def _rules(value: str) -> list[Rule]:
+    from ext4writer.sources.rules_set import set_rules
+
+    return [*set_rules(read_file(value), value)]
+
+
+def _device_table(value: str) -> list[Rule]:
+    from ext4writer.sources.rules_devices import DeviceTable
+
+    return [DeviceTable(read_file(value), os.fsencode(value))]
+
+
+def _file_contexts(value: str) -> list[Rule]:
+    from ext4writer.sources.file_contexts import FileContexts
+
+    return [FileContexts.load(value)]
+
+
+_COMPILERS: dict[str, Callable[[Any], list[Rule]]] = {
+    "owner": _owner,
+    "root_owner": _root_owner,
+    "all_times": _all_times,
+    "mode_mask": _mode_mask,
+    "set": _set,
+    "rules": _rules,
+    "device_table": _device_table,
+    "file_contexts": _file_contexts,
+}
+"""Option -> what makes rules of one value of it."""
