@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from ..content import BytesContent, Content
-from ..errors import SourceError
+from ..errors import SourceError, display_path
 from ..progress import Cancel, ProgressCallback
 from ..tree import (
     S_IFBLK,
@@ -154,7 +154,8 @@ class _DumpReader(ManifestReader):
         try:
             return self._root.file(payload, size)
         except FileNotFoundError as error:
-            raise self.error(f"its payload {error} does not exist", path) from None
+            missing = display_path(error.args[0])
+            raise self.error(f"its payload {missing} does not exist", path) from None
         except SourceError as error:
             raise self.error(f"its payload: {error}", path) from error
 

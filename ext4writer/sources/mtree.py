@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from ..content import Content
-from ..errors import SourceError
+from ..errors import SourceError, display_path
 from ..progress import Cancel, ProgressCallback
 from ..tree import (
     BlockDevice,
@@ -114,6 +114,7 @@ class _MtreeReader(ManifestReader):
         """The current directory and those above it; None until somebody asks."""
         self._folder_path = b""
         """The path of the current directory; empty for the root."""
+        self._closed = False
         self._linked: dict[tuple[bytes, bytes], tuple[Node, bytes]] = {}
         self._modes: dict[bytes, int] = {}
         self._without_effect: dict[bytes, tuple[bytes, int]] = {}
@@ -140,7 +141,8 @@ class _MtreeReader(ManifestReader):
 
     def _lines(self) -> Iterator[bytes]:
         """Join what a backslash at the end of a line continues, and drop comments."""
-        held = b""
+        held: list[bytes] = []
+        size = 0
         for line in self.physical_lines():
             line = line.removesuffix(b"\r")
             if not held and line.lstrip(b" \t").startswith(b"#"):
@@ -148,13 +150,16 @@ class _MtreeReader(ManifestReader):
             kept = _BEFORE_COMMENT.match(line)
             assert kept is not None
             if kept.end() == len(line) - 1 and line.endswith(b"\\"):
-                held += line[:-1] + b" "
-                if len(held) > LINE_MOST:
+                held.append(line[:-1])
+                size += len(line)
+                if size > LINE_MOST:
                     raise self.error(
                         f"it is longer than {LINE_MOST:,} bytes with what continues it"
                     )
                 continue
-            line, held = held + kept[0], b""
+            line = b" ".join([*held, kept[0]])
+            held.clear()
+            size = 0
             if b"\0" in line:
                 raise self.error("it holds a NUL byte")
             yield line
@@ -211,7 +216,11 @@ class _MtreeReader(ManifestReader):
 
     def _ascend(self) -> None:
         if not self._folder_path:
-            raise self.error("'..' leads out of the tree")
+            # One more than there are folders closes "." itself, as mtree(8) writes it.
+            if self._closed:
+                raise self.error("'..' leads out of the tree")
+            self._closed = True
+            return
         self._folders().pop()
         self._folder_path = self._folder_path[: self._folder_path.rindex(b"/")]
 
@@ -323,7 +332,7 @@ class _MtreeReader(ManifestReader):
             try:
                 content = self._root.file(name, size)
             except FileNotFoundError as error:
-                missing = f"its content {error} does not exist"
+                missing = f"its content {display_path(error.args[0])} does not exist"
                 if b"optional" in facts:
                     self.lose(path, f"was left out: it is optional, and {missing}")
                     return False
