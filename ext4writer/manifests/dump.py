@@ -10,7 +10,7 @@ from ..sources.escapes import dump_escape
 from ..sources.manifest_lines import pack_device
 from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store, host_path
-from .lines import Lines, shared_names, time_text
+from .lines import NANOSECONDS, Lines, shared_names
 
 INLINE_MOST = 5000
 """Bytes of content that composefs takes inside of a dump (LCFS_INLINE_CONTENT_MAX)."""
@@ -64,7 +64,7 @@ class _DumpWriter:
         else:
             self._lose_times(path, node)
         rdev = pack_device(node.major, node.minor) if isinstance(node, Device) else 0
-        line = b"%b %d %b%o %d %d %d %d %b %b %b -" % (
+        line = b"%b %d %b%o %d %d %d %d %d.%d %b %b -" % (
             dump_escape(path),
             size,
             b"" if first == path else b"@",
@@ -73,7 +73,7 @@ class _DumpWriter:
             node.uid,
             node.gid,
             rdev,
-            time_text(node.mtime_ns),
+            *divmod(node.mtime_ns, NANOSECONDS),
             payload,
             inline,
         )
