@@ -10,7 +10,7 @@ from ..sources.escapes import dump_escape
 from ..sources.manifest_lines import pack_device
 from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store, host_path
-from .lines import NANOSECONDS, Lines, shared_names
+from .lines import NANOSECONDS, Lines, depth_first, shared_names
 
 INLINE_MOST = 5000
 """Bytes of content that composefs takes inside of a dump (LCFS_INLINE_CONTENT_MAX)."""
@@ -43,7 +43,7 @@ class _DumpWriter:
         self.losses: list[Loss] = []
 
     def run(self) -> None:
-        for path, node in self._tree.walk():
+        for path, node in depth_first(self._tree):
             self._lines.add(self._line(path, node))
         self._lines.flush()
 

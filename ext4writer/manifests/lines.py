@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from ..tree import Directory, Node, Tree
@@ -34,7 +35,7 @@ class Lines:
 
 
 def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
-    """Each node that stands under several names, and its paths in the order of the walk."""
+    """Each node that stands under several names, and its paths in the order of a manifest."""
     once: set[Node] = set()
     shared: dict[Node, list[bytes]] = {}
     folders = [tree.root]
@@ -47,10 +48,26 @@ def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
             else:
                 once.add(node)
     if shared:
-        for path, node in tree.walk():
+        for path, node in depth_first(tree):
             if node in shared:
                 shared[node].append(path)
     return shared
+
+
+def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
+    """Yield (absolute path, node) for each name: a directory, all below it, then the next name.
+
+    Names are sorted as bytes. It is the order of composefs-info.
+    """
+    stack: list[tuple[bytes, Node]] = [(b"/", tree.root)]
+    while stack:
+        path, node = stack.pop()
+        yield path, node
+        if isinstance(node, Directory):
+            prefix = path if path == b"/" else path + b"/"
+            stack += [
+                (prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)
+            ]
 
 
 def time_text(time_ns: int) -> bytes:

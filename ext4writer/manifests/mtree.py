@@ -15,7 +15,7 @@ from ..sources.escapes import vis
 from ..sources.mtree import KINDS, TAG_PREFIX
 from ..tree import Device, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store
-from .lines import Lines, shared_names, time_text
+from .lines import Lines, depth_first, shared_names, time_text
 
 SIGNATURE = b"#mtree"
 """The first line; libarchive knows the format by it."""
@@ -55,7 +55,7 @@ class _MtreeWriter:
 
     def run(self) -> None:
         self._lines.add(SIGNATURE)
-        for path, node in self._tree.walk():
+        for path, node in depth_first(self._tree):
             self._lines.add(self._line(path, node))
         self._lines.flush()
 
