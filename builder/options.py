@@ -83,11 +83,8 @@ ORDER = "ext4writer.order"
 """Key in the ``meta`` of a click context: the names of options as often as they were given."""
 
 
-class GroupedCommand(click.Command):
-    """A command whose help page has a heading for each group of options."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, mark(args))
+class RemembersOrder(click.Command):
+    """A command that keeps in which order its options were given."""
 
     def make_parser(self, ctx: click.Context) -> Any:
         parser: Any = super().make_parser(ctx)
@@ -100,6 +97,13 @@ class GroupedCommand(click.Command):
 
         parser.parse_args = parse_and_remember
         return parser
+
+
+class GroupedCommand(RemembersOrder):
+    """A command whose help page has a heading for each group of options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, mark(args))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         format_groups(self, ctx, formatter)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from ext4writer import Directory, Node, Tree, TreeError, sources
 from ext4writer.sources import filters
+from ext4writer.sources.rules_select import Selection
 from ext4writer.tree import S_IFDIR, S_IFLNK, S_IFREG, Xattrs
 
 from . import STORE
@@ -61,12 +62,12 @@ def image_tree(
     registration: Registration,
     files: Tree | None = None,
     *,
-    exclude: Iterable[str] = (),
+    selection: Selection | None = None,
 ) -> Tree:
     """Put ``objects`` into the store of a tree, ``registration`` and ``files`` into its root.
 
     All belong to 0:0 and have the time 1 s. ``files`` is taken apart; of its root only what lies in
-    it counts. ``exclude`` holds globs for paths of the image. Raises :class:`TreeError` where a
+    it counts. ``selection`` has globs for paths of the image. Raises :class:`TreeError` where a
     file stands in the way of the store or of the registration.
     """
     tree = Tree() if files is None else files
@@ -86,7 +87,8 @@ def image_tree(
     if REGISTRATION in tree.root.children:
         raise TreeError(REGISTRATION, "of the files to add has the name of the registration")
     store.children.update((name.encode(), node) for name, node in objects.items())
-    filters.exclude(tree, exclude)
+    if selection:
+        selection.apply(tree)
     tree.file(REGISTRATION, registration.text)
     filters.set_owner(tree, 0, 0)
     filters.set_all_times(tree, SECONDS)

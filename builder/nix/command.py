@@ -13,17 +13,18 @@ from ..options import (
     GroupedOption,
     OutputOptions,
     OverrideOptions,
+    RemembersOrder,
     RunOptions,
-    TreeOptions,
     format_groups,
     options,
     usable_cpus,
 )
+from ..rule_options import RuleOptions
 from ..signals import cancel_on_signals
 from .options import ClosureOptions, ContentOptions, NixImageOptions, WorkOptions
 
 
-class GroupedGroup(click.Group):
+class GroupedGroup(RemembersOrder, click.Group):
     """A command with commands of its own, and headings on its help page."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -45,7 +46,7 @@ class GroupedGroup(click.Group):
 @options("stored", OutputOptions)
 @options("closure", ClosureOptions)
 @options("content", ContentOptions)
-@options("tree", TreeOptions)
+@options("rules", RuleOptions)
 @options("image", NixImageOptions)
 @options("overrides", OverrideOptions)
 @options("run", RunOptions)
@@ -64,7 +65,7 @@ def execute(
     stored: OutputOptions,
     closure: ClosureOptions,
     content: ContentOptions,
-    tree: TreeOptions,
+    rules: RuleOptions,
     image: NixImageOptions,
     overrides: OverrideOptions,
     run: RunOptions,
@@ -86,7 +87,8 @@ def execute(
         job = pipeline.NixJob(
             closure=closure,
             content=content,
-            tree=tree,
+            selection=rules.selection(),
+            rules=rules.compiled(),
             image=image,
             output=open_output(destination, zstd_level=stored.zstd_level, threads=workers),
             overrides=overrides.overrides(),

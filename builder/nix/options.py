@@ -95,14 +95,6 @@ class ContentOptions:
         metavar="DIR",
         about="Copy what DIR holds into the root of the image; owner and times as in the store.",
     )
-    exclude: tuple[str, ...] = row(
-        "--exclude",
-        multiple=True,
-        metavar="GLOB",
-        default=(),
-        about="Leave out what GLOB matches in the image, and all below it: without a slash any "
-        "name, with one a path such as 'nix/store/*/share/doc'. May be given again.",
-    )
     no_xattrs: bool = row(
         "--no-xattrs",
         is_flag=True,

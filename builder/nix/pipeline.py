@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import ext4writer
 from ext4writer import Directory, Layout, Override, SourceError, Tree
 from ext4writer.progress import Cancel, ProgressCallback, check_cancelled
+from ext4writer.sources.rules import Rule, apply_rules
+from ext4writer.sources.rules_select import Selection
 
-from ..options import TreeOptions
 from ..output import Output
-from ..pipeline import Stopwatch, StrictError, change
+from ..pipeline import Stopwatch, StrictError
 from ..report import Report
 from ..spool import Spool
 from ..zstd_output import ZstdOutput
@@ -34,7 +35,8 @@ class NixJob:
 
     closure: ClosureOptions
     content: ContentOptions
-    tree: TreeOptions
+    selection: Selection
+    rules: Sequence[Rule]
     image: NixImageOptions
     output: Output
     overrides: Sequence[Override]
@@ -92,8 +94,8 @@ def assemble(job: NixJob, closure: Closure) -> Tree:
     if content.files is not None:
         skip = job.output.itself(content.files)
         files = read_files(content.files, xattrs=not content.no_xattrs, skip=skip)
-    tree = image_tree(closure.objects, closure.registration, files, exclude=content.exclude)
-    change(tree, job.tree)
+    tree = image_tree(closure.objects, closure.registration, files, selection=job.selection)
+    apply_rules(tree, job.rules)
     return tree
 
 
