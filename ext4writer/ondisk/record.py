@@ -7,7 +7,6 @@ declaration. The derivation runs at the first use, so that importing a declarati
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -101,8 +100,11 @@ class _Layout:
         return "".join(parts)
 
 
+_HOST_IS_BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
+
+
 def _little_endian(column: array[int]) -> bytes:
-    if sys.byteorder == "big":
+    if _HOST_IS_BIG_ENDIAN:
         column = array(column.typecode, column)
         column.byteswap()
     return column.tobytes()
