@@ -80,18 +80,18 @@ def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[i
     for chunk in range(0, blocks, zeros.chunk_blocks):
         count = min(zeros.chunk_blocks, blocks - chunk)
         zeros.load(chunk, count)
-        if start is not None:
-            if zeros.all_zero():
-                continue
-        elif not zeros.any_begins_with_zero():
+        if start is not None and zeros.all_zero():
             continue
-        for block in range(max(chunk, first), chunk + count):
-            if zeros.loaded_zero(block):
-                if start is None:
+        block, behind = max(chunk, first), chunk + count
+        while block < behind:
+            if start is None:
+                block = zeros.next_that_may_be_zero(block)
+                if block < behind and zeros.loaded_zero(block):
                     start = block
-            elif start is not None:
+            elif not zeros.loaded_zero(block):
                 yield start, block
                 start = None
+            block += 1
     if start is not None:
         yield start, blocks
 
@@ -121,6 +121,7 @@ class _Zeros:
         self._zeros = ZEROS
         self._zero_block = bytes(block_size)
         self._buffer = bytearray(min(content.size, CHUNK_BYTES))
+        self._first_bytes: bytearray | None = None
         self._loaded_from = 0
         self._loaded_bytes = 0
         self._hole_start = self._data_start = self._data_end = 0
@@ -137,6 +138,7 @@ class _Zeros:
             self._reader.check_unchanged()
             raise SourceChangedError(self._reader.path, f"ends at byte {start + done}")
         self._loaded_from, self._loaded_bytes = block, length
+        self._first_bytes = None
 
     def all_zero(self) -> bool:
         """Whether all that was loaded last is zero."""
@@ -146,9 +148,15 @@ class _Zeros:
             else self._zeros[: self._loaded_bytes]
         )
 
-    def any_begins_with_zero(self) -> bool:
-        """Whether the first byte of a block is zero among those that were loaded last."""
-        return 0 in self._buffer[: self._loaded_bytes : self._block_size]
+    def next_that_may_be_zero(self, block: int) -> int:
+        """The first block from ``block`` on, of those loaded last, whose first byte is zero."""
+        first = self._loaded_from
+        first_bytes = self._first_bytes
+        if first_bytes is None:
+            first_bytes = self._buffer[: self._loaded_bytes : self._block_size]
+            self._first_bytes = first_bytes
+        found = first_bytes.find(0, block - first)
+        return first + (found if found >= 0 else len(first_bytes))
 
     def loaded_zero(self, block: int) -> bool:
         """Whether one of the blocks that were loaded last is zero."""

@@ -11,7 +11,7 @@ from operator import attrgetter
 from uuid import UUID
 
 from ..ondisk.inode import MAX_TIME_NS, MIN_TIME_NS
-from ..tree import Device, RegularFile, Symlink
+from ..tree import S_IFDIR, S_IFREG, Device, RegularFile, Symlink
 from .inodes import InodeTable
 from .policy import DEFAULT_POLICY
 from .spec import Spec
@@ -56,16 +56,21 @@ def _digest_of_tree(table: InodeTable) -> bytes:
     for name in ("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"):
         digest.update(_times(list(map(attrgetter(name), nodes))))
     digest.update(_column("I", table.parents))
+    sizes = [node.content.size for node in nodes if isinstance(node, RegularFile)]
+    digest.update(" ".join(map(str, sizes)).encode() + b"\n")
     for node in nodes:
-        if isinstance(node, RegularFile):
-            digest.update(b"%d\n" % node.content.size)
-        elif isinstance(node, Symlink):
+        # Each node's kind is in the first column, so that these lines belong to one node only.
+        if node.file_type in (S_IFREG, S_IFDIR):
+            continue
+        if isinstance(node, Symlink):
             digest.update(b"%d\n%b" % (len(node.target), node.target))
         elif isinstance(node, Device):
             digest.update(b"%d:%d\n" % (node.major, node.minor))
+    for index, node in enumerate(nodes):
         if node.xattrs:
             for attribute, value in sorted(node.xattrs.items()):
-                digest.update(b"%d\n%d\n%b%b" % (len(attribute), len(value), attribute, value))
+                lengths = index, len(attribute), len(value)
+                digest.update(b"%d %d %d\n%b%b" % (*lengths, attribute, value))
     for index, names in zip(table.directories, table.names, strict=True):
         digest.update(b"%d/%b/\n" % (index, b"/".join(names)))
     for directory, link, index in table.further_names:
