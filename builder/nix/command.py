@@ -94,6 +94,7 @@ def execute(
             overrides=overrides.overrides(),
             strict=run.strict,
             workers=workers,
+            reported=run.json or not run.quiet,
         )
         with progress_bar(wanted=not run.quiet) as progress:
             report = pipeline.run(job, progress=progress, cancel=cancel)

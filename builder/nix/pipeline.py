@@ -42,6 +42,8 @@ class NixJob:
     overrides: Sequence[Override]
     strict: bool
     workers: int
+    reported: bool
+    """Whether anybody sees the report; only then is a plain image read once more for its digest."""
 
 
 def run(
@@ -71,7 +73,7 @@ def run(
 
     with watch.stage("sha256"):
         sha256 = written.sha256
-        if sha256 is None and not job.output.is_stream:
+        if sha256 is None and job.reported and not job.output.is_stream:
             sha256 = hash_file(job.output.name, cancel)
 
     report = Report.of(layout, job.output.name, watch.seconds)
