@@ -19,7 +19,8 @@ def parse_mode(text: str) -> Change:
     """Compile ``text``; ``ValueError`` with a reason if it is no mode.
 
     Octal digits are the bits themselves. Otherwise clauses as chmod(1) has them, such as
-    ``u+rwX,go=r,+t``; without u, g, o or a they are meant for all, whatever the umask.
+    ``u+rwX,go=r,+t``; without u, g, o or a they are meant for all, whatever the umask. As with
+    chmod(1) of GNU, ``=`` leaves set-user-ID and set-group-ID of directories alone.
     """
     if re.fullmatch("[0-7]{1,5}", text) and int(text, 8) <= 0o7777:
         bits = int(text, 8)
@@ -35,13 +36,13 @@ def parse_mode(text: str) -> Change:
     def change(mode: int, is_directory: bool) -> int:
         runs = is_directory or mode & 0o111 != 0
         for who, sign, what in actions:
-            mode = _act(mode, who, sign, what, runs)
+            mode = _act(mode, who, sign, what, is_directory, runs)
         return mode
 
     return change
 
 
-def _act(mode: int, who: str, sign: str, what: str, runs: bool) -> int:
+def _act(mode: int, who: str, sign: str, what: str, is_directory: bool, runs: bool) -> int:
     chosen, reach = 0, 0
     for letter in set(who):
         shift = _SHIFT[letter]
@@ -60,6 +61,7 @@ def _act(mode: int, who: str, sign: str, what: str, runs: bool) -> int:
         return mode | chosen
     if sign == "-":
         return mode & ~chosen
-    reach |= (SETUID if "u" in who else 0) | (SETGID if "g" in who else 0)
+    if not is_directory or "s" in what:
+        reach |= (SETUID if "u" in who else 0) | (SETGID if "g" in who else 0)
     reach |= STICKY if "o" in who else 0
     return mode & ~reach | chosen

@@ -88,9 +88,9 @@ class Selection:
 
         An excluded folder is come back to, and dropped if nothing in it was included.
         """
-        stack: list[_Folder] = [_Folder(root, b"", False)]
+        stack: list[_Folder] = [_Folder(root, b"", -1)]
         while stack:
-            folder, prefix, gone = stack.pop()
+            folder, prefix, above = stack.pop()
             if isinstance(folder, _Left):
                 if not folder.node.children:
                     del folder.parent.children[folder.name]
@@ -99,14 +99,17 @@ class Selection:
             for name, node in list(folder.children.items()):
                 path = prefix + name
                 at = self._decides(path, name)
-                excluded = gone
                 if at >= 0:
                     self._used.add(at)
-                    excluded = self._excludes[at]
+                # What excludes the folder excludes this too, unless something later includes it.
+                excluded_by = above
+                if at > above:
+                    excluded_by = at if self._excludes[at] else -1
+                excluded = excluded_by >= 0
                 if isinstance(node, Directory) and not (excluded and self._last_include < 0):
                     if excluded:
-                        stack.append(_Folder(_Left(node, folder, name), path, True))
-                    stack.append(_Folder(node, path + b"/", excluded))
+                        stack.append(_Folder(_Left(node, folder, name), path, excluded_by))
+                    stack.append(_Folder(node, path + b"/", excluded_by))
                 elif excluded:
                     del folder.children[name]
                     dropped.add(b"/" + path)
@@ -121,11 +124,11 @@ class _Left(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """A folder to look at: its path with a slash behind it, and whether it is excluded."""
+    """A folder to look at: its path with a slash behind it, and which step excludes it, or -1."""
 
     node: Directory | _Left
     prefix: bytes
-    excluded: bool
+    excluded_by: int
 
 
 def _above(path: bytes) -> set[bytes]:

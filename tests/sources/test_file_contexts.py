@@ -1,0 +1,267 @@
+"""SELinux labels by path: what libselinux answers for the same files."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ext4writer
+from ext4writer import Directory, Loss, SourceError, Symlink, Tree
+from ext4writer.sources.file_contexts import KINDS, FileContexts
+from ext4writer.sources.pcre import translate
+from ext4writer.tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
+from tests.oracles.tools import run
+
+WORDS = {
+    S_IFREG: "file",
+    S_IFDIR: "dir",
+    S_IFLNK: "link",
+    S_IFBLK: "block",
+    S_IFCHR: "char",
+    S_IFSOCK: "sock",
+    S_IFIFO: "pipe",
+}
+"""What matchpathcon -m calls the kinds."""
+
+LABEL = b"system_u:object_r:%b_t:s0"
+
+
+def judged(path: Path, asked: list[tuple[bytes, int]]) -> list[bytes | None]:
+    """The answers of libselinux; one process for each kind and thousand paths."""
+    by_kind: dict[int, list[int]] = defaultdict(list)
+    for number, (_, kind) in enumerate(asked):
+        by_kind[kind].append(number)
+    answers: list[bytes | None] = [None] * len(asked)
+    for kind, numbers in by_kind.items():
+        for start in range(0, len(numbers), 1000):
+            part = numbers[start : start + 1000]
+            names = [asked[number][0] for number in part]
+            done = run(["matchpathcon", "-n", "-N", "-f", path, "-m", WORDS[kind], *names])
+            lines = done.stdout.splitlines()
+            assert len(lines) == len(part), done.stdout[:300]
+            for number, line in zip(part, lines, strict=True):
+                answers[number] = None if line == "<<none>>" else line.encode()
+    return answers
+
+
+def compare(path: Path, asked: list[tuple[bytes, int]]) -> int:
+    """Assert that we and libselinux say the same of all; how many have a label."""
+    ours = FileContexts.load(path)
+    labels = 0
+    for (name, kind), expected in zip(asked, judged(path, asked), strict=True):
+        found = ours.lookup(name, kind)
+        assert found == expected, (name, WORDS[kind])
+        labels += found is not None
+    return labels
+
+
+COMPONENTS = ["a", "b", "ab", "lib", "lib64", "x.y", "x-y", "Z_9", ".hid", "+"]
+PIECES = [
+    *(
+        "a",
+        "b",
+        "ab",
+        "lib",
+        "lib(64)?",
+        r"x\.y",
+        r"x\-y",
+        "Z_9",
+        r"\.hid",
+        r"\+",
+        "[^/]*",
+        "[^/]+",
+    ),
+    *(".*", ".+", "[ab]", "[a-c]+", "(a|b)", "(a|b)?", "a?b", "ab*", "(x.y|lib)", "[[:alpha:]]+"),
+    *(r"\w+", "[^a]", "a{1,2}b?", "(?:ab|Z_9)", "[.]hid", "[]x]", "x[.-]y", r"[\w.]+"),
+]
+TAILS = ["", "(/.*)?", "/.*", "/?", "(/[^/]*)?", "/[^/]+", "(/a)?(/b)?"]
+
+
+def random_contexts(rng: random.Random, count: int) -> bytes:
+    lines = [b"# random"]
+    for number in range(count):
+        pieces = [rng.choice(PIECES) for _ in range(rng.randrange(1, 4))]
+        # libselinux 3.4 compares such a first component with its backslash; later ones do not.
+        pieces[0] = pieces[0].replace(r"x\-y", "x-y")
+        if rng.random() < 0.4:
+            pieces = [rng.choice(COMPONENTS[:4]) for _ in pieces]
+        pattern = "/" + "/".join(pieces) + rng.choice(TAILS)
+        if rng.random() < 0.05:
+            pattern += "|/" + rng.choice(PIECES)
+        kind = rng.choice([b"", b"", *KINDS])
+        label = b"<<none>>" if rng.random() < 0.1 else LABEL % (b"t%d" % number)
+        lines.append(b"\t".join([pattern.encode(), *([kind] if kind else []), label]))
+    return b"\n".join([*lines, b""])
+
+
+def random_paths(rng: random.Random, count: int) -> list[tuple[bytes, int]]:
+    found = []
+    for _ in range(count):
+        path = "/" + "/".join(rng.choice(COMPONENTS) for _ in range(rng.randrange(1, 5)))
+        found.append((path.encode(), rng.choice(list(WORDS))))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_contexts_over_random_paths(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    path = tmp_path / "file_contexts"
+    path.write_bytes(random_contexts(rng, 120))
+    assert compare(path, random_paths(rng, 1500)) > 300
+
+
+def test_the_files_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "file_contexts"
+    label = "system_u:object_r:%s_t:s0"
+    path.write_text(f"/usr/lib/.*\t{label % 'lib'}\n/a/.*\t{label % 'a'}\n/h/.*\t{label % 'h'}\n")
+    (tmp_path / "file_contexts.homedirs").write_text(f"/h/[^/]+/x\t{label % 'home'}\n")
+    (tmp_path / "file_contexts.local").write_text(f"/h/u/x\t--\t{label % 'local'}\n")
+    (tmp_path / "file_contexts.subs_dist").write_text(
+        "# x\n/lib /usr/lib\n/lib/special /a\n/root /\n\n/lone\n"
+    )
+    (tmp_path / "file_contexts.subs").write_text("/mine /lib\n")
+    names = [
+        *(b"/usr/lib/x", b"/lib/x", b"/lib", b"/libx/y", b"/lib/special/q", b"/lib/specialq/q"),
+        *(b"/mine/x", b"/mine/special/x", b"/root/a/b", b"/root", b"/h/u/x", b"/h/v/x", b"/a/x"),
+        b"/h/u/y",
+    ]
+    asked = [(name, kind) for name in names for kind in (S_IFREG, S_IFDIR)]
+    assert compare(path, asked) > 15
+
+
+def test_what_apply_does(tmp_path: Path) -> None:
+    text = (
+        b"/.*\tsystem_u:object_r:default_t:s0\n/\tsystem_u:object_r:root_t:s0\n"
+        b"/etc/.*\t--\tsystem_u:object_r:etc_t:s0\n/tmp/.*\t<<none>>\n"
+    )
+    tree = Tree()
+    tree.directory("/etc")
+    tree.file("/etc/f", b"", xattrs={b"user.a": b"1", b"security.selinux": b"old\0"})
+    tree.symlink("/etc/l", "f")
+    tree.directory("/tmp")
+    tree.file("/tmp/f", b"", xattrs={b"security.selinux": b"kept\0"})
+    tree.link("/tmp/g", "/etc/f")
+    tree.link("/z", "/etc/f")
+    FileContexts([(text, "contexts")]).apply(tree)
+    found = {path: (node.xattrs or {}).get(b"security.selinux") for path, node in tree.walk()}
+    default = b"system_u:object_r:default_t:s0\0"
+    assert found[b"/"] == b"system_u:object_r:root_t:s0\0"
+    assert found[b"/etc"] == found[b"/etc/l"] == found[b"/tmp"] == default
+    assert found[b"/tmp/f"] == b"kept\0"
+    # The first name in the walk decides, which is not the first in the tree's making.
+    assert found[b"/z"] == default
+    assert tree["/z"].xattrs is not None and tree["/z"].xattrs[b"user.a"] == b"1"
+    assert [loss.path for loss in tree.losses] == [b"/etc/f"]
+    assert "has the label of b'/z'" in tree.losses[0].what
+
+
+def test_contexts_that_match_nothing_are_told() -> None:
+    tree = Tree()
+    FileContexts([(b"/nowhere/x\tlabel\n", "contexts")]).apply(tree)
+    assert tree.losses == [Loss(b"/", "the file contexts of contexts matched nothing")]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("/a", "it is not PATTERN"),
+        ("/a -x label", "is none of the types --, -d"),
+        ("/\u00e9 label", "not ASCII"),
+        ("/a( label", "a parenthesis is not closed"),
+        ("/a) label", "is closed that was not opened"),
+        ("/a[ label", "a set is not closed"),
+        ("/[z-a] label", "it is wrong"),
+        ("/a\\ label", "it ends with a backslash"),
+        ("/*+* label", "nothing to repeat"),
+        ("+ label", "nothing to repeat"),
+        ("/a(*VERB) label", "is not understood"),
+        ("/a(?R) label", "is not understood"),
+        ("/a(?i)b label", "is not understood"),
+        ("/(?<n>a) label", "is not understood"),
+        ("/\\Q.\\E label", "\\Q is not understood"),
+        ("/\\p{L} label", "\\p is not understood"),
+        ("/(a)\\1 label", "\\1 is not understood"),
+        ("/a{,3} label", "is not understood"),
+        ("/[[.a.]] label", "is not understood"),
+        ("/[[:nope:]] label", "is not understood"),
+        ("/(?<=a+)b label", "it is wrong"),
+        ("/a{3,2} label", "it is wrong"),
+        ("/" + "a" * 4096 + " label", "longer than 4095 bytes"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(line: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "contexts"
+    path.write_text("# x\n" + line + "\n")
+    with pytest.raises(SourceError) as caught:
+        FileContexts.load(path)
+    assert f"{path}: line 2: " in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="No such file"):
+        FileContexts.load(tmp_path / "none")
+
+
+EXPRESSIONS = st.text(alphabet=list("/ab.*+?()[]{}|^$\\-:dw1,x!=<>"), min_size=1, max_size=14)
+
+
+@settings(max_examples=500, deadline=None)
+@given(text=st.one_of(st.binary(max_size=80), EXPRESSIONS.map(lambda e: f"/{e} label".encode())))
+def test_any_text_is_contexts_or_an_error(text: bytes) -> None:
+    tree = Tree()
+    tree.file("/ab", b"")
+    tree.directory("/a")
+    tree.file("/a/b", b"")
+    try:
+        FileContexts([(text, "contexts")]).apply(tree)
+    except ext4writer.Ext4WriterError as error:
+        assert "contexts: line " in str(error)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=EXPRESSIONS)
+def test_the_beginning_of_an_expression_is_that_of_its_matches(text: str) -> None:
+    try:
+        found = translate(text)
+    except ValueError:
+        return
+    try:
+        compiled = re.compile(found.expression)
+    except re.error as error:
+        raise AssertionError(f"{text!r} became {found.expression!r}: {error}") from error
+    for subject in ("/a", "/ab", "/a/b", "a", "b", "/", "ab", "aa", "/aa", "-", ""):
+        if compiled.fullmatch(subject) and not found.alternatives:
+            assert subject.startswith(found.prefix)
+            assert not found.literal or subject == found.prefix
+
+
+@pytest.mark.slow
+def test_thousands_of_contexts_over_many_entries() -> None:
+    """A policy's size: 5,000 contexts over 30,000 entries cost no more than a few scans."""
+    lines = []
+    for number in range(5000):
+        folder = f"/usr/d{number % 100}"
+        form = ("/f%d", "/f%d(/.*)?", "/x%d[^/]*", "/(.*/)?g%d")[number % 4] % number
+        lines.append(f"{folder}{form}\t--\tsystem_u:object_r:t{number}_t:s0")
+    lines.append("/.*\tsystem_u:object_r:default_t:s0")
+    contexts = FileContexts([("\n".join(lines).encode(), "contexts")])
+    tree = Tree()
+    usr = tree.directory("/usr")
+    for number in range(100):
+        folder = usr.children[b"d%d" % number] = Directory()
+        assert isinstance(folder, Directory)
+        for name in range(300):
+            folder.children[b"f%d" % (name * 100 + number)] = Symlink(b"x")
+    contexts.apply(tree)
+    began = time.process_time()
+    contexts.apply(tree)
+    assert time.process_time() - began < 6
+    assert contexts.lookup(b"/usr/d0/f0", S_IFREG) == b"system_u:object_r:t0_t:s0"
