@@ -453,7 +453,6 @@ def test_too_small_size_says_by_how_much(
         ({"free": 2 << 40, "block_size": 1024}, "free", "larger blocks"),
         ({"size": 1 << 50}, "size", "ask for less"),
         ({"free": 1 << 50}, "free", "ask for less"),
-        ({"free_inodes": (1 << 32) - 20}, "free_inodes", "ask for less"),
     ],
 )
 def test_sizes_that_no_file_system_of_this_kind_has(
