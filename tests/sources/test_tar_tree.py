@@ -85,7 +85,7 @@ KINDS = {
 
 
 class TestTheLastOneWins:
-    @pytest.mark.parametrize(("first", "second"), itertools.product(KINDS, KINDS))
+    @pytest.mark.parametrize(("first", "second"), list(itertools.product(KINDS, KINDS)))
     def test_whatever_its_kind(self, first: str, second: str) -> None:
         other = member(b"other", b"o", uid=9)
         made = tree(other, KINDS[first], KINDS[second])

@@ -20,7 +20,7 @@ class Limits:
     """Entries of the archive, and of the tree with the parents that the archive left out."""
     path_bytes: int = 64 * KIB
     """One path or link target."""
-    header_bytes: int = 16 * MIB
+    header_bytes: int = 8 * MIB
     """The extended headers and the map of holes of one member."""
     metadata_bytes: int = 1 * GIB
     """Link targets, attributes and maps of holes of all members."""

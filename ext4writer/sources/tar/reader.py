@@ -25,7 +25,7 @@ from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, has_checksum, nu
 from .inputs import Archive, Input, open_archive
 from .limits import DEFAULT_LIMITS, Limits
 from .member import HARD_LINK, Member
-from .xattrs import XattrReader
+from .xattrs import PREFIXES, XattrReader
 
 REPORT_EVERY = 1024
 _CACHED_FIELDS = 1 << 14
@@ -49,6 +49,18 @@ _REFUSED = {
     b"M": "continues a file of another volume; join the volumes first",
     b"N": "has GNU's oldest form of long names, which no tar writes any more",
 }
+
+_KEYWORDS = {
+    *(b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime", b"atime", b"ctime"),
+    *(b"SCHILY.devmajor", b"SCHILY.devminor", b"LIBARCHIVE.creationtime"),
+    *(b"GNU.sparse.name", b"GNU.sparse.size", b"GNU.sparse.realsize", b"GNU.sparse.map"),
+    *(b"GNU.sparse.major", b"GNU.sparse.minor"),
+}
+
+
+def _is_known(keyword: bytes) -> bool:
+    """Whether a record means something here; the others are not kept."""
+    return keyword in _KEYWORDS or keyword.startswith(PREFIXES)
 
 
 def read_members(
@@ -214,10 +226,10 @@ class _Reader:
             raise self._error("is cut short in the middle of an extended header")
         if kind == b"g":
             for keyword, value in pax.records(data):
-                if value:
+                self.globals.pop(keyword, None)
+                if value and _is_known(keyword):
                     self.globals[keyword] = value
-                else:
-                    self.globals.pop(keyword, None)
+                    self.metadata_bytes += len(keyword) + len(value)
             return extended
         extended = extended or _Extended()
         if kind == b"L":
@@ -232,7 +244,8 @@ class _Reader:
                     if keyword != expected:
                         raise FieldError("its map of holes is malformed")
                     extended.pairs.append(sparse.decimal(value))
-                found[keyword] = value
+                if _is_known(keyword):
+                    found[keyword] = value
         return extended
 
     # -- members -----------------------------------------------------------------------------
