@@ -117,8 +117,9 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
 def build(source: tuple[SourceArgument, ...], output: str, **chosen: Any) -> None:
     """Write an ext4 image of all SOURCEs, later ones over earlier ones.
 
-    A SOURCE is a folder. '::/FOLDER' behind it says where in the image it goes; folders that are
-    missing on the way are made. Without any SOURCE the file system is empty.
+    A SOURCE is a folder, a tar archive, '-' for one on standard input, oci:LAYOUT[:REF],
+    docker-archive:FILE[:REF] or manifest:FILE. '::/FOLDER' behind it says where in the image it
+    goes; folders that are missing on the way are made. Without any the file system is empty.
     """
     execute(source, output, **chosen)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 import ext4writer
 from builder.source_arguments import FOUND, SourceArgument, parse_source
-from ext4writer import sources
+from ext4writer import Directory, sources
 from tests.builder.command import assert_one_line, assert_untouched, report, run
+from tests.containers import Entry, docker_archive, layer_tar
 from tests.oracles import fsck
 
 
@@ -110,3 +113,32 @@ def test_a_folder_on_the_way_that_is_none(source: Path, out: Path) -> None:
 def test_standard_input_stands_once(out: Path) -> None:
     assert_one_line(run("build", "-", "-::/b", "-o", out / "a.img"), 2, "only once")
     assert_untouched(out)
+
+
+def test_archives_on_standard_input(source: Path, tmp_path: Path, out: Path) -> None:
+    saved = tmp_path / "saved.tar"
+    layer = layer_tar([Entry(b"x", Directory(0o700))])
+    docker_archive(saved, [layer], config={"User": "5:6"})
+    packed = tmp_path / "layer.tar.gz"
+    packed.write_bytes(gzip.compress(layer))
+    images = []
+    for text, path in (("docker-archive:-", saved), ("-", packed), (str(packed), packed)):
+        with path.open("rb") as stream:
+            facts = report("build", text, "-o", out / "a.img", stdin=stream)
+        images.append((out / "a.img").read_bytes())
+        assert facts["sources"][0]["source"] == text.removeprefix("docker-archive:")
+        assert os.listdir(out) == ["a.img"]
+    assert len(set(images)) == 1
+    with saved.open("rb") as stream:
+        done = run("plan", source, "docker-archive:-::/app", stdin=stream)
+    assert "  Docker image  standard input at /app\n" in done.stdout
+    assert re.search(r"\n    user +5:6\n", done.stdout)
+
+
+def test_a_broken_archive_leaves_nothing(tmp_path: Path, out: Path) -> None:
+    broken = tmp_path / "broken.tar.gz"
+    broken.write_bytes(gzip.compress(os.urandom(5000))[:-20])
+    for text in (str(broken), f"docker-archive:{broken}", f"oci:{broken}", f"oci:{out}"):
+        assert_one_line(run("build", text, "-o", out / "a.img"), 1, text.split(":")[-1])
+        assert_untouched(out)
+    assert_one_line(run("plan", f"oci:{out}", "--platform", "x"), 2, "--platform")

@@ -51,9 +51,9 @@ def oci(
     it says, and where several images could be meant; :class:`SourceError`, :class:`LimitError`,
     :class:`OutputError` and :class:`CancelledError` as a tar archive does.
     """
-    chosen = Options(**options)
+    chosen, wanted = Options(**options), _platform(platform)
     layout = Layout(_open(source, chosen))
-    descriptor = layout.find(reference, _platform(platform))
+    descriptor = layout.find(reference, wanted)
     manifest = layout.manifest(descriptor)
     _, config = layout.config(manifest)
     described = [parse_descriptor(one) for one in manifest.objects("layers")]
@@ -89,9 +89,9 @@ def docker_archive(
     configuration; it and ``platform`` may be left out where there is one image only. For the other
     keywords and what is raised see :func:`oci`.
     """
-    chosen = Options(**options)
+    chosen, wanted = Options(**options), _platform(platform)
     archive = DockerArchive(_open(source, chosen))
-    entry, config, digest = archive.find(reference, _platform(platform))
+    entry, config, digest = archive.find(reference, wanted)
     layers = archive.layers(entry, config)
     return ContainerImage(
         tree=apply_layers(archive.files.path, layers, chosen),
