@@ -138,7 +138,7 @@ def portable(tree: Tree) -> Tree:
         node.xattrs = {
             name: value
             for name, value in (node.xattrs or {}).items()
-            if name.isascii() and not name.startswith(b"system.") and b"=" not in name
+            if name.isascii() and not name.startswith(b"system.") and not {*b"=%"} & {*name}
         }
         return node
 
