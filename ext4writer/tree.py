@@ -131,8 +131,7 @@ class Tree:
         ``content`` is the bytes themselves, the path of a file on the host as ``str`` or
         ``PathLike``, a :class:`~ext4writer.content.Content`, or a callable that gives all ``size``
         bytes anew each time it is called: as a binary file, or as an iterable of pieces, which a
-        generator function is. A generator itself can be read only once, which is not enough:
-        :func:`~ext4writer.content.spooled` keeps what it yields.
+        generator function is. A generator itself can be read only once, which is not enough.
         """
         node = RegularFile(_content(path, content, size), **attributes)
         self.add(path, node)
@@ -355,7 +354,7 @@ def _content(
         raise TreeError(
             path,
             "content from an iterator can be read only once, and a file is read twice; "
-            "give the function that makes it, or use spooled()",
+            "give the function that makes it",
         )
     if size is None:
         raise TreeError(path, "content from a callable needs size=, its exact count of bytes")
