@@ -43,7 +43,7 @@ FORMAT_FREE = (
 THIRD_PARTY = {
     "construct": "ondisk",
     "crc32c": "ondisk.checksum",
-    "zstandard": "sources.tar.decoders",
+    "zstandard": "sources.tar_archive.decoders",
 }
 """The library's only foreign modules -> where alone they may be imported."""
 
@@ -68,10 +68,10 @@ STANDARD_IN = {
         "emit.copying",
         "emit.sinks",
     },
-    "zlib": {"sources.tar", "sources.manifest_content"},
-    "bz2": {"sources.tar.decoders"},
-    "lzma": {"sources.tar.decoders"},
-    "binascii": {"sources.tar.xattrs", "sources.rules_set"},
+    "zlib": {"sources.tar_archive", "sources.manifest_content"},
+    "bz2": {"sources.tar_archive.decoders"},
+    "lzma": {"sources.tar_archive.decoders"},
+    "binascii": {"sources.tar_archive.xattrs", "sources.rules_set"},
     "base64": {"sources.rules_set"},
     "threading": {"emit.copying", "emit.sinks"},
     "fcntl": {"emit.sinks"},  # asks whether a file was opened to append

@@ -17,7 +17,7 @@ from ext4writer import Content, Node, OutputError, sources
 from ext4writer.errors import SourceError
 from ext4writer.progress import Cancel, check_cancelled
 from ext4writer.slices import FileSliceContent, HeldFile
-from ext4writer.sources.nar import read_nar
+from ext4writer.sources.nar_archive import read_nar
 
 from ..spool import Spool
 from .decompression import FORMATS, damage, decompressed

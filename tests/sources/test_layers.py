@@ -29,7 +29,7 @@ from ext4writer import (
     write_image,
 )
 from ext4writer.content import BytesContent
-from ext4writer.sources.tar import Limits
+from ext4writer.sources.tar_archive import Limits
 from tests.containers import Entry, Layout, layer_tar, opaque, whiteout
 from tests.oracles.compare import assert_dirs_equal
 from tests.oracles.kernel import mounted

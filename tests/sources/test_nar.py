@@ -24,7 +24,7 @@ from ext4writer import (
     write_image,
 )
 from ext4writer.content import BytesContent, Content
-from ext4writer.sources.nar import DEPTH_MAX, read_nar
+from ext4writer.sources.nar_archive import DEPTH_MAX, read_nar
 from ext4writer.sources.nar_dump import dump_nar, nar_size
 from ext4writer.sources.nar_format import words
 from tests.host_tree import materialise

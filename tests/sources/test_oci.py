@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ext4writer import ArchiveError, Ext4WriterError, RegularFile, SourceError, SpecError, sources
 from ext4writer.content import BytesContent
 from ext4writer.sources import ContainerImage, Platform
-from ext4writer.sources.tar import Limits
+from ext4writer.sources.tar_archive import Limits
 from tests.containers import DOCKER, OCI, Blob, Entry, Layout, docker_archive, layer_tar, sha256
 
 CONFIG = {

@@ -18,7 +18,7 @@ from ext4writer import (
     sources,
 )
 from ext4writer.errors import ArchiveError
-from ext4writer.sources.tar import Member, read_members
+from ext4writer.sources.tar_archive import Member, read_members
 from tests.archives import (
     END,
     GNU,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ext4writer import Spec, Tree, plan, sources, write_image
 from ext4writer.content import BytesContent
 from ext4writer.errors import ArchiveError, Ext4WriterError, LimitError
-from ext4writer.sources.tar import Limits, read_members
+from ext4writer.sources.tar_archive import Limits, read_members
 from ext4writer.tree import RegularFile
 from tests import archives
 from tests.archives import (

@@ -23,7 +23,7 @@ from ext4writer import Tree, sources, write_image
 from ext4writer.content import CallableContent
 from ext4writer.errors import ArchiveError, LimitError, OutputError, SourceChangedError, SourceError
 from ext4writer.slices import FileSliceContent
-from ext4writer.sources.tar import Limits, read_members
+from ext4writer.sources.tar_archive import Limits, read_members
 from ext4writer.tree import RegularFile
 from tests.archives import archive, link, member, padded, pax
 

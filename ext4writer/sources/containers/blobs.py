@@ -12,8 +12,8 @@ from ...errors import ArchiveError, SourceError
 from ...progress import Cancel, check_cancelled
 from ...slices import FileSliceContent, HeldFile
 from ...tree import S_IFLNK, S_IFREG
-from ..tar import HARD_LINK, Member
-from ..tar.decoders import ByteSource
+from ..tar_archive import HARD_LINK, Member
+from ..tar_archive.decoders import ByteSource
 from .documents import DOCUMENT_BYTES, Descriptor
 
 O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)

@@ -7,8 +7,8 @@ from functools import partial
 from typing import BinaryIO, Unpack
 
 from ...errors import SpecError
-from ..tar import read_members
-from ..tar.inputs import archive_path
+from ..tar_archive import read_members
+from ..tar_archive.inputs import archive_path
 from .blobs import ArchiveFiles, Files, FolderFiles, blob_name, find_blob, is_folder
 from .docker import DockerArchive
 from .documents import LAYER_TYPE, Platform, parse_descriptor, parse_platform

@@ -18,8 +18,8 @@ from ...tree import (
     Tree,
     without_losses_below,
 )
-from ..tar import HARD_LINK, Limits, Member
-from ..tar.assembly import Assembly
+from ..tar_archive import HARD_LINK, Limits, Member
+from ..tar_archive.assembly import Assembly
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"

@@ -36,9 +36,9 @@ def tar(
     the attributes of the root and of directories that the archive has no member for: mode 755,
     owner 0, group 0 and time 0 where nothing is given. ``exclude`` takes globs like
     :func:`~ext4writer.sources.directory`. For ``spool``, ``keep_times`` and what is raised see
-    :func:`~ext4writer.sources.tar.read_members`; besides, :class:`ArchiveError` for a member below
-    something that is no directory and for a hard link without target, and :class:`SpecError` for a
-    wrong pattern. What is not kept is in the tree's ``losses``.
+    :func:`~ext4writer.sources.tar_archive.read_members`; besides, :class:`ArchiveError` for a
+    member below something that is no directory and for a hard link without target, and
+    :class:`SpecError` for a wrong pattern. What is not kept is in the tree's ``losses``.
     """
     excluded = matcher(exclude)
     losses: list[Loss] = []

@@ -12,9 +12,9 @@ from ...progress import Cancel, ProgressCallback
 from ...tree import NAME_MAX, Directory, Loss, Tree
 from ..filters import exclude
 from ..globs import Patterns
-from ..tar import DEFAULT_LIMITS, Limits, Member, read_members
-from ..tar.decoders import MAGIC_BYTES, Decoded, compression_of
-from ..tar.header import BLOCK, has_checksum
+from ..tar_archive import DEFAULT_LIMITS, Limits, Member, read_members
+from ..tar_archive.decoders import MAGIC_BYTES, Decoded, compression_of
+from ..tar_archive.header import BLOCK, has_checksum
 from .blobs import Checked, ContentSource
 from .layers import WHITEOUT, Layer
 
@@ -64,8 +64,9 @@ class LayerBlob:
 def apply_layers(archive: bytes, layers: Sequence[LayerBlob], options: Options) -> Tree:
     """The tree that ``layers`` make together, the first one lowest.
 
-    Raises what :func:`~ext4writer.sources.tar.read_members` raises, and :class:`ArchiveError` for
-    a layer that is not what its digests say. The limits count for all layers together.
+    Raises what :func:`~ext4writer.sources.tar_archive.read_members` raises, and
+    :class:`ArchiveError` for a layer that is not what its digests say. The limits count for all
+    layers together.
     """
     tree = Tree(Directory(implied=True))
     left = options.limits
