@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from click.testing import CliRunner
 
 import ext4writer
@@ -118,15 +121,30 @@ def make_closure(folder: Path) -> None:
     (info / "registration").write_text(run("nix", "registration", *listed).stdout)
 
 
+def make_archive(path: Path) -> None:
+    """A compressed tar archive of one file."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        member = tarfile.TarInfo("etc/hostname")
+        member.size = 4
+        archive.addfile(member, io.BytesIO(b"box\n"))
+    path.write_bytes(zstandard.compress(plain.getvalue()))
+
+
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("ext4writer")])
 def test_a_command_runs(line: str, tmp_path: Path) -> None:
     (tmp_path / "rootfs").mkdir()
     (tmp_path / "rootfs" / "file").write_text("text")
     if line.startswith("ext4writer nix"):
         make_closure(tmp_path)
+    for folder in ("overlay", "app"):
+        (tmp_path / folder).mkdir()
+    make_archive(tmp_path / "base.tar.zst")
+    if "manifest:rootfs.mtree" in line:
+        run("manifest", "rootfs", "-o", "rootfs.mtree", cwd=tmp_path)
     done = run(*shlex.split(line.partition("|")[0])[1:], cwd=tmp_path, text=False)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout
+    assert done.stdout or (tmp_path / "rootfs.mtree").exists()
 
 
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("make")])
