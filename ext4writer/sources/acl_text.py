@@ -44,6 +44,23 @@ def says_more_than_a_mode(acl: bytes) -> bool:
     return len(acl) > 4 + 3 * 8
 
 
+def mode_with_acl(mode: int, acl: bytes) -> int:
+    """What ``mode`` becomes when the access list ``acl``, in the system call's form, is set.
+
+    The list decides about all nine bits, and the class of the group is its mask, if it has one
+    (fs/posix_acl.c:posix_acl_update_mode). bsdtar writes the permissions of the group instead.
+    A list that is malformed changes nothing here; whoever stores it finds out.
+    """
+    if len(acl) % 8 != 4:
+        return mode
+    permissions: dict[int, int] = {
+        tag: bits & 7 for tag, bits, _ in struct.iter_unpack("<HHI", acl[4:])
+    }
+    group = permissions.get(_MASK, permissions.get(_GROUP_OBJ, 0))
+    owner, others = permissions.get(_USER_OBJ, 0), permissions.get(_OTHER, 0)
+    return mode & ~0o777 | owner << 6 | group << 3 | others
+
+
 def _entry(entry: bytes) -> tuple[int, int, int]:
     fields = entry.split(b":")
     tags = _TAGS.get(fields[0].strip())

@@ -15,6 +15,8 @@ from ext4writer import (
     RegularFile,
     Symlink,
     Tree,
+    TreeError,
+    plan,
     sources,
 )
 from ext4writer.errors import ArchiveError
@@ -676,3 +678,11 @@ class TestEnd:
             (tmp_path / "text").write_bytes(data)
             with pytest.raises(ArchiveError, match="not a tar archive|cut short"):
                 sources.tar(tmp_path / "text")
+
+
+@pytest.mark.parametrize("value", [b"", b"\2", b"\2\0\0\0nonsense!", b"\2\0\0\0" + bytes(8)])
+def test_a_malformed_access_list_is_told_by_whoever_stores_it(value: bytes) -> None:
+    records = {b"SCHILY.xattr.system.posix_acl_access": value}
+    made = tree(pax(records), member(b"file", mode=0o640))
+    with pytest.raises(TreeError, match="/file: .*ACL"):
+        plan(made)

@@ -20,6 +20,7 @@ from ...tree import (
     Loss,
     Xattrs,
 )
+from ..acl_text import mode_with_acl
 from . import pax, sparse
 from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, has_checksum, number, text
 from .inputs import Archive, Input, open_archive
@@ -345,6 +346,9 @@ class _Reader:
         if self.xattrs is not None:
             member.xattrs, lost = self.xattrs.read(records)
             self._count_xattrs(member.xattrs)
+            acl = (member.xattrs or {}).get(b"system.posix_acl_access")
+            if acl is not None:
+                member.mode = mode_with_acl(member.mode, acl)
             for what in lost:
                 self._lose(member.path, what)
         value = records.get(b"size")
