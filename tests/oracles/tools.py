@@ -25,6 +25,7 @@ PACKAGES = {
     "bsdtar": "libarchive-tools",
     "busybox": "busybox-static",
     "bwrap": "bubblewrap",
+    "debootstrap": "debootstrap",
     "debugfs": "e2fsprogs",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
