@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,6 +45,23 @@ def _watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
     if folder is not None:
         watch.search(folder)
     watch.judging = False
+
+
+@pytest.fixture
+def heeded_signals() -> Iterator[None]:
+    """Let programs heed signals that a run in the background, or under nohup, was told to ignore.
+
+    What a process ignores, every program that it starts ignores too.
+    """
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {
+        signum: signal.signal(signum, handler)
+        for signum, handler in wanted.items()
+        if signal.getsignal(signum) is signal.SIG_IGN
+    }
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
 
 
 class MakeImage(Protocol):

@@ -542,6 +542,7 @@ def test_a_cancel_at_every_stage(workers: int, source: Path, out: Path) -> None:
     assert os.listdir(out) == ["image"]
 
 
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_time(signum: signal.Signals, source: Path, out: Path) -> None:
     """Either the whole image is there or nothing is, from the first import to the last moment."""

@@ -20,6 +20,8 @@ from tests.builder.command import (
 )
 from tests.builder.test_bad_input import AT_STAGE
 
+pytestmark = pytest.mark.usefixtures("heeded_signals")
+
 STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
