@@ -14,7 +14,7 @@ import pytest
 from tests.builder.command import report
 from tests.guest.initramfs import build
 from tests.guest.kernel_package import unpacked_kernel
-from tests.guest.qemu import GuestError, drive_options, gzip
+from tests.guest.qemu import GuestError, drive_options, gzip, slow_clock
 from tests.oracles.fsck import assert_clean
 from tests.oracles.kernel import GOOD_MESSAGES
 from tests.oracles.tools import missing, require, require_root, run
@@ -117,6 +117,7 @@ def machine(image: Path, initramfs: Path) -> list[str]:
         *("-initrd", str(initramfs)),
         *("-append", "console=ttyS0 loglevel=5 panic=-1 random.trust_cpu=on mitigations=off"),
         *drive_options([image], snapshot=False),
+        *slow_clock(),
     ]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.oracles.tools import missing, require
 
-from .qemu import MEMORY, GuestError, drive_options
+from .qemu import MEMORY, GuestError, drive_options, slow_clock
 
 ROM = Path("/usr/lib/u-boot/qemu-x86/u-boot.rom")
 PROMPT = "\n=> "
@@ -102,6 +102,7 @@ def u_boot(
         *("-M", "pc,accel=tcg", "-cpu", "max", "-m", MEMORY, "-nodefaults", "-no-reboot"),
         *("-display", "none", "-serial", "stdio", "-monitor", "none", "-bios", str(ROM)),
         *drive_options(drives, snapshot),
+        *slow_clock(),
     ]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
