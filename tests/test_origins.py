@@ -113,9 +113,11 @@ def changes(lower: Tree, upper: Tree, chance: random.Random) -> list[Entry]:
             continue
         written.add(node)
         names = new_names[node]
-        if before is not None and facts(before) == facts(node):
+        # A name of the old file that is to be another file now would remain linked to this one.
+        whole = before is not None and old_names[before] & new.keys() <= names
+        if whole and facts(before) == facts(node):
             kept = {name for name in names if old.get(name) is before and stays(name)}
-            if kept == names and old_names[before] & new.keys() <= names:
+            if kept == names:
                 continue
             if kept and chance.random() < 0.7:
                 target = chance.choice(sorted(kept))
