@@ -32,8 +32,9 @@ class _Original:
 
 
 def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
-    """Replace each file in ``store`` that equals an earlier one in mode and bytes by that one.
+    """Replace each file in ``store`` that equals an earlier one, attributes and all, by that one.
 
+    Rules may have given an owner or a label to one of two files with equal bytes; those stay two.
     The order is that of the paths, so that the result follows from the closure alone. Only files
     whose size occurs twice are read.
     """
@@ -41,7 +42,7 @@ def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
     for _, _, file in _files(store):
         size = file.content.size
         sizes[size] = sizes.get(size, 0) + 1
-    originals: dict[tuple[int, int, bytes], _Original] = {}
+    originals: dict[tuple[object, ...], _Original] = {}
     files = saved = 0
     buffer = memoryview(bytearray(CHUNK))
     for parent, name, file in _files(store):
@@ -49,7 +50,7 @@ def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
         if sizes[size] < 2:
             continue
         check_cancelled(cancel)
-        key = (file.mode, size, _digest(file, buffer))
+        key = (*_attributes(file), size, _digest(file, buffer))
         original = originals.get(key)
         if original is None or original.links == LINKS_MAX:
             originals[key] = _Original(file)
@@ -74,6 +75,13 @@ def _files(root: Directory) -> Iterator[tuple[Directory, bytes, RegularFile]]:
             elif isinstance(child, Directory):
                 below.append(child)
         stack.extend(reversed(below))
+
+
+def _attributes(file: RegularFile) -> tuple[object, ...]:
+    """What an inode holds beside the content, in a form that compares and hashes."""
+    times = (file.mtime_ns, file.atime_ns, file.ctime_ns, file.crtime_ns)
+    xattrs = tuple(sorted(file.xattrs.items())) if file.xattrs else ()
+    return (file.mode, file.uid, file.gid, *times, xattrs)
 
 
 def _digest(file: RegularFile, buffer: memoryview) -> bytes:

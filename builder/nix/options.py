@@ -105,7 +105,7 @@ class ContentOptions:
         "--dedupe",
         is_flag=True,
         default=False,
-        about="Make files of the store that are equal in content and mode hard links of one.",
+        about="Make files of the store that are equal in content and attributes hard links of one.",
     )
 
 

@@ -10,6 +10,8 @@ import stat
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.builder.command import report, run
 from tests.nix.host import NixHost
 from tests.oracles import debugfs, tools
@@ -207,6 +209,29 @@ def test_equal_files_become_one(closure: RealClosure, out: Path) -> None:
                 tools.run(
                     ["diff", "-r", "--no-dereference", closure.host.real(path), f"{root}{path}"]
                 )
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("uid=7", "User:     7"),
+        ("gid=7", "Group:     7"),
+        ("mode=0400", "Mode:  0400"),
+        ("mtime=0", "mtime: 0x00000000"),
+        ("xattr:user.x=1", 'user.x (1) = "1"'),
+    ],
+)
+def test_equal_files_that_rules_tell_apart_stay_apart(
+    key: str, shown: str, closure: RealClosure, out: Path
+) -> None:
+    image, rule = out / "a.img", f"nix/store/*-odd/same: {key}"
+    facts = report("nix", *closure.options, "--dedupe", "--set", rule, "-o", image)
+    whole = report("nix", *closure.options, "--dedupe", "-o", out / "b.img")
+    assert facts["linked_files"] == whole["linked_files"] - 1
+    [odd] = [path for path in closure.paths if path.endswith("-odd")]
+    one, two = (debugfs.debugfs(image, f'stat "{odd}/{name}"') for name in ("same", "same too"))
+    assert shown in one and shown not in two
+    assert "Links: 1" in one and "Links: 1" in two
 
 
 def test_a_compressed_image_is_the_plain_one(closure: RealClosure, out: Path) -> None:
