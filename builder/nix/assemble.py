@@ -73,11 +73,12 @@ def image_tree(
     tree = Tree() if files is None else files
     tree.root.mode = 0o755
     tree.root.xattrs = None
-    store = tree.root
+    store, path = tree.root, ""
     for component in STORE.strip("/").split("/"):
+        path = f"{path}/{component}"
         child = store.children.setdefault(component.encode(), Directory())
         if not isinstance(child, Directory):
-            raise TreeError(f"/{component}", "of the files to add must be a directory")
+            raise TreeError(path, "of the files to add must be a directory")
         store = child
     for name in sorted(store.children):
         raise TreeError(
@@ -85,7 +86,7 @@ def image_tree(
             "of the files to add would lie in the store without being registered",
         )
     if REGISTRATION in tree.root.children:
-        raise TreeError(REGISTRATION, "of the files to add has the name of the registration")
+        raise TreeError(b"/" + REGISTRATION, "of the files to add has the name of the registration")
     store.children.update((name.encode(), node) for name, node in objects.items())
     if selection:
         selection.apply(tree)

@@ -113,7 +113,7 @@ def test_files_may_be_empty(build: Build) -> None:
     ("arguments", "populate", "words"),
     [
         ("", "false\necho not reached", ""),
-        ("", "ln -s a files/nix-path-registration", "nix-path-registration:"),
+        ("", "ln -s a files/nix-path-registration", " /nix-path-registration:"),
         ('freeSpace = "much";', "", "--free"),
         ('extraArgs = [ "--size" "8M" ];', "", "--size"),
     ],

@@ -220,6 +220,11 @@ def test_what_no_store_has(closure: RealClosure, copy: Path, out: Path) -> None:
     assert_untouched(out)
 
 
+def a_file_for_the_store(folder: Path) -> None:
+    (folder / "nix").mkdir()
+    (folder / "nix" / "store").touch()
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -229,13 +234,18 @@ def test_what_no_store_has(closure: RealClosure, copy: Path, out: Path) -> None:
             lambda folder: (folder / "nix/store/stranger").mkdir(parents=True),
             ("/nix/store/stranger", "without being registered"),
         ),
-        (lambda folder: (folder / "nix").symlink_to("usr"), ("/nix", "directory")),
+        (
+            lambda folder: (folder / "nix/store/.links").mkdir(parents=True),
+            ("/nix/store/.links", "without being registered"),
+        ),
+        (lambda folder: (folder / "nix").symlink_to("usr"), (": /nix: ", "directory")),
+        (a_file_for_the_store, (": /nix/store: ", "directory")),
         (
             lambda folder: (folder / "nix-path-registration").write_text(""),
-            ("nix-path-registration", "name of the registration"),
+            (": /nix-path-registration: ", "name of the registration"),
         ),
     ],
-    ids=["missing", "a file", "in the store", "a link", "the registration"],
+    ids=["missing", "a file", "in the store", "links", "a link", "the store", "the registration"],
 )
 def test_files_that_are_in_the_way(
     make: Callable[[Path], object],
