@@ -74,7 +74,7 @@ def run(
     with watch.stage("sha256"):
         sha256 = written.sha256
         if sha256 is None and job.reported and not job.output.is_stream:
-            sha256 = hash_file(job.output.name, cancel)
+            sha256 = hash_file(job.output.name, layout.size_bytes, cancel)
 
     report = Report.of(layout, job.output.name, watch.seconds)
     return NixReport(
@@ -140,16 +140,20 @@ def write(
     return Written(layout.size_bytes, disk, None)
 
 
-def hash_file(path: str, cancel: Cancel | None) -> str:
-    """The SHA-256 of a file, in hexadecimal; one thread reads while the other hashes."""
+def hash_file(path: str, size: int, cancel: Cancel | None) -> str:
+    """The SHA-256 of the first ``size`` bytes of a file or device, in hexadecimal.
+
+    One thread reads while the other hashes.
+    """
     digest = hashlib.sha256()
     full, spare = (memoryview(bytearray(HASH_CHUNK)) for _ in range(2))
     try:
         with open(path, "rb", buffering=0) as file, ThreadPoolExecutor(1) as reading:
-            count = file.readinto(full)
+            count = file.readinto(full[:size])
             while count:
                 check_cancelled(cancel)
-                following = reading.submit(file.readinto, spare)
+                size -= count
+                following = reading.submit(file.readinto, spare[:size])
                 digest.update(full[:count])
                 count = following.result()
                 full, spare = spare, full

@@ -287,6 +287,26 @@ def test_standard_output_takes_the_same_bytes(closure: RealClosure, out: Path) -
     assert hashlib.sha256(data).hexdigest() == facts["sha256"]
 
 
+def test_the_digest_of_a_device_is_that_of_the_image(
+    closure: RealClosure, out: Path, tmp_path: Path
+) -> None:
+    """What lies behind the image on a larger device is not part of the output."""
+    tools.require_loop_mount()
+    backing = tmp_path / "backing"
+    backing.write_bytes(b"\xff" * (64 * MIB))
+    plain = report("nix", *closure.options, "-o", out / "a.img")
+    device = tools.run(["losetup", "--find", "--show", backing]).stdout.strip()
+    try:
+        facts = report("nix", *closure.options, "-o", device)
+    finally:
+        tools.run(["losetup", "--detach", device])
+    assert facts["sha256"] == plain["sha256"]
+    assert facts["output_size"] == plain["size"]
+    data = backing.read_bytes()
+    assert data[: plain["size"]] == (out / "a.img").read_bytes()
+    assert set(data[plain["size"] :]) == {0xFF}
+
+
 def test_paths_named_twice_count_once(closure: RealClosure, out: Path, tmp_path: Path) -> None:
     twice = tmp_path / "twice"
     twice.mkdir()
