@@ -60,7 +60,7 @@ def run(
 
         with watch.stage("assemble"):
             tree = assemble(job, closure)
-            saving = deduplicate(tree, cancel) if job.content.dedupe else Saving(0, 0)
+            saving = deduplicate(tree, cancel) if job.content.dedupe else None
 
         with watch.stage("plan"):
             spec = job.image.spec_for(count_entries(tree))
@@ -82,8 +82,8 @@ def run(
         store_paths=len(closure.objects),
         verified=closure.verified,
         nar_size=closure.registration.nar_size,
-        linked_files=saving.files,
-        linked_bytes=saving.bytes,
+        linked_files=saving.files if saving is not None else None,
+        linked_bytes=saving.bytes if saving is not None else None,
         output_size=written.size,
         peak_disk=written.disk + closure.spooled,
         sha256=sha256,

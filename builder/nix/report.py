@@ -18,9 +18,9 @@ class NixReport(Report):
     """Whether each path was hashed, and found as it is registered."""
     nar_size: int = 0
     """Of all store paths together, as registered."""
-    linked_files: int = 0
-    """How many files ``--dedupe`` made links of others."""
-    linked_bytes: int = 0
+    linked_files: int | None = None
+    """How many files ``--dedupe`` made links of others; None where nobody asked for it."""
+    linked_bytes: int | None = None
     """Content that is not stored again for it."""
     output_size: int = 0
     """Bytes of the output: the image, or what it was compressed to."""
@@ -36,7 +36,7 @@ class NixReport(Report):
             "store paths": f"{self.store_paths:,}" + (", verified" if self.verified else ""),
             "NAR size": _bytes(self.nar_size),
         }
-        if self.linked_files:
+        if self.linked_files is not None and self.linked_bytes is not None:
             saved = human_bytes(self.linked_bytes)
             facts["equal files"] = f"{self.linked_files:,} linked, {saved} saved"
         facts |= {"output": _bytes(self.output_size), "peak disk": _bytes(self.peak_disk)}

@@ -211,6 +211,17 @@ def test_equal_files_become_one(closure: RealClosure, out: Path) -> None:
                 )
 
 
+def test_a_saving_of_nothing_is_reported(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+    [word] = [path for path in closure.paths if path.endswith("-word")]
+    (tmp_path / "paths").write_text(f"{word}\n")
+    options = ["--store-paths", tmp_path / "paths", "--store-dir", closure.store]
+    for dedupe, count in (([], None), (["--dedupe"], 0)):
+        facts = report("nix", *options, *dedupe, "-o", out / "a.img")
+        assert (facts["linked_files"], facts["linked_bytes"]) == (count, count)
+        text = run("nix", *options, *dedupe, "-o", out / "a.img").stdout
+        assert ("equal files  0 linked, 0 bytes saved" in text) == bool(dedupe)
+
+
 @pytest.mark.parametrize(
     ("key", "shown"),
     [
