@@ -48,17 +48,22 @@ class Registration:
 def read_registration(path: str) -> Registration:
     """Read and check a registration; a ``NixError`` names the line, or the path that is wrong.
 
-    Every reference must be registered too. A record that comes twice must be the same both times.
+    Every reference must be registered too. A record that comes twice must be the same both times,
+    and is in the text once.
     """
     lines = read_lines(path)
     # closureInfo ends with an empty line in some releases; no record can.
     while lines and not lines[-1]:
         lines.pop()
     infos: dict[str, PathInfo] = {}
+    kept: list[str] = []
     position = 0
     while position < len(lines):
         info, behind = _record(lines, position, path)
-        if infos.setdefault(info.name, info) != info:
+        if info.name not in infos:
+            infos[info.name] = info
+            kept += lines[position:behind]
+        elif infos[info.name] != info:
             raise NixError(
                 f"{path}:{position + 1}",
                 f"{full_path(info.name)} is registered twice, with different facts",
@@ -67,7 +72,7 @@ def read_registration(path: str) -> Registration:
     if not infos:
         raise NixError(path, "registers no path")
     check_closed(infos)
-    return Registration(infos, os.fsencode("".join(f"{line}\n" for line in lines)))
+    return Registration(infos, os.fsencode("".join(f"{line}\n" for line in kept)))
 
 
 def _record(lines: list[str], start: int, path: str) -> tuple[PathInfo, int]:
