@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..options import (
+    ORDER,
     PATH,
     GroupedCommand,
     GroupedOption,
@@ -53,10 +54,20 @@ class GroupedGroup(RemembersOrder, click.Group):
 @click.pass_context
 def nix(ctx: click.Context, /, output: str | None, **chosen: Any) -> None:
     """Write an image of a closure of Nix store paths, such as the root of a NixOS system."""
-    if ctx.invoked_subcommand is None:
-        if output is None:
-            raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--output'")
-        execute(output, **chosen)
+    if ctx.invoked_subcommand is not None:
+        refuse_options(ctx, ctx.invoked_subcommand)
+        return
+    if output is None:
+        raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--output'")
+    execute(output, **chosen)
+
+
+def refuse_options(ctx: click.Context, subcommand: str) -> None:
+    """Raise a usage error for an option of an image where ``subcommand`` makes none."""
+    for given in ctx.meta[ORDER]:
+        [option] = [param for param in ctx.command.params if param.name == given]
+        flag = max(option.opts, key=len)
+        raise click.UsageError(f"{flag} stands before {subcommand!r}, which has options of its own")
 
 
 def execute(

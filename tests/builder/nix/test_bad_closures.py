@@ -279,6 +279,10 @@ def test_files_that_are_in_the_way(
         ("--closure {folder} --block-size 1000 -o {out}/a.img", "--block-size"),
         ("registration", "give --closure"),
         ("registration --store-paths x --registration y", "--registration"),
+        ("--closure {folder} -o {out}/a.img registration --closure {folder}", "--closure stands"),
+        ("--cache {out} registration", "--cache stands before 'registration'"),
+        ("--closure {folder} -q registration", "--closure stands before"),
+        ("-q registration --closure {folder}", "--quiet stands before"),
         ("nonsense", "nonsense"),
     ],
 )
