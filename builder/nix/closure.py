@@ -32,7 +32,7 @@ class Closure:
     objects: Mapping[str, Node]
     registration: Registration
     verified: bool
-    """Whether every object was hashed and found as registered."""
+    """Whether every object was hashed and found as it was registered before."""
     spooled: int = 0
     """Bytes of temporary file that the objects lie in."""
 
@@ -64,17 +64,27 @@ def check_options(options: ClosureOptions) -> None:
         raise click.UsageError("--root needs --cache")
     if not (listed or options.nar or options.root):
         raise click.UsageError("give --closure, --store-paths, --cache with --root, or --nar")
+    compared = options.closure or options.registration or options.cache
+    if options.verify and not compared:
+        raise click.UsageError("--verify has nothing to compare with: give a --registration")
     if options.store_dir is not None and (options.cache is not None or options.nar):
         raise click.UsageError("--store-dir is no place to look for what --cache or --nar has")
 
 
 def without_registration(options: ClosureOptions) -> ClosureOptions:
-    """The same store paths, with a registration that is computed."""
+    """The same store paths, with a registration that is computed.
+
+    Raises a usage error where ``options`` ask for what only one that is given can do.
+    """
+    check_options(options)
     if options.registration is not None:
         raise click.UsageError("--registration is what this command makes")
     if options.closure is None:
         return options
-    return replace(options, closure=None, store_paths=os.path.join(options.closure, "store-paths"))
+    listed = os.path.join(options.closure, "store-paths")
+    options = replace(options, closure=None, store_paths=listed)
+    check_options(options)
+    return options
 
 
 def read_closure(context: Context) -> Closure:
@@ -124,7 +134,7 @@ def _from_store(context: Context, registration: Registration | None) -> Closure:
         make_canonical(name, root)
     if registration is None:
         computed = write_registration(describe(objects, workers=workers, cancel=cancel))
-        return Closure(objects, computed, verified=True)
+        return Closure(objects, computed, verified=False)
     if options.verify:
         verify(objects, registration.infos, workers=workers, cancel=cancel)
     return Closure(objects, registration, options.verify)
@@ -188,7 +198,8 @@ def _from_archives(context: Context, registration: Registration | None) -> Closu
         list(archives.values()), context.spool, workers=context.workers, cancel=context.cancel
     )
     objects = dict(sorted(objects.items()))
+    verified = registration is not None
     if registration is None:
         found = describe(objects, workers=context.workers, cancel=context.cancel)
         registration = write_registration(found)
-    return Closure(objects, registration, verified=True, spooled=spooled)
+    return Closure(objects, registration, verified, spooled)

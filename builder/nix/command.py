@@ -123,9 +123,9 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
 
     It is in the form of closureInfo, which nix-store --load-db reads.
     """
-    from .closure import Context, check_options, read_closure, without_registration
+    from .closure import Context, read_closure, without_registration
 
-    check_options(closure)
+    closure = without_registration(closure)
     with cancel_on_signals() as cancel:
         gc.disable()
 
@@ -133,6 +133,6 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
 
         with Spool(None) as spool:
             workers = work.workers or usable_cpus()
-            context = Context(without_registration(closure), spool, workers, cancel=cancel)
+            context = Context(closure, spool, workers, cancel=cancel)
             text = read_closure(context).registration.text
     click.echo(text, nl=False)

@@ -15,7 +15,7 @@ class NixReport(Report):
 
     store_paths: int = 0
     verified: bool = False
-    """Whether each path was hashed, and found as it is registered."""
+    """Whether each path was hashed, and found as it was registered before."""
     nar_size: int = 0
     """Of all store paths together, as registered."""
     linked_files: int | None = None
