@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from ..spool import Spool
 from .decompression import FORMATS, damage, decompressed
 from .errors import NixError
 from .hashes import to_base32
-from .hashing import check_hash, check_size, in_parallel
+from .hashing import check_hash, in_parallel
 from .registration import PathInfo
 from .store_paths import full_path
 
@@ -72,6 +73,9 @@ class Unpacked:
                 view, offset = view[count:], offset + count
         except OSError as error:
             raise OutputError(TEMPORARY, f"cannot be written: {error.strerror}") from error
+        except OverflowError:
+            problem = "cannot be written: no file has all the bytes that the archives declare"
+            raise OutputError(TEMPORARY, problem) from None
 
 
 def read_archives(
@@ -126,7 +130,7 @@ def _read_plain(archive: Archive, cancel: Cancel | None) -> Node:
             while file.read(CHUNK):
                 pass
         file.check()
-        check_size(archive.info, file.size)
+        _check_size(archive, archive.info, file.size)
         check_hash(archive.info, file.digest.digest())
     return sources.nar(archive.path)
 
@@ -144,7 +148,7 @@ def _unpack(archive: Archive, unpacked: Unpacked, start: int, cancel: Cancel | N
         place = unpacked.reserve(size)
         assert place == start
     else:
-        check_size(archive.info, size)
+        _check_size(archive, archive.info, size)
         check_hash(archive.info, digest)
 
     def read_at(offset: int, count: int) -> bytes:
@@ -168,10 +172,7 @@ def _decompress(
         stream = decompressed(file, archive.compression)
         while data := stream.read(CHUNK):
             if most is not None and size + len(data) > most:
-                raise NixError(
-                    full_path(archive.name),
-                    f"its archive {archive.path} has more than the {most} bytes that are declared",
-                )
+                raise _wrong_size(archive, f"more than the {most} bytes that are declared")
             digest.update(data)
             unpacked.write(data, start + size)
             size += len(data)
@@ -182,6 +183,22 @@ def _decompress(
     return digest.digest(), size
 
 
+def _check_size(archive: Archive, info: PathInfo, size: int) -> None:
+    """Raise ``NixError`` unless the archive has ``size`` bytes, unpacked."""
+    if size < info.nar_size:
+        # Not every compressed stream tells that it ends early.
+        raise _wrong_size(
+            archive, f"{size} bytes, so it is cut short: {info.nar_size} are declared"
+        )
+    if size > info.nar_size:
+        raise _wrong_size(archive, f"{size} bytes, more than the {info.nar_size} that are declared")
+
+
+def _wrong_size(archive: Archive, counts: str) -> NixError:
+    problem = f"its archive {archive.path} has {counts}"
+    return NixError(full_path(archive.name), problem)
+
+
 class _Hashed:
     """The file of an archive as it lies in a cache, hashed while it is read."""
 
@@ -190,10 +207,7 @@ class _Hashed:
         self._cancel = cancel
         self.digest = hashlib.sha256()
         self.size = 0
-        try:
-            self.raw: BinaryIO = open(archive.path, "rb", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise SourceError(archive.path, f"cannot be read: {error.strerror}") from error
+        self.raw = _open(archive.path)
         size = os.fstat(self.raw.fileno()).st_size
         if archive.file_size is not None and size != archive.file_size:
             self.raw.close()
@@ -225,7 +239,17 @@ class _Hashed:
 def beginning(path: str, count: int) -> bytes:
     """The first bytes of a file."""
     try:
-        with open(path, "rb") as file:
+        with _open(path) as file:
             return file.read(count)
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error
+
+
+def _open(path: str) -> BinaryIO:
+    """Open a file without a buffer. A pipe is refused: it could not be read a second time."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise SourceError(path, "is no file, so no archive")
+        return open(path, "rb", buffering=0)
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error

@@ -18,7 +18,10 @@ CACHE_INFO = "nix-cache-info"
 
 def cache_folder(place: str) -> str:
     """The folder that ``place`` names, as a path or as a ``file://`` URL; ``NixError`` if none."""
-    parts = urlsplit(place)
+    try:
+        parts = urlsplit(place)
+    except ValueError as error:
+        raise NixError(place, f"is neither a folder nor a URL: {error}") from None
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         place = unquote(parts.path)
     elif "://" in place:

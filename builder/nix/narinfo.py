@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .errors import NixError
 from .hashes import parse_sha256
-from .registration import NUMBER, PathInfo
+from .registration import PathInfo, parse_number
 from .store_paths import base_name, check_base_name, read_lines
 
 KEYS = ("StorePath", "URL", "Compression", "FileHash", "FileSize", "NarHash", "NarSize")
@@ -40,9 +40,10 @@ def read_narinfo(path: str) -> NarInfo:
         key, colon, value = line.partition(": ")
         if not colon and line != "References:":
             raise NixError(where, f"{line!r} is no line of the form 'Key: value'")
-        if key in values or (key.startswith("References") and references is not None):
+        key = key.removesuffix(":")
+        if key in values or (key == "References" and references is not None):
             raise NixError(where, f"has {key!r} a second time")
-        if key.startswith("References"):
+        if key == "References":
             references = value.split()
             for name in references:
                 check_base_name(name, where)
@@ -59,7 +60,7 @@ def read_narinfo(path: str) -> NarInfo:
         tuple(sorted(set(references or ()))),
     )
     url = values["URL"]
-    if url.startswith("/") or ":" in url or ".." in url.split("/"):
+    if url.startswith("/") or ":" in url or "\0" in url or ".." in url.split("/"):
         raise NixError(path, f"its URL {url!r} does not lie in the cache")
     file_hash, file_size = values.get("FileHash"), values.get("FileSize")
     return NarInfo(
@@ -79,6 +80,7 @@ def _hash(text: str, where: str) -> bytes:
 
 
 def _number(text: str, where: str) -> int:
-    if NUMBER.fullmatch(text) is None:
-        raise NixError(where, f"{text!r} is no size in bytes")
-    return int(text)
+    try:
+        return parse_number(text)
+    except ValueError:
+        raise NixError(where, f"{text!r} is no size in bytes") from None

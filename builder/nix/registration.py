@@ -18,8 +18,10 @@ from .store_paths import base_name, full_path, read_lines
 HEAD_LINES = 5
 """Lines of a record before its references."""
 
-NUMBER = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
-"""How Nix writes a number; what has more digits does not fit its 64 bits."""
+NUMBER_MAX = (1 << 63) - 1
+"""Nix's database has no larger numbers, and no file more bytes."""
+
+_NUMBER = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,16 @@ def _record(lines: list[str], start: int, path: str) -> tuple[PathInfo, int]:
 
 
 def _number(text: str, where: str, what: str) -> int:
-    if NUMBER.fullmatch(text) is None:
-        raise NixError(where, f"{text!r} is no {what}")
+    try:
+        return parse_number(text)
+    except ValueError:
+        raise NixError(where, f"{text!r} is no {what}") from None
+
+
+def parse_number(text: str) -> int:
+    """The number that ``text`` is in the form in which Nix writes it; ``ValueError`` if none."""
+    if _NUMBER.fullmatch(text) is None or int(text) > NUMBER_MAX:
+        raise ValueError(text)
     return int(text)
 
 

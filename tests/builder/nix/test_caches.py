@@ -17,6 +17,8 @@ from .conftest import RealClosure
 
 NIX = ("nix", "--extra-experimental-features", "nix-command")
 COMPRESSIONS = ("none", "xz", "zstd", "bzip2", "gzip")
+ONES = "sha256:" + "1" * 52
+"""A hash of nothing that is here."""
 
 
 @pytest.fixture(scope="session")
@@ -197,23 +199,26 @@ def truncated(cache: Path, suffix: str, *, known: bool) -> None:
     os.truncate(path, path.stat().st_size * 2 // 3)
 
 
-def other_hash(cache: Path) -> None:
-    path = narinfo(cache, "-word")
-    digest = "sha256:" + "1" * 52
-    lines = path.read_text().splitlines()
-    path.write_text(
-        "".join(f"NarHash: {digest}\n" if "NarHash" in one else f"{one}\n" for one in lines)
-    )
+def set_line(path: Path, key: str, value: str) -> None:
+    drop_line(path, key)
+    path.write_text(f"{path.read_text()}{key}: {value}\n")
 
 
-def larger_size(cache: Path) -> None:
-    replace(narinfo(cache, "-word"), "NarSize: ", "NarSize: 9")
+def longer(cache: Path) -> None:
+    without_file_facts(cache, "-odd")
+    with archive(cache, "-odd").open("ab") as file:
+        file.write(bytes(8))
 
 
-def smaller_size(cache: Path) -> None:
-    path = narinfo(cache, "-many")
-    lines = path.read_text().splitlines()
-    path.write_text("".join("NarSize: 4096\n" if "NarSize" in one else f"{one}\n" for one in lines))
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def huge(cache: Path) -> None:
+    """The later an archive comes, the more bytes it claims, so that the last is unpacked first."""
+    for number, path in enumerate(sorted(cache.glob("*.narinfo"))):
+        set_line(path, "NarSize", str((1 << 62) + number))
 
 
 DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
@@ -243,7 +248,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "a truncated zstd": (
         "zstd",
         lambda cache: truncated(cache, "-odd", known=False),
-        ("-odd", "bytes"),
+        ("-odd: its archive ", ".nar.zst has ", "so it is cut short"),
     ),
     "a truncated bzip2": (
         "bzip2",
@@ -258,7 +263,12 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "a truncated nar": (
         "none",
         lambda cache: truncated(cache, "-odd", known=False),
-        ("-odd", "bytes"),
+        ("-odd: its archive ", ".nar has ", "so it is cut short"),
+    ),
+    "a nar with more behind it": (
+        "none",
+        longer,
+        ("-odd: its archive ", "more than the", "that are declared"),
     ),
     "a bit in an xz": ("xz", lambda cache: corrupt(archive(cache, "-odd")), (".nar.xz",)),
     "a bit in a zstd": ("zstd", lambda cache: corrupt(archive(cache, "-odd")), (".nar.zst",)),
@@ -267,18 +277,48 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         lambda cache: corrupt(archive(cache, "-odd")),
         (".nar", "has the hash sha256:"),
     ),
-    "another file hash": (
+    "a file hash of no form": (
         "xz",
         lambda cache: replace(narinfo(cache, "-odd"), "FileHash: sha256:", "FileHash: sha256:0"),
         ("narinfo", "no SHA-256 hash"),
     ),
+    "another file hash": (
+        "xz",
+        lambda cache: set_line(narinfo(cache, "-odd"), "FileHash", ONES),
+        (".nar.xz: has the hash sha256:", f"where its narinfo says {ONES}"),
+    ),
+    "another file hash of a nar": (
+        "none",
+        lambda cache: set_line(narinfo(cache, "-odd"), "FileHash", ONES),
+        (".nar: has the hash sha256:", f"where its narinfo says {ONES}"),
+    ),
+    "another file size": (
+        "zstd",
+        lambda cache: set_line(narinfo(cache, "-odd"), "FileSize", "77"),
+        (".nar.zst: has ", "bytes where its narinfo says 77"),
+    ),
+    "a pipe": ("xz", lambda cache: piped(archive(cache, "-odd")), (".nar.xz: is no file",)),
+    "sizes that no file has": ("xz", huge, ("no file has all the bytes",)),
+    "a size that no file has": (
+        "xz",
+        lambda cache: set_line(narinfo(cache, "-odd"), "NarSize", str(1 << 63)),
+        ("narinfo: '9223372036854775808' is no size in bytes",),
+    ),
     "another archive hash": (
         "xz",
-        other_hash,
+        lambda cache: set_line(narinfo(cache, "-word"), "NarHash", ONES),
         ("-word", "has the hash sha256:", "is registered"),
     ),
-    "a larger size": ("xz", larger_size, ("-word", "bytes")),
-    "a smaller size": ("xz", smaller_size, ("-many", "more than the 4096 bytes")),
+    "a larger size": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-word"), "NarSize: ", "NarSize: 9"),
+        ("-word", "bytes"),
+    ),
+    "a smaller size": (
+        "xz",
+        lambda cache: set_line(narinfo(cache, "-many"), "NarSize", "4096"),
+        ("-many", "more than the 4096 bytes"),
+    ),
     "a compression that is not known": (
         "xz",
         lambda cache: replace(narinfo(cache, "-odd"), "Compression: xz", "Compression: br"),
@@ -297,6 +337,11 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "an address on the net": (
         "xz",
         lambda cache: replace(narinfo(cache, "-odd"), "URL: nar/", "URL: https://host/"),
+        ("does not lie in the cache",),
+    ),
+    "an address with a NUL": (
+        "xz",
+        lambda cache: replace(narinfo(cache, "-odd"), "URL: nar/", "URL: nar/\0"),
         ("does not lie in the cache",),
     ),
     "another path": (
@@ -342,14 +387,23 @@ def test_a_cache_that_is_not_whole(
     act(cache)
     [library] = [path for path in closure.paths if path.endswith("-library")]
     [many] = [path for path in closure.paths if path.endswith("-many")]
-    done = run("nix", "--cache", cache, "--root", library, "--root", many, "-o", out / "a.img.zst")
+    options = ["--cache", cache, "--root", library, "--root", many, "--workers", "1"]
+    done = run("nix", *options, "-o", out / "a.img.zst")
     assert_one_line(done, 1, *words)
     assert_untouched(out)
 
 
-def test_a_cache_on_the_net_is_none(out: Path, closure: RealClosure) -> None:
-    options = ["--cache", "https://cache.nixos.org", *roots(closure)]
-    assert_one_line(run("nix", *options, "-o", out / "a.img"), 1, "file://")
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [
+        ("https://cache.nixos.org", "file://"),
+        ("http://[x", "Invalid IPv6 URL"),
+        ("//[x", "Invalid IPv6 URL"),
+    ],
+)
+def test_a_cache_on_the_net_is_none(place: str, word: str, out: Path, closure: RealClosure) -> None:
+    options = ["--cache", place, *roots(closure)]
+    assert_one_line(run("nix", *options, "-o", out / "a.img"), 1, place, word)
     assert_untouched(out)
 
 
