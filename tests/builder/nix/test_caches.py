@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import subprocess
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from ext4writer import Directory, Symlink
+from ext4writer.sources.nar_dump import dump_nar
 from tests.builder.command import assert_one_line, assert_untouched, report, run
 from tests.oracles import tools
+from tests.sources.test_nar import BAD
 
 from .conftest import RealClosure
 
@@ -454,6 +458,33 @@ def test_archives_that_are_none(closure: RealClosure, out: Path, tmp_path: Path)
     twice = ["--nar", f"{path}={file}"] * 2
     assert_one_line(run("nix", *twice, "-o", out / "a.img"), 1, "given twice")
     assert_untouched(out)
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("compress", [bytes, lzma.compress], ids=["nar", "xz"])
+def test_an_archive_that_nix_does_not_write(
+    case: str, compress: Callable[[bytes], bytes], closure: RealClosure, out: Path, tmp_path: Path
+) -> None:
+    make, word = BAD[case]
+    file = tmp_path / "a.nar"
+    file.write_bytes(compress(make()))
+    done = run("nix", "--nar", f"{closure.roots[0]}={file}", "-o", out / "a.img.zst")
+    assert_one_line(done, 1, str(file), word)
+    assert_untouched(out)
+
+
+def test_free_inodes_are_five_in_a_hundred_of_many(out: Path, tmp_path: Path) -> None:
+    """Above 20,480 entries that is more than the least, which the other images have."""
+    root = Directory()
+    for number in range(30_000):
+        root.children[b"%d" % number] = Symlink(b"x")
+    with open(tmp_path / "a.nar", "wb") as file:
+        dump_nar(root, file.write)
+    path = f"/nix/store/{'0' * 32}-many"
+    facts = report("nix", "--nar", f"{path}={tmp_path / 'a.nar'}", "-o", out / "a.img")
+    entries = sum(facts["entries"].values())
+    assert entries > 30_000
+    assert entries / 20 <= facts["free_inodes"] < entries / 20 + 1000
 
 
 def test_a_bomb_is_not_unpacked(closure: RealClosure, out: Path, tmp_path: Path) -> None:
