@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from ext4writer import Directory, Symlink
 from ext4writer.sources.nar_dump import dump_nar
@@ -252,7 +254,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "a truncated zstd": (
         "zstd",
         lambda cache: truncated(cache, "-odd", known=False),
-        ("-odd: its archive ", ".nar.zst has ", "so it is cut short"),
+        (".nar.zst", "zstd data is damaged or cut short: its last frame has no end"),
     ),
     "a truncated bzip2": (
         "bzip2",
@@ -485,6 +487,46 @@ def test_free_inodes_are_five_in_a_hundred_of_many(out: Path, tmp_path: Path) ->
     entries = sum(facts["entries"].values())
     assert entries > 30_000
     assert entries / 20 <= facts["free_inodes"] < entries / 20 + 1000
+
+
+@pytest.mark.parametrize("program", ["xz", "zstd", "bzip2", "gzip"])
+def test_a_compressed_archive_cut_anywhere(
+    program: str,
+    closure: RealClosure,
+    caches: Callable[[str], Path],
+    out: Path,
+    tmp_path: Path,
+) -> None:
+    """Also where the archive in it is whole, and only what checks it is missing."""
+    [word] = [path for path in closure.paths if path.endswith("-word")]
+    plain = archive(caches("none"), "-word")
+    with open(tmp_path / "whole", "wb") as whole:
+        subprocess.run([tools.require(program), "-c", plain], stdout=whole, check=True)
+    data = (tmp_path / "whole").read_bytes()
+    file = tmp_path / "a.nar"
+    for cut in (1, 4, 5, 8, 9, len(data) // 2, len(data) - 6):
+        file.write_bytes(data[:-cut])
+        done = run("nix", "--nar", f"{word}={file}", "-o", out / "a.img.zst")
+        assert_one_line(done, 1, str(file), f"its {program} data is damaged or cut short")
+        assert_untouched(out)
+
+
+def test_a_stream_of_several_frames(
+    closure: RealClosure, caches: Callable[[str], Path], out: Path, tmp_path: Path
+) -> None:
+    """As pzstd writes it, in pieces that end anywhere; with a frame that is to be skipped."""
+    [many] = [path for path in closure.paths if path.endswith("-many")]
+    data = archive(caches("none"), "-many").read_bytes()
+    images = []
+    for name, cuts in (("one", [0, len(data)]), ("several", [0, 1, 1000, 300_000, len(data)])):
+        file = tmp_path / f"{name}.nar.zst"
+        frames = [zstandard.compress(data[start:end]) for start, end in pairwise(cuts)]
+        frames.insert(1, b"\x50\x2a\x4d\x18\x03\0\0\0any")
+        file.write_bytes(b"".join(frames))
+        images.append(out / f"{name}.img")
+        done = run("nix", "--nar", f"{many}={file}", "-o", images[-1])
+        assert (done.returncode, done.stderr) == (0, "")
+    assert images[0].read_bytes() == images[1].read_bytes()
 
 
 def test_a_bomb_is_not_unpacked(closure: RealClosure, out: Path, tmp_path: Path) -> None:
