@@ -18,18 +18,21 @@ class Spool:
     """
 
     def __init__(self, folder: str | None) -> None:
-        self._folder = folder
+        self.folder = folder
+        """None until the file is made, where it may lie anywhere."""
         self._file: BinaryIO | None = None
 
     def open(self) -> BinaryIO:
         """The file, always the same one; :class:`OutputError` if there can be none."""
         if self._file is None:
-            folder = tempfile.gettempdir() if self._folder is None else self._folder
             try:
-                self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+                self.folder = self.folder or tempfile.gettempdir()
+                self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115
             except OSError as error:
+                # Where no folder will do, Python's error lists those that it tried.
+                problem = os.strerror(error.errno or 0) if self.folder else error.strerror
                 raise OutputError(
-                    folder, f"a temporary file cannot be made here: {os.strerror(error.errno or 0)}"
+                    self.folder or "TMPDIR", f"a temporary file cannot be made here: {problem}"
                 ) from error
         return self._file
 

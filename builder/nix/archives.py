@@ -66,16 +66,19 @@ class Unpacked:
 
     def write(self, data: bytes, offset: int) -> None:
         """Write all of ``data``; raises :class:`OutputError`."""
-        view = memoryview(data)
+        view, fd = memoryview(data), self.held.fd
         try:
             while view:
-                count = os.pwrite(self.held.fd, view, offset)
+                count = os.pwrite(fd, view, offset)
                 view, offset = view[count:], offset + count
         except OSError as error:
-            raise OutputError(TEMPORARY, f"cannot be written: {error.strerror}") from error
+            raise self._error(error.strerror) from error
         except OverflowError:
-            problem = "cannot be written: no file has all the bytes that the archives declare"
-            raise OutputError(TEMPORARY, problem) from None
+            raise self._error("no file has all the bytes that they declare") from None
+
+    def _error(self, problem: str | None) -> OutputError:
+        text = f"{TEMPORARY} cannot be written here: {problem}"
+        return OutputError(self._spool.folder or TEMPORARY, text)
 
 
 def read_archives(

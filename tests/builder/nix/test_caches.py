@@ -440,7 +440,7 @@ def test_a_full_disk_for_the_temporary_file(
 
     options = ["--cache", caches("xz"), *roots(closure)]
     done = run("nix", *options, "-o", out / "a.img.zst", preexec_fn=limit)
-    assert_one_line(done, 1, "temporary file", "File too large")
+    assert_one_line(done, 1, f"{out}: the temporary file for archives", "File too large")
     assert_untouched(out)
 
 
@@ -460,6 +460,18 @@ def test_archives_that_are_none(closure: RealClosure, out: Path, tmp_path: Path)
     twice = ["--nar", f"{path}={file}"] * 2
     assert_one_line(run("nix", *twice, "-o", out / "a.img"), 1, "given twice")
     assert_untouched(out)
+
+
+def test_no_place_for_a_temporary_file(closure: RealClosure, caches: Callable[[str], Path]) -> None:
+    """Archives that are not compressed need none."""
+    everything = (tools.require("bwrap"), "--ro-bind", "/", "/", "--dev", "/dev")
+    for compression, status in (("xz", 1), ("none", 0)):
+        options = ["--cache", caches(compression), *roots(closure), "--quiet"]
+        done = run("nix", *options, "-o", "-", prefix=everything, text=False)
+        assert (done.returncode, bool(done.stdout)) == (status, not status)
+        if status:
+            assert done.stderr.startswith(b"ext4writer: TMPDIR: a temporary file cannot be made")
+            assert done.stderr.count(b"\n") == 1
 
 
 @pytest.mark.parametrize("case", BAD)
