@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tests.builder.command import run
 from tests.oracles import debugfs
 from tests.oracles.compare import assert_dirs_equal
 from tests.oracles.kernel import mounted
@@ -69,6 +70,15 @@ def test_what_the_image_holds(build: Build, tmp_path: Path) -> None:
         assert (root / ".config").stat().st_mode & 0o7777 == 0o700
         assert os.readlink(root / "run") == "/nix/var/nix/profiles/system"
     assert debugfs.superblock(image)["Filesystem UUID"] == "44444444-4444-4444-8888-888888888888"
+
+
+def test_our_registration_is_that_of_closure_info(build: Build) -> None:
+    """Byte for byte, out of what the store paths hold."""
+    build.image()
+    closure, store = build.closure(), build.host.nix / "store"
+    done = run("nix", "registration", "--closure", closure, "--store-dir", store, text=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (closure / "registration").read_bytes()
 
 
 def test_every_argument_of_its_own(build: Build) -> None:

@@ -138,6 +138,7 @@ def test_a_registration_that_misses_a_path(closure: RealClosure, out: Path, tmp_
         (f"{STRANGER}/bin\n", "no path directly below"),
         (f"{STRANGER}\n", "is missing"),
         (f"/nix/store/{'0' * 32}-\n", "no name of a store path"),
+        ("/nix/store/.links\n", "no name of a store path"),
         (f"/nix/store/{'0' * 32}-a\0b\n", "no name of a store path"),
         (f"/nix/store/../../{'0' * 32}-a\n", "no path directly below"),
     ],
