@@ -104,13 +104,19 @@ def read_closure(context: Context) -> Closure:
 
 
 def _listed(options: ClosureOptions) -> list[str]:
-    """The names that a file lists, and those that stand in the command."""
+    """The names that a file lists, and those that stand in the command.
+
+    There may be none where a registration says so too, as for an image that holds files alone.
+    """
     names = []
     if options.closure is not None:
         names += read_list(os.path.join(options.closure, "store-paths"))
     if options.store_paths is not None:
         names += read_list(options.store_paths)
     names += [_name(path, "--root") for path in options.root]
+    if not (names or options.closure or options.registration):
+        assert options.store_paths is not None
+        raise NixError(options.store_paths, "lists no store path")
     return sorted(set(names))
 
 

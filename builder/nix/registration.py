@@ -71,8 +71,6 @@ def read_registration(path: str) -> Registration:
                 f"{full_path(info.name)} is registered twice, with different facts",
             )
         position = behind
-    if not infos:
-        raise NixError(path, "registers no path")
     check_closed(infos)
     return Registration(infos, os.fsencode("".join(f"{line}\n" for line in kept)))
 

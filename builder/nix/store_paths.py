@@ -67,6 +67,4 @@ def read_lines(path: str) -> list[str]:
 def read_list(path: str) -> list[str]:
     """The names of the store paths that a file lists, one path a line; sorted, each once."""
     names = {base_name(line, f"{path}:{number}") for number, line in enumerate(read_lines(path), 1)}
-    if not names:
-        raise NixError(path, "lists no store path")
     return sorted(names)

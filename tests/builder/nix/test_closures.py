@@ -353,6 +353,24 @@ def test_files_lie_in_the_root(closure: RealClosure, out: Path, tmp_path: Path) 
         assert os.listxattr(root / ".hidden") == ["user.kept"]
 
 
+def test_files_alone(out: Path, tmp_path: Path) -> None:
+    """What closureInfo makes of no store paths is an image with an empty store."""
+    tools.require_root()
+    empty, files = tmp_path / "empty", tmp_path / "files"
+    empty.mkdir()
+    files.mkdir()
+    for name in ("store-paths", "registration"):
+        (empty / name).touch()
+    (files / "greeting").write_text("hello\n")
+    options = ["--closure", empty, "--files", files, "--verify", "--dedupe"]
+    facts = report("nix", *options, "-o", out / "a.img")
+    assert (facts["store_paths"], facts["nar_size"], facts["linked_files"]) == (0, 0, 0)
+    with mounted(out / "a.img") as root:
+        assert os.listdir(root / "nix" / "store") == []
+        assert (root / "nix-path-registration").read_bytes() == b""
+        assert (root / "greeting").read_text() == "hello\n"
+
+
 def test_exclusions_are_paths_of_the_image(closure: RealClosure, out: Path) -> None:
     facts = report(
         "nix", *closure.options, "--exclude", "nix/store/*-many/folder 1*", "-o", out / "a.img"
