@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import stat
 import sys
 from collections.abc import Callable
@@ -117,7 +118,11 @@ class _Unseekable:
         self._raw = io.FileIO(sys.stdout.fileno(), "wb", closefd=False)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        return self._raw.write(data)
+        count: int | None = self._raw.write(data)
+        while count is None:  # its other users set it not to wait; what it did not take is not lost
+            select.select([], [self._raw], [])
+            count = self._raw.write(data)
+        return count
 
     def seekable(self) -> bool:
         return False
@@ -152,8 +157,9 @@ def write_text(text: memoryview, destination: str) -> None:
     """Write ``text`` to a file, which is replaced when the new one is whole, or to ``-``."""
     if destination == "-":
         try:
-            sys.stdout.buffer.write(text)
-            sys.stdout.buffer.flush()
+            stream = _Unseekable()
+            while text:
+                text = text[stream.write(text) :]
         except OSError as error:
             raise OutputError(STANDARD_OUTPUT, error.strerror or str(error)) from error
         return

@@ -129,10 +129,11 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
     with cancel_on_signals() as cancel:
         gc.disable()
 
+        from ..output import write_text
         from ..spool import Spool
 
         with Spool(None) as spool:
             workers = work.workers or usable_cpus()
             context = Context(closure, spool, workers, cancel=cancel)
             text = read_closure(context).registration.text
-    click.echo(text, nl=False)
+    write_text(memoryview(text), "-")

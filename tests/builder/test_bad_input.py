@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,49 @@ def test_a_reader_of_the_report_that_goes_away(source: Path) -> None:
     done = run("plan", source, stdout=writing)
     os.close(writing)
     assert_one_line(done, 1, "standard output", "Broken pipe")
+
+
+CLOSED = 'exec "$0" "$@"'
+
+
+@pytest.mark.parametrize("arguments", ["build {source} -o -", "manifest {source}", "plan {source}"])
+def test_standard_output_that_is_closed(arguments: str, source: Path) -> None:
+    words = arguments.format(source=source).split()
+    done = run(*words, prefix=("sh", "-c", CLOSED + " >&-"))
+    assert_one_line(done, 1, "standard output", "Bad file descriptor")
+
+
+def test_an_image_while_the_streams_are_closed(source: Path, out: Path) -> None:
+    """It does not get the number of a stream, and nothing that is said gets into it."""
+    for closed, image in ((" <&- >&- 2>&-", out / "a.img"), ("", out / "b.img")):
+        arguments = ("build", source, "-o", image, "--quiet")
+        done = run(*arguments, prefix=("sh", "-c", CLOSED + closed))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
+
+
+@pytest.mark.parametrize("arguments", ["build {source} -o -", "manifest {source}"])
+def test_a_pipe_that_does_not_wait_loses_nothing(arguments: str, source: Path, out: Path) -> None:
+    """As other programs leave the pipe that they share; its reader is slow."""
+    for number in range(2000):
+        (source / f"{number}").write_text(f"{number}\n")
+    words = arguments.format(source=source).split()
+    with open(out / "file", "wb") as file:
+        assert run(*words, "--quiet", stdout=file).returncode == 0
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    process = subprocess.Popen(
+        command(*words, "--quiet"), env=environment(), stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    data = b""
+    while piece := os.read(reading, 50_000):
+        data += piece
+        time.sleep(0.0005)
+    os.close(reading)
+    assert process.communicate(timeout=60) == (None, b"")
+    assert process.returncode == 0
+    assert data == (out / "file").read_bytes()
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(source: Path, out: Path) -> None:

@@ -316,6 +316,12 @@ def test_an_output_that_cannot_be(closure: RealClosure, out: Path) -> None:
     assert os.listdir(out) == ["b.zst"]
 
 
+def test_nobody_takes_the_registration(closure: RealClosure) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run("nix", "registration", *closure.listed, stdout=full)
+    assert_one_line(done, 1, "standard output", "No space left on device")
+
+
 def test_an_older_image_stays_until_the_new_one_is_whole(closure: RealClosure, out: Path) -> None:
     import resource
 
