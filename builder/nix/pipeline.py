@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import BinaryIO, cast
 
 import ext4writer
 from ext4writer import Directory, Layout, Override, SourceError, Tree
@@ -73,7 +74,7 @@ def run(
 
     with watch.stage("sha256"):
         sha256 = written.sha256
-        if sha256 is None and job.reported and not job.output.is_stream:
+        if sha256 is None and job.reported:
             sha256 = hash_file(job.output.name, layout.size_bytes, cancel)
 
     report = Report.of(layout, job.output.name, watch.seconds)
@@ -124,8 +125,10 @@ def write(
 ) -> Written:
     """Write the image, compressed on its way where that was asked for."""
 
-    output = job.output
+    output, hashed = job.output, None
     with output.opened(layout.size_bytes) as target:
+        if output.is_stream and job.reported:
+            target = cast(BinaryIO, hashed := _HashedStream(cast(BinaryIO, target)))
         ext4writer.write_layout(
             layout,
             target,
@@ -137,7 +140,24 @@ def write(
     if isinstance(output, ZstdOutput):
         return Written(output.size, output.size, output.sha256)
     disk = 0 if output.is_stream else os.stat(output.name).st_blocks * 512
-    return Written(layout.size_bytes, disk, None)
+    return Written(layout.size_bytes, disk, hashed.digest.hexdigest() if hashed else None)
+
+
+class _HashedStream:
+    """A stream whose bytes are hashed on their way, as nobody can read them again."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.name = stream.name
+        self.digest = hashlib.sha256()
+        self._stream = stream
+
+    def write(self, data: bytes | memoryview) -> int:
+        count = self._stream.write(data)
+        self.digest.update(memoryview(data)[:count])
+        return count
+
+    def seekable(self) -> bool:
+        return False
 
 
 def hash_file(path: str, size: int, cancel: Cancel | None) -> str:

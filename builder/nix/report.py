@@ -27,7 +27,7 @@ class NixReport(Report):
     peak_disk: int = 0
     """The most disk that was taken, by the output and by temporary files."""
     sha256: str | None = None
-    """Digest of the output in hexadecimal; None where it was a stream."""
+    """Digest of the output in hexadecimal; None where nobody sees the report."""
 
     def _lines(self) -> Iterator[str]:
         yield from super()._lines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import resource
 import shutil
@@ -296,6 +297,7 @@ def test_standard_output_takes_the_same_bytes(closure: RealClosure, out: Path) -
     facts = report("nix", *closure.options, "-o", out / "a.img")
     data = (out / "stream.img").read_bytes()
     assert hashlib.sha256(data).hexdigest() == facts["sha256"]
+    assert json.loads(done.stderr)["sha256"] == facts["sha256"]
 
 
 def test_the_digest_of_a_device_is_that_of_the_image(
