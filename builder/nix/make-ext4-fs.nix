@@ -48,15 +48,14 @@ in
 pkgs.stdenv.mkDerivation {
   name = "ext4-fs.img${lib.optionalString compressImage ".zst"}";
 
-  nativeBuildInputs = [ ext4writer ];
-
+  # By its path, so that populateImageCommands do not meet the Python and the modules that it needs.
   buildCommand = ''
     (
     mkdir -p files
     ${populateImageCommands}
     )
     # A log is no terminal, whatever Nix shows it on.
-    TERM=dumb ext4writer nix --closure ${closureInfo} --files files --output "$out" \
+    TERM=dumb ${ext4writer}/bin/ext4writer nix --closure ${closureInfo} --files files --output "$out" \
       --workers "$NIX_BUILD_CORES" ${lib.escapeShellArgs arguments}
   '';
 }

@@ -113,6 +113,11 @@ def test_the_arguments_of_the_old_function_are_taken(build: Build) -> None:
     assert build.image(old + "zstd = null; lkl = null;") == image
 
 
+def test_the_commands_do_not_meet_our_package(build: Build) -> None:
+    image = build.image(populate='echo "$PATH" > files/path; ! command -v ext4writer')
+    assert debugfs.debugfs(image, "cat /path").splitlines()[-1] == "/usr/bin:/bin"
+
+
 def test_files_may_be_empty(build: Build) -> None:
     require_root()
     with mounted(build.image(populate="")) as root:
