@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 
 from .emit.copying import write_anywhere, write_ascending
-from .emit.data import copy_jobs
-from .emit.metadata import coalesced, metadata_pieces
-from .emit.overridden import overridden
+from .emit.copying_forked import write_forked
+from .emit.data import CopyJobs
+from .emit.metadata import metadata_parts
 from .emit.override import Override
 from .emit.sinks import Output, open_sink
+from .forked import can_fork
 from .plan.layout import Layout
 from .plan.planner import plan
 from .plan.spec import Spec
@@ -23,24 +26,31 @@ def write_layout(
     *,
     overrides: Sequence[Override] = (),
     workers: int = 1,
+    processes: int = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> None:
-    """Write the image that ``layout`` describes; see :func:`write_image` for ``output``.
+    """Write the image that ``layout`` describes; see :func:`write_image` for what is given.
 
     Raises :class:`SourceChangedError` for a file that is not what it was when it was planned,
     :class:`OutputError` for an output that cannot be written, :class:`OverrideError`, and
     :class:`CancelledError`. Nothing is left under a path after any of them.
     """
-    pieces = coalesced(overridden(metadata_pieces(layout), layout, overrides))
+    parts = metadata_parts(layout, overrides)
+    jobs = CopyJobs(layout)
     with open_sink(output, layout.size_bytes) as sink:
-        write = write_ascending if sink.ascending else write_anywhere
+        write: Callable[..., None]
+        if processes > 1 and can_fork and sink.fd is not None:
+            write = partial(write_forked, sink, parts, processes=processes)
+        else:
+            pieces = chain.from_iterable(part() for part in parts)
+            if sink.ascending:
+                write = partial(write_ascending, sink, pieces)
+            else:
+                write = partial(write_anywhere, sink, pieces, workers=max(workers, processes))
         write(
-            sink,
-            pieces,
-            copy_jobs(layout),
+            jobs,
             block_size=layout.block_size,
-            workers=workers,
             progress=progress,
             cancel=cancel,
             entries_total=layout.entries["file"],
@@ -57,6 +67,7 @@ def write_image(
     *,
     overrides: Sequence[Override] = (),
     workers: int = 1,
+    processes: int = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Layout:
@@ -65,10 +76,19 @@ def write_image(
     ``output`` is a path (written under a temporary name beside it and renamed when whole), a
     binary file that can seek, a stream that cannot (written in ascending offsets), or a
     ``bytearray``. ``workers`` threads copy file content; the bytes do not depend on their number.
+    With more than one in ``processes`` that many processes are forked for it, and for the search of
+    holes, where the system and the output allow it. They are quicker, as threads of one interpreter
+    take turns, and meant for programs that have no other threads.
     Raises what :func:`plan` and :func:`write_layout` raise.
     """
-    layout = plan(tree, spec, progress=progress, cancel=cancel)
+    layout = plan(tree, spec, processes=processes, progress=progress, cancel=cancel)
     write_layout(
-        layout, output, overrides=overrides, workers=workers, progress=progress, cancel=cancel
+        layout,
+        output,
+        overrides=overrides,
+        workers=workers,
+        processes=processes,
+        progress=progress,
+        cancel=cancel,
     )
     return layout

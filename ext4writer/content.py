@@ -55,6 +55,11 @@ class Content(ABC):
     size: int
     random_access: ClassVar[bool] = False
 
+    @property
+    def forkable(self) -> bool:
+        """Whether a process forked from this one reads the same, and nobody notices."""
+        return False
+
     @abstractmethod
     def open(self) -> Reader:
         """Open for reading; raise :class:`SourceError` naming the file where that fails."""
@@ -88,6 +93,7 @@ class BytesContent(Content):
 
     __slots__ = ("data",)
     random_access = True
+    forkable = True
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -183,6 +189,7 @@ class PathContent(Content):
 
     __slots__ = ("path",)
     random_access = True
+    forkable = True
 
     def __init__(self, path: str | bytes | os.PathLike[str], size: int | None = None) -> None:
         """``size`` is asked of the host when it is not given.

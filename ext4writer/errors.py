@@ -19,7 +19,19 @@ def display_path(path: bytes | str) -> str:
 
 
 class Ext4WriterError(Exception):
-    """Base of all deliberate errors; ``str()`` of one is a single complete line."""
+    """Base of all deliberate errors; ``str()`` of one is a single complete line.
+
+    Every one can be pickled, whatever its constructor takes.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[Ext4WriterError], args: tuple[object, ...]) -> Ext4WriterError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class SpecError(Ext4WriterError):
@@ -127,6 +139,10 @@ class RecordError(Ext4WriterError):
 
 class OverrideError(Ext4WriterError):
     """An override names a record, index or field that the planned image does not hold."""
+
+
+class WorkerError(Ext4WriterError):
+    """A process that shared the work ended before it was done."""
 
 
 class CancelledError(Ext4WriterError):

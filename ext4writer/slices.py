@@ -70,6 +70,8 @@ class FileSliceContent(Content):
 
     __slots__ = ("file", "offset")
     random_access = True
+    forkable = hasattr(os, "preadv")
+    """Forked processes share the position of the file."""
 
     def __init__(self, file: HeldFile, offset: int, size: int) -> None:
         self.file = file
@@ -123,6 +125,10 @@ class SparseContent(Content):
 
     __slots__ = ("data", "segments")
     random_access = True
+
+    @property
+    def forkable(self) -> bool:
+        return self.data.forkable
 
     def __init__(self, data: Content, size: int, segments: array[int]) -> None:
         """``data`` must be readable in any order."""

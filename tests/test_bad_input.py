@@ -39,6 +39,7 @@ from ext4writer import (
     TreeError,
     sources,
 )
+from ext4writer.plan import hole_search
 from tests.builder.command import assert_one_line, assert_untouched, command, environment, run
 from tests.oracles import tools
 from tests.oracles.kernel import mounted
@@ -320,17 +321,20 @@ CHANGES: dict[str, tuple[Callable[[Path], None], type[SourceError], str]] = {
 }
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+CREWS = [{}, {"workers": 3}, {"processes": 2}]
+
+
+@pytest.mark.parametrize("crew", CREWS, ids=str)
 @pytest.mark.parametrize("name", ["small 39", "zlarge 2"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_file_that_changes_between_plan_and_copy(
-    change: str, name: str, workers: int, source: Path, out: Path
+    change: str, name: str, crew: dict[str, int], source: Path, out: Path
 ) -> None:
     do, error, word = CHANGES[change]
     layout = ext4writer.plan(sources.directory(source))
     do(source / name)
     with pytest.raises(error) as caught:
-        ext4writer.write_layout(layout, out / "image", workers=workers)
+        ext4writer.write_layout(layout, out / "image", **crew)
     assert str(caught.value).startswith(f"{source / name}: ")
     assert word in str(caught.value)
     assert_untouched(out)
@@ -526,19 +530,22 @@ class Later:
         return self.left < 0
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_a_cancel_at_every_stage(workers: int, source: Path, out: Path) -> None:
+@pytest.mark.parametrize("crew", CREWS, ids=str)
+def test_a_cancel_at_every_stage(
+    crew: dict[str, int], source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hole_search, "LEAST_COST_TO_FORK", 0)
     tree = sources.directory(source)
     times = 0
     while True:
         try:
-            ext4writer.write_image(tree, out / "image", workers=workers, cancel=Later(times))
+            ext4writer.write_image(tree, out / "image", cancel=Later(times), **crew)
         except CancelledError:
             assert_untouched(out)
             times += 1
         else:
             break
-    assert times > 10
+    assert times > (5 if "processes" in crew else 10)
     assert os.listdir(out) == ["image"]
 
 

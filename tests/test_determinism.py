@@ -23,6 +23,8 @@ import pytest
 
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, LayoutPolicy, Spec, Tree, policy, sources
+from ext4writer.emit import metadata
+from ext4writer.plan import hole_search
 from tests.builder.command import report
 from tests.host_tree import adapted, materialise, privileged
 from tests.manifests import FIXTURES, Manifest, digest, load, manifests, shuffled
@@ -149,12 +151,21 @@ def test_other_pythons_give_the_same_bytes(
     assert found == pinned() | {"tree": host_digest}
 
 
-@pytest.mark.parametrize("workers", [1, 4, 13])
+@pytest.mark.parametrize("count", [1, 2, 4, 13])
+@pytest.mark.parametrize("kind", ["workers", "processes"])
 def test_workers_do_not_matter(
-    workers: int, host_folder: Path, host_digest: str, tmp_path: Path
+    kind: str,
+    count: int,
+    host_folder: Path,
+    host_digest: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(hole_search, "LEAST_COST_TO_FORK", 0)
+    monkeypatch.setattr(hole_search, "TASK_COST", 3)
+    monkeypatch.setattr(metadata, "PART_SEGMENTS", 2)
     image = tmp_path / "image"
-    ext4writer.write_image(sources.directory(host_folder), image, workers=workers)
+    ext4writer.write_image(sources.directory(host_folder), image, **{kind: count})
     assert of_file(image) == host_digest
 
 

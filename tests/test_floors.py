@@ -16,7 +16,7 @@ import ext4writer
 
 ROOT = Path(__file__).parents[1]
 
-BELOW_ALL = {"errors": 0, "progress": 1}
+BELOW_ALL = {"errors": 0, "progress": 1, "forked": 2}
 FLOORS = {
     "ondisk": 10,
     "content": 20,
@@ -35,7 +35,7 @@ FLOORS = {
 """First part of a module's name -> its height. Modules of one package may import each other."""
 
 FORMAT_FREE = (
-    *("errors", "progress", "content", "holes", "slices", "nodes", "composition", "tree"),
+    *("errors", "progress", "forked", "content", "holes", "slices", "nodes", "composition", "tree"),
     *("sources", "manifests"),
 )
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
@@ -65,9 +65,11 @@ STANDARD_IN = {
         "slices",
         "sources",
         "manifests",
-        "emit.copying",
+        "forked",
+        "emit.copier",
         "emit.sinks",
     },
+    **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
     "zlib": {"sources.tar_archive", "sources.manifest_content"},
     "bz2": {"sources.tar_archive.decoders"},
     "lzma": {"sources.tar_archive.decoders"},
@@ -94,6 +96,9 @@ OS_ALLOWED = {
         *("open", "dup", "close", "read", "readv", "pread", "preadv", "write", "pwrite", "pwritev"),
         *("lseek", "ftruncate", "fsync", "copy_file_range", "posix_fallocate"),
         *("replace", "unlink", "link"),
+    },
+    "sharing work": {
+        *("fork", "pipe", "kill", "waitpid", "waitstatus_to_exitcode", "_exit"),
     },
 }
 OS_CONSTANTS = ("O_", "SEEK_")

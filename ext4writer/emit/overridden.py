@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..plan.layout import Layout
 from .locate import Locator, Target
-from .metadata import Piece
 from .override import Override
+from .sinks import Piece
 
 
 def overridden(

@@ -20,6 +20,9 @@ from ..content import O_BINARY, O_CLOEXEC
 from ..errors import OutputError
 
 Buffer = bytes | bytearray | memoryview
+Piece = tuple[int, Buffer]
+"""Offset in the image in bytes, and what lies there."""
+
 Output = str | bytes | os.PathLike[str] | bytearray | BinaryIO
 
 ZEROS = memoryview(bytes(1 << 20))

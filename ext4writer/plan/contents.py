@@ -6,10 +6,11 @@ from array import array
 from dataclasses import dataclass, field
 
 from ..errors import TreeError
-from ..holes import data_ranges
+from ..holes import BlockRanges
 from ..ondisk.extent import EXT_MAX_BLOCKS
-from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
-from ..tree import S_IFLNK, S_IFREG, SYMLINK_MAX, RegularFile, Symlink
+from ..progress import Cancel, Progress, ProgressCallback
+from ..tree import S_IFLNK, S_IFREG, SYMLINK_MAX, Node, RegularFile, Symlink
+from .hole_search import search_holes
 from .inodes import InodeTable
 from .spec import GIB, Spec
 
@@ -18,8 +19,6 @@ FAST_SYMLINK_MAX = 59
 
 LARGE_FILE_BYTES = 2 * GIB
 """From here on a file needs the feature large_file (ext4_update_inode_size, 0x7fffffff)."""
-
-REPORT_EVERY = 1024
 
 
 @dataclass(slots=True)
@@ -38,6 +37,7 @@ def measure_contents(
     table: InodeTable,
     spec: Spec,
     *,
+    processes: int = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> DataBlocks:
@@ -46,35 +46,24 @@ def measure_contents(
     Raises :class:`TreeError` for a size or link target that the format cannot hold, and what
     reading a source may raise.
     """
-    block_size, hole_size, leading = spec.block_size, spec.hole_size, spec.leading_hole
+    block_size, hole_size = spec.block_size, spec.hole_size
     # Opening a file costs more than counting: what is too short for a hole stays closed.
-    least_blocks = -(-hole_size // block_size) + (0 if leading else 1)
+    least_blocks = -(-hole_size // block_size) + (0 if spec.leading_hole else 1)
     data = DataBlocks(array("Q", bytes(8 * len(table.nodes))))
-    counts = data.counts
+    counts, content_bytes = data.counts, 0
+    candidates = array("L")
     for index, node in enumerate(table.nodes):
-        if not index % REPORT_EVERY:
-            check_cancelled(cancel)
-            if progress is not None:
-                progress(Progress("plan", index, len(table.nodes), data.content_bytes, 0))
         kind = node.file_type
         if kind == S_IFREG:
             assert isinstance(node, RegularFile)
-            content = node.content
-            size = content.size
+            size = node.content.size
             blocks = -(-size // block_size)
             if size >= LARGE_FILE_BYTES:
                 _check_file_size(table, index, size, blocks, spec)
-            data.content_bytes += size
-            if hole_size and blocks >= least_blocks:
-                ranges = data_ranges(content, block_size, hole_size, leading)
-                if ranges is not None and ranges != [(0, blocks)]:
-                    data.ranges[index] = ranges
-                    kept = sum(length for _, length in ranges)
-                    data.content_bytes -= (blocks - kept) * block_size
-                    if not ranges or ranges[-1][0] + ranges[-1][1] < blocks:
-                        data.content_bytes += blocks * block_size - size
-                    blocks = kept
+            content_bytes += size
             counts[index] = blocks
+            if hole_size and blocks >= least_blocks:
+                candidates.append(index)
         elif kind == S_IFLNK:
             assert isinstance(node, Symlink)
             length = len(node.target)
@@ -82,7 +71,32 @@ def measure_contents(
                 counts[index] = 1
             if not 0 < length <= min(SYMLINK_MAX, block_size - 1) or b"\0" in node.target:
                 raise _symlink_error(table.path_of(index), node.target, block_size)
+    data.content_bytes = content_bytes
+
+    searched = 0
+    for found in search_holes(table.nodes, candidates, spec, processes, cancel):
+        for index, ranges in found.ranges.items():
+            _leave_holes(data, index, table.nodes[index], ranges, block_size)
+        searched += found.files
+        if progress is not None:
+            total = len(table.nodes)
+            reached = total * searched // len(candidates)
+            progress(Progress("plan", reached, total, data.content_bytes, 0))
     return data
+
+
+def _leave_holes(
+    data: DataBlocks, index: int, node: Node, ranges: BlockRanges, block_size: int
+) -> None:
+    """Count only the blocks of ``ranges`` for a file, which are not all it has."""
+    assert isinstance(node, RegularFile)
+    size, blocks = node.content.size, data.counts[index]
+    kept = sum(length for _, length in ranges)
+    data.ranges[index] = ranges
+    data.counts[index] = kept
+    data.content_bytes -= (blocks - kept) * block_size
+    if not ranges or ranges[-1][0] + ranges[-1][1] < blocks:
+        data.content_bytes += blocks * block_size - size
 
 
 def _check_file_size(table: InodeTable, index: int, size: int, blocks: int, spec: Spec) -> None:

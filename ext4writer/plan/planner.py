@@ -33,10 +33,14 @@ def plan(
     tree: Tree,
     spec: Spec | None = None,
     *,
+    processes: int = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Layout:
     """Decide every inode number, block and count of an image of ``tree``.
+
+    With more than one in ``processes`` that many are forked to look for holes in many files, where
+    the system allows it; the result does not depend on it.
 
     Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
     given size is too small, :class:`SpecError` for options that contradict the tree or each other,
@@ -55,7 +59,7 @@ def plan(
     check_attributes(table)
     times, epoch, losses = fit_times(tree, table, spec)
     uuid, hash_seed = derive_identity(table, spec)
-    data = measure_contents(table, spec, progress=progress, cancel=cancel)
+    data = measure_contents(table, spec, processes=processes, progress=progress, cancel=cancel)
     xattrs = _plan_xattrs(table, spec, policy)
     rules = DirectoryRules(
         block_size=spec.block_size,

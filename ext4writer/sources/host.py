@@ -88,6 +88,7 @@ class HostFile(Content):
 
     __slots__ = ("folder", "name")
     random_access = True
+    forkable = True
 
     def __init__(self, folder: HostDirectory, name: bytes, size: int) -> None:
         self.folder = folder

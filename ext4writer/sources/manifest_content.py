@@ -124,6 +124,10 @@ class CheckedContent(Content):
         self.name = name
         self.expected = dict(expected)
 
+    @property
+    def forkable(self) -> bool:
+        return self.content.forkable
+
     def open(self) -> Reader:
         return _CheckingReader(self.content.open(), self)
 

@@ -233,6 +233,7 @@ class NarFile(Content):
 
     __slots__ = ("archive", "archive_size", "offset")
     random_access = True
+    forkable = True
 
     def __init__(self, archive: bytes, archive_size: int, offset: int, size: int) -> None:
         self.archive = archive

@@ -11,13 +11,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import pytest
 
 from ext4writer.content import BytesContent, CallableContent, Content, PathContent
-from ext4writer.emit import copying
-from ext4writer.emit.copying import CopyJob, write_anywhere, write_ascending
+from ext4writer.emit import batches, copier
+from ext4writer.emit.batches import CopyJob
+from ext4writer.emit.copying import write_anywhere, write_ascending
+from ext4writer.emit.copying_forked import write_forked
 from ext4writer.emit.sinks import Sink, open_sink
 from ext4writer.errors import (
     CancelledError,
@@ -96,6 +98,25 @@ class Pipe(io.RawIOBase):
         return len(data)
 
 
+CREWS: dict[str, dict[str, int]] = {
+    "alone": {},
+    "threads": {"workers": 3},
+    "processes": {"processes": 2},
+}
+
+
+def copy(sink: Sink, pieces: Any, jobs: Any, crew: str = "alone", **options: Any) -> None:
+    """Write to ``sink`` with ``crew``, as far as it takes more than one."""
+    if sink.ascending:
+        write_ascending(sink, pieces, jobs, block_size=BLOCK, **options)
+    elif crew == "processes" and sink.fd is not None:
+        parts = [lambda: pieces]
+        write_forked(sink, parts, jobs, block_size=BLOCK, **CREWS[crew], **options)
+    else:
+        workers = CREWS[crew].get("workers", 1)
+        write_anywhere(sink, pieces, jobs, block_size=BLOCK, workers=workers, **options)
+
+
 def written(
     kind: str, jobs: list[CopyJob], pieces: list[tuple[int, bytes]], folder: Path, **options: Any
 ) -> bytes:
@@ -103,8 +124,7 @@ def written(
     memory, pipe, file, path = bytearray(), Pipe(), io.BytesIO(), folder / "image"
     output: Any = {"memory": memory, "pipe": pipe, "object": file, "path": path}[kind]
     sink = open_sink(output, end_of(jobs))
-    write = write_ascending if sink.ascending else write_anywhere
-    write(sink, iter(pieces), iter(jobs), block_size=BLOCK, **options)
+    copy(sink, iter(pieces), jobs, **options)
     sink.finish()
     if kind == "path":
         return path.read_bytes()
@@ -133,9 +153,9 @@ KINDS = ["memory", "pipe", "object", "path"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("crew", CREWS)
 def test_equal_bytes_everywhere(
-    tmp_path: Path, contents: list[Content], kind: str, workers: int
+    tmp_path: Path, contents: list[Content], kind: str, crew: str
 ) -> None:
     jobs = laid_out(contents * 2, lambda number: number % 5 // 4)
     pieces = [(0, b"first"), (end_of(jobs) - BLOCK, b"last" * 1024)]
@@ -144,13 +164,13 @@ def test_equal_bytes_everywhere(
         if number % 5 == 4:
             pieces.append((offset, b"between" * 500))
     pieces.sort()
-    assert written(kind, jobs, pieces, tmp_path, workers=workers) == expected_image(jobs, pieces)
+    assert written(kind, jobs, pieces, tmp_path, crew=crew) == expected_image(jobs, pieces)
 
 
 @pytest.mark.parametrize("kind", ["memory", "object", "path"])
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("crew", CREWS)
 def test_any_order_and_files_in_parts(
-    tmp_path: Path, contents: list[Content], kind: str, workers: int
+    tmp_path: Path, contents: list[Content], kind: str, crew: str
 ) -> None:
     jobs = []
     offset = BLOCK
@@ -169,7 +189,7 @@ def test_any_order_and_files_in_parts(
         placed.append((offset, content, start, length))
         offset += -(-length // BLOCK) * BLOCK
     order.shuffle(placed)
-    assert written(kind, placed, [], tmp_path, workers=workers) == expected_image(placed, [])
+    assert written(kind, placed, [], tmp_path, crew=crew) == expected_image(placed, [])
     placed.sort(key=lambda job: job[0])
     assert written("pipe", placed, [], tmp_path) == expected_image(placed, [])
 
@@ -195,16 +215,17 @@ def test_nothing_to_do(tmp_path: Path, kind: str) -> None:
     assert not any(written(kind, jobs, [], tmp_path))
 
 
+@pytest.mark.parametrize("crew", CREWS)
 def test_large_jobs_are_shared_out(
-    tmp_path: Path, contents: list[Content], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, contents: list[Content], monkeypatch: pytest.MonkeyPatch, crew: str
 ) -> None:
-    monkeypatch.setattr(copying, "TASK_BYTES", 1 << 20)
-    monkeypatch.setattr(copying, "KERNEL_COPY_BYTES", 300_000)
-    monkeypatch.setattr(copying, "BATCH_BYTES", 130 << 10)
-    monkeypatch.setattr(copying, "BATCH_FILES", 3)
+    monkeypatch.setattr(batches, "TASK_BYTES", 1 << 20)
+    monkeypatch.setattr(copier, "KERNEL_COPY_BYTES", 300_000)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 130 << 10)
+    monkeypatch.setattr(batches, "BATCH_FILES", 3)
     jobs = laid_out(contents)
     for kind in KINDS:
-        assert written(kind, jobs, [], tmp_path, workers=3) == expected_image(jobs, [])
+        assert written(kind, jobs, [], tmp_path, crew=crew) == expected_image(jobs, [])
 
 
 class TestWithoutTheKernel:
@@ -225,7 +246,8 @@ class TestWithoutTheKernel:
         monkeypatch.delattr(os, name, raising=False)
         if name == "readv":
             monkeypatch.setattr("ext4writer.sources.host._HAS_READV", False)
-        assert written("path", jobs, [], tmp_path, workers=2) == wanted
+        assert written("path", jobs, [], tmp_path, crew="threads") == wanted
+        assert written("path", jobs, [], tmp_path, crew="processes") == wanted
 
     def test_no_pwrite(
         self, tmp_path: Path, contents: list[Content], monkeypatch: pytest.MonkeyPatch
@@ -304,10 +326,10 @@ def way(
 
 class TestFilesThatChange:
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("crew", CREWS)
     @pytest.mark.parametrize("change", ["grow", "shrink", "empty", "vanish", "fifo", "unreadable"])
     def test_error_names_the_file(
-        self, tmp_path: Path, way: Any, kind: str, workers: int, change: str
+        self, tmp_path: Path, way: Any, kind: str, crew: str, change: str
     ) -> None:
         root = tmp_path / "source"
         root.mkdir()
@@ -327,7 +349,7 @@ class TestFilesThatChange:
             elif change == "unreadable":
                 path.mkdir()
         with pytest.raises(SourceError, match="source/victim: ") as caught:
-            written(kind, jobs, [], tmp_path, workers=workers)
+            written(kind, jobs, [], tmp_path, crew=crew)
         assert caught.value.path == os.fsencode(path)
         if change != "unreadable":
             assert isinstance(caught.value, SourceChangedError)
@@ -364,7 +386,7 @@ class TestFilesThatChange:
         path = tmp_path / "file"
         path.write_bytes(payload(LARGE))
         original = os.copy_file_range
-        monkeypatch.setattr(copying, "KERNEL_COPY_BYTES", 1 << 20)
+        monkeypatch.setattr(copier, "KERNEL_COPY_BYTES", 1 << 20)
 
         def cut(source: int, target: int, count: int, at: int, to: int) -> int:
             done = original(source, target, count, at, to)
@@ -385,6 +407,16 @@ class TestFilesThatChange:
             write_anywhere(open_sink(bytearray(), end_of(jobs)), [], jobs, block_size=BLOCK)
         after = sorted(os.listdir("/proc/self/fd")) if sys.platform == "linux" else []
         assert before == after
+
+
+def empty_sink(kind: str, folder: Path) -> Sink:
+    outputs: dict[str, Any] = {
+        "memory": bytearray(),
+        "pipe": Pipe(),
+        "object": io.BytesIO(),
+        "path": folder / "x",
+    }
+    return open_sink(outputs[kind], 1 << 20)
 
 
 class Failing(Content):
@@ -439,56 +471,42 @@ class TestWorkers:
         assert threading.active_count() == threads
         assert opened < 50_000
 
-    @pytest.mark.parametrize("workers", [1, 3])
+    @pytest.mark.parametrize("crew", CREWS)
     @pytest.mark.parametrize("source", ["jobs", "pieces"])
-    def test_errors_of_whoever_asks(self, workers: int, source: str) -> None:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_errors_of_whoever_asks(
+        self, tmp_path: Path, kind: str, crew: str, source: str
+    ) -> None:
         def broken() -> Iterator[Any]:
             yield (0, b"x") if source == "pieces" else (BLOCK, BytesContent(b"x"), 0, 1)
             raise LookupError(source)
 
         jobs: Any = broken() if source == "jobs" else []
         pieces: Any = broken() if source == "pieces" else []
-        for write, output in ((write_anywhere, bytearray()), (write_ascending, Pipe())):
-            sink = open_sink(cast(Any, output), 10 * BLOCK)
-            with pytest.raises(LookupError, match=source):
-                write(sink, pieces, jobs, block_size=BLOCK, workers=workers)
-            jobs = broken() if source == "jobs" else []
-            pieces = broken() if source == "pieces" else []
+        with empty_sink(kind, tmp_path) as sink, pytest.raises(LookupError, match=source):
+            copy(sink, pieces, jobs, crew)
 
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("workers", [1, 3])
-    def test_cancel(self, tmp_path: Path, kind: str, workers: int) -> None:
+    @pytest.mark.parametrize("crew", CREWS)
+    def test_cancel(self, tmp_path: Path, kind: str, crew: str) -> None:
         cancel = threading.Event()
 
-        def jobs() -> Iterator[CopyJob]:
-            for number in range(100_000):
-                if number == 50:
-                    cancel.set()
-                assert number < 10_000
-                yield 2 * number * BLOCK, BytesContent(b"x"), 0, 1
+        class Jobs(list[CopyJob]):
+            def __iter__(self) -> Iterator[CopyJob]:
+                for number in range(len(self)):
+                    if number == 50:
+                        cancel.set()
+                    assert number < 10_000
+                    yield self[number]
 
-        sink = open_sink(
-            cast(
-                Any,
-                {
-                    "memory": bytearray(),
-                    "pipe": Pipe(),
-                    "object": io.BytesIO(),
-                    "path": tmp_path / "x",
-                }[kind],
-            ),
-            1 << 20,
-        )
-        write = write_ascending if sink.ascending else write_anywhere
-        with sink, pytest.raises(CancelledError):
-            write(sink, [], jobs(), block_size=BLOCK, workers=workers, cancel=cancel)
+        jobs = Jobs((2 * number * BLOCK, BytesContent(b"x"), 0, 1) for number in range(20_000))
+        with empty_sink(kind, tmp_path) as sink, pytest.raises(CancelledError):
+            copy(sink, [], jobs, crew, cancel=cancel)
         assert os.listdir(tmp_path) == []
 
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("workers", [1, 3])
-    def test_progress(
-        self, tmp_path: Path, contents: list[Content], kind: str, workers: int
-    ) -> None:
+    @pytest.mark.parametrize("crew", CREWS)
+    def test_progress(self, tmp_path: Path, contents: list[Content], kind: str, crew: str) -> None:
         jobs = laid_out(contents)
         total = sum(job[3] for job in jobs)
         reports: list[Progress] = []
@@ -503,7 +521,7 @@ class TestWorkers:
             jobs,
             [],
             tmp_path,
-            workers=workers,
+            crew=crew,
             progress=note,
             entries_total=len(jobs),
             bytes_total=total,
@@ -512,29 +530,23 @@ class TestWorkers:
         assert reports == sorted(reports)
         assert callers == {threading.get_ident()}
 
-    @pytest.mark.parametrize("workers", [1, 2])
-    def test_errors_of_progress_come_out(self, contents: list[Content], workers: int) -> None:
+    @pytest.mark.parametrize("crew", CREWS)
+    def test_errors_of_progress_come_out(
+        self, tmp_path: Path, contents: list[Content], crew: str
+    ) -> None:
         def fail(_: Progress) -> None:
             raise LookupError("progress")
 
-        jobs = laid_out(contents)
         with pytest.raises(LookupError, match="progress"):
-            write_anywhere(
-                open_sink(bytearray(), end_of(jobs)),
-                [],
-                jobs,
-                block_size=BLOCK,
-                workers=workers,
-                progress=fail,
-            )
+            written("path", laid_out(contents), [], tmp_path, crew=crew, progress=fail)
 
 
 class TestOutputsThatFail:
     @pytest.mark.root
-    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("crew", CREWS)
     @pytest.mark.parametrize("size", [SMALL, LARGE])
     @pytest.mark.parametrize("same", [True, False])
-    def test_a_full_disk(self, tmp_path: Path, workers: int, size: int, same: bool) -> None:
+    def test_a_full_disk(self, tmp_path: Path, crew: str, size: int, same: bool) -> None:
         require_root()
         disk = tmp_path / "disk"
         disk.mkdir()
@@ -551,7 +563,7 @@ class TestOutputsThatFail:
                 sink,
                 pytest.raises(OutputError, match=f"image: no space left: .* {end_of(jobs)} bytes"),
             ):
-                write_anywhere(sink, [], jobs, block_size=BLOCK, workers=workers)
+                copy(sink, [], jobs, crew)
             assert "image" not in os.listdir(disk)
             assert ".image.partial" not in os.listdir(disk)
         finally:

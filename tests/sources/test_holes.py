@@ -6,16 +6,20 @@ import errno
 import io
 import os
 import random
+import threading
+from array import array
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ext4writer import holes
+from ext4writer import Spec, holes
 from ext4writer.content import BytesContent, CallableContent, Content, PathContent
-from ext4writer.errors import SourceChangedError, SourceError
+from ext4writer.errors import CancelledError, SourceChangedError, SourceError
 from ext4writer.holes import data_ranges
+from ext4writer.plan import hole_search
+from ext4writer.plan.hole_search import search_holes
 from ext4writer.sources import directory
 from ext4writer.tree import RegularFile
 
@@ -255,6 +259,79 @@ def test_a_content_of_another_size(tmp_path: Path, now: int, kind: str) -> None:
     path.write_bytes(bytes(now))
     with pytest.raises(SourceChangedError, match="file: "):
         data_ranges(content, 4096, 64 * KIB, False)
+
+
+class TestManyFiles:
+    """The search in a whole tree, in one process and in several."""
+
+    @pytest.fixture
+    def nodes(self, tmp_path: Path) -> list[RegularFile]:
+        contents: list[Content] = []
+        for number in range(40):
+            data = bytes([number]) * 5000 + bytes(number * 4 * KIB) + b"x" * (number % 3)
+            if number % 4 == 0:
+                contents.append(BytesContent(data))
+            elif number % 4 == 1:
+                contents.append(CallableContent(lambda data=data: io.BytesIO(data), len(data)))
+            else:
+                (tmp_path / f"{number}").write_bytes(data)
+                contents.append(PathContent(tmp_path / f"{number}"))
+        return [RegularFile(content) for content in contents]
+
+    @pytest.fixture(autouse=True)
+    def _small_tasks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hole_search, "LEAST_COST_TO_FORK", 1)
+        monkeypatch.setattr(hole_search, "TASK_COST", 5)
+
+    @staticmethod
+    def search(
+        nodes: list[RegularFile], processes: int, cancel: threading.Event | None = None
+    ) -> dict[int, list[tuple[int, int]]]:
+        candidates = array("L", range(len(nodes)))
+        merged: dict[int, list[tuple[int, int]]] = {}
+        files = 0
+        for found in search_holes(nodes, candidates, Spec(), processes, cancel):
+            files += found.files
+            merged |= found.ranges
+        assert files == len(nodes)
+        return merged
+
+    @pytest.mark.parametrize("processes", [1, 2, 3])
+    def test_holes_are_found(self, nodes: list[RegularFile], processes: int) -> None:
+        alone = {
+            index: data_ranges(node.content, 4096, Spec().hole_size)
+            for index, node in enumerate(nodes)
+        }
+        expected = {index: ranges for index, ranges in alone.items() if ranges is not None}
+        assert len(expected) > 10
+        assert self.search(nodes, processes) == expected
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    @pytest.mark.parametrize("number", [1, 3, 38])
+    def test_errors_name_the_file(
+        self, nodes: list[RegularFile], processes: int, number: int
+    ) -> None:
+        nodes[number].content.size += 40 * KIB
+        with pytest.raises(SourceChangedError, match=f"{number}: |: yields|changed"):
+            self.search(nodes, processes)
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_cancel(self, nodes: list[RegularFile], processes: int) -> None:
+        cancel = threading.Event()
+        cancel.set()
+        with pytest.raises(CancelledError):
+            self.search(nodes, processes, cancel)
+
+    def test_no_more_processes(
+        self, nodes: list[RegularFile], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = self.search(nodes, 1)
+
+        def refuse() -> int:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+        monkeypatch.setattr(os, "fork", refuse)
+        assert self.search(nodes, 3) == expected
 
 
 def test_errors_of_the_host_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,140 @@
+"""Moves file content into the image: small files in batches, large ones inside the kernel.
+
+Small files that are neighbours in the image are read one behind the other into one buffer and
+written at once: three system calls for each file and one for the batch. Of a large file the kernel
+copies all it can, and a buffer the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from ..content import Content, Reader
+from ..errors import SourceChangedError
+from ..progress import Cancel, check_cancelled
+from .batches import BATCH_BYTES, Batch
+from .sinks import Sink
+
+Count = Callable[[int, int], None]
+
+KERNEL_COPY_BYTES = 16 << 20
+"""What one call to the kernel may copy, so that cancelling does not wait long."""
+
+DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Refusals that can only come from the image's side."""
+
+
+class Copier:
+    """Copies batches, with a buffer of its own. Keeps the last large content open.
+
+    ``count`` is told of files begun and of bytes copied.
+    """
+
+    def __init__(self, sink: Sink, block_size: int, count: Count, cancel: Cancel | None) -> None:
+        self._sink = sink
+        self._block_size = block_size
+        self._count = count
+        self._cancel = cancel
+        self._buffer = memoryview(bytearray(BATCH_BYTES))
+        self._padding = bytes(block_size)
+        self._content: Content | None = None
+        self._reader: Reader | None = None
+        self._position = 0
+
+    def copy(self, batch: Batch) -> None:
+        """Copy all of ``batch`` and count it."""
+        if batch.small:
+            self._copy_small(batch)
+        else:
+            self._copy_large(batch)
+
+    def finish(self) -> None:
+        """Make sure that the content that is still open has not changed, and close it."""
+        reader, self._reader, self._content = self._reader, None, None
+        if reader is not None:
+            try:
+                reader.check_unchanged()
+            finally:
+                reader.close()
+
+    def close(self) -> None:
+        """Close what an error left open."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _copy_small(self, batch: Batch) -> None:
+        buffer, padding = self._buffer, self._padding
+        first = batch.jobs[0][0]
+        end = total = 0
+        for offset, content, _, length in batch.jobs:
+            start = offset - first
+            if start > end:
+                buffer[end:start] = padding[: start - end]
+            end = start + length
+            content.read_whole(buffer[start:end])
+            total += length
+        # What lies between here and the next block is zeros already.
+        self._sink.write_at(first, buffer[:end])
+        self._count(batch.files, total)
+
+    def _copy_large(self, batch: Batch) -> None:
+        [(offset, content, start, length)] = batch.jobs
+        reader = self._open(content, start)
+        self._count(batch.files, 0)
+        done = 0
+        if reader.fd is not None and self._sink.fd is not None:
+            done = self._copy_in_kernel(reader, offset, start, length)
+        while done < length:
+            check_cancelled(self._cancel)
+            view = self._buffer[: length - done]
+            count = reader.readinto(view, start + done)
+            if count < len(view):
+                reader.check_unchanged()
+                raise SourceChangedError(reader.path, f"ends at byte {start + done + count}")
+            self._sink.write_at(offset + done, view)
+            done += count
+            self._count(0, count)
+        self._position = start + length
+        if self._position == content.size:
+            self.finish()
+
+    def _open(self, content: Content, start: int) -> Reader:
+        """The reader that is open, where it serves; a new one otherwise."""
+        if self._reader is not None:
+            if content is self._content and (content.random_access or start >= self._position):
+                return self._reader
+            self.finish()
+        reader = self._reader = content.open()
+        self._content = content
+        self._position = 0
+        return reader
+
+    def _copy_in_kernel(self, reader: Reader, offset: int, start: int, length: int) -> int:
+        """Copy as many bytes as the kernel will and return their count; a buffer does the rest."""
+        if not hasattr(os, "copy_file_range"):
+            return 0
+        assert reader.fd is not None and self._sink.fd is not None
+        done = 0
+        while done < length:
+            check_cancelled(self._cancel)
+            try:
+                count = os.copy_file_range(
+                    reader.fd,
+                    self._sink.fd,
+                    min(KERNEL_COPY_BYTES, length - done),
+                    reader.fd_offset + start + done,
+                    offset + done,
+                )
+            except OSError as error:
+                if error.errno in DISK_FULL:
+                    raise self._sink.failure(error) from error
+                # Different file systems, an old kernel, a file that only pretends to be one.
+                break
+            if not count:
+                break
+            done += count
+            self._count(0, count)
+        return done

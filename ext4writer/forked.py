@@ -1,0 +1,331 @@
+"""Tasks shared out among processes that are forked from this one.
+
+Threads of one interpreter take turns at running Python; each process has an interpreter of its own.
+A fork sees all objects as they are now, so only tasks and answers travel, through pipes. No
+semaphore, no shared memory and no file is needed, so it works in a sandbox too.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import selectors
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
+
+from .errors import Ext4WriterError, WorkerError
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+Task_contra = TypeVar("Task_contra", contravariant=True)
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+AHEAD = 4
+"""Tasks that a process has at a time, so that it need not wait while this one is busy."""
+
+LENGTH_BYTES = 8
+"""Before each pickle in a pipe stands its length."""
+
+PIPE_BYTES = 1 << 16
+
+ANSWER, DONE, FAILURE = range(3)
+"""What a process sends, with the number of the task, or None for its own end."""
+
+SIGNALS = {
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+}
+"""What a whole group of processes may get; the one that forked sees to the others."""
+
+can_fork = hasattr(os, "fork")
+
+
+class Worker(Protocol[Task_contra, Answer_co]):
+    """What a process does."""
+
+    def do(self, task: Task_contra, /) -> Iterable[Answer_co]:
+        """Do one task; each answer is sent as it comes."""
+        ...
+
+    def finish(self) -> None:
+        """Called when there are no more tasks; may raise like ``do``."""
+        ...
+
+
+class _Process:
+    """A forked process as this one sees it."""
+
+    def __init__(self, pid: int, tasks_fd: int, answers_fd: int) -> None:
+        self.pid = pid
+        self.tasks_fd = tasks_fd
+        self.answers_fd = answers_fd
+        self.pending: deque[int] = deque()
+        """Numbers of the tasks it has and did not answer."""
+        self.latest = -1
+        """Number of the task that it answered last."""
+        self.received = bytearray()
+        self.has_finished = False
+
+
+class Crew(Generic[Task, Answer]):
+    """Processes that do ``tasks``, in whatever order; use it as a context.
+
+    ``worker`` is called in each of them; what it returns does the tasks. ``tasks`` is asked for
+    more while :meth:`answers` runs. Leaving the context ends the processes, whatever they do.
+
+    Raises ``OSError`` if not even two processes can be had.
+    """
+
+    def __init__(
+        self, worker: Callable[[], Worker[Task, Answer]], tasks: Iterator[Task], processes: int
+    ) -> None:
+        self._tasks = tasks
+        self._has_tasks = True
+        self._added: deque[Task] = deque()
+        self._handed_out = 0
+        self._failures: list[tuple[int, BaseException]] = []
+        self._processes: list[_Process] = []
+        self._selector = selectors.DefaultSelector()
+        try:
+            for _ in range(processes):
+                self._start(worker)
+        except OSError:
+            # A limit on processes or descriptors: fewer will do, but one alone gains nothing.
+            if len(self._processes) < 2:
+                self.close()
+                raise
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Crew[Task, Answer]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Have these done too, before what is left of those given at the start."""
+        self._added.extend(tasks)
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers will come."""
+        return bool(self._processes) and (
+            self._may_hand_out or any(process.pending for process in self._processes)
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether :meth:`finish` will raise."""
+        return bool(self._failures)
+
+    @property
+    def _may_hand_out(self) -> bool:
+        return bool(self._has_tasks or self._added) and not self._failures
+
+    def answers(self, timeout: float = 0.0) -> list[Answer]:
+        """Hand out tasks, and return the answers that come within ``timeout`` seconds.
+
+        They come in no order, and may be none.
+        """
+        self._hand_out()
+        found: list[Answer] = []
+        for key, _ in self._selector.select(timeout):
+            self._receive(key.data, found)
+        self._hand_out()
+        return found
+
+    def finish(self) -> None:
+        """Wait for the end of all processes; raise the failure of the first task that failed.
+
+        Once a task has failed no more are handed out, and those before it are done.
+        """
+        for process in self._processes:
+            _close(process.tasks_fd)
+            process.tasks_fd = -1
+        while self._processes:
+            for key, _ in self._selector.select():
+                self._receive(key.data, [])
+        if self._failures:
+            raise min(self._failures, key=lambda failure: failure[0])[1]
+
+    def close(self) -> None:
+        """End all processes at once."""
+        for process in self._processes[:]:
+            with suppress(OSError):
+                os.kill(process.pid, signal.SIGKILL)
+            self._forget(process)
+        self._selector.close()
+
+    def _start(self, worker: Callable[[], Worker[Task, Answer]]) -> None:
+        fds: list[int] = []
+        try:
+            fds += os.pipe()
+            fds += os.pipe()
+            # A handler that raised between here and _serve would run the caller's code twice.
+            with _signals_held():
+                pid = os.fork()
+                if not pid:
+                    _serve(worker, fds[0], fds[3], [*self._own_fds(), fds[1], fds[2]])
+        except OSError:
+            for fd in fds:
+                _close(fd)
+            raise
+        tasks_from, tasks_fd, answers_fd, answers_to = fds
+        _close(tasks_from)
+        _close(answers_to)
+        process = _Process(pid, tasks_fd, answers_fd)
+        self._processes.append(process)
+        self._selector.register(answers_fd, selectors.EVENT_READ, process)
+
+    def _own_fds(self) -> Iterator[int]:
+        for process in self._processes:
+            yield process.tasks_fd
+            yield process.answers_fd
+
+    def _hand_out(self) -> None:
+        while self._may_hand_out and self._processes:
+            process = min(self._processes, key=lambda process: len(process.pending))
+            if len(process.pending) >= AHEAD:
+                return
+            try:
+                task = self._added.popleft() if self._added else next(self._tasks)
+            except StopIteration:
+                self._has_tasks = False
+                continue
+            process.pending.append(self._handed_out)
+            # A process that is gone is noticed by the end of its answers.
+            with suppress(BrokenPipeError):
+                _send(process.tasks_fd, (self._handed_out, task))
+            self._handed_out += 1
+
+    def _receive(self, process: _Process, found: list[Answer]) -> None:
+        data = os.read(process.answers_fd, PIPE_BYTES)
+        if not data:
+            self._lose(process)
+            return
+        received = process.received
+        received += data
+        while len(received) >= LENGTH_BYTES:
+            end = LENGTH_BYTES + int.from_bytes(received[:LENGTH_BYTES], "little")
+            if len(received) < end:
+                break
+            kind, number, value = _unpacked(received[LENGTH_BYTES:end])
+            del received[:end]
+            if kind == ANSWER:
+                found.append(value)
+            elif kind == FAILURE:
+                self._failures.append((process.latest if number is None else number, value))
+            if kind != ANSWER:
+                if number is None:
+                    process.has_finished = True
+                else:
+                    process.pending.remove(number)
+                    process.latest = number
+
+    def _lose(self, process: _Process) -> None:
+        """Note that a process has ended, and whether it did so by itself."""
+        number = process.pending[0] if process.pending else -1
+        status = self._forget(process)
+        if not process.has_finished:
+            how = "ended" if status is None or status >= 0 else f"was ended by signal {-status}"
+            self._failures.append(
+                (
+                    number,
+                    WorkerError(
+                        f"a process that shared the work {how}, perhaps for want of memory; "
+                        "try again with one worker"
+                    ),
+                )
+            )
+
+    def _forget(self, process: _Process) -> int | None:
+        self._processes.remove(process)
+        self._selector.unregister(process.answers_fd)
+        _close(process.tasks_fd)
+        _close(process.answers_fd)
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
+        except ChildProcessError:  # the program waits for its children elsewhere
+            return None
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(
+    worker: Callable[[], Worker[Any, Any]], tasks_fd: int, answers_fd: int, unused: list[int]
+) -> NoReturn:
+    """All that a process does. Nothing of the program may run behind it."""
+    try:
+        # The end of a pipe ends this process; a copy of its other end would keep it alive.
+        for fd in unused:
+            _close(fd)
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
+        # Collecting would write into every object, and so copy all of the memory that is shared.
+        gc.disable()
+        _do_tasks(worker(), tasks_fd, answers_fd)
+    except BaseException as error:
+        with suppress(OSError):
+            _send(answers_fd, (FAILURE, None, _told(error)))
+    finally:
+        os._exit(0)
+
+
+def _do_tasks(worker: Worker[Any, Any], tasks_fd: int, answers_fd: int) -> None:
+    with open(tasks_fd, "rb", closefd=False) as tasks:
+        while header := tasks.read(LENGTH_BYTES):
+            number, task = _unpacked(tasks.read(int.from_bytes(header, "little")))
+            try:
+                for answer in worker.do(task):
+                    _send(answers_fd, (ANSWER, number, answer))
+            except Exception as error:
+                _send(answers_fd, (FAILURE, number, _told(error)))
+            else:
+                _send(answers_fd, (DONE, number, None))
+    worker.finish()
+    _send(answers_fd, (DONE, None, None))
+
+
+def _told(error: BaseException) -> BaseException:
+    """``error`` with its traceback as a note, which a pickle would lose, if it is a fault."""
+    if not isinstance(error, Ext4WriterError):
+        import traceback
+
+        error.add_note("".join(traceback.format_exception(error)))
+    return error
+
+
+def _send(fd: int, message: tuple[Any, ...]) -> None:
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    view = memoryview(len(data).to_bytes(LENGTH_BYTES, "little") + data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _unpacked(message: bytes | bytearray) -> tuple[Any, ...]:
+    unpacked: tuple[Any, ...] = pickle.loads(message)  # noqa: S301 - it comes from ourselves
+    return unpacked
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        with suppress(OSError):
+            os.close(fd)
