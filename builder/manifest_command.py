@@ -17,6 +17,7 @@ from .options import (
     GroupedOption,
     ScanOptions,
     options,
+    usable_cpus,
 )
 from .rule_options import RuleOptions
 from .signals import cancel_on_signals
@@ -113,7 +114,8 @@ def manifest(
         keep = ContentStore(store).put if store is not None else None
         selection, changes = rules.selection(), rules.compiled()
         with Spool(None) as spool, progress_bar(wanted=not quiet) as progress:
-            tree, _ = read_sources(source, Reading(scan, selection, None, spool, progress, cancel))
+            reading = Reading(scan, selection, None, spool, usable_cpus(), progress, cancel)
+            tree, _ = read_sources(source, reading)
             apply_rules(tree, changes)
             held = io.BytesIO()
             losses = list(tree.losses)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ID_MAX = (1 << 32) - 2
 """The kernel has no user and no group of the number above this one."""
-WORKERS_MAX = 4
+WORKERS_MAX = 8
 ZSTD_LEVEL_MAX = 22
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 OTHER = "Other options"
@@ -392,7 +392,8 @@ class RunOptions:
         "--workers",
         type=click.IntRange(min=1),
         metavar="N",
-        about=f"Threads that copy files.  [default: the usable CPUs, at most {WORKERS_MAX}]",
+        about="Processes that read and write files.  "
+        f"[default: the usable CPUs, at most {WORKERS_MAX}]",
     )
     strict: bool = row(
         "--strict",

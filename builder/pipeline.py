@@ -72,12 +72,16 @@ def run(
 
     with Spool(folder) as spool:
         with watch.stage("scan"):
-            reading = Reading(job.scan, job.selection, job.output, spool, progress, cancel)
+            reading = Reading(
+                job.scan, job.selection, job.output, spool, job.workers, progress, cancel
+            )
             tree, sources = read_sources(job.sources, reading)
             apply_rules(tree, job.rules)
 
         with watch.stage("plan"):
-            layout = ext4writer.plan(tree, job.spec, progress=progress, cancel=cancel)
+            layout = ext4writer.plan(
+                tree, job.spec, processes=job.workers, progress=progress, cancel=cancel
+            )
             if job.strict and layout.losses:
                 raise StrictError(layout.losses)
 
@@ -87,7 +91,7 @@ def run(
                     layout,
                     target,
                     overrides=job.overrides,
-                    workers=job.workers,
+                    processes=job.workers,
                     progress=progress,
                     cancel=cancel,
                 )

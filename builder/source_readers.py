@@ -31,6 +31,7 @@ class Reading:
     selection: Selection
     output: Output | None
     spool: Spool
+    workers: int
     progress: ProgressCallback | None
     cancel: Cancel | None
 
@@ -163,6 +164,7 @@ def _directory(place: str, reading: Reading) -> Read:
         exclude=reading.selection.prunes,
         one_file_system=scan.one_file_system,
         skip=output.itself(place) if output is not None else None,
+        processes=reading.workers,
         progress=reading.progress,
         cancel=reading.cancel,
     )

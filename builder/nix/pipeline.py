@@ -65,7 +65,9 @@ def run(
 
         with watch.stage("plan"):
             spec = job.image.spec_for(count_entries(tree))
-            layout = ext4writer.plan(tree, spec, progress=progress, cancel=cancel)
+            layout = ext4writer.plan(
+                tree, spec, processes=job.workers, progress=progress, cancel=cancel
+            )
             if job.strict and layout.losses:
                 raise StrictError(layout.losses)
 
@@ -133,7 +135,7 @@ def write(
             layout,
             target,
             overrides=job.overrides,
-            workers=job.workers,
+            processes=job.workers,
             progress=progress,
             cancel=cancel,
         )

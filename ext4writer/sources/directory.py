@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from operator import attrgetter
 
-from ..errors import SourceChangedError, SourceError
+from ..errors import SourceError
+from ..forked import Crew, can_fork
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import (
     S_IFBLK,
@@ -21,18 +23,24 @@ from ..tree import (
     Device,
     Directory,
     Fifo,
-    Loss,
     Node,
     RegularFile,
     Socket,
     Symlink,
     Tree,
+    Xattrs,
 )
-from .globs import Patterns, matcher
+from .globs import Patterns
 from .host import HostDirectory, HostFile
-from .host_xattrs import HostXattrs
+from .host_xattrs import HostXattrs, XattrItems
+from .listing import Folder, Lister, Listing, Listings, ScanRule, times_of
 
 REPORT_EVERY = 1024
+
+ENTRIES_TO_FORK = 4096
+"""Some 30 ms of work. What is listed at once takes less time than to fork."""
+WAIT_SECONDS = 0.2
+"""How long a request to cancel may go unseen."""
 
 OTHER_KINDS: dict[int, type[Node]] = {
     S_IFCHR: CharacterDevice,
@@ -54,6 +62,7 @@ def directory(
     exclude: Patterns = (),
     one_file_system: bool = False,
     skip: Callable[[os.stat_result], bool] | None = None,
+    processes: int = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
@@ -68,23 +77,23 @@ def directory(
     is not descended into. ``one_file_system`` keeps mount points as empty directories.
     ``skip`` leaves regular files out by their status, such as an image that is being replaced;
     each is in ``losses``.
-    ``progress`` is called after each 1024 entries with the bytes of content found so far.
+    With more than one in ``processes`` that many are forked to list a large tree, where the system
+    allows it. ``progress`` is called after some 1024 entries with the bytes of content found so
+    far.
 
     Raises :class:`SourceError` if ``path`` is missing, no directory or unreadable, or a directory
     below it is; :class:`SourceChangedError` if something vanishes during the scan;
     :class:`CancelledError`; :class:`SpecError` for a wrong pattern.
     """
-    return _Scan(
-        _absolute(os.fsencode(path)),
+    rule = ScanRule(
         xattrs=xattrs,
         keep_times=keep_times,
         hard_links=hard_links,
         exclude=exclude,
         one_file_system=one_file_system,
         skip=skip,
-        progress=progress,
-        cancel=cancel,
-    ).run()
+    )
+    return _Scan(_absolute(os.fsencode(path)), rule, processes, progress, cancel).run()
 
 
 def _absolute(path: bytes) -> bytes:
@@ -98,187 +107,147 @@ def _absolute(path: bytes) -> bytes:
 
 
 class _Scan:
-    """One run of :func:`directory`, whose options it takes."""
+    """One run of :func:`directory`: makes nodes of what is listed."""
 
     def __init__(
         self,
         path: bytes,
-        *,
-        xattrs: bool,
-        keep_times: bool,
-        hard_links: bool,
-        exclude: Patterns,
-        one_file_system: bool,
-        skip: Callable[[os.stat_result], bool] | None,
+        rule: ScanRule,
+        processes: int,
         progress: ProgressCallback | None,
         cancel: Cancel | None,
     ) -> None:
         self.path = path
-        self.keep_times = keep_times
-        self.hard_links = hard_links
-        self.excluded = matcher(exclude)
-        self.one_file_system = one_file_system
-        self.skip = skip
+        self.rule = rule
+        self.processes = processes
         self.progress = progress
         self.cancel = cancel
         self.tree = Tree()
-        self.xattrs = HostXattrs(self.tree.losses) if xattrs and hasattr(os, "listxattr") else None
-        self.device = -1
         self.linked: dict[tuple[int, int], Node] = {}
-        self.pending: list[tuple[Directory, HostDirectory, bytes]] = []
-        """Directories to fill, where they lie, and their paths in the tree with a slash behind."""
+        self.xattr_sets: dict[XattrItems, Xattrs] = {}
+        self.waiting: dict[bytes, tuple[Directory, HostDirectory]] = {}
+        """Directories to fill and where they lie, by path in the tree with a slash behind."""
         self.entries = 0
         self.bytes = 0
+        self.reported = 0
 
     def run(self) -> Tree:
-        self._take_root()
         # Without a slash at its end, so that "/" and a name can be put behind it.
-        self.pending.append((self.tree.root, HostDirectory(self.path.rstrip(b"/")), b"/"))
-        while self.pending:
-            self._take_directory(*self.pending.pop())
+        host = HostDirectory(self.path.rstrip(b"/"))
+        lister = Lister(self.rule, self._take_root())
+        self.waiting[b"/"] = self.tree.root, host
+        pending: list[Folder] = [(b"/", host)]
+        may_fork = self.processes > 1 and can_fork
+        while pending:
+            if may_fork and self.entries >= ENTRIES_TO_FORK:
+                may_fork = False
+                if self._run_forked(lister, pending):
+                    break
+            for listings in lister.do(pending.pop()):
+                pending += self._take(listings)
         self._report()
+        # Whatever the order in which the host and the processes listed it.
+        self.tree.losses.sort(key=attrgetter("path"))
         return self.tree
 
-    def _take_root(self) -> None:
+    def _run_forked(self, lister: Lister, pending: list[Folder]) -> bool:
+        """Let processes list all that is ``pending``; False if the system allows none."""
+        crew: Crew[Folder, Listings]
+        try:
+            crew = Crew(lambda: lister, iter(pending), self.processes)
+        except OSError:
+            return False
+        with crew:
+            while crew.busy:
+                check_cancelled(self.cancel)
+                for listings in crew.answers(WAIT_SECONDS):
+                    crew.add(self._take(listings))
+            crew.finish()
+        return True
+
+    def _take_root(self) -> int:
+        """Take over the root itself; return the device it lies on."""
         root = self.tree.root
         try:
             status = os.stat(self.path)
-            if self.xattrs is not None:
-                root.xattrs = self.xattrs.read(self.path, b"/", follow=True)
+            if self.rule.xattrs and hasattr(os, "listxattr"):
+                items = HostXattrs(self.tree.losses).read(self.path, b"/", follow=True)
+                root.xattrs = dict(items) if items is not None else None
         except OSError as error:
             raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
         if not stat.S_ISDIR(status.st_mode):
             raise SourceError(self.path, "is not a directory")
-        self.device = status.st_dev
         root.mode = status.st_mode & 0o7777
         root.uid, root.gid, root.mtime_ns = status.st_uid, status.st_gid, status.st_mtime_ns
-        if self.keep_times:
-            _keep_times(root, status)
+        if self.rule.keep_times:
+            root.atime_ns, root.ctime_ns, root.crtime_ns = times_of(status)
+        return status.st_dev
 
-    def _take_directory(self, parent: Directory, host: HostDirectory, prefix: bytes) -> None:
-        fd = None
-        try:
-            if host.anchor is None:
-                with os.scandir(host.path or b"/") as entries:
-                    self._take_entries(entries, parent, host, prefix)
-            else:
-                fd = host.open()
-                with os.scandir(fd) as found:
-                    self._take_entries(_below(fd, found), parent, host, prefix)
-        except OSError as error:
-            name = error.filename if isinstance(error.filename, str | bytes) else b""
-            where = os.path.join(host.full_path(), os.fsencode(name)).rstrip(b"/")
-            if isinstance(error, FileNotFoundError):
-                raise SourceChangedError(where, "vanished during the scan; try again") from error
-            raise SourceError(where, f"cannot be read: {error.strerror}") from error
-        finally:
-            if fd is not None:
-                os.close(fd)
+    def _take(self, listings: Listings) -> list[Folder]:
+        """Make the nodes of what was listed; return the directories in it that were not."""
+        again: set[bytes] = set()
+        for listing in listings.folders:
+            self._take_entries(listing, again)
+            if listing.is_last:
+                del self.waiting[listing.path]
+            self.entries += len(listing.entries)
+        self.tree.losses += (loss for loss in listings.losses if loss.path not in again)
+        if self.entries - self.reported >= REPORT_EVERY:
+            self._report()
+        return [(path, self.waiting[path][1]) for path in listings.left]
 
-    def _take_entries(
-        self,
-        entries: Iterable[os.DirEntry[bytes] | _EntryBelow],
-        parent: Directory,
-        host: HostDirectory,
-        prefix: bytes,
-    ) -> None:
-        """Make the nodes of one directory; those that are directories wait in ``pending``.
+    def _take_entries(self, listing: Listing, again: set[bytes]) -> None:
+        """Make the nodes of one directory. They are made without their constructors.
 
-        This is the hot loop of a scan: nodes are made without their constructors.
+        Further names of files that are known already are put into ``again``.
         """
-        children = parent.children
-        excluded, xattrs, keep_times = self.excluded, self.xattrs, self.keep_times
-        new, skip, hard_links = object.__new__, self.skip, self.hard_links
+        path = listing.path
+        parent, host = self.waiting[path]
+        children, new = parent.children, object.__new__
         node: Node
-        mtime = 0
-        for entry in entries:
-            name = entry.name
-            if excluded is not None and excluded(prefix[1:] + name, name):
-                continue
-            self.entries += 1
-            if not self.entries % REPORT_EVERY:
-                self._report()
-            status = entry.stat(follow_symlinks=False)
-            mode = status.st_mode
-            kind = mode & 0o170000
-            linked = hard_links and kind != S_IFDIR and status.st_nlink > 1
-            if linked:
-                key = status.st_dev, status.st_ino
-                known = self.linked.get(key)
+        latest = 0
+        for name, st_mode, uid, gid, mtime, value, link, items, times in listing.entries:
+            if link is not None:
+                known = self.linked.get(link)
                 if known is not None:
                     children[name] = known
+                    again.add(path + name)
                     continue
+            kind = st_mode & 0o170000
             if kind == S_IFREG:
-                if skip is not None and skip(status):
-                    self.tree.losses.append(Loss(prefix + name, "was left out as asked"))
-                    continue
                 node = file = new(RegularFile)
-                size = status.st_size
-                file.content = HostFile(host, name, size)
-                self.bytes += size
+                file.content = HostFile(host, name, value)
+                self.bytes += value
             elif kind == S_IFDIR:
                 node = folder = Directory()
-                if not self.one_file_system or status.st_dev == self.device:
-                    self.pending.append((folder, host.child(name), prefix + name + b"/"))
+                if value:
+                    self.waiting[path + name + b"/"] = folder, host.child(name)
             elif kind == S_IFLNK:
-                node = link = new(Symlink)
-                link.target = os.readlink(entry.path)
-            elif kind in OTHER_KINDS:
+                node = symlink = new(Symlink)
+                symlink.target = value
+            else:
                 node = new(OTHER_KINDS[kind])
                 if isinstance(node, Device):
-                    node.major, node.minor = os.major(status.st_rdev), os.minor(status.st_rdev)
+                    node.major, node.minor = os.major(value), os.minor(value)
+            if mtime != latest:  # files unpacked together share one integer
+                latest = mtime
+            node.mode = MODES[st_mode & 0o7777]
+            node.uid = uid
+            node.gid = gid
+            node.mtime_ns = latest
+            if times is None:
+                node.atime_ns = node.ctime_ns = node.crtime_ns = None
             else:
-                self.tree.losses.append(Loss(prefix + name, "is of an unknown kind; left out"))
-                continue
-            if status.st_mtime_ns != mtime:  # files unpacked together share one integer
-                mtime = status.st_mtime_ns
-            node.mode = MODES[mode & 0o7777]
-            node.uid = status.st_uid
-            node.gid = status.st_gid
-            node.mtime_ns = mtime
-            node.atime_ns = node.ctime_ns = node.crtime_ns = node.xattrs = None
-            if keep_times:
-                _keep_times(node, status)
-            if xattrs is not None:
-                path = entry.path
-                try:
-                    names = os.listxattr(path, follow_symlinks=False)
-                except OSError as error:
-                    xattrs.cannot_list(error, prefix + name)
-                else:
-                    if names:
-                        node.xattrs = xattrs.values(path, names, prefix + name)
-            if linked:
-                self.linked[key] = node
+                node.atime_ns, node.ctime_ns, node.crtime_ns = times
+            node.xattrs = None
+            if items is not None:
+                node.xattrs = self.xattr_sets.setdefault(items, dict(items))
+            if link is not None:
+                self.linked[link] = node
             children[name] = node
 
     def _report(self) -> None:
+        self.reported = self.entries
         check_cancelled(self.cancel)
         if self.progress is not None:
             self.progress(Progress("scan", self.entries, 0, self.bytes, 0))
-
-
-def _keep_times(node: Node, status: os.stat_result) -> None:
-    node.atime_ns = status.st_atime_ns
-    node.ctime_ns = status.st_ctime_ns
-    node.crtime_ns = getattr(status, "st_birthtime_ns", None)
-
-
-class _EntryBelow:
-    """What the scan needs of an entry whose whole path is too long for the system."""
-
-    __slots__ = ("_entry", "name", "path")
-
-    def __init__(self, entry: os.DirEntry[str], folder_fd: int) -> None:
-        self._entry = entry
-        self.name = os.fsencode(entry.name)
-        # A name in /proc, because there is no listxattr relative to a descriptor.
-        self.path = b"/proc/self/fd/%d/%b" % (folder_fd, self.name)
-
-    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-        return self._entry.stat(follow_symlinks=follow_symlinks)
-
-
-def _below(folder_fd: int, entries: Iterable[os.DirEntry[str]]) -> Iterator[_EntryBelow]:
-    for entry in entries:
-        yield _EntryBelow(entry, folder_fd)

@@ -6,7 +6,10 @@ import errno
 import os
 
 from ..errors import display_path
-from ..tree import Loss, Xattrs
+from ..tree import Loss
+
+XattrItems = tuple[tuple[bytes, bytes], ...]
+"""Names and values, by name; never empty."""
 
 KNOWN_PREFIXES = ("user.", "trusted.", "security.")
 KNOWN_NAMES = ("system.posix_acl_access", "system.posix_acl_default")
@@ -22,15 +25,14 @@ UNSUPPORTED = {
 class HostXattrs:
     """Reads attributes and collects in ``losses`` what cannot be taken over.
 
-    Equal sets are kept once. ``path`` is where the file lies on the host, ``shown`` its path in
+    ``path`` is where the file lies on the host, ``shown`` its path in
     the tree, ``follow`` whether a symbolic link stands for its target.
     """
 
     def __init__(self, losses: list[Loss]) -> None:
         self.losses = losses
-        self._sets: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
 
-    def read(self, path: bytes, shown: bytes, *, follow: bool = False) -> Xattrs | None:
+    def read(self, path: bytes, shown: bytes, *, follow: bool = False) -> XattrItems | None:
         """List and read all attributes; None if there are none."""
         try:
             names = os.listxattr(path, follow_symlinks=follow)
@@ -49,7 +51,7 @@ class HostXattrs:
 
     def values(
         self, path: bytes, names: list[str], shown: bytes, *, follow: bool = False
-    ) -> Xattrs | None:
+    ) -> XattrItems | None:
         """Read the values of ``names``; None if nothing of them can be kept."""
         found: list[tuple[bytes, bytes]] = []
         for name in names:
@@ -66,14 +68,7 @@ class HostXattrs:
                 )
                 continue
             found.append((os.fsencode(name), value))
-        if not found:
-            return None
-        found.sort()
-        key = tuple(found)
-        known = self._sets.get(key)
-        if known is None:
-            known = self._sets[key] = dict(found)
-        return known
+        return tuple(sorted(found)) or None
 
     def _lose(self, shown: bytes, what: str) -> None:
         self.losses.append(Loss(shown, what))

@@ -11,13 +11,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ext4writer.errors import CancelledError, SourceChangedError, SourceError, SpecError
 from ext4writer.progress import Progress
-from ext4writer.sources import directory
+from ext4writer.sources import directory, listing
 from ext4writer.tree import (
     BlockDevice,
     CharacterDevice,
@@ -33,6 +34,16 @@ from tests.oracles.tools import require_root
 
 NOBODY = 65534
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+
+@pytest.fixture(params=["alone", "processes"], autouse=True)
+def _who_lists(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one process list everything, or several of them as little as possible at a time."""
+    if request.param == "processes":
+        monkeypatch.setattr(sys.modules[directory.__module__], "ENTRIES_TO_FORK", 0)
+        monkeypatch.setattr(sys.modules[__name__], "directory", partial(directory, processes=3))
+        monkeypatch.setattr(listing, "TASK_ENTRIES", 3)
+        monkeypatch.setattr(listing, "BATCH_ENTRIES", 2)
 
 
 def names(tree: Tree) -> list[str]:
@@ -490,12 +501,22 @@ class TestProgress:
         make_files(root, *(f"d{number % 7}/{number}" for number in range(2100)))
         reports: list[Progress] = []
         directory(root, progress=reports.append)
-        assert [report.entries for report in reports] == [1024, 2048, 2107]
+        entries = [report.entries for report in reports]
+        assert entries == sorted(entries)
+        assert len(entries) > 1
+        assert entries[-1] == 2107
         assert {report.stage for report in reports} == {"scan"}
         assert reports[-1].bytes_done == sum(
             path.stat().st_size for path in root.rglob("*") if path.is_file()
         )
         assert reports[-1].entries_total == reports[-1].bytes_total == 0
+
+    def test_a_large_directory_is_told_in_parts(self, root: Path) -> None:
+        make_files(root, *(str(number) for number in range(3500)))
+        reports: list[Progress] = []
+        directory(root, progress=reports.append)
+        assert len(reports) > 3
+        assert reports[-1].entries == 3500
 
     def test_cancel(self, root: Path) -> None:
         make_files(root, "file")
