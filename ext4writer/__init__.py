@@ -2,7 +2,7 @@
 
 from . import manifests, sources
 from .api import write_image, write_layout
-from .content import BytesContent, CallableContent, Content, PathContent
+from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
 from .emit.override import Override
 from .errors import (
     ArchiveError,
@@ -53,6 +53,7 @@ __all__ = [
     "Ext4WriterError",
     "FeatureSet",
     "Fifo",
+    "IteratorContent",
     "Layout",
     "LayoutPolicy",
     "LimitError",

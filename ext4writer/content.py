@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from .errors import SourceChangedError, SourceError
@@ -111,7 +112,7 @@ class _BytesReader:
     fd_offset = 0
     path = b"(bytes in memory)"
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self._data = memoryview(data)
 
     def readinto(self, view: memoryview, offset: int) -> int:
@@ -250,6 +251,55 @@ class CallableContent(Content):
         return StreamReader(file, self.name, self.size)
 
 
+class IteratorContent(Content):
+    """Content of a known size that ``pieces``, such as a generator, yields once and never again.
+
+    It is read when it is first needed, and its ``size`` bytes then stay in memory as long as this
+    content does: the holes of a file follow from its bytes, which are wanted again to be written.
+    """
+
+    __slots__ = ("_data", "_lock", "_pieces", "name")
+    random_access = True
+
+    def __init__(self, pieces: Iterator[bytes], size: int, name: bytes = b"") -> None:
+        """``name`` is what errors call it."""
+        self.size = size
+        self.name = name
+        self._pieces: Iterator[bytes] | None = pieces
+        self._data: bytearray | None = None
+        self._lock = threading.Lock()
+
+    def open(self) -> Reader:
+        # Several threads may copy parts of one file, or files that share this content.
+        with self._lock:
+            if self._data is None:
+                self._data = self._drained()
+            return _BytesReader(self._data)
+
+    def _drained(self) -> bytearray:
+        pieces, self._pieces = self._pieces, None
+        if pieces is None:
+            raise SourceError(self.name, "failed while it was read, and can be read only once")
+        data = bytearray()
+        try:
+            for piece in pieces:
+                data += memoryview(piece)
+                if len(data) > self.size:
+                    raise yields_more(self.name, self.size)
+        except OSError as error:
+            raise SourceError(self.name, f"cannot be read: {error}") from error
+        if len(data) < self.size:
+            raise SourceChangedError(
+                self.name, f"yields {len(data)} bytes, not the {self.size} that were declared"
+            )
+        return data
+
+
+def yields_more(path: bytes, size: int) -> SourceChangedError:
+    """The error for content that does not end after the ``size`` bytes that it was to have."""
+    return SourceChangedError(path, f"yields more than the {size} bytes that were declared")
+
+
 @runtime_checkable
 class _Stream(Protocol):
     """What is asked of a binary file."""
@@ -311,9 +361,7 @@ class StreamReader:
         if not self._skip_to(self._size):
             raise changed_size(self.path, self._size, self._position)
         if self._read(1):
-            raise SourceChangedError(
-                self.path, f"yields more than the {self._size} bytes that were declared"
-            )
+            raise yields_more(self.path, self._size)
 
     def close(self) -> None:
         self._stream.close()

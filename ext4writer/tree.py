@@ -10,7 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, Unpack
 
 from .composition import copy_of, is_covered, merge
-from .content import BytesContent, CallableContent, Content, Opener, PathContent
+from .content import (
+    BytesContent,
+    CallableContent,
+    Content,
+    IteratorContent,
+    Opener,
+    PathContent,
+)
 from .errors import TreeError, display_path
 from .nodes import (
     NAME_MAX,
@@ -121,7 +128,7 @@ class Tree:
     def file(
         self,
         path: Path,
-        content: bytes | str | os.PathLike[str] | Opener | Content,
+        content: bytes | str | os.PathLike[str] | Opener | Iterable[bytes] | Content,
         *,
         size: int | None = None,
         **attributes: Unpack[Attributes],
@@ -129,9 +136,10 @@ class Tree:
         """Add a regular file (mode 644).
 
         ``content`` is the bytes themselves, the path of a file on the host as ``str`` or
-        ``PathLike``, a :class:`~ext4writer.content.Content`, or a callable that gives all ``size``
-        bytes anew each time it is called: as a binary file, or as an iterable of pieces, which a
-        generator function is. A generator itself can be read only once, which is not enough.
+        ``PathLike``, a :class:`~ext4writer.content.Content`, a callable that gives all ``size``
+        bytes anew each time it is called, as a binary file or as an iterable of pieces, which a
+        generator function is, or such an iterable itself. An iterator, such as a generator, can
+        be read only once; what it yields is kept in memory from then on.
         """
         node = RegularFile(_content(path, content, size), **attributes)
         self.add(path, node)
@@ -341,7 +349,7 @@ def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
 
 def _content(
     path: Path,
-    content: bytes | str | os.PathLike[str] | Opener | Content,
+    content: bytes | str | os.PathLike[str] | Opener | Iterable[bytes] | Content,
     size: int | None,
 ) -> Content:
     if isinstance(content, Content):
@@ -350,15 +358,13 @@ def _content(
         return BytesContent(bytes(content))
     if isinstance(content, str | os.PathLike):
         return PathContent(content, size)
-    if isinstance(content, Iterable):
-        raise TreeError(
-            path,
-            "content from an iterator can be read only once, and a file is read twice; "
-            "give the function that makes it",
-        )
     if size is None:
-        raise TreeError(path, "content from a callable needs size=, its exact count of bytes")
-    return CallableContent(content, size, _to_bytes(path))
+        what = "a callable" if callable(content) else "an iterator"
+        raise TreeError(path, f"content from {what} needs size=, its exact count of bytes")
+    if isinstance(content, Iterator):
+        return IteratorContent(content, size, _to_bytes(path))
+    opener = content if callable(content) else content.__iter__
+    return CallableContent(opener, size, _to_bytes(path))
 
 
 def _to_bytes(path: Path) -> bytes:

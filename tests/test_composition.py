@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -349,13 +351,34 @@ def test_one_image_from_every_kind_of_content(
     tree = Tree()
     tree.file("/data", lambda: pieces(size), size=size)
     images.append(make_image(tree, name="pieces").read_bytes())
+    for number, iterable in enumerate((pieces(size), list(pieces(size)), io.BytesIO(data))):
+        tree = Tree()
+        tree.file("/data", iterable, size=size)
+        images.append(make_image(tree, name=f"iterable{number}").read_bytes())
+        images.append(make_image(tree, name=f"again{number}").read_bytes())
     assert len(set(images)) == 1
 
 
-def test_a_generator_of_another_size_is_told() -> None:
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_generator_has_the_holes_of_its_bytes(make_image: MakeImage, workers: int) -> None:
+    """Several threads copy what is larger than one of them takes at a time."""
+    parts = [b"start", bytes(1 << 20), b"middle" * 12_000_000, bytes((1 << 20) + 5)]
+    size = sum(map(len, parts))
+    images = []
+    for content in (b"".join(parts), (part for part in parts)):
+        tree = Tree()
+        tree.file("/data", content, size=size)
+        tree.link("/again", "/data")
+        image = make_image(tree, name=f"image{len(images)}", workers=workers, level="quick")
+        images.append(image.read_bytes())
+    assert images[0] == images[1]
+
+
+@pytest.mark.parametrize("one_shot", [False, True])
+def test_a_generator_of_another_size_is_told(one_shot: bool) -> None:
     for size in (99, 101, 400_000):
         tree = Tree()
-        tree.file("/data", lambda: pieces(100), size=size)
+        tree.file("/data", pieces(100) if one_shot else lambda: pieces(100), size=size)
         with pytest.raises(SourceChangedError, match="/data"):
             write_image(tree, bytearray(), Spec())
 
@@ -365,14 +388,23 @@ def test_a_generator_that_fails_is_told() -> None:
         yield b"x"
         raise OSError(5, "broken wire")
 
-    tree = Tree()
-    tree.file("/data", failing, size=2)
-    with pytest.raises(SourceError, match="broken wire"):
+    for content in (failing, failing()):
+        tree = Tree()
+        tree.file("/data", content, size=2)
+        with pytest.raises(SourceError, match="/data: .*broken wire"):
+            write_image(tree, bytearray(), Spec())
+    with pytest.raises(SourceError, match="/data: .*only once"):
         write_image(tree, bytearray(), Spec())
 
 
-def test_a_generator_itself_is_refused() -> None:
-    with pytest.raises(TreeError, match="read only once"):
-        Tree().file("/data", pieces(5), size=5)
-    with pytest.raises(TreeError, match="needs size="):
-        Tree().file("/data", lambda: pieces(5))
+def test_a_generator_needs_its_size() -> None:
+    for content in (lambda: pieces(5), pieces(5), list(pieces(5))):
+        with pytest.raises(TreeError, match="/data: .* needs size="):
+            Tree().file("/data", content)
+
+
+def test_a_generator_without_end_is_left_early() -> None:
+    tree = Tree()
+    tree.file("/data", itertools.repeat(b"x"), size=1000)
+    with pytest.raises(SourceChangedError, match="more than the 1000 bytes"):
+        write_image(tree, bytearray(), Spec())

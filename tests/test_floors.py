@@ -75,7 +75,7 @@ STANDARD_IN = {
     "lzma": {"sources.tar_archive.decoders"},
     "binascii": {"sources.tar_archive.xattrs", "sources.rules_set"},
     "base64": {"sources.rules_set"},
-    "threading": {"emit.copying", "emit.sinks"},
+    "threading": {"content", "emit.copying", "emit.sinks"},
     "fcntl": {"emit.sinks"},  # asks whether a file was opened to append
     "sys": {"plan.identity", "sources.host"},
 }
