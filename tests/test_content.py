@@ -253,3 +253,10 @@ def test_large_file_needs_its_feature(tmp_path: Path) -> None:
     features: FeatureSet = DEFAULT_FEATURES.without("large_file", "resize_inode")
     with pytest.raises(TreeError, match="/large: .* large_file"):
         ext4writer.plan(tree, Spec(features=features, hole_size=0))
+
+
+def test_a_size_below_zero_is_refused() -> None:
+    tree = Tree()
+    tree.file("negative", lambda: [b""], size=-1)
+    with pytest.raises(TreeError, match="/negative: has -1 bytes"):
+        ext4writer.plan(tree)

@@ -58,7 +58,7 @@ def measure_contents(
             assert isinstance(node, RegularFile)
             size = node.content.size
             blocks = -(-size // block_size)
-            if size >= LARGE_FILE_BYTES:
+            if not 0 <= size < LARGE_FILE_BYTES:
                 _check_file_size(table, index, size, blocks, spec)
             content_bytes += size
             counts[index] = blocks
@@ -100,6 +100,8 @@ def _leave_holes(
 
 
 def _check_file_size(table: InodeTable, index: int, size: int, blocks: int, spec: Spec) -> None:
+    if size < 0:
+        raise TreeError(table.path_of(index), f"has {size} bytes; no file can be so short")
     if "large_file" not in spec.features:
         raise TreeError(
             table.path_of(index), f"has {size} bytes; 2 GiB and more need the feature large_file"
