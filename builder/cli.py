@@ -172,31 +172,33 @@ def execute(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
-    with cancel_on_signals(at_once=destination == "-") as cancel:
-        # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
-        gc.disable()
+    # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
+    gc.disable()
 
-        from . import pipeline
-        from .output import open_output, print_report
-        from .progress import progress_bar
+    from . import pipeline
+    from .output import open_output, print_report
+    from .progress import progress_bar
 
-        workers, output = run.workers or usable_cpus(), None
-        if destination is not None:
-            level = stored.zstd_level if stored is not None else None
-            output = open_output(destination, zstd_level=level, threads=workers)
-        job = pipeline.Job(
-            sources=sources,
-            output=output,
-            scan=scan,
-            selection=rules.selection(),
-            rules=rules.compiled(),
-            spec=image.spec(),
-            overrides=overrides.overrides(),
-            strict=run.strict,
-            workers=workers,
-        )
-        with progress_bar(wanted=not run.quiet) as progress:
-            report = pipeline.run(job, progress=progress, cancel=cancel)
+    workers, output = run.workers or usable_cpus(), None
+    if destination is not None:
+        level = stored.zstd_level if stored is not None else None
+        output = open_output(destination, zstd_level=level, threads=workers)
+    job = pipeline.Job(
+        sources=sources,
+        output=output,
+        scan=scan,
+        selection=rules.selection(),
+        rules=rules.compiled(),
+        spec=image.spec(),
+        overrides=overrides.overrides(),
+        strict=run.strict,
+        workers=workers,
+    )
+    with (
+        cancel_on_signals(at_once=destination == "-") as cancel,
+        progress_bar(wanted=not run.quiet) as progress,
+    ):
+        report = pipeline.run(job, progress=progress, cancel=cancel)
     if run.json:
         print_report(report.as_json(), job.output)
     elif not run.quiet:

@@ -97,22 +97,22 @@ def manifest(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
+    gc.disable()
+
+    from ext4writer import manifests
+    from ext4writer.sources.rules import apply_rules
+
+    from .content_store import ContentStore
+    from .output import write_text
+    from .pipeline import StrictError
+    from .progress import progress_bar
+    from .source_readers import Reading, read_sources
+    from .spool import Spool
+
+    place = relative_to or (os.path.dirname(output) or "." if output != "-" else ".")
+    keep = ContentStore(store).put if store is not None else None
+    selection, changes = rules.selection(), rules.compiled()
     with cancel_on_signals(at_once=output == "-") as cancel:
-        gc.disable()
-
-        from ext4writer import manifests
-        from ext4writer.sources.rules import apply_rules
-
-        from .content_store import ContentStore
-        from .output import write_text
-        from .pipeline import StrictError
-        from .progress import progress_bar
-        from .source_readers import Reading, read_sources
-        from .spool import Spool
-
-        place = relative_to or (os.path.dirname(output) or "." if output != "-" else ".")
-        keep = ContentStore(store).put if store is not None else None
-        selection, changes = rules.selection(), rules.compiled()
         with Spool(None) as spool, progress_bar(wanted=not quiet) as progress:
             reading = Reading(scan, selection, None, spool, usable_cpus(), progress, cancel)
             tree, _ = read_sources(source, reading)

@@ -26,7 +26,7 @@ def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
     """Yield an event that the first signal sets; a second one raises :class:`Interrupted`.
 
     With ``at_once`` the first one raises too. That is for work which may wait for ever in one
-    system call, such as a write to a pipe, and leaves nothing behind that must be removed.
+    system call, such as one on a pipe, and leaves nothing behind that must be removed.
     """
     cancel = threading.Event()
     received: list[int] = []
@@ -45,6 +45,9 @@ def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
                 before[signum] = signal.signal(signum, handle)
     try:
         yield cancel
+        if at_once and received:
+            # What is raised within a destructor gets lost.
+            raise Interrupted(received[0])
     except Exception as error:
         from ext4writer.errors import CancelledError
 

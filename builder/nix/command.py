@@ -86,29 +86,31 @@ def execute(
 
     check_options(closure)
 
-    with cancel_on_signals(at_once=destination == "-") as cancel:
-        # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
-        gc.disable()
+    # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
+    gc.disable()
 
-        from ..output import open_output, print_report
-        from ..progress import progress_bar
-        from . import pipeline
+    from ..output import open_output, print_report
+    from ..progress import progress_bar
+    from . import pipeline
 
-        workers = run.workers or usable_cpus()
-        job = pipeline.NixJob(
-            closure=closure,
-            content=content,
-            selection=rules.selection(),
-            rules=rules.compiled(),
-            image=image,
-            output=open_output(destination, zstd_level=stored.zstd_level, threads=workers),
-            overrides=overrides.overrides(),
-            strict=run.strict,
-            workers=workers,
-            reported=run.json or not run.quiet,
-        )
-        with progress_bar(wanted=not run.quiet) as progress:
-            report = pipeline.run(job, progress=progress, cancel=cancel)
+    workers = run.workers or usable_cpus()
+    job = pipeline.NixJob(
+        closure=closure,
+        content=content,
+        selection=rules.selection(),
+        rules=rules.compiled(),
+        image=image,
+        output=open_output(destination, zstd_level=stored.zstd_level, threads=workers),
+        overrides=overrides.overrides(),
+        strict=run.strict,
+        workers=workers,
+        reported=run.json or not run.quiet,
+    )
+    with (
+        cancel_on_signals(at_once=destination == "-") as cancel,
+        progress_bar(wanted=not run.quiet) as progress,
+    ):
+        report = pipeline.run(job, progress=progress, cancel=cancel)
     if run.json:
         print_report(report.as_json(), job.output)
     elif not run.quiet:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.signals import Interrupted, cancel_on_signals
+from ext4writer import BytesContent, RegularFile
 from ext4writer.errors import CancelledError
 from tests.builder.command import (
     assert_one_line,
@@ -19,6 +21,7 @@ from tests.builder.command import (
     run,
 )
 from tests.builder.test_bad_input import AT_STAGE
+from tests.containers import Entry, layer_tar
 
 pytestmark = pytest.mark.usefixtures("heeded_signals")
 
@@ -47,12 +50,13 @@ def test_a_signal_leaves_the_older_image(stage: str, source: Path, out: Path) ->
     assert os.listdir(out) == ["a.img"]
 
 
-@pytest.mark.parametrize("stage", ["scan", "plan", "write"])
-def test_a_second_signal_does_not_wait(stage: str, source: Path, out: Path) -> None:
+@pytest.mark.parametrize(("stage", "last"), [("scan", "INT"), ("plan", "TERM"), ("write", "TERM")])
+def test_a_second_signal_does_not_wait(stage: str, last: str, source: Path, out: Path) -> None:
+    """Nor does a first one while sources are read."""
     do = "[os.kill(os.getpid(), number) for number in (signal.SIGINT, signal.SIGTERM)]; os._exit(9)"
     script = AT_STAGE.format(stage=stage, times=1, do=do)
     done = run("build", source, "-o", out / "a.img", "--workers", "1", script=script)
-    assert_one_line(done, 143, "SIGTERM")
+    assert_one_line(done, STATUSES[signal.Signals[f"SIG{last}"]], f"SIG{last}")
     assert_untouched(out)
 
 
@@ -77,6 +81,84 @@ def test_a_signal_ends_a_write_to_a_pipe_that_nobody_reads(
     process.stderr.close()
     done = subprocess.CompletedProcess([], status, "", said)
     assert_one_line(done, STATUSES[signum], signum.name)
+
+
+def ended_while_waiting(
+    signum: signal.Signals, sent: bytes, *arguments: str | Path, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Start the command, send it a part of what it wants, and then a signal only.
+
+    ``folder`` is where it must have begun to keep what it got.
+    """
+    process = subprocess.Popen(
+        command(*arguments),
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(sent)
+    process.stdin.flush()
+    for _ in range(200):
+        time.sleep(0.05)
+        fds = Path(f"/proc/{process.pid}/fd")
+        opened = [os.readlink(fd) for fd in fds.iterdir()]
+        if folder is None or any(name.startswith(f"{folder}/") for name in opened):
+            break
+    else:
+        pytest.fail("keeps nothing")
+    time.sleep(0.5)
+    process.send_signal(signum)
+    try:
+        process.wait(60)
+    finally:
+        process.kill()
+    _, said = process.communicate()
+    return subprocess.CompletedProcess([], process.returncode, "", said.decode())
+
+
+@pytest.mark.parametrize("signum", STATUSES)
+@pytest.mark.parametrize("kind", ["", "docker-archive:", "oci:"])
+def test_a_signal_ends_waiting_for_the_rest_of_an_archive(
+    kind: str, signum: signal.Signals, out: Path
+) -> None:
+    """What has been unpacked so far lies in a file without a name."""
+    large = RegularFile(BytesContent(os.urandom(1 << 20)))
+    archive = gzip.compress(layer_tar([Entry(b"large", large)]))
+    done = ended_while_waiting(
+        signum, archive[: 1 << 19], "build", f"{kind}-", "-o", out / "a.img", folder=out
+    )
+    assert_one_line(done, STATUSES[signum], signum.name)
+    assert_untouched(out)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["build", "manifest:-", "-o"],
+        ["build", "--rules", "/dev/stdin", "-o"],
+        ["manifest", "-", "-o"],
+        ["manifest", "-D", "/dev/stdin", "-o"],
+    ],
+    ids=" ".join,
+)
+def test_a_signal_ends_waiting_for_anything_else(arguments: list[str], out: Path) -> None:
+    done = ended_while_waiting(signal.SIGTERM, b"#mtree\n", *arguments, out / "a")
+    assert_one_line(done, 143, "SIGTERM")
+    assert_untouched(out)
+
+
+@pytest.mark.parametrize("stage", ["plan", "write"])
+def test_a_signal_after_an_archive_was_unpacked(stage: str, tmp_path: Path, out: Path) -> None:
+    packed = tmp_path / "packed.tar.gz"
+    large = RegularFile(BytesContent(os.urandom(1 << 20)))
+    packed.write_bytes(gzip.compress(layer_tar([Entry(b"large", large)])))
+    script = AT_STAGE.format(stage=stage, times=1, do="os.kill(os.getpid(), signal.SIGTERM)")
+    with packed.open("rb") as stream:
+        done = run("build", "-", "-o", out / "a.img", script=script, stdin=stream)
+    assert_one_line(done, 143, "SIGTERM")
+    assert_untouched(out)
 
 
 def test_a_signal_that_the_caller_ignores_stays_ignored(source: Path, out: Path) -> None:
@@ -111,6 +193,16 @@ def test_a_stream_is_interrupted_at_once() -> None:
     with pytest.raises(Interrupted), cancel_on_signals(at_once=True):
         signal.raise_signal(signal.SIGTERM)
         pytest.fail("went on")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_within_a_destructor_is_not_lost() -> None:
+    class Destroyed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted), cancel_on_signals(at_once=True):
+        Destroyed()
 
 
 def test_a_cancel_without_a_signal_stays_what_it_is() -> None:
