@@ -104,7 +104,7 @@ class Blob:
 
     data: bytes
     media_type: str
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def descriptor(self) -> dict[str, Any]:
         return {
@@ -118,6 +118,14 @@ class Blob:
         """The same with the annotation that names it."""
         annotation = {"org.opencontainers.image.ref.name": name}
         return replace(self, more={**self.more, "annotations": annotation})
+
+    def tagged(self, tag: str) -> Blob:
+        """The same with the two annotations that Docker gives it, for a tag of its own hub."""
+        annotations = {
+            "io.containerd.image.name": f"docker.io/library/{tag}",
+            "org.opencontainers.image.ref.name": tag.partition(":")[2],
+        }
+        return replace(self, more={**self.more, "annotations": annotations})
 
     def on(self, os_: str, architecture: str, variant: str = "") -> Blob:
         """The same for a platform."""
@@ -229,3 +237,30 @@ def docker_archive(
             info = tarfile.TarInfo(member)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
+
+
+def docker_save(path: Path, layout: Layout, images: Mapping[Blob, Sequence[str]]) -> None:
+    """Write what ``docker save`` writes since 25: ``layout`` with ``manifest.json`` beside.
+
+    ``images`` are manifests in it and their tags. The index must have been written.
+    """
+    listed = []
+    for image, tags in images.items():
+        manifest = json.loads(image.data)
+        listed.append(
+            {
+                "Config": _blob_name(manifest["config"]),
+                "RepoTags": list(tags) or None,
+                "Layers": [_blob_name(layer) for layer in manifest["layers"]],
+                "LayerSources": {layer["digest"]: layer for layer in manifest["layers"]},
+            }
+        )
+    (layout.folder / "manifest.json").write_text(json.dumps(listed))
+    (layout.folder / "repositories").write_text("{}")
+    with tarfile.open(path, "w") as archive:
+        for each in sorted(layout.folder.rglob("*")):
+            archive.add(each, each.relative_to(layout.folder), recursive=False)
+
+
+def _blob_name(descriptor: Mapping[str, Any]) -> str:
+    return "blobs/" + descriptor["digest"].replace(":", "/")

@@ -39,12 +39,13 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", re.ASCII)
 NAME_ANNOTATIONS = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 
-_DEFAULT_REGISTRIES = ("", "docker.io/library/", "docker.io/")
-
-
 def is_called(reference: str, names: Collection[str]) -> bool:
-    """Whether one of ``names`` is ``reference``, or what Docker means by it."""
-    return any(start + reference in names for start in _DEFAULT_REGISTRIES)
+    """Whether one of ``names`` is ``reference``, or means the same to Docker."""
+    return _familiar(reference) in map(_familiar, names)
+
+
+def _familiar(name: str) -> str:
+    return name.removeprefix("docker.io/").removeprefix("library/")
 
 
 @dataclass(frozen=True, slots=True)

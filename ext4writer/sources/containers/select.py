@@ -98,16 +98,18 @@ class Layout:
         return descriptor, parse_document(data, self.files.path, name.encode())
 
     def _referred(self, reference: str | None) -> list[Descriptor]:
-        names = sorted({name for one in self._top for name in one.names[:1]})
-        if reference is None:
-            if len(names) > 1 and len({one.digest for one in self._top}) > 1:
-                raise self._error(f"holds several images; name one of: {', '.join(names)}")
-            return self._top
+        names = sorted({one.names[-1] for one in self._top if one.names})
         found = [
-            one for one in self._top if reference == one.digest or is_called(reference, one.names)
+            one
+            for one in self._top
+            if reference in (None, one.digest) or is_called(str(reference), one.names)
         ]
-        if not found:
-            found = [one for one in self._all(self._top) if one.digest == reference][:1]
+        several = len({name for one in found for name in one.names[-1:]}) > 1
+        if several and len({one.digest for one in found}) > 1:
+            raise self._error(f"holds several images; name one of: {', '.join(names)}")
+        if found or reference is None:
+            return found
+        found = [one for one in self._all(self._top) if one.digest == reference][:1]
         if not found:
             shown = ", ".join(names) or "(no names)"
             raise self._error(f"holds no image {reference!r}, only: {shown}")
