@@ -670,6 +670,15 @@ class TestEnd:
         assert [path for path, _ in made.walk()] == [b"/"]
         assert made.losses == []
 
+    @pytest.mark.parametrize("size", [1024, 512, 20_000])
+    def test_zeros_before_something_else_are_no_archive(self, size: int, tmp_path: Path) -> None:
+        """So does the image of a disk begin."""
+        data = bytes(size) + b"file system"
+        (tmp_path / "image").write_bytes(data)
+        for source in (tmp_path / "image", io.BytesIO(data)):
+            with pytest.raises(ArchiveError, match="is not a tar archive.* begins with zeros"):
+                sources.tar(source)
+
     def test_no_archive_at_all(self, tmp_path: Path) -> None:
         (tmp_path / "empty").touch()
         with pytest.raises(ArchiveError, match="empty: is empty"):

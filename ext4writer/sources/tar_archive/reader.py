@@ -31,6 +31,7 @@ from .xattrs import PREFIXES, XattrReader
 REPORT_EVERY = 1024
 _CACHED_FIELDS = 1 << 14
 _ID_MAX = (1 << 32) - 1
+_NO_TAR = "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
 
 _KINDS = {
     b"0": S_IFREG,
@@ -174,9 +175,7 @@ class _Reader:
             fields = HEADER.unpack(block)
             if not has_checksum(block):
                 raise self._error(
-                    "its header has a wrong checksum"
-                    if source.offset > BLOCK
-                    else "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
+                    "its header has a wrong checksum" if source.offset > BLOCK else _NO_TAR
                 )
             kind = fields[7]
             if kind in b"xgXKL" and kind:
@@ -202,6 +201,8 @@ class _Reader:
             raise self._error("is cut short in the middle of a header")
         else:
             left = self.source.finish()
+            if left and not self.offset:
+                raise self._error(f"{_NO_TAR}, although it begins with zeros as an empty one does")
             if left:
                 self._lose(
                     b"",
