@@ -181,11 +181,12 @@ def _directory(place: str, reading: Reading) -> Read:
 
 
 def _manifest(argument: SourceArgument, reading: Reading) -> Read:
-    """Read a manifest from a file or standard input."""
+    """Read a manifest from a file or standard input, whose folder is the current one."""
     scan, place = reading.scan, argument.place
+    piped = place == STANDARD_INPUT
     tree = sources.manifest(
-        _standard_input() if place == STANDARD_INPUT else place,
-        root=scan.content_root,
+        _standard_input() if piped else place,
+        root="." if piped and scan.content_root is None else scan.content_root,
         verify=not scan.no_digests,
         users=_names(scan.users),
         groups=_names(scan.groups),

@@ -49,7 +49,9 @@ def manifest(
         name, place = IN_MEMORY, None
         stream: BinaryIO = io.BytesIO(source)
     elif not isinstance(source, str | os.PathLike):
-        name, place = IN_MEMORY, None
+        called = getattr(source, "name", None)
+        name = os.fsencode(called) if isinstance(called, str | bytes) else IN_MEMORY
+        place = None
         stream = source
     else:
         name = os.fsencode(source)

@@ -142,3 +142,14 @@ def test_a_broken_archive_leaves_nothing(tmp_path: Path, out: Path) -> None:
         assert_one_line(run("build", text, "-o", out / "a.img"), 1, text.split(":")[-1])
         assert_untouched(out)
     assert_one_line(run("plan", f"oci:{out}", "--platform", "x"), 2, "--platform")
+
+
+@pytest.mark.parametrize("kind", ["mtree", "dump"])
+def test_a_manifest_from_one_command_to_the_next(kind: str, source: Path, out: Path) -> None:
+    text = run("manifest", source.name, "--format", kind, cwd=source.parent).stdout
+    done = run("build", "manifest:-", "-o", out / "a.img", input=text, cwd=source.parent)
+    assert done.returncode == 0, done.stderr
+    run("build", source, "-o", out / "b.img")
+    assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
+    done = run("build", "manifest:-", "-o", out / "a.img", input=text, cwd=out)
+    assert_one_line(done, 1, "<stdin>: line", "does not exist")
