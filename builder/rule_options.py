@@ -107,8 +107,13 @@ class RuleOptions:
         "--device-table",
         type=PATH,
         metavar="FILE",
-        about="Make devices and folders, and set modes and owners, by a table such as genext2fs "
-        "and makedevs take.",
+        about="Make devices and folders, and set modes and owners, by a table of genext2fs.",
+    )
+    makedevs: tuple[str, ...] = _rule(
+        "--makedevs",
+        type=PATH,
+        metavar="FILE",
+        about="The same by a table of makedevs, as Buildroot has it, which counts otherwise.",
     )
     file_contexts: tuple[str, ...] = _rule(
         "--file-contexts",
@@ -214,6 +219,12 @@ def _device_table(value: str) -> list[Rule]:
     return [DeviceTable(read_file(value), os.fsencode(value))]
 
 
+def _makedevs(value: str) -> list[Rule]:
+    from ext4writer.sources.rules_makedevs import MakedevsTable
+
+    return [MakedevsTable(read_file(value), os.fsencode(value))]
+
+
 def _file_contexts(value: str) -> list[Rule]:
     from ext4writer.sources.file_contexts import FileContexts
 
@@ -228,6 +239,7 @@ _COMPILERS: dict[str, Callable[[Any], list[Rule]]] = {
     "set": _set,
     "rules": _rules,
     "device_table": _device_table,
+    "makedevs": _makedevs,
     "file_contexts": _file_contexts,
 }
 """Option -> what makes rules of one value of it."""

@@ -1,4 +1,4 @@
-"""Device tables, as genext2fs -D, mkfs.jffs2 -D and makedevs take them.
+"""Device tables, as genext2fs -D takes them; those of makedevs are in ``rules_makedevs``.
 
 One line is ``name type mode uid gid major minor start inc count``. The rules for numbers are those
 of genext2fs.c:add2fs_from_file: with a count, names end in the numbers from start up to but without
@@ -102,7 +102,8 @@ class DeviceTable:
         if not path.startswith(b"/"):
             raise self._error(number, f"{path[:40]!r} does not begin with a slash")
         if kind not in KINDS:
-            raise self._error(number, f"{kind!r} is none of the types {', '.join(KINDS)}")
+            hint = "; makedevs has such, and counts otherwise" if kind in ("F", "r") else ""
+            raise self._error(number, f"{kind!r} is none of the types {', '.join(KINDS)}{hint}")
         if not re.fullmatch(rb"[0-7]{1,6}", words[2]) or int(words[2], 8) > 0o7777:
             raise self._error(number, f"{words[2][:40]!r} is no mode in octal digits")
         defaults = {"increment": 1}

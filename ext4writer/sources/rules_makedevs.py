@@ -1,0 +1,250 @@
+"""Device tables of makedevs, as Buildroot and BusyBox have it.
+
+A line is ``name type mode user group major minor start inc count``, as for genext2fs. But with a
+count above one there are so many names, whose numbers begin with start, and the minor number of
+each is that of the one before it plus inc. Users and groups may be names, and a line
+``|xattr CAPABILITIES`` speaks of the file in the line above it (Buildroot's package/makedevs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..errors import SourceError, TreeError
+from ..tree import (
+    BlockDevice,
+    CharacterDevice,
+    Device,
+    Directory,
+    Fifo,
+    Loss,
+    Node,
+    RegularFile,
+    Symlink,
+    Tree,
+    check_name,
+    components,
+)
+from .capabilities import XATTR, capability_value
+from .names import read_names
+
+FIELDS = 10
+KINDS: dict[str, type[Node]] = {"b": BlockDevice, "c": CharacterDevice, "p": Fifo}
+"""What a line makes, once or count times. Others: ``d`` a folder with its parents, ``f`` a file,
+``F`` a file if it is there, ``r`` a folder and all below it."""
+TYPES = "bcdfFpr"
+ID_MOST = (1 << 32) - 2
+NUMBER_MOST = 0xFFFFF
+NAMES_BYTES = 16 << 20
+"""The most of a file of names that is read."""
+
+
+@dataclass(slots=True)
+class _Line:
+    number: int
+    path: bytes
+    kind: str
+    mode: int | None
+    """None leaves it as it is."""
+    user: bytes
+    group: bytes
+    major: int = 0
+    minor: int = 0
+    start: int = 0
+    increment: int = 0
+    count: int = 0
+    capabilities: list[str] = field(default_factory=list)
+
+    def names(self) -> Iterator[tuple[bytes, int]]:
+        """The paths that it stands for, and the minor number of each."""
+        if self.count <= 1:
+            yield self.path, self.minor
+            return
+        for step in range(self.count):
+            yield b"%b%d" % (self.path, self.start + step), self.minor + step * self.increment
+
+
+class MakedevsTable:
+    """Makes the devices, folders and pipes of a table, and sets modes, owners and capabilities.
+
+    What is there already keeps all else. What is made has the time 0; folders that a line for a
+    folder needs above it have mode 755 and owner 0:0. Names of users and groups are looked up in
+    ``/etc/passwd`` and ``/etc/group`` of the tree.
+    """
+
+    def __init__(self, text: bytes, name: str | bytes) -> None:
+        """Parse ``text``; :class:`SourceError` with ``name`` and the line for what is wrong."""
+        self._name = name
+        self._lines: list[_Line] = []
+        for number, line in enumerate(text.split(b"\n"), 1):
+            words = line.split()
+            if not words or words[0].startswith(b"#"):
+                continue
+            if words[0].startswith(b"|"):
+                self._take_xattr(number, words)
+            else:
+                self._lines.append(self._parse(number, words))
+
+    def apply(self, tree: Tree) -> None:
+        """Change ``tree``; :class:`SourceError` for what cannot be."""
+        numbers: dict[str, dict[bytes, int]] = {}
+        for line in self._lines:
+            uid = self._owner(tree, line, line.user, "/etc/passwd", numbers)
+            gid = self._owner(tree, line, line.group, "/etc/group", numbers)
+            for path, minor in line.names():
+                for node in self._nodes(tree, line, path, minor):
+                    node.uid, node.gid = uid, gid
+                    if isinstance(node, Directory):
+                        node.implied = False
+                    if line.mode is not None and not isinstance(node, Symlink):
+                        node.mode = line.mode
+                    if line.capabilities:
+                        self._set_capabilities(line, node)
+
+    # -- parsing -----------------------------------------------------------------------------
+
+    def _error(self, number: int, problem: str) -> SourceError:
+        return SourceError(self._name, f"line {number}: {problem}")
+
+    def _parse(self, number: int, words: list[bytes]) -> _Line:
+        if len(words) < 2 or any(not word.startswith(b"#") for word in words[FIELDS : FIELDS + 1]):
+            raise self._error(
+                number, "it is not name type mode user group major minor start inc count"
+            )
+        path, kind = words[0], words[1].decode("ascii", "replace")
+        if kind not in TYPES or len(kind) != 1:
+            raise self._error(number, f"{kind!r} is none of the types {', '.join(TYPES)}")
+        names = components(path)
+        if not names and kind in KINDS:
+            raise self._error(number, "the root is a directory")
+        try:
+            for name in names:
+                check_name(name, path)
+        except TreeError as error:
+            raise self._error(number, error.problem) from None
+        more = [*words[2:FIELDS], *[b"-"] * (FIELDS - len(words))]
+        line = _Line(number, path, kind, self._mode(number, kind, more[0]), more[1], more[2])
+        skipped = False
+        for key, word in zip(("major", "minor", "start", "increment", "count"), more[3:]):  # noqa: B905
+            if word == b"-":
+                skipped = True
+            elif skipped:
+                raise self._error(number, f"nothing behind a '-' is read, but there is {word!r}")
+            elif not word.isdigit() or int(word[:8]) > NUMBER_MOST:
+                raise self._error(number, f"{key} {word[:40]!r} is no number up to {NUMBER_MOST}")
+            else:
+                setattr(line, key, int(word))
+        if line.minor + max(line.count - 1, 0) * line.increment >= 1 << 32:
+            raise self._error(number, "its minor numbers are out of range")
+        return line
+
+    def _mode(self, number: int, kind: str, word: bytes) -> int | None:
+        if word == b"-1" and kind not in KINDS:
+            return None
+        if word == b"-":
+            return 0o755
+        if len(word) > 6 or word.strip(b"01234567") or int(word, 8) > 0o7777:
+            raise self._error(number, f"{word[:40]!r} is no mode in octal digits")
+        return int(word, 8)
+
+    def _take_xattr(self, number: int, words: list[bytes]) -> None:
+        if words[0] != b"|xattr" or len(words) != 2:
+            raise self._error(number, "it is not |xattr and one word of capabilities")
+        if not self._lines or self._lines[-1].kind not in "fF":
+            raise self._error(number, "it has no line of a file above it")
+        texts = self._lines[-1].capabilities
+        texts.append(words[1].decode("ascii", "replace"))
+        try:
+            capability_value(" ".join(texts))
+        except ValueError as error:
+            raise self._error(number, str(error)) from None
+
+    # -- applying ----------------------------------------------------------------------------
+
+    def _owner(
+        self, tree: Tree, line: _Line, word: bytes, path: str, numbers: dict[str, dict[bytes, int]]
+    ) -> int:
+        """The number that ``word`` is, or that the file ``path`` of the tree has for it."""
+        if word == b"-":
+            return 0
+        if word.isdigit():
+            if len(word) > 10 or int(word) > ID_MOST:
+                raise self._error(line.number, f"a user or group above {ID_MOST}")
+            return int(word)
+        if path not in numbers:
+            numbers[path] = self._read_names(tree, line, word, path)
+        if word not in numbers[path]:
+            raise self._error(line.number, f"{path} of the image does not have {word[:40]!r}")
+        return numbers[path][word]
+
+    def _read_names(self, tree: Tree, line: _Line, word: bytes, path: str) -> dict[bytes, int]:
+        node = _node_at(tree, path)
+        if not isinstance(node, RegularFile) or node.content.size > NAMES_BYTES:
+            raise self._error(
+                line.number, f"there is no file {path} in the image to look up {word[:40]!r}"
+            )
+        data = bytearray(node.content.size)
+        with memoryview(data) as view:
+            node.content.read_whole(view)
+        return read_names(bytes(data), f"{path} of the image")
+
+    def _nodes(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Iterator[Node]:
+        """What the line speaks of by ``path``; it is made if that is asked for."""
+        if line.kind == "d":
+            yield self._folder(tree, line, path)
+        elif line.kind in KINDS:
+            yield self._made(tree, line, path, minor)
+        else:
+            node = _node_at(tree, path)
+            if line.kind != "r" and not isinstance(node, RegularFile):
+                node = None
+            if node is not None and line.kind == "r":
+                yield from _below(node)
+            elif node is not None:
+                yield node
+            elif line.kind != "F":
+                what = "is in a device table and not in the tree"
+                tree.losses.append(Loss(b"/" + b"/".join(components(path)), what))
+
+    def _folder(self, tree: Tree, line: _Line, path: bytes) -> Directory:
+        folder = tree.root
+        for name in components(path):
+            node = folder.children.setdefault(name, Directory(implied=True))
+            if not isinstance(node, Directory):
+                raise self._error(line.number, f"{name!r} in {path!r} is there and no folder")
+            folder = node
+        return folder
+
+    def _made(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Node:
+        kind = KINDS[line.kind]
+        node = _node_at(tree, path)
+        if node is None:
+            node = kind(line.major, minor) if issubclass(kind, Device) else kind(0)
+            try:
+                tree.add(path, node)
+            except TreeError as error:
+                raise self._error(line.number, f"{path!r}: {error.problem}") from None
+        elif type(node) is not kind:
+            raise self._error(line.number, f"{path!r} is there and of another type")
+        return node
+
+    def _set_capabilities(self, line: _Line, node: Node) -> None:
+        node.xattrs = {**(node.xattrs or {}), XATTR: capability_value(" ".join(line.capabilities))}
+
+
+def _node_at(tree: Tree, path: bytes | str) -> Node | None:
+    try:
+        return tree[path]
+    except KeyError:
+        return None
+
+
+def _below(top: Node) -> Iterator[Node]:
+    """``top`` and every node below it."""
+    pending = [top]
+    while pending:
+        node = pending.pop()
+        yield node
+        if isinstance(node, Directory):
+            pending += node.children.values()
