@@ -8,7 +8,14 @@ from dataclasses import fields
 
 import click
 
-from ext4writer.errors import Ext4WriterError, OverrideError, SizeError, SpecError, display_path
+from ext4writer.errors import (
+    Ext4WriterError,
+    LimitError,
+    OverrideError,
+    SizeError,
+    SpecError,
+    display_path,
+)
 
 from .options import ImageOptions, OverrideOptions, RunOptions, ScanOptions
 from .rule_options import RuleOptions
@@ -41,6 +48,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return display_path(f"--override: {str(error).removeprefix('override ')}"), USAGE
     if isinstance(error, SizeError):
         return f"{FLAG_OF['size']}: {str(error).removeprefix('size: ')}", FAILED
+    if isinstance(error, LimitError):
+        return display_path(f"{error} with {FLAG_OF['limit']} {error.limit}=N"), FAILED
     if isinstance(error, Ext4WriterError):
         return display_path(str(error)), FAILED
     if isinstance(error, OSError):

@@ -21,6 +21,7 @@ from .units import parse_size
 
 if TYPE_CHECKING:
     from ext4writer import Override, Spec
+    from ext4writer.sources import Limits
 
 ID_MAX = (1 << 32) - 2
 """The kernel has no user and no group of the number above this one."""
@@ -48,6 +49,14 @@ def parse_path(text: str) -> str:
     return text
 
 
+def parse_limit(text: str) -> tuple[str, int]:
+    """Return name and number of ``NAME=N``; ``ValueError`` with a reason if it is none."""
+    name, _, number = text.partition("=")
+    if not name or not number:
+        raise ValueError(f"{text!r} is not NAME=N, such as ratio=5000 or content_bytes=100T")
+    return name, parse_size(number)
+
+
 def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
     """A click type that ``parse`` reads; each of ``words`` stands for its value."""
 
@@ -67,6 +76,7 @@ SIZE = parsed(parse_size)
 SIZE_OR_FIT = parsed(parse_size, fit=None)
 SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
 OWNER = parsed(parse_owner)
+LIMIT = parsed(parse_limit)
 PATH = parsed(parse_path)
 SOURCE = parsed(parse_source)
 
@@ -202,6 +212,31 @@ class ScanOptions:
     groups: str | None = row(
         "--groups", type=PATH, metavar="FILE", about="The same for groups, as in group(5)."
     )
+    limit: tuple[tuple[str, int], ...] = row(
+        "--limit",
+        type=LIMIT,
+        metavar="NAME=N",
+        multiple=True,
+        default=(),
+        about="Set one of the limits for archives, such as ratio=5000; docs/sources.md has all. "
+        "May be given again.",
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ``SpecError`` for a limit that there is not."""
+        if self.limit:
+            self.limits()
+
+    def limits(self) -> Limits:
+        """The library's form of them."""
+        from ext4writer import SpecError
+        from ext4writer.sources import Limits
+
+        known = [each.name for each in fields(Limits)]
+        for name, _ in self.limit:
+            if name not in known:
+                raise SpecError("limit", f"{name!r} is none of {', '.join(known)}")
+        return Limits(**dict(self.limit))
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ def _tar(archive: str | BinaryIO, reading: Reading) -> Read:
         xattrs=not scan.no_xattrs,
         keep_times=scan.keep_times,
         exclude=reading.selection.prunes,
+        limits=scan.limits(),
         progress=reading.progress,
         cancel=reading.cancel,
     )
@@ -144,6 +145,7 @@ def _image(
         xattrs=not scan.no_xattrs,
         keep_times=scan.keep_times,
         exclude=reading.selection.prunes,
+        limits=scan.limits(),
         progress=reading.progress,
         cancel=reading.cancel,
     )

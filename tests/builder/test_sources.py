@@ -153,3 +153,31 @@ def test_a_manifest_from_one_command_to_the_next(kind: str, source: Path, out: P
     assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
     done = run("build", "manifest:-", "-o", out / "a.img", input=text, cwd=out)
     assert_one_line(done, 1, "<stdin>: line", "does not exist")
+
+
+def test_limits_of_archives_are_options(tmp_path: Path, out: Path) -> None:
+    archive, saved = tmp_path / "archive.tar", tmp_path / "saved.tar"
+    layer = layer_tar([Entry(b"%d" % number, Directory()) for number in range(20)])
+    archive.write_bytes(layer)
+    docker_archive(saved, [layer])
+    for source in (archive, f"docker-archive:{saved}"):
+        arguments = ("build", source, "-o", out / "a.img", "--limit", "path_bytes=1K")
+        done = run(*arguments, "--limit", "members=19")
+        assert_one_line(done, 1, "more than 19 members", "raised with --limit members=N")
+        assert_untouched(out)
+        done = run(*arguments, "--limit", "members=19", "--limit", "members=21")
+        assert done.returncode == 0, done.stderr
+        (out / "a.img").unlink()
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [("members", "is not NAME=N"), ("=5", "is not NAME=N"), ("members=x", "not a size")],
+)
+def test_limits_that_are_none(limit: str, words: str, source: Path) -> None:
+    assert_one_line(run("plan", source, "--limit", limit), 2, "--limit", words)
+
+
+def test_a_limit_that_nobody_knows(source: Path) -> None:
+    done = run("plan", source, "--limit", "entries=5")
+    assert_one_line(done, 2, "--limit: 'entries' is none of members, path_bytes")
