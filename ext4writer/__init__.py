@@ -24,6 +24,7 @@ from .plan.planner import plan
 from .plan.policy import LayoutPolicy, RandomPolicy, policy
 from .plan.spec import Spec
 from .progress import Cancel, Progress, ProgressCallback
+from .slices import PathSliceContent
 from .tree import (
     BlockDevice,
     CharacterDevice,
@@ -63,6 +64,7 @@ __all__ = [
     "Override",
     "OverrideError",
     "PathContent",
+    "PathSliceContent",
     "Progress",
     "ProgressCallback",
     "RandomPolicy",

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
-from .content import Content, Reader, changed_size
+from .content import Content, Reader, changed_size, open_source
 from .errors import SourceChangedError, SourceError
 
 
@@ -89,6 +89,22 @@ class FileSliceContent(Content):
             raise _ends_early(self.file)
 
 
+class PathSliceContent(Content):
+    """``size`` bytes of the file of the host at ``path`` from ``offset`` on, opened when needed."""
+
+    __slots__ = ("offset", "path")
+    random_access = True
+    forkable = True
+
+    def __init__(self, path: str | bytes | os.PathLike[str], offset: int, size: int) -> None:
+        self.path = os.fsencode(path)
+        self.offset = offset
+        self.size = size
+
+    def open(self) -> Reader:
+        return _PathSliceReader(self)
+
+
 class _SliceReader:
     def __init__(self, file: HeldFile, offset: int, size: int) -> None:
         self._file = file
@@ -114,6 +130,16 @@ class _SliceReader:
 
     def close(self) -> None:
         """The file stays open for the other contents."""
+
+
+class _PathSliceReader(_SliceReader):
+    def __init__(self, content: PathSliceContent) -> None:
+        file = HeldFile(open_source(content.path), content.path)
+        super().__init__(file, content.offset, content.size)
+
+    def check_unchanged(self) -> None:
+        if os.fstat(self._file.fd).st_size < self.fd_offset + self._size:
+            raise _ends_early(self._file)
 
 
 class SparseContent(Content):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from ext4writer import (
     Directory,
     Loss,
     Node,
+    PathSliceContent,
     RegularFile,
     SourceChangedError,
     SourceError,
@@ -357,6 +359,33 @@ def test_one_image_from_every_kind_of_content(
         images.append(make_image(tree, name=f"iterable{number}").read_bytes())
         images.append(make_image(tree, name=f"again{number}").read_bytes())
     assert len(set(images)) == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, 300_000])
+def test_a_slice_of_a_file_is_like_the_bytes(
+    size: int, make_image: MakeImage, tmp_path: Path
+) -> None:
+    """With holes of the host around it, and within."""
+    data = b"".join(pieces(size)) + bytes(size)
+    host = tmp_path / "host"
+    with host.open("wb") as file:
+        file.seek(100_001)
+        file.write(data.rstrip(b"\0"))
+        file.truncate(100_001 + len(data) + 100_000)
+    images = []
+    for content in (data, PathSliceContent(host, 100_001, len(data))):
+        tree = Tree()
+        tree.file("/data", content)
+        images.append(make_image(tree, name=f"image{len(images)}").read_bytes())
+    assert images[0] == images[1]
+    if size:
+        os.truncate(host, 100_001 + len(data) - 1)
+        with pytest.raises(SourceChangedError, match="host"):
+            write_image(tree, bytearray(), Spec())
+    host.unlink()
+    if size:
+        with pytest.raises(SourceChangedError, match="host: vanished"):
+            write_image(tree, bytearray(), Spec())
 
 
 @pytest.mark.parametrize("workers", [1, 4])
