@@ -65,7 +65,8 @@ def _option(*flags: str, **attributes: Any) -> Callable[[Command], Command]:
     "--store",
     type=PATH,
     metavar="DIR",
-    help="Write files into DIR that lie nowhere by themselves, such as those in an archive.",
+    help="Write files into DIR that lie nowhere by themselves, such as those in an archive.  "
+    "[default: name them as if the archive were unpacked]",
 )
 @_option(
     "--digest", type=click.Choice(DIGESTS), help="Add digests of the files, which are all read."
@@ -120,9 +121,11 @@ def manifest(
             held = io.BytesIO()
             losses = list(tree.losses)
             if kind == "dump":
-                losses += manifests.write_dump(tree, held, root=place, store=keep)
+                losses += manifests.write_dump(tree, held, root=place, store=keep, unpacked=True)
             else:
-                manifests.write_mtree(tree, held, root=place, store=keep, digest=digest)
+                losses += manifests.write_mtree(
+                    tree, held, root=place, store=keep, unpacked=True, digest=digest
+                )
         if strict and losses:
             raise StrictError(losses)
         write_text(held.getbuffer(), output)

@@ -374,7 +374,6 @@ class TestTheCommand:
         (tmp_path / "tree" / "f").write_text("x" * 6000)
         run(["tar", "-cf", tmp_path / "t.tar", "-C", tmp_path / "tree", "."])
         rules = ("--owner", "5:6", "--set", "f: mode=600")
-        assert_one_line(command("manifest", tmp_path / "t.tar"), 1, "/f: its 6,000 bytes lie in no")
         store = ("--store", tmp_path / "store", "-o", tmp_path / "m")
         done = command("manifest", tmp_path / "t.tar", *rules, *store)
         assert (done.returncode, done.stderr) == (0, "")
@@ -384,6 +383,29 @@ class TestTheCommand:
             (f"manifest:{tmp_path}/m", "2.img", ()),
         ):
             done = command("build", source, "-o", tmp_path / place, "-q", *more)
+            assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / "1.img").read_bytes() == (tmp_path / "2.img").read_bytes()
+
+    @pytest.mark.parametrize("kind", ["mtree", "dump"])
+    def test_an_archive_to_be_unpacked(self, kind: str, tmp_path: Path) -> None:
+        (tmp_path / "tree" / "d").mkdir(parents=True)
+        (tmp_path / "tree" / "d" / "f").write_text("x" * 6000)
+        os.link(tmp_path / "tree" / "d" / "f", tmp_path / "tree" / "d" / "g")
+        (tmp_path / "tree" / "empty").touch()
+        run(["tar", "--format=posix", "-cf", tmp_path / "t.tar", "-C", tmp_path / "tree", "."])
+        words = ("manifest", tmp_path / "t.tar", "--format", kind, "-o", tmp_path / "m")
+        told = "/: the content of one file lies nowhere until the tree is unpacked"
+        assert_one_line(command(*words, "--strict"), 1, told)
+        assert not (tmp_path / "m").exists()
+        done = command(*words)
+        assert (done.returncode, done.stderr) == (0, f"not kept exactly: {told}\n")
+        done = command("build", f"manifest:{tmp_path}/m", "-o", tmp_path / "1.img")
+        assert_one_line(done, 1, "/d/f: ", "does not exist")
+        for source, place in ((f"manifest:{tmp_path}/m", "1.img"), (tmp_path / "t.tar", "2.img")):
+            done = command(
+                *("build", source, "--content-root", tmp_path / "tree"),
+                *("-o", tmp_path / place, "-q"),
+            )
             assert (done.returncode, done.stderr) == (0, "")
         assert (tmp_path / "1.img").read_bytes() == (tmp_path / "2.img").read_bytes()
 

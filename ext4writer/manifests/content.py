@@ -9,15 +9,27 @@ from ..content import Content, PathContent
 from ..errors import TreeError
 from ..sources.host import HostFile
 from ..sources.manifest_content import CheckedContent
+from ..tree import Loss
 
 Store = Callable[[bytes, Content], bytes]
 """(path in the tree, content that lies in no file of the host) -> the file that holds it now."""
 
 
 class ContentNames:
-    """Names the files of the host that hold content, from ``root`` where they lie below it."""
+    """Names the files of the host that hold content, from ``root`` where they lie below it.
 
-    def __init__(self, root: str | bytes | os.PathLike[str] | None, store: Store | None) -> None:
+    With ``unpacked``, content that lies in none has the name that its file has in the tree.
+    """
+
+    def __init__(
+        self,
+        root: str | bytes | os.PathLike[str] | None,
+        store: Store | None,
+        *,
+        unpacked: bool = False,
+    ) -> None:
+        self._unpacked = unpacked
+        self._count = 0
         self._root = None if root is None else os.path.realpath(os.fsencode(root)).rstrip(b"/")
         self._store = store
         self._folders: dict[bytes, bytes] = {}
@@ -29,6 +41,9 @@ class ContentNames:
         """
         place = host_path(content)
         if place is None:
+            if self._store is None and self._unpacked:
+                self._count += 1
+                return path[1:]
             if self._store is None:
                 raise TreeError(
                     path,
@@ -43,6 +58,14 @@ class ContentNames:
         if known is None:
             known = self._folders[folder] = self._named(os.path.realpath(folder))
         return known + name
+
+    def losses(self) -> list[Loss]:
+        """What has been named as if it were unpacked."""
+        if not self._count:
+            return []
+        files = "one file" if self._count == 1 else f"{self._count:,} files"
+        what = f"the content of {files} lies nowhere until the tree is unpacked"
+        return [Loss(b"/", what)]
 
     def _named(self, folder: bytes) -> bytes:
         """``folder`` from the root, with a slash behind it unless that is the root itself."""

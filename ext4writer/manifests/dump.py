@@ -22,16 +22,19 @@ def write_dump(
     *,
     root: str | bytes | os.PathLike[str] | None = None,
     store: Store | None = None,
+    unpacked: bool = False,
 ) -> list[Loss]:
     """Write ``tree`` to ``stream`` and return what a dump has no field for.
 
     Payloads are paths of the host, from ``root`` where that is above them. Content that lies in no
-    file of the host stands in the dump up to 5,000 bytes; ``store`` is called for more of it.
-    Raises :class:`TreeError` for content without a file and too large, and what reading raises.
+    file of the host stands in the dump up to 5,000 bytes; ``store`` is called for more of it;
+    without it, ``unpacked`` names such as if the whole tree were unpacked into ``root``, and says
+    so. Raises :class:`TreeError` for other content without a file, and what reading raises.
     """
-    writer = _DumpWriter(tree, stream, ContentNames(root, store))
+    names = ContentNames(root, store, unpacked=unpacked)
+    writer = _DumpWriter(tree, stream, names)
     writer.run()
-    return writer.losses
+    return writer.losses + names.losses()
 
 
 class _DumpWriter:

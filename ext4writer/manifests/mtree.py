@@ -13,7 +13,7 @@ from typing import BinaryIO
 from ..content import Content
 from ..sources.escapes import vis
 from ..sources.mtree import KINDS, TAG_PREFIX
-from ..tree import Device, Node, RegularFile, Symlink, Tree
+from ..tree import Device, Loss, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store
 from .lines import Lines, depth_first, shared_names, time_text
 
@@ -29,17 +29,23 @@ def write_mtree(
     *,
     root: str | bytes | os.PathLike[str] | None = None,
     store: Store | None = None,
+    unpacked: bool = False,
     digest: str | None = None,
-) -> None:
-    """Write ``tree`` to ``stream``: names sorted as bytes, parents before what is in them.
+) -> list[Loss]:
+    """Write ``tree`` to ``stream`` and return what it does not tell.
+
+    Names are sorted as bytes, parents before what is in them.
 
     Files are named by the path of the host where their content lies, from ``root`` where that is
     above it, and not at all where it lies below ``root`` as in the tree. ``store`` is called for
-    content that lies in no file of the host. ``digest`` (such as ``"sha256"``) reads all content
-    and adds its digest. Raises :class:`TreeError` for content without a file, and what reading
-    raises.
+    content that lies in no file of the host; without it, ``unpacked`` names such as if the whole
+    tree were unpacked into ``root``, and says so. ``digest`` (such as ``"sha256"``) reads all
+    content and adds its digest. Raises :class:`TreeError` for other content without a file, and
+    what reading raises.
     """
-    _MtreeWriter(tree, stream, ContentNames(root, store), digest).run()
+    names = ContentNames(root, store, unpacked=unpacked)
+    _MtreeWriter(tree, stream, names, digest).run()
+    return names.losses()
 
 
 class _MtreeWriter:
