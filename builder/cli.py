@@ -30,13 +30,14 @@ from .options import (
 from .rule_options import RuleOptions
 from .signals import cancel_on_signals
 from .source_arguments import SourceArgument, check_together
+from .streams import open_missing
 
 PROGRAM = "ext4writer"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, print every failure as one line, and exit."""
-    _open_closed_streams()
+    open_missing()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -50,21 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _drop_pending_output()
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _open_closed_streams() -> None:
-    """Put what cannot be written to behind a standard stream that the caller has closed.
-
-    Otherwise the next file that is opened, such as the image, gets its number, and Python has no
-    object for it. Whoever writes there gets an error then, as from a stream that is closed.
-    """
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        if getattr(sys, name) is None:
-            opened = os.open(os.devnull, os.O_RDONLY)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
 
 
 def _report_failure(error: BaseException) -> int | None:

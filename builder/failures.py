@@ -70,4 +70,5 @@ def _os_error(error: OSError) -> str:
     problem = error.strerror or str(error)
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {problem}"
-    return f"standard output: {problem}" if error.errno == errno.EPIPE else problem
+    is_output = error.errno in (errno.EPIPE, errno.EBADF)
+    return f"standard output: {problem}" if is_output else problem

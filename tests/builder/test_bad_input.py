@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 
@@ -268,3 +269,29 @@ def test_a_fault_of_the_program_keeps_its_traceback(source: Path, out: Path) -> 
     assert done.stderr.endswith("ValueError: oops\n")
     assert done.returncode == 1
     assert_untouched(out)
+
+
+@pytest.mark.parametrize("source", ["-", "manifest:-", "oci:-"])
+def test_a_standard_input_that_is_closed(source: str, out: Path) -> None:
+    done = run("build", source, "-o", out / "a.img", prefix=("sh", "-c", CLOSED + " <&-"))
+    assert_one_line(done, 1, "<stdin>: cannot be read: Bad file descriptor")
+    assert_untouched(out)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_archive_takes_the_place_of_a_closed_stream(
+    compressed: bool, source: Path, tmp_path: Path, out: Path
+) -> None:
+    """Messages would go into it."""
+    archive = tmp_path / ("t.tgz" if compressed else "t.tar")
+    with tarfile.open(archive, "w:gz" if compressed else "w") as file:
+        file.add(source, ".")
+    run("build", archive, "-o", out / "a.img")
+    wanted = (out / "a.img").read_bytes()
+    for status, more in ((1, ()), (0, ("--quiet",))):  # the report has no place to go to
+        done = run(
+            *("build", archive, "-o", out / "a.img", *more),
+            prefix=("sh", "-c", CLOSED + " <&- >&- 2>&-"),
+        )
+        assert done.returncode == status
+        assert (out / "a.img").read_bytes() == wanted

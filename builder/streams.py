@@ -1,0 +1,28 @@
+"""Standard streams that whoever started the program had closed."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+
+def open_missing() -> None:
+    """Put something in their place, so that no file which is opened later gets their numbers.
+
+    Reading and writing fail there as on a closed one; only messages vanish.
+    """
+    for fd, name, flags in (
+        (0, "stdin", os.O_WRONLY),
+        (1, "stdout", os.O_RDONLY),
+        (2, "stderr", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, flags)
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
+            raw = io.FileIO(fd, "wb" if fd else "rb", closefd=False)
+            raw.name = f"<{name}>"
+            buffer = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
+            setattr(sys, name, io.TextIOWrapper(buffer))
