@@ -118,6 +118,17 @@ def test_platforms(layout: Layout) -> None:
             read(layout, platform=wrong)
 
 
+def test_a_platform_without_a_variant_is_that_without_one_first(layout: Layout) -> None:
+    layout.index(
+        [
+            layout.image([tar("newer")]).on("linux", "amd64", "v3"),
+            layout.image([tar("any")]).on("linux", "amd64"),
+        ]
+    )
+    assert read(layout) == read(layout, platform="linux/amd64") == {b"any"}
+    assert read(layout, platform="linux/amd64/v3") == {b"newer"}
+
+
 def test_the_platform_does_not_depend_on_the_machine(layout: Layout) -> None:
     blobs = platforms(layout)
     layout.index(blobs[1:3])

@@ -58,8 +58,10 @@ class Layout:
         wanted = platform or DEFAULT_PLATFORM
         known = [(one, self._platform(one)) for one in found]
         fitting = [one for one, its in known if its.satisfies(wanted)]
-        if len(fitting) == 1:
-            return fitting[0]
+        exact = [one for one, its in known if its == wanted]
+        for chosen in (fitting, exact):
+            if len(chosen) == 1:
+                return chosen[0]
         shown = ", ".join(sorted({str(its) or "(not said)" for _, its in known}))
         if not fitting:
             raise self._error(f"holds no image for {wanted}, only for {shown}; choose a platform")
