@@ -638,6 +638,28 @@ class TestMalformedMaps:
             members(block)
 
 
+class TestUnknownRecords:
+    def test_each_keyword_is_told_once(self) -> None:
+        made = tree(
+            pax({b"SUN.holesdata": b"0 5", b"comment": b"x", b"hdrcharset": b"BINARY"}),
+            member(b"a"),
+            pax({b"SUN.holesdata": b"0 5", b"VENDOR.x\n": b"1", b"uname": b"me"}),
+            member(b"b"),
+            pax({b"VENDOR.global": b"1"}, b"g"),
+            member(b"c"),
+        )
+        assert [(loss.path, loss.what) for loss in made.losses] == [
+            (b"/", f"the records {keyword} of its extended headers are left out")
+            for keyword in ("SUN.holesdata", "VENDOR.x\\x0a", "VENDOR.global")
+        ]
+
+    def test_keywords_without_end_are_not_all_told(self) -> None:
+        parts = []
+        for number in range(200):
+            parts += [pax({b"VENDOR.%d" % number: b"1"}), member(b"f")]
+        assert len(tree(*parts).losses) == 100
+
+
 class TestEnd:
     def test_an_end_mark_and_filling(self) -> None:
         for filling in (0, 512, 10240 - 1536, 1 << 20):

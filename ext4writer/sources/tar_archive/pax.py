@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from .header import FieldError
 
 NANOSECONDS = 1_000_000_000
+IDLE = (
+    *(b"comment", b"charset", b"hdrcharset", b"uname", b"gname"),
+    *(b"GNU.sparse.", b"GNU.dumpdir", b"LIBARCHIVE.symlinktype"),
+)
+"""How keywords begin that say nothing of a file that a tree could hold."""
 
 _TIME = re.compile(rb"(-?)(\d{1,30})(?:\.(\d*))?")
 _DECIMAL = re.compile(rb"-?\d{1,30}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
 
 from ...content import Content
-from ...errors import ArchiveError, LimitError
+from ...errors import ArchiveError, LimitError, display_path
 from ...progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ...slices import SparseContent
 from ...tree import (
@@ -30,6 +30,7 @@ from .xattrs import PREFIXES, XattrReader
 
 REPORT_EVERY = 1024
 _CACHED_FIELDS = 1 << 14
+_UNKNOWN_TOLD = 100
 _ID_MAX = (1 << 32) - 1
 _NO_TAR = "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
 
@@ -135,6 +136,8 @@ class _Reader:
         """Where the member that is read begins, with its extended headers."""
         self.name: bytes | None = None
         """What the member is called, for errors."""
+        self.unknown: set[bytes] = set()
+        """Keywords of which has been told that they are."""
         self.header_bytes = 0
         """Of the member that is read: its extended headers and its map."""
         self.metadata_bytes = 0
@@ -229,7 +232,9 @@ class _Reader:
         if kind == b"g":
             for keyword, value in pax.records(data):
                 self.globals.pop(keyword, None)
-                if value and _is_known(keyword):
+                if not _is_known(keyword):
+                    self._tell_unknown(keyword)
+                elif value:
                     self.globals[keyword] = value
                     self.metadata_bytes += len(keyword) + len(value)
             return extended
@@ -248,6 +253,8 @@ class _Reader:
                     extended.pairs.append(sparse.decimal(value))
                 if _is_known(keyword):
                     found[keyword] = value
+                else:
+                    self._tell_unknown(keyword)
         return extended
 
     # -- members -----------------------------------------------------------------------------
@@ -482,6 +489,15 @@ class _Reader:
         if len(target) > self.limits.path_bytes:
             self._over("path_bytes", f"its link target has {len(target)} bytes")
         self.metadata_bytes += len(target)
+
+    def _tell_unknown(self, keyword: bytes) -> None:
+        """Say once of each keyword that nothing is made of it."""
+        if keyword in self.unknown or keyword.startswith(pax.IDLE):
+            return
+        if len(self.unknown) < _UNKNOWN_TOLD:
+            self.unknown.add(keyword)
+            shown = display_path(keyword[:100])
+            self._lose(b"", f"the records {shown} of its extended headers are left out")
 
     def _lose(self, path: bytes, what: str) -> None:
         self.losses.append(Loss(b"/" + path, what))
