@@ -92,6 +92,7 @@ class PatternIndex:
             cut = pattern.prefix.rfind(b"/") + 1
             tails = self._tails.setdefault(pattern.prefix[:cut], _Tails())
             tails.add(pattern.prefix[cut:]).patterns.append(pattern)
+        self._longest = max(map(len, self._tails), default=0)
         self._folder: bytes | None = None
         self._above: list[_Bucket] = []
         self._inside: _Tails | None = None
@@ -130,7 +131,8 @@ class PatternIndex:
         self._inside = self._tails.get(folder)
         self._above = []
         start = 0
-        while start < len(folder):
+        # Below the longest folder of a pattern nothing is found, however deep the path goes.
+        while start < len(folder) and start <= self._longest:
             end = folder.find(b"/", start) + 1
             # A name that leads to the folder; in front of a path is the root or nothing.
             tails = self._tails.get(folder[:start])

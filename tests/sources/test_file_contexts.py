@@ -265,3 +265,19 @@ def test_thousands_of_contexts_over_many_entries() -> None:
     contexts.apply(tree)
     assert time.process_time() - began < 6
     assert contexts.lookup(b"/usr/d0/f0", S_IFREG) == b"system_u:object_r:t0_t:s0"
+
+
+def test_a_deep_tree_does_not_take_for_ever() -> None:
+    """Every beginning of every path was looked up once, which is cubic in the depth."""
+    tree = Tree()
+    folder = tree.root
+    for _ in range(10_000):
+        below = Directory()
+        folder.children[b"a"] = below
+        folder = below
+    contexts = FileContexts([(b"/.* root\n/a/a/a(/.*)? low\n/x/y/z/.* none\n", "file")])
+    began = time.monotonic()
+    contexts.apply(tree)
+    assert time.monotonic() - began < 60
+    assert tree["/a/a"].xattrs == {b"security.selinux": b"root\0"}
+    assert folder.xattrs == {b"security.selinux": b"low\0"}
