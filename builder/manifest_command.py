@@ -116,8 +116,9 @@ def manifest(
     with cancel_on_signals(at_once=output == "-") as cancel:
         with Spool(None) as spool, progress_bar(wanted=not quiet) as progress:
             reading = Reading(scan, selection, None, spool, usable_cpus(), progress, cancel)
-            tree, _ = read_sources(source, reading)
-            apply_rules(tree, changes)
+            with cancel_on_signals(at_once=True):
+                tree, _ = read_sources(source, reading)
+                apply_rules(tree, changes)
             held = io.BytesIO()
             losses = list(tree.losses)
             if kind == "dump":

@@ -17,6 +17,7 @@ from ext4writer.sources.rules_select import Selection
 from .options import ScanOptions
 from .output import Output
 from .report import Report
+from .signals import cancel_on_signals
 from .source_arguments import SourceArgument
 from .source_readers import Reading, read_sources
 from .spool import Spool
@@ -71,7 +72,8 @@ def run(
     folder = job.output.spool_folder if job.output is not None else None
 
     with Spool(folder) as spool:
-        with watch.stage("scan"):
+        # A pipe may have nothing to say for ever, and what is read leaves nothing behind.
+        with watch.stage("scan"), cancel_on_signals(at_once=True):
             reading = Reading(
                 job.scan, job.selection, job.output, spool, job.workers, progress, cancel
             )

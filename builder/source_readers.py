@@ -19,7 +19,6 @@ from ext4writer.sources.rules_select import Selection
 from .options import ScanOptions
 from .output import Output
 from .rule_options import read_file
-from .signals import cancel_on_signals
 from .source_arguments import FOUND, STANDARD_INPUT, SourceArgument
 from .spool import Spool
 
@@ -52,14 +51,6 @@ def read_sources(
     arguments: Sequence[SourceArgument], reading: Reading
 ) -> tuple[Tree, list[SourceReport]]:
     """Read all of ``arguments`` in their order, later ones over earlier; none is an empty tree."""
-    # A pipe may have nothing to say for ever, and what is read leaves nothing behind.
-    with cancel_on_signals(at_once=True):
-        return _read_all(arguments, reading)
-
-
-def _read_all(
-    arguments: Sequence[SourceArgument], reading: Reading
-) -> tuple[Tree, list[SourceReport]]:
     tree: Tree | None = None
     reports = []
     for argument in arguments:

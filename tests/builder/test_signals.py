@@ -161,6 +161,27 @@ def test_a_signal_after_an_archive_was_unpacked(stage: str, tmp_path: Path, out:
     assert_untouched(out)
 
 
+def test_a_signal_ends_rules_that_take_long(source: Path, out: Path) -> None:
+    script = """
+import os, signal, time
+from ext4writer.sources import rules
+
+def apply(self, tree):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+rules.Owner.apply = apply
+from builder.cli import main
+main()
+"""
+    for last in (("build", source, "-o", out / "a.img"), ("manifest", source, "-o", out / "m")):
+        began = time.monotonic()
+        done = run(*last, "--owner", "0:0", script=script)
+        assert_one_line(done, 143, "SIGTERM")
+        assert time.monotonic() - began < 50
+        assert_untouched(out)
+
+
 def test_a_signal_that_the_caller_ignores_stays_ignored(source: Path, out: Path) -> None:
     script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + AT_STAGE.format(
         stage="scan", times=1, do="os.kill(os.getpid(), signal.SIGHUP)"
