@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -408,6 +409,15 @@ class TestTheCommand:
             )
             assert (done.returncode, done.stderr) == (0, "")
         assert (tmp_path / "1.img").read_bytes() == (tmp_path / "2.img").read_bytes()
+
+    def test_a_path_that_no_manifest_may_have(self, tmp_path: Path) -> None:
+        """Those before it need not be looked at name by name, which would take minutes."""
+        name = "a/" * 16_380 + "long name"
+        with tarfile.open(tmp_path / "t.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+            archive.addfile(tarfile.TarInfo(name))
+        for kind in ("mtree", "dump"):
+            done = command("manifest", tmp_path / "t.tar", "--format", kind)
+            assert_one_line(done, 1, "its path has 32,770 bytes; 32,768 is the most in a manifest")
 
     def test_standard_input_and_output(self, tmp_path: Path) -> None:
         text = b"#mtree\n. type=dir uname=me\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from ..errors import TreeError
+from ..sources.manifest_lines import PATH_MOST
 from ..tree import Directory, Node, Tree
 
 NANOSECONDS = 1_000_000_000
@@ -57,11 +59,17 @@ def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
 def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
     """Yield (absolute path, node) for each name: a directory, all below it, then the next name.
 
-    Names are sorted as bytes. It is the order of composefs-info.
+    Names are sorted as bytes. It is the order of composefs-info. :class:`TreeError` for a path
+    that is too long for those who read a manifest.
     """
     stack: list[tuple[bytes, Node]] = [(b"/", tree.root)]
     while stack:
         path, node = stack.pop()
+        if len(path) > PATH_MOST:
+            raise TreeError(
+                path[:100] + b"...",
+                f"its path has {len(path):,} bytes; {PATH_MOST:,} is the most in a manifest",
+            )
         yield path, node
         if isinstance(node, Directory):
             prefix = path if path == b"/" else path + b"/"

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from ..content import Content
 from ..sources.escapes import vis
 from ..sources.mtree import KINDS, TAG_PREFIX
-from ..tree import Device, Loss, Node, RegularFile, Symlink, Tree
+from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store
 from .lines import Lines, depth_first, shared_names, time_text
 
@@ -58,6 +58,7 @@ class _MtreeWriter:
         self._digest = digest
         self._shared = shared_names(tree)
         self._numbers: dict[Node, int] = {}
+        self._folder, self._folder_word = b"", b"."
 
     def run(self) -> None:
         self._lines.add(SIGNATURE)
@@ -66,10 +67,16 @@ class _MtreeWriter:
         self._lines.flush()
 
     def _line(self, path: bytes, node: Node) -> bytes:
-        word = b"./" + b"/".join(map(vis, path[1:].split(b"/"))) if path != b"/" else b"."
         parts = [
             b"%b type=%b mode=%04o uid=%d gid=%d time=%b"
-            % (word, WORDS[type(node)], node.mode, node.uid, node.gid, time_text(node.mtime_ns))
+            % (
+                self._word(path, node),
+                WORDS[type(node)],
+                node.mode,
+                node.uid,
+                node.gid,
+                time_text(node.mtime_ns),
+            )
         ]
         names = self._shared.get(node, [path])
         if len(names) > 1:
@@ -84,6 +91,19 @@ class _MtreeWriter:
         if tags:
             parts.append(b"tags=" + b",".join(TAG_PREFIX + tag for tag in tags))
         return b" ".join(parts)
+
+    def _word(self, path: bytes, node: Node) -> bytes:
+        """The path as it stands in the file, from what its folder is called there."""
+        if path == b"/":
+            return b"."
+        head, _, name = path.rpartition(b"/")
+        if head != self._folder:
+            self._folder = head
+            self._folder_word = b"/".join([b".", *map(vis, head.split(b"/")[1:])])
+        word = self._folder_word + b"/" + vis(name)
+        if isinstance(node, Directory):
+            self._folder, self._folder_word = path, word
+        return word
 
     def _content(self, path: bytes, content: Content, names: list[bytes]) -> list[bytes]:
         parts = [b"size=%d" % content.size]
