@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain
 
 from .emit.copying import write_anywhere, write_ascending
 from .emit.copying_forked import write_forked
-from .emit.data import CopyJobs
-from .emit.metadata import metadata_parts
+from .emit.data import copy_jobs
+from .emit.metadata import coalesced, metadata_pieces
+from .emit.overridden import overridden
 from .emit.override import Override
 from .emit.sinks import Output, open_sink
 from .forked import can_fork
@@ -36,20 +36,19 @@ def write_layout(
     :class:`OutputError` for an output that cannot be written, :class:`OverrideError`, and
     :class:`CancelledError`. Nothing is left under a path after any of them.
     """
-    parts = metadata_parts(layout, overrides)
-    jobs = CopyJobs(layout)
+    pieces = coalesced(overridden(metadata_pieces(layout), layout, overrides))
     with open_sink(output, layout.size_bytes) as sink:
         write: Callable[..., None]
-        if processes > 1 and can_fork and sink.fd is not None:
-            write = partial(write_forked, sink, parts, processes=processes)
+        if sink.ascending:
+            write = write_ascending
+        elif processes > 1 and can_fork and sink.fd is not None:
+            write = partial(write_forked, processes=processes)
         else:
-            pieces = chain.from_iterable(part() for part in parts)
-            if sink.ascending:
-                write = partial(write_ascending, sink, pieces)
-            else:
-                write = partial(write_anywhere, sink, pieces, workers=max(workers, processes))
+            write = partial(write_anywhere, workers=max(workers, processes))
         write(
-            jobs,
+            sink,
+            pieces,
+            copy_jobs(layout),
             block_size=layout.block_size,
             progress=progress,
             cancel=cancel,

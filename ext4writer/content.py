@@ -58,7 +58,7 @@ class Content(ABC):
 
     @property
     def forkable(self) -> bool:
-        """Whether a process forked from this one reads the same, and nobody notices."""
+        """Whether it can be pickled for a process forked from this one, and read there."""
         return False
 
     @abstractmethod
@@ -94,7 +94,6 @@ class BytesContent(Content):
 
     __slots__ = ("data",)
     random_access = True
-    forkable = True
 
     def __init__(self, data: bytes) -> None:
         self.data = data

@@ -1,7 +1,8 @@
 """Tasks shared out among processes that are forked from this one.
 
 Threads of one interpreter take turns at running Python; each process has an interpreter of its own.
-A fork sees all objects as they are now, so only tasks and answers travel, through pipes. No
+A fork has the modules and open files of this process; all else travels with the tasks, through
+pipes, since to look at an object is to count a reference, and that copies the memory it lies in. No
 semaphore, no shared memory and no file is needed, so it works in a sandbox too.
 """
 
@@ -12,7 +13,6 @@ import os
 import pickle
 import selectors
 import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -20,18 +20,23 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from .errors import Ext4WriterError, WorkerError
 
+try:
+    import fcntl
+except ImportError:  # Windows, which has no fork either
+    fcntl = None  # type: ignore[assignment]
+
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 Task_contra = TypeVar("Task_contra", contravariant=True)
 Answer_co = TypeVar("Answer_co", covariant=True)
 
-AHEAD = 4
-"""Tasks that a process has at a time, so that it need not wait while this one is busy."""
+FULL_LOAD = 16
+"""Weight of the tasks that a process has, so that it need not wait while this one is busy."""
 
 LENGTH_BYTES = 8
 """Before each pickle in a pipe stands its length."""
 
-PIPE_BYTES = 1 << 16
+PIPE_BYTES = 1 << 20
 
 ANSWER, DONE, FAILURE = range(3)
 """What a process sends, with the number of the task, or None for its own end."""
@@ -63,8 +68,10 @@ class _Process:
         self.pid = pid
         self.tasks_fd = tasks_fd
         self.answers_fd = answers_fd
-        self.pending: deque[int] = deque()
-        """Numbers of the tasks it has and did not answer."""
+        self.pending: dict[int, int] = {}
+        """Number -> weight of the tasks that it has and did not answer, in their order."""
+        self.load = 0
+        """The sum of the weights."""
         self.latest = -1
         """Number of the task that it answered last."""
         self.received = bytearray()
@@ -72,21 +79,14 @@ class _Process:
 
 
 class Crew(Generic[Task, Answer]):
-    """Processes that do ``tasks``, in whatever order; use it as a context.
+    """Processes that do what is submitted, in whatever order; use it as a context.
 
-    ``worker`` is called in each of them; what it returns does the tasks. ``tasks`` is asked for
-    more while :meth:`answers` runs. Leaving the context ends the processes, whatever they do.
-
-    Raises ``OSError`` if not even two processes can be had.
+    ``worker`` is called in each of them; what it returns does the tasks. Leaving the context ends
+    the processes, whatever they do. Raises ``OSError`` if not even two processes can be had.
     """
 
-    def __init__(
-        self, worker: Callable[[], Worker[Task, Answer]], tasks: Iterator[Task], processes: int
-    ) -> None:
-        self._tasks = tasks
-        self._has_tasks = True
-        self._added: deque[Task] = deque()
-        self._handed_out = 0
+    def __init__(self, worker: Callable[[], Worker[Task, Answer]], processes: int) -> None:
+        self._submitted = 0
         self._failures: list[tuple[int, BaseException]] = []
         self._processes: list[_Process] = []
         self._selector = selectors.DefaultSelector()
@@ -113,43 +113,46 @@ class Crew(Generic[Task, Answer]):
     ) -> None:
         self.close()
 
-    def add(self, tasks: Iterable[Task]) -> None:
-        """Have these done too, before what is left of those given at the start."""
-        self._added.extend(tasks)
-
     @property
     def busy(self) -> bool:
         """Whether answers will come."""
-        return bool(self._processes) and (
-            self._may_hand_out or any(process.pending for process in self._processes)
-        )
+        return any(process.pending for process in self._processes)
+
+    @property
+    def full(self) -> bool:
+        """Whether all have enough to do for now."""
+        return all(process.load >= FULL_LOAD for process in self._processes)
 
     @property
     def failed(self) -> bool:
-        """Whether :meth:`finish` will raise."""
+        """Whether :meth:`finish` will raise; nothing more is worth submitting."""
         return bool(self._failures)
 
-    @property
-    def _may_hand_out(self) -> bool:
-        return bool(self._has_tasks or self._added) and not self._failures
+    def submit(self, task: Task, weight: int = 1) -> None:
+        """Give a task to the process that has the least to do.
+
+        ``weight`` tells large tasks from small ones, of which a process has several at a time.
+        """
+        if not self._processes:
+            return
+        process = min(self._processes, key=lambda process: process.load)
+        process.pending[self._submitted] = weight
+        process.load += weight
+        # A process that is gone is noticed by the end of its answers.
+        with suppress(BrokenPipeError):
+            _send(process.tasks_fd, (self._submitted, task))
+        self._submitted += 1
 
     def answers(self, timeout: float = 0.0) -> list[Answer]:
-        """Hand out tasks, and return the answers that come within ``timeout`` seconds.
-
-        They come in no order, and may be none.
-        """
-        self._hand_out()
+        """The answers that come within ``timeout`` seconds; in no order, and maybe none."""
         found: list[Answer] = []
-        for key, _ in self._selector.select(timeout):
-            self._receive(key.data, found)
-        self._hand_out()
+        if self._processes:
+            for key, _ in self._selector.select(timeout):
+                self._receive(key.data, found)
         return found
 
     def finish(self) -> None:
-        """Wait for the end of all processes; raise the failure of the first task that failed.
-
-        Once a task has failed no more are handed out, and those before it are done.
-        """
+        """Wait for the end of all processes; raise the failure of the first task that failed."""
         for process in self._processes:
             _close(process.tasks_fd)
             process.tasks_fd = -1
@@ -170,8 +173,8 @@ class Crew(Generic[Task, Answer]):
     def _start(self, worker: Callable[[], Worker[Task, Answer]]) -> None:
         fds: list[int] = []
         try:
-            fds += os.pipe()
-            fds += os.pipe()
+            fds += _pipe()
+            fds += _pipe()
             # A handler that raised between here and _serve would run the caller's code twice.
             with _signals_held():
                 pid = os.fork()
@@ -192,22 +195,6 @@ class Crew(Generic[Task, Answer]):
         for process in self._processes:
             yield process.tasks_fd
             yield process.answers_fd
-
-    def _hand_out(self) -> None:
-        while self._may_hand_out and self._processes:
-            process = min(self._processes, key=lambda process: len(process.pending))
-            if len(process.pending) >= AHEAD:
-                return
-            try:
-                task = self._added.popleft() if self._added else next(self._tasks)
-            except StopIteration:
-                self._has_tasks = False
-                continue
-            process.pending.append(self._handed_out)
-            # A process that is gone is noticed by the end of its answers.
-            with suppress(BrokenPipeError):
-                _send(process.tasks_fd, (self._handed_out, task))
-            self._handed_out += 1
 
     def _receive(self, process: _Process, found: list[Answer]) -> None:
         data = os.read(process.answers_fd, PIPE_BYTES)
@@ -230,12 +217,12 @@ class Crew(Generic[Task, Answer]):
                 if number is None:
                     process.has_finished = True
                 else:
-                    process.pending.remove(number)
+                    process.load -= process.pending.pop(number)
                     process.latest = number
 
     def _lose(self, process: _Process) -> None:
         """Note that a process has ended, and whether it did so by itself."""
-        number = process.pending[0] if process.pending else -1
+        number = next(iter(process.pending), -1)
         status = self._forget(process)
         if not process.has_finished:
             how = "ended" if status is None or status >= 0 else f"was ended by signal {-status}"
@@ -258,6 +245,15 @@ class Crew(Generic[Task, Answer]):
             return os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
         except ChildProcessError:  # the program waits for its children elsewhere
             return None
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe that takes several tasks or answers, as far as the system allows."""
+    ends = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return ends
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import accumulate
 
 from .content import Content, Reader, changed_size, open_source
@@ -35,6 +36,10 @@ class HeldFile:
 
     def __del__(self) -> None:
         os.close(self.fd)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For a forked process, which has the descriptor too."""
+        return _inherited, (self.fd, self.path, self.size, self.dense)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill ``view`` from ``offset`` on; return the count, short only at the end."""
@@ -63,6 +68,12 @@ class HeldFile:
         data = os.read(self.fd, len(view))
         view[: len(data)] = data
         return len(data)
+
+
+@cache
+def _inherited(fd: int, path: bytes, size: int | None, dense: bool) -> HeldFile:
+    """One object for a descriptor that this process inherited, and keeps to its end."""
+    return HeldFile(fd, path, size, dense=dense)
 
 
 class FileSliceContent(Content):

@@ -76,7 +76,7 @@ STANDARD_IN = {
     "binascii": {"sources.tar_archive.xattrs", "sources.rules_set"},
     "base64": {"sources.rules_set"},
     "threading": {"content", "emit.copying", "emit.sinks"},
-    "fcntl": {"emit.sinks"},  # asks whether a file was opened to append
+    "fcntl": {"emit.sinks", "forked"},  # is a file opened to append; how much a pipe holds
     "sys": {"plan.identity", "sources.host"},
 }
 """What touches the host -> the modules, or packages, that read sources or write the output."""

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator
 
 from ..forked import Crew
 from ..progress import Cancel, ProgressCallback, check_cancelled
-from .batches import CopyJob, Place, batch_at, batches
+from .batches import Batch, CopyJob, batches
 from .copier import Copier
 from .copying import Tally, write_anywhere
 from .sinks import Piece, Sink
 
-Part = Callable[[], Iterable[Piece]]
-"""Makes some of the metadata, and needs no other part for it."""
-
-Task = int | Place
-"""The number of a part, or where a batch lies."""
-
 Copied = tuple[int, int]
 """Files begun, bytes of content."""
 
+LARGE_WEIGHT = 8
+"""A part of a large file takes so much longer than a batch of small ones that two are enough."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
 
 def write_forked(
     sink: Sink,
-    parts: Sequence[Part],
-    jobs: Sequence[CopyJob],
+    pieces: Iterable[Piece],
+    jobs: Iterable[CopyJob],
     *,
     block_size: int,
     processes: int,
@@ -40,17 +34,16 @@ def write_forked(
 ) -> None:
     """Like :func:`write_anywhere`, to a sink with a descriptor, with processes for threads.
 
-    They make and write the metadata and copy what is :attr:`Content.forkable`; this one copies the
-    rest. Where the system does not let it fork, threads do it. Raises also :class:`WorkerError`.
+    They copy what is :attr:`Content.forkable`; this one writes the metadata and copies the rest.
+    Where the system does not let it fork, threads do it. Raises also :class:`WorkerError`.
     """
-    own: deque[Place] = deque()
-    tasks: Iterator[Task] = chain(range(len(parts)), _forkable(jobs, block_size, own))
+    crew: Crew[Batch, Copied]
     try:
-        crew = Crew(lambda: _Worker(sink, parts, jobs, block_size), tasks, processes)
+        crew = Crew(lambda: _CopyWorker(sink, block_size), processes)
     except OSError:
         write_anywhere(
             sink,
-            chain.from_iterable(part() for part in parts),
+            pieces,
             jobs,
             block_size=block_size,
             workers=processes,
@@ -61,15 +54,36 @@ def write_forked(
         )
         return
     tally = Tally(progress, entries_total, bytes_total)
+    left = batches(jobs, block_size)
+    exhausted = False
     copier = Copier(sink, block_size, tally.add, cancel)
+
+    def go_on(timeout: float = 0.0) -> None:
+        """Give everybody something to do, and count what is done."""
+        nonlocal exhausted
+        while not (crew.full or crew.failed):
+            check_cancelled(cancel)
+            batch = next(left, None)
+            if batch is None:
+                exhausted = True
+                break
+            if all(content.forkable for _, content, _, _ in batch.jobs):
+                crew.submit(batch, 1 if batch.small else LARGE_WEIGHT)
+            else:
+                copier.copy(batch)
+        check_cancelled(cancel)
+        for files, count in crew.answers(timeout):
+            tally.add(files, count)
+
     with crew:
         try:
-            while crew.busy or (own and not crew.failed):
-                check_cancelled(cancel)
-                for files, count in crew.answers(0 if own else WAIT_SECONDS):
-                    tally.add(files, count)
-                if own and not crew.failed:
-                    copier.copy(batch_at(jobs, own.popleft()))
+            for offset, data in pieces:
+                go_on()
+                if crew.failed:
+                    break
+                sink.write_at(offset, data)
+            while crew.busy or not (exhausted or crew.failed):
+                go_on(WAIT_SECONDS if crew.full or exhausted else 0)
             copier.finish()
         finally:
             copier.close()
@@ -77,35 +91,17 @@ def write_forked(
     tally.report()
 
 
-def _forkable(jobs: Sequence[CopyJob], block_size: int, own: deque[Place]) -> Iterator[Place]:
-    """Yield the batches that a forked process can copy; put the others into ``own``."""
-    for batch in batches(jobs, block_size):
-        if all(content.forkable for _, content, _, _ in batch.jobs):
-            yield batch.place
-        else:
-            own.append(batch.place)
+class _CopyWorker:
+    """Copies batches in a forked process."""
 
-
-class _Worker:
-    """Does the work in a forked process."""
-
-    def __init__(
-        self, sink: Sink, parts: Sequence[Part], jobs: Sequence[CopyJob], block_size: int
-    ) -> None:
-        self._sink = sink
-        self._parts = parts
-        self._jobs = jobs
+    def __init__(self, sink: Sink, block_size: int) -> None:
         self._copier = Copier(sink, block_size, self._count, None)
         self._files = self._bytes = 0
 
-    def do(self, task: Task) -> Iterator[Copied]:
-        """Write a part, or copy a batch."""
+    def do(self, batch: Batch) -> Iterator[Copied]:
+        """Copy a batch."""
         self._files = self._bytes = 0
-        if isinstance(task, int):
-            for offset, data in self._parts[task]():
-                self._sink.write_at(offset, data)
-        else:
-            self._copier.copy(batch_at(self._jobs, task))
+        self._copier.copy(batch)
         yield self._files, self._bytes
 
     def finish(self) -> None:

@@ -6,9 +6,8 @@ journal behind its superblock, reserved descriptors of the backups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import pairwise
 
 from ..ondisk.checksum import (
     filesystem_seed,
@@ -27,31 +26,18 @@ from .directories import DirectoryEmitter
 from .extents import extent_tree
 from .inodes import InodeEmitter
 from .journal import journal_superblock
-from .overridden import overridden
-from .override import Override
 from .sinks import Piece
 from .superblock import group_descriptors, superblock
 
 Segment = tuple[int, Callable[[], bytes | bytearray | memoryview]]
 """First block, and what makes its bytes when it is time to write them."""
 
-MetadataPart = Callable[[], Iterator[Piece]]
-
 COALESCE_BYTES = 1 << 20
-PART_SEGMENTS = 256
 
 
-def metadata_parts(layout: Layout, overrides: Sequence[Override] = ()) -> list[MetadataPart]:
-    """All metadata of ``layout`` by ascending offset, in parts that are made one by one.
-
-    Raises :class:`OverrideError` for an override that names nothing in this layout.
-    """
-    metadata = Metadata(layout)
-    if not overrides:
-        return metadata.parts()
-    # What is overridden may lie in any place, or where nothing else does: all is one part.
-    pieces = overridden(metadata.pieces(), layout, overrides)
-    return [lambda: coalesced(pieces)]
+def metadata_pieces(layout: Layout) -> Iterator[Piece]:
+    """Yield all metadata of ``layout`` by ascending offset, made when it is asked for."""
+    return _Metadata(layout).pieces()
 
 
 def coalesced(pieces: Iterable[Piece]) -> Iterator[Piece]:
@@ -69,9 +55,7 @@ def coalesced(pieces: Iterable[Piece]) -> Iterator[Piece]:
         yield start, held[0] if len(held) == 1 else b"".join(held)
 
 
-class Metadata:
-    """All metadata of one layout; the bytes are made when they are asked for."""
-
+class _Metadata:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._csum = layout.directory_rules.csum
@@ -79,31 +63,9 @@ class Metadata:
         self._bitmaps = BitmapEmitter(layout)
         self._directories = DirectoryEmitter(layout, self._seed)
         self._directory_bytes: dict[int, tuple[int, memoryview]] = {}
-        self._used_tables: set[int] = set()
-        self._segments = self._all_segments()
 
-    def pieces(self, chosen: slice = slice(None)) -> Iterator[Piece]:
-        """Yield the pieces of the chosen segments, or all, by ascending offset."""
+    def pieces(self) -> Iterator[Piece]:
         block_size = self._layout.block_size
-        first_offset = 0 if block_size == 1024 else SUPERBLOCK_OFFSET
-        for block, make in self._segments[chosen]:
-            # The first kilobyte of the image is left to boot loaders.
-            yield (block * block_size or first_offset), make()
-
-    def parts(self) -> list[MetadataPart]:
-        """Parts that can be made apart from each other; together they are everything."""
-        count = len(self._segments)
-        cuts = {0, count, *range(0, count, PART_SEGMENTS)}
-        # An inode table is as much work as hundreds of directories.
-        for number, (block, _) in enumerate(self._segments):
-            if block in self._used_tables:
-                cuts |= {number, number + 1}
-        return [partial(self._coalesced_pieces, slice(*ends)) for ends in pairwise(sorted(cuts))]
-
-    def _coalesced_pieces(self, chosen: slice) -> Iterator[Piece]:
-        return coalesced(self.pieces(chosen))
-
-    def _all_segments(self) -> list[Segment]:
         segments = [
             *self._group_heads(),
             *self._bitmap_segments(),
@@ -115,7 +77,10 @@ class Metadata:
             *self._symlink_segments(),
         ]
         segments.sort(key=lambda segment: segment[0])
-        return segments
+        first_offset = 0 if block_size == 1024 else SUPERBLOCK_OFFSET
+        for block, make in segments:
+            # The first kilobyte of the image is left to boot loaders.
+            yield (block * block_size or first_offset), make()
 
     def _group_heads(self) -> Iterator[Segment]:
         """Superblock and descriptors of each group that has them; the reserve of the first."""
@@ -158,7 +123,6 @@ class Metadata:
         emitter = InodeEmitter(self._layout, self._seed)
         for group in emitter.groups_in_use():
             table = self._layout.geometry.inode_tables[group]
-            self._used_tables.add(table)
             yield table, partial(emitter.table, group)
 
     def _journal_segments(self) -> Iterator[Segment]:

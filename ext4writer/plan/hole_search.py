@@ -30,6 +30,10 @@ class Found(NamedTuple):
     """Index of the node -> its stretches of data; only of files that have holes."""
 
 
+Task = list[tuple[int, Content]]
+"""Indices of nodes, and what may have holes."""
+
+
 def search_holes(
     nodes: Sequence[Node],
     candidates: array[int],
@@ -41,63 +45,75 @@ def search_holes(
 
     Raises what reading a source may raise, :class:`CancelledError`, and :class:`WorkerError`.
     """
+    searcher = _Searcher(spec)
+    tasks = _tasks(nodes, candidates)
     if processes > 1 and can_fork and _cost(nodes, candidates) >= LEAST_COST_TO_FORK:
-        forkable = [_content(nodes, index).forkable for index in candidates]
-        shared = array("L", (index for index, yes in zip(candidates, forkable, strict=True) if yes))
-        own = array(
-            "L", (index for index, yes in zip(candidates, forkable, strict=True) if not yes)
-        )
         try:
-            crew = Crew(lambda: _Searcher(nodes, shared, spec), _tasks(nodes, shared), processes)
+            crew: Crew[Task, Found] = Crew(lambda: searcher, processes)
         except OSError:
             pass  # no more processes are allowed
         else:
             with crew:
-                for found in search_holes(nodes, own, spec, 1, cancel):
-                    yield found
-                    yield from crew.answers()
-                while crew.busy:
-                    check_cancelled(cancel)
-                    yield from crew.answers(WAIT_SECONDS)
-                crew.finish()
+                yield from _search_forked(crew, searcher, tasks, cancel)
             return
-    searcher = _Searcher(nodes, candidates, spec)
-    for task in _tasks(nodes, candidates):
+    for task in tasks:
         check_cancelled(cancel)
         yield from searcher.do(task)
 
 
-class _Searcher:
-    """Looks into those of ``candidates`` that a task names by the first one and the one behind."""
+def _search_forked(
+    crew: Crew[Task, Found], searcher: _Searcher, tasks: Iterator[Task], cancel: Cancel | None
+) -> Iterator[Found]:
+    for task in tasks:
+        check_cancelled(cancel)
+        while crew.full and not crew.failed:
+            check_cancelled(cancel)
+            yield from crew.answers(WAIT_SECONDS)
+        if crew.failed:
+            break
+        own = [one for one in task if not one[1].forkable]
+        if own:
+            yield from searcher.do(own)
+        if len(own) < len(task):
+            crew.submit([one for one in task if one[1].forkable])
+        yield from crew.answers()
+    while crew.busy:
+        check_cancelled(cancel)
+        yield from crew.answers(WAIT_SECONDS)
+    crew.finish()
 
-    def __init__(self, nodes: Sequence[Node], candidates: array[int], spec: Spec) -> None:
-        self._nodes = nodes
-        self._candidates = candidates
+
+class _Searcher:
+    """Looks for holes, here or in a forked process."""
+
+    def __init__(self, spec: Spec) -> None:
         self._rule = spec.block_size, spec.hole_size, spec.leading_hole
 
-    def do(self, task: tuple[int, int]) -> Iterator[Found]:
-        first, behind = task
+    def do(self, task: Task) -> Iterator[Found]:
         found = {}
-        for index in self._candidates[first:behind]:
-            ranges = data_ranges(_content(self._nodes, index), *self._rule)
+        for index, content in task:
+            ranges = data_ranges(content, *self._rule)
             if ranges is not None:
                 found[index] = ranges
-        yield Found(behind - first, found)
+        yield Found(len(task), found)
 
     def finish(self) -> None:
         """Nothing is left open."""
 
 
-def _tasks(nodes: Sequence[Node], candidates: array[int]) -> Iterator[tuple[int, int]]:
+def _tasks(nodes: Sequence[Node], candidates: array[int]) -> Iterator[Task]:
     """Cut ``candidates`` into pieces that cost about the same."""
-    first = cost = 0
-    for position, index in enumerate(candidates):
-        cost += 1 + (_content(nodes, index).size >> COST_SHIFT)
+    task: Task = []
+    cost = 0
+    for index in candidates:
+        content = _content(nodes, index)
+        task.append((index, content))
+        cost += 1 + (content.size >> COST_SHIFT)
         if cost >= TASK_COST:
-            yield first, position + 1
-            first, cost = position + 1, 0
-    if first < len(candidates):
-        yield first, len(candidates)
+            yield task
+            task, cost = [], 0
+    if task:
+        yield task
 
 
 def _cost(nodes: Sequence[Node], candidates: array[int]) -> int:

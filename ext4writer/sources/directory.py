@@ -39,6 +39,8 @@ REPORT_EVERY = 1024
 
 ENTRIES_TO_FORK = 4096
 """Some 30 ms of work. What is listed at once takes less time than to fork."""
+TASK_WEIGHT = 4
+"""A task may turn out to be a whole branch of the tree, so that others should wait elsewhere."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
@@ -154,14 +156,18 @@ class _Scan:
         """Let processes list all that is ``pending``; False if the system allows none."""
         crew: Crew[Folder, Listings]
         try:
-            crew = Crew(lambda: lister, iter(pending), self.processes)
+            crew = Crew(lambda: lister, self.processes)
         except OSError:
             return False
         with crew:
-            while crew.busy:
+            while pending or crew.busy:
                 check_cancelled(self.cancel)
+                while pending and not (crew.full or crew.failed):
+                    crew.submit(pending.pop(), TASK_WEIGHT)
                 for listings in crew.answers(WAIT_SECONDS):
-                    crew.add(self._take(listings))
+                    pending += self._take(listings)
+                if crew.failed:
+                    break
             crew.finish()
         return True
 

@@ -45,6 +45,9 @@ class HostDirectory:
         self.path = path
         self.anchor = anchor
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return HostDirectory, (self.path, self.anchor)
+
     def child(self, name: bytes) -> HostDirectory:
         """The directory ``name`` in this one."""
         if len(self.path) + len(name) < LONGEST_PATH:
@@ -94,6 +97,9 @@ class HostFile(Content):
         self.folder = folder
         self.name = name
         self.size = size
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return HostFile, (self.folder, self.name, self.size)
 
     def path(self) -> bytes:
         """The whole path on the host."""

@@ -110,8 +110,7 @@ def copy(sink: Sink, pieces: Any, jobs: Any, crew: str = "alone", **options: Any
     if sink.ascending:
         write_ascending(sink, pieces, jobs, block_size=BLOCK, **options)
     elif crew == "processes" and sink.fd is not None:
-        parts = [lambda: pieces]
-        write_forked(sink, parts, jobs, block_size=BLOCK, **CREWS[crew], **options)
+        write_forked(sink, pieces, jobs, block_size=BLOCK, **CREWS[crew], **options)
     else:
         workers = CREWS[crew].get("workers", 1)
         write_anywhere(sink, pieces, jobs, block_size=BLOCK, workers=workers, **options)
