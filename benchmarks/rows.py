@@ -199,7 +199,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 mke2fs(lazy=0),
                 tar(),
                 cp(),
-                genext2fs(),
+                genext2fs(most_runs=1),
             ),
             (system_tree(quick, tree),),
             chart="A system tree",
@@ -220,7 +220,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 mke2fs(lazy=0),
                 tar(),
                 cp(),
-                genext2fs(),
+                genext2fs(most_runs=1),
             ),
             (
                 Source(
@@ -290,7 +290,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 tar(),
                 mke2fs(lazy=1),
                 mke2fs(lazy=0),
-                genext2fs(),
+                genext2fs(most_runs=1),
             ),
             (large_files(scale),),
             chart=f"Four files of {large} together",

@@ -124,18 +124,25 @@ class Crew(Generic[Task, Answer]):
         return all(process.load >= FULL_LOAD for process in self._processes)
 
     @property
+    def first_full(self) -> bool:
+        """Whether the first process has enough to do for now."""
+        return self._processes[0].load >= FULL_LOAD if self._processes else True
+
+    @property
     def failed(self) -> bool:
         """Whether :meth:`finish` will raise; nothing more is worth submitting."""
         return bool(self._failures)
 
-    def submit(self, task: Task, weight: int = 1) -> None:
-        """Give a task to the process that has the least to do.
+    def submit(self, task: Task, weight: int = 1, *, to_first: bool = False) -> None:
+        """Give a task to the process that has the least to do, or to the first one.
 
         ``weight`` tells large tasks from small ones, of which a process has several at a time.
         """
         if not self._processes:
             return
-        process = min(self._processes, key=lambda process: process.load)
+        process = self._processes[0]
+        if not to_first:
+            process = min(self._processes, key=lambda process: process.load)
         process.pending[self._submitted] = weight
         process.load += weight
         # A process that is gone is noticed by the end of its answers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 from ..forked import Crew
@@ -14,8 +15,13 @@ from .sinks import Piece, Sink
 Copied = tuple[int, int]
 """Files begun, bytes of content."""
 
-LARGE_WEIGHT = 8
-"""A part of a large file takes so much longer than a batch of small ones that two are enough."""
+LONG_BYTES = 1 << 20
+"""Writes to one file take turns in the kernel (``i_rwsem``), and two processes that copy long parts
+spend twice the time, mostly on waiting for each other: from here on one does them all."""
+LONG_WEIGHT = 8
+"""A long part takes so much longer than a batch of small files that two are enough to have."""
+LONG_HELD = 256
+"""Long parts that may wait while small files behind them are copied."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
@@ -56,21 +62,28 @@ def write_forked(
     tally = Tally(progress, entries_total, bytes_total)
     left = batches(jobs, block_size)
     exhausted = False
+    long: deque[Batch] = deque()
     copier = Copier(sink, block_size, tally.add, cancel)
 
     def go_on(timeout: float = 0.0) -> None:
         """Give everybody something to do, and count what is done."""
         nonlocal exhausted
-        while not (crew.full or crew.failed):
+        while not crew.failed:
             check_cancelled(cancel)
+            if long and not crew.first_full:
+                crew.submit(long.popleft(), LONG_WEIGHT, to_first=True)
+                continue
+            if exhausted or crew.full or len(long) >= LONG_HELD:
+                break
             batch = next(left, None)
             if batch is None:
                 exhausted = True
-                break
-            if all(content.forkable for _, content, _, _ in batch.jobs):
-                crew.submit(batch, 1 if batch.small else LARGE_WEIGHT)
-            else:
+            elif not all(content.forkable for _, content, _, _ in batch.jobs):
                 copier.copy(batch)
+            elif not batch.small and batch.jobs[0][-1] >= LONG_BYTES:
+                long.append(batch)
+            else:
+                crew.submit(batch)
         check_cancelled(cancel)
         for files, count in crew.answers(timeout):
             tally.add(files, count)
@@ -82,8 +95,8 @@ def write_forked(
                 if crew.failed:
                     break
                 sink.write_at(offset, data)
-            while crew.busy or not (exhausted or crew.failed):
-                go_on(WAIT_SECONDS if crew.full or exhausted else 0)
+            while crew.busy or not (crew.failed or (exhausted and not long)):
+                go_on(WAIT_SECONDS if crew.busy else 0)
             copier.finish()
         finally:
             copier.close()
