@@ -35,7 +35,7 @@ FULL = Scale(
     empty_bytes=1 << 44,
     images=1_000,
     planned=(10_000, 100_000, 1_000_000),
-    timeout=3_600,
+    timeout=400,
 )
 QUICK = Scale(
     rounds=2,
@@ -129,7 +129,10 @@ def mke2fs(lazy: int, source: str = "tree", most_runs: int = 1_000) -> Contender
 
 
 def genext2fs(source: str = "tree", most_runs: int = 1_000) -> Contender:
-    """``genext2fs``, which makes ext2 without features, as large as ours and a fifth more."""
+    """``genext2fs``, which makes ext2 without features, as large as ours and a fifth more.
+
+    It is not asked for what has gigabytes: 4 GiB take it more than three minutes.
+    """
 
     def commands(at: Setting) -> list[Step]:
         blocks = (at.facts.image_bytes * 6 // 5 + 64 * MIB) // BLOCK
@@ -196,10 +199,9 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                     programs=("sync",),
                 ),
                 mke2fs(lazy=1),
-                mke2fs(lazy=0),
+                mke2fs(lazy=0, most_runs=2),
                 tar(),
                 cp(),
-                genext2fs(most_runs=1),
             ),
             (system_tree(quick, tree),),
             chart="A system tree",
@@ -217,7 +219,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                     programs=("sync",),
                 ),
                 mke2fs(lazy=1),
-                mke2fs(lazy=0),
+                mke2fs(lazy=0, most_runs=2),
                 tar(),
                 cp(),
                 genext2fs(most_runs=1),
@@ -289,8 +291,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 cp(),
                 tar(),
                 mke2fs(lazy=1),
-                mke2fs(lazy=0),
-                genext2fs(most_runs=1),
+                mke2fs(lazy=0, most_runs=2),
             ),
             (large_files(scale),),
             chart=f"Four files of {large} together",
