@@ -19,6 +19,9 @@ from .plan.spec import Spec
 from .progress import Cancel, ProgressCallback, check_cancelled
 from .tree import Tree
 
+LEAST_BYTES_TO_FORK = 16 << 20
+"""Content that is copied in less time than processes take to start, and in less memory."""
+
 
 def write_layout(
     layout: Layout,
@@ -41,7 +44,12 @@ def write_layout(
         write: Callable[..., None]
         if sink.ascending:
             write = write_ascending
-        elif processes > 1 and can_fork and sink.fd is not None:
+        elif (
+            processes > 1
+            and can_fork
+            and sink.fd is not None
+            and layout.content_bytes >= LEAST_BYTES_TO_FORK
+        ):
             write = partial(write_forked, processes=processes)
         else:
             write = partial(write_anywhere, workers=max(workers, processes))

@@ -37,6 +37,7 @@ from ext4writer import (
     SpecError,
     Tree,
     TreeError,
+    api,
     sources,
 )
 from ext4writer.plan import hole_search
@@ -328,8 +329,14 @@ CREWS = [{}, {"workers": 3}, {"processes": 2}]
 @pytest.mark.parametrize("name", ["small 39", "zlarge 2"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_file_that_changes_between_plan_and_copy(
-    change: str, name: str, crew: dict[str, int], source: Path, out: Path
+    change: str,
+    name: str,
+    crew: dict[str, int],
+    source: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(api, "LEAST_BYTES_TO_FORK", 0)
     do, error, word = CHANGES[change]
     layout = ext4writer.plan(sources.directory(source))
     do(source / name)
@@ -535,6 +542,7 @@ def test_a_cancel_at_every_stage(
     crew: dict[str, int], source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hole_search, "LEAST_COST_TO_FORK", 0)
+    monkeypatch.setattr(api, "LEAST_BYTES_TO_FORK", 0)
     tree = sources.directory(source)
     times = 0
     while True:

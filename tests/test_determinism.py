@@ -22,7 +22,7 @@ import construct
 import pytest
 
 import ext4writer
-from ext4writer import DEFAULT_FEATURES, LayoutPolicy, Spec, Tree, policy, sources
+from ext4writer import DEFAULT_FEATURES, LayoutPolicy, Spec, Tree, api, policy, sources
 from ext4writer.plan import hole_search
 from tests.builder.command import report
 from tests.host_tree import adapted, materialise, privileged
@@ -162,6 +162,7 @@ def test_workers_do_not_matter(
 ) -> None:
     monkeypatch.setattr(hole_search, "LEAST_COST_TO_FORK", 0)
     monkeypatch.setattr(hole_search, "TASK_COST", 3)
+    monkeypatch.setattr(api, "LEAST_BYTES_TO_FORK", 0)
     image = tmp_path / "image"
     ext4writer.write_image(sources.directory(host_folder), image, **{kind: count})
     assert of_file(image) == host_digest
