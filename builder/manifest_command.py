@@ -100,7 +100,7 @@ def manifest(
 
     gc.disable()
 
-    from ext4writer import manifests
+    from ext4writer import Crew, manifests
     from ext4writer.sources.rules import apply_rules
 
     from .content_store import ContentStore
@@ -114,8 +114,12 @@ def manifest(
     keep = ContentStore(store).put if store is not None else None
     selection, changes = rules.selection(), rules.compiled()
     with cancel_on_signals(at_once=output == "-") as cancel:
-        with Spool(None) as spool, progress_bar(wanted=not quiet) as progress:
-            reading = Reading(scan, selection, None, spool, usable_cpus(), progress, cancel)
+        with (
+            Spool(None) as spool,
+            Crew(usable_cpus()) as crew,
+            progress_bar(wanted=not quiet) as progress,
+        ):
+            reading = Reading(scan, selection, None, spool, crew, progress, cancel)
             with cancel_on_signals(at_once=True):
                 tree, _ = read_sources(source, reading)
                 apply_rules(tree, changes)

@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import BinaryIO, Protocol, cast
 
 import click
@@ -79,7 +80,7 @@ class PathOutput:
         own, root = self.status, os.path.realpath(source)
         if own is None or os.path.commonpath([self.folder, root]) != root:
             return None
-        return lambda status: os.path.samestat(status, own)
+        return partial(os.path.samestat, own)
 
     def opened(self, size: int) -> AbstractContextManager[str | BinaryIO]:  # noqa: ARG002
         return nullcontext(self.path)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import ext4writer
-from ext4writer import Loss, Override, Spec
+from ext4writer import Crew, Loss, Override, Spec
 from ext4writer.errors import Ext4WriterError, display_path
 from ext4writer.progress import Cancel, ProgressCallback
-from ext4writer.sources.rules import Rule, apply_rules
 from ext4writer.sources.rules_select import Selection
 
 from .options import ScanOptions
@@ -21,6 +20,9 @@ from .signals import cancel_on_signals
 from .source_arguments import SourceArgument
 from .source_readers import Reading, read_sources
 from .spool import Spool
+
+if TYPE_CHECKING:
+    from ext4writer.sources.rules import Rule
 
 
 class StrictError(Ext4WriterError):
@@ -33,8 +35,7 @@ class StrictError(Ext4WriterError):
         super().__init__(f"--strict: {display_path(first.path)}: {first.what}{others}")
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """What one command is asked for."""
 
     sources: Sequence[SourceArgument]
@@ -51,11 +52,11 @@ class Job:
     workers: int
 
 
-@dataclass
 class Stopwatch:
     """Seconds by stage."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -71,18 +72,19 @@ def run(
     watch = Stopwatch()
     folder = job.output.spool_folder if job.output is not None else None
 
-    with Spool(folder) as spool:
+    with Spool(folder) as spool, Crew(job.workers) as crew:
         # A pipe may have nothing to say for ever, and what is read leaves nothing behind.
         with watch.stage("scan"), cancel_on_signals(at_once=True):
-            reading = Reading(
-                job.scan, job.selection, job.output, spool, job.workers, progress, cancel
-            )
+            reading = Reading(job.scan, job.selection, job.output, spool, crew, progress, cancel)
             tree, sources = read_sources(job.sources, reading)
-            apply_rules(tree, job.rules)
+            if job.rules:
+                from ext4writer.sources.rules import apply_rules
+
+                apply_rules(tree, job.rules)
 
         with watch.stage("plan"):
             layout = ext4writer.plan(
-                tree, job.spec, processes=job.workers, progress=progress, cancel=cancel
+                tree, job.spec, processes=crew, progress=progress, cancel=cancel
             )
             if job.strict and layout.losses:
                 raise StrictError(layout.losses)
@@ -93,7 +95,7 @@ def run(
                     layout,
                     target,
                     overrides=job.overrides,
-                    processes=job.workers,
+                    processes=crew,
                     progress=progress,
                     cancel=cancel,
                 )

@@ -6,14 +6,11 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from ext4writer import Directory, Tree, sources
+from ext4writer import Crew, Directory, Tree, sources
 from ext4writer.errors import ArchiveError, SourceError
 from ext4writer.progress import Cancel, ProgressCallback
-from ext4writer.sources import ContainerImage
-from ext4writer.sources.names import read_names
 from ext4writer.sources.rules_select import Selection
 
 from .options import ScanOptions
@@ -22,28 +19,29 @@ from .rule_options import read_file
 from .source_arguments import FOUND, STANDARD_INPUT, SourceArgument
 from .spool import Spool
 
+if TYPE_CHECKING:
+    from ext4writer.sources import ContainerImage
 
-@dataclass(frozen=True)
-class Reading:
+
+class Reading(NamedTuple):
     """What all sources of one command share."""
 
     scan: ScanOptions
     selection: Selection
     output: Output | None
     spool: Spool
-    workers: int
+    crew: Crew
     progress: ProgressCallback | None
     cancel: Cancel | None
 
 
-@dataclass(frozen=True)
-class SourceReport:
+class SourceReport(NamedTuple):
     """What the report says of one source."""
 
     source: str
     kind: str
     target: str
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object]
     """More about it, as values of JSON."""
 
 
@@ -163,10 +161,10 @@ def _directory(place: str, reading: Reading) -> Read:
         place,
         xattrs=not scan.no_xattrs,
         keep_times=scan.keep_times,
-        exclude=reading.selection.prunes,
+        exclude=reading.selection.prunes if reading.selection else (),
         one_file_system=scan.one_file_system,
         skip=output.itself(place) if output is not None else None,
-        processes=reading.workers,
+        processes=reading.crew,
         progress=reading.progress,
         cancel=reading.cancel,
     )
@@ -190,7 +188,11 @@ def _manifest(argument: SourceArgument, reading: Reading) -> Read:
 
 
 def _names(path: str | None) -> dict[bytes, int] | None:
-    return None if path is None else read_names(read_file(path), path)
+    if path is None:
+        return None
+    from ext4writer.sources.names import read_names
+
+    return read_names(read_file(path), path)
 
 
 READERS: dict[str, Callable[[SourceArgument, Reading], Read]] = {

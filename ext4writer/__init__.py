@@ -18,6 +18,7 @@ from .errors import (
     SpecError,
     TreeError,
 )
+from .forked import Crew
 from .ondisk.features import DEFAULT_FEATURES, FeatureSet
 from .plan.layout import Layout
 from .plan.planner import plan
@@ -49,6 +50,7 @@ __all__ = [
     "CancelledError",
     "CharacterDevice",
     "Content",
+    "Crew",
     "Device",
     "Directory",
     "Ext4WriterError",

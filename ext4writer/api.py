@@ -11,15 +11,15 @@ from .emit.data import copy_jobs
 from .emit.metadata import coalesced, metadata_pieces
 from .emit.overridden import overridden
 from .emit.override import Override
-from .emit.sinks import Output, open_sink
-from .forked import can_fork
+from .emit.sinks import Output, Sink, open_sink
+from .forked import Crew, as_crew
 from .plan.layout import Layout
 from .plan.planner import plan
 from .plan.spec import Spec
 from .progress import Cancel, ProgressCallback, check_cancelled
 from .tree import Tree
 
-LEAST_BYTES_TO_FORK = 16 << 20
+LEAST_BYTES_TO_SHARE = 16 << 20
 """Content that is copied in less time than processes take to start, and in less memory."""
 
 
@@ -29,7 +29,7 @@ def write_layout(
     *,
     overrides: Sequence[Override] = (),
     workers: int = 1,
-    processes: int = 1,
+    processes: int | Crew = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> None:
@@ -40,23 +40,11 @@ def write_layout(
     :class:`CancelledError`. Nothing is left under a path after any of them.
     """
     pieces = coalesced(overridden(metadata_pieces(layout), layout, overrides))
-    with open_sink(output, layout.size_bytes) as sink:
-        write: Callable[..., None]
-        if sink.ascending:
-            write = write_ascending
-        elif (
-            processes > 1
-            and can_fork
-            and sink.fd is not None
-            and layout.content_bytes >= LEAST_BYTES_TO_FORK
-        ):
-            write = partial(write_forked, processes=processes)
-        else:
-            write = partial(write_anywhere, workers=max(workers, processes))
-        write(
+    with open_sink(output, layout.size_bytes) as sink, as_crew(processes) as crew:
+        _writer(sink, crew, workers, layout.content_bytes)(
             sink,
-            pieces,
-            copy_jobs(layout),
+            pieces=pieces,
+            jobs=copy_jobs(layout),
             block_size=layout.block_size,
             progress=progress,
             cancel=cancel,
@@ -67,6 +55,18 @@ def write_layout(
         sink.finish()
 
 
+def _writer(sink: Sink, crew: Crew, workers: int, content_bytes: int) -> Callable[..., None]:
+    """What writes to ``sink``: in ascending order, with processes, or with threads."""
+    if sink.ascending:
+        return write_ascending
+    workers = max(workers, crew.processes)
+    if crew.can_share and content_bytes >= LEAST_BYTES_TO_SHARE:
+        image = sink.shared()
+        if image is not None and crew.can_know(image.first_crew) and crew.start():
+            return partial(write_forked, image=image, crew=crew)
+    return partial(write_anywhere, workers=workers)
+
+
 def write_image(
     tree: Tree,
     output: Output,
@@ -74,7 +74,7 @@ def write_image(
     *,
     overrides: Sequence[Override] = (),
     workers: int = 1,
-    processes: int = 1,
+    processes: int | Crew = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Layout:
@@ -83,19 +83,21 @@ def write_image(
     ``output`` is a path (written under a temporary name beside it and renamed when whole), a
     binary file that can seek, a stream that cannot (written in ascending offsets), or a
     ``bytearray``. ``workers`` threads copy file content; the bytes do not depend on their number.
-    With more than one in ``processes`` that many processes are forked for it, and for the search of
-    holes, where the system and the output allow it. They are quicker, as threads of one interpreter
-    take turns, and meant for programs that have no other threads.
+    With more than one in ``processes`` so many, this one among them, copy it and search for holes,
+    where the system and the output allow it; a :class:`~ext4writer.Crew` may have read the tree
+    before. They are quicker, as threads of one interpreter take turns, and meant for programs that
+    have no other threads.
     Raises what :func:`plan` and :func:`write_layout` raise.
     """
-    layout = plan(tree, spec, processes=processes, progress=progress, cancel=cancel)
-    write_layout(
-        layout,
-        output,
-        overrides=overrides,
-        workers=workers,
-        processes=processes,
-        progress=progress,
-        cancel=cancel,
-    )
+    with as_crew(processes) as crew:
+        layout = plan(tree, spec, processes=crew, progress=progress, cancel=cancel)
+        write_layout(
+            layout,
+            output,
+            overrides=overrides,
+            workers=workers,
+            processes=crew,
+            progress=progress,
+            cancel=cancel,
+        )
     return layout

@@ -11,9 +11,11 @@ import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, ClassVar, Protocol, runtime_checkable
+from itertools import groupby
+from typing import Any, BinaryIO, ClassVar, Protocol, Self, runtime_checkable
 
 from .errors import SourceChangedError, SourceError
+from .forked import NEVER
 
 O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 O_BINARY = getattr(os, "O_BINARY", 0)
@@ -57,9 +59,20 @@ class Content(ABC):
     random_access: ClassVar[bool] = False
 
     @property
-    def forkable(self) -> bool:
-        """Whether it can be pickled for a process forked from this one, and read there."""
-        return False
+    def first_crew(self) -> int:
+        """The first crew of processes (:func:`~ext4writer.forked.next_crew`) that can read it."""
+        return NEVER
+
+    @classmethod
+    def packed(cls, contents: list[Self]) -> object:
+        """What ``contents`` of this class are made of, to be pickled sooner than one by one."""
+        return contents
+
+    @classmethod
+    def unpacked(cls, packed: Any) -> list[Self]:
+        """The contents that were :meth:`packed`."""
+        contents: list[Self] = packed
+        return contents
 
     @abstractmethod
     def open(self) -> Reader:
@@ -87,6 +100,26 @@ class Content(ABC):
                 )
         finally:
             reader.close()
+
+
+class Parcel:
+    """Contents on their way to another process; those of one class travel together."""
+
+    __slots__ = ("contents",)
+
+    def __init__(self, contents: list[Content]) -> None:
+        self.contents = contents
+
+    def __reduce__(self) -> tuple[object, ...]:
+        packed: list[tuple[type[Content], object]] = []
+        for kind, run in groupby(self.contents, type):
+            assert issubclass(kind, Content)
+            packed.append((kind, kind.packed(list(run))))
+        return _unpacked_parcel, (packed,)
+
+
+def _unpacked_parcel(packed: list[tuple[type[Content], object]]) -> Parcel:
+    return Parcel([content for kind, some in packed for content in kind.unpacked(some)])
 
 
 class BytesContent(Content):
@@ -189,7 +222,7 @@ class PathContent(Content):
 
     __slots__ = ("path",)
     random_access = True
-    forkable = True
+    first_crew = 0
 
     def __init__(self, path: str | bytes | os.PathLike[str], size: int | None = None) -> None:
         """``size`` is asked of the host when it is not given.

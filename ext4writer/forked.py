@@ -1,9 +1,10 @@
-"""Tasks shared out among processes that are forked from this one.
+"""Tasks shared out between this process and others that are forked from it.
 
 Threads of one interpreter take turns at running Python; each process has an interpreter of its own.
-A fork has the modules and open files of this process; all else travels with the tasks, through
-pipes, since to look at an object is to count a reference, and that copies the memory it lies in. No
-semaphore, no shared memory and no file is needed, so it works in a sandbox too.
+A :class:`Crew` is forked once, while there is little memory to share, and serves one stage of the
+work after the other. A fork has the modules and open files of this process; all else travels with
+the tasks, through pipes, since to look at an object is to count a reference, and that copies the
+memory it lies in. No semaphore, no shared memory and no file is needed, so it works in a sandbox.
 """
 
 from __future__ import annotations
@@ -38,8 +39,13 @@ LENGTH_BYTES = 8
 
 PIPE_BYTES = 1 << 20
 
-ANSWER, DONE, FAILURE = range(3)
-"""What a process sends, with the number of the task, or None for its own end."""
+BEGIN, TASK, END = range(3)
+"""What this process sends."""
+ANSWER, DONE, FAILURE, FINISHED = range(4)
+"""What the others send."""
+
+NEVER = 1 << 62
+"""The number of a crew that there will not be."""
 
 SIGNALS = {
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -48,9 +54,20 @@ SIGNALS = {
 
 can_fork = hasattr(os, "fork")
 
+_crews = 0
+
+
+def next_crew() -> int:
+    """The number of the first crew that will know a file that is opened now."""
+    return _crews + 1
+
 
 class Worker(Protocol[Task_contra, Answer_co]):
-    """What a process does."""
+    """What a process does in one stage; it is pickled to get there."""
+
+    def begin(self) -> None:
+        """Called first, and only in processes that were forked: they may change directory."""
+        ...
 
     def do(self, task: Task_contra, /) -> Iterable[Answer_co]:
         """Do one task; each answer is sent as it comes."""
@@ -75,34 +92,26 @@ class _Process:
         self.latest = -1
         """Number of the task that it answered last."""
         self.received = bytearray()
-        self.has_finished = False
+        self.at_work = False
+        """Whether it has not yet finished what it began."""
 
 
-class Crew(Generic[Task, Answer]):
-    """Processes that do what is submitted, in whatever order; use it as a context.
+class Crew:
+    """This process and ``processes - 1`` others, forked when the first stage wants them.
 
-    ``worker`` is called in each of them; what it returns does the tasks. Leaving the context ends
-    the processes, whatever they do. Raises ``OSError`` if not even two processes can be had.
+    Use it as a context, whose end is that of the processes, whatever they do. Where the system
+    does not let it fork, this process is all the crew there is. It is meant for programs that
+    have no other threads when it forks.
     """
 
-    def __init__(self, worker: Callable[[], Worker[Task, Answer]], processes: int) -> None:
-        self._submitted = 0
-        self._failures: list[tuple[int, BaseException]] = []
-        self._processes: list[_Process] = []
-        self._selector = selectors.DefaultSelector()
-        try:
-            for _ in range(processes):
-                self._start(worker)
-        except OSError:
-            # A limit on processes or descriptors: fewer will do, but one alone gains nothing.
-            if len(self._processes) < 2:
-                self.close()
-                raise
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, processes: int) -> None:
+        self.processes = processes
+        self.number = NEVER
+        """Which crew of this program it is, in the order in which they were forked."""
+        self._others: list[_Process] = []
+        self._selector: selectors.BaseSelector | None = None
 
-    def __enter__(self) -> Crew[Task, Answer]:
+    def __enter__(self) -> Crew:
         return self
 
     def __exit__(
@@ -114,19 +123,141 @@ class Crew(Generic[Task, Answer]):
         self.close()
 
     @property
+    def can_share(self) -> bool:
+        """Whether there are other processes, or may be."""
+        return can_fork and self.processes > 1 and (self._selector is None or bool(self._others))
+
+    def start(self) -> bool:
+        """Fork, if that was not done yet; tell whether there are other processes."""
+        global _crews  # noqa: PLW0603 (files are opened between the starts of crews)
+        if self._selector is None and self.can_share:
+            _crews += 1
+            self.number = _crews
+            self._selector = selectors.DefaultSelector()
+            try:
+                for _ in range(self.processes - 1):
+                    self._fork()
+            except OSError:
+                pass  # a limit on processes or descriptors: fewer will do
+            except BaseException:
+                self.close()
+                raise
+        return bool(self._others)
+
+    def can_know(self, first_crew: int) -> bool:
+        """Whether the other processes know a file of which :func:`next_crew` was ``first_crew``."""
+        return first_crew <= min(self.number, _crews + 1)
+
+    def close(self) -> None:
+        """End the other processes at once. What is still to do is done by this one alone."""
+        for process in self._others[:]:
+            with suppress(OSError):
+                os.kill(process.pid, signal.SIGKILL)
+            self._forget(process)
+        if self._selector is not None:
+            self._selector.close()
+        self.processes = 1
+
+    def _fork(self) -> None:
+        assert self._selector is not None
+        fds: list[int] = []
+        try:
+            fds += _pipe()
+            fds += _pipe()
+            # A handler that raised between here and _serve would run the caller's code twice.
+            with _signals_held():
+                pid = os.fork()
+                if not pid:
+                    _serve(fds[0], fds[3], [*self._own_fds(), fds[1], fds[2]])
+        except OSError:
+            for fd in fds:
+                _close(fd)
+            raise
+        tasks_from, tasks_fd, answers_fd, answers_to = fds
+        _close(tasks_from)
+        _close(answers_to)
+        process = _Process(pid, tasks_fd, answers_fd)
+        self._others.append(process)
+        self._selector.register(answers_fd, selectors.EVENT_READ, process)
+
+    def _own_fds(self) -> Iterator[int]:
+        for process in self._others:
+            yield process.tasks_fd
+            yield process.answers_fd
+
+    def _forget(self, process: _Process) -> int | None:
+        assert self._selector is not None
+        self._others.remove(process)
+        self._selector.unregister(process.answers_fd)
+        _close(process.tasks_fd)
+        _close(process.answers_fd)
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
+        except ChildProcessError:  # the program waits for its children elsewhere
+            return None
+
+
+class Stage(Generic[Task, Answer]):
+    """One stage of the work of a crew; use it as a context, and :meth:`finish` at its end.
+
+    The other processes do what is submitted, in whatever order. Leaving the context without that
+    ends them, and the crew is alone from then on. A ``worker`` that cannot be pickled, say for a
+    lambda in it, leaves all to this process: then there are no ``others``.
+    """
+
+    def __init__(self, crew: Crew, worker: Worker[Task, Answer]) -> None:
+        self._crew = crew
+        self._worker = worker
+        self._submitted = 0
+        self._failures: list[tuple[int, BaseException]] = []
+        self._others: list[_Process] = []
+
+    def __enter__(self) -> Stage[Task, Answer]:
+        if self._crew.can_share:
+            try:
+                message = _message((BEGIN, 0, self._worker))
+            except (pickle.PicklingError, AttributeError, TypeError):
+                return self
+            self._crew.start()
+            self._others = self._crew._others[:]
+            for process in self._others:
+                process.at_work, process.latest = True, -1
+                _send(process.tasks_fd, message)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None or any(process.at_work for process in self._others):
+            self._crew.close()
+
+    @property
+    def others(self) -> int:
+        """How many processes there are beside this one."""
+        return len(self._others)
+
+    @property
     def busy(self) -> bool:
         """Whether answers will come."""
-        return any(process.pending for process in self._processes)
+        return any(process.pending for process in self._others)
+
+    @property
+    def least_load(self) -> int:
+        """The weight of what the one has that has least to do; endless if there is none."""
+        return min((process.load for process in self._others), default=NEVER)
 
     @property
     def full(self) -> bool:
-        """Whether all have enough to do for now."""
-        return all(process.load >= FULL_LOAD for process in self._processes)
+        """Whether all have enough to do for now, or there are none."""
+        return self.least_load >= FULL_LOAD
 
     @property
     def first_full(self) -> bool:
-        """Whether the first process has enough to do for now."""
-        return self._processes[0].load >= FULL_LOAD if self._processes else True
+        """Whether the first process has enough to do for now, or there is none."""
+        return not self._others or self._others[0].load >= FULL_LOAD
 
     @property
     def failed(self) -> bool:
@@ -138,70 +269,34 @@ class Crew(Generic[Task, Answer]):
 
         ``weight`` tells large tasks from small ones, of which a process has several at a time.
         """
-        if not self._processes:
+        if not self._others:
             return
-        process = self._processes[0]
+        process = self._others[0]
         if not to_first:
-            process = min(self._processes, key=lambda process: process.load)
+            process = min(self._others, key=lambda process: process.load)
         process.pending[self._submitted] = weight
         process.load += weight
-        # A process that is gone is noticed by the end of its answers.
-        with suppress(BrokenPipeError):
-            _send(process.tasks_fd, (self._submitted, task))
+        _send(process.tasks_fd, _message((TASK, self._submitted, task)))
         self._submitted += 1
 
     def answers(self, timeout: float = 0.0) -> list[Answer]:
         """The answers that come within ``timeout`` seconds; in no order, and maybe none."""
         found: list[Answer] = []
-        if self._processes:
-            for key, _ in self._selector.select(timeout):
+        if self._others:
+            assert self._crew._selector is not None
+            for key, _ in self._crew._selector.select(timeout):
                 self._receive(key.data, found)
         return found
 
     def finish(self) -> None:
-        """Wait for the end of all processes; raise the failure of the first task that failed."""
-        for process in self._processes:
-            _close(process.tasks_fd)
-            process.tasks_fd = -1
-        while self._processes:
-            for key, _ in self._selector.select():
-                self._receive(key.data, [])
+        """Wait until all have done their tasks; raise the failure of the first that failed."""
+        message = _message((END, 0, None))
+        for process in self._others:
+            _send(process.tasks_fd, message)
+        while any(process.at_work for process in self._others):
+            self.answers(timeout=60.0)
         if self._failures:
             raise min(self._failures, key=lambda failure: failure[0])[1]
-
-    def close(self) -> None:
-        """End all processes at once."""
-        for process in self._processes[:]:
-            with suppress(OSError):
-                os.kill(process.pid, signal.SIGKILL)
-            self._forget(process)
-        self._selector.close()
-
-    def _start(self, worker: Callable[[], Worker[Task, Answer]]) -> None:
-        fds: list[int] = []
-        try:
-            fds += _pipe()
-            fds += _pipe()
-            # A handler that raised between here and _serve would run the caller's code twice.
-            with _signals_held():
-                pid = os.fork()
-                if not pid:
-                    _serve(worker, fds[0], fds[3], [*self._own_fds(), fds[1], fds[2]])
-        except OSError:
-            for fd in fds:
-                _close(fd)
-            raise
-        tasks_from, tasks_fd, answers_fd, answers_to = fds
-        _close(tasks_from)
-        _close(answers_to)
-        process = _Process(pid, tasks_fd, answers_fd)
-        self._processes.append(process)
-        self._selector.register(answers_fd, selectors.EVENT_READ, process)
-
-    def _own_fds(self) -> Iterator[int]:
-        for process in self._processes:
-            yield process.tasks_fd
-            yield process.answers_fd
 
     def _receive(self, process: _Process, found: list[Answer]) -> None:
         data = os.read(process.answers_fd, PIPE_BYTES)
@@ -210,48 +305,52 @@ class Crew(Generic[Task, Answer]):
             return
         received = process.received
         received += data
-        while len(received) >= LENGTH_BYTES:
-            end = LENGTH_BYTES + int.from_bytes(received[:LENGTH_BYTES], "little")
+        start = 0
+        while len(received) - start >= LENGTH_BYTES:
+            begin = start + LENGTH_BYTES
+            end = begin + int.from_bytes(received[start:begin], "little")
             if len(received) < end:
                 break
-            kind, number, value = _unpacked(received[LENGTH_BYTES:end])
-            del received[:end]
+            with memoryview(received) as view:
+                kind, number, value = _unpacked(view[begin:end])
+            start = end
             if kind == ANSWER:
                 found.append(value)
-            elif kind == FAILURE:
-                self._failures.append((process.latest if number is None else number, value))
-            if kind != ANSWER:
-                if number is None:
-                    process.has_finished = True
-                else:
-                    process.load -= process.pending.pop(number)
-                    process.latest = number
+                continue
+            if kind == FINISHED:
+                process.at_work = False
+            elif number is not None:
+                process.load -= process.pending.pop(number)
+                process.latest = number
+            if kind == FAILURE:
+                self._failures.append((process.latest, value))
+        del received[:start]
 
     def _lose(self, process: _Process) -> None:
-        """Note that a process has ended, and whether it did so by itself."""
+        """Note that a process has ended before its time."""
         number = next(iter(process.pending), -1)
-        status = self._forget(process)
-        if not process.has_finished:
-            how = "ended" if status is None or status >= 0 else f"was ended by signal {-status}"
-            self._failures.append(
-                (
-                    number,
-                    WorkerError(
-                        f"a process that shared the work {how}, perhaps for want of memory; "
-                        "try again with one worker"
-                    ),
-                )
+        self._others.remove(process)
+        status = self._crew._forget(process)
+        how = "ended" if status is None or status >= 0 else f"was ended by signal {-status}"
+        self._failures.append(
+            (
+                number,
+                WorkerError(
+                    f"a process that shared the work {how}, perhaps for want of memory; "
+                    "try again with one worker"
+                ),
             )
+        )
 
-    def _forget(self, process: _Process) -> int | None:
-        self._processes.remove(process)
-        self._selector.unregister(process.answers_fd)
-        _close(process.tasks_fd)
-        _close(process.answers_fd)
-        try:
-            return os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
-        except ChildProcessError:  # the program waits for its children elsewhere
-            return None
+
+@contextmanager
+def as_crew(processes: int | Crew) -> Iterator[Crew]:
+    """A crew of so many processes, for as long as the context; or the one that is given."""
+    if isinstance(processes, Crew):
+        yield processes
+    else:
+        with Crew(processes) as crew:
+            yield crew
 
 
 def _pipe() -> tuple[int, int]:
@@ -272,9 +371,7 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(
-    worker: Callable[[], Worker[Any, Any]], tasks_fd: int, answers_fd: int, unused: list[int]
-) -> NoReturn:
+def _serve(tasks_fd: int, answers_fd: int, unused: list[int]) -> NoReturn:
     """All that a process does. Nothing of the program may run behind it."""
     try:
         # The end of a pipe ends this process; a copy of its other end would keep it alive.
@@ -284,27 +381,43 @@ def _serve(
             signal.signal(signum, signal.SIG_IGN)
         # Collecting would write into every object, and so copy all of the memory that is shared.
         gc.disable()
-        _do_tasks(worker(), tasks_fd, answers_fd)
+        with open(tasks_fd, "rb", closefd=False) as tasks:
+            _do_stages(_messages(tasks.read), answers_fd)
     except BaseException as error:
         with suppress(OSError):
-            _send(answers_fd, (FAILURE, None, _told(error)))
+            _answer(answers_fd, FAILURE, None, _told(error))
     finally:
         os._exit(0)
 
 
-def _do_tasks(worker: Worker[Any, Any], tasks_fd: int, answers_fd: int) -> None:
-    with open(tasks_fd, "rb", closefd=False) as tasks:
-        while header := tasks.read(LENGTH_BYTES):
-            number, task = _unpacked(tasks.read(int.from_bytes(header, "little")))
-            try:
-                for answer in worker.do(task):
-                    _send(answers_fd, (ANSWER, number, answer))
-            except Exception as error:
-                _send(answers_fd, (FAILURE, number, _told(error)))
+def _messages(read: Callable[[int], bytes]) -> Iterator[tuple[int, int, Any]]:
+    while header := read(LENGTH_BYTES):
+        yield _unpacked(read(int.from_bytes(header, "little")))
+
+
+def _do_stages(messages: Iterator[tuple[int, int, Any]], answers_fd: int) -> None:
+    worker: Worker[Any, Any] | None = None
+    for kind, number, value in messages:
+        try:
+            if kind == BEGIN:
+                worker = None  # for the tasks of a worker that cannot begin
+                value.begin()
+                worker = value
+            elif worker is None:
+                pass
+            elif kind == TASK:
+                for answer in worker.do(value):
+                    _answer(answers_fd, ANSWER, number, answer)
             else:
-                _send(answers_fd, (DONE, number, None))
-    worker.finish()
-    _send(answers_fd, (DONE, None, None))
+                worker.finish()
+        except Exception as error:
+            _answer(answers_fd, FAILURE, number if kind == TASK else None, _told(error))
+        else:
+            if kind == TASK:
+                _answer(answers_fd, DONE, number, None)
+        if kind == END:
+            worker = None
+            _answer(answers_fd, FINISHED, None, None)
 
 
 def _told(error: BaseException) -> BaseException:
@@ -316,14 +429,26 @@ def _told(error: BaseException) -> BaseException:
     return error
 
 
-def _send(fd: int, message: tuple[Any, ...]) -> None:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    view = memoryview(len(data).to_bytes(LENGTH_BYTES, "little") + data)
+def _answer(fd: int, kind: int, number: int | None, value: object) -> None:
+    view = memoryview(_message((kind, number, value)))
     while view:
         view = view[os.write(fd, view) :]
 
 
-def _unpacked(message: bytes | bytearray) -> tuple[Any, ...]:
+def _message(content: tuple[Any, ...]) -> bytes:
+    data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+    return len(data).to_bytes(LENGTH_BYTES, "little") + data
+
+
+def _send(fd: int, message: bytes) -> None:
+    """Send a task. A process that is gone is noticed by the end of its answers."""
+    view = memoryview(message)
+    with suppress(BrokenPipeError):
+        while view:
+            view = view[os.write(fd, view) :]
+
+
+def _unpacked(message: bytes | memoryview) -> tuple[Any, ...]:
     unpacked: tuple[Any, ...] = pickle.loads(message)  # noqa: S301 - it comes from ourselves
     return unpacked
 

@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from .content import Content, Reader, changed_size, open_source
 from .errors import SourceChangedError, SourceError
+from .forked import NEVER, next_crew
 
 
 class HeldFile:
@@ -24,7 +25,7 @@ class HeldFile:
     it, so that nobody asks for some inside every slice.
     """
 
-    __slots__ = ("dense", "fd", "path", "size")
+    __slots__ = ("dense", "fd", "first_crew", "path", "size")
 
     def __init__(
         self, fd: int, path: bytes, size: int | None = None, *, dense: bool = False
@@ -33,12 +34,13 @@ class HeldFile:
         self.path = path
         self.size = size
         self.dense = dense
+        self.first_crew = next_crew()
 
     def __del__(self) -> None:
         os.close(self.fd)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For a forked process, which has the descriptor too."""
+        """For a process that was forked later, which has the descriptor too."""
         return _inherited, (self.fd, self.path, self.size, self.dense)
 
     def read_into(self, view: memoryview, offset: int) -> int:
@@ -81,8 +83,11 @@ class FileSliceContent(Content):
 
     __slots__ = ("file", "offset")
     random_access = True
-    forkable = hasattr(os, "preadv")
-    """Forked processes share the position of the file."""
+
+    @property
+    def first_crew(self) -> int:
+        # Forked processes share the position of the file.
+        return self.file.first_crew if hasattr(os, "preadv") else NEVER
 
     def __init__(self, file: HeldFile, offset: int, size: int) -> None:
         self.file = file
@@ -105,7 +110,7 @@ class PathSliceContent(Content):
 
     __slots__ = ("offset", "path")
     random_access = True
-    forkable = True
+    first_crew = 0
 
     def __init__(self, path: str | bytes | os.PathLike[str], offset: int, size: int) -> None:
         self.path = os.fsencode(path)
@@ -164,8 +169,8 @@ class SparseContent(Content):
     random_access = True
 
     @property
-    def forkable(self) -> bool:
-        return self.data.forkable
+    def first_crew(self) -> int:
+        return self.data.first_crew
 
     def __init__(self, data: Content, size: int, segments: array[int]) -> None:
         """``data`` must be readable in any order."""

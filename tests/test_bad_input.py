@@ -336,7 +336,7 @@ def test_a_file_that_changes_between_plan_and_copy(
     out: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(api, "LEAST_BYTES_TO_FORK", 0)
+    monkeypatch.setattr(api, "LEAST_BYTES_TO_SHARE", 0)
     do, error, word = CHANGES[change]
     layout = ext4writer.plan(sources.directory(source))
     do(source / name)
@@ -541,8 +541,8 @@ class Later:
 def test_a_cancel_at_every_stage(
     crew: dict[str, int], source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hole_search, "LEAST_COST_TO_FORK", 0)
-    monkeypatch.setattr(api, "LEAST_BYTES_TO_FORK", 0)
+    monkeypatch.setattr(hole_search, "LEAST_COST_TO_SHARE", 0)
+    monkeypatch.setattr(api, "LEAST_BYTES_TO_SHARE", 0)
     tree = sources.directory(source)
     times = 0
     while True:

@@ -160,9 +160,9 @@ def test_workers_do_not_matter(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hole_search, "LEAST_COST_TO_FORK", 0)
+    monkeypatch.setattr(hole_search, "LEAST_COST_TO_SHARE", 0)
     monkeypatch.setattr(hole_search, "TASK_COST", 3)
-    monkeypatch.setattr(api, "LEAST_BYTES_TO_FORK", 0)
+    monkeypatch.setattr(api, "LEAST_BYTES_TO_SHARE", 0)
     image = tmp_path / "image"
     ext4writer.write_image(sources.directory(host_folder), image, **{kind: count})
     assert of_file(image) == host_digest

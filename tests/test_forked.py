@@ -15,39 +15,62 @@ from typing import Any
 import pytest
 
 from ext4writer.errors import ArchiveError, SourceError, WorkerError
-from ext4writer.forked import FULL_LOAD, Crew, can_fork
+from ext4writer.forked import FULL_LOAD, Crew, Stage, as_crew, can_fork, next_crew
 
 pytestmark = pytest.mark.skipif(not can_fork, reason="this system has no fork")
 
 
-class Doing:
-    """Does tasks with a function; ``at_end`` is called when there are no more."""
+KNOWN: list[Doing] = []
+"""Workers by number. A process that is forked later knows them, and all their functions."""
 
-    def __init__(self, do: Callable[[Any], Any], at_end: Callable[[], None] = lambda: None) -> None:
+
+class Doing:
+    """Does tasks with a function; the others are called first and last, in forked processes."""
+
+    def __init__(
+        self,
+        do: Callable[[Any], Any],
+        at_begin: Callable[[], None] = lambda: None,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._do = do
-        self._at_end = at_end
+        self.begin = at_begin
+        self.finish = at_end
+        self._number = len(KNOWN)
+        KNOWN.append(self)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return known, (self._number,)
 
     def do(self, task: Any) -> Iterator[Any]:
         yield self._do(task)
 
-    def finish(self) -> None:
-        self._at_end()
+
+def known(number: int) -> Doing:
+    return KNOWN[number]
 
 
-def all_answers(do: Callable[[Any], Any], tasks: Iterable[Any], **options: Any) -> list[Any]:
+def answers_in(crew: Crew, worker: Doing, tasks: Iterable[Any]) -> list[Any]:
     found = []
-    processes = options.pop("processes", 3)
-    with Crew(lambda: Doing(do, **options), processes) as crew:
+    stage: Stage[Any, Any]
+    with Stage(crew, worker) as stage:
         for task in tasks:
-            while crew.full and not crew.failed:
-                found += crew.answers(0.1)
-            if crew.failed:
+            while stage.full and not stage.failed:
+                found += stage.answers(0.1)
+            if stage.failed:
                 break
-            crew.submit(task)
-        while crew.busy:
-            found += crew.answers(0.1)
-        crew.finish()
+            stage.submit(task)
+        while stage.busy:
+            found += stage.answers(0.1)
+        stage.finish()
     return found
+
+
+def all_answers(
+    do: Callable[[Any], Any], tasks: Iterable[Any], others: int = 3, **options: Any
+) -> list[Any]:
+    with Crew(others + 1) as crew:
+        return answers_in(crew, Doing(do, **options), tasks)
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +87,13 @@ def open_descriptors() -> list[str]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, FULL_LOAD, 500])
-@pytest.mark.parametrize("processes", [1, 2, 5])
-def test_every_task_is_done_once(count: int, processes: int) -> None:
-    found = all_answers(lambda task: (task, os.getpid()), range(count), processes=processes)
+@pytest.mark.parametrize("others", [1, 2, 5])
+def test_every_task_is_done_once(count: int, others: int) -> None:
+    found = all_answers(lambda task: (task, os.getpid()), range(count), others)
     assert sorted(task for task, _ in found) == list(range(count))
     assert os.getpid() not in {pid for _, pid in found}
-    if count >= FULL_LOAD * processes:
-        assert len({pid for _, pid in found}) == processes
+    if count >= FULL_LOAD * others:
+        assert len({pid for _, pid in found}) == others
 
 
 def test_answers_larger_than_a_pipe() -> None:
@@ -79,17 +102,66 @@ def test_answers_larger_than_a_pipe() -> None:
 
 
 def test_heavy_tasks_are_not_kept_waiting_behind_each_other() -> None:
-    with Crew(lambda: Doing(lambda task: task), 2) as crew:
+    stage: Stage[int, int]
+    with Crew(3) as crew, Stage(crew, Doing(lambda task: task)) as stage:
         submitted = 0
-        while not crew.full:
-            crew.submit(submitted, FULL_LOAD // 2)
+        while not stage.full:
+            stage.submit(submitted, FULL_LOAD // 2)
             submitted += 1
         assert submitted == 4
         found: list[int] = []
-        while crew.busy:
-            found += crew.answers(0.1)
+        while stage.busy:
+            found += stage.answers(0.1)
         assert sorted(found) == [0, 1, 2, 3]
-        crew.finish()
+        stage.finish()
+
+
+def test_one_crew_serves_stage_after_stage() -> None:
+    once = Doing(lambda task: (task, os.getpid()))
+    tenfold = Doing(lambda task: (task * 10, os.getpid()))
+    with Crew(3) as crew:
+        first = answers_in(crew, once, range(50))
+        second = answers_in(crew, tenfold, range(50))
+    assert sorted(task for task, _ in first) == list(range(50))
+    assert sorted(task for task, _ in second) == list(range(0, 500, 10))
+    assert len({pid for _, pid in first + second}) == 2
+
+
+def test_a_worker_that_cannot_be_sent_leaves_all_to_this_process() -> None:
+    class Unknown(Doing):
+        def __reduce__(self) -> tuple[object, ...]:
+            raise TypeError("cannot pickle this")
+
+    stage: Stage[int, int]
+    with Crew(3) as crew, Stage(crew, Unknown(int)) as stage:
+        assert not stage.others
+        assert stage.full
+        assert stage.first_full
+        stage.submit(1)
+        assert not stage.busy
+        assert not stage.answers(0.1)
+        stage.finish()
+
+
+def test_a_crew_of_one_forks_nobody() -> None:
+    with as_crew(1) as crew:
+        assert not crew.can_share
+        assert not crew.start()
+
+
+def test_what_a_crew_can_know() -> None:
+    before = next_crew()
+    with as_crew(2) as crew:
+        assert crew.can_know(next_crew())  # it is not forked yet
+        crew.start()
+        assert crew.can_know(before)
+        assert crew.can_know(0)
+        assert not crew.can_know(next_crew())
+        with as_crew(crew) as same:
+            assert same is crew
+        assert crew.can_share  # it does not end with a context that only borrows it
+        with Crew(2) as later:
+            assert later.can_know(next_crew())
 
 
 def test_the_slow_do_not_hold_up_the_quick() -> None:
@@ -100,7 +172,7 @@ def test_the_slow_do_not_hold_up_the_quick() -> None:
             time.sleep(1)
         return os.getpid()
 
-    found = all_answers(do, range(200), processes=2)
+    found = all_answers(do, range(200), 2)
     assert min(found.count(pid) for pid in set(found)) <= FULL_LOAD
 
 
@@ -150,15 +222,24 @@ class TestFailures:
             all_answers(lambda task: task, range(10), at_end=at_end)
 
     def test_before_the_first_task(self) -> None:
-        def no_worker() -> Doing:
+        def at_begin() -> None:
             raise SourceError("memory", "is too small")
 
-        with Crew(no_worker, 2) as crew:
-            crew.submit(1)
-            while crew.busy:
-                crew.answers(0.1)
-            with pytest.raises(SourceError, match="memory"):
-                crew.finish()
+        with pytest.raises(SourceError, match="memory"):
+            all_answers(int, [1, 2], at_begin=at_begin)
+
+    def test_a_crew_is_alone_after_a_failure(self) -> None:
+        def do(_: int) -> None:
+            raise SourceError("file", "cannot be read")
+
+        stage: Stage[int, int]
+        with Crew(3) as crew:
+            with pytest.raises(SourceError, match="file"):
+                answers_in(crew, Doing(do), [1])
+            assert not crew.can_share
+            with Stage(crew, Doing(int)) as stage:
+                assert not stage.others
+                stage.finish()
 
     @pytest.mark.parametrize("task", [0, 30])
     def test_a_process_that_is_killed(self, task: int) -> None:
@@ -177,14 +258,16 @@ class TestFailures:
 
 class TestThatTheSystemHasNoMore:
     @pytest.mark.parametrize("allowed", [0, 1])
-    def test_too_few(self, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+    def test_as_many_as_can_be_had(self, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
         self.allow(monkeypatch, allowed)
-        with pytest.raises(BlockingIOError):
-            Crew(lambda: Doing(int), 5)
+        stage: Stage[int, int]
+        with Crew(5) as crew, Stage(crew, Doing(int)) as stage:
+            assert stage.others == allowed
+            stage.finish()
 
     def test_fewer_than_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.allow(monkeypatch, 2)
-        found = all_answers(lambda _: os.getpid(), range(100), processes=5)
+        found = all_answers(lambda _: os.getpid(), range(100), 5)
         assert len(found) == 100
         assert len(set(found)) == 2
 
@@ -204,10 +287,12 @@ class TestThatTheSystemHasNoMore:
 class TestEnds:
     def test_leaving_early_ends_them_at_once(self) -> None:
         began = time.monotonic()
-        with Crew(lambda: Doing(time.sleep), 3) as crew:
+        stage: Stage[float, None]
+        with Crew(4) as crew, Stage(crew, Doing(time.sleep)) as stage:
             for _ in range(9):
-                crew.submit(60)
-            crew.answers()
+                stage.submit(60)
+            stage.answers()
+        assert not crew.can_share
         assert time.monotonic() - began < 20
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -221,9 +306,12 @@ class TestEnds:
     def test_they_end_when_the_one_that_forked_is_killed(self, tmp_path: Path) -> None:
         script = f"""
 import os, signal, time
-from ext4writer.forked import Crew
+from ext4writer.forked import Crew, Stage
 
 class Slow:
+    def begin(self):
+        pass
+
     def do(self, task):
         with open({str(tmp_path)!r} + "/" + str(os.getpid()), "w"):
             pass
@@ -234,11 +322,11 @@ class Slow:
         with open({str(tmp_path)!r} + "/finished", "w"):
             pass
 
-with Crew(Slow, 2) as crew:
+with Crew(3) as crew, Stage(crew, Slow()) as stage:
     for task in range(1000):
-        crew.submit(task)
+        stage.submit(task)
     for _ in range(5):
-        crew.answers(0.2)
+        stage.answers(0.2)
     os.kill(os.getpid(), signal.SIGKILL)
 """
         done = subprocess.run([sys.executable, "-c", script], check=False)

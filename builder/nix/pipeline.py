@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import ext4writer
-from ext4writer import Directory, Layout, Override, SourceError, Tree
+from ext4writer import Crew, Directory, Layout, Override, SourceError, Tree
 from ext4writer.progress import Cancel, ProgressCallback, check_cancelled
 from ext4writer.sources.rules import Rule, apply_rules
 from ext4writer.sources.rules_select import Selection
@@ -55,7 +55,7 @@ def run(
     # What can be wrong with the options is said before anything is read.
     job.image.spec()
 
-    with Spool(job.output.spool_folder) as spool:
+    with Spool(job.output.spool_folder) as spool, Crew(job.workers) as crew:
         with watch.stage("read"):
             closure = read_closure(Context(job.closure, spool, job.workers, progress, cancel))
 
@@ -65,14 +65,12 @@ def run(
 
         with watch.stage("plan"):
             spec = job.image.spec_for(count_entries(tree))
-            layout = ext4writer.plan(
-                tree, spec, processes=job.workers, progress=progress, cancel=cancel
-            )
+            layout = ext4writer.plan(tree, spec, processes=crew, progress=progress, cancel=cancel)
             if job.strict and layout.losses:
                 raise StrictError(layout.losses)
 
         with watch.stage("write"):
-            written = write(layout, job, progress, cancel)
+            written = write(layout, job, crew, progress, cancel)
 
     with watch.stage("sha256"):
         sha256 = written.sha256
@@ -123,7 +121,11 @@ class Written:
 
 
 def write(
-    layout: Layout, job: NixJob, progress: ProgressCallback | None, cancel: Cancel | None
+    layout: Layout,
+    job: NixJob,
+    crew: Crew,
+    progress: ProgressCallback | None,
+    cancel: Cancel | None,
 ) -> Written:
     """Write the image, compressed on its way where that was asked for."""
 
@@ -135,7 +137,7 @@ def write(
             layout,
             target,
             overrides=job.overrides,
-            processes=job.workers,
+            processes=crew,
             progress=progress,
             cancel=cancel,
         )

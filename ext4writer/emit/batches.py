@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ..content import Content
+from ..content import Content, Parcel
 
 CopyJob = tuple[int, Content, int, int]
 """Offset in the image (at a block), content, offset in it, bytes to copy without padding."""
@@ -18,20 +18,37 @@ TASK_BYTES = 64 << 20
 """Larger jobs are shared out, if their content can be read anywhere."""
 
 
-class Batch(NamedTuple):
-    """Jobs that one worker does in one go."""
+class Neighbours(NamedTuple):
+    """The whole of some small files that lie one behind the other, each at a block."""
 
-    files: int
-    """How many contents begin here."""
-    jobs: list[CopyJob]
-    small: bool
-    """Neighbours in the image, each the whole of a small file."""
+    offset: int
+    """Of the first, in the image."""
+    parcel: Parcel
+    first_crew: int
+    """The first one that can read all of them."""
+
+
+class Part(NamedTuple):
+    """A stretch of one file."""
+
+    offset: int
+    parcel: Parcel
+    first_crew: int
+    start: int
+    """Offset in the content."""
+    length: int
+    begins: bool
+    """Whether nothing of this file came before."""
+
+
+Batch = Neighbours | Part
+"""What one worker does in one go."""
 
 
 def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
     """Gather small neighbours, split what is large, and leave every other job as it is."""
-    held: list[CopyJob] = []
-    first = expected = 0
+    held: list[Content] = []
+    first = expected = first_crew = 0
     last: Content | None = None
     for job in jobs:
         offset, content, start, length = job
@@ -42,21 +59,29 @@ def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
             and offset + length - first <= BATCH_BYTES
             and len(held) < BATCH_FILES
         ):
-            yield Batch(len(held), held, True)
+            yield Neighbours(first, Parcel(held), first_crew)
             held = []
         if small:
             if not held:
-                first = offset
-            held.append(job)
+                first, first_crew = offset, 0
+            held.append(content)
+            if content.first_crew > first_crew:
+                first_crew = content.first_crew
             expected = offset + -(-length // block_size) * block_size
             last = content
             continue
-        files = int(content is not last)
+        begins = content is not last
         last = content
         step = TASK_BYTES if content.random_access else max(length, 1)
         for done in range(0, length, step):
-            part = (offset + done, content, start + done, min(step, length - done))
-            yield Batch(files, [part], False)
-            files = 0
+            yield Part(
+                offset + done,
+                Parcel([content]),
+                content.first_crew,
+                start + done,
+                min(step, length - done),
+                begins,
+            )
+            begins = False
     if held:
-        yield Batch(len(held), held, True)
+        yield Neighbours(first, Parcel(held), first_crew)

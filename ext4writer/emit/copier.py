@@ -7,23 +7,31 @@ copies all it can, and a buffer the rest.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
+from struct import pack
 
 from ..content import Content, Reader
 from ..errors import SourceChangedError
+from ..holes import MARGIN
 from ..progress import Cancel, check_cancelled
-from .batches import BATCH_BYTES, Batch
-from .sinks import Sink
+from .batches import BATCH_BYTES, Batch, Neighbours, Part
+from .sinks import NO_ROOM, Sink
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 Count = Callable[[int, int], None]
 
 KERNEL_COPY_BYTES = 16 << 20
 """What one call to the kernel may copy, so that cancelling does not wait long."""
 
-DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-"""Refusals that can only come from the image's side."""
+FICLONERANGE = 0x4020940D
+"""linux/fs.h, as most machines number it; the others refuse it."""
+CLONE_UNIT = 4096
+"""What file systems that share blocks share at least."""
 
 
 class Copier:
@@ -37,7 +45,7 @@ class Copier:
         self._block_size = block_size
         self._count = count
         self._cancel = cancel
-        self._buffer = memoryview(bytearray(BATCH_BYTES))
+        self._buffer = memoryview(bytearray(MARGIN + BATCH_BYTES))[MARGIN:]
         self._padding = bytes(block_size)
         self._content: Content | None = None
         self._reader: Reader | None = None
@@ -45,10 +53,10 @@ class Copier:
 
     def copy(self, batch: Batch) -> None:
         """Copy all of ``batch`` and count it."""
-        if batch.small:
-            self._copy_small(batch)
+        if isinstance(batch, Neighbours):
+            self._copy_neighbours(batch)
         else:
-            self._copy_large(batch)
+            self._copy_part(batch)
 
     def finish(self) -> None:
         """Make sure that the content that is still open has not changed, and close it."""
@@ -65,25 +73,26 @@ class Copier:
             self._reader.close()
             self._reader = None
 
-    def _copy_small(self, batch: Batch) -> None:
-        buffer, padding = self._buffer, self._padding
-        first = batch.jobs[0][0]
-        end = total = 0
-        for offset, content, _, length in batch.jobs:
-            start = offset - first
+    def _copy_neighbours(self, batch: Neighbours) -> None:
+        buffer, padding, block_size = self._buffer, self._padding, self._block_size
+        start = end = total = 0
+        for content in batch.parcel.contents:
             if start > end:
                 buffer[end:start] = padding[: start - end]
-            end = start + length
+            size = content.size
+            end = start + size
             content.read_whole(buffer[start:end])
-            total += length
+            total += size
+            start = -(-end // block_size) * block_size
         # What lies between here and the next block is zeros already.
-        self._sink.write_at(first, buffer[:end])
-        self._count(batch.files, total)
+        self._sink.write_at(batch.offset, buffer[:end])
+        self._count(len(batch.parcel.contents), total)
 
-    def _copy_large(self, batch: Batch) -> None:
-        [(offset, content, start, length)] = batch.jobs
+    def _copy_part(self, batch: Part) -> None:
+        offset, start, length = batch.offset, batch.start, batch.length
+        [content] = batch.parcel.contents
         reader = self._open(content, start)
-        self._count(batch.files, 0)
+        self._count(int(batch.begins), 0)
         done = 0
         if reader.fd is not None and self._sink.fd is not None:
             done = self._copy_in_kernel(reader, offset, start, length)
@@ -114,10 +123,14 @@ class Copier:
 
     def _copy_in_kernel(self, reader: Reader, offset: int, start: int, length: int) -> int:
         """Copy as many bytes as the kernel will and return their count; a buffer does the rest."""
-        if not hasattr(os, "copy_file_range"):
-            return 0
         assert reader.fd is not None and self._sink.fd is not None
-        done = 0
+        done = _clone(reader.fd, self._sink.fd, reader.fd_offset + start, offset, length)
+        self._count(0, done)
+        if done == length:
+            return done
+        self._sink.preallocate(offset + done, length - done)
+        if not hasattr(os, "copy_file_range"):
+            return done
         while done < length:
             check_cancelled(self._cancel)
             try:
@@ -129,7 +142,7 @@ class Copier:
                     offset + done,
                 )
             except OSError as error:
-                if error.errno in DISK_FULL:
+                if error.errno in NO_ROOM:
                     raise self._sink.failure(error) from error
                 # Different file systems, an old kernel, a file that only pretends to be one.
                 break
@@ -138,3 +151,18 @@ class Copier:
             done += count
             self._count(0, count)
         return done
+
+
+def _clone(source_fd: int, target_fd: int, source: int, target: int, length: int) -> int:
+    """Let the image share blocks with a file; return how many bytes from the first on it shares.
+
+    ``copy_file_range`` would share them too, but blocks are not to be preallocated for that.
+    """
+    length -= length % CLONE_UNIT
+    if fcntl is None or not length:
+        return 0
+    try:
+        fcntl.ioctl(target_fd, FICLONERANGE, pack("qQQQ", source_fd, source, length, target))
+    except OSError:
+        return 0
+    return length

@@ -79,7 +79,7 @@ def write_ascending(
     piece = next(pending, None)
     try:
         for batch in batches(jobs, block_size):
-            while piece is not None and piece[0] < batch.jobs[0][0]:
+            while piece is not None and piece[0] < batch.offset:
                 check_cancelled(cancel)
                 sink.write_at(*piece)
                 piece = next(pending, None)

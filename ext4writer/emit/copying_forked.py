@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from ..forked import Crew
+from ..forked import Crew, Stage
 from ..progress import Cancel, ProgressCallback, check_cancelled
-from .batches import Batch, CopyJob, batches
+from .batches import Batch, CopyJob, Part, batches
 from .copier import Copier
-from .copying import Tally, write_anywhere
-from .sinks import Piece, Sink
+from .copying import Tally
+from .sinks import Piece, SharedImage, Sink
 
 Copied = tuple[int, int]
 """Files begun, bytes of content."""
@@ -28,98 +28,134 @@ WAIT_SECONDS = 0.2
 
 def write_forked(
     sink: Sink,
+    image: SharedImage,
     pieces: Iterable[Piece],
     jobs: Iterable[CopyJob],
     *,
     block_size: int,
-    processes: int,
+    crew: Crew,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
     entries_total: int = 0,
     bytes_total: int = 0,
 ) -> None:
-    """Like :func:`write_anywhere`, to a sink with a descriptor, with processes for threads.
+    """Like :func:`write_anywhere`, to a sink with an ``image`` that ``crew`` can know.
 
-    They copy what is :attr:`Content.forkable`; this one writes the metadata and copies the rest.
-    Where the system does not let it fork, threads do it. Raises also :class:`WorkerError`.
+    The other processes copy what they can read (:attr:`Content.first_crew`); this one writes the
+    metadata, and then copies too. Raises also :class:`WorkerError`.
     """
-    crew: Crew[Batch, Copied]
-    try:
-        crew = Crew(lambda: _CopyWorker(sink, block_size), processes)
-    except OSError:
-        write_anywhere(
-            sink,
-            pieces,
-            jobs,
-            block_size=block_size,
-            workers=processes,
-            progress=progress,
-            cancel=cancel,
-            entries_total=entries_total,
-            bytes_total=bytes_total,
-        )
-        return
     tally = Tally(progress, entries_total, bytes_total)
-    left = batches(jobs, block_size)
-    exhausted = False
-    long: deque[Batch] = deque()
     copier = Copier(sink, block_size, tally.add, cancel)
-
-    def go_on(timeout: float = 0.0) -> None:
-        """Give everybody something to do, and count what is done."""
-        nonlocal exhausted
-        while not crew.failed:
-            check_cancelled(cancel)
-            if long and not crew.first_full:
-                crew.submit(long.popleft(), LONG_WEIGHT, to_first=True)
-                continue
-            if exhausted or crew.full or len(long) >= LONG_HELD:
-                break
-            batch = next(left, None)
-            if batch is None:
-                exhausted = True
-            elif not all(content.forkable for _, content, _, _ in batch.jobs):
-                copier.copy(batch)
-            elif not batch.small and batch.jobs[0][-1] >= LONG_BYTES:
-                long.append(batch)
-            else:
-                crew.submit(batch)
-        check_cancelled(cancel)
-        for files, count in crew.answers(timeout):
-            tally.add(files, count)
-
-    with crew:
+    stage: Stage[Batch, Copied]
+    with Stage(crew, CopyWorker(image, block_size)) as stage:
+        work = _Work(stage, crew, batches(jobs, block_size))
         try:
             for offset, data in pieces:
-                go_on()
-                if crew.failed:
+                check_cancelled(cancel)
+                own = work.share_out()
+                if own is not None:
+                    copier.copy(own)
+                if stage.failed:
                     break
                 sink.write_at(offset, data)
-            while crew.busy or not (crew.failed or (exhausted and not long)):
-                go_on(WAIT_SECONDS if crew.busy else 0)
+                for files, count in stage.answers():
+                    tally.add(files, count)
+            while not stage.failed and (stage.busy or not work.is_over):
+                check_cancelled(cancel)
+                own = work.share_out() or work.own()
+                if own is not None:
+                    copier.copy(own)
+                for files, count in stage.answers(0 if own or not stage.busy else WAIT_SECONDS):
+                    tally.add(files, count)
             copier.finish()
         finally:
             copier.close()
-        crew.finish()
+        stage.finish()
     tally.report()
 
 
-class _CopyWorker:
+class _Work:
+    """The batches that are still to be copied, and who is to copy them."""
+
+    def __init__(self, stage: Stage[Batch, Copied], crew: Crew, left: Iterator[Batch]) -> None:
+        self._stage = stage
+        self._crew = crew
+        self._left = left
+        self._exhausted = False
+        self._long: deque[Batch] = deque()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all batches are in somebody's hands."""
+        return self._exhausted and not self._long
+
+    def share_out(self) -> Batch | None:
+        """Give the others enough to do; return a batch that only this process can copy."""
+        stage = self._stage
+        while not stage.failed:
+            if self._long and not stage.first_full:
+                stage.submit(self._long.popleft(), LONG_WEIGHT, to_first=True)
+                continue
+            if stage.full:
+                break
+            batch = self._next()
+            if batch is None:
+                break
+            if not self._crew.can_know(batch.first_crew):
+                return batch
+            stage.submit(batch)
+        return None
+
+    def own(self) -> Batch | None:
+        """The next batch for this process, if there is one that it should copy itself."""
+        batch = self._next()
+        if batch is None and self._long and not self._stage.others:
+            return self._long.popleft()
+        return batch
+
+    def _next(self) -> Batch | None:
+        """The next batch that is not long; the long ones before it are kept for one process."""
+        while not self._exhausted and len(self._long) < LONG_HELD:
+            batch = next(self._left, None)
+            if batch is None:
+                self._exhausted = True
+            elif (
+                isinstance(batch, Part)
+                and batch.length >= LONG_BYTES
+                and self._crew.can_know(batch.first_crew)
+            ):
+                self._long.append(batch)
+            else:
+                return batch
+        return None
+
+
+class CopyWorker:
     """Copies batches in a forked process."""
 
-    def __init__(self, sink: Sink, block_size: int) -> None:
-        self._copier = Copier(sink, block_size, self._count, None)
+    def __init__(self, image: SharedImage, block_size: int) -> None:
+        self._image = image
+        self._block_size = block_size
+        self._copier: Copier | None = None
         self._files = self._bytes = 0
+
+    def begin(self) -> None:
+        """Open the image; raises :class:`OutputError`."""
+        self._image.open()
+        self._copier = Copier(self._image, self._block_size, self._count, None)
 
     def do(self, batch: Batch) -> Iterator[Copied]:
         """Copy a batch."""
+        assert self._copier is not None
         self._files = self._bytes = 0
         self._copier.copy(batch)
         yield self._files, self._bytes
 
     def finish(self) -> None:
         """Make sure that the last content has not changed."""
+        assert self._copier is not None
         self._copier.finish()
+        self._image.close()
 
     def _count(self, files: int, count: int) -> None:
         self._files += files

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from types import TracebackType
 from typing import NamedTuple
 
-from ..content import Content
-from ..forked import Crew, can_fork
-from ..holes import BlockRanges, data_ranges
+from ..content import Content, Parcel
+from ..forked import FULL_LOAD, Crew, Stage, as_crew
+from ..holes import BlockRanges, HoleFinder
 from ..progress import Cancel, check_cancelled
 from ..tree import Node, RegularFile
 from .spec import Spec
@@ -16,8 +17,11 @@ from .spec import Spec
 COST_SHIFT = 15
 """The cost of looking into a file is counted in steps of 32 KiB, and one for opening it."""
 TASK_COST = 512
-LEAST_COST_TO_FORK = 8 * TASK_COST
+LEAST_COST_TO_SHARE = 8 * TASK_COST
 """Some 30 ms of work; to fork and to end processes takes a few."""
+LOAD_AT_END = 4
+"""Tasks that others have when this process does one itself: nobody is to wait for long at the end.
+Before, they have more, to last for a step of the planning."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
@@ -30,72 +34,138 @@ class Found(NamedTuple):
     """Index of the node -> its stretches of data; only of files that have holes."""
 
 
-Task = list[tuple[int, Content]]
-"""Indices of nodes, and what may have holes."""
+class Task(NamedTuple):
+    """Files to look into."""
+
+    indexes: array[int]
+    """Of their nodes."""
+    parcel: Parcel
+    first_crew: int
+    """Of the one that can be read by the fewest."""
+
+
+class HoleSearch:
+    """Looks into the files whose indexes in ``nodes`` are ``candidates``; use it as a context.
+
+    Other processes begin with it while this one does something else, as long as it calls
+    :meth:`go_on` now and then.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        candidates: array[int],
+        spec: Spec,
+        crew: Crew,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self._searcher = _Searcher(spec.block_size, spec.hole_size, spec.leading_hole)
+        self.files = len(candidates)
+        self._crew = crew
+        self._cancel = cancel
+        self._tasks = _tasks(nodes, candidates)
+        self._own: list[Task] = []
+        """What only this process can read."""
+        self._found: list[Found] = []
+        self._stage: Stage[Task, Found] | None = None
+        if crew.can_share and _cost(nodes, candidates) >= LEAST_COST_TO_SHARE:
+            self._stage = Stage(crew, self._searcher)
+
+    def __enter__(self) -> HoleSearch:
+        if self._stage is not None:
+            self._stage.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._stage is not None:
+            self._stage.__exit__(kind, error, traceback)
+
+    def go_on(self) -> None:
+        """Let the other processes search, if there are any."""
+        if self._stage is not None:
+            self._share_out(self._stage, FULL_LOAD)
+
+    def results(self) -> Iterator[Found]:
+        """Search on to the end, and yield in any order.
+
+        Raises what reading a source may raise, :class:`CancelledError`, and :class:`WorkerError`.
+        """
+        stage = self._stage
+        if stage is not None:
+            yield from self._search_together(stage)
+            return
+        for task in self._tasks:
+            check_cancelled(self._cancel)
+            yield from self._searcher.do(task)
+
+    def _search_together(self, stage: Stage[Task, Found]) -> Iterator[Found]:
+        while not stage.failed:
+            check_cancelled(self._cancel)
+            self._share_out(stage, LOAD_AT_END)
+            task = self._own.pop() if self._own else next(self._tasks, None)
+            if task is not None:
+                yield from self._searcher.do(task)
+            elif stage.busy:
+                self._found += stage.answers(WAIT_SECONDS)
+            elif not self._found:
+                break
+            yield from self._found
+            self._found.clear()
+        stage.finish()
+
+    def _share_out(self, stage: Stage[Task, Found], load: int) -> None:
+        """Give the others tasks up to ``load``, and take what they found."""
+        self._found += stage.answers()
+        while stage.least_load < load and not stage.failed:
+            task = next(self._tasks, None)
+            if task is None:
+                break
+            if self._crew.can_know(task.first_crew):
+                stage.submit(task)
+            else:
+                self._own.append(task)
 
 
 def search_holes(
     nodes: Sequence[Node],
     candidates: array[int],
     spec: Spec,
-    processes: int = 1,
+    processes: int | Crew = 1,
     cancel: Cancel | None = None,
 ) -> Iterator[Found]:
-    """Look into the files whose indices in ``nodes`` are ``candidates``; yield in any order.
-
-    Raises what reading a source may raise, :class:`CancelledError`, and :class:`WorkerError`.
-    """
-    searcher = _Searcher(spec)
-    tasks = _tasks(nodes, candidates)
-    if processes > 1 and can_fork and _cost(nodes, candidates) >= LEAST_COST_TO_FORK:
-        try:
-            crew: Crew[Task, Found] = Crew(lambda: searcher, processes)
-        except OSError:
-            pass  # no more processes are allowed
-        else:
-            with crew:
-                yield from _search_forked(crew, searcher, tasks, cancel)
-            return
-    for task in tasks:
-        check_cancelled(cancel)
-        yield from searcher.do(task)
-
-
-def _search_forked(
-    crew: Crew[Task, Found], searcher: _Searcher, tasks: Iterator[Task], cancel: Cancel | None
-) -> Iterator[Found]:
-    for task in tasks:
-        check_cancelled(cancel)
-        while crew.full and not crew.failed:
-            check_cancelled(cancel)
-            yield from crew.answers(WAIT_SECONDS)
-        if crew.failed:
-            break
-        own = [one for one in task if not one[1].forkable]
-        if own:
-            yield from searcher.do(own)
-        if len(own) < len(task):
-            crew.submit([one for one in task if one[1].forkable])
-        yield from crew.answers()
-    while crew.busy:
-        check_cancelled(cancel)
-        yield from crew.answers(WAIT_SECONDS)
-    crew.finish()
+    """A whole :class:`HoleSearch`."""
+    with (
+        as_crew(processes) as crew,
+        HoleSearch(nodes, candidates, spec, crew, cancel) as search,
+    ):
+        yield from search.results()
 
 
 class _Searcher:
     """Looks for holes, here or in a forked process."""
 
-    def __init__(self, spec: Spec) -> None:
-        self._rule = spec.block_size, spec.hole_size, spec.leading_hole
+    def __init__(self, block_size: int, hole_size: int, leading_hole: bool) -> None:
+        self._rule = block_size, hole_size, leading_hole
+        self._finder = HoleFinder(*self._rule)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _Searcher, self._rule
+
+    def begin(self) -> None:
+        """Files are opened by whole paths."""
 
     def do(self, task: Task) -> Iterator[Found]:
         found = {}
-        for index, content in task:
-            ranges = data_ranges(content, *self._rule)
+        for index, content in zip(task.indexes, task.parcel.contents, strict=True):
+            ranges = self._finder.data_ranges(content)
             if ranges is not None:
                 found[index] = ranges
-        yield Found(len(task), found)
+        yield Found(len(task.indexes), found)
 
     def finish(self) -> None:
         """Nothing is left open."""
@@ -103,17 +173,16 @@ class _Searcher:
 
 def _tasks(nodes: Sequence[Node], candidates: array[int]) -> Iterator[Task]:
     """Cut ``candidates`` into pieces that cost about the same."""
-    task: Task = []
-    cost = 0
-    for index in candidates:
+    first = cost = first_crew = 0
+    contents: list[Content] = []
+    for position, index in enumerate(candidates, 1):
         content = _content(nodes, index)
-        task.append((index, content))
+        contents.append(content)
         cost += 1 + (content.size >> COST_SHIFT)
-        if cost >= TASK_COST:
-            yield task
-            task, cost = [], 0
-    if task:
-        yield task
+        first_crew = max(first_crew, content.first_crew)
+        if cost >= TASK_COST or position == len(candidates):
+            yield Task(candidates[first:position], Parcel(contents), first_crew)
+            first, cost, first_crew, contents = position, 0, 0, []
 
 
 def _cost(nodes: Sequence[Node], candidates: array[int]) -> int:

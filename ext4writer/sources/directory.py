@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from ..errors import SourceError
-from ..forked import Crew, can_fork
+from ..forked import Crew, Stage, as_crew
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import (
     S_IFBLK,
@@ -37,10 +38,13 @@ from .listing import Folder, Lister, Listing, Listings, ScanRule, times_of
 
 REPORT_EVERY = 1024
 
-ENTRIES_TO_FORK = 4096
-"""Some 30 ms of work. What is listed at once takes less time than to fork."""
+ENTRIES_TO_FORK = 2048
+"""Some 20 ms of work. What is listed at once takes less time than to fork."""
 TASK_WEIGHT = 4
-"""A task may turn out to be a whole branch of the tree, so that others should wait elsewhere."""
+"""So few tasks at once are enough, and whoever has nothing left to do finds some."""
+TASK_FOLDERS = 128
+OWN_ENTRIES = 256
+"""What this process lists before it looks what the others have found, about."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
@@ -64,7 +68,7 @@ def directory(
     exclude: Patterns = (),
     one_file_system: bool = False,
     skip: Callable[[os.stat_result], bool] | None = None,
-    processes: int = 1,
+    processes: int | Crew = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
@@ -79,9 +83,10 @@ def directory(
     is not descended into. ``one_file_system`` keeps mount points as empty directories.
     ``skip`` leaves regular files out by their status, such as an image that is being replaced;
     each is in ``losses``.
-    With more than one in ``processes`` that many are forked to list a large tree, where the system
-    allows it. ``progress`` is called after some 1024 entries with the bytes of content found so
-    far.
+    With more than one in ``processes`` so many list a large tree, this one among them, where the
+    system allows to fork them; a :class:`~ext4writer.Crew` goes on to serve the next stage.
+    ``exclude`` and ``skip`` must be such that :mod:`pickle` can send them, or this process lists
+    all. ``progress`` is called after some 1024 entries with the bytes of content found so far.
 
     Raises :class:`SourceError` if ``path`` is missing, no directory or unreadable, or a directory
     below it is; :class:`SourceChangedError` if something vanishes during the scan;
@@ -91,11 +96,14 @@ def directory(
         xattrs=xattrs,
         keep_times=keep_times,
         hard_links=hard_links,
-        exclude=exclude,
+        exclude=exclude
+        if callable(exclude) or isinstance(exclude, str | bytes)
+        else tuple(exclude),
         one_file_system=one_file_system,
         skip=skip,
     )
-    return _Scan(_absolute(os.fsencode(path)), rule, processes, progress, cancel).run()
+    with as_crew(processes) as crew:
+        return _Scan(_absolute(os.fsencode(path)), rule, crew, progress, cancel).run()
 
 
 def _absolute(path: bytes) -> bytes:
@@ -108,6 +116,16 @@ def _absolute(path: bytes) -> bytes:
         return path
 
 
+def _share(pending: deque[Folder], others: int) -> list[Folder]:
+    """Take what one of several processes is to list out of ``pending``.
+
+    What was found first has most below it, and the others are to be long at work. But most
+    directories are small, so that one of them is no task.
+    """
+    count = min(TASK_FOLDERS, 1 + len(pending) // (1 + others))
+    return [pending.popleft() for _ in range(min(count, len(pending)))]
+
+
 class _Scan:
     """One run of :func:`directory`: makes nodes of what is listed."""
 
@@ -115,13 +133,13 @@ class _Scan:
         self,
         path: bytes,
         rule: ScanRule,
-        processes: int,
+        crew: Crew,
         progress: ProgressCallback | None,
         cancel: Cancel | None,
     ) -> None:
         self.path = path
         self.rule = rule
-        self.processes = processes
+        self.crew = crew
         self.progress = progress
         self.cancel = cancel
         self.tree = Tree()
@@ -129,6 +147,8 @@ class _Scan:
         self.xattr_sets: dict[XattrItems, Xattrs] = {}
         self.waiting: dict[bytes, tuple[Directory, HostDirectory]] = {}
         """Directories to fill and where they lie, by path in the tree with a slash behind."""
+        self.parts: dict[bytes, int] = {}
+        """Of large directories among them: how many parts are still to come."""
         self.entries = 0
         self.bytes = 0
         self.reported = 0
@@ -138,38 +158,38 @@ class _Scan:
         host = HostDirectory(self.path.rstrip(b"/"))
         lister = Lister(self.rule, self._take_root())
         self.waiting[b"/"] = self.tree.root, host
-        pending: list[Folder] = [(b"/", host)]
-        may_fork = self.processes > 1 and can_fork
+        pending = deque([Folder(b"/", host)])
         while pending:
-            if may_fork and self.entries >= ENTRIES_TO_FORK:
-                may_fork = False
-                if self._run_forked(lister, pending):
-                    break
-            for listings in lister.do(pending.pop()):
-                pending += self._take(listings)
+            if self.crew.can_share and self.entries >= ENTRIES_TO_FORK:
+                self._share_out(lister, pending)
+            else:
+                self._list(lister, pending)
         self._report()
         # Whatever the order in which the host and the processes listed it.
         self.tree.losses.sort(key=attrgetter("path"))
         return self.tree
 
-    def _run_forked(self, lister: Lister, pending: list[Folder]) -> bool:
-        """Let processes list all that is ``pending``; False if the system allows none."""
-        crew: Crew[Folder, Listings]
-        try:
-            crew = Crew(lambda: lister, self.processes)
-        except OSError:
-            return False
-        with crew:
-            while pending or crew.busy:
+    def _list(self, lister: Lister, pending: deque[Folder]) -> None:
+        """List the last of ``pending`` here."""
+        for listings in lister.list_about(OWN_ENTRIES, [pending.pop()]):
+            pending += self._take(listings)
+
+    def _share_out(self, lister: Lister, pending: deque[Folder]) -> None:
+        """List all that is ``pending``, together with other processes."""
+        stage: Stage[Sequence[Folder], Listings]
+        with Stage(self.crew, lister) as stage:
+            while pending or stage.busy:
                 check_cancelled(self.cancel)
-                while pending and not (crew.full or crew.failed):
-                    crew.submit(pending.pop(), TASK_WEIGHT)
-                for listings in crew.answers(WAIT_SECONDS):
-                    pending += self._take(listings)
-                if crew.failed:
+                while pending and not (stage.full or stage.failed):
+                    stage.submit(_share(pending, stage.others), TASK_WEIGHT)
+                if stage.failed:
                     break
-            crew.finish()
-        return True
+                timeout = 0.0 if pending else WAIT_SECONDS
+                if pending:
+                    self._list(lister, pending)
+                for listings in stage.answers(timeout):
+                    pending += self._take(listings)
+            stage.finish()
 
     def _take_root(self) -> int:
         """Take over the root itself; return the device it lies on."""
@@ -190,17 +210,29 @@ class _Scan:
         return status.st_dev
 
     def _take(self, listings: Listings) -> list[Folder]:
-        """Make the nodes of what was listed; return the directories in it that were not."""
+        """Make the nodes of what was listed; return what in it was not."""
         again: set[bytes] = set()
+        if callable(self.rule.exclude):
+            for path, name in listings.excluded:
+                self.rule.exclude(path, name)
+        for path, _ in listings.parts:
+            self.parts[path] = self.parts.get(path, 0) + 1
         for listing in listings.folders:
             self._take_entries(listing, again)
-            if listing.is_last:
-                del self.waiting[listing.path]
             self.entries += len(listing.entries)
+            if not listing.is_last:
+                continue
+            if self.parts.get(listing.path):
+                self.parts[listing.path] -= 1
+            else:
+                del self.waiting[listing.path]
         self.tree.losses += (loss for loss in listings.losses if loss.path not in again)
         if self.entries - self.reported >= REPORT_EVERY:
             self._report()
-        return [(path, self.waiting[path][1]) for path in listings.left]
+        return [
+            Folder(path, self.waiting[path][1], names)
+            for path, names in (*listings.left, *listings.parts)
+        ]
 
     def _take_entries(self, listing: Listing, again: set[bytes]) -> None:
         """Make the nodes of one directory. They are made without their constructors.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from typing import Self
 
 from ..content import (
     O_BINARY,
@@ -91,7 +92,7 @@ class HostFile(Content):
 
     __slots__ = ("folder", "name")
     random_access = True
-    forkable = True
+    first_crew = 0
 
     def __init__(self, folder: HostDirectory, name: bytes, size: int) -> None:
         self.folder = folder
@@ -100,6 +101,18 @@ class HostFile(Content):
 
     def __reduce__(self) -> tuple[object, ...]:
         return HostFile, (self.folder, self.name, self.size)
+
+    @classmethod
+    def packed(cls, contents: list[Self]) -> object:
+        return (
+            [one.folder for one in contents],
+            [one.name for one in contents],
+            [one.size for one in contents],
+        )
+
+    @classmethod
+    def unpacked(cls, packed: tuple[list[HostDirectory], list[bytes], list[int]]) -> list[Self]:
+        return list(map(cls, *packed))
 
     def path(self) -> bytes:
         """The whole path on the host."""

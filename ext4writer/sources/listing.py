@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ..content import O_CLOEXEC
 from ..errors import SourceChangedError, SourceError
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, Loss
 from .globs import Patterns, matcher
-from .host import HostDirectory
+from .host import HostDirectory, join
 from .host_xattrs import HostXattrs, XattrItems
 
 BATCH_ENTRIES = 1024
 """What is handed over at a time."""
-TASK_ENTRIES = 4096
+TASK_ENTRIES = 1024
+"""What is listed for one task, about: some 10 ms of work."""
+PART_NAMES = 2048
+"""A directory with more names is listed in parts of so many, which several processes can take."""
 
 Times = tuple[int, int, int | None]
 """Access, change and birth time in nanoseconds."""
@@ -38,8 +42,15 @@ Entry = tuple[
 ]
 """One name. A plain tuple, because there are hundreds of thousands."""
 
-Folder = tuple[bytes, HostDirectory]
-"""Path in the tree, with a slash behind, and where it lies on the host."""
+
+class Folder(NamedTuple):
+    """A directory that is to be listed, or a part of it."""
+
+    path: bytes
+    """In the tree, with a slash behind."""
+    host: HostDirectory
+    names: list[bytes] | None = None
+    """The names that are wanted; None for all."""
 
 
 class Listing(NamedTuple):
@@ -49,7 +60,7 @@ class Listing(NamedTuple):
     """In the tree, with a slash behind."""
     entries: list[Entry]
     is_last: bool
-    """Whether the rest of the directory is in here."""
+    """Whether the rest of the directory, or of the part that was asked for, is in here."""
 
 
 class Listings(NamedTuple):
@@ -57,12 +68,23 @@ class Listings(NamedTuple):
 
     folders: list[Listing]
     losses: list[Loss]
-    left: list[bytes]
-    """Paths of directories that were found, and are not listed by whoever found them."""
+    left: list[tuple[bytes, list[bytes] | None]]
+    """Path and names (None for all) of what is still to be listed."""
+    parts: list[tuple[bytes, list[bytes]]]
+    """The same for parts of directories that were found only now."""
+    excluded: list[tuple[bytes, bytes]]
+    """What another process asked a function of the caller about, and was told to leave out."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # There are as many folders as directories, and plain tuples are sent sooner.
+        return _sent, (list(map(tuple, self.folders)), *self[1:])
 
 
-@dataclass(frozen=True)
-class ScanRule:
+def _sent(folders: Iterable[tuple[Any, ...]], *others: Any) -> Listings:
+    return Listings(list(map(Listing._make, folders)), *others)
+
+
+class ScanRule(NamedTuple):
     """What of a directory is taken over; see :func:`ext4writer.sources.directory`."""
 
     xattrs: bool
@@ -81,50 +103,88 @@ class Lister:
         self._device = device
         self._excluded = matcher(rule.exclude)
         self._losses: list[Loss] = []
+        self._parts: list[tuple[bytes, list[bytes]]] = []
         self._xattrs: HostXattrs | None = None
+        self._home: int | None = None
+        self._told: list[tuple[bytes, bytes]] | None = None
         if rule.xattrs and hasattr(os, "listxattr"):
             self._xattrs = HostXattrs(self._losses)
 
-    def do(self, folder: Folder) -> Iterator[Listings]:
-        """List ``folder`` and what is below it, until it is some thousand entries.
+    def __reduce__(self) -> tuple[object, ...]:
+        return Lister, (self._rule, self._device)
+
+    def begin(self) -> None:
+        """Go into each directory from now on: short paths are found sooner than long ones.
+
+        What a function of the caller excludes is told, since it may keep account of that.
+        """
+        if callable(self._rule.exclude):
+            self._told = []
+        if hasattr(os, "O_PATH"):
+            with suppress(OSError):
+                self._home = os.open(".", os.O_PATH | O_CLOEXEC)
+
+    def do(self, folders: Sequence[Folder]) -> Iterator[Listings]:
+        """List ``folders`` and what is below them, until it is some thousand entries.
 
         Raises :class:`SourceError` and :class:`SourceChangedError`.
         """
+        return self.list_about(TASK_ENTRIES, folders)
+
+    def list_about(self, entries: int, folders: Sequence[Folder]) -> Iterator[Listings]:
+        """Like :meth:`do`, until it is about so many entries."""
         found: list[Listing] = []
         total = held = 0
-        pending = [folder]
-        while pending and total < TASK_ENTRIES:
-            path, host = pending.pop()
-            for listing in self._list(path, host):
-                pending += subfolders(listing, host)
+        pending = list(folders)
+        while pending and total < entries:
+            following = pending.pop()
+            for listing in self._list(following):
+                pending += subfolders(listing, following.host)
                 found.append(listing)
+                total += len(listing.entries)
                 held += len(listing.entries)
                 if held >= BATCH_ENTRIES:
-                    yield Listings(found, self._take_losses(), [])
-                    found, total, held = [], total + held, 0
+                    yield self._listings(found, [])
+                    found, held = [], 0
             total += 1
-        yield Listings(found, self._take_losses(), [path for path, _ in pending])
+        yield self._listings(found, pending)
 
-    def _take_losses(self) -> list[Loss]:
-        losses = self._losses.copy()
-        self._losses.clear()
-        return losses
+    def _listings(self, found: list[Listing], left: Sequence[Folder]) -> Listings:
+        told = self._told or []
+        named = [(folder.path, folder.names) for folder in left]
+        listings = Listings(found, self._losses.copy(), named, self._parts.copy(), told.copy())
+        for kept in (self._losses, self._parts, told):
+            kept.clear()
+        return listings
 
     def finish(self) -> None:
-        """Nothing is left open."""
+        """Go back to where it began."""
+        if self._home is not None:
+            os.fchdir(self._home)
+            os.close(self._home)
+            self._home = None
 
-    def _list(self, prefix: bytes, host: HostDirectory) -> Iterator[Listing]:
+    def _list(self, folder: Folder) -> Iterator[Listing]:
+        """List one directory, or part of it."""
+        path, host, names = folder
         fd = None
+        place = host.path or b"/"
         try:
             if host.anchor is None:
-                with os.scandir(host.path or b"/") as entries:
-                    yield from self._entries(entries, prefix)
+                if self._home is not None and _went_to(place):
+                    place = b"."
+                if names is not None:
+                    yield from self._entries((_Named(place, name) for name in names), path)
+                    return
+                with os.scandir(place) as entries:
+                    yield from self._entries(entries, path, PART_NAMES)
                     return
             fd = host.open()
             with os.scandir(fd) as found:
-                yield from self._entries(_below(fd, found), prefix)
+                yield from self._entries(_below(fd, found), path)
         except OSError as error:
             name = error.filename if isinstance(error.filename, str | bytes) else b""
+            name = os.fsencode(name).removeprefix(b".").lstrip(b"/") if place == b"." else name
             where = os.path.join(host.full_path(), os.fsencode(name)).rstrip(b"/")
             if isinstance(error, FileNotFoundError):
                 raise SourceChangedError(where, "vanished during the scan; try again") from error
@@ -134,17 +194,23 @@ class Lister:
                 os.close(fd)
 
     def _entries(
-        self, entries: Iterable[os.DirEntry[bytes] | _EntryBelow], prefix: bytes
+        self,
+        entries: Iterator[os.DirEntry[bytes] | _Named | _EntryBelow],
+        prefix: bytes,
+        most: int = 0,
     ) -> Iterator[Listing]:
-        """The hot loop of a scan."""
+        """The hot loop of a scan. What is more than ``most`` names becomes parts, if not 0."""
         rule, device, excluded, xattrs = self._rule, self._device, self._excluded, self._xattrs
         skip, hard_links, keep_times = rule.skip, rule.hard_links, rule.keep_times
+        told = self._told
         found: list[Entry] = []
         value: object
         times = items = None
         for entry in entries:
             name = entry.name
             if excluded is not None and excluded(prefix[1:] + name, name):
+                if told is not None:
+                    told.append((prefix[1:] + name, name))
                 continue
             status = entry.stat(follow_symlinks=False)
             mode = status.st_mode
@@ -191,9 +257,18 @@ class Lister:
                 )
             )
             if len(found) == BATCH_ENTRIES:
+                if most == BATCH_ENTRIES:
+                    self._leave_parts(prefix, [entry.name for entry in entries])
+                most -= BATCH_ENTRIES
                 yield Listing(prefix, found, False)
                 found = []
         yield Listing(prefix, found, True)
+
+    def _leave_parts(self, path: bytes, names: list[bytes]) -> None:
+        """Leave the rest of a large directory to whoever has time."""
+        self._parts += (
+            (path, names[first : first + PART_NAMES]) for first in range(0, len(names), PART_NAMES)
+        )
 
 
 OTHER_KINDS = {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}
@@ -202,7 +277,7 @@ OTHER_KINDS = {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}
 def subfolders(listing: Listing, host: HostDirectory) -> list[Folder]:
     """The directories in ``listing``, of the directory ``host``, that are to be listed too."""
     return [
-        (listing.path + entry[0] + b"/", host.child(entry[0]))
+        Folder(listing.path + entry[0] + b"/", host.child(entry[0]))
         for entry in listing.entries
         if stat.S_ISDIR(entry[1]) and entry[5]
     ]
@@ -211,6 +286,30 @@ def subfolders(listing: Listing, host: HostDirectory) -> list[Folder]:
 def times_of(status: os.stat_result) -> Times:
     """The times that reading a tree may change, and the birth time where Python tells it."""
     return status.st_atime_ns, status.st_ctime_ns, getattr(status, "st_birthtime_ns", None)
+
+
+def _went_to(folder: bytes) -> bool:
+    """Change to ``folder``, if that needs no rights beyond those to read it."""
+    if not os.path.isabs(folder):
+        return False
+    try:
+        os.chdir(folder)
+    except OSError:
+        return False
+    return True
+
+
+class _Named:
+    """What the scan needs of an entry of which only the name is known."""
+
+    __slots__ = ("name", "path")
+
+    def __init__(self, folder: bytes, name: bytes) -> None:
+        self.name = name
+        self.path = join(folder, name)
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+        return os.stat(self.path, follow_symlinks=follow_symlinks)
 
 
 class _EntryBelow:

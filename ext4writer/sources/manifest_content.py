@@ -125,8 +125,8 @@ class CheckedContent(Content):
         self.expected = dict(expected)
 
     @property
-    def forkable(self) -> bool:
-        return self.content.forkable
+    def first_crew(self) -> int:
+        return self.content.first_crew
 
     def open(self) -> Reader:
         return _CheckingReader(self.content.open(), self)

@@ -233,7 +233,7 @@ class NarFile(Content):
 
     __slots__ = ("archive", "archive_size", "offset")
     random_access = True
-    forkable = True
+    first_crew = 0
 
     def __init__(self, archive: bytes, archive_size: int, offset: int, size: int) -> None:
         self.archive = archive

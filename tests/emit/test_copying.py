@@ -27,6 +27,7 @@ from ext4writer.errors import (
     SourceChangedError,
     SourceError,
 )
+from ext4writer.forked import Crew
 from ext4writer.progress import Progress
 from ext4writer.sources import directory
 from ext4writer.tree import RegularFile
@@ -98,19 +99,16 @@ class Pipe(io.RawIOBase):
         return len(data)
 
 
-CREWS: dict[str, dict[str, int]] = {
-    "alone": {},
-    "threads": {"workers": 3},
-    "processes": {"processes": 2},
-}
+CREWS: dict[str, dict[str, int]] = {"alone": {}, "threads": {"workers": 3}, "processes": {}}
 
 
 def copy(sink: Sink, pieces: Any, jobs: Any, crew: str = "alone", **options: Any) -> None:
     """Write to ``sink`` with ``crew``, as far as it takes more than one."""
     if sink.ascending:
         write_ascending(sink, pieces, jobs, block_size=BLOCK, **options)
-    elif crew == "processes" and sink.fd is not None:
-        write_forked(sink, pieces, jobs, block_size=BLOCK, **CREWS[crew], **options)
+    elif crew == "processes" and (image := sink.shared()) is not None:
+        with Crew(3) as processes:
+            write_forked(sink, image, pieces, jobs, block_size=BLOCK, crew=processes, **options)
     else:
         workers = CREWS[crew].get("workers", 1)
         write_anywhere(sink, pieces, jobs, block_size=BLOCK, workers=workers, **options)

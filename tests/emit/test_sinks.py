@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import pickle
 import random
 import stat
 import subprocess
@@ -496,3 +497,101 @@ class TestMemory:
     def test_beyond_the_end(self) -> None:
         with pytest.raises(ValueError, match="beyond"):
             open_sink(bytearray(), 10).write_at(9, b"xx")
+
+
+class TestOtherProcesses:
+    """The same image as another process opens it: here by a pickle, in this one."""
+
+    def test_they_write_to_the_same_file(self, tmp_path: Path) -> None:
+        with PathSink(tmp_path / "image", SIZE) as sink:
+            shared = sink.shared()
+            assert shared is not None
+            assert shared.first_crew == 0
+            other = pickle.loads(pickle.dumps(shared))
+            other.open()
+            assert other.fd != sink.fd
+            fill(other)
+            other.close()
+            sink.finish()
+        assert (tmp_path / "image").read_bytes() == expected()
+
+    def test_a_file_that_took_its_place_is_refused(self, tmp_path: Path) -> None:
+        with PathSink(tmp_path / "image", SIZE) as sink:
+            other = pickle.loads(pickle.dumps(sink.shared()))
+            [partial] = tmp_path.iterdir()
+            partial.unlink()
+            partial.write_bytes(b"somebody else's")
+            with pytest.raises(OutputError, match="image: was replaced by another file"):
+                other.open()
+        assert not (tmp_path / "image").exists()
+
+    def test_one_that_vanished(self, tmp_path: Path) -> None:
+        with PathSink(tmp_path / "image", SIZE) as sink:
+            other = pickle.loads(pickle.dumps(sink.shared()))
+            next(tmp_path.iterdir()).unlink()
+            with pytest.raises(OutputError, match="image: cannot be written"):
+                other.open()
+
+    def test_a_stream_and_memory_are_of_one_process(self) -> None:
+        assert StreamSink(cast(BinaryIO, Unseekable()), SIZE).shared() is None
+        assert MemorySink(bytearray(), SIZE).shared() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="there is no such call")
+class TestPreallocation:
+    def test_only_what_is_written_takes_blocks(self, tmp_path: Path) -> None:
+        size = 64 << 20
+        with PathSink(tmp_path / "image", size) as sink:
+            sink.preallocate(8 << 20, 1 << 20)
+            sink.write_at(8 << 20, b"y" * (1 << 20))
+            sink.write_at(32 << 20, b"z" * (1 << 20))
+            sink.finish()
+        status = os.stat(tmp_path / "image")
+        assert status.st_size == size
+        assert status.st_blocks * 512 < 4 << 20
+
+    @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM])
+    def test_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        calls = []
+
+        def refuse(*arguments: int) -> None:
+            calls.append(arguments)
+            raise OSError(number, "refused")
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+        with PathSink(tmp_path / "image", SIZE) as sink:
+            for offset, data in WRITES * 2:
+                sink.write_at(offset, data)
+            sink.finish()
+        assert (tmp_path / "image").read_bytes() == expected()
+        assert len(calls) == 1
+
+    def test_no_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+        with (
+            pytest.raises(OutputError, match="no space left"),
+            PathSink(tmp_path / "image", SIZE) as sink,
+        ):
+            fill(sink)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_library_that_writes_into_every_block_is_asked_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls = []
+
+        def write_zeros(fd: int, offset: int, length: int) -> None:
+            calls.append(length)
+            for at in range(offset, offset + length, 4096):
+                os.pwrite(fd, b"\0", at)
+
+        monkeypatch.setattr(os, "posix_fallocate", write_zeros)
+        with PathSink(tmp_path / "image", SIZE) as sink:
+            for offset, data in WRITES * 2:
+                sink.write_at(offset, data)
+            sink.finish()
+        assert (tmp_path / "image").read_bytes() == expected()
+        assert len(calls) == 1

@@ -19,6 +19,7 @@ import pytest
 from ext4writer.errors import CancelledError, SourceChangedError, SourceError, SpecError
 from ext4writer.progress import Progress
 from ext4writer.sources import directory, listing
+from ext4writer.sources.rules_select import Selection
 from ext4writer.tree import (
     BlockDevice,
     CharacterDevice,
@@ -44,6 +45,7 @@ def _who_lists(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(sys.modules[__name__], "directory", partial(directory, processes=3))
         monkeypatch.setattr(listing, "TASK_ENTRIES", 3)
         monkeypatch.setattr(listing, "BATCH_ENTRIES", 2)
+        monkeypatch.setattr(listing, "PART_NAMES", 4)
 
 
 def names(tree: Tree) -> list[str]:
@@ -338,6 +340,16 @@ class TestExclude:
             Path(os.fsdecode(os.fsencode(root) + b"/" + name)).touch()
         assert names(directory(root, exclude=[b"\xff*", "k*"])) == ["/"]
 
+    def test_a_function_knows_afterwards_what_it_excluded(self, root: Path) -> None:
+        make_files(root, *(f"{folder}/{number}" for folder in "abcd" for number in range(9)))
+        selection = Selection([(True, "3"), (True, "d/*"), (True, "nothing")])
+        tree = directory(root, exclude=selection.prunes)
+        selection.report(tree)
+        assert len(names(tree)) == 1 + 4 + 3 * 8
+        assert [loss.what for loss in tree.losses] == [
+            "nothing matches 'nothing', which is to exclude"
+        ]
+
     def test_what_is_excluded_is_not_entered(self, root: Path) -> None:
         make_files(root, "keep", "closed/file")
         with unreadable(root / "closed"):
@@ -407,7 +419,8 @@ class TestErrors:
             directory(root)
         assert caught.value.path == os.fsencode(root) + b"/a/closed"
 
-    def test_a_directory_that_vanishes(self, root: Path) -> None:
+    def test_a_directory_that_vanishes(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(listing, "PART_NAMES", 1 << 20)  # so that it is not listed before
         make_files(root, *(f"f{number}" for number in range(1100)))
         (root / "gone").mkdir()
 
@@ -595,3 +608,41 @@ def test_deeper_than_a_path_can_say(root: Path, name: str, depth: int) -> None:
         subprocess.run(["rm", "-rf", root], check=True)
     with pytest.raises(SourceChangedError, match="vanished"):
         found.content.open()
+
+
+class TestLargeDirectories:
+    """Several processes may list parts of one directory."""
+
+    def test_all_kinds_in_one_directory(self, root: Path) -> None:
+        make_files(root, *(f"file-{number}" for number in range(40)), "folder/inner/file")
+        (root / "link").symlink_to("file-1")
+        os.link(root / "file-7", root / "again")
+        tree = directory(root)
+        assert sorted(names(tree)) == sorted(
+            ["/", *(f"/{os.fsdecode(path.relative_to(root))}" for path in root.rglob("*"))]
+        )
+        assert tree["/again"] is tree["/file-7"]
+        assert content_of(tree, "/folder/inner/file") == b"/folder/inner/file"[1:]
+
+    def test_one_that_vanishes_is_named(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        make_files(root, *(f"folder/{number}" for number in range(40)))
+        original = os.stat
+
+        def vanished(path: object, **options: object) -> os.stat_result:
+            if isinstance(path, bytes) and path.endswith(b"/33"):
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+            return original(path, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(listing, "BATCH_ENTRIES", 2)
+        monkeypatch.setattr(listing, "PART_NAMES", 4)
+        monkeypatch.setattr(os, "stat", vanished)
+        monkeypatch.setattr(os, "scandir", partial(_in_order, os.scandir))
+        with pytest.raises(SourceChangedError, match="vanished during the scan") as caught:
+            directory(root)
+        assert caught.value.path == os.fsencode(root / "folder" / "33")
+
+
+@contextmanager
+def _in_order(scandir: object, path: object) -> Iterator[Iterator[os.DirEntry[bytes]]]:
+    with scandir(path) as found:  # type: ignore[operator]
+        yield iter(sorted(found, key=lambda entry: entry.name))

@@ -280,7 +280,7 @@ class TestManyFiles:
 
     @pytest.fixture(autouse=True)
     def _small_tasks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hole_search, "LEAST_COST_TO_FORK", 1)
+        monkeypatch.setattr(hole_search, "LEAST_COST_TO_SHARE", 1)
         monkeypatch.setattr(hole_search, "TASK_COST", 5)
 
     @staticmethod
