@@ -75,8 +75,10 @@ STANDARD_IN = {
     "lzma": {"sources.tar_archive.decoders"},
     "binascii": {"sources.tar_archive.xattrs", "sources.rules_set"},
     "base64": {"sources.rules_set"},
+    **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
     "threading": {"content", "emit.copying", "emit.sinks"},
-    "fcntl": {"emit.sinks", "forked"},  # is a file opened to append; how much a pipe holds
+    # Is a file opened to append; how much a pipe holds; may files share blocks.
+    "fcntl": {"emit.sinks", "forked", "emit.copier"},
     "sys": {"plan.identity", "sources.host"},
 }
 """What touches the host -> the modules, or packages, that read sources or write the output."""
@@ -99,6 +101,7 @@ OS_ALLOWED = {
     },
     "sharing work": {
         *("fork", "pipe", "kill", "waitpid", "waitstatus_to_exitcode", "_exit"),
+        *("chdir", "fchdir"),  # of a forked process
     },
 }
 OS_CONSTANTS = ("O_", "SEEK_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..plan.layout import Layout
@@ -22,6 +23,8 @@ class BitmapEmitter:
         self.lazy = "metadata_csum" in features or "uninit_bg" in features
         """Whether groups may be flagged as not initialised."""
         self._block_uninit = self._untouched_groups()
+        per_group, free_inodes = layout.geometry.inodes_per_group, layout.groups.free_inodes
+        self._inode_uninit = [self.lazy and free == per_group for free in free_inodes]
 
     def _untouched_groups(self) -> list[bool]:
         geometry, free_blocks = self._layout.geometry, self._layout.groups.free_blocks
@@ -41,8 +44,19 @@ class BitmapEmitter:
 
     def inode_uninit(self, group: int) -> bool:
         """Whether no inode of the group is in use."""
-        per_group = self._layout.geometry.inodes_per_group
-        return self.lazy and self._layout.groups.free_inodes[group] == per_group
+        return self._inode_uninit[group]
+
+    def uninit(self) -> Iterator[tuple[bool, bool]]:
+        """What is so of the block bitmap and of the inode bitmap, group by group."""
+        return zip(self._block_uninit, self._inode_uninit, strict=True)
+
+    def block_bitmap_groups(self) -> Iterator[int]:
+        """The groups whose block bitmap is written, ascending."""
+        return (group for group, uninit in enumerate(self._block_uninit) if not uninit)
+
+    def inode_bitmap_groups(self) -> Iterator[int]:
+        """The groups whose inode bitmap is written, ascending."""
+        return (group for group, uninit in enumerate(self._inode_uninit) if not uninit)
 
     def block_bitmap(self, group: int) -> bytes:
         """One block: a bit for each block of the group, ones behind its end."""

@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress
 
+from ..content import Content
 from ..plan.layout import Layout
 from ..tree import S_IFREG, RegularFile
 from .batches import CopyJob
+
+REGULAR = S_IFREG >> 12
+"""As the types of an :class:`~ext4writer.plan.inodes.InodeTable` say it."""
 
 
 def copy_jobs(layout: Layout) -> Iterator[CopyJob]:
     """Yield every piece of file content by ascending offset in the image."""
     block_size = layout.block_size
-    starts, more = layout.placement.starts, layout.placement.extents
-    nodes, counts = layout.table.nodes, layout.demand.counts
+    starts, ranges = layout.placement.starts, layout.demand.ranges
+    nodes, counts, types = layout.table.nodes, layout.demand.counts, layout.table.types
+    files = [index for index in compress(range(len(nodes)), counts) if types[index] == REGULAR]
+    scattered = layout.placement.extents.keys() & files
+    if scattered:
+        files = [index for index in files if index not in scattered]
+    # Nearly in order already: only small files that fill gaps are not.
+    files.sort(key=starts.__getitem__)
+    pieces = _pieces(layout, scattered)
+    piece = next(pieces, None)
+    for index in files:
+        node = nodes[index]
+        assert isinstance(node, RegularFile)
+        content = node.content
+        offset, length = starts[index] * block_size, content.size
+        if index in ranges:
+            length = min(length, counts[index] * block_size)
+        while piece is not None and piece[0] < offset:
+            yield piece
+            piece = next(pieces, None)
+        yield offset, content, 0, length
+    while piece is not None:
+        yield piece
+        piece = next(pieces, None)
+
+
+def _pieces(layout: Layout, indexes: set[int]) -> Iterator[CopyJob]:
+    """The pieces of files that are not one run from their beginning."""
+    block_size, nodes = layout.block_size, layout.table.nodes
     runs: list[tuple[int, int, int, int]] = []
-    for index, node in enumerate(nodes):
-        if node.file_type != S_IFREG or not counts[index]:
-            continue
-        extents = more.get(index)
-        if extents is None:
-            runs.append((starts[index], index, 0, counts[index]))
-        else:
-            runs += ((extent.physical, index, extent.logical, extent.length) for extent in extents)
+    for index in indexes:
+        runs += (
+            (physical, index, logical, length)
+            for logical, length, physical in layout.placement.extents[index]
+        )
     runs.sort()
     for physical, index, logical, length in runs:
         node = nodes[index]
         assert isinstance(node, RegularFile)
-        content = node.content
+        content: Content = node.content
         offset = logical * block_size
         yield (
             physical * block_size,

@@ -1,10 +1,13 @@
-"""The blocks of one directory as bytes, sealed."""
+"""The blocks of directories as bytes, sealed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, cached_property, partial
+from struct import Struct
 
-from ..ondisk.checksum import inode_seed, seal_dir_leaf, seal_dx_node, seal_dx_root
+from ..ondisk.checksum import inode_seed, seal_dir_leaves, seal_dx_node, seal_dx_root
 from ..ondisk.dirent import (
     DIR_ENTRY_2,
     DIR_ENTRY_TAIL,
@@ -23,6 +26,7 @@ from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_ROOT_INFO, node_limit,
 from ..plan.directories import IndexedDirectory, LinearDirectory
 from ..plan.layout import Layout
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
+from .workspace import PIECE_BYTES, Workspace
 
 _FILE_TYPES = {
     S_IFREG: EXT4_FT_REG_FILE,
@@ -33,124 +37,202 @@ _FILE_TYPES = {
     S_IFSOCK: EXT4_FT_SOCK,
     S_IFLNK: EXT4_FT_SYMLINK,
 }
-_UNKNOWN_TYPES = dict.fromkeys(_FILE_TYPES, EXT4_FT_UNKNOWN)
+_TYPES_ON_DISK = bytes(_FILE_TYPES.get(code << 12, EXT4_FT_UNKNOWN) for code in range(256))
+_UNKNOWN_TYPES = bytes([EXT4_FT_UNKNOWN]) * 256
 
-_pack_entry = DIR_ENTRY_2.packer("inode", "rec_len", "name_len", "file_type")
+_HALF = Struct("<H")
 _REC_LEN = [rec_len(length) for length in range(256)]
+_REC_LEN_OFFSET = DIR_ENTRY_2.offset("rec_len")
 _pack_dx_entry = DX_ENTRY.packer("hash", "block")
-_TAIL = DIR_ENTRY_TAIL.pack(
-    {"det_rec_len": DIR_ENTRY_TAIL.size, "det_reserved_ft": EXT4_FT_DIR_CSUM}
-)
+_TAIL = {"det_rec_len": DIR_ENTRY_TAIL.size, "det_reserved_ft": EXT4_FT_DIR_CSUM}
+
+
+@cache
+def _packers() -> list[Callable[..., bytes]]:
+    """By the length of a name: what packs number, rec_len, name_len, file_type and the name."""
+    by_rec_len = {
+        length: DIR_ENTRY_2.packer(
+            "inode", "rec_len", "name_len", "file_type", behind=length - DIR_ENTRY_2.size
+        )
+        for length in set(_REC_LEN)
+    }
+    return [by_rec_len[length] for length in _REC_LEN]
 
 
 class DirectoryEmitter:
-    """Makes the blocks of any directory of one layout."""
+    """Makes the blocks of the directories of one layout, in pieces."""
 
-    def __init__(self, layout: Layout, seed: int) -> None:
+    def __init__(self, layout: Layout, seed: int, workspace: Workspace) -> None:
         self._layout = layout
         self._seed = seed
+        self._workspace = workspace
         self._csum = layout.directory_rules.csum
         self._block_size = layout.block_size
         self._capacity = layout.directory_rules.capacity
-        self._types = _FILE_TYPES if "filetype" in layout.features else _UNKNOWN_TYPES
-        self._names = dict(zip(layout.table.directories, layout.table.names, strict=True))
+        on_disk = _TYPES_ON_DISK if "filetype" in layout.features else _UNKNOWN_TYPES
+        self._types = layout.table.types.translate(on_disk)
+        self._pack = _packers()
+        self._kind = on_disk[S_IFDIR >> 12]
 
-    def blocks(self, index: int) -> bytearray:
+    @cached_property
+    def slot_of(self) -> dict[int, int]:
+        """The slot of each directory by its index."""
+        directories = self._layout.table.directories
+        return dict(zip(directories, range(len(directories)), strict=True))
+
+    def segments(self) -> Iterator[tuple[int, Callable[[], memoryview]]]:
+        """(first block, what makes the bytes) of each piece; of one directory they ascend."""
+        layout = self._layout
+        most = PIECE_BYTES // self._block_size
+        counts, starts = layout.demand.counts, layout.placement.starts
+        extents, plans = layout.placement.extents, layout.directories
+        held: list[int] = []
+        first = 0
+        for slot, index in enumerate(layout.table.directories):
+            if counts[index] == 1 and index not in extents and index not in plans:
+                # Small neighbours together.
+                start = starts[index]
+                if start != first + len(held) or len(held) == most:
+                    if held:
+                        yield first, partial(self._small, held)
+                    first, held = start, []
+                held.append(slot)
+                continue
+            for extent in layout.extents_of(index):
+                for done in range(0, extent.length, most):
+                    count = min(most, extent.length - done)
+                    make = partial(self._blocks, slot, extent.logical + done, count)
+                    yield extent.physical + done, make
+        if held:
+            yield first, partial(self._small, held)
+
+    def blocks(self, index: int) -> bytes:
         """All blocks of the directory at ``index``, in logical order."""
+        slot, total = self.slot_of[index], self._layout.demand.counts[index]
+        most = PIECE_BYTES // self._block_size
+        parts = [
+            bytes(self._blocks(slot, first, min(most, total - first)))
+            for first in range(0, total, most)
+        ]
+        return b"".join(parts)
+
+    def _small(self, slots: Sequence[int]) -> memoryview:
+        """Directories of one block in the order of their names, one behind the other."""
+        table, size = self._layout.table, self._block_size
+        view = self._workspace.zeroed(len(slots) * size)
+        for position, slot in enumerate(slots):
+            entries = self._dot_entries(slot)
+            entries += self._entries(table.names[slot], table.children[slot])
+            self._put_leaf(view, position * size, entries)
+        self._finish_leaves(view, [table.inos[table.directories[slot]] for slot in slots])
+        return view
+
+    def _blocks(self, slot: int, first: int, count: int) -> memoryview:
+        """``count`` blocks of a directory from its block ``first`` on."""
+        table, size = self._layout.table, self._block_size
+        index, names, children = table.directories[slot], table.names[slot], table.children[slot]
         planned = self._layout.directories.get(index)
         if planned is None:
-            names = self._names[index]
-            planned = LinearDirectory(names, (0, len(names)), 1)
-        if isinstance(planned, IndexedDirectory):
-            return self._indexed(index, planned)
-        return self._linear(index, planned)
+            planned = LinearDirectory(range(len(names)), (0, len(names)), 1)
+        inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
+        order, starts = planned.order, planned.starts
+        view = self._workspace.zeroed(count * size)
+        for block in range(first, first + count):
+            offset = (block - first) * size
+            if block < inner:
+                assert isinstance(planned, IndexedDirectory)
+                self._put_index(view, offset, slot, planned, block)
+                continue
+            entries = self._dot_entries(slot) if not block else []
+            leaf = block - inner
+            if leaf < len(starts) - 1:
+                held = order[starts[leaf] : starts[leaf + 1]]
+                child_names = [names[position] for position in held]
+                entries += self._entries(child_names, [children[position] for position in held])
+            self._put_leaf(view, offset, entries)
+        leaves = view[max(0, inner - first) * size :]
+        self._finish_leaves(leaves, [table.inos[index]] * (len(leaves) // size))
+        return view
 
-    def _linear(self, index: int, planned: LinearDirectory) -> bytearray:
-        entries = self._entries(index, planned.names)
-        data = bytearray()
-        starts = planned.starts
-        for block in range(planned.blocks):
-            held: list[bytes] = []
-            if block < len(starts) - 1:
-                held = entries[starts[block] : starts[block + 1]]
-            if block == 0:
-                held = [*self._dot_entries(index), *held]
-            data += self._leaf(held)
-        self._seal_leaves(index, data, 0)
-        return data
-
-    def _indexed(self, index: int, planned: IndexedDirectory) -> bytearray:
-        entries = self._entries(index, planned.names)
-        starts, hashes = planned.starts, planned.hashes
-        first_leaf = 1 + planned.nodes
-        data = bytearray(first_leaf * self._block_size)
-        pointers = [(hashes[leaf], first_leaf + leaf) for leaf in range(planned.leaves)]
-        if planned.nodes:
-            per_node = planned.leaves_per_node
-            groups = [pointers[at : at + per_node] for at in range(0, len(pointers), per_node)]
-            self._root(data, index, [(group[0][0], 1 + at) for at, group in enumerate(groups)], 1)
-            for at, group in enumerate(groups):
-                self._node(data, index, 1 + at, group)
-        else:
-            self._root(data, index, pointers, 0)
-        for leaf in range(planned.leaves):
-            data += self._leaf(entries[starts[leaf] : starts[leaf + 1]])
-        self._seal_leaves(index, data, first_leaf)
-        return data
-
-    def _entries(self, index: int, names: Sequence[bytes]) -> list[bytes]:
+    def _entries(self, names: list[bytes], children: Sequence[int]) -> list[bytes]:
         """The packed entry of each name, as short as it can be."""
-        table = self._layout.table
-        inos, nodes, types, pack = table.inos, table.nodes, self._types, _pack_entry
-        entries = []
-        for name, child in zip(names, table.child_indexes(index, names), strict=True):
-            size = len(name)
-            length = _REC_LEN[size]
-            header = pack(inos[child], length, size, types[nodes[child].file_type])
-            entries.append((header + name).ljust(length, b"\0"))
-        return entries
-
-    def _dot_entries(self, index: int) -> tuple[bytes, bytes]:
-        table = self._layout.table
-        kind = self._types[S_IFDIR]
-        own, parent = table.inos[index], table.inos[table.parents[index]]
-        return (
-            _pack_entry(own, rec_len(1), 1, kind) + b".\0\0\0",
-            _pack_entry(parent, rec_len(2), 2, kind) + b"..\0\0",
-        )
-
-    def _leaf(self, held: list[bytes]) -> bytes:
-        """One block: its last entry, or an unused one, reaches to the end."""
-        if not held:
-            block = _pack_entry(0, self._capacity, 0, EXT4_FT_UNKNOWN)
+        inos, types = self._layout.table.inos, self._types
+        child_inos: Iterable[int]
+        kinds: Iterable[int]
+        if isinstance(children, range):
+            child_inos = inos[children.start : children.stop]
+            kinds = types[children.start : children.stop]
         else:
-            last = held[-1]
-            room = self._capacity - sum(map(len, held)) + len(last)
-            held = [*held[:-1], last[:4] + room.to_bytes(2, "little") + last[6:]]
-            block = b"".join(held)
-        block = block.ljust(self._capacity, b"\0")
-        return block + _TAIL if self._csum else block
+            child_inos = map(inos.__getitem__, children)
+            kinds = map(types.__getitem__, children)
+        pack, rec_lens = self._pack, _REC_LEN
+        return [
+            pack[size](ino, rec_lens[size], size, kind, name)
+            for name, size, ino, kind in zip(names, map(len, names), child_inos, kinds, strict=True)
+        ]
 
-    def _seal_leaves(self, index: int, data: bytearray, first: int) -> None:
-        if self._csum:
-            seed = inode_seed(self._seed, self._layout.table.inos[index], 0)
-            for offset in range(first * self._block_size, len(data), self._block_size):
-                seal_dir_leaf(data, offset, self._block_size, seed)
+    def _dot_entries(self, slot: int) -> list[bytes]:
+        table, kind = self._layout.table, self._kind
+        index = table.directories[slot]
+        own, parent = table.inos[index], table.inos[table.parents[index]]
+        return [
+            self._pack[1](own, _REC_LEN[1], 1, kind, b"."),
+            self._pack[2](parent, _REC_LEN[2], 2, kind, b".."),
+        ]
+
+    def _put_leaf(self, view: memoryview, offset: int, entries: list[bytes]) -> None:
+        """One block without its tail: the last entry, or an unused one, reaches to the end."""
+        data = b"".join(entries)
+        view[offset : offset + len(data)] = data
+        last = len(data) - len(entries[-1]) if entries else 0
+        _HALF.pack_into(view, offset + last + _REC_LEN_OFFSET, self._capacity - last)
+
+    def _finish_leaves(self, view: memoryview, inos: Sequence[int]) -> None:
+        """Tails and checksums of leaves, which belong to the directories with these numbers."""
+        if self._csum and inos:
+            size, count = self._block_size, len(inos)
+            for name, value in _TAIL.items():
+                column = array("H", [value]) * count
+                DIR_ENTRY_TAIL.write_column(view, self._capacity, size, (name,), column)
+            seal_dir_leaves(view, size, self._seed, inos)
+
+    def _put_index(
+        self, view: memoryview, offset: int, slot: int, planned: IndexedDirectory, block: int
+    ) -> None:
+        """The root, which is block 0, or one of the inner nodes behind it."""
+        hashes, per_node = planned.hashes, planned.leaves_per_node
+        first_leaf = 1 + planned.nodes
+        if block:
+            leaves = range((block - 1) * per_node, min(block * per_node, len(hashes)))
+            self._node(view, offset, slot, [(hashes[leaf], first_leaf + leaf) for leaf in leaves])
+        elif planned.nodes:
+            firsts = enumerate(hashes[::per_node], 1)
+            self._root(view, offset, slot, [(hashed, node) for node, hashed in firsts], 1)
+        else:
+            leaves_in_order = enumerate(hashes, first_leaf)
+            self._root(view, offset, slot, [(hashed, leaf) for leaf, hashed in leaves_in_order], 0)
 
     def _root(
-        self, data: bytearray, index: int, pointers: list[tuple[int, int]], levels: int
+        self,
+        view: memoryview,
+        offset: int,
+        slot: int,
+        pointers: list[tuple[int, int]],
+        levels: int,
     ) -> None:
-        own, parent = self._dot_entries(index)
+        table = self._layout.table
+        index = table.directories[slot]
+        own = table.inos[index]
         values: dict[str, int | bytes] = {
-            "dot_inode": int.from_bytes(own[:4], "little"),
+            "dot_inode": own,
             "dot_rec_len": rec_len(1),
             "dot_name_len": 1,
-            "dot_file_type": own[7],
+            "dot_file_type": self._kind,
             "dot_name": b".\0\0\0",
-            "dotdot_inode": int.from_bytes(parent[:4], "little"),
+            "dotdot_inode": table.inos[table.parents[index]],
             "dotdot_rec_len": self._block_size - rec_len(1),
             "dotdot_name_len": 2,
-            "dotdot_file_type": parent[7],
+            "dotdot_file_type": self._kind,
             "dotdot_name": b"..\0\0",
             "hash_version": self._layout.directory_rules.hash_version,
             "info_length": DX_ROOT_INFO.size,
@@ -159,30 +241,29 @@ class DirectoryEmitter:
             "count": len(pointers),
             "block": pointers[0][1],
         }
-        DX_ROOT.pack_into(data, 0, values)
-        _put_pointers(data, DX_ROOT.size, pointers)
+        DX_ROOT.pack_into(view, offset, values)
+        _put_pointers(view, offset + DX_ROOT.size, pointers)
         if self._csum:
-            seed = inode_seed(self._seed, self._layout.table.inos[index], 0)
-            seal_dx_root(data, 0, self._block_size, seed)
+            seal_dx_root(view, offset, self._block_size, inode_seed(self._seed, own, 0))
 
     def _node(
-        self, data: bytearray, index: int, block: int, pointers: list[tuple[int, int]]
+        self, view: memoryview, offset: int, slot: int, pointers: list[tuple[int, int]]
     ) -> None:
-        offset = block * self._block_size
         values: dict[str, int | bytes] = {
             "fake_rec_len": self._block_size,
             "limit": node_limit(self._block_size, self._csum),
             "count": len(pointers),
             "block": pointers[0][1],
         }
-        DX_NODE.pack_into(data, offset, values)
-        _put_pointers(data, offset + DX_NODE.size, pointers)
+        DX_NODE.pack_into(view, offset, values)
+        _put_pointers(view, offset + DX_NODE.size, pointers)
         if self._csum:
-            seed = inode_seed(self._seed, self._layout.table.inos[index], 0)
-            seal_dx_node(data, offset, self._block_size, seed)
+            table = self._layout.table
+            seed = inode_seed(self._seed, table.inos[table.directories[slot]], 0)
+            seal_dx_node(view, offset, self._block_size, seed)
 
 
-def _put_pointers(data: bytearray, offset: int, pointers: list[tuple[int, int]]) -> None:
+def _put_pointers(view: memoryview, offset: int, pointers: list[tuple[int, int]]) -> None:
     """Write all pointers but the first, whose hash field holds limit and count."""
     packed = b"".join(_pack_dx_entry(hashed, block) for hashed, block in pointers[1:])
-    data[offset : offset + len(packed)] = packed
+    view[offset : offset + len(packed)] = packed

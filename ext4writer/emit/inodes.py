@@ -1,13 +1,20 @@
-"""Inodes as bytes, sealed, and the inode table of each group."""
+"""Inodes as bytes, sealed, and the inode table of each group.
+
+An inode table is made of columns: every field of many inodes is written at once, as if all were
+files or directories of one extent. What is different about the others is put in afterwards.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import compress
 from struct import Struct
 
-from ..ondisk.checksum import crc32c
-from ..ondisk.extent import EXT_INIT_MAX_LEN
+from ..ondisk.checksum import seal_inode, seal_inodes
+from ..ondisk.extent import EXTENT, EXTENT_HEADER
 from ..ondisk.inode import (
     EXT4_EXTENTS_FL,
     EXT4_GOOD_OLD_INODE_SIZE,
@@ -16,8 +23,10 @@ from ..ondisk.inode import (
     INODE,
     INODE_128,
     INODE_EXTRA_ISIZE,
+    MIN_TIME_NS,
     encode_device,
     encode_time,
+    encode_times,
 )
 from ..ondisk.superblock import EXT4_JOURNAL_INO, EXT4_RESIZE_INO
 from ..plan.contents import FAST_SYMLINK_MAX
@@ -25,256 +34,197 @@ from ..plan.directories import IndexedDirectory
 from ..plan.geometry import resize_inode_bytes
 from ..plan.layout import NANOSECONDS, Layout
 from ..plan.placement import JOURNAL
-from ..tree import S_IFDIR, S_IFLNK, S_IFREG, Device, Node, RegularFile, Symlink
-from .extents import EMPTY_ROOT, extent_tree, single_extent
+from ..tree import S_IFDIR, S_IFREG, Device, Symlink
+from .extents import I_BLOCK_BYTES, extent_tree, single_extent
+from .workspace import PIECE_BYTES, Workspace
 
 EXT2_DIND_BLOCK = 13
 SECTOR = 512
 
-_INO_GENERATION = Struct("<II")
-_SEED_BYTES = _INO_GENERATION.size
 _DEVICE = Struct("<II")
+_WORD = Struct("<I")
 _HALF = Struct("<H")
-_CHECKSUM_LO = INODE.offset("l_i_checksum_lo")
-_CHECKSUM_HI = INODE.offset("i_checksum_hi")
-_NO_BLOCKS = bytes(4 * EXT4_N_BLOCKS)
-
-_BASE_FIELDS = (
-    "i_mode",
-    "i_uid",
-    "i_size_lo",
-    "i_atime",
-    "i_ctime",
-    "i_mtime",
-    "i_gid",
-    "i_links_count",
-    "i_blocks_lo",
-    "i_flags",
-    "i_block",
-    "i_file_acl_lo",
-    "i_size_high",
-    "l_i_blocks_high",
-    "l_i_file_acl_high",
-    "l_i_uid_high",
-    "l_i_gid_high",
-)
-_EXTRA_FIELDS = (
-    "i_extra_isize",
-    "i_ctime_extra",
-    "i_mtime_extra",
-    "i_atime_extra",
-    "i_crtime",
-    "i_crtime_extra",
-)
-_pack_128 = INODE_128.packer_into(*_BASE_FIELDS)
-_pack_large = INODE.packer_into(*_BASE_FIELDS, *_EXTRA_FIELDS)
+_I_BLOCK = INODE.offset("i_block")
+_I_FLAGS = INODE.offset("i_flags")
+_I_FILE_ACL_LO = INODE.offset("i_file_acl_lo")
+_I_FILE_ACL_HIGH = INODE.offset("l_i_file_acl_high")
+_ONE_EXTENT = _I_BLOCK + EXTENT_HEADER.size
+_OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
 
 
 class InodeEmitter:
-    """Makes the inodes of one layout."""
+    """Makes the inode tables of one layout, in pieces."""
 
-    def __init__(self, layout: Layout, seed: int) -> None:
+    def __init__(self, layout: Layout, seed: int, workspace: Workspace) -> None:
         self._layout = layout
         self._seed = seed
+        self._workspace = workspace
         self._size = layout.spec.inode_size
         self._large = self._size > EXT4_GOOD_OLD_INODE_SIZE
-        self._csum = layout.directory_rules.csum
+        self._record = INODE if self._large else INODE_128
         self._sectors = layout.block_size // SECTOR
-        # Looked up for every inode.
-        self._table = layout.table
-        self._counts = layout.demand.counts
-        self._starts = layout.placement.starts
-        self._extents = layout.placement.extents
-        self._tree_blocks = layout.placement.tree_blocks
-        self._xattr_block_of = layout.xattrs.block_of
-        self._xattrs_in_inode = layout.xattrs.in_inode
-        self._last_time: tuple[int, tuple[int, int]] = (0, encode_time(0, self._large))
-        # One inode at a time stands here, behind its number and generation: metadata checksums of
-        # an inode begin with these two, so that one call does for both.
-        self._scratch = bytearray(_SEED_BYTES + self._size)
-        self._inode = memoryview(self._scratch)[_SEED_BYTES:]
-        self._xattr_area = slice(_SEED_BYTES + INODE.size, None)
-        self._no_xattrs = bytes(max(0, self._size - INODE.size))
+        self._latest = min(layout.times.newest, layout.times.latest)
+        self._rows = PIECE_BYTES // self._size
+        common: dict[str, int | bytes] = {
+            "i_flags": EXT4_EXTENTS_FL,
+            "i_block": single_extent(0, 0),
+        }
+        if self._large:
+            common["i_extra_isize"] = INODE_EXTRA_ISIZE
+        one = self._record.pack(common).ljust(self._size, b"\0")
+        self._common = memoryview(one * min(self._rows, len(layout.table.nodes)))
+        # Indexes of what has more than the usual fields, ascending.
+        planned = layout.directories.items()
+        self._indexed = _ascending(i for i, kind in planned if isinstance(kind, IndexedDirectory))
+        self._with_extents = _ascending(layout.placement.extents)
+        self._with_tree = _ascending(layout.placement.tree_blocks)
+        self._with_block = _ascending(layout.xattrs.block_of)
+        self._with_area = _ascending(layout.xattrs.in_inode)
+        self._special = dict(self._special_inodes())
 
-    def groups_in_use(self) -> range:
-        """The groups whose inode tables hold anything."""
-        table, per_group = self._layout.table, self._layout.geometry.inodes_per_group
-        return range(-(-table.last_ino // per_group))
-
-    def table(self, group: int) -> bytearray:
-        """The inode table of ``group``, up to the last inode in use."""
+    def segments(self) -> Iterator[tuple[int, Callable[[], memoryview]]]:
+        """(first block, what makes the bytes) of each piece, up to a table's last used inode."""
         layout, size = self._layout, self._size
-        per_group = layout.geometry.inodes_per_group
-        inos = layout.table.inos
-        base = group * per_group
-        table = bytearray((per_group - layout.groups.itable_unused[group]) * size)
-        low = bisect_left(inos, base + 1)
-        high = bisect_left(inos, base + per_group + 1)
-        for index in range(low, high):
-            offset = (inos[index] - base - 1) * size
-            table[offset : offset + size] = self._inode_of(index)
-        for ino, inode in self._special():
-            if base < ino <= base + per_group:
-                offset = (ino - base - 1) * size
-                table[offset : offset + size] = inode
-        return table
+        geometry, per_group = layout.geometry, layout.geometry.inodes_per_group
+        for group in range(-(-layout.table.last_ino // per_group)):
+            used = per_group - layout.groups.itable_unused[group]
+            for first in range(0, used, self._rows):
+                block = geometry.inode_tables[group] + first * size // layout.block_size
+                ino = group * per_group + first + 1
+                yield block, partial(self._inodes, ino, min(self._rows, used - first))
 
-    def _inode_of(self, index: int) -> memoryview:
-        """The sealed inode of the node at ``index``; the next one takes its place."""
-        node = self._table.nodes[index]
-        kind = node.file_type
-        flags = 0
-        i_block = _NO_BLOCKS
-        blocks = self._counts[index]
-        if kind == S_IFREG:
-            assert isinstance(node, RegularFile)
-            size = node.content.size
-            flags = EXT4_EXTENTS_FL
-            i_block = self._map(index, blocks)
-        elif kind == S_IFDIR:
-            size = blocks * self._layout.block_size
-            flags = EXT4_EXTENTS_FL
-            if isinstance(self._layout.directories.get(index), IndexedDirectory):
-                flags |= EXT4_INDEX_FL
-            i_block = self._map(index, blocks)
-        elif kind == S_IFLNK:
-            assert isinstance(node, Symlink)
-            size = len(node.target)
-            if size <= FAST_SYMLINK_MAX:
-                i_block = node.target.ljust(len(_NO_BLOCKS), b"\0")
-            else:
-                flags = EXT4_EXTENTS_FL
-                i_block = self._map(index, blocks)
-        else:
-            size = 0
-            if isinstance(node, Device):
-                words = encode_device(node.major, node.minor)
-                i_block = _DEVICE.pack(*words).ljust(len(_NO_BLOCKS), b"\0")
-        tree_blocks = self._tree_blocks.get(index)
-        if tree_blocks:
-            blocks += len(tree_blocks)
-        file_acl = 0
-        xattr_block = self._xattr_block_of.get(index)
-        if xattr_block is not None:
-            file_acl = self._layout.placement.xattr_blocks[xattr_block]
-            blocks += 1
-        return self._pack(
-            self._table.inos[index],
-            node,
-            self._table.links[index],
-            size,
-            blocks,
-            flags,
-            i_block,
-            file_acl,
-            self._xattrs_in_inode.get(index),
-        )
+    def _inodes(self, first_ino: int, count: int) -> memoryview:
+        """The inodes from ``first_ino`` on; those that are not in use are zeros."""
+        size, inos = self._size, self._layout.table.inos
+        view = self._workspace.zeroed(count * size)
+        low = bisect_left(inos, first_ino)
+        high = bisect_left(inos, first_ino + count)
+        while low < high:
+            ino, end = inos[low], high
+            if inos[high - 1] - ino != high - 1 - low:
+                ahead = range(low, high)
+                end = low + bisect_right(ahead, ino - low, key=lambda index: inos[index] - index)
+            start = (ino - first_ino) * size
+            self._write(view[start : start + (end - low) * size], low, end)
+            low = end
+        for ino, inode in self._special.items():
+            if first_ino <= ino < first_ino + count:
+                view[(ino - first_ino) * size : (ino - first_ino + 1) * size] = inode
+        return view
 
-    def _map(self, index: int, count: int) -> bytes:
-        if not count:
-            return EMPTY_ROOT
-        if index not in self._extents and count <= EXT_INIT_MAX_LEN:
-            return single_extent(count, self._starts[index])
-        return extent_tree(
-            self._layout.extents_of(index),
-            self._tree_blocks.get(index, ()),
-            self._layout.block_size,
-        )[0]
+    def _write(self, view: memoryview, low: int, high: int) -> None:
+        """The inodes of the nodes from ``low`` up to ``high``, whose numbers are consecutive."""
+        layout, table, size = self._layout, self._layout.table, self._size
+        placement, xattrs = layout.placement, layout.xattrs
+        counts = layout.demand.counts[low:high]
+        view[:] = self._common[: len(view)]
+        sectors = array("Q", [count * self._sectors for count in counts])
+        for index in _between(self._with_tree, low, high):
+            sectors[index - low] += len(placement.tree_blocks[index]) * self._sectors
+        for index in _between(self._with_block, low, high):
+            sectors[index - low] += self._sectors
+        columns: dict[tuple[str, ...], array[int]] = {
+            ("i_mode",): table.modes[low:high],
+            ("i_uid", "l_i_uid_high"): table.uids[low:high],
+            ("i_gid", "l_i_gid_high"): table.gids[low:high],
+            ("i_links_count",): table.links[low:high],
+            ("i_size_lo", "i_size_high"): array("Q", table.sizes[low:high]),
+            ("i_blocks_lo", "l_i_blocks_high"): sectors,
+            **self._times(low, high),
+        }
+        for names, column in columns.items():
+            self._record.write_column(view, 0, size, names, column)
+        extents: dict[tuple[str, ...], array[int]] = {
+            ("ee_len",): counts,
+            ("ee_start_lo", "ee_start_hi"): placement.starts[low:high],
+        }
+        for names, column in extents.items():
+            EXTENT.write_column(view, _ONE_EXTENT, size, names, column)
+        if 0 in counts:
+            used = array("H", map(bool, counts))
+            EXTENT_HEADER.write_column(view, _I_BLOCK, size, ("eh_entries",), used)
+        for index in _between(self._with_extents, low, high):
+            self._put_i_block(view, index - low, self._extent_root(index))
+        for index in compress(range(low, high), table.types[low:high].translate(_OTHER)):
+            self._put_other(view, index - low, index)
+        for index in _between(self._indexed, low, high):
+            flags = EXT4_EXTENTS_FL | EXT4_INDEX_FL
+            _WORD.pack_into(view, (index - low) * size + _I_FLAGS, flags)
+        for index in _between(self._with_block, low, high):
+            block = placement.xattr_blocks[xattrs.block_of[index]]
+            start = (index - low) * size
+            _WORD.pack_into(view, start + _I_FILE_ACL_LO, block & 0xFFFFFFFF)
+            _HALF.pack_into(view, start + _I_FILE_ACL_HIGH, block >> 32)
+        for index in _between(self._with_area, low, high):
+            start = (index - low) * size
+            view[start + INODE.size : start + size] = xattrs.in_inode[index]
+        if layout.directory_rules.csum:
+            seal_inodes(view, 0, size, self._seed, table.inos[low:high])
 
-    def _pack(
-        self,
-        ino: int,
-        node: Node,
-        links: int,
-        size: int,
-        blocks: int,
-        flags: int,
-        i_block: bytes,
-        file_acl: int,
-        in_inode: bytes | None,
-    ) -> memoryview:
-        mtime = atime = ctime = crtime = self._time(node.mtime_ns)
-        if node.atime_ns is not None:
-            atime = self._time(node.atime_ns)
-        if node.ctime_ns is not None:
-            ctime = self._time(node.ctime_ns)
-        if node.crtime_ns is not None:
-            crtime = self._time(node.crtime_ns)
-        sectors = blocks * self._sectors
-        uid, gid = node.uid, node.gid
-        scratch = self._scratch
-        base = (
-            scratch,
-            _SEED_BYTES,
-            node.file_type | node.mode,
-            uid & 0xFFFF,
-            size & 0xFFFFFFFF,
-            atime[0],
-            ctime[0],
-            mtime[0],
-            gid & 0xFFFF,
-            links,
-            sectors & 0xFFFFFFFF,
-            flags,
-            i_block,
-            file_acl & 0xFFFFFFFF,
-            size >> 32,
-            sectors >> 32,
-            file_acl >> 32,
-            uid >> 16,
-            gid >> 16,
-        )
-        if self._large:
-            _pack_large(
-                *base, INODE_EXTRA_ISIZE, ctime[1], mtime[1], atime[1], crtime[0], crtime[1]
-            )
-            scratch[self._xattr_area] = in_inode or self._no_xattrs
-        else:
-            _pack_128(*base)
-        if self._csum:
-            self._seal(ino)
-        return self._inode
+    def _times(self, low: int, high: int) -> dict[tuple[str, ...], array[int]]:
+        table = self._layout.table
+        usual = table.mtimes[low:high]
+        encoded = encode_times(self._fitted(usual), self._large)
+        columns: dict[tuple[str, ...], array[int]] = {}
+        for name in ("mtime", "atime", "ctime", "crtime"):
+            words, others = encoded, table.other_times.get(name + "_ns")
+            if others is not None:
+                both = zip(others[low:high], usual, strict=True)
+                times = [mtime if time is None else time for time, mtime in both]
+                words = encode_times(self._fitted(times), self._large)
+            if self._large or name != "crtime":
+                columns["i_" + name,] = words[0]
+            if self._large:
+                columns[f"i_{name}_extra",] = words[1]
+        return columns
 
-    def _seal(self, ino: int) -> None:
-        """Like ``seal_inode``, but in one pass: number and generation are the seed's own bytes."""
-        scratch = self._scratch
-        _INO_GENERATION.pack_into(scratch, 0, ino, 0)
-        crc = crc32c(self._seed, scratch)
-        _HALF.pack_into(scratch, _SEED_BYTES + _CHECKSUM_LO, crc & 0xFFFF)
-        if self._large:
-            _HALF.pack_into(scratch, _SEED_BYTES + _CHECKSUM_HI, crc >> 16)
+    def _fitted(self, times: Sequence[int]) -> Sequence[int]:
+        if min(times) < MIN_TIME_NS or max(times) > self._latest:
+            return [self._layout.times.fit(time) for time in times]
+        return times
 
-    def _time(self, time_ns: int) -> tuple[int, int]:
-        known, encoded = self._last_time
-        if time_ns != known:
-            encoded = encode_time(self._layout.times.fit(time_ns), self._large)
-            self._last_time = (time_ns, encoded)
-        return encoded
+    def _extent_root(self, index: int) -> bytes:
+        layout = self._layout
+        tree_blocks = layout.placement.tree_blocks.get(index, ())
+        return extent_tree(layout.extents_of(index), tree_blocks, layout.block_size)[0]
 
-    def _special(self) -> Iterator[tuple[int, memoryview]]:
+    def _put_i_block(self, view: memoryview, row: int, i_block: bytes) -> None:
+        start = row * self._size + _I_BLOCK
+        view[start : start + I_BLOCK_BYTES] = i_block
+
+    def _put_other(self, view: memoryview, row: int, index: int) -> None:
+        """What is neither a file nor a directory, and without extents for the most part."""
+        node = self._layout.table.nodes[index]
+        i_block = b""
+        if isinstance(node, Symlink):
+            if len(node.target) > FAST_SYMLINK_MAX:
+                return
+            i_block = node.target
+        elif isinstance(node, Device):
+            i_block = _DEVICE.pack(*encode_device(node.major, node.minor))
+        self._put_i_block(view, row, i_block.ljust(I_BLOCK_BYTES, b"\0"))
+        _WORD.pack_into(view, row * self._size + _I_FLAGS, 0)
+
+    def _special_inodes(self) -> Iterator[tuple[int, bytes]]:
         """The inodes that have no name: the resize inode and the journal."""
         layout = self._layout
-        node = Node(0o600, mtime_ns=layout.epoch * NANOSECONDS)
         if layout.geometry.rules.resize_inode:
-            yield EXT4_RESIZE_INO, self._resize_inode(node)
-        extents = layout.journal_extents
-        if extents:
-            i_block = journal_i_block(layout)
+            yield EXT4_RESIZE_INO, self._resize_inode()
+        if layout.journal_extents:
             tree_blocks = layout.placement.tree_blocks.get(JOURNAL, ())
             count = layout.demand.journal_blocks
             yield (
                 EXT4_JOURNAL_INO,
-                self._pack_special(
+                self._special_inode(
                     EXT4_JOURNAL_INO,
-                    node,
                     count * layout.block_size,
                     count + len(tree_blocks),
                     EXT4_EXTENTS_FL,
-                    i_block,
+                    journal_i_block(layout),
                 ),
             )
 
-    def _resize_inode(self, node: Node) -> memoryview:
+    def _resize_inode(self) -> bytes:
         """lib/ext2fs/res_gdt.c:ext2fs_create_resize_inode: block-mapped, two levels only."""
         layout = self._layout
         geometry = layout.geometry
@@ -283,14 +233,40 @@ class InodeEmitter:
         words[EXT2_DIND_BLOCK] = layout.placement.resize_block
         i_block = b"".join(word.to_bytes(4, "little") for word in words)
         blocks = 1 + geometry.reserved_gdt_blocks * len(geometry.super_groups)
-        return self._pack_special(EXT4_RESIZE_INO, node, size, blocks, 0, i_block)
+        return self._special_inode(EXT4_RESIZE_INO, size, blocks, 0, i_block)
 
-    def _pack_special(
-        self, ino: int, node: Node, size: int, blocks: int, flags: int, i_block: bytes
-    ) -> memoryview:
-        file = RegularFile.__new__(RegularFile)
-        Node.__init__(file, node.mode, mtime_ns=node.mtime_ns)
-        return self._pack(ino, file, 1, size, blocks, flags, i_block, 0, None)
+    def _special_inode(self, ino: int, size: int, blocks: int, flags: int, i_block: bytes) -> bytes:
+        layout, sectors = self._layout, blocks * self._sectors
+        time, extra = encode_time(layout.times.fit(layout.epoch * NANOSECONDS), self._large)
+        values: dict[str, int | bytes] = {
+            "i_mode": S_IFREG | 0o600,
+            "i_size_lo": size & 0xFFFFFFFF,
+            "i_size_high": size >> 32,
+            "i_links_count": 1,
+            "i_blocks_lo": sectors & 0xFFFFFFFF,
+            "l_i_blocks_high": sectors >> 32,
+            "i_flags": flags,
+            "i_block": i_block,
+            **dict.fromkeys(("i_atime", "i_ctime", "i_mtime"), time),
+        }
+        if self._large:
+            values["i_extra_isize"] = INODE_EXTRA_ISIZE
+            values["i_crtime"] = time
+            for name in ("i_atime_extra", "i_ctime_extra", "i_mtime_extra", "i_crtime_extra"):
+                values[name] = extra
+        inode = bytearray(self._record.pack(values).ljust(self._size, b"\0"))
+        if layout.directory_rules.csum:
+            seal_inode(inode, 0, self._size, self._seed, ino)
+        return bytes(inode)
+
+
+def _ascending(indexes: Iterable[int]) -> array[int]:
+    """Without the journal's, which is no index."""
+    return array("I", sorted(index for index in indexes if index != JOURNAL))
+
+
+def _between(indexes: array[int], low: int, high: int) -> array[int]:
+    return indexes[bisect_left(indexes, low) : bisect_left(indexes, high)]
 
 
 def journal_i_block(layout: Layout) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import OverrideError, RecordError
 from ..ondisk.checksum import (
@@ -53,6 +53,7 @@ from ..tree import Directory, RegularFile
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter
 from .override import Override
+from .workspace import Workspace
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
@@ -60,8 +61,7 @@ Seal = Callable[[bytearray, int], None]
 """Writes the checksum of a unit that begins at the given offset of a buffer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where one override strikes. A *unit* is what one checksum covers, or one record without."""
 
     unit_offset: int
@@ -85,8 +85,7 @@ class Target:
             return
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     record: Record
     unit_offset: int
     unit_size: int
@@ -105,6 +104,7 @@ class Locator:
         self._seed = filesystem_seed(layout.uuid.bytes)
         self._block_size = layout.block_size
         self._bitmaps = BitmapEmitter(layout)
+        self._directories = DirectoryEmitter(layout, self._seed, Workspace())
         self._bitmap_state: dict[tuple[str, int], bytearray] = {}
         self._finders: dict[str, Callable[[Override], _Place]] = {
             "superblock": self._superblock,
@@ -306,7 +306,7 @@ class Locator:
                 if not isinstance(table.nodes[index], Directory):
                     raise OverrideError(f"override {override}: no such path in the image")
                 try:
-                    index = table.child_indexes(index, [name])[0]
+                    index = table.child(self._directories.slot_of[index], name)
                 except KeyError:
                     raise OverrideError(f"override {override}: no such path in the image") from None
         return index
@@ -388,8 +388,7 @@ class Locator:
         parent, _, name = override.index.rpartition("/")
         index = self._directory(override, parent or "/")
         wanted = _encoded(override, name)
-        emitter = DirectoryEmitter(self._layout, self._seed)
-        data = emitter.blocks(index)
+        data = self._directories.blocks(index)
         position = 0
         while position < len(data):
             entry = DIR_ENTRY_2.parse(data, position)

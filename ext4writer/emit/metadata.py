@@ -20,7 +20,7 @@ from ..plan.contents import FAST_SYMLINK_MAX
 from ..plan.layout import Layout
 from ..plan.placement import JOURNAL
 from ..plan.xattrs import pack_block
-from ..tree import Symlink
+from ..tree import S_IFLNK, Symlink
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter
 from .extents import extent_tree
@@ -28,31 +28,49 @@ from .inodes import InodeEmitter
 from .journal import journal_superblock
 from .sinks import Piece
 from .superblock import group_descriptors, superblock
+from .workspace import PIECE_BYTES, Workspace
 
 Segment = tuple[int, Callable[[], bytes | bytearray | memoryview]]
 """First block, and what makes its bytes when it is time to write them."""
 
-COALESCE_BYTES = 1 << 20
+LARGE_PIECE_BYTES = PIECE_BYTES // 4
+"""From here on a piece is written as it is: its copy would cost more than one more write."""
 
 
 def metadata_pieces(layout: Layout) -> Iterator[Piece]:
-    """Yield all metadata of ``layout`` by ascending offset, made when it is asked for."""
+    """Yield all metadata of ``layout`` by ascending offset, made when it is asked for.
+
+    Each piece is valid only until the next one is asked for: they share their memory.
+    """
     return _Metadata(layout).pieces()
 
 
 def coalesced(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Join neighbours into pieces of up to a MiB, because a write costs more than a copy."""
-    start, end = 0, -1
-    held: list[bytes | bytearray | memoryview] = []
+    """Join small neighbours into pieces of up to a MiB, because a write costs more than a copy.
+
+    What is taken and what is yielded is valid only until the next one is asked for.
+    """
+    buffer = memoryview(bytearray())
+    start = held = 0
     for offset, data in pieces:
-        if offset != end or end - start + len(data) > COALESCE_BYTES:
-            if held:
-                yield start, held[0] if len(held) == 1 else b"".join(held)
-            start, end, held = offset, offset, []
-        held.append(data)
-        end += len(data)
+        size = len(data)
+        is_large = size >= LARGE_PIECE_BYTES
+        if held and (is_large or offset != start + held or held + size > PIECE_BYTES):
+            yield start, buffer[:held]
+            held = 0
+        if is_large:
+            yield offset, data
+            continue
+        if not held:
+            start = offset
+        if held + size > len(buffer):
+            larger = memoryview(bytearray(min(max(held + size, 2 * len(buffer)), PIECE_BYTES)))
+            larger[:held] = buffer[:held]
+            buffer = larger
+        buffer[held : held + size] = data
+        held += size
     if held:
-        yield start, held[0] if len(held) == 1 else b"".join(held)
+        yield start, buffer[:held]
 
 
 class _Metadata:
@@ -61,17 +79,16 @@ class _Metadata:
         self._csum = layout.directory_rules.csum
         self._seed = filesystem_seed(layout.uuid.bytes)
         self._bitmaps = BitmapEmitter(layout)
-        self._directories = DirectoryEmitter(layout, self._seed)
-        self._directory_bytes: dict[int, tuple[int, memoryview]] = {}
+        self._workspace = Workspace()
 
     def pieces(self) -> Iterator[Piece]:
         block_size = self._layout.block_size
         segments = [
             *self._group_heads(),
             *self._bitmap_segments(),
-            *self._inode_table_segments(),
+            *InodeEmitter(self._layout, self._seed, self._workspace).segments(),
             *self._journal_segments(),
-            *self._directory_segments(),
+            *DirectoryEmitter(self._layout, self._seed, self._workspace).segments(),
             *self._tree_segments(),
             *self._xattr_segments(),
             *self._symlink_segments(),
@@ -90,7 +107,7 @@ class _Metadata:
         for group in geometry.super_groups:
             first = geometry.group_first_block(group)
             yield first, partial(superblock, layout, group)
-            yield first + 1, partial(bytes, descriptors)
+            yield first + 1, lambda: descriptors
         if geometry.rules.resize_inode:
             yield from self._resize_segments()
 
@@ -113,48 +130,15 @@ class _Metadata:
 
     def _bitmap_segments(self) -> Iterator[Segment]:
         geometry, bitmaps = self._layout.geometry, self._bitmaps
-        for group in range(geometry.groups):
-            if not bitmaps.block_uninit(group):
-                yield geometry.block_bitmaps[group], partial(bitmaps.block_bitmap, group)
-            if not bitmaps.inode_uninit(group):
-                yield geometry.inode_bitmaps[group], partial(bitmaps.inode_bitmap, group)
-
-    def _inode_table_segments(self) -> Iterator[Segment]:
-        emitter = InodeEmitter(self._layout, self._seed)
-        for group in emitter.groups_in_use():
-            table = self._layout.geometry.inode_tables[group]
-            yield table, partial(emitter.table, group)
+        for group in bitmaps.block_bitmap_groups():
+            yield geometry.block_bitmaps[group], partial(bitmaps.block_bitmap, group)
+        for group in bitmaps.inode_bitmap_groups():
+            yield geometry.inode_bitmaps[group], partial(bitmaps.inode_bitmap, group)
 
     def _journal_segments(self) -> Iterator[Segment]:
         if self._layout.demand.journal_blocks:
             block = self._layout.journal_extents[0].physical
             yield block, partial(journal_superblock, self._layout)
-
-    def _directory_segments(self) -> Iterator[Segment]:
-        layout = self._layout
-        for index in layout.table.directories:
-            extents = layout.extents_of(index)
-            if len(extents) == 1:
-                yield extents[0].physical, partial(self._directories.blocks, index)
-                continue
-            for extent in extents:
-                yield (
-                    extent.physical,
-                    partial(
-                        self._part_of_directory, index, len(extents), extent.logical, extent.length
-                    ),
-                )
-
-    def _part_of_directory(self, index: int, parts: int, logical: int, length: int) -> memoryview:
-        """One extent of a directory; its bytes are made once and kept until the last part."""
-        held = self._directory_bytes.pop(index, None)
-        if held is None:
-            held = parts, memoryview(self._directories.blocks(index))
-        left, data = held
-        if left > 1:
-            self._directory_bytes[index] = left - 1, data
-        block_size = self._layout.block_size
-        return data[logical * block_size : (logical + length) * block_size]
 
     def _tree_segments(self) -> Iterator[Segment]:
         layout = self._layout
@@ -188,8 +172,10 @@ class _Metadata:
     def _symlink_segments(self) -> Iterator[Segment]:
         layout = self._layout
         block_size = layout.block_size
-        for index, node in enumerate(layout.table.nodes):
-            if isinstance(node, Symlink) and len(node.target) > FAST_SYMLINK_MAX:
+        for index in layout.table.indexes_of(S_IFLNK):
+            node = layout.table.nodes[index]
+            assert isinstance(node, Symlink)
+            if len(node.target) > FAST_SYMLINK_MAX:
                 block = layout.extents_of(index)[0].physical
                 yield block, partial(node.target.ljust, block_size, b"\0")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..plan.layout import Layout
-from .locate import Locator, Target
 from .override import Override
 from .sinks import Piece
+
+if TYPE_CHECKING:
+    from .locate import Target
 
 
 def overridden(
@@ -19,6 +22,8 @@ def overridden(
     """
     if not overrides:
         return pieces
+    from .locate import Locator  # late, for most images tell the truth
+
     locator = Locator(layout)
     targets: list[Target] = []
     for override in overrides:

@@ -25,9 +25,8 @@ from dataclasses import dataclass
 
 from ..errors import OverrideError
 
-_PATTERN = re.compile(
-    r"(?P<record>[a-z_0-9]+)(?:\[(?P<index>.*)\])?\.(?P<field>\w+(?:\[\d+\])?)=(?P<value>.*)",
-    re.DOTALL,
+_PATTERN = (
+    r"(?s)(?P<record>[a-z_0-9]+)(?:\[(?P<index>.*)\])?\.(?P<field>\w+(?:\[\d+\])?)=(?P<value>.*)"
 )
 
 
@@ -50,7 +49,7 @@ class Override:
     @classmethod
     def parse(cls, text: str, *, reseal: bool = True) -> Override:
         """Read ``record[index].field=value``; raise :class:`OverrideError` if it is none."""
-        match = _PATTERN.fullmatch(text)
+        match = re.fullmatch(_PATTERN, text)
         if match is None:
             raise OverrideError(f"override {text!r} is not of the form record[index].field=value")
         return cls(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
-from functools import partial
 from struct import Struct
 
 from ..ondisk.checksum import (
     bitmap_checksum,
     filesystem_seed,
-    group_desc_checksum,
+    group_desc_checksums,
     group_desc_crc16,
     seal_superblock,
 )
@@ -145,7 +143,7 @@ def _kbytes_written(layout: Layout) -> int:
     return (blocks - reserved) * layout.block_size // 1024
 
 
-def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> bytes:
+def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> bytearray:
     """All group descriptors, in whole blocks."""
     geometry, counts = layout.geometry, layout.groups
     groups, wide = geometry.groups, geometry.rules.wide
@@ -172,20 +170,18 @@ def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> byte
         },
     )
     _seal_descriptors(table, record, layout, seed)
-    return bytes(table.ljust(geometry.gdt_blocks * layout.block_size, b"\0"))
+    table += bytes(geometry.gdt_blocks * layout.block_size - len(table))
+    return table
 
 
 def _group_flags(layout: Layout, bitmaps: BitmapEmitter) -> array[int]:
-    groups = range(layout.geometry.groups)
     if not bitmaps.lazy:
-        return array("H", bytes(2 * len(groups)))
+        return array("H", bytes(2 * layout.geometry.groups))
     return array(
         "H",
         [
-            EXT4_BG_INODE_ZEROED
-            | EXT4_BG_BLOCK_UNINIT * bitmaps.block_uninit(group)
-            | EXT4_BG_INODE_UNINIT * bitmaps.inode_uninit(group)
-            for group in groups
+            EXT4_BG_INODE_ZEROED | EXT4_BG_BLOCK_UNINIT * block | EXT4_BG_INODE_UNINIT * inode
+            for block, inode in bitmaps.uninit()
         ],
     )
 
@@ -200,30 +196,24 @@ def _bitmap_checksums(
         block_bytes = geometry.rules.blocks_per_group // 8
         inode_bytes = geometry.inodes_per_group // 8
         checksum_of: dict[bytes, int] = {}
-        for group in range(geometry.groups):
-            if not bitmaps.block_uninit(group):
-                bitmap = bitmaps.block_bitmap(group)
-                known = checksum_of.get(bitmap)
-                if known is None:
-                    known = checksum_of[bitmap] = bitmap_checksum(seed, bitmap[:block_bytes])
-                block_csums[group] = known
-            if not bitmaps.inode_uninit(group):
-                bitmap = bitmaps.inode_bitmap(group)[:inode_bytes]
-                inode_csums[group] = bitmap_checksum(seed, bitmap)
+        for group in bitmaps.block_bitmap_groups():
+            bitmap = bitmaps.block_bitmap(group)
+            known = checksum_of.get(bitmap)
+            if known is None:
+                known = checksum_of[bitmap] = bitmap_checksum(seed, bitmap[:block_bytes])
+            block_csums[group] = known
+        for group in bitmaps.inode_bitmap_groups():
+            bitmap = bitmaps.inode_bitmap(group)[:inode_bytes]
+            inode_csums[group] = bitmap_checksum(seed, bitmap)
     return block_csums, inode_csums
 
 
 def _seal_descriptors(table: bytearray, record: Record, layout: Layout, seed: int) -> None:
-    checksum: Callable[[int, memoryview], int]
-    if "metadata_csum" in layout.features:
-        checksum = partial(group_desc_checksum, seed)
-    elif "uninit_bg" in layout.features:
-        checksum = partial(group_desc_crc16, layout.uuid.bytes)
-    else:
-        return
     size, at = record.size, record.offset("bg_checksum")
-    with memoryview(table) as view:
-        for group in range(layout.geometry.groups):
-            start = group * size
-            # The sum's own bytes are zeros so far, as the rule of metadata_csum wants them.
-            _HALF.pack_into(view, start + at, checksum(group, view[start : start + size]))
+    if "metadata_csum" in layout.features:
+        sums = group_desc_checksums(seed, table, size)
+        table[at::size], table[at + 1 :: size] = sums[0::2], sums[1::2]
+    elif "uninit_bg" in layout.features:
+        for group, start in enumerate(range(0, len(table), size)):
+            crc = group_desc_crc16(layout.uuid.bytes, group, table[start : start + size])
+            _HALF.pack_into(table, start + at, crc)

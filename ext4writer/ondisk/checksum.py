@@ -9,8 +9,11 @@ Rules: Documentation/filesystems/ext4/checksums.rst and e2fsprogs csum.c.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
+from itertools import repeat
 from typing import TypeAlias
 
 ReadBuffer: TypeAlias = "bytes | bytearray | memoryview"
@@ -25,6 +28,7 @@ _BG_CHECKSUM = 0x1E
 _I_CHECKSUM_LO = 0x7C
 _I_EXTRA_ISIZE = 0x80
 _I_CHECKSUM_HI = 0x82
+_EXTRA_ISIZE_WITH_HIGH = 4
 _H_CHECKSUM = 0x10
 _J_CHECKSUM = 0xFC
 
@@ -40,13 +44,32 @@ def _load() -> Callable[[ReadBuffer, int], int]:
     """Return crc32c as RFC 3720 has it (inverted), from the wheel or from this module."""
     global _standard  # noqa: PLW0603 (bound once, at the first checksum)
     try:
-        # Late: this import alone costs more than all of this package.
-        from crc32c import crc32c as found
+        _standard = _extension() or _package()
     except ImportError:
         _standard = _inverted
-    else:
-        _standard = found
     return _standard
+
+
+def _extension() -> Callable[[ReadBuffer, int], int] | None:
+    """Return crc32c out of the wheel's extension alone, if that lies where it always did.
+
+    The package itself imports a command line and readers of metadata, and that takes longer than
+    everything else of writing a small image.
+    """
+    package = find_spec("crc32c")
+    places = package.submodule_search_locations if package is not None else None
+    spec = PathFinder.find_spec("crc32c._crc32c", places) if places else None
+    if spec is None or spec.loader is None:
+        return None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, "crc32c", None)
+
+
+def _package() -> Callable[[ReadBuffer, int], int]:
+    from crc32c import crc32c
+
+    return crc32c
 
 
 def _inverted(data: ReadBuffer, value: int) -> int:
@@ -140,6 +163,18 @@ def group_desc_checksum(seed: int, group: int, desc_bytes: ReadBuffer) -> int:
     return crc32c(seed, _WORD.pack(group) + zeroed) & 0xFFFF
 
 
+def group_desc_checksums(seed: int, descs: ReadBuffer, size: int) -> bytes:
+    """Return bg_checksum with metadata_csum for all groups, two bytes each.
+
+    ``descs`` holds descriptors of ``size`` bytes in which the sums are zero.
+    """
+    standard, start = _standard or _load(), seed ^ _MASK32
+    numbers = map(standard, map(_WORD.pack, range(len(descs) // size)), repeat(start))
+    bodies = (body for (body,) in struct.iter_unpack(f"{size}s", descs))
+    sums = [~crc & 0xFFFF for crc in map(standard, bodies, numbers)]
+    return struct.pack(f"<{len(sums)}H", *sums)
+
+
 def group_desc_crc16(uuid: bytes, group: int, desc_bytes: ReadBuffer) -> int:
     """Return bg_checksum with uninit_bg alone: crc16 that leaves the sum's own bytes out."""
     # csum.c:ext2fs_group_desc_csum, "old crc16 code"
@@ -167,7 +202,8 @@ def seal_inode(
         high = offset + _I_CHECKSUM_HI
         has_high = (
             inode_size > 128
-            and (view[offset + _I_EXTRA_ISIZE] | view[offset + _I_EXTRA_ISIZE + 1] << 8) >= 4
+            and (view[offset + _I_EXTRA_ISIZE] | view[offset + _I_EXTRA_ISIZE + 1] << 8)
+            >= _EXTRA_ISIZE_WITH_HIGH
         )
         view[low : low + 2] = b"\0\0"
         if has_high:
@@ -176,6 +212,55 @@ def seal_inode(
         _HALF.pack_into(view, low, crc & 0xFFFF)
         if has_high:
             _HALF.pack_into(view, high, crc >> 16)
+
+
+def seal_inodes(
+    buf: WriteBuffer, offset: int, inode_size: int, seed: int, inos: Sequence[int]
+) -> None:
+    """Do what :func:`seal_inode` does, for neighbours of generation 0 with the numbers ``inos``."""
+    count = len(inos)
+    end = offset + count * inode_size
+    with memoryview(buf).cast("B") as view:
+        has_high = inode_size > _I_EXTRA_ISIZE
+        if has_high and count:
+            low_bytes = view[offset + _I_EXTRA_ISIZE : end : inode_size]
+            if min(low_bytes) < _EXTRA_ISIZE_WITH_HIGH:
+                for position, ino in enumerate(inos):
+                    seal_inode(buf, offset + position * inode_size, inode_size, seed, ino)
+                return
+        places = [_I_CHECKSUM_LO, _I_CHECKSUM_LO + 1]
+        if has_high:
+            places += [_I_CHECKSUM_HI, _I_CHECKSUM_HI + 1]
+        for place in places:
+            view[offset + place : end : inode_size] = bytes(count)
+        inodes = struct.Struct(f"{inode_size}s" * count).unpack(view[offset:end])
+        sums = _little_endian_sums(inodes, _standard_seeds(seed, inos))
+        for byte, place in enumerate(places):
+            view[offset + place : end : inode_size] = sums[byte::4]
+
+
+def seal_dir_leaves(buf: WriteBuffer, block_size: int, seed: int, inos: Sequence[int]) -> None:
+    """Do what :func:`seal_dir_leaf` does, for neighbours that belong to the inodes ``inos``."""
+    size = len(inos) * block_size
+    with memoryview(buf).cast("B") as view:
+        blocks = [view[at : at + block_size - 12] for at in range(0, size, block_size)]
+        sums = _little_endian_sums(blocks, _standard_seeds(seed, inos))
+        for byte in range(4):
+            view[block_size - 4 + byte : size : block_size] = sums[byte::4]
+        for block in blocks:
+            block.release()
+
+
+def _standard_seeds(seed: int, inos: Sequence[int]) -> Iterator[int]:
+    """The inverted :func:`inode_seed` of each inode of generation 0."""
+    standard = _standard or _load()
+    return map(standard, map(_INO_GENERATION.pack, inos, repeat(0)), repeat(seed ^ _MASK32))
+
+
+def _little_endian_sums(pieces: Iterable[ReadBuffer], seeds: Iterable[int]) -> bytes:
+    """The checksums of ``pieces`` one behind the other, from inverted seeds."""
+    sums = [value ^ _MASK32 for value in map(_standard or _load(), pieces, seeds)]
+    return struct.pack(f"<{len(sums)}I", *sums)
 
 
 def seal_extent_block(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:

@@ -7,6 +7,7 @@ fs/ext4/hash.c:__ext4fs_dirhash (which has the replacement).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -28,6 +29,8 @@ _END_OF_DIRECTORY = 0x7FFFFFFF << 1
 _LAST_HASH = (0x7FFFFFFF - 1) << 1
 # The initial state of MD4, used when the seed is all zero.
 _DEFAULT_SEED: Seed = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
+# So few names stay in the cache while their lengths are read and then their bytes.
+_NAMES_AT_ONCE = 1 << 14
 
 _K2 = 0x5A827999
 _K3 = 0x6ED9EBA1
@@ -79,24 +82,37 @@ def tea_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
     return _finish(state0), state1
 
 
-def half_md4_bulk(names: Sequence[bytes], seed: Seed, *, signed: bool) -> list[tuple[int, int]]:
-    """Return ``half_md4_hash`` of every name, in the order given, many names at a time."""
+def half_md4_bulk(names: Sequence[bytes], seed: Seed, *, signed: bool) -> array[int]:
+    """Return ``half_md4_hash`` of every name as :func:`hash_keys`, many names at a time."""
     state = seed if any(seed) else _DEFAULT_SEED
-    hashes, minors = half_md4_lanes(names, state, signed)
-    if _END_OF_DIRECTORY in hashes:
-        hashes = [_finish(value) for value in hashes]
-    return list(zip(hashes, minors, strict=True))
+    keys = array("Q")
+    for low in range(0, len(names), _NAMES_AT_ONCE):
+        keys.extend(half_md4_lanes(names[low : low + _NAMES_AT_ONCE], state, signed))
+    if keys and max(keys) >> 32 == _END_OF_DIRECTORY:
+        keys = array("Q", [_finish(key >> 32) << 32 | key & _M for key in keys])
+    return keys
 
 
-def hash_names(version: int, names: Sequence[bytes], seed: Seed) -> list[tuple[int, int]]:
-    """Return the hashes of ``names`` for a dx_root_info hash version, in the order given."""
+def hash_keys(version: int, names: Sequence[bytes], seed: Seed) -> array[int]:
+    """Return ``hash << 32 | minor hash`` of each name, in the order given.
+
+    In the order of these numbers the names stand in the leaves of an index.
+    """
     if version in (DX_HASH_HALF_MD4, DX_HASH_HALF_MD4_UNSIGNED):
         return half_md4_bulk(names, seed, signed=version == DX_HASH_HALF_MD4)
     if version in (DX_HASH_LEGACY, DX_HASH_LEGACY_UNSIGNED):
-        return [legacy_hash(name, seed, signed=version == DX_HASH_LEGACY) for name in names]
-    if version in (DX_HASH_TEA, DX_HASH_TEA_UNSIGNED):
-        return [tea_hash(name, seed, signed=version == DX_HASH_TEA) for name in names]
-    raise ValueError(f"hash version {version} is not written yet")
+        hash_one, signed = legacy_hash, version == DX_HASH_LEGACY
+    elif version in (DX_HASH_TEA, DX_HASH_TEA_UNSIGNED):
+        hash_one, signed = tea_hash, version == DX_HASH_TEA
+    else:
+        raise ValueError(f"hash version {version} is not written yet")
+    both = (hash_one(name, seed, signed=signed) for name in names)
+    return array("Q", (hashed << 32 | minor for hashed, minor in both))
+
+
+def hash_names(version: int, names: Sequence[bytes], seed: Seed) -> list[tuple[int, int]]:
+    """Return (hash, minor hash) of ``names`` for a dx_root_info hash version."""
+    return [(key >> 32, key & _M) for key in hash_keys(version, names, seed)]
 
 
 def _finish(hashed: int) -> int:

@@ -7,11 +7,13 @@ and rotations and is masked away.
 
 from __future__ import annotations
 
-import struct
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
+
+from .record import HOST_IS_BIG_ENDIAN
 
 # Lanes per vector: enough to hide the interpreter, few enough to stay in the cache.
 _LANES = 2048
@@ -27,31 +29,30 @@ _ORDER3 = (3, 7, 2, 6, 1, 5, 0, 4)
 
 def half_md4_lanes(
     names: Sequence[bytes], state: tuple[int, int, int, int], signed: bool
-) -> tuple[list[int], list[int]]:
-    """Return the lists of hashes (low bit zero) and of minor hashes, in the order of ``names``."""
-    lengths = list(map(len, names))
-    counts = Counter(lengths)
-    order = sorted(range(len(names)), key=lengths.__getitem__)
-    queue = iter([names[index] for index in order])
-    hashes = [state[1] & ~1] * len(names)
-    minors = [state[2]] * len(names)
-    done = counts[0]
-    for _ in islice(queue, done):
-        pass
+) -> array[int]:
+    """Return ``hash << 32 | minor hash`` of each name, the low bit of the hash zero."""
+    by_length: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
+    for position, length in enumerate(map(len, names)):
+        by_length[length].append(position)
+    order = array("I", chain.from_iterable(by_length[length] for length in sorted(by_length)))
+    counts = {length: len(positions) for length, positions in by_length.items()}
+    del by_length
+    keys = array("Q", [(state[1] & ~1) << 32 | state[2]]) * len(names)
+    done = counts.get(0, 0)
     for run in _runs(counts):
-        groups = [(length, list(islice(queue, count))) for length, count in run]
         number = sum(count for _, count in run)
-        both = _hash_lanes(groups, number, state, signed)
-        for index, hashed, minor in zip(
-            order[done : done + number], both[0::2], both[1::2], strict=True
+        positions = order[done : done + number]
+        queue = map(names.__getitem__, positions)
+        groups = [(length, list(islice(queue, count))) for length, count in run]
+        for position, key in zip(
+            positions, _hash_lanes(groups, number, state, signed), strict=True
         ):
-            hashes[index] = hashed
-            minors[index] = minor
+            keys[position] = key
         done += number
-    return hashes, minors
+    return keys
 
 
-def _runs(counts: Counter[int]) -> Iterable[list[tuple[int, int]]]:
+def _runs(counts: Mapping[int, int]) -> Iterable[list[tuple[int, int]]]:
     """Yield runs of (name length, how many): at most _LANES names of one number of chunks."""
     run: list[tuple[int, int]] = []
     room, chunks = _LANES, 0
@@ -86,8 +87,8 @@ def _hash_lanes(
     number: int,
     state: tuple[int, int, int, int],
     signed: bool,
-) -> tuple[int, ...]:
-    """Return hash, minor hash, hash, ... of ``number`` names that have equally many chunks."""
+) -> array[int]:
+    """Return ``hash << 32 | minor hash`` of ``number`` names that have equally many chunks."""
     joined = [(length, len(names), b"".join(names)) for length, names in groups]
     fix_signs = signed and not all(text.isascii() for _, _, text in joined)
     ones = _ones(number)
@@ -98,7 +99,10 @@ def _hash_lanes(
             words = [_sign_extend(word, ones) for word in words]
         a, b, c, d = _transform((a, b, c, d), words, ones)
     low = 0xFFFFFFFE * ones
-    return struct.unpack(f"<{2 * number}I", (b & low | c << 32).to_bytes(8 * number, "little"))
+    keys = array("Q", ((b & low) << 32 | c).to_bytes(8 * number, "little"))
+    if HOST_IS_BIG_ENDIAN:
+        keys.byteswap()
+    return keys
 
 
 def _words(joined: list[tuple[int, int, bytes]], start: int, ones: int) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..errors import SpecError
 
@@ -19,8 +19,7 @@ Support = Literal["write", "ignore", "no"]
 _NOT_YET = "not written yet"
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """One flag. ``support``: written; accepted without any effect; or refused for ``reason``."""
 
     name: str

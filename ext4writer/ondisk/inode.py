@@ -5,6 +5,9 @@ Rules: Documentation/filesystems/ext4/inodes.rst and fs/ext4/ext4.h:struct ext4_
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
+
 from construct import Bytes, Int16ul, Int32ul, Struct
 
 from .record import Record
@@ -102,6 +105,9 @@ MAX_TIME_NS = (2**34 - 2**31) * _NS - 1
 MIN_TIME_NS_NO_EXTRA = MIN_TIME_NS
 MAX_TIME_NS_NO_EXTRA = 2**31 * _NS - 1
 
+FEW_TIMES = 64
+"""So many different times are encoded one by one, however many inodes have them."""
+
 
 def encode_time(ns: int, extra: bool) -> tuple[int, int]:
     """Return (low word, extra word) of a time in nanoseconds since 1970.
@@ -120,6 +126,24 @@ def encode_time(ns: int, extra: bool) -> tuple[int, int]:
     if not 0 <= epoch <= 3:
         raise ValueError(f"{seconds} s is before 1901 or after 2446")
     return low, nanoseconds << 2 | epoch
+
+
+def encode_times(times: Sequence[int], extra: bool) -> tuple[array[int], array[int]]:
+    """Return the columns of low and of extra words of many times; ValueError as one would."""
+    distinct = set(times)
+    if len(distinct) <= FEW_TIMES:
+        words = {time: encode_time(time, extra) for time in distinct}
+        pairs = list(map(words.__getitem__, times))
+        return array("I", [low for low, _ in pairs]), array("I", [high for _, high in pairs])
+    encode_time(min(distinct), extra)
+    encode_time(max(distinct), extra)
+    seconds = [time // _NS for time in times]
+    low = array("I", [second & 0xFFFFFFFF for second in seconds])
+    if not extra:
+        return low, array("I", bytes(4 * len(low)))
+    both = zip(times, seconds, strict=True)
+    high = [time - second * _NS << 2 | second + 2**31 >> 32 for time, second in both]
+    return low, array("I", high)
 
 
 def decode_time(low: int, extra: int = 0) -> int:

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import construct
 
@@ -20,6 +20,7 @@ from ..errors import RecordError
 Value: TypeAlias = "int | bytes | Sequence[int]"
 ReadBuffer: TypeAlias = "bytes | bytearray | memoryview"
 WriteBuffer: TypeAlias = "bytearray | memoryview"
+Column: TypeAlias = "array[int] | memoryview"
 
 # Standard sizes of the struct letters; construct spells a 32-bit word "L".
 _LETTER_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8}
@@ -100,14 +101,16 @@ class _Layout:
         return "".join(parts)
 
 
-_HOST_IS_BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
+HOST_IS_BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
 
 
-def _little_endian(column: array[int]) -> bytes:
-    if _HOST_IS_BIG_ENDIAN:
-        column = array(column.typecode, column)
-        column.byteswap()
-    return column.tobytes()
+def _little_endian(column: Column) -> memoryview:
+    """The bytes of a column as a little-endian host has them."""
+    if HOST_IS_BIG_ENDIAN:
+        swapped = array(memoryview(column).format, column)
+        swapped.byteswap()
+        column = swapped
+    return memoryview(column).cast("B")
 
 
 def _item(core: Any, orders: set[str]) -> tuple[str, int, int]:
@@ -174,14 +177,16 @@ class Record:
         self._check_room(buffer, offset)
         buffer[offset : offset + self.size] = self.pack(values)
 
-    def packer(self, *fields: str) -> Callable[..., bytes]:
+    def packer(self, *fields: str, behind: int = 0) -> Callable[..., bytes]:
         """Return a fast function that packs the named fields, given by position.
+
+        With ``behind`` so many bytes follow the structure: one more value, filled up with zeros.
 
         The names must be in offset order, else ValueError. All other bytes are zero. Byte arrays
         and integer arrays take the bytes of the whole array; their length is NOT checked, and a
         value out of range raises ``struct.error``.
         """
-        return self._struct_of(fields).pack
+        return self._struct_of(fields, f"{behind}s" if behind else "").pack
 
     def packer_into(self, *fields: str) -> Callable[..., None]:
         """Return what :meth:`packer` does, but for writing: it takes buffer and offset first.
@@ -190,12 +195,12 @@ class Record:
         """
         return self._struct_of(fields).pack_into
 
-    def _struct_of(self, fields: Sequence[str]) -> struct.Struct:
+    def _struct_of(self, fields: Sequence[str], behind: str = "") -> struct.Struct:
         for name in fields:
             self._field(name)
-        return struct.Struct(self._layout.format(fields))
+        return struct.Struct(self._layout.format(fields) + behind)
 
-    def pack_columns(self, count: int, columns: Mapping[tuple[str, ...], array[int]]) -> bytearray:
+    def pack_columns(self, count: int, columns: Mapping[tuple[str, ...], Column]) -> bytearray:
         """Return ``count`` packed structures, one behind the other; fields not given are zero.
 
         Each column holds one number for every structure, and its key the integer fields that store
@@ -206,15 +211,46 @@ class Record:
         for names, column in columns.items():
             if len(column) != count:
                 raise self._error(names[0], f"{count} values expected, {len(column)} given")
-            raw, width = _little_endian(column), column.itemsize
-            byte = 0
+            if count:
+                self.write_column(table, 0, self.size, names, column)
+        return table
+
+    def write_column(
+        self,
+        buffer: WriteBuffer,
+        offset: int,
+        stride: int,
+        names: tuple[str, ...],
+        column: Column,
+    ) -> None:
+        """Write one column as :meth:`pack_columns` does, into structures that are there already.
+
+        The first lies at ``offset`` of ``buffer``, and every ``stride`` bytes follows another.
+        Nothing but the named fields changes.
+        """
+        raw, width = _little_endian(column), memoryview(column).itemsize
+        count = len(column)
+        byte = 0
+        with memoryview(buffer).cast("B") as table:
             for name in names:
                 field = self._field(name)
-                for place in range(min(field.size, width - byte)):
-                    at = place if self._layout.order == "<" else field.size - 1 - place
-                    table[field.offset + at :: self.size] = raw[byte::width]
+                size, letter = field.size, cast("Literal['B', 'H', 'I', 'Q']", field.format)
+                start, end = offset + field.offset, offset + field.offset + (count - 1) * stride
+                if (
+                    self._layout.order == "<"
+                    and size <= width - byte
+                    and not (start % size or stride % size or len(table) % size or byte % size)
+                ):
+                    # Whole fields at once; both sides have the host's order, so none is swapped.
+                    with table.cast(letter) as wide, raw.cast(letter) as values:
+                        first, step = start // size, stride // size
+                        wide[first : end // size + 1 : step] = values[byte // size :: width // size]
+                    byte += size
+                    continue
+                for place in range(min(size, width - byte)):
+                    at = place if self._layout.order == "<" else size - 1 - place
+                    table[start + at : end + at + 1 : stride] = raw[byte::width]
                     byte += 1
-        return table
 
     def parse(self, buffer: ReadBuffer, offset: int = 0) -> dict[str, int | bytes | list[int]]:
         """Return all fields of the structure that lies at ``offset`` of ``buffer``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, MutableSequence
 
 from .geometry import Range
 
@@ -83,6 +83,42 @@ class Allocator:
         self.used += length
         self.high_water = self._position
         return first
+
+    def take_each_whole(
+        self, items: Iterable[tuple[int, int]], longest: int, starts: MutableSequence[int]
+    ) -> Iterator[tuple[int, int]]:
+        """Call :meth:`take_whole` for the length of each (index, length), in order.
+
+        The first block is put into ``starts`` under the index. Nothing is taken for what is longer
+        than ``longest`` or cannot be taken whole: that is yielded, and the caller may take it in
+        another way before the next one is asked for. A length of 0 is passed over.
+        """
+        position = self._position
+        before, end, largest_gap = position, self._limit, self._largest_gap()
+        for item in items:
+            index, length = item
+            # Where no gap is large enough and the present range is: most files, most of the time.
+            if largest_gap < length <= longest and position + length <= end:
+                starts[index] = position
+                position += length
+            elif length:
+                self._advance(before, position)
+                first = self.take_whole(length) if length <= longest else 0
+                if first:
+                    starts[index] = first
+                else:
+                    yield item
+                position = before = self._position
+                end, largest_gap = self._limit, self._largest_gap()
+        self._advance(before, position)
+
+    def _advance(self, before: int, position: int) -> None:
+        if position > before:
+            self._position = self.high_water = position
+            self.used += position - before
+
+    def _largest_gap(self) -> int:
+        return max([behind - first for first, behind in self._gaps], default=0)
 
     def skip(self, length: int) -> None:
         """Leave up to ``length`` blocks of the present range free."""

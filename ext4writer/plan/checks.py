@@ -1,13 +1,16 @@
-"""Brings attributes into the format's range, or refuses them by path."""
+"""Reads attributes into columns; brings them into the format's range, or refuses them by path."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, or_
+from typing import Any
 
 from ..errors import TreeError
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, encode_device
-from ..tree import Device, Loss, Node, Tree
+from ..tree import S_IFBLK, S_IFCHR, S_IFLNK, S_IFREG, Device, Loss, Node, Tree
 from .inodes import LOST_AND_FOUND, InodeTable
 from .layout import NANOSECONDS, Times
 from .spec import Spec
@@ -15,24 +18,76 @@ from .spec import Spec
 MAX_ID = (1 << 32) - 1
 MAX_MODE = 0o7777
 
+NODES_AT_ONCE = 1024
+"""So few nodes stay in the cache while one attribute after the other is read."""
 
-def check_attributes(table: InodeTable) -> None:
-    """Raise :class:`TreeError` for an owner, mode or device number that no inode can hold."""
-    nodes = table.nodes
+_uid, _gid, _mode = map(attrgetter, ("uid", "gid", "mode"))
+_mtime_ns, _xattrs = map(attrgetter, ("mtime_ns", "xattrs"))
+_OTHER_TIMES = [(name, attrgetter(name)) for name in ("atime_ns", "ctime_ns", "crtime_ns")]
+
+_FILE_TYPES = [code << 12 for code in range(16)]
+_REGULAR, _SYMLINK = S_IFREG >> 12, S_IFLNK >> 12
+
+
+def read_attributes(table: InodeTable) -> None:
+    """Fill the columns of the attributes.
+
+    Raises :class:`TreeError` for an owner, mode or device number that no inode can hold.
+    """
+    nodes: list[Any] = table.nodes
+    permissions = array("H")
+    mtimes: list[int] = []
+    sizes: list[int] = []
+    for low in range(0, len(nodes), NODES_AT_ONCE):
+        some = nodes[low : low + NODES_AT_ONCE]
+        high = low + len(some)
+        try:
+            table.uids.extend(map(_uid, some))
+            table.gids.extend(map(_gid, some))
+            permissions.extend(map(_mode, some))
+        except OverflowError:
+            break
+        mtimes += map(_mtime_ns, some)
+        for name, get in _OTHER_TIMES:
+            times = list(map(get, some))
+            if times.count(None) < len(times):
+                column = table.other_times.setdefault(name, [None] * len(nodes))
+                column[low:high] = times
+        sizes += [
+            node.content.size if kind == _REGULAR else len(node.target) if kind == _SYMLINK else 0
+            for node, kind in zip(some, table.types[low:high], strict=True)
+        ]
+        table.with_xattrs.extend(compress(range(low, high), map(_xattrs, some)))
+    if len(permissions) < len(nodes) or max(permissions) > MAX_MODE:
+        raise _out_of_range(table)
+    table.modes = array("H", map(or_, permissions, map(_FILE_TYPES.__getitem__, table.types)))
+    table.mtimes = _narrow("q", mtimes)
+    table.sizes = _narrow("Q", sizes)
+    for index in sorted([*table.indexes_of(S_IFCHR), *table.indexes_of(S_IFBLK)]):
+        node = table.nodes[index]
+        assert isinstance(node, Device)
+        try:
+            encode_device(node.major, node.minor)
+        except ValueError as error:
+            raise TreeError(table.path_of(index), str(error)) from None
+
+
+def _out_of_range(table: InodeTable) -> TreeError:
+    """The error for the first owner or mode that does not fit."""
     for name, most in (("uid", MAX_ID), ("gid", MAX_ID), ("mode", MAX_MODE)):
-        values = list(map(attrgetter(name), nodes))
-        if max(values) <= most and min(values) >= 0:
-            continue
-        for index, value in enumerate(values):
+        for index, value in enumerate(map(attrgetter(name), table.nodes)):
             if not 0 <= value <= most:
                 shown = f"{value:o}" if name == "mode" else str(value)
-                raise TreeError(table.path_of(index), f"{name} {shown} is out of range")
-    for index, node in enumerate(nodes):
-        if isinstance(node, Device):
-            try:
-                encode_device(node.major, node.minor)
-            except ValueError as error:
-                raise TreeError(table.path_of(index), str(error)) from None
+                return TreeError(table.path_of(index), f"{name} {shown} is out of range")
+    raise AssertionError("one of them is out of range")
+
+
+def _narrow(typecode: str, values: list[int]) -> array[int] | list[int]:
+    """``values`` in 8 bytes each, where all of them fit."""
+    try:
+        return array(typecode, values)
+    except OverflowError:
+        return values
 
 
 def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, list[Loss]]:
@@ -40,14 +95,10 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
 
     What the source already lost comes first in the list.
     """
-    nodes = table.nodes
-    seen_times = [
-        time
-        for name in ("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
-        for time in map(attrgetter(name), nodes)
-        if time is not None
-    ]
-    oldest, newest = min(seen_times), max(seen_times)
+    oldest, newest = min(table.mtimes), max(table.mtimes)
+    for others in table.other_times.values():
+        given = [oldest, newest, *(time for time in others if time is not None)]
+        oldest, newest = min(given), max(given)
     if spec.epoch is None:
         epoch = max(0, newest // NANOSECONDS)
         times = Times.of(newest, spec.inode_size)
@@ -57,7 +108,13 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
     epoch = min(epoch, times.latest // NANOSECONDS)
     added = table.lost_and_found
     if added is not None and LOST_AND_FOUND not in tree.root.children:
-        nodes[added].mtime_ns = epoch * NANOSECONDS
+        table.nodes[added].mtime_ns = epoch * NANOSECONDS
+        try:
+            table.mtimes[added] = epoch * NANOSECONDS
+        except OverflowError:
+            # Inodes hold times until 2446, 64 bits until 2262.
+            table.mtimes = list(table.mtimes)
+            table.mtimes[added] = epoch * NANOSECONDS
     losses = list(tree.losses)
     whole_seconds = spec.inode_size == EXT4_GOOD_OLD_INODE_SIZE
     if whole_seconds or oldest != times.fit(oldest) or newest != times.fit(newest):

@@ -6,11 +6,9 @@ from array import array
 from dataclasses import dataclass, field
 
 from ..errors import TreeError
-from ..holes import BlockRanges
 from ..ondisk.extent import EXT_MAX_BLOCKS
-from ..progress import Cancel, Progress, ProgressCallback
-from ..tree import S_IFLNK, S_IFREG, SYMLINK_MAX, Node, RegularFile, Symlink
-from .hole_search import search_holes
+from ..tree import S_IFLNK, SYMLINK_MAX, RegularFile, Symlink
+from .hole_search import Found
 from .inodes import InodeTable
 from .spec import GIB, Spec
 
@@ -21,7 +19,7 @@ LARGE_FILE_BYTES = 2 * GIB
 """From here on a file needs the feature large_file (ext4_update_inode_size, 0x7fffffff)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class DataBlocks:
     """Demand of every node for blocks, by node index; directories are filled in later."""
 
@@ -33,80 +31,75 @@ class DataBlocks:
     """Bytes that will be copied."""
 
 
-def measure_contents(
-    table: InodeTable,
-    spec: Spec,
-    *,
-    processes: int = 1,
-    progress: ProgressCallback | None = None,
-    cancel: Cancel | None = None,
-) -> DataBlocks:
-    """Count blocks and find the holes of all files and symbolic links.
+def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]:
+    """Count the blocks of all files and symbolic links, as if no file had holes.
 
-    Raises :class:`TreeError` for a size or link target that the format cannot hold, and what
-    reading a source may raise.
+    Returns them, and the indexes of the files that are long enough to have some. Raises
+    :class:`TreeError` for a size or link target that the format cannot hold.
     """
     block_size, hole_size = spec.block_size, spec.hole_size
     # Opening a file costs more than counting: what is too short for a hole stays closed.
     least_blocks = -(-hole_size // block_size) + (0 if spec.leading_hole else 1)
-    data = DataBlocks(array("Q", bytes(8 * len(table.nodes))))
-    counts, content_bytes = data.counts, 0
-    candidates = array("L")
-    for index, node in enumerate(table.nodes):
-        kind = node.file_type
-        if kind == S_IFREG:
-            assert isinstance(node, RegularFile)
-            size = node.content.size
-            blocks = -(-size // block_size)
-            if not 0 <= size < LARGE_FILE_BYTES:
-                _check_file_size(table, index, size, blocks, spec)
-            content_bytes += size
-            counts[index] = blocks
-            if hole_size and blocks >= least_blocks:
-                candidates.append(index)
-        elif kind == S_IFLNK:
-            assert isinstance(node, Symlink)
-            length = len(node.target)
-            if length > FAST_SYMLINK_MAX:
-                counts[index] = 1
-            if not 0 < length <= min(SYMLINK_MAX, block_size - 1) or b"\0" in node.target:
-                raise _symlink_error(table.path_of(index), node.target, block_size)
+    _check_sizes(table, spec)
+    sizes = table.sizes
+    mask, shift = block_size - 1, block_size.bit_length() - 1
+    data = DataBlocks(array("Q", [size + mask >> shift for size in sizes]))
+    counts, content_bytes = data.counts, sum(sizes)
+    for index in table.indexes_of(S_IFLNK):
+        counts[index] = 0
+        content_bytes -= sizes[index]
     data.content_bytes = content_bytes
-
-    searched = 0
-    for found in search_holes(table.nodes, candidates, spec, processes, cancel):
-        for index, ranges in found.ranges.items():
-            _leave_holes(data, index, table.nodes[index], ranges, block_size)
-        searched += found.files
-        if progress is not None:
-            total = len(table.nodes)
-            reached = total * searched // len(candidates)
-            progress(Progress("plan", reached, total, data.content_bytes, 0))
-    return data
+    candidates = array("L")
+    if hole_size:
+        blocks = enumerate(counts)
+        candidates.extend([index for index, count in blocks if count >= least_blocks])
+    for index in table.indexes_of(S_IFLNK):
+        if sizes[index] > FAST_SYMLINK_MAX:
+            counts[index] = 1
+    return data, candidates
 
 
-def _leave_holes(
-    data: DataBlocks, index: int, node: Node, ranges: BlockRanges, block_size: int
-) -> None:
-    """Count only the blocks of ``ranges`` for a file, which are not all it has."""
-    assert isinstance(node, RegularFile)
-    size, blocks = node.content.size, data.counts[index]
-    kept = sum(length for _, length in ranges)
-    data.ranges[index] = ranges
-    data.counts[index] = kept
-    data.content_bytes -= (blocks - kept) * block_size
-    if not ranges or ranges[-1][0] + ranges[-1][1] < blocks:
-        data.content_bytes += blocks * block_size - size
+def leave_holes(data: DataBlocks, table: InodeTable, found: Found, block_size: int) -> None:
+    """Count only what is no hole, of files that have some."""
+    for index, ranges in found.ranges.items():
+        blocks = data.counts[index]
+        kept = sum(length for _, length in ranges)
+        data.ranges[index] = ranges
+        data.counts[index] = kept
+        data.content_bytes -= (blocks - kept) * block_size
+        if not ranges or ranges[-1][0] + ranges[-1][1] < blocks:
+            data.content_bytes += blocks * block_size - table.sizes[index]
 
 
-def _check_file_size(table: InodeTable, index: int, size: int, blocks: int, spec: Spec) -> None:
+def _check_sizes(table: InodeTable, spec: Spec) -> None:
+    """Refuse the first file or symbolic link that the format cannot hold."""
+    sizes, nodes = table.sizes, table.nodes
+    longest_target = min(SYMLINK_MAX, spec.block_size - 1)
+    links_fit = True
+    for index in table.indexes_of(S_IFLNK):
+        node = nodes[index]
+        assert isinstance(node, Symlink)
+        if not 0 < sizes[index] <= longest_target or b"\0" in node.target:
+            links_fit = False
+            break
+    if links_fit and min(sizes) >= 0 and max(sizes) < LARGE_FILE_BYTES:
+        return
+    for index, (node, size) in enumerate(zip(nodes, sizes, strict=True)):
+        if isinstance(node, RegularFile):
+            if not 0 <= size < LARGE_FILE_BYTES:
+                _check_file_size(table, index, size, spec)
+        elif isinstance(node, Symlink) and (not 0 < size <= longest_target or b"\0" in node.target):
+            raise _symlink_error(table.path_of(index), node.target, spec.block_size)
+
+
+def _check_file_size(table: InodeTable, index: int, size: int, spec: Spec) -> None:
     if size < 0:
         raise TreeError(table.path_of(index), f"has {size} bytes; no file can be so short")
     if "large_file" not in spec.features:
         raise TreeError(
             table.path_of(index), f"has {size} bytes; 2 GiB and more need the feature large_file"
         )
-    if blocks > EXT_MAX_BLOCKS:
+    if -(-size // spec.block_size) > EXT_MAX_BLOCKS:
         most = EXT_MAX_BLOCKS * spec.block_size
         raise TreeError(
             table.path_of(index),

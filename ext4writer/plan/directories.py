@@ -6,12 +6,13 @@ Rules: Documentation/filesystems/ext4/directory.rst; the index as fs/ext4/namei.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
-from ..ondisk.dirent import DIR_ENTRY_TAIL, rec_len
-from ..ondisk.dirhash import Seed, hash_names
+from ..ondisk.dirent import DIR_ENTRY_TAIL, EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
+from ..ondisk.dirhash import Seed, hash_keys
 from ..ondisk.htree import DX_HASH_HALF_MD4, node_limit, root_limit
 from .policy import LayoutPolicy
 
@@ -19,35 +20,38 @@ DOT_ENTRIES = rec_len(1) + rec_len(2)
 LOST_AND_FOUND_BYTES = 16 * 1024
 """misc/mke2fs.c:create_lost_and_found makes it this large, so that e2fsck need not allocate."""
 
-_REC_LEN = [rec_len(length) for length in range(256)]
+_WORDS = bytes(rec_len(length) // EXT4_DIR_PAD for length in range(256))
+"""By the length of a name: length of its entry, in words of four bytes so that it fits a byte."""
+
+NAMES_PER_BUCKET = 2048
+"""Names that are sorted at once: few enough for the cache, and for their keys as objects."""
 
 
 class DirectoryTooLargeError(Exception):
     """The index would need a third level; ``names`` is how many names there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinearDirectory:
-    """Blocks of entries in the order of ``names``.
+class LinearDirectory(NamedTuple):
+    """Blocks of entries. ``order`` holds the position of each among the sorted names.
 
-    Block ``i`` holds ``names[starts[i]:starts[i + 1]]``, the first one ``.`` and ``..`` before
-    them; blocks beyond the last start hold nothing.
+    Block ``i`` holds the entries ``order[starts[i]:starts[i + 1]]``, the first one ``.`` and ``..``
+    before them; blocks beyond the last start hold nothing.
     """
 
-    names: Sequence[bytes]
+    order: Sequence[int]
     starts: Sequence[int]
     blocks: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedDirectory:
+class IndexedDirectory(NamedTuple):
     """A hashed index: block 0 is its root, then ``nodes`` inner nodes, then the leaves.
 
-    Leaf ``i`` holds ``names[starts[i]:starts[i + 1]]``; ``hashes[i]`` is what its index entry says,
-    with the continuation bit where its first hash also ends the leaf before (0 for the first).
+    Leaf ``i`` holds the entries ``order[starts[i]:starts[i + 1]]``, as positions among the sorted
+    names; ``hashes[i]`` is what its index entry says, with the continuation bit where its first
+    hash also ends the leaf before (0 for the first).
     """
 
-    names: Sequence[bytes]
+    order: Sequence[int]
     starts: Sequence[int]
     hashes: Sequence[int]
     nodes: int
@@ -65,8 +69,7 @@ class IndexedDirectory:
 DirectoryPlan = LinearDirectory | IndexedDirectory
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryRules:
+class DirectoryRules(NamedTuple):
     """What the blocks of all directories of an image have in common."""
 
     block_size: int
@@ -80,6 +83,11 @@ class DirectoryRules:
         """Bytes for entries in a block that is all entries."""
         return self.block_size - (DIR_ENTRY_TAIL.size if self.csum else 0)
 
+    @property
+    def certain_names(self) -> int:
+        """So many names fit one block however long they are."""
+        return (self.capacity - DOT_ENTRIES) // rec_len(EXT4_NAME_LEN)
+
 
 def plan_directory(
     names: list[bytes], rules: DirectoryRules, policy: LayoutPolicy, *, least_blocks: int = 1
@@ -92,29 +100,37 @@ def plan_directory(
     """
     capacity = rules.capacity
     room = capacity - DOT_ENTRIES
-    lengths = list(map(_REC_LEN.__getitem__, map(len, names)))
-    total = sum(lengths)
+    words = _entry_words(names)
+    total = sum(words) * EXT4_DIR_PAD
     if total <= room and policy.sequential:
-        return LinearDirectory(names, (0, len(names)), least_blocks)
+        return LinearDirectory(range(len(names)), (0, len(names)), least_blocks)
     estimate = -(-(total + DOT_ENTRIES) // capacity)
     if rules.indexing and policy.indexed(estimate):
-        return _plan_index(names, rules, policy)
-    names = policy.entry_order(names)
-    lengths = list(map(_REC_LEN.__getitem__, map(len, names)))
-    starts = _fill_blocks(lengths, capacity, policy, room)
-    return LinearDirectory(names, starts, max(least_blocks, len(starts) - 1))
+        return _plan_index(names, words, rules, policy)
+    order: Sequence[int] = range(len(names))
+    ordered = policy.entry_order(names)
+    if ordered is not names:
+        positions = {name: position for position, name in enumerate(names)}
+        order = array("I", map(positions.__getitem__, ordered))
+        words = _entry_words(ordered)
+    starts = _fill_blocks(words, capacity, policy, room)
+    return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1))
+
+
+def _entry_words(names: list[bytes]) -> bytes:
+    return bytes(map(len, names)).translate(_WORDS)
 
 
 def _plan_index(
-    names: list[bytes], rules: DirectoryRules, policy: LayoutPolicy
+    names: list[bytes], words: bytes, rules: DirectoryRules, policy: LayoutPolicy
 ) -> IndexedDirectory:
-    order = sorted(zip(hash_names(rules.hash_version, names, rules.hash_seed), names, strict=True))
-    ordered = [name for _, name in order]
-    lengths = list(map(_REC_LEN.__getitem__, map(len, ordered)))
-    starts = _fill_blocks(lengths, rules.capacity, policy, rules.capacity)
+    keys = hash_keys(rules.hash_version, names, rules.hash_seed)
+    order = _sorted_positions(keys)
+    ordered_words = bytes(map(words.__getitem__, order))
+    starts = _fill_blocks(ordered_words, rules.capacity, policy, rules.capacity)
     hashes = array("I", [0])
     for start in starts[1:-1]:
-        first, before = order[start][0][0], order[start - 1][0][0]
+        first, before = keys[order[start]] >> 32, keys[order[start - 1]] >> 32
         # fs/ext4/namei.c:do_split, "continued": the low bit says that the hash began before.
         hashes.append(first | (first == before))
     leaves = len(hashes)
@@ -126,25 +142,53 @@ def _plan_index(
         nodes = -(-leaves // per_node)
         if nodes > at_root:
             raise DirectoryTooLargeError
-    return IndexedDirectory(ordered, starts, hashes, nodes, per_node)
+    return IndexedDirectory(order, starts, hashes, nodes, per_node)
 
 
-def _fill_blocks(
-    lengths: list[int], capacity: int, policy: LayoutPolicy, first_room: int
-) -> array[int]:
+def _sorted_positions(keys: array[int]) -> array[int]:
+    """The positions of all ``keys``, by ascending key; equal keys stay as they are.
+
+    Keys of 64 bits are first sorted into buckets by their highest ones.
+    """
+    bits = (len(keys) // NAMES_PER_BUCKET).bit_length()
+    buckets = [array("I") for _ in range(1 << bits)]
+    if bits:
+        puts = [bucket.append for bucket in buckets]
+        shift = 64 - bits
+        for position, key in enumerate(keys):
+            puts[key >> shift](position)
+    else:
+        buckets[0].extend(range(len(keys)))
+    order = array("I")
+    for bucket in buckets:
+        order.extend(sorted(bucket, key=keys.__getitem__))
+    return order
+
+
+def _fill_blocks(words: bytes, capacity: int, policy: LayoutPolicy, first_room: int) -> array[int]:
     """Index of the first entry of each block, and at the end the count of entries."""
     starts = array("I", [0])
-    sequential = policy.sequential
-    ends = list(accumulate(lengths))
-    limit = first_room if sequential else policy.leaf_bytes(first_room)
-    hard_limit = first_room
-    base = 0
-    for position, end in enumerate(ends):
-        used = end - base
-        if used > limit and (used > hard_limit or used > lengths[position]):
-            starts.append(position)
-            base = end - lengths[position]
-            hard_limit = capacity
-            limit = capacity if sequential else policy.leaf_bytes(capacity)
-    starts.append(len(lengths))
+    ends = array("I", accumulate(words))
+    if policy.sequential:
+        limit = first_room // EXT4_DIR_PAD
+        while True:
+            start = starts[-1]
+            base = ends[start - 1] if start else 0
+            end = bisect_right(ends, base + limit, start)
+            if end == len(words):
+                break
+            starts.append(end)
+            limit = capacity // EXT4_DIR_PAD
+    else:
+        limit = policy.leaf_bytes(first_room)
+        hard_limit = first_room
+        base = 0
+        for position, end in enumerate(ends):
+            length, used = words[position] * EXT4_DIR_PAD, (end - base) * EXT4_DIR_PAD
+            if used > limit and (used > hard_limit or used > length):
+                starts.append(position)
+                base = end - words[position]
+                hard_limit = capacity
+                limit = policy.leaf_bytes(capacity)
+    starts.append(len(words))
     return starts

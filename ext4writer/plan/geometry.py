@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import SpecError
 from .spec import Spec
@@ -29,8 +29,7 @@ def resize_inode_bytes(block_size: int) -> int:
     return (per_block * per_block + per_block + 12) * block_size
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What of the geometry follows from the Spec alone; counts are in blocks or inodes."""
 
     block_size: int
@@ -152,8 +151,7 @@ def _is_power(number: int, base: int) -> bool:
     return number == 1
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(NamedTuple):
     """The groups of one image of a known size; block numbers are absolute."""
 
     rules: Rules
@@ -167,7 +165,7 @@ class Geometry:
     inode_tables: array[int]
     fixed: list[Range]
     """All blocks that hold none of the tree, merged and ascending."""
-    super_groups: list[int] = field(default_factory=list)
+    super_groups: list[int]
 
     @property
     def inodes_count(self) -> int:
@@ -244,6 +242,15 @@ class Geometry:
             first = rules.first_data_block + group * rules.blocks_per_group
             behind = min(first + count * rules.blocks_per_group, blocks_count)
             last_head = bisect_left(heads, (behind,), next_head)
+            end = first + count * (2 + table_blocks)
+            if last_head == next_head and end <= behind:
+                # Most have nothing in the way, and a huge image has thousands of them.
+                inodes, tables = first + count, first + 2 * count
+                block_bitmaps.extend(range(first, inodes))
+                inode_bitmaps.extend(range(inodes, tables))
+                inode_tables.extend(range(tables, end, table_blocks))
+                fixed.append((first, end))
+                continue
             placer = _Placer(first, behind, heads[next_head:last_head])
             next_head = last_head
             placer.place(block_bitmaps, count, 1)

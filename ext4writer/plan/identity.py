@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from hashlib import blake2b
-from operator import attrgetter
+from itertools import compress, islice
 from uuid import UUID
 
 from ..ondisk.inode import MAX_TIME_NS, MIN_TIME_NS
-from ..tree import S_IFDIR, S_IFREG, Device, RegularFile, Symlink
+from ..tree import S_IFDIR, S_IFREG, Device, Symlink
 from .inodes import InodeTable
 from .policy import DEFAULT_POLICY
 from .spec import Spec
+
+SLOTS_AT_ONCE = 256
+"""Directories whose names are digested together, because most have few."""
+SIZES_AT_ONCE = 4096
+
+_IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
+_IS_OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
 
 
 def derive_identity(table: InodeTable, spec: Spec) -> tuple[UUID, UUID]:
@@ -50,38 +57,45 @@ def _options(spec: Spec) -> bytes:
 def _digest_of_tree(table: InodeTable) -> bytes:
     digest = blake2b(digest_size=16, person=b"ext4writer")
     nodes = table.nodes
-    digest.update(_column("I", [node.mode | node.file_type for node in nodes]))
-    for name in ("uid", "gid"):
-        digest.update(_column("I", map(attrgetter(name), nodes)))
-    for name in ("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"):
-        digest.update(_times(list(map(attrgetter(name), nodes))))
+    digest.update(_column("I", table.modes))
+    digest.update(_column("I", table.uids))
+    digest.update(_column("I", table.gids))
+    digest.update(_times(table.mtimes))
+    for name in ("atime_ns", "ctime_ns", "crtime_ns"):
+        others = table.other_times.get(name)
+        digest.update(b"none\n" if others is None else _times(others))
     digest.update(_column("I", table.parents))
-    sizes = [node.content.size for node in nodes if isinstance(node, RegularFile)]
-    digest.update(" ".join(map(str, sizes)).encode() + b"\n")
-    for node in nodes:
+    sizes = map(str, compress(table.sizes, table.types.translate(_IS_REGULAR)))
+    before = ""
+    while text := " ".join(islice(sizes, SIZES_AT_ONCE)):
+        digest.update(f"{before}{text}".encode())
+        before = " "
+    digest.update(b"\n")
+    for index in compress(range(len(nodes)), table.types.translate(_IS_OTHER)):
         # Each node's kind is in the first column, so that these lines belong to one node only.
-        if node.file_type in (S_IFREG, S_IFDIR):
-            continue
+        node = nodes[index]
         if isinstance(node, Symlink):
             digest.update(b"%d\n%b" % (len(node.target), node.target))
         elif isinstance(node, Device):
             digest.update(b"%d:%d\n" % (node.major, node.minor))
-    for index, node in enumerate(nodes):
-        if node.xattrs:
-            for attribute, value in sorted(node.xattrs.items()):
-                lengths = index, len(attribute), len(value)
-                digest.update(b"%d %d %d\n%b%b" % (*lengths, attribute, value))
-    for index, names in zip(table.directories, table.names, strict=True):
-        digest.update(b"%d/%b/\n" % (index, b"/".join(names)))
+    for index in table.with_xattrs:
+        for attribute, value in sorted((nodes[index].xattrs or {}).items()):
+            lengths = index, len(attribute), len(value)
+            digest.update(b"%d %d %d\n%b%b" % (*lengths, attribute, value))
+    slots = len(table.directories)
+    for first in range(0, slots, SLOTS_AT_ONCE):
+        some = slice(first, first + SLOTS_AT_ONCE)
+        names = zip(table.directories[some], map(b"/".join, table.names[some]), strict=True)
+        digest.update(b"".join([b"%d/%b/\n" % both for both in names]))
     for directory, link, index in table.further_names:
         digest.update(b"%d/%b/%d\n" % (directory, link, index))
     return digest.digest()
 
 
-def _times(times: list[int | None]) -> bytes:
+def _times(times: Sequence[int] | Sequence[int | None]) -> bytes:
     """Times as unsigned numbers; those outside the format's range are alike, none at all is 0."""
-    if times.count(None) == len(times):
-        return b"none\n"
+    if isinstance(times, array) and min(times) >= MIN_TIME_NS and max(times) <= MAX_TIME_NS:
+        return _column("Q", [time - (MIN_TIME_NS - 1) for time in times])
     return _column(
         "Q",
         [

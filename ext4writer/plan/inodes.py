@@ -7,11 +7,14 @@ depth first: what is read together lies together.
 from __future__ import annotations
 
 from array import array
-from bisect import insort
-from collections.abc import Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, chain, compress, repeat
+from operator import eq
 
 from ..errors import TreeError
+from ..ondisk.record import HOST_IS_BIG_ENDIAN
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO, EXT4_LINK_MAX, EXT4_ROOT_INO
 from ..progress import Cancel, check_cancelled
 from ..tree import (
@@ -33,21 +36,34 @@ LOST_AND_FOUND = b"lost+found"
 ROOT = 0
 """Index of the root directory in every column."""
 
+NAMES_AT_ONCE = 2048
+"""Names that are checked together: most directories have few, and some too many for the cache."""
 
-@dataclass(slots=True)
+_HIGH_BYTE = 0 if HOST_IS_BIG_ENDIAN else 1
+_TYPE_CODES = bytes(byte >> 4 for byte in range(256))
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class InodeTable:
-    """The tree's nodes as columns. A node's *index* is its position; ``inos`` ascends with it."""
+    """The tree's nodes as columns. A node's *index* is its position; ``inos`` ascends with it.
+
+    What needs many nodes reads columns, which costs a tenth of asking each node. Those of the
+    attributes are empty until checks.py has found that all values fit.
+    """
 
     nodes: list[Node] = field(default_factory=list)
+    types: bytes = b""
+    """Kind of each node: ``file_type >> 12``, which is what readdir calls ``d_type``."""
     parents: array[int] = field(default_factory=lambda: array("I"))
     """Index of the directory where the node's first name stands."""
     links: array[int] = field(default_factory=lambda: array("I"))
     """Names of the node; for a directory the links as POSIX counts them."""
-    index_of: dict[Node, int] = field(default_factory=dict)
     directories: list[int] = field(default_factory=list)
-    """Indexes of all directories, parents first."""
+    """Indexes of all directories, parents first. A directory's *slot* is its position here."""
     names: list[list[bytes]] = field(default_factory=list)
     """Names in each of ``directories``, sorted as bytes; ``lost+found`` too where it is added."""
+    children: list[Sequence[int]] = field(default_factory=list)
+    """The index of the node behind each of ``names``; a range wherever that is possible."""
     further_names: list[tuple[int, bytes, int]] = field(default_factory=list)
     """(directory, name, node) of each hard link, as indexes before any policy reorders them."""
     inos: Sequence[int] = ()
@@ -55,19 +71,39 @@ class InodeTable:
     lost_and_found: int | None = None
     """Index of ``/lost+found``."""
 
+    modes: array[int] = field(default_factory=lambda: array("H"))
+    """``i_mode``: kind and permissions."""
+    uids: array[int] = field(default_factory=lambda: array("I"))
+    gids: array[int] = field(default_factory=lambda: array("I"))
+    mtimes: array[int] | list[int] = field(default_factory=list)
+    other_times: dict[str, list[int | None]] = field(default_factory=dict)
+    """By the name of the attribute of :class:`Node`; only times that any node has are there."""
+    sizes: array[int] | list[int] = field(default_factory=list)
+    """Bytes of files and link targets; of directories too, once they are planned. Like
+    ``mtimes`` a list only where a value does not fit 64 bits."""
+    with_xattrs: array[int] = field(default_factory=lambda: array("I"))
+    """Indexes of the nodes that have extended attributes, ascending."""
+
     @property
     def last_ino(self) -> int:
         """The highest inode number in use, reserved ones included."""
         return max(self.inos[-1], EXT4_GOOD_OLD_FIRST_INO - 1)
 
-    def child_indexes(self, directory: int, names: Sequence[bytes]) -> list[int]:
-        """The index of the node behind each of ``names`` in the directory at that index."""
-        node = self.nodes[directory]
-        assert isinstance(node, Directory)
-        children, index_of = node.children, self.index_of
-        if directory == ROOT and self.lost_and_found is not None:
-            children = {**children, LOST_AND_FOUND: self.nodes[self.lost_and_found]}
-        return [index_of[children[name]] for name in names]
+    def indexes_of(self, file_type: int) -> Iterator[int]:
+        """The indexes of all nodes of one kind, ascending."""
+        code = file_type >> 12
+        index = self.types.find(code)
+        while index >= 0:
+            yield index
+            index = self.types.find(code, index + 1)
+
+    def child(self, slot: int, name: bytes) -> int:
+        """The index of the node behind ``name`` in a directory; KeyError if there is none."""
+        names = self.names[slot]
+        position = bisect_left(names, name)
+        if position == len(names) or names[position] != name:
+            raise KeyError(name)
+        return self.children[slot][position]
 
     def name_of(self, index: int) -> bytes:
         """The first name of the node at ``index`` in its parent directory."""
@@ -101,96 +137,194 @@ def number_inodes(
     cannot be written, a directory with two names, and too many links.
     """
     table = InodeTable()
-    _collect(tree, table, lost_and_found, cancel)
+    _Collector(tree, table, lost_and_found).collect(cancel)
+    if len(set(table.nodes)) < len(table.nodes):
+        _join_hard_links(table)
     _check_links(table, dir_nlink)
     _count_kinds(table)
     _assign_numbers(table, policy)
     return table
 
 
-def _collect(tree: Tree, table: InodeTable, lost_and_found: bool, cancel: Cancel | None) -> None:
-    nodes, parents, links = table.nodes, table.parents, table.links
-    index_of, directories = table.index_of, table.directories
-    nodes.append(tree.root)
-    parents.append(ROOT)
-    links.append(2)
-    index_of[tree.root] = ROOT
-    count = 1
-    if lost_and_found:
-        node = tree.root.children.get(LOST_AND_FOUND)
-        if node is None:
-            node = Directory(0o700)
-        if not isinstance(node, Directory):
-            raise TreeError(
-                b"/" + LOST_AND_FOUND,
-                "must be a directory, where e2fsck keeps what it saves; rename it, "
-                "or build without lost+found",
-            )
-        nodes.append(node)
-        parents.append(ROOT)
-        links.append(2)
-        links[ROOT] += 1
-        index_of[node] = count
-        table.lost_and_found = count
-        count += 1
-    stack = [ROOT]
-    pending_lost_and_found = table.lost_and_found
-    while stack:
-        check_cancelled(cancel)
-        directory_index = stack.pop()
-        directories.append(directory_index)
-        directory = nodes[directory_index]
-        assert isinstance(directory, Directory)
-        children = directory.children
-        subdirectories = []
-        names = sorted(children)
-        _check_names(names, children, table, directory_index)
-        table.names.append(names)
-        for name in names:
-            node = children[name]
-            index = index_of.setdefault(node, count)
-            if index == count:
-                nodes.append(node)
-                parents.append(directory_index)
-                count += 1
-                if node.file_type == S_IFDIR:
-                    links.append(2)
-                    links[directory_index] += 1
-                    subdirectories.append(index)
-                else:
-                    links.append(1)
-            elif node.file_type != S_IFDIR:
-                links[index] += 1
-                table.further_names.append((directory_index, name, index))
-            elif index == pending_lost_and_found and directory_index == ROOT:
-                pending_lost_and_found = None
-                subdirectories.append(index)
-            else:
-                path = table.path_of(directory_index).rstrip(b"/") + b"/" + name
-                raise TreeError(path, "is a second name of a directory; only files can have two")
-        if directory_index == ROOT and pending_lost_and_found is not None:
-            subdirectories.append(pending_lost_and_found)
+class _Collector:
+    """Walks over all directories; a file with two names is still two nodes afterwards."""
+
+    def __init__(self, tree: Tree, table: InodeTable, lost_and_found: bool) -> None:
+        self._table = table
+        self._first: list[int] = []
+        """By slot: index of the first node that the directory added."""
+        self._checked = 0
+        """Slots whose names have been checked."""
+        self._of_root: Sequence[int] = ()
+        """Children of the root where ``lost+found`` stands between them."""
+        table.nodes.append(tree.root)
+        if lost_and_found:
+            node = tree.root.children.get(LOST_AND_FOUND)
+            if node is None:
+                node = Directory(0o700)
+            if not isinstance(node, Directory):
+                raise TreeError(
+                    b"/" + LOST_AND_FOUND,
+                    "must be a directory, where e2fsck keeps what it saves; rename it, "
+                    "or build without lost+found",
+                )
+            table.lost_and_found = len(table.nodes)
+            table.nodes.append(node)
+
+    def collect(self, cancel: Cancel | None) -> None:
+        table, firsts = self._table, self._first
+        nodes, directories, all_names = table.nodes, table.directories, table.names
+        below_counts = array("I")
+        kinds = array("H", [S_IFDIR] * len(nodes))
+        checked, next_search = len(nodes), NAMES_AT_ONCE
+        add_node, add_kind = nodes.append, kinds.append
+        stack = [ROOT]
+        while stack:
+            if cancel is not None:
+                check_cancelled(cancel)
+            index = stack.pop()
+            directory = nodes[index]
+            assert isinstance(directory, Directory)
+            children = directory.children
+            at = len(nodes)
+            names = sorted(children)
+            directories.append(index)
+            all_names.append(names)
+            firsts.append(at)
+            is_root = index == ROOT and table.lost_and_found is not None
+            taken = [name for name in names if name != LOST_AND_FOUND] if is_root else names
+            below: list[int] = []
+            # Each node is touched once: where there are many, to fetch it costs more than the rest.
+            for name in taken:
+                node = children[name]
+                kind = node.file_type
+                add_node(node)
+                add_kind(kind)
+                if kind == S_IFDIR:
+                    below.append(at)
+                at += 1
+            if is_root:
+                self._place_lost_and_found(names, below, children)
+            if at - checked >= NAMES_AT_ONCE:
+                self._check_names()
+                checked = at
+                if checked >= next_search:
+                    # A directory inside itself would go on for ever.
+                    self._search_second_names()
+                    next_search = 2 * checked
+            below_counts.append(len(below))
+            below.reverse()
+            stack += below
+        self._check_names()
+        self._search_second_names()
+        self._fill_parents()
+        table.types = kinds.tobytes()[_HIGH_BYTE::2].translate(_TYPE_CODES)
+        table.links = array("I", [1]) * len(nodes)
+        for index, count in zip(directories, below_counts, strict=True):
+            table.links[index] = 2 + count
+
+    def _place_lost_and_found(
+        self, names: list[bytes], below: list[int], children: dict[bytes, Node]
+    ) -> None:
+        """Put it among the names of the root, and where it is visited: last where it is added."""
+        table = self._table
+        own, first = table.lost_and_found, self._first[0]
+        assert own is not None
+        if LOST_AND_FOUND not in children:
             insort(names, LOST_AND_FOUND)
-        subdirectories.reverse()
-        stack += subdirectories
+        between = first + names.index(LOST_AND_FOUND)
+        indexes = chain(range(first, between), (own,), range(between, len(table.nodes)))
+        self._of_root = array("I", indexes)
+        position = bisect_left(below, between) if LOST_AND_FOUND in children else len(below)
+        below.insert(position, own)
+
+    def _fill_parents(self) -> None:
+        """What follows from where each directory's own nodes begin: ``parents``, ``children``."""
+        table = self._table
+        ranges = list(map(range, self._first, [*self._first[1:], len(table.nodes)]))
+        table.children[:] = ranges
+        if self._of_root:
+            table.children[0] = self._of_root
+        inside = chain.from_iterable(map(repeat, table.directories, map(len, ranges)))
+        table.parents = array("I", chain(repeat(ROOT, self._first[0]), inside))
+
+    def _check_names(self) -> None:
+        """Check the names of the directories since the last time, many together."""
+        new = self._table.names[self._checked :]
+        names = new[0] if len(new) == 1 else list(chain.from_iterable(new))
+        for low in range(0, len(names), NAMES_AT_ONCE):
+            some = names[low : low + NAMES_AT_ONCE]
+            together = b"\0%b\0" % b"\0".join(some)
+            if (
+                max(map(len, some)) > NAME_MAX
+                or b"/" in together
+                or together.count(b"\0") != len(some) + 1
+                or b"\0\0" in together
+                or b"\0.\0" in together
+                or b"\0..\0" in together
+            ):
+                self._refuse_names()
+        self._checked += len(new)
+
+    def _refuse_names(self) -> None:
+        table = self._table
+        self._fill_parents()
+        for slot in range(self._checked, len(table.names)):
+            folder = table.path_of(table.directories[slot]).rstrip(b"/") + b"/"
+            for name in table.names[slot]:
+                check_name(name, folder + name)
+
+    def _search_second_names(self) -> None:
+        """Refuse a second name of a directory, the first that is met."""
+        table = self._table
+        if len({table.nodes[index] for index in table.directories}) == len(table.directories):
+            return
+        self._fill_parents()
+        named = {table.nodes[ROOT]}
+        for index, names, children in zip(
+            table.directories, table.names, table.children, strict=True
+        ):
+            for name, child in zip(names, children, strict=True):
+                node = table.nodes[child]
+                if node.file_type != S_IFDIR:
+                    continue
+                if node in named:
+                    path = table.path_of(index).rstrip(b"/") + b"/" + name
+                    raise TreeError(
+                        path, "is a second name of a directory; only files can have two"
+                    )
+                named.add(node)
 
 
-def _check_names(
-    names: list[bytes], children: dict[bytes, Node], table: InodeTable, directory_index: int
-) -> None:
-    if not names:
-        return
-    together = b"".join(names)
-    if (
-        max(map(len, names)) > NAME_MAX
-        or not names[0]
-        or b"/" in together
-        or b"\0" in together
-        or b"." in children
-        or b".." in children
-    ):
-        for name in names:
-            check_name(name, table.path_of(directory_index).rstrip(b"/") + b"/" + name)
+def _join_hard_links(table: InodeTable) -> None:
+    """Leave of each node that was met more than once the first, and count the others as links."""
+    nodes = table.nodes
+    total = len(nodes)
+    first_of = dict(zip(reversed(nodes), range(total - 1, -1, -1), strict=True))
+    firsts = array("I", map(first_of.__getitem__, nodes))
+    del first_of
+    kept = bytes(map(eq, firsts, range(total)))
+    numbers = array("I", accumulate(kept, initial=0))
+    index_of = array("I", map(numbers.__getitem__, firsts))
+    table.nodes = list(compress(nodes, kept))
+    table.types = bytes(compress(table.types, kept))
+    table.links = array("I", compress(table.links, kept))
+    table.parents = array("I", map(index_of.__getitem__, compress(table.parents, kept)))
+    table.directories = [index_of[index] for index in table.directories]
+    for slot, before in enumerate(table.children):
+        if isinstance(before, range):
+            if not before:
+                continue
+            low, high = before[0], before[-1] + 1
+            if 0 not in kept[low:high]:
+                table.children[slot] = range(index_of[low], index_of[low] + high - low)
+                continue
+        indexes = array("I", map(index_of.__getitem__, before))
+        table.children[slot] = indexes
+        for name, index, old in zip(table.names[slot], indexes, before, strict=True):
+            if not kept[old]:
+                table.links[index] += 1
+                table.further_names.append((table.directories[slot], name, index))
 
 
 def _check_links(table: InodeTable, dir_nlink: bool) -> None:
@@ -214,8 +348,7 @@ def _check_links(table: InodeTable, dir_nlink: bool) -> None:
 
 
 def _count_kinds(table: InodeTable) -> None:
-    kinds = [node.file_type for node in table.nodes]
-    names: dict[str, type[Node]] = {
+    kinds: dict[str, type[Node]] = {
         "directory": Directory,
         "file": RegularFile,
         "symlink": Symlink,
@@ -223,13 +356,9 @@ def _count_kinds(table: InodeTable) -> None:
         "fifo": Fifo,
         "socket": Socket,
     }
-    table.entries = {name: kinds.count(kind.file_type) for name, kind in names.items()}
-    table.entries["block device"] = len(kinds) - sum(table.entries.values())
-    table.entries["hard link"] = sum(
-        links - 1
-        for links, kind in zip(table.links, kinds, strict=True)
-        if links > 1 and kind != S_IFDIR
-    )
+    table.entries = {name: table.types.count(kind.file_type >> 12) for name, kind in kinds.items()}
+    table.entries["block device"] = len(table.nodes) - sum(table.entries.values())
+    table.entries["hard link"] = len(table.further_names)
 
 
 def _assign_numbers(table: InodeTable, policy: LayoutPolicy) -> None:
@@ -254,7 +383,10 @@ def _assign_numbers(table: InodeTable, policy: LayoutPolicy) -> None:
         new_index[index] = position
     table.inos = array("I", special + sorted(numbers))
     table.nodes = [table.nodes[index] for index in order]
+    table.types = bytes(map(table.types.__getitem__, order))
     table.parents = array("I", (new_index[table.parents[index]] for index in order))
     table.links = array("I", (table.links[index] for index in order))
-    table.index_of = {node: index for index, node in enumerate(table.nodes)}
     table.directories = [new_index[index] for index in table.directories]
+    table.children = [
+        array("I", map(new_index.__getitem__, children)) for children in table.children
+    ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from ..ondisk.features import FeatureSet
@@ -14,6 +16,7 @@ from ..ondisk.inode import (
     MAX_TIME_NS_NO_EXTRA,
     MIN_TIME_NS,
 )
+from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..tree import Loss
 from .directories import DirectoryPlan, DirectoryRules
 from .extents import Extent
@@ -27,8 +30,7 @@ from .xattrs import XattrPlan
 NANOSECONDS = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """How times are brought into range; all in nanoseconds since 1970."""
 
     newest: int
@@ -46,8 +48,7 @@ class Times:
         return max(MIN_TIME_NS, min(time_ns, self.newest, self.latest))
 
 
-@dataclass(frozen=True, slots=True)
-class GroupCounts:
+class GroupCounts(NamedTuple):
     """Counts of every group, by group number."""
 
     free_blocks: array[int]
@@ -57,7 +58,7 @@ class GroupCounts:
     """Inodes behind the last one in use."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Layout:
     """A frozen plan of an image; :func:`ext4writer.write_layout` carries it out.
 
@@ -115,7 +116,9 @@ class Layout:
 
     @property
     def free_inodes(self) -> int:
-        return sum(self.groups.free_inodes)
+        """Inodes not in use, without the sum over all groups; the reserved ones count as used."""
+        ordinary = len(self.table.inos) - bisect_left(self.table.inos, EXT4_GOOD_OLD_FIRST_INO)
+        return self.inodes_count - (EXT4_GOOD_OLD_FIRST_INO - 1) - ordinary
 
     @property
     def available_bytes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..ondisk.extent import EXT_INIT_MAX_LEN, INLINE_ENTRIES, entries_per_block
 from .allocator import Allocator, OutOfBlocks
@@ -15,9 +16,11 @@ from .policy import LayoutPolicy
 JOURNAL = -1
 """Key of the journal among the node indexes."""
 
+NEVER_WHOLE = 1 << 64
+"""More blocks than anything has: what is to be placed in several runs."""
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+
+class Demand(NamedTuple):
     """What of a tree needs blocks, whatever the geometry; indexes are node indexes."""
 
     counts: array[int]
@@ -28,13 +31,15 @@ class Demand:
     xattr_blocks: int
     journal_blocks: int
     block_size: int
+    data_blocks: int
+    """The sum of ``counts``."""
 
     def least_blocks(self) -> int:
         """Blocks that are needed even if no extent tree needs a block of its own."""
-        return sum(self.counts) + self.xattr_blocks + self.journal_blocks
+        return self.data_blocks + self.xattr_blocks + self.journal_blocks
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Placement:
     """Where everything lies. A node is in ``extents`` unless it is one run at ``starts``."""
 
@@ -96,15 +101,14 @@ class _Placer:
         try:
             self._place_resize_block()
             self._place_runs(JOURNAL, [(0, self._demand.journal_blocks)])
-            self._place_nodes(self._demand.directories)
+            directories = self._demand.directories
+            counts = self._demand.counts
+            self._place_nodes((index, counts[index]) for index in directories)
             self._place_xattrs()
-            directories = set(self._demand.directories)
-            files = (
-                index
-                for index, count in enumerate(self._demand.counts)
-                if count and index not in directories
-            )
-            self._place_nodes(files)
+            files = array("Q", counts)
+            for index in directories:
+                files[index] = 0
+            self._place_nodes(enumerate(files))
         except OutOfBlocks:
             return None
         return self._finish()
@@ -147,21 +151,16 @@ class _Placer:
             self._allocator.take_one() for _ in range(self._demand.xattr_blocks)
         )
 
-    def _place_nodes(self, indexes: Iterable[int]) -> None:
-        counts, ranges, starts = self._demand.counts, self._demand.ranges, self._result.starts
-        take_whole = self._allocator.take_whole
+    def _place_nodes(self, counted: Iterable[tuple[int, int]]) -> None:
+        """Place the data of nodes, given as (index, blocks)."""
+        ranges = self._demand.ranges
+        if ranges:
+            counted = ((at, NEVER_WHOLE if at in ranges else count) for at, count in counted)
         # What can be one extent and fits between two superblock backups is never cut.
         between = self._geometry.rules.blocks_per_group - self._geometry.head_blocks
         longest = min(EXT_INIT_MAX_LEN, between)
-        for index in indexes:
-            count = counts[index]
-            if 0 < count <= longest and index not in ranges:
-                first = take_whole(count)
-                if first:
-                    starts[index] = first
-                    continue
-            if count:
-                self._place_runs(index, ranges.get(index, [(0, count)]))
+        for index, count in self._allocator.take_each_whole(counted, longest, self._result.starts):
+            self._place_runs(index, ranges.get(index, [(0, count)]))
 
     def _place_runs(self, index: int, runs: list[tuple[int, int]]) -> None:
         extents: list[Extent] = []

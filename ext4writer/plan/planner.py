@@ -6,10 +6,11 @@ from functools import partial
 from struct import unpack
 
 from ..errors import SpecError, TreeError
+from ..forked import Crew, as_crew
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import Tree
-from .checks import check_attributes, fit_times
-from .contents import LARGE_FILE_BYTES, DataBlocks, measure_contents
+from .checks import fit_times, read_attributes
+from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
     LOST_AND_FOUND_BYTES,
     DirectoryPlan,
@@ -18,6 +19,7 @@ from .directories import (
     plan_directory,
 )
 from .geometry import resize_inode_bytes
+from .hole_search import HoleSearch
 from .identity import derive_identity
 from .inodes import InodeTable, number_inodes
 from .layout import Layout
@@ -33,14 +35,15 @@ def plan(
     tree: Tree,
     spec: Spec | None = None,
     *,
-    processes: int = 1,
+    processes: int | Crew = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Layout:
     """Decide every inode number, block and count of an image of ``tree``.
 
-    With more than one in ``processes`` that many are forked to look for holes in many files, where
-    the system allows it; the result does not depend on it.
+    With more than one in ``processes`` so many look for holes in many files, this one among them,
+    where the system allows to fork them; a :class:`~ext4writer.Crew` may have read the tree before.
+    The result does not depend on it.
 
     Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
     given size is too small, :class:`SpecError` for options that contradict the tree or each other,
@@ -56,20 +59,34 @@ def plan(
         dir_nlink="dir_nlink" in spec.features,
         cancel=cancel,
     )
-    check_attributes(table)
-    times, epoch, losses = fit_times(tree, table, spec)
-    uuid, hash_seed = derive_identity(table, spec)
-    data = measure_contents(table, spec, processes=processes, progress=progress, cancel=cancel)
-    xattrs = _plan_xattrs(table, spec, policy)
-    rules = DirectoryRules(
-        block_size=spec.block_size,
-        csum="metadata_csum" in spec.features,
-        indexing="dir_index" in spec.features,
-        hash_seed=unpack("<4I", hash_seed.bytes),
-    )
-    directories = _plan_directories(table, rules, policy, data, cancel)
+    read_attributes(table)
+    data, candidates = count_blocks(table, spec)
+    with (
+        as_crew(processes) as crew,
+        HoleSearch(table.nodes, candidates, spec, crew, cancel) as search,
+    ):
+        search.go_on()
+        times, epoch, losses = fit_times(tree, table, spec)
+        uuid, hash_seed = derive_identity(table, spec)
+        search.go_on()
+        xattrs = _plan_xattrs(table, spec, policy)
+        rules = DirectoryRules(
+            block_size=spec.block_size,
+            csum="metadata_csum" in spec.features,
+            indexing="dir_index" in spec.features,
+            hash_seed=unpack("<4I", hash_seed.bytes),
+        )
+        search.go_on()
+        directories = _plan_directories(table, rules, policy, data, cancel)
+        _find_holes(search, data, table, spec, progress)
     demand = Demand(
-        data.counts, data.ranges, table.directories, len(xattrs.blocks), 0, spec.block_size
+        counts=data.counts,
+        ranges=data.ranges,
+        directories=table.directories,
+        xattr_blocks=len(xattrs.blocks),
+        journal_blocks=0,
+        block_size=spec.block_size,
+        data_blocks=sum(data.counts),
     )
     solution = solve(spec, demand, _inodes(table, spec), policy)
     if progress is not None:
@@ -105,6 +122,23 @@ def plan(
     )
 
 
+def _find_holes(
+    search: HoleSearch,
+    data: DataBlocks,
+    table: InodeTable,
+    spec: Spec,
+    progress: ProgressCallback | None,
+) -> None:
+    """Search to the end, and leave out what was found."""
+    searched, total = 0, len(table.nodes)
+    for found in search.results():
+        leave_holes(data, table, found, spec.block_size)
+        searched += found.files
+        if progress is not None:
+            reached = total * searched // search.files
+            progress(Progress("plan", reached, total, data.content_bytes, 0))
+
+
 def _check_resize_inode(spec: Spec) -> None:
     """Its size counts all it could ever map: over 2 GiB from blocks of 4 KiB on."""
     features = spec.features
@@ -119,14 +153,14 @@ def _check_resize_inode(spec: Spec) -> None:
 
 def _plan_xattrs(table: InodeTable, spec: Spec, policy: LayoutPolicy) -> XattrPlan:
     planner = XattrPlanner(spec.inode_size, spec.block_size, policy)
-    for index, node in enumerate(table.nodes):
-        if node.xattrs:
-            if "ext_attr" not in spec.features:
-                raise TreeError(
-                    table.path_of(index),
-                    "has extended attributes; they need the feature ext_attr",
-                )
-            planner.add(index, node.xattrs, partial(table.path_of, index))
+    for index in table.with_xattrs:
+        if "ext_attr" not in spec.features:
+            raise TreeError(
+                table.path_of(index), "has extended attributes; they need the feature ext_attr"
+            )
+        xattrs = table.nodes[index].xattrs
+        assert xattrs
+        planner.add(index, xattrs, partial(table.path_of, index))
     return planner.plan
 
 
@@ -139,20 +173,29 @@ def _plan_directories(
 ) -> dict[int, DirectoryPlan]:
     """Plan every directory and note its blocks; those of one block in plain order are left out."""
     found: dict[int, DirectoryPlan] = {}
+    counts, sizes, block_size = data.counts, table.sizes, rules.block_size
+    # Names so few that they fit a block however long they are.
+    few = rules.certain_names if policy.sequential else -1
     for index, names in zip(table.directories, table.names, strict=True):
-        check_cancelled(cancel)
+        if cancel is not None:
+            check_cancelled(cancel)
+        if len(names) <= few and index != table.lost_and_found:
+            counts[index] = 1
+            sizes[index] = block_size
+            continue
         least = 1
         if index == table.lost_and_found:
-            least = max(2, LOST_AND_FOUND_BYTES // rules.block_size)
+            least = max(2, LOST_AND_FOUND_BYTES // block_size)
         try:
             planned = plan_directory(names, rules, policy, least_blocks=least)
         except DirectoryTooLargeError:
             raise TreeError(
                 table.path_of(index),
                 f"has {len(names)} names; an index of two levels over blocks of "
-                f"{rules.block_size} bytes holds no more; choose larger blocks or ^dir_index",
+                f"{block_size} bytes holds no more; choose larger blocks or ^dir_index",
             ) from None
-        data.counts[index] = planned.blocks
+        counts[index] = planned.blocks
+        sizes[index] = planned.blocks * block_size
         if planned.blocks > 1 or not policy.sequential:
             found[index] = planned
     return found

@@ -8,7 +8,8 @@ reserved descriptors stay the same. In such a stretch the least size follows by 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ..errors import SizeError, SpecError
 from ..ondisk.journal import JBD2_MIN_JOURNAL_BLOCKS, default_journal_blocks
@@ -40,8 +41,7 @@ MAX_GROUPS = 1 << 31
 MAX_INODES = (1 << 32) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Inodes:
+class Inodes(NamedTuple):
     """Demand for inodes: numbers up to ``last_ino`` are taken, ``free`` more are promised."""
 
     last_ino: int
@@ -147,21 +147,13 @@ def journal_blocks(spec: Spec, blocks_count: int, reserved_gdt_blocks: int) -> i
 
 
 def _with_journal(demand: Demand, blocks: int) -> Demand:
-    return Demand(
-        demand.counts,
-        demand.ranges,
-        demand.directories,
-        demand.xattr_blocks,
-        blocks,
-        demand.block_size,
-    )
+    return demand._replace(journal_blocks=blocks)
 
 
 # -- a fitted image ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
+class _Stretch(NamedTuple):
     """Sizes from ``low`` to ``high`` blocks at which all fixed metadata is the same."""
 
     low: int
@@ -374,8 +366,7 @@ def _least_fixed_inodes(spec: Spec, inodes: Inodes) -> int:
     return Inodes(inodes.last_ino, inodes.used, free).needed()
 
 
-@dataclass(frozen=True, slots=True)
-class _Shortage:
+class _Shortage(NamedTuple):
     """Why a size does not do."""
 
     reason: str

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .geometry import Geometry
 from .placement import Demand, Placement
 
 
-@dataclass(frozen=True, slots=True)
-class Solution:
+class Solution(NamedTuple):
     """What sizing.py answers."""
 
     geometry: Geometry
@@ -26,7 +25,7 @@ class Solution:
         supers = len(geometry.super_groups)
         directories = sum(demand.counts[index] for index in demand.directories)
         blocks = {
-            "data": sum(demand.counts) - directories,
+            "data": demand.data_blocks - directories,
             "directories": directories,
             "inode tables": geometry.groups * geometry.inode_table_blocks,
             "journal": demand.journal_blocks,

@@ -18,13 +18,19 @@ def count_groups(
     """Count free blocks, free inodes and directories of every group."""
     groups, per_group = geometry.groups, geometry.inodes_per_group
     free_blocks = array("I", bytes(4 * groups))
+    rules = geometry.rules
+    blocks_per_group, first_data_block = rules.blocks_per_group, rules.first_data_block
     for first, behind in free_ranges:
-        group = geometry.group_of(first)
-        while first < behind:
-            end = min(behind, geometry.group_first_block(group + 1))
-            free_blocks[group] += end - first
-            first = end
-            group += 1
+        group, start = divmod(first - first_data_block, blocks_per_group)
+        last, end = divmod(behind - first_data_block, blocks_per_group)
+        if group == last:
+            free_blocks[group] += end - start
+            continue
+        free_blocks[group] += blocks_per_group - start
+        if last - group > 1:
+            free_blocks[group + 1 : last] = array("I", [blocks_per_group]) * (last - group - 1)
+        if end:
+            free_blocks[last] += end
     free_inodes = array("I", [per_group]) * groups
     itable_unused = array("I", [per_group]) * groups
     used_dirs = array("I", bytes(4 * groups))

@@ -39,7 +39,7 @@ _pack_entry = XATTR_ENTRY.packer(
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class XattrPlan:
     """Attributes of all nodes; blocks are numbered in the order in which they were first needed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import random
 from typing import Any
 
 import pytest
@@ -19,9 +20,12 @@ from ext4writer.ondisk.checksum import (
     group_desc_checksum,
     group_desc_crc16,
     inode_seed,
+    seal_dir_leaf,
+    seal_dir_leaves,
     seal_dx_node,
     seal_extent_block,
     seal_inode,
+    seal_inodes,
 )
 
 from ..oracles import tools
@@ -69,6 +73,7 @@ def test_missing_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without_wheel)
+    monkeypatch.setattr(checksum, "find_spec", lambda _name: None)
     monkeypatch.setattr(checksum, "_standard", None)
     assert crc32c(M, DIGITS) ^ M == 0xE3069283
     assert checksum._standard is checksum._inverted
@@ -128,3 +133,46 @@ def test_seals_refuse_blocks_without_room() -> None:
     block[8:12] = b"\x02\0\x03\0"
     with pytest.raises(ValueError, match="count 3"):
         seal_dx_node(block, 0, 1024, 5)
+
+
+INOS = st.lists(st.integers(1, M), max_size=5)
+
+
+@settings(deadline=None)
+@given(st.sampled_from([128, 256, 1024]), st.integers(0, M), INOS, st.integers(0, 3), st.data())
+def test_many_inodes_are_sealed_like_one(
+    size: int, seed: int, inos: list[int], before: int, data: st.DataObject
+) -> None:
+    total = before + len(inos) * size
+    table = bytearray(data.draw(st.binary(min_size=total, max_size=total)))
+    # With and without room for the high half, in one table.
+    for position in range(len(inos) if size > 128 else 0):
+        at = before + position * size + 128
+        extra = data.draw(st.sampled_from([0, 3, 4, 32, 256]))
+        table[at : at + 2] = extra.to_bytes(2, "little")
+    expected = bytearray(table)
+    for position, ino in enumerate(inos):
+        seal_inode(expected, before + position * size, size, seed, ino)
+    seal_inodes(table, before, size, seed, inos)
+    assert table == expected
+
+
+@settings(deadline=None)
+@given(st.sampled_from([1024, 4096]), st.integers(0, M), INOS, st.randoms(use_true_random=False))
+def test_many_leaves_are_sealed_like_one(
+    size: int, seed: int, inos: list[int], source: random.Random
+) -> None:
+    blocks = bytearray(source.randbytes(len(inos) * size))
+    expected = bytearray(blocks)
+    for position, ino in enumerate(inos):
+        seal_dir_leaf(expected, position * size, size, inode_seed(seed, ino, 0))
+    seal_dir_leaves(memoryview(blocks), size, seed, inos)
+    assert blocks == expected
+
+
+def test_many_are_sealed_without_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_wheel, without = bytearray(b"x" * 512), bytearray(b"x" * 512)
+    seal_inodes(with_wheel, 0, 256, 7, [11, 12])
+    monkeypatch.setattr(checksum, "_standard", checksum._inverted)
+    seal_inodes(without, 0, 256, 7, [11, 12])
+    assert with_wheel == without

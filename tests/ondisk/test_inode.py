@@ -17,6 +17,7 @@ from ext4writer.ondisk.inode import (
     decode_time,
     encode_device,
     encode_time,
+    encode_times,
 )
 
 NS = 10**9
@@ -108,3 +109,20 @@ def test_large_devices_are_encoded_as_linux_does(major: int, minor: int) -> None
 def test_devices_out_of_range(device: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="device"):
         encode_device(*device)
+
+
+@given(st.lists(st.integers(MIN_TIME_NS, MAX_TIME_NS), min_size=1, max_size=5), st.booleans())
+def test_many_times_are_encoded_like_one(times: list[int], extra: bool) -> None:
+    if not extra:
+        times = [min(time, MAX_TIME_NS_NO_EXTRA) for time in times]
+    # As they are, and as part of more different times than are encoded one by one.
+    for column in (times, times + [number * NS + number for number in range(100)]):
+        low, high = encode_times(column, extra)
+        assert list(zip(low, high, strict=True)) == [encode_time(time, extra) for time in column]
+
+
+@pytest.mark.parametrize("time", [MIN_TIME_NS - 1, MAX_TIME_NS + 1])
+@pytest.mark.parametrize("others", [0, 100])
+def test_many_times_are_refused_like_one(time: int, others: int) -> None:
+    with pytest.raises(ValueError, match="before 1901 or after 2446"):
+        encode_times([*range(others), time], True)

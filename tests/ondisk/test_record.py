@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ext4writer import ondisk
 from ext4writer.errors import RecordError
+from ext4writer.ondisk.dirent import DIR_ENTRY_2
 from ext4writer.ondisk.group_desc import GROUP_DESC
 from ext4writer.ondisk.inode import INODE
 from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
@@ -232,3 +233,35 @@ def test_columns_of_big_endian_structures() -> None:
 def test_a_column_of_another_length_is_refused() -> None:
     with pytest.raises(RecordError, match="3 values expected, 2 given"):
         GROUP_DESC.pack_columns(3, {("bg_flags",): array("H", [1, 2])})
+
+
+@given(
+    numbers=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5),
+    offset=st.integers(0, 9),
+    gap=st.integers(0, 9),
+    typecode=st.sampled_from("HIQ"),
+)
+def test_a_column_is_written_between_what_is_there(
+    numbers: list[int], offset: int, gap: int, typecode: str
+) -> None:
+    column = array(typecode, [0])
+    column = array(typecode, [number % (1 << 8 * column.itemsize) for number in numbers])
+    stride = INODE.size + gap
+    table = bytearray(b"x" * (offset + len(numbers) * stride))
+    expected = bytearray(table)
+    for row, number in enumerate(column):
+        at = offset + row * stride
+        INODE.set(expected, at, "i_size_lo", number & 0xFFFFFFFF)
+        if column.itemsize > 4:
+            INODE.set(expected, at, "i_size_high", number >> 32)
+        if column.itemsize < 4:
+            # A column that is narrower than its field leaves the rest as it is.
+            INODE.set(expected, at, "i_size_lo", 0x78780000 | number)
+    INODE.write_column(table, offset, stride, ("i_size_lo", "i_size_high"), column)
+    assert table == expected
+
+
+def test_bytes_behind_a_structure() -> None:
+    pack = DIR_ENTRY_2.packer("inode", "rec_len", "name_len", "file_type", behind=8)
+    header = DIR_ENTRY_2.pack({"inode": 12, "rec_len": 16, "name_len": 5, "file_type": 1})
+    assert pack(12, 16, 5, 1, b"hello") == header + b"hello\0\0\0"
