@@ -6,14 +6,12 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
 
-from .manifest_command import manifest
-from .nix.command import nix
 from .options import (
     PATH,
     SOURCE,
@@ -75,8 +73,46 @@ def _drop_pending_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class LateCommands(MutableMapping[str, click.Command]):
+    """Commands by name; one that ``late`` makes is made when somebody asks for it."""
+
+    def __init__(self, **late: Callable[[], click.Command]) -> None:
+        self._late = late
+        self._made: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._made and name in self._late:
+            self._made[name] = self._late[name]()
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._late, **self._made})
+
+    def __len__(self) -> int:
+        return len({**self._late, **self._made})
+
+
+def _manifest() -> click.Command:
+    from .manifest_command import manifest
+
+    return manifest
+
+
+def _nix() -> click.Command:
+    from .nix.command import nix
+
+    return nix
+
+
 @click.group(
     name=PROGRAM,
+    commands=LateCommands(manifest=_manifest, nix=_nix),
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -133,10 +169,6 @@ def build(source: tuple[SourceArgument, ...], output: str, **chosen: Any) -> Non
 def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     """Say what an image of all SOURCEs would be; write nothing. See build for what they are."""
     execute(source, None, **chosen)
-
-
-commands.add_command(manifest)
-commands.add_command(nix)
 
 
 def execute(

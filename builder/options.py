@@ -1,7 +1,8 @@
 """Every option of the command line: one row each, in dataclasses that commands share.
 
 A row is a dataclass field with its flags, its type and its help text. :func:`options` adds the rows
-of a dataclass to a command, which then receives one object of that dataclass.
+of a dataclass to a command, which then receives one object of that dataclass. Nobody compares or
+shows these objects, and to make the methods for it at every start would take most of the time.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callab
     return decorate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScanOptions:
     """What is taken over from the sources."""
 
@@ -239,7 +240,7 @@ class ScanOptions:
         return Limits(**dict(self.limit))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageOptions:
     """What the Spec of an image is made of; the fields are called as the Spec's."""
 
@@ -375,7 +376,7 @@ class ImageOptions:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OutputOptions:
     """How the image is stored, which its name says."""
 
@@ -389,7 +390,7 @@ class OutputOptions:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OverrideOptions:
     """Deliberate damage."""
 
@@ -417,7 +418,7 @@ class OverrideOptions:
         return [Override.parse(text, reseal=not self.no_reseal) for text in self.override]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RunOptions:
     """How a command runs and what it tells."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ PLURALS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """The facts of one image; sizes are in bytes."""
 
@@ -96,9 +95,11 @@ class Report:
 
     def as_json(self) -> str:
         """One JSON object. Bytes of a path that are not UTF-8 are lone surrogates, as in Python."""
+        import json
+
         facts = {
             **vars(self),
-            "sources": [vars(source) for source in self.sources],
+            "sources": [source._asdict() for source in self.sources],
             "losses": [{"path": os.fsdecode(loss.path), "what": loss.what} for loss in self.losses],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
         }
@@ -162,6 +163,8 @@ def _source(source: SourceReport, width: int) -> Iterator[str]:
     goes_to = "" if source.target == "/" else f" at {display_path(source.target)}"
     yield f"  {source.kind:{width}}  {place}{goes_to}"
     if source.facts:
+        import json
+
         titles = max(map(len, source.facts))
         for title, value in source.facts.items():
             if value in ("", (), {}):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -147,8 +147,6 @@ class RuleOptions:
 
     def compiled(self) -> list[Rule]:
         """The library's form of all the others; raises its errors."""
-        from ext4writer.sources.rules import IdMap
-
         found: list[Rule] = []
         maps: dict[str, list[Range]] = {}
         for name, value in self.in_order():
@@ -157,13 +155,10 @@ class RuleOptions:
                 continue
             if name in ("exclude", "include"):
                 continue
-            if maps:
-                found.append(IdMap(maps.get("uid_map", ()), maps.get("gid_map", ())))
-                maps = {}
+            found += _id_map(maps)
+            maps = {}
             found += _COMPILERS[name](value)
-        if maps:
-            found.append(IdMap(maps.get("uid_map", ()), maps.get("gid_map", ())))
-        return found
+        return found + _id_map(maps)
 
 
 def read_file(path: str) -> bytes:
@@ -175,6 +170,15 @@ def read_file(path: str) -> bytes:
             return file.read()
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error
+
+
+def _id_map(maps: Mapping[str, Sequence[Range]]) -> list[Rule]:
+    """The rule of options that stand beside each other; none where there are none."""
+    if not maps:
+        return []
+    from ext4writer.sources.rules import IdMap
+
+    return [IdMap(maps.get("uid_map", ()), maps.get("gid_map", ()))]
 
 
 def _owner(value: tuple[int, int]) -> list[Rule]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 STANDARD_INPUT = "-"
 NO_OPTION = "\0"
@@ -16,8 +16,7 @@ TAKES_REFERENCE = {"oci": True, "docker-archive": True, "manifest": False}
 """Prefix of a kind -> whether ``:REF`` may stand behind the path."""
 
 
-@dataclass(frozen=True)
-class SourceArgument:
+class SourceArgument(NamedTuple):
     """One SOURCE, taken apart."""
 
     text: str

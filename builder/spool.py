@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -25,6 +24,8 @@ class Spool:
     def open(self) -> BinaryIO:
         """The file, always the same one; :class:`OutputError` if there can be none."""
         if self._file is None:
+            import tempfile  # late, for most commands need no such file
+
             try:
                 self.folder = self.folder or tempfile.gettempdir()
                 self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115

@@ -20,7 +20,7 @@ FREE_INODES_PERCENT = 5
 BYTES_PER_INODE = 16 << 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ClosureOptions:
     """Which store objects an image holds, and where they are read."""
 
@@ -83,7 +83,7 @@ class ClosureOptions:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ContentOptions:
     """What is made of the closure."""
 
@@ -109,7 +109,7 @@ class ContentOptions:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WorkOptions:
     """How a command runs that writes no image."""
 
@@ -123,7 +123,7 @@ class WorkOptions:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class NixImageOptions(ImageOptions):
     """The Spec of an image that NixOS boots from."""
 

@@ -9,7 +9,7 @@ from ..report import Report, table
 from ..units import human_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class NixReport(Report):
     """The facts of an image of a closure; sizes are in bytes."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import SpecError
 
@@ -16,8 +16,7 @@ Patterns = Iterable[str | bytes] | Match
 """Globs, or what stands for them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Glob:
+class Glob(NamedTuple):
     """One pattern, compiled."""
 
     whole: bool

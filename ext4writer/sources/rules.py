@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..errors import SpecError
 from ..tree import Directory, Loss, Node, Symlink, Tree, Xattrs
@@ -50,8 +49,7 @@ def _batches(rules: Iterable[Rule]) -> Iterator[Rule]:
         yield SetBatch(held)
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(NamedTuple):
     """Gives every entry to one user and one group."""
 
     uid: int
@@ -61,8 +59,7 @@ class Owner:
         filters.set_owner(tree, self.uid, self.gid)
 
 
-@dataclass(frozen=True)
-class RootOwner:
+class RootOwner(NamedTuple):
     """Gives the root directory, and it alone, to one user and one group."""
 
     uid: int
@@ -72,8 +69,7 @@ class RootOwner:
         filters.set_root_owner(tree, self.uid, self.gid)
 
 
-@dataclass(frozen=True)
-class AllTimes:
+class AllTimes(NamedTuple):
     """Sets every time of every entry, in seconds since 1970."""
 
     seconds: int
@@ -82,8 +78,7 @@ class AllTimes:
         filters.set_all_times(tree, self.seconds)
 
 
-@dataclass(frozen=True)
-class ModeMask:
+class ModeMask(NamedTuple):
     """Keeps of the permissions only the bits in ``mask``; links have none that count."""
 
     mask: int

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import SourceError, SpecError
 from ..tree import (
@@ -56,8 +56,7 @@ _ROOTS = {"/", "/**", "**"}
 Act = Callable[[Node], None]
 
 
-@dataclass(frozen=True)
-class SetRule:
+class SetRule(NamedTuple):
     """What to set on every entry that a glob matches. Made by :func:`set_rule`."""
 
     origin: str
