@@ -100,7 +100,8 @@ class Bench:
                 record.problem = unmade.get(contender.source) or obstacle(contender, known)
                 if not record.problem:
                     contenders.append(contender)
-            stage = _Stage(self, workload, outcome, folder, made, facts)
+            largest = max((survey.disk_bytes for survey in surveys.values()), default=0)
+            stage = _Stage(self, workload, outcome, folder, made, facts, largest)
             try:
                 stage.run(contenders)
             finally:
@@ -156,6 +157,8 @@ class _Stage:
     folder: Path
     sources: dict[str, Path]
     facts: dict[str, Facts]
+    largest: float
+    """Bytes of the largest source."""
 
     def run(self, contenders: list[Contender]) -> None:
         """All rounds; the contenders take turns at being the first."""
@@ -240,11 +243,12 @@ class _Stage:
 
     @contextmanager
     def _setting(self, contender: Contender) -> Iterator[Setting]:
-        """An empty place for one run, and no writeback of an earlier one."""
+        """An empty place for one run, no writeback of an earlier one, and memory to write to."""
         out = self.folder / "out"
         trees.remove(out)
         out.mkdir()
         os.sync()
+        self.bench.runner.touch_memory(1.25 * self.largest + GIB)
         try:
             yield Setting(
                 self.sources.get(contender.source, Path()),

@@ -19,6 +19,15 @@ from . import tools, trees
 LOG_SHOWN = 300
 WATCH_EVERY = 0.02
 """Seconds."""
+MOST_TOUCHED = 8 << 30
+TOUCH = """
+import mmap, sys
+count = int(sys.argv[1])
+memory = mmap.mmap(-1, count)
+filler = b"\\1" * (1 << 20)
+for _ in range(count >> 20):
+    memory.write(filler)
+"""
 _PROBLEM = re.compile(r'<problem [^>]*?code="([^"]*)"')
 
 
@@ -78,6 +87,19 @@ class Runner:
             name = os.path.basename(argv[0])
             raise RunError(f"{name}: status {code}: {shortened(output)}")
         return Usage(float(wall), float(cpu), int(memory), output)
+
+    def touch_memory(self, wanted: float) -> None:
+        """Use ``wanted`` bytes of memory and free them again, as far as there are so many free.
+
+        The host of a virtual machine may have taken back what was free. To get it again, page by
+        page, can take longer than all that is measured, and hits whoever comes first.
+        """
+        with suppress(OSError), open("/proc/meminfo") as file:
+            facts = dict(line.split(":", 1) for line in file)
+            free = int(facts["MemAvailable"].split()[0]) * 1024
+            count = int(min(wanted, free * 3 // 4, MOST_TOUCHED)) >> 20 << 20
+            if count:
+                self.run([sys.executable, "-I", "-S", "-c", TOUCH, str(count)], 120)
 
     def least_memory(self) -> int:
         """What a program that does nothing seems to take."""
