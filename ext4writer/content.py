@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, BinaryIO, ClassVar, Protocol, Self, runtime_checkable
 
@@ -101,6 +101,22 @@ class Content(ABC):
         finally:
             reader.close()
 
+    @classmethod
+    def read_side_by_side(
+        cls, contents: Sequence[Content], buffer: memoryview, block_size: int
+    ) -> int:
+        """Read the whole of each into ``buffer``, each at a block, with zeros between them.
+
+        Returns the byte behind the last. Raises like :meth:`read_whole`.
+        """
+        start = end = 0
+        for content in contents:
+            buffer[end:start] = bytes(start - end)
+            end = start + content.size
+            content.read_whole(buffer[start:end])
+            start = -(-end // block_size) * block_size
+        return end
+
 
 class Parcel:
     """Contents on their way to another process; those of one class travel together."""
@@ -111,11 +127,23 @@ class Parcel:
         self.contents = contents
 
     def __reduce__(self) -> tuple[object, ...]:
-        packed: list[tuple[type[Content], object]] = []
+        packed = [(kind, kind.packed(run)) for kind, run in self._runs()]
+        return _unpacked_parcel, (packed,)
+
+    def _runs(self) -> Iterator[tuple[type[Content], list[Content]]]:
+        """The contents in their order, those of one class together."""
         for kind, run in groupby(self.contents, type):
             assert issubclass(kind, Content)
-            packed.append((kind, kind.packed(list(run))))
-        return _unpacked_parcel, (packed,)
+            yield kind, list(run)
+
+    def read_side_by_side(self, buffer: memoryview, block_size: int) -> int:
+        """Read all; see :meth:`Content.read_side_by_side`."""
+        start = end = 0
+        for kind, run in self._runs():
+            buffer[end:start] = bytes(start - end)
+            end = start + kind.read_side_by_side(run, buffer[start:], block_size)
+            start = -(-end // block_size) * block_size
+        return end
 
 
 def _unpacked_parcel(packed: list[tuple[type[Content], object]]) -> Parcel:

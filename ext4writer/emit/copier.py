@@ -46,7 +46,6 @@ class Copier:
         self._count = count
         self._cancel = cancel
         self._buffer = memoryview(bytearray(MARGIN + BATCH_BYTES))[MARGIN:]
-        self._padding = bytes(block_size)
         self._content: Content | None = None
         self._reader: Reader | None = None
         self._position = 0
@@ -74,19 +73,11 @@ class Copier:
             self._reader = None
 
     def _copy_neighbours(self, batch: Neighbours) -> None:
-        buffer, padding, block_size = self._buffer, self._padding, self._block_size
-        start = end = total = 0
-        for content in batch.parcel.contents:
-            if start > end:
-                buffer[end:start] = padding[: start - end]
-            size = content.size
-            end = start + size
-            content.read_whole(buffer[start:end])
-            total += size
-            start = -(-end // block_size) * block_size
+        end = batch.parcel.read_side_by_side(self._buffer, self._block_size)
         # What lies between here and the next block is zeros already.
-        self._sink.write_at(batch.offset, buffer[:end])
-        self._count(len(batch.parcel.contents), total)
+        self._sink.write_at(batch.offset, self._buffer[:end])
+        contents = batch.parcel.contents
+        self._count(len(contents), sum([content.size for content in contents]))
 
     def _copy_part(self, batch: Part) -> None:
         offset, start, length = batch.offset, batch.start, batch.length

@@ -32,6 +32,8 @@ _EXTRA_ISIZE_WITH_HIGH = 4
 _H_CHECKSUM = 0x10
 _J_CHECKSUM = 0xFC
 
+_DESCS_AT_ONCE = 2048
+
 _WORD = struct.Struct("<I")
 _HALF = struct.Struct("<H")
 _INO_GENERATION = struct.Struct("<II")
@@ -169,10 +171,14 @@ def group_desc_checksums(seed: int, descs: ReadBuffer, size: int) -> bytes:
     ``descs`` holds descriptors of ``size`` bytes in which the sums are zero.
     """
     standard, start = _standard or _load(), seed ^ _MASK32
-    numbers = map(standard, map(_WORD.pack, range(len(descs) // size)), repeat(start))
-    bodies = (body for (body,) in struct.iter_unpack(f"{size}s", descs))
-    sums = [~crc & 0xFFFF for crc in map(standard, bodies, numbers)]
-    return struct.pack(f"<{len(sums)}H", *sums)
+    count = len(descs) // size
+    numbers = map(standard, map(_WORD.pack, range(count)), repeat(start))
+    sums: list[int] = []
+    for first in range(0, count, _DESCS_AT_ONCE):
+        some = min(_DESCS_AT_ONCE, count - first)
+        bodies = struct.unpack_from(f"{size}s" * some, descs, first * size)
+        sums += map(standard, bodies, numbers)
+    return struct.pack(f"<{count}H", *[~crc & 0xFFFF for crc in sums])
 
 
 def group_desc_crc16(uuid: bytes, group: int, desc_bytes: ReadBuffer) -> int:

@@ -254,7 +254,8 @@ class _Scan:
             kind = st_mode & 0o170000
             if kind == S_IFREG:
                 node = file = new(RegularFile)
-                file.content = HostFile(host, name, value)
+                content = file.content = new(HostFile)
+                content.folder, content.name, content.size = host, name, value
                 self.bytes += value
             elif kind == S_IFDIR:
                 node = folder = Directory()
