@@ -17,9 +17,10 @@ from pathlib import Path
 from . import tools, trees
 from .bench import Bench, say
 from .chart import chart
+from .figures import Outcome
 from .kinds import Scale, Workload
 from .measure import Runner
-from .report import Report
+from .report import Report, read_results
 from .rows import FULL, QUICK, workloads
 
 REPORTS = tools.REPOSITORY / "build" / "bench"
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     if not sys.platform.startswith("linux"):
         return refuse("the benchmarks run on Linux only")
-    if chosen.publish and (chosen.quick or chosen.only):
+    if chosen.publish and (chosen.quick or (chosen.only and not chosen.add)):
         return refuse("only a full run can be published")
     absent = tools.missing(("e2fsck", "mke2fs"))
     if absent:
@@ -59,14 +60,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unknown = sorted(set(wanted) - set(known))
         if unknown:
             return refuse(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
-        return run(scale, [each for each in table if each.key in wanted], work, chosen)
+        earlier = {}
+        if chosen.add:
+            earlier = read_results((REPORTS / "benchmarks.json").read_text(), table)
+        measured = [each for each in table if each.key in wanted]
+        lacking = set(known) - earlier.keys() - set(wanted)
+        if chosen.publish and lacking:
+            return refuse(f"not measured yet: {', '.join(sorted(lacking))}")
+        return run(scale, measured, work, chosen, earlier, known)
     finally:
         if not chosen.keep:
             trees.remove(work)
 
 
-def run(scale: Scale, table: list[Workload], work: Path, chosen: argparse.Namespace) -> int:
-    """Run ``table`` and write the reports."""
+def run(
+    scale: Scale,
+    table: list[Workload],
+    work: Path,
+    chosen: argparse.Namespace,
+    earlier: dict[str, Outcome],
+    known: list[str],
+) -> int:
+    """Run ``table`` and write the reports; what was measured ``earlier`` is in them too.
+
+    ``known`` is the order of all workloads.
+    """
     # A run must not pay for compiling modules, nor leave them behind in a tree that is read.
     for package in ("ext4writer", "builder", "benchmarks"):
         compileall.compile_dir(tools.REPOSITORY / package, quiet=2)
@@ -90,7 +108,9 @@ def run(scale: Scale, table: list[Workload], work: Path, chosen: argparse.Namesp
     try:
         bench.run(table)
     finally:
-        report = replace(report, results=bench.results)
+        results = earlier | bench.results
+        in_order = {key: results[key] for key in known if key in results}
+        report = replace(report, results=in_order)
         write(report, chosen.publish)
     print(report.summary())
     for fault in report.faults:
@@ -142,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--quick", action="store_true", help="small workloads, two rounds")
     found.add_argument("--rounds", type=int, metavar="N", help="runs of every contender")
     found.add_argument("--only", metavar="KEY[,...]", help="these workloads and no others")
+    found.add_argument("--add", action="store_true", help="keep the others of the last report")
     found.add_argument("--tree", type=Path, metavar="DIR", help="the system tree to read")
     found.add_argument("--work", type=Path, metavar="DIR", help="where the workloads are made")
     found.add_argument("--keep", action="store_true", help="keep the workloads for another run")

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .figures import Outcome, Record, Results, Spread, ratio, seconds, size, times
+from .figures import Outcome, Record, Results, Run, Spread, ratio, seconds, size, times
 from .goals import GOALS, Goal, bytes_per_entry, us_per_entry
+from .kinds import Workload
 
 COLUMNS = ("tool", "time", "time against {baseline}", "CPU", "peak memory", "on disk", "e2fsck -fn")
 MORE = {
@@ -243,6 +244,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
                 "label": record.label,
                 "ours": record.ours,
                 "entries": record.entries,
+                "content_bytes": record.content_bytes,
                 "note": record.note,
                 "problem": record.problem,
                 "failed": record.failed,
@@ -257,6 +259,49 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
             for record in outcome.records.values()
         ],
     }
+
+
+def read_results(text: str, table: Sequence[Workload]) -> dict[str, Outcome]:
+    """What an earlier report in JSON has of the workloads of ``table``."""
+    known = {workload.key: workload for workload in table}
+    found = {}
+    for stored in json.loads(text)["workloads"]:
+        workload = known.get(stored["key"])
+        if workload is None:
+            continue
+        outcome = found[workload.key] = Outcome(
+            workload.key,
+            stored["title"],
+            stored["baseline"],
+            workload.chart,
+            stored["rounds"],
+            stored["about"],
+            skipped=stored["skipped"],
+            failed=stored["failed"],
+        )
+        contenders = {contender.key: contender for contender in workload.contenders}
+        for row in stored["contenders"]:
+            contender = contenders[row["key"]]
+            outcome.records[row["key"]] = Record(
+                row["key"],
+                row["label"],
+                row["ours"],
+                contender.makes,
+                row["note"],
+                contender.charted,
+                row["entries"],
+                row.get("content_bytes", 0),
+                dict(map(_read_run, row["runs"])),
+                row["problem"],
+                row["failed"],
+                row["e2fsck"],
+            )
+    return found
+
+
+def _read_run(stored: dict[str, Any]) -> tuple[int, Run]:
+    number, steps = stored.pop("round"), stored.pop("steps")
+    return number, Run(stored, steps)
 
 
 def _spreads(record: Record) -> dict[str, Any]:
