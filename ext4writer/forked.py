@@ -38,6 +38,8 @@ LENGTH_BYTES = 8
 """Before each pickle in a pipe stands its length."""
 
 PIPE_BYTES = 1 << 20
+SECONDS_TO_WAIT_FOR_ROOM = 0.002
+"""A process that has much to read sends little, and its answers alone would not wake this one."""
 
 BEGIN, TASK, END = range(3)
 """What this process sends."""
@@ -176,6 +178,7 @@ class Crew:
         tasks_from, tasks_fd, answers_fd, answers_to = fds
         _close(tasks_from)
         _close(answers_to)
+        os.set_blocking(tasks_fd, False)
         process = _Process(pid, tasks_fd, answers_fd)
         self._others.append(process)
         self._selector.register(answers_fd, selectors.EVENT_READ, process)
@@ -211,6 +214,8 @@ class Stage(Generic[Task, Answer]):
         self._submitted = 0
         self._failures: list[tuple[int, BaseException]] = []
         self._others: list[_Process] = []
+        self._early: list[Answer] = []
+        """Answers that came while a task was sent."""
 
     def __enter__(self) -> Stage[Task, Answer]:
         if self._crew.can_share:
@@ -220,9 +225,9 @@ class Stage(Generic[Task, Answer]):
                 return self
             self._crew.start()
             self._others = self._crew._others[:]
-            for process in self._others:
+            for process in self._others[:]:
                 process.at_work, process.latest = True, -1
-                _send(process.tasks_fd, message)
+                self._send(process, message)
         return self
 
     def __exit__(
@@ -241,8 +246,8 @@ class Stage(Generic[Task, Answer]):
 
     @property
     def busy(self) -> bool:
-        """Whether answers will come."""
-        return any(process.pending for process in self._others)
+        """Whether answers will come, or are there."""
+        return bool(self._early) or any(process.pending for process in self._others)
 
     @property
     def least_load(self) -> int:
@@ -276,27 +281,44 @@ class Stage(Generic[Task, Answer]):
             process = min(self._others, key=lambda process: process.load)
         process.pending[self._submitted] = weight
         process.load += weight
-        _send(process.tasks_fd, _message((TASK, self._submitted, task)))
         self._submitted += 1
+        self._send(process, _message((TASK, self._submitted - 1, task)))
 
     def answers(self, timeout: float = 0.0) -> list[Answer]:
         """The answers that come within ``timeout`` seconds; in no order, and maybe none."""
-        found: list[Answer] = []
+        found, self._early = self._early, []
         if self._others:
             assert self._crew._selector is not None
-            for key, _ in self._crew._selector.select(timeout):
+            for key, _ in self._crew._selector.select(0 if found else timeout):
                 self._receive(key.data, found)
         return found
 
     def finish(self) -> None:
         """Wait until all have done their tasks; raise the failure of the first that failed."""
         message = _message((END, 0, None))
-        for process in self._others:
-            _send(process.tasks_fd, message)
+        for process in self._others[:]:
+            self._send(process, message)
         while any(process.at_work for process in self._others):
             self.answers(timeout=60.0)
         if self._failures:
             raise min(self._failures, key=lambda failure: failure[0])[1]
+
+    def _send(self, process: _Process, message: bytes) -> None:
+        """Send to a process, and take answers meanwhile.
+
+        Else two could wait for each other, each with a full pipe. A process that is gone is
+        noticed by the end of its answers.
+        """
+        assert self._crew._selector is not None
+        view = memoryview(message)
+        while view and process in self._others:
+            try:
+                view = view[os.write(process.tasks_fd, view) :]
+            except BlockingIOError:
+                for key, _ in self._crew._selector.select(SECONDS_TO_WAIT_FOR_ROOM):
+                    self._receive(key.data, self._early)
+            except BrokenPipeError:
+                break
 
     def _receive(self, process: _Process, found: list[Answer]) -> None:
         data = os.read(process.answers_fd, PIPE_BYTES)
@@ -438,14 +460,6 @@ def _answer(fd: int, kind: int, number: int | None, value: object) -> None:
 def _message(content: tuple[Any, ...]) -> bytes:
     data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     return len(data).to_bytes(LENGTH_BYTES, "little") + data
-
-
-def _send(fd: int, message: bytes) -> None:
-    """Send a task. A process that is gone is noticed by the end of its answers."""
-    view = memoryview(message)
-    with suppress(BrokenPipeError):
-        while view:
-            view = view[os.write(fd, view) :]
 
 
 def _unpacked(message: bytes | memoryview) -> tuple[Any, ...]:

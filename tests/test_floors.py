@@ -100,7 +100,7 @@ OS_ALLOWED = {
         *("replace", "unlink", "link"),
     },
     "sharing work": {
-        *("fork", "pipe", "kill", "waitpid", "waitstatus_to_exitcode", "_exit"),
+        *("fork", "pipe", "set_blocking", "kill", "waitpid", "waitstatus_to_exitcode", "_exit"),
         *("chdir", "fchdir"),  # of a forked process
     },
 }

@@ -101,6 +101,12 @@ def test_answers_larger_than_a_pipe() -> None:
     assert sorted(found) == [bytes([task]) * 300_000 for task in range(40)]
 
 
+def test_tasks_and_answers_larger_than_a_pipe() -> None:
+    """Both pipes are full at once, and nobody waits for ever."""
+    tasks = [bytes([number]) * 3_000_000 for number in range(20)]
+    assert sorted(all_answers(lambda task: task + b"!", tasks)) == [task + b"!" for task in tasks]
+
+
 def test_heavy_tasks_are_not_kept_waiting_behind_each_other() -> None:
     stage: Stage[int, int]
     with Crew(3) as crew, Stage(crew, Doing(lambda task: task)) as stage:

@@ -122,8 +122,11 @@ def _share(pending: deque[Folder], others: int) -> list[Folder]:
     What was found first has most below it, and the others are to be long at work. But most
     directories are small, so that one of them is no task.
     """
-    count = min(TASK_FOLDERS, 1 + len(pending) // (1 + others))
-    return [pending.popleft() for _ in range(min(count, len(pending)))]
+    count = min(TASK_FOLDERS, 1 + len(pending) // (1 + others), len(pending))
+    share = [pending.popleft()]
+    while len(share) < count and share[-1].names is None:  # a part of a large one is enough
+        share.append(pending.popleft())
+    return share
 
 
 class _Scan:
