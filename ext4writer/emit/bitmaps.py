@@ -66,12 +66,11 @@ class BitmapEmitter:
         first = layout.geometry.group_first_block(group)
         end = first + layout.geometry.group_blocks(group)
         free = []
-        ranges = layout.free_ranges
-        index = bisect_right(self._behind, first)
-        while index < len(ranges) and ranges[index][0] < end:
-            low, behind = ranges[index]
+        for index in range(bisect_right(self._behind, first), len(self._behind)):
+            low, behind = layout.free_ranges[index]
+            if low >= end:
+                break
             free.append((max(low, first) - first, min(behind, end) - first))
-            index += 1
         if free != self._last_free:
             bits = (1 << 8 * layout.block_size) - 1
             for low, behind in free:

@@ -47,7 +47,7 @@ def write_forked(
     tally = Tally(progress, entries_total, bytes_total)
     copier = Copier(sink, block_size, tally.add, cancel)
     stage: Stage[Batch, Copied]
-    with Stage(crew, CopyWorker(image, block_size)) as stage:
+    with Stage(crew, _CopyWorker(image, block_size)) as stage:
         work = _Work(stage, crew, batches(jobs, block_size))
         try:
             for offset, data in pieces:
@@ -130,7 +130,7 @@ class _Work:
         return None
 
 
-class CopyWorker:
+class _CopyWorker:
     """Copies batches in a forked process."""
 
     def __init__(self, image: SharedImage, block_size: int) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from types import TracebackType
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..content import Content, Parcel
-from ..forked import FULL_LOAD, Crew, Stage, as_crew
+from ..forked import FULL_LOAD, Crew, Stage
 from ..holes import BlockRanges, HoleFinder
 from ..progress import Cancel, check_cancelled
 from ..tree import Node, RegularFile
@@ -45,50 +45,32 @@ class Task(NamedTuple):
 
 
 class HoleSearch:
-    """Looks into the files whose indexes in ``nodes`` are ``candidates``; use it as a context.
+    """Looks into files; :func:`searching` begins with it.
 
-    Other processes begin with it while this one does something else, as long as it calls
-    :meth:`go_on` now and then.
+    Other processes search while this one does something else, as long as it calls :meth:`go_on`
+    now and then.
     """
 
     def __init__(
         self,
-        nodes: Sequence[Node],
-        candidates: array[int],
-        spec: Spec,
+        stage: Stage[Task, Found],
         crew: Crew,
-        cancel: Cancel | None = None,
+        searcher: _Searcher,
+        tasks: Iterator[Task],
+        cancel: Cancel | None,
     ) -> None:
-        self._searcher = _Searcher(spec.block_size, spec.hole_size, spec.leading_hole)
-        self.files = len(candidates)
+        self._stage = stage
         self._crew = crew
+        self._searcher = searcher
+        self._tasks = tasks
         self._cancel = cancel
-        self._tasks = _tasks(nodes, candidates)
         self._own: list[Task] = []
         """What only this process can read."""
         self._found: list[Found] = []
-        self._stage: Stage[Task, Found] | None = None
-        if crew.can_share and _cost(nodes, candidates) >= LEAST_COST_TO_SHARE:
-            self._stage = Stage(crew, self._searcher)
-
-    def __enter__(self) -> HoleSearch:
-        if self._stage is not None:
-            self._stage.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._stage is not None:
-            self._stage.__exit__(kind, error, traceback)
 
     def go_on(self) -> None:
         """Let the other processes search, if there are any."""
-        if self._stage is not None:
-            self._share_out(self._stage, FULL_LOAD)
+        self._share_out(FULL_LOAD)
 
     def results(self) -> Iterator[Found]:
         """Search on to the end, and yield in any order.
@@ -96,17 +78,9 @@ class HoleSearch:
         Raises what reading a source may raise, :class:`CancelledError`, and :class:`WorkerError`.
         """
         stage = self._stage
-        if stage is not None:
-            yield from self._search_together(stage)
-            return
-        for task in self._tasks:
-            check_cancelled(self._cancel)
-            yield from self._searcher.do(task)
-
-    def _search_together(self, stage: Stage[Task, Found]) -> Iterator[Found]:
         while not stage.failed:
             check_cancelled(self._cancel)
-            self._share_out(stage, LOAD_AT_END)
+            self._share_out(LOAD_AT_END)
             task = self._own.pop() if self._own else next(self._tasks, None)
             if task is not None:
                 yield from self._searcher.do(task)
@@ -118,8 +92,9 @@ class HoleSearch:
             self._found.clear()
         stage.finish()
 
-    def _share_out(self, stage: Stage[Task, Found], load: int) -> None:
+    def _share_out(self, load: int) -> None:
         """Give the others tasks up to ``load``, and take what they found."""
+        stage = self._stage
         self._found += stage.answers()
         while stage.least_load < load and not stage.failed:
             task = next(self._tasks, None)
@@ -131,19 +106,24 @@ class HoleSearch:
                 self._own.append(task)
 
 
-def search_holes(
+@contextmanager
+def searching(
     nodes: Sequence[Node],
     candidates: array[int],
     spec: Spec,
-    processes: int | Crew = 1,
+    crew: Crew,
     cancel: Cancel | None = None,
-) -> Iterator[Found]:
-    """A whole :class:`HoleSearch`."""
-    with (
-        as_crew(processes) as crew,
-        HoleSearch(nodes, candidates, spec, crew, cancel) as search,
-    ):
-        yield from search.results()
+) -> Iterator[HoleSearch]:
+    """A search in the files whose indexes in ``nodes`` are ``candidates``, by all of ``crew``.
+
+    Where there is little to do, this process does it alone.
+    """
+    if _cost(nodes, candidates) < LEAST_COST_TO_SHARE:
+        crew = Crew(1)
+    searcher = _Searcher(spec.block_size, spec.hole_size, spec.leading_hole)
+    stage: Stage[Task, Found]
+    with Stage(crew, searcher) as stage:
+        yield HoleSearch(stage, crew, searcher, _tasks(nodes, candidates), cancel)
 
 
 class _Searcher:

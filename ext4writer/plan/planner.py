@@ -19,7 +19,7 @@ from .directories import (
     plan_directory,
 )
 from .geometry import resize_inode_bytes
-from .hole_search import HoleSearch
+from .hole_search import HoleSearch, searching
 from .identity import derive_identity
 from .inodes import InodeTable, number_inodes
 from .layout import Layout
@@ -63,7 +63,7 @@ def plan(
     data, candidates = count_blocks(table, spec)
     with (
         as_crew(processes) as crew,
-        HoleSearch(table.nodes, candidates, spec, crew, cancel) as search,
+        searching(table.nodes, candidates, spec, crew, cancel) as search,
     ):
         search.go_on()
         times, epoch, losses = fit_times(tree, table, spec)
@@ -78,7 +78,7 @@ def plan(
         )
         search.go_on()
         directories = _plan_directories(table, rules, policy, data, cancel)
-        _find_holes(search, data, table, spec, progress)
+        _find_holes(search, len(candidates), data, table, spec, progress)
     demand = Demand(
         counts=data.counts,
         ranges=data.ranges,
@@ -124,18 +124,19 @@ def plan(
 
 def _find_holes(
     search: HoleSearch,
+    files: int,
     data: DataBlocks,
     table: InodeTable,
     spec: Spec,
     progress: ProgressCallback | None,
 ) -> None:
-    """Search to the end, and leave out what was found."""
+    """Search to the end in all ``files`` of them, and leave out what was found."""
     searched, total = 0, len(table.nodes)
     for found in search.results():
         leave_holes(data, table, found, spec.block_size)
         searched += found.files
         if progress is not None:
-            reached = total * searched // search.files
+            reached = total * searched // files
             progress(Progress("plan", reached, total, data.content_bytes, 0))
 
 

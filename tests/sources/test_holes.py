@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from ext4writer import Spec, holes
 from ext4writer.content import BytesContent, CallableContent, Content, PathContent
 from ext4writer.errors import CancelledError, SourceChangedError, SourceError
+from ext4writer.forked import Crew
 from ext4writer.holes import data_ranges
 from ext4writer.plan import hole_search
-from ext4writer.plan.hole_search import search_holes
+from ext4writer.plan.hole_search import searching
 from ext4writer.sources import directory
 from ext4writer.tree import RegularFile
 
@@ -290,9 +291,13 @@ class TestManyFiles:
         candidates = array("L", range(len(nodes)))
         merged: dict[int, list[tuple[int, int]]] = {}
         files = 0
-        for found in search_holes(nodes, candidates, Spec(), processes, cancel):
-            files += found.files
-            merged |= found.ranges
+        with (
+            Crew(processes) as crew,
+            searching(nodes, candidates, Spec(), crew, cancel) as search,
+        ):
+            for found in search.results():
+                files += found.files
+                merged |= found.ranges
         assert files == len(nodes)
         return merged
 
