@@ -19,14 +19,15 @@ from . import tools, trees
 LOG_SHOWN = 300
 WATCH_EVERY = 0.02
 """Seconds."""
-MOST_TOUCHED = 8 << 30
+MOST_TOUCHED = 12 << 30
 TOUCH = """
 import mmap, sys
 count = int(sys.argv[1])
-memory = mmap.mmap(-1, count)
-filler = b"\\1" * (1 << 20)
-for _ in range(count >> 20):
-    memory.write(filler)
+memory = mmap.mmap(-1, count, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+if hasattr(mmap, "MADV_HUGEPAGE"):
+    memory.madvise(mmap.MADV_HUGEPAGE)
+for offset in range(0, count, mmap.PAGESIZE):
+    memory[offset] = 1
 """
 _PROBLEM = re.compile(r'<problem [^>]*?code="([^"]*)"')
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import compress, count
 
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..plan.layout import Layout
+
+_NEGATION = bytes([1]) + bytes(255)
 
 
 class BitmapEmitter:
@@ -18,60 +21,58 @@ class BitmapEmitter:
         # Where much is free, one group after the other looks the same.
         self._last_free: list[tuple[int, int]] = []
         self._last_bitmap = self._full
+        self._alike: dict[int, bytes] = {}
         self._behind = [behind for _, behind in layout.free_ranges]
         features = layout.features
         self.lazy = "metadata_csum" in features or "uninit_bg" in features
         """Whether groups may be flagged as not initialised."""
-        self._block_uninit = self._untouched_groups()
+        self.block_uninit = self._untouched_groups()
+        """A byte for each group: 1 if the kernel can make its block bitmap itself
+        (ext4_init_block_bitmap)."""
         per_group, free_inodes = layout.geometry.inodes_per_group, layout.groups.free_inodes
-        self._inode_uninit = [self.lazy and free == per_group for free in free_inodes]
+        self.inode_uninit = bytes(layout.geometry.groups)
+        """A byte for each group: 1 if no inode of it is in use."""
+        if self.lazy:
+            self.inode_uninit = bytes(map(per_group.__eq__, free_inodes))
 
-    def _untouched_groups(self) -> list[bool]:
+    def _untouched_groups(self) -> bytes:
         geometry, free_blocks = self._layout.geometry, self._layout.groups.free_blocks
         if not self.lazy:
-            return [False] * geometry.groups
+            return bytes(geometry.groups)
         whole = geometry.rules.blocks_per_group
-        untouched = [free == whole for free in free_blocks]
+        untouched = bytearray(map(whole.__eq__, free_blocks))
         for group in geometry.super_groups:
             untouched[group] = free_blocks[group] == whole - geometry.head_blocks
         # The last group's is always written, because its end must be padded.
         untouched[-1] = False
-        return untouched
-
-    def block_uninit(self, group: int) -> bool:
-        """Whether the kernel can make the group's block bitmap itself: ext4_init_block_bitmap."""
-        return self._block_uninit[group]
-
-    def inode_uninit(self, group: int) -> bool:
-        """Whether no inode of the group is in use."""
-        return self._inode_uninit[group]
-
-    def uninit(self) -> Iterator[tuple[bool, bool]]:
-        """What is so of the block bitmap and of the inode bitmap, group by group."""
-        return zip(self._block_uninit, self._inode_uninit, strict=True)
+        return bytes(untouched)
 
     def block_bitmap_groups(self) -> Iterator[int]:
         """The groups whose block bitmap is written, ascending."""
-        return (group for group, uninit in enumerate(self._block_uninit) if not uninit)
+        return compress(count(), self.block_uninit.translate(_NEGATION))
 
     def inode_bitmap_groups(self) -> Iterator[int]:
         """The groups whose inode bitmap is written, ascending."""
-        return (group for group, uninit in enumerate(self._inode_uninit) if not uninit)
+        return compress(count(), self.inode_uninit.translate(_NEGATION))
 
     def block_bitmap(self, group: int) -> bytes:
         """One block: a bit for each block of the group, ones behind its end."""
+        known = self._alike.get(group)
+        if known is not None:
+            return known
         layout = self._layout
         if not layout.groups.free_blocks[group]:
             return self._full
-        first = layout.geometry.group_first_block(group)
-        end = first + layout.geometry.group_blocks(group)
+        first, end = layout.geometry.group_range(group)
         free = []
         for index in range(bisect_right(self._behind, first), len(self._behind)):
             low, behind = layout.free_ranges[index]
             if low >= end:
                 break
             free.append((max(low, first) - first, min(behind, end) - first))
-        if free != self._last_free:
+        if free == self._last_free:
+            self._alike[group] = self._last_bitmap
+        else:
             bits = (1 << 8 * layout.block_size) - 1
             for low, behind in free:
                 bits ^= ((1 << behind - low) - 1) << low

@@ -263,9 +263,9 @@ class Locator:
         if state is None:
             bitmaps = self._bitmaps
             if record == "block_bitmap":
-                unwritten, make = bitmaps.block_uninit(group), bitmaps.block_bitmap
+                unwritten, make = bitmaps.block_uninit[group], bitmaps.block_bitmap
             else:
-                unwritten, make = bitmaps.inode_uninit(group), bitmaps.inode_bitmap
+                unwritten, make = bitmaps.inode_uninit[group], bitmaps.inode_bitmap
             state = bytearray(self._block_size if unwritten else make(group))
             self._bitmap_state[record, group] = state
         return state

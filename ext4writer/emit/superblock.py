@@ -175,15 +175,14 @@ def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> byte
 
 
 def _group_flags(layout: Layout, bitmaps: BitmapEmitter) -> array[int]:
+    groups = layout.geometry.groups
     if not bitmaps.lazy:
-        return array("H", bytes(2 * layout.geometry.groups))
-    return array(
-        "H",
-        [
-            EXT4_BG_INODE_ZEROED | EXT4_BG_BLOCK_UNINIT * block | EXT4_BG_INODE_UNINIT * inode
-            for block, inode in bitmaps.uninit()
-        ],
-    )
+        return array("B", bytes(groups))
+    # A byte for each group, and all of them in one number: there may be 131,072 and more.
+    block_uninit = int.from_bytes(bitmaps.block_uninit, "big") * EXT4_BG_BLOCK_UNINIT
+    inode_uninit = int.from_bytes(bitmaps.inode_uninit, "big") * EXT4_BG_INODE_UNINIT
+    zeroed = int.from_bytes(bytes([EXT4_BG_INODE_ZEROED]) * groups, "big")
+    return array("B", (block_uninit | inode_uninit | zeroed).to_bytes(groups, "big"))
 
 
 def _bitmap_checksums(
@@ -212,7 +211,7 @@ def _seal_descriptors(table: bytearray, record: Record, layout: Layout, seed: in
     size, at = record.size, record.offset("bg_checksum")
     if "metadata_csum" in layout.features:
         sums = group_desc_checksums(seed, table, size)
-        table[at::size], table[at + 1 :: size] = sums[0::2], sums[1::2]
+        record.write_column(table, 0, size, ("bg_checksum",), sums)
     elif "uninit_bg" in layout.features:
         for group, start in enumerate(range(0, len(table), size)):
             crc = group_desc_crc16(layout.uuid.bytes, group, table[start : start + size])

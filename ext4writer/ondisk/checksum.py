@@ -9,6 +9,7 @@ Rules: Documentation/filesystems/ext4/checksums.rst and e2fsprogs csum.c.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.machinery import PathFinder
@@ -33,6 +34,7 @@ _H_CHECKSUM = 0x10
 _J_CHECKSUM = 0xFC
 
 _DESCS_AT_ONCE = 2048
+_COMPLEMENTS = bytes(range(255, -1, -1))
 
 _WORD = struct.Struct("<I")
 _HALF = struct.Struct("<H")
@@ -165,20 +167,27 @@ def group_desc_checksum(seed: int, group: int, desc_bytes: ReadBuffer) -> int:
     return crc32c(seed, _WORD.pack(group) + zeroed) & 0xFFFF
 
 
-def group_desc_checksums(seed: int, descs: ReadBuffer, size: int) -> bytes:
-    """Return bg_checksum with metadata_csum for all groups, two bytes each.
+def group_desc_checksums(seed: int, descs: ReadBuffer, size: int) -> array[int]:
+    """Return the checksum with metadata_csum of every group; bg_checksum takes its low half.
 
     ``descs`` holds descriptors of ``size`` bytes in which the sums are zero.
     """
     standard, start = _standard or _load(), seed ^ _MASK32
-    count = len(descs) // size
-    numbers = map(standard, map(_WORD.pack, range(count)), repeat(start))
-    sums: list[int] = []
-    for first in range(0, count, _DESCS_AT_ONCE):
-        some = min(_DESCS_AT_ONCE, count - first)
-        bodies = struct.unpack_from(f"{size}s" * some, descs, first * size)
-        sums += map(standard, bodies, numbers)
-    return struct.pack(f"<{count}H", *[~crc & 0xFFFF for crc in sums])
+    count, words = len(descs) // size, size // _WORD.size
+    row, row_words = _WORD.size + size, 1 + words
+    summed = bytearray(min(count, _DESCS_AT_ONCE) * row)
+    sums = array("I")
+    with memoryview(summed).cast("I") as rows, memoryview(descs).cast("B").cast("I") as table:
+        for first in range(0, count, _DESCS_AT_ONCE):
+            some = min(_DESCS_AT_ONCE, count - first)
+            part = table[first * words : (first + some) * words]
+            numbers = struct.pack(f"<{some}I", *range(first, first + some))
+            rows[: some * row_words : row_words] = memoryview(numbers).cast("I")
+            for word in range(words):
+                rows[word + 1 : some * row_words : row_words] = part[word::words]
+            bodies = struct.unpack_from(f"{row}s" * some, summed)
+            sums.extend(map(standard, bodies, repeat(start)))
+    return array("I", sums.tobytes().translate(_COMPLEMENTS))
 
 
 def group_desc_crc16(uuid: bytes, group: int, desc_bytes: ReadBuffer) -> int:

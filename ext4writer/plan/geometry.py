@@ -190,10 +190,15 @@ class Geometry(NamedTuple):
     def group_first_block(self, group: int) -> int:
         return self.rules.first_data_block + group * self.rules.blocks_per_group
 
+    def group_range(self, group: int) -> Range:
+        """First block of ``group`` and the one behind it; the last group may be short."""
+        first = self.rules.first_data_block + group * self.rules.blocks_per_group
+        return first, min(first + self.rules.blocks_per_group, self.blocks_count)
+
     def group_blocks(self, group: int) -> int:
-        """Blocks in ``group``; the last one may be short."""
-        first = self.group_first_block(group)
-        return min(self.rules.blocks_per_group, self.blocks_count - first)
+        """Blocks in ``group``."""
+        first, behind = self.group_range(group)
+        return behind - first
 
     def group_of(self, block: int) -> int:
         return (block - self.rules.first_data_block) // self.rules.blocks_per_group
@@ -236,21 +241,27 @@ class Geometry(NamedTuple):
             return None
         block_bitmaps, inode_bitmaps, inode_tables = array("Q"), array("Q"), array("Q")
         fixed: list[Range] = []
-        next_head = 0
-        for group in range(0, groups, rules.groups_per_flex):
-            count = min(rules.groups_per_flex, groups - group)
+        flex_groups = rules.groups_per_flex
+        flex_blocks = flex_groups * rules.blocks_per_group
+        flex_overhead = flex_groups * (2 + table_blocks)
+        group = next_head = 0
+        while group < groups:
             first = rules.first_data_block + group * rules.blocks_per_group
+            until = heads[next_head][0] if next_head < len(heads) else blocks_count
+            alike = (until - first) // flex_blocks
+            if alike and flex_overhead <= flex_blocks:
+                # Most have nothing in the way, and a huge image has thousands of them.
+                starts = range(first, first + alike * flex_blocks, flex_blocks)
+                tables = range(2 * flex_groups, flex_overhead, table_blocks)
+                _repeat(block_bitmaps, starts, range(flex_groups))
+                _repeat(inode_bitmaps, starts, range(flex_groups, 2 * flex_groups))
+                _repeat(inode_tables, starts, tables)
+                fixed += [(start, start + flex_overhead) for start in starts]
+                group += alike * flex_groups
+                continue
+            count = min(flex_groups, groups - group)
             behind = min(first + count * rules.blocks_per_group, blocks_count)
             last_head = bisect_left(heads, (behind,), next_head)
-            end = first + count * (2 + table_blocks)
-            if last_head == next_head and end <= behind:
-                # Most have nothing in the way, and a huge image has thousands of them.
-                inodes, tables = first + count, first + 2 * count
-                block_bitmaps.extend(range(first, inodes))
-                inode_bitmaps.extend(range(inodes, tables))
-                inode_tables.extend(range(tables, end, table_blocks))
-                fixed.append((first, end))
-                continue
             placer = _Placer(first, behind, heads[next_head:last_head])
             next_head = last_head
             placer.place(block_bitmaps, count, 1)
@@ -259,6 +270,7 @@ class Geometry(NamedTuple):
             if placer.position > behind:
                 return None
             fixed += placer.finish()
+            group += count
         return cls(
             rules=rules,
             blocks_count=blocks_count,
@@ -272,6 +284,20 @@ class Geometry(NamedTuple):
             fixed=fixed,
             super_groups=supers,
         )
+
+
+def _repeat(locations: array[int], starts: range, offsets: range) -> None:
+    """Append ``offsets`` from each of ``starts``, all ascending, to ``locations``."""
+    count, period = len(starts), len(offsets)
+    if count < period:
+        for start in starts:
+            locations.extend(range(start + offsets.start, start + offsets.stop, offsets.step))
+        return
+    numbers = array("Q", bytes(8 * count * period))
+    for index, offset in enumerate(offsets):
+        column = range(starts.start + offset, starts.stop + offset, starts.step)
+        numbers[index::period] = array("Q", column)
+    locations += numbers
 
 
 class _Placer:

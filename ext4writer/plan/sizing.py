@@ -342,23 +342,34 @@ def _fixed(
         limit = spec_limit_blocks(spec)
         raise _too_many_blocks("size", f"{blocks_count} blocks are more than {limit}", spec)
     least = _least_fixed_inodes(spec, inodes)
+    if spec.free_inodes is None:
+        plenty = _plenty_of_inodes(spec, rules, blocks_count, least, demand)
+        if plenty > least:
+            richer = _try_size(spec, rules, blocks_count, plenty, demand, policy)
+            if isinstance(richer, Solution):
+                return richer
     attempt = _try_size(spec, rules, blocks_count, least, demand, policy)
     if isinstance(attempt, _Shortage):
         raise _too_small(spec, rules, demand, inodes, policy, attempt)
-    if spec.free_inodes is None:
-        # Beyond what the tree needs: one inode for each 16 KiB that is free, as mke2fs has it,
-        # counting what the larger tables themselves take.
-        free_bytes = sum(behind - first for first, behind in attempt.placement.free_ranges)
-        free_bytes *= spec.block_size
-        extra = free_bytes // (BYTES_PER_INODE + spec.inode_size)
-        groups = attempt.geometry.groups
-        # s_inodes_count has 32 bits.
-        per_group = MAX_INODES // groups // rules.inode_unit * rules.inode_unit
-        most = groups * min(rules.max_inodes_per_group, per_group)
-        richer = _try_size(spec, rules, blocks_count, min(least + extra, most), demand, policy)
-        if isinstance(richer, Solution):
-            return richer
     return attempt
+
+
+def _plenty_of_inodes(
+    spec: Spec, rules: Rules, blocks_count: int, least: int, demand: Demand
+) -> int:
+    """``least`` and one for each 16 KiB that is free, as mke2fs has it; ``least`` if none is.
+
+    What the larger tables themselves take is counted; what extent trees may take is not.
+    """
+    stretch = _stretch_of(spec, rules, blocks_count, least)
+    if isinstance(stretch, _Shortage):
+        return least
+    free_blocks = stretch.high - _least_used(rules, stretch, demand.least_blocks())
+    extra = max(0, free_blocks) * spec.block_size // (BYTES_PER_INODE + spec.inode_size)
+    groups = rules.groups_for(stretch.high)
+    # s_inodes_count has 32 bits.
+    per_group = MAX_INODES // groups // rules.inode_unit * rules.inode_unit
+    return min(least + extra, groups * min(rules.max_inodes_per_group, per_group))
 
 
 def _least_fixed_inodes(spec: Spec, inodes: Inodes) -> int:
@@ -372,15 +383,9 @@ class _Shortage(NamedTuple):
     reason: str
 
 
-def _try_size(
-    spec: Spec,
-    rules: Rules,
-    blocks_count: int,
-    inodes: int,
-    demand: Demand,
-    policy: LayoutPolicy,
-) -> Solution | _Shortage:
-    blocks, tail = blocks_count, spec.size or 0
+def _stretch_of(spec: Spec, rules: Rules, blocks_count: int, inodes: int) -> _Stretch | _Shortage:
+    """What is fixed in ``blocks_count`` blocks with ``inodes`` inodes; one size alone."""
+    blocks = blocks_count
     while True:
         groups = rules.groups_for(blocks)
         if groups < 1:
@@ -395,13 +400,28 @@ def _try_size(
         first = rules.first_data_block + (groups - 1) * rules.blocks_per_group
         least = rules.last_group_minimum(groups, rules.inode_table_blocks(per_group), head)
         if blocks - first >= least:
-            break
+            journal = journal_blocks(spec, blocks, reserved)
+            return _Stretch(blocks, blocks, per_group, reserved, journal)
         # The last group is too small for its metadata: leave it out, as mke2fs does.
         blocks = first
-    geometry = Geometry.lay_out(rules, blocks, per_group, reserved)
+
+
+def _try_size(
+    spec: Spec,
+    rules: Rules,
+    blocks_count: int,
+    inodes: int,
+    demand: Demand,
+    policy: LayoutPolicy,
+) -> Solution | _Shortage:
+    stretch = _stretch_of(spec, rules, blocks_count, inodes)
+    if isinstance(stretch, _Shortage):
+        return stretch
+    blocks = stretch.high
+    geometry = _geometry(rules, stretch, blocks)
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
-    wanted = _with_journal(demand, journal_blocks(spec, blocks, reserved))
+    wanted = _with_journal(demand, stretch.journal_blocks)
     spare = max(0, blocks - geometry.fixed_blocks - wanted.least_blocks()) // 2
     # Extent trees may need what was left as spare.
     placement = place(geometry, wanted, policy, spare=spare) or place(
@@ -414,7 +434,7 @@ def _try_size(
         placement,
         wanted,
         superuser_reserve(blocks, spec),
-        tail - blocks * spec.block_size,
+        (spec.size or 0) - blocks * spec.block_size,
     )
 
 

@@ -20,6 +20,7 @@ def count_groups(
     free_blocks = array("I", bytes(4 * groups))
     rules = geometry.rules
     blocks_per_group, first_data_block = rules.blocks_per_group, rules.first_data_block
+    whole_groups = array("I", [blocks_per_group]) * groups
     for first, behind in free_ranges:
         group, start = divmod(first - first_data_block, blocks_per_group)
         last, end = divmod(behind - first_data_block, blocks_per_group)
@@ -28,7 +29,7 @@ def count_groups(
             continue
         free_blocks[group] += blocks_per_group - start
         if last - group > 1:
-            free_blocks[group + 1 : last] = array("I", [blocks_per_group]) * (last - group - 1)
+            free_blocks[group + 1 : last] = whole_groups[: last - group - 1]
         if end:
             free_blocks[last] += end
     free_inodes = array("I", [per_group]) * groups
