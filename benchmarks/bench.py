@@ -80,7 +80,7 @@ class Bench:
                 if workload.disk == "":
                     require_room(folder, workload.outputs * survey.disk_bytes)
                 if any(each.sized and each.source == source.key for each in workload.contenders):
-                    facts[source.key] = self._facts(made[source.key])
+                    facts[source.key] = self._facts(made[source.key] / source.planned)
                 outcome.about.append(
                     f"{source.about}: {survey.entries:,} entries, {size(survey.content_bytes)}"
                 )
@@ -278,7 +278,7 @@ def obstacle(contender: Contender, survey: trees.Survey | None) -> str:
     """Why ``contender`` cannot take part; empty if it can."""
     if survey is not None and survey.mount_points and not contender.one_file_system:
         return f"cannot leave out the {survey.mount_points} mount points in the tree"
-    return tools.missing(contender.programs)
+    return tools.missing(contender.programs) or contender.obstacle()
 
 
 @contextmanager

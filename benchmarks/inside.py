@@ -8,14 +8,26 @@ Usage: python -m benchmarks.inside COMMAND ARGUMENT...
 from __future__ import annotations
 
 import gc
+import io
 import json
+import os
 import resource
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ext4writer import BytesContent, Directory, RegularFile, Spec, Tree, plan, write_image
+from ext4writer import (
+    BytesContent,
+    Directory,
+    RegularFile,
+    Spec,
+    Tree,
+    plan,
+    sources,
+    write_image,
+)
 
 from .generator import Numbers
 
@@ -55,6 +67,33 @@ def small(count: str, kind: str, output: str = "") -> None:
         for number in range(int(count)):
             write_image(small_tree(number), target, spec)
     tell({name: value / int(count) for name, value in figures.items()})
+
+
+def small_tar(count: str, output: str) -> None:
+    """Images of the same 100 files from a tar archive; figures are of one image."""
+    archive = output + ".tar"
+    pack(small_tree(0), archive)
+    write_image(sources.tar(archive), output)
+    with timed() as figures:
+        for _ in range(int(count)):
+            write_image(sources.tar(archive), output)
+    os.unlink(archive)
+    tell({name: value / int(count) for name, value in figures.items()})
+
+
+def pack(tree: Tree, path: str) -> None:
+    """Write a tree of directories and of files in memory as a tar archive."""
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        for name, node in tree.walk():
+            member = tarfile.TarInfo("." + os.fsdecode(name))
+            member.mode, member.mtime = node.mode, node.mtime_ns // 10**9
+            data = b""
+            if isinstance(node, RegularFile) and isinstance(node.content, BytesContent):
+                data = node.content.data
+                member.size = len(data)
+            else:
+                member.type = tarfile.DIRTYPE
+            archive.addfile(member, io.BytesIO(data))
 
 
 def small_tree(number: int) -> Tree:
@@ -133,6 +172,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "empty": empty,
     "names": names,
     "small": small,
+    "small-tar": small_tar,
     "planning": planning,
 }
 

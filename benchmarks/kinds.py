@@ -93,6 +93,8 @@ class Contender:
     ours: bool = False
     look: Look | None = None
     """Looks at what a run has left, when its time does not count any more."""
+    obstacle: Callable[[], str] = lambda: ""
+    """Why it cannot take part on this host, beside programs that are missing; empty if it can."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class Source:
     """Makes it at a path that does not exist yet."""
     path: Path | None = None
     """Where it is, if it need not be made."""
+    planned: str = ""
+    """The part that is in the images whose size peers have to be told; empty for all of it."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -57,15 +58,16 @@ def ours(
     label: str,
     *options: str,
     source: str = "tree",
+    below: str = "",
     then: Commands = lambda _: [],
     programs: tuple[str, ...] = (),
     note: str = "",
     charted: bool = True,
 ) -> Contender:
-    """``ext4writer build``, and perhaps more commands behind it."""
+    """``ext4writer build`` of what lies ``below`` the source, and perhaps more commands."""
 
     def commands(at: Setting) -> list[Step]:
-        argv = (command(), "build", str(at.source), "-o", at.image, "--quiet", *options)
+        argv = (command(), "build", str(at.source / below), "-o", at.image, "--quiet", *options)
         return [Step("build", argv, ours=True), *then(at)]
 
     return Contender(key, label, commands, source, programs, note=note, charted=charted, ours=True)
@@ -152,6 +154,50 @@ def genext2fs(source: str = "tree", most_runs: int = 1_000) -> Contender:
     )
 
 
+def from_tar() -> Contender:
+    """``ext4writer build`` of an archive."""
+
+    def commands(at: Setting) -> list[Step]:
+        archive = os.fspath(at.source / "tree.tar")
+        argv = (command(), "build", archive, "-o", at.image, "--quiet")
+        return [Step("build", argv, ours=True)]
+
+    return Contender("ext4writer", "ext4writer", commands, "both", charted=False, ours=True)
+
+
+def mke2fs_of_tar() -> tuple[Contender, Contender]:
+    """``mke2fs -d`` of an archive, where it can, and of what ``tar -xf`` makes of one."""
+    of_folder = mke2fs(lazy=1)
+
+    def straight(at: Setting) -> list[Step]:
+        return of_folder.commands(replace(at, source=at.source / "tree.tar"))
+
+    def extracted(at: Setting) -> list[Step]:
+        top = ("--one-top-level=tree", "-C", os.fspath(at.out))
+        argv = ("tar", "-xf", os.fspath(at.source / "tree.tar"), *top)
+        return [Step("extract", argv), *of_folder.commands(replace(at, source=at.out / "tree"))]
+
+    return (
+        replace(
+            of_folder,
+            label="mke2fs -d of the archive",
+            source="both",
+            commands=straight,
+            charted=False,
+            obstacle=tools.no_tar_for_mke2fs,
+        ),
+        replace(
+            of_folder,
+            key="extracted",
+            label="tar -xf, then mke2fs -d",
+            source="both",
+            commands=extracted,
+            programs=("tar", "mke2fs"),
+            charted=False,
+        ),
+    )
+
+
 def tar(*options: str, source: str = "tree") -> Contender:
     """``tar -cf`` to a file."""
 
@@ -233,6 +279,25 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 ),
             ),
             chart=f"{scale.small_files:,} small files in deep folders",
+        ),
+        Workload(
+            "tar-file",
+            f"{scale.small_files:,} small files from a tar archive",
+            "ext4writer",
+            (
+                from_tar(),
+                ours("directory", "ext4writer, from the directory", source="both", below="tree"),
+                *mke2fs_of_tar(),
+            ),
+            (
+                Source(
+                    "both",
+                    "the tree like node_modules, and a tar archive of it",
+                    scale.small_files * 18_000,
+                    make=partial(trees.packed_node_modules, files=scale.small_files),
+                    planned="tree",
+                ),
+            ),
         ),
         Workload(
             "names",
@@ -357,6 +422,13 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                         ("memory", "ext4writer, to a bytearray"),
                         ("least", "ext4writer, to a bytearray, no journal, no free space"),
                     )
+                ),
+                inside(
+                    "tar",
+                    "ext4writer, from a tar archive to a file",
+                    "small-tar",
+                    str(scale.images),
+                    note=f"{scale.images:,} in one process",
                 ),
             ),
         ),

@@ -7,6 +7,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -132,6 +134,16 @@ def output_of(arguments: list[str]) -> str:
     """What a command prints; empty if it fails."""
     status, output = status_and_output(arguments)
     return "" if status else output
+
+
+def no_tar_for_mke2fs() -> str:
+    """Why the installed mke2fs cannot read tar archives; empty if it can."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive, image = os.path.join(folder, "tar"), os.path.join(folder, "image")
+        with tarfile.open(archive, "w"):
+            pass
+        status, _ = status_and_output(["mke2fs", "-q", "-F", "-d", archive, image, "1M"])
+    return "reads no tar archives; 1.47.1 and later do, with libarchive" if status else ""
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +54,13 @@ def node_modules(path: Path, files: int) -> None:
         if depth < 6 and numbers.chance(25):
             homes.append((folder / "node_modules", depth + 1))
     settle(path, MTIME)
+
+
+def packed_node_modules(path: Path, files: int) -> None:
+    """What :func:`node_modules` makes, as the folder ``tree`` and as the archive ``tree.tar``."""
+    node_modules(path / "tree", files)
+    with tarfile.open(path / "tree.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(path / "tree", ".")
 
 
 def closure(path: Path, entries: int) -> None:
