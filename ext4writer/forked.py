@@ -260,25 +260,18 @@ class Stage(Generic[Task, Answer]):
         return self.least_load >= FULL_LOAD
 
     @property
-    def first_full(self) -> bool:
-        """Whether the first process has enough to do for now, or there is none."""
-        return not self._others or self._others[0].load >= FULL_LOAD
-
-    @property
     def failed(self) -> bool:
         """Whether :meth:`finish` will raise; nothing more is worth submitting."""
         return bool(self._failures)
 
-    def submit(self, task: Task, weight: int = 1, *, to_first: bool = False) -> None:
-        """Give a task to the process that has the least to do, or to the first one.
+    def submit(self, task: Task, weight: int = 1) -> None:
+        """Give a task to the process that has the least to do.
 
         ``weight`` tells large tasks from small ones, of which a process has several at a time.
         """
         if not self._others:
             return
-        process = self._others[0]
-        if not to_first:
-            process = min(self._others, key=lambda process: process.load)
+        process = min(self._others, key=lambda process: process.load)
         process.pending[self._submitted] = weight
         process.load += weight
         self._submitted += 1

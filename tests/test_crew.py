@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ext4writer import Crew, PathContent, SourceChangedError, Spec, Tree, api, sources, write_image
-from ext4writer.emit import copying_forked
+from ext4writer.emit import batches
 from ext4writer.forked import can_fork
 from ext4writer.plan import hole_search
 from ext4writer.sources import directory
@@ -27,7 +27,7 @@ def _share_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "LEAST_BYTES_TO_SHARE", 0)
     monkeypatch.setattr(hole_search, "LEAST_COST_TO_SHARE", 0)
     monkeypatch.setitem(directory.__globals__, "ENTRIES_TO_FORK", 0)
-    monkeypatch.setattr(copying_forked, "LONG_BYTES", 200_000)
+    monkeypatch.setattr(batches, "TASK_BYTES", 100_000)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ SMALL_BYTES = 128 << 10
 """Whole files up to here go through a buffer; above, the kernel is faster (measured on ext4)."""
 BATCH_BYTES = 1 << 20
 BATCH_FILES = 512
-TASK_BYTES = 64 << 20
+TASK_BYTES = 16 << 20
 """Larger jobs are shared out, if their content can be read anywhere."""
 
 

@@ -2,7 +2,7 @@
 
 Small files that are neighbours in the image are read one behind the other into one buffer and
 written at once: three system calls for each file and one for the batch. Of a large file the kernel
-copies all it can, and a buffer the rest.
+shares or copies all it can, and a buffer the rest.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ Count = Callable[[int, int], None]
 
 KERNEL_COPY_BYTES = 16 << 20
 """What one call to the kernel may copy, so that cancelling does not wait long."""
+PART_BYTES = 512 << 10
+"""What of a long part is read at a time: it is still in the cache when it is written."""
 
 FICLONERANGE = 0x4020940D
 """linux/fs.h, as most machines number it; the others refuse it."""
@@ -37,11 +39,22 @@ CLONE_UNIT = 4096
 class Copier:
     """Copies batches, with a buffer of its own. Keeps the last large content open.
 
-    ``count`` is told of files begun and of bytes copied.
+    ``count`` is told of files begun and of bytes copied. Where there are ``others`` that write to
+    the same image, one process reads what the next one writes: writes take turns in the kernel
+    (``i_rwsem``), and for copies inside it they would take turns for all of it.
     """
 
-    def __init__(self, sink: Sink, block_size: int, count: Count, cancel: Cancel | None) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        block_size: int,
+        count: Count,
+        cancel: Cancel | None,
+        *,
+        others: bool = False,
+    ) -> None:
         self._sink = sink
+        self._others = others
         self._block_size = block_size
         self._count = count
         self._cancel = cancel
@@ -89,7 +102,7 @@ class Copier:
             done = self._copy_in_kernel(reader, offset, start, length)
         while done < length:
             check_cancelled(self._cancel)
-            view = self._buffer[: length - done]
+            view = self._buffer[: min(PART_BYTES, length - done)]
             count = reader.readinto(view, start + done)
             if count < len(view):
                 reader.check_unchanged()
@@ -120,7 +133,7 @@ class Copier:
         if done == length:
             return done
         self._sink.preallocate(offset + done, length - done)
-        if not hasattr(os, "copy_file_range"):
+        if self._others or not hasattr(os, "copy_file_range"):
             return done
         while done < length:
             check_cancelled(self._cancel)

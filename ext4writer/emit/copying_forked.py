@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 
 from ..forked import Crew, Stage
 from ..progress import Cancel, ProgressCallback, check_cancelled
-from .batches import Batch, CopyJob, Part, batches
+from .batches import Batch, CopyJob, batches
 from .copier import Copier
 from .copying import Tally
 from .sinks import Piece, SharedImage, Sink
@@ -15,13 +14,8 @@ from .sinks import Piece, SharedImage, Sink
 Copied = tuple[int, int]
 """Files begun, bytes of content."""
 
-LONG_BYTES = 1 << 20
-"""Writes to one file take turns in the kernel (``i_rwsem``), and two processes that copy long parts
-spend twice the time, mostly on waiting for each other: from here on one does them all."""
-LONG_WEIGHT = 8
-"""A long part takes so much longer than a batch of small files that two are enough to have."""
-LONG_HELD = 256
-"""Long parts that may wait while small files behind them are copied."""
+BATCH_WEIGHT = 2
+"""So few batches at once last while this process makes metadata, and soon end at the end."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
@@ -45,7 +39,7 @@ def write_forked(
     metadata, and then copies too. Raises also :class:`WorkerError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
-    copier = Copier(sink, block_size, tally.add, cancel)
+    copier = Copier(sink, block_size, tally.add, cancel, others=crew.can_share)
     stage: Stage[Batch, Copied]
     with Stage(crew, _CopyWorker(image, block_size)) as stage:
         work = _Work(stage, crew, batches(jobs, block_size))
@@ -81,53 +75,26 @@ class _Work:
         self._stage = stage
         self._crew = crew
         self._left = left
-        self._exhausted = False
-        self._long: deque[Batch] = deque()
-
-    @property
-    def is_over(self) -> bool:
+        self.is_over = False
         """Whether all batches are in somebody's hands."""
-        return self._exhausted and not self._long
 
     def share_out(self) -> Batch | None:
         """Give the others enough to do; return a batch that only this process can copy."""
         stage = self._stage
-        while not stage.failed:
-            if self._long and not stage.first_full:
-                stage.submit(self._long.popleft(), LONG_WEIGHT, to_first=True)
-                continue
-            if stage.full:
-                break
-            batch = self._next()
+        while not (stage.failed or stage.full):
+            batch = self.own()
             if batch is None:
                 break
             if not self._crew.can_know(batch.first_crew):
                 return batch
-            stage.submit(batch)
+            stage.submit(batch, BATCH_WEIGHT)
         return None
 
     def own(self) -> Batch | None:
-        """The next batch for this process, if there is one that it should copy itself."""
-        batch = self._next()
-        if batch is None and self._long and not self._stage.others:
-            return self._long.popleft()
+        """The next batch, for this process."""
+        batch = next(self._left, None)
+        self.is_over = batch is None
         return batch
-
-    def _next(self) -> Batch | None:
-        """The next batch that is not long; the long ones before it are kept for one process."""
-        while not self._exhausted and len(self._long) < LONG_HELD:
-            batch = next(self._left, None)
-            if batch is None:
-                self._exhausted = True
-            elif (
-                isinstance(batch, Part)
-                and batch.length >= LONG_BYTES
-                and self._crew.can_know(batch.first_crew)
-            ):
-                self._long.append(batch)
-            else:
-                return batch
-        return None
 
 
 class _CopyWorker:
@@ -142,7 +109,7 @@ class _CopyWorker:
     def begin(self) -> None:
         """Open the image; raises :class:`OutputError`."""
         self._image.open()
-        self._copier = Copier(self._image, self._block_size, self._count, None)
+        self._copier = Copier(self._image, self._block_size, self._count, None, others=True)
 
     def do(self, batch: Batch) -> Iterator[Copied]:
         """Copy a batch."""

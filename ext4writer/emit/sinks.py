@@ -223,11 +223,15 @@ class _DescriptorSink(Sink):
     fd: int
     _preallocates: bool | None = None
     """Whether the file system knows blocks without content; None before the first of them."""
+    _preallocated: tuple[int, int] = (0, 0)
+    """Where the last ones lie: offset and end."""
 
     def write_at(self, offset: int, data: Buffer) -> None:
         try:
             if len(data) >= LEAST_PREALLOCATED:
-                self.preallocate(offset, len(data))
+                first, end = self._preallocated
+                if offset < first or offset + len(data) > end:
+                    self.preallocate(offset, len(data))
             done = os.pwrite(self.fd, data, offset)
             if done < len(data):
                 view = memoryview(data)
@@ -243,6 +247,7 @@ class _DescriptorSink(Sink):
             return
         try:
             os.posix_fallocate(self.fd, offset, length)
+            self._preallocated = offset, offset + length
             if self._preallocates is None:
                 self._preallocates = self._is_hole(offset)
         except OSError as error:

@@ -42,6 +42,8 @@ class Task(NamedTuple):
     parcel: Parcel
     first_crew: int
     """Of the one that can be read by the fewest."""
+    weight: int
+    """1, and more where a large file makes it a long task."""
 
 
 class HoleSearch:
@@ -101,7 +103,7 @@ class HoleSearch:
             if task is None:
                 break
             if self._crew.can_know(task.first_crew):
-                stage.submit(task)
+                stage.submit(task, task.weight)
             else:
                 self._own.append(task)
 
@@ -161,7 +163,8 @@ def _tasks(nodes: Sequence[Node], candidates: array[int]) -> Iterator[Task]:
         cost += 1 + (content.size >> COST_SHIFT)
         first_crew = max(first_crew, content.first_crew)
         if cost >= TASK_COST or position == len(candidates):
-            yield Task(candidates[first:position], Parcel(contents), first_crew)
+            weight = max(1, cost // TASK_COST)
+            yield Task(candidates[first:position], Parcel(contents), first_crew, weight)
             first, cost, first_crew, contents = position, 0, 0, []
 
 
