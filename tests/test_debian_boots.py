@@ -26,16 +26,16 @@ SECONDS_TO_BOOT = 180.0
 
 INIT = """\
 #!/bin/busybox sh
-/bin/busybox mkdir -p /dev /root
+/bin/busybox mkdir -p /dev /target
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 # Modules come in no order: those that others need are in at the latest after a few rounds.
 for round in 1 2 3 4 5; do
     for module in /modules/*; do /bin/busybox insmod $module 2>/dev/null; done
 done
-/bin/busybox mount -t ext4 /dev/vda /root
-/bin/busybox mount -t devtmpfs devtmpfs /root/dev
+/bin/busybox mount -t ext4 /dev/vda /target
+/bin/busybox mount -t devtmpfs devtmpfs /target/dev
 export TERM=dumb
-exec /bin/busybox switch_root -c /dev/console /root /bin/bash --login -i
+exec /bin/busybox switch_root -c /dev/console /target /bin/bash --login -i
 """
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]

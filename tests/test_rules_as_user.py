@@ -43,8 +43,8 @@ CONTEXTS = """\
 /.*                 system_u:object_r:default_t:s0
 /etc(/.*)?          system_u:object_r:etc_t:s0
 /usr/bin(/.*)?  --  system_u:object_r:bin_t:s0
-/home               <<none>>
-/home/.*            system_u:object_r:home_t:s0
+/depot              <<none>>
+/depot/.*           system_u:object_r:home_t:s0
 """
 DEVICES = """\
 /dev       d 755 0 0 - - - - -
@@ -56,20 +56,20 @@ DEVICES = """\
 RULES = """\
 # one a line
 etc/note: xattr:user.note='two words'
-home/box/**: uid=1000 gid=1001
+depot/box/**: uid=1000 gid=1001
 """
 
 
 def users_tree() -> Tree:
     tree = Tree()
     tree.root.mode = 0o777
-    for folder in ("/etc", "/usr", "/usr/bin", "/home", "/home/box", "/cache"):
+    for folder in ("/etc", "/usr", "/usr/bin", "/depot", "/depot/box", "/cache"):
         tree.directory(folder, mode=0o777)
     tree.file("/usr/bin/su", b"su", mode=0o777)
     tree.file("/usr/bin/ping", b"ping", mode=0o777)
     tree.link("/usr/bin/ping6", "/usr/bin/ping")
     tree.file("/etc/note", b"note", mode=0o666)
-    tree.file("/home/box/diary", b"diary" * 5000, mode=0o600)
+    tree.file("/depot/box/diary", b"diary" * 5000, mode=0o600)
     tree.file("/cache/a.pyc", b"is left out")
     tree.file("/cache/keep.pyc", b"is kept")
     tree.symlink("/sh", "usr/bin/su")
@@ -86,7 +86,7 @@ def roots_tree(folder: Path) -> None:
         node.uid = node.gid = 0
         if node.file_type != tree["/sh"].file_type:
             node.mode &= 0o7755
-    tree["/home/box/diary"].uid, tree["/home/box/diary"].gid = 1000, 1001
+    tree["/depot/box/diary"].uid, tree["/depot/box/diary"].gid = 1000, 1001
     tree["/usr/bin/su"].mode = 0o4755
     tree["/etc/note"].xattrs = {b"user.note": b"two words"}
     tree.directory("/dev", mode=0o755)
@@ -107,9 +107,9 @@ def roots_tree(folder: Path) -> None:
 
 def label_of(path: bytes, *, stat_is_regular: bool) -> bytes:
     kind = b"default_t"
-    if path == b"/home":
+    if path == b"/depot":
         return b""
-    if path.startswith(b"/home/"):
+    if path.startswith(b"/depot/"):
         kind = b"home_t"
     elif path.startswith(b"/etc"):
         kind = b"etc_t"

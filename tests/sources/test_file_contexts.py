@@ -124,12 +124,20 @@ def test_the_files_beside_it(tmp_path: Path) -> None:
     (tmp_path / "file_contexts.homedirs").write_text(f"/h/[^/]+/x\t{label % 'home'}\n")
     (tmp_path / "file_contexts.local").write_text(f"/h/u/x\t--\t{label % 'local'}\n")
     (tmp_path / "file_contexts.subs_dist").write_text(
-        "# x\n/lib /usr/lib\n/lib/special /a\n/root /\n\n/lone\n"
+        "# x\n/lib /usr/lib\n/lib/special /a\n/rescue /\n\n/lone\n"
     )
     (tmp_path / "file_contexts.subs").write_text("/mine /lib\n")
     names = [
         *(b"/usr/lib/x", b"/lib/x", b"/lib", b"/libx/y", b"/lib/special/q", b"/lib/specialq/q"),
-        *(b"/mine/x", b"/mine/special/x", b"/root/a/b", b"/root", b"/h/u/x", b"/h/v/x", b"/a/x"),
+        *(
+            b"/mine/x",
+            b"/mine/special/x",
+            b"/rescue/a/b",
+            b"/rescue",
+            b"/h/u/x",
+            b"/h/v/x",
+            b"/a/x",
+        ),
         b"/h/u/y",
     ]
     asked = [(name, kind) for name in names for kind in (S_IFREG, S_IFDIR)]
