@@ -154,17 +154,6 @@ def genext2fs(source: str = "tree", most_runs: int = 1_000) -> Contender:
     )
 
 
-def from_tar() -> Contender:
-    """``ext4writer build`` of an archive."""
-
-    def commands(at: Setting) -> list[Step]:
-        archive = os.fspath(at.source / "tree.tar")
-        argv = (command(), "build", archive, "-o", at.image, "--quiet")
-        return [Step("build", argv, ours=True)]
-
-    return Contender("ext4writer", "ext4writer", commands, "both", charted=False, ours=True)
-
-
 def mke2fs_of_tar() -> tuple[Contender, Contender]:
     """``mke2fs -d`` of an archive, where it can, and of what ``tar -xf`` makes of one."""
     of_folder = mke2fs(lazy=1)
@@ -289,7 +278,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
             f"{scale.small_files:,} small files from a tar archive",
             "ext4writer",
             (
-                from_tar(),
+                ours("ext4writer", "ext4writer", source="both", below="tree.tar"),
                 ours("directory", "ext4writer, from the directory", source="both", below="tree"),
                 *mke2fs_of_tar(),
             ),
