@@ -11,7 +11,7 @@ CopyJob = tuple[int, Content, int, int]
 """Offset in the image (at a block), content, offset in it, bytes to copy without padding."""
 
 SMALL_BYTES = 128 << 10
-"""Whole files up to here go through a buffer; above, the kernel is faster (measured on ext4)."""
+"""Whole files up to here share a buffer and a write; a longer one is copied by itself."""
 BATCH_BYTES = 1 << 20
 BATCH_FILES = 512
 TASK_BYTES = 16 << 20

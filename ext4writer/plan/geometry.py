@@ -192,13 +192,8 @@ class Geometry(NamedTuple):
 
     def group_range(self, group: int) -> Range:
         """First block of ``group`` and the one behind it; the last group may be short."""
-        first = self.rules.first_data_block + group * self.rules.blocks_per_group
+        first = self.group_first_block(group)
         return first, min(first + self.rules.blocks_per_group, self.blocks_count)
-
-    def group_blocks(self, group: int) -> int:
-        """Blocks in ``group``."""
-        first, behind = self.group_range(group)
-        return behind - first
 
     def group_of(self, block: int) -> int:
         return (block - self.rules.first_data_block) // self.rules.blocks_per_group
