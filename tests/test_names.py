@@ -78,6 +78,37 @@ def test_impossible_names_are_refused_by_path(name: bytes) -> None:
         ext4writer.plan(tree)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["added lost+found", "own lost+found"])
+def test_large_root_and_names_of_many_lengths(make_image: MakeImage, own: bool) -> None:
+    require_root()
+    tree = Tree()
+    lengths = [1 + number * 7 % 250 for number in range(5000)]
+    for number, length in enumerate(lengths):
+        tree.file((b"%05d" % number).rjust(length, b"L"), b"")
+    if own:
+        tree.directory("lost+found", mode=0o700)
+        tree.file("lost+found/#12", b"saved")
+    tree.directory("zeta")
+    for number in range(0, 5000, 500):
+        first = (b"%05d" % number).rjust(lengths[number], b"L")
+        tree.add(b"zeta/%d" % number, tree[first])
+    image = make_image(tree)
+    with mounted(image) as point:
+        drop_caches()
+        assert_tree_equal(tree, point)
+
+
+@pytest.mark.parametrize("place", [10, 2047, 2048, 4999])
+@pytest.mark.parametrize("name", [b"n" * 256, b"a/b", b"a\0b"])
+def test_an_impossible_name_among_many(place: int, name: bytes) -> None:
+    tree = Tree()
+    names = [b"%05d" % number for number in range(5000)]
+    names[place] += name
+    fill(tree.root, names)
+    with pytest.raises(TreeError, match=f"^/{place:05d}"):
+        ext4writer.plan(tree)
+
+
 @pytest.mark.parametrize("csum", [True, False], ids=["csum", "no csum"])
 @pytest.mark.parametrize("block_size", [1024, 2048, 4096])
 @pytest.mark.parametrize("names", [10, 60, 300, 10_000])

@@ -90,9 +90,14 @@ class DirectoryRules(NamedTuple):
 
 
 def plan_directory(
-    names: list[bytes], rules: DirectoryRules, policy: LayoutPolicy, *, least_blocks: int = 1
+    names: list[bytes],
+    lengths: bytes | bytearray,
+    rules: DirectoryRules,
+    policy: LayoutPolicy,
+    *,
+    least_blocks: int = 1,
 ) -> DirectoryPlan:
-    """Spread ``names`` (sorted as bytes) over blocks.
+    """Spread ``names`` (sorted as bytes), which have these ``lengths``, over blocks.
 
     ``least_blocks`` asks for empty blocks behind the entries, for ``lost+found``; they alone do
     not make the directory an indexed one.
@@ -100,7 +105,7 @@ def plan_directory(
     """
     capacity = rules.capacity
     room = capacity - DOT_ENTRIES
-    words = _entry_words(names)
+    words = lengths.translate(_WORDS)
     total = sum(words) * EXT4_DIR_PAD
     if total <= room and policy.sequential:
         return LinearDirectory(range(len(names)), (0, len(names)), least_blocks)
@@ -112,17 +117,13 @@ def plan_directory(
     if ordered is not names:
         positions = {name: position for position, name in enumerate(names)}
         order = array("I", map(positions.__getitem__, ordered))
-        words = _entry_words(ordered)
+        words = bytes(map(len, ordered)).translate(_WORDS)
     starts = _fill_blocks(words, capacity, policy, room)
     return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1))
 
 
-def _entry_words(names: list[bytes]) -> bytes:
-    return bytes(map(len, names)).translate(_WORDS)
-
-
 def _plan_index(
-    names: list[bytes], words: bytes, rules: DirectoryRules, policy: LayoutPolicy
+    names: list[bytes], words: bytes | bytearray, rules: DirectoryRules, policy: LayoutPolicy
 ) -> IndexedDirectory:
     keys = hash_keys(rules.hash_version, names, rules.hash_seed)
     order = _sorted_positions(keys)
@@ -165,7 +166,9 @@ def _sorted_positions(keys: array[int]) -> array[int]:
     return order
 
 
-def _fill_blocks(words: bytes, capacity: int, policy: LayoutPolicy, first_room: int) -> array[int]:
+def _fill_blocks(
+    words: bytes | bytearray, capacity: int, policy: LayoutPolicy, first_room: int
+) -> array[int]:
     """Index of the first entry of each block, and at the end the count of entries."""
     starts = array("I", [0])
     ends = array("I", accumulate(words))

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from hashlib import blake2b
-from itertools import compress, islice
+from itertools import compress
 from uuid import UUID
 
 from ..ondisk.inode import MAX_TIME_NS, MIN_TIME_NS
@@ -16,9 +16,8 @@ from .inodes import InodeTable
 from .policy import DEFAULT_POLICY
 from .spec import Spec
 
-SLOTS_AT_ONCE = 256
-"""Directories whose names are digested together, because most have few."""
-SIZES_AT_ONCE = 4096
+_MASK64 = (1 << 64) - 1
+_NO_TIME = MIN_TIME_NS - 1 & _MASK64
 
 _IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
 _IS_OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
@@ -57,7 +56,8 @@ def _options(spec: Spec) -> bytes:
 def _digest_of_tree(table: InodeTable) -> bytes:
     digest = blake2b(digest_size=16, person=b"ext4writer")
     nodes = table.nodes
-    digest.update(_column("I", table.modes))
+    digest.update(_column("I", (len(nodes), len(table.directories), len(table.further_names))))
+    digest.update(_column("H", table.modes))
     digest.update(_column("I", table.uids))
     digest.update(_column("I", table.gids))
     digest.update(_times(table.mtimes))
@@ -65,12 +65,10 @@ def _digest_of_tree(table: InodeTable) -> bytes:
         others = table.other_times.get(name)
         digest.update(b"none\n" if others is None else _times(others))
     digest.update(_column("I", table.parents))
-    sizes = map(str, compress(table.sizes, table.types.translate(_IS_REGULAR)))
-    before = ""
-    while text := " ".join(islice(sizes, SIZES_AT_ONCE)):
-        digest.update(f"{before}{text}".encode())
-        before = " "
-    digest.update(b"\n")
+    digest.update(_column("Q", compress(table.sizes, table.types.translate(_IS_REGULAR))))
+    digest.update(_column("I", table.directories))
+    digest.update(_column("I", map(len, table.names)))
+    digest.update(table.names_digest)
     for index in compress(range(len(nodes)), table.types.translate(_IS_OTHER)):
         # Each node's kind is in the first column, so that these lines belong to one node only.
         node = nodes[index]
@@ -82,24 +80,19 @@ def _digest_of_tree(table: InodeTable) -> bytes:
         for attribute, value in sorted((nodes[index].xattrs or {}).items()):
             lengths = index, len(attribute), len(value)
             digest.update(b"%d %d %d\n%b%b" % (*lengths, attribute, value))
-    slots = len(table.directories)
-    for first in range(0, slots, SLOTS_AT_ONCE):
-        some = slice(first, first + SLOTS_AT_ONCE)
-        names = zip(table.directories[some], map(b"/".join, table.names[some]), strict=True)
-        digest.update(b"".join([b"%d/%b/\n" % both for both in names]))
     for directory, link, index in table.further_names:
         digest.update(b"%d/%b/%d\n" % (directory, link, index))
     return digest.digest()
 
 
 def _times(times: Sequence[int] | Sequence[int | None]) -> bytes:
-    """Times as unsigned numbers; those outside the format's range are alike, none at all is 0."""
+    """Times modulo 2**64; those outside the format's range are alike."""
     if isinstance(times, array) and min(times) >= MIN_TIME_NS and max(times) <= MAX_TIME_NS:
-        return _column("Q", [time - (MIN_TIME_NS - 1) for time in times])
+        return _column("q", times)
     return _column(
         "Q",
         [
-            0 if time is None else max(MIN_TIME_NS, min(time, MAX_TIME_NS)) - MIN_TIME_NS + 1
+            _NO_TIME if time is None else max(MIN_TIME_NS, min(time, MAX_TIME_NS)) & _MASK64
             for time in times
         ],
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import accumulate, chain, compress, repeat
 from operator import eq
 
@@ -62,6 +63,10 @@ class InodeTable:
     """Indexes of all directories, parents first. A directory's *slot* is its position here."""
     names: list[list[bytes]] = field(default_factory=list)
     """Names in each of ``directories``, sorted as bytes; ``lost+found`` too where it is added."""
+    name_lengths: bytearray = field(default_factory=bytearray)
+    """Length of each of ``names``, one directory behind the other."""
+    names_digest: bytes = b""
+    """Of all ``names``, each with a NUL behind, but that of the root's ``lost+found``."""
     children: list[Sequence[int]] = field(default_factory=list)
     """The index of the node behind each of ``names``; a range wherever that is possible."""
     further_names: list[tuple[int, bytes, int]] = field(default_factory=list)
@@ -137,8 +142,9 @@ def number_inodes(
     cannot be written, a directory with two names, and too many links.
     """
     table = InodeTable()
-    _Collector(tree, table, lost_and_found).collect(cancel)
-    if len(set(table.nodes)) < len(table.nodes):
+    collector = _Collector(tree, table, lost_and_found)
+    collector.collect(cancel)
+    if collector.has_second_names:
         _join_hard_links(table)
     _check_links(table, dir_nlink)
     _count_kinds(table)
@@ -153,8 +159,13 @@ class _Collector:
         self._table = table
         self._first: list[int] = []
         """By slot: index of the first node that the directory added."""
-        self._checked = 0
-        """Slots whose names have been checked."""
+        self._unchecked: list[bytes] = []
+        """Names that were met since others were checked, in their order."""
+        self._met: set[Node] = set()
+        """The nodes of the names that have been checked."""
+        self.has_second_names = False
+        """Whether a node was met twice."""
+        self._digest = blake2b(digest_size=32)
         self._of_root: Sequence[int] = ()
         """Children of the root where ``lost+found`` stands between them."""
         table.nodes.append(tree.root)
@@ -170,14 +181,15 @@ class _Collector:
                 )
             table.lost_and_found = len(table.nodes)
             table.nodes.append(node)
+        self._met.update(table.nodes)
 
     def collect(self, cancel: Cancel | None) -> None:
-        table, firsts = self._table, self._first
+        table, firsts, unchecked = self._table, self._first, self._unchecked
         nodes, directories, all_names = table.nodes, table.directories, table.names
         below_counts = array("I")
         kinds = array("H", [S_IFDIR] * len(nodes))
-        checked, next_search = len(nodes), NAMES_AT_ONCE
         add_node, add_kind = nodes.append, kinds.append
+        next_search = NAMES_AT_ONCE
         stack = [ROOT]
         while stack:
             if cancel is not None:
@@ -192,32 +204,34 @@ class _Collector:
             all_names.append(names)
             firsts.append(at)
             is_root = index == ROOT and table.lost_and_found is not None
-            taken = [name for name in names if name != LOST_AND_FOUND] if is_root else names
+            taken = _without_lost_and_found(names) if is_root else names
             below: list[int] = []
             # Each node is touched once: where there are many, to fetch it costs more than the rest.
-            for name in taken:
-                node = children[name]
-                kind = node.file_type
-                add_node(node)
-                add_kind(kind)
-                if kind == S_IFDIR:
-                    below.append(at)
-                at += 1
+            for some in _runs(taken):
+                for name in some:
+                    node = children[name]
+                    kind = node.file_type
+                    add_node(node)
+                    add_kind(kind)
+                    if kind == S_IFDIR:
+                        below.append(at)
+                    at += 1
+                unchecked += some
+                if len(unchecked) >= NAMES_AT_ONCE:
+                    self._check_names()
             if is_root:
                 self._place_lost_and_found(names, below, children)
-            if at - checked >= NAMES_AT_ONCE:
-                self._check_names()
-                checked = at
-                if checked >= next_search:
-                    # A directory inside itself would go on for ever.
-                    self._search_second_names()
-                    next_search = 2 * checked
+            if self.has_second_names and len(nodes) >= next_search:
+                # A directory inside itself would go on for ever.
+                self._search_second_names()
+                next_search = 2 * len(nodes)
             below_counts.append(len(below))
             below.reverse()
             stack += below
         self._check_names()
         self._search_second_names()
         self._fill_parents()
+        table.names_digest = self._digest.digest()
         table.types = kinds.tobytes()[_HIGH_BYTE::2].translate(_TYPE_CODES)
         table.links = array("I", [1]) * len(nodes)
         for index, count in zip(directories, below_counts, strict=True):
@@ -232,7 +246,10 @@ class _Collector:
         assert own is not None
         if LOST_AND_FOUND not in children:
             insort(names, LOST_AND_FOUND)
-        between = first + names.index(LOST_AND_FOUND)
+        self._check_names()
+        place = bisect_left(names, LOST_AND_FOUND)
+        table.name_lengths.insert(place, len(LOST_AND_FOUND))
+        between = first + place
         indexes = chain(range(first, between), (own,), range(between, len(table.nodes)))
         self._of_root = array("I", indexes)
         position = bisect_left(below, between) if LOST_AND_FOUND in children else len(below)
@@ -249,35 +266,38 @@ class _Collector:
         table.parents = array("I", chain(repeat(ROOT, self._first[0]), inside))
 
     def _check_names(self) -> None:
-        """Check the names of the directories since the last time, many together."""
-        new = self._table.names[self._checked :]
-        names = new[0] if len(new) == 1 else list(chain.from_iterable(new))
-        for low in range(0, len(names), NAMES_AT_ONCE):
-            some = names[low : low + NAMES_AT_ONCE]
-            together = b"\0%b\0" % b"\0".join(some)
-            if (
-                max(map(len, some)) > NAME_MAX
-                or b"/" in together
-                or together.count(b"\0") != len(some) + 1
-                or b"\0\0" in together
-                or b"\0.\0" in together
-                or b"\0..\0" in together
-            ):
-                self._refuse_names()
-        self._checked += len(new)
+        """Check names, digest them, and look for second names, while all is in the cache."""
+        names, nodes, met = self._unchecked, self._table.nodes, self._met
+        if not names:
+            return
+        together = b"\0%b\0" % b"\0".join(names)
+        if (
+            max(map(len, names)) > NAME_MAX
+            or b"/" in together
+            or together.count(b"\0") != len(names) + 1
+            or b"\0\0" in together
+            or b"\0.\0" in together
+            or b"\0..\0" in together
+        ):
+            self._refuse_names()
+        self._digest.update(together[1:])
+        self._table.name_lengths.extend(map(len, names))
+        met.update(nodes[-len(names) :])
+        names.clear()
+        self.has_second_names = len(met) < len(nodes)
 
     def _refuse_names(self) -> None:
         table = self._table
         self._fill_parents()
-        for slot in range(self._checked, len(table.names)):
-            folder = table.path_of(table.directories[slot]).rstrip(b"/") + b"/"
-            for name in table.names[slot]:
+        for index, names in zip(table.directories, table.names, strict=True):
+            folder = table.path_of(index).rstrip(b"/") + b"/"
+            for name in names:
                 check_name(name, folder + name)
 
     def _search_second_names(self) -> None:
         """Refuse a second name of a directory, the first that is met."""
         table = self._table
-        if len({table.nodes[index] for index in table.directories}) == len(table.directories):
+        if not self.has_second_names:
             return
         self._fill_parents()
         named = {table.nodes[ROOT]}
@@ -294,6 +314,21 @@ class _Collector:
                         path, "is a second name of a directory; only files can have two"
                     )
                 named.add(node)
+
+
+def _without_lost_and_found(names: list[bytes]) -> list[bytes]:
+    """``names``, which are sorted, without that one."""
+    place = bisect_left(names, LOST_AND_FOUND)
+    if names[place : place + 1] != [LOST_AND_FOUND]:
+        return names.copy()
+    return names[:place] + names[place + 1 :]
+
+
+def _runs(names: list[bytes]) -> Iterable[list[bytes]]:
+    """``names``, so many at a time that what is fetched of them stays in the cache."""
+    if len(names) <= NAMES_AT_ONCE:
+        return (names,)
+    return (names[low : low + NAMES_AT_ONCE] for low in range(0, len(names), NAMES_AT_ONCE))
 
 
 def _join_hard_links(table: InodeTable) -> None:

@@ -177,9 +177,11 @@ def _plan_directories(
     counts, sizes, block_size = data.counts, table.sizes, rules.block_size
     # Names so few that they fit a block however long they are.
     few = rules.certain_names if policy.sequential else -1
+    end = 0
     for index, names in zip(table.directories, table.names, strict=True):
         if cancel is not None:
             check_cancelled(cancel)
+        start, end = end, end + len(names)
         if len(names) <= few and index != table.lost_and_found:
             counts[index] = 1
             sizes[index] = block_size
@@ -188,7 +190,8 @@ def _plan_directories(
         if index == table.lost_and_found:
             least = max(2, LOST_AND_FOUND_BYTES // block_size)
         try:
-            planned = plan_directory(names, rules, policy, least_blocks=least)
+            lengths = table.name_lengths[start:end]
+            planned = plan_directory(names, lengths, rules, policy, least_blocks=least)
         except DirectoryTooLargeError:
             raise TreeError(
                 table.path_of(index),
