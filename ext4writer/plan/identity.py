@@ -70,7 +70,7 @@ def _digest_of_tree(table: InodeTable) -> bytes:
     digest.update(_column("I", map(len, table.names)))
     digest.update(table.names_digest)
     for index in compress(range(len(nodes)), table.types.translate(_IS_OTHER)):
-        # Each node's kind is in the first column, so that these lines belong to one node only.
+        # Each node's kind is in the column of modes, so that these lines belong to one node only.
         node = nodes[index]
         if isinstance(node, Symlink):
             digest.update(b"%d\n%b" % (len(node.target), node.target))

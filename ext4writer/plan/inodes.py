@@ -7,7 +7,7 @@ depth first: what is read together lies together.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -244,10 +244,10 @@ class _Collector:
         table = self._table
         own, first = table.lost_and_found, self._first[0]
         assert own is not None
-        if LOST_AND_FOUND not in children:
-            insort(names, LOST_AND_FOUND)
-        self._check_names()
         place = bisect_left(names, LOST_AND_FOUND)
+        if LOST_AND_FOUND not in children:
+            names.insert(place, LOST_AND_FOUND)
+        self._check_names()
         table.name_lengths.insert(place, len(LOST_AND_FOUND))
         between = first + place
         indexes = chain(range(first, between), (own,), range(between, len(table.nodes)))
@@ -270,9 +270,10 @@ class _Collector:
         names, nodes, met = self._unchecked, self._table.nodes, self._met
         if not names:
             return
+        lengths = list(map(len, names))
         together = b"\0%b\0" % b"\0".join(names)
         if (
-            max(map(len, names)) > NAME_MAX
+            max(lengths) > NAME_MAX
             or b"/" in together
             or together.count(b"\0") != len(names) + 1
             or b"\0\0" in together
@@ -281,7 +282,7 @@ class _Collector:
         ):
             self._refuse_names()
         self._digest.update(together[1:])
-        self._table.name_lengths.extend(map(len, names))
+        self._table.name_lengths.extend(lengths)
         met.update(nodes[-len(names) :])
         names.clear()
         self.has_second_names = len(met) < len(nodes)
@@ -298,6 +299,9 @@ class _Collector:
         """Refuse a second name of a directory, the first that is met."""
         table = self._table
         if not self.has_second_names:
+            return
+        # Most trees that have second names have them of files only.
+        if len({table.nodes[index] for index in table.directories}) == len(table.directories):
             return
         self._fill_parents()
         named = {table.nodes[ROOT]}
@@ -320,7 +324,7 @@ def _without_lost_and_found(names: list[bytes]) -> list[bytes]:
     """``names``, which are sorted, without that one."""
     place = bisect_left(names, LOST_AND_FOUND)
     if names[place : place + 1] != [LOST_AND_FOUND]:
-        return names.copy()
+        return names
     return names[:place] + names[place + 1 :]
 
 
