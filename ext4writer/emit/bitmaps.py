@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import compress, count
 
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
+from ..plan.geometry import Range
 from ..plan.layout import Layout
 
 _NEGATION = bytes([1]) + bytes(255)
@@ -19,33 +20,62 @@ class BitmapEmitter:
         self._layout = layout
         self._full = b"\xff" * layout.block_size
         # Where much is free, one group after the other looks the same.
-        self._last_free: list[tuple[int, int]] = []
+        self._last_free: list[Range] = []
         self._last_bitmap = self._full
         self._alike: dict[int, bytes] = {}
-        self._behind = [behind for _, behind in layout.free_ranges]
         features = layout.features
         self.lazy = "metadata_csum" in features or "uninit_bg" in features
         """Whether groups may be flagged as not initialised."""
-        self.block_uninit = self._untouched_groups()
+        whole_groups, self._partly_free = self._free_groups()
+        self.block_uninit = self._untouched_groups(whole_groups)
         """A byte for each group: 1 if the kernel can make its block bitmap itself
         (ext4_init_block_bitmap)."""
-        per_group, free_inodes = layout.geometry.inodes_per_group, layout.groups.free_inodes
-        self.inode_uninit = bytes(layout.geometry.groups)
+        self.inode_uninit = self._groups_without_inodes()
         """A byte for each group: 1 if no inode of it is in use."""
-        if self.lazy:
-            self.inode_uninit = bytes(map(per_group.__eq__, free_inodes))
 
-    def _untouched_groups(self) -> bytes:
+    def _free_groups(self) -> tuple[bytearray, dict[int, list[Range]]]:
+        """A byte for each group, 1 if all of it is free; what is free in those that partly are.
+
+        The blocks of the ranges are counted from the first one of the group.
+        """
+        geometry = self._layout.geometry
+        per_group, origin = geometry.rules.blocks_per_group, geometry.rules.first_data_block
+        whole = bytearray(geometry.groups)
+        ones = b"\1" * geometry.groups
+        partly: dict[int, list[Range]] = {}
+        for first, behind in self._layout.free_ranges:
+            group, start = divmod(first - origin, per_group)
+            last, end = divmod(behind - origin, per_group)
+            if group == last:
+                partly.setdefault(group, []).append((start, end))
+                continue
+            if start:
+                partly.setdefault(group, []).append((start, per_group))
+                group += 1
+            whole[group:last] = ones[group:last]
+            if end:
+                partly.setdefault(last, []).append((0, end))
+        return whole, partly
+
+    def _untouched_groups(self, untouched: bytearray) -> bytes:
+        """Of the groups that are free as a whole, and of those of backups, what is untouched."""
         geometry, free_blocks = self._layout.geometry, self._layout.groups.free_blocks
         if not self.lazy:
             return bytes(geometry.groups)
-        whole = geometry.rules.blocks_per_group
-        untouched = bytearray(map(whole.__eq__, free_blocks))
         for group in geometry.super_groups:
-            untouched[group] = free_blocks[group] == whole - geometry.head_blocks
+            left = geometry.rules.blocks_per_group - geometry.head_blocks
+            untouched[group] = free_blocks[group] == left
         # The last group's is always written, because its end must be padded.
         untouched[-1] = False
         return bytes(untouched)
+
+    def _groups_without_inodes(self) -> bytes:
+        layout = self._layout
+        groups, per_group = layout.geometry.groups, layout.geometry.inodes_per_group
+        if not self.lazy:
+            return bytes(groups)
+        some = layout.groups.free_inodes[: -(-layout.table.last_ino // per_group)]
+        return bytes(map(per_group.__eq__, some)).ljust(groups, b"\1")
 
     def block_bitmap_groups(self) -> Iterator[int]:
         """The groups whose block bitmap is written, ascending."""
@@ -60,23 +90,19 @@ class BitmapEmitter:
         known = self._alike.get(group)
         if known is not None:
             return known
-        layout = self._layout
-        if not layout.groups.free_blocks[group]:
-            return self._full
-        first, end = layout.geometry.group_range(group)
-        free = []
-        for index in range(bisect_right(self._behind, first), len(self._behind)):
-            low, behind = layout.free_ranges[index]
-            if low >= end:
-                break
-            free.append((max(low, first) - first, min(behind, end) - first))
+        block_size = self._layout.block_size
+        free = self._partly_free.get(group)
+        if free is None:
+            if not self._layout.groups.free_blocks[group]:
+                return self._full
+            free = [(0, self._layout.geometry.rules.blocks_per_group)]
         if free == self._last_free:
             self._alike[group] = self._last_bitmap
         else:
-            bits = (1 << 8 * layout.block_size) - 1
+            bits = (1 << 8 * block_size) - 1
             for low, behind in free:
                 bits ^= ((1 << behind - low) - 1) << low
-            self._last_free, self._last_bitmap = free, bits.to_bytes(layout.block_size, "little")
+            self._last_free, self._last_bitmap = free, bits.to_bytes(block_size, "little")
         return self._last_bitmap
 
     def inode_bitmap(self, group: int) -> bytes:

@@ -194,13 +194,12 @@ def _bitmap_checksums(
     if "metadata_csum" in layout.features:
         block_bytes = geometry.rules.blocks_per_group // 8
         inode_bytes = geometry.inodes_per_group // 8
-        checksum_of: dict[bytes, int] = {}
+        last, csum = b"", 0
         for group in bitmaps.block_bitmap_groups():
             bitmap = bitmaps.block_bitmap(group)
-            known = checksum_of.get(bitmap)
-            if known is None:
-                known = checksum_of[bitmap] = bitmap_checksum(seed, bitmap[:block_bytes])
-            block_csums[group] = known
+            if bitmap is not last:
+                last, csum = bitmap, bitmap_checksum(seed, bitmap[:block_bytes])
+            block_csums[group] = csum
         for group in bitmaps.inode_bitmap_groups():
             bitmap = bitmaps.inode_bitmap(group)[:inode_bytes]
             inode_csums[group] = bitmap_checksum(seed, bitmap)
