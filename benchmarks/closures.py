@@ -43,6 +43,7 @@ def closure(scale: Scale) -> Workload:
         (
             ours("ext4writer", "ext4writer nix, zstd", compressed=True),
             pipeline("pipeline", "old pipeline, zstd", compressed=True),
+            ours("ext4writer-2", "ext4writer nix, zstd level 2", compressed=True, level=2),
             ours("ext4writer-plain", "ext4writer nix", compressed=False),
             pipeline("pipeline-plain", "old pipeline", compressed=False),
         ),
@@ -60,13 +61,15 @@ def closure(scale: Scale) -> Workload:
     )
 
 
-def ours(key: str, label: str, *, compressed: bool) -> Contender:
-    """``ext4writer nix``."""
+def ours(key: str, label: str, *, compressed: bool, level: int | None = None) -> Contender:
+    """``ext4writer nix``; without a ``level`` it compresses like zstd without one."""
 
     def commands(at: Setting) -> list[Step]:
         image = output(at, compressed)
         source = ("--closure", f"{at.source}/closure", "--store-dir", f"{at.source}/store")
-        options = ("--files", f"{at.source}/files", "--label", LABEL, "--quiet")
+        options = ["--files", f"{at.source}/files", "--label", LABEL, "--quiet"]
+        if level is not None:
+            options += ["--zstd-level", str(level)]
         return [Step("nix", (command(), "nix", *source, *options, "-o", str(image)), ours=True)]
 
     return Contender(
