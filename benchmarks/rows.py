@@ -98,7 +98,7 @@ def python(key: str, code: str, *, ours: bool = False) -> Contender:
     return Contender(key, f"python -c '{code}'", lambda _: [step], makes="nothing", ours=ours)
 
 
-def mke2fs(lazy: int, source: str = "tree", most_runs: int = 1_000) -> Contender:
+def mke2fs(lazy: int, source: str = "tree") -> Contender:
     """``mke2fs -d`` with our features and our count of inodes, and 5% and 64 MiB more room."""
 
     def commands(at: Setting) -> list[Step]:
@@ -123,7 +123,6 @@ def mke2fs(lazy: int, source: str = "tree", most_runs: int = 1_000) -> Contender
         commands,
         source,
         ("mke2fs",),
-        most_runs=most_runs,
         one_file_system=False,
         sized=True,
         charted=bool(lazy),
@@ -199,11 +198,11 @@ def tar(*options: str, source: str = "tree") -> Contender:
     return Contender("tar", label, commands, source, ("tar",), makes="archive")
 
 
-def cp(*options: str, source: str = "tree", most_runs: int = 1_000) -> Contender:
+def cp(*options: str, source: str = "tree") -> Contender:
     """``cp -a`` to the same file system.
 
-    Of many files it is run less often: where others were deleted before, ext4 takes a minute and
-    more to find inodes for them, and that says nothing of writers of images.
+    Of many files its time varies: where others were deleted before, ext4 may take a minute to find
+    inodes for them, and that says nothing of writers of images.
     """
 
     def commands(at: Setting) -> list[Step]:
@@ -211,7 +210,7 @@ def cp(*options: str, source: str = "tree", most_runs: int = 1_000) -> Contender
         return [Step("cp", argv)]
 
     label = " ".join(("cp -a", *options))
-    return Contender("cp", label, commands, source, ("cp",), makes="copy", most_runs=most_runs)
+    return Contender("cp", label, commands, source, ("cp",), makes="copy")
 
 
 def synced(at: Setting) -> list[Step]:
@@ -238,9 +237,9 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                     programs=("sync",),
                 ),
                 mke2fs(lazy=1),
-                mke2fs(lazy=0, most_runs=2),
+                mke2fs(lazy=0),
                 tar(),
-                cp(most_runs=2),
+                cp(),
             ),
             (system_tree(quick, tree),),
             chart="A system tree",
@@ -258,9 +257,9 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                     programs=("sync",),
                 ),
                 mke2fs(lazy=1),
-                mke2fs(lazy=0, most_runs=2),
+                mke2fs(lazy=0),
                 tar(),
-                cp(most_runs=2),
+                cp(),
                 genext2fs(most_runs=1),
             ),
             (
@@ -306,7 +305,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                     entries=scale.few_names,
                     note="time of write_image",
                 ),
-                mke2fs(lazy=1, source="few", most_runs=1),
+                mke2fs(lazy=1, source="few"),
                 tar(source="few"),
                 cp(source="few"),
                 genext2fs(source="few", most_runs=1),
@@ -349,7 +348,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 cp(),
                 tar(),
                 mke2fs(lazy=1),
-                mke2fs(lazy=0, most_runs=2),
+                mke2fs(lazy=0),
             ),
             (large_files(scale),),
             chart=f"Four files of {large} together",
