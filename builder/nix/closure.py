@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import click
 
-from ext4writer import Node
+from ext4writer import Crew, Node
 from ext4writer.progress import Cancel, ProgressCallback
 
 from ..spool import Spool
@@ -43,6 +43,7 @@ class Context:
 
     options: ClosureOptions
     spool: Spool
+    crew: Crew
     workers: int
     progress: ProgressCallback | None = None
     cancel: Cancel | None = None
@@ -134,7 +135,11 @@ def _from_store(context: Context, registration: Registration | None) -> Closure:
     if registration is not None:
         check_same(names, registration.infos)
     objects = read_objects(
-        names, options.store_dir or STORE, progress=context.progress, cancel=cancel
+        names,
+        options.store_dir or STORE,
+        processes=context.crew,
+        progress=context.progress,
+        cancel=cancel,
     )
     for name, root in objects.items():
         make_canonical(name, root)

@@ -131,11 +131,13 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
     with cancel_on_signals() as cancel:
         gc.disable()
 
+        from ext4writer import Crew
+
         from ..output import write_text
         from ..spool import Spool
 
-        with Spool(None) as spool:
-            workers = work.workers or usable_cpus()
-            context = Context(closure, spool, workers, cancel=cancel)
+        workers = work.workers or usable_cpus()
+        with Spool(None) as spool, Crew(workers) as crew:
+            context = Context(closure, spool, crew, workers, cancel=cancel)
             text = read_closure(context).registration.text
     write_text(memoryview(text), "-")

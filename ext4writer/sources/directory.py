@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from ..errors import SourceError
@@ -32,7 +32,7 @@ from ..tree import (
     Xattrs,
 )
 from .globs import Patterns
-from .host import HostDirectory, HostFile
+from .host import HostDirectory, HostFile, join
 from .host_xattrs import HostXattrs, XattrItems
 from .listing import Folder, Lister, Listing, Listings, ScanRule, times_of
 
@@ -62,6 +62,7 @@ MODES = tuple(range(0o10000))
 def directory(
     path: str | bytes | os.PathLike[str],
     *,
+    names: Iterable[str | bytes] | None = None,
     xattrs: bool = True,
     keep_times: bool = False,
     hard_links: bool = True,
@@ -74,11 +75,12 @@ def directory(
 ) -> Tree:
     """Scan the directory ``path`` of the host; file content is read later, when it is needed.
 
-    A symbolic link at ``path`` itself is followed, none below it is. ``xattrs`` takes extended
-    attributes over, as far as this process may list them; what cannot be taken over is in the
-    tree's ``losses``. ``keep_times`` keeps access, change and (where Python tells it) birth times
-    as well as the modification time. Without ``hard_links`` every name gets a file of its own,
-    whatever the host links. ``exclude`` holds globs: one without a slash matches the name
+    A symbolic link at ``path`` itself is followed, none below it is. ``names`` are those of its
+    entries that are wanted, all of them by default; the others are not even looked at. ``xattrs``
+    takes extended attributes over, as far as this process may list them; what cannot be taken over
+    is in the tree's ``losses``. ``keep_times`` keeps access, change and (where Python tells it)
+    birth times as well as the modification time. Without ``hard_links`` every name gets a file of
+    its own, whatever the host links. ``exclude`` holds globs: one without a slash matches the name
     at any depth, one with a slash the path from the root; ``**`` crosses slashes; what is excluded
     is not descended into. ``one_file_system`` keeps mount points as empty directories.
     ``skip`` leaves regular files out by their status, such as an image that is being replaced;
@@ -89,8 +91,9 @@ def directory(
     all. ``progress`` is called after some 1024 entries with the bytes of content found so far.
 
     Raises :class:`SourceError` if ``path`` is missing, no directory or unreadable, or a directory
-    below it is; :class:`SourceChangedError` if something vanishes during the scan;
-    :class:`CancelledError`; :class:`SpecError` for a wrong pattern.
+    below it is, or if one of ``names`` is missing or no name; :class:`SourceChangedError` if
+    something vanishes during the scan; :class:`CancelledError`; :class:`SpecError` for a wrong
+    pattern.
     """
     rule = ScanRule(
         xattrs=xattrs,
@@ -102,8 +105,9 @@ def directory(
         one_file_system=one_file_system,
         skip=skip,
     )
+    wanted = None if names is None else sorted({os.fsencode(name) for name in names})
     with as_crew(processes) as crew:
-        return _Scan(_absolute(os.fsencode(path)), rule, crew, progress, cancel).run()
+        return _Scan(_absolute(os.fsencode(path)), rule, crew, progress, cancel).run(wanted)
 
 
 def _absolute(path: bytes) -> bytes:
@@ -114,6 +118,17 @@ def _absolute(path: bytes) -> bytes:
         return os.path.join(os.getcwdb(), path)
     except OSError:
         return path
+
+
+def _check_is_there(folder: HostDirectory, name: bytes) -> None:
+    """Raise unless ``name`` stands in ``folder``: a scan takes what is missing for a change."""
+    if not name or b"/" in name or name in (b".", b".."):
+        raise SourceError(folder.path, f"{name!r} is not a name of something in it")
+    path = join(folder.path or b"/", name)
+    try:
+        os.stat(path, follow_symlinks=False)
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error
 
 
 def _share(pending: deque[Folder], others: int) -> list[Folder]:
@@ -156,12 +171,14 @@ class _Scan:
         self.bytes = 0
         self.reported = 0
 
-    def run(self) -> Tree:
+    def run(self, names: list[bytes] | None) -> Tree:
         # Without a slash at its end, so that "/" and a name can be put behind it.
         host = HostDirectory(self.path.rstrip(b"/"))
         lister = Lister(self.rule, self._take_root())
+        for name in names or ():
+            _check_is_there(host, name)
         self.waiting[b"/"] = self.tree.root, host
-        pending = deque([Folder(b"/", host)])
+        pending = deque([Folder(b"/", host, names)])
         while pending:
             if self.crew.can_share and self.entries >= ENTRIES_TO_FORK:
                 self._share_out(lister, pending)

@@ -548,6 +548,51 @@ class TestProgress:
         assert isinstance(tree.losses[0], Loss)
 
 
+class TestNames:
+    def test_only_what_is_wanted_is_taken(self, root: Path) -> None:
+        make_files(
+            root, *(f"{top}/{number}" for top in "abcde" for number in range(5)), "file", "no"
+        )
+        (root / "link").symlink_to("elsewhere")
+        os.link(root / "a/1", root / "c/again")
+        wanted = ["link", b"c", "a", "file", "a"]
+        tree = directory(root, names=wanted)
+        whole = directory(root)
+        kept = {b"a", b"c", b"file", b"link"}
+        assert set(tree.root.children) == kept
+        assert tree.root.mtime_ns == whole.root.mtime_ns
+        assert sorted(names(tree)) == sorted(
+            path for path in names(whole) if path == "/" or os.fsencode(path.split("/")[1]) in kept
+        )
+        assert tree["/c/again"] is tree["/a/1"]
+        assert content_of(tree, "/c/4") == b"c/4"
+        assert names(directory(root, names=[])) == ["/"]
+
+    def test_the_others_are_not_looked_at(self, root: Path) -> None:
+        make_files(root, "good/file", "größe/file")
+        (root / "image").write_bytes(bytes(10_000))
+        tree = directory(root, names=["good", "größe"], skip=_is_large)
+        assert set(tree.root.children) == {b"good", "größe".encode()}
+        assert tree.losses == []
+
+    def test_what_is_missing_is_no_change(self, root: Path) -> None:
+        make_files(root, "file")
+        with pytest.raises(SourceError, match="cannot be read: No such file") as caught:
+            directory(root, names=["file", "files"])
+        assert not isinstance(caught.value, SourceChangedError)
+        assert caught.value.path == os.fsencode(root / "files")
+
+    @pytest.mark.parametrize("name", ["", ".", "..", "folder/file", "/folder"])
+    def test_paths_are_not_names(self, root: Path, name: str) -> None:
+        make_files(root, "folder/file")
+        with pytest.raises(SourceError, match="is not a name"):
+            directory(root, names=[name])
+
+
+def _is_large(status: os.stat_result) -> bool:
+    return status.st_size > 9_999
+
+
 @needs_linux
 def test_one_file_system(root: Path) -> None:
     require_root()
