@@ -143,12 +143,18 @@ def _status(path: str) -> os.stat_result | None:
         return None
 
 
-def open_output(destination: str, *, zstd_level: int | None = None, threads: int = 1) -> Output:
-    """The output that ``-o`` names; ``threads`` compress it where its name asks for that."""
+def open_output(
+    destination: str, *, zstd_level: int | None = None, threads: int = 1, hashed: bool = False
+) -> Output:
+    """The output that ``-o`` names.
+
+    Where its name asks for that, ``threads`` compress it, and what comes out is ``hashed``.
+    """
     if destination.endswith(COMPRESSED):
         from .zstd_output import DEFAULT_LEVEL, ZstdOutput
 
-        return ZstdOutput(destination, level=zstd_level or DEFAULT_LEVEL, threads=threads)
+        level = zstd_level or DEFAULT_LEVEL
+        return ZstdOutput(destination, level=level, threads=threads, hashed=hashed)
     if zstd_level is not None:
         raise click.UsageError(f"--zstd-level needs an --output whose name ends in {COMPRESSED}")
     return StandardOutput() if destination == "-" else PathOutput(destination)

@@ -24,16 +24,19 @@ class ZstdOutput(PathOutput):
     by the multi-threaded compressor, whose bytes depend on the level alone and not on ``threads``.
     """
 
-    def __init__(self, path: str, *, level: int = DEFAULT_LEVEL, threads: int = 1) -> None:
+    def __init__(
+        self, path: str, *, level: int = DEFAULT_LEVEL, threads: int = 1, hashed: bool = False
+    ) -> None:
         super().__init__(path)
         if self.status is not None and not stat.S_ISREG(self.status.st_mode):
             raise OutputError(path, "is no file; a compressed image cannot be written there")
         self.level = level
         self.threads = threads
+        self._hashed = hashed
         self.size = 0
         """Bytes of the finished file."""
-        self.sha256 = ""
-        """Digest of the finished file, in hexadecimal."""
+        self.sha256: str | None = None
+        """Digest of the finished file, in hexadecimal, if it was to be ``hashed``."""
 
     @contextmanager
     def opened(self, size: int) -> Iterator[str | BinaryIO]:
@@ -43,7 +46,8 @@ class ZstdOutput(PathOutput):
         """
         import zstandard
 
-        file = _PartialFile(self.path)
+        digest = hashlib.sha256() if self._hashed else None
+        file = _PartialFile(self.path, digest)
         try:
             compressor = zstandard.ZstdCompressor(
                 level=self.level, threads=self.threads, write_checksum=True
@@ -57,7 +61,8 @@ class ZstdOutput(PathOutput):
                 raise output_error(self.path, error, size) from error
         finally:
             file.abort()
-        self.size, self.sha256 = file.size, file.digest.hexdigest()
+        self.size = file.size
+        self.sha256 = digest.hexdigest() if digest is not None else None
 
 
 class _Image:
@@ -72,12 +77,12 @@ class _Image:
 
 
 class _PartialFile:
-    """The compressed file under another name until it is whole, hashed on its way."""
+    """The compressed file under another name until it is whole; ``digest`` sees it on its way."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, digest: hashlib._Hash | None) -> None:
         self._final = os.fsencode(os.path.realpath(path))
         self.size = 0
-        self.digest = hashlib.sha256()
+        self._digest = digest
         try:
             self._fd, self._partial = create_beside(self._final)
         except OSError as error:
@@ -85,7 +90,8 @@ class _PartialFile:
         self._open = True
 
     def write(self, data: bytes) -> int:
-        self.digest.update(data)
+        if self._digest is not None:
+            self._digest.update(data)
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]

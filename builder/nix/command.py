@@ -94,17 +94,21 @@ def execute(
     from . import pipeline
 
     workers = run.workers or usable_cpus()
+    reported = run.json or not run.quiet
+    output = open_output(
+        destination, zstd_level=stored.zstd_level, threads=workers, hashed=reported
+    )
     job = pipeline.NixJob(
         closure=closure,
         content=content,
         selection=rules.selection(),
         rules=rules.compiled(),
         image=image,
-        output=open_output(destination, zstd_level=stored.zstd_level, threads=workers),
+        output=output,
         overrides=overrides.overrides(),
         strict=run.strict,
         workers=workers,
-        reported=run.json or not run.quiet,
+        reported=reported,
     )
     with (
         cancel_on_signals(at_once=destination == "-") as cancel,
