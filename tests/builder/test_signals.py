@@ -6,6 +6,8 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,13 @@ def test_a_signal_ends_a_write_to_a_pipe_that_nobody_reads(
     assert_one_line(done, STATUSES[signum], signum.name)
 
 
+def opened_by(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """What is open in ``process``, but for what it closes meanwhile."""
+    for fd in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(fd)
+
+
 def ended_while_waiting(
     signum: signal.Signals, sent: bytes, *arguments: str | Path, folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -102,9 +111,7 @@ def ended_while_waiting(
     process.stdin.flush()
     for _ in range(200):
         time.sleep(0.05)
-        fds = Path(f"/proc/{process.pid}/fd")
-        opened = [os.readlink(fd) for fd in fds.iterdir()]
-        if folder is None or any(name.startswith(f"{folder}/") for name in opened):
+        if folder is None or any(name.startswith(f"{folder}/") for name in opened_by(process)):
             break
     else:
         pytest.fail("keeps nothing")
