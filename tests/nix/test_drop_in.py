@@ -130,7 +130,7 @@ def test_files_may_be_empty(build: Build) -> None:
         ("", "false\necho not reached", ""),
         ("", "ln -s a files/nix-path-registration", " /nix-path-registration:"),
         ('freeSpace = "much";', "", "--free"),
-        ('extraArgs = [ "--size" "8M" ];', "", "--size"),
+        ('extraArgs = [ "--size" "1M" ];', "", "--size"),
     ],
     ids=["populate fails", "file in the way", "wrong argument", "too small"],
 )
