@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from . import tools, trees
-from .bench import Bench, say
+from .bench import ATTIC, Bench, say
 from .chart import chart
 from .figures import Outcome
 from .kinds import Scale, Workload
@@ -69,8 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return refuse(f"not measured yet: {', '.join(sorted(lacking))}")
         return run(scale, measured, work, chosen, earlier, known)
     finally:
-        if not chosen.keep:
-            trees.remove(work)
+        trees.remove(work / ATTIC if chosen.keep else work)
 
 
 def run(

@@ -199,11 +199,7 @@ def tar(*options: str, source: str = "tree") -> Contender:
 
 
 def cp(*options: str, source: str = "tree") -> Contender:
-    """``cp -a`` to the same file system.
-
-    Of many files its time varies: where others were deleted before, ext4 may take a minute to find
-    inodes for them, and that says nothing of writers of images.
-    """
+    """``cp -a`` to the same file system."""
 
     def commands(at: Setting) -> list[Step]:
         argv = ("cp", "-a", "-x", *options, str(at.source), os.fspath(at.out / "copy"))
