@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
-from ..errors import SourceError
+from ..errors import SourceError, TreeError
 from ..forked import Crew, Stage, as_crew
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import (
@@ -30,6 +30,7 @@ from ..tree import (
     Symlink,
     Tree,
     Xattrs,
+    check_name,
 )
 from .globs import Patterns
 from .host import HostDirectory, HostFile, join
@@ -122,8 +123,11 @@ def _absolute(path: bytes) -> bytes:
 
 def _check_is_there(folder: HostDirectory, name: bytes) -> None:
     """Raise unless ``name`` stands in ``folder``: a scan takes what is missing for a change."""
-    if not name or b"/" in name or name in (b".", b".."):
-        raise SourceError(folder.path, f"{name!r} is not a name of something in it")
+    try:
+        check_name(name, folder.path)
+    except TreeError as error:
+        message = f"{name!r} is not a name of something in it: {error.problem}"
+        raise SourceError(folder.path, message) from error
     path = join(folder.path or b"/", name)
     try:
         os.stat(path, follow_symlinks=False)

@@ -582,7 +582,7 @@ class TestNames:
         assert not isinstance(caught.value, SourceChangedError)
         assert caught.value.path == os.fsencode(root / "files")
 
-    @pytest.mark.parametrize("name", ["", ".", "..", "folder/file", "/folder"])
+    @pytest.mark.parametrize("name", ["", ".", "..", "folder/file", "/folder", "a\0b", 256 * "a"])
     def test_paths_are_not_names(self, root: Path, name: str) -> None:
         make_files(root, "folder/file")
         with pytest.raises(SourceError, match="is not a name"):
