@@ -44,9 +44,13 @@ class Context:
     options: ClosureOptions
     spool: Spool
     crew: Crew
-    workers: int
     progress: ProgressCallback | None = None
     cancel: Cancel | None = None
+
+    @property
+    def workers(self) -> int:
+        """Threads that hash and unpack: as many as there are processes."""
+        return self.crew.processes
 
 
 def check_options(options: ClosureOptions) -> None:

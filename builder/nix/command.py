@@ -140,8 +140,7 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
         from ..output import write_text
         from ..spool import Spool
 
-        workers = work.workers or usable_cpus()
-        with Spool(None) as spool, Crew(workers) as crew:
-            context = Context(closure, spool, crew, workers, cancel=cancel)
+        with Spool(None) as spool, Crew(work.workers or usable_cpus()) as crew:
+            context = Context(closure, spool, crew, cancel=cancel)
             text = read_closure(context).registration.text
     write_text(memoryview(text), "-")

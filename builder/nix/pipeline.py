@@ -57,7 +57,7 @@ def run(
 
     with Spool(job.output.spool_folder) as spool, Crew(job.workers) as crew:
         with watch.stage("read"):
-            closure = read_closure(Context(job.closure, spool, crew, job.workers, progress, cancel))
+            closure = read_closure(Context(job.closure, spool, crew, progress, cancel))
 
         with watch.stage("assemble"):
             tree = assemble(job, closure)
