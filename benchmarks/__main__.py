@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from . import tools, trees
-from .bench import ATTIC, Bench, say
+from .bench import ATTIC, Bench, forget_removed, say
 from .chart import chart
 from .figures import Outcome
 from .kinds import Scale, Workload
@@ -104,6 +104,8 @@ def run(
     )
     profiles = REPORTS / "profiles" if chosen.profile else None
     bench = Bench(scale, work, runner, chosen.keep, profiles)
+    if not chosen.quick:  # to get the memory back from a host takes longer than its small trees
+        forget_removed()
     try:
         bench.run(table)
     finally:
