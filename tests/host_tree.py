@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ext4writer import Device, Directory, Node, RegularFile, Symlink, Tree
-from ext4writer.sources import filters
+from ext4writer.edit import filters
 
 
 def privileged() -> bool:

@@ -27,7 +27,7 @@ from ext4writer import (
     TreeError,
     write_image,
 )
-from ext4writer.sources import filters
+from ext4writer.edit import filters
 from tests.conftest import MakeImage
 
 Model = dict[bytes, tuple[str, int, object]]

@@ -24,7 +24,7 @@ from ext4writer import (
     sources,
     write_image,
 )
-from ext4writer.sources import filters
+from ext4writer.edit import filters
 from tests.builder.command import report
 from tests.containers import Entry, Layout, docker_archive, layer_tar, opaque, whiteout
 from tests.host_tree import materialise

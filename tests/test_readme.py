@@ -15,7 +15,7 @@ import zstandard
 from click.testing import CliRunner
 
 import ext4writer
-from builder.cli import commands
+from ext4writer_cli.cli import commands
 from tests.builder.command import environment, run
 from tests.oracles import fsck
 

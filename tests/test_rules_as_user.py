@@ -23,7 +23,7 @@ NANOSECONDS = 1_000_000_000
 AS_NOBODY = f"""
 import os, sys
 from contextlib import suppress
-from builder.cli import main
+from ext4writer_cli.cli import main
 arguments = sys.argv[1:]
 # All modules are loaded by root, because nobody may look into root's folders.
 with suppress(SystemExit):

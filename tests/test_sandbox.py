@@ -48,7 +48,7 @@ import runpy
 names = sorted(os.listdir("/library/fixtures"))
 sys.argv = ["", *(f"/library/fixtures/{name}" for name in names if name.endswith(".toml"))]
 runpy.run_path("/library/main.py", run_name="__main__")
-assert not {"builder", "click", "rich", "zstandard"} & sys.modules.keys()
+assert not {"ext4writer_cli", "click", "rich", "zstandard"} & sys.modules.keys()
 """
 
 

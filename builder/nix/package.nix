@@ -33,7 +33,7 @@ python3Packages.buildPythonApplication {
   ];
 
   pythonImportsCheck = [
-    "builder.cli"
+    "ext4writer_cli.cli"
     "ext4writer"
   ];
 

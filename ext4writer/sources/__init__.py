@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import filters
+from ..edit import filters
 from .directory import directory
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
+from ..edit.globs import Patterns
 from ..errors import SourceError, TreeError
 from ..forked import Crew, Stage, as_crew
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
@@ -32,7 +33,6 @@ from ..tree import (
     Xattrs,
     check_name,
 )
-from .globs import Patterns
 from .host import HostDirectory, HostFile, join
 from .host_xattrs import HostXattrs, XattrItems
 from .listing import Folder, Lister, Listing, Listings, ScanRule, times_of

@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..content import O_CLOEXEC
+from ..edit.globs import Patterns, matcher
 from ..errors import SourceChangedError, SourceError
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, Loss
-from .globs import Patterns, matcher
 from .host import HostDirectory, join
 from .host_xattrs import HostXattrs, XattrItems
 

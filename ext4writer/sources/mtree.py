@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from ..content import Content
+from ..edit.modes import parse_mode
 from ..errors import SourceError, display_path
 from ..progress import Cancel, ProgressCallback
 from ..tree import (
@@ -29,7 +30,6 @@ from ..tree import (
 from .escapes import unvis
 from .manifest_content import DIGESTS, CheckedContent, ContentRoot
 from .manifest_lines import EMPTY, ID_MOST, LINE_MOST, PATH_MOST, ManifestReader, split_device
-from .modes import parse_mode
 
 Facts = dict[bytes, bytes]
 """Keyword -> value as it stands in the file."""

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-MAIN = "from builder.__main__ import main; main()"
-ENVIRONMENT = {"PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": "", "LC_ALL": "C.UTF-8"}
+MAIN = "from ext4writer_cli.__main__ import main; main()"
+ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "builder"))),
+    "SOURCE_DATE_EPOCH": "",
+    "LC_ALL": "C.UTF-8",
+}
 TIMEOUT = 120
 
 Argument = str | os.PathLike[str]

@@ -16,7 +16,7 @@ from tests.oracles import tools
 
 # Does once, at the first report of a stage, what stands in DO.
 AT_STAGE = """
-import builder.progress, os, signal
+import ext4writer_cli.progress, os, signal
 from contextlib import contextmanager
 done = []
 
@@ -29,8 +29,8 @@ def report(progress):
 def bar(wanted):
     yield report
 
-builder.progress.progress_bar = bar
-from builder.cli import main
+ext4writer_cli.progress.progress_bar = bar
+from ext4writer_cli.cli import main
 main()
 """
 

@@ -6,9 +6,9 @@ import signal
 import click
 import pytest
 
-from builder.failures import explain
-from builder.signals import Interrupted
 from ext4writer import errors
+from ext4writer_cli.failures import explain
+from ext4writer_cli.signals import Interrupted
 
 
 @pytest.mark.parametrize(

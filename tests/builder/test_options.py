@@ -8,14 +8,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from builder import options
-from builder.cli import commands, image_options
-from builder.options import ImageOptions, ScanOptions
-from builder.rule_options import RuleOptions
 from ext4writer import Spec
+from ext4writer.edit.rules import AllTimes, Owner
 from ext4writer.errors import SpecError
 from ext4writer.ondisk.features import DEFAULT_FEATURES
-from ext4writer.sources.rules import AllTimes, Owner
+from ext4writer_cli import options
+from ext4writer_cli.cli import commands, image_options
+from ext4writer_cli.options import ImageOptions, ScanOptions
+from ext4writer_cli.rule_options import RuleOptions
 from tests.builder.command import assert_one_line, run
 
 
@@ -179,9 +179,9 @@ def test_help_groups_the_options() -> None:
 
 def test_help_imports_neither_the_library_nor_rich() -> None:
     script = """
-import sys, builder.cli
+import sys, ext4writer_cli.cli
 try:
-    builder.cli.main(["build", "--help"])
+    ext4writer_cli.cli.main(["build", "--help"])
 except SystemExit as end:
     assert end.code == 0
 print([name for name in ("ext4writer", "construct", "rich") if name in sys.modules])

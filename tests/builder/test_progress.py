@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.progress import progress_bar, told
 from ext4writer.progress import Progress
+from ext4writer_cli.progress import progress_bar, told
 from tests.builder.command import command, environment
 
 

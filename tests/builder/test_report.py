@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from builder.report import LOSSES_SHOWN, Report
 from ext4writer import Loss
+from ext4writer_cli.report import LOSSES_SHOWN, Report
 
 REPORT = Report(
     image="out/a.img",

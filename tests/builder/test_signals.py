@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.signals import Interrupted, cancel_on_signals
 from ext4writer import BytesContent, RegularFile
 from ext4writer.errors import CancelledError
+from ext4writer_cli.signals import Interrupted, cancel_on_signals
 from tests.builder.command import (
     assert_one_line,
     assert_untouched,
@@ -171,14 +171,14 @@ def test_a_signal_after_an_archive_was_unpacked(stage: str, tmp_path: Path, out:
 def test_a_signal_ends_rules_that_take_long(source: Path, out: Path) -> None:
     script = """
 import os, signal, time
-from ext4writer.sources import rules
+from ext4writer.edit import rules
 
 def apply(self, tree):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
 
 rules.Owner.apply = apply
-from builder.cli import main
+from ext4writer_cli.cli import main
 main()
 """
     for last in (("build", source, "-o", out / "a.img"), ("manifest", source, "-o", out / "m")):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.units import human_bytes, parse_size
+from ext4writer_cli.units import human_bytes, parse_size
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,8 @@ let
             mkdir -p "$out/bin"
             cat > "$out/bin/${pname}" <<'END'
             #!/bin/sh
-            export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${src}
-            exec ${python} -c 'from builder.cli import main; main()' "$@"
+            export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${src}:${src}/builder
+            exec ${python} -c 'from ext4writer_cli.cli import main; main()' "$@"
             END
             chmod +x "$out/bin/${pname}"
           '';

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from builder.cli import commands
+from ext4writer_cli.cli import commands
 from tests.builder.command import ROOT
 from tests.oracles import debugfs
 

@@ -75,5 +75,6 @@ def test_the_package_runs_out_of_the_store(host: NixHost) -> None:
     for module in attributes(host)["pythonImportsCheck"]:
         source = attributes(host)["src"]
         code = f"import {module}; print({module}.__file__)"
-        shown = host.run("env", f"PYTHONPATH={source}", sys.executable, "-Pc", code).stdout
+        path = f"PYTHONPATH={source}:{source}/builder"
+        shown = host.run("env", path, sys.executable, "-Pc", code).stdout
         assert shown.startswith(source)

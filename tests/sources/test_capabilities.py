@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ext4writer import Tree, sources
-from ext4writer.sources.capabilities import NAMES, XATTR, capability_value
-from ext4writer.sources.rules import apply_rules
-from ext4writer.sources.rules_set import set_rule
+from ext4writer.edit.capabilities import NAMES, XATTR, capability_value
+from ext4writer.edit.rules import apply_rules
+from ext4writer.edit.rules_set import set_rule
 from tests.oracles import tools
 from tests.oracles.kernel import mounted
 from tests.oracles.tools import require_root, run

@@ -25,7 +25,7 @@ from ext4writer import (
     Tree,
     sources,
 )
-from ext4writer.sources.rules_devices import DeviceTable
+from ext4writer.edit.rules_devices import DeviceTable
 from tests.oracles.tools import run
 
 TABLE = """\

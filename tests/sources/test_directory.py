@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import CancelledError, SourceChangedError, SourceError, SpecError
 from ext4writer.progress import Progress
 from ext4writer.sources import directory, listing
-from ext4writer.sources.rules_select import Selection
 from ext4writer.tree import (
     BlockDevice,
     CharacterDevice,

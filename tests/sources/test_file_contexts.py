@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import ext4writer
 from ext4writer import Directory, Loss, SourceError, Symlink, Tree
-from ext4writer.sources.file_contexts import KINDS, FileContexts
-from ext4writer.sources.pcre import translate
+from ext4writer.edit.selinux.file_contexts import KINDS, FileContexts
+from ext4writer.edit.selinux.pcre import translate
 from ext4writer.tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 from tests.oracles.tools import run
 

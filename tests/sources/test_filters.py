@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ext4writer.sources import filters
+from ext4writer.edit import filters
 from ext4writer.tree import Tree
 
 

@@ -20,8 +20,8 @@ from ext4writer import (
     SourceError,
     Tree,
 )
-from ext4writer.sources.capabilities import XATTR, capability_value
-from ext4writer.sources.rules_makedevs import MakedevsTable
+from ext4writer.edit.capabilities import XATTR, capability_value
+from ext4writer.edit.rules_makedevs import MakedevsTable
 from tests.builder.command import assert_one_line, run
 from tests.conftest import MakeImage
 from tests.oracles import debugfs

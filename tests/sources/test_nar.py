@@ -24,6 +24,7 @@ from ext4writer import (
     write_image,
 )
 from ext4writer.content import BytesContent, Content
+from ext4writer.edit import filters
 from ext4writer.sources.nar_archive import DEPTH_MAX, read_nar
 from ext4writer.sources.nar_dump import dump_nar, nar_size
 from ext4writer.sources.nar_format import words
@@ -142,8 +143,8 @@ def test_the_content_is_a_slice_of_the_archive(tmp_path: Path) -> None:
         assert data == path.read_bytes()
     outputs = []
     for one in (tree, sources.directory(folder)):
-        sources.filters.set_all_times(one, 1)
-        sources.filters.set_owner(one, 0, 0)
+        filters.set_all_times(one, 1)
+        filters.set_owner(one, 0, 0)
         for _, node in one.walk():
             node.mode = 0o755
             node.xattrs = None

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import ext4writer
 from ext4writer import Directory, Loss, SourceError, SpecError, Symlink, Tree
-from ext4writer.sources.globs import parse_glob
-from ext4writer.sources.modes import parse_mode
-from ext4writer.sources.pattern_index import Pattern, PatternIndex
-from ext4writer.sources.rules import AllTimes, IdMap, ModeMask, Owner, RootOwner, Rule, apply_rules
-from ext4writer.sources.rules_select import Selection
-from ext4writer.sources.rules_set import set_rule, set_rules
+from ext4writer.edit.globs import parse_glob
+from ext4writer.edit.modes import parse_mode
+from ext4writer.edit.pattern_index import Pattern, PatternIndex
+from ext4writer.edit.rules import AllTimes, IdMap, ModeMask, Owner, RootOwner, Rule, apply_rules
+from ext4writer.edit.rules_select import Selection
+from ext4writer.edit.rules_set import set_rule, set_rules
 from tests.oracles.tools import run
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, TypedDict, cast
 
 from ...content import Content
+from ...edit.filters import exclude
+from ...edit.globs import Patterns
 from ...errors import LimitError
 from ...progress import Cancel, ProgressCallback
 from ...tree import NAME_MAX, Directory, Loss, Tree
-from ..filters import exclude
-from ..globs import Patterns
 from ..tar_archive import DEFAULT_LIMITS, Limits, Member, read_members
 from ..tar_archive.decoders import MAGIC_BYTES, Decoded, compression_of
 from ..tar_archive.header import BLOCK, has_checksum

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from ...edit.globs import Match, Patterns, matcher
 from ...errors import ArchiveError, LimitError
 from ...progress import Cancel, ProgressCallback
 from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Tree
-from ..globs import Match, Patterns, matcher
 from .inputs import Archive, archive_path
 from .limits import DEFAULT_LIMITS, Limits
 from .member import HARD_LINK, Member

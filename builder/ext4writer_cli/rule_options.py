@@ -13,8 +13,8 @@ import click
 from .options import ID_MAX, ORDER, OWNER, PATH, parsed, row
 
 if TYPE_CHECKING:
-    from ext4writer.sources.rules import Rule
-    from ext4writer.sources.rules_select import Selection
+    from ext4writer.edit.rules import Rule
+    from ext4writer.edit.rules_select import Selection
 
 Range = tuple[int, int, int]
 
@@ -137,7 +137,7 @@ class RuleOptions:
 
     def selection(self) -> Selection:
         """What is to be read of each source; ``SpecError`` for a glob that is none."""
-        from ext4writer.sources.rules_select import Selection
+        from ext4writer.edit.rules_select import Selection
 
         return Selection(
             (name == "exclude", glob)
@@ -176,61 +176,61 @@ def _id_map(maps: Mapping[str, Sequence[Range]]) -> list[Rule]:
     """The rule of options that stand beside each other; none where there are none."""
     if not maps:
         return []
-    from ext4writer.sources.rules import IdMap
+    from ext4writer.edit.rules import IdMap
 
     return [IdMap(maps.get("uid_map", ()), maps.get("gid_map", ()))]
 
 
 def _owner(value: tuple[int, int]) -> list[Rule]:
-    from ext4writer.sources.rules import Owner
+    from ext4writer.edit.rules import Owner
 
     return [Owner(*value)]
 
 
 def _root_owner(value: tuple[int, int]) -> list[Rule]:
-    from ext4writer.sources.rules import RootOwner
+    from ext4writer.edit.rules import RootOwner
 
     return [RootOwner(*value)]
 
 
 def _all_times(value: int) -> list[Rule]:
-    from ext4writer.sources.rules import AllTimes
+    from ext4writer.edit.rules import AllTimes
 
     return [AllTimes(value)]
 
 
 def _mode_mask(value: int) -> list[Rule]:
-    from ext4writer.sources.rules import ModeMask
+    from ext4writer.edit.rules import ModeMask
 
     return [ModeMask(value)]
 
 
 def _set(value: str) -> list[Rule]:
-    from ext4writer.sources.rules_set import set_rule
+    from ext4writer.edit.rules_set import set_rule
 
     return [set_rule(value, f"--set {value!r}")]
 
 
 def _rules(value: str) -> list[Rule]:
-    from ext4writer.sources.rules_set import set_rules
+    from ext4writer.edit.rules_set import set_rules
 
     return [*set_rules(read_file(value), value)]
 
 
 def _device_table(value: str) -> list[Rule]:
-    from ext4writer.sources.rules_devices import DeviceTable
+    from ext4writer.edit.rules_devices import DeviceTable
 
     return [DeviceTable(read_file(value), os.fsencode(value))]
 
 
 def _makedevs(value: str) -> list[Rule]:
-    from ext4writer.sources.rules_makedevs import MakedevsTable
+    from ext4writer.edit.rules_makedevs import MakedevsTable
 
     return [MakedevsTable(read_file(value), os.fsencode(value))]
 
 
 def _file_contexts(value: str) -> list[Rule]:
-    from ext4writer.sources.file_contexts import FileContexts
+    from ext4writer.edit.selinux.file_contexts import FileContexts
 
     return [FileContexts.load(value)]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ext4writer import Crew, Directory, Tree, sources
+from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import ArchiveError, SourceError
 from ext4writer.progress import Cancel, ProgressCallback
-from ext4writer.sources.rules_select import Selection
 
 from .options import ScanOptions
 from .output import Output
@@ -190,7 +190,7 @@ def _manifest(argument: SourceArgument, reading: Reading) -> Read:
 def _names(path: str | None) -> dict[bytes, int] | None:
     if path is None:
         return None
-    from ext4writer.sources.names import read_names
+    from ext4writer.edit.names import read_names
 
     return read_names(read_file(path), path)
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 
 from ext4writer import Directory, Node, Tree, TreeError, sources
-from ext4writer.sources import filters
-from ext4writer.sources.rules_select import Selection
+from ext4writer.edit import filters
+from ext4writer.edit.rules_select import Selection
 from ext4writer.tree import S_IFDIR, S_IFLNK, S_IFREG, Xattrs
 
 from . import STORE

@@ -16,7 +16,7 @@ class Selection:
 
     What is below an excluded directory is excluded with it, unless a later glob includes it, and
     then the directories that lead to it stay. An entry that no glob matches is there. Globs are
-    those of :func:`~ext4writer.sources.globs.parse_glob`.
+    those of :func:`~ext4writer.edit.globs.parse_glob`.
     """
 
     def __init__(self, steps: Iterable[tuple[bool, str | bytes]]) -> None:

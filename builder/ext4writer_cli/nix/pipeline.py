@@ -11,9 +11,9 @@ from typing import BinaryIO, cast
 
 import ext4writer
 from ext4writer import Crew, Directory, Layout, Override, SourceError, Tree
+from ext4writer.edit.rules import Rule, apply_rules
+from ext4writer.edit.rules_select import Selection
 from ext4writer.progress import Cancel, ProgressCallback, check_cancelled
-from ext4writer.sources.rules import Rule, apply_rules
-from ext4writer.sources.rules_select import Selection
 
 from ..output import Output
 from ..pipeline import Stopwatch, StrictError

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..errors import SourceError
-from ..tree import (
+from ...errors import SourceError
+from ...tree import (
     S_IFBLK,
     S_IFCHR,
     S_IFDIR,
@@ -27,7 +27,7 @@ from ..tree import (
     Tree,
     Xattrs,
 )
-from .pattern_index import Pattern, PatternIndex
+from ..pattern_index import Pattern, PatternIndex
 from .pcre import Translated, translate
 
 XATTR = b"security.selinux"

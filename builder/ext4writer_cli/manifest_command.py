@@ -101,7 +101,7 @@ def manifest(
     gc.disable()
 
     from ext4writer import Crew, manifests
-    from ext4writer.sources.rules import apply_rules
+    from ext4writer.edit.rules import apply_rules
 
     from .content_store import ContentStore
     from .output import write_text

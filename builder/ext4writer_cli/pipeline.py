@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ext4writer
 from ext4writer import Crew, Loss, Override, Spec
+from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import Ext4WriterError, display_path
 from ext4writer.progress import Cancel, ProgressCallback
-from ext4writer.sources.rules_select import Selection
 
 from .options import ScanOptions
 from .output import Output
@@ -22,7 +22,7 @@ from .source_readers import Reading, read_sources
 from .spool import Spool
 
 if TYPE_CHECKING:
-    from ext4writer.sources.rules import Rule
+    from ext4writer.edit.rules import Rule
 
 
 class StrictError(Ext4WriterError):
@@ -78,7 +78,7 @@ def run(
             reading = Reading(job.scan, job.selection, job.output, spool, crew, progress, cancel)
             tree, sources = read_sources(job.sources, reading)
             if job.rules:
-                from ext4writer.sources.rules import apply_rules
+                from ext4writer.edit.rules import apply_rules
 
                 apply_rules(tree, job.rules)
 

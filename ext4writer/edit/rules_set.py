@@ -82,7 +82,7 @@ class SetRule(NamedTuple):
 def set_rule(text: str, origin: str | None = None) -> SetRule:
     """Compile ``GLOB: KEY=VALUE...``; :class:`SpecError` with the reason if it is no such text.
 
-    ``GLOB`` is as in :func:`~ext4writer.sources.globs.parse_glob`; it ends at the first colon with
+    ``GLOB`` is as in :func:`~ext4writer.edit.globs.parse_glob`; it ends at the first colon with
     a space behind it, and a backslash takes a character as it is. Keys:
 
     ``uid``, ``gid``
