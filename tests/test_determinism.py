@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ import construct
 import pytest
 
 import ext4writer
-from ext4writer import DEFAULT_FEATURES, LayoutPolicy, Spec, Tree, api, policy, sources
+from ext4writer import DEFAULT_FEATURES, LayoutPolicy, Spec, SpecError, Tree, api, policy, sources
 from ext4writer.plan import hole_search
 from tests.builder.command import report
 from tests.host_tree import adapted, materialise, privileged
@@ -371,7 +371,64 @@ def test_another_spec_is_another_file_system(change: dict[str, Any]) -> None:
 def test_the_list_of_changes_above_is_whole() -> None:
     marker = test_another_spec_is_another_file_system.pytestmark[0]
     tried = {name for change in marker.args[1] for name in change}
-    assert {each.name for each in fields(Spec)} - tried == {"uuid", "hash_seed"}
+    assert {each.name for each in fields(Spec)} - tried == {"uuid", "hash_seed", "identity"}
+
+
+def test_an_option_that_a_later_release_adds_changes_nothing_at_its_default() -> None:
+    @dataclass(frozen=True)
+    class LaterSpec(Spec):
+        another_option: int | None = None
+
+    tree = small_tree()
+    assert ext4writer.plan(tree, LaterSpec()).uuid == ext4writer.plan(tree, Spec()).uuid
+    assert ext4writer.plan(tree, LaterSpec(another_option=1)).uuid != ext4writer.plan(tree).uuid
+
+
+def test_a_default_that_is_spelled_out_changes_nothing() -> None:
+    spelled = Spec(**{each.name: each.default for each in fields(Spec)})
+    by_name = replace(spelled, policy=policy("default"), reserved_percent=0)
+    assert digest(small_tree(), spelled) == digest(small_tree(), by_name) == digest(small_tree())
+
+
+TIMES = ("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize(
+    ("inode_size", "first", "second"),
+    [(256, 6 * 10**9, 7 * 10**9 + 1), (128, 3 * 10**9 + 1, 3 * 10**9 + 2), (128, 10**19, 10**20)],
+    ids=["after the epoch", "parts of a second", "after what an inode holds"],
+)
+def test_times_count_as_they_are_written(
+    name: str, inode_size: int, first: int, second: int
+) -> None:
+    """What no image holds makes no difference: not in the UUID, and so in no byte."""
+    images = set()
+    for time in (first, second):
+        tree = small_tree()
+        for _, node in tree.walk():
+            setattr(node, name, time)
+        images.add(digest(tree, Spec(inode_size=inode_size, epoch=5)))
+    assert len(images) == 1
+
+
+def test_content_counts_where_it_is_asked_to() -> None:
+    trees = [Tree(), Tree(), Tree()]
+    zeros, text = bytes(300_000), b"text" * 1000
+    trees[0].file("/file", zeros + text)
+    trees[1].file("/file", lambda: io.BytesIO(zeros + text), size=len(zeros + text))
+    trees[2].file("/file", zeros + text[::-1])
+    plain = [ext4writer.plan(tree) for tree in trees]
+    assert len({layout.uuid for layout in plain}) == 1
+    spec = Spec(identity="content")
+    one, same, other = (ext4writer.plan(tree, spec) for tree in trees)
+    assert one.uuid == same.uuid != other.uuid
+    assert one.uuid != plain[0].uuid
+    assert {one.hash_seed, other.hash_seed} == {plain[0].hash_seed}
+    given = UUID(int=1)
+    assert ext4writer.plan(trees[0], replace(spec, uuid=given)).uuid == given
+    with pytest.raises(SpecError, match="identity"):
+        Spec(identity="name")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

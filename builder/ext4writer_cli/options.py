@@ -287,13 +287,22 @@ class ImageOptions:
         "--uuid",
         type=click.UUID,
         metavar="UUID",
-        about="UUID of the file system.  [default: derived from the content]",
+        about="UUID of the file system.  [default: derived from names, attributes, sizes and "
+        "options, not from content; see --identity]",
     )
     hash_seed: UUID | None = row(
         "--hash-seed",
         type=click.UUID,
         metavar="UUID",
-        about="Key of the directory hash.  [default: derived from the content]",
+        about="Key of the directory hash.  [default: derived from names, attributes and sizes]",
+    )
+    identity: Literal["attributes", "content"] = row(
+        "--identity",
+        type=click.Choice(("attributes", "content")),
+        default="attributes",
+        show_default=True,
+        about="What a UUID that is not given is derived from; 'content' reads every file once "
+        "more, so that images with different content never share a UUID.",
     )
     block_size: int = row(
         "-b",
@@ -367,6 +376,7 @@ class ImageOptions:
             label=os.fsencode(self.label),
             uuid=self.uuid,
             hash_seed=self.hash_seed,
+            identity=self.identity,
             block_size=self.block_size,
             inode_size=self.inode_size,
             features=FeatureSet.parse(",".join(self.features), base=DEFAULT_FEATURES),

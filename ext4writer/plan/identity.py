@@ -1,4 +1,9 @@
-"""UUID and hash seed of an image whose Spec gives none: digests of the tree and the Spec."""
+"""UUID and hash seed of an image whose Spec gives none: digests of the tree and the Spec.
+
+What is digested is what the image holds, so times count as they are written, after they were
+clamped. An option at its default is left out: a release that adds options, or a default that a
+caller spells out, must not give every image another UUID.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +13,93 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from hashlib import blake2b
 from itertools import compress
+from operator import attrgetter
 from uuid import UUID
 
-from ..ondisk.inode import MAX_TIME_NS, MIN_TIME_NS
-from ..tree import S_IFDIR, S_IFREG, Device, Symlink
+from ..errors import SourceChangedError
+from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, MIN_TIME_NS
+from ..progress import Cancel, check_cancelled
+from ..tree import S_IFDIR, S_IFREG, Device, RegularFile, Symlink
+from .contents import DataBlocks
 from .inodes import InodeTable
+from .layout import NANOSECONDS, Times
 from .policy import DEFAULT_POLICY
 from .spec import Spec
 
 _MASK64 = (1 << 64) - 1
 _NO_TIME = MIN_TIME_NS - 1 & _MASK64
 
+_PIECE_BYTES = 1 << 20
+
 _IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
 _IS_OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
 
 
-def derive_identity(table: InodeTable, spec: Spec) -> tuple[UUID, UUID]:
+def derive_identity(table: InodeTable, times: Times, spec: Spec) -> tuple[UUID, UUID]:
     """The UUID and the hash seed: as given, else from names, attributes and sizes.
 
-    The content of files does not count, so that planning need not read it. The UUID depends on the
-    Spec as well: images that differ are not the same file system. The hash seed does not, because
-    it decides how full an indexed directory's blocks are: a change of the size must not bring
-    another size with it.
+    The content of files does not count, so that planning need not read it; :func:`with_content`
+    adds it. The UUID depends on the Spec as well: images that differ are not the same file system.
+    The hash seed does not, because it decides how full an indexed directory's blocks are: a change
+    of the size must not bring another size with it.
     """
     if spec.uuid is not None and spec.hash_seed is not None:
         return spec.uuid, spec.hash_seed
-    of_tree = _digest_of_tree(table)
+    whole_seconds = spec.inode_size == EXT4_GOOD_OLD_INODE_SIZE
+    of_tree = _digest_of_tree(table, times, whole_seconds)
     of_all = blake2b(of_tree + _options(spec), digest_size=16, person=b"ext4writer")
     uuid = spec.uuid or UUID(bytes=_version_8(of_all.digest()))
     return uuid, spec.hash_seed or UUID(bytes=_version_8(of_tree))
 
 
+def with_content(
+    uuid: UUID, table: InodeTable, data: DataBlocks, block_size: int, cancel: Cancel | None = None
+) -> UUID:
+    """A UUID derived from ``uuid`` and the content of every file, which is read for it.
+
+    Only what ``data`` counts as data is read; where the holes are follows from content as well.
+    Raises what reading raises, :class:`SourceChangedError` and :class:`CancelledError`.
+    """
+    digest = blake2b(uuid.bytes, digest_size=16, person=b"ext4writer")
+    buffer = memoryview(bytearray(_PIECE_BYTES))
+    for index in table.indexes_of(S_IFREG):
+        node = table.nodes[index]
+        assert isinstance(node, RegularFile)
+        size = table.sizes[index]
+        if not size:
+            continue
+        reader = node.content.open()
+        try:
+            for first, count in data.ranges.get(index, [(0, data.counts[index])]):
+                start, end = first * block_size, min((first + count) * block_size, size)
+                digest.update(b"%d %d %d\n" % (index, start, end))
+                for offset in range(start, end, _PIECE_BYTES):
+                    check_cancelled(cancel)
+                    view = buffer[: min(_PIECE_BYTES, end - offset)]
+                    if reader.readinto(view, offset) != len(view):
+                        raise SourceChangedError(reader.path, f"ends before byte {end}")
+                    digest.update(view)
+            reader.check_unchanged()
+        finally:
+            reader.close()
+    return UUID(bytes=_version_8(digest.digest()))
+
+
+_NO_OPTIONS = ("uuid", "identity")
+"""What decides how the UUID is found, and is no property of the image."""
+
+
 def _options(spec: Spec) -> bytes:
+    """One line for each option that is not at its default, by name."""
     lines = []
-    for option in fields(spec):
+    for option in sorted(fields(spec), key=attrgetter("name")):
         value = getattr(spec, option.name)
+        if option.name in _NO_OPTIONS or value == option.default:
+            continue
         if option.name == "policy":
-            value = (value or DEFAULT_POLICY).name
+            value = value.name
+            if value == DEFAULT_POLICY.name:
+                continue
         elif option.name == "reserved_percent":
             value = float(value)  # 5 and 5.0 are equal and must read alike
         elif option.name == "features":
@@ -53,17 +108,20 @@ def _options(spec: Spec) -> bytes:
     return "".join(lines).encode()
 
 
-def _digest_of_tree(table: InodeTable) -> bytes:
+def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> bytes:
     digest = blake2b(digest_size=16, person=b"ext4writer")
     nodes = table.nodes
     digest.update(_column("I", (len(nodes), len(table.directories), len(table.further_names))))
     digest.update(_column("H", table.modes))
     digest.update(_column("I", table.uids))
     digest.update(_column("I", table.gids))
-    digest.update(_times(table.mtimes))
+    digest.update(_times(table.mtimes, limits, whole_seconds))
     for name in ("atime_ns", "ctime_ns", "crtime_ns"):
         others = table.other_times.get(name)
-        digest.update(b"none\n" if others is None else _times(others))
+        if others is None or (whole_seconds and name == "crtime_ns"):
+            digest.update(b"none\n")
+        else:
+            digest.update(_times(others, limits, whole_seconds))
     digest.update(_column("I", table.parents))
     digest.update(_column("Q", compress(table.sizes, table.types.translate(_IS_REGULAR))))
     digest.update(_column("I", table.directories))
@@ -85,16 +143,23 @@ def _digest_of_tree(table: InodeTable) -> bytes:
     return digest.digest()
 
 
-def _times(times: Sequence[int] | Sequence[int | None]) -> bytes:
-    """Times modulo 2**64; those outside the format's range are alike."""
-    if isinstance(times, array) and min(times) >= MIN_TIME_NS and max(times) <= MAX_TIME_NS:
+def _times(
+    times: Sequence[int] | Sequence[int | None], limits: Times, whole_seconds: bool
+) -> bytes:
+    """Times as they are written, modulo 2**64."""
+    latest = min(limits.newest, limits.latest)
+    is_written_as_it_is = (
+        isinstance(times, array)
+        and not whole_seconds
+        and min(times) >= MIN_TIME_NS
+        and max(times) <= latest
+    )
+    if is_written_as_it_is:
         return _column("q", times)
+    unit = NANOSECONDS if whole_seconds else 1
     return _column(
         "Q",
-        [
-            _NO_TIME if time is None else max(MIN_TIME_NS, min(time, MAX_TIME_NS)) & _MASK64
-            for time in times
-        ],
+        [_NO_TIME if time is None else limits.fit(time) // unit * unit & _MASK64 for time in times],
     )
 
 

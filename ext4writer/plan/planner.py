@@ -20,7 +20,7 @@ from .directories import (
 )
 from .geometry import resize_inode_bytes
 from .hole_search import HoleSearch, searching
-from .identity import derive_identity
+from .identity import derive_identity, with_content
 from .inodes import InodeTable, number_inodes
 from .layout import Layout
 from .placement import Demand
@@ -67,7 +67,7 @@ def plan(
     ):
         search.go_on()
         times, epoch, losses = fit_times(tree, table, spec)
-        uuid, hash_seed = derive_identity(table, spec)
+        uuid, hash_seed = derive_identity(table, times, spec)
         search.go_on()
         xattrs = _plan_xattrs(table, spec, policy)
         rules = DirectoryRules(
@@ -79,6 +79,8 @@ def plan(
         search.go_on()
         directories = _plan_directories(table, rules, policy, data, cancel)
         _find_holes(search, len(candidates), data, table, spec, progress)
+    if spec.identity == "content" and spec.uuid is None:
+        uuid = with_content(uuid, table, data, spec.block_size, cancel)
     demand = Demand(
         counts=data.counts,
         ranges=data.ranges,

@@ -19,6 +19,7 @@ GIB = 1024 * MIB
 LABEL_MAX = 16
 BLOCK_SIZES = (1024, 2048, 4096)
 RESERVED_PERCENT_MAX = 50
+IDENTITIES = ("attributes", "content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,12 @@ class Spec:
 
     label: bytes = b""
     uuid: UUID | None = None
-    """``None`` derives it from the tree and the Spec."""
+    """``None`` derives it from names, attributes, sizes and options; see ``identity``."""
     hash_seed: UUID | None = None
-    """Key of the directory hash; ``None`` derives it from the tree and the Spec."""
+    """Key of the directory hash; ``None`` derives it from names, attributes and sizes."""
+    identity: Literal["attributes", "content"] = "attributes"
+    """``"content"`` derives the UUID from the content of files, too, which is read once more for
+    it. Two images that differ never share a UUID then."""
 
     block_size: int = 4096
     inode_size: int = 256
@@ -84,6 +88,8 @@ class Spec:
                 "reserved_percent",
                 f"{self.reserved_percent} is not between 0 and {RESERVED_PERCENT_MAX}",
             )
+        if self.identity not in IDENTITIES:
+            raise SpecError("identity", f"{self.identity!r} is neither of {', '.join(IDENTITIES)}")
         for name in ("size", "free", "free_inodes", "grow_to", "hole_size"):
             value = getattr(self, name)
             if value is not None and value < 0:
