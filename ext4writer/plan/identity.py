@@ -53,14 +53,18 @@ def derive_identity(table: InodeTable, times: Times, spec: Spec) -> tuple[UUID, 
 
 
 def with_content(
-    uuid: UUID, table: InodeTable, data: DataBlocks, block_size: int, cancel: Cancel | None = None
+    derived: UUID,
+    table: InodeTable,
+    data: DataBlocks,
+    block_size: int,
+    cancel: Cancel | None = None,
 ) -> UUID:
-    """A UUID derived from ``uuid`` and the content of every file, which is read for it.
+    """A UUID that follows from ``derived`` and the content of every file, which is read for it.
 
     Only what ``data`` counts as data is read; where the holes are follows from content as well.
     Raises what reading raises, :class:`SourceChangedError` and :class:`CancelledError`.
     """
-    digest = blake2b(uuid.bytes, digest_size=16, person=b"ext4writer")
+    digest = blake2b(derived.bytes, digest_size=16, person=b"ext4writer")
     buffer = memoryview(bytearray(_PIECE_BYTES))
     for index in table.indexes_of(S_IFREG):
         node = table.nodes[index]
