@@ -152,14 +152,10 @@ def _times(
 ) -> bytes:
     """Times as they are written, modulo 2**64."""
     latest = min(limits.newest, limits.latest)
-    is_written_as_it_is = (
-        isinstance(times, array)
-        and not whole_seconds
-        and min(times) >= MIN_TIME_NS
-        and max(times) <= latest
-    )
-    if is_written_as_it_is:
-        return _column("q", times)
+    if isinstance(times, array) and not whole_seconds:
+        is_in_range = min(times) >= MIN_TIME_NS and max(times) <= latest
+        if is_in_range:
+            return _column("q", times)
     unit = NANOSECONDS if whole_seconds else 1
     return _column(
         "Q",
