@@ -21,6 +21,9 @@ from .tree import Tree
 
 LEAST_BYTES_TO_SHARE = 16 << 20
 """Content that is copied in less time than processes take to start, and in less memory."""
+BYTES_WORTH_A_FILE = 32 << 10
+"""What is copied in the time that it takes to open, read and close one more file. Threads do
+that in turns, since most of it is Python; processes do it at once."""
 
 
 def write_layout(
@@ -41,7 +44,7 @@ def write_layout(
     """
     pieces = coalesced(overridden(metadata_pieces(layout), layout, overrides))
     with open_sink(output, layout.size_bytes) as sink, as_crew(processes) as crew:
-        _writer(sink, crew, workers, layout.content_bytes)(
+        _writer(sink, crew, workers, layout)(
             sink,
             pieces=pieces,
             jobs=copy_jobs(layout),
@@ -55,12 +58,13 @@ def write_layout(
         sink.finish()
 
 
-def _writer(sink: Sink, crew: Crew, workers: int, content_bytes: int) -> Callable[..., None]:
+def _writer(sink: Sink, crew: Crew, workers: int, layout: Layout) -> Callable[..., None]:
     """What writes to ``sink``: in ascending order, with processes, or with threads."""
     if sink.ascending:
         return write_ascending
     workers = max(workers, crew.processes)
-    if crew.can_share and content_bytes >= LEAST_BYTES_TO_SHARE:
+    work = layout.content_bytes + layout.entries["file"] * BYTES_WORTH_A_FILE
+    if crew.can_share and work >= LEAST_BYTES_TO_SHARE:
         image = sink.shared()
         if image is not None and crew.can_know(image.first_crew) and crew.start():
             return partial(write_forked, image=image, crew=crew)

@@ -125,3 +125,22 @@ def test_after_an_error_it_is_alone(tmp_path: Path, folder: Path) -> None:
     memory = bytearray()
     write_image(tree, memory, SPEC)
     assert (tmp_path / "image").read_bytes() == memory
+
+
+@pytest.mark.parametrize(("files", "is_shared"), [(10, False), (3_000, True)])
+def test_many_small_files_are_worth_sharing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, is_shared: bool
+) -> None:
+    """They hold few bytes, and take as long as many."""
+    monkeypatch.undo()
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(files):
+        (source / str(number)).write_bytes(b"%d" % number)
+    tree = sources.directory(source)
+    write_image(tree, tmp_path / "alone.img", SPEC)
+    with Crew(2) as crew:
+        write_image(tree, tmp_path / "crew.img", SPEC, processes=crew)
+        assert (crew.number < 1 << 32) is is_shared
+    assert (tmp_path / "crew.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
+    assert_clean(tmp_path / "crew.img")
