@@ -137,14 +137,21 @@ def _between(holes: list[tuple[int, int]], blocks: int) -> BlockRanges:
 
 
 def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[int, int]]:
-    """Yield all runs of zero blocks, reading everything once and in order."""
+    """Yield all runs of zero blocks; what is not known to be a hole is read once and in order."""
     start = None
-    for chunk in range(0, blocks, zeros.chunk_blocks):
-        count = min(zeros.chunk_blocks, blocks - chunk)
-        zeros.load(chunk, count)
+    chunk = behind = 0
+    while behind < blocks:
+        chunk = behind
+        behind = min(zeros.end_of_known_hole(chunk), blocks)
+        if behind > chunk:
+            if start is None and behind > first:
+                start = max(chunk, first)
+            continue
+        behind = min(chunk + zeros.chunk_blocks, zeros.end_of_known_data(), blocks)
+        zeros.load(chunk, behind - chunk)
         if start is not None and zeros.all_zero():
             continue
-        block, behind = max(chunk, first), chunk + count
+        block = max(chunk, first)
         while block < behind:
             if start is None:
                 block = zeros.next_that_may_be_zero(block)
@@ -291,6 +298,19 @@ class _Zeros:
                 )
             block -= count
         return block
+
+    def end_of_known_hole(self, block: int) -> int:
+        """The first block from ``block`` on that lies in no hole that is known."""
+        if not self._hole_at(block * self._block_size):
+            return block
+        if self._data_start >= self._size:
+            return -(-self._size // self._block_size)
+        return self._data_start // self._block_size
+
+    def end_of_known_data(self) -> int:
+        """The block behind the data at the place that was asked about last."""
+        end = self._size if self._segments is None else min(self._data_end, self._size)
+        return -(-end // self._block_size)
 
     def _hole_at(self, position: int) -> bool:
         """Whether a hole is known there, from ``_hole_start`` to ``_data_start``."""

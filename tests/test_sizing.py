@@ -8,7 +8,7 @@ import random
 import re
 import shutil
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from ext4writer.plan.spec import GIB, KIB, MIB
 from tests.conftest import MakeImage
 from tests.oracles import debugfs
 from tests.oracles.compare import assert_tree_equal
+from tests.oracles.cost import assert_linear
 from tests.oracles.fsck import assert_clean
 from tests.oracles.kernel import mounted
 from tests.oracles.strategies import specs, trees
@@ -374,6 +375,23 @@ def test_huge_promises_are_solved_at_once(free: int) -> None:
     assert wide is (free != 15 << 40)
     assert ("resize_inode" in layout.features) is not wide
     assert layout.geometry.reserved_gdt_blocks == 0 if wide else 1
+
+
+@pytest.mark.parametrize("change", ["^sparse_super,^resize_inode", "^resize_inode"])
+def test_many_groups_are_solved_in_proportion(change: str) -> None:
+    features = FeatureSet.parse(change, base=DEFAULT_FEATURES)
+
+    def planning(inodes: int) -> Callable[[], object]:
+        spec = Spec(
+            free=0,
+            free_inodes=inodes,
+            inode_size=4096,
+            reserved_percent=49.99,
+            features=features,
+        )
+        return lambda: ext4writer.plan(Tree(), spec)
+
+    assert_linear(planning, 1 << 26)
 
 
 # -- what is too small ---------------------------------------------------------------------------

@@ -107,6 +107,10 @@ class Rules(NamedTuple):
                 power *= base
         return sorted(found)
 
+    def super_groups_count(self, groups: int) -> int:
+        """How many of the first ``groups`` hold a superblock; the search for a size asks often."""
+        return len(self.super_groups(groups)) if self.sparse_super else groups
+
     def max_reserved_gdt_blocks(self) -> int:
         """The resize inode's double indirect block maps no more (EXT2_ADDR_PER_BLOCK)."""
         return self.block_size // 4

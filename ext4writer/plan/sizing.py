@@ -471,7 +471,7 @@ def _least_used(rules: Rules, stretch: _Stretch, data_blocks: int) -> int:
     groups = rules.groups_for(stretch.high)
     return (
         rules.first_data_block
-        + len(rules.super_groups(groups))
+        + rules.super_groups_count(groups)
         * (1 + rules.gdt_blocks(groups) + stretch.reserved_gdt_blocks)
         + groups * (2 + rules.inode_table_blocks(stretch.inodes_per_group))
         + int(rules.resize_inode)

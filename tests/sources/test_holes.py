@@ -7,6 +7,7 @@ import io
 import os
 import random
 import threading
+import time
 from array import array
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ext4writer.forked import Crew
 from ext4writer.holes import data_ranges
 from ext4writer.plan import hole_search
 from ext4writer.plan.hole_search import searching
+from ext4writer.slices import SparseContent
 from ext4writer.sources import directory
 from ext4writer.tree import RegularFile
 
@@ -82,6 +84,18 @@ def stored_sparsely(path: Path, data: bytes, grain: int, keep: random.Random) ->
                 file.write(piece)
 
 
+def mapped(data: bytes, grain: int) -> SparseContent:
+    """``data`` with a map that leaves out its zeros, in pieces of ``grain`` bytes."""
+    segments = array("Q")
+    kept = b""
+    for start in range(0, len(data), grain):
+        piece = data[start : start + grain]
+        if any(piece):
+            segments.extend((start, len(piece)))
+            kept += piece
+    return SparseContent(BytesContent(kept), len(data), segments)
+
+
 class HalfReader(io.BytesIO):
     """Gives less than it is asked for."""
 
@@ -139,6 +153,8 @@ def test_every_way_to_read_agrees(tmp_path: Path, block_size: int, shape: st.Dat
             PathContent(sparse),
             CallableContent(lambda: io.BytesIO(data), len(data)),
             CallableContent(lambda: HalfReader(data), len(data)),
+            mapped(data, 512),
+            mapped(data, 4096),
         ):
             assert ranges_of(content, block_size, hole_size, leading_hole) == expected
         with pytest.MonkeyPatch.context() as without:
@@ -203,7 +219,7 @@ def host_has_holes(path: Path) -> bool:
             return False
 
 
-@pytest.mark.parametrize("hole_size", [64 * KIB, 1 << 30])
+@pytest.mark.parametrize("hole_size", [1, 4096, 64 * KIB, 1 << 30])
 def test_a_huge_sparse_file_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hole_size: int
 ) -> None:
@@ -227,6 +243,19 @@ def test_a_huge_sparse_file_is_not_read(
     assert data_ranges(PathContent(path), 4096, hole_size, False) == [(0, 1), (middle, 1)]
     assert data_ranges(PathContent(path), 4096, hole_size, True) == [(middle, 1)]
     assert count < 16 << 20
+
+
+@pytest.mark.parametrize("hole_size", [1, 4096, 64 * KIB])
+def test_a_huge_map_of_holes_is_not_read(hole_size: int) -> None:
+    data = b"begin" + b"middle" + b"end"
+    segments = array("Q", [5000, 5, TIB // 2, 6, 16 * TIB - 3, 3])
+    content = SparseContent(BytesContent(data), 16 * TIB, segments)
+    middle, last = TIB // 2 // 4096, 16 * TIB // 4096 - 1
+    began = time.process_time()
+    assert data_ranges(content, 4096, hole_size, True) == (
+        [(1, 1), (middle, 1), (last, 1)] if hole_size <= 4096 else [(0, 2), (middle, 1), (last, 1)]
+    )
+    assert time.process_time() - began < 1
 
 
 def test_a_host_that_refuses_to_seek_for_data(

@@ -1,0 +1,29 @@
+"""Does work grow in proportion to its input? CPU time of a size and of four times the size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+NOISE_SECONDS = 0.02
+"""Below this a measurement says nothing."""
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of this process for ``work``."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def assert_linear(work_of: Callable[[int], Callable[[], object]], size: int) -> None:
+    """Fail if ``work_of(4 * size)()`` costs more than eight times ``work_of(size)()``.
+
+    What is linear costs four times as much and what is quadratic sixteen times. The inputs are made
+    before the clock starts. A machine that is busy gets three attempts.
+    """
+    for _ in range(3):
+        small, large = (cpu_seconds(work_of(count)) for count in (size, 4 * size))
+        if large <= 8 * max(small, NOISE_SECONDS):
+            return
+    raise AssertionError(f"{small:.3f} s for {size}, {large:.3f} s for four times as much")
