@@ -1,6 +1,6 @@
 """Writes ext4 file systems: a tree of files becomes a finished image, without mkfs or root."""
 
-from . import manifests, sources
+from . import manifests, nix, sources
 from .api import write_image, write_layout
 from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
 from .emit.override import Override
@@ -82,6 +82,7 @@ __all__ = [
     "Tree",
     "TreeError",
     "manifests",
+    "nix",
     "plan",
     "policy",
     "sources",

@@ -28,6 +28,7 @@ FLOORS = {
     "edit": 24,
     "sources": 25,
     "manifests": 26,
+    "nix": 27,
     "plan": 30,
     "emit": 40,
     "api": 50,
@@ -38,15 +39,15 @@ FLOORS = {
 
 FORMAT_FREE = (
     *("errors", "progress", "forked", "content", "holes", "slices", "nodes", "composition", "tree"),
-    *("edit", "sources", "manifests"),
+    *("edit", "sources", "manifests", "nix"),
 )
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
 
 THIRD_PARTY = {
-    "construct": "ondisk",
-    "crc32c": "ondisk.checksum",
-    "zstandard": "sources.tar_archive.decoders",
-    "ext4writer_cli": "__main__",
+    "construct": {"ondisk"},
+    "crc32c": {"ondisk.checksum"},
+    "zstandard": {"sources.tar_archive.decoders", "nix.decompression"},
+    "ext4writer_cli": {"__main__"},
 }
 """The library's only foreign modules -> where alone they may be imported."""
 
@@ -69,18 +70,21 @@ STANDARD_IN = {
         "edit",
         "sources",
         "manifests",
+        "nix",
         "forked",
         "emit.copier",
         "emit.sinks",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
-    "zlib": {"sources.tar_archive", "sources.manifest_content"},
-    "bz2": {"sources.tar_archive.decoders"},
-    "lzma": {"sources.tar_archive.decoders"},
-    "binascii": {"sources.tar_archive.xattrs", "edit.rules_set"},
-    "base64": {"edit.rules_set"},
+    "zlib": {"sources.tar_archive", "sources.manifest_content", "nix.decompression"},
+    "bz2": {"sources.tar_archive.decoders", "nix.decompression"},
+    "lzma": {"sources.tar_archive.decoders", "nix.decompression"},
+    "gzip": {"nix.decompression"},
+    "binascii": {"sources.tar_archive.xattrs", "edit.rules_set", "nix.hashes"},
+    "base64": {"edit.rules_set", "nix.hashes"},
+    "urllib.parse": {"nix.cache"},
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
-    "threading": {"content", "emit.copying", "emit.sinks"},
+    "threading": {"content", "emit.copying", "emit.sinks", "nix.hashing"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"emit.sinks", "forked", "emit.copier"},
     "sys": {"plan.identity", "sources.host"},
@@ -93,7 +97,7 @@ BANNED_NAMES = {
 }
 
 OS_ALLOWED = {
-    "names": {"fsencode", "fsdecode", "PathLike", "path", "getcwdb", "strerror"},
+    "names": {"fsencode", "fsdecode", "fspath", "PathLike", "path", "getcwdb", "strerror"},
     "looking at a source": {
         *("scandir", "DirEntry", "stat", "stat_result", "fstat", "readlink", "major", "minor"),
         *("listxattr", "getxattr"),
@@ -109,7 +113,7 @@ OS_ALLOWED = {
     },
 }
 OS_CONSTANTS = ("O_", "SEEK_")
-OS_PATH_ALLOWED = {"join", "split", "isabs", "islink", "realpath"}
+OS_PATH_ALLOWED = {"join", "split", "exists", "isabs", "isdir", "islink", "realpath"}
 SYS_ALLOWED = {
     "byteorder",  # to swap the bytes of arrays
     "platform",  # to know how long a path may be
@@ -209,8 +213,7 @@ def knows_the_format(module: Module) -> Iterator[tuple[ast.AST, str]]:
 
 def imports_strangers(module: Module) -> Iterator[tuple[ast.AST, str]]:
     for node, name in foreign(module):
-        place = THIRD_PARTY.get(name.partition(".")[0])
-        places = {place} if place else STANDARD_IN.get(name, set())
+        places = THIRD_PARTY.get(name.partition(".")[0]) or STANDARD_IN.get(name, set())
         if name not in STANDARD and not module.lies_in(places):
             yield node, f"imports {name}"
 
@@ -367,7 +370,7 @@ def test_every_name_that_the_package_imports_is_public() -> None:
 def test_importing_the_library_imports_no_command() -> None:
     script = """
 import sys, ext4writer
-late = "ext4writer_cli click rich zstandard locale random tempfile".split()
+late = "ext4writer_cli click rich zstandard sqlite3 bz2 lzma locale random tempfile".split()
 print([name for name in late if name in sys.modules])
 """
     done = subprocess.run(

@@ -1,40 +1,20 @@
-"""A closure, from wherever it is read: its store objects as nodes, and its registration."""
+"""The closure that the options of the command name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import click
 
-from ext4writer import Crew, Node
+from ext4writer import Crew, OutputError
+from ext4writer.nix import Closure, NixError, read_closure
+from ext4writer.nix.archives import SPOOL
+from ext4writer.nix.store_paths import STORE, base_name, check_base_name, full_path, read_list
 from ext4writer.progress import Cancel, ProgressCallback
 
 from ..spool import Spool
-from . import STORE
-from .archives import Archive, beginning, read_archives
-from .assemble import make_canonical
-from .cache import cache_folder, read_cache
-from .decompression import MAGIC_BYTES, format_of
-from .errors import NixError
-from .hashing import check_hash, check_size, describe, verify
-from .live import read_objects
 from .options import ClosureOptions
-from .registration import Registration, check_same, read_registration, write_registration
-from .store_paths import base_name, check_base_name, full_path, read_list
-
-
-@dataclass(frozen=True)
-class Closure:
-    """All objects, in canonical form, by base name."""
-
-    objects: Mapping[str, Node]
-    registration: Registration
-    verified: bool
-    """Whether every object was hashed and found as it was registered before."""
-    spooled: int = 0
-    """Bytes of temporary file that the objects lie in."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +26,6 @@ class Context:
     crew: Crew
     progress: ProgressCallback | None = None
     cancel: Cancel | None = None
-
-    @property
-    def workers(self) -> int:
-        """Threads that hash and unpack: as many as there are processes."""
-        return self.crew.processes
 
 
 def check_options(options: ClosureOptions) -> None:
@@ -92,20 +67,33 @@ def without_registration(options: ClosureOptions) -> ClosureOptions:
     return options
 
 
-def read_closure(context: Context) -> Closure:
+def read_named_closure(context: Context) -> Closure:
     """Read the closure that the options name; ``NixError`` for one that is not whole."""
     options = context.options
-    read: Callable[[Context, Registration | None], Closure]
-    if options.cache is not None:
-        read = _from_cache
-    elif options.nar:
-        read = _from_archives
-    else:
-        read = _from_store
-    file = options.registration
+    registration = options.registration
     if options.closure is not None:
-        file = os.path.join(options.closure, "registration")
-    return read(context, None if file is None else read_registration(file))
+        registration = os.path.join(options.closure, "registration")
+    store_dir = options.store_dir
+    if not options.nar and options.cache is None:
+        store_dir = os.path.abspath(store_dir or STORE)
+    try:
+        return read_closure(
+            () if options.nar else _listed(options),
+            registration=registration,
+            store_dir=store_dir,
+            cache=options.cache,
+            archives=_archives(options.nar),
+            verify=options.verify,
+            spool=context.spool.open,
+            processes=context.crew,
+            progress=context.progress,
+            cancel=context.cancel,
+        )
+    except OutputError as error:
+        if error.path != SPOOL or context.spool.folder is None:
+            raise
+        # The library does not know where the file lies, as it has no name.
+        raise OutputError(context.spool.folder, f"{SPOOL} {error.problem}") from error
 
 
 def _listed(options: ClosureOptions) -> list[str]:
@@ -122,7 +110,7 @@ def _listed(options: ClosureOptions) -> list[str]:
     if not (names or options.closure or options.registration):
         assert options.store_paths is not None
         raise NixError(options.store_paths, "lists no store path")
-    return sorted(set(names))
+    return names
 
 
 def _name(path: str, where: str) -> str:
@@ -133,55 +121,15 @@ def _name(path: str, where: str) -> str:
     return path
 
 
-def _from_store(context: Context, registration: Registration | None) -> Closure:
-    options, workers, cancel = context.options, context.workers, context.cancel
-    names = _listed(options)
-    if registration is not None:
-        check_same(names, registration.infos)
-    objects = read_objects(
-        names,
-        options.store_dir or STORE,
-        processes=context.crew,
-        progress=context.progress,
-        cancel=cancel,
-    )
-    for name, root in objects.items():
-        make_canonical(name, root)
-    if registration is None:
-        computed = write_registration(describe(objects, workers=workers, cancel=cancel))
-        return Closure(objects, computed, verified=False)
-    if options.verify:
-        verify(objects, registration.infos, workers=workers, cancel=cancel)
-    return Closure(objects, registration, options.verify)
-
-
-def _from_cache(context: Context, registration: Registration | None) -> Closure:
-    assert context.options.cache is not None
-    folder = cache_folder(context.options.cache)
-    described = read_cache(folder, _listed(context.options), context.cancel)
-    infos = {name: each.info for name, each in described.items()}
-    if registration is None:
-        registration = write_registration(infos)
-    else:
-        check_same(infos, registration.infos)
-        for name, info in infos.items():
-            check_size(registration.infos[name], info.nar_size)
-            check_hash(registration.infos[name], info.nar_hash)
-    archives = [
-        Archive(
-            name,
-            os.path.join(folder, each.url),
-            each.compression,
-            each.info,
-            each.file_hash,
-            each.file_size,
-        )
-        for name, each in described.items()
-    ]
-    objects, spooled = read_archives(
-        archives, context.spool, workers=context.workers, cancel=context.cancel
-    )
-    return Closure(objects, registration, verified=True, spooled=spooled)
+def _archives(named: tuple[str, ...]) -> dict[str, str]:
+    """The files of archives by the base names of their store paths."""
+    archives: dict[str, str] = {}
+    for text in named:
+        name, file = _named_archive(text)
+        if name in archives:
+            raise NixError(full_path(name), "is given twice with --nar")
+        archives[name] = file
+    return archives
 
 
 def _named_archive(text: str) -> tuple[str, str]:
@@ -196,25 +144,3 @@ def _named_archive(text: str) -> tuple[str, str]:
     if not file:
         raise click.UsageError(f"--nar: {text!r} is not PATH=FILE, a store path and its archive")
     return _name(path, "--nar"), file
-
-
-def _from_archives(context: Context, registration: Registration | None) -> Closure:
-    archives: dict[str, Archive] = {}
-    for text in context.options.nar:
-        name, file = _named_archive(text)
-        if name in archives:
-            raise NixError(full_path(name), "is given twice with --nar")
-        archives[name] = Archive(name, file, format_of(beginning(file, MAGIC_BYTES)))
-    if registration is not None:
-        check_same(archives, registration.infos)
-        for name, archive in archives.items():
-            archives[name] = replace(archive, info=registration.infos[name])
-    objects, spooled = read_archives(
-        list(archives.values()), context.spool, workers=context.workers, cancel=context.cancel
-    )
-    objects = dict(sorted(objects.items()))
-    verified = registration is not None
-    if registration is None:
-        found = describe(objects, workers=context.workers, cancel=context.cancel)
-        registration = write_registration(found)
-    return Closure(objects, registration, verified, spooled)

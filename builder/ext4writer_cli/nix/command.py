@@ -129,7 +129,7 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
 
     It is in the form of closureInfo, which nix-store --load-db reads.
     """
-    from .closure import Context, read_closure, without_registration
+    from .closure import Context, read_named_closure, without_registration
 
     closure = without_registration(closure)
     with cancel_on_signals() as cancel:
@@ -142,5 +142,5 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
 
         with Spool(None) as spool, Crew(work.workers or usable_cpus()) as crew:
             context = Context(closure, spool, crew, cancel=cancel)
-            text = read_closure(context).registration.text
+            text = read_named_closure(context).registration.text
     write_text(memoryview(text), "-")

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import click
 
+from ext4writer.nix import STORE
+
 from ..options import PATH, SIZE, WORKERS_MAX, ImageOptions, row
-from . import STORE
 
 if TYPE_CHECKING:
     from ext4writer import Spec

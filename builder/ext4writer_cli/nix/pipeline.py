@@ -13,6 +13,8 @@ import ext4writer
 from ext4writer import Crew, Directory, Layout, Override, SourceError, Tree
 from ext4writer.edit.rules import Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
+from ext4writer.nix import STORE, Closure, Saving, image_tree, link_equal_files
+from ext4writer.nix.assemble import count_entries, read_files
 from ext4writer.progress import Cancel, ProgressCallback, check_cancelled
 
 from ..output import Output
@@ -20,10 +22,7 @@ from ..pipeline import Stopwatch, StrictError
 from ..report import Report
 from ..spool import Spool
 from ..zstd_output import ZstdOutput
-from . import STORE
-from .assemble import count_entries, image_tree, read_files
-from .closure import Closure, Context, read_closure
-from .dedupe import Saving, link_equal_files
+from .closure import Context, read_named_closure
 from .options import ClosureOptions, ContentOptions, NixImageOptions
 from .report import NixReport
 
@@ -57,7 +56,7 @@ def run(
 
     with Spool(job.output.spool_folder) as spool, Crew(job.workers) as crew:
         with watch.stage("read"):
-            closure = read_closure(Context(job.closure, spool, crew, progress, cancel))
+            closure = read_named_closure(Context(job.closure, spool, crew, progress, cancel))
 
         with watch.stage("assemble"):
             tree = assemble(job, closure)

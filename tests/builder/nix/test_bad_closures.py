@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ext4writer_cli.nix.errors import NixError
-from ext4writer_cli.nix.hashes import parse_sha256, to_base32
-from ext4writer_cli.nix.narinfo import read_narinfo
-from ext4writer_cli.nix.registration import read_registration, write_registration
-from ext4writer_cli.nix.store_paths import read_list
+from ext4writer.nix.errors import NixError
+from ext4writer.nix.hashes import parse_sha256, to_base32
+from ext4writer.nix.narinfo import read_narinfo
+from ext4writer.nix.registration import read_registration, write_registration
+from ext4writer.nix.store_paths import read_list
 from tests.builder.command import assert_one_line, assert_untouched, run
 from tests.builder.test_bad_input import AT_STAGE
 from tests.oracles import tools

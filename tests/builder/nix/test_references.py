@@ -8,8 +8,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext4writer_cli.nix.references import STEP_BYTES, Candidates, ReferenceScanner
-from ext4writer_cli.nix.store_paths import BASE32
+from ext4writer.nix.references import STEP_BYTES, Candidates, ReferenceScanner
+from ext4writer.nix.store_paths import BASE32
 
 DIGITS = BASE32.encode()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from ext4writer import Crew, Node, sources
-from ext4writer.progress import Cancel, ProgressCallback
-
-from . import STORE
+from ..forked import Crew
+from ..progress import Cancel, ProgressCallback
+from ..sources.directory import directory
+from ..tree import Node
 from .errors import NixError
-from .store_paths import full_path
+from .store_paths import STORE, full_path
 
 
 def read_objects(
@@ -26,11 +26,11 @@ def read_objects(
     Neither attributes nor hard links of the host are taken. Raises ``NixError`` for an object that
     is missing, and what :func:`ext4writer.sources.directory` raises, which has ``processes`` too.
     """
-    store, wanted = os.path.abspath(store_dir), list(names)
+    store, wanted = store_dir, list(names)
     for name in wanted:
         path = os.path.join(store, name)
         try:
-            os.lstat(path)
+            os.stat(path, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             missing = f"is missing; {store} does not have it"
             raise NixError(full_path(name), missing) from None
@@ -38,7 +38,7 @@ def read_objects(
             raise NixError(path, f"cannot be read: {error.strerror}") from error
     if not wanted:
         return {}
-    tree = sources.directory(
+    tree = directory(
         store,
         names=wanted,
         xattrs=False,

@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
 
-from ext4writer import Content, Node, OutputError, sources
-from ext4writer.errors import SourceError
-from ext4writer.progress import Cancel, check_cancelled
-from ext4writer.slices import FileSliceContent, HeldFile
-from ext4writer.sources.nar_archive import read_nar
-
-from ..spool import Spool
+from ..content import Content
+from ..errors import OutputError, SourceError, SpecError
+from ..progress import Cancel, check_cancelled
+from ..slices import FileSliceContent, HeldFile
+from ..sources.nar_archive import nar, read_nar
+from ..tree import Node
 from .decompression import FORMATS, damage, decompressed
 from .errors import NixError
 from .hashes import to_base32
@@ -29,7 +28,10 @@ from .registration import PathInfo
 from .store_paths import full_path
 
 CHUNK = 1 << 20
-TEMPORARY = "the temporary file for archives"
+SpoolMaker = Callable[[], BinaryIO]
+"""Makes a file without a name, or gives the one that it made; called where one is needed."""
+
+SPOOL = "the temporary file for archives"
 ALIGNMENT = 4096
 """Where archives begin in the temporary file, so that the kernel may share whole blocks."""
 
@@ -49,7 +51,7 @@ class Archive:
 class Unpacked:
     """The temporary file; ``size`` is what it takes up."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: SpoolMaker | None) -> None:
         self._spool = spool
         self.size = 0
 
@@ -62,7 +64,9 @@ class Unpacked:
     @cached_property
     def held(self) -> HeldFile:
         """The file, for slices of it; what is written is never a hole."""
-        return HeldFile(os.dup(self._spool.open().fileno()), TEMPORARY.encode(), dense=True)
+        if self._spool is None:
+            raise SpecError("spool", "is needed to unpack compressed archives; give one")
+        return HeldFile(os.dup(self._spool().fileno()), SPOOL.encode(), dense=True)
 
     def write(self, data: bytes, offset: int) -> None:
         """Write all of ``data``; raises :class:`OutputError`."""
@@ -77,12 +81,15 @@ class Unpacked:
             raise self._error("no file has all the bytes that they declare") from None
 
     def _error(self, problem: str | None) -> OutputError:
-        text = f"{TEMPORARY} cannot be written here: {problem}"
-        return OutputError(self._spool.folder or TEMPORARY, text)
+        return OutputError(SPOOL, f"cannot be written: {problem}")
 
 
 def read_archives(
-    archives: Sequence[Archive], spool: Spool, *, workers: int = 1, cancel: Cancel | None = None
+    archives: Sequence[Archive],
+    spool: SpoolMaker | None = None,
+    *,
+    workers: int = 1,
+    cancel: Cancel | None = None,
 ) -> tuple[dict[str, Node], int]:
     """Read all of ``archives``; return the objects and the bytes of temporary file that they took.
 
@@ -135,7 +142,7 @@ def _read_plain(archive: Archive, cancel: Cancel | None) -> Node:
         file.check()
         _check_size(archive, archive.info, file.size)
         check_hash(archive.info, file.digest.digest())
-    return sources.nar(archive.path)
+    return nar(archive.path)
 
 
 def _unpack(archive: Archive, unpacked: Unpacked, start: int, cancel: Cancel | None) -> Node:

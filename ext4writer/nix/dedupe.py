@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ext4writer import Directory, RegularFile
-from ext4writer.progress import Cancel, check_cancelled
+from ..progress import Cancel, check_cancelled
+from ..tree import Directory, RegularFile
 
 LINKS_MAX = 65_000
 """Names that one file of ext4 can have (fs/ext4/ext4.h, EXT4_LINK_MAX)."""

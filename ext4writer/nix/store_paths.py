@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 
-from . import STORE
 from .errors import NixError
+
+STORE = "/nix/store"
+"""Where every store path lies for the programs of a system, wherever a host or image has it."""
 
 BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
 """Nix's digits: no e, o, u and t (``src/libutil/hash.cc``)."""

@@ -6,10 +6,9 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
-from ext4writer import Node
-from ext4writer.progress import Cancel, check_cancelled
-from ext4writer.sources.nar_dump import dump_nar, nar_size
-
+from ..progress import Cancel, check_cancelled
+from ..sources.nar_dump import dump_nar, nar_size
+from ..tree import Node
 from .errors import NixError
 from .hashes import to_base32
 from .references import Candidates, ReferenceScanner
@@ -17,7 +16,7 @@ from .registration import PathInfo
 from .store_paths import full_path
 
 
-def verify(
+def verify_objects(
     objects: Mapping[str, Node],
     infos: Mapping[str, PathInfo],
     *,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from ext4writer import Directory, Node, Tree, TreeError, sources
-from ext4writer.edit import filters
-from ext4writer.edit.rules_select import Selection
-from ext4writer.tree import S_IFDIR, S_IFLNK, S_IFREG, Xattrs
-
-from . import STORE
+from ..edit import filters
+from ..edit.rules_select import Selection
+from ..errors import TreeError
+from ..sources.directory import directory
+from ..tree import S_IFDIR, S_IFLNK, S_IFREG, Directory, Node, Tree, Xattrs
 from .errors import NixError
 from .registration import Registration
-from .store_paths import full_path
+from .store_paths import STORE, full_path
 
 REGISTRATION = b"nix-path-registration"
 """Name in the root of what the first boot feeds to ``nix-store --load-db``."""
@@ -103,7 +102,7 @@ def read_files(
 
     What the host labels its files with is not taken.
     """
-    tree = sources.directory(path, xattrs=xattrs, skip=skip)
+    tree = directory(path, xattrs=xattrs, skip=skip)
     for _, node in tree.walk():
         if node.xattrs:
             node.xattrs = _own_xattrs(node.xattrs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ext4writer.errors import Ext4WriterError, display_path
+from ..errors import Ext4WriterError, display_path
 
 
 class NixError(Ext4WriterError):

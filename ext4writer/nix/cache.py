@@ -6,12 +6,10 @@ import os
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-from ext4writer.progress import Cancel, check_cancelled
-
-from . import STORE
+from ..progress import Cancel, check_cancelled
 from .errors import NixError
 from .narinfo import NarInfo, read_narinfo
-from .store_paths import HASH_LENGTH, full_path, read_lines
+from .store_paths import HASH_LENGTH, STORE, full_path, read_lines
 
 CACHE_INFO = "nix-cache-info"
 

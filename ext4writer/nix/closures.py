@@ -1,0 +1,224 @@
+"""A closure, from wherever it is read: its store objects as nodes, and its registration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ..errors import SpecError
+from ..forked import Crew, as_crew
+from ..progress import Cancel, ProgressCallback
+from ..tree import Directory, Node, Tree
+from .archives import Archive, SpoolMaker, beginning, read_archives
+from .assemble import image_tree, make_canonical
+from .cache import cache_folder, read_cache
+from .decompression import MAGIC_BYTES, format_of
+from .dedupe import link_equal_files
+from .hashing import check_hash, check_size, describe, verify_objects
+from .live import read_objects
+from .registration import Registration, check_same, read_registration, write_registration
+from .store_paths import STORE, base_name, check_base_name
+
+Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Closure:
+    """All objects, in canonical form, by base name."""
+
+    objects: Mapping[str, Node]
+    registration: Registration
+    verified: bool
+    """Whether every object was hashed and found as it was registered before."""
+    spooled: int = 0
+    """Bytes of the spool that the objects lie in."""
+
+
+@dataclass(frozen=True)
+class _Means:
+    """With what a closure is read."""
+
+    crew: Crew
+    spool: SpoolMaker | None
+    progress: ProgressCallback | None
+    cancel: Cancel | None
+
+    @property
+    def workers(self) -> int:
+        """Threads that hash and unpack: as many as there are processes."""
+        return self.crew.processes
+
+
+def closure(
+    store_paths: Iterable[str] = (),
+    *,
+    registration: Registration | Path | None = None,
+    store_dir: Path | None = None,
+    cache: Path | None = None,
+    archives: Mapping[str, Path] | None = None,
+    files: Tree | None = None,
+    verify: bool = False,
+    dedupe: bool = False,
+    spool: SpoolMaker | None = None,
+    processes: int | Crew = 1,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Tree:
+    """The tree of an image of a closure: the store, its registration, and ``files`` beside them.
+
+    For all but ``files`` and ``dedupe`` see :func:`read_closure`, for ``files`` see
+    :func:`image_tree`. ``dedupe`` makes equal files of the store hard links of one. Raises what
+    these raise. The tree refers to the store, the archives and the spool, where contents stay until
+    an image is written.
+    """
+    read = read_closure(
+        store_paths,
+        registration=registration,
+        store_dir=store_dir,
+        cache=cache,
+        archives=archives,
+        verify=verify,
+        spool=spool,
+        processes=processes,
+        progress=progress,
+        cancel=cancel,
+    )
+    tree = image_tree(read.objects, read.registration, files)
+    if dedupe:
+        store = tree[STORE]
+        assert isinstance(store, Directory)
+        link_equal_files(store, cancel)
+    return tree
+
+
+def read_closure(
+    store_paths: Iterable[str] = (),
+    *,
+    registration: Registration | Path | None = None,
+    store_dir: Path | None = None,
+    cache: Path | None = None,
+    archives: Mapping[str, Path] | None = None,
+    verify: bool = False,
+    spool: SpoolMaker | None = None,
+    processes: int | Crew = 1,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Closure:
+    """Read the store objects ``store_paths``, which are given whole or by their base names.
+
+    They are those of the store that lies in ``store_dir`` on this host, by default
+    ``/nix/store``; or of the binary cache in the folder ``cache``, with all that they refer to; or,
+    without ``store_paths``, what ``archives`` maps from a store path to the file of its archive.
+
+    ``registration`` is a file as ``nix-store --load-db`` reads it, or one that was read. Without it
+    hashes, sizes and references are computed; only the given paths can be referred to then.
+    ``verify`` hashes the objects of a store and compares; those of archives are always compared
+    with what is known of them.
+
+    ``spool`` makes the file, open for reading and writing, that compressed archives are unpacked
+    into; without it they are refused. ``processes`` scan a store, and as many threads hash and
+    unpack.
+
+    Raises :class:`NixError` for what is missing, damaged, or not as it is registered;
+    :class:`SourceError` for what cannot be read; :class:`SpecError` for arguments that contradict
+    each other; :class:`OutputError` for a spool that cannot be written; :class:`CancelledError`.
+    """
+    names = sorted({_name(path, "store_paths") for path in store_paths})
+    if archives and (names or cache is not None):
+        raise SpecError("archives", "name store paths themselves; give no others")
+    if store_dir is not None and (cache is not None or archives):
+        raise SpecError("store_dir", "is no place to look for what a cache or archives have")
+    if verify and registration is None and cache is None:
+        raise SpecError("verify", "has nothing to compare with; give a registration")
+    if registration is not None and not isinstance(registration, Registration):
+        registration = read_registration(os.fspath(registration))
+    with as_crew(processes) as crew:
+        means = _Means(crew, spool, progress, cancel)
+        if cache is not None:
+            return _from_cache(names, os.fspath(cache), registration, means)
+        if archives:
+            return _from_archives(archives, registration, means)
+        return _from_store(names, os.fspath(store_dir or STORE), registration, verify, means)
+
+
+def _name(path: str, where: str) -> str:
+    """The base name of a store path that is given whole or by its base name."""
+    if "/" in path:
+        return base_name(path, where)
+    check_base_name(path, where)
+    return path
+
+
+def _from_store(
+    names: list[str],
+    store_dir: str,
+    registration: Registration | None,
+    verify: bool,
+    means: _Means,
+) -> Closure:
+    if registration is not None:
+        check_same(names, registration.infos)
+    objects = read_objects(
+        names, store_dir, processes=means.crew, progress=means.progress, cancel=means.cancel
+    )
+    for name, root in objects.items():
+        make_canonical(name, root)
+    if registration is None:
+        infos = describe(objects, workers=means.workers, cancel=means.cancel)
+        return Closure(objects, write_registration(infos), verified=False)
+    if verify:
+        verify_objects(objects, registration.infos, workers=means.workers, cancel=means.cancel)
+    return Closure(objects, registration, verify)
+
+
+def _from_cache(
+    names: list[str], cache: str, registration: Registration | None, means: _Means
+) -> Closure:
+    folder = cache_folder(cache)
+    described = read_cache(folder, names, means.cancel)
+    infos = {name: each.info for name, each in described.items()}
+    if registration is None:
+        registration = write_registration(infos)
+    else:
+        check_same(infos, registration.infos)
+        for name, info in infos.items():
+            check_size(registration.infos[name], info.nar_size)
+            check_hash(registration.infos[name], info.nar_hash)
+    archives = [
+        Archive(
+            name,
+            os.path.join(folder, each.url),
+            each.compression,
+            each.info,
+            each.file_hash,
+            each.file_size,
+        )
+        for name, each in described.items()
+    ]
+    objects, spooled = read_archives(
+        archives, means.spool, workers=means.workers, cancel=means.cancel
+    )
+    return Closure(objects, registration, verified=True, spooled=spooled)
+
+
+def _from_archives(
+    files: Mapping[str, Path], registration: Registration | None, means: _Means
+) -> Closure:
+    archives: dict[str, Archive] = {}
+    for store_path, file in files.items():
+        name, path = _name(store_path, "archives"), os.fspath(file)
+        archives[name] = Archive(name, path, format_of(beginning(path, MAGIC_BYTES)))
+    if registration is not None:
+        check_same(archives, registration.infos)
+        for name, archive in archives.items():
+            archives[name] = replace(archive, info=registration.infos[name])
+    objects, spooled = read_archives(
+        list(archives.values()), means.spool, workers=means.workers, cancel=means.cancel
+    )
+    objects = dict(sorted(objects.items()))
+    verified = registration is not None
+    if registration is None:
+        found = describe(objects, workers=means.workers, cancel=means.cancel)
+        registration = write_registration(found)
+    return Closure(objects, registration, verified, spooled)

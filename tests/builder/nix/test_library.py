@@ -1,0 +1,108 @@
+"""The library takes closures by itself: the same images as the command's, and errors of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ext4writer import RegularFile, Spec, SpecError, Symlink, Tree, nix, write_image
+from tests.builder.command import run
+
+from .conftest import RealClosure
+from .test_caches import NIX
+
+ID = UUID("12345678-1234-5678-1234-567812345678")
+
+
+def entries(tree: Tree) -> dict[bytes, tuple[object, ...]]:
+    """All that a tree says of each of its names, the contents among it."""
+    found: dict[bytes, tuple[object, ...]] = {}
+    for path, node in tree.walk():
+        content = b""
+        if isinstance(node, RegularFile):
+            buffer = bytearray(node.content.size)
+            node.content.read_whole(memoryview(buffer))
+            content = bytes(buffer)
+        target = node.target if isinstance(node, Symlink) else b""
+        owner = (node.uid, node.gid)
+        found[path] = (node.file_type, node.mode, owner, node.mtime_ns, target, content)
+    return found
+
+
+def test_a_store(closure: RealClosure, tmp_path: Path) -> None:
+    """The names come as paths or base names, the registration as a file, read, or not at all."""
+    bases = [os.path.basename(path) for path in closure.paths]
+    registration = closure.folder / "registration"
+    trees = [
+        nix.closure(closure.paths, store_dir=closure.store),
+        nix.closure(
+            bases, store_dir=closure.store, registration=registration, verify=True, processes=2
+        ),
+        nix.closure(
+            iter(closure.paths),
+            store_dir=os.fspath(closure.store),
+            registration=nix.read_registration(os.fspath(registration)),
+        ),
+    ]
+    first, second, third = map(entries, trees)
+    # One that is computed has no derivers, which Nix's own dump has.
+    key = b"/nix-path-registration"
+    assert second == third
+    assert {**first, key: second[key]} == second
+    own, image = tmp_path / "own.img", tmp_path / "command.img"
+    write_image(trees[1], own, Spec(epoch=1, free_inodes=3000, grow_to=1 << 40, uuid=ID))
+    options = ["--free-inodes", "3000", "--grow-to", "1T", "--uuid", str(ID)]
+    done = run("nix", *closure.options, "-o", image, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert own.read_bytes() == image.read_bytes()
+
+
+def test_files_and_equal_files(closure: RealClosure) -> None:
+    files = Tree()
+    files.directory("/etc")
+    files.file("/etc/hostname", b"box\n", mode=0o640, uid=7)
+    tree = nix.closure(closure.paths, store_dir=closure.store, files=files, dedupe=True)
+    node = tree["/etc/hostname"]
+    assert (node.mode, node.uid, node.mtime_ns) == (0o640, 0, 10**9)
+    names = [path for path, node in tree.walk() if path.endswith((b"/same", b"/same too"))]
+    same, other = (tree[name] for name in names if b"/bin/" not in name)
+    assert same is other
+
+
+def test_a_cache_and_archives(closure: RealClosure, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    closure.host.run(*NIX, "copy", "--to", f"file://{cache}?compression=xz", *closure.roots)
+    wanted = entries(nix.closure(closure.paths, store_dir=closure.store))
+    with tempfile.TemporaryFile() as spool:
+        found = nix.closure(closure.roots, cache=cache, spool=lambda: spool)
+        assert entries(found) == wanted
+    archives = {}
+    for path in closure.paths:
+        file = tmp_path / f"{os.path.basename(path)}.nar"
+        with file.open("wb") as stream:
+            subprocess.run(
+                ["nix-store", "--dump", closure.host.real(path)], stdout=stream, check=True
+            )
+        archives[path] = file
+    assert entries(nix.closure(archives=archives)) == wanted
+    with pytest.raises(SpecError, match="spool: is needed"):
+        nix.closure(closure.roots, cache=cache)
+
+
+def test_arguments_that_contradict(tmp_path: Path) -> None:
+    path = f"/nix/store/{'0' * 32}-a"
+    with pytest.raises(SpecError, match="archives: name store paths themselves"):
+        nix.closure([path], archives={path: tmp_path})
+    with pytest.raises(SpecError, match="store_dir: is no place"):
+        nix.closure([path], cache=tmp_path, store_dir=tmp_path)
+    with pytest.raises(SpecError, match="verify: has nothing to compare with"):
+        nix.closure([path], verify=True)
+    with pytest.raises(nix.NixError, match="store_paths: 'hello' is no name of a store path"):
+        nix.closure(["hello"])
+    with pytest.raises(nix.NixError, match="is missing"):
+        nix.closure([path], store_dir=tmp_path)
