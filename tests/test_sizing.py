@@ -80,14 +80,16 @@ def combs(count: int, teeth: int, block_size: int) -> Tree:
 
 def promised_inodes(spec: Spec) -> int:
     """How many inodes a fitted image leaves free."""
-    return spec.free // (16 * KIB) if spec.free_inodes is None else spec.free_inodes
+    return spec.fitted_free // (16 * KIB) if spec.free_inodes is None else spec.free_inodes
 
 
 def keeps_promise(layout: Layout, spec: Spec) -> bool:
     """Whether ``layout`` leaves what ``spec`` promises of a fitted image."""
     if spec.reserved_percent and layout.free_blocks < sizing.withheld(layout.blocks_count, spec):
         return False
-    return layout.available_bytes >= spec.free and layout.free_inodes >= promised_inodes(spec)
+    return layout.available_bytes >= spec.fitted_free and layout.free_inodes >= promised_inodes(
+        spec
+    )
 
 
 def boundaries(layout: Layout) -> Iterator[int]:
@@ -540,7 +542,7 @@ def with_slots(spec: Spec) -> Tree:
     for number, size in enumerate([1000, 70_000, 5_000_000]):
         tree.file(f"file-{number}", noise(size, number))
     tree.directory("home", mode=0o777)
-    for number in range(2 * spec.free // (SLOT_BLOCKS * spec.block_size) + 100):
+    for number in range(2 * spec.fitted_free // (SLOT_BLOCKS * spec.block_size) + 100):
         tree.file(f"home/slot-{number:05}", b"", mode=0o666)
     return tree
 
@@ -570,11 +572,11 @@ def test_ordinary_user_writes_the_last_promised_byte(make_image: MakeImage, name
     with mounted(image, rw=True) as point:
         assert_tree_equal(tree, point, spec)
         found = os.statvfs(point)
-        assert found.f_bavail * found.f_frsize == layout.available_bytes >= spec.free
+        assert found.f_bavail * found.f_frsize == layout.available_bytes >= spec.fitted_free
         assert found.f_bfree == layout.free_blocks
         assert found.f_ffree == layout.free_inodes
-        fill(point / "home", spec.free, spec)
-        assert filled(point / "home") == spec.free
+        fill(point / "home", spec.fitted_free, spec)
+        assert filled(point / "home") == spec.fitted_free
         left = os.statvfs(point).f_bavail
         with pytest.raises(AssertionError, match="No space left on device"):
             fill(point / "home", (left + 1) * spec.block_size, spec)
@@ -787,3 +789,85 @@ def test_resize2fs_finds_nothing_to_shrink(make_image: MakeImage) -> None:
     run(["resize2fs", "-M", image])
     assert int(debugfs.superblock(image)["Block count"]) * 4096 == before
     assert_clean(image)
+
+
+# -- promises in an image of a given size ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("block_size", [1024, 4096])
+@pytest.mark.parametrize("percent", [0, 5])
+def test_a_given_size_keeps_what_is_promised_by_name(block_size: int, percent: float) -> None:
+    """Or it is an error, whose size does and whose amount of free space does too."""
+    tree = files([400_000] * 20)
+    spec = Spec(size=64 * MIB, block_size=block_size, reserved_percent=percent)
+    most = ext4writer.plan(tree, replace(spec, free=30 * MIB))
+    assert most.available_bytes >= 30 * MIB
+    assert most.free_inodes >= 30 * MIB // (16 * KIB)
+    too_much = replace(spec, free=100 * MIB)
+    with pytest.raises(SizeError, match="the 104857600 bytes to stay free") as refused:
+        ext4writer.plan(tree, too_much)
+    sizes = re.search(r"at most (\d+) can be.*; at least (\d+) bytes", str(refused.value))
+    assert sizes is not None
+    free, size = map(int, sizes.groups())
+    assert refused.value.missing_bytes == size - 64 * MIB
+    assert ext4writer.plan(tree, replace(spec, free=free)).available_bytes >= free
+    assert ext4writer.plan(tree, replace(too_much, size=size)).available_bytes >= 100 * MIB
+    with pytest.raises(SizeError):
+        ext4writer.plan(tree, replace(too_much, size=size - block_size))
+
+
+def test_fewer_inodes_make_room_for_what_is_promised() -> None:
+    """Plenty of them is only for what nobody asked for."""
+    tree = files([1_000_000])
+    rich = ext4writer.plan(tree, Spec(size=64 * MIB))
+    spec = Spec(size=64 * MIB, free=rich.available_bytes + 8 * KIB)
+    layout = ext4writer.plan(tree, spec)
+    assert layout.inodes_count < rich.inodes_count
+    assert keeps_promise(layout, spec)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    image=small_images(),
+    size=st.integers(10, 5000).map(lambda blocks: blocks * STEP),
+    free=st.none() | st.integers(0, 20 * MIB),
+)
+def test_a_given_size_keeps_promises_or_names_one_that_does(
+    image: tuple[Tree, Spec], size: int, free: int | None
+) -> None:
+    tree, spec = image
+    spec = replace(spec, size=size, free=free)
+    try:
+        layout = ext4writer.plan(tree, spec)
+    except SizeError as error:
+        larger = replace(spec, size=size + error.missing_bytes)
+        layout = ext4writer.plan(tree, larger)
+    except SpecError:
+        return
+    if free:
+        assert layout.available_bytes >= free
+    if spec.free_inodes is not None:
+        assert layout.free_inodes >= spec.free_inodes
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [Spec(size=4 * MIB), Spec(free=0, free_inodes=0), Spec(size=1 * MIB, block_size=1024)],
+)
+def test_a_journal_that_does_not_fit_is_in_the_report(spec: Spec) -> None:
+    layout = ext4writer.plan(Tree(), spec)
+    assert "has_journal" not in layout.features
+    [loss] = layout.losses
+    assert loss.path == b"/"
+    sizes = re.search(r"has no journal: .*choose (\d+) bytes or more", loss.what)
+    assert sizes is not None
+    layout = ext4writer.plan(Tree(), replace(spec, size=int(sizes[1])))
+    assert "has_journal" in layout.features and not layout.losses
+    assert not ext4writer.plan(Tree(), replace(spec, journal="none")).losses
+    without = spec.features.without("has_journal")
+    assert not ext4writer.plan(Tree(), replace(spec, features=without)).losses
+
+
+def test_a_journal_that_was_asked_for_must_fit() -> None:
+    with pytest.raises(SizeError, match="journal 33554432"):
+        ext4writer.plan(Tree(), Spec(size=16 * MIB, journal=32 * MIB))

@@ -255,19 +255,18 @@ class ImageOptions:
         about="Size of the image; 'fit' is the smallest that holds the tree and --free. "
         "Sizes are bytes, or numbers with K, M, G or T.",
     )
-    free: int = row(
+    free: int | None = row(
         "--free",
         type=SIZE,
         metavar="SIZE",
-        default="16M",
-        show_default=True,
-        about="What an image of --size fit leaves for every user to write.",
+        about="What the image leaves for every user to write.  [default: 16M with --size fit, else "
+        "whatever is left]",
     )
     free_inodes: int | None = row(
         "--free-inodes",
         type=click.IntRange(min=0),
         metavar="N",
-        about="Inodes that an image of --size fit leaves free.  [default: one for 16K of --free]",
+        about="Inodes that the image leaves free.  [default: one for 16K of --free]",
     )
     grow_to: int | None = row(
         "--grow-to",

@@ -76,10 +76,13 @@ JOURNAL_SUPERBLOCK = Record(
     doc="The first 1024 bytes of the journal; journal.rst.",
 )
 
+JOURNAL_MIN_FS_BLOCKS = 2048
+"""The smallest file system to which mke2fs gives a journal, in blocks."""
+
 # e2fsprogs mkjournal.c:ext2fs_default_journal_size: below how many file system blocks, how many
 # journal blocks. Both count blocks, whatever their size.
 _DEFAULT_SIZES = (
-    (2048, 0),
+    (JOURNAL_MIN_FS_BLOCKS, 0),
     (32768, 1024),
     (256 * 1024, 4096),
     (512 * 1024, 8192),

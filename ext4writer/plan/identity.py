@@ -24,7 +24,7 @@ from .contents import DataBlocks
 from .inodes import InodeTable
 from .layout import NANOSECONDS, Times
 from .policy import DEFAULT_POLICY
-from .spec import Spec
+from .spec import DEFAULT_FREE, Spec
 
 _MASK64 = (1 << 64) - 1
 _NO_TIME = MIN_TIME_NS - 1 & _MASK64
@@ -103,6 +103,9 @@ def _options(spec: Spec) -> bytes:
         if option.name == "policy":
             value = value.name
             if value == DEFAULT_POLICY.name:
+                continue
+        elif option.name == "free":
+            if spec.size is None and value == DEFAULT_FREE:
                 continue
         elif option.name == "reserved_percent":
             value = float(value)  # 5 and 5.0 are equal and must read alike

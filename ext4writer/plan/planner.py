@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from struct import unpack
 
 from ..errors import SpecError, TreeError
 from ..forked import Crew, as_crew
+from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
-from ..tree import Tree
+from ..tree import Loss, Tree
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
@@ -26,6 +28,7 @@ from .layout import Layout
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy
 from .sizing import BYTES_PER_INODE, MAX_INODES, Inodes, solve
+from .solution import Solution
 from .spec import Spec
 from .summary import count_groups
 from .xattrs import XattrPlan, XattrPlanner
@@ -99,6 +102,7 @@ def plan(
         features = features.without("has_journal")
     if not solution.geometry.rules.resize_inode:
         features = features.without("resize_inode")
+    losses += _left_out(spec, solution)
     space = solution.space()
     return Layout(
         spec=spec,
@@ -122,6 +126,25 @@ def plan(
         space=space,
         losses=losses,
     )
+
+
+def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
+    """What of the file system itself is left out at this size, though nobody asked for that."""
+    size = solution.geometry.blocks_count * spec.block_size
+    wants_journal = "has_journal" in spec.features and spec.journal != "none"
+    if wants_journal and not solution.demand.journal_blocks:
+        least = JOURNAL_MIN_FS_BLOCKS * spec.block_size
+        yield Loss(
+            b"/",
+            f"the file system has no journal: {size} bytes are too few for one; "
+            f"choose {least} bytes or more, or a journal of none",
+        )
+    if spec.grow_to and not solution.geometry.rules.resize_inode:
+        yield Loss(
+            b"/",
+            f"nothing is reserved for growth to {spec.grow_to} bytes: beyond 2^32 blocks there "
+            "is no resize inode",
+        )
 
 
 def _find_holes(
@@ -211,6 +234,6 @@ def _inodes(table: InodeTable, spec: Spec) -> Inodes:
     free = spec.free_inodes
     if free is None:
         # Beyond tens of TiB fewer: s_inodes_count has 32 bits, and groups round up.
-        free = min(spec.free // BYTES_PER_INODE, MAX_INODES // 16 * 15 - table.last_ino)
+        free = min(spec.fitted_free // BYTES_PER_INODE, MAX_INODES // 16 * 15 - table.last_ino)
     reserved = 10 - 1  # the root is one of the ten and also in the table
     return Inodes(table.last_ino, reserved + len(table.nodes), free)

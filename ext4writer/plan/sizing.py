@@ -71,7 +71,7 @@ def withheld(blocks_count: int, spec: Spec) -> int:
 
 def promised_blocks(spec: Spec) -> int:
     """The free blocks that are promised to every user."""
-    return -(-spec.free // spec.block_size)
+    return -(-spec.fitted_free // spec.block_size)
 
 
 def kept_free(blocks_count: int, spec: Spec) -> int:
@@ -341,7 +341,7 @@ def _fixed(
     if blocks_count > spec_limit_blocks(spec):
         limit = spec_limit_blocks(spec)
         raise _too_many_blocks("size", f"{blocks_count} blocks are more than {limit}", spec)
-    least = _least_fixed_inodes(spec, inodes)
+    least = _fixed_inodes(spec, inodes).needed()
     if spec.free_inodes is None:
         plenty = _plenty_of_inodes(spec, rules, blocks_count, least, demand)
         if plenty > least:
@@ -352,6 +352,14 @@ def _fixed(
     if isinstance(attempt, _Shortage):
         raise _too_small(spec, rules, demand, inodes, policy, attempt)
     return attempt
+
+
+def _missing_blocks(spec: Spec, solution: Solution) -> int:
+    """How many free blocks an image of a given size lacks of what was promised by name."""
+    if not spec.free:
+        return 0
+    free = sum(behind - first for first, behind in solution.placement.free_ranges)
+    return kept_free(solution.geometry.blocks_count, spec) - free
 
 
 def _plenty_of_inodes(
@@ -372,9 +380,11 @@ def _plenty_of_inodes(
     return min(least + extra, groups * min(rules.max_inodes_per_group, per_group))
 
 
-def _least_fixed_inodes(spec: Spec, inodes: Inodes) -> int:
-    free = spec.free_inodes or 0
-    return Inodes(inodes.last_ino, inodes.used, free).needed()
+def _fixed_inodes(spec: Spec, inodes: Inodes) -> Inodes:
+    """The least that an image of a given size has: what is promised by name, if anything is."""
+    if spec.free_inodes is None and spec.free is None:
+        return inodes._replace(free=0)
+    return inodes
 
 
 class _Shortage(NamedTuple):
@@ -422,20 +432,29 @@ def _try_size(
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
     wanted = _with_journal(demand, stretch.journal_blocks)
-    spare = max(0, blocks - geometry.fixed_blocks - wanted.least_blocks()) // 2
-    # Extent trees may need what was left as spare.
-    placement = place(geometry, wanted, policy, spare=spare) or place(
-        geometry, wanted, policy, spare=0
-    )
-    if placement is None:
+    spare = max(0, blocks - geometry.fixed_blocks - wanted.least_blocks())
+    missing: int | None = None
+    # Extent trees may need what was left as spare. What was promised is spare in a fitted image.
+    for left in (spare // 2, *([min(spare, kept_free(blocks, spec))] if spec.free else []), 0):
+        placement = place(geometry, wanted, policy, spare=left)
+        if placement is None:
+            continue
+        solution = Solution(
+            geometry,
+            placement,
+            wanted,
+            superuser_reserve(blocks, spec),
+            (spec.size or 0) - blocks * spec.block_size,
+        )
+        lacks = _missing_blocks(spec, solution)
+        if lacks <= 0:
+            return solution
+        missing = lacks if missing is None else min(missing, lacks)
+    if missing is None:
         return _Shortage("has no room for the data")
-    return Solution(
-        geometry,
-        placement,
-        wanted,
-        superuser_reserve(blocks, spec),
-        (spec.size or 0) - blocks * spec.block_size,
-    )
+    most = (promised_blocks(spec) - missing) * spec.block_size
+    hint = f" (at most {most} can be)" if most > 0 else ""
+    return _Shortage(f"has no room for the data and the {spec.free} bytes to stay free{hint}")
 
 
 def _too_small(
@@ -448,11 +467,14 @@ def _too_small(
 ) -> SizeError:
     """Say by how much ``spec.size`` is too small and where the space would go."""
     assert spec.size is not None
+    wanted = replace(spec, size=None)
+    if not spec.free:
+        wanted = replace(wanted, free=0, reserved_percent=0.0)
     enough = _fitted(
-        replace(spec, size=None, free=0, reserved_percent=0.0),
+        wanted,
         rules,
         demand,
-        Inodes(inodes.last_ino, inodes.used, spec.free_inodes or 0),
+        _fixed_inodes(spec, inodes),
         policy,
         above=spec.size // spec.block_size,
         unit=spec.block_size,

@@ -16,6 +16,7 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
+DEFAULT_FREE = 16 * MIB
 LABEL_MAX = 16
 BLOCK_SIZES = (1024, 2048, 4096)
 RESERVED_PERCENT_MAX = 50
@@ -31,10 +32,11 @@ class Spec:
 
     size: int | None = None
     """Size of the image; ``None`` solves the smallest that holds the tree and what is promised."""
-    free: int = 16 * MIB
-    """What a fitted image leaves for every user to write, after what the kernel keeps back."""
+    free: int | None = None
+    """What the image leaves for every user to write, after what the kernel keeps back. ``None`` is
+    16 MiB in a fitted image, and whatever is left in one of a given size."""
     free_inodes: int | None = None
-    """Inodes left free in a fitted image; ``None`` is one for each 16 KiB of ``free``."""
+    """Inodes that the image leaves free; ``None`` is one for each 16 KiB of ``free``."""
     grow_to: int | None = None
     """Size up to which descriptors are reserved for; ``None`` is 1024 times, as mke2fs has it."""
     reserved_percent: float = 0.0
@@ -69,6 +71,11 @@ class Spec:
     groups_per_flex: int = 16
     policy: LayoutPolicy | None = None
     """Who chooses among legal layouts; ``None`` is the compact default."""
+
+    @property
+    def fitted_free(self) -> int:
+        """``free`` as a fitted image has it."""
+        return DEFAULT_FREE if self.free is None else self.free
 
     def __post_init__(self) -> None:
         if self.block_size not in BLOCK_SIZES:

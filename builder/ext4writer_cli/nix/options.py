@@ -169,6 +169,8 @@ class NixImageOptions(ImageOptions):
         free_inodes = max(
             FREE_INODES_MIN,
             -(-entries * FREE_INODES_PERCENT // 100),
-            -(-spec.free // BYTES_PER_INODE) if spec.size is None else 0,
+            -(-(spec.free or 0) // BYTES_PER_INODE)
+            if spec.size is not None
+            else -(-spec.fitted_free // BYTES_PER_INODE),
         )
         return replace(spec, free_inodes=free_inodes)
