@@ -14,6 +14,8 @@ from ..errors import SourceChangedError, SourceError
 from .host import HostDirectory, HostFile
 
 CHUNK = 1 << 20
+NAME_MOST = 4095
+"""Bytes of a path that Linux takes in one call (include/uapi/linux/limits.h, PATH_MAX)."""
 
 
 class ContentRoot:
@@ -32,6 +34,10 @@ class ContentRoot:
 
         Raises :class:`SourceError`, and ``FileNotFoundError`` where there is none.
         """
+        if len(name) > NAME_MOST:
+            raise SourceError(
+                name[:100] + b"...", f"has {len(name)} bytes; {NAME_MOST} is the most for a path"
+            )
         folder_name, _, base = name.rpartition(b"/")
         if name.startswith(b"/") and not folder_name:
             folder_name = b"/"

@@ -10,6 +10,7 @@ from ..content import BytesContent
 from ..errors import SourceError, TreeError, display_path
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import (
+    SYMLINK_MAX,
     Directory,
     Loss,
     Node,
@@ -146,6 +147,8 @@ class ManifestReader:
         """A link to ``target``, which must be one."""
         if not target or b"\0" in target:
             raise self.error("is a symbolic link without a target, or with a NUL byte in it", path)
+        if len(target) > SYMLINK_MAX:
+            raise self.error(f"its target has {len(target)} bytes; {SYMLINK_MAX} is the most", path)
         return Symlink(target)
 
 

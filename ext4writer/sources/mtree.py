@@ -1,14 +1,15 @@
 """Manifests of BSD: mtree(5), as bsdtar, NetBSD's and FreeBSD's mtree(8) write it.
 
 Where they differ: a time has integer nanoseconds behind its point in all of them (1.5 is 5 ns after
-1 s); paths with a slash move the current directory as in NetBSD's mtree(8), where others leave that
-open; names are never patterns. docs/manifests.md has the table of keywords.
+1 s); a path with a slash leaves the current directory alone, as in libarchive's mtree(5); names are
+never patterns. docs/manifests.md has the table of keywords.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..content import Content
@@ -26,6 +27,7 @@ from ..tree import (
     Socket,
     Symlink,
     Tree,
+    Xattrs,
 )
 from .escapes import unvis
 from .manifest_content import DIGESTS, CheckedContent, ContentRoot
@@ -64,6 +66,13 @@ NOT_CHECKED = {b"rmd160", b"rmd160digest", b"ripemd160digest"}
 KNOWN = {*USED, *WITHOUT_EFFECT, *CHECKS, *NOT_CHECKED}
 WITHOUT_VALUE = {*WITHOUT_EFFECT, b"optional"}
 
+DIGEST_MOST = 128
+"""Digits of a digest: those of SHA-512."""
+DEVICE_MOST = 100
+"""Bytes of what stands for a device; its numbers need forty."""
+SHOWN = 100
+"""Bytes of a keyword or flag in the report."""
+
 _BEFORE_COMMENT = re.compile(rb"(?:[^\\#]|\\.)*", re.DOTALL)
 _TAG_TIMES = {b"atime": "atime_ns", b"ctime": "ctime_ns", b"birthtime": "crtime_ns"}
 
@@ -91,6 +100,30 @@ def read_mtree(
     return reader.run()
 
 
+@dataclass(slots=True)
+class _Tags:
+    """What ``tags=`` holds of ours; the others mean nothing here."""
+
+    inode: bytes | None
+    times: dict[str, int]
+    xattrs: Xattrs | None
+    unknown: list[bytes]
+    """What the report says of each that is unknown."""
+    entries: int = 0
+    """How many have it."""
+
+
+class _Idle:
+    """A note about each entry that has the same of ``/set``; the entries are counted at the end."""
+
+    __slots__ = ("from_entry", "what")
+
+    def __init__(self, what: bytes, from_entry: int) -> None:
+        self.what = what
+        self.from_entry = from_entry
+        """Number of the first entry that it concerns."""
+
+
 class _MtreeReader(ManifestReader):
     def __init__(
         self,
@@ -110,6 +143,15 @@ class _MtreeReader(ManifestReader):
         self._users = users
         self._groups = groups
         self._defaults: Facts = {}
+        """What ``/set`` gives to each entry: known keywords, so that there are few."""
+        self._default_texts: Facts = {}
+        """Those of them that were decoded already."""
+        self._default_tags: _Tags | None = None
+        self._idle: dict[bytes, _Idle] = {}
+        """Keywords of ``/set`` that are unknown."""
+        self._new_idle: list[_Idle] = []
+        """Those that no entry was met by yet."""
+        self._adorned = 0
         self._stack: list[Directory] | None = None
         """The current directory and those above it; None until somebody asks."""
         self._folder_path = b""
@@ -126,13 +168,14 @@ class _MtreeReader(ManifestReader):
             if not words:
                 continue
             if words[0] == b"/set":
-                self._defaults.update(self._facts(words[1:]))
+                self._set(self._facts(words[1:]))
             elif words[0] == b"/unset":
                 self._unset(words[1:])
             elif words[0].startswith(b"/"):
                 raise self.error(f"{words[0][:40]!r} is neither /set nor /unset nor a path")
             else:
                 self._take(words)
+        self._unset([b"all"])
         for what, (path, count) in self._without_effect.items():
             others = f" ({count - 1:,} further entries alike)" if count > 1 else ""
             self.lose(path, what.decode("utf-8", "backslashreplace") + others)
@@ -175,12 +218,37 @@ class _MtreeReader(ManifestReader):
             facts[key] = value
         return facts
 
-    def _unset(self, keys: list[bytes]) -> None:
-        for key in keys:
-            if key == b"all":
-                self._defaults.clear()
+    def _set(self, facts: Facts) -> None:
+        for key, value in facts.items():
+            self._forget(key)
+            if key in KNOWN:
+                self._defaults[key] = value
             else:
-                self._defaults.pop(key, None)
+                idle = self._idle[key] = _Idle(_unknown_keyword(key), self._adorned)
+                self._new_idle.append(idle)
+
+    def _unset(self, keys: list[bytes]) -> None:
+        for key in [*self._defaults, *self._idle] if b"all" in keys else keys:
+            self._forget(key)
+
+    def _forget(self, key: bytes) -> None:
+        """End what ``/set`` has said of ``key``."""
+        self._defaults.pop(key, None)
+        self._default_texts.pop(key, None)
+        if key == b"tags":
+            tags, self._default_tags = self._default_tags, None
+            if tags is not None and tags.entries:
+                for what in tags.unknown:
+                    self._count_more(what, tags.entries - 1)
+        idle = self._idle.pop(key, None)
+        if idle is not None:
+            self._count_more(idle.what, self._adorned - idle.from_entry)
+
+    def _count_more(self, what: bytes, entries: int) -> None:
+        """Count ``entries`` for what is in the report, unless there are none."""
+        if entries:
+            path, count = self._without_effect[what]
+            self._without_effect[what] = (path, count + entries)
 
     def _take(self, words: list[bytes]) -> None:
         word = words[0]
@@ -225,23 +293,22 @@ class _MtreeReader(ManifestReader):
         self._folder_path = self._folder_path[: self._folder_path.rindex(b"/")]
 
     def _take_root(self, facts: Facts) -> None:
+        self._folder_path, self._stack = b"", None
+        self._adorn_root(facts)
+
+    def _adorn_root(self, facts: Facts) -> None:
         if facts.get(b"type", b"dir") != b"dir":
             raise self.error("is a directory, whatever the manifest says", b"/")
-        self._folder_path, self._stack = b"", None
         self._adorn(self.tree.root, b"/", facts)
         self.count(self.tree.root)
 
     def _take_full(self, word: bytes, facts: Facts) -> None:
         names = [self._decoded(part) for part in word.split(b"/") if part not in (b"", b".")]
         if not names:
-            self._take_root(facts)
+            self._adorn_root(facts)
             return
         path = b"/" + b"/".join(names)
-        node = self._put(self.parent_of(path, make=True), names[-1], path, facts)
-        # As in NetBSD's mtree(8): what has no slash in the next line lies here.
-        inside = node is not None and isinstance(node, Directory)
-        self._folder_path = path if inside else path[: path.rindex(b"/")]
-        self._stack = None
+        self._put(self.parent_of(path, make=True), names[-1], path, facts)
 
     def _decoded(self, word: bytes) -> bytes:
         try:
@@ -255,7 +322,7 @@ class _MtreeReader(ManifestReader):
         """Take one entry that is not the root; None if it is optional and not there."""
         known = folder.children.get(name)
         kind = self._kind(facts, known, path)
-        tags = self._tags(facts, path) if b"tags" in facts else {}
+        tags = self._tags(facts, path) if b"tags" in facts else None
         key = None
         if kind is not Directory:
             key = self._link_key(facts, tags, path, known)
@@ -292,12 +359,22 @@ class _MtreeReader(ManifestReader):
         if kind is Symlink:
             if b"link" not in facts:
                 raise self.error("is a link without link=", path)
-            return self.symlink(self._unvis(facts[b"link"], path), path)
+            return self.symlink(self._text(facts, b"link", path), path)
         if issubclass(kind, Device):
             if b"device" not in facts:
                 raise self.error("is a device without device=", path)
             return kind(*self._device(facts[b"device"], path))
         return kind(DEFAULT_MODES.get(kind, 0o644))
+
+    def _text(self, facts: Facts, key: bytes, path: bytes) -> bytes:
+        """The decoded value of ``key``; that of ``/set``, which may be long, is decoded once."""
+        word = facts[key]
+        if word is not self._defaults.get(key):
+            return self._unvis(word, path)
+        known = self._default_texts.get(key)
+        if known is None:
+            known = self._default_texts[key] = self._unvis(word, path)
+        return known
 
     def _unvis(self, word: bytes, path: bytes) -> bytes:
         try:
@@ -307,8 +384,10 @@ class _MtreeReader(ManifestReader):
 
     def _device(self, word: bytes, path: bytes) -> tuple[int, int]:
         """``format,major,minor``, or a number as Linux packs it."""
-        _, *parts = words = word.split(b",")
+        _, *parts = words = word[: DEVICE_MOST + 1].split(b",")
         try:
+            if len(word) > DEVICE_MOST:
+                raise ValueError
             numbers = [_c_number(part) for part in parts or words]
         except ValueError:
             raise self.error(f"has the device {word[:40]!r}, which is no number", path) from None
@@ -323,12 +402,13 @@ class _MtreeReader(ManifestReader):
         size = None
         if b"size" in facts:
             size = self.number(facts[b"size"], "size", (1 << 63) - 1)
-        word = facts.get(b"contents", facts.get(b"content"))
-        if known and word is None and size in (None, node.content.size):
+        key = b"contents" if b"contents" in facts else b"content"
+        named = key in facts
+        if known and not named and size in (None, node.content.size):
             return True
         content: Content = EMPTY
-        if size != 0 or word is not None:
-            name = path[1:] if word is None else self._unvis(word, path)
+        if size != 0 or named:
+            name = self._text(facts, key, path) if named else path[1:]
             try:
                 content = self._root.file(name, size)
             except FileNotFoundError as error:
@@ -343,10 +423,11 @@ class _MtreeReader(ManifestReader):
         return True
 
     def _checked(self, content: Content, path: bytes, facts: Facts) -> Content:
-        expected = {
-            CHECKS[key]: facts[key].decode("ascii", "replace").lower()
-            for key in facts.keys() & CHECKS.keys()
-        }
+        expected = {}
+        for key in facts.keys() & CHECKS.keys():
+            if len(facts[key]) > DIGEST_MOST:
+                raise self.error(f"has a {key.decode()} of {len(facts[key])} digits", path)
+            expected[CHECKS[key]] = facts[key].decode("ascii", "replace").lower()
         if not self._verify or not expected:
             return content
         checked = CheckedContent(content, path, expected)
@@ -356,10 +437,10 @@ class _MtreeReader(ManifestReader):
         return checked
 
     def _link_key(
-        self, facts: Facts, tags: Facts, path: bytes, known: Node | None
+        self, facts: Facts, tags: _Tags | None, path: bytes, known: Node | None
     ) -> tuple[bytes, bytes] | None:
         """What names of one file have in common; None for a file of one name."""
-        inode = tags.get(b"inode", facts.get(b"inode"))
+        inode = facts.get(b"inode") if tags is None or tags.inode is None else tags.inode
         links = None
         if b"nlink" in facts:
             links = self.number(facts[b"nlink"], "nlink", (1 << 32) - 1)
@@ -389,8 +470,12 @@ class _MtreeReader(ManifestReader):
         self.count(node)
         return node
 
-    def _adorn(self, node: Node, path: bytes, facts: Facts, tags: Facts | None = None) -> None:
+    def _adorn(self, node: Node, path: bytes, facts: Facts, tags: _Tags | None = None) -> None:
         """Set what all kinds have, as far as ``facts`` name it."""
+        for idle in self._new_idle:
+            self._without_effect.setdefault(idle.what, (path, 0))
+        self._new_idle.clear()
+        self._adorned += 1
         if isinstance(node, Directory):
             node.implied = False
         word = facts.get(b"mode")
@@ -400,22 +485,24 @@ class _MtreeReader(ManifestReader):
         if b"uid" in facts:
             node.uid = self.number(facts[b"uid"], "uid", ID_MOST)
         elif b"uname" in facts:
-            node.uid = self._named(facts[b"uname"], self._users, "user", path)
+            node.uid = self._named(facts, b"uname", self._users, path)
         if b"gid" in facts:
             node.gid = self.number(facts[b"gid"], "gid", ID_MOST)
         elif b"gname" in facts:
-            node.gid = self._named(facts[b"gname"], self._groups, "group", path)
+            node.gid = self._named(facts, b"gname", self._groups, path)
         if b"time" in facts:
             node.mtime_ns = self.time(facts[b"time"])
         if tags is None and b"tags" in facts:
             tags = self._tags(facts, path)
-        if tags:
+        if tags is not None:
             self._adorn_from_tags(node, tags, path)
         flags = facts.get(b"flags", b"none")
         if flags != b"none":
-            self._note(b"the file flags " + flags + b" are not kept", path)
-        for key in facts.keys() - KNOWN:
-            self._note(b"the keyword " + key + b" is unknown, and what it says is not kept", path)
+            self._note(b"the file flags " + flags[:SHOWN] + b" are not kept", path)
+        if not facts.keys() <= KNOWN:
+            for key in facts:
+                if key not in KNOWN and key not in self._idle:
+                    self._note(_unknown_keyword(key), path)
         if facts.keys() & NOT_CHECKED and not facts.keys() & CHECKS.keys():
             self._note(b"its only digest is rmd160, which is not checked", path)
 
@@ -428,39 +515,63 @@ class _MtreeReader(ManifestReader):
         self._modes[word] = mode
         return mode
 
-    def _named(self, word: bytes, numbers: Mapping[bytes, int], what: str, path: bytes) -> int:
-        name = self._unvis(word, path)
+    def _named(self, facts: Facts, key: bytes, numbers: Mapping[bytes, int], path: bytes) -> int:
+        name = self._text(facts, key, path)
         if name not in numbers:
+            what = "user" if key == b"uname" else "group"
             raise self.error(
-                f"belongs to the {what} {name!r}, whose number is not known; "
+                f"belongs to the {what} {name[:SHOWN]!r}, whose number is not known; "
                 f"write {what[0]}id=, or give the numbers of names",
                 path,
             )
         return numbers[name]
 
-    def _tags(self, facts: Facts, path: bytes) -> Facts:
-        """Those of ``tags=`` that are ours, without the prefix; the others mean nothing here."""
-        return {
-            key.removeprefix(TAG_PREFIX): self._unvis(value, path)
-            for key, _, value in (tag.partition(b":") for tag in facts[b"tags"].split(b","))
-            if key.startswith(TAG_PREFIX)
-        }
+    def _tags(self, facts: Facts, path: bytes) -> _Tags:
+        """What stands in ``tags=``; that of ``/set`` is read once."""
+        word = facts[b"tags"]
+        if word is not self._defaults.get(b"tags"):
+            return self._read_tags(word, path)
+        if self._default_tags is None:
+            self._default_tags = self._read_tags(word, path)
+        return self._default_tags
 
-    def _adorn_from_tags(self, node: Node, tags: Facts, path: bytes) -> None:
+    def _read_tags(self, word: bytes, path: bytes) -> _Tags:
+        tags = _Tags(None, {}, None, [])
         xattrs = {}
-        for key, value in tags.items():
+        for tag in word.split(b","):
+            key, _, value = tag.partition(b":")
+            if not key.startswith(TAG_PREFIX):
+                continue
+            key, value = key.removeprefix(TAG_PREFIX), self._unvis(value, path)
             if key in _TAG_TIMES:
-                setattr(node, _TAG_TIMES[key], self.time(value))
+                tags.times[_TAG_TIMES[key]] = self.time(value)
             elif key.startswith(b"xattr."):
                 xattrs[self._unvis(key.removeprefix(b"xattr."), path)] = value
-            elif key != b"inode":
-                self._note(b"the tag " + TAG_PREFIX + key + b" is unknown", path)
+            elif key == b"inode":
+                tags.inode = value
+            else:
+                tags.unknown.append(b"the tag " + TAG_PREFIX + key[:SHOWN] + b" is unknown")
         if xattrs:
-            node.xattrs = self.shared(xattrs)
+            tags.xattrs = self.shared(xattrs)
+        return tags
+
+    def _adorn_from_tags(self, node: Node, tags: _Tags, path: bytes) -> None:
+        if not tags.entries:
+            for what in tags.unknown:
+                self._note(what, path)
+        tags.entries += 1
+        for name, time in tags.times.items():
+            setattr(node, name, time)
+        if tags.xattrs:
+            node.xattrs = tags.xattrs
 
     def _note(self, what: bytes, path: bytes) -> None:
         first, count = self._without_effect.get(what, (path, 0))
         self._without_effect[what] = (first, count + 1)
+
+
+def _unknown_keyword(key: bytes) -> bytes:
+    return b"the keyword " + key[:SHOWN] + b" is unknown, and what it says is not kept"
 
 
 def _c_number(word: bytes) -> int:

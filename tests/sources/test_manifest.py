@@ -9,6 +9,7 @@ import random
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ from ext4writer import (
 from ext4writer.content import Content
 from tests.host_tree import privileged
 from tests.oracles import tools
+from tests.oracles.cost import assert_linear, cpu_seconds
 from tests.oracles.tools import run
 
 NAMES = {b"root": 0, b"wheel": 7}
@@ -159,9 +161,10 @@ class TestWhatNetbsdWrites:
     def test_what_it_reads_it_writes_alike(self) -> None:
         """Symbolic modes, full and relative paths: its own digest of a specification."""
         text = (
-            ". type=dir mode=u=rwx,go=rx\n./sub type=dir mode=01777\n"
-            "f type=file mode=u=rwxs,go+rX,u-r\n..\n./sub/deep type=dir\nx type=fifo mode=+x\n"
-            "..\n..\ng type=fifo mode=ug=rw,o=u\nh type=socket mode=a+t,u+s,g+s\n"
+            ". type=dir mode=u=rwx,go=rx\nsub type=dir mode=01777\n"
+            "f type=file mode=u=rwxs,go+rX,u-r\n..\n"
+            "g type=fifo mode=ug=rw,o=u\nh type=socket mode=a+t,u+s,g+s\n..\n"
+            "./sub/deep type=dir\n./sub/deep/x type=fifo mode=+x\n"
         )
         printed = run(["mtree", "-C", "-k", "mode"], stdin=text.encode()).stdout
         ours = read(text.replace("type=file", "type=file size=0"))
@@ -175,6 +178,94 @@ class TestWhatNetbsdWrites:
             if words:
                 assert f"mode=0{node.mode:o}" in words, (path, words)
         assert [path for path, _ in theirs.walk()] == [path for path, _ in ours.walk()]
+
+
+@settings(max_examples=25, deadline=None)
+@given(words=st.lists(st.sampled_from(["d", "f", "..", "d/", "./d", "d/e/", "d/f", "./"])))
+def test_paths_lie_where_bsdtar_puts_them(words: list[str]) -> None:
+    """A word with a slash in it leaves the folder alone in which the next name lies."""
+    lines, depth = [], 0
+    for number, word in enumerate(words):
+        if word == "..":
+            depth -= 1
+            if depth < 0:
+                break
+            lines.append(word)
+            continue
+        # Names of their own, so that nothing comes twice.
+        named = word.replace("d", f"d{number}").replace("f", f"f{number}")
+        is_folder = word[-1] in "/de"
+        depth += word == "d"
+        lines.append(f"{named} type={'dir' if is_folder else 'fifo'}")
+    text = "\n".join(["#mtree", *lines, ""])
+    listed = run(["bsdtar", "-tf", "-"], stdin=text.encode()).stdout.split()
+    theirs = {os.path.normpath("/" + path) for path in listed}
+    ours = {os.fsdecode(path) for path, _ in read(text).walk()}
+    implied = {path.rpartition("/")[0] or "/" for path in ours}
+    assert theirs <= ours and ours - theirs <= implied
+
+
+class TestGrowsWithItsLength:
+    """Nothing that /set says is worked through for each entry."""
+
+    @pytest.mark.parametrize(
+        ("line", "entry"),
+        [
+            ("/set k%d=1", "f%d type=fifo"),
+            ("/set type=fifo\n/set tags=ext4writer.x%d:1", "f%d"),
+        ],
+    )
+    def test_many_lines(self, line: str, entry: str) -> None:
+        def reading(count: int) -> Callable[[], object]:
+            lines = [line.replace("%d", str(at)) for at in range(count)]
+            entries = [entry.replace("%d", str(at)) for at in range(count)]
+            return lambda: read("\n".join(["#mtree", *lines, *entries, ""]))
+
+        assert_linear(reading, 1500)
+
+    @pytest.mark.parametrize(
+        "word",
+        [
+            "type=fifo tags=" + ",".join(f"ext4writer.xattr.user.a{at}:x" for at in range(9999)),
+            "type=fifo tags=" + ",".join(f"ext4writer.t{at}:x" for at in range(9999)),
+            "type=fifo flags=" + "x" * 500_000,
+            "type=fifo uname=r" + r"\$" * 250_000,
+            "type=char device=" + "x" * 90 + ",1,3",
+        ],
+        ids=["attributes", "unknown tags", "flags", "name", "device"],
+    )
+    def test_one_long_line(self, word: str) -> None:
+        text = "\n".join(["#mtree", f"/set {word}", *(f"f{at}" for at in range(3000)), ""])
+        tree = Tree()
+
+        def work() -> None:
+            nonlocal tree
+            tree = sources.manifest(text.encode(), users={b"r": 7})
+
+        assert cpu_seconds(work) < 2
+        assert len(tree.root.children) == 3000
+
+    def test_what_is_unknown_is_counted(self) -> None:
+        tree = read(
+            "#mtree\n/set type=fifo k=1 tags=ext4writer.x:1\na\nb k=2\n/unset k\nc k=3\n"
+            "/set k=4 all=5\nd tags=other\n/set k=5\ne\n/unset all\nf type=fifo\n"
+        )
+        unknown = "is unknown, and what it says is not kept"
+        assert [(loss.path, loss.what) for loss in tree.losses] == [
+            (b"/a", f"the keyword k {unknown} (4 further entries alike)"),
+            (b"/a", "the tag ext4writer.x is unknown (3 further entries alike)"),
+            (b"/d", f"the keyword all {unknown} (1 further entries alike)"),
+        ]
+
+    def test_a_long_name_of_content_is_refused_at_once(self, tmp_path: Path) -> None:
+        for name in (b"a/" * 400_000 + b"x", b"n" * 5000):
+            with pytest.raises(SourceError, match="4095 is the most") as caught:
+                sources.manifest(b"#mtree\nf type=file contents=" + name + b"\n", root=tmp_path)
+            assert len(str(caught.value)) < 400
+        with pytest.raises(SourceError, match="4095 is the most"):
+            sources.manifest(b"#mtree\nl type=link link=" + b"n" * 4096 + b"\n", root=tmp_path)
+        with pytest.raises(SourceError, match="has a sha256 of 200 digits"):
+            sources.manifest(b"#mtree\nf type=file size=0 sha256=" + b"0" * 200 + b"\n")
 
 
 class TestMtree:
