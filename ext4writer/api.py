@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from .arguments import count_of
 from .emit.copying import write_anywhere, write_ascending
 from .emit.copying_forked import write_forked
 from .emit.data import copy_jobs
@@ -12,6 +13,7 @@ from .emit.metadata import coalesced, metadata_pieces
 from .emit.overridden import overridden
 from .emit.override import Override
 from .emit.sinks import Output, Sink, open_sink
+from .errors import SpecError
 from .forked import Crew, as_crew
 from .plan.layout import Layout
 from .plan.planner import plan
@@ -30,7 +32,7 @@ def write_layout(
     layout: Layout,
     output: Output,
     *,
-    overrides: Sequence[Override] = (),
+    overrides: Sequence[Override | str] = (),
     workers: int = 1,
     processes: int | Crew = 1,
     progress: ProgressCallback | None = None,
@@ -42,7 +44,12 @@ def write_layout(
     :class:`OutputError` for an output that cannot be written, :class:`OverrideError`, and
     :class:`CancelledError`. Nothing is left under a path after any of them.
     """
-    pieces = coalesced(overridden(metadata_pieces(layout), layout, overrides))
+    if not isinstance(layout, Layout):
+        raise SpecError("layout", f"is a {type(layout).__name__}, not a Layout; plan() makes one")
+    workers = _count("workers", workers)
+    given = [overrides] if isinstance(overrides, str | Override) else overrides
+    lies = [Override.parse(lie) if isinstance(lie, str) else lie for lie in given]
+    pieces = coalesced(overridden(metadata_pieces(layout), layout, lies))
     with open_sink(output, layout.size_bytes) as sink, as_crew(processes) as crew:
         _writer(sink, crew, workers, layout)(
             sink,
@@ -56,6 +63,13 @@ def write_layout(
         )
         check_cancelled(cancel)
         sink.finish()
+
+
+def _count(name: str, given: object) -> int:
+    try:
+        return count_of(given)
+    except ValueError as error:
+        raise SpecError(name, str(error)) from None
 
 
 def _writer(sink: Sink, crew: Crew, workers: int, layout: Layout) -> Callable[..., None]:
@@ -76,7 +90,7 @@ def write_image(
     output: Output,
     spec: Spec | None = None,
     *,
-    overrides: Sequence[Override] = (),
+    overrides: Sequence[Override | str] = (),
     workers: int = 1,
     processes: int | Crew = 1,
     progress: ProgressCallback | None = None,

@@ -195,7 +195,16 @@ class DescriptorReader:
 
     fd_offset = 0
 
-    def __init__(self, fd: int, path: bytes | Callable[[], bytes], size: int) -> None:
+    def __init__(
+        self,
+        fd: int,
+        path: bytes | Callable[[], bytes],
+        size: int,
+        *,
+        declared: bool = False,
+    ) -> None:
+        """``declared`` says that whoever made the content named its size, not the host."""
+        self._declared = declared
         self.fd: int | None = fd
         self._descriptor = fd
         self._path = path
@@ -230,7 +239,8 @@ class DescriptorReader:
     def check_unchanged(self) -> None:
         size = os.fstat(self._descriptor).st_size
         if size != self._size:
-            raise changed_size(self.path, self._size, size)
+            wrong = wrong_size if self._declared else changed_size
+            raise wrong(self.path, self._size, size)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -245,10 +255,15 @@ def changed_size(path: bytes, planned: int, now: int) -> SourceChangedError:
     )
 
 
+def wrong_size(path: bytes, declared: int, now: int) -> SourceChangedError:
+    """The error for content of ``now`` bytes that its caller said would be ``declared``."""
+    return SourceChangedError(path, f"has {now} bytes, not the {declared} that were declared")
+
+
 class PathContent(Content):
     """A file of the host, opened by its path when it is needed."""
 
-    __slots__ = ("path",)
+    __slots__ = ("_declared", "path")
     random_access = True
     first_crew = 0
 
@@ -258,6 +273,7 @@ class PathContent(Content):
         Raises :class:`SourceError` if the host cannot tell it or ``path`` is no regular file.
         """
         self.path = os.fsencode(path)
+        self._declared = size is not None
         if size is None:
             try:
                 status = os.stat(self.path)
@@ -269,7 +285,9 @@ class PathContent(Content):
         self.size = size
 
     def open(self) -> Reader:
-        return DescriptorReader(open_source(self.path), self.path, self.size)
+        return DescriptorReader(
+            open_source(self.path), self.path, self.size, declared=self._declared
+        )
 
 
 def open_source(path: bytes) -> int:
@@ -349,9 +367,7 @@ class IteratorContent(Content):
         except OSError as error:
             raise SourceError(self.name, f"cannot be read: {error}") from error
         if len(data) < self.size:
-            raise SourceChangedError(
-                self.name, f"yields {len(data)} bytes, not the {self.size} that were declared"
-            )
+            raise wrong_size(self.name, self.size, len(data))
         return data
 
 
@@ -419,7 +435,7 @@ class StreamReader:
 
     def check_unchanged(self) -> None:
         if not self._skip_to(self._size):
-            raise changed_size(self.path, self._size, self._position)
+            raise wrong_size(self.path, self._size, self._position)
         if self._read(1):
             raise yields_more(self.path, self._size)
 

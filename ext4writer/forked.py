@@ -19,7 +19,8 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from .errors import Ext4WriterError, WorkerError
+from .arguments import count_of
+from .errors import Ext4WriterError, SpecError, WorkerError
 
 try:
     import fcntl
@@ -107,7 +108,11 @@ class Crew:
     """
 
     def __init__(self, processes: int) -> None:
-        self.processes = processes
+        """Raises :class:`SpecError` for what is no number."""
+        try:
+            self.processes = count_of(processes)
+        except ValueError as error:
+            raise SpecError("processes", str(error)) from None
         self.number = NEVER
         """Which crew of this program it is, in the order in which they were forked."""
         self._others: list[_Process] = []

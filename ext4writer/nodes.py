@@ -6,7 +6,8 @@ under two names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypedDict, Unpack
 
@@ -23,8 +24,13 @@ S_IFSOCK = 0o140000
 NAME_MAX = 255
 SYMLINK_MAX = 4095
 
-Path = bytes | str
+Path = bytes | str | os.PathLike[str]
+"""A path in the tree; a str is UTF-8, and a ``PurePosixPath`` does as well."""
 Xattrs = Mapping[bytes, bytes]
+GivenXattrs = Mapping[bytes, bytes | str] | Mapping[str, bytes | str]
+
+
+_NUMBERS = ("uid", "gid", "mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Loss:
 
 
 class Attributes(TypedDict, total=False):
-    """The keywords that every method of :class:`Tree` that makes a node takes."""
+    """The attributes of a node."""
 
     mode: int
     uid: int
@@ -46,6 +52,23 @@ class Attributes(TypedDict, total=False):
     ctime_ns: int | None
     crtime_ns: int | None
     xattrs: Xattrs | None
+
+
+class GivenAttributes(TypedDict, total=False):
+    """The keywords that every method of :class:`Tree` that makes a node takes.
+
+    ``mode`` holds the twelve permission bits; a str is octal, as for chmod(1). Times are
+    nanoseconds since 1970. Names and values of ``xattrs`` that are str are UTF-8.
+    """
+
+    mode: int | str
+    uid: int | str
+    gid: int | str
+    mtime_ns: float
+    atime_ns: float | None
+    ctime_ns: float | None
+    crtime_ns: float | None
+    xattrs: GivenXattrs | None
 
 
 class Node:
@@ -81,6 +104,20 @@ class Node:
         self.crtime_ns = crtime_ns
         self.xattrs = xattrs
 
+    def __repr__(self) -> str:
+        shown = [
+            *self._shown(),
+            f"mode=0o{self.mode:o}" if isinstance(self.mode, int) else "mode=?",
+        ]
+        shown += [f"{name}={getattr(self, name)!r}" for name in _NUMBERS if getattr(self, name)]
+        if self.xattrs:
+            shown.append(f"xattrs={dict(self.xattrs)!r:.200}")
+        return f"<{type(self).__name__} {' '.join(shown)}>"
+
+    def _shown(self) -> Iterator[str]:
+        """What a kind has beside the attributes of all, for people."""
+        yield from ()
+
 
 class Directory(Node):
     """A directory; ``children`` maps one-component names to nodes, in any order.
@@ -99,6 +136,11 @@ class Directory(Node):
         self.children: dict[bytes, Node] = {}
         self.implied = implied
 
+    def _shown(self) -> Iterator[str]:
+        yield f"{len(self.children)} names"
+        if self.implied:
+            yield "implied"
+
 
 class RegularFile(Node):
     """A regular file."""
@@ -110,6 +152,9 @@ class RegularFile(Node):
         super().__init__(mode, **attributes)
         self.content = content
 
+    def _shown(self) -> Iterator[str]:
+        yield f"{getattr(self.content, 'size', '?')} bytes"
+
 
 class Symlink(Node):
     """A symbolic link; ``target`` is kept byte for byte."""
@@ -120,6 +165,9 @@ class Symlink(Node):
     def __init__(self, target: bytes, mode: int = 0o777, **attributes: Unpack[_Common]) -> None:
         super().__init__(mode, **attributes)
         self.target = target
+
+    def _shown(self) -> Iterator[str]:
+        yield f"to {self.target!r}"
 
 
 class Device(Node):
@@ -133,6 +181,9 @@ class Device(Node):
         super().__init__(mode, **attributes)
         self.major = major
         self.minor = minor
+
+    def _shown(self) -> Iterator[str]:
+        yield f"{self.major}:{self.minor}"
 
 
 class CharacterDevice(Device):

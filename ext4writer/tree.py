@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import Literal, Unpack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeVar, Unpack
 
+from .arguments import bytes_of, count_of, mode_of, nanoseconds_of
 from .composition import copy_of, is_covered, merge
 from .content import (
     BytesContent,
@@ -18,7 +19,7 @@ from .content import (
     Opener,
     PathContent,
 )
-from .errors import TreeError, display_path
+from .errors import SourceError, TreeError, display_path
 from .nodes import (
     NAME_MAX,
     S_IFBLK,
@@ -35,6 +36,7 @@ from .nodes import (
     Device,
     Directory,
     Fifo,
+    GivenAttributes,
     Loss,
     Node,
     Path,
@@ -73,14 +75,19 @@ __all__ = [
     "without_losses_below",
 ]
 
+Taken = TypeVar("Taken")
+
 
 class Tree:
     """A root directory and what could not be taken over from the source.
 
-    Paths given to the methods are absolute or relative to the root, bytes or str (UTF-8); parents
-    must exist. Every method that makes a node returns it. ``TreeError`` is raised for a name that
-    is taken, empty, ``.``, ``..`` or over 255 bytes, for a parent that is no directory, and for a
-    path to change that is not there. Symbolic links are never followed.
+    Paths given to the methods are absolute or relative to the root: bytes, str (UTF-8) or a
+    ``PurePosixPath``. Parents must exist, or are made with ``parents=True``: directories of mode
+    755 with the owner and the times of what is added. Every method that makes a node returns it.
+    A tree is iterated over as (absolute path, node), see :meth:`walk`; ``len`` counts these.
+    ``TreeError`` is raised for a name that is taken, empty, ``.``, ``..`` or over 255 bytes, for a
+    parent that is no directory, for a path to change that is not there, and for an attribute that
+    means nothing. Symbolic links are never followed.
     """
 
     def __init__(self, root: Directory | None = None) -> None:
@@ -103,25 +110,51 @@ class Tree:
             return False
         return True
 
-    def add(self, path: Path, node: Node) -> Node:
+    def __iter__(self) -> Iterator[tuple[bytes, Node]]:
+        return self.walk()
+
+    def __len__(self) -> int:
+        """The number of paths; the root counts, and a hard link counts for each of its names."""
+        count = 1
+        pending = [self.root]
+        while pending:
+            children = pending.pop().children.values()
+            count += len(children)
+            pending += [node for node in children if isinstance(node, Directory)]
+        return count
+
+    def __repr__(self) -> str:
+        losses = f", {len(self.losses)} losses" if self.losses else ""
+        return f"<Tree of {len(self)} paths{losses}>"
+
+    def add(self, path: Path, node: Node, *, parents: bool = False) -> Node:
         """Put ``node`` at ``path``. The same node at a second path is a hard link."""
+        if not isinstance(node, Node):
+            raise TreeError(_shown(path), f"cannot be {node!r:.80}, which is no Node")
+        if parents:
+            self._add_parents(path, _of_parents(node))
         parent, name = self._place(path)
         if name in parent.children:
-            raise TreeError(path, "is in the tree already")
+            raise TreeError(_shown(path), "is in the tree already")
         parent.children[name] = node
         return node
 
+    def _add_parents(self, path: Path, attributes: Mapping[str, Any]) -> None:
+        """Add the directories that are missing above ``path``."""
+        names = components(path)
+        for depth in range(1, len(names)):
+            above = b"/".join(names[:depth])
+            if above not in self:
+                self.add(above, Directory(**attributes))
+
     def directory(
-        self, path: Path, *, parents: bool = False, **attributes: Unpack[Attributes]
+        self, path: Path, *, parents: bool = False, **attributes: Unpack[GivenAttributes]
     ) -> Directory:
         """Add a directory (mode 755); with ``parents`` also those missing above it, alike."""
-        names = components(path)
+        taken = attributes_of(path, attributes)
         if parents:
-            for depth in range(1, len(names)):
-                above = b"/".join(names[:depth])
-                if above not in self:
-                    self.add(above, Directory(**attributes))
-        node = Directory(**attributes)
+            self._add_parents(path, taken)
+        node = Directory(**taken)
         self.add(path, node)
         return node
 
@@ -131,35 +164,45 @@ class Tree:
         content: bytes | str | os.PathLike[str] | Opener | Iterable[bytes] | Content,
         *,
         size: int | None = None,
-        **attributes: Unpack[Attributes],
+        parents: bool = False,
+        **attributes: Unpack[GivenAttributes],
     ) -> RegularFile:
         """Add a regular file (mode 644).
 
-        ``content`` is the bytes themselves, the path of a file on the host as ``str`` or
-        ``PathLike``, a :class:`~ext4writer.content.Content`, a callable that gives all ``size``
-        bytes anew each time it is called, as a binary file or as an iterable of pieces, which a
-        generator function is, or such an iterable itself. An iterator, such as a generator, can
-        be read only once; what it yields is kept in memory from then on.
+        ``content`` is the bytes themselves, the path of a file on the host as ``PathLike`` or
+        ``str`` (so a str is never the content itself), a :class:`~ext4writer.content.Content`, a
+        callable that gives all ``size`` bytes anew each time it is called, as a binary file or as
+        an iterable of pieces, which a generator function is, or such an iterable itself. An
+        iterator, such as a generator, can be read only once; what it yields is kept in memory from
+        then on.
         """
-        node = RegularFile(_content(path, content, size), **attributes)
-        self.add(path, node)
+        node = RegularFile(_content(path, content, size), **attributes_of(path, attributes))
+        self.add(path, node, parents=parents)
         return node
 
-    def symlink(self, path: Path, target: Path, **attributes: Unpack[Attributes]) -> Symlink:
+    def symlink(
+        self,
+        path: Path,
+        target: Path,
+        *,
+        parents: bool = False,
+        **attributes: Unpack[GivenAttributes],
+    ) -> Symlink:
         """Add a symbolic link to ``target`` (mode 777)."""
-        node = Symlink(_to_bytes(target), **attributes)
-        self.add(path, node)
+        node = Symlink(_to_bytes(target), **attributes_of(path, attributes))
+        self.add(path, node, parents=parents)
         return node
 
-    def link(self, path: Path, existing: Path) -> Node:
+    def link(self, path: Path, existing: Path, *, parents: bool = False) -> Node:
         """Add a second name ``path`` for the file that stands at ``existing``."""
         try:
             node = self[existing]
         except KeyError:
-            raise TreeError(path, f"its link target {existing!r} is not in the tree") from None
+            shown = display_path(_shown(existing))
+            raise TreeError(_shown(path), f"its link target {shown} is not in the tree") from None
         if isinstance(node, Directory):
-            raise TreeError(path, "a directory cannot have a second name")
-        return self.add(path, node)
+            raise TreeError(_shown(path), "a directory cannot have a second name")
+        return self.add(path, node, parents=parents)
 
     def device(
         self,
@@ -167,28 +210,38 @@ class Tree:
         kind: Literal["c", "b"],
         major: int,
         minor: int,
-        **attributes: Unpack[Attributes],
+        *,
+        parents: bool = False,
+        **attributes: Unpack[GivenAttributes],
     ) -> Device:
         """Add a character (``"c"``) or block (``"b"``) device (mode 600)."""
         if kind not in ("c", "b"):
-            raise TreeError(path, f"device kind {kind!r} is neither 'c' nor 'b'")
+            raise TreeError(_shown(path), f"device kind {kind!r} is neither 'c' nor 'b'")
         make = CharacterDevice if kind == "c" else BlockDevice
-        node = make(major, minor, **attributes)
-        self.add(path, node)
+        numbers = [
+            _argument(path, name, number, count_of)
+            for name, number in (("major", major), ("minor", minor))
+        ]
+        node = make(*numbers, **attributes_of(path, attributes))
+        self.add(path, node, parents=parents)
         return node
 
-    def fifo(self, path: Path, **attributes: Unpack[Attributes]) -> Fifo:
+    def fifo(
+        self, path: Path, *, parents: bool = False, **attributes: Unpack[GivenAttributes]
+    ) -> Fifo:
         """Add a named pipe (mode 644)."""
         attributes.setdefault("mode", 0o644)
-        node = Fifo(**attributes)
-        self.add(path, node)
+        node = Fifo(**attributes_of(path, attributes))
+        self.add(path, node, parents=parents)
         return node
 
-    def socket(self, path: Path, **attributes: Unpack[Attributes]) -> Socket:
+    def socket(
+        self, path: Path, *, parents: bool = False, **attributes: Unpack[GivenAttributes]
+    ) -> Socket:
         """Add a socket's name (mode 755)."""
         attributes.setdefault("mode", 0o755)
-        node = Socket(**attributes)
-        self.add(path, node)
+        node = Socket(**attributes_of(path, attributes))
+        self.add(path, node, parents=parents)
         return node
 
     def remove(self, path: Path) -> Node:
@@ -197,7 +250,7 @@ class Tree:
         try:
             node = parent.children.pop(name)
         except KeyError:
-            raise TreeError(path, "is not in the tree") from None
+            raise TreeError(_shown(path), "is not in the tree") from None
         gone = b"/" + b"/".join(components(path))
         self.losses = without_losses_below(self.losses, {gone})
         return node
@@ -206,10 +259,12 @@ class Tree:
         """Give the node at ``path`` the name ``to``, where nothing stands yet, and return it."""
         old, new = components(path), components(to)
         if new[: len(old)] == old:
-            raise TreeError(to, f"lies inside {display_path(path)}, which is to go there")
+            raise TreeError(
+                _shown(to), f"lies inside {display_path(_shown(path))}, which is to go there"
+            )
         losses = [_moved(loss, old, new) for loss in self.losses]
         if path not in self:
-            raise TreeError(path, "is not in the tree")
+            raise TreeError(_shown(path), "is not in the tree")
         node = self.add(to, self[path])
         self.remove(path)
         self.losses = losses
@@ -223,9 +278,9 @@ class Tree:
         try:
             node = self[path]
         except KeyError:
-            raise TreeError(path, "is not in the tree") from None
+            raise TreeError(_shown(path), "is not in the tree") from None
         if not isinstance(node, Directory):
-            raise TreeError(path, "is not a directory")
+            raise TreeError(_shown(path), "is not a directory")
         tree = Tree(copy_of(node))
         above = components(path)
         tree.losses = [
@@ -274,7 +329,9 @@ class Tree:
             check_name(name, at)
             node = parent.children.setdefault(name, Directory(implied=True))
             if not isinstance(node, Directory):
-                raise TreeError(at, f"/{display_path(b'/'.join(above[:depth]))} is no directory")
+                raise TreeError(
+                    _shown(at), f"/{display_path(b'/'.join(above[:depth]))} is no directory"
+                )
             parent = node
         name = above[-1]
         check_name(name, at)
@@ -293,7 +350,9 @@ class Tree:
         for component in parents:
             parent = parent.children.get(component) if isinstance(parent, Directory) else None
         if not isinstance(parent, Directory):
-            raise TreeError(path, "its parent is not a directory of the tree; add that first")
+            raise TreeError(
+                _shown(path), "its parent is not a directory of the tree; add that first"
+            )
         return parent, name
 
     def walk(self) -> Iterator[tuple[bytes, Node]]:
@@ -319,11 +378,11 @@ def components(path: Path) -> list[bytes]:
 def check_name(name: bytes, path: Path) -> None:
     """Raise :class:`TreeError` if ``name`` cannot stand in a directory; ``path`` is where."""
     if name in (b"", b".", b".."):
-        raise TreeError(path, f"{name.decode()!r} cannot be the name of an entry")
+        raise TreeError(_shown(path), f"{name.decode()!r} cannot be the name of an entry")
     if len(name) > NAME_MAX:
-        raise TreeError(path, f"its name has {len(name)} bytes; {NAME_MAX} is the most")
+        raise TreeError(_shown(path), f"its name has {len(name)} bytes; {NAME_MAX} is the most")
     if b"/" in name or b"\0" in name:
-        raise TreeError(path, "a name cannot hold a slash or a NUL byte")
+        raise TreeError(_shown(path), "a name cannot hold a slash or a NUL byte")
 
 
 def without_losses_below(losses: list[Loss], gone: set[bytes]) -> list[Loss]:
@@ -347,20 +406,92 @@ def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
     return Loss(b"/" + b"/".join(new + names[len(old) :]), loss.what)
 
 
+_TAKEN: dict[str, Callable[[Any], int]] = {
+    "mode": mode_of,
+    **dict.fromkeys(("uid", "gid"), count_of),
+    **dict.fromkeys(("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"), nanoseconds_of),
+}
+"""Attribute -> what takes it as a number."""
+
+MAY_BE_NONE = {"atime_ns", "ctime_ns", "crtime_ns", "xattrs"}
+
+
+def attributes_of(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """``given`` as the attributes of a node; :class:`TreeError` for a value that means none."""
+    taken: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None and name in MAY_BE_NONE:
+            taken[name] = None
+        elif name == "xattrs":
+            taken[name] = _argument(path, name, value, _xattrs_of)
+        elif name in _TAKEN:
+            taken[name] = _argument(path, name, value, _TAKEN[name])
+        else:
+            known = ", ".join([*_TAKEN, "xattrs"])
+            raise TreeError(_shown(path), f"{name}: is no attribute; there are {known}")
+    return taken
+
+
+def _argument(path: Path, name: str, value: Any, take: Callable[[Any], Taken]) -> Taken:
+    try:
+        return take(value)
+    except ValueError as error:
+        raise TreeError(_shown(path), f"{name}: {error}") from None
+
+
+def _xattrs_of(given: Any) -> Xattrs:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{given!r:.80} is no mapping of names to values")
+    taken = {}
+    for name, value in given.items():
+        try:
+            taken[bytes_of(name)] = bytes_of(value)
+        except ValueError as error:
+            raise ValueError(f"{name!r:.80}: {error}") from None
+    return given if taken == given else taken
+
+
+def _of_parents(node: Node) -> dict[str, Any]:
+    """The attributes of directories that are made for the sake of ``node``."""
+    names = ("uid", "gid", "mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
+    return {name: getattr(node, name) for name in names}
+
+
 def _content(
     path: Path,
     content: bytes | str | os.PathLike[str] | Opener | Iterable[bytes] | Content,
     size: int | None,
 ) -> Content:
-    if isinstance(content, Content):
-        return content
+    if size is not None:
+        size = _argument(path, "size", size, count_of)
     if isinstance(content, bytes | bytearray | memoryview):
-        return BytesContent(bytes(content))
-    if isinstance(content, str | os.PathLike):
+        content = BytesContent(bytes(content))
+    if isinstance(content, Content):
+        if size is not None and size != content.size:
+            raise TreeError(
+                _shown(path), f"size: {size} was declared, but its content has {content.size} bytes"
+            )
+        return content
+    if isinstance(content, str):
+        try:
+            return PathContent(content, size if os.path.isfile(content) else None)
+        except SourceError as error:
+            shown = display_path(content if len(content) <= 40 else content[:40] + "...")
+            raise TreeError(
+                _shown(path),
+                f"its content '{shown}' is no file of this host ({error.problem}); a str names a "
+                "file and is no content itself: give bytes, such as text.encode()",
+            ) from error
+    if isinstance(content, os.PathLike):
         return PathContent(content, size)
+    if not (callable(content) or isinstance(content, Iterable)):
+        raise TreeError(
+            _shown(path),
+            f"its content {content!r:.80} is neither bytes, a path, a callable nor an iterator",
+        )
     if size is None:
         what = "a callable" if callable(content) else "an iterator"
-        raise TreeError(path, f"content from {what} needs size=, its exact count of bytes")
+        raise TreeError(_shown(path), f"content from {what} needs size=, its exact count of bytes")
     if isinstance(content, Iterator):
         return IteratorContent(content, size, _to_bytes(path))
     opener = content if callable(content) else content.__iter__
@@ -368,4 +499,17 @@ def _content(
 
 
 def _to_bytes(path: Path) -> bytes:
-    return path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
+    if isinstance(path, bytes):
+        return path
+    if isinstance(path, str):
+        return path.encode("utf-8", "surrogateescape")
+    if isinstance(path, os.PathLike):
+        # Paths of Windows have backslashes, unless they are asked like this.
+        as_posix: Callable[[], str] = getattr(path, "as_posix", path.__fspath__)
+        return _to_bytes(as_posix())
+    raise TreeError(repr(path), "is no path; give bytes, str or a PurePosixPath")
+
+
+def _shown(path: Path) -> bytes | str:
+    """``path`` as errors show it."""
+    return path if isinstance(path, bytes | str) else _to_bytes(path)

@@ -341,6 +341,7 @@ def test_a_policy_is_not_used_up() -> None:
         {"free_inodes": 5},
         {"grow_to": 1 << 40},
         {"size": 64 << 20},
+        {"free_percent": 10.0},
         {"reserved_percent": 1.0},
         {"block_size": 1024},
         {"inode_size": 512},

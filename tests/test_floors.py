@@ -16,7 +16,7 @@ import ext4writer
 
 ROOT = Path(__file__).parents[1]
 
-BELOW_ALL = {"errors": 0, "progress": 1, "forked": 2}
+BELOW_ALL = {"errors": 0, "units": 0, "arguments": 0, "progress": 1, "forked": 2}
 FLOORS = {
     "ondisk": 10,
     "content": 20,
@@ -54,7 +54,7 @@ THIRD_PARTY = {
 STANDARD = {
     *("__future__", "abc", "collections", "collections.abc", "dataclasses", "types", "typing"),
     *("array", "bisect", "contextlib", "copy", "functools", "itertools", "operator"),
-    *("errno", "io", "re", "stat", "struct"),
+    *("errno", "io", "math", "re", "stat", "struct"),
     "hashlib",  # the identity of an image is a digest of its tree; container images name theirs
     "json",
     "uuid",  # the class UUID alone
@@ -64,6 +64,7 @@ STANDARD = {
 STANDARD_IN = {
     "os": {
         "tree",
+        "nodes",
         "content",
         "holes",
         "slices",
@@ -84,8 +85,6 @@ STANDARD_IN = {
     "base64": {"edit.rules_set", "nix.hashes"},
     "urllib.parse": {"nix.cache"},
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
-    # Only for what Unicode 12.1 had assigned, which no later version changes.
-    "unicodedata": {"ondisk.casefold"},
     "threading": {"content", "emit.copying", "emit.sinks", "nix.hashing"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"emit.sinks", "forked", "emit.copier"},
@@ -115,7 +114,7 @@ OS_ALLOWED = {
     },
 }
 OS_CONSTANTS = ("O_", "SEEK_")
-OS_PATH_ALLOWED = {"join", "split", "exists", "isabs", "isdir", "islink", "realpath"}
+OS_PATH_ALLOWED = {"join", "split", "exists", "isabs", "isdir", "isfile", "islink", "realpath"}
 SYS_ALLOWED = {
     "byteorder",  # to swap the bytes of arrays
     "platform",  # to know how long a path may be

@@ -50,6 +50,13 @@ def parse_path(text: str) -> str:
     return text
 
 
+def parse_free(text: str) -> int | str:
+    """Return bytes, or a percentage as it is; ``ValueError`` with a reason if it is neither."""
+    from ext4writer.units import parse_percent
+
+    return parse_size(text) if parse_percent(text) is None else text
+
+
 def parse_limit(text: str) -> tuple[str, int]:
     """Return name and number of ``NAME=N``; ``ValueError`` with a reason if it is none."""
     name, _, number = text.partition("=")
@@ -74,6 +81,7 @@ def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
 
 
 SIZE = parsed(parse_size)
+SIZE_OR_PERCENT = parsed(parse_free)
 SIZE_OR_FIT = parsed(parse_size, fit=None)
 SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
 OWNER = parsed(parse_owner)
@@ -253,14 +261,14 @@ class ImageOptions:
         default="fit",
         show_default=True,
         about="Size of the image; 'fit' is the smallest that holds the tree and --free. "
-        "Sizes are bytes, or numbers with K, M, G or T.",
+        "Sizes are bytes, or numbers with K, M, G or T, such as 1.5G or 64MiB.",
     )
-    free: int | None = row(
+    free: int | str | None = row(
         "--free",
-        type=SIZE,
-        metavar="SIZE",
-        about="What the image leaves for every user to write.  [default: 16M with --size fit, else "
-        "whatever is left]",
+        type=SIZE_OR_PERCENT,
+        metavar="SIZE|PERCENT%",
+        about="What the image leaves for every user to write; also in percent of the bytes of all "
+        "files, such as 10%.  [default: 16M with --size fit, else whatever is left]",
     )
     free_inodes: int | None = row(
         "--free-inodes",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..errors import TreeError
+from ..arguments import count_of, seconds_of
+from ..errors import SpecError, TreeError
 from ..tree import Directory, Node, Tree, without_losses_below
 from .globs import Patterns, matcher
 
@@ -13,6 +14,7 @@ NANOSECONDS = 1_000_000_000
 
 def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give every node the owner ``uid`` and the group ``gid``."""
+    uid, gid = _argument("uid", uid, count_of), _argument("gid", gid, count_of)
     for node in _nodes(tree):
         node.uid = uid
         node.gid = gid
@@ -21,18 +23,29 @@ def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
 
 def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give the root directory alone the owner ``uid`` and the group ``gid``."""
+    uid, gid = _argument("uid", uid, count_of), _argument("gid", gid, count_of)
     tree.root.uid = uid
     tree.root.gid = gid
     return tree
 
 
-def set_all_times(tree: Tree, seconds: int) -> Tree:
+def set_all_times(tree: Tree, seconds: float) -> Tree:
     """Set all four times of every node to ``seconds`` since 1970."""
-    time_ns = seconds * NANOSECONDS
+    whole = _argument("seconds", seconds, seconds_of)
+    time_ns = whole * NANOSECONDS
+    if isinstance(seconds, float):
+        time_ns += round((seconds - whole) * NANOSECONDS)
     for node in _nodes(tree):
         node.mtime_ns = time_ns
         node.atime_ns = node.ctime_ns = node.crtime_ns = None
     return tree
+
+
+def _argument(name: str, given: object, take: Callable[[object], int]) -> int:
+    try:
+        return take(given)
+    except ValueError as error:
+        raise SpecError(name, str(error)) from None
 
 
 Change = Callable[[bytes, Node], Node | None]

@@ -1,21 +1,6 @@
 """Deliberate lies: any value in any field of any record of the image, its checksum right or stale.
 
-An override names a record, which one of its kind, a field and a value::
-
-    superblock.s_state=2                     superblock[GROUP].FIELD, the primary one by default
-    group_desc[3].bg_flags=1                 [GROUP], or in a backup [GROUP:BACKUP_GROUP]
-    inode[/etc/hosts].i_links_count=7        inode[PATH] or inode[NUMBER]
-    extent_header[/big:1].eh_entries=9       [PATH:NODE]; node 0 lies in the inode, then top down
-    extent[/big:1:5].ee_len=0                [PATH:NODE:ENTRY]; extent_idx; extent_tail[PATH:NODE]
-    dir_entry_2[/etc/hosts].inode=99         the entry of that name; /etc/. and /etc/.. are entries
-    dir_entry_tail[/etc:0].det_rec_len=0     [PATH:BLOCK], BLOCK counts inside the directory
-    dx_root[/many].limit=1                   dx_node, dx_tail [PATH:BLOCK]; dx_entry [:ENTRY] too
-    xattr_entry[/f:user.note].e_hash=1       xattr_header[PATH], xattr_ibody_header[PATH]
-    journal_superblock.s_maxlen=5
-    block_bitmap[0].17=0                     one bit; also inode_bitmap[GROUP].BIT
-
-Values are whole numbers (``7``, ``0x1f``, ``-1`` for all ones), or for byte fields ``hex:00ff`` or
-``text:name``. A field that is an array takes an element: ``s_hash_seed[2]``.
+:class:`Override` has the grammar.
 """
 
 from __future__ import annotations
@@ -33,6 +18,23 @@ _PATTERN = (
 @dataclass(frozen=True, slots=True)
 class Override:
     """One field of one record, and what it shall hold.
+
+    An override names a record, which one of its kind, a field and a value::
+
+        superblock.s_state=2                  superblock[GROUP].FIELD, the primary one by default
+        group_desc[3].bg_flags=1              [GROUP], or in a backup [GROUP:BACKUP_GROUP]
+        inode[/etc/hosts].i_links_count=7     inode[PATH] or inode[NUMBER]
+        extent_header[/big:1].eh_entries=9    [PATH:NODE]; node 0 lies in the inode, then top down
+        extent[/big:1:5].ee_len=0             [PATH:NODE:ENTRY]; extent_idx; extent_tail[PATH:NODE]
+        dir_entry_2[/etc/hosts].inode=99      the entry of that name; /etc/. and /etc/.. are entries
+        dir_entry_tail[/etc:0].det_rec_len=0  [PATH:BLOCK], BLOCK counts inside the directory
+        dx_root[/many].limit=1                dx_node, dx_tail [PATH:BLOCK]; dx_entry [:ENTRY] too
+        xattr_entry[/f:user.note].e_hash=1    xattr_header[PATH], xattr_ibody_header[PATH]
+        journal_superblock.s_maxlen=5
+        block_bitmap[0].17=0                  one bit; also inode_bitmap[GROUP].BIT
+
+    Values are whole numbers (``7``, ``0x1f``, ``-1`` for all ones), or for byte fields
+    ``hex:00ff`` or ``text:name``. A field that is an array takes an element: ``s_hash_seed[2]``.
 
     ``index`` is the text between the brackets, ``""`` where there are none. With ``reseal`` the
     checksum over the record is made right for the lie; without, it stays that of the truth.

@@ -130,7 +130,7 @@ def feature(name: str) -> Feature:
     return Feature(lower.upper(), word, mask, "no", reason="unknown")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FeatureSet:
     """The three feature words of a superblock."""
 
@@ -176,6 +176,9 @@ class FeatureSet:
 
     def __str__(self) -> str:
         return ",".join(self.names())
+
+    def __repr__(self) -> str:
+        return f"FeatureSet.of({', '.join(map(repr, self.names()))})"
 
     def names(self) -> tuple[str, ...]:
         """Return the names in the order of the table; bits without a name come last."""

@@ -98,6 +98,8 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
     oldest, newest = min(table.mtimes), max(table.mtimes)
     for others in table.other_times.values():
         given = [oldest, newest, *(time for time in others if time is not None)]
+        if type(sum(given)) is not int:
+            raise TypeError("times are whole nanoseconds")
         oldest, newest = min(given), max(given)
     if spec.epoch is None:
         epoch = max(0, newest // NANOSECONDS)

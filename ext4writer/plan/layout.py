@@ -93,6 +93,15 @@ class Layout:
     losses: list[Loss]
     """What is not kept exactly as the tree has it."""
 
+    def __repr__(self) -> str:
+        label = f" {self.label!r}" if self.label else ""
+        losses = f", {len(self.losses)} losses" if self.losses else ""
+        return (
+            f"<Layout{label} {self.uuid} of {self.size_bytes} bytes: {self.blocks_count} blocks of "
+            f"{self.block_size} bytes, {self.free_blocks} free; {self.inodes_count} inodes, "
+            f"{self.free_inodes} free{losses}>"
+        )
+
     @property
     def block_size(self) -> int:
         return self.spec.block_size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from struct import unpack
 
@@ -11,6 +13,7 @@ from ..forked import Crew, as_crew
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import Loss, Tree
+from .arguments import check_arguments, take_nodes
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
@@ -52,7 +55,23 @@ def plan(
     given size is too small, :class:`SpecError` for options that contradict the tree or each other,
     :class:`SourceError` for a file that cannot be read, and :class:`CancelledError`.
     """
-    spec = spec or Spec()
+    check_arguments(tree, spec)
+    try:
+        return _plan(tree, spec or Spec(), processes, progress, cancel)
+    except (TypeError, AttributeError):
+        # A fault of this library, unless somebody filled nodes with what they cannot hold.
+        if not take_nodes(tree):
+            raise
+        return _plan(tree, spec or Spec(), processes, progress, cancel)
+
+
+def _plan(
+    tree: Tree,
+    spec: Spec,
+    processes: int | Crew,
+    progress: ProgressCallback | None,
+    cancel: Cancel | None,
+) -> Layout:
     _check_resize_inode(spec)
     policy = (spec.policy or DEFAULT_POLICY).fresh()
     table = number_inodes(
@@ -84,6 +103,9 @@ def plan(
         _find_holes(search, len(candidates), data, table, spec, progress)
     if spec.identity == "content" and spec.uuid is None:
         uuid = with_content(uuid, table, data, spec.block_size, cancel)
+    if spec.free_percent:
+        of_content = math.ceil(data.content_bytes * spec.free_percent / 100)
+        spec = replace(spec, free=(spec.free or 0) + of_content, free_percent=0.0)
     demand = Demand(
         counts=data.counts,
         ranges=data.ranges,

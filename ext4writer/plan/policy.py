@@ -27,6 +27,9 @@ class LayoutPolicy:
     ``leaf_bytes``, and for the ``entry_order`` of directories of one block.
     """
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
     def fresh(self) -> LayoutPolicy:
         """A policy that makes the same choices from the start, whatever this one was asked."""
         return self

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Literal
 from uuid import UUID
 
+from ..arguments import bytes_of, count_of, seconds_of
 from ..errors import SpecError
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
-
-if TYPE_CHECKING:
-    from .policy import LayoutPolicy
+from .options import (
+    OPTIONS,
+    Option,
+    Size,
+    features_of,
+    flag,
+    journal_of,
+    optional,
+    percent_in,
+    percent_of,
+    policy_of,
+    size_of,
+    taken,
+    uuid_of,
+)
+from .policy import LayoutPolicy
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -21,56 +36,113 @@ LABEL_MAX = 16
 BLOCK_SIZES = (1024, 2048, 4096)
 RESERVED_PERCENT_MAX = 50
 IDENTITIES = ("attributes", "content")
+Identity = Literal["attributes", "content"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Spec:
-    """The options of an image. Sizes are in bytes; ``None`` means "decide for me".
+    """The options of an image; ``None`` means "decide for me".
 
-    Raises :class:`SpecError` on construction for a value that can never be right.
+    Sizes are in bytes, and taken as texts such as ``"64M"`` and ``"1.5GiB"`` too. Raises
+    :class:`SpecError` on construction for a value that can never be right.
     """
 
-    size: int | None = None
-    """Size of the image; ``None`` solves the smallest that holds the tree and what is promised."""
-    free: int | None = None
-    """What the image leaves for every user to write, after what the kernel keeps back. ``None`` is
-    16 MiB in a fitted image, and whatever is left in one of a given size."""
-    free_inodes: int | None = None
-    """Inodes that the image leaves free; ``None`` is one for each 16 KiB of ``free``."""
-    grow_to: int | None = None
-    """Size up to which descriptors are reserved for; ``None`` is 1024 times, as mke2fs has it."""
-    reserved_percent: float = 0.0
-    """Blocks kept for the superuser, in percent of the image."""
+    size: Option[int | None, Size | None] = Option(
+        None,
+        "Size of the image in bytes; None solves the smallest that holds the tree and what is "
+        "promised.",
+        optional(size_of),
+    )
+    free: Option[int | None, Size | None] = Option(
+        None,
+        "Bytes that the image leaves for every user to write, after what the kernel keeps back. "
+        "None is 16 MiB in a fitted image, and whatever is left in one of a given size. A text "
+        'such as "10%" is taken as free_percent.',
+        optional(size_of),
+    )
+    free_percent: Option[float, float | str] = Option(
+        0.0,
+        "The same in percent of the bytes of all files, holes not counted; with free both count.",
+        percent_of,
+    )
+    free_inodes: Option[int | None, int | str | None] = Option(
+        None,
+        "Number of inodes that the image leaves free; None is one for each 16 KiB of free.",
+        optional(count_of),
+    )
+    grow_to: Option[int | None, Size | None] = Option(
+        None,
+        "Size in bytes up to which descriptors are reserved for; None is 1024 times the size, as "
+        "mke2fs has it.",
+        optional(size_of),
+    )
+    reserved_percent: Option[float, float | str] = Option(
+        0.0, "Blocks kept for the superuser, in percent of the image.", percent_of
+    )
 
-    label: bytes = b""
-    uuid: UUID | None = None
-    """``None`` derives it from names, attributes, sizes and options; see ``identity``."""
-    hash_seed: UUID | None = None
-    """Key of the directory hash; ``None`` derives it from names, attributes and sizes."""
-    identity: Literal["attributes", "content"] = "attributes"
-    """``"content"`` derives the UUID from the content of files, too, which is read once more for
-    it. Two images that differ never share a UUID then."""
+    label: Option[bytes, bytes | str] = Option(
+        b"", "Label of the file system, 16 bytes at most; a str is UTF-8.", bytes_of
+    )
+    uuid: Option[UUID | None, UUID | str | None] = Option(
+        None,
+        "UUID of the file system; None derives it from names, attributes, sizes and options, see "
+        "identity.",
+        optional(uuid_of),
+    )
+    hash_seed: Option[UUID | None, UUID | str | None] = Option(
+        None,
+        "Key of the directory hash; None derives it from names, attributes and sizes.",
+        optional(uuid_of),
+    )
+    identity: Option[Identity, Identity] = Option(
+        "attributes",
+        '"content" derives the UUID from the content of files, too, which is read once more for '
+        "it. Two images that differ never share a UUID then.",
+    )
 
-    block_size: int = 4096
-    inode_size: int = 256
-    features: FeatureSet = field(default=DEFAULT_FEATURES)
-    journal: int | Literal["auto", "none"] = "auto"
-    """Size of the journal in bytes; ``"auto"`` follows mke2fs's table."""
+    block_size: Option[int, Size] = Option(
+        4096, "Size of a block in bytes: 1024, 2048 or 4096.", size_of
+    )
+    inode_size: Option[int, Size] = Option(
+        256, "Size of an inode in bytes: a power of two from 128 to the block size.", size_of
+    )
+    features: Option[FeatureSet, FeatureSet | str] = Option(
+        DEFAULT_FEATURES,
+        'Features of the format; a text such as "^huge_file" changes the default ones.',
+        features_of,
+    )
+    journal: Option[int | Literal["auto", "none"], Size] = Option(
+        "auto", 'Size of the journal in bytes, "none", or "auto", which follows mke2fs.', journal_of
+    )
 
-    epoch: int | None = None
-    """Seconds: newer times are clamped to it and the file system is stamped with it.
-    ``None`` is the newest modification time in the tree."""
+    epoch: Option[int | None, float | str | None] = Option(
+        None,
+        "Seconds since 1970: newer times are clamped to it and the file system is stamped with "
+        "it. None is the newest modification time in the tree.",
+        optional(seconds_of),
+    )
 
-    hole_size: int = 32 * KIB
-    """Zero runs of at least this many bytes become holes, and in files from there up to 512 KiB
-    every block of zeros does; 0 keeps every zero."""
-    leading_hole: bool = False
-    """Allow a file's first block to be a hole, which some boot loaders cannot read."""
-    lost_and_found: bool = True
-    """Make ``/lost+found`` where the tree has none."""
-    groups_per_flex: int = 16
-    policy: LayoutPolicy | None = None
-    """Who chooses among legal layouts; ``None`` is the compact default."""
+    hole_size: Option[int, Size] = Option(
+        32 * KIB,
+        "Runs of zeros of at least this many bytes become holes, and in files from there up to "
+        "512 KiB every block of zeros does; 0 keeps every zero.",
+        size_of,
+    )
+    leading_hole: Option[bool, bool] = Option(
+        False, "Allow a file's first block to be a hole, which some boot loaders cannot read.", flag
+    )
+    lost_and_found: Option[bool, bool] = Option(
+        True, "Make /lost+found where the tree has none.", flag
+    )
+    groups_per_flex: Option[int, int | str] = Option(
+        16, "Number of block groups whose metadata lie together; a power of two.", count_of
+    )
+    policy: Option[LayoutPolicy | None, LayoutPolicy | str | None] = Option(
+        None,
+        'Who chooses among legal layouts, also by its name, such as "random:7"; None is the '
+        "compact default.",
+        optional(policy_of),
+    )
 
     @property
     def fitted_free(self) -> int:
@@ -78,6 +150,23 @@ class Spec:
         return DEFAULT_FREE if self.free is None else self.free
 
     def __post_init__(self) -> None:
+        """Take every value as its type, and check it where it stands alone."""
+        percent = taken("free", self.free, percent_in)
+        if percent is not None:
+            object.__setattr__(self, "free", 0)
+            object.__setattr__(self, "free_percent", percent)
+        for name, option in OPTIONS.items():
+            given = getattr(self, name)
+            value = option.taken(name, given)
+            if value is not given:
+                object.__setattr__(self, name, value)
+        self._check()
+
+    def __repr__(self) -> str:
+        """The call that makes it, without what is at its default."""
+        return f"Spec({', '.join(_changed(self))})"
+
+    def _check(self) -> None:
         if self.block_size not in BLOCK_SIZES:
             raise SpecError("block_size", f"{self.block_size} is none of {_list(BLOCK_SIZES)}")
         power_of_two = self.inode_size > 0 and self.inode_size & (self.inode_size - 1) == 0
@@ -97,7 +186,7 @@ class Spec:
             )
         if self.identity not in IDENTITIES:
             raise SpecError("identity", f"{self.identity!r} is neither of {', '.join(IDENTITIES)}")
-        for name in ("size", "free", "free_inodes", "grow_to", "hole_size"):
+        for name in ("size", "free", "free_percent", "free_inodes", "grow_to", "hole_size"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise SpecError(name, f"{value} is below zero")
@@ -117,6 +206,14 @@ class Spec:
                 "grow_to",
                 "needs the feature resize_inode, which holds the reserve; ask for 0 without it",
             )
+
+
+def _changed(spec: Spec) -> Iterator[str]:
+    """``name=value`` of each option that is not at its default."""
+    for option in fields(spec):
+        value = getattr(spec, option.name)
+        if value != option.default:
+            yield f"{option.name}={value!r}"
 
 
 def _list(values: tuple[int, ...]) -> str:

@@ -45,3 +45,8 @@ def __getattr__(name: str) -> Any:
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    """All names, also those that nobody has asked for yet."""
+    return sorted(__all__)

@@ -1,0 +1,66 @@
+"""Values that callers give, taken as what they mean where that is plain.
+
+Each function raises ``ValueError`` with a reason; who calls it knows the name of the argument.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from typing import Any
+
+
+def whole_number(given: Any, what: str) -> int:
+    """``given`` as an int, if it is one or a float without a fraction."""
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    if not isinstance(given, bool):
+        try:
+            return operator.index(given)
+        except TypeError:
+            pass
+    raise ValueError(f"{given!r} is no {what}")
+
+
+def count_of(given: Any) -> int:
+    """A whole number, also in decimal digits."""
+    if isinstance(given, str) and re.fullmatch("[0-9]{1,20}", given, re.ASCII):
+        return int(given)
+    return whole_number(given, "whole number")
+
+
+def seconds_of(given: Any) -> int:
+    """Seconds since 1970; fractions are cut off, towards the past."""
+    if isinstance(given, str) and re.fullmatch("-?[0-9]{1,20}", given, re.ASCII):
+        return int(given)
+    if isinstance(given, float) and math.isfinite(given):
+        return math.floor(given)
+    return whole_number(given, "number of seconds since 1970")
+
+
+def nanoseconds_of(given: Any) -> int:
+    """Nanoseconds since 1970; fractions are cut off, towards the past."""
+    if isinstance(given, float) and math.isfinite(given):
+        return math.floor(given)
+    return whole_number(given, "number of nanoseconds since 1970")
+
+
+def mode_of(given: Any) -> int:
+    """Permission bits; a str is octal, as for chmod(1)."""
+    if isinstance(given, str):
+        if re.fullmatch("(0o?)?[0-7]{1,4}", given, re.ASCII):
+            return int(given.removeprefix("0o"), 8)
+        raise ValueError(f"{given!r} is not up to four octal digits, such as '755'")
+    return whole_number(given, "number, such as 0o755")
+
+
+def bytes_of(given: Any) -> bytes:
+    """Bytes; a str is UTF-8, with the escapes of ``os.fsdecode``."""
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, str):
+        return given.encode("utf-8", "surrogateescape")
+    if isinstance(given, bytearray | memoryview):
+        return bytes(given)
+    raise ValueError(f"{given!r} is neither bytes nor str")

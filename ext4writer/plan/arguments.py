@@ -1,0 +1,79 @@
+"""What callers put into a tree by themselves, taken or refused by path.
+
+The planner handles attributes in columns and looks at no node by itself. Only when it has failed is
+every node looked at here, so that the error names the one that is to blame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arguments import bytes_of, count_of
+from ..content import Content
+from ..errors import SpecError, TreeError
+from ..tree import Device, Directory, Node, RegularFile, Symlink, Tree, attributes_of
+from .spec import Spec
+
+_ATTRIBUTES = Node.__slots__
+
+
+def check_arguments(tree: object, spec: object) -> None:
+    """Raise :class:`SpecError` for what is no tree, or no Spec."""
+    if not isinstance(tree, Tree):
+        hint = "ext4writer.sources.directory() reads a folder"
+        if isinstance(getattr(tree, "tree", None), Tree):
+            hint = "give its attribute tree"
+        raise SpecError("tree", f"is a {type(tree).__name__}, not a Tree; {hint}")
+    if spec is not None and not isinstance(spec, Spec):
+        raise SpecError("spec", f"is a {type(spec).__name__}, not a Spec; write Spec(size=...)")
+
+
+def take_nodes(tree: Tree) -> bool:
+    """Give all nodes attributes of the right types, where their meaning is plain.
+
+    Returns whether any changed. Raises :class:`TreeError` for the first that means nothing, or is
+    no node at all.
+    """
+    changed = False
+    pending: list[tuple[bytes, Any]] = [(b"/", tree.root)]
+    while pending:
+        path, node = pending.pop()
+        if not isinstance(node, Node):
+            raise TreeError(path, f"is {node!r:.80}, which is no Node")
+        changed |= _take_node(path, node)
+        if isinstance(node, Directory):
+            prefix = path.rstrip(b"/") + b"/"
+            for name, child in node.children.items():
+                if not isinstance(name, bytes):
+                    raise TreeError(path, f"has the name {name!r:.80} in it; names are bytes")
+                pending.append((prefix + name, child))
+    return changed
+
+
+def _take_node(path: bytes, node: Node) -> bool:
+    given = {name: getattr(node, name) for name in _ATTRIBUTES}
+    taken = attributes_of(path, given)
+    changed = False
+    for name, value in taken.items():
+        if value is not given[name] and (value, type(value)) != (given[name], type(given[name])):
+            setattr(node, name, value)
+            changed = True
+    if isinstance(node, RegularFile) and not isinstance(node.content, Content):
+        raise TreeError(
+            path,
+            f"its content is {node.content!r:.80}, which is no Content; Tree.file() makes one",
+        )
+    for kind, names, take in (
+        (Symlink, ("target",), bytes_of),
+        (Device, ("major", "minor"), count_of),
+    ):
+        for name in names if isinstance(node, kind) else ():
+            old: Any = getattr(node, name)
+            try:
+                right: Any = take(old)
+            except ValueError as error:
+                raise TreeError(path, f"{name}: {error}") from None
+            if right is not old:
+                setattr(node, name, right)
+                changed = True
+    return changed

@@ -1,0 +1,159 @@
+"""What declares an option of the Spec: its default, its help text, and which values it takes.
+
+An option is taken where its meaning is plain: a size as on the command line, a str for bytes, a
+whole number that is a float. Everything else is an error that names the option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from ..arguments import whole_number
+from ..errors import SpecError
+from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
+from ..units import parse_percent, parse_size
+from .policy import LayoutPolicy, policy
+
+Value = TypeVar("Value")
+Given = TypeVar("Given")
+
+_DOC_WIDTH = 80
+
+Size = int | str
+"""Bytes, or a text such as ``64M``."""
+
+OPTIONS: dict[str, Option[Any, Any]] = {}
+"""The options of the Spec by name."""
+
+
+class Option(Generic[Value, Given]):
+    """The declaration of one option, as a field of the dataclass ``Spec``.
+
+    A type checker sees a descriptor: its constructor takes ``Given``, and who reads it gets
+    ``Value``. When the program runs the dataclass only asks for the default; the Spec itself
+    passes what it was given through :meth:`taken`.
+    """
+
+    def __init__(
+        self, default: Value, about: str, take: Callable[[Any], Value] | None = None
+    ) -> None:
+        """``take`` makes a value of what was given; ``ValueError`` or ``TypeError`` says why not.
+
+        ``about`` is one or two sentences with the unit; the class's docstring gets them.
+        """
+        self.default = default
+        self.about = about
+        self._take = take
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        OPTIONS[name] = self
+        default = "DEFAULT_FEATURES" if self.default is DEFAULT_FEATURES else repr(self.default)
+        lines = [f"    {name} (default {default})", *_wrapped(self.about)]
+        owner.__doc__ = "\n".join((owner.__doc__ or "", *lines, ""))
+
+    def __get__(self, spec: object | None, owner: Any = None) -> Value:
+        return self.default
+
+    def __set__(self, spec: object, value: Given) -> None:
+        raise AttributeError("options cannot be changed; dataclasses.replace() makes another Spec")
+
+    def taken(self, name: str, given: Any) -> Value:
+        """The value of what was given; :class:`SpecError` if it means none."""
+        return given if self._take is None else taken(name, given, self._take)
+
+
+def taken(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
+    """What ``take`` makes of the option ``name``; :class:`SpecError` if it means nothing."""
+    try:
+        return take(given)
+    except SpecError as error:
+        raise SpecError(name, error.problem) from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SpecError(name, str(error)) from None
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    """``text`` in lines of a docstring, indented twice."""
+    line = ""
+    for word in text.split():
+        if line and len(line) + len(word) >= _DOC_WIDTH:
+            yield " " * 8 + line
+            line = ""
+        line = f"{line} {word}" if line else word
+    yield " " * 8 + line
+
+
+def optional(take: Callable[[Any], Value]) -> Callable[[Any], Value | None]:
+    """``take`` for an option that may be None."""
+
+    def take_or_none(given: Any) -> Value | None:
+        return None if given is None else take(given)
+
+    return take_or_none
+
+
+def size_of(given: Any) -> int:
+    if isinstance(given, str):
+        return parse_size(given)
+    return whole_number(given, "size in bytes, and no text such as '64M'")
+
+
+def percent_of(given: Any) -> float:
+    if isinstance(given, str):
+        percent = parse_percent(f"{given.removesuffix('%')}%")
+        assert percent is not None
+        return percent
+    if isinstance(given, bool) or not hasattr(given, "__float__"):
+        raise ValueError(f"{given!r} is no number")
+    return given if isinstance(given, int | float) else float(given)
+
+
+def percent_in(given: Any) -> float | None:
+    """The percentage that stands where a size is wanted; None if none does."""
+    return parse_percent(given) if isinstance(given, str) else None
+
+
+def uuid_of(given: Any) -> UUID:
+    if isinstance(given, UUID):
+        return given
+    if isinstance(given, bytes) and len(given) == 16:
+        return UUID(bytes=given)
+    try:
+        return UUID(given)
+    except (ValueError, TypeError, AttributeError):
+        raise ValueError(
+            f"{given!r} is no UUID, such as '12345678-1234-5678-1234-567812345678'"
+        ) from None
+
+
+def features_of(given: Any) -> FeatureSet:
+    if isinstance(given, str):
+        return FeatureSet.parse(given, base=DEFAULT_FEATURES)
+    if isinstance(given, FeatureSet):
+        return given
+    raise ValueError(f"{given!r} is neither a FeatureSet nor a text such as '^huge_file'")
+
+
+def journal_of(given: Any) -> int | Literal["auto", "none"]:
+    if given == "auto" or given == "none":
+        return given  # type: ignore[no-any-return]
+    try:
+        return size_of(given)
+    except ValueError as error:
+        raise ValueError(f'{error}, "auto" or "none"') from None
+
+
+def flag(given: Any) -> bool:
+    if isinstance(given, bool):
+        return given
+    raise ValueError(f"{given!r} is neither True nor False")
+
+
+def policy_of(given: Any) -> LayoutPolicy:
+    if isinstance(given, str):
+        return policy(given)
+    if isinstance(given, LayoutPolicy):
+        return given
+    raise ValueError(f"{given!r} is neither a LayoutPolicy nor the name of one")

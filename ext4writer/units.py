@@ -1,0 +1,47 @@
+"""Numbers of bytes, and percentages, as people write them."""
+
+from __future__ import annotations
+
+import re
+
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+
+_SIZE = re.compile(
+    r"(?P<whole>[0-9]{1,20}|[0-9]{1,3}(?:,[0-9]{3}){1,6})(?:\.(?P<part>[0-9]{1,20}))?"
+    r"(?:(?P<letter>[KMGTP]?)|\s?(?P<unit>[KMGTP])IB|\s?BYTES?)",
+    re.ASCII | re.IGNORECASE,
+)
+_PERCENT = re.compile(r"(?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?)\s?%", re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that ``text`` means, such as ``4096``, ``64M``, ``1.5G`` or ``317.4 MiB``.
+
+    Every unit is a power of 1024. What is no whole number of bytes is rounded up. Raises
+    ``ValueError`` with a reason for a text that means none; ``64MB`` is one, as programs do not
+    agree on it.
+    """
+    matched = _SIZE.fullmatch(text)
+    if matched is None:
+        raise ValueError(
+            f"{text!r} is not a size; write bytes, or a number with K, M, G or T, such as 64M, "
+            "1.5G or 64MiB"
+        )
+    power = _POWERS[(matched["letter"] or matched["unit"] or "").upper()]
+    part = matched["part"] or ""
+    number = int(matched["whole"].replace(",", "") + part)
+    divisor: int = 10 ** len(part)
+    return -(-(number << 10 * power) // divisor)
+
+
+def parse_percent(text: str) -> float | None:
+    """Return the number in front of the percent sign of ``text``; None if it does not end in one.
+
+    Raises ``ValueError`` with a reason where there is a sign and no number.
+    """
+    if not text.endswith("%"):
+        return None
+    matched = _PERCENT.fullmatch(text)
+    if matched is None:
+        raise ValueError(f"{text!r} is not a percentage, such as 10%")
+    return float(matched["number"])
