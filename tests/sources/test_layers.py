@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
+import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +34,8 @@ from ext4writer import (
 )
 from ext4writer.content import BytesContent
 from ext4writer.sources.tar_archive import Limits
-from tests.containers import Entry, Layout, layer_tar, opaque, whiteout
+from tests.archives import header
+from tests.containers import OCI, Entry, Layout, layer_tar, opaque, whiteout
 from tests.oracles.compare import assert_dirs_equal
 from tests.oracles.kernel import mounted
 from tests.oracles.tools import missing, require_loop_mount, run
@@ -492,9 +497,71 @@ def test_patterns_leave_out_of_every_layer(tmp_path: Path) -> None:
 def test_limits_count_for_all_layers_together(tmp_path: Path) -> None:
     stack = [[file(b"a"), file(b"b")], [file(b"c"), file(b"d")]]
     assert len(built(tmp_path, *stack, limits=Limits(members=4)).root.children) == 4
-    for limits in (Limits(members=3), Limits(expanded_bytes=11_000)):
+    for limits in (
+        Limits(members=3),
+        Limits(expanded_bytes=11_000),
+        Limits(content_bytes=3),
+        Limits(memory_bytes=3),
+    ):
         with pytest.raises(LimitError):
             sources.oci(tmp_path / "layout", limits=limits)
+
+
+def test_what_is_kept_of_all_layers_counts_together(tmp_path: Path) -> None:
+    links = [[symlink(b"%d" % number, b"t" * 90)] for number in range(5)]
+    long = b"d/" * 40
+    marks = [[file(long + b"a")], *([whiteout(long + b"%d" % number)] for number in range(5))]
+    deep = [[file(b"%d/" % number + b"d/" * 50 + b"f")] for number in range(5)]
+    for name, stack in {"links": links, "marks": marks}.items():
+        (tmp_path / name).mkdir()
+        built(tmp_path / name, *stack, limits=Limits(metadata_bytes=600))
+        with pytest.raises(LimitError, match="metadata_bytes"):
+            sources.oci(tmp_path / name / "layout", limits=Limits(metadata_bytes=300))
+    with pytest.raises(LimitError, match="implied_directories"):
+        built(tmp_path, *deep, limits=Limits(implied_directories=100))
+    assert len(sources.oci(tmp_path / "layout").tree.root.children) == 5
+
+
+@pytest.mark.parametrize("outer", ["", "zstd"])
+def test_layers_have_one_ratio(outer: str, tmp_path: Path) -> None:
+    """Each of two layers unpacks to 0.6 GiB of zeros, inside of a compressed archive or not."""
+    size = 600 << 20
+    layout = Layout(tmp_path / "layout")
+    zeros = zstandard.ZstdCompressor(level=1).compressobj()
+    digest = hashlib.sha256()
+    packed = b""
+    # Of the kind of GNU's volume labels, so that nothing of it is kept.
+    for piece in (
+        header(name=b"v", size=size, typeflag=b"V"),
+        *[bytes(1 << 20)] * 600,
+        bytes(1024),
+    ):
+        digest.update(piece)
+        packed += zeros.compress(piece)
+    packed += zeros.flush()
+    layer = layout.blob(packed, f"{OCI}layer.v1.tar+zstd").descriptor()
+    config = layout.document(
+        {
+            "os": "linux",
+            "architecture": "amd64",
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest.hexdigest()}"] * 2},
+        },
+        f"{OCI}config.v1+json",
+    )
+    manifest = {"schemaVersion": 2, "config": config.descriptor(), "layers": [layer] * 2}
+    layout.index([layout.document(manifest, f"{OCI}manifest.v1+json")])
+    source: Path | io.BytesIO = layout.folder
+    limits = Limits()
+    if outer:
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as archive:
+            archive.add(layout.folder, ".")
+        source = io.BytesIO(zstandard.compress(data.getvalue() + bytes(1 << 20)))
+        # A layer has 30,000 bytes for each of its own, and the archive packs those once more.
+        limits = Limits(ratio=100_000)
+    with pytest.raises(LimitError, match="packed bytes unpack to") as caught:
+        sources.oci(source, limits=limits)
+    assert caught.value.limit == "ratio"
 
 
 def test_what_was_lost_and_then_replaced_is_no_loss(tmp_path: Path) -> None:

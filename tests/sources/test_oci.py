@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,48 @@ def test_a_platform_without_a_variant_is_that_without_one_first(layout: Layout) 
     )
     assert read(layout) == read(layout, platform="linux/amd64") == {b"any"}
     assert read(layout, platform="linux/amd64/v3") == {b"newer"}
+
+
+def test_a_configuration_of_many_manifests_is_read_once(layout: Layout) -> None:
+    config = layout.document(
+        {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": []}, "x": [[]] * 300_000},
+        f"{OCI}config.v1+json",
+    )
+    manifests = [
+        layout.document(
+            {"schemaVersion": 2, "config": config.descriptor(), "annotations": {"n": str(number)}},
+            f"{OCI}manifest.v1+json",
+        )
+        for number in range(100)
+    ]
+    layout.index(manifests)
+    begin = time.process_time()
+    with pytest.raises(ArchiveError, match="several images for linux/amd64"):
+        sources.oci(layout.folder)
+    assert time.process_time() - begin < 3
+
+
+def test_a_platform_of_many_characters(layout: Layout) -> None:
+    layout.index([layout.image([], architecture="a" * 255), layout.image([], architecture="b")])
+    with pytest.raises(ArchiveError, match="only for linux/a"):
+        sources.oci(layout.folder)
+    layout.index([layout.image([], architecture="a" * 256), layout.image([], architecture="b")])
+    with pytest.raises(ArchiveError, match="more than 255 characters"):
+        sources.oci(layout.folder)
+
+
+def test_a_configuration_of_many_entries_is_read_once(tmp_path: Path) -> None:
+    config = json.dumps({"os": "linux", "rootfs": {"diff_ids": []}, "x": [[]] * 300_000})
+    with tarfile.open(tmp_path / "saved.tar", "w") as archive:
+        manifest = json.dumps([{"Config": "c", "Layers": []}] * 100)
+        for name, text in (("manifest.json", manifest), ("c", config)):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    begin = time.process_time()
+    with pytest.raises(ArchiveError, match="several images"):
+        sources.docker_archive(tmp_path / "saved.tar")
+    assert time.process_time() - begin < 3
 
 
 def test_the_platform_does_not_depend_on_the_machine(layout: Layout) -> None:

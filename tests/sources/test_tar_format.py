@@ -623,6 +623,23 @@ class TestMalformedMaps:
             with pytest.raises(ArchiveError, match="map of holes"):
                 members(pax(records), member(b"x", b"1"))
 
+    @pytest.mark.parametrize("keyword", [b"GNU.sparse.size", b"GNU.sparse.realsize"])
+    def test_an_empty_size(self, keyword: bytes) -> None:
+        """POSIX lets an empty value mean that there is no record."""
+        (one,) = members(pax({keyword: b""}), member(b"x", b"12"))
+        assert one.content is not None
+        assert one.content.size == 2
+
+    def test_a_map_without_a_size(self) -> None:
+        for records in (
+            [(b"GNU.sparse.map", b"5,2")],
+            [(b"GNU.sparse.realsize", b""), (b"GNU.sparse.map", b"5,2")],
+            [(b"GNU.sparse.offset", b"5"), (b"GNU.sparse.numbytes", b"2")],
+            [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0")],
+        ):
+            with pytest.raises(ArchiveError, match="map of holes and no size"):
+                members(pax(records), member(b"x", b"12"))
+
     def test_a_form_that_nobody_knows(self) -> None:
         records = {
             b"GNU.sparse.major": b"2",

@@ -6,6 +6,7 @@ import gzip
 import io
 import itertools
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,11 @@ class TestLimits:
             ("metadata_bytes", 1000, [pax({XATTR: b"v" * 1000}), member(b"f")]),
             ("metadata_bytes", 1000, [pax({XATTR: b"v" * 1000}, b"g"), member(b"f")]),
             *(("metadata_bytes", 1000, dotted(form, 99)) for form in FORMS),
+            ("metadata_bytes", 1000, [header(name=b"%d" % n, typeflag=b"Z") for n in range(4)]),
+            ("metadata_bytes", 1000, [link(b"n/" * 40 + b"%d" % n, b"later") for n in range(20)]),
+            ("global_bytes", 1000, [pax({XATTR: b"v" * 1000}, b"g"), member(b"f")]),
+            ("global_bytes", 1000, [pax({XATTR + b"%d" % n: b"v" * 90}, b"g") for n in range(12)]),
+            ("implied_directories", 10, [member(b"a/" * 30 + b"f")]),
             ("content_bytes", 1000, [member(b"a", b"x" * 600), member(b"b", b"x" * 600)]),
             ("content_bytes", 1000, sparse_parts("1.0", [(0, 1)], 1001, b"x")),
             ("memory_bytes", 1000, [member(b"a", b"x" * 600), member(b"b", b"x" * 600)]),
@@ -142,6 +148,50 @@ class TestAbundance:
             parts += [pax({b"path": path}), directory(b"x")]
         made = tree(*parts)
         assert plan(made).entries["directory"] == 2002
+
+    def test_folders_without_members(self) -> None:
+        """64 KiB of path, packed to nothing, make 32,000 directories."""
+        parts = [
+            part
+            for number in range(20)
+            for part in (pax({b"path": b"%d" % number + b"/d" * 32_000}), directory(b"x"))
+        ]
+        with pytest.raises(LimitError, match="leaves out 10"):
+            tree(*parts)
+
+    @pytest.mark.parametrize("keyword", [b"SCHILY.xattr.odd.", b"SCHILY.acl.ace", b"RHT.odd"])
+    def test_what_a_global_header_loses_is_told_once(self, keyword: bytes) -> None:
+        records = {keyword + b"%d" % number * (keyword[-1:] == b"."): b"v" for number in range(9)}
+        made = tree(pax(records, b"g"), *[member(b"%d" % number) for number in range(50)])
+        known = len(records) if keyword != b"RHT.odd" else 0
+        assert len(made.losses) == known
+        assert all(loss.path == b"/" for loss in made.losses)
+        assert len(made.root.children) == 50
+
+    def test_global_attributes_hold_for_all(self) -> None:
+        made = tree(pax({XATTR: b"all"}, b"g"), member(b"a"), pax({XATTR: b"own"}), member(b"b"))
+        assert made["/a"].xattrs == {b"user.x": b"all"}
+        assert made["/b"].xattrs == {b"user.x": b"own"}
+
+    def test_unknown_keywords_are_not_kept(self) -> None:
+        parts = [
+            part
+            for number in range(20)
+            for part in (pax({b"K%02d" % number + b"x" * MIB: b""}), member(b"f"))
+        ]
+        data = io.BytesIO(archive(*parts))
+        tracemalloc.start()
+        made = sources.tar(data)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(made.losses) == 20
+        assert peak < 8 * MIB
+
+    def test_a_deep_path_for_all_members(self) -> None:
+        """A global header may name one; it is looked for once."""
+        path = b"d/" * 4000 + b"f"
+        made = tree(pax({b"path": path}, b"g"), *[member(b"x")] * 3000)
+        assert plan(made).entries["directory"] == 4002
 
     def test_a_sparse_file_of_one_tebibyte(self, tmp_path: Path) -> None:
         pairs = [(number << 30, 100) for number in range(1024)]

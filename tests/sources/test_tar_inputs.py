@@ -275,6 +275,18 @@ class TestCompressed:
         skipped = b"\x5a\x2a\x4d\x18" + (100_000).to_bytes(4, "little") + bytes(100_000)
         check(sources.tar(io.BytesIO(skipped + PACKED["zstd"] + skipped)))
 
+    @pytest.mark.parametrize("size", [0, 1, 2])
+    def test_short_frames(self, size: int) -> None:
+        """A skippable frame may have 8 bytes, and an empty one 9."""
+        skipped = b"\x50\x2a\x4d\x18" + size.to_bytes(4, "little") + b"x" * size
+        empty = zstandard.compress(b"")
+        assert len(empty) == 9
+        for data in (skipped, empty, empty + skipped, skipped + empty, bytes(5) + empty):
+            check(sources.tar(io.BytesIO(PACKED["zstd"] + data)))
+            check(sources.tar(io.BytesIO(data.lstrip(b"\0") + PACKED["zstd"])))
+            with pytest.raises(ArchiveError, match="cut short"):
+                sources.tar(io.BytesIO(PACKED["zstd"] + data[:-1]))
+
     def test_a_window_that_is_too_large(self) -> None:
         parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
         pack = zstandard.ZstdCompressor(compression_params=parameters).compressobj()

@@ -9,6 +9,7 @@ from typing import BinaryIO, Unpack
 from ...errors import SpecError
 from ..tar_archive import read_members
 from ..tar_archive.inputs import archive_path
+from ..tar_archive.limits import Usage
 from .blobs import ArchiveFiles, Files, FolderFiles, blob_name, find_blob, is_folder
 from .docker import DockerArchive
 from .documents import LAYER_TYPE, Platform, parse_descriptor, parse_platform
@@ -52,7 +53,8 @@ def oci(
     :class:`OutputError` and :class:`CancelledError` as a tar archive does.
     """
     chosen, wanted = Options(**options), _platform(platform)
-    layout = Layout(_open(source, chosen))
+    usage = Usage(archive_path(source), chosen.limits)
+    layout = Layout(_open(source, usage, chosen))
     descriptor = layout.find(reference, wanted)
     manifest = layout.manifest(descriptor)
     _, config = layout.config(manifest)
@@ -67,7 +69,7 @@ def oci(
         for one, diff_id in zip(described, diff_ids, strict=True)
     ]
     return ContainerImage(
-        tree=apply_layers(layout.files.path, layers, chosen),
+        tree=apply_layers(layout.files.path, layers, usage, chosen),
         config=parse_config(config),
         platform=parse_platform(config),
         digest=descriptor.digest,
@@ -90,11 +92,12 @@ def docker_archive(
     keywords and what is raised see :func:`oci`.
     """
     chosen, wanted = Options(**options), _platform(platform)
-    archive = DockerArchive(_open(source, chosen))
+    usage = Usage(archive_path(source), chosen.limits)
+    archive = DockerArchive(_open(source, usage, chosen))
     entry, config, digest = archive.find(reference, wanted)
     layers = archive.layers(entry, config)
     return ContainerImage(
-        tree=apply_layers(archive.files.path, layers, chosen),
+        tree=apply_layers(archive.files.path, layers, usage, chosen),
         config=parse_config(config),
         platform=parse_platform(config),
         digest=digest,
@@ -110,14 +113,18 @@ def _platform(platform: Platform | str | None) -> Platform | None:
         raise SpecError("platform", str(error)) from None
 
 
-def _open(source: Source, options: Options) -> Files:
+def _open(source: Source, usage: Usage, options: Options) -> Files:
     """The files of a folder or of a tar archive."""
     path = archive_path(source)
     if isinstance(source, str | bytes | os.PathLike) and is_folder(path):
         return FolderFiles(path)
-    files = ArchiveFiles(path)
+    files = ArchiveFiles(path, usage)
     for member in read_members(
-        source, spool=options.spool, xattrs=False, limits=options.limits, cancel=options.cancel
+        source, spool=options.spool, xattrs=False, usage=usage, cancel=options.cancel
     ):
         files.add(member)
+    # These are no entries of the image, and what lies in them was counted as it was unpacked.
+    usage.members = 0
+    usage.content_bytes = 0
+    usage.inside = usage.expanded_bytes > 0
     return files

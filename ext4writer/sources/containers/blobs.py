@@ -14,6 +14,7 @@ from ...slices import FileSliceContent, HeldFile
 from ...tree import S_IFLNK, S_IFREG
 from ..tar_archive import HARD_LINK, Member
 from ..tar_archive.decoders import ByteSource
+from ..tar_archive.limits import Usage
 from .documents import DOCUMENT_BYTES, Descriptor
 
 O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
@@ -59,14 +60,16 @@ class FolderFiles:
 class ArchiveFiles:
     """The files of a tar archive; links lead from one of them to another and never out of it."""
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, usage: Usage) -> None:
         self.path = path
+        self._usage = usage
         self._contents: dict[bytes, Content] = {}
         self._links: dict[bytes, bytes] = {}
 
     def add(self, member: Member) -> None:
         """Take one more member; the last one of a name counts."""
         name = member.path
+        self._usage.keep(len(name), name, member.offset)
         self._contents.pop(name, None)
         self._links.pop(name, None)
         if member.kind == S_IFREG:
@@ -125,8 +128,6 @@ class Checked:
 
     def __init__(self, source: ByteSource, archive: bytes, name: bytes, digests: list[str]) -> None:
         """``archive`` and ``name`` are what errors call it."""
-        self.count = 0
-        """Bytes read so far."""
         self._source = source
         self._archive = archive
         self._name = name
@@ -139,7 +140,6 @@ class Checked:
     def read(self, size: int, /) -> bytes:
         """At most ``size`` bytes; none at the end."""
         data = self._source.read(size)
-        self.count += len(data)
         for found in self._hashes.values():
             found.update(data)
         return data

@@ -34,6 +34,8 @@ class DockerArchive:
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise ArchiveError(files.path, "is no list of objects", member=name.encode())
         self._images = [Document(files.path, name.encode(), one) for one in listed]
+        self._known: dict[str, tuple[Platform, str]] = {}
+        """The platform and the digest of each configuration that was read, by its name."""
 
     def find(
         self, reference: str | None, platform: Platform | None
@@ -44,13 +46,17 @@ class DockerArchive:
         """
         found = []
         for entry in self._images:
-            config, digest = self._config(entry)
+            name = entry.get("Config", str, "")
+            if name not in self._known:
+                config, digest = self._config(entry)
+                self._known[name] = parse_platform(config), digest
+            of_config, digest = self._known[name]
             tags = entry.strings("RepoTags")
             named = reference in (None, digest) or is_called(str(reference), tags)
-            if named and (platform is None or parse_platform(config).satisfies(platform)):
-                found.append((entry, config, digest))
+            if named and (platform is None or of_config.satisfies(platform)):
+                found.append(entry)
         if len(found) == 1:
-            return found[0]
+            return found[0], *self._config(found[0])
         wanted = f" {reference!r}" if reference is not None else ""
         if platform is not None:
             wanted += f" for {platform}"

@@ -17,6 +17,9 @@ from ...errors import ArchiveError
 DOCUMENT_BYTES = 8 << 20
 """More than registries allow for any of these documents (4 MiB)."""
 
+PLATFORM_TEXT_MAX = 255
+"""Characters of one part of a platform, which is kept for each image that is looked at."""
+
 INDEX_TYPES = {
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -183,11 +186,10 @@ def parse_descriptor(document: Document) -> Descriptor:
 
 def parse_platform(document: Document) -> Platform:
     """Read the members that a platform and a configuration have alike."""
-    return Platform(
-        document.get("os", str, ""),
-        document.get("architecture", str, ""),
-        document.get("variant", str, ""),
-    )
+    parts = [document.get(key, str, "") for key in ("os", "architecture", "variant")]
+    if max(map(len, parts)) > PLATFORM_TEXT_MAX:
+        raise document.error(f"a part of its platform has more than {PLATFORM_TEXT_MAX} characters")
+    return Platform(*parts)
 
 
 def check_kind(document: Document, expected: Descriptor, other: str) -> None:

@@ -18,8 +18,9 @@ from ...tree import (
     Tree,
     without_losses_below,
 )
-from ..tar_archive import HARD_LINK, Limits, Member
+from ..tar_archive import HARD_LINK, Member
 from ..tar_archive.assembly import Assembly
+from ..tar_archive.limits import Usage
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -38,8 +39,8 @@ class Layer(Assembly):
     program that unpacks layers. A symbolic link of a lower layer is replaced by a directory.
     """
 
-    def __init__(self, lower: Tree, archive: bytes, limits: Limits, losses: list[Loss]) -> None:
-        super().__init__(archive, {}, limits, losses)
+    def __init__(self, lower: Tree, usage: Usage, losses: list[Loss]) -> None:
+        super().__init__({}, usage, losses)
         self._lower = lower
         self._whiteouts: set[bytes] = set()
         self._opaque: set[bytes] = set()
@@ -86,7 +87,7 @@ class Layer(Assembly):
             node = folder.children.get(name)
             if node is None:
                 node = folder.children[name] = Directory(implied=True)
-                self._count_one(path + b"/" + WHITEOUT)
+                self._usage.add_implied(path)
             if not isinstance(node, Directory):
                 return
             folder = node
@@ -98,14 +99,17 @@ class Layer(Assembly):
         if any(not one.startswith(RESERVED) for one in reserved):
             raise self._error(member, "lies below a whiteout, which is no directory")
         if reserved or (name.startswith(RESERVED) and name != OPAQUE):
-            self._losses.append(
-                Loss(b"/" + member.path, "is kept for AUFS's own use in every layer; left out")
+            self._usage.lose(
+                self._losses,
+                b"/" + member.path,
+                "is kept for AUFS's own use in every layer; left out",
             )
             return True
         if not name.startswith(WHITEOUT):
             return False
         place = self._through_links(member.path, member)
         folder, _, _ = place.rpartition(b"/")
+        self._usage.keep(len(place), member.path, member.offset)
         if name == OPAQUE:
             self._opaque.add(folder)
             return True

@@ -41,6 +41,8 @@ class Layout:
         index = self._named("index.json")
         check_kind(index, Descriptor(index.get("mediaType", str, INDEX_TYPE), "", None), "layers")
         self._top = [parse_descriptor(one) for one in index.objects("manifests")]
+        self._platforms: dict[str, Platform] = {}
+        """Those of the configurations that were read, by their digests."""
 
     def find(self, reference: str | None, platform: Platform | None) -> Descriptor:
         """The descriptor of the manifest that is meant.
@@ -147,7 +149,10 @@ class Layout:
         manifest = self.manifest(descriptor)
         if manifest.below("config").get("mediaType", str) not in CONFIG_TYPES:
             return Platform()
-        return parse_platform(self.config(manifest)[1])
+        digest = parse_descriptor(manifest.below("config")).digest
+        if digest not in self._platforms:
+            self._platforms[digest] = parse_platform(self.config(manifest)[1])
+        return self._platforms[digest]
 
     def _named(self, name: str) -> Document:
         content = self.files.get(name)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO, TypedDict, cast
 
 from ...content import Content
 from ...edit.filters import exclude
 from ...edit.globs import Patterns
-from ...errors import LimitError
 from ...progress import Cancel, ProgressCallback
 from ...tree import NAME_MAX, Directory, Loss, Tree
 from ..tar_archive import DEFAULT_LIMITS, Limits, Member, read_members
 from ..tar_archive.decoders import MAGIC_BYTES, Decoded, compression_of
 from ..tar_archive.header import BLOCK, has_checksum
+from ..tar_archive.inputs import Counted
+from ..tar_archive.limits import Usage
 from .blobs import Checked, ContentSource
 from .layers import WHITEOUT, Layer
-
-RATIO_FROM = 1 << 30
-"""Unpacked bytes from which on ``Limits.ratio`` counts."""
 
 
 class Keywords(TypedDict, total=False):
@@ -61,29 +59,22 @@ class LayerBlob:
     """The digest of the layer when it is unpacked."""
 
 
-def apply_layers(archive: bytes, layers: Sequence[LayerBlob], options: Options) -> Tree:
+def apply_layers(
+    archive: bytes, layers: Sequence[LayerBlob], usage: Usage, options: Options
+) -> Tree:
     """The tree that ``layers`` make together, the first one lowest.
 
     Raises what :func:`~ext4writer.sources.tar_archive.read_members` raises, and
-    :class:`ArchiveError` for a layer that is not what its digests say. The limits count for all
-    layers together.
+    :class:`ArchiveError` for a layer that is not what its digests say. ``usage`` counts for
+    all layers together, and has what the documents and an archive around them used.
     """
     tree = Tree(Directory(implied=True))
-    left = options.limits
     for blob in layers:
         losses: list[Loss] = []
-        layer = Layer(tree, archive, left, losses)
-        reading = _Reading(archive, blob, left, losses, options)
-        members = 0
-        for member in reading.members():
+        layer = Layer(tree, usage, losses)
+        for member in _Reading(archive, blob, usage, losses, options).members():
             layer.add(member)
-            members += 1
         layer.apply()
-        left = replace(
-            left,
-            members=left.members - members,
-            expanded_bytes=left.expanded_bytes - reading.expanded,
-        )
     return exclude(tree, options.exclude)
 
 
@@ -94,40 +85,36 @@ class _Reading:
         self,
         archive: bytes,
         blob: LayerBlob,
-        limits: Limits,
+        usage: Usage,
         losses: list[Loss],
         options: Options,
     ) -> None:
-        self.expanded = 0
-        """Bytes of the unpacked layer, once it has been read."""
         self._archive = archive
         self._blob = blob
-        self._limits = limits
+        self._usage = usage
         self._losses = losses
         self._options = options
 
     def members(self) -> Iterator[Member]:
         """Yield all members; when there are no more, every digest has been right."""
-        blob = self._blob
+        blob, usage = self._blob, self._usage
+        path = self._archive + b"/" + blob.name.encode()
         content = blob.open()
         head = ContentSource(content).read(BLOCK)
         plain = len(head) == BLOCK and has_checksum(head)
         compression = None if plain else compression_of(head[:MAGIC_BYTES])
         known = [] if blob.digest is None else [blob.digest]
         if compression is None:
-            whole = self._checked(ContentSource(content), [*known, blob.diff_id])
-            whole.finish(self._options.cancel)
-            self.expanded = whole.count
+            counted = Counted(ContentSource(content), path, usage)
+            self._checked(counted, [*known, blob.diff_id]).finish(self._options.cancel)
             yield from self._read(content)
             return
         packed = self._checked(ContentSource(content), known)
-        path = self._archive + b"/" + blob.name.encode()
-        decoded = Decoded(packed, compression, path, self._limits)
-        unpacked = self._checked(_Bounded(decoded, path, self._limits), [blob.diff_id])
+        decoded = Decoded(packed, compression, path, usage.limits)
+        unpacked = self._checked(Counted(decoded, path, usage), [blob.diff_id])
         yield from self._read(cast(BinaryIO, _Named(unpacked, path)))
         unpacked.finish(self._options.cancel)
         packed.finish(self._options.cancel)
-        self.expanded = unpacked.count
 
     def _read(self, archive: Content | BinaryIO) -> Iterator[Member]:
         options = self._options
@@ -136,42 +123,21 @@ class _Reading:
             spool=options.spool,
             xattrs=options.xattrs,
             keep_times=options.keep_times,
-            limits=self._limits,
+            usage=self._usage,
             name_bytes=NAME_MAX + len(WHITEOUT),
             losses=self._losses,
             progress=options.progress,
             cancel=options.cancel,
         )
 
-    def _checked(self, source: ContentSource | _Bounded, digests: list[str]) -> Checked:
+    def _checked(self, source: ContentSource | Counted, digests: list[str]) -> Checked:
         return Checked(source, self._archive, self._blob.name.encode(), digests)
 
 
-class _Bounded:
-    """Unpacked bytes, as long as they are not too many for the packed ones."""
-
-    def __init__(self, decoded: Decoded, path: bytes, limits: Limits) -> None:
-        self._decoded = decoded
-        self._path = path
-        self._limits = limits
-        self._count = 0
-
-    def read(self, size: int, /) -> bytes:
-        data = self._decoded.read(size)
-        self._count += len(data)
-        packed = self._decoded.packed
-        if self._count > RATIO_FROM and self._count > self._limits.ratio * packed:
-            raise LimitError(
-                self._path,
-                "ratio",
-                f"{packed} packed bytes unpack to {self._count} and more, over "
-                f"{self._limits.ratio} for each",
-            )
-        return data
-
-
 class _Named:
-    """A source with the name that errors call it."""
+    """A source with the name that errors call it, whose bytes were counted."""
+
+    counted = True
 
     def __init__(self, source: Checked, name: bytes) -> None:
         self.name = name

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from ...edit.globs import Match, Patterns, matcher
-from ...errors import ArchiveError, LimitError
+from ...errors import ArchiveError
 from ...progress import Cancel, ProgressCallback
 from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Tree
 from .inputs import Archive, archive_path
-from .limits import DEFAULT_LIMITS, Limits
+from .limits import DEFAULT_LIMITS, Limits, Usage
 from .member import HARD_LINK, Member
 from .reader import read_members
 
@@ -42,13 +42,14 @@ def tar(
     """
     excluded = matcher(exclude)
     losses: list[Loss] = []
-    assembly = Assembly(archive_path(archive), parents or {}, limits, losses)
+    usage = Usage(archive_path(archive), limits)
+    assembly = Assembly(parents or {}, usage, losses)
     for member in read_members(
         archive,
         spool=spool,
         xattrs=xattrs,
         keep_times=keep_times,
-        limits=limits,
+        usage=usage,
         losses=losses,
         progress=progress,
         cancel=cancel,
@@ -76,18 +77,16 @@ class _PendingLink(Node):
 class Assembly:
     """A tree that grows by one member after the other."""
 
-    def __init__(
-        self, archive: bytes, parents: Attributes, limits: Limits, losses: list[Loss]
-    ) -> None:
+    def __init__(self, parents: Attributes, usage: Usage, losses: list[Loss]) -> None:
         self.root = Directory(implied=True, **parents)
-        self._archive = archive
         self._parents = parents
-        self._limits = limits
+        self._usage = usage
         self._losses = losses
         self._folders: dict[bytes, Directory] = {b"": self.root}
         """Some directories by their paths."""
+        self._last: tuple[bytes, Directory] = b"", self.root
+        """The directory that was asked for last, whose path may be too long to be among those."""
         self._pending: list[tuple[bytes, _PendingLink]] = []
-        self._entries = 0
 
     def add(self, member: Member) -> None:
         """Do what unpacking ``member`` would do."""
@@ -98,7 +97,7 @@ class Assembly:
             member.adorn(self.root)
             self.root.implied = False
             return
-        self._count(member)
+        self._usage.add_entry(path, member.offset)
         head, _, name = path.rpartition(b"/")
         parent = self._folders.get(head)
         if parent is None:
@@ -116,12 +115,11 @@ class Assembly:
         if isinstance(existing, Directory):
             self._forget_folders()
             if existing.children:
-                self._losses.append(
-                    Loss(
-                        b"/" + path,
-                        f"took the place of a directory; its {len(existing.children)} entries "
-                        "came earlier in the archive and are gone",
-                    )
+                self._usage.lose(
+                    self._losses,
+                    b"/" + path,
+                    f"took the place of a directory; its {len(existing.children)} entries "
+                    "came earlier in the archive and are gone",
                 )
         children[name] = node
 
@@ -173,6 +171,7 @@ class Assembly:
         if node is None:
             node = _PendingLink(member)
         if isinstance(node, _PendingLink):
+            self._usage.keep(len(member.path), member.path, member.offset)
             self._pending.append((member.path, node))
         return node
 
@@ -180,6 +179,8 @@ class Assembly:
         """The node at ``path``; None if there is none. Links are not followed."""
         head, _, name = path.rpartition(b"/")
         node: Node | None = self._folders.get(head)
+        if node is None and head == self._last[0]:
+            node = self._last[1]
         if node is None:
             node = self.root
             for component in head.split(b"/"):
@@ -194,11 +195,13 @@ class Assembly:
 
     def _folder(self, path: bytes, member: Member) -> Directory:
         """The directory at ``path``; those that are missing are made."""
+        if path == self._last[0]:
+            return self._last[1]
         folder = self.root
         for component in path.split(b"/"):
             node = folder.children.get(component)
             if node is None:
-                self._count(member)
+                self._usage.add_implied(member.path, member.offset)
                 node = folder.children[component] = Directory(implied=True, **self._parents)
             elif not isinstance(node, Directory):
                 raise self._error(
@@ -212,6 +215,7 @@ class Assembly:
         return folder
 
     def _remember(self, path: bytes, folder: Directory) -> None:
+        self._last = path, folder
         if len(path) <= _CACHED_PATH_BYTES:
             if len(self._folders) >= _CACHED_FOLDERS:
                 self._forget_folders()
@@ -220,23 +224,10 @@ class Assembly:
     def _forget_folders(self) -> None:
         self._folders.clear()
         self._folders[b""] = self.root
-
-    def _count(self, member: Member) -> None:
-        self._count_one(member.path, member.offset)
-
-    def _count_one(self, path: bytes, offset: int | None = None) -> None:
-        self._entries += 1
-        if self._entries > self._limits.members:
-            raise LimitError(
-                self._archive,
-                "members",
-                f"makes more than {self._limits.members} entries",
-                member=path,
-                offset=offset,
-            )
+        self._last = b"", self.root
 
     def _error(self, member: Member, problem: str) -> ArchiveError:
-        return ArchiveError(self._archive, problem, member=member.path, offset=member.offset)
+        return ArchiveError(self._usage.archive, problem, member=member.path, offset=member.offset)
 
 
 def _prune(tree: Tree, excluded: Match) -> None:

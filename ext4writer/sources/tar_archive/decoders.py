@@ -203,6 +203,7 @@ class Decoded:
 
     def _next_stream(self, rest: bytes) -> None:
         """Begin with what follows a stream: another one, or padding of zeros, or nothing."""
+        # A last stream may be shorter: an empty zstd frame has 9 bytes, a skippable one 8.
         while True:
             rest = rest.lstrip(b"\0")
             if len(rest) >= MAGIC_BYTES:
@@ -214,7 +215,7 @@ class Decoded:
         if not rest:
             self._stream = None
             return
-        if len(rest) < MAGIC_BYTES or not self._begins(rest[:MAGIC_BYTES]):
+        if not self._begins(rest[:MAGIC_BYTES]):
             raise ArchiveError(
                 self._path,
                 f"something that is not {self._name} follows its {self._name} data, before byte "

@@ -17,7 +17,7 @@ from ...progress import Cancel, check_cancelled
 from ...slices import FileSliceContent, HeldFile
 from .decoders import MAGIC_BYTES, ByteSource, Decoded, compression_of, foreign_format
 from .header import BLOCK, has_checksum
-from .limits import GIB, Limits
+from .limits import Usage
 
 Archive = str | bytes | os.PathLike[str] | BinaryIO | Content
 """A path, a binary file that need not be able to seek, or a content, such as one in an archive."""
@@ -131,17 +131,15 @@ class StreamInput:
     """An archive that ``source`` yields once."""
 
     def __init__(
-        self, source: ByteSource, path: bytes, store: Store, limits: Limits, cancel: Cancel | None
+        self, source: ByteSource, path: bytes, store: Store, cancel: Cancel | None
     ) -> None:
         self.path = path
         self.offset = 0
         self._source = source
         self._store = store
-        self._limits = limits
         self._cancel = cancel
         self._chunk = b""
         self._position = 0
-        self._expanded = 0
 
     def read(self, size: int) -> bytes:
         position = self._position
@@ -192,44 +190,56 @@ class StreamInput:
         check_cancelled(self._cancel)
         self._chunk = self._source.read(CHUNK_BYTES)
         self._position = 0
-        self._expanded += len(self._chunk)
-        self._check_expansion()
         return bool(self._chunk)
 
-    def _check_expansion(self) -> None:
-        limits = self._limits
-        if self._expanded > limits.expanded_bytes:
-            raise LimitError(
-                self.path, "expanded_bytes", f"unpacks to more than {limits.expanded_bytes} bytes"
-            )
-        if self._expanded > GIB and isinstance(self._source, Decoded):
-            packed = self._source.packed
-            if self._expanded > limits.ratio * packed:
-                raise LimitError(
-                    self.path,
-                    "ratio",
-                    f"{packed} packed bytes unpack to {self._expanded} and more, over "
-                    f"{limits.ratio} for each",
-                )
+
+class Counted:
+    """What ``source`` yields, counted in ``usage`` as unpacked bytes.
+
+    ``path`` is what errors call it. ``inside`` says that what a ``Decoded`` source takes was
+    counted as unpacked itself.
+    """
+
+    def __init__(
+        self, source: ByteSource, path: bytes, usage: Usage, *, inside: bool = False
+    ) -> None:
+        self._path = path
+        self._source = source
+        self._usage = usage
+        self._inside = inside
+        self._packed = 0
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes; :class:`LimitError` where they are too many."""
+        source, usage = self._source, self._usage
+        data = source.read(size)
+        if isinstance(source, Decoded):
+            packed = source.packed - self._packed
+            self._packed = source.packed
+            usage.unpack(self._path, len(data), 0 if self._inside else packed)
+        elif not usage.inside:
+            usage.unpack(self._path, len(data), len(data))
+        return data
 
 
 class MemoryStore:
     """Keeps contents in memory, as far as the limit allows."""
 
-    def __init__(self, path: bytes, limits: Limits) -> None:
+    def __init__(self, path: bytes, usage: Usage) -> None:
         self._path = path
-        self._limits = limits
-        self._kept = 0
+        self._usage = usage
         self._parts: list[bytes] = []
 
     def begin(self, size: int) -> None:
         self._parts = []
-        self._kept += size
-        if self._kept > self._limits.memory_bytes:
+        usage = self._usage
+        usage.memory_bytes += size
+        most = usage.limits.memory_bytes
+        if usage.memory_bytes > most:
             raise LimitError(
                 self._path,
                 "memory_bytes",
-                f"its files have more than {self._limits.memory_bytes} bytes, which without a "
+                f"its files have more than {most} bytes, which without a "
                 "spool would stay in memory; give a spool file",
             )
 
@@ -295,7 +305,7 @@ def archive_path(archive: Archive) -> bytes:
 
 
 def open_archive(
-    archive: Archive, spool: BinaryIO | None, limits: Limits, cancel: Cancel | None
+    archive: Archive, spool: BinaryIO | None, usage: Usage, cancel: Cancel | None
 ) -> Input:
     """Find out what ``archive`` is and how it is compressed.
 
@@ -303,22 +313,23 @@ def open_archive(
     """
     if isinstance(archive, FileSliceContent):
         file, start, end = archive.file, archive.offset, archive.offset + archive.size
-        return _open_file(file, start, end, spool, limits, cancel)
+        return _open_file(file, start, end, spool, usage, cancel)
     if isinstance(archive, Content):
         content = _ContentSource(archive)
-        return _open_stream(content, content.path, spool, limits, cancel)
+        return _open_stream(content, content.path, spool, usage, cancel)
     if isinstance(archive, str | bytes | os.PathLike):
         path = os.fsencode(archive)
         try:
             fd = os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY)
         except OSError as error:
             raise SourceError(path, f"cannot be read: {error.strerror}") from error
-        return _open_descriptor(fd, path, 0, spool, limits, cancel)
+        return _open_descriptor(fd, path, 0, spool, usage, cancel)
     path = archive_path(archive)
     raw = getattr(archive, "raw", archive)
     if isinstance(raw, io.FileIO) and archive.seekable():
-        return _open_descriptor(os.dup(raw.fileno()), path, archive.tell(), spool, limits, cancel)
-    return _open_stream(_FileSource(archive, path), path, spool, limits, cancel)
+        return _open_descriptor(os.dup(raw.fileno()), path, archive.tell(), spool, usage, cancel)
+    counted = getattr(archive, "counted", False)
+    return _open_stream(_FileSource(archive, path), path, spool, usage, cancel, counted=counted)
 
 
 def _open_descriptor(
@@ -326,7 +337,7 @@ def _open_descriptor(
     path: bytes,
     start: int,
     spool: BinaryIO | None,
-    limits: Limits,
+    usage: Usage,
     cancel: Cancel | None,
 ) -> Input:
     file = HeldFile(fd, path)
@@ -334,10 +345,10 @@ def _open_descriptor(
     if stat.S_ISDIR(status.st_mode):
         raise SourceError(path, "is a directory, not an archive")
     if not stat.S_ISREG(status.st_mode):
-        return _open_stream(_DescriptorSource(file), path, spool, limits, cancel)
+        return _open_stream(_DescriptorSource(file), path, spool, usage, cancel)
     file.size = status.st_size
     file.dense = getattr(status, "st_blocks", 0) * 512 >= status.st_size
-    return _open_file(file, start, status.st_size, spool, limits, cancel)
+    return _open_file(file, start, status.st_size, spool, usage, cancel)
 
 
 def _open_file(
@@ -345,7 +356,7 @@ def _open_file(
     start: int,
     end: int,
     spool: BinaryIO | None,
-    limits: Limits,
+    usage: Usage,
     cancel: Cancel | None,
 ) -> Input:
     head = bytearray(min(BLOCK, max(0, end - start)))
@@ -353,21 +364,33 @@ def _open_file(
     name = _compression(bytes(head), file.path)
     if name is None:
         return SliceInput(file, start, end, cancel)
-    source = Decoded(_SliceSource(file, start, end), name, file.path, limits)
-    return StreamInput(source, file.path, _store(spool, file.path, limits), limits, cancel)
+    source = Decoded(_SliceSource(file, start, end), name, file.path, usage.limits)
+    counted = Counted(source, file.path, usage)
+    return StreamInput(counted, file.path, _store(spool, file.path, usage), cancel)
 
 
 def _open_stream(
-    source: ByteSource, path: bytes, spool: BinaryIO | None, limits: Limits, cancel: Cancel | None
+    source: ByteSource,
+    path: bytes,
+    spool: BinaryIO | None,
+    usage: Usage,
+    cancel: Cancel | None,
+    *,
+    counted: bool = False,
 ) -> Input:
+    """``counted`` says that ``source`` counts its own bytes."""
     ahead = _Ahead(source)
     name = _compression(ahead.peek(BLOCK), path)
-    decoded = ahead if name is None else Decoded(ahead, name, path, limits)
-    return StreamInput(decoded, path, _store(spool, path, limits), limits, cancel)
+    stream: ByteSource = ahead
+    if name is not None:
+        stream = Decoded(stream, name, path, usage.limits)
+    if name is not None or not counted:
+        stream = Counted(stream, path, usage, inside=counted)
+    return StreamInput(stream, path, _store(spool, path, usage), cancel)
 
 
-def _store(spool: BinaryIO | None, path: bytes, limits: Limits) -> Store:
-    return MemoryStore(path, limits) if spool is None else SpoolStore(spool)
+def _store(spool: BinaryIO | None, path: bytes, usage: Usage) -> Store:
+    return MemoryStore(path, usage) if spool is None else SpoolStore(spool)
 
 
 def _compression(head: bytes, path: bytes) -> str | None:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...errors import LimitError
+from ...tree import Loss
+
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+
+OBJECT_BYTES = 256
+"""What Python takes for a loss or an attribute beside its text."""
+DIRECTORIES_EACH = 8
+"""How many parents each entry may leave out beyond ``Limits.implied_directories``."""
+RATIO_FROM = GIB
+"""Unpacked bytes from which on ``Limits.ratio`` counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds for one archive; each that is passed raises ``LimitError``, which names it.
 
-    The memory that a tree takes follows from ``members`` (at most 1 KiB each), ``metadata_bytes``,
-    ``decoder_bytes`` and, where content is kept in memory, ``memory_bytes``; never from the sizes
-    of files.
+    They count once for all layers of a container image. The memory that a tree takes follows from
+    ``members`` (at most 1 KiB each), ``metadata_bytes``, ``decoder_bytes`` and, where content is
+    kept in memory, ``memory_bytes``; never from the sizes of files.
     """
 
     members: int = 5_000_000
@@ -23,7 +33,8 @@ class Limits:
     header_bytes: int = 8 * MIB
     """The extended headers and the map of holes of one member."""
     metadata_bytes: int = 1 * GIB
-    """Link targets, attributes and maps of holes of all members."""
+    """Link targets, attributes, maps of holes, and the paths of losses, whiteouts and hard links
+    that wait for their target; a loss and an attribute count as 256 bytes more."""
     content_bytes: int = 64 * TIB
     """The sizes of all files together, holes included."""
     expanded_bytes: int = 16 * TIB
@@ -34,6 +45,103 @@ class Limits:
     """Content that is kept in memory, where no spool was given."""
     decoder_bytes: int = 256 * MIB
     """Memory that a decompressor may ask for, which the archive decides."""
+    implied_directories: int = 100_000
+    """Parents that the archive left out; each entry allows 8 more."""
+    global_bytes: int = 8 * KIB
+    """The records of global extended headers that hold at one time."""
 
 
 DEFAULT_LIMITS = Limits()
+
+
+class Usage:
+    """How much of ``limits`` an input has used, in all its members and layers together.
+
+    ``archive`` is what errors call the input.
+    """
+
+    __slots__ = (
+        *("archive", "content_bytes", "entries", "expanded_bytes", "implied", "inside", "limits"),
+        *("members", "memory_bytes", "metadata_bytes", "packed_bytes"),
+    )
+
+    def __init__(self, archive: bytes, limits: Limits) -> None:
+        self.archive = archive
+        self.limits = limits
+        self.members = 0
+        self.entries = 0
+        """Of the tree, those that were replaced as well."""
+        self.implied = 0
+        """Of the entries, those that no member states."""
+        self.metadata_bytes = 0
+        self.content_bytes = 0
+        self.memory_bytes = 0
+        self.expanded_bytes = 0
+        self.packed_bytes = 0
+        self.inside = False
+        """Whether what is read now came out of a compressed archive, whose bytes were counted."""
+
+    def unpack(self, path: bytes, unpacked: int, packed: int) -> None:
+        """Count bytes that a decompressor gave, and what it took for them since the last time."""
+        self.expanded_bytes += unpacked
+        if not self.inside:
+            self.packed_bytes += packed
+        limits = self.limits
+        if self.expanded_bytes > limits.expanded_bytes:
+            raise LimitError(
+                path, "expanded_bytes", f"unpacks to more than {limits.expanded_bytes} bytes"
+            )
+        if (
+            self.expanded_bytes > RATIO_FROM
+            and self.expanded_bytes > limits.ratio * self.packed_bytes
+        ):
+            raise LimitError(
+                path,
+                "ratio",
+                f"{self.packed_bytes} packed bytes unpack to {self.expanded_bytes} and more, over "
+                f"{limits.ratio} for each",
+            )
+
+    def keep(self, count: int, member: bytes | None = None, offset: int | None = None) -> None:
+        """Count ``count`` bytes that are kept for the entry ``member``."""
+        self.metadata_bytes += count
+        most = self.limits.metadata_bytes
+        if self.metadata_bytes > most:
+            raise LimitError(
+                self.archive,
+                "metadata_bytes",
+                f"has paths, link targets, attributes and losses of more than {most} bytes",
+                member=member,
+                offset=offset,
+            )
+
+    def lose(self, losses: list[Loss], path: bytes, what: str) -> None:
+        """Add a loss at the absolute ``path`` to ``losses``."""
+        self.keep(OBJECT_BYTES + len(path) + len(what), path)
+        losses.append(Loss(path, what))
+
+    def add_entry(self, path: bytes, offset: int | None = None) -> None:
+        """Count one entry of the tree, which the archive states."""
+        self.entries += 1
+        if self.entries > self.limits.members:
+            raise LimitError(
+                self.archive,
+                "members",
+                f"makes more than {self.limits.members} entries",
+                member=path,
+                offset=offset,
+            )
+
+    def add_implied(self, path: bytes, offset: int | None = None) -> None:
+        """Count a directory that is made because ``path`` lies below it."""
+        self.implied += 1
+        self.add_entry(path, offset)
+        stated = self.entries - self.implied
+        if self.implied > self.limits.implied_directories + DIRECTORIES_EACH * stated:
+            raise LimitError(
+                self.archive,
+                "implied_directories",
+                f"leaves out {self.implied} parents of {stated} entries",
+                member=path,
+                offset=offset,
+            )

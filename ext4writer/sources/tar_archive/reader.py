@@ -18,19 +18,19 @@ from ...tree import (
     S_IFLNK,
     S_IFREG,
     Loss,
-    Xattrs,
 )
 from ..acl_text import mode_with_acl
 from . import pax, sparse
 from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, has_checksum, number, text
-from .inputs import Archive, Input, open_archive
-from .limits import DEFAULT_LIMITS, Limits
+from .inputs import Archive, Input, archive_path, open_archive
+from .limits import DEFAULT_LIMITS, OBJECT_BYTES, Limits, Usage
 from .member import HARD_LINK, Member
 from .xattrs import PREFIXES, XattrReader
 
 REPORT_EVERY = 1024
 _CACHED_FIELDS = 1 << 14
 _UNKNOWN_TOLD = 100
+_KEYWORD_SHOWN = 100
 _ID_MAX = (1 << 32) - 1
 _NO_TAR = "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
 
@@ -73,6 +73,7 @@ def read_members(
     xattrs: bool = True,
     keep_times: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    usage: Usage | None = None,
     name_bytes: int = NAME_MAX,
     losses: list[Loss] | None = None,
     progress: ProgressCallback | None = None,
@@ -85,19 +86,22 @@ def read_members(
     writing, behind what it holds; without one they stay in memory, within ``limits``. The archive
     and the spool stay open, under descriptors of their own, as long as a content of them lives.
 
-    ``name_bytes`` is how long one name in a path may be, where it is not yet that of a file.
-    ``keep_times`` fills in access, change and birth times where the archive has them. ``losses``
-    receives what a member says and nothing can keep. ``progress`` is called after each 1024
-    members with the bytes of content found so far. When all is yielded, a stream has been read to
-    its end.
+    ``usage`` says how much of its own limits, which count then, other archives of the same input
+    have used. ``name_bytes`` is how long one name in a path may be, where it is not yet that of a
+    file. ``keep_times`` fills in access, change and birth times where the archive has them.
+    ``losses`` receives what a member says and nothing can keep. ``progress`` is called after each
+    1024 members with the bytes of content found so far. When all is yielded, a stream has been
+    read to its end.
 
     Raises :class:`ArchiveError` for what is damaged or cut short, for ``..`` in a path and for
     kinds that are not read; :class:`LimitError`; :class:`SourceError` for what cannot be read;
     :class:`OutputError` for a spool that cannot be written; :class:`CancelledError`.
     """
-    source = open_archive(archive, spool, limits, cancel)
+    if usage is None:
+        usage = Usage(archive_path(archive), limits)
+    source = open_archive(archive, spool, usage, cancel)
     lost = [] if losses is None else losses
-    reader = _Reader(source, limits, name_bytes, lost, xattrs, keep_times)
+    reader = _Reader(source, usage, name_bytes, lost, xattrs, keep_times)
     return reader.run(progress, cancel)
 
 
@@ -118,19 +122,21 @@ class _Reader:
     def __init__(
         self,
         source: Input,
-        limits: Limits,
+        usage: Usage,
         name_bytes: int,
         losses: list[Loss],
         xattrs: bool,
         keep_times: bool,
     ) -> None:
         self.source = source
-        self.limits = limits
+        self.usage = usage
+        self.limits = usage.limits
         self.name_bytes = name_bytes
         self.losses = losses
         self.xattrs = XattrReader() if xattrs else None
         self.keep_times = keep_times
         self.globals: dict[bytes, bytes] = {}
+        self.global_bytes = 0
         self.fields: dict[bytes, int] = {}
         self.offset = 0
         """Where the member that is read begins, with its extended headers."""
@@ -140,7 +146,6 @@ class _Reader:
         """Keywords of which has been told that they are."""
         self.header_bytes = 0
         """Of the member that is read: its extended headers and its map."""
-        self.metadata_bytes = 0
         self.content_bytes = 0
         self.members = 0
 
@@ -153,7 +158,8 @@ class _Reader:
             if member is None:
                 break
             self.members += 1
-            if self.members > self.limits.members:
+            self.usage.members += 1
+            if self.usage.members > self.limits.members:
                 self._over("members", f"has more than {self.limits.members} members")
             yield member
             if not self.members % REPORT_EVERY:
@@ -220,8 +226,10 @@ class _Reader:
         self, kind: bytes, fields: tuple[bytes, ...], extended: _Extended | None
     ) -> _Extended | None:
         size = self._number(fields[4], "size")
+        if size < 0:
+            raise FieldError(f"its size {size} is out of range")
         self.header_bytes += BLOCK + size
-        if not 0 <= self.header_bytes <= self.limits.header_bytes:
+        if self.header_bytes > self.limits.header_bytes:
             self._over(
                 "header_bytes",
                 f"has extended headers of more than {self.limits.header_bytes} bytes",
@@ -230,13 +238,7 @@ class _Reader:
         if len(data) < size or not self.source.skip(-size % BLOCK):
             raise self._error("is cut short in the middle of an extended header")
         if kind == b"g":
-            for keyword, value in pax.records(data):
-                self.globals.pop(keyword, None)
-                if not _is_known(keyword):
-                    self._tell_unknown(keyword)
-                elif value:
-                    self.globals[keyword] = value
-                    self.metadata_bytes += len(keyword) + len(value)
+            self._take_globals(data)
             return extended
         extended = extended or _Extended()
         if kind == b"L":
@@ -256,6 +258,31 @@ class _Reader:
                 else:
                     self._tell_unknown(keyword)
         return extended
+
+    def _take_globals(self, data: bytes) -> None:
+        """Take the records of a global header.
+
+        What of them is lost is told now, once, and not again for each member.
+        """
+        for keyword, value in pax.records(data):
+            before = self.globals.pop(keyword, None)
+            if before is not None:
+                self.global_bytes -= len(keyword) + len(before)
+            if not _is_known(keyword):
+                self._tell_unknown(keyword)
+            elif value:
+                self.globals[keyword] = value
+                self.global_bytes += len(keyword) + len(value)
+                if self.global_bytes > self.limits.global_bytes:
+                    self._over(
+                        "global_bytes",
+                        f"has global headers of more than {self.limits.global_bytes} bytes",
+                    )
+        if self.xattrs is not None:
+            _, lost = self.xattrs.read(self.globals, self.usage)
+            for keyword, what in lost:
+                self._lose(b"", f"a global extended header: {what}")
+                self.global_bytes -= len(keyword) + len(self.globals.pop(keyword))
 
     # -- members -----------------------------------------------------------------------------
 
@@ -315,18 +342,15 @@ class _Reader:
             member.target = target
         elif kind == HARD_LINK:
             member.target = self._path(target, "link target ")
-            self.metadata_bytes += len(target)
+            self.usage.metadata_bytes += len(target)
         elif kind in (S_IFCHR, S_IFBLK):
             self._take_device(member, fields, records)
         if kind == S_IFREG:
             member.content = self._take_content(block, typeflag, data_bytes, extended, records)
         elif data_bytes:
             self._skip_data(data_bytes)
-        if self.metadata_bytes > self.limits.metadata_bytes:
-            self._over(
-                "metadata_bytes",
-                f"has link targets and attributes of more than {self.limits.metadata_bytes} bytes",
-            )
+        if self.usage.metadata_bytes > self.limits.metadata_bytes:
+            self.usage.keep(0, self.name, self.offset)
         return member
 
     def _records(self, extended: _Extended | None) -> dict[bytes, bytes]:
@@ -352,19 +376,14 @@ class _Reader:
             if value := records.get(b"LIBARCHIVE.creationtime"):
                 member.crtime_ns = pax.time_ns(value, "creation time")
         if self.xattrs is not None:
-            member.xattrs, lost = self.xattrs.read(records)
-            self._count_xattrs(member.xattrs)
+            member.xattrs, lost = self.xattrs.read(records, self.usage)
             acl = (member.xattrs or {}).get(b"system.posix_acl_access")
             if acl is not None:
                 member.mode = mode_with_acl(member.mode, acl)
-            for what in lost:
-                self._lose(member.path, what)
+            if lost:
+                self._lose(member.path, *(what for _, what in lost))
         value = records.get(b"size")
         return pax.integer(value, "size") if value else data_bytes
-
-    def _count_xattrs(self, xattrs: Xattrs | None) -> None:
-        for name, value in (xattrs or {}).items():
-            self.metadata_bytes += len(name) + len(value)
 
     def _take_device(
         self, member: Member, fields: tuple[bytes, ...], records: dict[bytes, bytes] | None
@@ -391,15 +410,18 @@ class _Reader:
         pairs: list[int] | None = None
         if typeflag == b"S":
             size, pairs = self._old_map(block)
-        elif records and (b"GNU.sparse.realsize" in records or b"GNU.sparse.size" in records):
-            size, pairs, taken = self._pax_map(records, extended)
+        elif records and (found := sparse.real_size(records)) is not None:
+            size, pairs, taken = self._pax_map(found, records, extended)
             data_bytes -= taken
             if data_bytes < 0:
                 raise FieldError("its map of holes is longer than the member")
+        elif extended is not None and extended.pairs:
+            raise FieldError(sparse.NO_SIZE)
         if not 0 <= size <= sparse.SIZE_MAX:
             raise FieldError(f"its size {size} is out of range")
         self.content_bytes += size
-        if self.content_bytes > self.limits.content_bytes:
+        self.usage.content_bytes += size
+        if self.usage.content_bytes > self.limits.content_bytes:
             self._over(
                 "content_bytes", f"its files have more than {self.limits.content_bytes} bytes"
             )
@@ -409,7 +431,7 @@ class _Reader:
             raise self._error(f"is cut short in the {data_bytes} bytes of its content")
         if segments is None:
             return content
-        self.metadata_bytes += 8 * len(segments)
+        self.usage.metadata_bytes += 8 * len(segments)
         return SparseContent(content, size, segments)
 
     def _old_map(self, block: bytes) -> tuple[int, list[int]]:
@@ -418,18 +440,16 @@ class _Reader:
         return sparse.old_gnu_map(block, self._map_block)
 
     def _pax_map(
-        self, records: dict[bytes, bytes], extended: _Extended | None
+        self, size: int, records: dict[bytes, bytes], extended: _Extended | None
     ) -> tuple[int, list[int], int]:
         """The size, the map and the bytes that the map takes before the data."""
-        value = records.get(b"GNU.sparse.realsize") or records[b"GNU.sparse.size"]
-        size = sparse.decimal(value)
-        version = records.get(b"GNU.sparse.major"), records.get(b"GNU.sparse.minor")
+        version = tuple(records.get(b"GNU.sparse." + part) or None for part in (b"major", b"minor"))
         if version == (b"1", b"0"):
             pairs, taken = sparse.leading_map(self._map_block)
             return size, pairs, taken
         if version not in ((None, None), (b"0", b"0"), (b"0", b"1")):
             raise FieldError(f"is a file with holes in the unknown form {version!r}")
-        if b"GNU.sparse.map" in records:
+        if records.get(b"GNU.sparse.map"):
             return size, sparse.listed_map(records[b"GNU.sparse.map"]), 0
         return size, extended.pairs if extended is not None else [], 0
 
@@ -488,19 +508,24 @@ class _Reader:
             raise FieldError("is a symbolic link whose target is empty or holds a NUL byte")
         if len(target) > self.limits.path_bytes:
             self._over("path_bytes", f"its link target has {len(target)} bytes")
-        self.metadata_bytes += len(target)
+        self.usage.metadata_bytes += len(target)
 
     def _tell_unknown(self, keyword: bytes) -> None:
         """Say once of each keyword that nothing is made of it."""
+        keyword = keyword[:_KEYWORD_SHOWN]
         if keyword in self.unknown or keyword.startswith(pax.IDLE):
             return
         if len(self.unknown) < _UNKNOWN_TOLD:
             self.unknown.add(keyword)
-            shown = display_path(keyword[:100])
+            shown = display_path(keyword)
             self._lose(b"", f"the records {shown} of its extended headers are left out")
 
-    def _lose(self, path: bytes, what: str) -> None:
-        self.losses.append(Loss(b"/" + path, what))
+    def _lose(self, path: bytes, *losses: str) -> None:
+        path = b"/" + path
+        self.usage.keep(len(path), self.name, self.offset)
+        for what in losses:
+            self.usage.keep(OBJECT_BYTES + len(what), self.name, self.offset)
+            self.losses.append(Loss(path, what))
 
     def _error(self, problem: str) -> ArchiveError:
         return ArchiveError(self.source.path, problem, member=self.name, offset=self.offset)

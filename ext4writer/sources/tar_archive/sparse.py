@@ -7,11 +7,12 @@ A map is the start and the length of each stretch of data, in turn.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from .header import BLOCK, FieldError, number
 
 SIZE_MAX = (1 << 63) - 1
+NO_SIZE = "has a map of holes and no size"
 
 
 def checked_map(pairs: Iterable[int], size: int, data_bytes: int) -> array[int]:
@@ -62,6 +63,20 @@ def _old_pairs(block: bytes, start: int, count: int) -> Iterator[int]:
             return
         yield number(field[:12], "map of holes")
         yield number(field[12:], "map of holes")
+
+
+def real_size(records: Mapping[bytes, bytes]) -> int | None:
+    """The size that ``records`` give a file with holes; None for a file without.
+
+    An empty value means that there is no record (POSIX.1-2017, pax). Raises :class:`FieldError`
+    for a map without a size: what the archive holds of such a file is not its content.
+    """
+    value = records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")
+    if value:
+        return decimal(value)
+    if records.get(b"GNU.sparse.map") or records.get(b"GNU.sparse.major") not in (None, b"", b"0"):
+        raise FieldError(NO_SIZE)
+    return None
 
 
 def listed_map(value: bytes) -> list[int]:

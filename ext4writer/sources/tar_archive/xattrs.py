@@ -8,6 +8,7 @@ import re
 from ...tree import Xattrs
 from ..acl_text import acl_from_text, says_more_than_a_mode
 from ..host_xattrs import KNOWN_NAMES, KNOWN_PREFIXES
+from .limits import OBJECT_BYTES, Usage
 
 SCHILY_XATTR = b"SCHILY.xattr."
 LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
@@ -34,10 +35,15 @@ class XattrReader:
     def __init__(self) -> None:
         self._sets: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
 
-    def read(self, records: dict[bytes, bytes]) -> tuple[Xattrs | None, list[str]]:
-        """The attributes in ``records``, and what of them cannot be kept."""
+    def read(
+        self, records: dict[bytes, bytes], usage: Usage
+    ) -> tuple[Xattrs | None, list[tuple[bytes, str]]]:
+        """The attributes in ``records``, and of which record what cannot be kept.
+
+        ``usage`` counts sets that are not among those that are kept already.
+        """
         found: dict[bytes, bytes] = {}
-        lost: list[str] = []
+        lost: list[tuple[bytes, str]] = []
         for keyword, value in records.items():
             if not keyword.startswith(PREFIXES):
                 continue
@@ -50,7 +56,7 @@ class XattrReader:
             except ValueError as error:
                 name = ACLS.get(keyword)
                 if name is None or SCHILY_XATTR + name not in records:
-                    lost.append(f"{_text(keyword)} was left out: {error}")
+                    lost.append((keyword, f"{_text(keyword)} was left out: {error}"))
                 continue
             if pair is None:
                 continue
@@ -61,16 +67,24 @@ class XattrReader:
                 else:
                     found[name] = value
             else:
-                lost.append(f"extended attribute {_text(name)} belongs to another system")
-        return self._shared(found), lost
+                lost.append(
+                    (keyword, f"extended attribute {_text(name)} belongs to another system")
+                )
+        return self._shared(found, usage), lost
 
-    def _shared(self, found: dict[bytes, bytes]) -> Xattrs | None:
+    def _shared(self, found: dict[bytes, bytes], usage: Usage) -> Xattrs | None:
         if not found:
             return None
         key = tuple(sorted(found.items()))
-        if len(self._sets) >= _KEPT_SETS:
-            self._sets.clear()
-        return self._sets.setdefault(key, dict(key))
+        known = self._sets.get(key)
+        if known is None:
+            usage.metadata_bytes += OBJECT_BYTES * len(key) + sum(
+                len(name) + len(value) for name, value in key
+            )
+            if len(self._sets) >= _KEPT_SETS:
+                self._sets.clear()
+            known = self._sets[key] = dict(key)
+        return known
 
 
 def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
