@@ -85,6 +85,8 @@ STANDARD_IN = {
     "base64": {"edit.rules_set", "nix.hashes"},
     "urllib.parse": {"nix.cache"},
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
+    # Only for what Unicode 12.1 had assigned, which no later version changes.
+    "unicodedata": {"ondisk.casefold"},
     "threading": {"content", "emit.copying", "emit.sinks", "nix.hashing"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"emit.sinks", "forked", "emit.copier"},
