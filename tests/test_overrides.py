@@ -28,6 +28,7 @@ from ext4writer import (
     Spec,
     Tree,
     plan,
+    write_image,
     write_layout,
 )
 from ext4writer.emit.locate import Locator
@@ -1223,3 +1224,24 @@ def test_no_reseal_on_the_command_line(tmp_path: Path) -> None:
     done = run("build", source, "-o", image, *override, "--no-reseal")
     assert (done.returncode, done.stderr) == (0, "")
     assert PR_1_INODE_ONLY_CSUM_INVALID in problems(image)
+
+
+def test_a_number_in_two_fields_has_one_name() -> None:
+    tree = Tree()
+    tree.file("/f", b"text")
+    images = []
+    for lies in (
+        ["inode[/f].i_size=0x123456789"],
+        ["inode[/f].i_size_lo=0x23456789", "inode[/f].i_size_high=1"],
+    ):
+        image = bytearray()
+        write_image(tree, image, overrides=[Override.parse(lie) for lie in lies])
+        images.append(image)
+    assert images[0] == images[1]
+    for bad, words in (
+        ("inode[/f].i_size=0x10000000000000000", "64 bits"),
+        ("inode[/f].i_size=text:x", "number"),
+        ("inode[/f].i_size[0]=1", "no array"),
+    ):
+        with pytest.raises(OverrideError, match=words):
+            write_image(tree, bytearray(), overrides=[Override.parse(bad)])

@@ -17,8 +17,8 @@ from ..plan.extents import Extent, tree_levels
 I_BLOCK_BYTES = 60
 
 _pack_header = EXTENT_HEADER.packer("eh_magic", "eh_entries", "eh_max", "eh_depth")
-_pack_extent = EXTENT.packer("ee_block", "ee_len", "ee_start_hi", "ee_start_lo")
-_pack_idx = EXTENT_IDX.packer("ei_block", "ei_leaf_lo", "ei_leaf_hi")
+_pack_extent = EXTENT.packer("ee_block", "ee_len", "ee_start")
+_pack_idx = EXTENT_IDX.packer("ei_block", "ei_leaf")
 
 EMPTY_ROOT = _pack_header(EXT4_EXT_MAGIC, 0, INLINE_ENTRIES, 0).ljust(I_BLOCK_BYTES, b"\0")
 _ONE_EXTENT = _pack_header(EXT4_EXT_MAGIC, 1, INLINE_ENTRIES, 0)
@@ -27,7 +27,7 @@ _PADDING = bytes(I_BLOCK_BYTES - EXTENT_HEADER.size - EXTENT.size)
 
 def single_extent(length: int, physical: int) -> bytes:
     """``i_block`` of a file that is one run of ``length`` blocks from logical block 0."""
-    extent = _pack_extent(0, length, physical >> 32, physical & 0xFFFFFFFF)
+    extent = _pack_extent(0, length, physical)
     return _ONE_EXTENT + extent + _PADDING
 
 
@@ -38,10 +38,7 @@ def extent_tree(
 
     ``tree_blocks`` are the numbers of those blocks, the levels from the top down.
     """
-    entries = [
-        _pack_extent(logical, length, physical >> 32, physical & 0xFFFFFFFF)
-        for logical, length, physical in extents
-    ]
+    entries = [_pack_extent(logical, length, physical) for logical, length, physical in extents]
     keys = [extent.logical for extent in extents]
     per_block = entries_per_block(block_size)
     blocks: list[tuple[int, bytes]] = []
@@ -56,7 +53,7 @@ def extent_tree(
             held = entries[start : start + per_block]
             header = _pack_header(EXT4_EXT_MAGIC, len(held), per_block, depth)
             blocks.append((number, (header + b"".join(held)).ljust(block_size, b"\0")))
-            next_entries.append(_pack_idx(keys[start], number & 0xFFFFFFFF, number >> 32))
+            next_entries.append(_pack_idx(keys[start], number))
             next_keys.append(keys[start])
         entries, keys = next_entries, next_keys
         depth += 1

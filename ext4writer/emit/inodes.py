@@ -43,11 +43,9 @@ SECTOR = 512
 
 _DEVICE = Struct("<II")
 _WORD = Struct("<I")
-_HALF = Struct("<H")
 _I_BLOCK = INODE.offset("i_block")
 _I_FLAGS = INODE.offset("i_flags")
-_I_FILE_ACL_LO = INODE.offset("i_file_acl_lo")
-_I_FILE_ACL_HIGH = INODE.offset("l_i_file_acl_high")
+_put_file_acl = INODE.putter("i_file_acl")
 _ONE_EXTENT = _I_BLOCK + EXTENT_HEADER.size
 _OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
 
@@ -125,18 +123,18 @@ class InodeEmitter:
             sectors[index - low] += self._sectors
         columns: dict[tuple[str, ...], array[int]] = {
             ("i_mode",): table.modes[low:high],
-            ("i_uid", "l_i_uid_high"): table.uids[low:high],
-            ("i_gid", "l_i_gid_high"): table.gids[low:high],
+            INODE.parts("i_uid"): table.uids[low:high],
+            INODE.parts("i_gid"): table.gids[low:high],
             ("i_links_count",): table.links[low:high],
-            ("i_size_lo", "i_size_high"): array("Q", table.sizes[low:high]),
-            ("i_blocks_lo", "l_i_blocks_high"): sectors,
+            INODE.parts("i_size"): array("Q", table.sizes[low:high]),
+            INODE.parts("i_blocks"): sectors,
             **self._times(low, high),
         }
         for names, column in columns.items():
             self._record.write_column(view, 0, size, names, column)
         extents: dict[tuple[str, ...], array[int]] = {
             ("ee_len",): counts,
-            ("ee_start_lo", "ee_start_hi"): placement.starts[low:high],
+            EXTENT.parts("ee_start"): placement.starts[low:high],
         }
         for names, column in extents.items():
             EXTENT.write_column(view, _ONE_EXTENT, size, names, column)
@@ -152,9 +150,7 @@ class InodeEmitter:
             _WORD.pack_into(view, (index - low) * size + _I_FLAGS, flags)
         for index in _between(self._with_block, low, high):
             block = placement.xattr_blocks[xattrs.block_of[index]]
-            start = (index - low) * size
-            _WORD.pack_into(view, start + _I_FILE_ACL_LO, block & 0xFFFFFFFF)
-            _HALF.pack_into(view, start + _I_FILE_ACL_HIGH, block >> 32)
+            _put_file_acl(view, (index - low) * size, block)
         for index in _between(self._with_area, low, high):
             start = (index - low) * size
             view[start + INODE.size : start + size] = xattrs.in_inode[index]
@@ -240,11 +236,9 @@ class InodeEmitter:
         time, extra = encode_time(layout.times.fit(layout.epoch * NANOSECONDS), self._large)
         values: dict[str, int | bytes] = {
             "i_mode": S_IFREG | 0o600,
-            "i_size_lo": size & 0xFFFFFFFF,
-            "i_size_high": size >> 32,
+            "i_size": size,
             "i_links_count": 1,
-            "i_blocks_lo": sectors & 0xFFFFFFFF,
-            "l_i_blocks_high": sectors >> 32,
+            "i_blocks": sectors,
             "i_flags": flags,
             "i_block": i_block,
             **dict.fromkeys(("i_atime", "i_ctime", "i_mtime"), time),
@@ -254,7 +248,7 @@ class InodeEmitter:
             values["i_crtime"] = time
             for name in ("i_atime_extra", "i_ctime_extra", "i_mtime_extra", "i_crtime_extra"):
                 values[name] = extra
-        inode = bytearray(self._record.pack(values).ljust(self._size, b"\0"))
+        inode = bytearray(self._record.pack(self._record.split(values)).ljust(self._size, b"\0"))
         if layout.directory_rules.csum:
             seal_inode(inode, 0, self._size, self._seed, ino)
         return bytes(inode)

@@ -141,6 +141,8 @@ class Locator:
         field, element = _split_field(override)
         record, inside, value = place.record, place.inside, override.value
         row = record.fields.get(field)
+        if row is None and len(record.wholes.get(field, ())) > 1:
+            return self._whole_target(override, place)
         if row is None:
             known = ", ".join(record.fields)
             raise OverrideError(f"override {override}: {record.name} has the fields {known}")
@@ -173,6 +175,26 @@ class Locator:
         except RecordError as error:
             raise OverrideError(f"override {override}: {error}") from None
         reseal = override.reseal and field not in place.checksum_fields
+        return Target(place.unit_offset, place.unit_size, put, place.seal, reseal)
+
+    def _whole_target(self, override: Override, place: _Place) -> Target:
+        """Both parts of a number, such as ``i_size``."""
+        field, element = _split_field(override)
+        record, value = place.record, override.value
+        bits = 8 * sum(record.fields[part].size for part in record.parts(field))
+        if element is not None:
+            raise OverrideError(f"override {override}: {field} is no array")
+        if isinstance(value, bytes):
+            raise OverrideError(f"override {override}: the field takes a number")
+        if value < 0:
+            value += 1 << bits
+        if not 0 <= value < 1 << bits:
+            raise OverrideError(f"override {override}: {field} holds {bits} bits")
+
+        def put(data: bytearray, unit: int) -> None:
+            record.put(data, unit + place.inside, field, value)
+
+        reseal = override.reseal and not set(record.parts(field)) & set(place.checksum_fields)
         return Target(place.unit_offset, place.unit_size, put, place.seal, reseal)
 
     # -- superblock, descriptors, bitmaps, journal -----------------------------------------------
@@ -251,9 +273,7 @@ class Locator:
             place = self._group_desc_place(group, copy)
 
             def put_checksum(data: bytearray, unit: int, record: Record = place.record) -> None:
-                record.set(data, unit, name + "_lo", checksum & 0xFFFF)
-                if name + "_hi" in record.fields:
-                    record.set(data, unit, name + "_hi", checksum >> 16)
+                record.put(data, unit, name, checksum)
 
             yield Target(place.unit_offset, place.unit_size, put_checksum, place.seal, True)
 
@@ -340,7 +360,7 @@ class Locator:
             assert isinstance(generation, int)
             seal_inode(data, unit, size, self._seed, ino, generation)
 
-        checksums = ("l_i_checksum_lo", "i_checksum_hi") if inside == 0 else ()
+        checksums = INODE.parts("i_checksum") if inside == 0 else ()
         return _Place(record, offset, size, inside, seal if self._csum else None, checksums)
 
     def _extent_node(self, override: Override, record: Record) -> _Place:

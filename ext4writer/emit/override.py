@@ -35,6 +35,8 @@ class Override:
 
     Values are whole numbers (``7``, ``0x1f``, ``-1`` for all ones), or for byte fields
     ``hex:00ff`` or ``text:name``. A field that is an array takes an element: ``s_hash_seed[2]``.
+    A number that lies in two fields has a name of its own: ``i_size`` is ``i_size_lo`` and
+    ``i_size_high``.
 
     ``index`` is the text between the brackets, ``""`` where there are none. With ``reseal`` the
     checksum over the record is made right for the lie; without, it stays that of the truth.

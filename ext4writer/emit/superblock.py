@@ -48,23 +48,23 @@ _HALF = Struct("<H")
 
 def superblock(layout: Layout, group: int) -> bytes:
     """The superblock that lies in ``group``, 1,024 bytes; 0 is the primary one."""
-    packed = bytearray(SUPERBLOCK.pack(superblock_values(layout, group)))
+    packed = bytearray(SUPERBLOCK.pack(SUPERBLOCK.split(superblock_values(layout, group))))
     if "metadata_csum" in layout.features:
         seal_superblock(packed)
     return bytes(packed)
 
 
 def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | list[int]]:
-    """Every field that is not zero; docs/format.md says why the others are."""
+    """Every number that is not zero; the declaration says why the others are."""
     geometry, spec, features = layout.geometry, layout.spec, layout.features
     rules = geometry.rules
     log_block_size = (layout.block_size // 1024).bit_length() - 1
     free_blocks = layout.free_blocks
     values: dict[str, int | bytes | list[int]] = {
         "s_inodes_count": geometry.inodes_count,
-        "s_blocks_count_lo": geometry.blocks_count & 0xFFFFFFFF,
-        "s_r_blocks_count_lo": layout.reserved_blocks & 0xFFFFFFFF,
-        "s_free_blocks_count_lo": free_blocks & 0xFFFFFFFF,
+        "s_blocks_count": geometry.blocks_count,
+        "s_r_blocks_count": layout.reserved_blocks,
+        "s_free_blocks_count": free_blocks,
         "s_free_inodes_count": layout.free_inodes,
         "s_first_data_block": rules.first_data_block,
         "s_log_block_size": log_block_size,
@@ -72,13 +72,13 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         "s_blocks_per_group": rules.blocks_per_group,
         "s_clusters_per_group": rules.blocks_per_group,
         "s_inodes_per_group": geometry.inodes_per_group,
-        "s_wtime": layout.epoch & 0xFFFFFFFF,
+        "s_wtime": layout.epoch,
         "s_max_mnt_count": MAX_MOUNTS_UNLIMITED,
         "s_magic": EXT4_SUPER_MAGIC,
         # lib/ext2fs/closefs.c:ext2fs_flush2: a backup never says that the file system is clean.
         "s_state": EXT4_VALID_FS if group == 0 else 0,
         "s_errors": EXT4_ERRORS_CONTINUE,
-        "s_lastcheck": layout.epoch & 0xFFFFFFFF,
+        "s_lastcheck": layout.epoch,
         "s_creator_os": EXT4_OS_LINUX,
         "s_rev_level": EXT4_DYNAMIC_REV,
         "s_first_ino": EXT4_GOOD_OLD_FIRST_INO,
@@ -95,18 +95,11 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         "s_def_hash_version": DX_HASH_HALF_MD4,
         "s_desc_size": rules.desc_size if rules.wide else 0,
         "s_default_mount_opts": EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL,
-        "s_mkfs_time": layout.epoch & 0xFFFFFFFF,
+        "s_mkfs_time": layout.epoch,
         "s_flags": EXT2_FLAGS_SIGNED_HASH,
         "s_kbytes_written": _kbytes_written(layout),
         "s_overhead_clusters": _overhead_blocks(layout),
-        "s_wtime_hi": layout.epoch >> 32,
-        "s_mkfs_time_hi": layout.epoch >> 32,
-        "s_lastcheck_hi": layout.epoch >> 32,
     }
-    if rules.wide:
-        values["s_blocks_count_hi"] = geometry.blocks_count >> 32
-        values["s_r_blocks_count_hi"] = layout.reserved_blocks >> 32
-        values["s_free_blocks_count_hi"] = free_blocks >> 32
     if spec.inode_size > 128:
         values["s_min_extra_isize"] = INODE_EXTRA_ISIZE
         values["s_want_extra_isize"] = INODE_EXTRA_ISIZE
@@ -160,13 +153,12 @@ def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> byte
         "bg_block_bitmap_csum": block_csums,
         "bg_inode_bitmap_csum": inode_csums,
     }
-    halves = ("_lo", "_hi") if wide else ("_lo",)
     record = GROUP_DESC if wide else GROUP_DESC_32
     table = record.pack_columns(
         groups,
         {
             ("bg_flags",): _group_flags(layout, bitmaps),
-            **{tuple(name + half for half in halves): column for name, column in columns.items()},
+            **{record.parts(name): column for name, column in columns.items()},
         },
     )
     _seal_descriptors(table, record, layout, seed)

@@ -15,23 +15,32 @@ from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from itertools import repeat
-from typing import TypeAlias
 
-ReadBuffer: TypeAlias = "bytes | bytearray | memoryview"
-WriteBuffer: TypeAlias = "bytearray | memoryview"
+from .dirent import DIR_ENTRY_TAIL
+from .extent import EXTENT, EXTENT_HEADER
+from .group_desc import GROUP_DESC
+from .htree import DX_COUNTLIMIT, DX_ENTRY, DX_NODE, DX_ROOT, DX_TAIL
+from .inode import EXT4_GOOD_OLD_INODE_SIZE, INODE
+from .journal import JOURNAL_SUPERBLOCK
+from .record import ReadBuffer, WriteBuffer
+from .superblock import SUPERBLOCK
+from .xattr import XATTR_HEADER
 
 _MASK32 = 0xFFFFFFFF
 _ALL_ONES = 0xFFFFFFFF
 
-# Offsets and rules that the seals need; tests hold them equal to the records.
-_SB_CHECKSUM = 0x3FC
-_BG_CHECKSUM = 0x1E
-_I_CHECKSUM_LO = 0x7C
-_I_EXTRA_ISIZE = 0x80
-_I_CHECKSUM_HI = 0x82
-_EXTRA_ISIZE_WITH_HIGH = 4
-_H_CHECKSUM = 0x10
-_J_CHECKSUM = 0xFC
+_SB_CHECKSUM = SUPERBLOCK.offset("s_checksum")
+_BG_CHECKSUM = GROUP_DESC.offset("bg_checksum")
+_I_CHECKSUM_LO, _I_CHECKSUM_HI = map(INODE.offset, INODE.parts("i_checksum"))
+_I_EXTRA_ISIZE = INODE.offset("i_extra_isize")
+_EXTRA_ISIZE_WITH_HIGH = _I_CHECKSUM_HI + 2 - EXT4_GOOD_OLD_INODE_SIZE
+_H_CHECKSUM = XATTR_HEADER.offset("h_checksum")
+_J_CHECKSUM = JOURNAL_SUPERBLOCK.offset("s_checksum")
+_EH_MAX = EXTENT_HEADER.offset("eh_max")
+_DET_CHECKSUM = DIR_ENTRY_TAIL.offset("det_checksum") - DIR_ENTRY_TAIL.size
+_DT_CHECKSUM = DX_TAIL.offset("dt_checksum")
+_DX_ROOT_COUNT = DX_ROOT.offset("limit")
+_DX_NODE_COUNT = DX_NODE.offset("limit")
 
 _DESCS_AT_ONCE = 2048
 _COMPLEMENTS = bytes(range(255, -1, -1))
@@ -39,7 +48,6 @@ _COMPLEMENTS = bytes(range(255, -1, -1))
 _WORD = struct.Struct("<I")
 _HALF = struct.Struct("<H")
 _INO_GENERATION = struct.Struct("<II")
-_LIMIT_COUNT = struct.Struct("<HH")
 
 _standard: Callable[[ReadBuffer, int], int] | None = None
 
@@ -216,7 +224,7 @@ def seal_inode(
         low = offset + _I_CHECKSUM_LO
         high = offset + _I_CHECKSUM_HI
         has_high = (
-            inode_size > 128
+            inode_size > EXT4_GOOD_OLD_INODE_SIZE
             and (view[offset + _I_EXTRA_ISIZE] | view[offset + _I_EXTRA_ISIZE + 1] << 8)
             >= _EXTRA_ISIZE_WITH_HIGH
         )
@@ -258,10 +266,11 @@ def seal_dir_leaves(buf: WriteBuffer, block_size: int, seed: int, inos: Sequence
     """Do what :func:`seal_dir_leaf` does, for neighbours that belong to the inodes ``inos``."""
     size = len(inos) * block_size
     with memoryview(buf).cast("B") as view:
-        blocks = [view[at : at + block_size - 12] for at in range(0, size, block_size)]
+        used = block_size - DIR_ENTRY_TAIL.size
+        blocks = [view[at : at + used] for at in range(0, size, block_size)]
         sums = _little_endian_sums(blocks, _standard_seeds(seed, inos))
         for byte in range(4):
-            view[block_size - 4 + byte : size : block_size] = sums[byte::4]
+            view[block_size + _DET_CHECKSUM + byte : size : block_size] = sums[byte::4]
         for block in blocks:
             block.release()
 
@@ -282,8 +291,8 @@ def seal_extent_block(buf: WriteBuffer, offset: int, block_size: int, inode_seed
     """Write et_checksum, which follows the room for eh_max entries."""
     # csum.c:ext2fs_extent_block_csum
     with memoryview(buf) as view:
-        eh_max = _HALF.unpack_from(view, offset + 4)[0]
-        tail = 12 + 12 * eh_max
+        eh_max = _HALF.unpack_from(view, offset + _EH_MAX)[0]
+        tail = EXTENT_HEADER.size + EXTENT.size * eh_max
         if tail + 4 > block_size:
             raise ValueError(f"eh_max {eh_max} leaves no room for a checksum")
         crc = crc32c(inode_seed, view[offset : offset + tail])
@@ -294,18 +303,19 @@ def seal_dir_leaf(buf: WriteBuffer, offset: int, block_size: int, inode_seed: in
     """Write det_checksum; the block must end in a DIR_ENTRY_TAIL."""
     # csum.c:ext2fs_dirent_csum_set: over all bytes before the 12-byte tail
     with memoryview(buf) as view:
-        crc = crc32c(inode_seed, view[offset : offset + block_size - 12])
-        _WORD.pack_into(view, offset + block_size - 4, crc)
+        end = offset + block_size
+        crc = crc32c(inode_seed, view[offset : end - DIR_ENTRY_TAIL.size])
+        _WORD.pack_into(view, end + _DET_CHECKSUM, crc)
 
 
 def seal_dx_root(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
     """Write dt_checksum of the root block of a hashed directory."""
-    _seal_dx(buf, offset, block_size, inode_seed, 32)
+    _seal_dx(buf, offset, block_size, inode_seed, _DX_ROOT_COUNT)
 
 
 def seal_dx_node(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
     """Write dt_checksum of an inner node of a hashed directory."""
-    _seal_dx(buf, offset, block_size, inode_seed, 8)
+    _seal_dx(buf, offset, block_size, inode_seed, _DX_NODE_COUNT)
 
 
 def _seal_dx(
@@ -313,13 +323,15 @@ def _seal_dx(
 ) -> None:
     # csum.c:ext2fs_dx_csum: the entries in use, then dt_reserved and a zero checksum
     with memoryview(buf) as view:
-        limit, count = _LIMIT_COUNT.unpack_from(view, offset + count_offset)
-        tail = count_offset + 8 * limit
-        if tail + 8 > block_size or count > limit:
+        limit = DX_COUNTLIMIT.number(view, offset + count_offset, "limit")
+        count = DX_COUNTLIMIT.number(view, offset + count_offset, "count")
+        tail = count_offset + DX_ENTRY.size * limit
+        if tail + DX_TAIL.size > block_size or count > limit:
             raise ValueError(f"limit {limit} and count {count} leave no room for a checksum")
-        crc = crc32c(inode_seed, view[offset : offset + count_offset + 8 * count])
-        crc = crc32c(crc, bytes(view[offset + tail : offset + tail + 4]) + bytes(4))
-        _WORD.pack_into(view, offset + tail + 4, crc)
+        crc = crc32c(inode_seed, view[offset : offset + count_offset + DX_ENTRY.size * count])
+        last = offset + tail + _DT_CHECKSUM
+        crc = crc32c(crc, bytes(view[offset + tail : last]) + bytes(4))
+        _WORD.pack_into(view, last, crc)
 
 
 def seal_xattr_block(
@@ -340,5 +352,5 @@ def seal_journal_superblock(buf: WriteBuffer, offset: int = 0) -> None:
     with memoryview(buf) as view:
         place = offset + _J_CHECKSUM
         view[place : place + 4] = bytes(4)
-        crc = crc32c(_ALL_ONES, view[offset : offset + 1024])
+        crc = crc32c(_ALL_ONES, view[offset : offset + JOURNAL_SUPERBLOCK.size])
         view[place : place + 4] = crc.to_bytes(4, "big")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from construct import Int8ul, Int16ul, Int32ul, Struct
 
-from .record import Record
+from .record import Record, field
 
 EXT4_NAME_LEN = 255
 EXT4_DIR_PAD = 4
@@ -23,13 +23,38 @@ EXT4_FT_SYMLINK = 7
 # The file type in the tail, which no entry has.
 EXT4_FT_DIR_CSUM = 0xDE
 
+FILE_TYPES = {
+    EXT4_FT_UNKNOWN: "unknown",
+    EXT4_FT_REG_FILE: "file",
+    EXT4_FT_DIR: "directory",
+    EXT4_FT_CHRDEV: "character device",
+    EXT4_FT_BLKDEV: "block device",
+    EXT4_FT_FIFO: "fifo",
+    EXT4_FT_SOCK: "socket",
+    EXT4_FT_SYMLINK: "symlink",
+}
+"""Each file_type of an entry -> what it says."""
+
 DIR_ENTRY_2 = Record(
     "dir_entry_2",
     Struct(
-        "inode" / Int32ul,
-        "rec_len" / Int16ul,
-        "name_len" / Int8ul,
-        "file_type" / Int8ul,
+        field("inode", Int32ul, "Inode; 0 for an entry that is not in use", "inode"),
+        field(
+            "rec_len",
+            Int16ul,
+            "Bytes up to the next entry, or the end of the block",
+            "bytes",
+            writes="no more than needed, but for the last entry",
+        ),
+        field("name_len", Int8ul, "Bytes of the name", "bytes"),
+        field(
+            "file_type",
+            Int8ul,
+            "Kind of file; without the feature the high byte of name_len",
+            "code",
+            when="filetype",
+            names=FILE_TYPES,
+        ),
     ),
     size=8,
     doc="The fixed part of a directory entry; the name follows. directory.rst.",
@@ -38,14 +63,57 @@ DIR_ENTRY_2 = Record(
 DIR_ENTRY_TAIL = Record(
     "dir_entry_tail",
     Struct(
-        "det_reserved_zero1" / Int32ul,
-        "det_rec_len" / Int16ul,
-        "det_reserved_zero2" / Int8ul,
-        "det_reserved_ft" / Int8ul,
-        "det_checksum" / Int32ul,
+        field(
+            "det_reserved_zero1",
+            Int32ul,
+            "Stands for an inode, so that it looks like an unused entry",
+            "reserved",
+            when="metadata_csum",
+            zero="reserved",
+        ),
+        field("det_rec_len", Int16ul, "12", "bytes", when="metadata_csum"),
+        field(
+            "det_reserved_zero2",
+            Int8ul,
+            "Stands for the length of a name",
+            "reserved",
+            when="metadata_csum",
+            zero="reserved",
+        ),
+        field(
+            "det_reserved_ft",
+            Int8ul,
+            "0xDE",
+            "magic",
+            when="metadata_csum",
+            names={EXT4_FT_DIR_CSUM: "checksum"},
+        ),
+        field(
+            "det_checksum",
+            Int32ul,
+            "crc32c of the block before the tail, seeded by the inode",
+            "checksum",
+            when="metadata_csum",
+        ),
     ),
     size=12,
     doc="The last 12 bytes of a leaf block with metadata_csum; directory.rst.",
+)
+
+DIR_ENTRY_HASH = Record(
+    "dir_entry_hash",
+    Struct(
+        field(
+            "hash",
+            Int32ul,
+            "Hash of the name, which cannot be computed without the key",
+            "hash",
+            when="casefold",
+        ),
+        field("minor_hash", Int32ul, "Its second half", "hash", when="casefold"),
+    ),
+    size=8,
+    doc="Follows a name of an encrypted directory that folds cases; fs/ext4/ext4.h.",
 )
 
 

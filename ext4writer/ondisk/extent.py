@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from construct import Int16ul, Int32ul, Struct
 
-from .record import Record
+from .record import Record, field
 
 EXT4_EXT_MAGIC = 0xF30A
 # ee_len above this means unwritten, with 32768 taken off: ifork.rst
@@ -21,11 +21,23 @@ INLINE_ENTRIES = 4
 EXTENT_HEADER = Record(
     "extent_header",
     Struct(
-        "eh_magic" / Int16ul,
-        "eh_entries" / Int16ul,
-        "eh_max" / Int16ul,
-        "eh_depth" / Int16ul,
-        "eh_generation" / Int32ul,
+        field("eh_magic", Int16ul, "0xF30A", "magic", names={EXT4_EXT_MAGIC: "extent"}),
+        field("eh_entries", Int16ul, "Entries in use", "entries"),
+        field(
+            "eh_max",
+            Int16ul,
+            "Entries for which there is room",
+            "entries",
+            writes="4 in i_block, else what the block holds",
+        ),
+        field(
+            "eh_depth",
+            Int16ul,
+            "Levels below this one; 0 in a leaf",
+            "count",
+            limits=(0, EXT4_MAX_EXTENT_DEPTH),
+        ),
+        field("eh_generation", Int32ul, "Generation of the tree", zero="used by no kernel"),
     ),
     size=12,
     doc="Begins every node of an extent tree; ifork.rst.",
@@ -34,10 +46,10 @@ EXTENT_HEADER = Record(
 EXTENT_IDX = Record(
     "extent_idx",
     Struct(
-        "ei_block" / Int32ul,
-        "ei_leaf_lo" / Int32ul,
-        "ei_leaf_hi" / Int16ul,
-        "ei_unused" / Int16ul,
+        field("ei_block", Int32ul, "First block of the file that the child maps", "block"),
+        field("ei_leaf_lo", Int32ul, "Block of the child", "block", high="ei_leaf_hi"),
+        field("ei_leaf_hi", Int16ul, "High half of ei_leaf_lo", "block"),
+        field("ei_unused", Int16ul, "Padding", "reserved", zero="reserved"),
     ),
     size=12,
     doc="An entry of an inner node; ifork.rst.",
@@ -46,10 +58,16 @@ EXTENT_IDX = Record(
 EXTENT = Record(
     "extent",
     Struct(
-        "ee_block" / Int32ul,
-        "ee_len" / Int16ul,
-        "ee_start_hi" / Int16ul,
-        "ee_start_lo" / Int32ul,
+        field("ee_block", Int32ul, "First block of the file", "block"),
+        field(
+            "ee_len",
+            Int16ul,
+            "How many blocks; above 32768 unwritten, with that much taken off",
+            "blocks",
+            writes="never unwritten",
+        ),
+        field("ee_start_hi", Int16ul, "High half of ee_start_lo", "block"),
+        field("ee_start_lo", Int32ul, "First block of the image", "block", high="ee_start_hi"),
     ),
     size=12,
     doc="An entry of a leaf; ifork.rst.",
@@ -57,7 +75,15 @@ EXTENT = Record(
 
 EXTENT_TAIL = Record(
     "extent_tail",
-    Struct("et_checksum" / Int32ul),
+    Struct(
+        field(
+            "et_checksum",
+            Int32ul,
+            "crc32c of the block before it, seeded by the inode",
+            "checksum",
+            when="metadata_csum",
+        )
+    ),
     size=4,
     doc="Follows the room for eh_max entries in a block; never in i_block. ifork.rst.",
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from construct import Int16ul, Int32ul, Struct
 
-from .record import Record
+from .record import Record, field
 
 # bg_flags
 EXT4_BG_INODE_UNINIT = 0x0001
@@ -17,19 +17,103 @@ EXT4_BG_INODE_ZEROED = 0x0004
 EXT4_MIN_DESC_SIZE = 32
 EXT4_MIN_DESC_SIZE_64BIT = 64
 
+_FLAGS = {
+    EXT4_BG_INODE_UNINIT: "INODE_UNINIT",
+    EXT4_BG_BLOCK_UNINIT: "BLOCK_UNINIT",
+    EXT4_BG_INODE_ZEROED: "INODE_ZEROED",
+}
+
 _LOW = (
-    "bg_block_bitmap_lo" / Int32ul,
-    "bg_inode_bitmap_lo" / Int32ul,
-    "bg_inode_table_lo" / Int32ul,
-    "bg_free_blocks_count_lo" / Int16ul,
-    "bg_free_inodes_count_lo" / Int16ul,
-    "bg_used_dirs_count_lo" / Int16ul,
-    "bg_flags" / Int16ul,
-    "bg_exclude_bitmap_lo" / Int32ul,
-    "bg_block_bitmap_csum_lo" / Int16ul,
-    "bg_inode_bitmap_csum_lo" / Int16ul,
-    "bg_itable_unused_lo" / Int16ul,
-    "bg_checksum" / Int16ul,
+    field(
+        "bg_block_bitmap_lo",
+        Int32ul,
+        "Block of the block bitmap",
+        "block",
+        high="bg_block_bitmap_hi",
+    ),
+    field(
+        "bg_inode_bitmap_lo",
+        Int32ul,
+        "Block of the inode bitmap",
+        "block",
+        high="bg_inode_bitmap_hi",
+    ),
+    field(
+        "bg_inode_table_lo",
+        Int32ul,
+        "First block of the inode table",
+        "block",
+        high="bg_inode_table_hi",
+    ),
+    field(
+        "bg_free_blocks_count_lo",
+        Int16ul,
+        "Free blocks; clusters with bigalloc",
+        "clusters",
+        high="bg_free_blocks_count_hi",
+    ),
+    field(
+        "bg_free_inodes_count_lo", Int16ul, "Free inodes", "inodes", high="bg_free_inodes_count_hi"
+    ),
+    field(
+        "bg_used_dirs_count_lo",
+        Int16ul,
+        "Directories among its inodes",
+        "count",
+        high="bg_used_dirs_count_hi",
+    ),
+    field(
+        "bg_flags",
+        Int16ul,
+        "What was never initialized",
+        "flags",
+        when="metadata_csum|uninit_bg",
+        writes="INODE_ZEROED always: what is not written is zero in the image; INODE_UNINIT where "
+        "no inode is in use; BLOCK_UNINIT where nothing but a superblock copy lies in the group, "
+        "never in the last group, whose bitmap must be padded",
+        names=_FLAGS,
+    ),
+    field(
+        "bg_exclude_bitmap_lo",
+        Int32ul,
+        "Block of the bitmap of snapshots",
+        "block",
+        high="bg_exclude_bitmap_hi",
+        zero="used by no kernel",
+    ),
+    field(
+        "bg_block_bitmap_csum_lo",
+        Int16ul,
+        "crc32c of the block bitmap; without 64bit its low half alone",
+        "checksum",
+        high="bg_block_bitmap_csum_hi",
+        when="metadata_csum",
+        writes="0 with BLOCK_UNINIT, whose bitmap is a hole",
+    ),
+    field(
+        "bg_inode_bitmap_csum_lo",
+        Int16ul,
+        "crc32c of the inode bitmap; without 64bit its low half alone",
+        "checksum",
+        high="bg_inode_bitmap_csum_hi",
+        when="metadata_csum",
+        writes="0 with INODE_UNINIT, whose bitmap is a hole",
+    ),
+    field(
+        "bg_itable_unused_lo",
+        Int16ul,
+        "Inodes after the last one that was ever in use",
+        "inodes",
+        high="bg_itable_unused_hi",
+        when="metadata_csum|uninit_bg",
+    ),
+    field(
+        "bg_checksum",
+        Int16ul,
+        "Low half of the crc32c of the descriptor, with zeros here; crc16 with uninit_bg",
+        "checksum",
+        when="metadata_csum|uninit_bg",
+    ),
 )
 
 GROUP_DESC_32 = Record(
@@ -43,17 +127,37 @@ GROUP_DESC = Record(
     "group_desc",
     Struct(
         *_LOW,
-        "bg_block_bitmap_hi" / Int32ul,
-        "bg_inode_bitmap_hi" / Int32ul,
-        "bg_inode_table_hi" / Int32ul,
-        "bg_free_blocks_count_hi" / Int16ul,
-        "bg_free_inodes_count_hi" / Int16ul,
-        "bg_used_dirs_count_hi" / Int16ul,
-        "bg_itable_unused_hi" / Int16ul,
-        "bg_exclude_bitmap_hi" / Int32ul,
-        "bg_block_bitmap_csum_hi" / Int16ul,
-        "bg_inode_bitmap_csum_hi" / Int16ul,
-        "bg_reserved" / Int32ul,
+        field("bg_block_bitmap_hi", Int32ul, "High half of bg_block_bitmap_lo", "block"),
+        field("bg_inode_bitmap_hi", Int32ul, "High half of bg_inode_bitmap_lo", "block"),
+        field("bg_inode_table_hi", Int32ul, "High half of bg_inode_table_lo", "block"),
+        field(
+            "bg_free_blocks_count_hi", Int16ul, "High half of bg_free_blocks_count_lo", "clusters"
+        ),
+        field("bg_free_inodes_count_hi", Int16ul, "High half of bg_free_inodes_count_lo", "inodes"),
+        field("bg_used_dirs_count_hi", Int16ul, "High half of bg_used_dirs_count_lo", "count"),
+        field("bg_itable_unused_hi", Int16ul, "High half of bg_itable_unused_lo", "inodes"),
+        field(
+            "bg_exclude_bitmap_hi",
+            Int32ul,
+            "High half of bg_exclude_bitmap_lo",
+            "block",
+            zero="used by no kernel",
+        ),
+        field(
+            "bg_block_bitmap_csum_hi",
+            Int16ul,
+            "High half of bg_block_bitmap_csum_lo",
+            "checksum",
+            when="metadata_csum",
+        ),
+        field(
+            "bg_inode_bitmap_csum_hi",
+            Int16ul,
+            "High half of bg_inode_bitmap_csum_lo",
+            "checksum",
+            when="metadata_csum",
+        ),
+        field("bg_reserved", Int32ul, "Padding", "reserved", zero="reserved"),
     ),
     size=64,
     doc="A block group descriptor with the 64bit feature; group_descr.rst.",

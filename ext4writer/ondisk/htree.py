@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from construct import Bytes, Int8ul, Int16ul, Int32ul, Struct
 
-from .dirent import rec_len
-from .record import Record
+from .dirent import FILE_TYPES, rec_len
+from .record import Record, field
 
 # dx_root_info.hash_version; the superblock's s_def_hash_version holds 0, 1, 2 or 6 only.
 DX_HASH_LEGACY = 0
@@ -28,12 +28,41 @@ EXT4_HTREE_LEVEL = 3
 DX_ROOT_COUNT_OFFSET = 32
 DX_NODE_COUNT_OFFSET = 8
 
+HASH_VERSIONS = {
+    DX_HASH_LEGACY: "legacy",
+    DX_HASH_HALF_MD4: "half_md4",
+    DX_HASH_TEA: "tea",
+    DX_HASH_LEGACY_UNSIGNED: "legacy_unsigned",
+    DX_HASH_HALF_MD4_UNSIGNED: "half_md4_unsigned",
+    DX_HASH_TEA_UNSIGNED: "tea_unsigned",
+    DX_HASH_SIPHASH: "siphash",
+}
+"""Each hash_version -> its name."""
+
 _DX_ROOT_INFO = (
-    "reserved_zero" / Int32ul,
-    "hash_version" / Int8ul,
-    "info_length" / Int8ul,
-    "indirect_levels" / Int8ul,
-    "unused_flags" / Int8ul,
+    field("reserved_zero", Int32ul, "Padding", "reserved", zero="reserved"),
+    field(
+        "hash_version",
+        Int8ul,
+        "How names are hashed",
+        "code",
+        writes="s_def_hash_version",
+        names=HASH_VERSIONS,
+    ),
+    field("info_length", Int8ul, "8", "bytes", limits=(8, 8)),
+    field(
+        "indirect_levels",
+        Int8ul,
+        "Levels of nodes between root and leaves",
+        "count",
+        limits=(0, EXT4_HTREE_LEVEL - 1),
+    ),
+    field("unused_flags", Int8ul, "Flags that mean nothing", "reserved", zero="reserved"),
+)
+
+_DX_COUNT = (
+    field("limit", Int16ul, "Entries for which there is room, entry 0 among them", "entries"),
+    field("count", Int16ul, "Entries in use, entry 0 among them", "entries"),
 )
 
 DX_ROOT_INFO = Record(
@@ -45,21 +74,45 @@ DX_ROOT_INFO = Record(
 
 DX_ENTRY = Record(
     "dx_entry",
-    Struct("hash" / Int32ul, "block" / Int32ul),
+    Struct(
+        field(
+            "hash",
+            Int32ul,
+            "Least hash in the block; bit 0 when the hash began in the block before",
+            "hash",
+        ),
+        field("block", Int32ul, "Block of the directory", "block"),
+    ),
     size=8,
     doc="The least hash of a block and the block; directory.rst.",
 )
 
 DX_COUNTLIMIT = Record(
     "dx_countlimit",
-    Struct("limit" / Int16ul, "count" / Int16ul),
+    Struct(*_DX_COUNT),
     size=4,
     doc="Lies over the hash of entry 0; both count entry 0. directory.rst.",
 )
 
 DX_TAIL = Record(
     "dx_tail",
-    Struct("dt_reserved" / Int32ul, "dt_checksum" / Int32ul),
+    Struct(
+        field(
+            "dt_reserved",
+            Int32ul,
+            "Padding, in the checksum",
+            "reserved",
+            when="metadata_csum",
+            zero="reserved",
+        ),
+        field(
+            "dt_checksum",
+            Int32ul,
+            "crc32c of the entries in use and of this tail, seeded by the inode",
+            "checksum",
+            when="metadata_csum",
+        ),
+    ),
     size=8,
     doc="Follows the room for ``limit`` entries with metadata_csum; directory.rst.",
 )
@@ -67,20 +120,24 @@ DX_TAIL = Record(
 DX_ROOT = Record(
     "dx_root",
     Struct(
-        "dot_inode" / Int32ul,
-        "dot_rec_len" / Int16ul,
-        "dot_name_len" / Int8ul,
-        "dot_file_type" / Int8ul,
-        "dot_name" / Bytes(4),
-        "dotdot_inode" / Int32ul,
-        "dotdot_rec_len" / Int16ul,
-        "dotdot_name_len" / Int8ul,
-        "dotdot_file_type" / Int8ul,
-        "dotdot_name" / Bytes(4),
+        field("dot_inode", Int32ul, "The directory itself", "inode"),
+        field("dot_rec_len", Int16ul, "12", "bytes", limits=(12, 12)),
+        field("dot_name_len", Int8ul, "1", "bytes", limits=(1, 1)),
+        field("dot_file_type", Int8ul, "Directory", "code", when="filetype", names=FILE_TYPES),
+        field("dot_name", Bytes(4), "`.`", "text"),
+        field("dotdot_inode", Int32ul, "The directory above", "inode"),
+        field(
+            "dotdot_rec_len",
+            Int16ul,
+            "The rest of the block, so that all that follows looks unused",
+            "bytes",
+        ),
+        field("dotdot_name_len", Int8ul, "2", "bytes", limits=(2, 2)),
+        field("dotdot_file_type", Int8ul, "Directory", "code", when="filetype", names=FILE_TYPES),
+        field("dotdot_name", Bytes(4), "`..`", "text"),
         *_DX_ROOT_INFO,
-        "limit" / Int16ul,
-        "count" / Int16ul,
-        "block" / Int32ul,
+        *_DX_COUNT,
+        field("block", Int32ul, "Block of the directory with the least hashes", "block"),
     ),
     size=40,
     doc="The first bytes of block 0 of a hashed directory, up to entry 0; directory.rst.",
@@ -89,13 +146,12 @@ DX_ROOT = Record(
 DX_NODE = Record(
     "dx_node",
     Struct(
-        "fake_inode" / Int32ul,
-        "fake_rec_len" / Int16ul,
-        "fake_name_len" / Int8ul,
-        "fake_file_type" / Int8ul,
-        "limit" / Int16ul,
-        "count" / Int16ul,
-        "block" / Int32ul,
+        field("fake_inode", Int32ul, "0: the block looks like one unused entry", "inode"),
+        field("fake_rec_len", Int16ul, "The whole block", "bytes"),
+        field("fake_name_len", Int8ul, "0", "bytes", limits=(0, 0)),
+        field("fake_file_type", Int8ul, "0", "code", limits=(0, 0)),
+        *_DX_COUNT,
+        field("block", Int32ul, "Block of the directory with the least hashes", "block"),
     ),
     size=16,
     doc="The first bytes of an inner node, up to entry 0; directory.rst.",

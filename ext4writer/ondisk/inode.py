@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from construct import Bytes, Int16ul, Int32ul, Struct
 
-from .record import Record
+from .record import Record, field
 
 EXT4_GOOD_OLD_INODE_SIZE = 128
 EXT4_N_BLOCKS = 15
@@ -44,30 +44,125 @@ EXT4_PROJINHERIT_FL = 0x20000000
 EXT4_CASEFOLD_FL = 0x40000000
 EXT4_RESERVED_FL = 0x80000000
 
+INODE_FLAGS = {
+    EXT4_SECRM_FL: "SECRM",
+    EXT4_UNRM_FL: "UNRM",
+    EXT4_COMPR_FL: "COMPR",
+    EXT4_SYNC_FL: "SYNC",
+    EXT4_IMMUTABLE_FL: "IMMUTABLE",
+    EXT4_APPEND_FL: "APPEND",
+    EXT4_NODUMP_FL: "NODUMP",
+    EXT4_NOATIME_FL: "NOATIME",
+    EXT4_DIRTY_FL: "DIRTY",
+    EXT4_COMPRBLK_FL: "COMPRBLK",
+    EXT4_NOCOMPR_FL: "NOCOMPR",
+    EXT4_ENCRYPT_FL: "ENCRYPT",
+    EXT4_INDEX_FL: "INDEX",
+    EXT4_IMAGIC_FL: "IMAGIC",
+    EXT4_JOURNAL_DATA_FL: "JOURNAL_DATA",
+    EXT4_NOTAIL_FL: "NOTAIL",
+    EXT4_DIRSYNC_FL: "DIRSYNC",
+    EXT4_TOPDIR_FL: "TOPDIR",
+    EXT4_HUGE_FILE_FL: "HUGE_FILE",
+    EXT4_EXTENTS_FL: "EXTENTS",
+    EXT4_VERITY_FL: "VERITY",
+    EXT4_EA_INODE_FL: "EA_INODE",
+    EXT4_DAX_FL: "DAX",
+    EXT4_INLINE_DATA_FL: "INLINE_DATA",
+    EXT4_PROJINHERIT_FL: "PROJINHERIT",
+    EXT4_CASEFOLD_FL: "CASEFOLD",
+    EXT4_RESERVED_FL: "RESERVED",
+}
+"""Each flag of i_flags -> its name without EXT4_ and _FL."""
+
 _BASE = (
-    "i_mode" / Int16ul,
-    "i_uid" / Int16ul,
-    "i_size_lo" / Int32ul,
-    "i_atime" / Int32ul,
-    "i_ctime" / Int32ul,
-    "i_mtime" / Int32ul,
-    "i_dtime" / Int32ul,
-    "i_gid" / Int16ul,
-    "i_links_count" / Int16ul,
-    "i_blocks_lo" / Int32ul,
-    "i_flags" / Int32ul,
-    "l_i_version" / Int32ul,  # osd1.linux1
-    "i_block" / Bytes(4 * EXT4_N_BLOCKS),
-    "i_generation" / Int32ul,
-    "i_file_acl_lo" / Int32ul,
-    "i_size_high" / Int32ul,
-    "i_obso_faddr" / Int32ul,
-    "l_i_blocks_high" / Int16ul,  # osd2.linux2, six words
-    "l_i_file_acl_high" / Int16ul,
-    "l_i_uid_high" / Int16ul,
-    "l_i_gid_high" / Int16ul,
-    "l_i_checksum_lo" / Int16ul,
-    "l_i_reserved" / Int16ul,
+    field("i_mode", Int16ul, "Kind of file and permissions", "mode"),
+    field("i_uid", Int16ul, "Owner", "user", high="l_i_uid_high"),
+    field("i_size_lo", Int32ul, "Size", "bytes", high="i_size_high"),
+    field("i_atime", Int32ul, "Last access, signed", "time"),
+    field("i_ctime", Int32ul, "Last change of the inode, signed", "time"),
+    field("i_mtime", Int32ul, "Last change of the content, signed", "time"),
+    field(
+        "i_dtime",
+        Int32ul,
+        "When it was deleted; the next inode of the list in an orphan",
+        "time",
+        zero="nothing was deleted",
+    ),
+    field("i_gid", Int16ul, "Group", "group id", high="l_i_gid_high"),
+    field(
+        "i_links_count",
+        Int16ul,
+        "Names that it has",
+        "count",
+        writes="1 for directories of 65,000 links and more (dir_nlink)",
+    ),
+    field(
+        "i_blocks_lo",
+        Int32ul,
+        "Room that content, mapping and attribute block take; with the flag HUGE_FILE in blocks",
+        "sectors",
+        whole="i_blocks",
+        high="l_i_blocks_high",
+    ),
+    field(
+        "i_flags",
+        Int32ul,
+        "How it is stored, and what may be done with it",
+        "flags",
+        names=INODE_FLAGS,
+    ),
+    field(
+        "l_i_version",
+        Int32ul,
+        "Version for NFS (osd1.linux1)",
+        whole="i_version",
+        high="i_version_hi",
+        zero="no client has seen the file",
+    ),
+    field(
+        "i_block",
+        Bytes(4 * EXT4_N_BLOCKS),
+        "Root of the mapping; or target of a short link, device number, inline content",
+        writes="extents; the resize inode alone has a block map, as e2fsprogs makes it",
+    ),
+    field(
+        "i_generation",
+        Int32ul,
+        "Tells files that had the same number from each other",
+        "hash",
+        zero="a new file system has no NFS handles to keep apart",
+    ),
+    field(
+        "i_file_acl_lo",
+        Int32ul,
+        "Block of extended attributes",
+        "block",
+        whole="i_file_acl",
+        high="l_i_file_acl_high",
+    ),
+    field("i_size_high", Int32ul, "High half of i_size_lo", "bytes"),
+    field("i_obso_faddr", Int32ul, "Of fragments, which never were", "reserved", zero="obsolete"),
+    field(
+        "l_i_blocks_high",
+        Int16ul,
+        "High half of i_blocks_lo (osd2.linux2)",
+        "sectors",
+        when="huge_file",
+    ),
+    field("l_i_file_acl_high", Int16ul, "High half of i_file_acl_lo", "block", when="64bit"),
+    field("l_i_uid_high", Int16ul, "High half of i_uid", "user"),
+    field("l_i_gid_high", Int16ul, "High half of i_gid", "group id"),
+    field(
+        "l_i_checksum_lo",
+        Int16ul,
+        "crc32c of number, generation and inode",
+        "checksum",
+        whole="i_checksum",
+        high="i_checksum_hi",
+        when="metadata_csum",
+    ),
+    field("l_i_reserved", Int16ul, "Padding", "reserved", zero="reserved"),
 )
 
 INODE_128 = Record(
@@ -81,15 +176,65 @@ INODE = Record(
     "inode",
     Struct(
         *_BASE,
-        "i_extra_isize" / Int16ul,
-        "i_checksum_hi" / Int16ul,
-        "i_ctime_extra" / Int32ul,
-        "i_mtime_extra" / Int32ul,
-        "i_atime_extra" / Int32ul,
-        "i_crtime" / Int32ul,
-        "i_crtime_extra" / Int32ul,
-        "i_version_hi" / Int32ul,
-        "i_projid" / Int32ul,
+        field(
+            "i_extra_isize",
+            Int16ul,
+            "Bytes of the fields from here on",
+            "bytes",
+            when="inode size > 128",
+            writes="32",
+        ),
+        field(
+            "i_checksum_hi",
+            Int16ul,
+            "High half of l_i_checksum_lo",
+            "checksum",
+            when="metadata_csum",
+        ),
+        field(
+            "i_ctime_extra",
+            Int32ul,
+            "Two bits of seconds and the nanoseconds of i_ctime",
+            "time extra",
+            when="inode size > 128",
+        ),
+        field(
+            "i_mtime_extra",
+            Int32ul,
+            "Two bits of seconds and the nanoseconds of i_mtime",
+            "time extra",
+            when="inode size > 128",
+        ),
+        field(
+            "i_atime_extra",
+            Int32ul,
+            "Two bits of seconds and the nanoseconds of i_atime",
+            "time extra",
+            when="inode size > 128",
+        ),
+        field(
+            "i_crtime",
+            Int32ul,
+            "When it was made, signed",
+            "time",
+            when="inode size > 128",
+            writes="i_mtime unless a birth time is given",
+        ),
+        field(
+            "i_crtime_extra",
+            Int32ul,
+            "Two bits of seconds and the nanoseconds of i_crtime",
+            "time extra",
+            when="inode size > 128",
+        ),
+        field(
+            "i_version_hi",
+            Int32ul,
+            "High half of l_i_version",
+            when="inode size > 128",
+            zero="no client has seen the file",
+        ),
+        field("i_projid", Int32ul, "Project", "project", when="project", zero="no project"),
     ),
     size=160,
     doc="The fixed part of a larger inode; extended attributes may follow it. inodes.rst.",
@@ -97,6 +242,19 @@ INODE = Record(
 
 # i_extra_isize that makes all fields of INODE present.
 INODE_EXTRA_ISIZE = INODE.size - EXT4_GOOD_OLD_INODE_SIZE
+
+# inline_data: the first bytes of content lie in i_block, the others in the attribute
+# "system.data". In a directory the first four bytes of i_block are the inode number of "..".
+# fs/ext4/ext4.h:EXT4_MIN_INLINE_DATA_SIZE, fs/ext4/xattr.h:EXT4_INLINE_DOTDOT_SIZE
+EXT4_MIN_INLINE_DATA_SIZE = 4 * EXT4_N_BLOCKS
+EXT4_INLINE_DOTDOT_SIZE = 4
+INLINE_DATA_NAME = b"system.data"
+
+# Where a block map keeps the blocks of one, two and three levels; the first twelve are data.
+EXT4_NDIR_BLOCKS = 12
+EXT4_IND_BLOCK = 12
+EXT4_DIND_BLOCK = 13
+EXT4_TIND_BLOCK = 14
 
 # inodes.rst, "Inode Timestamps": 34 bits of seconds, signed low word, with the extra word.
 _NS = 10**9

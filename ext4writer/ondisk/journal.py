@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from construct import Array, Bytes, Int8ub, Int32ub, Struct
 
-from .record import Record
+from .record import Record, field
 
 JBD2_MAGIC_NUMBER = 0xC03B3998
 JBD2_MIN_JOURNAL_BLOCKS = 1024
@@ -32,11 +32,32 @@ JBD2_FEATURE_INCOMPAT_CSUM_V2 = 0x00000008
 JBD2_FEATURE_INCOMPAT_CSUM_V3 = 0x00000010
 JBD2_FEATURE_INCOMPAT_FAST_COMMIT = 0x00000020
 
+BLOCK_TYPES = {
+    JBD2_DESCRIPTOR_BLOCK: "descriptor",
+    JBD2_COMMIT_BLOCK: "commit",
+    JBD2_SUPERBLOCK_V1: "superblock v1",
+    JBD2_SUPERBLOCK_V2: "superblock v2",
+    JBD2_REVOKE_BLOCK: "revoke",
+}
+"""Each h_blocktype -> its name."""
+
 _HEADER = (
-    "h_magic" / Int32ub,
-    "h_blocktype" / Int32ub,
-    "h_sequence" / Int32ub,
+    field("h_magic", Int32ub, "0xC03B3998", "magic", names={JBD2_MAGIC_NUMBER: "jbd2"}),
+    field("h_blocktype", Int32ub, "Kind of block", "code", names=BLOCK_TYPES),
+    field("h_sequence", Int32ub, "Transaction to which the block belongs; 0 in the superblock"),
 )
+
+_COMPAT = {JBD2_FEATURE_COMPAT_CHECKSUM: "checksum"}
+_INCOMPAT = {
+    JBD2_FEATURE_INCOMPAT_REVOKE: "revoke",
+    JBD2_FEATURE_INCOMPAT_64BIT: "64bit",
+    JBD2_FEATURE_INCOMPAT_ASYNC_COMMIT: "async_commit",
+    JBD2_FEATURE_INCOMPAT_CSUM_V2: "csum_v2",
+    JBD2_FEATURE_INCOMPAT_CSUM_V3: "csum_v3",
+    JBD2_FEATURE_INCOMPAT_FAST_COMMIT: "fast_commit",
+}
+CHECKSUM_TYPES = {0: "none", 1: "crc32", 2: "md5", 3: "sha1", JBD2_CRC32C_CHKSUM: "crc32c"}
+"""Each checksum type of the journal -> its name."""
 
 JOURNAL_HEADER = Record(
     "journal_header",
@@ -49,28 +70,149 @@ JOURNAL_SUPERBLOCK = Record(
     "journal_superblock",
     Struct(
         *_HEADER,
-        "s_blocksize" / Int32ub,
-        "s_maxlen" / Int32ub,
-        "s_first" / Int32ub,
-        "s_sequence" / Int32ub,
-        "s_start" / Int32ub,
-        "s_errno" / Int32ub,
-        # From here on only in a version-2 superblock.
-        "s_feature_compat" / Int32ub,
-        "s_feature_incompat" / Int32ub,
-        "s_feature_ro_compat" / Int32ub,
-        "s_uuid" / Bytes(16),
-        "s_nr_users" / Int32ub,
-        "s_dynsuper" / Int32ub,
-        "s_max_transaction" / Int32ub,
-        "s_max_trans_data" / Int32ub,
-        "s_checksum_type" / Int8ub,
-        "s_padding2" / Bytes(3),
-        "s_num_fc_blks" / Int32ub,
-        "s_head" / Int32ub,
-        "s_padding" / Array(40, Int32ub),
-        "s_checksum" / Int32ub,
-        "s_users" / Bytes(16 * 48),
+        field("s_blocksize", Int32ub, "Size of a block", "bytes", writes="that of the file system"),
+        field(
+            "s_maxlen",
+            Int32ub,
+            "Blocks of the journal",
+            "blocks",
+            writes="mke2fs's size for the image as written, or what growth to `--grow-to` needs, "
+            "if that is more",
+        ),
+        field("s_first", Int32ub, "First block of the log", "block", writes="1"),
+        field("s_sequence", Int32ub, "First transaction that is expected in the log", writes="1"),
+        field(
+            "s_start",
+            Int32ub,
+            "Block where the log begins; 0 when there is nothing to recover",
+            "block",
+            zero="the journal is empty",
+        ),
+        field(
+            "s_errno", Int32ub, "Error with which the journal was aborted", "code", zero="no errors"
+        ),
+        field(
+            "s_feature_compat",
+            Int32ub,
+            "Features that may be ignored",
+            "flags",
+            when="journal superblock v2",
+            zero="the kernel sets what it needs at the first mount",
+            names=_COMPAT,
+        ),
+        field(
+            "s_feature_incompat",
+            Int32ub,
+            "Features that whoever replays must know",
+            "flags",
+            when="journal superblock v2",
+            zero="the kernel sets what it needs at the first mount",
+            names=_INCOMPAT,
+        ),
+        field(
+            "s_feature_ro_compat",
+            Int32ub,
+            "Features that whoever writes must know",
+            "flags",
+            when="journal superblock v2",
+            zero="there are none",
+        ),
+        field(
+            "s_uuid",
+            Bytes(16),
+            "UUID of the journal",
+            "uuid",
+            when="journal superblock v2",
+            writes="that of the file system",
+        ),
+        field(
+            "s_nr_users",
+            Int32ub,
+            "File systems that share it",
+            "count",
+            when="journal superblock v2",
+            writes="1",
+        ),
+        field(
+            "s_dynsuper",
+            Int32ub,
+            "Block of a copy of the superblock",
+            "block",
+            when="journal superblock v2",
+            zero="used by no kernel",
+        ),
+        field(
+            "s_max_transaction",
+            Int32ub,
+            "Most blocks of the journal in a transaction",
+            "blocks",
+            when="journal superblock v2",
+            zero="no limit",
+        ),
+        field(
+            "s_max_trans_data",
+            Int32ub,
+            "Most blocks of data in a transaction",
+            "blocks",
+            when="journal superblock v2",
+            zero="no limit",
+        ),
+        field(
+            "s_checksum_type",
+            Int8ub,
+            "Kind of checksum of the log",
+            "code",
+            when="journal superblock v2",
+            zero="the kernel sets what it needs at the first mount",
+            names=CHECKSUM_TYPES,
+        ),
+        field(
+            "s_padding2",
+            Bytes(3),
+            "Padding",
+            "reserved",
+            when="journal superblock v2",
+            zero="reserved",
+        ),
+        field(
+            "s_num_fc_blks",
+            Int32ub,
+            "Blocks at the end of the journal for fast commits; 0 means 256",
+            "blocks",
+            when="fast_commit",
+            zero="no fast_commit",
+        ),
+        field(
+            "s_head",
+            Int32ub,
+            "Where the log ended at the last unmount",
+            "block",
+            when="journal superblock v2",
+            zero="the journal is empty",
+        ),
+        field(
+            "s_padding",
+            Array(40, Int32ub),
+            "Padding",
+            "reserved",
+            when="journal superblock v2",
+            zero="reserved",
+        ),
+        field(
+            "s_checksum",
+            Int32ub,
+            "crc32c of the 1024 bytes with zeros here",
+            "checksum",
+            when="journal superblock v2",
+            zero="the kernel sets what it needs at the first mount",
+        ),
+        field(
+            "s_users",
+            Bytes(16 * 48),
+            "UUIDs of the file systems that share an external journal",
+            when="journal superblock v2",
+            zero="the journal is inside",
+        ),
     ),
     size=1024,
     doc="The first 1024 bytes of the journal; journal.rst.",

@@ -1,7 +1,8 @@
 """Record: one fixed-size on-disk structure, declared once as a construct Struct.
 
-Everything else (struct format, field offsets, the packers, parsing) is derived from the
-declaration. The derivation runs at the first use, so that importing a declaration is cheap.
+Everything else (struct format, field offsets, the packers, parsing, the parts of a number that
+lies in two fields, docs/format.md) is derived from the declaration. The derivation runs at the
+first use, so that importing a declaration is cheap.
 """
 
 from __future__ import annotations
@@ -21,6 +22,96 @@ Value: TypeAlias = "int | bytes | Sequence[int]"
 ReadBuffer: TypeAlias = "bytes | bytearray | memoryview"
 WriteBuffer: TypeAlias = "bytearray | memoryview"
 Column: TypeAlias = "array[int] | memoryview"
+
+Unit: TypeAlias = Literal[
+    "",  # a plain number, or bytes that are nothing else
+    "count",
+    "block",  # the number of a block
+    "blocks",
+    "clusters",
+    "bytes",
+    "KiB",
+    "sectors",  # of 512 bytes
+    "offset",  # in bytes; the text says from where
+    "log2",
+    "percent",
+    "seconds",  # a length of time
+    "time",  # seconds since 1970
+    "time extra",  # two more bits of seconds, and nanoseconds
+    "inode",
+    "inodes",
+    "group",
+    "groups",
+    "entries",
+    "user",
+    "group id",
+    "project",
+    "mode",
+    "flags",
+    "features",
+    "code",  # one of the values that have names
+    "magic",
+    "hash",
+    "checksum",
+    "uuid",
+    "text",  # ends at the first zero byte
+    "reserved",
+]
+"""What a field counts or names."""
+
+_NO_NAMES: Mapping[int, str] = MappingProxyType({})
+
+
+class Meaning(NamedTuple):
+    """What a field says; its place and type are in :class:`Field`.
+
+    Nothing in it changes how the field is packed.
+    """
+
+    text: str = ""
+    """One line for the reader."""
+    unit: Unit = ""
+    high: str = ""
+    """The field that continues this one upwards, where the structure is large enough for it."""
+    whole: str = ""
+    """The name of both together; without one, the field's own without ``_lo``."""
+    when: str = ""
+    """With which features the field exists, any of ``a|b``, or from which size or version on."""
+    zero: str = ""
+    """Why this library's images have 0 here."""
+    writes: str = ""
+    """What this library's images have here, where the text does not say it."""
+    names: Mapping[int, str] = _NO_NAMES
+    """The names of values (``code``) or bits (``flags``)."""
+    limits: tuple[int, int] | None = None
+    """The least and the greatest value that the kernel takes, where they are always the same."""
+
+
+class _Meant(construct.Renamed):  # type: ignore[misc]  # construct has no types
+    """A named field of a declaration with its meaning; packs like the field alone."""
+
+    meaning: Meaning
+
+
+def field(
+    name: str,
+    subcon: Any,
+    text: str,
+    unit: Unit = "",
+    *,
+    high: str = "",
+    whole: str = "",
+    when: str = "",
+    zero: str = "",
+    writes: str = "",
+    names: Mapping[int, str] = _NO_NAMES,
+    limits: tuple[int, int] | None = None,
+) -> Any:
+    """Return a field of a declaration: a construct ``subcon`` with its name and meaning."""
+    meant = _Meant(subcon, newname=name)
+    meant.meaning = Meaning(text, unit, high, whole, when, zero, writes, names, limits)
+    return meant
+
 
 # Standard sizes of the struct letters; construct spells a 32-bit word "L".
 _LETTER_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8}
@@ -51,11 +142,14 @@ class _Layout:
 
     def __init__(self, record: str, declaration: Any, size: int) -> None:
         fields: dict[str, Field] = {}
+        meanings: dict[str, Meaning] = {}
         orders: set[str] = set()
         offset = 0
         for subcon in declaration.subcons:
-            name, core = None, subcon
+            name, core, meaning = None, subcon, Meaning()
             while isinstance(core, construct.Renamed):
+                if isinstance(core, _Meant):
+                    meaning = core.meaning
                 name, core = core.name, core.subcon
             if isinstance(core, construct.Padded):
                 offset += core.length
@@ -64,12 +158,15 @@ class _Layout:
                 raise ValueError(f"{record}: a field at offset {offset} has no name of its own")
             letter, width, count = _item(core, orders)
             fields[name] = Field(name, offset, width * count, letter, count)
+            meanings[name] = meaning
             offset += width * count
         if offset != size or len(orders) > 1:
             raise ValueError(f"{record}: {offset} bytes declared, {size} expected; order {orders}")
         self.size = size
         self.order = orders.pop() if orders else "<"
         self.fields = fields
+        self.meanings = meanings
+        self.wholes = _wholes(meanings)
         self.slots = {name: number for number, name in enumerate(fields)}
         self.items: dict[str, struct.Struct] = {
             name: struct.Struct(
@@ -99,6 +196,17 @@ class _Layout:
         if end < self.size:
             parts.append(f"{self.size - end}x")
         return "".join(parts)
+
+
+def _wholes(meanings: Mapping[str, Meaning]) -> dict[str, tuple[str, ...]]:
+    """Whole number -> its fields, the lowest part first."""
+    higher = {meaning.high for meaning in meanings.values() if meaning.high in meanings}
+    wholes: dict[str, tuple[str, ...]] = {}
+    for name, meaning in meanings.items():
+        if name not in higher:
+            parts = (name, meaning.high) if meaning.high in meanings else (name,)
+            wholes[meaning.whole or name.removesuffix("_lo")] = parts
+    return wholes
 
 
 HOST_IS_BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
@@ -150,9 +258,81 @@ class Record:
         """All named fields in offset order; padding is not among them."""
         return MappingProxyType(self._layout.fields)
 
+    @cached_property
+    def meanings(self) -> Mapping[str, Meaning]:
+        """What each field says, in the order of :attr:`fields`."""
+        return MappingProxyType(self._layout.meanings)
+
+    @cached_property
+    def wholes(self) -> Mapping[str, tuple[str, ...]]:
+        """Each number -> the fields that hold it, lowest part first; most have one field."""
+        return MappingProxyType(self._layout.wholes)
+
     def offset(self, field: str) -> int:
         """Return the byte offset of ``field`` inside the structure."""
         return self._field(field).offset
+
+    def parts(self, whole: str) -> tuple[str, ...]:
+        """Return the fields of a number, lowest part first: ``i_size`` has two, in two places."""
+        try:
+            return self._layout.wholes[whole]
+        except KeyError:
+            raise self._error(whole, "no such number") from None
+
+    def split(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return ``values`` with each number that has two parts as its parts."""
+        result: dict[str, Value] = {}
+        for name, value in values.items():
+            parts = self._layout.wholes.get(name, (name,))
+            if len(parts) == 1 or not isinstance(value, int):
+                result[parts[0]] = value
+                continue
+            low = 8 * self._layout.fields[parts[0]].size
+            result[parts[0]], result[parts[1]] = value & ((1 << low) - 1), value >> low
+        return result
+
+    def join(
+        self, values: Mapping[str, int | bytes | list[int]]
+    ) -> dict[str, int | bytes | list[int]]:
+        """Return what :meth:`parse` returned with the parts of each number put together."""
+        result: dict[str, int | bytes | list[int]] = {}
+        for whole, parts in self._layout.wholes.items():
+            value = values[parts[0]]
+            if len(parts) > 1:
+                high = cast(int, values[parts[1]])
+                value = cast(int, value) | high << 8 * self._layout.fields[parts[0]].size
+            result[whole] = value
+        return result
+
+    def number(self, buffer: ReadBuffer, offset: int, whole: str) -> int:
+        """Return one number, of all its parts, from the structure at ``offset`` of ``buffer``."""
+        value, shift = 0, 0
+        for part in self.parts(whole):
+            value |= cast(int, self.get(buffer, offset, part)) << shift
+            shift += 8 * self._layout.fields[part].size
+        return value
+
+    def putter(self, whole: str) -> Callable[[WriteBuffer, int, int], None]:
+        """Return a fast :meth:`put` for one number of two parts; too large raises struct.error."""
+        low, high = self.parts(whole)
+        items, fields = self._layout.items, self._layout.fields
+        put_low, low_at = items[low].pack_into, fields[low].offset
+        put_high, high_at = items[high].pack_into, fields[high].offset
+        bits = 8 * fields[low].size
+        mask = (1 << bits) - 1
+
+        def put(buffer: WriteBuffer, offset: int, number: int) -> None:
+            put_low(buffer, offset + low_at, number & mask)
+            put_high(buffer, offset + high_at, number >> bits)
+
+        return put
+
+    def put(self, buffer: WriteBuffer, offset: int, whole: str, number: int) -> None:
+        """Write one number into all its parts; bits for which there is no part are dropped."""
+        for part in self.parts(whole):
+            bits = 8 * self._layout.fields[part].size
+            self.set(buffer, offset, part, number & ((1 << bits) - 1))
+            number >>= bits
 
     def pack(self, values: Mapping[str, Value]) -> bytes:
         """Return the packed structure; fields not given are zero."""
@@ -184,9 +364,21 @@ class Record:
 
         The names must be in offset order, else ValueError. All other bytes are zero. Byte arrays
         and integer arrays take the bytes of the whole array; their length is NOT checked, and a
-        value out of range raises ``struct.error``.
+        value out of range raises ``struct.error``. The last name may be that of a number with two
+        parts, which then lie one after the other.
         """
-        return self._struct_of(fields, f"{behind}s" if behind else "").pack
+        tail = f"{behind}s" if behind else ""
+        last = fields[-1] if fields else ""
+        if last in self._layout.fields or last not in self._layout.wholes or behind:
+            return self._struct_of(fields, tail).pack
+        parts = sorted(self.parts(last), key=self.offset)
+        pack = self._struct_of([*fields[:-1], *parts]).pack
+        low = self.parts(last)[0]
+        bits = 8 * self._layout.fields[low].size
+        mask = (1 << bits) - 1
+        if parts[0] == low:
+            return lambda *values: pack(*values[:-1], values[-1] & mask, values[-1] >> bits)
+        return lambda *values: pack(*values[:-1], values[-1] >> bits, values[-1] & mask)
 
     def packer_into(self, *fields: str) -> Callable[..., None]:
         """Return what :meth:`packer` does, but for writing: it takes buffer and offset first.

@@ -9,7 +9,7 @@ import struct
 
 from construct import Array, Int8ul, Int16ul, Int32ul, Struct
 
-from .record import Record
+from .record import Record, field
 
 EXT4_XATTR_MAGIC = 0xEA020000
 EXT4_XATTR_REFCOUNT_MAX = 1024
@@ -42,15 +42,35 @@ _PREFIXES = {
 }
 NAME_PREFIXES = {index: text for text, index in (_WHOLE_NAMES | _PREFIXES).items()}
 
+NAME_INDEXES = {index: text.decode() for index, text in sorted(NAME_PREFIXES.items())} | {
+    EXT4_XATTR_INDEX_LUSTRE: "lustre.",
+    EXT4_XATTR_INDEX_ENCRYPTION: "encryption.",
+}
+"""Each e_name_index -> the prefix, or the whole name, that it stands for."""
+
 XATTR_HEADER = Record(
     "xattr_header",
     Struct(
-        "h_magic" / Int32ul,
-        "h_refcount" / Int32ul,
-        "h_blocks" / Int32ul,
-        "h_hash" / Int32ul,
-        "h_checksum" / Int32ul,
-        "h_reserved" / Array(3, Int32ul),
+        field(
+            "h_magic", Int32ul, "0xEA020000", "magic", names={EXT4_XATTR_MAGIC: "ext4 attributes"}
+        ),
+        field(
+            "h_refcount",
+            Int32ul,
+            "Inodes that share the block",
+            "count",
+            limits=(1, EXT4_XATTR_REFCOUNT_MAX),
+        ),
+        field("h_blocks", Int32ul, "1: no more were ever allowed", "blocks", limits=(1, 1)),
+        field("h_hash", Int32ul, "Hash of all entries, by which equal blocks are found", "hash"),
+        field(
+            "h_checksum",
+            Int32ul,
+            "crc32c of the block's number and bytes",
+            "checksum",
+            when="metadata_csum",
+        ),
+        field("h_reserved", Array(3, Int32ul), "Padding", "reserved", zero="reserved"),
     ),
     size=32,
     doc="Begins an attribute block; value offsets count from it. attributes.rst.",
@@ -58,7 +78,11 @@ XATTR_HEADER = Record(
 
 XATTR_IBODY_HEADER = Record(
     "xattr_ibody_header",
-    Struct("h_magic" / Int32ul),
+    Struct(
+        field(
+            "h_magic", Int32ul, "0xEA020000", "magic", names={EXT4_XATTR_MAGIC: "ext4 attributes"}
+        )
+    ),
     size=4,
     doc="Begins the attributes inside an inode; value offsets count from its end. attributes.rst.",
 )
@@ -66,12 +90,30 @@ XATTR_IBODY_HEADER = Record(
 XATTR_ENTRY = Record(
     "xattr_entry",
     Struct(
-        "e_name_len" / Int8ul,
-        "e_name_index" / Int8ul,
-        "e_value_offs" / Int16ul,
-        "e_value_inum" / Int32ul,
-        "e_value_size" / Int32ul,
-        "e_hash" / Int32ul,
+        field("e_name_len", Int8ul, "Bytes of the name after its prefix", "bytes"),
+        field("e_name_index", Int8ul, "The prefix", "code", names=NAME_INDEXES),
+        field(
+            "e_value_offs",
+            Int16ul,
+            "Where the value lies: from the block's header, or from the first entry in an inode",
+            "offset",
+        ),
+        field(
+            "e_value_inum",
+            Int32ul,
+            "Inode that holds the value",
+            "inode",
+            when="ea_inode",
+            zero="no ea_inode",
+        ),
+        field("e_value_size", Int32ul, "Bytes of the value", "bytes"),
+        field(
+            "e_hash",
+            Int32ul,
+            "Hash of name and value",
+            "hash",
+            writes="0 in an inode; bytes of the name count as unsigned",
+        ),
     ),
     size=16,
     doc="The fixed part of an attribute's entry; the name follows. attributes.rst.",

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from ext4writer import ondisk
 from ext4writer.errors import RecordError
 from ext4writer.ondisk.dirent import DIR_ENTRY_2
-from ext4writer.ondisk.group_desc import GROUP_DESC
-from ext4writer.ondisk.inode import INODE
+from ext4writer.ondisk.extent import EXTENT, EXTENT_IDX
+from ext4writer.ondisk.features import feature
+from ext4writer.ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
+from ext4writer.ondisk.inode import INODE, INODE_128
 from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
 from ext4writer.ondisk.record import Field, Record
 from ext4writer.ondisk.superblock import SUPERBLOCK
 
+from .. import docs_update
 from .catalogue import RECORDS
 
 
@@ -46,7 +49,7 @@ RECORD_AND_VALUES = st.sampled_from(sorted(RECORDS)).flatmap(
 
 
 def test_all_modules_were_searched() -> None:
-    assert len(RECORDS) == 22
+    assert len(RECORDS) == 45
     for info in pkgutil.iter_modules(ondisk.__path__):
         assert importlib.import_module(f"{ondisk.__name__}.{info.name}").__doc__
 
@@ -86,7 +89,7 @@ def test_one_field_at_a_time(case: tuple[Record, dict[str, Any]], offset: int) -
 def test_packer_takes_values_by_position(case: tuple[Record, dict[str, Any]]) -> None:
     record, values = case
     names = [name for name in record.fields if name in values]
-    order = record.declaration.subcons[0].subcon.fmtstr[0]
+    order = record._layout.order
     arguments = []
     for name in names:
         field = record.fields[name]
@@ -265,3 +268,105 @@ def test_bytes_behind_a_structure() -> None:
     pack = DIR_ENTRY_2.packer("inode", "rec_len", "name_len", "file_type", behind=8)
     header = DIR_ENTRY_2.pack({"inode": 12, "rec_len": 16, "name_len": 5, "file_type": 1})
     assert pack(12, 16, 5, 1, b"hello") == header + b"hello\0\0\0"
+
+
+def test_the_page_is_made_from_the_declarations() -> None:
+    assert docs_update.PAGE.read_text() == docs_update.page(), "python -m tests.docs_update"
+    described = [source for source, _ in docs_update.CHAPTERS.values()]
+    assert {record.name for source in described for record in docs_update._records(source)} == set(
+        RECORDS
+    )
+
+
+SIZES_AND_VERSIONS = {
+    "revision 1",
+    "inode size > 128",
+    "journal superblock v2",
+    "journal 64bit",
+    "journal csum_v2",
+    "journal csum_v3",
+}
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=list(RECORDS))
+def test_every_field_says_what_it_is(record: Record) -> None:
+    for name, meaning in record.meanings.items():
+        field = record.fields[name]
+        assert meaning.text and "\n" not in meaning.text, name
+        for word in filter(None, meaning.when.split("|")):
+            assert word in SIZES_AND_VERSIONS or feature(word), name
+        assert not (meaning.zero and meaning.writes), name
+        top = (1 << 8 * (field.size // field.count)) - 1
+        assert all(0 <= value <= top for value in meaning.names), name
+        assert meaning.names or meaning.unit != "magic", name
+        if meaning.limits:
+            assert 0 <= meaning.limits[0] <= meaning.limits[1] <= top, name
+        if meaning.high in record.fields:
+            assert record.meanings[meaning.high].unit == meaning.unit, name
+
+
+def _big(record: Record, whole: str) -> st.SearchStrategy[int]:
+    bits = 8 * sum(record.fields[part].size for part in record.parts(whole))
+    return st.integers(0, (1 << bits) - 1)
+
+
+WHOLES = [
+    (record, whole)
+    for record in RECORDS.values()
+    for whole, parts in record.wholes.items()
+    if len(parts) > 1
+]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_a_number_in_two_fields_is_split_and_joined(data: st.DataObject) -> None:
+    record, whole = data.draw(st.sampled_from(WHOLES))
+    number = data.draw(_big(record, whole))
+    packed = record.pack(record.split({whole: number}))
+    low, high = record.parts(whole)
+    bits = 8 * record.fields[low].size
+    assert record.get(packed, 0, low) == number & (1 << bits) - 1
+    assert record.get(packed, 0, high) == number >> bits
+    assert record.number(packed, 0, whole) == number
+    assert record.join(record.parse(packed))[whole] == number
+    buffer = bytearray(record.size + 1)
+    record.put(buffer, 1, whole, number)
+    assert buffer[1:] == packed
+    buffer[1:] = bytes(record.size)
+    record.putter(whole)(buffer, 1, number)
+    assert buffer[1:] == packed
+    column = record.pack_columns(1, {record.parts(whole): array("Q", [number])})
+    assert column == packed
+
+
+def test_kernel_names_of_both_halves() -> None:
+    assert SUPERBLOCK.parts("s_blocks_count") == ("s_blocks_count_lo", "s_blocks_count_hi")
+    assert SUPERBLOCK.parts("s_mtime") == ("s_mtime", "s_mtime_hi")
+    assert INODE.parts("i_size") == ("i_size_lo", "i_size_high")
+    assert INODE.parts("i_uid") == ("i_uid", "l_i_uid_high")
+    assert INODE.parts("i_file_acl") == ("i_file_acl_lo", "l_i_file_acl_high")
+    assert INODE.parts("i_checksum") == ("l_i_checksum_lo", "i_checksum_hi")
+    assert INODE_128.parts("i_checksum") == ("l_i_checksum_lo",)
+    assert GROUP_DESC_32.parts("bg_inode_table") == ("bg_inode_table_lo",)
+    assert EXTENT.parts("ee_start") == ("ee_start_lo", "ee_start_hi")
+    with pytest.raises(RecordError):
+        INODE.parts("i_nothing")
+    # No field is forgotten: all that looks like a half is one.
+    halves = {part for record, whole in WHOLES for part in record.parts(whole)}
+    loose = {
+        f"{record.name}.{name}"
+        for record in RECORDS.values()
+        for name in record.fields
+        if name.endswith(("_hi", "_high")) and name not in halves
+    }
+    assert not loose
+
+
+def test_a_packer_takes_a_whole_number_last() -> None:
+    pack = EXTENT.packer("ee_block", "ee_len", "ee_start")
+    assert pack(1, 2, 0x123456789ABC) == bytes.fromhex("01000000 0200 3412 bc9a7856")
+    pack = EXTENT_IDX.packer("ei_block", "ei_leaf")
+    assert pack(1, 0x123456789ABC) == bytes.fromhex("01000000 bc9a7856 3412 0000")
+    with pytest.raises(struct.error):
+        pack(1, 1 << 48)

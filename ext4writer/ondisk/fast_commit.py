@@ -1,0 +1,111 @@
+"""Fast commits: tags with values in the last blocks of the journal, little endian.
+
+Rules: fs/ext4/fast_commit.h and Documentation/filesystems/ext4/journal.rst.
+"""
+
+from __future__ import annotations
+
+from construct import Bytes, Int16ul, Int32ul, Struct
+
+from .record import Record, field
+
+# fc_tag
+EXT4_FC_TAG_ADD_RANGE = 1
+EXT4_FC_TAG_DEL_RANGE = 2
+EXT4_FC_TAG_CREAT = 3
+EXT4_FC_TAG_LINK = 4
+EXT4_FC_TAG_UNLINK = 5
+EXT4_FC_TAG_INODE = 6
+EXT4_FC_TAG_PAD = 7
+EXT4_FC_TAG_TAIL = 8
+EXT4_FC_TAG_HEAD = 9
+
+TAGS = {
+    EXT4_FC_TAG_ADD_RANGE: "ADD_RANGE",
+    EXT4_FC_TAG_DEL_RANGE: "DEL_RANGE",
+    EXT4_FC_TAG_CREAT: "CREAT",
+    EXT4_FC_TAG_LINK: "LINK",
+    EXT4_FC_TAG_UNLINK: "UNLINK",
+    EXT4_FC_TAG_INODE: "INODE",
+    EXT4_FC_TAG_PAD: "PAD",
+    EXT4_FC_TAG_TAIL: "TAIL",
+    EXT4_FC_TAG_HEAD: "HEAD",
+}
+"""Each fc_tag -> its name."""
+
+FC_TL = Record(
+    "fc_tl",
+    Struct(
+        field("fc_tag", Int16ul, "Kind of the value", "code", names=TAGS),
+        field("fc_len", Int16ul, "Bytes of the value", "bytes"),
+    ),
+    size=4,
+    doc="Begins every tag; the value follows. fast_commit.h.",
+)
+
+FC_HEAD = Record(
+    "fc_head",
+    Struct(
+        field(
+            "fc_features",
+            Int32ul,
+            "Features that whoever replays must know; none are defined",
+            "flags",
+        ),
+        field("fc_tid", Int32ul, "Transaction on which the fast commits build"),
+    ),
+    size=8,
+    doc="Value of HEAD, the first tag of a fast commit area; fast_commit.h.",
+)
+
+FC_ADD_RANGE = Record(
+    "fc_add_range",
+    Struct(
+        field("fc_ino", Int32ul, "Inode", "inode"),
+        field("fc_ex", Bytes(12), "An entry of an extent tree"),
+    ),
+    size=16,
+    doc="Value of ADD_RANGE: an extent is mapped; fast_commit.h.",
+)
+
+FC_DEL_RANGE = Record(
+    "fc_del_range",
+    Struct(
+        field("fc_ino", Int32ul, "Inode", "inode"),
+        field("fc_lblk", Int32ul, "First block of the file", "block"),
+        field("fc_len", Int32ul, "How many blocks", "blocks"),
+    ),
+    size=12,
+    doc="Value of DEL_RANGE: blocks of a file become a hole; fast_commit.h.",
+)
+
+FC_DENTRY_INFO = Record(
+    "fc_dentry_info",
+    Struct(
+        field("fc_parent_ino", Int32ul, "Directory", "inode"),
+        field("fc_ino", Int32ul, "Inode that the name is for", "inode"),
+    ),
+    size=8,
+    doc="Value of CREAT, LINK and UNLINK; the name follows. fast_commit.h.",
+)
+
+FC_INODE = Record(
+    "fc_inode",
+    Struct(
+        field("fc_ino", Int32ul, "Inode", "inode"),
+    ),
+    size=4,
+    doc="Value of INODE; the inode as it lies on disk follows. fast_commit.h.",
+)
+
+FC_TAIL = Record(
+    "fc_tail",
+    Struct(
+        field("fc_tid", Int32ul, "Transaction on which the fast commit builds"),
+        field(
+            "fc_crc", Int32ul, "crc32c of all tags since the tail before, up to here", "checksum"
+        ),
+    ),
+    size=8,
+    doc="Value of TAIL, which ends one fast commit; fast_commit.h.",
+)

@@ -1,0 +1,46 @@
+"""Multi-mount protection: one block by which hosts see that another one has mounted.
+
+Rules: Documentation/filesystems/ext4/mmp.rst and fs/ext4/ext4.h:struct mmp_struct.
+"""
+
+from __future__ import annotations
+
+from construct import Array, Bytes, Int16ul, Int32ul, Int64ul, Struct
+
+from .record import Record, field
+
+EXT4_MMP_MAGIC = 0x004D4D50
+
+# mmp_seq; any other value is that of a host that has mounted.
+EXT4_MMP_SEQ_CLEAN = 0xFF4D4D50
+EXT4_MMP_SEQ_FSCK = 0xE24D4D50
+EXT4_MMP_SEQ_MAX = 0xE24D4D4F
+
+MMP = Record(
+    "mmp",
+    Struct(
+        field("mmp_magic", Int32ul, "0x004D4D50", "magic", names={EXT4_MMP_MAGIC: "mmp"}),
+        field(
+            "mmp_seq",
+            Int32ul,
+            "Changes with each update; says too when nobody has mounted",
+            "code",
+            names={EXT4_MMP_SEQ_CLEAN: "clean", EXT4_MMP_SEQ_FSCK: "fsck"},
+        ),
+        field("mmp_time", Int64ul, "Last update", "time"),
+        field("mmp_nodename", Bytes(64), "Host that mounted", "text"),
+        field("mmp_bdevname", Bytes(32), "Device there", "text"),
+        field("mmp_check_interval", Int16ul, "How long to wait for an update", "seconds"),
+        field("mmp_pad1", Int16ul, "Padding", "reserved"),
+        field("mmp_pad2", Array(226, Int32ul), "Padding", "reserved"),
+        field(
+            "mmp_checksum",
+            Int32ul,
+            "crc32c of the bytes before it",
+            "checksum",
+            when="metadata_csum",
+        ),
+    ),
+    size=1024,
+    doc="The first 1024 bytes of the block s_mmp_block; mmp.rst.",
+)

@@ -1,0 +1,40 @@
+"""The orphan file: blocks full of inode numbers, each with a tail.
+
+Rules: Documentation/filesystems/ext4/orphan.rst and fs/ext4/ext4.h:struct ext4_orphan_block_tail.
+"""
+
+from __future__ import annotations
+
+from construct import Int32ul, Struct
+
+from .record import Record, field
+
+EXT4_ORPHAN_BLOCK_MAGIC = 0x0B10CA04
+
+ORPHAN_BLOCK_TAIL = Record(
+    "orphan_block_tail",
+    Struct(
+        field(
+            "ob_magic",
+            Int32ul,
+            "0x0B10CA04",
+            "magic",
+            names={EXT4_ORPHAN_BLOCK_MAGIC: "orphan file"},
+        ),
+        field(
+            "ob_checksum",
+            Int32ul,
+            "crc32c of the block's number and its inode numbers, seeded by the inode",
+            "checksum",
+            when="metadata_csum",
+        ),
+    ),
+    size=8,
+    doc="The last bytes of a block of the orphan file, after inode numbers of 32 bits; orphan.rst.",
+)
+
+
+def orphans_per_block(block_size: int) -> int:
+    """Return how many inode numbers a block of the orphan file holds."""
+    # fs/ext4/ext4.h:ext4_inodes_per_orphan_block
+    return (block_size - ORPHAN_BLOCK_TAIL.size) // 4

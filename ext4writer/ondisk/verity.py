@@ -1,0 +1,44 @@
+"""fs-verity: the descriptor that ends the Merkle tree past the end of a file.
+
+Rules: Documentation/filesystems/fsverity.rst, include/uapi/linux/fsverity.h:struct
+fsverity_descriptor and fs/ext4/verity.c. The tree begins at the next multiple of 64 KiB after the
+content, the descriptor at the next block after the tree; the last four bytes of its last block hold
+its size.
+"""
+
+from __future__ import annotations
+
+from construct import Bytes, Int8ul, Int32ul, Int64ul, Struct
+
+from .record import Record, field
+
+FS_VERITY_HASH_ALG_SHA256 = 1
+FS_VERITY_HASH_ALG_SHA512 = 2
+
+# fs/ext4/verity.c:ext4_verity_metadata_pos
+VERITY_ALIGNMENT = 65536
+
+_ALGORITHMS = {FS_VERITY_HASH_ALG_SHA256: "sha256", FS_VERITY_HASH_ALG_SHA512: "sha512"}
+
+FSVERITY_DESCRIPTOR = Record(
+    "fsverity_descriptor",
+    Struct(
+        field("version", Int8ul, "1", "code", names={1: "1"}),
+        field("hash_algorithm", Int8ul, "How blocks are hashed", "code", names=_ALGORITHMS),
+        field(
+            "log_blocksize",
+            Int8ul,
+            "Block of the tree: 2 to the power of this, in bytes",
+            "log2",
+            limits=(10, 16),
+        ),
+        field("salt_size", Int8ul, "Bytes of the salt in use", "bytes", limits=(0, 32)),
+        field("sig_size", Int32ul, "Bytes of the signature", "bytes"),
+        field("data_size", Int64ul, "Bytes that the tree covers: the size of the file", "bytes"),
+        field("root_hash", Bytes(64), "Hash of the root block", "hash"),
+        field("salt", Bytes(32), "Goes before each hashed block"),
+        field("reserved", Bytes(144), "Padding", "reserved"),
+    ),
+    size=256,
+    doc="Says how the tree was made; a signature may follow. fsverity.rst.",
+)
