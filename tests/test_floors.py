@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 BELOW_ALL = {"errors": 0, "units": 0, "arguments": 0, "progress": 1, "forked": 2}
 FLOORS = {
     "ondisk": 10,
+    "documents": 20,
     "content": 20,
     "holes": 21,
     "slices": 21,
@@ -38,7 +39,8 @@ FLOORS = {
 """First part of a module's name -> its height. Modules of one package may import each other."""
 
 FORMAT_FREE = (
-    *("errors", "progress", "forked", "content", "holes", "slices", "nodes", "composition", "tree"),
+    *("errors", "progress", "forked", "documents"),
+    *("content", "holes", "slices", "nodes", "composition", "tree"),
     *("edit", "sources", "manifests", "nix"),
 )
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
@@ -65,6 +67,7 @@ STANDARD_IN = {
     "os": {
         "tree",
         "nodes",
+        "documents",
         "content",
         "holes",
         "slices",

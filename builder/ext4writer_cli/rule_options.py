@@ -163,13 +163,9 @@ class RuleOptions:
 
 def read_file(path: str) -> bytes:
     """All of ``path``; ``SourceError`` where that fails."""
-    from ext4writer import SourceError
+    from ext4writer.documents import read_document
 
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise SourceError(path, f"cannot be read: {error.strerror}") from error
+    return read_document(path)
 
 
 def _id_map(maps: Mapping[str, Sequence[Range]]) -> list[Rule]:

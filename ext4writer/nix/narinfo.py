@@ -16,6 +16,9 @@ from .store_paths import base_name, check_base_name, read_lines
 KEYS = ("StorePath", "URL", "Compression", "FileHash", "FileSize", "NarHash", "NarSize")
 """What is read beside References; a line of any of these may stand once only."""
 
+NARINFO_BYTES = 16 << 20
+"""The most that one may have: a quarter of a million references."""
+
 DEFAULT_COMPRESSION = "bzip2"
 """What a cache that names none has meant from the beginning."""
 
@@ -35,7 +38,7 @@ def read_narinfo(path: str) -> NarInfo:
     """Read and check one; ``NixError`` naming the file for anything that is not right."""
     values: dict[str, str] = {}
     references: list[str] | None = None
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(read_lines(path, NARINFO_BYTES), 1):
         where = f"{path}:{number}"
         key, colon, value = line.partition(": ")
         if not colon and line != "References:":

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 
+from ..documents import DOCUMENT_BYTES, read_document
+from ..errors import SourceError
 from .errors import NixError
 
 STORE = "/nix/store"
@@ -53,13 +55,15 @@ def full_path(name: str) -> str:
     return f"{STORE}/{name}"
 
 
-def read_lines(path: str) -> list[str]:
-    """The lines of a text file; ``NixError`` if it cannot be read or its last line is cut short."""
+def read_lines(path: str, most: int = DOCUMENT_BYTES) -> list[str]:
+    """The lines of a text file of at most ``most`` bytes.
+
+    Raises ``NixError`` if it cannot be read or its last line is cut short.
+    """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise NixError(path, f"cannot be read: {error.strerror}") from error
+        data = read_document(path, most)
+    except SourceError as error:
+        raise NixError(path, error.problem) from error
     lines = os.fsdecode(data).split("\n")
     if lines.pop():
         raise NixError(path, f"line {len(lines) + 1} has no end; the file was cut short")

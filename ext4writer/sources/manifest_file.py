@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import BinaryIO, Literal
 
+from ..documents import open_document
 from ..errors import SourceError
 from ..progress import Cancel, ProgressCallback
 from ..tree import Tree
@@ -56,11 +57,7 @@ def manifest(
     else:
         name = os.fsencode(source)
         place = os.path.split(name)[0] or b"."
-        try:
-            stream = open(name, "rb")  # noqa: SIM115
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise SourceError(name, f"cannot be read: {reason}") from error
+        stream = open_document(name)
     content_root = place if root is None else os.fsencode(root)
     with nullcontext() if stream is source else stream:
         try:

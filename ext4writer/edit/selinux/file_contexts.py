@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ...documents import read_document
 from ...errors import SourceError
 from ...tree import (
     S_IFBLK,
@@ -94,7 +95,7 @@ class FileContexts:
         Raises :class:`SourceError`.
         """
         base = os.fsdecode(path)
-        texts: list[tuple[bytes, str | bytes]] = [(_read(base), base)]
+        texts: list[tuple[bytes, str | bytes]] = [(read_document(base), base)]
         for suffix in COMPANIONS:
             name = base + suffix
             text = _read_if_there(name)
@@ -241,20 +242,10 @@ def _substitutions(text: bytes) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SourceError(path, f"cannot be read: {reason}") from error
-
-
 def _read_if_there(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise SourceError(path, f"cannot be read: {error.strerror}") from error
+        return read_document(path)
+    except SourceError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
