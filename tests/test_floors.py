@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import ext4writer
+from ext4writer.ondisk.features import ALIASES, FEATURES
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,7 +57,7 @@ THIRD_PARTY = {
 STANDARD = {
     *("__future__", "abc", "collections", "collections.abc", "dataclasses", "types", "typing"),
     *("array", "bisect", "contextlib", "copy", "functools", "itertools", "operator"),
-    *("errno", "io", "math", "re", "stat", "struct"),
+    *("enum", "errno", "io", "math", "re", "stat", "struct"),
     "hashlib",  # the identity of an image is a digest of its tree; container images name theirs
     "json",
     "uuid",  # the class UUID alone
@@ -96,6 +97,8 @@ STANDARD_IN = {
     "sys": {"plan.identity", "sources.host"},
 }
 """What touches the host -> the modules, or packages, that read sources or write the output."""
+
+FEATURE_NAMES = {*(row.name for row in FEATURES), *ALIASES}
 
 BANNED_NAMES = {
     *("print", "input", "breakpoint", "exec", "eval", "__import__", "globals"),
@@ -265,6 +268,23 @@ def asks_the_host(module: Module) -> Iterator[tuple[ast.AST, str]]:
                 yield node, f"takes {name}.{attribute}"
 
 
+def asks_for_a_feature(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """A flag is looked at in the format's one file, and in the rows of the features."""
+    if module.lies_in({"ondisk.format", "ondisk.features"}):
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            asked, among = node.left, ast.unparse(node.comparators[0])
+            if among.rpartition(".")[2] == "features" or (
+                isinstance(asked, ast.Constant) and asked.value in FEATURE_NAMES
+            ):
+                yield node, f"asks {ast.unparse(node)}"
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
+            for side in (node.left, node.right):
+                if ast.unparse(side).rpartition(".")[2] in ("compat", "incompat", "ro_compat"):
+                    yield node, f"asks {ast.unparse(node)}"
+
+
 RULES: tuple[Rule, ...] = (
     imports_up,
     knows_the_format,
@@ -272,6 +292,7 @@ RULES: tuple[Rule, ...] = (
     hides_a_module,
     uses_a_banned_name,
     asks_the_host,
+    asks_for_a_feature,
 )
 
 
@@ -289,6 +310,12 @@ def test_the_library_keeps_the_rule(rule: Rule) -> None:
         for node, what in rule(module)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_command_asks_for_no_feature() -> None:
+    found = modules("builder/ext4writer_cli")
+    assert len(found) > 20
+    assert not [what for module in found for _, what in asks_for_a_feature(module)]
 
 
 @pytest.mark.parametrize(
@@ -330,6 +357,10 @@ def test_the_library_keeps_the_rule(rule: Rule) -> None:
         (asks_the_host, "tree", "os.path.expanduser('~')"),
         (asks_the_host, "tree", "sys.getfilesystemencoding()"),
         (asks_the_host, "plan.identity", "from uuid import uuid4"),
+        (asks_for_a_feature, "plan.spec", "'extent' in spec.features"),
+        (asks_for_a_feature, "plan.spec", "name not in layout.features"),
+        (asks_for_a_feature, "emit.superblock", "'64bit' in names"),
+        (asks_for_a_feature, "emit.superblock", "features.incompat & 0x80"),
     ],
 )
 def test_the_rule_sees_a_fault(rule: Rule, name: str, line: str) -> None:

@@ -25,7 +25,7 @@ from ext4writer import (
     SpecError,
     Tree,
 )
-from ext4writer.plan.geometry import Geometry
+from ext4writer.plan.geometry import Geometry, last_group_minimum
 from ext4writer.plan.layout import Layout
 from ext4writer.plan.spec import GIB, KIB, MIB
 from tests.conftest import MakeImage
@@ -92,7 +92,7 @@ def check_groups(image: Path, layout: Layout) -> list[debugfs.Group]:
     assert int(superblock["Inode count"]) == geometry.inodes_count
     assert int(superblock["Inodes per group"]) == geometry.inodes_per_group
     assert superblock["Filesystem features"].split() == list(layout.features.names())
-    lazy = "metadata_csum" in layout.features or "uninit_bg" in layout.features
+    lazy = layout.format.has_uninit_groups
     for group in groups:
         assert group.blocks[0] == geometry.group_first_block(group.number)
         assert group.blocks[1] - group.blocks[0] + 1 == group_blocks(geometry, group.number)
@@ -110,7 +110,7 @@ def check_groups(image: Path, layout: Layout) -> list[debugfs.Group]:
             own = geometry.head_blocks if group.backup else 0
             assert lazy and group.number != geometry.groups - 1
             assert group.free_blocks == group_blocks(geometry, group.number) - own
-        backup = group.number and geometry.rules.has_super(group.number)
+        backup = group.number and geometry.format.has_super(group.number)
         assert group.backup is bool(backup)
     check_padding(image, layout)
     return groups
@@ -184,8 +184,8 @@ def test_sizes(make_image: MakeImage, block_size: int, size: int) -> None:
     # Nothing is left unused but a group that cannot be, as mke2fs has it.
     tail = size // block_size - geometry.blocks_count
     if tail:
-        least = geometry.rules.last_group_minimum(
-            geometry.groups + 1, geometry.inode_table_blocks, geometry.head_blocks
+        least = last_group_minimum(
+            geometry.format, geometry.groups + 1, geometry.inode_table_blocks, geometry.head_blocks
         )
         assert group_blocks(geometry, geometry.groups - 1) == 8 * block_size
         assert 0 < tail < least
@@ -199,8 +199,8 @@ def test_last_group_has_its_least_size(make_image: MakeImage, block_size: int, f
     for groups in (2, 3, 4):
         whole = replace(spec, size=group_bytes(block_size, groups))
         geometry = ext4writer.plan(Tree(), whole).geometry
-        least = geometry.rules.last_group_minimum(
-            groups, geometry.inode_table_blocks, geometry.head_blocks
+        least = last_group_minimum(
+            geometry.format, groups, geometry.inode_table_blocks, geometry.head_blocks
         )
         size = group_bytes(block_size, groups - 1) + least * block_size
         there = ext4writer.plan(Tree(), replace(spec, size=size))
@@ -429,7 +429,9 @@ def test_more_inodes_than_one_group_can_have(make_image: MakeImage) -> None:
     assert layout.blocks_count - layout.free_blocks < 32768
     assert geometry.groups == 2 and geometry.inodes_per_group > 30_000
     # The second group is as small as one can be.
-    least = geometry.rules.last_group_minimum(2, geometry.inode_table_blocks, geometry.head_blocks)
+    least = last_group_minimum(
+        geometry.format, 2, geometry.inode_table_blocks, geometry.head_blocks
+    )
     assert group_blocks(geometry, 1) == least
     image = make_image(tree, spec, level="quick")
     check_groups(image, layout)

@@ -1175,7 +1175,7 @@ def test_any_bit_of_any_bitmap(spec: str, kind: str, data: st.DataObject) -> Non
     }
     changed = set(differences(stale, sealed))
     assert changed <= descs
-    covered = geometry.rules.blocks_per_group if kind == "block" else geometry.inodes_per_group
+    covered = geometry.format.blocks_per_group if kind == "block" else geometry.inodes_per_group
     if "metadata_csum" in layout(spec).features and bit < covered:
         assert changed
     if "metadata_csum" not in layout(spec).features:

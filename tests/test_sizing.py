@@ -94,11 +94,11 @@ def keeps_promise(layout: Layout, spec: Spec) -> bool:
 
 def boundaries(layout: Layout) -> Iterator[int]:
     """Sizes in bytes at which a rule of the geometry changes."""
-    rules = layout.geometry.rules
+    fmt = layout.format
     for group in range(1, layout.geometry.groups + 1):
-        yield (rules.first_data_block + group * rules.blocks_per_group) * rules.block_size
+        yield (fmt.first_data_block + group * fmt.blocks_per_group) * fmt.block_size
     for blocks in (2048, 32768, 256 * KIB):  # where the journal of mke2fs grows
-        yield blocks * rules.block_size
+        yield blocks * fmt.block_size
 
 
 def assert_nothing_smaller(tree: Tree, spec: Spec, sizes: list[int] | None = None) -> Layout:

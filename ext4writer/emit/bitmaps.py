@@ -23,9 +23,6 @@ class BitmapEmitter:
         self._last_free: list[Range] = []
         self._last_bitmap = self._full
         self._alike: dict[int, bytes] = {}
-        features = layout.features
-        self.lazy = "metadata_csum" in features or "uninit_bg" in features
-        """Whether groups may be flagged as not initialised."""
         whole_groups, self._partly_free = self._free_groups()
         self.block_uninit = self._untouched_groups(whole_groups)
         """A byte for each group: 1 if the kernel can make its block bitmap itself
@@ -39,7 +36,7 @@ class BitmapEmitter:
         The blocks of the ranges are counted from the first one of the group.
         """
         geometry = self._layout.geometry
-        per_group, origin = geometry.rules.blocks_per_group, geometry.rules.first_data_block
+        per_group, origin = geometry.format.blocks_per_group, geometry.format.first_data_block
         whole = bytearray(geometry.groups)
         ones = b"\1" * geometry.groups
         partly: dict[int, list[Range]] = {}
@@ -60,10 +57,10 @@ class BitmapEmitter:
     def _untouched_groups(self, untouched: bytearray) -> bytes:
         """Of the groups that are free as a whole, and of those of backups, what is untouched."""
         geometry, free_blocks = self._layout.geometry, self._layout.groups.free_blocks
-        if not self.lazy:
+        if not self._layout.format.has_uninit_groups:
             return bytes(geometry.groups)
         for group in geometry.super_groups:
-            left = geometry.rules.blocks_per_group - geometry.head_blocks
+            left = geometry.format.blocks_per_group - geometry.head_blocks
             untouched[group] = free_blocks[group] == left
         # The last group's is always written, because its end must be padded.
         untouched[-1] = False
@@ -72,7 +69,7 @@ class BitmapEmitter:
     def _groups_without_inodes(self) -> bytes:
         layout = self._layout
         groups, per_group = layout.geometry.groups, layout.geometry.inodes_per_group
-        if not self.lazy:
+        if not self._layout.format.has_uninit_groups:
             return bytes(groups)
         some = layout.groups.free_inodes[: -(-layout.table.last_ino // per_group)]
         return bytes(map(per_group.__eq__, some)).ljust(groups, b"\1")
@@ -95,7 +92,7 @@ class BitmapEmitter:
         if free is None:
             if not self._layout.groups.free_blocks[group]:
                 return self._full
-            free = [(0, self._layout.geometry.rules.blocks_per_group)]
+            free = [(0, self._layout.geometry.format.blocks_per_group)]
         if free == self._last_free:
             self._alike[group] = self._last_bitmap
         else:

@@ -66,10 +66,10 @@ class DirectoryEmitter:
         self._layout = layout
         self._seed = seed
         self._workspace = workspace
-        self._csum = layout.directory_rules.csum
+        self._csum = layout.format.metadata_csum
         self._block_size = layout.block_size
         self._capacity = layout.directory_rules.capacity
-        on_disk = _TYPES_ON_DISK if "filetype" in layout.features else _UNKNOWN_TYPES
+        on_disk = _TYPES_ON_DISK if layout.format.filetype else _UNKNOWN_TYPES
         self._types = layout.table.types.translate(on_disk)
         self._pack = _packers()
         self._kind = on_disk[S_IFDIR >> 12]

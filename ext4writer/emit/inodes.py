@@ -17,7 +17,6 @@ from ..ondisk.checksum import seal_inode, seal_inodes
 from ..ondisk.extent import EXTENT, EXTENT_HEADER
 from ..ondisk.inode import (
     EXT4_EXTENTS_FL,
-    EXT4_GOOD_OLD_INODE_SIZE,
     EXT4_INDEX_FL,
     EXT4_N_BLOCKS,
     INODE,
@@ -57,8 +56,8 @@ class InodeEmitter:
         self._layout = layout
         self._seed = seed
         self._workspace = workspace
-        self._size = layout.spec.inode_size
-        self._large = self._size > EXT4_GOOD_OLD_INODE_SIZE
+        self._size = layout.format.inode_size
+        self._large = layout.format.has_extra_fields
         self._record = INODE if self._large else INODE_128
         self._sectors = layout.block_size // SECTOR
         self._latest = min(layout.times.newest, layout.times.latest)
@@ -154,7 +153,7 @@ class InodeEmitter:
         for index in _between(self._with_area, low, high):
             start = (index - low) * size
             view[start + INODE.size : start + size] = xattrs.in_inode[index]
-        if layout.directory_rules.csum:
+        if layout.format.metadata_csum:
             seal_inodes(view, 0, size, self._seed, table.inos[low:high])
 
     def _times(self, low: int, high: int) -> dict[tuple[str, ...], array[int]]:
@@ -204,7 +203,7 @@ class InodeEmitter:
     def _special_inodes(self) -> Iterator[tuple[int, bytes]]:
         """The inodes that have no name: the resize inode and the journal."""
         layout = self._layout
-        if layout.geometry.rules.resize_inode:
+        if layout.format.resize_inode:
             yield EXT4_RESIZE_INO, self._resize_inode()
         if layout.journal_extents:
             tree_blocks = layout.placement.tree_blocks.get(JOURNAL, ())
@@ -249,7 +248,7 @@ class InodeEmitter:
             for name in ("i_atime_extra", "i_ctime_extra", "i_mtime_extra", "i_crtime_extra"):
                 values[name] = extra
         inode = bytearray(self._record.pack(self._record.split(values)).ljust(self._size, b"\0"))
-        if layout.directory_rules.csum:
+        if layout.format.metadata_csum:
             seal_inode(inode, 0, self._size, self._seed, ino)
         return bytes(inode)
 

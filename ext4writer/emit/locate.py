@@ -10,7 +10,6 @@ from typing import NamedTuple
 from ..errors import OverrideError, RecordError
 from ..ondisk.checksum import (
     bitmap_checksum,
-    filesystem_seed,
     group_desc_checksum,
     group_desc_crc16,
     inode_seed,
@@ -100,8 +99,8 @@ class Locator:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._csum = "metadata_csum" in layout.features
-        self._seed = filesystem_seed(layout.uuid.bytes)
+        self._csum = layout.format.metadata_csum
+        self._seed = layout.format.checksum_seed
         self._block_size = layout.block_size
         self._bitmaps = BitmapEmitter(layout)
         self._directories = DirectoryEmitter(layout, self._seed, Workspace())
@@ -227,7 +226,7 @@ class Locator:
 
     def _group_desc_place(self, group: int, copy: int) -> _Place:
         geometry = self._layout.geometry
-        record = GROUP_DESC if geometry.rules.wide else GROUP_DESC_32
+        record = GROUP_DESC if geometry.format.is_64bit else GROUP_DESC_32
         first = (geometry.group_first_block(copy) + 1) * self._block_size
         offset = first + group * record.size
 
@@ -236,10 +235,10 @@ class Locator:
             if self._csum:
                 value = group_desc_checksum(self._seed, group, desc)
             else:
-                value = group_desc_crc16(self._layout.uuid.bytes, group, desc)
+                value = group_desc_crc16(self._layout.format.uuid, group, desc)
             record.set(data, unit, "bg_checksum", value)
 
-        used = seal if self._csum or "uninit_bg" in self._layout.features else None
+        used = seal if self._layout.format.has_uninit_groups else None
         return _Place(record, offset, record.size, 0, used, ("bg_checksum",))
 
     def _bitmap_targets(self, override: Override) -> Iterator[Target]:
@@ -266,7 +265,7 @@ class Locator:
             return
         state = self._bitmap(override.record, group)
         put(state, 0)
-        counted = geometry.rules.blocks_per_group if is_block else geometry.inodes_per_group
+        counted = geometry.format.blocks_per_group if is_block else geometry.inodes_per_group
         checksum = bitmap_checksum(self._seed, bytes(state[: counted // 8]))
         name = "bg_block_bitmap_csum" if is_block else "bg_inode_bitmap_csum"
         for copy in geometry.super_groups:
@@ -349,7 +348,7 @@ class Locator:
         return self._inode_place(ino, INODE, 0)
 
     def _inode_place(self, ino: int, record: Record, inside: int) -> _Place:
-        geometry, size = self._layout.geometry, self._layout.spec.inode_size
+        geometry, size = self._layout.geometry, self._layout.format.inode_size
         group, position = divmod(ino - 1, geometry.inodes_per_group)
         offset = geometry.inode_tables[group] * self._block_size + position * size
         if record is INODE and size == EXT4_GOOD_OLD_INODE_SIZE:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from ..ondisk.checksum import (
-    filesystem_seed,
     inode_seed,
     seal_extent_block,
     seal_xattr_block,
@@ -76,8 +75,8 @@ def coalesced(pieces: Iterable[Piece]) -> Iterator[Piece]:
 class _Metadata:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._csum = layout.directory_rules.csum
-        self._seed = filesystem_seed(layout.uuid.bytes)
+        self._csum = layout.format.metadata_csum
+        self._seed = layout.format.checksum_seed
         self._bitmaps = BitmapEmitter(layout)
         self._workspace = Workspace()
 
@@ -103,12 +102,12 @@ class _Metadata:
         """Superblock and descriptors of each group that has them; the reserve of the first."""
         layout = self._layout
         geometry = layout.geometry
-        descriptors = group_descriptors(layout, self._bitmaps, self._seed)
+        descriptors = group_descriptors(layout, self._bitmaps)
         for group in geometry.super_groups:
             first = geometry.group_first_block(group)
             yield first, partial(superblock, layout, group)
             yield first + 1, lambda: descriptors
-        if geometry.rules.resize_inode:
+        if layout.format.resize_inode:
             yield from self._resize_segments()
 
     def _resize_segments(self) -> Iterator[Segment]:
@@ -121,7 +120,7 @@ class _Metadata:
             block = first + number
             words[(geometry.gdt_blocks + number) % len(words)] = block
             copies = [
-                block + group * geometry.rules.blocks_per_group
+                block + group * layout.format.blocks_per_group
                 for group in geometry.super_groups[1:]
             ]
             if copies:

@@ -7,11 +7,11 @@ from struct import Struct
 
 from ..ondisk.checksum import (
     bitmap_checksum,
-    filesystem_seed,
     group_desc_checksums,
     group_desc_crc16,
     seal_superblock,
 )
+from ..ondisk.format import Checksum, Format
 from ..ondisk.group_desc import (
     EXT4_BG_BLOCK_UNINIT,
     EXT4_BG_INODE_UNINIT,
@@ -29,9 +29,9 @@ from ..ondisk.superblock import (
     EXT4_DEFM_XATTR_USER,
     EXT4_DYNAMIC_REV,
     EXT4_ERRORS_CONTINUE,
-    EXT4_GOOD_OLD_FIRST_INO,
     EXT4_JNL_BACKUP_BLOCKS,
     EXT4_JOURNAL_INO,
+    EXT4_MIN_BLOCK_LOG_SIZE,
     EXT4_OS_LINUX,
     EXT4_SUPER_MAGIC,
     EXT4_VALID_FS,
@@ -49,16 +49,18 @@ _HALF = Struct("<H")
 def superblock(layout: Layout, group: int) -> bytes:
     """The superblock that lies in ``group``, 1,024 bytes; 0 is the primary one."""
     packed = bytearray(SUPERBLOCK.pack(SUPERBLOCK.split(superblock_values(layout, group))))
-    if "metadata_csum" in layout.features:
+    if layout.format.metadata_csum:
         seal_superblock(packed)
     return bytes(packed)
 
 
 def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | list[int]]:
     """Every number that is not zero; the declaration says why the others are."""
-    geometry, spec, features = layout.geometry, layout.spec, layout.features
-    rules = geometry.rules
-    log_block_size = (layout.block_size // 1024).bit_length() - 1
+    geometry, fmt = layout.geometry, layout.format
+    log_block_size, log_cluster_size = (
+        size.bit_length() - 1 - EXT4_MIN_BLOCK_LOG_SIZE
+        for size in (fmt.block_size, fmt.cluster_size)
+    )
     free_blocks = layout.free_blocks
     values: dict[str, int | bytes | list[int]] = {
         "s_inodes_count": geometry.inodes_count,
@@ -66,11 +68,11 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         "s_r_blocks_count": layout.reserved_blocks,
         "s_free_blocks_count": free_blocks,
         "s_free_inodes_count": layout.free_inodes,
-        "s_first_data_block": rules.first_data_block,
+        "s_first_data_block": fmt.first_data_block,
         "s_log_block_size": log_block_size,
-        "s_log_cluster_size": log_block_size,
-        "s_blocks_per_group": rules.blocks_per_group,
-        "s_clusters_per_group": rules.blocks_per_group,
+        "s_log_cluster_size": log_cluster_size,
+        "s_blocks_per_group": fmt.blocks_per_group,
+        "s_clusters_per_group": fmt.clusters_per_group,
         "s_inodes_per_group": geometry.inodes_per_group,
         "s_wtime": layout.epoch,
         "s_max_mnt_count": MAX_MOUNTS_UNLIMITED,
@@ -81,34 +83,34 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         "s_lastcheck": layout.epoch,
         "s_creator_os": EXT4_OS_LINUX,
         "s_rev_level": EXT4_DYNAMIC_REV,
-        "s_first_ino": EXT4_GOOD_OLD_FIRST_INO,
-        "s_inode_size": spec.inode_size,
+        "s_first_ino": fmt.first_ino,
+        "s_inode_size": fmt.inode_size,
         # 16 bits: the field wraps in the kernel and in e2fsprogs too.
         "s_block_group_nr": group & 0xFFFF,
-        "s_feature_compat": features.compat,
-        "s_feature_incompat": features.incompat,
-        "s_feature_ro_compat": features.ro_compat,
-        "s_uuid": layout.uuid.bytes,
+        "s_feature_compat": fmt.features.compat,
+        "s_feature_incompat": fmt.features.incompat,
+        "s_feature_ro_compat": fmt.features.ro_compat,
+        "s_uuid": fmt.uuid,
         "s_volume_name": layout.label.ljust(16, b"\0"),
         "s_reserved_gdt_blocks": geometry.reserved_gdt_blocks,
         "s_hash_seed": list(layout.directory_rules.hash_seed),
         "s_def_hash_version": DX_HASH_HALF_MD4,
-        "s_desc_size": rules.desc_size if rules.wide else 0,
+        "s_desc_size": fmt.desc_size if fmt.is_64bit else 0,
         "s_default_mount_opts": EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL,
         "s_mkfs_time": layout.epoch,
         "s_flags": EXT2_FLAGS_SIGNED_HASH,
         "s_kbytes_written": _kbytes_written(layout),
         "s_overhead_clusters": _overhead_blocks(layout),
     }
-    if spec.inode_size > 128:
+    if fmt.has_extra_fields:
         values["s_min_extra_isize"] = INODE_EXTRA_ISIZE
         values["s_want_extra_isize"] = INODE_EXTRA_ISIZE
-    if "flex_bg" in features:
-        values["s_log_groups_per_flex"] = rules.groups_per_flex.bit_length() - 1
-    if "metadata_csum" in features:
+    if fmt.flex_bg:
+        values["s_log_groups_per_flex"] = fmt.groups_per_flex.bit_length() - 1
+    if fmt.metadata_csum:
         values["s_checksum_type"] = EXT4_CRC32C_CHKSUM
-    if "metadata_csum_seed" in features:
-        values["s_checksum_seed"] = filesystem_seed(layout.uuid.bytes)
+    if fmt.metadata_csum_seed:
+        values["s_checksum_seed"] = fmt.checksum_seed
     if layout.table.lost_and_found is not None:
         values["s_lpf_ino"] = layout.table.inos[layout.table.lost_and_found]
     if layout.demand.journal_blocks:
@@ -124,7 +126,7 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
 def _overhead_blocks(layout: Layout) -> int:
     """fs/ext4/super.c:ext4_calculate_overhead, as mke2fs stores it; 32 bits."""
     geometry = layout.geometry
-    overhead = geometry.rules.first_data_block + geometry.fixed_blocks
+    overhead = layout.format.first_data_block + geometry.fixed_blocks
     return min(overhead + layout.demand.journal_blocks, 0xFFFFFFFF)
 
 
@@ -136,12 +138,12 @@ def _kbytes_written(layout: Layout) -> int:
     return (blocks - reserved) * layout.block_size // 1024
 
 
-def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> bytearray:
+def group_descriptors(layout: Layout, bitmaps: BitmapEmitter) -> bytearray:
     """All group descriptors, in whole blocks."""
     geometry, counts = layout.geometry, layout.groups
-    groups, wide = geometry.groups, geometry.rules.wide
-    block_csums, inode_csums = _bitmap_checksums(layout, bitmaps, seed)
-    unused = counts.itable_unused if bitmaps.lazy else array("I", bytes(4 * groups))
+    groups, fmt = geometry.groups, layout.format
+    block_csums, inode_csums = _bitmap_checksums(layout, bitmaps)
+    unused = counts.itable_unused if fmt.has_uninit_groups else array("I", bytes(4 * groups))
     columns = {
         "bg_block_bitmap": geometry.block_bitmaps,
         "bg_inode_bitmap": geometry.inode_bitmaps,
@@ -153,7 +155,7 @@ def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> byte
         "bg_block_bitmap_csum": block_csums,
         "bg_inode_bitmap_csum": inode_csums,
     }
-    record = GROUP_DESC if wide else GROUP_DESC_32
+    record = GROUP_DESC if fmt.is_64bit else GROUP_DESC_32
     table = record.pack_columns(
         groups,
         {
@@ -161,14 +163,14 @@ def group_descriptors(layout: Layout, bitmaps: BitmapEmitter, seed: int) -> byte
             **{record.parts(name): column for name, column in columns.items()},
         },
     )
-    _seal_descriptors(table, record, layout, seed)
+    _seal_descriptors(table, record, fmt)
     table += bytes(geometry.gdt_blocks * layout.block_size - len(table))
     return table
 
 
 def _group_flags(layout: Layout, bitmaps: BitmapEmitter) -> array[int]:
     groups = layout.geometry.groups
-    if not bitmaps.lazy:
+    if not layout.format.has_uninit_groups:
         return array("B", bytes(groups))
     # A byte for each group, and all of them in one number: there may be 131,072 and more.
     block_uninit = int.from_bytes(bitmaps.block_uninit, "big") * EXT4_BG_BLOCK_UNINIT
@@ -177,14 +179,13 @@ def _group_flags(layout: Layout, bitmaps: BitmapEmitter) -> array[int]:
     return array("B", (block_uninit | inode_uninit | zeroed).to_bytes(groups, "big"))
 
 
-def _bitmap_checksums(
-    layout: Layout, bitmaps: BitmapEmitter, seed: int
-) -> tuple[array[int], array[int]]:
+def _bitmap_checksums(layout: Layout, bitmaps: BitmapEmitter) -> tuple[array[int], array[int]]:
     """The checksums of block and inode bitmaps by group; 0 for those that are not written."""
-    geometry = layout.geometry
+    geometry, fmt = layout.geometry, layout.format
+    seed = fmt.checksum_seed
     block_csums, inode_csums = (array("I", bytes(4 * geometry.groups)) for _ in range(2))
-    if "metadata_csum" in layout.features:
-        block_bytes = geometry.rules.blocks_per_group // 8
+    if fmt.metadata_csum:
+        block_bytes = fmt.clusters_per_group // 8
         inode_bytes = geometry.inodes_per_group // 8
         last, csum = b"", 0
         for group in bitmaps.block_bitmap_groups():
@@ -198,12 +199,12 @@ def _bitmap_checksums(
     return block_csums, inode_csums
 
 
-def _seal_descriptors(table: bytearray, record: Record, layout: Layout, seed: int) -> None:
+def _seal_descriptors(table: bytearray, record: Record, fmt: Format) -> None:
     size, at = record.size, record.offset("bg_checksum")
-    if "metadata_csum" in layout.features:
-        sums = group_desc_checksums(seed, table, size)
+    if fmt.group_desc_checksum is Checksum.CRC32C:
+        sums = group_desc_checksums(fmt.checksum_seed, table, size)
         record.write_column(table, 0, size, ("bg_checksum",), sums)
-    elif "uninit_bg" in layout.features:
+    elif fmt.group_desc_checksum is Checksum.CRC16:
         for group, start in enumerate(range(0, len(table), size)):
-            crc = group_desc_crc16(layout.uuid.bytes, group, table[start : start + size])
+            crc = group_desc_crc16(fmt.uuid, group, table[start : start + size])
             _HALF.pack_into(table, start + at, crc)

@@ -10,7 +10,7 @@ from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..tree import S_IFLNK, SYMLINK_MAX, RegularFile, Symlink
 from .hole_search import Found
 from .inodes import InodeTable
-from .spec import GIB, Spec
+from .spec import GIB, Spec, format_of
 
 FAST_SYMLINK_MAX = 59
 """Bytes of a link target that fit the inode with their NUL (fs/ext4/symlink.c)."""
@@ -95,7 +95,7 @@ def _check_sizes(table: InodeTable, spec: Spec) -> None:
 def _check_file_size(table: InodeTable, index: int, size: int, spec: Spec) -> None:
     if size < 0:
         raise TreeError(table.path_of(index), f"has {size} bytes; no file can be so short")
-    if "large_file" not in spec.features:
+    if not format_of(spec).large_file:
         raise TreeError(
             table.path_of(index), f"has {size} bytes; 2 GiB and more need the feature large_file"
         )

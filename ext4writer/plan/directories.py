@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from ..ondisk.dirent import DIR_ENTRY_TAIL, EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
+from ..ondisk.dirent import EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
 from ..ondisk.dirhash import Seed, hash_keys
+from ..ondisk.format import Format
 from ..ondisk.htree import DX_HASH_HALF_MD4, node_limit, root_limit
 from .policy import LayoutPolicy
 
@@ -72,16 +73,14 @@ DirectoryPlan = LinearDirectory | IndexedDirectory
 class DirectoryRules(NamedTuple):
     """What the blocks of all directories of an image have in common."""
 
-    block_size: int
-    csum: bool
-    indexing: bool
+    format: Format
     hash_seed: Seed
     hash_version: int = DX_HASH_HALF_MD4
 
     @property
     def capacity(self) -> int:
         """Bytes for entries in a block that is all entries."""
-        return self.block_size - (DIR_ENTRY_TAIL.size if self.csum else 0)
+        return self.format.block_size - self.format.dir_tail_size
 
     @property
     def certain_names(self) -> int:
@@ -110,7 +109,7 @@ def plan_directory(
     if total <= room and policy.sequential:
         return LinearDirectory(range(len(names)), (0, len(names)), least_blocks)
     estimate = -(-(total + DOT_ENTRIES) // capacity)
-    if rules.indexing and policy.indexed(estimate):
+    if rules.format.dir_index and policy.indexed(estimate):
         return _plan_index(names, words, rules, policy)
     order: Sequence[int] = range(len(names))
     ordered = policy.entry_order(names)
@@ -135,8 +134,8 @@ def _plan_index(
         # fs/ext4/namei.c:do_split, "continued": the low bit says that the hash began before.
         hashes.append(first | (first == before))
     leaves = len(hashes)
-    at_root = root_limit(rules.block_size, rules.csum)
-    per_node = node_limit(rules.block_size, rules.csum)
+    at_root = root_limit(rules.format.block_size, rules.format.metadata_csum)
+    per_node = node_limit(rules.format.block_size, rules.format.metadata_csum)
     if leaves <= at_root:
         nodes = 0
     else:

@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import SpecError
-from .spec import Spec
+from ..ondisk.format import MAX_32BIT_BLOCKS, Format
 
 MIN_BLOCKS_BEHIND_OVERHEAD = 50
 """What mke2fs asks of the last group beside its own metadata, else it drops the group."""
-
-MAX_32BIT_BLOCKS = (1 << 32) - 1
 
 Range = tuple[int, int]
 """First block and the block behind the last one."""
@@ -29,136 +27,57 @@ def resize_inode_bytes(block_size: int) -> int:
     return (per_block * per_block + per_block + 12) * block_size
 
 
-class Rules(NamedTuple):
-    """What of the geometry follows from the Spec alone; counts are in blocks or inodes."""
+def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
+    """The least count that gives ``inodes`` over all groups; may exceed the maximum."""
+    per_group = -(-inodes // groups)
+    return -(-per_group // fmt.inode_unit) * fmt.inode_unit
 
-    block_size: int
-    inode_size: int
-    desc_size: int
-    first_data_block: int
-    blocks_per_group: int
-    groups_per_flex: int
-    sparse_super: bool
-    resize_inode: bool
-    wide: bool
-    max_inodes_per_group: int
-    inode_unit: int
-    """Inodes per group come in multiples of this: whole blocks, and whole bytes of bitmap."""
 
-    @classmethod
-    def of(cls, spec: Spec, blocks_count: int = 0) -> Rules:
-        """The rules for a Spec and, where it is known to be huge, a size in blocks.
+def max_reserved_gdt_blocks(fmt: Format) -> int:
+    """The resize inode's double indirect block maps no more (EXT2_ADDR_PER_BLOCK)."""
+    return fmt.block_size // 4
 
-        The resize inode maps 32-bit block numbers; beyond those mke2fs leaves it out (PRS in
-        misc/mke2fs.c), and so does this.
-        """
-        block_size, features = spec.block_size, spec.features
-        inodes_per_block = block_size // spec.inode_size
-        unit = max(8, inodes_per_block)
-        return cls(
-            block_size=block_size,
-            inode_size=spec.inode_size,
-            desc_size=64 if "64bit" in features else 32,
-            first_data_block=1 if block_size == 1024 else 0,
-            blocks_per_group=8 * block_size,
-            groups_per_flex=spec.groups_per_flex if "flex_bg" in features else 1,
-            sparse_super="sparse_super" in features,
-            resize_inode="resize_inode" in features and blocks_count <= MAX_32BIT_BLOCKS,
-            wide="64bit" in features,
-            # EXT2_MAX_INODES_PER_GROUP, and one bit each in one block of bitmap.
-            max_inodes_per_group=min(8 * block_size, (1 << 16) - inodes_per_block) // unit * unit,
-            inode_unit=unit,
+
+def reserved_gdt_blocks(fmt: Format, blocks_count: int, grow_to_blocks: int | None) -> int:
+    """Blocks kept behind the descriptors for later growth (calc_reserved_gdt_blocks).
+
+    Without ``grow_to_blocks``: 1,024 times the size, up to 2^32 blocks, as mke2fs has it.
+    """
+    if not fmt.resize_inode:
+        return 0
+    present = fmt.gdt_blocks(fmt.groups_for(blocks_count))
+    most = max_reserved_gdt_blocks(fmt)
+    if grow_to_blocks is None:
+        target = min(blocks_count * 1024, MAX_32BIT_BLOCKS)
+        wanted = fmt.gdt_blocks(fmt.groups_for(target)) - present
+        return max(0, min(wanted, most))
+    wanted = fmt.gdt_blocks(fmt.groups_for(max(grow_to_blocks, blocks_count))) - present
+    if wanted > most:
+        groups = (present + most) * fmt.descs_per_block
+        raise SpecError(
+            "grow_to",
+            f"the resize inode reserves descriptors for at most "
+            f"{fmt.group_first_block(groups) * fmt.block_size} bytes "
+            "with this block size; ask for less, or for larger blocks",
         )
-
-    @property
-    def descs_per_block(self) -> int:
-        return self.block_size // self.desc_size
-
-    def groups_for(self, blocks_count: int) -> int:
-        return -(-(blocks_count - self.first_data_block) // self.blocks_per_group)
-
-    def inodes_per_group(self, inodes: int, groups: int) -> int:
-        """The least count that gives ``inodes`` over all groups; may exceed the maximum."""
-        per_group = -(-inodes // groups)
-        return -(-per_group // self.inode_unit) * self.inode_unit
-
-    def inode_table_blocks(self, inodes_per_group: int) -> int:
-        return inodes_per_group * self.inode_size // self.block_size
-
-    def gdt_blocks(self, groups: int) -> int:
-        return -(-groups // self.descs_per_block)
-
-    def has_super(self, group: int) -> bool:
-        """Whether ``group`` holds a superblock (ext2fs_bg_has_super)."""
-        if group <= 1 or not self.sparse_super:
-            return True
-        # The powers are odd, and most callers ask for every group.
-        return bool(group & 1) and any(_is_power(group, base) for base in (3, 5, 7))
-
-    def super_groups(self, groups: int) -> list[int]:
-        """All groups below ``groups`` that hold a superblock, ascending."""
-        if not self.sparse_super:
-            return list(range(groups))
-        found = {group for group in (0, 1) if group < groups}
-        for base in (3, 5, 7):
-            power = base
-            while power < groups:
-                found.add(power)
-                power *= base
-        return sorted(found)
-
-    def super_groups_count(self, groups: int) -> int:
-        """How many of the first ``groups`` hold a superblock; the search for a size asks often."""
-        return len(self.super_groups(groups)) if self.sparse_super else groups
-
-    def max_reserved_gdt_blocks(self) -> int:
-        """The resize inode's double indirect block maps no more (EXT2_ADDR_PER_BLOCK)."""
-        return self.block_size // 4
-
-    def reserved_gdt_blocks(self, blocks_count: int, grow_to_blocks: int | None) -> int:
-        """Blocks kept behind the descriptors for later growth (calc_reserved_gdt_blocks).
-
-        Without ``grow_to_blocks``: 1,024 times the size, up to 2^32 blocks, as mke2fs has it.
-        """
-        if not self.resize_inode:
-            return 0
-        present = self.gdt_blocks(self.groups_for(blocks_count))
-        if grow_to_blocks is None:
-            target = min(blocks_count * 1024, MAX_32BIT_BLOCKS)
-            wanted = self.gdt_blocks(self.groups_for(target)) - present
-            return max(0, min(wanted, self.max_reserved_gdt_blocks()))
-        wanted = self.gdt_blocks(self.groups_for(max(grow_to_blocks, blocks_count))) - present
-        if wanted > self.max_reserved_gdt_blocks():
-            groups = (present + self.max_reserved_gdt_blocks()) * self.descs_per_block
-            most = (self.first_data_block + groups * self.blocks_per_group) * self.block_size
-            raise SpecError(
-                "grow_to",
-                f"the resize inode reserves descriptors for at most {most} bytes "
-                "with this block size; ask for less, or for larger blocks",
-            )
-        return wanted
-
-    def last_group_minimum(self, groups: int, inode_table_blocks: int, head_blocks: int) -> int:
-        """Blocks that the last of ``groups`` must have (ext2fs_initialize, "rem < overhead").
-
-        ``head_blocks`` is the superblock with all descriptors, counted where the group has them.
-        """
-        overhead = 2 + inode_table_blocks
-        if self.has_super(groups - 1):
-            overhead += head_blocks
-        return overhead if groups == 1 else overhead + MIN_BLOCKS_BEHIND_OVERHEAD
+    return wanted
 
 
-def _is_power(number: int, base: int) -> bool:
-    while number % base == 0:
-        number //= base
-    return number == 1
+def last_group_minimum(fmt: Format, groups: int, inode_table_blocks: int, head_blocks: int) -> int:
+    """Blocks that the last of ``groups`` must have (ext2fs_initialize, "rem < overhead").
+
+    ``head_blocks`` is the superblock with all descriptors, counted where the group has them.
+    """
+    overhead = 2 + inode_table_blocks
+    if fmt.has_super(groups - 1):
+        overhead += head_blocks
+    return overhead if groups == 1 else overhead + MIN_BLOCKS_BEHIND_OVERHEAD
 
 
 class Geometry(NamedTuple):
     """The groups of one image of a known size; block numbers are absolute."""
 
-    rules: Rules
+    format: Format
     blocks_count: int
     groups: int
     inodes_per_group: int
@@ -177,7 +96,7 @@ class Geometry(NamedTuple):
 
     @property
     def inode_table_blocks(self) -> int:
-        return self.rules.inode_table_blocks(self.inodes_per_group)
+        return self.format.inode_table_blocks(self.inodes_per_group)
 
     @property
     def head_blocks(self) -> int:
@@ -192,19 +111,19 @@ class Geometry(NamedTuple):
         )
 
     def group_first_block(self, group: int) -> int:
-        return self.rules.first_data_block + group * self.rules.blocks_per_group
+        return self.format.group_first_block(group)
 
     def group_range(self, group: int) -> Range:
         """First block of ``group`` and the one behind it; the last group may be short."""
         first = self.group_first_block(group)
-        return first, min(first + self.rules.blocks_per_group, self.blocks_count)
+        return first, min(first + self.format.blocks_per_group, self.blocks_count)
 
     def group_of(self, block: int) -> int:
-        return (block - self.rules.first_data_block) // self.rules.blocks_per_group
+        return self.format.group_of(block)
 
     def free_runs(self) -> Iterator[Range]:
         """The ranges between the fixed metadata, ascending."""
-        position = self.rules.first_data_block
+        position = self.format.first_data_block
         for first, behind in self.fixed:
             if first > position:
                 yield position, first
@@ -215,7 +134,7 @@ class Geometry(NamedTuple):
     @classmethod
     def lay_out(
         cls,
-        rules: Rules,
+        fmt: Format,
         blocks_count: int,
         inodes_per_group: int,
         reserved_gdt_blocks: int,
@@ -225,27 +144,25 @@ class Geometry(NamedTuple):
         In each flex group all block bitmaps come first, then all inode bitmaps, then all inode
         tables, as close to its start as the superblock backups allow.
         """
-        groups = rules.groups_for(blocks_count)
-        gdt_blocks = rules.gdt_blocks(groups)
+        groups = fmt.groups_for(blocks_count)
+        gdt_blocks = fmt.gdt_blocks(groups)
         head = 1 + gdt_blocks + reserved_gdt_blocks
-        table_blocks = rules.inode_table_blocks(inodes_per_group)
-        supers = rules.super_groups(groups)
+        table_blocks = fmt.inode_table_blocks(inodes_per_group)
+        supers = fmt.super_groups(groups)
         heads = [
             (first, first + head)
-            for first in (
-                rules.first_data_block + group * rules.blocks_per_group for group in supers
-            )
+            for first in (fmt.first_data_block + group * fmt.blocks_per_group for group in supers)
         ]
-        if heads[-1][1] > blocks_count or head > rules.blocks_per_group:
+        if heads[-1][1] > blocks_count or head > fmt.blocks_per_group:
             return None
         block_bitmaps, inode_bitmaps, inode_tables = array("Q"), array("Q"), array("Q")
         fixed: list[Range] = []
-        flex_groups = rules.groups_per_flex
-        flex_blocks = flex_groups * rules.blocks_per_group
+        flex_groups = fmt.groups_per_flex
+        flex_blocks = flex_groups * fmt.blocks_per_group
         flex_overhead = flex_groups * (2 + table_blocks)
         group = next_head = 0
         while group < groups:
-            first = rules.first_data_block + group * rules.blocks_per_group
+            first = fmt.first_data_block + group * fmt.blocks_per_group
             until = heads[next_head][0] if next_head < len(heads) else blocks_count
             alike = (until - first) // flex_blocks
             if alike and flex_overhead <= flex_blocks:
@@ -259,7 +176,7 @@ class Geometry(NamedTuple):
                 group += alike * flex_groups
                 continue
             count = min(flex_groups, groups - group)
-            behind = min(first + count * rules.blocks_per_group, blocks_count)
+            behind = min(first + count * fmt.blocks_per_group, blocks_count)
             last_head = bisect_left(heads, (behind,), next_head)
             placer = _Placer(first, behind, heads[next_head:last_head])
             next_head = last_head
@@ -271,7 +188,7 @@ class Geometry(NamedTuple):
             fixed += placer.finish()
             group += count
         return cls(
-            rules=rules,
+            format=fmt,
             blocks_count=blocks_count,
             groups=groups,
             inodes_per_group=inodes_per_group,

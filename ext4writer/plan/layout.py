@@ -10,6 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ..ondisk.features import FeatureSet
+from ..ondisk.format import Format
 from ..ondisk.inode import (
     EXT4_GOOD_OLD_INODE_SIZE,
     MAX_TIME_NS,
@@ -67,7 +68,7 @@ class Layout:
     """
 
     spec: Spec
-    features: FeatureSet
+    format: Format
     """As written: a journal that the image is too small for is left out."""
     uuid: UUID
     hash_seed: UUID
@@ -101,6 +102,11 @@ class Layout:
             f"{self.block_size} bytes, {self.free_blocks} free; {self.inodes_count} inodes, "
             f"{self.free_inodes} free{losses}>"
         )
+
+    @property
+    def features(self) -> FeatureSet:
+        """The features as they are written."""
+        return self.format.features
 
     @property
     def block_size(self) -> int:
@@ -143,10 +149,10 @@ class Layout:
     @property
     def grow_to_bytes(self) -> int:
         """The size up to which descriptors are reserved."""
-        rules, geometry = self.geometry.rules, self.geometry
+        geometry = self.geometry
         descriptor_blocks = geometry.gdt_blocks + geometry.reserved_gdt_blocks
-        groups = descriptor_blocks * rules.descs_per_block
-        return (rules.first_data_block + groups * rules.blocks_per_group) * self.block_size
+        groups = descriptor_blocks * self.format.descs_per_block
+        return self.format.group_first_block(groups) * self.block_size
 
     @property
     def journal_extents(self) -> list[Extent]:

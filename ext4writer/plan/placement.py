@@ -143,7 +143,7 @@ class _Placer:
         return self._finish()
 
     def _place_resize_block(self) -> None:
-        if self._geometry.rules.resize_inode:
+        if self._geometry.format.resize_inode:
             self._result.resize_block = self._allocator.take_one()
 
     def _place_xattrs(self) -> None:
@@ -157,7 +157,7 @@ class _Placer:
         if ranges:
             counted = ((at, NEVER_WHOLE if at in ranges else count) for at, count in counted)
         # What can be one extent and fits between two superblock backups is never cut.
-        between = self._geometry.rules.blocks_per_group - self._geometry.head_blocks
+        between = self._geometry.format.blocks_per_group - self._geometry.head_blocks
         longest = min(EXT_INIT_MAX_LEN, between)
         for index, count in self._allocator.take_each_whole(counted, longest, self._result.starts):
             self._place_runs(index, ranges.get(index, [(0, count)]))

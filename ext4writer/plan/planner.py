@@ -10,6 +10,7 @@ from struct import unpack
 
 from ..errors import SpecError, TreeError
 from ..forked import Crew, as_crew
+from ..ondisk.format import Format
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import Loss, Tree
@@ -32,7 +33,7 @@ from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy
 from .sizing import BYTES_PER_INODE, MAX_INODES, Inodes, solve
 from .solution import Solution
-from .spec import Spec
+from .spec import Spec, format_of
 from .summary import count_groups
 from .xattrs import XattrPlan, XattrPlanner
 
@@ -72,13 +73,14 @@ def _plan(
     progress: ProgressCallback | None,
     cancel: Cancel | None,
 ) -> Layout:
-    _check_resize_inode(spec)
+    fmt = format_of(spec)
+    _check_resize_inode(fmt)
     policy = (spec.policy or DEFAULT_POLICY).fresh()
     table = number_inodes(
         tree,
         policy,
         lost_and_found=spec.lost_and_found,
-        dir_nlink="dir_nlink" in spec.features,
+        dir_nlink=fmt.dir_nlink,
         cancel=cancel,
     )
     read_attributes(table)
@@ -89,20 +91,15 @@ def _plan(
     ):
         search.go_on()
         times, epoch, losses = fit_times(tree, table, spec)
-        uuid, hash_seed = derive_identity(table, times, spec)
+        volume_uuid, hash_seed = derive_identity(table, times, spec)
         search.go_on()
-        xattrs = _plan_xattrs(table, spec, policy)
-        rules = DirectoryRules(
-            block_size=spec.block_size,
-            csum="metadata_csum" in spec.features,
-            indexing="dir_index" in spec.features,
-            hash_seed=unpack("<4I", hash_seed.bytes),
-        )
+        xattrs = _plan_xattrs(table, fmt, policy)
+        rules = DirectoryRules(format=fmt, hash_seed=unpack("<4I", hash_seed.bytes))
         search.go_on()
         directories = _plan_directories(table, rules, policy, data, cancel)
         _find_holes(search, len(candidates), data, table, spec, progress)
     if spec.identity == "content" and spec.uuid is None:
-        uuid = with_content(uuid, table, data, spec.block_size, cancel)
+        volume_uuid = with_content(volume_uuid, table, data, spec.block_size, cancel)
     if spec.free_percent:
         of_content = math.ceil(data.content_bytes * spec.free_percent / 100)
         spec = replace(spec, free=(spec.free or 0) + of_content, free_percent=0.0)
@@ -119,17 +116,15 @@ def _plan(
     if progress is not None:
         total = len(table.nodes)
         progress(Progress("plan", total, total, data.content_bytes, data.content_bytes))
-    features = spec.features
+    fmt = solution.geometry.format
     if not solution.demand.journal_blocks:
-        features = features.without("has_journal")
-    if not solution.geometry.rules.resize_inode:
-        features = features.without("resize_inode")
-    losses += _left_out(spec, solution)
+        fmt = fmt.without("has_journal")
+    losses += _left_out(spec, solution, fmt)
     space = solution.space()
     return Layout(
         spec=spec,
-        features=features,
-        uuid=uuid,
+        format=fmt.with_uuid(volume_uuid.bytes),
+        uuid=volume_uuid,
         hash_seed=hash_seed,
         epoch=epoch,
         times=times,
@@ -150,18 +145,17 @@ def _plan(
     )
 
 
-def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
+def _left_out(spec: Spec, solution: Solution, fmt: Format) -> Iterator[Loss]:
     """What of the file system itself is left out at this size, though nobody asked for that."""
     size = solution.geometry.blocks_count * spec.block_size
-    wants_journal = "has_journal" in spec.features and spec.journal != "none"
-    if wants_journal and not solution.demand.journal_blocks:
+    if solution.geometry.format.has_journal and not fmt.has_journal and spec.journal != "none":
         least = JOURNAL_MIN_FS_BLOCKS * spec.block_size
         yield Loss(
             b"/",
             f"the file system has no journal: {size} bytes are too few for one; "
             f"choose {least} bytes or more, or a journal of none",
         )
-    if spec.grow_to and not solution.geometry.rules.resize_inode:
+    if spec.grow_to and not fmt.resize_inode:
         yield Loss(
             b"/",
             f"nothing is reserved for growth to {spec.grow_to} bytes: beyond 2^32 blocks there "
@@ -187,22 +181,21 @@ def _find_holes(
             progress(Progress("plan", reached, total, data.content_bytes, 0))
 
 
-def _check_resize_inode(spec: Spec) -> None:
+def _check_resize_inode(fmt: Format) -> None:
     """Its size counts all it could ever map: over 2 GiB from blocks of 4 KiB on."""
-    features = spec.features
-    is_large = resize_inode_bytes(spec.block_size) >= LARGE_FILE_BYTES
-    if is_large and "resize_inode" in features and "large_file" not in features:
+    is_large = resize_inode_bytes(fmt.block_size) >= LARGE_FILE_BYTES
+    if is_large and fmt.resize_inode and not fmt.large_file:
         raise SpecError(
             "features",
-            f"resize_inode needs large_file with blocks of {spec.block_size} bytes; "
+            f"resize_inode needs large_file with blocks of {fmt.block_size} bytes; "
             "add large_file or ^resize_inode",
         )
 
 
-def _plan_xattrs(table: InodeTable, spec: Spec, policy: LayoutPolicy) -> XattrPlan:
-    planner = XattrPlanner(spec.inode_size, spec.block_size, policy)
+def _plan_xattrs(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> XattrPlan:
+    planner = XattrPlanner(fmt.inode_size, fmt.block_size, policy)
     for index in table.with_xattrs:
-        if "ext_attr" not in spec.features:
+        if not fmt.ext_attr:
             raise TreeError(
                 table.path_of(index), "has extended attributes; they need the feature ext_attr"
             )
@@ -221,7 +214,7 @@ def _plan_directories(
 ) -> dict[int, DirectoryPlan]:
     """Plan every directory and note its blocks; those of one block in plain order are left out."""
     found: dict[int, DirectoryPlan] = {}
-    counts, sizes, block_size = data.counts, table.sizes, rules.block_size
+    counts, sizes, block_size = data.counts, table.sizes, rules.format.block_size
     # Names so few that they fit a block however long they are.
     few = rules.certain_names if policy.sequential else -1
     end = 0

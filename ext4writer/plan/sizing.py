@@ -12,12 +12,18 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..errors import SizeError, SpecError
+from ..ondisk.format import MAX_32BIT_BLOCKS, Format
 from ..ondisk.journal import JBD2_MIN_JOURNAL_BLOCKS, default_journal_blocks
-from .geometry import MAX_32BIT_BLOCKS, Geometry, Rules
+from .geometry import (
+    Geometry,
+    last_group_minimum,
+    least_inodes_per_group,
+    reserved_gdt_blocks,
+)
 from .placement import Demand, Placement, place
 from .policy import LayoutPolicy
 from .solution import Solution
-from .spec import BLOCK_SIZES, Spec
+from .spec import BLOCK_SIZES, Spec, format_of
 
 IMAGE_UNIT = 4096
 """A fitted image is a multiple of this many bytes, which every host and loop device likes."""
@@ -93,14 +99,14 @@ def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> S
     :class:`SpecError` when no size can be right.
     """
     if spec.size is not None:
-        rules = Rules.of(spec, spec.size // spec.block_size)
-        return _fixed(spec, rules, demand, inodes, policy)
-    rules = Rules.of(spec, demand.least_blocks() + promised_blocks(spec))
-    solution = _fitted(spec, rules, demand, inodes, policy)
+        fmt = format_of(spec, spec.size // spec.block_size)
+        return _fixed(spec, fmt, demand, inodes, policy)
+    fmt = format_of(spec, demand.least_blocks() + promised_blocks(spec))
+    solution = _fitted(spec, fmt, demand, inodes, policy)
     blocks_count = solution.geometry.blocks_count
-    if rules.resize_inode and blocks_count > MAX_32BIT_BLOCKS:
-        rules = Rules.of(spec, blocks_count)
-        solution = _fitted(spec, rules, demand, inodes, policy, above=MAX_32BIT_BLOCKS)
+    if fmt.resize_inode and blocks_count > MAX_32BIT_BLOCKS:
+        fmt = format_of(spec, blocks_count)
+        solution = _fitted(spec, fmt, demand, inodes, policy, above=MAX_32BIT_BLOCKS)
     return solution
 
 
@@ -121,9 +127,9 @@ def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
     return TRANSACTIONS_PER_JOURNAL * (transaction + transaction // BOOKKEEPING_DIVISOR)
 
 
-def journal_blocks(spec: Spec, blocks_count: int, reserved_gdt_blocks: int) -> int:
+def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:
     """Blocks of the journal in an image of ``blocks_count`` blocks; 0 is none."""
-    if "has_journal" not in spec.features or spec.journal == "none":
+    if not fmt.has_journal or spec.journal == "none":
         return 0
     least = growth_journal_blocks(reserved_gdt_blocks)
     if spec.journal == "auto":
@@ -165,7 +171,7 @@ class _Stretch(NamedTuple):
 
 def _fitted(
     spec: Spec,
-    rules: Rules,
+    fmt: Format,
     demand: Demand,
     inodes: Inodes,
     policy: LayoutPolicy,
@@ -176,12 +182,12 @@ def _fitted(
     """The smallest image of whole units of ``unit`` bytes that has more than ``above`` blocks."""
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
     unit_blocks = max(1, unit // spec.block_size)
-    for stretch in _stretches(spec, rules, inodes, floor):
+    for stretch in _stretches(spec, fmt, inodes, floor):
         low = max(stretch.low, above + 1)
-        least = _least_size(spec, rules, stretch, demand.least_blocks(), low, 1)
+        least = _least_size(spec, fmt, stretch, demand.least_blocks(), low, 1)
         if least > stretch.high:
             continue
-        geometry = _geometry(rules, stretch, stretch.high)
+        geometry = _geometry(fmt, stretch, stretch.high)
         if geometry is None:
             continue
         wanted = _with_journal(demand, stretch.journal_blocks)
@@ -189,15 +195,15 @@ def _fitted(
         placement = place(geometry, wanted, policy, spare=kept_free(least, spec))
         if placement is None:
             continue
-        used = placement.used - wanted.journal_blocks - int(rules.resize_inode)
+        used = placement.used - wanted.journal_blocks - int(fmt.resize_inode)
         low = max(low, placement.high_water)
-        size = _least_size(spec, rules, stretch, used, low, unit_blocks)
+        size = _least_size(spec, fmt, stretch, used, low, unit_blocks)
         if size > stretch.high:
             # The image must be whole units, the file system need not.
-            if _least_size(spec, rules, stretch, used, low, 1) > stretch.high:
+            if _least_size(spec, fmt, stretch, used, low, 1) > stretch.high:
                 continue
             size = stretch.high
-        final = _geometry(rules, stretch, size)
+        final = _geometry(fmt, stretch, size)
         if final is None:
             continue
         reserved = superuser_reserve(size, spec)
@@ -206,59 +212,59 @@ def _fitted(
     raise AssertionError("the stretches never end")
 
 
-def _stretches(spec: Spec, rules: Rules, inodes: Inodes, floor: int) -> Iterator[_Stretch]:
-    """All sizes that the rules allow, ascending, cut where fixed metadata changes."""
+def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[_Stretch]:
+    """All sizes that the format allows, ascending, cut where fixed metadata changes."""
     grow_to = _grow_to_blocks(spec)
     needed = inodes.needed()
-    limit = spec_limit_blocks(spec)
+    limit = fmt.max_blocks
     if needed > MAX_INODES:
         raise SpecError("free_inodes", f"{needed} inodes are needed; {MAX_INODES} are the most")
-    groups_for_inodes = -(-needed // rules.max_inodes_per_group)
-    groups_for_blocks = rules.groups_for(max(floor, rules.first_data_block + 1))
+    groups_for_inodes = -(-needed // fmt.max_inodes_per_group)
+    groups_for_blocks = fmt.groups_for(max(floor, fmt.first_data_block + 1))
     groups = max(1, groups_for_inodes, groups_for_blocks)
     option = "free_inodes" if groups_for_inodes > groups_for_blocks else "free"
     while True:
-        per_group = rules.inodes_per_group(needed, groups)
-        first = rules.first_data_block + (groups - 1) * rules.blocks_per_group
-        end = min(first + rules.blocks_per_group, limit)
+        per_group = least_inodes_per_group(fmt, needed, groups)
+        first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
+        end = min(first + fmt.blocks_per_group, limit)
         if first >= limit:
-            raise _too_many_blocks("free", f"more than {limit} blocks are needed", spec)
+            raise _too_many_blocks("free", f"more than {limit} blocks are needed", fmt)
         if groups > MAX_GROUPS:
             raise SpecError("block_size", "the tree is larger than any file system of this kind")
-        if per_group <= rules.max_inodes_per_group:
+        if per_group <= fmt.max_inodes_per_group:
             low = first + 1
             while low <= end:
-                reserved = rules.reserved_gdt_blocks(low, grow_to)
-                journal = journal_blocks(spec, low, reserved)
-                high = _last_alike(spec, rules, low, end, grow_to, reserved, journal)
-                head = _head_blocks(rules, groups, reserved, option)
-                table = rules.inode_table_blocks(per_group)
-                least = first + rules.last_group_minimum(groups, table, head)
+                reserved = reserved_gdt_blocks(fmt, low, grow_to)
+                journal = journal_blocks(spec, fmt, low, reserved)
+                high = _last_alike(spec, fmt, low, end, grow_to, reserved, journal)
+                head = _head_blocks(fmt, groups, reserved, option)
+                table = fmt.inode_table_blocks(per_group)
+                least = first + last_group_minimum(fmt, groups, table, head)
                 if max(low, least) <= high and per_group * groups <= MAX_INODES:
                     yield _Stretch(max(low, least), high, per_group, reserved, journal)
                 low = high + 1
         groups += 1
 
 
-def _head_blocks(rules: Rules, groups: int, reserved_gdt_blocks: int, option: str) -> int:
+def _head_blocks(fmt: Format, groups: int, reserved_gdt_blocks: int, option: str) -> int:
     """Superblock and descriptors of one group; mke2fs goes on with meta_bg above three quarters.
 
     ``option`` is to blame where they do not fit.
     """
-    head = 1 + rules.gdt_blocks(groups) + reserved_gdt_blocks
-    if head > rules.blocks_per_group * 3 // 4:
-        hint = "" if rules.block_size == max(BLOCK_SIZES) else ", or for larger blocks"
+    head = 1 + fmt.gdt_blocks(groups) + reserved_gdt_blocks
+    if head > fmt.blocks_per_group * 3 // 4:
+        hint = "" if fmt.block_size == max(BLOCK_SIZES) else ", or for larger blocks"
         raise SpecError(
             option,
             f"{groups} groups are needed, and their descriptors would fill a group of "
-            f"{rules.blocks_per_group} blocks; ask for less{hint}",
+            f"{fmt.blocks_per_group} blocks; ask for less{hint}",
         )
     return head
 
 
 def _last_alike(
     spec: Spec,
-    rules: Rules,
+    fmt: Format,
     low: int,
     end: int,
     grow_to: int | None,
@@ -272,8 +278,8 @@ def _last_alike(
 
     def alike(size: int) -> bool:
         return (
-            rules.reserved_gdt_blocks(size, grow_to) == reserved
-            and journal_blocks(spec, size, reserved) == journal
+            reserved_gdt_blocks(fmt, size, grow_to) == reserved
+            and journal_blocks(spec, fmt, size, reserved) == journal
         )
 
     high = end
@@ -289,10 +295,10 @@ def _last_alike(
 
 
 def _least_size(
-    spec: Spec, rules: Rules, stretch: _Stretch, data_blocks: int, low: int, unit: int
+    spec: Spec, fmt: Format, stretch: _Stretch, data_blocks: int, low: int, unit: int
 ) -> int:
     """The least size that keeps the promises in this stretch: blocks, ``low`` or more, in units."""
-    used = _least_used(rules, stretch, data_blocks)
+    used = _least_used(fmt, stretch, data_blocks)
     size = 0
     while True:
         # What must stay free never shrinks while the size grows. So each round gives a size that
@@ -303,9 +309,9 @@ def _least_size(
         size = needed
 
 
-def _geometry(rules: Rules, stretch: _Stretch, blocks_count: int) -> Geometry | None:
+def _geometry(fmt: Format, stretch: _Stretch, blocks_count: int) -> Geometry | None:
     return Geometry.lay_out(
-        rules, blocks_count, stretch.inodes_per_group, stretch.reserved_gdt_blocks
+        fmt, blocks_count, stretch.inodes_per_group, stretch.reserved_gdt_blocks
     )
 
 
@@ -318,13 +324,8 @@ def _clip(placement: Placement, blocks_count: int) -> Placement:
     return placement
 
 
-def spec_limit_blocks(spec: Spec) -> int:
-    """The most blocks a file system with these features can have."""
-    return (1 << 48) - 1 if "64bit" in spec.features else MAX_32BIT_BLOCKS
-
-
-def _too_many_blocks(option: str, problem: str, spec: Spec) -> SpecError:
-    hint = "ask for less" if "64bit" in spec.features else "add 64bit or larger blocks"
+def _too_many_blocks(option: str, problem: str, fmt: Format) -> SpecError:
+    hint = "ask for less" if fmt.is_64bit else "add 64bit or larger blocks"
     return SpecError(option, f"{problem}; {hint}")
 
 
@@ -332,25 +333,25 @@ def _too_many_blocks(option: str, problem: str, spec: Spec) -> SpecError:
 
 
 def _fixed(
-    spec: Spec, rules: Rules, demand: Demand, inodes: Inodes, policy: LayoutPolicy
+    spec: Spec, fmt: Format, demand: Demand, inodes: Inodes, policy: LayoutPolicy
 ) -> Solution:
     assert spec.size is not None
     if spec.size % 512:
         raise SpecError("size", f"{spec.size} is no multiple of 512")
     blocks_count = spec.size // spec.block_size
-    if blocks_count > spec_limit_blocks(spec):
-        limit = spec_limit_blocks(spec)
-        raise _too_many_blocks("size", f"{blocks_count} blocks are more than {limit}", spec)
+    if blocks_count > fmt.max_blocks:
+        problem = f"{blocks_count} blocks are more than {fmt.max_blocks}"
+        raise _too_many_blocks("size", problem, fmt)
     least = _fixed_inodes(spec, inodes).needed()
     if spec.free_inodes is None:
-        plenty = _plenty_of_inodes(spec, rules, blocks_count, least, demand)
+        plenty = _plenty_of_inodes(spec, fmt, blocks_count, least, demand)
         if plenty > least:
-            richer = _try_size(spec, rules, blocks_count, plenty, demand, policy)
+            richer = _try_size(spec, fmt, blocks_count, plenty, demand, policy)
             if isinstance(richer, Solution):
                 return richer
-    attempt = _try_size(spec, rules, blocks_count, least, demand, policy)
+    attempt = _try_size(spec, fmt, blocks_count, least, demand, policy)
     if isinstance(attempt, _Shortage):
-        raise _too_small(spec, rules, demand, inodes, policy, attempt)
+        raise _too_small(spec, fmt, demand, inodes, policy, attempt)
     return attempt
 
 
@@ -363,21 +364,21 @@ def _missing_blocks(spec: Spec, solution: Solution) -> int:
 
 
 def _plenty_of_inodes(
-    spec: Spec, rules: Rules, blocks_count: int, least: int, demand: Demand
+    spec: Spec, fmt: Format, blocks_count: int, least: int, demand: Demand
 ) -> int:
     """``least`` and one for each 16 KiB that is free, as mke2fs has it; ``least`` if none is.
 
     What the larger tables themselves take is counted; what extent trees may take is not.
     """
-    stretch = _stretch_of(spec, rules, blocks_count, least)
+    stretch = _stretch_of(spec, fmt, blocks_count, least)
     if isinstance(stretch, _Shortage):
         return least
-    free_blocks = stretch.high - _least_used(rules, stretch, demand.least_blocks())
+    free_blocks = stretch.high - _least_used(fmt, stretch, demand.least_blocks())
     extra = max(0, free_blocks) * spec.block_size // (BYTES_PER_INODE + spec.inode_size)
-    groups = rules.groups_for(stretch.high)
+    groups = fmt.groups_for(stretch.high)
     # s_inodes_count has 32 bits.
-    per_group = MAX_INODES // groups // rules.inode_unit * rules.inode_unit
-    return min(least + extra, groups * min(rules.max_inodes_per_group, per_group))
+    per_group = MAX_INODES // groups // fmt.inode_unit * fmt.inode_unit
+    return min(least + extra, groups * min(fmt.max_inodes_per_group, per_group))
 
 
 def _fixed_inodes(spec: Spec, inodes: Inodes) -> Inodes:
@@ -393,24 +394,24 @@ class _Shortage(NamedTuple):
     reason: str
 
 
-def _stretch_of(spec: Spec, rules: Rules, blocks_count: int, inodes: int) -> _Stretch | _Shortage:
+def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Stretch | _Shortage:
     """What is fixed in ``blocks_count`` blocks with ``inodes`` inodes; one size alone."""
     blocks = blocks_count
     while True:
-        groups = rules.groups_for(blocks)
+        groups = fmt.groups_for(blocks)
         if groups < 1:
             return _Shortage("holds no block group")
-        per_group = rules.inodes_per_group(inodes, groups)
-        if per_group > rules.max_inodes_per_group:
-            return _Shortage(f"has room for {groups * rules.max_inodes_per_group} inodes only")
+        per_group = least_inodes_per_group(fmt, inodes, groups)
+        if per_group > fmt.max_inodes_per_group:
+            return _Shortage(f"has room for {groups * fmt.max_inodes_per_group} inodes only")
         if per_group * groups > MAX_INODES:
             return _Shortage(f"would need {per_group * groups} inodes, more than 32 bits count")
-        reserved = rules.reserved_gdt_blocks(blocks, _grow_to_blocks(spec))
-        head = _head_blocks(rules, groups, reserved, "size")
-        first = rules.first_data_block + (groups - 1) * rules.blocks_per_group
-        least = rules.last_group_minimum(groups, rules.inode_table_blocks(per_group), head)
+        reserved = reserved_gdt_blocks(fmt, blocks, _grow_to_blocks(spec))
+        head = _head_blocks(fmt, groups, reserved, "size")
+        first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
+        least = last_group_minimum(fmt, groups, fmt.inode_table_blocks(per_group), head)
         if blocks - first >= least:
-            journal = journal_blocks(spec, blocks, reserved)
+            journal = journal_blocks(spec, fmt, blocks, reserved)
             return _Stretch(blocks, blocks, per_group, reserved, journal)
         # The last group is too small for its metadata: leave it out, as mke2fs does.
         blocks = first
@@ -418,17 +419,17 @@ def _stretch_of(spec: Spec, rules: Rules, blocks_count: int, inodes: int) -> _St
 
 def _try_size(
     spec: Spec,
-    rules: Rules,
+    fmt: Format,
     blocks_count: int,
     inodes: int,
     demand: Demand,
     policy: LayoutPolicy,
 ) -> Solution | _Shortage:
-    stretch = _stretch_of(spec, rules, blocks_count, inodes)
+    stretch = _stretch_of(spec, fmt, blocks_count, inodes)
     if isinstance(stretch, _Shortage):
         return stretch
     blocks = stretch.high
-    geometry = _geometry(rules, stretch, blocks)
+    geometry = _geometry(fmt, stretch, blocks)
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
     wanted = _with_journal(demand, stretch.journal_blocks)
@@ -459,7 +460,7 @@ def _try_size(
 
 def _too_small(
     spec: Spec,
-    rules: Rules,
+    fmt: Format,
     demand: Demand,
     inodes: Inodes,
     policy: LayoutPolicy,
@@ -472,7 +473,7 @@ def _too_small(
         wanted = replace(wanted, free=0, reserved_percent=0.0)
     enough = _fitted(
         wanted,
-        rules,
+        fmt,
         demand,
         _fixed_inodes(spec, inodes),
         policy,
@@ -488,15 +489,15 @@ def _too_small(
     )
 
 
-def _least_used(rules: Rules, stretch: _Stretch, data_blocks: int) -> int:
+def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
     """Blocks in use in this stretch; ``data_blocks`` is all that the tree itself needs."""
-    groups = rules.groups_for(stretch.high)
+    groups = fmt.groups_for(stretch.high)
     return (
-        rules.first_data_block
-        + rules.super_groups_count(groups)
-        * (1 + rules.gdt_blocks(groups) + stretch.reserved_gdt_blocks)
-        + groups * (2 + rules.inode_table_blocks(stretch.inodes_per_group))
-        + int(rules.resize_inode)
+        fmt.first_data_block
+        + fmt.super_groups_count(groups)
+        * (1 + fmt.gdt_blocks(groups) + stretch.reserved_gdt_blocks)
+        + groups * (2 + fmt.inode_table_blocks(stretch.inodes_per_group))
+        + int(fmt.resize_inode)
         + stretch.journal_blocks
         + data_blocks
     )

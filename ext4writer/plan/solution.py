@@ -34,15 +34,15 @@ class Solution(NamedTuple):
             "extent blocks": placement.tree_block_count,
             "xattr blocks": len(placement.xattr_blocks),
             "reserved for growth": supers * geometry.reserved_gdt_blocks
-            + int(geometry.rules.resize_inode),
+            + int(geometry.format.resize_inode),
             "free": sum(behind - first for first, behind in placement.free_ranges),
         }
-        if geometry.rules.first_data_block:
-            blocks["boot block"] = geometry.rules.first_data_block
+        if geometry.format.first_data_block:
+            blocks["boot block"] = geometry.format.first_data_block
         assert sum(blocks.values()) == geometry.blocks_count, (
             "a block is counted twice or not at all"
         )
-        space = {name: count * geometry.rules.block_size for name, count in blocks.items()}
+        space = {name: count * geometry.format.block_size for name, count in blocks.items()}
         if self.unused_tail:
             space["unused tail"] = self.unused_tail
         return space

@@ -10,6 +10,7 @@ from uuid import UUID
 from ..arguments import bytes_of, count_of, seconds_of
 from ..errors import SpecError
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
+from ..ondisk.format import MAX_32BIT_BLOCKS, Format
 from .options import (
     OPTIONS,
     Option,
@@ -198,10 +199,11 @@ class Spec:
             raise SpecError("groups_per_flex", f"{self.groups_per_flex} is no power of two")
         if isinstance(self.journal, int) and self.journal <= 0:
             raise SpecError("journal", 'is a size in bytes, "auto" or "none"')
-        if isinstance(self.journal, int) and "has_journal" not in self.features:
+        fmt = format_of(self)
+        if isinstance(self.journal, int) and not fmt.has_journal:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
         self.features.check()
-        if self.grow_to and "resize_inode" not in self.features:
+        if self.grow_to and not fmt.resize_inode:
             raise SpecError(
                 "grow_to",
                 "needs the feature resize_inode, which holds the reserve; ask for 0 without it",
@@ -214,6 +216,18 @@ def _changed(spec: Spec) -> Iterator[str]:
         value = getattr(spec, option.name)
         if value != option.default:
             yield f"{option.name}={value!r}"
+
+
+def format_of(spec: Spec, blocks_count: int = 0) -> Format:
+    """The format that a Spec asks for and, where it is known to be huge, a size in blocks.
+
+    The resize inode maps 32-bit block numbers; beyond those mke2fs leaves it out (PRS in
+    misc/mke2fs.c), and so does this.
+    """
+    fmt = Format.of(
+        spec.features, spec.block_size, spec.inode_size, groups_per_flex=spec.groups_per_flex
+    )
+    return fmt if blocks_count <= MAX_32BIT_BLOCKS else fmt.without("resize_inode")
 
 
 def _list(values: tuple[int, ...]) -> str:

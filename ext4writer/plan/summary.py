@@ -18,8 +18,8 @@ def count_groups(
     """Count free blocks, free inodes and directories of every group."""
     groups, per_group = geometry.groups, geometry.inodes_per_group
     free_blocks = array("I", bytes(4 * groups))
-    rules = geometry.rules
-    blocks_per_group, first_data_block = rules.blocks_per_group, rules.first_data_block
+    fmt = geometry.format
+    blocks_per_group, first_data_block = fmt.blocks_per_group, fmt.first_data_block
     whole_groups = array("I", [blocks_per_group]) * groups
     for first, behind in free_ranges:
         group, start = divmod(first - first_data_block, blocks_per_group)

@@ -1,0 +1,401 @@
+"""Format: which variant of ext4 a file system is, and what follows from that alone.
+
+Everything that depends on feature flags and sizes, and on nothing else, is asked here: which
+checksums there are, how long descriptors are, where superblocks and descriptors lie, what a
+directory may look like, where the limits are. Nothing else in the library looks at a flag.
+
+A writer makes one with :meth:`Format.of`, a reader with :meth:`Format.of_superblock`. The reader's
+may have features that are never written; what they change in the fixed places is answered, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cached_property
+
+from ..errors import RecordError
+from .checksum import filesystem_seed
+from .dirent import DIR_ENTRY_TAIL
+from .features import FeatureSet
+from .group_desc import EXT4_MIN_DESC_SIZE, EXT4_MIN_DESC_SIZE_64BIT
+from .htree import EXT4_HTREE_LEVEL, EXT4_HTREE_LEVEL_COMPAT
+from .inode import EXT4_GOOD_OLD_INODE_SIZE
+from .record import ReadBuffer, Value
+from .superblock import (
+    EXT4_GOOD_OLD_FIRST_INO,
+    EXT4_GOOD_OLD_REV,
+    EXT4_MAX_BLOCK_SIZE,
+    EXT4_MIN_BLOCK_LOG_SIZE,
+    EXT4_MIN_BLOCK_SIZE,
+    SUPERBLOCK,
+)
+
+MAX_32BIT_BLOCKS = (1 << 32) - 1
+MAX_48BIT_BLOCKS = (1 << 48) - 1
+
+# lib/ext2fs/ext2_fs.h:EXT2_MAX_CLUSTERS_PER_GROUP; bg_free_blocks_count has 16 bits without 64bit.
+MAX_CLUSTERS_PER_GROUP = (1 << 16) - 8
+# lib/ext2fs/ext2_fs.h:EXT2_MAX_INODES_PER_GROUP is this without one block of inodes.
+_INODES_PER_GROUP_LIMIT = 1 << 16
+# fs/ext4/ext4.h:EXT4_MAX_CLUSTER_LOG_SIZE, counted from 1 KiB as s_log_cluster_size is.
+_MAX_LOG_CLUSTER_SIZE = 30 - EXT4_MIN_BLOCK_LOG_SIZE
+
+
+class Checksum(Enum):
+    """How a group descriptor is checksummed; all other metadata knows only NONE and CRC32C."""
+
+    NONE = "none"
+    CRC16 = "crc16"
+    CRC32C = "crc32c"
+
+
+class MappingKind(Enum):
+    """How the blocks of a new file are found from its inode."""
+
+    BLOCK_MAP = "block map"
+    EXTENTS = "extents"
+
+
+def _flag(name: str) -> cached_property[bool]:
+    """Whether the feature ``name`` is set."""
+    return cached_property(lambda fmt: name in fmt.features)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One variant of ext4. Sizes are in bytes; counts are in what their names say.
+
+    Block numbers are absolute and begin with 0; a *copy* of the superblock or of descriptors lies
+    in a group that has one, group 0 among them.
+    """
+
+    features: FeatureSet
+    block_size: int
+    inode_size: int
+    desc_size: int
+    """Bytes of a group descriptor."""
+    first_data_block: int
+    """The block in which group 0 begins."""
+    clusters_per_group: int
+    blocks_per_cluster: int = 1
+    groups_per_flex: int = 1
+    first_meta_bg: int = 0
+    """Descriptor blocks from this one on lie in their own metagroups, where there is meta_bg."""
+    backup_groups: tuple[int, ...] = ()
+    """The groups other than 0 that hold a backup, with sparse_super2 only."""
+    first_ino: int = EXT4_GOOD_OLD_FIRST_INO
+    """The first inode that is not reserved."""
+    uuid: bytes = bytes(16)
+    checksum_seed: int = 0
+    """Where all crc32c of metadata begin; meaningless without metadata_csum."""
+
+    has_journal = _flag("has_journal")
+    journal_dev = _flag("journal_dev")
+    ext_attr = _flag("ext_attr")
+    ea_inode = _flag("ea_inode")
+    resize_inode = _flag("resize_inode")
+    dir_index = _flag("dir_index")
+    dir_nlink = _flag("dir_nlink")
+    filetype = _flag("filetype")
+    """Whether directory entries carry the type of the file."""
+    casefold = _flag("casefold")
+    inline_data = _flag("inline_data")
+    large_file = _flag("large_file")
+    huge_file = _flag("huge_file")
+    flex_bg = _flag("flex_bg")
+    is_64bit = _flag("64bit")
+    """Whether counts and places of blocks have a high half."""
+    bigalloc = _flag("bigalloc")
+    meta_bg = _flag("meta_bg")
+    mmp = _flag("mmp")
+    quota = _flag("quota")
+    project = _flag("project")
+    orphan_file = _flag("orphan_file")
+    metadata_csum = _flag("metadata_csum")
+    """Whether all metadata has crc32c checksums."""
+    metadata_csum_seed = _flag("metadata_csum_seed")
+    """Whether ``checksum_seed`` is stored, so that the UUID can change."""
+
+    @classmethod
+    def of(
+        cls,
+        features: FeatureSet,
+        block_size: int,
+        inode_size: int,
+        *,
+        cluster_size: int | None = None,
+        groups_per_flex: int = 1,
+        backup_groups: tuple[int, ...] = (),
+    ) -> Format:
+        """Return the format that mke2fs would make with these features and sizes in bytes.
+
+        ``cluster_size`` None is one block.
+        """
+        # lib/ext2fs/initialize.c:ext2fs_initialize
+        blocks_per_cluster = (cluster_size or block_size) // block_size
+        is_64bit = "64bit" in features
+        return cls(
+            features=features,
+            block_size=block_size,
+            inode_size=inode_size,
+            desc_size=EXT4_MIN_DESC_SIZE_64BIT if is_64bit else EXT4_MIN_DESC_SIZE,
+            first_data_block=1 if block_size * blocks_per_cluster == EXT4_MIN_BLOCK_SIZE else 0,
+            # One bit each in one block of bitmap.
+            clusters_per_group=min(8 * block_size, MAX_CLUSTERS_PER_GROUP),
+            blocks_per_cluster=blocks_per_cluster,
+            groups_per_flex=groups_per_flex if "flex_bg" in features else 1,
+            backup_groups=backup_groups if "sparse_super2" in features else (),
+        )
+
+    @classmethod
+    def of_superblock(cls, superblock: ReadBuffer | Mapping[str, Value]) -> Format:
+        """Return the format of a superblock: its 1,024 bytes, or its fields as parsed.
+
+        Nothing is refused for a feature, known or not. :class:`RecordError` names the field that
+        makes it impossible to find anything: sizes that no file system can have.
+        """
+        fields = superblock if isinstance(superblock, Mapping) else SUPERBLOCK.parse(superblock)
+
+        def number(name: str) -> int:
+            value = fields[name]
+            assert isinstance(value, int)
+            return value
+
+        features = FeatureSet(
+            *(number(f"s_feature_{word}") for word in ("compat", "incompat", "ro_compat"))
+        )
+        dynamic = number("s_rev_level") != EXT4_GOOD_OLD_REV
+        block_size = _block_size(number("s_log_block_size"))
+        blocks_per_cluster = 1
+        per_group = "s_blocks_per_group"
+        if "bigalloc" in features:
+            per_group = "s_clusters_per_group"
+            log_ratio = number("s_log_cluster_size") - number("s_log_block_size")
+            if log_ratio < 0 or number("s_log_cluster_size") > _MAX_LOG_CLUSTER_SIZE:
+                raise _unusable("s_log_cluster_size", number("s_log_cluster_size"))
+            blocks_per_cluster <<= log_ratio
+        if not 0 < number(per_group) <= 8 * block_size:
+            raise _unusable(per_group, number(per_group))
+        inode_size = number("s_inode_size") if dynamic else EXT4_GOOD_OLD_INODE_SIZE
+        if not _is_power_of_two(inode_size, EXT4_GOOD_OLD_INODE_SIZE, block_size):
+            raise _unusable("s_inode_size", inode_size)
+        desc_size = EXT4_MIN_DESC_SIZE
+        if "64bit" in features:
+            # fs/ext4/super.c:ext4_handle_clustersize and ext4_block_group_meta_init
+            desc_size = number("s_desc_size")
+            if not _is_power_of_two(desc_size, EXT4_MIN_DESC_SIZE_64BIT, EXT4_MIN_BLOCK_SIZE):
+                raise _unusable("s_desc_size", desc_size)
+        # fs/ext4/super.c:ext4_fill_flex_info: 0 and numbers too large for a shift mean none
+        log_flex = number("s_log_groups_per_flex")
+        has_flex = "flex_bg" in features and 0 < log_flex < 32
+        backups = fields["s_backup_bgs"]
+        uuid = fields["s_uuid"]
+        assert isinstance(uuid, bytes) and not isinstance(backups, int | bytes)
+        return cls(
+            features=features,
+            block_size=block_size,
+            inode_size=inode_size,
+            desc_size=desc_size,
+            first_data_block=number("s_first_data_block"),
+            clusters_per_group=number(per_group),
+            blocks_per_cluster=blocks_per_cluster,
+            groups_per_flex=1 << log_flex if has_flex else 1,
+            first_meta_bg=number("s_first_meta_bg") if "meta_bg" in features else 0,
+            backup_groups=(
+                tuple(sorted({group for group in backups if group}))
+                if "sparse_super2" in features
+                else ()
+            ),
+            first_ino=number("s_first_ino") if dynamic else EXT4_GOOD_OLD_FIRST_INO,
+        )._identified(uuid, number("s_checksum_seed"))
+
+    def with_uuid(self, uuid: bytes) -> Format:
+        """Return the format of the file system of this UUID (16 bytes), and its checksum seed."""
+        return self._identified(uuid, None)
+
+    def _identified(self, uuid: bytes, stored_seed: int | None) -> Format:
+        # lib/ext2fs/csum.c:ext2fs_init_csum_seed
+        seed = stored_seed if self.metadata_csum_seed else None
+        return replace(
+            self, uuid=uuid, checksum_seed=filesystem_seed(uuid) if seed is None else seed
+        )
+
+    def without(self, *names: str) -> Format:
+        """Return the format without these features, of which no size or place may depend."""
+        return replace(self, features=self.features.without(*names))
+
+    # -- sizes -----------------------------------------------------------------------------------
+
+    @cached_property
+    def cluster_size(self) -> int:
+        """Bytes of what one bit of a block bitmap stands for."""
+        return self.block_size * self.blocks_per_cluster
+
+    @cached_property
+    def blocks_per_group(self) -> int:
+        return self.clusters_per_group * self.blocks_per_cluster
+
+    @cached_property
+    def descs_per_block(self) -> int:
+        return self.block_size // self.desc_size
+
+    @cached_property
+    def inodes_per_block(self) -> int:
+        return self.block_size // self.inode_size
+
+    @cached_property
+    def has_extra_fields(self) -> bool:
+        """Whether inodes are longer than 128 bytes: nanoseconds, times after 2038, attributes."""
+        return self.inode_size > EXT4_GOOD_OLD_INODE_SIZE
+
+    @cached_property
+    def dir_tail_size(self) -> int:
+        """Bytes at the end of a block of entries that hold its checksum."""
+        return DIR_ENTRY_TAIL.size if self.metadata_csum else 0
+
+    def inode_table_blocks(self, inodes_per_group: int) -> int:
+        """Blocks of the inode table of one group."""
+        return -(-inodes_per_group * self.inode_size // self.block_size)
+
+    # -- limits ----------------------------------------------------------------------------------
+
+    @cached_property
+    def max_blocks(self) -> int:
+        """The most blocks that a file system can have."""
+        return MAX_48BIT_BLOCKS if self.is_64bit else MAX_32BIT_BLOCKS
+
+    @cached_property
+    def inode_unit(self) -> int:
+        """Inodes per group come in multiples of this: whole blocks, and whole bytes of bitmap."""
+        return max(8, self.inodes_per_block)
+
+    @cached_property
+    def max_inodes_per_group(self) -> int:
+        """EXT2_MAX_INODES_PER_GROUP, one bit each in one block of bitmap, in whole units."""
+        most = min(8 * self.block_size, _INODES_PER_GROUP_LIMIT - self.inodes_per_block)
+        return most // self.inode_unit * self.inode_unit
+
+    @cached_property
+    def htree_levels(self) -> int:
+        """The most levels of the index of a directory, its root among them; 0 is no index."""
+        # fs/ext4/ext4.h:ext4_dir_htree_level
+        if not self.dir_index:
+            return 0
+        return EXT4_HTREE_LEVEL if "large_dir" in self.features else EXT4_HTREE_LEVEL_COMPAT
+
+    # -- kinds -----------------------------------------------------------------------------------
+
+    @cached_property
+    def mapping(self) -> MappingKind:
+        """How new files are mapped; an inode's flags say it of a file that exists."""
+        return MappingKind.EXTENTS if "extent" in self.features else MappingKind.BLOCK_MAP
+
+    @cached_property
+    def group_desc_checksum(self) -> Checksum:
+        if self.metadata_csum:
+            return Checksum.CRC32C
+        return Checksum.CRC16 if "uninit_bg" in self.features else Checksum.NONE
+
+    @property
+    def has_uninit_groups(self) -> bool:
+        """Whether groups may be flagged as not initialised (ext4_has_group_desc_csum)."""
+        return self.group_desc_checksum is not Checksum.NONE
+
+    # -- where superblocks and descriptors lie -----------------------------------------------------
+
+    def groups_for(self, blocks_count: int) -> int:
+        """How many groups ``blocks_count`` blocks make."""
+        return -(-(blocks_count - self.first_data_block) // self.blocks_per_group)
+
+    def gdt_blocks(self, groups: int) -> int:
+        """How many blocks the descriptors of ``groups`` groups fill."""
+        return -(-groups // self.descs_per_block)
+
+    def group_first_block(self, group: int) -> int:
+        return self.first_data_block + group * self.blocks_per_group
+
+    def group_of(self, block: int) -> int:
+        return (block - self.first_data_block) // self.blocks_per_group
+
+    @cached_property
+    def _lists_supers(self) -> bool:
+        return "sparse_super2" in self.features
+
+    @cached_property
+    def _all_have_supers(self) -> bool:
+        return "sparse_super" not in self.features and not self._lists_supers
+
+    def has_super(self, group: int) -> bool:
+        """Whether ``group`` holds a superblock (lib/ext2fs/closefs.c:ext2fs_bg_has_super)."""
+        if group == 0:
+            return True
+        if self._lists_supers:
+            return group in self.backup_groups
+        if group == 1 or self._all_have_supers:
+            return True
+        # The powers are odd, and most callers ask for every group.
+        return bool(group & 1) and any(_is_power(group, base) for base in (3, 5, 7))
+
+    def super_groups(self, groups: int) -> list[int]:
+        """All groups below ``groups`` that hold a superblock, ascending."""
+        if self._lists_supers:
+            return [group for group in (0, *self.backup_groups) if group < groups]
+        if self._all_have_supers:
+            return list(range(groups))
+        found = {group for group in (0, 1) if group < groups}
+        for base in (3, 5, 7):
+            power = base
+            while power < groups:
+                found.add(power)
+                power *= base
+        return sorted(found)
+
+    def super_groups_count(self, groups: int) -> int:
+        """How many of the first ``groups`` hold a superblock; the search for a size asks often."""
+        return groups if self._all_have_supers else len(self.super_groups(groups))
+
+    def super_block(self, group: int) -> int:
+        """The block of the superblock in ``group``; in block 0 it begins at byte 1,024."""
+        # lib/ext2fs/closefs.c:ext2fs_super_and_bgd_loc2: with clusters, 1 KiB blocks count from 0
+        first = self.group_first_block(group)
+        return 1 if first == 0 and self.block_size == EXT4_MIN_BLOCK_SIZE else first
+
+    def in_meta_group(self, desc_block: int) -> bool:
+        """Whether the descriptor block of this number lies in the groups that it describes."""
+        return self.meta_bg and desc_block >= self.first_meta_bg
+
+    def desc_block_copies(self, desc_block: int, groups: int) -> list[int]:
+        """All blocks that hold the descriptor block of this number, counted from 0, ascending.
+
+        The first one is what a mount reads.
+        """
+        # lib/ext2fs/closefs.c:ext2fs_super_and_bgd_loc2
+        if not self.in_meta_group(desc_block):
+            return [self.super_block(group) + 1 + desc_block for group in self.super_groups(groups)]
+        first = desc_block * self.descs_per_block
+        holders = sorted({first, first + 1, first + self.descs_per_block - 1})
+        return [
+            self.super_block(group) + self.has_super(group) for group in holders if group < groups
+        ]
+
+
+def _block_size(log_block_size: int) -> int:
+    if log_block_size > (EXT4_MAX_BLOCK_SIZE // EXT4_MIN_BLOCK_SIZE).bit_length() - 1:
+        raise _unusable("s_log_block_size", log_block_size)
+    return EXT4_MIN_BLOCK_SIZE << log_block_size
+
+
+def _is_power_of_two(value: int, least: int, most: int) -> bool:
+    return least <= value <= most and not value & (value - 1)
+
+
+def _is_power(number: int, base: int) -> bool:
+    while number % base == 0:
+        number //= base
+    return number == 1
+
+
+def _unusable(field: str, value: int) -> RecordError:
+    return RecordError("superblock", field, f"{value} is of no file system that can be read")
