@@ -20,6 +20,7 @@ from .content import (
     PathContent,
 )
 from .errors import SourceError, TreeError, display_path
+from .losses import without_losses_below
 from .nodes import (
     NAME_MAX,
     S_IFBLK,
@@ -383,19 +384,6 @@ def check_name(name: bytes, path: Path) -> None:
         raise TreeError(_shown(path), f"its name has {len(name)} bytes; {NAME_MAX} is the most")
     if b"/" in name or b"\0" in name:
         raise TreeError(_shown(path), "a name cannot hold a slash or a NUL byte")
-
-
-def without_losses_below(losses: list[Loss], gone: set[bytes]) -> list[Loss]:
-    """``losses`` without those at and below the absolute paths ``gone``."""
-    if not gone or not losses:
-        return losses
-    kept = []
-    for loss in losses:
-        names = components(loss.path)
-        above = {b"/" + b"/".join(names[:depth]) for depth in range(1, len(names) + 1)}
-        if not above & gone:
-            kept.append(loss)
-    return kept
 
 
 def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:

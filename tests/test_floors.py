@@ -26,6 +26,7 @@ FLOORS = {
     "slices": 21,
     "nodes": 21,
     "composition": 22,
+    "losses": 22,
     "tree": 23,
     "edit": 24,
     "sources": 25,
@@ -41,7 +42,7 @@ FLOORS = {
 
 FORMAT_FREE = (
     *("errors", "progress", "forked", "documents"),
-    *("content", "holes", "slices", "nodes", "composition", "tree"),
+    *("content", "holes", "slices", "nodes", "composition", "losses", "tree"),
     *("edit", "sources", "manifests", "nix"),
 )
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import SpecError, display_path
-from ..tree import Directory, Loss, Tree, components
+from ..tree import Directory, Loss, Tree, without_losses_below
 from .globs import Glob, parse_glob
 
 
@@ -70,7 +70,7 @@ class Selection:
             dropped: set[bytes] = set()
             self._filter(tree.root, dropped)
             if dropped and tree.losses:
-                tree.losses = [loss for loss in tree.losses if not dropped & _above(loss.path)]
+                tree.losses = without_losses_below(tree.losses, dropped)
 
     def report(self, tree: Tree) -> None:
         """Say in the losses of ``tree`` which globs have matched nothing."""
@@ -129,12 +129,6 @@ class _Folder(NamedTuple):
     node: Directory | _Left
     prefix: bytes
     excluded_by: int
-
-
-def _above(path: bytes) -> set[bytes]:
-    """``path`` and all paths above it but the root."""
-    names = components(path)
-    return {b"/" + b"/".join(names[:depth]) for depth in range(1, len(names) + 1)}
 
 
 class _Alternatives:

@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -37,6 +37,7 @@ from ext4writer.sources.tar_archive import Limits
 from tests.archives import header
 from tests.containers import OCI, Entry, Layout, layer_tar, opaque, whiteout
 from tests.oracles.compare import assert_dirs_equal
+from tests.oracles.cost import assert_linear
 from tests.oracles.kernel import mounted
 from tests.oracles.tools import missing, require_loop_mount, run
 
@@ -576,3 +577,18 @@ def test_what_was_lost_and_then_replaced_is_no_loss(tmp_path: Path) -> None:
     )
     assert lost == {b"/a", b"/b", b"/d/c"}
     assert {loss.path for loss in tree.losses} == {b"/b"}
+
+
+def test_many_layers_with_losses_cost_their_number(tmp_path: Path) -> None:
+    def reading(count: int) -> Callable[[], object]:
+        folder = tmp_path / f"{count}-{len(list(tmp_path.iterdir()))}"
+        layout = Layout(folder)
+        odd = RegularFile(BytesContent(b""), xattrs={b"odd.name": b"x"})
+        layers = [
+            layer_tar([Entry(b"f%d.%d" % (layer, at), odd) for at in range(8)])
+            for layer in range(count)
+        ]
+        layout.index([layout.image(layers, ("",))])
+        return lambda: sources.oci(folder)
+
+    assert_linear(reading, 150)

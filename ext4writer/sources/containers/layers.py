@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...losses import LossRecord
 from ...tree import (
     S_IFLNK,
     SYMLINK_MAX,
@@ -16,7 +17,6 @@ from ...tree import (
     Node,
     Symlink,
     Tree,
-    without_losses_below,
 )
 from ..tar_archive import HARD_LINK, Member
 from ..tar_archive.assembly import Assembly
@@ -39,9 +39,11 @@ class Layer(Assembly):
     program that unpacks layers. A symbolic link of a lower layer is replaced by a directory.
     """
 
-    def __init__(self, lower: Tree, usage: Usage, losses: list[Loss]) -> None:
+    def __init__(self, lower: Tree, usage: Usage, losses: list[Loss], record: LossRecord) -> None:
+        """``losses`` are those of this layer, and ``record`` those of all that were applied."""
         super().__init__({}, usage, losses)
         self._lower = lower
+        self._record = record
         self._whiteouts: set[bytes] = set()
         self._opaque: set[bytes] = set()
         self._has_links = False
@@ -56,25 +58,24 @@ class Layer(Assembly):
             self._has_links = True
 
     def apply(self) -> None:
-        """Change the lower tree; what it loses and what the layer lost stays in its losses."""
+        """Change the lower tree, and let the record have the losses that count afterwards."""
         self.link_the_rest()
-        gone = set()
         for path in self._whiteouts:
             head, _, name = path.rpartition(b"/")
             parent = _directory_at(self._lower.root, head)
             if parent is not None and parent.children.pop(name, None) is not None:
-                gone.add(b"/" + path)
+                self._record.drop_below(path)
             self._imply(head)
         for path in self._opaque:
             directory = _directory_at(self._lower.root, path)
             if directory is not None:
-                gone |= {b"/" + path + b"/" + name for name in directory.children}
+                for name in directory.children:
+                    self._record.drop_below(path + b"/" + name)
                 directory.children.clear()
             self._imply(path)
-        self._lower.losses = without_losses_below(self._lower.losses, gone)
-        upper = Tree(self.root)
-        upper.losses = self._losses
-        self._lower.overlay(upper, copy=False)
+        self._record.drop_covered(self.root)
+        self._record.add(self._losses)
+        self._lower.overlay(Tree(self.root), copy=False)
 
     def _imply(self, path: bytes) -> None:
         """Let a directory be at ``path``, where a mark lies, unless this layer has a file there.

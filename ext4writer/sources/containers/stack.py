@@ -9,6 +9,7 @@ from typing import BinaryIO, TypedDict, cast
 from ...content import Content
 from ...edit.filters import exclude
 from ...edit.globs import Patterns
+from ...losses import LossRecord
 from ...progress import Cancel, ProgressCallback
 from ...tree import NAME_MAX, Directory, Loss, Tree
 from ..tar_archive import DEFAULT_LIMITS, Limits, Member, read_members
@@ -69,12 +70,14 @@ def apply_layers(
     all layers together, and has what the documents and an archive around them used.
     """
     tree = Tree(Directory(implied=True))
+    record = LossRecord()
     for blob in layers:
         losses: list[Loss] = []
-        layer = Layer(tree, usage, losses)
+        layer = Layer(tree, usage, losses, record)
         for member in _Reading(archive, blob, usage, losses, options).members():
             layer.add(member)
         layer.apply()
+    tree.losses = record.in_order()
     return exclude(tree, options.exclude)
 
 
