@@ -1,0 +1,137 @@
+"""The Merkle tree of fs-verity: hashes of blocks, hashes of blocks of hashes, up to one root.
+
+Rules: Documentation/filesystems/fsverity.rst, "Merkle tree", and
+fs/verity/open.c:fsverity_init_merkle_tree_params, which has the order of the levels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..errors import SpecError
+from .verity import FS_VERITY_HASH_ALG_SHA256, FS_VERITY_HASH_ALG_SHA512, FSVERITY_DESCRIPTOR
+
+ALGORITHMS = {"sha256": FS_VERITY_HASH_ALG_SHA256, "sha512": FS_VERITY_HASH_ALG_SHA512}
+"""Name -> ``hash_algorithm``."""
+SALT_MAX = 32
+MIN_BLOCK_SIZE, MAX_BLOCK_SIZE = 1024, 65536
+
+
+@dataclass(frozen=True)
+class MerkleTree:
+    """How trees of one kind are made. ``block_size`` is in bytes; ``salt`` has 32 at most.
+
+    Raises :class:`SpecError` for what fs-verity does not know.
+    """
+
+    algorithm: str = "sha256"
+    block_size: int = 4096
+    salt: bytes = b""
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise SpecError("verity", f"{self.algorithm!r} is none of {', '.join(ALGORITHMS)}")
+        size = self.block_size
+        if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or size & (size - 1):
+            raise SpecError(
+                "verity",
+                f"blocks of {size} bytes: the size is a power of two from {MIN_BLOCK_SIZE} "
+                f"to {MAX_BLOCK_SIZE}",
+            )
+        if len(self.salt) > SALT_MAX:
+            raise SpecError(
+                "verity", f"the salt has {len(self.salt)} bytes; {SALT_MAX} is the most"
+            )
+
+    @cached_property
+    def digest_size(self) -> int:
+        """Bytes of one hash."""
+        return hashlib.new(self.algorithm).digest_size
+
+    @cached_property
+    def hashes_per_block(self) -> int:
+        return self.block_size // self.digest_size
+
+    @cached_property
+    def _salted(self) -> Any:
+        """The state from which each block is hashed."""
+        state = hashlib.new(self.algorithm)
+        # fs/verity/hash_algs.c:fsverity_prepare_hash_state fills the salt up to the hash's block.
+        state.update(
+            self.salt.ljust(-(-len(self.salt) // state.block_size) * state.block_size, b"\0")
+        )
+        return state
+
+    def level_blocks(self, size: int) -> list[int]:
+        """Blocks of each level of the tree of ``size`` bytes, the lowest level first."""
+        blocks = -(-size // self.block_size)
+        levels = []
+        while blocks > 1:
+            blocks = -(-blocks // self.hashes_per_block)
+            levels.append(blocks)
+        return levels
+
+    def tree_size(self, size: int) -> int:
+        """Bytes of the tree of ``size`` bytes of content."""
+        return sum(self.level_blocks(size)) * self.block_size
+
+    def build(self, pieces: Iterable[bytes | bytearray | memoryview]) -> tuple[bytes, bytes]:
+        """Return the tree as it is stored, the root's level first, and the hash of the root.
+
+        ``pieces`` are the content in order, each a whole number of blocks long but for the last.
+        """
+        hashes = [self._hash_of(block) for piece in pieces for block in self._blocks(piece)]
+        if not hashes:  # fsverity.rst: the root hash of an empty file is all zeros
+            return b"", bytes(self.digest_size)
+        levels = []
+        while len(hashes) > 1:
+            step = self.hashes_per_block
+            blocks = [
+                b"".join(hashes[first : first + step]).ljust(self.block_size, b"\0")
+                for first in range(0, len(hashes), step)
+            ]
+            levels.append(b"".join(blocks))
+            hashes = list(map(self._hash_of, blocks))
+        return b"".join(reversed(levels)), hashes[0]
+
+    def _blocks(self, piece: bytes | bytearray | memoryview) -> Iterable[bytes | memoryview]:
+        view = memoryview(piece)
+        for first in range(0, len(view), self.block_size):
+            block = view[first : first + self.block_size]
+            yield (
+                block
+                if len(block) == self.block_size
+                else bytes(block).ljust(self.block_size, b"\0")
+            )
+
+    def _hash_of(self, block: bytes | memoryview) -> bytes:
+        state = self._salted.copy()
+        state.update(block)
+        digest: bytes = state.digest()
+        return digest
+
+    def descriptor(self, size: int, root_hash: bytes, signature: bytes = b"") -> bytes:
+        """The ``fsverity_descriptor`` of a file of ``size`` bytes, with its signature after it."""
+        return self._descriptor(size, root_hash, len(signature)) + signature
+
+    def file_digest(self, size: int, root_hash: bytes) -> bytes:
+        """What ``fsverity measure`` prints: the hash of the descriptor without its signature."""
+        return hashlib.new(self.algorithm, self._descriptor(size, root_hash, 0)).digest()
+
+    def _descriptor(self, size: int, root_hash: bytes, sig_size: int) -> bytes:
+        return FSVERITY_DESCRIPTOR.pack(
+            {
+                "version": 1,
+                "hash_algorithm": ALGORITHMS[self.algorithm],
+                "log_blocksize": self.block_size.bit_length() - 1,
+                "salt_size": len(self.salt),
+                "sig_size": sig_size,
+                "data_size": size,
+                "root_hash": root_hash.ljust(64, b"\0"),
+                "salt": self.salt.ljust(SALT_MAX, b"\0"),
+            }
+        )
