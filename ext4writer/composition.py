@@ -4,32 +4,311 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 
-from .nodes import Directory, Node
+from .errors import TreeError, display_path
+from .nodes import (
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    S_IFSOCK,
+    Directory,
+    Loss,
+    Node,
+    Symlink,
+)
+from .resolution import LINKS_FOLLOWED, Place, directory_at, resolve
 
 ATTRIBUTES = Node.__slots__
 
+KINDS = {
+    S_IFREG: "regular file",
+    S_IFDIR: "directory",
+    S_IFLNK: "symbolic link",
+    S_IFCHR: "character device",
+    S_IFBLK: "block device",
+    S_IFIFO: "named pipe",
+    S_IFSOCK: "socket",
+}
 
-def merge(lower: Directory, upper: Directory) -> None:
-    """Lay ``upper`` over ``lower``, which then holds nodes of both.
+Trail = tuple["Trail", bytes] | None
+"""A path as its last name and the trail of its parent, so that a deep one costs no copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A directory of the upper tree that met a symbolic link of the lower one."""
+
+    parent: Directory
+    """Where the link stands."""
+    name: bytes
+    node: Directory
+    here: Trail
+    """The link's place in the lower tree."""
+    there: Trail
+    """The directory's place in the upper tree."""
+
+
+class Overlay:
+    """Lays ``upper`` over ``root``, which then holds nodes of both.
 
     Directories merge and take the attributes of ``upper``, unless those are only implied; every
-    other node replaces what stands in its place.
+    other node replaces what stands in its place. With ``follows_links`` a directory that meets a
+    symbolic link to a directory leaves the link where it is, and what it holds goes where that
+    leads: an implied directory always, a stated one if ``keeps_links``. What replaces something
+    of another kind is in ``losses``, unless ``is_layer``: then links of ``root`` are not followed
+    and replacing is no loss, because the layers of a container image are one source.
+
+    Links are followed when everything else is in its place, in the order of their paths; so the
+    outcome does not depend on the order in which directories list their entries.
     """
-    pending = [(lower, upper)]
+
+    def __init__(
+        self,
+        root: Directory,
+        upper: Directory,
+        *,
+        keeps_links: bool = True,
+        is_layer: bool = False,
+        takes_top: bool = True,
+    ) -> None:
+        self.losses: list[Loss] = []
+        self.restated: set[Directory] = set()
+        """Directories of ``root`` whose attributes were replaced."""
+        self._root = root
+        self._upper = upper
+        self._keeps_links = keeps_links
+        self._is_layer = is_layer
+        self._takes_top = takes_top
+        self._waiting: list[_Waiting] = []
+        self._moved: dict[tuple[bytes, ...], list[bytes]] = {}
+        """Directories of the upper tree that lie elsewhere in the lower one."""
+        self._above: dict[Node, Trail] | None = None
+        """Where in the upper tree its nodes lie, once links are followed."""
+
+    def lay(self, at: Sequence[bytes]) -> None:
+        """Lay the root of the upper tree at ``at``; missing parents are made as implied ones.
+
+        Raises :class:`TreeError` if a parent is something other than a directory, or a symbolic
+        link that leads to none.
+        """
+        if not at:
+            self._merge(self._root, self._upper, None, None, takes_top=self._takes_top)
+        else:
+            above = directory_at(self._root, at[:-1], lambda: Directory(implied=True))
+            if not isinstance(above.node, Directory):
+                raise TreeError(b"/" + b"/".join(at), above.problem)
+            self._moved[()] = [*above.names, at[-1]]
+            here: Trail = None
+            for name in above.names:
+                here = (here, name)
+            self._put(above.node, at[-1], self._upper, (here, at[-1]), None)
+        if self._waiting:
+            self._above = _trails(self._upper)
+            self._follow_links()
+
+    def place_of(self, path: Sequence[bytes]) -> list[bytes]:
+        """Where what the upper tree has at ``path`` came to."""
+        if not self._moved:
+            return list(path)
+        for depth in sorted({len(names) for names in self._moved}, reverse=True):
+            place = self._moved.get(tuple(path[:depth])) if depth <= len(path) else None
+            if place is not None:
+                return [*place, *path[depth:]]
+        return list(path)
+
+    def _merge(
+        self,
+        mine: Directory,
+        others: Directory,
+        here: Trail,
+        there: Trail,
+        *,
+        takes_top: bool = True,
+    ) -> None:
+        pending = [(mine, others, here, there)]
+        while pending:
+            mine, others, here, there = pending.pop()
+            if (mine.implied or not others.implied) and takes_top:
+                for attribute in ATTRIBUTES:
+                    setattr(mine, attribute, getattr(others, attribute))
+                mine.implied = others.implied
+                if not others.implied:
+                    self.restated.add(mine)
+            takes_top = True
+            children = mine.children
+            for name, node in others.children.items():
+                old = children.get(name)
+                if old is None:
+                    children[name] = node
+                elif isinstance(old, Directory) and isinstance(node, Directory):
+                    pending.append((old, node, (here, name), (there, name)))
+                elif type(old) is type(node) and self._above is None:
+                    children[name] = node
+                else:
+                    self._put(mine, name, node, (here, name), (there, name))
+
+    def _put(self, parent: Directory, name: bytes, node: Node, here: Trail, there: Trail) -> None:
+        """Let ``node`` of the upper tree take the place ``name`` in ``parent``."""
+        old = parent.children.get(name)
+        if isinstance(node, Directory):
+            if isinstance(old, Directory):
+                self._merge(old, node, here, there)
+                return
+            follows = not self._is_layer and (node.implied or self._keeps_links)
+            if isinstance(old, Symlink) and follows:
+                self._waiting.append(_Waiting(parent, name, node, here, there))
+                return
+        self._replace(parent, name, node, here, there)
+
+    def _replace(
+        self, parent: Directory, name: bytes, node: Node, here: Trail, there: Trail
+    ) -> None:
+        old = parent.children.get(name)
+        parent.children[name] = node
+        if self._is_layer or old is None or old is node:
+            return
+        if self._above is not None and old in self._above:
+            self.losses.append(
+                Loss(
+                    _path(here),
+                    f"{_described(old)} {_shown(_path(self._above[old]))} of a later source is "
+                    f"replaced by {_shown(_path(there))} of the same source: links bring both here",
+                )
+            )
+            return
+        # Another link in its place may lead away from what it was followed to just now.
+        is_other_way = (
+            self._above is not None
+            and isinstance(old, Symlink)
+            and isinstance(node, Symlink)
+            and old.target != node.target
+        )
+        if is_other_way or type(old) is not type(node):
+            self.losses.append(
+                Loss(
+                    _path(here),
+                    f"{_described(old)} is replaced by the {KINDS[node.file_type]} "
+                    f"{_shown(_path(there))} of a later source",
+                )
+            )
+
+    # -- links ---------------------------------------------------------------------------------
+
+    def _follow_links(self) -> None:
+        """Put directories where the links in their place lead.
+
+        What one of them brings may be what another one's link leads to, so those that lead
+        nowhere are tried again, as long as that helps. The rest replaces the links.
+        """
+        for _ in range(LINKS_FOLLOWED):
+            if not self._waiting:
+                return
+            some = sorted(self._waiting, key=lambda one: _names(one.here))
+            self._waiting = []
+            left = [one for one in some if not self._follow(one)]
+            self._waiting += left
+            if len(left) == len(some):
+                break
+        for one in sorted(self._waiting, key=lambda one: _names(one.here)):
+            if self._is_in_place(one):
+                self._replace(one.parent, one.name, one.node, one.here, one.there)
+        self._waiting = []
+
+    def _follow(self, one: _Waiting) -> bool:
+        """Put ``one`` where its link leads; False if that is no directory."""
+        if not self._is_in_place(one):
+            return True
+        link = one.parent.children.get(one.name)
+        if not isinstance(link, Symlink):
+            self._put(one.parent, one.name, one.node, one.here, one.there)
+            return True
+        place = resolve(_names(one.here), [self._root], follow_last=True)
+        if not isinstance(place.node, Directory):
+            return False
+        self._moved[tuple(_names(one.there))] = place.names
+        self._tell_of_attributes(one, link, place)
+        here: Trail = None
+        for name in place.names:
+            here = (here, name)
+        self._merge(place.node, one.node, here, one.there, takes_top=False)
+        return True
+
+    def _tell_of_attributes(self, one: _Waiting, link: Symlink, place: Place) -> None:
+        """Note attributes that the directory at the end of a link does not take, as in GNU tar."""
+        node = place.node
+        assert node is not None
+        if one.node.implied:
+            return
+        stated = one.node.mode, one.node.uid, one.node.gid, one.node.xattrs or None
+        if stated != (node.mode, node.uid, node.gid, node.xattrs or None):
+            self.losses.append(
+                Loss(
+                    _path(one.here),
+                    f"stays a symbolic link to {_shown(link.target)}; mode, owner and attributes "
+                    f"of the directory {_shown(_path(one.there))} of a later source are not taken",
+                )
+            )
+
+    def _is_in_place(self, one: _Waiting) -> bool:
+        """Whether the directory that ``one`` is for is still in the tree; if not, note a loss."""
+        node: Node | None = self._root
+        above, _ = one.here or (None, b"")
+        for name in _names(above):
+            node = node.children.get(name) if isinstance(node, Directory) else None
+        if node is one.parent:
+            return True
+        self.losses.append(
+            Loss(
+                _path(one.here),
+                f"what {_shown(_path(one.there))} of a later source holds is left out: "
+                "something else of that source replaced a directory above",
+            )
+        )
+        return False
+
+
+def _names(trail: Trail) -> list[bytes]:
+    names = []
+    while trail is not None:
+        trail, name = trail
+        names.append(name)
+    names.reverse()
+    return names
+
+
+def _path(trail: Trail) -> bytes:
+    return b"/" + b"/".join(_names(trail))
+
+
+def _shown(path: bytes) -> str:
+    return display_path(path if len(path) <= 300 else path[:300] + b"...")
+
+
+def _described(node: Node) -> str:
+    """``node`` as a report names it."""
+    if isinstance(node, Directory):
+        count = len(node.children)
+        return f"the directory with {count} {'entry' if count == 1 else 'entries'}"
+    if isinstance(node, Symlink):
+        return f"the symbolic link to {_shown(node.target)}"
+    return f"the {KINDS[node.file_type]}"
+
+
+def _trails(root: Directory) -> dict[Node, Trail]:
+    """Where all below ``root`` lies; of hard links, the last one found."""
+    trails: dict[Node, Trail] = {}
+    pending: list[tuple[Directory, Trail]] = [(root, None)]
     while pending:
-        mine, others = pending.pop()
-        if mine.implied or not others.implied:
-            for attribute in ATTRIBUTES:
-                setattr(mine, attribute, getattr(others, attribute))
-            mine.implied = others.implied
-        children = mine.children
-        for name, node in others.children.items():
-            there = children.get(name)
-            if isinstance(there, Directory) and isinstance(node, Directory):
-                pending.append((there, node))
-            else:
-                children[name] = node
+        directory, above = pending.pop()
+        for name, node in directory.children.items():
+            trails[node] = trail = (above, name)
+            if isinstance(node, Directory):
+                pending.append((node, trail))
+    return trails
 
 
 def copy_of(root: Directory) -> Directory:
@@ -55,15 +334,3 @@ def _copy_of(directory: Directory) -> Directory:
     twin = copy(directory)
     twin.children = directory.children.copy()
     return twin
-
-
-def is_covered(path: Sequence[bytes], upper: Directory) -> bool:
-    """Whether ``upper``, laid over a tree, replaces what stands at ``path`` or its attributes."""
-    node: Node = upper
-    for name in path:
-        if not isinstance(node, Directory):
-            return True
-        if name not in node.children:
-            return False
-        node = node.children[name]
-    return not (isinstance(node, Directory) and node.implied)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, Unpack
 
 from .arguments import bytes_of, count_of, mode_of, nanoseconds_of
-from .composition import copy_of, is_covered, merge
+from .composition import Overlay, copy_of
 from .content import (
     BytesContent,
     CallableContent,
@@ -94,6 +94,8 @@ class Tree:
     def __init__(self, root: Directory | None = None) -> None:
         self.root = Directory() if root is None else root
         self.losses: list[Loss] = []
+        self.states_root = True
+        """Whether the root's attributes are meant for the root of an image; a folder's are not."""
 
     def __getitem__(self, path: Path) -> Node:
         """The node at ``path``; ``KeyError`` if there is none. Symbolic links are not followed."""
@@ -284,6 +286,7 @@ class Tree:
             raise TreeError(_shown(path), "is not a directory")
         tree = Tree(copy_of(node))
         above = components(path)
+        tree.states_root = self.states_root or bool(above)
         tree.losses = [
             _moved(loss, above, [])
             for loss in self.losses
@@ -295,53 +298,98 @@ class Tree:
         """The whole tree with nodes of its own; contents are shared."""
         return self.subtree("/")
 
-    def overlay(self, other: Tree, at: Path = "/", *, copy: bool = True) -> Tree:
+    def overlay(
+        self,
+        other: Tree,
+        at: Path = "/",
+        *,
+        copy: bool = True,
+        keep_directory_symlink: bool = True,
+        root_attributes: bool | None = None,
+    ) -> Tree:
         """Lay ``other`` over this tree so that its root comes to ``at``; return this tree.
 
         Where both have a directory, the two merge: the names of both, the attributes (mode, owner,
         times, extended attributes) of the later one. Anything else of ``other`` replaces what
-        stands in its place, a directory with all below it too; that is no error. Names that are
-        hard links of each other remain so within each of the two trees, unless replaced.
+        stands in its place, a directory with all below it too. Names that are hard links of each
+        other remain so within each of the two trees, unless replaced.
 
         An *implied* directory of ``other``, one that its source did not state, leaves the
         attributes of a directory in its place as they are. Missing parents of ``at`` are made as
         implied directories: mode 755, owner 0:0, time 0.
 
-        Losses of both count; those of this tree that concerned what is replaced do not.
+        A directory of ``other`` that meets a symbolic link to a directory leaves the link, and
+        what is below it goes where the link leads inside this tree, as with ``tar
+        --keep-directory-symlink``; with ``keep_directory_symlink=False`` only an implied one does,
+        and a stated one takes the link's place. The parents of ``at`` may be such links, too.
+
+        The top of ``other`` does not change the attributes of this tree's root if it is a folder
+        of the host (``states_root``), unless nothing is in this tree yet. ``root_attributes``
+        says otherwise, for ``at="/"``.
+
+        Losses of both count; those of this tree that concerned what is replaced do not. What
+        replaces something of another kind, such as a file a directory, is a loss itself.
 
         ``other`` stays as it is. ``copy=False`` saves the time and memory of copying its nodes,
         and ``other`` must not be used any more.
 
         Raises :class:`TreeError` if ``at`` lies below something that is not a directory.
         """
-        root = copy_of(other.root) if copy else other.root
         above = components(at)
-        self.losses = [
-            loss
-            for loss in self.losses
-            if components(loss.path)[: len(above)] != above
-            or not is_covered(components(loss.path)[len(above) :], root)
-        ] + [_moved(loss, [], above) for loss in other.losses]
-        if not above:
-            merge(self.root, root)
-            return self
-        parent = self.root
-        for depth, name in enumerate(above[:-1], 1):
+        for name in above:
             check_name(name, at)
-            node = parent.children.setdefault(name, Directory(implied=True))
-            if not isinstance(node, Directory):
-                raise TreeError(
-                    _shown(at), f"/{display_path(b'/'.join(above[:depth]))} is no directory"
-                )
-            parent = node
-        name = above[-1]
-        check_name(name, at)
-        there = parent.children.get(name)
-        if isinstance(there, Directory):
-            merge(there, root)
-        else:
-            parent.children[name] = root
+        if root_attributes is None:
+            root_attributes = other.states_root or not self.root.children
+        self._lay(
+            Overlay(
+                self.root,
+                copy_of(other.root) if copy else other.root,
+                keeps_links=keep_directory_symlink,
+                takes_top=bool(above) or root_attributes,
+            ),
+            other.losses,
+            above,
+        )
         return self
+
+    def apply_layer(self, layer: Tree) -> None:
+        """Lay a layer of a container image over those below it; ``layer`` is used up.
+
+        Unlike with :meth:`overlay` links are replaced and never followed, and that is no loss.
+        """
+        self._lay(Overlay(self.root, layer.root, is_layer=True), layer.losses, [])
+
+    def _lay(self, overlay: Overlay, losses: list[Loss], at: list[bytes]) -> None:
+        before = [(loss, self._deepest(loss.path)) for loss in self.losses]
+        overlay.lay(at)
+        kept = []
+        for loss, (depth, node) in before:
+            depth_now, node_now = self._deepest(loss.path)
+            if depth_now > depth:  # something stands now where nothing did
+                counts = isinstance(node_now, Directory) and node_now.implied
+            else:
+                # It is of something left out of this directory, or of what the node still is.
+                is_left_out = depth < len(components(loss.path))
+                counts = node is node_now and (is_left_out or node not in overlay.restated)
+            if counts:
+                kept.append(loss)
+        moved = [
+            Loss(b"/" + b"/".join(overlay.place_of(components(loss.path))), loss.what)
+            for loss in losses
+        ]
+        self.losses = kept + moved + overlay.losses
+
+    def _deepest(self, path: Path) -> tuple[int, Node]:
+        """How many names of ``path`` stand in the tree, and the node of the last of them."""
+        node: Node = self.root
+        depth = 0
+        for name in components(path):
+            child = node.children.get(name) if isinstance(node, Directory) else None
+            if child is None:
+                break
+            node = child
+            depth += 1
+        return depth, node
 
     def _place(self, path: Path) -> tuple[Directory, bytes]:
         """The directory in which ``path`` stands, or would, and its last name."""

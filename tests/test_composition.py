@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ from ext4writer import (
     Symlink,
     Tree,
     TreeError,
+    sources,
     write_image,
 )
 from ext4writer.edit import filters
@@ -120,7 +122,7 @@ def test_overlay_into_a_folder(lower: Tree, upper: Tree, names: list[bytes]) -> 
         above = b"/" + b"/".join(names[:depth])
         kind = expected.setdefault(above, ("directory", 0o755, True))[0]
         if kind != "directory":
-            with pytest.raises(TreeError, match="no directory"):
+            with pytest.raises(TreeError, match="not a directory"):
                 lower.overlay(upper, b"/".join(names))
             return
     at = b"/" + b"/".join(names)
@@ -190,10 +192,26 @@ def test_parents_of_the_place_are_made_without_a_clock() -> None:
     assert tree["/opt/vendor/part/hosts"] is not tree["/hosts"]
 
 
-@pytest.mark.parametrize("place", ["/lib/modules", "/hosts/x/y", "/etc/hosts/z"])
-def test_links_and_files_on_the_way_are_refused(place: str) -> None:
-    with pytest.raises(TreeError, match="is no directory"):
-        small().overlay(Tree(), place)
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("/hosts/x/y", "/hosts is not a directory"),
+        ("/etc/hosts/z", "/etc/hosts is not a directory"),
+        ("/gone/x", "/nothing, reached through the symbolic link /gone to nothing, does not exist"),
+        ("/round/x", "the symbolic link /round to round leads through more than 40 links"),
+        (
+            "/etc/file/x/y",
+            "/hosts, reached through the symbolic link /etc/file to ../hosts, is not",
+        ),
+    ],
+)
+def test_files_and_links_to_none_on_the_way_are_refused(place: str, problem: str) -> None:
+    tree = small()
+    for path, target in (("/gone", "nothing"), ("/round", "round"), ("/etc/file", "../hosts")):
+        tree.symlink(path, target)
+    with pytest.raises(TreeError) as caught:
+        tree.overlay(Tree(), place)
+    assert problem in str(caught.value)
     with pytest.raises(TreeError, match="cannot be the name"):
         small().overlay(Tree(), "/etc/../etc")
 
@@ -437,3 +455,274 @@ def test_a_generator_without_end_is_left_early() -> None:
     tree.file("/data", itertools.repeat(b"x"), size=1000)
     with pytest.raises(SourceChangedError, match="more than the 1000 bytes"):
         write_image(tree, bytearray(), Spec())
+
+
+# -- overlays over links ---------------------------------------------------------------------------
+
+
+TARGETS = [b"a", b"b", b"c", b"a/b", b"../a", b"..", b"/b", b"/a/c", b".", b"/", b"b/", b"x"]
+
+
+@st.composite
+def linked_trees(draw: st.DrawFn) -> Tree:
+    """Small trees of directories, files and links that may lead anywhere."""
+    tree = Tree(Directory(implied=draw(st.booleans())))
+    directories = [b""]
+    for _ in range(draw(st.integers(1, 9))):
+        path = draw(st.sampled_from(directories)) + b"/" + draw(st.sampled_from(NAMES))
+        if path in tree:
+            continue
+        kind = draw(st.sampled_from("dddffl"))
+        if kind == "d":
+            tree.add(path, Directory(implied=draw(st.booleans())))
+            directories.append(path)
+        elif kind == "f":
+            tree.file(path, path)
+        else:
+            tree.symlink(path, draw(st.sampled_from(TARGETS)))
+    return tree
+
+
+def led_to(tree: Tree, path: bytes, followed: int = 40) -> Node | None:
+    """What a kernel with that root finds at ``path``, the last name not followed."""
+    names = [name for name in path.split(b"/") if name]
+    way: list[Directory] = [tree.root]
+    for depth, name in enumerate(names, 1):
+        if name == b".":
+            continue
+        if name == b"..":
+            del way[1 if len(way) == 1 else -1 :]
+            continue
+        node = way[-1].children.get(name)
+        if depth == len(names):
+            return node
+        if isinstance(node, Symlink):
+            if not followed:
+                return None
+            rest = b"/".join(names[depth:])
+            if not node.target.startswith(b"/"):
+                here = b"/".join(place_names(tree, way))
+                return led_to(tree, here + b"/" + node.target + b"/" + rest, followed - 1)
+            return led_to(tree, node.target + b"/" + rest, followed - 1)
+        if not isinstance(node, Directory):
+            return None
+        way.append(node)
+    return way[-1]
+
+
+def place_names(tree: Tree, way: list[Directory]) -> list[bytes]:
+    names = []
+    for above, node in itertools.pairwise(way):
+        names.append(next(name for name, child in above.children.items() if child is node))
+    return names
+
+
+def is_told(losses: list[Loss], path: bytes) -> bool:
+    """Whether a loss is of ``path`` or a directory above it, or names one in its text."""
+    names = path.split(b"/")
+    above = [b"/".join(names[:depth]) for depth in range(2, len(names) + 1)]
+    return any(
+        loss.path in above or any(one.decode() in loss.what.split() for one in above)
+        for loss in losses
+    )
+
+
+@settings(deadline=None, max_examples=600)
+@given(linked_trees(), linked_trees(), st.booleans())
+def test_what_was_reachable_stays_so_or_is_told(lower: Tree, upper: Tree, keep: bool) -> None:
+    mine = {path: node for path, node in lower.walk() if not isinstance(node, Directory)}
+    others = list(upper.walk())[1:]
+    above = {node for _, node in others}
+    lower.overlay(upper, copy=False, keep_directory_symlink=keep)
+    # A link that is replaced, and told, may have been on the way of other links.
+    link_is_gone = any(loss.what.startswith("the symbolic link to") for loss in lower.losses)
+    for path, node in mine.items():
+        now = lower[path] if path in lower else None  # noqa: SIM401 a Tree has no get
+        replaced = now in above and type(now) is type(node)
+        assert now is node or replaced or is_told(lower.losses, path), path
+    for path, node in others:
+        now = led_to(lower, path)
+        if isinstance(node, Directory):
+            if isinstance(now, Symlink):
+                now = led_to(lower, path + b"/.")
+            assert isinstance(now, Directory) or link_is_gone or is_told(lower.losses, path), path
+        else:
+            assert now is node or link_is_gone or is_told(lower.losses, path), path
+
+
+@settings(deadline=None, max_examples=300)
+@given(linked_trees(), linked_trees(), st.booleans(), st.randoms(use_true_random=False))
+def test_an_overlay_does_not_depend_on_the_order_of_names(
+    lower: Tree, upper: Tree, keep: bool, random: Random
+) -> None:
+    outcomes = []
+    for _ in range(3):
+        tree = lower.copy().overlay(upper, keep_directory_symlink=keep)
+        outcomes.append(
+            (
+                [
+                    (path, node.file_type, getattr(node, "target", b""))
+                    for path, node in tree.walk()
+                ],
+                sorted((loss.path, loss.what) for loss in tree.losses),
+            )
+        )
+        for one in (lower, upper):
+            for _, node in list(one.walk()):
+                if isinstance(node, Directory):
+                    shuffled = list(node.children.items())
+                    random.shuffle(shuffled)
+                    node.children = dict(shuffled)
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def merged_usr() -> Tree:
+    tree = Tree()
+    tree.directory("/usr/lib/modules", parents=True)
+    tree.file("/usr/lib/libc.so", b"C")
+    tree.directory("/run")
+    tree.directory("/var")
+    for path, target in (
+        ("/lib", "usr/lib"),
+        ("/lib64", "lib"),
+        ("/var/run", "/run"),
+        ("/var/lib", "../../lib"),
+        ("/gone", "nowhere"),
+        ("/round", "round"),
+        ("/file", "lib/libc.so"),
+    ):
+        tree.symlink(path, target)
+    return tree
+
+
+@pytest.mark.parametrize("implied", [False, True])
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/lib/m.ko", "/usr/lib/m.ko"),
+        ("/lib64/modules/m.ko", "/usr/lib/modules/m.ko"),
+        ("/lib64/new/m.ko", "/usr/lib/new/m.ko"),
+        ("/var/run/x", "/run/x"),
+        ("/var/lib/x", "/usr/lib/x"),
+    ],
+)
+def test_what_lies_below_goes_where_a_link_leads(path: str, place: str, implied: bool) -> None:
+    upper = Tree(Directory(implied=implied))
+    above = path.rpartition("/")[0]
+    upper.directory(above, parents=True)
+    for _, node in upper.walk():
+        if isinstance(node, Directory):
+            node.implied = implied
+    upper.file(path, b"new")
+    upper.losses.append(Loss(path.encode(), "not all of it"))
+    tree = merged_usr().overlay(upper)
+    assert isinstance(tree[place], RegularFile)
+    assert isinstance(tree["/lib"], Symlink) and isinstance(tree["/var/run"], Symlink)
+    assert tree.losses == [Loss(place.encode(), "not all of it")]
+
+
+@pytest.mark.parametrize("at", ["/lib", "/lib64/", "/var/lib", "/lib/modules/x", "/var/run/a/b"])
+def test_a_place_may_lie_beyond_links(at: str) -> None:
+    upper = Tree()
+    upper.file("/m.ko", b"new")
+    upper.losses.append(Loss(b"/m.ko", "not all of it"))
+    tree = merged_usr().overlay(upper, at)
+    [place] = [path for path, node in tree.walk() if path.endswith(b"/m.ko")]
+    assert place.startswith((b"/usr/lib/", b"/run/a/b/"))
+    assert tree.losses == [Loss(place, "not all of it")]
+
+
+def test_a_stated_directory_takes_the_place_of_a_link_if_asked() -> None:
+    for at in ("/", "/lib"):
+        upper, stated = Tree(), "/lib" if at == "/" else "/"
+        if at == "/":
+            upper.directory("/lib")
+        upper.file(f"{stated}/m.ko", b"new")
+        tree = merged_usr().overlay(upper, at, keep_directory_symlink=False)
+        assert isinstance(tree["/lib"], Directory)
+        what = (
+            f"the symbolic link to usr/lib is replaced by the directory {stated} of a later source"
+        )
+        assert tree.losses == [Loss(b"/lib", what)]
+        upper["/" if at == "/lib" else "/lib"].implied = True  # type: ignore[attr-defined]
+        tree = merged_usr().overlay(upper, at, keep_directory_symlink=False)
+        assert "/usr/lib/m.ko" in tree and not tree.losses
+
+
+@pytest.mark.parametrize("implied", [False, True])
+@pytest.mark.parametrize(
+    ("name", "target"), [("gone", "nowhere"), ("round", "round"), ("file", "lib/libc.so")]
+)
+def test_a_link_to_no_directory_is_replaced_and_told(name: str, target: str, implied: bool) -> None:
+    upper = Tree()
+    upper.add(f"/{name}", Directory(implied=implied))
+    upper.file(f"/{name}/x", b"")
+    tree = merged_usr().overlay(upper)
+    assert isinstance(tree[f"/{name}/x"], RegularFile)
+    what = f"the symbolic link to {target} is replaced by the directory /{name} of a later source"
+    assert tree.losses == [Loss(f"/{name}".encode(), what)]
+
+
+def test_what_is_replaced_by_another_kind_is_told() -> None:
+    upper = Tree()
+    upper.directory("/usr")
+    upper.file("/usr/lib", b"")
+    upper.file("/lib", b"")
+    upper.symlink("/run", "tmp")
+    upper.symlink("/file", "other")  # a link for a link is what overlays are for
+    tree = merged_usr().overlay(upper)
+    by = "of a later source"
+    assert sorted((loss.path, loss.what) for loss in tree.losses) == [
+        (
+            b"/lib",
+            "the symbolic link to usr/lib is replaced by the regular file /lib of a later source",
+        ),
+        (
+            b"/run",
+            "the directory with 0 entries is replaced by the symbolic link /run of a later source",
+        ),
+        (
+            b"/usr/lib",
+            f"the directory with 2 entries is replaced by the regular file /usr/lib {by}",
+        ),
+    ]
+
+
+def test_two_files_that_links_bring_to_one_place_are_told() -> None:
+    upper = Tree()
+    upper.directory("/lib")
+    upper.directory("/usr/lib", parents=True)
+    upper.file("/lib/new", b"1")
+    upper.file("/usr/lib/new", b"2")
+    tree = merged_usr().overlay(upper, copy=False)
+    assert tree["/usr/lib/new"] is upper["/lib/new"]
+    what = (
+        "the regular file /usr/lib/new of a later source is replaced by /lib/new of the same "
+        "source: links bring both here"
+    )
+    assert tree.losses == [Loss(b"/usr/lib/new", what)]
+
+
+def test_attributes_that_a_link_keeps_away_are_told() -> None:
+    upper = Tree()
+    upper.directory("/lib", mode=0o700)
+    tree = merged_usr().overlay(upper)
+    assert tree["/usr/lib"].mode == 0o755
+    [loss] = tree.losses
+    assert loss.path == b"/lib" and "mode, owner" in loss.what
+
+
+def test_the_root_of_a_folder_is_that_of_the_first_source(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    tmp_path.chmod(0o700)
+    folder = sources.directory(tmp_path)
+    assert Tree().overlay(folder).root.mode == 0o700
+    base = merged_usr()
+    assert base.copy().overlay(folder).root.mode == 0o755
+    assert base.copy().overlay(folder.copy(), root_attributes=True).root.mode == 0o700
+    assert base.copy().overlay(folder, "/run").root.mode == 0o755
+    assert base.copy().overlay(folder, "/run")["/run"].mode == 0o700
+    stated = Tree(Directory(0o711))
+    assert base.copy().overlay(stated).root.mode == 0o711
+    assert base.copy().overlay(stated, root_attributes=False).root.mode == 0o755
+    assert base.overlay(Tree(Directory(0o711, implied=True))).root.mode == 0o755

@@ -25,13 +25,14 @@ FLOORS = {
     "holes": 21,
     "slices": 21,
     "nodes": 21,
-    "composition": 22,
     "losses": 22,
-    "tree": 23,
-    "edit": 24,
-    "sources": 25,
-    "manifests": 26,
-    "nix": 27,
+    "resolution": 22,
+    "composition": 23,
+    "tree": 24,
+    "edit": 25,
+    "sources": 26,
+    "manifests": 27,
+    "nix": 28,
     "plan": 30,
     "emit": 40,
     "api": 50,
@@ -42,7 +43,7 @@ FLOORS = {
 
 FORMAT_FREE = (
     *("errors", "progress", "forked", "documents"),
-    *("content", "holes", "slices", "nodes", "composition", "losses", "tree"),
+    *("content", "holes", "slices", "nodes", "losses", "resolution", "composition", "tree"),
     *("edit", "sources", "manifests", "nix"),
 )
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""

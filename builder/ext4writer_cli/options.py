@@ -187,6 +187,20 @@ class ScanOptions:
     no_xattrs: bool = row(
         "--no-xattrs", is_flag=True, default=False, about="Do not read extended attributes."
     )
+    keep_directory_symlink: bool = row(
+        "--keep-directory-symlink/--no-keep-directory-symlink",
+        default=True,
+        show_default=True,
+        about="Where a later SOURCE has a folder and an earlier one a link to a folder, keep the "
+        "link and put the files where it leads, as tar does with the option of this name.",
+    )
+    root_from: int | None = row(
+        "--root-from",
+        type=click.IntRange(min=1),
+        metavar="N",
+        about="Take mode, owner, times and attributes of the root from the N-th SOURCE.  [default: "
+        "the last one that states them, of folders only the first SOURCE]",
+    )
     platform: str | None = row(
         "--platform",
         metavar="OS/ARCH[/VARIANT]",

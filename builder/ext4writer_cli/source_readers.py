@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ext4writer import Crew, Directory, Tree, sources
 from ext4writer.edit.rules_select import Selection
-from ext4writer.errors import ArchiveError, SourceError
+from ext4writer.errors import ArchiveError, SourceError, SpecError
 from ext4writer.progress import Cancel, ProgressCallback
 
 from .options import ScanOptions
@@ -51,11 +51,15 @@ def read_sources(
     """Read all of ``arguments`` in their order, later ones over earlier; none is an empty tree."""
     tree: Tree | None = None
     reports = []
-    for argument in arguments:
+    scan = reading.scan
+    root_from = _source_of_root(arguments, scan.root_from)
+    for number, argument in enumerate(arguments, 1):
         read = READERS[argument.kind]
         one, kind, facts = read(argument, reading)
         if argument.kind not in PRUNED or reading.selection.has_includes:
             reading.selection.take_out(one)
+        if number == root_from and one.root.implied:
+            raise SpecError("root_from", f"source {number}, {argument.text}, does not state a root")
         target = os.fsdecode(argument.target)
         reports.append(SourceReport(argument.place, kind, target, facts))
         if tree is None and argument.target == b"/":
@@ -63,10 +67,32 @@ def read_sources(
             continue
         if tree is None:
             tree = Tree(Directory(implied=True))
-        tree.overlay(one, argument.target, copy=False)
+        tree.overlay(
+            one,
+            argument.target,
+            copy=False,
+            keep_directory_symlink=scan.keep_directory_symlink,
+            root_attributes=None if root_from is None else number == root_from,
+        )
     tree = tree or Tree()
     reading.selection.report(tree)
     return tree, reports
+
+
+def _source_of_root(arguments: Sequence[SourceArgument], number: int | None) -> int | None:
+    """``number``, if it is that of a source whose root can be the image's; raises SpecError."""
+    if number is None:
+        return None
+    if number > len(arguments):
+        raise SpecError("root_from", f"there is no source {number}, only {len(arguments)}")
+    argument = arguments[number - 1]
+    if argument.target != b"/":
+        raise SpecError(
+            "root_from",
+            f"source {number}, {argument.text}, goes to {os.fsdecode(argument.target)}, so that "
+            "its root is not the image's",
+        )
+    return number
 
 
 Read = tuple[Tree, str, Mapping[str, object]]

@@ -165,6 +165,7 @@ class _Scan:
         self.progress = progress
         self.cancel = cancel
         self.tree = Tree()
+        self.tree.states_root = False
         self.linked: dict[tuple[int, int], Node] = {}
         self.xattr_sets: dict[XattrItems, Xattrs] = {}
         self.waiting: dict[bytes, tuple[Directory, HostDirectory]] = {}

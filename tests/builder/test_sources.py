@@ -15,6 +15,7 @@ from ext4writer_cli.source_arguments import FOUND, SourceArgument, parse_source
 from tests.builder.command import assert_one_line, assert_untouched, report, run
 from tests.containers import Entry, docker_archive, layer_tar
 from tests.oracles import fsck
+from tests.oracles.debugfs import inode
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,43 @@ def test_patterns_go_from_the_root_of_each_source(source: Path) -> None:
 
 def test_a_folder_on_the_way_that_is_none(source: Path, out: Path) -> None:
     done = run("build", source, f"{source}::/link/x", "-o", out / "a.img")
-    assert_one_line(done, 1, "/link/x", "/link is no directory")
+    assert_one_line(done, 1, "/link/x", "/link to etc/hosts", "not a directory")
+    assert_untouched(out)
+
+
+def test_a_later_folder_keeps_links_and_the_root(tmp_path: Path, out: Path) -> None:
+    base, later = tmp_path / "base", tmp_path / "later"
+    (base / "usr/lib").mkdir(parents=True)
+    (base / "lib").symlink_to("usr/lib")
+    (later / "lib").mkdir(parents=True)
+    (later / "lib/new").write_text("new")
+    later.chmod(0o700)
+    base.chmod(0o755)
+    image = out / "a.img"
+    done = run("build", base, later, "-o", image, "--strict")
+    assert done.returncode == 0, done.stderr
+    assert inode(image, "/usr/lib/new").kind == "regular"
+    assert inode(image, "/lib").kind == "symlink"
+    assert inode(image, "/").mode == 0o755
+    done = run("build", base, later, "-o", image, "--root-from", "2")
+    assert inode(image, "/").mode == 0o700, done.stderr
+    fsck.assert_clean(image)
+    facts = report("plan", base, later, "--no-keep-directory-symlink")
+    assert [loss["path"] for loss in facts["losses"]] == ["/lib"]
+    done = run("plan", base, later, "--no-keep-directory-symlink", "--strict")
+    assert_one_line(done, 1, "--strict", "/lib", "symbolic link to usr/lib", "directory /lib")
+
+
+def test_whose_root_can_be_the_image_s(source: Path, tmp_path: Path, out: Path) -> None:
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(layer_tar([Entry(b"x", Directory())]))
+    for sources_given, number, words in (
+        ([source], "2", ["there is no source 2"]),
+        ([source, f"{source}::/x"], "2", ["source 2", "goes to /x"]),
+        ([source, archive], "2", ["source 2", "does not state a root"]),
+    ):
+        done = run("build", *sources_given, "-o", out / "a.img", "--root-from", number)
+        assert_one_line(done, 2, "--root-from", *words)
     assert_untouched(out)
 
 

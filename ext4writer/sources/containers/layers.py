@@ -75,7 +75,7 @@ class Layer(Assembly):
             self._imply(path)
         self._record.drop_covered(self.root)
         self._record.add(self._losses)
-        self._lower.overlay(Tree(self.root), copy=False)
+        self._lower.apply_layer(Tree(self.root))
 
     def _imply(self, path: bytes) -> None:
         """Let a directory be at ``path``, where a mark lies, unless this layer has a file there.

@@ -1,0 +1,161 @@
+"""Where a path leads inside a tree, symbolic links followed as a kernel with that root would.
+
+Absolute targets begin at the root of the tree and ``..`` never leaves it, as after ``chroot``
+(path_resolution(7)). Overlays, archives and device tables all ask here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .errors import display_path
+from .nodes import SYMLINK_MAX, Directory, Node, Symlink
+
+LINKS_FOLLOWED = 40
+"""On the way of one path; as many as Linux follows (MAXSYMLINKS in include/linux/namei.h)."""
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a path leads."""
+
+    names: list[bytes]
+    """The path from the root of the tree to here; no link but the last name, if that was kept."""
+    node: Node | None
+    """What stands here; None if nothing does."""
+    missing: int | None = None
+    """How many of ``names`` lead to the first one where nothing stands; None if all are there."""
+    blocked: int | None = None
+    """How many of ``names`` lead to something in the way that is no directory, if anything is."""
+    is_endless: bool = False
+    """Whether more links were met than are followed; ``names`` then lead to the last of them."""
+    links: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Paths and targets of the links that were followed, in order."""
+
+    @property
+    def path(self) -> bytes:
+        """The absolute path in the tree."""
+        return _joined(self.names)
+
+    @property
+    def problem(self) -> str:
+        """Why no directory is here, as a clause of an error; it names the last link on the way."""
+        way = ""
+        if self.links:
+            path, target = self.links[0] if self.is_endless else self.links[-1]
+            way = f"the symbolic link {_short(path)} to {_short(target)}"
+        if self.is_endless:
+            return f"{way} leads through more than {LINKS_FOLLOWED} links"
+        way = way and f", reached through {way},"
+        if self.blocked is not None:
+            return f"{_short(_joined(self.names[: self.blocked]))}{way} is not a directory"
+        if self.missing is not None:
+            return f"{_short(_joined(self.names[: self.missing]))}{way} does not exist"
+        return f"{_short(self.path)}{way} is not a directory"
+
+
+def _joined(names: Sequence[bytes]) -> bytes:
+    return b"/" + b"/".join(names)
+
+
+def resolve(
+    path: Sequence[bytes], roots: Sequence[Directory], *, follow_last: bool = False
+) -> Place:
+    """Follow ``path``, whose names may be ``.`` and ``..`` too, from the root.
+
+    ``roots`` lie over each other, the first on top: what one has hides what is below it, and
+    directories merge. The last name is only looked up unless ``follow_last``. Where nothing
+    stands, or something that is no directory, the names that are left are put behind as they are.
+    """
+    pending = [(name, False) for name in reversed(path)]
+    if pending:
+        pending[0] = (pending[0][0], True)
+    names: list[bytes] = []
+    stack: list[list[Node | None]] = [list(roots)]
+    links: list[tuple[bytes, bytes]] = []
+    while pending:
+        name, is_last = pending.pop()
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            if names:
+                names.pop()
+                stack.pop()
+            continue
+        nodes = [
+            above.children.get(name) if isinstance(above, Directory) else None
+            for above in stack[-1]
+        ]
+        top = next((node for node in nodes if node is not None), None)
+        if isinstance(top, Symlink) and (follow_last or not is_last):
+            links.append((b"/" + b"/".join([*names, name]), top.target))
+            if len(links) > LINKS_FOLLOWED or len(top.target) > SYMLINK_MAX:
+                return Place([*names, name], top, is_endless=True, links=links)
+            if top.target.startswith(b"/"):
+                names.clear()
+                del stack[1:]
+            steps = [(step, False) for step in reversed(top.target.split(b"/"))]
+            # A path that ends in a link ends with the last name of its target.
+            steps[0] = (steps[0][0], is_last)
+            pending += steps
+            continue
+        names.append(name)
+        # Something other than a directory hides all that is below it.
+        visible = top is None or isinstance(top, Directory)
+        stack.append(
+            [node if isinstance(node, Directory) else None for node in nodes] if visible else [top]
+        )
+    standing = [next((node for node in level if node is not None), None) for level in stack]
+    missing = next((depth for depth, node in enumerate(standing) if node is None), None)
+    blocked = next(
+        (
+            depth
+            for depth, node in enumerate(standing[:-1])
+            if node is not None and not isinstance(node, Directory)
+        ),
+        None,
+    )
+    if blocked is not None:
+        missing = None
+    return Place(names, standing[-1], missing, blocked, links=links)
+
+
+def directory_at(
+    root: Directory, path: Sequence[bytes], make: Callable[[], Directory] | None = None
+) -> Place:
+    """The directory at ``path``, links followed; ``make`` makes those that are missing.
+
+    Nothing is made where a link leads: one that leads to nothing is left to the caller, like all
+    else that is no directory (:attr:`Place.problem` says what is wrong).
+    """
+    folder = root
+    names: list[bytes] = []
+    links: list[tuple[bytes, bytes]] = []
+    for depth, name in enumerate(path, 1):
+        node = folder.children.get(name)
+        if node is None and make is not None:
+            node = folder.children[name] = make()
+        if isinstance(node, Symlink):
+            place = resolve([*names, name], [root], follow_last=True)
+            links += place.links
+            place.links = links
+            if len(links) > LINKS_FOLLOWED:
+                place.is_endless = True
+            if place.is_endless or not isinstance(place.node, Directory):
+                return place
+            names, node = place.names, place.node
+        else:
+            names.append(name)
+        if not isinstance(node, Directory):
+            rest = list(path[depth:])
+            if node is None:
+                return Place(names + rest, None, missing=len(names), links=links)
+            return Place(names + rest, None if rest else node, blocked=len(names), links=links)
+        folder = node
+    return Place(names, folder, links=links)
+
+
+def _short(path: bytes) -> str:
+    """``path`` in a line of a message, however long it is."""
+    return display_path(path if len(path) <= 300 else path[:300] + b"...")
