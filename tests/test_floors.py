@@ -51,7 +51,7 @@ FORMAT_FREE = (
 THIRD_PARTY = {
     "construct": {"ondisk"},
     "crc32c": {"ondisk.checksum"},
-    "zstandard": {"sources.tar_archive.decoders", "nix.decompression"},
+    "zstandard": {"sources.tar_archive.decoders"},
     "ext4writer_cli": {"__main__"},
 }
 """The library's only foreign modules -> where alone they may be imported."""
@@ -83,17 +83,16 @@ STANDARD_IN = {
         "emit.sinks",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
-    "zlib": {"sources.tar_archive", "sources.manifest_content", "nix.decompression"},
-    "bz2": {"sources.tar_archive.decoders", "nix.decompression"},
-    "lzma": {"sources.tar_archive.decoders", "nix.decompression"},
-    "gzip": {"nix.decompression"},
+    "zlib": {"sources.tar_archive", "sources.manifest_content"},
+    "bz2": {"sources.tar_archive.decoders"},
+    "lzma": {"sources.tar_archive.decoders"},
     "binascii": {"sources.tar_archive.xattrs", "edit.rules_set", "nix.hashes"},
     "base64": {"edit.rules_set", "nix.hashes"},
     "urllib.parse": {"nix.cache"},
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
     # Only for what Unicode 12.1 had assigned, which no later version changes.
     "unicodedata": {"ondisk.casefold"},
-    "threading": {"content", "emit.copying", "emit.sinks", "nix.hashing"},
+    "threading": {"content", "emit.copying", "emit.sinks", "nix"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"emit.sinks", "forked", "emit.copier"},
     "sys": {"plan.identity", "sources.host"},

@@ -172,8 +172,43 @@ def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callab
     return decorate
 
 
+def limit_row() -> Any:
+    """The field ``limit`` of options with :class:`HasLimits`."""
+    return row(
+        "--limit",
+        type=LIMIT,
+        metavar="NAME=N",
+        multiple=True,
+        default=(),
+        about="Set one of the limits for archives, such as ratio=5000; docs/sources.md has all. "
+        "May be given again.",
+    )
+
+
+class HasLimits:
+    """Options with a field ``limit``."""
+
+    limit: tuple[tuple[str, int], ...]
+
+    def __post_init__(self) -> None:
+        """Raises ``SpecError`` for a limit that there is not."""
+        if self.limit:
+            self.limits()
+
+    def limits(self) -> Limits:
+        """The library's form of them."""
+        from ext4writer import SpecError
+        from ext4writer.sources import Limits
+
+        known = [each.name for each in fields(Limits)]
+        for name, _ in self.limit:
+            if name not in known:
+                raise SpecError("limit", f"{name!r} is none of {', '.join(known)}")
+        return Limits(**dict(self.limit))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class ScanOptions:
+class ScanOptions(HasLimits):
     """What is taken over from the sources."""
 
     HEADING = "What is read from each SOURCE"
@@ -235,31 +270,7 @@ class ScanOptions:
     groups: str | None = row(
         "--groups", type=PATH, metavar="FILE", about="The same for groups, as in group(5)."
     )
-    limit: tuple[tuple[str, int], ...] = row(
-        "--limit",
-        type=LIMIT,
-        metavar="NAME=N",
-        multiple=True,
-        default=(),
-        about="Set one of the limits for archives, such as ratio=5000; docs/sources.md has all. "
-        "May be given again.",
-    )
-
-    def __post_init__(self) -> None:
-        """Raises ``SpecError`` for a limit that there is not."""
-        if self.limit:
-            self.limits()
-
-    def limits(self) -> Limits:
-        """The library's form of them."""
-        from ext4writer import SpecError
-        from ext4writer.sources import Limits
-
-        known = [each.name for each in fields(Limits)]
-        for name, _ in self.limit:
-            if name not in known:
-                raise SpecError("limit", f"{name!r} is none of {', '.join(known)}")
-        return Limits(**dict(self.limit))
+    limit: tuple[tuple[str, int], ...] = limit_row()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
 from ..content import Content
-from ..errors import OutputError, SourceError, SpecError
+from ..errors import ArchiveError, LimitError, OutputError, SourceError, SpecError
 from ..progress import Cancel, check_cancelled
 from ..slices import FileSliceContent, HeldFile
-from ..sources.nar_archive import nar, read_nar
+from ..sources.nar_archive import read_nar, read_nar_file
+from ..sources.tar_archive.decoders import Decoded
+from ..sources.tar_archive.inputs import Counted
+from ..sources.tar_archive.limits import DEFAULT_LIMITS, MIB, Limits, Usage
 from ..tree import Node
-from .decompression import FORMATS, damage, decompressed
+from .decompression import FORMATS
 from .errors import NixError
 from .hashes import to_base32
 from .hashing import check_hash, in_parallel
@@ -34,6 +38,11 @@ SpoolMaker = Callable[[], BinaryIO]
 SPOOL = "the temporary file for archives"
 ALIGNMENT = 4096
 """Where archives begin in the temporary file, so that the kernel may share whole blocks."""
+
+RATIO_FROM = 128 * MIB
+"""Unpacked bytes from which on ``Limits.ratio`` counts: few stores hold files of zeros alone."""
+DECODER_BYTES = 80 * MIB
+"""What each thread may give a decompressor in any case; ``xz -9`` asks for 65 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ def read_archives(
     archives: Sequence[Archive],
     spool: SpoolMaker | None = None,
     *,
+    limits: Limits = DEFAULT_LIMITS,
     workers: int = 1,
     cancel: Cancel | None = None,
 ) -> tuple[dict[str, Node], int]:
@@ -95,7 +105,8 @@ def read_archives(
 
     What is known of an archive is compared with it: ``NixError`` by path for a wrong hash or size,
     for compressed data that is damaged or cut short, and :class:`SourceError` for an archive that
-    is not as Nix writes one.
+    is not as Nix writes one. :class:`LimitError` is raised where all of them together are more
+    than ``limits`` allow.
     """
     for archive in archives:
         if archive.compression not in FORMATS:
@@ -104,13 +115,18 @@ def read_archives(
                 f"is compressed with {archive.compression!r}; only {', '.join(FORMATS)} are known",
             )
     unpacked = Unpacked(spool)
+    usage = Usage(SPOOL.encode(), limits, RATIO_FROM)
+    share = replace(limits, decoder_bytes=_share(limits, workers))
+    alone = threading.Lock()
     nodes: dict[str, Node] = {}
     places: dict[str, int] = {}
     for archive in archives:
         if archive.compression != "none":
             if archive.info is None:
                 # Its size is not known: it is unpacked behind all others.
-                nodes[archive.name] = _unpack(archive, unpacked, unpacked.size, cancel)
+                nodes[archive.name] = _unpack(
+                    archive, unpacked, unpacked.size, usage, limits, cancel
+                )
             else:
                 places[archive.name] = unpacked.reserve(archive.info.nar_size)
     if places:
@@ -119,10 +135,17 @@ def read_archives(
 
     def read(name: str) -> None:
         archive = by_name[name]
-        if name in places:
-            nodes[name] = _unpack(archive, unpacked, places[name], cancel)
-        else:
-            nodes[name] = _read_plain(archive, cancel)
+        if name not in places:
+            nodes[name] = _read_plain(archive, usage, cancel)
+            return
+        try:
+            nodes[name] = _unpack(archive, unpacked, places[name], usage, share, cancel)
+        except LimitError as error:
+            if error.limit != "decoder_bytes" or share == limits:
+                raise
+            # It asks for more than its part of the memory; one at a time may have all of it.
+            with alone:
+                nodes[name] = _unpack(archive, unpacked, places[name], usage, limits, cancel)
 
     def cost(name: str) -> tuple[int, str]:
         info = by_name[name].info
@@ -132,7 +155,12 @@ def read_archives(
     return {archive.name: nodes[archive.name] for archive in archives}, unpacked.size
 
 
-def _read_plain(archive: Archive, cancel: Cancel | None) -> Node:
+def _share(limits: Limits, workers: int) -> int:
+    """Bytes that each of ``workers`` threads may give a decompressor."""
+    return min(limits.decoder_bytes, max(DECODER_BYTES, limits.decoder_bytes // workers))
+
+
+def _read_plain(archive: Archive, usage: Usage, cancel: Cancel | None) -> Node:
     """An archive that is not compressed, read where it lies."""
     if archive.info is not None:
         file = _Hashed(archive, cancel)
@@ -142,14 +170,24 @@ def _read_plain(archive: Archive, cancel: Cancel | None) -> Node:
         file.check()
         _check_size(archive, archive.info, file.size)
         check_hash(archive.info, file.digest.digest())
-    return nar(archive.path)
+    return read_nar_file(os.fsencode(archive.path), usage)
 
 
-def _unpack(archive: Archive, unpacked: Unpacked, start: int, cancel: Cancel | None) -> Node:
-    """Decompress an archive to byte ``start`` of the temporary file, and read it there."""
+def _unpack(
+    archive: Archive,
+    unpacked: Unpacked,
+    start: int,
+    usage: Usage,
+    limits: Limits,
+    cancel: Cancel | None,
+) -> Node:
+    """Decompress an archive to byte ``start`` of the temporary file, and read it there.
+
+    ``limits`` bound the decompressor, ``usage`` all else.
+    """
     file = _Hashed(archive, cancel)
     with file.raw:
-        digest, size = _decompress(archive, file, unpacked, start)
+        digest, size = _decompress(archive, file, unpacked, start, usage, limits)
         # Behind the compressed data there may be more, which its hash counts.
         while file.read(CHUNK):
             pass
@@ -169,27 +207,33 @@ def _unpack(archive: Archive, unpacked: Unpacked, start: int, cancel: Cancel | N
     def make_content(offset: int, length: int) -> Content:
         return FileSliceContent(held, start + offset, length)
 
-    return read_nar(read_at, size, make_content, os.fsencode(archive.path))
+    return read_nar(read_at, size, make_content, os.fsencode(archive.path), usage)
 
 
 def _decompress(
-    archive: Archive, file: _Hashed, unpacked: Unpacked, start: int
+    archive: Archive,
+    file: _Hashed,
+    unpacked: Unpacked,
+    start: int,
+    usage: Usage,
+    limits: Limits,
 ) -> tuple[bytes, int]:
     """Unpack the whole stream; return the hash and the count of its bytes."""
     digest, size = hashlib.sha256(), 0
     most = None if archive.info is None else archive.info.nar_size
+    path = os.fsencode(archive.path)
     try:
-        stream = decompressed(file, archive.compression)
+        stream = Counted(Decoded(file, archive.compression, path, limits), path, usage)
         while data := stream.read(CHUNK):
             if most is not None and size + len(data) > most:
                 raise _wrong_size(archive, f"more than the {most} bytes that are declared")
             digest.update(data)
             unpacked.write(data, start + size)
             size += len(data)
-    except damage() as error:
-        raise NixError(
-            archive.path, f"its {archive.compression} data is damaged or cut short: {error}"
-        ) from error
+    except LimitError:
+        raise
+    except ArchiveError as error:
+        raise NixError(archive.path, error.problem) from error
     return digest.digest(), size
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..errors import SpecError
 from ..forked import Crew, as_crew
 from ..progress import Cancel, ProgressCallback
+from ..sources.tar_archive.limits import DEFAULT_LIMITS, Limits
 from ..tree import Directory, Node, Tree
 from .archives import Archive, SpoolMaker, beginning, read_archives
 from .assemble import image_tree, make_canonical
@@ -41,6 +42,7 @@ class _Means:
 
     crew: Crew
     spool: SpoolMaker | None
+    limits: Limits
     progress: ProgressCallback | None
     cancel: Cancel | None
 
@@ -61,6 +63,7 @@ def closure(
     verify: bool = False,
     dedupe: bool = False,
     spool: SpoolMaker | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     processes: int | Crew = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
@@ -80,6 +83,7 @@ def closure(
         archives=archives,
         verify=verify,
         spool=spool,
+        limits=limits,
         processes=processes,
         progress=progress,
         cancel=cancel,
@@ -101,6 +105,7 @@ def read_closure(
     archives: Mapping[str, Path] | None = None,
     verify: bool = False,
     spool: SpoolMaker | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     processes: int | Crew = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
@@ -117,12 +122,13 @@ def read_closure(
     with what is known of them.
 
     ``spool`` makes the file, open for reading and writing, that compressed archives are unpacked
-    into; without it they are refused. ``processes`` scan a store, and as many threads hash and
-    unpack.
+    into; without it they are refused. ``limits`` count for all archives together, the ratio from
+    128 MiB on. ``processes`` scan a store, and as many threads hash and unpack.
 
     Raises :class:`NixError` for what is missing, damaged, or not as it is registered;
-    :class:`SourceError` for what cannot be read; :class:`SpecError` for arguments that contradict
-    each other; :class:`OutputError` for a spool that cannot be written; :class:`CancelledError`.
+    :class:`LimitError`; :class:`SourceError` for what cannot be read; :class:`SpecError` for
+    arguments that contradict each other; :class:`OutputError` for a spool that cannot be written;
+    :class:`CancelledError`.
     """
     names = sorted({_name(path, "store_paths") for path in store_paths})
     if archives and (names or cache is not None):
@@ -134,7 +140,7 @@ def read_closure(
     if registration is not None and not isinstance(registration, Registration):
         registration = read_registration(os.fspath(registration))
     with as_crew(processes) as crew:
-        means = _Means(crew, spool, progress, cancel)
+        means = _Means(crew, spool, limits, progress, cancel)
         if cache is not None:
             return _from_cache(names, os.fspath(cache), registration, means)
         if archives:
@@ -197,7 +203,11 @@ def _from_cache(
         for name, each in described.items()
     ]
     objects, spooled = read_archives(
-        archives, means.spool, workers=means.workers, cancel=means.cancel
+        archives,
+        means.spool,
+        limits=means.limits,
+        workers=means.workers,
+        cancel=means.cancel,
     )
     return Closure(objects, registration, verified=True, spooled=spooled)
 
@@ -214,7 +224,11 @@ def _from_archives(
         for name, archive in archives.items():
             archives[name] = replace(archive, info=registration.infos[name])
     objects, spooled = read_archives(
-        list(archives.values()), means.spool, workers=means.workers, cancel=means.cancel
+        list(archives.values()),
+        means.spool,
+        limits=means.limits,
+        workers=means.workers,
+        cancel=means.cancel,
     )
     objects = dict(sorted(objects.items()))
     verified = registration is not None

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 
 from ..content import Content, DescriptorReader, Reader, changed_size, open_source
-from ..errors import ArchiveError, SourceChangedError, SourceError, display_path
+from ..errors import ArchiveError, LimitError, SourceChangedError, SourceError, display_path
 from ..tree import NAME_MAX, SYMLINK_MAX, Directory, Node, RegularFile, Symlink
 from .nar_format import (
     CLOSE,
@@ -31,6 +31,7 @@ from .nar_format import (
     SYMLINK_MODE,
     padding,
 )
+from .tar_archive.limits import DEFAULT_LIMITS, Limits, Usage
 
 DEPTH_MAX = 2048
 """Directories in each other; no program could open the path of anything deeper."""
@@ -43,14 +44,21 @@ MakeContent = Callable[[int, int], Content]
 """(offset, size) -> the content that lies there in the archive."""
 
 
-def nar(path: str | bytes | os.PathLike[str]) -> Node:
+def nar(path: str | bytes | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Node:
     """Read the archive in the file ``path``: a directory, a regular file or a symbolic link.
 
     The modes are those of a store, the owner is 0:0, the times are 0. Content stays in the file.
     Raises :class:`SourceError` for a file that cannot be read, and :class:`ArchiveError` for one
     that is no archive as Nix writes it; the text tells the byte where that shows.
+    :class:`LimitError` for more ``members``, ``metadata_bytes`` (targets of links) or
+    ``content_bytes`` than ``limits`` allow.
     """
     name = os.fsencode(path)
+    return read_nar_file(name, Usage(name, limits))
+
+
+def read_nar_file(name: bytes, usage: Usage) -> Node:
+    """Read the archive in the file ``name``; see :func:`nar`."""
     fd = open_source(name)
     try:
         status = os.fstat(fd)
@@ -68,18 +76,33 @@ def nar(path: str | bytes | os.PathLike[str]) -> Node:
         def make_content(offset: int, length: int) -> Content:
             return NarFile(name, size, offset, length)
 
-        return read_nar(read_at, size, make_content, name)
+        return read_nar(read_at, size, make_content, name, usage)
     finally:
         os.close(fd)
 
 
-def read_nar(read_at: ReadAt, size: int, make_content: MakeContent, name: bytes) -> Node:
+def read_nar(
+    read_at: ReadAt,
+    size: int,
+    make_content: MakeContent,
+    name: bytes,
+    usage: Usage | None = None,
+) -> Node:
     """Read an archive of ``size`` bytes; errors call it ``name``. See :func:`nar`."""
-    return _Parser(read_at, size, make_content, name).parse()
+    usage = usage or Usage(name, DEFAULT_LIMITS)
+    return _Parser(read_at, size, make_content, name, usage).parse()
 
 
 class _Parser:
-    def __init__(self, read_at: ReadAt, size: int, make_content: MakeContent, name: bytes) -> None:
+    def __init__(
+        self,
+        read_at: ReadAt,
+        size: int,
+        make_content: MakeContent,
+        name: bytes,
+        usage: Usage,
+    ) -> None:
+        self._usage = usage
         self._read_at = read_at
         self._size = size
         self._make_content = make_content
@@ -130,6 +153,7 @@ class _Parser:
 
     def _node(self) -> Node:
         """Read the beginning of a directory, or all but the end of anything else."""
+        self._count_entry()
         self._expect(NODE, "a node has no type")
         if self._take(REGULAR):
             mode = EXECUTABLE_MODE if self._take(EXECUTABLE_MARK) else FILE_MODE
@@ -141,6 +165,7 @@ class _Parser:
                     f"the archive is cut short: a file of {length} bytes begins, and "
                     f"{self._size - offset} bytes are left"
                 )
+            self._count_content(length)
             self._skip(length)
             self._padding(length)
             return RegularFile(self._make_content(offset, length), mode)
@@ -150,8 +175,24 @@ class _Parser:
             target = self._text(SYMLINK_MAX, "the target of a symbolic link")
             if b"\0" in target:
                 raise self._error("the target of a symbolic link holds a NUL byte")
+            self._usage.metadata_bytes += len(target)
+            if self._usage.metadata_bytes > self._usage.limits.metadata_bytes:
+                self._usage.keep(0, self._member())
             return Symlink(target, SYMLINK_MODE)
         raise self._error("a node has a type that is not known")
+
+    def _count_entry(self) -> None:
+        usage = self._usage
+        usage.entries += 1
+        if usage.entries > usage.limits.members:
+            raise self._over("members", f"makes more than {usage.limits.members} entries")
+
+    def _count_content(self, length: int) -> None:
+        usage = self._usage
+        usage.content_bytes += length
+        most = usage.limits.content_bytes
+        if usage.content_bytes > most:
+            raise self._over("content_bytes", f"its files have more than {most} bytes")
 
     def _entry_name(self, last: bytes) -> bytes:
         name = self._text(NAME_MAX, "a name")
@@ -223,9 +264,16 @@ class _Parser:
             left += more
         self._window, self._at = left, 0
 
+    def _member(self) -> bytes | None:
+        return b"/".join(self._names) or None
+
     def _error(self, problem: str) -> ArchiveError:
-        member = b"/".join(self._names) or None
-        return ArchiveError(self._name, problem, member=member, offset=self._base + self._at)
+        offset = self._base + self._at
+        return ArchiveError(self._name, problem, member=self._member(), offset=offset)
+
+    def _over(self, limit: str, problem: str) -> LimitError:
+        offset = self._base + self._at
+        return LimitError(self._name, limit, problem, member=self._member(), offset=offset)
 
 
 class NarFile(Content):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ext4writer import (
     Directory,
+    LimitError,
     Node,
     RegularFile,
     SourceError,
@@ -320,3 +321,20 @@ def test_a_file_that_is_missing_or_none(tmp_path: Path) -> None:
         sources.nar(tmp_path / "missing")
     with pytest.raises(SourceError, match="no file"):
         sources.nar(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("members", 3), ("metadata_bytes", 99), ("content_bytes", 119)]
+)
+def test_limits(limit: str, value: int, tmp_path: Path) -> None:
+    root = Directory()
+    root.children = {
+        b"a": RegularFile(BytesContent(b"x" * 60)),
+        b"b": RegularFile(BytesContent(b"x" * 60)),
+        b"c": Symlink(b"t" * 100),
+    }
+    (tmp_path / "a.nar").write_bytes(dumped(root))
+    sources.nar(tmp_path / "a.nar", limits=sources.Limits(**{limit: value + 1}))
+    with pytest.raises(LimitError, match=f"the limit {limit} can be raised") as caught:
+        sources.nar(tmp_path / "a.nar", limits=sources.Limits(**{limit: value}))
+    assert caught.value.limit == limit

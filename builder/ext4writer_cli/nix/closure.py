@@ -85,6 +85,7 @@ def read_named_closure(context: Context) -> Closure:
             archives=_archives(options.nar),
             verify=options.verify,
             spool=context.spool.open,
+            limits=options.limits(),
             processes=context.crew,
             progress=context.progress,
             cancel=context.cancel,

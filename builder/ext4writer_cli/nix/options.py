@@ -10,7 +10,7 @@ import click
 
 from ext4writer.nix import STORE
 
-from ..options import PATH, SIZE, WORKERS_MAX, ImageOptions, row
+from ..options import PATH, SIZE, WORKERS_MAX, HasLimits, ImageOptions, limit_row, row
 
 if TYPE_CHECKING:
     from ext4writer import Spec
@@ -22,7 +22,7 @@ BYTES_PER_INODE = 16 << 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ClosureOptions:
+class ClosureOptions(HasLimits):
     """Which store objects an image holds, and where they are read."""
 
     HEADING = "The closure"
@@ -82,6 +82,7 @@ class ClosureOptions:
         about="Hash every store path and compare it with the registration. What comes from --cache "
         "or --nar is always compared.",
     )
+    limit: tuple[tuple[str, int], ...] = limit_row()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

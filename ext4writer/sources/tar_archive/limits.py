@@ -13,8 +13,6 @@ OBJECT_BYTES = 256
 """What Python takes for a loss or an attribute beside its text."""
 DIRECTORIES_EACH = 8
 """How many parents each entry may leave out beyond ``Limits.implied_directories``."""
-RATIO_FROM = GIB
-"""Unpacked bytes from which on ``Limits.ratio`` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +55,19 @@ DEFAULT_LIMITS = Limits()
 class Usage:
     """How much of ``limits`` an input has used, in all its members and layers together.
 
-    ``archive`` is what errors call the input.
+    ``archive`` is what errors call the input; ``limits.ratio`` counts from ``ratio_from`` unpacked
+    bytes on.
     """
 
     __slots__ = (
         *("archive", "content_bytes", "entries", "expanded_bytes", "implied", "inside", "limits"),
-        *("members", "memory_bytes", "metadata_bytes", "packed_bytes"),
+        *("members", "memory_bytes", "metadata_bytes", "packed_bytes", "ratio_from"),
     )
 
-    def __init__(self, archive: bytes, limits: Limits) -> None:
+    def __init__(self, archive: bytes, limits: Limits, ratio_from: int = GIB) -> None:
         self.archive = archive
         self.limits = limits
+        self.ratio_from = ratio_from
         self.members = 0
         self.entries = 0
         """Of the tree, those that were replaced as well."""
@@ -92,7 +92,7 @@ class Usage:
                 path, "expanded_bytes", f"unpacks to more than {limits.expanded_bytes} bytes"
             )
         if (
-            self.expanded_bytes > RATIO_FROM
+            self.expanded_bytes > self.ratio_from
             and self.expanded_bytes > limits.ratio * self.packed_bytes
         ):
             raise LimitError(

@@ -249,22 +249,22 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "a truncated xz that nobody measured": (
         "xz",
         lambda cache: truncated(cache, "-odd", known=False),
-        (".nar.xz", "damaged or cut short"),
+        (".nar.xz", "xz data is cut short"),
     ),
     "a truncated zstd": (
         "zstd",
         lambda cache: truncated(cache, "-odd", known=False),
-        (".nar.zst", "zstd data is damaged or cut short: its last frame has no end"),
+        (".nar.zst", "zstd data is cut short"),
     ),
     "a truncated bzip2": (
         "bzip2",
         lambda cache: truncated(cache, "-odd", known=False),
-        (".nar.bz2", "damaged or cut short"),
+        (".nar.bz2", "bzip2 data is cut short"),
     ),
     "a truncated gzip": (
         "gzip",
         lambda cache: truncated(cache, "-odd", known=False),
-        (".nar", "gzip data is damaged or cut short"),
+        (".nar", "gzip data is cut short"),
     ),
     "a truncated nar": (
         "none",
@@ -519,7 +519,7 @@ def test_a_compressed_archive_cut_anywhere(
     for cut in (1, 4, 5, 8, 9, len(data) // 2, len(data) - 6):
         file.write_bytes(data[:-cut])
         done = run("nix", "--nar", f"{word}={file}", "-o", out / "a.img.zst")
-        assert_one_line(done, 1, str(file), f"its {program} data is damaged or cut short")
+        assert_one_line(done, 1, str(file), f"its {program} data is cut short")
         assert_untouched(out)
 
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import subprocess
 import tempfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+import zstandard
 
-from ext4writer import RegularFile, Spec, SpecError, Symlink, Tree, nix, write_image
+from ext4writer import (
+    LimitError,
+    RegularFile,
+    Spec,
+    SpecError,
+    Symlink,
+    Tree,
+    nix,
+    sources,
+    write_image,
+)
+from ext4writer.nix.hashing import describe
+from ext4writer.nix.registration import write_registration
+from ext4writer.sources.nar_format import word, words
 from tests.builder.command import run
 
 from .conftest import RealClosure
@@ -106,3 +124,75 @@ def test_arguments_that_contradict(tmp_path: Path) -> None:
         nix.closure(["hello"])
     with pytest.raises(nix.NixError, match="is missing"):
         nix.closure([path], store_dir=tmp_path)
+
+
+PATHS = [f"/nix/store/{letter * 32}-zeros" for letter in "0123"]
+
+
+def zeros(mib: int) -> Iterator[bytes]:
+    """The pieces of an archive of one file."""
+    yield words(b"nix-archive-1", b"(", b"type", b"regular", b"contents")
+    yield (mib << 20).to_bytes(8, "little")
+    for _ in range(mib):
+        yield bytes(1 << 20)
+    yield word(b")")
+
+
+def test_archives_have_one_ratio(tmp_path: Path) -> None:
+    """Each of four unpacks to less than 128 MiB, from where on the ratio counts."""
+    pack = zstandard.ZstdCompressor(level=1).compressobj()
+    packed = b"".join(map(pack.compress, zeros(40))) + pack.flush()
+    archives = {}
+    for number, path in enumerate(PATHS):
+        archives[path] = tmp_path / f"{number}.nar.zst"
+        archives[path].write_bytes(packed)
+    with tempfile.TemporaryFile() as spool:
+        tree = nix.closure(
+            archives=archives,
+            spool=lambda: spool,
+            limits=sources.Limits(ratio=100_000),
+            processes=2,
+        )
+        assert {node.content.size for _, node in tree.walk() if isinstance(node, RegularFile)} >= {
+            40 << 20
+        }
+    with tempfile.TemporaryFile() as spool:
+        with pytest.raises(LimitError, match="packed bytes unpack to") as caught:
+            nix.closure(archives=archives, spool=lambda: spool)
+        assert caught.value.limit == "ratio"
+        assert os.fstat(spool.fileno()).st_size < 200 << 20
+
+
+def test_decompressors_share_their_memory(tmp_path: Path) -> None:
+    """A dictionary of 192 MiB is more than each of two threads may have, and less than both."""
+    [path] = PATHS[:1]
+    archive = tmp_path / "a.nar.xz"
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 192 << 20}]
+    pack = lzma.LZMACompressor(lzma.FORMAT_XZ, filters=filters)
+    archive.write_bytes(b"".join(map(pack.compress, zeros(1))) + pack.flush())
+    plain = tmp_path / "a.nar"
+    plain.write_bytes(b"".join(zeros(1)))
+    registration = write_registration(describe({PATHS[0][11:]: sources.nar(plain)}))
+
+    def read(**limits: int) -> Tree:
+        with tempfile.TemporaryFile() as spool:
+            return nix.closure(
+                archives={path: archive},
+                registration=registration,
+                spool=lambda: spool,
+                limits=sources.Limits(**limits),
+                processes=2,
+            )
+
+    assert path in {entry.decode() for entry, _ in read().walk()}
+    with pytest.raises(LimitError, match="more than 134217728 bytes of memory") as caught:
+        read(decoder_bytes=128 << 20)
+    assert caught.value.limit == "decoder_bytes"
+    # One that asks for 4 GiB.
+    data = bytearray(archive.read_bytes())
+    size = (data[12] + 1) * 4
+    data[data.index(b"\x21\x01", 12) + 2] = 40
+    data[8 + size : 12 + size] = struct.pack("<I", zlib.crc32(data[12 : 8 + size]))
+    archive.write_bytes(data)
+    with pytest.raises(LimitError, match="more than 268435456 bytes of memory"):
+        read()
