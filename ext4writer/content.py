@@ -22,6 +22,30 @@ O_BINARY = getattr(os, "O_BINARY", 0)
 O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
+_seeking = threading.Lock()
+"""Held where a system has no reads and writes at an offset, and threads share a descriptor."""
+
+
+def read_at(fd: int, view: memoryview, offset: int) -> int:
+    """Read into ``view`` from ``offset`` on; return the count, which is 0 only at the end."""
+    if hasattr(os, "preadv"):
+        return os.preadv(fd, [view], offset)
+    with _seeking:  # Windows
+        os.lseek(fd, offset, os.SEEK_SET)
+        data = os.read(fd, len(view))
+    view[: len(data)] = data
+    return len(data)
+
+
+def write_at(fd: int, data: memoryview, offset: int) -> int:
+    """Write ``data`` at ``offset``, or a part of it; return the count of bytes."""
+    if hasattr(os, "pwrite"):
+        return os.pwrite(fd, data, offset)
+    with _seeking:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.write(fd, data)
+
+
 class Reader(Protocol):
     """One content while it is open.
 
@@ -229,12 +253,7 @@ class DescriptorReader:
         return done
 
     def _read_at(self, view: memoryview, offset: int) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self._descriptor, [view], offset)
-        os.lseek(self._descriptor, offset, os.SEEK_SET)
-        data = os.read(self._descriptor, len(view))
-        view[: len(data)] = data
-        return len(data)
+        return read_at(self._descriptor, view, offset)
 
     def check_unchanged(self) -> None:
         size = os.fstat(self._descriptor).st_size
@@ -257,7 +276,7 @@ def changed_size(path: bytes, planned: int, now: int) -> SourceChangedError:
 
 def wrong_size(path: bytes, declared: int, now: int) -> SourceChangedError:
     """The error for content of ``now`` bytes that its caller said would be ``declared``."""
-    return SourceChangedError(path, f"has {now} bytes, not the {declared} that were declared")
+    return SourceChangedError(path, f"yields {now} bytes, not the {declared} that were declared")
 
 
 class PathContent(Content):

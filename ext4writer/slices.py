@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import accumulate
 
-from .content import Content, Reader, changed_size, open_source
+from .content import Content, Reader, changed_size, open_source, read_at
 from .errors import SourceChangedError, SourceError
 from .forked import NEVER, next_crew
 
@@ -64,12 +64,7 @@ class HeldFile:
                 raise changed_size(self.path, self.size, now)
 
     def _read_at(self, view: memoryview, offset: int) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self.fd, [view], offset)
-        os.lseek(self.fd, offset, os.SEEK_SET)
-        data = os.read(self.fd, len(view))
-        view[: len(data)] = data
-        return len(data)
+        return read_at(self.fd, view, offset)
 
 
 @cache

@@ -17,7 +17,7 @@ from ext4writer.ondisk.features import ALIASES, FEATURES
 
 ROOT = Path(__file__).parents[1]
 
-BELOW_ALL = {"errors": 0, "units": 0, "arguments": 0, "progress": 1, "forked": 2}
+BELOW_ALL = {"errors": 0, "units": 0, "arguments": 0, "progress": 1, "forked": 2, "threads": 2}
 FLOORS = {
     "ondisk": 10,
     "documents": 20,
@@ -42,7 +42,7 @@ FLOORS = {
 """First part of a module's name -> its height. Modules of one package may import each other."""
 
 FORMAT_FREE = (
-    *("errors", "progress", "forked", "documents"),
+    *("errors", "progress", "forked", "threads", "documents"),
     *("content", "holes", "slices", "nodes", "losses", "resolution", "composition", "tree"),
     *("edit", "sources", "manifests", "nix"),
 )
@@ -92,7 +92,7 @@ STANDARD_IN = {
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
     # Only for what Unicode 12.1 had assigned, which no later version changes.
     "unicodedata": {"ondisk.casefold"},
-    "threading": {"content", "emit.copying", "emit.sinks", "nix"},
+    "threading": {"threads", "content", "emit.copying", "emit.sinks", "nix"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"emit.sinks", "forked", "emit.copier"},
     "sys": {"plan.identity", "sources.host"},

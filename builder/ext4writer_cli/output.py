@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol, cast
 
 import click
 
+from ext4writer.content import O_BINARY, O_CLOEXEC
 from ext4writer.errors import OutputError
 
 STANDARD_OUTPUT = "standard output"
@@ -78,7 +79,7 @@ class PathOutput:
 
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:
         own, root = self.status, os.path.realpath(source)
-        if own is None or os.path.commonpath([self.folder, root]) != root:
+        if own is None or not _lies_in(self.folder, root):
             return None
         return partial(os.path.samestat, own)
 
@@ -129,6 +130,14 @@ class _Unseekable:
         return False
 
 
+def _lies_in(folder: str, root: str) -> bool:
+    """Whether ``folder`` is ``root`` or lies below it; both are real paths."""
+    try:
+        return os.path.commonpath([folder, root]) == root
+    except ValueError:  # they lie on different drives
+        return False
+
+
 def _is_standard_output(status: os.stat_result) -> bool:
     try:
         return os.path.samestat(status, os.fstat(sys.stdout.fileno()))
@@ -173,7 +182,7 @@ def write_text(text: memoryview, destination: str) -> None:
     path = PathOutput(destination).path
     partial = f"{os.path.realpath(path)}.{os.getpid()}.partial"
     try:
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_CLOEXEC | O_BINARY, 0o666)
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(text)

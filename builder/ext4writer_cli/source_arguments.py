@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
 
 STANDARD_INPUT = "-"
 NO_OPTION = "\0"
 """Stands before a SOURCE that begins with a dash; no argument of a program can hold it."""
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+"""How a path of Windows begins; no name of an image begins with a slash."""
 
 FOUND = ""
 """The kind of a source without a prefix: what lies there tells whether it is a folder or a tar."""
@@ -35,7 +39,8 @@ def parse_source(text: str) -> SourceArgument:
     """Take ``[KIND:]PATH[:REF][::/TARGET]`` apart; ``ValueError`` with a reason if it is wrong.
 
     The last ``::/`` begins the target. The path of a kind that takes a reference ends at the first
-    colon, as in other programs. A path that looks like something else can begin with ``./``.
+    colon, as in other programs, but that of a drive of Windows. A path that looks like something
+    else can begin with ``./``.
     """
     text = text.removeprefix(NO_OPTION)
     source, separator, target = text.rpartition("::/")
@@ -46,7 +51,9 @@ def parse_source(text: str) -> SourceArgument:
         kind, rest = FOUND, source
     reference: str | None = None
     if TAKES_REFERENCE.get(kind):
+        drive, rest = (rest[:2], rest[2:]) if _DRIVE.match(rest) else ("", rest)
         rest, colon, named = rest.partition(":")
+        rest = drive + rest
         if colon and not named:
             raise ValueError(f"{text!r} has a colon without a name of an image behind it")
         reference = named or None

@@ -28,6 +28,14 @@ class ZstdOutput(PathOutput):
         self, path: str, *, level: int = DEFAULT_LEVEL, threads: int = 1, hashed: bool = False
     ) -> None:
         super().__init__(path)
+        try:
+            import zstandard  # noqa: F401 (late, and only to know early)
+        except ImportError as error:
+            raise OutputError(
+                path,
+                "a name that ends in .zst needs the package zstandard, which is not installed; "
+                "try: pip install zstandard",
+            ) from error
         if self.status is not None and not stat.S_ISREG(self.status.st_mode):
             raise OutputError(path, "is no file; a compressed image cannot be written there")
         self.level = level

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..threads import helpers
 from .batches import Batch, CopyJob, batches
 from .copier import Copier
 from .sinks import Piece, Sink
@@ -35,9 +36,7 @@ def write_anywhere(
     """
     tally = Tally(progress, entries_total, bytes_total)
     crew = _Crew(sink, batches(jobs, block_size), block_size, tally, cancel)
-    threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(workers - 1)]
-    for thread in threads:
-        thread.start()
+    threads = helpers(crew.work, workers - 1)
     try:
         for offset, data in pieces:
             if crew.failures:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
-from ..content import Content
+from ..content import Content, read_at, write_at
 from ..errors import ArchiveError, LimitError, OutputError, SourceError, SpecError
 from ..progress import Cancel, check_cancelled
 from ..slices import FileSliceContent, HeldFile
@@ -82,7 +82,7 @@ class Unpacked:
         view, fd = memoryview(data), self.held.fd
         try:
             while view:
-                count = os.pwrite(fd, view, offset)
+                count = write_at(fd, view, offset)
                 view, offset = view[count:], offset + count
         except OSError as error:
             raise self._error(error.strerror) from error
@@ -199,15 +199,16 @@ def _unpack(
         _check_size(archive, archive.info, size)
         check_hash(archive.info, digest)
 
-    def read_at(offset: int, count: int) -> bytes:
-        return os.pread(unpacked.held.fd, count, start + offset)
+    def read(offset: int, count: int) -> bytes:
+        data = memoryview(bytearray(count))
+        return bytes(data[: read_at(unpacked.held.fd, data, start + offset)])
 
     held = unpacked.held
 
     def make_content(offset: int, length: int) -> Content:
         return FileSliceContent(held, start + offset, length)
 
-    return read_nar(read_at, size, make_content, os.fsencode(archive.path), usage)
+    return read_nar(read, size, make_content, os.fsencode(archive.path), usage)
 
 
 def _decompress(

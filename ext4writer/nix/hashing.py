@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ..progress import Cancel, check_cancelled
 from ..sources.nar_dump import dump_nar, nar_size
+from ..threads import helpers
 from ..tree import Node
 from .errors import NixError
 from .hashes import to_base32
@@ -107,9 +108,7 @@ def in_parallel(
             except BaseException as error:
                 failures.append((name if isinstance(error, Exception) else "", error))
 
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(workers - 1)]
-    for thread in threads:
-        thread.start()
+    threads = helpers(run, workers - 1)
     try:
         run()
     finally:

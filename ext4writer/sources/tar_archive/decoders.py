@@ -5,13 +5,11 @@ Each format may hold several streams one behind the other, as parallel compresso
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import zlib
 from collections.abc import Callable
 from typing import Protocol
 
-from ...errors import ArchiveError, LimitError
+from ...errors import ArchiveError, LimitError, SourceError
 from .limits import Limits
 
 INPUT_BYTES = 64 << 10
@@ -95,7 +93,15 @@ class _Zstd:
         return self._inner.decompress(piece) if piece else b""
 
 
+def _bzip2(_: Limits) -> _Stream:
+    import bz2  # late: not every Python is built with it
+
+    return bz2.BZ2Decompressor()
+
+
 def _xz(limits: Limits) -> _Stream:
+    import lzma
+
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.decoder_bytes)
 
 
@@ -104,7 +110,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes], bool], _Opener]] = {
     "gzip": (lambda head: head.startswith(b"\x1f\x8b\x08"), lambda _: _Gzip()),
     "bzip2": (
         lambda head: head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"),
-        lambda _: bz2.BZ2Decompressor(),
+        _bzip2,
     ),
     "xz": (lambda head: head.startswith(b"\xfd7zXZ\0"), _xz),
     "zstd": (
@@ -147,6 +153,15 @@ def foreign_format(head: bytes) -> str | None:
     return next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
 
 
+def missing_decoder(path: bytes | str, name: str, error: ImportError) -> SourceError:
+    """The error for data that ``name`` compressed, where the module for it cannot be imported."""
+    if name == "zstd":
+        how = "the package zstandard, which is not installed; try: pip install zstandard"
+    else:
+        how = f"the module {error.name}, which this Python was built without"
+    return SourceError(path, f"is compressed with {name}, and that needs {how}")
+
+
 class Decoded:
     """What the streams in ``source`` unpack to. ``path`` is what errors call it."""
 
@@ -160,7 +175,10 @@ class Decoded:
         self._limits = limits
         self._ahead = b""
         """Taken from ``source``, and not yet given to a stream."""
-        self._stream: _Stream | None = self._open(limits)
+        try:
+            self._stream: _Stream | None = self._open(limits)
+        except ImportError as error:
+            raise missing_decoder(path, name, error) from error
 
     def read(self, _size: int, /) -> bytes:
         """The next bytes, as many as come in one go; none at the end.
@@ -175,11 +193,11 @@ class Decoded:
                 starved = not data
             try:
                 found = self._stream.decompress(data, OUTPUT_BYTES)
-            except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
+            except (zlib.error, OSError, ValueError, EOFError) as error:
                 raise self._damaged(error) from error
             except Exception as error:
-                # zstandard's own kind of error; its module is imported only where it is needed.
-                if type(error).__name__ != "ZstdError":
+                # Kinds of their own; their modules are imported only where they are needed.
+                if type(error).__name__ not in ("ZstdError", "LZMAError"):
                     raise
                 raise self._damaged(error) from error
             ended = self._stream.eof
@@ -225,7 +243,7 @@ class Decoded:
         self._stream = self._open(self._limits)
 
     def _damaged(self, error: Exception) -> ArchiveError:
-        if isinstance(error, lzma.LZMAError) and "emory" in str(error):
+        if self._name == "xz" and "emory" in str(error):
             return LimitError(
                 self._path,
                 "decoder_bytes",

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import BinaryIO, Protocol
 
-from ...content import O_BINARY, O_CLOEXEC, BytesContent, Content
+from ...content import O_BINARY, O_CLOEXEC, BytesContent, Content, write_at
 from ...errors import ArchiveError, LimitError, OutputError, SourceError
 from ...progress import Cancel, check_cancelled
 from ...slices import FileSliceContent, HeldFile
@@ -282,7 +282,7 @@ class SpoolStore:
     def add(self, data: memoryview) -> None:
         while data:
             try:
-                count = os.pwrite(self._file.fd, data, self._end)
+                count = write_at(self._file.fd, data, self._end)
             except OSError as error:
                 raise OutputError(
                     self._file.path, f"the archive's content cannot be kept: {error.strerror}"
