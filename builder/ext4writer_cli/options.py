@@ -307,6 +307,20 @@ class ImageOptions:
         metavar="SIZE",
         about="Reserve descriptors for growth up to SIZE.  [default: 1024 times the size]",
     )
+    inode_ratio: int | None = row(
+        "-i",
+        "--inode-ratio",
+        type=SIZE,
+        metavar="SIZE",
+        about="Give each group an inode for each SIZE of it at least, and so what growth adds; 0 "
+        "gives no more than are needed.  [default: 16K with --grow-to, else 0]",
+    )
+    align: int | None = row(
+        "--align",
+        type=SIZE,
+        metavar="SIZE",
+        about="Make an image of --size fit a multiple of SIZE, such as 1M.  [default: 4K]",
+    )
     label: str = row(
         "-L",
         "--label",
@@ -404,6 +418,8 @@ class ImageOptions:
             free=self.free,
             free_inodes=self.free_inodes,
             grow_to=self.grow_to,
+            inode_ratio=self.inode_ratio,
+            align=self.align,
             reserved_percent=self.reserved_percent,
             label=os.fsencode(self.label),
             uuid=self.uuid,

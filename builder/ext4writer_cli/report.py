@@ -46,6 +46,10 @@ class Report:
     available: int
     """What every user can write."""
     grow_to: int
+    inodes_per_gib: int
+    """What each GiB brings by which it grows."""
+    table_bytes_for_growth: int
+    """Of the inode tables, what only growth needs."""
     uuid: str
     hash_seed: str
     label: str
@@ -81,6 +85,8 @@ class Report:
             free_inodes=layout.free_inodes,
             available=layout.available_bytes,
             grow_to=layout.grow_to_bytes,
+            inodes_per_gib=layout.inodes_per_gib,
+            table_bytes_for_growth=layout.table_bytes_for_growth,
             uuid=str(layout.uuid),
             hash_seed=str(layout.hash_seed),
             label=os.fsdecode(layout.label),
@@ -125,7 +131,9 @@ class Report:
                 f"{self.free_blocks:,} free",
                 "inodes": f"{self.inodes:,}, {self.free_inodes:,} free",
                 "room": f"{human_bytes(self.available)} for every user",
-                "growth": f"up to {human_bytes(self.grow_to)}",
+                "growth": f"up to {human_bytes(self.grow_to)}, {self.inodes_per_gib:,} inodes for "
+                "each GiB",
+                **self._tables_for_growth(),
                 **_features(self.features),
             }
         )
@@ -155,6 +163,12 @@ class Report:
                 yield f"  and {len(self.losses) - LOSSES_SHOWN:,} more; --json lists all"
         yield "Seconds"
         yield from _numbers({stage: f"{spent:.2f}" for stage, spent in self.seconds.items()})
+
+    def _tables_for_growth(self) -> Mapping[str, str]:
+        if not self.table_bytes_for_growth:
+            return {}
+        size = human_bytes(self.table_bytes_for_growth)
+        return {"tables": f"{size} of inodes that only growth needs, zeros or holes in the output"}
 
 
 def _source(source: SourceReport, width: int) -> Iterator[str]:

@@ -38,17 +38,20 @@ def max_reserved_gdt_blocks(fmt: Format) -> int:
     return fmt.block_size // 4
 
 
-def reserved_gdt_blocks(fmt: Format, blocks_count: int, grow_to_blocks: int | None) -> int:
+def reserved_gdt_blocks(
+    fmt: Format, blocks_count: int, grow_to_blocks: int | None, at_least: int = 0
+) -> int:
     """Blocks kept behind the descriptors for later growth (calc_reserved_gdt_blocks).
 
-    Without ``grow_to_blocks``: 1,024 times the size, up to 2^32 blocks, as mke2fs has it.
+    Without ``grow_to_blocks``: 1,024 times the size, up to 2^32 blocks, as mke2fs has it, or
+    ``at_least`` so many blocks.
     """
     if not fmt.resize_inode:
         return 0
     present = fmt.gdt_blocks(fmt.groups_for(blocks_count))
     most = max_reserved_gdt_blocks(fmt)
     if grow_to_blocks is None:
-        target = min(blocks_count * 1024, MAX_32BIT_BLOCKS)
+        target = max(min(blocks_count * 1024, MAX_32BIT_BLOCKS), at_least)
         wanted = fmt.gdt_blocks(fmt.groups_for(target)) - present
         return max(0, min(wanted, most))
     wanted = fmt.gdt_blocks(fmt.groups_for(max(grow_to_blocks, blocks_count))) - present

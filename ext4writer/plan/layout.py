@@ -25,7 +25,7 @@ from .geometry import Geometry, Range
 from .inodes import InodeTable
 from .placement import JOURNAL, Demand, Placement
 from .sizing import withheld
-from .spec import Spec
+from .spec import GIB, Spec
 from .xattrs import XattrPlan
 
 NANOSECONDS = 10**9
@@ -93,6 +93,9 @@ class Layout:
     """Bytes by purpose; the sum is ``size_bytes``."""
     losses: list[Loss]
     """What is not kept exactly as the tree has it."""
+    table_bytes_for_growth: int = 0
+    """Of the inode tables, what is there only for the sake of ``Spec.inode_ratio``. No inode in it
+    is in use, so it is a hole where the output can have some."""
 
     def __repr__(self) -> str:
         label = f" {self.label!r}" if self.label else ""
@@ -153,6 +156,12 @@ class Layout:
         descriptor_blocks = geometry.gdt_blocks + geometry.reserved_gdt_blocks
         groups = descriptor_blocks * self.format.descs_per_block
         return self.format.group_first_block(groups) * self.block_size
+
+    @property
+    def inodes_per_gib(self) -> int:
+        """How many inodes each GiB brings by which the file system grows, in whole groups."""
+        group_bytes = self.format.blocks_per_group * self.block_size
+        return self.geometry.inodes_per_group * GIB // group_bytes
 
     @property
     def journal_extents(self) -> list[Extent]:

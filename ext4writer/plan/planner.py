@@ -31,9 +31,9 @@ from .inodes import InodeTable, number_inodes
 from .layout import Layout
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy
-from .sizing import BYTES_PER_INODE, MAX_INODES, Inodes, solve
+from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
-from .spec import Spec, format_of
+from .spec import BYTES_PER_INODE, Spec, format_of
 from .summary import count_groups
 from .xattrs import XattrPlan, XattrPlanner
 
@@ -142,7 +142,14 @@ def _plan(
         size_bytes=sum(space.values()),
         space=space,
         losses=losses,
+        table_bytes_for_growth=_table_bytes_for_growth(solution),
     )
+
+
+def _table_bytes_for_growth(solution: Solution) -> int:
+    geometry = solution.geometry
+    surplus = geometry.inodes_per_group - solution.needed_inodes_per_group
+    return surplus * geometry.groups * geometry.format.inode_size
 
 
 def _left_out(spec: Spec, solution: Solution, fmt: Format) -> Iterator[Loss]:

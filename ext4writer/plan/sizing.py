@@ -23,13 +23,7 @@ from .geometry import (
 from .placement import Demand, Placement, place
 from .policy import LayoutPolicy
 from .solution import Solution
-from .spec import BLOCK_SIZES, Spec, format_of
-
-IMAGE_UNIT = 4096
-"""A fitted image is a multiple of this many bytes, which every host and loop device likes."""
-
-BYTES_PER_INODE = 16 * 1024
-"""mke2fs's inode_ratio."""
+from .spec import BLOCK_SIZES, BYTES_PER_INODE, IMAGE_UNIT, Spec, format_of
 
 # fs/ext4/super.c:ext4_calculate_resv_clusters: what no user can allocate, so that delayed
 # allocation never fails.
@@ -114,6 +108,34 @@ def _grow_to_blocks(spec: Spec) -> int | None:
     return None if spec.grow_to is None else -(-spec.grow_to // spec.block_size)
 
 
+def _reserved_gdt_blocks(spec: Spec, fmt: Format, blocks_count: int) -> int:
+    at_least = -(-spec.grow_at_least // spec.block_size)
+    return reserved_gdt_blocks(fmt, blocks_count, _grow_to_blocks(spec), at_least)
+
+
+def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
+    """The count that gives ``inodes`` over all groups, and each what ``inode_ratio`` asks for.
+
+    It may exceed the maximum for the sake of ``inodes``; :class:`SpecError` where it would for that
+    of the ratio.
+    """
+    needed = least_inodes_per_group(fmt, inodes, groups)
+    ratio, group_bytes = spec.bytes_per_inode, fmt.blocks_per_group * fmt.block_size
+    if not ratio:
+        return needed
+    wanted = least_inodes_per_group(fmt, -(-group_bytes // ratio), 1)
+    if wanted > fmt.max_inodes_per_group:
+        raise SpecError(
+            "inode_ratio",
+            f"{ratio} would put {wanted} inodes into a group, which holds "
+            f"{fmt.max_inodes_per_group}; ask for {-(-group_bytes // fmt.max_inodes_per_group)} "
+            "bytes or more",
+        )
+    # s_inodes_count has 32 bits.
+    most = MAX_INODES // groups // fmt.inode_unit * fmt.inode_unit
+    return max(needed, min(wanted, most))
+
+
 def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
     """The least journal with which the kernel grows a mounted file system; 0 without a reserve.
 
@@ -177,9 +199,13 @@ def _fitted(
     policy: LayoutPolicy,
     *,
     above: int = 0,
-    unit: int = IMAGE_UNIT,
+    unit: int | None = None,
 ) -> Solution:
-    """The smallest image of whole units of ``unit`` bytes that has more than ``above`` blocks."""
+    """The smallest image that has more than ``above`` blocks, in whole units of ``unit`` bytes.
+
+    ``None`` is what the Spec asks for.
+    """
+    unit = unit or spec.align or IMAGE_UNIT
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
     unit_blocks = max(1, unit // spec.block_size)
     for stretch in _stretches(spec, fmt, inodes, floor):
@@ -208,13 +234,13 @@ def _fitted(
             continue
         reserved = superuser_reserve(size, spec)
         tail = -size % unit_blocks * spec.block_size
-        return Solution(final, _clip(placement, size), wanted, reserved, tail)
+        needed = least_inodes_per_group(fmt, inodes.needed(), final.groups)
+        return Solution(final, _clip(placement, size), wanted, reserved, tail, needed)
     raise AssertionError("the stretches never end")
 
 
 def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[_Stretch]:
     """All sizes that the format allows, ascending, cut where fixed metadata changes."""
-    grow_to = _grow_to_blocks(spec)
     needed = inodes.needed()
     limit = fmt.max_blocks
     if needed > MAX_INODES:
@@ -224,7 +250,7 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
     groups = max(1, groups_for_inodes, groups_for_blocks)
     option = "free_inodes" if groups_for_inodes > groups_for_blocks else "free"
     while True:
-        per_group = least_inodes_per_group(fmt, needed, groups)
+        per_group = _inodes_per_group(spec, fmt, needed, groups)
         first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
         end = min(first + fmt.blocks_per_group, limit)
         if first >= limit:
@@ -234,9 +260,9 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
         if per_group <= fmt.max_inodes_per_group:
             low = first + 1
             while low <= end:
-                reserved = reserved_gdt_blocks(fmt, low, grow_to)
+                reserved = _reserved_gdt_blocks(spec, fmt, low)
                 journal = journal_blocks(spec, fmt, low, reserved)
-                high = _last_alike(spec, fmt, low, end, grow_to, reserved, journal)
+                high = _last_alike(spec, fmt, low, end, reserved, journal)
                 head = _head_blocks(fmt, groups, reserved, option)
                 table = fmt.inode_table_blocks(per_group)
                 least = first + last_group_minimum(fmt, groups, table, head)
@@ -267,7 +293,6 @@ def _last_alike(
     fmt: Format,
     low: int,
     end: int,
-    grow_to: int | None,
     reserved: int,
     journal: int,
 ) -> int:
@@ -278,7 +303,7 @@ def _last_alike(
 
     def alike(size: int) -> bool:
         return (
-            reserved_gdt_blocks(fmt, size, grow_to) == reserved
+            _reserved_gdt_blocks(spec, fmt, size) == reserved
             and journal_blocks(spec, fmt, size, reserved) == journal
         )
 
@@ -401,12 +426,12 @@ def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Str
         groups = fmt.groups_for(blocks)
         if groups < 1:
             return _Shortage("holds no block group")
-        per_group = least_inodes_per_group(fmt, inodes, groups)
+        per_group = _inodes_per_group(spec, fmt, inodes, groups)
         if per_group > fmt.max_inodes_per_group:
             return _Shortage(f"has room for {groups * fmt.max_inodes_per_group} inodes only")
         if per_group * groups > MAX_INODES:
             return _Shortage(f"would need {per_group * groups} inodes, more than 32 bits count")
-        reserved = reserved_gdt_blocks(fmt, blocks, _grow_to_blocks(spec))
+        reserved = _reserved_gdt_blocks(spec, fmt, blocks)
         head = _head_blocks(fmt, groups, reserved, "size")
         first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
         least = last_group_minimum(fmt, groups, fmt.inode_table_blocks(per_group), head)
@@ -446,6 +471,7 @@ def _try_size(
             wanted,
             superuser_reserve(blocks, spec),
             (spec.size or 0) - blocks * spec.block_size,
+            least_inodes_per_group(fmt, inodes, geometry.groups),
         )
         lacks = _missing_blocks(spec, solution)
         if lacks <= 0:

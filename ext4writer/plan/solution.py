@@ -18,6 +18,8 @@ class Solution(NamedTuple):
     """s_r_blocks_count."""
     unused_tail: int
     """Bytes behind the last block that the file system can use."""
+    needed_inodes_per_group: int
+    """What a group would have, were there no least count for all of them."""
 
     def space(self) -> dict[str, int]:
         """Bytes by purpose; every block of the image counts once."""

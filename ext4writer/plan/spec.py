@@ -33,6 +33,12 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 DEFAULT_FREE = 16 * MIB
+BYTES_PER_INODE = 16 * KIB
+"""mke2fs's inode_ratio."""
+INODE_RATIOS = (KIB, 64 * MIB)
+"""The least and the most that mke2fs takes (misc/mke2fs.c, PRS)."""
+IMAGE_UNIT = 4096
+"""A fitted image is a multiple of this many bytes, which every host and loop device likes."""
 LABEL_MAX = 16
 BLOCK_SIZES = (1024, 2048, 4096)
 RESERVED_PERCENT_MAX = 50
@@ -76,6 +82,22 @@ class Spec:
         "Size in bytes up to which descriptors are reserved for; None is 1024 times the size, as "
         "mke2fs has it.",
         optional(size_of),
+    )
+    grow_at_least: Option[int, Size] = Option(
+        0,
+        "Without grow_to: size in bytes that descriptors are reserved for where 1024 times the "
+        "size is less, as far as the resize inode has room.",
+        size_of,
+    )
+    inode_ratio: Option[int | None, Size | None] = Option(
+        None,
+        "Bytes for each of which a whole group has one inode at least, in the image and in what it "
+        "grows to. None is 16 KiB where grow_to is given, and otherwise 0, which is no more inodes "
+        "than are needed.",
+        optional(size_of),
+    )
+    align: Option[int | None, Size | None] = Option(
+        None, "A fitted image is a multiple of this many bytes; None is 4096.", optional(size_of)
     )
     reserved_percent: Option[float, float | str] = Option(
         0.0, "Blocks kept for the superuser, in percent of the image.", percent_of
@@ -150,6 +172,13 @@ class Spec:
         """``free`` as a fitted image has it."""
         return DEFAULT_FREE if self.free is None else self.free
 
+    @property
+    def bytes_per_inode(self) -> int:
+        """``inode_ratio`` with its default filled in; 0 asks for no inodes beyond those needed."""
+        if self.inode_ratio is not None:
+            return self.inode_ratio
+        return BYTES_PER_INODE if self.grow_to else 0
+
     def __post_init__(self) -> None:
         """Take every value as its type, and check it where it stands alone."""
         percent = taken("free", self.free, percent_in)
@@ -187,10 +216,22 @@ class Spec:
             )
         if self.identity not in IDENTITIES:
             raise SpecError("identity", f"{self.identity!r} is neither of {', '.join(IDENTITIES)}")
-        for name in ("size", "free", "free_percent", "free_inodes", "grow_to", "hole_size"):
+        for name in (
+            *("size", "free", "free_percent", "free_inodes", "grow_to", "grow_at_least"),
+            *("inode_ratio", "hole_size"),
+        ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise SpecError(name, f"{value} is below zero")
+        least, most = INODE_RATIOS
+        if self.inode_ratio and not least <= self.inode_ratio <= most:
+            raise SpecError(
+                "inode_ratio", f"{self.inode_ratio} is neither 0 nor between {least} and {most}"
+            )
+        if self.align is not None and (self.align <= 0 or self.align % IMAGE_UNIT):
+            raise SpecError("align", f"{self.align} is no multiple of {IMAGE_UNIT}")
+        if self.align is not None and self.size is not None and self.size % self.align:
+            raise SpecError("align", f"the size {self.size} is no multiple of {self.align}")
         if self.epoch is not None and not 0 <= self.epoch < 1 << 32:
             raise SpecError("epoch", f"{self.epoch} is not between 0 and {(1 << 32) - 1}")
         if not (1 <= self.groups_per_flex <= 1 << 16) or (

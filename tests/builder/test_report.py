@@ -18,6 +18,8 @@ REPORT = Report(
     free_inodes=20,
     available=4096,
     grow_to=1 << 30,
+    inodes_per_gib=2048,
+    table_bytes_for_growth=0,
     uuid="12345678-1234-5678-1234-567812345678",
     hash_seed="87654321-1234-5678-1234-567812345678",
     label="root",
@@ -45,7 +47,7 @@ out/a.img: 20.0 KiB (20,480 bytes)
   blocks     20 of 1,024 bytes, 4 free
   inodes     32, 20 free
   room       4.0 KiB for every user
-  growth     up to 1.0 GiB
+  growth     up to 1.0 GiB, 2,048 inodes for each GiB
   features   has_journal extent
 Entries
   directories      2

@@ -19,6 +19,11 @@ EPOCH = 1
 FREE_INODES_MIN = 1024
 FREE_INODES_PERCENT = 5
 BYTES_PER_INODE = 16 << 10
+GROW_AT_LEAST = 4 << 40
+"""No card is larger for now, and beyond the reserve the kernel goes on with meta_bg, where U-Boot
+2023.01 reads nothing."""
+ALIGN = 1 << 20
+"""Tools that put an image into a partition count in MiB, and cut off what is no whole one."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,9 +145,23 @@ class NixImageOptions(ImageOptions):
         "--grow-to",
         type=SIZE,
         metavar="SIZE",
-        default="256G",
+        about="Reserve descriptors for growth up to SIZE.  [default: 4T, or 1024 times the size]",
+    )
+    inode_ratio: int | None = row(
+        "-i",
+        "--inode-ratio",
+        type=SIZE,
+        metavar="SIZE",
+        default="16K",
         show_default=True,
-        about="Reserve descriptors for growth up to SIZE.",
+        about="Give each group an inode for each SIZE of it at least, and so what growth adds; 0 "
+        "gives no more than are needed.",
+    )
+    align: int | None = row(
+        "--align",
+        type=SIZE,
+        metavar="SIZE",
+        about="Make an image of --size fit a multiple of SIZE.  [default: 1M]",
     )
     uuid: UUID | None = row(
         "-U",
@@ -164,7 +183,9 @@ class NixImageOptions(ImageOptions):
 
     def spec_for(self, entries: int) -> Spec:
         """The Spec of an image with so many entries."""
-        spec = self.spec()
+        spec = replace(self.spec(), grow_at_least=GROW_AT_LEAST)
+        if spec.size is None and spec.align is None:
+            spec = replace(spec, align=ALIGN)
         if spec.free_inodes is not None:
             return spec
         free_inodes = max(

@@ -386,8 +386,11 @@ def test_exclusions_are_paths_of_the_image(closure: RealClosure, out: Path) -> N
 
 
 def test_free_inodes_follow_from_the_entries(closure: RealClosure, out: Path) -> None:
-    facts = report("nix", *closure.options, "--free-inodes", "7", "-o", out / "a.img")
-    assert facts["free_inodes"] < 100
+    few = ["--free-inodes", "7", "--inode-ratio", "0"]
+    assert report("nix", *closure.options, *few, "-o", out / "a.img")["free_inodes"] < 100
+    facts = report("nix", *closure.options, "-o", out / "a.img")
+    assert facts["inodes_per_gib"] == 65_536 and facts["size"] % MIB == 0
+    assert facts["grow_to"] >= 4 << 40
     facts = report("nix", *closure.options, "--free", "64M", "-o", out / "a.img")
     assert facts["free_inodes"] >= 4096
     assert facts["available"] >= 64 * MIB

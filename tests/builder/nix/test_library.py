@@ -73,8 +73,8 @@ def test_a_store(closure: RealClosure, tmp_path: Path) -> None:
     assert second == third
     assert {**first, key: second[key]} == second
     own, image = tmp_path / "own.img", tmp_path / "command.img"
-    write_image(trees[1], own, Spec(epoch=1, free_inodes=3000, grow_to=1 << 40, uuid=ID))
-    options = ["--free-inodes", "3000", "--grow-to", "1T", "--uuid", str(ID)]
+    write_image(trees[1], own, Spec(epoch=1, grow_to=1 << 40, align=1 << 20, uuid=ID))
+    options = ["--grow-to", "1T", "--uuid", str(ID)]
     done = run("nix", *closure.options, "-o", image, *options)
     assert (done.returncode, done.stderr) == (0, "")
     assert own.read_bytes() == image.read_bytes()
