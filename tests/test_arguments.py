@@ -20,6 +20,8 @@ from ext4writer import (
     Crew,
     Directory,
     Ext4WriterError,
+    Fifo,
+    Node,
     Override,
     OverrideError,
     RegularFile,
@@ -352,3 +354,75 @@ def test_sizes(text: str, size: int) -> None:
 def test_other_texts_are_no_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         parse_size(text)
+
+
+class _Odd(RegularFile):
+    file_type = Fifo.file_type
+
+
+class _Unknown(Fifo):
+    file_type = 0o170000
+
+
+class _Negative(Fifo):
+    file_type = -1
+
+
+class _Hidden(Directory):
+    file_type = Fifo.file_type
+
+
+class _NoDirectory(Fifo):
+    file_type = Directory.file_type
+
+
+class _SizedBy(BytesContent):
+    def __init__(self, size: Any) -> None:
+        super().__init__(b"")
+        self.size = size
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (Node(0o644), "of the class Node, which is no kind of file; use one of Directory"),
+        (_Odd(BytesContent(b"x")), "of the class _Odd, a RegularFile, and has the file_type"),
+        (_Unknown(0o644), "of the class _Unknown, a Fifo"),
+        (_Negative(0o644), "of the class _Negative, a Fifo"),
+        (_Hidden(), "of the class _Hidden, a Directory"),
+        (_NoDirectory(0o644), "of the class _NoDirectory, a Fifo"),
+        *((RegularFile(_SizedBy(size)), "has the size") for size in (1.5, None, "5")),
+    ],
+)
+def test_nodes_of_no_kind(node: Node, words: str) -> None:
+    tree = Tree()
+    tree.directory("/d")
+    tree.root.children[b"d"].children[b"x"] = node  # type: ignore[attr-defined]
+    with pytest.raises(TreeError, match="^/d/x: ") as caught:
+        plan(tree)
+    assert words in str(caught.value)
+
+
+def test_kinds_of_ones_own() -> None:
+    class Marked(RegularFile):
+        pass
+
+    tree = Tree()
+    tree.root.children[b"x"] = Marked(BytesContent(b"x"))
+    assert plan(tree).entries["file"] == 1
+
+
+@pytest.mark.parametrize("children", [None, [1], "text"])
+def test_children_that_are_no_mapping(children: Any) -> None:
+    tree = Tree()
+    tree.directory("/d")
+    tree["/d"].children = children  # type: ignore[attr-defined]
+    with pytest.raises(TreeError, match="^/d: has .* as children"):
+        plan(tree)
+
+
+def test_a_root_that_is_no_directory() -> None:
+    tree = Tree()
+    tree.root = RegularFile(BytesContent(b""))  # type: ignore[assignment]
+    with pytest.raises(TreeError, match="^/: .* the root is a directory"):
+        plan(tree)

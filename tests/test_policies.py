@@ -602,3 +602,61 @@ def test_policy_that_remembers(make_image: MakeImage) -> None:
     assert written(spec) == image.read_bytes()
     assert choice.asked == 0
     assert_reads_back(TREE, image, spec)
+
+
+def lying(method: str, answer: Callable[..., Any], *, sequential: bool = False) -> LayoutPolicy:
+    """A policy with one method that answers what it must not."""
+    members = {"name": "lying", "sequential": sequential, method: lambda _, *asked: answer(*asked)}
+    kind: type[LayoutPolicy] = type("Lying", (LayoutPolicy,), members)
+    return kind()
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "words"),
+    [
+        ("inode_numbers", lambda count, first: range(count), "gave 0; 11 is the least"),
+        ("inode_numbers", lambda count, first: range(first, first + count - 1), "numbers for"),
+        ("inode_numbers", lambda count, first: [first] * count, "gave a number twice"),
+        ("inode_numbers", lambda count, first: [1 << 32] * count, "gave 4294967296"),
+        ("inode_numbers", lambda count, first: [f"{first}"] * count, "no whole number"),
+        ("run_lengths", lambda blocks: [blocks + 3, -3], r"gave \[\d+, -3\]; positive"),
+        ("run_lengths", lambda blocks: [blocks - 1], "blocks together are needed"),
+        ("run_lengths", lambda blocks: [0, blocks], r"gave \[0, "),
+        ("run_lengths", lambda blocks: [], r"gave \[\];"),
+        ("run_lengths", lambda blocks: [blocks / 1], "no whole number"),
+        ("shuffle", lambda items: items.pop(), "other pieces"),
+        ("shuffle", lambda items: items.append(items[0]), "other pieces"),
+        ("gap", lambda: -1, "gave -1 blocks"),
+        ("gap", lambda: 0.5, "no whole number"),
+        ("entry_order", lambda names: names[1:], "other names"),
+        ("entry_order", lambda names: [*names[1:], names[1]], "other names"),
+        ("entry_order", lambda names: [b"else", *names[1:]], "other names"),
+        ("leaf_bytes", lambda capacity: capacity / 2, "no whole number"),
+        ("fresh", lambda: 5, "no LayoutPolicy"),
+    ],
+)
+def test_policies_that_lie(method: str, answer: Callable[..., Any], words: str) -> None:
+    with pytest.raises(SpecError, match=f"^policy: {method} of 'lying' gave ") as caught:
+        plan(TREE, spec_for(1024, lying(method, answer), lost_and_found=False))
+    assert re.search(words, str(caught.value)), caught.value
+    assert caught.value.option == "policy"
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("entry_order", lambda names: names.sort(reverse=True) or names),
+        ("entry_order", lambda names: iter(names[::-1])),
+        ("run_lengths", lambda blocks: (length for length in [1] * blocks)),
+        ("leaf_bytes", lambda capacity: 2 * capacity),
+        ("leaf_bytes", lambda capacity: -1),
+        ("indexed", lambda blocks: 1),
+        ("xattrs_outside", lambda: "yes"),
+        ("inode_numbers", lambda count, first: reversed(range(first, first + 3 * count, 3))),
+    ],
+)
+def test_answers_in_other_forms(
+    method: str, answer: Callable[..., Any], make_image: MakeImage
+) -> None:
+    spec = spec_for(1024, lying(method, answer))
+    assert_reads_back(TREE, make_image(TREE, spec), spec)

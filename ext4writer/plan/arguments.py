@@ -6,13 +6,28 @@ every node looked at here, so that the error names the one that is to blame.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..arguments import bytes_of, count_of
 from ..content import Content
 from ..errors import SpecError, TreeError
-from ..tree import Device, Directory, Node, RegularFile, Symlink, Tree, attributes_of
+from ..tree import (
+    BlockDevice,
+    CharacterDevice,
+    Device,
+    Directory,
+    Fifo,
+    Node,
+    RegularFile,
+    Socket,
+    Symlink,
+    Tree,
+    attributes_of,
+)
 from .spec import Spec
+
+KINDS = (Directory, RegularFile, Symlink, CharacterDevice, BlockDevice, Fifo, Socket)
 
 _ATTRIBUTES = Node.__slots__
 
@@ -35,19 +50,45 @@ def take_nodes(tree: Tree) -> bool:
     no node at all.
     """
     changed = False
+    if not isinstance(tree.root, Directory):
+        raise TreeError(b"/", f"is {tree.root!r:.80}; the root is a directory")
     pending: list[tuple[bytes, Any]] = [(b"/", tree.root)]
+    seen: set[Directory] = set()
     while pending:
         path, node = pending.pop()
         if not isinstance(node, Node):
             raise TreeError(path, f"is {node!r:.80}, which is no Node")
+        check_kind(path, node)
         changed |= _take_node(path, node)
-        if isinstance(node, Directory):
+        if isinstance(node, Directory) and node not in seen:
+            seen.add(node)
+            if not isinstance(node.children, Mapping):
+                raise TreeError(
+                    path, f"has {node.children!r:.80} as children, which is no mapping of names"
+                )
             prefix = path.rstrip(b"/") + b"/"
             for name, child in node.children.items():
                 if not isinstance(name, bytes):
                     raise TreeError(path, f"has the name {name!r:.80} in it; names are bytes")
                 pending.append((prefix + name, child))
     return changed
+
+
+def check_kind(path: bytes, node: Node) -> None:
+    """Raise :class:`TreeError` unless ``file_type`` of ``node`` is that of a kind and its own."""
+    kind = next((each for each in KINDS if isinstance(node, each)), None)
+    if kind is None:
+        raise TreeError(
+            path,
+            f"is of the class {type(node).__name__}, which is no kind of file; use one of "
+            + ", ".join(each.__name__ for each in KINDS),
+        )
+    if node.file_type != kind.file_type:
+        raise TreeError(
+            path,
+            f"is of the class {type(node).__name__}, a {kind.__name__}, and has the file_type "
+            f"{node.file_type!r:.20} of something else",
+        )
 
 
 def _take_node(path: bytes, node: Node) -> bool:
@@ -62,6 +103,10 @@ def _take_node(path: bytes, node: Node) -> bool:
         raise TreeError(
             path,
             f"its content is {node.content!r:.80}, which is no Content; Tree.file() makes one",
+        )
+    if isinstance(node, RegularFile) and not isinstance(node.content.size, int):
+        raise TreeError(
+            path, f"its content has the size {node.content.size!r:.80}; that is no number of bytes"
         )
     for kind, names, take in (
         (Symlink, ("target",), bytes_of),

@@ -31,6 +31,7 @@ from ..tree import (
     Tree,
     check_name,
 )
+from .arguments import KINDS, check_kind
 from .policy import LayoutPolicy
 
 LOST_AND_FOUND = b"lost+found"
@@ -40,6 +41,7 @@ ROOT = 0
 NAMES_AT_ONCE = 2048
 """Names that are checked together: most directories have few, and some too many for the cache."""
 
+_KINDS = frozenset[type[Node]](KINDS)
 _HIGH_BYTE = 0 if HOST_IS_BIG_ENDIAN else 1
 _TYPE_CODES = bytes(byte >> 4 for byte in range(256))
 
@@ -144,6 +146,11 @@ def number_inodes(
     table = InodeTable()
     collector = _Collector(tree, table, lost_and_found)
     collector.collect(cancel)
+    if not collector.classes <= _KINDS:
+        # Only the classes of this library are certain to have the type of what they are.
+        for index, node in enumerate(table.nodes):
+            if type(node) not in _KINDS:
+                check_kind(table.path_of(index), node)
     if collector.has_second_names:
         _join_hard_links(table)
     _check_links(table, dir_nlink)
@@ -163,6 +170,8 @@ class _Collector:
         """Names that were met since others were checked, in their order."""
         self._met: set[Node] = set()
         """The nodes of the names that have been checked."""
+        self.classes: set[type[Node]] = set()
+        """Theirs."""
         self.has_second_names = False
         """Whether a node was met twice."""
         self._digest = blake2b(digest_size=32)
@@ -283,7 +292,9 @@ class _Collector:
             self._refuse_names()
         self._digest.update(together[1:])
         self._table.name_lengths.extend(lengths)
-        met.update(nodes[-len(names) :])
+        some = nodes[-len(names) :]
+        met.update(some)
+        self.classes.update(map(type, some))
         names.clear()
         self.has_second_names = len(met) < len(nodes)
 

@@ -15,6 +15,7 @@ from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import Loss, Tree
 from .arguments import check_arguments, take_nodes
+from .checked_policy import checked
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
@@ -59,7 +60,7 @@ def plan(
     check_arguments(tree, spec)
     try:
         return _plan(tree, spec or Spec(), processes, progress, cancel)
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, AssertionError, LookupError, OverflowError):
         # A fault of this library, unless somebody filled nodes with what they cannot hold.
         if not take_nodes(tree):
             raise
@@ -75,7 +76,7 @@ def _plan(
 ) -> Layout:
     fmt = format_of(spec)
     _check_resize_inode(fmt)
-    policy = (spec.policy or DEFAULT_POLICY).fresh()
+    policy = checked(spec.policy or DEFAULT_POLICY)
     table = number_inodes(
         tree,
         policy,
