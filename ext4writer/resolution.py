@@ -39,12 +39,17 @@ class Place:
         return _joined(self.names)
 
     @property
+    def last_link(self) -> str:
+        """``the symbolic link /lib to usr/lib``; empty if there was none on the way."""
+        if not self.links:
+            return ""
+        path, target = self.links[0] if self.is_endless else self.links[-1]
+        return f"the symbolic link {_short(path)} to {_short(target)}"
+
+    @property
     def problem(self) -> str:
         """Why no directory is here, as a clause of an error; it names the last link on the way."""
-        way = ""
-        if self.links:
-            path, target = self.links[0] if self.is_endless else self.links[-1]
-            way = f"the symbolic link {_short(path)} to {_short(target)}"
+        way = self.last_link
         if self.is_endless:
             return f"{way} leads through more than {LINKS_FOLLOWED} links"
         way = way and f", reached through {way},"

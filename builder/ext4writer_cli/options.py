@@ -248,6 +248,13 @@ class ScanOptions(HasLimits):
         default=False,
         about="Keep access and change times too; without it they become the modification time.",
     )
+    secure_symlinks: bool = row(
+        "--secure-symlinks",
+        is_flag=True,
+        default=False,
+        about="Refuse archives and layers in which a path goes through a symbolic link of theirs; "
+        "without it such links are followed inside the image, as tar does.",
+    )
     content_root: str | None = row(
         "--content-root",
         type=PATH,

@@ -438,7 +438,7 @@ def test_a_link_of_the_same_layer_is_followed_inside_the_image(tmp_path: Path) -
 
 
 def test_links_in_circles_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match="a/x.*nowhere"):
+    with pytest.raises(ArchiveError, match="a/x.*symbolic link /a to b leads through more than 40"):
         built(tmp_path, [symlink(b"a", b"b"), symlink(b"b", b"a"), file(b"a/x")])
 
 

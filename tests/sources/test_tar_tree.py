@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import itertools
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ext4writer import Tree, sources
 from ext4writer.errors import ArchiveError, CancelledError, SpecError
 from ext4writer.progress import Progress
-from ext4writer.tree import Directory, RegularFile, Symlink
+from ext4writer.tree import Directory, Node, RegularFile, Symlink
 from tests.archives import END, archive, directory, header, link, member, pax
+from tests.oracles import tools
 
 
 def tree(*parts: bytes, **options: object) -> Tree:
@@ -23,7 +27,7 @@ def names(made: Tree) -> list[str]:
     return [path.decode() for path, _ in made.walk()]
 
 
-def content(made: Tree, path: str) -> bytes:
+def content(made: Tree, path: str | bytes) -> bytes:
     node = made[path]
     assert isinstance(node, RegularFile)
     data = bytearray(node.content.size)
@@ -121,9 +125,11 @@ class TestTheLastOneWins:
 
     @pytest.mark.parametrize("kind", ["file", "symlink", "fifo", "link"])
     def test_nothing_lies_below_what_is_no_directory(self, kind: str) -> None:
-        """Following a symbolic link there is what has let archives write elsewhere."""
+        why = "but /to, reached through the symbolic link /x to to, does not exist"
+        if kind != "symlink":
+            why = "which an earlier member"
         for below in (b"x/f", b"x/f/g"):
-            with pytest.raises(ArchiveError, match=r"x/f.* lies below x, which an earlier member"):
+            with pytest.raises(ArchiveError, match=rf"x/f.* lies below x, {why}"):
                 tree(member(b"other"), KINDS[kind], member(below))
 
     def test_not_even_below_a_link_that_waits(self) -> None:
@@ -192,9 +198,15 @@ class TestHardLinks:
         with pytest.raises(ArchiveError, match="g .*is a hard link to a directory"):
             tree(*(parts if first else reversed(parts)))
 
-    def test_not_through_a_symbolic_link(self) -> None:
-        with pytest.raises(ArchiveError, match="does not hold: s/f"):
-            tree(member(b"d/f"), symlink(b"s", b"d"), link(b"g", b"s/f"))
+    @pytest.mark.parametrize("first", [True, False])
+    def test_through_a_symbolic_link(self, first: bool) -> None:
+        parts = [member(b"d/f"), symlink(b"s", b"d"), link(b"g", b"s/f")]
+        made = tree(*(parts if first else reversed(parts)))
+        assert made["/g"] is made["/d/f"]
+
+    def test_through_a_symbolic_link_that_leads_nowhere(self) -> None:
+        with pytest.raises(ArchiveError, match="not hold: s/f; /d, reached through .* /s to d, "):
+            tree(symlink(b"s", b"d"), link(b"g", b"s/f"))
 
     def test_into_a_directory_that_it_replaces(self) -> None:
         made = tree(member(b"x/f", b"1"), link(b"x", b"x/f"))
@@ -288,3 +300,115 @@ def test_the_tree_is_an_ordinary_one() -> None:
     made.directory("/c")
     assert isinstance(made["/c"], Directory)
     assert names(made) == ["/", "/a", "/b", "/c"]
+
+
+class TestThroughLinks:
+    """Paths through symbolic links of the same archive, judged by GNU tar."""
+
+    @pytest.mark.parametrize(
+        ("target", "place"),
+        [
+            (b"usr/lib", "/usr/lib"),
+            (b"/usr/lib", "/usr/lib"),
+            (b"../../usr/./lib/", "/usr/lib"),
+            (b"usr", "/usr"),
+            (b"chain", "/usr/lib"),
+        ],
+    )
+    def test_members_go_where_the_link_leads(self, target: bytes, place: str) -> None:
+        made = tree(
+            directory(b"usr/lib", mode=0o711),
+            symlink(b"chain", b"/usr/lib"),
+            symlink(b"lib", target),
+            member(b"lib/f", b"1"),
+            member(b"lib/new/f", b"2"),
+            link(b"lib/g", b"lib/new/f"),
+            link(b"h", b"lib/later"),
+            member(place[1:].encode() + b"/later"),
+        )
+        assert content(made, f"{place}/f") == b"1"
+        assert made[f"{place}/g"] is made[f"{place}/new/f"]
+        assert made["/h"] is made[f"{place}/later"]
+        assert isinstance(made["/lib"], Symlink)
+        assert made["/usr/lib"].mode == 0o711
+
+    def test_a_link_that_is_replaced_leads_nowhere_any_more(self) -> None:
+        made = tree(
+            *(directory(b"a"), directory(b"b"), symlink(b"s", b"a"), member(b"s/1")),
+            *(symlink(b"s", b"b"), member(b"s/2"), directory(b"s"), member(b"s/3")),
+        )
+        assert names(made) == ["/", "/a", "/b", "/s", "/a/1", "/b/2", "/s/3"]
+
+    def test_a_hard_link_that_waits_stays_where_it_was_put(self) -> None:
+        made = tree(
+            *(directory(b"a"), symlink(b"s", b"a"), link(b"s/g", b"f"), directory(b"s")),
+            member(b"f", b"1"),
+        )
+        assert made["/a/g"] is made["/f"]
+
+    def test_what_is_lost_is_told_by_its_place(self) -> None:
+        lost = pax({b"SCHILY.xattr.user.x": b"1", b"SCHILY.xattr.": b"2"}) + member(b"s/f")
+        made = tree(directory(b"a"), symlink(b"s", b"a"), lost)
+        assert {loss.path for loss in made.losses} <= {b"/a/f"}
+
+    @pytest.mark.parametrize(
+        ("parts", "problem"),
+        [
+            ([member(b"s/f")], r"s/f .*lies below the symbolic link /s to a, and secure_symlinks"),
+            ([member(b"a/f"), link(b"g", b"s/f")], "g .*is a hard link to something below the sym"),
+        ],
+    )
+    def test_they_can_be_refused(self, parts: list[bytes], problem: str) -> None:
+        with pytest.raises(ArchiveError, match=problem):
+            tree(directory(b"a"), symlink(b"s", b"a"), *parts, secure_symlinks=True)
+
+    @pytest.mark.parametrize("problem", ["to a file", "to itself", "to nothing"])
+    def test_the_error_names_the_link(self, problem: str) -> None:
+        target = {"to a file": b"f", "to itself": b"v/s", "to nothing": b"x"}[problem]
+        with pytest.raises(ArchiveError, match="lies below v/s, but .*symbolic link /v/s to"):
+            tree(member(b"v/f"), symlink(b"v/s", target), member(b"v/s/x"))
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.data())
+    def test_as_gnu_tar_unpacks_them(self, data: st.DataObject) -> None:
+        paths = st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1, max_size=3)
+        parts = []
+        for number in range(data.draw(st.integers(1, 8))):
+            path = b"/".join(data.draw(paths))
+            kind = data.draw(st.sampled_from("dfssh"))
+            if kind == "d":
+                parts.append(directory(path))
+            elif kind == "f":
+                parts.append(member(path, b"%d" % number))
+            elif kind == "h":
+                parts.append(link(path, b"/".join(data.draw(paths))))
+            else:
+                target = b"/".join(data.draw(paths))
+                # Not above the folder in which tar unpacks, which would be no root for it.
+                above = b"../" if b"/" in path and data.draw(st.booleans()) else b""
+                parts.append(symlink(path, above + target))
+        with tempfile.TemporaryDirectory() as folder:
+            # Without -P links with ".." are made last, so that no path can go through them.
+            command = ["tar", "-xPf", "-", "-C", folder]
+            done = tools.run(command, stdin=archive(*parts), check=False)
+            try:
+                made = tree(*parts)
+            except ArchiveError:
+                assert done.returncode, "tar unpacks what is refused here"
+                return
+            if not done.returncode:
+                assert outline(made) == outline(sources.directory(folder))
+
+
+def outline(tree: Tree) -> dict[bytes, object]:
+    """Paths with what tells their nodes apart; of hard links, the first path."""
+    first: dict[Node, bytes] = {}
+    found: dict[bytes, object] = {}
+    for path, node in tree.walk():
+        if isinstance(node, RegularFile):
+            found[path] = first.setdefault(node, path), content(tree, path)
+        elif isinstance(node, Symlink):
+            found[path] = first.setdefault(node, path), node.target
+        else:
+            found[path] = node.file_type
+    return found

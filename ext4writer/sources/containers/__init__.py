@@ -45,8 +45,8 @@ def oci(
 
     Further keywords, as in :func:`~ext4writer.sources.tar`: ``spool`` takes what compressed layers
     unpack to; without one that stays in memory, within ``limits``, which count for all layers
-    together. ``xattrs``, ``keep_times``, ``exclude``, ``progress`` and ``cancel`` mean what they
-    mean there.
+    together. ``xattrs``, ``keep_times``, ``secure_symlinks``, ``exclude``, ``progress`` and
+    ``cancel`` mean what they mean there.
 
     Raises :class:`ArchiveError` for a layout that is damaged, for a digest or size that is not as
     it says, and where several images could be meant; :class:`SourceError`, :class:`LimitError`,

@@ -6,18 +6,9 @@ with which containers are run: a layer knows nothing of the links in those below
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ...losses import LossRecord
-from ...tree import (
-    S_IFLNK,
-    SYMLINK_MAX,
-    Directory,
-    Loss,
-    Node,
-    Symlink,
-    Tree,
-)
+from ...resolution import resolve
+from ...tree import S_IFLNK, Directory, Loss, Node, Tree
 from ..tar_archive import HARD_LINK, Member
 from ..tar_archive.assembly import Assembly
 from ..tar_archive.limits import Usage
@@ -26,9 +17,6 @@ WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 RESERVED = b".wh..wh."
 """Begins what AUFS keeps beside the files; containerd passes it over as well."""
-
-LINKS_FOLLOWED = 40
-"""On the way to one member; as many as the kernel follows."""
 
 
 class Layer(Assembly):
@@ -39,9 +27,17 @@ class Layer(Assembly):
     program that unpacks layers. A symbolic link of a lower layer is replaced by a directory.
     """
 
-    def __init__(self, lower: Tree, usage: Usage, losses: list[Loss], record: LossRecord) -> None:
+    def __init__(
+        self,
+        lower: Tree,
+        usage: Usage,
+        losses: list[Loss],
+        record: LossRecord,
+        *,
+        secure_symlinks: bool = False,
+    ) -> None:
         """``losses`` are those of this layer, and ``record`` those of all that were applied."""
-        super().__init__({}, usage, losses)
+        super().__init__({}, usage, losses, secure_symlinks=secure_symlinks)
         self._lower = lower
         self._record = record
         self._whiteouts: set[bytes] = set()
@@ -74,7 +70,7 @@ class Layer(Assembly):
                 directory.children.clear()
             self._imply(path)
         self._record.drop_covered(self.root)
-        self._record.add(self._losses)
+        self._record.add(self.losses_in_place())
         self._lower.apply_layer(Tree(self.root))
 
     def _imply(self, path: bytes) -> None:
@@ -125,20 +121,22 @@ class Layer(Assembly):
         head = path.rpartition(b"/")[0]
         if not self._has_links or head in self._folders:
             return path
-        place = _resolved(path, [self.root])
-        if place is None:
-            raise self._error(member, "lies behind symbolic links that lead nowhere")
-        return place
+        place = resolve(path.split(b"/"), [self.root])
+        if place.is_endless:
+            raise self._error(member, place.problem)
+        if place.links:
+            self._follow(place, "lies", member)
+        return b"/".join(place.names)
 
     def _elsewhere(self, path: bytes) -> Node | None:
         """What is in the layers below, before anything of it is hidden."""
         roots = [self.root, self._lower.root]
-        place = _resolved(path, roots)
-        if place is None:
+        place = resolve(path.split(b"/"), roots)
+        if place.is_endless or not place.names:
             return None
-        head, _, name = place.rpartition(b"/")
+        *above, name = place.names
         for root in roots:
-            parent = _directory_at(root, head)
+            parent = _directory_at(root, b"/".join(above))
             if parent is not None and name in parent.children:
                 return parent.children[name]
         return None
@@ -152,39 +150,3 @@ def _directory_at(root: Directory, path: bytes) -> Directory | None:
             return None
         node = node.children.get(name)
     return node if isinstance(node, Directory) else None
-
-
-def _resolved(path: bytes, roots: Sequence[Directory]) -> bytes | None:
-    """``path`` with the symbolic links among its parents followed, but never above the root.
-
-    ``roots`` lie over each other, the first on top. None for links that lead round in circles.
-    """
-    *above, last = path.split(b"/")
-    pending = above[::-1]
-    names: list[bytes] = []
-    stack: list[list[Directory | None]] = [list(roots)]
-    followed = 0
-    while pending:
-        name = pending.pop()
-        if name in (b"", b"."):
-            continue
-        if name == b"..":
-            if names:
-                names.pop()
-                stack.pop()
-            continue
-        nodes = [folder and folder.children.get(name) for folder in stack[-1]]
-        top = next((node for node in nodes if node is not None), None)
-        if isinstance(top, Symlink):
-            followed += 1
-            if followed > LINKS_FOLLOWED or len(top.target) > SYMLINK_MAX:
-                return None
-            if top.target.startswith(b"/"):
-                names.clear()
-                del stack[1:]
-            pending += top.target.split(b"/")[::-1]
-            continue
-        names.append(name)
-        visible = top is None or isinstance(top, Directory)
-        stack.append([node if visible and isinstance(node, Directory) else None for node in nodes])
-    return b"/".join([*names, last])

@@ -27,6 +27,7 @@ class Keywords(TypedDict, total=False):
     spool: BinaryIO | None
     xattrs: bool
     keep_times: bool
+    secure_symlinks: bool
     exclude: Patterns
     limits: Limits
     progress: ProgressCallback | None
@@ -40,6 +41,7 @@ class Options:
     spool: BinaryIO | None = None
     xattrs: bool = True
     keep_times: bool = False
+    secure_symlinks: bool = False
     exclude: Patterns = ()
     limits: Limits = DEFAULT_LIMITS
     progress: ProgressCallback | None = None
@@ -73,7 +75,7 @@ def apply_layers(
     record = LossRecord()
     for blob in layers:
         losses: list[Loss] = []
-        layer = Layer(tree, usage, losses, record)
+        layer = Layer(tree, usage, losses, record, secure_symlinks=options.secure_symlinks)
         for member in _Reading(archive, blob, usage, losses, options).members():
             layer.add(member)
         layer.apply()

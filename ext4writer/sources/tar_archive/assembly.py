@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from ...edit.globs import Match, Patterns, matcher
-from ...errors import ArchiveError
+from ...errors import ArchiveError, display_path
 from ...progress import Cancel, ProgressCallback
-from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Tree
+from ...resolution import Place, directory_at, resolve
+from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Symlink, Tree
 from .inputs import Archive, archive_path
 from .limits import DEFAULT_LIMITS, Limits, Usage
 from .member import HARD_LINK, Member
@@ -25,6 +26,7 @@ def tar(
     keep_times: bool = False,
     exclude: Patterns = (),
     parents: Attributes | None = None,
+    secure_symlinks: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
@@ -32,7 +34,10 @@ def tar(
     """Read a tar archive: a path, a binary file at its position, or a content.
 
     The tree is what unpacking the members in their order into an empty root would give; see
-    ``docs/sources.md`` for what that means where members contradict each other. ``parents`` are
+    ``docs/sources.md`` for what that means where members contradict each other. Where the path of
+    a member or of a hard link's target goes through a symbolic link of the archive, the link is
+    followed inside the tree, as with GNU tar in a root of its own; with ``secure_symlinks`` that is
+    an error. ``parents`` are
     the attributes of the root and of directories that the archive has no member for: mode 755,
     owner 0, group 0 and time 0 where nothing is given. ``exclude`` takes globs like
     :func:`~ext4writer.sources.directory`. For ``spool``, ``keep_times`` and what is raised see
@@ -43,7 +48,7 @@ def tar(
     excluded = matcher(exclude)
     losses: list[Loss] = []
     usage = Usage(archive_path(archive), limits)
-    assembly = Assembly(parents or {}, usage, losses)
+    assembly = Assembly(parents or {}, usage, losses, secure_symlinks=secure_symlinks)
     for member in read_members(
         archive,
         spool=spool,
@@ -57,7 +62,7 @@ def tar(
         assembly.add(member)
     assembly.link_the_rest()
     tree = Tree(assembly.root)
-    tree.losses = losses
+    tree.losses = assembly.losses_in_place()
     if excluded is not None:
         _prune(tree, excluded)
     return tree
@@ -77,7 +82,14 @@ class _PendingLink(Node):
 class Assembly:
     """A tree that grows by one member after the other."""
 
-    def __init__(self, parents: Attributes, usage: Usage, losses: list[Loss]) -> None:
+    def __init__(
+        self,
+        parents: Attributes,
+        usage: Usage,
+        losses: list[Loss],
+        *,
+        secure_symlinks: bool = False,
+    ) -> None:
         self.root = Directory(implied=True, **parents)
         self._parents = parents
         self._usage = usage
@@ -87,6 +99,9 @@ class Assembly:
         self._last: tuple[bytes, Directory] = b"", self.root
         """The directory that was asked for last, whose path may be too long to be among those."""
         self._pending: list[tuple[bytes, _PendingLink]] = []
+        self._secure_symlinks = secure_symlinks
+        self._has_followed = False
+        """Whether a path led through a symbolic link."""
 
     def add(self, member: Member) -> None:
         """Do what unpacking ``member`` would do."""
@@ -111,7 +126,11 @@ class Assembly:
             member.adorn(existing)
             existing.implied = False
             return
+        if kind == HARD_LINK and self._find(member.target, member) is existing:
+            return
         node = member.node() if kind != HARD_LINK else self._link(member)
+        if isinstance(existing, Symlink) and self._has_followed:
+            self._forget_folders()
         if isinstance(existing, Directory):
             self._forget_folders()
             if existing.children:
@@ -125,14 +144,20 @@ class Assembly:
 
     def link_the_rest(self) -> None:
         """Give the hard links that came before their targets what they name."""
-        standing = [one for one in self._pending if self._find(one[0]) is one[1]]
+        standing = [one for one in self._pending if self._standing_at(one[0]) is one[1]]
         for _, pending in standing:
             self._resolve(pending)
         for path, pending in standing:
             head, _, name = path.rpartition(b"/")
-            parent = self._find(head)
+            parent = self._standing_at(head)
             assert isinstance(parent, Directory) and pending.node is not None
             parent.children[name] = pending.node
+
+    def losses_in_place(self) -> list[Loss]:
+        """What was lost, by where it lies and not by the name that its member has."""
+        if not self._has_followed:
+            return self._losses
+        return [Loss(b"/" + self._place(loss.path.strip(b"/")), loss.what) for loss in self._losses]
 
     def _resolve(self, pending: _PendingLink) -> None:
         chain: list[_PendingLink] = []
@@ -146,13 +171,16 @@ class Assembly:
                 raise self._error(pending.member, "is a hard link that leads back to itself")
             seen.add(node)
             chain.append(node)
-            target = node.member.target
-            node = self._find(target) or self._elsewhere(target)
+            member = node.member
+            target = member.target
+            node = self._find(target, member) or self._elsewhere(target)
         if node is None:
+            target = chain[-1].member.target
+            place = resolve(target.split(b"/"), [self.root])
             raise self._error(
                 chain[-1].member,
-                "is a hard link to a file that the archive does not hold: "
-                + chain[-1].member.target.decode("utf-8", "backslashreplace"),
+                f"is a hard link to a file that the archive does not hold: {display_path(target)}"
+                + (f"; {place.problem}" if place.links else ""),
             )
         if isinstance(node, Directory):
             raise self._error(chain[-1].member, "is a hard link to a directory")
@@ -165,29 +193,44 @@ class Assembly:
 
     def _link(self, member: Member) -> Node:
         """The node that a hard link is a further name of."""
-        node = self._find(member.target)
+        node = self._find(member.target, member)
         if isinstance(node, Directory):
             raise self._error(member, "is a hard link to a directory")
         if node is None:
             node = _PendingLink(member)
         if isinstance(node, _PendingLink):
             self._usage.keep(len(member.path), member.path, member.offset)
-            self._pending.append((member.path, node))
+            self._pending.append((self._place(member.path), node))
         return node
 
-    def _find(self, path: bytes) -> Node | None:
-        """The node at ``path``; None if there is none. Links are not followed."""
+    def _place(self, path: bytes) -> bytes:
+        """``path`` without symbolic links but for the last name."""
+        if not self._has_followed:
+            return path
+        return b"/".join(resolve(path.split(b"/"), [self.root]).names)
+
+    def _standing_at(self, path: bytes) -> Node | None:
+        """The node at ``path``, on which no link is; None if there is none."""
+        node: Node | None = self.root
+        for name in path.split(b"/") if path else ():
+            node = node.children.get(name) if isinstance(node, Directory) else None
+        return node
+
+    def _find(self, path: bytes, member: Member) -> Node | None:
+        """The node that the target ``path`` of ``member`` leads to; None if there is none.
+
+        The last name is not followed: a hard link may be a second name of a symbolic link.
+        """
         head, _, name = path.rpartition(b"/")
         node: Node | None = self._folders.get(head)
         if node is None and head == self._last[0]:
             node = self._last[1]
         if node is None:
-            node = self.root
-            for component in head.split(b"/"):
-                if not isinstance(node, Directory):
-                    return None
-                node = node.children.get(component)
-            if not isinstance(node, Directory):
+            place = directory_at(self.root, head.split(b"/"))
+            if place.links:
+                self._follow(place, "is a hard link to something", member)
+            node = place.node
+            if place.is_endless or not isinstance(node, Directory):
                 return None
             self._remember(head, node)
         assert isinstance(node, Directory)
@@ -198,21 +241,44 @@ class Assembly:
         if path == self._last[0]:
             return self._last[1]
         folder = self.root
-        for component in path.split(b"/"):
+        names = path.split(b"/")
+        for depth, component in enumerate(names, 1):
             node = folder.children.get(component)
             if node is None:
                 self._usage.add_implied(member.path, member.offset)
                 node = folder.children[component] = Directory(implied=True, **self._parents)
+            elif isinstance(node, Symlink):
+                node = self._behind_link(b"/".join(names[:depth]), member)
             elif not isinstance(node, Directory):
+                above = display_path(b"/".join(names[:depth]))
                 raise self._error(
                     member,
-                    "lies below "
-                    + component.decode("utf-8", "backslashreplace")
-                    + ", which an earlier member made something other than a directory",
+                    f"lies below {above}, which an earlier member made something other than a "
+                    "directory",
                 )
             folder = node
         self._remember(path, folder)
         return folder
+
+    def _behind_link(self, path: bytes, member: Member) -> Directory:
+        """The directory that the symbolic link at ``path`` leads to."""
+        known = self._folders.get(path)
+        if known is not None:
+            return known
+        place = resolve(path.split(b"/"), [self.root], follow_last=True)
+        self._follow(place, "lies", member)
+        if place.is_endless or not isinstance(place.node, Directory):
+            raise self._error(member, f"lies below {display_path(path)}, but {place.problem}")
+        self._remember(path, place.node)
+        return place.node
+
+    def _follow(self, place: Place, what: str, member: Member) -> None:
+        """Note that links were followed; raise :class:`ArchiveError` if that was not wanted."""
+        self._has_followed = True
+        if self._secure_symlinks:
+            raise self._error(
+                member, f"{what} below {place.last_link}, and secure_symlinks refuses that"
+            )
 
     def _remember(self, path: bytes, folder: Directory) -> None:
         self._last = path, folder
