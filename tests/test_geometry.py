@@ -107,9 +107,9 @@ def check_groups(image: Path, layout: Layout) -> list[debugfs.Group]:
         assert (INODE_UNINIT in group.flags) is (lazy and not used)
         assert ("ITABLE_ZEROED" in group.flags) is lazy
         if BLOCK_UNINIT in group.flags:
-            own = geometry.head_blocks if group.backup else 0
-            assert lazy and group.number != geometry.groups - 1
-            assert group.free_blocks == group_blocks(geometry, group.number) - own
+            # As mke2fs 1.47.1 and later have it: a repair from a backup trusts no such flag.
+            assert lazy and not group.backup and group.number != geometry.groups - 1
+            assert group.free_blocks == group_blocks(geometry, group.number)
         backup = group.number and geometry.format.has_super(group.number)
         assert group.backup is bool(backup)
     check_padding(image, layout)
@@ -394,7 +394,7 @@ def test_untouched_groups_are_left_to_the_kernel(make_image: MakeImage, checksum
     image = make_image(tree, spec)
     groups = check_groups(image, ext4writer.plan(tree, spec))
     untouched = {group.number for group in groups if BLOCK_UNINIT in group.flags}
-    assert len(untouched) > 30
+    assert len(untouched) > 25
     assert [group.number for group in groups if INODE_UNINIT not in group.flags] == [0]
     with mounted(image, rw=True) as point:
         for number in range(20):  # spread over the groups by their parents
@@ -402,7 +402,7 @@ def test_untouched_groups_are_left_to_the_kernel(make_image: MakeImage, checksum
             (point / f"new-{number}" / "file").write_bytes(noise(5 * MIB // 2, number))
     assert_clean(image)
     left = {group.number for group in debugfs.groups(image) if BLOCK_UNINIT in group.flags}
-    assert left < untouched and len(left) <= len(untouched) - 5
+    assert left < untouched and len(left) <= len(untouched) - 4
 
 
 # -- many inodes, large files --------------------------------------------------------------------

@@ -205,12 +205,12 @@ class Scattered(LayoutPolicy):
         items.reverse()
 
 
-THREE_GROUPS = Spec(size=18 * MIB, block_size=BLOCK, hole_size=1)
-ONE_GROUP = replace(THREE_GROUPS, size=None, free=0, free_inodes=200, journal=MIB)
+FOUR_GROUPS = Spec(size=26 * MIB, block_size=BLOCK, hole_size=1)
+ONE_GROUP = replace(FOUR_GROUPS, size=None, free=0, free_inodes=200, journal=MIB)
 NO_CHECKSUMS = DEFAULT_FEATURES.without("metadata_csum")
 SPECS = {
-    "default": THREE_GROUPS,
-    "crc16": replace(THREE_GROUPS, features=NO_CHECKSUMS.with_("uninit_bg")),
+    "default": FOUR_GROUPS,
+    "crc16": replace(FOUR_GROUPS, features=NO_CHECKSUMS.with_("uninit_bg")),
     "one group": ONE_GROUP,
     "scattered": replace(ONE_GROUP, policy=Scattered()),
     "4k": replace(ONE_GROUP, block_size=4096, journal=4 * MIB),
@@ -219,8 +219,8 @@ SPECS = {
         ONE_GROUP, inode_size=128, features=DEFAULT_FEATURES.without("extra_isize", "64bit")
     ),
 }
-LAST_GROUP = 2
-UNWRITTEN_GROUP = 1
+LAST_GROUP = 3
+UNWRITTEN_GROUP = 2
 """Neither bitmap nor inode table of it is written."""
 
 
@@ -265,7 +265,7 @@ def test_image_holds_what_the_lies_need(tmp_path: Path) -> None:
     listed = groups(image)
     assert len(listed) == LAST_GROUP + 1
     assert listed[UNWRITTEN_GROUP].flags >= {"INODE_UNINIT", "BLOCK_UNINIT"}
-    assert listed[UNWRITTEN_GROUP].backup
+    assert not listed[UNWRITTEN_GROUP].backup
 
 
 # -- one lie ---------------------------------------------------------------------------------------
@@ -307,10 +307,10 @@ LIES = [
     group_desc("group_desc[1].bg_free_inodes_count_lo=1", PR_5_FREE_INODE_COUNT_GROUP),
     group_desc("group_desc[0].bg_used_dirs_count_lo=1", PR_5_FREE_DIR_COUNT_GROUP),
     group_desc("group_desc[0].bg_itable_unused_lo=-1", PR_0_GDT_ITABLE_UNUSED),
-    group_desc("group_desc[2].bg_flags=7", PR_0_BB_UNINIT_LAST),
+    group_desc("group_desc[3].bg_flags=7", PR_0_BB_UNINIT_LAST),
     block_bitmap("block_bitmap[0].700=0", PR_5_BLOCK_USED, PR_5_FREE_BLOCK_COUNT_GROUP),
     block_bitmap("block_bitmap[0].8100=1", PR_5_BLOCK_UNUSED, PR_5_FREE_BLOCK_COUNT),
-    block_bitmap("block_bitmap[2].8191=0", PR_5_BLOCK_BMAP_PADDING),
+    block_bitmap("block_bitmap[3].8191=0", PR_5_BLOCK_BMAP_PADDING),
     inode_bitmap("inode_bitmap[0].12=0", PR_5_INODE_USED, PR_5_FREE_INODE_COUNT),
     inode_bitmap("inode_bitmap[0].100=1", PR_5_INODE_UNUSED, PR_5_FREE_INODE_COUNT_GROUP),
     in_inode("inode[/etc/hosts].i_links_count=7", PR_4_BAD_REF_COUNT),
@@ -736,7 +736,7 @@ def test_truth_as_a_lie_changes_nothing() -> None:
         "block_bitmap[0].8191=0",
         "xattr_header[/etc/big].h_refcount=1",
         "journal_superblock.s_first=1",
-        "inode[200].i_uid=0",
+        "inode[201].i_uid=0",
     ]
     sealed_zero_inode = lies("default", *parsed(texts.pop()))
     assert sum(map(int.__ne__, sealed_zero_inode, truth())) == 2, "the low half of its checksum"
@@ -842,7 +842,7 @@ def test_text_that_is_no_override(text: str) -> None:
     [
         ("super.s_magic=5", "no such record; there are superblock, group_desc"),
         ("superblock.s_magi=5", "superblock has the fields s_inodes_count"),
-        ("superblock[2].s_magic=5", "the groups 0, 1"),
+        ("superblock[2].s_magic=5", "the groups 0, 1, 3"),
         ("superblock[/].s_magic=5", "number"),
         ("superblock[0:1].s_magic=5", "number"),
         ("superblock[\u00b2].s_magic=5", "number"),
@@ -858,11 +858,11 @@ def test_text_that_is_no_override(text: str) -> None:
         ("superblock.s_hash_seed[3]=0x100000000", "s_hash_seed"),
         ("superblock.s_hash_seed[3]=-5000000000", "s_hash_seed"),
         ("superblock.s_hash_seed[3]=hex:00", "takes a number"),
-        ("group_desc[3].bg_flags=5", "3 groups"),
-        ("group_desc[0:2].bg_flags=5", "the groups 0, 1"),
+        ("group_desc[4].bg_flags=5", "4 groups"),
+        ("group_desc[0:2].bg_flags=5", "the groups 0, 1, 3"),
         ("group_desc[0:0:0].bg_flags=5", "number"),
         ("block_bitmap.0=1", "number"),
-        ("block_bitmap[3].0=1", "3 groups"),
+        ("block_bitmap[4].0=1", "4 groups"),
         ("block_bitmap[0].8192=1", "bit's number"),
         ("block_bitmap[0].\u00b2=1", "bit's number"),
         ("block_bitmap[0].x=1", "bit's number"),

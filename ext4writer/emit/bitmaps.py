@@ -55,13 +55,15 @@ class BitmapEmitter:
         return whole, partly
 
     def _untouched_groups(self, untouched: bytearray) -> bytes:
-        """Of the groups that are free as a whole, and of those of backups, what is untouched."""
-        geometry, free_blocks = self._layout.geometry, self._layout.groups.free_blocks
+        """Of the groups that are free as a whole, those whose bitmap is left to the kernel.
+
+        Groups with a backup are not free as a whole. The kernel could make their bitmaps too, but
+        a repair that begins from a backup could not, so that mke2fs 1.47.1 and later write them
+        (lib/ext2fs/initialize.c:ext2fs_initialize, "numblocks == 0").
+        """
+        geometry = self._layout.geometry
         if not self._layout.format.has_uninit_groups:
             return bytes(geometry.groups)
-        for group in geometry.super_groups:
-            left = geometry.format.blocks_per_group - geometry.head_blocks
-            untouched[group] = free_blocks[group] == left
         # The last group's is always written, because its end must be padded.
         untouched[-1] = False
         return bytes(untouched)

@@ -69,7 +69,7 @@ _LOW = (
         "flags",
         when="metadata_csum|uninit_bg",
         writes="INODE_ZEROED always: what is not written is zero in the image; INODE_UNINIT where "
-        "no inode is in use; BLOCK_UNINIT where nothing but a superblock copy lies in the group, "
+        "no inode is in use; BLOCK_UNINIT where nothing lies in the group, not even a backup, and "
         "never in the last group, whose bitmap must be padded",
         names=_FLAGS,
     ),
