@@ -12,6 +12,7 @@ import ext4writer
 from ext4writer import BytesContent, Directory, RegularFile, Spec, Tree, TreeError
 from ext4writer.ondisk.features import DEFAULT_FEATURES
 from ext4writer.ondisk.inode import MAX_TIME_NS, MIN_TIME_NS
+from ext4writer.plan.checks import EPOCH_LATEST
 from tests.conftest import MakeImage
 from tests.oracles import debugfs
 from tests.oracles.compare import assert_tree_equal
@@ -88,6 +89,37 @@ def test_epoch_clamps_newer_times_and_stamps_the_file_system(make_image: MakeIma
     check(image, tree, spec)
     assert debugfs.inode(image, "/lost+found").times["mtime"] == 1000 * SECOND
     assert "1970" in debugfs.superblock(image)["Filesystem created"]
+
+
+@pytest.mark.parametrize(
+    "seconds", [EPOCH_LATEST, EPOCH_LATEST + 1, 4_000_000_000, 1 << 32, 1 << 33, 1 << 40]
+)
+@pytest.mark.parametrize("inode_size", [128, 256])
+def test_a_tree_from_the_future(seconds: int, inode_size: int, make_image: MakeImage) -> None:
+    """Times are kept; the stamp, which e2fsck compares with its clock, is of the past."""
+    tree = Tree()
+    tree.file("a", b"", mtime_ns=seconds * SECOND)
+    features = DEFAULT_FEATURES if inode_size > 128 else DEFAULT_FEATURES.without("extra_isize")
+    spec = Spec(inode_size=inode_size, features=features)
+    layout = ext4writer.plan(tree, spec)
+    assert layout.epoch == min(seconds, EPOCH_LATEST)
+    image = make_image(tree, spec)
+    check(image, tree, spec)
+    for field in ("Filesystem created", "Last write time", "Last checked"):
+        assert "2026" in debugfs.superblock(image)[field]
+    found = debugfs.inode(image, "/lost+found").times["mtime"]
+    assert found == EPOCH_LATEST * SECOND
+
+
+def test_the_stamp_follows_a_tree_of_the_past(make_image: MakeImage) -> None:
+    tree = Tree()
+    tree.file("a", b"", mtime_ns=1_000_000_000 * SECOND)
+    assert ext4writer.plan(tree).epoch == 1_000_000_000
+    tree["/a"].ctime_ns = 1_000_000_077 * SECOND + 1
+    assert ext4writer.plan(tree).epoch == 1_000_000_077
+    tree["/a"].mtime_ns = tree["/a"].ctime_ns = -5
+    tree.root.mtime_ns = -5
+    assert ext4writer.plan(tree).epoch == 0
 
 
 def test_inodes_of_128_bytes_keep_seconds(make_image: MakeImage) -> None:

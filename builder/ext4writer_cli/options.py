@@ -405,7 +405,8 @@ class ImageOptions:
         type=int,
         metavar="SECONDS",
         about="Time of the file system, in seconds since 1970; newer times of entries become it.  "
-        f"[default: {EPOCH_VARIABLE} of the environment, else the newest time in the tree]",
+        f"[default: {EPOCH_VARIABLE} of the environment, else the newest time in the tree, but "
+        "no later than the start of 2026]",
     )
     policy: str = row(
         "--policy",

@@ -15,6 +15,14 @@ from .inodes import LOST_AND_FOUND, InodeTable
 from .layout import NANOSECONDS, Times
 from .spec import Spec
 
+EPOCH_LATEST = 1_767_225_600
+"""The start of 2026 in UTC: the latest epoch that is taken from a tree.
+
+e2fsck reports a superblock that was written after the time of the host where it runs
+(e2fsck/super.c:check_super_block, PR_0_FUTURE_SB_LAST_WRITE). No clock is asked here, so a tree
+with times in the future looks like one of today; what lies before this program is past everywhere.
+"""
+
 MAX_ID = (1 << 32) - 1
 MAX_MODE = 0o7777
 
@@ -102,7 +110,7 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
             raise TypeError("times are whole nanoseconds")
         oldest, newest = min(given), max(given)
     if spec.epoch is None:
-        epoch = max(0, newest // NANOSECONDS)
+        epoch = max(0, min(newest // NANOSECONDS, EPOCH_LATEST))
         times = Times.of(newest, spec.inode_size)
     else:
         epoch = spec.epoch
@@ -110,13 +118,7 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
     epoch = min(epoch, times.latest // NANOSECONDS)
     added = table.lost_and_found
     if added is not None and LOST_AND_FOUND not in tree.root.children:
-        table.nodes[added].mtime_ns = epoch * NANOSECONDS
-        try:
-            table.mtimes[added] = epoch * NANOSECONDS
-        except OverflowError:
-            # Inodes hold times until 2446, 64 bits until 2262.
-            table.mtimes = list(table.mtimes)
-            table.mtimes[added] = epoch * NANOSECONDS
+        table.nodes[added].mtime_ns = table.mtimes[added] = epoch * NANOSECONDS
     losses = list(tree.losses)
     whole_seconds = spec.inode_size == EXT4_GOOD_OLD_INODE_SIZE
     if whole_seconds or oldest != times.fit(oldest) or newest != times.fit(newest):

@@ -141,7 +141,8 @@ class Spec:
     epoch: Option[int | None, float | str | None] = Option(
         None,
         "Seconds since 1970: newer times are clamped to it and the file system is stamped with "
-        "it. None is the newest modification time in the tree.",
+        "it. None clamps nothing; the stamp is the newest time in the tree then, or the start of "
+        "2026 if that is earlier, so that it is never in the future.",
         optional(seconds_of),
     )
 
