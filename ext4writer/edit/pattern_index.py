@@ -7,55 +7,167 @@ up by its own beginnings, so that a pattern costs nothing where it cannot match.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from .automaton import Automaton, Expression
+
+FEW = 8
+"""Simple patterns of one prefix that ``re`` tries one after the other."""
 
 
 class Pattern(NamedTuple):
-    """A regular expression that matches at the start of a path and has no group that captures."""
+    """What a path must match."""
 
     number: int
     """Its place in the order of all."""
     prefix: bytes
     """What a path that it matches begins with."""
-    expression: bytes
+    rest: Expression | Callable[[bytes], bool]
+    """What must stand after ``start``; or whether it matches a path, as a function of that."""
+    simple: bytes | None = None
+    """The same as ``rest`` for ``re``, where that needs a time that is linear; None otherwise."""
+    start: int | None = None
+    """Bytes at the start of a path that ``rest`` is not for; None is the length of ``prefix``."""
 
 
-class _Bucket:
-    """The patterns of one prefix, the last first."""
-
-    __slots__ = ("_all", "_compiled", "patterns")
-
-    def __init__(self) -> None:
-        self.patterns: list[Pattern] = []
-        self._all: re.Pattern[bytes] | None = None
-        self._compiled: list[re.Pattern[bytes]] = []
+class Matcher(Protocol):
+    """Some patterns of one prefix."""
 
     def last_match(self, path: bytes) -> int:
-        """Index in ``patterns`` of the first that matches, which is the last given; -1 if none."""
-        if self._all is None:
-            self.patterns.sort(key=lambda pattern: -pattern.number)
-            self._all = re.compile(
-                b"|".join(b"(" + each.expression + b")" for each in self.patterns), re.DOTALL
-            )
-        found = self._all.match(path)
-        return -1 if found is None else (found.lastindex or 0) - 1
+        """The greatest number of one that matches; -1 if there is none."""
+        ...
 
     def all_matches(self, path: bytes) -> list[int]:
         """Numbers of all that match."""
-        first = self.last_match(path)
-        if first < 0:
+        ...
+
+
+class _Few:
+    """A few simple patterns: C tries them sooner than Python follows an automaton."""
+
+    def __init__(self, start: int, patterns: Sequence[Pattern]) -> None:
+        """``patterns`` ascend."""
+        self._start = start
+        self._numbers = [pattern.number for pattern in reversed(patterns)]
+        self._each = [_simple(pattern) for pattern in reversed(patterns)]
+        # A search ends with the first alternative that matches, so that the last one stands first.
+        whole = b"|".join(b"(" + each + b")" for each in self._each)
+        self._match = re.compile(whole, re.DOTALL).match
+        self._compiled: list[re.Pattern[bytes]] = []
+
+    def last_match(self, path: bytes) -> int:
+        found = self._match(path, self._start)
+        return -1 if found is None else self._numbers[(found.lastindex or 0) - 1]
+
+    def all_matches(self, path: bytes) -> list[int]:
+        found = self._match(path, self._start)
+        if found is None:
             return []
-        found = [self.patterns[first].number]
-        if first + 1 < len(self.patterns):
+        at = found.lastindex or 0
+        all_found = [self._numbers[at - 1]]
+        if at < len(self._numbers):
             if not self._compiled:
-                self._compiled = [re.compile(one.expression, re.DOTALL) for one in self.patterns]
-            found += [
-                self.patterns[at].number
-                for at in range(first + 1, len(self.patterns))
-                if self._compiled[at].match(path)
+                self._compiled = [re.compile(each, re.DOTALL) for each in self._each]
+            all_found += [
+                number
+                for number, each in zip(self._numbers[at:], self._compiled[at:], strict=True)
+                if each.match(path, self._start)
             ]
+        return all_found
+
+
+def _simple(pattern: Pattern) -> bytes:
+    assert pattern.simple is not None
+    return rb"(?:%b)\Z" % pattern.simple
+
+
+class _Many:
+    """Any patterns, side by side."""
+
+    def __init__(self, start: int, patterns: Sequence[Pattern]) -> None:
+        """``patterns`` ascend."""
+        self._start = start
+        self._numbers = [pattern.number for pattern in patterns]
+        self._automaton = Automaton(
+            [pattern.rest for pattern in patterns if isinstance(pattern.rest, Expression)]
+        )
+
+    def last_match(self, path: bytes) -> int:
+        found = self._automaton.matches(path[self._start :])
+        return self._numbers[found[-1]] if found else -1
+
+    def all_matches(self, path: bytes) -> list[int]:
+        return [self._numbers[at] for at in self._automaton.matches(path[self._start :])]
+
+
+class _Function:
+    """A pattern that is a function."""
+
+    def __init__(self, number: int, matches: Callable[[bytes], bool]) -> None:
+        self._number = number
+        self._matches = matches
+
+    def last_match(self, path: bytes) -> int:
+        return self._number if self._matches(path) else -1
+
+    def all_matches(self, path: bytes) -> list[int]:
+        return [self._number] if self._matches(path) else []
+
+
+class _Bucket:
+    """The patterns of one prefix."""
+
+    __slots__ = ("_matchers", "_patterns")
+
+    def __init__(self) -> None:
+        self._patterns: list[Pattern] = []
+        self._matchers: list[Matcher] | None = None
+
+    def add(self, pattern: Pattern) -> None:
+        self._patterns.append(pattern)
+
+    def last_match(self, path: bytes) -> int:
+        """The greatest number of one that matches; -1 if there is none."""
+        matchers = self._matchers
+        if matchers is None:
+            matchers = self._matchers = self._compile()
+        best = -1
+        for matcher in matchers:
+            found = matcher.last_match(path)
+            if found > best:
+                best = found
+        return best
+
+    def all_matches(self, path: bytes) -> list[int]:
+        """Numbers of all that match."""
+        matchers = self._matchers
+        if matchers is None:
+            matchers = self._matchers = self._compile()
+        found: list[int] = []
+        for matcher in matchers:
+            found += matcher.all_matches(path)
         return found
+
+    def _compile(self) -> list[Matcher]:
+        matchers: list[Matcher] = []
+        by_start: dict[int, list[Pattern]] = {}
+        for pattern in sorted(self._patterns, key=lambda one: one.number):
+            if isinstance(pattern.rest, Expression):
+                start = len(pattern.prefix) if pattern.start is None else pattern.start
+                by_start.setdefault(start, []).append(pattern)
+            else:
+                matchers.append(_Function(pattern.number, pattern.rest))
+        for start, patterns in by_start.items():
+            few = [pattern for pattern in patterns if pattern.simple is not None]
+            if len(few) > FEW:
+                few = []
+            many = [pattern for pattern in patterns if pattern not in few]
+            if few:
+                matchers.append(_Few(start, few))
+            if many:
+                matchers.append(_Many(start, many))
+        return matchers
 
 
 class _Tails:
@@ -81,16 +193,29 @@ class _Tails:
         return [bucket for bucket in found if bucket is not None]
 
 
+def matcher_of(patterns: Iterable[Pattern]) -> Matcher | None:
+    """What answers soonest for ``patterns``, which are in their order; None if there are none."""
+    patterns = list(patterns)
+    if not patterns:
+        return None
+    whole = [
+        pattern._replace(simple=re.escape(pattern.prefix) + pattern.simple)
+        for pattern in patterns
+        if pattern.simple is not None and pattern.start is None
+    ]
+    return _Few(0, whole) if len(whole) == len(patterns) <= FEW else PatternIndex(patterns)
+
+
 class PatternIndex:
     """Answers for many paths; it is fast where those of one folder follow each other."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._tails: dict[bytes, _Tails] = {}
-        """By folder, with a slash behind it or empty."""
+        """By folder, with a slash at its end or empty."""
         for pattern in patterns:
             cut = pattern.prefix.rfind(b"/") + 1
             tails = self._tails.setdefault(pattern.prefix[:cut], _Tails())
-            tails.add(pattern.prefix[cut:]).patterns.append(pattern)
+            tails.add(pattern.prefix[cut:]).add(pattern)
         self._longest = max(map(len, self._tails), default=0)
         self._folder: bytes | None = None
         self._above: list[_Bucket] = []
@@ -103,9 +228,7 @@ class PatternIndex:
         """The greatest number of a pattern that matches ``path``; -1 if there is none."""
         best = -1
         for bucket in self._candidates(path):
-            at = bucket.last_match(path)
-            if at >= 0 and bucket.patterns[at].number > best:
-                best = bucket.patterns[at].number
+            best = max(best, bucket.last_match(path))
         return best
 
     def all_matches(self, path: bytes) -> list[int]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import SpecError, display_path
 from ..tree import Directory, Loss, Tree, without_losses_below
-from .globs import Glob, parse_glob
+from .globs import Glob, GlobSet, parse_glob
 
 
 class Selection:
@@ -31,10 +30,7 @@ class Selection:
                 raise SpecError(option, str(error)) from None
         self._used: set[int] = set()
         self._excludes = [excludes for excludes, _ in self.steps]
-        # The last ones first, because a search ends with the first alternative that matches.
-        order = range(len(globs) - 1, -1, -1)
-        self._of_names = _Alternatives([(at, globs[at]) for at in order if not globs[at].whole])
-        self._of_paths = _Alternatives([(at, globs[at]) for at in order if globs[at].whole])
+        self._globs = GlobSet(globs)
         self._last_include = max(
             (at for at, excludes in enumerate(self._excludes) if not excludes), default=-1
         )
@@ -81,7 +77,7 @@ class Selection:
                 tree.losses.append(Loss(b"/", f"nothing matches {shown!r}, which is to {verb}"))
 
     def _decides(self, path: bytes, name: bytes) -> int:
-        return max(self._of_names.first(name), self._of_paths.first(path))
+        return self._globs.last_match(path, name)
 
     def _filter(self, root: Directory, dropped: set[bytes]) -> None:
         """Work through the folders without recursion: trees may be deep.
@@ -129,20 +125,3 @@ class _Folder(NamedTuple):
     node: Directory | _Left
     prefix: bytes
     excluded_by: int
-
-
-class _Alternatives:
-    """Globs of which the first that matches counts."""
-
-    def __init__(self, globs: list[tuple[int, Glob]]) -> None:
-        self._numbers = [number for number, _ in globs]
-        self._expression = re.compile(
-            b"|".join(b"(" + glob.expression + rb")\Z" for _, glob in globs), re.DOTALL
-        )
-
-    def first(self, subject: bytes) -> int:
-        """The number of the first that matches; -1 if none does."""
-        if not self._numbers:
-            return -1
-        found = self._expression.match(subject)
-        return -1 if found is None else self._numbers[(found.lastindex or 0) - 1]

@@ -28,7 +28,7 @@ from .capabilities import XATTR as CAPABILITY_XATTR
 from .capabilities import capability_value
 from .globs import Glob, parse_glob
 from .modes import parse_mode
-from .pattern_index import Pattern, PatternIndex
+from .pattern_index import Pattern, matcher_of
 
 NANOSECONDS = 1_000_000_000
 ID_MOST = (1 << 32) - 2
@@ -274,9 +274,9 @@ class SetBatch:
                 home = self._literal_paths if glob.whole else self._literal_names
                 home.setdefault(glob.prefix, []).append(number)
             else:
-                pattern = Pattern(number, glob.prefix, b"(?:" + glob.expression + rb")\Z")
+                pattern = Pattern(number, glob.prefix, glob.rest, glob.simple)
                 (paths if glob.whole else names).append(pattern)
-        self._names, self._paths = PatternIndex(names), PatternIndex(paths)
+        self._names, self._paths = matcher_of(names), matcher_of(paths)
 
     def _matches(self, path: bytes) -> set[int] | None:
         if path == b"/":
@@ -284,9 +284,9 @@ class SetBatch:
         inner = path[1:]
         name = path[path.rindex(b"/") + 1 :]
         found: list[int] = []
-        if self._names:
+        if self._names is not None:
             found += self._names.all_matches(name)
-        if self._paths:
+        if self._paths is not None:
             found += self._paths.all_matches(inner)
         if name in self._literal_names:
             found += self._literal_names[name]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
 import struct
 import time
 from pathlib import Path
@@ -15,9 +13,7 @@ from hypothesis import strategies as st
 
 import ext4writer
 from ext4writer import Directory, Loss, SourceError, SpecError, Symlink, Tree
-from ext4writer.edit.globs import parse_glob
 from ext4writer.edit.modes import parse_mode
-from ext4writer.edit.pattern_index import Pattern, PatternIndex
 from ext4writer.edit.rules import AllTimes, IdMap, ModeMask, Owner, RootOwner, Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
 from ext4writer.edit.rules_set import set_rule, set_rules
@@ -365,44 +361,6 @@ class TestSelection:
         assert len(paths_of(tree)) == 3000
         apply_rules(tree, [Selection([(True, "d"), (False, "nothing")])])
         assert paths_of(tree) == []
-
-
-GLOBS = st.lists(
-    st.sampled_from(["a", "b", "ab", "*", "?", "[ab]", "**", "/"]), min_size=1, max_size=5
-)
-PATHS = st.lists(
-    st.lists(st.sampled_from(["a", "b", "ab", "ba"]), min_size=1, max_size=4).map("/".join),
-    min_size=1,
-    max_size=12,
-    unique=True,
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(globs=st.lists(GLOBS.map("".join), min_size=1, max_size=8), paths=PATHS)
-def test_the_index_finds_what_trying_all_finds(globs: list[str], paths: list[str]) -> None:
-    compiled, kept = [], []
-    for glob in globs:
-        try:
-            compiled.append(parse_glob(glob))
-            kept.append(glob.rstrip("/"))
-        except ValueError:
-            assert not glob.strip("/")
-    index = PatternIndex(
-        Pattern(number, glob.prefix, b"(?:" + glob.expression + rb")\Z")
-        for number, glob in enumerate(compiled)
-    )
-    for path in sorted(paths):
-        raw = path.encode()
-        expected = [
-            number for number, glob in enumerate(compiled) if re.fullmatch(glob.expression, raw)
-        ]
-        assert sorted(index.all_matches(raw)) == expected
-        assert index.last_match(raw) == max(expected, default=-1)
-        name = raw.rpartition(b"/")[2]
-        for glob, text in zip(compiled, kept, strict=True):
-            if not glob.whole and "**" not in text:
-                assert glob.matches(raw, name) == fnmatch.fnmatchcase(name.decode(), text)
 
 
 RULE_WORDS = st.text(

@@ -28,6 +28,7 @@ from ...tree import (
     Tree,
     Xattrs,
 )
+from ..automaton import Expression
 from ..pattern_index import Pattern, PatternIndex
 from .pcre import Translated, translate
 
@@ -48,6 +49,10 @@ SUBSTITUTIONS = (".subs", ".subs_dist")
 """Behind the name of a file: other paths for parts of the tree, looked up in this order."""
 EXPRESSION_MOST = 4096
 """Bytes of an expression, as libselinux has it."""
+WAYS_FEW = 8
+"""Ways to match, for each byte of a path, that ``re`` may try."""
+STEPS_MOST = 1_000_000
+"""Ways to match one path by an expression that an automaton cannot match."""
 
 _STEM = re.compile(r"/[^/.^$?*+|\[({\\]+/")
 """A plain first component, which libselinux compares with that of a path before all else."""
@@ -176,7 +181,9 @@ class FileContexts:
         if pattern.literal:
             self._exact.setdefault(pattern.prefix.encode(), []).append(at)
         else:
-            self._patterns.setdefault(kind, []).append(_compiled(at, raw.decode(), pattern))
+            self._patterns.setdefault(kind, []).append(
+                _compiled(at, raw.decode(), pattern, name, number)
+            )
 
 
 class Substitutes:
@@ -221,16 +228,48 @@ class Substitutes:
 _KINDS_SHOWN = b", ".join(KINDS).decode()
 
 
-def _compiled(at: int, raw: str, pattern: Translated) -> Pattern:
+class _Backtracking:
+    """An expression that only ``re`` can match, which may go through all ways to do so."""
+
+    def __init__(self, pattern: Translated, name: str | bytes, number: int, raw: str) -> None:
+        """Raises :class:`SourceError` if there are ways without end."""
+        # Of alternatives the first is anchored at the start and the last at the end.
+        expression = f"{pattern.expression}$"
+        if pattern.alternatives:
+            expression = f".*?(?:^{expression})"
+        self._compiled = re.compile(expression.encode(), re.DOTALL)
+        self._ways = pattern.ways
+        self._line = name, number, raw
+        self._check(2)
+
+    def __call__(self, path: bytes) -> bool:
+        self._check(len(path))
+        return self._compiled.match(path) is not None
+
+    def _check(self, length: int) -> None:
+        if self._ways.number * length**self._ways.power > STEPS_MOST:
+            name, number, raw = self._line
+            raise SourceError(
+                name,
+                f"line {number}: {raw[:80]!r} could be tried in more than {STEPS_MOST:,} ways on a "
+                f"path of {length} bytes; write it with fewer repeats, or without what looks "
+                "around itself or forbids to go back",
+            )
+
+
+def _compiled(at: int, raw: str, pattern: Translated, name: str | bytes, number: int) -> Pattern:
     """``^raw$`` as libselinux has it, so that a bar outside of all groups parts these too."""
-    expression, prefix = f"{pattern.expression}$", pattern.prefix
-    if pattern.alternatives:
-        # It may match anywhere: the first alternative is anchored in front, the last behind.
-        expression = f".*?(?:^{expression})"
+    rest: Expression | _Backtracking | None = pattern.rest
+    simple = None
+    if rest is None:
+        rest = _Backtracking(pattern, name, number, raw)
+    elif pattern.ways.power < 2 and pattern.ways.number <= WAYS_FEW and not pattern.alternatives:
+        simple = rf"(?:{pattern.rest_for_re})\n?".encode()
+    prefix, start = pattern.prefix, len(pattern.prefix)
     stem = _STEM.match(raw)
     if stem is not None and not prefix.startswith(stem[0]):
-        expression = f"(?={re.escape(stem[0])})(?:{expression})"
-    return Pattern(at, prefix.encode(), expression.encode())
+        prefix = stem[0]
+    return Pattern(at, prefix.encode(), rest, simple, start)
 
 
 def _substitutions(text: bytes) -> list[tuple[bytes, bytes]]:

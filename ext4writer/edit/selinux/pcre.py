@@ -1,13 +1,18 @@
-"""The regular expressions of file_contexts: those of PCRE that Python's ``re`` matches alike.
+"""The regular expressions of file_contexts: those of PCRE that are understood here.
 
-An expression is read piece by piece and written anew; what is not known to mean the same in both is
-refused by name. Groups become such that capture nothing, unless something refers to them.
+An expression is read piece by piece; what is not known to mean the same is refused by name. Nearly
+all are matched by an automaton, in linear time. Those that look around themselves, that forbid to
+go back, or that have anchors inside are left to Python's ``re``, with a bound on its work.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+from ..automaton import ANY_BYTE, Builder, Expression, Part, byte_set, set_for_re
 
 _PIECE = re.compile(
     r"""
@@ -22,8 +27,8 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_CLASSES = set("dDsSwWbB")
-"""Escapes with a letter that mean the same in both."""
+_CLASSES = "dDsSwW"
+"""Escapes with a letter that stand for a set, the same in both."""
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _POSIX = {
     "alnum": "0-9A-Za-z",
@@ -40,27 +45,74 @@ _POSIX = {
     "word": "0-9A-Za-z_",
     "xdigit": "0-9A-Fa-f",
 }
-_META = set(".^$|")
-_INTRICATE = re.compile(r"\[|\{|\(\?[^:]|\\[A-Za-z]|[*+?]{2}")
-"""What may be wrong although it is made of known pieces; the rest is compiled when needed."""
+_REPEATS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+_NEWLINE = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """At most how many ways there are to match a subject of n bytes: ``number * n**power``."""
+
+    number: float = 1
+    power: int = 0
+
+    def then(self, other: Ways) -> Ways:
+        """Of one expression and another after it."""
+        return Ways(self.number * other.number, self.power + other.power)
+
+    def either(self, other: Ways) -> Ways:
+        """Of one of two expressions."""
+        return Ways(self.number + other.number, max(self.power, other.power))
+
+    def repeat(self, least: int, most: int | None) -> Ways:
+        """Of an expression that is repeated; without a bound where that has several ways itself."""
+        if self.number <= 1 and not self.power:
+            return Ways(1, 1) if most is None else Ways(most - least + 1)
+        if most is None or most > 64:
+            return Ways(float("inf"))
+        return Ways((most - least + 1) * self.number**most, self.power * most)
+
+
+ONE_WAY = Ways()
 
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """An expression in the words of ``re``."""
+    """An expression that is understood."""
 
     expression: str
+    """In the words of ``re``."""
     prefix: str
     """What all that it matches begins with, if it is anchored at the beginning."""
     literal: bool
     """Whether it matches ``prefix`` and nothing else."""
     alternatives: bool
     """Whether a bar outside of all groups parts it."""
+    rest: Expression | None
+    """What must stand after ``prefix`` in what ``^expression$`` finds; None if it is literal or
+    only ``re`` can say.
+
+    A bar outside of all groups parts the anchors too, and ``$`` also matches before a newline at
+    the end.
+    """
+    ways: Ways
+    """Of ``re`` to match it."""
+    rest_for_re: str
+    """What stands after ``prefix`` in ``expression``."""
+
+
+class _Token(NamedTuple):
+    kind: str
+    """A kind of piece; ``one`` for a set of bytes, ``else`` for what only ``re`` knows."""
+    written: str
+    choice: int = 0
+    least: int = 0
+    most: int | None = None
 
 
 def translate(text: str) -> Translated:
-    """Translate ``text``; ``ValueError`` for what Python's ``re`` lacks or means otherwise."""
-    out: list[str] = []
+    """Translate ``text``; ``ValueError`` for what is lacking here or means something else."""
+    tokens: list[_Token] = []
     prefix: list[str] = []
     plain = True
     alternatives = False
@@ -73,49 +125,166 @@ def translate(text: str) -> Translated:
         at = found.end()
         literal = None
         if kind == "escape":
-            written, literal = _escape(piece)
+            token, literal = _escape(piece)
         elif kind == "set":
-            written, at = _set(text, at)
+            choice, at = _set(text, at)
+            token = _Token("one", set_for_re(choice).decode(), choice)
         elif kind == "group":
             depth += 1
-            written = "(?:" if piece == "(" else piece
+            is_plain = piece in ("(", "(?:")
+            token = _Token("group" if is_plain else "look", "(?:" if is_plain else piece)
         elif kind == "close":
             depth -= 1
             if depth < 0:
                 raise ValueError("a parenthesis is closed that was not opened")
-            written = piece
+            token = _Token("close", piece)
         elif kind == "repeat":
-            if not can_repeat and not (repeated and piece in "?+"):
+            if can_repeat:
+                token = _repeat(piece)
+                if plain and prefix:
+                    prefix.pop()
+            elif repeated and piece in "?+":
+                # The first asks for few, which makes no difference here; the other never goes back.
+                token = _Token("lazy" if piece == "?" else "else", piece)
+            else:
                 raise ValueError(f"{piece!r} has nothing to repeat")
-            if plain and prefix:
-                prefix.pop()
-            written = piece
         elif kind in ("special", "brace"):
             raise ValueError(f"{text[found.start() : at + 3]!r} is not understood here")
+        elif piece == "|":
+            token = _Token("bar", piece)
+            alternatives |= depth == 0
+        elif piece in "^$":
+            token = _Token(piece, piece)
+        elif piece == ".":
+            token = _Token("one", piece, ANY_BYTE)
         else:
-            written = piece if piece in _META else re.escape(piece)
-            literal = None if piece in _META else piece
-            alternatives |= piece == "|" and depth == 0
+            token, literal = _character(piece), piece
         repeated = kind == "repeat" and can_repeat
         can_repeat = kind in ("set", "close", "escape") or (kind == "plain" and piece not in "^$|")
         if literal is None:
             plain = False
         elif plain:
             prefix.append(literal)
-        out.append(written)
+        tokens.append(token)
     if depth:
         raise ValueError("a parenthesis is not closed")
-    expression = "".join(out)
-    if _INTRICATE.search(expression):
+    expression = "".join(token.written for token in tokens)
+    start = "" if alternatives else "".join(prefix)
+    rest = None if plain else _rest(tokens[len(start) :], at_start=not start)
+    ways = ONE_WAY if plain else _ways(tokens[len(start) :])
+    if rest is None and not plain:
         try:
             re.compile(expression.encode())
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"it is wrong: {error}") from None
-    return Translated(expression, "" if alternatives else "".join(prefix), plain, alternatives)
+    written = "".join(token.written for token in tokens[len(start) :])
+    return Translated(expression, start, plain, alternatives, rest, ways, written)
 
 
-def _escape(piece: str) -> tuple[str, str | None]:
-    """What to write for a backslash and what is behind it; and the character if it is just one."""
+def _rest(tokens: list[_Token], *, at_start: bool) -> Expression | None:
+    """The automaton of ``tokens$``; None if they need more than one.
+
+    ``at_start`` says whether they begin where the expression does.
+    """
+    if any(token.kind in ("look", "else") for token in tokens):
+        return None
+    builder = Builder()
+    groups: list[list[list[Part]]] = [[[]]]
+    """Of each group that is open the alternatives, and of each alternative the parts."""
+    for at, token in enumerate(tokens):
+        if token.kind == "one":
+            groups[-1][-1].append(builder.one(token.choice))
+        elif token.kind == "repeat":
+            parts = groups[-1][-1]
+            parts[-1] = builder.repeat(parts[-1], token.least, token.most)
+        elif token.kind == "group":
+            groups.append([[]])
+        elif token.kind == "close":
+            closed = _joined(builder, groups.pop())
+            groups[-1][-1].append(closed)
+        elif token.kind == "bar":
+            groups[-1].append([])
+        elif token.kind == "^":
+            # An anchor is nothing where one is; elsewhere it would need a look at what is around.
+            if not at_start or groups != [[[]]]:
+                return None
+        elif token.kind == "$" and at < len(tokens) - 1:
+            return None
+    [alternatives] = groups
+    for number, parts in enumerate(alternatives):
+        if number:
+            parts.insert(0, builder.repeat(builder.one(ANY_BYTE), 0, None))
+        if number < len(alternatives) - 1:
+            parts.append(builder.repeat(builder.one(ANY_BYTE), 0, None))
+        else:
+            parts.append(builder.repeat(builder.one(_NEWLINE), 0, 1))
+    return builder.finish(_joined(builder, alternatives))
+
+
+def _joined(builder: Builder, alternatives: list[list[Part]]) -> Part:
+    joined: Part | None = None
+    for parts in alternatives:
+        one = builder.nothing()
+        if parts:
+            one = parts[0]
+            for part in parts[1:]:
+                one = builder.then(one, part)
+        joined = one if joined is None else builder.either(joined, one)
+    assert joined is not None
+    return joined
+
+
+def _ways(tokens: list[_Token]) -> Ways:
+    """How many ways ``re`` has to match ``tokens``."""
+    groups: list[list[Ways]] = [[ONE_WAY]]
+    """Of each group that is open the alternatives, the last without its last piece."""
+    pieces = [ONE_WAY]
+    """The last piece of each."""
+    for token in tokens:
+        if token.kind == "repeat":
+            pieces[-1] = pieces[-1].repeat(token.least, token.most)
+            continue
+        if token.kind == "lazy" or token.written == "+":
+            continue
+        if token.kind == "close":
+            groups[-1][-1] = groups[-1][-1].then(pieces.pop())
+            piece, *others = groups.pop()
+            for other in others:
+                piece = piece.either(other)
+        else:
+            piece = ONE_WAY
+        if pieces[-1] is not ONE_WAY:
+            groups[-1][-1] = groups[-1][-1].then(pieces[-1])
+        pieces[-1] = piece
+        if token.kind in ("group", "look"):
+            groups.append([ONE_WAY])
+            pieces.append(ONE_WAY)
+        elif token.kind == "bar":
+            groups[-1].append(ONE_WAY)
+    found = groups[-1][-1].then(pieces[-1])
+    for other in groups[-1][:-1]:
+        found = found.either(other)
+    return found.then(Ways(1, 1)) if len(groups[-1]) > 1 else found
+
+
+def _repeat(piece: str) -> _Token:
+    if piece in _REPEATS:
+        least, most = _REPEATS[piece]
+        return _Token("repeat", piece, 0, least, most)
+    low, comma, high = piece[1:-1].partition(",")
+    least, most = int(low), int(high) if high else None if comma else int(low)
+    if most is not None and most < least:
+        raise ValueError(f"it is wrong: {piece} is at most less than at least")
+    return _Token("repeat", piece, 0, least, most)
+
+
+@cache
+def _character(character: str) -> _Token:
+    return _Token("one", re.escape(character), 1 << ord(character))
+
+
+def _escape(piece: str) -> tuple[_Token, str | None]:
+    """What a backslash and what follows it mean; and the character if it is just one."""
     letter = piece[1:2]
     if not letter:
         raise ValueError("it ends with a backslash")
@@ -123,55 +292,84 @@ def _escape(piece: str) -> tuple[str, str | None]:
         character = bytes.fromhex(piece[2:]).decode("latin-1")
         if ord(character) > 0x7E:
             raise ValueError(f"{piece} is no character of ASCII")
-        return re.escape(character), character
+        return _character(character), character
     if letter in _CONTROLS:
-        return re.escape(_CONTROLS[letter]), _CONTROLS[letter]
+        return _character(_CONTROLS[letter]), _CONTROLS[letter]
     if letter in _CLASSES:
-        return piece, None
-    if letter == "A":
-        return r"\A", None
+        return _Token("one", piece, _class(letter)), None
+    if letter in "bBA":
+        return _Token("else", piece), None
     if letter == "z":
-        return r"\Z", None
+        return _Token("else", r"\Z"), None
     if letter == "Z":
-        return r"(?=\n?\Z)", None
+        return _Token("else", r"(?=\n?\Z)"), None
     if letter.isalnum():
         raise ValueError(f"\\{letter} is not understood here")
-    return re.escape(letter), letter
+    return _character(letter), letter
 
 
-def _set(text: str, at: int) -> tuple[str, int]:
-    """Translate the set that was opened before ``at``; return it and where it ends."""
-    out = ["["]
-    if text[at : at + 1] == "^":
-        out.append("^")
-        at += 1
+@cache
+def _class(letter: str) -> int:
+    """The bytes that an escape with a letter stands for."""
+    expression = re.compile(rb"\%b" % letter.encode())
+    return byte_set(byte for byte in range(256) if expression.fullmatch(bytes((byte,))))
+
+
+@cache
+def _posix(name: str) -> int:
+    expression = re.compile(f"[{_POSIX[name]}]".encode())
+    return byte_set(byte for byte in range(256) if expression.fullmatch(bytes((byte,))))
+
+
+def _set(text: str, at: int) -> tuple[int, int]:
+    """The bytes of the set that was opened before ``at``; and where it ends."""
+    negated = text[at : at + 1] == "^"
+    at += negated
+    choice = 0
+    begins: int | None = None
+    """The character before this one, if a range can begin with it."""
+    in_range = False
     first = True
     while True:
         character = text[at : at + 1]
         if not character:
             raise ValueError("a set is not closed")
         if character == "]" and not first:
-            return "".join([*out, "]"]), at + 1
+            if in_range:
+                choice |= 1 << ord("-")
+            return (~choice & ANY_BYTE if negated else choice), at + 1
         first = False
-        if character == "[" and text[at + 1 : at + 2] in (":", ".", "="):
-            end = text.find(":]", at + 2)
-            name = text[at + 2 : end]
-            if text[at + 1] != ":" or end < 0 or name not in _POSIX:
-                raise ValueError(f"{text[at : at + 8]!r} is not understood here")
-            out.append(_POSIX[name])
-            at = end + 2
-        elif character == "\\":
-            found = _PIECE.match(text, at)
-            assert found is not None
-            if found[0][1:2] in ("b", "B", "A", "z", "Z"):
-                raise ValueError(f"{found[0]} is not understood in a set")
-            written, literal = _escape(found[0])
-            out.append(written if literal is None else _in_set(literal))
-            at = found.end()
-        else:
-            out.append(character if character == "-" else _in_set(character))
+        if character == "-" and begins is not None and not in_range:
+            in_range = True
             at += 1
+            continue
+        several, literal, at = _member(text, at)
+        if in_range:
+            assert begins is not None
+            if literal is None or literal < begins:
+                shown = text[max(0, at - 8) : at]
+                raise ValueError(f"it is wrong: a range that ends with {shown!r} is none")
+            choice |= (1 << literal + 1) - (1 << begins)
+            begins, in_range = None, False
+        else:
+            choice |= several
+            begins = literal
 
 
-def _in_set(character: str) -> str:
-    return f"\\{character}" if character in r"\]^-[&~|" else re.escape(character)
+def _member(text: str, at: int) -> tuple[int, int | None, int]:
+    """The bytes that stand at ``at`` in a set, the number of the only one, and what follows."""
+    character = text[at]
+    if character == "[" and text[at + 1 : at + 2] in (":", ".", "="):
+        end = text.find(":]", at + 2)
+        name = text[at + 2 : end]
+        if text[at + 1] != ":" or end < 0 or name not in _POSIX:
+            raise ValueError(f"{text[at : at + 8]!r} is not understood here")
+        return _posix(name), None, end + 2
+    if character == "\\":
+        found = _PIECE.match(text, at)
+        assert found is not None
+        token, literal = _escape(found[0])
+        if token.kind != "one":
+            raise ValueError(f"{found[0]} is not understood in a set")
+        return token.choice, None if literal is None else ord(literal), found.end()
+    return 1 << ord(character), ord(character), at + 1
