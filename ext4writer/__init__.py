@@ -23,6 +23,7 @@ from .ondisk.features import DEFAULT_FEATURES, FeatureSet
 from .plan.layout import Layout
 from .plan.planner import plan
 from .plan.policy import LayoutPolicy, RandomPolicy, policy
+from .plan.report import ImageReport
 from .plan.spec import Spec
 from .progress import Cancel, Progress, ProgressCallback
 from .slices import PathSliceContent
@@ -33,6 +34,7 @@ from .tree import (
     Directory,
     Fifo,
     Loss,
+    LossCode,
     Node,
     RegularFile,
     Socket,
@@ -56,11 +58,13 @@ __all__ = [
     "Ext4WriterError",
     "FeatureSet",
     "Fifo",
+    "ImageReport",
     "IteratorContent",
     "Layout",
     "LayoutPolicy",
     "LimitError",
     "Loss",
+    "LossCode",
     "Node",
     "OutputError",
     "Override",

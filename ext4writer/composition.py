@@ -177,6 +177,7 @@ class Overlay:
                     _path(here),
                     f"{_described(old)} {_shown(_path(self._above[old]))} of a later source is "
                     f"replaced by {_shown(_path(there))} of the same source: links bring both here",
+                    "replaced",
                 )
             )
             return
@@ -193,6 +194,7 @@ class Overlay:
                     _path(here),
                     f"{_described(old)} is replaced by the {KINDS[node.file_type]} "
                     f"{_shown(_path(there))} of a later source",
+                    "replaced",
                 )
             )
 
@@ -250,6 +252,7 @@ class Overlay:
                     _path(one.here),
                     f"stays a symbolic link to {_shown(link.target)}; mode, owner and attributes "
                     f"of the directory {_shown(_path(one.there))} of a later source are not taken",
+                    "attributes-not-taken",
                 )
             )
 
@@ -266,6 +269,7 @@ class Overlay:
                 _path(one.here),
                 f"what {_shown(_path(one.there))} of a later source holds is left out: "
                 "something else of that source replaced a directory above",
+                "left-out",
             )
         )
         return False

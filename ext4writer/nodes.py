@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, TypedDict, Unpack
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypedDict, Unpack
 
 from .content import Content
 
@@ -33,12 +33,38 @@ GivenXattrs = Mapping[bytes, bytes | str] | Mapping[str, bytes | str]
 _NUMBERS = ("uid", "gid", "mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
 
 
+LossCode = Literal[
+    "archive-rest-unread",
+    "archive-unterminated",
+    "attributes-not-taken",
+    "content-elsewhere",
+    "growth-not-reserved",
+    "header-unknown",
+    "id-unmapped",
+    "journal-left-out",
+    "kind-unknown",
+    "label-shared",
+    "left-out",
+    "links-unknown",
+    "other",
+    "replaced",
+    "time-changed",
+    "time-left-out",
+    "unmatched",
+    "xattr-left-out",
+]
+"""What kind of thing is lost; docs/report.md says what each means."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """One thing that an image does not keep exactly as its source had it."""
 
     path: bytes
     what: str
+    """For people; the wording may change."""
+    code: LossCode = field(default="other", compare=False)
+    """For programs; a release may add some, and changes none."""
 
 
 class Attributes(TypedDict, total=False):

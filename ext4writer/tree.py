@@ -39,6 +39,7 @@ from .nodes import (
     Fifo,
     GivenAttributes,
     Loss,
+    LossCode,
     Node,
     Path,
     RegularFile,
@@ -55,6 +56,7 @@ __all__ = [
     "Directory",
     "Fifo",
     "Loss",
+    "LossCode",
     "NAME_MAX",
     "Node",
     "Path",
@@ -374,7 +376,7 @@ class Tree:
             if counts:
                 kept.append(loss)
         moved = [
-            Loss(b"/" + b"/".join(overlay.place_of(components(loss.path))), loss.what)
+            Loss(b"/" + b"/".join(overlay.place_of(components(loss.path))), loss.what, loss.code)
             for loss in losses
         ]
         self.losses = kept + moved + overlay.losses
@@ -439,7 +441,7 @@ def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
     names = components(loss.path)
     if names[: len(old)] != old:
         return loss
-    return Loss(b"/" + b"/".join(new + names[len(old) :]), loss.what)
+    return Loss(b"/" + b"/".join(new + names[len(old) :]), loss.what, loss.code)
 
 
 _TAKEN: dict[str, Callable[[Any], int]] = {

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ext4writer.errors import display_path
+from ext4writer.plan.report import ImageReport
 
 from .units import human_bytes
 
 if TYPE_CHECKING:
-    from ext4writer import Layout, Loss
+    from ext4writer import Layout
 
     from .source_readers import SourceReport
 
@@ -23,44 +23,20 @@ PLURALS = {
     "directory": "directories",
     "file": "files",
     "symlink": "symbolic links",
-    "hard link": "further hard links",
-    "character device": "character devices",
-    "block device": "block devices",
+    "hard_link": "further hard links",
+    "character_device": "character devices",
+    "block_device": "block devices",
     "fifo": "named pipes",
     "socket": "sockets",
 }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Report:
-    """The facts of one image; sizes are in bytes."""
+class Report(ImageReport):
+    """The facts of one image, and of how it was made; sizes are in bytes."""
 
     image: str | None
     """Where it was written, ``-`` for standard output, None if it was only planned."""
-    size: int
-    block_size: int
-    blocks: int
-    free_blocks: int
-    inodes: int
-    free_inodes: int
-    available: int
-    """What every user can write."""
-    grow_to: int
-    inodes_per_gib: int
-    """What each GiB brings by which it grows."""
-    table_bytes_for_growth: int
-    """Of the inode tables, what only growth needs."""
-    uuid: str
-    hash_seed: str
-    label: str
-    features: Sequence[str]
-    entries: Mapping[str, int]
-    content: int
-    """Bytes of files that are copied."""
-    space: Mapping[str, int]
-    """Bytes by purpose; the sum is ``size``."""
-    losses: Sequence[Loss]
-    """What is not kept exactly as the source has it."""
     seconds: Mapping[str, float]
     """How long each stage took."""
     sources: Sequence[SourceReport] = ()
@@ -75,41 +51,27 @@ class Report:
         sources: Sequence[SourceReport] = (),
     ) -> Report:
         """Take the facts out of a plan."""
-        return cls(
-            image=image,
-            size=layout.size_bytes,
-            block_size=layout.block_size,
-            blocks=layout.blocks_count,
-            free_blocks=layout.free_blocks,
-            inodes=layout.inodes_count,
-            free_inodes=layout.free_inodes,
-            available=layout.available_bytes,
-            grow_to=layout.grow_to_bytes,
-            inodes_per_gib=layout.inodes_per_gib,
-            table_bytes_for_growth=layout.table_bytes_for_growth,
-            uuid=str(layout.uuid),
-            hash_seed=str(layout.hash_seed),
-            label=os.fsdecode(layout.label),
-            features=layout.features.names(),
-            entries=dict(layout.entries),
-            content=layout.content_bytes,
-            space=dict(layout.space),
-            losses=tuple(layout.losses),
-            seconds=seconds,
-            sources=tuple(sources),
-        )
+        facts = vars(layout.report())
+        return cls(image=image, seconds=seconds, sources=tuple(sources), **facts)
 
     def as_json(self) -> str:
-        """One JSON object. Bytes of a path that are not UTF-8 are lone surrogates, as in Python."""
+        """One JSON object; docs/report.schema.json describes it."""
         import json
+        from importlib.metadata import PackageNotFoundError, version
 
+        try:
+            known = version("ext4writer")
+        except PackageNotFoundError:  # run from its sources
+            known = "unknown"
         facts = {
-            **vars(self),
+            **self.as_dict(),
+            "version": known,
             "sources": [source._asdict() for source in self.sources],
-            "losses": [{"path": os.fsdecode(loss.path), "what": loss.what} for loss in self.losses],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
         }
-        return json.dumps(facts, indent=2)
+        first = ("schema", "version", "image")
+        ordered = {key: facts[key] for key in first} | facts
+        return json.dumps(ordered, indent=2)
 
     def as_text(self) -> str:
         """A page of plain text."""
@@ -147,7 +109,7 @@ class Report:
             {PLURALS.get(kind, kind): f"{count:,}" for kind, count in self.entries.items() if count}
         )
         yield "Space"
-        used = {purpose: count for purpose, count in self.space.items() if count}
+        used = {purpose.replace("_", " "): count for purpose, count in self.space.items() if count}
         yield from _numbers(
             {
                 purpose: f"{count:,}  {100 * count / self.size:5.1f} %"

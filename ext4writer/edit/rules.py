@@ -193,7 +193,9 @@ class _Ranges:
     def report(self, tree: Tree) -> None:
         what = self._option.partition("_")[0]
         for number, path in self._unmapped.items():
-            tree.losses.append(Loss(path, f"its {what} {number} is in no range of the map; kept"))
+            tree.losses.append(
+                Loss(path, f"its {what} {number} is in no range of the map; kept", "id-unmapped")
+            )
         for at, (first, to, count) in enumerate(self._ranges):
             if at not in self._used:
                 _lose_rule(tree, f"the {what} map {first}:{to}:{count} matched nothing")
@@ -216,4 +218,4 @@ def distinct_nodes(tree: Tree) -> Iterator[Node]:
 
 
 def _lose_rule(tree: Tree, what: str) -> None:
-    tree.losses.append(Loss(b"/", what))
+    tree.losses.append(Loss(b"/", what, "unmatched"))

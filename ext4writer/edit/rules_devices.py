@@ -132,7 +132,11 @@ class DeviceTable:
         node = self._find(tree, line, path, minor)
         if node is None:
             tree.losses.append(
-                Loss(b"/" + b"/".join(components(path)), "is in a device table and not in the tree")
+                Loss(
+                    b"/" + b"/".join(components(path)),
+                    "is in a device table and not in the tree",
+                    "unmatched",
+                )
             )
             return
         if not isinstance(node, Symlink):

@@ -205,7 +205,7 @@ class MakedevsTable:
                 yield node
             elif line.kind != "F":
                 what = "is in a device table and not in the tree"
-                tree.losses.append(Loss(b"/" + b"/".join(components(path)), what))
+                tree.losses.append(Loss(b"/" + b"/".join(components(path)), what, "unmatched"))
 
     def _folder(self, tree: Tree, line: _Line, path: bytes) -> Directory:
         folder = tree.root

@@ -74,7 +74,9 @@ class Selection:
             if at not in self._used:
                 shown = display_path(pattern)
                 verb = "exclude" if excludes else "include"
-                tree.losses.append(Loss(b"/", f"nothing matches {shown!r}, which is to {verb}"))
+                tree.losses.append(
+                    Loss(b"/", f"nothing matches {shown!r}, which is to {verb}", "unmatched")
+                )
 
     def _decides(self, path: bytes, name: bytes) -> int:
         return self._globs.last_match(path, name)

@@ -257,7 +257,7 @@ class SetBatch:
             self._change(node, numbers, changed)
         for number, rule in enumerate(self.rules):
             if number not in self._used:
-                tree.losses.append(Loss(b"/", f"{rule.origin} matched nothing"))
+                tree.losses.append(Loss(b"/", f"{rule.origin} matched nothing", "unmatched"))
 
     def _index(self) -> None:
         """Names and paths that are literal are looked up, the others searched by beginning."""

@@ -65,7 +65,7 @@ class ContentNames:
             return []
         files = "one file" if self._count == 1 else f"{self._count:,} files"
         what = f"the content of {files} lies nowhere until the tree is unpacked"
-        return [Loss(b"/", what)]
+        return [Loss(b"/", what, "content-elsewhere")]
 
     def _named(self, folder: bytes) -> bytes:
         """``folder`` from the root, with a slash behind it unless that is the root itself."""

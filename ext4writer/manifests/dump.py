@@ -102,7 +102,7 @@ class _DumpWriter:
             ("crtime", node.crtime_ns),
         ):
             if time_ns is not None and time_ns != node.mtime_ns:
-                self.losses.append(Loss(path, f"{name} has no field in a dump"))
+                self.losses.append(Loss(path, f"{name} has no field in a dump", "time-left-out"))
 
 
 def _optional(word: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import TreeError
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, encode_device
-from ..tree import S_IFBLK, S_IFCHR, S_IFLNK, S_IFREG, Device, Loss, Node, Tree
+from ..tree import S_IFBLK, S_IFCHR, S_IFLNK, S_IFREG, Device, Loss, LossCode, Node, Tree
 from .inodes import LOST_AND_FOUND, InodeTable
 from .layout import NANOSECONDS, Times
 from .spec import Spec
@@ -126,7 +126,10 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
         for path, node in tree.walk():
             if node not in seen:
                 seen.add(node)
-                losses += (Loss(path, what) for what in _time_losses(node, times, whole_seconds))
+                losses += (
+                    Loss(path, what, code)
+                    for what, code in _time_losses(node, times, whole_seconds)
+                )
     return times, epoch, losses
 
 
@@ -137,15 +140,21 @@ def _named_times(node: Node) -> Iterator[tuple[str, int]]:
             yield name, time
 
 
-def _time_losses(node: Node, times: Times, whole_seconds: bool) -> Iterator[str]:
+def _time_losses(node: Node, times: Times, whole_seconds: bool) -> Iterator[tuple[str, LossCode]]:
     for name, time in _named_times(node):
         fitted = times.fit(time)
         if fitted != time:
-            yield f"{name} {_seconds(time)} was clamped to {_seconds(fitted)}"
+            yield f"{name} {_seconds(time)} was clamped to {_seconds(fitted)}", "time-changed"
         if whole_seconds and name != "crtime" and fitted % NANOSECONDS:
-            yield f"{name} {_seconds(fitted)} lost its nanoseconds: inodes of 128 bytes have none"
+            yield (
+                f"{name} {_seconds(fitted)} lost its nanoseconds: inodes of 128 bytes have none",
+                "time-changed",
+            )
         if whole_seconds and name == "crtime":
-            yield f"crtime {_seconds(fitted)} was left out: inodes of 128 bytes have none"
+            yield (
+                f"crtime {_seconds(fitted)} was left out: inodes of 128 bytes have none",
+                "time-left-out",
+            )
 
 
 def _seconds(time_ns: int) -> str:

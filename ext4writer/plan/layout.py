@@ -24,6 +24,7 @@ from .extents import Extent
 from .geometry import Geometry, Range
 from .inodes import InodeTable
 from .placement import JOURNAL, Demand, Placement
+from .report import ImageReport, as_key
 from .sizing import withheld
 from .spec import GIB, Spec
 from .xattrs import XattrPlan
@@ -156,6 +157,29 @@ class Layout:
         descriptor_blocks = geometry.gdt_blocks + geometry.reserved_gdt_blocks
         groups = descriptor_blocks * self.format.descs_per_block
         return self.format.group_first_block(groups) * self.block_size
+
+    def report(self) -> ImageReport:
+        """What the command prints of it, without what only the command knows."""
+        return ImageReport(
+            size=self.size_bytes,
+            block_size=self.block_size,
+            blocks=self.blocks_count,
+            free_blocks=self.free_blocks,
+            inodes=self.inodes_count,
+            free_inodes=self.free_inodes,
+            available=self.available_bytes,
+            grow_to=self.grow_to_bytes,
+            inodes_per_gib=self.inodes_per_gib,
+            table_bytes_for_growth=self.table_bytes_for_growth,
+            uuid=str(self.uuid),
+            hash_seed=str(self.hash_seed),
+            label=self.label.decode("utf-8", "surrogateescape"),
+            features=self.features.names(),
+            entries={as_key(kind): count for kind, count in self.entries.items()},
+            content=self.content_bytes,
+            space={as_key(purpose): count for purpose, count in self.space.items()},
+            losses=tuple(self.losses),
+        )
 
     @property
     def inodes_per_gib(self) -> int:

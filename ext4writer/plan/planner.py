@@ -162,12 +162,14 @@ def _left_out(spec: Spec, solution: Solution, fmt: Format) -> Iterator[Loss]:
             b"/",
             f"the file system has no journal: {size} bytes are too few for one; "
             f"choose {least} bytes or more, or a journal of none",
+            "journal-left-out",
         )
     if spec.grow_to and not fmt.resize_inode:
         yield Loss(
             b"/",
             f"nothing is reserved for growth to {spec.grow_to} bytes: beyond 2^32 blocks there "
             "is no resize inode",
+            "growth-not-reserved",
         )
 
 

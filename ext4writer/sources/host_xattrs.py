@@ -71,7 +71,7 @@ class HostXattrs:
         return tuple(sorted(found)) or None
 
     def _lose(self, shown: bytes, what: str) -> None:
-        self.losses.append(Loss(shown, what))
+        self.losses.append(Loss(shown, what, "xattr-left-out"))
 
 
 def _text(name: str) -> str:

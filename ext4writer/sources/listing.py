@@ -218,7 +218,7 @@ class Lister:
             kind = mode & 0o170000
             if kind == S_IFREG:
                 if skip is not None and skip(status):
-                    self._losses.append(Loss(prefix + name, "was left out as asked"))
+                    self._losses.append(Loss(prefix + name, "was left out as asked", "left-out"))
                     continue
                 value = status.st_size
             elif kind == S_IFDIR:
@@ -228,7 +228,9 @@ class Lister:
             elif kind in OTHER_KINDS:
                 value = status.st_rdev
             else:
-                self._losses.append(Loss(prefix + name, "is of an unknown kind; left out"))
+                self._losses.append(
+                    Loss(prefix + name, "is of an unknown kind; left out", "left-out")
+                )
                 continue
             if xattrs is not None:
                 path = entry.path

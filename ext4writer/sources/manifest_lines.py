@@ -13,6 +13,7 @@ from ..tree import (
     SYMLINK_MAX,
     Directory,
     Loss,
+    LossCode,
     Node,
     RegularFile,
     Symlink,
@@ -62,9 +63,9 @@ class ManifestReader:
         where = "" if path is None else f"{display_path(path)}: "
         return SourceError(self.name, f"line {self.line_number}: {where}{problem}")
 
-    def lose(self, path: bytes, what: str) -> None:
+    def lose(self, path: bytes, what: str, code: LossCode) -> None:
         """Note that something of the entry at ``path`` is not kept."""
-        self.tree.losses.append(Loss(path, what))
+        self.tree.losses.append(Loss(path, what, code))
 
     def physical_lines(self) -> Iterator[bytes]:
         """Yield the lines without what ends them."""

@@ -178,7 +178,9 @@ class _MtreeReader(ManifestReader):
         self._unset([b"all"])
         for what, (path, count) in self._without_effect.items():
             others = f" ({count - 1:,} further entries alike)" if count > 1 else ""
-            self.lose(path, what.decode("utf-8", "backslashreplace") + others)
+            self.lose(
+                path, what.decode("utf-8", "backslashreplace") + others, "attributes-not-taken"
+            )
         self.report()
         return self.tree
 
@@ -414,7 +416,7 @@ class _MtreeReader(ManifestReader):
             except FileNotFoundError as error:
                 missing = f"its content {display_path(error.args[0])} does not exist"
                 if b"optional" in facts:
-                    self.lose(path, f"was left out: it is optional, and {missing}")
+                    self.lose(path, f"was left out: it is optional, and {missing}", "left-out")
                     return False
                 raise self.error(missing, path) from None
             except SourceError as error:
@@ -451,6 +453,7 @@ class _MtreeReader(ManifestReader):
                 path,
                 f"has {links} names and no inode= by which to find the others; "
                 "it becomes a file of its own",
+                "links-unknown",
             )
         return None
 

@@ -81,6 +81,6 @@ def test_json_lists_every_loss() -> None:
     assert text.isascii()
     facts = json.loads(text)
     assert len(facts["losses"]) == 100
-    assert facts["losses"][3] == {"path": "/file-3\udcff\n", "what": "lost"}
+    assert facts["losses"][3] == {"path": "/file-3\udcff\n", "what": "lost", "code": "other"}
     assert facts["seconds"] == {"scan": 0.123, "plan": 0.5}
     assert sum(facts["space"].values()) == facts["size"]

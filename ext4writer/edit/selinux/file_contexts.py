@@ -139,7 +139,11 @@ class FileContexts:
                 if first != path:
                     if other != context and context is not None:
                         tree.losses.append(
-                            Loss(path, f"has the label of {first!r}, another name of it")
+                            Loss(
+                                path,
+                                f"has the label of {first!r}, another name of it",
+                                "label-shared",
+                            )
                         )
                     continue
             if context is not None:
@@ -150,7 +154,9 @@ class FileContexts:
                 node.xattrs = shared[key]
         if not matches:
             shown = os.fsdecode(self.names[0]) if self.names else "no file"
-            tree.losses.append(Loss(b"/", f"the file contexts of {shown} matched nothing"))
+            tree.losses.append(
+                Loss(b"/", f"the file contexts of {shown} matched nothing", "unmatched")
+            )
 
     def _context(self, number: int) -> bytes | None:
         context = self._specs[number].context

@@ -100,6 +100,7 @@ class Layer(Assembly):
                 self._losses,
                 b"/" + member.path,
                 "is kept for AUFS's own use in every layer; left out",
+                "left-out",
             )
             return True
         if not name.startswith(WHITEOUT):

@@ -139,6 +139,7 @@ class Assembly:
                     b"/" + path,
                     f"took the place of a directory; its {len(existing.children)} entries "
                     "came earlier in the archive and are gone",
+                    "replaced",
                 )
         children[name] = node
 
@@ -157,7 +158,10 @@ class Assembly:
         """What was lost, by where it lies and not by the name that its member has."""
         if not self._has_followed:
             return self._losses
-        return [Loss(b"/" + self._place(loss.path.strip(b"/")), loss.what) for loss in self._losses]
+        return [
+            Loss(b"/" + self._place(loss.path.strip(b"/")), loss.what, loss.code)
+            for loss in self._losses
+        ]
 
     def _resolve(self, pending: _PendingLink) -> None:
         chain: list[_PendingLink] = []

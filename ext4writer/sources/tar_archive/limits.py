@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import LimitError
-from ...tree import Loss
+from ...tree import Loss, LossCode
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
@@ -115,10 +115,10 @@ class Usage:
                 offset=offset,
             )
 
-    def lose(self, losses: list[Loss], path: bytes, what: str) -> None:
+    def lose(self, losses: list[Loss], path: bytes, what: str, code: LossCode) -> None:
         """Add a loss at the absolute ``path`` to ``losses``."""
         self.keep(OBJECT_BYTES + len(path) + len(what), path)
-        losses.append(Loss(path, what))
+        losses.append(Loss(path, what, code))
 
     def add_entry(self, path: bytes, offset: int | None = None) -> None:
         """Count one entry of the tree, which the archive states."""

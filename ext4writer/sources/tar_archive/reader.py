@@ -18,6 +18,7 @@ from ...tree import (
     S_IFLNK,
     S_IFREG,
     Loss,
+    LossCode,
 )
 from ..acl_text import mode_with_acl
 from . import pax, sparse
@@ -205,7 +206,11 @@ class _Reader:
         if not block:
             if not self.source.offset:
                 raise self._error("is empty")
-            self._lose(b"", "the archive has no end mark; what followed may be missing")
+            self._lose(
+                b"",
+                "archive-unterminated",
+                "the archive has no end mark; what followed may be missing",
+            )
         elif len(block) < BLOCK:
             raise self._error("is cut short in the middle of a header")
         else:
@@ -215,6 +220,7 @@ class _Reader:
             if left:
                 self._lose(
                     b"",
+                    "archive-rest-unread",
                     f"{left} bytes behind the end mark of the archive, from byte "
                     f"{self.offset + BLOCK} on, are not read",
                 )
@@ -281,7 +287,7 @@ class _Reader:
         if self.xattrs is not None:
             _, lost = self.xattrs.read(self.globals, self.usage)
             for keyword, what in lost:
-                self._lose(b"", f"a global extended header: {what}")
+                self._lose(b"", "xattr-left-out", f"a global extended header: {what}")
                 self.global_bytes -= len(keyword) + len(self.globals.pop(keyword))
 
     # -- members -----------------------------------------------------------------------------
@@ -313,7 +319,11 @@ class _Reader:
             if typeflag in _REFUSED:
                 raise FieldError(_REFUSED[typeflag])
             kind = S_IFREG
-            self._lose(self._path(raw), f"has the unknown type {typeflag!r}; taken as a file")
+            self._lose(
+                self._path(raw),
+                "kind-unknown",
+                f"has the unknown type {typeflag!r}; taken as a file",
+            )
         elif kind == S_IFREG and raw.endswith(b"/"):
             kind = S_IFDIR  # before POSIX there was no other mark
         number_of = self._number
@@ -381,7 +391,7 @@ class _Reader:
             if acl is not None:
                 member.mode = mode_with_acl(member.mode, acl)
             if lost:
-                self._lose(member.path, *(what for _, what in lost))
+                self._lose(member.path, "xattr-left-out", *(what for _, what in lost))
         value = records.get(b"size")
         return pax.integer(value, "size") if value else data_bytes
 
@@ -518,14 +528,16 @@ class _Reader:
         if len(self.unknown) < _UNKNOWN_TOLD:
             self.unknown.add(keyword)
             shown = display_path(keyword)
-            self._lose(b"", f"the records {shown} of its extended headers are left out")
+            self._lose(
+                b"", "header-unknown", f"the records {shown} of its extended headers are left out"
+            )
 
-    def _lose(self, path: bytes, *losses: str) -> None:
+    def _lose(self, path: bytes, code: LossCode, *losses: str) -> None:
         path = b"/" + path
         self.usage.keep(len(path), self.name, self.offset)
         for what in losses:
             self.usage.keep(OBJECT_BYTES + len(what), self.name, self.offset)
-            self.losses.append(Loss(path, what))
+            self.losses.append(Loss(path, what, code))
 
     def _error(self, problem: str) -> ArchiveError:
         return ArchiveError(self.source.path, problem, member=self.name, offset=self.offset)
