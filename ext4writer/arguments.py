@@ -10,6 +10,10 @@ import operator
 import re
 from typing import Any
 
+ID_MOST = (1 << 32) - 2
+"""The largest number of a user or group. The one above is ``(uid_t) -1``, which means "no change"
+to chown(2) and no user at all to the kernel (include/linux/uidgid.h:uid_valid)."""
+
 
 def whole_number(given: Any, what: str) -> int:
     """``given`` as an int, if it is one or a float without a fraction."""
@@ -28,6 +32,14 @@ def count_of(given: Any) -> int:
     if isinstance(given, str) and re.fullmatch("[0-9]{1,20}", given, re.ASCII):
         return int(given)
     return whole_number(given, "whole number")
+
+
+def id_of(given: Any) -> int:
+    """The number of a user or group, also in decimal digits."""
+    number = count_of(given)
+    if not 0 <= number <= ID_MOST:
+        raise ValueError(f"{number} is no user or group; they are 0 to {ID_MOST}")
+    return number
 
 
 def seconds_of(given: Any) -> int:

@@ -280,8 +280,8 @@ def trees(draw: st.DrawFn) -> Tree:
         folder = draw(st.sampled_from(folders))
         common = {
             "mode": draw(st.integers(0, 0o7777)),
-            "uid": draw(st.integers(0, (1 << 32) - 1)),
-            "gid": draw(st.integers(0, (1 << 32) - 1)),
+            "uid": draw(st.integers(0, (1 << 32) - 2)),
+            "gid": draw(st.integers(0, (1 << 32) - 2)),
             "mtime_ns": draw(TIMES),
             "xattrs": draw(XATTRS) or None,
         }

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ext4writer import Override, Spec
     from ext4writer.sources import Limits
 
-ID_MAX = (1 << 32) - 2
-"""The kernel has no user and no group of the number above this one."""
 WORKERS_MAX = 8
 ZSTD_LEVEL_MAX = 22
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
@@ -34,12 +32,14 @@ OTHER = "Other options"
 
 def parse_owner(text: str) -> tuple[int, int]:
     """Return the two numbers of ``UID:GID``; ``ValueError`` with a reason if it is none."""
+    from ext4writer.arguments import ID_MOST  # late, so that help does not load the library
+
     matched = re.fullmatch(r"([0-9]{1,20}):([0-9]{1,20})", text, re.ASCII)
     if matched is None:
         raise ValueError(f"{text!r} is not UID:GID, two numbers such as 0:0")
     uid, gid = int(matched[1]), int(matched[2])
-    if max(uid, gid) > ID_MAX:
-        raise ValueError(f"{text!r} has a number above {ID_MAX}")
+    if max(uid, gid) > ID_MOST:
+        raise ValueError(f"{text!r} has a number above {ID_MOST}")
     return uid, gid
 
 

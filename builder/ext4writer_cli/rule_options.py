@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ID_MAX, ORDER, OWNER, PATH, parsed, row
+from .options import ORDER, OWNER, PATH, parsed, row
 
 if TYPE_CHECKING:
     from ext4writer.edit.rules import Rule
@@ -21,12 +21,14 @@ Range = tuple[int, int, int]
 
 def parse_range(text: str) -> Range:
     """Return the numbers of ``FROM:TO:COUNT``; ``ValueError`` with a reason if it is none."""
+    from ext4writer.arguments import ID_MOST  # late, so that help does not load the library
+
     matched = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})", text, re.ASCII)
     if matched is None:
         raise ValueError(f"{text!r} is not FROM:TO:COUNT, three numbers such as 0:100000:65536")
     first, to, count = (int(number) for number in matched.groups())
-    if not count or max(first, to) + count - 1 > ID_MAX:
-        raise ValueError(f"{text!r} has no numbers in it, or some above {ID_MAX}")
+    if not count or max(first, to) + count - 1 > ID_MOST:
+        raise ValueError(f"{text!r} has no numbers in it, or some above {ID_MOST}")
     return first, to, count
 
 

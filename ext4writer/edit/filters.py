@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..arguments import count_of, seconds_of
+from ..arguments import id_of, seconds_of
 from ..errors import SpecError, TreeError
 from ..tree import Directory, Node, Tree, without_losses_below
 from .globs import Patterns, matcher
@@ -14,7 +14,7 @@ NANOSECONDS = 1_000_000_000
 
 def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give every node the owner ``uid`` and the group ``gid``."""
-    uid, gid = _argument("uid", uid, count_of), _argument("gid", gid, count_of)
+    uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
     for node in _nodes(tree):
         node.uid = uid
         node.gid = gid
@@ -23,7 +23,7 @@ def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
 
 def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give the root directory alone the owner ``uid`` and the group ``gid``."""
-    uid, gid = _argument("uid", uid, count_of), _argument("gid", gid, count_of)
+    uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
     tree.root.uid = uid
     tree.root.gid = gid
     return tree

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from ..arguments import ID_MOST
 from ..errors import SourceError
-
-NAMES_MOST = (1 << 32) - 2
 
 
 def read_names(text: bytes, name: str | bytes) -> dict[bytes, int]:
@@ -18,7 +17,7 @@ def read_names(text: bytes, name: str | bytes) -> dict[bytes, int]:
         if not line.strip() or line.startswith(b"#"):
             continue
         fields = line.split(b":")
-        if len(fields) < 3 or not fields[2].isdigit() or int(fields[2][:11]) > NAMES_MOST:
+        if len(fields) < 3 or not fields[2].isdigit() or int(fields[2][:11]) > ID_MOST:
             raise SourceError(name, f"line {number}: it is not NAME:PASSWORD:NUMBER:...")
         numbers.setdefault(fields[0], int(fields[2]))
     return numbers

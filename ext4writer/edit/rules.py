@@ -11,14 +11,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
+from ..arguments import ID_MOST
 from ..errors import SpecError
 from ..tree import Directory, Loss, Node, Symlink, Tree, Xattrs
 from . import filters
 from .capabilities import VFS_CAP_REVISION_3, XATTR
 from .rules_set import SetBatch, SetRule
-
-ID_MOST = (1 << 32) - 2
-"""The kernel has no user and no group of the number above this one."""
 
 
 class Rule(Protocol):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..arguments import ID_MOST
 from ..errors import SourceError, TreeError
 from ..tree import (
     BlockDevice,
@@ -39,7 +40,6 @@ KINDS: dict[str, type[Node]] = {
 }
 MADE = ("b", "c", "d", "p", "s")
 """What a line makes where it is missing; a file and a link need to be there."""
-ID_MOST = (1 << 32) - 2
 COUNT_MOST = 1 << 20
 """More names than this come from no line."""
 U32 = (1 << 32) - 1

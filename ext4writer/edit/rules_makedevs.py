@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..arguments import ID_MOST
 from ..errors import SourceError, TreeError
 from ..tree import (
     BlockDevice,
@@ -34,7 +35,6 @@ KINDS: dict[str, type[Node]] = {"b": BlockDevice, "c": CharacterDevice, "p": Fif
 """What a line makes, once or count times. Others: ``d`` a folder with its parents, ``f`` a file,
 ``F`` a file if it is there, ``r`` a folder and all below it."""
 TYPES = "bcdfFpr"
-ID_MOST = (1 << 32) - 2
 NUMBER_MOST = 0xFFFFF
 NAMES_BYTES = 16 << 20
 """The most of a file of names that is read."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from ..arguments import ID_MOST
 from ..errors import SourceError, SpecError
 from ..tree import (
     S_IFBLK,
@@ -31,7 +32,6 @@ from .modes import parse_mode
 from .pattern_index import Pattern, matcher_of
 
 NANOSECONDS = 1_000_000_000
-ID_MOST = (1 << 32) - 2
 LABEL_XATTR = b"security.selinux"
 
 KINDS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from ..arguments import ID_MOST
 from ..errors import TreeError
 from ..sources.manifest_lines import PATH_MOST
 from ..tree import Directory, Node, Tree
@@ -70,6 +71,8 @@ def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
                 path[:100] + b"...",
                 f"its path has {len(path):,} bytes; {PATH_MOST:,} is the most in a manifest",
             )
+        if not (0 <= node.uid <= ID_MOST and 0 <= node.gid <= ID_MOST):
+            raise TreeError(path, f"its owner {node.uid}:{node.gid} is no user and group")
         yield path, node
         if isinstance(node, Directory):
             prefix = path if path == b"/" else path + b"/"

@@ -240,4 +240,6 @@ def _check_acl(entries: list[_AclEntry]) -> list[_AclEntry]:
         raise ValueError("an ACL has owner, group and other once each, and one mask at most")
     if any(tag in _ACL_WITH_ID for tag in tags) and _ACL_MASK not in tags:
         raise ValueError("an ACL with named users or groups needs a mask")
+    if any(tag in _ACL_WITH_ID and ident == _ACL_UNDEFINED_ID for tag, _, ident in entries):
+        raise ValueError(f"an ACL names {_ACL_UNDEFINED_ID}, which is no user or group")
     return entries

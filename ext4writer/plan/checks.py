@@ -8,6 +8,7 @@ from itertools import compress
 from operator import attrgetter, or_
 from typing import Any
 
+from ..arguments import ID_MOST
 from ..errors import TreeError
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, encode_device
 from ..tree import S_IFBLK, S_IFCHR, S_IFLNK, S_IFREG, Device, Loss, LossCode, Node, Tree
@@ -23,7 +24,7 @@ e2fsck reports a superblock that was written after the time of the host where it
 with times in the future looks like one of today; what lies before this program is past everywhere.
 """
 
-MAX_ID = (1 << 32) - 1
+_NO_ID = (ID_MOST + 1).to_bytes(4, "little")
 MAX_MODE = 0o7777
 
 NODES_AT_ONCE = 1024
@@ -66,8 +67,13 @@ def read_attributes(table: InodeTable) -> None:
             for node, kind in zip(some, table.types[low:high], strict=True)
         ]
         table.with_xattrs.extend(compress(range(low, high), map(_xattrs, some)))
-    if len(permissions) < len(nodes) or max(permissions) > MAX_MODE:
-        raise _out_of_range(table)
+    if (
+        len(permissions) < len(nodes)
+        or max(permissions) > MAX_MODE
+        or _may_hold_no_id(table.uids)
+        or _may_hold_no_id(table.gids)
+    ):
+        _refuse_out_of_range(table)
     table.modes = array("H", map(or_, permissions, map(_FILE_TYPES.__getitem__, table.types)))
     table.mtimes = _narrow("q", mtimes)
     table.sizes = _narrow("Q", sizes)
@@ -80,14 +86,18 @@ def read_attributes(table: InodeTable) -> None:
             raise TreeError(table.path_of(index), str(error)) from None
 
 
-def _out_of_range(table: InodeTable) -> TreeError:
-    """The error for the first owner or mode that does not fit."""
-    for name, most in (("uid", MAX_ID), ("gid", MAX_ID), ("mode", MAX_MODE)):
+def _may_hold_no_id(ids: array[int]) -> bool:
+    """Whether the bytes of the number that is no user stand in ``ids``, if only across two."""
+    return _NO_ID in ids.tobytes()
+
+
+def _refuse_out_of_range(table: InodeTable) -> None:
+    """Raise for the first owner or mode that does not fit, if there is one."""
+    for name, most in (("uid", ID_MOST), ("gid", ID_MOST), ("mode", MAX_MODE)):
         for index, value in enumerate(map(attrgetter(name), table.nodes)):
             if not 0 <= value <= most:
                 shown = f"{value:o}" if name == "mode" else str(value)
-                return TreeError(table.path_of(index), f"{name} {shown} is out of range")
-    raise AssertionError("one of them is out of range")
+                raise TreeError(table.path_of(index), f"{name} {shown} is out of range")
 
 
 def _narrow(typecode: str, values: list[int]) -> array[int] | list[int]:

@@ -32,11 +32,11 @@ from ..tree import (
 )
 from .escapes import undump
 from .manifest_content import ContentRoot
-from .manifest_lines import EMPTY, ID_MOST, ManifestReader, split_device
+from .manifest_lines import EMPTY, U32, ManifestReader, split_device
 
 FIELDS = 11
 SIZE_MOST = (1 << 63) - 1
-U32 = (1 << 32) - 1
+
 S_IFMT = 0o170000
 
 
@@ -98,8 +98,8 @@ class _DumpReader(ManifestReader):
         node = self._node(path, mode & S_IFMT, words)
         node.mode = mode & 0o7777
         self.number(words[3], "nlink", U32)
-        node.uid = self.number(words[4], "uid", ID_MOST)
-        node.gid = self.number(words[5], "gid", ID_MOST)
+        node.uid = self.owner(words[4], "uid", path)
+        node.gid = self.owner(words[5], "gid", path)
         node.mtime_ns = self.time(words[7])
         node.xattrs = self._attributes(words[FIELDS:])
         self._put(path, node)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from ..arguments import id_of
 from ..content import BytesContent
 from ..errors import SourceError, TreeError, display_path
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
@@ -27,7 +28,7 @@ LINE_MOST = 1 << 20
 PATH_MOST = 1 << 15
 """Bytes of a path. A walk over a tree makes all its paths; this bounds what a deep one costs."""
 REPORT_EVERY = 1024
-ID_MOST = (1 << 32) - 1
+U32 = (1 << 32) - 1
 NANOSECONDS = 1_000_000_000
 
 EMPTY = BytesContent(b"")
@@ -91,6 +92,13 @@ class ManifestReader:
     def shared(self, xattrs: dict[bytes, bytes]) -> Xattrs:
         """An equal set that is kept once."""
         return self._xattrs.setdefault(tuple(sorted(xattrs.items())), xattrs)
+
+    def owner(self, word: bytes, what: str, path: bytes) -> int:
+        """The number of a user or group of the entry at ``path``."""
+        try:
+            return id_of(self.number(word, what, U32))
+        except ValueError as error:
+            raise self.error(f"{what} {error}", path) from None
 
     def number(self, word: bytes, what: str, most: int, base: int = 10) -> int:
         """The value of ``word``; an error if it is no number or above ``most``."""

@@ -31,7 +31,7 @@ from ..tree import (
 )
 from .escapes import unvis
 from .manifest_content import DIGESTS, CheckedContent, ContentRoot
-from .manifest_lines import EMPTY, ID_MOST, LINE_MOST, PATH_MOST, ManifestReader, split_device
+from .manifest_lines import EMPTY, LINE_MOST, PATH_MOST, ManifestReader, split_device
 
 Facts = dict[bytes, bytes]
 """Keyword -> value as it stands in the file."""
@@ -486,11 +486,11 @@ class _MtreeReader(ManifestReader):
             mode = self._modes.get(word)
             node.mode = self._mode(word, path) if mode is None else mode
         if b"uid" in facts:
-            node.uid = self.number(facts[b"uid"], "uid", ID_MOST)
+            node.uid = self.owner(facts[b"uid"], "uid", path)
         elif b"uname" in facts:
             node.uid = self._named(facts, b"uname", self._users, path)
         if b"gid" in facts:
-            node.gid = self.number(facts[b"gid"], "gid", ID_MOST)
+            node.gid = self.owner(facts[b"gid"], "gid", path)
         elif b"gname" in facts:
             node.gid = self._named(facts, b"gname", self._groups, path)
         if b"time" in facts:

@@ -275,7 +275,7 @@ class TestMtree:
             "/set type=file uid=5 gid=6 mode=0640 time=1.5\n"
             ". type=dir mode=755\n"
             "  a size=0 # a comment\n"
-            "\tb size=0 mode=4755 uid=70000 gid=4294967295 time=-2.000000003 \\\n"
+            "\tb size=0 mode=4755 uid=70000 gid=4294967294 time=-2.000000003 \\\n"
             "   flags=none optional\n"
             "/unset mode uid\n"
             "c size=0\n"
@@ -292,7 +292,7 @@ class TestMtree:
         assert tree.losses == []
         a, b, c = tree["/a"], tree["/b"], tree["/c"]
         assert (a.uid, a.gid, a.mode, a.mtime_ns) == (5, 6, 0o640, 1_000_000_005)
-        assert (b.uid, b.gid, b.mode, b.mtime_ns) == (70000, 4294967295, 0o4755, -1_999_999_997)
+        assert (b.uid, b.gid, b.mode, b.mtime_ns) == (70000, 4294967294, 0o4755, -1_999_999_997)
         assert (c.uid, c.gid, c.mode, c.mtime_ns) == (0, 6, 0o644, 1_000_000_005)
         link = tree["/d/l"]
         assert isinstance(link, Symlink) and link.target == b"../x y"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
 
+from ...arguments import ID_MOST
 from ...content import Content
 from ...errors import ArchiveError, LimitError, display_path
 from ...progress import Cancel, Progress, ProgressCallback, check_cancelled
@@ -32,7 +33,7 @@ REPORT_EVERY = 1024
 _CACHED_FIELDS = 1 << 14
 _UNKNOWN_TOLD = 100
 _KEYWORD_SHOWN = 100
-_ID_MAX = (1 << 32) - 1
+_DEVICE_MAX = (1 << 32) - 1
 _NO_TAR = "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
 
 _KINDS = {
@@ -339,8 +340,10 @@ class _Reader:
         data_bytes = number_of(size, "size")
         if records:
             data_bytes = self._override(member, records, data_bytes)
-        if member.uid > _ID_MAX or member.gid > _ID_MAX or member.uid < 0 or member.gid < 0:
-            raise FieldError(f"its owner {member.uid}:{member.gid} is out of range")
+        if member.uid > ID_MOST or member.gid > ID_MOST or member.uid < 0 or member.gid < 0:
+            raise FieldError(
+                f"its owner {member.uid}:{member.gid} is no user and group; they are 0 to {ID_MOST}"
+            )
         if not 0 <= data_bytes <= sparse.SIZE_MAX:
             raise FieldError(f"its size {data_bytes} is out of range")
         # POSIX lets a hard link of a PAX archive carry the file; before, its size meant nothing.
@@ -404,7 +407,7 @@ class _Reader:
         ):
             value = records.get(keyword) if records else None
             found = pax.integer(value, which) if value else self._number(field, f"dev{which}")
-            if not 0 <= found <= _ID_MAX:
+            if not 0 <= found <= _DEVICE_MAX:
                 raise FieldError(f"its device {which} {found} is out of range")
             setattr(member, which, found)
 
