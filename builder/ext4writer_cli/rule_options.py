@@ -124,6 +124,12 @@ class RuleOptions:
         about="Label everything by SELinux's file_contexts in FILE, and in the .homedirs, .local, "
         ".subs and .subs_dist beside it.",
     )
+    mount_point: tuple[str, ...] = _rule(
+        "--mount-point",
+        metavar="DIR",
+        about="Where the image will be mounted, for all --file-contexts: its root gets the label "
+        "of DIR.  [default: /]",
+    )
 
     def in_order(self) -> Iterator[tuple[str, Any]]:
         """Each option by its name and one value, as they were given."""
@@ -151,16 +157,28 @@ class RuleOptions:
         """The library's form of all the others; raises its errors."""
         found: list[Rule] = []
         maps: dict[str, list[Range]] = {}
+        mount_point = self._mount_point()
         for name, value in self.in_order():
             if name in ("uid_map", "gid_map"):
                 maps.setdefault(name, []).append(value)
                 continue
-            if name in ("exclude", "include"):
+            if name in ("exclude", "include", "mount_point"):
                 continue
             found += _id_map(maps)
             maps = {}
-            found += _COMPILERS[name](value)
+            if name == "file_contexts":
+                found += _file_contexts(value, mount_point)
+            else:
+                found += _COMPILERS[name](value)
         return found + _id_map(maps)
+
+    def _mount_point(self) -> str:
+        """The one mount point; a usage error for several, and for one that nothing asks for."""
+        if len(set(self.mount_point)) > 1:
+            raise click.UsageError("--mount-point is given twice; an image has one mount point")
+        if self.mount_point and not self.file_contexts:
+            raise click.UsageError("--mount-point is for the labels of --file-contexts")
+        return self.mount_point[0] if self.mount_point else "/"
 
 
 def read_file(path: str) -> bytes:
@@ -227,10 +245,10 @@ def _makedevs(value: str) -> list[Rule]:
     return [MakedevsTable(read_file(value), os.fsencode(value))]
 
 
-def _file_contexts(value: str) -> list[Rule]:
+def _file_contexts(value: str, mount_point: str) -> list[Rule]:
     from ext4writer.edit.selinux.file_contexts import FileContexts
 
-    return [FileContexts.load(value)]
+    return [FileContexts.load(value, mount_point=mount_point)]
 
 
 _COMPILERS: dict[str, Callable[[Any], list[Rule]]] = {
@@ -242,6 +260,5 @@ _COMPILERS: dict[str, Callable[[Any], list[Rule]]] = {
     "rules": _rules,
     "device_table": _device_table,
     "makedevs": _makedevs,
-    "file_contexts": _file_contexts,
 }
 """Option -> what makes rules of one value of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -13,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ext4writer
-from ext4writer import Directory, Loss, SourceError, Symlink, Tree
+from ext4writer import Directory, Loss, SourceError, SpecError, Symlink, Tree
 from ext4writer.edit.selinux.file_contexts import KINDS, FileContexts
 from ext4writer.edit.selinux.pcre import translate
 from ext4writer.tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
+from tests.builder import command
 from tests.oracles.tools import run
 
 WORDS = {
@@ -168,6 +170,54 @@ def test_what_apply_does(tmp_path: Path) -> None:
     assert tree["/z"].xattrs is not None and tree["/z"].xattrs[b"user.a"] == b"1"
     assert [loss.path for loss in tree.losses] == [b"/etc/f"]
     assert "has the label of b'/z'" in tree.losses[0].what
+
+
+@pytest.mark.parametrize("mount_point", ["/", "/vendor", "/a/b/", b"//usr//lib64"])
+def test_a_tree_that_is_mounted_below_the_root(mount_point: str | bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file_contexts"
+    where = os.path.normpath(os.fsencode(mount_point).replace(b"//", b"/"))
+    first = where.decode().split("/")[1] or "a"
+    lines = [b"/.*\t" + LABEL % b"other", f"/{first}\t".encode() + LABEL % b"exact"]
+    lines += [f"/{first}(/.*)?\t".encode() + LABEL % b"below", b"/[^/]+/b/a\t-d\t" + LABEL % b"dir"]
+    path.write_bytes(b"\n".join(lines) + b"\n" + random_contexts(random.Random(1), 40))
+    (tmp_path / "file_contexts.subs").write_text("/usr/lib64 /a/b\n")
+    tree = Tree()
+    tree.directory("/a/b/ab", parents=True)
+    tree.file("/b", b"")
+    tree.symlink("/a/lib", "x")
+    FileContexts.load(path, mount_point=mount_point).apply(tree)
+    asked = [
+        (where if name == b"/" else where.rstrip(b"/") + name, node.file_type)
+        for name, node in tree.walk()
+    ]
+    expected = [None if label is None else label + b"\0" for label in judged(path, asked)]
+    found = [(node.xattrs or {}).get(b"security.selinux") for _, node in tree.walk()]
+    assert found == expected
+
+
+@pytest.mark.parametrize("wrong", ["", "vendor", "/a/../b", "/./a", b"/a\0"])
+def test_a_mount_point_that_is_none(wrong: str | bytes) -> None:
+    with pytest.raises(SpecError, match="mount_point: .* is no absolute path"):
+        FileContexts([(b"/.* label\n", "file")], mount_point=wrong)
+
+
+def test_the_command_knows_the_mount_point(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    contexts = tmp_path / "contexts"
+    contexts.write_text("/.* other\n/vendor(/.*)? vendor\n")
+    image = tmp_path / "a.img"
+    options = ["--file-contexts", contexts, "-o", image]
+    done = command.run("build", tmp_path / "etc", "--mount-point", "/vendor", *options)
+    assert done.returncode == 0, done.stderr
+    labels = run(["debugfs", "-R", "ea_get / security.selinux", image]).stdout
+    assert b"vendor\0".hex(" ") in labels
+    for wrong, status in (
+        (["--mount-point", "/a"], "is for the labels"),
+        (["--mount-point", "/a", "--mount-point", "/b", *options], "one mount point"),
+        (["--mount-point", "a", *options], "--mount-point: 'a' is no absolute path"),
+    ):
+        done = command.run("build", tmp_path / "etc", *wrong, "-o", tmp_path / "b.img")
+        command.assert_one_line(done, 2, status)
 
 
 def test_contexts_that_match_nothing_are_told() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...documents import read_document
-from ...errors import SourceError
+from ...errors import SourceError, SpecError
 from ...tree import (
     S_IFBLK,
     S_IFCHR,
@@ -72,18 +72,24 @@ class FileContexts:
         self,
         texts: Iterable[tuple[bytes, str | bytes]],
         substitutions: Iterable[Iterable[tuple[bytes, bytes]]] = (),
+        *,
+        mount_point: str | bytes = b"/",
     ) -> None:
         """``texts`` are (content, name) of files that follow each other as if they were one.
 
         ``substitutions`` are lists of (path, path whose labels it gets), asked one after the
-        other. Raises :class:`SourceError` with the name and line for what is no specification and
-        for expressions that only PCRE understands.
+        other. ``mount_point`` is the absolute path at which the tree will be mounted, so that
+        its root gets the label of that path.
+
+        Raises :class:`SourceError` with the name and line for what is no specification and for
+        expressions that are not understood, and :class:`SpecError` for a wrong mount point.
         """
         self._specs: list[_Spec] = []
         self._exact: dict[bytes, list[int]] = {}
         self._patterns: dict[int, list[Pattern]] = {}
         self._indexes: dict[int, PatternIndex] = {}
         self._substitutes = Substitutes(substitutions)
+        self._mount_point = _prefix(mount_point)
         self.names: list[str | bytes] = []
         for text, name in texts:
             self.names.append(name)
@@ -93,7 +99,9 @@ class FileContexts:
                     self._add(words, name, number)
 
     @classmethod
-    def load(cls, path: str | bytes | os.PathLike[str]) -> FileContexts:
+    def load(
+        cls, path: str | bytes | os.PathLike[str], *, mount_point: str | bytes = b"/"
+    ) -> FileContexts:
         """Read ``path`` and, where they are beside it, the files that libselinux reads with it.
 
         These are its ``.homedirs`` and ``.local``, and the paths in ``.subs`` and ``.subs_dist``.
@@ -107,11 +115,13 @@ class FileContexts:
             if text is not None:
                 texts.append((text, name))
         found = (_read_if_there(base + suffix) for suffix in SUBSTITUTIONS)
-        return cls(texts, [_substitutions(text) for text in found if text is not None])
+        substitutions = [_substitutions(text) for text in found if text is not None]
+        return cls(texts, substitutions, mount_point=mount_point)
 
     def lookup(self, path: bytes, kind: int) -> bytes | None:
         """The context for the absolute ``path`` of a file of ``kind`` (``S_IFMT`` bits).
 
+        ``path`` is one of the running system, below the mount point and not inside the tree.
         None if nothing matches or ``<<none>>`` does.
         """
         path = self._substitutes.path(path)
@@ -132,8 +142,10 @@ class FileContexts:
         labelled: dict[Node, tuple[bytes, bytes | None]] = {}
         shared: dict[tuple[tuple[tuple[bytes, bytes], ...], bytes], Xattrs] = {}
         matches = 0
+        mount_point = self._mount_point
         for path, node in tree.walk():
-            context = self.lookup(path, node.file_type)
+            place = mount_point + path if path != b"/" else mount_point or path
+            context = self.lookup(place, node.file_type)
             if node.file_type != S_IFDIR:
                 first, other = labelled.setdefault(node, (path, context))
                 if first != path:
@@ -190,6 +202,17 @@ class FileContexts:
             self._patterns.setdefault(kind, []).append(
                 _compiled(at, raw.decode(), pattern, name, number)
             )
+
+
+def _prefix(mount_point: str | bytes) -> bytes:
+    """What stands before the paths of a tree that is mounted there: nothing for the root."""
+    raw = mount_point if isinstance(mount_point, bytes) else os.fsencode(mount_point)
+    names = [name for name in raw.split(b"/") if name]
+    if not raw.startswith(b"/") or b"." in names or b".." in names or b"\0" in raw:
+        raise SpecError(
+            "mount_point", f"{os.fsdecode(raw)!r} is no absolute path without '.' and '..'"
+        )
+    return b"".join(b"/" + name for name in names)
 
 
 class Substitutes:
