@@ -224,13 +224,18 @@ def _decompress(
     most = None if archive.info is None else archive.info.nar_size
     path = os.fsencode(archive.path)
     try:
-        stream = Counted(Decoded(file, archive.compression, path, limits), path, usage)
+        decoded = Decoded(file, archive.compression, path, limits)
+        stream = Counted(decoded, path, usage)
         while data := stream.read(CHUNK):
             if most is not None and size + len(data) > most:
                 raise _wrong_size(archive, f"more than the {most} bytes that are declared")
             digest.update(data)
             unpacked.write(data, start + size)
             size += len(data)
+        if decoded.rest_bytes:
+            # A plain one that goes on after its end is refused too.
+            problem = f"{decoded.rest_bytes} bytes follow its {archive.compression} data"
+            raise NixError(archive.path, problem)
     except LimitError:
         raise
     except ArchiveError as error:

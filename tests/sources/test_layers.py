@@ -35,7 +35,7 @@ from ext4writer import (
 from ext4writer.content import BytesContent
 from ext4writer.sources.tar_archive import Limits
 from tests.archives import header
-from tests.containers import OCI, Entry, Layout, layer_tar, opaque, whiteout
+from tests.containers import COMPRESS, OCI, Entry, Layout, layer_tar, opaque, whiteout
 from tests.oracles.compare import assert_dirs_equal
 from tests.oracles.cost import assert_linear
 from tests.oracles.kernel import mounted
@@ -592,3 +592,18 @@ def test_many_layers_with_losses_cost_their_number(tmp_path: Path) -> None:
         return lambda: sources.oci(folder)
 
     assert_linear(reading, 150)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_bytes_after_a_compressed_layer_are_told(tmp_path: Path, compression: str) -> None:
+    layout = Layout(tmp_path / "layout")
+    tar = layer_tar([file(b"f")])
+    with pytest.MonkeyPatch.context() as patch:
+        pack = COMPRESS[compression]
+        patch.setitem(COMPRESS, compression, lambda data: pack(data) + b"more")
+        layout.index([layout.image([tar], (compression,))])
+    tree = sources.oci(tmp_path / "layout").tree
+    assert data(tree["/f"]) == b"x"
+    [loss] = tree.losses
+    assert loss.code == "archive-rest-unread"
+    assert f"4 bytes after the end of its {compression} data" in loss.what

@@ -246,8 +246,29 @@ class TestCompressed:
 
     @compressed
     def test_garbage_behind_it(self, name: str) -> None:
-        with pytest.raises(ArchiveError, match=f"that is not {name} follows its {name} data"):
-            sources.tar(io.BytesIO(PACKED[name] + b"garbage at the end"))
+        """As behind a plain archive: passed over, and in the report."""
+        for zeros, rest, size in (
+            (0, b"garbage at the end", 18),
+            (0, b"short", 5),
+            (3, b"x" + bytes(999) + b"y\0\0", 1001),
+            (0, b"z" * 300_000, 300_000),
+        ):
+            packed = PACKED[name] + bytes(zeros)
+            for given in (io.BytesIO(packed + rest), Trickle(packed + rest)):
+                tree = sources.tar(given)
+                [loss] = tree.losses
+                assert loss.path == b"/" and loss.code == "archive-rest-unread"
+                assert loss.what == (
+                    f"{size} bytes after the end of its {name} data, from byte {len(packed)} on, "
+                    "are not read"
+                )
+                tree.losses.clear()
+                check(tree)
+
+    @compressed
+    def test_what_begins_another_stream_and_is_none(self, name: str) -> None:
+        with pytest.raises(ArchiveError, match=f"its {name} data is (cut short|damaged)"):
+            sources.tar(io.BytesIO(PACKED[name] + PACKED[name][:30]))
 
     @compressed
     def test_cut_short_anywhere(self, name: str) -> None:

@@ -120,6 +120,9 @@ class _Reading:
         yield from self._read(cast(BinaryIO, _Named(unpacked, path)))
         unpacked.finish(self._options.cancel)
         packed.finish(self._options.cancel)
+        rest = decoded.rest()
+        if rest is not None:
+            self._losses.append(Loss(b"/", f"the layer {blob.name}: {rest}", "archive-rest-unread"))
 
     def _read(self, archive: Content | BinaryIO) -> Iterator[Member]:
         options = self._options

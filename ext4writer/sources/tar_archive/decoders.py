@@ -168,6 +168,9 @@ class Decoded:
     def __init__(self, source: ByteSource, name: str, path: bytes, limits: Limits) -> None:
         self.packed = 0
         """Bytes taken from ``source``."""
+        self.rest_bytes = 0
+        """Bytes after the last stream that begin no other, without zeros around them."""
+        self._rest_from = 0
         self._source = source
         self._name = name
         self._begins, self._open = _FORMATS[name]
@@ -211,6 +214,15 @@ class Decoded:
                 )
         return b""
 
+    def rest(self) -> str | None:
+        """What a report says of bytes that were passed over; None if there were none."""
+        if not self.rest_bytes:
+            return None
+        return (
+            f"{self.rest_bytes} bytes after the end of its {self._name} data, from byte "
+            f"{self._rest_from} on, are not read"
+        )
+
     def _take(self) -> bytes:
         if self._ahead:
             data, self._ahead = self._ahead, b""
@@ -220,7 +232,10 @@ class Decoded:
         return data
 
     def _next_stream(self, rest: bytes) -> None:
-        """Begin with what follows a stream: another one, or padding of zeros, or nothing."""
+        """Begin with what follows a stream: another one, or padding of zeros, or nothing.
+
+        Anything else is passed over to the end, like what follows the end of a plain archive.
+        """
         # A last stream may be shorter: an empty zstd frame has 9 bytes, a skippable one 8.
         while True:
             rest = rest.lstrip(b"\0")
@@ -234,11 +249,15 @@ class Decoded:
             self._stream = None
             return
         if not self._begins(rest[:MAGIC_BYTES]):
-            raise ArchiveError(
-                self._path,
-                f"something that is not {self._name} follows its {self._name} data, before byte "
-                f"{self.packed}",
-            )
+            self._stream = None
+            self._rest_from = self.packed - len(rest)
+            passed = 0
+            while rest:
+                if used := len(rest.rstrip(b"\0")):
+                    self.rest_bytes = passed + used
+                passed += len(rest)
+                rest = self._take()
+            return
         self._ahead = rest
         self._stream = self._open(self._limits)
 

@@ -69,6 +69,10 @@ class Input(Protocol):
         """Read to the end; return how many bytes are left that are not zeros and before them."""
         ...
 
+    def packed_rest(self) -> str | None:
+        """What a report says of bytes after the end of compressed data, once all is read."""
+        ...
+
 
 class SliceInput:
     """An archive that lies in ``file`` between two offsets."""
@@ -115,6 +119,9 @@ class SliceInput:
                 found = self._position - len(data) + used - begin
         return found
 
+    def packed_rest(self) -> str | None:
+        return None
+
     def _load(self, position: int, size: int) -> bytes:
         room = max(0, self._end - position)
         if size > WINDOW_BYTES:
@@ -131,9 +138,16 @@ class StreamInput:
     """An archive that ``source`` yields once."""
 
     def __init__(
-        self, source: ByteSource, path: bytes, store: Store, cancel: Cancel | None
+        self,
+        source: ByteSource,
+        path: bytes,
+        store: Store,
+        cancel: Cancel | None,
+        decoded: Decoded | None = None,
     ) -> None:
+        """``decoded`` is what ``source`` takes from, if that is compressed."""
         self.path = path
+        self._decoded = decoded
         self.offset = 0
         self._source = source
         self._store = store
@@ -172,6 +186,9 @@ class StreamInput:
                 found = passed + used
             passed += len(data)
         return found
+
+    def packed_rest(self) -> str | None:
+        return None if self._decoded is None else self._decoded.rest()
 
     def _pass(self, size: int, store: Store | None) -> bool:
         self.offset += size
@@ -366,7 +383,7 @@ def _open_file(
         return SliceInput(file, start, end, cancel)
     source = Decoded(_SliceSource(file, start, end), name, file.path, usage.limits)
     counted = Counted(source, file.path, usage)
-    return StreamInput(counted, file.path, _store(spool, file.path, usage), cancel)
+    return StreamInput(counted, file.path, _store(spool, file.path, usage), cancel, source)
 
 
 def _open_stream(
@@ -382,11 +399,12 @@ def _open_stream(
     ahead = _Ahead(source)
     name = _compression(ahead.peek(BLOCK), path)
     stream: ByteSource = ahead
+    decoded = None
     if name is not None:
-        stream = Decoded(stream, name, path, usage.limits)
+        stream = decoded = Decoded(stream, name, path, usage.limits)
     if name is not None or not counted:
         stream = Counted(stream, path, usage, inside=counted)
-    return StreamInput(stream, path, _store(spool, path, usage), cancel)
+    return StreamInput(stream, path, _store(spool, path, usage), cancel, decoded)
 
 
 def _store(spool: BinaryIO | None, path: bytes, usage: Usage) -> Store:

@@ -225,6 +225,9 @@ class _Reader:
                     f"{left} bytes behind the end mark of the archive, from byte "
                     f"{self.offset + BLOCK} on, are not read",
                 )
+        rest = self.source.packed_rest()
+        if rest is not None:
+            self._lose(b"", "archive-rest-unread", rest)
         return True
 
     # -- extended headers --------------------------------------------------------------------

@@ -210,10 +210,10 @@ def set_line(path: Path, key: str, value: str) -> None:
     path.write_text(f"{path.read_text()}{key}: {value}\n")
 
 
-def longer(cache: Path) -> None:
+def longer(cache: Path, more: bytes = bytes(8)) -> None:
     without_file_facts(cache, "-odd")
     with archive(cache, "-odd").open("ab") as file:
-        file.write(bytes(8))
+        file.write(more)
 
 
 def piped(path: Path) -> None:
@@ -275,6 +275,11 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         "none",
         longer,
         ("-odd: its archive ", "more than the", "that are declared"),
+    ),
+    "an xz with more behind it": (
+        "xz",
+        lambda cache: longer(cache, b"more"),
+        (".nar.xz: 4 bytes follow its xz data",),
     ),
     "a bit in an xz": ("xz", lambda cache: corrupt(archive(cache, "-odd")), (".nar.xz",)),
     "a bit in a zstd": ("zstd", lambda cache: corrupt(archive(cache, "-odd")), (".nar.zst",)),
