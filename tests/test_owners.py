@@ -11,7 +11,6 @@ import pytest
 
 from ext4writer import Tree, manifests, plan, sources
 from ext4writer.edit import filters
-from ext4writer.edit.names import read_names
 from ext4writer.edit.rules import IdMap, Owner, apply_rules
 from ext4writer.edit.rules_devices import DeviceTable
 from ext4writer.edit.rules_makedevs import MakedevsTable
@@ -54,6 +53,12 @@ def acl(number: int) -> Tree:
     value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *one) for one in entries)
     tree = made()
     tree["/f"].xattrs = {b"system.posix_acl_access": value}
+    return tree
+
+
+def with_group(text: bytes) -> Tree:
+    tree = Tree()
+    tree.file("/etc/group", text, parents=True)
     return tree
 
 
@@ -105,7 +110,10 @@ def test_no_rule_brings_it() -> None:
         lambda: IdMap((), [(LAST, 0, 2)]),
         lambda: table(f"/a d 755 {NO_ID} 0"),
         lambda: table(f"/a d 755 0 {NO_ID} 0 0 - - -genext2fs"),
-        lambda: read_names(b"nobody:x:%d:" % NO_ID, "passwd")[b"nobody"],
+        lambda: MakedevsTable(b"/a d 755 0 no", "table").apply(with_group(b"no:x:%d:" % NO_ID)),
+        lambda: sources.manifest(
+            io.BytesIO(b"#mtree\nf type=fifo uname=no\n"), root=".", users={b"no": NO_ID}
+        ),
     ):
         with pytest.raises((Ext4WriterError, ValueError, KeyError)):
             rule()

@@ -207,20 +207,20 @@ def _manifest(argument: SourceArgument, reading: Reading) -> Read:
         _standard_input() if piped else place,
         root="." if piped and scan.content_root is None else scan.content_root,
         verify=not scan.no_digests,
-        users=_names(scan.users),
-        groups=_names(scan.groups),
+        users=_names(scan.users, has_group=True),
+        groups=_names(scan.groups, has_group=False),
         progress=reading.progress,
         cancel=reading.cancel,
     )
     return tree, "manifest", {}
 
 
-def _names(path: str | None) -> dict[bytes, int] | None:
+def _names(path: str | None, *, has_group: bool) -> dict[bytes, int] | None:
     if path is None:
         return None
     from ext4writer.edit.names import read_names
 
-    return read_names(read_file(path), path)
+    return read_names(read_file(path), has_group=has_group)
 
 
 READERS: dict[str, Callable[[SourceArgument, Reading], Read]] = {

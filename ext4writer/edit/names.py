@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
-from ..arguments import ID_MOST
-from ..errors import SourceError
+import re
+from collections.abc import Iterator
+
+_BLANKS = b" \t\n\v\f\r"
+_INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)(?=:|$)")
+_U32 = (1 << 32) - 1
 
 
-def read_names(text: bytes, name: str | bytes) -> dict[bytes, int]:
-    """Map the first field of each line of ``text`` to its third, a number.
+def read_names(text: bytes, *, has_group: bool = False) -> dict[bytes, int]:
+    """Map the first field of each line of ``text`` to its third, a number of 32 bits.
 
-    Both passwd(5) and group(5) are of that form. The first of two lines with one name counts, as
-    in the C library. :class:`SourceError` with ``name`` and the line for one that is not so.
+    Lines are read as glibc reads group(5), or with ``has_group`` passwd(5), where the number of a
+    group must follow. Comments and lines that are not of that form are passed over; in the lines
+    of NIS, whose names begin with ``+`` or ``-``, numbers may be left out, which then are 0. The
+    first of two lines with one name counts. 4294967295, which is no user, may be among the numbers.
+
+    Sources: glibc nss/nss_files/files-parse.c, pwd/fgetpwent_r.c, grp/fgetgrent_r.c.
     """
     numbers: dict[bytes, int] = {}
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if not line.strip() or line.startswith(b"#"):
-            continue
-        fields = line.split(b":")
-        if len(fields) < 3 or not fields[2].isdigit() or int(fields[2][:11]) > ID_MOST:
-            raise SourceError(name, f"line {number}: it is not NAME:PASSWORD:NUMBER:...")
-        numbers.setdefault(fields[0], int(fields[2]))
+    for name, number in _entries(text, 2 if has_group else 1):
+        numbers.setdefault(name, number)
     return numbers
+
+
+def _entries(text: bytes, count: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and the first of ``count`` numbers of each line that has them."""
+    for raw in text.split(b"\n"):
+        line = raw.partition(b"\0")[0].lstrip(_BLANKS)
+        if not line or line.startswith(b"#"):
+            continue
+        name, _, rest = line.partition(b":")
+        is_of_nis = name.startswith((b"+", b"-"))
+        if is_of_nis and not rest:
+            yield name, 0
+            continue
+        rest = rest.partition(b":")[2]  # the password
+        found = []
+        for _ in range(count):
+            number = _integer(rest)
+            if number is None and is_of_nis and rest.startswith(b":"):
+                number = 0
+            if number is None:
+                break
+            found.append(number)
+            rest = rest.partition(b":")[2]
+        else:
+            yield name, found[0]
+
+
+def _integer(field: bytes) -> int | None:
+    """What strtoul(3) makes of ``field`` up to a colon, 32 bits at most; None if that fails."""
+    matched = _INTEGER.match(field)
+    if matched is None:
+        return None
+    digits = matched[2].lstrip(b"0")
+    if not digits:
+        return 0
+    if matched[1] == b"-" or len(digits) > 10 or int(digits) > _U32:
+        return None
+    return int(digits)

@@ -8,6 +8,7 @@ count, and the minor number of each is minor + number * inc - start.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..arguments import ID_MOST
@@ -40,8 +41,8 @@ KINDS: dict[str, type[Node]] = {
 }
 MADE = ("b", "c", "d", "p", "s")
 """What a line makes where it is missing; a file and a link need to be there."""
-COUNT_MOST = 1 << 20
-"""More names than this come from no line."""
+NAMES_MOST = 1 << 20
+"""More names than this come from no table."""
 U32 = (1 << 32) - 1
 
 
@@ -59,14 +60,16 @@ class _Line:
     increment: int
     count: int
 
-    def names(self) -> list[tuple[bytes, int]]:
+    def names(self) -> Iterator[tuple[bytes, int]]:
         """The paths that it stands for, and the minor number of each."""
         if not self.count:
-            return [(self.path, self.minor)]
-        return [
-            (b"%b%d" % (self.path, at), self.minor + at * self.increment - self.start)
-            for at in range(self.start, self.count)
-        ]
+            yield self.path, self.minor
+        for at in range(self.start, self.count):
+            yield b"%b%d" % (self.path, at), self.minor_at(at)
+
+    def minor_at(self, at: int) -> int:
+        """The minor number of the name that ends in ``at``."""
+        return self.minor + at * self.increment - self.start
 
 
 class DeviceTable:
@@ -78,6 +81,7 @@ class DeviceTable:
     def __init__(self, text: bytes, name: str | bytes) -> None:
         """Parse ``text``; :class:`SourceError` with ``name`` and the line for what is wrong."""
         self._name = name
+        self._names = 0
         self._lines = [
             self._parse(number, words)
             for number, line in enumerate(text.split(b"\n"), 1)
@@ -120,11 +124,14 @@ class DeviceTable:
         if max(values["uid"], values["gid"]) > ID_MOST:
             raise self._error(number, f"a user or group above {ID_MOST}")
         line = _Line(number, path, kind, int(words[2], 8), **values)
-        if line.count - line.start > COUNT_MOST:
-            raise self._error(number, f"it stands for more than {COUNT_MOST:,} names")
+        self._names += max(line.count - line.start, 1)
+        if self._names > NAMES_MOST:
+            raise self._error(number, f"the table has more than {NAMES_MOST:,} names")
         if line.count and line.count <= line.start:
             raise self._error(number, "its count is not above its start, so it names nothing")
-        if any(minor < 0 or minor > U32 for _, minor in (line.names()[0], line.names()[-1])):
+        ends = (line.start, line.count - 1) if line.count else (0,)
+        minors = [line.minor_at(at) if line.count else line.minor for at in ends]
+        if min(minors) < 0 or max(minors) > U32:
             raise self._error(number, "its minor numbers are out of range")
         return line
 

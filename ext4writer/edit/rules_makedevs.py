@@ -3,7 +3,9 @@
 A line is ``name type mode user group major minor start inc count``, as for genext2fs. But with a
 count above one there are so many names, whose numbers begin with start, and the minor number of
 each is that of the one before it plus inc. Users and groups may be names, and a line
-``|xattr CAPABILITIES`` speaks of the file in the line above it (Buildroot's package/makedevs).
+``|xattr CAPABILITIES`` speaks of the file in the line above it (Buildroot's
+package/makedevs/makedevs.c). Its system calls follow links on the way to a path, and those for
+folders and files follow a link at its end too; here they lead where they lead in the image.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..arguments import ID_MOST
-from ..errors import SourceError, TreeError
+from ..errors import SourceError, TreeError, display_path
+from ..resolution import Place, directory_at, resolve
 from ..tree import (
     BlockDevice,
     CharacterDevice,
     Device,
     Directory,
     Fifo,
-    Loss,
     Node,
     RegularFile,
     Symlink,
@@ -31,11 +33,14 @@ from .capabilities import XATTR, capability_value
 from .names import read_names
 
 FIELDS = 10
+NAMES_MOST = 1 << 20
+"""More names than this come from no table."""
 KINDS: dict[str, type[Node]] = {"b": BlockDevice, "c": CharacterDevice, "p": Fifo}
 """What a line makes, once or count times. Others: ``d`` a folder with its parents, ``f`` a file,
-``F`` a file if it is there, ``r`` a folder and all below it."""
+``F`` a file if it is there, ``r`` something and all below it."""
 TYPES = "bcdfFpr"
 NUMBER_MOST = 0xFFFFF
+PASSWD, GROUP = "/etc/passwd", "/etc/group"
 NAMES_BYTES = 16 << 20
 """The most of a file of names that is read."""
 
@@ -77,6 +82,7 @@ class MakedevsTable:
         """Parse ``text``; :class:`SourceError` with ``name`` and the line for what is wrong."""
         self._name = name
         self._lines: list[_Line] = []
+        names = 0
         for number, line in enumerate(text.split(b"\n"), 1):
             words = line.split()
             if not words or words[0].startswith(b"#"):
@@ -85,13 +91,16 @@ class MakedevsTable:
                 self._take_xattr(number, words)
             else:
                 self._lines.append(self._parse(number, words))
+                names += max(self._lines[-1].count, 1)
+                if names > NAMES_MOST:
+                    raise self._error(number, f"the table has more than {NAMES_MOST:,} names")
 
     def apply(self, tree: Tree) -> None:
         """Change ``tree``; :class:`SourceError` for what cannot be."""
         numbers: dict[str, dict[bytes, int]] = {}
         for line in self._lines:
-            uid = self._owner(tree, line, line.user, "/etc/passwd", numbers)
-            gid = self._owner(tree, line, line.group, "/etc/group", numbers)
+            uid = self._owner(tree, line, line.user, PASSWD, numbers)
+            gid = self._owner(tree, line, line.group, GROUP, numbers)
             for path, minor in line.names():
                 for node in self._nodes(tree, line, path, minor):
                     node.uid, node.gid = uid, gid
@@ -129,12 +138,14 @@ class MakedevsTable:
         for key, word in zip(("major", "minor", "start", "increment", "count"), more[3:]):  # noqa: B905
             if word == b"-":
                 skipped = True
-            elif skipped:
-                raise self._error(number, f"nothing behind a '-' is read, but there is {word!r}")
-            elif not word.isdigit() or int(word[:8]) > NUMBER_MOST:
+                continue
+            if skipped:
+                shown = word[:40]
+                raise self._error(number, f"nothing behind a '-' is read, but there is {shown!r}")
+            digits = word.lstrip(b"0") or b"0"
+            if not word.isdigit() or len(digits) > 7 or int(digits) > NUMBER_MOST:
                 raise self._error(number, f"{key} {word[:40]!r} is no number up to {NUMBER_MOST}")
-            else:
-                setattr(line, key, int(word))
+            setattr(line, key, int(digits))
         if line.minor + max(line.count - 1, 0) * line.increment >= 1 << 32:
             raise self._error(number, "its minor numbers are out of range")
         return line
@@ -169,17 +180,23 @@ class MakedevsTable:
         if word == b"-":
             return 0
         if word.isdigit():
-            if len(word) > 10 or int(word) > ID_MOST:
+            digits = word.lstrip(b"0") or b"0"
+            if len(digits) > 10 or int(digits) > ID_MOST:
                 raise self._error(line.number, f"a user or group above {ID_MOST}")
-            return int(word)
+            return int(digits)
         if path not in numbers:
             numbers[path] = self._read_names(tree, line, word, path)
         if word not in numbers[path]:
             raise self._error(line.number, f"{path} of the image does not have {word[:40]!r}")
-        return numbers[path][word]
+        number = numbers[path][word]
+        if number > ID_MOST:
+            raise self._error(
+                line.number, f"{word[:40]!r} has no number up to {ID_MOST} in {path} of the image"
+            )
+        return number
 
     def _read_names(self, tree: Tree, line: _Line, word: bytes, path: str) -> dict[bytes, int]:
-        node = _node_at(tree, path)
+        node = resolve(components(path), [tree.root], follow_last=True).node
         if not isinstance(node, RegularFile) or node.content.size > NAMES_BYTES:
             raise self._error(
                 line.number, f"there is no file {path} in the image to look up {word[:40]!r}"
@@ -187,7 +204,7 @@ class MakedevsTable:
         data = bytearray(node.content.size)
         with memoryview(data) as view:
             node.content.read_whole(view)
-        return read_names(bytes(data), f"{path} of the image")
+        return read_names(bytes(data), has_group=path == PASSWD)
 
     def _nodes(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Iterator[Node]:
         """What the line speaks of by ``path``; it is made if that is asked for."""
@@ -195,49 +212,62 @@ class MakedevsTable:
             yield self._folder(tree, line, path)
         elif line.kind in KINDS:
             yield self._made(tree, line, path, minor)
+        elif line.kind == "r":
+            # nftw(3) with FTW_PHYS does not follow a link at the end of the path.
+            place = resolve(components(path), [tree.root])
+            if place.node is None:
+                raise self._missing(line, path, place)
+            yield from _below(place.node)
         else:
-            node = _node_at(tree, path)
-            if line.kind != "r" and not isinstance(node, RegularFile):
-                node = None
-            if node is not None and line.kind == "r":
-                yield from _below(node)
-            elif node is not None:
-                yield node
+            place = resolve(components(path), [tree.root], follow_last=True)
+            if isinstance(place.node, RegularFile) and not place.is_endless:
+                yield place.node
             elif line.kind != "F":
-                what = "is in a device table and not in the tree"
-                tree.losses.append(Loss(b"/" + b"/".join(components(path)), what, "unmatched"))
+                raise self._missing(line, path, place)
+
+    def _missing(self, line: _Line, path: bytes, place: Place) -> SourceError:
+        problem = "is not in the image"
+        if place.node is not None and not place.is_endless:
+            problem = "is not a regular file"
+        elif place.links:
+            problem += f": {place.problem}"
+        return self._error(line.number, f"{_shown(path)} {problem}")
 
     def _folder(self, tree: Tree, line: _Line, path: bytes) -> Directory:
-        folder = tree.root
-        for name in components(path):
-            node = folder.children.setdefault(name, Directory(implied=True))
-            if not isinstance(node, Directory):
-                raise self._error(line.number, f"{name!r} in {path!r} is there and no folder")
-            folder = node
-        return folder
+        place = directory_at(tree.root, components(path), lambda: Directory(implied=True))
+        if not isinstance(place.node, Directory):
+            raise self._error(line.number, f"{_shown(path)} is no folder: {place.problem}")
+        return place.node
 
     def _made(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Node:
         kind = KINDS[line.kind]
-        node = _node_at(tree, path)
+        *above, name = components(path)
+        place = directory_at(tree.root, above)
+        if not isinstance(place.node, Directory):
+            raise self._error(
+                line.number,
+                f"{_shown(path)} has no folder to be in; put a line for that before it: "
+                + place.problem,
+            )
+        children = place.node.children
+        node = children.get(name)
         if node is None:
             node = kind(line.major, minor) if issubclass(kind, Device) else kind(0)
             try:
-                tree.add(path, node)
+                check_name(name, path)
             except TreeError as error:
-                raise self._error(line.number, f"{path!r}: {error.problem}") from None
+                raise self._error(line.number, f"{_shown(path)}: {error.problem}") from None
+            children[name] = node
         elif type(node) is not kind:
-            raise self._error(line.number, f"{path!r} is there and of another type")
+            raise self._error(line.number, f"{_shown(path)} is there and of another type")
         return node
 
     def _set_capabilities(self, line: _Line, node: Node) -> None:
         node.xattrs = {**(node.xattrs or {}), XATTR: capability_value(" ".join(line.capabilities))}
 
 
-def _node_at(tree: Tree, path: bytes | str) -> Node | None:
-    try:
-        return tree[path]
-    except KeyError:
-        return None
+def _shown(path: bytes) -> str:
+    return display_path(path if len(path) <= 300 else path[:300] + b"...")
 
 
 def _below(top: Node) -> Iterator[Node]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from ..arguments import id_of
 from ..content import Content
 from ..edit.modes import parse_mode
 from ..errors import SourceError, display_path
@@ -527,7 +528,10 @@ class _MtreeReader(ManifestReader):
                 f"write {what[0]}id=, or give the numbers of names",
                 path,
             )
-        return numbers[name]
+        try:
+            return id_of(numbers[name])
+        except ValueError as error:
+            raise self.error(f"{name[:SHOWN]!r}: {error}", path) from None
 
     def _tags(self, facts: Facts, path: bytes) -> _Tags:
         """What stands in ``tags=``; that of ``/set`` is read once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from ext4writer import (
     Device,
     Directory,
     Fifo,
-    Loss,
+    Node,
+    RegularFile,
     SourceError,
+    Symlink,
     Tree,
 )
 from ext4writer.edit.capabilities import XATTR, capability_value
+from ext4writer.edit.names import read_names
 from ext4writer.edit.rules_makedevs import MakedevsTable
 from tests.builder.command import assert_one_line, run
 from tests.conftest import MakeImage
@@ -85,10 +89,9 @@ def system() -> Tree:
 
 
 def test_names_come_from_the_image() -> None:
-    tree = apply(b"/srv/app f\n/srv/app/run f 4755 www web", system())
+    tree = apply(b"/srv/app/run f 4755 www web", system())
     node = tree["/srv/app/run"]
     assert (node.mode, node.uid, node.gid) == (0o4755, 33, 55)
-    assert tree.losses == [Loss(b"/srv/app", "is in a device table and not in the tree")]
     for line, problem in {
         b"/srv d 755 nobody web": "/etc/passwd of the image does not have b'nobody'",
         b"/srv d 755 www www": "/etc/group of the image does not have b'www'",
@@ -99,9 +102,9 @@ def test_names_come_from_the_image() -> None:
         apply(b"/srv d 755 www www", Tree())
     tree = system()
     tree.remove("/etc/passwd")
-    tree.file("/etc/passwd", b"nonsense\n")
-    with pytest.raises(SourceError, match="/etc/passwd of the image: line 1"):
-        apply(b"/srv d 755 www web", tree)
+    tree.file("/usr/lib/passwd", b"nonsense\n+::::::\n# www:x:1:1:::\n  www:x:34:1", parents=True)
+    tree.symlink("/etc/passwd", "/usr/lib/passwd")
+    assert apply(b"/srv d 755 www web", tree)["/srv"].uid == 34
 
 
 def test_a_folder_and_all_below() -> None:
@@ -118,6 +121,127 @@ def test_folders_above_a_folder_are_made() -> None:
     assert isinstance(made, Directory) and isinstance(above, Directory)
     assert (made.mode, made.uid, made.implied) == (0o1777, 5, False)
     assert (above.mode, above.uid, above.mtime_ns) == (0o755, 0, 0)
+
+
+def merged_usr() -> Tree:
+    tree = Tree()
+    tree.directory("/usr/bin", parents=True)
+    tree.file("/usr/bin/busybox", b"x", mode=0o755)
+    tree.directory("/run")
+    for path, target in (
+        *(("/bin", "usr/bin"), ("/usr/bin/su", "busybox"), ("/var", "../../run/.")),
+        *(("/gone", "nothing"), ("/round", "round"), ("/toy", "/bin/su")),
+    ):
+        tree.symlink(path, target)
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "kind"),
+    [
+        ("/bin/busybox f 4711 1 2", "/usr/bin/busybox", RegularFile),
+        ("/bin/su f 4711 1 2", "/usr/bin/busybox", RegularFile),
+        ("/toy F 4711 1 2", "/usr/bin/busybox", RegularFile),
+        ("/bin d 4711 1 2", "/usr/bin", Directory),
+        ("/bin/a/b d 4711 1 2", "/usr/bin/a/b", Directory),
+        ("/bin/null c 4711 1 2 1 3 - - -", "/usr/bin/null", CharacterDevice),
+        ("/var/pipe p 4711 1 2", "/run/pipe", Fifo),
+        ("/bin/busybox r 4711 1 2", "/usr/bin/busybox", RegularFile),
+    ],
+)
+def test_paths_go_through_links(line: str, place: str, kind: type[Node]) -> None:
+    tree = apply(line.encode(), merged_usr())
+    node = tree[place]
+    assert type(node) is kind
+    assert (node.mode, node.uid, node.gid) == (0o4711, 1, 2)
+    assert isinstance(tree["/bin"], Symlink)
+
+
+def test_a_link_itself_and_not_what_it_leads_to() -> None:
+    tree = apply(b"/bin r 700 1 2", merged_usr())
+    assert (tree["/bin"].uid, tree["/bin"].mode) == (1, 0o777)
+    assert tree["/usr/bin"].uid == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("/none f 755 0 0", "/none is not in the image"),
+        ("/bin/none f 755 0 0", "/none is not in the image: /usr/bin/none, reached through"),
+        ("/gone f 755 0 0", "/gone is not in the image: /nothing, reached through the sym"),
+        ("/round f 755 0 0", "/round is not in the image: the symbolic link /round to round leads"),
+        ("/usr f 755 0 0", "/usr is not a regular file"),
+        ("/none r 755 0 0", "/none is not in the image"),
+        ("/gone d 755 0 0", "/gone is no folder: /nothing, reached through"),
+        (
+            "/toy/x p 755 0 0",
+            "/toy/x has no folder to be in; put a line for that before it: /u",
+        ),
+        ("/bin p 755 0 0", "/bin is there and of another type"),
+    ],
+)
+def test_what_leads_nowhere_is_an_error(line: str, problem: str) -> None:
+    with pytest.raises(SourceError, match=f"line 1: .*{problem}"):
+        apply(line.encode(), merged_usr())
+
+
+def test_numbers_of_any_length() -> None:
+    tree = apply(b"/a c 644 %b1 0 1 0 0 1 %b2" % (b"0" * 5000, b"0" * 5000), Tree())
+    assert sorted(tree.root.children) == [b"a0", b"a1"] and tree["/a0"].uid == 1
+    for count in (b"00000000999999999", b"9" * 5000):
+        with pytest.raises(SourceError, match="count .* is no number up to"):
+            apply(b"/a c 644 0 0 1 0 0 1 " + count, Tree())
+    with pytest.raises(SourceError, match="a user or group above"):
+        apply(b"/a c 644 " + b"9" * 5000, Tree())
+
+
+def test_the_names_of_a_table_are_bounded() -> None:
+    many = b"".join(b"/n%d F 644 0 0 0 0 0 0 1048575\n" % number for number in range(3))
+    with pytest.raises(SourceError, match=r"line 2: the table has more than 1,048,576 names"):
+        apply(many, Tree())
+
+
+PARTS = st.sampled_from(
+    [
+        *("", "root", "www", "+", "-", "+nis", "-x", "#", "x", "0", "007", "12", " 5", "+6", "-1"),
+        *("5x", "4294967295", "4294967296", "99999999999999999999999", ":", "\t", " ", "1 "),
+    ]
+)
+
+
+@pytest.mark.parametrize("function", ["fgetpwent", "fgetgrent"])
+def test_names_are_read_as_the_c_library_reads_them(function: str, tmp_path: Path) -> None:
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        pytest.skip("needs the GNU C library")
+    libc.fopen.restype = ctypes.c_void_p
+    libc.fclose.argtypes = [ctypes.c_void_p]
+    read = getattr(libc, function)
+    read.argtypes, read.restype = [ctypes.c_void_p], ctypes.POINTER(Entry)
+
+    @settings(max_examples=400, deadline=None)
+    @given(st.lists(st.lists(PARTS, max_size=8).map(":".join), max_size=6))
+    def check(lines: list[str]) -> None:
+        text = "\n".join(lines).encode()
+        (tmp_path / "names").write_bytes(text)
+        stream = libc.fopen(os.fsencode(tmp_path / "names"), b"r")
+        wanted: dict[bytes, int] = {}
+        while entry := read(stream):
+            wanted.setdefault(entry.contents.name, entry.contents.number)
+        libc.fclose(stream)
+        assert read_names(text, has_group=function == "fgetpwent") == wanted
+
+    check()
+
+
+class Entry(ctypes.Structure):
+    """The first members of passwd and group are alike."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("password", ctypes.c_char_p),
+        ("number", ctypes.c_uint32),
+    )
 
 
 def test_files_that_may_be_missing() -> None:
@@ -151,8 +275,8 @@ def test_capabilities(make_image: MakeImage) -> None:
         ("/a c 600 0 0 1 0 1 - 5", "nothing behind a '-' is read"),
         ("/a c 600 0 0 1 0 0 1048575 1048575", "minor numbers are out of range"),
         ("/ c 600", "the root is a directory"),
-        ("/x/y c 600", "parent is not a directory"),
-        ("/f/x d 600", "is there and no folder"),
+        ("/x/y c 600", "/x/y has no folder to be in"),
+        ("/f/x d 600", "/f/x is no folder: /f is not a directory"),
         ("/f c 600", "is there and of another type"),
         ("/../x d 600", "cannot be the name"),
         ("/" + "n" * 300 + " p 600", "has 300 bytes"),
