@@ -1,7 +1,7 @@
 """Writes ext4 file systems: a tree of files becomes a finished image, without mkfs or root."""
 
 from . import manifests, nix, sources
-from .api import write_image, write_layout
+from .api import iter_image, iter_layout, write_image, write_layout
 from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
 from .emit.override import Override
 from .errors import (
@@ -20,6 +20,8 @@ from .errors import (
 )
 from .forked import Crew
 from .ondisk.features import DEFAULT_FEATURES, FeatureSet
+from .output.compressed import Compression
+from .output.opening import Output, Writer
 from .plan.layout import Layout
 from .plan.planner import plan
 from .plan.policy import LayoutPolicy, RandomPolicy, policy
@@ -51,6 +53,7 @@ __all__ = [
     "Cancel",
     "CancelledError",
     "CharacterDevice",
+    "Compression",
     "Content",
     "Crew",
     "Device",
@@ -66,6 +69,7 @@ __all__ = [
     "Loss",
     "LossCode",
     "Node",
+    "Output",
     "OutputError",
     "Override",
     "OverrideError",
@@ -85,6 +89,9 @@ __all__ = [
     "Symlink",
     "Tree",
     "TreeError",
+    "Writer",
+    "iter_image",
+    "iter_layout",
     "manifests",
     "nix",
     "plan",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from .arguments import count_of
-from .emit.copying import write_anywhere, write_ascending
+from .emit.copying import ascending_steps, write_anywhere, write_ascending
 from .emit.copying_forked import write_forked
 from .emit.data import copy_jobs
 from .emit.metadata import coalesced, metadata_pieces
 from .emit.overridden import overridden
 from .emit.override import Override
-from .emit.sinks import Output, Sink, open_sink
-from .errors import SpecError
+from .errors import OutputError, SpecError
 from .forked import Crew, as_crew
+from .inputs import name_of_input
+from .output.compressed import Compression
+from .output.opening import Output, name_of, open_sink, output_id, replaced_path
+from .output.sink import ZEROS, Buffer, Piece, Sink
 from .plan.layout import Layout
 from .plan.planner import plan
 from .plan.spec import Spec
@@ -32,6 +35,11 @@ def write_layout(
     layout: Layout,
     output: Output,
     *,
+    offset: int | None = None,
+    sync: bool = False,
+    borrow: bool = False,
+    raw: bool = False,
+    compression: Compression | None = None,
     overrides: Sequence[Override | str] = (),
     workers: int = 1,
     processes: int | Crew = 1,
@@ -41,16 +49,26 @@ def write_layout(
     """Write the image that ``layout`` describes; see :func:`write_image` for what is given.
 
     Raises :class:`SourceChangedError` for a file that is not what it was when it was planned,
-    :class:`OutputError` for an output that cannot be written, :class:`OverrideError`, and
-    :class:`CancelledError`. Nothing is left under a path after any of them.
+    :class:`OutputError` for an output that cannot be written or that the image is made of,
+    :class:`OverrideError`, and :class:`CancelledError`. Nothing is left under a path after any of
+    them, and no file system in a device or a part of a file.
     """
-    if not isinstance(layout, Layout):
-        raise SpecError("layout", f"is a {type(layout).__name__}, not a Layout; plan() makes one")
     workers = _count("workers", workers)
-    given = [overrides] if isinstance(overrides, str | Override) else overrides
-    lies = [Override.parse(lie) if isinstance(lie, str) else lie for lie in given]
-    pieces = coalesced(overridden(metadata_pieces(layout), layout, lies))
-    with open_sink(output, layout.size_bytes) as sink, as_crew(processes) as crew:
+    pieces = _pieces(layout, overrides)
+    check_output(layout, output, is_part=offset is not None)
+    with (
+        open_sink(
+            output,
+            layout.size_bytes,
+            block_size=layout.block_size,
+            offset=offset,
+            sync=sync,
+            borrow=borrow,
+            raw=raw,
+            compression=compression,
+        ) as sink,
+        as_crew(processes) as crew,
+    ):
         _writer(sink, crew, workers, layout)(
             sink,
             pieces=pieces,
@@ -63,6 +81,91 @@ def write_layout(
         )
         check_cancelled(cancel)
         sink.finish()
+
+
+def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> None:
+    """Raise :class:`OutputError` if the image would be written over what it is made of."""
+    found = output_id(output)
+    if found is not None:
+        replaced = None if is_part else replaced_path(output)
+        name = name_of_input(layout, *found, replaced)
+        if name is not None:
+            raise OutputError(
+                name_of(output), f"is {name}; an image is not written over what it is made of"
+            )
+
+
+def iter_layout(
+    layout: Layout,
+    *,
+    overrides: Sequence[Override | str] = (),
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Iterator[bytes]:
+    """Yield the image that ``layout`` describes, from its first byte to its last, in pieces.
+
+    No piece is empty or has more than a MiB. It is written while it is asked for, so what
+    :func:`write_layout` raises comes from there.
+    """
+    taken = _Pieces(layout.size_bytes)
+    steps = ascending_steps(
+        taken,
+        _pieces(layout, overrides),
+        copy_jobs(layout),
+        block_size=layout.block_size,
+        progress=progress,
+        cancel=cancel,
+        entries_total=layout.entries["file"],
+        bytes_total=layout.content_bytes,
+    )
+    return _all_bytes(taken, steps)
+
+
+def _all_bytes(taken: _Pieces, steps: Iterator[None]) -> Iterator[bytes]:
+    """All that the ``steps`` give to ``taken``, and the zeros between."""
+    position = 0
+    for _ in steps:
+        for offset, data in taken.pieces:
+            yield from _zeros(offset - position)
+            yield data
+            position = offset + len(data)
+        taken.pieces.clear()
+    yield from _zeros(taken.size - position)
+
+
+class _Pieces(Sink):
+    """Keeps what is written until somebody takes it."""
+
+    ascending = True
+
+    def __init__(self, size: int) -> None:
+        super().__init__("(pieces)", size)
+        self.pieces: list[tuple[int, bytes]] = []
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        if data:
+            self.pieces.append((offset, bytes(data)))
+
+    def finish(self) -> None:
+        """Nothing is open."""
+
+    def abort(self) -> None:
+        """Nothing is open."""
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    while count > 0:
+        yield ZEROS if count >= len(ZEROS) else bytes(count)
+        count -= len(ZEROS)
+
+
+def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Piece]:
+    """All metadata, with the lies in it."""
+    if not isinstance(layout, Layout):
+        raise SpecError("layout", f"is a {type(layout).__name__}, not a Layout; plan() makes one")
+    given = [overrides] if isinstance(overrides, str | Override) else overrides
+    lies = [Override.parse(lie) if isinstance(lie, str) else lie for lie in given]
+    return coalesced(overridden(metadata_pieces(layout), layout, lies))
 
 
 def _count(name: str, given: object) -> int:
@@ -90,6 +193,11 @@ def write_image(
     output: Output,
     spec: Spec | None = None,
     *,
+    offset: int | None = None,
+    sync: bool = False,
+    borrow: bool = False,
+    raw: bool = False,
+    compression: Compression | None = None,
     overrides: Sequence[Override | str] = (),
     workers: int = 1,
     processes: int | Crew = 1,
@@ -98,9 +206,30 @@ def write_image(
 ) -> Layout:
     """Write an ext4 image of ``tree`` and return its plan.
 
-    ``output`` is a path (written under a temporary name beside it and renamed when whole), a
-    binary file that can seek, a stream that cannot (written in ascending offsets), or a
-    ``bytearray``. ``workers`` threads copy file content; the bytes do not depend on their number.
+    ``output`` is one of these:
+
+    - A path. The image has another name in the same folder until it is whole; only then does it
+      replace what is there, whose permissions and owner it keeps. A link is followed. An image
+      whose name ends in ``.zst``, ``.gz`` or ``.xz`` is compressed, as ``compression`` says; names
+      of other compressed files and of virtual disks are refused. With ``raw`` names mean nothing.
+    - The path of a block device, which must not be in use. The image takes its first bytes.
+    - A binary file that can seek. The image goes to its position and leaves it at the end of the
+      image; nothing else in the file changes, and it is never cut.
+    - Any other object with ``write``, such as a pipe, which gets the image in pieces from its first
+      byte to its last. Each is a ``bytes`` of its own that may be kept, unless you ``borrow``: then
+      it may be a ``memoryview``, whose memory is used again as soon as ``write`` returns.
+    - A ``bytearray``, which is replaced.
+
+    ``offset`` is where the image begins, in bytes, inside a device, an open file, a ``bytearray``
+    or the existing file at a path, whose other bytes stay. An image that would go beyond the end
+    of what has bytes at its beginning is refused.
+
+    What a device or a file that is written in part had for a superblock goes first and the new one
+    comes last, each with a flush: after a failure there is no file system. A new file is in the
+    memory of the host at first, and a power cut may leave an empty or incomplete one under its
+    name; with ``sync`` the disk has it before it has its name, and the name before this returns.
+
+    ``workers`` threads copy file content; the bytes do not depend on their number.
     With more than one in ``processes`` so many, this one among them, copy it and search for holes,
     where the system and the output allow it; a :class:`~ext4writer.Crew` may have read the tree
     before. They are quicker, as threads of one interpreter take turns, and meant for programs that
@@ -112,6 +241,11 @@ def write_image(
         write_layout(
             layout,
             output,
+            offset=offset,
+            sync=sync,
+            borrow=borrow,
+            raw=raw,
+            compression=compression,
             overrides=overrides,
             workers=workers,
             processes=crew,
@@ -119,3 +253,22 @@ def write_image(
             cancel=cancel,
         )
     return layout
+
+
+def iter_image(
+    tree: Tree,
+    spec: Spec | None = None,
+    *,
+    overrides: Sequence[Override | str] = (),
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Iterator[bytes]:
+    """Plan an ext4 image of ``tree`` at once, and yield its bytes in pieces as they are asked for.
+
+    It is what a web server or an upload wants that takes an iterator: no piece is empty or has more
+    than a MiB, and each may be kept. Raises what :func:`plan` raises; the iterator raises what
+    :func:`write_layout` does. To know the size before, plan and give the plan to
+    :func:`iter_layout`.
+    """
+    layout = plan(tree, spec, progress=progress, cancel=cancel)
+    return iter_layout(layout, overrides=overrides, progress=progress, cancel=cancel)

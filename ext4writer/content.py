@@ -46,6 +46,25 @@ def write_at(fd: int, data: memoryview, offset: int) -> int:
         return os.write(fd, data)
 
 
+FileId = tuple[int, int]
+"""What tells files of the host apart, by whatever name: device and inode."""
+
+
+def file_id(status: os.stat_result) -> FileId:
+    """The identity of a file; a block device is the same one under each of its nodes."""
+    if stat.S_ISBLK(status.st_mode):
+        return -1, status.st_rdev
+    return status.st_dev, status.st_ino
+
+
+def id_at(path: bytes) -> FileId | None:
+    """The identity of the file at ``path``; None if there is none by now."""
+    try:
+        return file_id(os.stat(path))
+    except OSError:
+        return None
+
+
 class Reader(Protocol):
     """One content while it is open.
 
@@ -86,6 +105,19 @@ class Content(ABC):
     def first_crew(self) -> int:
         """The first crew of processes (:func:`~ext4writer.forked.next_crew`) that can read it."""
         return NEVER
+
+    @property
+    def container(self) -> object:
+        """The larger file that the content is a part of, to know it again; None if it is whole."""
+        return None
+
+    def file_id(self) -> FileId | None:
+        """Which file of the host is read, the ``container`` if there is one; None if none is."""
+        return None
+
+    def host_path(self) -> bytes | None:
+        """The path of that file, where it is the whole content and opened by its path."""
+        return None
 
     @classmethod
     def packed(cls, contents: list[Self]) -> object:
@@ -302,6 +334,12 @@ class PathContent(Content):
                 raise SourceError(self.path, "is not a regular file, so its size is not known")
             size = status.st_size
         self.size = size
+
+    def file_id(self) -> FileId | None:
+        return id_at(self.path)
+
+    def host_path(self) -> bytes:
+        return self.path
 
     def open(self) -> Reader:
         return DescriptorReader(

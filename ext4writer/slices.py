@@ -9,10 +9,20 @@ import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import accumulate
 
-from .content import Content, Reader, changed_size, open_source, read_at
+from .content import (
+    Content,
+    FileId,
+    Reader,
+    changed_size,
+    file_id,
+    id_at,
+    open_source,
+    read_at,
+)
 from .errors import SourceChangedError, SourceError
 from .forked import NEVER, next_crew
 
@@ -37,7 +47,9 @@ class HeldFile:
         self.first_crew = next_crew()
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        # All that was wanted of it was read, and nobody would hear an error from here.
+        with suppress(OSError):
+            os.close(self.fd)
 
     def __reduce__(self) -> tuple[object, ...]:
         """For a process that was forked later, which has the descriptor too."""
@@ -89,6 +101,13 @@ class FileSliceContent(Content):
         self.offset = offset
         self.size = size
 
+    @property
+    def container(self) -> object:
+        return self.file
+
+    def file_id(self) -> FileId | None:
+        return file_id(os.fstat(self.file.fd))
+
     def data_segments(self) -> Iterable[tuple[int, int]] | None:
         return ((0, self.size),) if self.file.dense else None
 
@@ -111,6 +130,13 @@ class PathSliceContent(Content):
         self.path = os.fsencode(path)
         self.offset = offset
         self.size = size
+
+    @property
+    def container(self) -> object:
+        return self.path
+
+    def file_id(self) -> FileId | None:
+        return id_at(self.path)
 
     def open(self) -> Reader:
         return _PathSliceReader(self)
@@ -172,6 +198,13 @@ class SparseContent(Content):
         self.data = data
         self.size = size
         self.segments = segments
+
+    @property
+    def container(self) -> object:
+        return self.data.container
+
+    def file_id(self) -> FileId | None:
+        return self.data.file_id()
 
     def data_segments(self) -> Iterator[tuple[int, int]]:
         segments = iter(self.segments)

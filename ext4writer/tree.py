@@ -15,6 +15,7 @@ from .content import (
     BytesContent,
     CallableContent,
     Content,
+    FileId,
     IteratorContent,
     Opener,
     PathContent,
@@ -98,6 +99,9 @@ class Tree:
         self.losses: list[Loss] = []
         self.states_root = True
         """Whether the root's attributes are meant for the root of an image; a folder's are not."""
+        self.inputs: dict[FileId, bytes] = {}
+        """What sources have read beside the files whose content the tree has, such as archives:
+        what tells each from other files, and its name. No image is written over them."""
 
     def __getitem__(self, path: Path) -> Node:
         """The node at ``path``; ``KeyError`` if there is none. Symbolic links are not followed."""
@@ -287,6 +291,7 @@ class Tree:
         if not isinstance(node, Directory):
             raise TreeError(_shown(path), "is not a directory")
         tree = Tree(copy_of(node))
+        tree.inputs.update(self.inputs)
         above = components(path)
         tree.states_root = self.states_root or bool(above)
         tree.losses = [
@@ -338,6 +343,7 @@ class Tree:
         Raises :class:`TreeError` if ``at`` lies below something that is not a directory.
         """
         above = components(at)
+        self.inputs.update(other.inputs)
         for name in above:
             check_name(name, at)
         if root_attributes is None:

@@ -272,18 +272,25 @@ def through_memory(manifest: Manifest, _folder: Path) -> bytes:
 
 
 def through_an_object(manifest: Manifest, _folder: Path) -> bytes:
-    file = io.BytesIO(b"\xff" * 30_000_000)
+    file = io.BytesIO(b"\xff" * 300_000_000)
     file.seek(12345)
     ext4writer.write_image(manifest.tree, file, manifest.spec)
-    return file.getvalue()
+    image = file.getvalue()
+    assert image[:12345].count(b"\xff") == 12345
+    assert image[file.tell() :].count(b"\xff") == len(image) - file.tell()
+    return image[12345 : file.tell()]
 
 
 def through_an_open_file(manifest: Manifest, folder: Path) -> bytes:
     with (folder / "image").open("w+b") as file:
         file.write(b"\xff" * 30_000_000)
         ext4writer.write_image(manifest.tree, file, manifest.spec, workers=3)
-        file.seek(0)
+        file.seek(30_000_000)
         return file.read()
+
+
+def in_pieces(manifest: Manifest, _folder: Path) -> bytes:
+    return b"".join(ext4writer.iter_image(manifest.tree, manifest.spec))
 
 
 @pytest.mark.parametrize(
@@ -294,6 +301,7 @@ def through_an_open_file(manifest: Manifest, folder: Path) -> bytes:
         through_a_pipe,
         through_memory,
         through_an_object,
+        in_pieces,
         through_an_open_file,
     ],
     ids=lambda write: write.__name__,

@@ -23,6 +23,7 @@ from .options import (
     RunOptions,
     ScanOptions,
     options,
+    paths_in,
     usable_cpus,
 )
 from .rule_options import RuleOptions
@@ -146,8 +147,9 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
     required=True,
     cls=GroupedOption,
     heading="Output",
-    help="The image to write, compressed if its name ends in .zst; '-' is standard output, and the "
-    "report then goes to standard error. A file is replaced only when the new one is whole.",
+    help="The image to write, compressed if its name ends in .zst, .gz or .xz; '-' is standard "
+    "output, and the report then goes to standard error. A file is replaced only when the new one "
+    "is whole.",
 )
 @options("stored", OutputOptions)
 @options("scan", ScanOptions)
@@ -199,15 +201,15 @@ def execute(
 
     workers, output = run.workers or usable_cpus(), None
     if destination is not None:
-        level = stored.zstd_level if stored is not None else None
-        output = open_output(destination, zstd_level=level, threads=workers)
+        output = open_output(destination, stored or OutputOptions(), threads=workers)
+        output.refuse_inputs([*(source.place for source in sources), *paths_in(scan, rules)])
     job = pipeline.Job(
         sources=sources,
         output=output,
         scan=scan,
         selection=rules.selection(),
         rules=rules.compiled(),
-        spec=image.spec(),
+        spec=image.sized(output).spec(),
         overrides=overrides.overrides(),
         strict=run.strict,
         workers=workers,

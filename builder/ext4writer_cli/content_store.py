@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 
 from ext4writer import Content, OutputError
+from ext4writer.output.beside import NewFile
 
 CHUNK = 1 << 20
 
@@ -21,24 +21,22 @@ class ContentStore:
         """Store ``content`` and return the path of its file. Raises what reading raises."""
         try:
             os.makedirs(self._folder, exist_ok=True)
-            fd, partial = tempfile.mkstemp(prefix=".partial-", dir=self._folder)
+            file = NewFile(os.fsencode(os.path.join(self._folder, "content")))
             try:
-                with os.fdopen(fd, "wb") as file:
-                    digest = _copy(content, file.fileno())
+                digest = _copy(content, file)
                 home = os.path.join(self._folder, digest[:2])
                 os.makedirs(home, exist_ok=True)
-                name = os.path.join(home, digest[2:])
-                os.replace(partial, name)
-            except BaseException:
-                os.unlink(partial)
-                raise
+                name = os.fsencode(os.path.join(home, digest[2:]))
+                file.commit(name)
+            finally:
+                file.abort()
         except OSError as error:
             raise OutputError(self._folder, error.strerror or str(error)) from error
-        return os.fsencode(name)
+        return name
 
 
-def _copy(content: Content, fd: int) -> str:
-    """Write all of ``content`` to ``fd``; return its digest."""
+def _copy(content: Content, file: NewFile) -> str:
+    """Write all of ``content`` to ``file``; return its digest."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK))
     reader = content.open()
@@ -49,9 +47,7 @@ def _copy(content: Content, fd: int) -> str:
             if not count:
                 break
             digest.update(buffer[:count])
-            view = buffer[:count]
-            while view:
-                view = view[os.write(fd, view) :]
+            file.write(buffer[:count])
             done += count
         reader.check_unchanged()
     finally:

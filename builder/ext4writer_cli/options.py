@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 
 import click
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from ext4writer import Override, Spec
     from ext4writer.sources import Limits
 
+    from .output import Output
+
 WORKERS_MAX = 8
 ZSTD_LEVEL_MAX = 22
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 OTHER = "Other options"
+SECTOR_SIZE = 512
 
 
 def parse_owner(text: str) -> tuple[int, int]:
@@ -82,7 +85,7 @@ def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
 
 SIZE = parsed(parse_size)
 SIZE_OR_PERCENT = parsed(parse_free)
-SIZE_OR_FIT = parsed(parse_size, fit=None)
+SIZE_OR_FIT = parsed(parse_size, fit=None, device="device", region="region")
 SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
 OWNER = parsed(parse_owner)
 LIMIT = parsed(parse_limit)
@@ -207,6 +210,15 @@ class HasLimits:
         return Limits(**dict(self.limit))
 
 
+def paths_in(*groups: object) -> Iterator[str]:
+    """Every file or folder that is named in objects of options."""
+    for group in groups:
+        for each in fields(group):  # type: ignore[arg-type]
+            if each.metadata["click"].get("type") is PATH:
+                value = getattr(group, each.name)
+                yield from (value,) if isinstance(value, str) else value or ()
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ScanOptions(HasLimits):
     """What is taken over from the sources."""
@@ -286,13 +298,14 @@ class ImageOptions:
 
     HEADING = "The file system"
 
-    size: int | None = row(
+    size: int | Literal["device", "region"] | None = row(
         "--size",
         type=SIZE_OR_FIT,
-        metavar="fit|SIZE",
+        metavar="fit|SIZE|device|region",
         default="fit",
         show_default=True,
-        about="Size of the image; 'fit' is the smallest that holds the tree and --free. "
+        about="Size of the image; 'fit' is the smallest that holds the tree and --free, 'device' "
+        "fills the device, and 'region' what there is of it or of the file from --offset on. "
         "Sizes are bytes, or numbers with K, M, G or T, such as 1.5G or 64MiB.",
     )
     free: int | str | None = row(
@@ -416,11 +429,21 @@ class ImageOptions:
         about="Who chooses among the legal layouts.",
     )
 
+    def sized(self, output: Output | None) -> Self:
+        """The same with a size in bytes, where that of the output is wanted."""
+        if not isinstance(self.size, str):
+            return self
+        if output is None:
+            raise click.UsageError(f"--size {self.size} needs an --output, which has that size")
+        room = output.room(self.size)
+        return replace(self, size=room - room % max(self.block_size, SECTOR_SIZE))
+
     def spec(self) -> Spec:
         """The library's form of these options; ``SpecError`` if they contradict each other."""
         from ext4writer import FeatureSet, Spec, policy
         from ext4writer.ondisk.features import DEFAULT_FEATURES
 
+        assert not isinstance(self.size, str)
         return Spec(
             size=self.size,
             free=self.free,
@@ -444,10 +467,29 @@ class ImageOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OutputOptions:
-    """How the image is stored, which its name says."""
+    """How the image is stored, beside what its name says."""
 
     HEADING = "Output"
 
+    offset: int | None = row(
+        "--offset",
+        type=SIZE,
+        metavar="SIZE",
+        about="Write into an existing file or device from byte SIZE on; its other bytes stay.",
+    )
+    sync: bool = row(
+        "--sync",
+        is_flag=True,
+        default=False,
+        about="Let the disk have a new file before it has its name, so that a power cut leaves the "
+        "old one or the new one. Devices and parts of files are always flushed.",
+    )
+    raw: bool = row(
+        "--raw",
+        is_flag=True,
+        default=False,
+        about="Write a plain image whatever its name ends in, .zst or .qcow2 too.",
+    )
     zstd_level: int | None = row(
         "--zstd-level",
         type=click.IntRange(1, ZSTD_LEVEL_MAX),

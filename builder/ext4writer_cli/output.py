@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import select
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, Protocol, cast
+from typing import Any, Protocol
 
 import click
 
-from ext4writer.content import O_BINARY, O_CLOEXEC
+from ext4writer import Layout, write_layout
 from ext4writer.errors import OutputError
+from ext4writer.output.beside import NewFile
+from ext4writer.output.compressed import Compression
+from ext4writer.output.formats import compression_of
+from ext4writer.output.opening import check_path
+from ext4writer.output.sink import output_error
+
+from .options import OutputOptions
 
 STANDARD_OUTPUT = "standard output"
-COMPRESSED = ".zst"
-"""How the name of an image ends that is to be compressed."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An output that is whole."""
+
+    size: int
+    """Bytes of the image, or of the file that it was compressed to."""
+    disk: int
+    """Bytes that it takes up on the disk."""
+    sha256: str | None
+    """Digest of these bytes in hexadecimal; None where they were not hashed on their way."""
 
 
 class Output(Protocol):
@@ -31,6 +50,8 @@ class Output(Protocol):
     is_stream: bool
     spool_folder: str | None
     """Where what must be kept until the image is written lies well; None if anywhere."""
+    offset: int
+    """Where the image begins in the file or device."""
 
     @property
     def name(self) -> str:
@@ -41,17 +62,34 @@ class Output(Protocol):
         """A test for files of ``source`` that are the output; None if there can be none."""
         ...
 
-    def opened(self, size: int) -> AbstractContextManager[str | BinaryIO]:
-        """Give what the library writes an image of ``size`` bytes to; the end makes it whole."""
+    def refuse_inputs(self, paths: Iterable[str]) -> None:
+        """Raise :class:`OutputError` if one of the files at ``paths`` is the output."""
+        ...
+
+    def room(self, what: str) -> int:
+        """Bytes from the offset on of the ``"device"``, or of the ``"region"`` of a file."""
+        ...
+
+    def write(self, layout: Layout, **options: Any) -> Stored:
+        """Write the image; ``options`` are keywords of :func:`ext4writer.write_layout`."""
         ...
 
 
 class PathOutput:
-    """A regular file, replaced when the new one is whole, or a block device, written in place."""
+    """A regular file, replaced when the new one is whole, or a part of one, or a block device."""
 
     is_stream = False
 
-    def __init__(self, path: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        options: OutputOptions | None = None,
+        *,
+        threads: int = 1,
+        hashed: bool = False,
+    ) -> None:
+        """``threads`` compress where the name asks for that; what comes out is ``hashed``."""
+        options = options or OutputOptions()
         real = os.path.realpath(path)
         folder = os.path.dirname(real)
         if path.endswith(os.sep):
@@ -60,18 +98,31 @@ class PathOutput:
             raise OutputError(path, "is a directory; name the file to write in it")
         if not os.path.isdir(folder):
             raise OutputError(path, f"its folder {folder} does not exist")
-        self.status = _status(path)
+        self.status = check_path(os.fsencode(path), is_part=options.offset is not None)
+        is_device = False
         if self.status is not None:
-            if not (stat.S_ISREG(self.status.st_mode) or stat.S_ISBLK(self.status.st_mode)):
+            is_device = stat.S_ISBLK(self.status.st_mode)
+            if not (is_device or stat.S_ISREG(self.status.st_mode)):
                 raise OutputError(path, "is neither a file nor a block device")
             if _is_standard_output(self.status):
                 raise OutputError(path, "is standard output; write -o - for that")
-        if not os.access(folder, os.W_OK | os.X_OK):
+        self.kind = None if options.raw or is_device else compression_of(os.fsencode(path))
+        """How it is compressed."""
+        if self.kind != "zstd" and options.zstd_level is not None:
+            raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
+        if self.kind is not None and options.offset is not None:
+            raise click.UsageError("--offset needs an --output that is not compressed")
+        has_room = os.access(folder, os.W_OK | os.X_OK)
+        if not has_room and (self.status is None or not os.access(path, os.W_OK)):
             raise OutputError(path, f"its folder {folder} is not writable")
         self.path = path
         self.folder = folder
-        is_device = self.status is not None and stat.S_ISBLK(self.status.st_mode)
-        self.spool_folder: str | None = None if is_device else folder
+        self.is_device = is_device
+        self.spool_folder: str | None = folder if has_room and not is_device else None
+        self.offset = options.offset or 0
+        self._options = options
+        self._threads = threads
+        self._hashed = hashed
 
     @property
     def name(self) -> str:
@@ -83,8 +134,48 @@ class PathOutput:
             return None
         return partial(os.path.samestat, own)
 
-    def opened(self, size: int) -> AbstractContextManager[str | BinaryIO]:  # noqa: ARG002
-        return nullcontext(self.path)
+    def refuse_inputs(self, paths: Iterable[str]) -> None:
+        if self.status is not None:
+            _refuse(self.path, self.status, paths)
+
+    def room(self, what: str) -> int:
+        if self.status is None or (self.is_device != (what == "device") and self.offset == 0):
+            kind = "a block device" if what == "device" else "a file or device with an --offset"
+            raise click.UsageError(f"--size {what} needs an --output that is {kind}")
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                end = file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise output_error(self.path, error, 0) from error
+        if end <= self.offset:
+            raise OutputError(self.path, f"has {end} bytes, and none from byte {self.offset} on")
+        return end - self.offset
+
+    def write(self, layout: Layout, **options: Any) -> Stored:
+        digest, size = hashlib.sha256() if self._hashed else None, 0
+
+        def watch(data: bytes) -> None:
+            nonlocal size
+            size += len(data)
+            if digest is not None:
+                digest.update(data)
+
+        stored = self._options
+        write_layout(
+            layout,
+            self.path,
+            offset=stored.offset,
+            sync=stored.sync,
+            raw=stored.raw,
+            compression=Compression(stored.zstd_level, self._threads, watch),
+            **options,
+        )
+        if self.kind is not None:
+            return Stored(size, size, digest.hexdigest() if digest is not None else None)
+        disk = layout.size_bytes
+        with suppress(OSError):  # the image is whole, whatever anyone does to it now
+            disk = os.stat(self.path).st_blocks * 512
+        return Stored(layout.size_bytes, disk, None)
 
 
 class StandardOutput:
@@ -93,8 +184,11 @@ class StandardOutput:
     is_stream = True
     spool_folder: str | None = None
     name = "-"
+    offset = 0
 
-    def __init__(self) -> None:
+    def __init__(self, *, hashed: bool = False) -> None:
+        """What goes there is ``hashed`` on its way, as nobody can read it again."""
+        self._hashed = hashed
         if sys.stdout.isatty():
             raise OutputError(
                 STANDARD_OUTPUT, "is a terminal; send it to a file or a pipe, or write -o IMAGE"
@@ -103,15 +197,24 @@ class StandardOutput:
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
         return _is_standard_output
 
-    def opened(self, size: int) -> AbstractContextManager[str | BinaryIO]:  # noqa: ARG002
-        return nullcontext(cast(BinaryIO, _Unseekable()))
+    def refuse_inputs(self, paths: Iterable[str]) -> None:
+        with suppress(OSError):
+            _refuse(STANDARD_OUTPUT, os.fstat(sys.stdout.fileno()), paths)
+
+    def room(self, what: str) -> int:
+        raise click.UsageError(f"--size {what} needs an --output that is a file or a device")
+
+    def write(self, layout: Layout, **options: Any) -> Stored:
+        stream = _HashedStream() if self._hashed else _Unseekable()
+        write_layout(layout, stream, borrow=True, **options)
+        sha256 = stream.digest.hexdigest() if isinstance(stream, _HashedStream) else None
+        return Stored(layout.size_bytes, 0, sha256)
 
 
 class _Unseekable:
     """Standard output without a buffer, as a stream also where it is a file.
 
-    The library writes to a file that can seek from its beginning; the shell's ``>>`` does not mean
-    that.
+    A pipe and a file are the same to whoever reads the report; the shell says where it begins.
     """
 
     name = STANDARD_OUTPUT
@@ -126,6 +229,10 @@ class _Unseekable:
             count = self._raw.write(data)
         return count
 
+    def fileno(self) -> int:
+        """To know a source again that it is."""
+        return self._raw.fileno()
+
     def seekable(self) -> bool:
         return False
 
@@ -136,6 +243,30 @@ def _lies_in(folder: str, root: str) -> bool:
         return os.path.commonpath([folder, root]) == root
     except ValueError:  # they lie on different drives
         return False
+
+
+class _HashedStream(_Unseekable):
+    """The same, and a digest of all that went there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        count = super().write(data)
+        self.digest.update(memoryview(data)[:count])
+        return count
+
+
+def _refuse(name: str, own: os.stat_result, paths: Iterable[str]) -> None:
+    if not (stat.S_ISREG(own.st_mode) or stat.S_ISBLK(own.st_mode)):
+        return
+    for path in paths:
+        status = _status(path)
+        if status is not None and os.path.samestat(own, status):
+            raise OutputError(
+                name, f"is {path}, which is read; an image is not written over what it is made of"
+            )
 
 
 def _is_standard_output(status: os.stat_result) -> bool:
@@ -153,20 +284,19 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def open_output(
-    destination: str, *, zstd_level: int | None = None, threads: int = 1, hashed: bool = False
+    destination: str, options: OutputOptions, *, threads: int = 1, hashed: bool = False
 ) -> Output:
     """The output that ``-o`` names.
 
     Where its name asks for that, ``threads`` compress it, and what comes out is ``hashed``.
     """
-    if destination.endswith(COMPRESSED):
-        from .zstd_output import DEFAULT_LEVEL, ZstdOutput
-
-        level = zstd_level or DEFAULT_LEVEL
-        return ZstdOutput(destination, level=level, threads=threads, hashed=hashed)
-    if zstd_level is not None:
-        raise click.UsageError(f"--zstd-level needs an --output whose name ends in {COMPRESSED}")
-    return StandardOutput() if destination == "-" else PathOutput(destination)
+    if destination != "-":
+        return PathOutput(destination, options, threads=threads, hashed=hashed)
+    if options.zstd_level is not None:
+        raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
+    if options.offset is not None:
+        raise click.UsageError("--offset needs an --output that is a file or a device")
+    return StandardOutput(hashed=hashed)
 
 
 def write_text(text: memoryview, destination: str) -> None:
@@ -179,17 +309,14 @@ def write_text(text: memoryview, destination: str) -> None:
         except OSError as error:
             raise OutputError(STANDARD_OUTPUT, error.strerror or str(error)) from error
         return
-    path = PathOutput(destination).path
-    partial = f"{os.path.realpath(path)}.{os.getpid()}.partial"
+    path = PathOutput(destination, OutputOptions(raw=True)).path
     try:
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_CLOEXEC | O_BINARY, 0o666)
+        file = NewFile(os.fsencode(path))
         try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(text)
-            os.replace(partial, os.path.realpath(path))
-        except BaseException:
-            os.unlink(partial)
-            raise
+            file.write(text)
+            file.commit()
+        finally:
+            file.abort()
     except OSError as error:
         raise OutputError(path, error.strerror or str(error)) from error
 

@@ -90,10 +90,9 @@ def run(
                 raise StrictError(layout.losses)
 
         if job.output is not None:
-            with watch.stage("write"), job.output.opened(layout.size_bytes) as target:
-                ext4writer.write_layout(
+            with watch.stage("write"):
+                job.output.write(
                     layout,
-                    target,
                     overrides=job.overrides,
                     processes=crew,
                     progress=progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -47,5 +48,7 @@ class Spool:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            # The file is gone with it: nothing of it can be lost any more.
+            with suppress(OSError):
+                self._file.close()
             self._file = None

@@ -8,15 +8,15 @@ shares or copies all it can, and a buffer the rest.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import pack
 
 from ..content import Content, Reader
 from ..errors import SourceChangedError
 from ..holes import MARGIN
+from ..output.sink import NO_ROOM, Sink
 from ..progress import Cancel, check_cancelled
 from .batches import BATCH_BYTES, Batch, Neighbours, Part
-from .sinks import NO_ROOM, Sink
 
 try:
     import fcntl
@@ -68,7 +68,16 @@ class Copier:
         if isinstance(batch, Neighbours):
             self._copy_neighbours(batch)
         else:
-            self._copy_part(batch)
+            for _ in self._copy_part(batch):
+                pass
+
+    def steps(self, batch: Batch) -> Iterator[None]:
+        """Like :meth:`copy`, with a stop after each write."""
+        if isinstance(batch, Neighbours):
+            self._copy_neighbours(batch)
+            yield
+        else:
+            yield from self._copy_part(batch)
 
     def finish(self) -> None:
         """Make sure that the content that is still open has not changed, and close it."""
@@ -92,7 +101,7 @@ class Copier:
         contents = batch.parcel.contents
         self._count(len(contents), sum([content.size for content in contents]))
 
-    def _copy_part(self, batch: Part) -> None:
+    def _copy_part(self, batch: Part) -> Iterator[None]:
         offset, start, length = batch.offset, batch.start, batch.length
         [content] = batch.parcel.contents
         reader = self._open(content, start)
@@ -110,6 +119,7 @@ class Copier:
             self._sink.write_at(offset + done, view)
             done += count
             self._count(0, count)
+            yield
         self._position = start + length
         if self._position == content.size:
             self.finish()
@@ -128,7 +138,8 @@ class Copier:
     def _copy_in_kernel(self, reader: Reader, offset: int, start: int, length: int) -> int:
         """Copy as many bytes as the kernel will and return their count; a buffer does the rest."""
         assert reader.fd is not None and self._sink.fd is not None
-        done = _clone(reader.fd, self._sink.fd, reader.fd_offset + start, offset, length)
+        place = self._sink.start + offset
+        done = _clone(reader.fd, self._sink.fd, reader.fd_offset + start, place, length)
         self._count(0, done)
         if done == length:
             return done
@@ -143,7 +154,7 @@ class Copier:
                     self._sink.fd,
                     min(KERNEL_COPY_BYTES, length - done),
                     reader.fd_offset + start + done,
-                    offset + done,
+                    place + done,
                 )
             except OSError as error:
                 if error.errno in NO_ROOM:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 
+from ..output.sink import Piece, Sink
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..threads import helpers
 from .batches import Batch, CopyJob, batches
 from .copier import Copier
-from .sinks import Piece, Sink
 
 
 def write_anywhere(
@@ -72,6 +72,32 @@ def write_ascending(
 
     One thread does it. Otherwise like :func:`write_anywhere`.
     """
+    steps = ascending_steps(
+        sink,
+        pieces,
+        jobs,
+        block_size=block_size,
+        progress=progress,
+        cancel=cancel,
+        entries_total=entries_total,
+        bytes_total=bytes_total,
+    )
+    for _ in steps:
+        pass
+
+
+def ascending_steps(
+    sink: Sink,
+    pieces: Iterable[Piece],
+    jobs: Iterable[CopyJob],
+    *,
+    block_size: int,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+    entries_total: int = 0,
+    bytes_total: int = 0,
+) -> Iterator[None]:
+    """Like :func:`write_ascending`, with a stop after each write."""
     tally = Tally(progress, entries_total, bytes_total)
     copier = Copier(sink, block_size, tally.add, cancel)
     pending = iter(pieces)
@@ -81,12 +107,14 @@ def write_ascending(
             while piece is not None and piece[0] < batch.offset:
                 check_cancelled(cancel)
                 sink.write_at(*piece)
+                yield
                 piece = next(pending, None)
             check_cancelled(cancel)
-            copier.copy(batch)
+            yield from copier.steps(batch)
         while piece is not None:
             check_cancelled(cancel)
             sink.write_at(*piece)
+            yield
             piece = next(pending, None)
         copier.finish()
     finally:

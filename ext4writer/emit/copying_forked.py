@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..forked import Crew, Stage
+from ..output.descriptor import SharedImage
+from ..output.sink import Piece, Sink
 from ..progress import Cancel, ProgressCallback, check_cancelled
 from .batches import Batch, CopyJob, batches
 from .copier import Copier
 from .copying import Tally
-from .sinks import Piece, SharedImage, Sink
 
 Copied = tuple[int, int]
 """Files begun, bytes of content."""

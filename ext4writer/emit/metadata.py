@@ -15,6 +15,7 @@ from ..ondisk.checksum import (
     seal_xattr_block,
 )
 from ..ondisk.superblock import EXT4_JOURNAL_INO, SUPERBLOCK_OFFSET
+from ..output.sink import Piece
 from ..plan.contents import FAST_SYMLINK_MAX
 from ..plan.layout import Layout
 from ..plan.placement import JOURNAL
@@ -25,7 +26,6 @@ from .directories import DirectoryEmitter
 from .extents import extent_tree
 from .inodes import InodeEmitter
 from .journal import journal_superblock
-from .sinks import Piece
 from .superblock import group_descriptors, superblock
 from .workspace import PIECE_BYTES, Workspace
 

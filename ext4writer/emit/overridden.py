@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ..output.sink import Piece
 from ..plan.layout import Layout
 from .override import Override
-from .sinks import Piece
 
 if TYPE_CHECKING:
     from .locate import Target

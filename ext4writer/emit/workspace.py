@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .sinks import ZEROS
+from ..output.sink import ZEROS
 
+ALL_ZEROS = memoryview(ZEROS)
 PIECE_BYTES = len(ZEROS)
 """The most that is made at once: enough for a write to pay, and it stays in the cache."""
 
@@ -21,5 +22,5 @@ class Workspace:
             self._buffer = memoryview(bytearray(min(max(size, 2 * len(self._buffer)), PIECE_BYTES)))
             return self._buffer[:size]
         view = self._buffer[:size]
-        view[:] = ZEROS[:size]
+        view[:] = ALL_ZEROS[:size]
         return view

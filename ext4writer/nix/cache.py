@@ -43,6 +43,11 @@ def _check_store(folder: str) -> None:
             raise NixError(path, f"is a cache of the store {value.strip()!r}, not of {STORE}")
 
 
+def narinfo_path(folder: str, name: str) -> str:
+    """Where a cache describes the store path with the base name ``name``."""
+    return os.path.join(folder, f"{name[:HASH_LENGTH]}.narinfo")
+
+
 def read_cache(
     folder: str, roots: Iterable[str], cancel: Cancel | None = None
 ) -> dict[str, NarInfo]:
@@ -57,7 +62,7 @@ def read_cache(
         name, referrer = pending.pop()
         if name in found:
             continue
-        path = os.path.join(folder, f"{name[:HASH_LENGTH]}.narinfo")
+        path = narinfo_path(folder, name)
         if not os.path.exists(path):
             wanted = f"; {full_path(referrer)} refers to it" if referrer is not None else ""
             raise NixError(full_path(name), f"is missing in the cache {folder}{wanted}")

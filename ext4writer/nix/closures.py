@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from ..content import FileId
 from ..errors import SpecError
 from ..forked import Crew, as_crew
 from ..progress import Cancel, ProgressCallback
+from ..sources.inputs import inputs_of
 from ..sources.tar_archive.limits import DEFAULT_LIMITS, Limits
 from ..tree import Directory, Node, Tree
 from .archives import Archive, SpoolMaker, beginning, read_archives
 from .assemble import image_tree, make_canonical
-from .cache import cache_folder, read_cache
+from .cache import cache_folder, narinfo_path, read_cache
 from .decompression import MAGIC_BYTES, format_of
 from .dedupe import link_equal_files
 from .hashing import check_hash, check_size, describe, verify_objects
@@ -34,6 +36,8 @@ class Closure:
     """Whether every object was hashed and found as it was registered before."""
     spooled: int = 0
     """Bytes of the spool that the objects lie in."""
+    inputs: Mapping[FileId, bytes] = field(default_factory=dict)
+    """What was read beside the objects in a store: archives and descriptions of them."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def closure(
         cancel=cancel,
     )
     tree = image_tree(read.objects, read.registration, files)
+    tree.inputs.update(read.inputs)
     if dedupe:
         store = tree[STORE]
         assert isinstance(store, Directory)
@@ -137,15 +142,19 @@ def read_closure(
         raise SpecError("store_dir", "is no place to look for what a cache or archives have")
     if verify and registration is None and cache is None:
         raise SpecError("verify", "has nothing to compare with; give a registration")
+    inputs = {} if archives is None else inputs_of(*archives.values())
     if registration is not None and not isinstance(registration, Registration):
+        inputs.update(inputs_of(registration))
         registration = read_registration(os.fspath(registration))
     with as_crew(processes) as crew:
         means = _Means(crew, spool, limits, progress, cancel)
         if cache is not None:
-            return _from_cache(names, os.fspath(cache), registration, means)
-        if archives:
-            return _from_archives(archives, registration, means)
-        return _from_store(names, os.fspath(store_dir or STORE), registration, verify, means)
+            read = _from_cache(names, os.fspath(cache), registration, means)
+        elif archives:
+            read = _from_archives(archives, registration, means)
+        else:
+            read = _from_store(names, os.fspath(store_dir or STORE), registration, verify, means)
+    return replace(read, inputs={**read.inputs, **inputs})
 
 
 def _name(path: str, where: str) -> str:
@@ -209,7 +218,9 @@ def _from_cache(
         workers=means.workers,
         cancel=means.cancel,
     )
-    return Closure(objects, registration, verified=True, spooled=spooled)
+    narinfos = [narinfo_path(folder, name) for name in described]
+    inputs = inputs_of(*(archive.path for archive in archives), *narinfos)
+    return Closure(objects, registration, verified=True, spooled=spooled, inputs=inputs)
 
 
 def _from_archives(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
+from ..content import FileId
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
 from ..ondisk.inode import (
@@ -97,6 +98,8 @@ class Layout:
     table_bytes_for_growth: int = 0
     """Of the inode tables, what is there only for the sake of ``Spec.inode_ratio``. No inode in it
     is in use, so it is a hole where the output can have some."""
+    inputs: Mapping[FileId, bytes] = field(default_factory=dict)
+    """What the sources of the tree have read; see :attr:`Tree.inputs`."""
 
     def __repr__(self) -> str:
         label = f" {self.label!r}" if self.label else ""

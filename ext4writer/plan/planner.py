@@ -144,6 +144,7 @@ def _plan(
         space=space,
         losses=losses,
         table_bytes_for_growth=_table_bytes_for_growth(solution),
+        inputs=dict(tree.inputs),
     )
 
 

@@ -18,8 +18,10 @@ from ..content import (
     O_NOFOLLOW,
     Content,
     DescriptorReader,
+    FileId,
     Reader,
     changed_size,
+    file_id,
     open_failure,
 )
 from ..errors import SourceChangedError, SourceError
@@ -118,6 +120,19 @@ class HostFile(Content):
     def path(self) -> bytes:
         """The whole path on the host."""
         return join(self.folder.full_path(), self.name)
+
+    def file_id(self) -> FileId | None:
+        try:
+            fd = self._open()
+        except SourceError:
+            return None
+        try:
+            return file_id(os.fstat(fd))
+        finally:
+            os.close(fd)
+
+    def host_path(self) -> bytes:
+        return self.path()
 
     def open(self) -> Reader:
         fd = self._open()

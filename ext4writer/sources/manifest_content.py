@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..content import Content, Reader
+from ..content import Content, FileId, Reader
 from ..errors import SourceChangedError, SourceError
 from .host import HostDirectory, HostFile
 
@@ -133,6 +133,12 @@ class CheckedContent(Content):
     @property
     def first_crew(self) -> int:
         return self.content.first_crew
+
+    def file_id(self) -> FileId | None:
+        return self.content.file_id()
+
+    def host_path(self) -> bytes | None:
+        return self.content.host_path()
 
     def open(self) -> Reader:
         return _CheckingReader(self.content.open(), self)

@@ -14,6 +14,7 @@ from ..errors import SourceError
 from ..progress import Cancel, ProgressCallback
 from ..tree import Tree
 from .dump import read_dump
+from .inputs import inputs_of
 from .mtree import read_mtree
 
 Format = Literal["mtree", "dump"]
@@ -63,17 +64,20 @@ def manifest(
         try:
             kind = format or _format_of(stream)
             if kind == "dump":
-                return read_dump(name, stream, root=content_root, progress=progress, cancel=cancel)
-            return read_mtree(
-                name,
-                stream,
-                root=content_root,
-                verify=verify,
-                users=users,
-                groups=groups,
-                progress=progress,
-                cancel=cancel,
-            )
+                tree = read_dump(name, stream, root=content_root, progress=progress, cancel=cancel)
+            else:
+                tree = read_mtree(
+                    name,
+                    stream,
+                    root=content_root,
+                    verify=verify,
+                    users=users,
+                    groups=groups,
+                    progress=progress,
+                    cancel=cancel,
+                )
+            tree.inputs.update(inputs_of(stream))
+            return tree
         except OSError as error:
             raise SourceError(name, f"cannot be read: {error.strerror}") from error
 

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 
-from ..content import Content, DescriptorReader, Reader, changed_size, open_source
+from ..content import Content, DescriptorReader, FileId, Reader, changed_size, id_at, open_source
 from ..errors import ArchiveError, LimitError, SourceChangedError, SourceError, display_path
 from ..tree import NAME_MAX, SYMLINK_MAX, Directory, Node, RegularFile, Symlink
 from .nar_format import (
@@ -288,6 +288,13 @@ class NarFile(Content):
         self.archive_size = archive_size
         self.offset = offset
         self.size = size
+
+    @property
+    def container(self) -> object:
+        return self.archive
+
+    def file_id(self) -> FileId | None:
+        return id_at(self.archive)
 
     def open(self) -> Reader:
         return _SliceReader(self)

@@ -20,7 +20,6 @@ from ext4writer.emit import batches, copier
 from ext4writer.emit.batches import CopyJob
 from ext4writer.emit.copying import write_anywhere, write_ascending
 from ext4writer.emit.copying_forked import write_forked
-from ext4writer.emit.sinks import Sink, open_sink
 from ext4writer.errors import (
     CancelledError,
     OutputError,
@@ -28,6 +27,8 @@ from ext4writer.errors import (
     SourceError,
 )
 from ext4writer.forked import Crew
+from ext4writer.output.opening import open_sink
+from ext4writer.output.sink import Sink
 from ext4writer.progress import Progress
 from ext4writer.sources import directory
 from ext4writer.tree import RegularFile

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from ext4writer import BytesContent, RegularFile, Spec, Tree, TreeError, plan
 from ext4writer.emit.metadata import LARGE_PIECE_BYTES, coalesced, metadata_pieces
-from ext4writer.emit.sinks import Piece
 from ext4writer.emit.workspace import PIECE_BYTES, Workspace
 from ext4writer.ondisk.inode import INODE, INODE_128, MAX_TIME_NS
+from ext4writer.output.sink import Piece
 from ext4writer.plan.checks import EPOCH_LATEST
 from ext4writer.plan.policy import RandomPolicy
 

@@ -31,6 +31,8 @@ FULL_BYTES_MAX = 64 << 20
 
 ENTRIES_SEARCHED_MAX = 20_000
 
+COMPRESSED = {".zst", ".gz", ".xz"}
+
 Stamp = tuple[int, int, int]
 
 
@@ -78,22 +80,34 @@ class Watch:
                 if raw.looks_like_ext4(path):
                     self.judge(path, "quick")
 
-    def written(self, output: object, overrides: object) -> None:
-        """Judge what the library has just written to ``output``."""
+    def written(
+        self, output: object, size: int, *, offset: int | None = None, overrides: object = ()
+    ) -> None:
+        """Judge the ``size`` bytes that the library has just written to ``output``."""
         if isinstance(output, str | bytes | os.PathLike):
             path = Path(os.fsdecode(output))
             if overrides:
                 self.damaged(path)
-            elif path.is_file():
+            elif not path.is_file() or not self.judging:
+                return
+            elif offset is not None:
+                self.damaged(path)  # a disk around an image is none itself
+                with open(path, "rb") as file:
+                    file.seek(offset)
+                    self._judge_bytes(file.read(size))
+            elif path.suffix.lower() not in COMPRESSED or raw.looks_like_ext4(path):
                 self.judge(path)
         elif overrides or not self.judging:
             return
         elif isinstance(output, bytearray):
-            judge_bytes(output)
-            self.count += 1
+            self._judge_bytes(output[offset or 0 :][:size])
         elif isinstance(output, io.BytesIO):
-            judge_bytes(output.getvalue())
-            self.count += 1
+            end = output.tell()
+            self._judge_bytes(output.getvalue()[end - size : end])
+
+    def _judge_bytes(self, image: bytes | bytearray) -> None:
+        judge_bytes(image)
+        self.count += 1
 
 
 def _stamp(path: Path) -> Stamp:
@@ -140,7 +154,12 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def write_layout(layout: Any, output: Any, **options: Any) -> Any:
         result = function(layout, output, **options)
-        watch.written(output, options.get("overrides"))
+        watch.written(
+            output,
+            layout.size_bytes,
+            offset=options.get("offset"),
+            overrides=options.get("overrides"),
+        )
         return result
 
     write_layout.watched = True  # type: ignore[attr-defined]

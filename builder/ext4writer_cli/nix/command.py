@@ -18,6 +18,7 @@ from ..options import (
     RunOptions,
     format_groups,
     options,
+    paths_in,
     usable_cpus,
 )
 from ..rule_options import RuleOptions
@@ -38,11 +39,12 @@ class GroupedGroup(RemembersOrder, click.Group):
     "-o",
     "--output",
     type=PATH,
-    metavar="IMAGE[.zst]",
+    metavar="IMAGE",
     cls=GroupedOption,
     heading="Output",
-    help="The image to write, compressed if its name ends in .zst; '-' is standard output, and the "
-    "report then goes to standard error. A file is replaced only when the new one is whole.",
+    help="The image to write, compressed if its name ends in .zst, .gz or .xz; '-' is standard "
+    "output, and the report then goes to standard error. A file is replaced only when the new one "
+    "is whole.",
 )
 @options("stored", OutputOptions)
 @options("closure", ClosureOptions)
@@ -95,15 +97,14 @@ def execute(
 
     workers = run.workers or usable_cpus()
     reported = run.json or not run.quiet
-    output = open_output(
-        destination, zstd_level=stored.zstd_level, threads=workers, hashed=reported
-    )
+    output = open_output(destination, stored, threads=workers, hashed=reported)
+    output.refuse_inputs(paths_in(closure, content, rules))
     job = pipeline.NixJob(
         closure=closure,
         content=content,
         selection=rules.selection(),
         rules=rules.compiled(),
-        image=image,
+        image=image.sized(output),
         output=output,
         overrides=overrides.overrides(),
         strict=run.strict,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, cast
 
 import ext4writer
-from ext4writer import Crew, Directory, Layout, Override, SourceError, Tree
+from ext4writer import Crew, Directory, Override, SourceError, Tree
 from ext4writer.edit.rules import Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
 from ext4writer.nix import STORE, Closure, Saving, image_tree, link_equal_files
@@ -21,7 +20,6 @@ from ..output import Output
 from ..pipeline import Stopwatch, StrictError
 from ..report import Report
 from ..spool import Spool
-from ..zstd_output import ZstdOutput
 from .closure import Context, read_named_closure
 from .options import ClosureOptions, ContentOptions, NixImageOptions
 from .report import NixReport
@@ -69,12 +67,20 @@ def run(
                 raise StrictError(layout.losses)
 
         with watch.stage("write"):
-            written = write(layout, job, crew, progress, cancel)
+            written = job.output.write(
+                layout,
+                overrides=job.overrides,
+                processes=crew,
+                progress=progress,
+                cancel=cancel,
+            )
 
     with watch.stage("sha256"):
         sha256 = written.sha256
         if sha256 is None and job.reported:
-            sha256 = hash_file(job.output.name, layout.size_bytes, cancel)
+            # The image is whole: that it cannot be read here is no failure any more.
+            with suppress(SourceError):
+                sha256 = hash_file(job.output.name, layout.size_bytes, cancel, job.output.offset)
 
     report = Report.of(layout, job.output.name, watch.seconds)
     return NixReport(
@@ -97,6 +103,7 @@ def assemble(job: NixJob, closure: Closure) -> Tree:
         skip = job.output.itself(content.files)
         files = read_files(content.files, xattrs=not content.no_xattrs, skip=skip)
     tree = image_tree(closure.objects, closure.registration, files, selection=job.selection)
+    tree.inputs.update(closure.inputs)
     apply_rules(tree, job.rules)
     return tree
 
@@ -108,63 +115,8 @@ def deduplicate(tree: Tree, cancel: Cancel | None) -> Saving:
     return link_equal_files(store, cancel)
 
 
-@dataclass(frozen=True)
-class Written:
-    """An output that is whole."""
-
-    size: int
-    disk: int
-    """Bytes that it takes up on the disk."""
-    sha256: str | None
-    """None where it was not hashed on its way."""
-
-
-def write(
-    layout: Layout,
-    job: NixJob,
-    crew: Crew,
-    progress: ProgressCallback | None,
-    cancel: Cancel | None,
-) -> Written:
-    """Write the image, compressed on its way where that was asked for."""
-
-    output, hashed = job.output, None
-    with output.opened(layout.size_bytes) as target:
-        if output.is_stream and job.reported:
-            target = cast(BinaryIO, hashed := _HashedStream(cast(BinaryIO, target)))
-        ext4writer.write_layout(
-            layout,
-            target,
-            overrides=job.overrides,
-            processes=crew,
-            progress=progress,
-            cancel=cancel,
-        )
-    if isinstance(output, ZstdOutput):
-        return Written(output.size, output.size, output.sha256)
-    disk = 0 if output.is_stream else os.stat(output.name).st_blocks * 512
-    return Written(layout.size_bytes, disk, hashed.digest.hexdigest() if hashed else None)
-
-
-class _HashedStream:
-    """A stream whose bytes are hashed on their way, as nobody can read them again."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.name = stream.name
-        self.digest = hashlib.sha256()
-        self._stream = stream
-
-    def write(self, data: bytes | memoryview) -> int:
-        count = self._stream.write(data)
-        self.digest.update(memoryview(data)[:count])
-        return count
-
-    def seekable(self) -> bool:
-        return False
-
-
-def hash_file(path: str, size: int, cancel: Cancel | None) -> str:
-    """The SHA-256 of the first ``size`` bytes of a file or device, in hexadecimal.
+def hash_file(path: str, size: int, cancel: Cancel | None, offset: int = 0) -> str:
+    """The SHA-256 of ``size`` bytes of a file or device from ``offset`` on, in hexadecimal.
 
     One thread reads while the other hashes.
     """
@@ -172,6 +124,7 @@ def hash_file(path: str, size: int, cancel: Cancel | None) -> str:
     full, spare = (memoryview(bytearray(HASH_CHUNK)) for _ in range(2))
     try:
         with open(path, "rb", buffering=0) as file, ThreadPoolExecutor(1) as reading:
+            file.seek(offset)
             count = file.readinto(full[:size])
             while count:
                 check_cancelled(cancel)

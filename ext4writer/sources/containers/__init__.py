@@ -7,6 +7,8 @@ from functools import partial
 from typing import BinaryIO, Unpack
 
 from ...errors import SpecError
+from ...tree import Tree
+from ..inputs import inputs_of
 from ..tar_archive import read_members
 from ..tar_archive.inputs import archive_path
 from ..tar_archive.limits import Usage
@@ -69,7 +71,7 @@ def oci(
         for one, diff_id in zip(described, diff_ids, strict=True)
     ]
     return ContainerImage(
-        tree=apply_layers(layout.files.path, layers, usage, chosen),
+        tree=_with_inputs(apply_layers(layout.files.path, layers, usage, chosen), source),
         config=parse_config(config),
         platform=parse_platform(config),
         digest=descriptor.digest,
@@ -97,13 +99,23 @@ def docker_archive(
     entry, config, digest = archive.find(reference, wanted)
     layers = archive.layers(entry, config)
     return ContainerImage(
-        tree=apply_layers(archive.files.path, layers, usage, chosen),
+        tree=_with_inputs(apply_layers(archive.files.path, layers, usage, chosen), source),
         config=parse_config(config),
         platform=parse_platform(config),
         digest=digest,
         names=tuple(entry.strings("RepoTags")),
         layers=tuple(layer.diff_id for layer in layers),
     )
+
+
+def _with_inputs(tree: Tree, source: Source) -> Tree:
+    """Note what was read: the archive, or all that makes up the layout in a folder."""
+    if isinstance(source, str | bytes | os.PathLike) and is_folder(os.fsencode(source)):
+        names = (b"blobs", b"index.json", b"oci-layout", b"manifest.json")
+        tree.inputs.update(inputs_of(*(os.path.join(os.fsencode(source), one) for one in names)))
+    else:
+        tree.inputs.update(inputs_of(source))
+    return tree
 
 
 def _platform(platform: Platform | str | None) -> Platform | None:

@@ -9,6 +9,7 @@ from ...errors import ArchiveError, display_path
 from ...progress import Cancel, ProgressCallback
 from ...resolution import Place, directory_at, resolve
 from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Symlink, Tree
+from ..inputs import inputs_of
 from .inputs import Archive, archive_path
 from .limits import DEFAULT_LIMITS, Limits, Usage
 from .member import HARD_LINK, Member
@@ -63,6 +64,7 @@ def tar(
     assembly.link_the_rest()
     tree = Tree(assembly.root)
     tree.losses = assembly.losses_in_place()
+    tree.inputs.update(inputs_of(archive))
     if excluded is not None:
         _prune(tree, excluded)
     return tree

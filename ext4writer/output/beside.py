@@ -1,0 +1,222 @@
+"""Files that are written under another name beside their own, and take it when they are whole.
+
+This is the only place where that is done, whatever is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from itertools import count
+
+from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW
+from .sink import Buffer
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+NAME_MAX = 255
+ACL = "system.posix_acl_access"
+
+
+def resolved(path: bytes) -> bytes:
+    """The file that ``path`` names: through links, as ``cp`` has it.
+
+    Raises ``FileNotFoundError`` for a link that leads nowhere.
+    """
+    return os.path.realpath(path, strict=True) if os.path.islink(path) else path
+
+
+class NewFile:
+    """An empty file beside ``path``; :meth:`commit` gives it that name, :meth:`abort` removes it.
+
+    A file that stands there already is replaced only by ``commit``. The new one then has its
+    permission bits and, as far as this process may set them, its owner and its access control
+    list; nobody who could not read the old one can read the new one. Where nothing stands, the
+    umask decides. What a killed process left under the other name is removed.
+
+    All methods but ``abort`` raise ``OSError``.
+    """
+
+    fd: int = -1
+
+    def __init__(self, path: bytes) -> None:
+        self._final = resolved(path)
+        try:
+            old = os.stat(self._final)
+        except FileNotFoundError:
+            old = None
+        self.partial = b""
+        left: list[bytes] = []
+        for number in count():
+            self.partial = _partial_name(self._final, number)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | O_CLOEXEC | O_BINARY | O_NOFOLLOW
+            try:
+                self.fd = os.open(self.partial, flags, 0o666 if old is None else 0o600)
+            except FileExistsError:
+                left.append(self.partial)
+                continue
+            if _claimed(self.fd, self.partial):
+                break
+            os.close(self.fd)
+        self._open = True
+        try:
+            uid = os.fstat(self.fd).st_uid
+            for path_left in left:
+                _remove_if_left_behind(path_left, uid)
+            if old is not None:
+                _take_attributes(self.fd, self._final, old)
+        except BaseException:
+            self.abort()
+            raise
+
+    def write(self, data: Buffer) -> None:
+        """Write all of ``data`` at the end."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view) :]
+
+    def commit(self, final: bytes | None = None, *, sync: bool = False) -> None:
+        """Close the file and give it its name, or that of another place in the same file system.
+
+        With ``sync`` the disk has the file before it has the name, and then the name too.
+        """
+        final = self._final if final is None else final
+        try:
+            if sync:
+                os.fsync(self.fd)
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+            os.replace(self.partial, final)
+            self._open = False
+        except BaseException:
+            self.abort()
+            raise
+        if sync:
+            sync_folder(os.path.split(final)[0])
+
+    def abort(self) -> None:
+        """Remove the file unless it has its name already; raises nothing."""
+        if not self._open:
+            return
+        self._open = False
+        # While it is open it is locked: nobody takes it for one that was left behind.
+        with contextlib.suppress(OSError):
+            os.unlink(self.partial)
+        if self.fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self.fd)
+            self.fd = -1
+
+
+def sync_folder(folder: bytes) -> None:
+    """Wait until the disk has the names in ``folder``; raises ``OSError``.
+
+    File systems that cannot do that for a folder answer ``EINVAL``, and Windows has no such call.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    fd = os.open(folder or b".", os.O_RDONLY | os.O_DIRECTORY | O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(fd)
+
+
+def _partial_name(final: bytes, number: int) -> bytes:
+    folder, name = os.path.split(final)
+    if len(name) > NAME_MAX:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    suffix = b".partial" if not number else b".partial-%d" % number
+    return os.path.join(folder, b"." + name[: NAME_MAX - 1 - len(suffix)] + suffix)
+
+
+def _claimed(fd: int, path: bytes) -> bool:
+    """Lock a file that was just made; False if another process took it for one left behind.
+
+    The lock goes with the process, so that a file without one is nobody's any more.
+    """
+    if not hasattr(fcntl, "flock"):
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks, where none are taken over either
+    return _is_at(fd, path)
+
+
+def _is_at(fd: int, path: bytes) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
+    except OSError:
+        return False
+
+
+def _remove_if_left_behind(path: bytes, uid: int) -> None:
+    """Remove what a process of this user left at ``path`` when it was killed, and nothing else.
+
+    A link is not followed, and what has another owner, further names or a living owner stays.
+    """
+    if not hasattr(fcntl, "flock"):
+        return
+    with contextlib.suppress(OSError):
+        if not _is_one_of_ours(os.stat(path, follow_symlinks=False), uid):
+            return
+        fd = os.open(path, os.O_RDWR | O_CLOEXEC | O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if _is_one_of_ours(os.fstat(fd), uid):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(fd, path):
+                    os.unlink(path)
+        finally:
+            os.close(fd)
+
+
+def _is_one_of_ours(status: os.stat_result, uid: int) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_uid == uid and status.st_nlink == 1
+
+
+def _take_attributes(fd: int, final: bytes, old: os.stat_result) -> None:
+    """Give the new file what the old one has, and nobody more than that."""
+    if not hasattr(os, "fchown"):
+        return
+    new = os.fstat(fd)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        try:
+            os.fchown(fd, old.st_uid, old.st_gid)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.fchown(fd, -1, old.st_gid)
+        new = os.fstat(fd)
+    mode = stat.S_IMODE(old.st_mode) & 0o777
+    if new.st_gid != old.st_gid:
+        # The group is another one, and gets no more than everybody has.
+        mode = mode & 0o707 | (mode & 0o007) << 3
+    if hasattr(os, "setxattr") and not _take_acl(fd, final):
+        mode &= 0o700
+    os.fchmod(fd, mode)
+
+
+def _take_acl(fd: int, final: bytes) -> bool:
+    """Copy the access control list; False if there is one and it cannot be had."""
+    try:
+        acl = os.getxattr(final, ACL)
+    except OSError:
+        # It has none; but the folder may have given one to the new file.
+        with contextlib.suppress(OSError):
+            os.removexattr(fd, ACL)
+        return True
+    try:
+        os.setxattr(fd, ACL, acl)
+    except OSError:
+        return False
+    return True

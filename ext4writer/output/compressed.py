@@ -1,0 +1,194 @@
+"""An image that is compressed while it is written, so that it never lies on the disk as a whole.
+
+The compressors are loaded when an image is to be compressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import pack
+from typing import Any, Protocol
+
+from ..errors import OutputError
+from .beside import NewFile
+from .path import new_file
+from .sink import Buffer
+from .stream import StreamSink
+
+LEVELS = {"zstd": (1, 22, 3), "gzip": (1, 9, 6), "xz": (0, 9, 6)}
+"""Format -> least, most and default level."""
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How an image is compressed whose name asks for it.
+
+    The bytes depend on the level and the version of the compressor, not on ``threads``.
+    """
+
+    level: int | None = None
+    """``None`` is 3 for zstd and 6 for gzip and xz."""
+    threads: int = 1
+    """How many compress, where the format allows for it (zstd)."""
+    watch: Callable[[bytes], object] | None = None
+    """Gets all bytes of the file in their order, such as the ``update`` of a digest."""
+
+
+class Encoder(Protocol):
+    """What the compressors of all formats have."""
+
+    def compress(self, data: Buffer, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+class CompressedSink(StreamSink):
+    """A file with one frame, stream or member, under the name ``path`` when it is whole."""
+
+    def __init__(
+        self, path: bytes, size: int, kind: str, compression: Compression, *, sync: bool = False
+    ) -> None:
+        """``kind`` is a key of ``LEVELS``. Raises :class:`OutputError`."""
+        least, most, usual = LEVELS[kind]
+        level = usual if compression.level is None else compression.level
+        if not least <= level <= most:
+            raise OutputError(path, f"{level} is no level of {kind}: {least} to {most} are")
+        self._sync = sync
+        self._encoded = _Encoded(path, kind, compression, level, size)
+        super().__init__(self._encoded, size, name=path, borrow=True)
+
+    def finish(self) -> None:
+        try:
+            self._fill_to(self.size)
+            self._encoded.finish(sync=self._sync)
+        except (OSError, ValueError) as error:
+            raise self.failure(error) from error
+
+    def abort(self) -> None:
+        self._encoded.abort()
+
+
+class _Encoded:
+    """The file as :class:`StreamSink` sees it: takes an image, and keeps it compressed."""
+
+    def __init__(
+        self, path: bytes, kind: str, compression: Compression, level: int, size: int
+    ) -> None:
+        self._path = path
+        self._kind = kind
+        self._watch = compression.watch
+        self._damage = _damage(kind, path)
+        self._file: NewFile = new_file(path, size)
+        try:
+            self._encoder = _ENCODERS[kind](level, compression.threads, size)
+        except self._damage as error:
+            raise self._failure(error) from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def write(self, data: Buffer) -> int:
+        try:
+            encoded = self._encoder.compress(data)
+        except self._damage as error:
+            raise self._failure(error) from error
+        self._keep(encoded)
+        return len(data)
+
+    def finish(self, *, sync: bool) -> None:
+        try:
+            encoded = self._encoder.flush()
+        except self._damage as error:
+            raise self._failure(error) from error
+        self._keep(encoded)
+        self._file.commit(sync=sync)
+
+    def abort(self) -> None:
+        self._file.abort()
+
+    def _keep(self, encoded: bytes) -> None:
+        if encoded:
+            if self._watch is not None:
+                self._watch(encoded)
+            self._file.write(encoded)
+
+    def _failure(self, error: BaseException) -> OutputError:
+        self.abort()
+        # What does not fit the memory, or finds no thread, is all that compressors can fail of.
+        reason = str(error) or "there is not enough memory"
+        return OutputError(
+            self._path,
+            f"cannot be compressed with {self._kind}: {reason}; "
+            "a lower level and fewer threads take less memory",
+        )
+
+
+def _damage(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
+    """What the compressor raises when it cannot go on."""
+    if kind == "zstd":
+        try:
+            from zstandard import ZstdError
+        except ImportError as error:
+            raise OutputError(path, "needs the module zstandard, which is not here") from error
+        return ZstdError, MemoryError
+    if kind == "xz":
+        from lzma import LZMAError
+
+        return LZMAError, MemoryError
+    import zlib
+
+    return zlib.error, MemoryError
+
+
+def _zstd(level: int, threads: int, size: int) -> Encoder:
+    """One frame that has the size of the image in its header and a checksum at its end.
+
+    It is always made by the multi-threaded compressor, whose bytes do not depend on ``threads``.
+    """
+    from zstandard import ZstdCompressor
+
+    compressor = ZstdCompressor(level=level, threads=threads, write_checksum=True)
+    encoder: Encoder = compressor.compressobj(size=size)
+    return encoder
+
+
+def _xz(level: int, threads: int, size: int) -> Encoder:  # noqa: ARG001
+    """One stream with a CRC64, as xz makes it."""
+    from lzma import CHECK_CRC64, FORMAT_XZ, LZMACompressor
+
+    return LZMACompressor(format=FORMAT_XZ, check=CHECK_CRC64, preset=level)
+
+
+class _Gzip:
+    """RFC 1952: one member without name and time, made by an unknown system; as ``gzip -n``.
+
+    zlib could make the header too, but puts the system in that it was built for.
+    """
+
+    def __init__(self, level: int, threads: int, size: int) -> None:  # noqa: ARG002
+        import zlib
+
+        self._crc32: Callable[[Buffer, int], int] = zlib.crc32
+        self._deflate: Any = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._crc = self._size = 0
+        fastest_or_best = {1: 4, 9: 2}.get(level, 0)
+        self._header = pack("<4BIBB", 0x1F, 0x8B, zlib.DEFLATED, 0, 0, fastest_or_best, 255)
+
+    def compress(self, data: Buffer, /) -> bytes:
+        self._crc = self._crc32(data, self._crc)
+        self._size += len(data)
+        encoded: bytes = self._header + self._deflate.compress(data)
+        self._header = b""
+        return encoded
+
+    def flush(self) -> bytes:
+        rest: bytes = self._header + self._deflate.flush()
+        return rest + pack("<II", self._crc, self._size & 0xFFFFFFFF)
+
+
+_ENCODERS: dict[str, Callable[[int, int, int], Encoder]] = {
+    "zstd": _zstd,
+    "gzip": _Gzip,
+    "xz": _xz,
+}

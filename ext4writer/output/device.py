@@ -1,0 +1,132 @@
+"""Block devices: their sectors, whether they are free to be written, and an image on one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from functools import partial
+from struct import pack, unpack
+from typing import BinaryIO
+
+from ..content import O_BINARY, O_CLOEXEC
+from ..errors import OutputError
+from .region import RegionSink
+from .sink import output_error
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# linux/fs.h, as most machines number them; the others refuse them.
+BLKROGET = 0x125E
+BLKSSZGET = 0x1268
+
+NO_DEVICE = {errno.ENXIO, errno.ENODEV, getattr(errno, "ENOMEDIUM", errno.ENXIO)}
+
+SECTOR_SIZE = 512
+"""That of a device which does not tell."""
+
+
+def open_device(
+    path: bytes,
+    size: int,
+    *,
+    start: int,
+    block_size: int,
+    name: bytes | str | None = None,
+    file: BinaryIO | None = None,
+) -> RegionSink:
+    """An image of ``size`` bytes on the device at ``path``, from byte ``start`` on.
+
+    ``file`` is the object that the caller has of it. Raises :class:`OutputError` for a device that
+    is too small, is in use or can only be read, and for blocks that are smaller than its sectors.
+    """
+    name = path if name is None else name
+    try:
+        # The kernel refuses to share a device that is mounted, or part of another one.
+        fd = os.open(path, os.O_WRONLY | os.O_EXCL | O_CLOEXEC | O_BINARY)
+    except OSError as error:
+        if _is_read_only(path):
+            raise OutputError(name, "is a read-only device") from error
+        if error.errno in NO_DEVICE:
+            raise OutputError(name, "has no medium, or no such device is there") from error
+        raise output_error(name, error, size) from error
+    try:
+        if _asked(fd, BLKROGET):
+            raise OutputError(name, "is a read-only device")
+        sector_size = _asked(fd, BLKSSZGET) or SECTOR_SIZE
+        end = os.lseek(fd, 0, os.SEEK_END)
+        if start % sector_size:
+            raise OutputError(
+                name,
+                f"has sectors of {sector_size} bytes; the offset {start} is no multiple of that",
+            )
+        if block_size and block_size < sector_size:
+            raise OutputError(
+                name,
+                f"has sectors of {sector_size} bytes, and the kernel mounts no blocks smaller than "
+                f"that; choose a block size of {sector_size}, not {block_size}",
+            )
+        if start + size > end:
+            raise too_small(name, end, start, size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return RegionSink(
+        name,
+        fd,
+        size,
+        start=start,
+        end=end,
+        sector_size=sector_size,
+        file=file,
+        close=partial(os.close, fd),
+    )
+
+
+def too_small(name: bytes | str, end: int, start: int, size: int) -> OutputError:
+    """The error for a region that does not hold the image."""
+    if not start:
+        return OutputError(name, f"has {end} bytes; the image needs {size}")
+    return OutputError(
+        name,
+        f"has {max(0, end - start)} bytes from byte {start} on; the image needs {size}",
+    )
+
+
+def device_name(fd: int) -> bytes | None:
+    """A path that opens the device of a descriptor anew; None if there is none."""
+    path = b"/proc/self/fd/%d" % fd
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.stat(path), os.fstat(fd)):
+            return path
+    return None
+
+
+def is_block_device(fd: int) -> bool:
+    return stat.S_ISBLK(os.fstat(fd).st_mode)
+
+
+def _asked(fd: int, request: int) -> int:
+    """What the device answers, an ``int``; 0 if it does not."""
+    if not hasattr(fcntl, "ioctl"):
+        return 0
+    try:
+        answer: int = unpack("i", fcntl.ioctl(fd, request, pack("i", 0)))[0]
+    except OSError:
+        return 0
+    return answer
+
+
+def _is_read_only(path: bytes) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return bool(_asked(fd, BLKROGET))
+    finally:
+        os.close(fd)

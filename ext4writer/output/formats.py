@@ -1,0 +1,50 @@
+"""What the end of a name says about the format of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from ..errors import OutputError
+
+COMPRESSED = {b".zst": "zstd", b".gz": "gzip", b".xz": "xz"}
+"""Endings of names -> how an image of that name is compressed."""
+
+OTHER_FORMATS = frozenset(
+    b".%b" % ending
+    for ending in (
+        *(b"7z", b"br", b"bz2", b"lrz", b"lz", b"lz4", b"lzma", b"lzo", b"rar", b"s2", b"sz"),
+        *(b"tbz2", b"tgz", b"txz", b"tzst", b"wim", b"z", b"zip"),
+        *(b"aff4", b"bochs", b"cloop", b"dmg", b"e01", b"ffu", b"hdd", b"hds", b"ova"),
+        *(b"parallels", b"qcow", b"qcow2", b"qed", b"simg", b"vdi", b"vhd", b"vhdx", b"vma"),
+        *(b"vmdk", b"xva"),
+    )
+)
+"""Endings of other compressed files and of virtual disks; a file system is none of them."""
+
+
+def compression_of(path: bytes) -> str | None:
+    """How a file of this name is compressed; None for a plain one.
+
+    Raises :class:`OutputError` for the name of a format that is not written.
+    """
+    ending = _ending(path)
+    if ending in OTHER_FORMATS:
+        raise OutputError(
+            path,
+            f"has the name of a {os.fsdecode(ending)} file, which is not what is written; a plain "
+            f"image has any other name, and one that is compressed ends in {listed(COMPRESSED)}",
+        )
+    return COMPRESSED.get(ending)
+
+
+def listed(endings: Collection[bytes]) -> str:
+    """Them as a text: ``.a, .b or .c``."""
+    *first, last = map(os.fsdecode, endings)
+    return f"{', '.join(first)} or {last}"
+
+
+def _ending(path: bytes) -> bytes:
+    name = os.path.split(path)[1].lower()
+    stem, dot, ending = name.rpartition(b".")
+    return dot + ending if stem else b""

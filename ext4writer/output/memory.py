@@ -1,0 +1,50 @@
+"""An image in a ``bytearray``."""
+
+from __future__ import annotations
+
+import contextlib
+
+from ..errors import OutputError
+from .device import too_small
+from .sink import Buffer, Sink
+
+
+class MemorySink(Sink):
+    """A ``bytearray``: all of it, whose old bytes are dropped, or its bytes from ``start`` on."""
+
+    def __init__(self, output: bytearray, size: int, *, start: int | None = None) -> None:
+        super().__init__("(memory)", size)
+        self._output = output
+        self._start = start or 0
+        self._end = 0 if start is None else len(output)
+        self._finished = False
+        end = self._start + size
+        if self._start < self._end < end:
+            raise too_small(self.name, self._end, self._start, size)
+        try:
+            if start is None:
+                output[:] = bytes(size)
+            else:
+                output.extend(bytes(max(0, self._start - self._end)))
+                output[self._start : end] = bytes(size)
+        except (MemoryError, BufferError, OverflowError) as error:
+            raise OutputError(self.name, f"cannot hold {size} bytes: {error}") from error
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        end = offset + len(data)
+        if end > self.size:
+            raise ValueError(f"bytes {offset} to {end} lie beyond an image of {self.size}")
+        self._output[self._start + offset : self._start + end] = data
+
+    def finish(self) -> None:
+        self._finished = True
+
+    def abort(self) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        with contextlib.suppress(BufferError):
+            if self._start >= self._end:
+                del self._output[self._end :]
+            else:
+                self._output[self._start : self._start + self.size] = bytes(self.size)

@@ -1,0 +1,390 @@
+"""Finds the sink for whatever an image is to go to."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+from functools import partial
+from typing import Any, BinaryIO, Protocol
+
+from ..content import O_BINARY, O_CLOEXEC, FileId, file_id, id_at
+from ..errors import OutputError
+from .compressed import CompressedSink, Compression
+from .device import device_name, is_block_device, open_device, too_small
+from .file import FileSink
+from .formats import compression_of
+from .memory import MemorySink
+from .path import PathSink
+from .region import RegionSink
+from .sink import Sink, output_error
+from .stream import StreamSink
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class Writer(Protocol):
+    """An object with ``write``: it takes one piece of the image after the other."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take ``data`` and return how many bytes of it were taken, or None for all."""
+        ...
+
+
+Output = str | bytes | os.PathLike[str] | bytearray | BinaryIO | Writer
+
+DEVICES = b"/dev"
+SHARED_MEMORY = b"/dev/shm"  # a file system for files, below the one of devices
+PROCESSES = b"/proc/"
+OPEN_FILE = re.compile(
+    rb"/dev/(?P<name>stdin|stdout|stderr)|/(?:dev|proc/(?:thread-)?self)/fd/(?P<fd>[0-9]{1,9})"
+)
+"""Paths that stand for a file which is open already."""
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+STANDARD_STREAMS = {b"stdin": 0, b"stdout": 1, b"stderr": 2}
+
+
+def open_sink(
+    output: Output,
+    size: int,
+    *,
+    block_size: int = 0,
+    offset: int | None = None,
+    sync: bool = False,
+    borrow: bool = False,
+    raw: bool = False,
+    compression: Compression | None = None,
+) -> Sink:
+    """Return the sink for ``output`` and an image of ``size`` bytes; see ``write_image``.
+
+    ``block_size`` is checked against the sectors of a device. Raises :class:`OutputError`.
+    """
+    if offset is not None and offset < 0:
+        raise OutputError(name_of(output), f"the offset {offset} is below zero")
+    if isinstance(output, bytearray):
+        return MemorySink(output, size, start=offset)
+    if isinstance(output, str | bytes | os.PathLike):
+        return _open_path(os.fsencode(output), size, block_size, offset, sync, raw, compression)
+    file: Any = output
+    if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
+        raise OutputError(name_of(file), "is no binary file; open it with mode 'wb'")
+    return _open_file(file, size, block_size, offset, sync=sync, borrow=borrow)
+
+
+def output_id(output: Output) -> tuple[list[FileId], int] | None:
+    """What file or device an output is already, and its size; None for what is none yet.
+
+    The identities are that of the output and, for a path, those of the folders above it.
+    """
+    try:
+        if isinstance(output, str | bytes | os.PathLike):
+            status = os.stat(output)
+        else:
+            status = os.fstat(output.fileno())  # type: ignore[union-attr]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        return None
+    found = [file_id(status)]
+    if isinstance(output, str | bytes | os.PathLike):
+        path = os.path.realpath(os.fsencode(output))
+        while os.path.split(path)[1]:
+            path = os.path.split(path)[0]
+            above = id_at(path)
+            if above is not None:
+                found.append(above)
+    return found, status.st_size
+
+
+def replaced_path(output: Output) -> bytes | None:
+    """The path at which another file takes the place of this output; None if it is written to."""
+    if not isinstance(output, str | bytes | os.PathLike):
+        return None
+    path = os.path.realpath(os.fsencode(output))
+    if OPEN_FILE.fullmatch(os.fsencode(output)) or path.startswith(PROCESSES):
+        return None
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return path
+    return path if is_file and not _is_mount_point(path) else None
+
+
+def name_of(file: Any) -> bytes | str:
+    """What errors call an output."""
+    if isinstance(file, str | bytes):
+        return file
+    if isinstance(file, os.PathLike):
+        return os.fsencode(file)
+    name = getattr(file, "name", None)
+    return name if isinstance(name, str | bytes) else "(output)"
+
+
+# -- paths -----------------------------------------------------------------------------------------
+
+
+def _open_path(
+    path: bytes,
+    size: int,
+    block_size: int,
+    offset: int | None,
+    sync: bool,
+    raw: bool,
+    compression: Compression | None,
+) -> Sink:
+    open_already = OPEN_FILE.fullmatch(path)
+    if open_already is not None:
+        return _open_again(path, open_already, size, block_size, offset, sync)
+    status = check_path(path, size, is_part=offset is not None)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        if stat.S_ISBLK(status.st_mode):
+            return open_device(path, size, start=offset or 0, block_size=block_size)
+        if offset is not None:
+            raise OutputError(path, "is neither a file nor a block device, so it has no offsets")
+        return StreamSink(_opened(path, size), size, name=path, owned=True, borrow=True)
+    kind = None if raw else compression_of(path)
+    if offset is not None:
+        if kind is not None:
+            raise OutputError(path, "is compressed by its name, so no image goes inside it")
+        return _open_part(path, size, offset, sync)
+    if path.startswith(PROCESSES):
+        return _open_part(path, size, 0, sync)  # a file that another process has open
+    if kind is not None:
+        return CompressedSink(path, size, kind, compression or Compression(), sync=sync)
+    if status is None:
+        return PathSink(path, size, sync=sync)
+    if _is_mount_point(path):
+        return _open_part(path, size, 0, sync, replaces=True)
+    try:
+        return PathSink(path, size, sync=sync)
+    except OutputError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:
+            raise
+        if status.st_nlink > 1:
+            raise  # a file that others may know by another name
+        # Nothing can be made beside it; the file itself may still be writable.
+        try:
+            return _open_part(path, size, 0, sync, replaces=True)
+        except OutputError:
+            raise error from error.__cause__
+
+
+def check_path(path: bytes, size: int = 0, *, is_part: bool = False) -> os.stat_result | None:
+    """What stands at ``path``, through links; None if nothing does and a file can be made there.
+
+    Raises :class:`OutputError` for a folder, for a link that leads nowhere, for a device that is
+    not there, and for a missing file that the image was to be a part of.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.islink(path):
+            target = os.path.realpath(path)
+            raise OutputError(
+                path, f"is a link to {os.fsdecode(target)}, which is not there"
+            ) from error
+        if _is_among_devices(path):
+            raise OutputError(path, "is no device that is here, and no place for a file") from error
+        if is_part:
+            raise OutputError(path, "is not there; an offset is one in an existing file") from error
+        return None
+    except (OSError, ValueError) as error:
+        raise output_error(path, error, size) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise output_error(path, IsADirectoryError(errno.EISDIR, ""), size)
+    return status
+
+
+def _is_among_devices(path: bytes) -> bool:
+    """Whether a new file at ``path`` would lie where devices lie, which are no place for files."""
+    folder = os.path.realpath(os.path.split(path)[0] or b".")
+    devices = os.path.realpath(DEVICES)
+    try:
+        device = os.stat(devices).st_dev
+        if _lies_in(folder, SHARED_MEMORY):
+            return os.stat(SHARED_MEMORY).st_dev == device
+        if _lies_in(folder, devices):
+            return True
+        # The same file system under another name, such as /mnt/dev.
+        return os.stat(folder).st_dev == device != os.stat(b"/").st_dev
+    except OSError:
+        return _lies_in(folder, devices)
+
+
+def _lies_in(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder + b"/")
+
+
+def _is_mount_point(path: bytes) -> bool:
+    """Whether a file is one of its own mounts, in whose place no other file can be put."""
+    try:
+        with open(b"/proc/self/mountinfo", "rb") as mounts:
+            points = {line.split(b" ", 5)[4] for line in mounts}
+    except OSError:
+        return False
+    escaped = re.sub(rb"[ \\\t\n]", lambda found: b"\\%03o" % ord(found[0]), os.path.realpath(path))
+    return escaped in points
+
+
+def _opened(path: bytes, size: int) -> io.FileIO:
+    try:
+        return io.FileIO(os.open(path, os.O_WRONLY | O_CLOEXEC | O_BINARY), "w")
+    except OSError as error:
+        raise output_error(path, error, size) from error
+
+
+def _open_part(
+    path: bytes, size: int, start: int, sync: bool, *, replaces: bool = False
+) -> RegionSink | FileSink:
+    """A region of an existing file, or all of it where another one cannot take its place."""
+    if not hasattr(os, "pwrite"):  # Windows
+        file = open(path, "r+b")  # noqa: SIM115
+        end = file.seek(0, os.SEEK_END)
+        return FileSink(file, size, name=path, start=start, end=end, owned=True)
+    try:
+        fd = os.open(path, os.O_RDWR | O_CLOEXEC | O_BINARY)
+    except OSError:
+        try:
+            fd = os.open(path, os.O_WRONLY | O_CLOEXEC | O_BINARY)
+        except OSError as error:
+            raise output_error(path, error, size) from error
+    try:
+        end = os.fstat(fd).st_size
+        if not replaces and start + size > end:
+            raise too_small(path, end, start, size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return RegionSink(
+        path,
+        fd,
+        size,
+        start=start,
+        end=end,
+        path=os.path.realpath(path),
+        close=partial(os.close, fd),
+        replaces=replaces,
+        sync=sync,
+    )
+
+
+def _open_again(
+    path: bytes,
+    matched: re.Match[bytes],
+    size: int,
+    block_size: int,
+    offset: int | None,
+    sync: bool,
+) -> Sink:
+    """A path that names an open file means that file, at its position."""
+    fd = int(matched["fd"]) if matched["name"] is None else STANDARD_STREAMS[matched["name"]]
+    try:
+        file = io.FileIO(os.dup(fd), "w")
+    except OSError as error:
+        raise output_error(path, error, size) from error
+    try:
+        return _open_file(file, size, block_size, offset, sync=sync, borrow=True, name=path)
+    except BaseException:
+        file.close()
+        raise
+
+
+# -- open files ------------------------------------------------------------------------------------
+
+
+def _open_file(
+    file: Any,
+    size: int,
+    block_size: int,
+    offset: int | None,
+    *,
+    sync: bool,
+    borrow: bool,
+    name: bytes | None = None,
+) -> Sink:
+    """The sink for an object with ``write``, from its position or ``offset`` on.
+
+    With a ``name`` the object was made for this, and is closed at the end.
+    """
+    owned = name is not None
+    shown = name_of(file) if name is None else name
+    fd = None
+    try:
+        if getattr(file, "closed", False):
+            raise ValueError("I/O operation on closed file")
+        fd = _plain_descriptor(file)
+        if callable(getattr(file, "writable", None)) and not file.writable():
+            raise OutputError(shown, "is not open for writing; open it with mode 'r+b' or 'wb'")
+        place = _place_in_object(file, offset) if fd is None else _place_in_file(file, fd, offset)
+    except (OSError, ValueError) as error:
+        raise output_error(shown, error, size) from error
+    if place is None:
+        if offset is not None:
+            raise OutputError(shown, "cannot seek, or only appends, so it has no offsets")
+        flushed = partial(os.fsync, fd) if sync and fd is not None and _can_flush(fd) else None
+        return StreamSink(file, size, name=shown, owned=owned, borrow=borrow, flushed=flushed)
+    start, end = place
+    if fd is not None and is_block_device(fd):
+        device = device_name(fd)
+        if device is None:
+            raise OutputError(shown, "is a device that cannot be opened anew; give its path")
+        return open_device(device, size, start=start, block_size=block_size, name=shown, file=file)
+    if start < end < start + size:
+        raise too_small(shown, end, start, size)
+    if fd is None:
+        return FileSink(file, size, name=shown, start=start, end=end, owned=owned)
+    close = file.close if owned else None
+    return RegionSink(shown, fd, size, start=start, end=end, file=file, close=close, sync=sync)
+
+
+def _place_in_file(file: Any, fd: int, offset: int | None) -> tuple[int, int] | None:
+    """Where an image begins in a file of the host, and where the file ends; None in a stream."""
+    status = os.fstat(fd)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)) or _appends(file):
+        return None
+    file.flush()
+    return file.tell() if offset is None else offset, os.fstat(fd).st_size
+
+
+def _place_in_object(file: Any, offset: int | None) -> tuple[int, int] | None:
+    """The same of another object. Some that compress say that they can seek, and cannot."""
+    try:
+        if not file.seekable() or _appends(file):
+            return None
+        position: int = file.tell()
+        end: int = file.seek(0, os.SEEK_END)
+        file.seek(position)
+    except (AttributeError, ValueError, OSError):
+        return None
+    return position if offset is None else offset, end
+
+
+def _can_flush(fd: int) -> bool:
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISBLK(mode)
+
+
+def _appends(file: BinaryIO) -> bool:
+    """Whether the system puts every write at the end, wherever it was meant to go."""
+    try:
+        return bool(fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND)
+    except (OSError, AttributeError):
+        return "a" in str(getattr(file, "mode", ""))
+
+
+def _plain_descriptor(file: Any) -> int | None:
+    """The descriptor of ``file`` if its bytes are those of the file itself.
+
+    A file that compresses has a descriptor too, and other bytes.
+    """
+    if not hasattr(os, "pwrite"):
+        return None
+    if type(file).__module__ == "tempfile":
+        file = getattr(file, "file", file)
+    raw = file.raw if isinstance(file, io.BufferedWriter | io.BufferedRandom) else file
+    return raw.fileno() if isinstance(raw, io.FileIO) else None

@@ -1,0 +1,159 @@
+"""An image inside a file that has other bytes around it, or on a device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from ..forked import next_crew
+from .descriptor import DescriptorSink, SharedImage
+from .sink import Buffer
+from .zeros import punch, write_zeros, zero_device
+
+HEAD_BYTES = 2048
+"""Up to the end of the primary superblock. Without it nothing takes the rest for a file system."""
+WIPED_BYTES = 1 << 20
+"""Where other file systems, volume managers and partition tables have their signatures."""
+
+
+class RegionSink(DescriptorSink):
+    """``size`` bytes of an open file from ``start`` on; what lies around them is left alone.
+
+    Where the file has bytes already, what an older file system is known by goes first and what
+    the new one is known by comes last, each with a flush: after a failure there is neither.
+    """
+
+    def __init__(
+        self,
+        name: bytes | str,
+        fd: int,
+        size: int,
+        *,
+        start: int,
+        end: int,
+        sector_size: int = 0,
+        file: BinaryIO | None = None,
+        path: bytes | None = None,
+        close: Callable[[], object] | None = None,
+        replaces: bool = False,
+        sync: bool = False,
+    ) -> None:
+        """The file ends at byte ``end``; beyond it there is nothing to be careful with.
+
+        ``sector_size`` is not 0 for a block device. ``file`` is the object that the descriptor is
+        of, ``path`` where other processes can open it. ``close`` is called at the end.
+        ``replaces`` drops all that the file has. Raises :class:`OutputError`.
+        """
+        super().__init__(name, size)
+        self.start = start
+        self._fd = fd
+        self._end = 0 if replaces else end
+        self._sector_size = sector_size
+        self._file = file
+        self._path = path
+        self._close = close
+        self._is_new = start >= self._end and not sector_size
+        self._flushes = sync or not self._is_new
+        self._head = bytearray(min(HEAD_BYTES, size))
+        self._written: list[tuple[int, int]] | None = None
+        """Where anything was written, if the rest is not zeros already."""
+        self._finished = False
+        self._first_crew = next_crew()
+        try:
+            if self._is_new:
+                if replaces:
+                    os.ftruncate(fd, 0)
+                os.ftruncate(fd, start + size)
+            else:
+                write_zeros(fd, start, min(size, WIPED_BYTES))
+                os.fsync(fd)
+                if sector_size or not punch(fd, start, size):
+                    self._written = []
+        except (OSError, OverflowError) as error:
+            self.abort()
+            raise self.failure(error) from error
+        if self._written is None:
+            self.fd = fd
+        else:
+            self._preallocates = False
+
+    def shared(self) -> SharedImage | None:
+        if self.fd is None:
+            return None
+        return SharedImage(self, self.fd, path=self._path, first_crew=self._first_crew)
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        if offset < HEAD_BYTES:
+            view = memoryview(data)
+            kept = view[: HEAD_BYTES - offset]
+            self._head[offset : offset + len(kept)] = kept
+            data, offset = view[len(kept) :], HEAD_BYTES
+            if not data:
+                return
+        if self._written is not None:
+            self._written.append((offset, offset + len(data)))
+        super().write_at(offset, data)
+
+    def finish(self) -> None:
+        try:
+            for start, end in self._gaps():
+                self._zero(self.start + start, end - start)
+            if self._flushes:
+                os.fsync(self._fd)
+            self._write_head(self._head)
+            if self._file is not None:
+                self._move_to_end(self._file)
+            close, self._close = self._close, None
+            if close is not None:
+                close()
+            self._finished = True
+        except (OSError, ValueError) as error:
+            self.abort()
+            raise self.failure(error) from error
+
+    def _gaps(self) -> Iterator[tuple[int, int]]:
+        """Where nothing was written and something else may be, apart from the head."""
+        if self._written is None:
+            return
+        self._written.sort()
+        reached = len(self._head)
+        for start, end in self._written:
+            if start > reached:
+                yield reached, start
+            reached = max(reached, end)
+        if reached < self.size:
+            yield reached, self.size
+
+    def _zero(self, start: int, length: int) -> None:
+        if self._sector_size:
+            zero_device(self._fd, start, length, self._sector_size)
+        else:
+            write_zeros(self._fd, start, length)
+
+    def _write_head(self, head: Buffer) -> None:
+        view, offset = memoryview(head), self.start
+        while view:
+            done = os.pwrite(self._fd, view, offset)
+            view, offset = view[done:], offset + done
+        if self._flushes:
+            os.fsync(self._fd)
+
+    def _move_to_end(self, file: BinaryIO) -> None:
+        """Let the position be that of someone who wrote the image with ``write``."""
+        file.seek(0, os.SEEK_END)  # what was read ahead is dropped
+        file.seek(self.start + self.size)
+
+    def abort(self) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        with contextlib.suppress(OSError):
+            if self._is_new:
+                os.ftruncate(self._fd, self._end)
+            else:
+                self._write_head(bytes(len(self._head)))
+        if self._close is not None:
+            with contextlib.suppress(OSError):
+                self._close()

@@ -1,0 +1,108 @@
+"""What takes an image, and the errors of all that do.
+
+A sink is made for an image of a known size. Bytes that nobody writes read as zeros. Either
+:meth:`Sink.finish` or :meth:`Sink.abort` ends it.
+"""
+
+from __future__ import annotations
+
+import errno
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar
+
+from ..errors import OutputError
+
+if TYPE_CHECKING:
+    from .descriptor import SharedImage
+
+Buffer = bytes | bytearray | memoryview
+Piece = tuple[int, Buffer]
+"""Offset in the image in bytes, and what lies there."""
+
+ZEROS = bytes(1 << 20)
+"""What gaps are filled with, as often as needed."""
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_ROOM = FULL | {errno.EFBIG}
+
+
+class Sink(ABC):
+    """Takes an image of ``size`` bytes.
+
+    ``ascending`` says that writes must come in ascending offsets, from one thread. Otherwise they
+    may come in any order and from several threads. ``fd`` is a descriptor for copies inside the
+    kernel, in which the image begins at byte ``start``, or None.
+    """
+
+    ascending: ClassVar[bool] = False
+    fd: int | None = None
+    start: int = 0
+
+    def __init__(self, name: bytes | str, size: int) -> None:
+        self.name = name
+        self.size = size
+
+    @abstractmethod
+    def write_at(self, offset: int, data: Buffer) -> None:
+        """Write all of ``data`` at ``offset``; raises :class:`OutputError`."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Make the image whole and let go of it; raises :class:`OutputError`."""
+
+    def shared(self) -> SharedImage | None:
+        """What other processes can write to the same image with; None if they cannot."""
+        return None
+
+    def preallocate(self, offset: int, length: int) -> None:  # noqa: B027 (most need not)
+        """Find the blocks for so many bytes at once, if that saves time; they are written next.
+
+        Raises :class:`OutputError`.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Leave as little behind as possible; raises nothing and may follow a ``finish``."""
+
+    def failure(self, error: BaseException) -> OutputError:
+        """The error for what the system answered, with a hint."""
+        return output_error(self.name, error, self.size)
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Undo what was not finished."""
+        self.abort()
+
+
+def output_error(name: bytes | str, error: BaseException, size: int) -> OutputError:
+    """Say what went wrong with the output ``name`` of ``size`` bytes, and what helps."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in FULL:
+        problem = f"no space left: the image needs {size} bytes, less what is zeros in it"
+    elif number == errno.EFBIG:
+        problem = f"its file system or a limit allows no file of {size} bytes"
+    elif number in (errno.EACCES, errno.EPERM):
+        problem = "cannot be written: no permission for the file or its folder"
+    elif number == errno.EROFS:
+        problem = "cannot be written: its file system is read-only"
+    elif number in (errno.ENOENT, errno.ENOTDIR):
+        problem = "cannot be written: its folder does not exist"
+    elif number == errno.EISDIR:
+        problem = "is a directory; name a file in it"
+    elif number == errno.EBUSY:
+        problem = "is in use, mounted perhaps; it was not touched"
+    elif number == errno.EPIPE:
+        problem = "its reader has gone before the image was whole"
+    elif isinstance(error, OSError) and error.strerror:
+        problem = f"cannot be written: {error.strerror}"
+    else:
+        problem = f"cannot be written: {error}"
+    return OutputError(name, problem)

@@ -1,0 +1,96 @@
+"""Outputs that only go forwards."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+from collections.abc import Callable
+from typing import Any
+
+from .sink import ZEROS, Buffer, Sink
+
+LETS_GO = (io.FileIO, io.BufferedWriter, io.BufferedRandom, io.BytesIO)
+"""Files that keep no piece once ``write`` has returned."""
+
+
+class StreamSink(Sink):
+    """An object with ``write`` that only goes forwards; gaps are written as zeros.
+
+    Each piece is a ``bytes`` of its own, which may be kept, unless pieces are ``borrowed``: then
+    they are views that are valid until ``write`` returns.
+    """
+
+    ascending = True
+
+    def __init__(
+        self,
+        file: Any,
+        size: int,
+        *,
+        name: bytes | str,
+        owned: bool = False,
+        borrow: bool = False,
+        flushed: Callable[[], object] | None = None,
+    ) -> None:
+        """``owned`` closes the file at the end; ``flushed`` waits until the disk has it."""
+        super().__init__(name, size)
+        self._file = file
+        self._owned = owned
+        self._borrows = borrow or type(file) in LETS_GO
+        self._flushed = flushed
+        self._finished = False
+        self.position = 0
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        if offset < self.position:
+            raise ValueError(f"offset {offset} lies before {self.position} on a stream")
+        try:
+            self._fill_to(offset)
+            write_all(self._file, data if self._borrows else bytes(data))
+        except (OSError, ValueError) as error:
+            raise self.failure(error) from error
+        self.position += len(data)
+
+    def _fill_to(self, offset: int) -> None:
+        while self.position < offset:
+            piece: Buffer = ZEROS
+            if offset - self.position < len(ZEROS):
+                piece = ZEROS[: offset - self.position]
+            write_all(self._file, piece)
+            self.position += len(piece)
+
+    def finish(self) -> None:
+        try:
+            self._fill_to(self.size)
+            if hasattr(self._file, "flush"):
+                self._file.flush()
+            if self._flushed is not None:
+                self._flushed()
+            self._finished = True
+            if self._owned:
+                self._file.close()
+        except (OSError, ValueError) as error:
+            raise self.failure(error) from error
+
+    def abort(self) -> None:
+        if self._owned and not self._finished:
+            self._finished = True
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+
+def write_all(file: Any, data: Buffer) -> None:
+    """Write ``data`` however few bytes the file takes at once."""
+    done: int | None = file.write(data)
+    if done == len(data):
+        return
+    view = memoryview(data)
+    keeps = type(data) is bytes
+    while view:
+        if done is None:
+            if isinstance(file, io.RawIOBase):
+                raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
+            return  # an object that counts nothing has taken everything
+        view = view[done:]
+        done = file.write(bytes(view) if keeps else view) if view else 0

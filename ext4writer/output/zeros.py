@@ -1,0 +1,79 @@
+"""Makes stretches of files and devices read as zeros, by one call to the kernel where it can."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from struct import pack
+
+from .sink import ZEROS
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# linux/falloc.h
+FALLOC_FL_KEEP_SIZE = 0x01
+FALLOC_FL_PUNCH_HOLE = 0x02
+FALLOC_FL_ZERO_RANGE = 0x10
+
+BLKZEROOUT = 0x127F
+"""linux/fs.h, as most machines number it; the others refuse it."""
+
+
+@cache
+def _fallocate() -> Callable[[int, int, int, int], bool]:
+    """fallocate(2), which Python has without its modes only. The call tells whether it worked."""
+    try:
+        import ctypes
+
+        library = ctypes.CDLL(None, use_errno=True)
+        call = getattr(library, "fallocate64", None) or library.fallocate
+    except (ImportError, OSError, AttributeError, TypeError):
+        return lambda *_: False
+    call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    call.restype = ctypes.c_int
+    return lambda fd, mode, start, length: call(fd, mode, start, length) == 0
+
+
+def punch(fd: int, start: int, length: int) -> bool:
+    """Make a stretch of a regular file a hole, or blocks without content; False if nothing can."""
+    fallocate = _fallocate()
+    return any(
+        fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, start, length)
+        for mode in (FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE)
+    )
+
+
+def zero_device(fd: int, start: int, length: int, sector_size: int) -> None:
+    """Make a stretch of a block device read as zeros; raises ``OSError``.
+
+    Whole sectors go to the kernel in one call. To punch a hole (block/fops.c:blkdev_fallocate)
+    lets the device forget them where it promises that they read as zeros then, which a plain
+    discard does not, or has it write the zeros itself; BLKZEROOUT writes them in any case.
+    """
+    end = start + length
+    first = min(end, -(-start // sector_size) * sector_size)
+    last = max(first, end // sector_size * sector_size)
+    write_zeros(fd, start, first - start)
+    write_zeros(fd, last, end - last)
+    if last == first or _fallocate()(
+        fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, first, last - first
+    ):
+        return
+    if hasattr(fcntl, "ioctl"):
+        try:
+            fcntl.ioctl(fd, BLKZEROOUT, pack("=QQ", first, last - first))
+            return
+        except OSError:
+            pass  # writing tells what is wrong, if anything is
+    write_zeros(fd, first, last - first)
+
+
+def write_zeros(fd: int, start: int, length: int) -> None:
+    """Write ``length`` zeros at ``start``; raises ``OSError``."""
+    end = start + length
+    while start < end:
+        start += os.pwrite(fd, memoryview(ZEROS)[: end - start], start)

@@ -1,0 +1,26 @@
+"""What a source reads, by identity, so that no image is written over it."""
+
+from __future__ import annotations
+
+import os
+
+from ..content import FileId, file_id
+
+
+def inputs_of(*read: object) -> dict[FileId, bytes]:
+    """The identities of what was read, with a name for each.
+
+    What is read may be a path, an open file, or anything else, which then has no identity.
+    """
+    found: dict[FileId, bytes] = {}
+    for one in read:
+        try:
+            if isinstance(one, str | bytes | os.PathLike):
+                found[file_id(os.stat(one))] = os.fsencode(one)
+            elif callable(fileno := getattr(one, "fileno", None)):
+                name = getattr(one, "name", b"")
+                shown = os.fsencode(name) if isinstance(name, str | bytes) else b""
+                found[file_id(os.fstat(fileno()))] = shown or b"(open file)"
+        except (OSError, ValueError):
+            continue  # it has gone, or is no file of the host
+    return found
