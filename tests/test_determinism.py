@@ -353,6 +353,7 @@ def test_a_policy_is_not_used_up() -> None:
         {"align": 1 << 20},
         {"size": 64 << 20},
         {"free_percent": 10.0},
+        {"inodes": 5000},
         {"reserved_percent": 1.0},
         {"block_size": 1024},
         {"inode_size": 512},

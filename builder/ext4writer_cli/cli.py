@@ -144,23 +144,42 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
     "--output",
     type=PATH,
     metavar="IMAGE",
-    required=True,
     cls=GroupedOption,
     heading="Output",
     help="The image to write, compressed if its name ends in .zst, .gz or .xz; '-' is standard "
     "output, and the report then goes to standard error. A file is replaced only when the new one "
     "is whole.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    cls=GroupedOption,
+    heading="Output",
+    help="Write nothing, and say what the image would be, as the command plan does.",
+)
 @options("stored", OutputOptions)
 @options("scan", ScanOptions)
 @image_options
-def build(source: tuple[SourceArgument, ...], output: str, **chosen: Any) -> None:
+@click.pass_context
+def build(
+    ctx: click.Context,
+    /,
+    source: tuple[SourceArgument, ...],
+    output: str | None,
+    dry_run: bool,
+    **chosen: Any,
+) -> None:
     """Write an ext4 image of all SOURCEs, later ones over earlier ones.
 
     A SOURCE is a folder, a tar archive, '-' for one on standard input, oci:LAYOUT[:REF],
     docker-archive:FILE[:REF] or manifest:FILE. '::/FOLDER' behind it says where in the image it
     goes; folders that are missing on the way are made. Without any the file system is empty.
     """
+    if output is None and not dry_run:
+        raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--output'")
+    if dry_run:
+        output = None
+        del chosen["stored"]
     execute(source, output, **chosen)
 
 

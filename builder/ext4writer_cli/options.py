@@ -106,7 +106,16 @@ ORDER = "ext4writer.order"
 
 
 class RemembersOrder(click.Command):
-    """A command that keeps in which order its options were given."""
+    """A command that keeps in which order its options were given, and knows those of others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from .foreign import explained
+
+            raise explained(error, given) from None
 
     def make_parser(self, ctx: click.Context) -> Any:
         parser: Any = super().make_parser(ctx)
@@ -267,6 +276,13 @@ class ScanOptions(HasLimits):
         about="Refuse archives and layers in which a path goes through a symbolic link of theirs; "
         "without it such links are followed inside the image, as tar does.",
     )
+    strip_components: int = row(
+        "--strip-components",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        about="Take the first N names off every path in tar archives, as tar does.",
+    )
     content_root: str | None = row(
         "--content-root",
         type=PATH,
@@ -320,6 +336,14 @@ class ImageOptions:
         type=click.IntRange(min=0),
         metavar="N",
         about="Inodes that the image leaves free.  [default: one for 16K of --free]",
+    )
+    inodes: int | None = row(
+        "-N",
+        "--inodes",
+        type=click.IntRange(min=1),
+        metavar="N",
+        about="Inodes that the image has at least, those in use included; instead of "
+        "--free-inodes.",
     )
     grow_to: int | None = row(
         "--grow-to",
@@ -421,6 +445,20 @@ class ImageOptions:
         f"[default: {EPOCH_VARIABLE} of the environment, else the newest time in the tree, but "
         "no later than the start of 2026]",
     )
+    hole_size: int = row(
+        "--hole-size",
+        type=SIZE,
+        metavar="SIZE",
+        default="32K",
+        show_default=True,
+        about="Runs of zeros of this size and more take no space; 0 stores every zero.",
+    )
+    no_lost_and_found: bool = row(
+        "--no-lost-and-found",
+        is_flag=True,
+        default=False,
+        about="Make no /lost+found where the sources have none; e2fsck makes one when it needs it.",
+    )
     policy: str = row(
         "--policy",
         metavar="default|random:SEED",
@@ -448,6 +486,7 @@ class ImageOptions:
             size=self.size,
             free=self.free,
             free_inodes=self.free_inodes,
+            inodes=self.inodes,
             grow_to=self.grow_to,
             inode_ratio=self.inode_ratio,
             align=self.align,
@@ -461,6 +500,8 @@ class ImageOptions:
             features=FeatureSet.parse(",".join(self.features), base=DEFAULT_FEATURES),
             journal=self.journal,
             epoch=self.epoch if self.epoch is not None else environment_epoch(),
+            hole_size=self.hole_size,
+            lost_and_found=not self.no_lost_and_found,
             policy=policy(self.policy),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -145,32 +145,11 @@ class RuleOptions:
 
     def selection(self) -> Selection:
         """What is to be read of each source; ``SpecError`` for a glob that is none."""
-        from ext4writer.edit.rules_select import Selection
-
-        return Selection(
-            (name == "exclude", glob)
-            for name, glob in self.in_order()
-            if name in ("exclude", "include")
-        )
+        return select(self.in_order())
 
     def compiled(self) -> list[Rule]:
         """The library's form of all the others; raises its errors."""
-        found: list[Rule] = []
-        maps: dict[str, list[Range]] = {}
-        mount_point = self._mount_point()
-        for name, value in self.in_order():
-            if name in ("uid_map", "gid_map"):
-                maps.setdefault(name, []).append(value)
-                continue
-            if name in ("exclude", "include", "mount_point"):
-                continue
-            found += _id_map(maps)
-            maps = {}
-            if name == "file_contexts":
-                found += _file_contexts(value, mount_point)
-            else:
-                found += _COMPILERS[name](value)
-        return found + _id_map(maps)
+        return compile_rules(self.in_order(), self._mount_point())
 
     def _mount_point(self) -> str:
         """The one mount point; a usage error for several, and for one that nothing asks for."""
@@ -179,6 +158,34 @@ class RuleOptions:
         if self.mount_point and not self.file_contexts:
             raise click.UsageError("--mount-point is for the labels of --file-contexts")
         return self.mount_point[0] if self.mount_point else "/"
+
+
+def select(options: Iterable[tuple[str, Any]]) -> Selection:
+    """What ``options`` take of a source; ``SpecError`` for a glob that is none."""
+    from ext4writer.edit.rules_select import Selection
+
+    return Selection(
+        (name == "exclude", glob) for name, glob in options if name in ("exclude", "include")
+    )
+
+
+def compile_rules(options: Iterable[tuple[str, Any]], mount_point: str = "/") -> list[Rule]:
+    """The library's form of all others among ``options``; raises its errors."""
+    found: list[Rule] = []
+    maps: dict[str, list[Range]] = {}
+    for name, value in options:
+        if name in ("uid_map", "gid_map"):
+            maps.setdefault(name, []).append(value)
+            continue
+        if name in ("exclude", "include", "mount_point"):
+            continue
+        found += _id_map(maps)
+        maps = {}
+        if name == "file_contexts":
+            found += _file_contexts(value, mount_point)
+        else:
+            found += _COMPILERS[name](value)
+    return found + _id_map(maps)
 
 
 def read_file(path: str) -> bytes:

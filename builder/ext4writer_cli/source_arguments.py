@@ -13,6 +13,9 @@ NO_OPTION = "\0"
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 """How a path of Windows begins; no name of an image begins with a slash."""
 
+_DASHED = tuple(STANDARD_INPUT + mark for mark in ("::/", ":/", ",", "["))
+"""How standard input begins where it is not ``-`` alone."""
+
 FOUND = ""
 """The kind of a source without a prefix: what lies there tells whether it is a folder or a tar."""
 
@@ -33,11 +36,17 @@ class SourceArgument(NamedTuple):
     """Which of several images."""
     target: bytes = b"/"
     """Where the source's root comes to in the image."""
+    inside: str | None = None
+    """Which folder of a container image is the source; for a path that is found later."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """What is set for this source alone, by the names of options."""
 
 
 def parse_source(text: str) -> SourceArgument:
-    """Take ``[KIND:]PATH[:REF][::/TARGET]`` apart; ``ValueError`` with a reason if it is wrong.
+    """Take ``[KIND:]PATH[:REF][:/INSIDE][,KEY=VALUE]...[::/TARGET]`` apart.
 
+    ``ValueError`` with a reason if it is wrong. Where a path without a kind ends and the folder
+    inside of it begins is found when it is read, as there may be colons in a path.
     The last ``::/`` begins the target. The path of a kind that takes a reference ends at the first
     colon, as in other programs, but that of a drive of Windows. A path that looks like something
     else can begin with ``./``.
@@ -46,14 +55,27 @@ def parse_source(text: str) -> SourceArgument:
     source, separator, target = text.rpartition("::/")
     if not separator:
         source, target = text, ""
+    settings: list[tuple[str, str]] = []
+    if "=" in source and not os.path.lexists(source):
+        from .source_settings import take_settings
+
+        source, settings = take_settings(source)
     kind, colon, rest = source.partition(":")
     if not colon or kind not in TAKES_REFERENCE:
+        if colon:
+            from .foreign import check_prefix
+
+            check_prefix(text)
         kind, rest = FOUND, source
     reference: str | None = None
+    inside: str | None = None
     if TAKES_REFERENCE.get(kind):
         drive, rest = (rest[:2], rest[2:]) if _DRIVE.match(rest) else ("", rest)
         rest, colon, named = rest.partition(":")
         rest = drive + rest
+        if named.startswith("/") or ":/" in named:
+            named, _, inside = named.rpartition(":/") if ":/" in named else ("", "", named)
+            colon = named
         if colon and not named:
             raise ValueError(f"{text!r} has a colon without a name of an image behind it")
         reference = named or None
@@ -61,7 +83,9 @@ def parse_source(text: str) -> SourceArgument:
         raise ValueError(
             "an empty name names no file" if kind == FOUND else f"{text!r} has no path"
         )
-    return SourceArgument(text, kind, rest, reference, _target(text, target))
+    return SourceArgument(
+        text, kind, rest, reference, _target(text, target), inside, tuple(settings)
+    )
 
 
 def _target(text: str, target: str) -> bytes:
@@ -72,10 +96,8 @@ def _target(text: str, target: str) -> bytes:
 
 
 def mark(arguments: list[str]) -> list[str]:
-    """Mark ``-::/TARGET`` among a command's arguments, which else would look like an option."""
-    return [
-        NO_OPTION + text if text.startswith(STANDARD_INPUT + "::/") else text for text in arguments
-    ]
+    """Mark ``-::/TARGET`` and its like among ``arguments``, where it would look like an option."""
+    return [NO_OPTION + text if text.startswith(_DASHED) else text for text in arguments]
 
 
 def check_together(arguments: tuple[SourceArgument, ...]) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ext4writer import Crew, Directory, Tree, sources
 from ext4writer.edit.rules_select import Selection
-from ext4writer.errors import ArchiveError, SourceError, SpecError
+from ext4writer.errors import ArchiveError, SourceError, SpecError, TreeError
 from ext4writer.progress import Cancel, ProgressCallback
 
 from .options import ScanOptions
 from .output import Output
-from .rule_options import read_file
+from .rule_options import read_file, select
 from .source_arguments import FOUND, STANDARD_INPUT, SourceArgument
+from .source_settings import SourceSettings
 from .spool import Spool
 
 if TYPE_CHECKING:
@@ -54,10 +55,7 @@ def read_sources(
     scan = reading.scan
     root_from = _source_of_root(arguments, scan.root_from)
     for number, argument in enumerate(arguments, 1):
-        read = READERS[argument.kind]
-        one, kind, facts = read(argument, reading)
-        if argument.kind not in PRUNED or reading.selection.has_includes:
-            reading.selection.take_out(one)
+        one, kind, facts = _read(argument, reading)
         if number == root_from and one.root.implied:
             raise SpecError("root_from", f"source {number}, {argument.text}, does not state a root")
         target = os.fsdecode(argument.target)
@@ -77,6 +75,60 @@ def read_sources(
     tree = tree or Tree()
     reading.selection.report(tree)
     return tree, reports
+
+
+def _read(argument: SourceArgument, reading: Reading) -> Read:
+    """Read one source, and apply what is set for it alone."""
+    settings = SourceSettings(argument.settings)
+    scan, selection = reading.scan, reading.selection
+    strip = settings.strip_components
+    if strip is None:
+        strip = scan.strip_components
+    argument = _split_inside(argument)
+    if strip or argument.inside is not None:
+        # Patterns begin at the root that the source is left with.
+        reading = reading._replace(selection=select(()))
+    one, kind, facts = READERS[argument.kind](argument, reading)
+    if argument.inside is not None:
+        one = _inside(one, argument)
+    if strip and kind == "tar":
+        from ext4writer.edit.filters import strip_components
+
+        one = strip_components(one, strip)
+    if argument.kind not in PRUNED or selection.has_includes or reading.selection is not selection:
+        selection.take_out(one)
+    if settings:
+        own = settings.selection()
+        own.take_out(one)
+        own.report(one)
+        rules = settings.compiled()
+        if rules:
+            from ext4writer.edit.rules import apply_rules
+
+            apply_rules(one, rules)
+    return one, kind, facts
+
+
+def _split_inside(argument: SourceArgument) -> SourceArgument:
+    """Find out where a path without a kind ends, and the folder inside of it begins."""
+    place = argument.place
+    if argument.kind != FOUND or ":/" not in place or os.path.lexists(place):
+        return argument
+    path, _, inside = place.rpartition(":/")
+    if len(path) < 2 and path != STANDARD_INPUT:  # a drive of Windows
+        return argument
+    if os.path.isdir(path):
+        return argument._replace(place=os.path.join(path, inside))
+    return argument._replace(place=path, inside=inside)
+
+
+def _inside(tree: Tree, argument: SourceArgument) -> Tree:
+    """The folder of ``tree`` that ``argument`` asks for, as a tree of its own."""
+    path = f"/{(argument.inside or '').strip('/')}"
+    try:
+        return tree.subtree(path)
+    except TreeError as error:
+        raise SourceError(argument.place, f"{path}: {error.problem}") from None
 
 
 def _source_of_root(arguments: Sequence[SourceArgument], number: int | None) -> int | None:
@@ -107,7 +159,12 @@ def _found(argument: SourceArgument, reading: Reading) -> Read:
     try:
         mode = os.stat(place).st_mode
     except OSError as error:
-        raise SourceError(place, f"cannot be read: {error.strerror}") from error
+        problem = f"cannot be read: {error.strerror}"
+        if isinstance(error, FileNotFoundError) and ":" in place:
+            from .foreign import KINDS
+
+            problem += f"; a SOURCE is {KINDS}"
+        raise SourceError(place, problem) from error
     if stat.S_ISDIR(mode):
         return _directory(place, reading)
     try:

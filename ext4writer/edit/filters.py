@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..arguments import id_of, seconds_of
+from ..arguments import count_of, id_of, seconds_of
 from ..errors import SpecError, TreeError
-from ..tree import Directory, Node, Tree, without_losses_below
+from ..tree import Directory, Loss, Node, Tree, without_losses_below
 from .globs import Patterns, matcher
 
 NANOSECONDS = 1_000_000_000
@@ -121,6 +121,37 @@ def exclude(tree: Tree, patterns: Patterns) -> Tree:
                     pending.append((path + b"/", node))
     tree.losses = without_losses_below(tree.losses, dropped)
     return tree
+
+
+def strip_components(tree: Tree, count: int) -> Tree:
+    """Take the first ``count`` names off every path, as tar does; return the tree that is left.
+
+    Directories that come to the same path merge, the later in the order of their names over the
+    earlier. What has no more names than that is left out and in the losses, but for directories.
+    The root's attributes are nobody's then. ``tree`` must not be used any more.
+    """
+    for _ in range(_argument("count", count, count_of)):
+        tree = _without_first_names(tree)
+    return tree
+
+
+def _without_first_names(tree: Tree) -> Tree:
+    left = Tree(Directory(implied=True))
+    losses: dict[bytes, list[Loss]] = {}
+    for loss in tree.losses:
+        first, _, rest = loss.path.lstrip(b"/").partition(b"/")
+        losses.setdefault(first, []).append(Loss(b"/" + rest, loss.what, loss.code))
+    for name, node in sorted(tree.root.children.items()):
+        if not isinstance(node, Directory):
+            what = "has too few names, of which some were to be stripped"
+            left.losses.append(Loss(b"/" + name, what, "left-out"))
+            continue
+        node.implied = True
+        part = Tree(node)
+        part.losses = losses.get(name, [])
+        left.overlay(part, copy=False)
+    left.losses += losses.get(b"", [])
+    return left
 
 
 def _nodes(tree: Tree) -> Iterator[Node]:

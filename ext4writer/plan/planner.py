@@ -257,9 +257,16 @@ def _plan_directories(
 
 
 def _inodes(table: InodeTable, spec: Spec) -> Inodes:
+    reserved = 10 - 1  # the root is one of the ten and also in the table
+    used = reserved + len(table.nodes)
     free = spec.free_inodes
+    if spec.inodes is not None:
+        if spec.inodes < used:
+            raise SpecError(
+                "inodes", f"{spec.inodes} are fewer than the {used} that are in use or reserved"
+            )
+        free = spec.inodes - used
     if free is None:
         # Beyond tens of TiB fewer: s_inodes_count has 32 bits, and groups round up.
         free = min(spec.fitted_free // BYTES_PER_INODE, MAX_INODES // 16 * 15 - table.last_ino)
-    reserved = 10 - 1  # the root is one of the ten and also in the table
-    return Inodes(table.last_ino, reserved + len(table.nodes), free)
+    return Inodes(table.last_ino, used, free)

@@ -77,6 +77,12 @@ class Spec:
         "Number of inodes that the image leaves free; None is one for each 16 KiB of free.",
         optional(count_of),
     )
+    inodes: Option[int | None, int | str | None] = Option(
+        None,
+        "Number of inodes that the image has at least, those in use and the reserved ones "
+        "included, as -N of mke2fs counts them; instead of free_inodes.",
+        optional(count_of),
+    )
     grow_to: Option[int | None, Size | None] = Option(
         None,
         "Size in bytes up to which descriptors are reserved for; None is 1024 times the size, as "
@@ -218,7 +224,7 @@ class Spec:
         if self.identity not in IDENTITIES:
             raise SpecError("identity", f"{self.identity!r} is neither of {', '.join(IDENTITIES)}")
         for name in (
-            *("size", "free", "free_percent", "free_inodes", "grow_to", "grow_at_least"),
+            *("size", "free", "free_percent", "free_inodes", "inodes", "grow_to", "grow_at_least"),
             *("inode_ratio", "hole_size"),
         ):
             value = getattr(self, name)
@@ -245,6 +251,8 @@ class Spec:
         if isinstance(self.journal, int) and not fmt.has_journal:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
         self.features.check()
+        if self.inodes is not None and self.free_inodes is not None:
+            raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
         if self.grow_to and not fmt.resize_inode:
             raise SpecError(
                 "grow_to",

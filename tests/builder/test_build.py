@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder.command import assert_one_line, assert_untouched, report, run
-from tests.oracles import fsck, tools
+from tests.oracles import debugfs, fsck, tools
 
 
 def test_builds_a_clean_image_and_reports_it(source: Path, out: Path) -> None:
@@ -22,13 +22,13 @@ def test_builds_a_clean_image_and_reports_it(source: Path, out: Path) -> None:
     assert facts["label"] == "root"
     assert facts["size"] == image.stat().st_size == sum(facts["space"].values())
     assert facts["size"] == facts["blocks"] * facts["block_size"] + facts["space"].get(
-        "unused tail", 0
+        "unused_tail", 0
     )
     assert {kind: count for kind, count in facts["entries"].items() if count} == {
         "directory": 3,  # with lost+found
         "file": 3,
         "symlink": 1,
-        "hard link": 1,
+        "hard_link": 1,
         "fifo": 1,
     }
     assert facts["available"] >= 16 << 20
@@ -119,7 +119,7 @@ def test_promises_of_a_fitted_image(source: Path) -> None:
 
 def test_excluded_names_stay_out(source: Path) -> None:
     entries = report("plan", source, "--exclude", "large", "--exclude", "etc/hosts")["entries"]
-    assert (entries["file"], entries.get("hard link", 0)) == (2, 0)
+    assert (entries["file"], entries.get("hard_link", 0)) == (2, 0)
 
 
 def test_workers_do_not_change_the_bytes(source: Path, out: Path) -> None:
@@ -221,3 +221,30 @@ def test_the_image_may_have_any_name(name: bytes, source: Path, out: Path) -> No
     done = run("build", source, "-o", path)
     assert done.returncode == 0, done.stderr
     assert os.listdir(os.fsencode(out)) == [name]
+
+
+def test_a_dry_run_is_a_plan(tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "rootfs" / "file").write_text("text")
+    options = ["--epoch", "5", "--free", "10%"]
+    planned = report("plan", "rootfs", *options, cwd=tmp_path)
+    for more in ([], ["-o", "image"], ["-o", "no/such/folder/image.zst", "--zstd-level", "9"]):
+        dry = report("build", "rootfs", "--dry-run", *options, *more, cwd=tmp_path)
+        assert {**dry, "seconds": {}} == {**planned, "seconds": {}}
+    assert os.listdir(tmp_path) == ["rootfs"]
+
+
+def test_options_of_the_format(tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "rootfs" / "zeros").write_bytes(bytes(1 << 20))
+    image = tmp_path / "image"
+    made = ["build", tmp_path / "rootfs", "-o", image]
+    facts = report(*made, "--no-lost-and-found", "--hole-size", "0", "-N", "5000")
+    assert facts["inodes"] >= 5000 and facts["inodes"] < 5000 + 256
+    assert facts["content"] == 1 << 20
+    superblock = debugfs.superblock(image)
+    assert int(superblock["Inode count"]) == facts["inodes"]
+    assert "lost+found" not in debugfs.debugfs(image, "ls /")
+    assert report(*made)["content"] < 1 << 20
+    assert_one_line(run(*made, "--inodes", "5"), 2, "--inodes", "5 are fewer")
+    assert_one_line(run(*made, "--inodes", "50", "--free-inodes", "9"), 2, "--inodes")

@@ -200,7 +200,7 @@ def test_equal_files_become_one(closure: RealClosure, out: Path) -> None:
     for image, workers in zip(images, ("1", "3"), strict=True):
         facts = report("nix", *closure.options, "--dedupe", "--workers", workers, "-o", image)
         assert (facts["linked_files"], facts["linked_bytes"]) == (linked, saved)
-        assert facts["entries"]["hard link"] == linked > 150
+        assert facts["entries"]["hard_link"] == linked > 150
         assert facts["size"] < plain["size"]
     assert images[0].read_bytes() == images[1].read_bytes()
     with mounted(images[0]) as root:

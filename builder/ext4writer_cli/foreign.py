@@ -1,0 +1,187 @@
+"""Answers for what users of other programs type: the option, or the command, that does it here."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import click
+
+KINDS = (
+    "a folder, a tar archive, '-' for one on standard input, oci:LAYOUT[:REF], "
+    "docker-archive:FILE[:REF] or manifest:FILE"
+)
+
+OPTIONS = {
+    # mke2fs(8)
+    "-d": "give the folder or archive as SOURCE",
+    "-t": "every image is ext4; -O chooses features",
+    "-T": "there are no usage types; --inodes, --inode-ratio and --block-size set what they set",
+    "-j": "there is a journal by default; --journal sets its size, or none",
+    "-J": "--journal SIZE, or --journal none",
+    "-E": "what it sets has options of its own, such as --hash-seed, --grow-to and --owner",
+    "-F": "a file is replaced when the new image is whole; nothing has to be forced",
+    "-G": "the library's Spec has groups_per_flex",
+    "-g": "groups have as many blocks as one block of bitmap has bits",
+    "-c": "there are no devices to be searched for bad blocks",
+    "-l": "there are no lists of bad blocks",
+    "-n": "--dry-run, or the command plan",
+    "-r": "every image is of revision 1",
+    "-S": "superblocks are never written alone",
+    "-v": "the report tells all; --json has it for programs",
+    "-K": "nothing is discarded",
+    "-M": "there is no last mount point in an image",
+    "-e": "every image says 'continue' on errors; tune2fs -e changes it",
+    "-z": "there is no undo file; what stood there stays until the new image is whole",
+    # mksquashfs(1), mkfs.erofs(1)
+    "-all-root": "--owner 0:0",
+    "--all-root": "--owner 0:0",
+    "-root-owned": "--owner 0:0",
+    "--force-uid": "--owner UID:GID",
+    "--force-gid": "--owner UID:GID",
+    "-force-uid": "--owner UID:GID",
+    "-force-gid": "--owner UID:GID",
+    "-uid-offset": "--uid-map 0:OFFSET:65536",
+    "--uid-offset": "--uid-map 0:OFFSET:65536",
+    "--gid-offset": "--gid-map 0:OFFSET:65536",
+    "-all-time": "--all-times SECONDS",
+    "-mkfs-time": "--epoch SECONDS",
+    "-root-mode": "--set '/: mode=755'",
+    "-root-uid": "--root-owner UID:GID",
+    "-root-gid": "--root-owner UID:GID",
+    "-ef": "--exclude GLOB for each line",
+    "-p": "--set or --device-table",
+    "-pf": "--device-table FILE",
+    "-comp": "ext4 does not compress; an --output that ends in .zst is compressed as a whole",
+    "-noappend": "images are always written anew",
+    "-processors": "--workers N",
+    "-no-xattrs": "--no-xattrs",
+    "-xattrs": "extended attributes are read by default",
+    "-keep-as-directory": "SOURCE::/NAME puts a source into a folder of the image",
+    "-no-progress": "--quiet; progress is shown on a terminal only",
+    "--quiet-progress": "--quiet",
+    # tar(1), rsync(1), cp(1)
+    "-C": "SOURCE is the folder itself; its entries go to the root of the image",
+    "-f": "give the archive as SOURCE",
+    "-x": "--one-file-system",
+    "-X": "--exclude GLOB for each line",
+    "--exclude-from": "--exclude GLOB for each line",
+    "--group": "--owner UID:GID, two numbers",
+    "--numeric-owner": "owners are always taken as numbers",
+    "--mtime": "--all-times SECONDS",
+    "--mode": "--mode-mask OCTAL, or --set '**: mode=...'",
+    "--sort": "names are always sorted",
+    "--xattrs": "extended attributes are read by default",
+    "--acls": "access control lists are read by default",
+    "--selinux": "labels are read by default; --file-contexts sets them",
+    "--transform": "SOURCE::/FOLDER, or --strip-components N",
+    "--directory": "SOURCE::/FOLDER puts a source into a folder of the image",
+    "--chown": "--owner UID:GID, two numbers",
+    "--chmod": "--set '**: mode=...'",
+    # genext2fs(8), make_ext4fs, mkfs.btrfs(8), mkosi(1)
+    "-B": "-b, --block-size",
+    "-P": "--mode-mask 7700",
+    "--root": "give the folder as SOURCE",
+    "--rootdir": "give the folder as SOURCE",
+    "--devtable": "--device-table FILE",
+    "--squash": "--owner 0:0 --mode-mask 7700",
+    "--squash-uids": "--owner 0:0",
+    "--squash-perms": "--mode-mask 7700",
+    "--number-of-inodes": "--inodes N",
+    "--bytes-per-inode": "--inode-ratio BYTES",
+    "--reserved-percentage": "--reserved-percent PERCENT",
+    "--volume-label": "--label LABEL",
+    "--volume-id": "--uuid UUID",
+    "--no-journal": "--journal none",
+    "--force": "a file is replaced when the new image is whole; nothing has to be forced",
+    "--verbose": "the report tells all; --json has it for programs",
+    "--jobs": "--workers N",
+    "--threads": "--workers N",
+    "--level": "--zstd-level N",
+    "--compress": "an --output that ends in .zst is compressed",
+    "--timestamp": "--epoch SECONDS",
+}
+"""Option of mke2fs, mksquashfs, tar and others -> what does it here. Ours are never looked up."""
+
+
+def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageError:
+    """``error`` with the answer for the foreign option among ``arguments``, if there is one."""
+    known = error.ctx.command.params if error.ctx is not None else []
+    ours = {
+        flag
+        for param in known
+        if isinstance(param, click.Option)
+        for flag in (*param.opts, *param.secondary_opts)
+    }
+    for argument in arguments:
+        word = argument.partition("=")[0]
+        if word in ours or not word.startswith("-"):
+            continue
+        # -N1000, and what click took apart: -all-root as -a -l -l ...
+        for flag in (word, word[:2]):
+            if flag in OPTIONS and flag not in ours and _is_meant(error, flag, word):
+                answer = OPTIONS[flag]
+                do = f"write {answer}" if answer.startswith("-") else answer
+                return click.UsageError(f"There is no {flag} here: {do}.", error.ctx)
+    return error
+
+
+def _is_meant(error: click.NoSuchOption, flag: str, word: str) -> bool:
+    """Whether click failed at ``flag``, which begins ``word``."""
+    if flag.startswith("--"):
+        return error.option_name == flag
+    return error.option_name[:2] == flag[:2] or (flag == word and len(flag) > 2)
+
+
+_SKOPEO = "fetch it with 'skopeo copy {text} oci:image:latest' and give oci:image:latest"
+_PODMAN = "save it with 'podman save -o image.tar {rest}' and give docker-archive:image.tar"
+_CURL = "fetch it with 'curl -fLO {text}' and give the file, or pipe it to '-'"
+_OCI = "it is written as oci:{rest}"
+_GIT = "fetch it with 'git clone' and give the folder, or pipe 'git archive HEAD' to '-'"
+
+ANSWERS = {
+    "docker": _SKOPEO,
+    "dir": _SKOPEO,
+    "atomic": _SKOPEO,
+    "docker-daemon": "save it with 'docker save -o image.tar {rest}' and give "
+    "docker-archive:image.tar",
+    "containers-storage": _PODMAN,
+    "podman": _PODMAN,
+    "oci-archive": _OCI,
+    "oci-layout": _OCI,
+    "ostree": "check it out with 'ostree checkout' and give the folder",
+    "tar": "a tar archive is given without a prefix, {rest}",
+    "file": "a path is given without a prefix, {path}",
+    "http": _CURL,
+    "https": _CURL,
+    "ftp": _CURL,
+    "s3": "pipe 'aws s3 cp {text} -' to '-'",
+    "gs": "pipe 'gcloud storage cat {text}' to '-'",
+    "ssh": "pipe 'ssh HOST tar -C FOLDER -c .' to '-'",
+    "sftp": "fetch it with 'sftp {text}' and give the file",
+    "rsync": "fetch it with 'rsync -aHAX {text} folder' and give the folder",
+    "git": _GIT,
+    "git+https": _GIT,
+    "git+ssh": _GIT,
+    "nix": "the command 'ext4writer nix' takes store paths",
+}
+"""Prefix of a source that other programs know -> what to do instead."""
+
+_PREFIX = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9+.-]+):(?P<rest>.*)", re.DOTALL)
+
+
+def check_prefix(text: str) -> None:
+    """``ValueError`` if ``text`` names a source of a kind that is not read here.
+
+    A file of that name is meant, if there is one.
+    """
+    matched = _PREFIX.fullmatch(text)
+    if matched is None or os.path.lexists(text):
+        return
+    name, rest = matched["name"].lower(), matched["rest"]
+    if name not in ANSWERS and not rest.startswith("//"):
+        return
+    answer = ANSWERS.get(name, "nothing is fetched here; give what another program fetched")
+    path = re.sub("^//(localhost)?", "", rest)
+    how = answer.format(text=text, rest=rest.removeprefix("//"), path=path)
+    raise ValueError(f"{text!r} is no SOURCE: {how}. A SOURCE is {KINDS}")

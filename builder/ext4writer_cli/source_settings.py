@@ -1,0 +1,91 @@
+"""What is set for one SOURCE alone: ``SOURCE,owner=0:0,strip-components=1``.
+
+The keys are the options of the command that are rules, and ``strip-components``. They are applied
+to that source before it is laid over the earlier ones; the options of the command follow when all
+sources are together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .rule_options import RuleOptions, compile_rules, select
+
+if TYPE_CHECKING:
+    from ext4writer.edit.rules import Rule
+    from ext4writer.edit.rules_select import Selection
+
+STRIP = "strip-components"
+
+
+def count_of(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,4}", text, re.ASCII):
+        raise click.BadParameter(f"{text!r} is no number of names")
+    return int(text)
+
+
+OF_ALL = {"file_contexts", "mount_point"}
+"""Labels follow from where things come to in the image."""
+RULES = {
+    each.metadata["flags"][-1].removeprefix("--"): each
+    for each in fields(RuleOptions)
+    if each.name not in OF_ALL
+}
+"""Key -> the option that it is for the whole image."""
+KEYS = (*RULES, STRIP)
+
+_SETTING = re.compile(rf",(?P<key>{'|'.join(map(re.escape, KEYS))})=")
+_BRACKETS = re.compile(rf"\[(?P<inner>(?:{'|'.join(map(re.escape, KEYS))})=[^\]]*)\]$", re.DOTALL)
+
+
+class SourceSettings:
+    """The settings of one source, in their order."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
+        """Raises :class:`click.BadParameter` for a value that means nothing."""
+        self.strip_components: int | None = None
+        self._rules: list[tuple[str, Any]] = []
+        for key, text in pairs:
+            if key == STRIP:
+                self.strip_components = count_of(text)
+                continue
+            row = RULES[key]
+            take: Callable[[str], Any] = row.metadata["click"].get("type", str)
+            try:
+                self._rules.append((row.name, take(text)))
+            except ValueError:
+                raise click.BadParameter(f"{text!r} is no value of {key}") from None
+
+    def __bool__(self) -> bool:
+        return bool(self._rules) or self.strip_components is not None
+
+    def selection(self) -> Selection:
+        """What is taken of this source; ``SpecError`` for a glob that is none."""
+        return select(self._rules)
+
+    def compiled(self) -> list[Rule]:
+        """The library's form of all other rules; raises its errors."""
+        return compile_rules(self._rules)
+
+
+def take_settings(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """Take ``PATH[,KEY=VALUE]...`` apart, or ``PATH[KEY=VALUE,...]``.
+
+    A comma before something that is no key belongs to the path, or to the value before it.
+    """
+    bracketed = _BRACKETS.search(text)
+    if bracketed is not None:
+        text = f"{text[: bracketed.start()]},{bracketed['inner']}"
+    found = list(_SETTING.finditer(text))
+    if not found:
+        return text, []
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    pairs = [
+        (match["key"], text[match.end() : end]) for match, end in zip(found, ends, strict=True)
+    ]
+    return text[: found[0].start()], pairs

@@ -1,0 +1,86 @@
+"""Options and sources of other programs are answered with ours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from ext4writer_cli.cli import commands
+from ext4writer_cli.foreign import ANSWERS, OPTIONS
+from tests.builder.command import assert_one_line, report, run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["build", "-d", "rootfs", "-o", "x.img"], ["-d", "SOURCE"]),
+        (["build", ".", "-t", "ext4", "-o", "x.img"], ["-t", "ext4"]),
+        (["build", ".", "-j", "-o", "x.img"], ["-j", "--journal"]),
+        (["plan", ".", "-E", "lazy_itable_init=0"], ["-E", "--hash-seed"]),
+        (["plan", ".", "-Ehash_seed=x"], ["-E", "--hash-seed"]),
+        (["plan", ".", "-F"], ["-F"]),
+        (["plan", ".", "--uid-offset=1000"], ["--uid-offset", "--uid-map"]),
+        (["plan", ".", "--all-root"], ["--all-root", "--owner 0:0"]),
+        (["plan", ".", "-all-root"], ["-all-root", "--owner 0:0"]),
+        (["plan", ".", "--numeric-owner"], ["--numeric-owner", "numbers"]),
+        (["plan", ".", "--mtime", "0"], ["--mtime", "--all-times"]),
+        (["plan", ".", "-C", "/tmp"], ["-C", "SOURCE"]),
+        (["nix", "--all-root", "-o", "x.img"], ["--all-root", "--owner 0:0"]),
+        (["manifest", ".", "--all-root"], ["--all-root", "--owner 0:0"]),
+        (["plan", ".", "--no-such-option"], ["--no-such-option"]),
+    ],
+)
+def test_a_foreign_option_is_answered_in_one_line(
+    arguments: list[str], words: list[str], tmp_path: Path
+) -> None:
+    assert_one_line(run(*arguments, cwd=tmp_path), 2, *words)
+
+
+def flags(command: str) -> set[str]:
+    return {
+        flag
+        for param in commands.commands[command].params
+        if isinstance(param, click.Option)
+        for flag in (*param.opts, *param.secondary_opts)
+    }
+
+
+def test_answers_name_options_that_there_are() -> None:
+    known = flags("build")
+    assert not OPTIONS.keys() & known, "these are ours"
+    for answer in OPTIONS.values():
+        for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", answer):
+            assert flag in known | {"--help"}, answer
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("docker://alpine:3", ["skopeo copy docker://alpine:3 oci:image", "oci:image"]),
+        ("docker-daemon:alpine:3", ["docker save -o image.tar alpine:3"]),
+        ("oci-archive:image.tar", ["written as oci:image.tar"]),
+        ("https://example.org/a.tar.gz", ["curl -fLO https://example.org/a.tar.gz"]),
+        ("containers-storage:alpine", ["podman save"]),
+        ("file:///srv/root.tar", ["/srv/root.tar"]),
+        ("tar:root.tar", ["without a prefix, root.tar"]),
+        ("what://ever", ["nothing is fetched"]),
+    ],
+)
+def test_a_foreign_source_is_answered_with_the_kinds_and_what_fetches_it(
+    source: str, words: list[str]
+) -> None:
+    kinds = ["a folder", "tar archive", "oci:LAYOUT", "docker-archive:FILE", "manifest:FILE"]
+    assert_one_line(run("plan", source), 2, source, *words, *kinds)
+
+
+def test_other_prefixes_are_answered_where_nothing_has_that_name() -> None:
+    assert_one_line(run("plan", "odd:thing"), 1, "odd:thing", "No such file", "oci:LAYOUT")
+
+
+def test_a_folder_of_such_a_name_is_read(tmp_path: Path) -> None:
+    (tmp_path / "docker:alpine").mkdir()
+    assert report("plan", "docker:alpine", cwd=tmp_path)["entries"]["directory"] == 2
+    assert set(ANSWERS) > {"docker", "https"}

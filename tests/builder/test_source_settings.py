@@ -1,0 +1,163 @@
+"""What is said about one source alone: settings, the folder inside of it, names to strip."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ext4writer_cli.source_arguments import parse_source
+from tests.builder.command import assert_one_line, report, run
+from tests.containers import Layout, layer_tar
+from tests.oracles import debugfs
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "settings"),
+    [
+        ("overlay,owner=0:0", "overlay", (("owner", "0:0"),)),
+        ("overlay[owner=0:0]", "overlay", (("owner", "0:0"),)),
+        (
+            "a.tar,strip-components=1,owner=5:6,mode-mask=755",
+            "a.tar",
+            (("strip-components", "1"), ("owner", "5:6"), ("mode-mask", "755")),
+        ),
+        ("x,exclude=a,b,exclude=c", "x", (("exclude", "a,b"), ("exclude", "c"))),
+        ("a,b", "a,b", ()),
+        ("a,note=b", "a,note=b", ()),
+        ("a[1]", "a[1]", ()),
+        ("-,owner=0:0", "-", (("owner", "0:0"),)),
+    ],
+)
+def test_settings_are_taken_apart(
+    text: str, place: str, settings: tuple[tuple[str, str], ...]
+) -> None:
+    source = parse_source(text + "::/srv")
+    assert (source.place, source.settings, source.target) == (place, settings, b"/srv")
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "inside"),
+    [
+        ("oci:layout:/srv", None, "/srv"),
+        ("oci:layout:release:/srv/app", "release", "srv/app"),
+        ("docker-archive:a.tar:alpine:3:/etc", "alpine:3", "etc"),
+        ("oci:layout:registry:5000/name", "registry:5000/name", None),
+    ],
+)
+def test_the_folder_inside_of_a_container_image(
+    text: str, reference: str | None, inside: str | None
+) -> None:
+    source = parse_source(text)
+    assert (source.reference, source.inside) == (reference, inside)
+
+
+def make_archive(path: Path) -> None:
+    """An archive as of a release: one folder around all, and a file beside it."""
+    with tarfile.open(path, "w") as archive:
+        for name, data in (
+            ("pkg-1.0/bin/tool", b"#!/bin/sh\n"),
+            ("pkg-1.0/README", b"text\n"),
+            ("beside", b"?"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode, member.uid = len(data), 0o644, 7
+            archive.addfile(member, io.BytesIO(data))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_archive(tmp_path / "pkg.tar")
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay" / "site").write_text("site\n")
+    (tmp_path / "overlay" / "site").chmod(0o666)
+    (tmp_path / "overlay" / "note.txt").write_text("note\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def owner(path: str) -> tuple[int, int]:
+    found = debugfs.inode(Path("image"), path)
+    return found.uid, found.gid
+
+
+def test_settings_are_for_one_source_alone(folder: Path) -> None:
+    done = run(
+        *("build", "pkg.tar,strip-components=1,set=bin/*: mode=755", "-o", "image", "-q"),
+        "overlay,owner=3:4,mode-mask=644,exclude=*.txt::/srv",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert owner("/README") == (7, 0)
+    assert owner("/srv/site") == (3, 4)
+    assert debugfs.inode(Path("image"), "/srv/site").mode == 0o644
+    assert debugfs.inode(Path("image"), "/bin/tool").mode == 0o755
+    assert "note.txt" not in debugfs.debugfs(Path("image"), "ls /srv")
+    # Options of the command come when all sources are together.
+    run("build", "pkg.tar", "overlay,owner=3:4", "--owner", "9:9", "-o", "image", "-q")
+    assert owner("/site") == (9, 9)
+
+
+def test_the_same_in_brackets(folder: Path) -> None:
+    plain = report("plan", "pkg.tar,owner=3:4", "overlay")
+    assert report("plan", "pkg.tar[owner=3:4]", "overlay")["uuid"] == plain["uuid"]
+    assert report("plan", "pkg.tar", "overlay")["uuid"] != plain["uuid"]
+
+
+def test_a_file_whose_name_looks_like_settings_is_that_file(folder: Path) -> None:
+    os.rename("overlay", "overlay,owner=3:4")
+    facts = report("plan", "overlay,owner=3:4")
+    assert facts["sources"][0]["source"] == "overlay,owner=3:4"
+
+
+@pytest.mark.parametrize("settings", ["owner=x", "strip-components=x", "all-times=x", "uid-map=1"])
+def test_a_wrong_setting_is_one_line(settings: str, folder: Path) -> None:
+    assert_one_line(run("plan", f"overlay,{settings}"), 2, settings.partition("=")[2])
+
+
+def test_names_are_stripped(folder: Path) -> None:
+    facts = report("plan", "pkg.tar", "--strip-components", "1")
+    assert (facts["entries"]["file"], facts["entries"]["directory"]) == (2, 3)
+    assert [(loss["path"], loss["code"]) for loss in facts["losses"]] == [("/beside", "left-out")]
+    run("build", "pkg.tar", "overlay", "--strip-components", "1", "-o", "image", "-q")
+    assert owner("/bin/tool") == (7, 0)
+    assert owner("/site") == (os.getuid(), os.getgid())  # a folder keeps its names
+    assert_one_line(
+        run("plan", "pkg.tar", "--strip-components", "1", "--strict"), 1, "/beside", "strip"
+    )
+
+
+@pytest.mark.parametrize("source", ["pkg.tar:/pkg-1.0", "pkg.tar:/pkg-1.0/", "-:/pkg-1.0"])
+def test_a_folder_inside_of_an_archive(source: str, folder: Path) -> None:
+    with open("pkg.tar", "rb") as archive:
+        done = run("build", f"{source}::/opt", "-o", "image", "-q", stdin=archive)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert owner("/opt/bin/tool") == (7, 0)
+
+
+def test_a_folder_inside_of_a_folder_or_an_image(folder: Path) -> None:
+    (folder / "tree" / "sub").mkdir(parents=True)
+    (folder / "tree" / "sub" / "file").write_text("text")
+    assert report("plan", "tree:/sub")["entries"]["file"] == 1
+    assert report("plan", "tree:/sub")["sources"][0]["source"] == "tree:/sub"
+    layout = Layout(folder / "layout")
+    with open("pkg.tar", "rb") as archive:
+        layout.index([layout.image([archive.read(), layer_tar([])])])
+    assert report("plan", "oci:layout:/pkg-1.0")["entries"]["file"] == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("pkg.tar:/no-such", "/no-such: is not in"), ("pkg.tar:/beside", "is not a directory")],
+)
+def test_a_folder_that_is_not_inside_is_named(source: str, words: str, folder: Path) -> None:
+    assert_one_line(run("plan", source), 1, "pkg.tar: ", words)
+
+
+def test_patterns_begin_where_the_source_does(folder: Path) -> None:
+    done = report("plan", "pkg.tar:/pkg-1.0", "--exclude", "bin/tool", "--strict")
+    assert done["entries"]["file"] == 1
+    done = report("plan", "pkg.tar", "--strip-components", "1", "--exclude", "bin/tool")
+    assert done["entries"]["file"] == 1
