@@ -137,6 +137,38 @@ class RecordError(Ext4WriterError):
         super().__init__(f"{record}.{field}: {problem}")
 
 
+class ImageError(Ext4WriterError):
+    """An image cannot be read at all, or not in the way that was asked; ``path`` names it."""
+
+    def __init__(self, path: bytes | str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{display_path(path)}: {problem}")
+
+
+class NotFoundError(ImageError):
+    """An image has nothing at a path; ``path`` is the path inside the image."""
+
+
+class DamageError(Ext4WriterError):
+    """An image holds what no ext4 can, so that something in it cannot be read.
+
+    ``record`` and ``field`` name what is wrong as the format does, ``offset`` is its byte in the
+    file system, ``ino`` the inode to which it belongs, if there is one.
+    """
+
+    def __init__(
+        self, record: str, field: str, offset: int, problem: str, *, ino: int | None = None
+    ) -> None:
+        self.record = record
+        self.field = field
+        self.offset = offset
+        self.problem = problem
+        self.ino = ino
+        owner = "" if ino is None else f" of inode {ino}"
+        super().__init__(f"{record}.{field}{owner} at byte {offset}: {problem}")
+
+
 class OverrideError(Ext4WriterError):
     """An override names a record, index or field that the planned image does not hold."""
 

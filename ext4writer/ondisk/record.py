@@ -380,6 +380,14 @@ class Record:
             return lambda *values: pack(*values[:-1], values[-1] & mask, values[-1] >> bits)
         return lambda *values: pack(*values[:-1], values[-1] >> bits, values[-1] & mask)
 
+    def unpacker(self, *fields: str) -> Callable[[ReadBuffer, int], tuple[Any, ...]]:
+        """Return a fast function of (buffer, offset) that gives the named fields as a tuple.
+
+        The names must be in offset order, else ValueError. Integer arrays come as their bytes. A
+        structure that leaves the buffer raises ``struct.error``.
+        """
+        return self._struct_of(fields).unpack_from
+
     def packer_into(self, *fields: str) -> Callable[..., None]:
         """Return what :meth:`packer` does, but for writing: it takes buffer and offset first.
 

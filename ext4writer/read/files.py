@@ -1,0 +1,159 @@
+"""The content of files: what is mapped, what is inline, and zeros between."""
+
+from __future__ import annotations
+
+import io
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ImageError, NotFoundError
+from ..ondisk.extent import EXT_MAX_BLOCKS
+from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_MIN_INLINE_DATA_SIZE, EXT4_N_BLOCKS
+from .xattr_entries import inline_value
+
+if TYPE_CHECKING:
+    from .inodes import Inode
+
+READ_BYTES = 1 << 20
+SYMLINK_MAX = 65536
+"""The longest link that is read; a link lies in one block."""
+
+
+def size_limit(inode: Inode) -> int:
+    """Return the largest size that a file mapped like this one can have."""
+    # fs/ext4/super.c:ext4_max_size, ext4_max_bitmap_size
+    block_size = inode.image.block_size
+    if inode.flags & EXT4_EXTENTS_FL:
+        return EXT_MAX_BLOCKS * block_size
+    per_block = block_size // 4
+    blocks = 12 + per_block + per_block**2 + per_block**3
+    return min(blocks, EXT_MAX_BLOCKS) * block_size
+
+
+class FileReader(io.RawIOBase):
+    """A raw, seekable file object over the content of one inode.
+
+    :attr:`data` lists the stretches that are not holes. What is wrong is reported; where a part of
+    the mapping cannot be read, that part is a hole.
+    """
+
+    def __init__(self, inode: Inode) -> None:
+        super().__init__()
+        if not (inode.is_file or inode.is_symlink or inode.is_directory):
+            raise ImageError(inode.image.name, f"inode {inode.ino} is a {inode.kind}: no content")
+        self.inode = inode
+        self.size = inode.size
+        self._position = 0
+        self._inline: bytes | None = None
+        self._starts, self._physical, self._lengths = (array("Q") for _ in range(3))
+        if inode.has_inline_data:
+            self._inline = inline_content(inode)
+            return
+        if inode.is_fast_symlink:
+            self._inline = inode.block_bytes[: inode.size]
+            return
+        most = size_limit(inode)
+        if self.size > most:
+            inode.wrong("i_size_high", f"makes {self.size} bytes, and {most} are possible")
+            self.size = most
+        for run in inode.runs():
+            if not run.unwritten:
+                self._starts.append(run.logical)
+                self._physical.append(run.physical)
+                self._lengths.append(run.length)
+
+    @property
+    def data(self) -> list[tuple[int, int]]:
+        """(first byte, byte after the last) of each stretch of data, ascending; else zeros."""
+        if self._inline is not None:
+            return [(0, len(self._inline))] if self._inline else []
+        size = self.inode.image.block_size
+        found: list[tuple[int, int]] = []
+        for start, length in zip(self._starts, self._lengths, strict=True):
+            first, end = start * size, min((start + length) * size, self.size)
+            if first >= self.size:
+                break
+            if found and found[-1][1] == first:
+                found[-1] = found[-1][0], end
+            else:
+                found.append((first, end))
+        return found
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``offset`` on; fewer only at the end."""
+        count = max(0, min(count, self.size - offset))
+        if self._inline is not None:
+            return self._inline[offset : offset + count].ljust(count, b"\0")
+        size, image = self.inode.image.block_size, self.inode.image
+        parts: list[bytes] = []
+        place = max(bisect_right(self._starts, offset // size) - 1, 0)
+        end = offset + count
+        while offset < end:
+            while place < len(self._starts) and (
+                (self._starts[place] + self._lengths[place]) * size <= offset
+            ):
+                place += 1
+            start = self._starts[place] * size if place < len(self._starts) else end
+            if start > offset:
+                zeros = min(start, end) - offset
+                parts.append(bytes(zeros))
+                offset += zeros
+                continue
+            stop = min(end, (self._starts[place] + self._lengths[place]) * size)
+            at = self._physical[place] * size + offset - start
+            parts.append(image.read(at, stop - offset))
+            offset = stop
+        return b"".join(parts)
+
+    # -- io.RawIOBase ----------------------------------------------------------------------------
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        with memoryview(buffer) as view, view.cast("B") as plain:
+            data = self.read_at(self._position, min(len(plain), READ_BYTES))
+            plain[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"position {base + offset} is before the start of the file")
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+def inline_content(inode: Inode) -> bytes:
+    """Return the content that lies in the inode itself."""
+    value, _ = inline_value(inode)
+    content = inode.block_bytes[:EXT4_MIN_INLINE_DATA_SIZE] + value
+    if inode.size > len(content):
+        inode.wrong("i_size_lo", f"is {inode.size}, and {len(content)} bytes lie in the inode")
+    return content[: inode.size]
+
+
+def read_all(inode: Inode) -> bytes:
+    """Return the whole content; the caller has looked at the size."""
+    return FileReader(inode).read_at(0, inode.size)
+
+
+def read_target(inode: Inode) -> bytes:
+    """Return where a link leads. That of an encrypted link is as it lies."""
+    if not inode.is_symlink:
+        raise NotFoundError(f"<{inode.ino}>", f"is a {inode.kind}, and no symbolic link")
+    if inode.is_fast_symlink:
+        if not 0 < inode.size < 4 * EXT4_N_BLOCKS:
+            raise inode.error("i_size_lo", f"is {inode.size}, which is no link in an inode")
+        return inode.block_bytes[: inode.size]
+    if not 0 < inode.size <= SYMLINK_MAX:
+        raise inode.error("i_size_lo", f"is {inode.size}, which is no length of a link")
+    return read_all(inode)

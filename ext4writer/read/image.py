@@ -1,0 +1,351 @@
+"""An image that is open: its superblock, group descriptors, blocks and inodes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from ..errors import DamageError, ImageError, RecordError
+from ..ondisk.checksum import crc32c, group_desc_checksum, group_desc_crc16
+from ..ondisk.format import Checksum, Format
+from ..ondisk.group_desc import EXT4_BG_INODE_UNINIT, GROUP_DESC, GROUP_DESC_32
+from ..ondisk.record import Record
+from ..ondisk.superblock import (
+    EXT4_ROOT_INO,
+    EXT4_SUPER_MAGIC,
+    SUPERBLOCK,
+    SUPERBLOCK_OFFSET,
+    SUPERBLOCK_SIZE,
+)
+from .directories import Entry, entries
+from .files import FileReader
+from .inodes import Inode
+from .partitions import partition as find_partition
+from .stores import Source, Store, Window, open_store
+from .units import Unit, units
+from .walk import Found, lookup, walk
+
+OnDamage = Callable[[DamageError], None]
+"""Hears of damage after which reading goes on."""
+
+_CACHED_BYTES = 4 << 20
+_TABLE_BYTES = 64 << 10
+_ALL_ONES = 0xFFFFFFFF
+
+
+class Image:
+    """A file system to read from. Made by :func:`open_image`; a context manager.
+
+    Numbers of blocks, groups and inodes are those of the format; offsets are in bytes from the
+    start of the file system. Whatever is read is checked first. Where something is wrong and
+    reading can go on, :meth:`damage` raises it, or hands it to ``on_damage``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        superblock_offset: int = SUPERBLOCK_OFFSET,
+        on_damage: OnDamage | None = None,
+    ) -> None:
+        self.store = store
+        self.name = store.name
+        self.on_damage = on_damage
+        self._cache: OrderedDict[int, bytes] = OrderedDict()
+        self.superblock_bytes = store.read(superblock_offset, SUPERBLOCK_SIZE)
+        parsed = SUPERBLOCK.parse(self.superblock_bytes)
+        if parsed["s_magic"] != EXT4_SUPER_MAGIC:
+            raise ImageError(store.name, f"is no ext4: no magic at byte {superblock_offset + 0x38}")
+        self.superblock = SUPERBLOCK.join(parsed)
+        """Each number of the superblock, halves put together; see ``SUPERBLOCK.wholes``."""
+        try:
+            self.format = Format.of_superblock(parsed)
+        except RecordError as error:
+            offset = superblock_offset + SUPERBLOCK.offset(error.field)
+            raise DamageError("superblock", error.field, offset, error.problem) from None
+        self.block_size = self.format.block_size
+        if not self.format.is_64bit:
+            # fs/ext4/ext4.h:ext4_blocks_count: the high halves count only with 64bit
+            for whole in ("s_blocks_count", "s_r_blocks_count", "s_free_blocks_count"):
+                low = parsed[SUPERBLOCK.parts(whole)[0]]
+                self.superblock[whole] = low
+        self._check_superblock(superblock_offset)
+
+    # -- superblock ------------------------------------------------------------------------------
+
+    def _check_superblock(self, at: int) -> None:
+        def wrong(field: str, problem: str) -> DamageError:
+            return DamageError("superblock", field, at + SUPERBLOCK.offset(field), problem)
+
+        fmt = self.format
+        self.blocks_count = self.number("s_blocks_count")
+        self.inodes_count = self.number("s_inodes_count")
+        self.inodes_per_group = self.number("s_inodes_per_group")
+        self.groups = 0
+        if fmt.metadata_csum:
+            stored = SUPERBLOCK.number(self.superblock_bytes, 0, "s_checksum")
+            found = crc32c(_ALL_ONES, self.superblock_bytes[: SUPERBLOCK.offset("s_checksum")])
+            if stored != found:
+                self.damage(wrong("s_checksum", f"is {stored:#010x}, and should be {found:#010x}"))
+        if fmt.journal_dev:
+            return
+        if fmt.first_data_block >= max(self.blocks_count, 1) or fmt.first_data_block > 1:
+            raise wrong("s_first_data_block", f"is {fmt.first_data_block}")
+        if self.blocks_count <= fmt.first_data_block or self.blocks_count > fmt.max_blocks:
+            raise wrong("s_blocks_count_lo", f"counts {self.blocks_count} blocks")
+        if not 0 < self.inodes_per_group <= 8 * self.block_size:
+            raise wrong("s_inodes_per_group", f"is {self.inodes_per_group}")
+        self.groups = fmt.groups_for(self.blocks_count)
+        if self.inodes_count > self.groups * self.inodes_per_group or self.inodes_count < 1:
+            raise wrong("s_inodes_count", f"is {self.inodes_count} in {self.groups} groups")
+        size = self.blocks_count * self.block_size
+        if size > self.store.size:
+            self.damage(
+                wrong(
+                    "s_blocks_count_lo",
+                    f"counts {size} bytes, and the image has {self.store.size}",
+                )
+            )
+
+    def number(self, whole: str) -> int:
+        """Return one number of the superblock."""
+        value = self.superblock[whole]
+        assert isinstance(value, int)
+        return value
+
+    # -- damage ----------------------------------------------------------------------------------
+
+    def damage(self, error: DamageError) -> None:
+        """Hand ``error`` to ``on_damage``, or raise it where nobody listens."""
+        if self.on_damage is None:
+            raise error
+        self.on_damage(error)
+
+    # -- blocks ----------------------------------------------------------------------------------
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return ``count`` bytes from byte ``offset`` of the file system on."""
+        return self.store.read(offset, count)
+
+    def block(self, number: int) -> bytes:
+        """Return one block; some of the last ones stay in memory."""
+        data = self._cache.get(number)
+        if data is None:
+            data = self.store.read(number * self.block_size, self.block_size)
+            self._cache[number] = data
+            if len(self._cache) * self.block_size > _CACHED_BYTES:
+                self._cache.popitem(last=False)
+        else:
+            self._cache.move_to_end(number)
+        return data
+
+    def has_blocks(self, first: int, count: int = 1) -> bool:
+        """Whether the file system has all of these blocks, and none of them is the superblock's."""
+        # fs/ext4/block_validity.c:ext4_inode_block_valid, without the metadata of the system zone
+        return self.format.first_data_block < first and first + count <= self.blocks_count
+
+    # -- groups ----------------------------------------------------------------------------------
+
+    @property
+    def desc_record(self) -> Record:
+        """The declaration of the group descriptors."""
+        return GROUP_DESC if self.format.desc_size >= GROUP_DESC.size else GROUP_DESC_32
+
+    def descriptor_offset(self, group: int) -> int:
+        """Return the byte at which the descriptor of ``group`` begins, where a mount reads it."""
+        fmt = self.format
+        block, place = divmod(group, fmt.descs_per_block)
+        return fmt.desc_block_copies(block, self.groups)[0] * self.block_size + (
+            place * fmt.desc_size
+        )
+
+    @cached_property
+    def _descriptors(self) -> dict[int, dict[str, int]]:
+        return {}
+
+    def descriptor(self, group: int) -> dict[str, int]:
+        """Return the numbers of one group's descriptor, halves put together."""
+        if not 0 <= group < self.groups:
+            raise ImageError(self.name, f"has the groups 0 to {self.groups - 1}, and no {group}")
+        known = self._descriptors.get(group)
+        if known is not None:
+            return known
+        record, offset = self.desc_record, self.descriptor_offset(group)
+        block, place = divmod(offset, self.block_size)
+        data = self.block(block)[place : place + self.format.desc_size]
+        numbers: dict[str, int] = record.join(record.parse(data))  # type: ignore[assignment]
+        self._check_descriptor(group, data, offset)
+        if len(self._descriptors) >= 1 << 14:
+            self._descriptors.clear()
+        self._descriptors[group] = numbers
+        return numbers
+
+    def _check_descriptor(self, group: int, data: bytes, offset: int) -> None:
+        kind = self.format.group_desc_checksum
+        if kind is Checksum.NONE:
+            return
+        if kind is Checksum.CRC32C:
+            found = group_desc_checksum(self.format.checksum_seed, group, data)
+        else:
+            found = group_desc_crc16(self.format.uuid, group, data)
+        at = self.desc_record.offset("bg_checksum")
+        stored = int.from_bytes(data[at : at + 2], "little")
+        if stored != found:
+            self.damage(
+                DamageError(
+                    self.desc_record.name,
+                    "bg_checksum",
+                    offset + at,
+                    f"is {stored:#06x}, and should be {found:#06x}",
+                )
+            )
+
+    # -- inodes ----------------------------------------------------------------------------------
+
+    def inode_offset(self, ino: int) -> int:
+        """Return the byte at which an inode begins; :class:`ImageError` for one that is none."""
+        if not 1 <= ino <= self.inodes_count:
+            raise ImageError(self.name, f"has the inodes 1 to {self.inodes_count}, and no {ino}")
+        group, place = divmod(ino - 1, self.inodes_per_group)
+        table = self.descriptor(group)["bg_inode_table"]
+        blocks = self.format.inode_table_blocks(self.inodes_per_group)
+        if not self.has_blocks(table, blocks):
+            record = self.desc_record
+            raise DamageError(
+                record.name,
+                "bg_inode_table_lo",
+                self.descriptor_offset(group) + record.offset("bg_inode_table_lo"),
+                f"names block {table}, where no table of {blocks} blocks can lie",
+            )
+        return table * self.block_size + place * self.format.inode_size
+
+    def inode(self, ino: int) -> Inode:
+        """Return one inode, in use or not."""
+        offset = self.inode_offset(ino)
+        block, place = divmod(offset, self.block_size)
+        return Inode(self, ino, offset, self.block(block)[place : place + self.format.inode_size])
+
+    def inodes(self) -> Iterator[Inode]:
+        """Yield all inodes that hold anything, ascending, whatever the bitmaps say.
+
+        What the descriptors say was never in use is passed over, where they can say it.
+        """
+        for group in range(self.groups):
+            try:
+                yield from self._inodes_of(group)
+            except (DamageError, ImageError) as error:
+                if self.on_damage is None or not isinstance(error, DamageError):
+                    raise
+                self.on_damage(error)
+
+    def _inodes_of(self, group: int) -> Iterator[Inode]:
+        size, per_group = self.format.inode_size, self.inodes_per_group
+        used = min(per_group, self.inodes_count - group * per_group)
+        if self.format.has_uninit_groups:
+            numbers = self.descriptor(group)
+            if numbers["bg_flags"] & EXT4_BG_INODE_UNINIT:
+                return
+            used = min(used, max(per_group - numbers["bg_itable_unused"], 0))
+        first, nothing, rows = group * per_group + 1, bytes(size), max(_TABLE_BYTES // size, 1)
+        for row in range(0, used, rows):
+            count = min(rows, used - row)
+            offset = self.inode_offset(first + row)
+            table = self.read(offset, count * size)
+            for place in range(count):
+                raw = table[place * size : (place + 1) * size]
+                if raw != nothing:
+                    yield Inode(self, first + row + place, offset + place * size, raw)
+
+    @property
+    def root(self) -> Inode:
+        """The inode of the root directory."""
+        return self.inode(EXT4_ROOT_INO)
+
+    # -- what lies in other modules ----------------------------------------------------------------
+
+    def lookup(self, path: bytes | str, *, follow: bool = True) -> Inode:
+        """Return the inode at an absolute path, as the kernel finds it, through the index.
+
+        Links on the way are followed, the last one only with ``follow``; none leads out of the
+        image. ``<12>`` is inode 12. Raises :class:`NotFoundError` where there is nothing.
+        """
+        return lookup(self, path, follow=follow)
+
+    def entries(self, directory: Inode) -> Iterator[Entry]:
+        """Yield the entries of a directory in the order in which they lie, ``.`` and ``..`` too."""
+        return entries(directory)
+
+    def units(self) -> Iterator[Unit]:
+        """Yield every stretch of metadata; see :mod:`.units`."""
+        return units(self)
+
+    def walk(self, top: Inode | None = None) -> Iterator[Found]:
+        """Yield everything below a directory, the root by default; see :mod:`.walk`."""
+        return walk(self, top)
+
+    def open(self, inode: Inode | bytes | str | int) -> FileReader:
+        """Return a raw file object over the content of a regular file or link, by path or inode."""
+        if isinstance(inode, bytes | str):
+            inode = self.lookup(inode)
+        elif isinstance(inode, int):
+            inode = self.inode(inode)
+        return FileReader(inode)
+
+    def close(self) -> None:
+        """Close what :func:`open_image` opened."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_image(
+    source: Source,
+    *,
+    offset: int = 0,
+    partition: int | None = None,
+    superblock: int | None = None,
+    on_damage: OnDamage | None = None,
+) -> Image:
+    """Open an ext2, ext3 or ext4 image for reading.
+
+    ``source`` is the path of a file or block device, the bytes of an image, or an object with
+    ``pread(count, offset)`` or with ``readinto`` and ``seek``. The file system begins at byte
+    ``offset``, or in ``partition`` of an MBR or GPT disk, counted as Linux counts them.
+    ``superblock`` is the byte of a backup to use instead of the one at byte 1,024.
+
+    ``on_damage`` hears of all damage after which reading goes on, checksums among them; without it
+    the first is raised. Raises :class:`~ext4writer.ImageError` for what is no ext4,
+    :class:`~ext4writer.DamageError` for what cannot be read, :class:`~ext4writer.SourceError` for a
+    file that cannot be opened.
+    """
+    store = open_store(source)
+    try:
+        if partition is not None:
+            part = find_partition(store, partition)
+            offset, size = part.offset + offset, min(part.size, store.size - part.offset) - offset
+        else:
+            size = store.size - offset
+        if offset < 0 or size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
+            raise ImageError(store.name, f"has no room for a file system at byte {offset}")
+        if offset or size != store.size:
+            store = Window(store, offset, size)
+        return Image(
+            store,
+            superblock_offset=SUPERBLOCK_OFFSET if superblock is None else superblock,
+            on_damage=on_damage,
+        )
+    except BaseException:
+        store.close()
+        raise

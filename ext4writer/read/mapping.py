@@ -1,0 +1,234 @@
+"""From blocks of a file to blocks of the image: extent trees and block maps.
+
+Nothing here can loop: levels go down by one, and no block is part of one tree twice.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import DamageError
+from ..ondisk.checksum import crc32c
+from ..ondisk.extent import (
+    EXT4_EXT_MAGIC,
+    EXT4_MAX_EXTENT_DEPTH,
+    EXT_INIT_MAX_LEN,
+    EXT_MAX_BLOCKS,
+    EXTENT,
+    EXTENT_HEADER,
+    EXTENT_IDX,
+    EXTENT_TAIL,
+    entries_per_block,
+)
+from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_N_BLOCKS, EXT4_NDIR_BLOCKS, INODE
+from ..ondisk.record import Record
+
+if TYPE_CHECKING:
+    from .inodes import Inode
+
+_header = EXTENT_HEADER.unpacker("eh_magic", "eh_entries", "eh_max", "eh_depth")
+_extent = EXTENT.unpacker("ee_block", "ee_len", "ee_start_hi", "ee_start_lo")
+_index = EXTENT_IDX.unpacker("ei_block", "ei_leaf_lo", "ei_leaf_hi")
+_I_BLOCK = INODE.offset("i_block")
+_IN_INODE = (4 * EXT4_N_BLOCKS - EXTENT_HEADER.size) // EXTENT.size
+
+
+class Run(NamedTuple):
+    """Neighbouring blocks of a file that are neighbours in the image, too."""
+
+    logical: int
+    physical: int
+    length: int
+    unwritten: bool = False
+    """Allocated, and read as zeros."""
+
+
+class TreeBlock(NamedTuple):
+    """A block of an extent tree or block map."""
+
+    block: int
+    level: int
+    """0 is what points at data."""
+
+
+def runs(inode: Inode) -> Iterator[Run]:
+    """Yield the runs of a file, ascending; what is between them is a hole."""
+    return (item for item in mapping(inode) if isinstance(item, Run))
+
+
+def mapping(inode: Inode) -> Iterator[Run | TreeBlock]:
+    """Yield the runs of a file, and each block of its tree before what it points at.
+
+    Inline data, short links, devices and the like have none. What is wrong is reported; what can
+    still be reached is yielded.
+    """
+    if inode.has_inline_data or inode.is_fast_symlink:
+        return iter(())
+    if not (inode.is_file or inode.is_directory or inode.is_symlink):
+        return iter(())
+    if inode.flags & EXT4_EXTENTS_FL:
+        return _extent_tree(inode)
+    return _block_map(inode)
+
+
+class _Node(NamedTuple):
+    """A node of an extent tree that is being read."""
+
+    data: bytes
+    offset: int
+    depth: int
+    entries: int
+
+
+def _extent_tree(inode: Inode) -> Iterator[Run | TreeBlock]:
+    image = inode.image
+    seen: set[int] = set()
+    next_logical = 0
+    root = _node(inode, inode.block_bytes, inode.offset + _I_BLOCK, None)
+    stack = [(root, 0)] if root is not None else []
+    while stack:
+        node, position = stack.pop()
+        if node.depth == 0:
+            for place in range(node.entries):
+                at = EXTENT_HEADER.size + place * EXTENT.size
+                logical, stored, high, low = _extent(node.data, at)
+                unwritten = stored > EXT_INIT_MAX_LEN
+                length = stored - EXT_INIT_MAX_LEN if unwritten else stored
+                physical = low | high << 32
+                problem = None
+                if not length:
+                    problem = "ee_len", "is 0"
+                elif logical < next_logical:
+                    problem = (
+                        "ee_block",
+                        f"is {logical}, and blocks up to {next_logical} came before",
+                    )
+                elif logical + length - 1 > EXT_MAX_BLOCKS - 1:
+                    problem = "ee_len", f"is {length}, past the last block that a file can have"
+                elif not image.has_blocks(physical, length):
+                    problem = "ee_start_lo", f"names {length} blocks from {physical} on"
+                if problem is not None:
+                    _wrong(inode, EXTENT, problem[0], node.offset + at, problem[1])
+                    continue
+                next_logical = logical + length
+                yield Run(logical, physical, length, unwritten)
+            continue
+        if position >= node.entries:
+            continue
+        stack.append((node, position + 1))
+        at = EXTENT_HEADER.size + position * EXTENT_IDX.size
+        _, low, high = _index(node.data, at)
+        block = low | high << 32
+        if not image.has_blocks(block):
+            _wrong(inode, EXTENT_IDX, "ei_leaf_lo", node.offset + at, f"names block {block}")
+            continue
+        if block in seen:
+            problem_text = f"names block {block}, which the tree has already"
+            _wrong(inode, EXTENT_IDX, "ei_leaf_lo", node.offset + at, problem_text)
+            continue
+        seen.add(block)
+        yield TreeBlock(block, node.depth - 1)
+        child = _node(inode, image.block(block), block * image.block_size, node.depth - 1)
+        if child is not None:
+            stack.append((child, 0))
+
+
+def _wrong(inode: Inode, record: Record, field: str, at: int, problem: str) -> None:
+    offset = at + record.offset(field)
+    inode.image.damage(DamageError(record.name, field, offset, problem, ino=inode.ino))
+
+
+def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | None:
+    """Read the header of a node; None where there is none. ``depth`` is None for the root."""
+    # fs/ext4/extents.c:__ext4_ext_check
+    magic, entries, most, found = _header(data, 0)
+    room = _IN_INODE if depth is None else entries_per_block(inode.image.block_size)
+    problem = None
+    if magic != EXT4_EXT_MAGIC:
+        problem = "eh_magic", f"is {magic:#06x}"
+    elif found > EXT4_MAX_EXTENT_DEPTH or depth not in (None, found):
+        problem = "eh_depth", f"is {found}" + ("" if depth is None else f", and should be {depth}")
+    elif most > room or not most:
+        problem = "eh_max", f"is {most}, and there is room for {room}"
+    elif entries > most:
+        problem = "eh_entries", f"is {entries}, and there is room for {most}"
+    elif not entries and found:
+        problem = "eh_entries", "is 0 in a node that is no leaf"
+    if problem is not None:
+        _wrong(inode, EXTENT_HEADER, problem[0], offset, problem[1])
+        return None
+    if depth is not None and inode.image.format.metadata_csum:
+        tail = EXTENT_HEADER.size + EXTENT.size * most
+        stored = EXTENT_TAIL.number(data, tail, "et_checksum")
+        expected = crc32c(inode.seed, data[:tail])
+        if stored != expected:
+            text = f"is {stored:#010x}, and should be {expected:#010x}"
+            _wrong(inode, EXTENT_TAIL, "et_checksum", offset + tail, text)
+    return _Node(data, offset, found, entries)
+
+
+def _block_map(inode: Inode) -> Iterator[Run | TreeBlock]:
+    """Documentation/filesystems/ext4/ifork.rst, "Direct/Indirect Block Addressing"."""
+    start = physical = length = 0
+    for item in _mapped_blocks(inode):
+        if isinstance(item, TreeBlock):
+            if length:
+                yield Run(start, physical, length)
+                length = 0
+            yield item
+            continue
+        logical, block = item
+        if length and logical == start + length and block == physical + length:
+            length += 1
+            continue
+        if length:
+            yield Run(start, physical, length)
+        start, physical, length = logical, block, 1
+    if length:
+        yield Run(start, physical, length)
+
+
+def _mapped_blocks(inode: Inode) -> Iterator[tuple[int, int] | TreeBlock]:
+    image = inode.image
+    words = struct.unpack(f"<{EXT4_N_BLOCKS}I", inode.block_bytes)
+    per_block = image.block_size // 4
+    unpack = struct.Struct(f"<{per_block}I").unpack
+    seen: set[int] = set()
+    logical = 0
+    # What is left to look at, the next one last: (block, level, offset of the word).
+    at = inode.offset + _I_BLOCK
+    levels = [0] * EXT4_NDIR_BLOCKS + [1, 2, 3]
+    stack = [(word, level, at + 4 * i) for i, (word, level) in enumerate(zip(words, levels))]  # noqa: B905
+    stack.reverse()
+    while stack:
+        block, level, offset = stack.pop()
+        if not block:
+            logical += per_block**level
+            continue
+        if not image.has_blocks(block) or (level and block in seen):
+            again = ", which the map has already" if block in seen else ""
+            image.damage(
+                DamageError(
+                    "inode", "i_block", offset, f"names block {block}{again}", ino=inode.ino
+                )
+            )
+            logical += per_block**level
+            continue
+        if not level:
+            if logical < EXT_MAX_BLOCKS:
+                yield logical, block
+            logical += 1
+            continue
+        seen.add(block)
+        yield TreeBlock(block, level - 1)
+        children = unpack(image.block(block))
+        base = block * image.block_size
+        if not any(children):
+            logical += per_block**level
+            continue
+        stack += [
+            (child, level - 1, base + 4 * place)
+            for place, child in zip(range(per_block - 1, -1, -1), reversed(children), strict=True)
+        ]

@@ -1,0 +1,186 @@
+"""Where the bytes of an image come from: a file, a device, memory, or an object that can read."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from ..content import open_source
+from ..errors import ImageError
+from ..slices import HeldFile
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+
+class CanPread(Protocol):
+    """What has ``pread`` as :func:`os.pread` has it, without the descriptor."""
+
+    def pread(self, count: int, offset: int, /) -> Buffer:
+        """Return up to ``count`` bytes from ``offset`` on; fewer only at the end."""
+        ...
+
+
+@runtime_checkable
+class CanReadInto(Protocol):
+    """A binary file object that can seek."""
+
+    def readinto(self, view: memoryview, /) -> int | None: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
+Source: TypeAlias = "str | os.PathLike[str] | os.PathLike[bytes] | Buffer | CanPread | CanReadInto"
+"""What an image can be read from. A ``str`` or path-like is a path; ``bytes`` are an image."""
+
+
+class Store:
+    """Bytes at offsets. ``name`` is what errors call them, ``size`` counts them."""
+
+    name: bytes
+    size: int
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return ``count`` bytes from ``offset`` on; :class:`ImageError` where there are fewer."""
+        if count < 0 or offset < 0 or offset + count > self.size:
+            raise ImageError(
+                self.name, f"ends at byte {self.size}, and {count} bytes at {offset} are needed"
+            )
+        data = self._read(offset, count)
+        if len(data) != count:
+            raise ImageError(self.name, f"gives {len(data)} of {count} bytes at {offset}")
+        return data
+
+    def _read(self, offset: int, count: int) -> bytes:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what :func:`open_store` opened."""
+
+
+class FileStore(Store):
+    """A file or device of the host."""
+
+    def __init__(self, file: HeldFile, size: int) -> None:
+        self.name = file.path
+        self.size = size
+        self.file = file
+
+    def _read(self, offset: int, count: int) -> bytes:
+        data = bytearray(count)
+        with memoryview(data) as view:
+            done = self.file.read_into(view, offset)
+        return bytes(data[:done])
+
+
+class MemoryStore(Store):
+    """An image in memory."""
+
+    name = b"(image in memory)"
+
+    def __init__(self, data: Buffer) -> None:
+        self._data = memoryview(data).cast("B")
+        self.size = len(self._data)
+
+    def _read(self, offset: int, count: int) -> bytes:
+        return bytes(self._data[offset : offset + count])
+
+    def close(self) -> None:
+        self._data.release()
+
+
+class ObjectStore(Store):
+    """An object with ``pread``, or with ``readinto`` and ``seek``."""
+
+    def __init__(self, source: Any) -> None:
+        name = getattr(source, "name", None)
+        self.name = os.fsencode(name) if isinstance(name, str | bytes) else b"(image)"
+        self._source = source
+        self._pread = getattr(source, "pread", None)
+        size = getattr(source, "size", None)
+        if not isinstance(size, int):
+            if not hasattr(source, "seek"):
+                raise ImageError(self.name, "an object that reads needs seek, or a size")
+            size = source.seek(0, io.SEEK_END)
+        self.size = size
+
+    def _read(self, offset: int, count: int) -> bytes:
+        if self._pread is not None:
+            return bytes(self._pread(count, offset))
+        data = bytearray(count)
+        done = 0
+        self._source.seek(offset)
+        with memoryview(data) as view:
+            while done < count:
+                got = self._source.readinto(view[done:])
+                if not got:
+                    break
+                done += got
+        return bytes(data[:done])
+
+
+class Window(Store):
+    """A stretch of another store: a partition, or what begins at an offset."""
+
+    def __init__(self, store: Store, offset: int, size: int) -> None:
+        self.name = store.name
+        self.size = size
+        self.inner = store
+        self.offset = offset
+
+    def _read(self, offset: int, count: int) -> bytes:
+        return self.inner.read(self.offset + offset, count)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class Overlay(Store):
+    """A store with other bytes in some blocks, as a journal leaves them."""
+
+    def __init__(self, store: Store, block_size: int, blocks: Mapping[int, bytes]) -> None:
+        self.name = store.name
+        self.size = store.size
+        self.inner = store
+        self._block_size = block_size
+        self._blocks = blocks
+
+    def _read(self, offset: int, count: int) -> bytes:
+        size = self._block_size
+        first, last = offset // size, -(-(offset + count) // size)
+        if not any(block in self._blocks for block in range(first, last)):
+            return self.inner.read(offset, count)
+        parts = []
+        for block in range(first, last):
+            start, end = max(offset, block * size), min(offset + count, (block + 1) * size)
+            new = self._blocks.get(block)
+            if new is None:
+                parts.append(self.inner.read(start, end - start))
+            else:
+                parts.append(new[start - block * size : end - block * size])
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def open_store(source: Source) -> Store:
+    """Return the bytes of ``source``.
+
+    Raises :class:`~ext4writer.SourceError` for a file that cannot be opened, and
+    :class:`~ext4writer.ImageError` for what is nothing to read from.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return MemoryStore(source)
+    if isinstance(source, str | os.PathLike):
+        path = os.fsencode(source)
+        file = HeldFile(open_source(path), path)
+        assert file.fd is not None
+        status = os.fstat(file.fd)
+        if stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            return FileStore(file, os.lseek(file.fd, 0, os.SEEK_END))
+        raise ImageError(path, "is neither a file nor a block device")
+    if hasattr(source, "pread") or isinstance(source, CanReadInto):
+        return ObjectStore(source)
+    raise ImageError(repr(source)[:80], "is no path, no bytes, and has neither pread nor readinto")

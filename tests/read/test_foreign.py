@@ -1,0 +1,115 @@
+"""What is read from images of others is what the kernel's mount, or fuse2fs, shows of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ext4writer.read import Image, Inode, open_image
+from tests.oracles.foreign import fuse_mounted
+from tests.oracles.fsck import problems
+from tests.oracles.kernel import mounted
+
+from .foreign_images import MAKERS, make
+
+CHUNK = 1 << 20
+QUOTA = "0x060002"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("foreign")
+
+
+def same_content(image: Image, inode: Inode, path: bytes) -> None:
+    reader = image.open(inode)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        position = 0
+        while position < inode.size:
+            try:
+                start = os.lseek(fd, position, os.SEEK_DATA)
+            except OSError:
+                break
+            end = os.lseek(fd, start, os.SEEK_HOLE)
+            while start < end:
+                count = min(CHUNK, end - start)
+                assert reader.read_at(start, count) == os.pread(fd, count, start), (path, start)
+                start += count
+            position = end
+        mine = sum(end - start for start, end in reader.data)
+        assert mine <= inode.blocks * 512 or inode.has_inline_data
+        for start, end in reader.data:
+            for at in range(start, end, CHUNK):
+                count = min(CHUNK, end - at)
+                assert reader.read_at(at, count) == os.pread(fd, count, at)
+    finally:
+        os.close(fd)
+
+
+def compare(image: Image, point: Path, *, xattrs: bool = True, times: bool = True) -> int:
+    root = os.fsencode(point)
+    expected = {b""}
+    for base, folders, files in os.walk(root):
+        expected |= {os.path.join(base, name)[len(root) :] for name in folders + files}
+    found = {b"": image.root} | {item.path: item.inode for item in image.walk()}
+    assert set(found) == expected
+    links: dict[int, int] = {}
+    for path, inode in found.items():
+        status = os.lstat(root + path)
+        assert inode.mode == status.st_mode, path
+        assert (inode.uid, inode.gid) == (status.st_uid, status.st_gid), path
+        assert inode.ino == status.st_ino, path
+        assert inode.size == status.st_size, path
+        assert inode.links == status.st_nlink or inode.is_directory, path
+        if times:
+            assert inode.mtime_ns == status.st_mtime_ns, path
+            assert inode.ctime_ns == status.st_ctime_ns, path
+        if inode.is_device:
+            assert inode.device == (os.major(status.st_rdev), os.minor(status.st_rdev)), path
+        if inode.is_symlink:
+            assert inode.target() == os.readlink(root + path), path
+        if inode.is_file and inode.ino not in links:
+            same_content(image, inode, root + path)
+        links[inode.ino] = links.get(inode.ino, 0) + 1
+        if xattrs:
+            names = os.listxattr(root + path, follow_symlinks=False)
+            values = {
+                os.fsencode(name): os.getxattr(root + path, name, follow_symlinks=False)
+                for name in names
+            }
+            assert inode.xattrs() == values, path
+        again = image.lookup(path or b"/", follow=False)
+        assert again.ino == inode.ino, path
+        if not inode.is_symlink and b"/loop" not in path:
+            assert image.lookup(path or b"/").ino == os.stat(root + path).st_ino
+    return len(found)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", [name for name, maker in MAKERS.items() if maker.kernel])
+def test_what_the_kernel_wrote(name: str, folder: Path) -> None:
+    path = make(name, folder / f"{name}.img")
+    old = "ext2" in MAKERS[name].options or name == "rev0"
+    with open_image(path) as image, mounted(path, quiet=not old) as point:
+        assert compare(image, point, xattrs=name != "rev0") > 300
+        spans = sorted((unit.offset, unit.size, unit) for unit in image.units())
+        for before, after in pairwise(spans):
+            assert before[0] + before[1] <= after[0], (before, after)
+    path.unlink()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", [name for name, maker in MAKERS.items() if not maker.kernel])
+def test_blocks_above_4k(name: str, folder: Path) -> None:
+    path = make(name, folder / f"{name}.img")
+    # mke2fs -d does not count what it writes into the quota files.
+    assert {QUOTA} >= set(problems(path))
+    with open_image(path) as image, fuse_mounted(path) as point:
+        assert stat.S_ISDIR(image.root.mode)
+        assert compare(image, point, xattrs=False, times=False) > 300
+    path.unlink()
