@@ -48,6 +48,7 @@ LossCode = Literal[
     "links-unknown",
     "other",
     "replaced",
+    "saved-image",
     "time-changed",
     "time-left-out",
     "unmatched",

@@ -153,6 +153,14 @@ Read = tuple[Tree, str, Mapping[str, object]]
 
 def _found(argument: SourceArgument, reading: Reading) -> Read:
     """Read a folder, or a tar archive from a file, a pipe or standard input."""
+    tree, kind, facts = _found_there(argument, reading)
+    if argument.target != b"/":
+        # A saved image that goes into a folder of the image is meant as files.
+        tree.losses = [loss for loss in tree.losses if loss.code != "saved-image"]
+    return tree, kind, facts
+
+
+def _found_there(argument: SourceArgument, reading: Reading) -> Read:
     place = argument.place
     if place == STANDARD_INPUT:
         return _tar(_standard_input(), reading)

@@ -36,6 +36,7 @@ from ..tree import (
 from .host import HostDirectory, HostFile, join
 from .host_xattrs import HostXattrs, XattrItems
 from .listing import Folder, Lister, Listing, Listings, ScanRule, times_of
+from .saved_images import note_saved_image
 
 REPORT_EVERY = 1024
 
@@ -108,7 +109,10 @@ def directory(
     )
     wanted = None if names is None else sorted({os.fsencode(name) for name in names})
     with as_crew(processes) as crew:
-        return _Scan(_absolute(os.fsencode(path)), rule, crew, progress, cancel).run(wanted)
+        tree = _Scan(_absolute(os.fsencode(path)), rule, crew, progress, cancel).run(wanted)
+    if wanted is None:
+        note_saved_image(tree, is_folder=True)
+    return tree
 
 
 def _absolute(path: bytes) -> bytes:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 import time
@@ -23,6 +24,7 @@ from ext4writer.content import BytesContent
 from ext4writer.sources import ContainerImage, Platform
 from ext4writer.sources.tar_archive import Limits
 from tests.containers import DOCKER, OCI, Blob, Entry, Layout, docker_archive, layer_tar, sha256
+from tests.oracles.tools import run
 
 CONFIG = {
     "User": "1000:100",
@@ -77,7 +79,9 @@ def test_names_and_digests(layout: Layout) -> None:
     for blob, name in ((one, b"one"), (two, b"two"), (inner, b"two")):
         assert read(layout, sha256(blob.data)) == {name}
     for wrong in (None, "third", "sha256:" + "0" * 64, ""):
-        with pytest.raises(ArchiveError, match="first, registry:5000/second:2"):
+        with pytest.raises(
+            ArchiveError, match="@0 first, sha256:.*; @1 registry:5000/second:2, sha256:"
+        ):
             read(layout, wrong)
     layout.index([one.named("a"), one.named("b")])
     assert read(layout) == read(layout, "b") == {b"one"}
@@ -110,13 +114,79 @@ def test_platforms(layout: Layout) -> None:
     }.items():
         assert read(layout, platform=wanted) == {name}
     assert read(layout, platform=Platform("linux", "arm", "v6")) == {b"v6"}
-    with pytest.raises(ArchiveError, match=r"several images for linux/arm: linux/arm/v6 sha256:"):
-        read(layout, platform="linux/arm")
+    assert read(layout, platform="linux/arm") == {b"v7"}
     with pytest.raises(ArchiveError, match="linux/s390x, only for linux/amd64, linux/arm/v6"):
         read(layout, platform="linux/s390x")
-    for wrong in ("linux", "linux/", "a/b/c/d", ""):
+    for wrong in ("linux/", "/amd64", "a/b/c/d", "", "hello", "linux/*", "linux/a b"):
         with pytest.raises(SpecError, match="platform"):
             read(layout, platform=wrong)
+
+
+# What the tests of containerd/platforms have (platforms_test.go, TestParseSelector and
+# TestNormalizePlatform; compare_test.go, TestOnly), with Linux and amd64 for what is left out.
+WORDS = {
+    "linux/x86_64": b"amd64",
+    "LINUX/X86-64": b"amd64",
+    "linux/amd64/v1": b"amd64",
+    "linux/amd64/v3": b"amd64",
+    "amd64": b"amd64",
+    "linux": b"amd64",
+    "i386": b"386",
+    "linux/386": b"386",
+    "linux/aarch64": b"arm64",
+    "arm64": b"arm64",
+    "linux/arm64/8": b"arm64",
+    "linux/arm64/V8.5": b"arm64",
+    "linux/arm64/v9.2": b"arm64",
+    "linux/armhf": b"v6",
+    "linux/arm": b"v6",
+    "linux/arm/7": b"v6",
+    "linux/arm/v8": b"v6",
+    "linux/armel": b"v6",
+    "armel": b"v6",
+    "macos/arm64": b"mac",
+    "darwin/aarch64/v8": b"mac",
+    "linux/riscv64": b"said inside",
+    "linux/arm/v5": None,
+    "linux/amd64p32": None,
+    "windows/amd64": None,
+}
+
+
+@pytest.mark.parametrize("wanted", WORDS)
+def test_platforms_in_the_words_of_containerd(layout: Layout, wanted: str) -> None:
+    layout.index(
+        [
+            layout.image([tar("amd64")]).on("linux", "amd64"),
+            layout.image([tar("386")], architecture="386").on("linux", "i386"),
+            layout.image([tar("v6")], architecture="arm").on("linux", "arm", "6"),
+            layout.image([tar("v5 of bsd")], architecture="arm").on("freebsd", "arm", "v5"),
+            layout.image([tar("arm64")], architecture="arm64").on("linux", "aarch64", "v8"),
+            layout.image([tar("mac")], architecture="arm64").on("darwin", "arm64"),
+            layout.image([tar("said inside")], architecture="riscv64"),
+        ]
+    )
+    name = WORDS[wanted]
+    if name is None:
+        with pytest.raises(ArchiveError, match="holds no image for"):
+            read(layout, platform=wanted)
+    else:
+        assert read(layout, platform=wanted) == {name}
+
+
+def test_the_newest_variant_that_suits(layout: Layout) -> None:
+    layout.index(
+        [
+            layout.image([tar(variant)]).on("linux", "amd64", variant)
+            for variant in ("v2", "v4", "v3")
+        ]
+    )
+    assert read(layout, platform="linux/amd64/v3") == {b"v3"}
+    assert read(layout, platform="linux/amd64/v9") == {b"v4"}
+    with pytest.raises(ArchiveError, match="no image for linux/amd64/v1|several images"):
+        read(layout, platform="linux/amd64/v1")
+    with pytest.raises(ArchiveError, match="several images for linux/amd64: linux/amd64/v2 sha256"):
+        read(layout, platform="linux/amd64")
 
 
 def test_a_platform_without_a_variant_is_that_without_one_first(layout: Layout) -> None:
@@ -278,10 +348,95 @@ def test_a_docker_archive(tmp_path: Path) -> None:
     assert image.config.user == "1000:100"
     for reference in ("a:1", "b:2", image.digest):
         assert sources.docker_archive(path, reference).digest == image.digest
-    with pytest.raises(ArchiveError, match="'c:3', only: a:1, b:2"):
+    with pytest.raises(ArchiveError, match="'c:3', only: @0 a:1, b:2, sha256:"):
         sources.docker_archive(path, "c:3")
     with pytest.raises(ArchiveError, match="for linux/arm64"):
         sources.docker_archive(path, platform="linux/arm64")
+
+
+def saved_images(path: Path, images: list[tuple[list[str] | None, str]]) -> None:
+    """An archive of images, each with names and the user of its configuration."""
+    files: dict[str, object] = {"manifest.json": []}
+    for tags, user in images:
+        layer = tar(user)
+        name = sha256(layer).partition(":")[2] + ".tar"
+        config = {
+            "os": "linux",
+            "architecture": "amd64",
+            "config": {"User": user},
+            "rootfs": {"type": "layers", "diff_ids": [sha256(layer)]},
+        }
+        data = json.dumps(config).encode()
+        where = f"{sha256(data).partition(':')[2]}.json"
+        files |= {name: layer, where: data}
+        entry = {"Config": where, "RepoTags": tags, "Layers": [name]}
+        files["manifest.json"].append(entry)  # type: ignore[attr-defined]
+    with tarfile.open(path, "w") as archive:
+        for name, value in files.items():
+            data = value if isinstance(value, bytes) else json.dumps(value).encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+REFERENCES = [
+    *("alpine", "alpine:latest", "library/alpine", "docker.io/alpine", "index.docker.io/alpine"),
+    *("docker.io/library/alpine:latest", "alpine:3", "quay.io/alpine", "quay.io/alpine:latest"),
+    *("localhost/alpine", "localhost:5000/alpine", "localhost:5000/alpine:latest", "team/tool"),
+    *("docker.io/team/tool:latest", "team/tool:2", "library/team/tool", "other", "quay.io/other"),
+    *("@0", "@1", "@4", "@5", "@6", "@-1", "@", "@x", "@01", "@999999999999"),
+]
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_references_of_docker_archives_as_skopeo_takes_them(reference: str, tmp_path: Path) -> None:
+    path = tmp_path / "saved.tar"
+    images = [
+        (["alpine:latest", "alpine:3"], "hub"),
+        (["quay.io/alpine:latest"], "quay"),
+        (["localhost:5000/alpine:latest", "localhost/alpine:latest"], "local"),
+        (["docker.io/team/tool:latest", "team/tool:1"], "team"),
+        (None, "nameless"),
+        ([], "nameless, too"),
+    ]
+    saved_images(path, images)
+    place = f"docker-archive:{path}:{reference}"
+    judge = run(["skopeo", "inspect", "--config", place], check=False)
+    try:
+        found = sources.docker_archive(path, reference).config.user
+    except ArchiveError as error:
+        assert judge.returncode != 0, judge.stdout
+        assert "only: @0" in str(error)
+    else:
+        assert judge.returncode == 0, judge.stdout
+        assert json.loads(judge.stdout)["config"]["User"] == found
+
+
+def test_what_an_archive_holds_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "saved.tar"
+    saved_images(path, [(None, "a"), (["b:1"], "b"), (None, "c")])
+    with pytest.raises(ArchiveError) as caught:
+        sources.docker_archive(path)
+    form = r"@0 \(no names\), (\S+); @1 b:1, (\S+); @2 \(no names\), (\S+)"
+    listed = re.search(form, str(caught.value))
+    assert listed is not None
+    for number, user in enumerate("abc"):
+        assert sources.docker_archive(path, f"@{number}").config.user == user
+        assert sources.docker_archive(path, listed[1 + number]).config.user == user
+    saved_images(path, [(None, f"user {number}") for number in range(100)])
+    with pytest.raises(ArchiveError, match="and 70 more$"):
+        sources.docker_archive(path)
+    saved_images(path, [])
+    for reference in (None, "@0", "a"):
+        with pytest.raises(ArchiveError, match="no image"):
+            sources.docker_archive(path, reference)
+
+
+def test_numbers_of_images_in_a_layout(layout: Layout) -> None:
+    layout.index([layout.image([tar("one")]), layout.image([tar("two")]).named("two")])
+    assert read(layout, "@0") == {b"one"} and read(layout, "@1") == {b"two"}
+    with pytest.raises(ArchiveError, match="no image '@2', only: @0 to @1"):
+        read(layout, "@2")
 
 
 def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:

@@ -14,9 +14,10 @@ from ..tar_archive.inputs import archive_path
 from ..tar_archive.limits import Usage
 from .blobs import ArchiveFiles, Files, FolderFiles, blob_name, find_blob, is_folder
 from .docker import DockerArchive
-from .documents import LAYER_TYPE, Platform, parse_descriptor, parse_platform
+from .documents import LAYER_TYPE, parse_descriptor, parse_platform
 from .image import ContainerImage, ImageConfig, parse_config, parse_diff_ids
-from .select import DEFAULT_PLATFORM, Layout
+from .platforms import DEFAULT_PLATFORM, Platform
+from .select import Layout
 from .stack import Keywords, LayerBlob, Options, apply_layers
 
 __all__ = [

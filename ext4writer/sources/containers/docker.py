@@ -7,14 +7,22 @@ same ``manifest.json`` (moby, image/spec/v1.2.md, "Combined Image JSON + Filesys
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import partial
 
 from ...content import Content
 from ...errors import ArchiveError
 from .blobs import Files, read_small, sha256
-from .documents import Document, Platform, is_called, parse_document, parse_json, parse_platform
+from .documents import (
+    Document,
+    listed,
+    named,
+    parse_document,
+    parse_json,
+    parse_platform,
+    source_index,
+)
 from .image import parse_diff_ids
+from .platforms import Platform, best_for
 from .stack import LayerBlob
 
 _HAS_DIGEST = re.compile(r"(?:blobs/(sha256|sha512)/)?([0-9a-f]{64}|[0-9a-f]{128})(?:\.json)?")
@@ -29,7 +37,9 @@ class DockerArchive:
         name = "manifest.json"
         content = files.get(name)
         if content is None:
-            raise ArchiveError(files.path, "is no archive of docker save: it has no manifest.json")
+            hint = "; oci: reads it" if files.get("oci-layout") is not None else ""
+            problem = f"is no archive of docker save: it has no manifest.json{hint}"
+            raise ArchiveError(files.path, problem)
         listed = parse_json(read_small(files, name, content, []), files.path, name.encode())
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise ArchiveError(files.path, "is no list of objects", member=name.encode())
@@ -42,28 +52,44 @@ class DockerArchive:
     ) -> tuple[Document, Document, str]:
         """The entry that is meant, its configuration and the digest of that.
 
-        ``reference`` is one of the names that the archive gives, or a configuration's digest.
+        ``reference`` is one of the names that the archive gives, in full or as container programs
+        complete it, ``@N`` for the image of that number, or a configuration's digest.
         """
-        found = []
-        for entry in self._images:
-            name = entry.get("Config", str, "")
-            if name not in self._known:
-                config, digest = self._config(entry)
-                self._known[name] = parse_platform(config), digest
-            of_config, digest = self._known[name]
-            tags = entry.strings("RepoTags")
-            named = reference in (None, digest) or is_called(str(reference), tags)
-            if named and (platform is None or of_config.satisfies(platform)):
-                found.append(entry)
-        if len(found) == 1:
-            return found[0], *self._config(found[0])
+        images = self._images
+        chosen = list(range(len(images)))
+        if reference is not None and reference.startswith("@"):
+            try:
+                chosen = [source_index(reference, len(images))]
+            except ValueError as error:
+                raise self._error(str(error)) from None
+        elif reference is not None:
+            chosen = named(reference, [entry.strings("RepoTags") for entry in images])
+            chosen = chosen or [at for at in range(len(images)) if self._facts(at)[1] == reference]
         wanted = f" {reference!r}" if reference is not None else ""
         if platform is not None:
             wanted += f" for {platform}"
-        shown = ", ".join(self._names(self._images)) or "(no names)"
-        if not found:
-            raise ArchiveError(self.files.path, f"holds no image{wanted}, only: {shown}")
-        raise ArchiveError(self.files.path, f"holds several images{wanted}; name one of: {shown}")
+            chosen = best_for(platform, [(at, self._facts(at)[0]) for at in chosen])
+        if len(chosen) == 1:
+            entry = images[chosen[0]]
+            return entry, *self._config(entry)
+        shown = listed(
+            [(entry.strings("RepoTags"), self._facts(at)[1]) for at, entry in enumerate(images)]
+        )
+        if not chosen:
+            raise self._error(f"holds no image{wanted}, only: {shown}")
+        raise self._error(f"holds several images{wanted}; name one of: {shown}")
+
+    def _facts(self, at: int) -> tuple[Platform, str]:
+        """The platform of an image, and the digest of its configuration."""
+        entry = self._images[at]
+        name = entry.get("Config", str, "")
+        if name not in self._known:
+            config, digest = self._config(entry)
+            self._known[name] = parse_platform(config), digest
+        return self._known[name]
+
+    def _error(self, problem: str) -> ArchiveError:
+        return ArchiveError(self.files.path, problem)
 
     def layers(self, entry: Document, config: Document) -> list[LayerBlob]:
         """The layers of an image, the lowest first."""
@@ -89,9 +115,6 @@ class DockerArchive:
         if content is None:
             raise ArchiveError(self.files.path, "is missing", member=name.encode())
         return content
-
-    def _names(self, entries: Sequence[Document]) -> list[str]:
-        return sorted({name for entry in entries for name in entry.strings("RepoTags")})
 
 
 def _digest_in(name: str, prefix: str) -> str | None:

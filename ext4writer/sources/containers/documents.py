@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ArchiveError
+from .platforms import Platform
 
 DOCUMENT_BYTES = 8 << 20
 """More than registries allow for any of these documents (4 MiB)."""
@@ -42,13 +43,65 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", re.ASCII)
 NAME_ANNOTATIONS = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 
-def is_called(reference: str, names: Collection[str]) -> bool:
-    """Whether one of ``names`` is ``reference``, or means the same to Docker."""
-    return _familiar(reference) in map(_familiar, names)
+SHOWN_MOST = 30
+"""Images that an error lists."""
 
 
-def _familiar(name: str) -> str:
-    return name.removeprefix("docker.io/").removeprefix("library/")
+def named(reference: str, names: Sequence[Collection[str]]) -> list[int]:
+    """Which of several images, each with its ``names``, are called ``reference``.
+
+    A name that is there byte for byte counts before one that means the same to container programs.
+    """
+    found = [at for at, each in enumerate(names) if reference in each]
+    if found:
+        return found
+    wanted = full_name(reference)
+    return [at for at, each in enumerate(names) if wanted in map(full_name, each)]
+
+
+def full_name(name: str) -> str:
+    """``name`` with registry, repository and tag, as containers/image completes it.
+
+    The registry is docker.io unless the first part looks like a host, the repository of docker.io
+    without a slash lies in library/, and the tag is latest unless there is one or a digest
+    (docker/reference: normalize.go, ParseNormalizedNamed, splitDockerDomain, TagNameOnly).
+    """
+    domain, slash, rest = name.partition("/")
+    looks_like_host = "." in domain or ":" in domain or domain == "localhost"
+    if not slash or not (looks_like_host or domain != domain.lower()):
+        domain, rest = "docker.io", name
+    if domain == "index.docker.io":
+        domain = "docker.io"
+    if domain == "docker.io" and "/" not in rest:
+        rest = f"library/{rest}"
+    if "@" not in rest and ":" not in rest.rpartition("/")[2]:
+        rest += ":latest"
+    return f"{domain}/{rest}"
+
+
+def source_index(reference: str, count: int) -> int:
+    """The number in ``@N``, which counts images from 0; ``ValueError`` with a reason if it is none.
+
+    ``count`` is how many there are.
+    """
+    digits = reference[1:]
+    if not re.fullmatch("[0-9]{1,9}", digits, re.ASCII) or int(digits) >= count:
+        those = "no image" if not count else "one, @0" if count == 1 else f"@0 to @{count - 1}"
+        raise ValueError(f"holds no image {reference!r}, only: {those}")
+    return int(digits)
+
+
+def listed(images: Sequence[tuple[Collection[str], str]]) -> str:
+    """``images``, given as (names, digest), in the words by which each can be asked for."""
+    shown = [
+        f"@{number} {', '.join([*names[:5], digest] if names else ['(no names)', digest])}"
+        for number, (names, digest) in enumerate(
+            (sorted(names), digest) for names, digest in images[:SHOWN_MOST]
+        )
+    ]
+    if len(images) > SHOWN_MOST:
+        shown.append(f"and {len(images) - SHOWN_MOST:,} more")
+    return "; ".join(shown) or "(no images)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,38 +164,6 @@ def parse_document(data: bytes, archive: bytes, name: bytes) -> Document:
     if not isinstance(value, dict):
         raise ArchiveError(archive, "is no JSON object", member=name)
     return Document(archive, name, value)
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """For which machines an image is made; empty text where that is not said."""
-
-    os: str = ""
-    architecture: str = ""
-    variant: str = ""
-
-    def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
-
-    @classmethod
-    def parse(cls, text: str) -> Platform:
-        """Read ``os/architecture[/variant]``; ``ValueError`` with a reason if it is none."""
-        parts = text.split("/")
-        if len(parts) not in (2, 3) or not all(parts):
-            raise ValueError(f"{text!r} is not OS/ARCHITECTURE[/VARIANT], such as linux/arm64")
-        return cls(*parts)
-
-    def satisfies(self, wanted: Platform) -> bool:
-        """Whether this is ``wanted``; a variant counts only where one is wanted.
-
-        ``arm64`` is the same with and without its only variant, ``v8``.
-        """
-        mine, theirs = self.variant, wanted.variant
-        if self.architecture == "arm64" and not mine:
-            mine = "v8"
-        return (self.os, self.architecture) == (wanted.os, wanted.architecture) and (
-            not theirs or mine == theirs
-        )
 
 
 @dataclass(frozen=True, slots=True)

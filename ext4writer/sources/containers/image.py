@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...tree import Tree
-from .documents import DIGEST, Document, Platform
+from .documents import DIGEST, Document
+from .platforms import Platform
 
 
 @dataclass(frozen=True)

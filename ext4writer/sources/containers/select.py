@@ -12,16 +12,15 @@ from .documents import (
     MANIFEST_TYPES,
     Descriptor,
     Document,
-    Platform,
     check_kind,
-    is_called,
+    listed,
+    named,
     parse_descriptor,
     parse_document,
     parse_platform,
+    source_index,
 )
-
-DEFAULT_PLATFORM = Platform("linux", "amd64")
-"""Taken where several are there and none is asked for, on whatever machine this runs."""
+from .platforms import DEFAULT_PLATFORM, Platform, best_for
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 LAYOUT_VERSION = "1.0.0"
@@ -59,15 +58,13 @@ class Layout:
             return found[0]
         wanted = platform or DEFAULT_PLATFORM
         known = [(one, self._platform(one)) for one in found]
-        fitting = [one for one, its in known if its.satisfies(wanted)]
-        exact = [one for one, its in known if its == wanted]
-        for chosen in (fitting, exact):
-            if len(chosen) == 1:
-                return chosen[0]
+        fitting = best_for(wanted, known)
+        if len(fitting) == 1:
+            return fitting[0]
         shown = ", ".join(sorted({str(its) or "(not said)" for _, its in known}))
         if not fitting:
             raise self._error(f"holds no image for {wanted}, only for {shown}; choose a platform")
-        several = sorted(f"{its} {one.digest}" for one, its in known if its.satisfies(wanted))
+        several = sorted(f"{self._platform(one)} {one.digest}" for one in fitting)
         raise self._error(f"holds several images for {wanted}: {', '.join(several)}; name one")
 
     def document(self, descriptor: Descriptor, types: set[str], other: str) -> Document:
@@ -102,22 +99,28 @@ class Layout:
         return descriptor, parse_document(data, self.files.path, name.encode())
 
     def _referred(self, reference: str | None) -> list[Descriptor]:
-        names = sorted({one.names[-1] for one in self._top if one.names})
-        found = [
-            one
-            for one in self._top
-            if reference in (None, one.digest) or is_called(str(reference), one.names)
-        ]
+        found = self._top
+        if reference is not None and reference.startswith("@"):
+            try:
+                return [self._top[source_index(reference, len(self._top))]]
+            except ValueError as error:
+                raise self._error(str(error)) from None
+        if reference is not None:
+            found = [one for one in self._top if one.digest == reference] or [
+                self._top[at] for at in named(reference, [one.names for one in self._top])
+            ]
         several = len({name for one in found for name in one.names[-1:]}) > 1
         if several and len({one.digest for one in found}) > 1:
-            raise self._error(f"holds several images; name one of: {', '.join(names)}")
+            raise self._error(f"holds several images; name one of: {self._listed()}")
         if found or reference is None:
             return found
         found = [one for one in self._all(self._top) if one.digest == reference][:1]
         if not found:
-            shown = ", ".join(names) or "(no names)"
-            raise self._error(f"holds no image {reference!r}, only: {shown}")
+            raise self._error(f"holds no image {reference!r}, only: {self._listed()}")
         return found
+
+    def _listed(self) -> str:
+        return listed([(one.names[-1:], one.digest) for one in self._top])
 
     def _all(self, descriptors: Sequence[Descriptor]) -> list[Descriptor]:
         """``descriptors`` and what the indexes among them hold, each once."""
@@ -157,7 +160,9 @@ class Layout:
     def _named(self, name: str) -> Document:
         content = self.files.get(name)
         if content is None:
-            raise self._error(f"is no OCI image layout: it has no file {name}")
+            is_other = name == "oci-layout" and self.files.get("manifest.json") is not None
+            hint = "; docker-archive: may read it" if is_other else ""
+            raise self._error(f"is no OCI image layout: it has no file {name}{hint}")
         data = read_small(self.files, name, content, [])
         return parse_document(data, self.files.path, name.encode())
 

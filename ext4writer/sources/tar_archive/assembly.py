@@ -10,6 +10,7 @@ from ...progress import Cancel, ProgressCallback
 from ...resolution import Place, directory_at, resolve
 from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Symlink, Tree
 from ..inputs import inputs_of
+from ..saved_images import note_saved_image
 from .inputs import Archive, archive_path
 from .limits import DEFAULT_LIMITS, Limits, Usage
 from .member import HARD_LINK, Member
@@ -65,6 +66,7 @@ def tar(
     tree = Tree(assembly.root)
     tree.losses = assembly.losses_in_place()
     tree.inputs.update(inputs_of(archive))
+    note_saved_image(tree, is_folder=False)
     if excluded is not None:
         _prune(tree, excluded)
     return tree

@@ -1,0 +1,138 @@
+"""For which machines an image is made, in the words that container programs take.
+
+Names are normalized and variants compared as containerd does (containerd/platforms: database.go,
+normalizeArch and normalizeOS; compare.go, platformVector; platforms.go, Parse). What it asks of the
+machine that it runs on, an operating system or an architecture that is not named, is Linux and
+amd64 here on every machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+_SYSTEMS = {
+    *("aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux"),
+    *("nacl", "netbsd", "openbsd", "plan9", "solaris", "windows", "zos"),
+}
+_ARCHITECTURES = {
+    *("386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64"),
+    *("mips", "mipsle", "mips64", "mips64le", "mips64p32", "mips64p32le", "ppc", "ppc64"),
+    *("ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc", "sparc64", "wasm"),
+}
+_OTHER_NAMES = {
+    "i386": ("386", ""),
+    "x86_64": ("amd64", None),
+    "x86-64": ("amd64", None),
+    "aarch64": ("arm64", None),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+}
+"""Architecture -> the name that images have, and the variant that it means; None: as given."""
+_VARIANTS = {
+    "amd64": {"v1": ""},
+    "arm64": {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"},
+    "arm": {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"},
+}
+_PART = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_VERSION = re.compile(r"v([0-9]{1,2})(?:\.([0-9]))?", re.ASCII)
+
+One = TypeVar("One")
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """For which machines an image is made; empty text where that is not said."""
+
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Read ``os/architecture[/variant]``, or one of the first two alone.
+
+        Case does not count, and other names of an architecture mean it too, such as x86_64 and
+        aarch64. ``ValueError`` with a reason for what is no platform.
+        """
+        parts = text.split("/")
+        if len(parts) > 3 or not all(map(_PART.fullmatch, parts)):
+            raise ValueError(
+                f"{text!r} is not OS/ARCHITECTURE[/VARIANT], such as linux/arm64 or linux/arm/v7"
+            )
+        if len(parts) > 1:
+            return cls(*parts).normalized(keep_variant=len(parts) == 3)
+        system = _system(text)
+        if system in _SYSTEMS:
+            return cls(system, DEFAULT_PLATFORM.architecture)
+        alone = cls(DEFAULT_PLATFORM.os, text).normalized()
+        if alone.architecture not in _ARCHITECTURES:
+            raise ValueError(f"{text!r} is neither an operating system nor an architecture")
+        return alone
+
+    def normalized(self, *, keep_variant: bool = False) -> Platform:
+        """The same in the names that images have.
+
+        The variant that an architecture means by itself is left out, or ``keep_variant``.
+        """
+        architecture, variant = self.architecture.lower(), self.variant.lower()
+        architecture, implied = _OTHER_NAMES.get(architecture, (architecture, None))
+        variant = variant if implied is None else implied
+        short = _VARIANTS.get(architecture, {}).get(variant, variant)
+        if not keep_variant and (architecture, short) == ("arm", "v7"):
+            short = ""
+        return Platform(_system(self.os), architecture, short)
+
+    def suitable(self) -> list[Platform]:
+        """What does on a machine of this platform: itself first, then older and older variants."""
+        mine = self.normalized(keep_variant=True)
+        variants = [mine.variant]
+        version = _VERSION.fullmatch(mine.variant or "v8")
+        if version is not None:
+            major, minor = int(version[1]), int(version[2] or 0)
+            if mine.architecture == "amd64" and mine.variant:
+                variants += [f"v{number}" for number in range(major - 1, 0, -1)]
+            elif mine.architecture == "arm":
+                variants += [f"v{number}" for number in range(major - 1, 4, -1)]
+            elif mine.architecture == "arm64":
+                variants += [f"v{major}.{number}" for number in range(minor - 1, 0, -1)]
+                variants.append(f"v{major}")
+                if major == 9:
+                    # ARMv9.n has all that ARMv8.(n+5) has; there is nothing after 8.9.
+                    variants += [f"v8.{number}" for number in range(min(minor + 5, 9), 0, -1)]
+                    variants.append("v8")
+        return [
+            Platform(mine.os, mine.architecture, variant).normalized(keep_variant=True)
+            for variant in variants
+        ]
+
+
+DEFAULT_PLATFORM = Platform("linux", "amd64")
+"""Taken where several are there and none is asked for, on whatever machine this runs."""
+
+
+def best_for(wanted: Platform, known: Sequence[tuple[One, Platform]]) -> list[One]:
+    """Those of ``known`` that suit ``wanted`` best; none if none does.
+
+    Another architecture never does, even if machines could run it. Where no variant is wanted, and
+    no image is without one, any will do.
+    """
+    named = [(one, its.normalized(keep_variant=True)) for one, its in known]
+    for suitable in wanted.suitable():
+        found = [one for one, its in named if its == suitable]
+        if found:
+            return found
+    if wanted.variant:
+        return []
+    base = wanted.normalized()
+    return [one for one, its in named if (its.os, its.architecture) == (base.os, base.architecture)]
+
+
+def _system(name: str) -> str:
+    lower = name.lower()
+    return "darwin" if lower == "macos" else lower

@@ -1,0 +1,59 @@
+"""Container images that are about to be taken for ordinary files.
+
+The output of ``docker save`` is a tar archive, too, and an OCI image layout is a folder. Read as
+such they give a tree of layers and manifests where the files of the image were meant.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ..errors import SourceError
+from ..tree import Directory, Loss, RegularFile, Tree
+
+DOCUMENT_BYTES = 8 << 20
+"""A larger one is none of theirs (containers/documents.py)."""
+
+
+def note_saved_image(tree: Tree, *, is_folder: bool) -> None:
+    """Add a loss if the root of ``tree`` is that of a container image as files.
+
+    ``is_folder`` says that it was one on the host, and not an archive.
+    """
+    children = tree.root.children
+    layout = isinstance(children.get(b"oci-layout"), RegularFile) and isinstance(
+        children.get(b"index.json"), RegularFile
+    )
+    kinds = []
+    if _lists_images(children.get(b"manifest.json")):
+        kinds.append(("docker-archive:", "docker_archive", "what docker save writes"))
+    if layout and isinstance(children.get(b"blobs"), Directory):
+        kinds.append(("oci:", "oci", "an OCI image layout"))
+    if not kinds:
+        return
+    prefix, function, what = kinds[0]
+    what += ", unpacked" if is_folder and prefix != "oci:" else ""
+    tree.losses.append(
+        Loss(
+            b"/",
+            f"the source is {what}, and its layers are taken as plain files; for the files of the "
+            f"image write {prefix} before its name, or call sources.{function}",
+            "saved-image",
+        )
+    )
+
+
+def _lists_images(node: object) -> bool:
+    """Whether ``node`` is the ``manifest.json`` of ``docker save``."""
+    if not isinstance(node, RegularFile) or not 0 < node.content.size <= DOCUMENT_BYTES:
+        return False
+    data = bytearray(node.content.size)
+    try:
+        with memoryview(data) as view:
+            node.content.read_whole(view)
+        listed = json.loads(data)
+    except (SourceError, ValueError, RecursionError):
+        return False  # what cannot be read is an error when it is wanted
+    if not isinstance(listed, list) or not listed:
+        return False
+    return all(isinstance(one, dict) and {"Config", "Layers"} <= one.keys() for one in listed)
