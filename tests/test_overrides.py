@@ -1102,7 +1102,7 @@ def check(case: AnyLie) -> None:
 
     sealed = lies(case.spec, case.override(reseal=True))
     (target,) = Locator(layout(case.spec)).targets(case.override(reseal=True))
-    unit = range(target.unit_offset, target.unit_offset + target.unit_size)
+    unit = range(target.unit.offset, target.unit.offset + target.unit.size)
     assert turned[0] in unit
     assert turned[-1] in unit
     rest = differences(stale, sealed)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import partial
 from itertools import compress, count
 
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
+from ..ondisk.units import UnitKind, UnitRun
 from ..plan.geometry import Range
 from ..plan.layout import Layout
 
@@ -75,6 +77,27 @@ class BitmapEmitter:
             return bytes(groups)
         some = layout.groups.free_inodes[: -(-layout.table.last_ino // per_group)]
         return bytes(map(per_group.__eq__, some)).ljust(groups, b"\1")
+
+    def runs(self) -> Iterator[UnitRun]:
+        """The bitmaps that are written."""
+        return self._runs(self.block_bitmap_groups(), self.inode_bitmap_groups(), written=True)
+
+    def blank_runs(self) -> Iterator[UnitRun]:
+        """The bitmaps that are left to the kernel."""
+        left = (compress(count(), uninit) for uninit in (self.block_uninit, self.inode_uninit))
+        return self._runs(*left, written=False)
+
+    def _runs(
+        self, block_groups: Iterator[int], inode_groups: Iterator[int], *, written: bool
+    ) -> Iterator[UnitRun]:
+        geometry, size = self._layout.geometry, self._layout.block_size
+        for kind, groups, places, make in (
+            (UnitKind.BLOCK_BITMAP, block_groups, geometry.block_bitmaps, self.block_bitmap),
+            (UnitKind.INODE_BITMAP, inode_groups, geometry.inode_bitmaps, self.inode_bitmap),
+        ):
+            for group in groups:
+                of_group = partial(make, group) if written else None
+                yield UnitRun(kind, group, 0, places[group] * size, size, make=of_group)
 
     def block_bitmap_groups(self) -> Iterator[int]:
         """The groups whose block bitmap is written, ascending."""

@@ -1,4 +1,4 @@
-"""The blocks of directories as bytes, sealed."""
+"""The blocks of directories as bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property, partial
 from struct import Struct
 
-from ..ondisk.checksum import inode_seed, seal_dir_leaves, seal_dx_node, seal_dx_root
+from ..ondisk.checksum import set_dir_block_checksums
 from ..ondisk.dirent import (
     DIR_ENTRY_2,
     DIR_ENTRY_TAIL,
@@ -23,6 +23,7 @@ from ..ondisk.dirent import (
     rec_len,
 )
 from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_ROOT_INFO, node_limit, root_limit
+from ..ondisk.units import Unit, UnitKind, UnitRun, checksum_unit
 from ..plan.directories import IndexedDirectory, LinearDirectory
 from ..plan.layout import Layout
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
@@ -62,9 +63,9 @@ def _packers() -> list[Callable[..., bytes]]:
 class DirectoryEmitter:
     """Makes the blocks of the directories of one layout, in pieces."""
 
-    def __init__(self, layout: Layout, seed: int, workspace: Workspace) -> None:
+    def __init__(self, layout: Layout, workspace: Workspace) -> None:
         self._layout = layout
-        self._seed = seed
+        self._format = layout.format
         self._workspace = workspace
         self._csum = layout.format.metadata_csum
         self._block_size = layout.block_size
@@ -74,16 +75,10 @@ class DirectoryEmitter:
         self._pack = _packers()
         self._kind = on_disk[S_IFDIR >> 12]
 
-    @cached_property
-    def slot_of(self) -> dict[int, int]:
-        """The slot of each directory by its index."""
-        directories = self._layout.table.directories
-        return dict(zip(directories, range(len(directories)), strict=True))
-
-    def segments(self) -> Iterator[tuple[int, Callable[[], memoryview]]]:
-        """(first block, what makes the bytes) of each piece; of one directory they ascend."""
-        layout = self._layout
-        most = PIECE_BYTES // self._block_size
+    def runs(self) -> Iterator[UnitRun]:
+        """The blocks of all directories, in pieces; those of one directory ascend."""
+        layout, size = self._layout, self._block_size
+        most = PIECE_BYTES // size
         counts, starts = layout.demand.counts, layout.placement.starts
         extents, plans = layout.placement.extents, layout.directories
         held: list[int] = []
@@ -94,29 +89,56 @@ class DirectoryEmitter:
                 start = starts[index]
                 if start != first + len(held) or len(held) == most:
                     if held:
-                        yield first, partial(self._small, held)
+                        yield self._small_run(first, held)
                     first, held = start, []
                 held.append(slot)
                 continue
             for extent in layout.extents_of(index):
-                for done in range(0, extent.length, most):
-                    count = min(most, extent.length - done)
-                    make = partial(self._blocks, slot, extent.logical + done, count)
-                    yield extent.physical + done, make
+                end = extent.logical + extent.length
+                for kind, blocks in self._kinds(index, range(extent.logical, end)):
+                    for logical in range(blocks.start, blocks.stop, most):
+                        numbers = range(logical, min(logical + most, blocks.stop))
+                        yield UnitRun(
+                            kind,
+                            layout.table.inos[index],
+                            numbers,
+                            (extent.physical + logical - extent.logical) * size,
+                            size,
+                            len(numbers),
+                            partial(self._makers[kind], slot, numbers),
+                        )
         if held:
-            yield first, partial(self._small, held)
+            yield self._small_run(first, held)
 
-    def blocks(self, index: int) -> bytes:
-        """All blocks of the directory at ``index``, in logical order."""
-        slot, total = self.slot_of[index], self._layout.demand.counts[index]
-        most = PIECE_BYTES // self._block_size
-        parts = [
-            bytes(self._blocks(slot, first, min(most, total - first)))
-            for first in range(0, total, most)
-        ]
-        return b"".join(parts)
+    @cached_property
+    def _makers(self) -> dict[UnitKind, Callable[[int, range], memoryview]]:
+        return {
+            UnitKind.DX_ROOT: self._index_blocks,
+            UnitKind.DX_NODE: self._index_blocks,
+            UnitKind.DIR_BLOCK: self._leaves,
+        }
 
-    def _small(self, slots: Sequence[int]) -> memoryview:
+    def _kinds(self, index: int, blocks: range) -> Iterator[tuple[UnitKind, range]]:
+        """The logical ``blocks`` of a directory by what they are: root, inner nodes, leaves."""
+        planned = self._layout.directories.get(index)
+        inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
+        root = min(inner, 1)
+        for kind, low, high in (
+            (UnitKind.DX_ROOT, 0, root),
+            (UnitKind.DX_NODE, root, inner),
+            (UnitKind.DIR_BLOCK, inner, blocks.stop),
+        ):
+            some = range(max(low, blocks.start), min(high, blocks.stop))
+            if some:
+                yield kind, some
+
+    def _small_run(self, first: int, slots: Sequence[int]) -> UnitRun:
+        table, size = self._layout.table, self._block_size
+        inos = array("I", [table.inos[table.directories[slot]] for slot in slots])
+        make = partial(self._small, slots, inos)
+        return UnitRun(UnitKind.DIR_BLOCK, inos, 0, first * size, size, len(slots), make)
+
+    def _small(self, slots: Sequence[int], inos: Sequence[int]) -> memoryview:
         """Directories of one block in the order of their names, one behind the other."""
         table, size = self._layout.table, self._block_size
         view = self._workspace.zeroed(len(slots) * size)
@@ -124,11 +146,11 @@ class DirectoryEmitter:
             entries = self._dot_entries(slot)
             entries += self._entries(table.names[slot], table.children[slot])
             self._put_leaf(view, position * size, entries)
-        self._finish_leaves(view, [table.inos[table.directories[slot]] for slot in slots])
+        self._finish_leaves(view, inos)
         return view
 
-    def _blocks(self, slot: int, first: int, count: int) -> memoryview:
-        """``count`` blocks of a directory from its block ``first`` on."""
+    def _leaves(self, slot: int, blocks: range) -> memoryview:
+        """Blocks of entries of one directory, by their logical numbers."""
         table, size = self._layout.table, self._block_size
         index, names, children = table.directories[slot], table.names[slot], table.children[slot]
         planned = self._layout.directories.get(index)
@@ -136,22 +158,31 @@ class DirectoryEmitter:
             planned = LinearDirectory(range(len(names)), (0, len(names)), 1)
         inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
         order, starts = planned.order, planned.starts
-        view = self._workspace.zeroed(count * size)
-        for block in range(first, first + count):
-            offset = (block - first) * size
-            if block < inner:
-                assert isinstance(planned, IndexedDirectory)
-                self._put_index(view, offset, slot, planned, block)
-                continue
+        view = self._workspace.zeroed(len(blocks) * size)
+        for position, block in enumerate(blocks):
             entries = self._dot_entries(slot) if not block else []
             leaf = block - inner
             if leaf < len(starts) - 1:
                 held = order[starts[leaf] : starts[leaf + 1]]
                 child_names = [names[position] for position in held]
                 entries += self._entries(child_names, [children[position] for position in held])
-            self._put_leaf(view, offset, entries)
-        leaves = view[max(0, inner - first) * size :]
-        self._finish_leaves(leaves, [table.inos[index]] * (len(leaves) // size))
+            self._put_leaf(view, position * size, entries)
+        self._finish_leaves(view, [table.inos[index]] * len(blocks))
+        return view
+
+    def _index_blocks(self, slot: int, blocks: range) -> memoryview:
+        """The root, which is block 0, or inner nodes after it."""
+        size = self._block_size
+        index = self._layout.table.directories[slot]
+        planned = self._layout.directories[index]
+        assert isinstance(planned, IndexedDirectory)
+        view = self._workspace.zeroed(len(blocks) * size)
+        for position, block in enumerate(blocks):
+            offset = position * size
+            self._put_index(view, offset, slot, planned, block)
+            kind = UnitKind.DX_NODE if block else UnitKind.DX_ROOT
+            unit = Unit(kind, self._layout.table.inos[index], block, 0, size)
+            checksum_unit(self._format, unit, view, offset)
         return view
 
     def _entries(self, names: list[bytes], children: Sequence[int]) -> list[bytes]:
@@ -194,7 +225,7 @@ class DirectoryEmitter:
             for name, value in _TAIL.items():
                 column = array("H", [value]) * count
                 DIR_ENTRY_TAIL.write_column(view, self._capacity, size, (name,), column)
-            seal_dir_leaves(view, size, self._seed, inos)
+            set_dir_block_checksums(view, size, self._format.checksum_seed, inos)
 
     def _put_index(
         self, view: memoryview, offset: int, slot: int, planned: IndexedDirectory, block: int
@@ -204,7 +235,7 @@ class DirectoryEmitter:
         first_leaf = 1 + planned.nodes
         if block:
             leaves = range((block - 1) * per_node, min(block * per_node, len(hashes)))
-            self._node(view, offset, slot, [(hashes[leaf], first_leaf + leaf) for leaf in leaves])
+            self._node(view, offset, [(hashes[leaf], first_leaf + leaf) for leaf in leaves])
         elif planned.nodes:
             firsts = enumerate(hashes[::per_node], 1)
             self._root(view, offset, slot, [(hashed, node) for node, hashed in firsts], 1)
@@ -243,12 +274,8 @@ class DirectoryEmitter:
         }
         DX_ROOT.pack_into(view, offset, values)
         _put_pointers(view, offset + DX_ROOT.size, pointers)
-        if self._csum:
-            seal_dx_root(view, offset, self._block_size, inode_seed(self._seed, own, 0))
 
-    def _node(
-        self, view: memoryview, offset: int, slot: int, pointers: list[tuple[int, int]]
-    ) -> None:
+    def _node(self, view: memoryview, offset: int, pointers: list[tuple[int, int]]) -> None:
         values: dict[str, int | bytes] = {
             "fake_rec_len": self._block_size,
             "limit": node_limit(self._block_size, self._csum),
@@ -257,10 +284,6 @@ class DirectoryEmitter:
         }
         DX_NODE.pack_into(view, offset, values)
         _put_pointers(view, offset + DX_NODE.size, pointers)
-        if self._csum:
-            table = self._layout.table
-            seed = inode_seed(self._seed, table.inos[table.directories[slot]], 0)
-            seal_dx_node(view, offset, self._block_size, seed)
 
 
 def _put_pointers(view: memoryview, offset: int, pointers: list[tuple[int, int]]) -> None:

@@ -1,4 +1,4 @@
-"""Inodes as bytes, sealed, and the inode table of each group.
+"""Inodes as bytes, and the inode table of each group.
 
 An inode table is made of columns: every field of many inodes is written at once, as if all were
 files or directories of one extent. What is different about the others is put in afterwards.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import compress
 from struct import Struct
 
-from ..ondisk.checksum import seal_inode, seal_inodes
+from ..ondisk.checksum import set_inode_checksums
 from ..ondisk.extent import EXTENT, EXTENT_HEADER
 from ..ondisk.inode import (
     EXT4_EXTENTS_FL,
@@ -28,6 +28,7 @@ from ..ondisk.inode import (
     encode_times,
 )
 from ..ondisk.superblock import EXT4_JOURNAL_INO, EXT4_RESIZE_INO
+from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..plan.contents import FAST_SYMLINK_MAX
 from ..plan.directories import IndexedDirectory
 from ..plan.geometry import resize_inode_bytes
@@ -52,9 +53,10 @@ _OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256)
 class InodeEmitter:
     """Makes the inode tables of one layout, in pieces."""
 
-    def __init__(self, layout: Layout, seed: int, workspace: Workspace) -> None:
+    def __init__(self, layout: Layout, workspace: Workspace) -> None:
         self._layout = layout
-        self._seed = seed
+        self._format = layout.format
+        self._seed = layout.format.checksum_seed
         self._workspace = workspace
         self._size = layout.format.inode_size
         self._large = layout.format.has_extra_fields
@@ -79,16 +81,30 @@ class InodeEmitter:
         self._with_area = _ascending(layout.xattrs.in_inode)
         self._special = dict(self._special_inodes())
 
-    def segments(self) -> Iterator[tuple[int, Callable[[], memoryview]]]:
-        """(first block, what makes the bytes) of each piece, up to a table's last used inode."""
-        layout, size = self._layout, self._size
-        geometry, per_group = layout.geometry, layout.geometry.inodes_per_group
-        for group in range(-(-layout.table.last_ino // per_group)):
-            used = per_group - layout.groups.itable_unused[group]
+    def runs(self) -> Iterator[UnitRun]:
+        """The inodes of each table up to its last used one, in pieces."""
+        per_group = self._format.inodes_per_group
+        for group in range(-(-self._layout.table.last_ino // per_group)):
+            used = per_group - self._layout.groups.itable_unused[group]
             for first in range(0, used, self._rows):
-                block = geometry.inode_tables[group] + first * size // layout.block_size
-                ino = group * per_group + first + 1
-                yield block, partial(self._inodes, ino, min(self._rows, used - first))
+                count = min(self._rows, used - first)
+                make = partial(self._inodes, group * per_group + first + 1, count)
+                yield self._run(group, first, count, make)
+
+    def blank_runs(self) -> Iterator[UnitRun]:
+        """The inodes of each table from its last used one on."""
+        per_group = self._format.inodes_per_group
+        for group, unused in enumerate(self._layout.groups.itable_unused):
+            if unused:
+                yield self._run(group, per_group - unused, unused, None)
+
+    def _run(self, group: int, first: int, count: int, make: Make | None) -> UnitRun:
+        """``count`` inodes of a group from its ``first`` on, which is counted from 0."""
+        size = self._size
+        table = self._layout.geometry.inode_tables[group] * self._layout.block_size
+        ino = group * self._format.inodes_per_group + first + 1
+        inos = range(ino, ino + count)
+        return UnitRun(UnitKind.INODE, inos, 0, table + first * size, size, count, make)
 
     def _inodes(self, first_ino: int, count: int) -> memoryview:
         """The inodes from ``first_ino`` on; those that are not in use are zeros."""
@@ -154,7 +170,7 @@ class InodeEmitter:
             start = (index - low) * size
             view[start + INODE.size : start + size] = xattrs.in_inode[index]
         if layout.format.metadata_csum:
-            seal_inodes(view, 0, size, self._seed, table.inos[low:high])
+            set_inode_checksums(view, 0, size, self._seed, table.inos[low:high])
 
     def _times(self, low: int, high: int) -> dict[tuple[str, ...], array[int]]:
         table = self._layout.table
@@ -248,8 +264,7 @@ class InodeEmitter:
             for name in ("i_atime_extra", "i_ctime_extra", "i_mtime_extra", "i_crtime_extra"):
                 values[name] = extra
         inode = bytearray(self._record.pack(self._record.split(values)).ljust(self._size, b"\0"))
-        if layout.format.metadata_csum:
-            seal_inode(inode, 0, self._size, self._seed, ino)
+        checksum_unit(self._format, Unit(UnitKind.INODE, ino, 0, 0, self._size), inode)
         return bytes(inode)
 
 

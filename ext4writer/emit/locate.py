@@ -1,27 +1,14 @@
-"""Finds the bytes of any record of a planned image, and the seal that covers them."""
+"""The grammar of overrides: which record of which unit of a planned image one names."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from ..errors import OverrideError, RecordError
-from ..ondisk.checksum import (
-    bitmap_checksum,
-    group_desc_checksum,
-    group_desc_crc16,
-    inode_seed,
-    seal_dir_leaf,
-    seal_dx_node,
-    seal_dx_root,
-    seal_extent_block,
-    seal_inode,
-    seal_journal_superblock,
-    seal_superblock,
-    seal_xattr_block,
-)
 from ..ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL, decode_rec_len
 from ..ondisk.extent import EXTENT, EXTENT_HEADER, EXTENT_IDX, EXTENT_TAIL, entries_per_block
 from ..ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
@@ -35,63 +22,49 @@ from ..ondisk.htree import (
     node_limit,
     root_limit,
 )
-from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, INODE, INODE_128
+from ..ondisk.inode import INODE, INODE_128
 from ..ondisk.journal import (
-    JBD2_FEATURE_INCOMPAT_CSUM_V2,
-    JBD2_FEATURE_INCOMPAT_CSUM_V3,
     JOURNAL_SUPERBLOCK,
 )
 from ..ondisk.record import Record
-from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET
+from ..ondisk.superblock import SUPERBLOCK
+from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER, split_name
 from ..plan.directories import IndexedDirectory
 from ..plan.inodes import ROOT
 from ..plan.layout import Layout
 from ..plan.xattrs import pack_block
 from ..tree import Directory, RegularFile
-from .bitmaps import BitmapEmitter
-from .directories import DirectoryEmitter
 from .override import Override
-from .workspace import Workspace
+from .units import PlannedUnits
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
-Seal = Callable[[bytearray, int], None]
-"""Writes the checksum of a unit that begins at the given offset of a buffer."""
+_DIRECTORY_BLOCKS = (UnitKind.DX_ROOT, UnitKind.DX_NODE, UnitKind.DIR_BLOCK)
+_BITMAPS = {
+    "block_bitmap": (UnitKind.BLOCK_BITMAP, "bg_block_bitmap_csum"),
+    "inode_bitmap": (UnitKind.INODE_BITMAP, "bg_inode_bitmap_csum"),
+}
 
 
 class Target(NamedTuple):
-    """Where one override strikes. A *unit* is what one checksum covers, or one record without."""
+    """Where one override strikes."""
 
-    unit_offset: int
-    """Bytes from the start of the image."""
-    unit_size: int
+    unit: Unit
     put_at: Callable[[bytearray, int], None]
     """Puts the value into a buffer in which the unit begins at the given offset."""
-    seal_at: Seal | None
     reseal: bool
+    """Whether the checksum of the unit is made right for the value."""
 
     def put(self, data: bytearray, data_offset: int) -> None:
-        self.put_at(data, self.unit_offset - data_offset)
-
-    def seal(self, data: bytearray, data_offset: int) -> None:
-        if self.seal_at is None:
-            return
-        try:
-            self.seal_at(data, self.unit_offset - data_offset)
-        except ValueError:
-            # The lie is in what says where the checksum lies: there is no place for a true one.
-            return
+        self.put_at(data, self.unit.offset - data_offset)
 
 
 class _Place(NamedTuple):
+    unit: Unit
     record: Record
-    unit_offset: int
-    unit_size: int
-    inside: int
+    inside: int = 0
     """Offset of the record in its unit."""
-    seal: Seal | None
-    checksum_fields: tuple[str, ...] = ()
 
 
 class Locator:
@@ -99,12 +72,11 @@ class Locator:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._format = layout.format
         self._csum = layout.format.metadata_csum
-        self._seed = layout.format.checksum_seed
         self._block_size = layout.block_size
-        self._bitmaps = BitmapEmitter(layout)
-        self._directories = DirectoryEmitter(layout, self._seed, Workspace())
-        self._bitmap_state: dict[tuple[str, int], bytearray] = {}
+        self._units = PlannedUnits(layout)
+        self._bitmap_state: dict[tuple[UnitKind, int], bytearray] = {}
         self._finders: dict[str, Callable[[Override], _Place]] = {
             "superblock": self._superblock,
             "group_desc": self._group_desc,
@@ -127,12 +99,12 @@ class Locator:
 
     def targets(self, override: Override) -> Iterator[Target]:
         """Yield what ``override`` changes; more than one place for a bit of a resealed bitmap."""
-        if override.record in ("block_bitmap", "inode_bitmap"):
+        if override.record in _BITMAPS:
             yield from self._bitmap_targets(override)
             return
         finder = self._finders.get(override.record)
         if finder is None:
-            known = ", ".join([*self._finders, "block_bitmap", "inode_bitmap"])
+            known = ", ".join([*self._finders, *_BITMAPS])
             raise OverrideError(f"override {override}: no such record; there are {known}")
         yield self._target(override, finder(override))
 
@@ -173,8 +145,8 @@ class Locator:
             put(bytearray(inside + record.size), 0)
         except RecordError as error:
             raise OverrideError(f"override {override}: {error}") from None
-        reseal = override.reseal and field not in place.checksum_fields
-        return Target(place.unit_offset, place.unit_size, put, place.seal, reseal)
+        reseal = override.reseal and field not in checksum_fields(place.unit.kind)
+        return Target(place.unit, put, reseal)
 
     def _whole_target(self, override: Override, place: _Place) -> Target:
         """Both parts of a number, such as ``i_size``."""
@@ -193,18 +165,21 @@ class Locator:
         def put(data: bytearray, unit: int) -> None:
             record.put(data, unit + place.inside, field, value)
 
-        reseal = override.reseal and not set(record.parts(field)) & set(place.checksum_fields)
-        return Target(place.unit_offset, place.unit_size, put, place.seal, reseal)
+        own = checksum_fields(place.unit.kind)
+        reseal = override.reseal and not set(record.parts(field)) & set(own)
+        return Target(place.unit, put, reseal)
+
+    def _unit(self, override: Override, kind: UnitKind, owner: int, number: int = 0) -> Unit:
+        unit = self._units.find(kind, owner, number)
+        if unit is None:
+            raise OverrideError(f"override {override}: the image has no such {kind.value}")
+        return unit
 
     # -- superblock, descriptors, bitmaps, journal -----------------------------------------------
 
     def _superblock(self, override: Override) -> _Place:
         group = self._super_group(override, _numbers(override, 1, default=(0,))[0])
-        offset = self._layout.geometry.group_first_block(group) * self._block_size
-        seal = seal_superblock if self._csum else None
-        return _Place(
-            SUPERBLOCK, offset or SUPERBLOCK_OFFSET, SUPERBLOCK.size, 0, seal, ("s_checksum",)
-        )
+        return _Place(self._unit(override, UnitKind.SUPERBLOCK, group), SUPERBLOCK)
 
     def _super_group(self, override: Override, group: int) -> int:
         if group not in self._layout.geometry.super_groups:
@@ -219,94 +194,68 @@ class Locator:
             )
         return group
 
+    @property
+    def _desc_record(self) -> Record:
+        return GROUP_DESC if self._format.is_64bit else GROUP_DESC_32
+
     def _group_desc(self, override: Override) -> _Place:
         group, copy = _numbers(override, 2, default=(0,))
         group, copy = self._group(override, group), self._super_group(override, copy)
-        return self._group_desc_place(group, copy)
-
-    def _group_desc_place(self, group: int, copy: int) -> _Place:
-        geometry = self._layout.geometry
-        record = GROUP_DESC if geometry.format.is_64bit else GROUP_DESC_32
-        first = (geometry.group_first_block(copy) + 1) * self._block_size
-        offset = first + group * record.size
-
-        def seal(data: bytearray, unit: int) -> None:
-            desc = data[unit : unit + record.size]
-            if self._csum:
-                value = group_desc_checksum(self._seed, group, desc)
-            else:
-                value = group_desc_crc16(self._layout.format.uuid, group, desc)
-            record.set(data, unit, "bg_checksum", value)
-
-        used = seal if self._layout.format.has_uninit_groups else None
-        return _Place(record, offset, record.size, 0, used, ("bg_checksum",))
+        unit = self._unit(override, UnitKind.GROUP_DESC, copy, group)
+        return _Place(unit, self._desc_record)
 
     def _bitmap_targets(self, override: Override) -> Iterator[Target]:
-        layout = self._layout
+        kind, checksum_field = _BITMAPS[override.record]
         group = self._group(override, _numbers(override, 1)[0])
         bit = _number(override.field)
         if bit is None or bit >= 8 * self._block_size:
             raise OverrideError(f"override {override}: the field of a bitmap is a bit's number")
         if override.value not in (0, 1):
             raise OverrideError(f"override {override}: a bit is 0 or 1")
-        is_block = override.record == "block_bitmap"
         mask = 1 << bit % 8
 
-        def put(data: bytearray, unit: int) -> None:
+        def put(data: bytearray, at: int) -> None:
             if override.value:
-                data[unit + bit // 8] |= mask
+                data[at + bit // 8] |= mask
             else:
-                data[unit + bit // 8] &= ~mask
+                data[at + bit // 8] &= ~mask
 
-        geometry = layout.geometry
-        places = geometry.block_bitmaps if is_block else geometry.inode_bitmaps
-        yield Target(places[group] * self._block_size, self._block_size, put, None, True)
-        if not (override.reseal and self._csum):
+        unit = self._unit(override, kind, group)
+        yield Target(unit, put, True)
+        if not override.reseal:
             return
-        state = self._bitmap(override.record, group)
-        put(state, 0)
-        counted = geometry.format.blocks_per_group if is_block else geometry.inodes_per_group
-        checksum = bitmap_checksum(self._seed, bytes(state[: counted // 8]))
-        name = "bg_block_bitmap_csum" if is_block else "bg_inode_bitmap_csum"
-        for copy in geometry.super_groups:
-            place = self._group_desc_place(group, copy)
-
-            def put_checksum(data: bytearray, unit: int, record: Record = place.record) -> None:
-                record.put(data, unit, name, checksum)
-
-            yield Target(place.unit_offset, place.unit_size, put_checksum, place.seal, True)
-
-    def _bitmap(self, record: str, group: int) -> bytearray:
-        """The bitmap with the sealed lies so far; one that is left to the kernel is all zeros."""
-        state = self._bitmap_state.get((record, group))
+        # Later bits count on top of those that were changed before.
+        state = self._bitmap_state.get((kind, group))
         if state is None:
-            bitmaps = self._bitmaps
-            if record == "block_bitmap":
-                unwritten, make = bitmaps.block_uninit[group], bitmaps.block_bitmap
-            else:
-                unwritten, make = bitmaps.inode_uninit[group], bitmaps.inode_bitmap
-            state = bytearray(self._block_size if unwritten else make(group))
-            self._bitmap_state[record, group] = state
-        return state
+            made = unit.make() if unit.make is not None else bytes(unit.size)
+            state = self._bitmap_state[kind, group] = bytearray(made)
+        put(state, 0)
+        checksum = checksum_unit(self._format, unit, state)
+        if checksum is None:
+            return
+        for copy in self._layout.geometry.super_groups:
+            desc = self._unit(override, UnitKind.GROUP_DESC, copy, group)
+
+            def put_checksum(data: bytearray, at: int, checksum: int = checksum) -> None:
+                self._desc_record.put(data, at, checksum_field, checksum)
+
+            yield Target(desc, put_checksum, True)
 
     def _journal_superblock(self, override: Override) -> _Place:
-        extents = self._layout.journal_extents
-        if not extents:
+        runs = self._units.runs_of(UnitKind.JOURNAL_SUPERBLOCK)
+        if not runs:
             raise OverrideError(f"override {override}: the image has no journal")
         if override.index:
             raise OverrideError(f"override {override}: there is only one, without an index")
-
-        def seal(data: bytearray, unit: int) -> None:
-            # The writer asks for no checksum here; a lie may.
-            features = JOURNAL_SUPERBLOCK.get(data, unit, "s_feature_incompat")
-            assert isinstance(features, int)
-            if features & (JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3):
-                seal_journal_superblock(data, unit)
-
-        offset = extents[0].physical * self._block_size
-        return _Place(JOURNAL_SUPERBLOCK, offset, JOURNAL_SUPERBLOCK.size, 0, seal, ("s_checksum",))
+        return _Place(runs[0].unit(0), JOURNAL_SUPERBLOCK)
 
     # -- inodes and what hangs on them -----------------------------------------------------------
+
+    @cached_property
+    def _slot_of(self) -> dict[int, int]:
+        """The slot of each directory by its index."""
+        directories = self._layout.table.directories
+        return dict(zip(directories, range(len(directories)), strict=True))
 
     def _node(self, override: Override, path: str) -> int:
         """The node index of a path, or of an inode number that a node has."""
@@ -325,7 +274,7 @@ class Locator:
                 if not isinstance(table.nodes[index], Directory):
                     raise OverrideError(f"override {override}: no such path in the image")
                 try:
-                    index = table.child(self._directories.slot_of[index], name)
+                    index = table.child(self._slot_of[index], name)
                 except KeyError:
                     raise OverrideError(f"override {override}: no such path in the image") from None
         return index
@@ -345,22 +294,14 @@ class Locator:
                 )
         else:
             ino = self._layout.table.inos[self._node(override, override.index)]
-        return self._inode_place(ino, INODE, 0)
+        return self._inode_place(override, ino, self._inode_record)
 
-    def _inode_place(self, ino: int, record: Record, inside: int) -> _Place:
-        geometry, size = self._layout.geometry, self._layout.format.inode_size
-        group, position = divmod(ino - 1, geometry.inodes_per_group)
-        offset = geometry.inode_tables[group] * self._block_size + position * size
-        if record is INODE and size == EXT4_GOOD_OLD_INODE_SIZE:
-            record = INODE_128
+    @property
+    def _inode_record(self) -> Record:
+        return INODE if self._format.has_extra_fields else INODE_128
 
-        def seal(data: bytearray, unit: int) -> None:
-            generation = INODE_128.get(data, unit, "i_generation")
-            assert isinstance(generation, int)
-            seal_inode(data, unit, size, self._seed, ino, generation)
-
-        checksums = INODE.parts("i_checksum") if inside == 0 else ()
-        return _Place(record, offset, size, inside, seal if self._csum else None, checksums)
+    def _inode_place(self, override: Override, ino: int, record: Record, inside: int = 0) -> _Place:
+        return _Place(self._unit(override, UnitKind.INODE, ino), record, inside)
 
     def _extent_node(self, override: Override, record: Record) -> _Place:
         has_entry = record in (EXTENT, EXTENT_IDX)
@@ -375,7 +316,7 @@ class Locator:
         if node == 0:
             if record is EXTENT_TAIL or inside >= 60:
                 raise OverrideError(f"override {override}: i_block has 4 entries and no tail")
-            return self._inode_place(ino, record, INODE.offset("i_block") + inside)
+            return self._inode_place(override, ino, record, INODE.offset("i_block") + inside)
         blocks = self._layout.placement.tree_blocks.get(index, [])
         if node > len(blocks):
             raise OverrideError(f"override {override}: the extent tree has {len(blocks)} blocks")
@@ -386,20 +327,7 @@ class Locator:
             raise OverrideError(f"override {override}: no such record in that block")
         if record is EXTENT_TAIL:
             inside = EXTENT_HEADER.size + per_block * EXTENT.size
-        seed = inode_seed(self._seed, ino, 0)
-
-        def seal(data: bytearray, unit: int) -> None:
-            seal_extent_block(data, unit, self._block_size, seed)
-
-        offset = blocks[node - 1] * self._block_size
-        return _Place(
-            record,
-            offset,
-            self._block_size,
-            inside,
-            seal if self._csum else None,
-            ("et_checksum",),
-        )
+        return _Place(self._unit(override, UnitKind.EXTENT_BLOCK, ino, node), record, inside)
 
     # -- directories -----------------------------------------------------------------------------
 
@@ -407,16 +335,17 @@ class Locator:
         parent, _, name = override.index.rpartition("/")
         index = self._directory(override, parent or "/")
         wanted = _encoded(override, name)
-        data = self._directories.blocks(index)
-        position = 0
-        while position < len(data):
-            entry = DIR_ENTRY_2.parse(data, position)
-            length, start = entry["name_len"], position + DIR_ENTRY_2.size
-            assert isinstance(length, int) and isinstance(entry["rec_len"], int)
-            if entry["inode"] and data[start : start + length] == wanted:
-                block, inside = divmod(position, self._block_size)
-                return self._block_of_directory(override, index, block, DIR_ENTRY_2, inside)
-            position += decode_rec_len(entry["rec_len"], self._block_size)
+        ino = self._layout.table.inos[index]
+        for unit in self._units.of_owner(_DIRECTORY_BLOCKS, ino):
+            assert unit.make is not None
+            data, position = bytes(unit.make()), 0
+            while position < len(data):
+                entry = DIR_ENTRY_2.parse(data, position)
+                length, start = entry["name_len"], position + DIR_ENTRY_2.size
+                assert isinstance(length, int) and isinstance(entry["rec_len"], int)
+                if entry["inode"] and data[start : start + length] == wanted:
+                    return _Place(unit, DIR_ENTRY_2, position)
+                position += decode_rec_len(entry["rec_len"], self._block_size)
         raise OverrideError(f"override {override}: no such entry in the image")
 
     def _directory_block(self, override: Override, record: Record) -> _Place:
@@ -454,30 +383,9 @@ class Locator:
             not self._csum and record in (DIR_ENTRY_TAIL, DX_TAIL)
         ):
             raise OverrideError(f"override {override}: no such record in that block")
-        return self._block_of_directory(override, index, block, record, inside)
-
-    def _block_of_directory(
-        self, override: Override, index: int, block: int, record: Record, inside: int
-    ) -> _Place:
-        planned = self._layout.directories.get(index)
-        inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
-        seed = inode_seed(self._seed, self._layout.table.inos[index], 0)
-        sealer = seal_dir_leaf if block >= inner else seal_dx_node if block else seal_dx_root
-
-        def seal(data: bytearray, unit: int) -> None:
-            sealer(data, unit, self._block_size, seed)
-
-        for extent in self._layout.extents_of(index):
-            if extent.logical <= block < extent.logical + extent.length:
-                offset = (extent.physical + block - extent.logical) * self._block_size
-                return _Place(
-                    record,
-                    offset,
-                    self._block_size,
-                    inside,
-                    seal if self._csum else None,
-                    ("det_checksum", "dt_checksum"),
-                )
+        for unit in self._units.of_owner(_DIRECTORY_BLOCKS, self._layout.table.inos[index]):
+            if unit.number == block:
+                return _Place(unit, record, inside)
         raise OverrideError(f"override {override}: the directory has no block {block}")
 
     # -- extended attributes ---------------------------------------------------------------------
@@ -487,28 +395,25 @@ class Locator:
         number = self._layout.xattrs.block_of.get(index)
         if number is None:
             raise OverrideError(f"override {override}: it has no attribute block")
-        return self._xattr_block_place(number, XATTR_HEADER, 0)
+        return self._xattr_block_place(override, number, XATTR_HEADER)
 
-    def _xattr_block_place(self, number: int, record: Record, inside: int) -> _Place:
-        block = self._layout.placement.xattr_blocks[number]
-
-        def seal(data: bytearray, unit: int) -> None:
-            seal_xattr_block(data, unit, self._block_size, self._seed, block)
-
-        return _Place(
-            record,
-            block * self._block_size,
-            self._block_size,
-            inside,
-            seal if self._csum else None,
-            ("h_checksum",),
-        )
+    def _xattr_block_place(
+        self, override: Override, number: int, record: Record, inside: int = 0
+    ) -> _Place:
+        offset = self._layout.placement.xattr_blocks[number] * self._block_size
+        for run in self._units.runs_of(UnitKind.XATTR_BLOCK):
+            unit = run.at(offset)
+            if unit is not None:
+                return _Place(unit, record, inside)
+        raise OverrideError(f"override {override}: the image has no such attribute block")
 
     def _xattr_ibody_header(self, override: Override) -> _Place:
         index = self._node(override, override.index)
         if index not in self._layout.xattrs.in_inode:
             raise OverrideError(f"override {override}: it has no attributes in its inode")
-        return self._inode_place(self._layout.table.inos[index], XATTR_IBODY_HEADER, INODE.size)
+        return self._inode_place(
+            override, self._layout.table.inos[index], XATTR_IBODY_HEADER, INODE.size
+        )
 
     def _xattr_entry(self, override: Override) -> _Place:
         # A path may hold colons, and so may a name: what the image has decides.
@@ -520,25 +425,27 @@ class Locator:
                 index = self._node(override, override.index[:position])
             except (ValueError, OverrideError):
                 continue
-            place = self._find_xattr(index, wanted)
+            place = self._find_xattr(override, index, wanted)
             if place is not None:
                 return place
         raise OverrideError(f"override {override}: the image has no such attribute; PATH:NAME")
 
-    def _find_xattr(self, index: int, wanted: tuple[int, bytes]) -> _Place | None:
+    def _find_xattr(
+        self, override: Override, index: int, wanted: tuple[int, bytes]
+    ) -> _Place | None:
         xattrs = self._layout.xattrs
         area = xattrs.in_inode.get(index)
         if area is not None:
             inside = _find_entry(area, XATTR_IBODY_HEADER.size, wanted)
             if inside is not None:
                 ino = self._layout.table.inos[index]
-                return self._inode_place(ino, XATTR_ENTRY, INODE.size + inside)
+                return self._inode_place(override, ino, XATTR_ENTRY, INODE.size + inside)
         number = xattrs.block_of.get(index)
         if number is not None:
             block = pack_block(xattrs.blocks[number], 1, self._block_size)
             inside = _find_entry(block, XATTR_HEADER.size, wanted)
             if inside is not None:
-                return self._xattr_block_place(number, XATTR_ENTRY, inside)
+                return self._xattr_block_place(override, number, XATTR_ENTRY, inside)
         return None
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..ondisk.format import Format
+from ..ondisk.units import Unit, checksum_unit
 from ..output.sink import Piece
 from ..plan.layout import Layout
 from .override import Override
@@ -22,60 +25,69 @@ def overridden(
     """
     if not overrides:
         return pieces
-    from .locate import Locator  # late, for most images tell the truth
+    from .locate import Locator  # late, because most images have none
 
     locator = Locator(layout)
     targets: list[Target] = []
     for override in overrides:
         targets += locator.targets(override)
-    targets.sort(key=lambda target: target.unit_offset)
-    return _apply(pieces, targets)
+    targets.sort(key=lambda target: target.unit.offset)
+    return _Corruption(layout.format, targets).applied(pieces)
 
 
-def _apply(pieces: Iterable[Piece], targets: list[Target]) -> Iterator[Piece]:
-    position = 0
-    for offset, data in pieces:
-        end = offset + len(data)
-        while position < len(targets) and targets[position].unit_offset < offset:
-            count = _same_unit(targets, position)
-            yield _blank(targets[position : position + count])
+class _Corruption:
+    """What all overrides together change; ``targets`` ascend."""
+
+    def __init__(self, fmt: Format, targets: list[Target]) -> None:
+        self._format = fmt
+        self._targets = targets
+
+    def applied(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        targets = self._targets
+        position = 0
+        for offset, data in pieces:
+            end = offset + len(data)
+            while position < len(targets) and targets[position].unit.offset < offset:
+                count = self._same_unit(position)
+                yield self._blank(targets[position : position + count])
+                position += count
+            first = position
+            while position < len(targets) and targets[position].unit.offset < end:
+                position += 1
+            if position > first:
+                data = bytearray(data)
+                self._change(data, offset, targets[first:position])
+            yield offset, data
+        while position < len(targets):
+            count = self._same_unit(position)
+            yield self._blank(targets[position : position + count])
             position += count
-        first = position
-        while position < len(targets) and targets[position].unit_offset < end:
-            position += 1
-        if position > first:
-            data = bytearray(data)
-            _change(data, offset, targets[first:position])
-        yield offset, data
-    while position < len(targets):
-        count = _same_unit(targets, position)
-        yield _blank(targets[position : position + count])
-        position += count
 
+    def _same_unit(self, position: int) -> int:
+        """How many targets from ``position`` on lie in the same unit."""
+        targets, end = self._targets, position
+        while end < len(targets) and targets[end].unit.offset == targets[position].unit.offset:
+            end += 1
+        return end - position
 
-def _same_unit(targets: list[Target], position: int) -> int:
-    end = position
-    while end < len(targets) and targets[end].unit_offset == targets[position].unit_offset:
-        end += 1
-    return end - position
+    def _blank(self, targets: list[Target]) -> Piece:
+        """A unit that the image leaves zero, with the values in it."""
+        unit = targets[0].unit
+        data = bytearray(unit.size)
+        self._change(data, unit.offset, targets)
+        return unit.offset, data
 
-
-def _blank(targets: list[Target]) -> Piece:
-    """A unit that the image leaves zero, with the lies in it."""
-    data = bytearray(targets[0].unit_size)
-    _change(data, targets[0].unit_offset, targets)
-    return targets[0].unit_offset, data
-
-
-def _change(data: bytearray, offset: int, targets: list[Target]) -> None:
-    """Put the values in; seal; then those that shall not be sealed."""
-    sealed: dict[int, Target] = {}
-    for target in targets:
-        if target.reseal:
-            target.put(data, offset)
-            sealed[target.unit_offset] = target
-    for target in sealed.values():
-        target.seal(data, offset)
-    for target in targets:
-        if not target.reseal:
-            target.put(data, offset)
+    def _change(self, data: bytearray, offset: int, targets: list[Target]) -> None:
+        """Put the values in, make checksums, then put in those that no checksum shall cover."""
+        resealed: dict[int, Unit] = {}
+        for target in targets:
+            if target.reseal:
+                target.put(data, offset)
+                resealed[target.unit.offset] = target.unit
+        for unit in resealed.values():
+            # ValueError: a value in what says where the checksum lies leaves no room for one.
+            with suppress(ValueError):
+                checksum_unit(self._format, unit, data, unit.offset - offset)
+        for target in targets:
+            if not target.reseal:
+                target.put(data, offset)

@@ -1,4 +1,4 @@
-"""The superblock, its backups and the group descriptors as bytes, sealed."""
+"""The superblock, its backups and the group descriptors as bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from ..ondisk.checksum import (
     bitmap_checksum,
     group_desc_checksums,
     group_desc_crc16,
-    seal_superblock,
 )
 from ..ondisk.format import Checksum, Format
 from ..ondisk.group_desc import (
@@ -47,11 +46,8 @@ _HALF = Struct("<H")
 
 
 def superblock(layout: Layout, group: int) -> bytes:
-    """The superblock that lies in ``group``, 1,024 bytes; 0 is the primary one."""
-    packed = bytearray(SUPERBLOCK.pack(SUPERBLOCK.split(superblock_values(layout, group))))
-    if layout.format.metadata_csum:
-        seal_superblock(packed)
-    return bytes(packed)
+    """The superblock of ``group``, 1,024 bytes, without checksum; 0 is the primary one."""
+    return SUPERBLOCK.pack(SUPERBLOCK.split(superblock_values(layout, group)))
 
 
 def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | list[int]]:

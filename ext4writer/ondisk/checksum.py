@@ -1,7 +1,8 @@
-"""Checksums: crc32c and crc16, their seeds, and the seals of every structure.
+"""Checksums: crc32c and crc16, their seeds, and the checksum of every structure.
 
-``crc32c`` follows the kernel's ``crc32c_le``: no inversion before or after. A seal writes the
-checksum into packed bytes, in place; all other fields must be final by then.
+``crc32c`` follows the kernel's ``crc32c_le``: no inversion before or after. What sets a checksum
+writes it into packed bytes, in place, and returns it; all other fields must be final by then.
+units.py knows which one belongs to which kind of metadata.
 
 Rules: Documentation/filesystems/ext4/checksums.rst and e2fsprogs csum.c.
 """
@@ -22,6 +23,8 @@ from .group_desc import GROUP_DESC
 from .htree import DX_COUNTLIMIT, DX_ENTRY, DX_NODE, DX_ROOT, DX_TAIL
 from .inode import EXT4_GOOD_OLD_INODE_SIZE, INODE
 from .journal import JOURNAL_SUPERBLOCK
+from .mmp import MMP
+from .orphan import ORPHAN_BLOCK_TAIL
 from .record import ReadBuffer, WriteBuffer
 from .superblock import SUPERBLOCK
 from .xattr import XATTR_HEADER
@@ -36,6 +39,8 @@ _I_EXTRA_ISIZE = INODE.offset("i_extra_isize")
 _EXTRA_ISIZE_WITH_HIGH = _I_CHECKSUM_HI + 2 - EXT4_GOOD_OLD_INODE_SIZE
 _H_CHECKSUM = XATTR_HEADER.offset("h_checksum")
 _J_CHECKSUM = JOURNAL_SUPERBLOCK.offset("s_checksum")
+_MMP_CHECKSUM = MMP.offset("mmp_checksum")
+_OB_CHECKSUM = ORPHAN_BLOCK_TAIL.offset("ob_checksum") - ORPHAN_BLOCK_TAIL.size
 _EH_MAX = EXTENT_HEADER.offset("eh_max")
 _DET_CHECKSUM = DIR_ENTRY_TAIL.offset("det_checksum") - DIR_ENTRY_TAIL.size
 _DT_CHECKSUM = DX_TAIL.offset("dt_checksum")
@@ -159,12 +164,13 @@ def inode_seed(seed: int, ino: int, generation: int) -> int:
     return crc32c(seed, _INO_GENERATION.pack(ino, generation))
 
 
-def seal_superblock(buf: WriteBuffer, offset: int = 0) -> None:
+def set_superblock_checksum(buf: WriteBuffer, offset: int = 0) -> int:
     """Write s_checksum: over all bytes before it, and not seeded by the UUID."""
     # csum.c:ext2fs_superblock_csum
     with memoryview(buf) as view:
         crc = crc32c(_ALL_ONES, view[offset : offset + _SB_CHECKSUM])
         _WORD.pack_into(view, offset + _SB_CHECKSUM, crc)
+    return crc
 
 
 def group_desc_checksum(seed: int, group: int, desc_bytes: ReadBuffer) -> int:
@@ -215,9 +221,9 @@ def bitmap_checksum(seed: int, bitmap_bytes: ReadBuffer) -> int:
     return crc32c(seed, bitmap_bytes)
 
 
-def seal_inode(
+def set_inode_checksum(
     buf: WriteBuffer, offset: int, inode_size: int, seed: int, ino: int, generation: int = 0
-) -> None:
+) -> int:
     """Write l_i_checksum_lo, and i_checksum_hi where i_extra_isize reaches it."""
     # csum.c:ext2fs_inode_csum_set: over the whole inode with both halves zero
     with memoryview(buf) as view:
@@ -235,12 +241,16 @@ def seal_inode(
         _HALF.pack_into(view, low, crc & 0xFFFF)
         if has_high:
             _HALF.pack_into(view, high, crc >> 16)
+    return crc if has_high else crc & 0xFFFF
 
 
-def seal_inodes(
+def set_inode_checksums(
     buf: WriteBuffer, offset: int, inode_size: int, seed: int, inos: Sequence[int]
 ) -> None:
-    """Do what :func:`seal_inode` does, for neighbours of generation 0 with the numbers ``inos``."""
+    """Do what :func:`set_inode_checksum` does, for neighbours with the numbers ``inos``.
+
+    Their generation is 0.
+    """
     count = len(inos)
     end = offset + count * inode_size
     with memoryview(buf).cast("B") as view:
@@ -249,7 +259,7 @@ def seal_inodes(
             low_bytes = view[offset + _I_EXTRA_ISIZE : end : inode_size]
             if min(low_bytes) < _EXTRA_ISIZE_WITH_HIGH:
                 for position, ino in enumerate(inos):
-                    seal_inode(buf, offset + position * inode_size, inode_size, seed, ino)
+                    set_inode_checksum(buf, offset + position * inode_size, inode_size, seed, ino)
                 return
         places = [_I_CHECKSUM_LO, _I_CHECKSUM_LO + 1]
         if has_high:
@@ -262,8 +272,13 @@ def seal_inodes(
             view[offset + place : end : inode_size] = sums[byte::4]
 
 
-def seal_dir_leaves(buf: WriteBuffer, block_size: int, seed: int, inos: Sequence[int]) -> None:
-    """Do what :func:`seal_dir_leaf` does, for neighbours that belong to the inodes ``inos``."""
+def set_dir_block_checksums(
+    buf: WriteBuffer, block_size: int, seed: int, inos: Sequence[int]
+) -> None:
+    """Do what :func:`set_dir_block_checksum` does, for neighbours of the inodes ``inos``.
+
+    The generation of the inodes is 0.
+    """
     size = len(inos) * block_size
     with memoryview(buf).cast("B") as view:
         used = block_size - DIR_ENTRY_TAIL.size
@@ -287,7 +302,9 @@ def _little_endian_sums(pieces: Iterable[ReadBuffer], seeds: Iterable[int]) -> b
     return struct.pack(f"<{len(sums)}I", *sums)
 
 
-def seal_extent_block(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
+def set_extent_block_checksum(
+    buf: WriteBuffer, offset: int, block_size: int, inode_seed: int
+) -> int:
     """Write et_checksum, which follows the room for eh_max entries."""
     # csum.c:ext2fs_extent_block_csum
     with memoryview(buf) as view:
@@ -297,30 +314,32 @@ def seal_extent_block(buf: WriteBuffer, offset: int, block_size: int, inode_seed
             raise ValueError(f"eh_max {eh_max} leaves no room for a checksum")
         crc = crc32c(inode_seed, view[offset : offset + tail])
         _WORD.pack_into(view, offset + tail, crc)
+    return crc
 
 
-def seal_dir_leaf(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
+def set_dir_block_checksum(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> int:
     """Write det_checksum; the block must end in a DIR_ENTRY_TAIL."""
     # csum.c:ext2fs_dirent_csum_set: over all bytes before the 12-byte tail
     with memoryview(buf) as view:
         end = offset + block_size
         crc = crc32c(inode_seed, view[offset : end - DIR_ENTRY_TAIL.size])
         _WORD.pack_into(view, end + _DET_CHECKSUM, crc)
+    return crc
 
 
-def seal_dx_root(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
+def set_dx_root_checksum(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> int:
     """Write dt_checksum of the root block of a hashed directory."""
-    _seal_dx(buf, offset, block_size, inode_seed, _DX_ROOT_COUNT)
+    return _set_dx_checksum(buf, offset, block_size, inode_seed, _DX_ROOT_COUNT)
 
 
-def seal_dx_node(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> None:
+def set_dx_node_checksum(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> int:
     """Write dt_checksum of an inner node of a hashed directory."""
-    _seal_dx(buf, offset, block_size, inode_seed, _DX_NODE_COUNT)
+    return _set_dx_checksum(buf, offset, block_size, inode_seed, _DX_NODE_COUNT)
 
 
-def _seal_dx(
+def _set_dx_checksum(
     buf: WriteBuffer, offset: int, block_size: int, inode_seed: int, count_offset: int
-) -> None:
+) -> int:
     # csum.c:ext2fs_dx_csum: the entries in use, then dt_reserved and a zero checksum
     with memoryview(buf) as view:
         limit = DX_COUNTLIMIT.number(view, offset + count_offset, "limit")
@@ -332,11 +351,12 @@ def _seal_dx(
         last = offset + tail + _DT_CHECKSUM
         crc = crc32c(crc, bytes(view[offset + tail : last]) + bytes(4))
         _WORD.pack_into(view, last, crc)
+    return crc
 
 
-def seal_xattr_block(
+def set_xattr_block_checksum(
     buf: WriteBuffer, offset: int, block_size: int, seed: int, block_number: int
-) -> None:
+) -> int:
     """Write h_checksum of an attribute block that will lie at ``block_number``."""
     # csum.c:ext2fs_ext_attr_block_csum: block number as 64 bits, then the block with a zero sum
     with memoryview(buf) as view:
@@ -344,9 +364,10 @@ def seal_xattr_block(
         crc = crc32c(seed, struct.pack("<Q", block_number))
         crc = crc32c(crc, view[offset : offset + block_size])
         _WORD.pack_into(view, offset + _H_CHECKSUM, crc)
+    return crc
 
 
-def seal_journal_superblock(buf: WriteBuffer, offset: int = 0) -> None:
+def set_journal_superblock_checksum(buf: WriteBuffer, offset: int = 0) -> int:
     """Write s_checksum of a journal superblock with checksum v2 or v3; it is big endian."""
     # fs/jbd2/journal.c:jbd2_superblock_csum: over 1024 bytes with a zero sum
     with memoryview(buf) as view:
@@ -354,3 +375,26 @@ def seal_journal_superblock(buf: WriteBuffer, offset: int = 0) -> None:
         view[place : place + 4] = bytes(4)
         crc = crc32c(_ALL_ONES, view[offset : offset + JOURNAL_SUPERBLOCK.size])
         view[place : place + 4] = crc.to_bytes(4, "big")
+    return crc
+
+
+def set_mmp_checksum(buf: WriteBuffer, offset: int, seed: int) -> int:
+    """Write mmp_checksum, over all bytes of the structure before it."""
+    # lib/ext2fs/csum.c:ext2fs_mmp_csum
+    with memoryview(buf) as view:
+        crc = crc32c(seed, view[offset : offset + _MMP_CHECKSUM])
+        _WORD.pack_into(view, offset + _MMP_CHECKSUM, crc)
+    return crc
+
+
+def set_orphan_block_checksum(
+    buf: WriteBuffer, offset: int, block_size: int, inode_seed: int, block_number: int
+) -> int:
+    """Write ob_checksum of a block of the orphan file that lies at ``block_number``."""
+    # lib/ext2fs/orphan.c:ext2fs_do_orphan_file_block_csum
+    with memoryview(buf) as view:
+        crc = crc32c(inode_seed, struct.pack("<Q", block_number))
+        end = offset + block_size
+        crc = crc32c(crc, view[offset : end - ORPHAN_BLOCK_TAIL.size])
+        _WORD.pack_into(view, end + _OB_CHECKSUM, crc)
+    return crc

@@ -30,6 +30,7 @@ from .superblock import (
     EXT4_MIN_BLOCK_LOG_SIZE,
     EXT4_MIN_BLOCK_SIZE,
     SUPERBLOCK,
+    SUPERBLOCK_OFFSET,
 )
 
 MAX_32BIT_BLOCKS = (1 << 32) - 1
@@ -80,6 +81,8 @@ class Format:
     """The block in which group 0 begins."""
     clusters_per_group: int
     blocks_per_cluster: int = 1
+    inodes_per_group: int = 0
+    """0 where it is not yet decided."""
     groups_per_flex: int = 1
     first_meta_bg: int = 0
     """Descriptor blocks from this one on lie in their own metagroups, where there is meta_bg."""
@@ -178,6 +181,12 @@ class Format:
             blocks_per_cluster <<= log_ratio
         if not 0 < number(per_group) <= 8 * block_size:
             raise _unusable(per_group, number(per_group))
+        inodes_per_group = number("s_inodes_per_group")
+        # Without groups there are no inodes: a journal's device has neither.
+        if inodes_per_group > 8 * block_size or (
+            not inodes_per_group and "journal_dev" not in features
+        ):
+            raise _unusable("s_inodes_per_group", inodes_per_group)
         inode_size = number("s_inode_size") if dynamic else EXT4_GOOD_OLD_INODE_SIZE
         if not _is_power_of_two(inode_size, EXT4_GOOD_OLD_INODE_SIZE, block_size):
             raise _unusable("s_inode_size", inode_size)
@@ -201,6 +210,7 @@ class Format:
             first_data_block=number("s_first_data_block"),
             clusters_per_group=number(per_group),
             blocks_per_cluster=blocks_per_cluster,
+            inodes_per_group=inodes_per_group,
             groups_per_flex=1 << log_flex if has_flex else 1,
             first_meta_bg=number("s_first_meta_bg") if "meta_bg" in features else 0,
             backup_groups=(
@@ -221,6 +231,10 @@ class Format:
         return replace(
             self, uuid=uuid, checksum_seed=filesystem_seed(uuid) if seed is None else seed
         )
+
+    def with_inodes(self, inodes_per_group: int) -> Format:
+        """Return the format with this many inodes in each group."""
+        return replace(self, inodes_per_group=inodes_per_group)
 
     def without(self, *names: str) -> Format:
         """Return the format without these features, of which no size or place may depend."""
@@ -355,6 +369,10 @@ class Format:
     def super_groups_count(self, groups: int) -> int:
         """How many of the first ``groups`` hold a superblock; the search for a size asks often."""
         return groups if self._all_have_supers else len(self.super_groups(groups))
+
+    def super_offset(self, group: int) -> int:
+        """The byte where the superblock in ``group`` begins."""
+        return self.super_block(group) * self.block_size or SUPERBLOCK_OFFSET
 
     def super_block(self, group: int) -> int:
         """The block of the superblock in ``group``; in block 0 it begins at byte 1,024."""

@@ -120,11 +120,13 @@ def _plan(
     fmt = solution.geometry.format
     if not solution.demand.journal_blocks:
         fmt = fmt.without("has_journal")
-    losses += _left_out(spec, solution, fmt)
+    fmt = fmt.with_uuid(volume_uuid.bytes).with_inodes(solution.geometry.inodes_per_group)
+    solution = solution._replace(geometry=solution.geometry._replace(format=fmt))
+    losses += _left_out(spec, solution)
     space = solution.space()
     return Layout(
         spec=spec,
-        format=fmt.with_uuid(volume_uuid.bytes),
+        format=fmt,
         uuid=volume_uuid,
         hash_seed=hash_seed,
         epoch=epoch,
@@ -154,10 +156,10 @@ def _table_bytes_for_growth(solution: Solution) -> int:
     return surplus * geometry.groups * geometry.format.inode_size
 
 
-def _left_out(spec: Spec, solution: Solution, fmt: Format) -> Iterator[Loss]:
+def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
     """What of the file system itself is left out at this size, though nobody asked for that."""
-    size = solution.geometry.blocks_count * spec.block_size
-    if solution.geometry.format.has_journal and not fmt.has_journal and spec.journal != "none":
+    size, fmt = solution.geometry.blocks_count * spec.block_size, solution.geometry.format
+    if format_of(spec).has_journal and not fmt.has_journal and spec.journal != "none":
         least = JOURNAL_MIN_FS_BLOCKS * spec.block_size
         yield Loss(
             b"/",

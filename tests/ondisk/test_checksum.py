@@ -20,12 +20,12 @@ from ext4writer.ondisk.checksum import (
     group_desc_checksum,
     group_desc_crc16,
     inode_seed,
-    seal_dir_leaf,
-    seal_dir_leaves,
-    seal_dx_node,
-    seal_extent_block,
-    seal_inode,
-    seal_inodes,
+    set_dir_block_checksum,
+    set_dir_block_checksums,
+    set_dx_node_checksum,
+    set_extent_block_checksum,
+    set_inode_checksum,
+    set_inode_checksums,
 )
 
 from ..oracles import tools
@@ -112,9 +112,9 @@ def test_high_half_of_an_inode(size: int, extra: int, high: bool) -> None:
     if size > 128:
         buffer[7 + 0x80 : 7 + 0x84] = extra.to_bytes(2, "little") + b"\x11\x11"
     original = bytes(buffer)
-    seal_inode(buffer, 7, size, 5, 12, 9)
+    set_inode_checksum(buffer, 7, size, 5, 12, 9)
     once = bytes(buffer)
-    seal_inode(memoryview(buffer), 7, size, 5, 12, 9)
+    set_inode_checksum(memoryview(buffer), 7, size, 5, 12, 9)
     assert buffer == once
     changed = {index - 7 for index in range(len(once)) if once[index] != original[index]}
     assert changed <= {0x7C, 0x7D, 0x82, 0x83}
@@ -126,13 +126,13 @@ def test_seals_refuse_blocks_without_room() -> None:
     block = bytearray(1024)
     block[4:6] = (85).to_bytes(2, "little")
     with pytest.raises(ValueError, match="eh_max 85"):
-        seal_extent_block(block, 0, 1024, 5)
+        set_extent_block_checksum(block, 0, 1024, 5)
     block[8:12] = b"\x7f\0\x01\0"
     with pytest.raises(ValueError, match="limit 127"):
-        seal_dx_node(block, 0, 1024, 5)
+        set_dx_node_checksum(block, 0, 1024, 5)
     block[8:12] = b"\x02\0\x03\0"
     with pytest.raises(ValueError, match="count 3"):
-        seal_dx_node(block, 0, 1024, 5)
+        set_dx_node_checksum(block, 0, 1024, 5)
 
 
 INOS = st.lists(st.integers(1, M), max_size=5)
@@ -152,8 +152,8 @@ def test_many_inodes_are_sealed_like_one(
         table[at : at + 2] = extra.to_bytes(2, "little")
     expected = bytearray(table)
     for position, ino in enumerate(inos):
-        seal_inode(expected, before + position * size, size, seed, ino)
-    seal_inodes(table, before, size, seed, inos)
+        set_inode_checksum(expected, before + position * size, size, seed, ino)
+    set_inode_checksums(table, before, size, seed, inos)
     assert table == expected
 
 
@@ -165,14 +165,14 @@ def test_many_leaves_are_sealed_like_one(
     blocks = bytearray(source.randbytes(len(inos) * size))
     expected = bytearray(blocks)
     for position, ino in enumerate(inos):
-        seal_dir_leaf(expected, position * size, size, inode_seed(seed, ino, 0))
-    seal_dir_leaves(memoryview(blocks), size, seed, inos)
+        set_dir_block_checksum(expected, position * size, size, inode_seed(seed, ino, 0))
+    set_dir_block_checksums(memoryview(blocks), size, seed, inos)
     assert blocks == expected
 
 
 def test_many_are_sealed_without_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     with_wheel, without = bytearray(b"x" * 512), bytearray(b"x" * 512)
-    seal_inodes(with_wheel, 0, 256, 7, [11, 12])
+    set_inode_checksums(with_wheel, 0, 256, 7, [11, 12])
     monkeypatch.setattr(checksum, "_standard", checksum._inverted)
-    seal_inodes(without, 0, 256, 7, [11, 12])
+    set_inode_checksums(without, 0, 256, 7, [11, 12])
     assert with_wheel == without

@@ -154,7 +154,7 @@ def test_superblock(image: Image) -> None:
     if "metadata_csum" in image.features:
         copy, original = _sealed(image, 1024, 1024)
         copy[-5:-1] = bytes(4)
-        checksum.seal_superblock(copy, 1)
+        checksum.set_superblock_checksum(copy, 1)
         assert copy == original
 
 
@@ -193,7 +193,9 @@ def test_inodes(image: Image) -> None:
         if "metadata_csum" in image.features:
             copy, original = _sealed(image, start, image.inode_size)
             image.inode_record.set(copy, 1, "l_i_checksum_lo", 0xAAAA)
-            checksum.seal_inode(copy, 1, image.inode_size, image.seed, ino, inode["i_generation"])
+            checksum.set_inode_checksum(
+                copy, 1, image.inode_size, image.seed, ino, inode["i_generation"]
+            )
             assert copy == original
 
 
@@ -211,7 +213,7 @@ def test_extent_blocks(image: Image) -> None:
         for block in tree:
             copy, original = _sealed(image, block * BLOCK, BLOCK)
             copy[-5:-1] = bytes(4)
-            checksum.seal_extent_block(copy, 1, BLOCK, seed)
+            checksum.set_extent_block_checksum(copy, 1, BLOCK, seed)
             assert copy == original
             sealed += 1
     assert sealed >= 3
@@ -234,11 +236,11 @@ def test_directories(image: Image) -> None:
             indexed = inode["i_flags"] & EXT4_INDEX_FL
             if indexed and number == 0:
                 assert DX_ROOT.get(raw, 0, "hash_version") == 1
-                kind, seal = "root", checksum.seal_dx_root
+                kind, seal = "root", checksum.set_dx_root_checksum
             elif indexed and DX_NODE.get(raw, 0, "fake_rec_len") == BLOCK and raw[:4] == bytes(4):
-                kind, seal = "node", checksum.seal_dx_node
+                kind, seal = "node", checksum.set_dx_node_checksum
             else:
-                kind, seal = "leaf", checksum.seal_dir_leaf
+                kind, seal = "leaf", checksum.set_dir_block_checksum
             seal(copy, 1, BLOCK, seed)
             assert copy == original
             seals[kind] += 1
@@ -304,7 +306,7 @@ def test_attribute_block(image: Image) -> None:
     if "metadata_csum" in image.features:
         copy, original = _sealed(image, number * BLOCK, BLOCK)
         XATTR_HEADER.set(copy, 1, "h_checksum", 0xAAAAAAAA)
-        checksum.seal_xattr_block(copy, 1, BLOCK, image.seed, number)
+        checksum.set_xattr_block_checksum(copy, 1, BLOCK, image.seed, number)
         assert copy == original
 
 
@@ -319,5 +321,5 @@ def test_journal_superblock(image: Image) -> None:
         assert journal["s_feature_incompat"] & 0x18
         copy, original = _sealed(image, start * BLOCK, 1024)
         JOURNAL_SUPERBLOCK.set(copy, 1, "s_checksum", 0xAAAAAAAA)
-        checksum.seal_journal_superblock(copy, 1)
+        checksum.set_journal_superblock_checksum(copy, 1)
         assert copy == original

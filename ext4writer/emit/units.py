@@ -1,0 +1,203 @@
+"""The units of a planned image: all metadata, where each lies, and what makes its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, partial
+
+from ..ondisk.journal import JOURNAL_SUPERBLOCK
+from ..ondisk.superblock import EXT4_JOURNAL_INO, EXT4_RESIZE_INO, SUPERBLOCK_SIZE
+from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
+from ..plan.contents import FAST_SYMLINK_MAX
+from ..plan.layout import Layout
+from ..plan.placement import JOURNAL
+from ..plan.xattrs import pack_block
+from ..tree import S_IFLNK, Symlink
+from .bitmaps import BitmapEmitter
+from .directories import DirectoryEmitter
+from .extents import extent_tree
+from .inodes import InodeEmitter
+from .journal import journal_superblock
+from .superblock import group_descriptors, superblock
+from .workspace import PIECE_BYTES, Workspace
+
+
+class PlannedUnits:
+    """All metadata of one layout.
+
+    What is made is valid only until the next unit is made: they share their memory.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._format = layout.format
+        self._bitmaps = BitmapEmitter(layout)
+        self._workspace = Workspace()
+        self._inodes = InodeEmitter(layout, self._workspace)
+        self._directories = DirectoryEmitter(layout, self._workspace)
+
+    def written(self) -> list[UnitRun]:
+        """What is not all zeros, by ascending offset.
+
+        Unused inode tables, bitmaps that the kernel makes itself, the journal after its superblock
+        and the reserved descriptors of the backups are left out.
+        """
+        runs = [
+            *self._group_heads(),
+            *self._resize_blocks(),
+            *self._bitmaps.runs(),
+            *self._inodes.runs(),
+            *self._journal(),
+            *self._directories.runs(),
+            *self._extent_blocks(),
+            *self._xattr_blocks(),
+            *self._symlink_blocks(),
+        ]
+        runs.sort(key=lambda run: run.offset)
+        return runs
+
+    @cached_property
+    def _by_kind(self) -> dict[UnitKind, list[UnitRun]]:
+        found: dict[UnitKind, list[UnitRun]] = {}
+        for run in (*self.written(), *self._bitmaps.blank_runs(), *self._inodes.blank_runs()):
+            found.setdefault(run.kind, []).append(run)
+        return found
+
+    def runs_of(self, kind: UnitKind) -> list[UnitRun]:
+        """Return all units of a kind, those that are left zero among them."""
+        return self._by_kind.get(kind, [])
+
+    def find(self, kind: UnitKind, owner: int, number: int = 0) -> Unit | None:
+        """Return one unit; None if the image has no such one."""
+        for run in self.runs_of(kind):
+            unit = run.find(owner, number)
+            if unit is not None:
+                return unit
+        return None
+
+    def of_owner(self, kinds: tuple[UnitKind, ...], owner: int) -> Iterator[Unit]:
+        """Yield the units of these kinds that belong to ``owner``."""
+        for kind in kinds:
+            for run in self.runs_of(kind):
+                yield from run.of_owner(owner)
+
+    @cached_property
+    def _descriptors(self) -> bytearray:
+        return group_descriptors(self._layout, self._bitmaps)
+
+    def _group_heads(self) -> Iterator[UnitRun]:
+        """Superblock and descriptors of each group that has them."""
+        layout, fmt = self._layout, self._format
+        groups = range(layout.geometry.groups)
+        for group in layout.geometry.super_groups:
+            offset = fmt.super_offset(group)
+            unit = Unit(UnitKind.SUPERBLOCK, group, 0, offset, SUPERBLOCK_SIZE)
+            yield self._one(unit, partial(superblock, layout, group))
+            yield UnitRun(
+                UnitKind.GROUP_DESC,
+                group,
+                groups,
+                (fmt.super_block(group) + 1) * fmt.block_size,
+                fmt.desc_size,
+                len(groups),
+                lambda: self._descriptors,
+            )
+
+    def _resize_blocks(self) -> Iterator[UnitRun]:
+        """lib/ext2fs/res_gdt.c: each reserved block of group 0 lists its copies in the backups."""
+        layout, fmt = self._layout, self._format
+        geometry, block_size = layout.geometry, layout.block_size
+        if not fmt.resize_inode:
+            return
+        first = fmt.super_block(0) + 1 + geometry.gdt_blocks
+        words = [0] * (block_size // 4)
+        blocks = [(layout.placement.resize_block, words)]
+        for number in range(geometry.reserved_gdt_blocks):
+            block = first + number
+            words[(geometry.gdt_blocks + number) % len(words)] = block
+            copies = [block + group * fmt.blocks_per_group for group in geometry.super_groups[1:]]
+            if copies:
+                blocks.append((block, copies))
+        for number, (block, held) in enumerate(blocks):
+            make = partial(_pack_words, held, block_size)
+            yield self._block(UnitKind.INDIRECT_BLOCK, EXT4_RESIZE_INO, number, block, make)
+
+    def _journal(self) -> Iterator[UnitRun]:
+        layout = self._layout
+        if layout.demand.journal_blocks:
+            offset = layout.journal_extents[0].physical * layout.block_size
+            size = JOURNAL_SUPERBLOCK.size
+            unit = Unit(UnitKind.JOURNAL_SUPERBLOCK, EXT4_JOURNAL_INO, 0, offset, size)
+            yield self._one(unit, partial(journal_superblock, layout))
+
+    def _extent_blocks(self) -> Iterator[UnitRun]:
+        layout = self._layout
+        for index, numbers in layout.placement.tree_blocks.items():
+            if index == JOURNAL:
+                extents, ino = layout.journal_extents, EXT4_JOURNAL_INO
+            else:
+                extents, ino = layout.extents_of(index), layout.table.inos[index]
+            order = {block: position for position, block in enumerate(numbers, 1)}
+            for block, data in extent_tree(extents, numbers, layout.block_size)[1]:
+                number = order[block]
+                yield self._block(UnitKind.EXTENT_BLOCK, ino, number, block, partial(bytes, data))
+
+    def _xattr_blocks(self) -> Iterator[UnitRun]:
+        """Neighbours together, because there may be one for each file."""
+        layout = self._layout
+        block_size, table = layout.block_size, layout.table
+        blocks = layout.placement.xattr_blocks
+        first_of = dict(zip(*(column[::-1] for column in self._xattr_columns()), strict=True))
+        most = PIECE_BYTES // block_size
+        first = 0
+        for number in range(1, len(blocks) + 1):
+            count = number - first
+            if number == len(blocks) or count == most or blocks[number] != blocks[first] + count:
+                owners = [table.inos[first_of[held]] for held in range(first, number)]
+                run = UnitRun(
+                    UnitKind.XATTR_BLOCK, owners, 0, blocks[first] * block_size, block_size, count
+                )
+                yield run._replace(make=partial(self._xattr_run, run, first))
+                first = number
+
+    def _xattr_columns(self) -> tuple[list[int], list[int]]:
+        """(number of the block, index of the node) of each node that has one."""
+        block_of = self._layout.xattrs.block_of
+        return list(block_of.values()), list(block_of)
+
+    def _xattr_run(self, run: UnitRun, first: int) -> memoryview:
+        xattrs, size = self._layout.xattrs, run.size
+        view = self._workspace.zeroed(run.count * size)
+        for position, unit in enumerate(run.units()):
+            number, start = first + position, position * size
+            block = pack_block(xattrs.blocks[number], xattrs.references[number], size)
+            view[start : start + size] = block
+            checksum_unit(self._format, unit, view, start)
+        return view
+
+    def _symlink_blocks(self) -> Iterator[UnitRun]:
+        layout = self._layout
+        for index in layout.table.indexes_of(S_IFLNK):
+            node = layout.table.nodes[index]
+            assert isinstance(node, Symlink)
+            if len(node.target) > FAST_SYMLINK_MAX:
+                block = layout.extents_of(index)[0].physical
+                make = partial(node.target.ljust, layout.block_size, b"\0")
+                yield self._block(UnitKind.SYMLINK_BLOCK, layout.table.inos[index], 0, block, make)
+
+    def _block(self, kind: UnitKind, owner: int, number: int, block: int, make: Make) -> UnitRun:
+        size = self._layout.block_size
+        return self._one(Unit(kind, owner, number, block * size, size), make)
+
+    def _one(self, unit: Unit, make: Make) -> UnitRun:
+        """One unit alone; ``make`` makes it without its checksum."""
+        return UnitRun(*unit[:5], make=partial(self._checksummed, unit, make))
+
+    def _checksummed(self, unit: Unit, make: Make) -> bytearray:
+        data = bytearray(make())
+        checksum_unit(self._format, unit, data)
+        return data
+
+
+def _pack_words(words: list[int], block_size: int) -> bytes:
+    return b"".join(word.to_bytes(4, "little") for word in words).ljust(block_size, b"\0")

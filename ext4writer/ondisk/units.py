@@ -1,0 +1,257 @@
+"""Units: stretches of metadata, each under one checksum or none.
+
+A *unit* is what is read, checked and changed as a whole: a superblock, one descriptor, one inode,
+one block of a directory. A writer lists the units of what it has planned, a reader those that it
+finds; what shows, compares, checks or damages metadata goes through either list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from .checksum import (
+    bitmap_checksum,
+    group_desc_checksum,
+    group_desc_crc16,
+    inode_seed,
+    set_dir_block_checksum,
+    set_dx_node_checksum,
+    set_dx_root_checksum,
+    set_extent_block_checksum,
+    set_inode_checksum,
+    set_journal_superblock_checksum,
+    set_mmp_checksum,
+    set_orphan_block_checksum,
+    set_superblock_checksum,
+    set_xattr_block_checksum,
+)
+from .format import Checksum, Format
+from .group_desc import GROUP_DESC_32
+from .inode import INODE_128
+from .journal import (
+    JBD2_FEATURE_INCOMPAT_CSUM_V2,
+    JBD2_FEATURE_INCOMPAT_CSUM_V3,
+    JOURNAL_SUPERBLOCK,
+)
+from .record import ReadBuffer, WriteBuffer
+
+Make: TypeAlias = Callable[[], ReadBuffer]
+"""Makes the bytes when it is time to write them; they may be valid only until the next call."""
+
+
+class UnitKind(Enum):
+    """Kinds of metadata, as the kernel names them, with what owns a unit and what numbers it."""
+
+    SUPERBLOCK = "superblock"
+    """Owner: the group where it lies."""
+    GROUP_DESC = "group_desc"
+    """Owner: the group where the copy lies; number: the group that it describes."""
+    BLOCK_BITMAP = "block_bitmap"
+    """Owner: the group; so it is for the other bitmap. Their checksums stand in the descriptor."""
+    INODE_BITMAP = "inode_bitmap"
+    INODE = "inode"
+    """Owner: the inode number; so it is for all that follow."""
+    EXTENT_BLOCK = "extent_block"
+    """Number: its place in the tree from 1, the levels from the top down."""
+    INDIRECT_BLOCK = "indirect_block"
+    """Number: its place among the blocks of the map."""
+    DIR_BLOCK = "dir_block"
+    """A block of entries. Number: the logical block; so it is for blocks of the index."""
+    DX_ROOT = "dx_root"
+    DX_NODE = "dx_node"
+    XATTR_BLOCK = "xattr_block"
+    """Owner: the first of the inodes that share it."""
+    SYMLINK_BLOCK = "symlink_block"
+    ORPHAN_BLOCK = "orphan_block"
+    """Number: the logical block."""
+    JOURNAL_SUPERBLOCK = "journal_superblock"
+    MMP = "mmp"
+    """Owner: 0."""
+
+
+class Unit(NamedTuple):
+    """One unit. ``offset`` and ``size`` are in bytes, the offset from the start of the image."""
+
+    kind: UnitKind
+    owner: int
+    number: int
+    offset: int
+    size: int
+    make: Make | None = None
+    """None where the image leaves zeros."""
+    generation: int = 0
+    """i_generation of the owner, which is part of the seed of what belongs to an inode."""
+
+
+class UnitRun(NamedTuple):
+    """Units of one kind and size that are neighbours, as columns; most are made together.
+
+    An owner or number that is an ``int`` is that of all of them.
+    """
+
+    kind: UnitKind
+    owners: Sequence[int] | int
+    numbers: Sequence[int] | int
+    offset: int
+    """Of the first unit."""
+    size: int
+    """Of each unit."""
+    count: int = 1  # type: ignore[assignment]  # hides tuple.count on purpose
+    make: Make | None = None
+    """Makes all of them, and what pads the last block; None where the image leaves zeros."""
+
+    def find(self, owner: int, number: int = 0) -> Unit | None:
+        """Return the unit of this owner and number, if it is here."""
+        for position in _positions(self.owners, owner, self.count):
+            if _value(self.numbers, position) == number:
+                return self.unit(position)
+        return None
+
+    def at(self, offset: int) -> Unit | None:
+        """Return the unit that holds the byte at ``offset``, if it is here."""
+        position = (offset - self.offset) // self.size
+        return self.unit(position) if 0 <= position < self.count else None
+
+    def of_owner(self, owner: int) -> Iterator[Unit]:
+        """Yield the units of this owner."""
+        return map(self.unit, _positions(self.owners, owner, self.count))
+
+    def unit(self, position: int) -> Unit:
+        """Return the unit at ``position`` of the run."""
+        make, size = self.make, self.size
+        start = position * size
+        return Unit(
+            self.kind,
+            _value(self.owners, position),
+            _value(self.numbers, position),
+            self.offset + start,
+            size,
+            None if make is None else partial(_part, make, start, start + size),
+        )
+
+    def units(self) -> Iterator[Unit]:
+        """Yield every unit by ascending offset."""
+        return map(self.unit, range(self.count))
+
+
+def _part(make: Make, start: int, end: int) -> memoryview:
+    return memoryview(make())[start:end]
+
+
+def _value(column: Sequence[int] | int, position: int) -> int:
+    return column if isinstance(column, int) else column[position]
+
+
+def _positions(column: Sequence[int] | int, value: int, count: int) -> Sequence[int]:
+    """The positions of ``value``, all where each has it; a range of owners has it once."""
+    if isinstance(column, int):
+        return range(count) if column == value else ()
+    if isinstance(column, range):
+        return (column.index(value),) if value in column else ()
+    return [position for position, other in enumerate(column) if other == value]
+
+
+_OWN_CHECKSUM: dict[UnitKind, tuple[str, ...]] = {
+    UnitKind.SUPERBLOCK: ("s_checksum",),
+    UnitKind.GROUP_DESC: ("bg_checksum",),
+    UnitKind.INODE: ("l_i_checksum_lo", "i_checksum_hi"),
+    UnitKind.EXTENT_BLOCK: ("et_checksum",),
+    UnitKind.DIR_BLOCK: ("det_checksum",),
+    UnitKind.DX_ROOT: ("dt_checksum",),
+    UnitKind.DX_NODE: ("dt_checksum",),
+    UnitKind.XATTR_BLOCK: ("h_checksum",),
+    UnitKind.ORPHAN_BLOCK: ("ob_checksum",),
+    UnitKind.JOURNAL_SUPERBLOCK: ("s_checksum",),
+    UnitKind.MMP: ("mmp_checksum",),
+}
+
+
+def checksum_fields(kind: UnitKind) -> tuple[str, ...]:
+    """Return the fields that hold the checksum of a unit of this kind over itself."""
+    return _OWN_CHECKSUM.get(kind, ())
+
+
+def checksum_unit(fmt: Format, unit: Unit, buffer: WriteBuffer, at: int = 0) -> int | None:
+    """Write the checksum of ``unit``, whose bytes begin at ``at`` of ``buffer``; return it.
+
+    A bitmap's is only returned, because it stands in the group's descriptor. None is returned, and
+    nothing written, where the format has no checksum for such a unit. ValueError if what says
+    where the checksum lies (``eh_max``, ``limit``) leaves no room for it.
+    """
+    kind = unit.kind
+    if kind is UnitKind.GROUP_DESC:
+        return _set_group_desc_checksum(fmt, unit, buffer, at)
+    if kind is UnitKind.JOURNAL_SUPERBLOCK:
+        # The journal has feature words of its own.
+        features = JOURNAL_SUPERBLOCK.get(buffer, at, "s_feature_incompat")
+        assert isinstance(features, int)
+        if features & (JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3):
+            return set_journal_superblock_checksum(buffer, at)
+        return None
+    make = _CHECKSUMS.get(kind)
+    return make(fmt, unit, buffer, at) if make is not None and fmt.metadata_csum else None
+
+
+def _set_group_desc_checksum(fmt: Format, unit: Unit, buffer: WriteBuffer, at: int) -> int | None:
+    desc = buffer[at : at + unit.size]
+    if fmt.group_desc_checksum is Checksum.CRC32C:
+        value = group_desc_checksum(fmt.checksum_seed, unit.number, desc)
+    elif fmt.group_desc_checksum is Checksum.CRC16:
+        value = group_desc_crc16(fmt.uuid, unit.number, desc)
+    else:
+        return None
+    GROUP_DESC_32.set(buffer, at, "bg_checksum", value)
+    return value
+
+
+def _set_inode_checksum(fmt: Format, unit: Unit, buffer: WriteBuffer, at: int) -> int:
+    generation = INODE_128.get(buffer, at, "i_generation")
+    assert isinstance(generation, int)
+    return set_inode_checksum(buffer, at, unit.size, fmt.checksum_seed, unit.owner, generation)
+
+
+def _owner_seed(fmt: Format, unit: Unit) -> int:
+    return inode_seed(fmt.checksum_seed, unit.owner, unit.generation)
+
+
+def _block_number(fmt: Format, unit: Unit) -> int:
+    return unit.offset // fmt.block_size
+
+
+def _of_bytes(buffer: WriteBuffer, at: int, size: int) -> memoryview:
+    return memoryview(buffer)[at : at + size]
+
+
+_CHECKSUMS: dict[UnitKind, Callable[[Format, Unit, WriteBuffer, int], int]] = {
+    UnitKind.SUPERBLOCK: lambda _fmt, _unit, buffer, at: set_superblock_checksum(buffer, at),
+    # csum.c:ext2fs_block_bitmap_csum_set and ext2fs_inode_bitmap_csum_set: without the padding
+    UnitKind.BLOCK_BITMAP: lambda fmt, _unit, buffer, at: bitmap_checksum(
+        fmt.checksum_seed, _of_bytes(buffer, at, fmt.clusters_per_group // 8)
+    ),
+    UnitKind.INODE_BITMAP: lambda fmt, _unit, buffer, at: bitmap_checksum(
+        fmt.checksum_seed, _of_bytes(buffer, at, fmt.inodes_per_group // 8)
+    ),
+    UnitKind.INODE: _set_inode_checksum,
+    UnitKind.EXTENT_BLOCK: lambda fmt, unit, buffer, at: set_extent_block_checksum(
+        buffer, at, unit.size, _owner_seed(fmt, unit)
+    ),
+    UnitKind.DIR_BLOCK: lambda fmt, unit, buffer, at: set_dir_block_checksum(
+        buffer, at, unit.size, _owner_seed(fmt, unit)
+    ),
+    UnitKind.DX_ROOT: lambda fmt, unit, buffer, at: set_dx_root_checksum(
+        buffer, at, unit.size, _owner_seed(fmt, unit)
+    ),
+    UnitKind.DX_NODE: lambda fmt, unit, buffer, at: set_dx_node_checksum(
+        buffer, at, unit.size, _owner_seed(fmt, unit)
+    ),
+    UnitKind.XATTR_BLOCK: lambda fmt, unit, buffer, at: set_xattr_block_checksum(
+        buffer, at, unit.size, fmt.checksum_seed, _block_number(fmt, unit)
+    ),
+    UnitKind.ORPHAN_BLOCK: lambda fmt, unit, buffer, at: set_orphan_block_checksum(
+        buffer, at, unit.size, _owner_seed(fmt, unit), _block_number(fmt, unit)
+    ),
+    UnitKind.MMP: lambda fmt, _unit, buffer, at: set_mmp_checksum(buffer, at, fmt.checksum_seed),
+}
