@@ -230,6 +230,18 @@ def knows_the_format(module: Module) -> Iterator[tuple[ast.AST, str]]:
                 yield node, f"imports {name}"
 
 
+def reads_while_writing(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """A reader is a second opinion: what writes must not lean on it, and it not on what writes."""
+    if module.top in ("plan", "emit", "api", "edit", "nix", "manifests"):
+        for node, name in imports(module):
+            if known(name).partition(".")[0] == "read":
+                yield node, f"imports {name}"
+    if module.top == "read":
+        for node, name in imports(module):
+            if known(name).partition(".")[0] in ("sources", "edit", "manifests"):
+                yield node, f"imports {name}"
+
+
 def imports_strangers(module: Module) -> Iterator[tuple[ast.AST, str]]:
     for node, name in foreign(module):
         places = THIRD_PARTY.get(name.partition(".")[0]) or STANDARD_IN.get(name, set())
@@ -298,6 +310,7 @@ def asks_for_a_feature(module: Module) -> Iterator[tuple[ast.AST, str]]:
 RULES: tuple[Rule, ...] = (
     imports_up,
     knows_the_format,
+    reads_while_writing,
     imports_strangers,
     hides_a_module,
     uses_a_banned_name,
@@ -340,6 +353,10 @@ def test_the_command_asks_for_no_feature() -> None:
         (imports_up, "errors", "from . import progress"),
         (knows_the_format, "sources.directory", "from ..ondisk.inode import INODE"),
         (knows_the_format, "tree", "from . import ondisk"),
+        (reads_while_writing, "emit.data", "from ..read import open_image"),
+        (reads_while_writing, "plan.sizing", "from ..read.image import Image"),
+        (reads_while_writing, "read.image", "from ..sources import directory"),
+        (imports_up, "read.image", "from ..plan.geometry import Geometry"),
         (imports_strangers, "api", "import ext4writer_cli"),
         (imports_strangers, "api", "from ext4writer_cli.cli import main"),
         (imports_strangers, "plan.layout", "import click"),

@@ -19,7 +19,7 @@ _DASHED = tuple(STANDARD_INPUT + mark for mark in ("::/", ":/", ",", "["))
 FOUND = ""
 """The kind of a source without a prefix: what lies there tells whether it is a folder or a tar."""
 
-TAKES_REFERENCE = {"oci": True, "docker-archive": True, "manifest": False}
+TAKES_REFERENCE = {"oci": True, "docker-archive": True, "manifest": False, "image": True}
 """Prefix of a kind -> whether ``:REF`` may stand behind the path."""
 
 

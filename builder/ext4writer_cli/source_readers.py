@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from ext4writer.sources import ContainerImage
 
 
+# s_magic of the superblock, in a file of any other kind next to never.
+_MAGIC_AT = 1024 + 0x38
+_MAGIC = b"\x53\xef"
+
+
 class Reading(NamedTuple):
     """What all sources of one command share."""
 
@@ -175,12 +180,43 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
         raise SourceError(place, problem) from error
     if stat.S_ISDIR(mode):
         return _directory(place, reading)
+    if stat.S_ISBLK(mode) or (stat.S_ISREG(mode) and _is_ext4(place)):
+        tree, kind, facts = _ext4_image(argument, reading)
+        if not reading.selection.has_includes:
+            reading.selection.take_out(tree)
+        return tree, kind, facts
     try:
         return _tar(place, reading)
     except ArchiveError as error:
         if error.member is None and not error.offset:
             raise SourceError(error.path, f"is not a directory, and {error.problem}") from error
         raise
+
+
+def _is_ext4(place: str) -> bool:
+    """Whether a file has the magic of a superblock; no tar archive has it there."""
+    try:
+        with open(place, "rb") as file:
+            file.seek(_MAGIC_AT)
+            return file.read(2) == _MAGIC
+    except OSError as error:
+        raise SourceError(place, f"cannot be read: {error.strerror}") from error
+
+
+def _ext4_image(argument: SourceArgument, reading: Reading) -> Read:
+    """Read an ext4 image, or one partition of a disk."""
+    scan, number = reading.scan, argument.reference
+    if number is not None and not number.isdecimal():
+        raise SourceError(argument.place, f"{number!r} is not the number of a partition")
+    tree = sources.image(
+        argument.place,
+        partition=None if number is None else int(number),
+        xattrs=not scan.no_xattrs,
+        keep_times=scan.keep_times,
+        progress=reading.progress,
+        cancel=reading.cancel,
+    )
+    return tree, "ext4 image", {}
 
 
 def _standard_input() -> BinaryIO:
@@ -293,6 +329,7 @@ READERS: dict[str, Callable[[SourceArgument, Reading], Read]] = {
     "oci": _oci,
     "docker-archive": _docker_archive,
     "manifest": _manifest,
+    "image": _ext4_image,
 }
 """Kind of a source -> what reads it."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ImageError, NotFoundError
 from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_MIN_INLINE_DATA_SIZE, EXT4_N_BLOCKS
+from .mapping import Run
 from .xattr_entries import inline_value
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class FileReader(io.RawIOBase):
         self.size = inode.size
         self._position = 0
         self._inline: bytes | None = None
-        self._starts, self._physical, self._lengths = (array("Q") for _ in range(3))
+        self.runs: list[Run] = []
+        """The runs that hold data, ascending; empty for what lies in the inode."""
+        self._starts = array("Q")
         if inode.has_inline_data:
             self._inline = inline_content(inode)
             return
@@ -60,8 +63,7 @@ class FileReader(io.RawIOBase):
         for run in inode.runs():
             if not run.unwritten:
                 self._starts.append(run.logical)
-                self._physical.append(run.physical)
-                self._lengths.append(run.length)
+                self.runs.append(run)
 
     @property
     def data(self) -> list[tuple[int, int]]:
@@ -70,8 +72,8 @@ class FileReader(io.RawIOBase):
             return [(0, len(self._inline))] if self._inline else []
         size = self.inode.image.block_size
         found: list[tuple[int, int]] = []
-        for start, length in zip(self._starts, self._lengths, strict=True):
-            first, end = start * size, min((start + length) * size, self.size)
+        for run in self.runs:
+            first, end = run.logical * size, min((run.logical + run.length) * size, self.size)
             if first >= self.size:
                 break
             if found and found[-1][1] == first:
@@ -90,20 +92,18 @@ class FileReader(io.RawIOBase):
         place = max(bisect_right(self._starts, offset // size) - 1, 0)
         end = offset + count
         while offset < end:
-            while place < len(self._starts) and (
-                (self._starts[place] + self._lengths[place]) * size <= offset
-            ):
-                place += 1
-            start = self._starts[place] * size if place < len(self._starts) else end
-            if start > offset:
+            run = self.runs[place] if place < len(self.runs) else None
+            start = end if run is None else run.logical * size
+            if start > offset or run is None:
                 zeros = min(start, end) - offset
                 parts.append(bytes(zeros))
                 offset += zeros
                 continue
-            stop = min(end, (self._starts[place] + self._lengths[place]) * size)
-            at = self._physical[place] * size + offset - start
-            parts.append(image.read(at, stop - offset))
-            offset = stop
+            place += 1
+            stop = min(end, start + run.length * size)
+            if stop > offset:
+                parts.append(image.read(run.physical * size + offset - start, stop - offset))
+                offset = stop
         return b"".join(parts)
 
     # -- io.RawIOBase ----------------------------------------------------------------------------

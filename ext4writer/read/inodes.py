@@ -23,6 +23,7 @@ from ..ondisk.inode import (
     EXT4_N_BLOCKS,
     INODE,
     INODE_128,
+    INODE_FLAGS,
     decode_device,
     decode_time,
 )
@@ -170,6 +171,13 @@ class Inode:
     def kind(self) -> str:
         """``file``, ``directory``, ``symlink``, ...; ``unknown`` where the mode is of no kind."""
         return KINDS.get(self.file_type, "unknown")
+
+    @property
+    def flag_names(self) -> tuple[str, ...]:
+        """The names of the flags that are set; a bit without a name is named by its value."""
+        known = tuple(name for bit, name in INODE_FLAGS.items() if self.flags & bit)
+        rest = self.flags & ~sum(INODE_FLAGS)
+        return (*known, f"{rest:#x}") if rest else known
 
     @property
     def is_directory(self) -> bool:

@@ -19,7 +19,7 @@ _MBR_MAGIC = b"\x55\xaa"
 _MBR_EXTENDED = (0x05, 0x0F, 0x85)
 _MBR_PROTECTIVE = 0xEE
 _FIRST_LOGICAL = 5
-_GPT_HEADER = struct.Struct("<8s4xI8x8xQQQQ16sQII")
+_GPT_HEADER = struct.Struct("<8s64xQII")
 _GPT_MAGIC = b"EFI PART"
 _GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
 _GPT_ENTRIES_MAX = 4096
@@ -86,7 +86,7 @@ def _gpt(store: Store) -> list[Partition]:
             if header_at + 512 > store.size or header_at < sector:
                 continue
             header = _GPT_HEADER.unpack_from(store.read(header_at, 512))
-            magic, _, _, _, _, _, _, table, count, size = header
+            magic, table, count, size = header
             start = table * sector
             fits = count <= _GPT_ENTRIES_MAX and _GPT_ENTRY.size <= size <= 4096
             if magic == _GPT_MAGIC and fits and start + count * size <= store.size:

@@ -13,6 +13,7 @@ from .directory import directory
 
 if TYPE_CHECKING:
     from .containers import ContainerImage, ImageConfig, Platform, docker_archive, oci
+    from .ext4_image import image
     from .manifest_file import manifest
     from .nar_archive import nar
     from .tar_archive import Limits, tar
@@ -25,6 +26,7 @@ __all__ = [
     "directory",
     "docker_archive",
     "filters",
+    "image",
     "manifest",
     "nar",
     "oci",
@@ -40,6 +42,8 @@ def __getattr__(name: str) -> Any:
         from . import nar_archive as home
     elif name == "manifest":
         from . import manifest_file as home
+    elif name == "image":
+        from . import ext4_image as home
     elif name in __all__:
         from . import containers as home
     else:

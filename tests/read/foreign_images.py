@@ -120,7 +120,7 @@ def _attributes(root: Path) -> None:
     os.setxattr(root / "several", b"system.posix_acl_default", acl)
 
 
-def make(name: str, image: Path) -> Path:
+def make(name: str, image: Path, far: int = 5 << 30) -> Path:
     """Make the image of one maker at ``image``; the kernel fills it where it can."""
     maker = MAKERS[name]
     mke2fs = require("mke2fs")
@@ -134,7 +134,7 @@ def make(name: str, image: Path) -> Path:
     if maker.kernel:
         old = "-t ext2" in maker.options or "-r 0" in maker.options
         with mounted(image, rw=True, quiet=not old) as point:
-            _fill(point, many=400, far=5 << 30)
+            _fill(point, many=400, far=far)
             if "-r 0" not in maker.options:
                 _attributes(point)
             if "ea_inode" in maker.options:

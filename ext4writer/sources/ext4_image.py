@@ -1,0 +1,280 @@
+"""Trees from ext4 images: what is in one becomes nodes, whose files are parts of the image."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from ..content import BytesContent, Content, Reader
+from ..errors import DamageError
+from ..forked import NEVER
+from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..read import Image, Inode, OnDamage, open_image
+from ..read import Source as ImageSource
+from ..read.stores import FileStore, Store, Window
+from ..slices import FileSliceContent, HeldFile
+from ..tree import (
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    S_IFSOCK,
+    SYMLINK_MAX,
+    BlockDevice,
+    CharacterDevice,
+    Directory,
+    Fifo,
+    Loss,
+    Node,
+    RegularFile,
+    Socket,
+    Symlink,
+    Tree,
+)
+
+_REPORT_EVERY = 1024
+
+KEPT_BY_LAYOUT = {"EXTENTS", "INDEX", "HUGE_FILE", "INLINE_DATA", "EA_INODE", "TOPDIR"}
+"""Inode flags that say how a file is stored; a new image decides that anew."""
+
+_SIMPLE: dict[int, type[Directory | Fifo | Socket]] = {
+    S_IFDIR: Directory,
+    S_IFIFO: Fifo,
+    S_IFSOCK: Socket,
+}
+
+
+def image(
+    source: ImageSource,
+    *,
+    offset: int = 0,
+    partition: int | None = None,
+    xattrs: bool = True,
+    keep_times: bool = False,
+    on_damage: OnDamage | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Tree:
+    """Read an ext2, ext3 or ext4 image; its files are read later, out of the image.
+
+    ``source``, ``offset`` (in bytes), ``partition`` and ``on_damage`` are those of
+    :func:`ext4writer.read.open_image`. ``xattrs`` takes extended attributes over; ``keep_times``
+    keeps access, change and birth times as well as the modification time. What a tree cannot hold
+    is in its ``losses``: flags of inodes, projects, what is encrypted.
+
+    Raises :class:`~ext4writer.SourceError` for a file that cannot be opened,
+    :class:`~ext4writer.ImageError` for what is no ext4, :class:`~ext4writer.DamageError` for what
+    is damaged, :class:`~ext4writer.CancelledError`.
+    """
+    opened = open_image(source, offset=offset, partition=partition, on_damage=on_damage)
+    return _Reading(opened, xattrs, keep_times, progress, cancel).run()
+
+
+class _Reading:
+    """One image on its way to a tree."""
+
+    def __init__(
+        self,
+        opened: Image,
+        xattrs: bool,
+        keep_times: bool,
+        progress: ProgressCallback | None,
+        cancel: Cancel | None,
+    ) -> None:
+        self.image = opened
+        self.xattrs = xattrs
+        self.keep_times = keep_times
+        self.progress = progress
+        self.cancel = cancel
+        self.losses: list[Loss] = []
+        self.file, self.base = _held_file(opened.store)
+        self.bytes_found = 0
+
+    def run(self) -> Tree:
+        root = self.image.root
+        root.check()
+        top = self._node(b"/", root)
+        assert isinstance(top, Directory)
+        tree = Tree(top)
+        nodes: dict[int, Node] = {}
+        above = [top]
+        for number, found in enumerate(self.image.walk(), 1):
+            if number % _REPORT_EVERY == 0:
+                check_cancelled(self.cancel)
+                if self.progress is not None:
+                    self.progress(Progress("scan", number, 0, self.bytes_found, 0))
+            del above[found.depth :]
+            inode = found.inode
+            node = nodes.get(inode.ino)
+            if node is None:
+                node = self._node(found.path, inode)
+                if node is None:
+                    continue
+                if inode.links > 1 and not inode.is_directory:
+                    nodes[inode.ino] = node
+            if b"/" in found.name or b"\0" in found.name:
+                self.losses.append(Loss(found.path, "its encrypted name can stand in no path"))
+                if inode.is_directory:
+                    above.append(Directory())
+                continue
+            above[-1].children[found.name] = node
+            if isinstance(node, Directory):
+                above.append(node)
+        tree.losses += self.losses
+        return tree
+
+    def _node(self, path: bytes, inode: Inode) -> Node | None:
+        node = self._of_kind(path, inode)
+        if node is None:
+            return None
+        node.mode = inode.mode & 0o7777
+        node.uid, node.gid = inode.uid, inode.gid
+        node.mtime_ns = inode.mtime_ns
+        if self.keep_times:
+            node.atime_ns, node.ctime_ns = inode.atime_ns, inode.ctime_ns
+            node.crtime_ns = inode.crtime_ns
+        if self.xattrs:
+            node.xattrs = inode.xattrs() or None
+        lost = sorted(set(inode.flag_names) - KEPT_BY_LAYOUT)
+        if lost:
+            self.losses.append(Loss(path, f"the flags {', '.join(lost)} are not kept"))
+        if inode.projid:
+            self.losses.append(Loss(path, f"the project {inode.projid} is not kept"))
+        return node
+
+    def _of_kind(self, path: bytes, inode: Inode) -> Node | None:
+        kind = inode.file_type
+        if kind == S_IFREG:
+            self.bytes_found += inode.size
+            return RegularFile(self._content(inode))
+        if kind == S_IFLNK:
+            target = inode.target()
+            if b"\0" in target or len(target) > SYMLINK_MAX:
+                self.losses.append(Loss(path, "is a link to what no path can be, and left out"))
+                return None
+            return Symlink(target)
+        if kind in (S_IFCHR, S_IFBLK):
+            major, minor = inode.device
+            return (CharacterDevice if kind == S_IFCHR else BlockDevice)(major, minor)
+        simple = _SIMPLE.get(kind)
+        if simple is None:
+            inode.wrong("i_mode", f"is {inode.mode:#o}, of no kind of file")
+            return None
+        return simple(0)
+
+    def _content(self, inode: Inode) -> Content:
+        reader = self.image.open(inode)
+        if inode.has_inline_data:
+            return BytesContent(reader.read_at(0, reader.size))
+        pieces = array("Q")
+        size = self.image.block_size
+        for run in reader.runs:
+            start = run.logical * size
+            if start >= reader.size:
+                break
+            length = min(run.length * size, reader.size - start)
+            pieces.extend((start, self.base + run.physical * size, length))
+        if len(pieces) == 3 and pieces[0] == 0 and pieces[2] == reader.size and self.file:
+            return FileSliceContent(self.file, pieces[1], reader.size)
+        if not reader.size:
+            return BytesContent(b"")
+        return MappedContent(self.file or self.image.store, reader.size, pieces)
+
+
+def _held_file(store: Store) -> tuple[HeldFile | None, int]:
+    """The file of the host that a store is a part of, and where that part begins."""
+    base = 0
+    while isinstance(store, Window):
+        base += store.offset
+        store = store.inner
+    if isinstance(store, FileStore):
+        store.file.dense = True
+        return store.file, base
+    return None, 0
+
+
+class MappedContent(Content):
+    """A file of ``size`` bytes that lies in pieces, with zeros between them.
+
+    ``pieces`` holds three numbers for each: first byte of the file, byte in ``holder``, length.
+    """
+
+    __slots__ = ("holder", "pieces")
+    random_access = True
+
+    def __init__(self, holder: HeldFile | Store, size: int, pieces: array[int]) -> None:
+        self.holder = holder
+        self.size = size
+        self.pieces = pieces
+
+    @property
+    def first_crew(self) -> int:
+        return self.holder.first_crew if isinstance(self.holder, HeldFile) else NEVER
+
+    def data_segments(self) -> Iterator[tuple[int, int]]:
+        end = start = 0
+        for place in range(0, len(self.pieces), 3):
+            first, _, length = self.pieces[place : place + 3]
+            if first != end:
+                if end > start:
+                    yield start, end
+                start = first
+            end = first + length
+        if end > start:
+            yield start, end
+
+    def open(self) -> Reader:
+        return _MappedReader(self)
+
+
+class _MappedReader:
+    fd: int | None = None
+    fd_offset = 0
+
+    def __init__(self, content: MappedContent) -> None:
+        self._content = content
+        self._starts = content.pieces[::3]
+
+    @property
+    def path(self) -> bytes:
+        holder = self._content.holder
+        return holder.path if isinstance(holder, HeldFile) else holder.name
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        content, pieces = self._content, self._content.pieces
+        count = max(0, min(len(view), content.size - offset))
+        place = max(bisect_right(self._starts, offset) - 1, 0)
+        done = 0
+        while done < count:
+            at = offset + done
+            first, where, length = pieces[3 * place : 3 * place + 3] or (content.size, 0, 0)
+            if at >= first + length and length:
+                place += 1
+                continue
+            if at < first:
+                zeros = min(first - at, count - done)
+                view[done : done + zeros] = bytes(zeros)
+                done += zeros
+                continue
+            part = min(first + length - at, count - done)
+            self._read(view[done : done + part], where + at - first)
+            done += part
+        return count
+
+    def _read(self, view: memoryview, offset: int) -> None:
+        holder = self._content.holder
+        if isinstance(holder, HeldFile):
+            if holder.read_into(view, offset) != len(view):
+                raise DamageError("superblock", "s_blocks_count_lo", offset, "the image ends early")
+        else:
+            view[:] = holder.read(offset, len(view))
+
+    def check_unchanged(self) -> None:
+        if isinstance(self._content.holder, HeldFile):
+            self._content.holder.check_unchanged()
+
+    def close(self) -> None:
+        """The image stays open for the other contents."""
