@@ -52,6 +52,24 @@ class _Waiting:
     """The directory's place in the upper tree."""
 
 
+class _Moved(dict[bytes, "_Moved"]):
+    """Directories of the upper tree that lie elsewhere in the lower one, by their names."""
+
+    __slots__ = ("place",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place: list[bytes] | None = None
+        """Where this one lies; None for one that is only on the way to others."""
+
+    def at(self, names: Sequence[bytes]) -> _Moved:
+        """That of the directory ``names``."""
+        here = self
+        for name in names:
+            here = here.setdefault(name, _Moved())
+        return here
+
+
 class Overlay:
     """Lays ``upper`` over ``root``, which then holds nodes of both.
 
@@ -84,7 +102,7 @@ class Overlay:
         self._is_layer = is_layer
         self._takes_top = takes_top
         self._waiting: list[_Waiting] = []
-        self._moved: dict[tuple[bytes, ...], list[bytes]] = {}
+        self._moved = _Moved()
         """Directories of the upper tree that lie elsewhere in the lower one."""
         self._above: dict[Node, Trail] | None = None
         """Where in the upper tree its nodes lie, once links are followed."""
@@ -101,7 +119,7 @@ class Overlay:
             above = directory_at(self._root, at[:-1], lambda: Directory(implied=True))
             if not isinstance(above.node, Directory):
                 raise TreeError(b"/" + b"/".join(at), above.problem)
-            self._moved[()] = [*above.names, at[-1]]
+            self._moved.at(()).place = [*above.names, at[-1]]
             here: Trail = None
             for name in above.names:
                 here = (here, name)
@@ -112,13 +130,16 @@ class Overlay:
 
     def place_of(self, path: Sequence[bytes]) -> list[bytes]:
         """Where what the upper tree has at ``path`` came to."""
-        if not self._moved:
-            return list(path)
-        for depth in sorted({len(names) for names in self._moved}, reverse=True):
-            place = self._moved.get(tuple(path[:depth])) if depth <= len(path) else None
-            if place is not None:
-                return [*place, *path[depth:]]
-        return list(path)
+        place, depth_moved = self._moved.place, 0
+        here = self._moved
+        for depth, name in enumerate(path, 1):
+            below = here.get(name)
+            if below is None:
+                break
+            here = below
+            if here.place is not None:
+                place, depth_moved = here.place, depth
+        return list(path) if place is None else [*place, *path[depth_moved:]]
 
     def _merge(
         self,
@@ -231,7 +252,7 @@ class Overlay:
         place = resolve(_names(one.here), [self._root], follow_last=True)
         if not isinstance(place.node, Directory):
             return False
-        self._moved[tuple(_names(one.there))] = place.names
+        self._moved.at(_names(one.there)).place = place.names
         self._tell_of_attributes(one, link, place)
         here: Trail = None
         for name in place.names:

@@ -150,11 +150,15 @@ class Tree:
 
     def _add_parents(self, path: Path, attributes: Mapping[str, Any]) -> None:
         """Add the directories that are missing above ``path``."""
-        names = components(path)
-        for depth in range(1, len(names)):
-            above = b"/".join(names[:depth])
-            if above not in self:
-                self.add(above, Directory(**attributes))
+        folder = self.root
+        for name in components(path)[:-1]:
+            below = folder.children.get(name)
+            if below is None:
+                check_name(name, path)
+                below = folder.children[name] = Directory(**attributes)
+            if not isinstance(below, Directory):
+                return  # adding what lies below it says so
+            folder = below
 
     def directory(
         self, path: Path, *, parents: bool = False, **attributes: Unpack[GivenAttributes]

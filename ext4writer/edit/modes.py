@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 SETUID, SETGID, STICKY = 0o4000, 0o2000, 0o1000
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
 _ACTION = re.compile(r"([-+=])([ugo]|[rwxXst]*)")
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
+
+MODE_MOST = 4096
+"""Letters of a mode."""
 
 Change = Callable[[int, bool], int]
 """(permission bits before, whether of a directory) -> permission bits after."""
@@ -22,6 +25,8 @@ def parse_mode(text: str) -> Change:
     ``u+rwX,go=r,+t``; without u, g, o or a they are meant for all, whatever the umask. As with
     chmod(1) of GNU, ``=`` leaves set-user-ID and set-group-ID of directories alone.
     """
+    if len(text) > MODE_MOST:
+        raise ValueError(f"a mode has {MODE_MOST:,} letters at most, and this one {len(text):,}")
     if re.fullmatch("[0-7]{1,5}", text) and int(text, 8) <= 0o7777:
         bits = int(text, 8)
         return lambda _mode, _is_directory: bits
@@ -30,8 +35,11 @@ def parse_mode(text: str) -> Change:
     for clause in clauses:
         if clause is None:
             raise ValueError(f"{text!r} is no mode; write 755 or u=rwx,go=rx")
-        who = clause[1].replace("a", "ugo") or "ugo"
-        actions += [(who, sign, what) for sign, what in _ACTION.findall(clause[2])]
+        letters = set(clause[1].replace("a", "ugo") or "ugo")
+        who = "".join(sorted(letters))
+        actions += [
+            (who, sign, "".join(sorted(set(what)))) for sign, what in _ACTION.findall(clause[2])
+        ]
 
     def change(mode: int, is_directory: bool) -> int:
         runs = is_directory or mode & 0o111 != 0
@@ -39,12 +47,28 @@ def parse_mode(text: str) -> Change:
             mode = _act(mode, who, sign, what, is_directory, runs)
         return mode
 
+    return in_turn([change])
+
+
+def in_turn(changes: Sequence[Change]) -> Change:
+    """What ``changes`` make of a mode one after the other, worked out once for each mode."""
+    known: dict[tuple[int, bool], int] = {}
+
+    def change(mode: int, is_directory: bool) -> int:
+        result = known.get((mode, is_directory))
+        if result is None:
+            result = mode
+            for each in changes:
+                result = each(result, is_directory)
+            known[mode, is_directory] = result
+        return result
+
     return change
 
 
 def _act(mode: int, who: str, sign: str, what: str, is_directory: bool, runs: bool) -> int:
     chosen, reach = 0, 0
-    for letter in set(who):
+    for letter in who:
         shift = _SHIFT[letter]
         reach |= 0o7 << shift
         if what in _SHIFT:

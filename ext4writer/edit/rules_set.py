@@ -28,7 +28,7 @@ from ..tree import (
 from .capabilities import XATTR as CAPABILITY_XATTR
 from .capabilities import capability_value
 from .globs import Glob, parse_glob
-from .modes import parse_mode
+from .modes import Change, in_turn, parse_mode
 from .pattern_index import Pattern, matcher_of
 
 NANOSECONDS = 1_000_000_000
@@ -133,7 +133,9 @@ def _parse(text: str, origin: str) -> SetRule:
         raise ValueError("it is not GLOB: KEY=VALUE...")
     pattern = found[1].strip()
     kinds = frozenset(KINDS.values())
-    acts: list[Act] = []
+    # Of two values of one key the later counts; modes act on what those before them left.
+    acts: dict[str, Act] = {}
+    modes: list[Change] = []
     xattrs: list[tuple[bytes, bytes | None]] = []
     for word in _words(found[2] or ""):
         key, equals, value = word.partition("=")
@@ -152,13 +154,17 @@ def _parse(text: str, origin: str) -> SetRule:
             if not value or set(value) - KINDS.keys():
                 raise ValueError(f"type={value} is not made of the letters {''.join(KINDS)}")
             kinds &= {KINDS[letter] for letter in value}
+        elif key == "mode":
+            modes.append(parse_mode(value))
         else:
-            acts.append(_act(key, value))
+            acts[key] = _act(key, value)
+    if modes:
+        acts["mode"] = _set_mode(in_turn(modes))
     if not acts and not xattrs:
         raise ValueError("it sets nothing")
     if not kinds:
         raise ValueError("capabilities are for regular files, and its type= is another")
-    return SetRule(origin, pattern, _glob(pattern), kinds, tuple(acts), tuple(xattrs))
+    return SetRule(origin, pattern, _glob(pattern), kinds, tuple(acts.values()), tuple(xattrs))
 
 
 def _glob(pattern: str) -> Glob | None:
@@ -211,18 +217,18 @@ def _act(key: str, value: str) -> Act:
             raise ValueError(f"{key}={value} is not a number from 0 to {ID_MOST}")
         number = int(value)
         return lambda node: setattr(node, key, number)
-    if key == "mode":
-        change = parse_mode(value)
-
-        def set_mode(node: Node) -> None:
-            if not isinstance(node, Symlink):
-                node.mode = change(node.mode, isinstance(node, Directory))
-
-        return set_mode
     if key in _TIMES:
         time_ns, attribute = _time(value), _TIMES[key]
         return lambda node: setattr(node, attribute, time_ns)
     raise ValueError(f"{key!r} is no key of a rule")
+
+
+def _set_mode(change: Change) -> Act:
+    def act(node: Node) -> None:
+        if not isinstance(node, Symlink):
+            node.mode = change(node.mode, isinstance(node, Directory))
+
+    return act
 
 
 def _time(value: str) -> int:

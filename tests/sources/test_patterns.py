@@ -15,10 +15,11 @@ from ext4writer import Fifo, SourceError, SpecError, Tree
 from ext4writer.edit import automaton, filters
 from ext4writer.edit.automaton import ANY_BYTE, Automaton, Builder, Part, byte_set, set_for_re
 from ext4writer.edit.globs import GlobSet, matcher, parse_glob
+from ext4writer.edit.modes import parse_mode
 from ext4writer.edit.rules import apply_rules
 from ext4writer.edit.rules_select import Selection
 from ext4writer.edit.rules_set import set_rules
-from ext4writer.edit.selinux.file_contexts import FileContexts
+from ext4writer.edit.selinux.file_contexts import FileContexts, Substitutes
 from ext4writer.edit.selinux.pcre import translate
 from ext4writer.tree import S_IFREG
 from tests.oracles.cost import assert_linear, cpu_seconds
@@ -370,3 +371,67 @@ def test_one_automaton_forgets_before_it_is_too_large(monkeypatch: pytest.Monkey
     for end in range(17, len(subject), 97):
         assert bool(machine.matches(subject[:end])) == (subject[end - 17] == ord("a"))
         assert len(machine._states) < 4000
+
+
+@settings(max_examples=200)
+@given(
+    pairs=st.lists(st.tuples(*2 * [st.sampled_from([b"/a", b"/a/b", b"/b", b"/", b"/b/a", b""])])),
+    paths=st.lists(st.lists(st.sampled_from([b"a", b"b", b"ab"]), min_size=1, max_size=4)),
+)
+def test_the_last_substitution_that_fits_counts(
+    pairs: list[tuple[bytes, bytes]], paths: list[list[bytes]]
+) -> None:
+    substitutes = Substitutes([pairs])
+    for names in sorted(paths):
+        path = b"".join(b"/" + name for name in names)
+        expected = path
+        for old, new in reversed(pairs):
+            if path.startswith(old) and path[len(old) : len(old) + 1] in (b"/", b""):
+                rest = path[len(old) :]
+                expected = rest if new == b"/" and rest else new + rest
+                break
+        assert substitutes.path(path) == expected
+
+
+def test_many_substitutions_cost_their_number() -> None:
+    def looking(count: int) -> Callable[[], object]:
+        pairs = [(b"/d%d/e" % number, b"/x") for number in range(count)]
+        paths = [b"/d%d/f/g" % number for number in range(count)]
+
+        def work() -> None:
+            substitutes = Substitutes([pairs])
+            for path in paths:
+                substitutes.path(path)
+
+        return work
+
+    assert_linear(looking, 3000)
+
+
+def test_long_modes_cost_their_length() -> None:
+    def changing(count: int) -> Callable[[], object]:
+        tree = flat([b"f%d" % number for number in range(count)])
+        mode = ("u" * 50 + "+r" * 20 + ",g=u,a-x,")[:100].rstrip(",")
+        rules = set_rules(f"*: {f'mode={mode} uid=1 ' * count}".encode(), "rules")
+        return lambda: apply_rules(tree, list(rules))
+
+    assert_linear(changing, 500)
+    for text in ("u" * 5000 + "+r", "u" + "+r" * 3000, "+" + "r" * 5000, "0" * 5000):
+        with pytest.raises(ValueError, match="4,096 letters at most"):
+            parse_mode(text)
+    longest = "u" * 2047 + "+r" * 1024 + "x"
+    change = parse_mode(longest)
+    assert cpu_seconds(lambda: [change(bits, False) for bits in range(0o10000)] * 50) < 20
+    assert change(0o4000, False) == 0o4500 and change(0o40, True) == 0o540
+
+
+def test_the_later_of_two_values_counts() -> None:
+    tree = flat([b"f"])
+    rule = b"f: uid=1 mode=u=rw mode=g=u uid=2 mode=a+x uid=3 mtime=5 mtime=6\n"
+    apply_rules(tree, list(set_rules(rule, "rules")))
+    node = tree["/f"]
+    assert (node.uid, node.mode, node.mtime_ns) == (3, 0o771, 6_000_000_000)
+
+
+def test_a_deep_path_is_added_in_linear_time() -> None:
+    assert_linear(lambda depth: lambda: Tree().directory(b"/d" * depth, parents=True), 2000)

@@ -219,8 +219,9 @@ class Substitutes:
     """Paths that get the labels of other paths; of each list one is used, the last that fits."""
 
     def __init__(self, lists: Iterable[Iterable[tuple[bytes, bytes]]]) -> None:
-        self._lists = [list(reversed(list(one))) for one in lists]
-        self._exact = {old for one in self._lists for old, _ in one}
+        self._lists = [_Substitutions(one) for one in lists]
+        self._above = {old[: old.rfind(b"/")] for one in self._lists for old in one.paths}
+        """The folders of paths that are named themselves."""
         self._folder: bytes | None = None
         self._substitute = b""
         self._plain = False
@@ -239,19 +240,43 @@ class Substitutes:
         """All in a folder go where it goes, unless one of them is named itself."""
         self._folder = folder
         self._substitute = self._find(folder)
-        below = {old[: old.rfind(b"/")] for old in self._exact}
         self._plain = (
-            folder not in below and self._substitute not in below and self._substitute != b"/"
+            folder not in self._above
+            and self._substitute not in self._above
+            and self._substitute != b"/"
         )
 
     def _find(self, path: bytes) -> bytes:
         for one in self._lists:
-            for old, new in one:
-                if path.startswith(old) and path[len(old) : len(old) + 1] in (b"/", b""):
-                    rest = path[len(old) :]
-                    path = rest if new == b"/" and rest else new + rest
-                    break
+            path = one.path(path)
         return path
+
+
+class _Substitutions:
+    """One list of them, looked up by what a path begins with."""
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        self.paths: dict[bytes, tuple[int, bytes]] = {}
+        """Path -> its place in the list, and the path in its stead."""
+        for number, (old, new) in enumerate(pairs):
+            self.paths[old] = number, new
+        self._lengths = sorted({len(old) for old in self.paths})
+
+    def path(self, path: bytes) -> bytes:
+        """The path in the stead of ``path``, by the last of the list that fits."""
+        best, end, new = -1, 0, b""
+        for length in self._lengths:
+            if length > len(path):
+                break
+            if path[length : length + 1] not in (b"/", b""):
+                continue
+            found = self.paths.get(path[:length])
+            if found is not None and found[0] > best:
+                (best, new), end = found, length
+        if best < 0:
+            return path
+        rest = path[end:]
+        return rest if new == b"/" and rest else new + rest
 
 
 _KINDS_SHOWN = b", ".join(KINDS).decode()
