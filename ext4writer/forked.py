@@ -201,7 +201,7 @@ class Crew:
         _close(process.answers_fd)
         try:
             return os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
-        except ChildProcessError:  # the program waits for its children elsewhere
+        except OSError:  # the program waits for its children elsewhere, most likely
             return None
 
 

@@ -131,7 +131,18 @@ OS_ALLOWED = {
 }
 OS_CONSTANTS = ("O_", "SEEK_")
 OS_PATH_ALLOWED = {
-    *("join", "split", "exists", "isabs", "isdir", "isfile", "islink", "realpath", "samestat"),
+    *(
+        "join",
+        "split",
+        "exists",
+        "isabs",
+        "isdir",
+        "isfile",
+        "islink",
+        "lexists",
+        "realpath",
+        "samestat",
+    ),
 }
 SYS_ALLOWED = {
     "byteorder",  # to swap the bytes of arrays

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from itertools import count
 
 from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW
@@ -66,7 +67,7 @@ class NewFile:
         self._open = True
         try:
             uid = os.fstat(self.fd).st_uid
-            for path_left in left:
+            for path_left in (*left, *_names_behind(self._final, number)):
                 _remove_if_left_behind(path_left, uid)
             if old is not None:
                 _take_attributes(self.fd, self._final, old)
@@ -136,6 +137,12 @@ def _partial_name(final: bytes, number: int) -> bytes:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     suffix = b".partial" if not number else b".partial-%d" % number
     return os.path.join(folder, b"." + name[: NAME_MAX - 1 - len(suffix)] + suffix)
+
+
+def _names_behind(final: bytes, number: int) -> Iterator[bytes]:
+    """Names with higher numbers that are taken: those before them were free again meanwhile."""
+    while os.path.lexists(path := _partial_name(final, number := number + 1)):
+        yield path
 
 
 def _claimed(fd: int, path: bytes) -> bool:

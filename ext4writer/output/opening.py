@@ -79,9 +79,10 @@ def open_sink(
 def output_id(output: Output) -> tuple[list[FileId], int] | None:
     """What file or device an output is already, and its size; None for what is none yet.
 
-    The identities are that of the output and, for a path, those of the folders above it.
+    The identities are that of the output and those of the folders above it.
     """
     try:
+        path = os.fsencode(name_of(output))
         if isinstance(output, str | bytes | os.PathLike):
             status = os.stat(output)
         else:
@@ -91,8 +92,8 @@ def output_id(output: Output) -> tuple[list[FileId], int] | None:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
         return None
     found = [file_id(status)]
-    if isinstance(output, str | bytes | os.PathLike):
-        path = os.path.realpath(os.fsencode(output))
+    if id_at(path) == found[0]:
+        path = os.path.realpath(path)
         while os.path.split(path)[1]:
             path = os.path.split(path)[0]
             above = id_at(path)

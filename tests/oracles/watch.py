@@ -88,7 +88,7 @@ class Watch:
             path = Path(os.fsdecode(output))
             if overrides:
                 self.damaged(path)
-            elif not path.is_file() or not self.judging:
+            elif not path.is_file() or not self.judging or path.parts[1:2] in (("dev",), ("proc",)):
                 return
             elif offset is not None:
                 self.damaged(path)  # a disk around an image is none itself

@@ -1,0 +1,324 @@
+"""What stands at a path, or near it, is treated as its owner expects."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ext4writer import OutputError, Spec, Tree, write_image
+from ext4writer.errors import Ext4WriterError
+from ext4writer.output.beside import NewFile
+from tests.oracles import fsck
+from tests.oracles.tools import require, require_loop_mount, require_root, run
+from tests.oracles.watch import Watch
+
+ROOT = Path(__file__).parents[2]
+SMALL = Spec(free=0, free_inodes=0)
+
+
+def build(path: Path | str, tree: Tree | None = None) -> None:
+    write_image(tree or Tree(), path, SMALL)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+class TestModes:
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o666, 0o400, 0o755, 0o200])
+    @pytest.mark.parametrize("name", ["a.img", "a.img.zst", "a.img.gz"])
+    def test_a_file_that_is_replaced_keeps_its_mode(
+        self, tmp_path: Path, mode: int, name: str
+    ) -> None:
+        path = tmp_path / name
+        path.touch()
+        path.chmod(mode)
+        build(path)
+        assert path.stat().st_size
+        assert mode_of(path) == mode
+        path.chmod(0o600)
+
+    def test_it_is_never_more_public_while_it_is_written(self, tmp_path: Path) -> None:
+        path = tmp_path / "image"
+        path.touch(0o600)
+        file = NewFile(os.fsencode(path))
+        [partial] = tmp_path.glob(".*")
+        assert mode_of(partial) == 0o600
+        file.abort()
+
+    def test_new_files_follow_the_umask(self, tmp_path: Path) -> None:
+        for mask, mode in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
+            os.umask(mask)
+            build(tmp_path / f"{mask}")
+            assert mode_of(tmp_path / f"{mask}") == mode
+
+    def test_a_file_that_is_replaced_keeps_its_owner(self, tmp_path: Path) -> None:
+        require_root()
+        path = tmp_path / "image"
+        path.touch(0o640)
+        os.chown(path, 1234, 4321)
+        build(path)
+        status = path.stat()
+        assert (status.st_uid, status.st_gid, mode_of(path)) == (1234, 4321, 0o640)
+
+    def test_a_group_that_cannot_be_kept_gets_no_access(self, tmp_path: Path) -> None:
+        """An ordinary user replaces a file of another group in a folder of everybody."""
+        require_root()
+        tmp_path.chmod(0o777)
+        path = tmp_path / "image"
+        path.touch()
+        path.chmod(0o640)
+        os.chown(path, 65534, 4321)
+        script = (
+            "import os, sys\n"
+            f"sys.path.insert(0, {str(ROOT)!r})\n"
+            "import ext4writer\n"
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+            "ext4writer.write_image(ext4writer.Tree(), sys.argv[1])\n"
+        )
+        for parent in tmp_path.parents:
+            if parent.stat().st_uid == 0 and parent != Path("/") and parent != Path("/tmp"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+        subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+        status = path.stat()
+        assert (status.st_uid, status.st_gid) == (65534, 65534)
+        assert mode_of(path) == 0o600
+
+    def test_access_control_lists(self, tmp_path: Path) -> None:
+        """One of the file is kept, and one of the folder gives nobody more."""
+        require("setfacl")
+        listed, plain = tmp_path / "listed", tmp_path / "plain"
+        for path in (listed, plain):
+            path.touch(0o640)
+        done = subprocess.run(["setfacl", "-m", "u:1234:r,m:r", listed], capture_output=True)
+        if done.returncode:
+            pytest.skip("the file system keeps no access control lists")
+        run(["setfacl", "-d", "-m", "u:4321:rwx", tmp_path])
+        before = [run(["getfacl", "-p", path]).stdout for path in (listed, plain)]
+        build(listed)
+        build(plain)
+        assert [run(["getfacl", "-p", path]).stdout for path in (listed, plain)] == before
+
+
+class TestLinks:
+    def test_a_link_is_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder/real").write_bytes(b"old")
+        (tmp_path / "middle").symlink_to("folder/real")
+        (tmp_path / "link").symlink_to(tmp_path / "middle")
+        build(tmp_path / "link")
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "middle").is_symlink()
+        fsck.assert_clean(tmp_path / "folder/real")
+        assert os.listdir(tmp_path / "folder") == ["real"]
+
+    @pytest.mark.parametrize("target", ["missing", "missing/too", "loop"])
+    @pytest.mark.parametrize("name", ["loop", "loop.gz"])
+    def test_one_that_leads_nowhere_is_refused(
+        self, tmp_path: Path, target: str, name: str
+    ) -> None:
+        (tmp_path / name).symlink_to(target if target != "loop" else name)
+        with pytest.raises(OutputError, match="is not there|[Tt]oo many"):
+            build(tmp_path / name)
+        assert os.listdir(tmp_path) == [name]
+
+    def test_further_names_of_a_file_keep_it(self, tmp_path: Path) -> None:
+        (tmp_path / "image").write_bytes(b"old")
+        os.link(tmp_path / "image", tmp_path / "other")
+        build(tmp_path / "image")
+        assert (tmp_path / "other").read_bytes() == b"old"
+
+    def test_a_folder_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path)
+        for path in (tmp_path, tmp_path / "link", f"{tmp_path}/"):
+            with pytest.raises(OutputError, match="is a directory"):
+                build(path)
+        (tmp_path / "link").unlink()
+        assert os.listdir(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+from ext4writer import Tree, write_image
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+tree = Tree()
+tree.file("a", kill, size=5000)
+write_image(tree, sys.argv[1])
+"""
+
+
+class TestLeftBehind:
+    """``.NAME.partial`` of a process that was killed."""
+
+    def kill_one(self, path: Path) -> None:
+        script = KILLED.format(root=str(ROOT))
+        done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+        assert done.returncode == -signal.SIGKILL
+
+    @pytest.mark.parametrize("name", ["image", "image.zst", "n" * 255])
+    def test_it_is_removed_by_the_next_one(self, tmp_path: Path, name: str) -> None:
+        for _ in range(2):
+            self.kill_one(tmp_path / name)
+            assert len(os.listdir(tmp_path)) == 1
+        build(tmp_path / name)
+        assert os.listdir(tmp_path) == [name]
+
+    def test_it_is_removed_where_the_next_one_fails(self, tmp_path: Path) -> None:
+        self.kill_one(tmp_path / "image")
+        tree = Tree()
+        tree.file("a", lambda: [b"too short"], size=5000)
+        with pytest.raises(Ext4WriterError):
+            build(tmp_path / "image", tree)
+        assert os.listdir(tmp_path) == []
+
+    def test_one_of_a_living_process_stays(self, tmp_path: Path) -> None:
+        one = NewFile(os.fsencode(tmp_path / "image"))
+        other = NewFile(os.fsencode(tmp_path / "image"))
+        assert sorted(os.listdir(tmp_path)) == [".image.partial", ".image.partial-1"]
+        other.write(b"other")
+        other.commit()
+        build(tmp_path / "image")
+        assert sorted(os.listdir(tmp_path)) == [".image.partial", "image"]
+        one.write(b"one")
+        one.commit()
+        assert (tmp_path / "image").read_bytes() == b"one"
+        assert os.listdir(tmp_path) == ["image"]
+
+    @pytest.mark.parametrize("kind", ["link", "dangling", "second name", "folder", "fifo"])
+    def test_what_is_not_ours_is_left_alone(self, tmp_path: Path, kind: str) -> None:
+        partial, other = tmp_path / ".image.partial", tmp_path / "other"
+        other.write_bytes(b"precious")
+        if kind == "link":
+            partial.symlink_to("other")
+        elif kind == "dangling":
+            partial.symlink_to("nowhere")
+        elif kind == "second name":
+            os.link(other, partial)
+        elif kind == "folder":
+            partial.mkdir()
+        else:
+            os.mkfifo(partial)
+        before = os.lstat(partial)
+        build(tmp_path / "image")
+        assert os.path.samestat(os.lstat(partial), before)
+        assert other.read_bytes() == b"precious"
+        assert sorted(os.listdir(tmp_path)) == [".image.partial", "image", "other"]
+
+    def test_one_of_another_user_is_left_alone(self, tmp_path: Path) -> None:
+        require_root()
+        partial = tmp_path / ".image.partial"
+        partial.write_bytes(b"theirs")
+        os.chown(partial, 1234, 1234)
+        build(tmp_path / "image")
+        assert partial.read_bytes() == b"theirs"
+
+
+class TestPlacesThatCannotBeReplaced:
+    def test_a_file_that_is_a_mount_of_its_own(self, tmp_path: Path) -> None:
+        require_loop_mount()
+        (tmp_path / "real").write_bytes(b"old" * 9_000_000)
+        (tmp_path / "a b").touch()
+        run(["mount", "--bind", tmp_path / "real", tmp_path / "a b"])
+        try:
+            build(tmp_path / "a b")
+        finally:
+            run(["umount", tmp_path / "a b"])
+        fsck.assert_clean(tmp_path / "real")
+        assert sorted(os.listdir(tmp_path)) == ["a b", "real"]
+
+    def test_a_file_in_a_folder_that_is_read_only(self, tmp_path: Path, watch: Watch) -> None:
+        require_loop_mount()
+        folder = tmp_path / "folder"
+        watch.damaged(folder / "image")  # it is judged under its other name
+        folder.mkdir()
+        (tmp_path / "real").write_bytes(b"old")
+        run(["mount", "-t", "tmpfs", "tmpfs", folder])
+        try:
+            (folder / "image").touch()
+            (folder / "other").touch()
+            run(["mount", "--bind", tmp_path / "real", folder / "image"])
+            run(["mount", "-o", "remount,ro", folder])
+            build(folder / "image")
+            fsck.assert_clean(tmp_path / "real")
+            tree = Tree()
+            tree.file("a", lambda: [b"too short"], size=5000)
+            with pytest.raises(Ext4WriterError):
+                build(folder / "image", tree)
+            assert (tmp_path / "real").read_bytes() == b""
+            with pytest.raises(OutputError, match="read-only"):
+                build(folder / "other")
+        finally:
+            subprocess.run(["umount", folder / "image"], check=False)
+            run(["umount", folder])
+
+
+class TestFlushing:
+    def test_sync_flushes_the_file_and_then_its_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said: list[str] = []
+        fsync, replace = os.fsync, os.replace
+
+        def note_flush(fd: int) -> None:
+            is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+            said.append("flush folder" if is_folder else "flush file")
+            fsync(fd)
+
+        def note_rename(*names: bytes) -> None:
+            said.append("rename")
+            replace(*names)
+
+        monkeypatch.setattr(os, "fsync", note_flush)
+        monkeypatch.setattr(os, "replace", note_rename)
+        for name in ("a.img", "a.img.zst", "a.img.xz"):
+            said.clear()
+            write_image(Tree(), tmp_path / name, SMALL)
+            assert said == ["rename"]
+            said.clear()
+            write_image(Tree(), tmp_path / name, SMALL, sync=True)
+            assert said == ["flush file", "rename", "flush folder"]
+        said.clear()
+        with (tmp_path / "b.img").open("wb") as file:
+            write_image(Tree(), file, SMALL)
+            assert said == []
+            write_image(Tree(), file, SMALL, sync=True)
+            assert "flush file" in said
+
+    @pytest.mark.parametrize("call", ["close", "fsync"])
+    @pytest.mark.parametrize("name", ["a.img", "a.img.gz"])
+    def test_what_only_the_end_tells_is_an_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, name: str
+    ) -> None:
+        (tmp_path / name).write_bytes(b"old")
+        original = getattr(os, call)
+
+        def refuse(fd: int) -> None:
+            is_image = stat.S_ISREG(os.fstat(fd).st_mode) and os.fstat(fd).st_size > 100
+            original(fd)
+            if is_image:
+                raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(os, call, refuse)
+        with pytest.raises(OutputError, match="Input/output error"):
+            write_image(Tree(), tmp_path / name, SMALL, sync=True)
+        monkeypatch.undo()
+        assert (tmp_path / name).read_bytes() == b"old"
+        assert os.listdir(tmp_path) == [name]
