@@ -88,6 +88,8 @@ class TestModes:
             "import os, sys\n"
             f"sys.path.insert(0, {str(ROOT)!r})\n"
             "import ext4writer\n"
+            # All modules are loaded while they can be read.
+            "ext4writer.write_image(ext4writer.Tree(), sys.argv[1] + '.first')\n"
             "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "ext4writer.write_image(ext4writer.Tree(), sys.argv[1])\n"
         )
