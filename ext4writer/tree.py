@@ -80,6 +80,10 @@ __all__ = [
 ]
 
 Taken = TypeVar("Taken")
+GivenContent = (
+    bytes | bytearray | memoryview | str | os.PathLike[str] | Opener | Iterable[bytes] | Content
+)
+"""What :meth:`Tree.file` takes as content."""
 
 
 class Tree:
@@ -174,7 +178,7 @@ class Tree:
     def file(
         self,
         path: Path,
-        content: bytes | str | os.PathLike[str] | Opener | Iterable[bytes] | Content,
+        content: GivenContent,
         *,
         size: int | None = None,
         parents: bool = False,
@@ -507,7 +511,7 @@ def _of_parents(node: Node) -> dict[str, Any]:
 
 def _content(
     path: Path,
-    content: bytes | str | os.PathLike[str] | Opener | Iterable[bytes] | Content,
+    content: GivenContent,
     size: int | None,
 ) -> Content:
     if size is not None:
