@@ -3,6 +3,8 @@
 #   make image                  an image of a real tree; TREE=/some/folder IMAGE=/some/file.img
 #   make test                   all tests; PYTEST_ARGS='-k name' chooses
 #   make lint                   ruff and mypy
+#   make man                    manual pages in build/man
+#   make dist                   wheel and sdist in dist, checked
 #   make bench                  the benchmarks
 #   make clean                  remove what was made here
 #
@@ -16,7 +18,7 @@ TREE ?=
 BUILD_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help image test lint bench clean
+.PHONY: help image test lint man dist bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,6 +40,14 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+man: $(VENV)/.installed
+	$(BIN)/python -m ext4writer_cli.man_pages build/man
+
+dist: $(VENV)/.installed-test
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(BIN)/python -m twine check --strict dist/*
 
 # QUICK=1 takes two minutes; PROFILE=1 writes profiles, KEEP=1 keeps what was made, PUBLISH=1 puts
 # the results into docs. TREE=/some/folder is read instead of /usr; BENCH_ARGS can say more.

@@ -111,9 +111,15 @@ def _nix() -> click.Command:
     return nix
 
 
+def _completion() -> click.Command:
+    from .completion import completion
+
+    return completion
+
+
 @click.group(
     name=PROGRAM,
-    commands=LateCommands(manifest=_manifest, nix=_nix),
+    commands=LateCommands(completion=_completion, manifest=_manifest, nix=_nix),
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

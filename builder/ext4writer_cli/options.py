@@ -89,8 +89,37 @@ SIZE_OR_FIT = parsed(parse_size, fit=None, device="device", region="region")
 SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
 OWNER = parsed(parse_owner)
 LIMIT = parsed(parse_limit)
-PATH = parsed(parse_path)
-SOURCE = parsed(parse_source)
+
+
+class FileName(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
+    """Something that begins with the name of a file, which a shell can complete."""
+
+    name = "file"
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self._read = parsed(parse)
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> Any:
+        return self._read(value)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+PATH = FileName(parse_path)
+SOURCE = FileName(parse_source)
 
 
 class GroupedOption(click.Option):

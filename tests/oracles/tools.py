@@ -37,6 +37,7 @@ PACKAGES = {
     "getcap": "libcap2-bin",
     "getfacl": "acl",
     "getfattr": "attr",
+    "groff": "groff-base",
     "grub-fstest": "grub-common",
     "img2simg": "android-sdk-libsparse-utils",
     "losetup": "mount",

@@ -1,0 +1,28 @@
+"""The command ``completion``: what a shell needs to complete the command line."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import ShellComplete, get_completion_class
+
+VARIABLE = "_EXT4WRITER_COMPLETE"
+"""What click looks for in the environment when a shell asks."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, /, shell: str) -> None:
+    """Print what SHELL needs to complete commands, options and names of files.
+
+    \b
+    bash: ext4writer completion bash > ~/.local/share/bash-completion/completions/ext4writer
+    zsh:  ext4writer completion zsh > ~/.zfunc/_ext4writer, with ~/.zfunc in fpath
+    fish: ext4writer completion fish > ~/.config/fish/completions/ext4writer.fish
+    """
+    kind = get_completion_class(shell)
+    root = ctx.find_root()
+    assert kind is not None
+    # Of bash click would start one to ask for its version, which need not be the user's.
+    source = ShellComplete.source(kind(root.command, {}, root.info_name or "", VARIABLE))
+    click.echo(source)
