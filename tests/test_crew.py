@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import random
 import tarfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from ext4writer.emit import batches
 from ext4writer.forked import can_fork
 from ext4writer.plan import hole_search
 from ext4writer.sources import directory
+from ext4writer.sources.host import HostDirectory
 from tests.oracles.fsck import assert_clean
 
 pytestmark = pytest.mark.skipif(not can_fork, reason="this system has no fork")
@@ -144,3 +146,15 @@ def test_many_small_files_are_worth_sharing(
         assert (crew.number < 1 << 32) is is_shared
     assert (tmp_path / "crew.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
     assert_clean(tmp_path / "crew.img")
+
+
+def test_a_folder_of_any_depth_reaches_other_processes() -> None:
+    """Each 4,000 bytes of its path are a step of their own."""
+    folder = HostDirectory(b"/top")
+    for number in range(20_000):
+        folder = folder.child(b"%0250d" % number)
+    again = pickle.loads(pickle.dumps(folder))
+    assert again.full_path() == folder.full_path()
+    assert len(folder.full_path()) > 5_000_000
+    near = HostDirectory(b"/top").child(b"a")
+    assert pickle.loads(pickle.dumps(near)).full_path() == b"/top/a"

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+# The module behind ``signal``, which is there at once; that one takes milliseconds to import.
+import _signal  # type: ignore[import-not-found]
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    # Outside of the work a signal just ends the program. Python's own handler would raise
+    # KeyboardInterrupt anywhere in what is imported next. What a shell ignores for a program in
+    # the background stays ignored.
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import os
-import signal
 import sys
-from contextlib import suppress
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line; a signal while its modules are loaded just ends the program."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_IGN:  # as for a program that a shell starts in the background
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Run the command line; what it does handles signals by itself."""
     from .cli import main as run
 
-    signal.signal(signal.SIGINT, before)
     try:
         run()
     except SystemExit as end:
@@ -26,8 +32,10 @@ def main() -> NoReturn:
 def _leave(status: int) -> NoReturn:
     """End without taking a tree apart object by object, which the system does in no time."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        try:  # noqa: SIM105  (contextlib is not imported yet where nothing else was)
             stream.flush()
+        except (OSError, ValueError):
+            pass
     os._exit(status)
 
 

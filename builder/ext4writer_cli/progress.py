@@ -33,12 +33,18 @@ def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
+    from ext4writer.threads import helpers
+
+    probes = helpers(lambda: None, 1)
+    for probe in probes:
+        probe.join()
     bars = Bars(
         TextColumn("{task.description:5}"),
         BarColumn(bar_width=30),
         TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
+        auto_refresh=bool(probes),  # by a thread of its own
     )
     terminal = _Terminal(bars)
     with bars:
@@ -92,6 +98,7 @@ class _Terminal:
             completed=done,
             total=total or None,
             told=told(latest, now - self._stage_began),
+            refresh=not self._bars.live.auto_refresh,
         )
 
 

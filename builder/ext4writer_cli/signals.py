@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,19 +27,33 @@ def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
     """Yield an event that the first signal sets; a second one raises :class:`Interrupted`.
 
     With ``at_once`` the first one raises too. That is for work which may wait for ever in one
-    system call, such as one on a pipe, and leaves nothing behind that must be removed.
+    system call, such as one on a pipe, and leaves nothing behind that must be removed. Signals
+    after the one that raised do nothing: what removes a half-written image must not end halfway.
     """
     cancel = threading.Event()
     received: list[int] = []
+    ending = False
 
     def handle(signum: int, _frame: FrameType | None) -> None:
+        nonlocal ending
         cancel.set()
         received.append(signum)
-        if at_once or len(received) > 1:
+        if not ending and (at_once or len(received) > 1):
+            ending = True
             raise Interrupted(signum)
 
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        """Be silent where a destructor swallowed what was raised; the next signal raises again."""
+        nonlocal ending
+        if isinstance(unraisable.exc_value, Interrupted):
+            ending = False
+        else:
+            hook_before(unraisable)
+
+    hook_before = sys.unraisablehook
     before = {}
     if threading.current_thread() is threading.main_thread():
+        sys.unraisablehook = lost
         for signum in SIGNALS:
             # A signal that the caller ignores, as nohup does, stays ignored.
             if signal.getsignal(signum) is not signal.SIG_IGN:
@@ -51,9 +66,12 @@ def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
     except Exception as error:
         from ext4writer.errors import CancelledError
 
-        if received and isinstance(error, CancelledError):
+        # Python makes a RuntimeError of what is raised in some places, as in __set_name__.
+        if received and (ending or isinstance(error, CancelledError)):
             raise Interrupted(received[0]) from None
         raise
     finally:
+        if sys.unraisablehook is lost:
+            sys.unraisablehook = hook_before
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -50,7 +50,8 @@ class HostDirectory:
         self.anchor = anchor
 
     def __reduce__(self) -> tuple[object, ...]:
-        return HostDirectory, (self.path, self.anchor)
+        # Anchors one in the other would be pickled by recursion, and there may be thousands.
+        return _host_directory, tuple(step.path for step in self._steps())
 
     def child(self, name: bytes) -> HostDirectory:
         """The directory ``name`` in this one."""
@@ -83,6 +84,14 @@ class HostDirectory:
             steps.append(anchor)
         steps.reverse()
         return steps
+
+
+def _host_directory(*paths: bytes) -> HostDirectory:
+    """The directory at the last of ``paths``, each of which is relative to the one before it."""
+    found = HostDirectory(paths[0])
+    for path in paths[1:]:
+        found = HostDirectory(path, found)
+    return found
 
 
 def join(folder: bytes, name: bytes) -> bytes:

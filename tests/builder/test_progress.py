@@ -9,14 +9,16 @@ import pytest
 
 from ext4writer.progress import Progress
 from ext4writer_cli.progress import progress_bar, told
-from tests.builder.command import command, environment
+from tests.builder.command import MAIN, command, environment
 
 
-def on_terminal(*arguments: str, stdout: bool, term: str = "xterm") -> tuple[int, str]:
+def on_terminal(
+    *arguments: str, stdout: bool, term: str = "xterm", script: str = MAIN
+) -> tuple[int, str]:
     """Run with standard error, and ``stdout`` too if so, on a terminal; what it showed there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        command(*arguments),
+        command(*arguments, script=script),
         env=environment({"TERM": term, "COLUMNS": "100"}),
         stdout=theirs if stdout else subprocess.DEVNULL,
         stderr=theirs,
@@ -43,6 +45,27 @@ def test_a_terminal_shows_every_stage(source: Path, out: Path) -> None:
         assert stage in shown
     assert shown.count("entries") >= 3
     assert "Seconds" not in shown
+
+
+WITHOUT_THREADS = (
+    """
+import threading
+def start(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+    + MAIN
+)
+
+
+def test_a_terminal_without_a_thread_to_spare(source: Path, out: Path) -> None:
+    status, shown = on_terminal(
+        "build", str(source), "-o", str(out / "a.img"), stdout=False, script=WITHOUT_THREADS
+    )
+    assert status == 0
+    assert "Traceback" not in shown
+    for stage in ("scan", "plan", "write"):
+        assert stage in shown
 
 
 def test_a_terminal_shows_the_report_below(source: Path, out: Path) -> None:

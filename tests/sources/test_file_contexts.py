@@ -233,6 +233,8 @@ def test_contexts_that_match_nothing_are_told() -> None:
         ("/a -x label", "is none of the types --, -d"),
         ("/\u00e9 label", "not ASCII"),
         ("/a( label", "a parenthesis is not closed"),
+        (f"/{'(' * 101}a{')' * 101} label", "more than 100 groups lie in each other"),
+        (f"/{'(?=' * 1200} label", "more than 100 groups lie in each other"),
         ("/a) label", "is closed that was not opened"),
         ("/a[ label", "a set is not closed"),
         ("/[z-a] label", "it is wrong"),

@@ -129,9 +129,12 @@ def hash_file(path: str, size: int, cancel: Cancel | None, offset: int = 0) -> s
             while count:
                 check_cancelled(cancel)
                 size -= count
-                following = reading.submit(file.readinto, spare[:size])
+                try:
+                    following = reading.submit(file.readinto, spare[:size])
+                except RuntimeError:  # "can't start new thread"
+                    following = None
                 digest.update(full[:count])
-                count = following.result()
+                count = file.readinto(spare[:size]) if following is None else following.result()
                 full, spare = spare, full
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error

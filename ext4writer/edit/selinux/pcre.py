@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from ..automaton import ANY_BYTE, Builder, Expression, Part, byte_set, set_for_re
 
+DEPTH_MOST = 100
+"""Groups in each other. PCRE2 takes 250 (PARENS_NEST_LIMIT); ``re`` recurses for each."""
+
 _PIECE = re.compile(
     r"""
       (?P<escape>\\(?:x[0-9a-fA-F]{2}|.)|\\\Z)
@@ -131,6 +134,8 @@ def translate(text: str) -> Translated:
             token = _Token("one", set_for_re(choice).decode(), choice)
         elif kind == "group":
             depth += 1
+            if depth > DEPTH_MOST:
+                raise ValueError(f"more than {DEPTH_MOST} groups lie in each other")
             is_plain = piece in ("(", "(?:")
             token = _Token("group" if is_plain else "look", "(?:" if is_plain else piece)
         elif kind == "close":
