@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
-from uuid import UUID
+from uuid import UUID, uuid1, uuid4
 
 import click
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WORKERS_MAX = 8
 ZSTD_LEVEL_MAX = 22
+UNPREDICTABLE_UUIDS = {"random": uuid4, "time": uuid1}
+"""What mke2fs calls UUIDs that are another one each time."""
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 OTHER = "Other options"
 SECTOR_SIZE = 512
@@ -83,12 +85,26 @@ def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
     return read
 
 
+def parse_uuid(text: str) -> UUID | str:
+    """Return the UUID that ``text`` is, or the word for one, as mke2fs has them; ``ValueError``."""
+    word = text.lower()
+    if word in ("clear", "null"):
+        return UUID(int=0)
+    if word in UNPREDICTABLE_UUIDS:
+        return word
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no UUID, nor clear, random or time") from None
+
+
 SIZE = parsed(parse_size)
 SIZE_OR_PERCENT = parsed(parse_free)
 SIZE_OR_FIT = parsed(parse_size, fit=None, device="device", region="region")
 SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
 OWNER = parsed(parse_owner)
 LIMIT = parsed(parse_limit)
+UUID_OR_WORD = parsed(parse_uuid)
 
 
 class FileName(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
@@ -401,13 +417,19 @@ class ImageOptions:
         default="",
         about="Label of the file system, 16 bytes at most.",
     )
-    uuid: UUID | None = row(
+    uuid: UUID | str | None = row(
         "-U",
         "--uuid",
-        type=click.UUID,
-        metavar="UUID",
-        about="UUID of the file system.  [default: derived from names, attributes, sizes and "
-        "options, not from content; see --identity]",
+        type=UUID_OR_WORD,
+        metavar="UUID|clear|random|time",
+        about="UUID of the file system; 'random' and 'time' need --not-reproducible.  [default: "
+        "derived from names, attributes, sizes and options, not from content; see --identity]",
+    )
+    not_reproducible: bool = row(
+        "--not-reproducible",
+        is_flag=True,
+        default=False,
+        about="Allow what gives other bytes each time, such as --uuid random.",
     )
     hash_seed: UUID | None = row(
         "--hash-seed",
@@ -505,6 +527,20 @@ class ImageOptions:
         room = output.room(self.size)
         return replace(self, size=room - room % max(self.block_size, SECTOR_SIZE))
 
+    def chosen_uuid(self) -> UUID | None:
+        """The UUID that is given, or one that is made now, where its word asks for that.
+
+        Raises a usage error where it would be another one each time and nobody said that it may.
+        """
+        if not isinstance(self.uuid, str):
+            return self.uuid
+        if not self.not_reproducible:
+            raise click.UsageError(
+                f"--uuid {self.uuid} would make another image each time; give a UUID, leave it to "
+                "be derived, or say --not-reproducible"
+            )
+        return UNPREDICTABLE_UUIDS[self.uuid]()
+
     def spec(self) -> Spec:
         """The library's form of these options; ``SpecError`` if they contradict each other."""
         from ext4writer import FeatureSet, Spec, policy
@@ -521,7 +557,7 @@ class ImageOptions:
             align=self.align,
             reserved_percent=self.reserved_percent,
             label=os.fsencode(self.label),
-            uuid=self.uuid,
+            uuid=self.chosen_uuid(),
             hash_seed=self.hash_seed,
             identity=self.identity,
             block_size=self.block_size,

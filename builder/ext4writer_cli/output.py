@@ -26,6 +26,8 @@ from ext4writer.output.sink import output_error
 
 from .options import OutputOptions
 
+COMPRESSING_MAX = 8
+"""Threads that compress: each takes 45 MB, and more wait for what is to be compressed."""
 STANDARD_OUTPUT = "standard output"
 
 
@@ -291,6 +293,7 @@ def open_output(
     Where its name asks for that, ``threads`` compress it, and what comes out is ``hashed``.
     """
     if destination != "-":
+        threads = min(threads, COMPRESSING_MAX)
         return PathOutput(destination, options, threads=threads, hashed=hashed)
     if options.zstd_level is not None:
         raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")

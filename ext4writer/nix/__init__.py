@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .assemble import image_tree
     from .closures import Closure, closure, read_closure
+    from .contents import Entry, read_contents
     from .dedupe import Saving, link_equal_files
     from .errors import NixError
     from .registration import PathInfo, Registration, read_registration
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STORE",
     "Closure",
+    "Entry",
     "NixError",
     "PathInfo",
     "Registration",
@@ -29,6 +31,7 @@ __all__ = [
     "image_tree",
     "link_equal_files",
     "read_closure",
+    "read_contents",
     "read_registration",
 ]
 
@@ -39,6 +42,8 @@ def __getattr__(name: str) -> Any:
         from . import closures as home
     elif name == "image_tree":
         from . import assemble as home
+    elif name in ("Entry", "read_contents"):
+        from . import contents as home
     elif name in ("Saving", "link_equal_files"):
         from . import dedupe as home
     elif name == "NixError":

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..edit import filters
 from ..edit.rules_select import Selection
 from ..errors import TreeError
 from ..sources.directory import directory
-from ..tree import S_IFDIR, S_IFLNK, S_IFREG, Directory, Node, Tree, Xattrs
+from ..sources.nar_dump import dump_nar
+from ..tree import (
+    S_IFDIR,
+    S_IFLNK,
+    S_IFREG,
+    Directory,
+    Loss,
+    Node,
+    RegularFile,
+    Tree,
+    Xattrs,
+    components,
+)
+from .contents import Entry, add_contents
 from .errors import NixError
-from .registration import Registration
+from .registration import Registration, parse_registration
+from .state import State
 from .store_paths import STORE, full_path
 
 REGISTRATION = b"nix-path-registration"
 """Name in the root of what the first boot feeds to ``nix-store --load-db``."""
+
+REGISTRATION_MODE = 0o444
+
+LINKS = b".links"
+"""Where Nix keeps the files that it made links of each other (``nix-store --optimise``)."""
 
 SECONDS = 1
 """The time of every entry, as Nix itself stamps its store."""
@@ -61,38 +81,113 @@ def image_tree(
     registration: Registration,
     files: Tree | None = None,
     *,
+    store_at: str = STORE,
+    contents: Sequence[Entry] = (),
+    register: bool = True,
+    database: bool = False,
+    system: str | None = None,
     selection: Selection | None = None,
 ) -> Tree:
     """Put ``objects`` into the store of a tree, ``registration`` and ``files`` into its root.
 
     All belong to 0:0 and have the time 1 s. ``files`` is taken apart; of its root only what lies in
-    it counts. ``selection`` has globs for paths of the image. Raises :class:`TreeError` where a
-    file stands in the way of the store or of the registration.
+    it counts, and of its store what is not among ``objects`` or equals them. A registration of its
+    own is taken instead of ``registration`` if it says no less, and nothing else of the same paths.
+
+    ``store_at`` is the folder of the image that the store paths lie in: ``/`` where it will be
+    mounted at ``/nix/store``, ``/store`` where that is ``/nix``. ``contents`` come beside
+    ``files``. ``register`` puts the registration into the root, ``database`` Nix's own database
+    into the folder ``var/nix`` beside the store. ``system``, one of the store paths, becomes the
+    first generation of the profile that NixOS boots.
+    ``selection`` has globs for paths of the image.
+
+    Raises :class:`TreeError` where a file stands in the way of any of it; :class:`NixError` for a
+    registration in ``files`` that is none, and where ``system`` is not in the closure;
+    :class:`SpecError` where a store at ``store_at`` has no place for a database or a profile.
     """
     tree = Tree() if files is None else files
     tree.root.mode = 0o755
     tree.root.xattrs = None
-    store, path = tree.root, ""
-    for component in STORE.strip("/").split("/"):
-        path = f"{path}/{component}"
-        child = store.children.setdefault(component.encode(), Directory())
+    state = State.beside(store_at, wanted=database or system is not None)
+    store = _store(tree, store_at)
+    own = tree.root.children.pop(REGISTRATION, None)
+    if own is not None:
+        registration = _registered_by(own, registration)
+    for name, node in objects.items():
+        other = store.children.get(name.encode())
+        if other is not None:
+            _check_equal(name, other, registration)
+        store.children[name.encode()] = node
+    _check_others(tree, store, store_at, objects, registration)
+    placed = add_contents(tree, contents)
+    if selection:
+        selection.apply(tree)
+    if register:
+        tree.file(REGISTRATION, registration.text, mode=REGISTRATION_MODE)
+    if database:
+        state.add_database(tree, registration, store)
+    if system is not None:
+        state.add_system(tree, system, objects)
+    filters.set_owner(tree, 0, 0)
+    filters.set_all_times(tree, SECONDS)
+    placed.set_owners(tree)
+    return tree
+
+
+def _store(tree: Tree, store_at: str) -> Directory:
+    """The folder of the store, which is made where it is missing."""
+    store, path = tree.root, b""
+    for component in components(store_at):
+        path = b"%b/%b" % (path, component)
+        child = store.children.setdefault(component, Directory())
         if not isinstance(child, Directory):
             raise TreeError(path, "of the files to add must be a directory")
         store = child
-    for name in sorted(store.children):
-        raise TreeError(
-            STORE.encode() + b"/" + name,
-            "of the files to add would lie in the store without being registered",
-        )
-    if REGISTRATION in tree.root.children:
-        raise TreeError(b"/" + REGISTRATION, "of the files to add has the name of the registration")
-    store.children.update((name.encode(), node) for name, node in objects.items())
-    if selection:
-        selection.apply(tree)
-    tree.file(REGISTRATION, registration.text)
-    filters.set_owner(tree, 0, 0)
-    filters.set_all_times(tree, SECONDS)
-    return tree
+    return store
+
+
+def _registered_by(own: Node, registration: Registration) -> Registration:
+    """A registration among the files to add, which must say all that ``registration`` does."""
+    path = b"/" + REGISTRATION
+    if not isinstance(own, RegularFile):
+        raise TreeError(path, "of the files to add must be a file")
+    data = bytearray(own.content.size)
+    own.content.read_whole(memoryview(data))
+    found = parse_registration(bytes(data), path.decode())
+    for name, info in registration.infos.items():
+        if name not in found.infos:
+            raise TreeError(path, f"of the files to add does not register {full_path(name)}")
+        if found.infos[name] != info:
+            raise TreeError(path, f"of the files to add contradicts that of {full_path(name)}")
+    return found
+
+
+def _check_equal(name: str, other: Node, registration: Registration) -> None:
+    """Raise :class:`TreeError` unless ``other`` is what is registered by that name."""
+    make_canonical(name, other)
+    digest = hashlib.sha256()
+    dump_nar(other, digest.update)
+    if digest.digest() != registration.infos[name].nar_hash:
+        raise TreeError(full_path(name), "of the files to add is not what is registered")
+
+
+def _check_others(
+    tree: Tree,
+    store: Directory,
+    store_at: str,
+    objects: Mapping[str, Node],
+    registration: Registration,
+) -> None:
+    """What else lies in the store is told, unless it is registered; none may be missing there."""
+    for name in registration.infos.keys() - objects.keys():
+        if name.encode() not in store.children:
+            raise TreeError(b"/" + REGISTRATION, f"registers {full_path(name)}, which is not there")
+    if not components(store_at):
+        return
+    for other in sorted(store.children.keys() - {name.encode() for name in registration.infos}):
+        if other != LINKS:
+            where = b"/" + b"/".join([*components(store_at), other])
+            tree.losses.append(Loss(where, "lies in the store without being registered"))
 
 
 def read_files(

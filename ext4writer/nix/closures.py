@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..content import FileId
@@ -12,16 +12,18 @@ from ..forked import Crew, as_crew
 from ..progress import Cancel, ProgressCallback
 from ..sources.inputs import inputs_of
 from ..sources.tar_archive.limits import DEFAULT_LIMITS, Limits
-from ..tree import Directory, Node, Tree
+from ..tree import Directory, Loss, Node, Tree
 from .archives import Archive, SpoolMaker, beginning, read_archives
 from .assemble import image_tree, make_canonical
 from .cache import cache_folder, narinfo_path, read_cache
+from .case_hack import has_case_hack, undo_case_hack
+from .contents import Entry
 from .decompression import MAGIC_BYTES, format_of
 from .dedupe import link_equal_files
 from .hashing import check_hash, check_size, describe, verify_objects
 from .live import read_objects
 from .registration import Registration, check_same, read_registration, write_registration
-from .store_paths import STORE, base_name, check_base_name
+from .store_paths import STORE, base_name, check_base_name, full_path
 
 Path = str | os.PathLike[str]
 
@@ -38,6 +40,8 @@ class Closure:
     """Bytes of the spool that the objects lie in."""
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)
     """What was read beside the objects in a store: archives and descriptions of them."""
+    losses: Sequence[Loss] = ()
+    """What may not be meant as it is."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,12 @@ def closure(
     cache: Path | None = None,
     archives: Mapping[str, Path] | None = None,
     files: Tree | None = None,
+    store_at: str = STORE,
+    contents: Sequence[Entry] = (),
+    register: bool = True,
+    database: bool = False,
+    system: str | None = None,
+    case_hack: bool = False,
     verify: bool = False,
     dedupe: bool = False,
     spool: SpoolMaker | None = None,
@@ -74,10 +84,10 @@ def closure(
 ) -> Tree:
     """The tree of an image of a closure: the store, its registration, and ``files`` beside them.
 
-    For all but ``files`` and ``dedupe`` see :func:`read_closure`, for ``files`` see
-    :func:`image_tree`. ``dedupe`` makes equal files of the store hard links of one. Raises what
-    these raise. The tree refers to the store, the archives and the spool, where contents stay until
-    an image is written.
+    How ``files``, ``store_at``, ``contents``, ``register``, ``database`` and ``system`` make the
+    tree is told by :func:`image_tree`, all else by :func:`read_closure`. ``dedupe`` makes equal
+    files of the store hard links of one. Raises what these raise. The tree refers to the store, the
+    archives and the spool, where contents stay until an image is written.
     """
     read = read_closure(
         store_paths,
@@ -85,6 +95,7 @@ def closure(
         store_dir=store_dir,
         cache=cache,
         archives=archives,
+        case_hack=case_hack,
         verify=verify,
         spool=spool,
         limits=limits,
@@ -92,10 +103,20 @@ def closure(
         progress=progress,
         cancel=cancel,
     )
-    tree = image_tree(read.objects, read.registration, files)
+    tree = image_tree(
+        read.objects,
+        read.registration,
+        files,
+        store_at=store_at,
+        contents=contents,
+        register=register,
+        database=database,
+        system=system,
+    )
+    tree.losses += read.losses
     tree.inputs.update(read.inputs)
     if dedupe:
-        store = tree[STORE]
+        store = tree[store_at]
         assert isinstance(store, Directory)
         link_equal_files(store, cancel)
     return tree
@@ -108,6 +129,7 @@ def read_closure(
     store_dir: Path | None = None,
     cache: Path | None = None,
     archives: Mapping[str, Path] | None = None,
+    case_hack: bool = False,
     verify: bool = False,
     spool: SpoolMaker | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -125,6 +147,9 @@ def read_closure(
     hashes, sizes and references are computed; only the given paths can be referred to then.
     ``verify`` hashes the objects of a store and compares; those of archives are always compared
     with what is known of them.
+
+    ``case_hack`` takes ``~nix~case~hack~1`` and the like off the names in a store, as Nix on macOS
+    does, where files are put under such names.
 
     ``spool`` makes the file, open for reading and writing, that compressed archives are unpacked
     into; without it they are refused. ``limits`` count for all archives together, the ratio from
@@ -153,7 +178,9 @@ def read_closure(
         elif archives:
             read = _from_archives(archives, registration, means)
         else:
-            read = _from_store(names, os.fspath(store_dir or STORE), registration, verify, means)
+            read = _from_store(
+                names, os.fspath(store_dir or STORE), registration, verify, case_hack, means
+            )
     return replace(read, inputs={**read.inputs, **inputs})
 
 
@@ -170,6 +197,7 @@ def _from_store(
     store_dir: str,
     registration: Registration | None,
     verify: bool,
+    case_hack: bool,
     means: _Means,
 ) -> Closure:
     if registration is not None:
@@ -177,14 +205,25 @@ def _from_store(
     objects = read_objects(
         names, store_dir, processes=means.crew, progress=means.progress, cancel=means.cancel
     )
+    losses = []
     for name, root in objects.items():
         make_canonical(name, root)
+        if case_hack:
+            undo_case_hack(name, root)
+        elif not verify and has_case_hack(root):
+            losses.append(
+                Loss(
+                    full_path(name).encode(),
+                    "has names with ~nix~case~hack~, as stores of macOS have, and keeps them; "
+                    "nothing undoes them without the case hack",
+                )
+            )
     if registration is None:
         infos = describe(objects, workers=means.workers, cancel=means.cancel)
-        return Closure(objects, write_registration(infos), verified=False)
+        return Closure(objects, write_registration(infos), verified=False, losses=losses)
     if verify:
         verify_objects(objects, registration.infos, workers=means.workers, cancel=means.cancel)
-    return Closure(objects, registration, verify)
+    return Closure(objects, registration, verify, losses=losses)
 
 
 def _from_cache(

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import NixError
 from .hashes import parse_sha256, to_base32
-from .store_paths import base_name, full_path, read_lines
+from .store_paths import base_name, full_path, read_lines, split_lines
 
 HEAD_LINES = 5
 """Lines of a record before its references."""
@@ -32,6 +32,8 @@ class PathInfo:
     nar_hash: bytes
     nar_size: int
     references: tuple[str, ...]
+    deriver: str | None = field(default=None, compare=False)
+    """Base name of the derivation that made it, where a registration says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,15 @@ def read_registration(path: str) -> Registration:
     Every reference must be registered too. A record that comes twice must be the same both times,
     and is in the text once.
     """
-    lines = read_lines(path)
+    return _parse(read_lines(path), path)
+
+
+def parse_registration(text: bytes, where: str) -> Registration:
+    """The same of a text that errors call ``where``."""
+    return _parse(split_lines(text, where), where)
+
+
+def _parse(lines: list[str], path: str) -> Registration:
     # closureInfo ends with an empty line in some releases; no record can.
     while lines and not lines[-1]:
         lines.pop()
@@ -89,8 +99,7 @@ def _record(lines: list[str], start: int, path: str) -> tuple[PathInfo, int]:
     except ValueError as error:
         raise NixError(where(start + 1), f"{error}, which {lines[start]} needs") from None
     nar_size = _number(lines[start + 2], where(start + 2), "size in bytes")
-    if lines[start + 3]:
-        base_name(lines[start + 3], where(start + 3))
+    deriver = base_name(lines[start + 3], where(start + 3)) if lines[start + 3] else None
     count = _number(lines[start + 4], where(start + 4), "count of references")
     first = start + HEAD_LINES
     if first + count > len(lines):
@@ -102,7 +111,8 @@ def _record(lines: list[str], start: int, path: str) -> tuple[PathInfo, int]:
     references = [base_name(lines[line], where(line)) for line in range(first, first + count)]
     if len(set(references)) != count:
         raise NixError(where(start + 4), f"{lines[start]} has a reference twice")
-    return PathInfo(name, nar_hash, nar_size, tuple(sorted(references))), first + count
+    info = PathInfo(name, nar_hash, nar_size, tuple(sorted(references)), deriver)
+    return info, first + count
 
 
 def _number(text: str, where: str, what: str) -> int:

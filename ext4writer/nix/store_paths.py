@@ -64,9 +64,14 @@ def read_lines(path: str, most: int = DOCUMENT_BYTES) -> list[str]:
         data = read_document(path, most)
     except SourceError as error:
         raise NixError(path, error.problem) from error
+    return split_lines(data, path)
+
+
+def split_lines(data: bytes, where: str) -> list[str]:
+    """The lines of a text; ``NixError`` at ``where`` if its last line is cut short."""
     lines = os.fsdecode(data).split("\n")
     if lines.pop():
-        raise NixError(path, f"line {len(lines) + 1} has no end; the file was cut short")
+        raise NixError(where, f"line {len(lines) + 1} has no end; the file was cut short")
     return lines
 
 

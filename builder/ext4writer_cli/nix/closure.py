@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, replace
 
 import click
@@ -83,6 +84,7 @@ def read_named_closure(context: Context) -> Closure:
             store_dir=store_dir,
             cache=options.cache,
             archives=_archives(options.nar),
+            case_hack=sys.platform == "darwin" if options.case_hack is None else options.case_hack,
             verify=options.verify,
             spool=context.spool.open,
             limits=options.limits(),

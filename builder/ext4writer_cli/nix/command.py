@@ -10,6 +10,7 @@ import click
 from ..options import (
     ORDER,
     PATH,
+    WORKERS_MAX,
     GroupedCommand,
     GroupedOption,
     OutputOptions,
@@ -95,7 +96,8 @@ def execute(
     from ..progress import progress_bar
     from . import pipeline
 
-    workers = run.workers or usable_cpus()
+    # Nix gives a build all cores of its host, and a closure has not enough to do for more.
+    workers = min(run.workers or usable_cpus(), WORKERS_MAX)
     reported = run.json or not run.quiet
     output = open_output(destination, stored, threads=workers, hashed=reported)
     output.refuse_inputs(paths_in(closure, content, rules))
@@ -141,7 +143,8 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
         from ..output import write_text
         from ..spool import Spool
 
-        with Spool(None) as spool, Crew(work.workers or usable_cpus()) as crew:
+        workers = min(work.workers or usable_cpus(), WORKERS_MAX)
+        with Spool(None) as spool, Crew(workers) as crew:
             context = Context(closure, spool, crew, cancel=cancel)
             text = read_named_closure(context).registration.text
     write_text(memoryview(text), "-")

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 from uuid import UUID
 
 import click
 
 from ext4writer.nix import STORE
 
-from ..options import PATH, SIZE, WORKERS_MAX, HasLimits, ImageOptions, limit_row, row
+from ..options import (
+    PATH,
+    SIZE,
+    UUID_OR_WORD,
+    WORKERS_MAX,
+    HasLimits,
+    ImageOptions,
+    limit_row,
+    parse_path,
+    parsed,
+    row,
+)
+from ..units import parse_size
 
 if TYPE_CHECKING:
     from ext4writer import Spec
+
+    from ..output import Output
 
 EPOCH = 1
 FREE_INODES_MIN = 1024
@@ -22,6 +36,12 @@ BYTES_PER_INODE = 16 << 10
 GROW_AT_LEAST = 4 << 40
 """No card is larger for now, and beyond the reserve the kernel goes on with meta_bg, where U-Boot
 2023.01 reads nothing."""
+PATH_OF_IMAGE = parsed(parse_path)
+"""No file of the host has anything to do with it."""
+SIZE_OF_BLOCKS = parsed(parse_size, auto="auto")
+SMALL_BLOCKS, LARGE_BLOCKS = 1024, 4096
+SMALL_IMAGE_BYTES = 512 << 20
+"""Below this mke2fs makes blocks of 1 KiB (misc/mke2fs.c, parse_fs_type; mke2fs.conf, small)."""
 ALIGN = 1 << 20
 """Tools that put an image into a partition count in MiB, and cut off what is no whole one."""
 
@@ -80,6 +100,12 @@ class ClosureOptions(HasLimits):
         about="Take the store path PATH from the archive FILE, .nar or compressed; instead of a "
         "store. May be given again.",
     )
+    case_hack: bool | None = row(
+        "--case-hack/--literal-names",
+        default=None,
+        about="Take ~nix~case~hack~N off the names in the store, which Nix adds where two names "
+        "differ in case only.  [default: on macOS, as Nix has it]",
+    )
     verify: bool = row(
         "--verify",
         is_flag=True,
@@ -101,6 +127,41 @@ class ContentOptions:
         type=PATH,
         metavar="DIR",
         about="Copy what DIR holds into the root of the image; owner and times as in the store.",
+    )
+    contents: str | None = row(
+        "--contents",
+        type=PATH,
+        metavar="FILE",
+        about="Copy further files: a list in JSON of source, target, mode, user and group, as "
+        "make-disk-image.nix has them.",
+    )
+    store_at: str = row(
+        "--store-at",
+        type=PATH_OF_IMAGE,
+        metavar="PATH",
+        default=STORE,
+        show_default=True,
+        about="Folder of the image in which the store paths lie: / for an image that is mounted at "
+        "/nix/store, /store for one at /nix.",
+    )
+    no_registration: bool = row(
+        "--no-registration",
+        is_flag=True,
+        default=False,
+        about="Leave out /nix-path-registration, which the first boot loads.",
+    )
+    database: bool = row(
+        "--database",
+        is_flag=True,
+        default=False,
+        about="Make Nix's database, in which all paths are registered already.",
+    )
+    system: str | None = row(
+        "--system",
+        type=PATH_OF_IMAGE,
+        metavar="PATH",
+        about="Store path of a NixOS system that becomes the first generation of its profile, with "
+        "/sbin/init and /etc/NIXOS.",
     )
     no_xattrs: bool = row(
         "--no-xattrs",
@@ -163,14 +224,24 @@ class NixImageOptions(ImageOptions):
         metavar="SIZE",
         about="Make an image of --size fit a multiple of SIZE.  [default: 1M]",
     )
-    uuid: UUID | None = row(
+    block_size: int | Literal["auto"] = row(  # type: ignore[assignment]
+        "-b",
+        "--block-size",
+        type=SIZE_OF_BLOCKS,
+        metavar="auto|SIZE",
+        default="4096",
+        show_default=True,
+        about="Size of a block: 1024, 2048 or 4096; 'auto' is 1024 in an image of less than 512M, "
+        "as mke2fs has it, else 4096.",
+    )
+    uuid: UUID | str | None = row(
         "-U",
         "--uuid",
-        type=click.UUID,
-        metavar="UUID",
+        type=UUID_OR_WORD,
+        metavar="UUID|clear|random|time",
         default="44444444-4444-4444-8888-888888888888",
         show_default=True,
-        about="UUID of the file system.",
+        about="UUID of the file system; 'random' and 'time' need --not-reproducible.",
     )
     epoch: int | None = row(
         "--epoch",
@@ -180,6 +251,23 @@ class NixImageOptions(ImageOptions):
         show_default=True,
         about="Time of the file system, in seconds since 1970; newer times of entries become it.",
     )
+
+    def spec(self) -> Spec:
+        """As for any image; blocks of ``auto`` are large ones, unless the size is given."""
+        if self.block_size != "auto":
+            return super().spec()
+        small = isinstance(self.size, int) and self.size < SMALL_IMAGE_BYTES
+        return replace(self, block_size=SMALL_BLOCKS if small else LARGE_BLOCKS).spec()
+
+    def sized(self, output: Output | None) -> Self:
+        """As for any image; where its size is that of the output, large blocks do."""
+        if isinstance(self.size, str) and self.block_size == "auto":
+            return replace(self, block_size=LARGE_BLOCKS).sized(output)
+        return super().sized(output)
+
+    def may_have_small_blocks(self, least_bytes: int) -> bool:
+        """Whether an image with this much in it could be one of small blocks."""
+        return self.block_size == "auto" and self.size is None and least_bytes < SMALL_IMAGE_BYTES
 
     def spec_for(self, entries: int) -> Spec:
         """The Spec of an image with so many entries."""

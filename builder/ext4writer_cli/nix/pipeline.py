@@ -6,13 +6,21 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ext4writer
-from ext4writer import Crew, Directory, Override, SourceError, Tree
+from ext4writer import Crew, Directory, Layout, Override, SourceError, Tree, TreeError
+from ext4writer.documents import read_document
 from ext4writer.edit.rules import Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
-from ext4writer.nix import STORE, Closure, Saving, image_tree, link_equal_files
+from ext4writer.nix import (
+    Closure,
+    Entry,
+    Saving,
+    image_tree,
+    link_equal_files,
+    read_contents,
+)
 from ext4writer.nix.assemble import count_entries, read_files
 from ext4writer.progress import Cancel, ProgressCallback, check_cancelled
 
@@ -21,7 +29,13 @@ from ..pipeline import Stopwatch, StrictError
 from ..report import Report
 from ..spool import Spool
 from .closure import Context, read_named_closure
-from .options import ClosureOptions, ContentOptions, NixImageOptions
+from .options import (
+    SMALL_BLOCKS,
+    SMALL_IMAGE_BYTES,
+    ClosureOptions,
+    ContentOptions,
+    NixImageOptions,
+)
 from .report import NixReport
 
 HASH_CHUNK = 4 << 20
@@ -58,11 +72,12 @@ def run(
 
         with watch.stage("assemble"):
             tree = assemble(job, closure)
-            saving = deduplicate(tree, cancel) if job.content.dedupe else None
+            saving = None
+            if job.content.dedupe:
+                saving = deduplicate(tree, job.content.store_at, cancel)
 
         with watch.stage("plan"):
-            spec = job.image.spec_for(count_entries(tree))
-            layout = ext4writer.plan(tree, spec, processes=crew, progress=progress, cancel=cancel)
+            layout = plan(job, tree, closure.registration.nar_size, crew, progress, cancel)
             if job.strict and layout.losses:
                 raise StrictError(layout.losses)
 
@@ -102,15 +117,49 @@ def assemble(job: NixJob, closure: Closure) -> Tree:
     if content.files is not None:
         skip = job.output.itself(content.files)
         files = read_files(content.files, xattrs=not content.no_xattrs, skip=skip)
-    tree = image_tree(closure.objects, closure.registration, files, selection=job.selection)
+    contents: Sequence[Entry] = ()
+    if content.contents is not None:
+        contents = read_contents(read_document(content.contents), content.contents)
+    tree = image_tree(
+        closure.objects,
+        closure.registration,
+        files,
+        store_at=content.store_at,
+        contents=contents,
+        register=not content.no_registration,
+        database=content.database,
+        system=content.system,
+        selection=job.selection,
+    )
+    tree.losses += closure.losses
     tree.inputs.update(closure.inputs)
     apply_rules(tree, job.rules)
     return tree
 
 
-def deduplicate(tree: Tree, cancel: Cancel | None) -> Saving:
+def plan(
+    job: NixJob,
+    tree: Tree,
+    nar_size: int,
+    crew: Crew,
+    progress: ProgressCallback | None,
+    cancel: Cancel | None,
+) -> Layout:
+    """The plan of the image; where blocks are to be as mke2fs has them, their size follows."""
+    spec = job.image.spec_for(count_entries(tree))
+    if job.image.may_have_small_blocks(nar_size):
+        small = replace(spec, block_size=SMALL_BLOCKS)
+        # Not all that fits into large blocks fits into small ones, such as long links.
+        with suppress(TreeError):
+            layout = ext4writer.plan(tree, small, processes=crew, progress=progress, cancel=cancel)
+            if layout.size_bytes < SMALL_IMAGE_BYTES:
+                return layout
+    return ext4writer.plan(tree, spec, processes=crew, progress=progress, cancel=cancel)
+
+
+def deduplicate(tree: Tree, store_at: str, cancel: Cancel | None) -> Saving:
     """Link what is equal in the store of the image."""
-    store = tree[STORE]
+    store = tree[store_at]
     assert isinstance(store, Directory)
     return link_equal_files(store, cancel)
 

@@ -1,0 +1,54 @@
+"""Names of a store on a file system that does not tell upper from lower case.
+
+Where two names of a directory differ in case only, Nix on macOS unpacks the second one under its
+name with ``~nix~case~hack~`` and a number behind it, and takes that off again when it makes the
+archive (``src/libutil/archive.cc``, caseHackSuffix).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..tree import Directory, Node
+from .errors import NixError
+from .store_paths import full_path
+
+SUFFIX = b"~nix~case~hack~"
+
+
+def has_case_hack(root: Node) -> bool:
+    """Whether any name in a store object has the suffix."""
+    return any(SUFFIX in b"/".join(folder.children) for _, folder in _directories(b"", root))
+
+
+def undo_case_hack(name: str, root: Node) -> None:
+    """Give all of a store object the names that it has for Nix.
+
+    Raises :class:`NixError` where two entries of a directory would have one name then.
+    """
+    for path, folder in _directories(full_path(name).encode(), root):
+        if SUFFIX not in b"/".join(folder.children):
+            continue
+        children: dict[bytes, Node] = {}
+        for child_name, child in folder.children.items():
+            plain = child_name.partition(SUFFIX)[0]
+            if not plain or plain in children or (plain != child_name and plain in folder.children):
+                where = (path + b"/" + child_name).decode("utf-8", "surrogateescape")
+                raise NixError(where, f"would be called {plain!r}, which another entry is")
+            children[plain] = child
+        folder.children.clear()
+        folder.children.update(children)
+
+
+def _directories(path: bytes, root: Node) -> Iterator[tuple[bytes, Directory]]:
+    """Each directory with its path; what is done to the names of one is seen below it."""
+    pending = [(path, root)]
+    while pending:
+        path, node = pending.pop()
+        if isinstance(node, Directory):
+            yield path, node
+            pending += [
+                (b"%b/%b" % (path, name), child)
+                for name, child in node.children.items()
+                if isinstance(child, Directory)
+            ]

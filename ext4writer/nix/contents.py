@@ -1,0 +1,217 @@
+"""Further files for an image, as ``contents`` of nixpkgs' ``make-disk-image.nix`` names them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..edit.globs import matcher
+from ..edit.modes import Change, parse_mode
+from ..errors import SourceError, SpecError, TreeError
+from ..sources.directory import directory
+from ..tree import Directory, Node, RegularFile, Symlink, Tree, components
+from .errors import NixError
+
+KEYS = ("source", "target", "mode", "user", "group")
+ID_MAX = (1 << 32) - 2
+ACCOUNTS = {"user": b"/etc/passwd", "group": b"/etc/group"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One of the contents: what lies at ``source`` on this host comes to ``target``.
+
+    A folder is copied as ``target``, not into it. Where ``source`` has wildcards, all that match
+    come into the folder ``target``. ``mode`` is for all that is copied, in octal or as chmod(1) has
+    it; ``user`` and ``group`` are numbers, or names that ``/etc/passwd`` and ``/etc/group`` of the
+    image know. The default is 0:0.
+    """
+
+    source: str
+    target: str
+    mode: str = ""
+    user: str = ""
+    group: str = ""
+
+
+def read_contents(text: str | bytes, where: str) -> list[Entry]:
+    """Read a list in JSON, as ``builtins.toJSON`` makes it of ``contents``.
+
+    Raises :class:`NixError` at ``where`` for what is no such list.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise NixError(where, f"is no JSON: {error}") from None
+    if not isinstance(found, list):
+        raise NixError(where, "is no list of contents")
+    return [_entry(each, f"{where}: entry {number}") for number, each in enumerate(found, 1)]
+
+
+def _entry(given: Any, where: str) -> Entry:
+    if not isinstance(given, dict):
+        raise NixError(where, "is no set with source and target")
+    for key in given:
+        if key not in KEYS:
+            raise NixError(where, f"has {key!r}, which is none of {', '.join(KEYS)}")
+    values = {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise NixError(where, f"its {key} is no text")
+        values[key] = str(value)
+    for key in ("source", "target"):
+        if not values.get(key):
+            raise NixError(where, f"has no {key}")
+    return Entry(**values)
+
+
+class Placed:
+    """What became of the contents in a tree; owners are set when all else of the tree is done."""
+
+    def __init__(self) -> None:
+        self._owners: list[tuple[Node, Entry]] = []
+
+    def add(self, node: Node, entry: Entry) -> None:
+        if entry.user or entry.group:
+            self._owners.append((node, entry))
+
+    def set_owners(self, tree: Tree) -> None:
+        """Give what was added the owners that its entries name."""
+        for root, entry in self._owners:
+            uid = _number(tree, "user", entry.user) if entry.user else 0
+            gid = _number(tree, "group", entry.group) if entry.group else 0
+            for node in _nodes(root):
+                node.uid, node.gid = uid, gid
+
+
+def add_contents(tree: Tree, contents: Sequence[Entry]) -> Placed:
+    """Copy ``contents`` into ``tree``, in order; parents that are missing are made.
+
+    Raises :class:`TreeError` for a target that is there already, and :class:`SourceError` for a
+    source that is not.
+    """
+    placed = Placed()
+    for entry in contents:
+        try:
+            change = parse_mode(entry.mode) if entry.mode else None
+        except ValueError as error:
+            raise SpecError("contents", f"{entry.target}: {error}") from None
+        if "*" in entry.source:
+            _target(tree, entry.target, folder=True)
+            for path in _matches(entry.source):
+                name = os.path.split(path)[1]
+                _add(tree, path, f"{entry.target.rstrip('/')}/{name}", entry, change, placed)
+        else:
+            _add(tree, entry.source, entry.target, entry, change, placed)
+    return placed
+
+
+def _add(
+    tree: Tree, source: str, target: str, entry: Entry, change: Change | None, placed: Placed
+) -> None:
+    parent, name = _target(tree, target)
+    if name in parent.children:
+        raise TreeError(target, f"is there already; {source} of the contents cannot come there")
+    node = _read(source)
+    if change is not None:
+        for each in _nodes(node):
+            if not isinstance(each, Symlink):
+                each.mode = change(each.mode, isinstance(each, Directory))
+    parent.children[name] = node
+    placed.add(node, entry)
+
+
+def _target(tree: Tree, path: str, *, folder: bool = False) -> tuple[Directory, bytes]:
+    """The folder of ``path`` and its name there, or with ``folder`` that folder itself.
+
+    A path that leaves the image, or goes through something else than folders, is an error.
+    """
+    names = components(path)
+    if not names and not folder:
+        raise TreeError(path, "of the contents is the root itself; name what lies in it")
+    above = names if folder else names[:-1]
+    found = tree.root
+    for depth, name in enumerate(above, 1):
+        child = found.children.setdefault(name, Directory(mode=0o755))
+        if not isinstance(child, Directory):
+            raise TreeError(b"/" + b"/".join(above[:depth]), f"is no folder for {path}")
+        found = child
+    return found, names[-1] if names else b""
+
+
+def _read(source: str) -> Node:
+    """What lies at ``source``; a link there is followed if it leads to a folder, as rsync does."""
+    if os.path.isdir(source):
+        return directory(source, xattrs=False).root
+    parent, name = os.path.split(source)
+    if not name:
+        raise SourceError(source, "is no folder")
+    found = directory(parent or ".", names=[name], xattrs=False)
+    return found.root.children[os.fsencode(name)]
+
+
+def _matches(pattern: str) -> Iterable[str]:
+    """What the shell finds for a pattern with ``*``, sorted; hidden names only where it says so."""
+    root = "/" if pattern.startswith("/") else "."
+    paths = [root]
+    for part in pattern.strip("/").split("/"):
+        if "*" not in part:
+            paths = [os.path.join(path, part) for path in paths]
+            continue
+        matches = matcher([part])
+        assert matches is not None
+        following = []
+        for path in paths:
+            try:
+                with os.scandir(path) as entries:
+                    names = sorted(entry.name for entry in entries)
+            except OSError:
+                continue
+            following += [
+                os.path.join(path, name)
+                for name in names
+                if matches(os.fsencode(name), os.fsencode(name))
+                and (part.startswith(".") or not name.startswith("."))
+            ]
+        paths = following
+    paths = [path for path in paths if os.path.exists(path) or os.path.islink(path)]
+    if not paths:
+        raise SourceError(pattern, "matches nothing")
+    return paths
+
+
+def _nodes(root: Node) -> Iterable[Node]:
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        yield node
+        if isinstance(node, Directory):
+            pending += node.children.values()
+
+
+def _number(tree: Tree, kind: str, name: str) -> int:
+    """The number of a user or a group."""
+    if re.fullmatch("[0-9]{1,10}", name, re.ASCII) and int(name) <= ID_MAX:
+        return int(name)
+    if name == "root":
+        return 0
+    accounts = ACCOUNTS[kind]
+    if accounts in tree:
+        node = tree[accounts]
+        if isinstance(node, RegularFile):
+            data = bytearray(node.content.size)
+            node.content.read_whole(memoryview(data))
+            for line in bytes(data).split(b"\n"):
+                fields = line.split(b":")
+                if len(fields) > 2 and fields[0] == os.fsencode(name) and fields[2].isdigit():
+                    return int(fields[2])
+    raise SpecError(
+        "contents",
+        f"the {kind} {name!r} is not in {accounts.decode()} of the image; give a number",
+    )

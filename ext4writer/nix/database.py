@@ -1,0 +1,154 @@
+"""The database of a store as Nix keeps it, ``/nix/var/nix/db``, made of a registration.
+
+The tables are those of ``src/libstore/schema.sql``; what stands in their rows follows
+``src/libstore/local-store.cc``, addValidPath and registerValidPaths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from struct import unpack_from
+
+from .errors import NixError
+from .registration import PathInfo
+from .store_paths import full_path
+
+SCHEMA_VERSION = b"10"
+"""What stands in the file ``schema`` (``src/libstore/local-store.hh``, nixSchemaVersion)."""
+
+REGISTRATION_SECONDS = 1
+"""When every path was registered; it is the time of all files of the store."""
+
+PAGE_BYTES = 4096
+FILE_HEADER_BYTES = 100
+PAGE_HEADERS = {2: 12, 5: 12, 10: 8, 13: 8}
+"""Kind of a page of a tree -> bytes of its header."""
+
+_SCHEMA = (
+    (
+        "CREATE TABLE ValidPaths (id integer primary key autoincrement not null, "
+        "path text unique not null, hash text not null, registrationTime integer not null, "
+        "deriver text, narSize integer, ultimate integer, sigs text, ca text)"
+    ),
+    (
+        "CREATE TABLE Refs (referrer integer not null, reference integer not null, "
+        "primary key (referrer, reference), "
+        "foreign key (referrer) references ValidPaths(id) on delete cascade, "
+        "foreign key (reference) references ValidPaths(id) on delete restrict)"
+    ),
+    "CREATE INDEX IndexReferrer on Refs(referrer)",
+    "CREATE INDEX IndexReference on Refs(reference)",
+    (
+        "CREATE TRIGGER DeleteSelfRefs before delete on ValidPaths begin "
+        "delete from Refs where referrer = old.id and reference = old.id; end"
+    ),
+    (
+        "CREATE TABLE DerivationOutputs (drv integer not null, id text not null, "
+        "path text not null, primary key (drv, id), "
+        "foreign key (drv) references ValidPaths(id) on delete cascade)"
+    ),
+    "CREATE INDEX IndexDerivationOutputs on DerivationOutputs(path)",
+)
+
+_HEADER_FIELDS = {
+    24: 1,  # file change counter
+    40: len(_SCHEMA),  # schema cookie
+    92: 1,  # version-valid-for, which has to be the change counter
+    96: 3_040_001,  # SQLITE_VERSION_NUMBER of whoever wrote last; nobody reads it
+}
+"""Offsets of big-endian words that depend on the library or on the way the file was made
+(https://www.sqlite.org/fileformat.html, section 1.3) -> what stands there instead."""
+
+
+def make_database(
+    infos: Mapping[str, PathInfo], outputs: Mapping[str, Iterable[tuple[str, str]]]
+) -> bytes:
+    """The file ``db.sqlite`` for all of ``infos``; the same bytes for the same paths.
+
+    ``outputs`` has (symbolic name, path) of each output of those that are derivations. Raises
+    :class:`NixError` where this Python comes without the module sqlite3.
+    """
+    try:
+        import sqlite3
+    except ImportError:
+        raise NixError(
+            "the Nix database", "cannot be made: this Python has no module sqlite3"
+        ) from None
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        for pragma in (
+            f"page_size = {PAGE_BYTES}",
+            "encoding = 'UTF-8'",
+            "auto_vacuum = NONE",
+            # Else what was in a page before may stand in its unused part.
+            "secure_delete = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("BEGIN")
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        _fill(connection.executemany, infos, outputs)
+        connection.execute("COMMIT")
+        # Each table in one row of pages, whatever the order in which they grew.
+        connection.execute("VACUUM")
+        data = bytearray(connection.serialize())
+    finally:
+        connection.close()
+    for offset, value in _HEADER_FIELDS.items():
+        data[offset : offset + 4] = value.to_bytes(4, "big")
+    for start in range(0, len(data), PAGE_BYTES):
+        _clear_unused(data, start)
+    return bytes(data)
+
+
+def _clear_unused(data: bytearray, start: int) -> None:
+    """Clear what a page has between its pointers and its cells, and in freed blocks.
+
+    What stands there is what the library happened to have in memory (the same page, section 1.6).
+    """
+    header = start + (FILE_HEADER_BYTES if start == 0 else 0)
+    if data[header] not in PAGE_HEADERS:
+        return
+    free, cells, content = unpack_from(">3H", data, header + 1)
+    pointers_end = header + PAGE_HEADERS[data[header]] + 2 * cells
+    content_start = start + (content or 1 << 16)
+    data[pointers_end:content_start] = bytes(content_start - pointers_end)
+    while free:
+        following, length = unpack_from(">2H", data, start + free)
+        data[start + free + 4 : start + free + length] = bytes(length - 4)
+        free = following
+
+
+def _fill(
+    insert_all: Callable[[str, Iterable[tuple[object, ...]]], object],
+    infos: Mapping[str, PathInfo],
+    outputs: Mapping[str, Iterable[tuple[str, str]]],
+) -> None:
+    ids = {name: number for number, name in enumerate(sorted(infos), 1)}
+    insert_all(
+        "INSERT INTO ValidPaths (id, path, hash, registrationTime, deriver, narSize) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            (
+                number,
+                full_path(name),
+                f"sha256:{infos[name].nar_hash.hex()}",
+                REGISTRATION_SECONDS,
+                _optional_path(infos[name].deriver),
+                infos[name].nar_size,
+            )
+            for name, number in ids.items()
+        ),
+    )
+    insert_all(
+        "INSERT INTO Refs (referrer, reference) VALUES (?, ?)",
+        sorted((ids[name], ids[other]) for name in ids for other in infos[name].references),
+    )
+    insert_all(
+        "INSERT INTO DerivationOutputs (drv, id, path) VALUES (?, ?, ?)",
+        sorted((ids[name], output, path) for name in outputs for output, path in outputs[name]),
+    )
+
+
+def _optional_path(name: str | None) -> str | None:
+    return None if name is None else full_path(name)

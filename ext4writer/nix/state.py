@@ -1,0 +1,123 @@
+"""What Nix keeps beside its store, in ``var/nix``: the database, profiles and roots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..errors import SpecError, TreeError
+from ..tree import Directory, Node, RegularFile, Tree, components
+from .database import SCHEMA_VERSION, make_database
+from .derivations import SUFFIX, outputs_of
+from .errors import NixError
+from .registration import Registration
+from .store_paths import STORE, full_path
+
+STATE = "/nix/var/nix"
+"""The folder as the programs of the system know it."""
+
+FOLDERS = (
+    *("db", "gcroots", "gcroots/auto", "gcroots/per-user"),
+    *("profiles", "profiles/per-user", "temproots"),
+)
+"""What Nix makes when it opens a store (``src/libstore/local-store.cc``)."""
+
+PROFILE = "profiles/system"
+
+
+@dataclass(frozen=True)
+class State:
+    """The folder in an image; ``path`` is where it lies there."""
+
+    path: str
+    is_root: bool
+    """Whether the image is the root of the system, and not only its ``/nix``."""
+
+    @classmethod
+    def beside(cls, store_at: str, *, wanted: bool) -> State:
+        """The state beside a store at ``store_at``; :class:`SpecError` if it is ``wanted`` there
+        and can only lie elsewhere."""
+        *above, last = [b"", *components(store_at)]
+        if wanted and last != b"store":
+            raise SpecError(
+                "store_at",
+                f"{store_at!r} has no folder beside it for {STATE}; one called 'store' has",
+            )
+        prefix = b"/".join(above).decode("utf-8", "surrogateescape")
+        return cls(f"{prefix}/var/nix", "/" + store_at.strip("/") == STORE)
+
+    def add_database(self, tree: Tree, registration: Registration, store: Directory) -> None:
+        """Put the database of ``registration`` into ``tree``; ``store`` has its derivations.
+
+        Raises :class:`TreeError` where ``tree`` has a database already.
+        """
+        self._make_folders(tree)
+        path = f"{self.path}/db/db.sqlite"
+        if path in tree:
+            raise TreeError(path, "of the files to add is a database already; ask for no other")
+        outputs = {
+            name: list(_outputs(name, store.children[name.encode()]))
+            for name in registration.infos
+            if name.endswith(SUFFIX)
+        }
+        tree.file(path, make_database(registration.infos, outputs), mode=0o644)
+        schema = f"{self.path}/db/schema"
+        if schema in tree:
+            tree.remove(schema)
+        tree.file(schema, SCHEMA_VERSION, mode=0o644)
+
+    def add_system(self, tree: Tree, system: str, objects: Mapping[str, Node]) -> None:
+        """Make ``system``, a store path or its base name, the generation that is booted.
+
+        Raises :class:`NixError` for one that is not among ``objects``, and :class:`TreeError` where
+        ``tree`` has such a profile already.
+        """
+        name = system.removeprefix(f"{STORE}/")
+        if name not in objects:
+            raise NixError(system, "is to be the system, and is not in the closure")
+        self._make_folders(tree)
+        for link, target in (
+            (f"{PROFILE}-1-link", full_path(name)),
+            (PROFILE, "system-1-link"),
+        ):
+            path = f"{self.path}/{link}"
+            if path in tree:
+                raise TreeError(path, "of the files to add is a profile of the system already")
+            tree.symlink(path, target)
+        if not self.is_root:
+            return
+        if "/etc/NIXOS" not in tree:
+            _make_folder(tree, "/etc")
+            tree.file("/etc/NIXOS", b"", mode=0o644)
+        if "/sbin/init" not in tree:
+            _make_folder(tree, "/sbin")
+            tree.symlink("/sbin/init", f"{STATE}/{PROFILE}/init")
+
+    def _make_folders(self, tree: Tree) -> None:
+        for folder in FOLDERS:
+            _make_folder(tree, f"{self.path}/{folder}")
+        roots = f"{self.path}/gcroots/profiles"
+        if roots not in tree:
+            tree.symlink(roots, f"{STATE}/profiles")
+
+
+def _make_folder(tree: Tree, path: str) -> None:
+    """Make a folder with all above it; those that are there stay as they are."""
+    names = components(path)
+    for depth in range(1, len(names) + 1):
+        above = b"/" + b"/".join(names[:depth])
+        if above not in tree:
+            tree.directory(above, mode=0o755)
+        elif not isinstance(tree[above], Directory):
+            raise TreeError(above, "of the files to add must be a directory")
+
+
+def _outputs(name: str, node: Node) -> Iterable[tuple[str, str]]:
+    if not isinstance(node, RegularFile):
+        raise NixError(full_path(name), "is no derivation, but its name ends as those of some do")
+    data = bytearray(node.content.size)
+    node.content.read_whole(memoryview(data))
+    try:
+        return outputs_of(bytes(data))
+    except ValueError as error:
+        raise NixError(full_path(name), str(error)) from None

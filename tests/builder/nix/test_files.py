@@ -1,0 +1,329 @@
+"""What lies beside the closure: files that have a store of their own, and further contents."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.builder.command import assert_one_line, assert_untouched, report, run
+from tests.oracles import tools
+from tests.oracles.kernel import mounted
+
+from .conftest import RealClosure
+from .test_bad_closures import STRANGER, Lines, at, joined
+from .test_closures import nix_store, registered
+
+SUFFIX = "~nix~case~hack~"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+def object_named(closure: RealClosure, suffix: str) -> str:
+    [found] = [path for path in closure.paths if path.endswith(suffix)]
+    return found
+
+
+# -- files below nix -------------------------------------------------------------------------------
+
+
+def test_a_database_that_nix_made_in_the_files(
+    closure: RealClosure, files: Path, out: Path, tmp_path: Path
+) -> None:
+    """As ``NIX_REMOTE=local?root=$PWD/files nix-store --load-db`` leaves it."""
+    tools.require_root()
+    registration = (closure.folder / "registration").read_bytes()
+    nix_store(files, tmp_path, "--load-db", stdin=registration)
+    assert (files / "nix/store/.links").is_dir()
+    image = out / "a.img"
+    facts = report("nix", *closure.options, "--files", files, "--strict", "-o", image)
+    assert facts["losses"] == []
+    copy = tmp_path / "copy"
+    with mounted(image) as root:
+        assert os.listdir(root / "nix/store/.links") == []
+        tools.run(["cp", "-a", root, copy])
+    assert registered(copy, tmp_path) == closure.paths
+    said = nix_store(copy, tmp_path, "--verify", "--check-contents").stderr
+    assert "modified" not in said and "disappeared" not in said
+    tools.run(["chmod", "-R", "u+w", copy])
+
+
+def test_a_store_path_that_is_in_both(closure: RealClosure, files: Path, out: Path) -> None:
+    """One that equals what is registered is taken, whatever its modes; another is refused."""
+    odd = object_named(closure, "-odd")
+    store = files / "nix/store"
+    store.mkdir(parents=True)
+    shutil.copytree(closure.host.real(odd), store / os.path.basename(odd), symlinks=True)
+    tools.run(["chmod", "-R", "u+w", store])
+    plain, image = out / "plain.img", out / "a.img"
+    assert run("nix", *closure.options, "-o", plain).returncode == 0
+    done = run("nix", *closure.options, "--files", files, "--strict", "-o", image)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert plain.read_bytes() == image.read_bytes()
+    (store / os.path.basename(odd) / "more").write_text("more")
+    done = run("nix", *closure.options, "--files", files, "-o", out / "b.img")
+    assert_one_line(done, 1, odd, "is not what is registered")
+    assert sorted(os.listdir(out)) == ["a.img", "plain.img"]
+
+
+def test_what_nobody_registered_is_told(closure: RealClosure, files: Path, out: Path) -> None:
+    tools.require_root()
+    stranger = files / STRANGER[1:]
+    stranger.mkdir(parents=True)
+    (stranger / "file").write_text("text")
+    image = out / "a.img"
+    facts = report("nix", *closure.options, "--files", files, "-o", image)
+    what = "lies in the store without being registered"
+    [loss] = facts["losses"]
+    assert (loss["path"], loss["what"]) == (STRANGER, what)
+    with mounted(image) as root:
+        assert (root / STRANGER[1:] / "file").read_text() == "text"
+    done = run("nix", *closure.options, "--files", files, "--strict", "-o", out / "b.img")
+    assert_one_line(done, 1, "--strict", STRANGER, what)
+
+
+def own_registration(closure: RealClosure, files: Path, edit: str = "") -> None:
+    """A registration of the caller's own, with one path more, which lies in the files."""
+    lines: Lines = (closure.folder / "registration").read_text().splitlines()
+    start = at(lines, "-word")
+    if edit == "less":
+        start = at(lines, "-many")
+        lines = lines[start : start + 5]
+    elif edit == "other":
+        lines[start + 2] = "7"
+    if edit != "no object":
+        (files / STRANGER[1:]).mkdir(parents=True)
+    lines += [STRANGER, "0" * 64, "96", "", "0"]
+    (files / "nix-path-registration").write_text(joined(lines))
+
+
+def test_a_registration_that_says_more(closure: RealClosure, files: Path, out: Path) -> None:
+    tools.require_root()
+    own_registration(closure, files)
+    image = out / "a.img"
+    options = ["--files", files, "--database"]
+    facts = report("nix", *closure.options, *options, "-o", image)
+    assert facts["losses"] == []
+    with mounted(image) as root:
+        path = root / "nix-path-registration"
+        assert path.read_bytes() == (files / "nix-path-registration").read_bytes()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o444
+        assert STRANGER.encode() in (root / "nix/var/nix/db/db.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        ("less", ("does not register /nix/store/",)),
+        ("other", ("contradicts that of", "-word")),
+        ("no object", (f"registers {STRANGER}", "not there")),
+    ],
+)
+def test_a_registration_that_contradicts(
+    edit: str, words: tuple[str, ...], closure: RealClosure, files: Path, out: Path
+) -> None:
+    own_registration(closure, files, edit)
+    done = run("nix", *closure.options, "--files", files, "-o", out / "a.img")
+    assert_one_line(done, 1, "/nix-path-registration", *words)
+    assert_untouched(out)
+
+
+def test_a_registration_that_is_none(closure: RealClosure, files: Path, out: Path) -> None:
+    for text, word in (("", "does not register"), ("x", "cut short"), ("x\n", "cut short")):
+        (files / "nix-path-registration").write_text(text)
+        done = run("nix", *closure.options, "--files", files, "-o", out / "a.img")
+        assert_one_line(done, 1, "/nix-path-registration", word)
+        assert_untouched(out)
+
+
+# -- names of macOS --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hacked(closure: RealClosure, tmp_path: Path) -> Path:
+    """The store as Nix on macOS unpacks it: of ``Case`` and ``case`` the second has a suffix."""
+    store = tmp_path / "hacked"
+    shutil.copytree(closure.store, store, symlinks=True)
+    tools.run(["chmod", "-R", "u+w", store])
+    odd = store / os.path.basename(object_named(closure, "-odd"))
+    (odd / "case").rename(odd / f"case{SUFFIX}1")
+    (odd / "empty directory").rename(odd / f"empty directory{SUFFIX}27")
+    return store
+
+
+def test_case_hack(closure: RealClosure, hacked: Path, out: Path, tmp_path: Path) -> None:
+    plain, image = out / "plain.img", out / "a.img"
+    assert run("nix", *closure.options, "-o", plain).returncode == 0
+    options = ["--closure", closure.folder, "--store-dir", hacked]
+    done = run("nix", *options, "--case-hack", "--verify", "--strict", "-o", image)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert image.read_bytes() == plain.read_bytes()
+    # Nix sees the same in such a store.
+    home = {"HOME": str(tmp_path), "NIX_CONFIG": "use-case-hack = true"}
+    odd = object_named(closure, "-odd")
+    said = tools.run(
+        ["nix-hash", "--type", "sha256", hacked / os.path.basename(odd)], environment=home
+    )
+    assert said.stdout.split()[-1] in (closure.folder / "registration").read_text()
+    # Without being told, names are what they are, and that is said.
+    done = run("nix", *options, "--verify", "-o", out / "b.img")
+    assert_one_line(done, 1, odd, "it was changed after")
+    facts = report("nix", *options, "-o", out / "b.img")
+    [loss] = facts["losses"]
+    assert loss["path"] == odd and SUFFIX in loss["what"]
+
+
+def test_case_hack_of_two_to_one_name(closure: RealClosure, hacked: Path, out: Path) -> None:
+    odd = hacked / os.path.basename(object_named(closure, "-odd"))
+    options = ["--closure", closure.folder, "--store-dir", hacked, "--case-hack"]
+    for name in ("case", f"case{SUFFIX}2"):
+        (odd / name).write_text("too many")
+        done = run("nix", *options, "-o", out / "a.img")
+        assert_one_line(done, 1, f"case{SUFFIX}", "another entry")
+        (odd / name).unlink()
+    (odd / f"{SUFFIX}1").write_text("no name is left")
+    assert_one_line(run("nix", *options, "-o", out / "a.img"), 1, "another entry")
+    assert_untouched(out)
+
+
+# -- contents --------------------------------------------------------------------------------------
+
+
+def with_contents(
+    closure: RealClosure, tmp_path: Path, contents: object, *options: str | Path
+) -> list[str | Path]:
+    file = tmp_path / "contents.json"
+    file.write_text(contents if isinstance(contents, str) else json.dumps(contents))
+    return ["nix", *closure.options, "--contents", file, *options]
+
+
+def test_contents(closure: RealClosure, files: Path, out: Path, tmp_path: Path) -> None:
+    """What make-disk-image.nix does with them: rsync, chmod and chown."""
+    tools.require_root()
+    source = tmp_path / "source"
+    (source / "folder/deep").mkdir(parents=True)
+    (source / "folder/deep/file").write_text("deep")
+    (source / "folder/run").write_text("#!/bin/sh\n")
+    (source / "folder/run").chmod(0o755)
+    (source / "folder/link").symlink_to("run")
+    for name in ("1.conf", "2.conf", ".hidden.conf", "3.txt"):
+        (source / name).write_text(name)
+    (source / "also").symlink_to("folder")
+    (files / "etc").mkdir()
+    (files / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nalice:x:1000:100::/home/alice:\n")
+    (files / "etc/group").write_text("root:x:0:\nusers:x:100:alice\n")
+    contents = [
+        {"source": f"{source}/folder", "target": "/home/alice", "user": "alice", "group": "users"},
+        {"source": f"{source}/folder/run", "target": "opt/run", "mode": "0700"},
+        {"source": f"{source}/also", "target": "/also", "mode": "u=rwX,go=", "user": "12"},
+        {"source": f"{source}/*.conf", "target": "/etc/all", "mode": "600", "group": "0"},
+        {"source": f"{source}/3.txt", "target": "/etc/three", "mode": None, "user": None},
+    ]
+    image = out / "a.img"
+    options = with_contents(closure, tmp_path, contents, "--files", files, "-o", image)
+    done = run(*options)
+    assert (done.returncode, done.stderr) == (0, "")
+
+    def facts(path: str) -> tuple[str, int, int]:
+        status = os.lstat(root / path)
+        return f"{stat.S_IMODE(status.st_mode):o}", status.st_uid, status.st_gid
+
+    with mounted(image) as root:
+        assert (root / "home/alice/deep/file").read_text() == "deep"
+        assert facts("home") == ("755", 0, 0)
+        for path in ("", "/deep", "/run"):
+            assert facts(f"home/alice{path}") == ("755", 1000, 100)
+        assert facts("home/alice/link")[1:] == (1000, 100)
+        assert os.readlink(root / "home/alice/link") == "run"
+        assert facts("opt/run") == ("700", 0, 0)
+        assert facts("also") == ("700", 12, 0) and facts("also/deep/file") == ("600", 12, 0)
+        assert sorted(os.listdir(root / "etc/all")) == ["1.conf", "2.conf"]
+        assert facts("etc/all/1.conf") == ("600", 0, 0)
+        assert (root / "etc/three").read_text() == "3.txt"
+        stamps = {os.lstat(root / path).st_mtime_ns for path in ("home", "also/run", "opt/run")}
+        assert stamps == {10**9}
+
+
+@pytest.mark.parametrize(
+    ("contents", "status", "words"),
+    [
+        ("{", 1, ("contents.json", "is no JSON")),
+        ({}, 1, ("is no list",)),
+        ([7], 1, ("entry 1", "no set")),
+        ([{"source": "/etc/hosts"}], 1, ("entry 1", "no target")),
+        ([{"source": "/etc/hosts", "target": "/a", "owner": "me"}], 1, ("'owner'", "none of")),
+        ([{"source": ["/etc"], "target": "/a"}], 1, ("its source is no text",)),
+        ([{"source": "/nonexistent", "target": "/a"}], 1, ("nonexistent",)),
+        ([{"source": "/nonexistent/*", "target": "/a"}], 1, ("matches nothing",)),
+        ([{"source": "/etc/hosts", "target": "/"}], 1, ("the root itself",)),
+        ([{"source": "/etc/hosts", "target": "/../a"}], 1, ("..",)),
+        ([{"source": "/etc/hosts", "target": "/nix"}], 1, ("is there already",)),
+        ([{"source": "/etc/hosts", "target": "/a"}] * 2, 1, ("is there already",)),
+        (
+            [{"source": "/etc/hosts", "target": f"/a{below}"} for below in ("", "/b")],
+            1,
+            ("is no folder",),
+        ),
+        ([{"source": "/etc/hosts", "target": "/a", "mode": "rw"}], 2, ("--contents", "no mode")),
+        ([{"source": "/etc/hosts", "target": "/a", "user": "bob"}], 2, ("--contents", "'bob'")),
+        ([{"source": "/etc/hosts", "target": "/a", "group": "4294967295"}], 2, ("a number",)),
+    ],
+)
+def test_contents_that_cannot_be(
+    contents: object,
+    status: int,
+    words: tuple[str, ...],
+    closure: RealClosure,
+    out: Path,
+    tmp_path: Path,
+) -> None:
+    done = run(*with_contents(closure, tmp_path, contents, "-o", out / "a.img"))
+    assert_one_line(done, status, *words)
+    assert_untouched(out)
+
+
+# -- options of mke2fs -----------------------------------------------------------------------------
+
+
+def test_uuids_in_the_words_of_mke2fs(closure: RealClosure, out: Path) -> None:
+    image = out / "a.img"
+    options = ("nix", *closure.options, "-o", image, "--uuid")
+    for word in ("clear", "CLEAR", "null"):
+        assert report(*options, word)["uuid"] == str(nil)
+    image.unlink()
+    for word in ("random", "time", "Random"):
+        done = run(*options, word)
+        assert_one_line(done, 2, f"--uuid {word.lower()} would make another image each time")
+        assert_untouched(out)
+        first, second = (report(*options, word, "--not-reproducible")["uuid"] for _ in range(2))
+        assert first != second and nil not in (first, second)
+        image.unlink()
+    assert_one_line(run(*options, "often"), 2, "'often' is no UUID, nor clear, random or time")
+
+
+nil = "00000000-0000-0000-0000-000000000000"
+
+
+def test_blocks_as_mke2fs_chooses_them(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+    paths = tmp_path / "paths"
+    paths.write_text(f"{object_named(closure, '-many')}\n")
+    listed = ("nix", "--store-paths", paths, "--store-dir", closure.store)
+    options = (*listed, "-o", out / "a.img", "--block-size", "auto")
+    assert report(*options)["block_size"] == 1024
+    assert report(*options, "--free", "460M")["block_size"] == 1024
+    assert report(*options, "--free", "520M")["block_size"] == 4096
+    assert report(*options, "--size", "511M")["block_size"] == 1024
+    assert report(*options, "--size", "512M")["block_size"] == 4096
+    assert report(*options[:-2])["block_size"] == 4096
+    # This one has a link that is too long for a block of 1 KiB.
+    options = ("nix", *closure.options, "-o", out / "a.img", "--block-size", "auto")
+    assert report(*options)["block_size"] == 4096
