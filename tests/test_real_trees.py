@@ -12,7 +12,7 @@ from ext4writer import Spec
 from tests.oracles.compare import assert_dirs_equal
 from tests.oracles.fsck import judge
 from tests.oracles.kernel import mounted
-from tests.oracles.tools import require_root
+from tests.oracles.tools import missing, require_root
 
 
 @pytest.fixture
@@ -40,7 +40,8 @@ def test_system_usr_tree(tmp_path: Path) -> None:
     image = tmp_path / "usr.img"
     tree = ext4writer.sources.directory(source, one_file_system=True)
     layout = ext4writer.write_image(tree, image, Spec(), workers=2)
-    assert sum(layout.entries.values()) > 10_000
+    if sum(layout.entries.values()) <= 10_000:
+        missing("a /usr of more than 10,000 entries", "install more on this machine")
     judge(image, "quick")
     with mounted(image) as point:
         assert_dirs_equal(source, point)

@@ -10,13 +10,17 @@ import pytest
 from ext4writer.progress import Progress
 from ext4writer_cli.progress import progress_bar, told
 from tests.builder.command import MAIN, command, environment
+from tests.oracles import tools
 
 
 def on_terminal(
     *arguments: str, stdout: bool, term: str = "xterm", script: str = MAIN
 ) -> tuple[int, str]:
     """Run with standard error, and ``stdout`` too if so, on a terminal; what it showed there."""
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as error:
+        tools.missing("a pseudo-terminal", f"mount devpts at /dev/pts ({error.strerror})")
     process = subprocess.Popen(
         command(*arguments, script=script),
         env=environment({"TERM": term, "COLUMNS": "100"}),

@@ -75,6 +75,10 @@ SIZES = [0, 1, 7, 8, 9, 40, 70_001, 1_100_000]
 """Of content; the last one does not fit the buffer that archives are written with."""
 
 
+READABLE = 0 if os.geteuid() == 0 else 0o400
+"""What Nix must have to read a file; root needs nothing."""
+
+
 def nodes() -> st.SearchStrategy[Node]:
     """Trees of what an archive can hold."""
     files = st.builds(
@@ -83,7 +87,7 @@ def nodes() -> st.SearchStrategy[Node]:
         ),
         st.sampled_from(SIZES),
         st.integers(0, 255),
-        st.sampled_from([0o644, 0o755, 0o100, 0o654, 0o444]),
+        st.sampled_from([0o644, 0o755, 0o100 | READABLE, 0o654, 0o444]),
     )
     links = st.builds(Symlink, targets().filter(bool))
     return st.recursive(st.one_of(files, links), _directories, max_leaves=12)

@@ -26,6 +26,7 @@ from ext4writer.slices import FileSliceContent
 from ext4writer.sources.tar_archive import Limits, read_members
 from ext4writer.tree import RegularFile
 from tests.archives import archive, link, member, padded, pax
+from tests.oracles import tools
 
 NOISE = random.Random(1).randbytes(300_000)
 TEXT = b"some text that packs well\n" * 10_000
@@ -327,7 +328,8 @@ class TestCompressed:
     def test_as_the_programs_write_it(self, tool: str, tmp_path: Path) -> None:
         (tmp_path / "archive").write_bytes(PLAIN)
         with open(tmp_path / "packed", "wb") as packed:
-            subprocess.run([tool, "-c", tmp_path / "archive"], stdout=packed, check=True)
+            program = tools.require(tool)
+            subprocess.run([program, "-c", tmp_path / "archive"], stdout=packed, check=True)
         check(sources.tar(tmp_path / "packed"))
 
     def test_compressed_twice(self) -> None:
