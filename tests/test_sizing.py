@@ -348,7 +348,7 @@ def test_blocks_of_extent_trees_count() -> None:
     spec = Spec(block_size=1024, free=0, free_inodes=0, features=NO_JOURNAL)
     without = ext4writer.plan(combs(40, 4, 1024), spec)
     layout = assert_nothing_smaller(combs(40, 5, 1024), spec)
-    assert layout.placement.tree_block_count == 40
+    assert layout.placement.map_block_count == 40
     assert layout.free_blocks < 4
     assert layout.blocks_count - without.blocks_count <= 80 + 3
 

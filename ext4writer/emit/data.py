@@ -20,7 +20,7 @@ def copy_jobs(layout: Layout) -> Iterator[CopyJob]:
     starts, ranges = layout.placement.starts, layout.demand.ranges
     nodes, counts, types = layout.table.nodes, layout.demand.counts, layout.table.types
     files = [index for index in compress(range(len(nodes)), counts) if types[index] == REGULAR]
-    scattered = layout.placement.extents.keys() & files
+    scattered = layout.placement.runs.keys() & files
     if scattered:
         files = [index for index in files if index not in scattered]
     # Nearly in order already: only small files that fill gaps are not.
@@ -50,7 +50,7 @@ def _pieces(layout: Layout, indexes: set[int]) -> Iterator[CopyJob]:
     for index in indexes:
         runs += (
             (physical, index, logical, length)
-            for logical, length, physical in layout.placement.extents[index]
+            for logical, length, physical in layout.placement.runs[index]
         )
     runs.sort()
     for physical, index, logical, length in runs:

@@ -80,11 +80,11 @@ class DirectoryEmitter:
         layout, size = self._layout, self._block_size
         most = PIECE_BYTES // size
         counts, starts = layout.demand.counts, layout.placement.starts
-        extents, plans = layout.placement.extents, layout.directories
+        runs, plans = layout.placement.runs, layout.directories
         held: list[int] = []
         first = 0
         for slot, index in enumerate(layout.table.directories):
-            if counts[index] == 1 and index not in extents and index not in plans:
+            if counts[index] == 1 and index not in runs and index not in plans:
                 # Small neighbours together.
                 start = starts[index]
                 if start != first + len(held) or len(held) == most:
@@ -93,16 +93,16 @@ class DirectoryEmitter:
                     first, held = start, []
                 held.append(slot)
                 continue
-            for extent in layout.extents_of(index):
-                end = extent.logical + extent.length
-                for kind, blocks in self._kinds(index, range(extent.logical, end)):
+            for run in layout.runs_of(index):
+                end = run.logical + run.length
+                for kind, blocks in self._kinds(index, range(run.logical, end)):
                     for logical in range(blocks.start, blocks.stop, most):
                         numbers = range(logical, min(logical + most, blocks.stop))
                         yield UnitRun(
                             kind,
                             layout.table.inos[index],
                             numbers,
-                            (extent.physical + logical - extent.logical) * size,
+                            (run.physical + logical - run.logical) * size,
                             size,
                             len(numbers),
                             partial(self._makers[kind], slot, numbers),

@@ -1,7 +1,7 @@
 """Inodes as bytes, and the inode table of each group.
 
 An inode table is made of columns: every field of many inodes is written at once, as if all were
-files or directories of one extent. What is different about the others is put in afterwards.
+files or directories of one run. What is different about the others is put in afterwards.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from itertools import compress
 from struct import Struct
 
 from ..ondisk.checksum import set_inode_checksums
-from ..ondisk.extent import EXTENT, EXTENT_HEADER
 from ..ondisk.inode import (
-    EXT4_EXTENTS_FL,
     EXT4_INDEX_FL,
     EXT4_N_BLOCKS,
     INODE,
@@ -33,9 +31,9 @@ from ..plan.contents import FAST_SYMLINK_MAX
 from ..plan.directories import IndexedDirectory
 from ..plan.geometry import resize_inode_bytes
 from ..plan.layout import NANOSECONDS, Layout
+from ..plan.mapping import I_BLOCK_BYTES
 from ..plan.placement import JOURNAL
 from ..tree import S_IFDIR, S_IFREG, Device, Symlink
-from .extents import I_BLOCK_BYTES, extent_tree, single_extent
 from .workspace import PIECE_BYTES, Workspace
 
 EXT2_DIND_BLOCK = 13
@@ -46,7 +44,6 @@ _WORD = Struct("<I")
 _I_BLOCK = INODE.offset("i_block")
 _I_FLAGS = INODE.offset("i_flags")
 _put_file_acl = INODE.putter("i_file_acl")
-_ONE_EXTENT = _I_BLOCK + EXTENT_HEADER.size
 _OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
 
 
@@ -64,9 +61,10 @@ class InodeEmitter:
         self._sectors = layout.block_size // SECTOR
         self._latest = min(layout.times.newest, layout.times.latest)
         self._rows = PIECE_BYTES // self._size
+        self._mapping = layout.mapping
         common: dict[str, int | bytes] = {
-            "i_flags": EXT4_EXTENTS_FL,
-            "i_block": single_extent(0, 0),
+            "i_flags": self._mapping.flags,
+            "i_block": self._mapping.plain_i_block(),
         }
         if self._large:
             common["i_extra_isize"] = INODE_EXTRA_ISIZE
@@ -75,8 +73,8 @@ class InodeEmitter:
         # Indexes of what has more than the usual fields, ascending.
         planned = layout.directories.items()
         self._indexed = _ascending(i for i, kind in planned if isinstance(kind, IndexedDirectory))
-        self._with_extents = _ascending(layout.placement.extents)
-        self._with_tree = _ascending(layout.placement.tree_blocks)
+        self._with_runs = _ascending(layout.placement.runs)
+        self._with_map_blocks = _ascending(layout.placement.map_blocks)
         self._with_block = _ascending(layout.xattrs.block_of)
         self._with_area = _ascending(layout.xattrs.in_inode)
         self._special = dict(self._special_inodes())
@@ -132,8 +130,8 @@ class InodeEmitter:
         counts = layout.demand.counts[low:high]
         view[:] = self._common[: len(view)]
         sectors = array("Q", [count * self._sectors for count in counts])
-        for index in _between(self._with_tree, low, high):
-            sectors[index - low] += len(placement.tree_blocks[index]) * self._sectors
+        for index in _between(self._with_map_blocks, low, high):
+            sectors[index - low] += len(placement.map_blocks[index]) * self._sectors
         for index in _between(self._with_block, low, high):
             sectors[index - low] += self._sectors
         columns: dict[tuple[str, ...], array[int]] = {
@@ -147,21 +145,14 @@ class InodeEmitter:
         }
         for names, column in columns.items():
             self._record.write_column(view, 0, size, names, column)
-        extents: dict[tuple[str, ...], array[int]] = {
-            ("ee_len",): counts,
-            EXTENT.parts("ee_start"): placement.starts[low:high],
-        }
-        for names, column in extents.items():
-            EXTENT.write_column(view, _ONE_EXTENT, size, names, column)
-        if 0 in counts:
-            used = array("H", map(bool, counts))
-            EXTENT_HEADER.write_column(view, _I_BLOCK, size, ("eh_entries",), used)
-        for index in _between(self._with_extents, low, high):
-            self._put_i_block(view, index - low, self._extent_root(index))
+        starts = placement.starts[low:high]
+        self._mapping.write_plain_runs(view, _I_BLOCK, size, counts, starts)
+        for index in _between(self._with_runs, low, high):
+            self._put_i_block(view, index - low, self._i_block(index))
         for index in compress(range(low, high), table.types[low:high].translate(_OTHER)):
             self._put_other(view, index - low, index)
         for index in _between(self._indexed, low, high):
-            flags = EXT4_EXTENTS_FL | EXT4_INDEX_FL
+            flags = self._mapping.flags | EXT4_INDEX_FL
             _WORD.pack_into(view, (index - low) * size + _I_FLAGS, flags)
         for index in _between(self._with_block, low, high):
             block = placement.xattr_blocks[xattrs.block_of[index]]
@@ -194,17 +185,17 @@ class InodeEmitter:
             return [self._layout.times.fit(time) for time in times]
         return times
 
-    def _extent_root(self, index: int) -> bytes:
+    def _i_block(self, index: int) -> bytes:
         layout = self._layout
-        tree_blocks = layout.placement.tree_blocks.get(index, ())
-        return extent_tree(layout.extents_of(index), tree_blocks, layout.block_size)[0]
+        map_blocks = layout.placement.map_blocks.get(index, ())
+        return self._mapping.i_block(layout.runs_of(index), map_blocks)
 
     def _put_i_block(self, view: memoryview, row: int, i_block: bytes) -> None:
         start = row * self._size + _I_BLOCK
         view[start : start + I_BLOCK_BYTES] = i_block
 
     def _put_other(self, view: memoryview, row: int, index: int) -> None:
-        """What is neither a file nor a directory, and without extents for the most part."""
+        """What is neither a file nor a directory, and without blocks for the most part."""
         node = self._layout.table.nodes[index]
         i_block = b""
         if isinstance(node, Symlink):
@@ -221,16 +212,16 @@ class InodeEmitter:
         layout = self._layout
         if layout.format.resize_inode:
             yield EXT4_RESIZE_INO, self._resize_inode()
-        if layout.journal_extents:
-            tree_blocks = layout.placement.tree_blocks.get(JOURNAL, ())
+        if layout.journal_runs:
+            map_blocks = layout.placement.map_blocks.get(JOURNAL, ())
             count = layout.demand.journal_blocks
             yield (
                 EXT4_JOURNAL_INO,
                 self._special_inode(
                     EXT4_JOURNAL_INO,
                     count * layout.block_size,
-                    count + len(tree_blocks),
-                    EXT4_EXTENTS_FL,
+                    count + len(map_blocks),
+                    layout.mapping.flags,
                     journal_i_block(layout),
                 ),
             )
@@ -279,8 +270,5 @@ def _between(indexes: array[int], low: int, high: int) -> array[int]:
 
 def journal_i_block(layout: Layout) -> bytes:
     """``i_block`` of the journal's inode; the superblock keeps a copy (s_jnl_blocks)."""
-    return extent_tree(
-        layout.journal_extents,
-        layout.placement.tree_blocks.get(JOURNAL, ()),
-        layout.block_size,
-    )[0]
+    map_blocks = layout.placement.map_blocks.get(JOURNAL, ())
+    return layout.mapping.i_block(layout.journal_runs, map_blocks)

@@ -317,7 +317,7 @@ class Locator:
             if record is EXTENT_TAIL or inside >= 60:
                 raise OverrideError(f"override {override}: i_block has 4 entries and no tail")
             return self._inode_place(override, ino, record, INODE.offset("i_block") + inside)
-        blocks = self._layout.placement.tree_blocks.get(index, [])
+        blocks = self._layout.placement.map_blocks.get(index, [])
         if node > len(blocks):
             raise OverrideError(f"override {override}: the extent tree has {len(blocks)} blocks")
         per_block = entries_per_block(self._block_size)

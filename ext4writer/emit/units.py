@@ -15,7 +15,6 @@ from ..plan.xattrs import pack_block
 from ..tree import S_IFLNK, Symlink
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter
-from .extents import extent_tree
 from .inodes import InodeEmitter
 from .journal import journal_superblock
 from .superblock import group_descriptors, superblock
@@ -49,7 +48,7 @@ class PlannedUnits:
             *self._inodes.runs(),
             *self._journal(),
             *self._directories.runs(),
-            *self._extent_blocks(),
+            *self._map_blocks(),
             *self._xattr_blocks(),
             *self._symlink_blocks(),
         ]
@@ -125,22 +124,21 @@ class PlannedUnits:
     def _journal(self) -> Iterator[UnitRun]:
         layout = self._layout
         if layout.demand.journal_blocks:
-            offset = layout.journal_extents[0].physical * layout.block_size
+            offset = layout.journal_runs[0].physical * layout.block_size
             size = JOURNAL_SUPERBLOCK.size
             unit = Unit(UnitKind.JOURNAL_SUPERBLOCK, EXT4_JOURNAL_INO, 0, offset, size)
             yield self._one(unit, partial(journal_superblock, layout))
 
-    def _extent_blocks(self) -> Iterator[UnitRun]:
-        layout = self._layout
-        for index, numbers in layout.placement.tree_blocks.items():
+    def _map_blocks(self) -> Iterator[UnitRun]:
+        layout, mapping = self._layout, self._layout.mapping
+        for index, blocks in layout.placement.map_blocks.items():
             if index == JOURNAL:
-                extents, ino = layout.journal_extents, EXT4_JOURNAL_INO
+                runs, ino = layout.journal_runs, EXT4_JOURNAL_INO
             else:
-                extents, ino = layout.extents_of(index), layout.table.inos[index]
-            order = {block: position for position, block in enumerate(numbers, 1)}
-            for block, data in extent_tree(extents, numbers, layout.block_size)[1]:
-                number = order[block]
-                yield self._block(UnitKind.EXTENT_BLOCK, ino, number, block, partial(bytes, data))
+                runs, ino = layout.runs_of(index), layout.table.inos[index]
+            for unit in mapping.units(ino, runs, blocks):
+                assert unit.make is not None
+                yield self._one(unit, unit.make)
 
     def _xattr_blocks(self) -> Iterator[UnitRun]:
         """Neighbours together, because there may be one for each file."""
@@ -181,7 +179,7 @@ class PlannedUnits:
             node = layout.table.nodes[index]
             assert isinstance(node, Symlink)
             if len(node.target) > FAST_SYMLINK_MAX:
-                block = layout.extents_of(index)[0].physical
+                block = layout.runs_of(index)[0].physical
                 make = partial(node.target.ljust, layout.block_size, b"\0")
                 yield self._block(UnitKind.SYMLINK_BLOCK, layout.table.inos[index], 0, block, make)
 

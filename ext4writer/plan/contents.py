@@ -6,10 +6,10 @@ from array import array
 from dataclasses import dataclass, field
 
 from ..errors import TreeError
-from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..tree import S_IFLNK, SYMLINK_MAX, RegularFile, Symlink
 from .hole_search import Found
 from .inodes import InodeTable
+from .mapping import mapping_of
 from .spec import GIB, Spec, format_of
 
 FAST_SYMLINK_MAX = 59
@@ -99,8 +99,9 @@ def _check_file_size(table: InodeTable, index: int, size: int, spec: Spec) -> No
         raise TreeError(
             table.path_of(index), f"has {size} bytes; 2 GiB and more need the feature large_file"
         )
-    if -(-size // spec.block_size) > EXT_MAX_BLOCKS:
-        most = EXT_MAX_BLOCKS * spec.block_size
+    max_blocks = mapping_of(format_of(spec)).max_blocks
+    if -(-size // spec.block_size) > max_blocks:
+        most = max_blocks * spec.block_size
         raise TreeError(
             table.path_of(index),
             f"has {size} bytes; with blocks of {spec.block_size} bytes {most} is the most",

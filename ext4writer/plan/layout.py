@@ -21,9 +21,9 @@ from ..ondisk.inode import (
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..tree import Loss
 from .directories import DirectoryPlan, DirectoryRules
-from .extents import Extent
 from .geometry import Geometry, Range
 from .inodes import InodeTable
+from .mapping import FileMapping, Run, mapping_of
 from .placement import JOURNAL, Demand, Placement
 from .report import ImageReport, as_key
 from .sizing import withheld
@@ -191,9 +191,14 @@ class Layout:
         return self.geometry.inodes_per_group * GIB // group_bytes
 
     @property
-    def journal_extents(self) -> list[Extent]:
-        return self.placement.extents.get(JOURNAL, [])
+    def mapping(self) -> FileMapping:
+        """How ordinary files are mapped."""
+        return mapping_of(self.format)
 
-    def extents_of(self, index: int) -> list[Extent]:
-        """The extents of the node at ``index``, by logical block."""
-        return self.placement.extents_of(index, self.demand.counts[index])
+    @property
+    def journal_runs(self) -> list[Run]:
+        return self.placement.runs.get(JOURNAL, [])
+
+    def runs_of(self, index: int) -> list[Run]:
+        """The runs of the node at ``index``, by logical block."""
+        return self.placement.runs_of(index, self.demand.counts[index])

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..ondisk.extent import EXT_INIT_MAX_LEN, INLINE_ENTRIES, entries_per_block
 from .allocator import Allocator, OutOfBlocks
-from .extents import Extent, split_extent, tree_levels
 from .geometry import Geometry, Range
+from .mapping import Run, mapping_of
 from .policy import LayoutPolicy
 
 JOURNAL = -1
@@ -35,18 +34,18 @@ class Demand(NamedTuple):
     """The sum of ``counts``."""
 
     def least_blocks(self) -> int:
-        """Blocks that are needed even if no extent tree needs a block of its own."""
+        """Blocks that are needed even if no mapping needs a block of its own."""
         return self.data_blocks + self.xattr_blocks + self.journal_blocks
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class Placement:
-    """Where everything lies. A node is in ``extents`` unless it is one run at ``starts``."""
+    """Where everything lies. A node is in ``runs`` unless it is one run at ``starts``."""
 
     starts: array[int]
-    extents: dict[int, list[Extent]] = field(default_factory=dict)
-    tree_blocks: dict[int, list[int]] = field(default_factory=dict)
-    """Blocks of the extent tree, the levels from the top down, by node index or ``JOURNAL``."""
+    runs: dict[int, list[Run]] = field(default_factory=dict)
+    map_blocks: dict[int, list[int]] = field(default_factory=dict)
+    """Blocks that the mapping needs for itself, in its order, by node index or ``JOURNAL``."""
     xattr_blocks: array[int] = field(default_factory=lambda: array("Q"))
     resize_block: int = 0
     """The resize inode's double indirect block."""
@@ -57,16 +56,16 @@ class Placement:
     gap_blocks: int = 0
     free_ranges: list[Range] = field(default_factory=list)
 
-    def extents_of(self, index: int, count: int) -> list[Extent]:
-        """The extents of a node that has ``count`` data blocks."""
-        found = self.extents.get(index)
+    def runs_of(self, index: int, count: int) -> list[Run]:
+        """The runs of a node that has ``count`` data blocks."""
+        found = self.runs.get(index)
         if found is not None:
             return found
-        return [Extent(0, count, self.starts[index])] if count else []
+        return [Run(0, count, self.starts[index])] if count else []
 
     @property
-    def tree_block_count(self) -> int:
-        return sum(map(len, self.tree_blocks.values()))
+    def map_block_count(self) -> int:
+        return sum(map(len, self.map_blocks.values()))
 
 
 def place(
@@ -93,7 +92,7 @@ class _Placer:
         self._geometry = geometry
         self._demand = demand
         self._allocator = Allocator(geometry.free_runs(), most_gap_blocks)
-        self._per_block = entries_per_block(demand.block_size)
+        self._mapping = mapping_of(geometry.format)
         self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
 
     def sequential(self) -> Placement | None:
@@ -123,7 +122,7 @@ class _Placer:
                     pieces.append((index, logical, piece))
                     logical += piece
         policy.shuffle(pieces)
-        found: dict[int, list[Extent]] = {}
+        found: dict[int, list[Run]] = {}
         try:
             self._place_resize_block()
             self._place_runs(JOURNAL, [(0, demand.journal_blocks)])
@@ -132,11 +131,13 @@ class _Placer:
                 spare -= gap
                 allocator.skip(gap)
                 for physical, taken in allocator.take(length):
-                    found.setdefault(index, []).extend(split_extent(logical, taken, physical))
+                    found.setdefault(index, []).extend(
+                        self._mapping.split(logical, taken, physical)
+                    )
                     logical += taken
             for index in sorted(found):
-                self._result.extents[index] = _merge(sorted(found[index]))
-                self._place_tree(index)
+                self._result.runs[index] = self._mapping.join(sorted(found[index]))
+                self._place_map(index)
             self._place_xattrs()
         except OutOfBlocks:
             return None
@@ -156,31 +157,30 @@ class _Placer:
         ranges = self._demand.ranges
         if ranges:
             counted = ((at, NEVER_WHOLE if at in ranges else count) for at, count in counted)
-        # What can be one extent and fits between two superblock backups is never cut.
+        # What can be one run and fits between two superblock backups is never cut.
         between = self._geometry.format.blocks_per_group - self._geometry.head_blocks
-        longest = min(EXT_INIT_MAX_LEN, between)
+        longest = min(self._mapping.max_plain_run, between)
         for index, count in self._allocator.take_each_whole(counted, longest, self._result.starts):
             self._place_runs(index, ranges.get(index, [(0, count)]))
 
     def _place_runs(self, index: int, runs: list[tuple[int, int]]) -> None:
-        extents: list[Extent] = []
+        placed: list[Run] = []
         for logical, length in runs:
             for physical, taken in self._allocator.take(length):
-                extents += split_extent(logical, taken, physical)
+                placed += self._mapping.split(logical, taken, physical)
                 logical += taken
-        if not extents:
+        if not placed:
             return
-        if len(extents) == 1 and extents[0].logical == 0 and index != JOURNAL:
-            self._result.starts[index] = extents[0].physical
+        if len(placed) == 1 and placed[0].logical == 0 and index != JOURNAL:
+            self._result.starts[index] = placed[0].physical
             return
-        self._result.extents[index] = extents
-        self._place_tree(index)
+        self._result.runs[index] = placed
+        self._place_map(index)
 
-    def _place_tree(self, index: int) -> None:
-        extents = self._result.extents[index]
-        if len(extents) > INLINE_ENTRIES:
-            blocks = sum(tree_levels(len(extents), self._per_block))
-            self._result.tree_blocks[index] = [self._allocator.take_one() for _ in range(blocks)]
+    def _place_map(self, index: int) -> None:
+        blocks = self._mapping.metadata_blocks(self._result.runs[index])
+        if blocks:
+            self._result.map_blocks[index] = [self._allocator.take_one() for _ in range(blocks)]
 
     def _finish(self) -> Placement:
         result, allocator = self._result, self._allocator
@@ -189,19 +189,3 @@ class _Placer:
         result.gap_blocks = allocator.gap_blocks
         result.free_ranges = allocator.free_ranges()
         return result
-
-
-def _merge(extents: list[Extent]) -> list[Extent]:
-    """Join neighbours that continue each other, up to the longest extent."""
-    merged = extents[:1]
-    for extent in extents[1:]:
-        last = merged[-1]
-        if (
-            last.logical + last.length == extent.logical
-            and last.physical + last.length == extent.physical
-            and last.length + extent.length <= EXT_INIT_MAX_LEN
-        ):
-            merged[-1] = last._replace(length=last.length + extent.length)
-        else:
-            merged.append(extent)
-    return merged

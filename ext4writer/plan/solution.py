@@ -33,7 +33,7 @@ class Solution(NamedTuple):
             "journal": demand.journal_blocks,
             "descriptors and backups": supers * (1 + geometry.gdt_blocks),
             "bitmaps": 2 * geometry.groups,
-            "extent blocks": placement.tree_block_count,
+            "extent blocks": placement.map_block_count,
             "xattr blocks": len(placement.xattr_blocks),
             "reserved for growth": supers * geometry.reserved_gdt_blocks
             + int(geometry.format.resize_inode),

@@ -1,0 +1,89 @@
+"""What every mapping can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, NamedTuple
+
+from ...ondisk.format import Format
+from ...ondisk.inode import EXT4_N_BLOCKS
+from ...ondisk.units import Unit
+
+I_BLOCK_BYTES = 4 * EXT4_N_BLOCKS
+
+
+class Run(NamedTuple):
+    """``length`` blocks of a file from ``logical`` on that lie at block ``physical``."""
+
+    logical: int
+    length: int
+    physical: int
+
+
+class FileMapping(ABC):
+    """One way to map files, in a file system of one format."""
+
+    flags: ClassVar[int]
+    """What ``i_flags`` has for it."""
+    max_blocks: ClassVar[int]
+    """The most blocks that a file can have, holes included."""
+    max_run: ClassVar[int]
+    """The most blocks in one run."""
+    max_plain_run: ClassVar[int]
+    """The most blocks of a file that is one run and needs no block of the mapping's own."""
+    blocks_purpose: ClassVar[str | None]
+    """What a report calls the mapping's own blocks; None where they count as the file's."""
+
+    def __init__(self, fmt: Format) -> None:
+        self.format = fmt
+
+    def split(self, logical: int, length: int, physical: int) -> list[Run]:
+        """Cut a run into runs of at most ``max_run`` blocks."""
+        most = self.max_run
+        return [
+            Run(logical + done, min(most, length - done), physical + done)
+            for done in range(0, length, most)
+        ]
+
+    def join(self, runs: Sequence[Run]) -> list[Run]:
+        """Join neighbours that continue each other, up to the longest run."""
+        joined = list(runs[:1])
+        for run in runs[1:]:
+            last = joined[-1]
+            if (
+                last.logical + last.length == run.logical
+                and last.physical + last.length == run.physical
+                and last.length + run.length <= self.max_run
+            ):
+                joined[-1] = last._replace(length=last.length + run.length)
+            else:
+                joined.append(run)
+        return joined
+
+    @abstractmethod
+    def metadata_blocks(self, runs: Sequence[Run]) -> int:
+        """How many blocks of its own the mapping needs for ``runs``, by ascending logical block."""
+
+    @abstractmethod
+    def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:
+        """The 60 bytes of ``i_block``; ``blocks`` are where the mapping's own blocks lie."""
+
+    @abstractmethod
+    def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:
+        """The mapping's own blocks, each of which is made without its checksum."""
+
+    @abstractmethod
+    def plain_i_block(self) -> bytes:
+        """``i_block`` to begin with for what :meth:`write_plain_runs` fills in."""
+
+    @abstractmethod
+    def write_plain_runs(
+        self, view: memoryview, offset: int, stride: int, lengths: array[int], starts: array[int]
+    ) -> None:
+        """Put one run each into many inodes whose ``i_block`` is :meth:`plain_i_block`.
+
+        The first ``i_block`` lies at ``offset`` of ``view`` and the others ``stride`` bytes apart;
+        ``lengths`` are in blocks, 0 for a file without any.
+        """
