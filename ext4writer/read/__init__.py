@@ -12,7 +12,7 @@ For what looks closer:
 
 =========================  ===========================================================
 ``Image``                  ``superblock``, ``format``, ``block``, ``read``, ``descriptor(group)``,
-                           ``inode(ino)``, ``inodes()``, ``units()``, ``damage(error)``
+                           ``inode(ino)``, ``inodes()``, ``unit_runs()``, ``damage(error)``
 ``Inode``                  decoded numbers, ``raw`` bytes and ``offset``, ``runs()``,
                            ``mapping()`` with the blocks of its tree, ``expected_checksum()``
 ``directories``            ``blocks``, ``block_entries``, ``find``, ``expected_checksum``
@@ -29,6 +29,7 @@ by the size of the image: nothing is followed twice.
 from __future__ import annotations
 
 from ..errors import DamageError, ImageError, NotFoundError
+from ..ondisk.units import Unit, UnitKind, UnitRun
 from .directories import Entry
 from .files import FileReader
 from .image import Image, OnDamage, open_image
@@ -36,7 +37,6 @@ from .inodes import Inode
 from .mapping import Run, TreeBlock
 from .partitions import Partition
 from .stores import Source
-from .units import Unit
 from .walk import Found
 
 __all__ = [
@@ -54,5 +54,7 @@ __all__ = [
     "Source",
     "TreeBlock",
     "Unit",
+    "UnitKind",
+    "UnitRun",
     "open_image",
 ]

@@ -46,6 +46,7 @@ from ..ondisk.inode import (
 )
 from ..ondisk.record import Record
 from ..ondisk.superblock import EXT2_FLAGS_UNSIGNED_HASH
+from ..ondisk.units import UnitKind
 from .xattr_entries import inline_value
 
 if TYPE_CHECKING:
@@ -198,6 +199,14 @@ def index_count_offset(directory: Inode, block: Block) -> int | None:
         ino, _, name_len, _ = _head(block.data, 0)
         return DX_NODE_COUNT_OFFSET if not ino and not name_len else None
     return None
+
+
+def block_kind(directory: Inode, block: Block) -> UnitKind:
+    """Return whether a block of a directory is the root or a node of an index, or has entries."""
+    count_at = index_count_offset(directory, block)
+    if count_at is None:
+        return UnitKind.DIR_BLOCK
+    return UnitKind.DX_ROOT if count_at == DX_ROOT_COUNT_OFFSET else UnitKind.DX_NODE
 
 
 def expected_checksum(directory: Inode, block: Block) -> tuple[Record, int, int] | None:

@@ -20,12 +20,13 @@ from ..ondisk.superblock import (
     SUPERBLOCK_OFFSET,
     SUPERBLOCK_SIZE,
 )
+from ..ondisk.units import Unit, UnitRun
 from .directories import Entry, entries
 from .files import FileReader
 from .inodes import Inode
 from .partitions import partition as find_partition
 from .stores import Source, Store, Window, open_store
-from .units import Unit, units
+from .units import unit_runs, units
 from .walk import Found, lookup, walk
 
 OnDamage = Callable[[DamageError], None]
@@ -279,8 +280,12 @@ class Image:
         return entries(directory)
 
     def units(self) -> Iterator[Unit]:
-        """Yield every stretch of metadata; see :mod:`.units`."""
+        """Yield every unit of metadata by itself; see :mod:`ext4writer.ondisk.units`."""
         return units(self)
+
+    def unit_runs(self) -> Iterator[UnitRun]:
+        """Yield the units of metadata, neighbours of one kind together."""
+        return unit_runs(self)
 
     def walk(self, top: Inode | None = None) -> Iterator[Found]:
         """Yield everything below a directory, the root by default; see :mod:`.walk`."""

@@ -1,40 +1,28 @@
-"""Units: the stretches of metadata of an image, each of one kind and with one owner."""
+"""All metadata of an image as units, the same as a writer lists for what it has planned."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..ondisk.inode import EXT4_EXTENTS_FL
-from ..ondisk.superblock import EXT4_RESIZE_INO, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
-from .directories import blocks
+from ..ondisk.superblock import EXT4_JOURNAL_INO, SUPERBLOCK_SIZE
+from ..ondisk.units import Unit, UnitKind, UnitRun
+from .directories import block_kind, blocks
 from .mapping import TreeBlock
 
 if TYPE_CHECKING:
     from .image import Image
     from .inodes import Inode
 
-
-class Unit(NamedTuple):
-    """One stretch of metadata; ``offset`` and ``size`` are in bytes.
-
-    ``kind`` is one of ``superblock``, ``group_descs``, ``reserved_gdt``, ``block_bitmap``,
-    ``inode_bitmap``, ``inode_table``, ``mmp``, which a group owns, or ``extent_node``,
-    ``map_block``, ``directory``, ``xattr_block``, which an inode owns. ``number`` counts the units
-    of one kind and owner: the descriptor block, the level of a node, the block of a directory.
-    """
-
-    kind: str
-    owner: int
-    number: int
-    offset: int
-    size: int
+_JOURNAL_SUPERBLOCK_SIZE = 1024
 
 
-def units(image: Image) -> Iterator[Unit]:
-    """Yield the units of all groups, ascending by group, then those of all inodes.
+def unit_runs(image: Image) -> Iterator[UnitRun]:
+    """Yield the units of all groups, ascending by group, then those of all inodes in use.
 
-    A block that several inodes share, as attribute blocks may be, comes once.
+    Nothing says how its bytes are made; they are read. A block that several inodes share, as
+    attribute blocks may be, comes once.
     """
     for group in range(image.groups):
         yield from group_units(image, group)
@@ -44,56 +32,113 @@ def units(image: Image) -> Iterator[Unit]:
             yield from inode_units(inode, shared)
 
 
-def group_units(image: Image, group: int) -> Iterator[Unit]:
-    """Yield what lies at a fixed place, or what the descriptor of one group names."""
+def group_units(image: Image, group: int) -> Iterator[UnitRun]:
+    """Yield what lies at a fixed place in a group, and what its descriptor names."""
     fmt, size = image.format, image.block_size
     if fmt.has_super(group):
-        first = fmt.super_block(group)
-        offset = SUPERBLOCK_OFFSET if group == 0 else first * size
-        yield Unit("superblock", group, 0, offset, SUPERBLOCK_SIZE)
-    yield from _descriptor_units(image, group)
+        offset = fmt.super_offset(group)
+        yield UnitRun(UnitKind.SUPERBLOCK, group, 0, offset, SUPERBLOCK_SIZE)
+    yield from _descriptors(image, group)
     numbers = image.descriptor(group)
-    for kind, name in (("block_bitmap", "bg_block_bitmap"), ("inode_bitmap", "bg_inode_bitmap")):
-        yield Unit(kind, group, 0, numbers[name] * size, size)
-    table = fmt.inode_table_blocks(image.inodes_per_group) * size
-    yield Unit("inode_table", group, 0, numbers["bg_inode_table"] * size, table)
+    for kind, name in (
+        (UnitKind.BLOCK_BITMAP, "bg_block_bitmap"),
+        (UnitKind.INODE_BITMAP, "bg_inode_bitmap"),
+    ):
+        if image.has_blocks(numbers[name]):
+            yield UnitRun(kind, group, 0, numbers[name] * size, size)
+    per_group = image.inodes_per_group
+    first = group * per_group + 1
+    count = min(per_group, image.inodes_count + 1 - first)
+    if image.has_blocks(numbers["bg_inode_table"], fmt.inode_table_blocks(per_group)):
+        inos = range(first, first + count)
+        table = numbers["bg_inode_table"] * size
+        yield UnitRun(UnitKind.INODE, inos, 0, table, fmt.inode_size, count)
     if group == 0 and fmt.mmp and image.has_blocks(image.number("s_mmp_block")):
-        yield Unit("mmp", 0, 0, image.number("s_mmp_block") * size, size)
+        yield UnitRun(UnitKind.MMP, 0, 0, image.number("s_mmp_block") * size, size)
 
 
-def _descriptor_units(image: Image, group: int) -> Iterator[Unit]:
-    """The descriptor blocks, or copies of them, that lie in a group."""
+def _descriptors(image: Image, group: int) -> Iterator[UnitRun]:
+    """The descriptors, or copies of them, that lie in a group."""
     fmt, size = image.format, image.block_size
-    gdt_blocks = fmt.gdt_blocks(image.groups)
+    per_block, groups = fmt.descs_per_block, image.groups
     if fmt.has_super(group):
-        first = fmt.super_block(group) + 1
-        together = min(gdt_blocks, fmt.first_meta_bg) if fmt.meta_bg else gdt_blocks
-        for number in range(together):
-            yield Unit("group_descs", group, number, (first + number) * size, size)
-        reserved = image.number("s_reserved_gdt_blocks") if fmt.resize_inode else 0
-        for number in range(reserved):
-            yield Unit("reserved_gdt", group, number, (first + together + number) * size, size)
-    number = group // fmt.descs_per_block
+        together = fmt.gdt_blocks(groups)
+        if fmt.meta_bg:
+            together = min(together, fmt.first_meta_bg)
+        count = min(together * per_block, groups)
+        if count:
+            offset = (fmt.super_block(group) + 1) * size
+            yield UnitRun(UnitKind.GROUP_DESC, group, range(count), offset, fmt.desc_size, count)
+    number = group // per_block
     if fmt.in_meta_group(number):
-        for block in fmt.desc_block_copies(number, image.groups):
+        first = number * per_block
+        count = min(per_block, groups - first)
+        for block in fmt.desc_block_copies(number, groups):
             if fmt.group_of(block) == group:
-                yield Unit("group_descs", group, number, block * size, size)
+                described = range(first, first + count)
+                yield UnitRun(
+                    UnitKind.GROUP_DESC, group, described, block * size, fmt.desc_size, count
+                )
 
 
-def inode_units(inode: Inode, shared: set[int]) -> Iterator[Unit]:
+def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
     """Yield the units of one inode; ``shared`` remembers the attribute blocks that came before."""
-    if inode.ino == EXT4_RESIZE_INO:
-        # Its map is made of the blocks that are reserved for descriptors.
-        return
-    size = inode.image.block_size
-    kind = "extent_node" if inode.flags & EXT4_EXTENTS_FL else "map_block"
-    for item in inode.mapping():
-        if isinstance(item, TreeBlock):
-            yield Unit(kind, inode.ino, item.level, item.block * size, size)
+    image = inode.image
+    size = image.block_size
+    tree = [item for item in inode.mapping() if isinstance(item, TreeBlock)]
+    kind, first = UnitKind.INDIRECT_BLOCK, 0
+    if inode.flags & EXT4_EXTENTS_FL:
+        # They are numbered by levels from the top down; the sort keeps the order in each.
+        tree.sort(key=lambda item: -item.level)
+        kind, first = UnitKind.EXTENT_BLOCK, 1
+    for number, item in enumerate(tree, first):
+        yield UnitRun(kind, inode.ino, number, item.block * size, size)
     if inode.is_directory and not inode.has_inline_data:
         for block in blocks(inode):
-            yield Unit("directory", inode.ino, block.logical, block.offset, size)
+            dir_kind = block_kind(inode, block)
+            yield UnitRun(dir_kind, inode.ino, block.logical, block.offset, size)
+    elif inode.is_symlink and not inode.is_fast_symlink:
+        for run in inode.runs():
+            yield UnitRun(UnitKind.SYMLINK_BLOCK, inode.ino, 0, run.physical * size, size)
+    elif image.format.orphan_file and inode.ino == image.number("s_orphan_file_inum"):
+        for run in inode.runs():
+            numbers = range(run.logical, run.logical + run.length)
+            yield UnitRun(
+                UnitKind.ORPHAN_BLOCK, inode.ino, numbers, run.physical * size, size, run.length
+            )
+    elif image.format.has_journal and inode.ino == EXT4_JOURNAL_INO:
+        for run in inode.runs():
+            if run.logical == 0:
+                offset = run.physical * size
+                kind = UnitKind.JOURNAL_SUPERBLOCK
+                yield UnitRun(kind, inode.ino, 0, offset, _JOURNAL_SUPERBLOCK_SIZE)
     acl = inode.file_acl
-    if acl and acl not in shared and inode.image.has_blocks(acl):
+    if acl and acl not in shared and image.has_blocks(acl):
         shared.add(acl)
-        yield Unit("xattr_block", inode.ino, 0, acl * size, size)
+        yield UnitRun(UnitKind.XATTR_BLOCK, inode.ino, 0, acl * size, size)
+
+
+def units(image: Image) -> Iterator[Unit]:
+    """Yield every unit by itself, with the generation of the inode that owns it."""
+    generations: dict[int, int] = {}
+    for run in unit_runs(image):
+        of_inode = run.kind in _OF_INODES
+        for unit in run.units():
+            if not of_inode:
+                yield unit
+                continue
+            generation = generations.get(unit.owner)
+            if generation is None:
+                generations = {unit.owner: image.inode(unit.owner).generation}
+                generation = generations[unit.owner]
+            yield unit._replace(generation=generation)
+
+
+_OF_INODES = {
+    UnitKind.EXTENT_BLOCK,
+    UnitKind.DIR_BLOCK,
+    UnitKind.DX_ROOT,
+    UnitKind.DX_NODE,
+    UnitKind.ORPHAN_BLOCK,
+}
+"""Kinds whose checksums have the inode's number and generation in their seed."""

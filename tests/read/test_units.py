@@ -1,0 +1,51 @@
+"""A reader finds the units that the writer planned: two lists, made without each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from ext4writer import RandomPolicy, Spec, Tree, write_image
+from ext4writer.emit.units import PlannedUnits
+from ext4writer.ondisk.units import Unit, UnitKind
+from ext4writer.read import open_image
+from tests.emit.test_units import SPECS, tree
+
+
+def bare(unit: Unit) -> Unit:
+    """Only what both lists can know; the resize inode's map is numbered from another end."""
+    number = 0 if unit.kind is UnitKind.INDIRECT_BLOCK else unit.number
+    return unit._replace(make=None, number=number)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_units_that_were_planned_are_found(name: str) -> None:
+    data = bytearray()
+    layout = write_image(tree(), data, SPECS[name])
+    planned = PlannedUnits(layout)
+    wanted = {
+        bare(unit) for kind in UnitKind for run in planned.runs_of(kind) for unit in run.units()
+    }
+    with open_image(bytes(data)) as image:
+        found = list(map(bare, image.units()))
+    assert len(found) == len(set(found))
+    assert not wanted - set(found)
+    # Reserved blocks without a backup hold nothing, so that a plan has no need to list them.
+    for unit in set(found) - wanted:
+        assert (unit.kind, unit.owner) == (UnitKind.INDIRECT_BLOCK, 7)
+        assert not any(data[unit.offset : unit.offset + unit.size])
+
+
+def test_scattered_files() -> None:
+    content = b"".join(bytes([n % 250 + 1]) * 1024 + bytes(1024) for n in range(9000))
+    scattered = Tree()
+    scattered.file("/f", content)
+    data = bytearray()
+    spec = Spec(block_size=1024, hole_size=0, policy=RandomPolicy(3))
+    layout = write_image(scattered, data, spec)
+    planned = PlannedUnits(layout)
+    with open_image(bytes(data)) as image:
+        blocks = {bare(u) for u in image.units() if u.kind is UnitKind.EXTENT_BLOCK}
+        assert image.open("/f").read() == content
+    assert len(blocks) > 100
+    runs = planned.runs_of(UnitKind.EXTENT_BLOCK)
+    assert blocks == {bare(unit) for run in runs for unit in run.units()}
