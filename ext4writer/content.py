@@ -157,6 +157,40 @@ class Content(ABC):
         finally:
             reader.close()
 
+    def read_bytes(self) -> bytes:
+        """The whole content, for what is known to be small. Raises like :meth:`read_whole`."""
+        data = bytearray(self.size)
+        with memoryview(data) as view:
+            self.read_whole(view)
+        return bytes(data)
+
+    def read_pieces(self, buffer: memoryview) -> Iterator[memoryview]:
+        """Yield the whole content from front to back, in parts that lie in ``buffer``.
+
+        Each is valid until the next one is asked for. Raises like :meth:`read_whole`, before the
+        last part where there are fewer bytes than ``size``, after it where there are more.
+        """
+        size = self.size
+        if size <= len(buffer):
+            self.read_whole(buffer[:size])
+            if size:
+                yield buffer[:size]
+            return
+        reader = self.open()
+        try:
+            done = 0
+            while done < size:
+                wanted = min(len(buffer), size - done)
+                count = reader.readinto(buffer[:wanted], done)
+                if count < wanted:
+                    reader.check_unchanged()
+                    raise SourceChangedError(reader.path, f"ends at byte {done + count}")
+                yield buffer[:count]
+                done += count
+            reader.check_unchanged()
+        finally:
+            reader.close()
+
     @classmethod
     def read_side_by_side(
         cls, contents: Sequence[Content], buffer: memoryview, block_size: int
@@ -172,6 +206,26 @@ class Content(ABC):
             content.read_whole(buffer[start:end])
             start = -(-end // block_size) * block_size
         return end
+
+
+class ContentSource:
+    """Reads a content from front to back, as a stream."""
+
+    def __init__(self, content: Content) -> None:
+        self._reader = content.open()
+        self._size = content.size
+        self._position = 0
+        self.path = self._reader.path
+        """What errors call the content."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end. Raises like :meth:`Content.read_whole`."""
+        data = bytearray(min(size, self._size - self._position))
+        count = self._reader.readinto(memoryview(data), self._position) if data else 0
+        self._position += count
+        if count < len(data) or self._position == self._size:
+            self._reader.check_unchanged()
+        return bytes(data[:count])
 
 
 class Parcel:

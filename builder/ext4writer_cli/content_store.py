@@ -38,18 +38,7 @@ class ContentStore:
 def _copy(content: Content, file: NewFile) -> str:
     """Write all of ``content`` to ``file``; return its digest."""
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(CHUNK))
-    reader = content.open()
-    try:
-        done = 0
-        while done < content.size:
-            count = reader.readinto(buffer[: content.size - done], done)
-            if not count:
-                break
-            digest.update(buffer[:count])
-            file.write(buffer[:count])
-            done += count
-        reader.check_unchanged()
-    finally:
-        reader.close()
+    for piece in content.read_pieces(memoryview(bytearray(min(CHUNK, content.size)))):
+        digest.update(piece)
+        file.write(piece)
     return digest.hexdigest()

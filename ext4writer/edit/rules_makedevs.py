@@ -201,10 +201,7 @@ class MakedevsTable:
             raise self._error(
                 line.number, f"there is no file {path} in the image to look up {word[:40]!r}"
             )
-        data = bytearray(node.content.size)
-        with memoryview(data) as view:
-            node.content.read_whole(view)
-        return read_names(bytes(data), has_group=path == PASSWD)
+        return read_names(node.content.read_bytes(), has_group=path == PASSWD)
 
     def _nodes(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Iterator[Node]:
         """What the line speaks of by ``path``; it is made if that is asked for."""

@@ -89,10 +89,7 @@ class _DumpWriter:
     def _content(self, path: bytes, content: Content, names: list[bytes]) -> tuple[bytes, bytes]:
         """Payload and content, one of which is ``-``."""
         if host_path(content) is None and content.size <= INLINE_MOST:
-            data = bytearray(content.size)
-            with memoryview(data) as view:
-                content.read_whole(view)
-            return b"-", _optional(bytes(data))
+            return b"-", _optional(content.read_bytes())
         return _optional(self._names.get(path, content, names)), b"-"
 
     def _lose_times(self, path: bytes, node: Node) -> None:

@@ -134,17 +134,6 @@ class _MtreeWriter:
 
 def _digest(content: Content, kind: str) -> str:
     digest = hashlib.new(kind, usedforsecurity=False)
-    reader = content.open()
-    try:
-        buffer = memoryview(bytearray(min(_CHUNK, max(content.size, 1))))
-        done = 0
-        while done < content.size:
-            count = reader.readinto(buffer[: content.size - done], done)
-            if not count:
-                break
-            digest.update(buffer[:count])
-            done += count
-        reader.check_unchanged()
-    finally:
-        reader.close()
+    for piece in content.read_pieces(memoryview(bytearray(min(_CHUNK, content.size)))):
+        digest.update(piece)
     return digest.hexdigest()

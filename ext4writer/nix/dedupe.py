@@ -86,19 +86,7 @@ def _attributes(file: RegularFile) -> tuple[object, ...]:
 
 def _digest(file: RegularFile, buffer: memoryview) -> bytes:
     """The hash of the content."""
-    content = file.content
     digest = hashlib.sha256()
-    if content.size <= len(buffer):
-        content.read_whole(buffer[: content.size])
-        digest.update(buffer[: content.size])
-        return digest.digest()
-    reader = content.open()
-    try:
-        done = 0
-        while count := reader.readinto(buffer[: content.size - done], done):
-            digest.update(buffer[:count])
-            done += count
-        reader.check_unchanged()
-    finally:
-        reader.close()
+    for piece in file.content.read_pieces(buffer):
+        digest.update(piece)
     return digest.digest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..content import Content
-from ..errors import SourceChangedError, TreeError
+from ..errors import TreeError
 from ..progress import Cancel, check_cancelled
 from ..tree import S_IFLNK, S_IFREG, Directory, Node, RegularFile, Symlink
 from .nar_format import (
@@ -128,21 +128,9 @@ class _Dump:
 
     def _large(self, content: Content) -> None:
         """Pass on what does not fit the buffer, which is empty."""
-        reader = content.open()
-        try:
-            done = 0
-            while done < content.size:
-                wanted = min(len(self._buffer), content.size - done)
-                count = reader.readinto(self._buffer[:wanted], done)
-                if count < wanted:
-                    reader.check_unchanged()
-                    raise SourceChangedError(reader.path, f"ends at byte {done + count}")
-                self._filled = count
-                self._flush()
-                done += count
-            reader.check_unchanged()
-        finally:
-            reader.close()
+        for piece in content.read_pieces(self._buffer):
+            self._filled = len(piece)
+            self._flush()
 
     def _put(self, data: bytes) -> None:
         end = self._filled + len(data)

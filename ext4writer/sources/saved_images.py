@@ -47,11 +47,8 @@ def _lists_images(node: object) -> bool:
     """Whether ``node`` is the ``manifest.json`` of ``docker save``."""
     if not isinstance(node, RegularFile) or not 0 < node.content.size <= DOCUMENT_BYTES:
         return False
-    data = bytearray(node.content.size)
     try:
-        with memoryview(data) as view:
-            node.content.read_whole(view)
-        listed = json.loads(data)
+        listed = json.loads(node.content.read_bytes())
     except (SourceError, ValueError, RecursionError):
         return False  # what cannot be read is an error when it is wanted
     if not isinstance(listed, list) or not listed:

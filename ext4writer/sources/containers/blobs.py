@@ -105,24 +105,6 @@ def _inside(link: bytes, target: bytes) -> bytes | None:
     return b"/".join(names)
 
 
-class ContentSource:
-    """Reads a content from front to back."""
-
-    def __init__(self, content: Content) -> None:
-        self._reader = content.open()
-        self._size = content.size
-        self._position = 0
-
-    def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; none at the end."""
-        data = bytearray(min(size, self._size - self._position))
-        count = self._reader.readinto(memoryview(data), self._position) if data else 0
-        self._position += count
-        if count < len(data):
-            self._reader.check_unchanged()
-        return bytes(data[:count])
-
-
 class Checked:
     """What ``source`` yields, compared at its end with the digests that it should have."""
 
@@ -193,12 +175,10 @@ def read_small(files: Files, name: str, content: Content, digests: list[str]) ->
             f"has {content.size} bytes; {DOCUMENT_BYTES} are the most for a document",
             member=name.encode(),
         )
-    data = bytearray(content.size)
-    with memoryview(data) as view:
-        content.read_whole(view)
-    checked = Checked(_Bytes(bytes(data)), files.path, name.encode(), digests)
+    data = content.read_bytes()
+    checked = Checked(_Bytes(data), files.path, name.encode(), digests)
     checked.finish()
-    return bytes(data)
+    return data
 
 
 def sha256(data: bytes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypedDict, cast
 
-from ...content import Content
+from ...content import Content, ContentSource
 from ...edit.filters import exclude
 from ...edit.globs import Patterns
 from ...losses import LossRecord
@@ -17,7 +17,7 @@ from ..tar_archive.decoders import MAGIC_BYTES, Decoded, compression_of
 from ..tar_archive.header import BLOCK, has_checksum
 from ..tar_archive.inputs import Counted
 from ..tar_archive.limits import Usage
-from .blobs import Checked, ContentSource
+from .blobs import Checked
 from .layers import WHITEOUT, Layer
 
 

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import BinaryIO, Protocol
 
-from ...content import O_BINARY, O_CLOEXEC, BytesContent, Content, write_at
+from ...content import O_BINARY, O_CLOEXEC, BytesContent, Content, ContentSource, write_at
 from ...errors import ArchiveError, LimitError, OutputError, SourceError
 from ...progress import Cancel, check_cancelled
 from ...slices import FileSliceContent, HeldFile
@@ -332,7 +332,7 @@ def open_archive(
         file, start, end = archive.file, archive.offset, archive.offset + archive.size
         return _open_file(file, start, end, spool, usage, cancel)
     if isinstance(archive, Content):
-        content = _ContentSource(archive)
+        content = ContentSource(archive)
         return _open_stream(content, content.path, spool, usage, cancel)
     if isinstance(archive, str | bytes | os.PathLike):
         path = os.fsencode(archive)
@@ -469,24 +469,6 @@ class _FileSource:
         if data is None:
             raise SourceError(self._path, "does not wait for data; open it without O_NONBLOCK")
         return bytes(data)
-
-
-class _ContentSource:
-    """Reads a content from front to back."""
-
-    def __init__(self, content: Content) -> None:
-        self._reader = content.open()
-        self._size = content.size
-        self._position = 0
-        self.path = self._reader.path
-
-    def read(self, size: int, /) -> bytes:
-        data = bytearray(min(size, self._size - self._position))
-        count = self._reader.readinto(memoryview(data), self._position) if data else 0
-        self._position += count
-        if count < len(data) or self._position == self._size:
-            self._reader.check_unchanged()
-        return bytes(data[:count])
 
 
 class _Ahead:
