@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,16 +24,24 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+COMMAND_PAGE = (ROOT / "docs" / "command.md").read_text()
 BLOCKS = FENCED.findall(README)
 DOCS = [
     pytest.param(text, id=f"{page.name}-{number}")
-    for page in sorted((ROOT / "docs").glob("*.md"))
+    for page in PAGES
     for number, (kind, text) in enumerate(FENCED.findall(page.read_text()))
     if kind == "python"
 ]
 PYTHON = [text for kind, text in BLOCKS if kind == "python"]
-SHELL = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-REPORTS = [text for kind, text in BLOCKS if kind == ""]
+SHELL = [
+    line
+    for kind, text in [*BLOCKS, *FENCED.findall(COMMAND_PAGE)]
+    if kind == "sh"
+    for line in text.splitlines()
+]
+REPORTS = [text for kind, text in FENCED.findall(COMMAND_PAGE) if kind == ""]
+INSTALL = "pipx install ."
 
 WRONG_ON_PURPOSE = "wrong.img"
 
@@ -46,8 +55,8 @@ def options_of(page: str) -> set[str]:
 
 
 def test_the_blocks_are_found() -> None:
-    assert len(PYTHON) >= 5
-    assert len(SHELL) >= 5
+    assert len(PYTHON) >= 2
+    assert len(SHELL) >= 10
     assert len(REPORTS) == 1
     assert README.count("```") == 2 * len(BLOCKS)
 
@@ -77,7 +86,7 @@ def test_an_example_runs(code: str, tmp_path: Path, watch) -> None:
 
 def test_the_examples_show_what_there_is() -> None:
     """Every public name that a user starts from stands in some example."""
-    shown = set(re.findall(r"\w+", "\n".join(PYTHON)))
+    shown = set(re.findall(r"\w+", "\n".join(PYTHON + [page.values[0] for page in DOCS])))
     assert {
         *("Tree", "directory", "file", "symlink", "link", "device", "fifo", "socket"),
         *("mode", "uid", "gid", "mtime_ns", "atime_ns", "ctime_ns", "crtime_ns", "xattrs"),
@@ -94,7 +103,9 @@ def test_every_error_is_named() -> None:
         and issubclass(getattr(ext4writer, name), ext4writer.Ext4WriterError)
     }
     # A record's error is a fault of an Override or of this library.
-    assert errors - {"RecordError"} == set(re.findall(r"`(\w+Error)`", README))
+    assert errors - {"RecordError"} <= set(
+        re.findall(r"`(\w+Error)`", (ROOT / "docs" / "library.md").read_text())
+    )
 
 
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("ext4writer")])
@@ -132,9 +143,11 @@ def make_archive(path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("ext4writer")])
-def test_a_command_runs(line: str, tmp_path: Path) -> None:
+def test_a_command_runs(line: str, tmp_path: Path, watch) -> None:
+    watch.damaged(tmp_path / WRONG_ON_PURPOSE)
     (tmp_path / "rootfs").mkdir()
     (tmp_path / "rootfs" / "file").write_text("text")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
     if line.startswith("ext4writer nix"):
         make_closure(tmp_path)
     for folder in ("overlay", "app"):
@@ -157,12 +170,37 @@ def test_a_target_of_make_exists(line: str) -> None:
 
 
 def test_no_other_shell_lines() -> None:
-    assert all(line.startswith(("ext4writer ", "make ")) for line in SHELL)
+    assert all(line.startswith(("ext4writer ", "make ")) for line in SHELL if line != INSTALL)
+
+
+def test_the_first_screen_installs_and_builds() -> None:
+    """Before the chart stand what it is, one line that installs it, and one that works as it is."""
+    first = README.partition("![")[0]
+    assert len(first.splitlines()) <= 16
+    [(kind, text)] = FENCED.findall(first)
+    assert kind == "sh" and text.splitlines() == [INSTALL, "ext4writer build docs -o docs.img"]
+
+
+def links(page: Path) -> set[str]:
+    return set(re.findall(r"\]\(([^)#:]+)\)", page.read_text()))
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_index_has_every_page() -> None:
+    index = links(ROOT / "docs" / "README.md")
+    assert {page.name for page in PAGES} - {"README.md"} <= index
+    assert "cookbook/README.md" in index
 
 
 def test_every_option_in_the_text_exists() -> None:
     known = options_of(help_page("build")) | options_of(help_page("nix"))
-    prose = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
+    text = README + COMMAND_PAGE
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     shown = {
         word
         for quoted in re.findall(r"`(--[^`]*)`", prose)

@@ -8,8 +8,8 @@ import re
 import click
 
 KINDS = (
-    "a folder, a tar archive, '-' for one on standard input, oci:LAYOUT[:REF], "
-    "docker-archive:FILE[:REF] or manifest:FILE"
+    "a folder, a tar archive, '-' for one on standard input, an ext4 image, image:DISK:PARTITION, "
+    "oci:LAYOUT[:REF], docker-archive:FILE[:REF] or manifest:FILE"
 )
 
 OPTIONS = {
@@ -164,6 +164,8 @@ ANSWERS = {
     "git+https": _GIT,
     "git+ssh": _GIT,
     "nix": "the command 'ext4writer nix' takes store paths",
+    "ext4": "an ext4 image is given without a prefix, {rest}",
+    "raw": "an ext4 image is given without a prefix, a partition of a disk as image:{rest}:1",
 }
 """Prefix of a source that other programs know -> what to do instead."""
 
