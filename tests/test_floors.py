@@ -32,6 +32,7 @@ FLOORS = {
     "edit": 25,
     "sources": 27,
     "read": 26,
+    "inspection": 30,
     "manifests": 28,
     "nix": 29,
     "plan": 30,
@@ -244,7 +245,7 @@ def knows_the_format(module: Module) -> Iterator[tuple[ast.AST, str]]:
 
 def reads_while_writing(module: Module) -> Iterator[tuple[ast.AST, str]]:
     """A reader is a second opinion: what writes must not lean on it, and it not on what writes."""
-    if module.top in ("plan", "emit", "api", "edit", "nix", "manifests"):
+    if module.top in ("plan", "emit", "output", "api", "edit", "nix", "manifests"):
         for node, name in imports(module):
             if known(name).partition(".")[0] == "read":
                 yield node, f"imports {name}"

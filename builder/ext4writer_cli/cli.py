@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 import click
@@ -111,6 +112,16 @@ def _nix() -> click.Command:
     return nix
 
 
+IMAGE_COMMANDS = ("info", "ls", "tree", "cat", "stat", "find")
+
+
+def _image_command(name: str) -> click.Command:
+    from . import image_commands
+
+    command: click.Command = getattr(image_commands, name)
+    return command
+
+
 def _completion() -> click.Command:
     from .completion import completion
 
@@ -119,7 +130,12 @@ def _completion() -> click.Command:
 
 @click.group(
     name=PROGRAM,
-    commands=LateCommands(completion=_completion, manifest=_manifest, nix=_nix),
+    commands=LateCommands(
+        completion=_completion,
+        manifest=_manifest,
+        nix=_nix,
+        **{name: partial(_image_command, name) for name in IMAGE_COMMANDS},
+    ),
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

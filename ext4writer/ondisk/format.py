@@ -96,6 +96,7 @@ class Format:
 
     has_journal = _flag("has_journal")
     journal_dev = _flag("journal_dev")
+    needs_recovery = _flag("needs_recovery")
     ext_attr = _flag("ext_attr")
     ea_inode = _flag("ea_inode")
     resize_inode = _flag("resize_inode")

@@ -1,0 +1,95 @@
+"""What the commands that read an image share: how it is named, and what is said of damage."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import PATH, SIZE, GroupedOption
+
+if TYPE_CHECKING:
+    from ext4writer import DamageError
+    from ext4writer.read import Image
+
+Command = Callable[..., Any]
+
+DAMAGE_SHOWN = 20
+HEADING = "The image"
+
+
+class Place:
+    """Where an image lies; see :func:`image_argument`."""
+
+    def __init__(self, image: str, offset: int, superblock: int | None) -> None:
+        self.path, self.partition = _partition(image)
+        self.offset = offset
+        self.superblock = superblock
+
+    @contextmanager
+    def open(self) -> Iterator[Image]:
+        """Yield the image. Damage after which reading went on is told, and the exit status is 1."""
+        from ext4writer.read import open_image
+
+        heard: list[DamageError] = []
+        try:
+            with open_image(
+                self.path,
+                offset=self.offset,
+                partition=self.partition,
+                superblock=self.superblock,
+                on_damage=heard.append,
+            ) as image:
+                yield image
+        finally:
+            _tell(heard)
+        if heard:
+            raise click.exceptions.Exit(1)
+
+
+def _partition(text: str) -> tuple[str, int | None]:
+    """``DISK:N`` taken apart, unless a file has that name."""
+    matched = re.fullmatch(r"(.+):([0-9]{1,4})", text, re.DOTALL)
+    if matched is None or os.path.exists(text):
+        return text, None
+    return matched[1], int(matched[2])
+
+
+def _tell(heard: list[DamageError]) -> None:
+    shown = list(dict.fromkeys(str(error) for error in heard))
+    for line in shown[:DAMAGE_SHOWN]:
+        click.echo(f"damaged: {line}", err=True)
+    if len(shown) > DAMAGE_SHOWN:
+        click.echo(f"and {len(shown) - DAMAGE_SHOWN:,} more", err=True)
+
+
+def image_argument(command: Command) -> Command:
+    """Add the argument IMAGE and the options that say where in it the file system lies."""
+
+    def run(
+        image: str, offset: int, superblock: int | None, *arguments: Any, **chosen: Any
+    ) -> None:
+        command(Place(image, offset, superblock), *arguments, **chosen)
+
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    # What click has noted of the options below this decorator.
+    run.__dict__.update(command.__dict__)
+    decorated: Command = run
+    for flag, help_text in (
+        ("--superblock", "Use the backup of the superblock at this byte of the file system."),
+        ("--offset", "The file system begins at this byte of IMAGE, or of the partition."),
+    ):
+        decorated = click.option(
+            flag,
+            type=SIZE,
+            metavar="SIZE",
+            default="0" if flag == "--offset" else None,
+            cls=GroupedOption,
+            heading=HEADING,
+            help=help_text,
+        )(decorated)
+    return click.argument("image", type=PATH, metavar="IMAGE")(decorated)

@@ -1,0 +1,273 @@
+"""The commands that look into an image: info, ls, tree, cat, stat and find."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .image_argument import Place, image_argument
+from .options import SIZE, GroupedCommand
+
+if TYPE_CHECKING:
+    from ext4writer.read import Image, Inode
+
+CHUNK = 1 << 20
+KINDS = ("f", "d", "l", "c", "b", "p", "s")
+
+as_json = click.option("--json", is_flag=True, help="Print JSON.")
+one_path = click.argument("path", default="/")
+paths = click.argument("path", nargs=-1, required=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON that any terminal can show."""
+    click.echo(json.dumps(value, indent=2))
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@as_json
+def info(place: Place, json: bool) -> None:
+    """Say what IMAGE is: kind, label, sizes, features, times, journal.
+
+    IMAGE is a file or block device; DISK:N is partition N of a disk.
+    """
+    from ext4writer.inspection.info import facts
+
+    with place.open() as image:
+        found = facts(image)
+        if json:
+            print_json(found)
+            return
+        for name, value in found.items():
+            click.echo(f"{name.replace('_', ' '):18} {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {each}" for name, each in value.items() if each)
+    return "none" if value in (None, "") else str(value)
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@one_path
+@click.option("-l", "long", is_flag=True, help="Show modes, owners, sizes and times (UTC).")
+@click.option("-R", "recursive", is_flag=True, help="Show what is in directories, too.")
+@click.option("-Z", "label", is_flag=True, help="Show the labels of SELinux, too.")
+@as_json
+def ls(place: Place, path: str, long: bool, recursive: bool, label: bool, json: bool) -> None:
+    """List PATH in IMAGE, or the root. <12> is inode 12."""
+    from ext4writer.inspection.listing import facts
+
+    with place.open() as image:
+        top, name = image.lookup(os.fsencode(path)), os.fsencode(path)
+        rows: list[dict[str, Any]] = []
+        for heading, children in _listed(image, top, name, recursive):
+            if json:
+                base = heading.rstrip(b"/")
+                for child, inode in children:
+                    full = child if heading == b"" else base + b"/" + child
+                    rows.append(facts(inode, path=full))
+                continue
+            if recursive:
+                click.echo(f"{_text(heading)}:")
+            for child, inode in children:
+                click.echo(_line(child, inode, long, label))
+            if recursive:
+                click.echo()
+        if json:
+            print_json(rows)
+
+
+def _text(name: bytes) -> str:
+    from ext4writer.errors import display_path
+
+    return display_path(name)
+
+
+def _line(name: bytes, inode: Inode, long: bool, label: bool) -> str:
+    from ext4writer.inspection.listing import label_of, long_line
+
+    if long:
+        return long_line(name, inode, label)
+    return f"{label_of(inode)} {_text(name)}" if label else _text(name)
+
+
+def _listed(image: Image, top: Inode, name: bytes, recursive: bool) -> Any:
+    """Yield (path, [(name, inode)]) of each directory to be shown; a file is shown alone."""
+    from ext4writer.inspection.listing import sorted_children
+
+    if not top.is_directory:
+        yield b"", [(name, top)]
+        return
+    pending, seen = [(name, top)], {top.ino}
+    while pending:
+        path, directory = pending.pop()
+        children = sorted_children(image, directory)
+        yield path, children
+        if recursive:
+            below = [
+                (path.rstrip(b"/") + b"/" + child, inode)
+                for child, inode in children
+                if inode.is_directory and inode.ino not in seen
+            ]
+            seen.update(inode.ino for _, inode in below)
+            pending += reversed(below)
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@one_path
+def tree(place: Place, path: str) -> None:
+    """Draw what is below PATH in IMAGE, or below the root."""
+    from ext4writer.inspection.listing import sorted_children
+
+    with place.open() as image:
+        top = image.lookup(os.fsencode(path))
+        click.echo(_text(os.fsencode(path)))
+        if not top.is_directory:
+            return
+        seen, counts = {top.ino}, {"directories": 0, "other files": 0}
+        stack = [(sorted_children(image, top), 0, "")]
+        while stack:
+            children, position, indent = stack.pop()
+            if position == len(children):
+                continue
+            name, inode = children[position]
+            stack.append((children, position + 1, indent))
+            is_last = position + 1 == len(children)
+            text = _text(name)
+            if inode.is_symlink:
+                text += f" -> {_text(inode.target())}"
+            click.echo(f"{indent}{'└── ' if is_last else '├── '}{text}")
+            counts["directories" if inode.is_directory else "other files"] += 1
+            if inode.is_directory and inode.ino not in seen:
+                seen.add(inode.ino)
+                below = sorted_children(image, inode)
+                stack.append((below, 0, indent + ("    " if is_last else "│   ")))
+        click.echo(f"\n{counts['directories']} directories, {counts['other files']} other files")
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@paths
+def cat(place: Place, path: tuple[str, ...]) -> None:
+    """Write the content of each PATH in IMAGE to standard output."""
+    from ext4writer.errors import NotFoundError
+
+    with place.open() as image:
+        for name in path:
+            inode = image.lookup(os.fsencode(name))
+            if inode.is_directory:
+                raise NotFoundError(os.fsencode(name), "is a directory")
+            with image.open(inode) as reader:
+                offset = 0
+                while data := reader.read_at(offset, CHUNK):
+                    sys.stdout.buffer.write(data)
+                    offset += len(data)
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@paths
+@as_json
+def stat(place: Place, path: tuple[str, ...], json: bool) -> None:
+    """Say all that is known of each PATH in IMAGE: inode, times, flags, attributes, blocks.
+
+    A link is not followed. <12> is inode 12.
+    """
+    from ext4writer.inspection.listing import facts
+
+    with place.open() as image:
+        found = []
+        for name in path:
+            inode = image.lookup(os.fsencode(name), follow=False)
+            inode.check()
+            found.append(facts(inode, path=os.fsencode(name), close=True))
+        if json:
+            print_json(found)
+            return
+        for number, each in enumerate(found):
+            if number:
+                click.echo()
+            for key, value in each.items():
+                _print_fact(key, value)
+
+
+def _print_fact(key: str, value: Any) -> None:
+    if key == "runs":
+        for run in value:
+            last = run["logical"] + run["length"] - 1
+            end = run["physical"] + run["length"] - 1
+            unwritten = " unwritten" if run["unwritten"] else ""
+            place = f"{run['logical']}-{last} at blocks {run['physical']}-{end}"
+            click.echo(f"{'run':12} {place}{unwritten}")
+    elif key == "xattrs":
+        for name, digits in value.items():
+            click.echo(f"{'xattr':12} {name} = {_text(bytes.fromhex(digits))}")
+    else:
+        click.echo(f"{key:12} {_shown(value)}")
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@one_path
+@click.option("--name", metavar="GLOB", help="The last component matches GLOB.")
+@click.option("--type", "kind", type=click.Choice(KINDS), help="The kind, as find(1) has it.")
+@click.option("--larger", type=SIZE, metavar="SIZE", help="The size is above SIZE.")
+@click.option("--inode", type=int, metavar="N", help="The inode is N.")
+@click.option("--block", type=int, metavar="N", help="Say who owns block N, metadata among them.")
+@as_json
+def find(
+    place: Place,
+    path: str,
+    name: str | None,
+    kind: str | None,
+    larger: int | None,
+    inode: int | None,
+    block: int | None,
+    json: bool,
+) -> None:
+    """Print the paths below PATH in IMAGE that fit all that is asked."""
+    from ext4writer.inspection import listing
+
+    with place.open() as image:
+        if block is not None:
+            if not 0 <= block < image.blocks_count:
+                raise click.UsageError(f"there are the blocks 0 to {image.blocks_count - 1}")
+            rows = list(listing.owners(image, block))
+            if json:
+                print_json(rows)
+            for row in [] if json else rows:
+                click.echo(_owner(row))
+            return
+        prefix = b"" if path.strip("/") == "" else os.fsencode(path.rstrip("/"))
+        found = listing.find(
+            image,
+            image.lookup(os.fsencode(path)),
+            name=None if name is None else os.fsencode(name),
+            kind=None if kind is None else listing.LETTERS[kind],
+            larger=larger,
+            ino=inode,
+        )
+        if json:
+            print_json([listing.facts(each.inode, path=prefix + each.path) for each in found])
+            return
+        for each in found:
+            click.echo(_text(prefix + each.path))
+
+
+def _owner(row: dict[str, Any]) -> str:
+    if "group" in row:
+        return f"group {row['group']}: {row['kind']}"
+    where = f", block {row['block_of_file']}" if "block_of_file" in row else ""
+    return f"{' '.join(row['paths'])} (inode {row['inode']}): {row['kind']}{where}"

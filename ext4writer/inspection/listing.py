@@ -1,0 +1,187 @@
+"""Files of an image as facts: what ls, stat and find show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import display_path
+from ..read import Image, Inode, Run
+from ..read.units import group_units, inode_units
+from ..read.walk import Found
+from .words import mode_words, time_ns
+
+LETTERS = {
+    "f": "file",
+    "d": "directory",
+    "l": "symlink",
+    "c": "character device",
+    "b": "block device",
+    "p": "fifo",
+    "s": "socket",
+}
+"""The letters of ``find -type`` -> kinds."""
+
+
+def sorted_children(image: Image, directory: Inode) -> list[tuple[bytes, Inode]]:
+    """Return name and inode of all entries but ``.`` and ``..``, in the order of their bytes.
+
+    Entries whose inode cannot be read are reported and left out.
+    """
+    found = []
+    for entry in image.entries(directory):
+        if entry.name not in (b".", b".."):
+            inode = image.inode(entry.ino)
+            inode.check()
+            found.append((entry.name, inode))
+    found.sort(key=lambda pair: pair[0])
+    return found
+
+
+def facts(inode: Inode, *, path: bytes | None = None, close: bool = False) -> dict[str, Any]:
+    """Return what there is to know of an inode as values of JSON.
+
+    With ``close`` its attributes and the runs of its blocks, too. Bytes are printable text in
+    which what is not UTF-8 is escaped; the value of an attribute is in hexadecimal digits.
+    """
+    found: dict[str, Any] = {} if path is None else {"path": display_path(path)}
+    found |= {
+        "inode": inode.ino,
+        "kind": inode.kind,
+        "mode": f"{inode.mode & 0o7777:04o}",
+        "links": inode.links,
+        "uid": inode.uid,
+        "gid": inode.gid,
+        "size": inode.size,
+        "blocks": inode.blocks,
+        "mtime": time_ns(inode.mtime_ns),
+        "atime": time_ns(inode.atime_ns),
+        "ctime": time_ns(inode.ctime_ns),
+        "crtime": time_ns(inode.crtime_ns),
+        "flags": list(inode.flag_names),
+    }
+    if inode.is_device:
+        found["device"] = list(inode.device)
+    if inode.is_symlink:
+        found["target"] = display_path(inode.target())
+    if close:
+        found["generation"] = inode.generation
+        found["project"] = inode.projid
+        found["offset"] = inode.offset
+        found["xattrs"] = {
+            display_path(name): value.hex() for name, value in inode.xattrs().items()
+        }
+        found["runs"] = [run._asdict() for run in inode.runs()]
+    return found
+
+
+def long_line(name: bytes, inode: Inode, label: bool = False) -> str:
+    """Return one line of ``ls -l``; ``label`` adds the label of SELinux."""
+    size = ", ".join(map(str, inode.device)) if inode.is_device else str(inode.size)
+    text = display_path(name)
+    if inode.is_symlink:
+        text += f" -> {display_path(inode.target())}"
+    context = f" {label_of(inode):32}" if label else ""
+    when = (time_ns(inode.mtime_ns) or "").partition(".")[0].replace("T", " ")
+    return (
+        f"{mode_words(inode.mode)} {inode.links:3} {inode.uid:6} {inode.gid:6}{context} "
+        f"{size:>12} {when} {text}"
+    )
+
+
+def label_of(inode: Inode) -> str:
+    """Return the label of SELinux, or ``?``."""
+    value = inode.xattrs().get(b"security.selinux")
+    return "?" if value is None else display_path(value.rstrip(b"\0"))
+
+
+def find(
+    image: Image,
+    top: Inode,
+    *,
+    name: bytes | None = None,
+    kind: str | None = None,
+    larger: int | None = None,
+    ino: int | None = None,
+) -> Iterator[Found]:
+    """Yield what is below ``top`` and fits all that is asked.
+
+    ``name`` is a pattern of the shell for the last component, ``kind`` one of :data:`LETTERS`'
+    values, ``larger`` a size in bytes.
+    """
+    pattern = None if name is None else re.compile(_translated(name), re.DOTALL)
+    for found in image.walk(top):
+        inode = found.inode
+        if pattern is not None and not pattern.fullmatch(found.name):
+            continue
+        if kind is not None and inode.kind != kind:
+            continue
+        if larger is not None and inode.size <= larger:
+            continue
+        if ino is not None and inode.ino != ino:
+            continue
+        yield found
+
+
+def _translated(pattern: bytes) -> bytes:
+    """A pattern of the shell as a regular expression; each star matches as little as it can."""
+    parts: list[bytes] = []
+    place = 0
+    while place < len(pattern):
+        byte = pattern[place : place + 1]
+        place += 1
+        if byte == b"*":
+            if parts[-1:] != [b".*?"]:
+                parts.append(b".*?")
+        elif byte == b"?":
+            parts.append(b".")
+        elif byte == b"[" and b"]" in pattern[place + 1 :]:
+            end = pattern.index(b"]", place + 1)
+            body = pattern[place:end].replace(b"\\", b"\\\\").replace(b"[", b"\\[")
+            if body[:1] in (b"!", b"^"):
+                body = b"^" + body[1:]
+            parts.append(b"[" + body + b"]")
+            place = end + 1
+        else:
+            parts.append(re.escape(byte))
+    return b"".join(parts)
+
+
+def owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
+    """Yield who owns a block: metadata of a group, or metadata or content of inodes.
+
+    Every owner is named, also where there should be one only. Inodes that no path leads to have
+    the path ``<ino>``.
+    """
+    start, end = block * image.block_size, (block + 1) * image.block_size
+    for group in range(image.groups):
+        for unit in group_units(image, group):
+            if unit.offset < end and start < unit.offset + unit.size * unit.count:
+                yield {"kind": unit.kind.value, "group": group}
+    held: dict[int, list[dict[str, Any]]] = {}
+    for inode in image.inodes():
+        if not inode.links:
+            continue
+        units = inode_units(inode, set())
+        rows: list[dict[str, Any]] = [
+            {"kind": unit.kind.value} for unit in units if unit.offset == start
+        ]
+        for run in inode.runs():
+            if run.physical <= block < run.physical + run.length and not rows:
+                rows.append({"kind": "data", "block_of_file": _logical(run, block)})
+        if rows:
+            held[inode.ino] = rows
+    paths: dict[int, list[bytes]] = {}
+    if held:
+        for found in image.walk():
+            if found.inode.ino in held:
+                paths.setdefault(found.inode.ino, []).append(found.path)
+    for ino, rows in held.items():
+        for row in rows:
+            names = paths.get(ino, [b"/" if ino == image.root.ino else b"<%d>" % ino])
+            yield {**row, "inode": ino, "paths": [display_path(path) for path in names]}
+
+
+def _logical(run: Run, block: int) -> int:
+    return run.logical + block - run.physical

@@ -1,0 +1,175 @@
+"""info, ls, tree, cat, stat and find, beside what dumpe2fs, debugfs and the tree itself say."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ext4writer import Override, Spec, Tree, write_image
+from tests.oracles.debugfs import debugfs, ex
+from tests.oracles.tools import require
+from tests.oracles.tools import run as tool
+from tests.oracles.watch import Watch
+
+from .command import run
+
+LABEL = b"system_u:object_r:etc_t:s0\0"
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = Tree()
+    tree.directory("/etc", mtime_ns=1_700_000_000_123_456_789)
+    tree.file("/etc/hostname", b"box\n", mode=0o4750, uid=7, gid=8)
+    tree["/etc/hostname"].xattrs = {b"security.selinux": LABEL, b"user.note": b"\xff text"}
+    tree.symlink("/etc/link", "hostname")
+    tree.symlink("/link", "etc/./link")
+    tree.symlink("/dangling", "nowhere")
+    tree.file("/big", bytes(range(256)) * 4096)
+    tree.file("/etc/\x1b[31mred\n", b"")
+    for number in range(600):
+        tree.file(f"/many/{number}", b"", parents=True)
+    tree.device("/null", "c", 1, 3, mode=0o666)
+    path: Path = tmp_path_factory.mktemp("commands") / "image"
+    write_image(tree, path, Spec(label=b"data"))
+    return path
+
+
+def said(*arguments: Any, status: int = 0) -> str:
+    done = run(*map(str, arguments))
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def told(*arguments: Any) -> Any:
+    return json.loads(said(*arguments, "--json"))
+
+
+def test_info_says_what_dumpe2fs_says(image: Path) -> None:
+    facts = told("info", image)
+    text = tool([require("dumpe2fs"), "-h", str(image)]).stdout
+    words = dict(re.findall(r"^([A-Z][^:]*): +(.*)$", text, re.MULTILINE))
+    assert facts["kind"] == "ext4" and facts["label"] == "data" == words["Filesystem volume name"]
+    assert facts["uuid"] == words["Filesystem UUID"]
+    assert facts["features"] == words["Filesystem features"].split()
+    assert facts["blocks"] == int(words["Block count"])
+    assert facts["free_blocks"] == int(words["Free blocks"])
+    assert facts["free_inodes"] == int(words["Free inodes"])
+    assert facts["inodes_per_group"] == int(words["Inodes per group"])
+    assert facts["hash"] == words["Default directory hash"]
+    assert "label              data" in said("info", image)
+    blkid = tool([require("blkid"), "-p", "-o", "value", "-s", "TYPE", str(image)]).stdout
+    assert blkid.strip() == facts["kind"]
+
+
+def test_ls(image: Path) -> None:
+    assert said("ls", image).split() == [
+        *("big", "dangling", "etc", "link", "lost+found", "many", "null"),
+    ]
+    lines = said("ls", "-l", image, "/etc").splitlines()
+    assert lines[0].endswith("\\x1b[31mred\\x0a")
+    assert re.fullmatch(r"-rwsr-x---   1 +7 +8 +4 1970-01-01 00:00:00 hostname", lines[1])
+    assert lines[2].endswith("link -> hostname")
+    assert "system_u:object_r:etc_t:s0 hostname" in said("ls", "-Z", image, "/etc")
+    assert said("ls", image, "/etc/hostname") == "/etc/hostname\n"
+    assert "1, 3" in said("ls", "-l", image, "/null")
+    recursive = said("ls", "-R", image)
+    assert "/many:\n" in recursive and "599\n" in recursive
+    rows = told("ls", "-R", image)
+    assert len(rows) == 7 + 3 + 600
+    assert "no such file" in said("ls", image, "/nothing", status=1)
+    assert "is looked for in a file" in said("ls", image, "/big/x", status=1)
+
+
+def test_cat_follows_links(image: Path) -> None:
+    assert said("cat", image, "/link", "/etc/hostname") == "box\nbox\n"
+    done = run("cat", image, "/big", text=False)
+    assert done.stdout == bytes(range(256)) * 4096
+    assert "is a directory" in said("cat", image, "/etc", status=1)
+    assert "no such file" in said("cat", image, "/dangling", status=1)
+
+
+def test_stat(image: Path) -> None:
+    one, two = told("stat", image, "/etc/hostname", "/link")
+    inode = debugfs(image, "stat /etc/hostname")
+    assert one["inode"] == int(re.search(r"Inode: (\d+)", inode)[1])
+    assert one["mode"] == "4750" and one["size"] == 4
+    assert one["xattrs"] == {"security.selinux": LABEL.hex(), "user.note": b"\xff text".hex()}
+    assert two["target"] == "etc/./link"
+    (big,) = told("stat", image, "/big")
+    assert [
+        (run["logical"], run["logical"] + run["length"] - 1, run["physical"]) for run in big["runs"]
+    ] == [
+        (extent.first, extent.last, extent.physical)
+        for extent in ex(image, "/big")
+        if extent.level == extent.depth
+    ]
+    (etc,) = told("stat", image, f"<{told('stat', image, '/etc')[0]['inode']}>")
+    assert etc["mtime"] == "2023-11-14T22:13:20.123456789Z"
+    assert "\\xff text" in said("stat", image, "/etc/hostname")
+
+
+def test_find(image: Path) -> None:
+    assert said("find", image, "--name", "h*e").split() == ["/etc/hostname"]
+    assert said("find", image, "/many", "--name", "[!0-5]?9").split() == []
+    assert len(said("find", image, "/many", "--name", "[0-5]?9").split()) == 50
+    assert set(said("find", image, "--type", "l").split()) == {"/link", "/dangling", "/etc/link"}
+    assert said("find", image, "--larger", "100k", "--type", "f").split() == ["/big"]
+    (big,) = told("stat", image, "/big")
+    assert said("find", image, "--inode", big["inode"]).split() == ["/big"]
+    block = big["runs"][0]["physical"] + 5
+    assert "/big" in said("find", image, "--block", block)
+    owner = debugfs(image, f"icheck {block}").split()
+    assert told("find", image, "--block", block) == [
+        {"kind": "data", "block_of_file": 5, "inode": int(owner[-1]), "paths": ["/big"]}
+    ]
+    assert said("find", image, "--block", 0).startswith("group 0: superblock")
+    assert said("find", image, "--block", 1 << 40, status=2)
+
+
+def test_tree(image: Path) -> None:
+    lines = said("tree", image, "/etc").splitlines()
+    assert lines[0] == "/etc" and lines[3] == "└── link -> hostname"
+    assert lines[-1] == "0 directories, 3 other files"
+
+
+def test_damage_is_told_and_the_rest_shown(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("/a", b"a")
+    tree.file("/b", b"b")
+    wrong = tmp_path / "wrong"
+    lies = [Override.parse("inode[/a].i_gid=5", reseal=False)]
+    write_image(tree, wrong, overrides=lies)
+    done = run("ls", "-l", wrong)
+    assert done.returncode == 1
+    assert "inode.l_i_checksum_lo of inode" in done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["a", "b", "lost+found"]
+    assert run("cat", wrong, "/b").returncode == 0
+
+
+def test_a_backup_of_the_superblock(tmp_path: Path, watch: Watch) -> None:
+    path = tmp_path / "image"
+    watch.damaged(path)
+    subprocess.run(
+        [require("mke2fs"), "-q", "-F", "-t", "ext4", "-b", "1024", path, "32M"], check=True
+    )
+    with open(path, "r+b") as file:
+        file.seek(1024)
+        file.write(bytes(1024))
+    assert "no magic" in said("info", path, status=1)
+    assert told("info", path, "--superblock", 8193 * 1024)["blocks"] == 32768
+
+
+def test_external_journal(tmp_path: Path, watch: Watch) -> None:
+    path = tmp_path / "journal"
+    watch.damaged(path)
+    subprocess.run(
+        [require("mke2fs"), "-q", "-F", "-O", "journal_dev", "-b", "4096", path, "16M"], check=True
+    )
+    assert told("info", path)["kind"] == "external journal"
