@@ -40,7 +40,7 @@ python3Packages.buildPythonApplication {
   meta = {
     inherit (project) description;
     license = lib.licenses.mit;
+    # On every platform that Python runs on.
     mainProgram = "ext4writer";
-    platforms = lib.platforms.linux;
   };
 }

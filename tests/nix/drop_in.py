@@ -54,6 +54,8 @@ class Build:
     def __init__(self, folder: Path, *, nix: bool = False) -> None:
         """With ``nix`` the system has Nix itself as its tools, else something smaller."""
         self.folder = folder
+        self.said = ""
+        """What Nix said while it evaluated and built the last time."""
         self.host = NixHost(folder)
         self.tools = (add_nix if nix else add_script)(self.host, folder)
         words = self.host.add(Path(sysconfig.get_path("stdlib"), "encodings"))
@@ -105,6 +107,7 @@ class Build:
     def _built(self, expression: Path, attribute: str, *options: str) -> Path:
         arguments = ("nix-build", "--no-out-link", expression, "-A", attribute, *options)
         done = self.host.run(*arguments, check=False)
+        self.said = done.stdout
         if done.returncode:
             raise BuildError(done.stdout)
         return self.host.real(done.stdout.splitlines()[-1])

@@ -27,9 +27,16 @@ class NixHost:
         self.home.mkdir()
 
     def run(
-        self, *arguments: Argument, check: bool = True, stdin: bytes = b""
+        self,
+        *arguments: Argument,
+        check: bool = True,
+        stdin: bytes = b"",
+        alone: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program that finds the folder at ``/nix`` and everything else in its place."""
+        """Run a program that finds the folder at ``/nix`` and everything else in its place.
+
+        ``alone`` shows it no other processes, in which Nix looks for roots of the collector.
+        """
         wrapper: list[Argument] = ["bwrap", "--tmpfs", "/"]
         for path in sorted(Path("/").iterdir()):
             if path == Path("/nix"):
@@ -38,6 +45,8 @@ class NixHost:
                 wrapper += ["--symlink", os.readlink(path), path]
             elif path.is_dir():
                 wrapper += ["--dev-bind", path, path]
+        if alone:
+            wrapper += ["--unshare-pid", "--proc", "/proc"]
         wrapper += ["--bind", self.nix, "/nix", "--"]
         environment = {"HOME": str(self.home), "NIX_CONFIG": CONFIG}
         return run([*wrapper, *arguments], check=check, stdin=stdin, environment=environment)

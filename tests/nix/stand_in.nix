@@ -38,7 +38,9 @@ let
         filter = path: _: builtins.any (accepts path) patterns;
       };
     licenses.mit.spdxId = "MIT";
-    platforms.linux = [ builtins.currentSystem ];
+    warnIf =
+      condition: text: value:
+      if condition then builtins.trace "warning: ${text}" value else value;
   };
 
   stdenv.mkDerivation =
@@ -60,7 +62,10 @@ let
         SOURCE_DATE_EPOCH = "315532800";
         NIX_BUILD_CORES = "2";
       }
-    );
+    )
+    // {
+      overrideAttrs = change: stdenv.mkDerivation (arguments // change arguments);
+    };
 
   # As that of nixpkgs: the files store-paths, registration and total-nar-size.
   closureInfo =

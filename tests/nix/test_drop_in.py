@@ -13,8 +13,10 @@ from tests.oracles import debugfs
 from tests.oracles.compare import assert_dirs_equal
 from tests.oracles.kernel import mounted
 from tests.oracles.tools import require_root
+from tests.oracles.tools import run as run_tool
 
-from .drop_in import Build, BuildError
+from .drop_in import DROP_IN, LABEL, Build, BuildError
+from .host import NixHost
 
 
 @pytest.fixture
@@ -111,6 +113,91 @@ def test_the_arguments_of_the_old_function_are_taken(build: Build) -> None:
     image = build.image()
     old = 'e2fsprogs = { bin = "/usr"; }; libfaketime = null; perl = null; fakeroot = null; '
     assert build.image(old + "zstd = null; lkl = null;") == image
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ('freespace = "64M";', ("called with unexpected argument", "freespace")),
+        ("storepaths = [ ];", ("called with unexpected argument", "storepaths")),
+        ('label = "other";', ("label and volumeLabel say different things",)),
+        ('freeSpace = "1M"; additionalSpace = "2M";', ("additionalSpace and freeSpace",)),
+        ('uuid = "random";', ("--uuid random would make another image each time",)),
+        ("contents = [ { source = /etc/hosts; target = /; } ];", ("contents",)),
+    ],
+)
+def test_arguments_that_are_errors(build: Build, arguments: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(BuildError) as caught:
+        build.image(arguments)
+    for word in words:
+        assert word in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_what_users_of_make_disk_image_know(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "motd").write_text("Welcome.\n")
+    image = build.image(
+        f"""
+        label = "{LABEL}";
+        diskSize = 96;
+        contents = [
+          {{ source = {tmp_path}/motd; target = "/etc/motd"; mode = "640"; user = "7"; }}
+        ];
+        """
+    )
+    assert image.stat().st_size == 96 << 20
+    said = debugfs.debugfs(image, "stat /etc/motd")
+    assert "Mode:  0640" in said and "User:     7" in said
+    assert "Welcome." in debugfs.debugfs(image, "cat /etc/motd")
+
+
+def test_a_system_that_needs_no_first_boot(build: Build, tmp_path: Path) -> None:
+    """A real Nix has everything registered in a copy of what is mounted, and collects nothing."""
+    require_root()
+    system = f'builtins.storePath "{build.system}"'
+    image = build.image(f"systemProfile = {system}; database = true; registration = false;")
+    (tmp_path / "booted").mkdir()
+    host = NixHost(tmp_path / "booted")
+    with mounted(image) as root:
+        assert not (root / "nix-path-registration").exists()
+        run_tool(["cp", "-a", f"{root}/nix/.", host.nix])
+    said = host.run("nix-store", "--verify", "--check-contents").stdout
+    assert "checking store hashes" in said
+    for word in ("error", "modified", "disappeared", "missing"):
+        assert word not in said
+    host.run("nix-store", "--gc", alone=True)
+    assert host.closure(build.system) == build.host.closure(build.system)
+    run_tool(["chmod", "-R", "u+w", host.nix])
+
+
+def test_what_mke2fs_was_told_is_not_ignored_in_silence(build: Build) -> None:
+    """Neither a configuration of it nor another e2fsprogs does anything, and both are told."""
+    drop_in = build.folder / "overridden.nix"
+    drop_in.write_text(
+        f"""
+        {{ pkgs, lib, ... }}@arguments:
+        (import {DROP_IN} (arguments // {{ e2fsprogs.bin = "/other"; }})).overrideAttrs (old: {{
+          MKE2FS_CONFIG = "/etc/mke2fs.conf";
+          buildCommand = old.buildCommand + "echo the image is $(stat -c %s $img); ls files";
+        }})
+        """
+    )
+    done = build.image(drop_in=drop_in)
+    log = build.log(done)
+    assert "MKE2FS_CONFIG does nothing" in log
+    assert f"the image is {done.stat().st_size}" in log
+    assert "warning: make-ext4-fs.nix: e2fsprogs does nothing" in build.said
+    assert "warning" not in build.log(build.image())
+    assert "warning" not in build.said
+
+
+def test_features_and_blocks(build: Build) -> None:
+    features = 'features = [ "^metadata_csum" "^64bit" ];'
+    image = build.image(f'{features} blockSize = "auto"; inodeRatio = "4K";')
+    found = debugfs.superblock(image)
+    assert "metadata_csum" not in found["Filesystem features"]
+    assert found["Block size"] == "1024"
+    assert int(found["Inodes per group"]) == (8 << 20) // (4 << 10)
 
 
 def test_the_commands_do_not_meet_our_package(build: Build) -> None:
