@@ -12,11 +12,11 @@ from .emit.data import copy_jobs
 from .emit.metadata import coalesced, metadata_pieces
 from .emit.overridden import overridden
 from .emit.override import Override
-from .errors import OutputError, SpecError
+from .errors import SpecError
 from .forked import Crew, as_crew
-from .inputs import name_of_input
+from .inputs import check_output
 from .output.compressed import Compression
-from .output.opening import Output, name_of, open_sink, output_id, replaced_path
+from .output.opening import Output, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
 from .plan.layout import Layout
 from .plan.planner import plan
@@ -83,18 +83,6 @@ def write_layout(
         sink.finish()
 
 
-def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> None:
-    """Raise :class:`OutputError` if the image would be written over what it is made of."""
-    found = output_id(output)
-    if found is not None:
-        replaced = None if is_part else replaced_path(output)
-        name = name_of_input(layout, *found, replaced)
-        if name is not None:
-            raise OutputError(
-                name_of(output), f"is {name}; an image is not written over what it is made of"
-            )
-
-
 def iter_layout(
     layout: Layout,
     *,
@@ -143,8 +131,8 @@ class _Pieces(Sink):
         self.pieces: list[tuple[int, bytes]] = []
 
     def write_at(self, offset: int, data: Buffer) -> None:
-        if data:
-            self.pieces.append((offset, bytes(data)))
+        for start in range(0, len(data), len(ZEROS)):
+            self.pieces.append((offset + start, bytes(data[start : start + len(ZEROS)])))
 
     def finish(self) -> None:
         """Nothing is open."""

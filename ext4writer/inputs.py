@@ -1,46 +1,78 @@
-"""Which files of the host an image is made of, so that none of them becomes the image."""
+"""Sees to it that nothing is written over what it is made of."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from .content import Content, FileId, id_at
-from .errors import display_path
+from .errors import OutputError, display_path
+from .output.opening import Output, name_of, output_id, replaced_path
 from .plan.layout import Layout
-from .tree import S_IFREG, RegularFile
+from .tree import S_IFREG, RegularFile, Tree
+
+Place = TypeVar("Place")
 
 
-def name_of_input(
-    layout: Layout, wanted: Sequence[FileId], size: int, replaced: bytes | None = None
-) -> str | None:
-    """What a file is in an image; None if nothing.
+def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> None:
+    """Raise :class:`OutputError` if the image would be written over what it is made of.
 
-    ``wanted`` identifies the file, which has ``size`` bytes now, and the folders above it. Sources
-    say what they have read. A whole file whose content is still to be read is asked for only where
-    it has the right size, so that few are. Where another file takes the place of this one at the
-    path ``replaced``, it stays what it is under its further names, which may be in a source.
+    ``is_part`` says that it goes into an existing file, which no other one takes the place of.
     """
+    nodes = layout.table.nodes
+    files = (
+        (index, node.content)
+        for index in layout.table.indexes_of(S_IFREG)
+        if isinstance(node := nodes[index], RegularFile)
+    )
+    _check(layout.inputs, files, layout.table.path_of, output, is_part)
+
+
+def check_output_of_tree(tree: Tree, output: Output) -> None:
+    """The same for what is written of a tree, such as a manifest."""
+    files = ((path, node.content) for path, node in tree.walk() if isinstance(node, RegularFile))
+    _check(tree.inputs, files, lambda path: path, output, False)
+
+
+def _check(
+    inputs: Mapping[FileId, bytes],
+    files: Iterable[tuple[Place, Content]],
+    path_of: Callable[[Place], bytes],
+    output: Output,
+    is_part: bool,
+) -> None:
+    """Sources say what they have read; files whose content is still to be read are asked.
+
+    A whole file is asked only where it has the right size, so that few are.
+    """
+    found = output_id(output)
+    if found is None:
+        return
+    wanted, size = found
     for identity in wanted:
-        if identity in layout.inputs:
-            return f"the source {display_path(layout.inputs[identity])}"
-    nodes, sizes = layout.table.nodes, layout.table.sizes
+        if identity in inputs:
+            raise _refusal(output, f"the source {display_path(inputs[identity])}")
+    # Where another file takes the place of this one, it stays what it is by its other names.
+    replaced = None if is_part else replaced_path(output)
     asked: set[object] = set()
-    for index in layout.table.indexes_of(S_IFREG):
-        node = nodes[index]
-        assert isinstance(node, RegularFile)
-        content = node.content
+    for place, content in files:
         container = content.container
         if container is None:
-            if sizes[index] != size:
+            if content.size != size:
                 continue
         elif container in asked:
             continue
         else:
             asked.add(container)
         if content.file_id() == wanted[0] and _is_at(content, replaced):
-            return f"the source of {display_path(layout.table.path_of(index))}"
-    return None
+            raise _refusal(output, f"the source of {display_path(path_of(place))}")
+
+
+def _refusal(output: Output, what: str) -> OutputError:
+    return OutputError(
+        name_of(output), f"is {what}; an output is not written over what it is made of"
+    )
 
 
 def _is_at(content: Content, replaced: bytes | None) -> bool:

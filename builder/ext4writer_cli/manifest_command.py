@@ -17,6 +17,7 @@ from .options import (
     GroupedOption,
     ScanOptions,
     options,
+    paths_in,
     usable_cpus,
 )
 from .rule_options import RuleOptions
@@ -102,14 +103,18 @@ def manifest(
 
     from ext4writer import Crew, manifests
     from ext4writer.edit.rules import apply_rules
+    from ext4writer.inputs import check_output_of_tree
 
     from .content_store import ContentStore
-    from .output import write_text
+    from .output import open_text_output, write_text
     from .pipeline import StrictError
     from .progress import progress_bar
     from .source_readers import Reading, read_sources
     from .spool import Spool
 
+    if output != "-":
+        files = [*(one.place for one in source), *paths_in(scan, rules)]
+        open_text_output(output).refuse_inputs(files)
     place = relative_to or (os.path.dirname(output) or "." if output != "-" else ".")
     keep = ContentStore(store).put if store is not None else None
     selection, changes = rules.selection(), rules.compiled()
@@ -133,6 +138,8 @@ def manifest(
                 )
         if strict and losses:
             raise StrictError(losses)
+        if output != "-":
+            check_output_of_tree(tree, output)
         write_text(held.getbuffer(), output)
     if not quiet:
         _tell(losses)

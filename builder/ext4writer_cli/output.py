@@ -267,7 +267,7 @@ def _refuse(name: str, own: os.stat_result, paths: Iterable[str]) -> None:
         status = _status(path)
         if status is not None and os.path.samestat(own, status):
             raise OutputError(
-                name, f"is {path}, which is read; an image is not written over what it is made of"
+                name, f"is {path}, which is read; an output is not written over what it is made of"
             )
 
 
@@ -302,6 +302,11 @@ def open_output(
     return StandardOutput(hashed=hashed)
 
 
+def open_text_output(destination: str) -> PathOutput:
+    """A file for a text, whose name asks for no compression."""
+    return PathOutput(destination, OutputOptions(raw=True))
+
+
 def write_text(text: memoryview, destination: str) -> None:
     """Write ``text`` to a file, which is replaced when the new one is whole, or to ``-``."""
     if destination == "-":
@@ -312,7 +317,7 @@ def write_text(text: memoryview, destination: str) -> None:
         except OSError as error:
             raise OutputError(STANDARD_OUTPUT, error.strerror or str(error)) from error
         return
-    path = PathOutput(destination, OutputOptions(raw=True)).path
+    path = open_text_output(destination).path
     try:
         file = NewFile(os.fsencode(path))
         try:

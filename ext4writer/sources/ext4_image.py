@@ -34,6 +34,7 @@ from ..tree import (
     Symlink,
     Tree,
 )
+from .inputs import inputs_of
 
 _REPORT_EVERY = 1024
 
@@ -70,7 +71,9 @@ def image(
     is damaged, :class:`~ext4writer.CancelledError`.
     """
     opened = open_image(source, offset=offset, partition=partition, on_damage=on_damage)
-    return _Reading(opened, xattrs, keep_times, progress, cancel).run()
+    tree = _Reading(opened, xattrs, keep_times, progress, cancel).run()
+    tree.inputs.update(inputs_of(source))
+    return tree
 
 
 class _Reading:

@@ -168,6 +168,15 @@ def test_an_archive_of_docker(tmp_path: Path) -> None:
     assert_refused(tree, tmp_path / "a.tar", tmp_path / "a.tar")
 
 
+def test_an_image_that_is_a_source(tmp_path: Path) -> None:
+    for size in (0, 90_000):
+        tree = Tree()
+        tree.file("data", b"x" * size)
+        write_image(tree, tmp_path / "image")
+        read = sources.image(tmp_path / "image")
+        assert_refused(read, tmp_path / "image", tmp_path / "image")
+
+
 @pytest.mark.root
 def test_a_device(tmp_path: Path) -> None:
     """An archive on a device, which has further nodes."""
