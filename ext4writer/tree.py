@@ -48,6 +48,7 @@ from .nodes import (
     Symlink,
     Xattrs,
 )
+from .walking import directories
 
 __all__ = [
     "Attributes",
@@ -128,13 +129,7 @@ class Tree:
 
     def __len__(self) -> int:
         """The number of paths; the root counts, and a hard link counts for each of its names."""
-        count = 1
-        pending = [self.root]
-        while pending:
-            children = pending.pop().children.values()
-            count += len(children)
-            pending += [node for node in children if isinstance(node, Directory)]
-        return count
+        return 1 + sum(len(each.children) for _, each in directories(self.root, None))
 
     def __repr__(self) -> str:
         losses = f", {len(self.losses)} losses" if self.losses else ""
@@ -423,16 +418,10 @@ class Tree:
     def walk(self) -> Iterator[tuple[bytes, Node]]:
         """Yield (absolute path, node) for each name, parents first, names sorted as bytes."""
         yield b"/", self.root
-        stack = [(b"/", self.root)]
-        while stack:
-            prefix, directory = stack.pop()
-            below = []
-            for name in sorted(directory.children):
-                node = directory.children[name]
-                yield prefix + name, node
-                if isinstance(node, Directory):
-                    below.append((prefix + name + b"/", node))
-            stack.extend(reversed(below))
+        for prefix, directory in directories(self.root):
+            children = directory.children
+            for name in sorted(children):
+                yield prefix + name, children[name]
 
 
 def components(path: Path) -> list[bytes]:

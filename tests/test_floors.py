@@ -26,6 +26,7 @@ FLOORS = {
     "slices": 21,
     "nodes": 21,
     "losses": 22,
+    "walking": 22,
     "resolution": 22,
     "composition": 23,
     "tree": 24,
@@ -47,7 +48,17 @@ FLOORS = {
 
 FORMAT_FREE = (
     *("errors", "progress", "forked", "threads", "documents"),
-    *("content", "holes", "slices", "nodes", "losses", "resolution", "composition", "tree"),
+    *(
+        "content",
+        "holes",
+        "slices",
+        "nodes",
+        "losses",
+        "walking",
+        "resolution",
+        "composition",
+        "tree",
+    ),
     *("edit", "sources", "manifests", "nix", "output"),
 )
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""

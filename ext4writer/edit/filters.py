@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ..arguments import count_of, id_of, seconds_of
 from ..errors import SpecError, TreeError
 from ..tree import Directory, Loss, Node, Tree, without_losses_below
+from ..walking import directories, nodes
 from .globs import Patterns, matcher
 
 NANOSECONDS = 1_000_000_000
@@ -15,7 +16,7 @@ NANOSECONDS = 1_000_000_000
 def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give every node the owner ``uid`` and the group ``gid``."""
     uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
-    for node in _nodes(tree):
+    for node in nodes(tree.root):
         node.uid = uid
         node.gid = gid
     return tree
@@ -35,7 +36,7 @@ def set_all_times(tree: Tree, seconds: float) -> Tree:
     time_ns = whole * NANOSECONDS
     if isinstance(seconds, float):
         time_ns += round((seconds - whole) * NANOSECONDS)
-    for node in _nodes(tree):
+    for node in nodes(tree.root):
         node.mtime_ns = time_ns
         node.atime_ns = node.ctime_ns = node.crtime_ns = None
     return tree
@@ -107,18 +108,10 @@ def exclude(tree: Tree, patterns: Patterns) -> Tree:
     if excluded is None:
         return tree
     dropped: set[bytes] = set()
-    pending = [(b"", tree.root)]
-    while pending:
-        prefix, directory = pending.pop()
-        for name in list(directory.children):
-            path = prefix + name
-            if excluded(path, name):
-                del directory.children[name]
-                dropped.add(b"/" + path)
-            else:
-                node = directory.children[name]
-                if isinstance(node, Directory):
-                    pending.append((path + b"/", node))
+    for prefix, directory in directories(tree.root, b""):
+        for name in [name for name in directory.children if excluded(prefix + name, name)]:
+            del directory.children[name]
+            dropped.add(b"/" + prefix + name)
     tree.losses = without_losses_below(tree.losses, dropped)
     return tree
 
@@ -152,14 +145,3 @@ def _without_first_names(tree: Tree) -> Tree:
         left.overlay(part, copy=False)
     left.losses += losses.get(b"", [])
     return left
-
-
-def _nodes(tree: Tree) -> Iterator[Node]:
-    """Every node, in no useful order; one with several names comes several times."""
-    yield tree.root
-    stack = [tree.root]
-    while stack:
-        for node in stack.pop().children.values():
-            yield node
-            if isinstance(node, Directory):
-                stack.append(node)

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from ..arguments import ID_MOST
 from ..errors import SpecError
 from ..tree import Directory, Loss, Node, Symlink, Tree, Xattrs
+from ..walking import distinct_nodes
 from . import filters
 from .capabilities import VFS_CAP_REVISION_3, XATTR
 from .rules_set import SetBatch, SetRule
@@ -83,7 +84,7 @@ class ModeMask(NamedTuple):
 
     def apply(self, tree: Tree) -> None:
         changes = 0
-        for node in distinct_nodes(tree):
+        for node in distinct_nodes(tree.root):
             if not isinstance(node, Symlink) and node.mode & ~self.mask:
                 node.mode &= self.mask
                 changes += 1
@@ -197,22 +198,6 @@ class _Ranges:
         for at, (first, to, count) in enumerate(self._ranges):
             if at not in self._used:
                 _lose_rule(tree, f"the {what} map {first}:{to}:{count} matched nothing")
-
-
-def distinct_nodes(tree: Tree) -> Iterator[Node]:
-    """Each node once, in no useful order."""
-    yield tree.root
-    seen: set[Node] = set()
-    folders = [tree.root]
-    while folders:
-        for node in folders.pop().children.values():
-            if isinstance(node, Directory):
-                folders.append(node)
-            elif node in seen:
-                continue
-            else:
-                seen.add(node)
-            yield node
 
 
 def _lose_rule(tree: Tree, what: str) -> None:

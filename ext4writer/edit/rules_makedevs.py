@@ -29,6 +29,7 @@ from ..tree import (
     check_name,
     components,
 )
+from ..walking import nodes
 from .capabilities import XATTR, capability_value
 from .names import read_names
 
@@ -214,7 +215,7 @@ class MakedevsTable:
             place = resolve(components(path), [tree.root])
             if place.node is None:
                 raise self._missing(line, path, place)
-            yield from _below(place.node)
+            yield from nodes(place.node)
         else:
             place = resolve(components(path), [tree.root], follow_last=True)
             if isinstance(place.node, RegularFile) and not place.is_endless:
@@ -265,13 +266,3 @@ class MakedevsTable:
 
 def _shown(path: bytes) -> str:
     return display_path(path if len(path) <= 300 else path[:300] + b"...")
-
-
-def _below(top: Node) -> Iterator[Node]:
-    """``top`` and every node below it."""
-    pending = [top]
-    while pending:
-        node = pending.pop()
-        yield node
-        if isinstance(node, Directory):
-            pending += node.children.values()

@@ -25,6 +25,7 @@ from ..tree import (
     Tree,
     Xattrs,
 )
+from ..walking import hard_links
 from .capabilities import XATTR as CAPABILITY_XATTR
 from .capabilities import capability_value
 from .globs import Glob, parse_glob
@@ -250,7 +251,7 @@ class SetBatch:
     def apply(self, tree: Tree) -> None:
         """Apply the rules in their order to all that they match; a further name counts as well."""
         waiting: dict[Node, set[int]] = {}
-        shared = hard_links(tree)
+        shared = hard_links(tree.root)
         changed: dict[tuple[tuple[tuple[bytes, bytes], ...], tuple[int, ...]], Xattrs] = {}
         for path, node in tree.walk():
             found = self._matches(path)
@@ -329,19 +330,3 @@ class SetBatch:
                         values[name] = value
             known = changed[key] = values
         node.xattrs = known or None
-
-
-def hard_links(tree: Tree) -> set[Node]:
-    """The nodes that stand under several names."""
-    once: set[Node] = set()
-    shared: set[Node] = set()
-    folders: list[Directory] = [tree.root]
-    while folders:
-        for node in folders.pop().children.values():
-            if isinstance(node, Directory):
-                folders.append(node)
-            elif node in once:
-                shared.add(node)
-            else:
-                once.add(node)
-    return shared

@@ -9,6 +9,7 @@ from ..arguments import ID_MOST
 from ..errors import TreeError
 from ..sources.manifest_lines import PATH_MOST
 from ..tree import Directory, Node, Tree
+from ..walking import hard_links
 
 NANOSECONDS = 1_000_000_000
 _HELD = 4096
@@ -39,17 +40,7 @@ class Lines:
 
 def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
     """Each node that stands under several names, and its paths in the order of a manifest."""
-    once: set[Node] = set()
-    shared: dict[Node, list[bytes]] = {}
-    folders = [tree.root]
-    while folders:
-        for node in folders.pop().children.values():
-            if isinstance(node, Directory):
-                folders.append(node)
-            elif node in once:
-                shared[node] = []
-            else:
-                once.add(node)
+    shared: dict[Node, list[bytes]] = {node: [] for node in hard_links(tree.root)}
     if shared:
         for path, node in depth_first(tree):
             if node in shared:

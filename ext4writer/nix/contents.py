@@ -14,6 +14,7 @@ from ..edit.modes import Change, parse_mode
 from ..errors import SourceError, SpecError, TreeError
 from ..sources.directory import directory
 from ..tree import Directory, Node, RegularFile, Symlink, Tree, components
+from ..walking import nodes
 from .errors import NixError
 
 KEYS = ("source", "target", "mode", "user", "group")
@@ -86,7 +87,7 @@ class Placed:
         for root, entry in self._owners:
             uid = _number(tree, "user", entry.user) if entry.user else 0
             gid = _number(tree, "group", entry.group) if entry.group else 0
-            for node in _nodes(root):
+            for node in nodes(root):
                 node.uid, node.gid = uid, gid
 
 
@@ -120,7 +121,7 @@ def _add(
         raise TreeError(target, f"is there already; {source} of the contents cannot come there")
     node = _read(source)
     if change is not None:
-        for each in _nodes(node):
+        for each in nodes(node):
             if not isinstance(each, Symlink):
                 each.mode = change(each.mode, isinstance(each, Directory))
     parent.children[name] = node
@@ -184,15 +185,6 @@ def _matches(pattern: str) -> Iterable[str]:
     if not paths:
         raise SourceError(pattern, "matches nothing")
     return paths
-
-
-def _nodes(root: Node) -> Iterable[Node]:
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        yield node
-        if isinstance(node, Directory):
-            pending += node.children.values()
 
 
 def _number(tree: Tree, kind: str, name: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..progress import Cancel, check_cancelled
 from ..tree import Directory, RegularFile
+from ..walking import directories
 
 LINKS_MAX = 65_000
 """Names that one file of ext4 can have (fs/ext4/ext4.h, EXT4_LINK_MAX)."""
@@ -64,17 +65,11 @@ def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
 
 def _files(root: Directory) -> Iterator[tuple[Directory, bytes, RegularFile]]:
     """Each regular file with its directory and the name it has there, in a fixed order."""
-    stack = [root]
-    while stack:
-        directory = stack.pop()
-        below = []
+    for _, directory in directories(root, None):
         for name in sorted(directory.children):
             child = directory.children[name]
             if isinstance(child, RegularFile):
                 yield directory, name, child
-            elif isinstance(child, Directory):
-                below.append(child)
-        stack.extend(reversed(below))
 
 
 def _attributes(file: RegularFile) -> tuple[object, ...]:

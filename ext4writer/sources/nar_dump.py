@@ -8,6 +8,7 @@ from ..content import Content
 from ..errors import TreeError
 from ..progress import Cancel, check_cancelled
 from ..tree import S_IFLNK, S_IFREG, Directory, Node, RegularFile, Symlink
+from ..walking import nodes
 from .nar_format import (
     ALIGNMENT,
     CLOSE,
@@ -40,9 +41,7 @@ def nar_size(root: Node) -> int:
     """Bytes of the archive of ``root``; no content is read."""
     total = len(MAGIC) + len(CLOSE)
     per_entry = len(ENTRY) + len(ENTRY_NODE) + len(ENTRY_END) + LENGTH_BYTES
-    pending = [root]
-    while pending:
-        node = pending.pop()
+    for node in nodes(root):
         if isinstance(node, RegularFile):
             head = EXECUTABLE_HEAD if node.mode & EXECUTABLE else FILE_HEAD
             size = node.content.size
@@ -51,7 +50,6 @@ def nar_size(root: Node) -> int:
             total += len(DIRECTORY_HEAD)
             for name in node.children:
                 total += per_entry + len(name) + padding(len(name))
-            pending += node.children.values()
         else:
             total += len(SYMLINK_HEAD) + len(word(_target(node, b"")))
     return total

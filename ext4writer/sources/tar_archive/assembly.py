@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from ...edit.globs import Match, Patterns, matcher
+from ...edit import filters
+from ...edit.globs import Patterns, matcher
 from ...errors import ArchiveError, display_path
 from ...progress import Cancel, ProgressCallback
 from ...resolution import Place, directory_at, resolve
@@ -67,9 +68,7 @@ def tar(
     tree.losses = assembly.losses_in_place()
     tree.inputs.update(inputs_of(archive))
     note_saved_image(tree, is_folder=False)
-    if excluded is not None:
-        _prune(tree, excluded)
-    return tree
+    return tree if excluded is None else filters.exclude(tree, excluded)
 
 
 class _PendingLink(Node):
@@ -302,18 +301,3 @@ class Assembly:
 
     def _error(self, member: Member, problem: str) -> ArchiveError:
         return ArchiveError(self._usage.archive, problem, member=member.path, offset=member.offset)
-
-
-def _prune(tree: Tree, excluded: Match) -> None:
-    """Take out what ``excluded`` matches, with all below."""
-    pending = [(tree.root, b"")]
-    while pending:
-        directory, prefix = pending.pop()
-        children = directory.children
-        for name in [name for name in children if excluded(prefix + name, name)]:
-            del children[name]
-        pending += (
-            (node, prefix + name + b"/")
-            for name, node in children.items()
-            if isinstance(node, Directory)
-        )

@@ -1,0 +1,59 @@
+"""The way through all that lies below a directory. Without recursion: trees may be deep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .nodes import Directory, Node
+
+
+def directories(top: Directory, prefix: bytes | None = b"/") -> Iterator[tuple[bytes, Directory]]:
+    """Yield ``top`` and every directory below it, each with what its entries' paths begin with.
+
+    Parents come first, and those in one directory in the order of their names as bytes. ``prefix``
+    is that of ``top``; with None all are empty, which saves the making of paths. The entries of a
+    directory may be changed until the next one is asked for: what stands in it then is gone into.
+    """
+    stack = [(b"" if prefix is None else prefix, top)]
+    while stack:
+        above, directory = stack.pop()
+        yield above, directory
+        children = directory.children
+        below = [name for name, node in children.items() if isinstance(node, Directory)]
+        below.sort(reverse=True)
+        for name in below:
+            node = children[name]
+            assert isinstance(node, Directory)
+            stack.append((above if prefix is None else above + name + b"/", node))
+
+
+def nodes(top: Node) -> Iterator[Node]:
+    """Yield ``top`` and every node below it, one with several names as often as it has some."""
+    yield top
+    if isinstance(top, Directory):
+        for _, directory in directories(top, None):
+            yield from directory.children.values()
+
+
+def distinct_nodes(top: Directory) -> Iterator[Node]:
+    """Yield ``top`` and every node below it, each once."""
+    yield top
+    seen: set[Node] = set()
+    for _, directory in directories(top, None):
+        for node in directory.children.values():
+            if not isinstance(node, Directory):
+                if node in seen:
+                    continue
+                seen.add(node)
+            yield node
+
+
+def hard_links(top: Directory) -> set[Node]:
+    """The nodes below ``top`` that have several names."""
+    once: set[Node] = set()
+    several: set[Node] = set()
+    for _, directory in directories(top, None):
+        for node in directory.children.values():
+            if not isinstance(node, Directory):
+                (several if node in once else once).add(node)
+    return several
