@@ -16,7 +16,6 @@ from struct import Struct
 from ..ondisk.checksum import set_inode_checksums
 from ..ondisk.inode import (
     EXT4_INDEX_FL,
-    EXT4_N_BLOCKS,
     INODE,
     INODE_128,
     INODE_EXTRA_ISIZE,
@@ -25,18 +24,16 @@ from ..ondisk.inode import (
     encode_time,
     encode_times,
 )
-from ..ondisk.superblock import EXT4_JOURNAL_INO, EXT4_RESIZE_INO
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..plan.contents import FAST_SYMLINK_MAX
 from ..plan.directories import IndexedDirectory
-from ..plan.geometry import resize_inode_bytes
 from ..plan.layout import NANOSECONDS, Layout
 from ..plan.mapping import I_BLOCK_BYTES
-from ..plan.placement import JOURNAL
+from ..plan.system_files import SystemFile
 from ..tree import S_IFDIR, S_IFREG, Device, Symlink
+from .system_files import system_file_i_block
 from .workspace import PIECE_BYTES, Workspace
 
-EXT2_DIND_BLOCK = 13
 SECTOR = 512
 
 _DEVICE = Struct("<II")
@@ -77,7 +74,7 @@ class InodeEmitter:
         self._with_map_blocks = _ascending(layout.placement.map_blocks)
         self._with_block = _ascending(layout.xattrs.block_of)
         self._with_area = _ascending(layout.xattrs.in_inode)
-        self._special = dict(self._special_inodes())
+        self._system = {file.ino: self._system_inode(file) for file in layout.system_files}
 
     def runs(self) -> Iterator[UnitRun]:
         """The inodes of each table up to its last used one, in pieces."""
@@ -118,7 +115,7 @@ class InodeEmitter:
             start = (ino - first_ino) * size
             self._write(view[start : start + (end - low) * size], low, end)
             low = end
-        for ino, inode in self._special.items():
+        for ino, inode in self._system.items():
             if first_ino <= ino < first_ino + count:
                 view[(ino - first_ino) * size : (ino - first_ino + 1) * size] = inode
         return view
@@ -207,46 +204,19 @@ class InodeEmitter:
         self._put_i_block(view, row, i_block.ljust(I_BLOCK_BYTES, b"\0"))
         _WORD.pack_into(view, row * self._size + _I_FLAGS, 0)
 
-    def _special_inodes(self) -> Iterator[tuple[int, bytes]]:
-        """The inodes that have no name: the resize inode and the journal."""
+    def _system_inode(self, file: SystemFile) -> bytes:
+        """The inode of a file that has no name."""
         layout = self._layout
-        if layout.format.resize_inode:
-            yield EXT4_RESIZE_INO, self._resize_inode()
-        if layout.journal_runs:
-            map_blocks = layout.placement.map_blocks.get(JOURNAL, ())
-            count = layout.demand.journal_blocks
-            yield (
-                EXT4_JOURNAL_INO,
-                self._special_inode(
-                    EXT4_JOURNAL_INO,
-                    count * layout.block_size,
-                    count + len(map_blocks),
-                    layout.mapping.flags,
-                    journal_i_block(layout),
-                ),
-            )
-
-    def _resize_inode(self) -> bytes:
-        """lib/ext2fs/res_gdt.c:ext2fs_create_resize_inode: block-mapped, two levels only."""
-        layout = self._layout
-        geometry = layout.geometry
-        size = resize_inode_bytes(layout.block_size)
-        words = [0] * EXT4_N_BLOCKS
-        words[EXT2_DIND_BLOCK] = layout.placement.resize_block
-        i_block = b"".join(word.to_bytes(4, "little") for word in words)
-        blocks = 1 + geometry.reserved_gdt_blocks * len(geometry.super_groups)
-        return self._special_inode(EXT4_RESIZE_INO, size, blocks, 0, i_block)
-
-    def _special_inode(self, ino: int, size: int, blocks: int, flags: int, i_block: bytes) -> bytes:
-        layout, sectors = self._layout, blocks * self._sectors
+        map_blocks = layout.placement.system[file.ino].map_blocks
+        blocks = file.data_blocks + file.fixed_blocks + len(map_blocks)
         time, extra = encode_time(layout.times.fit(layout.epoch * NANOSECONDS), self._large)
         values: dict[str, int | bytes] = {
             "i_mode": S_IFREG | 0o600,
-            "i_size": size,
+            "i_size": file.size_bytes,
             "i_links_count": 1,
-            "i_blocks": sectors,
-            "i_flags": flags,
-            "i_block": i_block,
+            "i_blocks": blocks * self._sectors,
+            "i_flags": file.mapping.flags,
+            "i_block": system_file_i_block(layout, file),
             **dict.fromkeys(("i_atime", "i_ctime", "i_mtime"), time),
         }
         if self._large:
@@ -255,20 +225,13 @@ class InodeEmitter:
             for name in ("i_atime_extra", "i_ctime_extra", "i_mtime_extra", "i_crtime_extra"):
                 values[name] = extra
         inode = bytearray(self._record.pack(self._record.split(values)).ljust(self._size, b"\0"))
-        checksum_unit(self._format, Unit(UnitKind.INODE, ino, 0, 0, self._size), inode)
+        checksum_unit(self._format, Unit(UnitKind.INODE, file.ino, 0, 0, self._size), inode)
         return bytes(inode)
 
 
 def _ascending(indexes: Iterable[int]) -> array[int]:
-    """Without the journal's, which is no index."""
-    return array("I", sorted(index for index in indexes if index != JOURNAL))
+    return array("I", sorted(indexes))
 
 
 def _between(indexes: array[int], low: int, high: int) -> array[int]:
     return indexes[bisect_left(indexes, low) : bisect_left(indexes, high)]
-
-
-def journal_i_block(layout: Layout) -> bytes:
-    """``i_block`` of the journal's inode; the superblock keeps a copy (s_jnl_blocks)."""
-    map_blocks = layout.placement.map_blocks.get(JOURNAL, ())
-    return layout.mapping.i_block(layout.journal_runs, map_blocks)

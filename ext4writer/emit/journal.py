@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 from ..ondisk.journal import JBD2_MAGIC_NUMBER, JBD2_SUPERBLOCK_V2, JOURNAL_SUPERBLOCK
+from ..ondisk.units import Unit, UnitKind
 from ..plan.layout import Layout
+from ..plan.placement import PlacedFile
+from ..plan.system_files import SystemFile
 
 
-def journal_superblock(layout: Layout) -> bytes:
+def journal_units(layout: Layout, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
+    """Yield its superblock; all other blocks are zero."""
+    yield Unit(
+        UnitKind.JOURNAL_SUPERBLOCK,
+        file.ino,
+        0,
+        placed.runs[0].physical * layout.block_size,
+        JOURNAL_SUPERBLOCK.size,
+        partial(_superblock, layout, file),
+    )
+
+
+def _superblock(layout: Layout, file: SystemFile) -> bytes:
     """The first 1,024 bytes of the journal (lib/ext2fs/mkjournal.c).
 
     Feature words and checksum stay zero: the kernel sets what it needs when it first mounts.
@@ -16,7 +34,7 @@ def journal_superblock(layout: Layout) -> bytes:
             "h_magic": JBD2_MAGIC_NUMBER,
             "h_blocktype": JBD2_SUPERBLOCK_V2,
             "s_blocksize": layout.block_size,
-            "s_maxlen": layout.demand.journal_blocks,
+            "s_maxlen": file.data_blocks,
             "s_first": 1,
             "s_sequence": 1,
             "s_uuid": layout.uuid.bytes,

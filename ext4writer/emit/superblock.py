@@ -38,7 +38,7 @@ from ..ondisk.superblock import (
 )
 from ..plan.layout import Layout
 from .bitmaps import BitmapEmitter
-from .inodes import journal_i_block
+from .system_files import system_file_i_block
 
 MAX_MOUNTS_UNLIMITED = 0xFFFF
 
@@ -109,9 +109,10 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         values["s_checksum_seed"] = fmt.checksum_seed
     if layout.table.lost_and_found is not None:
         values["s_lpf_ino"] = layout.table.inos[layout.table.lost_and_found]
-    if layout.demand.journal_blocks:
-        size = layout.demand.journal_blocks * layout.block_size
-        i_block = journal_i_block(layout)
+    journal = layout.demand.system_file(EXT4_JOURNAL_INO)
+    if journal is not None:
+        size = journal.size_bytes
+        i_block = system_file_i_block(layout, journal)
         words = [int.from_bytes(i_block[at : at + 4], "little") for at in range(0, 60, 4)]
         values["s_journal_inum"] = EXT4_JOURNAL_INO
         values["s_jnl_backup_type"] = EXT4_JNL_BACKUP_BLOCKS
@@ -159,7 +160,7 @@ def group_descriptors(layout: Layout, bitmaps: BitmapEmitter) -> bytearray:
             **{record.parts(name): column for name, column in columns.items()},
         },
     )
-    _seal_descriptors(table, record, fmt)
+    _checksum_descriptors(table, record, fmt)
     table += bytes(geometry.gdt_blocks * layout.block_size - len(table))
     return table
 
@@ -195,7 +196,7 @@ def _bitmap_checksums(layout: Layout, bitmaps: BitmapEmitter) -> tuple[array[int
     return block_csums, inode_csums
 
 
-def _seal_descriptors(table: bytearray, record: Record, fmt: Format) -> None:
+def _checksum_descriptors(table: bytearray, record: Record, fmt: Format) -> None:
     size, at = record.size, record.offset("bg_checksum")
     if fmt.group_desc_checksum is Checksum.CRC32C:
         sums = group_desc_checksums(fmt.checksum_seed, table, size)

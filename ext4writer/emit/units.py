@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property, partial
 
-from ..ondisk.journal import JOURNAL_SUPERBLOCK
-from ..ondisk.superblock import EXT4_JOURNAL_INO, EXT4_RESIZE_INO, SUPERBLOCK_SIZE
+from ..ondisk.superblock import SUPERBLOCK_SIZE
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..plan.contents import FAST_SYMLINK_MAX
 from ..plan.layout import Layout
-from ..plan.placement import JOURNAL
 from ..plan.xattrs import pack_block
 from ..tree import S_IFLNK, Symlink
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter
 from .inodes import InodeEmitter
-from .journal import journal_superblock
 from .superblock import group_descriptors, superblock
+from .system_files import system_file_units
 from .workspace import PIECE_BYTES, Workspace
 
 
@@ -43,10 +41,9 @@ class PlannedUnits:
         """
         runs = [
             *self._group_heads(),
-            *self._resize_blocks(),
+            *self._system_files(),
             *self._bitmaps.runs(),
             *self._inodes.runs(),
-            *self._journal(),
             *self._directories.runs(),
             *self._map_blocks(),
             *self._xattr_blocks(),
@@ -102,41 +99,16 @@ class PlannedUnits:
                 lambda: self._descriptors,
             )
 
-    def _resize_blocks(self) -> Iterator[UnitRun]:
-        """lib/ext2fs/res_gdt.c: each reserved block of group 0 lists its copies in the backups."""
-        layout, fmt = self._layout, self._format
-        geometry, block_size = layout.geometry, layout.block_size
-        if not fmt.resize_inode:
-            return
-        first = fmt.super_block(0) + 1 + geometry.gdt_blocks
-        words = [0] * (block_size // 4)
-        blocks = [(layout.placement.resize_block, words)]
-        for number in range(geometry.reserved_gdt_blocks):
-            block = first + number
-            words[(geometry.gdt_blocks + number) % len(words)] = block
-            copies = [block + group * fmt.blocks_per_group for group in geometry.super_groups[1:]]
-            if copies:
-                blocks.append((block, copies))
-        for number, (block, held) in enumerate(blocks):
-            make = partial(_pack_words, held, block_size)
-            yield self._block(UnitKind.INDIRECT_BLOCK, EXT4_RESIZE_INO, number, block, make)
-
-    def _journal(self) -> Iterator[UnitRun]:
-        layout = self._layout
-        if layout.demand.journal_blocks:
-            offset = layout.journal_runs[0].physical * layout.block_size
-            size = JOURNAL_SUPERBLOCK.size
-            unit = Unit(UnitKind.JOURNAL_SUPERBLOCK, EXT4_JOURNAL_INO, 0, offset, size)
-            yield self._one(unit, partial(journal_superblock, layout))
+    def _system_files(self) -> Iterator[UnitRun]:
+        for unit in system_file_units(self._layout):
+            assert unit.make is not None
+            yield self._one(unit, unit.make)
 
     def _map_blocks(self) -> Iterator[UnitRun]:
         layout, mapping = self._layout, self._layout.mapping
         for index, blocks in layout.placement.map_blocks.items():
-            if index == JOURNAL:
-                runs, ino = layout.journal_runs, EXT4_JOURNAL_INO
-            else:
-                runs, ino = layout.runs_of(index), layout.table.inos[index]
-            for unit in mapping.units(ino, runs, blocks):
+            ino = layout.table.inos[index]
+            for unit in mapping.units(ino, layout.runs_of(index), blocks):
                 assert unit.make is not None
                 yield self._one(unit, unit.make)
 
@@ -195,7 +167,3 @@ class PlannedUnits:
         data = bytearray(make())
         checksum_unit(self._format, unit, data)
         return data
-
-
-def _pack_words(words: list[int], block_size: int) -> bytes:
-    return b"".join(word.to_bytes(4, "little") for word in words).ljust(block_size, b"\0")

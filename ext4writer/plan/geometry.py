@@ -11,8 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..errors import SpecError
-from ..ondisk.format import MAX_32BIT_BLOCKS, Format
+from ..ondisk.format import Format
 
 MIN_BLOCKS_BEHIND_OVERHEAD = 50
 """What mke2fs asks of the last group beside its own metadata, else it drops the group."""
@@ -21,49 +20,10 @@ Range = tuple[int, int]
 """First block and the block behind the last one."""
 
 
-def resize_inode_bytes(block_size: int) -> int:
-    """Size of the resize inode (lib/ext2fs/res_gdt.c): all that two levels of blocks can map."""
-    per_block = block_size // 4
-    return (per_block * per_block + per_block + 12) * block_size
-
-
 def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
     """The least count that gives ``inodes`` over all groups; may exceed the maximum."""
     per_group = -(-inodes // groups)
     return -(-per_group // fmt.inode_unit) * fmt.inode_unit
-
-
-def max_reserved_gdt_blocks(fmt: Format) -> int:
-    """The resize inode's double indirect block maps no more (EXT2_ADDR_PER_BLOCK)."""
-    return fmt.block_size // 4
-
-
-def reserved_gdt_blocks(
-    fmt: Format, blocks_count: int, grow_to_blocks: int | None, at_least: int = 0
-) -> int:
-    """Blocks kept behind the descriptors for later growth (calc_reserved_gdt_blocks).
-
-    Without ``grow_to_blocks``: 1,024 times the size, up to 2^32 blocks, as mke2fs has it, or
-    ``at_least`` so many blocks.
-    """
-    if not fmt.resize_inode:
-        return 0
-    present = fmt.gdt_blocks(fmt.groups_for(blocks_count))
-    most = max_reserved_gdt_blocks(fmt)
-    if grow_to_blocks is None:
-        target = max(min(blocks_count * 1024, MAX_32BIT_BLOCKS), at_least)
-        wanted = fmt.gdt_blocks(fmt.groups_for(target)) - present
-        return max(0, min(wanted, most))
-    wanted = fmt.gdt_blocks(fmt.groups_for(max(grow_to_blocks, blocks_count))) - present
-    if wanted > most:
-        groups = (present + most) * fmt.descs_per_block
-        raise SpecError(
-            "grow_to",
-            f"the resize inode reserves descriptors for at most "
-            f"{fmt.group_first_block(groups) * fmt.block_size} bytes "
-            "with this block size; ask for less, or for larger blocks",
-        )
-    return wanted
 
 
 def last_group_minimum(fmt: Format, groups: int, inode_table_blocks: int, head_blocks: int) -> int:

@@ -23,11 +23,12 @@ from ..tree import Loss
 from .directories import DirectoryPlan, DirectoryRules
 from .geometry import Geometry, Range
 from .inodes import InodeTable
-from .mapping import FileMapping, Run, mapping_of
-from .placement import JOURNAL, Demand, Placement
+from .mapping import DataMapping, Run, mapping_of
+from .placement import Demand, Placement
 from .report import ImageReport, as_key
 from .sizing import withheld
 from .spec import GIB, Spec
+from .system_files import SystemFile
 from .xattrs import XattrPlan
 
 NANOSECONDS = 10**9
@@ -191,13 +192,14 @@ class Layout:
         return self.geometry.inodes_per_group * GIB // group_bytes
 
     @property
-    def mapping(self) -> FileMapping:
+    def mapping(self) -> DataMapping:
         """How ordinary files are mapped."""
         return mapping_of(self.format)
 
     @property
-    def journal_runs(self) -> list[Run]:
-        return self.placement.runs.get(JOURNAL, [])
+    def system_files(self) -> tuple[SystemFile, ...]:
+        """The files that no directory names."""
+        return self.demand.system_files
 
     def runs_of(self, index: int) -> list[Run]:
         """The runs of the node at ``index``, by logical block."""

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..ondisk.superblock import EXT4_JOURNAL_INO
 from .allocator import Allocator, OutOfBlocks
 from .geometry import Geometry, Range
 from .mapping import Run, mapping_of
 from .policy import LayoutPolicy
-
-JOURNAL = -1
-"""Key of the journal among the node indexes."""
+from .system_files import SystemFile
 
 NEVER_WHOLE = 1 << 64
 """More blocks than anything has: what is to be placed in several runs."""
@@ -28,14 +27,34 @@ class Demand(NamedTuple):
     """(logical, blocks) of the data of nodes that are not one run from logical block 0."""
     directories: list[int]
     xattr_blocks: int
-    journal_blocks: int
     block_size: int
     data_blocks: int
     """The sum of ``counts``."""
+    system_files: tuple[SystemFile, ...] = ()
+    """Files without a name; they are known once the size is."""
+
+    @property
+    def journal_blocks(self) -> int:
+        """Blocks of the journal; 0 is none."""
+        journal = self.system_file(EXT4_JOURNAL_INO)
+        return journal.data_blocks if journal is not None else 0
+
+    def system_file(self, ino: int) -> SystemFile | None:
+        """The file without a name that has this inode number."""
+        return next((file for file in self.system_files if file.ino == ino), None)
 
     def least_blocks(self) -> int:
         """Blocks that are needed even if no mapping needs a block of its own."""
-        return self.data_blocks + self.xattr_blocks + self.journal_blocks
+        of_system = sum(file.data_blocks for file in self.system_files)
+        return self.data_blocks + self.xattr_blocks + of_system
+
+
+class PlacedFile(NamedTuple):
+    """Where one file without a name lies."""
+
+    runs: list[Run]
+    map_blocks: list[int]
+    """Blocks that its mapping needs for itself, in its order."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -45,10 +64,10 @@ class Placement:
     starts: array[int]
     runs: dict[int, list[Run]] = field(default_factory=dict)
     map_blocks: dict[int, list[int]] = field(default_factory=dict)
-    """Blocks that the mapping needs for itself, in its order, by node index or ``JOURNAL``."""
+    """Blocks that the mapping needs for itself, in its order, by node index."""
     xattr_blocks: array[int] = field(default_factory=lambda: array("Q"))
-    resize_block: int = 0
-    """The resize inode's double indirect block."""
+    system: dict[int, PlacedFile] = field(default_factory=dict)
+    """By inode number: where the files without a name lie."""
     used: int = 0
     """Blocks taken, without the fixed metadata."""
     high_water: int = 0
@@ -65,6 +84,7 @@ class Placement:
 
     @property
     def map_block_count(self) -> int:
+        """Blocks that the mappings of named files need for themselves."""
         return sum(map(len, self.map_blocks.values()))
 
 
@@ -98,8 +118,7 @@ class _Placer:
     def sequential(self) -> Placement | None:
         """Journal, directories, attributes, then all files in the order of their inodes."""
         try:
-            self._place_resize_block()
-            self._place_runs(JOURNAL, [(0, self._demand.journal_blocks)])
+            self._place_system_files()
             directories = self._demand.directories
             counts = self._demand.counts
             self._place_nodes((index, counts[index]) for index in directories)
@@ -124,8 +143,7 @@ class _Placer:
         policy.shuffle(pieces)
         found: dict[int, list[Run]] = {}
         try:
-            self._place_resize_block()
-            self._place_runs(JOURNAL, [(0, demand.journal_blocks)])
+            self._place_system_files()
             for index, logical, length in pieces:
                 gap = min(policy.gap(), spare)
                 spare -= gap
@@ -143,9 +161,11 @@ class _Placer:
             return None
         return self._finish()
 
-    def _place_resize_block(self) -> None:
-        if self._geometry.format.resize_inode:
-            self._result.resize_block = self._allocator.take_one()
+    def _place_system_files(self) -> None:
+        for file in self._demand.system_files:
+            runs = self._take([(0, file.data_blocks)])
+            blocks = [self._allocator.take_one() for _ in range(file.mapping.metadata_blocks(runs))]
+            self._result.system[file.ino] = PlacedFile(runs, blocks)
 
     def _place_xattrs(self) -> None:
         self._result.xattr_blocks.extend(
@@ -163,16 +183,22 @@ class _Placer:
         for index, count in self._allocator.take_each_whole(counted, longest, self._result.starts):
             self._place_runs(index, ranges.get(index, [(0, count)]))
 
-    def _place_runs(self, index: int, runs: list[tuple[int, int]]) -> None:
-        placed: list[Run] = []
-        for logical, length in runs:
-            for physical, taken in self._allocator.take(length):
-                placed += self._mapping.split(logical, taken, physical)
-                logical += taken
+    def _take(self, wanted: Iterable[tuple[int, int]]) -> list[Run]:
+        """Take blocks for each (logical, blocks) of a file."""
+        taken: list[Run] = []
+        for logical, length in wanted:
+            for physical, count in self._allocator.take(length):
+                taken += self._mapping.split(logical, count, physical)
+                logical += count
+        return taken
+
+    def _place_runs(self, index: int, wanted: list[tuple[int, int]]) -> None:
+        placed = self._take(wanted)
         if not placed:
             return
-        if len(placed) == 1 and placed[0].logical == 0 and index != JOURNAL:
-            self._result.starts[index] = placed[0].physical
+        first = placed[0]
+        if len(placed) == 1 and not first.logical and first.length <= self._mapping.max_plain_run:
+            self._result.starts[index] = first.physical
             return
         self._result.runs[index] = placed
         self._place_map(index)

@@ -25,7 +25,6 @@ from .directories import (
     DirectoryTooLargeError,
     plan_directory,
 )
-from .geometry import resize_inode_bytes
 from .hole_search import HoleSearch, searching
 from .identity import derive_identity, with_content
 from .inodes import InodeTable, number_inodes
@@ -36,6 +35,7 @@ from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
 from .spec import BYTES_PER_INODE, Spec, format_of
 from .summary import count_groups
+from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import XattrPlan, XattrPlanner
 
 
@@ -109,7 +109,6 @@ def _plan(
         ranges=data.ranges,
         directories=table.directories,
         xattr_blocks=len(xattrs.blocks),
-        journal_blocks=0,
         block_size=spec.block_size,
         data_blocks=sum(data.counts),
     )

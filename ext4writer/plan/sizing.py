@@ -13,30 +13,24 @@ from typing import NamedTuple
 
 from ..errors import SizeError, SpecError
 from ..ondisk.format import MAX_32BIT_BLOCKS, Format
-from ..ondisk.journal import JBD2_MIN_JOURNAL_BLOCKS, default_journal_blocks
 from .geometry import (
     Geometry,
     last_group_minimum,
     least_inodes_per_group,
-    reserved_gdt_blocks,
 )
 from .placement import Demand, Placement, place
 from .policy import LayoutPolicy
 from .solution import Solution
 from .spec import BLOCK_SIZES, BYTES_PER_INODE, IMAGE_UNIT, Spec, format_of
+from .system_files import SystemFile, system_files
+from .system_files.journal import journal_blocks
+from .system_files.resize_inode import reserved_gdt_blocks
 
 # fs/ext4/super.c:ext4_calculate_resv_clusters: what no user can allocate, so that delayed
 # allocation never fails.
 KERNEL_RESERVE_DIVISOR = 50
 KERNEL_RESERVE_MAX_BLOCKS = 4096
 
-JBD2_MAX_JOURNAL_BLOCKS = 10_240_000
-
-TRANSACTIONS_PER_JOURNAL = 4
-GROWTH_CREDITS = 32
-"""Blocks of a growing transaction beside the reserved ones, counted generously."""
-BOOKKEEPING_DIVISOR = 8
-"""What newer kernels keep of a transaction for descriptors and revokes, counted generously."""
 MAX_GROUPS = 1 << 31
 MAX_INODES = (1 << 32) - 1
 
@@ -136,48 +130,6 @@ def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
     return max(needed, min(wanted, most))
 
 
-def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
-    """The least journal with which the kernel grows a mounted file system; 0 without a reserve.
-
-    One transaction takes every reserved block at once, beside the superblock, the resize inode and
-    the new descriptors (fs/ext4/resize.c:ext4_flex_group_add), and no transaction may take more
-    than a quarter of the journal, less its own bookkeeping (fs/jbd2/journal.c).
-    """
-    if not reserved_gdt_blocks:
-        return 0
-    transaction = reserved_gdt_blocks + GROWTH_CREDITS
-    return TRANSACTIONS_PER_JOURNAL * (transaction + transaction // BOOKKEEPING_DIVISOR)
-
-
-def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:
-    """Blocks of the journal in an image of ``blocks_count`` blocks; 0 is none."""
-    if not fmt.has_journal or spec.journal == "none":
-        return 0
-    least = growth_journal_blocks(reserved_gdt_blocks)
-    if spec.journal == "auto":
-        usual = default_journal_blocks(blocks_count)
-        return max(usual, least) if usual else 0
-    assert isinstance(spec.journal, int)
-    blocks = -(-spec.journal // spec.block_size)
-    if not JBD2_MIN_JOURNAL_BLOCKS <= blocks <= JBD2_MAX_JOURNAL_BLOCKS:
-        raise SpecError(
-            "journal",
-            f"{spec.journal} bytes are not between {JBD2_MIN_JOURNAL_BLOCKS * spec.block_size} "
-            f"and {JBD2_MAX_JOURNAL_BLOCKS * spec.block_size}, the limits for this block size",
-        )
-    if spec.grow_to is not None and blocks < least:
-        raise SpecError(
-            "journal",
-            f"{spec.journal} bytes are too few to grow online to {spec.grow_to}; "
-            f"at least {least * spec.block_size} are needed",
-        )
-    return blocks
-
-
-def _with_journal(demand: Demand, blocks: int) -> Demand:
-    return demand._replace(journal_blocks=blocks)
-
-
 # -- a fitted image ----------------------------------------------------------------------------
 
 
@@ -188,7 +140,7 @@ class _Stretch(NamedTuple):
     high: int
     inodes_per_group: int
     reserved_gdt_blocks: int
-    journal_blocks: int
+    system_files: tuple[SystemFile, ...]
 
 
 def _fitted(
@@ -216,12 +168,12 @@ def _fitted(
         geometry = _geometry(fmt, stretch, stretch.high)
         if geometry is None:
             continue
-        wanted = _with_journal(demand, stretch.journal_blocks)
+        wanted = demand._replace(system_files=stretch.system_files)
         # So many blocks stay free in any case; files may leave them where they like.
         placement = place(geometry, wanted, policy, spare=kept_free(least, spec))
         if placement is None:
             continue
-        used = placement.used - wanted.journal_blocks - int(fmt.resize_inode)
+        used = placement.used - _system_blocks(stretch)
         low = max(low, placement.high_water)
         size = _least_size(spec, fmt, stretch, used, low, unit_blocks)
         if size > stretch.high:
@@ -267,7 +219,10 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
                 table = fmt.inode_table_blocks(per_group)
                 least = first + last_group_minimum(fmt, groups, table, head)
                 if max(low, least) <= high and per_group * groups <= MAX_INODES:
-                    yield _Stretch(max(low, least), high, per_group, reserved, journal)
+                    files = system_files(
+                        fmt, groups, journal_blocks=journal, reserved_gdt_blocks=reserved
+                    )
+                    yield _Stretch(max(low, least), high, per_group, reserved, files)
                 low = high + 1
         groups += 1
 
@@ -437,7 +392,8 @@ def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Str
         least = last_group_minimum(fmt, groups, fmt.inode_table_blocks(per_group), head)
         if blocks - first >= least:
             journal = journal_blocks(spec, fmt, blocks, reserved)
-            return _Stretch(blocks, blocks, per_group, reserved, journal)
+            files = system_files(fmt, groups, journal_blocks=journal, reserved_gdt_blocks=reserved)
+            return _Stretch(blocks, blocks, per_group, reserved, files)
         # The last group is too small for its metadata: leave it out, as mke2fs does.
         blocks = first
 
@@ -457,7 +413,7 @@ def _try_size(
     geometry = _geometry(fmt, stretch, blocks)
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
-    wanted = _with_journal(demand, stretch.journal_blocks)
+    wanted = demand._replace(system_files=stretch.system_files)
     spare = max(0, blocks - geometry.fixed_blocks - wanted.least_blocks())
     missing: int | None = None
     # Extent trees may need what was left as spare. What was promised is spare in a fitted image.
@@ -515,6 +471,10 @@ def _too_small(
     )
 
 
+def _system_blocks(stretch: _Stretch) -> int:
+    return sum(file.least_blocks for file in stretch.system_files)
+
+
 def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
     """Blocks in use in this stretch; ``data_blocks`` is all that the tree itself needs."""
     groups = fmt.groups_for(stretch.high)
@@ -523,7 +483,6 @@ def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
         + fmt.super_groups_count(groups)
         * (1 + fmt.gdt_blocks(groups) + stretch.reserved_gdt_blocks)
         + groups * (2 + fmt.inode_table_blocks(stretch.inodes_per_group))
-        + int(fmt.resize_inode)
-        + stretch.journal_blocks
+        + _system_blocks(stretch)
         + data_blocks
     )

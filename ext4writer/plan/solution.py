@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .geometry import Geometry
+from .mapping import mapping_of
 from .placement import Demand, Placement
 
 
@@ -26,19 +27,26 @@ class Solution(NamedTuple):
         geometry, placement, demand = self.geometry, self.placement, self.demand
         supers = len(geometry.super_groups)
         directories = sum(demand.counts[index] for index in demand.directories)
+        of_mapping = mapping_of(geometry.format).blocks_purpose or "data"
         blocks = {
             "data": demand.data_blocks - directories,
             "directories": directories,
             "inode tables": geometry.groups * geometry.inode_table_blocks,
-            "journal": demand.journal_blocks,
+            "journal": 0,
             "descriptors and backups": supers * (1 + geometry.gdt_blocks),
             "bitmaps": 2 * geometry.groups,
-            "extent blocks": placement.map_block_count,
+            of_mapping: placement.map_block_count,
             "xattr blocks": len(placement.xattr_blocks),
-            "reserved for growth": supers * geometry.reserved_gdt_blocks
-            + int(geometry.format.resize_inode),
+            "reserved for growth": 0,
             "free": sum(behind - first for first, behind in placement.free_ranges),
         }
+        for file in demand.system_files:
+            purpose = file.mapping.blocks_purpose or file.purpose
+            for name, count in (
+                (file.purpose, file.data_blocks + file.fixed_blocks),
+                (purpose, len(placement.system[file.ino].map_blocks)),
+            ):
+                blocks[name] = blocks.get(name, 0) + count
         if geometry.format.first_data_block:
             blocks["boot block"] = geometry.format.first_data_block
         assert sum(blocks.values()) == geometry.blocks_count, (

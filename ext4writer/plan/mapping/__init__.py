@@ -7,14 +7,14 @@ and makes what lies in ``i_block`` and in those blocks. Nothing else knows how f
 from __future__ import annotations
 
 from ...ondisk.format import Format, MappingKind
-from .base import I_BLOCK_BYTES, FileMapping, Run
+from .base import I_BLOCK_BYTES, DataMapping, FileMapping, Run
 from .extents import ExtentMapping
 
-__all__ = ["I_BLOCK_BYTES", "FileMapping", "Run", "mapping_of"]
+__all__ = ["I_BLOCK_BYTES", "DataMapping", "FileMapping", "Run", "mapping_of"]
 
-_KINDS: dict[MappingKind, type[FileMapping]] = {MappingKind.EXTENTS: ExtentMapping}
+_KINDS: dict[MappingKind, type[DataMapping]] = {MappingKind.EXTENTS: ExtentMapping}
 
 
-def mapping_of(fmt: Format) -> FileMapping:
+def mapping_of(fmt: Format) -> DataMapping:
     """Return how the ordinary files of a file system are mapped."""
     return _KINDS[fmt.mapping](fmt)

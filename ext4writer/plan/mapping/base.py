@@ -27,17 +27,34 @@ class FileMapping(ABC):
 
     flags: ClassVar[int]
     """What ``i_flags`` has for it."""
+    blocks_purpose: ClassVar[str | None]
+    """What a report calls the mapping's own blocks; None where they count as the file's."""
+
+    def __init__(self, fmt: Format) -> None:
+        self.format = fmt
+
+    @abstractmethod
+    def metadata_blocks(self, runs: Sequence[Run]) -> int:
+        """How many blocks of its own the mapping needs for ``runs``, by ascending logical block."""
+
+    @abstractmethod
+    def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:
+        """The 60 bytes of ``i_block``; ``blocks`` are where the mapping's own blocks lie."""
+
+    @abstractmethod
+    def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:
+        """The mapping's own blocks, each of which is made without its checksum."""
+
+
+class DataMapping(FileMapping):
+    """A mapping for files of data, of which there may be many."""
+
     max_blocks: ClassVar[int]
     """The most blocks that a file can have, holes included."""
     max_run: ClassVar[int]
     """The most blocks in one run."""
     max_plain_run: ClassVar[int]
     """The most blocks of a file that is one run and needs no block of the mapping's own."""
-    blocks_purpose: ClassVar[str | None]
-    """What a report calls the mapping's own blocks; None where they count as the file's."""
-
-    def __init__(self, fmt: Format) -> None:
-        self.format = fmt
 
     def split(self, logical: int, length: int, physical: int) -> list[Run]:
         """Cut a run into runs of at most ``max_run`` blocks."""
@@ -61,18 +78,6 @@ class FileMapping(ABC):
             else:
                 joined.append(run)
         return joined
-
-    @abstractmethod
-    def metadata_blocks(self, runs: Sequence[Run]) -> int:
-        """How many blocks of its own the mapping needs for ``runs``, by ascending logical block."""
-
-    @abstractmethod
-    def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:
-        """The 60 bytes of ``i_block``; ``blocks`` are where the mapping's own blocks lie."""
-
-    @abstractmethod
-    def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:
-        """The mapping's own blocks, each of which is made without its checksum."""
 
     @abstractmethod
     def plain_i_block(self) -> bytes:

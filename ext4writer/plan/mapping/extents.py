@@ -23,14 +23,14 @@ from ...ondisk.extent import (
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_EXTENTS_FL
 from ...ondisk.units import Unit, UnitKind
-from .base import I_BLOCK_BYTES, FileMapping, Run
+from .base import I_BLOCK_BYTES, DataMapping, Run
 
 _pack_header = EXTENT_HEADER.packer("eh_magic", "eh_entries", "eh_max", "eh_depth")
 _pack_extent = EXTENT.packer("ee_block", "ee_len", "ee_start_hi", "ee_start_lo")
 _pack_idx = EXTENT_IDX.packer("ei_block", "ei_leaf_lo", "ei_leaf_hi")
 
 
-class ExtentMapping(FileMapping):
+class ExtentMapping(DataMapping):
     """The extent tree. Its own blocks are numbered from the top down, each level ascending."""
 
     flags: ClassVar[int] = EXT4_EXTENTS_FL

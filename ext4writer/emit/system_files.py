@@ -1,0 +1,33 @@
+"""Files without a name: their mapping and what they hold, as units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..ondisk.superblock import EXT4_JOURNAL_INO
+from ..ondisk.units import Unit
+from ..plan.layout import Layout
+from ..plan.placement import PlacedFile
+from ..plan.system_files import SystemFile
+from .journal import journal_units
+
+Content = Callable[[Layout, SystemFile, PlacedFile], Iterator[Unit]]
+
+_CONTENT: dict[int, Content] = {EXT4_JOURNAL_INO: journal_units}
+"""By inode number: what of the file's own blocks is not zero."""
+
+
+def system_file_units(layout: Layout) -> Iterator[Unit]:
+    """Yield the units of all files without a name, each made without its checksum."""
+    for file in layout.system_files:
+        placed = layout.placement.system[file.ino]
+        yield from file.mapping.units(file.ino, placed.runs, placed.map_blocks)
+        content = _CONTENT.get(file.ino)
+        if content is not None:
+            yield from content(layout, file, placed)
+
+
+def system_file_i_block(layout: Layout, file: SystemFile) -> bytes:
+    """``i_block`` of a file without a name."""
+    placed = layout.placement.system[file.ino]
+    return file.mapping.i_block(placed.runs, placed.map_blocks)

@@ -1,0 +1,70 @@
+"""The journal: how large it is."""
+
+from __future__ import annotations
+
+from ...errors import SpecError
+from ...ondisk.format import Format
+from ...ondisk.journal import JBD2_MIN_JOURNAL_BLOCKS, default_journal_blocks
+from ...ondisk.superblock import EXT4_JOURNAL_INO
+from ..mapping import mapping_of
+from ..spec import Spec
+from .base import SystemFile
+
+JBD2_MAX_JOURNAL_BLOCKS = 10_240_000
+
+TRANSACTIONS_PER_JOURNAL = 4
+GROWTH_CREDITS = 32
+"""Blocks of a growing transaction beside the reserved ones, counted generously."""
+BOOKKEEPING_DIVISOR = 8
+"""What newer kernels keep of a transaction for descriptors and revokes, counted generously."""
+
+
+def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
+    """The least journal with which the kernel grows a mounted file system; 0 without a reserve.
+
+    One transaction takes every reserved block at once, beside the superblock, the resize inode and
+    the new descriptors (fs/ext4/resize.c:ext4_flex_group_add), and no transaction may take more
+    than a quarter of the journal, less its own bookkeeping (fs/jbd2/journal.c).
+    """
+    if not reserved_gdt_blocks:
+        return 0
+    transaction = reserved_gdt_blocks + GROWTH_CREDITS
+    return TRANSACTIONS_PER_JOURNAL * (transaction + transaction // BOOKKEEPING_DIVISOR)
+
+
+def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:
+    """Blocks of the journal in an image of ``blocks_count`` blocks; 0 is none."""
+    if not fmt.has_journal or spec.journal == "none":
+        return 0
+    least = growth_journal_blocks(reserved_gdt_blocks)
+    if spec.journal == "auto":
+        usual = default_journal_blocks(blocks_count)
+        return max(usual, least) if usual else 0
+    assert isinstance(spec.journal, int)
+    blocks = -(-spec.journal // spec.block_size)
+    if not JBD2_MIN_JOURNAL_BLOCKS <= blocks <= JBD2_MAX_JOURNAL_BLOCKS:
+        raise SpecError(
+            "journal",
+            f"{spec.journal} bytes are not between {JBD2_MIN_JOURNAL_BLOCKS * spec.block_size} "
+            f"and {JBD2_MAX_JOURNAL_BLOCKS * spec.block_size}, the limits for this block size",
+        )
+    if spec.grow_to is not None and blocks < least:
+        raise SpecError(
+            "journal",
+            f"{spec.journal} bytes are too few to grow online to {spec.grow_to}; "
+            f"at least {least * spec.block_size} are needed",
+        )
+    return blocks
+
+
+def journal_file(fmt: Format, blocks: int) -> SystemFile | None:
+    """Return a journal of ``blocks`` blocks; None for 0."""
+    if not blocks:
+        return None
+    return SystemFile(
+        ino=EXT4_JOURNAL_INO,
+        purpose="journal",
+        size_bytes=blocks * fmt.block_size,
+        data_blocks=blocks,
+        mapping=mapping_of(fmt),
+    )
