@@ -1,0 +1,14 @@
+#!/bin/sh
+# A root file system as Buildroot makes it (BR2_TARGET_ROOTFS_EXT2_SIZE="60M"), without fakeroot:
+#
+#   buildroot-root.sh output/target device_table.txt rootfs.ext4
+#
+# The table is one of makedevs, such as system/device_table.txt of Buildroot. Everything that it does not
+# name belongs to root.
+set -eu
+
+target=$1 table=$2 image=$3
+
+ext4writer build "$target" -o "$image" \
+    --size 60M --label rootfs --inode-size 256 --reserved-percent 5 \
+    --owner 0:0 --makedevs "$table" --exclude THIS_IS_NOT_YOUR_ROOT_FILESYSTEM

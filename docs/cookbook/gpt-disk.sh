@@ -1,0 +1,20 @@
+#!/bin/sh
+# A GPT disk with an ext4 partition at its offset, without root and without a loop device:
+#
+#   gpt-disk.sh rootfs disk.img
+#
+# The partition begins at 1 MiB and ends 1 MiB before the end, where GPT has its second table.
+set -eu
+
+rootfs=$1 disk=$2 mib=${3:-256}
+
+truncate -s "${mib}M" "$disk"
+sfdisk --quiet "$disk" <<TABLE
+label: gpt
+start=1MiB, size=$((mib - 2))MiB, type=linux, name=root
+TABLE
+
+ext4writer build "$rootfs" -o "$disk" --offset 1M --size "$((mib - 2))M" --owner 0:0 --label root
+
+# What is in the partition now; the disk is a source itself.
+ext4writer manifest "image:$disk:1" -o "$disk.mtree"
