@@ -90,6 +90,7 @@ STANDARD_IN = {
         "holes",
         "slices",
         "read.stores",
+        "inspection.extract",
         "edit",
         "sources",
         "manifests",
@@ -100,6 +101,7 @@ STANDARD_IN = {
         "inputs",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
+    "tarfile": {"inspection.tar_output"},
     "zlib": {"sources.tar_archive", "sources.manifest_content", "output.compressed"},
     "bz2": {"sources.tar_archive.decoders"},
     "lzma": {"sources.tar_archive.decoders", "output.compressed"},
@@ -136,6 +138,9 @@ OS_ALLOWED = {
         *("lseek", "ftruncate", "fsync", "copy_file_range", "posix_fallocate"),
         *("replace", "unlink", "link"),
         *("fchown", "fchmod", "setxattr", "removexattr"),
+    },
+    "extracting": {
+        *("mkdir", "symlink", "mknod", "makedev", "chown", "chmod", "utime", "setxattr"),
     },
     "sharing work": {
         *("fork", "pipe", "set_blocking", "kill", "waitpid", "waitstatus_to_exitcode", "_exit"),

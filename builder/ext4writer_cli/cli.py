@@ -112,7 +112,7 @@ def _nix() -> click.Command:
     return nix
 
 
-IMAGE_COMMANDS = ("info", "ls", "tree", "cat", "stat", "find")
+IMAGE_COMMANDS = ("info", "ls", "tree", "cat", "stat", "find", "extract")
 
 
 def _image_command(name: str) -> click.Command:

@@ -1,4 +1,4 @@
-"""The commands that look into an image: info, ls, tree, cat, stat and find."""
+"""The commands that look into an image: info, ls, tree, cat, stat, find and extract."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .image_argument import Place, image_argument
-from .options import SIZE, GroupedCommand
+from .options import PATH, SIZE, GroupedCommand
+from .signals import cancel_on_signals
 
 if TYPE_CHECKING:
+    from ext4writer import Loss
     from ext4writer.read import Image, Inode
 
 CHUNK = 1 << 20
+LOSSES_SHOWN = 20
 KINDS = ("f", "d", "l", "c", "b", "p", "s")
 
 as_json = click.option("--json", is_flag=True, help="Print JSON.")
@@ -271,3 +274,79 @@ def _owner(row: dict[str, Any]) -> str:
         return f"group {row['group']}: {row['kind']}"
     where = f", block {row['block_of_file']}" if "block_of_file" in row else ""
     return f"{' '.join(row['paths'])} (inode {row['inode']}): {row['kind']}{where}"
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@click.argument("path", nargs=-1)
+@click.option(
+    "-C", "--directory", type=PATH, metavar="DIR", help="Write below DIR, which is made if missing."
+)
+@click.option("--tar", type=PATH, metavar="FILE", help="Write a tar archive; '-' is standard out.")
+@click.option(
+    "--max-size",
+    type=SIZE,
+    metavar="SIZE",
+    help="Write no more content.  [default: 20 times IMAGE]",
+)
+@click.option(
+    "--strict", is_flag=True, help="Fail if anything is not kept; what was written stays."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Do not tell what is not kept.")
+def extract(
+    place: Place,
+    path: tuple[str, ...],
+    directory: str | None,
+    tar: str | None,
+    max_size: int | None,
+    strict: bool,
+    quiet: bool,
+) -> None:
+    """Write each PATH in IMAGE, with all below it, to files; all of IMAGE if none is given.
+
+    Owners, modes, times, attributes, holes, hard links and devices are kept as far as you may; the
+    rest is told. Nothing is written outside of DIR, and nothing that exists is changed.
+    """
+    if (directory is None) == (tar is None):
+        raise click.UsageError("name either -C DIR or --tar FILE")
+
+    from ext4writer.inspection.extract import extract as extract_files
+
+    wanted = [os.fsencode(each) for each in path]
+    with place.open() as image:
+        if tar is not None:
+            losses = _write_archive(image, tar, wanted, max_size)
+        else:
+            assert directory is not None
+            with cancel_on_signals() as cancel:
+                losses = extract_files(
+                    image, directory, wanted, max_bytes=max_size, cancel=cancel
+                ).losses
+        if not quiet:
+            for loss in losses[:LOSSES_SHOWN]:
+                click.echo(f"not kept exactly: {_text(loss.path)}: {loss.what}", err=True)
+            if len(losses) > LOSSES_SHOWN:
+                click.echo(f"and {len(losses) - LOSSES_SHOWN:,} more", err=True)
+        if strict and losses:
+            raise click.exceptions.Exit(1)
+
+
+def _write_archive(image: Image, tar: str, paths: list[bytes], max_size: int | None) -> list[Loss]:
+    """Write an archive to standard output, or to a file that must not exist."""
+    from ext4writer.errors import OutputError
+    from ext4writer.inspection.tar_output import write_tar
+
+    if tar == "-":
+        if sys.stdout.isatty():
+            raise click.UsageError("standard output is a terminal; send the archive elsewhere")
+        return write_tar(image, sys.stdout.buffer, paths, max_bytes=max_size)
+    try:
+        file = open(tar, "xb")  # noqa: SIM115 (only what is ours may be removed below)
+    except FileExistsError:
+        raise OutputError(tar, "exists already; remove it, or name another file") from None
+    try:
+        with file:
+            return write_tar(image, file, paths, max_bytes=max_size)
+    except BaseException:
+        os.unlink(tar)
+        raise

@@ -60,7 +60,12 @@ class FileReader(io.RawIOBase):
         if self.size > most:
             inode.wrong("i_size_high", f"makes {self.size} bytes, and {most} are possible")
             self.size = most
+        left = inode.image.blocks_count
         for run in inode.runs():
+            left -= run.length
+            if left < 0:
+                inode.wrong("i_block", "maps more blocks than the file system has")
+                break
             if not run.unwritten:
                 self._starts.append(run.logical)
                 self.runs.append(run)

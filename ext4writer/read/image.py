@@ -287,9 +287,11 @@ class Image:
         """Yield the units of metadata, neighbours of one kind together."""
         return unit_runs(self)
 
-    def walk(self, top: Inode | None = None) -> Iterator[Found]:
+    def walk(
+        self, top: Inode | None = None, *, descend: Callable[[Found], bool] | None = None
+    ) -> Iterator[Found]:
         """Yield everything below a directory, the root by default; see :mod:`.walk`."""
-        return walk(self, top)
+        return walk(self, top, descend=descend)
 
     def open(self, inode: Inode | bytes | str | int) -> FileReader:
         """Return a raw file object over the content of a regular file or link, by path or inode."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import DamageError, NotFoundError
@@ -87,12 +87,17 @@ class Found:
         return f"<Found {self.path!r}, {self.inode!r}>"
 
 
-def walk(image: Image, top: Inode | None = None) -> Iterator[Found]:
+def walk(
+    image: Image,
+    top: Inode | None = None,
+    *,
+    descend: Callable[[Found], bool] | None = None,
+) -> Iterator[Found]:
     """Yield everything below ``top``, a directory before what it holds.
 
     Entries come in the order in which they lie, without ``.`` and ``..``. A file of several names
     comes under each. A directory comes once: where another entry names it again, that is reported,
-    and so are names that no path can hold.
+    and so are names that no path can hold. ``descend`` says whether to go into a directory.
     """
     start = image.root if top is None else top
     seen = {start.ino}
@@ -109,7 +114,7 @@ def walk(image: Image, top: Inode | None = None) -> Iterator[Found]:
                 continue
             seen.add(found.inode.ino)
         yield found
-        if found.inode.is_directory:
+        if found.inode.is_directory and (descend is None or descend(found)):
             stack.append(_children(image, found.inode, found, found.depth + 1))
 
 

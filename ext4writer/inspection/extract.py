@@ -1,0 +1,331 @@
+"""Extraction: files of an image as files of the host, and nothing outside of one directory.
+
+All is made relative to the descriptor of a directory that was made or looked at here, and no link
+is followed, so that names and links of a hostile image lead nowhere. What exists stays as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+
+from ..errors import ImageError, NotFoundError, OutputError
+from ..nodes import Loss, LossCode
+from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..read import Image, Inode
+from ..read.walk import Found
+
+CHUNK = 1 << 20
+RATIO_MAX = 20
+SPARE_BYTES = 1 << 30
+"""An image gives at most :data:`RATIO_MAX` times its own size and this, unless more is allowed."""
+
+_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
+
+
+class Extraction:
+    """What was written, and what of it is not as in the image."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+        self.bytes_written = 0
+        self._lost: dict[tuple[LossCode, str], tuple[bytes, int]] = {}
+
+    def lose(self, path: bytes, what: str, code: LossCode = "attributes-not-taken") -> None:
+        """Note that something of ``path`` is not kept; the same of many counts once."""
+        first, count = self._lost.get((code, what), (path, 0))
+        self._lost[code, what] = first, count + 1
+
+    @property
+    def losses(self) -> list[Loss]:
+        """One for each kind of thing, with the first path and how many there are."""
+        return [
+            Loss(path, what if count == 1 else f"{what} (and {count - 1} more)", code)
+            for (code, what), (path, count) in self._lost.items()
+        ]
+
+
+def extract(
+    image: Image,
+    directory: str | bytes | os.PathLike[str],
+    paths: Sequence[bytes] = (),
+    *,
+    max_bytes: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Extraction:
+    """Write what is in ``image`` below ``directory``, which is made if it is missing.
+
+    ``paths`` are absolute paths in the image as they lie, without links; each comes with all below
+    it to the same path below ``directory``. Owners, modes, times, extended attributes, holes, hard
+    links and devices are kept as far as this process may; the rest is in the losses of what is
+    returned. Nothing that exists is changed, but directories are filled.
+
+    ``max_bytes`` bounds the content, 20 times the size of the image and 1 GiB by default: damage
+    can name the same blocks again and again. Raises :class:`~ext4writer.NotFoundError`,
+    :class:`~ext4writer.OutputError` where nothing more can be written,
+    :class:`~ext4writer.ImageError` beyond ``max_bytes``, :class:`~ext4writer.CancelledError`.
+    """
+    most = RATIO_MAX * image.store.size + SPARE_BYTES if max_bytes is None else max_bytes
+    return _Extractor(image, os.fsencode(directory), most, progress, cancel).run(paths)
+
+
+def chosen(image: Image, paths: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    """Return the names on the way to each of ``paths``; none is everything."""
+    wanted = []
+    for path in paths:
+        names = tuple(name for name in path.split(b"/") if name not in (b"", b"."))
+        inode = image.lookup(path, follow=False)
+        if b".." in names or path.startswith(b"<"):
+            raise NotFoundError(path, "is no path as it lies: it has '..' or is a number")
+        here = image.root
+        for name in names[:-1]:
+            here = image.lookup(b"<%d>" % _child(image, here, name, path), follow=False)
+            if not here.is_directory:
+                raise NotFoundError(path, "leads through a link; name it as it lies")
+        assert inode is not None
+        wanted.append(names)
+    return wanted
+
+
+def _child(image: Image, directory: Inode, name: bytes, path: bytes) -> int:
+    for entry in image.entries(directory):
+        if entry.name == name:
+            return entry.ino
+    raise NotFoundError(path, "no such file or directory")
+
+
+def is_wanted(found: Found, wanted: list[tuple[bytes, ...]]) -> bool:
+    """Whether something is one of the chosen paths, below one, or on the way to one."""
+    if not wanted:
+        return True
+    names = tuple(found.path.split(b"/")[1:])
+    return any(
+        names[: len(want)] == want[: len(names)] and (len(names) >= len(want) or _is_dir(found))
+        for want in wanted
+    )
+
+
+def _is_dir(found: Found) -> bool:
+    return found.inode.is_directory
+
+
+class _Extractor:
+    def __init__(
+        self,
+        image: Image,
+        directory: bytes,
+        most: int,
+        progress: ProgressCallback | None,
+        cancel: Cancel | None,
+    ) -> None:
+        self.image = image
+        self.directory = directory
+        self.most = most
+        self.progress = progress
+        self.cancel = cancel
+        self.result = Extraction()
+        self.first_names: dict[int, bytes] = {}
+
+    def run(self, paths: Sequence[bytes]) -> Extraction:
+        wanted = chosen(self.image, paths)
+        try:
+            try:
+                os.mkdir(self.directory, 0o700)
+                is_new = True
+            except FileExistsError:
+                is_new = False
+            top = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise OutputError(self.directory, f"cannot be written: {error.strerror}") from error
+        self.top = top
+        # The directory that is filled, and those above it: what is to be set when it is left.
+        self.here = os.dup(top)
+        above: list[tuple[bytes, Inode | None]] = []
+        try:
+            for found in self.image.walk(descend=lambda found: is_wanted(found, wanted)):
+                if not is_wanted(found, wanted):
+                    continue
+                check_cancelled(self.cancel)
+                while len(above) >= found.depth:
+                    self._leave(*above.pop())
+                self._one(found, above)
+            while above:
+                self._leave(*above.pop())
+            if is_new:
+                self._attributes(self.here, b"/", self.image.root)
+        except OSError as error:
+            raise OutputError(
+                error.filename or self.directory, f"cannot be written: {error.strerror}"
+            ) from error
+        finally:
+            os.close(self.here)
+            os.close(self.top)
+        return self.result
+
+    def _one(self, found: Found, above: list[tuple[bytes, Inode | None]]) -> None:
+        self.result.entries += 1
+        if self.progress is not None and self.result.entries % 256 == 0:
+            done = self.result.bytes_written
+            self.progress(Progress("write", self.result.entries, 0, done, 0))
+        inode, path = found.inode, found.path
+        if inode.is_directory:
+            self._enter(found.name, path, inode, above)
+            return
+        try:
+            self._make(found.name, path, inode)
+        except FileExistsError:
+            self.result.lose(path, "is there already and stays as it is", "left-out")
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+                raise
+            self.result.lose(path, f"cannot be made: {error.strerror}", "left-out")
+
+    # -- directories -----------------------------------------------------------------------------
+
+    def _enter(
+        self, name: bytes, path: bytes, inode: Inode, above: list[tuple[bytes, Inode | None]]
+    ) -> None:
+        is_new = True
+        try:
+            os.mkdir(name, 0o700, dir_fd=self.here)
+        except FileExistsError:
+            is_new = False
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        try:
+            below = os.open(name, flags, dir_fd=self.here)
+        except OSError as error:
+            raise OutputError(
+                path, f"is no directory that can be filled: {error.strerror}"
+            ) from None
+        os.close(self.here)
+        self.here = below
+        above.append((path, inode if is_new else None))
+
+    def _leave(self, path: bytes, inode: Inode | None) -> None:
+        """Go up from a directory, whose attributes are set now that it is full."""
+        up = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.here)
+        if inode is not None:
+            self._attributes(self.here, path, inode)
+        os.close(self.here)
+        self.here = up
+
+    # -- everything else -------------------------------------------------------------------------
+
+    def _make(self, name: bytes, path: bytes, inode: Inode) -> None:
+        first = self.first_names.get(inode.ino)
+        if first is not None:
+            try:
+                os.link(
+                    first, name, src_dir_fd=self.top, dst_dir_fd=self.here, follow_symlinks=False
+                )
+            except FileExistsError:
+                raise
+            except OSError as error:
+                self.result.lose(path, f"is a file of its own, and no link: {error.strerror}")
+            else:
+                return
+        kind = inode.file_type
+        if inode.is_file:
+            self._file(name, path, inode)
+        elif inode.is_symlink:
+            target = inode.target()
+            if b"\0" in target:
+                self.result.lose(path, "is a link to what no path can be", "left-out")
+                return
+            os.symlink(target, name, dir_fd=self.here)
+            self._attributes_of_name(name, path, inode)
+        elif inode.kind == "unknown":
+            inode.wrong("i_mode", f"is {inode.mode:#o}, of no kind of file")
+            return
+        else:
+            device = os.makedev(*inode.device) if inode.is_device else 0
+            os.mknod(name, kind | 0o600, device, dir_fd=self.here)
+            self._attributes_of_name(name, path, inode)
+        if inode.links > 1:
+            self.first_names[inode.ino] = path[1:]
+
+    def _file(self, name: bytes, path: bytes, inode: Inode) -> None:
+        with self.image.open(inode) as reader:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            fd = os.open(name, flags, 0o600, dir_fd=self.here)
+            try:
+                try:
+                    os.ftruncate(fd, reader.size)
+                except OSError as error:
+                    if error.errno not in (errno.EFBIG, errno.EINVAL, errno.EOVERFLOW):
+                        raise
+                    os.unlink(name, dir_fd=self.here)
+                    text = f"has {reader.size} bytes, which the host cannot keep"
+                    self.result.lose(path, text, "left-out")
+                    return
+                for start, end in reader.data:
+                    while start < end:
+                        check_cancelled(self.cancel)
+                        data = reader.read_at(start, min(CHUNK, end - start))
+                        self._count(len(data))
+                        _write_all(fd, data, start)
+                        start += len(data)
+                self._attributes(fd, path, inode)
+            finally:
+                os.close(fd)
+
+    def _count(self, count: int) -> None:
+        self.result.bytes_written += count
+        if self.result.bytes_written > self.most:
+            raise ImageError(
+                self.image.name,
+                f"holds more than {self.most} bytes of content; more can be allowed",
+            )
+
+    # -- attributes ------------------------------------------------------------------------------
+
+    def _attributes(self, fd: int, path: bytes, inode: Inode) -> None:
+        """Owner, attributes, mode and times, in an order in which none undoes another."""
+        mode = inode.mode & 0o7777
+        try:
+            os.chown(fd, inode.uid, inode.gid)
+        except OSError:
+            self.result.lose(path, "its owner is not kept")
+            if mode & _SPECIAL_BITS:
+                self.result.lose(path, "its bits setuid and setgid are not kept")
+                mode &= ~_SPECIAL_BITS
+        self._xattrs(fd, path, inode)
+        os.chmod(fd, mode)
+        os.utime(fd, ns=(inode.atime_ns, inode.mtime_ns))
+
+    def _attributes_of_name(self, name: bytes, path: bytes, inode: Inode) -> None:
+        """What :meth:`_attributes` does, for what cannot be opened."""
+        try:
+            os.chown(name, inode.uid, inode.gid, dir_fd=self.here, follow_symlinks=False)
+        except OSError:
+            self.result.lose(path, "its owner is not kept")
+        self._xattrs(b"/proc/self/fd/%d/%s" % (self.here, name), path, inode)
+        if not inode.is_symlink:
+            os.chmod(name, inode.mode & 0o777, dir_fd=self.here)
+        times = (inode.atime_ns, inode.mtime_ns)
+        os.utime(name, ns=times, dir_fd=self.here, follow_symlinks=False)
+
+    def _xattrs(self, place: int | bytes, path: bytes, inode: Inode) -> None:
+        for name, value in inode.xattrs().items():
+            try:
+                if isinstance(place, int):
+                    os.setxattr(place, name, value)
+                else:
+                    os.setxattr(place, name, value, follow_symlinks=False)
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or "no attribute of the host"
+                shown = name.decode("utf-8", "backslashreplace")
+                self.result.lose(
+                    path, f"the attribute {shown} is not kept: {why}", "xattr-left-out"
+                )
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(fd, view, offset)
+        view = view[count:]
+        offset += count

@@ -1,0 +1,225 @@
+"""extract writes what the kernel's mount shows, and never outside of its directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ext4writer import Override, Spec, Tree, sources, write_image
+from ext4writer.inspection.extract import extract
+from ext4writer.ondisk.dirent import DIR_ENTRY_2
+from ext4writer.ondisk.inode import INODE
+from ext4writer.read import open_image
+from tests.oracles.compare import assert_dirs_equal
+from tests.oracles.kernel import mounted
+from tests.oracles.tools import require
+from tests.oracles.watch import Watch
+
+from .command import command, run
+
+SPEC = Spec(epoch=1_700_000_000, uuid=UUID(int=7), hash_seed=UUID(int=8))
+
+
+def some_tree() -> Tree:
+    tree = Tree()
+    tree["/"].mtime_ns = 1_600_000_000_000_000_001
+    tree.directory("/etc", mode=0o750, uid=3, gid=4, mtime_ns=1_700_000_000_123_456_789)
+    tree.file("/etc/a", b"text", mode=0o4751, uid=70000, gid=80000, mtime_ns=5)
+    tree.link("/b", "/etc/a")
+    tree.file("/sparse", bytes(1 << 20) + b"x" * 5000 + bytes(3 << 20) + b"end", mode=0o400)
+    tree.file("/hole", bytes(1 << 20))
+    tree.file("/empty", b"")
+    tree.symlink("/etc/link", "../../../../etc/passwd", uid=9, gid=9)
+    tree.device("/null", "c", 1, 3, mode=0o666)
+    tree.fifo("/fifo", mode=0o622)
+    tree.socket("/socket")
+    tree.file("/noted", b"n", xattrs={b"user.a": b"\xff\0b", b"trusted.t": b"1"})
+    tree.file("/long" + "n" * 240, b"l")
+    tree.file("/\xff odd".encode("latin-1"), b"o")
+    deep = b""
+    for _ in range(40):
+        deep += b"/d"
+        tree.directory(deep)
+    for number in range(300):
+        tree.file(f"/many/{number}", b"%d" % number, parents=True)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("extract") / "image"
+    write_image(some_tree(), path, SPEC)
+    return path
+
+
+@pytest.mark.root
+def test_it_is_what_the_kernel_shows_and_makes_the_same_image(image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run("extract", image, "-C", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    with mounted(image) as point:
+        assert_dirs_equal(point, out)
+    again = tmp_path / "again"
+    tree = sources.directory(out)
+    tree.remove("/lost+found")  # the writer makes its own
+    tree.root.mtime_ns = 1_600_000_000_000_000_001
+    write_image(tree, again, SPEC)
+    assert again.read_bytes() == image.read_bytes()
+    assert (out / "sparse").stat().st_blocks * 512 < 1 << 20
+
+
+@pytest.mark.root
+def test_tar_archives(image: Path, tmp_path: Path) -> None:
+    archive, again = tmp_path / "a.tar", tmp_path / "again"
+    assert run("extract", image, "--tar", archive).stderr.splitlines() == [
+        "not kept exactly: /socket: is a socket, which no archive can hold"
+    ]
+    first = archive.read_bytes()
+    assert len(first) < 3 << 20
+    done = subprocess.run([*command("extract", image, "-q", "--tar", "-")], capture_output=True)
+    assert done.stdout == first
+    tree, wanted = sources.tar(archive), some_tree()
+    tree.remove("/lost+found")
+    wanted.remove("/socket")
+    write_image(wanted, tmp_path / "wanted", SPEC)
+    write_image(tree, again, SPEC)
+    assert again.read_bytes() == (tmp_path / "wanted").read_bytes()
+    out = tmp_path / "out"
+    out.mkdir()
+    options = ["--xattrs", "--xattrs-include=*"]
+    subprocess.run([require("tar"), "-xf", archive, "-C", out, *options], check=True)
+    with mounted(tmp_path / "wanted") as point:
+        assert_dirs_equal(point, out)
+    assert "exists already" in run("extract", image, "--tar", archive).stderr
+    assert archive.read_bytes() == first
+
+
+def test_some_paths(image: Path, tmp_path: Path) -> None:
+    run("extract", image, "/etc/a", "/many", "-C", tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == ["etc", "many"]
+    assert os.listdir(tmp_path / "out/etc") == ["a"]
+    assert len(os.listdir(tmp_path / "out/many")) == 300
+    for path, words in (
+        ("/nothing", "no such file"),
+        ("/etc/link/x", "no such file"),
+        ("/etc/..", "no path as it lies"),
+    ):
+        done = run("extract", image, path, "-C", tmp_path / "other")
+        assert done.returncode == 1, path
+        assert words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_what_exists_stays(image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "etc").mkdir(parents=True)
+    (out / "etc/a").write_text("mine")
+    (out / "sparse").symlink_to(tmp_path / "outside")
+    mode = (out / "etc").stat().st_mode
+    done = run("extract", image, "-C", out)
+    assert done.returncode == 0
+    assert "/etc/a: is there already and stays as it is (and 1 more)" in done.stderr
+    assert (out / "etc/a").read_text() == "mine"
+    assert (out / "etc").stat().st_mode == mode
+    assert not (tmp_path / "outside").exists()
+    assert run("extract", image, "-C", out, "--strict", "-q").returncode == 1
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/many").symlink_to(tmp_path)
+    done = run("extract", image, "-C", tmp_path / "linked")
+    assert done.returncode == 1 and "no directory that can be filled" in done.stderr
+    assert not (tmp_path / "7").exists()
+
+
+@pytest.mark.root
+def test_as_a_user_who_may_less(image: Path, tmp_path: Path) -> None:
+    os.chmod(tmp_path, 0o777)
+    for folder in tmp_path.parents:
+        if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 1:
+            os.chmod(folder, folder.stat().st_mode | 0o111)
+    copy = tmp_path / "image"
+    copy.write_bytes(image.read_bytes())
+    os.chmod(copy, 0o644)
+    done = run(
+        *("extract", copy, "-C", tmp_path / "out"),
+        prefix=("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"),
+    )
+    assert "Traceback" not in done.stderr and done.returncode == 0, done.stderr
+    assert "its owner is not kept" in done.stderr
+    assert "setuid" in done.stderr and "/null: cannot be made" in done.stderr
+    assert not (tmp_path / "out/etc/a").stat().st_mode & stat.S_ISUID
+    assert (tmp_path / "out/etc/a").read_bytes() == b"text"
+
+
+HOSTILE = [b"..", b"./", b"/x", b"a/", b"\0x", b".", b"x\0"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names(name: bytes, tmp_path: Path, watch: Watch) -> None:
+    tree = Tree()
+    plain = b"Q" * len(name) if len(name) > 1 else b"Q"
+    tree.directory(b"/in/" + plain, parents=True)
+    tree.file(b"/in/" + plain + b"/pwned", b"x")
+    tree.file(b"/in/z", b"z")
+    data = bytearray()
+    write_image(tree, data, Spec(lost_and_found=False))
+    header = DIR_ENTRY_2.size
+    with open_image(bytes(data)) as image:
+        entry = next(e for e in image.entries(image.lookup("/in")) if e.name == plain)
+    data[entry.offset + header : entry.offset + header + len(name)] = name
+    path = tmp_path / "image"
+    watch.damaged(path)
+    path.write_bytes(data)
+    base = tmp_path / "base"
+    (base / "out").mkdir(parents=True)
+    done = run("extract", path, "-C", base / "out")
+    assert "Traceback" not in done.stderr and done.returncode == 1
+    assert os.listdir(base) == ["out"]
+    assert sorted(os.listdir(tmp_path)) == ["base", "image"]
+    assert (base / "out/in/z").read_bytes() == b"z"
+    found = [os.path.join(root, f) for root, _, files in os.walk(base) for f in files]
+    assert all(f.startswith(str(base / "out/in")) for f in found)
+
+
+def test_hostile_links_and_sizes(tmp_path: Path, watch: Watch) -> None:
+    tree = Tree()
+    tree.symlink("/a", "/tmp")
+    tree.symlink("/up", "../..")
+    tree.directory("/b")
+    tree.file("/b/file", b"x" * 5000)
+    tree.file("/huge", b"h" * 5000)
+    tree.symlink("/loop", "loop")
+    data = bytearray()
+    lies = [
+        Override.parse("inode[/huge].i_size=0x7fffffffffffffff"),
+        # A second name of a directory, and a file that is said to be the directory above.
+        Override.parse("dir_entry_2[/b/file].inode=2"),
+    ]
+    write_image(tree, data, Spec(lost_and_found=False), overrides=lies)
+    path = tmp_path / "image"
+    watch.damaged(path)
+    path.write_bytes(data)
+    (tmp_path / "base").mkdir()
+    done = run("extract", path, "-C", tmp_path / "base/out")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "a directory that has a name already" in done.stderr
+    assert os.listdir(tmp_path / "base") == ["out"]
+    assert os.readlink(tmp_path / "base/out/up") == "../.."
+
+
+def test_a_file_that_names_one_block_many_times(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("/bomb", b"".join(bytes([n % 250 + 1]) * 1024 + bytes(1024) for n in range(4000)))
+    data = bytearray()
+    write_image(tree, data, Spec(block_size=1024, hole_size=0, lost_and_found=False))
+    heard: list[object] = []
+    with open_image(bytes(data), on_damage=heard.append) as image:
+        inode = image.lookup("/bomb")
+        assert inode.offset + INODE.size < len(data)
+        result = extract(image, tmp_path / "out", max_bytes=10 << 20)
+        assert result.bytes_written == 8000 * 1024
+        with pytest.raises(Exception, match="holds more than"):
+            extract(image, tmp_path / "less", max_bytes=1000)
