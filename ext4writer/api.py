@@ -40,6 +40,7 @@ def write_layout(
     borrow: bool = False,
     raw: bool = False,
     compression: Compression | None = None,
+    watch: Callable[[Buffer], object] | None = None,
     overrides: Sequence[Override | str] = (),
     workers: int = 1,
     processes: int | Crew = 1,
@@ -66,6 +67,7 @@ def write_layout(
             borrow=borrow,
             raw=raw,
             compression=compression,
+            watch=watch,
         ) as sink,
         as_crew(processes) as crew,
     ):
@@ -186,6 +188,7 @@ def write_image(
     borrow: bool = False,
     raw: bool = False,
     compression: Compression | None = None,
+    watch: Callable[[Buffer], object] | None = None,
     overrides: Sequence[Override | str] = (),
     workers: int = 1,
     processes: int | Crew = 1,
@@ -217,6 +220,10 @@ def write_image(
     memory of the host at first, and a power cut may leave an empty or incomplete one under its
     name; with ``sync`` the disk has it before it has its name, and the name before this returns.
 
+    ``watch`` is called with all bytes of the image in their order while they are written, such as
+    the ``update`` of a digest; the views that it gets are valid until it returns, and it may be
+    called in another thread. One process writes the image then.
+
     ``workers`` threads copy file content; the bytes do not depend on their number.
     With more than one in ``processes`` so many, this one among them, copy it and search for holes,
     where the system and the output allow it; a :class:`~ext4writer.Crew` may have read the tree
@@ -234,6 +241,7 @@ def write_image(
             borrow=borrow,
             raw=raw,
             compression=compression,
+            watch=watch,
             overrides=overrides,
             workers=workers,
             processes=crew,

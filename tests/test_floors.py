@@ -109,6 +109,7 @@ STANDARD_IN = {
     "binascii": {"sources.tar_archive.xattrs", "edit.rules_set", "nix.hashes"},
     "base64": {"edit.rules_set", "nix.hashes"},
     "urllib.parse": {"nix.cache"},
+    "concurrent.futures": {"output.watched"},
     "sqlite3": {"nix.database"},
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
     # Only for what Unicode 12.1 had assigned, which no later version changes.

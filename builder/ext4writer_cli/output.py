@@ -170,14 +170,16 @@ class PathOutput:
             sync=stored.sync,
             raw=stored.raw,
             compression=Compression(stored.zstd_level, self._threads, watch),
+            watch=digest.update if digest is not None and self.kind is None else None,
             **options,
         )
+        sha256 = digest.hexdigest() if digest is not None else None
         if self.kind is not None:
-            return Stored(size, size, digest.hexdigest() if digest is not None else None)
+            return Stored(size, size, sha256)
         disk = layout.size_bytes
         with suppress(OSError):  # the image is whole, whatever anyone does to it now
             disk = os.stat(self.path).st_blocks * 512
-        return Stored(layout.size_bytes, disk, None)
+        return Stored(layout.size_bytes, disk, sha256)
 
 
 class StandardOutput:

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import stat
+from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO, Protocol
 
@@ -19,8 +20,9 @@ from .formats import compression_of
 from .memory import MemorySink
 from .path import PathSink
 from .region import RegionSink
-from .sink import Sink, output_error
+from .sink import Buffer, Sink, output_error
 from .stream import StreamSink
+from .watched import WatchedSink
 
 try:
     import fcntl
@@ -59,6 +61,7 @@ def open_sink(
     borrow: bool = False,
     raw: bool = False,
     compression: Compression | None = None,
+    watch: Callable[[Buffer], object] | None = None,
 ) -> Sink:
     """Return the sink for ``output`` and an image of ``size`` bytes; see ``write_image``.
 
@@ -66,6 +69,20 @@ def open_sink(
     """
     if offset is not None and offset < 0:
         raise OutputError(name_of(output), f"the offset {offset} is below zero")
+    sink = _open(output, size, block_size, offset, sync, borrow, raw, compression)
+    return sink if watch is None else WatchedSink(sink, watch)
+
+
+def _open(
+    output: Output,
+    size: int,
+    block_size: int,
+    offset: int | None,
+    sync: bool,
+    borrow: bool,
+    raw: bool,
+    compression: Compression | None,
+) -> Sink:
     if isinstance(output, bytearray):
         return MemorySink(output, size, start=offset)
     if isinstance(output, str | bytes | os.PathLike):

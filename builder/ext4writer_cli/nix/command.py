@@ -111,7 +111,6 @@ def execute(
         overrides=overrides.overrides(),
         strict=run.strict,
         workers=workers,
-        reported=reported,
     )
     with (
         cancel_on_signals(at_once=destination == "-") as cancel,

@@ -1,15 +1,13 @@
-"""From a closure to an image: read and verify, assemble, plan, write, hash."""
+"""From a closure to an image: read and verify, assemble, plan, write."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import ext4writer
-from ext4writer import Crew, Directory, Layout, Override, SourceError, Tree, TreeError
+from ext4writer import Crew, Directory, Layout, Override, Tree, TreeError
 from ext4writer.documents import read_document
 from ext4writer.edit.rules import Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
@@ -22,7 +20,7 @@ from ext4writer.nix import (
     read_contents,
 )
 from ext4writer.nix.assemble import count_entries, read_files
-from ext4writer.progress import Cancel, ProgressCallback, check_cancelled
+from ext4writer.progress import Cancel, ProgressCallback
 
 from ..output import Output
 from ..pipeline import Stopwatch, StrictError
@@ -38,8 +36,6 @@ from .options import (
 )
 from .report import NixReport
 
-HASH_CHUNK = 4 << 20
-
 
 @dataclass(frozen=True)
 class NixJob:
@@ -54,8 +50,6 @@ class NixJob:
     overrides: Sequence[Override]
     strict: bool
     workers: int
-    reported: bool
-    """Whether anybody sees the report; only then is a plain image read once more for its digest."""
 
 
 def run(
@@ -90,13 +84,6 @@ def run(
                 cancel=cancel,
             )
 
-    with watch.stage("sha256"):
-        sha256 = written.sha256
-        if sha256 is None and job.reported:
-            # The image is whole: that it cannot be read here is no failure any more.
-            with suppress(SourceError):
-                sha256 = hash_file(job.output.name, layout.size_bytes, cancel, job.output.offset)
-
     report = Report.of(layout, job.output.name, watch.seconds)
     return NixReport(
         **vars(report),
@@ -107,7 +94,7 @@ def run(
         linked_bytes=saving.bytes if saving is not None else None,
         output_size=written.size,
         peak_disk=written.disk + closure.spooled,
-        sha256=sha256,
+        sha256=written.sha256,
     )
 
 
@@ -162,29 +149,3 @@ def deduplicate(tree: Tree, store_at: str, cancel: Cancel | None) -> Saving:
     store = tree[store_at]
     assert isinstance(store, Directory)
     return link_equal_files(store, cancel)
-
-
-def hash_file(path: str, size: int, cancel: Cancel | None, offset: int = 0) -> str:
-    """The SHA-256 of ``size`` bytes of a file or device from ``offset`` on, in hexadecimal.
-
-    One thread reads while the other hashes.
-    """
-    digest = hashlib.sha256()
-    full, spare = (memoryview(bytearray(HASH_CHUNK)) for _ in range(2))
-    try:
-        with open(path, "rb", buffering=0) as file, ThreadPoolExecutor(1) as reading:
-            file.seek(offset)
-            count = file.readinto(full[:size])
-            while count:
-                check_cancelled(cancel)
-                size -= count
-                try:
-                    following = reading.submit(file.readinto, spare[:size])
-                except RuntimeError:  # "can't start new thread"
-                    following = None
-                digest.update(full[:count])
-                count = file.readinto(spare[:size]) if following is None else following.result()
-                full, spare = spare, full
-    except OSError as error:
-        raise SourceError(path, f"cannot be read: {error.strerror}") from error
-    return digest.hexdigest()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 import os
 import struct
 import subprocess
 import tempfile
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +29,6 @@ from ext4writer import (
 from ext4writer.nix.hashing import describe
 from ext4writer.nix.registration import write_registration
 from ext4writer.sources.nar_format import word, words
-from ext4writer_cli.nix.pipeline import hash_file
 from tests.builder.command import run
 
 from .conftest import RealClosure
@@ -199,17 +196,3 @@ def test_decompressors_share_their_memory(tmp_path: Path) -> None:
     archive.write_bytes(data)
     with pytest.raises(LimitError, match="more than 268435456 bytes of memory"):
         read()
-
-
-def test_a_digest_without_a_thread_to_spare(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def start(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    data = os.urandom(9 << 20)
-    (tmp_path / "a").write_bytes(data)
-    expected = hashlib.sha256(data[:-5]).hexdigest()
-    assert hash_file(str(tmp_path / "a"), len(data) - 5, None) == expected
-    monkeypatch.setattr(threading.Thread, "start", start)
-    assert hash_file(str(tmp_path / "a"), len(data) - 5, None) == expected

@@ -1,0 +1,71 @@
+"""An output whose bytes somebody else sees as well, such as a digest, on their way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from .sink import ZEROS, Buffer, Sink
+
+LEAST_BYTES_TO_SHARE = 64 << 10
+"""A digest of fewer is made in the time that it takes to wake another thread."""
+
+
+class WatchedSink(Sink):
+    """Writes to ``inner`` in ascending order, and calls ``watch`` with all bytes of the image.
+
+    What nobody writes stays a hole where the output can have one, and is seen as zeros. Long pieces
+    are seen by another thread while they are written.
+    """
+
+    ascending = True
+
+    def __init__(self, inner: Sink, watch: Callable[[Buffer], object]) -> None:
+        super().__init__(inner.name, inner.size)
+        self._inner = inner
+        self._watch = watch
+        self._position = 0
+        self._watching: ThreadPoolExecutor | None = ThreadPoolExecutor(1)
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        self._see_zeros(offset)
+        seen = self._begin_to_see(data) if len(data) >= LEAST_BYTES_TO_SHARE else None
+        if seen is None:
+            self._watch(data)
+        try:
+            self._inner.write_at(offset, data)
+        finally:
+            if seen is not None:
+                seen.result()  # the piece is valid until this returns
+        self._position += len(data)
+
+    def _begin_to_see(self, data: Buffer) -> Future[object] | None:
+        """Let the other thread see ``data``; None where the system has none to spare."""
+        if self._watching is not None:
+            try:
+                return self._watching.submit(self._watch, data)
+            except RuntimeError:
+                self._watching = None
+        return None
+
+    def preallocate(self, offset: int, length: int) -> None:
+        self._inner.preallocate(offset, length)
+
+    def _see_zeros(self, end: int) -> None:
+        while self._position < end:
+            piece = memoryview(ZEROS)[: end - self._position]
+            self._watch(piece)
+            self._position += len(piece)
+
+    def finish(self) -> None:
+        self._see_zeros(self.size)
+        self._let_go()
+        self._inner.finish()
+
+    def abort(self) -> None:
+        self._let_go()
+        self._inner.abort()
+
+    def _let_go(self) -> None:
+        if self._watching is not None:
+            self._watching.shutdown()
