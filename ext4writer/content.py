@@ -20,6 +20,7 @@ from .forked import NEVER
 O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 O_BINARY = getattr(os, "O_BINARY", 0)
 O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 
 _seeking = threading.Lock()
@@ -402,9 +403,12 @@ class PathContent(Content):
 
 
 def open_source(path: bytes) -> int:
-    """Open ``path`` for reading; raise a :class:`SourceError` that names it."""
+    """Open ``path`` for reading; raise a :class:`SourceError` that names it.
+
+    A pipe in the place of a file is opened at once, too: nobody may ever write into it.
+    """
     try:
-        return os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY)
+        return os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK)
     except OSError as error:
         raise open_failure(path, error) from error
 

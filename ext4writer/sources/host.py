@@ -16,6 +16,7 @@ from ..content import (
     O_BINARY,
     O_CLOEXEC,
     O_NOFOLLOW,
+    O_NONBLOCK,
     Content,
     DescriptorReader,
     FileId,
@@ -29,7 +30,6 @@ from ..errors import SourceChangedError, SourceError
 LONGEST_PATH = 3800 if sys.platform == "linux" else 700
 """Bytes of a path that leave room for one more name under PATH_MAX."""
 
-O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 O_NOCTTY = getattr(os, "O_NOCTTY", 0)
 O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 

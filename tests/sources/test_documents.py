@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from ext4writer import Ext4WriterError, SourceError, sources
+from ext4writer.content import PathContent
 from ext4writer.documents import read_document
 from ext4writer.edit.selinux.file_contexts import FileContexts
 from ext4writer.nix.narinfo import read_narinfo
 from ext4writer.nix.registration import read_registration
 from ext4writer.nix.store_paths import read_list
+from ext4writer.slices import PathSliceContent
 from tests.builder.command import assert_one_line, run
 
 SECONDS = 20
@@ -28,6 +30,14 @@ READERS: dict[str, Callable[[str], object]] = {
     "list": read_list,
     "narinfo": read_narinfo,
 }
+ARCHIVES: dict[str, Callable[[str], object]] = {
+    "nar": sources.nar,
+    "image": sources.image,
+    "content": PathContent,
+    "content of a size": lambda path: PathContent(path, 100).read_bytes(),
+    "slice": lambda path: PathSliceContent(path, 0, 100).read_bytes(),
+}
+"""Archives that are read in any order, and files of a tree: no pipe does."""
 
 ARGUMENTS = {
     "manifest": ["manifest:FILE"],
@@ -81,6 +91,25 @@ def test_what_is_no_regular_file_is_refused_at_once(name: str, no_file: str) -> 
     [error] = caught
     assert isinstance(error, Ext4WriterError)
     assert str(error).startswith(f"{no_file}: is a ") and "regular file" in str(error)
+
+
+@pytest.mark.parametrize("no_file", ["pipe", "link to a pipe"], indirect=True)
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_a_pipe_is_no_file_of_a_tree(name: str, no_file: str) -> None:
+    caught: list[Exception] = []
+
+    def read() -> None:
+        try:
+            ARCHIVES[name](no_file)
+        except Exception as error:
+            caught.append(error)
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+    reading.join(SECONDS)
+    assert not reading.is_alive()
+    [error] = caught
+    assert isinstance(error, Ext4WriterError) and no_file in str(error)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

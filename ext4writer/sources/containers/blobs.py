@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Protocol
 
-from ...content import O_BINARY, O_CLOEXEC, Content
+from ...content import O_BINARY, O_CLOEXEC, O_NONBLOCK, Content
 from ...errors import ArchiveError, SourceError
 from ...progress import Cancel, check_cancelled
 from ...slices import FileSliceContent, HeldFile
@@ -17,7 +17,6 @@ from ..tar_archive.decoders import ByteSource
 from ..tar_archive.limits import Usage
 from .documents import DOCUMENT_BYTES, Descriptor
 
-O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 CHUNK_BYTES = 1 << 20
 LINKS_FOLLOWED = 40
 """In one archive, from one name; as many as the kernel follows."""
