@@ -18,6 +18,9 @@ class Progress(NamedTuple):
     entries_total: int
     bytes_done: int
     bytes_total: int
+    bytes_unmoved: int = 0
+    """Of ``bytes_done``, what was neither read nor written: sizes that are only known so far, and
+    blocks that the image shares with a file. A rate is of the others."""
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ext4writer
-from ext4writer import Spec, Tree, sources
+from ext4writer import Progress, Spec, Tree, sources
 from ext4writer.plan.spec import KIB, MIB
 from tests.oracles.compare import assert_tree_equal
 from tests.oracles.fsck import assert_clean
@@ -61,8 +61,14 @@ def test_blocks_are_shared_with_the_source(tmp_path: Path, kind: str) -> None:
         tree = source_tree(point / "source")
         before = used_bytes(point)
         image = point / "image"
-        layout = ext4writer.write_image(tree, image, Spec(free=MIB), workers=2)
+        reports: list[Progress] = []
+        layout = ext4writer.write_image(
+            tree, image, Spec(free=MIB), workers=2, progress=reports.append
+        )
         assert layout.content_bytes >= 3 * CONTENT
+        # A rate does not count what nobody moves.
+        assert reports[-1].bytes_done == layout.content_bytes
+        assert 3 * CONTENT - MIB <= reports[-1].bytes_unmoved < layout.content_bytes
         assert used_bytes(point) - before < 4 * MIB
         assert_clean(image)
         with mounted(image) as mount:

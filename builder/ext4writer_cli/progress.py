@@ -103,15 +103,16 @@ class _Terminal:
 
 
 def told(progress: Progress, seconds: float) -> str:
-    """What stands beside the bar: entries, bytes and the rate."""
+    """What stands beside the bar: entries, bytes, and the rate of what was really moved."""
     parts = [_of(f"{progress.entries:,}", progress.entries_total, f"{progress.entries_total:,}")]
     parts[0] += " entries"
     if progress.bytes_done or progress.bytes_total:
         done = human_bytes(progress.bytes_done)
         parts.append(_of(done, progress.bytes_total, human_bytes(progress.bytes_total)))
     if seconds >= INTERVAL:
-        if progress.bytes_done:
-            parts.append(f"{human_bytes(round(progress.bytes_done / seconds))}/s")
+        moved = progress.bytes_done - progress.bytes_unmoved
+        if moved:
+            parts.append(f"{human_bytes(round(moved / seconds))}/s")
         else:
             parts.append(f"{progress.entries / seconds:,.0f}/s")
     return ", ".join(parts)

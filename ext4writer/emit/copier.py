@@ -8,8 +8,9 @@ shares or copies all it can, and a buffer the rest.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from struct import pack
+from typing import Protocol
 
 from ..content import Content, Reader
 from ..errors import SourceChangedError
@@ -23,7 +24,12 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-Count = Callable[[int, int], None]
+
+class Count(Protocol):
+    """Hears of files begun, bytes of content, and how many of them were shared instead of moved."""
+
+    def __call__(self, files: int, count: int, unmoved: int = 0, /) -> None: ...
+
 
 KERNEL_COPY_BYTES = 16 << 20
 """What one call to the kernel may copy, so that cancelling does not wait long."""
@@ -140,7 +146,7 @@ class Copier:
         assert reader.fd is not None and self._sink.fd is not None
         place = self._sink.start + offset
         done = _clone(reader.fd, self._sink.fd, reader.fd_offset + start, place, length)
-        self._count(0, done)
+        self._count(0, done, done)
         if done == length:
             return done
         self._sink.preallocate(offset + done, length - done)

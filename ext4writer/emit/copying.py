@@ -129,13 +129,15 @@ class Tally:
         self.owner = threading.get_ident()
         self._progress = progress
         self._entries_total, self._bytes_total = entries, total
-        self._entries = self._bytes = 0
+        self._entries = self._bytes = self._unmoved = 0
         self._lock = threading.Lock()
 
-    def add(self, entries: int, count: int) -> None:
+    def add(self, entries: int, count: int, unmoved: int = 0) -> None:
+        """Count ``count`` bytes, of which ``unmoved`` were neither read nor written."""
         with self._lock:
             self._entries += entries
             self._bytes += count
+            self._unmoved += unmoved
         if threading.get_ident() == self.owner:
             self.report()
 
@@ -143,7 +145,12 @@ class Tally:
         if self._progress is not None:
             self._progress(
                 Progress(
-                    "write", self._entries, self._entries_total, self._bytes, self._bytes_total
+                    "write",
+                    self._entries,
+                    self._entries_total,
+                    self._bytes,
+                    self._bytes_total,
+                    self._unmoved,
                 )
             )
 

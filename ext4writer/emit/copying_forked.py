@@ -12,8 +12,8 @@ from .batches import Batch, CopyJob, batches
 from .copier import Copier
 from .copying import Tally
 
-Copied = tuple[int, int]
-"""Files begun, bytes of content."""
+Copied = tuple[int, int, int]
+"""Files begun, bytes of content, and how many of them were neither read nor written."""
 
 BATCH_WEIGHT = 2
 """So few batches at once last while this process makes metadata, and soon end at the end."""
@@ -53,15 +53,15 @@ def write_forked(
                 if stage.failed:
                     break
                 sink.write_at(offset, data)
-                for files, count in stage.answers():
-                    tally.add(files, count)
+                for copied in stage.answers():
+                    tally.add(*copied)
             while not stage.failed and (stage.busy or not work.is_over):
                 check_cancelled(cancel)
                 own = work.share_out() or work.own()
                 if own is not None:
                     copier.copy(own)
-                for files, count in stage.answers(0 if own or not stage.busy else WAIT_SECONDS):
-                    tally.add(files, count)
+                for copied in stage.answers(0 if own or not stage.busy else WAIT_SECONDS):
+                    tally.add(*copied)
             copier.finish()
         finally:
             copier.close()
@@ -105,7 +105,7 @@ class _CopyWorker:
         self._image = image
         self._block_size = block_size
         self._copier: Copier | None = None
-        self._files = self._bytes = 0
+        self._files = self._bytes = self._unmoved = 0
 
     def begin(self) -> None:
         """Open the image; raises :class:`OutputError`."""
@@ -115,9 +115,9 @@ class _CopyWorker:
     def do(self, batch: Batch) -> Iterator[Copied]:
         """Copy a batch."""
         assert self._copier is not None
-        self._files = self._bytes = 0
+        self._files = self._bytes = self._unmoved = 0
         self._copier.copy(batch)
-        yield self._files, self._bytes
+        yield self._files, self._bytes, self._unmoved
 
     def finish(self) -> None:
         """Make sure that the last content has not changed."""
@@ -125,6 +125,7 @@ class _CopyWorker:
         self._copier.finish()
         self._image.close()
 
-    def _count(self, files: int, count: int) -> None:
+    def _count(self, files: int, count: int, unmoved: int = 0) -> None:
         self._files += files
         self._bytes += count
+        self._unmoved += unmoved

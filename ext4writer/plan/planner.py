@@ -115,7 +115,7 @@ def _plan(
     solution = solve(spec, demand, _inodes(table, spec), policy)
     if progress is not None:
         total = len(table.nodes)
-        progress(Progress("plan", total, total, data.content_bytes, data.content_bytes))
+        progress(Progress("plan", total, total, *(data.content_bytes,) * 3))
     fmt = solution.geometry.format
     if not solution.demand.journal_blocks:
         fmt = fmt.without("has_journal")
@@ -190,7 +190,7 @@ def _find_holes(
         searched += found.files
         if progress is not None:
             reached = total * searched // files
-            progress(Progress("plan", reached, total, data.content_bytes, 0))
+            progress(Progress("plan", reached, total, data.content_bytes, 0, data.content_bytes))
 
 
 def _check_resize_inode(fmt: Format) -> None:

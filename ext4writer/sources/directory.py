@@ -318,4 +318,4 @@ class _Scan:
         self.reported = self.entries
         check_cancelled(self.cancel)
         if self.progress is not None:
-            self.progress(Progress("scan", self.entries, 0, self.bytes, 0))
+            self.progress(Progress("scan", self.entries, 0, self.bytes, 0, self.bytes))

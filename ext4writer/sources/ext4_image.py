@@ -108,7 +108,8 @@ class _Reading:
             if number % _REPORT_EVERY == 0:
                 check_cancelled(self.cancel)
                 if self.progress is not None:
-                    self.progress(Progress("scan", number, 0, self.bytes_found, 0))
+                    found_bytes = self.bytes_found
+                    self.progress(Progress("scan", number, 0, found_bytes, 0, found_bytes))
             del above[found.depth :]
             inode = found.inode
             node = nodes.get(inode.ino)

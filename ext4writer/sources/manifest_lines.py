@@ -87,7 +87,7 @@ class ManifestReader:
     def report(self) -> None:
         check_cancelled(self._cancel)
         if self._progress is not None:
-            self._progress(Progress("scan", self._entries, 0, self._bytes, 0))
+            self._progress(Progress("scan", self._entries, 0, self._bytes, 0, self._bytes))
 
     def shared(self, xattrs: dict[bytes, bytes]) -> Xattrs:
         """An equal set that is kept once."""

@@ -3,10 +3,14 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+import tarfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ext4writer import plan, sources, write_layout
 from ext4writer.progress import Progress
 from ext4writer_cli.progress import progress_bar, told
 from tests.builder.command import MAIN, command, environment
@@ -112,6 +116,8 @@ def test_a_pipe_gets_no_bar() -> None:
         (Progress("scan", 1234, 0, 0, 0), 0, "1,234 entries"),
         (Progress("scan", 1234, 0, 0, 0), 2, "1,234 entries, 617/s"),
         (Progress("scan", 10, 0, 3 << 20, 0), 1, "10 entries, 3.0 MiB, 3.0 MiB/s"),
+        (Progress("scan", 10, 0, 3 << 20, 0, 3 << 20), 2, "10 entries, 3.0 MiB, 5/s"),
+        (Progress("write", 9, 9, 3 << 20, 0, 2 << 20), 1, "9/9 entries, 3.0 MiB, 1.0 MiB/s"),
         (
             Progress("write", 5, 10, 1 << 20, 4 << 20),
             0.5,
@@ -122,3 +128,28 @@ def test_a_pipe_gets_no_bar() -> None:
 )
 def test_what_stands_beside_the_bar(progress: Progress, seconds: float, text: str) -> None:
     assert told(progress, seconds) == text
+
+
+def test_rates_are_of_what_is_really_moved(tmp_path: Path) -> None:
+    """Sizes of files that are only found, and of archives that are passed over, are no work."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "file").write_bytes(bytes(range(1, 256)) * 1000)
+    archives = {}
+    for ending in ("", ":gz"):
+        archives[ending] = tmp_path / f"archive{ending}"
+        with tarfile.open(archives[ending], f"w{ending}") as archive:
+            archive.add(root, ".")
+    size = 255_000
+
+    def last(read: Callable[..., object]) -> tuple[int, int]:
+        reports: list[Progress] = []
+        read(progress=reports.append)
+        return reports[-1].bytes_done, reports[-1].bytes_unmoved
+
+    assert last(partial(sources.directory, root)) == (size, size)
+    assert last(partial(sources.tar, archives[""])) == (size, size)
+    assert last(partial(sources.tar, archives[":gz"])) == (size, 0)
+    tree = sources.directory(root)
+    assert last(partial(plan, tree)) == (size, size)
+    assert last(partial(write_layout, plan(tree), bytearray())) == (size, 0)

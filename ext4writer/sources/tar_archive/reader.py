@@ -24,7 +24,7 @@ from ...tree import (
 from ..acl_text import mode_with_acl
 from . import pax, sparse
 from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, has_checksum, number, text
-from .inputs import Archive, Input, archive_path, open_archive
+from .inputs import Archive, Input, SliceInput, archive_path, open_archive
 from .limits import DEFAULT_LIMITS, OBJECT_BYTES, Limits, Usage
 from .member import HARD_LINK, Member
 from .xattrs import PREFIXES, XattrReader
@@ -167,10 +167,15 @@ class _Reader:
             if not self.members % REPORT_EVERY:
                 check_cancelled(cancel)
                 if progress is not None:
-                    progress(Progress("scan", self.members, 0, self.content_bytes, 0))
+                    progress(self._progress())
         check_cancelled(cancel)
         if progress is not None:
-            progress(Progress("scan", self.members, 0, self.content_bytes, 0))
+            progress(self._progress())
+
+    def _progress(self) -> Progress:
+        """Content that stays where it lies is passed over, and content in a stream is read."""
+        unmoved = self.content_bytes if isinstance(self.source, SliceInput) else 0
+        return Progress("scan", self.members, 0, self.content_bytes, 0, unmoved)
 
     def _next(self) -> Member | None:
         """Read headers until a member is complete; None at the end of the archive."""
