@@ -112,7 +112,7 @@ def _nix() -> click.Command:
     return nix
 
 
-IMAGE_COMMANDS = ("info", "ls", "tree", "cat", "stat", "find", "extract")
+IMAGE_COMMANDS = ("info", "ls", "tree", "cat", "stat", "find", "extract", "show")
 
 
 def _image_command(name: str) -> click.Command:

@@ -1,10 +1,12 @@
-"""The commands that look into an image: info, ls, tree, cat, stat, find and extract."""
+"""The commands that look into an image: info, ls, tree, cat, stat, find, extract, show."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +17,8 @@ from .signals import cancel_on_signals
 
 if TYPE_CHECKING:
     from ext4writer import Loss
-    from ext4writer.read import Image, Inode
+    from ext4writer.inspection.show import Row
+    from ext4writer.read import Image, Inode, Unit
 
 CHUNK = 1 << 20
 LOSSES_SHOWN = 20
@@ -350,3 +353,115 @@ def _write_archive(image: Image, tar: str, paths: list[bytes], max_size: int | N
     except BaseException:
         os.unlink(tar)
         raise
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@click.argument("what", nargs=-1, required=True)
+@click.option("--annotate", is_flag=True, help="Show every byte, and those that mean nothing.")
+@as_json
+def show(place: Place, what: tuple[str, ...], annotate: bool, json: bool) -> None:
+    """Show metadata of IMAGE field by field: byte, value, meaning.
+
+    WHAT is superblock [GROUP], group N, inode N, a PATH, block N, directory PATH, xattrs PATH,
+    journal, or units.
+    """
+    with place.open() as image:
+        if what == ("units",):
+            _show_units(image, json)
+            return
+        from ext4writer.inspection.show import explain
+
+        sections = []
+        for unit in _units_to_show(image, *what):
+            rows = [row for row in explain(image, unit) if annotate or row.name != "unused"]
+            if json:
+                rows_as_json = [row.as_json() for row in rows]
+                sections.append({**_unit_facts(unit), "rows": rows_as_json})
+                continue
+            facts = _unit_facts(unit)
+            number = f" number {facts['number']}" if unit.number else ""
+            head = f"{facts['kind']} of {unit.owner}{number} at byte {unit.offset}"
+            click.echo(f"{head}, {unit.size} bytes")
+            for row in rows:
+                _print_row(row, annotate)
+            click.echo()
+        if json:
+            print_json(sections)
+
+
+def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
+    """Yield the units that the words of the command line mean."""
+    from ext4writer.inspection import show as showing
+    from ext4writer.read import UnitKind
+
+    if kind in ("superblock", "group", "inode", "block"):
+        number = _number(kind, rest)
+        if kind == "superblock":
+            return showing.superblock_units(image, number)
+        if kind == "group":
+            return showing.group_units(image, number)
+        if kind == "inode":
+            return iter((showing.inode_unit(image.inode(number)),))
+        if not 0 <= number < image.blocks_count:
+            raise click.UsageError(f"there are the blocks 0 to {image.blocks_count - 1}")
+        return showing.block_units(image, number)
+    if kind == "journal" and not rest:
+        journal = image.inode(image.number("s_journal_inum"))
+        return showing.units_of_inode(journal, UnitKind.JOURNAL_SUPERBLOCK)
+    if kind in ("directory", "xattrs") and len(rest) == 1:
+        inode = image.lookup(os.fsencode(rest[0]), follow=False)
+        own = iter((showing.inode_unit(inode),))
+        if kind == "xattrs":
+            return chain(own, showing.units_of_inode(inode, UnitKind.XATTR_BLOCK))
+        kinds = (UnitKind.DX_ROOT, UnitKind.DX_NODE, UnitKind.DIR_BLOCK)
+        return own if inode.has_inline_data else showing.units_of_inode(inode, *kinds)
+    if kind.startswith(("/", "<")) and not rest:
+        inode = image.lookup(os.fsencode(kind), follow=False)
+        trees = (UnitKind.EXTENT_BLOCK, UnitKind.INDIRECT_BLOCK, UnitKind.XATTR_BLOCK)
+        return chain((showing.inode_unit(inode),), showing.units_of_inode(inode, *trees))
+    raise click.UsageError(f"{' '.join((kind, *rest))!r} is nothing that can be shown.")
+
+
+def _number(kind: str, rest: tuple[str, ...]) -> int:
+    if kind == "superblock" and not rest:
+        return 0
+    if len(rest) != 1 or not rest[0].isdecimal() or len(rest[0]) > 18:
+        raise click.UsageError(f"{kind} needs one number.")
+    return int(rest[0])
+
+
+def _unit_facts(unit: Unit) -> dict[str, Any]:
+    return {
+        "kind": unit.kind.value,
+        "owner": unit.owner,
+        "number": unit.number,
+        "offset": unit.offset,
+        "size": unit.size,
+    }
+
+
+def _print_row(row: Row, annotate: bool) -> None:
+    value = row.value if isinstance(row.value, list) else [row.value]
+    text = " ".join(map(str, value))
+    if isinstance(row.value, str) and len(text) > 64 and not annotate:
+        text = f"{text[:61]}..."
+    means = f"  {row.means}" if row.means else ""
+    size = f" {row.size:4}" if annotate else ""
+    click.echo(f"{row.offset:#10x}{size} {row.name:36} {text}{means}")
+
+
+def _show_units(image: Image, json: bool) -> None:
+    """List all metadata, neighbours of one kind together."""
+    rows = []
+    for run in image.unit_runs():
+        first, last = run.unit(0), run.unit(run.count - 1)
+        if json:
+            rows.append({**_unit_facts(first), "count": run.count})
+            continue
+        owners = f"{first.owner}" + (f"-{last.owner}" if last.owner != first.owner else "")
+        numbers = f"{first.number}" + (f"-{last.number}" if last.number != first.number else "")
+        place = f"{run.offset:12} {run.size:6} x {run.count:<7}"
+        click.echo(f"{place} {run.kind.value:18} owner {owners:14} number {numbers}")
+    if json:
+        print_json(rows)

@@ -94,7 +94,7 @@ def words(value: Value, meaning: Meaning, block_size: int = 0) -> str:
     if unit == "block" and block_size and value:
         return f"at byte {value * block_size}"
     if unit == "log2":
-        return f"2^{value}"
+        return f"2^{value}" if value else "1"
     if unit == "sectors":
         return f"{value * 512} bytes"
     return ""

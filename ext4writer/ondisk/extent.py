@@ -46,7 +46,7 @@ EXTENT_HEADER = Record(
 EXTENT_IDX = Record(
     "extent_idx",
     Struct(
-        field("ei_block", Int32ul, "First block of the file that the child maps", "block"),
+        field("ei_block", Int32ul, "First block of the file that the child maps", "file block"),
         field("ei_leaf_lo", Int32ul, "Block of the child", "block", high="ei_leaf_hi"),
         field("ei_leaf_hi", Int16ul, "High half of ei_leaf_lo", "block"),
         field("ei_unused", Int16ul, "Padding", "reserved", zero="reserved"),
@@ -58,7 +58,7 @@ EXTENT_IDX = Record(
 EXTENT = Record(
     "extent",
     Struct(
-        field("ee_block", Int32ul, "First block of the file", "block"),
+        field("ee_block", Int32ul, "First block of the file", "file block"),
         field(
             "ee_len",
             Int16ul,

@@ -72,7 +72,7 @@ FC_DEL_RANGE = Record(
     "fc_del_range",
     Struct(
         field("fc_ino", Int32ul, "Inode", "inode"),
-        field("fc_lblk", Int32ul, "First block of the file", "block"),
+        field("fc_lblk", Int32ul, "First block of the file", "file block"),
         field("fc_len", Int32ul, "How many blocks", "blocks"),
     ),
     size=12,

@@ -79,13 +79,13 @@ JOURNAL_SUPERBLOCK = Record(
             writes="mke2fs's size for the image as written, or what growth to `--grow-to` needs, "
             "if that is more",
         ),
-        field("s_first", Int32ub, "First block of the log", "block", writes="1"),
+        field("s_first", Int32ub, "First block of the log", "file block", writes="1"),
         field("s_sequence", Int32ub, "First transaction that is expected in the log", writes="1"),
         field(
             "s_start",
             Int32ub,
             "Block where the log begins; 0 when there is nothing to recover",
-            "block",
+            "file block",
             zero="the journal is empty",
         ),
         field(
@@ -137,7 +137,7 @@ JOURNAL_SUPERBLOCK = Record(
             "s_dynsuper",
             Int32ub,
             "Block of a copy of the superblock",
-            "block",
+            "file block",
             when="journal superblock v2",
             zero="used by no kernel",
         ),
@@ -186,7 +186,7 @@ JOURNAL_SUPERBLOCK = Record(
             "s_head",
             Int32ub,
             "Where the log ended at the last unmount",
-            "block",
+            "file block",
             when="journal superblock v2",
             zero="the journal is empty",
         ),

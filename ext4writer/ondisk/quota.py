@@ -39,12 +39,12 @@ QUOTA_INFO = Record(
         field("dqi_igrace", Int32ul, "How long the soft limit of inodes may be passed", "seconds"),
         field("dqi_flags", Int32ul, "Flags; none are defined", "flags"),
         field("dqi_blocks", Int32ul, "Blocks of 1 KiB in the file", "blocks"),
-        field("dqi_free_blk", Int32ul, "First of a list of free blocks; 0 for none", "block"),
+        field("dqi_free_blk", Int32ul, "First of a list of free blocks; 0 for none", "file block"),
         field(
             "dqi_free_entry",
             Int32ul,
             "First of a list of blocks with free entries; 0 for none",
-            "block",
+            "file block",
         ),
     ),
     size=24,
@@ -54,8 +54,8 @@ QUOTA_INFO = Record(
 QUOTA_BLOCK_HEADER = Record(
     "quota_block_header",
     Struct(
-        field("dqdh_next_free", Int32ul, "Next block of the list", "block"),
-        field("dqdh_prev_free", Int32ul, "Block before it in the list", "block"),
+        field("dqdh_next_free", Int32ul, "Next block of the list", "file block"),
+        field("dqdh_prev_free", Int32ul, "Block before it in the list", "file block"),
         field("dqdh_entries", Int16ul, "Entries in use", "entries"),
         field("dqdh_pad1", Int16ul, "Padding", "reserved"),
         field("dqdh_pad2", Int32ul, "Padding", "reserved"),

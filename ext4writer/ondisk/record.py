@@ -26,7 +26,8 @@ Column: TypeAlias = "array[int] | memoryview"
 Unit: TypeAlias = Literal[
     "",  # a plain number, or bytes that are nothing else
     "count",
-    "block",  # the number of a block
+    "block",  # the number of a block in the file system
+    "file block",  # the number of a block in a file, a directory or the journal
     "blocks",
     "clusters",
     "bytes",

@@ -100,7 +100,8 @@ class _Reading:
         root = self.image.root
         root.check()
         top = self._node(b"/", root)
-        assert isinstance(top, Directory)
+        if not isinstance(top, Directory):
+            raise root.error("i_mode", f"is {root.mode:#o}, and the root is a directory")
         tree = Tree(top)
         nodes: dict[int, Node] = {}
         above = [top]
