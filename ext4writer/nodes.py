@@ -37,6 +37,7 @@ LossCode = Literal[
     "archive-rest-unread",
     "archive-unterminated",
     "attributes-not-taken",
+    "case-hack",
     "content-elsewhere",
     "growth-not-reserved",
     "header-unknown",
@@ -52,6 +53,7 @@ LossCode = Literal[
     "time-changed",
     "time-left-out",
     "unmatched",
+    "unregistered",
     "xattr-left-out",
 ]
 """What kind of thing is lost; docs/report.md says what each means."""

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from ext4writer.errors import OutputError
+from ext4writer.output.beside import FORBIDDEN
 
 
 class Spool:
@@ -28,8 +29,10 @@ class Spool:
             import tempfile  # late, for most commands need no such file
 
             try:
-                self.folder = self.folder or tempfile.gettempdir()
-                self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115
+                self._file = self._beside_the_image()
+                if self._file is None:
+                    self.folder = tempfile.gettempdir()
+                    self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115
             except OSError as error:
                 # Where no folder will do, Python's error lists those that it tried.
                 problem = os.strerror(error.errno or 0) if self.folder else error.strerror
@@ -37,6 +40,20 @@ class Spool:
                     self.folder or "TMPDIR", f"a temporary file cannot be made here: {problem}"
                 ) from error
         return self._file
+
+    def _beside_the_image(self) -> BinaryIO | None:
+        """The file in the folder of the image; None where that folder takes none but the image."""
+        import tempfile
+
+        if self.folder is None:
+            return None
+        try:
+            return tempfile.TemporaryFile(dir=self.folder, buffering=0)
+        except OSError as error:
+            if error.errno not in FORBIDDEN:
+                raise
+            self.folder = None
+            return None
 
     def __enter__(self) -> Self:
         return self

@@ -187,7 +187,8 @@ def _check_others(
     for other in sorted(store.children.keys() - {name.encode() for name in registration.infos}):
         if other != LINKS:
             where = b"/" + b"/".join([*components(store_at), other])
-            tree.losses.append(Loss(where, "lies in the store without being registered"))
+            what = "lies in the store without being registered"
+            tree.losses.append(Loss(where, what, "unregistered"))
 
 
 def read_files(

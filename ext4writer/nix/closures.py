@@ -216,6 +216,7 @@ def _from_store(
                     full_path(name).encode(),
                     "has names with ~nix~case~hack~, as stores of macOS have, and keeps them; "
                     "nothing undoes them without the case hack",
+                    "case-hack",
                 )
             )
     if registration is None:

@@ -20,6 +20,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 NAME_MAX = 255
 ACL = "system.posix_acl_access"
 
@@ -39,6 +40,9 @@ class NewFile:
     permission bits and, as far as this process may set them, its owner and its access control
     list; nobody who could not read the old one can read the new one. Where nothing stands, the
     umask decides. What a killed process left under the other name is removed.
+
+    Where nothing stands and only ``path`` itself may be made, as in some sandboxes, the file has
+    that name from the beginning.
 
     All methods but ``abort`` raise ``OSError``.
     """
@@ -61,6 +65,12 @@ class NewFile:
             except FileExistsError:
                 left.append(self.partial)
                 continue
+            except OSError as error:
+                if old is not None or error.errno not in FORBIDDEN:
+                    raise
+                self.fd = _made_at_once(self._final, flags, error)
+                self.partial = self._final
+                break
             if _claimed(self.fd, self.partial):
                 break
             os.close(self.fd)
@@ -112,6 +122,14 @@ class NewFile:
             with contextlib.suppress(OSError):
                 os.close(self.fd)
             self.fd = -1
+
+
+def _made_at_once(path: bytes, flags: int, denied: OSError) -> int:
+    """A descriptor of a new file at ``path`` itself; raises ``denied`` where there can be none."""
+    try:
+        return os.open(path, flags, 0o666)
+    except OSError:
+        raise denied from None
 
 
 def sync_folder(folder: bytes) -> None:

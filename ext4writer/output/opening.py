@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol
 
 from ..content import O_BINARY, O_CLOEXEC, FileId, file_id, id_at
 from ..errors import OutputError
+from .beside import FORBIDDEN
 from .compressed import CompressedSink, Compression
 from .device import device_name, is_block_device, open_device, too_small
 from .file import FileSink
@@ -47,7 +48,6 @@ OPEN_FILE = re.compile(
     rb"/dev/(?P<name>stdin|stdout|stderr)|/(?:dev|proc/(?:thread-)?self)/fd/(?P<fd>[0-9]{1,9})"
 )
 """Paths that stand for a file which is open already."""
-FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 STANDARD_STREAMS = {b"stdin": 0, b"stdout": 1, b"stderr": 2}
 
 

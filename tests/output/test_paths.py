@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ext4writer import OutputError, Spec, Tree, write_image
+from ext4writer import CancelledError, OutputError, Spec, Tree, write_image
 from ext4writer.errors import Ext4WriterError
 from ext4writer.output.beside import NewFile
 from tests.oracles import fsck
@@ -324,3 +326,42 @@ class TestFlushing:
         monkeypatch.undo()
         assert (tmp_path / name).read_bytes() == b"old"
         assert os.listdir(tmp_path) == [name]
+
+
+# -- a place where nothing but the output may be made ---------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.img", "a.img.gz"])
+def test_only_the_output_itself_may_be_made(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the build sandbox of macOS: every other name of the folder is denied."""
+    image = tmp_path / name
+    made: list[str] = []
+    real_open = os.open
+
+    def open_allowed(path: object, flags: int, mode: int = 0o777, **more: object) -> int:
+        shown = os.fsdecode(path)  # type: ignore[arg-type]
+        if flags & os.O_CREAT and os.path.dirname(shown) == str(tmp_path) and shown != str(image):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), shown)
+        made.append(shown)
+        return real_open(path, flags, mode, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", open_allowed)
+    tree = Tree()
+    tree.file("/hello", b"hello\n")
+    write_image(tree, image)
+    assert os.listdir(tmp_path) == [name] and str(image) in made
+    monkeypatch.undo()
+    plain = tmp_path / "plain" / name
+    plain.parent.mkdir()
+    write_image(tree, plain)
+    assert image.read_bytes() == plain.read_bytes()
+    # What fails leaves nothing, and what is there already is not written over in halves.
+    image.unlink()
+    monkeypatch.setattr(os, "open", open_allowed)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(CancelledError):
+        write_image(tree, image, cancel=stop)
+    assert not image.exists()
