@@ -20,6 +20,7 @@ from ..ondisk.dirent import (
     EXT4_FT_SOCK,
     EXT4_FT_SYMLINK,
     EXT4_FT_UNKNOWN,
+    encode_rec_len,
     rec_len,
 )
 from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_ROOT_INFO, node_limit, root_limit
@@ -216,7 +217,8 @@ class DirectoryEmitter:
         data = b"".join(entries)
         view[offset : offset + len(data)] = data
         last = len(data) - len(entries[-1]) if entries else 0
-        _HALF.pack_into(view, offset + last + _REC_LEN_OFFSET, self._capacity - last)
+        rest = encode_rec_len(self._capacity - last, self._block_size)
+        _HALF.pack_into(view, offset + last + _REC_LEN_OFFSET, rest)
 
     def _finish_leaves(self, view: memoryview, inos: Sequence[int]) -> None:
         """Tails and checksums of leaves, which belong to the directories with these numbers."""
@@ -230,26 +232,20 @@ class DirectoryEmitter:
     def _put_index(
         self, view: memoryview, offset: int, slot: int, planned: IndexedDirectory, block: int
     ) -> None:
-        """The root, which is block 0, or one of the inner nodes behind it."""
-        hashes, per_node = planned.hashes, planned.leaves_per_node
-        first_leaf = 1 + planned.nodes
+        """The root, which is block 0, or one of the inner nodes after it."""
+        children = planned.children(block)
         if block:
-            leaves = range((block - 1) * per_node, min(block * per_node, len(hashes)))
-            self._node(view, offset, [(hashes[leaf], first_leaf + leaf) for leaf in leaves])
-        elif planned.nodes:
-            firsts = enumerate(hashes[::per_node], 1)
-            self._root(view, offset, slot, [(hashed, node) for node, hashed in firsts], 1)
+            self._node(view, offset, children)
         else:
-            leaves_in_order = enumerate(hashes, first_leaf)
-            self._root(view, offset, slot, [(hashed, leaf) for leaf, hashed in leaves_in_order], 0)
+            self._root(view, offset, slot, planned, children)
 
     def _root(
         self,
         view: memoryview,
         offset: int,
         slot: int,
+        planned: IndexedDirectory,
         pointers: list[tuple[int, int]],
-        levels: int,
     ) -> None:
         table = self._layout.table
         index = table.directories[slot]
@@ -261,13 +257,13 @@ class DirectoryEmitter:
             "dot_file_type": self._kind,
             "dot_name": b".\0\0\0",
             "dotdot_inode": table.inos[table.parents[index]],
-            "dotdot_rec_len": self._block_size - rec_len(1),
+            "dotdot_rec_len": encode_rec_len(self._block_size - rec_len(1), self._block_size),
             "dotdot_name_len": 2,
             "dotdot_file_type": self._kind,
             "dotdot_name": b"..\0\0",
-            "hash_version": self._layout.directory_rules.hash_version,
+            "hash_version": planned.hash_version,
             "info_length": DX_ROOT_INFO.size,
-            "indirect_levels": levels,
+            "indirect_levels": len(planned.levels),
             "limit": root_limit(self._block_size, self._csum),
             "count": len(pointers),
             "block": pointers[0][1],
@@ -277,7 +273,7 @@ class DirectoryEmitter:
 
     def _node(self, view: memoryview, offset: int, pointers: list[tuple[int, int]]) -> None:
         values: dict[str, int | bytes] = {
-            "fake_rec_len": self._block_size,
+            "fake_rec_len": encode_rec_len(self._block_size, self._block_size),
             "limit": node_limit(self._block_size, self._csum),
             "count": len(pointers),
             "block": pointers[0][1],

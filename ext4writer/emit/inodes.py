@@ -15,7 +15,6 @@ from struct import Struct
 
 from ..ondisk.checksum import set_inode_checksums
 from ..ondisk.inode import (
-    EXT4_INDEX_FL,
     INODE,
     INODE_128,
     INODE_EXTRA_ISIZE,
@@ -26,7 +25,6 @@ from ..ondisk.inode import (
 )
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..plan.contents import FAST_SYMLINK_MAX
-from ..plan.directories import IndexedDirectory
 from ..plan.layout import NANOSECONDS, Layout
 from ..plan.mapping import I_BLOCK_BYTES
 from ..plan.system_files import SystemFile
@@ -69,7 +67,7 @@ class InodeEmitter:
         self._common = memoryview(one * min(self._rows, len(layout.table.nodes)))
         # Indexes of what has more than the usual fields, ascending.
         planned = layout.directories.items()
-        self._indexed = _ascending(i for i, kind in planned if isinstance(kind, IndexedDirectory))
+        self._flagged = _ascending(index for index, plan in planned if plan.flags)
         self._with_runs = _ascending(layout.placement.runs)
         self._with_map_blocks = _ascending(layout.placement.map_blocks)
         self._with_block = _ascending(layout.xattrs.block_of)
@@ -148,8 +146,8 @@ class InodeEmitter:
             self._put_i_block(view, index - low, self._i_block(index))
         for index in compress(range(low, high), table.types[low:high].translate(_OTHER)):
             self._put_other(view, index - low, index)
-        for index in _between(self._indexed, low, high):
-            flags = self._mapping.flags | EXT4_INDEX_FL
+        for index in _between(self._flagged, low, high):
+            flags = self._mapping.flags | layout.directories[index].flags
             _WORD.pack_into(view, (index - low) * size + _I_FLAGS, flags)
         for index in _between(self._with_block, low, high):
             block = placement.xattr_blocks[xattrs.block_of[index]]

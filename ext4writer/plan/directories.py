@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 from typing import NamedTuple
 
+from ..ondisk.casefold import casefold
 from ..ondisk.dirent import EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
 from ..ondisk.dirhash import Seed, hash_keys
 from ..ondisk.format import Format
 from ..ondisk.htree import DX_HASH_HALF_MD4, node_limit, root_limit
+from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_INDEX_FL
 from .policy import LayoutPolicy
 
 DOT_ENTRIES = rec_len(1) + rec_len(2)
@@ -29,7 +32,7 @@ NAMES_PER_BUCKET = 2048
 
 
 class DirectoryTooLargeError(Exception):
-    """The index would need a third level; ``names`` is how many names there are."""
+    """The index would need more levels than the format allows."""
 
 
 class LinearDirectory(NamedTuple):
@@ -42,10 +45,12 @@ class LinearDirectory(NamedTuple):
     order: Sequence[int]
     starts: Sequence[int]
     blocks: int
+    flags: int = 0
+    """What ``i_flags`` says of the directory, beside how its blocks are mapped."""
 
 
 class IndexedDirectory(NamedTuple):
-    """A hashed index: block 0 is its root, then ``nodes`` inner nodes, then the leaves.
+    """A hashed index: block 0 is its root, then come the inner nodes, then the leaves.
 
     Leaf ``i`` holds the entries ``order[starts[i]:starts[i + 1]]``, as positions among the sorted
     names; ``hashes[i]`` is what its index entry says, with the continuation bit where its first
@@ -55,27 +60,77 @@ class IndexedDirectory(NamedTuple):
     order: Sequence[int]
     starts: Sequence[int]
     hashes: Sequence[int]
-    nodes: int
-    leaves_per_node: int
+    levels: tuple[int, ...]
+    """How many inner nodes each level below the root has, from the top down; they lie in this
+    order, too."""
+    per_node: int
+    """How many children each of them has, but for the last of a level."""
+    hash_version: int
+    flags: int = EXT4_INDEX_FL
 
     @property
     def leaves(self) -> int:
         return len(self.hashes)
 
     @property
+    def nodes(self) -> int:
+        """Inner nodes on all levels."""
+        return sum(self.levels)
+
+    @property
     def blocks(self) -> int:
         return 1 + self.nodes + self.leaves
+
+    def children(self, block: int) -> list[tuple[int, int]]:
+        """The (hash, logical block) of each child of an index block; 0 is the root."""
+        level, first, count = 0, 0, 1
+        while block >= first + count:
+            # The root is a level of one.
+            first += count
+            count = self.levels[level]
+            level += 1
+        below = self.levels[level] if level < len(self.levels) else self.leaves
+        # How many leaves lie below each child.
+        span = self.per_node ** (len(self.levels) - level)
+        position = block - first
+        children = range(below)
+        if level:
+            children = children[position * self.per_node : (position + 1) * self.per_node]
+        behind = first + count
+        return [(self.hashes[child * span], behind + child) for child in children]
 
 
 DirectoryPlan = LinearDirectory | IndexedDirectory
 
 
 class DirectoryRules(NamedTuple):
-    """What the blocks of all directories of an image have in common."""
+    """What is allowed in one directory; most of an image have the same."""
 
     format: Format
     hash_seed: Seed
     hash_version: int = DX_HASH_HALF_MD4
+    casefold: bool = False
+    """Whether names that differ in case alone are one name, hashed as such."""
+    max_levels: int | None = None
+    """The most levels of an index, its root among them; 0 is none, None what the format allows."""
+
+    @property
+    def levels(self) -> int:
+        """The most levels that an index may have."""
+        most = self.format.htree_levels
+        return most if self.max_levels is None else min(most, self.max_levels)
+
+    @property
+    def flags(self) -> int:
+        """What ``i_flags`` says of such a directory, indexed or not."""
+        return EXT4_CASEFOLD_FL if self.casefold else 0
+
+    def keys(self, names: list[bytes]) -> array[int]:
+        """The hash of each name, as keys to sort by."""
+        if self.casefold:
+            # fs/ext4/hash.c:ext4fs_dirhash: what is no valid UTF-8 is hashed as it is
+            names = [name if (form := casefold(name)) is None else form for name in names]
+        return hash_keys(self.hash_version, names, self.hash_seed)
 
     @property
     def capacity(self) -> int:
@@ -86,6 +141,18 @@ class DirectoryRules(NamedTuple):
     def certain_names(self) -> int:
         """So many names fit one block however long they are."""
         return (self.capacity - DOT_ENTRIES) // rec_len(EXT4_NAME_LEN)
+
+
+class DirectoryRulebook(NamedTuple):
+    """The rules of every directory of an image."""
+
+    usual: DirectoryRules
+    others: Mapping[int, DirectoryRules] = MappingProxyType({})
+    """By node index: the rules of directories that have others."""
+
+    def of(self, index: int) -> DirectoryRules:
+        """The rules of the directory at ``index``."""
+        return self.others.get(index, self.usual)
 
 
 def plan_directory(
@@ -100,16 +167,16 @@ def plan_directory(
 
     ``least_blocks`` asks for empty blocks behind the entries, for ``lost+found``; they alone do
     not make the directory an indexed one.
-    Raises :class:`DirectoryTooLargeError` if two levels of index cannot hold them.
+    Raises :class:`DirectoryTooLargeError` if no index that is allowed can hold them.
     """
     capacity = rules.capacity
     room = capacity - DOT_ENTRIES
     words = lengths.translate(_WORDS)
     total = sum(words) * EXT4_DIR_PAD
     if total <= room and policy.sequential:
-        return LinearDirectory(range(len(names)), (0, len(names)), least_blocks)
+        return LinearDirectory(range(len(names)), (0, len(names)), least_blocks, rules.flags)
     estimate = -(-(total + DOT_ENTRIES) // capacity)
-    if rules.format.dir_index and policy.indexed(estimate):
+    if rules.levels and policy.indexed(estimate):
         return _plan_index(names, words, rules, policy)
     order: Sequence[int] = range(len(names))
     ordered = policy.entry_order(names)
@@ -118,13 +185,13 @@ def plan_directory(
         order = array("I", map(positions.__getitem__, ordered))
         words = bytes(map(len, ordered)).translate(_WORDS)
     starts = _fill_blocks(words, capacity, policy, room)
-    return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1))
+    return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1), rules.flags)
 
 
 def _plan_index(
     names: list[bytes], words: bytes | bytearray, rules: DirectoryRules, policy: LayoutPolicy
 ) -> IndexedDirectory:
-    keys = hash_keys(rules.hash_version, names, rules.hash_seed)
+    keys = rules.keys(names)
     order = _sorted_positions(keys)
     ordered_words = bytes(map(words.__getitem__, order))
     starts = _fill_blocks(ordered_words, rules.capacity, policy, rules.capacity)
@@ -133,16 +200,25 @@ def _plan_index(
         first, before = keys[order[start]] >> 32, keys[order[start - 1]] >> 32
         # fs/ext4/namei.c:do_split, "continued": the low bit says that the hash began before.
         hashes.append(first | (first == before))
-    leaves = len(hashes)
-    at_root = root_limit(rules.format.block_size, rules.format.metadata_csum)
-    per_node = node_limit(rules.format.block_size, rules.format.metadata_csum)
-    if leaves <= at_root:
-        nodes = 0
-    else:
-        nodes = -(-leaves // per_node)
-        if nodes > at_root:
-            raise DirectoryTooLargeError
-    return IndexedDirectory(order, starts, hashes, nodes, per_node)
+    fmt = rules.format
+    at_root = root_limit(fmt.block_size, fmt.metadata_csum)
+    per_node = node_limit(fmt.block_size, fmt.metadata_csum)
+    levels: list[int] = []
+    below = len(hashes)
+    while below > at_root:
+        below = -(-below // per_node)
+        levels.insert(0, below)
+    if 1 + len(levels) > rules.levels:
+        raise DirectoryTooLargeError
+    return IndexedDirectory(
+        order,
+        starts,
+        hashes,
+        tuple(levels),
+        per_node,
+        rules.hash_version,
+        rules.flags | EXT4_INDEX_FL,
+    )
 
 
 def _sorted_positions(keys: array[int]) -> array[int]:

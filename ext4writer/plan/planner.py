@@ -21,6 +21,7 @@ from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
     LOST_AND_FOUND_BYTES,
     DirectoryPlan,
+    DirectoryRulebook,
     DirectoryRules,
     DirectoryTooLargeError,
     plan_directory,
@@ -97,7 +98,7 @@ def _plan(
         xattrs = _plan_xattrs(table, fmt, policy)
         rules = DirectoryRules(format=fmt, hash_seed=unpack("<4I", hash_seed.bytes))
         search.go_on()
-        directories = _plan_directories(table, rules, policy, data, cancel)
+        directories = _plan_directories(table, DirectoryRulebook(rules), policy, data, cancel)
         _find_holes(search, len(candidates), data, table, spec, progress)
     if spec.identity == "content" and spec.uuid is None:
         volume_uuid = with_content(volume_uuid, table, data, spec.block_size, cancel)
@@ -219,14 +220,15 @@ def _plan_xattrs(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> XattrP
 
 def _plan_directories(
     table: InodeTable,
-    rules: DirectoryRules,
+    rulebook: DirectoryRulebook,
     policy: LayoutPolicy,
     data: DataBlocks,
     cancel: Cancel | None,
 ) -> dict[int, DirectoryPlan]:
     """Plan every directory and note its blocks; those of one block in plain order are left out."""
     found: dict[int, DirectoryPlan] = {}
-    counts, sizes, block_size = data.counts, table.sizes, rules.format.block_size
+    counts, sizes, rules = data.counts, table.sizes, rulebook.usual
+    block_size = rules.format.block_size
     # Names so few that they fit a block however long they are.
     few = rules.certain_names if policy.sequential else -1
     end = 0
@@ -234,7 +236,9 @@ def _plan_directories(
         if cancel is not None:
             check_cancelled(cancel)
         start, end = end, end + len(names)
-        if len(names) <= few and index != table.lost_and_found:
+        if rulebook.others:
+            rules = rulebook.of(index)
+        if len(names) <= few and index != table.lost_and_found and not rules.flags:
             counts[index] = 1
             sizes[index] = block_size
             continue
@@ -247,12 +251,12 @@ def _plan_directories(
         except DirectoryTooLargeError:
             raise TreeError(
                 table.path_of(index),
-                f"has {len(names)} names; an index of two levels over blocks of "
+                f"has {len(names)} names; an index of {rules.levels} levels over blocks of "
                 f"{block_size} bytes holds no more; choose larger blocks or ^dir_index",
             ) from None
         counts[index] = planned.blocks
         sizes[index] = planned.blocks * block_size
-        if planned.blocks > 1 or not policy.sequential:
+        if planned.blocks > 1 or not policy.sequential or planned.flags:
             found[index] = planned
     return found
 
