@@ -6,6 +6,7 @@ it once. Both go through :meth:`Content.open`, so nothing of a file is held betw
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -64,6 +65,66 @@ def id_at(path: bytes) -> FileId | None:
         return file_id(os.stat(path))
     except OSError:
         return None
+
+
+class _Kept(threading.local):
+    """What contents keep open from one read to the next in this thread."""
+
+    users = 0
+    closers: tuple[Callable[[], None], ...] = ()
+
+
+_kept = _Kept()
+
+
+class KeepingOpen:
+    """Lets contents keep open what they share, such as folders of the host, until :meth:`close`.
+
+    For one thread, between its first read of many and its last.
+    """
+
+    def __init__(self) -> None:
+        self._is_open = True
+        _kept.users += 1
+
+    def close(self) -> None:
+        """Close what was kept open, if nobody else in this thread goes on."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        _kept.users -= 1
+        if not _kept.users:
+            closers, _kept.closers = _kept.closers, ()
+            for close in closers:
+                close()
+
+    def __enter__(self) -> None:
+        """Nothing more; it began when it was made."""
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def keep_until_closed(close: Callable[[], None]) -> bool:
+    """Call ``close`` when reading ends; False if nothing may stay open in this thread."""
+    if not _kept.users:
+        return False
+    _kept.closers = (*_kept.closers, close)
+    return True
+
+
+Stamp = int
+"""What of a file changes whenever it is written to: see :func:`stamp_of`."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Change time, modification time and inode number, folded into one integer.
+
+    A write sets both times, and nothing sets the change time back; another file in the place of
+    the first one has another inode, or a later change time. The shift keeps two times that are
+    equal, as after a write, from cancelling each other out.
+    """
+    return status.st_ctime_ns ^ status.st_mtime_ns << 1 ^ status.st_ino
 
 
 class Reader(Protocol):
@@ -313,8 +374,13 @@ class DescriptorReader:
         size: int,
         *,
         declared: bool = False,
+        stamp: Stamp | None = None,
     ) -> None:
-        """``declared`` says that whoever made the content named its size, not the host."""
+        """``declared`` says that whoever made the content named its size, not the host.
+
+        With ``stamp`` the file must not only keep its size.
+        """
+        self._stamp = stamp
         self._declared = declared
         self.fd: int | None = fd
         self._descriptor = fd
@@ -343,10 +409,12 @@ class DescriptorReader:
         return read_at(self._descriptor, view, offset)
 
     def check_unchanged(self) -> None:
-        size = os.fstat(self._descriptor).st_size
-        if size != self._size:
+        status = os.fstat(self._descriptor)
+        if status.st_size != self._size:
             wrong = wrong_size if self._declared else changed_size
-            raise wrong(self.path, self._size, size)
+            raise wrong(self.path, self._size, status.st_size)
+        if self._stamp is not None and stamp_of(status) != self._stamp:
+            raise changed_content(self.path)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -361,6 +429,15 @@ def changed_size(path: bytes, planned: int, now: int) -> SourceChangedError:
     )
 
 
+def changed_content(path: bytes) -> SourceChangedError:
+    """The error for a file that is as long as it was, but not the same."""
+    return SourceChangedError(
+        path,
+        "changed after it was scanned, though not in size (its times or its inode are others); "
+        "build again when nothing writes to it",
+    )
+
+
 def wrong_size(path: bytes, declared: int, now: int) -> SourceChangedError:
     """The error for content of ``now`` bytes that its caller said would be ``declared``."""
     return SourceChangedError(path, f"yields {now} bytes, not the {declared} that were declared")
@@ -369,7 +446,7 @@ def wrong_size(path: bytes, declared: int, now: int) -> SourceChangedError:
 class PathContent(Content):
     """A file of the host, opened by its path when it is needed."""
 
-    __slots__ = ("_declared", "path")
+    __slots__ = ("_declared", "path", "stamp")
     random_access = True
     first_crew = 0
 
@@ -380,6 +457,7 @@ class PathContent(Content):
         """
         self.path = os.fsencode(path)
         self._declared = size is not None
+        self.stamp: Stamp | None = None
         if size is None:
             try:
                 status = os.stat(self.path)
@@ -388,6 +466,7 @@ class PathContent(Content):
             if not stat.S_ISREG(status.st_mode):
                 raise SourceError(self.path, "is not a regular file, so its size is not known")
             size = status.st_size
+            self.stamp = stamp_of(status)
         self.size = size
 
     def file_id(self) -> FileId | None:
@@ -398,7 +477,11 @@ class PathContent(Content):
 
     def open(self) -> Reader:
         return DescriptorReader(
-            open_source(self.path), self.path, self.size, declared=self._declared
+            open_source(self.path),
+            self.path,
+            self.size,
+            declared=self._declared,
+            stamp=self.stamp,
         )
 
 
@@ -417,6 +500,8 @@ def open_failure(path: bytes, error: OSError) -> SourceError:
     """The error for a file that was there at the scan and could not be opened now."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return SourceChangedError(path, "vanished after it was scanned; build again")
+    if error.errno == errno.ELOOP:
+        return SourceChangedError(path, "became a symbolic link after it was scanned; build again")
     return SourceError(path, f"cannot be read: {error.strerror}")
 
 

@@ -253,7 +253,8 @@ class _Zeros:
             places = range(base + position, base + data_end, stride)
             samples = map(os.pread, repeat(self._sample_fd), repeat(SAMPLE_BYTES), places)
             try:
-                return block + step * indexOf(samples, ZERO_SAMPLE)
+                # A read may end early, so that a sample is shorter; the block is read again.
+                return block + step * indexOf(map(ZERO_SAMPLE.startswith, samples), True)
             except ValueError:
                 block += step * len(places)
             except OSError as error:

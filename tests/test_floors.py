@@ -114,7 +114,7 @@ STANDARD_IN = {
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
     # Only for what Unicode 12.1 had assigned, which no later version changes.
     "unicodedata": {"ondisk.casefold"},
-    "threading": {"threads", "content", "emit.copying", "output", "nix"},
+    "threading": {"threads", "content", "sources.host", "emit.copying", "output", "nix"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"output", "forked", "emit.copier"},
     "sys": {"plan.identity", "sources.host"},
@@ -131,7 +131,17 @@ BANNED_NAMES = {
 OS_ALLOWED = {
     "names": {"fsencode", "fsdecode", "fspath", "PathLike", "path", "getcwdb", "strerror"},
     "looking at a source": {
-        *("scandir", "DirEntry", "stat", "stat_result", "fstat", "readlink", "major", "minor"),
+        *(
+            "supports_dir_fd",
+            "scandir",
+            "DirEntry",
+            "stat",
+            "stat_result",
+            "fstat",
+            "readlink",
+            "major",
+            "minor",
+        ),
         *("listxattr", "getxattr"),
     },
     "reading and writing": {

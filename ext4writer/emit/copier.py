@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from struct import pack
 from typing import Protocol
 
-from ..content import Content, Reader
+from ..content import Content, KeepingOpen, Reader
 from ..errors import SourceChangedError
 from ..holes import MARGIN
 from ..output.sink import NO_ROOM, Sink
@@ -59,6 +59,7 @@ class Copier:
         *,
         others: bool = False,
     ) -> None:
+        self._keeping = KeepingOpen()
         self._sink = sink
         self._others = others
         self._block_size = block_size
@@ -95,7 +96,8 @@ class Copier:
                 reader.close()
 
     def close(self) -> None:
-        """Close what an error left open."""
+        """Close what an error left open, and what contents kept open from one to the next."""
+        self._keeping.close()
         if self._reader is not None:
             self._reader.close()
             self._reader = None

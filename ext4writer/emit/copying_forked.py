@@ -123,6 +123,7 @@ class _CopyWorker:
         """Make sure that the last content has not changed."""
         assert self._copier is not None
         self._copier.finish()
+        self._copier.close()
         self._image.close()
 
     def _count(self, files: int, count: int, unmoved: int = 0) -> None:

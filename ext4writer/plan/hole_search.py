@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from ..content import Content, Parcel
+from ..content import Content, KeepingOpen, Parcel
 from ..forked import FULL_LOAD, Crew, Stage
 from ..holes import BlockRanges, HoleFinder
 from ..progress import Cancel, check_cancelled
@@ -124,7 +124,7 @@ def searching(
         crew = Crew(1)
     searcher = _Searcher(spec.block_size, spec.hole_size, spec.leading_hole)
     stage: Stage[Task, Found]
-    with Stage(crew, searcher) as stage:
+    with Stage(crew, searcher) as stage, KeepingOpen():
         yield HoleSearch(stage, crew, searcher, _tasks(nodes, candidates), cancel)
 
 
@@ -139,7 +139,8 @@ class _Searcher:
         return _Searcher, self._rule
 
     def begin(self) -> None:
-        """Files are opened by whole paths."""
+        """Let folders stay open from one file to the next."""
+        self._keeping = KeepingOpen()
 
     def do(self, task: Task) -> Iterator[Found]:
         found = {}
@@ -150,7 +151,8 @@ class _Searcher:
         yield Found(len(task.indexes), found)
 
     def finish(self) -> None:
-        """Nothing is left open."""
+        """Leave nothing open."""
+        self._keeping.close()
 
 
 def _tasks(nodes: Sequence[Node], candidates: array[int]) -> Iterator[Task]:

@@ -188,11 +188,14 @@ class _Scan:
             _check_is_there(host, name)
         self.waiting[b"/"] = self.tree.root, host
         pending = deque([Folder(b"/", host, names)])
-        while pending:
-            if self.crew.can_share and self.entries >= ENTRIES_TO_FORK:
-                self._share_out(lister, pending)
-            else:
-                self._list(lister, pending)
+        try:
+            while pending:
+                if self.crew.can_share and self.entries >= ENTRIES_TO_FORK:
+                    self._share_out(lister, pending)
+                else:
+                    self._list(lister, pending)
+        finally:
+            lister.close()
         self._report()
         # Whatever the order in which the host and the processes listed it.
         self.tree.losses.sort(key=attrgetter("path"))
@@ -273,7 +276,7 @@ class _Scan:
         children, new = parent.children, object.__new__
         node: Node
         latest = 0
-        for name, st_mode, uid, gid, mtime, value, link, items, times in listing.entries:
+        for name, st_mode, uid, gid, mtime, value, link, items, times, stamp in listing.entries:
             if link is not None:
                 known = self.linked.get(link)
                 if known is not None:
@@ -285,6 +288,7 @@ class _Scan:
                 node = file = new(RegularFile)
                 content = file.content = new(HostFile)
                 content.folder, content.name, content.size = host, name, value
+                content.stamp = stamp
                 self.bytes += value
             elif kind == S_IFDIR:
                 node = folder = Directory()

@@ -1,7 +1,8 @@
 """Directories and files of the host, found again later by as little as possible.
 
-A path as long as the system takes is used as it is. Below that, paths hang from an anchor, a
-directory that can be named, and are opened step by step with descriptors.
+A folder is named by its path as far as the system takes that; below, paths hang from an anchor.
+What lies below the root of a source is opened step by step with descriptors, and no link is
+followed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Self
 
@@ -21,9 +23,13 @@ from ..content import (
     DescriptorReader,
     FileId,
     Reader,
+    Stamp,
+    changed_content,
     changed_size,
     file_id,
+    keep_until_closed,
     open_failure,
+    stamp_of,
 )
 from ..errors import SourceChangedError, SourceError
 
@@ -35,48 +41,61 @@ O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 
 FILE_FLAGS = os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
 FOLDER_FLAGS = os.O_RDONLY | O_CLOEXEC | O_DIRECTORY
+HOLD_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | O_CLOEXEC | O_DIRECTORY
+"""A folder that only leads to others needs no permission to be read."""
+FOLDERS_HELD = 64
+"""On the way to one; a tree may be deeper than a process may have files open."""
+
+HAS_DIR_FD = os.open in os.supports_dir_fd
+"""Not so on Windows."""
 
 _beyond = bytearray(1)
 """Takes the byte after the planned end, if a file grew. What it holds is of no interest."""
 
 
 class HostDirectory:
-    """One directory of the host; ``path`` is relative to ``anchor`` where there is one."""
+    """One directory of the host; ``path`` is relative to ``anchor`` where there is one.
 
-    __slots__ = ("anchor", "path")
+    The first ``top`` bytes of the path of one without an anchor are the root of the source. The
+    names below it are opened one by one and never followed, since what was a folder when it was
+    scanned may be a symbolic link to another place when it is read.
+    """
 
-    def __init__(self, path: bytes, anchor: HostDirectory | None = None) -> None:
+    __slots__ = ("anchor", "path", "top")
+
+    def __init__(
+        self, path: bytes, anchor: HostDirectory | None = None, top: int | None = None
+    ) -> None:
         self.path = path
         self.anchor = anchor
+        self.top = len(path) if top is None else top
 
     def __reduce__(self) -> tuple[object, ...]:
         # Anchors one in the other would be pickled by recursion, and there may be thousands.
-        return _host_directory, tuple(step.path for step in self._steps())
+        return _host_directory, (self.top_of_all(), *(step.path for step in self._steps()))
 
     def child(self, name: bytes) -> HostDirectory:
         """The directory ``name`` in this one."""
         if len(self.path) + len(name) < LONGEST_PATH:
-            return HostDirectory(join(self.path, name), self.anchor)
-        return HostDirectory(name, self)
+            return HostDirectory(join(self.path, name), self.anchor, self.top)
+        return HostDirectory(name, self, 0)
 
     def full_path(self) -> bytes:
         """The whole path, which may be longer than the system takes."""
         return b"/".join([step.path for step in self._steps()]) or b"/"
 
-    def open(self) -> int:
-        """Return a descriptor of the directory; raises ``OSError``."""
-        fd: int | None = None
-        flags = FOLDER_FLAGS
-        for step in self._steps():
-            above = fd
-            try:
-                fd = os.open(step.path, flags, dir_fd=above)
-            finally:
-                if above is not None:
-                    os.close(above)
-            flags = FOLDER_FLAGS | O_NOFOLLOW
-        assert fd is not None
-        return fd
+    def way(self) -> tuple[bytes, list[bytes]]:
+        """The root of the source, and the names that lead from there to this directory."""
+        if self.anchor is None:
+            below = self.path[self.top + 1 :]
+            return self.path[: self.top] or b"/", below.split(b"/") if below else []
+        first, *others = self._steps()
+        below = b"/".join([first.path[first.top :], *(step.path for step in others)])
+        return first.path[: first.top] or b"/", [name for name in below.split(b"/") if name]
+
+    def top_of_all(self) -> int:
+        """Bytes of the root of the source at the beginning of the full path."""
+        return self._steps()[0].top
 
     def _steps(self) -> list[HostDirectory]:
         steps = [self]
@@ -86,12 +105,107 @@ class HostDirectory:
         return steps
 
 
-def _host_directory(*paths: bytes) -> HostDirectory:
+def _host_directory(top: int, *paths: bytes) -> HostDirectory:
     """The directory at the last of ``paths``, each of which is relative to the one before it."""
-    found = HostDirectory(paths[0])
+    found = HostDirectory(paths[0], None, top)
     for path in paths[1:]:
-        found = HostDirectory(path, found)
+        found = HostDirectory(path, found, 0)
     return found
+
+
+class OpenFolders:
+    """The directory that was asked for last and those above it, open so that no name is followed.
+
+    Files of one directory, and directories of one parent, are asked for one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._folder: HostDirectory | None = None
+        self._top = -1
+        """Bytes of the path of the root."""
+        self._fds: list[int] = []
+        """Of the root of the source, or the last that is kept, and of each directory below it."""
+        self._paths: list[bytes] = []
+        """Whole paths of the same directories."""
+
+    def fd_of(self, folder: HostDirectory) -> int:
+        """A descriptor of ``folder``, valid until the next call; raises ``OSError``."""
+        if folder is self._folder:
+            return self._fds[-1]
+        self._folder = None
+        paths, path, top = self._paths, folder.path, folder.top
+        if folder.anchor is not None:
+            path, top = folder.full_path(), folder.top_of_all()
+        names: list[bytes] = []
+        if top == self._top:
+            while path not in paths and len(path) > top and len(names) < FOLDERS_HELD:
+                path, _, name = path.rpartition(b"/")
+                names.append(name)
+        if top == self._top and path in paths:
+            self._close_from(paths.index(path) + 1)
+            for name in reversed(names):
+                path = b"%b/%b" % (path, name)
+                self._enter(name, path)
+        else:
+            self._start_anew(folder)
+            self._top = top
+        self._folder = folder
+        return self._fds[-1]
+
+    def open(self, folder: HostDirectory) -> int:
+        """Return a descriptor to list ``folder``, which is the caller's; raises ``OSError``."""
+        return os.open(b".", FOLDER_FLAGS, dir_fd=self.fd_of(folder))
+
+    def close(self) -> None:
+        """Leave no folder open."""
+        self._folder = None
+        self._close_from(0)
+
+    def _start_anew(self, folder: HostDirectory) -> None:
+        self._close_from(0)
+        self._top = -1
+        path, names = folder.way()
+        self._fds.append(os.open(path, HOLD_FLAGS))
+        path = path.rstrip(b"/")
+        self._paths.append(path)
+        for name in names:
+            path = b"%b/%b" % (path, name)
+            self._enter(name, path)
+
+    def _enter(self, name: bytes, path: bytes) -> None:
+        self._fds.append(os.open(name, HOLD_FLAGS | O_NOFOLLOW, dir_fd=self._fds[-1]))
+        self._paths.append(path)
+        if len(self._fds) > FOLDERS_HELD:
+            os.close(self._fds.pop(0))
+            del self._paths[0]
+
+    def _close_from(self, depth: int) -> None:
+        for fd in self._fds[depth:]:
+            os.close(fd)
+        del self._fds[depth:], self._paths[depth:]
+
+
+class _Held(threading.local):
+    folders: OpenFolders | None = None
+
+
+_held = _Held()
+
+
+def _open_folders() -> tuple[OpenFolders, bool]:
+    """The open folders of this thread, and whether they stay open for the next call."""
+    if _held.folders is not None:
+        return _held.folders, True
+    folders = OpenFolders()
+
+    def close() -> None:
+        _held.folders = None
+        folders.close()
+
+    if not keep_until_closed(close):
+        return folders, False
+    _held.folders = folders
+    return folders, True
 
 
 def join(folder: bytes, name: bytes) -> bytes:
@@ -102,17 +216,21 @@ def join(folder: bytes, name: bytes) -> bytes:
 class HostFile(Content):
     """A regular file of the host as a scan saw it; a symbolic link in its place is refused."""
 
-    __slots__ = ("folder", "name")
+    __slots__ = ("folder", "name", "stamp")
     random_access = True
     first_crew = 0
 
-    def __init__(self, folder: HostDirectory, name: bytes, size: int) -> None:
+    def __init__(
+        self, folder: HostDirectory, name: bytes, size: int, stamp: Stamp | None = None
+    ) -> None:
+        """``stamp`` is what :func:`~ext4writer.content.stamp_of` gave when ``size`` was seen."""
         self.folder = folder
         self.name = name
         self.size = size
+        self.stamp = stamp
 
     def __reduce__(self) -> tuple[object, ...]:
-        return HostFile, (self.folder, self.name, self.size)
+        return HostFile, (self.folder, self.name, self.size, self.stamp)
 
     @classmethod
     def packed(cls, contents: list[Self]) -> object:
@@ -120,10 +238,13 @@ class HostFile(Content):
             [one.folder for one in contents],
             [one.name for one in contents],
             [one.size for one in contents],
+            [one.stamp for one in contents],
         )
 
     @classmethod
-    def unpacked(cls, packed: tuple[list[HostDirectory], list[bytes], list[int]]) -> list[Self]:
+    def unpacked(
+        cls, packed: tuple[list[HostDirectory], list[bytes], list[int], list[Stamp | None]]
+    ) -> list[Self]:
         return list(map(cls, *packed))
 
     def path(self) -> bytes:
@@ -150,7 +271,7 @@ class HostFile(Content):
         except BaseException:
             os.close(fd)
             raise
-        return DescriptorReader(fd, self.path, self.size)
+        return DescriptorReader(fd, self.path, self.size, stamp=self.stamp)
 
     def read_whole(self, view: memoryview) -> None:
         fd = self._open()
@@ -159,6 +280,8 @@ class HostFile(Content):
             count = os.readv(fd, (view, _beyond)) if _HAS_READV else _read_into(fd, view)
             if count != self.size:
                 self._read_rest(fd, view, count)
+            if self.stamp is not None and stamp_of(os.fstat(fd)) != self.stamp:
+                raise changed_content(self.path())
         except OSError as error:
             raise SourceError(self.path(), f"cannot be read: {error.strerror}") from error
         finally:
@@ -169,10 +292,29 @@ class HostFile(Content):
         cls, contents: Sequence[Content], buffer: memoryview, block_size: int
     ) -> int:
         """The hot loop of a copy: what is odd about a file is left to :meth:`read_whole`."""
-        if not _HAS_READV:
+        if not (_HAS_READV and HAS_DIR_FD):
             return super().read_side_by_side(contents, buffer, block_size)
+        folders, stay_open = _open_folders()
+        try:
+            return cls._read_in(folders, contents, buffer, block_size)
+        finally:
+            if not stay_open:
+                folders.close()
+
+    @classmethod
+    def _read_in(
+        cls,
+        folders: OpenFolders,
+        contents: Sequence[Content],
+        buffer: memoryview,
+        block_size: int,
+    ) -> int:
         start = end = 0
-        zeros = bytes(block_size)
+        zeros = memoryview(bytes(block_size))
+        last: HostDirectory | None = None
+        folder_fd = -1
+        flags = FILE_FLAGS
+        open_file, read, close, look_at = os.open, os.readv, os.close, os.fstat
         for content in contents:
             assert isinstance(content, HostFile)
             if end < start:
@@ -180,31 +322,42 @@ class HostFile(Content):
             size, folder = content.size, content.folder
             end = start + size
             view = buffer[start:end]
-            count = -1
-            if folder.anchor is None:
+            try:
+                if folder is not last:
+                    last = None
+                    folder_fd = folders.fd_of(folder)
+                    last = folder
+                fd = open_file(content.name, flags, dir_fd=folder_fd)
                 try:
-                    fd = os.open(b"%b/%b" % (folder.path, content.name), FILE_FLAGS)
-                    try:
-                        count = os.readv(fd, (view, _beyond))
-                    finally:
-                        os.close(fd)
-                except OSError:
-                    count = -1
-            if count != size:
+                    stamp = content.stamp
+                    if stamp is None:
+                        is_good = read(fd, (view, _beyond)) == size
+                    elif read(fd, (view,)) == size:
+                        now = look_at(fd)
+                        # As stamp_of has it, without the call. It tells of another size too.
+                        is_good = stamp == now.st_ctime_ns ^ now.st_mtime_ns << 1 ^ now.st_ino
+                    else:
+                        is_good = False
+                finally:
+                    close(fd)
+            except OSError:
+                is_good = False
+            if not is_good:
                 content.read_whole(view)
+                last = None
             start = -(-end // block_size) * block_size
         return end
 
     def _open(self) -> int:
-        folder = self.folder
         try:
-            if folder.anchor is None:
-                return os.open(b"%b/%b" % (folder.path, self.name), FILE_FLAGS)
-            folder_fd = folder.open()
+            if not HAS_DIR_FD:
+                return os.open(join(self.folder.path, self.name), FILE_FLAGS)
+            folders, stay_open = _open_folders()
             try:
-                return os.open(self.name, FILE_FLAGS, dir_fd=folder_fd)
+                return os.open(self.name, FILE_FLAGS, dir_fd=folders.fd_of(self.folder))
             finally:
-                os.close(folder_fd)
+                if not stay_open:
+                    folders.close()
         except OSError as error:
             raise open_failure(self.path(), error) from error
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..content import O_CLOEXEC
+from ..content import O_CLOEXEC, Stamp
 from ..edit.globs import Patterns, matcher
 from ..errors import SourceChangedError, SourceError
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, Loss
-from .host import HostDirectory, join
+from .host import HostDirectory, OpenFolders, join
 from .host_xattrs import HostXattrs, XattrItems
 
 BATCH_ENTRIES = 1024
@@ -39,6 +39,7 @@ Entry = tuple[
     "tuple[int, int] | None",  # st_dev and st_ino of what has more names
     "XattrItems | None",
     "Times | None",
+    "Stamp | None",  # of a regular file
 ]
 """One name. A plain tuple, because there are hundreds of thousands."""
 
@@ -106,6 +107,7 @@ class Lister:
         self._parts: list[tuple[bytes, list[bytes]]] = []
         self._xattrs: HostXattrs | None = None
         self._home: int | None = None
+        self._folders = OpenFolders()
         self._told: list[tuple[bytes, bytes]] | None = None
         if rule.xattrs and hasattr(os, "listxattr"):
             self._xattrs = HostXattrs(self._losses)
@@ -163,6 +165,11 @@ class Lister:
             os.fchdir(self._home)
             os.close(self._home)
             self._home = None
+        self.close()
+
+    def close(self) -> None:
+        """Leave no folder open."""
+        self._folders.close()
 
     def _list(self, folder: Folder) -> Iterator[Listing]:
         """List one directory, or part of it."""
@@ -171,8 +178,7 @@ class Lister:
         place = host.path or b"/"
         try:
             if host.anchor is None:
-                if self._home is not None and _went_to(place):
-                    place = b"."
+                place = self._way_to(host)
                 if names is not None:
                     # What is sorted here costs less to sort, and lies in the order of its use.
                     yield from self._entries((_Named(place, name) for name in sorted(names)), path)
@@ -180,12 +186,13 @@ class Lister:
                 with os.scandir(place) as entries:
                     yield from self._entries(entries, path, PART_NAMES)
                     return
-            fd = host.open()
+            fd = self._folders.open(host)
             with os.scandir(fd) as found:
                 yield from self._entries(_below(fd, found), path)
         except OSError as error:
             name = error.filename if isinstance(error.filename, str | bytes) else b""
-            name = os.fsencode(name).removeprefix(b".").lstrip(b"/") if place == b"." else name
+            if place == b".":
+                name = os.fsencode(name).removeprefix(b".").lstrip(b"/")
             where = os.path.join(host.full_path(), os.fsencode(name)).rstrip(b"/")
             if isinstance(error, FileNotFoundError):
                 raise SourceChangedError(where, "vanished during the scan; try again") from error
@@ -193,6 +200,13 @@ class Lister:
         finally:
             if fd is not None:
                 os.close(fd)
+
+    def _way_to(self, host: HostDirectory) -> bytes:
+        """A path of ``host``; where this process may go there, a short one that follows no link."""
+        if self._home is None:
+            return host.path or b"/"
+        os.fchdir(self._folders.fd_of(host))
+        return b"."
 
     def _entries(
         self,
@@ -216,11 +230,14 @@ class Lister:
             status = entry.stat(follow_symlinks=False)
             mode = status.st_mode
             kind = mode & 0o170000
+            stamp = None
             if kind == S_IFREG:
                 if skip is not None and skip(status):
                     self._losses.append(Loss(prefix + name, "was left out as asked", "left-out"))
                     continue
                 value = status.st_size
+                # As stamp_of has it, without the call.
+                stamp = status.st_ctime_ns ^ status.st_mtime_ns << 1 ^ status.st_ino
             elif kind == S_IFDIR:
                 value = not rule.one_file_system or status.st_dev == device
             elif kind == S_IFLNK:
@@ -257,6 +274,7 @@ class Lister:
                     else None,
                     items,
                     times,
+                    stamp,
                 )
             )
             if len(found) == BATCH_ENTRIES:
@@ -289,17 +307,6 @@ def subfolders(listing: Listing, host: HostDirectory) -> list[Folder]:
 def times_of(status: os.stat_result) -> Times:
     """The times that reading a tree may change, and the birth time where Python tells it."""
     return status.st_atime_ns, status.st_ctime_ns, getattr(status, "st_birthtime_ns", None)
-
-
-def _went_to(folder: bytes) -> bool:
-    """Change to ``folder``, if that needs no rights beyond those to read it."""
-    if not os.path.isabs(folder):
-        return False
-    try:
-        os.chdir(folder)
-    except OSError:
-        return False
-    return True
 
 
 class _Named:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..content import Content, FileId, Reader
+from ..content import Content, FileId, Reader, stamp_of
 from ..errors import SourceChangedError, SourceError
 from .host import HostDirectory, HostFile
 
@@ -59,7 +59,7 @@ class ContentRoot:
             raise SourceChangedError(
                 path, f"has {status.st_size} bytes, and the manifest says {size}"
             )
-        return HostFile(folder, base, status.st_size)
+        return HostFile(folder, base, status.st_size, stamp_of(status))
 
     def _folder(self, folder: bytes, name: bytes) -> HostDirectory:
         if self.root is None:
@@ -74,7 +74,7 @@ class ContentRoot:
             raise SourceError(
                 name, f"is named as content and lies outside of the root {os.fsdecode(self.root)}"
             )
-        return HostDirectory(path.rstrip(b"/"))
+        return HostDirectory(path.rstrip(b"/"), top=len(inside))
 
 
 class Digest(Protocol):

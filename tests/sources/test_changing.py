@@ -1,0 +1,129 @@
+"""Files and folders of the host that change after they were scanned."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ext4writer import Layout, SourceChangedError, Tree, holes, plan, sources, write_layout
+from ext4writer.content import PathContent
+
+SMALL, LARGE = 5000, 3 << 20
+
+
+def rewrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"y")
+
+
+def rewrite_and_set_times_back(path: Path) -> None:
+    before = path.stat()
+    rewrite(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def put_another_in_its_place(path: Path) -> None:
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(b"z" * before.st_size)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+def put_a_link_in_its_place(path: Path) -> None:
+    other = path.with_name("other")
+    shutil.copy2(path, other)
+    path.unlink()
+    path.symlink_to("other")
+
+
+CHANGES = [rewrite, rewrite_and_set_times_back, put_another_in_its_place, put_a_link_in_its_place]
+
+
+def scanned(tmp_path: Path, size: int) -> tuple[Layout, Path]:
+    source = tmp_path / "source"
+    (source / "a/b").mkdir(parents=True)
+    for number in range(3):
+        (source / f"a/b/{number}").write_bytes(b"x" * size)
+    return plan(sources.directory(source)), source / "a/b/1"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_keeps_its_size(
+    tmp_path: Path, change: Callable[[Path], None], size: int, processes: int
+) -> None:
+    layout, path = scanned(tmp_path, size)
+    change(path)
+    with pytest.raises(SourceChangedError, match="/a/b/1: (changed after|became a symbolic link)"):
+        write_layout(layout, tmp_path / "image", processes=processes)
+    assert not (tmp_path / "image").exists()
+
+
+def test_a_file_of_a_tree_made_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * SMALL)
+    tree = Tree()
+    tree.file("/f", path)
+    layout = plan(tree)
+    rewrite_and_set_times_back(path)
+    with pytest.raises(SourceChangedError, match="file: changed after"):
+        write_layout(layout, tmp_path / "image")
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_a_folder_that_becomes_a_link(tmp_path: Path, depth: int, size: int) -> None:
+    layout, path = scanned(tmp_path, size)
+    folder = path.parents[depth - 1]
+    other = tmp_path / "secret"
+    folder.rename(other)
+    folder.symlink_to(other)
+    with pytest.raises(SourceChangedError, match="/a/b/"):
+        write_layout(layout, tmp_path / "image")
+    assert not (tmp_path / "image").exists()
+
+
+def test_the_source_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real/d").mkdir(parents=True)
+    (tmp_path / "real/d/f").write_bytes(b"x" * SMALL)
+    (tmp_path / "source").symlink_to("real")
+    write_layout(plan(sources.directory(tmp_path / "source")), tmp_path / "image")
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    layout, path = scanned(tmp_path, SMALL)
+    write_layout(layout, tmp_path / "image")
+    rewrite(path)
+    with pytest.raises(SourceChangedError):
+        write_layout(layout, tmp_path / "image")
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_folders_are_opened_whatever_comes_after_what(tmp_path: Path) -> None:
+    paths = ["a/f", "a/b/c/f", "a/b/f", "d/e/f", "d/f", "a/b/c/g/h/f", "f", "a/x/c/f"]
+    for number, name in enumerate(paths):
+        (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "s" / name).write_bytes(b"%d" % number)
+    tree = sources.directory(tmp_path / "s")
+    for number, name in enumerate([*paths, *reversed(paths)]):
+        node = tree[name]
+        data = bytearray(1)
+        node.content.read_whole(memoryview(data))  # type: ignore[attr-defined]
+        assert data == b"%d" % (number if number < len(paths) else 2 * len(paths) - 1 - number)
+
+
+def test_a_short_read_hides_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems give less than was asked for; a hole follows from content all the same."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * (1 << 20) + bytes(1 << 20) + b"x" * (1 << 20))
+    whole = holes.data_ranges(PathContent(path), 4096, 65536)
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, count, at: pread(fd, min(count, 3), at))
+    assert holes.data_ranges(PathContent(path), 4096, 65536) == whole != None  # noqa: E711
