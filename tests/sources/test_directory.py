@@ -379,7 +379,7 @@ def as_nobody() -> Iterator[None]:
 @contextmanager
 def unreadable(path: Path) -> Iterator[None]:
     """Close ``path`` for its owner and run as a user whom that stops."""
-    for folder in path.parents[:5]:
+    for folder in path.parents:
         if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
     path.chmod(0)
