@@ -162,19 +162,20 @@ class Content(ABC):
     __slots__ = ("size",)
     size: int
     random_access: ClassVar[bool] = False
+    within_file: ClassVar[bool] = False
+    """Whether it is a part of a larger file of the host, rather than all of one."""
 
     @property
     def first_crew(self) -> int:
         """The first crew of processes (:func:`~ext4writer.forked.next_crew`) that can read it."""
         return NEVER
 
-    @property
     def container(self) -> object:
-        """The larger file that the content is a part of, to know it again; None if it is whole."""
+        """The larger file that it is a part of, to know it again; for a class ``within_file``."""
         return None
 
     def file_id(self) -> FileId | None:
-        """Which file of the host is read, the ``container`` if there is one; None if none is."""
+        """Which file of the host is read, the larger one for a part; None if none is."""
         return None
 
     def host_path(self) -> bytes | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import compress
 from typing import TypeVar
 
 from .content import Content, FileId, id_at
@@ -13,6 +14,7 @@ from .plan.layout import Layout
 from .tree import S_IFREG, RegularFile, Tree
 
 Place = TypeVar("Place")
+_IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
 
 
 def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> None:
@@ -21,30 +23,39 @@ def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> No
     ``is_part`` says that it goes into an existing file, which no other one takes the place of.
     """
     nodes = layout.table.nodes
-    files = (
-        (index, node.content)
-        for index in layout.table.indexes_of(S_IFREG)
-        if isinstance(node := nodes[index], RegularFile)
-    )
+
+    def files(size: int) -> Iterator[tuple[int, Content]]:
+        for index in compress(range(len(nodes)), layout.table.types.translate(_IS_REGULAR)):
+            content = nodes[index].content  # type: ignore[attr-defined]
+            if content.size == size or content.within_file:
+                yield index, content
+
     _check(layout.inputs, files, layout.table.path_of, output, is_part)
 
 
 def check_output_of_tree(tree: Tree, output: Output) -> None:
     """The same for what is written of a tree, such as a manifest."""
-    files = ((path, node.content) for path, node in tree.walk() if isinstance(node, RegularFile))
+
+    def files(size: int) -> Iterator[tuple[bytes, Content]]:
+        for path, node in tree.walk():
+            if isinstance(node, RegularFile) and (
+                node.content.size == size or node.content.within_file
+            ):
+                yield path, node.content
+
     _check(tree.inputs, files, lambda path: path, output, False)
 
 
 def _check(
     inputs: Mapping[FileId, bytes],
-    files: Iterable[tuple[Place, Content]],
+    files: Callable[[int], Iterable[tuple[Place, Content]]],
     path_of: Callable[[Place], bytes],
     output: Output,
     is_part: bool,
 ) -> None:
     """Sources say what they have read; files whose content is still to be read are asked.
 
-    A whole file is asked only where it has the right size, so that few are.
+    ``files`` gives the few that may be the output by their size, and all parts of files.
     """
     found = output_id(output)
     if found is None:
@@ -56,14 +67,11 @@ def _check(
     # Where another file takes the place of this one, it stays what it is by its other names.
     replaced = None if is_part else replaced_path(output)
     asked: set[object] = set()
-    for place, content in files:
-        container = content.container
-        if container is None:
-            if content.size != size:
+    for place, content in files(size):
+        if content.within_file:
+            container = content.container()
+            if container in asked:
                 continue
-        elif container in asked:
-            continue
-        else:
             asked.add(container)
         if content.file_id() == wanted[0] and _is_at(content, replaced):
             raise _refusal(output, f"the source of {display_path(path_of(place))}")
@@ -77,7 +85,7 @@ def _refusal(output: Output, what: str) -> OutputError:
 
 def _is_at(content: Content, replaced: bytes | None) -> bool:
     """Whether the name ``replaced`` is the one under which ``content`` is read."""
-    path = content.host_path() if content.container is None else None
+    path = content.host_path() if not content.within_file else None
     if replaced is None or path is None:
         return True
     folder, name = os.path.split(os.path.realpath(path))

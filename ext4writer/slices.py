@@ -90,6 +90,7 @@ class FileSliceContent(Content):
 
     __slots__ = ("file", "offset")
     random_access = True
+    within_file = True
 
     @property
     def first_crew(self) -> int:
@@ -101,7 +102,6 @@ class FileSliceContent(Content):
         self.offset = offset
         self.size = size
 
-    @property
     def container(self) -> object:
         return self.file
 
@@ -124,6 +124,7 @@ class PathSliceContent(Content):
 
     __slots__ = ("offset", "path")
     random_access = True
+    within_file = True
     first_crew = 0
 
     def __init__(self, path: str | bytes | os.PathLike[str], offset: int, size: int) -> None:
@@ -131,7 +132,6 @@ class PathSliceContent(Content):
         self.offset = offset
         self.size = size
 
-    @property
     def container(self) -> object:
         return self.path
 
@@ -188,6 +188,7 @@ class SparseContent(Content):
 
     __slots__ = ("data", "segments")
     random_access = True
+    within_file = True
 
     @property
     def first_crew(self) -> int:
@@ -199,9 +200,8 @@ class SparseContent(Content):
         self.size = size
         self.segments = segments
 
-    @property
     def container(self) -> object:
-        return self.data.container
+        return self.data.container()
 
     def file_id(self) -> FileId | None:
         return self.data.file_id()

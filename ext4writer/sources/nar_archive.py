@@ -281,6 +281,7 @@ class NarFile(Content):
 
     __slots__ = ("archive", "archive_size", "offset")
     random_access = True
+    within_file = True
     first_crew = 0
 
     def __init__(self, archive: bytes, archive_size: int, offset: int, size: int) -> None:
@@ -289,7 +290,6 @@ class NarFile(Content):
         self.offset = offset
         self.size = size
 
-    @property
     def container(self) -> object:
         return self.archive
 
