@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -206,9 +207,10 @@ class StandardOutput:
     name = "-"
     offset = 0
 
-    def __init__(self, *, hashed: bool = False) -> None:
+    def __init__(self, *, hashed: bool = False, sync: bool = False) -> None:
         """What goes there is ``hashed`` on its way, as nobody can read it again."""
         self._hashed = hashed
+        self._sync = sync
         if sys.stdout.isatty():
             raise OutputError(
                 STANDARD_OUTPUT, "is a terminal; send it to a file or a pipe, or write -o IMAGE"
@@ -227,6 +229,7 @@ class StandardOutput:
     def write(self, layout: Layout, **options: Any) -> Stored:
         stream = _HashedStream() if self._hashed else _Unseekable()
         write_layout(layout, stream, borrow=True, **options)
+        stream.check(sync=self._sync)
         sha256 = stream.digest.hexdigest() if isinstance(stream, _HashedStream) else None
         return Stored(layout.size_bytes, 0, sha256)
 
@@ -248,6 +251,19 @@ class _Unseekable:
             select.select([], [self._raw], [])
             count = self._raw.write(data)
         return count
+
+    def check(self, *, sync: bool) -> None:
+        """Raise :class:`OutputError` for what a file system tells only when a file is closed.
+
+        It tells that to whoever closes any descriptor of the file. ``sync`` waits for the disk.
+        """
+        try:
+            if sync and not stat.S_ISFIFO(os.fstat(self.fileno()).st_mode):
+                os.fsync(self.fileno())
+            os.close(os.dup(self.fileno()))
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # what has no disk cannot be flushed
+                raise output_error(STANDARD_OUTPUT, error, 0) from error
 
     def fileno(self) -> int:
         """To know a source again that it is."""
@@ -317,7 +333,7 @@ def open_output(
         raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
     if options.offset is not None:
         raise click.UsageError("--offset needs an --output that is a file or a device")
-    return StandardOutput(hashed=hashed)
+    return StandardOutput(hashed=hashed, sync=options.sync)
 
 
 def open_text_output(destination: str) -> PathOutput:
@@ -332,6 +348,7 @@ def write_text(text: memoryview, destination: str) -> None:
             stream = _Unseekable()
             while text:
                 text = text[stream.write(text) :]
+            stream.check(sync=False)
         except OSError as error:
             raise OutputError(STANDARD_OUTPUT, error.strerror or str(error)) from error
         return

@@ -96,8 +96,11 @@ class NewFile:
 
         With ``sync`` the disk has the file before it has the name, and then the name too.
         """
-        final = self._final if final is None else final
         try:
+            if final is None:
+                final = self._final
+            elif os.path.exists(final):
+                _take_attributes(self.fd, final, os.stat(final))
             if sync:
                 os.fsync(self.fd)
             fd, self.fd = self.fd, -1

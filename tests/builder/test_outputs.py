@@ -268,3 +268,29 @@ def nar_of(data: bytes) -> bytes:
 def test_a_report_says_what_was_written(source: Path, disk: Path) -> None:
     done = run("build", source, "-o", disk, "--offset", "1M", "--size", "8M", "--json")
     assert json.loads(done.stdout)["image"] == str(disk)
+
+
+@pytest.mark.parametrize("sync", [[], ["--sync"]])
+@pytest.mark.parametrize("command", ["build", "manifest"])
+def test_what_only_the_end_tells_of_standard_output(
+    source: Path, out: Path, command: str, sync: list[str]
+) -> None:
+    """A file system over a network tells on closing that it could not write."""
+    if sync and command == "manifest":
+        return
+    call = "fsync" if sync else "close"
+    script = f"""
+import os, stat, sys
+from ext4writer_cli.__main__ import main
+original, home = os.{call}, os.fstat(1)
+def refuse(fd):
+    is_output = os.path.samestat(os.fstat(fd), home)
+    original(fd)
+    if is_output:
+        raise OSError(5, "Input/output error")
+os.{call} = refuse
+main()
+"""
+    with (out / "a").open("wb") as stream:
+        done = run(command, source, "-q", *sync, "-o", "-", script=script, stdout=stream)
+    assert_one_line(done, 1, "standard output", "Input/output error")

@@ -365,3 +365,15 @@ def test_only_the_output_itself_may_be_made(
     with pytest.raises(CancelledError):
         write_image(tree, image, cancel=stop)
     assert not image.exists()
+
+
+def test_a_file_under_another_name_takes_the_attributes_of_what_is_there(tmp_path: Path) -> None:
+    """As objects in a store, whose names are known when they are whole."""
+    (tmp_path / "object").touch()
+    (tmp_path / "object").chmod(0o600)
+    file = NewFile(os.fsencode(tmp_path / "content"))
+    file.write(b"data")
+    file.commit(os.fsencode(tmp_path / "object"))
+    assert (tmp_path / "object").read_bytes() == b"data"
+    assert mode_of(tmp_path / "object") == 0o600
+    assert os.listdir(tmp_path) == ["object"]
