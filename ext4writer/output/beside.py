@@ -96,6 +96,7 @@ class NewFile:
 
         With ``sync`` the disk has the file before it has the name, and then the name too.
         """
+        folder = -1
         try:
             if final is None:
                 final = self._final
@@ -103,15 +104,18 @@ class NewFile:
                 _take_attributes(self.fd, final, os.stat(final))
             if sync:
                 os.fsync(self.fd)
+                folder = _open_folder(os.path.split(final)[0])
             fd, self.fd = self.fd, -1
             os.close(fd)
             os.replace(self.partial, final)
             self._open = False
-        except BaseException:
+            if folder >= 0:
+                _flush_folder(folder)
+        finally:
+            if folder >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(folder)
             self.abort()
-            raise
-        if sync:
-            sync_folder(os.path.split(final)[0])
 
     def abort(self) -> None:
         """Remove the file unless it has its name already; raises nothing."""
@@ -135,21 +139,21 @@ def _made_at_once(path: bytes, flags: int, denied: OSError) -> int:
         raise denied from None
 
 
-def sync_folder(folder: bytes) -> None:
-    """Wait until the disk has the names in ``folder``; raises ``OSError``.
-
-    File systems that cannot do that for a folder answer ``EINVAL``, and Windows has no such call.
-    """
+def _open_folder(folder: bytes) -> int:
+    """A descriptor of a folder, to flush it; -1 where there is no such thing, as on Windows."""
     if not hasattr(os, "O_DIRECTORY"):
-        return
-    fd = os.open(folder or b".", os.O_RDONLY | os.O_DIRECTORY | O_CLOEXEC)
+        return -1
+    return os.open(folder or b".", os.O_RDONLY | os.O_DIRECTORY | O_CLOEXEC)
+
+
+def _flush_folder(fd: int) -> None:
+    """Wait until the disk has the names in a folder."""
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(fd)
+        if error.errno != errno.EINVAL:  # a file system that cannot do that for a folder
+            reason = f"it is in place, and nothing tells whether the disk knows: {error.strerror}"
+            raise OSError(error.errno, reason) from error
 
 
 def _partial_name(final: bytes, number: int) -> bytes:
@@ -179,13 +183,16 @@ def _claimed(fd: int, path: bytes) -> bool:
         return False
     except OSError:
         return True  # a file system without locks, where none are taken over either
-    return _is_at(fd, path)
+    try:
+        return _is_at(fd, path)
+    except OSError:
+        return True
 
 
 def _is_at(fd: int, path: bytes) -> bool:
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
-    except OSError:
+    except FileNotFoundError:
         return False
 
 
