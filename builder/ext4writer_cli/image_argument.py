@@ -25,10 +25,11 @@ HEADING = "The image"
 class Place:
     """Where an image lies; see :func:`image_argument`."""
 
-    def __init__(self, image: str, offset: int, superblock: int | None) -> None:
+    def __init__(self, image: str, offset: int, superblock: int | None, replay: bool) -> None:
         self.path, self.partition = _partition(image)
         self.offset = offset
         self.superblock = superblock
+        self.replay = replay
 
     @contextmanager
     def open(self) -> Iterator[Image]:
@@ -42,8 +43,11 @@ class Place:
                 offset=self.offset,
                 partition=self.partition,
                 superblock=self.superblock,
+                replay=self.replay,
                 on_damage=heard.append,
             ) as image:
+                if image.format.needs_recovery and not self.replay:
+                    click.echo("the journal needs recovery; --replay reads through it", err=True)
                 yield image
         finally:
             _tell(heard)
@@ -71,14 +75,25 @@ def image_argument(command: Command) -> Command:
     """Add the argument IMAGE and the options that say where in it the file system lies."""
 
     def run(
-        image: str, offset: int, superblock: int | None, *arguments: Any, **chosen: Any
+        image: str,
+        offset: int,
+        superblock: int | None,
+        replay: bool,
+        *arguments: Any,
+        **chosen: Any,
     ) -> None:
-        command(Place(image, offset, superblock), *arguments, **chosen)
+        command(Place(image, offset, superblock, replay), *arguments, **chosen)
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
     # What click has noted of the options below this decorator.
     run.__dict__.update(command.__dict__)
-    decorated: Command = run
+    decorated: Command = click.option(
+        "--replay",
+        is_flag=True,
+        cls=GroupedOption,
+        heading=HEADING,
+        help="Read through a journal that needs recovery; nothing is written.",
+    )(run)
     for flag, help_text in (
         ("--superblock", "Use the backup of the superblock at this byte of the file system."),
         ("--offset", "The file system begins at this byte of IMAGE, or of the partition."),

@@ -24,8 +24,9 @@ from ..ondisk.units import Unit, UnitRun
 from .directories import Entry, entries
 from .files import FileReader
 from .inodes import Inode
+from .journal import replayed_blocks
 from .partitions import partition as find_partition
-from .stores import Source, Store, Window, open_store
+from .stores import Overlay, Source, Store, Window, open_store
 from .units import unit_runs, units
 from .walk import Found, lookup, walk
 
@@ -323,6 +324,7 @@ def open_image(
     offset: int = 0,
     partition: int | None = None,
     superblock: int | None = None,
+    replay: bool = False,
     on_damage: OnDamage | None = None,
 ) -> Image:
     """Open an ext2, ext3 or ext4 image for reading.
@@ -330,7 +332,8 @@ def open_image(
     ``source`` is the path of a file or block device, the bytes of an image, or an object with
     ``pread(count, offset)`` or with ``readinto`` and ``seek``. The file system begins at byte
     ``offset``, or in ``partition`` of an MBR or GPT disk, counted as Linux counts them.
-    ``superblock`` is the byte of a backup to use instead of the one at byte 1,024.
+    ``superblock`` is the byte of a backup to use instead of the one at byte 1,024. With ``replay``
+    a journal that needs recovery is read through, in memory; its fast commits are not.
 
     ``on_damage`` hears of all damage after which reading goes on, checksums among them; without it
     the first is raised. Raises :class:`~ext4writer.ImageError` for what is no ext4,
@@ -348,11 +351,14 @@ def open_image(
             raise ImageError(store.name, f"has no room for a file system at byte {offset}")
         if offset or size != store.size:
             store = Window(store, offset, size)
-        return Image(
-            store,
-            superblock_offset=SUPERBLOCK_OFFSET if superblock is None else superblock,
-            on_damage=on_damage,
-        )
+        at = SUPERBLOCK_OFFSET if superblock is None else superblock
+        image = Image(store, superblock_offset=at, on_damage=on_damage)
+        if replay and image.format.needs_recovery:
+            blocks = replayed_blocks(image)
+            image = Image(
+                Overlay(store, image.block_size, blocks), superblock_offset=at, on_damage=on_damage
+            )
+        return image
     except BaseException:
         store.close()
         raise

@@ -49,7 +49,7 @@ def group_units(image: Image, group: int) -> Iterator[UnitRun]:
     per_group = image.inodes_per_group
     first = group * per_group + 1
     count = min(per_group, image.inodes_count + 1 - first)
-    if image.has_blocks(numbers["bg_inode_table"], fmt.inode_table_blocks(per_group)):
+    if count > 0 and image.has_blocks(numbers["bg_inode_table"], fmt.inode_table_blocks(per_group)):
         inos = range(first, first + count)
         table = numbers["bg_inode_table"] * size
         yield UnitRun(UnitKind.INODE, inos, 0, table, fmt.inode_size, count)

@@ -1,0 +1,248 @@
+"""What a journal that was not recovered would put where, without writing anything.
+
+Rules: fs/jbd2/recovery.c:do_one_pass. Three passes: find the last whole transaction, gather what is
+revoked, take the blocks. Fast commits are not replayed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import DamageError, ImageError
+from ..ondisk.checksum import crc32c
+from ..ondisk.journal import (
+    JBD2_COMMIT_BLOCK,
+    JBD2_DEFAULT_FAST_COMMIT_BLOCKS,
+    JBD2_DESCRIPTOR_BLOCK,
+    JBD2_FEATURE_INCOMPAT_64BIT,
+    JBD2_FEATURE_INCOMPAT_CSUM_V2,
+    JBD2_FEATURE_INCOMPAT_CSUM_V3,
+    JBD2_FEATURE_INCOMPAT_FAST_COMMIT,
+    JBD2_MAGIC_NUMBER,
+    JBD2_REVOKE_BLOCK,
+    JBD2_SUPERBLOCK_V1,
+    JBD2_SUPERBLOCK_V2,
+    JOURNAL_HEADER,
+    JOURNAL_SUPERBLOCK,
+)
+from ..ondisk.journal_log import (
+    JBD2_FLAG_ESCAPE,
+    JBD2_FLAG_LAST_TAG,
+    JBD2_FLAG_SAME_UUID,
+    JOURNAL_BLOCK_TAG,
+    JOURNAL_BLOCK_TAG3,
+    JOURNAL_BLOCK_TAIL,
+    JOURNAL_COMMIT_HEADER,
+    JOURNAL_REVOKE_HEADER,
+    UUID_SIZE,
+    tag_size,
+)
+
+if TYPE_CHECKING:
+    from .image import Image
+
+_header = JOURNAL_HEADER.unpacker("h_magic", "h_blocktype", "h_sequence")
+_MAGIC = struct.pack(">I", JBD2_MAGIC_NUMBER)
+_ALL_ONES = 0xFFFFFFFF
+_SEQUENCES = 1 << 32
+
+
+class Tag(NamedTuple):
+    """One block of a transaction: where it belongs, and how it lies in the journal."""
+
+    block: int
+    flags: int
+    checksum: int
+
+
+class Transaction(NamedTuple):
+    """A transaction that is whole. ``blocks`` pairs each tag with its block of the journal."""
+
+    sequence: int
+    blocks: list[tuple[Tag, int]]
+    revoked: list[int]
+
+
+class Journal:
+    """The journal inside of an image."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        ino = image.number("s_journal_inum")
+        if not image.format.has_journal or not ino:
+            raise ImageError(image.name, "has no journal inside")
+        self.inode = image.inode(ino)
+        self._places: list[int] = []
+        for run in self.inode.runs():
+            if run.logical != len(self._places):
+                self.inode.wrong("i_block", f"maps no block {len(self._places)} of the journal")
+                break
+            self._places.extend(range(run.physical, run.physical + run.length))
+        if not self._places:
+            raise self.inode.error("i_block", "maps no journal")
+        self.offset = self._places[0] * image.block_size
+        data = self.block(0)
+        self.superblock = JOURNAL_SUPERBLOCK.parse(data)
+        kind = self.number("h_blocktype")
+        if self.number("h_magic") != JBD2_MAGIC_NUMBER or kind not in (
+            JBD2_SUPERBLOCK_V1,
+            JBD2_SUPERBLOCK_V2,
+        ):
+            raise self._error("h_magic", f"is {self.number('h_magic'):#010x}")
+        if self.number("s_blocksize") != image.block_size:
+            raise self._error("s_blocksize", f"is {self.number('s_blocksize')}")
+        features = self.number("s_feature_incompat") if kind == JBD2_SUPERBLOCK_V2 else 0
+        self.csum_v2 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V2)
+        self.csum_v3 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V3)
+        self.is_64bit = bool(features & JBD2_FEATURE_INCOMPAT_64BIT)
+        self.has_checksums = self.csum_v2 or self.csum_v3
+        uuid = self.superblock["s_uuid"]
+        assert isinstance(uuid, bytes)
+        self.seed = crc32c(_ALL_ONES, uuid)
+        self.first, self.end = self.number("s_first"), self.number("s_maxlen")
+        if features & JBD2_FEATURE_INCOMPAT_FAST_COMMIT:
+            self.end -= self.number("s_num_fc_blks") or JBD2_DEFAULT_FAST_COMMIT_BLOCKS
+        if not 0 < self.first < self.end <= len(self._places):
+            raise self._error("s_maxlen", f"is {self.end}, and the journal has {len(self._places)}")
+        start = self.number("s_start")
+        if start and not self.first <= start < self.end:
+            raise self._error("s_start", f"is {start}")
+
+    def number(self, name: str) -> int:
+        """Return one field of the journal's superblock."""
+        value = self.superblock[name]
+        assert isinstance(value, int)
+        return value
+
+    def _error(self, field: str, problem: str) -> DamageError:
+        offset = self.offset + JOURNAL_SUPERBLOCK.offset(field)
+        return DamageError(JOURNAL_SUPERBLOCK.name, field, offset, problem)
+
+    def block(self, number: int) -> bytes:
+        """Return one block of the journal."""
+        return self.image.block(self._places[number])
+
+    def place(self, number: int) -> int:
+        """Return the block of the image in which a block of the journal lies."""
+        return self._places[number]
+
+    def transactions(self) -> list[Transaction]:
+        """Return the transactions to be recovered, oldest first; none for a journal at rest."""
+        found: list[Transaction] = []
+        position, sequence = self.number("s_start"), self.number("s_sequence")
+        if not position:
+            return found
+        blocks: list[tuple[Tag, int]] = []
+        revoked: list[int] = []
+        left = self.end - self.first
+        while left > 0:
+            data = self.block(position)
+            magic, kind, stored = _header(data, 0)
+            if magic != JBD2_MAGIC_NUMBER or stored != sequence:
+                break
+            position, left = self._next(position), left - 1
+            if kind == JBD2_DESCRIPTOR_BLOCK:
+                if self.has_checksums and not self._tail_is_right(data):
+                    break
+                for tag in self._tags(data):
+                    if left <= 0:
+                        break
+                    blocks.append((tag, position))
+                    position, left = self._next(position), left - 1
+            elif kind == JBD2_REVOKE_BLOCK:
+                if self.has_checksums and not self._tail_is_right(data):
+                    break
+                revoked += self._revoked(data)
+            elif kind == JBD2_COMMIT_BLOCK:
+                if self.has_checksums and not self._commit_is_right(data):
+                    break
+                found.append(Transaction(sequence, blocks, revoked))
+                blocks, revoked = [], []
+                sequence = (sequence + 1) % _SEQUENCES
+            else:
+                break
+        return found
+
+    def _next(self, position: int) -> int:
+        return position + 1 if position + 1 < self.end else self.first
+
+    def _tags(self, data: bytes) -> Iterator[Tag]:
+        record = JOURNAL_BLOCK_TAG3 if self.csum_v3 else JOURNAL_BLOCK_TAG
+        size = tag_size(csum_v2=self.csum_v2, csum_v3=self.csum_v3, wide=self.is_64bit)
+        end = len(data) - (JOURNAL_BLOCK_TAIL.size if self.has_checksums else 0)
+        at = JOURNAL_HEADER.size
+        while at + size <= end:
+            # A tag that ends before its high half has zeros there.
+            part = data[at : at + size].ljust(record.size, b"\0")
+            if not self.is_64bit:
+                high = record.offset("t_blocknr_high")
+                part = part[:high] + bytes(4) + part[high + 4 :]
+            flags = record.number(part, 0, "t_flags")
+            yield Tag(
+                record.number(part, 0, "t_blocknr"), flags, record.number(part, 0, "t_checksum")
+            )
+            if flags & JBD2_FLAG_LAST_TAG:
+                return
+            at += size + (0 if flags & JBD2_FLAG_SAME_UUID else UUID_SIZE)
+
+    def _revoked(self, data: bytes) -> list[int]:
+        count = JOURNAL_REVOKE_HEADER.number(data, 0, "r_count")
+        end = len(data) - (JOURNAL_BLOCK_TAIL.size if self.has_checksums else 0)
+        width = 8 if self.is_64bit else 4
+        start = JOURNAL_REVOKE_HEADER.size
+        return [
+            int.from_bytes(data[at : at + width], "big")
+            for at in range(start, min(count, end) - width + 1, width)
+        ]
+
+    def _tail_is_right(self, data: bytes) -> bool:
+        at = len(data) - JOURNAL_BLOCK_TAIL.size
+        stored = JOURNAL_BLOCK_TAIL.number(data, at, "t_checksum")
+        return crc32c(self.seed, data[:at] + bytes(JOURNAL_BLOCK_TAIL.size)) == stored
+
+    def _commit_is_right(self, data: bytes) -> bool:
+        at = JOURNAL_COMMIT_HEADER.offset("h_chksum")
+        stored = int.from_bytes(data[at : at + 4], "big")
+        return crc32c(self.seed, data[:at] + bytes(4) + data[at + 4 :]) == stored
+
+    def tag_is_right(self, tag: Tag, sequence: int, data: bytes) -> bool:
+        """Whether a block is the one that its tag was made for; always without checksums."""
+        if not self.has_checksums:
+            return True
+        checksum = crc32c(crc32c(self.seed, struct.pack(">I", sequence)), data)
+        return tag.checksum == (checksum if self.csum_v3 else checksum & 0xFFFF)
+
+
+def replayed_blocks(image: Image) -> dict[int, bytes]:
+    """Return each block of the file system that recovery would write, with what it would hold.
+
+    A block that fails its checksum is reported and left as it is.
+    """
+    journal = Journal(image)
+    if not image.format.needs_recovery:
+        # fs/ext4/super.c:ext4_load_journal: what lies there is of no account
+        return {}
+    transactions = journal.transactions()
+    # The number of a transaction wraps, so that its place in the log counts.
+    revoked = {
+        block: place
+        for place, transaction in enumerate(transactions)
+        for block in transaction.revoked
+    }
+    found: dict[int, bytes] = {}
+    for place, transaction in enumerate(transactions):
+        for tag, position in transaction.blocks:
+            if revoked.get(tag.block, -1) >= place or tag.block >= image.blocks_count:
+                continue
+            data = journal.block(position)
+            if not journal.tag_is_right(tag, transaction.sequence, data):
+                offset = journal.place(position) * image.block_size
+                text = f"is {tag.checksum:#x}, and not that of the block for {tag.block}"
+                image.damage(DamageError("journal_block_tag", "t_checksum", offset, text))
+                continue
+            if tag.flags & JBD2_FLAG_ESCAPE:
+                data = _MAGIC + data[4:]
+            found[tag.block] = data
+    return found

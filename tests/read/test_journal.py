@@ -1,0 +1,116 @@
+"""A journal is read through as the kernel and e2fsck replay it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ext4writer import DamageError
+from ext4writer.read import open_image
+from ext4writer.read.journal import Journal
+from tests.builder.command import run as command
+from tests.oracles.kernel import mounted
+from tests.oracles.tools import require, run
+from tests.oracles.watch import Watch
+
+from .test_foreign import compare
+
+MAGIC = b"\xc0\x3b\x39\x98"
+
+KINDS = {
+    "csum v3": ("", "data=ordered"),
+    "no checksums": ("-O ^metadata_csum", "data=ordered"),
+    "32 bit": ("-O ^64bit,^metadata_csum -b 1024", "data=ordered"),
+    "old checksum": ("-O ^metadata_csum", "journal_checksum"),
+    "data journal": ("-b 1024", "data=journal"),
+    "ext3": ("-t ext3 -b 1024", "data=journal"),
+}
+
+
+def crashed(path: Path, options: str, mount: str) -> Path:
+    """An image as it lies on a disk whose power failed after a commit."""
+    base = [require("mke2fs"), "-q", "-F", *options.split(), "-J", "size=4"]
+    if "-t" not in base:
+        base += ["-t", "ext4"]
+    live = path.with_suffix(".live")
+    subprocess.run([*base, str(live), "24M"], check=True, capture_output=True)
+    # A long time between commits, and none of the first ones written back before the copy.
+    with mounted(live, rw=True, options=f"commit=300,{mount}", quiet=False) as point:
+        for number in range(60):
+            (point / f"d{number}").mkdir()
+            (point / f"d{number}/f").write_bytes(b"%d" % number * 300)
+        _commit(point)
+        for number in range(0, 60, 2):
+            shutil.rmtree(point / f"d{number}")
+        _commit(point)
+        for number in range(40):
+            (point / f"file {number}").write_bytes(MAGIC + b"escaped %d" % number + MAGIC * 600)
+            _commit(point / f"file {number}")
+            (point / f"e{number}").mkdir()
+        os.symlink("x" * 200, point / "link")
+        _commit(point)
+        (point / "never committed").write_bytes(b"lost")
+        shutil.copyfile(live, path)
+    live.unlink()
+    return path
+
+
+def _commit(point: Path) -> None:
+    fd = os.open(point, os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_journal_is_read_through_as_the_kernel_replays_it(
+    kind: str, tmp_path: Path, watch: Watch
+) -> None:
+    path, twin = tmp_path / "image", tmp_path / "twin"
+    watch.damaged(path)
+    watch.damaged(twin)
+    crashed(path, *KINDS[kind])
+    before = path.read_bytes()
+    with open_image(path) as image:
+        assert image.format.needs_recovery
+        journal = Journal(image)
+        transactions = journal.transactions()
+        assert len(transactions) >= 2
+        tags = [tag for each in transactions for tag, _ in each.blocks]
+        if "data=journal" in KINDS[kind][1]:
+            assert any(tag.flags & 1 for tag in tags)
+        if KINDS[kind][1] == "data=ordered":
+            assert any(each.revoked for each in transactions)
+    shutil.copyfile(path, twin)
+    run([require("e2fsck"), "-fy", str(twin)], check=False)
+    with open_image(path, replay=True) as image, mounted(twin) as point:
+        found = compare(image, point, times="data" in KINDS[kind][1])
+        assert found > 100
+    assert path.read_bytes() == before
+    done = command("ls", path)
+    assert "needs recovery" in done.stderr
+    done = command("ls", path, "--replay")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "e39" in done.stdout
+
+
+@pytest.mark.root
+def test_a_block_that_fails_its_checksum_is_named(tmp_path: Path, watch: Watch) -> None:
+    path = tmp_path / "image"
+    watch.damaged(path)
+    crashed(path, *KINDS["csum v3"])
+    with open_image(path) as image:
+        journal = Journal(image)
+        tag, position = journal.transactions()[0].blocks[0]
+        offset = journal.place(position) * image.block_size
+    with open(path, "r+b") as file:
+        file.seek(offset + 100)
+        file.write(b"\xff\xfe\xfd")
+    with pytest.raises(DamageError, match="journal_block_tag.t_checksum") as caught:
+        open_image(path, replay=True)
+    assert caught.value.offset == offset
+    assert str(tag.block) in caught.value.problem
