@@ -122,6 +122,12 @@ def _image_command(name: str) -> click.Command:
     return command
 
 
+def _check() -> click.Command:
+    from .check_command import check
+
+    return check
+
+
 def _completion() -> click.Command:
     from .completion import completion
 
@@ -131,6 +137,7 @@ def _completion() -> click.Command:
 @click.group(
     name=PROGRAM,
     commands=LateCommands(
+        check=_check,
         completion=_completion,
         manifest=_manifest,
         nix=_nix,

@@ -14,7 +14,7 @@ from .options import PATH, SIZE, GroupedOption
 
 if TYPE_CHECKING:
     from ext4writer import DamageError
-    from ext4writer.read import Image
+    from ext4writer.read import Image, OnDamage
 
 Command = Callable[..., Any]
 
@@ -34,18 +34,9 @@ class Place:
     @contextmanager
     def open(self) -> Iterator[Image]:
         """Yield the image. Damage after which reading went on is told, and the exit status is 1."""
-        from ext4writer.read import open_image
-
         heard: list[DamageError] = []
         try:
-            with open_image(
-                self.path,
-                offset=self.offset,
-                partition=self.partition,
-                superblock=self.superblock,
-                replay=self.replay,
-                on_damage=heard.append,
-            ) as image:
+            with self.open_with(heard.append) as image:
                 if image.format.needs_recovery and not self.replay:
                     click.echo("the journal needs recovery; --replay reads through it", err=True)
                 yield image
@@ -53,6 +44,19 @@ class Place:
             _tell(heard)
         if heard:
             raise click.exceptions.Exit(1)
+
+    def open_with(self, on_damage: OnDamage) -> Image:
+        """Return the image; ``on_damage`` hears of damage after which reading goes on."""
+        from ext4writer.read import open_image
+
+        return open_image(
+            self.path,
+            offset=self.offset,
+            partition=self.partition,
+            superblock=self.superblock,
+            replay=self.replay,
+            on_damage=on_damage,
+        )
 
 
 def _partition(text: str) -> tuple[str, int | None]:

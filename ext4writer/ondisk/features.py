@@ -17,6 +17,7 @@ Word = Literal["compat", "incompat", "ro_compat"]
 Support = Literal["write", "ignore", "no"]
 
 _NOT_YET = "not written yet"
+_NEVER = "never part of Linux"
 
 
 class Feature(NamedTuple):
@@ -56,14 +57,14 @@ FEATURES: tuple[Feature, ...] = (
     _row("ext_attr", "compat", 0x8, "write"),
     _row("resize_inode", "compat", 0x10, "write", needs="sparse_super", conflicts="meta_bg"),
     _row("dir_index", "compat", 0x20, "write"),
-    _row("lazy_bg", "compat", 0x40, reason="never part of Linux"),
-    _row("snapshot_bitmap", "compat", 0x100, reason="never part of Linux"),
+    _row("lazy_bg", "compat", 0x40, reason=_NEVER),
+    _row("snapshot_bitmap", "compat", 0x100, reason=_NEVER),
     _row("sparse_super2", "compat", 0x200, conflicts="resize_inode"),
     _row("fast_commit", "compat", 0x400, needs="has_journal"),
     _row("stable_inodes", "compat", 0x800),
     _row("orphan_file", "compat", 0x1000, needs="has_journal"),
 
-    _row("compression", "incompat", 0x1, reason="never part of Linux"),
+    _row("compression", "incompat", 0x1, reason=_NEVER),
     _row("filetype", "incompat", 0x2, "write"),
     _row("needs_recovery", "incompat", 0x4, reason="a new image has nothing to recover"),
     _row("journal_dev", "incompat", 0x8, conflicts="has_journal"),
@@ -73,7 +74,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("mmp", "incompat", 0x100),
     _row("flex_bg", "incompat", 0x200, "write"),
     _row("ea_inode", "incompat", 0x400),
-    _row("dirdata", "incompat", 0x1000, reason="never part of Linux"),
+    _row("dirdata", "incompat", 0x1000, reason=_NEVER),
     _row("metadata_csum_seed", "incompat", 0x2000, "write", needs="metadata_csum"),
     _row("large_dir", "incompat", 0x4000, needs="dir_index"),
     _row("inline_data", "incompat", 0x8000),
@@ -82,16 +83,16 @@ FEATURES: tuple[Feature, ...] = (
 
     _row("sparse_super", "ro_compat", 0x1, "write"),
     _row("large_file", "ro_compat", 0x2, "write"),
-    _row("btree_dir", "ro_compat", 0x4, reason="never part of Linux"),
+    _row("btree_dir", "ro_compat", 0x4, reason=_NEVER),
     _row("huge_file", "ro_compat", 0x8, "write"),
     _row("uninit_bg", "ro_compat", 0x10, "write", conflicts="metadata_csum"),
     _row("dir_nlink", "ro_compat", 0x20, "write"),
     _row("extra_isize", "ro_compat", 0x40, "write"),
-    _row("has_snapshot", "ro_compat", 0x80, reason="never part of Linux"),
+    _row("has_snapshot", "ro_compat", 0x80, reason=_NEVER),
     _row("quota", "ro_compat", 0x100),
     _row("bigalloc", "ro_compat", 0x200, needs="extent"),
     _row("metadata_csum", "ro_compat", 0x400, "write"),
-    _row("replica", "ro_compat", 0x800, reason="never part of Linux"),
+    _row("replica", "ro_compat", 0x800, reason=_NEVER),
     _row("read-only", "ro_compat", 0x1000),
     _row("project", "ro_compat", 0x2000, needs="quota"),
     _row("shared_blocks", "ro_compat", 0x4000),
@@ -183,6 +184,20 @@ class FeatureSet:
     def names(self) -> tuple[str, ...]:
         """Return the names in the order of the table; bits without a name come last."""
         return tuple(row.name for row in self._rows())
+
+    def unreadable(self) -> list[str]:
+        """Return the names of incompat features that Linux does not read."""
+        return [
+            row.name
+            for row in self._rows()
+            if row.word == "incompat" and row.reason in (_NEVER, "unknown")
+        ]
+
+    def unknown_compat(self) -> list[str]:
+        """Return the names of compat features without a meaning: e2fsck refuses them."""
+        return [
+            row.name for row in self._rows() if row.word == "compat" and row.reason == "unknown"
+        ]
 
     def check(self) -> None:
         """Raise SpecError unless this library writes such a file system."""

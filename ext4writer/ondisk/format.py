@@ -97,6 +97,13 @@ class Format:
     has_journal = _flag("has_journal")
     journal_dev = _flag("journal_dev")
     needs_recovery = _flag("needs_recovery")
+    extent = _flag("extent")
+    """Whether files may be mapped by extents."""
+    large_dir = _flag("large_dir")
+    imagic_inodes = _flag("imagic_inodes")
+    shared_blocks = _flag("shared_blocks")
+    uninit_bg = _flag("uninit_bg")
+    verity = _flag("verity")
     ext_attr = _flag("ext_attr")
     ea_inode = _flag("ea_inode")
     resize_inode = _flag("resize_inode")
@@ -117,6 +124,7 @@ class Format:
     quota = _flag("quota")
     project = _flag("project")
     orphan_file = _flag("orphan_file")
+    orphan_present = _flag("orphan_present")
     metadata_csum = _flag("metadata_csum")
     """Whether all metadata has crc32c checksums."""
     metadata_csum_seed = _flag("metadata_csum_seed")

@@ -70,7 +70,7 @@ def mapping(inode: Inode) -> Iterator[Run | TreeBlock]:
         return iter(())
     if inode.flags & EXT4_EXTENTS_FL:
         return _extent_tree(inode)
-    return _block_map(inode)
+    return block_map(inode)
 
 
 class _Node(NamedTuple):
@@ -169,8 +169,11 @@ def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | 
     return _Node(data, offset, found, entries)
 
 
-def _block_map(inode: Inode) -> Iterator[Run | TreeBlock]:
-    """Documentation/filesystems/ext4/ifork.rst, "Direct/Indirect Block Addressing"."""
+def block_map(inode: Inode) -> Iterator[Run | TreeBlock]:
+    """Yield what the block map of an inode names, whatever its flags say.
+
+    Documentation/filesystems/ext4/ifork.rst, "Direct/Indirect Block Addressing".
+    """
     start = physical = length = 0
     for item in _mapped_blocks(inode):
         if isinstance(item, TreeBlock):

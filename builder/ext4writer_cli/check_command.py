@@ -1,0 +1,92 @@
+"""The command that checks an image."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from .image_argument import Place, image_argument
+from .options import GroupedCommand
+from .signals import cancel_on_signals
+
+if TYPE_CHECKING:
+    from ext4writer import DamageError
+    from ext4writer.inspection.check import Result
+
+# fsck(8), "EXIT CODE"
+CLEAN, PROBLEMS_LEFT, NOT_READABLE = 0, 4, 8
+
+
+@click.command(cls=GroupedCommand)
+@image_argument
+@click.option("--data", is_flag=True, help="Read all content, and check verity against its trees.")
+@click.option("--strict", is_flag=True, help="Let warnings count as problems.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(place: Place, data: bool, strict: bool, as_json: bool) -> None:
+    """Check IMAGE: everything that e2fsck checks, and what it passes over as warnings.
+
+    Prints a line for each problem: path, record.field, byte, what is found and expected, and the
+    name that e2fsck has for it. The exit status is 0 for a clean image, 4 where there are problems,
+    8 for one that cannot be read. Nothing is changed.
+    """
+    from ext4writer.errors import DamageError, ImageError, SourceError
+    from ext4writer.inspection.check import check_opened
+
+    met: list[DamageError] = []
+    try:
+        with cancel_on_signals() as cancel, place.open_with(met.append) as image:
+            result = check_opened(image, met, data=data, cancel=cancel)
+    except (ImageError, DamageError, SourceError) as error:
+        _not_readable(error, as_json)
+    status = CLEAN if result.is_clean and not (strict and result.warnings) else PROBLEMS_LEFT
+    if as_json:
+        click.echo(json.dumps(_report(result, status), indent=2))
+    else:
+        for problem in result.problems:
+            click.echo(problem.line)
+        left = result.errors + result.warnings - len(result.problems)
+        if left:
+            click.echo(f"and {left:,} more")
+        click.echo(_summary(result))
+    raise click.exceptions.Exit(status)
+
+
+def _summary(result: Result) -> str:
+    if not result.errors and not result.warnings:
+        return f"clean: {result.inodes:,} inodes"
+    return f"{result.errors:,} errors, {result.warnings:,} warnings, {result.inodes:,} inodes"
+
+
+def _report(result: Result, status: int) -> dict[str, Any]:
+    from ext4writer.errors import display_path
+
+    problems = [
+        {
+            "code": problem.code,
+            "warning": problem.is_warning,
+            "path": None if problem.path is None else display_path(problem.path),
+            "inode": problem.ino,
+            "record": problem.record,
+            "field": problem.field,
+            "offset": problem.offset,
+            "text": problem.text,
+        }
+        for problem in result.problems
+    ]
+    return {
+        "status": status,
+        "errors": result.errors,
+        "warnings": result.warnings,
+        "inodes": result.inodes,
+        "problems": problems,
+    }
+
+
+def _not_readable(error: Exception, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"status": NOT_READABLE, "error": str(error)}, indent=2))
+    else:
+        click.echo(f"ext4writer: {error}", err=True)
+    raise click.exceptions.Exit(NOT_READABLE)

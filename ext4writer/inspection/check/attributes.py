@@ -1,0 +1,173 @@
+"""Extended attributes: where they lie, their names, their hashes, and who shares them.
+
+Rules: e2fsck/pass1.c:check_ea_in_inode and check_ext_attr.
+"""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+from typing import NamedTuple
+
+from ...errors import DamageError, ImageError
+from ...ondisk.inode import EXT4_EA_INODE_FL, EXT4_GOOD_OLD_INODE_SIZE
+from ...ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, block_hash, entry_hash
+from ...read import Inode
+from ...read.xattr_entries import Xattr, in_block, in_inode
+from .state import Check
+
+_KNOWN_INDEXES = range(1, 11)
+_HASH_SHIFT, _VALUE_SHIFT = 5, 16
+
+
+class Charge(NamedTuple):
+    """What attributes cost the inode that has them; who shares a value pays for all of it."""
+
+    blocks: int = 0
+    inodes: int = 0
+
+    def and_values(self, check: Check, found: list[Xattr]) -> Charge:
+        """With the inodes that hold values of their own (pass1.c:size_to_quota_blocks)."""
+        unit = check.format.cluster_size
+        sizes = [each.value_size for each in found if each.value_ino]
+        blocks = sum(-(-size // unit) for size in sizes) * check.format.blocks_per_cluster
+        return Charge(self.blocks + blocks, self.inodes + len(sizes))
+
+
+def check_attributes(check: Check, inode: Inode) -> Charge:
+    """Check the attributes of an inode; return what they are charged for."""
+    charge = Charge()
+    if inode.extra_isize:
+        found = in_inode(inode)
+        first = inode.offset + EXT4_GOOD_OLD_INODE_SIZE + inode.extra_isize
+        _check_entries(check, inode, found, first, in_the_inode=True)
+        charge = charge.and_values(check, found)
+    if not inode.file_acl:
+        return charge
+    image = check.image
+    if not check.format.ext_attr or not image.has_blocks(inode.file_acl):
+        check.of_inode(
+            "PR_2_FILE_ACL_BAD", inode, "i_file_acl_lo", f"is {inode.file_acl}, no block for it"
+        )
+        return charge
+    charge = Charge(charge.blocks + check.format.blocks_per_cluster, charge.inodes)
+    known = check.attribute_blocks.get(inode.file_acl)
+    if known is not None:
+        known[0] += 1
+        if check.format.ea_inode:
+            charge = charge.and_values(check, in_block(inode))
+        return charge
+    found = in_block(inode)
+    data, offset = image.block(inode.file_acl), inode.file_acl * check.block_size
+    references = XATTR_HEADER.number(data, 0, "h_refcount")
+    check.attribute_blocks[inode.file_acl] = [1, references, inode.ino]
+    check.claims.add(inode.ino, inode.file_acl, 1)
+    _check_entries(check, inode, found, offset, in_the_inode=False)
+    order = [(each.name_index, len(each.name), each.name) for each in found]
+    if any(first >= second for first, second in pairwise(order)):
+        check.of_record(
+            "ATTRIBUTE_ORDER",
+            XATTR_ENTRY,
+            "e_name_index",
+            offset + XATTR_HEADER.size,
+            "and names of the entries are not in the order in which the kernel searches them",
+            inode.ino,
+            warn=True,
+        )
+    hashed = block_hash([each.entry_hash for each in found])
+    stored = XATTR_HEADER.number(data, 0, "h_hash")
+    if found and stored not in (0, hashed):
+        check.of_record(
+            "ATTRIBUTE_BLOCK_HASH",
+            XATTR_HEADER,
+            "h_hash",
+            offset,
+            f"is {stored:#010x}, and should be {hashed:#010x}",
+            inode.ino,
+            warn=True,
+        )
+    return charge.and_values(check, found)
+
+
+def _check_entries(
+    check: Check, inode: Inode, found: list[Xattr], first: int, *, in_the_inode: bool
+) -> None:
+    spans = []
+    for each in found:
+        spans.append((each.offset, each.offset + XATTR_ENTRY.size + len(each.name)))
+        if each.value_offset:
+            spans.append((each.value_offset, each.value_offset + each.value_size))
+
+        def wrong(code: str, field: str, text: str, at: int = each.offset) -> None:
+            check.of_record(code, XATTR_ENTRY, field, at, text, inode.ino)
+
+        if each.name_index not in _KNOWN_INDEXES:
+            wrong("PR_1_EA_BAD_NAME", "e_name_index", f"is {each.name_index}")
+        if b"\0" in each.name:
+            wrong("PR_1_EA_BAD_NAME", "e_name_len", "is of a name with a zero byte")
+        if each.value_ino:
+            _check_value_inode(check, inode, each)
+            continue
+        hashed = entry_hash(each.name, each.value)
+        if in_the_inode and not each.entry_hash:
+            continue
+        if each.entry_hash not in (hashed, _signed_hash(each.name, each.value)):
+            text = f"is {each.entry_hash:#010x}, and should be {hashed:#010x}"
+            wrong("PR_1_ATTR_HASH", "e_hash", text)
+    spans.sort()
+    for (_, end), (start, _) in pairwise(spans):
+        if start < end:
+            code = "PR_1_INODE_EA_ALLOC_COLLISION" if in_the_inode else "PR_1_EA_ALLOC_COLLISION"
+            text = f"of one attribute reaches byte {end}, where another begins at {start}"
+            check.of_record(code, XATTR_ENTRY, "e_value_offs", first, text, inode.ino)
+            break
+
+
+def _signed_hash(name: bytes, value: bytes) -> int:
+    """The hash that kernels with signed characters made (ext4_xattr_hash_entry_signed)."""
+    hashed = 0
+    for byte in name:
+        signed = byte - 256 if byte & 0x80 else byte
+        hashed = (hashed << _HASH_SHIFT ^ hashed >> 27 ^ signed) & 0xFFFFFFFF
+    padded = value.ljust(-(-len(value) // 4) * 4, b"\0")
+    for (word,) in struct.iter_unpack("<I", padded):
+        hashed = (hashed << _VALUE_SHIFT ^ hashed >> 16 ^ word) & 0xFFFFFFFF
+    return hashed
+
+
+def _check_value_inode(check: Check, inode: Inode, xattr: Xattr) -> None:
+    image, ino = check.image, xattr.value_ino
+    text = ""
+    if not check.format.ea_inode:
+        text = "is set without the feature ea_inode"
+    elif not 11 <= ino <= image.inodes_count:
+        text = f"is {ino}"
+    else:
+        try:
+            holder = image.inode(ino)
+        except (DamageError, ImageError):
+            return
+        if not holder.flags & EXT4_EA_INODE_FL:
+            text = f"is {ino}, which does not hold a value"
+        elif holder.size != xattr.value_size:
+            text = f"is {ino}, which holds {holder.size} bytes, and not {xattr.value_size}"
+    if text:
+        check.of_record(
+            "PR_1_ATTR_VALUE_EA_INODE", XATTR_ENTRY, "e_value_inum", xattr.offset, text, inode.ino
+        )
+    else:
+        check.value_inodes[ino] += 1
+
+
+def check_references(check: Check) -> None:
+    """How many inodes share each block of attributes."""
+    for block, (found, stored, ino) in check.attribute_blocks.items():
+        if found != stored:
+            check.of_record(
+                "PR_1_EXTATTR_REFCOUNT",
+                XATTR_HEADER,
+                "h_refcount",
+                block * check.block_size,
+                f"is {stored}, and {found} inodes share the block",
+                ino,
+            )

@@ -1,0 +1,232 @@
+"""Bitmaps and counts against what is in use. What e2fsck does in passes 1B and 5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...nodes import S_IFDIR
+from ...ondisk.checksum import bitmap_checksum
+from ...ondisk.group_desc import EXT4_BG_BLOCK_UNINIT, EXT4_BG_INODE_UNINIT
+from .state import METADATA, Check
+
+_ONE, _ZERO = b"1", b"0"
+_EXAMPLES = 3
+
+
+def check_bitmaps(check: Check) -> None:
+    """Compare bitmaps and counts of every group with the claims, and their sums."""
+    image, fmt = check.image, check.format
+    ratio = fmt.blocks_per_cluster
+    groups = _GroupUse(check)
+    free_clusters = free_inodes = 0
+    inos, types = check.inodes.inos, check.inodes.types
+    row = 0
+    directory = S_IFDIR >> 12
+    for group in range(image.groups):
+        if not group & 255:
+            check.check_cancelled()
+        numbers = image.descriptor(group)
+        first = fmt.group_first_block(group)
+        blocks = min(fmt.blocks_per_group, image.blocks_count - first)
+        clusters = -(-blocks // ratio)
+        used = groups.take(group, clusters)
+        free = clusters - used.count(_ONE)
+        free_clusters += free
+        if not numbers["bg_flags"] & EXT4_BG_BLOCK_UNINIT or not fmt.has_uninit_groups:
+            _compare(
+                check,
+                group,
+                "block",
+                numbers["bg_block_bitmap"],
+                used,
+                fmt.clusters_per_group,
+                first,
+            )
+        elif groups.has_data(group):
+            check.of_group(
+                "PR_5_BLOCK_UNINIT", group, "bg_flags", "is BLOCK_UNINIT, and blocks are in use"
+            )
+        if numbers["bg_free_blocks_count"] != free:
+            check.of_group(
+                "PR_5_FREE_BLOCK_COUNT_GROUP",
+                group,
+                "bg_free_blocks_count_lo",
+                f"is {numbers['bg_free_blocks_count']}, and should be {free}",
+            )
+        per_group = image.inodes_per_group
+        low = group * per_group + 1
+        bits = bytearray(_ZERO * per_group)
+        directories = 0
+        if group == 0:
+            reserved = min(fmt.first_ino - 1, per_group)
+            bits[:reserved] = _ONE * reserved
+        while row < len(inos) and inos[row] < low + per_group:
+            bits[inos[row] - low] = _ONE[0]
+            directories += types[row] == directory
+            row += 1
+        for ino in _hidden(check):
+            if low <= ino < low + per_group:
+                bits[ino - low] = _ONE[0]
+        free = bits.count(_ZERO)
+        free_inodes += free
+        if not numbers["bg_flags"] & EXT4_BG_INODE_UNINIT or not fmt.has_uninit_groups:
+            _compare(check, group, "inode", numbers["bg_inode_bitmap"], bits, per_group, low)
+        for name, code, found in (
+            ("bg_free_inodes_count", "PR_5_FREE_INODE_COUNT_GROUP", free),
+            ("bg_used_dirs_count", "PR_5_FREE_DIR_COUNT_GROUP", directories),
+        ):
+            if numbers[name] != found:
+                text = f"is {numbers[name]}, and should be {found}"
+                check.of_group(code, group, f"{name}_lo", text)
+    stored = image.number("s_free_blocks_count")
+    if stored != free_clusters * ratio:
+        check.of_superblock(
+            "PR_5_FREE_BLOCK_COUNT",
+            "s_free_blocks_count_lo",
+            f"is {stored}, and should be {free_clusters * ratio}",
+        )
+    if image.number("s_free_inodes_count") != free_inodes:
+        check.of_superblock(
+            "PR_5_FREE_INODE_COUNT",
+            "s_free_inodes_count",
+            f"is {image.number('s_free_inodes_count')}, and should be {free_inodes}",
+        )
+
+
+def _hidden(check: Check) -> list[int]:
+    """Inodes above the reserved ones that no directory names."""
+    image, fmt = check.image, check.format
+    found = []
+    if fmt.orphan_file:
+        found.append(image.number("s_orphan_file_inum"))
+    if fmt.quota and fmt.project:
+        found.append(image.number("s_prj_quota_inum"))
+    return [ino for ino in found if ino >= fmt.first_ino]
+
+
+class _GroupUse:
+    """Which clusters of each group are in use, from the sorted claims; notes blocks used twice."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._parts = self._by_group()
+        self._next = next(self._parts, None)
+        self._data: dict[int, bool] = {}
+
+    def _by_group(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield (group, first cluster in it, clusters, owner), ascending."""
+        check = self._check
+        fmt = check.format
+        ratio, per_group, base = (
+            fmt.blocks_per_cluster,
+            fmt.clusters_per_group,
+            fmt.first_data_block,
+        )
+        before_end, before_owner = -1, -1
+        for start, length, owner in check.claims.sorted_rows():
+            first, end = (start - base) // ratio, (start + length - 1 - base) // ratio + 1
+            if start < base:
+                first = max(first, 0)
+            if first < before_end:
+                # Parts of one cluster may belong to one file.
+                is_shared = ratio > 1 and first == before_end - 1 and owner == before_owner
+                is_metadata = owner == before_owner == METADATA and ratio > 1
+                if not is_shared and not is_metadata and not fmt.shared_blocks:
+                    self._twice(start, length, owner, before_owner)
+                first = min(max(first, before_end), end)
+            if end > before_end:
+                before_end, before_owner = end, owner
+            while first < end:
+                group, place = divmod(first, per_group)
+                count = min(end - first, per_group - place)
+                yield group, place, count, owner
+                first += count
+
+    def _twice(self, start: int, length: int, owner: int, other: int) -> None:
+        check = self._check
+        whose = "metadata of the file system" if other == METADATA else f"inode {other}"
+        text = f"names {length} blocks from {start} on, which {whose} has, too"
+        if owner == METADATA:
+            check.of_superblock("PR_1B_DUP_BLOCK", "s_blocks_per_group", text)
+            return
+        inode = check.image.inode(owner)
+        code = "PR_1_BLOCK_OVERLAPS_METADATA" if other == METADATA else "PR_1B_DUP_BLOCK"
+        check.of_inode(code, inode, "i_block", text)
+
+    def take(self, group: int, clusters: int) -> bytearray:
+        """One digit for each cluster of the group; groups are asked for in their order."""
+        used = bytearray(_ZERO * clusters)
+        has_data = False
+        while self._next is not None and self._next[0] == group:
+            _, place, count, owner = self._next
+            used[place : place + count] = _ONE * min(count, clusters - place)
+            has_data = has_data or owner != METADATA
+            self._next = next(self._parts, None)
+        self._data = {group: has_data}
+        return used
+
+    def has_data(self, group: int) -> bool:
+        """Whether inodes have blocks of the group that was taken last."""
+        return self._data.get(group, False)
+
+
+def _compare(
+    check: Check, group: int, kind: str, block: int, digits: bytearray, bits: int, first: int
+) -> None:
+    """Compare the bitmap in ``block`` with ``digits``; what is past them must be ones."""
+    image, fmt = check.image, check.format
+    if not image.has_blocks(block):
+        return
+    data = image.block(block)
+    name = f"{kind}_bitmap"
+    if fmt.metadata_csum:
+        _check_checksum(check, group, kind, data, bits)
+    used = int(digits[::-1], 2)
+    count = len(digits)
+    stored = int.from_bytes(data, "little")
+    all_ones = (1 << 8 * check.block_size) - 1
+    if stored >> count != all_ones >> count:
+        code = "PR_5_BLOCK_BMAP_PADDING" if kind == "block" else "PR_5_INODE_BMAP_PADDING"
+        _wrong(check, code, name, block, f"of group {group} has zeros past its last bit")
+    difference = (stored ^ used) & ((1 << count) - 1)
+    if not difference:
+        return
+    for code, bad, what in (
+        (f"PR_5_{kind.upper()}_UNUSED", difference & stored, "marks in use what is not"),
+        (f"PR_5_{kind.upper()}_USED", difference & used, "marks as free what is in use"),
+    ):
+        if bad:
+            step = fmt.blocks_per_cluster if kind == "block" else 1
+            examples = ", ".join(str(first + bit * step) for bit in _lowest_bits(bad))
+            _wrong(
+                check, code, name, block,
+                f"of group {group} {what}: {bad.bit_count()}, beginning with {kind} {examples}",
+            )  # fmt: skip
+
+
+def _lowest_bits(bits: int) -> Iterator[int]:
+    for _ in range(_EXAMPLES):
+        if not bits:
+            return
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
+
+
+def _wrong(check: Check, code: str, record: str, block: int, text: str) -> None:
+    from ..problems import Problem
+
+    check.add(Problem(code, record, "bits", block * check.block_size, text))
+
+
+def _check_checksum(check: Check, group: int, kind: str, data: bytes, bits: int) -> None:
+    record = check.image.desc_record
+    whole = f"bg_{kind}_bitmap_csum"
+    found = bitmap_checksum(check.format.checksum_seed, data[: bits // 8])
+    stored = check.image.descriptor(group)[whole]
+    if len(record.parts(whole)) == 1:
+        found &= 0xFFFF
+    if stored != found:
+        code = f"PR_5_{kind.upper()}_BITMAP_CSUM_INVALID"
+        text = f"is {stored:#x}, and should be {found:#x}"
+        check.of_group(code, group, f"{whole}_lo", text)

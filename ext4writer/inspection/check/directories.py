@@ -1,0 +1,228 @@
+"""All directories: their entries, their order, their indexes. What e2fsck does in pass 2."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from ...nodes import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
+from ...ondisk.dirent import (
+    DIR_ENTRY_2,
+    DIR_ENTRY_HASH,
+    EXT4_FT_DIR_CSUM,
+    decode_rec_len,
+)
+from ...ondisk.inode import EXT4_ENCRYPT_FL, EXT4_INDEX_FL
+from ...ondisk.superblock import EXT4_BAD_INO, EXT4_ROOT_INO
+from ...read import Inode
+from ...read.directories import Block, blocks, check_block, has_hash, inline_parts
+from .index import Leaf, check_index
+from .state import Check
+
+_head = struct.Struct("<IHBB").unpack_from
+
+_FILE_TYPES = {
+    S_IFREG >> 12: 1,
+    S_IFDIR >> 12: 2,
+    S_IFCHR >> 12: 3,
+    S_IFBLK >> 12: 4,
+    S_IFIFO >> 12: 5,
+    S_IFSOCK >> 12: 6,
+    S_IFLNK >> 12: 7,
+}
+"""``S_IFMT`` >> 12 -> what a directory entry says of it (fs/ext4/ext4.h:EXT4_FT_...)."""
+
+_DIRECTORY = S_IFDIR >> 12
+
+
+class Parents:
+    """Where each directory is named, and where its ``..`` leads."""
+
+    def __init__(self) -> None:
+        self.named_in: dict[int, int] = {}
+        self.dotdot: dict[int, tuple[int, int]] = {}
+        """Directory -> (inode that .. names, byte of that entry)."""
+
+
+def check_directories(check: Check) -> Parents:
+    """Check all directories, and count the names of every inode."""
+    parents = Parents()
+    for ino in check.directories:
+        check.check_cancelled()
+        _Directory(check, check.image.inode(ino), parents).check()
+    return parents
+
+
+class _Directory:
+    def __init__(self, check: Check, inode: Inode, parents: Parents) -> None:
+        self._check = check
+        self._image = check.image
+        self._inode = inode
+        self._parents = parents
+        self._names: set[bytes] = set()
+        self._hash_bytes = DIR_ENTRY_HASH.size if has_hash(inode) else 0
+        self._is_encrypted = bool(inode.flags & EXT4_ENCRYPT_FL)
+
+    def check(self) -> None:
+        """Check all blocks, and the index over them."""
+        check, inode = self._check, self._inode
+        if inode.has_inline_data:
+            self._check_inline()
+            return
+        has_index = bool(inode.flags & EXT4_INDEX_FL) and check.format.dir_index
+        with_sums = check.format.metadata_csum
+        leaves: dict[int, Leaf] = {}
+        indexed: dict[int, Block] = {}
+        for block in blocks(inode):
+            if with_sums:
+                check_block(inode, block)
+            names: list[bytes] = []
+            is_index = self._entries(block, names, block.logical == 0)
+            if has_index:
+                if is_index or block.logical == 0:
+                    indexed[block.logical] = block
+                if block.logical:
+                    leaves[block.logical] = Leaf(block.offset, names)
+        if has_index and indexed:
+            check_index(check, inode, indexed, leaves)
+
+    def _check_inline(self) -> None:
+        """``..`` is a number, and ``.`` does not stand there."""
+        inode, parents = self._inode, self._parents
+        parent = int.from_bytes(inode.block_bytes[:4], "little")
+        parents.dotdot[inode.ino] = parent, inode.offset + 40
+        self._count(inode.ino)
+        self._count(parent)
+        for part in inline_parts(inode):
+            if part.data:
+                self._entries(part, [], False)
+
+    def _count(self, ino: int) -> int:
+        inodes = self._check.inodes
+        row = inodes.find(ino)
+        if row >= 0:
+            inodes.names[row] += 1
+        return row
+
+    def _wrong(self, code: str, at: int, field: str, text: str) -> None:
+        self._check.of_record(code, DIR_ENTRY_2, field, at, text, self._inode.ino)
+
+    def _entries(self, block: Block, names: list[bytes], is_first: bool) -> bool:
+        """Check the entries of one block; return whether it looks like a node of an index."""
+        check = self._check
+        data, base, end = block.data, block.offset, len(block.data)
+        large, block_size = check.block_size >= 65536, check.block_size
+        known, inodes = self._names, check.inodes
+        types, counts, find = inodes.types, inodes.names, inodes.find
+        file_types = _FILE_TYPES if check.format.filetype else None
+        at = number = 0
+        while at < end:
+            if at + 8 > end:
+                self._wrong("PR_2_DIR_CORRUPTED", base + at, "rec_len", "leaves less than an entry")
+                return False
+            ino, length, name_len, file_type = _head(data, at)
+            if large:
+                length = decode_rec_len(length, block_size)
+            if length < 12 or length & 3 or at + length > end or name_len + 8 > length:
+                text = f"is {length} where {end - at} bytes are left, and the name has {name_len}"
+                self._wrong("PR_2_DIR_CORRUPTED", base + at, "rec_len", text)
+                return False
+            if is_first and number < 2:
+                self._dots(number, ino, data[at + 8 : at + 8 + name_len], base + at)
+                if ino:
+                    self._type(find(ino), file_type, base + at, file_types)
+            elif ino:
+                name = data[at + 8 : at + 8 + name_len]
+                row = find(ino)
+                if row < 0 or not name or name in known or name in _DOTS or self._has_bad(name):
+                    self._unusual(ino, row, name, known, base + at)
+                elif ino == EXT4_ROOT_INO:
+                    self._wrong("PR_2_LINK_ROOT", base + at, "inode", f"of {name!r} is the root's")
+                if row >= 0:
+                    counts[row] += 1
+                    if types[row] == _DIRECTORY:
+                        self._named(ino, base + at)
+                    if file_types is None or file_types.get(types[row]) != file_type:
+                        self._type(row, file_type, base + at, file_types)
+                known.add(name)
+                names.append(name)
+            elif number == 0 and length == end and not name_len:
+                return True
+            elif file_type == EXT4_FT_DIR_CSUM and at + length == end:
+                pass  # the tail
+            at += length
+            number += 1
+        return False
+
+    def _has_bad(self, name: bytes) -> bool:
+        return (b"/" in name or b"\0" in name) and not self._is_encrypted
+
+    def _unusual(self, ino: int, row: int, name: bytes, known: set[bytes], at: int) -> None:
+        check = self._check
+        first_ino = check.format.first_ino
+        if ino > check.image.inodes_count or (ino < first_ino and ino != EXT4_ROOT_INO):
+            code = "PR_2_BB_INODE" if ino == EXT4_BAD_INO else "PR_2_BAD_INO"
+            self._wrong(code, at, "inode", f"of {name!r} is {ino}")
+        elif row < 0:
+            self._wrong("PR_2_UNUSED_INODE", at, "inode", f"of {name!r} is {ino}, not in use")
+        if not name:
+            self._wrong("PR_2_NULL_NAME", at, "name_len", "is 0")
+        elif name in _DOTS:
+            code = "PR_2_DUP_DOT" if name == b"." else "PR_2_DUP_DOT_DOT"
+            self._wrong(code, at, "name_len", f"is of a second {name.decode()}")
+        elif name in known:
+            self._wrong("PR_2_NON_UNIQUE_FILE", at, "name_len", f"is of a second {name!r}")
+        elif self._has_bad(name):
+            self._wrong("PR_2_BAD_NAME", at, "name_len", f"is of {name!r}, which no path can hold")
+
+    def _named(self, ino: int, at: int) -> None:
+        """A directory has one name."""
+        named_in, own = self._parents.named_in, self._inode.ino
+        if ino == EXT4_ROOT_INO:
+            return
+        if ino in named_in:
+            text = f"is {ino}, a directory that inode {named_in[ino]} names already"
+            self._wrong("PR_2_LINK_DIR", at, "inode", text)
+            return
+        if ino == own:
+            self._wrong("PR_2_LINK_DOT", at, "inode", "is the directory itself")
+            return
+        named_in[ino] = own
+
+    def _dots(self, number: int, ino: int, name: bytes, at: int) -> None:
+        own = self._inode.ino
+        if number == 0:
+            if not ino or name != b".":
+                code = "PR_2_MISSING_DOT" if not ino else "PR_2_1ST_NOT_DOT"
+                self._wrong(code, at, "name_len", f"is of {name!r}, and not of .")
+            elif ino != own:
+                self._wrong("PR_2_BAD_INODE_DOT", at, "inode", f"of . is {ino}, and not {own}")
+            self._count(ino)
+            return
+        if not ino or name != b"..":
+            code = "PR_2_MISSING_DOT_DOT" if not ino else "PR_2_2ND_NOT_DOT_DOT"
+            self._wrong(code, at, "name_len", f"is of {name!r}, and not of ..")
+            return
+        self._parents.dotdot[own] = ino, at
+        self._count(ino)
+
+    def _type(self, row: int, file_type: int, at: int, file_types: dict[int, int] | None) -> None:
+        if file_types is None:
+            if file_type:
+                text = f"is {file_type}, and the file system keeps none"
+                self._wrong("PR_2_CLEAR_FILETYPE", at, "file_type", text)
+            return
+        if row < 0:
+            return
+        should_be = file_types.get(self._check.inodes.types[row], 0)
+        if file_type != should_be:
+            code = "PR_2_SET_FILETYPE" if not file_type else "PR_2_BAD_FILETYPE"
+            self._wrong(code, at, "file_type", f"is {file_type}, and should be {should_be}")
+
+
+_DOTS = (b".", b"..")
+
+
+def all_names(check: Check) -> Iterator[tuple[int, int]]:
+    """Yield (inode, names found) of every inode in use."""
+    return zip(check.inodes.inos, check.inodes.names, strict=True)

@@ -1,0 +1,104 @@
+"""Group descriptors, what they name, and the blocks that metadata has by the format alone.
+
+Rules: e2fsck/super.c:check_super_block, e2fsck/pass1.c:mark_table_blocks.
+"""
+
+from __future__ import annotations
+
+from ...ondisk.group_desc import EXT4_BG_BLOCK_UNINIT, EXT4_BG_INODE_UNINIT
+from .state import METADATA, Check
+
+
+def check_groups(check: Check) -> None:
+    """Check every descriptor, and claim what all groups hold."""
+    image, fmt = check.image, check.format
+    table_blocks = fmt.inode_table_blocks(image.inodes_per_group)
+    last_group = image.groups - 1
+    reserved = image.number("s_reserved_gdt_blocks") if fmt.resize_inode else 0
+    together = fmt.gdt_blocks(image.groups)
+    if fmt.meta_bg:
+        together = min(together, fmt.first_meta_bg)
+    for group in range(image.groups):
+        if not group & 1023:
+            check.check_cancelled()
+        if fmt.has_super(group):
+            # In block 0 the superblock is the second kilobyte.
+            first = fmt.super_block(group)
+            claimed = 1 + together + reserved
+            check.claims.add(METADATA, first, min(claimed, image.blocks_count - first))
+        _check_group(check, group, table_blocks, group == last_group)
+    if fmt.meta_bg:
+        for number in range(fmt.first_meta_bg, fmt.gdt_blocks(image.groups)):
+            for block in fmt.desc_block_copies(number, image.groups):
+                check.claims.add(METADATA, block, 1)
+    if fmt.first_data_block == 0 and fmt.block_size == 1024:
+        check.claims.add(METADATA, 0, 1)  # clusters count from 0, and block 0 is boot loaders'
+    if fmt.mmp and image.has_blocks(image.number("s_mmp_block")):
+        check.claims.add(METADATA, image.number("s_mmp_block"), 1)
+
+
+def _check_group(check: Check, group: int, table_blocks: int, is_last: bool) -> None:
+    image, fmt = check.image, check.format
+    numbers = image.descriptor(group)
+    first, end = fmt.first_data_block, image.blocks_count
+    if not fmt.flex_bg:
+        first = fmt.group_first_block(group)
+        end = min(first + fmt.blocks_per_group, end)
+    for name, code, length in (
+        ("bg_block_bitmap", "PR_0_BB_NOT_GROUP", 1),
+        ("bg_inode_bitmap", "PR_0_IB_NOT_GROUP", 1),
+        ("bg_inode_table", "PR_0_ITABLE_NOT_GROUP", table_blocks),
+    ):
+        block = numbers[name]
+        if first <= block and block + length <= end:
+            check.claims.add(METADATA, block, length)
+        else:
+            where = f"from {first} to {end - 1}"
+            check.of_group(code, group, f"{name}_lo", f"is {block}, and not {where}")
+    flags, unused = numbers["bg_flags"], numbers["bg_itable_unused"]
+    uninit = flags & (EXT4_BG_BLOCK_UNINIT | EXT4_BG_INODE_UNINIT)
+    if not fmt.has_uninit_groups and (uninit or unused):
+        check.of_group(
+            "PR_0_GDT_UNINIT", group, "bg_flags", "says not initialised without such a feature"
+        )
+    if is_last and flags & EXT4_BG_BLOCK_UNINIT:
+        check.of_group(
+            "PR_0_BB_UNINIT_LAST", group, "bg_flags", "is BLOCK_UNINIT in the last group"
+        )
+    free = numbers["bg_free_inodes_count"]
+    if fmt.has_uninit_groups and (unused > free or unused > image.inodes_per_group):
+        check.of_group(
+            "PR_0_GDT_ITABLE_UNUSED",
+            group,
+            "bg_itable_unused_lo",
+            f"is {unused}, and {free} inodes are free",
+        )
+
+
+def check_descriptor_copies(check: Check) -> None:
+    """Compare the copies of the descriptors; only the places that they name must be alike."""
+    image, fmt = check.image, check.format
+    names = ("bg_block_bitmap", "bg_inode_bitmap", "bg_inode_table")
+    record = image.desc_record
+    for number in range(fmt.gdt_blocks(image.groups)):
+        check.check_cancelled()
+        copies = fmt.desc_block_copies(number, image.groups)
+        first = number * fmt.descs_per_block
+        primary = image.block(copies[0])
+        for block in copies[1:]:
+            data = image.block(block)
+            if data == primary:
+                continue
+            for place in range(min(fmt.descs_per_block, image.groups - first)):
+                at = place * fmt.desc_size
+                for name in names:
+                    if record.number(data, at, name) != record.number(primary, at, name):
+                        check.of_record(
+                            "BACKUP_DESCRIPTOR",
+                            record,
+                            f"{name}_lo",
+                            block * check.block_size + at,
+                            f"of the copy for group {first + place} differs from the first",
+                            warn=True,
+                        )
+                        break

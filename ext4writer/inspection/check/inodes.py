@@ -1,0 +1,588 @@
+"""All inodes: their own fields, their blocks, their attributes. What e2fsck does in pass 1.
+
+Most inodes are in order, and of few kinds. So those are recognised by a few comparisons, and only
+what is unusual or wrong is looked at field by field, by what reads images elsewhere.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ...errors import DamageError, ImageError
+from ...nodes import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
+from ...ondisk.checksum import crc32c
+from ...ondisk.extent import (
+    EXT4_EXT_MAGIC,
+    EXT_INIT_MAX_LEN,
+    EXTENT,
+    EXTENT_HEADER,
+    EXTENT_IDX,
+)
+from ...ondisk.group_desc import EXT4_BG_INODE_UNINIT
+from ...ondisk.inode import (
+    EXT4_APPEND_FL,
+    EXT4_CASEFOLD_FL,
+    EXT4_EA_INODE_FL,
+    EXT4_EXTENTS_FL,
+    EXT4_HUGE_FILE_FL,
+    EXT4_IMAGIC_FL,
+    EXT4_IMMUTABLE_FL,
+    EXT4_INDEX_FL,
+    EXT4_INLINE_DATA_FL,
+    EXT4_VERITY_FL,
+    INODE,
+    INODE_128,
+)
+from ...ondisk.superblock import (
+    EXT4_BAD_INO,
+    EXT4_BOOT_LOADER_INO,
+    EXT4_JOURNAL_INO,
+    EXT4_RESIZE_INO,
+    EXT4_ROOT_INO,
+)
+from ...ondisk.xattr import EXT4_XATTR_MAGIC
+from ...read import Inode, Run, TreeBlock
+from ...read.files import size_limit
+from ...read.xattr_entries import INLINE_DATA, in_inode, inline_value
+from .attributes import check_attributes
+from .quota import count_usage
+from .state import Check
+
+_S_IFMT = 0o170000
+_SECTOR = 512
+_READ_BYTES = 256 << 10
+_SPECIAL = {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}
+_LARGE_FILE_BYTES = 1 << 31
+_FAST_SYMLINK_BYTES = 60
+_IN_INODE = 4
+"""Extents that fit an inode."""
+
+_old = INODE_128.unpacker(
+    *("i_mode", "i_size_lo", "i_dtime", "i_links_count", "i_blocks_lo", "i_flags", "i_block"),
+    *("i_generation", "i_file_acl_lo", "i_size_high", "i_obso_faddr", "l_i_blocks_high"),
+    *("l_i_file_acl_high", "l_i_checksum_lo"),
+)
+_extra = INODE.unpacker("i_extra_isize", "i_checksum_hi")
+_header = EXTENT_HEADER.unpacker("eh_magic", "eh_entries", "eh_max", "eh_depth")
+_extent = EXTENT.unpacker("ee_block", "ee_len", "ee_start_hi", "ee_start_lo")
+_LO, _HI = map(INODE.offset, ("l_i_checksum_lo", "i_checksum_hi"))
+_EXTRA_ISIZE = INODE.offset("i_extra_isize")
+_MAGIC = struct.pack("<I", EXT4_XATTR_MAGIC)
+_seed_bytes = struct.Struct("<II").pack
+
+
+def check_inodes(check: Check) -> None:
+    """Check all inodes that the groups say were ever in use."""
+    image, fmt = check.image, check.format
+    size, per_group = fmt.inode_size, image.inodes_per_group
+    nothing, rows = bytes(size), max(_READ_BYTES // size, 1)
+    ordinary = _Ordinary(check)
+    for group in range(image.groups):
+        check.check_cancelled()
+        first = group * per_group + 1
+        used = min(per_group, image.inodes_count - group * per_group)
+        if fmt.has_uninit_groups:
+            numbers = image.descriptor(group)
+            if numbers["bg_flags"] & EXT4_BG_INODE_UNINIT:
+                continue
+            used = min(used, max(per_group - numbers["bg_itable_unused"], 0))
+        for row in range(0, used, rows):
+            count = min(rows, used - row)
+            try:
+                start = image.inode_offset(first + row)
+            except DamageError:
+                break  # the group's own check says it
+            table = image.read(start, count * size)
+            for place in range(count):
+                raw = table[place * size : place * size + size]
+                ino = first + row + place
+                if raw == nothing:
+                    if ino == EXT4_ROOT_INO:
+                        inode = Inode(image, ino, start + place * size, raw)
+                        check.of_inode("PR_1_ROOT_NO_DIR", inode, "i_mode", "is 0")
+                    continue
+                if not ordinary.takes(ino, raw):
+                    _check_inode(check, Inode(image, ino, start + place * size, raw))
+
+
+class _Ordinary:
+    """Recognises inodes in which nothing is unusual or wrong, and takes note of them."""
+
+    def __init__(self, check: Check) -> None:
+        image, fmt = check.image, check.format
+        self._check = check
+        self._first_ino = fmt.first_ino
+        self._sectors = check.block_size // _SECTOR
+        self._block_size = check.block_size
+        self._least, self._end = fmt.first_data_block + 1, image.blocks_count
+        self._csum, self._seed = fmt.metadata_csum, fmt.checksum_seed
+        self._room = fmt.inode_size - 128
+        self._has_extra = fmt.has_extra_fields
+        self._possible = not (fmt.bigalloc or fmt.quota) and fmt.extent
+        self._special = _special_inodes(check)
+
+    def takes(self, ino: int, raw: bytes) -> bool:
+        """Whether the inode is ordinary; its blocks are claimed then."""
+        if ino < self._first_ino or not self._possible or ino in self._special:
+            return False
+        (
+            mode, size, dtime, links, blocks, flags, i_block, generation, acl, size_high, faddr,
+            blocks_high, acl_high, checksum,
+        ) = _old(raw, 0)  # fmt: skip
+        if not links or dtime or acl or faddr or blocks_high or acl_high:
+            return False
+        kind = mode & _S_IFMT
+        if self._has_extra:
+            isize, checksum_hi = _extra(raw, 0)
+            if isize != 32 or raw[160:164] == _MAGIC:
+                return False
+            checksum |= checksum_hi << 16
+        if self._csum:
+            body = b"%b\0\0%b\0\0%b" if self._has_extra else b"%b\0\0%b"
+            parts = (raw[:_LO], raw[_LO + 2 : _HI], raw[_HI + 2 :])
+            data = body % (parts if self._has_extra else (raw[:_LO], raw[_LO + 2 :]))
+            found = crc32c(crc32c(self._seed, _seed_bytes(ino, generation)), data)
+            if found != checksum and (self._has_extra or found & 0xFFFF != checksum):
+                return False
+        check = self._check
+        if kind == S_IFLNK and not flags:
+            target = i_block[:size]
+            if blocks or size_high or not 0 < size < _FAST_SYMLINK_BYTES or b"\0" in target:
+                return False
+            if i_block[size]:
+                return False
+            check.inodes.add(ino, mode, links)
+            return True
+        if kind == S_IFDIR:
+            if flags & ~EXT4_INDEX_FL != EXT4_EXTENTS_FL or size_high:
+                return False
+        elif kind != S_IFREG or flags != EXT4_EXTENTS_FL:
+            return False
+        magic, entries, most, depth = _header(i_block, 0)
+        if magic != EXT4_EXT_MAGIC or depth or most != _IN_INODE or entries > _IN_INODE:
+            return False
+        end = total = 0
+        runs = []
+        for at in range(12, 12 + 12 * entries, 12):
+            logical, length, high, low = _extent(i_block, at)
+            start = low | high << 32
+            if not 0 < length <= EXT_INIT_MAX_LEN or logical < end:
+                return False
+            if start < self._least or start + length > self._end:
+                return False
+            end = logical + length
+            total += length
+            runs.append((start, length))
+        size |= size_high << 32
+        if blocks != total * self._sectors:
+            return False
+        if kind == S_IFDIR:
+            if size != total * self._block_size or end != total or not total:
+                return False
+            check.directories.append(ino)
+        else:
+            if end and size < (end - 1) * self._block_size:
+                return False
+            if size >= _LARGE_FILE_BYTES:
+                check.large_files = True
+        for start, length in runs:
+            check.claims.add(ino, start, length)
+        check.inodes.add(ino, mode, links)
+        return True
+
+
+def _special_inodes(check: Check) -> dict[int, str]:
+    """Inodes that hold metadata, by number."""
+    image, fmt = check.image, check.format
+    found: dict[int, str] = {}
+    if fmt.has_journal and image.number("s_journal_inum"):
+        found[image.number("s_journal_inum")] = "journal"
+    if fmt.quota:
+        for name in ("s_usr_quota_inum", "s_grp_quota_inum", "s_prj_quota_inum"):
+            if image.number(name):
+                found[image.number(name)] = "quota"
+    if fmt.orphan_file and image.number("s_orphan_file_inum"):
+        found[image.number("s_orphan_file_inum")] = "orphan file"
+    return found
+
+
+def _check_inode(check: Check, inode: Inode) -> None:
+    """Look at one inode field by field (e2fsck/pass1.c:e2fsck_pass1)."""
+    fmt, ino = check.format, inode.ino
+    special = _special_inodes(check).get(ino)
+    is_reserved = ino < fmt.first_ino
+    inode.check()
+    if special or (is_reserved and ino != EXT4_ROOT_INO):
+        _check_reserved(check, inode, special)
+        return
+    if not inode.links:
+        if not inode.dtime and inode.mode:
+            check.of_inode("PR_1_ZERO_DTIME", inode, "i_dtime", "is 0, and the inode has no links")
+        return
+    if ino == EXT4_ROOT_INO and not inode.is_directory:
+        check.of_inode("PR_1_ROOT_NO_DIR", inode, "i_mode", f"is {inode.mode:#o}")
+    if inode.dtime:
+        code = "PR_1_ROOT_DTIME" if ino == EXT4_ROOT_INO else "PR_1_SET_DTIME"
+        if 0 < inode.dtime < check.image.inodes_count:
+            code = "PR_1_LOW_DTIME"
+        check.of_inode(code, inode, "i_dtime", f"is {inode.dtime}, and the inode is in use")
+    check.inodes.add(ino, inode.mode, inode.links)
+    if inode.is_directory:
+        check.directories.append(ino)
+    _check_flags(check, inode)
+    _check_zeros(check, inode)
+    charge = check_attributes(check, inode)
+    _check_kind(check, inode)
+    blocks = _check_blocks(check, inode) + charge.blocks
+    _check_sizes(check, inode, blocks)
+    count_usage(check, inode, blocks, 1 + charge.inodes)
+
+
+def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
+    ino, fmt = inode.ino, check.format
+    if special:
+        codes = {
+            "journal": "PR_1_JOURNAL_BAD_MODE",
+            "quota": "PR_1_QUOTA_BAD_MODE",
+            "orphan file": "PR_1_ORPHAN_FILE_BAD_MODE",
+        }
+        if not inode.is_file:
+            text = f"is {inode.mode:#o}, and the {special} is a regular file"
+            check.of_inode(codes[special], inode, "i_mode", text)
+    elif ino == EXT4_BAD_INO:
+        if inode.mode or inode.uid or inode.gid or inode.links or inode.file_acl:
+            check.of_inode(
+                "PR_1_INVALID_BAD_INODE", inode, "i_mode", "of the list of bad blocks is not clear"
+            )
+        for item in _block_list(inode):
+            if isinstance(item, TreeBlock):
+                check.claims.add(ino, item.block, 1)
+            else:
+                check.claims.add(ino, item.physical, item.length)
+        return
+    elif ino == EXT4_JOURNAL_INO or (ino in (3, 4)):
+        code = "PR_1_JOURNAL_INODE_NOT_CLEAR"
+        if ino != EXT4_JOURNAL_INO:
+            code = "PR_1_QUOTA_INODE_NOT_CLEAR"
+        if inode.links or inode.blocks or any(inode.block_bytes[:4]):
+            check.of_inode(code, inode, "i_links_count", "or its blocks are set without a use")
+        return
+    elif ino == EXT4_BOOT_LOADER_INO:
+        if inode.is_directory:
+            check.of_inode("PR_1_RESERVED_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}")
+    elif ino == EXT4_RESIZE_INO:
+        if inode.mode and not inode.is_file:
+            check.of_inode("PR_1_RESERVED_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}")
+        if fmt.resize_inode:
+            _check_resize_inode(check, inode)
+            return
+    elif inode.mode:
+        check.of_inode("PR_1_RESERVED_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}")
+    if inode.is_file:
+        _check_sizes(check, inode, _check_blocks(check, inode))
+
+
+def _block_list(inode: Inode) -> list[Run | TreeBlock]:
+    """What a block map names, whatever the mode is."""
+    from ...read.mapping import block_map
+
+    return list(block_map(inode))
+
+
+def _check_resize_inode(check: Check, inode: Inode) -> None:
+    """e2fsck/super.c:check_resize_inode: the reserved descriptor blocks, by double indirection."""
+    image, fmt = check.image, check.format
+    reserved = image.number("s_reserved_gdt_blocks")
+    words = struct.unpack("<15I", inode.block_bytes)
+    block = words[13]
+    others = [word for place, word in enumerate(words) if place != 13 and word]
+    if others or not image.has_blocks(block) or not inode.is_file or inode.links != 1:
+        check.of_inode("PR_0_RESIZE_INODE_INVALID", inode, "i_block", "is not that of a reserve")
+        return
+    check.claims.add(inode.ino, block, 1)
+    table = struct.unpack(f"<{check.block_size // 4}I", image.block(block))
+    first = fmt.super_block(0) + 1 + fmt.gdt_blocks(image.groups)
+    copies = [group * fmt.blocks_per_group for group in fmt.super_groups(image.groups)[1:]]
+    for number in range(reserved):
+        place = (fmt.gdt_blocks(image.groups) + number) % len(table)
+        if table[place] != first + number:
+            check.of_inode(
+                "PR_0_RESIZE_INODE_INVALID",
+                inode,
+                "i_block",
+                f"leads to block {table[place]} where {first + number} is reserved",
+            )
+            return
+        listed = struct.unpack(f"<{check.block_size // 4}I", image.block(first + number))
+        if list(listed[: len(copies)]) != [first + number + copy for copy in copies]:
+            check.of_inode(
+                "PR_0_RESIZE_INODE_INVALID",
+                inode,
+                "i_block",
+                f"leads to block {first + number}, which does not list its copies",
+            )
+            return
+
+
+def _check_flags(check: Check, inode: Inode) -> None:
+    fmt, flags = check.format, inode.flags
+
+    def wrong(code: str, text: str) -> None:
+        check.of_inode(code, inode, "i_flags", text)
+
+    if flags & EXT4_EXTENTS_FL and not fmt.extent:
+        wrong("PR_1_EXTENT_FEATURE", "has EXTENTS without the feature extent")
+    mapped = inode.is_file or inode.is_directory
+    if mapped and not flags & (EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL) and fmt.extent:
+        magic, entries, most, depth = _header(inode.block_bytes, 0)
+        if magic == EXT4_EXT_MAGIC and entries <= most <= _IN_INODE and depth <= 5:
+            wrong("PR_1_UNSET_EXTENT_FL", "has no EXTENTS, and i_block begins as a tree of extents")
+    if flags & EXT4_INLINE_DATA_FL:
+        if not fmt.inline_data:
+            wrong("PR_1_INLINE_DATA_SET", "has INLINE_DATA without the feature")
+        elif flags & EXT4_EXTENTS_FL:
+            wrong("PR_1_CLEAR_INLINE_DATA_FOR_EXTENT", "has INLINE_DATA and EXTENTS")
+        elif not any((each.name_index, each.name) == INLINE_DATA for each in in_inode(inode)):
+            wrong("PR_1_INLINE_DATA_NO_ATTR", "has INLINE_DATA, and there is no system.data")
+    if flags & EXT4_CASEFOLD_FL:
+        if not inode.is_directory:
+            wrong("PR_1_CASEFOLD_NONDIR", "has CASEFOLD, and the inode is no directory")
+        elif not fmt.casefold:
+            wrong("PR_1_CASEFOLD_FEATURE", "has CASEFOLD without the feature")
+    if flags & EXT4_EA_INODE_FL and not inode.is_file:
+        wrong("PR_1_EA_INODE_NONREG", "has EA_INODE, and the inode is no regular file")
+    if flags & EXT4_IMAGIC_FL and not fmt.imagic_inodes:
+        wrong("PR_1_SET_IMAGIC", "has IMAGIC without the feature")
+    if flags & EXT4_INDEX_FL:
+        if not inode.is_directory:
+            wrong("PR_1_HTREE_NODIR", "has INDEX, and the inode is no directory")
+        elif not fmt.dir_index:
+            wrong("PR_1_HTREE_SET", "has INDEX without the feature dir_index")
+
+
+def _check_zeros(check: Check, inode: Inode) -> None:
+    """Fields that a feature alone makes other than 0 (e2fsck/pass2.c:e2fsck_process_bad_inode)."""
+    fmt, raw = check.format, inode.raw
+
+    def zero(code: str, field: str, text: str = "") -> None:
+        value = INODE_128.get(raw, 0, field)
+        if value:
+            check.of_inode(code, inode, field, f"is {value!r}{text}, and should be 0")
+
+    zero("PR_2_FADDR_ZERO", "i_obso_faddr")
+    if not fmt.is_64bit:
+        zero("PR_2_I_FILE_ACL_HI_ZERO", "l_i_file_acl_high", " without 64bit")
+    if not fmt.huge_file:
+        zero("PR_2_BLOCKS_HI_ZERO", "l_i_blocks_high", " without huge_file")
+    if inode.is_directory and not fmt.large_dir:
+        zero("PR_2_DIR_SIZE_HIGH_ZERO", "i_size_high", " in a directory")
+
+
+def _check_kind(check: Check, inode: Inode) -> None:
+    if inode.file_type in _SPECIAL:
+        if inode.flags & (EXT4_IMMUTABLE_FL | EXT4_APPEND_FL):
+            check.of_inode("PR_1_SET_IMMUTABLE", inode, "i_flags", "has IMMUTABLE or APPEND")
+        if inode.flags & (EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL):
+            check.of_inode(
+                "PR_1_SPECIAL_EXTENTS_IDATA", inode, "i_flags", "has EXTENTS or INLINE_DATA"
+            )
+        if inode.size:
+            check.of_inode("PR_1_SET_NONZSIZE", inode, "i_size_lo", f"is {inode.size}")
+        _check_device(check, inode)
+    elif inode.is_symlink:
+        _check_symlink(check, inode)
+    elif not (inode.is_file or inode.is_directory):
+        check.of_inode("PR_2_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}, of no kind of file")
+
+
+def _check_device(check: Check, inode: Inode) -> None:
+    # e2fsck/pass1.c:e2fsck_pass1_check_device_inode
+    codes = {
+        S_IFCHR: "PR_2_BAD_CHAR_DEV",
+        S_IFBLK: "PR_2_BAD_BLOCK_DEV",
+        S_IFIFO: "PR_2_BAD_FIFO",
+        S_IFSOCK: "PR_2_BAD_SOCKET",
+    }
+    words = struct.unpack("<15I", inode.block_bytes)
+    rest = words[1:] if words[0] else words[2:]
+    if inode.flags & EXT4_INDEX_FL or any(rest):
+        check.of_inode(codes[inode.file_type], inode, "i_block", "holds more than a number")
+
+
+def _check_symlink(check: Check, inode: Inode) -> None:
+    # e2fsck/pass1.c:e2fsck_pass1_check_symlink
+    wrong = ""
+    if inode.flags & (EXT4_IMMUTABLE_FL | EXT4_APPEND_FL):
+        wrong = "IMMUTABLE or APPEND"
+    elif not inode.size or inode.flags & EXT4_INDEX_FL:
+        wrong = "no target" if not inode.size else "an index"
+    elif inode.has_inline_data:
+        value, _ = inline_value(inode)
+        if min(inode.size, _FAST_SYMLINK_BYTES) + len(value) < inode.size:
+            wrong = f"a size of {inode.size}, and less inline"
+    elif inode.is_fast_symlink:
+        length = inode.block_bytes.find(b"\0")
+        if inode.size >= _FAST_SYMLINK_BYTES or length != inode.size:
+            wrong = f"a size of {inode.size}, and a target of {length} bytes"
+        if inode.flags & EXT4_EXTENTS_FL:
+            check.of_inode("PR_1_FAST_SYMLINK_EXTENT_FL", inode, "i_flags", "has EXTENTS")
+    else:
+        wrong = _long_target(check, inode)
+    if wrong:
+        check.of_inode("PR_2_INVALID_SYMLINK", inode, "i_size_lo", f"is of a link with {wrong}")
+
+
+def _long_target(check: Check, inode: Inode) -> str:
+    if inode.size >= check.block_size:
+        return f"a size of {inode.size}"
+    try:
+        runs = list(inode.runs())
+    except (DamageError, ImageError):
+        return "blocks that cannot be read"
+    if len(runs) != 1 or runs[0].logical or runs[0].length != 1 or runs[0].unwritten:
+        return "other blocks than one"
+    data = check.image.block(runs[0].physical)
+    length = data.find(b"\0")
+    if length != inode.size and not inode.flags & 0x800:  # encrypted targets are binary
+        return f"a size of {inode.size}, and a target of {length} bytes"
+    return ""
+
+
+class _Mapped:
+    """What the walk over one mapping found."""
+
+    def __init__(self) -> None:
+        self.blocks = 0
+        self.last = self.last_written = -1
+
+
+def _check_blocks(check: Check, inode: Inode) -> int:
+    """Claim the blocks of an inode; return how many there are."""
+    mapped = _Mapped()
+    clusters = check.format.blocks_per_cluster
+    seen_cluster = -1
+    for item in inode.mapping():
+        if isinstance(item, TreeBlock):
+            check.claims.add(inode.ino, item.block, 1)
+            mapped.blocks += clusters
+            continue
+        check.claims.add(inode.ino, item.physical, item.length)
+        if clusters == 1:
+            mapped.blocks += item.length
+        else:
+            first = item.physical // clusters
+            end = (item.physical + item.length - 1) // clusters
+            mapped.blocks += (end - first + (first != seen_cluster)) * clusters
+            seen_cluster = end
+            if item.physical % clusters != item.logical % clusters:
+                check.of_inode(
+                    "PR_1_MISALIGNED_CLUSTER",
+                    inode,
+                    "i_block",
+                    f"maps block {item.logical} to {item.physical}, elsewhere in its cluster",
+                )
+        mapped.last = max(mapped.last, item.logical + item.length - 1)
+        if not item.unwritten:
+            mapped.last_written = max(mapped.last_written, item.logical + item.length - 1)
+        elif inode.is_directory:
+            check.of_inode("PR_1_UNINIT_DBLOCK", inode, "i_block", "has unwritten blocks")
+    if inode.flags & EXT4_EXTENTS_FL and not inode.has_inline_data:
+        _check_extent_bounds(check, inode)
+    _check_size(check, inode, mapped)
+    return mapped.blocks
+
+
+def _check_extent_bounds(check: Check, inode: Inode) -> None:
+    """The first blocks that inner nodes name, and that no child reaches into the next one."""
+    magic, entries, most, depth = _header(inode.block_bytes, 0)
+    if magic != EXT4_EXT_MAGIC or not 0 < depth <= 5 or entries > most:
+        return
+    image = check.image
+    # (node's bytes, its byte in the image, depth, first block, first block after it)
+    least: int | None = None
+    stack = [(inode.block_bytes, inode.offset + INODE.offset("i_block"), depth, least, 1 << 32)]
+    seen: set[int] = set()
+    while stack:
+        data, offset, depth, least, end = stack.pop()
+        magic, entries, _, found = _header(data, 0)
+        if (
+            magic != EXT4_EXT_MAGIC
+            or found != depth
+            or 12 + 12 * entries > len(data)
+            or not entries
+        ):
+            continue
+        firsts = [EXTENT_IDX.number(data, 12 + 12 * row, "ei_block") for row in range(entries)]
+        if least is not None and firsts[0] != least:
+            check.of_record(
+                "PR_1_EXTENT_INDEX_START_INVALID",
+                EXTENT,
+                "ee_block",
+                offset + 12,
+                f"is {firsts[0]}, and the index says {least}",
+                inode.ino,
+            )
+        if depth == 0:
+            logical, length, _, _ = _extent(data, 12 * entries)
+            length = length - EXT_INIT_MAX_LEN if length > EXT_INIT_MAX_LEN else length
+            if logical + length > end:
+                check.of_record(
+                    "PR_1_EXTENT_END_OUT_OF_BOUNDS",
+                    EXTENT,
+                    "ee_len",
+                    offset + 12 * entries,
+                    f"reaches block {logical + length - 1}, and the index ends before {end}",
+                    inode.ino,
+                )
+            continue
+        for row, first in enumerate(firsts):
+            block = EXTENT_IDX.number(data, 12 + 12 * row, "ei_leaf")
+            if image.has_blocks(block) and block not in seen:
+                seen.add(block)
+                after = firsts[row + 1] if row + 1 < entries else end
+                place = block * check.block_size
+                stack.append((image.block(block), place, depth - 1, first, after))
+
+
+def _check_size(check: Check, inode: Inode, mapped: _Mapped) -> None:
+    """Whether i_size fits the blocks (e2fsck/pass1.c:check_blocks)."""
+    size, block_size = inode.size, check.block_size
+    if inode.is_symlink:
+        return
+    text = ""
+    if inode.is_directory:
+        if inode.has_inline_data:
+            value, _ = inline_value(inode)
+            if size not in (60, 60 + len(value)) or (value and size == 60):
+                text = f"is {size}, and {60 + len(value)} bytes are inline"
+        elif not mapped.blocks:
+            check.of_inode(
+                "PR_1_ZERO_LENGTH_DIR", inode, "i_size_lo", "is of a directory of no block"
+            )
+        elif size % block_size:
+            text = f"is {size}, which is not in whole blocks"
+        elif size // block_size != mapped.last + 1:
+            text = f"is {size}, and block {mapped.last} is the last"
+    elif inode.is_file and not inode.has_inline_data:
+        is_past = mapped.last_written >= 0 and size < mapped.last_written * block_size
+        if is_past and not inode.flags & EXT4_VERITY_FL:
+            text = f"is {size}, and block {mapped.last_written} is written"
+        elif size > size_limit(inode):
+            text = f"is {size}, and {size_limit(inode)} is the most"
+        if size >= _LARGE_FILE_BYTES:
+            check.large_files = True
+    if text:
+        check.of_inode("PR_1_BAD_I_SIZE", inode, "i_size_lo", text)
+
+
+def _check_sizes(check: Check, inode: Inode, blocks: int) -> None:
+    expected = blocks * (check.block_size // _SECTOR)
+    if inode.flags & EXT4_HUGE_FILE_FL and check.format.huge_file:
+        expected = blocks * (check.block_size // _SECTOR)
+    if inode.blocks != expected:
+        check.of_inode(
+            "PR_1_BAD_I_BLOCKS",
+            inode,
+            "i_blocks_lo",
+            f"is {inode.blocks}, and should be {expected}",
+        )

@@ -1,0 +1,147 @@
+"""What all passes of a check share: problems, who uses which blocks, and the inodes in use."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+
+from ...errors import DamageError
+from ...ondisk.record import Record
+from ...ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET
+from ...progress import Cancel, check_cancelled
+from ...read import Image, Inode
+from ..problems import Problem, of_damage
+
+PROBLEMS_MAX = 10_000
+"""Problems that are kept; further ones are counted."""
+
+METADATA = 0
+"""Owner of the blocks that belong to no inode."""
+
+
+class Check:
+    """One run over one image."""
+
+    def __init__(self, image: Image, cancel: Cancel | None) -> None:
+        self.image = image
+        self.format = image.format
+        self.block_size = image.block_size
+        self.problems: list[Problem] = []
+        self.counts: Counter[str] = Counter()
+        """How often each code was found."""
+        self.errors = self.warnings = 0
+        self.claims = Claims()
+        self.inodes = InodesInUse()
+        self.directories: list[int] = []
+        """Inode numbers of all directories, ascending."""
+        self.attribute_blocks: dict[int, list[int]] = {}
+        """Block -> [inodes that share it, h_refcount, the first of them]."""
+        self.value_inodes: Counter[int] = Counter()
+        """Inodes that hold values of attributes -> how many attributes name them."""
+        self.usage: dict[tuple[int, int], list[int]] = {}
+        """(kind of quota, id) -> [bytes, inodes, links inside them], only where quota is kept."""
+        self.large_files = False
+        self._cancel = cancel
+
+    def check_cancelled(self) -> None:
+        check_cancelled(self._cancel)
+
+    # -- what is wrong ---------------------------------------------------------------------------
+
+    def add(self, problem: Problem) -> None:
+        """Take note of a problem."""
+        self.counts[problem.code] += 1
+        if problem.is_warning:
+            self.warnings += 1
+        else:
+            self.errors += 1
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(problem)
+
+    def damage(self, error: DamageError) -> None:
+        """Take note of what a reader met."""
+        self.add(of_damage(error))
+
+    def of_superblock(self, code: str, field: str, text: str, *, warn: bool = False) -> None:
+        """A problem of the superblock."""
+        offset = SUPERBLOCK_OFFSET + SUPERBLOCK.offset(field)
+        self.add(Problem(code, "superblock", field, offset, text, is_warning=warn))
+
+    def of_group(self, code: str, group: int, field: str, text: str) -> None:
+        """A problem of a group's descriptor."""
+        record = self.image.desc_record
+        offset = self.image.descriptor_offset(group) + record.offset(field)
+        self.add(Problem(code, "group_desc", field, offset, f"of group {group} {text}"))
+
+    def of_inode(self, code: str, inode: Inode, field: str, text: str) -> None:
+        """A problem of an inode."""
+        offset = inode.offset + inode.record.offset(field)
+        self.add(Problem(code, "inode", field, offset, text, inode.ino))
+
+    def of_record(
+        self,
+        code: str,
+        record: Record,
+        field: str,
+        at: int,
+        text: str,
+        ino: int | None = None,
+        *,
+        warn: bool = False,
+    ) -> None:
+        """A problem of a structure that begins at byte ``at``."""
+        offset = at + record.offset(field)
+        self.add(Problem(code, record.name, field, offset, text, ino, is_warning=warn))
+
+
+class Claims:
+    """Who uses which blocks, as columns: one row for each run, in the order of claiming."""
+
+    def __init__(self) -> None:
+        self.starts = array("Q")
+        self.lengths = array("L")
+        self.owners = array("L")
+
+    def add(self, owner: int, start: int, length: int) -> None:
+        """``owner`` uses ``length`` blocks from ``start`` on."""
+        self.starts.append(start)
+        self.lengths.append(length)
+        self.owners.append(owner)
+
+    def sorted_rows(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (start, length, owner) by ascending start."""
+        order = sorted(range(len(self.starts)), key=self.starts.__getitem__)
+        starts, lengths, owners = self.starts, self.lengths, self.owners
+        return ((starts[row], lengths[row], owners[row]) for row in order)
+
+
+class InodesInUse:
+    """The inodes in use, ascending, as columns."""
+
+    def __init__(self) -> None:
+        self.inos = array("L")
+        self.types = bytearray()
+        """``S_IFMT`` of the mode, shifted down by 12."""
+        self.links = array("H")
+        """i_links_count."""
+        self.names = array("L")
+        """Entries that name the inode, ``.`` and ``..`` among them."""
+
+    def add(self, ino: int, mode: int, links: int) -> None:
+        self.inos.append(ino)
+        self.types.append(mode >> 12)
+        self.links.append(links)
+        self.names.append(0)
+
+    def find(self, ino: int) -> int:
+        """The row of ``ino``, -1 if it is not in use."""
+        inos = self.inos
+        # Most tables are without gaps from inode 11 on, so that the row is a guess away.
+        if inos:
+            guess = ino - inos[-1] + len(inos) - 1
+            if 0 <= guess < len(inos) and inos[guess] == ino:
+                return guess
+        row = bisect_left(inos, ino)
+        return row if row < len(inos) and inos[row] == ino else -1

@@ -1,0 +1,169 @@
+"""The superblock: its limits, its features against each other, and its copies.
+
+Rules: e2fsck/super.c:check_super_block.
+"""
+
+from __future__ import annotations
+
+from ...ondisk.format import Format
+from ...ondisk.superblock import (
+    EXT4_ERROR_FS,
+    EXT4_VALID_FS,
+    SUPERBLOCK,
+    SUPERBLOCK_OFFSET,
+    SUPERBLOCK_SIZE,
+)
+from .state import Check
+
+_MIN_EXTRA_ISIZE = 4  # i_extra_isize itself and i_checksum_hi
+
+_VARYING = {
+    *("s_block_group_nr", "s_checksum", "s_state", "s_mtime", "s_wtime", "s_mnt_count"),
+    *("s_free_blocks_count_lo", "s_free_blocks_count_hi", "s_free_inodes_count"),
+    *("s_lastcheck", "s_last_orphan", "s_kbytes_written", "s_last_mounted", "s_error_count"),
+    *("s_first_error_time", "s_first_error_ino", "s_first_error_block", "s_first_error_func"),
+    *("s_first_error_line", "s_last_error_time", "s_last_error_ino", "s_last_error_line"),
+    *("s_last_error_block", "s_last_error_func", "s_mtime_hi", "s_wtime_hi", "s_lastcheck_hi"),
+    *("s_first_error_time_hi", "s_last_error_time_hi", "s_first_error_errcode"),
+    *("s_last_error_errcode", "s_overhead_clusters", "s_jnl_blocks", "s_jnl_backup_type"),
+    "s_feature_incompat",  # needs_recovery is set in the primary one alone
+    "s_feature_ro_compat",  # orphan_present, too
+}
+"""Fields that the kernel writes to the primary superblock alone, or that say which copy it is."""
+
+
+def check_superblock(check: Check) -> None:
+    """Check what no reader needs to find anything."""
+    image, fmt = check.image, check.format
+    number = image.number
+
+    def bounded(field: str, value: int, least: int, most: int) -> None:
+        if not least <= value <= most:
+            check.of_superblock(
+                "PR_0_SB_CORRUPT", field, f"is {value}, and not from {least} to {most}"
+            )
+
+    blocks, inodes = image.blocks_count, image.inodes_count
+    bounded("s_r_blocks_count_lo", number("s_r_blocks_count"), 0, blocks // 2)
+    bounded("s_reserved_gdt_blocks", number("s_reserved_gdt_blocks"), 0, check.block_size // 4)
+    bounded(
+        "s_inodes_per_group", image.inodes_per_group, fmt.inodes_per_block, 8 * check.block_size
+    )
+    if fmt.flex_bg:
+        bounded("s_log_groups_per_flex", number("s_log_groups_per_flex"), 0, 31)
+    desc_size = number("s_desc_size")
+    if desc_size > 1024 or desc_size & (desc_size - 1):
+        check.of_superblock("PR_0_SB_CORRUPT", "s_desc_size", f"is {desc_size}")
+    if number("s_rev_level"):
+        bounded("s_first_ino", fmt.first_ino, 11, inodes)
+    if not fmt.bigalloc and number("s_log_cluster_size") != number("s_log_block_size"):
+        check.of_superblock(
+            "PR_0_SB_CORRUPT",
+            "s_log_cluster_size",
+            f"is {number('s_log_cluster_size')} without bigalloc, and blocks have "
+            f"{number('s_log_block_size')}",
+        )
+    if number("s_blocks_per_group") != fmt.blocks_per_group:
+        check.of_superblock(
+            "PR_0_MISC_CORRUPT_SUPER",
+            "s_blocks_per_group",
+            f"is {number('s_blocks_per_group')}, and clusters make {fmt.blocks_per_group}",
+        )
+    should_be = image.groups * image.inodes_per_group
+    if inodes != should_be:
+        check.of_superblock(
+            "PR_0_INODE_COUNT_WRONG", "s_inodes_count", f"is {inodes}, and should be {should_be}"
+        )
+    first = 1 if fmt.block_size == 1024 and fmt.blocks_per_cluster == 1 else 0
+    if fmt.first_data_block != first:
+        check.of_superblock(
+            "PR_0_FIRST_DATA_BLOCK",
+            "s_first_data_block",
+            f"is {fmt.first_data_block}, and should be {first}",
+        )
+    _check_features(check, fmt)
+    if fmt.has_extra_fields:
+        most = fmt.inode_size - 128
+        for field, code in (
+            ("s_min_extra_isize", "PR_0_BAD_MIN_EXTRA_ISIZE"),
+            ("s_want_extra_isize", "PR_0_BAD_WANT_EXTRA_ISIZE"),
+        ):
+            value = number(field)
+            if value and (value & 3 or not _MIN_EXTRA_ISIZE <= value <= most):
+                check.of_superblock(code, field, f"is {value}")
+    state = number("s_state")
+    if state & EXT4_ERROR_FS:
+        check.of_superblock("ERRORS_NOTED", "s_state", "says that the kernel met errors", warn=True)
+    elif not state & EXT4_VALID_FS:
+        check.of_superblock("NOT_UNMOUNTED", "s_state", "says that it is mounted", warn=True)
+    if number("s_last_orphan"):
+        check.of_superblock(
+            "ORPHANS",
+            "s_last_orphan",
+            f"is {number('s_last_orphan')}: inodes wait to be deleted or cut",
+            warn=True,
+        )
+
+
+def _check_features(check: Check, fmt: Format) -> None:
+    unknown = fmt.features.unknown_compat()
+    if unknown:
+        # Linux mounts it; e2fsck refuses to touch it.
+        text = f"has features that nobody here knows: {', '.join(unknown)}"
+        check.of_superblock("UNSUPPORTED_FEATURE", "s_feature_compat", text)
+    wrong = (
+        (
+            fmt.metadata_csum and fmt.uninit_bg,
+            "PR_0_META_AND_GDT_CSUM_SET",
+            "metadata_csum and uninit_bg",
+        ),
+        (
+            fmt.metadata_csum_seed and not fmt.metadata_csum,
+            "PR_0_CSUM_SEED_WITHOUT_META_CSUM",
+            "metadata_csum_seed without metadata_csum",
+        ),
+        (fmt.is_64bit and not fmt.extent, "PR_0_64BIT_WITHOUT_EXTENTS", "64bit without extent"),
+    )
+    for is_wrong, code, text in wrong:
+        if is_wrong:
+            check.of_superblock(code, "s_feature_ro_compat", f"has {text}")
+    image = check.image
+    if fmt.meta_bg and fmt.first_meta_bg > fmt.gdt_blocks(image.groups):
+        check.of_superblock(
+            "PR_0_FIRST_META_BG_TOO_BIG", "s_first_meta_bg", f"is {fmt.first_meta_bg}"
+        )
+    reserved = image.number("s_reserved_gdt_blocks")
+    if reserved and not fmt.resize_inode:
+        check.of_superblock(
+            "PR_0_NONZERO_RESERVED_GDT_BLOCKS",
+            "s_reserved_gdt_blocks",
+            f"is {reserved} without resize_inode",
+        )
+    if fmt.orphan_present:
+        check.of_superblock(
+            "ORPHANS", "s_feature_ro_compat", "has orphan_present: inodes wait there", warn=True
+        )
+
+
+def check_backups(check: Check) -> None:
+    """Compare the copies of the superblock with it; e2fsck never looks at them by itself."""
+    image, fmt = check.image, check.format
+    primary = SUPERBLOCK.parse(image.superblock_bytes)
+    for group in fmt.super_groups(image.groups)[1:]:
+        check.check_cancelled()
+        offset = fmt.super_block(group) * check.block_size
+        data = image.read(offset, SUPERBLOCK_SIZE)
+        copy = SUPERBLOCK.parse(data)
+        for field, value in copy.items():
+            right = group & 0xFFFF if field == "s_block_group_nr" else primary[field]
+            if value != right and (field == "s_block_group_nr" or field not in _VARYING):
+                check.of_record(
+                    "BACKUP_SUPERBLOCK",
+                    SUPERBLOCK,
+                    field,
+                    offset,
+                    f"of the copy in group {group} differs from the superblock's at byte "
+                    f"{SUPERBLOCK_OFFSET + SUPERBLOCK.offset(field)}",
+                    warn=True,
+                )
+                break

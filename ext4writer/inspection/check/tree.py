@@ -1,0 +1,93 @@
+"""How directories hang together, and how links are counted: passes 3 and 4 of e2fsck."""
+
+from __future__ import annotations
+
+from ...nodes import S_IFDIR
+from ...ondisk.dirent import DIR_ENTRY_2
+from ...ondisk.inode import EXT4_EA_INODE_FL, INODE_128
+from ...ondisk.superblock import EXT4_ROOT_INO
+from .directories import Parents
+from .state import Check
+
+_DIRECTORY = S_IFDIR >> 12
+_MANY_LINKS = 1
+"""i_links_count of a directory with more than 65,000 of them, with dir_nlink."""
+_LINK_MAX = 65000
+
+
+def check_tree(check: Check, parents: Parents) -> None:
+    """Check that every directory is reached from the root, and where its ``..`` leads."""
+    reached = {EXT4_ROOT_INO}
+    loops: set[int] = set()
+    for ino in check.directories:
+        trail = []
+        here = ino
+        while here not in reached and here not in loops:
+            trail.append(here)
+            loops.add(here)  # until it is known to be reached
+            above = parents.named_in.get(here)
+            if above is None:
+                break
+            here = above
+        if here in reached:
+            reached.update(trail)
+            loops.difference_update(trail)
+    for ino in check.directories:
+        inode = None
+        if ino not in reached:
+            inode = check.image.inode(ino)
+            code = "PR_3_UNCONNECTED_DIR" if ino not in parents.named_in else "PR_3_LOOPED_DIR"
+            check.of_inode(code, inode, "i_mode", "is of a directory that no path reaches")
+            continue
+        dotdot = parents.dotdot.get(ino)
+        above = ino if ino == EXT4_ROOT_INO else parents.named_in[ino]
+        if dotdot is not None and dotdot[0] != above:
+            text = f"of .. is {dotdot[0]}, and should be {above}"
+            check.of_record("PR_3_BAD_DOT_DOT", DIR_ENTRY_2, "inode", dotdot[1], text, ino)
+
+
+def check_links(check: Check) -> None:
+    """Compare i_links_count with the names that were found."""
+    inodes, image = check.inodes, check.image
+    rows = zip(inodes.inos, inodes.types, inodes.links, inodes.names, strict=True)
+    for ino, kind, links, names in rows:
+        if links == names:
+            continue
+        inode = image.inode(ino)
+        if not names:
+            if inode.flags & EXT4_EA_INODE_FL and check.format.ea_inode:
+                _check_value(check, ino)
+                continue
+            check.of_inode(
+                "PR_4_UNATTACHED_INODE", inode, "i_links_count", f"is {links}, and no name is found"
+            )
+            continue
+        is_many = kind == _DIRECTORY and links == _MANY_LINKS and names > _LINK_MAX
+        if is_many and check.format.dir_nlink:
+            continue
+        text = f"is {links}, and should be {names}"
+        check.of_inode("PR_4_BAD_REF_COUNT", inode, "i_links_count", text)
+
+
+def _check_value(check: Check, ino: int) -> None:
+    """An inode that holds a value counts who names it in its times (fs/ext4/xattr.c)."""
+    inode = check.image.inode(ino)
+    found = check.value_inodes[ino]
+    references = ea_inode_references(inode.raw)
+    if not found:
+        text = "is of a value that no attribute names"
+        check.of_inode("PR_4_UNATTACHED_INODE", inode, "i_links_count", text)
+    elif references != found:
+        text = f"and l_i_version make {references} references, and there are {found}"
+        check.of_inode("PR_4_EA_INODE_REF_COUNT", inode, "i_ctime", text)
+
+
+def ea_inode_references(raw: bytes) -> int:
+    """The reference count of an inode that holds a value: i_ctime above l_i_version."""
+    return _low(raw, "i_ctime") << 32 | _low(raw, "l_i_version")
+
+
+def _low(raw: bytes, field: str) -> int:
+    value = INODE_128.get(raw, 0, field)
+    assert isinstance(value, int)
+    return value
