@@ -16,7 +16,8 @@ from ext4writer_cli.signals import Interrupted
     [
         (errors.SpecError("block_size", "7 is wrong"), "--block-size: 7 is wrong", 2),
         (errors.SpecError("label", "too long"), "--label: too long", 2),
-        (errors.SpecError("hole_size", "odd"), "hole_size: odd", 2),
+        (errors.SpecError("tree", "odd"), "tree: odd", 2),
+        (errors.SpecError("hole_size", "odd"), "--hole-size: odd", 2),
         (errors.OverrideError("no such record"), "--override: no such record", 2),
         (errors.TreeError(b"/a\nb", "too many links"), "/a\\x0ab: too many links", 1),
         (errors.SourceError("/nowhere", "cannot be read"), "/nowhere: cannot be read", 1),
