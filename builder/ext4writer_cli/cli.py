@@ -202,7 +202,7 @@ def build(
 
     A SOURCE is a folder, a tar archive, '-' for one on standard input, an ext4 image,
     image:DISK:PARTITION, oci:LAYOUT[:REF], docker-archive:FILE[:REF] or manifest:FILE.
-    '::/FOLDER' behind it says where in the image it goes; folders that are missing on the way are
+    '::/FOLDER' after it says where in the image it goes; folders that are missing on the way are
     made. Without any the file system is empty.
     """
     if output is None and not dry_run:

@@ -77,7 +77,7 @@ def parse_source(text: str) -> SourceArgument:
             named, _, inside = named.rpartition(":/") if ":/" in named else ("", "", named)
             colon = named
         if colon and not named:
-            raise ValueError(f"{text!r} has a colon without a name of an image behind it")
+            raise ValueError(f"{text!r} has a colon that no name of an image follows")
         reference = named or None
     if not rest:
         raise ValueError(
