@@ -18,11 +18,34 @@ def display_path(path: bytes | str) -> str:
     )
 
 
+LINE_MOST = 8000
+"""Characters of a message. A path of the most bytes that Linux takes fits in."""
+_LINE_END = 1000
+
+
+def one_line(text: str) -> str:
+    """``text`` as one printable line of :data:`LINE_MOST` characters at most.
+
+    Names from archives and folders stand in messages, and may hold newlines, which would look like
+    lines of a report, and sequences that terminals obey.
+    """
+    if len(text) > LINE_MOST:
+        cut = len(text) - LINE_MOST + 60
+        text = f"{text[: -cut - _LINE_END]} [... {cut:,} characters ...] {text[-_LINE_END:]}"
+    if text.isprintable():
+        return text
+    shown = display_path(text)
+    return shown if len(shown) <= LINE_MOST else f"{shown[: LINE_MOST - 6]} [...]"
+
+
 class Ext4WriterError(Exception):
     """Base of all deliberate errors; ``str()`` of one is a single complete line.
 
     Every one can be pickled, whatever its constructor takes.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self.args), self.__dict__

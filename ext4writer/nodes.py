@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypedDict, Unpack
 
 from .content import Content
+from .errors import LINE_MOST, one_line
 
 S_IFIFO = 0o010000
 S_IFCHR = 0o020000
@@ -65,9 +66,13 @@ class Loss:
 
     path: bytes
     what: str
-    """For people; the wording may change."""
+    """For people, one line; the wording may change."""
     code: LossCode = field(default="other", compare=False)
     """For programs; a release may add some, and changes none."""
+
+    def __post_init__(self) -> None:
+        if not self.what.isprintable() or len(self.what) > LINE_MOST:
+            object.__setattr__(self, "what", one_line(self.what))
 
 
 class Attributes(TypedDict, total=False):

@@ -123,6 +123,7 @@ def test_after_an_error_it_is_alone(tmp_path: Path, folder: Path) -> None:
             write_image(tree, tmp_path / "image", SPEC, processes=crew)
         assert not crew.can_share
         gone.write_bytes(data)
+        tree = sources.directory(folder)
         write_image(tree, tmp_path / "image", SPEC, processes=crew)
     memory = bytearray()
     write_image(tree, memory, SPEC)

@@ -14,7 +14,7 @@ from ext4writer.errors import (
     OverrideError,
     SizeError,
     SpecError,
-    display_path,
+    one_line,
 )
 
 from .options import ImageOptions, OverrideOptions, RunOptions, ScanOptions
@@ -40,20 +40,20 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted by SIGINT", SIGNALLED + 2
     if isinstance(error, click.ClickException):
-        return display_path(_of_click(error)), error.exit_code
+        return one_line(_of_click(error)), error.exit_code
     if isinstance(error, SpecError):
         option = FLAG_OF.get(error.option, error.option)
-        return display_path(f"{option}: {error.problem}"), USAGE
+        return one_line(f"{option}: {error.problem}"), USAGE
     if isinstance(error, OverrideError):
-        return display_path(f"--override: {str(error).removeprefix('override ')}"), USAGE
+        return one_line(f"--override: {str(error).removeprefix('override ')}"), USAGE
     if isinstance(error, SizeError):
         return f"{FLAG_OF['size']}: {str(error).removeprefix('size: ')}", FAILED
     if isinstance(error, LimitError):
-        return display_path(f"{error} with {FLAG_OF['limit']} {error.limit}=N"), FAILED
+        return one_line(f"{error} with {FLAG_OF['limit']} {error.limit}=N"), FAILED
     if isinstance(error, Ext4WriterError):
-        return display_path(str(error)), FAILED
+        return one_line(str(error)), FAILED
     if isinstance(error, OSError):
-        return display_path(_os_error(error)), FAILED
+        return one_line(_os_error(error)), FAILED
     if isinstance(error, MemoryError):
         return "there is not enough memory", FAILED
     return None

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..errors import TreeError
+from ..errors import TreeError, display_path
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, INODE_EXTRA_ISIZE
 from ..ondisk.xattr import (
     EXT4_XATTR_MAGIC,
@@ -32,6 +32,7 @@ Attribute = tuple[int, bytes, bytes]
 END_OF_ENTRIES = 4
 """Bytes of zero that end the list of entries."""
 
+NAMES_SHOWN = 20
 ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
 
 _pack_entry = XATTR_ENTRY.packer(
@@ -115,14 +116,19 @@ class XattrPlanner:
             raise TreeError(
                 path(),
                 f"its extended attributes need {size} bytes; an inode and a block hold "
-                f"{max(inode_room, 0)} and {self._block_room} (names: "
-                + ", ".join(name.decode("utf-8", "backslashreplace") for name, _ in key)
-                + ")",
+                f"{max(inode_room, 0)} and {self._block_room} (names: {_some_names(key)})",
             )
         return (
             pack_in_inode(sorted(inside, key=_block_order), self._inode_room),
             tuple(sorted(outside, key=_block_order)),
         )
+
+
+def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
+    shown = [display_path(name[:300]) for name, _ in key[:NAMES_SHOWN]]
+    if len(key) > NAMES_SHOWN:
+        shown.append(f"and {len(key) - NAMES_SHOWN:,} more")
+    return ", ".join(shown)
 
 
 def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute:

@@ -56,13 +56,13 @@ class Layer(Assembly):
     def apply(self) -> None:
         """Change the lower tree, and let the record have the losses that count afterwards."""
         self.link_the_rest()
-        for path in self._whiteouts:
+        for path in sorted(self._whiteouts):
             head, _, name = path.rpartition(b"/")
             parent = _directory_at(self._lower.root, head)
             if parent is not None and parent.children.pop(name, None) is not None:
                 self._record.drop_below(path)
             self._imply(head)
-        for path in self._opaque:
+        for path in sorted(self._opaque):
             directory = _directory_at(self._lower.root, path)
             if directory is not None:
                 for name in directory.children:
