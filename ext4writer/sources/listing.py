@@ -18,6 +18,7 @@ from ..errors import SourceChangedError, SourceError
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, Loss
 from .host import HostDirectory, OpenFolders, join
 from .host_xattrs import HostXattrs, XattrItems
+from .mounts import Mounts
 
 BATCH_ENTRIES = 1024
 """What is handed over at a time."""
@@ -108,6 +109,7 @@ class Lister:
         self._xattrs: HostXattrs | None = None
         self._home: int | None = None
         self._folders = OpenFolders()
+        self._mounts = Mounts()
         self._told: list[tuple[bytes, bytes]] | None = None
         if rule.xattrs and hasattr(os, "listxattr"):
             self._xattrs = HostXattrs(self._losses)
@@ -239,7 +241,10 @@ class Lister:
                 # As stamp_of has it, without the call.
                 stamp = status.st_ctime_ns ^ status.st_mtime_ns << 1 ^ status.st_ino
             elif kind == S_IFDIR:
-                value = not rule.one_file_system or status.st_dev == device
+                value = status.st_dev == device
+                if not value and not rule.one_file_system:
+                    self._mounts.check(status.st_dev, entry.path, prefix + name)
+                    value = True
             elif kind == S_IFLNK:
                 value = os.readlink(entry.path)
             elif kind in OTHER_KINDS:

@@ -9,8 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from ext4writer import Layout, SourceChangedError, Tree, holes, plan, sources, write_layout
+from ext4writer import (
+    Layout,
+    SourceChangedError,
+    SourceError,
+    Tree,
+    holes,
+    plan,
+    sources,
+    write_layout,
+)
 from ext4writer.content import PathContent
+from tests.builder.command import assert_one_line, run
+from tests.oracles import tools
 
 SMALL, LARGE = 5000, 3 << 20
 
@@ -127,3 +138,24 @@ def test_a_short_read_hides_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda fd, count, at: pread(fd, min(count, 3), at))
     assert holes.data_ranges(PathContent(path), 4096, 65536) == whole != None  # noqa: E711
+
+
+@pytest.mark.parametrize("kind", ["proc", "sysfs"])
+def test_a_mounted_pseudo_file_system(tmp_path: Path, kind: str) -> None:
+    tools.require_root()
+    (tmp_path / "s/etc").mkdir(parents=True)
+    (tmp_path / "s/run/pseudo").mkdir(parents=True)
+    if tools.run(["mount", "-t", kind, kind, tmp_path / "s/run/pseudo"], check=False).returncode:
+        pytest.skip(f"{kind} cannot be mounted here")
+    try:
+        for processes in (1, 2):
+            with pytest.raises(SourceError, match=rf"/run/pseudo: is a mounted {kind}.*--one-file"):
+                sources.directory(tmp_path / "s", processes=processes)
+        done = run("plan", tmp_path / "s")
+        assert_one_line(done, 1, "run/pseudo", f"mounted {kind}", "--one-file-system")
+        kept = sources.directory(tmp_path / "s", one_file_system=True)
+        assert [path for path, _ in kept.walk()] == [b"/", b"/etc", b"/run", b"/run/pseudo"]
+        kept = sources.directory(tmp_path / "s", exclude=["run/pseudo"])
+        assert "/run" in kept and "/run/pseudo" not in kept
+    finally:
+        tools.run(["umount", tmp_path / "s/run/pseudo"])

@@ -1,0 +1,62 @@
+"""File systems that are mounted inside a source, and hold no files of a disk."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import SourceError, display_path
+
+MOUNTINFO = "/proc/self/mountinfo"
+"""Linux: proc_pid_mountinfo(5)."""
+
+PSEUDO = frozenset(
+    (
+        *("proc", "sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs"),
+        *("pstore", "efivarfs", "bpf", "selinuxfs", "smackfs", "fusectl", "binfmt_misc", "nsfs"),
+        *("mqueue", "rpc_pipefs", "resctrl", "nfsd", "autofs"),
+    )
+)
+"""Types that show the state of a kernel. Those that hold files in memory are not among them."""
+
+
+class Mounts:
+    """Knows what is mounted, once a scan has met another device."""
+
+    def __init__(self) -> None:
+        self._types: dict[tuple[int, int], str] | None = None
+        self._fine: set[int] = set()
+
+    def check(self, device: int, place: bytes, path: bytes) -> None:
+        """Raise :class:`SourceError` if ``device`` is a pseudo file system.
+
+        ``place`` is where the directory at ``path`` of the tree lies, as far as that is known.
+        """
+        if device in self._fine:
+            return
+        if self._types is None:
+            self._types = _mounted_types()
+        kind = self._types.get((os.major(device), os.minor(device)), "")
+        if kind in PSEUDO:
+            shown = place if place.startswith(b"/") else path
+            raise SourceError(
+                shown,
+                f"is a mounted {kind}, which shows the state of the running kernel and holds no "
+                "files of a disk; unmount it, or leave out what other file systems hold with "
+                f"--one-file-system (one_file_system=True), or this alone with --exclude "
+                f"{display_path(path[1:])}",
+            )
+        self._fine.add(device)
+
+
+def _mounted_types() -> dict[tuple[int, int], str]:
+    """Major and minor number of what is mounted -> type; empty where nothing tells."""
+    types: dict[tuple[int, int], str] = {}
+    try:
+        with open(MOUNTINFO, encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                before, _, after = line.partition(" - ")
+                major, _, minor = before.split(" ")[2].partition(":")
+                types[int(major), int(minor)] = after.split(" ")[0]
+    except (OSError, ValueError, IndexError):
+        return types
+    return types
