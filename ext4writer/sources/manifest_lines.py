@@ -27,6 +27,8 @@ LINE_MOST = 1 << 20
 """Bytes of one line, with what continues it."""
 PATH_MOST = 1 << 15
 """Bytes of a path. A walk over a tree makes all its paths; this bounds what a deep one costs."""
+IMPLIED_MOST, IMPLIED_EACH = 100_000, 8
+"""Folders that a manifest may leave out, and how many more for each of its entries."""
 REPORT_EVERY = 1024
 U32 = (1 << 32) - 1
 NANOSECONDS = 1_000_000_000
@@ -55,6 +57,8 @@ class ManifestReader:
         self._progress = progress
         self._cancel = cancel
         self._entries = 0
+        self._implied = 0
+        """Folders that are there only because something lies below them."""
         self._bytes = 0
         self._parent: tuple[bytes, Directory] = (b"", self.tree.root)
         self._xattrs: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
@@ -137,6 +141,13 @@ class ManifestReader:
             if node is None:
                 if not make:
                     raise self.error("its folder is not in the manifest before it", path)
+                self._implied += 1
+                if self._implied > IMPLIED_MOST + IMPLIED_EACH * self._entries:
+                    raise self.error(
+                        f"more than {IMPLIED_MOST:,} folders, and {IMPLIED_EACH} for each entry, "
+                        "are not in the manifest",
+                        path,
+                    )
                 self.check_name(name, path)
                 node = directory.children[name] = Directory(implied=True)
             if not isinstance(node, Directory):

@@ -74,7 +74,7 @@ DEVICE_MOST = 100
 SHOWN = 100
 """Bytes of a keyword or flag in the report."""
 
-_BEFORE_COMMENT = re.compile(rb"(?:[^\\#]|\\.)*", re.DOTALL)
+_BEFORE_COMMENT = re.compile(rb"(?:[^\\#]++|\\.)*+", re.DOTALL)
 _TAG_TIMES = {b"atime": "atime_ns", b"ctime": "ctime_ns", b"birthtime": "crtime_ns"}
 
 

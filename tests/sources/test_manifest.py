@@ -810,3 +810,13 @@ def test_sockets_of_the_host(tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "s"))
         text = run(["mtree", "-c", "-k", "uid,gid,mode", "-p", tmp_path]).stdout
     assert isinstance(read(text)["/s"], Socket)
+
+
+def test_folders_that_a_manifest_leaves_out_have_a_bound() -> None:
+    """Two bytes of a path make a directory."""
+    lines = [b"%d" % number + b"/d" * 15_000 + b" type=dir" for number in range(8)]
+    text = b"#mtree\n" + b"\n".join(lines) + b"\n"
+    with pytest.raises(SourceError, match="line 8: .*more than 100,000 folders"):
+        sources.manifest(text)
+    few = b"#mtree\n" + b"\n".join(lines[:6]) + b"\n"
+    assert len(sources.manifest(few).root.children) == 6

@@ -242,6 +242,26 @@ def test_a_configuration_of_many_entries_is_read_once(tmp_path: Path) -> None:
     assert time.process_time() - begin < 3
 
 
+@pytest.mark.parametrize("kind", ["dots", "links"])
+def test_a_configuration_of_many_names_is_read_once(kind: str, tmp_path: Path) -> None:
+    config = json.dumps({"os": "linux", "rootfs": {"diff_ids": []}, "x": [[]] * 300_000})
+    names = [f"{'./' * number}c" if kind == "dots" else f"c{number}" for number in range(60)]
+    with tarfile.open(tmp_path / "saved.tar", "w") as archive:
+        manifest = json.dumps([{"Config": name, "Layers": []} for name in names])
+        for name, text in (("manifest.json", manifest), ("c", config)):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+        for name in names if kind == "links" else ():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.LNKTYPE, "c"
+            archive.addfile(link)
+    begin = time.process_time()
+    with pytest.raises(ArchiveError, match="several images"):
+        sources.docker_archive(tmp_path / "saved.tar")
+    assert time.process_time() - begin < 3
+
+
 def test_the_platform_does_not_depend_on_the_machine(layout: Layout) -> None:
     blobs = platforms(layout)
     layout.index(blobs[1:3])

@@ -168,6 +168,12 @@ class TestAbundance:
         assert all(loss.path == b"/" for loss in made.losses)
         assert len(made.root.children) == 50
 
+    def test_many_losses_of_one_member_are_counted(self) -> None:
+        records = {b"SCHILY.xattr.odd.%d" % number: b"v" for number in range(3000)}
+        made = tree(pax(records), member(b"f"), pax(records), member(b"g"))
+        assert [loss.path for loss in made.losses] == [b"/f"] * 21 + [b"/g"] * 21
+        assert made.losses[-1].what == "2,980 further records were left out"
+
     def test_global_attributes_hold_for_all(self) -> None:
         made = tree(pax({XATTR: b"all"}, b"g"), member(b"a"), pax({XATTR: b"own"}), member(b"b"))
         assert made["/a"].xattrs == {b"user.x": b"all"}

@@ -44,8 +44,10 @@ class DockerArchive:
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise ArchiveError(files.path, "is no list of objects", member=name.encode())
         self._images = [Document(files.path, name.encode(), one) for one in listed]
-        self._known: dict[str, tuple[Platform, str]] = {}
-        """The platform and the digest of each configuration that was read, by its name."""
+        self._facts_of: dict[Content, tuple[Platform, str]] = {}
+        """Of the configurations that were read: one may have many names, as links or with dots."""
+        self._platforms: dict[str, Platform] = {}
+        """Theirs, by the SHA-256 of what they hold."""
 
     def find(
         self, reference: str | None, platform: Platform | None
@@ -81,12 +83,19 @@ class DockerArchive:
 
     def _facts(self, at: int) -> tuple[Platform, str]:
         """The platform of an image, and the digest of its configuration."""
-        entry = self._images[at]
-        name = entry.get("Config", str, "")
-        if name not in self._known:
-            config, digest = self._config(entry)
-            self._known[name] = parse_platform(config), digest
-        return self._known[name]
+        name = self._images[at].get("Config", str, "")
+        said = _digest_in(name, "")
+        content = self._file(name)
+        known = self._facts_of.get(content)
+        if known is None or said not in (None, known[1]):
+            data, digest = self._read_config(name, content)
+            ours = sha256(data)
+            platform = self._platforms.get(ours)
+            if platform is None:
+                platform = parse_platform(parse_document(data, self.files.path, name.encode()))
+                self._platforms[ours] = platform
+            known = self._facts_of[content] = platform, digest
+        return known
 
     def _error(self, problem: str) -> ArchiveError:
         return ArchiveError(self.files.path, problem)
@@ -104,11 +113,14 @@ class DockerArchive:
 
     def _config(self, entry: Document) -> tuple[Document, str]:
         name = entry.get("Config", str, "")
-        said = _digest_in(name, "")
-        checked = [] if said is None else [said]
-        data = read_small(self.files, name, self._file(name), checked)
-        digest = said or sha256(data)
+        data, digest = self._read_config(name, self._file(name))
         return parse_document(data, self.files.path, name.encode()), digest
+
+    def _read_config(self, name: str, content: Content) -> tuple[bytes, str]:
+        """The bytes of a configuration, and the digest that its name states, or that it has."""
+        said = _digest_in(name, "")
+        data = read_small(self.files, name, content, [] if said is None else [said])
+        return data, said or sha256(data)
 
     def _file(self, name: str) -> Content:
         content = self.files.get(name)

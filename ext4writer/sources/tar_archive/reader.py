@@ -33,6 +33,8 @@ REPORT_EVERY = 1024
 _CACHED_FIELDS = 1 << 14
 _UNKNOWN_TOLD = 100
 _KEYWORD_SHOWN = 100
+_RECORDS_TOLD = 20
+"""Records of one member that are named where they are not kept."""
 _DEVICE_MAX = (1 << 32) - 1
 _NO_TAR = "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
 
@@ -295,8 +297,8 @@ class _Reader:
                     )
         if self.xattrs is not None:
             _, lost = self.xattrs.read(self.globals, self.usage)
-            for keyword, what in lost:
-                self._lose(b"", "xattr-left-out", f"a global extended header: {what}")
+            self._lose_records([what for _, what in lost], b"", "a global extended header: ")
+            for keyword, _ in lost:
                 self.global_bytes -= len(keyword) + len(self.globals.pop(keyword))
 
     # -- members -----------------------------------------------------------------------------
@@ -402,7 +404,7 @@ class _Reader:
             if acl is not None:
                 member.mode = mode_with_acl(member.mode, acl)
             if lost:
-                self._lose(member.path, "xattr-left-out", *(what for _, what in lost))
+                self._lose_records([what for _, what in lost], member.path)
         value = records.get(b"size")
         return pax.integer(value, "size") if value else data_bytes
 
@@ -542,6 +544,15 @@ class _Reader:
             self._lose(
                 b"", "header-unknown", f"the records {shown} of its extended headers are left out"
             )
+
+    def _lose_records(self, losses: list[str], path: bytes, where: str = "") -> None:
+        """Say of some records that they are not kept, and how many more there are."""
+        told = [where + what for what in losses[:_RECORDS_TOLD]]
+        more = len(losses) - _RECORDS_TOLD
+        if more > 0:
+            told.append(f"{where}{more:,} further records were left out")
+        if told:
+            self._lose(path, "xattr-left-out", *told)
 
     def _lose(self, path: bytes, code: LossCode, *losses: str) -> None:
         path = b"/" + path
