@@ -9,7 +9,9 @@ from typing import Any
 from ..errors import display_path
 from ..read import Image, Inode, Run
 from ..read.units import group_units, inode_units
+from ..read.verity import verity
 from ..read.walk import Found
+from ..read.xattrs import encryption_context
 from .words import mode_words, time_ns
 
 LETTERS = {
@@ -73,6 +75,23 @@ def facts(inode: Inode, *, path: bytes | None = None, close: bool = False) -> di
             display_path(name): value.hex() for name, value in inode.xattrs().items()
         }
         found["runs"] = [run._asdict() for run in inode.runs()]
+        found |= _protection(inode)
+    return found
+
+
+def _protection(inode: Inode) -> dict[str, Any]:
+    """What is encrypted, so that names and content are as they lie; and what fs-verity says."""
+    found: dict[str, Any] = {}
+    if "ENCRYPT" in inode.flag_names:
+        context = encryption_context(inode)
+        found["encrypted"] = "" if context is None else context.hex()
+    said = verity(inode)
+    if said is not None:
+        found["verity"] = {
+            "algorithm": said.tree.algorithm,
+            "block_size": said.tree.block_size,
+            "root_hash": said.root_hash.hex(),
+        }
     return found
 
 

@@ -36,10 +36,11 @@ class FileReader(io.RawIOBase):
     """A raw, seekable file object over the content of one inode.
 
     :attr:`data` lists the stretches that are not holes. What is wrong is reported; where a part of
-    the mapping cannot be read, that part is a hole.
+    the mapping cannot be read, that part is a hole. With ``past_end`` the size is that of all that
+    is mapped: fs-verity keeps its tree past the end.
     """
 
-    def __init__(self, inode: Inode) -> None:
+    def __init__(self, inode: Inode, *, past_end: bool = False) -> None:
         super().__init__()
         if not (inode.is_file or inode.is_symlink or inode.is_directory):
             raise ImageError(inode.image.name, f"inode {inode.ino} is a {inode.kind}: no content")
@@ -69,6 +70,9 @@ class FileReader(io.RawIOBase):
             if not run.unwritten:
                 self._starts.append(run.logical)
                 self.runs.append(run)
+        if past_end:
+            last = self.runs[-1] if self.runs else Run(0, 0, 0)
+            self.size = (last.logical + last.length) * inode.image.block_size
 
     @property
     def data(self) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ GOOD_MESSAGES = re.compile(
     r"mounted filesystem|unmounting filesystem|re-mounted"
     r"|resizing filesystem|resized filesystem|resized to"
     r"|write access unavailable, skipping orphan cleanup"
+    r"|Using encoding defined by superblock"
 )
 """What ext4 may say about an image without fault; every other line is an objection.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from ext4writer import (
     Spec,
     SpecError,
     Tree,
+    manifests,
     plan,
     sources,
     write_image,
@@ -211,3 +213,23 @@ def test_the_command_takes_images(tmp_path: Path) -> None:
     failed = command("build", f"image:{old}:2", "-o", new)
     assert failed.returncode == 1
     assert "no partition table" in failed.stderr
+
+
+def test_a_manifest_of_an_image_is_that_of_its_source(tmp_path: Path) -> None:
+    source, image = tmp_path / "source", tmp_path / "image"
+    (source / "many").mkdir(parents=True)
+    for number in range(50):
+        (source / f"many/{number}").write_bytes(b"%d" % number)
+    os.link(source / "many/1", source / "link")
+    (source / "soft").symlink_to("many/2")
+    tree = sources.directory(source)
+    write_image(tree, image)
+    held = []
+    for each in (tree, without_own_folder(sources.image(image), tree)):
+        text = io.BytesIO()
+        manifests.write_mtree(each, text, digest="sha256", unpacked=True)
+        lines = text.getvalue().splitlines()
+        held.append([re.sub(rb" contents=\S+", b"", line) for line in lines])
+    assert held[0] == held[1] and len(held[0]) > 50
+    done = command("manifest", image, "--digest", "sha256", "-q")
+    assert done.returncode == 0 and "many/49" in done.stdout

@@ -1,0 +1,96 @@
+"""What only a guest's kernel writes: folded names, fs-verity, encryption, projects."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from ext4writer import DamageError, NotFoundError
+from ext4writer.read import open_image
+from ext4writer.read.directories import block_kind, blocks
+from ext4writer.read.verity import check, verity
+from tests.guest import run_guest
+from tests.oracles.tools import require, run
+from tests.oracles.watch import Watch
+
+pytestmark = pytest.mark.qemu
+
+FEATURES = "casefold,verity,project,encrypt,stable_inodes,fast_commit,orphan_file,large_dir"
+
+SCRIPT = """
+mount -t ext4 /dev/vda /mnt
+mkdir /mnt/fold /mnt/project
+chattr +F /mnt/fold
+i=0
+while [ $i -lt 400 ]; do echo $i > "/mnt/fold/Straße Ünïcode Name $i"; i=$((i+1)); done
+echo ascii > /mnt/fold/Hello.TXT
+head -c 300000 /dev/urandom > /mnt/sealed
+fsverity enable /mnt/sealed --salt=0102030405
+fsverity measure /mnt/sealed
+head -c 5000 /dev/zero > /mnt/zeros
+fsverity enable /mnt/zeros
+chattr +P -p 77 /mnt/project
+echo x > /mnt/project/file
+md5sum /mnt/sealed /mnt/fold/hello.txt /mnt/zeros
+umount /mnt
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    path = tmp_path_factory.mktemp("guest") / "image"
+    run([require("mke2fs"), "-q", "-t", "ext4", "-b", "4096", "-O", FEATURES, str(path), "64M"])
+    said = run_guest(SCRIPT, [path], programs=["chattr", "fsverity"])
+    return path, said
+
+
+def test_folded_names_are_found_through_the_index(image: tuple[Path, str]) -> None:
+    path, _ = image
+    with open_image(path) as opened:
+        folder = opened.lookup("/fold")
+        assert "CASEFOLD" in folder.flag_names
+        kinds = {block_kind(folder, block).value for block in blocks(folder)}
+        assert "dx_root" in kinds
+        for number in range(400):
+            for name in (f"Straße Ünïcode Name {number}", f"STRASSE ünÏcode NAME {number}"):
+                assert opened.open(f"/fold/{name}").read() == b"%d\n" % number
+        assert opened.open("/fold/hELLO.txt").read() == b"ascii\n"
+        with pytest.raises(NotFoundError):
+            opened.lookup("/FOLD")
+
+
+def test_verity(image: tuple[Path, str]) -> None:
+    path, said = image
+    with open_image(path) as opened:
+        for name in ("/sealed", "/zeros"):
+            assert check(opened.lookup(name)) is not None
+        content = opened.open("/sealed").read()
+        assert content is not None and hashlib.md5(content).hexdigest() in said
+        found = verity(opened.lookup("/sealed"))
+        assert found is not None and found.tree.salt == bytes([1, 2, 3, 4, 5])
+        digest = re.search("sha256:([0-9a-f]{64})", said)
+        assert digest and hashlib.sha256(found.descriptor).hexdigest() == digest[1]
+        assert verity(opened.lookup("/fold/hello.txt")) is None
+        place = next(opened.lookup("/sealed").runs()).physical * opened.block_size
+    data = bytearray(path.read_bytes())
+    data[place + 777] ^= 1
+    with open_image(bytes(data)) as opened, pytest.raises(DamageError, match="root_hash"):
+        check(opened.lookup("/sealed"))
+
+
+def test_projects(image: tuple[Path, str]) -> None:
+    path, _ = image
+    with open_image(path) as opened:
+        inode = opened.lookup("/project/file")
+        assert inode.projid == 77
+        assert "PROJINHERIT" in opened.lookup("/project").flag_names
+
+
+def test_all_of_it_is_read_without_a_complaint(image: tuple[Path, str], watch: Watch) -> None:
+    path, _ = image
+    with open_image(path) as opened:
+        assert sum(1 for _ in opened.walk()) > 400
+        assert sum(1 for _ in opened.unit_runs()) > 20
