@@ -35,10 +35,10 @@ class BitmapEmitter:
     def _free_groups(self) -> tuple[bytearray, dict[int, list[Range]]]:
         """A byte for each group, 1 if all of it is free; what is free in those that partly are.
 
-        The blocks of the ranges are counted from the first one of the group.
+        The clusters of the ranges are counted from the first one of the group.
         """
         geometry = self._layout.geometry
-        per_group, origin = geometry.format.blocks_per_group, geometry.format.first_data_block
+        per_group, origin = geometry.format.clusters_per_group, geometry.format.first_data_cluster
         whole = bytearray(geometry.groups)
         ones = b"\1" * geometry.groups
         partly: dict[int, list[Range]] = {}
@@ -108,7 +108,7 @@ class BitmapEmitter:
         return compress(count(), self.inode_uninit.translate(_NEGATION))
 
     def block_bitmap(self, group: int) -> bytes:
-        """One block: a bit for each block of the group, ones behind its end."""
+        """One block: a bit for each cluster of the group, ones behind its end."""
         known = self._alike.get(group)
         if known is not None:
             return known
@@ -117,7 +117,7 @@ class BitmapEmitter:
         if free is None:
             if not self._layout.groups.free_blocks[group]:
                 return self._full
-            free = [(0, self._layout.geometry.format.blocks_per_group)]
+            free = [(0, self._layout.format.clusters_per_group)]
         if free == self._last_free:
             self._alike[group] = self._last_bitmap
         else:

@@ -53,7 +53,7 @@ class InodeEmitter:
         self._size = layout.format.inode_size
         self._large = layout.format.has_extra_fields
         self._record = INODE if self._large else INODE_128
-        self._sectors = layout.block_size // SECTOR
+        self._sectors = layout.format.cluster_size // SECTOR
         self._latest = min(layout.times.newest, layout.times.latest)
         self._rows = PIECE_BYTES // self._size
         self._mapping = layout.mapping
@@ -124,7 +124,8 @@ class InodeEmitter:
         placement, xattrs = layout.placement, layout.xattrs
         counts = layout.demand.counts[low:high]
         view[:] = self._common[: len(view)]
-        sectors = array("Q", [count * self._sectors for count in counts])
+        # i_blocks counts whole clusters, of each block of metadata too.
+        sectors = array("Q", [count * self._sectors for count in layout.demand.clusters[low:high]])
         for index in _between(self._with_map_blocks, low, high):
             sectors[index - low] += len(placement.map_blocks[index]) * self._sectors
         for index in _between(self._with_block, low, high):
@@ -206,13 +207,15 @@ class InodeEmitter:
         """The inode of a file that has no name."""
         layout = self._layout
         map_blocks = layout.placement.system[file.ino].map_blocks
-        blocks = file.data_blocks + file.fixed_blocks + len(map_blocks)
+        fmt = self._format
+        clusters = fmt.clusters_for(file.data_blocks) + len(map_blocks)
+        sectors = clusters * self._sectors + file.fixed_blocks * (fmt.block_size // SECTOR)
         time, extra = encode_time(layout.times.fit(layout.epoch * NANOSECONDS), self._large)
         values: dict[str, int | bytes] = {
             "i_mode": S_IFREG | 0o600,
             "i_size": file.size_bytes,
             "i_links_count": 1,
-            "i_blocks": blocks * self._sectors,
+            "i_blocks": sectors,
             "i_flags": file.mapping.flags,
             "i_block": system_file_i_block(layout, file),
             **dict.fromkeys(("i_atime", "i_ctime", "i_mtime"), time),

@@ -96,7 +96,7 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         "s_mkfs_time": layout.epoch,
         "s_flags": EXT2_FLAGS_SIGNED_HASH,
         "s_kbytes_written": _kbytes_written(layout),
-        "s_overhead_clusters": _overhead_blocks(layout),
+        "s_overhead_clusters": _overhead_clusters(layout),
     }
     if fmt.has_extra_fields:
         values["s_min_extra_isize"] = INODE_EXTRA_ISIZE
@@ -120,11 +120,11 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
     return values
 
 
-def _overhead_blocks(layout: Layout) -> int:
+def _overhead_clusters(layout: Layout) -> int:
     """fs/ext4/super.c:ext4_calculate_overhead, as mke2fs stores it; 32 bits."""
     geometry = layout.geometry
-    overhead = layout.format.first_data_block + geometry.fixed_blocks
-    return min(overhead + layout.demand.journal_blocks, 0xFFFFFFFF)
+    overhead = geometry.fixed_clusters + layout.format.clusters_for(layout.demand.journal_blocks)
+    return min(overhead, 0xFFFFFFFF)
 
 
 def _kbytes_written(layout: Layout) -> int:

@@ -257,6 +257,15 @@ class Format:
         return self.block_size * self.blocks_per_cluster
 
     @cached_property
+    def first_data_cluster(self) -> int:
+        """The cluster in which group 0 begins; cluster n begins at block n * blocks_per_cluster."""
+        return self.first_data_block // self.blocks_per_cluster
+
+    def clusters_for(self, blocks: int) -> int:
+        """How many clusters it takes to hold ``blocks`` blocks."""
+        return -(-blocks // self.blocks_per_cluster)
+
+    @cached_property
     def blocks_per_group(self) -> int:
         return self.clusters_per_group * self.blocks_per_cluster
 

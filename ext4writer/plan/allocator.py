@@ -1,4 +1,4 @@
-"""Hands out the blocks between the fixed metadata, from the front to the back."""
+"""Hands out the clusters between the fixed metadata, from the front to the back."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ class OutOfBlocks(Exception):  # noqa: N818 (never leaves the planner)
 
 
 class Allocator:
-    """Takes blocks in ascending order out of ascending free ranges.
+    """Takes clusters in ascending order out of ascending free ranges.
 
     A piece that would straddle two ranges can skip to the next one (:meth:`take_whole`); the gap
     it leaves stays free and is offered to later, smaller pieces first.
     """
 
-    def __init__(self, free_runs: Iterable[Range], most_gap_blocks: int | None = None) -> None:
-        """``most_gap_blocks`` is how many blocks may be passed over at any time; None is all."""
-        self._most_gap_blocks = most_gap_blocks
+    def __init__(self, free_runs: Iterable[Range], most_gap_clusters: int | None = None) -> None:
+        """Pass over at most ``most_gap_clusters`` clusters at any time; None is any number."""
+        self._most_gap_clusters = most_gap_clusters
         self._runs = iter(free_runs)
         self._position = 0
         self._limit = 0
         self._gaps: list[list[int]] = []
         self.used = 0
         self.high_water = 0
-        """Block behind the last one that was taken."""
+        """Cluster behind the last one that was taken."""
 
     def _next_run(self) -> None:
         for first, behind in self._runs:
@@ -36,7 +36,7 @@ class Allocator:
         raise OutOfBlocks
 
     def take(self, length: int) -> list[tuple[int, int]]:
-        """Take ``length`` blocks; return (first, length) pieces, more than one at obstacles."""
+        """Take ``length`` clusters; return (first, length) pieces, more than one at obstacles."""
         pieces = []
         self.used += length
         while length:
@@ -51,11 +51,11 @@ class Allocator:
         return pieces
 
     def take_one(self) -> int:
-        """Take one block and return its number."""
+        """Take one cluster and return its number."""
         return self.take_whole(1)
 
     def take_whole(self, length: int) -> int:
-        """Take ``length`` blocks in one piece; return the first, or 0 if the next range is too
+        """Take ``length`` clusters in one piece; return the first, or 0 if the next range is too
         small or too much would be passed over.
 
         Looks no further than one range ahead, so that a large piece never wastes many ranges.
@@ -70,8 +70,8 @@ class Allocator:
                 return first
         if self._limit - self._position < length:
             remainder = [self._position, self._limit]
-            passed_over = self.gap_blocks + self._limit - self._position
-            if self._most_gap_blocks is not None and passed_over > self._most_gap_blocks:
+            passed_over = self.gap_clusters + self._limit - self._position
+            if self._most_gap_clusters is not None and passed_over > self._most_gap_clusters:
                 return 0
             self._next_run()
             if remainder[0] < remainder[1]:
@@ -89,9 +89,9 @@ class Allocator:
     ) -> Iterator[tuple[int, int]]:
         """Call :meth:`take_whole` for the length of each (index, length), in order.
 
-        The first block is put into ``starts`` under the index. Nothing is taken for what is longer
-        than ``longest`` or cannot be taken whole: that is yielded, and the caller may take it in
-        another way before the next one is asked for. A length of 0 is passed over.
+        The first cluster is put into ``starts`` under the index. Nothing is taken for what is
+        longer than ``longest`` or cannot be taken whole: that is yielded, and the caller may take
+        it in another way before the next one is asked for. A length of 0 is passed over.
         """
         position = self._position
         before, end, largest_gap = position, self._limit, self._largest_gap()
@@ -121,15 +121,15 @@ class Allocator:
         return max([behind - first for first, behind in self._gaps], default=0)
 
     def skip(self, length: int) -> None:
-        """Leave up to ``length`` blocks of the present range free."""
+        """Leave up to ``length`` clusters of the present range free."""
         count = min(length, self._limit - self._position)
         if count:
             self._gaps.append([self._position, self._position + count])
             self._position += count
 
     @property
-    def gap_blocks(self) -> int:
-        """Blocks that were passed over and are still free."""
+    def gap_clusters(self) -> int:
+        """Clusters that were passed over and are still free."""
         return sum(behind - first for first, behind in self._gaps)
 
     def free_ranges(self) -> list[Range]:

@@ -17,7 +17,7 @@ MIN_BLOCKS_BEHIND_OVERHEAD = 50
 """What mke2fs asks of the last group beside its own metadata, else it drops the group."""
 
 Range = tuple[int, int]
-"""First block and the block behind the last one."""
+"""First block or cluster, and the one behind the last."""
 
 
 def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
@@ -85,14 +85,29 @@ class Geometry(NamedTuple):
         return self.format.group_of(block)
 
     def free_runs(self) -> Iterator[Range]:
-        """The ranges between the fixed metadata, ascending."""
-        position = self.format.first_data_block
+        """The clusters between the fixed metadata, ascending; what it touches is not free."""
+        ratio = self.format.blocks_per_cluster
+        position, last = self.format.first_data_cluster, self.blocks_count // ratio
         for first, behind in self.fixed:
-            if first > position:
-                yield position, first
-            position = behind
-        if position < self.blocks_count:
-            yield position, self.blocks_count
+            if first // ratio > position:
+                yield position, first // ratio
+            position = -(-behind // ratio)
+        if position < last:
+            yield position, last
+
+    @property
+    def fixed_clusters(self) -> int:
+        """Clusters that fixed metadata touches, and what lies before the first group."""
+        if self.format.blocks_per_cluster == 1:
+            return self.format.first_data_block + self.fixed_blocks
+        free = sum(behind - first for first, behind in self.free_runs())
+        return self.blocks_count // self.format.blocks_per_cluster - free
+
+    @property
+    def rounding_blocks(self) -> int:
+        """Blocks that fixed metadata leaves unused in clusters that it touches."""
+        fixed = self.format.first_data_block + self.fixed_blocks
+        return self.fixed_clusters * self.format.blocks_per_cluster - fixed
 
     @classmethod
     def lay_out(
@@ -112,10 +127,8 @@ class Geometry(NamedTuple):
         head = 1 + gdt_blocks + reserved_gdt_blocks
         table_blocks = fmt.inode_table_blocks(inodes_per_group)
         supers = fmt.super_groups(groups)
-        heads = [
-            (first, first + head)
-            for first in (fmt.first_data_block + group * fmt.blocks_per_group for group in supers)
-        ]
+        # With clusters of 1 KiB blocks the block of the boot loader is part of group 0.
+        heads = [(fmt.group_first_block(group), fmt.super_block(group) + head) for group in supers]
         if heads[-1][1] > blocks_count or head > fmt.blocks_per_group:
             return None
         block_bitmaps, inode_bitmaps, inode_tables = array("Q"), array("Q"), array("Q")

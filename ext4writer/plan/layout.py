@@ -56,6 +56,7 @@ class GroupCounts(NamedTuple):
     """Counts of every group, by group number."""
 
     free_blocks: array[int]
+    """In clusters, as the descriptors have it."""
     free_inodes: array[int]
     used_dirs: array[int]
     itable_unused: array[int]
@@ -88,6 +89,7 @@ class Layout:
     xattrs: XattrPlan
     groups: GroupCounts
     free_ranges: list[Range]
+    """In clusters."""
     reserved_blocks: int
     content_bytes: int
     """Bytes of file content to be copied; holes do not count."""

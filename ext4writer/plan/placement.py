@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from .policy import LayoutPolicy
 from .system_files import SystemFile
 
 NEVER_WHOLE = 1 << 64
-"""More blocks than anything has: what is to be placed in several runs."""
+"""More clusters than anything has: what is to be placed in several runs."""
 
 
 class Demand(NamedTuple):
@@ -23,13 +23,16 @@ class Demand(NamedTuple):
 
     counts: array[int]
     """Data blocks of each node."""
+    clusters: array[int]
+    """Clusters that hold them; the same column where a cluster is a block."""
     ranges: dict[int, list[tuple[int, int]]]
     """(logical, blocks) of the data of nodes that are not one run from logical block 0."""
     directories: list[int]
     xattr_blocks: int
-    block_size: int
-    data_blocks: int
-    """The sum of ``counts``."""
+    cluster_blocks: int
+    """Blocks in a cluster."""
+    data_clusters: int
+    """The sum of ``clusters``."""
     system_files: tuple[SystemFile, ...] = ()
     """Files without a name; they are known once the size is."""
 
@@ -44,9 +47,9 @@ class Demand(NamedTuple):
         return next((file for file in self.system_files if file.ino == ino), None)
 
     def least_blocks(self) -> int:
-        """Blocks that are needed even if no mapping needs a block of its own."""
-        of_system = sum(file.data_blocks for file in self.system_files)
-        return self.data_blocks + self.xattr_blocks + of_system
+        """Blocks that are taken even if no mapping needs a block of its own."""
+        of_system = sum(-(-file.data_blocks // self.cluster_blocks) for file in self.system_files)
+        return (self.data_clusters + self.xattr_blocks + of_system) * self.cluster_blocks
 
 
 class PlacedFile(NamedTuple):
@@ -69,11 +72,13 @@ class Placement:
     system: dict[int, PlacedFile] = field(default_factory=dict)
     """By inode number: where the files without a name lie."""
     used: int = 0
-    """Blocks taken, without the fixed metadata."""
+    """Clusters taken, without the fixed metadata."""
     high_water: int = 0
-    """Block behind the last one in use, fixed metadata included."""
-    gap_blocks: int = 0
+    """Cluster behind the last one in use, fixed metadata included."""
+    gap_clusters: int = 0
+    """Clusters that were passed over and are still free."""
     free_ranges: list[Range] = field(default_factory=list)
+    """In clusters."""
 
     def runs_of(self, index: int, count: int) -> list[Run]:
         """The runs of a node that has ``count`` data blocks."""
@@ -96,23 +101,25 @@ def place(
     ``spare`` is how many blocks may be passed over so that files stay in one piece. If more would
     be in the end, files are cut where going on would pass over too many.
     """
+    spare //= geometry.format.blocks_per_cluster
     policy = policy.fresh()
     if not policy.sequential:
         return _Placer(geometry, demand).scattered(policy, spare)
     placement = _Placer(geometry, demand).sequential()
-    if placement is None or placement.gap_blocks > spare:
+    if placement is None or placement.gap_clusters > spare:
         placement = _Placer(geometry, demand, spare).sequential()
     return placement
 
 
 class _Placer:
     def __init__(
-        self, geometry: Geometry, demand: Demand, most_gap_blocks: int | None = None
+        self, geometry: Geometry, demand: Demand, most_gap_clusters: int | None = None
     ) -> None:
         self._geometry = geometry
         self._demand = demand
-        self._allocator = Allocator(geometry.free_runs(), most_gap_blocks)
+        self._allocator = Allocator(geometry.free_runs(), most_gap_clusters)
         self._mapping = mapping_of(geometry.format)
+        self._ratio = geometry.format.blocks_per_cluster
         self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
 
     def sequential(self) -> Placement | None:
@@ -120,10 +127,10 @@ class _Placer:
         try:
             self._place_system_files()
             directories = self._demand.directories
-            counts = self._demand.counts
-            self._place_nodes((index, counts[index]) for index in directories)
+            clusters = self._demand.clusters
+            self._place_nodes((index, clusters[index]) for index in directories)
             self._place_xattrs()
-            files = array("Q", counts)
+            files = array("Q", clusters)
             for index in directories:
                 files[index] = 0
             self._place_nodes(enumerate(files))
@@ -135,13 +142,13 @@ class _Placer:
         """Every node cut as the policy says, the pieces in the policy's order."""
         demand, allocator = self._demand, self._allocator
         pieces: list[tuple[int, int, int]] = []
-        for index, count in enumerate(demand.counts):
-            for logical, length in demand.ranges.get(index, [(0, count)] if count else []):
+        for index in range(len(demand.counts)):
+            for logical, length in self._mapping.clusters(self._ranges(index)):
                 for piece in policy.run_lengths(length):
                     pieces.append((index, logical, piece))
                     logical += piece
         policy.shuffle(pieces)
-        found: dict[int, list[Run]] = {}
+        found: dict[int, list[tuple[int, int, int]]] = {}
         try:
             self._place_system_files()
             for index, logical, length in pieces:
@@ -149,48 +156,55 @@ class _Placer:
                 spare -= gap
                 allocator.skip(gap)
                 for physical, taken in allocator.take(length):
-                    found.setdefault(index, []).extend(
-                        self._mapping.split(logical, taken, physical)
-                    )
+                    found.setdefault(index, []).append((logical, taken, physical))
                     logical += taken
             for index in sorted(found):
-                self._result.runs[index] = self._mapping.join(sorted(found[index]))
+                runs = self._mapping.runs(self._ranges(index), sorted(found[index]))
+                self._result.runs[index] = self._mapping.join(runs)
                 self._place_map(index)
             self._place_xattrs()
         except OutOfBlocks:
             return None
         return self._finish()
 
+    def _ranges(self, index: int) -> list[tuple[int, int]]:
+        """The (logical, blocks) of all data of a node."""
+        count = self._demand.counts[index]
+        return self._demand.ranges.get(index, [(0, count)] if count else [])
+
+    def _take_blocks(self, count: int) -> list[int]:
+        """Take single blocks, each with a cluster of its own."""
+        return [self._allocator.take_one() * self._ratio for _ in range(count)]
+
     def _place_system_files(self) -> None:
         for file in self._demand.system_files:
             runs = self._take([(0, file.data_blocks)])
-            blocks = [self._allocator.take_one() for _ in range(file.mapping.metadata_blocks(runs))]
+            blocks = self._take_blocks(file.mapping.metadata_blocks(runs))
             self._result.system[file.ino] = PlacedFile(runs, blocks)
 
     def _place_xattrs(self) -> None:
-        self._result.xattr_blocks.extend(
-            self._allocator.take_one() for _ in range(self._demand.xattr_blocks)
-        )
+        self._result.xattr_blocks.extend(self._take_blocks(self._demand.xattr_blocks))
 
     def _place_nodes(self, counted: Iterable[tuple[int, int]]) -> None:
-        """Place the data of nodes, given as (index, blocks)."""
+        """Place the data of nodes, given as (index, clusters)."""
         ranges = self._demand.ranges
         if ranges:
             counted = ((at, NEVER_WHOLE if at in ranges else count) for at, count in counted)
         # What can be one run and fits between two superblock backups is never cut.
-        between = self._geometry.format.blocks_per_group - self._geometry.head_blocks
-        longest = min(self._mapping.max_plain_run, between)
-        for index, count in self._allocator.take_each_whole(counted, longest, self._result.starts):
-            self._place_runs(index, ranges.get(index, [(0, count)]))
+        fmt = self._geometry.format
+        between = fmt.clusters_per_group - fmt.clusters_for(self._geometry.head_blocks)
+        longest = min(self._mapping.max_plain_run // self._ratio, between)
+        for index, _ in self._allocator.take_each_whole(counted, longest, self._result.starts):
+            self._place_runs(index, self._ranges(index))
 
-    def _take(self, wanted: Iterable[tuple[int, int]]) -> list[Run]:
-        """Take blocks for each (logical, blocks) of a file."""
-        taken: list[Run] = []
-        for logical, length in wanted:
+    def _take(self, ranges: Sequence[tuple[int, int]]) -> list[Run]:
+        """Take clusters for the (logical, blocks) of a file."""
+        pieces: list[tuple[int, int, int]] = []
+        for logical, length in self._mapping.clusters(ranges):
             for physical, count in self._allocator.take(length):
-                taken += self._mapping.split(logical, count, physical)
+                pieces.append((logical, count, physical))
                 logical += count
-        return taken
+        return self._mapping.runs(ranges, pieces)
 
     def _place_runs(self, index: int, wanted: list[tuple[int, int]]) -> None:
         placed = self._take(wanted)
@@ -198,7 +212,7 @@ class _Placer:
             return
         first = placed[0]
         if len(placed) == 1 and not first.logical and first.length <= self._mapping.max_plain_run:
-            self._result.starts[index] = first.physical
+            self._result.starts[index] = first.physical // self._ratio
             return
         self._result.runs[index] = placed
         self._place_map(index)
@@ -206,12 +220,16 @@ class _Placer:
     def _place_map(self, index: int) -> None:
         blocks = self._mapping.metadata_blocks(self._result.runs[index])
         if blocks:
-            self._result.map_blocks[index] = [self._allocator.take_one() for _ in range(blocks)]
+            self._result.map_blocks[index] = self._take_blocks(blocks)
 
     def _finish(self) -> Placement:
         result, allocator = self._result, self._allocator
+        if self._ratio > 1:
+            # Until now they are clusters.
+            result.starts = array("Q", [start * self._ratio for start in result.starts])
         result.used = allocator.used
-        result.high_water = max(allocator.high_water, self._geometry.fixed[-1][1])
-        result.gap_blocks = allocator.gap_blocks
+        fixed_end = self._geometry.format.clusters_for(self._geometry.fixed[-1][1])
+        result.high_water = max(allocator.high_water, fixed_end)
+        result.gap_clusters = allocator.gap_clusters
         result.free_ranges = allocator.free_ranges()
         return result

@@ -30,6 +30,7 @@ from .hole_search import HoleSearch, searching
 from .identity import derive_identity, with_content
 from .inodes import InodeTable, number_inodes
 from .layout import Layout
+from .mapping import mapping_of
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy
 from .sizing import MAX_INODES, Inodes, solve
@@ -105,13 +106,15 @@ def _plan(
     if spec.free_percent:
         of_content = math.ceil(data.content_bytes * spec.free_percent / 100)
         spec = replace(spec, free=(spec.free or 0) + of_content, free_percent=0.0)
+    clusters = mapping_of(fmt).cluster_counts(data.counts, data.ranges)
     demand = Demand(
         counts=data.counts,
+        clusters=clusters,
         ranges=data.ranges,
         directories=table.directories,
         xattr_blocks=len(xattrs.blocks),
-        block_size=spec.block_size,
-        data_blocks=sum(data.counts),
+        cluster_blocks=fmt.blocks_per_cluster,
+        data_clusters=sum(clusters),
     )
     solution = solve(spec, demand, _inodes(table, spec), policy)
     if progress is not None:

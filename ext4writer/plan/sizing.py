@@ -159,7 +159,8 @@ def _fitted(
     """
     unit = unit or spec.align or IMAGE_UNIT
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
-    unit_blocks = max(1, unit // spec.block_size)
+    ratio = fmt.blocks_per_cluster
+    unit_blocks = max(ratio, unit // spec.block_size)
     for stretch in _stretches(spec, fmt, inodes, floor):
         low = max(stretch.low, above + 1)
         least = _least_size(spec, fmt, stretch, demand.least_blocks(), low, 1)
@@ -173,21 +174,21 @@ def _fitted(
         placement = place(geometry, wanted, policy, spare=kept_free(least, spec))
         if placement is None:
             continue
-        used = placement.used - _system_blocks(stretch)
-        low = max(low, placement.high_water)
+        used = placement.used * ratio - _system_blocks(fmt, stretch) + geometry.rounding_blocks
+        low = max(low, placement.high_water * ratio)
         size = _least_size(spec, fmt, stretch, used, low, unit_blocks)
         if size > stretch.high:
             # The image must be whole units, the file system need not.
-            if _least_size(spec, fmt, stretch, used, low, 1) > stretch.high:
+            if _least_size(spec, fmt, stretch, used, low, ratio) > stretch.high:
                 continue
-            size = stretch.high
+            size = stretch.high // ratio * ratio
         final = _geometry(fmt, stretch, size)
         if final is None:
             continue
         reserved = superuser_reserve(size, spec)
         tail = -size % unit_blocks * spec.block_size
         needed = least_inodes_per_group(fmt, inodes.needed(), final.groups)
-        return Solution(final, _clip(placement, size), wanted, reserved, tail, needed)
+        return Solution(final, _clip(placement, size // ratio), wanted, reserved, tail, needed)
     raise AssertionError("the stretches never end")
 
 
@@ -295,11 +296,11 @@ def _geometry(fmt: Format, stretch: _Stretch, blocks_count: int) -> Geometry | N
     )
 
 
-def _clip(placement: Placement, blocks_count: int) -> Placement:
+def _clip(placement: Placement, clusters: int) -> Placement:
     placement.free_ranges = [
-        (first, min(behind, blocks_count))
+        (first, min(behind, clusters))
         for first, behind in placement.free_ranges
-        if first < blocks_count
+        if first < clusters
     ]
     return placement
 
@@ -340,6 +341,7 @@ def _missing_blocks(spec: Spec, solution: Solution) -> int:
     if not spec.free:
         return 0
     free = sum(behind - first for first, behind in solution.placement.free_ranges)
+    free *= solution.geometry.format.blocks_per_cluster
     return kept_free(solution.geometry.blocks_count, spec) - free
 
 
@@ -376,7 +378,7 @@ class _Shortage(NamedTuple):
 
 def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Stretch | _Shortage:
     """What is fixed in ``blocks_count`` blocks with ``inodes`` inodes; one size alone."""
-    blocks = blocks_count
+    blocks = blocks_count // fmt.blocks_per_cluster * fmt.blocks_per_cluster
     while True:
         groups = fmt.groups_for(blocks)
         if groups < 1:
@@ -471,8 +473,13 @@ def _too_small(
     )
 
 
-def _system_blocks(stretch: _Stretch) -> int:
-    return sum(file.least_blocks for file in stretch.system_files)
+def _system_blocks(fmt: Format, stretch: _Stretch) -> int:
+    """Blocks that files without a name take at least, in whole clusters."""
+    clusters = sum(
+        fmt.clusters_for(file.data_blocks) + file.mapping.metadata_blocks(())
+        for file in stretch.system_files
+    )
+    return clusters * fmt.blocks_per_cluster
 
 
 def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
@@ -483,6 +490,6 @@ def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
         + fmt.super_groups_count(groups)
         * (1 + fmt.gdt_blocks(groups) + stretch.reserved_gdt_blocks)
         + groups * (2 + fmt.inode_table_blocks(stretch.inodes_per_group))
-        + _system_blocks(stretch)
+        + _system_blocks(fmt, stretch)
         + data_blocks
     )

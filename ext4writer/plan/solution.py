@@ -26,33 +26,37 @@ class Solution(NamedTuple):
         """Bytes by purpose; every block of the image counts once."""
         geometry, placement, demand = self.geometry, self.placement, self.demand
         supers = len(geometry.super_groups)
-        directories = sum(demand.counts[index] for index in demand.directories)
-        of_mapping = mapping_of(geometry.format).blocks_purpose or "data"
+        fmt = geometry.format
+        ratio = fmt.blocks_per_cluster
+        directories = sum(demand.clusters[index] for index in demand.directories)
+        of_mapping = mapping_of(fmt).blocks_purpose or "data"
         blocks = {
-            "data": demand.data_blocks - directories,
-            "directories": directories,
+            "data": (demand.data_clusters - directories) * ratio,
+            "directories": directories * ratio,
             "inode tables": geometry.groups * geometry.inode_table_blocks,
             "journal": 0,
             "descriptors and backups": supers * (1 + geometry.gdt_blocks),
             "bitmaps": 2 * geometry.groups,
-            of_mapping: placement.map_block_count,
-            "xattr blocks": len(placement.xattr_blocks),
+            of_mapping: placement.map_block_count * ratio,
+            "xattr blocks": len(placement.xattr_blocks) * ratio,
             "reserved for growth": 0,
-            "free": sum(behind - first for first, behind in placement.free_ranges),
+            "free": sum(behind - first for first, behind in placement.free_ranges) * ratio,
         }
         for file in demand.system_files:
             purpose = file.mapping.blocks_purpose or file.purpose
             for name, count in (
-                (file.purpose, file.data_blocks + file.fixed_blocks),
-                (purpose, len(placement.system[file.ino].map_blocks)),
+                (file.purpose, fmt.clusters_for(file.data_blocks) * ratio + file.fixed_blocks),
+                (purpose, len(placement.system[file.ino].map_blocks) * ratio),
             ):
                 blocks[name] = blocks.get(name, 0) + count
-        if geometry.format.first_data_block:
-            blocks["boot block"] = geometry.format.first_data_block
+        if fmt.first_data_block:
+            blocks["boot block"] = fmt.first_data_block
+        if ratio > 1:
+            blocks["rest of clusters with metadata"] = geometry.rounding_blocks
         assert sum(blocks.values()) == geometry.blocks_count, (
             "a block is counted twice or not at all"
         )
-        space = {name: count * geometry.format.block_size for name, count in blocks.items()}
+        space = {name: count * fmt.block_size for name, count in blocks.items()}
         if self.unused_tail:
             space["unused tail"] = self.unused_tail
         return space

@@ -15,19 +15,19 @@ from .layout import GroupCounts
 def count_groups(
     geometry: Geometry, free_ranges: Sequence[Range], table: InodeTable
 ) -> GroupCounts:
-    """Count free blocks, free inodes and directories of every group."""
+    """Count free clusters, free inodes and directories of every group."""
     groups, per_group = geometry.groups, geometry.inodes_per_group
     free_blocks = array("I", bytes(4 * groups))
     fmt = geometry.format
-    blocks_per_group, first_data_block = fmt.blocks_per_group, fmt.first_data_block
-    whole_groups = array("I", [blocks_per_group]) * groups
+    per_bitmap, origin = fmt.clusters_per_group, fmt.first_data_cluster
+    whole_groups = array("I", [per_bitmap]) * groups
     for first, behind in free_ranges:
-        group, start = divmod(first - first_data_block, blocks_per_group)
-        last, end = divmod(behind - first_data_block, blocks_per_group)
+        group, start = divmod(first - origin, per_bitmap)
+        last, end = divmod(behind - origin, per_bitmap)
         if group == last:
             free_blocks[group] += end - start
             continue
-        free_blocks[group] += blocks_per_group - start
+        free_blocks[group] += per_bitmap - start
         if last - group > 1:
             free_blocks[group + 1 : last] = whole_groups[: last - group - 1]
         if end:

@@ -117,7 +117,10 @@ class Superblock:
         classic = min(self.u32(0x104), self.descriptor_blocks) if meta else self.descriptor_blocks
         if classic:
             groups = [0, *self.backup_groups()]
-            yield 0, classic, [self.group_start(group) + 1 for group in groups]
+            starts = [self.group_start(group) for group in groups]
+            if starts[0] == 0 and self.block_size == 1024:
+                starts[0] = 1  # with clusters the boot block is part of group 0
+            yield 0, classic, [start + 1 for start in starts]
         groups_per_block = self.block_size // self.descriptor_size
         for block in range(classic, self.descriptor_blocks):
             first = block * groups_per_block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from ...ondisk.format import Format
@@ -47,7 +47,11 @@ class FileMapping(ABC):
 
 
 class DataMapping(FileMapping):
-    """A mapping for files of data, of which there may be many."""
+    """A mapping for files of data, of which there may be many.
+
+    It alone knows which blocks of a cluster are used: whatever else is placed and counted is whole
+    clusters.
+    """
 
     max_blocks: ClassVar[int]
     """The most blocks that a file can have, holes included."""
@@ -55,6 +59,67 @@ class DataMapping(FileMapping):
     """The most blocks in one run."""
     max_plain_run: ClassVar[int]
     """The most blocks of a file that is one run and needs no block of the mapping's own."""
+
+    def cluster_counts(
+        self, counts: array[int], ranges: Mapping[int, list[tuple[int, int]]]
+    ) -> array[int]:
+        """How many clusters each node needs for its blocks of data.
+
+        ``ranges`` are the (logical, blocks) of those whose data is not one run from block 0.
+        """
+        ratio = self.format.blocks_per_cluster
+        if ratio == 1:
+            return counts
+        clusters = array("Q", [-(-count // ratio) for count in counts])
+        for index, stretches in ranges.items():
+            clusters[index] = sum(count for _, count in self.clusters(stretches))
+        return clusters
+
+    def clusters(self, ranges: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """The (logical cluster, clusters) that hold ascending (logical block, blocks)."""
+        ratio = self.format.blocks_per_cluster
+        if ratio == 1:
+            return ranges
+        found: list[tuple[int, int]] = []
+        end = 0
+        for logical, length in ranges:
+            first, until = logical // ratio, -(-(logical + length) // ratio)
+            if found and first <= end:
+                # Stretches that meet in one cluster share it.
+                start = found.pop()[0]
+                first, until = start, max(until, end)
+            if until > first:
+                found.append((first, until - first))
+            end = until
+        return found
+
+    def runs(
+        self, ranges: Sequence[tuple[int, int]], pieces: Sequence[tuple[int, int, int]]
+    ) -> list[Run]:
+        """The runs of blocks in clusters that were taken.
+
+        ``ranges`` are the (logical block, blocks) that hold data, ``pieces`` the (logical cluster,
+        clusters, physical cluster) of :meth:`clusters`, both ascending.
+        """
+        ratio = self.format.blocks_per_cluster
+        runs: list[Run] = []
+        if ratio == 1:
+            for piece in pieces:
+                runs += self.split(*piece)
+            return runs
+        position = 0
+        for first, length in ranges:
+            end = first + length
+            while first < end:
+                cluster, count, physical = pieces[position]
+                limit = (cluster + count) * ratio
+                if first >= limit:
+                    position += 1
+                    continue
+                taken = min(end, limit) - first
+                runs += self.split(first, taken, physical * ratio + first - cluster * ratio)
+                first += taken
+        return runs
 
     def split(self, logical: int, length: int, physical: int) -> list[Run]:
         """Cut a run into runs of at most ``max_run`` blocks."""

@@ -20,8 +20,3 @@ class SystemFile(NamedTuple):
     mapping: FileMapping
     fixed_blocks: int = 0
     """Those that belong to it, but lie in front of the groups whatever is placed."""
-
-    @property
-    def least_blocks(self) -> int:
-        """What it takes of the free blocks if its data is in one piece."""
-        return self.data_blocks + self.mapping.metadata_blocks(())
