@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, Unpack
 
-from .arguments import bytes_of, count_of, id_of, mode_of, nanoseconds_of
+from .arguments import bytes_of, count_of, mode_of, nanoseconds_of
 from .composition import Overlay, copy_of
 from .content import (
     BytesContent,
@@ -449,7 +449,7 @@ def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
 
 _TAKEN: dict[str, Callable[[Any], int]] = {
     "mode": mode_of,
-    **dict.fromkeys(("uid", "gid"), id_of),
+    **dict.fromkeys(("uid", "gid"), count_of),  # the plan says which are out of range
     **dict.fromkeys(("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"), nanoseconds_of),
 }
 """Attribute -> what takes it as a number."""

@@ -10,7 +10,7 @@ import pytest
 from tests.guest import run_guest
 from tests.guest.qemu import GuestError
 from tests.oracles.fsck import judge
-from tests.oracles.tools import run
+from tests.oracles.tools import require, run
 
 pytestmark = pytest.mark.qemu
 
@@ -59,6 +59,7 @@ def test_snapshot_keeps_the_drive(tmp_path: Path) -> None:
 
 
 def test_kernel_log_of_the_guest_is_heard(tmp_path: Path) -> None:
+    require("qemu-system-x86_64")  # before there is an image that is wrong
     image = tmp_path / "image"
     run(["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=1:1", image, "8M"])
     run(["debugfs", "-w", "-R", "set_inode_field / checksum 0x1234", image])

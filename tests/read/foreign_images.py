@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.oracles.kernel import mounted
-from tests.oracles.tools import require
+from tests.oracles.tools import require, require_root
 
 
 class Maker(NamedTuple):
@@ -122,6 +122,7 @@ def _attributes(root: Path) -> None:
 
 def make(name: str, image: Path, far: int = 5 << 30) -> Path:
     """Make the image of one maker at ``image``; the kernel fills it where it can."""
+    require_root()  # for devices, and files of other users
     maker = MAKERS[name]
     mke2fs = require("mke2fs")
     command = [mke2fs, "-q", "-F", "-E", "root_owner=0:0"]
