@@ -34,15 +34,15 @@ class Place:
     @contextmanager
     def open(self) -> Iterator[Image]:
         """Yield the image. Damage after which reading went on is told, and the exit status is 1."""
-        heard: list[DamageError] = []
+        heard = Heard()
         try:
-            with self.open_with(heard.append) as image:
+            with self.open_with(heard.add) as image:
                 if image.format.needs_recovery and not self.replay:
                     click.echo("the journal needs recovery; --replay reads through it", err=True)
                 yield image
         finally:
-            _tell(heard)
-        if heard:
+            heard.tell()
+        if heard.count:
             raise click.exceptions.Exit(1)
 
     def open_with(self, on_damage: OnDamage) -> Image:
@@ -67,12 +67,25 @@ def _partition(text: str) -> tuple[str, int | None]:
     return matched[1], int(matched[2])
 
 
-def _tell(heard: list[DamageError]) -> None:
-    shown = list(dict.fromkeys(str(error) for error in heard))
-    for line in shown[:DAMAGE_SHOWN]:
-        click.echo(f"damaged: {line}", err=True)
-    if len(shown) > DAMAGE_SHOWN:
-        click.echo(f"and {len(shown) - DAMAGE_SHOWN:,} more", err=True)
+class Heard:
+    """Damage that was heard of: the first lines of it, and how often there was any."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lines: dict[str, None] = {}
+
+    def add(self, error: DamageError) -> None:
+        """Note one thing that is damaged; the same one is shown once."""
+        self.count += 1
+        if len(self._lines) <= DAMAGE_SHOWN:
+            self._lines[str(error)] = None
+
+    def tell(self) -> None:
+        """Say on standard error what is damaged."""
+        for line in list(self._lines)[:DAMAGE_SHOWN]:
+            click.echo(f"damaged: {line}", err=True)
+        if len(self._lines) > DAMAGE_SHOWN:
+            click.echo("and more; ext4writer check tells all", err=True)
 
 
 def image_argument(command: Command) -> Command:

@@ -381,13 +381,62 @@ def show(place: Place, what: tuple[str, ...], annotate: bool, json: bool) -> Non
                 continue
             facts = _unit_facts(unit)
             number = f" number {facts['number']}" if unit.number else ""
+            sections.append({})
             head = f"{facts['kind']} of {unit.owner}{number} at byte {unit.offset}"
             click.echo(f"{head}, {unit.size} bytes")
             for row in rows:
                 _print_row(row, annotate)
             click.echo()
+        if what[0] == "journal":
+            sections += _transactions(image, json)
+        if what[0] == "block" and not sections:
+            sections += _owners_of(image, int(what[1]), json)
         if json:
             print_json(sections)
+
+
+def _transactions(image: Image, json: bool) -> list[dict[str, Any]]:
+    """What the log holds that was not recovered: each transaction with its blocks."""
+    from ext4writer.read.journal import Journal
+
+    found = []
+    for transaction in Journal(image).transactions():
+        blocks = [tag.block for tag, _ in transaction.blocks]
+        found.append(
+            {"transaction": transaction.sequence, "blocks": blocks, "revoked": transaction.revoked}
+        )
+        if not json:
+            click.echo(f"transaction {transaction.sequence}: {len(blocks)} blocks")
+            click.echo(f"  blocks  {_ranges(blocks)}")
+            if transaction.revoked:
+                click.echo(f"  revoked {_ranges(transaction.revoked)}")
+    if not json and not found:
+        click.echo("no transactions to recover")
+    return found
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Numbers in ascending order, neighbours as ranges."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+
+
+def _owners_of(image: Image, block: int, json: bool) -> list[dict[str, Any]]:
+    """Whose content a block holds, where it is no metadata."""
+    from ext4writer.inspection.listing import owners
+
+    found = list(owners(image, block))
+    if not json:
+        for row in found:
+            click.echo(_owner(row))
+        if not found:
+            click.echo(f"block {block} belongs to nothing")
+    return found
 
 
 def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -91,6 +92,9 @@ def test_a_journal_is_read_through_as_the_kernel_replays_it(
         found = compare(image, point, times="data" in KINDS[kind][1])
         assert found > 100
     assert path.read_bytes() == before
+    told = json.loads(command("show", path, "journal", "--json").stdout)
+    assert [each["transaction"] for each in told[1:]] == [each.sequence for each in transactions]
+    assert "transaction" in command("show", path, "journal").stdout
     done = command("ls", path)
     assert "needs recovery" in done.stderr
     done = command("ls", path, "--replay")

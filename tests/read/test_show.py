@@ -74,6 +74,12 @@ def test_the_command(path: Path) -> None:
     assert {section["kind"] for section in directory} == {"dx_root", "dir_block"}
     assert shown(path, "block", block)[0]["kind"] == "dx_root"
     assert shown(path, "journal")[0]["kind"] == "journal_superblock"
+    with open_image(path) as image:
+        content = next(image.lookup("/holes").runs()).physical
+    assert shown(path, "block", content)[0]["paths"] == ["/holes"]
+    assert "/holes" in run("show", path, "block", str(content)).stdout
+    assert "belongs to nothing" in run("show", path, "block", "8000").stdout
+    assert "no transactions to recover" in run("show", path, "journal").stdout
     assert [section["kind"] for section in shown(path, "group", 0)] == [
         *("group_desc", "block_bitmap", "inode_bitmap"),
     ]
