@@ -53,6 +53,7 @@ class FileReader(io.RawIOBase):
         self._starts = array("Q")
         if inode.has_inline_data:
             self._inline = inline_content(inode)
+            self.size = len(self._inline)
             return
         if inode.is_fast_symlink:
             self._inline = inode.block_bytes[: inode.size]
@@ -95,7 +96,7 @@ class FileReader(io.RawIOBase):
         """Return up to ``count`` bytes from ``offset`` on; fewer only at the end."""
         count = max(0, min(count, self.size - offset))
         if self._inline is not None:
-            return self._inline[offset : offset + count].ljust(count, b"\0")
+            return self._inline[offset : offset + count]
         size, image = self.inode.image.block_size, self.inode.image
         parts: list[bytes] = []
         place = max(bisect_right(self._starts, offset // size) - 1, 0)

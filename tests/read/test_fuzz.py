@@ -15,3 +15,9 @@ def test_whole_images_are_read_without_a_complaint() -> None:
         heard: list[Exception] = []
         fuzz.read_everything(seed.data, heard)
         assert not heard, (seed.name, heard[:3])
+
+
+def test_seeds_that_failed_once() -> None:
+    """A root that is no directory; a table without inodes; an inline file of terabytes."""
+    for number in (24, 1080, 1810, 21656):
+        fuzz.run(1, number)
