@@ -21,7 +21,7 @@ from .errors import (
     SpecError,
     TreeError,
 )
-from .forked import Crew
+from .forked import ProcessPool
 from .ondisk.features import DEFAULT_FEATURES, FeatureSet
 from .output.compressed import Compression
 from .output.opening import Output, Writer
@@ -58,7 +58,7 @@ __all__ = [
     "CharacterDevice",
     "Compression",
     "Content",
-    "Crew",
+    "ProcessPool",
     "DamageError",
     "Device",
     "Directory",

@@ -13,7 +13,7 @@ from .emit.metadata import coalesced, metadata_pieces
 from .emit.overridden import overridden
 from .emit.override import Override
 from .errors import SpecError
-from .forked import Crew, as_crew
+from .forked import ProcessPool, as_pool
 from .inputs import check_output
 from .output.compressed import Compression
 from .output.opening import Output, open_sink
@@ -43,7 +43,7 @@ def write_layout(
     watch: Callable[[Buffer], object] | None = None,
     overrides: Sequence[Override | str] = (),
     workers: int = 1,
-    processes: int | Crew = 1,
+    processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> None:
@@ -69,9 +69,9 @@ def write_layout(
             compression=compression,
             watch=watch,
         ) as sink,
-        as_crew(processes) as crew,
+        as_pool(processes) as pool,
     ):
-        _writer(sink, crew, workers, layout)(
+        _writer(sink, pool, workers, layout)(
             sink,
             pieces=pieces,
             jobs=copy_jobs(layout),
@@ -150,12 +150,12 @@ def _zeros(count: int) -> Iterator[bytes]:
 
 
 def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Piece]:
-    """All metadata, with the lies in it."""
+    """All metadata, with what the overrides put into it."""
     if not isinstance(layout, Layout):
         raise SpecError("layout", f"is a {type(layout).__name__}, not a Layout; plan() makes one")
     given = [overrides] if isinstance(overrides, str | Override) else overrides
-    lies = [Override.parse(lie) if isinstance(lie, str) else lie for lie in given]
-    return coalesced(overridden(metadata_pieces(layout), layout, lies))
+    parsed = [Override.parse(each) if isinstance(each, str) else each for each in given]
+    return coalesced(overridden(metadata_pieces(layout), layout, parsed))
 
 
 def _count(name: str, given: object) -> int:
@@ -165,16 +165,16 @@ def _count(name: str, given: object) -> int:
         raise SpecError(name, str(error)) from None
 
 
-def _writer(sink: Sink, crew: Crew, workers: int, layout: Layout) -> Callable[..., None]:
+def _writer(sink: Sink, pool: ProcessPool, workers: int, layout: Layout) -> Callable[..., None]:
     """What writes to ``sink``: in ascending order, with processes, or with threads."""
     if sink.ascending:
         return write_ascending
-    workers = max(workers, crew.processes)
+    workers = max(workers, pool.processes)
     work = layout.content_bytes + layout.entries["file"] * BYTES_WORTH_A_FILE
-    if crew.can_share and work >= LEAST_BYTES_TO_SHARE:
+    if pool.can_share and work >= LEAST_BYTES_TO_SHARE:
         image = sink.shared()
-        if image is not None and crew.can_know(image.first_crew) and crew.start():
-            return partial(write_forked, image=image, crew=crew)
+        if image is not None and pool.can_know(image.first_generation) and pool.start():
+            return partial(write_forked, image=image, pool=pool)
     return partial(write_anywhere, workers=workers)
 
 
@@ -191,7 +191,7 @@ def write_image(
     watch: Callable[[Buffer], object] | None = None,
     overrides: Sequence[Override | str] = (),
     workers: int = 1,
-    processes: int | Crew = 1,
+    processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Layout:
@@ -226,13 +226,13 @@ def write_image(
 
     ``workers`` threads copy file content; the bytes do not depend on their number.
     With more than one in ``processes`` so many, this one among them, copy it and search for holes,
-    where the system and the output allow it; a :class:`~ext4writer.Crew` may have read the tree
-    before. They are quicker, as threads of one interpreter take turns, and meant for programs that
-    have no other threads.
+    where the system and the output allow it; a :class:`~ext4writer.ProcessPool` may have read the
+    tree before. They are quicker, as threads of one interpreter take turns, and meant for programs
+    that have no other threads.
     Raises what :func:`plan` and :func:`write_layout` raise.
     """
-    with as_crew(processes) as crew:
-        layout = plan(tree, spec, processes=crew, progress=progress, cancel=cancel)
+    with as_pool(processes) as pool:
+        layout = plan(tree, spec, processes=pool, progress=progress, cancel=cancel)
         write_layout(
             layout,
             output,
@@ -244,7 +244,7 @@ def write_image(
             watch=watch,
             overrides=overrides,
             workers=workers,
-            processes=crew,
+            processes=pool,
             progress=progress,
             cancel=cancel,
         )

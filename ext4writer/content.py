@@ -166,8 +166,8 @@ class Content(ABC):
     """Whether it is a part of a larger file of the host, rather than all of one."""
 
     @property
-    def first_crew(self) -> int:
-        """The first crew of processes (:func:`~ext4writer.forked.next_crew`) that can read it."""
+    def first_generation(self) -> int:
+        """The first generation of processes that can read it; see ``forked.next_generation``."""
         return NEVER
 
     def container(self) -> object:
@@ -449,7 +449,7 @@ class PathContent(Content):
 
     __slots__ = ("_declared", "path", "stamp")
     random_access = True
-    first_crew = 0
+    first_generation = 0
 
     def __init__(self, path: str | bytes | os.PathLike[str], size: int | None = None) -> None:
         """``size`` is asked of the host when it is not given.

@@ -1,10 +1,10 @@
 """Tasks shared out between this process and others that are forked from it.
 
 Threads of one interpreter take turns at running Python; each process has an interpreter of its own.
-A :class:`Crew` is forked once, while there is little memory to share, and serves one stage of the
-work after the other. A fork has the modules and open files of this process; all else travels with
-the tasks, through pipes, since to look at an object is to count a reference, and that copies the
-memory it lies in. No semaphore, no shared memory and no file is needed, so it works in a sandbox.
+A :class:`ProcessPool` is forked once, while there is little memory to share, and serves one stage
+of the work after the other. A fork has the modules and open files of this process; all else travels
+with the tasks, through pipes, since to look at an object is to count a reference, and that copies
+the memory it lies in. No semaphore, no shared memory and no file is needed, so it works in a sandbox.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ANSWER, DONE, FAILURE, FINISHED = range(4)
 """What the others send."""
 
 NEVER = 1 << 62
-"""The number of a crew that there will not be."""
+"""A generation that there will not be."""
 
 SIGNALS = {
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -57,12 +57,12 @@ SIGNALS = {
 
 can_fork = hasattr(os, "fork")
 
-_crews = 0
+_generations = 0
 
 
-def next_crew() -> int:
-    """The number of the first crew that will know a file that is opened now."""
-    return _crews + 1
+def next_generation() -> int:
+    """The first generation of processes that will know a file that is opened now."""
+    return _generations + 1
 
 
 class Worker(Protocol[Task_contra, Answer_co]):
@@ -99,11 +99,11 @@ class _Process:
         """Whether it has not yet finished what it began."""
 
 
-class Crew:
+class ProcessPool:
     """This process and ``processes - 1`` others, forked when the first stage wants them.
 
     Use it as a context, whose end is that of the processes, whatever they do. Where the system
-    does not let it fork, this process is all the crew there is. It is meant for programs that
+    does not let it fork, this process is all the pool there is. It is meant for programs that
     have no other threads when it forks.
     """
 
@@ -113,12 +113,12 @@ class Crew:
             self.processes = count_of(processes)
         except ValueError as error:
             raise SpecError("processes", str(error)) from None
-        self.number = NEVER
-        """Which crew of this program it is, in the order in which they were forked."""
+        self.generation = NEVER
+        """Which pool of this program it is, in the order in which they were forked."""
         self._others: list[_Process] = []
         self._selector: selectors.BaseSelector | None = None
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ProcessPool:
         return self
 
     def __exit__(
@@ -136,10 +136,10 @@ class Crew:
 
     def start(self) -> bool:
         """Fork, if that was not done yet; tell whether there are other processes."""
-        global _crews  # noqa: PLW0603 (files are opened between the starts of crews)
+        global _generations  # noqa: PLW0603 (files are opened between the starts of pools)
         if self._selector is None and self.can_share:
-            _crews += 1
-            self.number = _crews
+            _generations += 1
+            self.generation = _generations
             self._selector = selectors.DefaultSelector()
             try:
                 for _ in range(self.processes - 1):
@@ -151,9 +151,9 @@ class Crew:
                 raise
         return bool(self._others)
 
-    def can_know(self, first_crew: int) -> bool:
-        """Whether the other processes know a file of which :func:`next_crew` was ``first_crew``."""
-        return first_crew <= min(self.number, _crews + 1)
+    def can_know(self, first_generation: int) -> bool:
+        """Whether the other processes know a file that was opened in ``first_generation``."""
+        return first_generation <= min(self.generation, _generations + 1)
 
     def close(self) -> None:
         """End the other processes at once. What is still to do is done by this one alone."""
@@ -206,15 +206,15 @@ class Crew:
 
 
 class Stage(Generic[Task, Answer]):
-    """One stage of the work of a crew; use it as a context, and :meth:`finish` at its end.
+    """One stage of the work of a pool; use it as a context, and :meth:`finish` at its end.
 
     The other processes do what is submitted, in whatever order. Leaving the context without that
-    ends them, and the crew is alone from then on. A ``worker`` that cannot be pickled, say for a
+    ends them, and the pool is alone from then on. A ``worker`` that cannot be pickled, say for a
     lambda in it, leaves all to this process: then there are no ``others``.
     """
 
-    def __init__(self, crew: Crew, worker: Worker[Task, Answer]) -> None:
-        self._crew = crew
+    def __init__(self, pool: ProcessPool, worker: Worker[Task, Answer]) -> None:
+        self._pool = pool
         self._worker = worker
         self._submitted = 0
         self._failures: list[tuple[int, BaseException]] = []
@@ -223,13 +223,13 @@ class Stage(Generic[Task, Answer]):
         """Answers that came while a task was sent."""
 
     def __enter__(self) -> Stage[Task, Answer]:
-        if self._crew.can_share:
+        if self._pool.can_share:
             try:
                 message = _message((BEGIN, 0, self._worker))
             except (pickle.PicklingError, AttributeError, TypeError):
                 return self
-            self._crew.start()
-            self._others = self._crew._others[:]
+            self._pool.start()
+            self._others = self._pool._others[:]
             for process in self._others[:]:
                 process.at_work, process.latest = True, -1
                 self._send(process, message)
@@ -242,7 +242,7 @@ class Stage(Generic[Task, Answer]):
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None or any(process.at_work for process in self._others):
-            self._crew.close()
+            self._pool.close()
 
     @property
     def others(self) -> int:
@@ -286,8 +286,8 @@ class Stage(Generic[Task, Answer]):
         """The answers that come within ``timeout`` seconds; in no order, and maybe none."""
         found, self._early = self._early, []
         if self._others:
-            assert self._crew._selector is not None
-            for key, _ in self._crew._selector.select(0 if found else timeout):
+            assert self._pool._selector is not None
+            for key, _ in self._pool._selector.select(0 if found else timeout):
                 self._receive(key.data, found)
         return found
 
@@ -307,13 +307,13 @@ class Stage(Generic[Task, Answer]):
         Else two could wait for each other, each with a full pipe. A process that is gone is
         noticed by the end of its answers.
         """
-        assert self._crew._selector is not None
+        assert self._pool._selector is not None
         view = memoryview(message)
         while view and process in self._others:
             try:
                 view = view[os.write(process.tasks_fd, view) :]
             except BlockingIOError:
-                for key, _ in self._crew._selector.select(SECONDS_TO_WAIT_FOR_ROOM):
+                for key, _ in self._pool._selector.select(SECONDS_TO_WAIT_FOR_ROOM):
                     self._receive(key.data, self._early)
             except BrokenPipeError:
                 break
@@ -350,7 +350,7 @@ class Stage(Generic[Task, Answer]):
         """Note that a process has ended before its time."""
         number = next(iter(process.pending), -1)
         self._others.remove(process)
-        status = self._crew._forget(process)
+        status = self._pool._forget(process)
         how = "ended" if status is None or status >= 0 else f"was ended by signal {-status}"
         self._failures.append(
             (
@@ -364,13 +364,13 @@ class Stage(Generic[Task, Answer]):
 
 
 @contextmanager
-def as_crew(processes: int | Crew) -> Iterator[Crew]:
-    """A crew of so many processes, for as long as the context; or the one that is given."""
-    if isinstance(processes, Crew):
+def as_pool(processes: int | ProcessPool) -> Iterator[ProcessPool]:
+    """A pool of so many processes, for as long as the context; or the one that is given."""
+    if isinstance(processes, ProcessPool):
         yield processes
     else:
-        with Crew(processes) as crew:
-            yield crew
+        with ProcessPool(processes) as pool:
+            yield pool
 
 
 def _pipe() -> tuple[int, int]:

@@ -22,7 +22,7 @@ from operator import indexOf
 from .content import Content, Reader
 from .errors import SourceChangedError, SourceError
 
-BlockRanges = list[tuple[int, int]]
+BlockRuns = list[tuple[int, int]]
 """(first block, count of blocks), ascending."""
 
 FINE_FILE_BYTES = 512 * 1024
@@ -43,7 +43,7 @@ writes then differs by a few bytes in the low bits of the addresses)."""
 
 def data_ranges(
     content: Content, block_size: int, hole_size: int, leading_hole: bool = False
-) -> BlockRanges | None:
+) -> BlockRuns | None:
     """What :meth:`HoleFinder.data_ranges` returns, for one content."""
     return HoleFinder(block_size, hole_size, leading_hole).data_ranges(content)
 
@@ -63,7 +63,7 @@ class HoleFinder:
         self._view = memoryview(self._buffer)
         self._capacity = 0
 
-    def data_ranges(self, content: Content) -> BlockRanges | None:
+    def data_ranges(self, content: Content) -> BlockRuns | None:
         """The runs of blocks of ``content`` that hold data; None if all of them do.
 
         Raises :class:`SourceChangedError` if the content is not as long as it says, and what
@@ -89,7 +89,7 @@ class HoleFinder:
             reader.close()
         return _between(holes, blocks) if holes else None
 
-    def _fine_ranges(self, content: Content, size: int, blocks: int) -> BlockRanges | None:
+    def _fine_ranges(self, content: Content, size: int, blocks: int) -> BlockRuns | None:
         """The runs of a small content, which is read whole and in which each zero block counts."""
         block_size = self._block_size
         if blocks > self._capacity:
@@ -107,7 +107,7 @@ class HoleFinder:
         if padding:
             buffer[end : end + padding] = self._zero_block[:padding]
         zero_block = self._zero_block
-        ranges: BlockRanges = []
+        ranges: BlockRuns = []
         position = 0
         while block >= 0:
             behind = block
@@ -125,7 +125,7 @@ class HoleFinder:
         return ranges
 
 
-def _between(holes: list[tuple[int, int]], blocks: int) -> BlockRanges:
+def _between(holes: list[tuple[int, int]], blocks: int) -> BlockRuns:
     """What ``holes``, given as (first block, block behind), leave of ``blocks``."""
     ranges = []
     position = 0

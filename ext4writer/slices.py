@@ -24,7 +24,7 @@ from .content import (
     read_at,
 )
 from .errors import SourceChangedError, SourceError
-from .forked import NEVER, next_crew
+from .forked import NEVER, next_generation
 
 
 class HeldFile:
@@ -35,7 +35,7 @@ class HeldFile:
     it, so that nobody asks for some inside every slice.
     """
 
-    __slots__ = ("dense", "fd", "first_crew", "path", "size")
+    __slots__ = ("dense", "fd", "first_generation", "path", "size")
 
     def __init__(
         self, fd: int, path: bytes, size: int | None = None, *, dense: bool = False
@@ -44,7 +44,7 @@ class HeldFile:
         self.path = path
         self.size = size
         self.dense = dense
-        self.first_crew = next_crew()
+        self.first_generation = next_generation()
 
     def __del__(self) -> None:
         # All that was wanted of it was read, and nobody would hear an error from here.
@@ -93,9 +93,9 @@ class FileSliceContent(Content):
     within_file = True
 
     @property
-    def first_crew(self) -> int:
+    def first_generation(self) -> int:
         # Forked processes share the position of the file.
-        return self.file.first_crew if hasattr(os, "preadv") else NEVER
+        return self.file.first_generation if hasattr(os, "preadv") else NEVER
 
     def __init__(self, file: HeldFile, offset: int, size: int) -> None:
         self.file = file
@@ -125,7 +125,7 @@ class PathSliceContent(Content):
     __slots__ = ("offset", "path")
     random_access = True
     within_file = True
-    first_crew = 0
+    first_generation = 0
 
     def __init__(self, path: str | bytes | os.PathLike[str], offset: int, size: int) -> None:
         self.path = os.fsencode(path)
@@ -191,8 +191,8 @@ class SparseContent(Content):
     within_file = True
 
     @property
-    def first_crew(self) -> int:
-        return self.data.first_crew
+    def first_generation(self) -> int:
+        return self.data.first_generation
 
     def __init__(self, data: Content, size: int, segments: array[int]) -> None:
         """``data`` must be readable in any order."""

@@ -58,7 +58,7 @@ def base256(value: int, width: int) -> bytes:
     return b"\x80" + value.to_bytes(width - 1, "big")
 
 
-def sealed(block: bytearray, *, signed: bool = False) -> bytes:
+def checksummed(block: bytearray, *, signed: bool = False) -> bytes:
     """``block`` with its checksum."""
     block[148:156] = b" " * 8
     total = sum(byte - 256 if signed and byte > 127 else byte for byte in block)
@@ -80,7 +80,7 @@ def header(
         block[start : start + len(raw)] = raw
     if "chksum" in fields:
         return bytes(block)
-    return sealed(block, signed=signed)
+    return checksummed(block, signed=signed)
 
 
 def member(name: bytes, data: bytes = b"", **fields: bytes | int) -> bytes:

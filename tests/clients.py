@@ -17,7 +17,6 @@ from ext4writer import (
     BytesContent,
     Cancel,
     Content,
-    Crew,
     Directory,
     Ext4WriterError,
     FeatureSet,
@@ -27,6 +26,7 @@ from ext4writer import (
     Node,
     Override,
     PathSliceContent,
+    ProcessPool,
     Progress,
     RandomPolicy,
     RegularFile,
@@ -139,13 +139,13 @@ def watch(report: Progress) -> None:
 
 def watched(tree: Tree) -> Layout:
     stop: Cancel = threading.Event()
-    with Crew(2) as crew:
-        layout = plan(tree, specs()[0], processes=crew, progress=watch, cancel=stop)
-        lies: list[Override | str] = [
+    with ProcessPool(2) as pool:
+        layout = plan(tree, specs()[0], processes=pool, progress=watch, cancel=stop)
+        overrides: list[Override | str] = [
             Override.parse("superblock.s_mnt_count=3"),
             "superblock.s_mtime=1",
         ]
-        write_layout(layout, bytearray(), overrides=lies, processes=crew)
+        write_layout(layout, bytearray(), overrides=overrides, processes=pool)
     report: ImageReport = layout.report()
     losses: list[Loss] = list(report.losses)
     assert losses == [] and report.entries["file"] > 5

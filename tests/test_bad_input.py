@@ -322,16 +322,16 @@ CHANGES: dict[str, tuple[Callable[[Path], None], type[SourceError], str]] = {
 }
 
 
-CREWS = [{}, {"workers": 3}, {"processes": 2}]
+POOLS = [{}, {"workers": 3}, {"processes": 2}]
 
 
-@pytest.mark.parametrize("crew", CREWS, ids=str)
+@pytest.mark.parametrize("pool", POOLS, ids=str)
 @pytest.mark.parametrize("name", ["small 39", "zlarge 2"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_file_that_changes_between_plan_and_copy(
     change: str,
     name: str,
-    crew: dict[str, int],
+    pool: dict[str, int],
     source: Path,
     out: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -341,7 +341,7 @@ def test_a_file_that_changes_between_plan_and_copy(
     layout = ext4writer.plan(sources.directory(source))
     do(source / name)
     with pytest.raises(error) as caught:
-        ext4writer.write_layout(layout, out / "image", **crew)
+        ext4writer.write_layout(layout, out / "image", **pool)
     assert str(caught.value).startswith(f"{source / name}: ")
     assert word in str(caught.value)
     assert_untouched(out)
@@ -537,9 +537,9 @@ class Later:
         return self.left < 0
 
 
-@pytest.mark.parametrize("crew", CREWS, ids=str)
+@pytest.mark.parametrize("pool", POOLS, ids=str)
 def test_a_cancel_at_every_stage(
-    crew: dict[str, int], source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    pool: dict[str, int], source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hole_search, "LEAST_COST_TO_SHARE", 0)
     monkeypatch.setattr(api, "LEAST_BYTES_TO_SHARE", 0)
@@ -547,13 +547,13 @@ def test_a_cancel_at_every_stage(
     times = 0
     while True:
         try:
-            ext4writer.write_image(tree, out / "image", cancel=Later(times), **crew)
+            ext4writer.write_image(tree, out / "image", cancel=Later(times), **pool)
         except CancelledError:
             assert_untouched(out)
             times += 1
         else:
             break
-    assert times > (5 if "processes" in crew else 10)
+    assert times > (5 if "processes" in pool else 10)
     assert os.listdir(out) == ["image"]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ext4writer.errors import ArchiveError, SourceError, WorkerError
-from ext4writer.forked import FULL_LOAD, Crew, Stage, as_crew, can_fork, next_crew
+from ext4writer.forked import FULL_LOAD, ProcessPool, Stage, as_pool, can_fork, next_generation
 
 pytestmark = pytest.mark.skipif(not can_fork, reason="this system has no fork")
 
@@ -50,10 +50,10 @@ def known(number: int) -> Doing:
     return KNOWN[number]
 
 
-def answers_in(crew: Crew, worker: Doing, tasks: Iterable[Any]) -> list[Any]:
+def answers_in(pool: ProcessPool, worker: Doing, tasks: Iterable[Any]) -> list[Any]:
     found = []
     stage: Stage[Any, Any]
-    with Stage(crew, worker) as stage:
+    with Stage(pool, worker) as stage:
         for task in tasks:
             while stage.full and not stage.failed:
                 found += stage.answers(0.1)
@@ -69,8 +69,8 @@ def answers_in(crew: Crew, worker: Doing, tasks: Iterable[Any]) -> list[Any]:
 def all_answers(
     do: Callable[[Any], Any], tasks: Iterable[Any], others: int = 3, **options: Any
 ) -> list[Any]:
-    with Crew(others + 1) as crew:
-        return answers_in(crew, Doing(do, **options), tasks)
+    with ProcessPool(others + 1) as pool:
+        return answers_in(pool, Doing(do, **options), tasks)
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ def test_tasks_and_answers_larger_than_a_pipe() -> None:
 
 def test_heavy_tasks_are_not_kept_waiting_behind_each_other() -> None:
     stage: Stage[int, int]
-    with Crew(3) as crew, Stage(crew, Doing(lambda task: task)) as stage:
+    with ProcessPool(3) as pool, Stage(pool, Doing(lambda task: task)) as stage:
         submitted = 0
         while not stage.full:
             stage.submit(submitted, FULL_LOAD // 2)
@@ -122,12 +122,12 @@ def test_heavy_tasks_are_not_kept_waiting_behind_each_other() -> None:
         stage.finish()
 
 
-def test_one_crew_serves_stage_after_stage() -> None:
+def test_one_pool_serves_stage_after_stage() -> None:
     once = Doing(lambda task: (task, os.getpid()))
     tenfold = Doing(lambda task: (task * 10, os.getpid()))
-    with Crew(3) as crew:
-        first = answers_in(crew, once, range(50))
-        second = answers_in(crew, tenfold, range(50))
+    with ProcessPool(3) as pool:
+        first = answers_in(pool, once, range(50))
+        second = answers_in(pool, tenfold, range(50))
     assert sorted(task for task, _ in first) == list(range(50))
     assert sorted(task for task, _ in second) == list(range(0, 500, 10))
     assert len({pid for _, pid in first + second}) == 2
@@ -139,7 +139,7 @@ def test_a_worker_that_cannot_be_sent_leaves_all_to_this_process() -> None:
             raise TypeError("cannot pickle this")
 
     stage: Stage[int, int]
-    with Crew(3) as crew, Stage(crew, Unknown(int)) as stage:
+    with ProcessPool(3) as pool, Stage(pool, Unknown(int)) as stage:
         assert not stage.others
         assert stage.full
         stage.submit(1)
@@ -148,25 +148,25 @@ def test_a_worker_that_cannot_be_sent_leaves_all_to_this_process() -> None:
         stage.finish()
 
 
-def test_a_crew_of_one_forks_nobody() -> None:
-    with as_crew(1) as crew:
-        assert not crew.can_share
-        assert not crew.start()
+def test_a_pool_of_one_forks_nobody() -> None:
+    with as_pool(1) as pool:
+        assert not pool.can_share
+        assert not pool.start()
 
 
-def test_what_a_crew_can_know() -> None:
-    before = next_crew()
-    with as_crew(2) as crew:
-        assert crew.can_know(next_crew())  # it is not forked yet
-        crew.start()
-        assert crew.can_know(before)
-        assert crew.can_know(0)
-        assert not crew.can_know(next_crew())
-        with as_crew(crew) as same:
-            assert same is crew
-        assert crew.can_share  # it does not end with a context that only borrows it
-        with Crew(2) as later:
-            assert later.can_know(next_crew())
+def test_what_a_pool_can_know() -> None:
+    before = next_generation()
+    with as_pool(2) as pool:
+        assert pool.can_know(next_generation())  # it is not forked yet
+        pool.start()
+        assert pool.can_know(before)
+        assert pool.can_know(0)
+        assert not pool.can_know(next_generation())
+        with as_pool(pool) as same:
+            assert same is pool
+        assert pool.can_share  # it does not end with a context that only borrows it
+        with ProcessPool(2) as later:
+            assert later.can_know(next_generation())
 
 
 def test_the_slow_do_not_hold_up_the_quick() -> None:
@@ -233,16 +233,16 @@ class TestFailures:
         with pytest.raises(SourceError, match="memory"):
             all_answers(int, [1, 2], at_begin=at_begin)
 
-    def test_a_crew_is_alone_after_a_failure(self) -> None:
+    def test_a_pool_is_alone_after_a_failure(self) -> None:
         def do(_: int) -> None:
             raise SourceError("file", "cannot be read")
 
         stage: Stage[int, int]
-        with Crew(3) as crew:
+        with ProcessPool(3) as pool:
             with pytest.raises(SourceError, match="file"):
-                answers_in(crew, Doing(do), [1])
-            assert not crew.can_share
-            with Stage(crew, Doing(int)) as stage:
+                answers_in(pool, Doing(do), [1])
+            assert not pool.can_share
+            with Stage(pool, Doing(int)) as stage:
                 assert not stage.others
                 stage.finish()
 
@@ -266,7 +266,7 @@ class TestThatTheSystemHasNoMore:
     def test_as_many_as_can_be_had(self, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
         self.allow(monkeypatch, allowed)
         stage: Stage[int, int]
-        with Crew(5) as crew, Stage(crew, Doing(int)) as stage:
+        with ProcessPool(5) as pool, Stage(pool, Doing(int)) as stage:
             assert stage.others == allowed
             stage.finish()
 
@@ -293,11 +293,11 @@ class TestEnds:
     def test_leaving_early_ends_them_at_once(self) -> None:
         began = time.monotonic()
         stage: Stage[float, None]
-        with Crew(4) as crew, Stage(crew, Doing(time.sleep)) as stage:
+        with ProcessPool(4) as pool, Stage(pool, Doing(time.sleep)) as stage:
             for _ in range(9):
                 stage.submit(60)
             stage.answers()
-        assert not crew.can_share
+        assert not pool.can_share
         assert time.monotonic() - began < 20
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -311,7 +311,7 @@ class TestEnds:
     def test_they_end_when_the_one_that_forked_is_killed(self, tmp_path: Path) -> None:
         script = f"""
 import os, signal, time
-from ext4writer.forked import Crew, Stage
+from ext4writer.forked import ProcessPool, Stage
 
 class Slow:
     def begin(self):
@@ -327,7 +327,7 @@ class Slow:
         with open({str(tmp_path)!r} + "/finished", "w"):
             pass
 
-with Crew(3) as crew, Stage(crew, Slow()) as stage:
+with ProcessPool(3) as pool, Stage(pool, Slow()) as stage:
     for task in range(1000):
         stage.submit(task)
     for _ in range(5):

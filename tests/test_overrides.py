@@ -232,11 +232,11 @@ def layout(spec: str = "default") -> Layout:
 @functools.cache
 def truth(spec: str = "default") -> bytes:
     """The image without any lie."""
-    return bytes(lies(spec))
+    return bytes(corrupted(spec))
 
 
-def lies(spec: str, *overrides: Override) -> bytearray:
-    """The image with the lies in it."""
+def corrupted(spec: str, *overrides: Override) -> bytearray:
+    """The image with the corruption in it."""
     image = bytearray()
     write_layout(layout(spec), image, overrides=overrides)
     return image
@@ -247,7 +247,7 @@ def parsed(*texts: str, reseal: bool = True) -> list[Override]:
 
 
 def found(folder: Path, overrides: Sequence[Override], spec: str = "default") -> set[str]:
-    """The problems that e2fsck finds in the image with the lies."""
+    """The problems that e2fsck finds in the image with the corruption."""
     image = folder / "image"
     write_layout(layout(spec), image, overrides=overrides)
     return set(problems(image))
@@ -272,37 +272,37 @@ def test_image_holds_what_the_lies_need(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Lie:
+class Corruption:
     """What e2fsck must find once the checksum is right, and which checksum is wrong else."""
 
     override: str
-    sealed: tuple[str, ...]
+    checksummed: tuple[str, ...]
     stale: str
 
 
-def lie(stale: str, override: str, *sealed: str) -> Lie:
-    return Lie(override, sealed, stale)
+def corruption(stale: str, override: str, *checksummed: str) -> Corruption:
+    return Corruption(override, checksummed, stale)
 
 
-superblock = functools.partial(lie, PR_0_OPEN_FAILED)
-group_desc = functools.partial(lie, PR_0_GDT_CSUM)
-block_bitmap = functools.partial(lie, PR_5_BLOCK_BITMAP_CSUM_INVALID)
-inode_bitmap = functools.partial(lie, PR_5_INODE_BITMAP_CSUM_INVALID)
-in_inode = functools.partial(lie, PR_1_INODE_ONLY_CSUM_INVALID)
-in_extent_block = functools.partial(lie, PR_1_EXTENT_ONLY_CSUM_INVALID)
-in_leaf = functools.partial(lie, PR_2_LEAF_NODE_ONLY_CSUM_INVALID)
-in_dx_root = functools.partial(lie, PR_2_HTREE_ROOT_CSUM_INVALID)
-in_dx_node = functools.partial(lie, PR_2_HTREE_NODE_CSUM_INVALID)
-in_xattr_block = functools.partial(lie, PR_1_EA_BLOCK_ONLY_CSUM_INVALID)
+superblock = functools.partial(corruption, PR_0_OPEN_FAILED)
+group_desc = functools.partial(corruption, PR_0_GDT_CSUM)
+block_bitmap = functools.partial(corruption, PR_5_BLOCK_BITMAP_CSUM_INVALID)
+inode_bitmap = functools.partial(corruption, PR_5_INODE_BITMAP_CSUM_INVALID)
+in_inode = functools.partial(corruption, PR_1_INODE_ONLY_CSUM_INVALID)
+in_extent_block = functools.partial(corruption, PR_1_EXTENT_ONLY_CSUM_INVALID)
+in_leaf = functools.partial(corruption, PR_2_LEAF_NODE_ONLY_CSUM_INVALID)
+in_dx_root = functools.partial(corruption, PR_2_HTREE_ROOT_CSUM_INVALID)
+in_dx_node = functools.partial(corruption, PR_2_HTREE_NODE_CSUM_INVALID)
+in_xattr_block = functools.partial(corruption, PR_1_EA_BLOCK_ONLY_CSUM_INVALID)
 
-LIES = [
+CORRUPTIONS = [
     superblock("superblock.s_free_blocks_count_lo=5", PR_5_FREE_BLOCK_COUNT),
     superblock("superblock[0].s_free_inodes_count=5", PR_5_FREE_INODE_COUNT),
     superblock("superblock.s_first_ino=3", PR_0_MISC_CORRUPT_SUPER),
     superblock("superblock.s_journal_inum=12", PR_0_JOURNAL_BAD_INODE),
     superblock("superblock.s_want_extra_isize=3000", PR_0_BAD_WANT_EXTRA_ISIZE),
     superblock("superblock.s_hash_seed[1]=5", PR_2_HTREE_MIN_HASH, PR_2_HTREE_MAX_HASH),
-    superblock("superblock.s_volume_name=text:a lie"),
+    superblock("superblock.s_volume_name=text:a corruption"),
     group_desc("group_desc[0].bg_free_blocks_count_lo=1", PR_5_FREE_BLOCK_COUNT_GROUP),
     group_desc("group_desc[1].bg_free_inodes_count_lo=1", PR_5_FREE_INODE_COUNT_GROUP),
     group_desc("group_desc[0].bg_used_dirs_count_lo=1", PR_5_FREE_DIR_COUNT_GROUP),
@@ -395,26 +395,28 @@ LIES = [
 ]
 
 
-@pytest.mark.parametrize("case", LIES, ids=lambda case: case.override)
-def test_lie_with_a_true_checksum_is_found_itself(case: Lie, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", CORRUPTIONS, ids=lambda case: case.override)
+def test_corruption_with_a_true_checksum_is_found_itself(case: Corruption, tmp_path: Path) -> None:
     problems = found(tmp_path, parsed(case.override))
-    assert problems >= set(case.sealed)
+    assert problems >= set(case.checksummed)
     assert not problems & CHECKSUM_PROBLEMS
-    assert problems or not case.sealed
+    assert problems or not case.checksummed
 
 
-@pytest.mark.parametrize("case", LIES, ids=lambda case: case.override)
-def test_lie_with_a_stale_checksum_is_found_by_it(case: Lie, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", CORRUPTIONS, ids=lambda case: case.override)
+def test_corruption_with_a_stale_checksum_is_found_by_it(case: Corruption, tmp_path: Path) -> None:
     assert case.stale in found(tmp_path, parsed(case.override, reseal=False))
 
 
 def test_every_record_is_lied_about() -> None:
-    told = {Override.parse(case.override).record for case in LIES}
-    told |= {Override.parse(text).record for text, _ in [*CHECKSUM_LIES, *JOURNAL_LIES]}
+    told = {Override.parse(case.override).record for case in CORRUPTIONS}
+    told |= {
+        Override.parse(text).record for text, _ in [*CHECKSUM_CORRUPTIONS, *JOURNAL_CORRUPTIONS]
+    }
     assert told | {"dir_entry_tail"} == set(known_records())
 
 
-CHECKSUM_LIES = [
+CHECKSUM_CORRUPTIONS = [
     ("superblock.s_checksum=5", PR_0_OPEN_FAILED),
     ("group_desc[0].bg_checksum=5", PR_0_GDT_CSUM),
     ("inode[/etc/hosts].l_i_checksum_lo=5", PR_1_INODE_ONLY_CSUM_INVALID),
@@ -428,8 +430,8 @@ CHECKSUM_LIES = [
 
 
 @pytest.mark.parametrize("reseal", [True, False])
-@pytest.mark.parametrize(("text", "problem"), CHECKSUM_LIES)
-def test_lie_about_a_checksum_is_never_sealed(
+@pytest.mark.parametrize(("text", "problem"), CHECKSUM_CORRUPTIONS)
+def test_corruption_about_a_checksum_is_never_checksummed(
     text: str, problem: str, reseal: bool, tmp_path: Path
 ) -> None:
     override = Override.parse(text, reseal=reseal)
@@ -459,7 +461,7 @@ def _backup_view(text: str) -> set[str]:
         ("extent[/deep:6:1].ee_len=0", PR_1_EXTENT_LENGTH_ZERO, PR_1_EXTENT_ONLY_CSUM_INVALID),
     ],
 )
-def test_lie_in_blocks_that_lie_apart(text: str, problem: str, stale: str, tmp_path: Path) -> None:
+def test_corruption_in_blocks_apart(text: str, problem: str, stale: str, tmp_path: Path) -> None:
     problems = found(tmp_path, parsed(text), "scattered")
     assert problem in problems
     assert not problems & CHECKSUM_PROBLEMS
@@ -505,9 +507,9 @@ def test_directory_block_without_a_tail_has_no_checksum(
         ("extent_header[/deep:1].eh_max=-1", PR_1_EXTENT_HEADER_INVALID),
     ],
 )
-def test_lie_that_leaves_no_place_for_a_checksum(text: str, problem: str, tmp_path: Path) -> None:
-    """The limits say where the checksum lies. Without a place, sealing changes nothing."""
-    assert lies("default", *parsed(text)) == lies("default", *parsed(text, reseal=False))
+def test_corruption_without_a_place_for_a_checksum(text: str, problem: str, tmp_path: Path) -> None:
+    """The limits say where the checksum is. Without a place nothing is made right."""
+    assert corrupted("default", *parsed(text)) == corrupted("default", *parsed(text, reseal=False))
     assert problem in found(tmp_path, parsed(text))
 
 
@@ -524,12 +526,12 @@ def test_lie_that_leaves_no_place_for_a_checksum(text: str, problem: str, tmp_pa
         ("group_desc[0].bg_inode_table_lo=-1", "0x000045"),
     ],
 )
-def test_lie_that_is_found_before_any_checksum(text: str, problem: str, tmp_path: Path) -> None:
+def test_corruption_found_before_any_checksum(text: str, problem: str, tmp_path: Path) -> None:
     assert problem in found(tmp_path, parsed(text))
     assert problem in found(tmp_path, parsed(text, reseal=False))
 
 
-JOURNAL_LIES = [
+JOURNAL_CORRUPTIONS = [
     ("journal_superblock.h_magic=0", PR_0_JOURNAL_BAD_SUPER),
     ("journal_superblock.h_blocktype=9", PR_0_JOURNAL_UNSUPP_VERSION),
     ("journal_superblock.s_blocksize=0", PR_0_JOURNAL_BAD_SUPER),
@@ -540,7 +542,7 @@ JOURNAL_LIES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "problem"), JOURNAL_LIES)
+@pytest.mark.parametrize(("text", "problem"), JOURNAL_CORRUPTIONS)
 def test_journal_superblock(text: str, problem: str, tmp_path: Path) -> None:
     """It carries no checksum, so that there is nothing to make right."""
     for reseal in (True, False):
@@ -606,8 +608,8 @@ def test_backup_descriptor(tmp_path: Path) -> None:
         assert (stored == raw.crc32c(bytes(4) + desc, seed) & 0xFFFF) == reseal
 
 
-def test_bit_of_a_bitmap_is_sealed_in_all_descriptors(tmp_path: Path) -> None:
-    image = lies("default", *parsed("block_bitmap[0].700=0"))
+def test_bit_of_a_bitmap_is_checksummed_in_all_descriptors(tmp_path: Path) -> None:
+    image = corrupted("default", *parsed("block_bitmap[0].700=0"))
     descs = [image[block * BLOCK : block * BLOCK + 64] for block in (2, 1 + 8192 + 1)]
     assert descs[0] == descs[1]
     assert descs[0] != truth()[2 * BLOCK : 2 * BLOCK + 64]
@@ -671,7 +673,7 @@ def test_bitmap_that_is_left_to_the_kernel(
     assert wrong in found(tmp_path, [*parsed(flag), *parsed(bit, reseal=False)])
 
     place = getattr(layout().geometry, f"{kind}_bitmaps")[UNWRITTEN_GROUP] * BLOCK
-    image = lies("default", *parsed(bit))
+    image = corrupted("default", *parsed(bit))
     assert image[place : place + BLOCK] == bytearray(3) + b"\x08" + bytes(BLOCK - 4)
 
 
@@ -681,7 +683,7 @@ def test_padding_of_the_inode_bitmap_has_no_checksum(tmp_path: Path) -> None:
         assert problems == {PR_5_INODE_BMAP_PADDING}
 
 
-# -- several lies ----------------------------------------------------------------------------------
+# -- several corruptions ---------------------------------------------------------------------------
 
 
 def test_several_lies_in_one_unit(tmp_path: Path) -> None:
@@ -702,26 +704,26 @@ def test_several_lies_in_one_unit(tmp_path: Path) -> None:
 
 
 def test_one_stale_lie_makes_the_unit_stale(tmp_path: Path) -> None:
-    sealed = parsed("inode[/etc/hosts].i_links_count=7")
+    checksummed = parsed("inode[/etc/hosts].i_links_count=7")
     stale = parsed("inode[/etc/hosts].i_uid=1", reseal=False)
-    assert PR_1_INODE_ONLY_CSUM_INVALID in found(tmp_path, [*sealed, *stale])
-    assert lies("default", *sealed, *stale) == lies("default", *stale, *sealed)
+    assert PR_1_INODE_ONLY_CSUM_INVALID in found(tmp_path, [*checksummed, *stale])
+    assert corrupted("default", *checksummed, *stale) == corrupted("default", *stale, *checksummed)
 
 
-def test_checksum_beside_a_stale_lie_is_that_of_the_sealed_ones() -> None:
-    sealed = parsed("inode_bitmap[0].100=1")
+def test_checksum_beside_a_stale_lie_is_that_of_the_checksummed_ones() -> None:
+    checksummed = parsed("inode_bitmap[0].100=1")
     stale = parsed("inode_bitmap[0].101=1", reseal=False)
     place = layout().geometry.inode_bitmaps[0] * BLOCK + 101 // 8
-    expected = lies("default", *sealed)
+    expected = corrupted("default", *checksummed)
     expected[place] |= 1 << 101 % 8
-    assert lies("default", *sealed, *stale) == expected
-    assert lies("default", *stale, *sealed) == expected
+    assert corrupted("default", *checksummed, *stale) == expected
+    assert corrupted("default", *stale, *checksummed) == expected
 
 
 def test_last_of_two_lies_about_one_field_counts() -> None:
     first, second = parsed("inode[/].i_uid=1", "inode[2].i_uid=2")
-    assert lies("default", first, second) == lies("default", second)
-    assert lies("default", second, first) == lies("default", first)
+    assert corrupted("default", first, second) == corrupted("default", second)
+    assert corrupted("default", second, first) == corrupted("default", first)
 
 
 def test_truth_as_a_lie_changes_nothing() -> None:
@@ -738,9 +740,9 @@ def test_truth_as_a_lie_changes_nothing() -> None:
         "journal_superblock.s_first=1",
         "inode[201].i_uid=0",
     ]
-    sealed_zero_inode = lies("default", *parsed(texts.pop()))
-    assert sum(map(int.__ne__, sealed_zero_inode, truth())) == 2, "the low half of its checksum"
-    assert lies("default", *parsed(*texts)) == truth()
+    zero_inode = corrupted("default", *parsed(texts.pop()))
+    assert sum(map(int.__ne__, zero_inode, truth())) == 2, "the low half of its checksum"
+    assert corrupted("default", *parsed(*texts)) == truth()
 
 
 # -- images with other checksums, or none ----------------------------------------------------------
@@ -748,13 +750,13 @@ def test_truth_as_a_lie_changes_nothing() -> None:
 
 def test_crc16_of_descriptors(tmp_path: Path) -> None:
     text = "group_desc[0].bg_free_blocks_count_lo=1"
-    sealed = found(tmp_path, parsed(text), "crc16")
-    assert PR_5_FREE_BLOCK_COUNT_GROUP in sealed
-    assert PR_0_GDT_CSUM not in sealed
+    checksummed = found(tmp_path, parsed(text), "crc16")
+    assert PR_5_FREE_BLOCK_COUNT_GROUP in checksummed
+    assert PR_0_GDT_CSUM not in checksummed
     assert PR_0_GDT_CSUM in found(tmp_path, parsed(text, reseal=False), "crc16")
 
 
-SEALED_BY_ITSELF = ("group_desc", "block_bitmap", "inode_bitmap", "dx_tail")
+CHECKSUMMED_BY_ITSELF = ("group_desc", "block_bitmap", "inode_bitmap", "dx_tail")
 
 
 @pytest.mark.parametrize(
@@ -763,16 +765,20 @@ SEALED_BY_ITSELF = ("group_desc", "block_bitmap", "inode_bitmap", "dx_tail")
         "group_desc[0].bg_flags=7",
         "block_bitmap[0].700=0",
         "inode_bitmap[0].12=0",
-        *(case.override for case in LIES if not case.override.startswith(SEALED_BY_ITSELF)),
+        *(
+            case.override
+            for case in CORRUPTIONS
+            if not case.override.startswith(CHECKSUMMED_BY_ITSELF)
+        ),
     ],
 )
-def test_without_checksums_there_is_nothing_to_seal(text: str) -> None:
-    sealed = lies("no checksums", *parsed(text))
-    assert sealed != truth("no checksums")
-    assert sealed == lies("no checksums", *parsed(text, reseal=False))
+def test_without_checksums_there_is_nothing_to_checksum(text: str) -> None:
+    checksummed = corrupted("no checksums", *parsed(text))
+    assert checksummed != truth("no checksums")
+    assert checksummed == corrupted("no checksums", *parsed(text, reseal=False))
 
 
-def test_small_inode_is_sealed(tmp_path: Path) -> None:
+def test_small_inode_is_checksummed(tmp_path: Path) -> None:
     text = "inode[/etc/hosts].i_links_count=7"
     problems = found(tmp_path, parsed(text), "small inodes")
     assert PR_4_BAD_REF_COUNT in problems
@@ -929,7 +935,7 @@ def test_override_that_names_nothing(text: str, words: str) -> None:
 @pytest.mark.parametrize("field", ["s_hash_seed[", "s_hash_seed[]", "s_hash_seed[-1]", "", "[0]"])
 def test_field_that_no_text_could_give(field: str) -> None:
     with pytest.raises(OverrideError):
-        lies("default", Override("superblock", "", field, 5))
+        corrupted("default", Override("superblock", "", field, 5))
 
 
 @pytest.mark.parametrize(
@@ -945,7 +951,7 @@ def test_field_that_no_text_could_give(field: str) -> None:
 )
 def test_record_that_this_image_does_not_have(spec: str, text: str) -> None:
     with pytest.raises(OverrideError):
-        lies(spec, *parsed(text))
+        corrupted(spec, *parsed(text))
 
 
 def test_image_without_a_journal() -> None:
@@ -969,7 +975,7 @@ def test_colons_in_paths_and_names() -> None:
         "xattr_entry[/a:b:user.c:d].e_name_index=0",
         "xattr_entry[/a:b:user.c:user.d].e_name_index=0",
     ]
-    images = [bytes(lies("default", *parsed(text, reseal=False))) for text in texts]
+    images = [bytes(corrupted("default", *parsed(text, reseal=False))) for text in texts]
     assert images[1] == images[2]
     assert len({truth(), *images}) == 5
 
@@ -1093,19 +1099,19 @@ CHECKSUM_BYTES_MAX = 4
 def check(case: AnyLie) -> None:
     """Assert that the bytes of the field change, the checksum over the record, and nothing else."""
     before = truth(case.spec)
-    stale = lies(case.spec, case.override(reseal=False))
-    turned = differences(stale, lies(case.spec, case.override(opposite=True, reseal=False)))
+    stale = corrupted(case.spec, case.override(reseal=False))
+    turned = differences(stale, corrupted(case.spec, case.override(opposite=True, reseal=False)))
     width = len(case.packed)
     assert turned == list(range(turned[0], turned[0] + width))
     assert stale[turned[0] : turned[0] + width] == case.packed
     assert set(differences(before, stale)) <= set(turned)
 
-    sealed = lies(case.spec, case.override(reseal=True))
+    checksummed = corrupted(case.spec, case.override(reseal=True))
     (target,) = Locator(layout(case.spec)).targets(case.override(reseal=True))
     unit = range(target.unit.offset, target.unit.offset + target.unit.size)
     assert turned[0] in unit
     assert turned[-1] in unit
-    rest = differences(stale, sealed)
+    rest = differences(stale, checksummed)
     assert set(rest) <= set(unit) - set(turned)
     assert len(rest) <= CHECKSUM_BYTES_MAX
 
@@ -1162,18 +1168,18 @@ def test_any_bit_of_any_bitmap(spec: str, kind: str, data: st.DataObject) -> Non
     before = truth(spec)
     value = 1 - (before[at] >> bit % 8 & 1)
     override = Override(f"{kind}_bitmap", str(group), str(bit), value, False)
-    stale = lies(spec, override)
+    stale = corrupted(spec, override)
     assert differences(before, stale) == [at]
     assert before[at] ^ stale[at] == 1 << bit % 8
 
-    sealed = lies(spec, Override(f"{kind}_bitmap", str(group), str(bit), value, True))
+    checksummed = corrupted(spec, Override(f"{kind}_bitmap", str(group), str(bit), value, True))
     size = 64 if "64bit" in layout(spec).features else 32
     descs = {
         (geometry.group_first_block(copy) + 1) * block_size + group * size + byte
         for copy in geometry.super_groups
         for byte in range(size)
     }
-    changed = set(differences(stale, sealed))
+    changed = set(differences(stale, checksummed))
     assert changed <= descs
     covered = geometry.format.blocks_per_group if kind == "block" else geometry.inodes_per_group
     if "metadata_csum" in layout(spec).features and bit < covered:
@@ -1189,22 +1195,22 @@ def test_order_of_lies_does_not_matter(cases: list[AnyLie], data: st.DataObject)
     seen: set[int] = set()
     overrides = []
     for case in cases:
-        first = lies("one group", case.override(reseal=False))
+        first = corrupted("one group", case.override(reseal=False))
         touched = set(
-            differences(first, lies("one group", case.override(opposite=True, reseal=False)))
+            differences(first, corrupted("one group", case.override(opposite=True, reseal=False)))
         )
         if not touched & seen:
             seen |= touched
             overrides.append(case.override(reseal=data.draw(st.booleans())))
     bits = data.draw(st.sets(st.integers(0, 300), max_size=3))
     overrides += [
-        Override("inode_bitmap", "0", str(bit), data.draw(st.integers(0, 1)), reseal=sealed)
+        Override("inode_bitmap", "0", str(bit), data.draw(st.integers(0, 1)), reseal=checksummed)
         for bit in bits
-        for sealed in [data.draw(st.booleans())]
+        for checksummed in [data.draw(st.booleans())]
     ]
     if {"bg_inode_bitmap_csum_lo", "bg_inode_bitmap_csum_hi"} & {lie.field for lie in overrides}:
         return
-    assert lies("one group", *overrides) == lies(
+    assert corrupted("one group", *overrides) == corrupted(
         "one group", *data.draw(st.permutations(overrides))
     )
 

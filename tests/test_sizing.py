@@ -85,7 +85,9 @@ def promised_inodes(spec: Spec) -> int:
 
 def keeps_promise(layout: Layout, spec: Spec) -> bool:
     """Whether ``layout`` leaves what ``spec`` promises of a fitted image."""
-    if spec.reserved_percent and layout.free_blocks < sizing.withheld(layout.blocks_count, spec):
+    if spec.reserved_percent and layout.free_blocks < sizing.unavailable_blocks(
+        layout.blocks_count, spec
+    ):
         return False
     return layout.available_bytes >= spec.fitted_free and layout.free_inodes >= promised_inodes(
         spec

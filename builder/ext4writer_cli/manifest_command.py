@@ -101,7 +101,7 @@ def manifest(
 
     gc.disable()
 
-    from ext4writer import Crew, manifests
+    from ext4writer import ProcessPool, manifests
     from ext4writer.edit.rules import apply_rules
     from ext4writer.inputs import check_output_of_tree
 
@@ -121,10 +121,10 @@ def manifest(
     with cancel_on_signals(at_once=output == "-") as cancel:
         with (
             Spool(None) as spool,
-            Crew(usable_cpus()) as crew,
+            ProcessPool(usable_cpus()) as pool,
             progress_bar(wanted=not quiet) as progress,
         ):
-            reading = Reading(scan, selection, None, spool, crew, progress, cancel)
+            reading = Reading(scan, selection, None, spool, pool, progress, cancel)
             with cancel_on_signals(at_once=True):
                 tree, _ = read_sources(source, reading)
                 apply_rules(tree, changes)

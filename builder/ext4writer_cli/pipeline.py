@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import ext4writer
-from ext4writer import Crew, Loss, Override, Spec
+from ext4writer import Loss, Override, ProcessPool, Spec
 from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import Ext4WriterError, display_path
 from ext4writer.progress import Cancel, ProgressCallback
@@ -72,10 +72,10 @@ def run(
     watch = Stopwatch()
     folder = job.output.spool_folder if job.output is not None else None
 
-    with Spool(folder) as spool, Crew(job.workers) as crew:
+    with Spool(folder) as spool, ProcessPool(job.workers) as pool:
         # A pipe may have nothing to say for ever, and what is read leaves nothing behind.
         with watch.stage("scan"), cancel_on_signals(at_once=True):
-            reading = Reading(job.scan, job.selection, job.output, spool, crew, progress, cancel)
+            reading = Reading(job.scan, job.selection, job.output, spool, pool, progress, cancel)
             tree, sources = read_sources(job.sources, reading)
             if job.rules:
                 from ext4writer.edit.rules import apply_rules
@@ -84,7 +84,7 @@ def run(
 
         with watch.stage("plan"):
             layout = ext4writer.plan(
-                tree, job.spec, processes=crew, progress=progress, cancel=cancel
+                tree, job.spec, processes=pool, progress=progress, cancel=cancel
             )
             if job.strict and layout.losses:
                 raise StrictError(layout.losses)
@@ -94,7 +94,7 @@ def run(
                 job.output.write(
                     layout,
                     overrides=job.overrides,
-                    processes=crew,
+                    processes=pool,
                     progress=progress,
                     cancel=cancel,
                 )

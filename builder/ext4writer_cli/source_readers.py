@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from ext4writer import Crew, Directory, Tree, sources
+from ext4writer import Directory, ProcessPool, Tree, sources
 from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import ArchiveError, SourceError, SpecError, TreeError
 from ext4writer.progress import Cancel, ProgressCallback
@@ -36,7 +36,7 @@ class Reading(NamedTuple):
     selection: Selection
     output: Output | None
     spool: Spool
-    crew: Crew
+    pool: ProcessPool
     progress: ProgressCallback | None
     cancel: Cancel | None
 
@@ -293,7 +293,7 @@ def _directory(place: str, reading: Reading) -> Read:
         exclude=reading.selection.prunes if reading.selection else (),
         one_file_system=scan.one_file_system,
         skip=output.itself(place) if output is not None else None,
-        processes=reading.crew,
+        processes=reading.pool,
         progress=reading.progress,
         cancel=reading.cancel,
     )

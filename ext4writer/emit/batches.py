@@ -24,7 +24,7 @@ class Neighbours(NamedTuple):
     offset: int
     """Of the first, in the image."""
     parcel: Parcel
-    first_crew: int
+    first_generation: int
     """The first one that can read all of them."""
 
 
@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
     offset: int
     parcel: Parcel
-    first_crew: int
+    first_generation: int
     start: int
     """Offset in the content."""
     length: int
@@ -48,7 +48,7 @@ Batch = Neighbours | Part
 def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
     """Gather small neighbours, split what is large, and leave every other job as it is."""
     held: list[Content] = []
-    first = expected = first_crew = 0
+    first = expected = first_generation = 0
     last: Content | None = None
     for job in jobs:
         offset, content, start, length = job
@@ -59,14 +59,14 @@ def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
             and offset + length - first <= BATCH_BYTES
             and len(held) < BATCH_FILES
         ):
-            yield Neighbours(first, Parcel(held), first_crew)
+            yield Neighbours(first, Parcel(held), first_generation)
             held = []
         if small:
             if not held:
-                first, first_crew = offset, 0
+                first, first_generation = offset, 0
             held.append(content)
-            if content.first_crew > first_crew:
-                first_crew = content.first_crew
+            if content.first_generation > first_generation:
+                first_generation = content.first_generation
             expected = offset + -(-length // block_size) * block_size
             last = content
             continue
@@ -77,11 +77,11 @@ def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
             yield Part(
                 offset + done,
                 Parcel([content]),
-                content.first_crew,
+                content.first_generation,
                 start + done,
                 min(step, length - done),
                 begins,
             )
             begins = False
     if held:
-        yield Neighbours(first, Parcel(held), first_crew)
+        yield Neighbours(first, Parcel(held), first_generation)

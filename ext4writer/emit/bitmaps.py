@@ -9,7 +9,7 @@ from itertools import compress, count
 
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..ondisk.units import UnitKind, UnitRun
-from ..plan.geometry import Range
+from ..plan.geometry import Span
 from ..plan.layout import Layout
 
 _NEGATION = bytes([1]) + bytes(255)
@@ -22,7 +22,7 @@ class BitmapEmitter:
         self._layout = layout
         self._full = b"\xff" * layout.block_size
         # Where much is free, one group after the other looks the same.
-        self._last_free: list[Range] = []
+        self._last_free: list[Span] = []
         self._last_bitmap = self._full
         self._alike: dict[int, bytes] = {}
         whole_groups, self._partly_free = self._free_groups()
@@ -32,7 +32,7 @@ class BitmapEmitter:
         self.inode_uninit = self._groups_without_inodes()
         """A byte for each group: 1 if no inode of it is in use."""
 
-    def _free_groups(self) -> tuple[bytearray, dict[int, list[Range]]]:
+    def _free_groups(self) -> tuple[bytearray, dict[int, list[Span]]]:
         """A byte for each group, 1 if all of it is free; what is free in those that partly are.
 
         The clusters of the ranges are counted from the first one of the group.
@@ -41,7 +41,7 @@ class BitmapEmitter:
         per_group, origin = geometry.format.clusters_per_group, geometry.format.first_data_cluster
         whole = bytearray(geometry.groups)
         ones = b"\1" * geometry.groups
-        partly: dict[int, list[Range]] = {}
+        partly: dict[int, list[Span]] = {}
         for first, behind in self._layout.free_ranges:
             group, start = divmod(first - origin, per_group)
             last, end = divmod(behind - origin, per_group)

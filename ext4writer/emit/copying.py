@@ -35,25 +35,25 @@ def write_anywhere(
     and reading raise, :class:`SourceChangedError`, :class:`OutputError`, :class:`CancelledError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
-    crew = _Crew(sink, batches(jobs, block_size), block_size, tally, cancel)
-    threads = helpers(crew.work, workers - 1)
+    pool = _Workers(sink, batches(jobs, block_size), block_size, tally, cancel)
+    threads = helpers(pool.work, workers - 1)
     try:
         for offset, data in pieces:
-            if crew.failures:
+            if pool.failures:
                 break
             check_cancelled(cancel)
             sink.write_at(offset, data)
-        crew.work()
+        pool.work()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)
                 tally.report()
     except BaseException as error:
-        crew.failures.append((-1, error))
+        pool.failures.append((-1, error))
     for thread in threads:
         thread.join()
-    if crew.failures:
-        raise min(crew.failures, key=lambda failure: failure[0])[1]
+    if pool.failures:
+        raise min(pool.failures, key=lambda failure: failure[0])[1]
     tally.report()
 
 
@@ -155,7 +155,7 @@ class Tally:
             )
 
 
-class _Crew:
+class _Workers:
     """What the workers share."""
 
     def __init__(

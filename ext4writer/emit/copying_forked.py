@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..forked import Crew, Stage
+from ..forked import ProcessPool, Stage
 from ..output.descriptor import SharedImage
 from ..output.sink import Piece, Sink
 from ..progress import Cancel, ProgressCallback, check_cancelled
@@ -28,22 +28,22 @@ def write_forked(
     jobs: Iterable[CopyJob],
     *,
     block_size: int,
-    crew: Crew,
+    pool: ProcessPool,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
     entries_total: int = 0,
     bytes_total: int = 0,
 ) -> None:
-    """Like :func:`write_anywhere`, to a sink with an ``image`` that ``crew`` can know.
+    """Like :func:`write_anywhere`, to a sink with an ``image`` that ``pool`` can know.
 
-    The other processes copy what they can read (:attr:`Content.first_crew`); this one writes the
-    metadata, and then copies too. Raises also :class:`WorkerError`.
+    The other processes copy what they can read (:attr:`Content.first_generation`); this one writes
+    the metadata, and then copies too. Raises also :class:`WorkerError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
-    copier = Copier(sink, block_size, tally.add, cancel, others=crew.can_share)
+    copier = Copier(sink, block_size, tally.add, cancel, others=pool.can_share)
     stage: Stage[Batch, Copied]
-    with Stage(crew, _CopyWorker(image, block_size)) as stage:
-        work = _Work(stage, crew, batches(jobs, block_size))
+    with Stage(pool, _CopyWorker(image, block_size)) as stage:
+        work = _Work(stage, pool, batches(jobs, block_size))
         try:
             for offset, data in pieces:
                 check_cancelled(cancel)
@@ -72,9 +72,11 @@ def write_forked(
 class _Work:
     """The batches that are still to be copied, and who is to copy them."""
 
-    def __init__(self, stage: Stage[Batch, Copied], crew: Crew, left: Iterator[Batch]) -> None:
+    def __init__(
+        self, stage: Stage[Batch, Copied], pool: ProcessPool, left: Iterator[Batch]
+    ) -> None:
         self._stage = stage
-        self._crew = crew
+        self._pool = pool
         self._left = left
         self.is_over = False
         """Whether all batches are in somebody's hands."""
@@ -86,7 +88,7 @@ class _Work:
             batch = self.own()
             if batch is None:
                 break
-            if not self._crew.can_know(batch.first_crew):
+            if not self._pool.can_know(batch.first_generation):
                 return batch
             stage.submit(batch, BATCH_WEIGHT)
         return None

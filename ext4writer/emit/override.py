@@ -1,4 +1,4 @@
-"""Deliberate lies: any value in any field of any record of the image, its checksum right or stale.
+"""Deliberate corruption: any value in any field of any record, its checksum right or stale.
 
 :class:`Override` has the grammar.
 """
@@ -39,7 +39,7 @@ class Override:
     ``i_size_high``.
 
     ``index`` is the text between the brackets, ``""`` where there are none. With ``reseal`` the
-    checksum over the record is made right for the lie; without, it stays that of the truth.
+    checksum over the record is made right for the corruption; without, it stays that of the truth.
     Checksums elsewhere never change, even where the field (``s_uuid``, ``i_generation``) is part of
     their seed; only those of bitmaps do, because they stand in the group's descriptors.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ..content import FileId
 from ..errors import SpecError
-from ..forked import Crew, as_crew
+from ..forked import ProcessPool, as_pool
 from ..progress import Cancel, ProgressCallback
 from ..sources.inputs import inputs_of
 from ..sources.tar_archive.limits import DEFAULT_LIMITS, Limits
@@ -48,7 +48,7 @@ class Closure:
 class _Means:
     """With what a closure is read."""
 
-    crew: Crew
+    pool: ProcessPool
     spool: SpoolMaker | None
     limits: Limits
     progress: ProgressCallback | None
@@ -57,7 +57,7 @@ class _Means:
     @property
     def workers(self) -> int:
         """Threads that hash and unpack: as many as there are processes."""
-        return self.crew.processes
+        return self.pool.processes
 
 
 def closure(
@@ -78,7 +78,7 @@ def closure(
     dedupe: bool = False,
     spool: SpoolMaker | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    processes: int | Crew = 1,
+    processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
@@ -133,7 +133,7 @@ def read_closure(
     verify: bool = False,
     spool: SpoolMaker | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    processes: int | Crew = 1,
+    processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Closure:
@@ -171,8 +171,8 @@ def read_closure(
     if registration is not None and not isinstance(registration, Registration):
         inputs.update(inputs_of(registration))
         registration = read_registration(os.fspath(registration))
-    with as_crew(processes) as crew:
-        means = _Means(crew, spool, limits, progress, cancel)
+    with as_pool(processes) as pool:
+        means = _Means(pool, spool, limits, progress, cancel)
         if cache is not None:
             read = _from_cache(names, os.fspath(cache), registration, means)
         elif archives:
@@ -203,7 +203,7 @@ def _from_store(
     if registration is not None:
         check_same(names, registration.infos)
     objects = read_objects(
-        names, store_dir, processes=means.crew, progress=means.progress, cancel=means.cancel
+        names, store_dir, processes=means.pool, progress=means.progress, cancel=means.cancel
     )
     losses = []
     for name, root in objects.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from ..forked import Crew
+from ..forked import ProcessPool
 from ..progress import Cancel, ProgressCallback
 from ..sources.directory import directory
 from ..tree import Node
@@ -17,7 +17,7 @@ def read_objects(
     names: Iterable[str],
     store_dir: str = STORE,
     *,
-    processes: int | Crew = 1,
+    processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> dict[str, Node]:

@@ -85,16 +85,16 @@ class SharedImage(DescriptorSink):
     """The image of a sink as other processes see it, on which that sink alone decides.
 
     They open the file at ``path``, or have ``fd`` since they were forked if that is None.
-    ``first_crew`` is the first one that can (:func:`~ext4writer.forked.next_crew`).
+    ``first_generation`` is the first one that can (:func:`~ext4writer.forked.next_generation`).
     """
 
     def __init__(
-        self, sink: Sink, fd: int, *, path: bytes | None = None, first_crew: int = 0
+        self, sink: Sink, fd: int, *, path: bytes | None = None, first_generation: int = 0
     ) -> None:
         super().__init__(sink.name, sink.size)
         self.fd = self._fd = fd
         self.start = sink.start
-        self.first_crew = first_crew
+        self.first_generation = first_generation
         self._path = path
         if path is None:
             self._preallocates = False  # it is not its descriptor alone

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from ..forked import next_crew
+from ..forked import next_generation
 from .descriptor import DescriptorSink, SharedImage
 from .sink import Buffer
 from .zeros import punch, write_zeros, zero_device
@@ -60,7 +60,7 @@ class RegionSink(DescriptorSink):
         self._written: list[tuple[int, int]] | None = None
         """Where anything was written, if the rest is not zeros already."""
         self._finished = False
-        self._first_crew = next_crew()
+        self._first_generation = next_generation()
         try:
             if self._is_new:
                 if replaces:
@@ -82,7 +82,7 @@ class RegionSink(DescriptorSink):
     def shared(self) -> SharedImage | None:
         if self.fd is None:
             return None
-        return SharedImage(self, self.fd, path=self._path, first_crew=self._first_crew)
+        return SharedImage(self, self.fd, path=self._path, first_generation=self._first_generation)
 
     def write_at(self, offset: int, data: Buffer) -> None:
         if offset < HEAD_BYTES:

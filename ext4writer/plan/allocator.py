@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableSequence
 
-from .geometry import Range
+from .geometry import Span
 
 
 class OutOfBlocks(Exception):  # noqa: N818 (never leaves the planner)
@@ -18,7 +18,7 @@ class Allocator:
     it leaves stays free and is offered to later, smaller pieces first.
     """
 
-    def __init__(self, free_runs: Iterable[Range], most_gap_clusters: int | None = None) -> None:
+    def __init__(self, free_runs: Iterable[Span], most_gap_clusters: int | None = None) -> None:
         """Pass over at most ``most_gap_clusters`` clusters at any time; None is any number."""
         self._most_gap_clusters = most_gap_clusters
         self._runs = iter(free_runs)
@@ -132,7 +132,7 @@ class Allocator:
         """Clusters that were passed over and are still free."""
         return sum(behind - first for first, behind in self._gaps)
 
-    def free_ranges(self) -> list[Range]:
+    def free_ranges(self) -> list[Span]:
         """What was not taken, ascending; ends the allocator."""
         free = [(first, behind) for first, behind in self._gaps]
         if self._position < self._limit:

@@ -16,7 +16,7 @@ from ..ondisk.format import Format
 MIN_BLOCKS_BEHIND_OVERHEAD = 50
 """What mke2fs asks of the last group beside its own metadata, else it drops the group."""
 
-Range = tuple[int, int]
+Span = tuple[int, int]
 """First block or cluster, and the one behind the last."""
 
 
@@ -49,7 +49,7 @@ class Geometry(NamedTuple):
     block_bitmaps: array[int]
     inode_bitmaps: array[int]
     inode_tables: array[int]
-    fixed: list[Range]
+    fixed: list[Span]
     """All blocks that hold none of the tree, merged and ascending."""
     super_groups: list[int]
 
@@ -76,7 +76,7 @@ class Geometry(NamedTuple):
     def group_first_block(self, group: int) -> int:
         return self.format.group_first_block(group)
 
-    def group_range(self, group: int) -> Range:
+    def group_range(self, group: int) -> Span:
         """First block of ``group`` and the one behind it; the last group may be short."""
         first = self.group_first_block(group)
         return first, min(first + self.format.blocks_per_group, self.blocks_count)
@@ -84,7 +84,7 @@ class Geometry(NamedTuple):
     def group_of(self, block: int) -> int:
         return self.format.group_of(block)
 
-    def free_runs(self) -> Iterator[Range]:
+    def free_runs(self) -> Iterator[Span]:
         """The clusters between the fixed metadata, ascending; what it touches is not free."""
         ratio = self.format.blocks_per_cluster
         position, last = self.format.first_data_cluster, self.blocks_count // ratio
@@ -132,7 +132,7 @@ class Geometry(NamedTuple):
         if heads[-1][1] > blocks_count or head > fmt.blocks_per_group:
             return None
         block_bitmaps, inode_bitmaps, inode_tables = array("Q"), array("Q"), array("Q")
-        fixed: list[Range] = []
+        fixed: list[Span] = []
         flex_groups = fmt.groups_per_flex
         flex_blocks = flex_groups * fmt.blocks_per_group
         flex_overhead = flex_groups * (2 + table_blocks)
@@ -195,12 +195,12 @@ def _repeat(locations: array[int], starts: range, offsets: range) -> None:
 class _Placer:
     """Puts equal items one behind the other between obstacles, first fit, never backwards."""
 
-    def __init__(self, first: int, behind: int, obstacles: list[Range]) -> None:
+    def __init__(self, first: int, behind: int, obstacles: list[Span]) -> None:
         self.position = first
         self.behind = behind
         self._obstacles = obstacles
         self._next = 0
-        self._taken: list[Range] = []
+        self._taken: list[Span] = []
 
     def place(self, locations: array[int], count: int, length: int) -> None:
         """Append the first block of ``count`` items of ``length`` blocks to ``locations``."""
@@ -224,9 +224,9 @@ class _Placer:
                 self.position = self.behind + 1
                 return
 
-    def finish(self) -> list[Range]:
+    def finish(self) -> list[Span]:
         """All ranges taken, obstacles included, merged and ascending."""
-        merged: list[Range] = []
+        merged: list[Span] = []
         for first, behind in self._taken + self._obstacles[self._next :]:
             if merged and merged[-1][1] == first:
                 merged[-1] = (merged[-1][0], behind)

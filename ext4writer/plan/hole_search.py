@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..content import Content, KeepingOpen, Parcel
-from ..forked import FULL_LOAD, Crew, Stage
-from ..holes import BlockRanges, HoleFinder
+from ..forked import FULL_LOAD, ProcessPool, Stage
+from ..holes import BlockRuns, HoleFinder
 from ..progress import Cancel, check_cancelled
 from ..tree import Node, RegularFile
 from .spec import Spec
@@ -30,7 +30,7 @@ class Found(NamedTuple):
     """The outcome for some files."""
 
     files: int
-    ranges: dict[int, BlockRanges]
+    ranges: dict[int, BlockRuns]
     """Index of the node -> its stretches of data; only of files that have holes."""
 
 
@@ -40,7 +40,7 @@ class Task(NamedTuple):
     indexes: array[int]
     """Of their nodes."""
     parcel: Parcel
-    first_crew: int
+    first_generation: int
     """Of the one that can be read by the fewest."""
     weight: int
     """1, and more where a large file makes it a long task."""
@@ -56,13 +56,13 @@ class HoleSearch:
     def __init__(
         self,
         stage: Stage[Task, Found],
-        crew: Crew,
+        pool: ProcessPool,
         searcher: _Searcher,
         tasks: Iterator[Task],
         cancel: Cancel | None,
     ) -> None:
         self._stage = stage
-        self._crew = crew
+        self._pool = pool
         self._searcher = searcher
         self._tasks = tasks
         self._cancel = cancel
@@ -102,7 +102,7 @@ class HoleSearch:
             task = next(self._tasks, None)
             if task is None:
                 break
-            if self._crew.can_know(task.first_crew):
+            if self._pool.can_know(task.first_generation):
                 stage.submit(task, task.weight)
             else:
                 self._own.append(task)
@@ -113,19 +113,19 @@ def searching(
     nodes: Sequence[Node],
     candidates: array[int],
     spec: Spec,
-    crew: Crew,
+    pool: ProcessPool,
     cancel: Cancel | None = None,
 ) -> Iterator[HoleSearch]:
-    """A search in the files whose indexes in ``nodes`` are ``candidates``, by all of ``crew``.
+    """A search in the files whose indexes in ``nodes`` are ``candidates``, by all of ``pool``.
 
     Where there is little to do, this process does it alone.
     """
     if _cost(nodes, candidates) < LEAST_COST_TO_SHARE:
-        crew = Crew(1)
+        pool = ProcessPool(1)
     searcher = _Searcher(spec.block_size, spec.hole_size, spec.leading_hole)
     stage: Stage[Task, Found]
-    with Stage(crew, searcher) as stage, KeepingOpen():
-        yield HoleSearch(stage, crew, searcher, _tasks(nodes, candidates), cancel)
+    with Stage(pool, searcher) as stage, KeepingOpen():
+        yield HoleSearch(stage, pool, searcher, _tasks(nodes, candidates), cancel)
 
 
 class _Searcher:
@@ -157,17 +157,17 @@ class _Searcher:
 
 def _tasks(nodes: Sequence[Node], candidates: array[int]) -> Iterator[Task]:
     """Cut ``candidates`` into pieces that cost about the same."""
-    first = cost = first_crew = 0
+    first = cost = first_generation = 0
     contents: list[Content] = []
     for position, index in enumerate(candidates, 1):
         content = _content(nodes, index)
         contents.append(content)
         cost += 1 + (content.size >> COST_SHIFT)
-        first_crew = max(first_crew, content.first_crew)
+        first_generation = max(first_generation, content.first_generation)
         if cost >= TASK_COST or position == len(candidates):
             weight = max(1, cost // TASK_COST)
-            yield Task(candidates[first:position], Parcel(contents), first_crew, weight)
-            first, cost, first_crew, contents = position, 0, 0, []
+            yield Task(candidates[first:position], Parcel(contents), first_generation, weight)
+            first, cost, first_generation, contents = position, 0, 0, []
 
 
 def _cost(nodes: Sequence[Node], candidates: array[int]) -> int:

@@ -21,12 +21,12 @@ from ..ondisk.inode import (
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..tree import Loss
 from .directories import DirectoryPlan, DirectoryRules
-from .geometry import Geometry, Range
+from .geometry import Geometry, Span
 from .inodes import InodeTable
 from .mapping import DataMapping, Run, mapping_of
 from .placement import Demand, Placement
 from .report import ImageReport, as_key
-from .sizing import withheld
+from .sizing import unavailable_blocks
 from .spec import GIB, Spec
 from .system_files import SystemFile
 from .xattrs import XattrPlan
@@ -88,7 +88,7 @@ class Layout:
     directory_rules: DirectoryRules
     xattrs: XattrPlan
     groups: GroupCounts
-    free_ranges: list[Range]
+    free_ranges: list[Span]
     """In clusters."""
     reserved_blocks: int
     content_bytes: int
@@ -148,7 +148,7 @@ class Layout:
     @property
     def available_bytes(self) -> int:
         """What every user can write: free, less what the kernel and the superuser keep."""
-        blocks = self.free_blocks - withheld(self.blocks_count, self.spec)
+        blocks = self.free_blocks - unavailable_blocks(self.blocks_count, self.spec)
         return max(0, blocks) * self.block_size
 
     @property

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from .allocator import Allocator, OutOfBlocks
-from .geometry import Geometry, Range
+from .geometry import Geometry, Span
 from .mapping import Run, mapping_of
 from .policy import LayoutPolicy
 from .system_files import SystemFile
@@ -77,7 +77,7 @@ class Placement:
     """Cluster behind the last one in use, fixed metadata included."""
     gap_clusters: int = 0
     """Clusters that were passed over and are still free."""
-    free_ranges: list[Range] = field(default_factory=list)
+    free_ranges: list[Span] = field(default_factory=list)
     """In clusters."""
 
     def runs_of(self, index: int, count: int) -> list[Run]:

@@ -9,7 +9,7 @@ from functools import partial
 from struct import unpack
 
 from ..errors import SpecError, TreeError
-from ..forked import Crew, as_crew
+from ..forked import ProcessPool, as_pool
 from ..ondisk.format import Format
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
@@ -45,15 +45,15 @@ def plan(
     tree: Tree,
     spec: Spec | None = None,
     *,
-    processes: int | Crew = 1,
+    processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Layout:
     """Decide every inode number, block and count of an image of ``tree``.
 
     With more than one in ``processes`` so many look for holes in many files, this one among them,
-    where the system allows to fork them; a :class:`~ext4writer.Crew` may have read the tree before.
-    The result does not depend on it.
+    where the system allows to fork them; a :class:`~ext4writer.ProcessPool` may have read the tree
+    before. The result does not depend on it.
 
     Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
     given size is too small, :class:`SpecError` for options that contradict the tree or each other,
@@ -72,7 +72,7 @@ def plan(
 def _plan(
     tree: Tree,
     spec: Spec,
-    processes: int | Crew,
+    processes: int | ProcessPool,
     progress: ProgressCallback | None,
     cancel: Cancel | None,
 ) -> Layout:
@@ -89,8 +89,8 @@ def _plan(
     read_attributes(table)
     data, candidates = count_blocks(table, spec)
     with (
-        as_crew(processes) as crew,
-        searching(table.nodes, candidates, spec, crew, cancel) as search,
+        as_pool(processes) as pool,
+        searching(table.nodes, candidates, spec, pool, cancel) as search,
     ):
         search.go_on()
         times, epoch, losses = fit_times(tree, table, spec)

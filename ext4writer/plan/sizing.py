@@ -58,7 +58,7 @@ def superuser_reserve(blocks_count: int, spec: Spec) -> int:
     return int(blocks_count * spec.reserved_percent / 100)
 
 
-def withheld(blocks_count: int, spec: Spec) -> int:
+def unavailable_blocks(blocks_count: int, spec: Spec) -> int:
     """Free blocks that an ordinary user cannot have (fs/ext4/super.c:ext4_statfs, f_bavail)."""
     return kernel_reserve(blocks_count) + superuser_reserve(blocks_count, spec)
 
@@ -77,7 +77,7 @@ def kept_free(blocks_count: int, spec: Spec) -> int:
     promised = promised_blocks(spec)
     if not promised and not superuser_reserve(blocks_count, spec):
         return 0
-    return promised + withheld(blocks_count, spec)
+    return promised + unavailable_blocks(blocks_count, spec)
 
 
 def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> Solution:

@@ -7,14 +7,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
-from .geometry import Geometry, Range
+from .geometry import Geometry, Span
 from .inodes import InodeTable
 from .layout import GroupCounts
 
 
-def count_groups(
-    geometry: Geometry, free_ranges: Sequence[Range], table: InodeTable
-) -> GroupCounts:
+def count_groups(geometry: Geometry, free_ranges: Sequence[Span], table: InodeTable) -> GroupCounts:
     """Count free clusters, free inodes and directories of every group."""
     groups, per_group = geometry.groups, geometry.inodes_per_group
     free_blocks = array("I", bytes(4 * groups))

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from ..edit.globs import Patterns
 from ..errors import SourceError, TreeError
-from ..forked import Crew, Stage, as_crew
+from ..forked import ProcessPool, Stage, as_pool
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import (
     S_IFBLK,
@@ -71,7 +71,7 @@ def directory(
     exclude: Patterns = (),
     one_file_system: bool = False,
     skip: Callable[[os.stat_result], bool] | None = None,
-    processes: int | Crew = 1,
+    processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
@@ -88,7 +88,7 @@ def directory(
     ``skip`` leaves regular files out by their status, such as an image that is being replaced;
     each is in ``losses``.
     With more than one in ``processes`` so many list a large tree, this one among them, where the
-    system allows to fork them; a :class:`~ext4writer.Crew` goes on to serve the next stage.
+    system allows to fork them; a :class:`~ext4writer.ProcessPool` goes on to serve the next stage.
     ``exclude`` and ``skip`` must be such that :mod:`pickle` can send them, or this process lists
     all. ``progress`` is called after some 1024 entries with the bytes of content found so far.
 
@@ -108,8 +108,8 @@ def directory(
         skip=skip,
     )
     wanted = None if names is None else sorted({os.fsencode(name) for name in names})
-    with as_crew(processes) as crew:
-        tree = _Scan(_absolute(os.fsencode(path)), rule, crew, progress, cancel).run(wanted)
+    with as_pool(processes) as pool:
+        tree = _Scan(_absolute(os.fsencode(path)), rule, pool, progress, cancel).run(wanted)
     if wanted is None:
         note_saved_image(tree, is_folder=True)
     return tree
@@ -159,13 +159,13 @@ class _Scan:
         self,
         path: bytes,
         rule: ScanRule,
-        crew: Crew,
+        pool: ProcessPool,
         progress: ProgressCallback | None,
         cancel: Cancel | None,
     ) -> None:
         self.path = path
         self.rule = rule
-        self.crew = crew
+        self.pool = pool
         self.progress = progress
         self.cancel = cancel
         self.tree = Tree()
@@ -190,7 +190,7 @@ class _Scan:
         pending = deque([Folder(b"/", host, names)])
         try:
             while pending:
-                if self.crew.can_share and self.entries >= ENTRIES_TO_FORK:
+                if self.pool.can_share and self.entries >= ENTRIES_TO_FORK:
                     self._share_out(lister, pending)
                 else:
                     self._list(lister, pending)
@@ -209,7 +209,7 @@ class _Scan:
     def _share_out(self, lister: Lister, pending: deque[Folder]) -> None:
         """List all that is ``pending``, together with other processes."""
         stage: Stage[Sequence[Folder], Listings]
-        with Stage(self.crew, lister) as stage:
+        with Stage(self.pool, lister) as stage:
             while pending or stage.busy:
                 check_cancelled(self.cancel)
                 while pending and not (stage.full or stage.failed):

@@ -216,8 +216,8 @@ class MappedContent(Content):
         self.pieces = pieces
 
     @property
-    def first_crew(self) -> int:
-        return self.holder.first_crew if isinstance(self.holder, HeldFile) else NEVER
+    def first_generation(self) -> int:
+        return self.holder.first_generation if isinstance(self.holder, HeldFile) else NEVER
 
     def data_segments(self) -> Iterator[tuple[int, int]]:
         end = start = 0

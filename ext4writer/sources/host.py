@@ -218,7 +218,7 @@ class HostFile(Content):
 
     __slots__ = ("folder", "name", "stamp")
     random_access = True
-    first_crew = 0
+    first_generation = 0
 
     def __init__(
         self, folder: HostDirectory, name: bytes, size: int, stamp: Stamp | None = None

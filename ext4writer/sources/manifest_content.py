@@ -131,8 +131,8 @@ class CheckedContent(Content):
         self.expected = dict(expected)
 
     @property
-    def first_crew(self) -> int:
-        return self.content.first_crew
+    def first_generation(self) -> int:
+        return self.content.first_generation
 
     def file_id(self) -> FileId | None:
         return self.content.file_id()

@@ -282,7 +282,7 @@ class NarFile(Content):
     __slots__ = ("archive", "archive_size", "offset")
     random_access = True
     within_file = True
-    first_crew = 0
+    first_generation = 0
 
     def __init__(self, archive: bytes, archive_size: int, offset: int, size: int) -> None:
         self.archive = archive

@@ -193,12 +193,12 @@ def test_hostile_links_and_sizes(tmp_path: Path, watch: Watch) -> None:
     tree.file("/huge", b"h" * 5000)
     tree.symlink("/loop", "loop")
     data = bytearray()
-    lies = [
+    overrides = [
         Override.parse("inode[/huge].i_size=0x7fffffffffffffff"),
         # A second name of a directory, and a file that is said to be the directory above.
         Override.parse("dir_entry_2[/b/file].inode=2"),
     ]
-    write_image(tree, data, Spec(lost_and_found=False), overrides=lies)
+    write_image(tree, data, Spec(lost_and_found=False), overrides=overrides)
     path = tmp_path / "image"
     watch.damaged(path)
     path.write_bytes(data)

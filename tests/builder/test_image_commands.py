@@ -144,8 +144,8 @@ def test_damage_is_told_and_the_rest_shown(tmp_path: Path) -> None:
     tree.file("/a", b"a")
     tree.file("/b", b"b")
     wrong = tmp_path / "wrong"
-    lies = [Override.parse("inode[/a].i_gid=5", reseal=False)]
-    write_image(tree, wrong, overrides=lies)
+    overrides = [Override.parse("inode[/a].i_gid=5", reseal=False)]
+    write_image(tree, wrong, overrides=overrides)
     done = run("ls", "-l", wrong)
     assert done.returncode == 1
     assert "inode.l_i_checksum_lo of inode" in done.stderr

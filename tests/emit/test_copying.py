@@ -26,7 +26,7 @@ from ext4writer.errors import (
     SourceChangedError,
     SourceError,
 )
-from ext4writer.forked import Crew
+from ext4writer.forked import ProcessPool
 from ext4writer.output.opening import open_sink
 from ext4writer.output.sink import Sink
 from ext4writer.progress import Progress
@@ -100,18 +100,18 @@ class Pipe(io.RawIOBase):
         return len(data)
 
 
-CREWS: dict[str, dict[str, int]] = {"alone": {}, "threads": {"workers": 3}, "processes": {}}
+POOLS: dict[str, dict[str, int]] = {"alone": {}, "threads": {"workers": 3}, "processes": {}}
 
 
-def copy(sink: Sink, pieces: Any, jobs: Any, crew: str = "alone", **options: Any) -> None:
-    """Write to ``sink`` with ``crew``, as far as it takes more than one."""
+def copy(sink: Sink, pieces: Any, jobs: Any, pool: str = "alone", **options: Any) -> None:
+    """Write to ``sink`` with ``pool``, as far as it takes more than one."""
     if sink.ascending:
         write_ascending(sink, pieces, jobs, block_size=BLOCK, **options)
-    elif crew == "processes" and (image := sink.shared()) is not None:
-        with Crew(3) as processes:
-            write_forked(sink, image, pieces, jobs, block_size=BLOCK, crew=processes, **options)
+    elif pool == "processes" and (image := sink.shared()) is not None:
+        with ProcessPool(3) as processes:
+            write_forked(sink, image, pieces, jobs, block_size=BLOCK, pool=processes, **options)
     else:
-        workers = CREWS[crew].get("workers", 1)
+        workers = POOLS[pool].get("workers", 1)
         write_anywhere(sink, pieces, jobs, block_size=BLOCK, workers=workers, **options)
 
 
@@ -151,9 +151,9 @@ KINDS = ["memory", "pipe", "object", "path"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("crew", CREWS)
+@pytest.mark.parametrize("pool", POOLS)
 def test_equal_bytes_everywhere(
-    tmp_path: Path, contents: list[Content], kind: str, crew: str
+    tmp_path: Path, contents: list[Content], kind: str, pool: str
 ) -> None:
     jobs = laid_out(contents * 2, lambda number: number % 5 // 4)
     pieces = [(0, b"first"), (end_of(jobs) - BLOCK, b"last" * 1024)]
@@ -162,13 +162,13 @@ def test_equal_bytes_everywhere(
         if number % 5 == 4:
             pieces.append((offset, b"between" * 500))
     pieces.sort()
-    assert written(kind, jobs, pieces, tmp_path, crew=crew) == expected_image(jobs, pieces)
+    assert written(kind, jobs, pieces, tmp_path, pool=pool) == expected_image(jobs, pieces)
 
 
 @pytest.mark.parametrize("kind", ["memory", "object", "path"])
-@pytest.mark.parametrize("crew", CREWS)
+@pytest.mark.parametrize("pool", POOLS)
 def test_any_order_and_files_in_parts(
-    tmp_path: Path, contents: list[Content], kind: str, crew: str
+    tmp_path: Path, contents: list[Content], kind: str, pool: str
 ) -> None:
     jobs = []
     offset = BLOCK
@@ -187,7 +187,7 @@ def test_any_order_and_files_in_parts(
         placed.append((offset, content, start, length))
         offset += -(-length // BLOCK) * BLOCK
     order.shuffle(placed)
-    assert written(kind, placed, [], tmp_path, crew=crew) == expected_image(placed, [])
+    assert written(kind, placed, [], tmp_path, pool=pool) == expected_image(placed, [])
     placed.sort(key=lambda job: job[0])
     assert written("pipe", placed, [], tmp_path) == expected_image(placed, [])
 
@@ -213,9 +213,9 @@ def test_nothing_to_do(tmp_path: Path, kind: str) -> None:
     assert not any(written(kind, jobs, [], tmp_path))
 
 
-@pytest.mark.parametrize("crew", CREWS)
+@pytest.mark.parametrize("pool", POOLS)
 def test_large_jobs_are_shared_out(
-    tmp_path: Path, contents: list[Content], monkeypatch: pytest.MonkeyPatch, crew: str
+    tmp_path: Path, contents: list[Content], monkeypatch: pytest.MonkeyPatch, pool: str
 ) -> None:
     monkeypatch.setattr(batches, "TASK_BYTES", 1 << 20)
     monkeypatch.setattr(copier, "KERNEL_COPY_BYTES", 300_000)
@@ -223,7 +223,7 @@ def test_large_jobs_are_shared_out(
     monkeypatch.setattr(batches, "BATCH_FILES", 3)
     jobs = laid_out(contents)
     for kind in KINDS:
-        assert written(kind, jobs, [], tmp_path, crew=crew) == expected_image(jobs, [])
+        assert written(kind, jobs, [], tmp_path, pool=pool) == expected_image(jobs, [])
 
 
 class TestWithoutTheKernel:
@@ -244,8 +244,8 @@ class TestWithoutTheKernel:
         monkeypatch.delattr(os, name, raising=False)
         if name == "readv":
             monkeypatch.setattr("ext4writer.sources.host._HAS_READV", False)
-        assert written("path", jobs, [], tmp_path, crew="threads") == wanted
-        assert written("path", jobs, [], tmp_path, crew="processes") == wanted
+        assert written("path", jobs, [], tmp_path, pool="threads") == wanted
+        assert written("path", jobs, [], tmp_path, pool="processes") == wanted
 
     def test_no_pwrite(
         self, tmp_path: Path, contents: list[Content], monkeypatch: pytest.MonkeyPatch
@@ -324,10 +324,10 @@ def way(
 
 class TestFilesThatChange:
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("crew", CREWS)
+    @pytest.mark.parametrize("pool", POOLS)
     @pytest.mark.parametrize("change", ["grow", "shrink", "empty", "vanish", "fifo", "unreadable"])
     def test_error_names_the_file(
-        self, tmp_path: Path, way: Any, kind: str, crew: str, change: str
+        self, tmp_path: Path, way: Any, kind: str, pool: str, change: str
     ) -> None:
         root = tmp_path / "source"
         root.mkdir()
@@ -347,7 +347,7 @@ class TestFilesThatChange:
             elif change == "unreadable":
                 path.mkdir()
         with pytest.raises(SourceError, match="source/victim: ") as caught:
-            written(kind, jobs, [], tmp_path, crew=crew)
+            written(kind, jobs, [], tmp_path, pool=pool)
         assert caught.value.path == os.fsencode(path)
         if change != "unreadable":
             assert isinstance(caught.value, SourceChangedError)
@@ -469,11 +469,11 @@ class TestWorkers:
         assert threading.active_count() == threads
         assert opened < 50_000
 
-    @pytest.mark.parametrize("crew", CREWS)
+    @pytest.mark.parametrize("pool", POOLS)
     @pytest.mark.parametrize("source", ["jobs", "pieces"])
     @pytest.mark.parametrize("kind", KINDS)
     def test_errors_of_whoever_asks(
-        self, tmp_path: Path, kind: str, crew: str, source: str
+        self, tmp_path: Path, kind: str, pool: str, source: str
     ) -> None:
         def broken() -> Iterator[Any]:
             yield (0, b"x") if source == "pieces" else (BLOCK, BytesContent(b"x"), 0, 1)
@@ -482,11 +482,11 @@ class TestWorkers:
         jobs: Any = broken() if source == "jobs" else []
         pieces: Any = broken() if source == "pieces" else []
         with empty_sink(kind, tmp_path) as sink, pytest.raises(LookupError, match=source):
-            copy(sink, pieces, jobs, crew)
+            copy(sink, pieces, jobs, pool)
 
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("crew", CREWS)
-    def test_cancel(self, tmp_path: Path, kind: str, crew: str) -> None:
+    @pytest.mark.parametrize("pool", POOLS)
+    def test_cancel(self, tmp_path: Path, kind: str, pool: str) -> None:
         cancel = threading.Event()
 
         class Jobs(list[CopyJob]):
@@ -499,12 +499,12 @@ class TestWorkers:
 
         jobs = Jobs((2 * number * BLOCK, BytesContent(b"x"), 0, 1) for number in range(20_000))
         with empty_sink(kind, tmp_path) as sink, pytest.raises(CancelledError):
-            copy(sink, [], jobs, crew, cancel=cancel)
+            copy(sink, [], jobs, pool, cancel=cancel)
         assert os.listdir(tmp_path) == []
 
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("crew", CREWS)
-    def test_progress(self, tmp_path: Path, contents: list[Content], kind: str, crew: str) -> None:
+    @pytest.mark.parametrize("pool", POOLS)
+    def test_progress(self, tmp_path: Path, contents: list[Content], kind: str, pool: str) -> None:
         jobs = laid_out(contents)
         total = sum(job[3] for job in jobs)
         reports: list[Progress] = []
@@ -519,7 +519,7 @@ class TestWorkers:
             jobs,
             [],
             tmp_path,
-            crew=crew,
+            pool=pool,
             progress=note,
             entries_total=len(jobs),
             bytes_total=total,
@@ -528,23 +528,23 @@ class TestWorkers:
         assert reports == sorted(reports)
         assert callers == {threading.get_ident()}
 
-    @pytest.mark.parametrize("crew", CREWS)
+    @pytest.mark.parametrize("pool", POOLS)
     def test_errors_of_progress_come_out(
-        self, tmp_path: Path, contents: list[Content], crew: str
+        self, tmp_path: Path, contents: list[Content], pool: str
     ) -> None:
         def fail(_: Progress) -> None:
             raise LookupError("progress")
 
         with pytest.raises(LookupError, match="progress"):
-            written("path", laid_out(contents), [], tmp_path, crew=crew, progress=fail)
+            written("path", laid_out(contents), [], tmp_path, pool=pool, progress=fail)
 
 
 class TestOutputsThatFail:
     @pytest.mark.root
-    @pytest.mark.parametrize("crew", CREWS)
+    @pytest.mark.parametrize("pool", POOLS)
     @pytest.mark.parametrize("size", [SMALL, LARGE])
     @pytest.mark.parametrize("same", [True, False])
-    def test_a_full_disk(self, tmp_path: Path, crew: str, size: int, same: bool) -> None:
+    def test_a_full_disk(self, tmp_path: Path, pool: str, size: int, same: bool) -> None:
         require_root()
         disk = tmp_path / "disk"
         disk.mkdir()
@@ -561,7 +561,7 @@ class TestOutputsThatFail:
                 sink,
                 pytest.raises(OutputError, match=f"image: no space left: .* {end_of(jobs)} bytes"),
             ):
-                copy(sink, [], jobs, crew)
+                copy(sink, [], jobs, pool)
             assert "image" not in os.listdir(disk)
             assert ".image.partial" not in os.listdir(disk)
         finally:

@@ -27,14 +27,14 @@ chattr +F /mnt/fold
 i=0
 while [ $i -lt 400 ]; do echo $i > "/mnt/fold/Straße Ünïcode Name $i"; i=$((i+1)); done
 echo ascii > /mnt/fold/Hello.TXT
-head -c 300000 /dev/urandom > /mnt/sealed
-fsverity enable /mnt/sealed --salt=0102030405
-fsverity measure /mnt/sealed
+head -c 300000 /dev/urandom > /mnt/checksummed
+fsverity enable /mnt/checksummed --salt=0102030405
+fsverity measure /mnt/checksummed
 head -c 5000 /dev/zero > /mnt/zeros
 fsverity enable /mnt/zeros
 chattr +P -p 77 /mnt/project
 echo x > /mnt/project/file
-md5sum /mnt/sealed /mnt/fold/hello.txt /mnt/zeros
+md5sum /mnt/checksummed /mnt/fold/hello.txt /mnt/zeros
 umount /mnt
 """
 
@@ -65,20 +65,20 @@ def test_folded_names_are_found_through_the_index(image: tuple[Path, str]) -> No
 def test_verity(image: tuple[Path, str]) -> None:
     path, said = image
     with open_image(path) as opened:
-        for name in ("/sealed", "/zeros"):
+        for name in ("/checksummed", "/zeros"):
             assert check(opened.lookup(name)) is not None
-        content = opened.open("/sealed").read()
+        content = opened.open("/checksummed").read()
         assert content is not None and hashlib.md5(content).hexdigest() in said
-        found = verity(opened.lookup("/sealed"))
+        found = verity(opened.lookup("/checksummed"))
         assert found is not None and found.tree.salt == bytes([1, 2, 3, 4, 5])
         digest = re.search("sha256:([0-9a-f]{64})", said)
         assert digest and hashlib.sha256(found.descriptor).hexdigest() == digest[1]
         assert verity(opened.lookup("/fold/hello.txt")) is None
-        place = next(opened.lookup("/sealed").runs()).physical * opened.block_size
+        place = next(opened.lookup("/checksummed").runs()).physical * opened.block_size
     data = bytearray(path.read_bytes())
     data[place + 777] ^= 1
     with open_image(bytes(data)) as opened, pytest.raises(DamageError, match="root_hash"):
-        check(opened.lookup("/sealed"))
+        check(opened.lookup("/checksummed"))
 
 
 def test_projects(image: tuple[Path, str]) -> None:

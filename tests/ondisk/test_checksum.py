@@ -1,4 +1,4 @@
-"""The checksum functions themselves, and small properties of the seals."""
+"""The checksum functions themselves, and small properties of the checksums."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_high_half_of_an_inode(size: int, extra: int, high: bool) -> None:
         assert (once[7 + 0x82 : 7 + 0x84] != b"\x11\x11") == high
 
 
-def test_seals_refuse_blocks_without_room() -> None:
+def test_checksums_refuse_blocks_without_room() -> None:
     block = bytearray(1024)
     block[4:6] = (85).to_bytes(2, "little")
     with pytest.raises(ValueError, match="eh_max 85"):
@@ -140,7 +140,7 @@ INOS = st.lists(st.integers(1, M), max_size=5)
 
 @settings(deadline=None)
 @given(st.sampled_from([128, 256, 1024]), st.integers(0, M), INOS, st.integers(0, 3), st.data())
-def test_many_inodes_are_sealed_like_one(
+def test_many_inodes_are_checksummed_like_one(
     size: int, seed: int, inos: list[int], before: int, data: st.DataObject
 ) -> None:
     total = before + len(inos) * size
@@ -159,7 +159,7 @@ def test_many_inodes_are_sealed_like_one(
 
 @settings(deadline=None)
 @given(st.sampled_from([1024, 4096]), st.integers(0, M), INOS, st.randoms(use_true_random=False))
-def test_many_leaves_are_sealed_like_one(
+def test_many_leaves_are_checksummed_like_one(
     size: int, seed: int, inos: list[int], source: random.Random
 ) -> None:
     blocks = bytearray(source.randbytes(len(inos) * size))
@@ -170,7 +170,7 @@ def test_many_leaves_are_sealed_like_one(
     assert blocks == expected
 
 
-def test_many_are_sealed_without_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_are_checksummed_without_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     with_wheel, without = bytearray(b"x" * 512), bytearray(b"x" * 512)
     set_inode_checksums(with_wheel, 0, 256, 7, [11, 12])
     monkeypatch.setattr(checksum, "_standard", checksum._inverted)

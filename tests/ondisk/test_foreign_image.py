@@ -1,4 +1,4 @@
-"""An image by mke2fs: our records find their way, and our seals change none of its bytes."""
+"""An image by mke2fs: our records find their way, and our checksums change none of its bytes."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Image(path)
 
 
-def _sealed(image: Image, start: int, size: int) -> tuple[bytearray, bytes]:
-    """Return a copy to seal, between two bytes of padding, and the original."""
+def _checksummed(image: Image, start: int, size: int) -> tuple[bytearray, bytes]:
+    """Return a copy to checksum, between two bytes of padding, and the original."""
     original = b"\xaa" + image.data[start : start + size] + b"\xaa"
     return bytearray(original), original
 
@@ -152,7 +152,7 @@ def test_superblock(image: Image) -> None:
     assert image.sb["s_magic"] == EXT4_SUPER_MAGIC
     assert SUPERBLOCK.pack(image.sb) == image.data[1024:2048]
     if "metadata_csum" in image.features:
-        copy, original = _sealed(image, 1024, 1024)
+        copy, original = _checksummed(image, 1024, 1024)
         copy[-5:-1] = bytes(4)
         checksum.set_superblock_checksum(copy, 1)
         assert copy == original
@@ -191,7 +191,7 @@ def test_inodes(image: Image) -> None:
         size = image.inode_record.size
         assert image.inode_record.pack(inode) == image.data[start : start + size]
         if "metadata_csum" in image.features:
-            copy, original = _sealed(image, start, image.inode_size)
+            copy, original = _checksummed(image, start, image.inode_size)
             image.inode_record.set(copy, 1, "l_i_checksum_lo", 0xAAAA)
             checksum.set_inode_checksum(
                 copy, 1, image.inode_size, image.seed, ino, inode["i_generation"]
@@ -202,7 +202,7 @@ def test_inodes(image: Image) -> None:
 def test_extent_blocks(image: Image) -> None:
     if "metadata_csum" not in image.features:
         return
-    sealed = 0
+    checksummed = 0
     for ino in image.used_inodes():
         inode = image.inode(ino)
         if not inode["i_flags"] & 0x80000:
@@ -211,18 +211,18 @@ def test_extent_blocks(image: Image) -> None:
         image.blocks(inode["i_block"], tree)
         seed = checksum.inode_seed(image.seed, ino, inode["i_generation"])
         for block in tree:
-            copy, original = _sealed(image, block * BLOCK, BLOCK)
+            copy, original = _checksummed(image, block * BLOCK, BLOCK)
             copy[-5:-1] = bytes(4)
             checksum.set_extent_block_checksum(copy, 1, BLOCK, seed)
             assert copy == original
-            sealed += 1
-    assert sealed >= 3
+            checksummed += 1
+    assert checksummed >= 3
 
 
 def test_directories(image: Image) -> None:
     if "metadata_csum" not in image.features:
         return
-    seals = {"leaf": 0, "root": 0, "node": 0}
+    checksums = {"leaf": 0, "root": 0, "node": 0}
     for ino in image.used_inodes():
         inode = image.inode(ino)
         if inode["i_mode"] >> 12 != 4:
@@ -231,22 +231,22 @@ def test_directories(image: Image) -> None:
         seed = checksum.inode_seed(image.seed, ino, inode["i_generation"])
         for number, block in enumerate(blocks):
             raw = image.block(block)
-            copy, original = _sealed(image, block * BLOCK, BLOCK)
+            copy, original = _checksummed(image, block * BLOCK, BLOCK)
             copy[-5:-1] = bytes(4)
             indexed = inode["i_flags"] & EXT4_INDEX_FL
             if indexed and number == 0:
                 assert DX_ROOT.get(raw, 0, "hash_version") == 1
-                kind, seal = "root", checksum.set_dx_root_checksum
+                kind, set_checksum = "root", checksum.set_dx_root_checksum
             elif indexed and DX_NODE.get(raw, 0, "fake_rec_len") == BLOCK and raw[:4] == bytes(4):
-                kind, seal = "node", checksum.set_dx_node_checksum
+                kind, set_checksum = "node", checksum.set_dx_node_checksum
             else:
-                kind, seal = "leaf", checksum.set_dir_block_checksum
-            seal(copy, 1, BLOCK, seed)
+                kind, set_checksum = "leaf", checksum.set_dir_block_checksum
+            set_checksum(copy, 1, BLOCK, seed)
             assert copy == original
-            seals[kind] += 1
-    assert seals["root"] == 1
-    assert seals["node"] >= 2
-    assert seals["leaf"] > 200
+            checksums[kind] += 1
+    assert checksums["root"] == 1
+    assert checksums["node"] >= 2
+    assert checksums["leaf"] > 200
 
 
 def test_hash_tree_order(image: Image) -> None:
@@ -304,7 +304,7 @@ def test_attribute_block(image: Image) -> None:
     # e2fsprogs up to 1.47.0 leaves the hash of a block zero, which means "not shared".
     assert head["h_hash"] in (0, block_hash(hashes))
     if "metadata_csum" in image.features:
-        copy, original = _sealed(image, number * BLOCK, BLOCK)
+        copy, original = _checksummed(image, number * BLOCK, BLOCK)
         XATTR_HEADER.set(copy, 1, "h_checksum", 0xAAAAAAAA)
         checksum.set_xattr_block_checksum(copy, 1, BLOCK, image.seed, number)
         assert copy == original
@@ -319,7 +319,7 @@ def test_journal_superblock(image: Image) -> None:
     if "metadata_csum" in image.features:
         assert journal["s_checksum_type"] == 4
         assert journal["s_feature_incompat"] & 0x18
-        copy, original = _sealed(image, start * BLOCK, 1024)
+        copy, original = _checksummed(image, start * BLOCK, 1024)
         JOURNAL_SUPERBLOCK.set(copy, 1, "s_checksum", 0xAAAAAAAA)
         checksum.set_journal_superblock_checksum(copy, 1)
         assert copy == original

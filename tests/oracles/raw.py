@@ -177,7 +177,7 @@ def group_flags(image: BinaryIO, superblock: Superblock) -> list[int]:
 
 
 def crc32c(data: bytes, crc: int = 0xFFFFFFFF) -> int:
-    """CRC-32C without the final inversion, as ext4 seals with."""
+    """CRC-32C without the final inversion, as ext4 checksums with."""
     for byte in data:
         crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
     return crc

@@ -507,7 +507,7 @@ class TestOtherProcesses:
         with PathSink(tmp_path / "image", SIZE) as sink:
             shared = sink.shared()
             assert shared is not None
-            assert shared.first_crew == 0
+            assert shared.first_generation == 0
             other = pickle.loads(pickle.dumps(shared))
             other.open()
             assert other.fd != sink.fd

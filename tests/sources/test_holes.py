@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ext4writer import Spec, holes
 from ext4writer.content import BytesContent, CallableContent, Content, PathContent
 from ext4writer.errors import CancelledError, SourceChangedError, SourceError
-from ext4writer.forked import Crew
+from ext4writer.forked import ProcessPool
 from ext4writer.holes import data_ranges
 from ext4writer.plan import hole_search
 from ext4writer.plan.hole_search import searching
@@ -321,8 +321,8 @@ class TestManyFiles:
         merged: dict[int, list[tuple[int, int]]] = {}
         files = 0
         with (
-            Crew(processes) as crew,
-            searching(nodes, candidates, Spec(), crew, cancel) as search,
+            ProcessPool(processes) as pool,
+            searching(nodes, candidates, Spec(), pool, cancel) as search,
         ):
             for found in search.results():
                 files += found.files

@@ -28,6 +28,7 @@ from tests.archives import (
     V7,
     archive,
     base256,
+    checksummed,
     directory,
     header,
     link,
@@ -35,7 +36,6 @@ from tests.archives import (
     member,
     padded,
     pax,
-    sealed,
 )
 
 
@@ -722,7 +722,7 @@ class TestEnd:
         (tmp_path / "empty").touch()
         with pytest.raises(ArchiveError, match="empty: is empty"):
             sources.tar(tmp_path / "empty")
-        for data in (b"x", b"text " * 1000, sealed(bytearray(b"x" * 512))[:500]):
+        for data in (b"x", b"text " * 1000, checksummed(bytearray(b"x" * 512))[:500]):
             (tmp_path / "text").write_bytes(data)
             with pytest.raises(ArchiveError, match="not a tar archive|cut short"):
                 sources.tar(tmp_path / "text")

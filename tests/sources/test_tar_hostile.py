@@ -27,6 +27,7 @@ from tests.archives import (
     V7,
     archive,
     base256,
+    checksummed,
     directory,
     header,
     link,
@@ -34,7 +35,6 @@ from tests.archives import (
     member,
     padded,
     pax,
-    sealed,
 )
 from tests.sources.test_tar_format import FORMS, sparse_parts
 
@@ -379,7 +379,7 @@ def parts(draw: st.DrawFn) -> bytes:
         return b"".join(sparse_parts(draw(st.sampled_from(FORMS)), pairs, size, data))
     if shape == 4:
         return draw(
-            st.binary(min_size=BLOCK, max_size=BLOCK).map(lambda raw: sealed(bytearray(raw)))
+            st.binary(min_size=BLOCK, max_size=BLOCK).map(lambda raw: checksummed(bytearray(raw)))
         )
     data = draw(st.one_of(st.just(b""), st.binary(max_size=1100)))
     fields: dict[str, bytes | int] = {
@@ -433,7 +433,7 @@ def test_bytes_by_chance(data: st.DataObject) -> None:
                 mutated[block + at : block + at + width] = raw
                 whole = bytearray(mutated[block : block + BLOCK])
                 if len(whole) == BLOCK:
-                    mutated[block : block + BLOCK] = sealed(whole)
+                    mutated[block : block + BLOCK] = checksummed(whole)
     read(bytes(mutated))
 
 

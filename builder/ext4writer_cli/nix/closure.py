@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import click
 
-from ext4writer import Crew, OutputError
+from ext4writer import OutputError, ProcessPool
 from ext4writer.nix import Closure, NixError, read_closure
 from ext4writer.nix.archives import SPOOL
 from ext4writer.nix.store_paths import STORE, base_name, check_base_name, full_path, read_list
@@ -24,7 +24,7 @@ class Context:
 
     options: ClosureOptions
     spool: Spool
-    crew: Crew
+    pool: ProcessPool
     progress: ProgressCallback | None = None
     cancel: Cancel | None = None
 
@@ -88,7 +88,7 @@ def read_named_closure(context: Context) -> Closure:
             verify=options.verify,
             spool=context.spool.open,
             limits=options.limits(),
-            processes=context.crew,
+            processes=context.pool,
             progress=context.progress,
             cancel=context.cancel,
         )

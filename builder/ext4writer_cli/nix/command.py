@@ -137,13 +137,13 @@ def registration(closure: ClosureOptions, work: WorkOptions) -> None:
     with cancel_on_signals() as cancel:
         gc.disable()
 
-        from ext4writer import Crew
+        from ext4writer import ProcessPool
 
         from ..output import write_text
         from ..spool import Spool
 
         workers = min(work.workers or usable_cpus(), WORKERS_MAX)
-        with Spool(None) as spool, Crew(workers) as crew:
-            context = Context(closure, spool, crew, cancel=cancel)
+        with Spool(None) as spool, ProcessPool(workers) as pool:
+            context = Context(closure, spool, pool, cancel=cancel)
             text = read_named_closure(context).registration.text
     write_text(memoryview(text), "-")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import ext4writer
-from ext4writer import Crew, Directory, Layout, Override, Tree, TreeError
+from ext4writer import Directory, Layout, Override, ProcessPool, Tree, TreeError
 from ext4writer.documents import read_document
 from ext4writer.edit.rules import Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
@@ -60,9 +60,9 @@ def run(
     # What can be wrong with the options is said before anything is read.
     job.image.spec()
 
-    with Spool(job.output.spool_folder) as spool, Crew(job.workers) as crew:
+    with Spool(job.output.spool_folder) as spool, ProcessPool(job.workers) as pool:
         with watch.stage("read"):
-            closure = read_named_closure(Context(job.closure, spool, crew, progress, cancel))
+            closure = read_named_closure(Context(job.closure, spool, pool, progress, cancel))
 
         with watch.stage("assemble"):
             tree = assemble(job, closure)
@@ -71,7 +71,7 @@ def run(
                 saving = deduplicate(tree, job.content.store_at, cancel)
 
         with watch.stage("plan"):
-            layout = plan(job, tree, closure.registration.nar_size, crew, progress, cancel)
+            layout = plan(job, tree, closure.registration.nar_size, pool, progress, cancel)
             if job.strict and layout.losses:
                 raise StrictError(layout.losses)
 
@@ -79,7 +79,7 @@ def run(
             written = job.output.write(
                 layout,
                 overrides=job.overrides,
-                processes=crew,
+                processes=pool,
                 progress=progress,
                 cancel=cancel,
             )
@@ -128,7 +128,7 @@ def plan(
     job: NixJob,
     tree: Tree,
     nar_size: int,
-    crew: Crew,
+    pool: ProcessPool,
     progress: ProgressCallback | None,
     cancel: Cancel | None,
 ) -> Layout:
@@ -138,10 +138,10 @@ def plan(
         small = replace(spec, block_size=SMALL_BLOCKS)
         # Not all that fits into large blocks fits into small ones, such as long links.
         with suppress(TreeError):
-            layout = ext4writer.plan(tree, small, processes=crew, progress=progress, cancel=cancel)
+            layout = ext4writer.plan(tree, small, processes=pool, progress=progress, cancel=cancel)
             if layout.size_bytes < SMALL_IMAGE_BYTES:
                 return layout
-    return ext4writer.plan(tree, spec, processes=crew, progress=progress, cancel=cancel)
+    return ext4writer.plan(tree, spec, processes=pool, progress=progress, cancel=cancel)
 
 
 def deduplicate(tree: Tree, store_at: str, cancel: Cancel | None) -> Saving:

@@ -1,4 +1,4 @@
-"""One crew of processes for all stages: the same bytes, whatever the others can read."""
+"""One pool of processes for all stages: the same bytes, whatever the others can read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from ext4writer import Crew, PathContent, SourceChangedError, Spec, Tree, api, sources, write_image
+from ext4writer import (
+    PathContent,
+    ProcessPool,
+    SourceChangedError,
+    Spec,
+    Tree,
+    api,
+    sources,
+    write_image,
+)
 from ext4writer.emit import batches
 from ext4writer.forked import can_fork
 from ext4writer.plan import hole_search
@@ -58,32 +67,32 @@ def archive(tmp_path: Path) -> Path:
     return path
 
 
-def both(folder: Path, archive: Path, processes: int | Crew) -> Tree:
-    """The archive is opened when the crew, if it is one, has been forked for the folder."""
+def both(folder: Path, archive: Path, processes: int | ProcessPool) -> Tree:
+    """The archive is opened when the pool, if it is one, has been forked for the folder."""
     tree = sources.directory(folder, processes=processes)
     return tree.overlay(sources.tar(archive))
 
 
 def test_what_was_opened_later_is_read_here(tmp_path: Path, folder: Path, archive: Path) -> None:
     write_image(both(folder, archive, 1), tmp_path / "alone.img", SPEC)
-    with Crew(3) as crew:
-        tree = both(folder, archive, crew)
-        assert crew.number < 1 << 32  # it is forked
-        write_image(tree, tmp_path / "crew.img", SPEC, processes=crew)
-    assert (tmp_path / "crew.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
-    assert_clean(tmp_path / "crew.img")
+    with ProcessPool(3) as pool:
+        tree = both(folder, archive, pool)
+        assert pool.generation < 1 << 32  # it is forked
+        write_image(tree, tmp_path / "pool.img", SPEC, processes=pool)
+    assert (tmp_path / "pool.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
+    assert_clean(tmp_path / "pool.img")
 
 
 def test_a_file_that_was_opened_later_is_written_here(tmp_path: Path, folder: Path) -> None:
     memory = bytearray()
     write_image(sources.directory(folder), memory, SPEC)
-    with Crew(3) as crew:
-        tree = sources.directory(folder, processes=crew)
+    with ProcessPool(3) as pool:
+        tree = sources.directory(folder, processes=pool)
         with (tmp_path / "opened.img").open("w+b") as file:
-            write_image(tree, file, SPEC, processes=crew)
+            write_image(tree, file, SPEC, processes=pool)
     assert (tmp_path / "opened.img").read_bytes() == memory
-    with (tmp_path / "before.img").open("w+b") as file, Crew(3) as crew:
-        write_image(sources.directory(folder, processes=crew), file, SPEC, processes=crew)
+    with (tmp_path / "before.img").open("w+b") as file, ProcessPool(3) as pool:
+        write_image(sources.directory(folder, processes=pool), file, SPEC, processes=pool)
     assert (tmp_path / "before.img").read_bytes() == memory
 
 
@@ -92,39 +101,39 @@ def test_relative_paths(tmp_path: Path, folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").write_bytes(b"read by a relative path" * 10_000)
 
-    def tree_of(processes: int | Crew) -> Tree:
+    def tree_of(processes: int | ProcessPool) -> Tree:
         tree = sources.directory("source", processes=processes)
         tree.file("/here", PathContent("here"))
         return tree
 
     write_image(tree_of(1), "alone.img", SPEC)
-    with Crew(3) as crew:
-        write_image(tree_of(crew), "crew.img", SPEC, processes=crew)
-    assert (tmp_path / "crew.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
-    assert sorted(os.listdir()) == ["alone.img", "crew.img", "here", "source"]
+    with ProcessPool(3) as pool:
+        write_image(tree_of(pool), "pool.img", SPEC, processes=pool)
+    assert (tmp_path / "pool.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
+    assert sorted(os.listdir()) == ["alone.img", "pool.img", "here", "source"]
 
 
-def test_one_crew_for_several_images(tmp_path: Path, folder: Path) -> None:
-    with Crew(2) as crew:
-        tree = sources.directory(folder, processes=crew)
+def test_one_pool_for_several_images(tmp_path: Path, folder: Path) -> None:
+    with ProcessPool(2) as pool:
+        tree = sources.directory(folder, processes=pool)
         for number in range(3):
-            write_image(tree, tmp_path / f"{number}.img", SPEC, processes=crew)
+            write_image(tree, tmp_path / f"{number}.img", SPEC, processes=pool)
     images = {(tmp_path / f"{number}.img").read_bytes() for number in range(3)}
     assert len(images) == 1
 
 
 def test_after_an_error_it_is_alone(tmp_path: Path, folder: Path) -> None:
-    with Crew(3) as crew:
-        tree = sources.directory(folder, processes=crew)
+    with ProcessPool(3) as pool:
+        tree = sources.directory(folder, processes=pool)
         gone = next(path for path in sorted(folder.rglob("file*")) if path.stat().st_size > 50_000)
         data = gone.read_bytes()
         gone.unlink()
         with pytest.raises(SourceChangedError, match="vanished after it was scanned"):
-            write_image(tree, tmp_path / "image", SPEC, processes=crew)
-        assert not crew.can_share
+            write_image(tree, tmp_path / "image", SPEC, processes=pool)
+        assert not pool.can_share
         gone.write_bytes(data)
         tree = sources.directory(folder)
-        write_image(tree, tmp_path / "image", SPEC, processes=crew)
+        write_image(tree, tmp_path / "image", SPEC, processes=pool)
     memory = bytearray()
     write_image(tree, memory, SPEC)
     assert (tmp_path / "image").read_bytes() == memory
@@ -142,11 +151,11 @@ def test_many_small_files_are_worth_sharing(
         (source / str(number)).write_bytes(b"%d" % number)
     tree = sources.directory(source)
     write_image(tree, tmp_path / "alone.img", SPEC)
-    with Crew(2) as crew:
-        write_image(tree, tmp_path / "crew.img", SPEC, processes=crew)
-        assert (crew.number < 1 << 32) is is_shared
-    assert (tmp_path / "crew.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
-    assert_clean(tmp_path / "crew.img")
+    with ProcessPool(2) as pool:
+        write_image(tree, tmp_path / "pool.img", SPEC, processes=pool)
+        assert (pool.generation < 1 << 32) is is_shared
+    assert (tmp_path / "pool.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
+    assert_clean(tmp_path / "pool.img")
 
 
 def test_a_folder_of_any_depth_reaches_other_processes() -> None:
