@@ -4,7 +4,8 @@ Threads of one interpreter take turns at running Python; each process has an int
 A :class:`ProcessPool` is forked once, while there is little memory to share, and serves one stage
 of the work after the other. A fork has the modules and open files of this process; all else travels
 with the tasks, through pipes, since to look at an object is to count a reference, and that copies
-the memory it lies in. No semaphore, no shared memory and no file is needed, so it works in a sandbox.
+the memory that holds it. No semaphore, no shared memory and no file is needed, so it works in a
+sandbox.
 """
 
 from __future__ import annotations

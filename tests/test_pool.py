@@ -110,7 +110,7 @@ def test_relative_paths(tmp_path: Path, folder: Path, monkeypatch: pytest.Monkey
     with ProcessPool(3) as pool:
         write_image(tree_of(pool), "pool.img", SPEC, processes=pool)
     assert (tmp_path / "pool.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
-    assert sorted(os.listdir()) == ["alone.img", "pool.img", "here", "source"]
+    assert sorted(os.listdir()) == ["alone.img", "here", "pool.img", "source"]
 
 
 def test_one_pool_for_several_images(tmp_path: Path, folder: Path) -> None:
