@@ -19,9 +19,10 @@ from .output.compressed import Compression
 from .output.opening import Output, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
 from .plan.layout import Layout
+from .plan.options import Size, size_of, taken
 from .plan.planner import plan
 from .plan.spec import Spec
-from .progress import Cancel, ProgressCallback, check_cancelled
+from .progress import Cancel, ProgressCallback, check_callbacks, check_cancelled
 from .tree import Tree
 
 LEAST_BYTES_TO_SHARE = 16 << 20
@@ -35,7 +36,7 @@ def write_layout(
     layout: Layout,
     output: Output,
     *,
-    offset: int | None = None,
+    offset: Size | None = None,
     sync: bool = False,
     borrow: bool = False,
     raw: bool = False,
@@ -54,7 +55,10 @@ def write_layout(
     :class:`OverrideError`, and :class:`CancelledError`. Nothing is left under a path after any of
     them, and no file system in a device or a part of a file.
     """
+    check_callbacks(progress, cancel)
     workers = _count("workers", workers)
+    if offset is not None:
+        offset = taken("offset", offset, size_of)
     pieces = _pieces(layout, overrides)
     check_output(layout, output, is_part=offset is not None)
     with (
@@ -97,9 +101,11 @@ def iter_layout(
     No piece is empty or has more than a MiB. It is written while it is asked for, so what
     :func:`write_layout` raises comes from there.
     """
-    taken = _Pieces(layout.size_bytes)
+    _check_layout(layout)
+    check_callbacks(progress, cancel)
+    queue = _Pieces(layout.size_bytes)
     steps = ascending_steps(
-        taken,
+        queue,
         _pieces(layout, overrides),
         copy_jobs(layout),
         block_size=layout.block_size,
@@ -108,7 +114,7 @@ def iter_layout(
         entries_total=layout.entries["file"],
         bytes_total=layout.content_bytes,
     )
-    return _all_bytes(taken, steps)
+    return _all_bytes(queue, steps)
 
 
 def _all_bytes(taken: _Pieces, steps: Iterator[None]) -> Iterator[bytes]:
@@ -151,11 +157,17 @@ def _zeros(count: int) -> Iterator[bytes]:
 
 def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Piece]:
     """All metadata, with what the overrides put into it."""
+    _check_layout(layout)
+    given = [overrides] if isinstance(overrides, str | Override) else overrides
+    if not isinstance(given, Iterable):
+        raise SpecError("overrides", f"{given!r:.80} is no list of overrides")
+    parsed = [each if isinstance(each, Override) else Override.parse(each) for each in given]
+    return coalesced(overridden(metadata_pieces(layout), layout, parsed))
+
+
+def _check_layout(layout: object) -> None:
     if not isinstance(layout, Layout):
         raise SpecError("layout", f"is a {type(layout).__name__}, not a Layout; plan() makes one")
-    given = [overrides] if isinstance(overrides, str | Override) else overrides
-    parsed = [Override.parse(each) if isinstance(each, str) else each for each in given]
-    return coalesced(overridden(metadata_pieces(layout), layout, parsed))
 
 
 def _count(name: str, given: object) -> int:
@@ -183,7 +195,7 @@ def write_image(
     output: Output,
     spec: Spec | None = None,
     *,
-    offset: int | None = None,
+    offset: Size | None = None,
     sync: bool = False,
     borrow: bool = False,
     raw: bool = False,

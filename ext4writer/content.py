@@ -526,7 +526,14 @@ class CallableContent(Content):
             stream = self.opener()
         except OSError as error:
             raise open_failure(self.name, error) from error
-        file = stream if isinstance(stream, _Stream) else _Pieces(stream)
+        file: _Stream
+        if isinstance(stream, _Stream):
+            file = stream
+        else:
+            try:
+                file = _Pieces(stream)
+            except TypeError:
+                raise _no_bytes(self.name, stream) from None
         return StreamReader(file, self.name, self.size)
 
 
@@ -562,7 +569,10 @@ class IteratorContent(Content):
         data = bytearray()
         try:
             for piece in pieces:
-                data += memoryview(piece)
+                try:
+                    data += memoryview(piece)
+                except TypeError:
+                    raise _no_bytes(self.name, piece) from None
                 if len(data) > self.size:
                     raise yields_more(self.name, self.size)
         except OSError as error:
@@ -575,6 +585,20 @@ class IteratorContent(Content):
 def yields_more(path: bytes, size: int) -> SourceChangedError:
     """The error for content that does not end after the ``size`` bytes that it was to have."""
     return SourceChangedError(path, f"yields more than the {size} bytes that were declared")
+
+
+def _no_bytes(path: bytes, given: object) -> SourceError:
+    """The error for content that is something else than bytes."""
+    if isinstance(given, str):
+        return SourceError(path, "its content is text; open files with mode 'rb', and encode a str")
+    return SourceError(path, f"its content is {given!r:.80}, which is neither bytes nor a file")
+
+
+class NoBytesError(Exception):
+    """A piece of content that is not bytes; who reads knows the path."""
+
+    def __init__(self, piece: object) -> None:
+        self.piece = piece
 
 
 @runtime_checkable
@@ -599,7 +623,10 @@ class _Pieces:
             piece = next(self._pieces, None)
             if piece is None:
                 return b""
-            self._rest = memoryview(piece)
+            try:
+                self._rest = memoryview(piece)
+            except TypeError:
+                raise NoBytesError(piece) from None
         taken, self._rest = self._rest[:count], self._rest[count:]
         return bytes(taken)
 
@@ -654,5 +681,9 @@ class StreamReader:
             data = self._stream.read(count)
         except OSError as error:
             raise SourceError(self.path, f"cannot be read: {error}") from error
+        except NoBytesError as error:
+            raise _no_bytes(self.path, error.piece) from None
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise _no_bytes(self.path, data)
         self._position += len(data)
         return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
-from .errors import CancelledError
+from .errors import CancelledError, SpecError
 
 Stage = Literal["scan", "plan", "write"]
 
@@ -30,6 +30,14 @@ class Cancel(Protocol):
     """Anything with ``is_set``, such as ``threading.Event``."""
 
     def is_set(self) -> bool: ...
+
+
+def check_callbacks(progress: object, cancel: object) -> None:
+    """Raise :class:`SpecError` for what cannot be told, or asked."""
+    if progress is not None and not callable(progress):
+        raise SpecError("progress", f"{progress!r:.80} is no function")
+    if cancel is not None and not callable(getattr(cancel, "is_set", None)):
+        raise SpecError("cancel", f"{cancel!r:.80} has no is_set(), as a threading.Event has it")
 
 
 def check_cancelled(cancel: Cancel | None) -> None:

@@ -100,6 +100,10 @@ class Tree:
     """
 
     def __init__(self, root: Directory | None = None) -> None:
+        given: object = root
+        if not isinstance(given, Directory | None):
+            hint = "sources.directory() reads a folder"
+            raise TreeError(b"/", f"{given!r:.80} is no Directory; {hint}")
         self.root = Directory() if root is None else root
         self.losses: list[Loss] = []
         self.states_root = True
@@ -345,6 +349,8 @@ class Tree:
 
         Raises :class:`TreeError` if ``at`` lies below something that is not a directory.
         """
+        if not isinstance(other, Tree):
+            raise TreeError(_shown(at), f"{other!r:.80} is no Tree to be laid there")
         above = components(at)
         self.inputs.update(other.inputs)
         for name in above:

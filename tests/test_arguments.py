@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import pydoc
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -19,6 +20,7 @@ from ext4writer import (
     CharacterDevice,
     Directory,
     Ext4WriterError,
+    FeatureSet,
     Fifo,
     Node,
     Override,
@@ -31,12 +33,15 @@ from ext4writer import (
     Symlink,
     Tree,
     TreeError,
+    iter_layout,
     plan,
+    policy,
     sources,
     write_image,
     write_layout,
 )
 from ext4writer.edit import filters
+from ext4writer.read import open_image
 from ext4writer.units import parse_size
 from tests.conftest import MakeImage
 from tests.oracles import debugfs
@@ -205,6 +210,19 @@ def of_root(name: Any, node: Any) -> Tree:
     return tree
 
 
+def read(content: Any) -> None:
+    tree = Tree()
+    tree.file("/f", content, size=4)
+    plan(tree)
+    write_image(tree, bytearray())
+
+
+def plan_of(make: Callable[[Tree], object]) -> None:
+    tree = Tree()
+    make(tree)
+    plan(tree)
+
+
 SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "text": (lambda: Tree().file("/f", "text"), "a str names a file and is no content"),
     "mode": (lambda: Tree().file("/f", b"", mode="rwx"), "/f: mode: 'rwx'"),
@@ -234,6 +252,35 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "processes": (lambda: write_image(Tree(), bytearray(), processes="x"), "processes: 'x'"),
     "pool": (lambda: ProcessPool(None), "processes: None"),
     "override": (lambda: write_image(Tree(), bytearray(), overrides="x"), "override 'x'"),
+    "overrides": (lambda: write_image(Tree(), bytearray(), overrides=5), "overrides: 5"),
+    "one override": (lambda: write_image(Tree(), bytearray(), overrides=[5]), "override 5"),
+    "progress": (lambda: write_image(Tree(), bytearray(), progress=5), "progress: 5"),
+    "cancel": (lambda: write_image(Tree(), bytearray(), cancel=5), "cancel: 5"),
+    "no Layout to iterate": (lambda: list(iter_layout(Tree())), "layout: is a Tree"),
+    "folder": (lambda: sources.directory(5), "5: is no source"),
+    "archive": (lambda: sources.tar(None), "None: is no source"),
+    "archive as text": (lambda: sources.tar(io.StringIO("")), "is text; open it with mode 'rb'"),
+    "layout of an image": (lambda: sources.oci(5), "5: is no source"),
+    "manifest": (lambda: sources.manifest(5), "5: is no source"),
+    "Nix archive": (lambda: sources.nar(5), "5: is no source"),
+    "image": (lambda: open_image("/no/such/image"), "/no/such/image: cannot be read: No such"),
+    "policy": (lambda: policy(7), "policy: 7"),
+    "features": (lambda: FeatureSet.parse(5, base=DEFAULT_FEATURES), "features: 5"),
+    "feature": (lambda: FeatureSet.of(5), "features: 5"),
+    "text of an override": (lambda: Override.parse(5), "override 5"),
+    "overlay": (lambda: Tree().overlay("rootfs"), "/: 'rootfs' is no Tree"),
+    "root": (lambda: Tree("rootfs"), "/: 'rootfs' is no Directory"),
+    "size below zero": (
+        lambda: plan_of(lambda tree: tree.file("/f", iter([b""]), size=-1)),
+        "/f: has -1 bytes",
+    ),
+    "filter": (lambda: filters.set_owner("rootfs", 0, 0), "tree: is a str"),
+    "function of a filter": (lambda: filters.apply(Tree(), 5), "change: 5"),
+    "text of a callable": (lambda: read(lambda: "text"), "/f: its content is text"),
+    "text of a generator": (lambda: read(iter(["text"])), "/f: its content is text"),
+    "text of a file": (lambda: read(lambda: io.StringIO("text")), "/f: its content is text"),
+    "no content": (lambda: read(lambda: None), "/f: its content is None"),
+    "numbers": (lambda: read(lambda: [1, 2]), "/f: its content is 1"),
     "owner": (lambda: filters.set_owner(Tree(), "root", 0), "uid: 'root'"),
     "times": (lambda: filters.set_all_times(Tree(), "now"), "seconds: 'now'"),
 }

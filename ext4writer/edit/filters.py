@@ -15,6 +15,7 @@ NANOSECONDS = 1_000_000_000
 
 def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give every node the owner ``uid`` and the group ``gid``."""
+    _check(tree)
     uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
     for node in nodes(tree.root):
         node.uid = uid
@@ -24,6 +25,7 @@ def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
 
 def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give the root directory alone the owner ``uid`` and the group ``gid``."""
+    _check(tree)
     uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
     tree.root.uid = uid
     tree.root.gid = gid
@@ -32,6 +34,7 @@ def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
 
 def set_all_times(tree: Tree, seconds: float) -> Tree:
     """Set all four times of every node to ``seconds`` since 1970."""
+    _check(tree)
     whole = _argument("seconds", seconds, seconds_of)
     time_ns = whole * NANOSECONDS
     if isinstance(seconds, float):
@@ -40,6 +43,11 @@ def set_all_times(tree: Tree, seconds: float) -> Tree:
         node.mtime_ns = time_ns
         node.atime_ns = node.ctime_ns = node.crtime_ns = None
     return tree
+
+
+def _check(tree: object) -> None:
+    if not isinstance(tree, Tree):
+        raise SpecError("tree", f"is a {type(tree).__name__}, not a Tree")
 
 
 def _argument(name: str, given: object, take: Callable[[object], int]) -> int:
@@ -64,6 +72,9 @@ def apply(tree: Tree, change: Change) -> Tree:
     Losses of what is dropped are dropped. Raises :class:`TreeError` if the root is dropped or made
     something else than a directory, or a directory put in place of a node with several names.
     """
+    _check(tree)
+    if not callable(change):
+        raise SpecError("change", f"{change!r:.80} is no function")
     root = change(b"/", tree.root)
     if not isinstance(root, Directory):
         raise TreeError(b"/", "the root cannot be dropped, and must be a directory")
@@ -104,6 +115,7 @@ def exclude(tree: Tree, patterns: Patterns) -> Tree:
     The patterns are those of :func:`ext4writer.sources.directory`; :class:`SpecError` for a wrong
     one.
     """
+    _check(tree)
     excluded = matcher(patterns)
     if excluded is None:
         return tree
@@ -123,6 +135,7 @@ def strip_components(tree: Tree, count: int) -> Tree:
     earlier. What has no more names than that is left out and in the losses, but for directories.
     The root's attributes are nobody's then. ``tree`` must not be used any more.
     """
+    _check(tree)
     for _ in range(_argument("count", count, count_of)):
         tree = _without_first_names(tree)
     return tree

@@ -53,7 +53,7 @@ class Override:
     @classmethod
     def parse(cls, text: str, *, reseal: bool = True) -> Override:
         """Read ``record[index].field=value``; raise :class:`OverrideError` if it is none."""
-        match = re.fullmatch(_PATTERN, text)
+        match = re.fullmatch(_PATTERN, text) if isinstance(text, str) else None
         if match is None:
             raise OverrideError(f"override {text!r} is not of the form record[index].field=value")
         return cls(

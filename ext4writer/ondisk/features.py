@@ -117,6 +117,8 @@ _LETTERS: dict[str, Word] = {"c": "compat", "i": "incompat", "r": "ro_compat"}
 def feature(name: str) -> Feature:
     """Return the row of a feature by any spelling mke2fs takes, also ``FEATURE_I20``."""
     # feature.c:e2p_string2feature ignores case and takes the number of a bit
+    if not isinstance(name, str):
+        raise SpecError("features", f"{name!r} is no name of a feature")
     lower = name.strip().lower()
     row = _BY_NAME.get(ALIASES.get(lower, lower))
     if row is not None:
@@ -151,6 +153,8 @@ class FeatureSet:
         ``name`` or ``+name`` adds, ``^name`` or ``-name`` removes, ``none`` removes all.
         """
         # feature.c:e2p_edit_feature2
+        if not isinstance(text, str):
+            raise SpecError("features", f"{text!r} is no text such as '^huge_file'")
         features = base
         for token in re.split(r"[\s,]+", text):
             if token.lower() in ("none", "clear"):

@@ -12,7 +12,7 @@ from ..errors import SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..ondisk.format import Format
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
-from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
 from ..tree import Loss, Tree
 from .arguments import check_arguments, take_nodes
 from .checked_policy import checked
@@ -60,6 +60,7 @@ def plan(
     :class:`SourceError` for a file that cannot be read, and :class:`CancelledError`.
     """
     check_arguments(tree, spec)
+    check_callbacks(progress, cancel)
     try:
         return _plan(tree, spec or Spec(), processes, progress, cancel)
     except (TypeError, AttributeError, AssertionError, LookupError, OverflowError):

@@ -150,7 +150,7 @@ def policy(text: str) -> LayoutPolicy:
     """The policy that ``text`` names: ``default``, or ``random:SEED`` with a number of 64 bits."""
     if text == "default":
         return LayoutPolicy()
-    kind, _, seed = text.partition(":")
+    kind, _, seed = str(text).partition(":")
     if kind == "random" and seed.isascii() and seed.isdigit():
         digits = seed.lstrip("0") or "0"
         if len(digits) <= _DIGITS_64 and int(digits) <= _MASK_64:

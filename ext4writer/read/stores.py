@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..content import open_source
-from ..errors import ImageError
+from ..errors import ImageError, SourceChangedError, SourceError
 from ..slices import HeldFile
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
@@ -175,7 +175,10 @@ def open_store(source: Source) -> Store:
         return MemoryStore(source)
     if isinstance(source, str | os.PathLike):
         path = os.fsencode(source)
-        file = HeldFile(open_source(path), path)
+        try:
+            file = HeldFile(open_source(path), path)
+        except SourceChangedError as error:  # what sources say, which have seen the file before
+            raise SourceError(path, "cannot be read: No such file or directory") from error
         assert file.fd is not None
         status = os.fstat(file.fd)
         if stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode):

@@ -35,6 +35,7 @@ from ..tree import (
 )
 from .host import HostDirectory, HostFile, join
 from .host_xattrs import HostXattrs, XattrItems
+from .inputs import check_input
 from .listing import Folder, Lister, Listing, Listings, ScanRule, times_of
 from .saved_images import note_saved_image
 
@@ -97,6 +98,7 @@ def directory(
     something vanishes during the scan; :class:`CancelledError`; :class:`SpecError` for a wrong
     pattern.
     """
+    check_input(path, streams=False)
     rule = ScanRule(
         xattrs=xattrs,
         keep_times=keep_times,

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 from ..content import FileId, file_id
+from ..errors import SourceError
+
+
+def check_input(given: object, *, streams: bool = True) -> None:
+    """Raise :class:`SourceError` if ``given`` is no path and, with ``streams``, no binary file."""
+    if isinstance(given, str | bytes | os.PathLike):
+        return
+    if isinstance(given, io.TextIOBase):
+        raise SourceError(str(getattr(given, "name", "(text)")), "is text; open it with mode 'rb'")
+    if not (streams and hasattr(given, "read")):
+        wanted = "a path or a binary file" if streams else "a path"
+        raise SourceError(f"{given!r:.80}", f"is no source; give {wanted}")
 
 
 def inputs_of(*read: object) -> dict[FileId, bytes]:

@@ -14,7 +14,7 @@ from ..errors import SourceError
 from ..progress import Cancel, ProgressCallback
 from ..tree import Tree
 from .dump import read_dump
-from .inputs import inputs_of
+from .inputs import check_input, inputs_of
 from .mtree import read_mtree
 
 Format = Literal["mtree", "dump"]
@@ -51,6 +51,7 @@ def manifest(
         name, place = IN_MEMORY, None
         stream: BinaryIO = io.BytesIO(source)
     elif not isinstance(source, str | os.PathLike):
+        check_input(source)
         called = getattr(source, "name", None)
         name = os.fsencode(called) if isinstance(called, str | bytes) else IN_MEMORY
         place = None

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ..content import Content, DescriptorReader, FileId, Reader, changed_size, id_at, open_source
 from ..errors import ArchiveError, LimitError, SourceChangedError, SourceError, display_path
 from ..tree import NAME_MAX, SYMLINK_MAX, Directory, Node, RegularFile, Symlink
+from .inputs import check_input
 from .nar_format import (
     CLOSE,
     CONTENTS,
@@ -53,6 +54,7 @@ def nar(path: str | bytes | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS
     :class:`LimitError` for more ``members``, ``metadata_bytes`` (targets of links) or
     ``content_bytes`` than ``limits`` allow.
     """
+    check_input(path, streams=False)
     name = os.fsencode(path)
     return read_nar_file(name, Usage(name, limits))
 

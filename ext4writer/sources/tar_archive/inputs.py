@@ -15,6 +15,7 @@ from ...content import O_BINARY, O_CLOEXEC, BytesContent, Content, ContentSource
 from ...errors import ArchiveError, LimitError, OutputError, SourceError
 from ...progress import Cancel, check_cancelled
 from ...slices import FileSliceContent, HeldFile
+from ..inputs import check_input
 from .decoders import MAGIC_BYTES, ByteSource, Decoded, compression_of, foreign_format
 from .header import BLOCK, has_checksum
 from .limits import Usage
@@ -317,6 +318,8 @@ def archive_path(archive: Archive) -> bytes:
         return archive.file.path
     if isinstance(archive, str | bytes | os.PathLike):
         return os.fsencode(archive)
+    if not isinstance(archive, Content):
+        check_input(archive)
     name = getattr(archive, "name", b"")
     return os.fsencode(name) if isinstance(name, str | bytes) and name else b"(stream)"
 
