@@ -50,8 +50,7 @@ mount --bind /proc /mnt/proc
 mount --bind /dev /mnt/dev
 export HOME=/tmp USER=root LD_LIBRARY_PATH={nix}/lib NIX_CONFIG="build-users-group ="
 store="chroot /mnt {nix}/bin/nix-store"
-$store --load-db < /mnt/nix-path-registration
-rm /mnt/nix-path-registration
+{load}
 echo "==== registered"
 $store --dump-db
 echo "==== verified"
@@ -73,18 +72,33 @@ umount /mnt/proc /mnt/dev /mnt
 """
 
 
-def test_from_boot_loader_to_full_disk(tmp_path: Path) -> None:
+LOAD = """
+$store --load-db < /mnt/nix-path-registration
+rm /mnt/nix-path-registration
+"""
+
+
+@pytest.mark.parametrize("baked", [False, True], ids=["loaded", "baked"])
+def test_from_boot_loader_to_full_disk(baked: bool, tmp_path: Path) -> None:
+    """With a database in the image there is nothing to load, and Nix knows all the same."""
     require_root()
     build = Build(tmp_path, nix=True)
     package = unpacked_kernel()
     kernel = next(iter(package.glob("boot/vmlinuz-*")))
     script = FIRST_BOOT.format(
-        label=LABEL, partition=ROOT_PARTITION, nix=build.tools, system=build.system
+        label=LABEL,
+        partition=ROOT_PARTITION,
+        nix=build.tools,
+        system=build.system,
+        load="" if baked else LOAD,
     )
     programs = ["sfdisk", "partprobe", "resize2fs"]
     initrd = tmp_path / "initrd"
     initrd.write_bytes(gzip(initramfs.build(package, script, programs, {})))
-    image = build.image(populate=POPULATE.format(kernel=kernel, initrd=initrd, nix=build.tools))
+    image = build.image(
+        "database = true; registration = false;" if baked else "",
+        populate=POPULATE.format(kernel=kernel, initrd=initrd, nix=build.tools),
+    )
 
     card = tmp_path / "card"
     make_card(image, card, image.stat().st_size * GROWTH)
