@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from ext4writer import Ext4WriterError
+from ext4writer_cli.cli import commands
+from tests.oracles.watch import Watch
+
 from . import fuzz
 
 
@@ -21,3 +30,37 @@ def test_seeds_that_failed_once() -> None:
     """A root that is no directory; a table without inodes; an inline file of terabytes."""
     for number in (24, 1080, 1810, 21656):
         fuzz.run(1, number)
+
+
+COMMANDS = (
+    ("info",),
+    ("ls", "-l", "-R"),
+    ("tree",),
+    ("stat", "/many", "/a", "/holes"),
+    ("cat", "/holes"),
+    ("find", "--type", "f"),
+    ("find", "--block", "77"),
+    ("show", "superblock"),
+    ("show", "group", "0"),
+    ("show", "directory", "/many"),
+    ("show", "xattrs", "/a"),
+    ("show", "units"),
+    ("show", "journal"),
+    ("show", "block", "5", "--annotate"),
+)
+
+
+def test_every_command_ends_deliberately_on_damage(tmp_path: Path, watch: Watch) -> None:
+    runner = CliRunner()
+    image = tmp_path / "image"
+    watch.damaged(image)
+    for number in range(300, 312):
+        chance = random.Random(number)
+        image.write_bytes(fuzz.damaged(chance.choice(fuzz.seeds()), chance))
+        out = tmp_path / f"out{number}"
+        extract = (("extract", "-C", str(out)), ("extract", "--tar", f"{out}.tar"))
+        for name, *rest in (*COMMANDS, *extract):
+            done = runner.invoke(commands, [name, str(image), *rest])
+            if done.exception is not None and not isinstance(done.exception, SystemExit):
+                assert isinstance(done.exception, Ext4WriterError), (number, name, done.exc_info)
+    assert {entry.name[:3] for entry in tmp_path.iterdir()} == {"ima", "out"}
