@@ -98,7 +98,12 @@ def _child(image: Image, directory: Inode, name: bytes, path: bytes) -> int:
 
 
 def is_wanted(found: Found, wanted: list[tuple[bytes, ...]]) -> bool:
-    """Whether something is one of the chosen paths, below one, or on the way to one."""
+    """Whether something is one of the chosen paths, below one, or on the way to one.
+
+    Nothing is whose name no path can hold.
+    """
+    if not found.is_path:
+        return False
     if not wanted:
         return True
     names = tuple(found.path.split(b"/")[1:])
@@ -147,6 +152,9 @@ class _Extractor:
         try:
             for found in self.image.walk(descend=lambda found: is_wanted(found, wanted)):
                 if not is_wanted(found, wanted):
+                    if not found.is_path:
+                        text = "its encrypted name can stand in no path"
+                        self.result.lose(found.path, text, "left-out")
                     continue
                 check_cancelled(self.cancel)
                 while len(above) >= found.depth:

@@ -46,6 +46,8 @@ def write_tar(
         for found in image.walk(descend=lambda found: is_wanted(found, wanted)):
             inode = found.inode
             if not is_wanted(found, wanted):
+                if not found.is_path:
+                    losses.append(Loss(found.path, "its encrypted name can stand in no path"))
                 continue
             if inode.kind not in _TYPES:
                 losses.append(Loss(found.path, f"is a {inode.kind}, which no archive can hold"))

@@ -83,6 +83,12 @@ class Found:
         names.append(b"")
         return b"/".join(reversed(names))
 
+    @property
+    def is_path(self) -> bool:
+        """Whether the name can be part of a path; that of an encrypted file may not."""
+        name = self.entry.name
+        return b"/" not in name and b"\0" not in name
+
     def __repr__(self) -> str:
         return f"<Found {self.path!r}, {self.inode!r}>"
 
@@ -95,7 +101,8 @@ def walk(
 ) -> Iterator[Found]:
     """Yield everything below ``top``, a directory before what it holds.
 
-    Entries come in the order in which they lie, without ``.`` and ``..``. A file of several names
+    Entries come in the order in which they lie, without ``.`` and ``..``. Encrypted names are as
+    they lie, and may hold what no path can: see :attr:`Found.is_path`. A file of several names
     comes under each. A directory comes once: where another entry names it again, that is reported,
     and so are names that no path can hold. ``descend`` says whether to go into a directory.
     """

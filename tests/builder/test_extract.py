@@ -154,18 +154,20 @@ def test_as_a_user_who_may_less(image: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/etc/a").read_bytes() == b"text"
 
 
-HOSTILE = [b"..", b"./", b"/x", b"a/", b"\0x", b".", b"x\0"]
+HOSTILE = [b"../x", b"../../x", b"/tmp/xyz", b"..", b"./", b"/x", b"a/", b"\0x", b".", b"x\0"]
 
 
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names(name: bytes, tmp_path: Path, watch: Watch) -> None:
+def test_hostile_names(name: bytes, encrypted: bool, tmp_path: Path, watch: Watch) -> None:
     tree = Tree()
     plain = b"Q" * len(name) if len(name) > 1 else b"Q"
     tree.directory(b"/in/" + plain, parents=True)
     tree.file(b"/in/" + plain + b"/pwned", b"x")
     tree.file(b"/in/z", b"z")
     data = bytearray()
-    write_image(tree, data, Spec(lost_and_found=False))
+    lies = [Override.parse("inode[/in].i_flags=0x80800")] if encrypted else []
+    write_image(tree, data, Spec(lost_and_found=False), overrides=lies)
     header = DIR_ENTRY_2.size
     with open_image(bytes(data)) as image:
         entry = next(e for e in image.entries(image.lookup("/in")) if e.name == plain)
