@@ -463,8 +463,13 @@ _TAKEN: dict[str, Callable[[Any], int]] = {
 MAY_BE_NONE = {"atime_ns", "ctime_ns", "crtime_ns", "xattrs"}
 
 
-def attributes_of(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+def attributes_of(path: Path, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """``given`` as the attributes of a node; :class:`TreeError` for a value that means none."""
+    for name, value in given.items():
+        if type(value) is not int or name not in _TAKEN:
+            break
+    else:  # as nearly always: nothing has to be looked at any closer
+        return given
     taken: dict[str, Any] = {}
     for name, value in given.items():
         if value is None and name in MAY_BE_NONE:
@@ -509,6 +514,8 @@ def _content(
     content: GivenContent,
     size: int | None,
 ) -> Content:
+    if type(content) is bytes and size is None:  # as most are that are made by hand
+        return BytesContent(content)
     if size is not None:
         size = _argument(path, "size", size, count_of)
     if isinstance(content, bytes | bytearray | memoryview):

@@ -206,6 +206,7 @@ def test_files_with_holes(options: tuple[str, ...], tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
+    require_root()  # for devices
     folder, archive = tmp_path / "tree", tmp_path / "tree.tar"
     materialise(full_tree(), folder)
     gnu("posix", *ATTRIBUTES)(folder, archive)

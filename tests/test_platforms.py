@@ -212,12 +212,21 @@ def compressed(data: bytes, ending: str) -> bytes:
     return kinds[ending](data)
 
 
-def test_without_zstandard_no_zst_is_begun(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        ("zstandard", "image.zst", "pip install zstandard"),
+        ("lzma _lzma", "image.xz", "the module lzma, which this Python was built without"),
+    ],
+)
+def test_without_its_compressor_no_image_is_begun(
+    module: str, name: str, words: str, tmp_path: Path
+) -> None:
     (tmp_path / "tree").mkdir()
     done = subprocess.run(
         [
-            *(sys.executable, "-c", HIDE + WITHOUT, json.dumps({"modules": "zstandard"})),
-            json.dumps(["build", "tree", "-o", "image.zst"]),
+            *(sys.executable, "-c", HIDE + WITHOUT, json.dumps({"modules": module})),
+            json.dumps(["build", "tree", "-o", name]),
         ],
         env=environment(),
         cwd=tmp_path,
@@ -225,7 +234,7 @@ def test_without_zstandard_no_zst_is_begun(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 1
-    assert "image.zst: " in done.stderr and "pip install zstandard" in done.stderr
+    assert f"{name}: " in done.stderr and words in done.stderr
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == ["tree"]
 

@@ -130,10 +130,21 @@ def _damage(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
         try:
             from zstandard import ZstdError
         except ImportError as error:
-            raise OutputError(path, "needs the module zstandard, which is not here") from error
+            raise OutputError(
+                path,
+                "is to be compressed with zstd, and that needs the package zstandard, which is not "
+                "installed; try: pip install zstandard",
+            ) from error
         return ZstdError, MemoryError
     if kind == "xz":
-        from lzma import LZMAError
+        try:
+            from lzma import LZMAError
+        except ImportError as error:
+            raise OutputError(
+                path,
+                "is to be compressed with xz, and that needs the module lzma, which this Python "
+                "was built without",
+            ) from error
 
         return LZMAError, MemoryError
     import zlib
