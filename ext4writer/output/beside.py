@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from itertools import count
@@ -129,6 +130,56 @@ class NewFile:
             with contextlib.suppress(OSError):
                 os.close(self.fd)
             self.fd = -1
+
+
+class FileInPlace:
+    """A file that is written itself, because no other can be put in its place.
+
+    It is empty after a failure. All methods but ``abort`` raise ``OSError``.
+    """
+
+    def __init__(self, path: bytes) -> None:
+        self.fd = os.open(path, os.O_RDWR | O_CLOEXEC | O_BINARY)
+        self._open = True
+        try:
+            os.ftruncate(self.fd, 0)
+        except BaseException:
+            self.abort()
+            raise
+
+    def write(self, data: Buffer) -> None:
+        """Write all of ``data`` at the end."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view) :]
+
+    def commit(self, *, sync: bool = False) -> None:
+        """Let go of the file, with ``sync`` when the disk has it."""
+        if sync:
+            os.fsync(self.fd)
+        self._open = False
+        os.close(self.fd)
+
+    def abort(self) -> None:
+        """Leave nothing in the file unless it was committed; raises nothing."""
+        if not self._open:
+            return
+        self._open = False
+        with contextlib.suppress(OSError):
+            os.ftruncate(self.fd, 0)
+        with contextlib.suppress(OSError):
+            os.close(self.fd)
+
+
+def is_mount_point(path: bytes) -> bool:
+    """Whether a file is one of its own mounts, in whose place no other file can be put."""
+    try:
+        with open(b"/proc/self/mountinfo", "rb") as mounts:
+            points = {line.split(b" ", 5)[4] for line in mounts}
+    except OSError:
+        return False
+    escaped = re.sub(rb"[ \\\t\n]", lambda found: b"\\%03o" % ord(found[0]), os.path.realpath(path))
+    return escaped in points
 
 
 def _made_at_once(path: bytes, flags: int, denied: OSError) -> int:

@@ -5,15 +5,16 @@ The compressors are loaded when an image is to be compressed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import pack
 from typing import Any, Protocol
 
 from ..errors import OutputError
-from .beside import NewFile
+from .beside import FORBIDDEN, FileInPlace, NewFile, is_mount_point
 from .path import new_file
-from .sink import Buffer
+from .sink import Buffer, output_error
 from .stream import StreamSink
 
 LEVELS = {"zstd": (1, 22, 3), "gzip": (1, 9, 6), "xz": (0, 9, 6)}
@@ -69,6 +70,26 @@ class CompressedSink(StreamSink):
         self._encoded.abort()
 
 
+def _file_at(path: bytes, size: int) -> NewFile | FileInPlace:
+    """What will have the name ``path``; :class:`OutputError` if there can be nothing."""
+    denied: OutputError | None = None
+    if not is_mount_point(path):
+        try:
+            return new_file(path, size)
+        except OutputError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in FORBIDDEN:
+                raise
+            denied = error
+    # Nothing can be put in its place; the file itself may still be writable.
+    try:
+        if denied is not None and os.stat(path).st_nlink > 1:
+            raise denied  # a file that others may know by another name
+        return FileInPlace(path)
+    except OSError as error:
+        raise (denied or output_error(path, error, size)) from error
+
+
 class _Encoded:
     """The file as :class:`StreamSink` sees it: takes an image, and keeps it compressed."""
 
@@ -79,7 +100,7 @@ class _Encoded:
         self._kind = kind
         self._watch = compression.watch
         self._damage = _damage(kind, path)
-        self._file: NewFile = new_file(path, size)
+        self._file = _file_at(path, size)
         try:
             self._encoder = _ENCODERS[kind](level, compression.threads, size)
         except self._damage as error:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 
 from ..content import O_BINARY, O_CLOEXEC, FileId, file_id, id_at
 from ..errors import OutputError
-from .beside import FORBIDDEN
+from .beside import FORBIDDEN, is_mount_point
 from .compressed import CompressedSink, Compression
 from .device import device_name, is_block_device, open_device, too_small
 from .file import FileSink
@@ -130,7 +130,7 @@ def replaced_path(output: Output) -> bytes | None:
         is_file = stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
         return path
-    return path if is_file and not _is_mount_point(path) else None
+    return path if is_file and not is_mount_point(path) else None
 
 
 def name_of(file: Any) -> bytes | str:
@@ -176,7 +176,7 @@ def _open_path(
         return CompressedSink(path, size, kind, compression or Compression(), sync=sync)
     if status is None:
         return PathSink(path, size, sync=sync)
-    if _is_mount_point(path):
+    if is_mount_point(path):
         return _open_part(path, size, 0, sync, replaces=True)
     try:
         return PathSink(path, size, sync=sync)
@@ -236,17 +236,6 @@ def _is_among_devices(path: bytes) -> bool:
 
 def _lies_in(path: bytes, folder: bytes) -> bool:
     return path == folder or path.startswith(folder + b"/")
-
-
-def _is_mount_point(path: bytes) -> bool:
-    """Whether a file is one of its own mounts, in whose place no other file can be put."""
-    try:
-        with open(b"/proc/self/mountinfo", "rb") as mounts:
-            points = {line.split(b" ", 5)[4] for line in mounts}
-    except OSError:
-        return False
-    escaped = re.sub(rb"[ \\\t\n]", lambda found: b"\\%03o" % ord(found[0]), os.path.realpath(path))
-    return escaped in points
 
 
 def _opened(path: bytes, size: int) -> io.FileIO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import signal
 import stat
@@ -271,6 +272,32 @@ class TestPlacesThatCannotBeReplaced:
                 build(folder / "other")
         finally:
             subprocess.run(["umount", folder / "image"], check=False)
+            run(["umount", folder])
+
+    def test_a_compressed_one(self, tmp_path: Path) -> None:
+        """In a folder that is read-only, and as a mount in one that is not."""
+        require_loop_mount()
+        folder, real = tmp_path / "folder", tmp_path / "real.gz"
+        image = folder / "image.gz"
+        folder.mkdir()
+        real.write_bytes(b"older and longer than the new one" * 99_000)
+        run(["mount", "-t", "tmpfs", "tmpfs", folder])
+        try:
+            image.touch()
+            run(["mount", "--bind", real, image])
+            for options in ("remount,rw", "remount,ro"):
+                run(["mount", "-o", options, folder])
+                tree = Tree()
+                tree.file("a", lambda: [b"too short"], size=5000)
+                build(image)
+                (tmp_path / "image").write_bytes(gzip.decompress(real.read_bytes()))
+                fsck.assert_clean(tmp_path / "image")
+                with pytest.raises(Ext4WriterError):
+                    build(image, tree)
+                assert real.read_bytes() == b""
+            assert os.listdir(folder) == ["image.gz"]
+        finally:
+            subprocess.run(["umount", image], check=False)
             run(["umount", folder])
 
 
