@@ -11,11 +11,17 @@ def display_path(path: bytes | str) -> str:
     """Return ``path`` as one printable line: bytes that are not UTF-8 and controls as escapes."""
     text = path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
     return "".join(
-        character
-        if character.isprintable()
-        else "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
-        for character in text
+        character if character.isprintable() else _escaped(character) for character in text
     )
+
+
+def _escaped(character: str) -> str:
+    try:
+        raw = character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Half of a pair, which no path of bytes holds, but a text may.
+        raw = character.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in raw)
 
 
 LINE_MOST = 8000
