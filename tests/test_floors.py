@@ -347,6 +347,40 @@ def asks_for_a_feature(module: Module) -> Iterator[tuple[ast.AST, str]]:
                     yield node, f"asks {ast.unparse(node)}"
 
 
+MAKING = {
+    *("pack", "packer", "pack_into", "packer_into", "pack_columns", "write_column", "build"),
+    *("put", "putter", "set"),
+}
+PARSING = {"parse", "unpacker", "number"}
+MAKERS = {"ondisk", "emit", "plan.mapping", "plan.xattrs"}
+"""What makes bytes of units: emission, and what it asks for the bytes that only a plan knows."""
+PARSERS = {"ondisk", "read", "inspection", "emit.locate"}
+"""What takes units apart: reading, what stands on it, and overrides of planned units."""
+
+
+def record_calls(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, str]]:
+    """Yield calls of ``methods`` of a record, whose name is in capitals, as that of a constant."""
+    for node in ast.walk(module.tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id.isupper()
+            and node.func.attr in methods
+        ):
+            yield node, f"calls {ast.unparse(node.func)}"
+
+
+def makes_units(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    if not module.lies_in(MAKERS):
+        yield from record_calls(module, MAKING)
+
+
+def parses_units(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    if not module.lies_in(PARSERS):
+        yield from record_calls(module, PARSING)
+
+
 RULES: tuple[Rule, ...] = (
     imports_up,
     knows_the_format,
@@ -356,6 +390,8 @@ RULES: tuple[Rule, ...] = (
     uses_a_banned_name,
     asks_the_host,
     asks_for_a_feature,
+    makes_units,
+    parses_units,
 )
 
 
@@ -428,6 +464,10 @@ def test_the_command_asks_for_no_feature() -> None:
         (asks_for_a_feature, "plan.spec", "name not in layout.features"),
         (asks_for_a_feature, "emit.superblock", "'64bit' in names"),
         (asks_for_a_feature, "emit.superblock", "features.incompat & 0x80"),
+        (makes_units, "plan.sizing", "INODE.packer('i_mode')"),
+        (makes_units, "read.image", "SUPERBLOCK.set(data, 0, 's_magic', 0)"),
+        (parses_units, "plan.sizing", "SUPERBLOCK.parse(data)"),
+        (parses_units, "emit.superblock", "SUPERBLOCK.number(data, 0, 's_magic')"),
     ],
 )
 def test_the_rule_sees_a_fault(rule: Rule, name: str, line: str) -> None:
