@@ -25,7 +25,7 @@
   freeInodes ? null,
   # The size in MiB; "auto" is the smallest that holds everything.
   diskSize ? "auto",
-  # Further files: a list of sets with source, target, and perhaps mode, user and group.
+  # Further files: a list of sets with source and target, and optionally mode, user and group.
   contents ? [ ],
   # The NixOS system that the profile of the image has as its first generation.
   systemProfile ? null,
@@ -40,7 +40,7 @@
   features ? [ ],
   # 1024, 2048 or 4096; "auto" is 1024 below 512 MiB, as mke2fs has it.
   blockSize ? null,
-  # One inode for each so many bytes of every group, such as "64K".
+  # How many bytes of each group there is an inode for, such as "64K".
   inodeRatio ? null,
   # The key of the directory hash, a UUID; derived from the content if it is not given.
   hashSeed ? null,

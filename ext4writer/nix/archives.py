@@ -123,7 +123,7 @@ def read_archives(
     for archive in archives:
         if archive.compression != "none":
             if archive.info is None:
-                # Its size is not known: it is unpacked behind all others.
+                # Its size is not known: it is unpacked after all others.
                 nodes[archive.name] = _unpack(
                     archive, unpacked, unpacked.size, usage, limits, cancel
                 )
@@ -188,7 +188,7 @@ def _unpack(
     file = _Hashed(archive, cancel)
     with file.raw:
         digest, size = _decompress(archive, file, unpacked, start, usage, limits)
-        # Behind the compressed data there may be more, which its hash counts.
+        # More may follow the compressed data, and its hash counts it.
         while file.read(CHUNK):
             pass
     file.check()

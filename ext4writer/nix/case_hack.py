@@ -1,7 +1,7 @@
 """Names of a store on a file system that does not tell upper from lower case.
 
 Where two names of a directory differ in case only, Nix on macOS unpacks the second one under its
-name with ``~nix~case~hack~`` and a number behind it, and takes that off again when it makes the
+name followed by ``~nix~case~hack~`` and a number, and takes that off again when it makes the
 archive (``src/libutil/archive.cc``, caseHackSuffix).
 """
 

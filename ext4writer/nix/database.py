@@ -54,7 +54,7 @@ _HEADER_FIELDS = {
     24: 1,  # file change counter
     40: len(_SCHEMA),  # schema cookie
     92: 1,  # version-valid-for, which has to be the change counter
-    96: 3_040_001,  # SQLITE_VERSION_NUMBER of whoever wrote last; nobody reads it
+    96: 3_040_001,  # SQLITE_VERSION_NUMBER of the last writer; for information only
 }
 """Offsets of big-endian words that depend on the library or on the way the file was made
 (https://www.sqlite.org/fileformat.html, section 1.3) -> what stands there instead."""

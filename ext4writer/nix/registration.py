@@ -71,22 +71,22 @@ def _parse(lines: list[str], path: str) -> Registration:
     kept: list[str] = []
     position = 0
     while position < len(lines):
-        info, behind = _record(lines, position, path)
+        info, following = _record(lines, position, path)
         if info.name not in infos:
             infos[info.name] = info
-            kept += lines[position:behind]
+            kept += lines[position:following]
         elif infos[info.name] != info:
             raise NixError(
                 f"{path}:{position + 1}",
                 f"{full_path(info.name)} is registered twice, with different facts",
             )
-        position = behind
+        position = following
     check_closed(infos)
     return Registration(infos, os.fsencode("".join(f"{line}\n" for line in kept)))
 
 
 def _record(lines: list[str], start: int, path: str) -> tuple[PathInfo, int]:
-    """The record that begins at line ``start``, and the line behind it."""
+    """The record that begins at line ``start``, and the number of the line after it."""
 
     def where(line: int) -> str:
         return f"{path}:{line + 1}"

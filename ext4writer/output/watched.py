@@ -1,4 +1,4 @@
-"""An output whose bytes somebody else sees as well, such as a digest, on their way to it."""
+"""An output whose bytes a watcher, such as a digest, sees as they are written."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LEAST_BYTES_TO_SHARE = 64 << 10
 class WatchedSink(Sink):
     """Writes to ``inner`` in ascending order, and calls ``watch`` with all bytes of the image.
 
-    What nobody writes stays a hole where the output can have one, and is seen as zeros. Long pieces
-    are seen by another thread while they are written.
+    What is not written stays a hole where the output can have one, and is seen as zeros. Long
+    pieces are seen by another thread while they are written.
     """
 
     ascending = True

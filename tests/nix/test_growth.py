@@ -57,7 +57,7 @@ def test_grown_on_the_first_boot(size: int, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     os.truncate(image, size)
-    # What is allocated first fills the groups in front, so that what follows lies far behind.
+    # What is allocated first fills the first groups, so that what follows lies far from them.
     said = run_guest(GROW.format(allocated="20G"), [image], 900, programs=["resize2fs"])
     assert "on-line resizing required" in said
     inodes = re.search(r"/dev/vda +(\d+) +\d+ +(\d+) ", said)

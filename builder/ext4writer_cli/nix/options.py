@@ -270,7 +270,7 @@ class NixImageOptions(ImageOptions):
         return self.block_size == "auto" and self.size is None and least_bytes < SMALL_IMAGE_BYTES
 
     def spec_for(self, entries: int) -> Spec:
-        """The Spec of an image with so many entries."""
+        """The Spec of an image with this number of entries."""
         spec = replace(self.spec(), grow_at_least=GROW_AT_LEAST)
         if spec.size is None and spec.align is None:
             spec = replace(spec, align=ALIGN)

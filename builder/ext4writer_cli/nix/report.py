@@ -19,7 +19,7 @@ class NixReport(Report):
     nar_size: int = 0
     """Of all store paths together, as registered."""
     linked_files: int | None = None
-    """How many files ``--dedupe`` made links of others; None where nobody asked for it."""
+    """How many files ``--dedupe`` made links of others; None without it."""
     linked_bytes: int | None = None
     """Content that is not stored again for it."""
     output_size: int = 0
@@ -27,7 +27,7 @@ class NixReport(Report):
     peak_disk: int = 0
     """The most disk that was taken, by the output and by temporary files."""
     sha256: str | None = None
-    """Digest of the output in hexadecimal; None where nobody sees the report."""
+    """Digest of the output in hexadecimal; None without a report."""
 
     def _lines(self) -> Iterator[str]:
         yield from super()._lines()
