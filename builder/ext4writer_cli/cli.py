@@ -128,6 +128,12 @@ def _check() -> click.Command:
     return check
 
 
+def _diff() -> click.Command:
+    from .diff_command import diff
+
+    return diff
+
+
 def _completion() -> click.Command:
     from .completion import completion
 
@@ -139,6 +145,7 @@ def _completion() -> click.Command:
     commands=LateCommands(
         check=_check,
         completion=_completion,
+        diff=_diff,
         manifest=_manifest,
         nix=_nix,
         **{name: partial(_image_command, name) for name in IMAGE_COMMANDS},

@@ -90,38 +90,49 @@ class Heard:
 
 def image_argument(command: Command) -> Command:
     """Add the argument IMAGE and the options that say where in it the file system lies."""
+    return image_arguments("image")(command)
 
-    def run(
-        image: str,
-        offset: int,
-        superblock: int | None,
-        replay: bool,
-        *arguments: Any,
-        **chosen: Any,
-    ) -> None:
-        command(Place(image, offset, superblock, replay), *arguments, **chosen)
 
-    run.__doc__, run.__name__ = command.__doc__, command.__name__
-    # What click has noted of the options below this decorator.
-    run.__dict__.update(command.__dict__)
-    decorated: Command = click.option(
-        "--replay",
-        is_flag=True,
-        cls=GroupedOption,
-        heading=HEADING,
-        help="Read through a journal that needs recovery; nothing is written.",
-    )(run)
-    for flag, help_text in (
-        ("--superblock", "Use the backup of the superblock at this byte of the file system."),
-        ("--offset", "The file system begins at this byte of IMAGE, or of the partition."),
-    ):
-        decorated = click.option(
-            flag,
-            type=SIZE,
-            metavar="SIZE",
-            default="0" if flag == "--offset" else None,
+def image_arguments(*names: str) -> Callable[[Command], Command]:
+    """Add an argument for each image; the options that say where in it the file system lies hold
+    for all of them. The command receives a :class:`Place` for each, in their order."""
+
+    def decorate(command: Command) -> Command:
+        def run(
+            offset: int,
+            superblock: int | None,
+            replay: bool,
+            *arguments: Any,
+            **chosen: Any,
+        ) -> None:
+            places = [Place(chosen.pop(name), offset, superblock, replay) for name in names]
+            command(*places, *arguments, **chosen)
+
+        run.__doc__, run.__name__ = command.__doc__, command.__name__
+        # What click has noted of the options below this decorator.
+        run.__dict__.update(command.__dict__)
+        decorated: Command = click.option(
+            "--replay",
+            is_flag=True,
             cls=GroupedOption,
             heading=HEADING,
-            help=help_text,
-        )(decorated)
-    return click.argument("image", type=PATH, metavar="IMAGE")(decorated)
+            help="Read through a journal that needs recovery; nothing is written.",
+        )(run)
+        for flag, help_text in (
+            ("--superblock", "Use the backup of the superblock at this byte of the file system."),
+            ("--offset", "The file system begins at this byte of IMAGE, or of the partition."),
+        ):
+            decorated = click.option(
+                flag,
+                type=SIZE,
+                metavar="SIZE",
+                default="0" if flag == "--offset" else None,
+                cls=GroupedOption,
+                heading=HEADING,
+                help=help_text,
+            )(decorated)
+        for name in reversed(names):
+            decorated = click.argument(name, type=PATH, metavar=name.upper())(decorated)
+        return decorated
+
+    return decorate

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..content import open_source
@@ -55,6 +56,14 @@ class Store:
     def _read(self, offset: int, count: int) -> bytes:
         raise NotImplementedError
 
+    def stored(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield (first byte, byte after the last) of what is no hole of the file, ascending.
+
+        Holes are those that the host knows of; they read as zeros. Where nobody knows, all is data.
+        """
+        if start < end:
+            yield start, end
+
     def close(self) -> None:
         """Give back what :func:`open_store` opened."""
 
@@ -72,6 +81,26 @@ class FileStore(Store):
         with memoryview(data) as view:
             done = self.file.read_into(view, offset)
         return bytes(data[:done])
+
+    def stored(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        fd, whence = self.file.fd, getattr(os, "SEEK_DATA", None)
+        if whence is None:
+            yield from super().stored(start, end)
+            return
+        try:
+            while start < end:
+                first = os.lseek(fd, start, os.SEEK_DATA)
+                if first >= end:
+                    return
+                last = min(os.lseek(fd, first, os.SEEK_HOLE), end)
+                if last <= first:
+                    break
+                yield first, last
+                start = last
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # lseek(2): a hole up to the end
+                return
+        yield from super().stored(start, end)
 
 
 class MemoryStore(Store):
@@ -131,6 +160,11 @@ class Window(Store):
 
     def _read(self, offset: int, count: int) -> bytes:
         return self.inner.read(self.offset + offset, count)
+
+    def stored(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        end = min(end, self.size)
+        for first, last in self.inner.stored(self.offset + start, self.offset + end):
+            yield first - self.offset, last - self.offset
 
     def close(self) -> None:
         self.inner.close()

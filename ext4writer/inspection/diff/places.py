@@ -1,0 +1,79 @@
+"""Blocks that differ where they lie, whatever they hold, by what uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from ...progress import Cancel, check_cancelled
+from ...read import Image
+from ..usage import Use, usage
+from .content import either
+from .found import PLACE, Differences
+
+_PIECE = 1 << 20
+BYTES = "blocks of other bytes"
+
+
+def compare_blocks(a: Image, b: Image, found: Differences, cancel: Cancel | None) -> None:
+    """Count the blocks that differ in place, by what they are used for in ``a``.
+
+    Images of other block sizes have no blocks in common. What is a hole of both files is passed
+    over.
+    """
+    if a.block_size != b.block_size:
+        return
+    ranges = _differing(a, b, cancel)
+    begin = next(ranges, None)
+    if begin is None:
+        return
+    counts: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for kind, block, count in _by_use(chain((begin,), ranges), usage(a).uses):
+        counts[kind] = counts.get(kind, 0) + count
+        first.setdefault(kind, block)
+    for kind, count in counts.items():
+        found.add(PLACE, BYTES, kind, {"blocks": count, "first": first[kind]}, None)
+
+
+def _differing(a: Image, b: Image, cancel: Cancel | None) -> Iterator[tuple[int, int]]:
+    """Yield (first block, block after the last) of blocks that differ, ascending."""
+    size = a.block_size
+    end = min(a.blocks_count, b.blocks_count) * size
+    end = min(end, a.store.size // size * size, b.store.size // size * size)
+    stored = [list(image.store.stored(0, end)) for image in (a, b)]
+    start = stop = 0
+    done = 0
+    for low, high, _, _ in either(stored[0], stored[1]):
+        low, high = max(low // size * size, done), -(-high // size) * size
+        for at in range(low, high, _PIECE):
+            check_cancelled(cancel)
+            count = min(_PIECE, high - at)
+            one, other = a.store.read(at, count), b.store.read(at, count)
+            if one == other:
+                continue
+            for place in range(0, count, size):
+                if one[place : place + size] != other[place : place + size]:
+                    block = (at + place) // size
+                    if block != stop:
+                        if stop > start:
+                            yield start, stop
+                        start = block
+                    stop = block + 1
+        done = max(done, high)
+    if stop > start:
+        yield start, stop
+
+
+def _by_use(ranges: Iterable[tuple[int, int]], uses: list[Use]) -> Iterator[tuple[str, int, int]]:
+    """Yield (kind, first block, count) of each range, cut where the use changes."""
+    place = 0
+    for start, end in ranges:
+        while start < end:
+            while place < len(uses) and uses[place].end <= start:
+                place += 1
+            if place == len(uses):
+                return
+            stop = min(end, uses[place].end)
+            yield uses[place].kind, start, stop - start
+            start = stop

@@ -1,0 +1,184 @@
+"""Who uses each block of an image: groups, inodes, nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..ondisk.group_desc import EXT4_BG_BLOCK_UNINIT
+from ..ondisk.inode import EXT4_EA_INODE_FL, EXT4_EXTENTS_FL
+from ..ondisk.superblock import (
+    EXT4_BAD_INO,
+    EXT4_GRP_QUOTA_INO,
+    EXT4_RESIZE_INO,
+    EXT4_USR_QUOTA_INO,
+)
+from ..ondisk.units import UnitKind
+from ..read import Image, Inode, TreeBlock
+from ..read.units import group_units
+
+DATA = "data"
+FREE = "free"
+LOST = "no owner"
+"""In use, as the bitmap has it, and nothing says by whom."""
+JOURNAL = "journal"
+DIRECTORY = "directory"
+SYMLINK = "symlink"
+RESERVED = "reserved descriptors"
+BOOT = "boot block"
+
+_OF_GROUPS = {
+    UnitKind.SUPERBLOCK: "superblock",
+    UnitKind.GROUP_DESC: "descriptors",
+    UnitKind.BLOCK_BITMAP: "block bitmap",
+    UnitKind.INODE_BITMAP: "inode bitmap",
+    UnitKind.INODE: "inode table",
+    UnitKind.MMP: "mmp",
+}
+TREE, XATTRS = "extent tree", "attributes"
+KINDS = (
+    BOOT,
+    *_OF_GROUPS.values(),
+    *(RESERVED, JOURNAL, DIRECTORY, TREE, XATTRS, SYMLINK, "quota", "orphan file", "bad blocks"),
+    *(DATA, LOST, FREE),
+)
+"""All that a block can be used for."""
+
+_TIMES_MOST = 4
+"""How often the blocks of an image may be named before the rest is left out; damage can name the
+same ones again and again."""
+
+
+class Use(NamedTuple):
+    """Neighbouring blocks of one use. ``ino`` is 0 for what belongs to a group."""
+
+    first: int
+    count: int  # type: ignore[assignment]  # hides tuple.count on purpose
+    kind: str
+    ino: int
+    logical: int = 0
+    """The first block's number in its file."""
+
+    @property
+    def end(self) -> int:
+        """The block after the last."""
+        return self.first + self.count
+
+
+class Usage(NamedTuple):
+    """All uses of an image, ascending, what is free among them; damage can make some overlap."""
+
+    uses: list[Use]
+    is_complete: bool
+    """False where blocks were named so often that the rest was left out."""
+
+
+def kind_of_inode(image: Image, inode: Inode) -> str:
+    """Return what the blocks of an inode hold."""
+    ino = inode.ino
+    if image.format.has_journal and ino == image.number("s_journal_inum"):
+        return JOURNAL
+    if ino == EXT4_RESIZE_INO:
+        return RESERVED
+    if ino == EXT4_BAD_INO:
+        return "bad blocks"
+    if ino in (EXT4_USR_QUOTA_INO, EXT4_GRP_QUOTA_INO, image.number("s_prj_quota_inum")):
+        return "quota"
+    if image.format.orphan_file and ino == image.number("s_orphan_file_inum"):
+        return "orphan file"
+    if inode.is_directory:
+        return DIRECTORY
+    if inode.is_symlink:
+        return SYMLINK
+    return XATTRS if inode.flags & EXT4_EA_INODE_FL else DATA
+
+
+def usage(image: Image) -> Usage:
+    """Return who uses each block."""
+    uses = list(_of_groups(image))
+    left = _TIMES_MOST * image.blocks_count
+    shared: set[int] = set()
+    for inode in image.inodes():
+        if not inode.links and inode.ino >= image.format.first_ino:
+            continue
+        for use in _of_inode(image, inode, shared):
+            left -= use.count
+            if left < 0:
+                break
+            uses.append(use)
+    uses.sort()
+    return Usage(list(_with_gaps(image, uses)), left >= 0)
+
+
+def _of_groups(image: Image) -> Iterator[Use]:
+    size = image.block_size
+    for group in range(image.groups):
+        for run in group_units(image, group):
+            first = run.offset // size
+            end = -(-(run.offset + run.size * run.count) // size)
+            yield Use(first, end - first, _OF_GROUPS[run.kind], 0)
+
+
+def _of_inode(image: Image, inode: Inode, shared: set[int]) -> Iterator[Use]:
+    kind = kind_of_inode(image, inode)
+    tree = TREE if inode.flags & EXT4_EXTENTS_FL or kind != RESERVED else RESERVED
+    for item in inode.mapping():
+        if isinstance(item, TreeBlock):
+            yield Use(item.block, 1, tree, inode.ino)
+        else:
+            yield Use(item.physical, item.length, kind, inode.ino, item.logical)
+    acl = inode.file_acl
+    if acl and acl not in shared and image.has_blocks(acl):
+        shared.add(acl)
+        yield Use(acl, 1, XATTRS, inode.ino)
+
+
+def _with_gaps(image: Image, uses: list[Use]) -> Iterator[Use]:
+    """The uses, and what lies between them as the bitmaps have it."""
+    end = 0
+    for use in uses:
+        if use.first > end:
+            yield from _gap(image, end, use.first)
+        yield use
+        end = max(end, use.end)
+    if end < image.blocks_count:
+        yield from _gap(image, end, image.blocks_count)
+
+
+def _gap(image: Image, first: int, end: int) -> Iterator[Use]:
+    fmt = image.format
+    if first < fmt.first_data_block:
+        # Block 0 of 1 KiB is the boot block, in no group.
+        yield Use(first, 1, BOOT, 0)
+        first += 1
+    per_group = fmt.clusters_per_group * fmt.blocks_per_cluster
+    while first < end:
+        group = fmt.group_of(first)
+        start = fmt.group_first_block(group)
+        stop = min(end, start + per_group)
+        descriptor = image.descriptor(group)
+        bitmap = descriptor["bg_block_bitmap"]
+        uninit = fmt.has_uninit_groups and descriptor["bg_flags"] & EXT4_BG_BLOCK_UNINIT
+        if uninit or not image.has_blocks(bitmap):
+            yield Use(first, stop - first, FREE, 0)
+        else:
+            bits = int.from_bytes(image.block(bitmap), "little")
+            yield from _by_bits(bits, first, stop, start, fmt.blocks_per_cluster)
+        first = stop
+
+
+def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> Iterator[Use]:
+    """What is between ``first`` and ``stop``, by the bits of a group that begins at ``start``."""
+    low, high = (first - start) // per_cluster, -(-(stop - start) // per_cluster)
+    bits = bits >> low & (1 << high - low) - 1
+    # Digits, because one pass over them costs what they are long; shifts would cost its square.
+    digits = f"{bits:0{high - low}b}"[::-1]
+    place = 0
+    while place < len(digits):
+        digit = digits[place]
+        other = digits.find("1" if digit == "0" else "0", place)
+        other = len(digits) if other < 0 else other
+        begin = max(first, start + (low + place) * per_cluster)
+        end = min(stop, start + (low + other) * per_cluster)
+        yield Use(begin, end - begin, LOST if digit == "1" else FREE, 0)
+        place = other
