@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DamageError, ImageError
@@ -16,6 +17,7 @@ from ..ondisk.journal import (
     JBD2_COMMIT_BLOCK,
     JBD2_DEFAULT_FAST_COMMIT_BLOCKS,
     JBD2_DESCRIPTOR_BLOCK,
+    JBD2_FEATURE_COMPAT_CHECKSUM,
     JBD2_FEATURE_INCOMPAT_64BIT,
     JBD2_FEATURE_INCOMPAT_CSUM_V2,
     JBD2_FEATURE_INCOMPAT_CSUM_V3,
@@ -47,6 +49,28 @@ _header = JOURNAL_HEADER.unpacker("h_magic", "h_blocktype", "h_sequence")
 _MAGIC = struct.pack(">I", JBD2_MAGIC_NUMBER)
 _ALL_ONES = 0xFFFFFFFF
 _SEQUENCES = 1 << 32
+
+
+_CRC32_CHKSUM = 1
+
+
+@cache
+def _crc32_be_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        crc = byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & _ALL_ONES
+        table.append(crc)
+    return tuple(table)
+
+
+def crc32_be(crc: int, data: bytes) -> int:
+    """Continue a CRC-32 whose highest bit comes first, without inversion (lib/crc32.c)."""
+    table = _crc32_be_table()
+    for byte in data:
+        crc = (crc << 8 & _ALL_ONES) ^ table[crc >> 24 ^ byte]
+    return crc
 
 
 class Tag(NamedTuple):
@@ -98,6 +122,8 @@ class Journal:
         self.csum_v3 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V3)
         self.is_64bit = bool(features & JBD2_FEATURE_INCOMPAT_64BIT)
         self.has_checksums = self.csum_v2 or self.csum_v3
+        compat = self.number("s_feature_compat") if kind == JBD2_SUPERBLOCK_V2 else 0
+        self.csum_v1 = bool(compat & JBD2_FEATURE_COMPAT_CHECKSUM) and not self.has_checksums
         uuid = self.superblock["s_uuid"]
         assert isinstance(uuid, bytes)
         self.seed = crc32c(_ALL_ONES, uuid)
@@ -136,20 +162,24 @@ class Journal:
             return found
         blocks: list[tuple[Tag, int]] = []
         revoked: list[int] = []
+        summed: list[int] = []
         left = self.end - self.first
         while left > 0:
             data = self.block(position)
             magic, kind, stored = _header(data, 0)
             if magic != JBD2_MAGIC_NUMBER or stored != sequence:
                 break
+            here = position
             position, left = self._next(position), left - 1
             if kind == JBD2_DESCRIPTOR_BLOCK:
                 if self.has_checksums and not self._tail_is_right(data):
                     break
+                summed.append(here)
                 for tag in self._tags(data):
                     if left <= 0:
                         break
                     blocks.append((tag, position))
+                    summed.append(position)
                     position, left = self._next(position), left - 1
             elif kind == JBD2_REVOKE_BLOCK:
                 if self.has_checksums and not self._tail_is_right(data):
@@ -158,8 +188,10 @@ class Journal:
             elif kind == JBD2_COMMIT_BLOCK:
                 if self.has_checksums and not self._commit_is_right(data):
                     break
+                if self.csum_v1 and not self._v1_is_right(data, summed):
+                    break
                 found.append(Transaction(sequence, blocks, revoked))
-                blocks, revoked = [], []
+                blocks, revoked, summed = [], [], []
                 sequence = (sequence + 1) % _SEQUENCES
             else:
                 break
@@ -206,6 +238,22 @@ class Journal:
         at = JOURNAL_COMMIT_HEADER.offset("h_chksum")
         stored = int.from_bytes(data[at : at + 4], "big")
         return crc32c(self.seed, data[:at] + bytes(4) + data[at + 4 :]) == stored
+
+    def _v1_is_right(self, data: bytes, summed: list[int]) -> bool:
+        """Whether a commit's checksum is that of the transaction's descriptors and blocks."""
+        # fs/jbd2/recovery.c:calc_chksums; all three fields are 0 where no checksum was made
+        at = JOURNAL_COMMIT_HEADER.offset("h_chksum")
+        stored = int.from_bytes(data[at : at + 4], "big")
+        kind = JOURNAL_COMMIT_HEADER.number(data, 0, "h_chksum_type")
+        size = JOURNAL_COMMIT_HEADER.number(data, 0, "h_chksum_size")
+        if not kind and not size and not stored:
+            return True
+        if (kind, size) != (_CRC32_CHKSUM, 4):
+            return False
+        crc = _ALL_ONES
+        for number in summed:
+            crc = crc32_be(crc, self.block(number))
+        return crc == stored
 
     def tag_is_right(self, tag: Tag, sequence: int, data: bytes) -> bool:
         """Whether a block is the one that its tag was made for; always without checksums."""

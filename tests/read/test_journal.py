@@ -12,7 +12,7 @@ import pytest
 
 from ext4writer import DamageError
 from ext4writer.read import open_image
-from ext4writer.read.journal import Journal
+from ext4writer.read.journal import Journal, crc32_be
 from tests.builder.command import run as command
 from tests.oracles.kernel import mounted
 from tests.oracles.tools import require, run
@@ -100,6 +100,28 @@ def test_a_journal_is_read_through_as_the_kernel_replays_it(
     done = command("ls", path, "--replay")
     assert (done.returncode, done.stderr) == (0, "")
     assert "e39" in done.stdout
+
+
+def test_crc32_of_the_old_checksum() -> None:
+    # CRC-32/MPEG-2 of the catalogue of CRCs is this one.
+    assert crc32_be(0xFFFFFFFF, b"123456789") == 0x0376E6E7
+
+
+@pytest.mark.root
+def test_an_old_checksum_ends_the_log(tmp_path: Path, watch: Watch) -> None:
+    path = tmp_path / "image"
+    watch.damaged(path)
+    crashed(path, *KINDS["old checksum"])
+    with open_image(path) as image:
+        journal = Journal(image)
+        assert journal.csum_v1
+        whole = journal.transactions()
+        place = journal.place(whole[1].blocks[0][1]) * image.block_size
+    with open(path, "r+b") as file:
+        file.seek(place + 50)
+        file.write(b"\xff\xfe\xfd")
+    with open_image(path) as image:
+        assert len(Journal(image).transactions()) == 1 < len(whole)
 
 
 @pytest.mark.root
