@@ -25,11 +25,19 @@ HEADING = "The image"
 class Place:
     """Where an image lies; see :func:`image_argument`."""
 
-    def __init__(self, image: str, offset: int, superblock: int | None, replay: bool) -> None:
+    def __init__(
+        self,
+        image: str,
+        offset: int,
+        superblock: int | None,
+        replay: bool,
+        journal: str | None = None,
+    ) -> None:
         self.path, self.partition = _partition(image)
         self.offset = offset
         self.superblock = superblock
-        self.replay = replay
+        self.replay = replay or journal is not None
+        self.journal = journal
 
     @contextmanager
     def open(self) -> Iterator[Image]:
@@ -55,6 +63,7 @@ class Place:
             partition=self.partition,
             superblock=self.superblock,
             replay=self.replay,
+            journal=self.journal,
             on_damage=on_damage,
         )
 
@@ -102,22 +111,33 @@ def image_arguments(*names: str) -> Callable[[Command], Command]:
             offset: int,
             superblock: int | None,
             replay: bool,
+            journal: str | None,
             *arguments: Any,
             **chosen: Any,
         ) -> None:
-            places = [Place(chosen.pop(name), offset, superblock, replay) for name in names]
+            places = [
+                Place(chosen.pop(name), offset, superblock, replay, journal) for name in names
+            ]
             command(*places, *arguments, **chosen)
 
         run.__doc__, run.__name__ = command.__doc__, command.__name__
         # What click has noted of the options below this decorator.
         run.__dict__.update(command.__dict__)
         decorated: Command = click.option(
+            "--journal",
+            type=PATH,
+            metavar="DEVICE",
+            cls=GroupedOption,
+            heading=HEADING,
+            help="Read through the journal on DEVICE, which is not inside IMAGE.",
+        )(run)
+        decorated = click.option(
             "--replay",
             is_flag=True,
             cls=GroupedOption,
             heading=HEADING,
             help="Read through a journal that needs recovery; nothing is written.",
-        )(run)
+        )(decorated)
         for flag, help_text in (
             ("--superblock", "Use the backup of the superblock at this byte of the file system."),
             ("--offset", "The file system begins at this byte of IMAGE, or of the partition."),

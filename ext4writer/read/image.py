@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -325,6 +326,7 @@ def open_image(
     partition: int | None = None,
     superblock: int | None = None,
     replay: bool = False,
+    journal: Source | None = None,
     on_damage: OnDamage | None = None,
 ) -> Image:
     """Open an ext2, ext3 or ext4 image for reading.
@@ -333,7 +335,8 @@ def open_image(
     ``pread(count, offset)`` or with ``readinto`` and ``seek``. The file system begins at byte
     ``offset``, or in ``partition`` of an MBR or GPT disk, counted as Linux counts them.
     ``superblock`` is the byte of a backup to use instead of the one at byte 1,024. With ``replay``
-    a journal that needs recovery is read through, in memory; its fast commits are not.
+    a journal that needs recovery is read through, in memory; its fast commits are not. ``journal``
+    is the device of an external one.
 
     ``on_damage`` hears of all damage after which reading goes on, checksums among them; without it
     the first is raised. Raises :class:`~ext4writer.ImageError` for what is no ext4,
@@ -354,7 +357,12 @@ def open_image(
         at = SUPERBLOCK_OFFSET if superblock is None else superblock
         image = Image(store, superblock_offset=at, on_damage=on_damage)
         if replay and image.format.needs_recovery:
-            blocks = replayed_blocks(image)
+            with ExitStack() as opened:
+                device = None
+                if journal is not None:
+                    device = Image(open_store(journal), on_damage=on_damage)
+                    opened.enter_context(device)
+                blocks = replayed_blocks(image, device)
             image = Image(
                 Overlay(store, image.block_size, blocks), superblock_offset=at, on_damage=on_damage
             )

@@ -7,7 +7,7 @@ revoked, take the blocks. Fast commits are not replayed.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +41,7 @@ from ..ondisk.journal_log import (
     UUID_SIZE,
     tag_size,
 )
+from ..ondisk.superblock import SUPERBLOCK_OFFSET
 
 if TYPE_CHECKING:
     from .image import Image
@@ -90,24 +91,21 @@ class Transaction(NamedTuple):
 
 
 class Journal:
-    """The journal inside of an image."""
+    """The journal of an image: the one inside, or ``device``, on which an external one lies.
 
-    def __init__(self, image: Image) -> None:
-        self.image = image
-        ino = image.number("s_journal_inum")
-        if not image.format.has_journal or not ino:
-            raise ImageError(image.name, "has no journal inside")
-        self.inode = image.inode(ino)
-        self._places: list[int] = []
-        for run in self.inode.runs():
-            if run.logical != len(self._places):
-                self.inode.wrong("i_block", f"maps no block {len(self._places)} of the journal")
-                break
-            self._places.extend(range(run.physical, run.physical + run.length))
-        if not self._places:
-            raise self.inode.error("i_block", "maps no journal")
-        self.offset = self._places[0] * image.block_size
-        data = self.block(0)
+    Raises :class:`ImageError` where there is none, or another one; :class:`DamageError`.
+    """
+
+    def __init__(self, image: Image, device: Image | None = None) -> None:
+        self.image = image if device is None else device
+        self._places: Sequence[int] = (
+            _places_inside(image) if device is None else _places_on_device(image, device)
+        )
+        # On a device the log's blocks are counted from the device's start, as jbd2_journal_bmap
+        # does; its superblock follows that of ext4.
+        at = 0 if device is None else SUPERBLOCK_OFFSET // device.block_size + 1
+        self.offset = self._places[at] * self.image.block_size
+        data = self.block(at)
         self.superblock = JOURNAL_SUPERBLOCK.parse(data)
         kind = self.number("h_blocktype")
         if self.number("h_magic") != JBD2_MAGIC_NUMBER or kind not in (
@@ -122,8 +120,8 @@ class Journal:
         self.csum_v3 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V3)
         self.is_64bit = bool(features & JBD2_FEATURE_INCOMPAT_64BIT)
         self.has_checksums = self.csum_v2 or self.csum_v3
-        compat = self.number("s_feature_compat") if kind == JBD2_SUPERBLOCK_V2 else 0
-        self.csum_v1 = bool(compat & JBD2_FEATURE_COMPAT_CHECKSUM) and not self.has_checksums
+        older = self.number("s_feature_compat") if kind == JBD2_SUPERBLOCK_V2 else 0
+        self.csum_v1 = bool(older & JBD2_FEATURE_COMPAT_CHECKSUM) and not self.has_checksums
         uuid = self.superblock["s_uuid"]
         assert isinstance(uuid, bytes)
         self.seed = crc32c(_ALL_ONES, uuid)
@@ -263,12 +261,43 @@ class Journal:
         return tag.checksum == (checksum if self.csum_v3 else checksum & 0xFFFF)
 
 
-def replayed_blocks(image: Image) -> dict[int, bytes]:
+def _places_inside(image: Image) -> list[int]:
+    """The blocks of the journal's inode."""
+    ino = image.number("s_journal_inum")
+    if not image.format.has_journal or not ino:
+        raise ImageError(image.name, "has no journal inside")
+    inode = image.inode(ino)
+    places: list[int] = []
+    for run in inode.runs():
+        if run.logical != len(places):
+            inode.wrong("i_block", f"maps no block {len(places)} of the journal")
+            break
+        places.extend(range(run.physical, run.physical + run.length))
+    if not places:
+        raise inode.error("i_block", "maps no journal")
+    return places
+
+
+def _places_on_device(image: Image, device: Image) -> Sequence[int]:
+    """All blocks of a device."""
+    # fs/ext4/super.c:ext4_get_dev_journal
+    if not device.format.journal_dev:
+        raise ImageError(device.name, "is no external journal")
+    if device.format.uuid != image.superblock["s_journal_uuid"]:
+        raise ImageError(device.name, "is the journal of another file system")
+    count = min(device.blocks_count, device.store.size // device.block_size)
+    if count <= SUPERBLOCK_OFFSET // device.block_size + 1:
+        raise ImageError(device.name, "has no room for a journal")
+    return range(count)
+
+
+def replayed_blocks(image: Image, device: Image | None = None) -> dict[int, bytes]:
     """Return each block of the file system that recovery would write, with what it would hold.
 
-    A block that fails its checksum is reported and left as it is.
+    ``device`` holds the journal of an image that has none inside. A block that fails its checksum
+    is reported and left as it is.
     """
-    journal = Journal(image)
+    journal = Journal(image, device)
     if not image.format.needs_recovery:
         # fs/ext4/super.c:ext4_load_journal: what lies there is of no account
         return {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ext4writer import DamageError
+from ext4writer import DamageError, ImageError
 from ext4writer.read import open_image
 from ext4writer.read.journal import Journal, crc32_be
 from tests.builder.command import run as command
@@ -100,6 +100,59 @@ def test_a_journal_is_read_through_as_the_kernel_replays_it(
     done = command("ls", path, "--replay")
     assert (done.returncode, done.stderr) == (0, "")
     assert "e39" in done.stdout
+
+
+@pytest.mark.root
+def test_an_external_journal(tmp_path: Path, watch: Watch) -> None:
+    """The kernel writes to the device; e2fsck replays it, and a mount shows what is there."""
+    path, device = tmp_path / "image", tmp_path / "device"
+    twin, twin_device = tmp_path / "twin", tmp_path / "twin-device"
+    for each in (path, device, twin, twin_device):
+        watch.damaged(each)
+    loops: list[str] = []
+
+    def attach(file: Path) -> str:
+        loops.append(run(["losetup", "--find", "--show", str(file)]).stdout.strip())
+        return loops[-1]
+
+    live, live_device = tmp_path / "live", tmp_path / "live-device"
+    try:
+        mke2fs = [require("mke2fs"), "-q", "-F", "-b", "1024"]
+        run([*mke2fs, "-O", "journal_dev", str(live_device), "8M"])
+        outside = attach(live_device)
+        run([*mke2fs, "-t", "ext4", "-J", f"device={outside}", str(live), "24M"])
+        with mounted(live, rw=True, options="commit=300", quiet=False) as point:
+            for number in range(50):
+                (point / f"d{number}").mkdir()
+                (point / f"d{number}/f").write_bytes(b"%d" % number * 300)
+            _commit(point)
+            for number in range(0, 50, 2):
+                shutil.rmtree(point / f"d{number}")
+            _commit(point)
+            shutil.copyfile(live, path)
+            shutil.copyfile(live_device, device)
+        live.unlink()
+        live_device.unlink()
+        with open_image(device) as opened:
+            assert opened.format.journal_dev
+        shutil.copyfile(path, twin)
+        shutil.copyfile(device, twin_device)
+        outside = attach(twin_device)
+        run([require("e2fsck"), "-fy", "-j", outside, str(twin)], check=False)
+        # Without the journal's device it would not be mounted.
+        run([require("tune2fs"), "-f", "-O", "^has_journal", str(twin)])
+        with open_image(path, replay=True, journal=device) as image, mounted(twin) as point:
+            assert compare(image, point) == 52
+        with pytest.raises(ImageError, match="no journal inside"):
+            open_image(path, replay=True)
+        assert "d49" in command("ls", path, "--journal", device).stdout
+        with pytest.raises(ImageError, match="is no external journal"):
+            open_image(path, replay=True, journal=path)
+    finally:
+        for loop in loops:
+            run(["losetup", "--detach", loop], check=False)
+        for each in (live, live_device):
+            each.unlink(missing_ok=True)
 
 
 def test_crc32_of_the_old_checksum() -> None:
