@@ -94,7 +94,7 @@ class SourceError(Ext4WriterError):
 
 
 class SourceChangedError(SourceError):
-    """A file changed its size, or vanished, between the scan and the copy."""
+    """A file changed, or vanished, between the scan and the copy."""
 
 
 class ArchiveError(SourceError):

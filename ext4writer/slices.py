@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import accumulate
@@ -17,6 +17,7 @@ from .content import (
     Content,
     FileId,
     Reader,
+    changed_content,
     changed_size,
     file_id,
     id_at,
@@ -31,11 +32,11 @@ class HeldFile:
     """A file of the host that stays open as long as something refers to it.
 
     It owns the descriptor ``fd``. ``path`` is what errors call it. ``size`` is what it had when it
-    was read first; None for one that still grows. ``dense`` says that the host keeps no holes in
-    it, so that nobody asks for some inside every slice.
+    was read first; None for one that is still written. ``dense`` says that the host keeps no holes
+    in it, so that nobody asks for some inside every slice.
     """
 
-    __slots__ = ("dense", "fd", "first_generation", "path", "size")
+    __slots__ = ("_seen", "dense", "fd", "first_generation", "path", "size")
 
     def __init__(
         self, fd: int, path: bytes, size: int | None = None, *, dense: bool = False
@@ -45,6 +46,12 @@ class HeldFile:
         self.size = size
         self.dense = dense
         self.first_generation = next_generation()
+        self._seen: tuple[int, int, int] | None = None
+
+    def remember(self, status: os.stat_result) -> None:
+        """Take ``status`` for what the file is: from now on it must not be another."""
+        self.size = status.st_size
+        self._seen = status.st_mtime_ns, status.st_ctime_ns, status.st_nlink
 
     def __del__(self) -> None:
         # All that was wanted of it was read, and nobody would hear an error from here.
@@ -53,7 +60,7 @@ class HeldFile:
 
     def __reduce__(self) -> tuple[object, ...]:
         """For a process that was forked later, which has the descriptor too."""
-        return _inherited, (self.fd, self.path, self.size, self.dense)
+        return _inherited, (self.fd, self.path, self.size, self.dense, self._seen)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill ``view`` from ``offset`` on; return the count, short only at the end."""
@@ -69,20 +76,33 @@ class HeldFile:
         return done
 
     def check_unchanged(self) -> None:
-        """Raise :class:`SourceChangedError` if the file is not as long as it was."""
-        if self.size is not None:
-            now = os.fstat(self.fd).st_size
-            if now != self.size:
-                raise changed_size(self.path, self.size, now)
+        """Raise :class:`SourceChangedError` if the file is not what it was.
+
+        To remove a name of an open file, or to add one, sets the change time and writes nothing.
+        """
+        if self.size is None:
+            return
+        now = os.fstat(self.fd)
+        if now.st_size != self.size:
+            raise changed_size(self.path, self.size, now.st_size)
+        if self._seen is not None:
+            written, changed, names = self._seen
+            same_change = now.st_ctime_ns == changed or now.st_nlink != names
+            if now.st_mtime_ns != written or not same_change:
+                raise changed_content(self.path)
 
     def _read_at(self, view: memoryview, offset: int) -> int:
         return read_at(self.fd, view, offset)
 
 
 @cache
-def _inherited(fd: int, path: bytes, size: int | None, dense: bool) -> HeldFile:
+def _inherited(
+    fd: int, path: bytes, size: int | None, dense: bool, seen: tuple[int, int, int] | None
+) -> HeldFile:
     """One object for a descriptor that this process inherited, and keeps to its end."""
-    return HeldFile(fd, path, size, dense=dense)
+    file = HeldFile(fd, path, size, dense=dense)
+    file._seen = seen
+    return file
 
 
 class FileSliceContent(Content):
@@ -115,8 +135,33 @@ class FileSliceContent(Content):
         return _SliceReader(self.file, self.offset, self.size)
 
     def read_whole(self, view: memoryview) -> None:
+        self._read(view)
+        self.file.check_unchanged()
+
+    def _read(self, view: memoryview) -> None:
         if self.file.read_into(view, self.offset) != self.size:
             raise _ends_early(self.file)
+
+    @classmethod
+    def read_side_by_side(
+        cls, contents: Sequence[Content], buffer: memoryview, block_size: int
+    ) -> int:
+        """Slices of one file are neighbours: it is looked at once after all of them."""
+        start = end = 0
+        last: HeldFile | None = None
+        for content in contents:
+            assert isinstance(content, FileSliceContent)
+            if content.file is not last:
+                if last is not None:
+                    last.check_unchanged()
+                last = content.file
+            buffer[end:start] = bytes(start - end)
+            end = start + content.size
+            content._read(buffer[start:end])
+            start = -(-end // block_size) * block_size
+        if last is not None:
+            last.check_unchanged()
+        return end
 
 
 class PathSliceContent(Content):

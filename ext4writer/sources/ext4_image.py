@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -197,6 +199,9 @@ def _held_file(store: Store) -> tuple[HeldFile | None, int]:
         store = store.inner
     if isinstance(store, FileStore):
         store.file.dense = True
+        status = os.fstat(store.file.fd)
+        if stat.S_ISREG(status.st_mode):
+            store.file.remember(status)
         return store.file, base
     return None, 0
 

@@ -10,7 +10,17 @@ import os
 import stat
 from collections.abc import Callable
 
-from ..content import Content, DescriptorReader, FileId, Reader, changed_size, id_at, open_source
+from ..content import (
+    Content,
+    DescriptorReader,
+    FileId,
+    Reader,
+    Stamp,
+    changed_size,
+    id_at,
+    open_source,
+    stamp_of,
+)
 from ..errors import ArchiveError, LimitError, SourceChangedError, SourceError, display_path
 from ..tree import NAME_MAX, SYMLINK_MAX, Directory, Node, RegularFile, Symlink
 from .inputs import check_input
@@ -66,7 +76,7 @@ def read_nar_file(name: bytes, usage: Usage) -> Node:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(name, "is no file, so no Nix archive")
-        size = status.st_size
+        size, stamp = status.st_size, stamp_of(status)
 
         def read_at(offset: int, count: int) -> bytes:
             try:
@@ -76,7 +86,7 @@ def read_nar_file(name: bytes, usage: Usage) -> Node:
                 raise SourceError(name, f"cannot be read: {error.strerror}") from error
 
         def make_content(offset: int, length: int) -> Content:
-            return NarFile(name, size, offset, length)
+            return NarFile(name, size, stamp, offset, length)
 
         return read_nar(read_at, size, make_content, name, usage)
     finally:
@@ -281,14 +291,17 @@ class _Parser:
 class NarFile(Content):
     """The content of one file in an archive that is a file of the host."""
 
-    __slots__ = ("archive", "archive_size", "offset")
+    __slots__ = ("archive", "archive_size", "archive_stamp", "offset")
     random_access = True
     within_file = True
     first_generation = 0
 
-    def __init__(self, archive: bytes, archive_size: int, offset: int, size: int) -> None:
+    def __init__(
+        self, archive: bytes, archive_size: int, archive_stamp: Stamp, offset: int, size: int
+    ) -> None:
         self.archive = archive
         self.archive_size = archive_size
+        self.archive_stamp = archive_stamp
         self.offset = offset
         self.size = size
 
@@ -306,7 +319,12 @@ class _SliceReader(DescriptorReader):
     """A descriptor of the whole archive, of which one stretch counts."""
 
     def __init__(self, content: NarFile) -> None:
-        super().__init__(open_source(content.archive), content.archive, content.archive_size)
+        super().__init__(
+            open_source(content.archive),
+            content.archive,
+            content.archive_size,
+            stamp=content.archive_stamp,
+        )
         self.fd_offset = content.offset
         self._length = content.size
 

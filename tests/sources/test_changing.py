@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +13,19 @@ import pytest
 
 from ext4writer import (
     Layout,
+    RegularFile,
     SourceChangedError,
     SourceError,
     Tree,
     holes,
     plan,
     sources,
+    write_image,
     write_layout,
 )
 from ext4writer.content import PathContent
+from ext4writer.sources.nar_dump import dump_nar
+from tests import archives
 from tests.builder.command import assert_one_line, run
 from tests.oracles import tools
 
@@ -85,6 +91,86 @@ def test_a_file_of_a_tree_made_by_hand(tmp_path: Path) -> None:
     rewrite_and_set_times_back(path)
     with pytest.raises(SourceChangedError, match="file: changed after"):
         write_layout(layout, tmp_path / "image")
+
+
+def tar_at(path: Path, size: int) -> Tree:
+    with tarfile.open(path, "w") as archive:
+        for number in range(3):
+            member = tarfile.TarInfo(f"a/{number}")
+            member.size = size
+            archive.addfile(member, io.BytesIO(b"x" * size))
+    return sources.tar(path)
+
+
+def sparse_tar_at(path: Path, size: int) -> Tree:
+    size += -size % archives.BLOCK
+    data = archives.padded(b"1\n0\n%d\n" % size) + b"x" * size
+    records = {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0"}
+    records |= {b"GNU.sparse.name": b"a", b"GNU.sparse.realsize": b"%d" % (2 * size)}
+    path.write_bytes(archives.pax(records) + archives.member(b"a", data) + archives.END)
+    return sources.tar(path)
+
+
+def nar_at(path: Path, size: int) -> Tree:
+    tree = Tree()
+    tree.file("/a", b"x" * size)
+    with path.open("wb") as file:
+        dump_nar(tree.root, file.write)
+    read = Tree()
+    read.add("/top", sources.nar(path))
+    return read
+
+
+def image_at(path: Path, size: int) -> Tree:
+    tree = Tree()
+    for number in range(3):
+        tree.file(f"/{number}", b"x" * size)
+    write_image(tree, path)
+    return sources.image(path)
+
+
+CONTAINERS = [tar_at, sparse_tar_at, nar_at, image_at]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("change", CHANGES[:2])
+@pytest.mark.parametrize("make", CONTAINERS)
+def test_an_archive_that_keeps_its_size(
+    tmp_path: Path,
+    make: Callable[[Path, int], Tree],
+    change: Callable[[Path], None],
+    size: int,
+    processes: int,
+) -> None:
+    path = tmp_path / "larger"
+    layout = plan(make(path, size))
+    change(path)
+    with pytest.raises(SourceChangedError, match="larger: changed after"):
+        write_layout(layout, tmp_path / "image", processes=processes)
+    assert not (tmp_path / "image").exists()
+
+
+@pytest.mark.parametrize("make", [tar_at, image_at])
+def test_an_archive_that_is_open_may_lose_its_name(
+    tmp_path: Path, make: Callable[[Path, int], Tree]
+) -> None:
+    layout = plan(make(tmp_path / "larger", SMALL))
+    (tmp_path / "larger").unlink()
+    write_layout(layout, tmp_path / "image")
+
+
+@pytest.mark.parametrize("make", CONTAINERS)
+def test_a_part_of_an_archive_is_read_as_it_was(
+    tmp_path: Path, make: Callable[[Path, int], Tree]
+) -> None:
+    """A digest of it, as manifests and stores have one, is right or an error."""
+    tree = make(tmp_path / "larger", SMALL)
+    rewrite_and_set_times_back(tmp_path / "larger")
+    [content, *_] = [node.content for _, node in tree.walk() if isinstance(node, RegularFile)]
+    for read in (content.read_bytes, lambda: list(content.read_pieces(memoryview(bytearray(99))))):
+        with pytest.raises(SourceChangedError, match="larger: changed after"):
+            read()
 
 
 @pytest.mark.parametrize("depth", [1, 2])

@@ -52,7 +52,7 @@ class FolderFiles:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(path, "is not a regular file")
-        file.size = status.st_size
+        file.remember(status)
         return FileSliceContent(file, 0, status.st_size)
 
 

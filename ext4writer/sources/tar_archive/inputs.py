@@ -366,7 +366,7 @@ def _open_descriptor(
         raise SourceError(path, "is a directory, not an archive")
     if not stat.S_ISREG(status.st_mode):
         return _open_stream(_DescriptorSource(file), path, spool, usage, cancel)
-    file.size = status.st_size
+    file.remember(status)
     file.dense = getattr(status, "st_blocks", 0) * 512 >= status.st_size
     return _open_file(file, start, status.st_size, spool, usage, cancel)
 
