@@ -201,6 +201,13 @@ def test_whole_mib_at_the_edges_of_groups(
     assert image.stat().st_size % MIB == 0
 
 
+def test_the_file_system_fills_an_aligned_image() -> None:
+    """More descriptors are reserved from 128 blocks on; what is below did not fill a MiB."""
+    spec = Spec(block_size=1024, inode_size=128, free=0, journal="none", align=MIB)
+    layout = ext4writer.plan(Tree(), replace(spec, lost_and_found=False))
+    assert layout.size_bytes == MIB == layout.blocks_count * 1024
+
+
 def test_alignments_that_cannot_be() -> None:
     for align in (0, 512, 1000, -MIB):
         with pytest.raises(SpecError) as caught:

@@ -161,7 +161,11 @@ def _fitted(
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
     ratio = fmt.blocks_per_cluster
     unit_blocks = max(ratio, unit // spec.block_size)
+    # An image in whole units that the file system does not fill; a later stretch may.
+    partial: Solution | None = None
     for stretch in _stretches(spec, fmt, inodes, floor):
+        if partial is not None and stretch.low > partial.image_bytes // spec.block_size:
+            return partial
         low = max(stretch.low, above + 1)
         least = _least_size(spec, fmt, stretch, demand.least_blocks(), low, 1)
         if least > stretch.high:
@@ -188,7 +192,13 @@ def _fitted(
         reserved = superuser_reserve(size, spec)
         tail = -size % unit_blocks * spec.block_size
         needed = least_inodes_per_group(fmt, inodes.needed(), final.groups)
-        return Solution(final, _clip(placement, size // ratio), wanted, reserved, tail, needed)
+        placement = _clip(placement, size // ratio)
+        solution = Solution(final, placement, wanted, reserved, tail, needed)
+        if partial is not None and solution.image_bytes > partial.image_bytes:
+            return partial
+        partial = solution
+        if tail < IMAGE_UNIT or size >= fmt.max_blocks // unit_blocks * unit_blocks:
+            return solution
     raise AssertionError("the stretches never end")
 
 

@@ -22,6 +22,12 @@ class Solution(NamedTuple):
     needed_inodes_per_group: int
     """What a group would have, were there no least count for all of them."""
 
+    @property
+    def image_bytes(self) -> int:
+        """Size of the whole image."""
+        geometry = self.geometry
+        return geometry.blocks_count * geometry.format.block_size + self.unused_tail
+
     def space(self) -> dict[str, int]:
         """Bytes by purpose; every block of the image counts once."""
         geometry, placement, demand = self.geometry, self.placement, self.demand
