@@ -204,7 +204,7 @@ def test_snippets_of_ci(page: str, steps: str, rootfs: Path, tmp_path: Path, pat
     lines = "\n".join(re.findall(steps, text.partition("artifacts:")[0]))
     script = "\n".join(line.strip() for line in lines.splitlines() if "pip install" not in line)
     assert "ext4writer build" in script
-    made = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    made = [tools.require("git"), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "empty"]):
         subprocess.run([*made, *arguments], cwd=tmp_path, check=True)
     subprocess.run(

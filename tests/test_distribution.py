@@ -35,7 +35,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tools.require_importable("hatchling", "hatchling")
     copy = tmp_path_factory.mktemp("copy")
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+        [tools.require("git"), "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     if listed.returncode:
         pytest.skip("this is no git checkout, so it is not known what belongs to the project")

@@ -66,6 +66,7 @@ PACKAGES = {
     "tune2fs": "e2fsprogs",
     "umount": "mount",
     "veritysetup": "cryptsetup-bin",
+    "xz": "xz-utils",
     "zerofree": "zerofree",
 }
 """Program -> the Debian package that brings it, where the names differ or may surprise."""
