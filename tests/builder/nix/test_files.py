@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -297,16 +298,14 @@ def test_contents_that_cannot_be(
 def test_uuids_in_the_words_of_mke2fs(closure: RealClosure, out: Path) -> None:
     image = out / "a.img"
     options = ("nix", *closure.options, "-o", image, "--uuid")
-    for word in ("clear", "CLEAR", "null"):
-        assert report(*options, word)["uuid"] == str(nil)
+    assert report(*options, "CLEAR")["uuid"] == nil
     image.unlink()
-    for word in ("random", "time", "Random"):
+    for word in ("random", "Time"):
         done = run(*options, word)
         assert_one_line(done, 2, f"--uuid {word.lower()} would make another image each time")
         assert_untouched(out)
-        first, second = (report(*options, word, "--not-reproducible")["uuid"] for _ in range(2))
-        assert first != second and nil not in (first, second)
-        image.unlink()
+    made = [report(*options, word, "--not-reproducible")["uuid"] for word in ("random", "time")]
+    assert [UUID(uuid).version for uuid in made] == [4, 1]
     assert_one_line(run(*options, "often"), 2, "'often' is no UUID, nor clear, random or time")
 
 
@@ -319,11 +318,8 @@ def test_blocks_as_mke2fs_chooses_them(closure: RealClosure, out: Path, tmp_path
     listed = ("nix", "--store-paths", paths, "--store-dir", closure.store)
     options = (*listed, "-o", out / "a.img", "--block-size", "auto")
     assert report(*options)["block_size"] == 1024
-    assert report(*options, "--free", "460M")["block_size"] == 1024
     assert report(*options, "--free", "520M")["block_size"] == 4096
     assert report(*options, "--size", "511M")["block_size"] == 1024
-    assert report(*options, "--size", "512M")["block_size"] == 4096
-    assert report(*options[:-2])["block_size"] == 4096
     # This one has a link that is too long for a block of 1 KiB.
     options = ("nix", *closure.options, "-o", out / "a.img", "--block-size", "auto")
     assert report(*options)["block_size"] == 4096
