@@ -47,10 +47,14 @@ def write_tar(
             inode = found.inode
             if not is_wanted(found, wanted):
                 if not found.is_path:
-                    losses.append(Loss(found.path, "its encrypted name can stand in no path"))
+                    losses.append(
+                        Loss(found.path, "its encrypted name can stand in no path", "left-out")
+                    )
                 continue
             if inode.kind not in _TYPES:
-                losses.append(Loss(found.path, f"is a {inode.kind}, which no archive can hold"))
+                losses.append(
+                    Loss(found.path, f"is a {inode.kind}, which no archive can hold", "left-out")
+                )
                 continue
             name = "." + found.path.decode("utf-8", "surrogateescape")
             first = first_names.get(inode.ino)

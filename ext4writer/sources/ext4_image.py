@@ -123,7 +123,9 @@ class _Reading:
                 if inode.links > 1 and not inode.is_directory:
                     nodes[inode.ino] = node
             if b"/" in found.name or b"\0" in found.name:
-                self.losses.append(Loss(found.path, "its encrypted name can stand in no path"))
+                self.losses.append(
+                    Loss(found.path, "its encrypted name can stand in no path", "left-out")
+                )
                 if inode.is_directory:
                     above.append(Directory())
                 continue
@@ -147,9 +149,13 @@ class _Reading:
             node.xattrs = inode.xattrs() or None
         lost = sorted(set(inode.flag_names) - KEPT_BY_LAYOUT)
         if lost:
-            self.losses.append(Loss(path, f"the flags {', '.join(lost)} are not kept"))
+            self.losses.append(
+                Loss(path, f"the flags {', '.join(lost)} are not kept", "attributes-not-taken")
+            )
         if inode.projid:
-            self.losses.append(Loss(path, f"the project {inode.projid} is not kept"))
+            self.losses.append(
+                Loss(path, f"the project {inode.projid} is not kept", "attributes-not-taken")
+            )
         return node
 
     def _of_kind(self, path: bytes, inode: Inode) -> Node | None:
@@ -160,7 +166,9 @@ class _Reading:
         if kind == S_IFLNK:
             target = inode.target()
             if b"\0" in target or len(target) > SYMLINK_MAX:
-                self.losses.append(Loss(path, "is a link to what no path can be, and left out"))
+                self.losses.append(
+                    Loss(path, "is a link to what no path can be, and left out", "left-out")
+                )
                 return None
             return Symlink(target)
         if kind in (S_IFCHR, S_IFBLK):
