@@ -353,7 +353,8 @@ def specs(draw: st.DrawFn, *, fixed_sizes: bool = True) -> Spec:
     grow_to = 1 << 30 if "resize_inode" in features else 0
     return Spec(
         size=draw(st.sampled_from([24 * MIB, 64 * MIB, 200 * MIB])) if fixed else None,
-        free=draw(st.sampled_from([0, 1, 64 * KIB, 16 * MIB, 40 * MIB])),
+        # What is promised of a given size must fit it.
+        free=draw(st.sampled_from([None, 0, 64 * KIB] if fixed else [0, 1, 16 * MIB, 40 * MIB])),
         free_inodes=draw(st.sampled_from([None, None, 0, 1, 1000])),
         grow_to=draw(st.sampled_from([None, None, 0, grow_to])),
         grow_at_least=draw(st.sampled_from([0, 0, 1 << 42])),
