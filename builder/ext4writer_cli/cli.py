@@ -134,6 +134,12 @@ def _diff() -> click.Command:
     return diff
 
 
+def _map() -> click.Command:
+    from .map_command import draw_map
+
+    return draw_map
+
+
 def _completion() -> click.Command:
     from .completion import completion
 
@@ -147,6 +153,7 @@ def _completion() -> click.Command:
         completion=_completion,
         diff=_diff,
         manifest=_manifest,
+        map=_map,
         nix=_nix,
         **{name: partial(_image_command, name) for name in IMAGE_COMMANDS},
     ),

@@ -21,6 +21,8 @@ DATA = "data"
 FREE = "free"
 LOST = "no owner"
 """In use, as the bitmap has it, and nothing says by whom."""
+REST = "rest of clusters"
+"""What is left of a cluster that something else is in; only with bigalloc."""
 JOURNAL = "journal"
 DIRECTORY = "directory"
 SYMLINK = "symlink"
@@ -40,7 +42,7 @@ KINDS = (
     BOOT,
     *_OF_GROUPS.values(),
     *(RESERVED, JOURNAL, DIRECTORY, TREE, XATTRS, SYMLINK, "quota", "orphan file", "bad blocks"),
-    *(DATA, LOST, FREE),
+    *(DATA, REST, LOST, FREE),
 )
 """All that a block can be used for."""
 
@@ -180,5 +182,19 @@ def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> 
         other = len(digits) if other < 0 else other
         begin = max(first, start + (low + place) * per_cluster)
         end = min(stop, start + (low + other) * per_cluster)
-        yield Use(begin, end - begin, LOST if digit == "1" else FREE, 0)
+        if digit == "0":
+            yield Use(begin, end - begin, FREE, 0)
+        else:
+            yield from _in_use(begin, end, start, per_cluster)
         place = other
+
+
+def _in_use(begin: int, end: int, start: int, per_cluster: int) -> Iterator[Use]:
+    """What is in use, and of nobody: whole clusters are lost, others have their owner beside."""
+    low = begin + (start - begin) % per_cluster
+    high = end - (end - start) % per_cluster
+    if low >= high:
+        low = high = end
+    for first, last, kind in ((begin, low, REST), (low, high, LOST), (high, end, REST)):
+        if first < last:
+            yield Use(first, last - first, kind, 0)

@@ -1,0 +1,46 @@
+"""The command that draws an image."""
+
+from __future__ import annotations
+
+import click
+
+from .image_argument import Place, image_argument
+from .options import PATH, GroupedCommand
+from .signals import cancel_on_signals
+
+COLOURS = ("file", "directory", "size", "fragmentation")
+
+
+@click.command(name="map", cls=GroupedCommand)
+@image_argument
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    required=True,
+    help="The drawing to write: HTML if its name ends in .html, else SVG; '-' is standard output.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(COLOURS),
+    default="file",
+    show_default=True,
+    help="What gives files their colours.",
+)
+def draw_map(place: Place, output: str, color: str) -> None:
+    """Draw IMAGE: block groups as rows, kinds of metadata and files by colour, free space.
+
+    SVG is for a page or a document. HTML stands alone; it tells inode, path and extent under the
+    pointer, and searches.
+    """
+    from ext4writer.inspection.map import draw_html, draw_svg
+
+    from .output import open_text_output, write_text
+
+    if output != "-":
+        open_text_output(output).refuse_inputs([place.path])
+    draw = draw_html if output.lower().endswith((".html", ".htm")) else draw_svg
+    with cancel_on_signals() as cancel, place.open() as image:
+        text = draw(image, by=color, cancel=cancel)
+        write_text(memoryview(text.encode()), output)
