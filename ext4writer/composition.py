@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 
 from .errors import TreeError, display_path
+from .losses import Branch, ChangedLosses
 from .nodes import (
     S_IFBLK,
     S_IFCHR,
@@ -96,6 +97,8 @@ class Overlay:
         self.losses: list[Loss] = []
         self.restated: set[Directory] = set()
         """Directories of ``root`` whose attributes were replaced."""
+        self.changed: ChangedLosses | None = None
+        """Hears, before something changes, which losses of ``root`` that may concern."""
         self._root = root
         self._upper = upper
         self._keeps_links = keeps_links
@@ -150,9 +153,11 @@ class Overlay:
         *,
         takes_top: bool = True,
     ) -> None:
-        pending = [(mine, others, here, there)]
+        pending = [(mine, others, here, there, self._losses_at(here))]
         while pending:
-            mine, others, here, there = pending.pop()
+            mine, others, here, there, lost = pending.pop()
+            if lost is not None:
+                self._note_changes(lost, mine, others, takes_top)
             if (mine.implied or not others.implied) and takes_top:
                 for attribute in ATTRIBUTES:
                     setattr(mine, attribute, getattr(others, attribute))
@@ -166,11 +171,31 @@ class Overlay:
                 if old is None:
                     children[name] = node
                 elif isinstance(old, Directory) and isinstance(node, Directory):
-                    pending.append((old, node, (here, name), (there, name)))
+                    below = None if lost is None else lost.get(name)
+                    pending.append((old, node, (here, name), (there, name), below))
                 elif type(old) is type(node) and self._above is None:
                     children[name] = node
                 else:
                     self._put(mine, name, node, (here, name), (there, name))
+
+    def _losses_at(self, here: Trail) -> Branch | None:
+        """The losses of the lower tree at and below a path, if there are any."""
+        return None if self.changed is None else self.changed.index.branch(_names(here))
+
+    def _note_changes(
+        self, lost: Branch, mine: Directory, others: Directory, takes_top: bool
+    ) -> None:
+        """Note the losses at and below ``mine`` that merging ``others`` into it may concern."""
+        assert self.changed is not None
+        if takes_top:
+            self.changed.at(lost)
+        children = others.children
+        for name in children if len(children) < len(lost) else lost:
+            below, node = lost.get(name), children.get(name)
+            if below is None or node is None:
+                continue
+            if not (isinstance(node, Directory) and isinstance(mine.children.get(name), Directory)):
+                self.changed.below(below)
 
     def _put(self, parent: Directory, name: bytes, node: Node, here: Trail, there: Trail) -> None:
         """Let ``node`` of the upper tree take the place ``name`` in ``parent``."""
@@ -188,6 +213,8 @@ class Overlay:
     def _replace(
         self, parent: Directory, name: bytes, node: Node, here: Trail, there: Trail
     ) -> None:
+        if self.changed is not None:
+            self.changed.below(self._losses_at(here))
         old = parent.children.get(name)
         parent.children[name] = node
         if self._is_layer or old is None or old is node:

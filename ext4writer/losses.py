@@ -5,9 +5,12 @@ Names lead down a tree of dictionaries, so that a path costs its length, whateve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress
 
-from .nodes import Directory, Loss
+from .nodes import Directory, Loss, Node
 
 
 def names_of(path: bytes) -> Iterator[bytes]:
@@ -15,7 +18,7 @@ def names_of(path: bytes) -> Iterator[bytes]:
     return (name for name in path.split(b"/") if name)
 
 
-class _Branch(dict[bytes, "_Branch"]):
+class Branch(dict[bytes, "Branch"]):
     """What lies below a path, by name."""
 
     __slots__ = ("ends", "losses")
@@ -24,24 +27,33 @@ class _Branch(dict[bytes, "_Branch"]):
         super().__init__()
         self.ends = False
         """Whether a path of a set ends here."""
-        self.losses: list[tuple[int, Loss]] = []
+        self.losses: dict[int, Loss] = {}
+        """By a number that tells their order."""
 
-    def at(self, path: bytes) -> _Branch:
+    def at(self, path: bytes) -> Branch:
         """The branch at ``path``, which is made where it is missing."""
         branch = self
         for name in names_of(path):
             below = branch.get(name)
             if below is None:
-                below = branch[name] = _Branch()
+                below = branch[name] = Branch()
             branch = below
         return branch
+
+    def all_below(self) -> Iterator[Branch]:
+        """This one and all below it."""
+        pending = [self]
+        while pending:
+            branch = pending.pop()
+            yield branch
+            pending += branch.values()
 
 
 class PathSet:
     """Paths, of which each stands for all below it too."""
 
     def __init__(self, paths: Iterable[bytes]) -> None:
-        self._root = _Branch()
+        self._root = Branch()
         for path in paths:
             self._root.at(path).ends = True
 
@@ -70,19 +82,19 @@ class LossRecord:
     """The losses of a tree that one change after the other is applied to."""
 
     def __init__(self) -> None:
-        self._root = _Branch()
+        self._root = Branch()
         self._count = 0
 
     def add(self, losses: Iterable[Loss]) -> None:
         """Note ``losses``; those of one path stay in their order."""
         for loss in losses:
-            self._root.at(loss.path).losses.append((self._count, loss))
+            self._root.at(loss.path).losses[self._count] = loss
             self._count += 1
 
     def drop_below(self, path: bytes) -> None:
         """Forget those at and below ``path``, which is not the root."""
         *above, last = names_of(path)
-        branch: _Branch | None = self._root
+        branch: Branch | None = self._root
         for name in above:
             branch = branch and branch.get(name)
         if branch:
@@ -116,6 +128,99 @@ class LossRecord:
         pending = [self._root]
         while pending:
             branch = pending.pop()
-            found += branch.losses
+            found += branch.losses.items()
             pending += branch.values()
         return [loss for _, loss in sorted(found, key=lambda one: one[0])]
+
+
+DELETED_ONE_BY_ONE = 64
+"""Losses that leave a list one by one. Of more, the list is made anew."""
+
+
+class LossIndex:
+    """Finds the losses of one list by path, from one change of a tree to the next."""
+
+    def __init__(self) -> None:
+        self._losses: list[Loss] = []
+        self._last: Loss | None = None
+        self._numbers = array("Q")
+        """What each loss is called, ascending; those that are left keep theirs."""
+        self._next = 0
+        self.root = Branch()
+
+    def follow(self, losses: list[Loss]) -> None:
+        """Take in what was added to ``losses`` since the last time, or all of another list."""
+        known = len(self._numbers)
+        is_same = losses is self._losses and len(losses) >= known
+        if not is_same or (known and losses[known - 1] is not self._last):
+            self.__init__()  # type: ignore[misc]
+            self._losses, known = losses, 0
+        for loss in losses[known:]:
+            self.root.at(loss.path).losses[self._next] = loss
+            self._numbers.append(self._next)
+            self._next += 1
+        self._last = losses[-1] if losses else None
+
+    def branch(self, names: Sequence[bytes]) -> Branch | None:
+        """The branch at the path ``names``; None if no loss is there or below."""
+        branch: Branch | None = self.root
+        for name in names:
+            if branch is None:
+                return None
+            branch = branch.get(name)
+        return branch
+
+    def drop(self, found: dict[int, Branch]) -> None:
+        """Remove losses, by number, from the list and from the branches that they are in."""
+        if not found:
+            return
+        for number, branch in found.items():
+            del branch.losses[number]
+        if len(found) > DELETED_ONE_BY_ONE:
+            stays = [number not in found for number in self._numbers]
+            self._losses[:] = compress(self._losses, stays)
+            self._numbers = array("Q", compress(self._numbers, stays))
+        else:
+            for number in found:
+                place = bisect_left(self._numbers, number)
+                del self._numbers[place], self._losses[place]
+        self._last = self._losses[-1] if self._losses else None
+
+
+class ChangedLosses:
+    """What losses spoke of before something changed at or above their path.
+
+    ``deepest`` tells how many names of a path stand in the tree, and the node of the last of them.
+    """
+
+    def __init__(self, index: LossIndex, deepest: Callable[[bytes], tuple[int, Node]]) -> None:
+        self.index = index
+        self._deepest = deepest
+        self._before: dict[int, tuple[Loss, Branch, int, Node]] = {}
+
+    def at(self, branch: Branch) -> None:
+        """Note those of one path before the directory there changes."""
+        for number, loss in branch.losses.items():
+            if number not in self._before:
+                self._before[number] = loss, branch, *self._deepest(loss.path)
+
+    def below(self, branch: Branch | None) -> None:
+        """Note those at and below a path before another node comes there."""
+        if branch is not None:
+            for each in branch.all_below():
+                self.at(each)
+
+    def drop_replaced(self, restated: set[Directory]) -> None:
+        """Remove those that no longer hold; ``restated`` directories have other attributes."""
+        gone = {}
+        for number, (loss, branch, depth, node) in self._before.items():
+            depth_now, node_now = self._deepest(loss.path)
+            if depth_now > depth:  # something stands now where nothing did
+                counts = isinstance(node_now, Directory) and node_now.implied
+            else:
+                # It is of something left out of this directory, or of what the node still is.
+                is_left_out = depth < sum(1 for _ in names_of(loss.path))
+                counts = node is node_now and (is_left_out or node not in restated)
+            if not counts:
+                gone[number] = branch
+        self.index.drop(gone)

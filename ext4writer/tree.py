@@ -21,7 +21,7 @@ from .content import (
     PathContent,
 )
 from .errors import SourceError, TreeError, display_path
-from .losses import without_losses_below
+from .losses import ChangedLosses, LossIndex, without_losses_below
 from .nodes import (
     NAME_MAX,
     S_IFBLK,
@@ -106,6 +106,8 @@ class Tree:
             raise TreeError(b"/", f"{given!r:.80} is no Directory; {hint}")
         self.root = Directory() if root is None else root
         self.losses: list[Loss] = []
+        self._index = LossIndex()
+        """Of ``losses``, as far as overlays asked."""
         self.states_root = True
         """Whether the root's attributes are meant for the root of an image; a folder's are not."""
         self.inputs: dict[FileId, bytes] = {}
@@ -377,24 +379,17 @@ class Tree:
         self._lay(Overlay(self.root, layer.root, is_layer=True), layer.losses, [])
 
     def _lay(self, overlay: Overlay, losses: list[Loss], at: list[bytes]) -> None:
-        before = [(loss, self._deepest(loss.path)) for loss in self.losses]
+        if self.losses:
+            self._index.follow(self.losses)
+            overlay.changed = ChangedLosses(self._index, self._deepest)
         overlay.lay(at)
-        kept = []
-        for loss, (depth, node) in before:
-            depth_now, node_now = self._deepest(loss.path)
-            if depth_now > depth:  # something stands now where nothing did
-                counts = isinstance(node_now, Directory) and node_now.implied
-            else:
-                # It is of something left out of this directory, or of what the node still is.
-                is_left_out = depth < len(components(loss.path))
-                counts = node is node_now and (is_left_out or node not in overlay.restated)
-            if counts:
-                kept.append(loss)
-        moved = [
+        if overlay.changed is not None:
+            overlay.changed.drop_replaced(overlay.restated)
+        self.losses += [
             Loss(b"/" + b"/".join(overlay.place_of(components(loss.path))), loss.what, loss.code)
             for loss in losses
         ]
-        self.losses = kept + moved + overlay.losses
+        self.losses += overlay.losses
 
     def _deepest(self, path: Path) -> tuple[int, Node]:
         """How many names of ``path`` stand in the tree, and the node of the last of them."""

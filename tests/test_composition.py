@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -31,6 +31,7 @@ from ext4writer import (
 )
 from ext4writer.edit import filters
 from tests.conftest import MakeImage
+from tests.oracles.cost import assert_linear
 
 Model = dict[bytes, tuple[str, int, object]]
 """Path -> kind, mode, and for a directory whether it is implied, for a file its group of links."""
@@ -574,6 +575,90 @@ def test_an_overlay_does_not_depend_on_the_order_of_names(
                     random.shuffle(shuffled)
                     node.children = dict(shuffled)
     assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def of_what(tree: Tree, path: bytes) -> tuple[int, Node]:
+    """How many names of ``path`` stand in the tree, and the node of the last of them."""
+    node: Node = tree.root
+    names = [name for name in path.split(b"/") if name]
+    for depth, name in enumerate(names):
+        child = node.children.get(name) if isinstance(node, Directory) else None
+        if child is None:
+            return depth, node
+        node = child
+    return len(names), node
+
+
+LOST = st.lists(
+    st.lists(st.sampled_from(NAMES), max_size=4).map(lambda names: b"/" + b"/".join(names))
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    linked_trees(),
+    LOST,
+    st.lists(st.tuples(linked_trees(), LOST, st.sampled_from(["/", "/a", "/b/c"])), max_size=4),
+)
+def test_losses_stay_as_long_as_they_hold(
+    tree: Tree, lost: list[bytes], overlays: list[tuple[Tree, list[bytes], str]]
+) -> None:
+    """Those of what is replaced, and of a directory with other attributes, are gone."""
+    numbers = itertools.count(1)
+
+    def losses(paths: list[bytes]) -> list[Loss]:
+        return [Loss(path, str(next(numbers))) for path in paths]
+
+    tree.losses += losses(lost)
+    for upper, upper_lost, at in overlays:
+        for _, node in upper.walk():
+            node.uid = next(numbers)
+        upper.losses += losses(upper_lost)
+        before = [(loss, *of_what(tree, loss.path)) for loss in tree.losses]
+        owners = {node: node.uid for _, node in tree.walk()}
+        try:
+            tree.overlay(upper, at, copy=False)
+        except TreeError:
+            assert tree.losses == [loss for loss, _, _ in before]
+            continue
+        kept = []
+        for loss, depth, node in before:
+            depth_now, now = of_what(tree, loss.path)
+            implied = isinstance(now, Directory) and now.implied
+            restated = owners.get(now) != now.uid and not implied
+            left_out = depth < len([name for name in loss.path.split(b"/") if name])
+            if implied if depth_now > depth else now is node and (left_out or not restated):
+                kept.append(loss)
+        assert tree.losses[: len(kept)] == kept
+        added = [loss.what for loss in tree.losses[len(kept) :]]
+        assert added[: len(upper.losses)] == [loss.what for loss in upper.losses]
+        assert not any(what.isdigit() for what in added[len(upper.losses) :])
+
+
+def sources_that_lose(count: int, replaces: bool) -> list[Tree]:
+    trees = []
+    for number in range(count):
+        tree = Tree(Directory(implied=True))
+        tree.file("/same" if replaces else f"/{number}", b"")
+        tree.losses.append(Loss(b"/same" if replaces else b"/%d" % number, "lost"))
+        trees.append(tree)
+    return trees
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_overlays_cost_their_number(replaces: bool) -> None:
+    def run(count: int) -> Callable[[], object]:
+        trees = sources_that_lose(count, replaces)
+
+        def overlay() -> None:
+            tree = Tree()
+            for each in trees:
+                tree.overlay(each, copy=False)
+            assert len(tree.losses) == (1 if replaces else count)
+
+        return overlay
+
+    assert_linear(run, 1000)
 
 
 def merged_usr() -> Tree:
