@@ -1,7 +1,7 @@
 """Where trees come from: each source reads one kind of input and returns a ``Tree``.
 
 Only what reads folders is loaded at once. The readers of archives bring decompressors and parsers
-along, and are loaded when somebody names them; so no module may have the name of such a function.
+along, so they are loaded on first use. No module may have the name of such a function.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """All names, also those that nobody has asked for yet."""
+    """All names, including those that are not loaded yet."""
     return sorted(__all__)

@@ -1,4 +1,4 @@
-"""Access control lists as text, as archives and manifests carry them, into the system call's form.
+"""Converts access control lists from the text of archives and manifests to the system call's form.
 
 Text: acl(5), long and short form, entries between commas or newlines; star puts the number of a
 named user or group into a fourth field. Binary: include/uapi/linux/posix_acl_xattr.h.
@@ -49,7 +49,7 @@ def mode_with_acl(mode: int, acl: bytes) -> int:
 
     The list decides about all nine bits, and the class of the group is its mask, if it has one
     (fs/posix_acl.c:posix_acl_update_mode). bsdtar writes the permissions of the group instead.
-    A list that is malformed changes nothing here; whoever stores it finds out.
+    A malformed list leaves the mode as it is; the code that stores the list reports it.
     """
     if len(acl) % 8 != 4:
         return mode

@@ -42,12 +42,12 @@ from .saved_images import note_saved_image
 REPORT_EVERY = 1024
 
 ENTRIES_TO_FORK = 2048
-"""Some 20 ms of work. What is listed at once takes less time than to fork."""
+"""About 20 ms of work. Below this, listing takes less time than forking."""
 TASK_WEIGHT = 4
-"""So few tasks at once are enough, and whoever has nothing left to do finds some."""
+"""Small enough that few tasks keep a process busy, and an idle process still finds some."""
 TASK_FOLDERS = 128
 OWN_ENTRIES = 256
-"""What this process lists before it looks what the others have found, about."""
+"""About how many entries this process lists before it checks what the others have found."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
@@ -59,7 +59,7 @@ OTHER_KINDS: dict[int, type[Node]] = {
 }
 
 MODES = tuple(range(0o10000))
-"""Every mode there is, so that nodes share the integers."""
+"""Every possible mode, so that nodes share the integers."""
 
 
 def directory(
@@ -79,24 +79,25 @@ def directory(
     """Scan the directory ``path`` of the host; file content is read later, when it is needed.
 
     A symbolic link at ``path`` itself is followed, none below it is. ``names`` are those of its
-    entries that are wanted, all of them by default; the others are not even looked at. ``xattrs``
-    takes extended attributes over, as far as this process may list them; what cannot be taken over
-    is in the tree's ``losses``. ``keep_times`` keeps access, change and (where Python tells it)
-    birth times as well as the modification time. Without ``hard_links`` every name gets a file of
-    its own, whatever the host links. ``exclude`` holds globs: one without a slash matches the name
-    at any depth, one with a slash the path from the root; ``**`` crosses slashes; what is excluded
-    is not descended into. ``one_file_system`` keeps mount points as empty directories.
-    ``skip`` leaves regular files out by their status, such as an image that is being replaced;
+    wanted entries, all of them by default; the others are not even looked at. ``xattrs`` keeps
+    extended attributes, as far as this process may list them; those it cannot read are in the
+    tree's ``losses``. ``keep_times`` keeps access, change and (where Python provides it) birth
+    times as well as the modification time. Without ``hard_links`` every name gets a file of its
+    own, even if the host links them. ``exclude`` holds globs: one without a slash matches the name
+    at any depth, one with a slash the path from the root; ``**`` crosses slashes; an excluded
+    directory is not entered. ``one_file_system`` keeps mount points as empty directories.
+    ``skip`` leaves out regular files by their status, such as an image that is being replaced;
     each is in ``losses``.
-    With more than one in ``processes`` so many list a large tree, this one among them, where the
-    system allows to fork them; a :class:`~ext4writer.ProcessPool` goes on to serve the next stage.
-    ``exclude`` and ``skip`` must be such that :mod:`pickle` can send them, or this process lists
-    all. ``progress`` is called after some 1024 entries with the bytes of content found so far.
 
-    Raises :class:`SourceError` if ``path`` is missing, no directory or unreadable, or a directory
-    below it is, or if one of ``names`` is missing or no name; :class:`SourceChangedError` if
-    something vanishes during the scan; :class:`CancelledError`; :class:`SpecError` for a wrong
-    pattern.
+    ``processes`` is the number of processes that list a large tree, this one included, where the
+    system can fork; a :class:`~ext4writer.ProcessPool` goes on to serve the next stage. If
+    :mod:`pickle` cannot send ``exclude`` and ``skip``, this process lists everything alone.
+    ``progress`` is called about every 1024 entries with the bytes of content found so far.
+
+    Raises :class:`SourceError` if ``path`` is missing or not a directory, if it or a directory
+    below it is unreadable, or if one of ``names`` is missing or not a valid name;
+    :class:`SourceChangedError` if something vanishes during the scan; :class:`CancelledError`;
+    :class:`SpecError` for a wrong pattern.
     """
     check_input(path, streams=False)
     rule = ScanRule(
@@ -118,7 +119,7 @@ def directory(
 
 
 def _absolute(path: bytes) -> bytes:
-    """``path`` from the root of the host, so that a later change of directory does no harm."""
+    """``path`` as an absolute path, so that a later change of directory does no harm."""
     if not path or os.path.isabs(path):
         return path
     try:
@@ -128,7 +129,7 @@ def _absolute(path: bytes) -> bytes:
 
 
 def _check_is_there(folder: HostDirectory, name: bytes) -> None:
-    """Raise unless ``name`` stands in ``folder``: a scan takes what is missing for a change."""
+    """Raise unless ``folder`` has ``name``; a scan would report a missing one as a change."""
     try:
         check_name(name, folder.path)
     except TreeError as error:
@@ -142,10 +143,10 @@ def _check_is_there(folder: HostDirectory, name: bytes) -> None:
 
 
 def _share(pending: deque[Folder], others: int) -> list[Folder]:
-    """Take what one of several processes is to list out of ``pending``.
+    """Take from ``pending`` what one other process is to list.
 
-    What was found first has most below it, and the others are to be long at work. But most
-    directories are small, so that one of them is no task.
+    The directories found first have the most below them, which keeps that process busy. But most
+    directories are small, so one task takes several.
     """
     count = min(TASK_FOLDERS, 1 + len(pending) // (1 + others), len(pending))
     share = [pending.popleft()]
@@ -175,15 +176,15 @@ class _Scan:
         self.linked: dict[tuple[int, int], Node] = {}
         self.xattr_sets: dict[XattrItems, Xattrs] = {}
         self.waiting: dict[bytes, tuple[Directory, HostDirectory]] = {}
-        """Directories to fill and where they lie, by path in the tree with a slash behind."""
+        """Directories to fill, and where they are; by path in the tree with a final slash."""
         self.parts: dict[bytes, int] = {}
-        """Of large directories among them: how many parts are still to come."""
+        """For the large directories among them: how many parts are still to come."""
         self.entries = 0
         self.bytes = 0
         self.reported = 0
 
     def run(self, names: list[bytes] | None) -> Tree:
-        # Without a slash at its end, so that "/" and a name can be put behind it.
+        # Without a final slash, so that "/" and a name can be appended.
         host = HostDirectory(self.path.rstrip(b"/"))
         lister = Lister(self.rule, self._take_root())
         for name in names or ():
@@ -199,7 +200,7 @@ class _Scan:
         finally:
             lister.close()
         self._report()
-        # Whatever the order in which the host and the processes listed it.
+        # Independent of the order in which the host and the processes listed the entries.
         self.tree.losses.sort(key=attrgetter("path"))
         return self.tree
 
@@ -209,7 +210,7 @@ class _Scan:
             pending += self._take(listings)
 
     def _share_out(self, lister: Lister, pending: deque[Folder]) -> None:
-        """List all that is ``pending``, together with other processes."""
+        """List everything in ``pending``, together with other processes."""
         stage: Stage[Sequence[Folder], Listings]
         with Stage(self.pool, lister) as stage:
             while pending or stage.busy:
@@ -226,7 +227,7 @@ class _Scan:
             stage.finish()
 
     def _take_root(self) -> int:
-        """Take over the root itself; return the device it lies on."""
+        """Take the attributes of the root itself; return its device."""
         root = self.tree.root
         try:
             status = os.stat(self.path)
@@ -244,7 +245,7 @@ class _Scan:
         return status.st_dev
 
     def _take(self, listings: Listings) -> list[Folder]:
-        """Make the nodes of what was listed; return what in it was not."""
+        """Make the nodes of what was listed; return the directories that were not listed."""
         again: set[bytes] = set()
         if callable(self.rule.exclude):
             for path, name in listings.excluded:
@@ -269,9 +270,9 @@ class _Scan:
         ]
 
     def _take_entries(self, listing: Listing, again: set[bytes]) -> None:
-        """Make the nodes of one directory. They are made without their constructors.
+        """Make the nodes of one directory, without calling their constructors, which are slow.
 
-        Further names of files that are known already are put into ``again``.
+        Further names of files that are already known go into ``again``.
         """
         path = listing.path
         parent, host = self.waiting[path]

@@ -1,8 +1,8 @@
 """The manifests of composefs: composefs-dump(5), one line for each name.
 
-The facts are those of that page and of mkcomposefs: eleven fields with one space between, then
-attributes; escapes of the form ``\\xNN``; ``-`` for nothing; a time of integer nanoseconds; ``@``
-before the mode of a further name of a file, whose payload is then the other name.
+As that page and mkcomposefs have it: eleven fields separated by one space, then attributes;
+escapes of the form ``\\xNN``; ``-`` for nothing; a time in integer nanoseconds. ``@`` before the
+mode marks a hard link, and the payload is then the path of the other name.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_dump(
 ) -> Tree:
     """Read a dump from ``stream``; payloads are paths below ``root``.
 
-    Raises :class:`SourceError` with ``name`` and the line for all that is wrong, and
+    Raises :class:`SourceError`, which gives ``name`` and the line, for anything malformed, and
     :class:`CancelledError`.
     """
     return _DumpReader(name, stream, root, progress=progress, cancel=cancel).run()
@@ -203,7 +203,7 @@ class _DumpReader(ManifestReader):
         if mode & S_IFMT == S_IFDIR:
             raise self.error("is a directory, which cannot have a second name", path)
         folder, name = self._place(path)
-        # Its place is kept, so that nothing else takes it; the target may come later.
+        # Reserve the name, so that no other entry takes it; the target may come later.
         folder.children[name] = _RESERVED
         self._links.append((self.line_number, folder, name, path, target))
         self.count(_RESERVED)

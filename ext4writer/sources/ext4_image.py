@@ -1,4 +1,4 @@
-"""Trees from ext4 images: what is in one becomes nodes, whose files are parts of the image."""
+"""Trees from ext4 images: its files become nodes whose content is read out of the image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .inputs import inputs_of
 _REPORT_EVERY = 1024
 
 KEPT_BY_LAYOUT = {"EXTENTS", "INDEX", "HUGE_FILE", "INLINE_DATA", "EA_INODE", "TOPDIR"}
-"""Inode flags that say how a file is stored; a new image decides that anew."""
+"""Inode flags that say how a file is stored; a new image decides that again."""
 
 _SIMPLE: dict[int, type[Directory | Fifo | Socket]] = {
     S_IFDIR: Directory,
@@ -64,13 +64,13 @@ def image(
     """Read an ext2, ext3 or ext4 image; its files are read later, out of the image.
 
     ``source``, ``offset`` (in bytes), ``partition`` and ``on_damage`` are those of
-    :func:`ext4writer.read.open_image`. ``xattrs`` takes extended attributes over; ``keep_times``
-    keeps access, change and birth times as well as the modification time. What a tree cannot hold
-    is in its ``losses``: flags of inodes, projects, what is encrypted.
+    :func:`ext4writer.read.open_image`. ``xattrs`` keeps extended attributes; ``keep_times`` keeps
+    access, change and birth times as well as the modification time. What a tree cannot hold is in
+    its ``losses``: inode flags, projects, encrypted files.
 
     Raises :class:`~ext4writer.SourceError` for a file that cannot be opened,
-    :class:`~ext4writer.ImageError` for what is no ext4, :class:`~ext4writer.DamageError` for what
-    is damaged, :class:`~ext4writer.CancelledError`.
+    :class:`~ext4writer.ImageError` for one that is not ext4, :class:`~ext4writer.DamageError` for
+    a damaged one, :class:`~ext4writer.CancelledError`.
     """
     opened = open_image(source, offset=offset, partition=partition, on_damage=on_damage)
     tree = _Reading(opened, xattrs, keep_times, progress, cancel).run()
@@ -200,7 +200,7 @@ class _Reading:
 
 
 def _held_file(store: Store) -> tuple[HeldFile | None, int]:
-    """The file of the host that a store is a part of, and where that part begins."""
+    """The file of the host that a store is part of, and the byte where that part begins."""
     base = 0
     while isinstance(store, Window):
         base += store.offset
@@ -217,7 +217,8 @@ def _held_file(store: Store) -> tuple[HeldFile | None, int]:
 class MappedContent(Content):
     """A file of ``size`` bytes that lies in pieces, with zeros between them.
 
-    ``pieces`` holds three numbers for each: first byte of the file, byte in ``holder``, length.
+    ``pieces`` holds three numbers for each piece: its first byte in the file, its byte offset in
+    ``holder``, and its length in bytes.
     """
 
     __slots__ = ("holder", "pieces")

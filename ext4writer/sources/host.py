@@ -1,8 +1,8 @@
-"""Directories and files of the host, found again later by as little as possible.
+"""Directories and files of the host, kept in little memory and opened again later.
 
-A folder is named by its path as far as the system takes that; below, paths hang from an anchor.
-What lies below the root of a source is opened step by step with descriptors, and no link is
-followed.
+A directory is named by its path as long as the system accepts that length; below, paths are
+relative to an anchor. Everything below the root of a source is opened step by step with
+descriptors, and no link is followed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..content import (
 from ..errors import SourceChangedError, SourceError
 
 LONGEST_PATH = 3800 if sys.platform == "linux" else 700
-"""Bytes of a path that leave room for one more name under PATH_MAX."""
+"""Bytes of the longest path that leaves room for one more name under PATH_MAX."""
 
 O_NOCTTY = getattr(os, "O_NOCTTY", 0)
 O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
@@ -42,23 +42,23 @@ O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 FILE_FLAGS = os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
 FOLDER_FLAGS = os.O_RDONLY | O_CLOEXEC | O_DIRECTORY
 HOLD_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | O_CLOEXEC | O_DIRECTORY
-"""A folder that only leads to others needs no permission to be read."""
+"""A directory that is only passed through needs no read permission."""
 FOLDERS_HELD = 64
-"""On the way to one; a tree may be deeper than a process may have files open."""
+"""Open directories on one path; a tree may be deeper than a process may have files open."""
 
 HAS_DIR_FD = os.open in os.supports_dir_fd
-"""Not so on Windows."""
+"""False on Windows."""
 
 _beyond = bytearray(1)
-"""Takes the byte after the planned end, if a file grew. What it holds is of no interest."""
+"""Takes the byte after the planned end, if a file grew. Its value is not used."""
 
 
 class HostDirectory:
     """One directory of the host; ``path`` is relative to ``anchor`` where there is one.
 
     The first ``top`` bytes of the path of one without an anchor are the root of the source. The
-    names below it are opened one by one and never followed, since what was a folder when it was
-    scanned may be a symbolic link to another place when it is read.
+    names below it are opened one by one and never followed, since a directory at the time of the
+    scan may be a symbolic link to another place at the time of reading.
     """
 
     __slots__ = ("anchor", "path", "top")
@@ -71,7 +71,7 @@ class HostDirectory:
         self.top = len(path) if top is None else top
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Anchors one in the other would be pickled by recursion, and there may be thousands.
+        # Nested anchors would be pickled by recursion, and there may be thousands.
         return _host_directory, (self.top_of_all(), *(step.path for step in self._steps()))
 
     def child(self, name: bytes) -> HostDirectory:
@@ -81,7 +81,7 @@ class HostDirectory:
         return HostDirectory(name, self, 0)
 
     def full_path(self) -> bytes:
-        """The whole path, which may be longer than the system takes."""
+        """The whole path, which may be longer than the system accepts."""
         return b"/".join([step.path for step in self._steps()]) or b"/"
 
     def way(self) -> tuple[bytes, list[bytes]]:
@@ -114,7 +114,7 @@ def _host_directory(top: int, *paths: bytes) -> HostDirectory:
 
 
 class OpenFolders:
-    """The directory that was asked for last and those above it, open so that no name is followed.
+    """Keeps the last requested directory and those above it open, so that no link is followed.
 
     Files of one directory, and directories of one parent, are asked for one after the other.
     """
@@ -124,7 +124,7 @@ class OpenFolders:
         self._top = -1
         """Bytes of the path of the root."""
         self._fds: list[int] = []
-        """Of the root of the source, or the last that is kept, and of each directory below it."""
+        """Of the root of the source, or the topmost kept open, and each directory below it."""
         self._paths: list[bytes] = []
         """Whole paths of the same directories."""
 
@@ -153,11 +153,11 @@ class OpenFolders:
         return self._fds[-1]
 
     def open(self, folder: HostDirectory) -> int:
-        """Return a descriptor to list ``folder``, which is the caller's; raises ``OSError``."""
+        """Return a descriptor to list ``folder``; the caller closes it. Raises ``OSError``."""
         return os.open(b".", FOLDER_FLAGS, dir_fd=self.fd_of(folder))
 
     def close(self) -> None:
-        """Leave no folder open."""
+        """Close all directories."""
         self._folder = None
         self._close_from(0)
 
@@ -209,7 +209,7 @@ def _open_folders() -> tuple[OpenFolders, bool]:
 
 
 def join(folder: bytes, name: bytes) -> bytes:
-    """``folder/name``, without a second slash after ``/``."""
+    """``folder/name``, without a double slash if ``folder`` is ``/``."""
     return folder + name if folder.endswith(b"/") else b"%b/%b" % (folder, name)
 
 
@@ -223,7 +223,7 @@ class HostFile(Content):
     def __init__(
         self, folder: HostDirectory, name: bytes, size: int, stamp: Stamp | None = None
     ) -> None:
-        """``stamp`` is what :func:`~ext4writer.content.stamp_of` gave when ``size`` was seen."""
+        """``stamp`` is what :func:`~ext4writer.content.stamp_of` returned along with ``size``."""
         self.folder = folder
         self.name = name
         self.size = size
@@ -276,7 +276,7 @@ class HostFile(Content):
     def read_whole(self, view: memoryview) -> None:
         fd = self._open()
         try:
-            # The byte beyond makes one call find out about both growth and shrinkage.
+            # With one byte beyond the end, a single call detects both growth and shrinkage.
             count = os.readv(fd, (view, _beyond)) if _HAS_READV else _read_into(fd, view)
             if count != self.size:
                 self._read_rest(fd, view, count)
@@ -291,7 +291,7 @@ class HostFile(Content):
     def read_side_by_side(
         cls, contents: Sequence[Content], buffer: memoryview, block_size: int
     ) -> int:
-        """The hot loop of a copy: what is odd about a file is left to :meth:`read_whole`."""
+        """The hot loop of a copy; every unusual case is left to :meth:`read_whole`."""
         if not (_HAS_READV and HAS_DIR_FD):
             return super().read_side_by_side(contents, buffer, block_size)
         folders, stay_open = _open_folders()
@@ -334,7 +334,7 @@ class HostFile(Content):
                         is_good = read(fd, (view, _beyond)) == size
                     elif read(fd, (view,)) == size:
                         now = look_at(fd)
-                        # As stamp_of has it, without the call. It tells of another size too.
+                        # stamp_of, inlined for speed. It changes with the size, too.
                         is_good = stamp == now.st_ctime_ns ^ now.st_mtime_ns << 1 ^ now.st_ino
                     else:
                         is_good = False
@@ -368,7 +368,7 @@ class HostFile(Content):
             )
 
     def _read_rest(self, fd: int, view: memoryview, count: int) -> None:
-        """Finish a read that came back short, as some file systems do, or raise."""
+        """Finish a read that some file systems return short, or raise."""
         self._check_regular(fd)
         while count < self.size:
             data = os.read(fd, self.size - count)

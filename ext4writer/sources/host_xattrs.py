@@ -19,14 +19,14 @@ UNSUPPORTED = {
     for name in ("ENOTSUP", "EOPNOTSUPP", "ENOSYS")
     if (number := getattr(errno, name, None)) is not None
 }
-"""What a file system without extended attributes answers."""
+"""Errors of a file system without extended attributes."""
 
 
 class HostXattrs:
-    """Reads attributes and collects in ``losses`` what cannot be taken over.
+    """Reads attributes and collects in ``losses`` those that cannot be kept.
 
-    ``path`` is where the file lies on the host, ``shown`` its path in
-    the tree, ``follow`` whether a symbolic link stands for its target.
+    ``path`` is the file's path on the host, ``shown`` its path in the tree, ``follow`` whether a
+    symbolic link stands for its target.
     """
 
     def __init__(self, losses: list[Loss]) -> None:
@@ -42,7 +42,7 @@ class HostXattrs:
         return self.values(path, names, shown, follow=follow) if names else None
 
     def cannot_list(self, error: OSError, shown: bytes) -> None:
-        """Pass over a file system without attributes, note a refusal, raise if the file is gone."""
+        """Ignore a file system without attributes, note a refusal, raise if the file is gone."""
         if error.errno in UNSUPPORTED:
             return
         if isinstance(error, FileNotFoundError):
@@ -52,7 +52,7 @@ class HostXattrs:
     def values(
         self, path: bytes, names: list[str], shown: bytes, *, follow: bool = False
     ) -> XattrItems | None:
-        """Read the values of ``names``; None if nothing of them can be kept."""
+        """Read the values of ``names``; None if none of them can be kept."""
         found: list[tuple[bytes, bytes]] = []
         for name in names:
             if not name.startswith(KNOWN_PREFIXES) and name not in KNOWN_NAMES:

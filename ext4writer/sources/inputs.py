@@ -1,4 +1,4 @@
-"""What a source reads, by identity, so that no image is written over it."""
+"""The files that a source reads, by identity, so that no image overwrites them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def check_input(given: object, *, streams: bool = True) -> None:
 
 
 def inputs_of(*read: object) -> dict[FileId, bytes]:
-    """The identities of what was read, with a name for each.
+    """The identities of the inputs ``read``, with a name for each.
 
-    What is read may be a path, an open file, or anything else, which then has no identity.
+    An input is a path or an open file; anything else has no identity.
     """
     found: dict[FileId, bytes] = {}
     for one in read:
@@ -35,5 +35,5 @@ def inputs_of(*read: object) -> dict[FileId, bytes]:
                 shown = os.fsencode(name) if isinstance(name, str | bytes) else b""
                 found[file_id(os.fstat(fileno()))] = shown or b"(open file)"
         except (OSError, ValueError):
-            continue  # it has gone, or is no file of the host
+            continue  # it is gone, or is not a file of the host
     return found

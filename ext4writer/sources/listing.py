@@ -1,7 +1,7 @@
-"""What stands in directories of the host, as plain values that another process can send.
+"""Entries of the host's directories, as plain values that one process can send to another.
 
-A directory is listed in one place and its nodes are made in another: system calls take longer than
-all that Python does with their answers, so several processes may list for one that builds.
+Listing a directory and making its nodes are separate steps. The system calls take longer than all
+that Python does with their results, so several processes may list for the one that builds.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .host_xattrs import HostXattrs, XattrItems
 from .mounts import Mounts
 
 BATCH_ENTRIES = 1024
-"""What is handed over at a time."""
+"""Entries that are handed over at a time."""
 TASK_ENTRIES = 1024
-"""What is listed for one task, about: some 10 ms of work."""
+"""About how many entries one task lists: some 10 ms of work."""
 PART_NAMES = 2048
-"""A directory with more names is listed in parts of so many, which several processes can take."""
+"""A directory with more names is listed in parts of this size, which several processes share."""
 
 Times = tuple[int, int, int | None]
 """Access, change and birth time in nanoseconds."""
@@ -36,13 +36,13 @@ Entry = tuple[
     int,  # st_uid
     int,  # st_gid
     int,  # st_mtime_ns
-    Any,  # size, target, st_rdev, or for a directory whether to descend
-    "tuple[int, int] | None",  # st_dev and st_ino of what has more names
+    Any,  # size in bytes, target, st_rdev, or for a directory whether to descend
+    "tuple[int, int] | None",  # st_dev and st_ino of a file with several names
     "XattrItems | None",
     "Times | None",
     "Stamp | None",  # of a regular file
 ]
-"""One name. A plain tuple, because there are hundreds of thousands."""
+"""One name. A plain tuple, because there may be hundreds of thousands."""
 
 
 class Folder(NamedTuple):
@@ -56,29 +56,29 @@ class Folder(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What was found in a directory, or some of it."""
+    """The entries of a directory, or some of them."""
 
     path: bytes
     """In the tree, with a slash behind."""
     entries: list[Entry]
     is_last: bool
-    """Whether the rest of the directory, or of the part that was asked for, is in here."""
+    """Whether this completes the directory, or the requested part of it."""
 
 
 class Listings(NamedTuple):
-    """The contents of some directories; what a large one holds comes in several of these."""
+    """The entries of some directories; those of a large one come in several of these."""
 
     folders: list[Listing]
     losses: list[Loss]
     left: list[tuple[bytes, list[bytes] | None]]
-    """Path and names (None for all) of what is still to be listed."""
+    """Path and names (None for all) of each directory that is still to be listed."""
     parts: list[tuple[bytes, list[bytes]]]
     """The same for parts of directories that were found only now."""
     excluded: list[tuple[bytes, bytes]]
-    """What another process asked a function of the caller about, and was told to leave out."""
+    """What the caller's ``exclude`` or ``skip`` left out in another process."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        # There are as many folders as directories, and plain tuples are sent sooner.
+        # There is a folder for each directory, and plain tuples are pickled faster.
         return _sent, (list(map(tuple, self.folders)), *self[1:])
 
 
@@ -87,7 +87,7 @@ def _sent(folders: Iterable[tuple[Any, ...]], *others: Any) -> Listings:
 
 
 class ScanRule(NamedTuple):
-    """What of a directory is taken over; see :func:`ext4writer.sources.directory`."""
+    """Which entries of a directory are kept; see :func:`ext4writer.sources.directory`."""
 
     xattrs: bool
     keep_times: bool
@@ -118,9 +118,9 @@ class Lister:
         return Lister, (self._rule, self._device)
 
     def begin(self) -> None:
-        """Go into each directory from now on: short paths are found sooner than long ones.
+        """Change into each directory from now on, since the system resolves short paths faster.
 
-        What a function of the caller excludes is told, since it may keep account of that.
+        Also record what the caller's functions exclude, since they may keep account of it.
         """
         if callable(self._rule.exclude):
             self._told = []
@@ -129,14 +129,14 @@ class Lister:
                 self._home = os.open(".", os.O_PATH | O_CLOEXEC)
 
     def do(self, folders: Sequence[Folder]) -> Iterator[Listings]:
-        """List ``folders`` and what is below them, until it is some thousand entries.
+        """List ``folders`` and what is below them, up to about ``TASK_ENTRIES`` entries.
 
         Raises :class:`SourceError` and :class:`SourceChangedError`.
         """
         return self.list_about(TASK_ENTRIES, folders)
 
     def list_about(self, entries: int, folders: Sequence[Folder]) -> Iterator[Listings]:
-        """Like :meth:`do`, until it is about so many entries."""
+        """Like :meth:`do`, up to about ``entries`` entries."""
         found: list[Listing] = []
         total = held = 0
         pending = list(folders)
@@ -170,7 +170,7 @@ class Lister:
         self.close()
 
     def close(self) -> None:
-        """Leave no folder open."""
+        """Close all directories."""
         self._folders.close()
 
     def _list(self, folder: Folder) -> Iterator[Listing]:
@@ -182,7 +182,7 @@ class Lister:
             if host.anchor is None:
                 place = self._way_to(host)
                 if names is not None:
-                    # What is sorted here costs less to sort, and lies in the order of its use.
+                    # Sorting here is cheaper than later, and gives the order of use.
                     yield from self._entries((_Named(place, name) for name in sorted(names)), path)
                     return
                 with os.scandir(place) as entries:
@@ -204,7 +204,7 @@ class Lister:
                 os.close(fd)
 
     def _way_to(self, host: HostDirectory) -> bytes:
-        """A path of ``host``; where this process may go there, a short one that follows no link."""
+        """A path of ``host``: a short one without links if this process may change into it."""
         if self._home is None:
             return host.path or b"/"
         os.fchdir(self._folders.fd_of(host))
@@ -216,7 +216,7 @@ class Lister:
         prefix: bytes,
         most: int = 0,
     ) -> Iterator[Listing]:
-        """The hot loop of a scan. What is more than ``most`` names becomes parts, if not 0."""
+        """The hot loop of a scan. Names beyond the first ``most`` become parts, unless it is 0."""
         rule, device, excluded, xattrs = self._rule, self._device, self._excluded, self._xattrs
         skip, hard_links, keep_times = rule.skip, rule.hard_links, rule.keep_times
         told = self._told
@@ -238,7 +238,7 @@ class Lister:
                     self._losses.append(Loss(prefix + name, "was left out as asked", "left-out"))
                     continue
                 value = status.st_size
-                # As stamp_of has it, without the call.
+                # stamp_of, inlined for speed.
                 stamp = status.st_ctime_ns ^ status.st_mtime_ns << 1 ^ status.st_ino
             elif kind == S_IFDIR:
                 value = status.st_dev == device
@@ -291,7 +291,7 @@ class Lister:
         yield Listing(prefix, found, True)
 
     def _leave_parts(self, path: bytes, names: list[bytes]) -> None:
-        """Leave the rest of a large directory to whoever has time."""
+        """Leave the rest of a large directory to any process that is idle."""
         self._parts += (
             (path, names[first : first + PART_NAMES]) for first in range(0, len(names), PART_NAMES)
         )
@@ -301,7 +301,7 @@ OTHER_KINDS = {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}
 
 
 def subfolders(listing: Listing, host: HostDirectory) -> list[Folder]:
-    """The directories in ``listing``, of the directory ``host``, that are to be listed too."""
+    """The directories in ``listing`` (of the directory ``host``) that are to be listed, too."""
     return [
         Folder(listing.path + entry[0] + b"/", host.child(entry[0]))
         for entry in listing.entries
@@ -310,12 +310,12 @@ def subfolders(listing: Listing, host: HostDirectory) -> list[Folder]:
 
 
 def times_of(status: os.stat_result) -> Times:
-    """The times that reading a tree may change, and the birth time where Python tells it."""
+    """Access, change and, where Python provides it, birth time in nanoseconds."""
     return status.st_atime_ns, status.st_ctime_ns, getattr(status, "st_birthtime_ns", None)
 
 
 class _Named:
-    """What the scan needs of an entry of which only the name is known."""
+    """The part of ``os.DirEntry`` that the scan needs, for an entry known by name only."""
 
     __slots__ = ("name", "path")
 
@@ -328,7 +328,7 @@ class _Named:
 
 
 class _EntryBelow:
-    """What the scan needs of an entry whose whole path is too long for the system."""
+    """The part of ``os.DirEntry`` that the scan needs, for a path too long for the system."""
 
     __slots__ = ("_entry", "name", "path")
 

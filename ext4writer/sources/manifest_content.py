@@ -19,10 +19,10 @@ NAME_MOST = 4095
 
 
 class ContentRoot:
-    """The directory of the host below which a manifest's files lie.
+    """The directory of the host that holds a manifest's files.
 
-    Nothing outside of it is opened: names with ``..``, absolute names that lie elsewhere and
-    symbolic links that lead out are refused, because a manifest may come from a stranger.
+    Nothing outside it is opened: names with ``..``, absolute names elsewhere and symbolic links
+    that lead out are refused, because a manifest may come from an untrusted source.
     """
 
     def __init__(self, root: bytes | None) -> None:
@@ -30,9 +30,9 @@ class ContentRoot:
         self._folders: dict[bytes, HostDirectory] = {}
 
     def file(self, name: bytes, size: int | None) -> HostFile:
-        """The regular file ``name``; ``size`` is what it must have.
+        """The regular file ``name``, which must have ``size`` bytes if that is given.
 
-        Raises :class:`SourceError`, and ``FileNotFoundError`` where there is none.
+        Raises :class:`SourceError`, and ``FileNotFoundError`` if there is no such file.
         """
         if len(name) > NAME_MOST:
             raise SourceError(
@@ -78,7 +78,7 @@ class ContentRoot:
 
 
 class Digest(Protocol):
-    """What hashlib's objects are for this module."""
+    """The methods of hashlib's objects that this module uses."""
 
     def update(self, data: bytes | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -87,7 +87,7 @@ class Digest(Protocol):
 class PosixChecksum:
     """The checksum of cksum(1), in decimal: a CRC of the content and of its length.
 
-    It runs from the highest bit on where zlib's runs from the lowest, so bits are turned round.
+    It runs from the highest bit, where zlib's CRC-32 runs from the lowest, so bits are reversed.
     """
 
     def __init__(self) -> None:
@@ -115,16 +115,16 @@ DIGESTS: dict[str, Callable[[], Digest]] = {
     "sha384": hashlib.sha384,
     "sha512": hashlib.sha512,
 }
-"""Name in a manifest -> what computes it. ``rmd160`` is not in every Python."""
+"""Name in a manifest -> constructor. Not every Python has ``rmd160``."""
 
 
 class CheckedContent(Content):
-    """Content whose digests are compared while it is read, so that it is read by Python."""
+    """Content whose digests are compared while Python reads it; the kernel cannot copy it."""
 
     __slots__ = ("content", "expected", "name")
 
     def __init__(self, content: Content, name: bytes, expected: Mapping[str, str]) -> None:
-        """``expected`` maps names of :data:`DIGESTS` to what ``content`` must give."""
+        """``expected`` maps names of :data:`DIGESTS` to the digests that ``content`` must have."""
         self.content = content
         self.size = content.size
         self.name = name
@@ -151,11 +151,11 @@ class CheckedContent(Content):
         self.compare(digests)
 
     def start(self) -> dict[str, Digest]:
-        """A digest of each kind that is expected, of nothing yet."""
+        """A new digest of each expected kind."""
         return {kind: DIGESTS[kind]() for kind in self.expected}
 
     def compare(self, digests: Mapping[str, Digest]) -> None:
-        """Raise :class:`SourceChangedError` if one of ``digests`` is not as expected."""
+        """Raise :class:`SourceChangedError` if one of ``digests`` differs from the expected one."""
         for kind, digest in digests.items():
             found = digest.hexdigest()
             if found != self.expected[kind]:
@@ -166,7 +166,7 @@ class CheckedContent(Content):
 
 
 class _CheckingReader:
-    """Reads forwards, through what is skipped too, and compares at the end."""
+    """Reads forwards, including skipped bytes, and compares the digests at the end."""
 
     fd: int | None = None
     fd_offset = 0

@@ -35,17 +35,17 @@ def manifest(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
-    """Read the manifest in the file ``source``; ``bytes``, or a binary stream, are it themselves.
+    """Read a manifest from ``source``: a path, a binary stream, or the text itself as ``bytes``.
 
-    It is an mtree file (mtree(5)) or a dump of composefs (composefs-dump(5)); which one shows at
-    its beginning, or ``format`` says it. The files that it names lie below the directory ``root``,
-    and nothing outside of that is read; by default it is the one in which the manifest lies. Their
-    sizes are looked at now and their bytes read later. ``verify`` compares the digests in an mtree
-    file with the content while that is read. ``users`` and ``groups`` map names to numbers for
-    entries that have ``uname=`` or ``gname=`` and no number; the host is not asked.
+    It is an mtree file (mtree(5)) or a composefs dump (composefs-dump(5)); ``format`` says which,
+    or else its first bytes do. The files that it names are below the directory ``root``, by default
+    the manifest's own, and nothing outside it is read. Their sizes are checked now and their bytes
+    read later. ``verify`` compares the digests in an mtree file with the content when that is read.
+    ``users`` and ``groups`` map names to numbers for entries that have ``uname=`` or ``gname=`` and
+    no number; the host's databases are not used.
 
-    Raises :class:`SourceError` that names the line, :class:`SourceChangedError` for content of
-    another size, and :class:`CancelledError`.
+    Raises :class:`SourceError`, which names the line; :class:`SourceChangedError` for content of
+    another size; and :class:`CancelledError`.
     """
     if isinstance(source, bytes):
         name, place = IN_MEMORY, None

@@ -1,4 +1,4 @@
-"""What the readers of both kinds of manifest share: lines, numbers, and where an entry belongs."""
+"""The common part of both manifest readers: lines, numbers, and where an entry belongs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ..tree import (
 )
 
 LINE_MOST = 1 << 20
-"""Bytes of one line, with what continues it."""
+"""Bytes of one line, continuations included."""
 PATH_MOST = 1 << 15
-"""Bytes of a path. A walk over a tree makes all its paths; this bounds what a deep one costs."""
+"""Bytes of a path. A walk over a tree makes every path; this bounds the cost of a deep tree."""
 IMPLIED_MOST, IMPLIED_EACH = 100_000, 8
-"""Folders that a manifest may leave out, and how many more for each of its entries."""
+"""How many directories a manifest may leave out, and how many more for each of its entries."""
 REPORT_EVERY = 1024
 U32 = (1 << 32) - 1
 NANOSECONDS = 1_000_000_000
@@ -58,7 +58,7 @@ class ManifestReader:
         self._cancel = cancel
         self._entries = 0
         self._implied = 0
-        """Folders that are there only because something lies below them."""
+        """Directories that exist only because something lies below them."""
         self._bytes = 0
         self._parent: tuple[bytes, Directory] = (b"", self.tree.root)
         self._xattrs: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
@@ -73,7 +73,7 @@ class ManifestReader:
         self.tree.losses.append(Loss(path, what, code))
 
     def physical_lines(self) -> Iterator[bytes]:
-        """Yield the lines without what ends them."""
+        """Yield the lines without their line ends."""
         while line := self._stream.readline(LINE_MOST + 1):
             self.line_number += 1
             if len(line) > LINE_MOST:
@@ -81,7 +81,7 @@ class ManifestReader:
             yield line[:-1] if line.endswith(b"\n") else line
 
     def count(self, node: Node) -> None:
-        """Count one entry, and tell the caller now and then."""
+        """Count one entry, and report progress now and then."""
         self._entries += 1
         if isinstance(node, RegularFile):
             self._bytes += node.content.size
@@ -94,7 +94,7 @@ class ManifestReader:
             self._progress(Progress("scan", self._entries, 0, self._bytes, 0, self._bytes))
 
     def shared(self, xattrs: dict[bytes, bytes]) -> Xattrs:
-        """An equal set that is kept once."""
+        """The equal set that is already kept, or this one."""
         return self._xattrs.setdefault(tuple(sorted(xattrs.items())), xattrs)
 
     def owner(self, word: bytes, what: str, path: bytes) -> int:
@@ -105,7 +105,7 @@ class ManifestReader:
             raise self.error(f"{what} {error}", path) from None
 
     def number(self, word: bytes, what: str, most: int, base: int = 10) -> int:
-        """The value of ``word``; an error if it is no number or above ``most``."""
+        """The value of ``word``; an error if it is not a number or is above ``most``."""
         try:
             if not _NUMBER.fullmatch(word):
                 raise ValueError
@@ -117,7 +117,7 @@ class ManifestReader:
         return value
 
     def time(self, word: bytes) -> int:
-        """Nanoseconds of ``seconds.nanoseconds``: both formats have an integer behind the point."""
+        """Nanoseconds of ``seconds.nanoseconds``; in both formats the second part is an integer."""
         found = _TIME.fullmatch(word)
         if found is None:
             raise self.error(f"the time {_shown(word)} is not seconds.nanoseconds")
@@ -126,8 +126,8 @@ class ManifestReader:
     def parent_of(self, path: bytes, *, make: bool) -> Directory:
         """The directory above the absolute ``path``, which has no empty components.
 
-        ``make`` makes those that are missing, as implied ones; else a missing one is an
-        error. So is a component that is no name.
+        ``make`` creates missing ones as implied directories; else a missing one is an error. So is
+        a component that is not a valid name.
         """
         above = path[: path.rindex(b"/")]
         known, directory = self._parent
@@ -164,7 +164,7 @@ class ManifestReader:
             raise self.error(error.problem, path) from None
 
     def symlink(self, target: bytes, path: bytes) -> Symlink:
-        """A link to ``target``, which must be one."""
+        """A symbolic link to ``target``, which must be valid."""
         if not target or b"\0" in target:
             raise self.error("is a symbolic link without a target, or with a NUL byte in it", path)
         if len(target) > SYMLINK_MAX:

@@ -1,4 +1,4 @@
-"""File systems that are mounted inside a source, and hold no files of a disk."""
+"""File systems mounted inside a source that hold no real files, such as /proc."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PSEUDO = frozenset(
         *("mqueue", "rpc_pipefs", "resctrl", "nfsd", "autofs"),
     )
 )
-"""Types that show the state of a kernel. Those that hold files in memory are not among them."""
+"""Types that show the state of the kernel. Those that hold files in memory are not among them."""
 
 
 class Mounts:
-    """Knows what is mounted, once a scan has met another device."""
+    """The mounted file systems, read once a scan meets another device."""
 
     def __init__(self) -> None:
         self._types: dict[tuple[int, int], str] | None = None
@@ -29,7 +29,7 @@ class Mounts:
     def check(self, device: int, place: bytes, path: bytes) -> None:
         """Raise :class:`SourceError` if ``device`` is a pseudo file system.
 
-        ``place`` is where the directory at ``path`` of the tree lies, as far as that is known.
+        ``place`` is the host path, as far as known, of the directory at ``path`` in the tree.
         """
         if device in self._fine:
             return
@@ -49,7 +49,7 @@ class Mounts:
 
 
 def _mounted_types() -> dict[tuple[int, int], str]:
-    """Major and minor number of what is mounted -> type; empty where nothing tells."""
+    """Major and minor number of each mount -> type; empty if the host does not say."""
     types: dict[tuple[int, int], str] = {}
     try:
         with open(MOUNTINFO, encoding="ascii", errors="replace") as lines:

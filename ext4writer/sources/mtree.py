@@ -1,8 +1,8 @@
 """Manifests of BSD: mtree(5), as bsdtar, NetBSD's and FreeBSD's mtree(8) write it.
 
-Where they differ: a time has integer nanoseconds behind its point in all of them (1.5 is 5 ns after
-1 s); a path with a slash leaves the current directory alone, as in libarchive's mtree(5); names are
-never patterns. docs/manifests.md has the table of keywords.
+A time has integer nanoseconds after its point in all of them (1.5 is 5 ns after 1 s). Where they
+differ: a path with a slash leaves the current directory as it is, as in libarchive's mtree(5);
+names are never patterns. docs/manifests.md has the table of keywords.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Facts = dict[bytes, bytes]
 """Keyword -> value as it stands in the file."""
 
 TAG_PREFIX = b"ext4writer."
-"""Begins those of ``tags=`` that hold what mtree(5) has no keyword for."""
+"""Prefix of the ``tags=`` that hold what mtree(5) has no keyword for."""
 
 KINDS: dict[bytes, type[Node]] = {
     b"block": BlockDevice,
@@ -55,10 +55,10 @@ CHECKS = {
     **{name.encode(): name for name in DIGESTS},
     **{f"{name}digest".encode(): name for name in DIGESTS if name != "cksum"},
 }
-"""Keyword -> the digest that it gives."""
+"""Keyword -> name of the digest."""
 
 WITHOUT_EFFECT = {b"ignore", b"nochange"}
-"""Keywords that steer a comparison with a directory and say nothing of an image."""
+"""Keywords that control a comparison with a directory and say nothing about an image."""
 USED = {
     *(b"type", b"mode", b"uid", b"gid", b"uname", b"gname", b"time", b"size", b"link", b"device"),
     *(b"nlink", b"inode", b"resdevice", b"contents", b"content", b"optional", b"flags", b"tags"),
@@ -68,11 +68,11 @@ KNOWN = {*USED, *WITHOUT_EFFECT, *CHECKS, *NOT_CHECKED}
 WITHOUT_VALUE = {*WITHOUT_EFFECT, b"optional"}
 
 DIGEST_MOST = 128
-"""Digits of a digest: those of SHA-512."""
+"""Hexadecimal digits of the longest digest, SHA-512."""
 DEVICE_MOST = 100
-"""Bytes of what stands for a device; its numbers need forty."""
+"""Bytes of the value of ``device=``; its numbers need forty."""
 SHOWN = 100
-"""Bytes of a keyword or flag in the report."""
+"""Bytes of a keyword or flag that the report shows."""
 
 _BEFORE_COMMENT = re.compile(rb"(?:[^\\#]++|\\.)*+", re.DOTALL)
 _TAG_TIMES = {b"atime": "atime_ns", b"ctime": "ctime_ns", b"birthtime": "crtime_ns"}
@@ -91,8 +91,8 @@ def read_mtree(
 ) -> Tree:
     """Read an mtree file from ``stream``; the content of its files lies below ``root``.
 
-    ``verify`` compares the digests that stand in it while the content is read. ``users`` and
-    ``groups`` give the numbers of names where ``uname=`` and ``gname=`` stand alone. Raises
+    ``verify`` compares the digests in it while the content is read. ``users`` and ``groups`` map
+    names to numbers where ``uname=`` or ``gname=`` has no number beside it. Raises
     :class:`SourceError` with ``name`` and the line, and :class:`CancelledError`.
     """
     reader = _MtreeReader(
@@ -103,26 +103,26 @@ def read_mtree(
 
 @dataclass(slots=True)
 class _Tags:
-    """What ``tags=`` holds of ours; the others mean nothing here."""
+    """Our tags in ``tags=``; others are ignored."""
 
     inode: bytes | None
     times: dict[str, int]
     xattrs: Xattrs | None
     unknown: list[bytes]
-    """What the report says of each that is unknown."""
+    """What the report says about each unknown one."""
     entries: int = 0
     """How many have it."""
 
 
 class _Idle:
-    """A note about each entry that has the same of ``/set``; the entries are counted at the end."""
+    """One note for all entries that inherit a keyword from ``/set``; counted at the end."""
 
     __slots__ = ("from_entry", "what")
 
     def __init__(self, what: bytes, from_entry: int) -> None:
         self.what = what
         self.from_entry = from_entry
-        """Number of the first entry that it concerns."""
+        """Number of the first such entry."""
 
 
 class _MtreeReader(ManifestReader):
@@ -144,24 +144,24 @@ class _MtreeReader(ManifestReader):
         self._users = users
         self._groups = groups
         self._defaults: Facts = {}
-        """What ``/set`` gives to each entry: known keywords, so that there are few."""
+        """The defaults that ``/set`` gives; only known keywords, so there are few."""
         self._default_texts: Facts = {}
-        """Those of them that were decoded already."""
+        """Those of them that are already decoded."""
         self._default_tags: _Tags | None = None
         self._idle: dict[bytes, _Idle] = {}
-        """Keywords of ``/set`` that are unknown."""
+        """Unknown keywords of ``/set``."""
         self._new_idle: list[_Idle] = []
-        """Those that no entry was met by yet."""
+        """Those that no entry has inherited yet."""
         self._adorned = 0
         self._stack: list[Directory] | None = None
-        """The current directory and those above it; None until somebody asks."""
+        """The current directory and those above it; None until needed."""
         self._folder_path = b""
         """The path of the current directory; empty for the root."""
         self._closed = False
         self._linked: dict[tuple[bytes, bytes], tuple[Node, bytes]] = {}
         self._modes: dict[bytes, int] = {}
         self._without_effect: dict[bytes, tuple[bytes, int]] = {}
-        """What is not kept -> the first path where it stands, and how often it does."""
+        """What is not kept -> the first path that has it, and how many have it."""
 
     def run(self) -> Tree:
         for line in self._lines():
@@ -186,7 +186,7 @@ class _MtreeReader(ManifestReader):
         return self.tree
 
     def _lines(self) -> Iterator[bytes]:
-        """Join what a backslash at the end of a line continues, and drop comments."""
+        """Join lines that a final backslash continues, and drop comments."""
         held: list[bytes] = []
         size = 0
         for line in self.physical_lines():
@@ -235,7 +235,7 @@ class _MtreeReader(ManifestReader):
             self._forget(key)
 
     def _forget(self, key: bytes) -> None:
-        """End what ``/set`` has said of ``key``."""
+        """Drop the default that ``/set`` gave for ``key``."""
         self._defaults.pop(key, None)
         self._default_texts.pop(key, None)
         if key == b"tags":
@@ -248,7 +248,7 @@ class _MtreeReader(ManifestReader):
             self._count_more(idle.what, self._adorned - idle.from_entry)
 
     def _count_more(self, what: bytes, entries: int) -> None:
-        """Count ``entries`` for what is in the report, unless there are none."""
+        """Add ``entries`` to a count in the report, unless there are none."""
         if entries:
             path, count = self._without_effect[what]
             self._without_effect[what] = (path, count + entries)
@@ -276,7 +276,7 @@ class _MtreeReader(ManifestReader):
                 self._folder_path = path
 
     def _folders(self) -> list[Directory]:
-        """The current directory, the last, below all that lead to it."""
+        """All directories from the root to the current one, which is the last."""
         if self._stack is None:
             self._stack = [self.tree.root]
             for name in self._folder_path.split(b"/")[1:]:
@@ -287,7 +287,7 @@ class _MtreeReader(ManifestReader):
 
     def _ascend(self) -> None:
         if not self._folder_path:
-            # One more than there are folders closes "." itself, as mtree(8) writes it.
+            # One ".." more than there are directories closes "." itself, as mtree(8) writes it.
             if self._closed:
                 raise self.error("'..' leads out of the tree")
             self._closed = True
@@ -356,7 +356,7 @@ class _MtreeReader(ManifestReader):
         return kind
 
     def _node(self, kind: type[Node], path: bytes, facts: Facts) -> Node:
-        """A new node with the mode that its kind has where the manifest has none."""
+        """A new node with the default mode of its kind, for when the manifest has none."""
         if kind is RegularFile:
             return RegularFile(EMPTY)
         if kind is Symlink:
@@ -370,7 +370,7 @@ class _MtreeReader(ManifestReader):
         return kind(DEFAULT_MODES.get(kind, 0o644))
 
     def _text(self, facts: Facts, key: bytes, path: bytes) -> bytes:
-        """The decoded value of ``key``; that of ``/set``, which may be long, is decoded once."""
+        """The decoded value of ``key``. A default of ``/set`` may be long and is decoded once."""
         word = facts[key]
         if word is not self._defaults.get(key):
             return self._unvis(word, path)
@@ -442,7 +442,7 @@ class _MtreeReader(ManifestReader):
     def _link_key(
         self, facts: Facts, tags: _Tags | None, path: bytes, known: Node | None
     ) -> tuple[bytes, bytes] | None:
-        """What names of one file have in common; None for a file of one name."""
+        """The key that all names of one file share; None for a file with one name."""
         inode = facts.get(b"inode") if tags is None or tags.inode is None else tags.inode
         links = None
         if b"nlink" in facts:
@@ -475,7 +475,7 @@ class _MtreeReader(ManifestReader):
         return node
 
     def _adorn(self, node: Node, path: bytes, facts: Facts, tags: _Tags | None = None) -> None:
-        """Set what all kinds have, as far as ``facts`` name it."""
+        """Set the attributes that all kinds have, as far as ``facts`` gives them."""
         for idle in self._new_idle:
             self._without_effect.setdefault(idle.what, (path, 0))
         self._new_idle.clear()
@@ -512,7 +512,7 @@ class _MtreeReader(ManifestReader):
 
     def _mode(self, word: bytes, path: bytes) -> int:
         try:
-            # As NetBSD's mtree(8) has it: what is symbolic changes nothing but zero.
+            # As NetBSD's mtree(8) does, apply a symbolic mode to 0.
             mode = parse_mode(word.decode("ascii"))(0, False)
         except ValueError:
             raise self.error(f"has the mode {word[:40]!r}, which is none", path) from None
@@ -534,7 +534,7 @@ class _MtreeReader(ManifestReader):
             raise self.error(f"{name[:SHOWN]!r}: {error}", path) from None
 
     def _tags(self, facts: Facts, path: bytes) -> _Tags:
-        """What stands in ``tags=``; that of ``/set`` is read once."""
+        """The parsed value of ``tags=``; a default of ``/set`` is parsed once."""
         word = facts[b"tags"]
         if word is not self._defaults.get(b"tags"):
             return self._read_tags(word, path)
@@ -582,7 +582,7 @@ def _unknown_keyword(key: bytes) -> bytes:
 
 
 def _c_number(word: bytes) -> int:
-    """A number as C writes it: 0x and 0 begin hexadecimal and octal ones."""
+    """A number as C writes it: the prefixes 0x and 0 mean hexadecimal and octal."""
     if not re.fullmatch(rb"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}", word):
         raise ValueError
     if word[:2].lower() == b"0x":

@@ -1,7 +1,7 @@
-"""Nix archives (NAR): the index of one becomes a node, whose files are slices of the archive.
+"""Nix archives (NAR): an archive becomes a node whose files are slices of it.
 
-Only what Nix itself writes is read: one tree has one archive, so that what is read here has the
-hash of the archive when it is written again.
+Only the form that Nix itself writes is read. A tree has exactly one such archive, so writing it
+again gives the same hash.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ from .nar_format import (
 from .tar_archive.limits import DEFAULT_LIMITS, Limits, Usage
 
 DEPTH_MAX = 2048
-"""Directories in each other; no program could open the path of anything deeper."""
+"""Levels of directories; no program could open the path of anything deeper."""
 WINDOW_BYTES = 64 << 10
 
 ReadAt = Callable[[int, int], bytes]
-"""(offset, count) -> the bytes there; fewer only at the end of the archive."""
+"""(offset, count), both in bytes -> the bytes there; fewer only at the end of the archive."""
 
 MakeContent = Callable[[int, int], Content]
-"""(offset, size) -> the content that lies there in the archive."""
+"""(offset, size), both in bytes -> the content at that place in the archive."""
 
 
 def nar(path: str | bytes | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Node:
     """Read the archive in the file ``path``: a directory, a regular file or a symbolic link.
 
     The modes are those of a store, the owner is 0:0, the times are 0. Content stays in the file.
-    Raises :class:`SourceError` for a file that cannot be read, and :class:`ArchiveError` for one
-    that is no archive as Nix writes it; the text tells the byte where that shows.
+    Raises :class:`SourceError` for a file that cannot be read, and :class:`ArchiveError`, with the
+    byte offset, for one that is not an archive as Nix writes it.
     :class:`LimitError` for more ``members``, ``metadata_bytes`` (targets of links) or
     ``content_bytes`` than ``limits`` allow.
     """
@@ -121,11 +121,11 @@ class _Parser:
         self._name = name
         self._window = b""
         self._base = 0
-        """Where the window begins in the archive."""
+        """Offset of the window in the archive, in bytes."""
         self._at = 0
-        """How much of the window is behind us."""
+        """Bytes of the window that are consumed."""
         self._names: list[bytes] = []
-        """The way to the directory that is being read."""
+        """Names on the path to the directory that is being read."""
 
     def parse(self) -> Node:
         self._expect(MAGIC, "is no Nix archive")
@@ -164,7 +164,7 @@ class _Parser:
             self._expect(CLOSE, "an entry does not end as it must")
 
     def _node(self) -> Node:
-        """Read the beginning of a directory, or all but the end of anything else."""
+        """Read the start of a directory, or anything else up to its closing parenthesis."""
         self._count_entry()
         self._expect(NODE, "a node has no type")
         if self._take(REGULAR):
@@ -239,7 +239,7 @@ class _Parser:
             raise self._error(problem)
 
     def _take(self, words: bytes) -> bool:
-        """Step over ``words`` if they come next."""
+        """Consume ``words`` if they come next; say whether they did."""
         if self._at + len(words) > len(self._window):
             self._fill()
         if self._window.startswith(words, self._at):
@@ -265,7 +265,7 @@ class _Parser:
             self._window, self._at = b"", 0
 
     def _fill(self) -> None:
-        """Let the window begin here. It is longer than any string that is asked for."""
+        """Move the window here. It is longer than any string that is requested."""
         self._base += self._at
         left = self._window[self._at :]
         wanted = min(WINDOW_BYTES, self._size - self._base)
@@ -316,7 +316,7 @@ class NarFile(Content):
 
 
 class _SliceReader(DescriptorReader):
-    """A descriptor of the whole archive, of which one stretch counts."""
+    """Reads one stretch of the archive through a descriptor of the whole."""
 
     def __init__(self, content: NarFile) -> None:
         super().__init__(

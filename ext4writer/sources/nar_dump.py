@@ -1,4 +1,4 @@
-"""The Nix archive of a node: its size, and its bytes piece by piece, for whoever hashes them."""
+"""The Nix archive of a node: its size in bytes, and its bytes piece by piece, for hashing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def nar_size(root: Node) -> int:
 
 
 def dump_nar(root: Node, take: Callable[[memoryview], object], cancel: Cancel | None = None) -> int:
-    """Give the archive of ``root`` to ``take``, piece by piece, and return its size.
+    """Pass the archive of ``root`` to ``take``, piece by piece, and return its size in bytes.
 
     A piece is only valid during the call. Raises :class:`TreeError` for a node that is neither a
     directory, a regular file nor a symbolic link, and what reading content raises.
@@ -82,7 +82,7 @@ class _Dump:
         return self._total
 
     def _directory(self, root: Directory) -> None:
-        """All below ``root``, without recursion."""
+        """Everything below ``root``, without recursion."""
         self._put(DIRECTORY_HEAD)
         stack: list[Iterator[tuple[bytes, Node]]] = [iter(sorted(root.children.items()))]
         while True:
@@ -125,7 +125,7 @@ class _Dump:
         self._put(PADDING[size % ALIGNMENT])
 
     def _large(self, content: Content) -> None:
-        """Pass on what does not fit the buffer, which is empty."""
+        """Pass on content that is larger than the buffer, which is empty."""
         for piece in content.read_pieces(self._buffer):
             self._filled = len(piece)
             self._flush()

@@ -26,7 +26,7 @@ SYMLINK_MODE = 0o777
 
 
 def padding(size: int) -> int:
-    """How many zeros follow a string of ``size`` bytes."""
+    """How many zero bytes follow a string of ``size`` bytes."""
     return -size % ALIGNMENT
 
 
@@ -36,7 +36,7 @@ def word(data: bytes) -> bytes:
 
 
 def words(*texts: bytes) -> bytes:
-    """Several strings, one behind the other."""
+    """Several strings, one after the other."""
     return b"".join(map(word, texts))
 
 

@@ -1,7 +1,7 @@
-"""Container images that are about to be taken for ordinary files.
+"""Notices container images that are about to be read as ordinary files.
 
-The output of ``docker save`` is a tar archive, too, and an OCI image layout is a folder. Read as
-such they give a tree of layers and manifests where the files of the image were meant.
+The output of ``docker save`` is also a tar archive, and an OCI image layout is also a directory.
+Read as such, they give a tree of layers and manifests instead of the files of the image.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from ..errors import SourceError
 from ..tree import Directory, Loss, RegularFile, Tree
 
 DOCUMENT_BYTES = 8 << 20
-"""A larger one is none of theirs (containers/documents.py)."""
+"""A larger document is not one of theirs (containers/documents.py)."""
 
 
 def note_saved_image(tree: Tree, *, is_folder: bool) -> None:
-    """Add a loss if the root of ``tree`` is that of a container image as files.
+    """Add a loss if ``tree`` is a container image that was read as ordinary files.
 
-    ``is_folder`` says that it was one on the host, and not an archive.
+    ``is_folder`` says that the source was a directory of the host, not an archive.
     """
     children = tree.root.children
     layout = isinstance(children.get(b"oci-layout"), RegularFile) and isinstance(
@@ -50,7 +50,7 @@ def _lists_images(node: object) -> bool:
     try:
         listed = json.loads(node.content.read_bytes())
     except (SourceError, ValueError, RecursionError):
-        return False  # what cannot be read is an error when it is wanted
+        return False  # an unreadable file is an error when it is needed
     if not isinstance(listed, list) or not listed:
         return False
     return all(isinstance(one, dict) and {"Config", "Layers"} <= one.keys() for one in listed)

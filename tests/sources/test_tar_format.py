@@ -585,7 +585,7 @@ class TestHoles:
 
     def test_a_map_that_does_not_fit_the_data(self, form: str) -> None:
         for size in (9, 11):
-            with pytest.raises(ArchiveError, match="tells of 10 bytes"):
+            with pytest.raises(ArchiveError, match="has 10 bytes of data"):
                 members(*sparse_parts(form, [(0, 10)], 1000, bytes(size)))
 
     def test_sizes_that_overflow(self, form: str) -> None:
@@ -702,7 +702,7 @@ class TestEnd:
             made = sources.tar(source)
             assert list(made.root.children) == [b"f"]
             [loss] = made.losses
-            assert f"{512 + gap + 7} bytes behind the end mark" in loss.what
+            assert f"{512 + gap + 7} bytes after the end mark" in loss.what
 
     def test_an_archive_of_nothing(self) -> None:
         made = sources.tar(io.BytesIO(END))

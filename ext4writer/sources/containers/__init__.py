@@ -40,20 +40,20 @@ def oci(
     platform: Platform | str | None = None,
     **options: Unpack[Keywords],
 ) -> ContainerImage:
-    """Read an image from an OCI image layout, a folder or a tar archive of one.
+    """Read an image from an OCI image layout, either a directory or a tar archive of one.
 
-    ``reference`` is a name that the layout's index gives its image, or a digest of something in
-    it; it may be left out where there is one image only. ``platform`` is ``os/arch[/variant]``;
-    without it linux/amd64 is taken where there are several, and the only one where there is one.
+    ``reference`` is a name from the layout's index or a digest in the layout; it may be omitted if
+    there is only one image. ``platform`` is ``os/arch[/variant]``; the default is the only
+    platform, or linux/amd64 if there are several.
 
-    Further keywords, as in :func:`~ext4writer.sources.tar`: ``spool`` takes what compressed layers
-    unpack to; without one that stays in memory, within ``limits``, which count for all layers
-    together. ``xattrs``, ``keep_times``, ``secure_symlinks``, ``exclude``, ``progress`` and
-    ``cancel`` mean what they mean there.
+    Further keywords are as in :func:`~ext4writer.sources.tar`: ``spool`` receives the unpacked
+    content of compressed layers; without one it stays in memory, within ``limits``, which hold for
+    all layers together. ``xattrs``, ``keep_times``, ``secure_symlinks``, ``exclude``, ``progress``
+    and ``cancel`` have the same meaning there.
 
-    Raises :class:`ArchiveError` for a layout that is damaged, for a digest or size that is not as
-    it says, and where several images could be meant; :class:`SourceError`, :class:`LimitError`,
-    :class:`OutputError` and :class:`CancelledError` as a tar archive does.
+    Raises :class:`ArchiveError` for a damaged layout, a wrong digest or size, or an ambiguous
+    image; :class:`SourceError`, :class:`LimitError`, :class:`OutputError` and
+    :class:`CancelledError` as for a tar archive.
     """
     chosen, wanted = Options(**options), _platform(platform)
     usage = Usage(archive_path(source), chosen.limits)
@@ -90,9 +90,9 @@ def docker_archive(
 ) -> ContainerImage:
     """Read an image from an archive of ``docker save``, compressed or not.
 
-    ``reference`` is a name such as ``alpine:3.20`` that the archive lists, or the digest of a
-    configuration; it and ``platform`` may be left out where there is one image only. For the other
-    keywords and what is raised see :func:`oci`.
+    ``reference`` is a name that the archive lists, such as ``alpine:3.20``, or the digest of a
+    configuration; it and ``platform`` may be omitted if there is only one image. For the other
+    keywords and the errors see :func:`oci`.
     """
     chosen, wanted = Options(**options), _platform(platform)
     usage = Usage(archive_path(source), chosen.limits)
@@ -110,7 +110,7 @@ def docker_archive(
 
 
 def _with_inputs(tree: Tree, source: Source) -> Tree:
-    """Note what was read: the archive, or all that makes up the layout in a folder."""
+    """Note the inputs: the archive, or every file of the layout in a directory."""
     if isinstance(source, str | bytes | os.PathLike) and is_folder(os.fsencode(source)):
         names = (b"blobs", b"index.json", b"oci-layout", b"manifest.json")
         tree.inputs.update(inputs_of(*(os.path.join(os.fsencode(source), one) for one in names)))
@@ -127,7 +127,7 @@ def _platform(platform: Platform | str | None) -> Platform | None:
 
 
 def _open(source: Source, usage: Usage, options: Options) -> Files:
-    """The files of a folder or of a tar archive."""
+    """The files of a directory or of a tar archive."""
     path = archive_path(source)
     if isinstance(source, str | bytes | os.PathLike) and is_folder(path):
         return FolderFiles(path)
@@ -136,7 +136,7 @@ def _open(source: Source, usage: Usage, options: Options) -> Files:
         source, spool=options.spool, xattrs=False, usage=usage, cancel=options.cancel
     ):
         files.add(member)
-    # These are no entries of the image, and what lies in them was counted as it was unpacked.
+    # These members are not entries of the image, and their bytes are counted already.
     usage.members = 0
     usage.content_bytes = 0
     usage.inside = usage.expanded_bytes > 0

@@ -1,4 +1,4 @@
-"""Where the files of an image lie, in a folder or in an archive, and proof that they are whole."""
+"""Finds the files of an image in a directory or an archive, and checks their digests."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .documents import DOCUMENT_BYTES, Descriptor
 
 CHUNK_BYTES = 1 << 20
 LINKS_FOLLOWED = 40
-"""In one archive, from one name; as many as the kernel follows."""
+"""Links followed from one name; the kernel's limit."""
 
 
 class Files(Protocol):
-    """The files of a layout or archive by their names in it."""
+    """The files of a layout or archive, by name."""
 
     path: bytes
 
@@ -42,7 +42,7 @@ class FolderFiles:
         """See :class:`Files`; ``name`` must come from the format, not from a document."""
         path = os.path.join(self.path, os.fsencode(name))
         try:
-            # A pipe in the place of a blob would wait for ever.
+            # Opening a pipe in the place of a blob would block for ever.
             fd = os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK)
         except FileNotFoundError:
             return None
@@ -57,7 +57,7 @@ class FolderFiles:
 
 
 class ArchiveFiles:
-    """The files of a tar archive; links lead from one of them to another and never out of it."""
+    """The files of a tar archive. Links are followed inside it, and never out of it."""
 
     def __init__(self, path: bytes, usage: Usage) -> None:
         self.path = path
@@ -66,7 +66,7 @@ class ArchiveFiles:
         self._links: dict[bytes, bytes] = {}
 
     def add(self, member: Member) -> None:
-        """Take one more member; the last one of a name counts."""
+        """Add a member; the last one of a name counts."""
         name = member.path
         self._usage.keep(len(name), name, member.offset)
         self._contents.pop(name, None)
@@ -82,7 +82,7 @@ class ArchiveFiles:
                 self._links[name] = target
 
     def get(self, name: str) -> Content | None:
-        """See :class:`Files`; any ``name`` will do."""
+        """See :class:`Files`; any ``name`` is safe."""
         wanted = _inside(b"", os.fsencode(name))
         for _ in range(LINKS_FOLLOWED):
             if wanted is None or wanted in self._contents:
@@ -92,7 +92,7 @@ class ArchiveFiles:
 
 
 def _inside(link: bytes, target: bytes) -> bytes | None:
-    """The name that ``target`` means in the folder of ``link``; None if it leads out."""
+    """The name that ``target`` means in the directory of ``link``; None if it leads out."""
     names = [] if target.startswith(b"/") else link.split(b"/")[:-1]
     for name in target.split(b"/"):
         if name == b"..":
@@ -105,7 +105,7 @@ def _inside(link: bytes, target: bytes) -> bytes | None:
 
 
 class Checked:
-    """What ``source`` yields, compared at its end with the digests that it should have."""
+    """Passes on the bytes of ``source`` and compares its digests at the end."""
 
     def __init__(self, source: ByteSource, archive: bytes, name: bytes, digests: list[str]) -> None:
         """``archive`` and ``name`` are what errors call it."""
@@ -126,7 +126,7 @@ class Checked:
         return data
 
     def finish(self, cancel: Cancel | None = None) -> None:
-        """Read what is left; :class:`ArchiveError` if all of it is not what it should be."""
+        """Read the rest; raise :class:`ArchiveError` if a digest of the whole is wrong."""
         while self.read(CHUNK_BYTES):
             check_cancelled(cancel)
         found = {f"{algorithm}:{it.hexdigest()}" for algorithm, it in self._hashes.items()}
@@ -139,7 +139,7 @@ class Checked:
 
 
 def is_folder(path: bytes) -> bool:
-    """Whether ``path`` is a directory of the host; :class:`SourceError` if it is nothing."""
+    """Whether ``path`` is a directory of the host; raises :class:`SourceError` if it is missing."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except OSError as error:
@@ -147,12 +147,12 @@ def is_folder(path: bytes) -> bool:
 
 
 def blob_name(digest: str) -> str:
-    """Where a layout keeps the blob of ``digest``, which must have been checked."""
+    """The file of a layout that holds the blob ``digest``, whose syntax must be checked already."""
     return "blobs/" + digest.replace(":", "/")
 
 
 def find_blob(files: Files, descriptor: Descriptor) -> Content:
-    """The blob that ``descriptor`` means, of its size; its digest is not looked at yet."""
+    """The blob that ``descriptor`` means. Its size is checked here, its digest when it is read."""
     name = blob_name(descriptor.digest)
     content = files.get(name)
     if content is None:
@@ -167,7 +167,7 @@ def find_blob(files: Files, descriptor: Descriptor) -> Content:
 
 
 def read_small(files: Files, name: str, content: Content, digests: list[str]) -> bytes:
-    """All bytes of a document, checked against ``digests``."""
+    """The bytes of a document, checked against ``digests``."""
     if content.size > DOCUMENT_BYTES:
         raise ArchiveError(
             files.path,
@@ -181,7 +181,7 @@ def read_small(files: Files, name: str, content: Content, digests: list[str]) ->
 
 
 def sha256(data: bytes) -> str:
-    """The digest of ``data``."""
+    """The digest of ``data``, as ``sha256:HEX``."""
     return "sha256:" + hashlib.sha256(data, usedforsecurity=False).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """The archives of ``docker save``: ``manifest.json`` names configurations and layers by path.
 
-Older ones keep a folder for each layer, newer ones are an OCI image layout as well; both have the
-same ``manifest.json`` (moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset").
+Older archives have a directory for each layer, newer ones are also an OCI image layout. Both have
+the same ``manifest.json`` (moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset").
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DockerArchive:
     """What ``manifest.json`` lists."""
 
     def __init__(self, files: Files) -> None:
-        """Raises :class:`ArchiveError` if ``files`` is no such archive."""
+        """Raises :class:`ArchiveError` if ``files`` is not such an archive."""
         self.files = files
         name = "manifest.json"
         content = files.get(name)
@@ -45,17 +45,17 @@ class DockerArchive:
             raise ArchiveError(files.path, "is no list of objects", member=name.encode())
         self._images = [Document(files.path, name.encode(), one) for one in listed]
         self._facts_of: dict[Content, tuple[Platform, str]] = {}
-        """Of the configurations that were read: one may have many names, as links or with dots."""
+        """Of the configurations read so far; one may have several names, such as links."""
         self._platforms: dict[str, Platform] = {}
-        """Theirs, by the SHA-256 of what they hold."""
+        """Platforms of those configurations, by the SHA-256 of their bytes."""
 
     def find(
         self, reference: str | None, platform: Platform | None
     ) -> tuple[Document, Document, str]:
-        """The entry that is meant, its configuration and the digest of that.
+        """The selected entry, its configuration and the digest of the configuration.
 
-        ``reference`` is one of the names that the archive gives, in full or as container programs
-        complete it, ``@N`` for the image of that number, or a configuration's digest.
+        ``reference`` is a name in the archive, in full or as container programs complete it, ``@N``
+        for the N-th image (from 0), or the digest of a configuration.
         """
         images = self._images
         chosen = list(range(len(images)))
@@ -117,7 +117,7 @@ class DockerArchive:
         return parse_document(data, self.files.path, name.encode()), digest
 
     def _read_config(self, name: str, content: Content) -> tuple[bytes, str]:
-        """The bytes of a configuration, and the digest that its name states, or that it has."""
+        """The bytes of a configuration, and its digest: the one in its name, or else computed."""
         said = _digest_in(name, "")
         data = read_small(self.files, name, content, [] if said is None else [said])
         return data, said or sha256(data)
@@ -130,7 +130,7 @@ class DockerArchive:
 
 
 def _digest_in(name: str, prefix: str) -> str | None:
-    """The digest that a file name states, if it begins with ``prefix``."""
+    """The digest in a file name that begins with ``prefix``; None if there is none."""
     matched = _HAS_DIGEST.fullmatch(name) if name.startswith(prefix) else None
     if matched is None:
         return None

@@ -16,10 +16,10 @@ from ...errors import ArchiveError
 from .platforms import Platform
 
 DOCUMENT_BYTES = 8 << 20
-"""More than registries allow for any of these documents (4 MiB)."""
+"""Bytes of the largest document; registries allow 4 MiB."""
 
 PLATFORM_TEXT_MAX = 255
-"""Characters of one part of a platform, which is kept for each image that is looked at."""
+"""Characters of one part of a platform, since one is kept for each image."""
 
 INDEX_TYPES = {
     "application/vnd.oci.image.index.v1+json",
@@ -37,20 +37,20 @@ LAYER_TYPE = re.compile(
     r"application/vnd\.oci\.image\.layer(\.nondistributable)?\.v1\.tar(\+gzip|\+zstd)?"
     r"|application/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?"
 )
-"""Whether a layer is compressed, and how, is seen from its first bytes all the same."""
+"""The compression of a layer is still detected from its first bytes."""
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", re.ASCII)
 NAME_ANNOTATIONS = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 
 SHOWN_MOST = 30
-"""Images that an error lists."""
+"""Number of images that an error lists."""
 
 
 def named(reference: str, names: Sequence[Collection[str]]) -> list[int]:
-    """Which of several images, each with its ``names``, are called ``reference``.
+    """The indices of those images, each given by its ``names``, that are called ``reference``.
 
-    A name that is there byte for byte counts before one that means the same to container programs.
+    An exact match takes precedence over a name that means the same to container programs.
     """
     found = [at for at, each in enumerate(names) if reference in each]
     if found:
@@ -60,10 +60,10 @@ def named(reference: str, names: Sequence[Collection[str]]) -> list[int]:
 
 
 def full_name(name: str) -> str:
-    """``name`` with registry, repository and tag, as containers/image completes it.
+    """``name`` completed with registry, repository and tag, as containers/image does it.
 
-    The registry is docker.io unless the first part looks like a host, the repository of docker.io
-    without a slash lies in library/, and the tag is latest unless there is one or a digest
+    The registry is docker.io unless the first part looks like a host; a repository of docker.io
+    without a slash is in library/; the tag is latest unless there is a tag or a digest
     (docker/reference: normalize.go, ParseNormalizedNamed, splitDockerDomain, TagNameOnly).
     """
     domain, slash, rest = name.partition("/")
@@ -80,9 +80,9 @@ def full_name(name: str) -> str:
 
 
 def source_index(reference: str, count: int) -> int:
-    """The number in ``@N``, which counts images from 0; ``ValueError`` with a reason if it is none.
+    """The number N in ``@N``, which counts the ``count`` images from 0.
 
-    ``count`` is how many there are.
+    Raises ``ValueError``, with a reason, if it is out of range or not a number.
     """
     digits = reference[1:]
     if not re.fullmatch("[0-9]{1,9}", digits, re.ASCII) or int(digits) >= count:
@@ -92,7 +92,7 @@ def source_index(reference: str, count: int) -> int:
 
 
 def listed(images: Sequence[tuple[Collection[str], str]]) -> str:
-    """``images``, given as (names, digest), in the words by which each can be asked for."""
+    """``images``, given as (names, digest), as a list of references that select each one."""
     shown = [
         f"@{number} {', '.join([*names[:5], digest] if names else ['(no names)', digest])}"
         for number, (names, digest) in enumerate(
@@ -106,7 +106,7 @@ def listed(images: Sequence[tuple[Collection[str], str]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A JSON object; ``archive`` and ``name`` are what errors call it."""
+    """A JSON object; errors call it by ``archive`` and ``name``."""
 
     archive: bytes
     name: bytes
@@ -117,7 +117,7 @@ class Document:
         return ArchiveError(self.archive, problem, member=self.name)
 
     def get(self, key: str, kind: type[Any] | tuple[type[Any], ...], default: Any = None) -> Any:
-        """The member ``key`` of a ``kind``; ``default`` where it is missing or null."""
+        """The member ``key``, which must be a ``kind``; ``default`` if it is missing or null."""
         value = self.members.get(key)
         if value is None:
             return default
@@ -126,18 +126,18 @@ class Document:
         return value
 
     def strings(self, key: str) -> list[str]:
-        """The member ``key``, a list of strings; empty where it is missing or null."""
+        """The member ``key``, a list of strings; empty if it is missing or null."""
         values = self.get(key, list, [])
         if not all(isinstance(value, str) for value in values):
             raise self.error(f"its {key!r} holds something that is no string")
         return list(values)
 
     def below(self, key: str) -> Document:
-        """The object ``key`` in this one, as a document; empty where it is missing or null."""
+        """The object ``key`` in this one, as a document; empty if it is missing or null."""
         return Document(self.archive, self.name, self.get(key, dict, {}))
 
     def objects(self, key: str) -> list[Document]:
-        """The list of objects ``key``; empty where it is missing or null."""
+        """The list of objects ``key``; empty if it is missing or null."""
         values = self.get(key, list, [])
         if not all(isinstance(value, dict) for value in values):
             raise self.error(f"its {key!r} holds something that is no object")
@@ -145,10 +145,10 @@ class Document:
 
 
 def parse_json(data: bytes, archive: bytes, name: bytes) -> Any:
-    """The value in ``data``; :class:`ArchiveError` if it is no JSON, or not text throughout."""
+    """The value in ``data``; raises :class:`ArchiveError` if it is not JSON in valid UTF-8."""
     try:
         value = json.loads(data)
-        # An escape can stand for half a character, which nothing could print.
+        # An escape can encode a lone surrogate, which cannot be printed.
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         what = (
@@ -159,7 +159,7 @@ def parse_json(data: bytes, archive: bytes, name: bytes) -> Any:
 
 
 def parse_document(data: bytes, archive: bytes, name: bytes) -> Document:
-    """The object in ``data``; :class:`ArchiveError` if it is none."""
+    """The object in ``data``; raises :class:`ArchiveError` for anything else."""
     value = parse_json(data, archive, name)
     if not isinstance(value, dict):
         raise ArchiveError(archive, "is no JSON object", member=name)
@@ -168,28 +168,28 @@ def parse_document(data: bytes, archive: bytes, name: bytes) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What refers to a blob: type, digest and size, and for what it serves."""
+    """A reference to a blob: its type, digest and size, and what it is for."""
 
     media_type: str
     digest: str
     size: int | None
-    """Bytes; None where nothing says."""
+    """In bytes; None if unknown."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
 
     @property
     def names(self) -> list[str]:
-        """The names of the image under which this can be asked for."""
+        """The image names that select this descriptor."""
         return [self.annotations[key] for key in NAME_ANNOTATIONS if key in self.annotations]
 
     @property
     def is_attestation(self) -> bool:
-        """Whether it is no image but what a builder says about another one."""
+        """Whether this is not an image but a builder's statement about another one."""
         return "vnd.docker.reference.type" in self.annotations
 
 
 def parse_descriptor(document: Document) -> Descriptor:
-    """Read one descriptor; :class:`ArchiveError` if something is wrong with it."""
+    """Read one descriptor; raises :class:`ArchiveError` if it is malformed."""
     digest = document.get("digest", str, "")
     if not DIGEST.fullmatch(digest):
         raise document.error(f"{digest!r} is no digest of sha256 or sha512")
@@ -206,7 +206,7 @@ def parse_descriptor(document: Document) -> Descriptor:
 
 
 def parse_platform(document: Document) -> Platform:
-    """Read the members that a platform and a configuration have alike."""
+    """Read the members that platforms and configurations have in common."""
     parts = [document.get(key, str, "") for key in ("os", "architecture", "variant")]
     if max(map(len, parts)) > PLATFORM_TEXT_MAX:
         raise document.error(f"a part of its platform has more than {PLATFORM_TEXT_MAX} characters")
@@ -214,7 +214,7 @@ def parse_platform(document: Document) -> Platform:
 
 
 def check_kind(document: Document, expected: Descriptor, other: str) -> None:
-    """Refuse a document that could be taken for two kinds (CVE-2021-41190).
+    """Refuse a document that could be read as two kinds (CVE-2021-41190).
 
     ``other`` is the member that only the other kind has.
     """

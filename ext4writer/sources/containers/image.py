@@ -1,4 +1,4 @@
-"""Container images: what they hold as a tree, and what their configuration says."""
+"""Container images: their files as a tree, and their configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .platforms import Platform
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What an image says about the programs that run in it; no file of the tree says it."""
+    """What an image says about running programs in it; no file of the tree holds this."""
 
     user: str = ""
     env: tuple[str, ...] = ()
@@ -30,15 +30,15 @@ class ContainerImage:
     config: ImageConfig
     platform: Platform
     digest: str
-    """Of the manifest; of the configuration where there is no manifest with a digest."""
+    """Of the manifest, or of the configuration if there is no manifest with a digest."""
     names: tuple[str, ...]
-    """What its layout or archive calls it."""
+    """Its names in the layout or archive."""
     layers: tuple[str, ...]
-    """The digests of the unpacked layers, the lowest first."""
+    """The digests of the unpacked layers, lowest first."""
 
 
 def parse_config(document: Document) -> ImageConfig:
-    """What a configuration says about running; :class:`ArchiveError` if it is malformed."""
+    """Read a configuration; raises :class:`ArchiveError` if it is malformed."""
     config = document.below("config")
     labels = config.get("Labels", dict, {})
     if not all(isinstance(value, str) for value in labels.values()):
@@ -54,7 +54,7 @@ def parse_config(document: Document) -> ImageConfig:
 
 
 def parse_diff_ids(document: Document, layers: int) -> list[str]:
-    """The digests of the unpacked layers, of which there must be as many as ``layers``."""
+    """The digests of the unpacked layers; there must be exactly ``layers`` of them."""
     found = document.below("rootfs").strings("diff_ids")
     if len(found) != layers:
         raise document.error(f"has {len(found)} diff_ids for {layers} layers")

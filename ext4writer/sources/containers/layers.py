@@ -1,7 +1,7 @@
-"""Layers: archives of changes that are applied to a tree, the later over the earlier.
+"""Layers: archives of changes that are applied to a tree, one after the other.
 
-Sources: OCI image-spec 1.1, layer.md; where that leaves open what happens, what overlayfs does,
-with which containers are run: a layer knows nothing of the links in those below it.
+Sources: OCI image-spec 1.1, layer.md. Where that is silent, layers do what overlayfs does, since
+containers run on it: a layer does not see the links in the layers below.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ..tar_archive.limits import Usage
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 RESERVED = b".wh..wh."
-"""Begins what AUFS keeps beside the files; containerd passes it over as well."""
+"""Prefix of AUFS's own files; containerd skips them, too."""
 
 
 class Layer(Assembly):
     """The changes that one layer makes to ``lower``, the tree of the layers below it.
 
-    Members are added in any order; :meth:`apply` then makes the changes. A member whose path leads
-    over a symbolic link of this layer goes where that leads inside of the image, as with every
-    program that unpacks layers. A symbolic link of a lower layer is replaced by a directory.
+    Members are added in any order; :meth:`apply` then makes the changes. If a member's path goes
+    through a symbolic link of this layer, the link is followed inside the image, as every program
+    that unpacks layers does. A symbolic link of a lower layer is replaced by a directory.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Layer(Assembly):
         *,
         secure_symlinks: bool = False,
     ) -> None:
-        """``losses`` are those of this layer, and ``record`` those of all that were applied."""
+        """``losses`` are those of this layer, ``record`` those of all applied layers."""
         super().__init__({}, usage, losses, secure_symlinks=secure_symlinks)
         self._lower = lower
         self._record = record
@@ -45,7 +45,7 @@ class Layer(Assembly):
         self._has_links = False
 
     def add(self, member: Member) -> None:
-        """Take one member; :class:`ArchiveError` if it cannot be."""
+        """Add a member; raises :class:`ArchiveError` if that is impossible."""
         if WHITEOUT in member.path and self._is_mark(member):
             return
         member.path = self._through_links(member.path, member)
@@ -54,7 +54,7 @@ class Layer(Assembly):
             self._has_links = True
 
     def apply(self) -> None:
-        """Change the lower tree, and let the record have the losses that count afterwards."""
+        """Change the lower tree, and leave in the record the losses that still apply."""
         self.link_the_rest()
         for path in sorted(self._whiteouts):
             head, _, name = path.rpartition(b"/")
@@ -74,10 +74,9 @@ class Layer(Assembly):
         self._lower.apply_layer(Tree(self.root))
 
     def _imply(self, path: bytes) -> None:
-        """Let a directory be at ``path``, where a mark lies, unless this layer has a file there.
+        """Make a directory at ``path``, which holds a whiteout, unless this layer has a file there.
 
-        Such marks exist: where a file takes the place of a directory, umoci also hides what the
-        directory held.
+        This happens: when a file replaces a directory, umoci also hides what the directory held.
         """
         folder = self.root
         for name in path.split(b"/") if path else ():
@@ -90,7 +89,7 @@ class Layer(Assembly):
             folder = node
 
     def _is_mark(self, member: Member) -> bool:
-        """Note a whiteout, whatever kind of file stands for it; False if it is something else."""
+        """Note a whiteout, whatever kind of file represents it; False if it is something else."""
         *above, name = member.path.split(b"/")
         reserved = [one for one in above if one.startswith(WHITEOUT)]
         if any(not one.startswith(RESERVED) for one in reserved):
@@ -130,7 +129,7 @@ class Layer(Assembly):
         return b"/".join(place.names)
 
     def _elsewhere(self, path: bytes) -> Node | None:
-        """What is in the layers below, before anything of it is hidden."""
+        """The node in the layers below, before anything is hidden."""
         roots = [self.root, self._lower.root]
         place = resolve(path.split(b"/"), roots)
         if place.is_endless or not place.names:

@@ -1,9 +1,8 @@
-"""For which machines an image is made, in the words that container programs take.
+"""Platforms of images, in the names that container programs use.
 
 Names are normalized and variants compared as containerd does (containerd/platforms: database.go,
-normalizeArch and normalizeOS; compare.go, platformVector; platforms.go, Parse). What it asks of the
-machine that it runs on, an operating system or an architecture that is not named, is Linux and
-amd64 here on every machine.
+normalizeArch and normalizeOS; compare.go, platformVector; platforms.go, Parse). Where containerd
+takes an unnamed operating system or architecture from the machine, this takes Linux and amd64.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _OTHER_NAMES = {
     "armhf": ("arm", "v7"),
     "armel": ("arm", "v6"),
 }
-"""Architecture -> the name that images have, and the variant that it means; None: as given."""
+"""Architecture -> the name in images, and the variant it implies (None: as given)."""
 _VARIANTS = {
     "amd64": {"v1": ""},
     "arm64": {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"},
@@ -44,7 +43,7 @@ One = TypeVar("One")
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """For which machines an image is made; empty text where that is not said."""
+    """The platform of an image; a part that is not stated is empty."""
 
     os: str = ""
     architecture: str = ""
@@ -57,8 +56,8 @@ class Platform:
     def parse(cls, text: str) -> Platform:
         """Read ``os/architecture[/variant]``, or one of the first two alone.
 
-        Case does not count, and other names of an architecture mean it too, such as x86_64 and
-        aarch64. ``ValueError`` with a reason for what is no platform.
+        Case is ignored, and aliases such as x86_64 and aarch64 are accepted. Raises ``ValueError``,
+        with a reason, for anything else.
         """
         parts = text.split("/")
         if len(parts) > 3 or not all(map(_PART.fullmatch, parts)):
@@ -76,9 +75,9 @@ class Platform:
         return alone
 
     def normalized(self, *, keep_variant: bool = False) -> Platform:
-        """The same in the names that images have.
+        """The same platform in the names that images use.
 
-        The variant that an architecture means by itself is left out, or ``keep_variant``.
+        The default variant of an architecture is left out, unless ``keep_variant``.
         """
         architecture, variant = self.architecture.lower(), self.variant.lower()
         architecture, implied = _OTHER_NAMES.get(architecture, (architecture, None))
@@ -89,7 +88,7 @@ class Platform:
         return Platform(_system(self.os), architecture, short)
 
     def suitable(self) -> list[Platform]:
-        """What does on a machine of this platform: itself first, then older and older variants."""
+        """The platforms that run on this one: itself first, then ever older variants."""
         mine = self.normalized(keep_variant=True)
         variants = [mine.variant]
         version = _VERSION.fullmatch(mine.variant or "v8")
@@ -113,14 +112,14 @@ class Platform:
 
 
 DEFAULT_PLATFORM = Platform("linux", "amd64")
-"""Taken where several are there and none is asked for, on whatever machine this runs."""
+"""The choice among several if none is requested, on any machine."""
 
 
 def best_for(wanted: Platform, known: Sequence[tuple[One, Platform]]) -> list[One]:
-    """Those of ``known`` that suit ``wanted`` best; none if none does.
+    """Those of ``known`` that suit ``wanted`` best; empty if none does.
 
-    Another architecture never does, even if machines could run it. Where no variant is wanted, and
-    no image is without one, any will do.
+    Another architecture never suits, even if machines could run it. If no variant is wanted and
+    every image has one, any variant suits.
     """
     named = [(one, its.normalized(keep_variant=True)) for one, its in known]
     for suitable in wanted.suitable():

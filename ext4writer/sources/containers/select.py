@@ -1,4 +1,4 @@
-"""Which of the images in a layout is meant."""
+"""Selects one of the images in a layout."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .platforms import DEFAULT_PLATFORM, Platform, best_for
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 LAYOUT_VERSION = "1.0.0"
 DEPTH = 16
-"""Indexes inside of each other."""
+"""Levels of nested indexes."""
 
 
 class Layout:
     """The documents of one OCI image layout."""
 
     def __init__(self, files: Files) -> None:
-        """Raises :class:`ArchiveError` if ``files`` is no such layout."""
+        """Raises :class:`ArchiveError` if ``files`` is not such a layout."""
         self.files = files
         version = self._named("oci-layout").get("imageLayoutVersion", str)
         if version != LAYOUT_VERSION:
@@ -41,15 +41,15 @@ class Layout:
         check_kind(index, Descriptor(index.get("mediaType", str, INDEX_TYPE), "", None), "layers")
         self._top = [parse_descriptor(one) for one in index.objects("manifests")]
         self._platforms: dict[str, Platform] = {}
-        """Those of the configurations that were read, by their digests."""
+        """Platforms of the configurations read so far, by their digests."""
 
     def find(self, reference: str | None, platform: Platform | None) -> Descriptor:
-        """The descriptor of the manifest that is meant.
+        """The descriptor of the selected manifest.
 
-        ``reference`` is a name that the layout gives or a digest; without one the layout must hold
-        one image only, maybe for several platforms. Of several platforms the one that is wanted
-        counts, else linux/amd64; where that does not decide it is an :class:`ArchiveError` that
-        says what there is.
+        ``reference`` is a name in the layout or a digest; without one the layout must hold a single
+        image, possibly for several platforms. Of several platforms ``platform`` is taken, or
+        linux/amd64 by default. If that does not decide, raises an :class:`ArchiveError` that lists
+        the choices.
         """
         found = self._manifests(self._referred(reference))
         if not found:
@@ -68,7 +68,7 @@ class Layout:
         raise self._error(f"holds several images for {wanted}: {', '.join(several)}; name one")
 
     def document(self, descriptor: Descriptor, types: set[str], other: str) -> Document:
-        """The document that ``descriptor`` means, of one of ``types``; ``other``: check_kind."""
+        """The document of ``descriptor``, of one of ``types``; see check_kind for ``other``."""
         name = blob_name(descriptor.digest)
         if descriptor.media_type not in types:
             raise ArchiveError(
@@ -83,7 +83,7 @@ class Layout:
         return document
 
     def manifest(self, descriptor: Descriptor) -> Document:
-        """The manifest that ``descriptor`` means."""
+        """The manifest of ``descriptor``."""
         return self.document(descriptor, MANIFEST_TYPES, "manifests")
 
     def config(self, manifest: Document) -> tuple[Descriptor, Document]:
@@ -123,7 +123,7 @@ class Layout:
         return listed([(one.names[-1:], one.digest) for one in self._top])
 
     def _all(self, descriptors: Sequence[Descriptor]) -> list[Descriptor]:
-        """``descriptors`` and what the indexes among them hold, each once."""
+        """``descriptors``, with the contents of the indexes among them, each once."""
         found: dict[str, Descriptor] = {}
         level = list(descriptors)
         for _ in range(DEPTH):
@@ -144,7 +144,7 @@ class Layout:
         return [one for one in self._all(descriptors) if one.media_type not in INDEX_TYPES]
 
     def _platform(self, descriptor: Descriptor) -> Platform:
-        """For what an image is made, as its index says, or else its configuration."""
+        """The platform of an image according to its index, or else to its configuration."""
         if descriptor.platform is not None and descriptor.platform.os:
             return descriptor.platform
         if descriptor.media_type not in MANIFEST_TYPES:

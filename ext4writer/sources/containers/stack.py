@@ -1,4 +1,4 @@
-"""Reads the layers of one image, each once and checked, and applies them one over the other."""
+"""Reads the layers of an image, each once, checks their digests and applies them in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .layers import WHITEOUT, Layer
 
 
 class Keywords(TypedDict, total=False):
-    """What every function for images takes, and hands on as it is."""
+    """The keywords that every function for images takes and passes on."""
 
     spool: BinaryIO | None
     xattrs: bool
@@ -36,7 +36,7 @@ class Keywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Options:
-    """The same with the values of what was left out."""
+    """The same, with defaults filled in."""
 
     spool: BinaryIO | None = None
     xattrs: bool = True
@@ -53,23 +53,23 @@ class LayerBlob:
     """One layer before it is read."""
 
     name: str
-    """In its layout or archive, for errors."""
+    """Its name in the layout or archive, for errors."""
     open: Callable[[], Content]
-    """Called when it is this layer's turn, so that not all layers need be open at once."""
+    """Called when this layer is reached, so that not all layers are open at once."""
     digest: str | None
-    """Of what is opened, where something says it."""
+    """Digest of the blob as ``open`` returns it; None if unknown."""
     diff_id: str
-    """The digest of the layer when it is unpacked."""
+    """The digest of the unpacked layer."""
 
 
 def apply_layers(
     archive: bytes, layers: Sequence[LayerBlob], usage: Usage, options: Options
 ) -> Tree:
-    """The tree that ``layers`` make together, the first one lowest.
+    """The tree that ``layers`` make together, lowest first.
 
     Raises what :func:`~ext4writer.sources.tar_archive.read_members` raises, and
-    :class:`ArchiveError` for a layer that is not what its digests say. ``usage`` counts for
-    all layers together, and has what the documents and an archive around them used.
+    :class:`ArchiveError` for a layer with a wrong digest. ``usage`` counts for all layers
+    together, and already includes the documents and an archive around them.
     """
     tree = Tree(Directory(implied=True))
     record = LossRecord()
@@ -101,7 +101,7 @@ class _Reading:
         self._options = options
 
     def members(self) -> Iterator[Member]:
-        """Yield all members; when there are no more, every digest has been right."""
+        """Yield all members; once it ends, every digest has been verified."""
         blob, usage = self._blob, self._usage
         path = self._archive + b"/" + blob.name.encode()
         content = blob.open()
@@ -143,7 +143,7 @@ class _Reading:
 
 
 class _Named:
-    """A source with the name that errors call it, whose bytes were counted."""
+    """A source with the name that errors use, whose bytes are counted already."""
 
     counted = True
 

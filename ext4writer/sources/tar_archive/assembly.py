@@ -1,4 +1,4 @@
-"""A tree from the members of an archive, as if they were unpacked one after the other."""
+"""A tree from the members of an archive, as if they were unpacked in order."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ def tar(
     """Read a tar archive: a path, a binary file at its position, or a content.
 
     The tree is what unpacking the members in their order into an empty root would give; see
-    ``docs/sources.md`` for what that means where members contradict each other. Where the path of
-    a member or of a hard link's target goes through a symbolic link of the archive, the link is
-    followed inside the tree, as with GNU tar in a root of its own; with ``secure_symlinks`` that is
-    an error. ``parents`` are
-    the attributes of the root and of directories that the archive has no member for: mode 755,
-    owner 0, group 0 and time 0 where nothing is given. ``exclude`` takes globs like
-    :func:`~ext4writer.sources.directory`. For ``spool``, ``keep_times`` and what is raised see
-    :func:`~ext4writer.sources.tar_archive.read_members`; besides, :class:`ArchiveError` for a
-    member below something that is no directory and for a hard link without target, and
-    :class:`SpecError` for a wrong pattern. What is not kept is in the tree's ``losses``.
+    ``docs/sources.md`` for what that means where members contradict each other. If the path of a
+    member or of a hard link's target goes through a symbolic link of the archive, the link is
+    followed inside the tree, as GNU tar does in a root of its own; with ``secure_symlinks`` that
+    is an error. ``parents`` gives the attributes of the root and of directories without a member:
+    by default mode 755, owner 0, group 0 and time 0. ``exclude`` takes globs like
+    :func:`~ext4writer.sources.directory`. What is not kept is in the tree's ``losses``.
+
+    For ``spool``, ``keep_times`` and the errors see
+    :func:`~ext4writer.sources.tar_archive.read_members`; this also raises :class:`ArchiveError`
+    for a member below something other than a directory and for a hard link without a target, and
+    :class:`SpecError` for a wrong pattern.
     """
     excluded = matcher(exclude)
     losses: list[Loss] = []
@@ -72,18 +73,18 @@ def tar(
 
 
 class _PendingLink(Node):
-    """Stands where a hard link is whose target the archive has not shown yet."""
+    """Placeholder for a hard link whose target has not been read yet."""
 
     __slots__ = ("member", "node")
 
     def __init__(self, member: Member) -> None:
         self.member = member
         self.node: Node | None = None
-        """What stands here in the end."""
+        """The node that finally replaces this one."""
 
 
 class Assembly:
-    """A tree that grows by one member after the other."""
+    """A tree to which members are added one by one."""
 
     def __init__(
         self,
@@ -98,16 +99,16 @@ class Assembly:
         self._usage = usage
         self._losses = losses
         self._folders: dict[bytes, Directory] = {b"": self.root}
-        """Some directories by their paths."""
+        """A cache of directories by path."""
         self._last: tuple[bytes, Directory] = b"", self.root
-        """The directory that was asked for last, whose path may be too long to be among those."""
+        """The last requested directory; its path may be too long for the cache."""
         self._pending: list[tuple[bytes, _PendingLink]] = []
         self._secure_symlinks = secure_symlinks
         self._has_followed = False
         """Whether a path led through a symbolic link."""
 
     def add(self, member: Member) -> None:
-        """Do what unpacking ``member`` would do."""
+        """Have the same effect on the tree as unpacking ``member``."""
         path, kind = member.path, member.kind
         if not path:
             if kind != S_IFDIR:
@@ -147,7 +148,7 @@ class Assembly:
         children[name] = node
 
     def link_the_rest(self) -> None:
-        """Give the hard links that came before their targets what they name."""
+        """Resolve the hard links that came before their targets."""
         standing = [one for one in self._pending if self._standing_at(one[0]) is one[1]]
         for _, pending in standing:
             self._resolve(pending)
@@ -158,7 +159,7 @@ class Assembly:
             parent.children[name] = pending.node
 
     def losses_in_place(self) -> list[Loss]:
-        """What was lost, by where it lies and not by the name that its member has."""
+        """The losses, by the place of the node in the tree and not by the member's name."""
         if not self._has_followed:
             return self._losses
         return [
@@ -195,11 +196,11 @@ class Assembly:
             one.node = node
 
     def _elsewhere(self, path: bytes) -> Node | None:  # noqa: ARG002
-        """What a hard link to ``path`` means that no member is; None if nothing."""
+        """The node that a hard link to ``path`` means if no member is there; None if nothing is."""
         return None
 
     def _link(self, member: Member) -> Node:
-        """The node that a hard link is a further name of."""
+        """The node that the hard link ``member`` names."""
         node = self._find(member.target, member)
         if isinstance(node, Directory):
             raise self._error(member, "is a hard link to a directory")
@@ -211,13 +212,13 @@ class Assembly:
         return node
 
     def _place(self, path: bytes) -> bytes:
-        """``path`` without symbolic links but for the last name."""
+        """``path`` with symbolic links resolved, except in its last name."""
         if not self._has_followed:
             return path
         return b"/".join(resolve(path.split(b"/"), [self.root]).names)
 
     def _standing_at(self, path: bytes) -> Node | None:
-        """The node at ``path``, on which no link is; None if there is none."""
+        """The node at ``path``, which goes through no link; None if there is none."""
         node: Node | None = self.root
         for name in path.split(b"/") if path else ():
             node = node.children.get(name) if isinstance(node, Directory) else None
@@ -244,7 +245,7 @@ class Assembly:
         return node.children.get(name) if path else node
 
     def _folder(self, path: bytes, member: Member) -> Directory:
-        """The directory at ``path``; those that are missing are made."""
+        """The directory at ``path``; missing ones are created."""
         if path == self._last[0]:
             return self._last[1]
         folder = self.root
@@ -280,7 +281,7 @@ class Assembly:
         return place.node
 
     def _follow(self, place: Place, what: str, member: Member) -> None:
-        """Note that links were followed; raise :class:`ArchiveError` if that was not wanted."""
+        """Note that links were followed; raise :class:`ArchiveError` with ``secure_symlinks``."""
         self._has_followed = True
         if self._secure_symlinks:
             raise self._error(

@@ -1,6 +1,6 @@
-"""Decompression in pieces of bounded size: gzip, bzip2, xz and zstd, found by their first bytes.
+"""Decompression in pieces of bounded size: gzip, bzip2, xz and zstd, detected by their first bytes.
 
-Each format may hold several streams one behind the other, as parallel compressors write them.
+Each format may hold several streams one after the other, as parallel compressors write them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from .limits import Limits
 INPUT_BYTES = 64 << 10
 OUTPUT_BYTES = 256 << 10
 ZSTD_INPUT_BYTES = 1 << 10
-"""zstandard gives no bound for its output; a block of 128 KiB takes 4 bytes at least."""
+"""Bytes of input at a time, since zstandard does not bound its output: 4 bytes of input can
+make a block of 128 KiB."""
 
 MAGIC_BYTES = 10
 
@@ -121,7 +122,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes], bool], _Opener]] = {
         lambda limits: _Zstd(limits.decoder_bytes),
     ),
 }
-"""Name -> whether ten bytes begin such a stream, and what reads it."""
+"""Name -> a test whether ten bytes begin such a stream, and what reads it."""
 
 _OTHERS = {
     b"\x1f\x9d": "compress",
@@ -149,12 +150,12 @@ def compression_of(head: bytes) -> str | None:
 
 
 def foreign_format(head: bytes) -> str | None:
-    """The name of a format that is not read here; None if ``head`` begins none that is known."""
+    """The name of a known but unsupported format that begins with ``head``; else None."""
     return next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
 
 
 def missing_decoder(path: bytes | str, name: str, error: ImportError) -> SourceError:
-    """The error for data that ``name`` compressed, where the module for it cannot be imported."""
+    """The error for data in the format ``name`` whose module cannot be imported."""
     if name == "zstd":
         how = "the package zstandard, which is not installed; try: pip install zstandard"
     else:
@@ -163,13 +164,13 @@ def missing_decoder(path: bytes | str, name: str, error: ImportError) -> SourceE
 
 
 class Decoded:
-    """What the streams in ``source`` unpack to. ``path`` is what errors call it."""
+    """The unpacked bytes of all streams in ``source``. Errors call it ``path``."""
 
     def __init__(self, source: ByteSource, name: str, path: bytes, limits: Limits) -> None:
         self.packed = 0
         """Bytes taken from ``source``."""
         self.rest_bytes = 0
-        """Bytes after the last stream that begin no other, without zeros around them."""
+        """Bytes after the last stream that do not begin another one, without zeros around them."""
         self._rest_from = 0
         self._source = source
         self._name = name
@@ -177,16 +178,16 @@ class Decoded:
         self._path = path
         self._limits = limits
         self._ahead = b""
-        """Taken from ``source``, and not yet given to a stream."""
+        """Bytes taken from ``source`` and not yet given to a stream."""
         try:
             self._stream: _Stream | None = self._open(limits)
         except ImportError as error:
             raise missing_decoder(path, name, error) from error
 
     def read(self, _size: int, /) -> bytes:
-        """The next bytes, as many as come in one go; none at the end.
+        """The next bytes, as many as one step yields; none at the end.
 
-        Raises :class:`ArchiveError` for data that is damaged or cut short.
+        Raises :class:`ArchiveError` for damaged or truncated data.
         """
         while self._stream is not None:
             starved = False
@@ -199,7 +200,7 @@ class Decoded:
             except (zlib.error, OSError, ValueError, EOFError) as error:
                 raise self._damaged(error) from error
             except Exception as error:
-                # Kinds of their own; their modules are imported only where they are needed.
+                # Errors of modules that are imported only where they are needed.
                 if type(error).__name__ not in ("ZstdError", "LZMAError"):
                     raise
                 raise self._damaged(error) from error
@@ -215,7 +216,7 @@ class Decoded:
         return b""
 
     def rest(self) -> str | None:
-        """What a report says of bytes that were passed over; None if there were none."""
+        """What the report says about skipped bytes; None if there were none."""
         if not self.rest_bytes:
             return None
         return (
@@ -232,9 +233,9 @@ class Decoded:
         return data
 
     def _next_stream(self, rest: bytes) -> None:
-        """Begin with what follows a stream: another one, or padding of zeros, or nothing.
+        """Continue after a stream: with another stream, zero padding, or the end.
 
-        Anything else is passed over to the end, like what follows the end of a plain archive.
+        Anything else is skipped to the end, as after the end of a plain archive.
         """
         # A last stream may be shorter: an empty zstd frame has 9 bytes, a skippable one 8.
         while True:

@@ -18,7 +18,7 @@ prefix padding."""
 USTAR = b"ustar\0"
 GNU = b"ustar  \0"
 STAR_END = b"tar\0"
-"""At byte 508 of a header that star wrote, whose prefix is shorter and followed by two times."""
+"""At byte 508 of a header by star, whose prefix is shorter and followed by two times."""
 
 _CHECKSUM_START, _CHECKSUM_END = 148, 156
 _ADLER_BASE = 65521
@@ -26,13 +26,13 @@ _LOW = bytes(range(128))
 
 
 class FieldError(ValueError):
-    """A field of a header, or a record of an extended one, means nothing."""
+    """A header field, or a record of an extended header, is invalid."""
 
 
 def has_checksum(block: bytes) -> bool:
-    """Whether ``block`` holds the sum of its bytes, with blanks for the sum itself.
+    """Whether ``block`` holds the sum of its bytes, with blanks in place of the sum itself.
 
-    Old programs summed signed bytes; both sums are right.
+    Old programs summed signed bytes; both sums are valid.
     """
     field = block[_CHECKSUM_START:_CHECKSUM_END]
     try:
@@ -48,13 +48,13 @@ def has_checksum(block: bytes) -> bool:
 
 
 def number(field: bytes, name: str) -> int:
-    """The value of a numeric field: octal digits, or a binary number with its first bit set.
+    """The value of a numeric field: octal digits, or a binary number marked by the first bit.
 
-    An empty field is 0. Raises :class:`FieldError` for anything else; ``name`` is for its text.
+    An empty field is 0. Raises :class:`FieldError`, which calls the field ``name``, otherwise.
     """
     first = field[0]
     if first & 0x80:
-        # GNU: 0x80 begins a positive number and 0xff a negative one, big end first.
+        # GNU: 0x80 marks a positive and 0xff a negative big-endian number.
         if first == 0x80:
             return int.from_bytes(field[1:], "big")
         if first == 0xFF:

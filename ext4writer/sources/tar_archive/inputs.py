@@ -1,7 +1,7 @@
-"""Where the bytes of an archive come from, and where the content of its files stays.
+"""Where the bytes of an archive come from, and where the content of its files is kept.
 
-A tar file that can be read anywhere stays where it is: contents are slices of it. All else is read
-once, from front to back, and contents go to a store as they pass by.
+An uncompressed, seekable tar file stays in place, and contents are slices of it. Anything else is
+read once, from front to back, and contents are copied to a store.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from .header import BLOCK, has_checksum
 from .limits import Usage
 
 Archive = str | bytes | os.PathLike[str] | BinaryIO | Content
-"""A path, a binary file that need not be able to seek, or a content, such as one in an archive."""
+"""A path, a binary file (seekable or not), or a content, such as a file in an archive."""
 
 WINDOW_BYTES = 16 << 10
-"""Read at once from a file: a header, and the small files and headers behind it."""
+"""Bytes read at once: a header, and the small files and headers after it."""
 CHUNK_BYTES = 256 << 10
 
 
 class Store(Protocol):
-    """Takes contents one after the other."""
+    """Receives contents one after the other."""
 
     def begin(self, size: int) -> None:
-        """A content of ``size`` bytes follows."""
+        """Begin a content of ``size`` bytes."""
         ...
 
     def add(self, data: memoryview) -> None:
-        """The next bytes of it."""
+        """Append bytes to it."""
         ...
 
     def end(self) -> Content:
-        """The content whose last byte was added."""
+        """Finish the content and return it."""
         ...
 
 
@@ -59,24 +59,24 @@ class Input(Protocol):
         ...
 
     def skip(self, size: int) -> bool:
-        """Pass over ``size`` bytes; False if there are fewer."""
+        """Skip ``size`` bytes; False if there are fewer."""
         ...
 
     def take(self, size: int) -> Content | None:
-        """Pass over ``size`` bytes, to be read later; None if there are fewer."""
+        """Skip ``size`` bytes that are to be read later; None if there are fewer."""
         ...
 
     def finish(self) -> int:
-        """Read to the end; return how many bytes are left that are not zeros and before them."""
+        """Read to the end; return how many bytes are left, without trailing zeros."""
         ...
 
     def packed_rest(self) -> str | None:
-        """What a report says of bytes after the end of compressed data, once all is read."""
+        """What the report says about bytes after the compressed data, once all is read."""
         ...
 
 
 class SliceInput:
-    """An archive that lies in ``file`` between two offsets."""
+    """An archive in ``file`` between two byte offsets."""
 
     def __init__(self, file: HeldFile, start: int, end: int, cancel: Cancel | None) -> None:
         self.path = file.path
@@ -136,7 +136,7 @@ class SliceInput:
 
 
 class StreamInput:
-    """An archive that ``source`` yields once."""
+    """An archive that ``source`` yields only once."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class StreamInput:
         cancel: Cancel | None,
         decoded: Decoded | None = None,
     ) -> None:
-        """``decoded`` is what ``source`` takes from, if that is compressed."""
+        """``decoded`` is the decompressor below ``source``, if there is one."""
         self.path = path
         self._decoded = decoded
         self.offset = 0
@@ -212,10 +212,10 @@ class StreamInput:
 
 
 class Counted:
-    """What ``source`` yields, counted in ``usage`` as unpacked bytes.
+    """Counts the bytes of ``source`` in ``usage`` as unpacked bytes.
 
-    ``path`` is what errors call it. ``inside`` says that what a ``Decoded`` source takes was
-    counted as unpacked itself.
+    Errors call it ``path``. ``inside`` says that the input of a ``Decoded`` source is already
+    counted as unpacked.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class Counted:
         self._packed = 0
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes; :class:`LimitError` where they are too many."""
+        """The next bytes; raises :class:`LimitError` if there are too many."""
         source, usage = self._source, self._usage
         data = source.read(size)
         if isinstance(source, Decoded):
@@ -241,7 +241,7 @@ class Counted:
 
 
 class MemoryStore:
-    """Keeps contents in memory, as far as the limit allows."""
+    """Keeps contents in memory, up to the limit."""
 
     def __init__(self, path: bytes, usage: Usage) -> None:
         self._path = path
@@ -270,15 +270,15 @@ class MemoryStore:
 
 ALIGNED_BYTES = 64 << 10
 ALIGNMENT = 4096
-"""Contents from ``ALIGNED_BYTES`` on begin at such a multiple, so that a file system that can
-share blocks between files may do so."""
+"""Contents of ``ALIGNED_BYTES`` or more start at a multiple of this many bytes, so that the file
+system can share their blocks with the image."""
 
 
 class SpoolStore:
-    """Writes contents to the end of a file, each once."""
+    """Appends each content to a file."""
 
     def __init__(self, spool: BinaryIO) -> None:
-        """Raises :class:`OutputError` if ``spool`` is not a file that can be written and read."""
+        """Raises :class:`OutputError` unless ``spool`` is a regular file, readable and writable."""
         name = getattr(spool, "name", b"")
         path = os.fsencode(name) if isinstance(name, str | bytes) else b"the spool"
         try:
@@ -327,9 +327,9 @@ def archive_path(archive: Archive) -> bytes:
 def open_archive(
     archive: Archive, spool: BinaryIO | None, usage: Usage, cancel: Cancel | None
 ) -> Input:
-    """Find out what ``archive`` is and how it is compressed.
+    """Open ``archive`` and detect its compression.
 
-    Raises :class:`SourceError` if it cannot be read and :class:`ArchiveError` if it is no tar.
+    Raises :class:`SourceError` if it cannot be read and :class:`ArchiveError` if it is not tar.
     """
     if isinstance(archive, FileSliceContent):
         file, start, end = archive.file, archive.offset, archive.offset + archive.size
@@ -415,7 +415,7 @@ def _store(spool: BinaryIO | None, path: bytes, usage: Usage) -> Store:
 
 
 def _compression(head: bytes, path: bytes) -> str | None:
-    """The compression of what begins with ``head``; None for a plain archive."""
+    """The compression of data that begins with ``head``; None for a plain archive."""
     if len(head) == BLOCK and has_checksum(head):
         return None
     name = compression_of(head[:MAGIC_BYTES])
@@ -457,10 +457,10 @@ class _DescriptorSource:
 
 
 class _FileSource:
-    """Reads a binary file that somebody else opened, and does not close it."""
+    """Reads a binary file that the caller opened, and does not close it."""
 
     def __init__(self, file: BinaryIO, path: bytes) -> None:
-        # What a buffered file has is enough; reading exactly so much would wait for a slow pipe.
+        # read1 returns what is buffered; read would wait on a slow pipe for the full size.
         self._read = getattr(file, "read1", file.read)
         self._path = path
 
@@ -475,7 +475,7 @@ class _FileSource:
 
 
 class _Ahead:
-    """A source whose first bytes can be looked at."""
+    """A source whose first bytes can be inspected."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source

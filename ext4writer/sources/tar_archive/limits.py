@@ -1,4 +1,4 @@
-"""What an archive may ask of the host before it is refused."""
+"""How much an archive may cost the host before it is refused."""
 
 from __future__ import annotations
 
@@ -10,53 +10,52 @@ from ...tree import Loss, LossCode
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 OBJECT_BYTES = 256
-"""What Python takes for a loss or an attribute beside its text."""
+"""Memory of a loss or an attribute in addition to its text."""
 DIRECTORIES_EACH = 8
-"""How many parents each entry may leave out beyond ``Limits.implied_directories``."""
+"""Missing parents that each entry allows beyond ``Limits.implied_directories``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for one archive; each that is passed raises ``LimitError``, which names it.
+    """Bounds for one archive. Exceeding one raises ``LimitError``, which names it.
 
-    They count once for all layers of a container image. The memory that a tree takes follows from
-    ``members`` (at most 1 KiB each), ``metadata_bytes``, ``decoder_bytes`` and, where content is
-    kept in memory, ``memory_bytes``; never from the sizes of files.
+    They hold for all layers of a container image together. The memory of a tree depends on
+    ``members`` (at most 1 KiB each), ``metadata_bytes``, ``decoder_bytes`` and, if content is
+    kept in memory, ``memory_bytes``; never on the sizes of files.
     """
 
     members: int = 5_000_000
-    """Entries of the archive, and of the tree with the parents that the archive left out."""
+    """Entries of the archive, and entries of the tree with implied parents."""
     path_bytes: int = 64 * KIB
-    """One path or link target."""
+    """Bytes of one path or link target."""
     header_bytes: int = 8 * MIB
-    """The extended headers and the map of holes of one member."""
+    """Bytes of the extended headers and the map of holes of one member."""
     metadata_bytes: int = 1 * GIB
-    """Link targets, attributes, maps of holes, and the paths of losses, whiteouts and hard links
-    that wait for their target; a loss and an attribute count as 256 bytes more."""
+    """Bytes of link targets, attributes, maps of holes, and the paths of losses, whiteouts and
+    hard links without a target yet; a loss or an attribute counts 256 bytes more."""
     content_bytes: int = 64 * TIB
-    """The sizes of all files together, holes included."""
+    """Bytes of all files together, holes included."""
     expanded_bytes: int = 16 * TIB
-    """What an archive may unpack to, headers and all."""
+    """Bytes that an archive may unpack to, headers included."""
     ratio: int = 1000
-    """Unpacked bytes for each packed one; counts from 1 GiB unpacked on."""
+    """Unpacked bytes for each packed one; applies from 1 GiB of unpacked bytes."""
     memory_bytes: int = 256 * MIB
-    """Content that is kept in memory, where no spool was given."""
+    """Bytes of content kept in memory without a spool."""
     decoder_bytes: int = 256 * MIB
-    """Memory that a decompressor may ask for, which the archive decides."""
+    """Bytes of memory that a decompressor may allocate; the archive decides how many."""
     implied_directories: int = 100_000
-    """Parents that the archive left out; each entry allows 8 more."""
+    """Parents without a member of their own; each entry allows 8 more."""
     global_bytes: int = 8 * KIB
-    """The records of global extended headers that hold at one time."""
+    """Bytes of the records of global extended headers in effect at one time."""
 
 
 DEFAULT_LIMITS = Limits()
 
 
 class Usage:
-    """How much of ``limits`` an input has used, in all its members and layers together.
+    """How much of ``limits`` an input has used, over all its members and layers.
 
-    ``archive`` is what errors call the input; ``limits.ratio`` counts from ``ratio_from`` unpacked
-    bytes on.
+    Errors call the input ``archive``; ``limits.ratio`` applies from ``ratio_from`` unpacked bytes.
     """
 
     __slots__ = (
@@ -70,19 +69,19 @@ class Usage:
         self.ratio_from = ratio_from
         self.members = 0
         self.entries = 0
-        """Of the tree, those that were replaced as well."""
+        """Entries of the tree, including replaced ones."""
         self.implied = 0
-        """Of the entries, those that no member states."""
+        """Those entries that have no member."""
         self.metadata_bytes = 0
         self.content_bytes = 0
         self.memory_bytes = 0
         self.expanded_bytes = 0
         self.packed_bytes = 0
         self.inside = False
-        """Whether what is read now came out of a compressed archive, whose bytes were counted."""
+        """Whether the current input came out of a compressed archive, whose bytes are counted."""
 
     def unpack(self, path: bytes, unpacked: int, packed: int) -> None:
-        """Count bytes that a decompressor gave, and what it took for them since the last time."""
+        """Count the bytes that a decompressor produced and consumed since the last call."""
         self.expanded_bytes += unpacked
         if not self.inside:
             self.packed_bytes += packed
@@ -121,7 +120,7 @@ class Usage:
         losses.append(Loss(path, what, code))
 
     def add_entry(self, path: bytes, offset: int | None = None) -> None:
-        """Count one entry of the tree, which the archive states."""
+        """Count one entry of the tree that has a member."""
         self.entries += 1
         if self.entries > self.limits.members:
             raise LimitError(
@@ -133,7 +132,7 @@ class Usage:
             )
 
     def add_implied(self, path: bytes, offset: int | None = None) -> None:
-        """Count a directory that is made because ``path`` lies below it."""
+        """Count a directory that is created because ``path`` lies below it."""
         self.implied += 1
         self.add_entry(path, offset)
         stated = self.entries - self.implied

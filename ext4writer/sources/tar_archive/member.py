@@ -24,12 +24,12 @@ from ...tree import (
 )
 
 HARD_LINK = 0
-"""The ``kind`` of a member that is a further name of another one."""
+"""The ``kind`` of a member that is a hard link."""
 
 
 @dataclass(slots=True)
 class Member:
-    """One member. Times of None are not in the archive, or were not asked for."""
+    """One member. A time is None if the archive has none or it was not requested."""
 
     path: bytes
     """Names between single slashes, none of them ``.`` or ``..``; empty for the root."""
@@ -45,19 +45,19 @@ class Member:
     crtime_ns: int | None = None
     xattrs: Xattrs | None = None
     target: bytes = b""
-    """Of a symbolic link byte for byte; of a hard link in the form of ``path``."""
+    """Of a symbolic link, byte for byte; of a hard link, in the form of ``path``."""
     major: int = 0
     minor: int = 0
     content: Content | None = None
     """Of a regular file."""
     offset: int = 0
-    """Where its header begins in the uncompressed archive."""
+    """Byte offset of its header in the uncompressed archive."""
 
     def node(self) -> Node:
-        """A node of the tree with all this, without children; not for a hard link."""
+        """A node with these attributes and no children; not for a hard link."""
         kind = self.kind
         node: Node
-        # Nodes are made without their constructors, which cost more than all else here.
+        # Constructors would cost more than everything else here, so nodes are made without them.
         if kind == S_IFREG:
             node = file = object.__new__(RegularFile)
             assert self.content is not None

@@ -12,7 +12,7 @@ IDLE = (
     *(b"comment", b"charset", b"hdrcharset", b"uname", b"gname"),
     *(b"GNU.sparse.", b"GNU.dumpdir", b"LIBARCHIVE.symlinktype"),
 )
-"""How keywords begin that say nothing of a file that a tree could hold."""
+"""Prefixes of keywords that say nothing about a file that a tree could hold."""
 
 _TIME = re.compile(rb"(-?)(\d{1,30})(?:\.(\d*))?")
 _DECIMAL = re.compile(rb"-?\d{1,30}")
@@ -40,7 +40,7 @@ def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def time_ns(value: bytes, name: str) -> int:
-    """Nanoseconds of a time in decimal seconds; what is finer is dropped downwards."""
+    """Nanoseconds of a time in decimal seconds; finer digits are rounded down."""
     match = _TIME.fullmatch(value)
     if match is None:
         raise FieldError(f"its {name} is no time: {value[:40]!r}")

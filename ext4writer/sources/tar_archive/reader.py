@@ -34,7 +34,7 @@ _CACHED_FIELDS = 1 << 14
 _UNKNOWN_TOLD = 100
 _KEYWORD_SHOWN = 100
 _RECORDS_TOLD = 20
-"""Records of one member that are named where they are not kept."""
+"""How many dropped records of one member the report names."""
 _DEVICE_MAX = (1 << 32) - 1
 _NO_TAR = "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
 
@@ -49,7 +49,7 @@ _KINDS = {
     b"4": S_IFBLK,
     b"5": S_IFDIR,
     b"6": S_IFIFO,
-    b"D": S_IFDIR,  # GNU: a directory with a list of its names, which is passed over
+    b"D": S_IFDIR,  # GNU: a directory with a list of its names, which is skipped
 }
 _WITHOUT_DATA = b"123456"
 _REFUSED = {
@@ -66,7 +66,7 @@ _KEYWORDS = {
 
 
 def _is_known(keyword: bytes) -> bool:
-    """Whether a record means something here; the others are not kept."""
+    """Whether a record is known here; others are not kept."""
     return keyword in _KEYWORDS or keyword.startswith(PREFIXES)
 
 
@@ -83,22 +83,21 @@ def read_members(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[Member]:
-    """Yield the members of ``archive`` in its order; one path may come several times.
+    """Yield the members of ``archive`` in order; a path may come several times.
 
-    Contents of an uncompressed archive that is a regular file, or part of one, are slices of it.
-    Of all others, which are read once, they go into ``spool``, a regular file open for reading and
-    writing, behind what it holds; without one they stay in memory, within ``limits``. The archive
-    and the spool stay open, under descriptors of their own, as long as a content of them lives.
+    Contents of an uncompressed archive in a regular file, or part of one, are slices of it. Any
+    other archive is read once, and its contents are appended to ``spool``, a regular file open for
+    reading and writing; without one they stay in memory, within ``limits``. The archive and the
+    spool stay open, under descriptors of their own, as long as one of their contents lives.
 
-    ``usage`` says how much of its own limits, which count then, other archives of the same input
-    have used. ``name_bytes`` is how long one name in a path may be, where it is not yet that of a
-    file. ``keep_times`` fills in access, change and birth times where the archive has them.
-    ``losses`` receives what a member says and nothing can keep. ``progress`` is called after each
-    1024 members with the bytes of content found so far. When all is yielded, a stream has been
-    read to its end.
+    ``usage`` is shared with other archives of the same input; its limits then apply.
+    ``name_bytes`` is the longest name in a path, in bytes, where a name need not yet be that of a
+    file. ``keep_times`` fills in access, change and birth times if the archive has them.
+    ``losses`` receives what cannot be kept. ``progress`` is called every 1024 members with the
+    bytes of content found so far. A stream is read to its end before this returns.
 
-    Raises :class:`ArchiveError` for what is damaged or cut short, for ``..`` in a path and for
-    kinds that are not read; :class:`LimitError`; :class:`SourceError` for what cannot be read;
+    Raises :class:`ArchiveError` for damage or truncation, for ``..`` in a path and for unsupported
+    kinds; :class:`LimitError`; :class:`SourceError` for an archive that cannot be read;
     :class:`OutputError` for a spool that cannot be written; :class:`CancelledError`.
     """
     if usage is None:
@@ -110,7 +109,7 @@ def read_members(
 
 
 class _Extended:
-    """What the headers before a member say about it."""
+    """What the extended headers before a member say about it."""
 
     __slots__ = ("link", "name", "pairs", "records")
 
@@ -119,7 +118,7 @@ class _Extended:
         self.link: bytes | None = None
         self.records: dict[bytes, bytes] | None = None
         self.pairs: list[int] = []
-        """The map of holes of form 0.0, whose records repeat."""
+        """The map of holes in form 0.0, whose records repeat."""
 
 
 class _Reader:
@@ -143,13 +142,13 @@ class _Reader:
         self.global_bytes = 0
         self.fields: dict[bytes, int] = {}
         self.offset = 0
-        """Where the member that is read begins, with its extended headers."""
+        """Byte offset of the current member, extended headers included."""
         self.name: bytes | None = None
-        """What the member is called, for errors."""
+        """The current member's name, for errors."""
         self.unknown: set[bytes] = set()
-        """Keywords of which has been told that they are."""
+        """Unknown keywords that have been reported already."""
         self.header_bytes = 0
-        """Of the member that is read: its extended headers and its map."""
+        """Bytes of the current member's extended headers and map of holes."""
         self.content_bytes = 0
         self.members = 0
 
@@ -175,7 +174,7 @@ class _Reader:
             progress(self._progress())
 
     def _progress(self) -> Progress:
-        """Content that stays where it lies is passed over, and content in a stream is read."""
+        """Skips content that stays in place, and reads content in a stream."""
         unmoved = self.content_bytes if isinstance(self.source, SliceInput) else 0
         return Progress("scan", self.members, 0, self.content_bytes, 0, unmoved)
 
@@ -210,7 +209,7 @@ class _Reader:
                 return False
             raise self._error("is cut short in the middle of a header")
         if extended is not None:
-            raise self._error("ends behind the extended header of a member that does not follow")
+            raise self._error("ends after an extended header, without the member that it describes")
         if not block:
             if not self.source.offset:
                 raise self._error("is empty")
@@ -229,7 +228,7 @@ class _Reader:
                 self._lose(
                     b"",
                     "archive-rest-unread",
-                    f"{left} bytes behind the end mark of the archive, from byte "
+                    f"{left} bytes after the end mark of the archive, from byte "
                     f"{self.offset + BLOCK} on, are not read",
                 )
         rest = self.source.packed_rest()
@@ -279,7 +278,7 @@ class _Reader:
     def _take_globals(self, data: bytes) -> None:
         """Take the records of a global header.
 
-        What of them is lost is told now, once, and not again for each member.
+        Their losses are reported once, here, and not again for each member.
         """
         for keyword, value in pax.records(data):
             before = self.globals.pop(keyword, None)
@@ -336,7 +335,7 @@ class _Reader:
                 f"has the unknown type {typeflag!r}; taken as a file",
             )
         elif kind == S_IFREG and raw.endswith(b"/"):
-            kind = S_IFDIR  # before POSIX there was no other mark
+            kind = S_IFDIR  # before POSIX, a directory had no other mark
         number_of = self._number
         member = Member(
             self._path(raw),
@@ -356,7 +355,7 @@ class _Reader:
             )
         if not 0 <= data_bytes <= sparse.SIZE_MAX:
             raise FieldError(f"its size {data_bytes} is out of range")
-        # POSIX lets a hard link of a PAX archive carry the file; before, its size meant nothing.
+        # POSIX lets a hard link in a PAX archive carry content; before, its size meant nothing.
         carries = kind == HARD_LINK and extended is not None and extended.records is not None
         if typeflag in _WITHOUT_DATA and not carries:
             data_bytes = 0
@@ -384,7 +383,7 @@ class _Reader:
         return {**self.globals, **extended.records}
 
     def _override(self, member: Member, records: dict[bytes, bytes], data_bytes: int) -> int:
-        """Let ``records`` correct the header's values; return the size that is then meant."""
+        """Override the header's values by ``records``; return the resulting size in bytes."""
         if value := records.get(b"uid"):
             member.uid = pax.integer(value, "uid")
         if value := records.get(b"gid"):
@@ -465,7 +464,7 @@ class _Reader:
     def _pax_map(
         self, size: int, records: dict[bytes, bytes], extended: _Extended | None
     ) -> tuple[int, list[int], int]:
-        """The size, the map and the bytes that the map takes before the data."""
+        """The size of the file, the map, and the bytes that the map takes before the data."""
         version = tuple(records.get(b"GNU.sparse." + part) or None for part in (b"major", b"minor"))
         if version == (b"1", b"0"):
             pairs, taken = sparse.leading_map(self._map_block)
@@ -493,10 +492,10 @@ class _Reader:
         if size < 0:
             raise FieldError(f"its size {size} is out of range")
         if not self.source.skip(size + -size % BLOCK):
-            raise self._error(f"is cut short in the {size} bytes behind its header")
+            raise self._error(f"is cut short in the {size} bytes after its header")
 
     def _number(self, field: bytes, name: str) -> int:
-        """The value of a header field; the values of the last few thousand are kept."""
+        """The value of a header field; the last few thousand are cached."""
         value = self.fields.get(field)
         if value is None:
             value = number(field, name)
@@ -506,7 +505,7 @@ class _Reader:
         return value
 
     def _path(self, raw: bytes, what: str = "") -> bytes:
-        """``raw`` with single slashes only, and without ``.``; leading slashes mean nothing."""
+        """``raw`` with single slashes and without ``.``; leading slashes are dropped."""
         if len(raw) > self.limits.path_bytes:
             self._over(
                 "path_bytes",
@@ -534,7 +533,7 @@ class _Reader:
         self.usage.metadata_bytes += len(target)
 
     def _tell_unknown(self, keyword: bytes) -> None:
-        """Say once of each keyword that nothing is made of it."""
+        """Report each unknown keyword once."""
         keyword = keyword[:_KEYWORD_SHOWN]
         if keyword in self.unknown or keyword.startswith(pax.IDLE):
             return
@@ -546,7 +545,7 @@ class _Reader:
             )
 
     def _lose_records(self, losses: list[str], path: bytes, where: str = "") -> None:
-        """Say of some records that they are not kept, and how many more there are."""
+        """Report that some records are not kept, and how many more there are."""
         told = [where + what for what in losses[:_RECORDS_TOLD]]
         more = len(losses) - _RECORDS_TOLD
         if more > 0:

@@ -1,7 +1,7 @@
 """Maps of files with holes: GNU's old form, and its three forms in PAX headers.
 
 GNU tar manual, "Storing Sparse Files" and "Old GNU Format"; tar/sparse.c names the records.
-A map is the start and the length of each stretch of data, in turn.
+A map is a flat list: the start and the length of each stretch of data, in bytes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ NO_SIZE = "has a map of holes and no size"
 def checked_map(pairs: Iterable[int], size: int, data_bytes: int) -> array[int]:
     """``pairs`` without its empty stretches.
 
-    Raises :class:`FieldError` if a stretch begins before the end of an earlier one or ends behind
-    ``size``, or if all together are not ``data_bytes`` long.
+    Raises :class:`FieldError` if a stretch begins before the end of an earlier one or ends after
+    ``size``, or if their lengths do not add up to ``data_bytes``.
     """
     segments = array("Q")
     end = total = 0
@@ -38,12 +38,12 @@ def checked_map(pairs: Iterable[int], size: int, data_bytes: int) -> array[int]:
         end = start + length
         total += length
     if total != data_bytes:
-        raise FieldError(f"its map of holes tells of {total} bytes; {data_bytes} are there")
+        raise FieldError(f"its map of holes has {total} bytes of data; {data_bytes} are there")
     return segments
 
 
 def old_gnu_map(header: bytes, read_block: Callable[[], bytes]) -> tuple[int, list[int]]:
-    """The size and the map of a member of type ``S``; ``read_block`` gets the blocks that follow.
+    """The size and the map of a member of type ``S``; ``read_block`` reads each following block.
 
     Raises :class:`FieldError`.
     """
@@ -69,7 +69,7 @@ def real_size(records: Mapping[bytes, bytes]) -> int | None:
     """The size that ``records`` give a file with holes; None for a file without.
 
     An empty value means that there is no record (POSIX.1-2017, pax). Raises :class:`FieldError`
-    for a map without a size: what the archive holds of such a file is not its content.
+    for a map without a size, since the archived bytes are then not the file's content.
     """
     value = records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")
     if value:
@@ -85,9 +85,9 @@ def listed_map(value: bytes) -> list[int]:
 
 
 def leading_map(read: Callable[[], bytes]) -> tuple[list[int], int]:
-    """The map that stands before the data in form 1.0, and how many bytes it takes there.
+    """The map before the data in form 1.0, and how many bytes it takes.
 
-    ``read`` gets one block after the other. Raises :class:`FieldError`.
+    ``read`` reads the next block. Raises :class:`FieldError`.
     """
     taken = BLOCK
     text = read()

@@ -30,7 +30,7 @@ _KEPT_SETS = 1 << 14
 
 
 class XattrReader:
-    """Turns records into attributes. Equal sets are one object, as long as there are few."""
+    """Turns records into attributes. Equal sets share one object, as long as there are few."""
 
     def __init__(self) -> None:
         self._sets: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
@@ -38,9 +38,9 @@ class XattrReader:
     def read(
         self, records: dict[bytes, bytes], usage: Usage
     ) -> tuple[Xattrs | None, list[tuple[bytes, str]]]:
-        """The attributes in ``records``, and of which record what cannot be kept.
+        """The attributes in ``records``, and the losses of each record that cannot be kept.
 
-        ``usage`` counts sets that are not among those that are kept already.
+        ``usage`` counts the sets that are not shared.
         """
         found: dict[bytes, bytes] = {}
         lost: list[tuple[bytes, str]] = []
@@ -50,7 +50,7 @@ class XattrReader:
             if keyword.startswith(SCHILY_XATTR):
                 rest = keyword[len(SCHILY_XATTR) :]
                 if LIBARCHIVE_XATTR + rest in records:
-                    continue  # both say the same, and only the other tells how it is escaped
+                    continue  # both say the same, but only the other one defines its escapes
             try:
                 pair = _attribute(keyword, value)
             except ValueError as error:
@@ -90,7 +90,7 @@ class XattrReader:
 def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
     """Name and value of the attribute that a record holds; None if it holds none."""
     if keyword.startswith(SCHILY_XATTR):
-        # GNU tar escapes two characters that a keyword cannot hold, or that escape.
+        # GNU tar escapes "=", which a keyword cannot hold, and "%", the escape character.
         name = keyword[len(SCHILY_XATTR) :].replace(b"%3D", b"=").replace(b"%25", b"%")
         return name, value
     if keyword.startswith(LIBARCHIVE_XATTR):
@@ -98,12 +98,12 @@ def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
             lambda match: bytes([int(match[1], 16)]), keyword[len(LIBARCHIVE_XATTR) :]
         )
         try:
-            # libarchive leaves the padding out.
+            # libarchive omits the padding.
             return name, binascii.a2b_base64(value + b"=" * (-len(value) % 4), strict_mode=True)
         except binascii.Error as error:
             raise ValueError(f"its value is not base64 ({error})") from None
     if keyword == SELINUX:
-        # The archive has the bare text; the system keeps it with a NUL.
+        # The archive has the bare text; the kernel's value ends with a NUL.
         return b"security.selinux", value.rstrip(b"\0") + b"\0"
     name = ACLS.get(keyword, b"")
     if name:
