@@ -1,7 +1,7 @@
 """What changes a tree after it was read: filters, and rules by path.
 
-``filters`` has functions for whole trees. ``rules`` is what the command line's options become: an
-ordered list of rules, of which the other modules hold the kinds.
+``filters`` has functions for whole trees. ``rules`` is the ordered list of rules that the command
+line's options become; the other modules hold the kinds of rules.
 """
 
 from . import filters

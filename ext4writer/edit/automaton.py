@@ -1,11 +1,11 @@
-"""Regular expressions matched without backtracking: every byte of a subject is looked at once.
+"""Regular expressions matched without backtracking: each byte of a subject is read once.
 
-An expression becomes a position automaton (Glushkov): a position for each byte that it asks for,
-and for each position those that may follow it. Many expressions run side by side in one automaton,
-whose states are made when a subject first leads to them. So a subject costs a look-up a byte,
-whatever the number of expressions, and at worst the work of all positions a byte.
+An expression becomes a position automaton (Glushkov): one position for each byte that it matches,
+and for each position the set of those that may follow. Many expressions run side by side in one
+automaton, whose states are made on first use. So a subject usually costs one look-up per byte,
+whatever the number of expressions, and at worst the work of all positions per byte.
 
-Positions and bytes are bits of integers: the set of the bytes a and b is ``1 << 97 | 1 << 98``.
+Sets of positions and of bytes are bits of integers: {a, b} is ``1 << 97 | 1 << 98``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 POSITIONS_MOST = 1 << 13
-"""Positions of one expression; a repeat that is counted takes as many as it says."""
+"""Positions of one expression; a counted repeat takes one for each repetition."""
 
 STATES_BYTES = 32 << 20
-"""Memory for states, roughly; when it is used up all are forgotten."""
+"""Bytes of memory for states, roughly; when they are used up, all states are dropped."""
 _STATE_BYTES = 400
 _TRANSITION_BYTES = 100
 
@@ -28,22 +28,22 @@ ANY_BYTE = (1 << 256) - 1
 
 
 class Expression(NamedTuple):
-    """An expression for the whole of a subject."""
+    """An expression that must match a whole subject."""
 
     sets: tuple[int, ...]
-    """Of each position the bytes that may stand there."""
+    """For each position, the set of bytes that it matches."""
     follow: tuple[int, ...]
-    """Of each position those that may come next."""
+    """For each position, the set of positions that may follow."""
     first: int
-    """The positions that may come first."""
+    """The set of positions that may come first."""
     last: int
-    """Those that may come last."""
+    """The set of positions that may come last."""
     nullable: bool
-    """Whether it matches nothing at all."""
+    """Whether it matches the empty subject."""
 
 
 class Part(NamedTuple):
-    """A part of an expression that is being built; its positions are ``start`` to ``end``."""
+    """A part of an expression under construction; its positions are ``start`` up to ``end``."""
 
     start: int
     end: int
@@ -53,9 +53,9 @@ class Part(NamedTuple):
 
 
 class Builder:
-    """Builds one expression. Parts are made in the order in which they stand in it.
+    """Builds one expression. Parts must be made in the order of the expression.
 
-    ``ValueError`` if it has too many positions.
+    Raises ``ValueError`` if it has too many positions.
     """
 
     def __init__(self) -> None:
@@ -63,12 +63,12 @@ class Builder:
         self._follow: list[int] = []
 
     def nothing(self) -> Part:
-        """What matches the empty subject."""
+        """Matches the empty subject."""
         at = len(self._sets)
         return Part(at, at, 0, 0, nullable=True)
 
     def one(self, choice: int) -> Part:
-        """One byte of the set ``choice``."""
+        """Matches one byte of the set ``choice``."""
         at = len(self._sets)
         self._grow(1)
         self._sets.append(choice)
@@ -76,7 +76,7 @@ class Builder:
         return Part(at, at + 1, 1 << at, 1 << at, nullable=False)
 
     def then(self, one: Part, other: Part) -> Part:
-        """One part and behind it another."""
+        """Matches one part and then the other."""
         self._link(one.last, other.first)
         return Part(
             one.start,
@@ -87,7 +87,7 @@ class Builder:
         )
 
     def either(self, one: Part, other: Part) -> Part:
-        """One of two parts."""
+        """Matches one of two parts."""
         return Part(
             one.start,
             other.end,
@@ -97,7 +97,7 @@ class Builder:
         )
 
     def repeat(self, part: Part, least: int, most: int | None) -> Part:
-        """``part``, which was made last, from ``least`` to ``most`` times; None is any number."""
+        """Repeat the most recent ``part`` from ``least`` to ``most`` times; None means no limit."""
         if most == 0:
             return Part(part.start, part.end, 0, 0, nullable=True)
         size = part.end - part.start
@@ -112,7 +112,7 @@ class Builder:
             here = there
         if most is None:
             self._link(here.last, here.first)
-        # A part that may be empty can be so each time, so that any copy may be the last.
+        # If the part can be empty, every later copy can be, so any copy may be the last.
         ends = lasts if part.nullable else lasts[max(least, 1) - 1 :]
         last = 0
         for mask in ends:
@@ -120,7 +120,7 @@ class Builder:
         return Part(part.start, here.end, part.first, last, part.nullable or least == 0)
 
     def finish(self, part: Part) -> Expression:
-        """The expression that ``part`` is."""
+        """Return ``part`` as a whole expression."""
         return Expression(
             tuple(self._sets), tuple(self._follow), part.first, part.last, part.nullable
         )
@@ -132,7 +132,7 @@ class Builder:
     def _copy(self, part: Part, size: int) -> Part:
         start, end = part.start, part.end
         self._sets += self._sets[start:end]
-        # Within a part all that follows lies in the part, until the part itself is linked.
+        # Until a part is linked to another, its positions are followed only by its own.
         inside = (1 << end) - (1 << start)
         self._follow += [(mask & inside) << size for mask in self._follow[start:end]]
         return Part(end, end + size, part.first << size, part.last << size, part.nullable)
@@ -152,7 +152,7 @@ def byte_set(members: Iterable[int]) -> int:
 
 
 def set_for_re(choice: int) -> bytes:
-    """A set of bytes as ``re`` has it, written so that no later version can take it otherwise."""
+    """A set of bytes in the syntax of ``re``, escaped so that every version reads it alike."""
     if not choice:
         return rb"[^\x00-\xff]"
     ranges = []
@@ -169,7 +169,7 @@ def set_for_re(choice: int) -> bytes:
 
 
 def _bits(mask: int) -> Iterator[int]:
-    """The bits of ``mask``, ascending; the cost is that of its length and their number."""
+    """Yield the numbers of the bits that are set in ``mask``, ascending."""
     digits = bin(mask)[:1:-1]
     at = digits.find("1")
     while at >= 0:
@@ -178,11 +178,11 @@ def _bits(mask: int) -> Iterator[int]:
 
 
 class _Settled(Exception):  # noqa: N818
-    """The rest of a subject changes nothing."""
+    """The rest of the subject cannot change the result."""
 
 
 class _State(dict[int, "_State"]):
-    """The positions at which a subject may stand, and by the next byte the state after it."""
+    """A set of positions; as a dictionary, it maps the next byte to the state after it."""
 
     __slots__ = ("automaton", "found", "reach", "settled")
 
@@ -192,7 +192,7 @@ class _State(dict[int, "_State"]):
         super().__init__()
         self.automaton = automaton
         self.reach = reach
-        """The positions that may come next."""
+        """The set of positions that may come next."""
         self.found = found
         """The expressions that match if the subject ends here."""
         self.settled = settled
@@ -205,7 +205,7 @@ class _State(dict[int, "_State"]):
 
 
 class Automaton:
-    """Expressions side by side."""
+    """Matches several expressions at once."""
 
     def __init__(self, expressions: Sequence[Expression]) -> None:
         self._expressions = tuple(expressions)
@@ -214,7 +214,7 @@ class Automaton:
         self._start: _State | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Without its states, which each process makes for itself."""
+        """Pickle without states, which each process makes for itself."""
         return Automaton, (self._expressions,)
 
     def matches(self, subject: bytes) -> tuple[int, ...]:
@@ -230,7 +230,7 @@ class Automaton:
         return state.found
 
     def go(self, state: _State, byte: int) -> _State:
-        """The state after ``state`` and ``byte``; it is remembered."""
+        """The state after ``state`` and ``byte``, which is kept for the next time."""
         members = state.reach & self._by_byte[byte]
         following = self._states.get(members)
         if following is None:
@@ -242,7 +242,7 @@ class Automaton:
         return following
 
     def _begin(self) -> _State:
-        """Lay the positions of all expressions one behind the other."""
+        """Number the positions of all expressions consecutively; return the first state."""
         sizes = [len(each.sets) for each in self._expressions]
         self._bases = list(accumulate(sizes, initial=0))
         self._bytes = (self._bases[-1] >> 3) + 1
@@ -296,7 +296,7 @@ class Automaton:
         return state
 
     def _forget(self) -> None:
-        """Drop all states but the first; each refers to others, so that none goes by itself."""
+        """Drop all states but the first. They refer to each other, so break the cycles."""
         for state in self._states.values():
             state.clear()
         self._states.clear()

@@ -1,8 +1,8 @@
 """File capabilities: from the text of setcap(8) to the value of ``security.capability``.
 
 The text is that of cap_from_text(3); the value is the kernel's ``struct vfs_cap_data``
-(include/uapi/linux/capability.h), whose single bit for "effective" is why libcap's cap_set_file
-refuses texts in which only some capabilities are effective; so do we.
+(include/uapi/linux/capability.h). It has a single bit for "effective", so libcap's cap_set_file
+refuses a text in which only some capabilities are effective, and so do we.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAMES = (
     *("lease", "audit_write", "audit_control", "setfcap", "mac_override", "mac_admin", "syslog"),
     *("wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf", "checkpoint_restore"),
 )
-"""Capabilities in the order of their numbers, as of Linux 5.9; there are no newer ones."""
+"""Capabilities in the order of their numbers. The last one was added in Linux 5.9."""
 
 XATTR = b"security.capability"
 VFS_CAP_REVISION_2 = 0x02000000
@@ -33,9 +33,9 @@ _ACTION = re.compile(r"([=+-])([eip]*)")
 def capability_value(text: str, root_id: int | None = None) -> bytes:
     """The value of ``security.capability`` for ``text``, such as ``cap_net_bind_service=ep``.
 
-    ``root_id`` is the user that is root in the name space for which they hold (setcap -n); with it
-    the value is of revision 3. ``ValueError`` with a reason for a text that is none, and for one
-    that a file cannot hold.
+    ``root_id`` is the user that is root in the user namespace where they apply (setcap -n); it
+    makes the value revision 3. Raises ``ValueError``, with a reason, for an invalid text and for
+    capabilities that a file cannot hold.
     """
     sets = {"e": 0, "i": 0, "p": 0}
     clauses = text.split()

@@ -58,19 +58,20 @@ def _argument(name: str, given: object, take: Callable[[object], int]) -> int:
 
 
 Change = Callable[[bytes, Node], Node | None]
-"""(absolute path, node) -> the node to stand there: the same one, maybe changed, another, none."""
+"""(absolute path, node) -> the node to put there: the same (maybe changed), another, or None."""
 
 
 def apply(tree: Tree, change: Change) -> Tree:
-    """Ask ``change`` about every node; what it returns takes the node's place, None drops it.
+    """Call ``change`` for every node; its result replaces the node, and None drops it.
 
-    Each node is asked about once: parents before what is below them, names sorted as bytes, and one
-    with several names at the first of them. The answer holds for all its names, so they remain hard
-    links of each other. With a directory goes all that is below it, and nothing below is asked
-    about. What stands in a directory that was not there before is not asked about either.
+    It is called once for each node: parents before children, names sorted as bytes, and a node
+    with several names at the first of them. The result holds for all its names, so they remain hard
+    links. Dropping a directory drops everything below it without a call, and there are no calls for
+    the children of a new directory either.
 
-    Losses of what is dropped are dropped. Raises :class:`TreeError` if the root is dropped or made
-    something else than a directory, or a directory put in place of a node with several names.
+    Losses of dropped nodes are dropped. Raises :class:`TreeError` if the root is dropped or
+    replaced by something other than a directory, or if a directory replaces a node with several
+    names.
     """
     _check(tree)
     if not callable(change):
@@ -112,8 +113,8 @@ def apply(tree: Tree, change: Change) -> Tree:
 def exclude(tree: Tree, patterns: Patterns) -> Tree:
     """Drop every name that one of ``patterns`` matches, and all below it; other names remain.
 
-    The patterns are those of :func:`ext4writer.sources.directory`; :class:`SpecError` for a wrong
-    one.
+    The patterns are those of :func:`ext4writer.sources.directory`; raises :class:`SpecError` for an
+    invalid one.
     """
     _check(tree)
     excluded = matcher(patterns)
@@ -129,11 +130,11 @@ def exclude(tree: Tree, patterns: Patterns) -> Tree:
 
 
 def strip_components(tree: Tree, count: int) -> Tree:
-    """Take the first ``count`` names off every path, as tar does; return the tree that is left.
+    """Remove the first ``count`` names of every path, as tar does; return the remaining tree.
 
-    Directories that come to the same path merge, the later in the order of their names over the
-    earlier. What has no more names than that is left out and in the losses, but for directories.
-    The root's attributes are nobody's then. ``tree`` must not be used any more.
+    Directories that get the same path are merged, later ones (in the order of names) over earlier
+    ones. A path with ``count`` names or fewer is left out, and is in the losses unless it is a
+    directory. The root then has default attributes. ``tree`` must not be used afterwards.
     """
     _check(tree)
     for _ in range(_argument("count", count, count_of)):

@@ -1,4 +1,4 @@
-"""Glob patterns as archive tools have them, matched as bytes, in a time that is linear."""
+"""Glob patterns as archive tools have them, matched as bytes in linear time."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ Match = Callable[[bytes, bytes], bool]
 """(path from the root without a leading slash, its last component) -> does it match?"""
 
 Patterns = Iterable[str | bytes] | Match
-"""Globs, or what stands for them."""
+"""Globs, or a function in their place."""
 
 
 class Glob(NamedTuple):
     """One pattern, compiled."""
 
     whole: bool
-    """Whether it is compared with the whole path, and not with the name alone."""
+    """Whether it is matched against the whole path instead of the name."""
     prefix: bytes
-    """What all that it matches begins with."""
+    """The common prefix of everything it matches."""
     rest: Expression
-    """What the rest must match as a whole."""
+    """Matches the rest after the prefix."""
     simple: bytes | None
-    """The same for ``re``, if that needs a time that is linear: with one star at most."""
+    """The same for ``re``, if that takes linear time, as it does with at most one star."""
     literal: bool
-    """Whether it matches ``prefix`` and nothing else."""
+    """Whether it matches only ``prefix``."""
 
 
 def parse_glob(pattern: str | bytes) -> Glob:
-    """Compile ``pattern``; ``ValueError`` for one that is empty or whose set makes no sense.
+    """Compile ``pattern``; raises ``ValueError`` if it is empty or has an invalid set.
 
-    A pattern without a slash is compared with the name, at any depth; one with a slash with the
-    whole path from the root. ``*`` and ``?`` stop at a slash, ``**`` does not, ``[a-z]`` and
-    ``[!a-z]`` are sets, a backslash takes the next character as it is. A slash at the start only
-    anchors the pattern; one at the end does not count.
+    A pattern without a slash matches the name, at any depth; one with a slash matches the whole
+    path from the root. ``*`` and ``?`` stop at a slash, ``**`` does not, ``[a-z]`` and ``[!a-z]``
+    are sets, and a backslash escapes the next character. A leading slash only anchors the pattern;
+    a final one is ignored.
     """
     raw = pattern if isinstance(pattern, bytes) else os.fsencode(pattern)
     wanted = raw.rstrip(b"/")
@@ -63,7 +63,7 @@ _IN_NAME = ANY_BYTE & ~_SLASH
 
 
 class GlobSet:
-    """Globs that a path is compared with all at once."""
+    """Matches a path against many globs at once."""
 
     def __init__(self, globs: Iterable[Glob]) -> None:
         names: list[Pattern] = []
@@ -75,24 +75,23 @@ class GlobSet:
         self._paths = matcher_of(paths)
 
     def last_match(self, path: bytes, name: bytes) -> int:
-        """The greatest number of a glob that matches; -1 if none does.
+        """The highest number of a matching glob; -1 if none matches.
 
-        ``path`` has no slash in front, and ``name`` is its last component.
+        ``path`` has no leading slash, and ``name`` is its last component.
         """
         best = -1 if self._names is None else self._names.last_match(name)
         return best if self._paths is None else max(best, self._paths.last_match(path))
 
     def all_matches(self, path: bytes, name: bytes) -> list[int]:
-        """The numbers of all globs that match, in no useful order."""
+        """The numbers of all matching globs, in no particular order."""
         found = [] if self._names is None else self._names.all_matches(name)
         return found if self._paths is None else found + self._paths.all_matches(path)
 
 
 def matcher(patterns: Patterns) -> Match | None:
-    """Compile ``patterns`` (see :func:`parse_glob`) into one question; None if there are none.
+    """Compile ``patterns`` (see :func:`parse_glob`) into one function; None if there are none.
 
-    What is such a question already comes back as it is. :class:`SpecError` for a pattern that is
-    none.
+    A function is returned as it is. Raises :class:`SpecError` for an invalid pattern.
     """
     if callable(patterns):
         return patterns
@@ -115,7 +114,7 @@ def matcher(patterns: Patterns) -> Match | None:
 
 
 def _compiled(pattern: bytes, index: int) -> tuple[Expression, bytes | None]:
-    """The expression of what stands in one glob from ``index`` on; and for ``re`` if it can be."""
+    """The expression of ``pattern`` from ``index`` on, and its form for ``re`` if there is one."""
     builder = Builder()
     simple: list[bytes] = []
     stars = 0
@@ -146,7 +145,7 @@ def _compiled(pattern: bytes, index: int) -> tuple[Expression, bytes | None]:
 
 
 def _choice(pattern: bytes, index: int) -> tuple[int, int]:
-    """The bytes of which one must stand here, and where the pattern goes on."""
+    """The set of bytes that one element of a glob matches, and the index after it."""
     character = pattern[index : index + 1]
     if character == b"?":
         return _IN_NAME, index + 1
@@ -156,7 +155,7 @@ def _choice(pattern: bytes, index: int) -> tuple[int, int]:
         start = index + 1
         negated = pattern[start : start + 1] in (b"!", b"^")
         start += negated
-        # A bracket right after the opening one belongs to the set.
+        # A closing bracket right after the opening one is a member of the set.
         end = pattern.find(b"]", start + 1)
         if end > 0:
             choice = _ranges(pattern[start:end])

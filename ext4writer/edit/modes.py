@@ -1,4 +1,4 @@
-"""Permission bits in octal or in the words of chmod(1)."""
+"""Permission bits in octal or in the syntax of chmod(1)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 MODE_MOST = 4096
-"""Letters of a mode."""
+"""Characters of the longest mode."""
 
 Change = Callable[[int, bool], int]
-"""(permission bits before, whether of a directory) -> permission bits after."""
+"""(permission bits before, whether it is a directory) -> permission bits after."""
 
 
 def parse_mode(text: str) -> Change:
-    """Compile ``text``; ``ValueError`` with a reason if it is no mode.
+    """Compile ``text``; raises ``ValueError``, with a reason, if it is not a mode.
 
-    Octal digits are the bits themselves. Otherwise clauses as chmod(1) has them, such as
-    ``u+rwX,go=r,+t``; without u, g, o or a they are meant for all, whatever the umask. As with
-    chmod(1) of GNU, ``=`` leaves set-user-ID and set-group-ID of directories alone.
+    Octal digits are the bits themselves. Anything else is clauses as in chmod(1), such as
+    ``u+rwX,go=r,+t``; a clause without u, g, o or a is for all, whatever the umask. As in GNU
+    chmod(1), ``=`` keeps the set-user-ID and set-group-ID bits of directories.
     """
     if len(text) > MODE_MOST:
         raise ValueError(f"a mode has {MODE_MOST:,} letters at most, and this one {len(text):,}")
@@ -51,7 +51,7 @@ def parse_mode(text: str) -> Change:
 
 
 def in_turn(changes: Sequence[Change]) -> Change:
-    """What ``changes`` make of a mode one after the other, worked out once for each mode."""
+    """Apply ``changes`` one after the other; the result is computed once for each mode."""
     known: dict[tuple[int, bool], int] = {}
 
     def change(mode: int, is_directory: bool) -> int:

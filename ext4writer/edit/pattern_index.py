@@ -1,7 +1,7 @@
-"""Which of thousands of patterns match a path, without trying them all.
+"""Finds which of thousands of patterns match a path, without trying them all.
 
-Every pattern begins with bytes that each path which it matches begins with too. A path is looked
-up by its own beginnings, so that a pattern costs nothing where it cannot match.
+Every pattern has a literal prefix (possibly empty) that all its paths share. A path is looked up
+by its own prefixes, so a pattern that cannot match costs nothing.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import NamedTuple, Protocol
 from .automaton import Automaton, Expression
 
 FEW = 8
-"""Simple patterns of one prefix that ``re`` tries one after the other."""
+"""Up to this many simple patterns with one prefix are matched by ``re``."""
 
 
 class Pattern(NamedTuple):
-    """What a path must match."""
+    """A pattern for paths."""
 
     number: int
-    """Its place in the order of all."""
+    """Its index among all patterns."""
     prefix: bytes
-    """What a path that it matches begins with."""
+    """The common prefix of all paths that it matches."""
     rest: Expression | Callable[[bytes], bool]
-    """What must stand after ``start``; or whether it matches a path, as a function of that."""
+    """Matches the path from ``start`` on; or a function of the path."""
     simple: bytes | None = None
-    """The same as ``rest`` for ``re``, where that needs a time that is linear; None otherwise."""
+    """The same as ``rest`` for ``re``, if that takes linear time; None otherwise."""
     start: int | None = None
-    """Bytes at the start of a path that ``rest`` is not for; None is the length of ``prefix``."""
+    """Bytes of the path before the part that ``rest`` matches; None: the length of ``prefix``."""
 
 
 class Matcher(Protocol):
-    """Some patterns of one prefix."""
+    """Some patterns with one prefix."""
 
     def last_match(self, path: bytes) -> int:
         """The greatest number of one that matches; -1 if there is none."""
@@ -44,14 +44,14 @@ class Matcher(Protocol):
 
 
 class _Few:
-    """A few simple patterns: C tries them sooner than Python follows an automaton."""
+    """A few simple patterns: ``re`` in C is faster here than an automaton in Python."""
 
     def __init__(self, start: int, patterns: Sequence[Pattern]) -> None:
         """``patterns`` ascend."""
         self._start = start
         self._numbers = [pattern.number for pattern in reversed(patterns)]
         self._each = [_simple(pattern) for pattern in reversed(patterns)]
-        # A search ends with the first alternative that matches, so that the last one stands first.
+        # ``re`` takes the first matching alternative, so the last pattern comes first.
         whole = b"|".join(b"(" + each + b")" for each in self._each)
         self._match = re.compile(whole, re.DOTALL).match
         self._compiled: list[re.Pattern[bytes]] = []
@@ -102,7 +102,7 @@ class _Many:
 
 
 class _Function:
-    """A pattern that is a function."""
+    """A pattern given as a function."""
 
     def __init__(self, number: int, matches: Callable[[bytes], bool]) -> None:
         self._number = number
@@ -171,7 +171,7 @@ class _Bucket:
 
 
 class _Tails:
-    """The buckets whose prefixes end inside of a name, in one folder."""
+    """The buckets of one directory whose prefixes end within a name."""
 
     __slots__ = ("buckets", "lengths")
 
@@ -187,14 +187,14 @@ class _Tails:
         return bucket
 
     def of(self, name: bytes) -> list[_Bucket]:
-        """The buckets whose tails ``name`` begins with."""
+        """The buckets whose tails are prefixes of ``name``."""
         buckets = self.buckets
         found = [buckets.get(name[:length]) for length in self.lengths if length <= len(name)]
         return [bucket for bucket in found if bucket is not None]
 
 
 def matcher_of(patterns: Iterable[Pattern]) -> Matcher | None:
-    """What answers soonest for ``patterns``, which are in their order; None if there are none."""
+    """The fastest matcher for ``patterns``, which ascend; None if there are none."""
     patterns = list(patterns)
     if not patterns:
         return None
@@ -207,11 +207,11 @@ def matcher_of(patterns: Iterable[Pattern]) -> Matcher | None:
 
 
 class PatternIndex:
-    """Answers for many paths; it is fast where those of one folder follow each other."""
+    """Matches many paths; it is fast if paths of one directory follow each other."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._tails: dict[bytes, _Tails] = {}
-        """By folder, with a slash at its end or empty."""
+        """By directory, which is empty or ends with a slash."""
         for pattern in patterns:
             cut = pattern.prefix.rfind(b"/") + 1
             tails = self._tails.setdefault(pattern.prefix[:cut], _Tails())
@@ -225,14 +225,14 @@ class PatternIndex:
         return bool(self._tails)
 
     def last_match(self, path: bytes) -> int:
-        """The greatest number of a pattern that matches ``path``; -1 if there is none."""
+        """The highest number of a pattern that matches ``path``; -1 if there is none."""
         best = -1
         for bucket in self._candidates(path):
             best = max(best, bucket.last_match(path))
         return best
 
     def all_matches(self, path: bytes) -> list[int]:
-        """The numbers of all patterns that match ``path``, in no useful order."""
+        """The numbers of all patterns that match ``path``, in no particular order."""
         found: list[int] = []
         for bucket in self._candidates(path):
             found += bucket.all_matches(path)
@@ -248,15 +248,15 @@ class PatternIndex:
         return self._above + self._inside.of(path[cut:])
 
     def _enter(self, folder: bytes) -> None:
-        """Find what the paths in ``folder`` have in common."""
+        """Find the buckets for all paths in ``folder``."""
         self._folder = folder
         self._inside = self._tails.get(folder)
         self._above = []
         start = 0
-        # Below the longest folder of a pattern nothing is found, however deep the path goes.
+        # Nothing is found below the longest directory of a pattern, however deep the path.
         while start < len(folder) and start <= self._longest:
             end = folder.find(b"/", start) + 1
-            # A name that leads to the folder; in front of a path is the root or nothing.
+            # A component of the directory; before the first one is the root or nothing.
             tails = self._tails.get(folder[:start])
             if tails is not None:
                 self._above += tails.of(folder[start : end - 1])

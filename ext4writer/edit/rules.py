@@ -1,7 +1,7 @@
-"""Rules: what an image shall have other than its sources, in the order in which they are given.
+"""Rules: how an image differs from its sources, in the order given.
 
-A rule is an object with ``apply(tree)``; this module has those that concern every entry, the others
-are in the modules beside it. A rule that finds nothing to act on says so in the tree's losses.
+A rule is an object with ``apply(tree)``. This module has the rules that concern every entry; the
+others have modules of their own. A rule that finds nothing to act on says so in the tree's losses.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Rule(Protocol):
 
 
 def apply_rules(tree: Tree, rules: Iterable[Rule]) -> Tree:
-    """Apply ``rules`` to ``tree`` in their order, and return it."""
+    """Apply ``rules`` to ``tree`` in order, and return it."""
     for batch in _batches(rules):
         batch.apply(tree)
     return tree
 
 
 def _batches(rules: Iterable[Rule]) -> Iterator[Rule]:
-    """The rules, with :class:`SetRule` that follow each other as one."""
+    """Yield the rules, with consecutive :class:`SetRule` objects combined into one."""
     held: list[SetRule] = []
     for rule in rules:
         if isinstance(rule, SetRule):
@@ -49,7 +49,7 @@ def _batches(rules: Iterable[Rule]) -> Iterator[Rule]:
 
 
 class Owner(NamedTuple):
-    """Gives every entry to one user and one group."""
+    """Sets one user and one group on every entry."""
 
     uid: int
     gid: int
@@ -59,7 +59,7 @@ class Owner(NamedTuple):
 
 
 class RootOwner(NamedTuple):
-    """Gives the root directory, and it alone, to one user and one group."""
+    """Sets one user and one group on the root directory only."""
 
     uid: int
     gid: int
@@ -78,7 +78,7 @@ class AllTimes(NamedTuple):
 
 
 class ModeMask(NamedTuple):
-    """Keeps of the permissions only the bits in ``mask``; links have none that count."""
+    """Clears all permission bits outside ``mask``; those of symbolic links are ignored."""
 
     mask: int
 
@@ -93,11 +93,11 @@ class ModeMask(NamedTuple):
 
 
 class IdMap:
-    """Maps owners by ranges, as a user name space does, all of them at once.
+    """Maps owners by ranges, as a user namespace does, all of them at once.
 
     Each range is (first number here, first number in the image, count). A number in no range is
-    kept and is in the losses. Named entries of access control lists, and the owner of a name space
-    in ``security.capability``, are numbers of users and groups too and are mapped alike.
+    kept and is in the losses. The numbers in named entries of access control lists and the root ID
+    in ``security.capability`` are mapped, too.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ ACL_USER, ACL_GROUP = 0x02, 0x08
 
 
 class _Ranges:
-    """The ranges of one kind of number, and what they were asked."""
+    """The ranges of one kind of number, with a cache of results."""
 
     def __init__(self, option: str, ranges: Iterable[tuple[int, int, int]]) -> None:
         self._option = option

@@ -1,8 +1,8 @@
 """Device tables, as genext2fs -D takes them; those of makedevs are in ``rules_makedevs``.
 
-One line is ``name type mode uid gid major minor start inc count``. The rules for numbers are those
-of genext2fs.c:add2fs_from_file: with a count, names end in the numbers from start up to but without
-count, and the minor number of each is minor + number * inc - start.
+One line is ``name type mode uid gid major minor start inc count``. Numbers are those of
+genext2fs.c:add2fs_from_file: with a count, names end in the numbers from start to count - 1, and
+the minor number of each is minor + number * inc - start.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ KINDS: dict[str, type[Node]] = {
     "s": Socket,
 }
 MADE = ("b", "c", "d", "p", "s")
-"""What a line makes where it is missing; a file and a link need to be there."""
+"""Types that a line creates if missing; files and links must exist already."""
 NAMES_MOST = 1 << 20
-"""More names than this come from no table."""
+"""The most names that one table may make."""
 U32 = (1 << 32) - 1
 
 
@@ -61,7 +61,7 @@ class _Line:
     count: int
 
     def names(self) -> Iterator[tuple[bytes, int]]:
-        """The paths that it stands for, and the minor number of each."""
+        """The paths that the line makes, and the minor number of each."""
         if not self.count:
             yield self.path, self.minor
         for at in range(self.start, self.count):
@@ -73,13 +73,13 @@ class _Line:
 
 
 class DeviceTable:
-    """Makes the devices, folders, pipes and sockets of a table, and sets modes and owners.
+    """Makes the devices, directories, pipes and sockets of a table, and sets modes and owners.
 
-    What is there already keeps all but mode, owner and group. What is made has the time 0.
+    An existing entry keeps everything except mode, owner and group. A new one has time 0.
     """
 
     def __init__(self, text: bytes, name: str | bytes) -> None:
-        """Parse ``text``; :class:`SourceError` with ``name`` and the line for what is wrong."""
+        """Parse ``text``; raises :class:`SourceError` with ``name`` and line if it is invalid."""
         self._name = name
         self._names = 0
         self._lines = [
@@ -89,7 +89,7 @@ class DeviceTable:
         ]
 
     def apply(self, tree: Tree) -> None:
-        """Raises :class:`SourceError` for what is of another kind, or has no folder to be in."""
+        """Raises :class:`SourceError` for an entry of another kind or without a directory."""
         for line in self._lines:
             for path, minor in line.names():
                 self._take(tree, line, path, minor)
@@ -153,7 +153,7 @@ class DeviceTable:
             node.implied = False
 
     def _find(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Node | None:
-        """The node at ``path``, made if that is asked for."""
+        """The node at ``path``, created if the line says so."""
         names = components(path)
         if not names:
             if line.kind != "d":

@@ -1,11 +1,11 @@
 """Device tables of makedevs, as Buildroot and BusyBox have it.
 
-A line is ``name type mode user group major minor start inc count``, as for genext2fs. But with a
-count above one there are so many names, whose numbers begin with start, and the minor number of
-each is that of the one before it plus inc. Users and groups may be names, and a line
-``|xattr CAPABILITIES`` speaks of the file in the line above it (Buildroot's
-package/makedevs/makedevs.c). Its system calls follow links on the way to a path, and those for
-folders and files follow a link at its end too; here they lead where they lead in the image.
+A line is ``name type mode user group major minor start inc count``, as for genext2fs. But a count
+above one is the number of names: their numbers begin with start, and the minor number of each is
+that of the previous one plus inc. Users and groups may be names, and a line
+``|xattr CAPABILITIES`` applies to the file in the line above it (Buildroot's
+package/makedevs/makedevs.c). Its system calls follow symbolic links in the directories of a path,
+and those for directories and files follow a final link, too; here links resolve inside the image.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from .names import read_names
 
 FIELDS = 10
 NAMES_MOST = 1 << 20
-"""More names than this come from no table."""
+"""The most names that one table may make."""
 KINDS: dict[str, type[Node]] = {"b": BlockDevice, "c": CharacterDevice, "p": Fifo}
-"""What a line makes, once or count times. Others: ``d`` a folder with its parents, ``f`` a file,
-``F`` a file if it is there, ``r`` something and all below it."""
+"""Types that a line makes, once or count times. Others: ``d`` a directory with its parents, ``f``
+a file, ``F`` a file if it exists, ``r`` an entry and everything below it."""
 TYPES = "bcdfFpr"
 NUMBER_MOST = 0xFFFFF
 PASSWD, GROUP = "/etc/passwd", "/etc/group"
 NAMES_BYTES = 16 << 20
-"""The most of a file of names that is read."""
+"""Bytes of the largest file of names that is read."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class _Line:
     path: bytes
     kind: str
     mode: int | None
-    """None leaves it as it is."""
+    """None keeps the mode."""
     user: bytes
     group: bytes
     major: int = 0
@@ -63,7 +63,7 @@ class _Line:
     capabilities: list[str] = field(default_factory=list)
 
     def names(self) -> Iterator[tuple[bytes, int]]:
-        """The paths that it stands for, and the minor number of each."""
+        """The paths that the line makes, and the minor number of each."""
         if self.count <= 1:
             yield self.path, self.minor
             return
@@ -72,15 +72,15 @@ class _Line:
 
 
 class MakedevsTable:
-    """Makes the devices, folders and pipes of a table, and sets modes, owners and capabilities.
+    """Makes the devices, directories and pipes of a table, and sets modes, owners and capabilities.
 
-    What is there already keeps all else. What is made has the time 0; folders that a line for a
-    folder needs above it have mode 755 and owner 0:0. Names of users and groups are looked up in
-    ``/etc/passwd`` and ``/etc/group`` of the tree.
+    An existing entry keeps everything else. A new one has time 0; missing parents of a directory
+    get mode 755 and owner 0:0. Names of users and groups are looked up in ``/etc/passwd`` and
+    ``/etc/group`` of the tree.
     """
 
     def __init__(self, text: bytes, name: str | bytes) -> None:
-        """Parse ``text``; :class:`SourceError` with ``name`` and the line for what is wrong."""
+        """Parse ``text``; raises :class:`SourceError` with ``name`` and line if it is invalid."""
         self._name = name
         self._lines: list[_Line] = []
         names = 0
@@ -97,7 +97,7 @@ class MakedevsTable:
                     raise self._error(number, f"the table has more than {NAMES_MOST:,} names")
 
     def apply(self, tree: Tree) -> None:
-        """Change ``tree``; :class:`SourceError` for what cannot be."""
+        """Change ``tree``; raises :class:`SourceError` for a line that cannot be applied."""
         numbers: dict[str, dict[bytes, int]] = {}
         for line in self._lines:
             uid = self._owner(tree, line, line.user, PASSWD, numbers)
@@ -142,7 +142,7 @@ class MakedevsTable:
                 continue
             if skipped:
                 shown = word[:40]
-                raise self._error(number, f"nothing behind a '-' is read, but there is {shown!r}")
+                raise self._error(number, f"nothing after a '-' is read, but there is {shown!r}")
             digits = word.lstrip(b"0") or b"0"
             if not word.isdigit() or len(digits) > 7 or int(digits) > NUMBER_MOST:
                 raise self._error(number, f"{key} {word[:40]!r} is no number up to {NUMBER_MOST}")
@@ -177,7 +177,7 @@ class MakedevsTable:
     def _owner(
         self, tree: Tree, line: _Line, word: bytes, path: str, numbers: dict[str, dict[bytes, int]]
     ) -> int:
-        """The number that ``word`` is, or that the file ``path`` of the tree has for it."""
+        """The number ``word``, or the one that the file ``path`` of the tree gives the name."""
         if word == b"-":
             return 0
         if word.isdigit():
@@ -205,7 +205,7 @@ class MakedevsTable:
         return read_names(node.content.read_bytes(), has_group=path == PASSWD)
 
     def _nodes(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Iterator[Node]:
-        """What the line speaks of by ``path``; it is made if that is asked for."""
+        """Yield the nodes that the line means by ``path``, created if the line says so."""
         if line.kind == "d":
             yield self._folder(tree, line, path)
         elif line.kind in KINDS:

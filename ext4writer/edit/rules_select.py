@@ -1,4 +1,4 @@
-"""Rules that say which entries there are: what to leave out, and what to take in all the same."""
+"""Rules that select entries: what to exclude, and exceptions to include again."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .globs import Glob, GlobSet, parse_glob
 
 
 class Selection:
-    """Globs that exclude or include; the last one that matches an entry decides about it.
+    """Globs that exclude or include; the last one that matches an entry decides.
 
-    What is below an excluded directory is excluded with it, unless a later glob includes it, and
-    then the directories that lead to it stay. An entry that no glob matches is there. Globs are
-    those of :func:`~ext4writer.edit.globs.parse_glob`.
+    Everything below an excluded directory is excluded, too, unless a later glob includes it; its
+    parent directories are then kept. An entry that no glob matches is included. Globs are those of
+    :func:`~ext4writer.edit.globs.parse_glob`.
     """
 
     def __init__(self, steps: Iterable[tuple[bool, str | bytes]]) -> None:
-        """``steps`` are (is it excluded, glob); :class:`SpecError` for a glob that is none."""
+        """``steps`` are (is it excluded, glob); raises :class:`SpecError` for an invalid glob."""
         self.steps = list(steps)
         globs: list[Glob] = []
         for excludes, pattern in self.steps:
@@ -40,13 +40,13 @@ class Selection:
 
     @property
     def has_includes(self) -> bool:
-        """Whether something that is excluded may be there all the same."""
+        """Whether a glob may include something again."""
         return self._last_include >= 0
 
     def prunes(self, path: bytes, name: bytes) -> bool:
-        """Whether the entry ``name`` at ``path`` and all below it need not be looked at.
+        """Whether a scan can skip the entry ``name`` at ``path`` and all below it.
 
-        ``path`` comes without a slash in front, as a scan asks (``exclude=`` of
+        ``path`` has no leading slash, as a scan passes it (``exclude=`` of
         :func:`~ext4writer.sources.directory`).
         """
         at = self._decides(path, name)
@@ -56,12 +56,12 @@ class Selection:
         return True
 
     def apply(self, tree: Tree) -> None:
-        """Take out of ``tree`` what is excluded, and report globs that matched nothing."""
+        """Remove excluded entries from ``tree``, and report globs that matched nothing."""
         self.take_out(tree)
         self.report(tree)
 
     def take_out(self, tree: Tree) -> None:
-        """Take out of ``tree`` what is excluded; its root is where the globs begin."""
+        """Remove excluded entries from ``tree``; globs are relative to its root."""
         if self.steps:
             dropped: set[bytes] = set()
             self._filter(tree.root, dropped)
@@ -69,7 +69,7 @@ class Selection:
                 tree.losses = without_losses_below(tree.losses, dropped)
 
     def report(self, tree: Tree) -> None:
-        """Say in the losses of ``tree`` which globs have matched nothing."""
+        """Add the globs that matched nothing to the losses of ``tree``."""
         for at, (excludes, pattern) in enumerate(self.steps):
             if at not in self._used:
                 shown = display_path(pattern)
@@ -82,9 +82,9 @@ class Selection:
         return self._globs.last_match(path, name)
 
     def _filter(self, root: Directory, dropped: set[bytes]) -> None:
-        """Work through the folders without recursion: trees may be deep.
+        """Walk the directories without recursion, since trees may be deep.
 
-        An excluded folder is come back to, and dropped if nothing in it was included.
+        An excluded directory is visited again after its contents, and dropped if nothing is left.
         """
         stack: list[_Folder] = [_Folder(root, b"", -1)]
         while stack:
@@ -99,7 +99,7 @@ class Selection:
                 at = self._decides(path, name)
                 if at >= 0:
                     self._used.add(at)
-                # What excludes the folder excludes this too, unless something later includes it.
+                # What excludes the directory excludes this, too, unless a later glob includes it.
                 excluded_by = above
                 if at > above:
                     excluded_by = at if self._excludes[at] else -1
@@ -114,7 +114,7 @@ class Selection:
 
 
 class _Left(NamedTuple):
-    """An excluded folder after all below it was seen."""
+    """An excluded directory, to be visited again after its contents."""
 
     node: Directory
     parent: Directory
@@ -122,7 +122,7 @@ class _Left(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """A folder to look at: its path with a slash behind it, and which step excludes it, or -1."""
+    """A directory to visit: its path with a final slash, and the step that excludes it, or -1."""
 
     node: Directory | _Left
     prefix: bytes

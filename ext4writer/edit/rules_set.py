@@ -44,7 +44,7 @@ KINDS = {
     "p": S_IFIFO,
     "s": S_IFSOCK,
 }
-"""Letters of ``type=``, as find(1) has them."""
+"""Letters of ``type=``, as in find(1)."""
 
 _RULE = re.compile(r"((?:\\.|[^\\])+?):(?:\s+(.*))?", re.DOTALL)
 _WORD = re.compile(r"""(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+""", re.DOTALL)
@@ -52,55 +52,55 @@ _PIECE = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)|([^'"\\]+)""", re.DO
 _TIME = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?")
 _TIMES = {"mtime": "mtime_ns", "atime": "atime_ns", "ctime": "ctime_ns", "crtime": "crtime_ns"}
 _ROOTS = {"/", "/**", "**"}
-"""The patterns that mean the root directory, or mean it too."""
+"""The patterns that match the root directory."""
 
 Act = Callable[[Node], None]
 
 
 class SetRule(NamedTuple):
-    """What to set on every entry that a glob matches. Made by :func:`set_rule`."""
+    """Sets attributes on every entry that a glob matches. Made by :func:`set_rule`."""
 
     origin: str
-    """How messages call it."""
+    """Its name in messages."""
     pattern: str
     glob: Glob | None
-    """None where the pattern is the root alone."""
+    """None if the pattern matches only the root."""
     kinds: frozenset[int]
-    """The kinds of file that it is for."""
+    """The kinds of files that it applies to (``S_IFMT`` bits)."""
     acts: tuple[Act, ...] = ()
     xattrs: tuple[tuple[bytes, bytes | None], ...] = ()
-    """Names and values; None removes."""
+    """Names and values; the value None removes the attribute."""
 
     def apply(self, tree: Tree) -> None:
         """Apply this rule alone."""
         SetBatch([self]).apply(tree)
 
     def for_kind(self, node: Node) -> bool:
-        """Whether it is for nodes such as this one."""
+        """Whether it applies to this kind of node."""
         return node.file_type in self.kinds
 
 
 def set_rule(text: str, origin: str | None = None) -> SetRule:
-    """Compile ``GLOB: KEY=VALUE...``; :class:`SpecError` with the reason if it is no such text.
+    """Compile ``GLOB: KEY=VALUE...``; raises :class:`SpecError`, with a reason, if it is invalid.
 
-    ``GLOB`` is as in :func:`~ext4writer.edit.globs.parse_glob`; it ends at the first colon with
-    a space behind it, and a backslash takes a character as it is. Keys:
+    ``GLOB`` is as in :func:`~ext4writer.edit.globs.parse_glob`; it ends at the first colon followed
+    by a space, and a backslash escapes a character. Keys:
 
     ``uid``, ``gid``
         A number.
     ``mode``
-        Octal, or in the words of chmod(1). Symbolic links keep theirs.
+        Octal, or in the syntax of chmod(1). Symbolic links keep theirs.
     ``mtime``, ``atime``, ``ctime``, ``crtime``
         Seconds since 1970, with decimals.
     ``xattr:NAME``
         The value of an extended attribute: text, ``0x`` and hexadecimal digits, or ``0s`` and
         base64. ``-xattr:NAME`` without a value removes it.
     ``label``
-        A security context, for ``security.selinux`` with the NUL byte that ends it.
+        A security context; ``security.selinux`` gets it with a final NUL byte.
     ``caps``
-        Capabilities in the words of setcap(8), for regular files.
+        Capabilities in the syntax of setcap(8), for regular files.
     ``type``
-        Sets nothing; the rule is for these kinds only, letters as in find(1): ``type=fd``.
+        Sets nothing; limits the rule to these kinds, with letters as in find(1): ``type=fd``.
 
     Values with spaces are quoted as in a shell.
     """
@@ -111,9 +111,9 @@ def set_rule(text: str, origin: str | None = None) -> SetRule:
 
 
 def set_rules(text: bytes, name: str | bytes) -> list[SetRule]:
-    """The rules of a file: one a line, empty lines and those that begin with ``#`` apart.
+    """The rules of a file, one per line, ignoring empty lines and lines that begin with ``#``.
 
-    :class:`SourceError` with ``name`` and the line for what is no rule.
+    Raises :class:`SourceError`, with ``name`` and the line, for an invalid rule.
     """
     rules = []
     for number, line in enumerate(text.split(b"\n"), 1):
@@ -134,7 +134,7 @@ def _parse(text: str, origin: str) -> SetRule:
         raise ValueError("it is not GLOB: KEY=VALUE...")
     pattern = found[1].strip()
     kinds = frozenset(KINDS.values())
-    # Of two values of one key the later counts; modes act on what those before them left.
+    # Of two values for one key, the later counts; but each mode acts on the result of the last.
     acts: dict[str, Act] = {}
     modes: list[Change] = []
     xattrs: list[tuple[bytes, bytes | None]] = []
@@ -212,7 +212,7 @@ def _xattr_value(value: str) -> bytes:
 
 
 def _act(key: str, value: str) -> Act:
-    """What sets the plain attribute ``key``."""
+    """The function that sets the plain attribute ``key``."""
     if key in ("uid", "gid"):
         if not re.fullmatch("[0-9]{1,10}", value, re.ASCII) or int(value) > ID_MOST:
             raise ValueError(f"{key}={value} is not a number from 0 to {ID_MOST}")
@@ -241,7 +241,7 @@ def _time(value: str) -> int:
 
 
 class SetBatch:
-    """Set-rules that follow each other, applied in one walk over the tree."""
+    """Consecutive set-rules, applied in one walk over the tree."""
 
     def __init__(self, rules: Iterable[SetRule]) -> None:
         self.rules = list(rules)
@@ -249,7 +249,7 @@ class SetBatch:
         self._index()
 
     def apply(self, tree: Tree) -> None:
-        """Apply the rules in their order to all that they match; a further name counts as well."""
+        """Apply the rules in order to everything they match, by any of its names."""
         waiting: dict[Node, set[int]] = {}
         shared = hard_links(tree.root)
         changed: dict[tuple[tuple[tuple[bytes, bytes], ...], tuple[int, ...]], Xattrs] = {}
@@ -267,7 +267,7 @@ class SetBatch:
                 tree.losses.append(Loss(b"/", f"{rule.origin} matched nothing", "unmatched"))
 
     def _index(self) -> None:
-        """Names and paths that are literal are looked up, the others searched by beginning."""
+        """Prepare the look-up: literal names and paths directly, others by prefix."""
         self._literal_names: dict[bytes, list[int]] = {}
         self._literal_paths: dict[bytes, list[int]] = {}
         names: list[Pattern] = []

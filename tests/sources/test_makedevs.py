@@ -272,7 +272,7 @@ def test_capabilities(make_image: MakeImage) -> None:
         ("/a d 755 4294967295 0", "above"),
         ("/a c 600 0 0 1 -1", "minor b'-1' is no number"),
         ("/a c 600 0 0 1 1048576", "is no number up to 1048575"),
-        ("/a c 600 0 0 1 0 1 - 5", "nothing behind a '-' is read"),
+        ("/a c 600 0 0 1 0 1 - 5", "nothing after a '-' is read"),
         ("/a c 600 0 0 1 0 0 1048575 1048575", "minor numbers are out of range"),
         ("/ c 600", "the root is a directory"),
         ("/x/y c 600", "/x/y has no folder to be in"),

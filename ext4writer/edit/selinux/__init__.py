@@ -1,1 +1,1 @@
-"""SELinux: labels by path, as a policy's file_contexts has them."""
+"""SELinux: labels by path, from a policy's file_contexts."""

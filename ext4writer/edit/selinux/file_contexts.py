@@ -44,24 +44,24 @@ KINDS = {
     b"-s": S_IFSOCK,
 }
 COMPANIONS = (".homedirs", ".local")
-"""Behind the name of a file: what libselinux reads after it, if it is there."""
+"""Suffixes of the files that libselinux reads after the main one, if they exist."""
 SUBSTITUTIONS = (".subs", ".subs_dist")
-"""Behind the name of a file: other paths for parts of the tree, looked up in this order."""
+"""Suffixes of the files that map parts of the tree to other paths, in the order of look-up."""
 EXPRESSION_MOST = 4096
-"""Bytes of an expression, as libselinux has it."""
+"""Bytes of the longest expression, as in libselinux."""
 WAYS_FEW = 8
-"""Ways to match, for each byte of a path, that ``re`` may try."""
+"""Ways to match, per byte of a path, that ``re`` may try."""
 STEPS_MOST = 1_000_000
-"""Ways to match one path by an expression that an automaton cannot match."""
+"""Ways to match that ``re`` may try for one path, if no automaton can do it."""
 
 _STEM = re.compile(r"/[^/.^$?*+|\[({\\]+/")
-"""A plain first component, which libselinux compares with that of a path before all else."""
+"""A literal first component, which libselinux compares with the path's before all else."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Spec:
     kind: int
-    """The type of files it is for; 0 for all."""
+    """The kind of files that it applies to (``S_IFMT`` bits); 0 for all."""
     context: bytes
 
 
@@ -75,14 +75,14 @@ class FileContexts:
         *,
         mount_point: str | bytes = b"/",
     ) -> None:
-        """``texts`` are (content, name) of files that follow each other as if they were one.
+        """``texts`` are (content, name) of files that are read as if they were one.
 
-        ``substitutions`` are lists of (path, path whose labels it gets), asked one after the
-        other. ``mount_point`` is the absolute path at which the tree will be mounted, so that
-        its root gets the label of that path.
+        ``substitutions`` are lists of (path, path whose labels it gets), applied one after the
+        other. ``mount_point`` is the absolute path at which the tree will be mounted; its root
+        gets the label of that path.
 
-        Raises :class:`SourceError` with the name and line for what is no specification and for
-        expressions that are not understood, and :class:`SpecError` for a wrong mount point.
+        Raises :class:`SourceError`, with the name and line, for an invalid specification or an
+        unsupported expression, and :class:`SpecError` for an invalid mount point.
         """
         self._specs: list[_Spec] = []
         self._exact: dict[bytes, list[int]] = {}
@@ -102,9 +102,9 @@ class FileContexts:
     def load(
         cls, path: str | bytes | os.PathLike[str], *, mount_point: str | bytes = b"/"
     ) -> FileContexts:
-        """Read ``path`` and, where they are beside it, the files that libselinux reads with it.
+        """Read ``path`` and those files beside it that libselinux reads, too.
 
-        These are its ``.homedirs`` and ``.local``, and the paths in ``.subs`` and ``.subs_dist``.
+        These have the suffixes ``.homedirs`` and ``.local``, and ``.subs`` and ``.subs_dist``.
         Raises :class:`SourceError`.
         """
         base = os.fsdecode(path)
@@ -121,8 +121,8 @@ class FileContexts:
     def lookup(self, path: bytes, kind: int) -> bytes | None:
         """The context for the absolute ``path`` of a file of ``kind`` (``S_IFMT`` bits).
 
-        ``path`` is one of the running system, below the mount point and not inside the tree.
-        None if nothing matches or ``<<none>>`` does.
+        ``path`` is a path on the running system, mount point included, not one in the tree.
+        Returns None if nothing or ``<<none>>`` matches.
         """
         path = self._substitutes.path(path)
         exact = self._exact.get(path)
@@ -138,7 +138,7 @@ class FileContexts:
         return self._context(last) if last >= 0 else None
 
     def apply(self, tree: Tree) -> None:
-        """Label what is in ``tree``; of several names of a file the first in the walk decides."""
+        """Label the nodes of ``tree``; of a file's several names, the first in the walk decides."""
         labelled: dict[Node, tuple[bytes, bytes | None]] = {}
         shared: dict[tuple[tuple[tuple[bytes, bytes], ...], bytes], Xattrs] = {}
         matches = 0
@@ -205,7 +205,7 @@ class FileContexts:
 
 
 def _prefix(mount_point: str | bytes) -> bytes:
-    """What stands before the paths of a tree that is mounted there: nothing for the root."""
+    """The prefix of the paths of a tree that is mounted there; empty for the root."""
     raw = mount_point if isinstance(mount_point, bytes) else os.fsencode(mount_point)
     names = [name for name in raw.split(b"/") if name]
     if not raw.startswith(b"/") or b"." in names or b".." in names or b"\0" in raw:
@@ -216,12 +216,12 @@ def _prefix(mount_point: str | bytes) -> bytes:
 
 
 class Substitutes:
-    """Paths that get the labels of other paths; of each list one is used, the last that fits."""
+    """Paths that get the labels of other paths; the last match of each list is used."""
 
     def __init__(self, lists: Iterable[Iterable[tuple[bytes, bytes]]]) -> None:
         self._lists = [_Substitutions(one) for one in lists]
         self._above = {old[: old.rfind(b"/")] for one in self._lists for old in one.paths}
-        """The folders of paths that are named themselves."""
+        """The directories of paths that are listed themselves."""
         self._folder: bytes | None = None
         self._substitute = b""
         self._plain = False
@@ -237,7 +237,7 @@ class Substitutes:
         return self._find(path)
 
     def _enter(self, folder: bytes) -> None:
-        """All in a folder go where it goes, unless one of them is named itself."""
+        """Substitute a directory once for all its entries, unless one is listed itself."""
         self._folder = folder
         self._substitute = self._find(folder)
         self._plain = (
@@ -253,17 +253,17 @@ class Substitutes:
 
 
 class _Substitutions:
-    """One list of them, looked up by what a path begins with."""
+    """One list of substitutions, looked up by prefixes of a path."""
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         self.paths: dict[bytes, tuple[int, bytes]] = {}
-        """Path -> its place in the list, and the path in its stead."""
+        """Path -> its index in the list, and its substitute."""
         for number, (old, new) in enumerate(pairs):
             self.paths[old] = number, new
         self._lengths = sorted({len(old) for old in self.paths})
 
     def path(self, path: bytes) -> bytes:
-        """The path in the stead of ``path``, by the last of the list that fits."""
+        """The substitute for ``path``, by the last match in the list."""
         best, end, new = -1, 0, b""
         for length in self._lengths:
             if length > len(path):
@@ -283,11 +283,11 @@ _KINDS_SHOWN = b", ".join(KINDS).decode()
 
 
 class _Backtracking:
-    """An expression that only ``re`` can match, which may go through all ways to do so."""
+    """An expression that only ``re`` can match, which may have to try all ways to match."""
 
     def __init__(self, pattern: Translated, name: str | bytes, number: int, raw: str) -> None:
-        """Raises :class:`SourceError` if there are ways without end."""
-        # Of alternatives the first is anchored at the start and the last at the end.
+        """Raises :class:`SourceError` if the number of ways has no bound."""
+        # With alternatives, only the first is anchored at the start and only the last at the end.
         expression = f"{pattern.expression}$"
         if pattern.alternatives:
             expression = f".*?(?:^{expression})"
@@ -312,7 +312,7 @@ class _Backtracking:
 
 
 def _compiled(at: int, raw: str, pattern: Translated, name: str | bytes, number: int) -> Pattern:
-    """``^raw$`` as libselinux has it, so that a bar outside of all groups parts these too."""
+    """Compile ``^raw$`` as libselinux does, so that a bar outside groups separates the anchors."""
     rest: Expression | _Backtracking | None = pattern.rest
     simple = None
     if rest is None:

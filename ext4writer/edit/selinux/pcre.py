@@ -1,8 +1,8 @@
-"""The regular expressions of file_contexts: those of PCRE that are understood here.
+"""The regular expressions of file_contexts: the supported subset of PCRE.
 
-An expression is read piece by piece; what is not known to mean the same is refused by name. Nearly
-all are matched by an automaton, in linear time. Those that look around themselves, that forbid to
-go back, or that have anchors inside are left to Python's ``re``, with a bound on its work.
+An expression is read token by token; a construct that is not known to mean the same here is refused
+by name. Nearly all are matched by an automaton, in linear time. Expressions with look-around, inner
+anchors or parts that never backtrack are left to Python's ``re``, with a bound on its work.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..automaton import ANY_BYTE, Builder, Expression, Part, byte_set, set_for_re
 
 DEPTH_MOST = 100
-"""Groups in each other. PCRE2 takes 250 (PARENS_NEST_LIMIT); ``re`` recurses for each."""
+"""Levels of groups. PCRE2 takes 250 (PARENS_NEST_LIMIT); ``re`` recurses for each."""
 
 _PIECE = re.compile(
     r"""
@@ -31,7 +31,7 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _CLASSES = "dDsSwW"
-"""Escapes with a letter that stand for a set, the same in both."""
+"""Letters of escapes that stand for a set, the same in both."""
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _POSIX = {
     "alnum": "0-9A-Za-z",
@@ -54,21 +54,21 @@ _NEWLINE = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """At most how many ways there are to match a subject of n bytes: ``number * n**power``."""
+    """An upper bound for the ways to match a subject of n bytes: ``number * n**power``."""
 
     number: float = 1
     power: int = 0
 
     def then(self, other: Ways) -> Ways:
-        """Of one expression and another after it."""
+        """The bound for one expression followed by another."""
         return Ways(self.number * other.number, self.power + other.power)
 
     def either(self, other: Ways) -> Ways:
-        """Of one of two expressions."""
+        """The bound for one of two expressions."""
         return Ways(self.number + other.number, max(self.power, other.power))
 
     def repeat(self, least: int, most: int | None) -> Ways:
-        """Of an expression that is repeated; without a bound where that has several ways itself."""
+        """The bound for a repeated expression; there is none if it has several ways itself."""
         if self.number <= 1 and not self.power:
             return Ways(1, 1) if most is None else Ways(most - least + 1)
         if most is None or most > 64:
@@ -81,32 +81,31 @@ ONE_WAY = Ways()
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """An expression that is understood."""
+    """A supported expression."""
 
     expression: str
-    """In the words of ``re``."""
+    """In the syntax of ``re``."""
     prefix: str
-    """What all that it matches begins with, if it is anchored at the beginning."""
+    """The common prefix of everything it matches, if it is anchored at the start."""
     literal: bool
-    """Whether it matches ``prefix`` and nothing else."""
+    """Whether it matches only ``prefix``."""
     alternatives: bool
-    """Whether a bar outside of all groups parts it."""
+    """Whether it has a bar outside all groups."""
     rest: Expression | None
-    """What must stand after ``prefix`` in what ``^expression$`` finds; None if it is literal or
-    only ``re`` can say.
+    """Matches what follows ``prefix`` in ``^expression$``; None if literal or only for ``re``.
 
-    A bar outside of all groups parts the anchors too, and ``$`` also matches before a newline at
-    the end.
+    A bar outside all groups separates the anchors, too, and ``$`` also matches before a final
+    newline.
     """
     ways: Ways
-    """Of ``re`` to match it."""
+    """The bound for ``re``."""
     rest_for_re: str
-    """What stands after ``prefix`` in ``expression``."""
+    """The part of ``expression`` after ``prefix``."""
 
 
 class _Token(NamedTuple):
     kind: str
-    """A kind of piece; ``one`` for a set of bytes, ``else`` for what only ``re`` knows."""
+    """The kind of token; ``one`` is a set of bytes, ``else`` is for ``re`` only."""
     written: str
     choice: int = 0
     least: int = 0
@@ -114,7 +113,7 @@ class _Token(NamedTuple):
 
 
 def translate(text: str) -> Translated:
-    """Translate ``text``; ``ValueError`` for what is lacking here or means something else."""
+    """Translate ``text``; raises ``ValueError`` for anything unsupported or different in ``re``."""
     tokens: list[_Token] = []
     prefix: list[str] = []
     plain = True
@@ -149,7 +148,7 @@ def translate(text: str) -> Translated:
                 if plain and prefix:
                     prefix.pop()
             elif repeated and piece in "?+":
-                # The first asks for few, which makes no difference here; the other never goes back.
+                # A lazy repeat matches the same subjects; a possessive one never backtracks.
                 token = _Token("lazy" if piece == "?" else "else", piece)
             else:
                 raise ValueError(f"{piece!r} has nothing to repeat")
@@ -187,15 +186,15 @@ def translate(text: str) -> Translated:
 
 
 def _rest(tokens: list[_Token], *, at_start: bool) -> Expression | None:
-    """The automaton of ``tokens$``; None if they need more than one.
+    """The automaton of ``tokens$``; None if an automaton cannot match them.
 
-    ``at_start`` says whether they begin where the expression does.
+    ``at_start`` says whether they are at the start of the expression.
     """
     if any(token.kind in ("look", "else") for token in tokens):
         return None
     builder = Builder()
     groups: list[list[list[Part]]] = [[[]]]
-    """Of each group that is open the alternatives, and of each alternative the parts."""
+    """For each open group its alternatives, and for each alternative its parts."""
     for at, token in enumerate(tokens):
         if token.kind == "one":
             groups[-1][-1].append(builder.one(token.choice))
@@ -210,7 +209,7 @@ def _rest(tokens: list[_Token], *, at_start: bool) -> Expression | None:
         elif token.kind == "bar":
             groups[-1].append([])
         elif token.kind == "^":
-            # An anchor is nothing where one is; elsewhere it would need a look at what is around.
+            # At the start an anchor changes nothing; elsewhere it would need context.
             if not at_start or groups != [[[]]]:
                 return None
         elif token.kind == "$" and at < len(tokens) - 1:
@@ -240,11 +239,11 @@ def _joined(builder: Builder, alternatives: list[list[Part]]) -> Part:
 
 
 def _ways(tokens: list[_Token]) -> Ways:
-    """How many ways ``re`` has to match ``tokens``."""
+    """The bound for the ways in which ``re`` can match ``tokens``."""
     groups: list[list[Ways]] = [[ONE_WAY]]
-    """Of each group that is open the alternatives, the last without its last piece."""
+    """For each open group its alternatives, the last one without its last piece."""
     pieces = [ONE_WAY]
-    """The last piece of each."""
+    """The last piece of each group."""
     for token in tokens:
         if token.kind == "repeat":
             pieces[-1] = pieces[-1].repeat(token.least, token.most)
@@ -289,7 +288,7 @@ def _character(character: str) -> _Token:
 
 
 def _escape(piece: str) -> tuple[_Token, str | None]:
-    """What a backslash and what follows it mean; and the character if it is just one."""
+    """The meaning of an escape, and its character if it is a single one."""
     letter = piece[1:2]
     if not letter:
         raise ValueError("it ends with a backslash")
@@ -315,7 +314,7 @@ def _escape(piece: str) -> tuple[_Token, str | None]:
 
 @cache
 def _class(letter: str) -> int:
-    """The bytes that an escape with a letter stands for."""
+    """The set of bytes of an escape with a letter."""
     expression = re.compile(rb"\%b" % letter.encode())
     return byte_set(byte for byte in range(256) if expression.fullmatch(bytes((byte,))))
 
@@ -327,12 +326,12 @@ def _posix(name: str) -> int:
 
 
 def _set(text: str, at: int) -> tuple[int, int]:
-    """The bytes of the set that was opened before ``at``; and where it ends."""
+    """The bytes of the set that was opened before ``at``, and the index where it ends."""
     negated = text[at : at + 1] == "^"
     at += negated
     choice = 0
     begins: int | None = None
-    """The character before this one, if a range can begin with it."""
+    """The previous character, if a range can begin with it."""
     in_range = False
     first = True
     while True:
@@ -362,7 +361,7 @@ def _set(text: str, at: int) -> tuple[int, int]:
 
 
 def _member(text: str, at: int) -> tuple[int, int | None, int]:
-    """The bytes that stand at ``at`` in a set, the number of the only one, and what follows."""
+    """The bytes of a set's member at ``at``, its code if it is one byte, and the next index."""
     character = text[at]
     if character == "[" and text[at + 1 : at + 2] in (":", ".", "="):
         end = text.find(":]", at + 2)
