@@ -1,6 +1,6 @@
-"""Writes a tree down as a text from which ``sources.manifest`` makes an equal one.
+"""Writes a tree as a text from which ``sources.manifest`` makes an equal tree.
 
-What writes is loaded when somebody names it, as most programs write images alone.
+The writers are loaded on first use, since most programs only write images.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a manifest calls the content of a file."""
+"""Names of file contents in a manifest."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..sources.manifest_content import CheckedContent
 from ..tree import Loss
 
 Store = Callable[[bytes, Content], bytes]
-"""(path in the tree, content that lies in no file of the host) -> the file that holds it now."""
+"""(path in the tree, content that is not a file of the host) -> the file that now holds it."""
 
 
 class ContentNames:
-    """Names the files of the host that hold content, from ``root`` where they lie below it.
+    """Names the files of the host that hold content, relative to ``root`` if they are below it.
 
-    With ``unpacked``, content that lies in none has the name that its file has in the tree.
+    With ``unpacked``, content without such a file gets the name that its file has in the tree.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class ContentNames:
         self._folders: dict[bytes, bytes] = {}
 
     def get(self, path: bytes, content: Content, names: Sequence[bytes] = ()) -> bytes:
-        """The name for the content of the file at ``path``, which has all of ``names``.
+        """The name for the content of the file at ``path``, whose paths are ``names``.
 
-        :class:`TreeError` for content that lies in no file.
+        Raises :class:`TreeError` for content without a file.
         """
         place = host_path(content)
         if place is None:
@@ -60,7 +60,7 @@ class ContentNames:
         return known + name
 
     def losses(self) -> list[Loss]:
-        """What has been named as if it were unpacked."""
+        """One loss for each content that was named as if unpacked."""
         if not self._count:
             return []
         files = "one file" if self._count == 1 else f"{self._count:,} files"
@@ -68,7 +68,7 @@ class ContentNames:
         return [Loss(b"/", what, "content-elsewhere")]
 
     def _named(self, folder: bytes) -> bytes:
-        """``folder`` from the root, with a slash behind it unless that is the root itself."""
+        """``folder`` relative to the root, with a final slash unless it is the root itself."""
         if self._root is not None:
             if folder == self._root:
                 return b""
@@ -78,9 +78,9 @@ class ContentNames:
 
 
 def _first_of(place: bytes, names: Sequence[bytes]) -> bytes:
-    """The same file under the first of ``names``, as far as the host has it so.
+    """The same file under the first of ``names`` that the host has.
 
-    Which of its names a scan met first follows from the order of a directory of the host.
+    Otherwise the name would depend on the order in which the host lists a directory.
     """
     for name in names:
         if place.endswith(name):
@@ -99,7 +99,7 @@ def _identity(path: bytes) -> tuple[int, int]:
 
 
 def host_path(content: Content) -> bytes | None:
-    """The whole path of the file of the host that ``content`` is; None if it is none."""
+    """The whole path of ``content`` if it is a file of the host; else None."""
     if isinstance(content, CheckedContent):
         content = content.content
     if isinstance(content, HostFile):

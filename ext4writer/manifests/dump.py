@@ -1,4 +1,4 @@
-"""A tree as composefs-dump(5), in the words and the escapes of composefs-info."""
+"""A tree as composefs-dump(5), in the form that composefs-info writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .content import ContentNames, Store, host_path
 from .lines import NANOSECONDS, Lines, depth_first, shared_names
 
 INLINE_MOST = 5000
-"""Bytes of content that composefs takes inside of a dump (LCFS_INLINE_CONTENT_MAX)."""
+"""Bytes of content that composefs accepts inside a dump (LCFS_INLINE_CONTENT_MAX)."""
 
 
 def write_dump(
@@ -24,12 +24,12 @@ def write_dump(
     store: Store | None = None,
     unpacked: bool = False,
 ) -> list[Loss]:
-    """Write ``tree`` to ``stream`` and return what a dump has no field for.
+    """Write ``tree`` to ``stream`` and return the losses: what a dump has no field for.
 
-    Payloads are paths of the host, from ``root`` where that is above them. Content that lies in no
-    file of the host stands in the dump up to 5,000 bytes; ``store`` is called for more of it;
-    without it, ``unpacked`` names such as if the whole tree were unpacked into ``root``, and says
-    so. Raises :class:`TreeError` for other content without a file, and what reading raises.
+    Payloads are paths of the host, relative to ``root`` if they are below it. Content that is not a
+    file of the host goes into the dump up to 5,000 bytes; ``store`` is called for larger content.
+    Without ``store``, ``unpacked`` names it as if the tree were unpacked into ``root``, and adds a
+    loss. Raises :class:`TreeError` for other content without a file, and errors of reading.
     """
     names = ContentNames(root, store, unpacked=unpacked)
     writer = _DumpWriter(tree, stream, names)
@@ -87,7 +87,7 @@ class _DumpWriter:
         return b" ".join([line, *xattrs])
 
     def _content(self, path: bytes, content: Content, names: list[bytes]) -> tuple[bytes, bytes]:
-        """Payload and content, one of which is ``-``."""
+        """The fields payload and content, one of which is ``-``."""
         if host_path(content) is None and content.size <= INLINE_MOST:
             return b"-", _optional(content.read_bytes())
         return _optional(self._names.get(path, content, names)), b"-"

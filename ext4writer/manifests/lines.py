@@ -1,4 +1,4 @@
-"""What the writers of both kinds of manifest share."""
+"""The common part of both manifest writers."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _HELD = 4096
 
 
 class Lines:
-    """Lines on their way to a stream, many at once."""
+    """Buffers lines for a stream."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._held: list[bytes] = []
 
     def add(self, line: bytes) -> None:
-        """Write ``line`` and what ends it."""
+        """Write ``line`` and a newline."""
         self._held.append(line)
         if len(self._held) >= _HELD:
             self.flush()
 
     def flush(self) -> None:
-        """Hand over what is held."""
+        """Write the buffered lines."""
         if self._held:
             data = memoryview(b"\n".join([*self._held, b""]))
             self._held.clear()
             while data:
-                # A stream without a buffer may take less than all.
+                # An unbuffered stream may write only a part.
                 data = data[self._stream.write(data) :]
 
 
 def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
-    """Each node that stands under several names, and its paths in the order of a manifest."""
+    """Each node with several names, and its paths in the order of a manifest."""
     shared: dict[Node, list[bytes]] = {node: [] for node in hard_links(tree.root)}
     if shared:
         for path, node in depth_first(tree):
@@ -51,8 +51,8 @@ def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
 def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
     """Yield (absolute path, node) for each name: a directory, all below it, then the next name.
 
-    Names are sorted as bytes. It is the order of composefs-info. :class:`TreeError` for a path
-    that is too long for those who read a manifest.
+    Names are sorted as bytes. This is the order of composefs-info. Raises :class:`TreeError` for a
+    path that is too long for readers of manifests.
     """
     stack: list[tuple[bytes, Node]] = [(b"/", tree.root)]
     while stack:
@@ -73,7 +73,5 @@ def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
 
 
 def time_text(time_ns: int) -> bytes:
-    """``seconds.nanoseconds``, nine digits behind the point; before 1970 the seconds are rounded
-    down.
-    """
+    """``seconds.nanoseconds`` with nine digits after the point; seconds are rounded down."""
     return b"%d.%09d" % divmod(time_ns, NANOSECONDS)

@@ -1,7 +1,7 @@
-"""A tree as mtree(5), so that bsdtar, mtree(8) and we read it.
+"""A tree as mtree(5), in a form that bsdtar, mtree(8) and this library read.
 
-One line holds all of an entry. What mtree(5) has no keyword for stands in ``tags=``, which other
-programs pass over: unknown keywords would stop NetBSD's mtree(8).
+Each entry is one line. What mtree(5) has no keyword for is in ``tags=``, which other programs
+ignore; NetBSD's mtree(8) would stop at an unknown keyword.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .content import ContentNames, Store
 from .lines import Lines, depth_first, shared_names, time_text
 
 SIGNATURE = b"#mtree"
-"""The first line; libarchive knows the format by it."""
+"""The first line; libarchive recognizes the format by it."""
 WORDS = {kind: word for word, kind in KINDS.items()}
 _CHUNK = 1 << 20
 
@@ -32,16 +32,15 @@ def write_mtree(
     unpacked: bool = False,
     digest: str | None = None,
 ) -> list[Loss]:
-    """Write ``tree`` to ``stream`` and return what it does not tell.
+    """Write ``tree`` to ``stream`` and return the losses.
 
-    Names are sorted as bytes, parents before what is in them.
+    Names are sorted as bytes, parents before children.
 
-    Files are named by the path of the host where their content lies, from ``root`` where that is
-    above it, and not at all where it lies below ``root`` as in the tree. ``store`` is called for
-    content that lies in no file of the host; without it, ``unpacked`` names such as if the whole
-    tree were unpacked into ``root``, and says so. ``digest`` (such as ``"sha256"``) reads all
-    content and adds its digest. Raises :class:`TreeError` for other content without a file, and
-    what reading raises.
+    Contents are named by their path on the host, relative to ``root`` if they are below it, and not
+    at all if they have the same path below ``root`` as in the tree. ``store`` is called for content
+    that is not a file of the host; without it, ``unpacked`` names it as if the tree were unpacked
+    into ``root``, and adds a loss. ``digest`` (such as ``"sha256"``) reads all content and adds its
+    digest. Raises :class:`TreeError` for other content without a file, and errors of reading.
     """
     names = ContentNames(root, store, unpacked=unpacked)
     _MtreeWriter(tree, stream, names, digest).run()
@@ -93,7 +92,7 @@ class _MtreeWriter:
         return b" ".join(parts)
 
     def _word(self, path: bytes, node: Node) -> bytes:
-        """The path as it stands in the file, from what its folder is called there."""
+        """The escaped path of an entry, built from the escaped path of its directory."""
         if path == b"/":
             return b"."
         head, _, name = path.rpartition(b"/")

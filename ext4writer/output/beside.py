@@ -1,6 +1,6 @@
-"""Files that are written under another name beside their own, and take it when they are whole.
+"""Files that are written under a temporary name beside their own, and renamed when complete.
 
-This is the only place where that is done, whatever is written.
+Everything that is written this way goes through this module.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ACL = "system.posix_acl_access"
 
 
 def resolved(path: bytes) -> bytes:
-    """The file that ``path`` names: through links, as ``cp`` has it.
+    """The file that ``path`` names, with links followed as ``cp`` does.
 
-    Raises ``FileNotFoundError`` for a link that leads nowhere.
+    Raises ``FileNotFoundError`` for a dangling link.
     """
     return os.path.realpath(path, strict=True) if os.path.islink(path) else path
 
@@ -37,13 +37,13 @@ def resolved(path: bytes) -> bytes:
 class NewFile:
     """An empty file beside ``path``; :meth:`commit` gives it that name, :meth:`abort` removes it.
 
-    A file that stands there already is replaced only by ``commit``. The new one then has its
-    permission bits and, as far as this process may set them, its owner and its access control
-    list; nobody who could not read the old one can read the new one. Where nothing stands, the
-    umask decides. What a killed process left under the other name is removed.
+    An existing file at ``path`` is replaced only by ``commit``. The new one then has its permission
+    bits and, as far as this process may set them, its owner and its access control list; no one who
+    could not read the old one can read the new one. Without an existing file, the umask decides.
+    Temporary files that a killed process left are removed.
 
-    Where nothing stands and only ``path`` itself may be made, as in some sandboxes, the file has
-    that name from the beginning.
+    If there is no file yet and only ``path`` itself may be created, as in some sandboxes, the file
+    has that name from the beginning.
 
     All methods but ``abort`` raise ``OSError``.
     """
@@ -87,15 +87,15 @@ class NewFile:
             raise
 
     def write(self, data: Buffer) -> None:
-        """Write all of ``data`` at the end."""
+        """Append all of ``data``."""
         view = memoryview(data)
         while view:
             view = view[os.write(self.fd, view) :]
 
     def commit(self, final: bytes | None = None, *, sync: bool = False) -> None:
-        """Close the file and give it its name, or that of another place in the same file system.
+        """Close the file and rename it to ``path``, or to ``final`` in the same file system.
 
-        With ``sync`` the disk has the file before it has the name, and then the name too.
+        ``sync`` flushes the file to the disk before renaming it, and the directory afterwards.
         """
         folder = -1
         try:
@@ -119,11 +119,11 @@ class NewFile:
             self.abort()
 
     def abort(self) -> None:
-        """Remove the file unless it has its name already; raises nothing."""
+        """Remove the file unless it is renamed already; raises nothing."""
         if not self._open:
             return
         self._open = False
-        # While it is open it is locked: nobody takes it for one that was left behind.
+        # An open file is locked, so no other process takes it for an abandoned one.
         with contextlib.suppress(OSError):
             os.unlink(self.partial)
         if self.fd >= 0:
@@ -183,7 +183,7 @@ def is_mount_point(path: bytes) -> bool:
 
 
 def _made_at_once(path: bytes, flags: int, denied: OSError) -> int:
-    """A descriptor of a new file at ``path`` itself; raises ``denied`` where there can be none."""
+    """Return a descriptor of a new file at ``path`` itself; raises ``denied`` if that fails."""
     try:
         return os.open(path, flags, 0o666)
     except OSError:
@@ -191,18 +191,18 @@ def _made_at_once(path: bytes, flags: int, denied: OSError) -> int:
 
 
 def _open_folder(folder: bytes) -> int:
-    """A descriptor of a folder, to flush it; -1 where there is no such thing, as on Windows."""
+    """A descriptor of a directory, to flush it; -1 on systems without such, as Windows."""
     if not hasattr(os, "O_DIRECTORY"):
         return -1
     return os.open(folder or b".", os.O_RDONLY | os.O_DIRECTORY | O_CLOEXEC)
 
 
 def _flush_folder(fd: int) -> None:
-    """Wait until the disk has the names in a folder."""
+    """Wait until the disk has the names in a directory."""
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot do that for a folder
+        if error.errno != errno.EINVAL:  # a file system that cannot flush directories
             reason = f"it is in place, and nothing tells whether the disk knows: {error.strerror}"
             raise OSError(error.errno, reason) from error
 
@@ -216,15 +216,15 @@ def _partial_name(final: bytes, number: int) -> bytes:
 
 
 def _names_behind(final: bytes, number: int) -> Iterator[bytes]:
-    """Names with higher numbers that are taken: those before them were free again meanwhile."""
+    """Yield existing names with higher numbers; names before them may have become free."""
     while os.path.lexists(path := _partial_name(final, number := number + 1)):
         yield path
 
 
 def _claimed(fd: int, path: bytes) -> bool:
-    """Lock a file that was just made; False if another process took it for one left behind.
+    """Lock a new file; False if another process took it for an abandoned one.
 
-    The lock goes with the process, so that a file without one is nobody's any more.
+    The lock ends with the process, so a file without a lock is abandoned.
     """
     if not hasattr(fcntl, "flock"):
         return True
@@ -233,7 +233,7 @@ def _claimed(fd: int, path: bytes) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # a file system without locks, where none are taken over either
+        return True  # a file system without locks, where abandoned files are kept, too
     try:
         return _is_at(fd, path)
     except OSError:
@@ -248,9 +248,9 @@ def _is_at(fd: int, path: bytes) -> bool:
 
 
 def _remove_if_left_behind(path: bytes, uid: int) -> None:
-    """Remove what a process of this user left at ``path`` when it was killed, and nothing else.
+    """Remove the file at ``path`` if a killed process of this user left it.
 
-    A link is not followed, and what has another owner, further names or a living owner stays.
+    A link is not followed; a file of another user, with several names or in use is kept.
     """
     if not hasattr(fcntl, "flock"):
         return
@@ -272,7 +272,7 @@ def _is_one_of_ours(status: os.stat_result, uid: int) -> bool:
 
 
 def _take_attributes(fd: int, final: bytes, old: os.stat_result) -> None:
-    """Give the new file what the old one has, and nobody more than that."""
+    """Give the new file the old one's attributes, and never more permissions."""
     if not hasattr(os, "fchown"):
         return
     new = os.fstat(fd)
@@ -285,7 +285,7 @@ def _take_attributes(fd: int, final: bytes, old: os.stat_result) -> None:
         new = os.fstat(fd)
     mode = stat.S_IMODE(old.st_mode) & 0o777
     if new.st_gid != old.st_gid:
-        # The group is another one, and gets no more than everybody has.
+        # The group differs, so it gets no more than the permissions of others.
         mode = mode & 0o707 | (mode & 0o007) << 3
     if hasattr(os, "setxattr") and not _take_acl(fd, final):
         mode &= 0o700
@@ -293,11 +293,11 @@ def _take_attributes(fd: int, final: bytes, old: os.stat_result) -> None:
 
 
 def _take_acl(fd: int, final: bytes) -> bool:
-    """Copy the access control list; False if there is one and it cannot be had."""
+    """Copy the access control list; False if there is one that cannot be copied."""
     try:
         acl = os.getxattr(final, ACL)
     except OSError:
-        # It has none; but the folder may have given one to the new file.
+        # The old file has none, but the directory may have given the new file a default one.
         with contextlib.suppress(OSError):
             os.removexattr(fd, ACL)
         return True

@@ -1,6 +1,6 @@
-"""An image that is compressed while it is written, so that it never lies on the disk as a whole.
+"""An image that is compressed as it is written; the disk never holds the uncompressed image.
 
-The compressors are loaded when an image is to be compressed.
+The compressors are loaded on first use.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .sink import Buffer, output_error
 from .stream import StreamSink
 
 LEVELS = {"zstd": (1, 22, 3), "gzip": (1, 9, 6), "xz": (0, 9, 6)}
-"""Format -> least, most and default level."""
+"""Format -> lowest, highest and default level."""
 
 
 @dataclass(frozen=True)
 class Compression:
-    """How an image is compressed whose name asks for it.
+    """How to compress an image whose name asks for it.
 
     The bytes depend on the level and the version of the compressor, not on ``threads``.
     """
@@ -31,13 +31,13 @@ class Compression:
     level: int | None = None
     """``None`` is 3 for zstd and 6 for gzip and xz."""
     threads: int = 1
-    """How many compress, where the format allows for it (zstd)."""
+    """Number of compressing threads; only zstd uses several."""
     watch: Callable[[bytes], object] | None = None
-    """Gets all bytes of the file in their order, such as the ``update`` of a digest."""
+    """Gets all bytes of the compressed file in order, such as the ``update`` of a digest."""
 
 
 class Encoder(Protocol):
-    """What the compressors of all formats have."""
+    """The interface of the compressors."""
 
     def compress(self, data: Buffer, /) -> bytes: ...
 
@@ -45,7 +45,7 @@ class Encoder(Protocol):
 
 
 class CompressedSink(StreamSink):
-    """A file with one frame, stream or member, under the name ``path`` when it is whole."""
+    """A file with one frame, stream or member, which gets the name ``path`` when complete."""
 
     def __init__(
         self, path: bytes, size: int, kind: str, compression: Compression, *, sync: bool = False
@@ -91,7 +91,7 @@ def _file_at(path: bytes, size: int) -> NewFile | FileInPlace:
 
 
 class _Encoded:
-    """The file as :class:`StreamSink` sees it: takes an image, and keeps it compressed."""
+    """The file as :class:`StreamSink` sees it: takes image bytes and writes them compressed."""
 
     def __init__(
         self, path: bytes, kind: str, compression: Compression, level: int, size: int
@@ -136,7 +136,7 @@ class _Encoded:
 
     def _failure(self, error: BaseException) -> OutputError:
         self.abort()
-        # What does not fit the memory, or finds no thread, is all that compressors can fail of.
+        # Compressors only fail for lack of memory or threads.
         reason = str(error) or "there is not enough memory"
         return OutputError(
             self._path,
@@ -146,7 +146,7 @@ class _Encoded:
 
 
 def _damage(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
-    """What the compressor raises when it cannot go on."""
+    """The exceptions that the compressor raises."""
     if kind == "zstd":
         try:
             from zstandard import ZstdError
@@ -176,7 +176,7 @@ def _damage(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
 def _zstd(level: int, threads: int, size: int) -> Encoder:
     """One frame that has the size of the image in its header and a checksum at its end.
 
-    It is always made by the multi-threaded compressor, whose bytes do not depend on ``threads``.
+    It always uses the multi-threaded compressor, whose output does not depend on ``threads``.
     """
     from zstandard import ZstdCompressor
 
@@ -193,9 +193,9 @@ def _xz(level: int, threads: int, size: int) -> Encoder:  # noqa: ARG001
 
 
 class _Gzip:
-    """RFC 1952: one member without name and time, made by an unknown system; as ``gzip -n``.
+    """RFC 1952: one member without name and time and with an unknown system, as ``gzip -n``.
 
-    zlib could make the header too, but puts the system in that it was built for.
+    zlib could make the header, too, but would name the system that it was built for.
     """
 
     def __init__(self, level: int, threads: int, size: int) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Sinks over a descriptor that can be written at any offset, from any thread and process."""
+"""Sinks for a descriptor that can be written at any offset, from any thread and process."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..errors import OutputError
 from .sink import NO_ROOM, Buffer, Sink
 
 LEAST_PREALLOCATED = 256 << 10
-"""From here on a write to ext4 takes a quarter less time if its blocks are found in advance."""
+"""Bytes from which preallocation saves a quarter of the time of a write to ext4."""
 
 
 class DescriptorSink(Sink):
-    """Writes at any offset of a descriptor that nobody else uses meanwhile."""
+    """Writes at any offset of a descriptor that is not used elsewhere meanwhile."""
 
     _fd: int
-    """The descriptor; ``fd`` is the same, unless all must pass through :meth:`write_at`."""
+    """The descriptor; ``fd`` is the same, unless all writes must go through :meth:`write_at`."""
     _preallocates: bool | None = None
-    """Whether the file system knows blocks without content; None before the first of them."""
+    """Whether the file system supports unwritten blocks; None until the first try."""
     _preallocated: tuple[int, int] = (0, 0)
-    """Where the last ones lie: offset and end."""
+    """The last preallocated range: offset and end in bytes."""
 
     def write_at(self, offset: int, data: Buffer) -> None:
         try:
@@ -55,10 +55,10 @@ class DescriptorSink(Sink):
             self._preallocates = False
 
     def _is_hole(self, offset: int) -> bool:
-        """Whether a block that was preallocated still reads as a hole.
+        """Whether a preallocated block is still reported as a hole.
 
-        The C library writes into every block where the file system can do nothing better, and
-        that takes longer than to write all of it once.
+        On a file system without preallocation, the C library writes into every block instead,
+        which takes longer than writing the data once.
         """
         try:
             return os.lseek(self._fd, offset, os.SEEK_DATA) > offset
@@ -82,10 +82,10 @@ _seeking = threading.Lock()
 
 
 class SharedImage(DescriptorSink):
-    """The image of a sink as other processes see it, on which that sink alone decides.
+    """The image of a sink in other processes; only the original sink finishes or aborts it.
 
-    They open the file at ``path``, or have ``fd`` since they were forked if that is None.
-    ``first_generation`` is the first one that can (:func:`~ext4writer.forked.next_generation`).
+    They open the file at ``path``, or if that is None they inherit ``fd``, which only generations
+    from ``first_generation`` on can (:func:`~ext4writer.forked.next_generation`).
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SharedImage(DescriptorSink):
         self.first_generation = first_generation
         self._path = path
         if path is None:
-            self._preallocates = False  # it is not its descriptor alone
+            self._preallocates = False  # other processes use the descriptor, too
         status = os.fstat(fd)
         self._identity = status.st_dev, status.st_ino
 
@@ -115,7 +115,7 @@ class SharedImage(DescriptorSink):
             raise OutputError(self.name, "was replaced by another file while it was written")
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Close what ``open`` opened."""
         if self._path is not None:
             os.close(self._fd)
 

@@ -1,4 +1,4 @@
-"""Block devices: their sectors, whether they are free to be written, and an image on one."""
+"""Block devices: their sector size, whether they are in use, and an image on one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# linux/fs.h, as most machines number them; the others refuse them.
+# linux/fs.h: the numbers on most architectures; the others refuse them.
 BLKROGET = 0x125E
 BLKSSZGET = 0x1268
 
 NO_DEVICE = {errno.ENXIO, errno.ENODEV, getattr(errno, "ENOMEDIUM", errno.ENXIO)}
 
 SECTOR_SIZE = 512
-"""That of a device which does not tell."""
+"""Bytes per sector of a device that does not say."""
 
 
 def open_device(
@@ -41,12 +41,12 @@ def open_device(
 ) -> RegionSink:
     """An image of ``size`` bytes on the device at ``path``, from byte ``start`` on.
 
-    ``file`` is the object that the caller has of it. Raises :class:`OutputError` for a device that
-    is too small, is in use or can only be read, and for blocks that are smaller than its sectors.
+    ``file`` is the caller's object for it. Raises :class:`OutputError` for a device that is too
+    small, in use or read-only, and for blocks that are smaller than its sectors.
     """
     name = path if name is None else name
     try:
-        # The kernel refuses to share a device that is mounted, or part of another one.
+        # The kernel refuses O_EXCL for a device that is mounted or part of another one.
         fd = os.open(path, os.O_WRONLY | os.O_EXCL | O_CLOEXEC | O_BINARY)
     except OSError as error:
         if _is_read_only(path):
@@ -88,7 +88,7 @@ def open_device(
 
 
 def too_small(name: bytes | str, end: int, start: int, size: int) -> OutputError:
-    """The error for a region that does not hold the image."""
+    """The error for a region that is too small for the image."""
     if not start:
         return OutputError(name, f"has {end} bytes; the image needs {size}")
     return OutputError(
@@ -98,7 +98,7 @@ def too_small(name: bytes | str, end: int, start: int, size: int) -> OutputError
 
 
 def device_name(fd: int) -> bytes | None:
-    """A path that opens the device of a descriptor anew; None if there is none."""
+    """A path that opens the device of a descriptor again; None if there is none."""
     path = b"/proc/self/fd/%d" % fd
     with contextlib.suppress(OSError):
         if os.path.samestat(os.stat(path), os.fstat(fd)):
@@ -111,7 +111,7 @@ def is_block_device(fd: int) -> bool:
 
 
 def _asked(fd: int, request: int) -> int:
-    """What the device answers, an ``int``; 0 if it does not."""
+    """The device's answer to an ioctl, an ``int``; 0 if it fails."""
     if not hasattr(fcntl, "ioctl"):
         return 0
     try:

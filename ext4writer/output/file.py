@@ -1,4 +1,4 @@
-"""Objects that can seek and are no files of the host."""
+"""Seekable objects that are not files of the host."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .stream import write_all
 
 
 class FileSink(Sink):
-    """``size`` bytes of a binary file from ``start`` on; what lies around them is left alone.
+    """``size`` bytes of a binary file from byte ``start`` on; bytes around them are kept.
 
-    What a file system is known by is written last, as in a :class:`~.region.RegionSink`.
+    The superblock is written last, as in a :class:`~.region.RegionSink`.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class FileSink(Sink):
         end: int,
         owned: bool = False,
     ) -> None:
-        """The file ends at byte ``end``. ``owned`` closes it at the end."""
+        """The file ends at byte ``end``. ``owned``: close it when done."""
         super().__init__(name, size)
         self._file = file
         self._start = start
@@ -38,7 +38,7 @@ class FileSink(Sink):
         self._head = bytearray(min(HEAD_BYTES, size))
         self._finished = False
         try:
-            # From the first byte on: not every object can be written beyond its end.
+            # Extend the file first: not every object can be written beyond its end.
             file.seek(min(start, end))
             for done in range(min(start, end), start + size, len(ZEROS)):
                 write_all(file, ZEROS[: start + size - done])

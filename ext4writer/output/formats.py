@@ -1,4 +1,4 @@
-"""What the end of a name says about the format of a file."""
+"""Formats of files by the suffixes of their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection
 from ..errors import OutputError
 
 COMPRESSED = {b".zst": "zstd", b".gz": "gzip", b".xz": "xz"}
-"""Endings of names -> how an image of that name is compressed."""
+"""Suffix -> compression of an image with such a name."""
 
 OTHER_FORMATS = frozenset(
     b".%b" % ending
@@ -20,11 +20,11 @@ OTHER_FORMATS = frozenset(
         *(b"vmdk", b"xva"),
     )
 )
-"""Endings of other compressed files and of virtual disks; a file system is none of them."""
+"""Suffixes of other compressed files and of virtual disks, which are not written."""
 
 
 def compression_of(path: bytes) -> str | None:
-    """How a file of this name is compressed; None for a plain one.
+    """The compression of a file with this name; None for an uncompressed one.
 
     Raises :class:`OutputError` for the name of a format that is not written.
     """
@@ -39,7 +39,7 @@ def compression_of(path: bytes) -> str | None:
 
 
 def listed(endings: Collection[bytes]) -> str:
-    """Them as a text: ``.a, .b or .c``."""
+    """Suffixes as text: ``.a, .b or .c``."""
     *first, last = map(os.fsdecode, endings)
     return f"{', '.join(first)} or {last}"
 

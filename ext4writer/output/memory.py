@@ -10,7 +10,7 @@ from .sink import Buffer, Sink
 
 
 class MemorySink(Sink):
-    """A ``bytearray``: all of it, whose old bytes are dropped, or its bytes from ``start`` on."""
+    """A ``bytearray``: replaces all of it, or only its bytes from ``start`` on."""
 
     def __init__(self, output: bytearray, size: int, *, start: int | None = None) -> None:
         super().__init__("(memory)", size)

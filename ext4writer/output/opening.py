@@ -1,4 +1,4 @@
-"""Finds the sink for whatever an image is to go to."""
+"""Finds the sink for an output."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ except ImportError:  # Windows
 
 
 class Writer(Protocol):
-    """An object with ``write``: it takes one piece of the image after the other."""
+    """An object with ``write``, which takes the image piece by piece."""
 
     def write(self, data: bytes, /) -> object:
-        """Take ``data`` and return how many bytes of it were taken, or None for all."""
+        """Write ``data``; return how many bytes of it were written, or None for all."""
         ...
 
 
 Output = str | bytes | os.PathLike[str] | bytearray | BinaryIO | Writer
 
 DEVICES = b"/dev"
-SHARED_MEMORY = b"/dev/shm"  # a file system for files, below the one of devices
+SHARED_MEMORY = b"/dev/shm"  # a file system for ordinary files, mounted inside /dev
 PROCESSES = b"/proc/"
 OPEN_FILE = re.compile(
     rb"/dev/(?P<name>stdin|stdout|stderr)|/(?:dev|proc/(?:thread-)?self)/fd/(?P<fd>[0-9]{1,9})"
 )
-"""Paths that stand for a file which is open already."""
+"""Paths that name an open file."""
 STANDARD_STREAMS = {b"stdin": 0, b"stdout": 1, b"stderr": 2}
 
 
@@ -94,9 +94,9 @@ def _open(
 
 
 def output_id(output: Output) -> tuple[list[FileId], int] | None:
-    """What file or device an output is already, and its size; None for what is none yet.
+    """The identities and the size in bytes of an existing output; None if there is none yet.
 
-    The identities are that of the output and those of the folders above it.
+    The identities are those of the output and of the directories above it.
     """
     try:
         path = os.fsencode(name_of(output))
@@ -120,7 +120,7 @@ def output_id(output: Output) -> tuple[list[FileId], int] | None:
 
 
 def replaced_path(output: Output) -> bytes | None:
-    """The path at which another file takes the place of this output; None if it is written to."""
+    """The path at which a new file replaces this output; None if it is written in place."""
     if not isinstance(output, str | bytes | os.PathLike):
         return None
     path = os.path.realpath(os.fsencode(output))
@@ -134,7 +134,7 @@ def replaced_path(output: Output) -> bytes | None:
 
 
 def name_of(file: Any) -> bytes | str:
-    """What errors call an output."""
+    """The name of an output in errors."""
     if isinstance(file, str | bytes):
         return file
     if isinstance(file, os.PathLike):
@@ -171,7 +171,7 @@ def _open_path(
             raise OutputError(path, "is compressed by its name, so no image goes inside it")
         return _open_part(path, size, offset, sync)
     if path.startswith(PROCESSES):
-        return _open_part(path, size, 0, sync)  # a file that another process has open
+        return _open_part(path, size, 0, sync)  # an open file of another process
     if kind is not None:
         return CompressedSink(path, size, kind, compression or Compression(), sync=sync)
     if status is None:
@@ -184,8 +184,8 @@ def _open_path(
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:
             raise
         if status.st_nlink > 1:
-            raise  # a file that others may know by another name
-        # Nothing can be made beside it; the file itself may still be writable.
+            raise  # a file that may have other names
+        # No file can be created beside it, but the file itself may be writable.
         try:
             return _open_part(path, size, 0, sync, replaces=True)
         except OutputError:
@@ -193,10 +193,10 @@ def _open_path(
 
 
 def check_path(path: bytes, size: int = 0, *, is_part: bool = False) -> os.stat_result | None:
-    """What stands at ``path``, through links; None if nothing does and a file can be made there.
+    """The status of ``path``, links followed; None if it is missing and can be created.
 
-    Raises :class:`OutputError` for a folder, for a link that leads nowhere, for a device that is
-    not there, and for a missing file that the image was to be a part of.
+    Raises :class:`OutputError` for a directory, a dangling link, a missing device, and a missing
+    file that the image is to be part of.
     """
     try:
         status = os.stat(path)
@@ -219,7 +219,7 @@ def check_path(path: bytes, size: int = 0, *, is_part: bool = False) -> os.stat_
 
 
 def _is_among_devices(path: bytes) -> bool:
-    """Whether a new file at ``path`` would lie where devices lie, which are no place for files."""
+    """Whether a new file at ``path`` would be in /dev, which is not a place for files."""
     folder = os.path.realpath(os.path.split(path)[0] or b".")
     devices = os.path.realpath(DEVICES)
     try:
@@ -248,7 +248,7 @@ def _opened(path: bytes, size: int) -> io.FileIO:
 def _open_part(
     path: bytes, size: int, start: int, sync: bool, *, replaces: bool = False
 ) -> RegionSink | FileSink:
-    """A region of an existing file, or all of it where another one cannot take its place."""
+    """A region of an existing file, or all of it if it cannot be replaced."""
     if not hasattr(os, "pwrite"):  # Windows
         file = open(path, "r+b")  # noqa: SIM115
         end = file.seek(0, os.SEEK_END)
@@ -288,7 +288,7 @@ def _open_again(
     offset: int | None,
     sync: bool,
 ) -> Sink:
-    """A path that names an open file means that file, at its position."""
+    """The sink for a path that names an open file: that file, at its position."""
     fd = int(matched["fd"]) if matched["name"] is None else STANDARD_STREAMS[matched["name"]]
     try:
         file = io.FileIO(os.dup(fd), "w")
@@ -316,7 +316,7 @@ def _open_file(
 ) -> Sink:
     """The sink for an object with ``write``, from its position or ``offset`` on.
 
-    With a ``name`` the object was made for this, and is closed at the end.
+    An object with a ``name`` was opened for this purpose, and is closed when done.
     """
     owned = name is not None
     shown = name_of(file) if name is None else name
@@ -350,7 +350,7 @@ def _open_file(
 
 
 def _place_in_file(file: Any, fd: int, offset: int | None) -> tuple[int, int] | None:
-    """Where an image begins in a file of the host, and where the file ends; None in a stream."""
+    """Byte where an image begins in a file of the host, and the file's end; None for a stream."""
     status = os.fstat(fd)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)) or _appends(file):
         return None
@@ -359,7 +359,7 @@ def _place_in_file(file: Any, fd: int, offset: int | None) -> tuple[int, int] | 
 
 
 def _place_in_object(file: Any, offset: int | None) -> tuple[int, int] | None:
-    """The same of another object. Some that compress say that they can seek, and cannot."""
+    """The same for another object. Some compressing ones claim to be seekable and are not."""
     try:
         if not file.seekable() or _appends(file):
             return None
@@ -377,7 +377,7 @@ def _can_flush(fd: int) -> bool:
 
 
 def _appends(file: BinaryIO) -> bool:
-    """Whether the system puts every write at the end, wherever it was meant to go."""
+    """Whether the file is open with O_APPEND, which puts every write at the end."""
     try:
         return bool(fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND)
     except (OSError, AttributeError):
@@ -385,9 +385,9 @@ def _appends(file: BinaryIO) -> bool:
 
 
 def _plain_descriptor(file: Any) -> int | None:
-    """The descriptor of ``file`` if its bytes are those of the file itself.
+    """The descriptor of ``file``, if writing to it is the same as writing to ``file``.
 
-    A file that compresses has a descriptor too, and other bytes.
+    That is not so for a compressing object, though it has a descriptor, too.
     """
     if not hasattr(os, "pwrite"):
         return None

@@ -1,4 +1,4 @@
-"""An image under a path of its own."""
+"""An image as a new file at a path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .sink import output_error
 
 
 def new_file(path: bytes, size: int) -> NewFile:
-    """A file that will have the name ``path``; :class:`OutputError` if there can be none."""
+    """A file that will be named ``path``; raises :class:`OutputError` if that is impossible."""
     try:
         return NewFile(path)
     except OSError as error:
@@ -18,9 +18,9 @@ def new_file(path: bytes, size: int) -> NewFile:
 
 
 class PathSink(DescriptorSink):
-    """A new file, under another name in the same folder until it is whole.
+    """A new file, under a temporary name in the same directory until it is complete.
 
-    What stood at ``path`` is replaced only then. ``sync`` waits until the disk has the bytes.
+    Only then does it replace ``path``. ``sync`` waits until the disk has the bytes.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class PathSink(DescriptorSink):
     def shared(self) -> SharedImage | None:
         try:
             return SharedImage(self, self._fd, path=os.path.join(os.getcwdb(), self._file.partial))
-        except OSError:  # the current folder is gone
+        except OSError:  # the current directory is gone
             return None
 
     def finish(self) -> None:

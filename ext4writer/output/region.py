@@ -1,4 +1,4 @@
-"""An image inside a file that has other bytes around it, or on a device."""
+"""An image inside a larger file, or on a device."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .sink import Buffer
 from .zeros import punch, write_zeros, zero_device
 
 HEAD_BYTES = 2048
-"""Up to the end of the primary superblock. Without it nothing takes the rest for a file system."""
+"""Bytes up to the end of the primary superblock. Without it the rest is not a file system."""
 WIPED_BYTES = 1 << 20
-"""Where other file systems, volume managers and partition tables have their signatures."""
+"""Bytes that may hold signatures of other file systems, volume managers and partition tables."""
 
 
 class RegionSink(DescriptorSink):
-    """``size`` bytes of an open file from ``start`` on; what lies around them is left alone.
+    """``size`` bytes of an open file from byte ``start`` on; bytes around them are kept.
 
-    Where the file has bytes already, what an older file system is known by goes first and what
-    the new one is known by comes last, each with a flush: after a failure there is neither.
+    Old signatures are wiped first and the new superblock is written last, with a flush after each.
+    So a failure leaves neither the old file system nor a part of the new one.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class RegionSink(DescriptorSink):
         replaces: bool = False,
         sync: bool = False,
     ) -> None:
-        """The file ends at byte ``end``; beyond it there is nothing to be careful with.
+        """The file ends at byte ``end``; there are no bytes to keep after that.
 
-        ``sector_size`` is not 0 for a block device. ``file`` is the object that the descriptor is
-        of, ``path`` where other processes can open it. ``close`` is called at the end.
-        ``replaces`` drops all that the file has. Raises :class:`OutputError`.
+        ``sector_size`` in bytes is 0 for a regular file. ``file`` is the object of the descriptor,
+        ``path`` a path at which other processes can open it. ``close`` is called when done.
+        ``replaces`` drops the file's old bytes. Raises :class:`OutputError`.
         """
         super().__init__(name, size)
         self.start = start
@@ -58,7 +58,7 @@ class RegionSink(DescriptorSink):
         self._flushes = sync or not self._is_new
         self._head = bytearray(min(HEAD_BYTES, size))
         self._written: list[tuple[int, int]] | None = None
-        """Where anything was written, if the rest is not zeros already."""
+        """The written ranges; kept if the rest may not be zeros."""
         self._finished = False
         self._first_generation = next_generation()
         try:
@@ -114,7 +114,7 @@ class RegionSink(DescriptorSink):
             raise self.failure(error) from error
 
     def _gaps(self) -> Iterator[tuple[int, int]]:
-        """Where nothing was written and something else may be, apart from the head."""
+        """Yield the ranges that were not written and may hold old bytes, without the head."""
         if self._written is None:
             return
         self._written.sort()
@@ -141,8 +141,8 @@ class RegionSink(DescriptorSink):
             os.fsync(self._fd)
 
     def _move_to_end(self, file: BinaryIO) -> None:
-        """Let the position be that of someone who wrote the image with ``write``."""
-        file.seek(0, os.SEEK_END)  # what was read ahead is dropped
+        """Set the position as if the image had been written with ``write``."""
+        file.seek(0, os.SEEK_END)  # drop the read-ahead buffer
         file.seek(self.start + self.size)
 
     def abort(self) -> None:

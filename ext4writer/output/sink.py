@@ -1,6 +1,6 @@
-"""What takes an image, and the errors of all that do.
+"""The base class of outputs, and their errors.
 
-A sink is made for an image of a known size. Bytes that nobody writes read as zeros. Either
+A sink is made for an image of a known size. Bytes that are never written read as zeros. Either
 :meth:`Sink.finish` or :meth:`Sink.abort` ends it.
 """
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 Buffer = bytes | bytearray | memoryview
 Piece = tuple[int, Buffer]
-"""Offset in the image in bytes, and what lies there."""
+"""Byte offset in the image, and the bytes there."""
 
 ZEROS = bytes(1 << 20)
-"""What gaps are filled with, as often as needed."""
+"""Fills gaps, repeated as often as needed."""
 
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NO_ROOM = FULL | {errno.EFBIG}
 
 
 class Sink(ABC):
-    """Takes an image of ``size`` bytes.
+    """Receives an image of ``size`` bytes.
 
     ``ascending`` says that writes must come in ascending offsets, from one thread. Otherwise they
     may come in any order and from several threads. ``fd`` is a descriptor for copies inside the
-    kernel, in which the image begins at byte ``start``, or None.
+    kernel, or None; the image begins at byte ``start`` of it.
     """
 
     ascending: ClassVar[bool] = False
@@ -49,24 +49,24 @@ class Sink(ABC):
 
     @abstractmethod
     def finish(self) -> None:
-        """Make the image whole and let go of it; raises :class:`OutputError`."""
+        """Complete the image and close the output; raises :class:`OutputError`."""
 
     def shared(self) -> SharedImage | None:
-        """What other processes can write to the same image with; None if they cannot."""
+        """A handle with which other processes can write the image; None if they cannot."""
         return None
 
     def preallocate(self, offset: int, length: int) -> None:  # noqa: B027 (most need not)
-        """Find the blocks for so many bytes at once, if that saves time; they are written next.
+        """Allocate ``length`` bytes that are written next, if that saves time.
 
         Raises :class:`OutputError`.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """Leave as little behind as possible; raises nothing and may follow a ``finish``."""
+        """Clean up as far as possible; raises nothing and may follow a ``finish``."""
 
     def failure(self, error: BaseException) -> OutputError:
-        """The error for what the system answered, with a hint."""
+        """The error for a failed system call, with a hint."""
         return output_error(self.name, error, self.size)
 
     def __enter__(self) -> Sink:
@@ -78,7 +78,7 @@ class Sink(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Undo what was not finished."""
+        """Abort the image unless it is finished."""
         self.abort()
 
 

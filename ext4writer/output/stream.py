@@ -1,4 +1,4 @@
-"""Outputs that only go forwards."""
+"""Outputs that cannot seek."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from .sink import ZEROS, Buffer, Sink
 
 LETS_GO = (io.FileIO, io.BufferedWriter, io.BufferedRandom, io.BytesIO)
-"""Files that keep no piece once ``write`` has returned."""
+"""Files that keep no reference to a piece after ``write`` returns."""
 
 
 class StreamSink(Sink):
-    """An object with ``write`` that only goes forwards; gaps are written as zeros.
+    """An object with ``write`` that cannot seek; gaps are written as zeros.
 
-    Each piece is a ``bytes`` of its own, which may be kept, unless pieces are ``borrowed``: then
-    they are views that are valid until ``write`` returns.
+    Each piece is a separate ``bytes`` that the object may keep. With ``borrowed`` it is a view that
+    is valid only until ``write`` returns.
     """
 
     ascending = True
@@ -33,7 +33,7 @@ class StreamSink(Sink):
         borrow: bool = False,
         flushed: Callable[[], object] | None = None,
     ) -> None:
-        """``owned`` closes the file at the end; ``flushed`` waits until the disk has it."""
+        """``owned``: close the file when done; ``flushed``: wait until the disk has it."""
         super().__init__(name, size)
         self._file = file
         self._owned = owned
@@ -81,7 +81,7 @@ class StreamSink(Sink):
 
 
 def write_all(file: Any, data: Buffer) -> None:
-    """Write ``data`` however few bytes the file takes at once."""
+    """Write all of ``data``, even if the file takes only part of it at a time."""
     done: int | None = file.write(data)
     if done == len(data):
         return
@@ -91,6 +91,6 @@ def write_all(file: Any, data: Buffer) -> None:
         if done is None:
             if isinstance(file, io.RawIOBase):
                 raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
-            return  # an object that counts nothing has taken everything
+            return  # an object that returns no count has written everything
         view = view[done:]
         done = file.write(bytes(view) if keeps else view) if view else 0

@@ -1,4 +1,4 @@
-"""An output whose bytes a watcher, such as a digest, sees as they are written."""
+"""An output whose bytes are also passed to a watcher, such as a digest."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from .sink import ZEROS, Buffer, Sink
 
 LEAST_BYTES_TO_SHARE = 64 << 10
-"""A digest of fewer is made in the time that it takes to wake another thread."""
+"""Hashing fewer bytes is faster than waking another thread."""
 
 
 class WatchedSink(Sink):
     """Writes to ``inner`` in ascending order, and calls ``watch`` with all bytes of the image.
 
-    What is not written stays a hole where the output can have one, and is seen as zeros. Long
-    pieces are seen by another thread while they are written.
+    Bytes that are never written stay a hole if the output supports holes; the watcher gets zeros.
+    Long pieces go to the watcher in another thread while they are written.
     """
 
     ascending = True
@@ -40,7 +40,7 @@ class WatchedSink(Sink):
         self._position += len(data)
 
     def _begin_to_see(self, data: Buffer) -> Future[object] | None:
-        """Let the other thread see ``data``; None where the system has none to spare."""
+        """Pass ``data`` to the other thread; None if the system cannot start one."""
         if self._watching is not None:
             try:
                 return self._watching.submit(self._watch, data)

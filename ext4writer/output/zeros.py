@@ -1,4 +1,4 @@
-"""Makes stretches of files and devices read as zeros, by one call to the kernel where it can."""
+"""Makes ranges of files and devices read as zeros, with one system call where possible."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FALLOC_FL_PUNCH_HOLE = 0x02
 FALLOC_FL_ZERO_RANGE = 0x10
 
 BLKZEROOUT = 0x127F
-"""linux/fs.h, as most machines number it; the others refuse it."""
+"""linux/fs.h: the number on most architectures; the others refuse it."""
 
 
 @cache
 def _fallocate() -> Callable[[int, int, int, int], bool]:
-    """fallocate(2), which Python has without its modes only. The call tells whether it worked."""
+    """fallocate(2) with its modes, which Python lacks. The call returns whether it worked."""
     try:
         import ctypes
 
@@ -39,7 +39,7 @@ def _fallocate() -> Callable[[int, int, int, int], bool]:
 
 
 def punch(fd: int, start: int, length: int) -> bool:
-    """Make a stretch of a regular file a hole, or blocks without content; False if nothing can."""
+    """Make a range of a regular file a hole, or unwritten blocks; False if neither works."""
     fallocate = _fallocate()
     return any(
         fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, start, length)
@@ -48,11 +48,11 @@ def punch(fd: int, start: int, length: int) -> bool:
 
 
 def zero_device(fd: int, start: int, length: int, sector_size: int) -> None:
-    """Make a stretch of a block device read as zeros; raises ``OSError``.
+    """Make a range of a block device read as zeros; raises ``OSError``.
 
-    Whole sectors go to the kernel in one call. To punch a hole (block/fops.c:blkdev_fallocate)
-    lets the device forget them where it promises that they read as zeros then, which a plain
-    discard does not, or has it write the zeros itself; BLKZEROOUT writes them in any case.
+    Whole sectors go to the kernel in one call. Punching a hole (block/fops.c:blkdev_fallocate)
+    discards them if the device guarantees that they read as zeros then, which a plain discard does
+    not, or has the device write the zeros; BLKZEROOUT writes them in any case.
     """
     end = start + length
     first = min(end, -(-start // sector_size) * sector_size)
@@ -68,7 +68,7 @@ def zero_device(fd: int, start: int, length: int, sector_size: int) -> None:
             fcntl.ioctl(fd, BLKZEROOUT, pack("=QQ", first, last - first))
             return
         except OSError:
-            pass  # writing tells what is wrong, if anything is
+            pass  # writing below reports what is wrong
     write_zeros(fd, first, last - first)
 
 
