@@ -1,4 +1,4 @@
-"""``python -m ext4writer`` is the command, where its package is installed too."""
+"""``python -m ext4writer`` runs the command, if its package is installed, too."""
 
 from ext4writer_cli.__main__ import main
 

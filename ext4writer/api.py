@@ -1,4 +1,4 @@
-"""Plan and write: the whole recipe."""
+"""Plan an image and write it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from .progress import Cancel, ProgressCallback, check_callbacks, check_cancelled
 from .tree import Tree
 
 LEAST_BYTES_TO_SHARE = 16 << 20
-"""Content that is copied in less time than processes take to start, and in less memory."""
+"""Bytes of content below which copying takes less time and memory than starting processes."""
 BYTES_WORTH_A_FILE = 32 << 10
-"""What is copied in the time that it takes to open, read and close one more file. Threads do
-that in turns, since most of it is Python; processes do it at once."""
+"""Bytes that are copied in the time it takes to open, read and close one more file. Threads take
+turns at that, since most of it is Python; processes do it in parallel."""
 
 
 def write_layout(
@@ -48,12 +48,12 @@ def write_layout(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> None:
-    """Write the image that ``layout`` describes; see :func:`write_image` for what is given.
+    """Write the image that ``layout`` describes; see :func:`write_image` for the arguments.
 
-    Raises :class:`SourceChangedError` for a file that is not what it was when it was planned,
-    :class:`OutputError` for an output that cannot be written or that the image is made of,
-    :class:`OverrideError`, and :class:`CancelledError`. Nothing is left under a path after any of
-    them, and no file system in a device or a part of a file.
+    Raises :class:`SourceChangedError` for a file that changed after it was planned,
+    :class:`OutputError` for an output that cannot be written or is an input of the image,
+    :class:`OverrideError`, and :class:`CancelledError`. After any of them there is no new file at a
+    path, and no file system in a device or a part of a file.
     """
     check_callbacks(progress, cancel)
     workers = _count("workers", workers)
@@ -96,10 +96,10 @@ def iter_layout(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[bytes]:
-    """Yield the image that ``layout`` describes, from its first byte to its last, in pieces.
+    """Yield the image that ``layout`` describes in pieces, from its first byte to its last.
 
-    No piece is empty or has more than a MiB. It is written while it is asked for, so what
-    :func:`write_layout` raises comes from there.
+    A piece has 1 byte to 1 MiB. Pieces are made on demand, so the iterator raises what
+    :func:`write_layout` raises.
     """
     _check_layout(layout)
     check_callbacks(progress, cancel)
@@ -118,7 +118,7 @@ def iter_layout(
 
 
 def _all_bytes(taken: _Pieces, steps: Iterator[None]) -> Iterator[bytes]:
-    """All that the ``steps`` give to ``taken``, and the zeros between."""
+    """Run ``steps`` and yield what they write to ``taken``, with the zeros between."""
     position = 0
     for _ in steps:
         for offset, data in taken.pieces:
@@ -130,7 +130,7 @@ def _all_bytes(taken: _Pieces, steps: Iterator[None]) -> Iterator[bytes]:
 
 
 class _Pieces(Sink):
-    """Keeps what is written until somebody takes it."""
+    """Keeps written pieces until the caller takes them."""
 
     ascending = True
 
@@ -156,7 +156,7 @@ def _zeros(count: int) -> Iterator[bytes]:
 
 
 def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Piece]:
-    """All metadata, with what the overrides put into it."""
+    """All metadata, with the overrides applied."""
     _check_layout(layout)
     given = [overrides] if isinstance(overrides, str | Override) else overrides
     if not isinstance(given, Iterable):
@@ -178,7 +178,7 @@ def _count(name: str, given: object) -> int:
 
 
 def _writer(sink: Sink, pool: ProcessPool, workers: int, layout: Layout) -> Callable[..., None]:
-    """What writes to ``sink``: in ascending order, with processes, or with threads."""
+    """The function that copies to ``sink``: in ascending order, with processes, or with threads."""
     if sink.ascending:
         return write_ascending
     workers = max(workers, pool.processes)
@@ -211,36 +211,37 @@ def write_image(
 
     ``output`` is one of these:
 
-    - A path. The image has another name in the same folder until it is whole; only then does it
-      replace what is there, whose permissions and owner it keeps. A link is followed. An image
-      whose name ends in ``.zst``, ``.gz`` or ``.xz`` is compressed, as ``compression`` says; names
-      of other compressed files and of virtual disks are refused. With ``raw`` names mean nothing.
+    - A path. The image has a temporary name in the same directory until it is complete. Only then
+    does it replace an existing file, whose permissions and owner it takes. A link is followed. An
+    image whose name ends in ``.zst``, ``.gz`` or ``.xz`` is compressed, as ``compression`` says;
+    names of other compressed files and of virtual disks are refused. ``raw`` ignores the suffix.
     - The path of a block device, which must not be in use. The image takes its first bytes.
-    - A binary file that can seek. The image goes to its position and leaves it at the end of the
-      image; nothing else in the file changes, and it is never cut.
+    - A seekable binary file. The image starts at its position and leaves the position at the end of
+    the image; nothing else in the file changes, and it is never truncated.
     - Any other object with ``write``, such as a pipe, which gets the image in pieces from its first
-      byte to its last. Each is a ``bytes`` of its own that may be kept, unless you ``borrow``: then
-      it may be a ``memoryview``, whose memory is used again as soon as ``write`` returns.
+    byte to its last. Each is a separate ``bytes`` that may be kept, unless you ``borrow``: then it
+    may be a ``memoryview``, whose memory is reused as soon as ``write`` returns.
     - A ``bytearray``, which is replaced.
 
-    ``offset`` is where the image begins, in bytes, inside a device, an open file, a ``bytearray``
-    or the existing file at a path, whose other bytes stay. An image that would go beyond the end
-    of what has bytes at its beginning is refused.
+    ``offset`` is the byte where the image begins inside a device, an open file, a ``bytearray`` or
+    the existing file at a path, whose other bytes are kept. An image that would extend beyond the
+    end of a device or file that has bytes at that place is refused.
 
-    What a device or a file that is written in part had for a superblock goes first and the new one
-    comes last, each with a flush: after a failure there is no file system. A new file is in the
-    memory of the host at first, and a power cut may leave an empty or incomplete one under its
-    name; with ``sync`` the disk has it before it has its name, and the name before this returns.
+    In a device or a part of a file, the old superblock is wiped first and the new one is written
+    last, with a flush after each: after a failure there is no file system. A new file may still be
+    in the memory of the host, and a power cut may then leave an empty or incomplete one under its
+    name; with ``sync`` the disk has the file before its name, and the name before this returns.
 
-    ``watch`` is called with all bytes of the image in their order while they are written, such as
-    the ``update`` of a digest; the views that it gets are valid until it returns, and it may be
-    called in another thread. One process writes the image then.
+    ``watch`` is called with all bytes of the image in order while they are written, such as the
+    ``update`` of a digest. The views that it gets are valid until it returns, and it may be called
+    in another thread. A single process then writes the image.
 
-    ``workers`` threads copy file content; the bytes do not depend on their number.
-    With more than one in ``processes`` so many, this one among them, copy it and search for holes,
+    ``workers`` is the number of threads that copy file content; it does not affect the bytes.
+    ``processes`` is the number of processes that copy it and search for holes, this one included,
     where the system and the output allow it; a :class:`~ext4writer.ProcessPool` may have read the
-    tree before. They are quicker, as threads of one interpreter take turns, and meant for programs
-    that have no other threads.
+    tree before. Processes are faster, since threads of one interpreter take turns, and are meant
+    for programs without other threads.
+
     Raises what :func:`plan` and :func:`write_layout` raise.
     """
     with as_pool(processes) as pool:
@@ -271,12 +272,11 @@ def iter_image(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[bytes]:
-    """Plan an ext4 image of ``tree`` at once, and yield its bytes in pieces as they are asked for.
+    """Plan an ext4 image of ``tree`` at once, and yield its bytes in pieces on demand.
 
-    It is what a web server or an upload wants that takes an iterator: no piece is empty or has more
-    than a MiB, and each may be kept. Raises what :func:`plan` raises; the iterator raises what
-    :func:`write_layout` does. To know the size before, plan and give the plan to
-    :func:`iter_layout`.
+    This suits a web server or an upload that takes an iterator: a piece has 1 byte to 1 MiB and may
+    be kept. Raises what :func:`plan` raises; the iterator raises what :func:`write_layout` does. To
+    know the size first, plan the image yourself and pass the plan to :func:`iter_layout`.
     """
     layout = plan(tree, spec, progress=progress, cancel=cancel)
     return iter_layout(layout, overrides=overrides, progress=progress, cancel=cancel)

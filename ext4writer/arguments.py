@@ -1,6 +1,6 @@
-"""Values that callers give, taken as what they mean where that is plain.
+"""Converts values from callers where their meaning is unambiguous.
 
-Each function raises ``ValueError`` with a reason; who calls it knows the name of the argument.
+Each function raises ``ValueError`` with a reason; its caller adds the name of the argument.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 from typing import Any
 
 ID_MOST = (1 << 32) - 2
-"""The largest number of a user or group. The one above is ``(uid_t) -1``, which means "no change"
-to chown(2) and no user at all to the kernel (include/linux/uidgid.h:uid_valid)."""
+"""The largest number of a user or group. The next one is ``(uid_t) -1``, which means "no change"
+to chown(2) and is invalid in the kernel (include/linux/uidgid.h:uid_valid)."""
 
 
 def whole_number(given: Any, what: str) -> int:
-    """``given`` as an int, if it is one or a float without a fraction."""
+    """``given`` as an int, if it is an int or a float without a fraction."""
     if isinstance(given, float) and given.is_integer():
         return int(given)
     if not isinstance(given, bool):
@@ -28,14 +28,14 @@ def whole_number(given: Any, what: str) -> int:
 
 
 def count_of(given: Any) -> int:
-    """A whole number, also in decimal digits."""
+    """A whole number, or its decimal digits."""
     if isinstance(given, str) and re.fullmatch("[0-9]{1,20}", given, re.ASCII):
         return int(given)
     return whole_number(given, "whole number")
 
 
 def id_of(given: Any) -> int:
-    """The number of a user or group, also in decimal digits."""
+    """The number of a user or group, or its decimal digits."""
     number = count_of(given)
     if not 0 <= number <= ID_MOST:
         raise ValueError(f"{number} is no user or group; they are 0 to {ID_MOST}")
@@ -43,7 +43,7 @@ def id_of(given: Any) -> int:
 
 
 def seconds_of(given: Any) -> int:
-    """Seconds since 1970; fractions are cut off, towards the past."""
+    """Seconds since 1970; fractions are rounded down."""
     if isinstance(given, str) and re.fullmatch("-?[0-9]{1,20}", given, re.ASCII):
         return int(given)
     if isinstance(given, float) and math.isfinite(given):
@@ -52,7 +52,7 @@ def seconds_of(given: Any) -> int:
 
 
 def nanoseconds_of(given: Any) -> int:
-    """Nanoseconds since 1970; fractions are cut off, towards the past."""
+    """Nanoseconds since 1970; fractions are rounded down."""
     if isinstance(given, float) and math.isfinite(given):
         return math.floor(given)
     return whole_number(given, "number of nanoseconds since 1970")

@@ -41,10 +41,10 @@ Trail = tuple["Trail", bytes] | None
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A directory of the upper tree that met a symbolic link of the lower one."""
+    """A directory of the upper tree at the place of a symbolic link of the lower tree."""
 
     parent: Directory
-    """Where the link stands."""
+    """The directory that holds the link."""
     name: bytes
     node: Directory
     here: Trail
@@ -54,17 +54,17 @@ class _Waiting:
 
 
 class _Moved(dict[bytes, "_Moved"]):
-    """Directories of the upper tree that lie elsewhere in the lower one, by their names."""
+    """Directories of the upper tree that are elsewhere in the lower one, by name."""
 
     __slots__ = ("place",)
 
     def __init__(self) -> None:
         super().__init__()
         self.place: list[bytes] | None = None
-        """Where this one lies; None for one that is only on the way to others."""
+        """The path of this one; None if it only leads to others."""
 
     def at(self, names: Sequence[bytes]) -> _Moved:
-        """That of the directory ``names``."""
+        """The entry of the directory ``names``."""
         here = self
         for name in names:
             here = here.setdefault(name, _Moved())
@@ -74,15 +74,15 @@ class _Moved(dict[bytes, "_Moved"]):
 class Overlay:
     """Lays ``upper`` over ``root``, which then holds nodes of both.
 
-    Directories merge and take the attributes of ``upper``, unless those are only implied; every
-    other node replaces what stands in its place. With ``follows_links`` a directory that meets a
-    symbolic link to a directory leaves the link where it is, and what it holds goes where that
-    leads: an implied directory always, a stated one if ``keeps_links``. What replaces something
-    of another kind is in ``losses``, unless ``is_layer``: then links of ``root`` are not followed
-    and replacing is no loss, because the layers of a container image are one source.
+    Directories merge and take the attributes of ``upper``, unless those are only implied; any other
+    node replaces the one in its place. With ``follows_links``, a directory at the place of a
+    symbolic link to a directory keeps the link, and its entries go where the link leads: for an
+    implied directory always, for a stated one if ``keeps_links``. Replacing something of another
+    kind is in ``losses``, unless ``is_layer``: then links of ``root`` are not followed and
+    replacing is not a loss, because the layers of a container image are one source.
 
-    Links are followed when everything else is in its place, in the order of their paths; so the
-    outcome does not depend on the order in which directories list their entries.
+    Links are followed after everything else is in place, in the order of their paths, so the result
+    does not depend on the order of entries in directories.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class Overlay:
         self._takes_top = takes_top
         self._waiting: list[_Waiting] = []
         self._moved = _Moved()
-        """Directories of the upper tree that lie elsewhere in the lower one."""
+        """Directories of the upper tree that are elsewhere in the lower one."""
         self._above: dict[Node, Trail] | None = None
-        """Where in the upper tree its nodes lie, once links are followed."""
+        """The places of nodes in the upper tree, known once links are followed."""
 
     def lay(self, at: Sequence[bytes]) -> None:
-        """Lay the root of the upper tree at ``at``; missing parents are made as implied ones.
+        """Lay the root of the upper tree at ``at``; missing parents become implied directories.
 
         Raises :class:`TreeError` if a parent is something other than a directory, or a symbolic
         link that leads to none.
@@ -132,7 +132,7 @@ class Overlay:
             self._follow_links()
 
     def place_of(self, path: Sequence[bytes]) -> list[bytes]:
-        """Where what the upper tree has at ``path`` came to."""
+        """The path in the lower tree of the upper tree's node at ``path``."""
         place, depth_moved = self._moved.place, 0
         here = self._moved
         for depth, name in enumerate(path, 1):
@@ -198,7 +198,7 @@ class Overlay:
                 self.changed.below(below)
 
     def _put(self, parent: Directory, name: bytes, node: Node, here: Trail, there: Trail) -> None:
-        """Let ``node`` of the upper tree take the place ``name`` in ``parent``."""
+        """Put ``node`` of the upper tree into ``parent`` as ``name``."""
         old = parent.children.get(name)
         if isinstance(node, Directory):
             if isinstance(old, Directory):
@@ -229,7 +229,7 @@ class Overlay:
                 )
             )
             return
-        # Another link in its place may lead away from what it was followed to just now.
+        # A new link in its place may lead elsewhere than the one just followed.
         is_other_way = (
             self._above is not None
             and isinstance(old, Symlink)
@@ -249,10 +249,10 @@ class Overlay:
     # -- links ---------------------------------------------------------------------------------
 
     def _follow_links(self) -> None:
-        """Put directories where the links in their place lead.
+        """Put the waiting directories where the links in their place lead.
 
-        What one of them brings may be what another one's link leads to, so those that lead
-        nowhere are tried again, as long as that helps. The rest replaces the links.
+        One of them may bring the target of another one's link, so dangling links are tried again
+        as long as that helps. The remaining directories replace their links.
         """
         for _ in range(LINKS_FOLLOWED):
             if not self._waiting:
@@ -269,7 +269,7 @@ class Overlay:
         self._waiting = []
 
     def _follow(self, one: _Waiting) -> bool:
-        """Put ``one`` where its link leads; False if that is no directory."""
+        """Put ``one`` where its link leads; False if that is not a directory."""
         if not self._is_in_place(one):
             return True
         link = one.parent.children.get(one.name)
@@ -288,7 +288,7 @@ class Overlay:
         return True
 
     def _tell_of_attributes(self, one: _Waiting, link: Symlink, place: Place) -> None:
-        """Note attributes that the directory at the end of a link does not take, as in GNU tar."""
+        """Note attributes that the target of a link does not take, as in GNU tar."""
         node = place.node
         assert node is not None
         if one.node.implied:
@@ -305,7 +305,7 @@ class Overlay:
             )
 
     def _is_in_place(self, one: _Waiting) -> bool:
-        """Whether the directory that ``one`` is for is still in the tree; if not, note a loss."""
+        """Whether the link's directory is still in the tree; if not, note a loss."""
         node: Node | None = self._root
         above, _ = one.here or (None, b"")
         for name in _names(above):
@@ -341,7 +341,7 @@ def _shown(path: bytes) -> str:
 
 
 def _described(node: Node) -> str:
-    """``node`` as a report names it."""
+    """``node`` in the words of the report."""
     if isinstance(node, Directory):
         count = len(node.children)
         return f"the directory with {count} {'entry' if count == 1 else 'entries'}"
@@ -351,7 +351,7 @@ def _described(node: Node) -> str:
 
 
 def _trails(root: Directory) -> dict[Node, Trail]:
-    """Where all below ``root`` lies; of hard links, the last one found."""
+    """The places of all nodes below ``root``; for hard links, the last one found."""
     trails: dict[Node, Trail] = {}
     pending: list[tuple[Directory, Trail]] = [(root, None)]
     while pending:
@@ -364,7 +364,7 @@ def _trails(root: Directory) -> dict[Node, Trail]:
 
 
 def copy_of(root: Directory) -> Directory:
-    """``root`` and all below it as new nodes with the same contents; hard links remain."""
+    """Copy ``root`` and all nodes below it; contents are shared and hard links remain."""
     twins: dict[Node, Node] = {}
     top = _copy_of(root)
     pending = [top]

@@ -1,7 +1,7 @@
 """The bytes of a regular file, described so that they can be read later, once or twice.
 
-A content has an exact size from the start. Planning may look into it to find holes; emission reads
-it once. Both go through :meth:`Content.open`, so nothing of a file is held between the two.
+The exact size of a content is known from the start. Planning may read it to find holes; emission
+reads it once. Both go through :meth:`Content.open`, so nothing is held open in between.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 
 _seeking = threading.Lock()
-"""Held where a system has no reads and writes at an offset, and threads share a descriptor."""
+"""Held on systems without pread and pwrite, since threads share a descriptor's position."""
 
 
 def read_at(fd: int, view: memoryview, offset: int) -> int:
-    """Read into ``view`` from ``offset`` on; return the count, which is 0 only at the end."""
+    """Read into ``view`` from byte ``offset``; return the count, which is 0 only at the end."""
     if hasattr(os, "preadv"):
         return os.preadv(fd, [view], offset)
     with _seeking:  # Windows
@@ -40,7 +40,7 @@ def read_at(fd: int, view: memoryview, offset: int) -> int:
 
 
 def write_at(fd: int, data: memoryview, offset: int) -> int:
-    """Write ``data`` at ``offset``, or a part of it; return the count of bytes."""
+    """Write ``data``, or its first part, at byte ``offset``; return the count of bytes."""
     if hasattr(os, "pwrite"):
         return os.pwrite(fd, data, offset)
     with _seeking:
@@ -49,18 +49,18 @@ def write_at(fd: int, data: memoryview, offset: int) -> int:
 
 
 FileId = tuple[int, int]
-"""What tells files of the host apart, by whatever name: device and inode."""
+"""Identifies a file of the host under any name: device and inode number."""
 
 
 def file_id(status: os.stat_result) -> FileId:
-    """The identity of a file; a block device is the same one under each of its nodes."""
+    """The identity of a file; all nodes of a block device have the same one."""
     if stat.S_ISBLK(status.st_mode):
         return -1, status.st_rdev
     return status.st_dev, status.st_ino
 
 
 def id_at(path: bytes) -> FileId | None:
-    """The identity of the file at ``path``; None if there is none by now."""
+    """The identity of the file at ``path``; None if it no longer exists."""
     try:
         return file_id(os.stat(path))
     except OSError:
@@ -68,7 +68,7 @@ def id_at(path: bytes) -> FileId | None:
 
 
 class _Kept(threading.local):
-    """What contents keep open from one read to the next in this thread."""
+    """What contents keep open between reads in this thread."""
 
     users = 0
     closers: tuple[Callable[[], None], ...] = ()
@@ -78,9 +78,9 @@ _kept = _Kept()
 
 
 class KeepingOpen:
-    """Lets contents keep open what they share, such as folders of the host, until :meth:`close`.
+    """Lets contents keep shared directories of the host open until :meth:`close`.
 
-    For one thread, between its first read of many and its last.
+    For one thread, from the first to the last of many reads.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class KeepingOpen:
         _kept.users += 1
 
     def close(self) -> None:
-        """Close what was kept open, if nobody else in this thread goes on."""
+        """Close what was kept open, unless an outer context in this thread still needs it."""
         if not self._is_open:
             return
         self._is_open = False
@@ -99,14 +99,14 @@ class KeepingOpen:
                 close()
 
     def __enter__(self) -> None:
-        """Nothing more; it began when it was made."""
+        """Do nothing; it began in the constructor."""
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def keep_until_closed(close: Callable[[], None]) -> bool:
-    """Call ``close`` when reading ends; False if nothing may stay open in this thread."""
+    """Arrange to call ``close`` when reading ends; False if nothing may stay open here."""
     if not _kept.users:
         return False
     _kept.closers = (*_kept.closers, close)
@@ -114,15 +114,15 @@ def keep_until_closed(close: Callable[[], None]) -> bool:
 
 
 Stamp = int
-"""What of a file changes whenever it is written to: see :func:`stamp_of`."""
+"""A number that changes whenever a file is written: see :func:`stamp_of`."""
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """Change time, modification time and inode number, folded into one integer.
 
-    A write sets both times, and nothing sets the change time back; another file in the place of
-    the first one has another inode, or a later change time. The shift keeps two times that are
-    equal, as after a write, from cancelling each other out.
+    A write sets both times, and nothing can set the change time back; another file at the same path
+    has another inode or a later change time. The shift keeps equal times, as after a write, from
+    cancelling out.
     """
     return status.st_ctime_ns ^ status.st_mtime_ns << 1 ^ status.st_ino
 
@@ -131,9 +131,9 @@ class Reader(Protocol):
     """One content while it is open.
 
     ``fd`` is a descriptor whose bytes from ``fd_offset`` on are the content, for copies inside the
-    kernel, or None where there is no such thing. ``readinto`` may be called with any offset that
-    does not lie before the end of an earlier call; the reader of a content with ``random_access``
-    allows any order. ``path`` is what errors call the content.
+    kernel, or None. ``readinto`` must be called with ascending offsets that do not overlap earlier
+    calls; the reader of a content with ``random_access`` allows any order. Errors call the content
+    ``path``.
     """
 
     fd: int | None
@@ -147,23 +147,23 @@ class Reader(Protocol):
         ...
 
     def check_unchanged(self) -> None:
-        """Raise :class:`SourceChangedError` if there is more or less than ``Content.size``."""
+        """Raise :class:`SourceChangedError` if it no longer has ``Content.size`` bytes."""
         ...
 
     def close(self) -> None: ...
 
 
 class Content(ABC):
-    """The bytes of one regular file; ``size`` counts them exactly.
+    """The content of one regular file of exactly ``size`` bytes.
 
-    A subclass whose readers allow offsets in any order at no extra cost sets ``random_access``.
+    A subclass whose readers can seek at no extra cost sets ``random_access``.
     """
 
     __slots__ = ("size",)
     size: int
     random_access: ClassVar[bool] = False
     within_file: ClassVar[bool] = False
-    """Whether it is a part of a larger file of the host, rather than all of one."""
+    """Whether it is part of a larger file of the host."""
 
     @property
     def first_generation(self) -> int:
@@ -171,20 +171,20 @@ class Content(ABC):
         return NEVER
 
     def container(self) -> object:
-        """The larger file that it is a part of, to know it again; for a class ``within_file``."""
+        """The larger file that it is part of, to recognize it; for a class ``within_file``."""
         return None
 
     def file_id(self) -> FileId | None:
-        """Which file of the host is read, the larger one for a part; None if none is."""
+        """The file of the host that is read, the larger one for a part; None if there is none."""
         return None
 
     def host_path(self) -> bytes | None:
-        """The path of that file, where it is the whole content and opened by its path."""
+        """The path of that file, if it is the whole content and opened by its path."""
         return None
 
     @classmethod
     def packed(cls, contents: list[Self]) -> object:
-        """What ``contents`` of this class are made of, to be pickled sooner than one by one."""
+        """``contents`` of this class as plain values, which are pickled faster than objects."""
         return contents
 
     @classmethod
@@ -198,16 +198,16 @@ class Content(ABC):
         """Open for reading; raise :class:`SourceError` naming the file where that fails."""
 
     def data_segments(self) -> Iterable[tuple[int, int]] | None:
-        """(first byte, byte behind) of each stretch that may hold data, ascending.
+        """Yield (start, end) in bytes of each range that may hold data, ascending.
 
-        All else is zeros, which need not be read to know. None where only the host can tell.
+        The rest is known to be zeros. None if only the host can tell.
         """
         return None
 
     def read_whole(self, view: memoryview) -> None:
-        """Fill ``view``, whose length is ``size``, with the whole content.
+        """Fill ``view``, which has ``size`` bytes, with the whole content.
 
-        Raises :class:`SourceChangedError` when there is more or less than ``size`` by now.
+        Raises :class:`SourceChangedError` if the content no longer has ``size`` bytes.
         """
         reader = self.open()
         try:
@@ -221,17 +221,17 @@ class Content(ABC):
             reader.close()
 
     def read_bytes(self) -> bytes:
-        """The whole content, for what is known to be small. Raises like :meth:`read_whole`."""
+        """The whole content, which should be small. Raises like :meth:`read_whole`."""
         data = bytearray(self.size)
         with memoryview(data) as view:
             self.read_whole(view)
         return bytes(data)
 
     def read_pieces(self, buffer: memoryview) -> Iterator[memoryview]:
-        """Yield the whole content from front to back, in parts that lie in ``buffer``.
+        """Yield the whole content from front to back, in parts that are read into ``buffer``.
 
-        Each is valid until the next one is asked for. Raises like :meth:`read_whole`, before the
-        last part where there are fewer bytes than ``size``, after it where there are more.
+        Each part is valid until the next. Raises like :meth:`read_whole`: before the last part if
+        there are fewer than ``size`` bytes, after it if there are more.
         """
         size = self.size
         if size <= len(buffer):
@@ -258,9 +258,9 @@ class Content(ABC):
     def read_side_by_side(
         cls, contents: Sequence[Content], buffer: memoryview, block_size: int
     ) -> int:
-        """Read the whole of each into ``buffer``, each at a block, with zeros between them.
+        """Read each whole content into ``buffer``, aligned to blocks, with zeros between them.
 
-        Returns the byte behind the last. Raises like :meth:`read_whole`.
+        Returns the end of the last one in bytes. Raises like :meth:`read_whole`.
         """
         start = end = 0
         for content in contents:
@@ -279,7 +279,7 @@ class ContentSource:
         self._size = content.size
         self._position = 0
         self.path = self._reader.path
-        """What errors call the content."""
+        """The name of the content in errors."""
 
     def read(self, size: int, /) -> bytes:
         """At most ``size`` bytes; none at the end. Raises like :meth:`Content.read_whole`."""
@@ -292,7 +292,7 @@ class ContentSource:
 
 
 class Parcel:
-    """Contents on their way to another process; those of one class travel together."""
+    """Pickles contents for another process, those of one class together."""
 
     __slots__ = ("contents",)
 
@@ -304,7 +304,7 @@ class Parcel:
         return _unpacked_parcel, (packed,)
 
     def _runs(self) -> Iterator[tuple[type[Content], list[Content]]]:
-        """The contents in their order, those of one class together."""
+        """Yield the contents in order, grouped by class."""
         for kind, run in groupby(self.contents, type):
             assert issubclass(kind, Content)
             yield kind, list(run)
@@ -361,9 +361,9 @@ class _BytesReader:
 
 
 class DescriptorReader:
-    """A reader over an open descriptor that it owns; any order of offsets.
+    """Reads an open descriptor, which it owns, at any offset.
 
-    ``path`` is what errors call the file, in bytes or as a callable that makes them.
+    Errors call the file ``path``: bytes, or a function that returns them.
     """
 
     fd_offset = 0
@@ -377,9 +377,9 @@ class DescriptorReader:
         declared: bool = False,
         stamp: Stamp | None = None,
     ) -> None:
-        """``declared`` says that whoever made the content named its size, not the host.
+        """``declared`` says that the caller stated the size, and not the host.
 
-        With ``stamp`` the file must not only keep its size.
+        With ``stamp``, the file must also keep its stamp.
         """
         self._stamp = stamp
         self._declared = declared
@@ -390,7 +390,7 @@ class DescriptorReader:
 
     @property
     def path(self) -> bytes:
-        """What errors call the file."""
+        """The name of the file in errors."""
         return self._path if isinstance(self._path, bytes) else self._path()
 
     def readinto(self, view: memoryview, offset: int) -> int:
@@ -422,7 +422,7 @@ class DescriptorReader:
 
 
 def changed_size(path: bytes, planned: int, now: int) -> SourceChangedError:
-    """The error for a file that has ``now`` bytes where ``planned`` were seen."""
+    """The error for a file that had ``planned`` bytes and now has ``now``."""
     return SourceChangedError(
         path,
         f"changed its size from {planned} to {now} bytes after it was scanned; "
@@ -431,7 +431,7 @@ def changed_size(path: bytes, planned: int, now: int) -> SourceChangedError:
 
 
 def changed_content(path: bytes) -> SourceChangedError:
-    """The error for a file that is as long as it was, but not the same."""
+    """The error for a file of the same size that was changed."""
     return SourceChangedError(
         path,
         "changed after it was scanned, though not in size (its times or its inode are others); "
@@ -440,7 +440,7 @@ def changed_content(path: bytes) -> SourceChangedError:
 
 
 def wrong_size(path: bytes, declared: int, now: int) -> SourceChangedError:
-    """The error for content of ``now`` bytes that its caller said would be ``declared``."""
+    """The error for content of ``now`` bytes for which the caller stated ``declared``."""
     return SourceChangedError(path, f"yields {now} bytes, not the {declared} that were declared")
 
 
@@ -452,9 +452,9 @@ class PathContent(Content):
     first_generation = 0
 
     def __init__(self, path: str | bytes | os.PathLike[str], size: int | None = None) -> None:
-        """``size`` is asked of the host when it is not given.
+        """``size`` in bytes is read from the host by default.
 
-        Raises :class:`SourceError` if the host cannot tell it or ``path`` is no regular file.
+        Raises :class:`SourceError` if that fails or ``path`` is not a regular file.
         """
         self.path = os.fsencode(path)
         self._declared = size is not None
@@ -487,9 +487,9 @@ class PathContent(Content):
 
 
 def open_source(path: bytes) -> int:
-    """Open ``path`` for reading; raise a :class:`SourceError` that names it.
+    """Open ``path`` for reading; raises a :class:`SourceError` that names it.
 
-    A pipe in the place of a file is opened at once, too: nobody may ever write into it.
+    This does not block on a pipe in the place of a file, which may never have a writer.
     """
     try:
         return os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK)
@@ -498,7 +498,7 @@ def open_source(path: bytes) -> int:
 
 
 def open_failure(path: bytes, error: OSError) -> SourceError:
-    """The error for a file that was there at the scan and could not be opened now."""
+    """The error for a file that existed at the scan and cannot be opened now."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return SourceChangedError(path, "vanished after it was scanned; build again")
     if error.errno == errno.ELOOP:
@@ -507,11 +507,11 @@ def open_failure(path: bytes, error: OSError) -> SourceError:
 
 
 Opener = Callable[[], BinaryIO | Iterable[bytes]]
-"""Gives a whole content each time it is called: as a binary file, or piece by piece."""
+"""Returns the whole content each time it is called: a binary file, or an iterable of pieces."""
 
 
 class CallableContent(Content):
-    """Content that ``opener`` gives each time it is needed, of a known size."""
+    """Content of a known size that ``opener`` returns each time it is needed."""
 
     __slots__ = ("name", "opener")
 
@@ -538,10 +538,10 @@ class CallableContent(Content):
 
 
 class IteratorContent(Content):
-    """Content of a known size that ``pieces``, such as a generator, yields once and never again.
+    """Content of a known size that ``pieces``, such as a generator, yields only once.
 
     It is read when it is first needed, and its ``size`` bytes then stay in memory as long as this
-    content does: the holes of a file follow from its bytes, which are wanted again to be written.
+    content: they are needed once to find holes and again to be written.
     """
 
     __slots__ = ("_data", "_lock", "_pieces", "name")
@@ -583,7 +583,7 @@ class IteratorContent(Content):
 
 
 def yields_more(path: bytes, size: int) -> SourceChangedError:
-    """The error for content that does not end after the ``size`` bytes that it was to have."""
+    """The error for content that has more than its stated ``size`` bytes."""
     return SourceChangedError(path, f"yields more than the {size} bytes that were declared")
 
 
@@ -603,7 +603,7 @@ class NoBytesError(Exception):
 
 @runtime_checkable
 class _Stream(Protocol):
-    """What is asked of a binary file."""
+    """The part of a binary file's interface that is used."""
 
     def read(self, count: int, /) -> bytes: ...
 
@@ -637,7 +637,7 @@ class _Pieces:
 
 
 class StreamReader:
-    """Reads a binary file that it owns, forwards only; what lies between is read and dropped."""
+    """Reads a binary file, which it owns, forwards only; skipped bytes are read and dropped."""
 
     fd: int | None = None
     fd_offset = 0

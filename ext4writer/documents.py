@@ -1,7 +1,7 @@
 """Reads documents of the host, such as tables, rules and manifests: regular files of bounded size.
 
-A pipe may have nothing to say for ever, a device need not end, and opening one can make it act. So
-neither is opened. Only /dev/null is read as the empty document that everyone means by it.
+A pipe may block for ever, a device may never end, and opening one may have side effects. So neither
+is opened, except that /dev/null is read as an empty document.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import BinaryIO
 from .errors import SourceError
 
 DOCUMENT_BYTES = 256 << 20
-"""The most that is read of a document that is kept whole."""
+"""The largest document, in bytes, that is read as a whole."""
 CHUNK_BYTES = 1 << 20
 
 _FLAGS = (
@@ -34,10 +34,10 @@ _KINDS = (
 
 
 def open_document(path: str | bytes) -> BinaryIO:
-    """Open the regular file ``path``; :class:`SourceError` where it is none or cannot be read."""
+    """Open the regular file ``path``; raises :class:`SourceError` for anything else."""
     try:
-        # Asked before it is opened, because that alone makes some devices act, and again after it,
-        # because another file may have taken the place.
+        # Check before opening, because that alone has side effects on some devices, and again
+        # afterwards, because another file may have taken its place.
         _check(path, os.stat(path))
         fd = os.open(path, _FLAGS)
         try:
@@ -53,7 +53,7 @@ def open_document(path: str | bytes) -> BinaryIO:
 def read_document(path: str | bytes, most: int = DOCUMENT_BYTES) -> bytes:
     """All bytes of the regular file ``path``.
 
-    Raises :class:`SourceError` where it is none, cannot be read or has more than ``most`` bytes.
+    Raises :class:`SourceError` if it is not regular, unreadable or larger than ``most`` bytes.
     """
     pieces = []
     size = 0
@@ -70,13 +70,13 @@ def read_document(path: str | bytes, most: int = DOCUMENT_BYTES) -> bytes:
 
 
 def cannot_read(path: str | bytes, error: OSError | ValueError) -> SourceError:
-    """What to raise for ``path`` where ``error`` came of reading it."""
+    """The error for ``path`` when reading it failed with ``error``."""
     reason = error.strerror if isinstance(error, OSError) else error
     return SourceError(path, f"cannot be read: {reason}")
 
 
 def _is_null(status: os.stat_result) -> bool:
-    """Whether it is /dev/null of Linux, the usual name for a document that says nothing."""
+    """Whether it is Linux's /dev/null, the usual name for an empty document."""
     return stat.S_ISCHR(status.st_mode) and (
         os.major(status.st_rdev),
         os.minor(status.st_rdev),

@@ -1,14 +1,14 @@
 """Every error the library raises on purpose.
 
-Each one names what caused it, a path of the tree or a record and field, and says what to do.
-Anything else that escapes is a bug of this library.
+Each one names its cause, such as a path of the tree or a record and field, and says what to do.
+Any other exception is a bug of this library.
 """
 
 from __future__ import annotations
 
 
 def display_path(path: bytes | str) -> str:
-    """Return ``path`` as one printable line: bytes that are not UTF-8 and controls as escapes."""
+    """Return ``path`` as one printable line, with control characters and invalid UTF-8 escaped."""
     text = path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
     return "".join(
         character if character.isprintable() else _escaped(character) for character in text
@@ -25,15 +25,15 @@ def _escaped(character: str) -> str:
 
 
 LINE_MOST = 8000
-"""Characters of a message. A path of the most bytes that Linux takes fits in."""
+"""Characters of a message, enough for the longest path that Linux accepts."""
 _LINE_END = 1000
 
 
 def one_line(text: str) -> str:
-    """``text`` as one printable line of :data:`LINE_MOST` characters at most.
+    """``text`` as one printable line of at most :data:`LINE_MOST` characters.
 
-    Names from archives and folders stand in messages, and may hold newlines, which would look like
-    lines of a report, and sequences that terminals obey.
+    Messages contain names from archives and directories. These may hold newlines, which would look
+    like lines of a report, and control sequences for terminals.
     """
     if len(text) > LINE_MOST:
         cut = len(text) - LINE_MOST + 60
@@ -76,7 +76,7 @@ class SpecError(Ext4WriterError):
 
 
 class TreeError(Ext4WriterError):
-    """An entry of the tree cannot be represented; ``path`` is its absolute path in the image."""
+    """ext4 cannot represent an entry of the tree; ``path`` is its absolute path in the image."""
 
     def __init__(self, path: bytes | str, problem: str) -> None:
         self.path = path
@@ -85,7 +85,7 @@ class TreeError(Ext4WriterError):
 
 
 class SourceError(Ext4WriterError):
-    """A source could not be read; ``path`` is where it lies on the host."""
+    """A source could not be read; ``path`` is its path on the host."""
 
     def __init__(self, path: bytes | str, problem: str) -> None:
         self.path = path
@@ -98,10 +98,10 @@ class SourceChangedError(SourceError):
 
 
 class ArchiveError(SourceError):
-    """An archive is damaged, cut short, or holds what no tree can.
+    """An archive is damaged, truncated, or holds something that a tree cannot.
 
-    ``path`` is the archive, ``member`` the name that its entry gives, ``offset`` the byte of the
-    uncompressed archive where the entry begins; both are None where nothing is known.
+    ``path`` is the archive, ``member`` the name of the entry in it, ``offset`` the byte of the
+    uncompressed archive where the entry begins; either may be None if it is unknown.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class SizeError(Ext4WriterError):
 
 
 class OutputError(Ext4WriterError):
-    """The output could not be written; ``path`` names it where it has a name."""
+    """The output could not be written; ``path`` names it if it has a name."""
 
     def __init__(self, path: bytes | str, problem: str) -> None:
         self.path = path
@@ -157,7 +157,7 @@ class OutputError(Ext4WriterError):
 
 
 class RecordError(Ext4WriterError):
-    """A value does not fit its on-disk field, or a name is not a field of the record."""
+    """A value does not fit its on-disk field, or the record has no field of that name."""
 
     def __init__(self, record: str, field: str, problem: str) -> None:
         self.record = record
@@ -167,7 +167,7 @@ class RecordError(Ext4WriterError):
 
 
 class ImageError(Ext4WriterError):
-    """An image cannot be read at all, or not in the way that was asked; ``path`` names it."""
+    """An image cannot be read at all, or not in the requested way; ``path`` names it."""
 
     def __init__(self, path: bytes | str, problem: str) -> None:
         self.path = path
@@ -180,10 +180,10 @@ class NotFoundError(ImageError):
 
 
 class DamageError(Ext4WriterError):
-    """An image holds what no ext4 can, so that something in it cannot be read.
+    """An image violates the ext4 format, so that part of it cannot be read.
 
-    ``record`` and ``field`` name what is wrong as the format does, ``offset`` is its byte in the
-    file system, ``ino`` the inode to which it belongs, if there is one.
+    ``record`` and ``field`` name the damaged field, ``offset`` is its byte in the file system, and
+    ``ino`` the inode to which it belongs, if there is one.
     """
 
     def __init__(
@@ -199,15 +199,15 @@ class DamageError(Ext4WriterError):
 
 
 class OverrideError(Ext4WriterError):
-    """An override names a record, index or field that the planned image does not hold."""
+    """An override names a record, index or field that the planned image does not have."""
 
 
 class WorkerError(Ext4WriterError):
-    """A process that shared the work ended before it was done."""
+    """A worker process ended before its work was done."""
 
 
 class CancelledError(Ext4WriterError):
-    """The caller's ``cancel`` said stop; nothing is left under the output's name."""
+    """The caller's ``cancel`` was set; no new file is left under the output's name."""
 
     def __init__(self) -> None:
         super().__init__("cancelled")

@@ -2,10 +2,9 @@
 
 Threads of one interpreter take turns at running Python; each process has an interpreter of its own.
 A :class:`ProcessPool` is forked once, while there is little memory to share, and serves one stage
-of the work after the other. A fork has the modules and open files of this process; all else travels
-with the tasks, through pipes, since to look at an object is to count a reference, and that copies
-the memory that holds it. No semaphore, no shared memory and no file is needed, so it works in a
-sandbox.
+of the work after the other. A fork has the modules and open files of this process. All else travels
+with the tasks, through pipes: merely using an inherited object changes its reference count, which
+copies its memory page. No semaphore, shared memory or file is needed, so it works in a sandbox.
 """
 
 from __future__ import annotations
@@ -34,27 +33,27 @@ Task_contra = TypeVar("Task_contra", contravariant=True)
 Answer_co = TypeVar("Answer_co", covariant=True)
 
 FULL_LOAD = 16
-"""Weight of the tasks that a process has, so that it need not wait while this one is busy."""
+"""Weight of tasks that keeps a process supplied while this one is busy."""
 
 LENGTH_BYTES = 8
-"""Before each pickle in a pipe stands its length."""
+"""Bytes of the length that precedes each pickle in a pipe."""
 
 PIPE_BYTES = 1 << 20
 SECONDS_TO_WAIT_FOR_ROOM = 0.002
-"""A process that has much to read sends little, and its answers alone would not wake this one."""
+"""A process with much to read sends few answers, so this one must also wake without any."""
 
 BEGIN, TASK, END = range(3)
-"""What this process sends."""
+"""Messages from this process."""
 ANSWER, DONE, FAILURE, FINISHED = range(4)
-"""What the others send."""
+"""Messages from the others."""
 
 NEVER = 1 << 62
-"""A generation that there will not be."""
+"""A generation that is never reached."""
 
 SIGNALS = {
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 }
-"""What a whole group of processes may get; the one that forked sees to the others."""
+"""Signals that may go to the whole process group; this process then ends the others."""
 
 can_fork = hasattr(os, "fork")
 
@@ -62,19 +61,19 @@ _generations = 0
 
 
 def next_generation() -> int:
-    """The first generation of processes that will know a file that is opened now."""
+    """The first generation of processes that will inherit a file that is opened now."""
     return _generations + 1
 
 
 class Worker(Protocol[Task_contra, Answer_co]):
-    """What a process does in one stage; it is pickled to get there."""
+    """The work of a process in one stage; it is pickled and sent there."""
 
     def begin(self) -> None:
-        """Called first, and only in processes that were forked: they may change directory."""
+        """Called first, and only in forked processes, which may change directory."""
         ...
 
     def do(self, task: Task_contra, /) -> Iterable[Answer_co]:
-        """Do one task; each answer is sent as it comes."""
+        """Do one task; each answer is sent as it is yielded."""
         ...
 
     def finish(self) -> None:
@@ -83,39 +82,39 @@ class Worker(Protocol[Task_contra, Answer_co]):
 
 
 class _Process:
-    """A forked process as this one sees it."""
+    """The state that this process keeps about a forked one."""
 
     def __init__(self, pid: int, tasks_fd: int, answers_fd: int) -> None:
         self.pid = pid
         self.tasks_fd = tasks_fd
         self.answers_fd = answers_fd
         self.pending: dict[int, int] = {}
-        """Number -> weight of the tasks that it has and did not answer, in their order."""
+        """Number -> weight of its unanswered tasks, in order."""
         self.load = 0
         """The sum of the weights."""
         self.latest = -1
-        """Number of the task that it answered last."""
+        """Number of the last task that it answered."""
         self.received = bytearray()
         self.at_work = False
-        """Whether it has not yet finished what it began."""
+        """Whether it has begun a stage and not finished it."""
 
 
 class ProcessPool:
-    """This process and ``processes - 1`` others, forked when the first stage wants them.
+    """This process and ``processes - 1`` others, forked when the first stage needs them.
 
-    Use it as a context, whose end is that of the processes, whatever they do. Where the system
-    does not let it fork, this process is all the pool there is. It is meant for programs that
-    have no other threads when it forks.
+    Use it as a context; leaving it ends the processes, whatever they do. If the system cannot fork,
+    the pool is this process alone. It is meant for programs that have no other threads when it
+    forks.
     """
 
     def __init__(self, processes: int) -> None:
-        """Raises :class:`SpecError` for what is no number."""
+        """Raises :class:`SpecError` if ``processes`` is not a positive whole number."""
         try:
             self.processes = count_of(processes)
         except ValueError as error:
             raise SpecError("processes", str(error)) from None
         self.generation = NEVER
-        """Which pool of this program it is, in the order in which they were forked."""
+        """The number of this pool, in the order in which the program forked its pools."""
         self._others: list[_Process] = []
         self._selector: selectors.BaseSelector | None = None
 
@@ -132,11 +131,11 @@ class ProcessPool:
 
     @property
     def can_share(self) -> bool:
-        """Whether there are other processes, or may be."""
+        """Whether there are, or can be, other processes."""
         return can_fork and self.processes > 1 and (self._selector is None or bool(self._others))
 
     def start(self) -> bool:
-        """Fork, if that was not done yet; tell whether there are other processes."""
+        """Fork, unless that is done already; return whether there are other processes."""
         global _generations  # noqa: PLW0603 (files are opened between the starts of pools)
         if self._selector is None and self.can_share:
             _generations += 1
@@ -153,11 +152,11 @@ class ProcessPool:
         return bool(self._others)
 
     def can_know(self, first_generation: int) -> bool:
-        """Whether the other processes know a file that was opened in ``first_generation``."""
+        """Whether the other processes inherited a file with this ``first_generation``."""
         return first_generation <= min(self.generation, _generations + 1)
 
     def close(self) -> None:
-        """End the other processes at once. What is still to do is done by this one alone."""
+        """End the other processes at once. This one does the remaining work alone."""
         for process in self._others[:]:
             with suppress(OSError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -209,9 +208,9 @@ class ProcessPool:
 class Stage(Generic[Task, Answer]):
     """One stage of the work of a pool; use it as a context, and :meth:`finish` at its end.
 
-    The other processes do what is submitted, in whatever order. Leaving the context without that
-    ends them, and the pool is alone from then on. A ``worker`` that cannot be pickled, say for a
-    lambda in it, leaves all to this process: then there are no ``others``.
+    The other processes do the submitted tasks, in any order. Leaving the context without finishing
+    ends them, and the pool is this process alone from then on. If the ``worker`` cannot be pickled,
+    for instance because of a lambda, this process does everything: then there are no ``others``.
     """
 
     def __init__(self, pool: ProcessPool, worker: Worker[Task, Answer]) -> None:
@@ -221,7 +220,7 @@ class Stage(Generic[Task, Answer]):
         self._failures: list[tuple[int, BaseException]] = []
         self._others: list[_Process] = []
         self._early: list[Answer] = []
-        """Answers that came while a task was sent."""
+        """Answers that arrived while a task was being sent."""
 
     def __enter__(self) -> Stage[Task, Answer]:
         if self._pool.can_share:
@@ -247,22 +246,22 @@ class Stage(Generic[Task, Answer]):
 
     @property
     def others(self) -> int:
-        """How many processes there are beside this one."""
+        """The number of processes besides this one."""
         return len(self._others)
 
     @property
     def busy(self) -> bool:
-        """Whether answers will come, or are there."""
+        """Whether there are answers, or will be."""
         return bool(self._early) or any(process.pending for process in self._others)
 
     @property
     def least_load(self) -> int:
-        """The weight of what the one has that has least to do; endless if there is none."""
+        """The load of the least busy process; infinite if there is none."""
         return min((process.load for process in self._others), default=NEVER)
 
     @property
     def full(self) -> bool:
-        """Whether all have enough to do for now, or there are none."""
+        """Whether all processes have enough to do for now, or there are none."""
         return self.least_load >= FULL_LOAD
 
     @property
@@ -271,9 +270,9 @@ class Stage(Generic[Task, Answer]):
         return bool(self._failures)
 
     def submit(self, task: Task, weight: int = 1) -> None:
-        """Give a task to the process that has the least to do.
+        """Send a task to the least busy process.
 
-        ``weight`` tells large tasks from small ones, of which a process has several at a time.
+        ``weight`` distinguishes large tasks from small ones, of which a process gets several.
         """
         if not self._others:
             return
@@ -284,7 +283,7 @@ class Stage(Generic[Task, Answer]):
         self._send(process, _message((TASK, self._submitted - 1, task)))
 
     def answers(self, timeout: float = 0.0) -> list[Answer]:
-        """The answers that come within ``timeout`` seconds; in no order, and maybe none."""
+        """The answers that arrive within ``timeout`` seconds, in any order; may be empty."""
         found, self._early = self._early, []
         if self._others:
             assert self._pool._selector is not None
@@ -293,7 +292,7 @@ class Stage(Generic[Task, Answer]):
         return found
 
     def finish(self) -> None:
-        """Wait until all have done their tasks; raise the failure of the first that failed."""
+        """Wait until all tasks are done; raise the failure of the first task that failed."""
         message = _message((END, 0, None))
         for process in self._others[:]:
             self._send(process, message)
@@ -303,10 +302,10 @@ class Stage(Generic[Task, Answer]):
             raise min(self._failures, key=lambda failure: failure[0])[1]
 
     def _send(self, process: _Process, message: bytes) -> None:
-        """Send to a process, and take answers meanwhile.
+        """Send to a process, and receive answers meanwhile.
 
-        Else two could wait for each other, each with a full pipe. A process that is gone is
-        noticed by the end of its answers.
+        Otherwise both sides could block, each on a full pipe. The end of a process is noticed by
+        the end of its answers.
         """
         assert self._pool._selector is not None
         view = memoryview(message)
@@ -348,7 +347,7 @@ class Stage(Generic[Task, Answer]):
         del received[:start]
 
     def _lose(self, process: _Process) -> None:
-        """Note that a process has ended before its time."""
+        """Note that a process ended prematurely."""
         number = next(iter(process.pending), -1)
         self._others.remove(process)
         status = self._pool._forget(process)
@@ -366,7 +365,7 @@ class Stage(Generic[Task, Answer]):
 
 @contextmanager
 def as_pool(processes: int | ProcessPool) -> Iterator[ProcessPool]:
-    """A pool of so many processes, for as long as the context; or the one that is given."""
+    """A pool of ``processes`` for the duration of the context, or the pool that is given."""
     if isinstance(processes, ProcessPool):
         yield processes
     else:
@@ -375,7 +374,7 @@ def as_pool(processes: int | ProcessPool) -> Iterator[ProcessPool]:
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe that takes several tasks or answers, as far as the system allows."""
+    """A pipe with a buffer for several tasks or answers, as far as the system allows."""
     ends = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with suppress(OSError):
@@ -393,14 +392,14 @@ def _signals_held() -> Iterator[None]:
 
 
 def _serve(tasks_fd: int, answers_fd: int, unused: list[int]) -> NoReturn:
-    """All that a process does. Nothing of the program may run behind it."""
+    """The whole life of a forked process. None of the program's own code may run after it."""
     try:
-        # The end of a pipe ends this process; a copy of its other end would keep it alive.
+        # A closed pipe ends this process, so keep no copy of its other end.
         for fd in unused:
             _close(fd)
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
-        # Collecting would write into every object, and so copy all of the memory that is shared.
+        # A collection would write to every object, and so copy all shared memory.
         gc.disable()
         with open(tasks_fd, "rb", closefd=False) as tasks:
             _do_stages(_messages(tasks.read), answers_fd)
@@ -421,7 +420,7 @@ def _do_stages(messages: Iterator[tuple[int, int, Any]], answers_fd: int) -> Non
     for kind, number, value in messages:
         try:
             if kind == BEGIN:
-                worker = None  # for the tasks of a worker that cannot begin
+                worker = None  # if the worker cannot begin, its tasks are ignored
                 value.begin()
                 worker = value
             elif worker is None:
@@ -442,7 +441,7 @@ def _do_stages(messages: Iterator[tuple[int, int, Any]], answers_fd: int) -> Non
 
 
 def _told(error: BaseException) -> BaseException:
-    """``error`` with its traceback as a note, which a pickle would lose, if it is a fault."""
+    """``error``; for a bug, with its traceback as a note, since pickling drops tracebacks."""
     if not isinstance(error, Ext4WriterError):
         import traceback
 

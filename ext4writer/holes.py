@@ -1,14 +1,13 @@
-"""Finds the zeros of a file that are worth a hole. What is a hole follows from content alone.
+"""Finds the zeros of a file that are worth a hole. Holes depend on content alone.
 
-The rule: every longest run of whole zero blocks that counts at least ``hole_size`` bytes is a hole;
-the last block counts as if zeros filled it up. Files up to ``FINE_FILE_BYTES`` that are as large as
-a hole at all are cheap to read whole, so there every zero block is one. The first block of a file
-belongs to no run, unless ``leading_hole`` allows it, because some boot loaders cannot read a file
+The rule: every maximal run of zero blocks with at least ``hole_size`` bytes is a hole; the last
+block counts as if padded with zeros. Files up to ``FINE_FILE_BYTES`` that are at least as large as
+a hole are cheap to read whole, so there every zero block is a hole. The first block of a file is
+never in a hole, unless ``leading_hole`` allows it, because some boot loaders cannot read a file
 that begins with a hole.
 
-A run of n blocks covers one block whose number divides by n, so a larger file that can be read
-anywhere is looked at in those places only. Holes that the host knows of save reading and change
-nothing.
+Any run of n blocks contains a block whose number is divisible by n, so a larger seekable file is
+sampled at those blocks only. Holes that the host reports save reading and do not change the result.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from .content import Content, Reader
 from .errors import SourceChangedError, SourceError
 
 BlockRuns = list[tuple[int, int]]
-"""(first block, count of blocks), ascending."""
+"""(first block, number of blocks), ascending."""
 
 FINE_FILE_BYTES = 512 * 1024
-"""The largest file that is read whole for its holes: reading it costs about as much as opening it
-and looking at a few places."""
+"""The largest file, in bytes, that is read whole for its holes: that costs about as much as opening
+it and sampling a few blocks."""
 
 SAMPLE_BYTES = 16
 ZERO_SAMPLE = bytes(SAMPLE_BYTES)
@@ -36,20 +35,20 @@ FIRST_CHUNK_BYTES = 16 * 1024
 ZEROS = bytes(CHUNK_BYTES)
 
 MARGIN = 64
-"""Buffers are used from here on. ``malloc`` puts large ones 16 bytes behind a page's start, and to
-there the kernel copies pages at a third of the speed (measured on x86: what it reads and what it
-writes then differs by a few bytes in the low bits of the addresses)."""
+"""Bytes of a buffer that are skipped. ``malloc`` puts large buffers 16 bytes after the start of a
+page, and the kernel copies pages to such addresses at a third of the speed (measured on x86: source
+and destination then differ by a few bytes in the low bits of their addresses)."""
 
 
 def data_ranges(
     content: Content, block_size: int, hole_size: int, leading_hole: bool = False
 ) -> BlockRuns | None:
-    """What :meth:`HoleFinder.data_ranges` returns, for one content."""
+    """The result of :meth:`HoleFinder.data_ranges` for one content."""
     return HoleFinder(block_size, hole_size, leading_hole).data_ranges(content)
 
 
 class HoleFinder:
-    """Looks for holes by one rule, in one content after the other, with one buffer for them all.
+    """Searches contents for holes by one rule, with one buffer for all of them.
 
     Sizes are in bytes; ``hole_size`` is rounded up to whole blocks, and 0 finds no holes.
     """
@@ -64,10 +63,10 @@ class HoleFinder:
         self._capacity = 0
 
     def data_ranges(self, content: Content) -> BlockRuns | None:
-        """The runs of blocks of ``content`` that hold data; None if all of them do.
+        """The runs of blocks of ``content`` that hold data; None if all blocks do.
 
-        Raises :class:`SourceChangedError` if the content is not as long as it says, and what
-        reading raises.
+        Raises :class:`SourceChangedError` if the content does not have its stated size, and errors
+        of reading.
         """
         size, least = content.size, self._least
         blocks = -(-size // self._block_size)
@@ -90,10 +89,10 @@ class HoleFinder:
         return _between(holes, blocks) if holes else None
 
     def _fine_ranges(self, content: Content, size: int, blocks: int) -> BlockRuns | None:
-        """The runs of a small content, which is read whole and in which each zero block counts."""
+        """The data of a small content. It is read whole, and each zero block is a hole."""
         block_size = self._block_size
         if blocks > self._capacity:
-            # Twice as much, for memory that is new costs more than to read into it.
+            # Double it, since new memory costs more than reading into it.
             self._capacity = 2 * blocks
             self._buffer = bytearray(MARGIN + self._capacity * block_size)
             self._view = memoryview(self._buffer)
@@ -126,7 +125,7 @@ class HoleFinder:
 
 
 def _between(holes: list[tuple[int, int]], blocks: int) -> BlockRuns:
-    """What ``holes``, given as (first block, block behind), leave of ``blocks``."""
+    """The runs of data between ``holes``, given as (first block, end), in ``blocks`` blocks."""
     ranges = []
     position = 0
     for start, end in [*holes, (blocks, blocks)]:
@@ -137,7 +136,7 @@ def _between(holes: list[tuple[int, int]], blocks: int) -> BlockRuns:
 
 
 def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[int, int]]:
-    """Yield all runs of zero blocks; what is not known to be a hole is read once and in order."""
+    """Yield all runs of zero blocks; known holes are skipped, the rest is read once in order."""
     start = None
     chunk = behind = 0
     while behind < blocks:
@@ -166,7 +165,7 @@ def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[i
 
 
 def _sampled_runs(zeros: _Zeros, blocks: int, first: int, least: int) -> Iterator[tuple[int, int]]:
-    """Yield at least those runs that are ``least`` blocks long, whole."""
+    """Yield runs of zero blocks, at least all those of ``least`` blocks or more, each whole."""
     floor = first
     block = zeros.next_sample(-(-first // least) * least, blocks, least)
     while block < blocks:
@@ -179,7 +178,7 @@ def _sampled_runs(zeros: _Zeros, blocks: int, first: int, least: int) -> Iterato
 
 
 class _Zeros:
-    """Answers which blocks of a content are zero."""
+    """Finds the zero blocks of a content."""
 
     def __init__(self, reader: Reader, content: Content, block_size: int) -> None:
         self.chunk_blocks = max(1, CHUNK_BYTES // block_size)
@@ -197,7 +196,7 @@ class _Zeros:
         self._sample_fd = reader.fd if hasattr(os, "pread") else None
 
     def load(self, block: int, count: int) -> None:
-        """Read ``count`` blocks from ``block`` on, as far as there are any."""
+        """Read up to ``count`` blocks from ``block`` on."""
         start = block * self._block_size
         length = min(count * self._block_size, self._size - start)
         with memoryview(self._buffer) as view:
@@ -209,7 +208,7 @@ class _Zeros:
         self._first_bytes = None
 
     def all_zero(self) -> bool:
-        """Whether all that was loaded last is zero."""
+        """Whether all loaded bytes are zero."""
         return self._buffer.startswith(
             self._zeros
             if self._loaded_bytes == len(self._zeros)
@@ -218,7 +217,7 @@ class _Zeros:
         )
 
     def next_that_may_be_zero(self, block: int) -> int:
-        """The first block from ``block`` on, of those loaded last, whose first byte is zero."""
+        """The first loaded block from ``block`` on whose first byte is zero."""
         first = self._loaded_from
         first_bytes = self._first_bytes
         if first_bytes is None:
@@ -228,7 +227,7 @@ class _Zeros:
         return first + (found if found >= 0 else len(first_bytes))
 
     def loaded_zero(self, block: int) -> bool:
-        """Whether one of the blocks that were loaded last is zero."""
+        """Whether the loaded block ``block`` is zero."""
         at = (block - self._loaded_from) * self._block_size
         rest = self._loaded_bytes - at
         whole = rest >= self._block_size
@@ -239,7 +238,7 @@ class _Zeros:
     def next_sample(self, block: int, blocks: int, step: int) -> int:
         """The first of ``block``, ``block + step`` and so on whose first bytes are zero.
 
-        At least ``blocks`` if there is none.
+        Returns ``blocks`` or more if there is none.
         """
         if self._sample_fd is None:
             return block
@@ -253,7 +252,7 @@ class _Zeros:
             places = range(base + position, base + data_end, stride)
             samples = map(os.pread, repeat(self._sample_fd), repeat(SAMPLE_BYTES), places)
             try:
-                # A read may end early, so that a sample is shorter; the block is read again.
+                # A read may return fewer bytes, so a sample may be short; the block is read again.
                 return block + step * indexOf(map(ZERO_SAMPLE.startswith, samples), True)
             except ValueError:
                 block += step * len(places)
@@ -264,7 +263,7 @@ class _Zeros:
         return block
 
     def end_of_run(self, block: int, blocks: int) -> int:
-        """The first block from ``block`` on that is not zero; ``blocks`` if there is none."""
+        """The first nonzero block from ``block`` on; ``blocks`` if there is none."""
         count = max(1, FIRST_CHUNK_BYTES // self._block_size)
         while block < blocks:
             if self._hole_at(block * self._block_size):
@@ -283,7 +282,7 @@ class _Zeros:
         return blocks
 
     def start_of_run(self, block: int, floor: int) -> int:
-        """The lowest block, not below ``floor``, from which all blocks up to ``block`` are zero."""
+        """The lowest block, at least ``floor``, from which all blocks up to ``block`` are zero."""
         while block > floor:
             if self._hole_start <= block * self._block_size <= self._data_start:
                 start = -(-self._hole_start // self._block_size)
@@ -301,7 +300,7 @@ class _Zeros:
         return block
 
     def end_of_known_hole(self, block: int) -> int:
-        """The first block from ``block`` on that lies in no hole that is known."""
+        """The first block from ``block`` on that is not in a known hole."""
         if not self._hole_at(block * self._block_size):
             return block
         if self._data_start >= self._size:
@@ -309,18 +308,18 @@ class _Zeros:
         return self._data_start // self._block_size
 
     def end_of_known_data(self) -> int:
-        """The block behind the data at the place that was asked about last."""
+        """The end, in blocks, of the data at the last requested place."""
         end = self._size if self._segments is None else min(self._data_end, self._size)
         return -(-end // self._block_size)
 
     def _hole_at(self, position: int) -> bool:
-        """Whether a hole is known there, from ``_hole_start`` to ``_data_start``."""
+        """Whether byte ``position`` is in a known hole, ``_hole_start`` to ``_data_start``."""
         while self._segments is not None and position >= self._data_end:
             self._hole_start = self._data_end
             try:
                 start, end = next(self._segments, (self._size, self._size))
             except OSError:
-                self._segments = None  # such a file is read like any other
+                self._segments = None  # read the file like any other
                 self._data_start = self._hole_start
                 return False
             self._data_start = min(start, self._size)
@@ -328,7 +327,7 @@ class _Zeros:
         return self._hole_start <= position < self._data_start
 
     def _find_segments(self, content: Content) -> Iterator[tuple[int, int]] | None:
-        """The stretches of data that content or host know of; None if neither knows any."""
+        """The data ranges that the content or the host reports; None if neither does."""
         known = content.data_segments()
         if known is not None:
             return iter(known)
@@ -339,7 +338,7 @@ class _Zeros:
 
 
 def _host_segments(fd: int, base: int, size: int) -> Iterator[tuple[int, int]]:
-    """Ask the host for stretches of data, counted from ``base``; raises ``OSError``."""
+    """Yield the host's data ranges in bytes relative to ``base``; raises ``OSError``."""
     end = 0
     while end < size:
         try:

@@ -1,4 +1,4 @@
-"""Sees to it that nothing is written over what it is made of."""
+"""Ensures that no output overwrites its own inputs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
 
 
 def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> None:
-    """Raise :class:`OutputError` if the image would be written over what it is made of.
+    """Raise :class:`OutputError` if the image would overwrite one of its inputs.
 
-    ``is_part`` says that it goes into an existing file, which no other one takes the place of.
+    ``is_part`` says that it is written into an existing file, which is not replaced.
     """
     nodes = layout.table.nodes
 
@@ -34,7 +34,7 @@ def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> No
 
 
 def check_output_of_tree(tree: Tree, output: Output) -> None:
-    """The same for what is written of a tree, such as a manifest."""
+    """The same for other outputs made from a tree, such as a manifest."""
 
     def files(size: int) -> Iterator[tuple[bytes, Content]]:
         for path, node in tree.walk():
@@ -53,9 +53,9 @@ def _check(
     output: Output,
     is_part: bool,
 ) -> None:
-    """Sources say what they have read; files whose content is still to be read are asked.
+    """Check the inputs that sources have noted, and the files that are still to be read.
 
-    ``files`` gives the few that may be the output by their size, and all parts of files.
+    ``files`` yields those whose size could be the output's, and all parts of files.
     """
     found = output_id(output)
     if found is None:
@@ -64,7 +64,7 @@ def _check(
     for identity in wanted:
         if identity in inputs:
             raise _refusal(output, f"the source {display_path(inputs[identity])}")
-    # Where another file takes the place of this one, it stays what it is by its other names.
+    # A replaced file keeps its content under its other names.
     replaced = None if is_part else replaced_path(output)
     asked: set[object] = set()
     for place, content in files(size):
@@ -84,7 +84,7 @@ def _refusal(output: Output, what: str) -> OutputError:
 
 
 def _is_at(content: Content, replaced: bytes | None) -> bool:
-    """Whether the name ``replaced`` is the one under which ``content`` is read."""
+    """Whether ``content`` is read from the path ``replaced``."""
     path = content.host_path() if not content.within_file else None
     if replaced is None or path is None:
         return True

@@ -1,6 +1,6 @@
-"""What trees do not keep, found again by path when something at or above it goes away.
+"""The losses of trees, indexed by path, to drop those at or below a path that goes away.
 
-Names lead down a tree of dictionaries, so that a path costs its length, whatever else is there.
+The index is a tree of dictionaries by name, so a look-up costs the length of the path.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Branch(dict[bytes, "Branch"]):
 
 
 class PathSet:
-    """Paths, of which each stands for all below it too."""
+    """A set of paths, each of which includes everything below it."""
 
     def __init__(self, paths: Iterable[bytes]) -> None:
         self._root = Branch()
@@ -58,7 +58,7 @@ class PathSet:
             self._root.at(path).ends = True
 
     def covers(self, path: bytes) -> bool:
-        """Whether ``path`` is one of them or lies below one."""
+        """Whether ``path`` is in the set or below one of its paths."""
         branch = self._root
         for name in names_of(path):
             if branch.ends:
@@ -79,20 +79,20 @@ def without_losses_below(losses: list[Loss], gone: Iterable[bytes]) -> list[Loss
 
 
 class LossRecord:
-    """The losses of a tree that one change after the other is applied to."""
+    """The losses of a tree during a sequence of changes."""
 
     def __init__(self) -> None:
         self._root = Branch()
         self._count = 0
 
     def add(self, losses: Iterable[Loss]) -> None:
-        """Note ``losses``; those of one path stay in their order."""
+        """Add ``losses``; those of one path keep their order."""
         for loss in losses:
             self._root.at(loss.path).losses[self._count] = loss
             self._count += 1
 
     def drop_below(self, path: bytes) -> None:
-        """Forget those at and below ``path``, which is not the root."""
+        """Drop the losses at and below ``path``, which is not the root."""
         *above, last = names_of(path)
         branch: Branch | None = self._root
         for name in above:
@@ -101,10 +101,10 @@ class LossRecord:
             branch.pop(last, None)
 
     def drop_covered(self, upper: Directory) -> None:
-        """Forget those that ``upper``, laid over the tree, replaces; the cost is that of ``upper``.
+        """Drop the losses that ``upper`` replaces when laid over the tree; the cost is its size.
 
-        An implied directory replaces nothing, another one its own losses, and every other node all
-        losses at and below its path.
+        An implied directory drops none, a stated one those at its path, and any other node all at
+        and below its path.
         """
         pending = [(self._root, upper)]
         while pending:
@@ -123,7 +123,7 @@ class LossRecord:
                     del branch[name]
 
     def in_order(self) -> list[Loss]:
-        """All that are left, as they were added."""
+        """The remaining losses, in the order in which they were added."""
         found: list[tuple[int, Loss]] = []
         pending = [self._root]
         while pending:

@@ -1,7 +1,7 @@
-"""The kinds of POSIX files as somebody wants them. No word of ext4 in here.
+"""The kinds of POSIX files that make up a tree. Nothing here knows about ext4.
 
-Names are bytes. Times are integers of nanoseconds since 1970. A hard link is one node that stands
-under two names.
+Names are bytes. Times are integers of nanoseconds since 1970. A hard link is one node with several
+names.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ LossCode = Literal[
     "unregistered",
     "xattr-left-out",
 ]
-"""What kind of thing is lost; docs/report.md says what each means."""
+"""The kind of a loss; docs/report.md explains each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class Loss:
 
     path: bytes
     what: str
-    """For people, one line; the wording may change."""
+    """A line for people; the wording may change."""
     code: LossCode = field(default="other", compare=False)
-    """For programs; a release may add some, and changes none."""
+    """For programs; a release may add codes, and never changes one."""
 
     def __post_init__(self) -> None:
         if not self.what.isprintable() or len(self.what) > LINE_MOST:
@@ -89,10 +89,10 @@ class Attributes(TypedDict, total=False):
 
 
 class GivenAttributes(TypedDict, total=False):
-    """The keywords that every method of :class:`Tree` that makes a node takes.
+    """Keywords of every method of :class:`Tree` that makes a node.
 
     ``mode`` holds the twelve permission bits; a str is octal, as for chmod(1). Times are
-    nanoseconds since 1970. Names and values of ``xattrs`` that are str are UTF-8.
+    nanoseconds since 1970. In ``xattrs``, names and values given as str are encoded as UTF-8.
     """
 
     mode: int | str
@@ -106,11 +106,11 @@ class GivenAttributes(TypedDict, total=False):
 
 
 class Node:
-    """What every kind of file has.
+    """The attributes that every kind of file has.
 
     ``mode`` holds the twelve permission bits only; the kind is the class. A time of ``None`` means
     "as ``mtime_ns``". ``xattrs`` maps full names (``b"user.note"``) to values; access control lists
-    have the form that the system call gives.
+    have the form of the system call.
     """
 
     __slots__ = ("atime_ns", "crtime_ns", "ctime_ns", "gid", "mode", "mtime_ns", "uid", "xattrs")
@@ -149,15 +149,15 @@ class Node:
         return f"<{type(self).__name__} {' '.join(shown)}>"
 
     def _shown(self) -> Iterator[str]:
-        """What a kind has beside the attributes of all, for people."""
+        """The further attributes of a kind, for people."""
         yield from ()
 
 
 class Directory(Node):
     """A directory; ``children`` maps one-component names to nodes, in any order.
 
-    One that is ``implied`` stands there because something stands below it, not because its source
-    said so: where trees are laid over each other its attributes count only if nobody states others.
+    An ``implied`` directory exists only because something is below it; its source does not state
+    it. When trees are laid over each other, its attributes count only if no other tree states any.
     """
 
     __slots__ = ("children", "implied")

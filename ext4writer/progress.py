@@ -1,4 +1,4 @@
-"""How the library tells a caller how far it is, and how the caller stops it."""
+"""Progress reports to the caller, and cancellation by the caller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Stage = Literal["scan", "plan", "write"]
 
 
 class Progress(NamedTuple):
-    """One report of progress; totals are 0 while they are not known."""
+    """One report of progress; totals are 0 as long as they are unknown."""
 
     stage: Stage
     entries: int
@@ -19,8 +19,8 @@ class Progress(NamedTuple):
     bytes_done: int
     bytes_total: int
     bytes_unmoved: int = 0
-    """Of ``bytes_done``, what was neither read nor written: sizes that are only known so far, and
-    blocks that the image shares with a file. A rate is of the others."""
+    """The part of ``bytes_done`` that was neither read nor written: files of which only the size is
+    known, and blocks that the image shares with a file. Compute a rate from the other bytes."""
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -1,7 +1,7 @@
-"""Where a path leads inside a tree, symbolic links followed as a kernel with that root would.
+"""Resolves paths inside a tree, following symbolic links as a kernel with that root would.
 
 Absolute targets begin at the root of the tree and ``..`` never leaves it, as after ``chroot``
-(path_resolution(7)). Overlays, archives and device tables all ask here.
+(path_resolution(7)). Overlays, archives and device tables use it.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from .errors import display_path
 from .nodes import SYMLINK_MAX, Directory, Node, Symlink
 
 LINKS_FOLLOWED = 40
-"""On the way of one path; as many as Linux follows (MAXSYMLINKS in include/linux/namei.h)."""
+"""Links followed for one path, as in Linux (MAXSYMLINKS in include/linux/namei.h)."""
 
 
 @dataclass(slots=True)
 class Place:
-    """Where a path leads."""
+    """The result of resolving a path."""
 
     names: list[bytes]
-    """The path from the root of the tree to here; no link but the last name, if that was kept."""
+    """The path from the root of the tree, without links, except that the last name may be one."""
     node: Node | None
-    """What stands here; None if nothing does."""
+    """The node there; None if there is none."""
     missing: int | None = None
-    """How many of ``names`` lead to the first one where nothing stands; None if all are there."""
+    """The number of ``names`` up to and including the first missing one; None if all exist."""
     blocked: int | None = None
-    """How many of ``names`` lead to something in the way that is no directory, if anything is."""
+    """The number of ``names`` that lead to a non-directory in the way; None if there is none."""
     is_endless: bool = False
-    """Whether more links were met than are followed; ``names`` then lead to the last of them."""
+    """Whether there were too many links; ``names`` then lead to the last one."""
     links: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Paths and targets of the links that were followed, in order."""
+    """Paths and targets of the followed links, in order."""
 
     @property
     def path(self) -> bytes:
@@ -40,7 +40,7 @@ class Place:
 
     @property
     def last_link(self) -> str:
-        """``the symbolic link /lib to usr/lib``; empty if there was none on the way."""
+        """Such as ``the symbolic link /lib to usr/lib``; empty if no link was followed."""
         if not self.links:
             return ""
         path, target = self.links[0] if self.is_endless else self.links[-1]
@@ -48,7 +48,7 @@ class Place:
 
     @property
     def problem(self) -> str:
-        """Why no directory is here, as a clause of an error; it names the last link on the way."""
+        """Why there is no directory here, as a clause of an error; it names the last link."""
         way = self.last_link
         if self.is_endless:
             return f"{way} leads through more than {LINKS_FOLLOWED} links"
@@ -67,11 +67,11 @@ def _joined(names: Sequence[bytes]) -> bytes:
 def resolve(
     path: Sequence[bytes], roots: Sequence[Directory], *, follow_last: bool = False
 ) -> Place:
-    """Follow ``path``, whose names may be ``.`` and ``..`` too, from the root.
+    """Follow ``path``, which may contain ``.`` and ``..``, from the root.
 
-    ``roots`` lie over each other, the first on top: what one has hides what is below it, and
-    directories merge. The last name is only looked up unless ``follow_last``. Where nothing
-    stands, or something that is no directory, the names that are left are put behind as they are.
+    ``roots`` are laid over each other, the first on top: a node hides those below it, and
+    directories merge. A link as the last name is followed only with ``follow_last``. After a
+    missing name or a non-directory, the remaining names are appended unchanged.
     """
     pending = [(name, False) for name in reversed(path)]
     if pending:
@@ -101,12 +101,12 @@ def resolve(
                 names.clear()
                 del stack[1:]
             steps = [(step, False) for step in reversed(top.target.split(b"/"))]
-            # A path that ends in a link ends with the last name of its target.
+            # If the last name is a link, the last name of its target takes its place.
             steps[0] = (steps[0][0], is_last)
             pending += steps
             continue
         names.append(name)
-        # Something other than a directory hides all that is below it.
+        # Anything other than a directory hides everything below it.
         visible = top is None or isinstance(top, Directory)
         stack.append(
             [node if isinstance(node, Directory) else None for node in nodes] if visible else [top]
@@ -129,10 +129,10 @@ def resolve(
 def directory_at(
     root: Directory, path: Sequence[bytes], make: Callable[[], Directory] | None = None
 ) -> Place:
-    """The directory at ``path``, links followed; ``make`` makes those that are missing.
+    """The directory at ``path``, following links; ``make`` creates missing ones.
 
-    Nothing is made where a link leads: one that leads to nothing is left to the caller, like all
-    else that is no directory (:attr:`Place.problem` says what is wrong).
+    The target of a dangling link is not created: the caller handles that, like anything else that
+    is not a directory (:attr:`Place.problem` says what is wrong).
     """
     folder = root
     names: list[bytes] = []
@@ -162,5 +162,5 @@ def directory_at(
 
 
 def _short(path: bytes) -> str:
-    """``path`` in a line of a message, however long it is."""
+    """``path`` for a message, shortened if it is long."""
     return display_path(path if len(path) <= 300 else path[:300] + b"...")

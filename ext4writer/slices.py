@@ -1,6 +1,6 @@
-"""Content that lies inside a larger file of the host: in one piece, or in several with holes.
+"""Content inside a larger file of the host: in one piece, or in several with holes.
 
-Such contents share one open file, so that a hundred thousand small ones need no further opening.
+Such contents share one open file, so a hundred thousand small ones need no further open calls.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from .forked import NEVER, next_generation
 class HeldFile:
     """A file of the host that stays open as long as something refers to it.
 
-    It owns the descriptor ``fd``. ``path`` is what errors call it. ``size`` is what it had when it
-    was read first; None for one that is still written. ``dense`` says that the host keeps no holes
-    in it, so that nobody asks for some inside every slice.
+    It owns the descriptor ``fd``. Errors call it ``path``. ``size`` is its size in bytes when it
+    was first read; None while it is still written. ``dense`` says that it has no holes on the host,
+    which saves a search for holes in every slice.
     """
 
     __slots__ = ("_seen", "dense", "fd", "first_generation", "path", "size")
@@ -49,21 +49,21 @@ class HeldFile:
         self._seen: tuple[int, int, int] | None = None
 
     def remember(self, status: os.stat_result) -> None:
-        """Take ``status`` for what the file is: from now on it must not be another."""
+        """Expect the file to have ``status`` from now on."""
         self.size = status.st_size
         self._seen = status.st_mtime_ns, status.st_ctime_ns, status.st_nlink
 
     def __del__(self) -> None:
-        # All that was wanted of it was read, and nobody would hear an error from here.
+        # Everything needed was read, and an error here has no one to handle it.
         with suppress(OSError):
             os.close(self.fd)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For a process that was forked later, which has the descriptor too."""
+        """Pickle for a process that is forked later and inherits the descriptor."""
         return _inherited, (self.fd, self.path, self.size, self.dense, self._seen)
 
     def read_into(self, view: memoryview, offset: int) -> int:
-        """Fill ``view`` from ``offset`` on; return the count, short only at the end."""
+        """Fill ``view`` from byte ``offset``; return the count, short only at the end."""
         done = 0
         try:
             while done < len(view):
@@ -76,9 +76,9 @@ class HeldFile:
         return done
 
     def check_unchanged(self) -> None:
-        """Raise :class:`SourceChangedError` if the file is not what it was.
+        """Raise :class:`SourceChangedError` if the file has changed.
 
-        To remove a name of an open file, or to add one, sets the change time and writes nothing.
+        Adding or removing a name of the file sets its change time, too, and writes nothing.
         """
         if self.size is None:
             return
@@ -99,14 +99,14 @@ class HeldFile:
 def _inherited(
     fd: int, path: bytes, size: int | None, dense: bool, seen: tuple[int, int, int] | None
 ) -> HeldFile:
-    """One object for a descriptor that this process inherited, and keeps to its end."""
+    """The one object for an inherited descriptor, which this process keeps until it ends."""
     file = HeldFile(fd, path, size, dense=dense)
     file._seen = seen
     return file
 
 
 class FileSliceContent(Content):
-    """``size`` bytes of ``file`` from ``offset`` on."""
+    """``size`` bytes of ``file`` from byte ``offset``."""
 
     __slots__ = ("file", "offset")
     random_access = True
@@ -114,7 +114,7 @@ class FileSliceContent(Content):
 
     @property
     def first_generation(self) -> int:
-        # Forked processes share the position of the file.
+        # Without preadv, forked processes would share the position of the file.
         return self.file.first_generation if hasattr(os, "preadv") else NEVER
 
     def __init__(self, file: HeldFile, offset: int, size: int) -> None:
@@ -146,7 +146,7 @@ class FileSliceContent(Content):
     def read_side_by_side(
         cls, contents: Sequence[Content], buffer: memoryview, block_size: int
     ) -> int:
-        """Slices of one file are neighbours: it is looked at once after all of them."""
+        """Slices of one file are neighbours, so the file is checked once after all of them."""
         start = end = 0
         last: HeldFile | None = None
         for content in contents:
@@ -165,7 +165,7 @@ class FileSliceContent(Content):
 
 
 class PathSliceContent(Content):
-    """``size`` bytes of the file of the host at ``path`` from ``offset`` on, opened when needed."""
+    """``size`` bytes of the host's file ``path`` from byte ``offset``, opened when needed."""
 
     __slots__ = ("offset", "path")
     random_access = True
@@ -225,10 +225,10 @@ class _PathSliceReader(_SliceReader):
 
 
 class SparseContent(Content):
-    """A file of ``size`` bytes whose data lies packed in ``data``; all else is zeros.
+    """A file of ``size`` bytes whose data is packed in ``data``; the rest is zeros.
 
-    ``segments`` holds the start and the length of each stretch of data, in turn; they ascend, do
-    not overlap, are not empty, end within ``size`` and fill ``data``.
+    ``segments`` is a flat array of the start and the length, in bytes, of each stretch of data.
+    They ascend, do not overlap, are not empty, end within ``size`` and fill ``data``.
     """
 
     __slots__ = ("data", "segments")
@@ -240,7 +240,7 @@ class SparseContent(Content):
         return self.data.first_generation
 
     def __init__(self, data: Content, size: int, segments: array[int]) -> None:
-        """``data`` must be readable in any order."""
+        """``data`` must allow random access."""
         self.data = data
         self.size = size
         self.segments = segments

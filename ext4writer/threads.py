@@ -1,4 +1,4 @@
-"""Threads that help the calling one, where the system has any."""
+"""Threads that help the calling one, if the system has any."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 def helpers(work: Callable[[], None], count: int) -> list[threading.Thread]:
-    """Up to ``count`` threads that have begun to ``work``; join them.
+    """Start up to ``count`` threads that run ``work``; the caller joins them.
 
-    There may be fewer, or none: a limit of the system may be reached, and WebAssembly has none. So
+    There may be fewer, or none: the system may be at a limit, and WebAssembly has no threads. So
     the calling thread must be able to do all of the work.
     """
     threads = []

@@ -1,6 +1,6 @@
-"""A tree of POSIX files as somebody wants them. No word of ext4 in here.
+"""A tree of POSIX files: the input of an image. Nothing here knows about ext4.
 
-``Tree`` builds by hand and composes; the sources build the same nodes faster.
+With ``Tree`` one builds trees by hand and combines them; the sources build the same nodes faster.
 """
 
 from __future__ import annotations
@@ -84,19 +84,20 @@ Taken = TypeVar("Taken")
 GivenContent = (
     bytes | bytearray | memoryview | str | os.PathLike[str] | Opener | Iterable[bytes] | Content
 )
-"""What :meth:`Tree.file` takes as content."""
+"""The values that :meth:`Tree.file` accepts as content."""
 
 
 class Tree:
-    """A root directory and what could not be taken over from the source.
+    """A root directory, and the losses: what could not be kept from the source.
 
     Paths given to the methods are absolute or relative to the root: bytes, str (UTF-8) or a
-    ``PurePosixPath``. Parents must exist, or are made with ``parents=True``: directories of mode
-    755 with the owner and the times of what is added. Every method that makes a node returns it.
-    A tree is iterated over as (absolute path, node), see :meth:`walk`; ``len`` counts these.
-    ``TreeError`` is raised for a name that is taken, empty, ``.``, ``..`` or over 255 bytes, for a
-    parent that is no directory, for a path to change that is not there, and for an attribute that
-    means nothing. Symbolic links are never followed.
+    ``PurePosixPath``. Parents must exist, or are created with ``parents=True``: directories of mode
+    755 with the owner and the times of the new node. Every method that makes a node returns it.
+    Iterating over a tree yields (absolute path, node), see :meth:`walk`; ``len`` counts these.
+
+    Methods raise ``TreeError`` for a name that is taken, empty, ``.``, ``..`` or over 255 bytes,
+    for a parent that is not a directory, for a missing path, and for an invalid attribute. Symbolic
+    links are never followed.
     """
 
     def __init__(self, root: Directory | None = None) -> None:
@@ -109,10 +110,11 @@ class Tree:
         self._index = LossIndex()
         """Of ``losses``, as far as overlays asked."""
         self.states_root = True
-        """Whether the root's attributes are meant for the root of an image; a folder's are not."""
+        """Whether the root's attributes are meant for the root of an image; a host directory's are
+        not."""
         self.inputs: dict[FileId, bytes] = {}
-        """What sources have read beside the files whose content the tree has, such as archives:
-        what tells each from other files, and its name. No image is written over them."""
+        """Identity and name of each further file that sources have read, such as an archive. No
+        image overwrites them."""
 
     def __getitem__(self, path: Path) -> Node:
         """The node at ``path``; ``KeyError`` if there is none. Symbolic links are not followed."""
@@ -134,7 +136,7 @@ class Tree:
         return self.walk()
 
     def __len__(self) -> int:
-        """The number of paths; the root counts, and a hard link counts for each of its names."""
+        """The number of paths, the root included; a hard link counts once for each name."""
         return 1 + sum(len(each.children) for _, each in directories(self.root, None))
 
     def __repr__(self) -> str:
@@ -154,7 +156,7 @@ class Tree:
         return node
 
     def _add_parents(self, path: Path, attributes: Mapping[str, Any]) -> None:
-        """Add the directories that are missing above ``path``."""
+        """Add the missing directories above ``path``."""
         folder = self.root
         for name in components(path)[:-1]:
             below = folder.children.get(name)
@@ -162,13 +164,14 @@ class Tree:
                 check_name(name, path)
                 below = folder.children[name] = Directory(**attributes)
             if not isinstance(below, Directory):
-                return  # adding what lies below it says so
+                return  # adding the node below reports it
             folder = below
 
     def directory(
         self, path: Path, *, parents: bool = False, **attributes: Unpack[GivenAttributes]
     ) -> Directory:
-        """Add a directory (mode 755); with ``parents`` also those missing above it, alike."""
+        """Add a directory (mode 755); ``parents`` also adds missing ones above, with the same
+        attributes."""
         taken = attributes_of(path, attributes)
         if parents:
             self._add_parents(path, taken)
@@ -187,12 +190,15 @@ class Tree:
     ) -> RegularFile:
         """Add a regular file (mode 644).
 
-        ``content`` is the bytes themselves, the path of a file on the host as ``PathLike`` or
-        ``str`` (so a str is never the content itself), a :class:`~ext4writer.content.Content`, a
-        callable that gives all ``size`` bytes anew each time it is called, as a binary file or as
-        an iterable of pieces, which a generator function is, or such an iterable itself. An
-        iterator, such as a generator, can be read only once; what it yields is kept in memory from
-        then on.
+        ``content`` is one of these:
+
+        - the bytes themselves;
+        - the path of a file on the host as ``PathLike`` or ``str`` (so a str is never the content);
+        - a :class:`~ext4writer.content.Content`;
+        - a callable, such as a generator function, that returns all ``size`` bytes each time it is
+        called, as a binary file or an iterable of pieces;
+        - an iterable of pieces. An iterator, such as a generator, can be read only once, so its
+        bytes are kept in memory once they are read.
         """
         node = RegularFile(_content(path, content, size), **attributes_of(path, attributes))
         self.add(path, node, parents=parents)
@@ -212,7 +218,7 @@ class Tree:
         return node
 
     def link(self, path: Path, existing: Path, *, parents: bool = False) -> Node:
-        """Add a second name ``path`` for the file that stands at ``existing``."""
+        """Add a second name ``path`` for the file at ``existing``."""
         try:
             node = self[existing]
         except KeyError:
@@ -263,7 +269,7 @@ class Tree:
         return node
 
     def remove(self, path: Path) -> Node:
-        """Take the node at ``path`` out, with all below it, and return it; other names remain."""
+        """Remove the node at ``path`` with all below it, and return it; its other names remain."""
         parent, name = self._place(path)
         try:
             node = parent.children.pop(name)
@@ -274,7 +280,7 @@ class Tree:
         return node
 
     def move(self, path: Path, to: Path) -> Node:
-        """Give the node at ``path`` the name ``to``, where nothing stands yet, and return it."""
+        """Rename the node at ``path`` to ``to``, which must not exist, and return it."""
         old, new = components(path), components(to)
         if new[: len(old)] == old:
             raise TreeError(
@@ -289,9 +295,9 @@ class Tree:
         return node
 
     def subtree(self, path: Path) -> Tree:
-        """A copy of the directory at ``path`` as a tree of its own, hard links within it kept.
+        """A copy of the directory at ``path`` as a separate tree, with the hard links within it.
 
-        The copy has nodes of its own and shares their contents; losses come along.
+        The copy has new nodes and shares their contents; it includes the losses below ``path``.
         """
         try:
             node = self[path]
@@ -311,7 +317,7 @@ class Tree:
         return tree
 
     def copy(self) -> Tree:
-        """The whole tree with nodes of its own; contents are shared."""
+        """A copy of the tree with new nodes; contents are shared."""
         return self.subtree("/")
 
     def overlay(
@@ -323,31 +329,32 @@ class Tree:
         keep_directory_symlink: bool = True,
         root_attributes: bool | None = None,
     ) -> Tree:
-        """Lay ``other`` over this tree so that its root comes to ``at``; return this tree.
+        """Lay ``other`` over this tree, with its root at ``at``; return this tree.
 
-        Where both have a directory, the two merge: the names of both, the attributes (mode, owner,
-        times, extended attributes) of the later one. Anything else of ``other`` replaces what
-        stands in its place, a directory with all below it too. Names that are hard links of each
-        other remain so within each of the two trees, unless replaced.
+        Two directories in the same place merge: the result has the names of both and the attributes
+        (mode, owner, times, extended attributes) of the later one. Any other node of ``other``
+        replaces the one in its place, even a directory with all below it. Hard links within each of
+        the two trees remain, unless replaced.
 
-        An *implied* directory of ``other``, one that its source did not state, leaves the
-        attributes of a directory in its place as they are. Missing parents of ``at`` are made as
-        implied directories: mode 755, owner 0:0, time 0.
+        An *implied* directory of ``other``, one that its source did not state, does not change the
+        attributes of a directory in its place. Missing parents of ``at`` become implied
+        directories: mode 755, owner 0:0, time 0.
 
-        A directory of ``other`` that meets a symbolic link to a directory leaves the link, and
-        what is below it goes where the link leads inside this tree, as with ``tar
-        --keep-directory-symlink``; with ``keep_directory_symlink=False`` only an implied one does,
-        and a stated one takes the link's place. The parents of ``at`` may be such links, too.
+        If a directory of ``other`` is at the place of a symbolic link to a directory, the link is
+        kept, and the contents go where it leads inside this tree, as with ``tar
+        --keep-directory-symlink``. With ``keep_directory_symlink=False`` that holds only for an
+        implied directory, and a stated one replaces the link. The parents of ``at`` may be such
+        links, too.
 
-        The top of ``other`` does not change the attributes of this tree's root if it is a folder
-        of the host (``states_root``), unless nothing is in this tree yet. ``root_attributes``
-        says otherwise, for ``at="/"``.
+        The root of ``other`` does not change the attributes of this tree's root if it is a
+        directory of the host (``states_root``), unless this tree is still empty.
+        ``root_attributes`` overrides that, for ``at="/"``.
 
-        Losses of both count; those of this tree that concerned what is replaced do not. What
-        replaces something of another kind, such as a file a directory, is a loss itself.
+        The losses of both trees are kept, except those of replaced nodes. Replacing something of
+        another kind, such as a directory by a file, is a loss itself.
 
-        ``other`` stays as it is. ``copy=False`` saves the time and memory of copying its nodes,
-        and ``other`` must not be used any more.
+        ``other`` is unchanged. ``copy=False`` saves the time and memory of copying its nodes;
+        ``other`` must then not be used afterwards.
 
         Raises :class:`TreeError` if ``at`` lies below something that is not a directory.
         """
@@ -372,9 +379,9 @@ class Tree:
         return self
 
     def apply_layer(self, layer: Tree) -> None:
-        """Lay a layer of a container image over those below it; ``layer`` is used up.
+        """Lay a layer of a container image over this tree; ``layer`` must not be used afterwards.
 
-        Unlike with :meth:`overlay` links are replaced and never followed, and that is no loss.
+        Unlike with :meth:`overlay`, links are replaced and not followed, and that is not a loss.
         """
         self._lay(Overlay(self.root, layer.root, is_layer=True), layer.losses, [])
 
@@ -392,7 +399,7 @@ class Tree:
         self.losses += overlay.losses
 
     def _deepest(self, path: Path) -> tuple[int, Node]:
-        """How many names of ``path`` stand in the tree, and the node of the last of them."""
+        """How many leading names of ``path`` exist, and the node of the last of them."""
         node: Node = self.root
         depth = 0
         for name in components(path):
@@ -404,7 +411,7 @@ class Tree:
         return depth, node
 
     def _place(self, path: Path) -> tuple[Directory, bytes]:
-        """The directory in which ``path`` stands, or would, and its last name."""
+        """The parent directory of ``path``, and its last name."""
         *parents, name = components(path) or [b""]
         check_name(name, path)
         parent: Node | None = self.root
@@ -426,12 +433,12 @@ class Tree:
 
 
 def components(path: Path) -> list[bytes]:
-    """The names of ``path`` without empty ones, so that leading and double slashes do not count."""
+    """The names of ``path`` without empty ones, so leading and double slashes are ignored."""
     return [name for name in _to_bytes(path).split(b"/") if name]
 
 
 def check_name(name: bytes, path: Path) -> None:
-    """Raise :class:`TreeError` if ``name`` cannot stand in a directory; ``path`` is where."""
+    """Raise :class:`TreeError`, for ``path``, if a directory cannot hold ``name``."""
     if name in (b"", b".", b".."):
         raise TreeError(_shown(path), f"{name.decode()!r} cannot be the name of an entry")
     if len(name) > NAME_MAX:
@@ -441,7 +448,7 @@ def check_name(name: bytes, path: Path) -> None:
 
 
 def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
-    """``loss`` after what stood at ``old`` has moved to ``new``."""
+    """``loss`` after its node has moved from ``old`` to ``new``."""
     names = components(loss.path)
     if names[: len(old)] != old:
         return loss
@@ -450,20 +457,20 @@ def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
 
 _TAKEN: dict[str, Callable[[Any], int]] = {
     "mode": mode_of,
-    **dict.fromkeys(("uid", "gid"), count_of),  # the plan says which are out of range
+    **dict.fromkeys(("uid", "gid"), count_of),  # the plan checks their range
     **dict.fromkeys(("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"), nanoseconds_of),
 }
-"""Attribute -> what takes it as a number."""
+"""Attribute -> its conversion to a number."""
 
 MAY_BE_NONE = {"atime_ns", "ctime_ns", "crtime_ns", "xattrs"}
 
 
 def attributes_of(path: Path, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``given`` as the attributes of a node; :class:`TreeError` for a value that means none."""
+    """``given`` as the attributes of a node; raises :class:`TreeError` for an invalid value."""
     for name, value in given.items():
         if type(value) is not int or name not in _TAKEN:
             break
-    else:  # as nearly always: nothing has to be looked at any closer
+    else:  # the usual case: nothing needs converting
         return given
     taken: dict[str, Any] = {}
     for name, value in given.items():
@@ -499,7 +506,7 @@ def _xattrs_of(given: Any) -> Xattrs:
 
 
 def _of_parents(node: Node) -> dict[str, Any]:
-    """The attributes of directories that are made for the sake of ``node``."""
+    """The attributes of the parents that are created for ``node``."""
     names = ("uid", "gid", "mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
     return {name: getattr(node, name) for name in names}
 
@@ -553,7 +560,7 @@ def _to_bytes(path: Path) -> bytes:
     if isinstance(path, str):
         return path.encode("utf-8", "surrogateescape")
     if isinstance(path, os.PathLike):
-        # Paths of Windows have backslashes, unless they are asked like this.
+        # Only as_posix() gives a path of Windows without backslashes.
         as_posix: Callable[[], str] = getattr(path, "as_posix", path.__fspath__)
         return _to_bytes(as_posix())
     raise TreeError(repr(path), "is no path; give bytes, str or a PurePosixPath")

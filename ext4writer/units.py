@@ -1,4 +1,4 @@
-"""Numbers of bytes, and percentages, as people write them."""
+"""Parses sizes in bytes and percentages as people write them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ _PERCENT = re.compile(r"(?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?)\s?%", re.ASCII)
 def parse_size(text: str) -> int:
     """Return the bytes that ``text`` means, such as ``4096``, ``64M``, ``1.5G`` or ``317.4 MiB``.
 
-    Every unit is a power of 1024. What is no whole number of bytes is rounded up. Raises
-    ``ValueError`` with a reason for a text that means none; ``64MB`` is one, as programs do not
-    agree on it.
+    Every unit is a power of 1024. A fraction of a byte is rounded up. Raises ``ValueError``, with a
+    reason, for any other text; that includes ``64MB``, on which programs do not agree.
     """
     matched = _SIZE.fullmatch(text)
     if matched is None:
@@ -35,9 +34,9 @@ def parse_size(text: str) -> int:
 
 
 def parse_percent(text: str) -> float | None:
-    """Return the number in front of the percent sign of ``text``; None if it does not end in one.
+    """Return the number before the percent sign of ``text``; None if it does not end in one.
 
-    Raises ``ValueError`` with a reason where there is a sign and no number.
+    Raises ``ValueError``, with a reason, for a percent sign without a number.
     """
     if not text.endswith("%"):
         return None

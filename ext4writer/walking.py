@@ -1,4 +1,4 @@
-"""The way through all that lies below a directory. Without recursion: trees may be deep."""
+"""Walks over everything below a directory, without recursion: trees may be deep."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .nodes import Directory, Node
 
 
 def directories(top: Directory, prefix: bytes | None = b"/") -> Iterator[tuple[bytes, Directory]]:
-    """Yield ``top`` and every directory below it, each with what its entries' paths begin with.
+    """Yield ``top`` and every directory below it, each with the path prefix of its entries.
 
-    Parents come first, and those in one directory in the order of their names as bytes. ``prefix``
-    is that of ``top``; with None all are empty, which saves the making of paths. The entries of a
-    directory may be changed until the next one is asked for: what stands in it then is gone into.
+    Parents come first, and those in one directory are sorted by name as bytes. ``prefix`` is that
+    of ``top``; with None all are empty, which saves making paths. The caller may change the entries
+    of a directory before it takes the next one: the walk goes into those that are left.
     """
     stack = [(b"" if prefix is None else prefix, top)]
     while stack:
@@ -28,7 +28,7 @@ def directories(top: Directory, prefix: bytes | None = b"/") -> Iterator[tuple[b
 
 
 def nodes(top: Node) -> Iterator[Node]:
-    """Yield ``top`` and every node below it, one with several names as often as it has some."""
+    """Yield ``top`` and every node below it, once for each of its names."""
     yield top
     if isinstance(top, Directory):
         for _, directory in directories(top, None):
