@@ -175,8 +175,8 @@ class TestHeader:
     @pytest.mark.parametrize(
         ("fields", "problem"),
         [
-            ({"uid": base256(1 << 32, 8)}, "owner 4294967296:0 is out of range"),
-            ({"gid": base256(-1, 8)}, "owner 0:-1 is out of range"),
+            ({"uid": base256(1 << 32, 8)}, "owner 4294967296:0 is no user and group"),
+            ({"gid": base256(-1, 8)}, "owner 0:-1 is no user and group"),
             ({"size": base256(-1, 12)}, "size -1 is out of range"),
             ({"size": base256(1 << 63, 12)}, "size 9223372036854775808 is out of range"),
             ({"typeflag": b"3", "devmajor": base256(-1, 8)}, "major -1 is out of range"),
@@ -378,7 +378,7 @@ class TestPax:
             members(member(b"x", data, typeflag=b"x"), member(b"f"))
 
     def test_an_extended_header_without_its_member(self) -> None:
-        with pytest.raises(ArchiveError, match="a member that does not follow"):
+        with pytest.raises(ArchiveError, match="without the member that it describes"):
             members(member(b"f"), pax({b"path": b"x"}))
 
     def test_the_header_of_solaris(self) -> None:
