@@ -109,14 +109,14 @@ class HoleFinder:
         ranges: BlockRuns = []
         position = 0
         while block >= 0:
-            behind = block
-            while behind < blocks and buffer.startswith(zero_block, MARGIN + behind * block_size):
-                behind += 1
-            if behind > block:
+            stop = block
+            while stop < blocks and buffer.startswith(zero_block, MARGIN + stop * block_size):
+                stop += 1
+            if stop > block:
                 if block > position:
                     ranges.append((position, block - position))
-                position = behind
-            block = first_bytes.find(0, behind + 1)
+                position = stop
+            block = first_bytes.find(0, stop + 1)
         if not position:
             return None
         if position < blocks:
@@ -138,23 +138,23 @@ def _between(holes: list[tuple[int, int]], blocks: int) -> BlockRuns:
 def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[int, int]]:
     """Yield all runs of zero blocks; known holes are skipped, the rest is read once in order."""
     start = None
-    chunk = behind = 0
-    while behind < blocks:
-        chunk = behind
-        behind = min(zeros.end_of_known_hole(chunk), blocks)
-        if behind > chunk:
-            if start is None and behind > first:
+    chunk = end = 0
+    while end < blocks:
+        chunk = end
+        end = min(zeros.end_of_known_hole(chunk), blocks)
+        if end > chunk:
+            if start is None and end > first:
                 start = max(chunk, first)
             continue
-        behind = min(chunk + zeros.chunk_blocks, zeros.end_of_known_data(), blocks)
-        zeros.load(chunk, behind - chunk)
+        end = min(chunk + zeros.chunk_blocks, zeros.end_of_known_data(), blocks)
+        zeros.load(chunk, end - chunk)
         if start is not None and zeros.all_zero():
             continue
         block = max(chunk, first)
-        while block < behind:
+        while block < end:
             if start is None:
                 block = zeros.next_that_may_be_zero(block)
-                if block < behind and zeros.loaded_zero(block):
+                if block < end and zeros.loaded_zero(block):
                     start = block
             elif not zeros.loaded_zero(block):
                 yield start, block
@@ -274,10 +274,10 @@ class _Zeros:
                     block = end
                     continue
             self.load(block, min(count, self.chunk_blocks, blocks - block))
-            behind = block + -(-self._loaded_bytes // self._block_size)
+            stop = block + -(-self._loaded_bytes // self._block_size)
             if not self.all_zero():
-                return next(one for one in range(block, behind) if not self.loaded_zero(one))
-            block = behind
+                return next(one for one in range(block, stop) if not self.loaded_zero(one))
+            block = stop
             count *= 4
         return blocks
 

@@ -1,4 +1,4 @@
-"""Gathers copies of small neighbours and splits large ones, so that each is worth handing over."""
+"""Batches copies of adjacent small files and splits large ones, so that each is worth a task."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from typing import NamedTuple
 from ..content import Content, Parcel
 
 CopyJob = tuple[int, Content, int, int]
-"""Offset in the image (at a block), content, offset in it, bytes to copy without padding."""
+"""Byte offset in the image (block-aligned), content, offset in it, bytes to copy."""
 
 SMALL_BYTES = 128 << 10
-"""Whole files up to here share a buffer and a write; a longer one is copied by itself."""
+"""Whole files of up to this many bytes share a buffer and a write; a longer one does not."""
 BATCH_BYTES = 1 << 20
 BATCH_FILES = 512
 TASK_BYTES = 16 << 20
-"""Larger jobs are shared out, if their content can be read anywhere."""
+"""Jobs of more bytes are split, if their content allows random access."""
 
 
 class Neighbours(NamedTuple):
-    """The whole of some small files that lie one behind the other, each at a block."""
+    """Some whole small files one after the other in the image, each block-aligned."""
 
     offset: int
-    """Of the first, in the image."""
+    """Byte offset of the first one in the image."""
     parcel: Parcel
     first_generation: int
-    """The first one that can read all of them."""
+    """The first generation that can read all of them."""
 
 
 class Part(NamedTuple):
-    """A stretch of one file."""
+    """A part of one file."""
 
     offset: int
     parcel: Parcel
     first_generation: int
     start: int
-    """Offset in the content."""
+    """Byte offset in the content."""
     length: int
     begins: bool
-    """Whether nothing of this file came before."""
+    """Whether it is the first part of this file."""
 
 
 Batch = Neighbours | Part
-"""What one worker does in one go."""
+"""A unit of work for one worker."""
 
 
 def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
-    """Gather small neighbours, split what is large, and leave every other job as it is."""
+    """Batch adjacent small jobs, split large ones, and leave all others as they are."""
     held: list[Content] = []
     first = expected = first_generation = 0
     last: Content | None = None

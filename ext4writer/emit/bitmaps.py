@@ -1,4 +1,4 @@
-"""Block and inode bitmaps of every group, and which of them are left to the kernel."""
+"""Block and inode bitmaps of every group, and which of them the kernel makes itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BitmapEmitter:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._full = b"\xff" * layout.block_size
-        # Where much is free, one group after the other looks the same.
+        # Many groups of a mostly free image have equal bitmaps.
         self._last_free: list[Span] = []
         self._last_bitmap = self._full
         self._alike: dict[int, bytes] = {}
@@ -33,18 +33,18 @@ class BitmapEmitter:
         """A byte for each group: 1 if no inode of it is in use."""
 
     def _free_groups(self) -> tuple[bytearray, dict[int, list[Span]]]:
-        """A byte for each group, 1 if all of it is free; what is free in those that partly are.
+        """A byte for each group, 1 if all of it is free; and the free ranges of partly free groups.
 
-        The clusters of the ranges are counted from the first one of the group.
+        The ranges are in clusters from the start of the group.
         """
         geometry = self._layout.geometry
         per_group, origin = geometry.format.clusters_per_group, geometry.format.first_data_cluster
         whole = bytearray(geometry.groups)
         ones = b"\1" * geometry.groups
         partly: dict[int, list[Span]] = {}
-        for first, behind in self._layout.free_ranges:
+        for first, stop in self._layout.free_ranges:
             group, start = divmod(first - origin, per_group)
-            last, end = divmod(behind - origin, per_group)
+            last, end = divmod(stop - origin, per_group)
             if group == last:
                 partly.setdefault(group, []).append((start, end))
                 continue
@@ -57,16 +57,16 @@ class BitmapEmitter:
         return whole, partly
 
     def _untouched_groups(self, untouched: bytearray) -> bytes:
-        """Of the groups that are free as a whole, those whose bitmap is left to the kernel.
+        """The groups whose block bitmap is left to the kernel: ``untouched`` ones, all free.
 
-        Groups with a backup are not free as a whole. The kernel could make their bitmaps too, but
-        a repair that begins from a backup could not, so that mke2fs 1.47.1 and later write them
+        A group with a backup is not all free. The kernel could make its bitmap, too, but a repair
+        that starts from a backup could not, so mke2fs 1.47.1 and later write it
         (lib/ext2fs/initialize.c:ext2fs_initialize, "numblocks == 0").
         """
         geometry = self._layout.geometry
         if not self._layout.format.has_uninit_groups:
             return bytes(geometry.groups)
-        # The last group's is always written, because its end must be padded.
+        # The last group's bitmap is always written, because its end must be padded.
         untouched[-1] = False
         return bytes(untouched)
 
@@ -108,7 +108,7 @@ class BitmapEmitter:
         return compress(count(), self.inode_uninit.translate(_NEGATION))
 
     def block_bitmap(self, group: int) -> bytes:
-        """One block: a bit for each cluster of the group, ones behind its end."""
+        """One block: a bit for each cluster of the group, and ones after its end."""
         known = self._alike.get(group)
         if known is not None:
             return known
@@ -122,13 +122,13 @@ class BitmapEmitter:
             self._alike[group] = self._last_bitmap
         else:
             bits = (1 << 8 * block_size) - 1
-            for low, behind in free:
-                bits ^= ((1 << behind - low) - 1) << low
+            for low, end in free:
+                bits ^= ((1 << end - low) - 1) << low
             self._last_free, self._last_bitmap = free, bits.to_bytes(block_size, "little")
         return self._last_bitmap
 
     def inode_bitmap(self, group: int) -> bytes:
-        """One block: a bit for each inode of the group, ones behind them."""
+        """One block: a bit for each inode of the group, and ones after them."""
         layout = self._layout
         per_group = layout.geometry.inodes_per_group
         base = group * per_group

@@ -1,8 +1,8 @@
 """Moves file content into the image: small files in batches, large ones inside the kernel.
 
-Small files that are neighbours in the image are read one behind the other into one buffer and
-written at once: three system calls for each file and one for the batch. Of a large file the kernel
-shares or copies all it can, and a buffer the rest.
+Small files that are adjacent in the image are read one after the other into a buffer and written
+at once: three system calls for each file and one for the batch. Of a large file, the kernel shares
+or copies all it can, and the rest goes through a buffer.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ except ImportError:  # Windows
 
 
 class Count(Protocol):
-    """Hears of files begun, bytes of content, and how many of them were shared instead of moved."""
+    """Takes counts of files begun, bytes of content, and bytes that were shared and not moved."""
 
     def __call__(self, files: int, count: int, unmoved: int = 0, /) -> None: ...
 
 
 KERNEL_COPY_BYTES = 16 << 20
-"""What one call to the kernel may copy, so that cancelling does not wait long."""
+"""Bytes that one call to the kernel may copy, so that cancelling does not wait long."""
 PART_BYTES = 512 << 10
-"""What of a long part is read at a time: it is still in the cache when it is written."""
+"""Bytes of a long part that are read at a time, so that they are still cached when written."""
 
 FICLONERANGE = 0x4020940D
-"""linux/fs.h, as most machines number it; the others refuse it."""
+"""linux/fs.h: the number on most architectures; the others refuse it."""
 CLONE_UNIT = 4096
-"""What file systems that share blocks share at least."""
+"""Least bytes that a file system can share."""
 
 
 class Copier:
     """Copies batches, with a buffer of its own. Keeps the last large content open.
 
-    ``count`` is told of files begun and of bytes copied. Where there are ``others`` that write to
-    the same image, one process reads what the next one writes: writes take turns in the kernel
-    (``i_rwsem``), and for copies inside it they would take turns for all of it.
+    ``count`` gets files begun and bytes copied. If ``others`` write to the same image, one process
+    can read while another one writes: writes to a file take turns in the kernel (``i_rwsem``), and
+    a copy inside the kernel would hold that lock for reading, too.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Copier:
                 pass
 
     def steps(self, batch: Batch) -> Iterator[None]:
-        """Like :meth:`copy`, with a stop after each write."""
+        """Like :meth:`copy`, but yields after each write."""
         if isinstance(batch, Neighbours):
             self._copy_neighbours(batch)
             yield
@@ -87,7 +87,7 @@ class Copier:
             yield from self._copy_part(batch)
 
     def finish(self) -> None:
-        """Make sure that the content that is still open has not changed, and close it."""
+        """Check that the open content has not changed, and close it."""
         reader, self._reader, self._content = self._reader, None, None
         if reader is not None:
             try:
@@ -96,7 +96,7 @@ class Copier:
                 reader.close()
 
     def close(self) -> None:
-        """Close what an error left open, and what contents kept open from one to the next."""
+        """Close everything that an error left open or contents kept open."""
         self._keeping.close()
         if self._reader is not None:
             self._reader.close()
@@ -104,7 +104,7 @@ class Copier:
 
     def _copy_neighbours(self, batch: Neighbours) -> None:
         end = batch.parcel.read_side_by_side(self._buffer, self._block_size)
-        # What lies between here and the next block is zeros already.
+        # The bytes from here to the next block are zeros already.
         self._sink.write_at(batch.offset, self._buffer[:end])
         contents = batch.parcel.contents
         self._count(len(contents), sum([content.size for content in contents]))
@@ -133,7 +133,7 @@ class Copier:
             self.finish()
 
     def _open(self, content: Content, start: int) -> Reader:
-        """The reader that is open, where it serves; a new one otherwise."""
+        """The open reader if it is suitable, or else a new one."""
         if self._reader is not None:
             if content is self._content and (content.random_access or start >= self._position):
                 return self._reader
@@ -144,7 +144,7 @@ class Copier:
         return reader
 
     def _copy_in_kernel(self, reader: Reader, offset: int, start: int, length: int) -> int:
-        """Copy as many bytes as the kernel will and return their count; a buffer does the rest."""
+        """Copy as many bytes as the kernel does and return their count."""
         assert reader.fd is not None and self._sink.fd is not None
         place = self._sink.start + offset
         done = _clone(reader.fd, self._sink.fd, reader.fd_offset + start, place, length)
@@ -167,7 +167,7 @@ class Copier:
             except OSError as error:
                 if error.errno in NO_ROOM:
                     raise self._sink.failure(error) from error
-                # Different file systems, an old kernel, a file that only pretends to be one.
+                # Different file systems, an old kernel, or a pseudo file.
                 break
             if not count:
                 break
@@ -177,9 +177,9 @@ class Copier:
 
 
 def _clone(source_fd: int, target_fd: int, source: int, target: int, length: int) -> int:
-    """Let the image share blocks with a file; return how many bytes from the first on it shares.
+    """Share blocks between a file and the image; return how many leading bytes are shared.
 
-    ``copy_file_range`` would share them too, but blocks are not to be preallocated for that.
+    ``copy_file_range`` would also share them, but not into preallocated blocks.
     """
     length -= length % CLONE_UNIT
     if fcntl is None or not length:

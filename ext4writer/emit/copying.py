@@ -24,15 +24,15 @@ def write_anywhere(
     entries_total: int = 0,
     bytes_total: int = 0,
 ) -> None:
-    """Write metadata ``pieces`` and content to a sink that takes any order.
+    """Write metadata ``pieces`` and content to a sink that takes writes in any order.
 
-    ``workers`` threads copy content; the calling one is among them, after it has written the
-    pieces, and is the only one that calls ``progress`` (files begun, bytes of content) and takes
-    from ``pieces``. ``jobs`` is asked from all of them, by one at a time. The totals are only
-    passed on to ``progress``.
+    ``workers`` threads copy content. The calling thread joins them after it has written the
+    pieces; only it takes from ``pieces`` and calls ``progress`` (files begun, bytes of content).
+    All take from ``jobs``, one at a time. The totals are only passed on to ``progress``.
 
-    An error stops all; of several the one of the first job is raised: what :meth:`Content.open`
-    and reading raise, :class:`SourceChangedError`, :class:`OutputError`, :class:`CancelledError`.
+    An error stops all threads; of several, that of the first job is raised: the errors of
+    :meth:`Content.open` and of reading, :class:`SourceChangedError`, :class:`OutputError`,
+    :class:`CancelledError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
     pool = _Workers(sink, batches(jobs, block_size), block_size, tally, cancel)
@@ -68,9 +68,9 @@ def write_ascending(
     entries_total: int = 0,
     bytes_total: int = 0,
 ) -> None:
-    """Write ``pieces`` and content merged, in ascending offsets; both must ascend themselves.
+    """Write ``pieces`` and content, which both ascend, merged by ascending offset.
 
-    One thread does it. Otherwise like :func:`write_anywhere`.
+    This uses one thread, and is otherwise like :func:`write_anywhere`.
     """
     steps = ascending_steps(
         sink,
@@ -97,7 +97,7 @@ def ascending_steps(
     entries_total: int = 0,
     bytes_total: int = 0,
 ) -> Iterator[None]:
-    """Like :func:`write_ascending`, with a stop after each write."""
+    """Like :func:`write_ascending`, but yields after each write."""
     tally = Tally(progress, entries_total, bytes_total)
     copier = Copier(sink, block_size, tally.add, cancel)
     pending = iter(pieces)
@@ -123,7 +123,7 @@ def ascending_steps(
 
 
 class Tally:
-    """Counts what is written; the thread that made it reports."""
+    """Counts what is written; only the thread that made it reports progress."""
 
     def __init__(self, progress: ProgressCallback | None, entries: int, total: int) -> None:
         self.owner = threading.get_ident()
@@ -156,7 +156,7 @@ class Tally:
 
 
 class _Workers:
-    """What the workers share."""
+    """The shared state of the workers."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class _Workers:
         self._lock = threading.Lock()
 
     def work(self) -> None:
-        """Copy batch after batch until there are none or somebody failed; raises nothing."""
+        """Copy batches until there are none left or a worker has failed; raises nothing."""
         number = -1
         try:
             copier = Copier(self._sink, self._block_size, self._tally.add, self._cancel)

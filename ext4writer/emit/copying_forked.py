@@ -13,10 +13,11 @@ from .copier import Copier
 from .copying import Tally
 
 Copied = tuple[int, int, int]
-"""Files begun, bytes of content, and how many of them were neither read nor written."""
+"""Files begun, bytes of content, and bytes that were neither read nor written."""
 
 BATCH_WEIGHT = 2
-"""So few batches at once last while this process makes metadata, and soon end at the end."""
+"""High enough that few batches are queued: they last while this process makes metadata, and are
+done soon at the end."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
@@ -34,10 +35,10 @@ def write_forked(
     entries_total: int = 0,
     bytes_total: int = 0,
 ) -> None:
-    """Like :func:`write_anywhere`, to a sink with an ``image`` that ``pool`` can know.
+    """Like :func:`write_anywhere`, for an ``image`` that the processes of ``pool`` can write.
 
     The other processes copy what they can read (:attr:`Content.first_generation`); this one writes
-    the metadata, and then copies too. Raises also :class:`WorkerError`.
+    the metadata, and then copies, too. Also raises :class:`WorkerError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
     copier = Copier(sink, block_size, tally.add, cancel, others=pool.can_share)
@@ -70,7 +71,7 @@ def write_forked(
 
 
 class _Work:
-    """The batches that are still to be copied, and who is to copy them."""
+    """The batches that are still to be copied, and by which process."""
 
     def __init__(
         self, stage: Stage[Batch, Copied], pool: ProcessPool, left: Iterator[Batch]
@@ -79,10 +80,10 @@ class _Work:
         self._pool = pool
         self._left = left
         self.is_over = False
-        """Whether all batches are in somebody's hands."""
+        """Whether all batches are taken."""
 
     def share_out(self) -> Batch | None:
-        """Give the others enough to do; return a batch that only this process can copy."""
+        """Give the others enough work; return a batch that only this process can copy, if any."""
         stage = self._stage
         while not (stage.failed or stage.full):
             batch = self.own()
@@ -122,7 +123,7 @@ class _CopyWorker:
         yield self._files, self._bytes, self._unmoved
 
     def finish(self) -> None:
-        """Make sure that the last content has not changed."""
+        """Check that the last content has not changed."""
         assert self._copier is not None
         self._copier.finish()
         self._copier.close()

@@ -1,4 +1,4 @@
-"""Which bytes of which file go where in the image."""
+"""Lists which bytes of which file go where in the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..tree import S_IFREG, RegularFile
 from .batches import CopyJob
 
 REGULAR = S_IFREG >> 12
-"""As the types of an :class:`~ext4writer.plan.inodes.InodeTable` say it."""
+"""A regular file in the types of an :class:`~ext4writer.plan.inodes.InodeTable`."""
 
 
 def copy_jobs(layout: Layout) -> Iterator[CopyJob]:
@@ -23,7 +23,7 @@ def copy_jobs(layout: Layout) -> Iterator[CopyJob]:
     scattered = layout.placement.runs.keys() & files
     if scattered:
         files = [index for index in files if index not in scattered]
-    # Nearly in order already: only small files that fill gaps are not.
+    # This is nearly in order; only small files that fill gaps are not.
     files.sort(key=starts.__getitem__)
     pieces = _pieces(layout, scattered)
     piece = next(pieces, None)

@@ -1,4 +1,4 @@
-"""The blocks of directories as bytes."""
+"""Makes the blocks of directories."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _TAIL = {"det_rec_len": DIR_ENTRY_TAIL.size, "det_reserved_ft": EXT4_FT_DIR_CSUM
 
 @cache
 def _packers() -> list[Callable[..., bytes]]:
-    """By the length of a name: what packs number, rec_len, name_len, file_type and the name."""
+    """By the length of a name: a packer of inode, rec_len, name_len, file_type and the name."""
     by_rec_len = {
         length: DIR_ENTRY_2.packer(
-            "inode", "rec_len", "name_len", "file_type", behind=length - DIR_ENTRY_2.size
+            "inode", "rec_len", "name_len", "file_type", trailing=length - DIR_ENTRY_2.size
         )
         for length in set(_REC_LEN)
     }
@@ -86,7 +86,7 @@ class DirectoryEmitter:
         first = 0
         for slot, index in enumerate(layout.table.directories):
             if counts[index] == 1 and index not in runs and index not in plans:
-                # Small neighbours together.
+                # Make adjacent small directories together.
                 start = starts[index]
                 if start != first + len(held) or len(held) == most:
                     if held:
@@ -120,7 +120,7 @@ class DirectoryEmitter:
         }
 
     def _kinds(self, index: int, blocks: range) -> Iterator[tuple[UnitKind, range]]:
-        """The logical ``blocks`` of a directory by what they are: root, inner nodes, leaves."""
+        """The logical ``blocks`` of a directory by kind: root, inner nodes, leaves."""
         planned = self._layout.directories.get(index)
         inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
         root = min(inner, 1)
@@ -140,7 +140,7 @@ class DirectoryEmitter:
         return UnitRun(UnitKind.DIR_BLOCK, inos, 0, first * size, size, len(slots), make)
 
     def _small(self, slots: Sequence[int], inos: Sequence[int]) -> memoryview:
-        """Directories of one block in the order of their names, one behind the other."""
+        """Directories of one block, with entries in the order of names, one after the other."""
         table, size = self._layout.table, self._block_size
         view = self._workspace.zeroed(len(slots) * size)
         for position, slot in enumerate(slots):
@@ -151,7 +151,7 @@ class DirectoryEmitter:
         return view
 
     def _leaves(self, slot: int, blocks: range) -> memoryview:
-        """Blocks of entries of one directory, by their logical numbers."""
+        """The logical ``blocks`` of entries of one directory."""
         table, size = self._layout.table, self._block_size
         index, names, children = table.directories[slot], table.names[slot], table.children[slot]
         planned = self._layout.directories.get(index)
@@ -172,7 +172,7 @@ class DirectoryEmitter:
         return view
 
     def _index_blocks(self, slot: int, blocks: range) -> memoryview:
-        """The root, which is block 0, or inner nodes after it."""
+        """The index root, which is block 0, or inner nodes after it."""
         size = self._block_size
         index = self._layout.table.directories[slot]
         planned = self._layout.directories[index]
@@ -187,7 +187,7 @@ class DirectoryEmitter:
         return view
 
     def _entries(self, names: list[bytes], children: Sequence[int]) -> list[bytes]:
-        """The packed entry of each name, as short as it can be."""
+        """The packed entry of each name, with the least rec_len."""
         inos, types = self._layout.table.inos, self._types
         child_inos: Iterable[int]
         kinds: Iterable[int]
@@ -213,7 +213,7 @@ class DirectoryEmitter:
         ]
 
     def _put_leaf(self, view: memoryview, offset: int, entries: list[bytes]) -> None:
-        """One block without its tail: the last entry, or an unused one, reaches to the end."""
+        """One block without its tail; the last entry, or an unused one, extends to the end."""
         data = b"".join(entries)
         view[offset : offset + len(data)] = data
         last = len(data) - len(entries[-1]) if entries else 0
@@ -221,7 +221,7 @@ class DirectoryEmitter:
         _HALF.pack_into(view, offset + last + _REC_LEN_OFFSET, rest)
 
     def _finish_leaves(self, view: memoryview, inos: Sequence[int]) -> None:
-        """Tails and checksums of leaves, which belong to the directories with these numbers."""
+        """Write tails and checksums of leaves of the directories with the numbers ``inos``."""
         if self._csum and inos:
             size, count = self._block_size, len(inos)
             for name, value in _TAIL.items():
@@ -232,7 +232,7 @@ class DirectoryEmitter:
     def _put_index(
         self, view: memoryview, offset: int, slot: int, planned: IndexedDirectory, block: int
     ) -> None:
-        """The root, which is block 0, or one of the inner nodes after it."""
+        """Write the root, which is block 0, or one of the inner nodes after it."""
         children = planned.children(block)
         if block:
             self._node(view, offset, children)
@@ -283,6 +283,6 @@ class DirectoryEmitter:
 
 
 def _put_pointers(view: memoryview, offset: int, pointers: list[tuple[int, int]]) -> None:
-    """Write all pointers but the first, whose hash field holds limit and count."""
+    """Write all pointers; limit and count take the place of the first one's hash."""
     packed = b"".join(_pack_dx_entry(hashed, block) for hashed, block in pointers[1:])
     view[offset : offset + len(packed)] = packed

@@ -1,7 +1,7 @@
-"""Inodes as bytes, and the inode table of each group.
+"""Makes the inode table of each group.
 
-An inode table is made of columns: every field of many inodes is written at once, as if all were
-files or directories of one run. What is different about the others is put in afterwards.
+A table is made of columns: each field is written for many inodes at once, as if all were files or
+directories of one run. Those that differ are corrected afterwards.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class InodeEmitter:
             common["i_extra_isize"] = INODE_EXTRA_ISIZE
         one = self._record.pack(common).ljust(self._size, b"\0")
         self._common = memoryview(one * min(self._rows, len(layout.table.nodes)))
-        # Indexes of what has more than the usual fields, ascending.
+        # Indexes of nodes with unusual fields, ascending.
         planned = layout.directories.items()
         self._flagged = _ascending(index for index, plan in planned if plan.flags)
         self._with_runs = _ascending(layout.placement.runs)
@@ -75,7 +75,7 @@ class InodeEmitter:
         self._system = {file.ino: self._system_inode(file) for file in layout.system_files}
 
     def runs(self) -> Iterator[UnitRun]:
-        """The inodes of each table up to its last used one, in pieces."""
+        """The inodes of each table up to the last used one, in pieces."""
         per_group = self._format.inodes_per_group
         for group in range(-(-self._layout.table.last_ino // per_group)):
             used = per_group - self._layout.groups.itable_unused[group]
@@ -85,14 +85,14 @@ class InodeEmitter:
                 yield self._run(group, first, count, make)
 
     def blank_runs(self) -> Iterator[UnitRun]:
-        """The inodes of each table from its last used one on."""
+        """The inodes of each table after the last used one."""
         per_group = self._format.inodes_per_group
         for group, unused in enumerate(self._layout.groups.itable_unused):
             if unused:
                 yield self._run(group, per_group - unused, unused, None)
 
     def _run(self, group: int, first: int, count: int, make: Make | None) -> UnitRun:
-        """``count`` inodes of a group from its ``first`` on, which is counted from 0."""
+        """``count`` inodes of a group from number ``first`` on, counted from 0."""
         size = self._size
         table = self._layout.geometry.inode_tables[group] * self._layout.block_size
         ino = group * self._format.inodes_per_group + first + 1
@@ -100,7 +100,7 @@ class InodeEmitter:
         return UnitRun(UnitKind.INODE, inos, 0, table + first * size, size, count, make)
 
     def _inodes(self, first_ino: int, count: int) -> memoryview:
-        """The inodes from ``first_ino`` on; those that are not in use are zeros."""
+        """``count`` inodes from ``first_ino`` on; unused ones are zeros."""
         size, inos = self._size, self._layout.table.inos
         view = self._workspace.zeroed(count * size)
         low = bisect_left(inos, first_ino)
@@ -119,12 +119,12 @@ class InodeEmitter:
         return view
 
     def _write(self, view: memoryview, low: int, high: int) -> None:
-        """The inodes of the nodes from ``low`` up to ``high``, whose numbers are consecutive."""
+        """Write the inodes of the nodes ``low`` up to ``high``, whose numbers are consecutive."""
         layout, table, size = self._layout, self._layout.table, self._size
         placement, xattrs = layout.placement, layout.xattrs
         counts = layout.demand.counts[low:high]
         view[:] = self._common[: len(view)]
-        # i_blocks counts whole clusters, of each block of metadata too.
+        # i_blocks counts whole clusters, even for each block of metadata.
         sectors = array("Q", [count * self._sectors for count in layout.demand.clusters[low:high]])
         for index in _between(self._with_map_blocks, low, high):
             sectors[index - low] += len(placement.map_blocks[index]) * self._sectors
@@ -191,7 +191,7 @@ class InodeEmitter:
         view[start : start + I_BLOCK_BYTES] = i_block
 
     def _put_other(self, view: memoryview, row: int, index: int) -> None:
-        """What is neither a file nor a directory, and without blocks for the most part."""
+        """Write an inode that is neither file nor directory; most of these have no blocks."""
         node = self._layout.table.nodes[index]
         i_block = b""
         if isinstance(node, Symlink):
@@ -204,7 +204,7 @@ class InodeEmitter:
         _WORD.pack_into(view, row * self._size + _I_FLAGS, 0)
 
     def _system_inode(self, file: SystemFile) -> bytes:
-        """The inode of a file that has no name."""
+        """The inode of a file without a name."""
         layout = self._layout
         map_blocks = layout.placement.system[file.ino].map_blocks
         fmt = self._format

@@ -1,4 +1,4 @@
-"""The journal: clean and empty, so that one block says all."""
+"""The journal: clean and empty, so only its superblock is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grammar of overrides: which record of which unit of a planned image one names."""
+"""Finds the record and the unit of a planned image that an override names."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _BITMAPS = {
 
 
 class Target(NamedTuple):
-    """Where one override strikes."""
+    """The place that one override changes."""
 
     unit: Unit
     put_at: Callable[[bytearray, int], None]
-    """Puts the value into a buffer in which the unit begins at the given offset."""
+    """Writes the value into a buffer in which the unit begins at the given byte offset."""
     reseal: bool
-    """Whether the checksum of the unit is made right for the value."""
+    """Whether the checksum of the unit is updated for the value."""
 
     def put(self, data: bytearray, data_offset: int) -> None:
         self.put_at(data, self.unit.offset - data_offset)
@@ -64,11 +64,11 @@ class _Place(NamedTuple):
     unit: Unit
     record: Record
     inside: int = 0
-    """Offset of the record in its unit."""
+    """Byte offset of the record in its unit."""
 
 
 class Locator:
-    """Answers for one layout."""
+    """Finds the targets of overrides in one layout."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -98,7 +98,7 @@ class Locator:
         }
 
     def targets(self, override: Override) -> Iterator[Target]:
-        """Yield what ``override`` changes; more than one place for a bit of a resealed bitmap."""
+        """Yield the places that ``override`` changes: several for a bit of a resealed bitmap."""
         if override.record in _BITMAPS:
             yield from self._bitmap_targets(override)
             return
@@ -149,7 +149,7 @@ class Locator:
         return Target(place.unit, put, reseal)
 
     def _whole_target(self, override: Override, place: _Place) -> Target:
-        """Both parts of a number, such as ``i_size``."""
+        """The target for both parts of a number, such as ``i_size``."""
         field, element = _split_field(override)
         record, value = place.record, override.value
         bits = 8 * sum(record.fields[part].size for part in record.parts(field))
@@ -224,7 +224,7 @@ class Locator:
         yield Target(unit, put, True)
         if not override.reseal:
             return
-        # Later bits count on top of those that were changed before.
+        # Bits changed by earlier overrides count, too.
         state = self._bitmap_state.get((kind, group))
         if state is None:
             made = unit.make() if unit.make is not None else bytes(unit.size)
@@ -416,7 +416,7 @@ class Locator:
         )
 
     def _xattr_entry(self, override: Override) -> _Place:
-        # A path may hold colons, and so may a name: what the image has decides.
+        # Both a path and a name may contain colons; the contents of the image decide.
         for position, character in enumerate(override.index):
             if character != ":":
                 continue
@@ -481,7 +481,7 @@ def _split_field(override: Override) -> tuple[str, int | None]:
 
 
 def _numbers(override: Override, most: int, default: tuple[int, ...] = ()) -> list[int]:
-    """The numbers of an index ``A:B``; what is missing behind the first is 0."""
+    """The numbers of an index ``A:B``; those missing after the first are 0."""
     if not override.index and default:
         numbers = list(default)
     else:
@@ -493,7 +493,7 @@ def _numbers(override: Override, most: int, default: tuple[int, ...] = ()) -> li
 
 
 def _path_and_numbers(override: Override, count: int) -> tuple[str, list[int]]:
-    """The path and ``count`` numbers of an index ``PATH:A:B``, the last given last."""
+    """The path and the last ``count`` numbers of an index ``PATH:A:B``."""
     path = override.index
     numbers: list[int] = []
     while len(numbers) < count:

@@ -10,13 +10,13 @@ from .units import PlannedUnits
 from .workspace import PIECE_BYTES
 
 LARGE_PIECE_BYTES = PIECE_BYTES // 4
-"""From here on a piece is written as it is: its copy would cost more than one more write."""
+"""A piece of this many bytes is written by itself: copying it costs more than another write."""
 
 
 def metadata_pieces(layout: Layout) -> Iterator[Piece]:
-    """Yield all metadata of ``layout`` by ascending offset, made when it is asked for.
+    """Yield all metadata of ``layout`` by ascending offset, made on demand.
 
-    Each piece is valid only until the next one is asked for: they share their memory.
+    Each piece is valid only until the next: they share their memory.
     """
     for run in PlannedUnits(layout).written():
         assert run.make is not None
@@ -24,9 +24,9 @@ def metadata_pieces(layout: Layout) -> Iterator[Piece]:
 
 
 def coalesced(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Join small neighbours into pieces of up to a MiB, because a write costs more than a copy.
+    """Join small adjacent pieces up to 1 MiB, because a write costs more than a copy.
 
-    What is taken and what is yielded is valid only until the next one is asked for.
+    A piece, taken or yielded, is valid only until the next.
     """
     buffer = memoryview(bytearray())
     start = held = 0

@@ -1,4 +1,4 @@
-"""Carries overrides into the stream of metadata, as the last step before it is written."""
+"""Applies overrides to the stream of metadata, as the last step before it is written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def overridden(
     pieces: Iterable[Piece], layout: Layout, overrides: Sequence[Override]
 ) -> Iterable[Piece]:
-    """Change ``pieces``, which must be ascending and not yet joined, as the overrides say.
+    """Apply the overrides to ``pieces``, which must be ascending and not yet joined.
 
-    Raises :class:`OverrideError` at once for an override that names nothing in this layout.
+    Raises :class:`OverrideError` at once for an override whose target is not in this layout.
     """
     if not overrides:
         return pieces
@@ -36,7 +36,7 @@ def overridden(
 
 
 class _Corruption:
-    """What all overrides together change; ``targets`` ascend."""
+    """The changes of all overrides together; ``targets`` ascend."""
 
     def __init__(self, fmt: Format, targets: list[Target]) -> None:
         self._format = fmt
@@ -64,28 +64,28 @@ class _Corruption:
             position += count
 
     def _same_unit(self, position: int) -> int:
-        """How many targets from ``position`` on lie in the same unit."""
+        """The number of targets from ``position`` on in the same unit."""
         targets, end = self._targets, position
         while end < len(targets) and targets[end].unit.offset == targets[position].unit.offset:
             end += 1
         return end - position
 
     def _blank(self, targets: list[Target]) -> Piece:
-        """A unit that the image leaves zero, with the values in it."""
+        """A unit that would be all zeros, with the values of ``targets``."""
         unit = targets[0].unit
         data = bytearray(unit.size)
         self._change(data, unit.offset, targets)
         return unit.offset, data
 
     def _change(self, data: bytearray, offset: int, targets: list[Target]) -> None:
-        """Put the values in, make checksums, then put in those that no checksum shall cover."""
+        """Write the values, update checksums, then write the values that no checksum covers."""
         resealed: dict[int, Unit] = {}
         for target in targets:
             if target.reseal:
                 target.put(data, offset)
                 resealed[target.unit.offset] = target.unit
         for unit in resealed.values():
-            # ValueError: a value in what says where the checksum lies leaves no room for one.
+            # ValueError: a changed field that locates the checksum leaves no room for it.
             with suppress(ValueError):
                 checksum_unit(self._format, unit, data, unit.offset - offset)
         for target in targets:

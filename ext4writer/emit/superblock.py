@@ -1,4 +1,4 @@
-"""The superblock, its backups and the group descriptors as bytes."""
+"""Makes the superblock, its backups and the group descriptors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def superblock(layout: Layout, group: int) -> bytes:
 
 
 def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | list[int]]:
-    """Every number that is not zero; the declaration says why the others are."""
+    """Every nonzero field; the declaration says why the others are zero."""
     geometry, fmt = layout.geometry, layout.format
     log_block_size, log_cluster_size = (
         size.bit_length() - 1 - EXT4_MIN_BLOCK_LOG_SIZE
@@ -81,7 +81,7 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         "s_rev_level": EXT4_DYNAMIC_REV,
         "s_first_ino": fmt.first_ino,
         "s_inode_size": fmt.inode_size,
-        # 16 bits: the field wraps in the kernel and in e2fsprogs too.
+        # The field has 16 bits, and wraps in the kernel and in e2fsprogs, too.
         "s_block_group_nr": group & 0xFFFF,
         "s_feature_compat": fmt.features.compat,
         "s_feature_incompat": fmt.features.incompat,
@@ -128,7 +128,7 @@ def _overhead_clusters(layout: Layout) -> int:
 
 
 def _kbytes_written(layout: Layout) -> int:
-    """What was written so far: every block in use, but of the journal only its superblock."""
+    """KiB written so far: every block in use, but only the superblock of the journal."""
     journal = layout.demand.journal_blocks
     blocks = layout.blocks_count - layout.free_blocks - journal + (1 if journal else 0)
     reserved = layout.geometry.reserved_gdt_blocks * len(layout.geometry.super_groups)
@@ -169,7 +169,7 @@ def _group_flags(layout: Layout, bitmaps: BitmapEmitter) -> array[int]:
     groups = layout.geometry.groups
     if not layout.format.has_uninit_groups:
         return array("B", bytes(groups))
-    # A byte for each group, and all of them in one number: there may be 131,072 and more.
+    # One integer with a byte for each group, since there may be 131,072 groups and more.
     block_uninit = int.from_bytes(bitmaps.block_uninit, "big") * EXT4_BG_BLOCK_UNINIT
     inode_uninit = int.from_bytes(bitmaps.inode_uninit, "big") * EXT4_BG_INODE_UNINIT
     zeroed = int.from_bytes(bytes([EXT4_BG_INODE_ZEROED]) * groups, "big")

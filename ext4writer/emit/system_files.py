@@ -1,4 +1,4 @@
-"""Files without a name: their mapping and what they hold, as units."""
+"""The mappings and contents of files without a name, as units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .journal import journal_units
 Content = Callable[[Layout, SystemFile, PlacedFile], Iterator[Unit]]
 
 _CONTENT: dict[int, Content] = {EXT4_JOURNAL_INO: journal_units}
-"""By inode number: what of the file's own blocks is not zero."""
+"""By inode number: the units of the file's nonzero blocks."""
 
 
 def system_file_units(layout: Layout) -> Iterator[Unit]:

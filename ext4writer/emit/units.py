@@ -1,4 +1,4 @@
-"""The units of a planned image: all metadata, where each lies, and what makes its bytes."""
+"""The units of a planned image: all metadata, its places, and the functions that make it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .workspace import PIECE_BYTES, Workspace
 class PlannedUnits:
     """All metadata of one layout.
 
-    What is made is valid only until the next unit is made: they share their memory.
+    The bytes of a unit are valid only until the next one is made: they share their memory.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -34,10 +34,10 @@ class PlannedUnits:
         self._directories = DirectoryEmitter(layout, self._workspace)
 
     def written(self) -> list[UnitRun]:
-        """What is not all zeros, by ascending offset.
+        """The units that are not all zeros, by ascending offset.
 
         Unused inode tables, bitmaps that the kernel makes itself, the journal after its superblock
-        and the reserved descriptors of the backups are left out.
+        and the reserved descriptors of the backups are not included.
         """
         runs = [
             *self._group_heads(),
@@ -60,11 +60,11 @@ class PlannedUnits:
         return found
 
     def runs_of(self, kind: UnitKind) -> list[UnitRun]:
-        """Return all units of a kind, those that are left zero among them."""
+        """Return all units of a kind, including those that are all zeros."""
         return self._by_kind.get(kind, [])
 
     def find(self, kind: UnitKind, owner: int, number: int = 0) -> Unit | None:
-        """Return one unit; None if the image has no such one."""
+        """Return one unit; None if the image does not have it."""
         for run in self.runs_of(kind):
             unit = run.find(owner, number)
             if unit is not None:
@@ -113,7 +113,7 @@ class PlannedUnits:
                 yield self._one(unit, unit.make)
 
     def _xattr_blocks(self) -> Iterator[UnitRun]:
-        """Neighbours together, because there may be one for each file."""
+        """Adjacent blocks are in one run, because there may be one for each file."""
         layout = self._layout
         block_size, table = layout.block_size, layout.table
         blocks = layout.placement.xattr_blocks
@@ -131,7 +131,7 @@ class PlannedUnits:
                 first = number
 
     def _xattr_columns(self) -> tuple[list[int], list[int]]:
-        """(number of the block, index of the node) of each node that has one."""
+        """The columns (number of the block, index of the node) of all nodes that have one."""
         block_of = self._layout.xattrs.block_of
         return list(block_of.values()), list(block_of)
 
@@ -160,7 +160,7 @@ class PlannedUnits:
         return self._one(Unit(kind, owner, number, block * size, size), make)
 
     def _one(self, unit: Unit, make: Make) -> UnitRun:
-        """One unit alone; ``make`` makes it without its checksum."""
+        """A run of one unit; ``make`` makes it without its checksum."""
         return UnitRun(*unit[:5], make=partial(self._checksummed, unit, make))
 
     def _checksummed(self, unit: Unit, make: Make) -> bytearray:

@@ -1,4 +1,4 @@
-"""One buffer for one piece of metadata after the other."""
+"""A buffer that is reused for all pieces of metadata."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from ..output.sink import ZEROS
 
 ALL_ZEROS = memoryview(ZEROS)
 PIECE_BYTES = len(ZEROS)
-"""The most that is made at once: enough for a write to pay, and it stays in the cache."""
+"""The most bytes that are made at once: worth a write, and small enough for the cache."""
 
 
 class Workspace:
-    """Lends the same memory again and again, because fresh memory costs more than to fill it."""
+    """Reuses memory, because new memory costs more than filling it."""
 
     def __init__(self) -> None:
         self._buffer = memoryview(bytearray())
 
     def zeroed(self, size: int) -> memoryview:
-        """``size`` zeros, at most :data:`PIECE_BYTES`; what was lent before is lost."""
+        """``size`` zero bytes, at most :data:`PIECE_BYTES`; overwrites what it returned before."""
         if size > len(self._buffer):
-            # Another buffer, as somebody may still look at the old one.
+            # A new buffer, as views of the old one may still exist.
             self._buffer = memoryview(bytearray(min(max(size, 2 * len(self._buffer)), PIECE_BYTES)))
             return self._buffer[:size]
         view = self._buffer[:size]

@@ -1,8 +1,8 @@
 """Checksums: crc32c and crc16, their seeds, and the checksum of every structure.
 
-``crc32c`` follows the kernel's ``crc32c_le``: no inversion before or after. What sets a checksum
-writes it into packed bytes, in place, and returns it; all other fields must be final by then.
-units.py knows which one belongs to which kind of metadata.
+``crc32c`` follows the kernel's ``crc32c_le``: no inversion before or after. A function that sets a
+checksum writes it into packed bytes, in place, and returns it; all other fields must be final by
+then. units.py knows which one belongs to which kind of metadata.
 
 Rules: Documentation/filesystems/ext4/checksums.rst and e2fsprogs csum.c.
 """
@@ -68,10 +68,10 @@ def _load() -> Callable[[ReadBuffer, int], int]:
 
 
 def _extension() -> Callable[[ReadBuffer, int], int] | None:
-    """Return crc32c out of the wheel's extension alone, if that lies where it always did.
+    """Return crc32c from the wheel's extension module alone, if it is in the usual place.
 
-    The package itself imports a command line and readers of metadata, and that takes longer than
-    everything else of writing a small image.
+    The package itself imports a command line and readers of metadata, which takes longer than
+    writing a small image.
     """
     package = find_spec("crc32c")
     places = package.submodule_search_locations if package is not None else None
@@ -297,7 +297,7 @@ def _standard_seeds(seed: int, inos: Sequence[int]) -> Iterator[int]:
 
 
 def _little_endian_sums(pieces: Iterable[ReadBuffer], seeds: Iterable[int]) -> bytes:
-    """The checksums of ``pieces`` one behind the other, from inverted seeds."""
+    """The checksums of ``pieces``, one after the other, from inverted seeds."""
     sums = [value ^ _MASK32 for value in map(_standard or _load(), pieces, seeds)]
     return struct.pack(f"<{len(sums)}I", *sums)
 

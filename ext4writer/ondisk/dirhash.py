@@ -29,7 +29,7 @@ _END_OF_DIRECTORY = 0x7FFFFFFF << 1
 _LAST_HASH = (0x7FFFFFFF - 1) << 1
 # The initial state of MD4, used when the seed is all zero.
 _DEFAULT_SEED: Seed = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
-# So few names stay in the cache while their lengths are read and then their bytes.
+# Few enough names to stay in the cache while their lengths are read and then their bytes.
 _NAMES_AT_ONCE = 1 << 14
 
 _K2 = 0x5A827999
@@ -96,7 +96,7 @@ def half_md4_bulk(names: Sequence[bytes], seed: Seed, *, signed: bool) -> array[
 def hash_keys(version: int, names: Sequence[bytes], seed: Seed) -> array[int]:
     """Return ``hash << 32 | minor hash`` of each name, in the order given.
 
-    In the order of these numbers the names stand in the leaves of an index.
+    The leaves of an index hold the names in the order of these numbers.
     """
     if version in (DX_HASH_HALF_MD4, DX_HASH_HALF_MD4_UNSIGNED):
         return half_md4_bulk(names, seed, signed=version == DX_HASH_HALF_MD4)

@@ -107,7 +107,7 @@ def _hash_lanes(
 
 def _words(joined: list[tuple[int, int, bytes]], start: int, ones: int) -> list[int]:
     """Return the eight message words of the 32-byte chunk at ``start`` of every name."""
-    # Two words share a lane here, because making an integer of bytes is dear.
+    # Two words share a lane here, because converting bytes to an integer is expensive.
     buffers = [bytearray() for _ in range(4)]
     for length, count, text in joined:
         rest = length - start

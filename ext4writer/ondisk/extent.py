@@ -15,7 +15,7 @@ EXT_INIT_MAX_LEN = 32768
 EXT_UNWRITTEN_MAX_LEN = EXT_INIT_MAX_LEN - 1
 EXT4_MAX_EXTENT_DEPTH = 5
 EXT_MAX_BLOCKS = 0xFFFFFFFF
-# Entries that fit i_block behind the header.
+# Entries that fit i_block after the header.
 INLINE_ENTRIES = 4
 
 EXTENT_HEADER = Record(

@@ -95,7 +95,7 @@ FC_INODE = Record(
         field("fc_ino", Int32ul, "Inode", "inode"),
     ),
     size=4,
-    doc="Value of INODE; the inode as it lies on disk follows. fast_commit.h.",
+    doc="Value of INODE; the raw inode follows. fast_commit.h.",
 )
 
 FC_TAIL = Record(

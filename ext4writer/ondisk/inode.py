@@ -264,7 +264,7 @@ MIN_TIME_NS_NO_EXTRA = MIN_TIME_NS
 MAX_TIME_NS_NO_EXTRA = 2**31 * _NS - 1
 
 FEW_TIMES = 64
-"""So many different times are encoded one by one, however many inodes have them."""
+"""Up to this many different times are encoded one by one, however many inodes have them."""
 
 
 def encode_time(ns: int, extra: bool) -> tuple[int, int]:
@@ -287,7 +287,7 @@ def encode_time(ns: int, extra: bool) -> tuple[int, int]:
 
 
 def encode_times(times: Sequence[int], extra: bool) -> tuple[array[int], array[int]]:
-    """Return the columns of low and of extra words of many times; ValueError as one would."""
+    """Return the columns of low and extra words of many times; raises like ``encode_time``."""
     distinct = set(times)
     if len(distinct) <= FEW_TIMES:
         words = {time: encode_time(time, extra) for time in distinct}

@@ -23,7 +23,7 @@ MMP = Record(
         field(
             "mmp_seq",
             Int32ul,
-            "Changes with each update; says too when nobody has mounted",
+            "Changes with each update; also says when no host has mounted it",
             "code",
             names={EXT4_MMP_SEQ_CLEAN: "clean", EXT4_MMP_SEQ_FSCK: "fsck"},
         ),

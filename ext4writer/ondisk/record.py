@@ -358,19 +358,19 @@ class Record:
         self._check_room(buffer, offset)
         buffer[offset : offset + self.size] = self.pack(values)
 
-    def packer(self, *fields: str, behind: int = 0) -> Callable[..., bytes]:
+    def packer(self, *fields: str, trailing: int = 0) -> Callable[..., bytes]:
         """Return a fast function that packs the named fields, given by position.
 
-        With ``behind`` so many bytes follow the structure: one more value, filled up with zeros.
+        ``trailing`` bytes follow the structure: one more value, padded with zeros.
 
         The names must be in offset order, else ValueError. All other bytes are zero. Byte arrays
         and integer arrays take the bytes of the whole array; their length is NOT checked, and a
         value out of range raises ``struct.error``. The last name may be that of a number with two
         parts, which then lie one after the other.
         """
-        tail = f"{behind}s" if behind else ""
+        tail = f"{trailing}s" if trailing else ""
         last = fields[-1] if fields else ""
-        if last in self._layout.fields or last not in self._layout.wholes or behind:
+        if last in self._layout.fields or last not in self._layout.wholes or trailing:
             return self._struct_of(fields, tail).pack
         parts = sorted(self.parts(last), key=self.offset)
         pack = self._struct_of([*fields[:-1], *parts]).pack
@@ -396,13 +396,13 @@ class Record:
         """
         return self._struct_of(fields).pack_into
 
-    def _struct_of(self, fields: Sequence[str], behind: str = "") -> struct.Struct:
+    def _struct_of(self, fields: Sequence[str], tail: str = "") -> struct.Struct:
         for name in fields:
             self._field(name)
-        return struct.Struct(self._layout.format(fields) + behind)
+        return struct.Struct(self._layout.format(fields) + tail)
 
     def pack_columns(self, count: int, columns: Mapping[tuple[str, ...], Column]) -> bytearray:
-        """Return ``count`` packed structures, one behind the other; fields not given are zero.
+        """Return ``count`` packed structures, one after the other; fields not given are zero.
 
         Each column holds one number for every structure, and its key the integer fields that store
         the number: one, or several with the lowest part first. High bits for which the fields have

@@ -1,8 +1,8 @@
-"""Units: stretches of metadata, each under one checksum or none.
+"""Units: pieces of metadata, each covered by one checksum or none.
 
-A *unit* is what is read, checked and changed as a whole: a superblock, one descriptor, one inode,
-one block of a directory. A writer lists the units of what it has planned, a reader those that it
-finds; what shows, compares, checks or damages metadata goes through either list.
+A *unit* is read, checked and changed as a whole: a superblock, one descriptor, one inode, one block
+of a directory. A writer lists the units that it has planned, a reader those that it finds. Code
+that shows, compares, checks or damages metadata goes through either list.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ from .journal import (
 from .record import ReadBuffer, WriteBuffer
 
 Make: TypeAlias = Callable[[], ReadBuffer]
-"""Makes the bytes when it is time to write them; they may be valid only until the next call."""
+"""Makes the bytes on demand; they may be valid only until the next call."""
 
 
 class UnitKind(Enum):
-    """Kinds of metadata, as the kernel names them, with what owns a unit and what numbers it."""
+    """Kinds of metadata, as the kernel names them, with the meaning of owner and number."""
 
     SUPERBLOCK = "superblock"
-    """Owner: the group where it lies."""
+    """Owner: the group that holds it."""
     GROUP_DESC = "group_desc"
-    """Owner: the group where the copy lies; number: the group that it describes."""
+    """Owner: the group that holds the copy; number: the group that it describes."""
     BLOCK_BITMAP = "block_bitmap"
-    """Owner: the group; so it is for the other bitmap. Their checksums stand in the descriptor."""
+    """Owner: the group, as for the other bitmap. Their checksums are in the descriptor."""
     INODE_BITMAP = "inode_bitmap"
     INODE = "inode"
-    """Owner: the inode number; so it is for all that follow."""
+    """Owner: the inode number, as for all that follow."""
     EXTENT_BLOCK = "extent_block"
-    """Number: its place in the tree from 1, the levels from the top down."""
+    """Number: its position in the tree from 1, level by level from the top down."""
     INDIRECT_BLOCK = "indirect_block"
-    """Number: its place among the blocks of the map."""
+    """Number: its position among the blocks of the map."""
     DIR_BLOCK = "dir_block"
-    """A block of entries. Number: the logical block; so it is for blocks of the index."""
+    """A block of entries. Number: the logical block, as for blocks of the index."""
     DX_ROOT = "dx_root"
     DX_NODE = "dx_node"
     XATTR_BLOCK = "xattr_block"
@@ -81,27 +81,27 @@ class Unit(NamedTuple):
     offset: int
     size: int
     make: Make | None = None
-    """None where the image leaves zeros."""
+    """None if it is all zeros."""
     generation: int = 0
-    """i_generation of the owner, which is part of the seed of what belongs to an inode."""
+    """i_generation of the owner, which is part of the checksum seed of its units."""
 
 
 class UnitRun(NamedTuple):
-    """Units of one kind and size that are neighbours, as columns; most are made together.
+    """Adjacent units of one kind and size, as columns; most are made together.
 
-    An owner or number that is an ``int`` is that of all of them.
+    An owner or number that is an ``int`` applies to all of them.
     """
 
     kind: UnitKind
     owners: Sequence[int] | int
     numbers: Sequence[int] | int
     offset: int
-    """Of the first unit."""
+    """Of the first unit, in bytes."""
     size: int
-    """Of each unit."""
+    """Of each unit, in bytes."""
     count: int = 1  # type: ignore[assignment]  # hides tuple.count on purpose
     make: Make | None = None
-    """Makes all of them, and what pads the last block; None where the image leaves zeros."""
+    """Makes all of them, with padding of the last block; None if they are all zeros."""
 
     def find(self, owner: int, number: int = 0) -> Unit | None:
         """Return the unit of this owner and number, if it is here."""
@@ -146,7 +146,7 @@ def _value(column: Sequence[int] | int, position: int) -> int:
 
 
 def _positions(column: Sequence[int] | int, value: int, count: int) -> Sequence[int]:
-    """The positions of ``value``, all where each has it; a range of owners has it once."""
+    """The positions of ``value`` in a column; all of them if the column is one value."""
     if isinstance(column, int):
         return range(count) if column == value else ()
     if isinstance(column, range):
@@ -177,9 +177,9 @@ def checksum_fields(kind: UnitKind) -> tuple[str, ...]:
 def checksum_unit(fmt: Format, unit: Unit, buffer: WriteBuffer, at: int = 0) -> int | None:
     """Write the checksum of ``unit``, whose bytes begin at ``at`` of ``buffer``; return it.
 
-    A bitmap's is only returned, because it stands in the group's descriptor. None is returned, and
-    nothing written, where the format has no checksum for such a unit. ValueError if what says
-    where the checksum lies (``eh_max``, ``limit``) leaves no room for it.
+    A bitmap's is only returned, because it is stored in the group's descriptor. Returns None, and
+    writes nothing, if the format has no checksum for such a unit. Raises ValueError if a field that
+    locates the checksum (``eh_max``, ``limit``) leaves no room for it.
     """
     kind = unit.kind
     if kind is UnitKind.GROUP_DESC:

@@ -126,7 +126,7 @@ def entry_size(name_len: int) -> int:
 
 
 def value_size(size: int) -> int:
-    """Return the room that a value of ``size`` bytes takes."""
+    """Return the padded size, in bytes, of a value of ``size`` bytes."""
     return (size + 3) & ~3
 
 
@@ -140,7 +140,7 @@ def split_name(full: bytes) -> tuple[int, bytes]:
     if index is None:
         raise ValueError(f"attribute {full!r} has no prefix that ext4 can store")
     if not rest or len(rest) > 255 or b"\0" in rest:
-        raise ValueError(f"attribute {full!r} needs 1 to 255 bytes behind its prefix")
+        raise ValueError(f"attribute {full!r} needs 1 to 255 bytes after its prefix")
     return index, rest
 
 

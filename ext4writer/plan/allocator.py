@@ -1,4 +1,4 @@
-"""Hands out the clusters between the fixed metadata, from the front to the back."""
+"""Allocates the clusters between the fixed metadata, in ascending order."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class OutOfBlocks(Exception):  # noqa: N818 (never leaves the planner)
 class Allocator:
     """Takes clusters in ascending order out of ascending free ranges.
 
-    A piece that would straddle two ranges can skip to the next one (:meth:`take_whole`); the gap
-    it leaves stays free and is offered to later, smaller pieces first.
+    A piece that would straddle two ranges can skip to the next one (:meth:`take_whole`); later,
+    smaller pieces fill the gap first.
     """
 
     def __init__(self, free_runs: Iterable[Span], most_gap_clusters: int | None = None) -> None:
-        """Pass over at most ``most_gap_clusters`` clusters at any time; None is any number."""
+        """Leave at most ``most_gap_clusters`` clusters in gaps at any time; None means no limit."""
         self._most_gap_clusters = most_gap_clusters
         self._runs = iter(free_runs)
         self._position = 0
@@ -27,16 +27,16 @@ class Allocator:
         self._gaps: list[list[int]] = []
         self.used = 0
         self.high_water = 0
-        """Cluster behind the last one that was taken."""
+        """The cluster after the last one taken."""
 
     def _next_run(self) -> None:
-        for first, behind in self._runs:
-            self._position, self._limit = first, behind
+        for first, end in self._runs:
+            self._position, self._limit = first, end
             return
         raise OutOfBlocks
 
     def take(self, length: int) -> list[tuple[int, int]]:
-        """Take ``length`` clusters; return (first, length) pieces, more than one at obstacles."""
+        """Take ``length`` clusters; return (first, length) of each piece, several at obstacles."""
         pieces = []
         self.used += length
         while length:
@@ -56,9 +56,9 @@ class Allocator:
 
     def take_whole(self, length: int) -> int:
         """Take ``length`` clusters in one piece; return the first, or 0 if the next range is too
-        small or too much would be passed over.
+        small or the gaps would be too large.
 
-        Looks no further than one range ahead, so that a large piece never wastes many ranges.
+        This looks only one range ahead, so that a large piece never skips many ranges.
         """
         for number, gap in enumerate(self._gaps):
             if gap[1] - gap[0] >= length:
@@ -89,15 +89,15 @@ class Allocator:
     ) -> Iterator[tuple[int, int]]:
         """Call :meth:`take_whole` for the length of each (index, length), in order.
 
-        The first cluster is put into ``starts`` under the index. Nothing is taken for what is
-        longer than ``longest`` or cannot be taken whole: that is yielded, and the caller may take
-        it in another way before the next one is asked for. A length of 0 is passed over.
+        The first cluster goes into ``starts`` at the index. Nothing is taken for a length above
+        ``longest`` or one that cannot be taken whole: it is yielded, and the caller may take it in
+        another way before it continues. A length of 0 is skipped.
         """
         position = self._position
         before, end, largest_gap = position, self._limit, self._largest_gap()
         for item in items:
             index, length = item
-            # Where no gap is large enough and the present range is: most files, most of the time.
+            # The usual case: no gap is large enough, but the current range is.
             if largest_gap < length <= longest and position + length <= end:
                 starts[index] = position
                 position += length
@@ -118,10 +118,10 @@ class Allocator:
             self.used += position - before
 
     def _largest_gap(self) -> int:
-        return max([behind - first for first, behind in self._gaps], default=0)
+        return max([end - first for first, end in self._gaps], default=0)
 
     def skip(self, length: int) -> None:
-        """Leave up to ``length`` clusters of the present range free."""
+        """Leave up to ``length`` clusters of the current range free."""
         count = min(length, self._limit - self._position)
         if count:
             self._gaps.append([self._position, self._position + count])
@@ -129,12 +129,12 @@ class Allocator:
 
     @property
     def gap_clusters(self) -> int:
-        """Clusters that were passed over and are still free."""
-        return sum(behind - first for first, behind in self._gaps)
+        """Clusters in gaps that are still free."""
+        return sum(end - first for first, end in self._gaps)
 
     def free_ranges(self) -> list[Span]:
-        """What was not taken, ascending; ends the allocator."""
-        free = [(first, behind) for first, behind in self._gaps]
+        """The free ranges that are left, ascending; the allocator must not be used afterwards."""
+        free = [(first, end) for first, end in self._gaps]
         if self._position < self._limit:
             free.append((self._position, self._limit))
         free.extend(self._runs)

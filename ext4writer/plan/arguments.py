@@ -1,7 +1,7 @@
-"""What callers put into a tree by themselves, taken or refused by path.
+"""Converts what callers put into a tree, or refuses it by path.
 
-The planner handles attributes in columns and looks at no node by itself. Only when it has failed is
-every node looked at here, so that the error names the one that is to blame.
+The planner handles attributes in columns and not node by node. Only after it has failed does this
+module look at every node, so that the error names the one that caused it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ATTRIBUTES = Node.__slots__
 
 
 def check_arguments(tree: object, spec: object) -> None:
-    """Raise :class:`SpecError` for what is no tree, or no Spec."""
+    """Raise :class:`SpecError` unless the arguments are a Tree and a Spec."""
     if not isinstance(tree, Tree):
         hint = "ext4writer.sources.directory() reads a folder"
         if isinstance(getattr(tree, "tree", None), Tree):
@@ -44,7 +44,7 @@ def check_arguments(tree: object, spec: object) -> None:
 
 
 def take_nodes(tree: Tree) -> bool:
-    """Give all nodes attributes of the right types, where their meaning is plain.
+    """Convert all attributes of nodes to the right types, where their meaning is unambiguous.
 
     Returns whether any changed. Raises :class:`TreeError` for the first that means nothing, or is
     no node at all.

@@ -1,4 +1,4 @@
-"""What a policy answers, checked: an image follows it only where it keeps its promises."""
+"""Checks the answers of a policy before an image follows them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _TRUSTED = (LayoutPolicy, RandomPolicy)
 
 
 def checked(policy: LayoutPolicy) -> LayoutPolicy:
-    """``policy``, made new by its ``fresh``; one of somebody else's is asked by way of checks."""
+    """A fresh copy of ``policy``; one that is not of this library is wrapped in checks."""
     if type(policy) in _TRUSTED:
         return policy.fresh()
     return CheckedPolicy(policy)
 
 
 class CheckedPolicy(LayoutPolicy):
-    """Asks ``inner``; raises :class:`SpecError` for an answer that no image could follow."""
+    """Asks ``inner``; raises :class:`SpecError` for an invalid answer."""
 
     def __init__(self, inner: LayoutPolicy) -> None:
         self.name = inner.name
@@ -69,7 +69,7 @@ class CheckedPolicy(LayoutPolicy):
         return gap
 
     def entry_order(self, names: list[bytes]) -> list[bytes]:
-        # A policy may sort the list that it is given, and the caller needs its own order.
+        # A policy may sort the list in place, and the caller needs its own order.
         ordered = list(self._inner.entry_order(list(names)))
         if ordered == names:
             return names

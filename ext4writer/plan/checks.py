@@ -20,15 +20,15 @@ EPOCH_LATEST = 1_767_225_600
 """The start of 2026 in UTC: the latest epoch that is taken from a tree.
 
 e2fsck reports a superblock that was written after the time of the host where it runs
-(e2fsck/super.c:check_super_block, PR_0_FUTURE_SB_LAST_WRITE). No clock is asked here, so a tree
-with times in the future looks like one of today; what lies before this program is past everywhere.
+(e2fsck/super.c:check_super_block, PR_0_FUTURE_SB_LAST_WRITE). The library reads no clock and cannot
+tell future times from today's, but every host's time is later than this release.
 """
 
 _NO_ID = (ID_MOST + 1).to_bytes(4, "little")
 MAX_MODE = 0o7777
 
 NODES_AT_ONCE = 1024
-"""So few nodes stay in the cache while one attribute after the other is read."""
+"""Few enough nodes to stay in the cache while one attribute after the other is read."""
 
 _uid, _gid, _mode = map(attrgetter, ("uid", "gid", "mode"))
 _mtime_ns, _xattrs = map(attrgetter, ("mtime_ns", "xattrs"))
@@ -87,7 +87,7 @@ def read_attributes(table: InodeTable) -> None:
 
 
 def _may_hold_no_id(ids: array[int]) -> bool:
-    """Whether the bytes of the number that is no user stand in ``ids``, if only across two."""
+    """Whether ``ids`` contains the bytes of the invalid ID; they may also straddle two numbers."""
     return _NO_ID in ids.tobytes()
 
 
@@ -101,7 +101,7 @@ def _refuse_out_of_range(table: InodeTable) -> None:
 
 
 def _narrow(typecode: str, values: list[int]) -> array[int] | list[int]:
-    """``values`` in 8 bytes each, where all of them fit."""
+    """``values`` as an array of 8 bytes each, if all of them fit."""
     try:
         return array(typecode, values)
     except OverflowError:
@@ -109,9 +109,9 @@ def _narrow(typecode: str, values: list[int]) -> array[int] | list[int]:
 
 
 def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, list[Loss]]:
-    """Find the epoch; return the rule for times, the epoch in seconds, and what is lost.
+    """Find the epoch; return the rule for times, the epoch in seconds, and the losses.
 
-    What the source already lost comes first in the list.
+    Losses of the source come first in the list.
     """
     oldest, newest = min(table.mtimes), max(table.mtimes)
     for others in table.other_times.values():

@@ -13,20 +13,20 @@ from .mapping import mapping_of
 from .spec import GIB, Spec, format_of
 
 FAST_SYMLINK_MAX = 59
-"""Bytes of a link target that fit the inode with their NUL (fs/ext4/symlink.c)."""
+"""Bytes of a link target that fit in the inode, without the NUL (fs/ext4/symlink.c)."""
 
 LARGE_FILE_BYTES = 2 * GIB
-"""From here on a file needs the feature large_file (ext4_update_inode_size, 0x7fffffff)."""
+"""Files of this size or more need large_file (ext4_update_inode_size, 0x7fffffff)."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class DataBlocks:
-    """Demand of every node for blocks, by node index; directories are filled in later."""
+    """The blocks that every node needs, by node index; directories are filled in later."""
 
     counts: array[int]
-    """Blocks of data; for a file with holes what remains without them."""
+    """Blocks of data, without holes."""
     ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """(first logical block, blocks) of each stretch of data, for files that have holes."""
+    """(first logical block, blocks) of each run of data, for files that have holes."""
     content_bytes: int = 0
     """Bytes that will be copied."""
 
@@ -34,11 +34,11 @@ class DataBlocks:
 def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]:
     """Count the blocks of all files and symbolic links, as if no file had holes.
 
-    Returns them, and the indexes of the files that are long enough to have some. Raises
+    Returns them, and the indexes of the files that are long enough to have holes. Raises
     :class:`TreeError` for a size or link target that the format cannot hold.
     """
     block_size, hole_size = spec.block_size, spec.hole_size
-    # Opening a file costs more than counting: what is too short for a hole stays closed.
+    # Opening a file is expensive, so skip those that are too short for a hole.
     least_blocks = -(-hole_size // block_size) + (0 if spec.leading_hole else 1)
     _check_sizes(table, spec)
     sizes = table.sizes
@@ -60,7 +60,7 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
 
 
 def leave_holes(data: DataBlocks, table: InodeTable, found: Found, block_size: int) -> None:
-    """Count only what is no hole, of files that have some."""
+    """Subtract the holes of files that have some."""
     for index, ranges in found.ranges.items():
         blocks = data.counts[index]
         kept = sum(length for _, length in ranges)
@@ -72,7 +72,7 @@ def leave_holes(data: DataBlocks, table: InodeTable, found: Found, block_size: i
 
 
 def _check_sizes(table: InodeTable, spec: Spec) -> None:
-    """Refuse the first file or symbolic link that the format cannot hold."""
+    """Raise for the first file or symbolic link that the format cannot hold."""
     sizes, nodes = table.sizes, table.nodes
     longest_target = min(SYMLINK_MAX, spec.block_size - 1)
     links_fit = True

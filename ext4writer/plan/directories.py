@@ -25,10 +25,10 @@ LOST_AND_FOUND_BYTES = 16 * 1024
 """misc/mke2fs.c:create_lost_and_found makes it this large, so that e2fsck need not allocate."""
 
 _WORDS = bytes(rec_len(length) // EXT4_DIR_PAD for length in range(256))
-"""By the length of a name: length of its entry, in words of four bytes so that it fits a byte."""
+"""By the length of a name in bytes: the length of its entry in 4-byte words, to fit a byte."""
 
 NAMES_PER_BUCKET = 2048
-"""Names that are sorted at once: few enough for the cache, and for their keys as objects."""
+"""Names that are sorted at once: few enough for them and their keys to fit the cache."""
 
 
 class DirectoryTooLargeError(Exception):
@@ -38,33 +38,33 @@ class DirectoryTooLargeError(Exception):
 class LinearDirectory(NamedTuple):
     """Blocks of entries. ``order`` holds the position of each among the sorted names.
 
-    Block ``i`` holds the entries ``order[starts[i]:starts[i + 1]]``, the first one ``.`` and ``..``
-    before them; blocks beyond the last start hold nothing.
+    Block ``i`` holds the entries ``order[starts[i]:starts[i + 1]]``; in block 0, ``.`` and ``..``
+    come before them. Blocks after the last start are empty.
     """
 
     order: Sequence[int]
     starts: Sequence[int]
     blocks: int
     flags: int = 0
-    """What ``i_flags`` says of the directory, beside how its blocks are mapped."""
+    """Its bits of ``i_flags``, without those of the mapping."""
 
 
 class IndexedDirectory(NamedTuple):
     """A hashed index: block 0 is its root, then come the inner nodes, then the leaves.
 
     Leaf ``i`` holds the entries ``order[starts[i]:starts[i + 1]]``, as positions among the sorted
-    names; ``hashes[i]`` is what its index entry says, with the continuation bit where its first
-    hash also ends the leaf before (0 for the first).
+    names. ``hashes[i]`` is the hash in its index entry (0 for the first leaf), with the
+    continuation bit if the previous leaf ends with the same hash.
     """
 
     order: Sequence[int]
     starts: Sequence[int]
     hashes: Sequence[int]
     levels: tuple[int, ...]
-    """How many inner nodes each level below the root has, from the top down; they lie in this
-    order, too."""
+    """The number of inner nodes on each level below the root, from the top down. The blocks are in
+    this order, too."""
     per_node: int
-    """How many children each of them has, but for the last of a level."""
+    """The number of children of each inner node, except the last of a level."""
     hash_version: int
     flags: int = EXT4_INDEX_FL
 
@@ -74,7 +74,7 @@ class IndexedDirectory(NamedTuple):
 
     @property
     def nodes(self) -> int:
-        """Inner nodes on all levels."""
+        """The number of inner nodes on all levels."""
         return sum(self.levels)
 
     @property
@@ -85,7 +85,7 @@ class IndexedDirectory(NamedTuple):
         """The (hash, logical block) of each child of an index block; 0 is the root."""
         level, first, count = 0, 0, 1
         while block >= first + count:
-            # The root is a level of one.
+            # The root is a level with one node.
             first += count
             count = self.levels[level]
             level += 1
@@ -96,23 +96,23 @@ class IndexedDirectory(NamedTuple):
         children = range(below)
         if level:
             children = children[position * self.per_node : (position + 1) * self.per_node]
-        behind = first + count
-        return [(self.hashes[child * span], behind + child) for child in children]
+        end = first + count
+        return [(self.hashes[child * span], end + child) for child in children]
 
 
 DirectoryPlan = LinearDirectory | IndexedDirectory
 
 
 class DirectoryRules(NamedTuple):
-    """What is allowed in one directory; most of an image have the same."""
+    """What is allowed in one directory; most directories of an image share one."""
 
     format: Format
     hash_seed: Seed
     hash_version: int = DX_HASH_HALF_MD4
     casefold: bool = False
-    """Whether names that differ in case alone are one name, hashed as such."""
+    """Whether names that differ only in case are equal, and have equal hashes."""
     max_levels: int | None = None
-    """The most levels of an index, its root among them; 0 is none, None what the format allows."""
+    """The most levels of an index, root included; 0: no index, None: what the format allows."""
 
     @property
     def levels(self) -> int:
@@ -122,24 +122,24 @@ class DirectoryRules(NamedTuple):
 
     @property
     def flags(self) -> int:
-        """What ``i_flags`` says of such a directory, indexed or not."""
+        """The bits of ``i_flags`` of such a directory, indexed or not."""
         return EXT4_CASEFOLD_FL if self.casefold else 0
 
     def keys(self, names: list[bytes]) -> array[int]:
         """The hash of each name, as keys to sort by."""
         if self.casefold:
-            # fs/ext4/hash.c:ext4fs_dirhash: what is no valid UTF-8 is hashed as it is
+            # fs/ext4/hash.c:ext4fs_dirhash: invalid UTF-8 is hashed without folding
             names = [name if (form := casefold(name)) is None else form for name in names]
         return hash_keys(self.hash_version, names, self.hash_seed)
 
     @property
     def capacity(self) -> int:
-        """Bytes for entries in a block that is all entries."""
+        """Bytes for entries in a block of entries."""
         return self.format.block_size - self.format.dir_tail_size
 
     @property
     def certain_names(self) -> int:
-        """So many names fit one block however long they are."""
+        """The number of names that fit in one block however long they are."""
         return (self.capacity - DOT_ENTRIES) // rec_len(EXT4_NAME_LEN)
 
 
@@ -148,7 +148,7 @@ class DirectoryRulebook(NamedTuple):
 
     usual: DirectoryRules
     others: Mapping[int, DirectoryRules] = MappingProxyType({})
-    """By node index: the rules of directories that have others."""
+    """By node index: the rules of directories that differ."""
 
     def of(self, index: int) -> DirectoryRules:
         """The rules of the directory at ``index``."""
@@ -163,11 +163,11 @@ def plan_directory(
     *,
     least_blocks: int = 1,
 ) -> DirectoryPlan:
-    """Spread ``names`` (sorted as bytes), which have these ``lengths``, over blocks.
+    """Spread ``names`` (sorted as bytes) with these ``lengths`` (in bytes) over blocks.
 
-    ``least_blocks`` asks for empty blocks behind the entries, for ``lost+found``; they alone do
-    not make the directory an indexed one.
-    Raises :class:`DirectoryTooLargeError` if no index that is allowed can hold them.
+    ``least_blocks`` adds empty blocks at the end, for ``lost+found``; these alone do not make the
+    directory an indexed one. Raises :class:`DirectoryTooLargeError` if no allowed index can hold
+    the names.
     """
     capacity = rules.capacity
     room = capacity - DOT_ENTRIES
@@ -198,7 +198,7 @@ def _plan_index(
     hashes = array("I", [0])
     for start in starts[1:-1]:
         first, before = keys[order[start]] >> 32, keys[order[start - 1]] >> 32
-        # fs/ext4/namei.c:do_split, "continued": the low bit says that the hash began before.
+        # fs/ext4/namei.c:do_split, "continued": the low bit says that the last leaf has it, too.
         hashes.append(first | (first == before))
     fmt = rules.format
     at_root = root_limit(fmt.block_size, fmt.metadata_csum)
@@ -222,9 +222,9 @@ def _plan_index(
 
 
 def _sorted_positions(keys: array[int]) -> array[int]:
-    """The positions of all ``keys``, by ascending key; equal keys stay as they are.
+    """The positions of ``keys``, sorted by key; the sort is stable.
 
-    Keys of 64 bits are first sorted into buckets by their highest ones.
+    The 64-bit keys are first put into buckets by their highest bits.
     """
     bits = (len(keys) // NAMES_PER_BUCKET).bit_length()
     buckets = [array("I") for _ in range(1 << bits)]
@@ -244,7 +244,7 @@ def _sorted_positions(keys: array[int]) -> array[int]:
 def _fill_blocks(
     words: bytes | bytearray, capacity: int, policy: LayoutPolicy, first_room: int
 ) -> array[int]:
-    """Index of the first entry of each block, and at the end the count of entries."""
+    """The index of the first entry of each block, followed by the number of entries."""
     starts = array("I", [0])
     ends = array("I", accumulate(words))
     if policy.sequential:

@@ -1,4 +1,4 @@
-"""Where the fixed metadata of every block group lies, and what is left between for data.
+"""The places of the fixed metadata of every block group, and the space between for data.
 
 The rules are ext2fs_initialize and ext2fs_allocate_tables in e2fsprogs' lib/ext2fs, and the
 kernel's Documentation/filesystems/ext4/blockgroup.rst.
@@ -14,14 +14,14 @@ from typing import NamedTuple
 from ..ondisk.format import Format
 
 MIN_BLOCKS_BEHIND_OVERHEAD = 50
-"""What mke2fs asks of the last group beside its own metadata, else it drops the group."""
+"""Blocks that the last group must have after its own metadata, or mke2fs drops it."""
 
 Span = tuple[int, int]
-"""First block or cluster, and the one behind the last."""
+"""First block or cluster, and end."""
 
 
 def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
-    """The least count that gives ``inodes`` over all groups; may exceed the maximum."""
+    """The least count per group that gives ``inodes`` in total; may exceed the maximum."""
     per_group = -(-inodes // groups)
     return -(-per_group // fmt.inode_unit) * fmt.inode_unit
 
@@ -29,7 +29,7 @@ def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
 def last_group_minimum(fmt: Format, groups: int, inode_table_blocks: int, head_blocks: int) -> int:
     """Blocks that the last of ``groups`` must have (ext2fs_initialize, "rem < overhead").
 
-    ``head_blocks`` is the superblock with all descriptors, counted where the group has them.
+    ``head_blocks`` is the superblock with all descriptors, counted if the group has them.
     """
     overhead = 2 + inode_table_blocks
     if fmt.has_super(groups - 1):
@@ -50,7 +50,7 @@ class Geometry(NamedTuple):
     inode_bitmaps: array[int]
     inode_tables: array[int]
     fixed: list[Span]
-    """All blocks that hold none of the tree, merged and ascending."""
+    """All blocks of fixed metadata, merged and ascending."""
     super_groups: list[int]
 
     @property
@@ -77,7 +77,7 @@ class Geometry(NamedTuple):
         return self.format.group_first_block(group)
 
     def group_range(self, group: int) -> Span:
-        """First block of ``group`` and the one behind it; the last group may be short."""
+        """First block and end of ``group``; the last group may be short."""
         first = self.group_first_block(group)
         return first, min(first + self.format.blocks_per_group, self.blocks_count)
 
@@ -85,27 +85,27 @@ class Geometry(NamedTuple):
         return self.format.group_of(block)
 
     def free_runs(self) -> Iterator[Span]:
-        """The clusters between the fixed metadata, ascending; what it touches is not free."""
+        """The clusters without fixed metadata, ascending; one that it fills partly is not free."""
         ratio = self.format.blocks_per_cluster
         position, last = self.format.first_data_cluster, self.blocks_count // ratio
-        for first, behind in self.fixed:
+        for first, end in self.fixed:
             if first // ratio > position:
                 yield position, first // ratio
-            position = -(-behind // ratio)
+            position = -(-end // ratio)
         if position < last:
             yield position, last
 
     @property
     def fixed_clusters(self) -> int:
-        """Clusters that fixed metadata touches, and what lies before the first group."""
+        """Clusters that fixed metadata fills at least partly, and those before the first group."""
         if self.format.blocks_per_cluster == 1:
             return self.format.first_data_block + self.fixed_blocks
-        free = sum(behind - first for first, behind in self.free_runs())
+        free = sum(end - first for first, end in self.free_runs())
         return self.blocks_count // self.format.blocks_per_cluster - free
 
     @property
     def rounding_blocks(self) -> int:
-        """Blocks that fixed metadata leaves unused in clusters that it touches."""
+        """Blocks that stay unused in clusters that fixed metadata fills partly."""
         fixed = self.format.first_data_block + self.fixed_blocks
         return self.fixed_clusters * self.format.blocks_per_cluster - fixed
 
@@ -127,7 +127,7 @@ class Geometry(NamedTuple):
         head = 1 + gdt_blocks + reserved_gdt_blocks
         table_blocks = fmt.inode_table_blocks(inodes_per_group)
         supers = fmt.super_groups(groups)
-        # With clusters of 1 KiB blocks the block of the boot loader is part of group 0.
+        # With clusters of 1 KiB blocks, the boot block is part of group 0.
         heads = [(fmt.group_first_block(group), fmt.super_block(group) + head) for group in supers]
         if heads[-1][1] > blocks_count or head > fmt.blocks_per_group:
             return None
@@ -142,7 +142,7 @@ class Geometry(NamedTuple):
             until = heads[next_head][0] if next_head < len(heads) else blocks_count
             alike = (until - first) // flex_blocks
             if alike and flex_overhead <= flex_blocks:
-                # Most have nothing in the way, and a huge image has thousands of them.
+                # Most flex groups have no obstacles, and a huge image has thousands of them.
                 starts = range(first, first + alike * flex_blocks, flex_blocks)
                 tables = range(2 * flex_groups, flex_overhead, table_blocks)
                 _repeat(block_bitmaps, starts, range(flex_groups))
@@ -152,14 +152,14 @@ class Geometry(NamedTuple):
                 group += alike * flex_groups
                 continue
             count = min(flex_groups, groups - group)
-            behind = min(first + count * fmt.blocks_per_group, blocks_count)
-            last_head = bisect_left(heads, (behind,), next_head)
-            placer = _Placer(first, behind, heads[next_head:last_head])
+            end = min(first + count * fmt.blocks_per_group, blocks_count)
+            last_head = bisect_left(heads, (end,), next_head)
+            placer = _Placer(first, end, heads[next_head:last_head])
             next_head = last_head
             placer.place(block_bitmaps, count, 1)
             placer.place(inode_bitmaps, count, 1)
             placer.place(inode_tables, count, table_blocks)
-            if placer.position > behind:
+            if placer.position > end:
                 return None
             fixed += placer.finish()
             group += count
@@ -179,7 +179,7 @@ class Geometry(NamedTuple):
 
 
 def _repeat(locations: array[int], starts: range, offsets: range) -> None:
-    """Append ``offsets`` from each of ``starts``, all ascending, to ``locations``."""
+    """Append ``start + offset``, for each start and offset, to ``locations``; all ascend."""
     count, period = len(starts), len(offsets)
     if count < period:
         for start in starts:
@@ -193,11 +193,11 @@ def _repeat(locations: array[int], starts: range, offsets: range) -> None:
 
 
 class _Placer:
-    """Puts equal items one behind the other between obstacles, first fit, never backwards."""
+    """Places equal items one after the other between obstacles: first fit, never backwards."""
 
-    def __init__(self, first: int, behind: int, obstacles: list[Span]) -> None:
+    def __init__(self, first: int, end: int, obstacles: list[Span]) -> None:
         self.position = first
-        self.behind = behind
+        self.end = end
         self._obstacles = obstacles
         self._next = 0
         self._taken: list[Span] = []
@@ -205,7 +205,7 @@ class _Placer:
     def place(self, locations: array[int], count: int, length: int) -> None:
         """Append the first block of ``count`` items of ``length`` blocks to ``locations``."""
         while count:
-            limit = self.behind
+            limit = self.end
             if self._next < len(self._obstacles):
                 limit = self._obstacles[self._next][0]
             fitting = min(count, max(0, limit - self.position) // length)
@@ -221,15 +221,15 @@ class _Placer:
                 self._next += 1
                 self.position = obstacle[1]
             else:
-                self.position = self.behind + 1
+                self.position = self.end + 1
                 return
 
     def finish(self) -> list[Span]:
         """All ranges taken, obstacles included, merged and ascending."""
         merged: list[Span] = []
-        for first, behind in self._taken + self._obstacles[self._next :]:
+        for first, end in self._taken + self._obstacles[self._next :]:
             if merged and merged[-1][1] == first:
-                merged[-1] = (merged[-1][0], behind)
+                merged[-1] = (merged[-1][0], end)
             else:
-                merged.append((first, behind))
+                merged.append((first, end))
         return merged

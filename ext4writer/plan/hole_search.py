@@ -1,4 +1,4 @@
-"""Looks for holes in many files, in several processes where that pays."""
+"""Searches many files for holes, in several processes if that pays."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..tree import Node, RegularFile
 from .spec import Spec
 
 COST_SHIFT = 15
-"""The cost of looking into a file is counted in steps of 32 KiB, and one for opening it."""
+"""The cost of searching a file is one for opening it and one for each 32 KiB (2^15 bytes)."""
 TASK_COST = 512
 LEAST_COST_TO_SHARE = 8 * TASK_COST
-"""Some 30 ms of work; to fork and to end processes takes a few."""
+"""About 30 ms of work; forking and ending processes takes a few."""
 LOAD_AT_END = 4
-"""Tasks that others have when this process does one itself: nobody is to wait for long at the end.
-Before, they have more, to last for a step of the planning."""
+"""Load of the other processes while this one does tasks itself, low so that all end together.
+Earlier they get more, enough for a step of planning."""
 WAIT_SECONDS = 0.2
 """How long a request to cancel may go unseen."""
 
@@ -31,23 +31,23 @@ class Found(NamedTuple):
 
     files: int
     ranges: dict[int, BlockRuns]
-    """Index of the node -> its stretches of data; only of files that have holes."""
+    """Index of the node -> its runs of data; only files that have holes."""
 
 
 class Task(NamedTuple):
-    """Files to look into."""
+    """Files to search."""
 
     indexes: array[int]
-    """Of their nodes."""
+    """Indexes of their nodes."""
     parcel: Parcel
     first_generation: int
-    """Of the one that can be read by the fewest."""
+    """The latest of their first generations; any process from it on can read all of them."""
     weight: int
-    """1, and more where a large file makes it a long task."""
+    """1, or more if a large file makes it a long task."""
 
 
 class HoleSearch:
-    """Looks into files; :func:`searching` begins with it.
+    """A running search; :func:`searching` starts it.
 
     Other processes search while this one does something else, as long as it calls :meth:`go_on`
     now and then.
@@ -67,7 +67,7 @@ class HoleSearch:
         self._tasks = tasks
         self._cancel = cancel
         self._own: list[Task] = []
-        """What only this process can read."""
+        """Tasks that only this process can read."""
         self._found: list[Found] = []
 
     def go_on(self) -> None:
@@ -75,9 +75,9 @@ class HoleSearch:
         self._share_out(FULL_LOAD)
 
     def results(self) -> Iterator[Found]:
-        """Search on to the end, and yield in any order.
+        """Finish the search, and yield results in any order.
 
-        Raises what reading a source may raise, :class:`CancelledError`, and :class:`WorkerError`.
+        Raises errors of reading sources, :class:`CancelledError`, and :class:`WorkerError`.
         """
         stage = self._stage
         while not stage.failed:
@@ -95,7 +95,7 @@ class HoleSearch:
         stage.finish()
 
     def _share_out(self, load: int) -> None:
-        """Give the others tasks up to ``load``, and take what they found."""
+        """Give the others tasks up to ``load``, and collect their results."""
         stage = self._stage
         self._found += stage.answers()
         while stage.least_load < load and not stage.failed:
@@ -116,9 +116,9 @@ def searching(
     pool: ProcessPool,
     cancel: Cancel | None = None,
 ) -> Iterator[HoleSearch]:
-    """A search in the files whose indexes in ``nodes`` are ``candidates``, by all of ``pool``.
+    """A search of the files at the indexes ``candidates`` of ``nodes``, with all of ``pool``.
 
-    Where there is little to do, this process does it alone.
+    If there is little to do, this process does it alone.
     """
     if _cost(nodes, candidates) < LEAST_COST_TO_SHARE:
         pool = ProcessPool(1)
@@ -129,7 +129,7 @@ def searching(
 
 
 class _Searcher:
-    """Looks for holes, here or in a forked process."""
+    """Searches for holes, here or in a forked process."""
 
     def __init__(self, block_size: int, hole_size: int, leading_hole: bool) -> None:
         self._rule = block_size, hole_size, leading_hole
@@ -139,7 +139,7 @@ class _Searcher:
         return _Searcher, self._rule
 
     def begin(self) -> None:
-        """Let folders stay open from one file to the next."""
+        """Keep directories open from one file to the next."""
         self._keeping = KeepingOpen()
 
     def do(self, task: Task) -> Iterator[Found]:
@@ -151,7 +151,7 @@ class _Searcher:
         yield Found(len(task.indexes), found)
 
     def finish(self) -> None:
-        """Leave nothing open."""
+        """Close all that is open."""
         self._keeping.close()
 
 

@@ -1,8 +1,8 @@
 """UUID and hash seed of an image whose Spec gives none: digests of the tree and the Spec.
 
-What is digested is what the image holds, so times count as they are written, after they were
-clamped. An option at its default is left out: a release that adds options, or a default that a
-caller spells out, must not give every image another UUID.
+They depend on what the image holds, so times are digested as written, after clamping. An option at
+its default is left out: neither a release that adds options nor a caller that spells out a default
+may change the UUID.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _IS_OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(2
 def derive_identity(table: InodeTable, times: Times, spec: Spec) -> tuple[UUID, UUID]:
     """The UUID and the hash seed: as given, else from names, attributes and sizes.
 
-    The content of files does not count, so that planning need not read it; :func:`with_content`
-    adds it. The UUID depends on the Spec as well: images that differ are not the same file system.
-    The hash seed does not, because it decides how full an indexed directory's blocks are: a change
-    of the size must not bring another size with it.
+    The content of files is not included, so that planning need not read it; :func:`with_content`
+    adds it. The UUID also depends on the Spec, since different images are different file systems.
+    The hash seed does not: it decides how full the blocks of indexed directories are, and asking
+    for another size must not change the space that is needed.
     """
     if spec.uuid is not None and spec.hash_seed is not None:
         return spec.uuid, spec.hash_seed
@@ -59,10 +59,10 @@ def with_content(
     block_size: int,
     cancel: Cancel | None = None,
 ) -> UUID:
-    """A UUID that follows from ``derived`` and the content of every file, which is read for it.
+    """A UUID made from ``derived`` and the content of every file, which this reads.
 
-    Only what ``data`` counts as data is read; where the holes are follows from content as well.
-    Raises what reading raises, :class:`SourceChangedError` and :class:`CancelledError`.
+    Only data is read, as ``data`` has it; the holes depend on content anyway. Raises errors of
+    reading, :class:`SourceChangedError` and :class:`CancelledError`.
     """
     digest = blake2b(derived.bytes, digest_size=16, person=b"ext4writer")
     buffer = memoryview(bytearray(_PIECE_BYTES))
@@ -90,7 +90,7 @@ def with_content(
 
 
 _NO_OPTIONS = ("uuid", "identity")
-"""What decides how the UUID is found, and is no property of the image."""
+"""Options that select the UUID and are not properties of the image."""
 
 
 def _options(spec: Spec) -> bytes:
@@ -108,7 +108,7 @@ def _options(spec: Spec) -> bytes:
             if spec.size is None and value == DEFAULT_FREE:
                 continue
         elif option.name == "reserved_percent":
-            value = float(value)  # 5 and 5.0 are equal and must read alike
+            value = float(value)  # 5 and 5.0 are equal and must have the same text
         elif option.name == "features":
             value = (value.compat, value.incompat, value.ro_compat)
         lines.append(f"{option.name}={value!r}\n")
@@ -135,7 +135,7 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
     digest.update(_column("I", map(len, table.names)))
     digest.update(table.names_digest)
     for index in compress(range(len(nodes)), table.types.translate(_IS_OTHER)):
-        # Each node's kind is in the column of modes, so that these lines belong to one node only.
+        # The column of modes has each node's kind, so each line belongs to exactly one node.
         node = nodes[index]
         if isinstance(node, Symlink):
             digest.update(b"%d\n%b" % (len(node.target), node.target))
@@ -174,7 +174,7 @@ def _column(typecode: str, values: Iterable[int]) -> bytes:
 
 
 def _version_8(raw: bytes) -> bytes:
-    """RFC 9562, section 5.8: a UUID whose bits mean what its maker says."""
+    """A UUID of version 8 with the bits of ``raw``: RFC 9562, section 5.8."""
     value = bytearray(raw)
     value[6] = value[6] & 0x0F | 0x80
     value[8] = value[8] & 0x3F | 0x80

@@ -1,7 +1,7 @@
 """Gives every node of a tree its place in the inode table, in one pass over the names.
 
-A directory's entries stand together, in the order of their names, and directories follow each other
-depth first: what is read together lies together.
+A directory's entries are adjacent, in the order of their names, and directories follow each other
+depth first, so that inodes that are read together are close together.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ROOT = 0
 """Index of the root directory in every column."""
 
 NAMES_AT_ONCE = 2048
-"""Names that are checked together: most directories have few, and some too many for the cache."""
+"""Names that are checked together: most directories have fewer, and they fit the cache."""
 
 _KINDS = frozenset[type[Node]](KINDS)
 _HIGH_BYTE = 0 if HOST_IS_BIG_ENDIAN else 1
@@ -50,27 +50,27 @@ _TYPE_CODES = bytes(byte >> 4 for byte in range(256))
 class InodeTable:
     """The tree's nodes as columns. A node's *index* is its position; ``inos`` ascends with it.
 
-    What needs many nodes reads columns, which costs a tenth of asking each node. Those of the
-    attributes are empty until checks.py has found that all values fit.
+    Code that needs many nodes reads columns, at a tenth of the cost of reading each node. The
+    columns of attributes are empty until checks.py has found that all values fit.
     """
 
     nodes: list[Node] = field(default_factory=list)
     types: bytes = b""
-    """Kind of each node: ``file_type >> 12``, which is what readdir calls ``d_type``."""
+    """Kind of each node, one byte each: ``file_type >> 12``, which is readdir's ``d_type``."""
     parents: array[int] = field(default_factory=lambda: array("I"))
-    """Index of the directory where the node's first name stands."""
+    """Index of the directory with the node's first name."""
     links: array[int] = field(default_factory=lambda: array("I"))
-    """Names of the node; for a directory the links as POSIX counts them."""
+    """Number of names of the node; for a directory, links as POSIX counts them."""
     directories: list[int] = field(default_factory=list)
     """Indexes of all directories, parents first. A directory's *slot* is its position here."""
     names: list[list[bytes]] = field(default_factory=list)
-    """Names in each of ``directories``, sorted as bytes; ``lost+found`` too where it is added."""
+    """Names in each of ``directories``, sorted as bytes, with an added ``lost+found``."""
     name_lengths: bytearray = field(default_factory=bytearray)
-    """Length of each of ``names``, one directory behind the other."""
+    """Length in bytes of each of ``names``, one directory after the other."""
     names_digest: bytes = b""
-    """Of all ``names``, each with a NUL behind, but that of the root's ``lost+found``."""
+    """Digest of all ``names``, each followed by a NUL, without the root's ``lost+found``."""
     children: list[Sequence[int]] = field(default_factory=list)
-    """The index of the node behind each of ``names``; a range wherever that is possible."""
+    """The index of the node of each of ``names``; a range where possible."""
     further_names: list[tuple[int, bytes, int]] = field(default_factory=list)
     """(directory, name, node) of each hard link, as indexes before any policy reorders them."""
     inos: Sequence[int] = ()
@@ -84,10 +84,10 @@ class InodeTable:
     gids: array[int] = field(default_factory=lambda: array("I"))
     mtimes: array[int] | list[int] = field(default_factory=list)
     other_times: dict[str, list[int | None]] = field(default_factory=dict)
-    """By the name of the attribute of :class:`Node`; only times that any node has are there."""
+    """By attribute name of :class:`Node`; only attributes that some node has."""
     sizes: array[int] | list[int] = field(default_factory=list)
-    """Bytes of files and link targets; of directories too, once they are planned. Like
-    ``mtimes`` a list only where a value does not fit 64 bits."""
+    """Bytes of files and link targets, and of directories once they are planned. Like
+    ``mtimes``, a list only if a value does not fit 64 bits."""
     with_xattrs: array[int] = field(default_factory=lambda: array("I"))
     """Indexes of the nodes that have extended attributes, ascending."""
 
@@ -105,7 +105,7 @@ class InodeTable:
             index = self.types.find(code, index + 1)
 
     def child(self, slot: int, name: bytes) -> int:
-        """The index of the node behind ``name`` in a directory; KeyError if there is none."""
+        """The index of the node ``name`` in a directory; raises KeyError if there is none."""
         names = self.names[slot]
         position = bisect_left(names, name)
         if position == len(names) or names[position] != name:
@@ -139,15 +139,15 @@ def number_inodes(
 ) -> InodeTable:
     """Collect all nodes and give them inode numbers.
 
-    The root has number 2 and ``/lost+found`` 11; where the tree has none and one is wanted, an
-    empty one is added to the table (not to the tree). Raises :class:`TreeError` for a name that
-    cannot be written, a directory with two names, and too many links.
+    The root has number 2 and ``/lost+found`` 11; if one is wanted and the tree has none, an empty
+    one is added to the table (not to the tree). Raises :class:`TreeError` for an invalid name, a
+    directory with two names, and too many links.
     """
     table = InodeTable()
     collector = _Collector(tree, table, lost_and_found)
     collector.collect(cancel)
     if not collector.classes <= _KINDS:
-        # Only the classes of this library are certain to have the type of what they are.
+        # Only the classes of this library are certain to have the right file type.
         for index, node in enumerate(table.nodes):
             if type(node) not in _KINDS:
                 check_kind(table.path_of(index), node)
@@ -160,23 +160,23 @@ def number_inodes(
 
 
 class _Collector:
-    """Walks over all directories; a file with two names is still two nodes afterwards."""
+    """Walks over all directories; afterwards a file with two names is still two nodes."""
 
     def __init__(self, tree: Tree, table: InodeTable, lost_and_found: bool) -> None:
         self._table = table
         self._first: list[int] = []
-        """By slot: index of the first node that the directory added."""
+        """By slot: the index of the first node that the directory added."""
         self._unchecked: list[bytes] = []
-        """Names that were met since others were checked, in their order."""
+        """Names collected since the last check, in order."""
         self._met: set[Node] = set()
-        """The nodes of the names that have been checked."""
+        """The nodes of all checked names."""
         self.classes: set[type[Node]] = set()
         """Theirs."""
         self.has_second_names = False
-        """Whether a node was met twice."""
+        """Whether a node was found twice."""
         self._digest = blake2b(digest_size=32)
         self._of_root: Sequence[int] = ()
-        """Children of the root where ``lost+found`` stands between them."""
+        """Children of the root, if ``lost+found`` is among them."""
         table.nodes.append(tree.root)
         if lost_and_found:
             node = tree.root.children.get(LOST_AND_FOUND)
@@ -215,7 +215,7 @@ class _Collector:
             is_root = index == ROOT and table.lost_and_found is not None
             taken = _without_lost_and_found(names) if is_root else names
             below: list[int] = []
-            # Each node is touched once: where there are many, to fetch it costs more than the rest.
+            # Touch each node once: with many nodes, memory access costs more than the rest.
             for some in _runs(taken):
                 for name in some:
                     node = children[name]
@@ -231,7 +231,7 @@ class _Collector:
             if is_root:
                 self._place_lost_and_found(names, below, children)
             if self.has_second_names and len(nodes) >= next_search:
-                # A directory inside itself would go on for ever.
+                # A directory inside itself would never end.
                 self._search_second_names()
                 next_search = 2 * len(nodes)
             below_counts.append(len(below))
@@ -249,7 +249,7 @@ class _Collector:
     def _place_lost_and_found(
         self, names: list[bytes], below: list[int], children: dict[bytes, Node]
     ) -> None:
-        """Put it among the names of the root, and where it is visited: last where it is added."""
+        """Put it among the names of the root; an added one is visited last."""
         table = self._table
         own, first = table.lost_and_found, self._first[0]
         assert own is not None
@@ -265,7 +265,7 @@ class _Collector:
         below.insert(position, own)
 
     def _fill_parents(self) -> None:
-        """What follows from where each directory's own nodes begin: ``parents``, ``children``."""
+        """Fill ``parents`` and ``children`` from the first node of each directory."""
         table = self._table
         ranges = list(map(range, self._first, [*self._first[1:], len(table.nodes)]))
         table.children[:] = ranges
@@ -275,7 +275,7 @@ class _Collector:
         table.parents = array("I", chain(repeat(ROOT, self._first[0]), inside))
 
     def _check_names(self) -> None:
-        """Check names, digest them, and look for second names, while all is in the cache."""
+        """Check names, digest them, and look for second names, while they are in the cache."""
         names, nodes, met = self._unchecked, self._table.nodes, self._met
         if not names:
             return
@@ -307,11 +307,11 @@ class _Collector:
                 check_name(name, folder + name)
 
     def _search_second_names(self) -> None:
-        """Refuse a second name of a directory, the first that is met."""
+        """Raise for the first directory with a second name."""
         table = self._table
         if not self.has_second_names:
             return
-        # Most trees that have second names have them of files only.
+        # In most trees only files have second names.
         if len({table.nodes[index] for index in table.directories}) == len(table.directories):
             return
         self._fill_parents()
@@ -332,7 +332,7 @@ class _Collector:
 
 
 def _without_lost_and_found(names: list[bytes]) -> list[bytes]:
-    """``names``, which are sorted, without that one."""
+    """The sorted ``names`` without ``lost+found``."""
     place = bisect_left(names, LOST_AND_FOUND)
     if names[place : place + 1] != [LOST_AND_FOUND]:
         return names
@@ -340,14 +340,14 @@ def _without_lost_and_found(names: list[bytes]) -> list[bytes]:
 
 
 def _runs(names: list[bytes]) -> Iterable[list[bytes]]:
-    """``names``, so many at a time that what is fetched of them stays in the cache."""
+    """Yield ``names`` in slices that fit the cache."""
     if len(names) <= NAMES_AT_ONCE:
         return (names,)
     return (names[low : low + NAMES_AT_ONCE] for low in range(0, len(names), NAMES_AT_ONCE))
 
 
 def _join_hard_links(table: InodeTable) -> None:
-    """Leave of each node that was met more than once the first, and count the others as links."""
+    """Keep the first occurrence of each node, and count the others as links."""
     nodes = table.nodes
     total = len(nodes)
     first_of = dict(zip(reversed(nodes), range(total - 1, -1, -1), strict=True))
@@ -378,7 +378,7 @@ def _join_hard_links(table: InodeTable) -> None:
 
 
 def _check_links(table: InodeTable, dir_nlink: bool) -> None:
-    """ext4_link and ext4_inc_count: 65,000 links, or the value 1 for a directory that has more."""
+    """ext4_link and ext4_inc_count: at most 65,000 links; a directory with more stores 1."""
     if max(table.links) <= EXT4_LINK_MAX:
         return
     for index, count in enumerate(table.links):

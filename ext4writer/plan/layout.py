@@ -1,4 +1,4 @@
-"""The complete answer of the planner: where everything lies and what every count is."""
+"""The complete result of the planner: the place of everything, and every count."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ NANOSECONDS = 10**9
 
 
 class Times(NamedTuple):
-    """How times are brought into range; all in nanoseconds since 1970."""
+    """The range of times that are written, in nanoseconds since 1970."""
 
     newest: int
-    """Newer times become this one."""
+    """Later times become this one."""
     latest: int
     """The last time that the inodes can hold."""
 
@@ -56,35 +56,35 @@ class GroupCounts(NamedTuple):
     """Counts of every group, by group number."""
 
     free_blocks: array[int]
-    """In clusters, as the descriptors have it."""
+    """In clusters, as in the descriptors."""
     free_inodes: array[int]
     used_dirs: array[int]
     itable_unused: array[int]
-    """Inodes behind the last one in use."""
+    """Inodes after the last one in use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Layout:
     """A frozen plan of an image; :func:`ext4writer.write_layout` carries it out.
 
-    Everything in it follows from the tree and the Spec. It refers to the tree's nodes, which must
-    not change before it is written.
+    Everything in it is derived from the tree and the Spec. It refers to the tree's nodes, which
+    must not change before it is written.
     """
 
     spec: Spec
     format: Format
-    """As written: a journal that the image is too small for is left out."""
+    """As written, so without a journal if the image is too small for one."""
     uuid: UUID
     hash_seed: UUID
     epoch: int
-    """Seconds; the stamp of the file system itself."""
+    """Seconds since 1970: the time of the file system itself."""
     times: Times
     geometry: Geometry
     table: InodeTable
     demand: Demand
     placement: Placement
     directories: Mapping[int, DirectoryPlan]
-    """By node index; a directory of one block in the default order is not listed."""
+    """By node index; a directory of one block in default order is not listed."""
     directory_rules: DirectoryRules
     xattrs: XattrPlan
     groups: GroupCounts
@@ -92,17 +92,17 @@ class Layout:
     """In clusters."""
     reserved_blocks: int
     content_bytes: int
-    """Bytes of file content to be copied; holes do not count."""
+    """Bytes of file content to copy, without holes."""
     size_bytes: int
     space: Mapping[str, int]
     """Bytes by purpose; the sum is ``size_bytes``."""
     losses: list[Loss]
-    """What is not kept exactly as the tree has it."""
+    """What the image does not keep exactly as the tree has it."""
     table_bytes_for_growth: int = 0
-    """Of the inode tables, what is there only for the sake of ``Spec.inode_ratio``. No inode in it
-    is in use, so it is a hole where the output can have some."""
+    """Bytes of the inode tables that exist only because of ``Spec.inode_ratio``. No inode there
+    is in use, so they are holes if the output supports holes."""
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)
-    """What the sources of the tree have read; see :attr:`Tree.inputs`."""
+    """The files that the tree's sources have read; see :attr:`Tree.inputs`."""
 
     def __repr__(self) -> str:
         label = f" {self.label!r}" if self.label else ""
@@ -115,7 +115,7 @@ class Layout:
 
     @property
     def features(self) -> FeatureSet:
-        """The features as they are written."""
+        """The features as written."""
         return self.format.features
 
     @property
@@ -136,18 +136,18 @@ class Layout:
 
     @property
     def free_blocks(self) -> int:
-        """Blocks not in use; what the groups count, without the sum over all of them."""
+        """Free blocks; computed without summing over all groups."""
         return self.space["free"] // self.block_size
 
     @property
     def free_inodes(self) -> int:
-        """Inodes not in use, without the sum over all groups; the reserved ones count as used."""
+        """Free inodes, computed without summing over all groups; reserved ones count as used."""
         ordinary = len(self.table.inos) - bisect_left(self.table.inos, EXT4_GOOD_OLD_FIRST_INO)
         return self.inodes_count - (EXT4_GOOD_OLD_FIRST_INO - 1) - ordinary
 
     @property
     def available_bytes(self) -> int:
-        """What every user can write: free, less what the kernel and the superuser keep."""
+        """Bytes that every user can write: the free ones minus kernel and superuser reserves."""
         blocks = self.free_blocks - unavailable_blocks(self.blocks_count, self.spec)
         return max(0, blocks) * self.block_size
 
@@ -158,14 +158,14 @@ class Layout:
 
     @property
     def grow_to_bytes(self) -> int:
-        """The size up to which descriptors are reserved."""
+        """The size in bytes up to which descriptors are reserved."""
         geometry = self.geometry
         descriptor_blocks = geometry.gdt_blocks + geometry.reserved_gdt_blocks
         groups = descriptor_blocks * self.format.descs_per_block
         return self.format.group_first_block(groups) * self.block_size
 
     def report(self) -> ImageReport:
-        """What the command prints of it, without what only the command knows."""
+        """The report that the command prints, without what only the command knows."""
         return ImageReport(
             size=self.size_bytes,
             block_size=self.block_size,
@@ -189,7 +189,7 @@ class Layout:
 
     @property
     def inodes_per_gib(self) -> int:
-        """How many inodes each GiB brings by which the file system grows, in whole groups."""
+        """Inodes that growing by one GiB adds, in whole groups."""
         group_bytes = self.format.blocks_per_group * self.block_size
         return self.geometry.inodes_per_group * GIB // group_bytes
 
@@ -200,7 +200,7 @@ class Layout:
 
     @property
     def system_files(self) -> tuple[SystemFile, ...]:
-        """The files that no directory names."""
+        """The files without a name in any directory."""
         return self.demand.system_files
 
     def runs_of(self, index: int) -> list[Run]:

@@ -1,7 +1,7 @@
-"""What declares an option of the Spec: its default, its help text, and which values it takes.
+"""Declares the options of the Spec: default, help text and accepted values.
 
-An option is taken where its meaning is plain: a size as on the command line, a str for bytes, a
-whole number that is a float. Everything else is an error that names the option.
+A value is accepted if its meaning is unambiguous: a size as on the command line, a str for bytes, a
+float that is a whole number. Everything else is an error that names the option.
 """
 
 from __future__ import annotations
@@ -31,17 +31,16 @@ OPTIONS: dict[str, Option[Any, Any]] = {}
 class Option(Generic[Value, Given]):
     """The declaration of one option, as a field of the dataclass ``Spec``.
 
-    A type checker sees a descriptor: its constructor takes ``Given``, and who reads it gets
-    ``Value``. When the program runs the dataclass only asks for the default; the Spec itself
-    passes what it was given through :meth:`taken`.
+    A type checker sees a descriptor: assignments take ``Given``, and reads return ``Value``. At run
+    time the dataclass only reads the default; the Spec converts its arguments with :meth:`taken`.
     """
 
     def __init__(
         self, default: Value, about: str, take: Callable[[Any], Value] | None = None
     ) -> None:
-        """``take`` makes a value of what was given; ``ValueError`` or ``TypeError`` says why not.
+        """``take`` converts an argument, or raises ``ValueError`` or ``TypeError`` with a reason.
 
-        ``about`` is one or two sentences with the unit; the class's docstring gets them.
+        ``about`` is one or two sentences with the unit, for the docstring of the class.
         """
         self.default = default
         self.about = about
@@ -60,12 +59,12 @@ class Option(Generic[Value, Given]):
         raise AttributeError("options cannot be changed; dataclasses.replace() makes another Spec")
 
     def taken(self, name: str, given: Any) -> Value:
-        """The value of what was given; :class:`SpecError` if it means none."""
+        """Convert ``given``; raises :class:`SpecError` if it is invalid."""
         return given if self._take is None else taken(name, given, self._take)
 
 
 def taken(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
-    """What ``take`` makes of the option ``name``; :class:`SpecError` if it means nothing."""
+    """Convert the option ``name`` with ``take``; raises :class:`SpecError` if it is invalid."""
     try:
         return take(given)
     except SpecError as error:
@@ -75,7 +74,7 @@ def taken(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
 
 
 def _wrapped(text: str) -> Iterator[str]:
-    """``text`` in lines of a docstring, indented twice."""
+    """``text`` as lines of a docstring, indented twice."""
     line = ""
     for word in text.split():
         if line and len(line) + len(word) >= _DOC_WIDTH:
@@ -111,7 +110,7 @@ def percent_of(given: Any) -> float:
 
 
 def percent_in(given: Any) -> float | None:
-    """The percentage that stands where a size is wanted; None if none does."""
+    """The percentage, if one is given instead of a size; None otherwise."""
     return parse_percent(given) if isinstance(given, str) else None
 
 

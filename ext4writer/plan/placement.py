@@ -1,4 +1,4 @@
-"""Gives every piece of the tree its blocks, inside one geometry."""
+"""Allocates the blocks of everything in the tree, within one geometry."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .policy import LayoutPolicy
 from .system_files import SystemFile
 
 NEVER_WHOLE = 1 << 64
-"""More clusters than anything has: what is to be placed in several runs."""
+"""More clusters than anything has, for nodes that are placed in several runs."""
 
 
 class Demand(NamedTuple):
-    """What of a tree needs blocks, whatever the geometry; indexes are node indexes."""
+    """The blocks that a tree needs in any geometry; indexes are node indexes."""
 
     counts: array[int]
     """Data blocks of each node."""
     clusters: array[int]
-    """Clusters that hold them; the same column where a cluster is a block."""
+    """Clusters that hold them; the same column if a cluster is a block."""
     ranges: dict[int, list[tuple[int, int]]]
-    """(logical, blocks) of the data of nodes that are not one run from logical block 0."""
+    """(first logical block, blocks) of data, for nodes that are not one run from block 0."""
     directories: list[int]
     xattr_blocks: int
     cluster_blocks: int
@@ -34,11 +34,11 @@ class Demand(NamedTuple):
     data_clusters: int
     """The sum of ``clusters``."""
     system_files: tuple[SystemFile, ...] = ()
-    """Files without a name; they are known once the size is."""
+    """Files without a name, known once the size is."""
 
     @property
     def journal_blocks(self) -> int:
-        """Blocks of the journal; 0 is none."""
+        """Blocks of the journal; 0 means no journal."""
         journal = self.system_file(EXT4_JOURNAL_INO)
         return journal.data_blocks if journal is not None else 0
 
@@ -47,36 +47,36 @@ class Demand(NamedTuple):
         return next((file for file in self.system_files if file.ino == ino), None)
 
     def least_blocks(self) -> int:
-        """Blocks that are taken even if no mapping needs a block of its own."""
+        """Blocks needed if no mapping needs blocks of its own."""
         of_system = sum(-(-file.data_blocks // self.cluster_blocks) for file in self.system_files)
         return (self.data_clusters + self.xattr_blocks + of_system) * self.cluster_blocks
 
 
 class PlacedFile(NamedTuple):
-    """Where one file without a name lies."""
+    """The place of one file without a name."""
 
     runs: list[Run]
     map_blocks: list[int]
-    """Blocks that its mapping needs for itself, in its order."""
+    """The mapping's own blocks, in its order."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class Placement:
-    """Where everything lies. A node is in ``runs`` unless it is one run at ``starts``."""
+    """The place of everything. A node is in ``runs`` unless it is one run at ``starts``."""
 
     starts: array[int]
     runs: dict[int, list[Run]] = field(default_factory=dict)
     map_blocks: dict[int, list[int]] = field(default_factory=dict)
-    """Blocks that the mapping needs for itself, in its order, by node index."""
+    """By node index: the mapping's own blocks, in its order."""
     xattr_blocks: array[int] = field(default_factory=lambda: array("Q"))
     system: dict[int, PlacedFile] = field(default_factory=dict)
-    """By inode number: where the files without a name lie."""
+    """By inode number: the places of files without a name."""
     used: int = 0
     """Clusters taken, without the fixed metadata."""
     high_water: int = 0
-    """Cluster behind the last one in use, fixed metadata included."""
+    """The cluster after the last one in use, fixed metadata included."""
     gap_clusters: int = 0
-    """Clusters that were passed over and are still free."""
+    """Clusters in gaps that are still free."""
     free_ranges: list[Span] = field(default_factory=list)
     """In clusters."""
 
@@ -89,7 +89,7 @@ class Placement:
 
     @property
     def map_block_count(self) -> int:
-        """Blocks that the mappings of named files need for themselves."""
+        """The number of the mappings' own blocks, for named files."""
         return sum(map(len, self.map_blocks.values()))
 
 
@@ -98,8 +98,8 @@ def place(
 ) -> Placement | None:
     """Place all of ``demand``; None if it does not fit.
 
-    ``spare`` is how many blocks may be passed over so that files stay in one piece. If more would
-    be in the end, files are cut where going on would pass over too many.
+    ``spare`` is the number of blocks that may be left in gaps to keep files in one piece. Where
+    that would leave more, files are cut.
     """
     spare //= geometry.format.blocks_per_cluster
     policy = policy.fresh()
@@ -139,7 +139,7 @@ class _Placer:
         return self._finish()
 
     def scattered(self, policy: LayoutPolicy, spare: int) -> Placement | None:
-        """Every node cut as the policy says, the pieces in the policy's order."""
+        """Cut every node as the policy says, and place the pieces in the policy's order."""
         demand, allocator = self._demand, self._allocator
         pieces: list[tuple[int, int, int]] = []
         for index in range(len(demand.counts)):
@@ -168,7 +168,7 @@ class _Placer:
         return self._finish()
 
     def _ranges(self, index: int) -> list[tuple[int, int]]:
-        """The (logical, blocks) of all data of a node."""
+        """The (first logical block, blocks) of all data of a node."""
         count = self._demand.counts[index]
         return self._demand.ranges.get(index, [(0, count)] if count else [])
 
@@ -190,7 +190,7 @@ class _Placer:
         ranges = self._demand.ranges
         if ranges:
             counted = ((at, NEVER_WHOLE if at in ranges else count) for at, count in counted)
-        # What can be one run and fits between two superblock backups is never cut.
+        # A node that can be one run and fits between two superblock backups is never cut.
         fmt = self._geometry.format
         between = fmt.clusters_per_group - fmt.clusters_for(self._geometry.head_blocks)
         longest = min(self._mapping.max_plain_run // self._ratio, between)
@@ -225,7 +225,7 @@ class _Placer:
     def _finish(self) -> Placement:
         result, allocator = self._result, self._allocator
         if self._ratio > 1:
-            # Until now they are clusters.
+            # Convert clusters to blocks.
             result.starts = array("Q", [start * self._ratio for start in result.starts])
         result.used = allocator.used
         fixed_end = self._geometry.format.clusters_for(self._geometry.fixed[-1][1])

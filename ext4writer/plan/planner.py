@@ -1,4 +1,4 @@
-"""Decides a whole image. Reads the tree and, where holes may be, its files; writes nothing."""
+"""Decides a whole image. Reads the tree and the files that may have holes; writes nothing."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def plan(
 ) -> Layout:
     """Decide every inode number, block and count of an image of ``tree``.
 
-    With more than one in ``processes`` so many look for holes in many files, this one among them,
-    where the system allows to fork them; a :class:`~ext4writer.ProcessPool` may have read the tree
-    before. The result does not depend on it.
+    ``processes`` is the number of processes that search many files for holes, this one included,
+    where the system can fork; a :class:`~ext4writer.ProcessPool` may have read the tree before. The
+    result does not depend on it.
 
     Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
     given size is too small, :class:`SpecError` for options that contradict the tree or each other,
@@ -161,7 +161,7 @@ def _table_bytes_for_growth(solution: Solution) -> int:
 
 
 def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
-    """What of the file system itself is left out at this size, though nobody asked for that."""
+    """The parts of the file system that this size leaves out, unless the caller left them out."""
     size, fmt = solution.geometry.blocks_count * spec.block_size, solution.geometry.format
     if format_of(spec).has_journal and not fmt.has_journal and spec.journal != "none":
         least = JOURNAL_MIN_FS_BLOCKS * spec.block_size
@@ -199,7 +199,7 @@ def _find_holes(
 
 
 def _check_resize_inode(fmt: Format) -> None:
-    """Its size counts all it could ever map: over 2 GiB from blocks of 4 KiB on."""
+    """Its size covers all that it could map: over 2 GiB with blocks of 4 KiB or more."""
     is_large = resize_inode_bytes(fmt.block_size) >= LARGE_FILE_BYTES
     if is_large and fmt.resize_inode and not fmt.large_file:
         raise SpecError(
@@ -229,11 +229,11 @@ def _plan_directories(
     data: DataBlocks,
     cancel: Cancel | None,
 ) -> dict[int, DirectoryPlan]:
-    """Plan every directory and note its blocks; those of one block in plain order are left out."""
+    """Plan every directory and note its blocks; one block in plain order is not listed."""
     found: dict[int, DirectoryPlan] = {}
     counts, sizes, rules = data.counts, table.sizes, rulebook.usual
     block_size = rules.format.block_size
-    # Names so few that they fit a block however long they are.
+    # This many names fit in a block however long they are.
     few = rules.certain_names if policy.sequential else -1
     end = 0
     for index, names in zip(table.directories, table.names, strict=True):
@@ -266,7 +266,7 @@ def _plan_directories(
 
 
 def _inodes(table: InodeTable, spec: Spec) -> Inodes:
-    reserved = 10 - 1  # the root is one of the ten and also in the table
+    reserved = 10 - 1  # the root is one of the ten reserved inodes and also in the table
     used = reserved + len(table.nodes)
     free = spec.free_inodes
     if spec.inodes is not None:
@@ -276,6 +276,6 @@ def _inodes(table: InodeTable, spec: Spec) -> Inodes:
             )
         free = spec.inodes - used
     if free is None:
-        # Beyond tens of TiB fewer: s_inodes_count has 32 bits, and groups round up.
+        # Fewer beyond tens of TiB: s_inodes_count has 32 bits, and groups round up.
         free = min(spec.fitted_free // BYTES_PER_INODE, MAX_INODES // 16 * 15 - table.last_ino)
     return Inodes(table.last_ino, used, free)

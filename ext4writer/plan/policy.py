@@ -1,8 +1,8 @@
 """The legal choices of a layout, and who makes them.
 
-Whatever a policy answers, the image is one that e2fsck accepts and the kernel reads: the planner
-asks only for choices that are free. :class:`LayoutPolicy` is the compact layout;
-:class:`RandomPolicy` goes where mkfs never goes, the same way each time for the same seed.
+Whatever a policy answers, e2fsck accepts the image and the kernel reads it: the planner asks only
+for choices that are free. :class:`LayoutPolicy` is the compact layout; :class:`RandomPolicy` makes
+layouts that mkfs never makes, always the same for the same seed.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ Item = TypeVar("Item")
 
 
 class LayoutPolicy:
-    """The compact default; subclasses override what they want otherwise."""
+    """The compact default; subclasses override the choices that they change."""
 
     name = "default"
 
     sequential = True
-    """Files are placed whole, one behind the other, and blocks of directories are filled.
+    """Files are placed whole, one after the other, and blocks of directories are filled.
 
-    Only a policy that is not sequential is asked for ``run_lengths``, ``shuffle``, ``gap`` and
-    ``leaf_bytes``, and for the ``entry_order`` of directories of one block.
+    Only if the policy is not sequential, the planner calls ``run_lengths``, ``shuffle``, ``gap``
+    and ``leaf_bytes``, and ``entry_order`` for directories of one block.
     """
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
     def fresh(self) -> LayoutPolicy:
-        """A policy that makes the same choices from the start, whatever this one was asked."""
+        """A policy that makes the same choices from the start, whatever was asked of this one."""
         return self
 
     def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:  # noqa: ARG002
-        """``count`` different numbers from ``first`` on; None is ``first``, ``first`` + 1, ..."""
+        """``count`` different numbers from ``first`` on; None: ``first``, ``first`` + 1, ..."""
         return None
 
     def run_lengths(self, blocks: int) -> list[int]:
@@ -43,10 +43,10 @@ class LayoutPolicy:
         return [blocks]
 
     def shuffle(self, items: MutableSequence[Item]) -> None:
-        """Put pieces of files into the order in which they shall lie."""
+        """Put pieces of files into the order in which they are placed."""
 
     def gap(self) -> int:
-        """Blocks to leave free in front of the next piece, while there are any to spare."""
+        """Blocks to leave free before the next piece, as long as there are any to spare."""
         return 0
 
     def entry_order(self, names: list[bytes]) -> list[bytes]:
@@ -58,15 +58,15 @@ class LayoutPolicy:
         return blocks > 1
 
     def leaf_bytes(self, capacity: int) -> int:
-        """How many of ``capacity`` bytes of the next block of a directory to fill."""
+        """How many of the ``capacity`` bytes of a directory's next block to fill."""
         return capacity
 
     def xattrs_outside(self) -> bool:
-        """Whether a set of xattrs that fits into the inode goes into a block all the same."""
+        """Whether a set of xattrs goes into a block even if it fits into the inode."""
         return False
 
     def xattrs_shared(self) -> bool:
-        """Whether a set that another node has too shares its block."""
+        """Whether nodes with equal sets share a block."""
         return True
 
 
@@ -74,7 +74,7 @@ DEFAULT_POLICY = LayoutPolicy()
 
 
 class RandomPolicy(LayoutPolicy):
-    """Every free choice drawn from ``seed``; the choices depend on nothing else."""
+    """Draws every free choice from ``seed``; the choices depend on nothing else."""
 
     sequential = False
 
@@ -147,7 +147,7 @@ _DIGITS_64 = len(str(_MASK_64))
 
 
 def policy(text: str) -> LayoutPolicy:
-    """The policy that ``text`` names: ``default``, or ``random:SEED`` with a number of 64 bits."""
+    """The policy named ``text``: ``default``, or ``random:SEED`` with a 64-bit number."""
     if text == "default":
         return LayoutPolicy()
     kind, _, seed = str(text).partition(":")

@@ -1,8 +1,8 @@
-"""Solves the size of an image: the smallest that holds the tree and what is promised free.
+"""Solves the size of an image: the smallest that holds the tree and the promised free space.
 
-For a given number of groups everything that is not data is known, so the search runs over group
-counts in ascending order, and inside one over the few stretches of sizes where the journal and the
-reserved descriptors stay the same. In such a stretch the least size follows by arithmetic.
+For a given number of groups all metadata is known. So the search runs over group counts in
+ascending order, and within one over the few ranges of sizes ("stretches") in which the journal and
+the reserved descriptors stay the same. Within a stretch the least size is a computation.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .system_files import SystemFile, system_files
 from .system_files.journal import journal_blocks
 from .system_files.resize_inode import reserved_gdt_blocks
 
-# fs/ext4/super.c:ext4_calculate_resv_clusters: what no user can allocate, so that delayed
-# allocation never fails.
+# fs/ext4/super.c:ext4_calculate_resv_clusters: one in 50 clusters, which no user can allocate, so
+# that delayed allocation never fails.
 KERNEL_RESERVE_DIVISOR = 50
 KERNEL_RESERVE_MAX_BLOCKS = 4096
 
@@ -36,43 +36,42 @@ MAX_INODES = (1 << 32) - 1
 
 
 class Inodes(NamedTuple):
-    """Demand for inodes: numbers up to ``last_ino`` are taken, ``free`` more are promised."""
+    """The inodes that are needed: numbers up to ``last_ino``, and ``free`` more."""
 
     last_ino: int
     used: int
     free: int
 
     def needed(self) -> int:
-        """Size of the inode tables; numbers that were left out below ``last_ino`` are free too."""
+        """Inodes that the tables must hold; unused numbers below ``last_ino`` count as free."""
         holes = self.last_ino - self.used
         return self.last_ino + max(0, self.free - holes)
 
 
 def kernel_reserve(blocks_count: int) -> int:
-    """Blocks that the kernel keeps back from everyone on a mounted file system."""
+    """Blocks that the kernel reserves on a mounted file system."""
     return min(blocks_count // KERNEL_RESERVE_DIVISOR, KERNEL_RESERVE_MAX_BLOCKS)
 
 
 def superuser_reserve(blocks_count: int, spec: Spec) -> int:
-    """s_r_blocks_count for the percentage that was asked for, rounded down as mke2fs does."""
+    """s_r_blocks_count for the requested percentage, rounded down as in mke2fs."""
     return int(blocks_count * spec.reserved_percent / 100)
 
 
 def unavailable_blocks(blocks_count: int, spec: Spec) -> int:
-    """Free blocks that an ordinary user cannot have (fs/ext4/super.c:ext4_statfs, f_bavail)."""
+    """Free blocks that an ordinary user cannot allocate (fs/ext4/super.c:ext4_statfs, f_bavail)."""
     return kernel_reserve(blocks_count) + superuser_reserve(blocks_count, spec)
 
 
 def promised_blocks(spec: Spec) -> int:
-    """The free blocks that are promised to every user."""
+    """Blocks of free space promised to every user."""
     return -(-spec.fitted_free // spec.block_size)
 
 
 def kept_free(blocks_count: int, spec: Spec) -> int:
     """Blocks that a fitted image of this size must leave free.
 
-    Where nothing is promised to anybody, the kernel needs no blocks to keep back: it reserves what
-    is there.
+    If no free space is promised, the kernel's reserve needs no blocks: it reserves what there is.
     """
     promised = promised_blocks(spec)
     if not promised and not superuser_reserve(blocks_count, spec):
@@ -83,8 +82,8 @@ def kept_free(blocks_count: int, spec: Spec) -> int:
 def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> Solution:
     """Find the geometry and place the tree in it.
 
-    ``demand`` comes without journal. Raises :class:`SizeError` when a given size is too small and
-    :class:`SpecError` when no size can be right.
+    ``demand`` does not include the journal. Raises :class:`SizeError` if a given size is too small
+    and :class:`SpecError` if no size can satisfy the Spec.
     """
     if spec.size is not None:
         fmt = format_of(spec, spec.size // spec.block_size)
@@ -108,9 +107,9 @@ def _reserved_gdt_blocks(spec: Spec, fmt: Format, blocks_count: int) -> int:
 
 
 def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
-    """The count that gives ``inodes`` over all groups, and each what ``inode_ratio`` asks for.
+    """The count per group that gives ``inodes`` in total and satisfies ``inode_ratio``.
 
-    It may exceed the maximum for the sake of ``inodes``; :class:`SpecError` where it would for that
+    It may exceed the maximum because of ``inodes``; raises :class:`SpecError` if it would because
     of the ratio.
     """
     needed = least_inodes_per_group(fmt, inodes, groups)
@@ -134,7 +133,7 @@ def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
 
 
 class _Stretch(NamedTuple):
-    """Sizes from ``low`` to ``high`` blocks at which all fixed metadata is the same."""
+    """Sizes from ``low`` to ``high`` blocks with the same fixed metadata."""
 
     low: int
     high: int
@@ -153,9 +152,9 @@ def _fitted(
     above: int = 0,
     unit: int | None = None,
 ) -> Solution:
-    """The smallest image that has more than ``above`` blocks, in whole units of ``unit`` bytes.
+    """The smallest image with more than ``above`` blocks, in whole units of ``unit`` bytes.
 
-    ``None`` is what the Spec asks for.
+    ``None`` means as the Spec says.
     """
     unit = unit or spec.align or IMAGE_UNIT
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
@@ -174,7 +173,7 @@ def _fitted(
         if geometry is None:
             continue
         wanted = demand._replace(system_files=stretch.system_files)
-        # So many blocks stay free in any case; files may leave them where they like.
+        # These blocks stay free in any case, so gaps may take them.
         placement = place(geometry, wanted, policy, spare=kept_free(least, spec))
         if placement is None:
             continue
@@ -182,7 +181,7 @@ def _fitted(
         low = max(low, placement.high_water * ratio)
         size = _least_size(spec, fmt, stretch, used, low, unit_blocks)
         if size > stretch.high:
-            # The image must be whole units, the file system need not.
+            # The image must be a whole number of units, the file system need not.
             if _least_size(spec, fmt, stretch, used, low, ratio) > stretch.high:
                 continue
             size = stretch.high // ratio * ratio
@@ -203,7 +202,7 @@ def _fitted(
 
 
 def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[_Stretch]:
-    """All sizes that the format allows, ascending, cut where fixed metadata changes."""
+    """All sizes that the format allows, ascending, split where fixed metadata changes."""
     needed = inodes.needed()
     limit = fmt.max_blocks
     if needed > MAX_INODES:
@@ -241,7 +240,7 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
 def _head_blocks(fmt: Format, groups: int, reserved_gdt_blocks: int, option: str) -> int:
     """Superblock and descriptors of one group; mke2fs goes on with meta_bg above three quarters.
 
-    ``option`` is to blame where they do not fit.
+    Errors name ``option`` if they do not fit.
     """
     head = 1 + fmt.gdt_blocks(groups) + reserved_gdt_blocks
     if head > fmt.blocks_per_group * 3 // 4:
@@ -262,9 +261,9 @@ def _last_alike(
     reserved: int,
     journal: int,
 ) -> int:
-    """The largest size up to ``end`` with the reserve and the journal of size ``low``.
+    """The largest size up to ``end`` with the same reserve and journal as size ``low``.
 
-    Both only grow with the size inside one group count, so that bisection finds where they do.
+    Within one group count, both only grow with the size, so bisection finds the change.
     """
 
     def alike(size: int) -> bool:
@@ -288,12 +287,12 @@ def _last_alike(
 def _least_size(
     spec: Spec, fmt: Format, stretch: _Stretch, data_blocks: int, low: int, unit: int
 ) -> int:
-    """The least size that keeps the promises in this stretch: blocks, ``low`` or more, in units."""
+    """The least size in blocks, at least ``low``, that keeps the promises in this stretch."""
     used = _least_used(fmt, stretch, data_blocks)
     size = 0
     while True:
-        # What must stay free never shrinks while the size grows. So each round gives a size that
-        # is no larger than the answer, and the first one that asks for no more is the answer.
+        # The free space that is needed never shrinks as the size grows. So each round gives a size
+        # not above the answer, and the first fixed point is the answer.
         needed = -(-max(low, used + kept_free(size, spec)) // unit) * unit
         if needed == size:
             return size
@@ -308,9 +307,7 @@ def _geometry(fmt: Format, stretch: _Stretch, blocks_count: int) -> Geometry | N
 
 def _clip(placement: Placement, clusters: int) -> Placement:
     placement.free_ranges = [
-        (first, min(behind, clusters))
-        for first, behind in placement.free_ranges
-        if first < clusters
+        (first, min(end, clusters)) for first, end in placement.free_ranges if first < clusters
     ]
     return placement
 
@@ -347,10 +344,10 @@ def _fixed(
 
 
 def _missing_blocks(spec: Spec, solution: Solution) -> int:
-    """How many free blocks an image of a given size lacks of what was promised by name."""
+    """Free blocks that an image of a given size lacks to keep explicit promises."""
     if not spec.free:
         return 0
-    free = sum(behind - first for first, behind in solution.placement.free_ranges)
+    free = sum(end - first for first, end in solution.placement.free_ranges)
     free *= solution.geometry.format.blocks_per_cluster
     return kept_free(solution.geometry.blocks_count, spec) - free
 
@@ -358,9 +355,9 @@ def _missing_blocks(spec: Spec, solution: Solution) -> int:
 def _plenty_of_inodes(
     spec: Spec, fmt: Format, blocks_count: int, least: int, demand: Demand
 ) -> int:
-    """``least`` and one for each 16 KiB that is free, as mke2fs has it; ``least`` if none is.
+    """``least``, and one inode for each 16 KiB of free space, as in mke2fs.
 
-    What the larger tables themselves take is counted; what extent trees may take is not.
+    The space of the larger tables themselves is counted; that of extent trees is not.
     """
     stretch = _stretch_of(spec, fmt, blocks_count, least)
     if isinstance(stretch, _Shortage):
@@ -374,20 +371,20 @@ def _plenty_of_inodes(
 
 
 def _fixed_inodes(spec: Spec, inodes: Inodes) -> Inodes:
-    """The least that an image of a given size has: what is promised by name, if anything is."""
+    """The inodes that an image of a given size needs: those in use and explicit promises."""
     if spec.free_inodes is None and spec.free is None:
         return inodes._replace(free=0)
     return inodes
 
 
 class _Shortage(NamedTuple):
-    """Why a size does not do."""
+    """Why a size is too small."""
 
     reason: str
 
 
 def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Stretch | _Shortage:
-    """What is fixed in ``blocks_count`` blocks with ``inodes`` inodes; one size alone."""
+    """The stretch of the single size ``blocks_count`` with ``inodes`` inodes."""
     blocks = blocks_count // fmt.blocks_per_cluster * fmt.blocks_per_cluster
     while True:
         groups = fmt.groups_for(blocks)
@@ -428,7 +425,7 @@ def _try_size(
     wanted = demand._replace(system_files=stretch.system_files)
     spare = max(0, blocks - geometry.fixed_blocks - wanted.least_blocks())
     missing: int | None = None
-    # Extent trees may need what was left as spare. What was promised is spare in a fitted image.
+    # Extent trees may need the spare blocks. In a fitted image, promised blocks are spare.
     for left in (spare // 2, *([min(spare, kept_free(blocks, spec))] if spec.free else []), 0):
         placement = place(geometry, wanted, policy, spare=left)
         if placement is None:
@@ -460,7 +457,7 @@ def _too_small(
     policy: LayoutPolicy,
     shortage: _Shortage,
 ) -> SizeError:
-    """Say by how much ``spec.size`` is too small and where the space would go."""
+    """The error that says by how much ``spec.size`` is too small, and what takes the space."""
     assert spec.size is not None
     wanted = replace(spec, size=None)
     if not spec.free:
@@ -484,7 +481,7 @@ def _too_small(
 
 
 def _system_blocks(fmt: Format, stretch: _Stretch) -> int:
-    """Blocks that files without a name take at least, in whole clusters."""
+    """The least blocks of files without a name, in whole clusters."""
     clusters = sum(
         fmt.clusters_for(file.data_blocks) + file.mapping.metadata_blocks(())
         for file in stretch.system_files
@@ -493,7 +490,7 @@ def _system_blocks(fmt: Format, stretch: _Stretch) -> int:
 
 
 def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
-    """Blocks in use in this stretch; ``data_blocks`` is all that the tree itself needs."""
+    """The least blocks in use in this stretch; the tree itself needs ``data_blocks``."""
     groups = fmt.groups_for(stretch.high)
     return (
         fmt.first_data_block

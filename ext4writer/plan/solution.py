@@ -1,4 +1,4 @@
-"""The size that was found, where everything lies at that size, and what takes the space."""
+"""The solved size, the place of everything at that size, and the use of the space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .placement import Demand, Placement
 
 
 class Solution(NamedTuple):
-    """What sizing.py answers."""
+    """The result of sizing.py."""
 
     geometry: Geometry
     placement: Placement
@@ -18,9 +18,9 @@ class Solution(NamedTuple):
     reserved_blocks: int
     """s_r_blocks_count."""
     unused_tail: int
-    """Bytes behind the last block that the file system can use."""
+    """Bytes after the last block that the file system can use."""
     needed_inodes_per_group: int
-    """What a group would have, were there no least count for all of them."""
+    """The inodes per group if there were no minimum."""
 
     @property
     def image_bytes(self) -> int:
@@ -29,7 +29,7 @@ class Solution(NamedTuple):
         return geometry.blocks_count * geometry.format.block_size + self.unused_tail
 
     def space(self) -> dict[str, int]:
-        """Bytes by purpose; every block of the image counts once."""
+        """Bytes by purpose; each block of the image is counted once."""
         geometry, placement, demand = self.geometry, self.placement, self.demand
         supers = len(geometry.super_groups)
         fmt = geometry.format
@@ -46,7 +46,7 @@ class Solution(NamedTuple):
             of_mapping: placement.map_block_count * ratio,
             "xattr blocks": len(placement.xattr_blocks) * ratio,
             "reserved for growth": 0,
-            "free": sum(behind - first for first, behind in placement.free_ranges) * ratio,
+            "free": sum(end - first for first, end in placement.free_ranges) * ratio,
         }
         for file in demand.system_files:
             purpose = file.mapping.blocks_purpose or file.purpose

@@ -1,4 +1,4 @@
-"""What the caller asks of an image: every option, checked where it stands alone."""
+"""The options of an image; each is checked by itself here."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ GIB = 1024 * MIB
 
 DEFAULT_FREE = 16 * MIB
 BYTES_PER_INODE = 16 * KIB
-"""mke2fs's inode_ratio."""
+"""Bytes per inode: mke2fs's inode_ratio."""
 INODE_RATIOS = (KIB, 64 * MIB)
-"""The least and the most that mke2fs takes (misc/mke2fs.c, PRS)."""
+"""The least and the most bytes per inode that mke2fs accepts (misc/mke2fs.c, PRS)."""
 IMAGE_UNIT = 4096
-"""A fitted image is a multiple of this many bytes, which every host and loop device likes."""
+"""A fitted image is a multiple of this many bytes, which suits every host and loop device."""
 LABEL_MAX = 16
 BLOCK_SIZES = (1024, 2048, 4096)
 RESERVED_PERCENT_MAX = 50
@@ -176,18 +176,18 @@ class Spec:
 
     @property
     def fitted_free(self) -> int:
-        """``free`` as a fitted image has it."""
+        """``free`` with its default for a fitted image filled in."""
         return DEFAULT_FREE if self.free is None else self.free
 
     @property
     def bytes_per_inode(self) -> int:
-        """``inode_ratio`` with its default filled in; 0 asks for no inodes beyond those needed."""
+        """``inode_ratio`` with its default filled in; 0 means only the inodes that are needed."""
         if self.inode_ratio is not None:
             return self.inode_ratio
         return BYTES_PER_INODE if self.grow_to else 0
 
     def __post_init__(self) -> None:
-        """Take every value as its type, and check it where it stands alone."""
+        """Convert every value to its type, and check it by itself."""
         percent = taken("free", self.free, percent_in)
         if percent is not None:
             object.__setattr__(self, "free", 0)
@@ -200,7 +200,7 @@ class Spec:
         self._check()
 
     def __repr__(self) -> str:
-        """The call that makes it, without what is at its default."""
+        """The call that makes it, without options at their defaults."""
         return f"Spec({', '.join(_changed(self))})"
 
     def _check(self) -> None:
@@ -269,9 +269,9 @@ def _changed(spec: Spec) -> Iterator[str]:
 
 
 def format_of(spec: Spec, blocks_count: int = 0) -> Format:
-    """The format that a Spec asks for and, where it is known to be huge, a size in blocks.
+    """The format that a Spec asks for; ``blocks_count`` matters only for huge images.
 
-    The resize inode maps 32-bit block numbers; beyond those mke2fs leaves it out (PRS in
+    The resize inode maps 32-bit block numbers; in larger file systems mke2fs omits it (PRS in
     misc/mke2fs.c), and so does this.
     """
     fmt = Format.of(

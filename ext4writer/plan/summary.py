@@ -19,9 +19,9 @@ def count_groups(geometry: Geometry, free_ranges: Sequence[Span], table: InodeTa
     fmt = geometry.format
     per_bitmap, origin = fmt.clusters_per_group, fmt.first_data_cluster
     whole_groups = array("I", [per_bitmap]) * groups
-    for first, behind in free_ranges:
+    for first, stop in free_ranges:
         group, start = divmod(first - origin, per_bitmap)
-        last, end = divmod(behind - origin, per_bitmap)
+        last, end = divmod(stop - origin, per_bitmap)
         if group == last:
             free_blocks[group] += end - start
             continue

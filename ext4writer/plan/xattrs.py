@@ -1,4 +1,4 @@
-"""Where extended attributes live: inside the inode, in a block of their own, or in a shared one.
+"""Places extended attributes: inside the inode, in a block of their own, or in a shared one.
 
 Rules: Documentation/filesystems/ext4/attributes.rst; the layout as fs/ext4/xattr.c writes it.
 """
@@ -27,10 +27,10 @@ from ..tree import Xattrs
 from .policy import LayoutPolicy
 
 Attribute = tuple[int, bytes, bytes]
-"""Name index, name behind the prefix, value in its disk form."""
+"""Name index, name without the prefix, value in its on-disk form."""
 
 END_OF_ENTRIES = 4
-"""Bytes of zero that end the list of entries."""
+"""Zero bytes that end the list of entries."""
 
 NAMES_SHOWN = 20
 ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
@@ -42,19 +42,19 @@ _pack_entry = XATTR_ENTRY.packer(
 
 @dataclass(slots=True, eq=False, repr=False)
 class XattrPlan:
-    """Attributes of all nodes; blocks are numbered in the order in which they were first needed."""
+    """Attributes of all nodes; blocks are numbered in the order of their first use."""
 
     in_inode: dict[int, bytes] = field(default_factory=dict)
-    """By node index: the packed area behind the inode's fields."""
+    """By node index: the packed area after the inode's fields."""
     block_of: dict[int, int] = field(default_factory=dict)
-    """By node index: number of its block in ``blocks``."""
+    """By node index: the number of its block in ``blocks``."""
     blocks: list[tuple[Attribute, ...]] = field(default_factory=list)
     references: array[int] = field(default_factory=lambda: array("I"))
     """By block number: how many inodes share it."""
 
 
 class XattrPlanner:
-    """Takes the attributes of one node after the other and finds each set its home."""
+    """Takes the attributes of one node after the other and places each set."""
 
     def __init__(self, inode_size: int, block_size: int, policy: LayoutPolicy) -> None:
         self.plan = XattrPlan()
@@ -67,7 +67,7 @@ class XattrPlanner:
     def add(self, index: int, xattrs: Xattrs, path: Callable[[], bytes]) -> None:
         """Place the attributes of the node at ``index``.
 
-        ``path`` is called for the path of the node if they cannot be stored: :class:`TreeError`.
+        Raises :class:`TreeError` if they cannot be stored; ``path`` returns the path of the node.
         """
         key = tuple(sorted(xattrs.items()))
         home = self._homes.get(key)
@@ -132,7 +132,7 @@ def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
 
 
 def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute:
-    """Name index, rest of the name and value as they lie on disk; TreeError when impossible."""
+    """Name index, rest of the name and value in on-disk form; raises TreeError if impossible."""
     try:
         index, rest = split_name(name)
         if name in ACL_NAMES:
@@ -155,7 +155,7 @@ def _block_order(attribute: Attribute) -> tuple[int, int, bytes]:
 
 
 def pack_in_inode(attributes: list[Attribute], room: int) -> bytes:
-    """The area behind the inode's fields, ``room`` bytes; entries carry no hash there."""
+    """The ``room`` bytes after the inode's fields; entries have no hash there."""
     header = struct.pack("<I", EXT4_XATTR_MAGIC)
     return header + _pack_entries(attributes, room - len(header), 0, hashed=False)[0]
 

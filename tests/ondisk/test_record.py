@@ -265,7 +265,7 @@ def test_a_column_is_written_between_what_is_there(
 
 
 def test_bytes_behind_a_structure() -> None:
-    pack = DIR_ENTRY_2.packer("inode", "rec_len", "name_len", "file_type", behind=8)
+    pack = DIR_ENTRY_2.packer("inode", "rec_len", "name_len", "file_type", trailing=8)
     header = DIR_ENTRY_2.pack({"inode": 12, "rec_len": 16, "name_len": 5, "file_type": 1})
     assert pack(12, 16, 5, 1, b"hello") == header + b"hello\0\0\0"
 

@@ -1,7 +1,7 @@
-"""How the blocks of a file are found from its inode: one module for each way.
+"""How the blocks of a file are found from its inode, one module for each way.
 
-A mapping takes the runs of a file as they were placed. It says how many blocks it needs for itself,
-and makes what lies in ``i_block`` and in those blocks. Nothing else knows how files are mapped.
+A mapping takes the placed runs of a file. It says how many blocks of its own it needs, and makes
+``i_block`` and the contents of those blocks. Nothing else knows how files are mapped.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ _KINDS: dict[MappingKind, type[DataMapping]] = {MappingKind.EXTENTS: ExtentMappi
 
 
 def mapping_of(fmt: Format) -> DataMapping:
-    """Return how the ordinary files of a file system are mapped."""
+    """Return the mapping of ordinary files."""
     return _KINDS[fmt.mapping](fmt)

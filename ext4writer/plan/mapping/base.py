@@ -1,4 +1,4 @@
-"""What every mapping can do."""
+"""The interface of mappings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ I_BLOCK_BYTES = 4 * EXT4_N_BLOCKS
 
 
 class Run(NamedTuple):
-    """``length`` blocks of a file from ``logical`` on that lie at block ``physical``."""
+    """``length`` blocks, from block ``logical`` of the file and block ``physical`` of the image."""
 
     logical: int
     length: int
@@ -23,33 +23,33 @@ class Run(NamedTuple):
 
 
 class FileMapping(ABC):
-    """One way to map files, in a file system of one format."""
+    """A way to map files, for one format."""
 
     flags: ClassVar[int]
-    """What ``i_flags`` has for it."""
+    """Its bits of ``i_flags``."""
     blocks_purpose: ClassVar[str | None]
-    """What a report calls the mapping's own blocks; None where they count as the file's."""
+    """The name of the mapping's own blocks in the report; None if they count as the file's."""
 
     def __init__(self, fmt: Format) -> None:
         self.format = fmt
 
     @abstractmethod
     def metadata_blocks(self, runs: Sequence[Run]) -> int:
-        """How many blocks of its own the mapping needs for ``runs``, by ascending logical block."""
+        """The number of the mapping's own blocks for ``runs``, which ascend by logical block."""
 
     @abstractmethod
     def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:
-        """The 60 bytes of ``i_block``; ``blocks`` are where the mapping's own blocks lie."""
+        """The 60 bytes of ``i_block``; ``blocks`` are the places of the mapping's own blocks."""
 
     @abstractmethod
     def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:
-        """The mapping's own blocks, each of which is made without its checksum."""
+        """The mapping's own blocks, each made without its checksum."""
 
 
 class DataMapping(FileMapping):
-    """A mapping for files of data, of which there may be many.
+    """A mapping for ordinary files, of which there may be many.
 
-    It alone knows which blocks of a cluster are used: whatever else is placed and counted is whole
+    Only it knows which blocks of a cluster are used; everything else places and counts whole
     clusters.
     """
 
@@ -58,14 +58,15 @@ class DataMapping(FileMapping):
     max_run: ClassVar[int]
     """The most blocks in one run."""
     max_plain_run: ClassVar[int]
-    """The most blocks of a file that is one run and needs no block of the mapping's own."""
+    """The most blocks of a file in one run that needs no block of the mapping's own."""
 
     def cluster_counts(
         self, counts: array[int], ranges: Mapping[int, list[tuple[int, int]]]
     ) -> array[int]:
-        """How many clusters each node needs for its blocks of data.
+        """The number of clusters that each node needs for its data blocks.
 
-        ``ranges`` are the (logical, blocks) of those whose data is not one run from block 0.
+        ``ranges`` holds the (first logical block, blocks) of nodes whose data is not one run from
+        block 0.
         """
         ratio = self.format.blocks_per_cluster
         if ratio == 1:
@@ -85,7 +86,7 @@ class DataMapping(FileMapping):
         for logical, length in ranges:
             first, until = logical // ratio, -(-(logical + length) // ratio)
             if found and first <= end:
-                # Stretches that meet in one cluster share it.
+                # Ranges that meet in one cluster share it.
                 start = found.pop()[0]
                 first, until = start, max(until, end)
             if until > first:
@@ -96,10 +97,10 @@ class DataMapping(FileMapping):
     def runs(
         self, ranges: Sequence[tuple[int, int]], pieces: Sequence[tuple[int, int, int]]
     ) -> list[Run]:
-        """The runs of blocks in clusters that were taken.
+        """The runs of blocks in allocated clusters.
 
-        ``ranges`` are the (logical block, blocks) that hold data, ``pieces`` the (logical cluster,
-        clusters, physical cluster) of :meth:`clusters`, both ascending.
+        ``ranges`` are the (first logical block, blocks) of data, ``pieces`` the (first logical
+        cluster, clusters, first physical cluster) for :meth:`clusters`, both ascending.
         """
         ratio = self.format.blocks_per_cluster
         runs: list[Run] = []
@@ -130,7 +131,7 @@ class DataMapping(FileMapping):
         ]
 
     def join(self, runs: Sequence[Run]) -> list[Run]:
-        """Join neighbours that continue each other, up to the longest run."""
+        """Join adjacent runs, up to the longest run."""
         joined = list(runs[:1])
         for run in runs[1:]:
             last = joined[-1]
@@ -146,14 +147,14 @@ class DataMapping(FileMapping):
 
     @abstractmethod
     def plain_i_block(self) -> bytes:
-        """``i_block`` to begin with for what :meth:`write_plain_runs` fills in."""
+        """The initial ``i_block`` that :meth:`write_plain_runs` fills in."""
 
     @abstractmethod
     def write_plain_runs(
         self, view: memoryview, offset: int, stride: int, lengths: array[int], starts: array[int]
     ) -> None:
-        """Put one run each into many inodes whose ``i_block`` is :meth:`plain_i_block`.
+        """Write one run into each of many inodes whose ``i_block`` is :meth:`plain_i_block`.
 
-        The first ``i_block`` lies at ``offset`` of ``view`` and the others ``stride`` bytes apart;
-        ``lengths`` are in blocks, 0 for a file without any.
+        The first ``i_block`` is at byte ``offset`` of ``view`` and the others follow every
+        ``stride`` bytes; ``lengths`` are in blocks, 0 for an empty file.
         """

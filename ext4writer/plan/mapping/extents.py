@@ -1,4 +1,4 @@
-"""Extents: a tree of runs, whose root lies in ``i_block``.
+"""Extents: a tree of runs, whose root is in ``i_block``.
 
 Rules: Documentation/filesystems/ext4/ifork.rst, "Extent Tree".
 """
@@ -31,7 +31,7 @@ _pack_idx = EXTENT_IDX.packer("ei_block", "ei_leaf_lo", "ei_leaf_hi")
 
 
 class ExtentMapping(DataMapping):
-    """The extent tree. Its own blocks are numbered from the top down, each level ascending."""
+    """The extent tree. Its own blocks are numbered from the top down, level by level."""
 
     flags: ClassVar[int] = EXT4_EXTENTS_FL
     max_blocks: ClassVar[int] = EXT_MAX_BLOCKS
@@ -61,7 +61,7 @@ class ExtentMapping(DataMapping):
             return _node(entries, len(runs), INLINE_ENTRIES, 0, I_BLOCK_BYTES)
         levels = self._levels(len(runs))
         top = blocks[: levels[0]]
-        # An index entry begins with the first logical block of all that lies below it.
+        # An index entry has the first logical block of everything below it.
         below = self._per_block ** len(levels)
         entries = b"".join(
             _index_entry(runs[number * below].logical, block) for number, block in enumerate(top)
@@ -121,7 +121,7 @@ class ExtentMapping(DataMapping):
 
 
 def _node(entries: bytes, count: int, most: int, depth: int, size: int) -> bytes:
-    """A node of the tree without its checksum, ``size`` bytes; ``most`` entries fit it."""
+    """A node of the tree, ``size`` bytes without its checksum; ``most`` entries fit."""
     header = _pack_header(EXT4_EXT_MAGIC, count, most, depth)
     return (header + entries).ljust(size, b"\0")
 

@@ -1,7 +1,7 @@
-"""Files without a name, which the file system keeps for itself: one module for each.
+"""Files without a name, which belong to the file system itself: one module for each.
 
-Whatever such a file is, one loop each gives it blocks (placement.py), counts them (solution.py) and
-writes its inode, its mapping and its content (emit/system_files.py).
+Common loops allocate the blocks of all of them (placement.py), count these (solution.py) and write
+inodes, mappings and contents (emit/system_files.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all files without a name have in common."""
+"""The common part of files without a name."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from ..mapping import FileMapping
 
 
 class SystemFile(NamedTuple):
-    """A file that no directory names, in a file system of known size. Counts are in blocks."""
+    """A file without a name, in a file system of known size. Counts are in blocks."""
 
     ino: int
     purpose: str
-    """What a report calls its blocks."""
+    """The name of its blocks in the report."""
     size_bytes: int
     """i_size."""
     data_blocks: int
-    """To be placed among the free blocks, in one piece where that is possible."""
+    """Blocks to allocate from the free ones, in one piece if possible."""
     mapping: FileMapping
     fixed_blocks: int = 0
-    """Those that belong to it, but lie in front of the groups whatever is placed."""
+    """Its blocks at the start of groups, whose places are fixed."""

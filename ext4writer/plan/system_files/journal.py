@@ -1,4 +1,4 @@
-"""The journal: how large it is."""
+"""The size of the journal."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ JBD2_MAX_JOURNAL_BLOCKS = 10_240_000
 
 TRANSACTIONS_PER_JOURNAL = 4
 GROWTH_CREDITS = 32
-"""Blocks of a growing transaction beside the reserved ones, counted generously."""
+"""Blocks of a resize transaction besides the reserved ones, counted generously."""
 BOOKKEEPING_DIVISOR = 8
-"""What newer kernels keep of a transaction for descriptors and revokes, counted generously."""
+"""The part of a transaction that newer kernels keep for descriptors and revokes, at most 1/8."""
 
 
 def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
-    """The least journal with which the kernel grows a mounted file system; 0 without a reserve.
+    """The least journal, in blocks, for growing a mounted file system; 0 without a reserve.
 
-    One transaction takes every reserved block at once, beside the superblock, the resize inode and
-    the new descriptors (fs/ext4/resize.c:ext4_flex_group_add), and no transaction may take more
-    than a quarter of the journal, less its own bookkeeping (fs/jbd2/journal.c).
+    One transaction takes all reserved blocks at once, with the superblock, the resize inode and the
+    new descriptors (fs/ext4/resize.c:ext4_flex_group_add), and a transaction may take at most a
+    quarter of the journal, minus its own bookkeeping (fs/jbd2/journal.c).
     """
     if not reserved_gdt_blocks:
         return 0
@@ -33,7 +33,7 @@ def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
 
 
 def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:
-    """Blocks of the journal in an image of ``blocks_count`` blocks; 0 is none."""
+    """Blocks of the journal in an image of ``blocks_count`` blocks; 0 means no journal."""
     if not fmt.has_journal or spec.journal == "none":
         return 0
     least = growth_journal_blocks(reserved_gdt_blocks)

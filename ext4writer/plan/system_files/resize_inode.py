@@ -1,4 +1,4 @@
-"""The resize inode, which holds the blocks that are reserved for more descriptors.
+"""The resize inode, which holds the blocks reserved for further descriptors.
 
 Rules: lib/ext2fs/res_gdt.c:ext2fs_create_resize_inode and lib/ext2fs/initialize.c:
 calc_reserved_gdt_blocks.
@@ -19,12 +19,12 @@ from ..mapping import FileMapping, Run
 from .base import SystemFile
 
 _DOUBLY_INDIRECT = 13
-"""Its place in i_block (EXT2_DIND_BLOCK)."""
+"""Its index in i_block (EXT2_DIND_BLOCK)."""
 _WORD_BYTES = 4
 
 
 def resize_inode_bytes(block_size: int) -> int:
-    """Return i_size: all that two levels of blocks can map."""
+    """Return i_size in bytes: all that two levels of blocks can map."""
     per_block = block_size // _WORD_BYTES
     return (per_block * per_block + per_block + 12) * block_size
 
@@ -37,10 +37,10 @@ def max_reserved_gdt_blocks(fmt: Format) -> int:
 def reserved_gdt_blocks(
     fmt: Format, blocks_count: int, grow_to_blocks: int | None, at_least: int = 0
 ) -> int:
-    """Blocks kept behind the descriptors for later growth (calc_reserved_gdt_blocks).
+    """Blocks reserved after the descriptors for later growth (calc_reserved_gdt_blocks).
 
-    Without ``grow_to_blocks``: 1,024 times the size, up to 2^32 blocks, as mke2fs has it, or
-    ``at_least`` so many blocks.
+    Without ``grow_to_blocks``, enough for 1,024 times the size, up to 2^32 blocks, as in mke2fs, or
+    for ``at_least`` blocks if that is more.
     """
     if not fmt.resize_inode:
         return 0
@@ -77,10 +77,10 @@ def resize_inode_file(fmt: Format, groups: int, reserved_gdt_blocks: int) -> Sys
 
 
 class _ResizeMapping(FileMapping):
-    """A map of blocks whose data are the reserved descriptors of the backups.
+    """A block map whose data blocks are the reserved descriptor blocks of the backups.
 
     Its indirect blocks are the reserved blocks of group 0, each of which lists its copies; only the
-    block above them takes a free one.
+    double indirect block above them is allocated.
     """
 
     flags: ClassVar[int] = 0
@@ -103,7 +103,7 @@ class _ResizeMapping(FileMapping):
         fmt, size = self.format, self.format.block_size
         gdt_blocks = fmt.gdt_blocks(self._groups)
         first = fmt.super_block(0) + 1 + gdt_blocks
-        # A block stands where its descriptors will be counted, modulo what fits.
+        # A block's index is the number of its descriptor block, modulo what fits.
         words = [0] * (size // _WORD_BYTES)
         for number in range(self._reserved):
             words[(gdt_blocks + number) % len(words)] = first + number
