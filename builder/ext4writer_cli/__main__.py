@@ -1,14 +1,14 @@
-"""Where the program begins. What takes time to import waits until a signal is harmless."""
+"""The entry point. Slow imports wait until a signal is harmless."""
 
 from __future__ import annotations
 
-# The module behind ``signal``, which is there at once; that one takes milliseconds to import.
+# The built-in module below ``signal``, whose import takes milliseconds.
 import _signal  # type: ignore[import-not-found]
 
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     # Outside of the work a signal just ends the program. Python's own handler would raise
-    # KeyboardInterrupt anywhere in what is imported next. What a shell ignores for a program in
-    # the background stays ignored.
+    # KeyboardInterrupt anywhere in the following imports. A signal that the shell ignores for a
+    # background program stays ignored.
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run the command line; what it does handles signals by itself."""
+    """Run the command line, which handles signals during its work."""
     from .cli import main as run
 
     try:
@@ -30,7 +30,7 @@ def main() -> NoReturn:
 
 
 def _leave(status: int) -> NoReturn:
-    """End without taking a tree apart object by object, which the system does in no time."""
+    """Exit without freeing a tree object by object; the system frees it at once."""
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105  (contextlib is not imported yet where nothing else was)
             stream.flush()

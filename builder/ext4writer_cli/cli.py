@@ -1,4 +1,4 @@
-"""The commands. What takes time to import is imported when a command runs."""
+"""The commands. Slow imports wait until a command runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        # Outside of the work there is nothing to put in order; click would print an empty line.
+        # Outside of the work there is nothing to clean up; click would print an empty line.
         with cancel_on_signals(at_once=True):
             status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
             sys.stdout.flush()
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _report_failure(error: BaseException) -> int | None:
-    """Print what went wrong and return the exit status; None for a fault of the program."""
+    """Print the failure and return the exit status; None for a bug of the program."""
     from .failures import explain
 
     explained = explain(error)
@@ -67,7 +67,7 @@ def _report_failure(error: BaseException) -> int | None:
 
 
 def _drop_pending_output() -> None:
-    """Keep the interpreter from failing once more on bytes that nobody takes."""
+    """Keep the interpreter from failing again on output that no one reads."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -76,7 +76,7 @@ def _drop_pending_output() -> None:
 
 
 class LateCommands(MutableMapping[str, click.Command]):
-    """Commands by name; one that ``late`` makes is made when somebody asks for it."""
+    """Commands by name; those in ``late`` are made on first use."""
 
     def __init__(self, **late: Callable[[], click.Command]) -> None:
         self._late = late
@@ -166,7 +166,7 @@ def commands() -> None:
 
 
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that makes an image, from whatever source."""
+    """Add the options of every command that makes an image, from any source."""
     for name, kind in (
         ("run", RunOptions),
         ("overrides", OverrideOptions),
@@ -255,7 +255,7 @@ def execute(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
-    # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
+    # A tree is hundreds of thousands of objects without cycles, so collecting is wasted time.
     gc.disable()
 
     from . import pipeline

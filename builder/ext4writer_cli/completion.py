@@ -6,7 +6,7 @@ import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 VARIABLE = "_EXT4WRITER_COMPLETE"
-"""What click looks for in the environment when a shell asks."""
+"""The environment variable that click reads when a shell asks for completions."""
 
 
 @click.command()
@@ -23,6 +23,6 @@ def completion(ctx: click.Context, /, shell: str) -> None:
     kind = get_completion_class(shell)
     root = ctx.find_root()
     assert kind is not None
-    # Of bash click would start one to ask for its version, which need not be the user's.
+    # For bash, click would start one to ask for its version, which need not be the user's.
     source = ShellComplete.source(kind(root.command, {}, root.info_name or "", VARIABLE))
     click.echo(source)

@@ -1,4 +1,4 @@
-"""A folder of files named by the digest of what is in them, as composefs has its objects."""
+"""A directory of files named by the digest of their content, like composefs's objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ContentStore:
         self._folder = os.path.abspath(folder)
 
     def put(self, path: bytes, content: Content) -> bytes:  # noqa: ARG002
-        """Store ``content`` and return the path of its file. Raises what reading raises."""
+        """Store ``content`` and return the path of its file. Raises errors of reading."""
         try:
             os.makedirs(self._folder, exist_ok=True)
             file = NewFile(os.fsencode(os.path.join(self._folder, "content")))

@@ -1,4 +1,4 @@
-"""Turns what went wrong into one line and an exit status."""
+"""Turns failures into one line and an exit status."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIGNALLED = 128
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
-    """Return the line and the exit status for ``error``; None if it is a fault of the program."""
+    """Return the line and the exit status for ``error``; None if it is a bug of the program."""
     if isinstance(error, Interrupted):
         return str(error), SIGNALLED + error.signum
     if isinstance(error, KeyboardInterrupt | click.Abort):

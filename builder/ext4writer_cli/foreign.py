@@ -1,4 +1,4 @@
-"""Answers for what users of other programs type: the option, or the command, that does it here."""
+"""Answers to options of other programs: the option, or the command, that does it here."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ OPTIONS = {
     "--compress": "an --output that ends in .zst is compressed",
     "--timestamp": "--epoch SECONDS",
 }
-"""Option of mke2fs, mksquashfs, tar and others -> what does it here. Ours are never looked up."""
+"""Option of mke2fs, mksquashfs, tar and others -> ours. Options of ours are never looked up."""
 
 
 def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageError:
@@ -117,7 +117,7 @@ def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageErr
         word = argument.partition("=")[0]
         if word in ours or not word.startswith("-"):
             continue
-        # -N1000, and what click took apart: -all-root as -a -l -l ...
+        # -N1000, and words that click split: -all-root as -a -l -l ...
         for flag in (word, word[:2]):
             if flag in OPTIONS and flag not in ours and _is_meant(error, flag, word):
                 answer = OPTIONS[flag]
@@ -173,9 +173,9 @@ _PREFIX = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9+.-]+):(?P<rest>.*)", re.DOTAL
 
 
 def check_prefix(text: str) -> None:
-    """``ValueError`` if ``text`` names a source of a kind that is not read here.
+    """Raise ``ValueError`` if ``text`` names a source of a kind that is not supported.
 
-    A file of that name is meant, if there is one.
+    If there is a file of that name, it is meant instead.
     """
     matched = _PREFIX.fullmatch(text)
     if matched is None or os.path.lexists(text):

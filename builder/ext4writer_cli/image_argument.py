@@ -23,7 +23,7 @@ HEADING = "The image"
 
 
 class Place:
-    """Where an image lies; see :func:`image_argument`."""
+    """The place of an image; see :func:`image_argument`."""
 
     def __init__(
         self,
@@ -77,20 +77,20 @@ def _partition(text: str) -> tuple[str, int | None]:
 
 
 class Heard:
-    """Damage that was heard of: the first lines of it, and how often there was any."""
+    """Collects reports of damage: their first lines and their number."""
 
     def __init__(self) -> None:
         self.count = 0
         self._lines: dict[str, None] = {}
 
     def add(self, error: DamageError) -> None:
-        """Note one thing that is damaged; the same one is shown once."""
+        """Note one damage; the same one is shown once."""
         self.count += 1
         if len(self._lines) <= DAMAGE_SHOWN:
             self._lines[str(error)] = None
 
     def tell(self) -> None:
-        """Say on standard error what is damaged."""
+        """Print the damage on standard error."""
         for line in list(self._lines)[:DAMAGE_SHOWN]:
             click.echo(f"damaged: {line}", err=True)
         if len(self._lines) > DAMAGE_SHOWN:

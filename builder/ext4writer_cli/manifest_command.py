@@ -146,7 +146,7 @@ def manifest(
 
 
 def _tell(losses: list[Loss]) -> None:
-    """Say on standard error what a manifest does not hold."""
+    """Print on standard error what a manifest does not hold."""
     from ext4writer.errors import display_path
 
     from .report import LOSSES_SHOWN

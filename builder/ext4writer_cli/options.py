@@ -1,8 +1,8 @@
 """Every option of the command line: one row each, in dataclasses that commands share.
 
 A row is a dataclass field with its flags, its type and its help text. :func:`options` adds the rows
-of a dataclass to a command, which then receives one object of that dataclass. Nobody compares or
-shows these objects, and to make the methods for it at every start would take most of the time.
+of a dataclass to a command, which then receives one object of that dataclass. These objects need no
+``__eq__`` or ``__repr__``, and generating those at every start would take most of the time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WORKERS_MAX = 8
 ZSTD_LEVEL_MAX = 22
 UNPREDICTABLE_UUIDS = {"random": uuid4, "time": uuid1}
-"""What mke2fs calls UUIDs that are another one each time."""
+"""mke2fs's words for UUIDs that differ each time."""
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 OTHER = "Other options"
 SECTOR_SIZE = 512
@@ -49,7 +49,7 @@ def parse_owner(text: str) -> tuple[int, int]:
 
 
 def parse_path(text: str) -> str:
-    """Return ``text``; ``ValueError`` if it names nothing."""
+    """Return ``text``; raises ``ValueError`` if it is empty."""
     if not text:
         raise ValueError("an empty name names no file")
     return text
@@ -71,7 +71,7 @@ def parse_limit(text: str) -> tuple[str, int]:
 
 
 def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
-    """A click type that ``parse`` reads; each of ``words`` stands for its value."""
+    """A click type that calls ``parse``; each of ``words`` stands for its value."""
 
     def read(text: str) -> Any:
         if text in words:
@@ -108,7 +108,7 @@ UUID_OR_WORD = parsed(parse_uuid)
 
 
 class FileName(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
-    """Something that begins with the name of a file, which a shell can complete."""
+    """A value that begins with the name of a file, which a shell can complete."""
 
     name = "file"
 
@@ -139,7 +139,7 @@ SOURCE = FileName(parse_source)
 
 
 class GroupedOption(click.Option):
-    """An option that knows under which heading of the help page it stands."""
+    """An option that knows its heading on the help page."""
 
     def __init__(self, *arguments: Any, heading: str = "Options", **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
@@ -147,11 +147,11 @@ class GroupedOption(click.Option):
 
 
 ORDER = "ext4writer.order"
-"""Key in the ``meta`` of a click context: the names of options as often as they were given."""
+"""Key in the ``meta`` of a click context: the names of the given options, with repetitions."""
 
 
 class RemembersOrder(click.Command):
-    """A command that keeps in which order its options were given, and knows those of others."""
+    """A command that remembers the order of its options, and knows options of other programs."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -201,7 +201,7 @@ def format_groups(
 
 
 def row(*flags: str, about: str, default: Any = None, **attributes: Any) -> Any:
-    """One option: a dataclass field with all that click wants to know about it."""
+    """One option: a dataclass field with everything that click needs."""
     return field(default=default, metadata={"flags": flags, "click": {"help": about, **attributes}})
 
 
@@ -265,7 +265,7 @@ class HasLimits:
 
 
 def paths_in(*groups: object) -> Iterator[str]:
-    """Every file or folder that is named in objects of options."""
+    """Every file or directory that objects of options name."""
     for group in groups:
         for each in fields(group):  # type: ignore[arg-type]
             if each.metadata["click"].get("type") is PATH:
@@ -275,7 +275,7 @@ def paths_in(*groups: object) -> Iterator[str]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScanOptions(HasLimits):
-    """What is taken over from the sources."""
+    """What is kept of the sources."""
 
     HEADING = "What is read from each SOURCE"
 
@@ -355,7 +355,7 @@ class ScanOptions(HasLimits):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageOptions:
-    """What the Spec of an image is made of; the fields are called as the Spec's."""
+    """The options of a Spec; the fields have the Spec's names."""
 
     HEADING = "The file system"
 
@@ -519,7 +519,7 @@ class ImageOptions:
     )
 
     def sized(self, output: Output | None) -> Self:
-        """The same with a size in bytes, where that of the output is wanted."""
+        """The same with a size in bytes, if the size is that of the output."""
         if not isinstance(self.size, str):
             return self
         if output is None:
@@ -528,9 +528,9 @@ class ImageOptions:
         return replace(self, size=room - room % max(self.block_size, SECTOR_SIZE))
 
     def chosen_uuid(self) -> UUID | None:
-        """The UUID that is given, or one that is made now, where its word asks for that.
+        """The given UUID, or a new one if a word asks for that.
 
-        Raises a usage error where it would be another one each time and nobody said that it may.
+        Raises a usage error if it would differ each time and the caller did not allow that.
         """
         if not isinstance(self.uuid, str):
             return self.uuid
@@ -573,7 +573,7 @@ class ImageOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OutputOptions:
-    """How the image is stored, beside what its name says."""
+    """How the image is stored, besides what its name says."""
 
     HEADING = "Output"
 
@@ -626,7 +626,7 @@ class OverrideOptions:
     )
 
     def overrides(self) -> list[Override]:
-        """The library's form; ``OverrideError`` for a text that is none."""
+        """The library's form; raises ``OverrideError`` for an invalid text."""
         from ext4writer import Override
 
         return [Override.parse(text, reseal=not self.no_reseal) for text in self.override]
@@ -634,7 +634,7 @@ class OverrideOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunOptions:
-    """How a command runs and what it tells."""
+    """How a command runs and what it prints."""
 
     HEADING = "How it runs and what it tells"
 
@@ -674,7 +674,7 @@ def environment_epoch() -> int | None:
 
 
 def usable_cpus() -> int:
-    """How many threads are worth starting here."""
+    """The number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
     return min(os.cpu_count() or 1, WORKERS_MAX)

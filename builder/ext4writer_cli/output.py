@@ -1,4 +1,4 @@
-"""Where an image goes: a path, or standard output; and how to know it inside the source."""
+"""The output of a command: a path, or standard output; and how to recognize it in a source."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from ext4writer.output.sink import output_error
 from .options import OutputOptions
 
 COMPRESSING_MAX = 8
-"""Threads that compress: each takes 45 MB, and more wait for what is to be compressed."""
+"""Threads that compress: each takes 45 MB, and more of them would wait for data."""
 STANDARD_OUTPUT = "standard output"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An output that is whole."""
+    """A complete output."""
 
     size: int
     """Bytes of the image, or of the file that it was compressed to."""
     disk: int
-    """Bytes that it takes up on the disk."""
+    """Bytes that it takes on the disk."""
     sha256: str | None
-    """Digest of these bytes in hexadecimal; None where they were not hashed on their way."""
+    """Digest of these bytes in hexadecimal; None if they were not hashed while written."""
 
 
 class Output(Protocol):
     """A place for an image; it is opened only when the plan is ready.
 
-    To make one raises :class:`OutputError` for what can be seen to fail before any work is done.
+    The constructor raises :class:`OutputError` for problems that show before any work is done.
     """
 
     is_stream: bool
     spool_folder: str | None
-    """Where what must be kept until the image is written lies well; None if anywhere."""
+    """The best directory for data that is kept until the image is written; None for any."""
     offset: int
-    """Where the image begins in the file or device."""
+    """Byte where the image begins in the file or device."""
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class Output(Protocol):
         ...
 
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:
-        """A test for files of ``source`` that are the output; None if there can be none."""
+        """A test whether a file of ``source`` is the output; None if none can be."""
         ...
 
     def refuse_inputs(self, paths: Iterable[str]) -> None:
@@ -70,7 +70,7 @@ class Output(Protocol):
         ...
 
     def room(self, what: str) -> int:
-        """Bytes from the offset on of the ``"device"``, or of the ``"region"`` of a file."""
+        """Bytes after the offset in the ``"device"``, or in the ``"region"`` of a file."""
         ...
 
     def write(self, layout: Layout, **options: Any) -> Stored:
@@ -79,7 +79,7 @@ class Output(Protocol):
 
 
 class PathOutput:
-    """A regular file, replaced when the new one is whole, or a part of one, or a block device."""
+    """A regular file that is replaced by a complete new one, a part of one, or a block device."""
 
     is_stream = False
 
@@ -91,7 +91,7 @@ class PathOutput:
         threads: int = 1,
         hashed: bool = False,
     ) -> None:
-        """``threads`` compress where the name asks for that; what comes out is ``hashed``."""
+        """``threads`` compress if the name asks for it; ``hashed`` computes a digest."""
         options = options or OutputOptions()
         real = os.path.realpath(path)
         folder = os.path.dirname(real)
@@ -181,15 +181,15 @@ class PathOutput:
         if self.kind is not None:
             return Stored(size, size, sha256)
         disk = layout.size_bytes
-        with suppress(OSError):  # the image is whole, whatever anyone does to it now
+        with suppress(OSError):  # the image is complete, whatever happens to it now
             disk = os.stat(self.path).st_blocks * 512
         return Stored(layout.size_bytes, disk, sha256)
 
 
 def _can_be_made(path: str) -> bool:
-    """Whether a file may be made at ``path``, where perhaps no other name of its folder may be.
+    """Whether a file can be created at ``path``, even if no other name in its directory can.
 
-    A build sandbox may allow its output alone.
+    A build sandbox may allow nothing but its output.
     """
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -200,7 +200,7 @@ def _can_be_made(path: str) -> bool:
 
 
 class StandardOutput:
-    """Standard output, written from its present position on and never moved."""
+    """Standard output, written from its current position without seeking."""
 
     is_stream = True
     spool_folder: str | None = None
@@ -208,7 +208,7 @@ class StandardOutput:
     offset = 0
 
     def __init__(self, *, hashed: bool = False, sync: bool = False) -> None:
-        """What goes there is ``hashed`` on its way, as nobody can read it again."""
+        """``hashed`` computes a digest while writing, since the output may not be readable."""
         self._hashed = hashed
         self._sync = sync
         if sys.stdout.isatty():
@@ -235,9 +235,9 @@ class StandardOutput:
 
 
 class _Unseekable:
-    """Standard output without a buffer, as a stream also where it is a file.
+    """Standard output without a buffer, and treated as a stream even if it is a file.
 
-    A pipe and a file are the same to whoever reads the report; the shell says where it begins.
+    So a pipe and a file give the same report; the shell chooses the position.
     """
 
     name = STANDARD_OUTPUT
@@ -247,26 +247,26 @@ class _Unseekable:
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         count: int | None = self._raw.write(data)
-        while count is None:  # its other users set it not to wait; what it did not take is not lost
+        while count is None:  # O_NONBLOCK was set elsewhere; try again
             select.select([], [self._raw], [])
             count = self._raw.write(data)
         return count
 
     def check(self, *, sync: bool) -> None:
-        """Raise :class:`OutputError` for what a file system tells only when a file is closed.
+        """Raise :class:`OutputError` for errors that a file system reports only on close.
 
-        It tells that to whoever closes any descriptor of the file. ``sync`` waits for the disk.
+        It reports them on closing any descriptor of the file. ``sync`` waits for the disk.
         """
         try:
             if sync and not stat.S_ISFIFO(os.fstat(self.fileno()).st_mode):
                 os.fsync(self.fileno())
             os.close(os.dup(self.fileno()))
         except OSError as error:
-            if error.errno != errno.EINVAL:  # what has no disk cannot be flushed
+            if error.errno != errno.EINVAL:  # an output without a disk cannot be flushed
                 raise output_error(STANDARD_OUTPUT, error, 0) from error
 
     def fileno(self) -> int:
-        """To know a source again that it is."""
+        """To recognize a source that is the output."""
         return self._raw.fileno()
 
     def seekable(self) -> bool:
@@ -282,7 +282,7 @@ def _lies_in(folder: str, root: str) -> bool:
 
 
 class _HashedStream(_Unseekable):
-    """The same, and a digest of all that went there."""
+    """The same, with a digest of all bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -324,7 +324,7 @@ def open_output(
 ) -> Output:
     """The output that ``-o`` names.
 
-    Where its name asks for that, ``threads`` compress it, and what comes out is ``hashed``.
+    ``threads`` compress it if its name asks for that; ``hashed`` computes a digest.
     """
     if destination != "-":
         threads = min(threads, COMPRESSING_MAX)
@@ -337,12 +337,12 @@ def open_output(
 
 
 def open_text_output(destination: str) -> PathOutput:
-    """A file for a text, whose name asks for no compression."""
+    """A file for a text, whose suffix means no compression."""
     return PathOutput(destination, OutputOptions(raw=True))
 
 
 def write_text(text: memoryview, destination: str) -> None:
-    """Write ``text`` to a file, which is replaced when the new one is whole, or to ``-``."""
+    """Write ``text`` to a file, which a complete new one replaces, or to ``-``."""
     if destination == "-":
         try:
             stream = _Unseekable()
@@ -365,7 +365,7 @@ def write_text(text: memoryview, destination: str) -> None:
 
 
 def print_report(text: str, output: Output | None) -> None:
-    """Print on standard output, or on standard error where the image took that."""
+    """Print on standard output, or on standard error if the image goes to standard output."""
     to_stderr = output is not None and output.is_stream
     try:
         click.echo(text, err=to_stderr)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class StrictError(Ext4WriterError):
-    """Something would not be kept exactly, and the caller asked for no such image."""
+    """Something would not be kept exactly, and the caller asked for ``--strict``."""
 
     def __init__(self, losses: list[Loss]) -> None:
         self.losses = losses
@@ -36,15 +36,15 @@ class StrictError(Ext4WriterError):
 
 
 class Job(NamedTuple):
-    """What one command is asked for."""
+    """The request of one command."""
 
     sources: Sequence[SourceArgument]
     """Later ones lie over earlier ones."""
     output: Output | None
-    """None plans the image and writes nothing."""
+    """None: plan the image and write nothing."""
     scan: ScanOptions
     selection: Selection
-    """What is taken of each source."""
+    """The entries to take from each source."""
     rules: Sequence[Rule]
     spec: Spec
     overrides: Sequence[Override]
@@ -68,12 +68,12 @@ class Stopwatch:
 def run(
     job: Job, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
 ) -> Report:
-    """Do what ``job`` asks for and report it; raises the library's errors."""
+    """Carry out ``job`` and report it; raises the library's errors."""
     watch = Stopwatch()
     folder = job.output.spool_folder if job.output is not None else None
 
     with Spool(folder) as spool, ProcessPool(job.workers) as pool:
-        # A pipe may have nothing to say for ever, and what is read leaves nothing behind.
+        # Reading a pipe may block for ever, and leaves nothing that must be removed.
         with watch.stage("scan"), cancel_on_signals(at_once=True):
             reading = Reading(job.scan, job.selection, job.output, spool, pool, progress, cancel)
             tree, sources = read_sources(job.sources, reading)

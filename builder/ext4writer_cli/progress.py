@@ -1,4 +1,4 @@
-"""The progress bar of a terminal. On anything else, and on one that is dumb, there is none."""
+"""The progress bar on a terminal. There is none elsewhere, or on a dumb terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INTERVAL = 0.1
 
 @contextmanager
 def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
-    """Yield what draws the library's progress on standard error, or None where nobody looks."""
+    """Yield a callback that draws progress on standard error; None if it is not a terminal."""
     if not wanted or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
@@ -103,7 +103,7 @@ class _Terminal:
 
 
 def told(progress: Progress, seconds: float) -> str:
-    """What stands beside the bar: entries, bytes, and the rate of what was really moved."""
+    """The text beside the bar: entries, bytes, and the rate of bytes that were really moved."""
     parts = [_of(f"{progress.entries:,}", progress.entries_total, f"{progress.entries_total:,}")]
     parts[0] += " entries"
     if progress.bytes_done or progress.bytes_total:

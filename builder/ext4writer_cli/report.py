@@ -1,4 +1,4 @@
-"""What a command tells about an image, for people and for programs."""
+"""The report of a command about an image, for people and for programs."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ PLURALS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report(ImageReport):
-    """The facts of one image, and of how it was made; sizes are in bytes."""
+    """The facts about one image and how it was made; sizes are in bytes."""
 
     image: str | None
-    """Where it was written, ``-`` for standard output, None if it was only planned."""
+    """The path where it was written, ``-`` for standard output, None if it was only planned."""
     seconds: Mapping[str, float]
     """How long each stage took."""
     sources: Sequence[SourceReport] = ()
-    """What was read, in order; later ones lie over earlier ones."""
+    """The sources in order; later ones lie over earlier ones."""
 
     @classmethod
     def of(
@@ -134,7 +134,7 @@ class Report(ImageReport):
 
 
 def _source(source: SourceReport, width: int) -> Iterator[str]:
-    """What it is, where it lies, and what is known of it; values of JSON where that is no text."""
+    """Kind, place and facts of a source; facts that are not text are shown as JSON."""
     place = "standard input" if source.source == "-" else display_path(source.source)
     goes_to = "" if source.target == "/" else f" at {display_path(source.target)}"
     yield f"  {source.kind:{width}}  {place}{goes_to}"
@@ -150,7 +150,7 @@ def _source(source: SourceReport, width: int) -> Iterator[str]:
 
 
 def _features(names: Sequence[str]) -> dict[str, str]:
-    """The names in rows that fit beside the other facts; only the first row has a title."""
+    """The names in rows that fit the page; only the first row has a title."""
     rows = textwrap.wrap(" ".join(names), WIDTH, break_on_hyphens=False) or ["(none)"]
     return {" " * number or "features": text for number, text in enumerate(rows)}
 

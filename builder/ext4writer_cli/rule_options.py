@@ -1,4 +1,4 @@
-"""Options that are rules: what an image has other than its sources, in the order of the options."""
+"""Options that are rules: how an image differs from its sources, in the order of the options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parse_range(text: str) -> Range:
 
 
 def parse_mask(text: str) -> int:
-    """Return the bits of ``text`` in octal; ``ValueError`` with a reason if it is none."""
+    """Return the bits of the octal ``text``; raises ``ValueError`` with a reason otherwise."""
     if not re.fullmatch("[0-7]{1,4}", text, re.ASCII):
         raise ValueError(f"{text!r} is not up to four octal digits, such as 7755")
     return int(text, 8)
@@ -49,7 +49,7 @@ def _rule(*flags: str, about: str, **attributes: Any) -> Any:
 
 @dataclass(frozen=True)
 class RuleOptions:
-    """All of these may be given again; each says what is done where it stands."""
+    """All of these may be repeated; each takes effect in its place in the order."""
 
     HEADING = "Rules for what is in the image, applied in the order in which they are given"
 
@@ -132,7 +132,7 @@ class RuleOptions:
     )
 
     def in_order(self) -> Iterator[tuple[str, Any]]:
-        """Each option by its name and one value, as they were given."""
+        """Yield the name and one value of each option, in the given order."""
         context = click.get_current_context(silent=True)
         names = [each.name for each in fields(self)]
         order = (context.meta.get(ORDER) if context is not None else None) or [
@@ -144,15 +144,15 @@ class RuleOptions:
                 yield name, next(values[name])
 
     def selection(self) -> Selection:
-        """What is to be read of each source; ``SpecError`` for a glob that is none."""
+        """The entries to read of each source; raises ``SpecError`` for an invalid glob."""
         return select(self.in_order())
 
     def compiled(self) -> list[Rule]:
-        """The library's form of all the others; raises its errors."""
+        """All other options as rules of the library; raises its errors."""
         return compile_rules(self.in_order(), self._mount_point())
 
     def _mount_point(self) -> str:
-        """The one mount point; a usage error for several, and for one that nothing asks for."""
+        """The mount point; raises a usage error for several, or if no option needs one."""
         if len(set(self.mount_point)) > 1:
             raise click.UsageError("--mount-point is given twice; an image has one mount point")
         if self.mount_point and not self.file_contexts:
@@ -161,7 +161,7 @@ class RuleOptions:
 
 
 def select(options: Iterable[tuple[str, Any]]) -> Selection:
-    """What ``options`` take of a source; ``SpecError`` for a glob that is none."""
+    """The entries that ``options`` take from a source; raises ``SpecError`` for an invalid glob."""
     from ext4writer.edit.rules_select import Selection
 
     return Selection(
@@ -170,7 +170,7 @@ def select(options: Iterable[tuple[str, Any]]) -> Selection:
 
 
 def compile_rules(options: Iterable[tuple[str, Any]], mount_point: str = "/") -> list[Rule]:
-    """The library's form of all others among ``options``; raises its errors."""
+    """All other ``options`` as rules of the library; raises its errors."""
     found: list[Rule] = []
     maps: dict[str, list[Range]] = {}
     for name, value in options:
@@ -189,14 +189,14 @@ def compile_rules(options: Iterable[tuple[str, Any]], mount_point: str = "/") ->
 
 
 def read_file(path: str) -> bytes:
-    """All of ``path``; ``SourceError`` where that fails."""
+    """All bytes of ``path``; raises ``SourceError`` if reading fails."""
     from ext4writer.documents import read_document
 
     return read_document(path)
 
 
 def _id_map(maps: Mapping[str, Sequence[Range]]) -> list[Rule]:
-    """The rule of options that stand beside each other; none where there are none."""
+    """The rule of adjacent ID map options; empty if there are none."""
     if not maps:
         return []
     from ext4writer.edit.rules import IdMap
@@ -268,4 +268,4 @@ _COMPILERS: dict[str, Callable[[Any], list[Rule]]] = {
     "device_table": _device_table,
     "makedevs": _makedevs,
 }
-"""Option -> what makes rules of one value of it."""
+"""Option -> the function that makes rules of one value."""

@@ -1,4 +1,4 @@
-"""Turns the signals that ask a program to stop into an orderly end."""
+"""Turns the signals that ask a program to stop into an orderly exit."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Interrupted(BaseException):
 def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
     """Yield an event that the first signal sets; a second one raises :class:`Interrupted`.
 
-    With ``at_once`` the first one raises too. That is for work which may wait for ever in one
-    system call, such as one on a pipe, and leaves nothing behind that must be removed. Signals
-    after the one that raised do nothing: what removes a half-written image must not end halfway.
+    With ``at_once`` the first one raises, too. That is for work that may block for ever in one
+    system call, such as a read from a pipe, and leaves nothing that must be removed. Signals
+    after the one that raised do nothing: removing a half-written image must not be interrupted.
     """
     cancel = threading.Event()
     received: list[int] = []
@@ -43,7 +43,7 @@ def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
             raise Interrupted(signum)
 
     def lost(unraisable: sys.UnraisableHookArgs) -> None:
-        """Be silent where a destructor swallowed what was raised; the next signal raises again."""
+        """Ignore an exception that a destructor swallowed; the next signal raises again."""
         nonlocal ending
         if isinstance(unraisable.exc_value, Interrupted):
             ending = False
@@ -61,12 +61,12 @@ def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
     try:
         yield cancel
         if at_once and received:
-            # What is raised within a destructor gets lost.
+            # An exception within a destructor is lost.
             raise Interrupted(received[0])
     except Exception as error:
         from ext4writer.errors import CancelledError
 
-        # Python makes a RuntimeError of what is raised in some places, as in __set_name__.
+        # Python turns exceptions in some places, such as __set_name__, into a RuntimeError.
         if received and (ending or isinstance(error, CancelledError)):
             raise Interrupted(received[0]) from None
         raise

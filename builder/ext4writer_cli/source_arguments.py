@@ -1,4 +1,4 @@
-"""What one SOURCE of the command line says: of which kind it is, where it lies, where it goes."""
+"""Parses a SOURCE of the command line: its kind, its path, and its place in the image."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import NamedTuple
 
 STANDARD_INPUT = "-"
 NO_OPTION = "\0"
-"""Stands before a SOURCE that begins with a dash; no argument of a program can hold it."""
+"""Marks a SOURCE that begins with a dash; no argument of a program can contain it."""
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-"""How a path of Windows begins; no name of an image begins with a slash."""
+"""The start of a Windows path; no name of an image begins with a slash."""
 
 _DASHED = tuple(STANDARD_INPUT + mark for mark in ("::/", ":/", ",", "["))
-"""How standard input begins where it is not ``-`` alone."""
+"""The start of standard input with a suffix."""
 
 FOUND = ""
-"""The kind of a source without a prefix: what lies there tells whether it is a folder or a tar."""
+"""The kind of a source without a prefix: a directory, or a tar archive."""
 
 TAKES_REFERENCE = {"oci": True, "docker-archive": True, "manifest": False, "image": True}
-"""Prefix of a kind -> whether ``:REF`` may stand behind the path."""
+"""Prefix of a kind -> whether ``:REF`` may follow the path."""
 
 
 class SourceArgument(NamedTuple):
-    """One SOURCE, taken apart."""
+    """A parsed SOURCE."""
 
     text: str
     """As it was given."""
@@ -33,23 +33,22 @@ class SourceArgument(NamedTuple):
     place: str
     """The path on the host, or ``-``."""
     reference: str | None = None
-    """Which of several images."""
+    """The image that is meant, of several."""
     target: bytes = b"/"
-    """Where the source's root comes to in the image."""
+    """The place of the source's root in the image."""
     inside: str | None = None
-    """Which folder of a container image is the source; for a path that is found later."""
+    """The directory of a container image that is the source; of other paths it is found later."""
     settings: tuple[tuple[str, str], ...] = ()
-    """What is set for this source alone, by the names of options."""
+    """Settings of this source alone, by the names of options."""
 
 
 def parse_source(text: str) -> SourceArgument:
-    """Take ``[KIND:]PATH[:REF][:/INSIDE][,KEY=VALUE]...[::/TARGET]`` apart.
+    """Parse ``[KIND:]PATH[:REF][:/INSIDE][,KEY=VALUE]...[::/TARGET]``.
 
-    ``ValueError`` with a reason if it is wrong. Where a path without a kind ends and the folder
-    inside of it begins is found when it is read, as there may be colons in a path.
-    The last ``::/`` begins the target. The path of a kind that takes a reference ends at the first
-    colon, as in other programs, but that of a drive of Windows. A path that looks like something
-    else can begin with ``./``.
+    Raises ``ValueError``, with a reason, if it is invalid. The last ``::/`` begins the target. The
+    path of a kind that takes a reference ends at the first colon, as in other programs, except the
+    colon of a Windows drive. A path without a kind may contain colons, so its end is found when it
+    is read. A path that looks like something else can be given with ``./`` in front.
     """
     text = text.removeprefix(NO_OPTION)
     source, separator, target = text.rpartition("::/")
@@ -96,11 +95,11 @@ def _target(text: str, target: str) -> bytes:
 
 
 def mark(arguments: list[str]) -> list[str]:
-    """Mark ``-::/TARGET`` and its like among ``arguments``, where it would look like an option."""
+    """Mark arguments such as ``-::/TARGET``, which would look like options."""
     return [NO_OPTION + text if text.startswith(_DASHED) else text for text in arguments]
 
 
 def check_together(arguments: tuple[SourceArgument, ...]) -> None:
-    """``ValueError`` if ``arguments`` cannot be read in one command."""
+    """Raise ``ValueError`` if one command cannot read all ``arguments``."""
     if sum(argument.place == STANDARD_INPUT for argument in arguments) > 1:
         raise ValueError("standard input can be read only once, so '-' can stand only once")

@@ -1,4 +1,4 @@
-"""Reads the sources of a command, each of its kind, and lays the later over the earlier."""
+"""Reads the sources of a command and lays later ones over earlier ones."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from ext4writer.sources import ContainerImage
 
 
-# s_magic of the superblock, in a file of any other kind next to never.
+# s_magic of the superblock; files of other kinds hardly ever have it there.
 _MAGIC_AT = 1024 + 0x38
 _MAGIC = b"\x53\xef"
 
 
 class Reading(NamedTuple):
-    """What all sources of one command share."""
+    """The settings that all sources of one command share."""
 
     scan: ScanOptions
     selection: Selection
@@ -42,19 +42,19 @@ class Reading(NamedTuple):
 
 
 class SourceReport(NamedTuple):
-    """What the report says of one source."""
+    """The report's facts about one source."""
 
     source: str
     kind: str
     target: str
     facts: Mapping[str, object]
-    """More about it, as values of JSON."""
+    """Further facts, as JSON values."""
 
 
 def read_sources(
     arguments: Sequence[SourceArgument], reading: Reading
 ) -> tuple[Tree, list[SourceReport]]:
-    """Read all of ``arguments`` in their order, later ones over earlier; none is an empty tree."""
+    """Read all ``arguments`` in order, later ones over earlier ones; none gives an empty tree."""
     tree: Tree | None = None
     reports = []
     scan = reading.scan
@@ -83,7 +83,7 @@ def read_sources(
 
 
 def _read(argument: SourceArgument, reading: Reading) -> Read:
-    """Read one source, and apply what is set for it alone."""
+    """Read one source, and apply its own settings."""
     settings = SourceSettings(argument.settings)
     scan, selection = reading.scan, reading.selection
     strip = settings.strip_components
@@ -91,7 +91,7 @@ def _read(argument: SourceArgument, reading: Reading) -> Read:
         strip = scan.strip_components
     argument = _split_inside(argument)
     if strip or argument.inside is not None:
-        # Patterns begin at the root that the source is left with.
+        # Patterns are relative to the final root of the source.
         reading = reading._replace(selection=select(()))
     one, kind, facts = READERS[argument.kind](argument, reading)
     if argument.inside is not None:
@@ -115,7 +115,7 @@ def _read(argument: SourceArgument, reading: Reading) -> Read:
 
 
 def _split_inside(argument: SourceArgument) -> SourceArgument:
-    """Find out where a path without a kind ends, and the folder inside of it begins."""
+    """Find out where a path without a kind ends, and the directory inside it begins."""
     place = argument.place
     if argument.kind != FOUND or ":/" not in place or os.path.lexists(place):
         return argument
@@ -128,7 +128,7 @@ def _split_inside(argument: SourceArgument) -> SourceArgument:
 
 
 def _inside(tree: Tree, argument: SourceArgument) -> Tree:
-    """The folder of ``tree`` that ``argument`` asks for, as a tree of its own."""
+    """The directory of ``tree`` that ``argument`` names, as a separate tree."""
     path = f"/{(argument.inside or '').strip('/')}"
     try:
         return tree.subtree(path)
@@ -137,7 +137,7 @@ def _inside(tree: Tree, argument: SourceArgument) -> Tree:
 
 
 def _source_of_root(arguments: Sequence[SourceArgument], number: int | None) -> int | None:
-    """``number``, if it is that of a source whose root can be the image's; raises SpecError."""
+    """``number``; raises SpecError unless the root of that source can be the image's."""
     if number is None:
         return None
     if number > len(arguments):
@@ -153,14 +153,14 @@ def _source_of_root(arguments: Sequence[SourceArgument], number: int | None) -> 
 
 
 Read = tuple[Tree, str, Mapping[str, object]]
-"""A tree, what its source is called in the report, and what else is known of it."""
+"""A tree, the kind of its source in the report, and further facts."""
 
 
 def _found(argument: SourceArgument, reading: Reading) -> Read:
-    """Read a folder, or a tar archive from a file, a pipe or standard input."""
+    """Read a directory, or a tar archive from a file, a pipe or standard input."""
     tree, kind, facts = _found_there(argument, reading)
     if argument.target != b"/":
-        # A saved image that goes into a folder of the image is meant as files.
+        # A saved image that goes into a subdirectory is meant as ordinary files.
         tree.losses = [loss for loss in tree.losses if loss.code != "saved-image"]
     return tree, kind, facts
 
@@ -194,7 +194,7 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
 
 
 def _is_ext4(place: str) -> bool:
-    """Whether a file has the magic of a superblock; no tar archive has it there."""
+    """Whether a file has the magic number of a superblock; no tar archive has it there."""
     try:
         with open(place, "rb") as file:
             file.seek(_MAGIC_AT)
@@ -284,7 +284,7 @@ def _image(
 
 
 def _directory(place: str, reading: Reading) -> Read:
-    """Read a folder, without the image that is about to be written."""
+    """Read a directory, without the image that is about to be written."""
     scan, output = reading.scan, reading.output
     tree = sources.directory(
         place,
@@ -301,7 +301,7 @@ def _directory(place: str, reading: Reading) -> Read:
 
 
 def _manifest(argument: SourceArgument, reading: Reading) -> Read:
-    """Read a manifest from a file or standard input, whose folder is the current one."""
+    """Read a manifest from a file, or from standard input relative to the current directory."""
     scan, place = reading.scan, argument.place
     piped = place == STANDARD_INPUT
     tree = sources.manifest(
@@ -331,7 +331,7 @@ READERS: dict[str, Callable[[SourceArgument, Reading], Read]] = {
     "manifest": _manifest,
     "image": _ext4_image,
 }
-"""Kind of a source -> what reads it."""
+"""Kind of a source -> its reader."""
 
 PRUNED = {FOUND, "oci", "docker-archive"}
-"""Those that leave out by themselves what is excluded."""
+"""Kinds whose readers skip excluded entries themselves."""

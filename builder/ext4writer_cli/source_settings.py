@@ -1,4 +1,4 @@
-"""What is set for one SOURCE alone: ``SOURCE,owner=0:0,strip-components=1``.
+"""Settings of one SOURCE: ``SOURCE,owner=0:0,strip-components=1``.
 
 The keys are the options of the command that are rules, and ``strip-components``. They are applied
 to that source before it is laid over the earlier ones; the options of the command follow when all
@@ -30,13 +30,13 @@ def count_of(text: str) -> int:
 
 
 OF_ALL = {"file_contexts", "mount_point"}
-"""Labels follow from where things come to in the image."""
+"""Only for the whole image, since labels depend on the final paths."""
 RULES = {
     each.metadata["flags"][-1].removeprefix("--"): each
     for each in fields(RuleOptions)
     if each.name not in OF_ALL
 }
-"""Key -> the option that it is for the whole image."""
+"""Key -> the corresponding option for the whole image."""
 KEYS = (*RULES, STRIP)
 
 _SETTING = re.compile(rf",(?P<key>{'|'.join(map(re.escape, KEYS))})=")
@@ -44,10 +44,10 @@ _BRACKETS = re.compile(rf"\[(?P<inner>(?:{'|'.join(map(re.escape, KEYS))})=[^\]]
 
 
 class SourceSettings:
-    """The settings of one source, in their order."""
+    """The settings of one source, in order."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
-        """Raises :class:`click.BadParameter` for a value that means nothing."""
+        """Raises :class:`click.BadParameter` for an invalid value."""
         self.strip_components: int | None = None
         self._rules: list[tuple[str, Any]] = []
         for key, text in pairs:
@@ -65,18 +65,18 @@ class SourceSettings:
         return bool(self._rules) or self.strip_components is not None
 
     def selection(self) -> Selection:
-        """What is taken of this source; ``SpecError`` for a glob that is none."""
+        """The entries to take of this source; raises ``SpecError`` for an invalid glob."""
         return select(self._rules)
 
     def compiled(self) -> list[Rule]:
-        """The library's form of all other rules; raises its errors."""
+        """All other settings as rules of the library; raises its errors."""
         return compile_rules(self._rules)
 
 
 def take_settings(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """Take ``PATH[,KEY=VALUE]...`` apart, or ``PATH[KEY=VALUE,...]``.
+    """Parse ``PATH[,KEY=VALUE]...`` or ``PATH[KEY=VALUE,...]``.
 
-    A comma before something that is no key belongs to the path, or to the value before it.
+    A comma that no key follows belongs to the path, or to the value before it.
     """
     bracketed = _BRACKETS.search(text)
     if bracketed is not None:

@@ -1,4 +1,4 @@
-"""A file without a name that keeps what can be read only once, such as a pipe."""
+"""An unnamed file that keeps data that can be read only once, such as a pipe's."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ext4writer.output.beside import FORBIDDEN
 
 
 class Spool:
-    """Makes the file when it is first wanted; the system frees it when the last user closes it.
+    """Makes the file on first use; the system frees it when the last user closes it.
 
-    It lies in ``folder``, which is that of the image, so that the kernel can copy within one file
-    system; None means where temporary files go, which TMPDIR says. There is never a name to remove.
+    It is in ``folder``, which is that of the image, so that the kernel can copy within one file
+    system; None means the directory for temporary files (TMPDIR). There is no name to remove.
     """
 
     def __init__(self, folder: str | None) -> None:
         self.folder = folder
-        """None until the file is made, where it may lie anywhere."""
+        """None until the file is made, if it may be in any directory."""
         self._file: BinaryIO | None = None
 
     def open(self) -> BinaryIO:
-        """The file, always the same one; :class:`OutputError` if there can be none."""
+        """The file, always the same one; raises :class:`OutputError` if it cannot be made."""
         if self._file is None:
             import tempfile  # late, for most commands need no such file
 
@@ -34,7 +34,7 @@ class Spool:
                     self.folder = tempfile.gettempdir()
                     self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115
             except OSError as error:
-                # Where no folder will do, Python's error lists those that it tried.
+                # If no directory works, Python's error lists those that it tried.
                 problem = os.strerror(error.errno or 0) if self.folder else error.strerror
                 raise OutputError(
                     self.folder or "TMPDIR", f"a temporary file cannot be made here: {problem}"
@@ -42,7 +42,7 @@ class Spool:
         return self._file
 
     def _beside_the_image(self) -> BinaryIO | None:
-        """The file in the folder of the image; None where that folder takes none but the image."""
+        """The file in the directory of the image; None if only the image can be created there."""
         import tempfile
 
         if self.folder is None:
@@ -65,7 +65,7 @@ class Spool:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            # The file is gone with it: nothing of it can be lost any more.
+            # The file is freed with it, so no data can be lost.
             with suppress(OSError):
                 self._file.close()
             self._file = None

@@ -1,4 +1,4 @@
-"""Standard streams that whoever started the program had closed."""
+"""Standard streams that were closed before the program started."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 
 
 def open_missing() -> None:
-    """Put something in their place, so that no file which is opened later gets their numbers.
+    """Open placeholders, so that no later file gets their descriptor numbers.
 
-    Reading and writing fail there as on a closed one; only messages vanish.
+    Reading and writing fail as on a closed stream; only messages are dropped.
     """
     for fd, name, flags in (
         (0, "stdin", os.O_WRONLY),

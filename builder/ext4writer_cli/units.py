@@ -6,7 +6,7 @@ BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that ``text`` means; ``ValueError`` with a reason if it means none."""
+    """Return the bytes that ``text`` means; raises ``ValueError`` with a reason otherwise."""
     from ext4writer.units import parse_size  # late, so that help does not load the library
 
     return parse_size(text)
