@@ -19,19 +19,19 @@ def names_of(path: bytes) -> Iterator[bytes]:
 
 
 class Branch(dict[bytes, "Branch"]):
-    """What lies below a path, by name."""
+    """The children of a path, by name."""
 
     __slots__ = ("ends", "losses")
 
     def __init__(self) -> None:
         super().__init__()
         self.ends = False
-        """Whether a path of a set ends here."""
+        """Whether a path of the set ends here."""
         self.losses: dict[int, Loss] = {}
         """By a number that tells their order."""
 
     def at(self, path: bytes) -> Branch:
-        """The branch at ``path``, which is made where it is missing."""
+        """The branch at ``path``, created if missing."""
         branch = self
         for name in names_of(path):
             below = branch.get(name)
