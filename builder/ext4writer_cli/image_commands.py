@@ -135,7 +135,7 @@ def _listed(image: Image, top: Inode, name: bytes, recursive: bool) -> Any:
 @one_path
 def tree(place: Place, path: str) -> None:
     """Draw what is below PATH in IMAGE, or below the root."""
-    from ext4writer.inspection.listing import sorted_children
+    from ext4writer.inspection.listing import sorted_children, target_of
 
     with place.open() as image:
         top = image.lookup(os.fsencode(path))
@@ -153,7 +153,7 @@ def tree(place: Place, path: str) -> None:
             is_last = position + 1 == len(children)
             text = _text(name)
             if inode.is_symlink:
-                text += f" -> {_text(inode.target())}"
+                text += f" -> {_text(target_of(inode))}"
             click.echo(f"{indent}{'└── ' if is_last else '├── '}{text}")
             counts["directories" if inode.is_directory else "other files"] += 1
             if inode.is_directory and inode.ino not in seen:

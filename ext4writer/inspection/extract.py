@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from ..errors import ImageError, NotFoundError, OutputError
+from ..errors import DamageError, ImageError, NotFoundError, OutputError
 from ..nodes import Loss, LossCode
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..read import Image, Inode
@@ -186,6 +186,11 @@ class _Extractor:
             self._make(found.name, path, inode)
         except FileExistsError:
             self.result.lose(path, "is there already and stays as it is", "left-out")
+        except DamageError as error:
+            self.image.damage(error)
+            self.result.lose(path, "cannot be read whole", "left-out")
+        except NotImplementedError:
+            self.result.lose(path, "cannot be made on this host", "left-out")
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
                 raise
@@ -318,6 +323,9 @@ class _Extractor:
 
     def _xattrs(self, place: int | bytes, path: bytes, inode: Inode) -> None:
         for name, value in inode.xattrs().items():
+            if not hasattr(os, "setxattr"):
+                self.result.lose(path, "its attributes are not kept on this host", "xattr-left-out")
+                return
             try:
                 if isinstance(place, int):
                     os.setxattr(place, name, value)

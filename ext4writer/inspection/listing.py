@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import display_path
+from ..errors import DamageError, display_path
 from ..read import Image, Inode, Run
 from ..read.units import group_units, inode_units
 from ..read.verity import verity
@@ -34,9 +34,10 @@ def sorted_children(image: Image, directory: Inode) -> list[tuple[bytes, Inode]]
     found = []
     for entry in image.entries(directory):
         if entry.name not in (b".", b".."):
-            inode = image.inode(entry.ino)
-            inode.check()
-            found.append((entry.name, inode))
+            inode = image.try_inode(entry.ino)
+            if inode is not None:
+                inode.check()
+                found.append((entry.name, inode))
     found.sort(key=lambda pair: pair[0])
     return found
 
@@ -66,7 +67,7 @@ def facts(inode: Inode, *, path: bytes | None = None, close: bool = False) -> di
     if inode.is_device:
         found["device"] = list(inode.device)
     if inode.is_symlink:
-        found["target"] = display_path(inode.target())
+        found["target"] = display_path(target_of(inode))
     if close:
         found["generation"] = inode.generation
         found["project"] = inode.projid
@@ -77,6 +78,15 @@ def facts(inode: Inode, *, path: bytes | None = None, close: bool = False) -> di
         found["runs"] = [run._asdict() for run in inode.runs()]
         found |= _protection(inode)
     return found
+
+
+def target_of(inode: Inode) -> bytes:
+    """Return where a link leads; ``?`` where that cannot be read, which is reported."""
+    try:
+        return inode.target()
+    except DamageError as error:
+        inode.image.damage(error)
+        return b"?"
 
 
 def _protection(inode: Inode) -> dict[str, Any]:
@@ -100,7 +110,7 @@ def long_line(name: bytes, inode: Inode, label: bool = False) -> str:
     size = ", ".join(map(str, inode.device)) if inode.is_device else str(inode.size)
     text = display_path(name)
     if inode.is_symlink:
-        text += f" -> {display_path(inode.target())}"
+        text += f" -> {display_path(target_of(inode))}"
     context = f" {label_of(inode):32}" if label else ""
     when = (time_ns(inode.mtime_ns) or "").partition(".")[0].replace("T", " ")
     return (

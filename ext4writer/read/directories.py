@@ -91,7 +91,10 @@ def blocks(directory: Inode) -> Iterator[Block]:
             directory.wrong("i_block", f"maps no block {next_logical} of a directory")
         for place in range(min(run.length, count - run.logical)):
             block = run.physical + place
-            yield Block(run.logical + place, block * size, image.block(block))
+            data = image.try_block(block)
+            if data is None:
+                break  # nor can what follows it
+            yield Block(run.logical + place, block * size, data)
         next_logical = run.logical + run.length
     if next_logical < count:
         directory.wrong("i_block", f"maps no block {next_logical} of a directory")
@@ -315,7 +318,8 @@ def _leaves(directory: Inode, matcher: _Matcher) -> list[Block] | None:
         if run is None or logical >= run.logical + run.length:
             return None
         number = run.physical + logical - run.logical
-        return Block(logical, number * image.block_size, image.block(number))
+        data = image.try_block(number)
+        return None if data is None else Block(logical, number * image.block_size, data)
 
     root = block_at(0)
     if root is None:

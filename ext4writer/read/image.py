@@ -36,6 +36,7 @@ OnDamage = Callable[[DamageError], None]
 
 _CACHED_BYTES = 4 << 20
 _TABLE_BYTES = 64 << 10
+_FLEX_MAX = 1024
 _ALL_ONES = 0xFFFFFFFF
 
 
@@ -106,6 +107,11 @@ class Image:
             raise wrong("s_inodes_count", f"is {self.inodes_count} in {self.groups} groups")
         size = self.blocks_count * self.block_size
         if size > self.store.size:
+            # What is counted must not make more work than what is there. The metadata of a whole
+            # flex group lies where it begins, so that the last one that begins here counts.
+            here = fmt.groups_for(self.store.size // self.block_size) + 1
+            flex = min(fmt.groups_per_flex, _FLEX_MAX)
+            self.groups = min(self.groups, max(-(-here // flex) * flex, 1))
             self.damage(
                 wrong(
                     "s_blocks_count_lo",
@@ -131,19 +137,30 @@ class Image:
 
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from byte ``offset`` of the file system on."""
+        if offset + count > self.store.size:
+            text = f"is more than the image holds, which ends at byte {self.store.size}"
+            raise DamageError("superblock", "s_blocks_count_lo", offset, text)
         return self.store.read(offset, count)
 
     def block(self, number: int) -> bytes:
         """Return one block; some of the last ones stay in memory."""
         data = self._cache.get(number)
         if data is None:
-            data = self.store.read(number * self.block_size, self.block_size)
+            data = self.read(number * self.block_size, self.block_size)
             self._cache[number] = data
             if len(self._cache) * self.block_size > _CACHED_BYTES:
                 self._cache.popitem(last=False)
         else:
             self._cache.move_to_end(number)
         return data
+
+    def try_block(self, number: int) -> bytes | None:
+        """Return one block; report that it cannot be read, and return None."""
+        try:
+            return self.block(number)
+        except DamageError as error:
+            self.damage(error)
+            return None
 
     def has_blocks(self, first: int, count: int = 1) -> bool:
         """Whether the file system has all of these blocks, and none of them is the superblock's."""
@@ -213,6 +230,9 @@ class Image:
         if not 1 <= ino <= self.inodes_count:
             raise ImageError(self.name, f"has the inodes 1 to {self.inodes_count}, and no {ino}")
         group, place = divmod(ino - 1, self.inodes_per_group)
+        if group >= self.groups:
+            text = f"counts {self.blocks_count} blocks, and group {group} is not in the image"
+            raise DamageError("superblock", "s_blocks_count_lo", SUPERBLOCK_OFFSET + 4, text)
         table = self.descriptor(group)["bg_inode_table"]
         blocks = self.format.inode_table_blocks(self.inodes_per_group)
         if not self.has_blocks(table, blocks):
@@ -261,6 +281,14 @@ class Image:
                 raw = table[place * size : (place + 1) * size]
                 if raw != nothing:
                     yield Inode(self, first + row + place, offset + place * size, raw)
+
+    def try_inode(self, ino: int) -> Inode | None:
+        """Return one inode; report that it cannot be read, and return None."""
+        try:
+            return self.inode(ino)
+        except DamageError as error:
+            self.damage(error)
+            return None
 
     @property
     def root(self) -> Inode:

@@ -130,7 +130,10 @@ def _extent_tree(inode: Inode) -> Iterator[Run | TreeBlock]:
             continue
         seen.add(block)
         yield TreeBlock(block, node.depth - 1)
-        child = _node(inode, image.block(block), block * image.block_size, node.depth - 1)
+        data = image.try_block(block)
+        if data is None:
+            continue
+        child = _node(inode, data, block * image.block_size, node.depth - 1)
         if child is not None:
             stack.append((child, 0))
 
@@ -226,7 +229,11 @@ def _mapped_blocks(inode: Inode) -> Iterator[tuple[int, int] | TreeBlock]:
             continue
         seen.add(block)
         yield TreeBlock(block, level - 1)
-        children = unpack(image.block(block))
+        data = image.try_block(block)
+        if data is None:
+            logical += per_block**level
+            continue
+        children = unpack(data)
         base = block * image.block_size
         if not any(children):
             logical += per_block**level

@@ -133,7 +133,9 @@ def _children(image: Image, directory: Inode, parent: Found | None, depth: int) 
         if (b"/" in name or b"\0" in name) and not directory.flags & EXT4_ENCRYPT_FL:
             _wrong(image, entry, "name_len", f"is of the name {name!r}, which no path can hold")
             continue
-        inode = image.inode(entry.ino)
+        inode = image.try_inode(entry.ino)
+        if inode is None:
+            continue
         inode.check()
         if not inode.mode or not inode.links:
             _wrong(image, entry, "inode", f"is {entry.ino}, which is not in use")

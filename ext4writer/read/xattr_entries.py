@@ -66,7 +66,9 @@ def in_block(inode: Inode) -> list[Xattr]:
     if not image.has_blocks(block):
         inode.wrong("i_file_acl_lo", f"names block {block}")
         return []
-    data, offset = image.block(block), block * image.block_size
+    data, offset = image.try_block(block), block * image.block_size
+    if data is None:
+        return []
     magic = XATTR_HEADER.number(data, 0, "h_magic")
     if magic != EXT4_XATTR_MAGIC:
         wrong(inode, XATTR_HEADER, "h_magic", offset, f"is {magic:#010x}")

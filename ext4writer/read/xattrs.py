@@ -32,7 +32,9 @@ def value_of(inode: Inode, xattr: Xattr) -> bytes | None:
         text = f"is {xattr.value_ino}; the last inode is {image.inodes_count}"
         wrong(inode, XATTR_ENTRY, "e_value_inum", xattr.offset, text)
         return None
-    holder = image.inode(xattr.value_ino)
+    holder = image.try_inode(xattr.value_ino)
+    if holder is None:
+        return None
     if not holder.flags & EXT4_EA_INODE_FL or not holder.is_file or holder.size != xattr.value_size:
         text = f"is {xattr.value_ino}, which holds no value of {xattr.value_size} bytes"
         wrong(inode, XATTR_ENTRY, "e_value_inum", xattr.offset, text)

@@ -153,6 +153,29 @@ def test_damage_is_told_and_the_rest_shown(tmp_path: Path) -> None:
     assert run("cat", wrong, "/b").returncode == 0
 
 
+def test_what_is_left_of_an_image_that_was_cut(tmp_path: Path, watch: Watch) -> None:
+    tree = Tree()
+    for number in range(60):
+        tree.file(f"/d{number}/f", bytes([number + 1]) * 20000, parents=True)
+    tree.symlink("/zz", "t" * 100)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    write_image(tree, whole, Spec(free=0, journal="none"))
+    watch.damaged(cut)
+    data = whole.read_bytes()
+    (whole_size, used) = len(data), len(data.rstrip(b"\0"))
+    cut.write_bytes(data[: used - 600_000])
+    assert len(data) == whole_size
+    done = run("ls", "-R", "-l", cut)
+    assert done.returncode == 1 and "the image has 9" in done.stderr
+    assert done.stdout.count(" f\n") == 60
+    out = tmp_path / "out"
+    done = run("extract", cut, "-C", out)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "cannot be read whole" in done.stderr
+    whole_files = [n for n in range(60) if (out / f"d{n}/f").read_bytes() == bytes([n + 1]) * 20000]
+    assert 10 < len(whole_files) < 60
+
+
 def test_a_backup_of_the_superblock(tmp_path: Path, watch: Watch) -> None:
     path = tmp_path / "image"
     watch.damaged(path)
