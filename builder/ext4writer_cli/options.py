@@ -471,6 +471,15 @@ class ImageOptions:
         default=(),
         about="Features to add to the default ones, or to drop with ^NAME; names as in mke2fs.",
     )
+    num_backup_sb: int = row(
+        "--num-backup-sb",
+        type=click.IntRange(0, 2),
+        metavar="N",
+        default=2,
+        show_default=True,
+        about="With the feature sparse_super2: backups of the superblock, the first in group 1 and "
+        "the second in the last group.",
+    )
     reserved_percent: float = row(
         "-m",
         "--reserved-percent",
@@ -563,6 +572,7 @@ class ImageOptions:
             block_size=self.block_size,
             inode_size=self.inode_size,
             features=FeatureSet.parse(",".join(self.features), base=DEFAULT_FEATURES),
+            num_backup_sb=self.num_backup_sb,
             journal=self.journal,
             epoch=self.epoch if self.epoch is not None else environment_epoch(),
             hole_size=self.hole_size,

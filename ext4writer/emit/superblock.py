@@ -107,6 +107,9 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         values["s_checksum_type"] = EXT4_CRC32C_CHKSUM
     if fmt.metadata_csum_seed:
         values["s_checksum_seed"] = fmt.checksum_seed
+    if fmt.backup_groups:
+        # lib/ext2fs/initialize.c:ext2fs_initialize sorts them, and no backup is group 0.
+        values["s_backup_bgs"] = [0, *fmt.backup_groups][-2:]
     if layout.table.lost_and_found is not None:
         values["s_lpf_ino"] = layout.table.inos[layout.table.lost_and_found]
     journal = layout.demand.system_file(EXT4_JOURNAL_INO)

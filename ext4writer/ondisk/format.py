@@ -87,7 +87,9 @@ class Format:
     first_meta_bg: int = 0
     """Descriptor blocks from this one on lie in their own metagroups, where there is meta_bg."""
     backup_groups: tuple[int, ...] = ()
-    """The groups other than 0 that hold a backup, with sparse_super2 only."""
+    """The groups other than 0 that hold a backup, with sparse_super2 only; :meth:`of_groups`."""
+    num_backup_sb: int = 2
+    """How many backups a new file system has, with sparse_super2 only: 0 to 2."""
     first_ino: int = EXT4_GOOD_OLD_FIRST_INO
     """The first inode that is not reserved."""
     uuid: bytes = bytes(16)
@@ -119,6 +121,8 @@ class Format:
     is_64bit = _flag("64bit")
     """Whether counts and places of blocks have a high half."""
     bigalloc = _flag("bigalloc")
+    sparse_super2 = _flag("sparse_super2")
+    """Whether ``backup_groups`` says where backups lie."""
     meta_bg = _flag("meta_bg")
     mmp = _flag("mmp")
     quota = _flag("quota")
@@ -139,7 +143,7 @@ class Format:
         *,
         cluster_size: int | None = None,
         groups_per_flex: int = 1,
-        backup_groups: tuple[int, ...] = (),
+        num_backup_sb: int = 2,
     ) -> Format:
         """Return the format that mke2fs would make with these features and sizes in bytes.
 
@@ -158,7 +162,7 @@ class Format:
             clusters_per_group=min(8 * block_size, MAX_CLUSTERS_PER_GROUP),
             blocks_per_cluster=blocks_per_cluster,
             groups_per_flex=groups_per_flex if "flex_bg" in features else 1,
-            backup_groups=backup_groups if "sparse_super2" in features else (),
+            num_backup_sb=num_backup_sb,
         )
 
     @classmethod
@@ -244,6 +248,18 @@ class Format:
     def with_inodes(self, inodes_per_group: int) -> Format:
         """Return the format with this many inodes in each group."""
         return replace(self, inodes_per_group=inodes_per_group)
+
+    def of_groups(self, groups: int) -> Format:
+        """Return the format of a new file system of this many groups.
+
+        With sparse_super2 its backups are in group 1 and the last group.
+        """
+        if not self.sparse_super2:
+            return self
+        # misc/mke2fs.c:PRS and lib/ext2fs/initialize.c:ext2fs_initialize
+        wanted = (1, groups - 1)[: self.num_backup_sb]
+        backups = sorted({group for group in wanted if 0 < group < groups})
+        return replace(self, backup_groups=tuple(backups))
 
     def without(self, *names: str) -> Format:
         """Return the format without these features, of which no size or place may depend."""
@@ -352,18 +368,14 @@ class Format:
         return (block - self.first_data_block) // self.blocks_per_group
 
     @cached_property
-    def _lists_supers(self) -> bool:
-        return "sparse_super2" in self.features
-
-    @cached_property
     def _all_have_supers(self) -> bool:
-        return "sparse_super" not in self.features and not self._lists_supers
+        return "sparse_super" not in self.features and not self.sparse_super2
 
     def has_super(self, group: int) -> bool:
         """Whether ``group`` holds a superblock (lib/ext2fs/closefs.c:ext2fs_bg_has_super)."""
         if group == 0:
             return True
-        if self._lists_supers:
+        if self.sparse_super2:
             return group in self.backup_groups
         if group == 1 or self._all_have_supers:
             return True
@@ -372,7 +384,7 @@ class Format:
 
     def super_groups(self, groups: int) -> list[int]:
         """All groups below ``groups`` that hold a superblock, ascending."""
-        if self._lists_supers:
+        if self.sparse_super2:
             return [group for group in (0, *self.backup_groups) if group < groups]
         if self._all_have_supers:
             return list(range(groups))

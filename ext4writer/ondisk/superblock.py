@@ -686,7 +686,7 @@ SUPERBLOCK = Record(
             "The two groups with backups",
             "group",
             when="sparse_super2",
-            zero="no sparse_super2",
+            writes="group 1 and the last one, or fewer; 0 is none",
         ),
         field(
             "s_encrypt_algos",

@@ -32,7 +32,7 @@ def last_group_minimum(fmt: Format, groups: int, inode_table_blocks: int, head_b
     ``head_blocks`` is the superblock with all descriptors, counted if the group has them.
     """
     overhead = 2 + inode_table_blocks
-    if fmt.has_super(groups - 1):
+    if fmt.of_groups(groups).has_super(groups - 1):
         overhead += head_blocks
     return overhead if groups == 1 else overhead + MIN_BLOCKS_BEHIND_OVERHEAD
 
@@ -123,6 +123,7 @@ class Geometry(NamedTuple):
         tables, as close to its start as the superblock backups allow.
         """
         groups = fmt.groups_for(blocks_count)
+        fmt = fmt.of_groups(groups)
         gdt_blocks = fmt.gdt_blocks(groups)
         head = 1 + gdt_blocks + reserved_gdt_blocks
         table_blocks = fmt.inode_table_blocks(inodes_per_group)

@@ -494,7 +494,7 @@ def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
     groups = fmt.groups_for(stretch.high)
     return (
         fmt.first_data_block
-        + fmt.super_groups_count(groups)
+        + fmt.of_groups(groups).super_groups_count(groups)
         * (1 + fmt.gdt_blocks(groups) + stretch.reserved_gdt_blocks)
         + groups * (2 + fmt.inode_table_blocks(stretch.inodes_per_group))
         + _system_blocks(fmt, stretch)

@@ -42,6 +42,7 @@ IMAGE_UNIT = 4096
 LABEL_MAX = 16
 BLOCK_SIZES = (1024, 2048, 4096)
 RESERVED_PERCENT_MAX = 50
+NUM_BACKUP_SB_MAX = 2
 IDENTITIES = ("attributes", "content")
 Identity = Literal["attributes", "content"]
 
@@ -139,6 +140,12 @@ class Spec:
         DEFAULT_FEATURES,
         'Features of the format; a text such as "^huge_file" changes the default ones.',
         features_of,
+    )
+    num_backup_sb: Option[int, int | str] = Option(
+        2,
+        "With the feature sparse_super2: number of backups of superblock and descriptors, 0 to 2. "
+        "The first lies in group 1, the second in the last group.",
+        count_of,
     )
     journal: Option[int | Literal["auto", "none"], Size] = Option(
         "auto", 'Size of the journal in bytes, "none", or "auto", which follows mke2fs.', journal_of
@@ -247,10 +254,16 @@ class Spec:
             raise SpecError("groups_per_flex", f"{self.groups_per_flex} is no power of two")
         if isinstance(self.journal, int) and self.journal <= 0:
             raise SpecError("journal", 'is a size in bytes, "auto" or "none"')
+        if not 0 <= self.num_backup_sb <= NUM_BACKUP_SB_MAX:
+            raise SpecError(
+                "num_backup_sb", f"{self.num_backup_sb} is not between 0 and {NUM_BACKUP_SB_MAX}"
+            )
         fmt = format_of(self)
         if isinstance(self.journal, int) and not fmt.has_journal:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
         self.features.check()
+        if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
+            raise SpecError("num_backup_sb", "needs the feature sparse_super2; add sparse_super2")
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
         if self.grow_to and not fmt.resize_inode:
@@ -275,7 +288,11 @@ def format_of(spec: Spec, blocks_count: int = 0) -> Format:
     misc/mke2fs.c), and so does this.
     """
     fmt = Format.of(
-        spec.features, spec.block_size, spec.inode_size, groups_per_flex=spec.groups_per_flex
+        spec.features,
+        spec.block_size,
+        spec.inode_size,
+        groups_per_flex=spec.groups_per_flex,
+        num_backup_sb=spec.num_backup_sb,
     )
     return fmt if blocks_count <= MAX_32BIT_BLOCKS else fmt.without("resize_inode")
 
