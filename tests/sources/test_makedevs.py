@@ -223,7 +223,9 @@ def test_names_are_read_as_the_c_library_reads_them(function: str, tmp_path: Pat
     @given(st.lists(st.lists(PARTS, max_size=8).map(":".join), max_size=6))
     def check(lines: list[str]) -> None:
         text = "\n".join(lines).encode()
-        (tmp_path / "names").write_bytes(text)
+        # glibc 2.36 drops leading blanks by a memmove without the final NUL (nss_readline.c), so
+        # that it repeats the end of such a line.
+        (tmp_path / "names").write_text("\n".join(line.lstrip() for line in lines))
         stream = libc.fopen(os.fsencode(tmp_path / "names"), b"r")
         wanted: dict[bytes, int] = {}
         while entry := read(stream):
