@@ -337,7 +337,7 @@ def command_answer(argv: list[str]) -> str:
 
 
 def require_room(folder: Path, wanted: float) -> None:
-    """Raise :class:`SkippedError` unless so many bytes can be written, and some to spare."""
+    """Raise :class:`SkippedError` unless there is room for these bytes, and some to spare."""
     if wanted > MOST_DISK:
         raise SkippedError(f"would take {size(wanted)} of disk, more than {size(MOST_DISK)}")
     free = shutil.disk_usage(folder).free

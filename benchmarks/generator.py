@@ -32,7 +32,7 @@ class Numbers:
         return low + self.below(high - low + 1)
 
     def chance(self, percent: int) -> bool:
-        """True in so many of a hundred cases."""
+        """True in this percentage of cases."""
         return self.below(100) < percent
 
     def pick(self, classes: tuple[tuple[int, int, int], ...]) -> int:

@@ -111,7 +111,7 @@ class ScratchDisk:
     """Watches how much disk everything in a folder takes, until the ``with`` block ends.
 
     Files in the folder itself are looked at all the time. What lies deeper is looked at by
-    :meth:`survey`, which belongs behind every step: a step adds there or removes, not both.
+    :meth:`survey`, which belongs after every step: a step adds there or removes, not both.
     """
 
     def __init__(self, folder: Path) -> None:

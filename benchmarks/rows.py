@@ -210,7 +210,7 @@ def cp(*options: str, source: str = "tree") -> Contender:
 
 
 def synced(at: Setting) -> list[Step]:
-    """mke2fs waits for the disk before it ends, and nobody else does."""
+    """mke2fs waits for the disk before it ends, and no other program does."""
     return [Step("sync", ("sync", at.image))]
 
 

@@ -30,7 +30,7 @@ SOURCE_FOLDERS = ("lib", "lib/internal", "lib/internal/helpers", "dist", "dist/e
 STORE_FOLDERS = ("bin", "lib", "lib/pkgconfig", "share/doc", "share/man/man1", "include")
 
 FILES_TO_REMOVE = 1_000
-"""So few slow nobody down when they are gone."""
+"""Few enough that removing them slows nothing down."""
 
 
 class NotMadeError(Exception):
@@ -159,7 +159,7 @@ def settle(path: Path, mtime: int, folder_mode: int = 0o755) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole tree, also one of directories that nobody may write to."""
+    """Remove a file or a whole tree, even with read-only directories."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.is_dir():
@@ -233,7 +233,7 @@ def _walk(root: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _read_data(path: str, view: memoryview) -> None:
-    """Read the bytes of a file, and no holes; what nobody may read is left to the tools."""
+    """Read the bytes of a file, and no holes; an unreadable one is left to the tools."""
     if not os.access(path, os.R_OK):
         return
     with open(path, "rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Who uses each block of an image: groups, inodes, nobody."""
+"""The user of each block of an image: a group, an inode, or none."""
 
 from __future__ import annotations
 

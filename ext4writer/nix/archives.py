@@ -260,7 +260,7 @@ def _wrong_size(archive: Archive, counts: str) -> NixError:
 
 
 class _Hashed:
-    """The file of an archive as it lies in a cache, hashed while it is read."""
+    """The file of an archive as stored in a cache, hashed while it is read."""
 
     def __init__(self, archive: Archive, cancel: Cancel | None) -> None:
         self._archive = archive

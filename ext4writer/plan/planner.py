@@ -64,7 +64,7 @@ def plan(
     try:
         return _plan(tree, spec or Spec(), processes, progress, cancel)
     except (TypeError, AttributeError, AssertionError, LookupError, OverflowError):
-        # A fault of this library, unless somebody filled nodes with what they cannot hold.
+        # A bug of this library, unless the caller put values of wrong types into nodes.
         if not take_nodes(tree):
             raise
         return _plan(tree, spec or Spec(), processes, progress, cancel)

@@ -157,7 +157,7 @@ def read_all(inode: Inode) -> bytes:
 
 
 def read_target(inode: Inode) -> bytes:
-    """Return where a link leads. That of an encrypted link is as it lies."""
+    """Return the target of a link; that of an encrypted link is as stored."""
     if not inode.is_symlink:
         raise NotFoundError(f"<{inode.ino}>", f"is a {inode.kind}, and no symbolic link")
     if inode.is_fast_symlink:

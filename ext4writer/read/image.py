@@ -128,7 +128,7 @@ class Image:
     # -- damage ----------------------------------------------------------------------------------
 
     def damage(self, error: DamageError) -> None:
-        """Hand ``error`` to ``on_damage``, or raise it where nobody listens."""
+        """Pass ``error`` to ``on_damage``, or raise it if there is none."""
         if self.on_damage is None:
             raise error
         self.on_damage(error)

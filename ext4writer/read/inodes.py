@@ -1,4 +1,4 @@
-"""One inode as it lies on disk, with its numbers decoded."""
+"""One inode as stored on disk, with its numbers decoded."""
 
 from __future__ import annotations
 

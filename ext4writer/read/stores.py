@@ -59,7 +59,7 @@ class Store:
     def stored(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield (first byte, byte after the last) of what is no hole of the file, ascending.
 
-        Holes are those that the host knows of; they read as zeros. Where nobody knows, all is data.
+        Holes are those that the host reports; they read as zeros. If it reports none, all is data.
         """
         if start < end:
             yield start, end

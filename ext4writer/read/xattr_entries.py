@@ -31,7 +31,7 @@ INLINE_DATA = (EXT4_XATTR_INDEX_SYSTEM, INLINE_DATA_NAME.partition(b".")[2])
 
 
 class Xattr(NamedTuple):
-    """One attribute as it lies. ``name`` is without its prefix, ``offset`` that of the entry."""
+    """One attribute as stored. ``name`` is without its prefix, ``offset`` that of the entry."""
 
     name_index: int
     name: bytes

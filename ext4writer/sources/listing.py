@@ -49,7 +49,7 @@ class Folder(NamedTuple):
     """A directory that is to be listed, or a part of it."""
 
     path: bytes
-    """In the tree, with a slash behind."""
+    """In the tree, with a final slash."""
     host: HostDirectory
     names: list[bytes] | None = None
     """The names that are wanted; None for all."""
@@ -59,7 +59,7 @@ class Listing(NamedTuple):
     """The entries of a directory, or some of them."""
 
     path: bytes
-    """In the tree, with a slash behind."""
+    """In the tree, with a final slash."""
     entries: list[Entry]
     is_last: bool
     """Whether this completes the directory, or the requested part of it."""

@@ -33,7 +33,7 @@ class Budget:
         return cls(20 * size + (1 << 30))
 
     def spend(self, count: int) -> bool:
-        """Whether so many bytes may be compared."""
+        """Whether ``count`` bytes may be compared."""
         self.left -= count
         return self.left >= 0
 
