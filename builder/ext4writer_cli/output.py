@@ -371,4 +371,7 @@ def print_report(text: str, output: Output | None) -> None:
         click.echo(text, err=to_stderr)
     except OSError as error:
         name = "standard error" if to_stderr else STANDARD_OUTPUT
-        raise OutputError(name, error.strerror or str(error)) from error
+        problem = error.strerror or str(error)
+        if output is not None:
+            problem += "; only the report is lost, the image is complete"
+        raise OutputError(name, problem) from error

@@ -188,8 +188,11 @@ def test_a_full_device_behind_standard_output(source: Path) -> None:
 def test_a_full_device_for_the_report(source: Path, out: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = run("build", source, "-o", out / "a.img", stdout=full)
-    assert_one_line(done, 1, "No space left on device")
+    assert_one_line(done, 1, "No space left on device; only the report is lost")
     assert os.listdir(out) == ["a.img"]
+    with open("/dev/full", "wb") as full:
+        done = run("plan", source, stdout=full)
+    assert_one_line(done, 1, "standard output: No space left on device\n")
 
 
 def test_a_reader_that_goes_away(source: Path) -> None:
