@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 
+from .attributes import ATTRIBUTES
 from .errors import TreeError, display_path
 from .losses import Branch, ChangedLosses
 from .nodes import (
@@ -22,8 +23,6 @@ from .nodes import (
     Symlink,
 )
 from .resolution import LINKS_FOLLOWED, Place, directory_at, resolve
-
-ATTRIBUTES = Node.__slots__
 
 KINDS = {
     S_IFREG: "regular file",
@@ -293,8 +292,9 @@ class Overlay:
         assert node is not None
         if one.node.implied:
             return
-        stated = one.node.mode, one.node.uid, one.node.gid, one.node.xattrs or None
-        if stated != (node.mode, node.uid, node.gid, node.xattrs or None):
+        names = [name for name, row in ATTRIBUTES.items() if not row.is_time]
+        stated, has = ([getattr(each, name) or None for name in names] for each in (one.node, node))
+        if stated != has:
             self.losses.append(
                 Loss(
                     _path(one.here),

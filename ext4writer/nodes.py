@@ -11,8 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypedDict, Unpack
 
+from .arguments import id_of
+from .attributes import ATTRIBUTES
 from .content import Content
 from .errors import LINE_MOST, one_line
+from .inode_flags import flag_names, flags_of
 
 S_IFIFO = 0o010000
 S_IFCHR = 0o020000
@@ -31,7 +34,7 @@ Xattrs = Mapping[bytes, bytes]
 GivenXattrs = Mapping[bytes, bytes | str] | Mapping[str, bytes | str]
 
 
-_NUMBERS = ("uid", "gid", "mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
+_NOT_NUMBERS = ("mode", "xattrs", "flags")
 
 
 LossCode = Literal[
@@ -86,6 +89,8 @@ class Attributes(TypedDict, total=False):
     ctime_ns: int | None
     crtime_ns: int | None
     xattrs: Xattrs | None
+    flags: int
+    project: int
 
 
 class GivenAttributes(TypedDict, total=False):
@@ -93,6 +98,7 @@ class GivenAttributes(TypedDict, total=False):
 
     ``mode`` holds the twelve permission bits; a str is octal, as for chmod(1). Times are
     nanoseconds since 1970. In ``xattrs``, names and values given as str are encoded as UTF-8.
+    ``flags`` given as str are names or letters of chattr(1), such as ``"immutable,nodump"``.
     """
 
     mode: int | str
@@ -103,6 +109,8 @@ class GivenAttributes(TypedDict, total=False):
     ctime_ns: float | None
     crtime_ns: float | None
     xattrs: GivenXattrs | None
+    flags: int | str
+    project: int | str
 
 
 class Node:
@@ -110,10 +118,15 @@ class Node:
 
     ``mode`` holds the twelve permission bits only; the kind is the class. A time of ``None`` means
     "as ``mtime_ns``". ``xattrs`` maps full names (``b"user.note"``) to values; access control lists
-    have the form of the system call.
+    have the form of the system call. ``flags`` are the inode flags that chattr(1) sets, as bits of
+    ``FS_IOC_GETFLAGS`` (see :mod:`ext4writer.inode_flags`); ``project`` is the number of a project,
+    0 for none.
     """
 
-    __slots__ = ("atime_ns", "crtime_ns", "ctime_ns", "gid", "mode", "mtime_ns", "uid", "xattrs")
+    __slots__ = (
+        *("atime_ns", "crtime_ns", "ctime_ns", "flags_and_project", "gid", "mode", "mtime_ns"),
+        *("uid", "xattrs"),
+    )
 
     file_type: ClassVar[int] = 0
     """The ``S_IFMT`` bits of this kind."""
@@ -128,6 +141,8 @@ class Node:
         ctime_ns: int | None = None,
         crtime_ns: int | None = None,
         xattrs: Xattrs | None = None,
+        flags: int = 0,
+        project: int = 0,
     ) -> None:
         self.mode = mode
         self.uid = uid
@@ -137,13 +152,41 @@ class Node:
         self.ctime_ns = ctime_ns
         self.crtime_ns = crtime_ns
         self.xattrs = xattrs
+        self.flags_and_project = 0
+        """Flags in the low 32 bits, the project above them: hardly any file has either, so both
+        take one word of a node, and one look tells that it has none."""
+        if flags:
+            self.flags = flags
+        if project:
+            self.project = project
+
+    @property
+    def flags(self) -> int:
+        """Inode flags, as ``FS_IOC_GETFLAGS`` has them."""
+        return self.flags_and_project & 0xFFFFFFFF
+
+    @flags.setter
+    def flags(self, flags: int) -> None:
+        self.flags_and_project = self.project << 32 | flags_of(flags)
+
+    @property
+    def project(self) -> int:
+        """The number of a project for quotas; 0 is none."""
+        return self.flags_and_project >> 32
+
+    @project.setter
+    def project(self, project: int) -> None:
+        self.flags_and_project = id_of(project) << 32 | self.flags
 
     def __repr__(self) -> str:
         shown = [
             *self._shown(),
             f"mode=0o{self.mode:o}" if isinstance(self.mode, int) else "mode=?",
         ]
-        shown += [f"{name}={getattr(self, name)!r}" for name in _NUMBERS if getattr(self, name)]
+        numbers = (name for name in ATTRIBUTES if name not in _NOT_NUMBERS)
+        shown += [f"{name}={getattr(self, name)!r}" for name in numbers if getattr(self, name)]
+        if self.flags:
+            shown.append(f"flags={flag_names(self.flags)}")
         if self.xattrs:
             shown.append(f"xattrs={dict(self.xattrs)!r:.200}")
         return f"<{type(self).__name__} {' '.join(shown)}>"
@@ -256,3 +299,5 @@ class _Common(TypedDict, total=False):
     ctime_ns: int | None
     crtime_ns: int | None
     xattrs: Xattrs | None
+    flags: int
+    project: int

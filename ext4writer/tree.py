@@ -9,7 +9,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, Unpack
 
-from .arguments import bytes_of, count_of, mode_of, nanoseconds_of
+from .arguments import count_of
+from .attributes import ATTRIBUTES, TAKEN_AS_INT
 from .composition import Overlay, copy_of
 from .content import (
     BytesContent,
@@ -455,34 +456,21 @@ def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
     return Loss(b"/" + b"/".join(new + names[len(old) :]), loss.what, loss.code)
 
 
-_TAKEN: dict[str, Callable[[Any], int]] = {
-    "mode": mode_of,
-    **dict.fromkeys(("uid", "gid"), count_of),  # the plan checks their range
-    **dict.fromkeys(("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"), nanoseconds_of),
-}
-"""Attribute -> its conversion to a number."""
-
-MAY_BE_NONE = {"atime_ns", "ctime_ns", "crtime_ns", "xattrs"}
-
-
 def attributes_of(path: Path, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """``given`` as the attributes of a node; raises :class:`TreeError` for an invalid value."""
     for name, value in given.items():
-        if type(value) is not int or name not in _TAKEN:
+        if type(value) is not int or name not in TAKEN_AS_INT:
             break
     else:  # the usual case: nothing needs converting
         return given
     taken: dict[str, Any] = {}
     for name, value in given.items():
-        if value is None and name in MAY_BE_NONE:
-            taken[name] = None
-        elif name == "xattrs":
-            taken[name] = _argument(path, name, value, _xattrs_of)
-        elif name in _TAKEN:
-            taken[name] = _argument(path, name, value, _TAKEN[name])
-        else:
-            known = ", ".join([*_TAKEN, "xattrs"])
+        row = ATTRIBUTES.get(name)
+        if row is None:
+            known = ", ".join(ATTRIBUTES)
             raise TreeError(_shown(path), f"{name}: is no attribute; there are {known}")
+        is_none = value is None and row.may_be_none
+        taken[name] = None if is_none else _argument(path, name, value, row.take)
     return taken
 
 
@@ -493,21 +481,9 @@ def _argument(path: Path, name: str, value: Any, take: Callable[[Any], Taken]) -
         raise TreeError(_shown(path), f"{name}: {error}") from None
 
 
-def _xattrs_of(given: Any) -> Xattrs:
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{given!r:.80} is no mapping of names to values")
-    taken = {}
-    for name, value in given.items():
-        try:
-            taken[bytes_of(name)] = bytes_of(value)
-        except ValueError as error:
-            raise ValueError(f"{name!r:.80}: {error}") from None
-    return given if taken == given else taken
-
-
 def _of_parents(node: Node) -> dict[str, Any]:
     """The attributes of the parents that are created for ``node``."""
-    names = ("uid", "gid", "mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
+    names = (row.name for row in ATTRIBUTES.values() if row.for_parents)
     return {name: getattr(node, name) for name in names}
 
 

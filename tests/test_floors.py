@@ -17,9 +17,18 @@ from ext4writer.ondisk.features import ALIASES, FEATURES
 
 ROOT = Path(__file__).parents[1]
 
-BELOW_ALL = {"errors": 0, "units": 0, "arguments": 0, "progress": 1, "forked": 2, "threads": 2}
+BELOW_ALL = {
+    "errors": 0,
+    "units": 0,
+    "arguments": 0,
+    "inode_flags": 1,
+    "progress": 1,
+    "forked": 2,
+    "threads": 2,
+}
 FLOORS = {
     "ondisk": 10,
+    "attributes": 20,
     "documents": 20,
     "content": 20,
     "holes": 21,
@@ -49,6 +58,8 @@ FLOORS = {
 FORMAT_FREE = (
     *("errors", "progress", "forked", "threads", "documents"),
     *(
+        "inode_flags",
+        "attributes",
         "content",
         "holes",
         "slices",
@@ -116,7 +127,7 @@ STANDARD_IN = {
     "unicodedata": {"ondisk.casefold"},
     "threading": {"threads", "content", "sources.host", "emit.copying", "output", "nix"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
-    "fcntl": {"output", "forked", "emit.copier"},
+    "fcntl": {"output", "forked", "emit.copier", "sources.host_flags"},
     "sys": {"plan.identity", "sources.host"},
 }
 """What touches the host -> the modules, or packages, that read sources or write the output."""

@@ -288,6 +288,12 @@ class ScanOptions(HasLimits):
     no_xattrs: bool = row(
         "--no-xattrs", is_flag=True, default=False, about="Do not read extended attributes."
     )
+    inode_flags: bool = row(
+        "--inode-flags",
+        is_flag=True,
+        default=False,
+        about="Take over from folders what chattr sets, such as immutable, and projects.",
+    )
     keep_directory_symlink: bool = row(
         "--keep-directory-symlink/--no-keep-directory-symlink",
         default=True,

@@ -289,6 +289,7 @@ def _directory(place: str, reading: Reading) -> Read:
     tree = sources.directory(
         place,
         xattrs=not scan.no_xattrs,
+        inode_flags=scan.inode_flags,
         keep_times=scan.keep_times,
         exclude=reading.selection.prunes if reading.selection else (),
         one_file_system=scan.one_file_system,

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from ..arguments import ID_MOST
+from ..attributes import ATTRIBUTES
 from ..errors import SourceError, SpecError
+from ..inode_flags import FlagChange, flags_for, parse_flags
 from ..tree import (
     S_IFBLK,
     S_IFCHR,
@@ -50,7 +52,7 @@ _RULE = re.compile(r"((?:\\.|[^\\])+?):(?:\s+(.*))?", re.DOTALL)
 _WORD = re.compile(r"""(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+""", re.DOTALL)
 _PIECE = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)|([^'"\\]+)""", re.DOTALL)
 _TIME = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?")
-_TIMES = {"mtime": "mtime_ns", "atime": "atime_ns", "ctime": "ctime_ns", "crtime": "crtime_ns"}
+_TIMES = {row.word: row.name for row in ATTRIBUTES.values() if row.is_time}
 _ROOTS = {"/", "/**", "**"}
 """The patterns that match the root directory."""
 
@@ -92,6 +94,12 @@ def set_rule(text: str, origin: str | None = None) -> SetRule:
         Octal, or in the syntax of chmod(1). Symbolic links keep theirs.
     ``mtime``, ``atime``, ``ctime``, ``crtime``
         Seconds since 1970, with decimals.
+    ``flags``
+        Inode flags, for those kinds that can have one of them: names separated by commas
+        (``immutable,nodump``), or letters of chattr(1); ``+`` or ``-`` before them keeps the
+        others.
+    ``project``
+        The number of a project for quotas; 0 is none.
     ``xattr:NAME``
         The value of an extended attribute: text, ``0x`` and hexadecimal digits, or ``0s`` and
         base64. ``-xattr:NAME`` without a value removes it.
@@ -137,6 +145,7 @@ def _parse(text: str, origin: str) -> SetRule:
     # Of two values for one key, the later counts; but each mode acts on the result of the last.
     acts: dict[str, Act] = {}
     modes: list[Change] = []
+    flags: list[FlagChange] = []
     xattrs: list[tuple[bytes, bytes | None]] = []
     for word in _words(found[2] or ""):
         key, equals, value = word.partition("=")
@@ -157,14 +166,26 @@ def _parse(text: str, origin: str) -> SetRule:
             kinds &= {KINDS[letter] for letter in value}
         elif key == "mode":
             modes.append(parse_mode(value))
+        elif key == "flags":
+            flags.append(parse_flags(value))
         else:
             acts[key] = _act(key, value)
     if modes:
         acts["mode"] = _set_mode(in_turn(modes))
+    added = 0
+    for change in flags:
+        added = change.apply(added)
+    if flags:
+        acts["flags"] = _set_flags(flags)
+    if added:
+        kinds &= {kind for kind in KINDS.values() if flags_for(kind) & added}
     if not acts and not xattrs:
         raise ValueError("it sets nothing")
     if not kinds:
-        raise ValueError("capabilities are for regular files, and its type= is another")
+        raise ValueError(
+            "its type= has no kind that can have what it sets: capabilities are for regular files, "
+            "inode flags for files and folders, but for nodump and noatime"
+        )
     return SetRule(origin, pattern, _glob(pattern), kinds, tuple(acts.values()), tuple(xattrs))
 
 
@@ -213,7 +234,7 @@ def _xattr_value(value: str) -> bytes:
 
 def _act(key: str, value: str) -> Act:
     """The function that sets the plain attribute ``key``."""
-    if key in ("uid", "gid"):
+    if key in ("uid", "gid", "project"):
         if not re.fullmatch("[0-9]{1,10}", value, re.ASCII) or int(value) > ID_MOST:
             raise ValueError(f"{key}={value} is not a number from 0 to {ID_MOST}")
         number = int(value)
@@ -228,6 +249,16 @@ def _set_mode(change: Change) -> Act:
     def act(node: Node) -> None:
         if not isinstance(node, Symlink):
             node.mode = change(node.mode, isinstance(node, Directory))
+
+    return act
+
+
+def _set_flags(changes: list[FlagChange]) -> Act:
+    def act(node: Node) -> None:
+        flags = node.flags
+        for change in changes:
+            flags = change.apply(flags)
+        node.flags = flags & flags_for(node.file_type)
 
     return act
 

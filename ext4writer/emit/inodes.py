@@ -13,6 +13,7 @@ from functools import partial
 from itertools import compress
 from struct import Struct
 
+from ..attributes import ATTRIBUTES
 from ..ondisk.checksum import set_inode_checksums
 from ..ondisk.inode import (
     INODE,
@@ -33,6 +34,7 @@ from .system_files import system_file_i_block
 from .workspace import PIECE_BYTES, Workspace
 
 SECTOR = 512
+TIMES = [row.word for row in ATTRIBUTES.values() if row.is_time]
 
 _DEVICE = Struct("<II")
 _WORD = Struct("<I")
@@ -68,6 +70,7 @@ class InodeEmitter:
         # Indexes of nodes with unusual fields, ascending.
         planned = layout.directories.items()
         self._flagged = _ascending(index for index, plan in planned if plan.flags)
+        self._with_flags = _ascending(layout.table.flags)
         self._with_runs = _ascending(layout.placement.runs)
         self._with_map_blocks = _ascending(layout.placement.map_blocks)
         self._with_block = _ascending(layout.xattrs.block_of)
@@ -150,6 +153,9 @@ class InodeEmitter:
         for index in _between(self._flagged, low, high):
             flags = self._mapping.flags | layout.directories[index].flags
             _WORD.pack_into(view, (index - low) * size + _I_FLAGS, flags)
+        for index in _between(self._with_flags, low, high):
+            at = (index - low) * size + _I_FLAGS
+            _WORD.pack_into(view, at, _WORD.unpack_from(view, at)[0] | table.flags[index])
         for index in _between(self._with_block, low, high):
             block = placement.xattr_blocks[xattrs.block_of[index]]
             _put_file_acl(view, (index - low) * size, block)
@@ -164,7 +170,7 @@ class InodeEmitter:
         usual = table.mtimes[low:high]
         encoded = encode_times(self._fitted(usual), self._large)
         columns: dict[tuple[str, ...], array[int]] = {}
-        for name in ("mtime", "atime", "ctime", "crtime"):
+        for name in TIMES:
             words, others = encoded, table.other_times.get(name + "_ns")
             if others is not None:
                 both = zip(others[low:high], usual, strict=True)

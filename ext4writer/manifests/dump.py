@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
+from ..attributes import OTHER_TIMES
 from ..content import Content
+from ..inode_flags import flag_names
 from ..sources.escapes import dump_escape
 from ..sources.manifest_lines import pack_device
 from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
@@ -65,7 +67,7 @@ class _DumpWriter:
         if first != path:
             payload = _optional(first)
         else:
-            self._lose_times(path, node)
+            self._lose(path, node)
         rdev = pack_device(node.major, node.minor) if isinstance(node, Device) else 0
         line = b"%b %d %b%o %d %d %d %d %d.%d %b %b -" % (
             dump_escape(path),
@@ -92,14 +94,18 @@ class _DumpWriter:
             return b"-", _optional(content.read_bytes())
         return _optional(self._names.get(path, content, names)), b"-"
 
-    def _lose_times(self, path: bytes, node: Node) -> None:
-        for name, time_ns in (
-            ("atime", node.atime_ns),
-            ("ctime", node.ctime_ns),
-            ("crtime", node.crtime_ns),
-        ):
-            if time_ns is not None and time_ns != node.mtime_ns:
-                self.losses.append(Loss(path, f"{name} has no field in a dump", "time-left-out"))
+    def _lose(self, path: bytes, node: Node) -> None:
+        """Note what a dump has no field for."""
+        for row in OTHER_TIMES:
+            if getattr(node, row.name) not in (None, node.mtime_ns):
+                what = f"{row.word} has no field in a dump"
+                self.losses.append(Loss(path, what, "time-left-out"))
+        if node.flags:
+            what = f"the inode flags {flag_names(node.flags)} have no field in a dump"
+            self.losses.append(Loss(path, what, "attributes-not-taken"))
+        if node.project:
+            what = f"the project {node.project} has no field in a dump"
+            self.losses.append(Loss(path, what, "attributes-not-taken"))
 
 
 def _optional(word: bytes) -> bytes:

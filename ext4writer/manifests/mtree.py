@@ -11,8 +11,9 @@ import os
 from typing import BinaryIO
 
 from ..content import Content
+from ..inode_flags import bsd_words
 from ..sources.escapes import vis
-from ..sources.mtree import KINDS, TAG_PREFIX
+from ..sources.mtree import KINDS, TAG_PREFIX, TAGS_OF_TIMES
 from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store
 from .lines import Lines, depth_first, shared_names, time_text
@@ -77,6 +78,8 @@ class _MtreeWriter:
                 time_text(node.mtime_ns),
             )
         ]
+        if node.flags:
+            parts.append(b"flags=" + bsd_words(node.flags).encode())
         names = self._shared.get(node, [path])
         if len(names) > 1:
             parts.append(b"nlink=%d" % len(names))
@@ -119,13 +122,12 @@ class _MtreeWriter:
         if node in self._shared:
             number = self._numbers.setdefault(node, len(self._numbers) + 1)
             tags.append(b"inode:%d" % number)
-        for name, time_ns in (
-            (b"atime", node.atime_ns),
-            (b"ctime", node.ctime_ns),
-            (b"birthtime", node.crtime_ns),
-        ):
+        for name, tag in TAGS_OF_TIMES.items():
+            time_ns = getattr(node, name)
             if time_ns is not None:
-                tags.append(b"%b:%b" % (name, time_text(time_ns)))
+                tags.append(b"%b:%b" % (tag, time_text(time_ns)))
+        if node.project:
+            tags.append(b"project:%d" % node.project)
         for key, value in sorted((node.xattrs or {}).items()):
             tags.append(b"xattr.%b:%b" % (vis(key).replace(b":", b"\\072"), vis(value)))
         return tags

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..attributes import ATTRIBUTES
 from ..progress import Cancel, check_cancelled
 from ..tree import Directory, RegularFile
 from ..walking import directories
@@ -74,9 +75,8 @@ def _files(root: Directory) -> Iterator[tuple[Directory, bytes, RegularFile]]:
 
 def _attributes(file: RegularFile) -> tuple[object, ...]:
     """What an inode holds beside the content, in a form that compares and hashes."""
-    times = (file.mtime_ns, file.atime_ns, file.ctime_ns, file.crtime_ns)
     xattrs = tuple(sorted(file.xattrs.items())) if file.xattrs else ()
-    return (file.mode, file.uid, file.gid, *times, xattrs)
+    return (*(getattr(file, name) for name in ATTRIBUTES if name != "xattrs"), xattrs)
 
 
 def _digest(file: RegularFile, buffer: memoryview) -> bytes:

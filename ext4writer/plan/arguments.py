@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..arguments import bytes_of, count_of
+from ..attributes import ATTRIBUTES
 from ..content import Content
 from ..errors import SpecError, TreeError
 from ..tree import (
@@ -28,8 +29,6 @@ from ..tree import (
 from .spec import Spec
 
 KINDS = (Directory, RegularFile, Symlink, CharacterDevice, BlockDevice, Fifo, Socket)
-
-_ATTRIBUTES = Node.__slots__
 
 
 def check_arguments(tree: object, spec: object) -> None:
@@ -92,7 +91,7 @@ def check_kind(path: bytes, node: Node) -> None:
 
 
 def _take_node(path: bytes, node: Node) -> bool:
-    given = {name: getattr(node, name) for name in _ATTRIBUTES}
+    given = {name: getattr(node, name) for name in ATTRIBUTES}
     taken = attributes_of(path, given)
     changed = False
     for name, value in taken.items():

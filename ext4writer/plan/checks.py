@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from itertools import compress
 from operator import attrgetter, or_
 from typing import Any
 
 from ..arguments import ID_MOST
+from ..attributes import ATTRIBUTES, OTHER_TIMES
 from ..errors import TreeError
+from ..inode_flags import ALL_FLAGS, flag_names, flags_for
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, encode_device
 from ..tree import S_IFBLK, S_IFCHR, S_IFLNK, S_IFREG, Device, Loss, LossCode, Node, Tree
 from .inodes import LOST_AND_FOUND, InodeTable
@@ -25,14 +28,15 @@ tell future times from today's, but every host's time is later than this release
 """
 
 _NO_ID = (ID_MOST + 1).to_bytes(4, "little")
-MAX_MODE = 0o7777
 
 NODES_AT_ONCE = 1024
 """Few enough nodes to stay in the cache while one attribute after the other is read."""
 
 _uid, _gid, _mode = map(attrgetter, ("uid", "gid", "mode"))
 _mtime_ns, _xattrs = map(attrgetter, ("mtime_ns", "xattrs"))
-_OTHER_TIMES = [(name, attrgetter(name)) for name in ("atime_ns", "ctime_ns", "crtime_ns")]
+_flags_and_project = attrgetter("flags_and_project")
+_OTHER_TIMES = [(row.name, attrgetter(row.name)) for row in OTHER_TIMES]
+_MODE_MOST = ATTRIBUTES["mode"].most or 0
 
 _FILE_TYPES = [code << 12 for code in range(16)]
 _REGULAR, _SYMLINK = S_IFREG >> 12, S_IFLNK >> 12
@@ -41,12 +45,14 @@ _REGULAR, _SYMLINK = S_IFREG >> 12, S_IFLNK >> 12
 def read_attributes(table: InodeTable) -> None:
     """Fill the columns of the attributes.
 
-    Raises :class:`TreeError` for an owner, mode or device number that no inode can hold.
+    Raises :class:`TreeError` for an owner, mode, device number or inode flag that no inode can
+    hold, and for a project.
     """
     nodes: list[Any] = table.nodes
     permissions = array("H")
     mtimes: list[int] = []
     sizes: list[int] = []
+    with_flags: list[int] = []
     for low in range(0, len(nodes), NODES_AT_ONCE):
         some = nodes[low : low + NODES_AT_ONCE]
         high = low + len(some)
@@ -67,14 +73,16 @@ def read_attributes(table: InodeTable) -> None:
             for node, kind in zip(some, table.types[low:high], strict=True)
         ]
         table.with_xattrs.extend(compress(range(low, high), map(_xattrs, some)))
+        with_flags.extend(compress(range(low, high), map(_flags_and_project, some)))
     if (
         len(permissions) < len(nodes)
-        or max(permissions) > MAX_MODE
+        or max(permissions) > _MODE_MOST
         or _may_hold_no_id(table.uids)
         or _may_hold_no_id(table.gids)
     ):
         _refuse_out_of_range(table)
     table.modes = array("H", map(or_, permissions, map(_FILE_TYPES.__getitem__, table.types)))
+    table.flags = {index: _flags(table, index) for index in with_flags}
     table.mtimes = _narrow("q", mtimes)
     table.sizes = _narrow("Q", sizes)
     for index in sorted([*table.indexes_of(S_IFCHR), *table.indexes_of(S_IFBLK)]):
@@ -93,11 +101,33 @@ def _may_hold_no_id(ids: array[int]) -> bool:
 
 def _refuse_out_of_range(table: InodeTable) -> None:
     """Raise for the first owner or mode that does not fit, if there is one."""
-    for name, most in (("uid", ID_MOST), ("gid", ID_MOST), ("mode", MAX_MODE)):
+    for name, row in ATTRIBUTES.items():
+        if row.most is None:
+            continue
         for index, value in enumerate(map(attrgetter(name), table.nodes)):
-            if not 0 <= value <= most:
+            if not 0 <= value <= row.most:
                 shown = f"{value:o}" if name == "mode" else str(value)
                 raise TreeError(table.path_of(index), f"{name} {shown} is out of range")
+
+
+def _flags(table: InodeTable, index: int) -> int:
+    """The inode flags of a node that has some, or a project."""
+    node = table.nodes[index]
+    path = partial(table.path_of, index)
+    if node.project:
+        raise TreeError(
+            path(),
+            f"project {node.project} needs the feature project, which is not supported; "
+            "the rule '**: project=0' takes projects away",
+        )
+    unknown = node.flags & ~ALL_FLAGS
+    if unknown:
+        raise TreeError(path(), f"the inode flag {flag_names(unknown)} is none that a user sets")
+    wrong = node.flags & ~flags_for(node.file_type)
+    if wrong:
+        kinds = "directories" if flags_for(S_IFREG) & wrong == 0 else "files and directories"
+        raise TreeError(path(), f"the inode flag {flag_names(wrong)} is for {kinds} alone")
+    return node.flags
 
 
 def _narrow(typecode: str, values: list[int]) -> array[int] | list[int]:
@@ -144,10 +174,10 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
 
 
 def _named_times(node: Node) -> Iterator[tuple[str, int]]:
-    for name in ("mtime", "atime", "ctime", "crtime"):
-        time = getattr(node, name + "_ns")
+    for row in ATTRIBUTES.values():
+        time = getattr(node, row.name) if row.is_time else None
         if time is not None:
-            yield name, time
+            yield row.word, time
 
 
 def _time_losses(node: Node, times: Times, whole_seconds: bool) -> Iterator[tuple[str, LossCode]]:

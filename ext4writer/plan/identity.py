@@ -16,6 +16,7 @@ from itertools import compress
 from operator import attrgetter
 from uuid import UUID
 
+from ..attributes import OTHER_TIMES
 from ..errors import SourceChangedError
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, MIN_TIME_NS
 from ..progress import Cancel, check_cancelled
@@ -123,9 +124,9 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
     digest.update(_column("I", table.uids))
     digest.update(_column("I", table.gids))
     digest.update(_times(table.mtimes, limits, whole_seconds))
-    for name in ("atime_ns", "ctime_ns", "crtime_ns"):
-        others = table.other_times.get(name)
-        if others is None or (whole_seconds and name == "crtime_ns"):
+    for row in OTHER_TIMES:
+        others = table.other_times.get(row.name)
+        if others is None or (whole_seconds and row.word == "crtime"):
             digest.update(b"none\n")
         else:
             digest.update(_times(others, limits, whole_seconds))
@@ -147,6 +148,9 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
             digest.update(b"%d %d %d\n%b%b" % (*lengths, attribute, value))
     for directory, link, index in table.further_names:
         digest.update(b"%d/%b/%d\n" % (directory, link, index))
+    # The number of lines above is known, so that what follows is nothing else.
+    for index, flags in table.flags.items():
+        digest.update(b"%d flags %d\n" % (index, flags))
     return digest.digest()
 
 

@@ -90,6 +90,8 @@ class InodeTable:
     ``mtimes``, a list only if a value does not fit 64 bits."""
     with_xattrs: array[int] = field(default_factory=lambda: array("I"))
     """Indexes of the nodes that have extended attributes, ascending."""
+    flags: dict[int, int] = field(default_factory=dict)
+    """Inode flags that users set, by the index of each node that has any; ascending."""
 
     @property
     def last_ino(self) -> int:

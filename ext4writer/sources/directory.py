@@ -34,6 +34,7 @@ from ..tree import (
     check_name,
 )
 from .host import HostDirectory, HostFile, join
+from .host_flags import HostFlags
 from .host_xattrs import HostXattrs, XattrItems
 from .inputs import check_input
 from .listing import Folder, Lister, Listing, Listings, ScanRule, times_of
@@ -67,6 +68,7 @@ def directory(
     *,
     names: Iterable[str | bytes] | None = None,
     xattrs: bool = True,
+    inode_flags: bool = False,
     keep_times: bool = False,
     hard_links: bool = True,
     exclude: Patterns = (),
@@ -81,7 +83,9 @@ def directory(
     A symbolic link at ``path`` itself is followed, none below it is. ``names`` are those of its
     wanted entries, all of them by default; the others are not even looked at. ``xattrs`` keeps
     extended attributes, as far as this process may list them; those it cannot read are in the
-    tree's ``losses``. ``keep_times`` keeps access, change and (where Python provides it) birth
+    tree's ``losses``. ``inode_flags`` keeps what chattr(1) sets, and projects, of files and
+    directories; each is opened for it, and a file system without flags gives none.
+    ``keep_times`` keeps access, change and (where Python provides it) birth
     times as well as the modification time. Without ``hard_links`` every name gets a file of its
     own, even if the host links them. ``exclude`` holds globs: one without a slash matches the name
     at any depth, one with a slash the path from the root; ``**`` crosses slashes; an excluded
@@ -102,6 +106,7 @@ def directory(
     check_input(path, streams=False)
     rule = ScanRule(
         xattrs=xattrs,
+        inode_flags=inode_flags,
         keep_times=keep_times,
         hard_links=hard_links,
         exclude=exclude
@@ -234,6 +239,9 @@ class _Scan:
             if self.rule.xattrs and hasattr(os, "listxattr"):
                 items = HostXattrs(self.tree.losses).read(self.path, b"/", follow=True)
                 root.xattrs = dict(items) if items is not None else None
+            if self.rule.inode_flags and stat.S_ISDIR(status.st_mode):
+                flags = HostFlags(self.tree.losses)
+                root.flags_and_project = flags.read(self.path, S_IFDIR, b"/", follow=True)
         except OSError as error:
             raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
         if not stat.S_ISDIR(status.st_mode):
@@ -279,7 +287,8 @@ class _Scan:
         children, new = parent.children, object.__new__
         node: Node
         latest = 0
-        for name, st_mode, uid, gid, mtime, value, link, items, times, stamp in listing.entries:
+        for entry in listing.entries:
+            name, st_mode, uid, gid, mtime, value, link, items, times, stamp, flags = entry
             if link is not None:
                 known = self.linked.get(link)
                 if known is not None:
@@ -314,6 +323,7 @@ class _Scan:
                 node.atime_ns = node.ctime_ns = node.crtime_ns = None
             else:
                 node.atime_ns, node.ctime_ns, node.crtime_ns = times
+            node.flags_and_project = flags
             node.xattrs = None
             if items is not None:
                 node.xattrs = self.xattr_sets.setdefault(items, dict(items))

@@ -8,9 +8,11 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from ..arguments import ID_MOST
 from ..content import BytesContent, Content, Reader
 from ..errors import DamageError
 from ..forked import NEVER
+from ..inode_flags import STORAGE_FLAGS, flag_names, flags_for
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..read import Image, Inode, OnDamage, open_image
 from ..read import Source as ImageSource
@@ -40,9 +42,6 @@ from .inputs import inputs_of
 
 _REPORT_EVERY = 1024
 
-KEPT_BY_LAYOUT = {"EXTENTS", "INDEX", "HUGE_FILE", "INLINE_DATA", "EA_INODE", "TOPDIR"}
-"""Inode flags that say how a file is stored; a new image decides that again."""
-
 _SIMPLE: dict[int, type[Directory | Fifo | Socket]] = {
     S_IFDIR: Directory,
     S_IFIFO: Fifo,
@@ -66,7 +65,7 @@ def image(
     ``source``, ``offset`` (in bytes), ``partition`` and ``on_damage`` are those of
     :func:`ext4writer.read.open_image`. ``xattrs`` keeps extended attributes; ``keep_times`` keeps
     access, change and birth times as well as the modification time. What a tree cannot hold is in
-    its ``losses``: inode flags, projects, encrypted files.
+    its ``losses``: inode flags that no user sets, encrypted files.
 
     Raises :class:`~ext4writer.SourceError` for a file that cannot be opened,
     :class:`~ext4writer.ImageError` for one that is not ext4, :class:`~ext4writer.DamageError` for
@@ -147,16 +146,19 @@ class _Reading:
             node.crtime_ns = inode.crtime_ns
         if self.xattrs:
             node.xattrs = inode.xattrs() or None
-        lost = sorted(set(inode.flag_names) - KEPT_BY_LAYOUT)
-        if lost:
-            self.losses.append(
-                Loss(path, f"the flags {', '.join(lost)} are not kept", "attributes-not-taken")
-            )
-        if inode.projid:
-            self.losses.append(
-                Loss(path, f"the project {inode.projid} is not kept", "attributes-not-taken")
-            )
+        self._adorn_with_flags(node, path, inode)
         return node
+
+    def _adorn_with_flags(self, node: Node, path: bytes, inode: Inode) -> None:
+        kept = inode.flags & flags_for(inode.file_type)
+        lost = inode.flags & ~(kept | STORAGE_FLAGS)
+        if kept:
+            node.flags = kept
+        if lost:
+            what = f"the inode flags {flag_names(lost)} are not kept"
+            self.losses.append(Loss(path, what, "attributes-not-taken"))
+        if 0 < inode.projid <= ID_MOST:
+            node.project = inode.projid
 
     def _of_kind(self, path: bytes, inode: Inode) -> Node | None:
         kind = inode.file_type

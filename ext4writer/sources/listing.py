@@ -17,6 +17,7 @@ from ..edit.globs import Patterns, matcher
 from ..errors import SourceChangedError, SourceError
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, Loss
 from .host import HostDirectory, OpenFolders, join
+from .host_flags import HostFlags
 from .host_xattrs import HostXattrs, XattrItems
 from .mounts import Mounts
 
@@ -41,6 +42,7 @@ Entry = tuple[
     "XattrItems | None",
     "Times | None",
     "Stamp | None",  # of a regular file
+    int,  # inode flags, and above their 32 bits the project
 ]
 """One name. A plain tuple, because there may be hundreds of thousands."""
 
@@ -90,6 +92,7 @@ class ScanRule(NamedTuple):
     """Which entries of a directory are kept; see :func:`ext4writer.sources.directory`."""
 
     xattrs: bool
+    inode_flags: bool
     keep_times: bool
     hard_links: bool
     exclude: Patterns
@@ -113,6 +116,7 @@ class Lister:
         self._told: list[tuple[bytes, bytes]] | None = None
         if rule.xattrs and hasattr(os, "listxattr"):
             self._xattrs = HostXattrs(self._losses)
+        self._flags = HostFlags(self._losses) if rule.inode_flags else None
 
     def __reduce__(self) -> tuple[object, ...]:
         return Lister, (self._rule, self._device)
@@ -219,10 +223,11 @@ class Lister:
         """The hot loop of a scan. Names beyond the first ``most`` become parts, unless it is 0."""
         rule, device, excluded, xattrs = self._rule, self._device, self._excluded, self._xattrs
         skip, hard_links, keep_times = rule.skip, rule.hard_links, rule.keep_times
-        told = self._told
+        told, inode_flags = self._told, self._flags
         found: list[Entry] = []
         value: object
         times = items = None
+        flags = 0
         for entry in entries:
             name = entry.name
             if excluded is not None and excluded(prefix[1:] + name, name):
@@ -264,6 +269,8 @@ class Lister:
                 else:
                     if names:
                         items = xattrs.values(path, names, prefix + name)
+            if inode_flags is not None:
+                flags = inode_flags.read(entry.path, kind, prefix + name)
             if keep_times:
                 times = times_of(status)
             found.append(
@@ -280,6 +287,7 @@ class Lister:
                     items,
                     times,
                     stamp,
+                    flags,
                 )
             )
             if len(found) == BATCH_ENTRIES:

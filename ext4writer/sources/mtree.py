@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..arguments import id_of
+from ..attributes import OTHER_TIMES
 from ..content import Content
 from ..edit.modes import parse_mode
 from ..errors import SourceError, display_path
+from ..inode_flags import bsd_words, flags_for, from_bsd_words
 from ..progress import Cancel, ProgressCallback
 from ..tree import (
     BlockDevice,
@@ -71,11 +73,17 @@ DIGEST_MOST = 128
 """Hexadecimal digits of the longest digest, SHA-512."""
 DEVICE_MOST = 100
 """Bytes of the value of ``device=``; its numbers need forty."""
+FLAGS_KEPT = 256
+"""Values of ``flags=`` that are read once."""
 SHOWN = 100
 """Bytes of a keyword or flag that the report shows."""
 
 _BEFORE_COMMENT = re.compile(rb"(?:[^\\#]++|\\.)*+", re.DOTALL)
-_TAG_TIMES = {b"atime": "atime_ns", b"ctime": "ctime_ns", b"birthtime": "crtime_ns"}
+TAGS_OF_TIMES = {
+    row.name: b"birthtime" if row.word == "crtime" else row.word.encode() for row in OTHER_TIMES
+}
+"""Attribute of a node -> its tag."""
+_TIMES_OF_TAGS = {tag: name for name, tag in TAGS_OF_TIMES.items()}
 
 
 def read_mtree(
@@ -108,6 +116,7 @@ class _Tags:
     inode: bytes | None
     times: dict[str, int]
     xattrs: Xattrs | None
+    project: int | None
     unknown: list[bytes]
     """What the report says about each unknown one."""
     entries: int = 0
@@ -160,6 +169,8 @@ class _MtreeReader(ManifestReader):
         self._closed = False
         self._linked: dict[tuple[bytes, bytes], tuple[Node, bytes]] = {}
         self._modes: dict[bytes, int] = {}
+        self._flags: dict[bytes, tuple[int, bytes]] = {}
+        """Values of ``flags=`` -> the flags, and the words that mean none."""
         self._without_effect: dict[bytes, tuple[bytes, int]] = {}
         """What is not kept -> the first path that has it, and how many have it."""
 
@@ -500,15 +511,32 @@ class _MtreeReader(ManifestReader):
             tags = self._tags(facts, path)
         if tags is not None:
             self._adorn_from_tags(node, tags, path)
-        flags = facts.get(b"flags", b"none")
-        if flags != b"none":
-            self._note(b"the file flags " + flags[:SHOWN] + b" are not kept", path)
+        word = facts.get(b"flags")
+        if word is not None:
+            self._adorn_with_flags(node, word, path)
         if not facts.keys() <= KNOWN:
             for key in facts:
                 if key not in KNOWN and key not in self._idle:
                     self._note(_unknown_keyword(key), path)
         if facts.keys() & NOT_CHECKED and not facts.keys() & CHECKS.keys():
             self._note(b"its only digest is rmd160, which is not checked", path)
+
+    def _adorn_with_flags(self, node: Node, word: bytes, path: bytes) -> None:
+        """Set the flags that Linux has too; ``/set`` gives the same word to many entries."""
+        found = self._flags.get(word)
+        if found is None:
+            flags, unknown = from_bsd_words(word.decode("ascii", "backslashreplace"))
+            found = flags, ",".join(unknown)[:SHOWN].encode()
+            if len(self._flags) < FLAGS_KEPT:
+                self._flags[word] = found
+        flags, unknown_words = found
+        kept = flags & flags_for(node.file_type)
+        if kept or node.flags:
+            node.flags = kept
+        lost = [bsd_words(flags & ~kept).encode()] if flags & ~kept else []
+        lost += [unknown_words] if unknown_words else []
+        if lost:
+            self._note(b"the file flags " + b",".join(lost) + b" are not kept", path)
 
     def _mode(self, word: bytes, path: bytes) -> int:
         try:
@@ -543,19 +571,21 @@ class _MtreeReader(ManifestReader):
         return self._default_tags
 
     def _read_tags(self, word: bytes, path: bytes) -> _Tags:
-        tags = _Tags(None, {}, None, [])
+        tags = _Tags(None, {}, None, None, [])
         xattrs = {}
         for tag in word.split(b","):
             key, _, value = tag.partition(b":")
             if not key.startswith(TAG_PREFIX):
                 continue
             key, value = key.removeprefix(TAG_PREFIX), self._unvis(value, path)
-            if key in _TAG_TIMES:
-                tags.times[_TAG_TIMES[key]] = self.time(value)
+            if key in _TIMES_OF_TAGS:
+                tags.times[_TIMES_OF_TAGS[key]] = self.time(value)
             elif key.startswith(b"xattr."):
                 xattrs[self._unvis(key.removeprefix(b"xattr."), path)] = value
             elif key == b"inode":
                 tags.inode = value
+            elif key == b"project":
+                tags.project = self.owner(value, "project", path)
             else:
                 tags.unknown.append(b"the tag " + TAG_PREFIX + key[:SHOWN] + b" is unknown")
         if xattrs:
@@ -571,6 +601,8 @@ class _MtreeReader(ManifestReader):
             setattr(node, name, time)
         if tags.xattrs:
             node.xattrs = tags.xattrs
+        if tags.project is not None:
+            node.project = tags.project
 
     def _note(self, what: bytes, path: bytes) -> None:
         first, count = self._without_effect.get(what, (path, 0))

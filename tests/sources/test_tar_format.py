@@ -456,7 +456,7 @@ class TestXattrs:
             ({b"SCHILY.acl.default": b"mask:7:rwx"}, "entry mask:7:rwx is malformed"),
             ({b"LIBARCHIVE.xattr.user.x": b"*"}, "is not base64"),
             ({b"SCHILY.acl.ace": b"owner@:rw::allow"}, "NFSv4 cannot be kept"),
-            ({b"SCHILY.fflags": b"uappnd"}, "file flags cannot be kept"),
+            ({b"SCHILY.fflags": b"uappnd"}, "file flags uappnd cannot be kept"),
             ({b"SCHILY.xattr.system.nfs4_acl": b"x"}, "system.nfs4_acl belongs to another"),
             ({b"SCHILY.xattr.com.apple.quarantine": b"x"}, "com.apple.quarantine belongs to"),
         ],

@@ -44,6 +44,8 @@ class Member:
     ctime_ns: int | None = None
     crtime_ns: int | None = None
     xattrs: Xattrs | None = None
+    flags: int = 0
+    """Inode flags."""
     target: bytes = b""
     """Of a symbolic link, byte for byte; of a hard link, in the form of ``path``."""
     major: int = 0
@@ -87,3 +89,4 @@ class Member:
         node.ctime_ns = self.ctime_ns
         node.crtime_ns = self.crtime_ns
         node.xattrs = self.xattrs
+        node.flags_and_project = self.flags

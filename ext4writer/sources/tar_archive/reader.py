@@ -27,7 +27,7 @@ from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, has_checksum, nu
 from .inputs import Archive, Input, SliceInput, archive_path, open_archive
 from .limits import DEFAULT_LIMITS, OBJECT_BYTES, Limits, Usage
 from .member import HARD_LINK, Member
-from .xattrs import PREFIXES, XattrReader
+from .xattrs import FILE_FLAGS, PREFIXES, XattrReader, inode_flags
 
 REPORT_EVERY = 1024
 _CACHED_FIELDS = 1 << 14
@@ -402,6 +402,10 @@ class _Reader:
             acl = (member.xattrs or {}).get(b"system.posix_acl_access")
             if acl is not None:
                 member.mode = mode_with_acl(member.mode, acl)
+            if FILE_FLAGS in records and member.kind != HARD_LINK:
+                member.flags, words = inode_flags(records[FILE_FLAGS], member.kind)
+                if words:
+                    lost.append((FILE_FLAGS, f"the file flags {words} cannot be kept"))
             if lost:
                 self._lose_records([what for _, what in lost], member.path)
         value = records.get(b"size")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 
+from ...inode_flags import bsd_words, flags_for, from_bsd_words
 from ...tree import Xattrs
 from ..acl_text import acl_from_text, says_more_than_a_mode
 from ..host_xattrs import KNOWN_NAMES, KNOWN_PREFIXES
@@ -17,10 +18,8 @@ ACLS = {
     b"SCHILY.acl.access": b"system.posix_acl_access",
     b"SCHILY.acl.default": b"system.posix_acl_default",
 }
-OTHER_KEYWORDS = {
-    b"SCHILY.acl.ace": "an access control list of NFSv4",
-    b"SCHILY.fflags": "file flags",
-}
+NFS4_ACL = b"SCHILY.acl.ace"
+FILE_FLAGS = b"SCHILY.fflags"
 PREFIXES = (b"SCHILY.", b"LIBARCHIVE.xattr.", b"RHT.")
 
 _KNOWN_PREFIXES = tuple(prefix.encode() for prefix in KNOWN_PREFIXES)
@@ -111,9 +110,17 @@ def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
         if name == b"system.posix_acl_access" and not says_more_than_a_mode(acl):
             return None
         return name, acl
-    if keyword in OTHER_KEYWORDS:
-        raise ValueError(f"{OTHER_KEYWORDS[keyword]} cannot be kept")
+    if keyword == NFS4_ACL:
+        raise ValueError("an access control list of NFSv4 cannot be kept")
     return None
+
+
+def inode_flags(value: bytes, file_type: int) -> tuple[int, str]:
+    """The flags in the record ``SCHILY.fflags``, and the words in it that mean none for a file."""
+    flags, unknown = from_bsd_words(value.decode("ascii", "backslashreplace"))
+    kept = flags & flags_for(file_type)
+    words = [bsd_words(flags & ~kept), *unknown] if flags != kept else unknown
+    return kept, ",".join(words)[:300]
 
 
 def _text(name: bytes) -> str:

@@ -1,0 +1,163 @@
+"""Inode flags that users may set, as chattr(1) does, and what they are called in other places.
+
+A flag is a bit of ``FS_IOC_GETFLAGS`` (include/uapi/linux/fs.h), and ext4 keeps the same bit in
+``i_flags``. Those of the table are EXT4_FL_USER_MODIFIABLE (fs/ext4/ext4.h) without the ones that
+follow from features or from how a file is stored.
+"""
+
+from __future__ import annotations
+
+import re
+from stat import S_IFDIR, S_IFREG
+from typing import Any, NamedTuple
+
+from .arguments import whole_number
+
+
+class InodeFlag(NamedTuple):
+    """One flag."""
+
+    bit: int
+    name: str
+    """As in ``FS_IMMUTABLE_FL``, in small letters."""
+    letter: str
+    """Of chattr(1)."""
+    words: tuple[str, ...]
+    """Of BSD, as libarchive maps them (libarchive/archive_entry.c); the first one is written."""
+
+
+INODE_FLAGS = (
+    InodeFlag(0x00000001, "secrm", "s", ("secdel", "securedeletion")),
+    InodeFlag(0x00000002, "unrm", "u", ("undel",)),
+    InodeFlag(0x00000004, "compr", "c", ("compress",)),
+    InodeFlag(0x00000008, "sync", "S", ("sync",)),
+    InodeFlag(0x00000010, "immutable", "i", ("schg", "schange", "simmutable")),
+    InodeFlag(0x00000020, "append", "a", ("sappnd", "sappend")),
+    InodeFlag(0x00000040, "nodump", "d", ("nodump",)),
+    InodeFlag(0x00000080, "noatime", "A", ("noatime",)),
+    InodeFlag(0x00004000, "journal_data", "j", ("journal-data", "journal")),
+    InodeFlag(0x00008000, "notail", "t", ("notail",)),
+    InodeFlag(0x00010000, "dirsync", "D", ("dirsync",)),
+    InodeFlag(0x00020000, "topdir", "T", ("topdir",)),
+    InodeFlag(0x02000000, "dax", "x", ("dax",)),
+    InodeFlag(0x20000000, "projinherit", "P", ("projinherit",)),
+)
+
+ALL_FLAGS = sum(flag.bit for flag in INODE_FLAGS)
+
+_BITS = {flag.name: flag.bit for flag in INODE_FLAGS}
+_WORDS = {word: flag.bit for flag in INODE_FLAGS for word in flag.words}
+_LETTERS = {flag.letter: flag.bit for flag in INODE_FLAGS}
+
+# fs/ext4/ext4.h:EXT4_REG_FLMASK and EXT4_OTHER_FLMASK
+_FOR_DIRECTORIES = _BITS["dirsync"] | _BITS["topdir"] | _BITS["projinherit"]
+_FOR_ALL = _BITS["nodump"] | _BITS["noatime"]
+
+STORAGE_FLAGS = 0x00000100 | 0x00001000 | 0x00040000 | 0x00080000 | 0x00200000 | 0x10000000
+"""DIRTY, INDEX, HUGE_FILE, EXTENT, EA_INODE and INLINE_DATA say how a file is stored. A file system
+that takes the file over decides that anew."""
+
+_OTHER_NAMES = {
+    0x00000200: "comprblk",
+    0x00000400: "nocomp",
+    0x00000800: "encrypt",
+    0x00100000: "verity",
+    0x00800000: "nocow",
+    0x40000000: "casefold",
+}
+
+
+def flags_for(file_type: int) -> int:
+    """Flags that a file of one kind may have (``ext4_mask_flags``); ``S_IFMT`` bits are given."""
+    if file_type == S_IFDIR:
+        return ALL_FLAGS
+    return ALL_FLAGS & ~_FOR_DIRECTORIES if file_type == S_IFREG else _FOR_ALL
+
+
+def flag_names(flags: int) -> str:
+    """The names of ``flags``, separated by commas; a bit without a name is a number."""
+    names = {**{flag.bit: flag.name for flag in INODE_FLAGS}, **_OTHER_NAMES}
+    bits = [1 << at for at in range(flags.bit_length()) if flags >> at & 1]
+    return ",".join(names.get(bit, f"{bit:#x}") for bit in bits)
+
+
+def bsd_words(flags: int) -> str:
+    """``flags`` as a manifest has them."""
+    return ",".join(flag.words[0] for flag in INODE_FLAGS if flags & flag.bit)
+
+
+def from_bsd_words(text: str) -> tuple[int, list[str]]:
+    """The flags that a list names, and the words in it that mean none.
+
+    A word that clears a flag has "no" before it; "dump", "atime" and "tail" clear those whose
+    names have that already.
+    """
+    flags, unknown = 0, []
+    for word in re.split(r"[,\s]+", text):
+        bit = _WORDS.get(word)
+        if bit is not None:
+            flags |= bit
+        elif word not in ("", "none") and "no" + word not in _WORDS:
+            cleared = _WORDS.get(word.removeprefix("no"))
+            if cleared is None:
+                unknown.append(word)
+            else:
+                flags &= ~cleared
+    return flags, unknown
+
+
+class FlagChange(NamedTuple):
+    """What becomes of the flags of a file."""
+
+    kept: int
+    """A mask of the flags that stay as they are."""
+    added: int
+
+    def apply(self, flags: int) -> int:
+        """The flags of a file that has had ``flags``."""
+        return flags & self.kept | self.added
+
+
+def parse_flags(text: str) -> FlagChange:
+    """Names separated by commas, or letters of chattr(1), after ``=``, ``+`` or ``-``.
+
+    A word without one of these has that of the word before it, and the first one ``=``. ``none``
+    is no flag. ValueError for anything else.
+    """
+    kept, added, operator = ALL_FLAGS, 0, ""
+    for word in text.split(","):
+        sign, named = (word[0], word[1:]) if word[:1] in ("=", "+", "-") else ("", word)
+        bits = _named(named)
+        if sign == "=" or not (sign or operator):
+            kept = added = 0
+        operator = sign or operator or "="
+        if operator == "-":
+            kept, added = kept & ~bits, added & ~bits
+        else:
+            added |= bits
+    return FlagChange(kept, added)
+
+
+def _named(word: str) -> int:
+    """The flags of one name or of some letters."""
+    if word == "none":
+        return 0
+    for names in (_BITS, _WORDS):
+        if word in names:
+            return names[word]
+    if word and not set(word) - _LETTERS.keys():
+        return sum(_LETTERS[letter] for letter in set(word))
+    raise ValueError(
+        f"{word!r} is no inode flag; there are {', '.join(_BITS)}, "
+        f"and the letters {''.join(_LETTERS)} of chattr"
+    )
+
+
+def flags_of(given: Any) -> int:
+    """Inode flags as a number of 32 bits; a str is as for :func:`parse_flags`."""
+    if isinstance(given, str):
+        return parse_flags(given).added
+    flags = whole_number(given, "number of inode flags")
+    if not 0 <= flags < 1 << 32:
+        raise ValueError(f"{flags} is out of range; inode flags have 32 bits")
+    return flags

@@ -1,0 +1,101 @@
+"""Inode flags and projects of the host's files, as far as its file systems tell them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+from ..content import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK
+from ..inode_flags import STORAGE_FLAGS, flag_names, flags_for
+from ..tree import S_IFDIR, S_IFREG, Loss
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such flags
+    HAS_IOCTL = False
+else:
+    HAS_IOCTL = True
+
+O_NOCTTY = getattr(os, "O_NOCTTY", 0)
+
+# include/uapi/linux/fs.h; "read" is another bit on MIPS, PowerPC, SPARC and Alpha
+# (include/uapi/asm-generic/ioctl.h and theirs). The other number means nothing on either.
+_READ = (2 << 30, 1 << 30)
+_LONG = struct.calcsize("l")
+_FS_IOC_GETFLAGS = _LONG << 16 | ord("f") << 8 | 1
+_FSXATTR = struct.Struct("=5I8x")
+_FS_IOC_FSGETXATTR = _FSXATTR.size << 16 | ord("X") << 8 | 31
+_FSX_PROJID = 3
+
+WITHOUT_FLAGS = {
+    number
+    for name in ("ENOTTY", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")
+    if (number := getattr(errno, name, None)) is not None
+}
+"""What a file system without inode flags answers."""
+
+
+class HostFlags:
+    """Reads the flags and the project of files and directories, the only kinds that can be asked.
+
+    What cannot be taken over comes into ``losses``.
+    """
+
+    def __init__(self, losses: list[Loss]) -> None:
+        self.losses = losses
+
+    def read(self, path: bytes, kind: int, shown: bytes, *, follow: bool = False) -> int:
+        """Flags in the low 32 bits and the project above them, as in ``Node.flags_and_project``.
+
+        ``path`` is where the file lies on the host, ``kind`` its ``S_IFMT`` bits, ``shown`` its
+        path in the tree. Raises ``FileNotFoundError``.
+        """
+        if kind not in (S_IFREG, S_IFDIR) or not HAS_IOCTL:
+            return 0
+        mode = os.O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (0 if follow else O_NOFOLLOW)
+        try:
+            fd = os.open(path, mode)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self._lose(shown, f"inode flags cannot be read: {error.strerror}")
+            return 0
+        try:
+            flags = self._flags(_ask(fd, _FS_IOC_GETFLAGS, _LONG), kind, shown)
+            return self._project(_ask(fd, _FS_IOC_FSGETXATTR, _FSXATTR.size)) << 32 | flags
+        except OSError as error:
+            self._lose(shown, f"inode flags cannot be read: {error.strerror}")
+            return 0
+        finally:
+            os.close(fd)
+
+    def _flags(self, answer: bytes | None, kind: int, shown: bytes) -> int:
+        if answer is None:
+            return 0
+        # The kernel writes an int, whatever the number of the request says.
+        flags: int = struct.unpack_from("=I", answer)[0]
+        other = flags & ~flags_for(kind) & ~STORAGE_FLAGS
+        if other:
+            self._lose(shown, f"the inode flags {flag_names(other)} belong to its file system")
+        return flags & flags_for(kind)
+
+    def _project(self, answer: bytes | None) -> int:
+        if answer is None:
+            return 0
+        project: int = _FSXATTR.unpack(answer)[_FSX_PROJID]
+        return project
+
+    def _lose(self, shown: bytes, what: str) -> None:
+        self.losses.append(Loss(shown, what, "attributes-not-taken"))
+
+
+def _ask(fd: int, request: int, size: int) -> bytes | None:
+    """The answer to an ioctl that reads; None where the file system does not know it."""
+    for direction in _READ:
+        try:
+            return fcntl.ioctl(fd, direction | request, bytes(size))
+        except OSError as error:
+            if error.errno not in WITHOUT_FLAGS:
+                raise
+    return None
