@@ -62,12 +62,14 @@ lists are stored in their disk form.""",
     ),
     "Journal": (
         "journal",
-        "The superblock alone is written; the rest of the journal is zero and a hole in the file.",
+        """\
+The superblock alone is written; the rest of the journal is zero and a hole in the file. With
+fast_commit its last blocks, one for each 64 of the others, are for fast commits.""",
     ),
     "Log of the journal": ("journal_log", "Read only: a new image has an empty journal."),
     "Fast commits": ("fast_commit", "Read only: a new image has an empty journal."),
     "Orphan file": ("orphan", "Read only so far."),
-    "Multi-mount protection": ("mmp", "Read only so far."),
+    "Multi-mount protection": ("mmp", "As a clean unmount leaves it."),
     "Quota": ("quota", "Read only so far."),
     "fs-verity": ("verity", "Read only so far."),
     "Encryption": ("encryption", "Read only so far."),

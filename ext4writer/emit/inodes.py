@@ -75,7 +75,9 @@ class InodeEmitter:
         self._with_map_blocks = _ascending(layout.placement.map_blocks)
         self._with_block = _ascending(layout.xattrs.block_of)
         self._with_area = _ascending(layout.xattrs.in_inode)
-        self._system = {file.ino: self._system_inode(file) for file in layout.system_files}
+        self._system = {
+            file.ino: self._system_inode(file) for file in layout.system_files if file.ino
+        }
 
     def runs(self) -> Iterator[UnitRun]:
         """The inodes of each table up to the last used one, in pieces."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from ..ondisk.journal import JBD2_MAGIC_NUMBER, JBD2_SUPERBLOCK_V2, JOURNAL_SUPERBLOCK
+from ..ondisk.journal import (
+    JBD2_MAGIC_NUMBER,
+    JBD2_SUPERBLOCK_V2,
+    JOURNAL_SUPERBLOCK,
+    fast_commit_blocks_in,
+)
 from ..ondisk.units import Unit, UnitKind
 from ..plan.layout import Layout
 from ..plan.placement import PlacedFile
@@ -29,15 +34,17 @@ def _superblock(layout: Layout, file: SystemFile) -> bytes:
 
     Feature words and checksum stay zero: the kernel sets what it needs when it first mounts.
     """
+    blocks = file.data_blocks
     return JOURNAL_SUPERBLOCK.pack(
         {
             "h_magic": JBD2_MAGIC_NUMBER,
             "h_blocktype": JBD2_SUPERBLOCK_V2,
             "s_blocksize": layout.block_size,
-            "s_maxlen": file.data_blocks,
+            "s_maxlen": blocks,
             "s_first": 1,
             "s_sequence": 1,
             "s_uuid": layout.uuid.bytes,
             "s_nr_users": 1,
+            "s_num_fc_blks": fast_commit_blocks_in(blocks) if layout.format.fast_commit else 0,
         }
     )

@@ -20,6 +20,7 @@ from ..ondisk.group_desc import (
 )
 from ..ondisk.htree import DX_HASH_HALF_MD4
 from ..ondisk.inode import INODE_EXTRA_ISIZE
+from ..ondisk.mmp import EXT4_MMP_UPDATE_INTERVAL
 from ..ondisk.record import Record
 from ..ondisk.superblock import (
     EXT2_FLAGS_SIGNED_HASH,
@@ -37,6 +38,7 @@ from ..ondisk.superblock import (
     SUPERBLOCK,
 )
 from ..plan.layout import Layout
+from ..plan.system_files.base import NO_INODE
 from .bitmaps import BitmapEmitter
 from .system_files import system_file_i_block
 
@@ -112,6 +114,10 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         values["s_backup_bgs"] = [0, *fmt.backup_groups][-2:]
     if layout.table.lost_and_found is not None:
         values["s_lpf_ino"] = layout.table.inos[layout.table.lost_and_found]
+    if fmt.mmp:
+        [run] = layout.placement.system[NO_INODE].runs
+        values["s_mmp_block"] = run.physical
+        values["s_mmp_update_interval"] = EXT4_MMP_UPDATE_INTERVAL
     journal = layout.demand.system_file(EXT4_JOURNAL_INO)
     if journal is not None:
         size = journal.size_bytes

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..ondisk.superblock import EXT4_JOURNAL_INO
 from ..ondisk.units import Unit
 from ..plan.layout import Layout
 from ..plan.placement import PlacedFile
 from ..plan.system_files import SystemFile
+from ..plan.system_files.journal import JOURNAL_PURPOSE
+from ..plan.system_files.mmp import MMP_PURPOSE
 from .journal import journal_units
+from .mmp import mmp_units
 
 Content = Callable[[Layout, SystemFile, PlacedFile], Iterator[Unit]]
 
-_CONTENT: dict[int, Content] = {EXT4_JOURNAL_INO: journal_units}
-"""By inode number: the units of the file's nonzero blocks."""
+_CONTENT: dict[str, Content] = {JOURNAL_PURPOSE: journal_units, MMP_PURPOSE: mmp_units}
+"""By purpose: the units of the file's nonzero blocks."""
 
 
 def system_file_units(layout: Layout) -> Iterator[Unit]:
@@ -22,7 +24,7 @@ def system_file_units(layout: Layout) -> Iterator[Unit]:
     for file in layout.system_files:
         placed = layout.placement.system[file.ino]
         yield from file.mapping.units(file.ino, placed.runs, placed.map_blocks)
-        content = _CONTENT.get(file.ino)
+        content = _CONTENT.get(file.purpose)
         if content is not None:
             yield from content(layout, file, placed)
 

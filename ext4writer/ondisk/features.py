@@ -60,7 +60,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("lazy_bg", "compat", 0x40, reason=_NEVER),
     _row("snapshot_bitmap", "compat", 0x100, reason=_NEVER),
     _row("sparse_super2", "compat", 0x200, "write", conflicts="resize_inode"),
-    _row("fast_commit", "compat", 0x400, needs="has_journal"),
+    _row("fast_commit", "compat", 0x400, "write", needs="has_journal"),
     _row("stable_inodes", "compat", 0x800, "write"),
     _row("orphan_file", "compat", 0x1000, needs="has_journal"),
 
@@ -71,7 +71,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("meta_bg", "incompat", 0x10, conflicts="resize_inode"),
     _row("extent", "incompat", 0x40, "write"),
     _row("64bit", "incompat", 0x80, "write", needs="extent"),
-    _row("mmp", "incompat", 0x100),
+    _row("mmp", "incompat", 0x100, "write"),
     _row("flex_bg", "incompat", 0x200, "write"),
     _row("ea_inode", "incompat", 0x400),
     _row("dirdata", "incompat", 0x1000, reason=_NEVER),

@@ -125,6 +125,7 @@ class Format:
     """Whether ``backup_groups`` says where backups lie."""
     meta_bg = _flag("meta_bg")
     mmp = _flag("mmp")
+    fast_commit = _flag("fast_commit")
     quota = _flag("quota")
     project = _flag("project")
     orphan_file = _flag("orphan_file")

@@ -254,3 +254,8 @@ def default_fast_commit_blocks(journal_blocks: int) -> int:
     """
     # e2fsprogs mkjournal.c:ext2fs_get_journal_params
     return journal_blocks // _JOURNAL_TO_FC_BLOCKS
+
+
+def fast_commit_blocks_in(journal_blocks: int) -> int:
+    """Return how many of the blocks of a journal :func:`default_fast_commit_blocks` has added."""
+    return journal_blocks // (_JOURNAL_TO_FC_BLOCKS + 1)

@@ -16,6 +16,9 @@ EXT4_MMP_SEQ_CLEAN = 0xFF4D4D50
 EXT4_MMP_SEQ_FSCK = 0xE24D4D50
 EXT4_MMP_SEQ_MAX = 0xE24D4D4F
 
+EXT4_MMP_UPDATE_INTERVAL = 5
+"""Seconds: what mke2fs writes unless it is told another interval."""
+
 MMP = Record(
     "mmp",
     Struct(
@@ -27,9 +30,9 @@ MMP = Record(
             "code",
             names={EXT4_MMP_SEQ_CLEAN: "clean", EXT4_MMP_SEQ_FSCK: "fsck"},
         ),
-        field("mmp_time", Int64ul, "Last update", "time"),
-        field("mmp_nodename", Bytes(64), "Host that mounted", "text"),
-        field("mmp_bdevname", Bytes(32), "Device there", "text"),
+        field("mmp_time", Int64ul, "Last update", "time", zero="there was none"),
+        field("mmp_nodename", Bytes(64), "Host that mounted", "text", zero="no host has mounted"),
+        field("mmp_bdevname", Bytes(32), "Device there", "text", zero="no host has mounted"),
         field("mmp_check_interval", Int16ul, "How long to wait for an update", "seconds"),
         field("mmp_pad1", Int16ul, "Padding", "reserved"),
         field("mmp_pad2", Array(226, Int32ul), "Padding", "reserved"),

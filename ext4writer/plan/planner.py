@@ -123,7 +123,7 @@ def _plan(
         progress(Progress("plan", total, total, *(data.content_bytes,) * 3))
     fmt = solution.geometry.format
     if not solution.demand.journal_blocks:
-        fmt = fmt.without("has_journal")
+        fmt = fmt.without("has_journal", "fast_commit")
     fmt = fmt.with_uuid(volume_uuid.bytes).with_inodes(solution.geometry.inodes_per_group)
     solution = solution._replace(geometry=solution.geometry._replace(format=fmt))
     losses += _left_out(spec, solution)

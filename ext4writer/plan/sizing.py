@@ -22,8 +22,7 @@ from .placement import Demand, Placement, place
 from .policy import LayoutPolicy
 from .solution import Solution
 from .spec import BLOCK_SIZES, BYTES_PER_INODE, IMAGE_UNIT, Spec, format_of
-from .system_files import SystemFile, system_files
-from .system_files.journal import journal_blocks
+from .system_files import SystemFile, SystemSizes, system_files, system_sizes
 from .system_files.resize_inode import reserved_gdt_blocks
 
 # fs/ext4/super.c:ext4_calculate_resv_clusters: one in 50 clusters, which no user can allocate, so
@@ -223,15 +222,13 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
             low = first + 1
             while low <= end:
                 reserved = _reserved_gdt_blocks(spec, fmt, low)
-                journal = journal_blocks(spec, fmt, low, reserved)
-                high = _last_alike(spec, fmt, low, end, reserved, journal)
+                sizes = system_sizes(spec, fmt, low, reserved)
+                high = _last_alike(spec, fmt, low, end, sizes)
                 head = _head_blocks(fmt, groups, reserved, option)
                 table = fmt.inode_table_blocks(per_group)
                 least = first + last_group_minimum(fmt, groups, table, head)
                 if max(low, least) <= high and per_group * groups <= MAX_INODES:
-                    files = system_files(
-                        fmt, groups, journal_blocks=journal, reserved_gdt_blocks=reserved
-                    )
+                    files = system_files(fmt, groups, sizes)
                     yield _Stretch(max(low, least), high, per_group, reserved, files)
                 low = high + 1
         groups += 1
@@ -253,23 +250,17 @@ def _head_blocks(fmt: Format, groups: int, reserved_gdt_blocks: int, option: str
     return head
 
 
-def _last_alike(
-    spec: Spec,
-    fmt: Format,
-    low: int,
-    end: int,
-    reserved: int,
-    journal: int,
-) -> int:
-    """The largest size up to ``end`` with the same reserve and journal as size ``low``.
+def _last_alike(spec: Spec, fmt: Format, low: int, end: int, sizes: SystemSizes) -> int:
+    """The largest size up to ``end`` at which files without a name have these ``sizes`` of ``low``.
 
-    Within one group count, both only grow with the size, so bisection finds the change.
+    They only grow with the size inside one group count, so that bisection finds where they do.
     """
+    reserved = sizes.reserved_gdt_blocks
 
     def alike(size: int) -> bool:
         return (
             _reserved_gdt_blocks(spec, fmt, size) == reserved
-            and journal_blocks(spec, fmt, size, reserved) == journal
+            and system_sizes(spec, fmt, size, reserved) == sizes
         )
 
     high = end
@@ -400,8 +391,7 @@ def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Str
         first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
         least = last_group_minimum(fmt, groups, fmt.inode_table_blocks(per_group), head)
         if blocks - first >= least:
-            journal = journal_blocks(spec, fmt, blocks, reserved)
-            files = system_files(fmt, groups, journal_blocks=journal, reserved_gdt_blocks=reserved)
+            files = system_files(fmt, groups, system_sizes(spec, fmt, blocks, reserved))
             return _Stretch(blocks, blocks, per_group, reserved, files)
         # The last group is too small for its metadata: leave it out, as mke2fs does.
         blocks = first

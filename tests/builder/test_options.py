@@ -153,7 +153,7 @@ def test_the_spec_refuses(arguments: str, option: str) -> None:
         (["plan", "x", "--keep-times", "--all-times", "0"], ["--keep-times", "--all-times"]),
         (["plan", "x", "--no\nsuch"], ["--no", "such"]),
         (["plan", "x", "--override", "nonsense"], ["--override"]),
-        (["plan", "x", "-O", "mmp"], ["--features", "mmp"]),
+        (["plan", "x", "-O", "bigalloc"], ["--features", "bigalloc"]),
         (["plan", "x", "--policy", "odd"], ["--policy", "odd"]),
         (["bild"], ["bild"]),
         ([], ["--help"]),

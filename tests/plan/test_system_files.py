@@ -51,11 +51,11 @@ def test_one_more_is_one_more_row(
 ) -> None:
     """A third one, the inode of a boot loader, needs nothing but to be listed."""
 
-    def with_another(fmt: Any, groups: int, **counts: int) -> tuple[SystemFile, ...]:
+    def with_another(fmt: Any, groups: int, sizes: Any) -> tuple[SystemFile, ...]:
         another = SystemFile(
             EXT4_BOOT_LOADER_INO, "another", 37 * fmt.block_size, 37, mapping_of(fmt)
         )
-        return (*system_files(fmt, groups, **counts), another)
+        return (*system_files(fmt, groups, sizes), another)
 
     tree = Tree()
     tree.file("file", bytes(range(256)) * 300)

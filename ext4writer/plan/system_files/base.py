@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 from ..mapping import FileMapping
 
+NO_INODE = 0
+"""In place of an inode number: blocks that the superblock alone names."""
+
 
 class SystemFile(NamedTuple):
     """A file without a name, in a file system of known size. Counts are in blocks."""
 
     ino: int
+    """Or ``NO_INODE``."""
     purpose: str
     """The name of its blocks in the report."""
     size_bytes: int

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from ...errors import SpecError
 from ...ondisk.format import Format
-from ...ondisk.journal import JBD2_MIN_JOURNAL_BLOCKS, default_journal_blocks
+from ...ondisk.journal import (
+    JBD2_MIN_JOURNAL_BLOCKS,
+    default_fast_commit_blocks,
+    default_journal_blocks,
+)
 from ...ondisk.superblock import EXT4_JOURNAL_INO
 from ..mapping import mapping_of
 from ..spec import Spec
 from .base import SystemFile
+
+JOURNAL_PURPOSE = "journal"
 
 JBD2_MAX_JOURNAL_BLOCKS = 10_240_000
 
@@ -33,7 +39,18 @@ def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
 
 
 def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:
-    """Blocks of the journal in an image of ``blocks_count`` blocks; 0 means no journal."""
+    """Blocks of the journal in an image of ``blocks_count`` blocks; 0 means no journal.
+
+    With fast_commit its blocks come on top of those that the Spec asks for.
+    """
+    log = _log_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
+    total = log + default_fast_commit_blocks(log) if fmt.fast_commit else log
+    if total > JBD2_MAX_JOURNAL_BLOCKS:
+        raise _out_of_range(spec)
+    return total
+
+
+def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:
     if not fmt.has_journal or spec.journal == "none":
         return 0
     least = growth_journal_blocks(reserved_gdt_blocks)
@@ -43,11 +60,7 @@ def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_bloc
     assert isinstance(spec.journal, int)
     blocks = -(-spec.journal // spec.block_size)
     if not JBD2_MIN_JOURNAL_BLOCKS <= blocks <= JBD2_MAX_JOURNAL_BLOCKS:
-        raise SpecError(
-            "journal",
-            f"{spec.journal} bytes are not between {JBD2_MIN_JOURNAL_BLOCKS * spec.block_size} "
-            f"and {JBD2_MAX_JOURNAL_BLOCKS * spec.block_size}, the limits for this block size",
-        )
+        raise _out_of_range(spec)
     if spec.grow_to is not None and blocks < least:
         raise SpecError(
             "journal",
@@ -57,13 +70,21 @@ def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_bloc
     return blocks
 
 
+def _out_of_range(spec: Spec) -> SpecError:
+    return SpecError(
+        "journal",
+        f"{spec.journal} bytes are not between {JBD2_MIN_JOURNAL_BLOCKS * spec.block_size} "
+        f"and {JBD2_MAX_JOURNAL_BLOCKS * spec.block_size}, the limits for this block size",
+    )
+
+
 def journal_file(fmt: Format, blocks: int) -> SystemFile | None:
     """Return a journal of ``blocks`` blocks; None for 0."""
     if not blocks:
         return None
     return SystemFile(
         ino=EXT4_JOURNAL_INO,
-        purpose="journal",
+        purpose=JOURNAL_PURPOSE,
         size_bytes=blocks * fmt.block_size,
         data_blocks=blocks,
         mapping=mapping_of(fmt),

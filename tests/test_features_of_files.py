@@ -1,0 +1,162 @@
+"""Features that are blocks or files without a name: fast_commit and mmp."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import ext4writer
+from ext4writer import RandomPolicy, Spec, SpecError, Tree
+from ext4writer.inspection.check import check_opened
+from ext4writer.plan.spec import KIB, MIB
+from ext4writer.read import open_image
+from tests.builder.command import run as command
+from tests.oracles import debugfs
+from tests.oracles.fsck import assert_clean, judge, judge_backups
+from tests.oracles.kernel import mounted
+from tests.oracles.tools import require_root, run
+
+JOURNAL_FACTS = ("Fast commit length", "Total journal blocks", "Total journal size")
+
+
+def sample() -> Tree:
+    tree = Tree()
+    tree.directory("home", mode=0o777)
+    tree.file("home/data", bytes(range(256)) * 800, uid=7)
+    for number in range(300):
+        tree.file(f"many/{number}", b"%d" % number, parents=True)
+    return tree
+
+
+def facts(image: Path) -> dict[str, str]:
+    """What dumpe2fs says of the superblock and of the journal's."""
+    lines = run(["dumpe2fs", "-h", str(image)]).stdout.splitlines()
+    return dict(re.split(r":\s*", line, maxsplit=1) for line in lines if ":" in line)
+
+
+def check_clean(image: Path) -> None:
+    with open_image(image) as opened:
+        result = check_opened(opened, [], data=True)
+    assert not result.problems, [problem.line for problem in result.problems]
+
+
+def use(image: Path) -> None:
+    """Let the kernel write, commit, rename and delete."""
+    with mounted(image, rw=True) as point:
+        for number in range(100):
+            with (point / "home" / f"new-{number}").open("wb") as file:
+                file.write(b"n" * 3000)
+                os.fsync(file.fileno())
+        for number in range(0, 300, 2):
+            (point / "many" / str(number)).unlink()
+        os.rename(point / "many" / "1", point / "moved")
+    assert_clean(image)
+    with mounted(image) as point:
+        assert (point / "moved").read_bytes() == b"1"
+        assert (point / "home" / "data").read_bytes() == bytes(range(256)) * 800
+
+
+# -- fast_commit -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block_size", [1024, 4096])
+def test_fast_commits_have_the_blocks_that_mke2fs_gives_them(
+    block_size: int, tmp_path: Path
+) -> None:
+    require_root()
+    image = tmp_path / "image"
+    # Nothing is reserved for growth, which may ask for a larger journal than mke2fs's.
+    spec = Spec(size=600 * MIB, grow_to=0, block_size=block_size, features="fast_commit")
+    ext4writer.write_image(sample(), image, spec)
+    check_clean(image)
+    other = tmp_path / "other"
+    run(["mke2fs", "-q", "-t", "ext4", "-b", str(block_size), "-O", "fast_commit", other, "600M"])
+    ours, theirs = facts(image), facts(other)
+    other.unlink()
+    for fact in JOURNAL_FACTS:
+        assert ours[fact] == theirs[fact], fact
+    assert int(ours["Fast commit length"])
+    use(image)
+
+
+@pytest.mark.parametrize("journal", [4 * MIB, 5 * MIB + 4 * KIB])
+def test_fast_commits_come_on_top_of_the_journal_that_is_asked_for(
+    journal: int, tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    spec = Spec(journal=journal, features="fast_commit", policy=RandomPolicy(5))
+    layout = ext4writer.write_image(sample(), image, spec)
+    log = journal // 4096
+    assert layout.space["journal"] == (log + log // 64) * 4096
+    said = facts(image)
+    assert int(said["Total journal blocks"]) == log + log // 64
+    assert int(said["Fast commit length"]) == log // 64
+    assert layout.available_bytes >= 16 * MIB
+
+
+def test_fast_commits_need_a_journal(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="journal: is needed by fast_commit; add \\^fast_commit"):
+        Spec(journal="none", features="fast_commit")
+    with pytest.raises(SpecError, match="fast_commit needs has_journal"):
+        Spec(features="fast_commit,^has_journal")
+    layout = ext4writer.write_image(
+        Tree(), tmp_path / "small", Spec(size=MIB, features="fast_commit")
+    )
+    assert "fast_commit" not in layout.features
+    assert [loss.code for loss in layout.losses] == ["journal-left-out"]
+
+
+# -- mmp -------------------------------------------------------------------------------------------
+
+# A repair stamps the block, so images with it are not judged by what a repair writes.
+
+
+@pytest.mark.judged("quick")
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec(features="mmp", free=100 * KIB),
+        Spec(features="mmp", block_size=1024, size=40 * MIB),
+        Spec(features="mmp,^metadata_csum,uninit_bg", policy=RandomPolicy(2)),
+        Spec(features="mmp,metadata_csum_seed", inode_size=128, journal="none"),
+    ],
+)
+def test_no_host_has_mounted_an_image_with_mmp(spec: Spec, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    layout = ext4writer.write_image(sample(), image, spec)
+    judge(image, "quick")
+    judge_backups(image)
+    check_clean(image)
+    assert layout.space["mmp"] == spec.block_size
+    assert layout.available_bytes >= (spec.free or 0)
+    said = facts(image)
+    assert int(said["MMP block number"]) > 0
+    assert said["MMP update interval"] == "5"
+    dump = debugfs.debugfs(image, "dump_mmp")
+    assert re.search(r"check_interval: 5\n", dump)
+    assert re.search(r"sequence: (0x)?ff4d4d50", dump)
+    # tune2fs frees the block again, where it finds that no host has mounted.
+    run(["tune2fs", "-O", "^mmp", str(image)])
+    assert_clean(image)
+
+
+@pytest.mark.root
+@pytest.mark.judged("quick")
+def test_the_kernel_mounts_an_image_with_mmp(tmp_path: Path) -> None:
+    """It waits eleven seconds, as it must for whoever else may mount."""
+    require_root()
+    image = tmp_path / "image"
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"mmp")
+    done = command("build", source, "-o", image, "-O", "mmp,fast_commit")
+    assert not done.returncode, done.stderr
+    with mounted(image, rw=True) as point:
+        (point / "new").write_bytes(b"new")
+        assert (point / "file").read_bytes() == b"mmp"
+    assert_clean(image)
+    shown = command("show", image, "block", facts(image)["MMP block number"])
+    assert "mmp_seq" in shown.stdout, shown
