@@ -6,6 +6,8 @@ import re
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
+SECTOR = 512
+
 _SIZE = re.compile(
     r"(?P<whole>[0-9]{1,20}|[0-9]{1,3}(?:,[0-9]{3}){1,6})(?:\.(?P<part>[0-9]{1,20}))?"
     r"(?:(?P<letter>[KMGTP]?)|\s?(?P<unit>[KMGTP])IB|\s?BYTES?)",
@@ -17,7 +19,8 @@ _PERCENT = re.compile(r"(?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?)\s?%", re.ASCII)
 def parse_size(text: str) -> int:
     """Return the bytes that ``text`` means, such as ``4096``, ``64M``, ``1.5G`` or ``317.4 MiB``.
 
-    Every unit is a power of 1024. A fraction of a byte is rounded up. Raises ``ValueError``, with a
+    Every unit is a power of 1024. A fraction of a byte is rounded up, and with a unit the result is
+    rounded up to whole sectors, since every size of an image is. Raises ``ValueError``, with a
     reason, for any other text; that includes ``64MB``, on which programs do not agree.
     """
     matched = _SIZE.fullmatch(text)
@@ -30,7 +33,8 @@ def parse_size(text: str) -> int:
     part = matched["part"] or ""
     number = int(matched["whole"].replace(",", "") + part)
     divisor: int = 10 ** len(part)
-    return -(-(number << 10 * power) // divisor)
+    size = -(-(number << 10 * power) // divisor)
+    return -(-size // SECTOR) * SECTOR if power else size
 
 
 def parse_percent(text: str) -> float | None:

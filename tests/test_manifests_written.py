@@ -448,3 +448,21 @@ class TestTheCommand:
         done = command("manifest", tmp_path, "-o", tmp_path / "no" / "where")
         assert_one_line(done, 1, "does not exist")
         assert sorted(os.listdir(tmp_path)) == ["m"]
+
+
+@pytest.mark.parametrize("kind", ["mtree", "dump"])
+def test_a_stream_that_counts_nothing_has_taken_everything(kind: str) -> None:
+    class Uncounted:
+        def __init__(self) -> None:
+            self.data = b""
+
+        def write(self, data: memoryview) -> None:
+            assert data
+            self.data += data
+
+    tree = Tree()
+    tree.directory("/etc")
+    stream = Uncounted()
+    write = manifests.write_mtree if kind == "mtree" else manifests.write_dump
+    write(tree, stream)  # type: ignore[arg-type]
+    assert stream.data == written(tree, kind)

@@ -12,7 +12,7 @@ from ..sources.escapes import dump_escape
 from ..sources.manifest_lines import pack_device
 from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store, host_path
-from .lines import NANOSECONDS, Lines, depth_first, shared_names
+from .lines import NANOSECONDS, Lines, check_tree, depth_first, shared_names
 
 INLINE_MOST = 5000
 """Bytes of content that composefs accepts inside a dump (LCFS_INLINE_CONTENT_MAX)."""
@@ -31,8 +31,10 @@ def write_dump(
     Payloads are paths of the host, relative to ``root`` if they are below it. Content that is not a
     file of the host goes into the dump up to 5,000 bytes; ``store`` is called for larger content.
     Without ``store``, ``unpacked`` names it as if the tree were unpacked into ``root``, and adds a
-    loss. Raises :class:`TreeError` for other content without a file, and errors of reading.
+    loss. Raises :class:`TreeError` for other content without a file, :class:`SpecError` if ``tree``
+    is not a tree, :class:`OutputError` if ``stream`` is not a binary file, and errors of reading.
     """
+    check_tree(tree)
     names = ContentNames(root, store, unpacked=unpacked)
     writer = _DumpWriter(tree, stream, names)
     writer.run()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from ..arguments import ID_MOST
-from ..errors import TreeError
+from ..errors import OutputError, SpecError, TreeError
 from ..sources.manifest_lines import PATH_MOST
 from ..tree import Directory, Node, Tree
 from ..walking import hard_links
@@ -19,6 +21,11 @@ class Lines:
     """Buffers lines for a stream."""
 
     def __init__(self, stream: BinaryIO) -> None:
+        """Raises :class:`OutputError` if ``stream`` is not a binary file."""
+        given: object = stream
+        if isinstance(given, io.TextIOBase) or not hasattr(given, "write"):
+            name = str(getattr(given, "name", "(output)"))
+            raise OutputError(name, "is no binary file; open it with mode 'wb'")
         self._stream = stream
         self._held: list[bytes] = []
 
@@ -34,8 +41,18 @@ class Lines:
             data = memoryview(b"\n".join([*self._held, b""]))
             self._held.clear()
             while data:
-                # An unbuffered stream may write only a part.
-                data = data[self._stream.write(data) :]
+                # An unbuffered stream may write only a part. Objects that return no count have
+                # taken everything.
+                done: int | None = self._stream.write(data)
+                if done is None and isinstance(self._stream, io.RawIOBase):
+                    raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
+                data = data[len(data) if done is None else done :]
+
+
+def check_tree(tree: object) -> None:
+    """Raise :class:`SpecError` if ``tree`` is not a tree."""
+    if not isinstance(tree, Tree):
+        raise SpecError("tree", f"is a {type(tree).__name__}, not a Tree")
 
 
 def shared_names(tree: Tree) -> dict[Node, list[bytes]]:

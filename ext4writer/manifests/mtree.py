@@ -16,7 +16,7 @@ from ..sources.escapes import vis
 from ..sources.mtree import KINDS, TAG_PREFIX, TAGS_OF_TIMES
 from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store
-from .lines import Lines, depth_first, shared_names, time_text
+from .lines import Lines, check_tree, depth_first, shared_names, time_text
 
 SIGNATURE = b"#mtree"
 """The first line; libarchive recognizes the format by it."""
@@ -41,8 +41,11 @@ def write_mtree(
     at all if they have the same path below ``root`` as in the tree. ``store`` is called for content
     that is not a file of the host; without it, ``unpacked`` names it as if the tree were unpacked
     into ``root``, and adds a loss. ``digest`` (such as ``"sha256"``) reads all content and adds its
-    digest. Raises :class:`TreeError` for other content without a file, and errors of reading.
+    digest. Raises :class:`TreeError` for other content without a file, :class:`SpecError` if
+    ``tree`` is not a tree, :class:`OutputError` if ``stream`` is not a binary file, and errors of
+    reading.
     """
+    check_tree(tree)
     names = ContentNames(root, store, unpacked=unpacked)
     _MtreeWriter(tree, stream, names, digest).run()
     return names.losses()

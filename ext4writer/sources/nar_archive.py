@@ -11,6 +11,9 @@ import stat
 from collections.abc import Callable
 
 from ..content import (
+    O_BINARY,
+    O_CLOEXEC,
+    O_NONBLOCK,
     Content,
     DescriptorReader,
     FileId,
@@ -71,7 +74,10 @@ def nar(path: str | bytes | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS
 
 def read_nar_file(name: bytes, usage: Usage) -> Node:
     """Read the archive in the file ``name``; see :func:`nar`."""
-    fd = open_source(name)
+    try:
+        fd = os.open(name, os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK)
+    except OSError as error:
+        raise SourceError(name, f"cannot be read: {error.strerror}") from error
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
