@@ -61,8 +61,11 @@ def explain(error: BaseException) -> tuple[str, int] | None:
 
 def _of_click(error: click.ClickException) -> str:
     message = error.format_message()
+    if isinstance(error, click.MissingParameter):
+        return " ".join(message.split())  # click lists choices in lines of their own
     if type(error) is click.UsageError and error.ctx is not None:
-        return f"{message} See {error.ctx.command_path} --help."
+        end = "" if message.endswith((".", "?", "!")) else "."
+        return f"{message}{end} See {error.ctx.command_path} --help."
     return message
 
 

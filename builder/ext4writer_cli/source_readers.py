@@ -17,7 +17,7 @@ from .options import ScanOptions
 from .output import Output
 from .rule_options import read_file, select
 from .source_arguments import FOUND, STANDARD_INPUT, SourceArgument
-from .source_settings import SourceSettings
+from .source_settings import KEYS, SourceSettings, unknown_setting
 from .spool import Spool
 
 if TYPE_CHECKING:
@@ -173,7 +173,10 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
         mode = os.stat(place).st_mode
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
-        if isinstance(error, FileNotFoundError) and ":" in place:
+        unknown = unknown_setting(place) if isinstance(error, FileNotFoundError) else None
+        if unknown is not None:
+            problem += f"; {unknown!r} is no setting, there are {', '.join(KEYS)}"
+        elif isinstance(error, FileNotFoundError) and ":" in place:
             from .foreign import KINDS
 
             problem += f"; a SOURCE is {KINDS}"

@@ -7,6 +7,7 @@ sources are together.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -51,15 +52,17 @@ class SourceSettings:
         self.strip_components: int | None = None
         self._rules: list[tuple[str, Any]] = []
         for key, text in pairs:
-            if key == STRIP:
-                self.strip_components = count_of(text)
-                continue
-            row = RULES[key]
-            take: Callable[[str], Any] = row.metadata["click"].get("type", str)
             try:
+                if key == STRIP:
+                    self.strip_components = count_of(text)
+                    continue
+                row = RULES[key]
+                take: Callable[[str], Any] = row.metadata["click"].get("type", str)
                 self._rules.append((row.name, take(text)))
+            except click.BadParameter as error:
+                raise click.BadParameter(f"{key}: {error.message}") from None
             except ValueError:
-                raise click.BadParameter(f"{text!r} is no value of {key}") from None
+                raise click.BadParameter(f"{key}: {text!r} is no value of it") from None
 
     def __bool__(self) -> bool:
         return bool(self._rules) or self.strip_components is not None
@@ -89,3 +92,11 @@ def take_settings(text: str) -> tuple[str, list[tuple[str, str]]]:
         (match["key"], text[match.end() : end]) for match, end in zip(found, ends, strict=True)
     ]
     return text[: found[0].start()], pairs
+
+
+def unknown_setting(place: str) -> str | None:
+    """The first key in ``place``, which does not exist, if what is before it does."""
+    for match in re.finditer(r"[,\[](?P<key>[a-z][a-z_-]*)=", place):
+        if match.start() and os.path.exists(place[: match.start()]):
+            return match["key"]
+    return None

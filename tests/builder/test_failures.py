@@ -23,6 +23,14 @@ from ext4writer_cli.signals import Interrupted
         (errors.SourceError("/nowhere", "cannot be read"), "/nowhere: cannot be read", 1),
         (errors.SizeError("size: 3 bytes are too few"), "--size: 3 bytes are too few", 1),
         (click.UsageError("bad\nusage"), "bad\\x0ausage", 2),
+        (
+            click.MissingParameter(
+                param=click.Argument(["shell"], type=click.Choice(["bash", "zsh"])),
+                param_type="argument",
+            ),
+            "Missing argument 'SHELL'. Choose from: bash, zsh",
+            2,
+        ),
         (PermissionError(errno.EACCES, "No", "/x"), "/x: No", 1),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), "standard output: Broken pipe", 1),
         (MemoryError(), "there is not enough memory", 1),

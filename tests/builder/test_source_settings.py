@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -114,7 +115,15 @@ def test_a_file_whose_name_looks_like_settings_is_that_file(folder: Path) -> Non
 
 @pytest.mark.parametrize("settings", ["owner=x", "strip-components=x", "all-times=x", "uid-map=1"])
 def test_a_wrong_setting_is_one_line(settings: str, folder: Path) -> None:
-    assert_one_line(run("plan", f"overlay,{settings}"), 2, settings.partition("=")[2])
+    key, _, value = settings.partition("=")
+    assert_one_line(run("plan", f"overlay,{settings}"), 2, f"{key}: ", value)
+
+
+@pytest.mark.parametrize("source", ["overlay,ownr=0:0", "pkg.tar[owners=0:0]"])
+def test_a_setting_that_does_not_exist_is_named(source: str, folder: Path) -> None:
+    key = re.split(r"[,\[=]", source)[1]
+    assert_one_line(run("plan", source), 1, f"{key!r} is no setting", "owner", "strip-components")
+    assert_one_line(run("plan", f"no-{source}"), 1, "No such file")
 
 
 def test_names_are_stripped(folder: Path) -> None:
