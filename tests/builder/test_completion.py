@@ -50,6 +50,54 @@ def test_words_are_completed(words: str, found: set[str]) -> None:
     assert set(done.stdout.split()) == found
 
 
+# What each shell does when the key is pressed, with what it would show printed instead.
+PRESSED = {
+    "bash": """
+        source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        _ext4writer_completion "$1"; printf '%s\\n' "${COMPREPLY[@]}"
+    """,
+    "zsh": """
+        compdef() { }
+        compadd() { print -l -- $completions }
+        _describe() { print -l -- ${completions_with_descriptions%%:*} }
+        _path_files() { print -- files $* }
+        source $1; shift; words=("$@"); CURRENT=$#
+        _ext4writer_completion
+    """,
+    "fish": """
+        source $argv[1]
+        complete -C "$argv[2..]" | string replace -r '\\t.*' ''; or true
+    """,
+}
+
+
+@pytest.mark.parametrize("shell", PRESSED)
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("b", {"build"}),
+        ("build --no-los", {"--no-lost-and-found"}),
+        ("nix reg", {"registration"}),
+        ("completion z", {"zsh"}),
+    ],
+)
+def test_the_shell_itself_completes(
+    shell: str, words: str, found: set[str], tmp_path: Path
+) -> None:
+    script, pressed = tmp_path / "script", tmp_path / "pressed"
+    script.write_text(run("completion", shell).stdout)
+    pressed.write_text(PRESSED[shell])
+    start = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
+    done = tools.run(
+        [shell, *start, pressed, script, "ext4writer", *words.split()],
+        environment={
+            "HOME": str(tmp_path),
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        },
+    )
+    assert set(done.stdout.split()) == found
+
+
 def all_commands(group: click.Group, path: str) -> set[str]:
     found = {path}
     for name, below in group.commands.items():
