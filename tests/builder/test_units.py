@@ -18,7 +18,7 @@ from ext4writer_cli.units import human_bytes, parse_size
         ("007", 7),
         ("1.5G", 3 << 29),
         ("1MiB", 1 << 20),
-        ("317.4 MiB", 332_818_023),
+        ("317.4 MiB", 332_818_432),
         ("332,861,440 bytes", 332_861_440),
     ],
 )
