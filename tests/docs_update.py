@@ -68,7 +68,7 @@ fast_commit its last blocks, one for each 64 of the others, are for fast commits
     ),
     "Log of the journal": ("journal_log", "Read only: a new image has an empty journal."),
     "Fast commits": ("fast_commit", "Read only: a new image has an empty journal."),
-    "Orphan file": ("orphan", "Read only so far."),
+    "Orphan file": ("orphan", "Without orphans. Its inode is the first after `lost+found`."),
     "Multi-mount protection": ("mmp", "As a clean unmount leaves it."),
     "Quota": ("quota", "Read only so far."),
     "fs-verity": ("verity", "Read only so far."),

@@ -1,4 +1,4 @@
-"""Features that are blocks or files without a name: fast_commit and mmp."""
+"""Features that are blocks or files without a name: fast_commit, orphan_file and mmp."""
 
 from __future__ import annotations
 
@@ -107,6 +107,80 @@ def test_fast_commits_need_a_journal(tmp_path: Path) -> None:
     )
     assert "fast_commit" not in layout.features
     assert [loss.code for loss in layout.losses] == ["journal-left-out"]
+
+
+# -- orphan_file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec(features="orphan_file"),
+        Spec(features="orphan_file,fast_commit", block_size=1024, free_inodes=0, free=3 * MIB),
+        pytest.param(
+            Spec(features="orphan_file,metadata_csum_seed", lost_and_found=False, inode_size=1024),
+            # A repair would make the directory.
+            marks=pytest.mark.judged("quick"),
+        ),
+        Spec(features="orphan_file,^metadata_csum,uninit_bg", size=40 * MIB, inode_size=128),
+        Spec(features="orphan_file,^metadata_csum", policy=RandomPolicy(9), free=9 * MIB),
+        Spec(features="orphan_file", size=600 * MIB, block_size=1024, free=300 * MIB),
+    ],
+)
+@pytest.mark.parametrize("tree", [sample(), Tree()], ids=["sample", "empty"])
+def test_images_have_an_orphan_file_without_orphans(spec: Spec, tree: Tree, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    layout = ext4writer.write_image(tree, image, spec)
+    check_clean(image)
+    ino = 11 + spec.lost_and_found
+    said = facts(image)
+    assert said["Orphan file inode"] == str(ino)
+    assert int(said["Free inodes"]) == layout.free_inodes >= (spec.free_inodes or 0)
+    found = debugfs.inode(image, ino)
+    blocks = layout.space["orphan file"] // layout.block_size
+    assert blocks == max(32, layout.blocks_count // 4096)
+    assert found.size == blocks * layout.block_size
+    assert layout.available_bytes >= (spec.fitted_free if spec.size is None else spec.free or 0)
+
+
+@pytest.mark.root
+def test_the_kernel_keeps_orphans_in_the_orphan_file(tmp_path: Path) -> None:
+    require_root()
+    image = tmp_path / "image"
+    ext4writer.write_image(sample(), image, Spec(features="orphan_file"))
+    use(image)
+    other = tmp_path / "other"
+    run(["mke2fs", "-q", "-t", "ext4", "-O", "orphan_file", "-b", "1024", str(other), "600M"])
+    layout = ext4writer.plan(Tree(), Spec(features="orphan_file", size=600 * MIB, block_size=1024))
+    theirs = facts(other)
+    assert int(theirs["Orphan file inode"]) == layout.table.unnamed[0]
+    found = debugfs.inode(other, layout.table.unnamed[0])
+    other.unlink()
+    assert found.size == layout.space["orphan file"]
+    # Offline growth, after which the kernel must still find all tails right.
+    with image.open("r+b") as file:
+        file.truncate(image.stat().st_size + 200 * MIB)
+    run(["resize2fs", "-f", str(image)])
+    assert_clean(image)
+    with mounted(image, rw=True) as point, (point / "open").open("wb") as file:
+        file.write(b"orphan")
+        file.flush()
+        (point / "open").unlink()
+        os.sync()
+    assert_clean(image)
+
+
+def test_an_orphan_file_needs_a_journal(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="journal: is needed by orphan_file; add \\^orphan_file"):
+        Spec(journal="none", features="orphan_file")
+    image = tmp_path / "small"
+    layout = ext4writer.write_image(sample(), image, Spec(size=4 * MIB, features="orphan_file"))
+    assert "orphan_file" not in layout.features
+    [loss] = layout.losses
+    assert loss.code == "journal-left-out"
+    assert "has no journal, and so no orphan_file: 4194304 bytes" in str(loss)
+    check_clean(image)
+    assert int(facts(image)["Free inodes"]) == layout.free_inodes
 
 
 # -- mmp -------------------------------------------------------------------------------------------

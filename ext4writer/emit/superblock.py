@@ -114,6 +114,8 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
         values["s_backup_bgs"] = [0, *fmt.backup_groups][-2:]
     if layout.table.lost_and_found is not None:
         values["s_lpf_ino"] = layout.table.inos[layout.table.lost_and_found]
+    if fmt.orphan_file:
+        [values["s_orphan_file_inum"]] = layout.table.unnamed
     if fmt.mmp:
         [run] = layout.placement.system[NO_INODE].runs
         values["s_mmp_block"] = run.physical

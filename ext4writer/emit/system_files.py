@@ -10,12 +10,18 @@ from ..plan.placement import PlacedFile
 from ..plan.system_files import SystemFile
 from ..plan.system_files.journal import JOURNAL_PURPOSE
 from ..plan.system_files.mmp import MMP_PURPOSE
+from ..plan.system_files.orphan_file import ORPHAN_FILE_PURPOSE
 from .journal import journal_units
 from .mmp import mmp_units
+from .orphan_file import orphan_units
 
 Content = Callable[[Layout, SystemFile, PlacedFile], Iterator[Unit]]
 
-_CONTENT: dict[str, Content] = {JOURNAL_PURPOSE: journal_units, MMP_PURPOSE: mmp_units}
+_CONTENT: dict[str, Content] = {
+    JOURNAL_PURPOSE: journal_units,
+    MMP_PURPOSE: mmp_units,
+    ORPHAN_FILE_PURPOSE: orphan_units,
+}
 """By purpose: the units of the file's nonzero blocks."""
 
 

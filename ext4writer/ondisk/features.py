@@ -62,7 +62,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("sparse_super2", "compat", 0x200, "write", conflicts="resize_inode"),
     _row("fast_commit", "compat", 0x400, "write", needs="has_journal"),
     _row("stable_inodes", "compat", 0x800, "write"),
-    _row("orphan_file", "compat", 0x1000, needs="has_journal"),
+    _row("orphan_file", "compat", 0x1000, "write", needs="has_journal"),
 
     _row("compression", "incompat", 0x1, reason=_NEVER),
     _row("filetype", "incompat", 0x2, "write"),

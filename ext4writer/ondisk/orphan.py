@@ -38,3 +38,11 @@ def orphans_per_block(block_size: int) -> int:
     """Return how many inode numbers a block of the orphan file holds."""
     # fs/ext4/ext4.h:ext4_inodes_per_orphan_block
     return (block_size - ORPHAN_BLOCK_TAIL.size) // 4
+
+
+def default_orphan_file_blocks(fs_blocks: int) -> int:
+    """Return how many blocks mke2fs gives the orphan file of a file system of ``fs_blocks``."""
+    # e2fsprogs lib/ext2fs/orphan.c:ext2fs_default_orphan_file_blocks
+    if fs_blocks < 128 * 1024:
+        return 32
+    return min(fs_blocks // 4096, 512)

@@ -74,6 +74,8 @@ class InodeTable:
     further_names: list[tuple[int, bytes, int]] = field(default_factory=list)
     """(directory, name, node) of each hard link, as indexes before any policy reorders them."""
     inos: Sequence[int] = ()
+    unnamed: range = range(0)
+    """Inode numbers beyond the reserved ones that belong to files without a name."""
     entries: dict[str, int] = field(default_factory=dict)
     lost_and_found: int | None = None
     """Index of ``/lost+found``."""
@@ -96,7 +98,8 @@ class InodeTable:
     @property
     def last_ino(self) -> int:
         """The highest inode number in use, reserved ones included."""
-        return max(self.inos[-1], EXT4_GOOD_OLD_FIRST_INO - 1)
+        last: int = max(self.inos[-1], EXT4_GOOD_OLD_FIRST_INO - 1, *self.unnamed)
+        return last
 
     def indexes_of(self, file_type: int) -> Iterator[int]:
         """The indexes of all nodes of one kind, ascending."""
@@ -137,6 +140,7 @@ def number_inodes(
     *,
     lost_and_found: bool,
     dir_nlink: bool,
+    unnamed: range = range(0),
     cancel: Cancel | None = None,
 ) -> InodeTable:
     """Collect all nodes and give them inode numbers.
@@ -157,6 +161,7 @@ def number_inodes(
         _join_hard_links(table)
     _check_links(table, dir_nlink)
     _count_kinds(table)
+    table.unnamed = unnamed
     _assign_numbers(table, policy)
     return table
 
@@ -420,6 +425,7 @@ def _assign_numbers(table: InodeTable, policy: LayoutPolicy) -> None:
     if table.lost_and_found is not None:
         special.append(first)
         first += 1
+    first += len(table.unnamed)
     ordinary = len(table.nodes) - len(special)
     numbers = policy.inode_numbers(ordinary, first)
     if numbers is None:

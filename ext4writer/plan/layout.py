@@ -143,7 +143,8 @@ class Layout:
     def free_inodes(self) -> int:
         """Free inodes, computed without summing over all groups; reserved ones count as used."""
         ordinary = len(self.table.inos) - bisect_left(self.table.inos, EXT4_GOOD_OLD_FIRST_INO)
-        return self.inodes_count - (EXT4_GOOD_OLD_FIRST_INO - 1) - ordinary
+        reserved = EXT4_GOOD_OLD_FIRST_INO - 1
+        return self.inodes_count - reserved - len(self.table.unnamed) - ordinary
 
     @property
     def available_bytes(self) -> int:

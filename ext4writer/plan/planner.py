@@ -37,6 +37,7 @@ from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
 from .spec import BYTES_PER_INODE, Spec, format_of
 from .summary import count_groups
+from .system_files import NEED_A_JOURNAL, unnamed_inodes
 from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import XattrPlan, XattrPlanner
 
@@ -85,6 +86,7 @@ def _plan(
         policy,
         lost_and_found=spec.lost_and_found,
         dir_nlink=fmt.dir_nlink,
+        unnamed=unnamed_inodes(spec, fmt),
         cancel=cancel,
     )
     read_attributes(table)
@@ -123,7 +125,8 @@ def _plan(
         progress(Progress("plan", total, total, *(data.content_bytes,) * 3))
     fmt = solution.geometry.format
     if not solution.demand.journal_blocks:
-        fmt = fmt.without("has_journal", "fast_commit")
+        fmt = fmt.without("has_journal", *NEED_A_JOURNAL)
+        table.unnamed = range(0)
     fmt = fmt.with_uuid(volume_uuid.bytes).with_inodes(solution.geometry.inodes_per_group)
     solution = solution._replace(geometry=solution.geometry._replace(format=fmt))
     losses += _left_out(spec, solution)
@@ -163,11 +166,14 @@ def _table_bytes_for_growth(solution: Solution) -> int:
 def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
     """The parts of the file system that this size leaves out, unless the caller left them out."""
     size, fmt = solution.geometry.blocks_count * spec.block_size, solution.geometry.format
-    if format_of(spec).has_journal and not fmt.has_journal and spec.journal != "none":
+    asked = format_of(spec)
+    if asked.has_journal and not fmt.has_journal and spec.journal != "none":
+        needing = [name for name in NEED_A_JOURNAL if name in spec.features.names()]
+        without = f", and so no {' or '.join(needing)}" if needing else ""
         least = JOURNAL_MIN_FS_BLOCKS * spec.block_size
         yield Loss(
             b"/",
-            f"the file system has no journal: {size} bytes are too few for one; "
+            f"the file system has no journal{without}: {size} bytes are too few for one; "
             f"choose {least} bytes or more, or a journal of none",
             "journal-left-out",
         )
@@ -267,7 +273,7 @@ def _plan_directories(
 
 def _inodes(table: InodeTable, spec: Spec) -> Inodes:
     reserved = 10 - 1  # the root is one of the ten reserved inodes and also in the table
-    used = reserved + len(table.nodes)
+    used = reserved + len(table.unnamed) + len(table.nodes)
     free = spec.free_inodes
     if spec.inodes is not None:
         if spec.inodes < used:

@@ -264,8 +264,9 @@ class Spec:
         self.features.check()
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
             raise SpecError("num_backup_sb", "needs the feature sparse_super2; add sparse_super2")
-        if self.journal == "none" and fmt.fast_commit:
-            raise SpecError("journal", "is needed by fast_commit; add ^fast_commit")
+        for name in ("fast_commit", "orphan_file"):
+            if self.journal == "none" and name in fmt.features.names():
+                raise SpecError("journal", f"is needed by {name}; add ^{name}")
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
         if self.grow_to and not fmt.resize_inode:

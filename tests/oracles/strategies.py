@@ -318,6 +318,9 @@ OPTIONAL_FEATURES = [
 ]
 """Features that an image may do without; sparse_super is needed by resize_inode."""
 
+NEED_A_JOURNAL = ("fast_commit", "orphan_file")
+"""Features that make files without a name."""
+
 
 @st.composite
 def feature_sets(draw: st.DrawFn) -> FeatureSet:
@@ -349,6 +352,8 @@ def specs(draw: st.DrawFn, *, fixed_sizes: bool = True) -> Spec:
     if "has_journal" in features:
         sizes: list[int | Literal["auto", "none"]] = ["auto", "auto", "none", 1024 * block_size]
         journal = draw(st.sampled_from(sizes))
+        if journal != "none":
+            features = features.with_(*draw(st.sets(st.sampled_from(NEED_A_JOURNAL))))
     fixed = fixed_sizes and draw(st.booleans())
     grow_to = 1 << 30 if "resize_inode" in features else 0
     return Spec(

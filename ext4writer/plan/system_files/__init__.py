@@ -13,9 +13,20 @@ from ..spec import Spec
 from .base import SystemFile
 from .journal import journal_blocks, journal_file
 from .mmp import mmp_block
+from .orphan_file import orphan_file, orphan_file_blocks, orphan_file_ino
 from .resize_inode import resize_inode_file
 
-__all__ = ["SystemFile", "SystemSizes", "system_files", "system_sizes"]
+__all__ = [
+    "NEED_A_JOURNAL",
+    "SystemFile",
+    "SystemSizes",
+    "system_files",
+    "system_sizes",
+    "unnamed_inodes",
+]
+
+NEED_A_JOURNAL = ("fast_commit", "orphan_file")
+"""Features that are left out where the journal is."""
 
 
 class SystemSizes(NamedTuple):
@@ -24,6 +35,8 @@ class SystemSizes(NamedTuple):
     reserved_gdt_blocks: int
     journal: int
     """With the blocks for fast commits."""
+    orphan_file: int
+    orphan_file_ino: int
 
 
 def system_sizes(
@@ -33,9 +46,16 @@ def system_sizes(
 
     With the same reserve, none shrinks while ``blocks_count`` grows.
     """
-    return SystemSizes(
-        reserved_gdt_blocks, journal_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
-    )
+    journal = journal_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
+    # mke2fs, too, makes none where it makes no journal (misc/mke2fs.c:main).
+    orphan_blocks = orphan_file_blocks(fmt, blocks_count) if journal else 0
+    return SystemSizes(reserved_gdt_blocks, journal, orphan_blocks, orphan_file_ino(spec))
+
+
+def unnamed_inodes(spec: Spec, fmt: Format) -> range:
+    """Return the inode numbers beyond the reserved ones that such files may take."""
+    first = orphan_file_ino(spec)
+    return range(first, first + fmt.orphan_file)
 
 
 def system_files(fmt: Format, groups: int, sizes: SystemSizes) -> tuple[SystemFile, ...]:
@@ -44,5 +64,6 @@ def system_files(fmt: Format, groups: int, sizes: SystemSizes) -> tuple[SystemFi
         resize_inode_file(fmt, groups, sizes.reserved_gdt_blocks),
         journal_file(fmt, sizes.journal),
         mmp_block(fmt),
+        orphan_file(fmt, sizes.orphan_file, sizes.orphan_file_ino),
     )
     return tuple(file for file in files if file is not None)

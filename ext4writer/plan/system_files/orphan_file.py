@@ -1,0 +1,37 @@
+"""The orphan file: where the kernel notes inodes that are deleted while they are open."""
+
+from __future__ import annotations
+
+from ...ondisk.format import Format
+from ...ondisk.orphan import default_orphan_file_blocks
+from ...ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
+from ..mapping import mapping_of
+from ..spec import Spec
+from .base import SystemFile
+
+ORPHAN_FILE_PURPOSE = "orphan file"
+
+
+def orphan_file_ino(spec: Spec) -> int:
+    """Return its number, the first after ``lost+found``, as mke2fs gives it."""
+    return EXT4_GOOD_OLD_FIRST_INO + spec.lost_and_found
+
+
+def orphan_file_blocks(fmt: Format, blocks_count: int) -> int:
+    """Blocks of the orphan file in an image of ``blocks_count`` blocks; 0 without the feature."""
+    if not fmt.orphan_file:
+        return 0
+    return fmt.clusters_for(default_orphan_file_blocks(blocks_count)) * fmt.blocks_per_cluster
+
+
+def orphan_file(fmt: Format, blocks: int, ino: int) -> SystemFile | None:
+    """Return an orphan file of ``blocks`` blocks; None for 0."""
+    if not blocks:
+        return None
+    return SystemFile(
+        ino=ino,
+        purpose=ORPHAN_FILE_PURPOSE,
+        size_bytes=blocks * fmt.block_size,
+        data_blocks=blocks,
+        mapping=mapping_of(fmt),
+    )
