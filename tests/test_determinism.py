@@ -358,6 +358,7 @@ def test_a_policy_is_not_used_up() -> None:
         {"block_size": 1024},
         {"inode_size": 512},
         {"features": DEFAULT_FEATURES.without("resize_inode")},
+        {"type": "ext3"},
         {
             "num_backup_sb": 1,
             "features": DEFAULT_FEATURES.without("resize_inode").with_("sparse_super2"),

@@ -15,7 +15,6 @@ KINDS = (
 OPTIONS = {
     # mke2fs(8)
     "-d": "give the folder or archive as SOURCE",
-    "-t": "every image is ext4; -O chooses features",
     "-T": "there are no usage types; --inodes, --inode-ratio and --block-size set what they set",
     "-j": "there is a journal by default; --journal sets its size, or none",
     "-J": "--journal SIZE, or --journal none",

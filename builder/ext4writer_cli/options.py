@@ -469,6 +469,14 @@ class ImageOptions:
         show_default=True,
         about="Size of an inode: a power of two from 128 to the block size.",
     )
+    type: Literal["ext2", "ext3", "ext4"] = row(
+        "-t",
+        "--type",
+        type=click.Choice(("ext2", "ext3", "ext4")),
+        default="ext4",
+        show_default=True,
+        about="Whose default features there are; ext2 and ext3 map files by blocks.",
+    )
     features: tuple[str, ...] = row(
         "-O",
         "--features",
@@ -558,8 +566,7 @@ class ImageOptions:
 
     def spec(self) -> Spec:
         """The library's form of these options; ``SpecError`` if they contradict each other."""
-        from ext4writer import FeatureSet, Spec, policy
-        from ext4writer.ondisk.features import DEFAULT_FEATURES
+        from ext4writer import Spec, policy
 
         assert not isinstance(self.size, str)
         return Spec(
@@ -577,7 +584,8 @@ class ImageOptions:
             identity=self.identity,
             block_size=self.block_size,
             inode_size=self.inode_size,
-            features=FeatureSet.parse(",".join(self.features), base=DEFAULT_FEATURES),
+            type=self.type,
+            features=",".join(self.features),
             num_backup_sb=self.num_backup_sb,
             journal=self.journal,
             epoch=self.epoch if self.epoch is not None else environment_epoch(),

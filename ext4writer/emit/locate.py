@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..errors import OverrideError, RecordError
 from ..ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL, decode_rec_len
 from ..ondisk.extent import EXTENT, EXTENT_HEADER, EXTENT_IDX, EXTENT_TAIL, entries_per_block
+from ..ondisk.format import MappingKind
 from ..ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
 from ..ondisk.htree import (
     DX_ENTRY,
@@ -304,6 +305,8 @@ class Locator:
         return _Place(self._unit(override, UnitKind.INODE, ino), record, inside)
 
     def _extent_node(self, override: Override, record: Record) -> _Place:
+        if self._format.mapping is not MappingKind.EXTENTS:
+            raise OverrideError(f"override {override}: files are mapped by blocks, not by extents")
         has_entry = record in (EXTENT, EXTENT_IDX)
         path, numbers = _path_and_numbers(override, 2 if has_entry else 1)
         node, entry = (numbers[0], numbers[1]) if has_entry else (numbers[0], 0)

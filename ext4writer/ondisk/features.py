@@ -217,8 +217,6 @@ class FeatureSet:
                     raise SpecError(
                         "features", f"{row.name} and {other} exclude each other; add ^{row.name}"
                     )
-        if "extent" not in self:
-            raise SpecError("features", "files are mapped by extents only; add extent")
 
     def _has(self, row: Feature) -> bool:
         word: int = getattr(self, row.word)
@@ -246,8 +244,11 @@ class FeatureSet:
         return FeatureSet(**words)
 
 
-# mke2fs.conf of e2fsprogs 1.47: base_features and what "ext4" adds, without metadata_csum_seed
+# mke2fs.conf of e2fsprogs 1.47: base_features and what each type adds, without metadata_csum_seed
 # and orphan_file.
+_EXT2_FEATURES = FeatureSet.of(
+    "ext_attr", "resize_inode", "dir_index", "filetype", "sparse_super", "large_file"
+)
 DEFAULT_FEATURES = FeatureSet.of(
     "has_journal",
     "ext_attr",
@@ -264,3 +265,10 @@ DEFAULT_FEATURES = FeatureSet.of(
     "extra_isize",
     "metadata_csum",
 )
+
+TYPES = {
+    "ext2": _EXT2_FEATURES,
+    "ext3": _EXT2_FEATURES.with_("has_journal"),
+    "ext4": DEFAULT_FEATURES,
+}
+"""The features that mke2fs gives a file system of each type."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ..arguments import bytes_of, count_of, seconds_of
 from ..errors import SpecError
-from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
+from ..ondisk.features import DEFAULT_FEATURES, TYPES, FeatureSet
 from ..ondisk.format import MAX_32BIT_BLOCKS, Format
 from .options import (
     OPTIONS,
@@ -45,6 +45,7 @@ RESERVED_PERCENT_MAX = 50
 NUM_BACKUP_SB_MAX = 2
 IDENTITIES = ("attributes", "content")
 Identity = Literal["attributes", "content"]
+FileSystemType = Literal["ext2", "ext3", "ext4"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -136,9 +137,15 @@ class Spec:
     inode_size: Option[int, Size] = Option(
         256, "Size of an inode in bytes: a power of two from 128 to the block size.", size_of
     )
+    type: Option[FileSystemType, FileSystemType] = Option(
+        "ext4",
+        'Whose default features there are: "ext2", "ext3" or "ext4", as mke2fs -t has them. ext2 '
+        "and ext3 map files by blocks, and ext2 has no journal.",
+    )
     features: Option[FeatureSet, FeatureSet | str] = Option(
         DEFAULT_FEATURES,
-        'Features of the format; a text such as "^huge_file" changes the default ones.',
+        'Features of the format; a text such as "^huge_file" changes the default ones of the type, '
+        "and those of ext4 stand for those of any type.",
         features_of,
     )
     num_backup_sb: Option[int, int | str] = Option(
@@ -199,6 +206,13 @@ class Spec:
         if percent is not None:
             object.__setattr__(self, "free", 0)
             object.__setattr__(self, "free_percent", percent)
+        if self.type not in TYPES:
+            raise SpecError("type", f"{self.type!r} is none of {', '.join(TYPES)}")
+        features: object = self.features
+        if isinstance(features, str):
+            object.__setattr__(self, "features", FeatureSet.parse(features, base=TYPES[self.type]))
+        elif features == DEFAULT_FEATURES:
+            object.__setattr__(self, "features", TYPES[self.type])
         for name, option in OPTIONS.items():
             given = getattr(self, name)
             value = option.taken(name, given)

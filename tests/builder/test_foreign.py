@@ -17,7 +17,6 @@ from tests.builder.command import assert_one_line, report, run
     ("arguments", "words"),
     [
         (["build", "-d", "rootfs", "-o", "x.img"], ["-d", "SOURCE"]),
-        (["build", ".", "-t", "ext4", "-o", "x.img"], ["-t", "ext4"]),
         (["build", ".", "-j", "-o", "x.img"], ["-j", "--journal"]),
         (["plan", ".", "-E", "lazy_itable_init=0"], ["-E", "--hash-seed"]),
         (["plan", ".", "-Ehash_seed=x"], ["-E", "--hash-seed"]),

@@ -79,7 +79,7 @@ def test_set_operations() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("^extent", "add extent"),
+        ("^extent", "64bit needs extent; add extent"),
         ("^sparse_super", "resize_inode needs sparse_super; add sparse_super"),
         ("^metadata_csum,metadata_csum_seed", "needs metadata_csum; add metadata_csum"),
         ("bigalloc", "bigalloc: not written yet; add ^bigalloc"),
@@ -119,6 +119,9 @@ def test_conflict_of_raw_words() -> None:
         "^filetype",
         "dir_prealloc",
         "none,extent",
+        "none",
+        "^extent,^64bit",
+        "sparse_super2,^resize_inode",
     ],
 )
 def test_writable(change: str) -> None:

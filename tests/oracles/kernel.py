@@ -62,11 +62,12 @@ def objections(lines: list[str], device: str) -> list[str]:
 
 @contextmanager
 def mounted(
-    image: Path, rw: bool = False, *, options: str = "", quiet: bool = True
+    image: Path, rw: bool = False, *, kind: str = "ext4", options: str = "", quiet: bool = True
 ) -> Iterator[Path]:
     """Mount ``image`` through a loop device and yield where.
 
-    Without ``rw`` neither mount nor device can write. ``options`` are further mount options. After
+    Without ``rw`` neither mount nor device can write. ``kind`` is the type that mount is told, and
+    ``options`` are further mount options. After
     the unmount it is an AssertionError if the kernel logged anything but success about the device;
     ``quiet=False`` allows that. Several processes may do this at the same time.
     """
@@ -80,7 +81,7 @@ def mounted(
     point.mkdir()
     try:
         choice = ",".join([mode, *([options] if options else [])])
-        mount = run(["mount", "-t", "ext4", "-o", choice, device, str(point)], check=False)
+        mount = run(["mount", "-t", kind, "-o", choice, device, str(point)], check=False)
         if mount.returncode:
             said = "\n".join(log.new_lines()[-20:])
             raise AssertionError(f"mount of {image.name}: {mount.stdout}\n{said}")

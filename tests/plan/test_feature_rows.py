@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 import ext4writer
-from ext4writer import DEFAULT_FEATURES, Layout, RandomPolicy, Spec, SpecError, Tree
+from ext4writer import (
+    DEFAULT_FEATURES,
+    Layout,
+    Override,
+    OverrideError,
+    RandomPolicy,
+    Spec,
+    SpecError,
+    Tree,
+    TreeError,
+)
 from ext4writer.inspection.check import check_image
 from ext4writer.plan.spec import MIB
 from ext4writer.read import open_image
@@ -36,9 +47,9 @@ def sample() -> Tree:
     return tree
 
 
-def assert_right(image: Path, spec: Spec) -> Layout:
+def assert_right(image: Path, spec: Spec, tree: Tree | None = None) -> Layout:
     """Write an image and let e2fsck, the check of this library and the promises judge it."""
-    layout = ext4writer.write_image(sample(), image, spec)
+    layout = ext4writer.write_image(tree or sample(), image, spec)
     judge(image, "quick")
     with open_image(image) as opened:
         assert check_image(opened).is_clean
@@ -47,11 +58,11 @@ def assert_right(image: Path, spec: Spec) -> Layout:
     return layout
 
 
-def assert_usable(image: Path, spec: Spec) -> None:
+def assert_usable(image: Path, spec: Spec, tree: Tree | None = None) -> None:
     """Let the kernel read all of an image, write to it and delete from it."""
     require_root()
     with mounted(image, rw=True) as point:
-        assert_tree_equal(sample(), point, spec)
+        assert_tree_equal(tree or sample(), point, spec)
         (point / "new").mkdir()
         for number in range(8):
             (point / "new" / f"{number}").write_bytes(os.urandom(200_000))
@@ -108,3 +119,90 @@ def test_flags_without_an_effect_on_the_layout(tmp_path: Path) -> None:
     require_root()
     with mounted(image) as point:
         assert_tree_equal(sample(), point, spec)
+
+
+FAR = b"near" * 1000 + bytes(80 * MIB) + b"far" * 3000
+
+
+def holes() -> Tree:
+    """Files whose maps have all three levels, with holes on each of them."""
+    noise = random.Random(8).randbytes
+    tree = sample()
+    tree.file("fine", b"".join(noise(4096) + bytes(4096 * 3) for _ in range(300)))
+    tree.file("far", FAR)
+    tree.file("none", bytes(10 * MIB))
+    tree.file("large", noise(2 * MIB))
+    return tree
+
+
+BLOCK_MAPS: dict[str, dict[str, Any]] = {
+    "ext2": {"type": "ext2", "block_size": 1024},
+    "ext3": {"type": "ext3", "block_size": 2048, "free": 40 * MIB},
+    "ext2, a given size": {"type": "ext2", "inode_size": 128, "size": 64 * MIB},
+    "ext3, random": {"type": "ext3", "block_size": 1024, "policy": RandomPolicy(5)},
+    "ext4": {"features": "^extent,^64bit"},
+    "all backups": {"type": "ext2", "features": "^sparse_super,^resize_inode", "free": 0},
+}
+
+
+@pytest.mark.parametrize("name", BLOCK_MAPS)
+def test_block_maps(tmp_path: Path, name: str) -> None:
+    image = tmp_path / "image"
+    spec = Spec(**BLOCK_MAPS[name])
+    tree = holes()
+    assert_right(image, spec, tree)
+    with open_image(image) as opened, opened.open("/far") as file:
+        assert file.read() == FAR
+    if spec.free != 0:
+        assert_usable(image, spec, tree)
+
+
+@pytest.mark.parametrize("name", ["ext2", "ext3"])
+def test_the_kernel_mounts_a_type_by_its_name(
+    tmp_path: Path, name: Literal["ext2", "ext3"]
+) -> None:
+    require_root()
+    image = tmp_path / "image"
+    assert_right(image, Spec(type=name))
+    told = debugfs.superblock(image)["Filesystem features"].split()
+    assert ("has_journal" in told) is (name == "ext3")
+    assert "extent" not in told
+    with mounted(image, rw=True, kind=name, quiet=False) as point:
+        assert_tree_equal(sample(), point, Spec())
+
+
+def test_block_maps_grow_offline(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    spec = Spec(type="ext3", block_size=1024, free=4 * MIB)
+    assert_right(image, spec)
+    os.truncate(image, 200 * MIB)
+    run(["resize2fs", image])
+    assert_usable(image, spec)
+
+
+def test_the_longest_file_of_a_block_map(tmp_path: Path) -> None:
+    """All that three levels reach, and no byte more."""
+    most = (12 + 256 + 256**2 + 256**3) * 1024
+    content = tmp_path / "content"
+    with content.open("wb") as file:
+        file.truncate(most)
+        file.seek(most - 5)
+        file.write(b"ended")
+    tree = Tree()
+    tree.file("long", content)
+    spec = Spec(type="ext2", block_size=1024)
+    image = tmp_path / "image"
+    assert_right(image, spec, tree)
+    os.truncate(content, most + 1)
+    tree.remove("long")
+    tree.file("long", content)
+    with pytest.raises(TreeError, match=f"/long.*{most} is the most"):
+        ext4writer.plan(tree, spec)
+
+
+def test_extents_of_a_block_map_cannot_be_overridden(tmp_path: Path) -> None:
+    override = Override.parse("extent_header[/59:0].eh_entries=9")
+    with pytest.raises(OverrideError, match="mapped by blocks"):
+        ext4writer.write_image(
+            sample(), tmp_path / "image", Spec(type="ext2"), overrides=[override]
+        )

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from ...ondisk.format import Format, MappingKind
 from .base import I_BLOCK_BYTES, DataMapping, FileMapping, Run
+from .block_map import BlockMapping
 from .extents import ExtentMapping
 
 __all__ = ["I_BLOCK_BYTES", "DataMapping", "FileMapping", "Run", "mapping_of"]
 
-_KINDS: dict[MappingKind, type[DataMapping]] = {MappingKind.EXTENTS: ExtentMapping}
+_KINDS: dict[MappingKind, type[DataMapping]] = {
+    MappingKind.BLOCK_MAP: BlockMapping,
+    MappingKind.EXTENTS: ExtentMapping,
+}
 
 
 def mapping_of(fmt: Format) -> DataMapping:

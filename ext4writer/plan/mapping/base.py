@@ -53,7 +53,7 @@ class DataMapping(FileMapping):
     clusters.
     """
 
-    max_blocks: ClassVar[int]
+    max_blocks: int
     """The most blocks that a file can have, holes included."""
     max_run: ClassVar[int]
     """The most blocks in one run."""

@@ -34,7 +34,7 @@ class ExtentMapping(DataMapping):
     """The extent tree. Its own blocks are numbered from the top down, level by level."""
 
     flags: ClassVar[int] = EXT4_EXTENTS_FL
-    max_blocks: ClassVar[int] = EXT_MAX_BLOCKS
+    max_blocks: int = EXT_MAX_BLOCKS
     max_run: ClassVar[int] = EXT_INIT_MAX_LEN
     max_plain_run: ClassVar[int] = EXT_INIT_MAX_LEN
     blocks_purpose: ClassVar[str | None] = "extent blocks"
