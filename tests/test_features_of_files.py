@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import ext4writer
-from ext4writer import RandomPolicy, Spec, SpecError, Tree
+from ext4writer import Override, OverrideError, RandomPolicy, Spec, SpecError, Tree
 from ext4writer.inspection.check import check_opened
 from ext4writer.plan.spec import KIB, MIB
 from ext4writer.read import open_image
 from tests.builder.command import run as command
 from tests.oracles import debugfs
-from tests.oracles.fsck import assert_clean, judge, judge_backups
+from tests.oracles.fsck import assert_clean, judge, judge_backups, problems
 from tests.oracles.kernel import mounted
 from tests.oracles.tools import require_root, run
 
@@ -234,3 +234,32 @@ def test_the_kernel_mounts_an_image_with_mmp(tmp_path: Path) -> None:
     assert_clean(image)
     shown = command("show", image, "block", facts(image)["MMP block number"])
     assert "mmp_seq" in shown.stdout, shown
+
+
+# -- damage on purpose -----------------------------------------------------------------------------
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "mmp.mmp_magic=1",
+        "mmp.mmp_checksum=1",
+        "orphan_block_tail[0].ob_magic=1",
+        "orphan_block_tail[31].ob_checksum=1",
+    ],
+)
+def test_what_is_wrong_on_purpose_is_found(lie: str, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    spec = Spec(features="mmp,orphan_file")
+    ext4writer.write_image(sample(), image, spec, overrides=[Override.parse(lie)])
+    assert problems(image)
+    with open_image(image) as opened:
+        found = check_opened(opened, []).problems
+    assert any(lie.partition(".")[2].partition("=")[0] in problem.line for problem in found)
+
+
+@pytest.mark.parametrize("lie", ["mmp.mmp_seq=1", "orphan_block_tail.ob_magic=1"])
+def test_there_is_nothing_to_damage_without_the_feature(lie: str, tmp_path: Path) -> None:
+    with pytest.raises(OverrideError, match="the image has no such"):
+        ext4writer.write_image(Tree(), tmp_path / "image", overrides=[Override.parse(lie)])

@@ -27,6 +27,8 @@ from ..ondisk.inode import INODE, INODE_128
 from ..ondisk.journal import (
     JOURNAL_SUPERBLOCK,
 )
+from ..ondisk.mmp import MMP
+from ..ondisk.orphan import ORPHAN_BLOCK_TAIL
 from ..ondisk.record import Record
 from ..ondisk.superblock import SUPERBLOCK
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
@@ -96,6 +98,8 @@ class Locator:
             "xattr_ibody_header": self._xattr_ibody_header,
             "xattr_entry": self._xattr_entry,
             "journal_superblock": self._journal_superblock,
+            "mmp": self._mmp,
+            "orphan_block_tail": self._orphan_block_tail,
         }
 
     def targets(self, override: Override) -> Iterator[Target]:
@@ -249,6 +253,17 @@ class Locator:
         if override.index:
             raise OverrideError(f"override {override}: there is only one, without an index")
         return _Place(runs[0].unit(0), JOURNAL_SUPERBLOCK)
+
+    def _mmp(self, override: Override) -> _Place:
+        if override.index:
+            raise OverrideError(f"override {override}: there is only one, without an index")
+        return _Place(self._unit(override, UnitKind.MMP, 0), MMP)
+
+    def _orphan_block_tail(self, override: Override) -> _Place:
+        [block] = _numbers(override, 1, default=(0,))
+        ino = next(iter(self._layout.table.unnamed), 0)
+        unit = self._unit(override, UnitKind.ORPHAN_BLOCK, ino, block)
+        return _Place(unit, ORPHAN_BLOCK_TAIL, unit.size - ORPHAN_BLOCK_TAIL.size)
 
     # -- inodes and what hangs on them -----------------------------------------------------------
 

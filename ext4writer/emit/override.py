@@ -31,6 +31,7 @@ class Override:
         dx_root[/many].limit=1                dx_node, dx_tail [PATH:BLOCK]; dx_entry [:ENTRY] too
         xattr_entry[/f:user.note].e_hash=1    xattr_header[PATH], xattr_ibody_header[PATH]
         journal_superblock.s_maxlen=5
+        mmp.mmp_seq=1                 orphan_block_tail[0].ob_magic=1
         block_bitmap[0].17=0                  one bit; also inode_bitmap[GROUP].BIT
 
     Values are whole numbers (``7``, ``0x1f``, ``-1`` for all ones), or for byte fields
