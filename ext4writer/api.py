@@ -18,7 +18,7 @@ from .inputs import check_output
 from .output.compressed import Compression
 from .output.opening import Output, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
-from .plan.layout import Layout
+from .plan.layout import Layout, plan_of
 from .plan.options import Size, size_of, taken
 from .plan.planner import plan
 from .plan.spec import Spec
@@ -78,7 +78,7 @@ def write_layout(
         _writer(sink, pool, workers, layout)(
             sink,
             pieces=pieces,
-            jobs=copy_jobs(layout),
+            jobs=copy_jobs(plan_of(layout)),
             block_size=layout.block_size,
             progress=progress,
             cancel=cancel,
@@ -107,7 +107,7 @@ def iter_layout(
     steps = ascending_steps(
         queue,
         _pieces(layout, overrides),
-        copy_jobs(layout),
+        copy_jobs(plan_of(layout)),
         block_size=layout.block_size,
         progress=progress,
         cancel=cancel,
@@ -162,7 +162,8 @@ def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Pie
     if not isinstance(given, Iterable):
         raise SpecError("overrides", f"{given!r:.80} is no list of overrides")
     parsed = [each if isinstance(each, Override) else Override.parse(each) for each in given]
-    return coalesced(overridden(metadata_pieces(layout), layout, parsed))
+    planned = plan_of(layout)
+    return coalesced(overridden(metadata_pieces(planned), planned, parsed))
 
 
 def _check_layout(layout: object) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from .content import Content, FileId, id_at
 from .errors import OutputError, display_path
 from .output.opening import Output, name_of, output_id, replaced_path
-from .plan.layout import Layout
+from .plan.layout import Layout, plan_of
 from .tree import S_IFREG, RegularFile, Tree
 
 Place = TypeVar("Place")
@@ -22,15 +22,16 @@ def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> No
 
     ``is_part`` says that it is written into an existing file, which is not replaced.
     """
-    nodes = layout.table.nodes
+    table = plan_of(layout).table
+    nodes = table.nodes
 
     def files(size: int) -> Iterator[tuple[int, Content]]:
-        for index in compress(range(len(nodes)), layout.table.types.translate(_IS_REGULAR)):
+        for index in compress(range(len(nodes)), table.types.translate(_IS_REGULAR)):
             content = nodes[index].content  # type: ignore[attr-defined]
             if content.size == size or content.within_file:
                 yield index, content
 
-    _check(layout.inputs, files, layout.table.path_of, output, is_part)
+    _check(layout.inputs, files, table.path_of, output, is_part)
 
 
 def check_output_of_tree(tree: Tree, output: Output) -> None:

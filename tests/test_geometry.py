@@ -26,7 +26,7 @@ from ext4writer import (
     Tree,
 )
 from ext4writer.plan.geometry import Geometry, last_group_minimum
-from ext4writer.plan.layout import Layout
+from ext4writer.plan.layout import Layout, plan_of
 from ext4writer.plan.spec import GIB, KIB, MIB
 from tests.conftest import MakeImage
 from tests.oracles import debugfs, fsck, raw
@@ -83,7 +83,7 @@ def check_mounted(image: Path, tree: Tree, spec: Spec) -> None:
 
 def check_groups(image: Path, layout: Layout) -> list[debugfs.Group]:
     """Assert that in each group counts, bitmaps, padding and flags agree; return the groups."""
-    geometry, groups = layout.geometry, debugfs.groups(image)
+    geometry, groups = plan_of(layout).geometry, debugfs.groups(image)
     assert len(groups) == geometry.groups
     superblock = debugfs.superblock(image)
     assert int(superblock["Free blocks"]) == sum(group.free_blocks for group in groups)
@@ -92,7 +92,7 @@ def check_groups(image: Path, layout: Layout) -> list[debugfs.Group]:
     assert int(superblock["Inode count"]) == geometry.inodes_count
     assert int(superblock["Inodes per group"]) == geometry.inodes_per_group
     assert superblock["Filesystem features"].split() == list(layout.features.names())
-    lazy = layout.format.has_uninit_groups
+    lazy = plan_of(layout).format.has_uninit_groups
     for group in groups:
         assert group.blocks[0] == geometry.group_first_block(group.number)
         assert group.blocks[1] - group.blocks[0] + 1 == group_blocks(geometry, group.number)
@@ -122,7 +122,7 @@ def count(ranges: list[tuple[int, int]]) -> int:
 
 def check_padding(image: Path, layout: Layout) -> None:
     """In every bitmap that is written, the bits behind the last block or inode are ones."""
-    geometry, size = layout.geometry, layout.block_size
+    geometry, size = plan_of(layout).geometry, layout.block_size
     with open(image, "rb") as file:
         superblock = raw.read_superblock(file)
         flags = raw.group_flags(file, superblock)
@@ -178,7 +178,7 @@ def test_sizes(make_image: MakeImage, block_size: int, size: int) -> None:
     image = make_image(tree, spec)
     layout = ext4writer.plan(tree, spec)
     assert image.stat().st_size == size
-    geometry = layout.geometry
+    geometry = plan_of(layout).geometry
     check_groups(image, layout)
     check_mounted(image, tree, spec)
     # Nothing is left unused but a group that cannot be, as mke2fs has it.
@@ -198,15 +198,16 @@ def test_last_group_has_its_least_size(make_image: MakeImage, block_size: int, f
     spec = Spec(block_size=block_size, features=features(flex), free_inodes=100, grow_to=0)
     for groups in (2, 3, 4):
         whole = replace(spec, size=group_bytes(block_size, groups))
-        geometry = ext4writer.plan(Tree(), whole).geometry
+        geometry = plan_of(ext4writer.plan(Tree(), whole)).geometry
         least = last_group_minimum(
             geometry.format, groups, geometry.inode_table_blocks, geometry.head_blocks
         )
         size = group_bytes(block_size, groups - 1) + least * block_size
         there = ext4writer.plan(Tree(), replace(spec, size=size))
         gone = ext4writer.plan(Tree(), replace(spec, size=size - block_size))
-        assert there.geometry.groups == groups and gone.geometry.groups == groups - 1
-        assert group_blocks(there.geometry, groups - 1) == least
+        assert plan_of(there).geometry.groups == groups
+        assert plan_of(gone).geometry.groups == groups - 1
+        assert group_blocks(plan_of(there).geometry, groups - 1) == least
         for layout in (there, gone):
             check_groups(make_image(Tree(), layout.spec), layout)
 
@@ -251,18 +252,18 @@ def test_sparse_super_backups(
     tree = some_files()
     image = make_image(tree, spec, level="quick")
     layout = ext4writer.plan(tree, spec)
-    assert layout.geometry.super_groups == powers_below(groups)
+    assert plan_of(layout).geometry.super_groups == powers_below(groups)
     assert powers_below(groups)[-3:] == [27, 49, 81]
     judge_backups(image)
     with open(image, "rb") as file:
         for group in range(groups):
-            offset = layout.geometry.group_first_block(group) * block_size or 1024
+            offset = plan_of(layout).geometry.group_first_block(group) * block_size or 1024
             copy = raw.read_superblock(file, offset)
             assert copy.has_magic is (group in powers_below(groups))
     if checksums:
         # Without flags for groups that were never used, each copy is as good as the first.
         for group in powers_below(groups)[1:]:
-            block = str(layout.geometry.group_first_block(group))
+            block = str(plan_of(layout).geometry.group_first_block(group))
             verdict = e2fsck(image, "-n", "-b", block, "-B", str(block_size))
             assert not verdict.found, verdict
 
@@ -280,7 +281,7 @@ def test_backup_in_every_group_without_sparse_super(
     )
     image = make_image(some_files(), spec)
     layout = ext4writer.plan(some_files(), spec)
-    assert layout.geometry.super_groups == list(range(groups))
+    assert plan_of(layout).geometry.super_groups == list(range(groups))
     check_groups(image, layout)
     judge_backups(image)
 
@@ -295,7 +296,7 @@ def test_file_system_is_restored_from_a_backup(make_image: MakeImage, watch: Wat
     watch.damaged(image)
     with open(image, "r+b") as file:
         file.seek(1024)
-        file.write(bytes(1024 * layout.geometry.head_blocks))
+        file.write(bytes(1024 * plan_of(layout).geometry.head_blocks))
     run(["e2fsck", "-fy", "-b", "8193", "-B", "1024", image], check=False)
     assert_clean(image)
     check_mounted(image, tree, spec)
@@ -360,7 +361,7 @@ def test_features_with_several_groups(make_image: MakeImage, change: str) -> Non
     spec = Spec(features=features(change), block_size=1024, free=3 * MIB)
     image = make_image(tree, spec, level="full")
     layout = ext4writer.plan(tree, spec)
-    assert layout.geometry.groups >= 3
+    assert plan_of(layout).geometry.groups >= 3
     check_groups(image, layout)
     check_mounted(image, tree, spec)
 
@@ -376,7 +377,7 @@ def test_flex_groups(make_image: MakeImage, groups_per_flex: int, groups: int) -
     found = check_groups(image, layout)
     flex = debugfs.superblock(image).get("Flex block group size", "1")
     assert flex == str(groups_per_flex)
-    geometry = layout.geometry
+    geometry = plan_of(layout).geometry
     for group in found:
         first = geometry.group_first_block(group.number // groups_per_flex * groups_per_flex)
         last = first + min(groups_per_flex, groups) * 8192
@@ -425,7 +426,7 @@ def test_more_inodes_than_one_group_can_have(make_image: MakeImage) -> None:
     tree = many_files(60_000, b"", 30)
     spec = Spec(free=0, features=NO_JOURNAL)
     layout = ext4writer.plan(tree, spec)
-    geometry = layout.geometry
+    geometry = plan_of(layout).geometry
     assert layout.blocks_count - layout.free_blocks < 32768
     assert geometry.groups == 2 and geometry.inodes_per_group > 30_000
     # The second group is as small as one can be.
@@ -446,8 +447,8 @@ def test_most_inodes_a_group_can_have(make_image: MakeImage, inode_size: int) ->
     spec = Spec(free=0, inode_size=inode_size, features=features)
     full = ext4writer.plan(Tree(), replace(spec, free_inodes=32768 - 11))
     more = ext4writer.plan(Tree(), replace(spec, free_inodes=32768 - 10))
-    assert full.geometry.groups == 1 and full.geometry.inodes_per_group == 32768
-    assert more.geometry.groups == 2 and more.free_inodes >= 32768 - 10
+    assert plan_of(full).geometry.groups == 1 and plan_of(full).geometry.inodes_per_group == 32768
+    assert plan_of(more).geometry.groups == 2 and more.free_inodes >= 32768 - 10
     for name, free_inodes in ("full", 32768 - 11), ("more", 32768 - 10):
         image = make_image(Tree(), replace(spec, free_inodes=free_inodes), name=name)
         check_groups(image, full if name == "full" else more)
@@ -460,7 +461,7 @@ def test_tables_fill_more_than_the_first_group(make_image: MakeImage, flex: str)
     spec = Spec(free=0, free_inodes=100_000, block_size=1024, features=features(flex))
     image = make_image(tree, spec)
     layout = ext4writer.plan(tree, spec)
-    geometry = layout.geometry
+    geometry = plan_of(layout).geometry
     assert geometry.inodes_per_group > 7000
     behind_first = [table for table in geometry.inode_tables if table > 8193]
     assert len(behind_first) >= 8
@@ -504,7 +505,7 @@ def test_file_larger_than_a_group(make_image: MakeImage, change: str) -> None:
     image = make_image(tree, spec)
     layout = ext4writer.plan(tree, spec)
     leaves = [extent for extent in debugfs.ex(image, "/large") if extent.is_leaf]
-    fixed = {first for first, _ in layout.geometry.fixed}
+    fixed = {first for first, _ in plan_of(layout).geometry.fixed}
     cuts = [leaf.physical + leaf.last - leaf.first + 1 for leaf in leaves[:-1]]
     longest = 1 << 15
     for leaf, end in zip(leaves, cuts, strict=False):
@@ -566,8 +567,8 @@ def test_grow_to_reserves_descriptors(make_image: MakeImage) -> None:
     ):
         spec = Spec(grow_to=grow_to, block_size=block_size, free=MIB)
         layout = ext4writer.plan(Tree(), spec)
-        assert layout.geometry.gdt_blocks == 1
-        assert layout.geometry.reserved_gdt_blocks == reserved
+        assert plan_of(layout).geometry.gdt_blocks == 1
+        assert plan_of(layout).geometry.reserved_gdt_blocks == reserved
         assert layout.grow_to_bytes >= max(grow_to, layout.size_bytes)
         image = make_image(Tree(), spec, name=f"image-{number}")
         found = debugfs.superblock(image).get("Reserved GDT blocks", "0")
@@ -598,7 +599,10 @@ def test_default_reserve_is_that_of_mke2fs(tmp_path: Path, watch: Watch) -> None
             *(f"none,{layout.features}", image, f"{size // 1024}k"),
         ])  # fmt: skip
         superblock = debugfs.superblock(image)
-        assert int(superblock.get("Reserved GDT blocks", 0)) == layout.geometry.reserved_gdt_blocks
+        assert (
+            int(superblock.get("Reserved GDT blocks", 0))
+            == plan_of(layout).geometry.reserved_gdt_blocks
+        )
         image.unlink()
 
 

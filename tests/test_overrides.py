@@ -42,6 +42,7 @@ from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
 from ext4writer.ondisk.record import Field, Record
 from ext4writer.ondisk.superblock import SUPERBLOCK
 from ext4writer.ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER
+from ext4writer.plan.layout import plan_of
 from tests.builder.command import run
 from tests.oracles import raw
 from tests.oracles.debugfs import debugfs, ex, groups, htree
@@ -620,7 +621,7 @@ def test_bit_of_a_bitmap_is_checksummed_in_all_descriptors(tmp_path: Path) -> No
 
 
 def _inodes_per_group() -> int:
-    return layout().geometry.inodes_per_group
+    return plan_of(layout()).geometry.inodes_per_group
 
 
 @pytest.mark.parametrize("group", [0, UNWRITTEN_GROUP, LAST_GROUP])
@@ -673,7 +674,7 @@ def test_bitmap_that_is_left_to_the_kernel(
     assert not problems & CHECKSUM_PROBLEMS
     assert wrong in found(tmp_path, [*parsed(flag), *parsed(bit, reseal=False)])
 
-    place = getattr(layout().geometry, f"{kind}_bitmaps")[UNWRITTEN_GROUP] * BLOCK
+    place = getattr(plan_of(layout()).geometry, f"{kind}_bitmaps")[UNWRITTEN_GROUP] * BLOCK
     image = corrupted("default", *parsed(bit))
     assert image[place : place + BLOCK] == bytearray(3) + b"\x08" + bytes(BLOCK - 4)
 
@@ -714,7 +715,7 @@ def test_one_stale_lie_makes_the_unit_stale(tmp_path: Path) -> None:
 def test_checksum_beside_a_stale_lie_is_that_of_the_checksummed_ones() -> None:
     checksummed = parsed("inode_bitmap[0].100=1")
     stale = parsed("inode_bitmap[0].101=1", reseal=False)
-    place = layout().geometry.inode_bitmaps[0] * BLOCK + 101 // 8
+    place = plan_of(layout()).geometry.inode_bitmaps[0] * BLOCK + 101 // 8
     expected = corrupted("default", *checksummed)
     expected[place] |= 1 << 101 % 8
     assert corrupted("default", *checksummed, *stale) == expected
@@ -987,7 +988,7 @@ def test_colons_in_paths_and_names() -> None:
 def known_records() -> list[str]:
     """All that can be overridden, as the error for an unknown record lists it."""
     with pytest.raises(OverrideError) as raised:
-        list(Locator(layout()).targets(Override("nonsense", "", "", 0)))
+        list(Locator(plan_of(layout())).targets(Override("nonsense", "", "", 0)))
     return str(raised.value).partition("there are ")[2].split(", ")
 
 
@@ -996,8 +997,8 @@ def places(spec: str) -> Iterator[tuple[str, Record, list[str]]]:
     planned = layout(spec)
     csum = "metadata_csum" in planned.features
     small = planned.spec.inode_size == 128
-    count = planned.geometry.groups
-    copies = planned.geometry.super_groups
+    count = plan_of(planned).geometry.groups
+    copies = plan_of(planned).geometry.super_groups
     depth_1 = spec == "4k"
     yield "superblock", SUPERBLOCK, ["", *map(str, copies)]
     yield (
@@ -1005,7 +1006,7 @@ def places(spec: str) -> Iterator[tuple[str, Record, list[str]]]:
         GROUP_DESC if "64bit" in planned.features else GROUP_DESC_32,
         ["", *(f"{group}:{copy}" for group in range(count) for copy in copies)],
     )
-    free = [str(group * planned.geometry.inodes_per_group + 100) for group in range(count)]
+    free = [str(group * plan_of(planned).geometry.inodes_per_group + 100) for group in range(count)]
     inodes = ["/", "/etc", "/etc/hosts", "/tty", "/fast", "/fifo", "2", "7", "8", "11", "1", *free]
     yield "inode", INODE_128 if small else INODE, inodes
     yield "extent_header", EXTENT_HEADER, ["/flat", "/deep:0", "/deep:1", "/empty", "/etc", "/slow"]
@@ -1110,7 +1111,7 @@ def check(case: AnyLie) -> None:
     assert set(differences(before, stale)) <= set(turned)
 
     checksummed = corrupted(case.spec, case.override(reseal=True))
-    (target,) = Locator(layout(case.spec)).targets(case.override(reseal=True))
+    (target,) = Locator(plan_of(layout(case.spec))).targets(case.override(reseal=True))
     unit = range(target.unit.offset, target.unit.offset + target.unit.size)
     assert turned[0] in unit
     assert turned[-1] in unit
@@ -1162,7 +1163,7 @@ def test_any_field_of_any_record(case: AnyLie) -> None:
 )
 def test_any_bit_of_any_bitmap(spec: str, kind: str, data: st.DataObject) -> None:
     """One bit changes, and its checksum in every copy of the descriptor."""
-    geometry = layout(spec).geometry
+    geometry = plan_of(layout(spec)).geometry
     block_size = layout(spec).block_size
     group = data.draw(st.integers(0, geometry.groups - 1))
     bit = data.draw(st.integers(0, 8 * block_size - 1))

@@ -25,6 +25,7 @@ from ext4writer import (
     plan,
     policy,
 )
+from ext4writer.plan.layout import plan_of
 from tests.oracles import debugfs
 from tests.oracles.compare import assert_tree_equal
 from tests.oracles.debugfs import TreeExtent
@@ -497,7 +498,7 @@ def test_inode_numbers(step: int, make_image: MakeImage) -> None:
     spec = spec_for(1024, Numbered(step))
     image = make_image(TREE, spec, level="full")
     layout = plan(TREE, spec)
-    root, lost_and_found, *numbers = layout.table.inos
+    root, lost_and_found, *numbers = plan_of(layout).table.inos
     assert (root, lost_and_found) == (2, 11)
     assert numbers == list(range(12, 12 + len(numbers) * step, step))
     assert debugfs.inode(image, "/directory").ino == numbers[-1]

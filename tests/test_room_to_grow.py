@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import ext4writer
 from ext4writer import SizeError, Spec, SpecError, Tree
+from ext4writer.plan.layout import plan_of
 from ext4writer.plan.spec import GIB, KIB, MIB
 from tests.builder.command import report, run
 from tests.conftest import MakeImage
@@ -100,8 +101,8 @@ def test_nothing_is_kept_for_growth_that_nobody_asked_for() -> None:
     assert plain.table_bytes_for_growth == 0
     grown = ext4writer.plan(tree, Spec(inode_ratio=16 * KIB))
     assert grown.inodes_per_gib == 65_536 > plain.inodes_per_gib
-    groups = grown.geometry.groups
-    per_group = plain.geometry.inodes_per_group
+    groups = plan_of(grown).geometry.groups
+    per_group = plan_of(plain).geometry.inodes_per_group
     assert grown.table_bytes_for_growth == (8192 - per_group) * 256 * groups
     assert grown.size_bytes - plain.size_bytes == pytest.approx(
         grown.table_bytes_for_growth, abs=MIB // 4
@@ -118,8 +119,8 @@ def test_every_group_has_its_share(tree: Tree, spec: Spec, ratio: int) -> None:
         assert error.option == "inode_ratio" and "ask for" in error.problem
         return
     group_bytes = 8 * spec.block_size * spec.block_size
-    assert layout.geometry.inodes_per_group * ratio >= group_bytes
-    assert layout.inodes_per_gib == layout.geometry.inodes_per_group * GIB // group_bytes
+    assert plan_of(layout).geometry.inodes_per_group * ratio >= group_bytes
+    assert layout.inodes_per_gib == plan_of(layout).geometry.inodes_per_group * GIB // group_bytes
 
 
 def test_a_size_in_which_they_do_not_fit(make_image: MakeImage) -> None:
@@ -140,7 +141,7 @@ def test_more_inodes_than_a_group_holds() -> None:
     with pytest.raises(SpecError, match="ask for 4096 bytes or more"):
         ext4writer.plan(Tree(), Spec(inode_ratio=1024))
     layout = ext4writer.plan(Tree(), Spec(inode_ratio=4096))
-    assert layout.geometry.inodes_per_group == 32_768
+    assert plan_of(layout).geometry.inodes_per_group == 32_768
 
 
 # -- growth without a bound that anybody named -----------------------------------------------------
@@ -161,7 +162,7 @@ def test_the_reserve_is_the_larger_of_two(
     elif least:
         assert reserved == 256  # all that the resize inode has room for
     else:
-        assert reserved == plain.geometry.reserved_gdt_blocks
+        assert reserved == plan_of(plain).geometry.reserved_gdt_blocks
 
 
 # -- whole MiB -------------------------------------------------------------------------------------
@@ -184,10 +185,10 @@ def test_a_fitted_image_is_a_whole_multiple(tree: Tree, spec: Spec, align: int) 
     assert layout.size_bytes % align == 0
     assert layout.available_bytes >= spec.fitted_free
     assert plain.size_bytes <= layout.size_bytes
-    if (layout.geometry.groups, layout.geometry.reserved_gdt_blocks) == (
-        plain.geometry.groups,
-        plain.geometry.reserved_gdt_blocks,
-    ) and layout.demand.journal_blocks == plain.demand.journal_blocks:
+    if (plan_of(layout).geometry.groups, plan_of(layout).geometry.reserved_gdt_blocks) == (
+        plan_of(plain).geometry.groups,
+        plan_of(plain).geometry.reserved_gdt_blocks,
+    ) and plan_of(layout).demand.journal_blocks == plan_of(plain).demand.journal_blocks:
         # The kernel keeps 2% of what is added.
         assert layout.size_bytes < plain.size_bytes + align + align // 50 + spec.block_size
 

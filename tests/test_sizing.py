@@ -31,7 +31,7 @@ from ext4writer import (
     sources,
 )
 from ext4writer.plan import sizing
-from ext4writer.plan.layout import Layout
+from ext4writer.plan.layout import Layout, plan_of
 from ext4writer.plan.spec import GIB, KIB, MIB
 from tests.conftest import MakeImage
 from tests.oracles import debugfs
@@ -96,8 +96,8 @@ def keeps_promise(layout: Layout, spec: Spec) -> bool:
 
 def boundaries(layout: Layout) -> Iterator[int]:
     """Sizes in bytes at which a rule of the geometry changes."""
-    fmt = layout.format
-    for group in range(1, layout.geometry.groups + 1):
+    fmt = plan_of(layout).format
+    for group in range(1, plan_of(layout).geometry.groups + 1):
         yield (fmt.first_data_block + group * fmt.blocks_per_group) * fmt.block_size
     for blocks in (2048, 32768, 256 * KIB):  # where the journal of mke2fs grows
         yield blocks * fmt.block_size
@@ -291,8 +291,8 @@ def test_last_group_has_room_for_more_than_its_own_metadata() -> None:
     assert full.size_bytes == 8196 * 1024 and full.space["unused tail"] == 3 * 1024
     tree = files([(2 + one_group - used) * 1024])
     layout = ext4writer.plan(tree, spec)
-    assert layout.geometry.groups == 2
-    geometry = layout.geometry
+    assert plan_of(layout).geometry.groups == 2
+    geometry = plan_of(layout).geometry
     least = one_group + geometry.head_blocks + 2 + geometry.inode_table_blocks + 50
     assert layout.blocks_count == -(-least // 4) * 4
     assert_nothing_smaller(tree, spec, list(range(8_000 * 1024, layout.size_bytes, STEP)))
@@ -309,7 +309,7 @@ def test_mke2fs_has_the_same_rule_for_the_last_group(tmp_path: Path, blocks: int
     """mke2fs leaves the same blocks unused at the size that is one block too small."""
     features = NO_JOURNAL.without("resize_inode")
     spec = Spec(block_size=1024, free_inodes=0, features=features)
-    geometry = ext4writer.plan(Tree(), replace(spec, size=(8193 + 200) * 1024)).geometry
+    geometry = plan_of(ext4writer.plan(Tree(), replace(spec, size=(8193 + 200) * 1024))).geometry
     least = 8193 + geometry.head_blocks + 2 + geometry.inode_table_blocks + 50
     layout = ext4writer.plan(Tree(), replace(spec, size=(least + blocks) * 1024))
     run([
@@ -335,10 +335,12 @@ def test_larger_journal_comes_with_a_larger_image(
         full = ext4writer.plan(zeros((blocks - 1 - used) * block_size), spec)
         used += full.blocks_count - full.free_blocks - (blocks - 1)
     assert full.blocks_count == blocks - 1 and not full.free_blocks
-    assert full.demand.journal_blocks == journal and not small.demand.journal_blocks
+    assert (
+        plan_of(full).demand.journal_blocks == journal and not plan_of(small).demand.journal_blocks
+    )
     tree = zeros((blocks - used) * block_size)
     layout = ext4writer.plan(tree, spec)
-    assert layout.demand.journal_blocks == larger
+    assert plan_of(layout).demand.journal_blocks == larger
     assert layout.blocks_count > blocks - 1 + larger - journal
     step = STEP * max(1, layout.size_bytes // STEP // 200)
     sizes = [*range((blocks - 20) * block_size // STEP * STEP, layout.size_bytes, step)]
@@ -351,7 +353,7 @@ def test_blocks_of_extent_trees_count() -> None:
     spec = Spec(block_size=1024, free=0, free_inodes=0, features=NO_JOURNAL)
     without = ext4writer.plan(combs(40, 4, 1024), spec)
     layout = assert_nothing_smaller(combs(40, 5, 1024), spec)
-    assert layout.placement.map_block_count == 40
+    assert plan_of(layout).placement.map_block_count == 40
     assert layout.free_blocks < 4
     assert layout.blocks_count - without.blocks_count <= 80 + 3
 
@@ -379,7 +381,7 @@ def test_huge_promises_are_solved_at_once(free: int) -> None:
     wide = layout.blocks_count >= 1 << 32
     assert wide is (free != 15 << 40)
     assert ("resize_inode" in layout.features) is not wide
-    assert layout.geometry.reserved_gdt_blocks == 0 if wide else 1
+    assert plan_of(layout).geometry.reserved_gdt_blocks == 0 if wide else 1
 
 
 @pytest.mark.parametrize("change", ["^sparse_super,^resize_inode", "^resize_inode"])
@@ -676,7 +678,7 @@ class _Mke2fs:
     """What ``mke2fs -d`` leaves free, with the features and the counts of a layout."""
 
     def __init__(self, source: Path, image: Path, layout: Layout, *, index: bool) -> None:
-        journal, odd = divmod(layout.demand.journal_blocks * layout.block_size, MIB)
+        journal, odd = divmod(plan_of(layout).demand.journal_blocks * layout.block_size, MIB)
         assert not odd, "mke2fs counts journals in MiB"
         self._command = [
             *("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-d", source),
@@ -726,7 +728,10 @@ def assert_no_larger_than_mke2fs(source: Path, tmp_path: Path, watch: Watch, spe
     superblock = debugfs.superblock(tmp_path / "theirs")
     assert int(superblock["Inode count"]) == layout.inodes_count
     assert superblock["Filesystem features"].split() == list(layout.features.names())
-    assert int(superblock.get("Reserved GDT blocks", 0)) == layout.geometry.reserved_gdt_blocks
+    assert (
+        int(superblock.get("Reserved GDT blocks", 0))
+        == plan_of(layout).geometry.reserved_gdt_blocks
+    )
     best = -(-best * spec.block_size // STEP) * STEP
     assert layout.size_bytes <= best
     return best - layout.size_bytes

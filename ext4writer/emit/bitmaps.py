@@ -10,7 +10,7 @@ from itertools import compress, count
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..ondisk.units import UnitKind, UnitRun
 from ..plan.geometry import Span
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 
 _NEGATION = bytes([1]) + bytes(255)
 
@@ -18,7 +18,7 @@ _NEGATION = bytes([1]) + bytes(255)
 class BitmapEmitter:
     """Makes the bitmaps of one layout."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: ImagePlan) -> None:
         self._layout = layout
         self._full = b"\xff" * layout.block_size
         # Many groups of a mostly free image have equal bitmaps.

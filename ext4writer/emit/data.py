@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import compress
 
 from ..content import Content
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..tree import S_IFREG, RegularFile
 from .batches import CopyJob
 
@@ -14,7 +14,7 @@ REGULAR = S_IFREG >> 12
 """A regular file in the types of an :class:`~ext4writer.plan.inodes.InodeTable`."""
 
 
-def copy_jobs(layout: Layout) -> Iterator[CopyJob]:
+def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:
     """Yield every piece of file content by ascending offset in the image."""
     block_size = layout.block_size
     starts, ranges = layout.placement.starts, layout.demand.ranges
@@ -43,7 +43,7 @@ def copy_jobs(layout: Layout) -> Iterator[CopyJob]:
         piece = next(pieces, None)
 
 
-def _pieces(layout: Layout, indexes: set[int]) -> Iterator[CopyJob]:
+def _pieces(layout: ImagePlan, indexes: set[int]) -> Iterator[CopyJob]:
     """The pieces of files that are not one run from their beginning."""
     block_size, nodes = layout.block_size, layout.table.nodes
     runs: list[tuple[int, int, int, int]] = []

@@ -26,7 +26,7 @@ from ..ondisk.dirent import (
 from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_ROOT_INFO, node_limit, root_limit
 from ..ondisk.units import Unit, UnitKind, UnitRun, checksum_unit
 from ..plan.directories import IndexedDirectory, LinearDirectory
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 from .workspace import PIECE_BYTES, Workspace
 
@@ -64,7 +64,7 @@ def _packers() -> list[Callable[..., bytes]]:
 class DirectoryEmitter:
     """Makes the blocks of the directories of one layout, in pieces."""
 
-    def __init__(self, layout: Layout, workspace: Workspace) -> None:
+    def __init__(self, layout: ImagePlan, workspace: Workspace) -> None:
         self._layout = layout
         self._format = layout.format
         self._workspace = workspace

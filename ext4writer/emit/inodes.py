@@ -26,7 +26,7 @@ from ..ondisk.inode import (
 )
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..plan.contents import FAST_SYMLINK_MAX
-from ..plan.layout import NANOSECONDS, Layout
+from ..plan.layout import NANOSECONDS, ImagePlan
 from ..plan.mapping import I_BLOCK_BYTES
 from ..plan.system_files import SystemFile
 from ..tree import S_IFDIR, S_IFREG, Device, Symlink
@@ -47,7 +47,7 @@ _OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256)
 class InodeEmitter:
     """Makes the inode tables of one layout, in pieces."""
 
-    def __init__(self, layout: Layout, workspace: Workspace) -> None:
+    def __init__(self, layout: ImagePlan, workspace: Workspace) -> None:
         self._layout = layout
         self._format = layout.format
         self._seed = layout.format.checksum_seed

@@ -12,12 +12,12 @@ from ..ondisk.journal import (
     fast_commit_blocks_in,
 )
 from ..ondisk.units import Unit, UnitKind
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..plan.placement import PlacedFile
 from ..plan.system_files import SystemFile
 
 
-def journal_units(layout: Layout, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
+def journal_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
     """Yield its superblock; all other blocks are zero."""
     yield Unit(
         UnitKind.JOURNAL_SUPERBLOCK,
@@ -29,7 +29,7 @@ def journal_units(layout: Layout, file: SystemFile, placed: PlacedFile) -> Itera
     )
 
 
-def _superblock(layout: Layout, file: SystemFile) -> bytes:
+def _superblock(layout: ImagePlan, file: SystemFile) -> bytes:
     """The first 1,024 bytes of the journal (lib/ext2fs/mkjournal.c).
 
     Feature words and checksum stay zero: the kernel sets what it needs when it first mounts.

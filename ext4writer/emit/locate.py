@@ -35,7 +35,7 @@ from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER, split_name
 from ..plan.directories import IndexedDirectory
 from ..plan.inodes import ROOT
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..plan.xattrs import pack_block
 from ..tree import Directory, RegularFile
 from .override import Override
@@ -73,7 +73,7 @@ class _Place(NamedTuple):
 class Locator:
     """Finds the targets of overrides in one layout."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: ImagePlan) -> None:
         self._layout = layout
         self._format = layout.format
         self._csum = layout.format.metadata_csum

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..output.sink import Piece
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from .units import PlannedUnits
 from .workspace import PIECE_BYTES
 
@@ -13,7 +13,7 @@ LARGE_PIECE_BYTES = PIECE_BYTES // 4
 """A piece of this many bytes is written by itself: copying it costs more than another write."""
 
 
-def metadata_pieces(layout: Layout) -> Iterator[Piece]:
+def metadata_pieces(layout: ImagePlan) -> Iterator[Piece]:
     """Yield all metadata of ``layout`` by ascending offset, made on demand.
 
     Each piece is valid only until the next: they share their memory.

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from ..ondisk.mmp import EXT4_MMP_MAGIC, EXT4_MMP_SEQ_CLEAN, EXT4_MMP_UPDATE_INTERVAL, MMP
 from ..ondisk.units import Unit, UnitKind
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..plan.placement import PlacedFile
 from ..plan.system_files import SystemFile
 
 
-def mmp_units(layout: Layout, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
+def mmp_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
     """Yield the one block."""
     size = layout.block_size
     offset = placed.runs[0].physical * size

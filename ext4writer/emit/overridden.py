@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..ondisk.format import Format
 from ..ondisk.units import Unit, checksum_unit
 from ..output.sink import Piece
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from .override import Override
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def overridden(
-    pieces: Iterable[Piece], layout: Layout, overrides: Sequence[Override]
+    pieces: Iterable[Piece], layout: ImagePlan, overrides: Sequence[Override]
 ) -> Iterable[Piece]:
     """Apply the overrides to ``pieces``, which must be ascending and not yet joined.
 

@@ -37,7 +37,7 @@ from ..ondisk.superblock import (
     EXT4_VALID_FS,
     SUPERBLOCK,
 )
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..plan.system_files.base import NO_INODE
 from .bitmaps import BitmapEmitter
 from .system_files import system_file_i_block
@@ -47,12 +47,12 @@ MAX_MOUNTS_UNLIMITED = 0xFFFF
 _HALF = Struct("<H")
 
 
-def superblock(layout: Layout, group: int) -> bytes:
+def superblock(layout: ImagePlan, group: int) -> bytes:
     """The superblock of ``group``, 1,024 bytes, without checksum; 0 is the primary one."""
     return SUPERBLOCK.pack(SUPERBLOCK.split(superblock_values(layout, group)))
 
 
-def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | list[int]]:
+def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | list[int]]:
     """Every nonzero field; the declaration says why the others are zero."""
     geometry, fmt = layout.geometry, layout.format
     log_block_size, log_cluster_size = (
@@ -131,14 +131,14 @@ def superblock_values(layout: Layout, group: int) -> dict[str, int | bytes | lis
     return values
 
 
-def _overhead_clusters(layout: Layout) -> int:
+def _overhead_clusters(layout: ImagePlan) -> int:
     """fs/ext4/super.c:ext4_calculate_overhead, as mke2fs stores it; 32 bits."""
     geometry = layout.geometry
     overhead = geometry.fixed_clusters + layout.format.clusters_for(layout.demand.journal_blocks)
     return min(overhead, 0xFFFFFFFF)
 
 
-def _kbytes_written(layout: Layout) -> int:
+def _kbytes_written(layout: ImagePlan) -> int:
     """KiB written so far: every block in use, but only the superblock of the journal."""
     journal = layout.demand.journal_blocks
     blocks = layout.blocks_count - layout.free_blocks - journal + (1 if journal else 0)
@@ -146,7 +146,7 @@ def _kbytes_written(layout: Layout) -> int:
     return (blocks - reserved) * layout.block_size // 1024
 
 
-def group_descriptors(layout: Layout, bitmaps: BitmapEmitter) -> bytearray:
+def group_descriptors(layout: ImagePlan, bitmaps: BitmapEmitter) -> bytearray:
     """All group descriptors, in whole blocks."""
     geometry, counts = layout.geometry, layout.groups
     groups, fmt = geometry.groups, layout.format
@@ -176,7 +176,7 @@ def group_descriptors(layout: Layout, bitmaps: BitmapEmitter) -> bytearray:
     return table
 
 
-def _group_flags(layout: Layout, bitmaps: BitmapEmitter) -> array[int]:
+def _group_flags(layout: ImagePlan, bitmaps: BitmapEmitter) -> array[int]:
     groups = layout.geometry.groups
     if not layout.format.has_uninit_groups:
         return array("B", bytes(groups))
@@ -187,7 +187,7 @@ def _group_flags(layout: Layout, bitmaps: BitmapEmitter) -> array[int]:
     return array("B", (block_uninit | inode_uninit | zeroed).to_bytes(groups, "big"))
 
 
-def _bitmap_checksums(layout: Layout, bitmaps: BitmapEmitter) -> tuple[array[int], array[int]]:
+def _bitmap_checksums(layout: ImagePlan, bitmaps: BitmapEmitter) -> tuple[array[int], array[int]]:
     """The checksums of block and inode bitmaps by group; 0 for those that are not written."""
     geometry, fmt = layout.geometry, layout.format
     seed = fmt.checksum_seed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..ondisk.units import Unit
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..plan.placement import PlacedFile
 from ..plan.system_files import SystemFile
 from ..plan.system_files.journal import JOURNAL_PURPOSE
@@ -15,7 +15,7 @@ from .journal import journal_units
 from .mmp import mmp_units
 from .orphan_file import orphan_units
 
-Content = Callable[[Layout, SystemFile, PlacedFile], Iterator[Unit]]
+Content = Callable[[ImagePlan, SystemFile, PlacedFile], Iterator[Unit]]
 
 _CONTENT: dict[str, Content] = {
     JOURNAL_PURPOSE: journal_units,
@@ -25,7 +25,7 @@ _CONTENT: dict[str, Content] = {
 """By purpose: the units of the file's nonzero blocks."""
 
 
-def system_file_units(layout: Layout) -> Iterator[Unit]:
+def system_file_units(layout: ImagePlan) -> Iterator[Unit]:
     """Yield the units of all files without a name, each made without its checksum."""
     for file in layout.system_files:
         placed = layout.placement.system[file.ino]
@@ -35,7 +35,7 @@ def system_file_units(layout: Layout) -> Iterator[Unit]:
             yield from content(layout, file, placed)
 
 
-def system_file_i_block(layout: Layout, file: SystemFile) -> bytes:
+def system_file_i_block(layout: ImagePlan, file: SystemFile) -> bytes:
     """``i_block`` of a file without a name."""
     placed = layout.placement.system[file.ino]
     return file.mapping.i_block(placed.runs, placed.map_blocks)

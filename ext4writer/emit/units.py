@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from ..ondisk.superblock import SUPERBLOCK_SIZE
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..plan.contents import FAST_SYMLINK_MAX
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..plan.xattrs import pack_block
 from ..tree import S_IFLNK, Symlink
 from .bitmaps import BitmapEmitter
@@ -25,7 +25,7 @@ class PlannedUnits:
     The bytes of a unit are valid only until the next one is made: they share their memory.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: ImagePlan) -> None:
         self._layout = layout
         self._format = layout.format
         self._bitmaps = BitmapEmitter(layout)

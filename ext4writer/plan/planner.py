@@ -29,7 +29,7 @@ from .directories import (
 from .hole_search import HoleSearch, searching
 from .identity import derive_identity, with_content
 from .inodes import InodeTable, number_inodes
-from .layout import Layout
+from .layout import ImagePlan, Layout
 from .mapping import mapping_of
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy
@@ -132,28 +132,30 @@ def _plan(
     losses += _left_out(spec, solution)
     space = solution.space()
     return Layout(
-        spec=spec,
-        format=fmt,
-        uuid=volume_uuid,
-        hash_seed=hash_seed,
-        epoch=epoch,
-        times=times,
-        geometry=solution.geometry,
-        table=table,
-        demand=solution.demand,
-        placement=solution.placement,
-        directories=directories,
-        directory_rules=rules,
-        xattrs=xattrs,
-        groups=count_groups(solution.geometry, solution.placement.free_ranges, table),
-        free_ranges=solution.placement.free_ranges,
-        reserved_blocks=solution.reserved_blocks,
-        content_bytes=data.content_bytes,
-        size_bytes=sum(space.values()),
-        space=space,
-        losses=losses,
-        table_bytes_for_growth=_table_bytes_for_growth(solution),
-        inputs=dict(tree.inputs),
+        ImagePlan(
+            spec=spec,
+            format=fmt,
+            uuid=volume_uuid,
+            hash_seed=hash_seed,
+            epoch=epoch,
+            times=times,
+            geometry=solution.geometry,
+            table=table,
+            demand=solution.demand,
+            placement=solution.placement,
+            directories=directories,
+            directory_rules=rules,
+            xattrs=xattrs,
+            groups=count_groups(solution.geometry, solution.placement.free_ranges, table),
+            free_ranges=solution.placement.free_ranges,
+            reserved_blocks=solution.reserved_blocks,
+            content_bytes=data.content_bytes,
+            size_bytes=sum(space.values()),
+            space=space,
+            losses=losses,
+            table_bytes_for_growth=_table_bytes_for_growth(solution),
+            inputs=dict(tree.inputs),
+        )
     )
 
 

@@ -14,6 +14,7 @@ from ext4writer.emit.workspace import PIECE_BYTES, Workspace
 from ext4writer.ondisk.inode import INODE, INODE_128, MAX_TIME_NS
 from ext4writer.output.sink import Piece
 from ext4writer.plan.checks import EPOCH_LATEST
+from ext4writer.plan.layout import plan_of
 from ext4writer.plan.policy import RandomPolicy
 
 KIB = 1024
@@ -83,9 +84,9 @@ def _tree() -> Tree:
 def test_inode_tables_hold_every_node(inode_size: int, policy: RandomPolicy | None) -> None:
     layout = plan(_tree(), Spec(inode_size=inode_size, policy=policy))
     image = bytearray(layout.size_bytes)
-    for offset, data in metadata_pieces(layout):
+    for offset, data in metadata_pieces(plan_of(layout)):
         image[offset : offset + len(data)] = data
-    table, geometry = layout.table, layout.geometry
+    table, geometry = plan_of(layout).table, plan_of(layout).geometry
     record = INODE_128 if inode_size == 128 else INODE
     assert table.entries["hard link"] == 40
     for index, ino in enumerate(table.inos):
@@ -108,7 +109,7 @@ def test_a_clock_beyond_64_bits_of_nanoseconds() -> None:
     tree.file("a", b"", mtime_ns=0, ctime_ns=MAX_TIME_NS)
     layout = plan(tree)
     assert layout.epoch == EPOCH_LATEST
-    assert sum(len(data) for _, data in metadata_pieces(layout))
+    assert sum(len(data) for _, data in metadata_pieces(plan_of(layout)))
 
 
 def test_directories_in_themselves_are_refused() -> None:

@@ -14,6 +14,7 @@ from ext4writer.emit.data import copy_jobs
 from ext4writer.emit.units import PlannedUnits
 from ext4writer.ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
 from ext4writer.ondisk.units import UnitKind, checksum_unit
+from ext4writer.plan.layout import plan_of
 
 MIB = 1 << 20
 
@@ -53,7 +54,7 @@ def test_all_metadata_lies_in_units(name: str) -> None:
     layout, image = built(name)
     end = 0
     rest = bytearray(image)
-    for run in PlannedUnits(layout).written():
+    for run in PlannedUnits(plan_of(layout)).written():
         assert run.offset >= end
         end = run.offset + run.count * run.size
         assert run.make is not None
@@ -62,7 +63,7 @@ def test_all_metadata_lies_in_units(name: str) -> None:
         assert len(made) >= run.count * run.size and not any(made[run.count * run.size :])
         assert image[run.offset : run.offset + len(made)] == made
         rest[run.offset : run.offset + len(made)] = bytes(len(made))
-    for offset, _, _, length in copy_jobs(layout):
+    for offset, _, _, length in copy_jobs(plan_of(layout)):
         rest[offset : offset + length] = bytes(length)
     assert not any(rest)
 
@@ -71,10 +72,10 @@ def test_all_metadata_lies_in_units(name: str) -> None:
 def test_one_function_makes_the_checksum_of_every_unit(name: str) -> None:
     """What it makes is what is there; and it makes another one of other bytes."""
     layout, image = built(name)
-    fmt = layout.format
+    fmt = plan_of(layout).format
     seen: Counter[UnitKind] = Counter()
     sums: dict[tuple[UnitKind, int], int] = {}
-    for run in PlannedUnits(layout).written():
+    for run in PlannedUnits(plan_of(layout)).written():
         last = run.unit(run.count - 1)
         assert last.make is not None
         assert bytes(last.make()) == image[last.offset : last.offset + last.size]
@@ -102,12 +103,12 @@ def test_one_function_makes_the_checksum_of_every_unit(name: str) -> None:
     if not fmt.metadata_csum:
         return
     record = GROUP_DESC if fmt.is_64bit else GROUP_DESC_32
-    units = PlannedUnits(layout)
+    units = PlannedUnits(plan_of(layout))
     for kind, field in (
         (UnitKind.BLOCK_BITMAP, "bg_block_bitmap_csum"),
         (UnitKind.INODE_BITMAP, "bg_inode_bitmap_csum"),
     ):
-        for group in range(layout.geometry.groups):
+        for group in range(plan_of(layout).geometry.groups):
             desc = units.find(UnitKind.GROUP_DESC, 0, group)
             assert desc is not None
             assert record.number(image, desc.offset, field) == sums.get((kind, group), 0)
@@ -115,7 +116,7 @@ def test_one_function_makes_the_checksum_of_every_unit(name: str) -> None:
 
 def test_units_are_found_by_owner_and_number() -> None:
     layout, image = built("1 KiB, policy")
-    units = PlannedUnits(layout)
+    units = PlannedUnits(plan_of(layout))
     last = units.find(UnitKind.INODE, layout.inodes_count)
     assert last is not None and last.make is None
     assert not any(image[last.offset : last.offset + last.size])
@@ -123,7 +124,7 @@ def test_units_are_found_by_owner_and_number() -> None:
     assert units.find(UnitKind.GROUP_DESC, 2, 0) is None
     uninit = [run for run in units.runs_of(UnitKind.BLOCK_BITMAP) if run.make is None]
     assert uninit and all(run.find(run.unit(0).owner) for run in uninit)
-    many = layout.table.inos[layout.table.child(0, b"many")]
+    many = plan_of(layout).table.inos[plan_of(layout).table.child(0, b"many")]
     kinds = (UnitKind.DX_ROOT, UnitKind.DX_NODE, UnitKind.DIR_BLOCK)
     numbers = sorted(unit.number for unit in units.of_owner(kinds, many))
     assert numbers == list(range(len(numbers))) and len(numbers) > 150

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, RandomPolicy, Spec, Tree
 from ext4writer.ondisk.format import Format
+from ext4writer.plan.layout import plan_of
 from ext4writer.plan.mapping import mapping_of
 from tests.oracles import debugfs
 from tests.oracles.compare import assert_tree_equal
@@ -69,7 +70,7 @@ def test_an_image_of_clusters(name: str, clusters: None, tmp_path: Path) -> None
     spec = Spec(**SPECS[name])
     layout = ext4writer.write_image(tree(), image, spec)
     judge(image, "quick")
-    assert layout.format.blocks_per_cluster == 16
+    assert plan_of(layout).format.blocks_per_cluster == 16
     told = debugfs.superblock(image)
     assert int(told["Free blocks"]) == layout.free_blocks
     assert layout.blocks_count % 16 == 0

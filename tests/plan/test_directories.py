@@ -17,6 +17,7 @@ from ext4writer.ondisk.inode import EXT4_CASEFOLD_FL, EXT4_INDEX_FL
 from ext4writer.plan import planner
 from ext4writer.plan import spec as spec_module
 from ext4writer.plan.directories import DirectoryRulebook, DirectoryRules, IndexedDirectory
+from ext4writer.plan.layout import plan_of
 from tests.oracles import debugfs
 from tests.oracles.fsck import judge
 
@@ -104,11 +105,11 @@ def test_each_directory_has_its_own_rules(tmp_path: Path, monkeypatch: pytest.Mo
         if version is not None:
             dump = debugfs.debugfs(image, f"htree_dump /{folder}")
             assert re.search(rf"Hash Version: {version}\b", dump)
-    assert len(layout.directories) == 4  # lost+found has more than one block
+    assert len(plan_of(layout).directories) == 4  # lost+found has more than one block
 
 
 def test_names_that_differ_in_case_have_one_hash() -> None:
-    usual = ext4writer.plan(Tree()).directory_rules
+    usual = plan_of(ext4writer.plan(Tree())).directory_rules
     rules = usual._replace(casefold=True)
     names = [b"README", b"readme", "GRÜN".encode(), "grün".encode(), b"\xff\xfe"]
     keys = rules.keys(names)
@@ -140,5 +141,5 @@ def test_blocks_of_64_kib(features: str, large_blocks: Any, tmp_path: Path) -> N
     image = tmp_path / "image"
     layout: Layout = ext4writer.write_image(tree, image, spec)
     judge(image, "quick")
-    assert layout.format.blocks_per_group == 65528
+    assert plan_of(layout).format.blocks_per_group == 65528
     assert len(debugfs.debugfs(image, "ls -p /many").splitlines()) > 3000

@@ -11,6 +11,7 @@ import ext4writer
 from ext4writer import DEFAULT_FEATURES, RandomPolicy, Spec, Tree
 from ext4writer.ondisk.superblock import EXT4_BOOT_LOADER_INO
 from ext4writer.plan import sizing
+from ext4writer.plan.layout import plan_of
 from ext4writer.plan.mapping import mapping_of
 from ext4writer.plan.system_files import SystemFile, system_files
 from tests.oracles import debugfs
@@ -33,9 +34,9 @@ def test_they_take_what_they_say(name: str, tmp_path: Path) -> None:
     image = tmp_path / "image"
     layout = ext4writer.write_image(Tree(), image, SPECS[name])
     judge(image, "quick")
-    assert len(layout.system_files) == (0 if name == "neither" else 2)
-    for file in layout.system_files:
-        placed = layout.placement.system[file.ino]
+    assert len(plan_of(layout).system_files) == (0 if name == "neither" else 2)
+    for file in plan_of(layout).system_files:
+        placed = plan_of(layout).placement.system[file.ino]
         assert sum(run.length for run in placed.runs) == file.data_blocks
         assert file.mapping.metadata_blocks(placed.runs) == len(placed.map_blocks)
         blocks = file.data_blocks + file.fixed_blocks + len(placed.map_blocks)

@@ -7,6 +7,7 @@ import pytest
 from ext4writer import RandomPolicy, Spec, Tree, write_image
 from ext4writer.emit.units import PlannedUnits
 from ext4writer.ondisk.units import Unit, UnitKind
+from ext4writer.plan.layout import plan_of
 from ext4writer.read import open_image
 from tests.emit.test_units import SPECS, tree
 
@@ -21,7 +22,7 @@ def bare(unit: Unit) -> Unit:
 def test_the_units_that_were_planned_are_found(name: str) -> None:
     data = bytearray()
     layout = write_image(tree(), data, SPECS[name])
-    planned = PlannedUnits(layout)
+    planned = PlannedUnits(plan_of(layout))
     wanted = {
         bare(unit) for kind in UnitKind for run in planned.runs_of(kind) for unit in run.units()
     }
@@ -42,7 +43,7 @@ def test_scattered_files() -> None:
     data = bytearray()
     spec = Spec(block_size=1024, hole_size=0, policy=RandomPolicy(3))
     layout = write_image(scattered, data, spec)
-    planned = PlannedUnits(layout)
+    planned = PlannedUnits(plan_of(layout))
     with open_image(bytes(data)) as image:
         blocks = {bare(u) for u in image.units() if u.kind is UnitKind.EXTENT_BLOCK}
         assert image.open("/f").read() == content
