@@ -22,6 +22,7 @@ from ext4writer import (
     TreeError,
 )
 from ext4writer.inspection.check import check_image
+from ext4writer.plan.layout import plan_of
 from ext4writer.plan.spec import MIB
 from ext4writer.read import open_image
 from tests.oracles import debugfs
@@ -78,7 +79,7 @@ def test_sparse_super2(tmp_path: Path, backups: int, free: int, groups: str | No
     image = tmp_path / "image"
     spec = Spec(features=TWO_SUPERS, num_backup_sb=backups, block_size=1024, free=free)
     layout = assert_right(image, spec)
-    last = layout.geometry.groups - 1
+    last = plan_of(layout).geometry.groups - 1
     told = debugfs.superblock(image).get("Backup block groups")
     assert told == (groups and groups.format(last=last))
     assert_usable(image, spec)
