@@ -458,7 +458,8 @@ class ImageOptions:
         metavar="SIZE",
         default="4096",
         show_default=True,
-        about="Size of a block: 1024, 2048 or 4096.",
+        about="Size of a block: a power of two from 1024 to 65536; most machines mount 4096 at "
+        "most.",
     )
     inode_size: int = row(
         "-I",

@@ -40,7 +40,9 @@ INODE_RATIOS = (KIB, 64 * MIB)
 IMAGE_UNIT = 4096
 """A fitted image is a multiple of this many bytes, which suits every host and loop device."""
 LABEL_MAX = 16
-BLOCK_SIZES = (1024, 2048, 4096)
+BLOCK_SIZES = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
+INODE_SIZE_MAX = 1 << 15
+"""s_inode_size has 16 bits."""
 RESERVED_PERCENT_MAX = 50
 NUM_BACKUP_SB_MAX = 2
 IDENTITIES = ("attributes", "content")
@@ -132,10 +134,15 @@ class Spec:
     )
 
     block_size: Option[int, Size] = Option(
-        4096, "Size of a block in bytes: 1024, 2048 or 4096.", size_of
+        4096,
+        "Size of a block in bytes: a power of two from 1024 to 65536. Most kernels mount no more "
+        "than the size of their pages, which is 4096 on most machines.",
+        size_of,
     )
     inode_size: Option[int, Size] = Option(
-        256, "Size of an inode in bytes: a power of two from 128 to the block size.", size_of
+        256,
+        "Size of an inode in bytes: a power of two from 128 to the block size, 32768 at most.",
+        size_of,
     )
     type: Option[FileSystemType, FileSystemType] = Option(
         "ext4",
@@ -228,10 +235,12 @@ class Spec:
         if self.block_size not in BLOCK_SIZES:
             raise SpecError("block_size", f"{self.block_size} is none of {_list(BLOCK_SIZES)}")
         power_of_two = self.inode_size > 0 and self.inode_size & (self.inode_size - 1) == 0
-        if not power_of_two or not 128 <= self.inode_size <= self.block_size:
+        most_inode = min(self.block_size, INODE_SIZE_MAX)
+        if not power_of_two or not 128 <= self.inode_size <= most_inode:
             raise SpecError(
                 "inode_size",
-                f"{self.inode_size} is no power of two between 128 and the block size",
+                f"{self.inode_size} is no power of two between 128 and "
+                f"{'the block size' if most_inode == self.block_size else most_inode}",
             )
         if len(self.label) > LABEL_MAX:
             raise SpecError("label", f"has {len(self.label)} bytes; {LABEL_MAX} is the most")

@@ -25,7 +25,7 @@ from ext4writer.inspection.check import check_image
 from ext4writer.plan.layout import plan_of
 from ext4writer.plan.spec import MIB
 from ext4writer.read import open_image
-from tests.oracles import debugfs
+from tests.oracles import debugfs, foreign
 from tests.oracles.compare import assert_tree_equal
 from tests.oracles.fsck import judge
 from tests.oracles.kernel import mounted
@@ -207,3 +207,34 @@ def test_extents_of_a_block_map_cannot_be_overridden(tmp_path: Path) -> None:
         ext4writer.write_image(
             sample(), tmp_path / "image", Spec(type="ext2"), overrides=[override]
         )
+
+
+LARGE_BLOCKS: dict[str, dict[str, Any]] = {
+    "8K": {"block_size": 8192},
+    "16K, full": {"block_size": 16384, "free": 0},
+    "32K, random": {"block_size": 32768, "policy": RandomPolicy(4)},
+    "64K": {"block_size": "64K", "inode_size": 4096},
+    "64K, ext2, a given size": {"block_size": 65536, "type": "ext2", "size": 80 * MIB},
+}
+
+
+@pytest.mark.parametrize("name", LARGE_BLOCKS)
+def test_blocks_larger_than_pages(tmp_path: Path, name: str) -> None:
+    """No kernel of these machines mounts them, so fuse2fs reads what is there."""
+    image = tmp_path / "image"
+    spec = Spec(**LARGE_BLOCKS[name])
+    tree = sample()
+    noise = random.Random(9).randbytes
+    tree.file("holes", b"".join(noise(65536) + bytes(65536 * 3) for _ in range(20)))
+    tree.file("attributes", b"", xattrs={b"user.long": noise(7000)})
+    for number in range(1200):
+        tree.file(f"many/more-{number}{'m' * 80}", b"")
+    assert_right(image, spec, tree)
+    foreign.assert_listing_equal(foreign.list_fuse2fs(image), foreign.tree_listing(tree, spec))
+
+
+def test_an_inode_size_is_16_bits() -> None:
+    with pytest.raises(SpecError, match="between 128 and 32768"):
+        Spec(block_size=65536, inode_size=65536)
+    with pytest.raises(SpecError, match="131072 is none of"):
+        Spec(block_size=131072)
