@@ -7,12 +7,12 @@ from functools import partial
 
 from ..ondisk.orphan import EXT4_ORPHAN_BLOCK_MAGIC, ORPHAN_BLOCK_TAIL
 from ..ondisk.units import Unit, UnitKind
-from ..plan.layout import Layout
+from ..plan.layout import ImagePlan
 from ..plan.placement import PlacedFile
 from ..plan.system_files import SystemFile
 
 
-def orphan_units(layout: Layout, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
+def orphan_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
     """Yield each of its blocks (lib/ext2fs/orphan.c:ext2fs_create_orphan_file)."""
     size = layout.block_size
     tail = ORPHAN_BLOCK_TAIL.pack({"ob_magic": EXT4_ORPHAN_BLOCK_MAGIC})
