@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..edit import filters
 from ..edit.rules_select import Selection
-from ..errors import TreeError
+from ..errors import SpecError, TreeError
 from ..sources.directory import directory
 from ..sources.nar_dump import dump_nar
 from ..tree import (
@@ -105,6 +105,11 @@ def image_tree(
     registration in ``files`` that is none, and where ``system`` is not in the closure;
     :class:`SpecError` where a store at ``store_at`` has no place for a database or a profile.
     """
+    if files is not None and not isinstance(files, Tree):
+        raise SpecError("files", f"is a {type(files).__name__}, not a Tree")
+    for entry in contents:
+        if not isinstance(entry, Entry):
+            raise SpecError("contents", f"{entry!r:.80} is no Entry; read_contents() makes them")
     tree = Tree() if files is None else files
     tree.root.mode = 0o755
     tree.root.xattrs = None

@@ -160,7 +160,9 @@ def read_closure(
     arguments that contradict each other; :class:`OutputError` for a spool that cannot be written;
     :class:`CancelledError`.
     """
-    names = sorted({_name(path, "store_paths") for path in store_paths})
+    names = sorted({_name(path, "store_paths") for path in _paths(store_paths)})
+    if archives is not None and not isinstance(archives, Mapping):
+        raise SpecError("archives", f"{archives!r:.80} does not map store paths to files")
     if archives and (names or cache is not None):
         raise SpecError("archives", "name store paths themselves; give no others")
     if store_dir is not None and (cache is not None or archives):
@@ -169,19 +171,34 @@ def read_closure(
         raise SpecError("verify", "has nothing to compare with; give a registration")
     inputs = {} if archives is None else inputs_of(*archives.values())
     if registration is not None and not isinstance(registration, Registration):
-        inputs.update(inputs_of(registration))
-        registration = read_registration(os.fspath(registration))
+        place = _host_path("registration", registration)
+        inputs.update(inputs_of(place))
+        registration = read_registration(place)
     with as_pool(processes) as pool:
         means = _Means(pool, spool, limits, progress, cancel)
         if cache is not None:
-            read = _from_cache(names, os.fspath(cache), registration, means)
+            read = _from_cache(names, _host_path("cache", cache), registration, means)
         elif archives:
             read = _from_archives(archives, registration, means)
         else:
-            read = _from_store(
-                names, os.fspath(store_dir or STORE), registration, verify, case_hack, means
-            )
+            place = _host_path("store_dir", store_dir or STORE)
+            read = _from_store(names, place, registration, verify, case_hack, means)
     return replace(read, inputs={**read.inputs, **inputs})
+
+
+def _paths(given: object) -> list[str]:
+    """Store paths as texts; a single one is a list of one."""
+    if isinstance(given, str | bytes | os.PathLike):
+        given = [given]
+    if not isinstance(given, Iterable):
+        raise SpecError("store_paths", f"{given!r:.80} is no list of store paths")
+    return [_host_path("store_paths", path) for path in given]
+
+
+def _host_path(option: str, given: object) -> str:
+    if not isinstance(given, str | bytes | os.PathLike):
+        raise SpecError(option, f"{given!r:.80} is no path")
+    return os.fsdecode(given)
 
 
 def _name(path: str, where: str) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -196,3 +197,31 @@ def test_decompressors_share_their_memory(tmp_path: Path) -> None:
     archive.write_bytes(data)
     with pytest.raises(LimitError, match="more than 268435456 bytes of memory"):
         read()
+
+
+def test_a_single_store_path_is_a_list_of_one(closure: RealClosure) -> None:
+    path = min(
+        closure.paths,
+        key=lambda each: sum(1 for _ in closure.store.joinpath(os.path.basename(each)).rglob("*")),
+    )
+    expected = entries(nix.closure([path], store_dir=closure.store))
+    assert entries(nix.closure(path, store_dir=os.fsencode(closure.store))) == expected
+    assert entries(nix.closure([Path(path)], store_dir=closure.store)) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"store_paths": 5}, "store_paths: 5 is no list"),
+        ({"store_paths": [5]}, "store_paths: 5 is no path"),
+        ({"store_dir": 5}, "store_dir: 5 is no path"),
+        ({"cache": 5}, "cache: 5 is no path"),
+        ({"registration": 5}, "registration: 5 is no path"),
+        ({"archives": 5}, "archives: 5 does not map"),
+        ({"files": "rootfs"}, "files: is a str, not a Tree"),
+        ({"contents": ["x"]}, "contents: 'x' is no Entry"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        nix.closure(**arguments)
