@@ -11,6 +11,7 @@ import pytest
 import ext4writer
 from ext4writer import Override, OverrideError, RandomPolicy, Spec, SpecError, Tree
 from ext4writer.inspection.check import check_opened
+from ext4writer.plan.layout import plan_of
 from ext4writer.plan.spec import KIB, MIB
 from ext4writer.read import open_image
 from tests.builder.command import run as command
@@ -153,8 +154,8 @@ def test_the_kernel_keeps_orphans_in_the_orphan_file(tmp_path: Path) -> None:
     run(["mke2fs", "-q", "-t", "ext4", "-O", "orphan_file", "-b", "1024", str(other), "600M"])
     layout = ext4writer.plan(Tree(), Spec(features="orphan_file", size=600 * MIB, block_size=1024))
     theirs = facts(other)
-    assert int(theirs["Orphan file inode"]) == layout.table.unnamed[0]
-    found = debugfs.inode(other, layout.table.unnamed[0])
+    assert int(theirs["Orphan file inode"]) == plan_of(layout).table.unnamed[0]
+    found = debugfs.inode(other, plan_of(layout).table.unnamed[0])
     other.unlink()
     assert found.size == layout.space["orphan file"]
     # Offline growth, after which the kernel must still find all tails right.
