@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
+import os
 import random
 import tracemalloc
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from ext4writer import Spec, Tree, plan, sources, write_image
 from ext4writer.content import BytesContent
 from ext4writer.errors import ArchiveError, Ext4WriterError, LimitError
-from ext4writer.sources.tar_archive import Limits, read_members
+from ext4writer.sources.tar_archive import Limits, inputs, read_members
 from ext4writer.tree import RegularFile
 from tests import archives
 from tests.archives import (
@@ -445,3 +446,11 @@ def test_compressed_bytes_by_chance(raw: bytes, name: str) -> None:
     read(good[: len(raw)] + raw)
     read(raw + good)
     read(pack(raw))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no /dev/zero")
+def test_a_device_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins as an empty archive does."""
+    monkeypatch.setattr(inputs, "AFTER_THE_END_MAX", 1 << 20)
+    with pytest.raises(ArchiveError, match="goes on for more than"):
+        sources.tar("/dev/zero")

@@ -20,6 +20,9 @@ from .decoders import MAGIC_BYTES, ByteSource, Decoded, compression_of, foreign_
 from .header import BLOCK, has_checksum
 from .limits import Usage
 
+AFTER_THE_END_MAX = 1 << 30
+"""Bytes that a stream may have after the end mark: padding to a record, or a signature."""
+
 Archive = str | bytes | os.PathLike[str] | BinaryIO | Content
 """A path, a binary file (seekable or not), or a content, such as a file in an archive."""
 
@@ -186,6 +189,12 @@ class StreamInput:
             if used := len(data.rstrip(b"\0")):
                 found = passed + used
             passed += len(data)
+            if passed > AFTER_THE_END_MAX:
+                raise ArchiveError(
+                    self.path,
+                    f"goes on for more than {AFTER_THE_END_MAX >> 30} GiB after the end mark of "
+                    "the archive; is it a device that never ends?",
+                )
         return found
 
     def packed_rest(self) -> str | None:
