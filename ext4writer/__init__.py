@@ -25,11 +25,11 @@ from .forked import ProcessPool
 from .ondisk.features import DEFAULT_FEATURES, FeatureSet
 from .output.compressed import Compression
 from .output.opening import Output, Writer
-from .plan.layout import Layout
-from .plan.planner import plan
-from .plan.policy import LayoutPolicy, RandomPolicy, policy
-from .plan.report import ImageReport
-from .plan.spec import Spec
+from .planning.layout import Layout
+from .planning.planner import plan
+from .planning.policy import LayoutPolicy, RandomPolicy, policy
+from .planning.report import ImageReport
+from .planning.spec import Spec
 from .progress import Cancel, Progress, ProgressCallback
 from .slices import PathSliceContent
 from .tree import (

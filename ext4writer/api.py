@@ -18,10 +18,10 @@ from .inputs import check_output
 from .output.compressed import Compression
 from .output.opening import Output, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
-from .plan.layout import Layout, plan_of
-from .plan.options import Size, size_of, taken
-from .plan.planner import plan
-from .plan.spec import Spec
+from .planning.layout import Layout, plan_of
+from .planning.options import Size, size_of, taken
+from .planning.planner import plan
+from .planning.spec import Spec
 from .progress import Cancel, ProgressCallback, check_callbacks, check_cancelled
 from .tree import Tree
 

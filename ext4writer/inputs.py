@@ -10,7 +10,7 @@ from typing import TypeVar
 from .content import Content, FileId, id_at
 from .errors import OutputError, display_path
 from .output.opening import Output, name_of, output_id, replaced_path
-from .plan.layout import Layout, plan_of
+from .planning.layout import Layout, plan_of
 from .tree import S_IFREG, RegularFile, Tree
 
 Place = TypeVar("Place")

@@ -11,9 +11,9 @@ import pytest
 
 import ext4writer
 from ext4writer import Spec, Tree
-from tests.oracles import tools
-from tests.oracles.fsck import Level
-from tests.oracles.watch import Watch, install, watch
+from tests.judges import tools
+from tests.judges.fsck import Level
+from tests.judges.watch import Watch, install, watch
 
 install()
 

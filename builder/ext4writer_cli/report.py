@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ext4writer.errors import display_path
-from ext4writer.plan.report import ImageReport
+from ext4writer.planning.report import ImageReport
 
 from .units import human_bytes
 

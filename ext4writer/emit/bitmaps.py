@@ -9,8 +9,8 @@ from itertools import compress, count
 
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..ondisk.units import UnitKind, UnitRun
-from ..plan.geometry import Span
-from ..plan.layout import ImagePlan
+from ..planning.geometry import Span
+from ..planning.layout import ImagePlan
 
 _NEGATION = bytes([1]) + bytes(255)
 

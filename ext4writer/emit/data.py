@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from itertools import compress
 
 from ..content import Content
-from ..plan.layout import ImagePlan
+from ..planning.layout import ImagePlan
 from ..tree import S_IFREG, RegularFile
 from .batches import CopyJob
 
 REGULAR = S_IFREG >> 12
-"""A regular file in the types of an :class:`~ext4writer.plan.inodes.InodeTable`."""
+"""A regular file in the types of an :class:`~ext4writer.planning.inodes.InodeTable`."""
 
 
 def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:

@@ -25,8 +25,8 @@ from ..ondisk.dirent import (
 )
 from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_ROOT_INFO, node_limit, root_limit
 from ..ondisk.units import Unit, UnitKind, UnitRun, checksum_unit
-from ..plan.directories import IndexedDirectory, LinearDirectory
-from ..plan.layout import ImagePlan
+from ..planning.directories import IndexedDirectory, LinearDirectory
+from ..planning.layout import ImagePlan
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 from .workspace import PIECE_BYTES, Workspace
 

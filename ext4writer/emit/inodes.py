@@ -25,10 +25,10 @@ from ..ondisk.inode import (
     encode_times,
 )
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
-from ..plan.contents import FAST_SYMLINK_MAX
-from ..plan.layout import NANOSECONDS, ImagePlan
-from ..plan.mapping import I_BLOCK_BYTES
-from ..plan.system_files import SystemFile
+from ..planning.contents import FAST_SYMLINK_MAX
+from ..planning.layout import NANOSECONDS, ImagePlan
+from ..planning.mapping import I_BLOCK_BYTES
+from ..planning.system_files import SystemFile
 from ..tree import S_IFDIR, S_IFREG, Device, Symlink
 from .system_files import system_file_i_block
 from .workspace import PIECE_BYTES, Workspace

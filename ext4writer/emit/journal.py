@@ -12,9 +12,9 @@ from ..ondisk.journal import (
     fast_commit_blocks_in,
 )
 from ..ondisk.units import Unit, UnitKind
-from ..plan.layout import ImagePlan
-from ..plan.placement import PlacedFile
-from ..plan.system_files import SystemFile
+from ..planning.layout import ImagePlan
+from ..planning.placement import PlacedFile
+from ..planning.system_files import SystemFile
 
 
 def journal_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:

@@ -33,10 +33,10 @@ from ..ondisk.record import Record
 from ..ondisk.superblock import SUPERBLOCK
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER, split_name
-from ..plan.directories import IndexedDirectory
-from ..plan.inodes import ROOT
-from ..plan.layout import ImagePlan
-from ..plan.xattrs import pack_block
+from ..planning.directories import IndexedDirectory
+from ..planning.inodes import ROOT
+from ..planning.layout import ImagePlan
+from ..planning.xattrs import pack_block
 from ..tree import Directory, RegularFile
 from .override import Override
 from .units import PlannedUnits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..output.sink import Piece
-from ..plan.layout import ImagePlan
+from ..planning.layout import ImagePlan
 from .units import PlannedUnits
 from .workspace import PIECE_BYTES
 

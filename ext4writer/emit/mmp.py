@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from ..ondisk.mmp import EXT4_MMP_MAGIC, EXT4_MMP_SEQ_CLEAN, EXT4_MMP_UPDATE_INTERVAL, MMP
 from ..ondisk.units import Unit, UnitKind
-from ..plan.layout import ImagePlan
-from ..plan.placement import PlacedFile
-from ..plan.system_files import SystemFile
+from ..planning.layout import ImagePlan
+from ..planning.placement import PlacedFile
+from ..planning.system_files import SystemFile
 
 
 def mmp_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:

@@ -7,9 +7,9 @@ from functools import partial
 
 from ..ondisk.orphan import EXT4_ORPHAN_BLOCK_MAGIC, ORPHAN_BLOCK_TAIL
 from ..ondisk.units import Unit, UnitKind
-from ..plan.layout import ImagePlan
-from ..plan.placement import PlacedFile
-from ..plan.system_files import SystemFile
+from ..planning.layout import ImagePlan
+from ..planning.placement import PlacedFile
+from ..planning.system_files import SystemFile
 
 
 def orphan_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..ondisk.format import Format
 from ..ondisk.units import Unit, checksum_unit
 from ..output.sink import Piece
-from ..plan.layout import ImagePlan
+from ..planning.layout import ImagePlan
 from .override import Override
 
 if TYPE_CHECKING:

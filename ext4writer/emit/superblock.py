@@ -37,8 +37,8 @@ from ..ondisk.superblock import (
     EXT4_VALID_FS,
     SUPERBLOCK,
 )
-from ..plan.layout import ImagePlan
-from ..plan.system_files.base import NO_INODE
+from ..planning.layout import ImagePlan
+from ..planning.system_files.base import NO_INODE
 from .bitmaps import BitmapEmitter
 from .system_files import system_file_i_block
 

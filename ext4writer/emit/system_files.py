@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..ondisk.units import Unit
-from ..plan.layout import ImagePlan
-from ..plan.placement import PlacedFile
-from ..plan.system_files import SystemFile
-from ..plan.system_files.journal import JOURNAL_PURPOSE
-from ..plan.system_files.mmp import MMP_PURPOSE
-from ..plan.system_files.orphan_file import ORPHAN_FILE_PURPOSE
+from ..planning.layout import ImagePlan
+from ..planning.placement import PlacedFile
+from ..planning.system_files import SystemFile
+from ..planning.system_files.journal import JOURNAL_PURPOSE
+from ..planning.system_files.mmp import MMP_PURPOSE
+from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
 from .journal import journal_units
 from .mmp import mmp_units
 from .orphan_file import orphan_units

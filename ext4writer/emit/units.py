@@ -7,9 +7,9 @@ from functools import cached_property, partial
 
 from ..ondisk.superblock import SUPERBLOCK_SIZE
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
-from ..plan.contents import FAST_SYMLINK_MAX
-from ..plan.layout import ImagePlan
-from ..plan.xattrs import pack_block
+from ..planning.contents import FAST_SYMLINK_MAX
+from ..planning.layout import ImagePlan
+from ..planning.xattrs import pack_block
 from ..tree import S_IFLNK, Symlink
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder.command import assert_one_line, assert_untouched, command, environment, run
-from tests.oracles import tools
+from tests.judges import tools
 
 # Does once, at the first report of a stage, what stands in DO.
 AT_STAGE = """

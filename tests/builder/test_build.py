@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder.command import assert_one_line, assert_untouched, report, run
-from tests.oracles import debugfs, fsck, tools
+from tests.judges import debugfs, fsck, tools
 
 
 def test_builds_a_clean_image_and_reports_it(source: Path, out: Path) -> None:

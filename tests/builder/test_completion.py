@@ -11,7 +11,7 @@ import pytest
 
 from ext4writer_cli.cli import commands
 from tests.builder.command import assert_one_line, environment, run
-from tests.oracles import tools
+from tests.judges import tools
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

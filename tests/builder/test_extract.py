@@ -15,10 +15,10 @@ from ext4writer.inspection.extract import extract
 from ext4writer.ondisk.dirent import DIR_ENTRY_2
 from ext4writer.ondisk.inode import INODE
 from ext4writer.read import open_image
-from tests.oracles.compare import assert_dirs_equal
-from tests.oracles.kernel import mounted
-from tests.oracles.tools import require
-from tests.oracles.watch import Watch
+from tests.judges.compare import assert_dirs_equal
+from tests.judges.kernel import mounted
+from tests.judges.tools import require
+from tests.judges.watch import Watch
 
 from .command import command, run
 

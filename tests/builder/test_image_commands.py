@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from ext4writer import Override, Spec, Tree, write_image
-from tests.oracles.debugfs import debugfs, ex
-from tests.oracles.tools import require
-from tests.oracles.tools import run as tool
-from tests.oracles.watch import Watch
+from tests.judges.debugfs import debugfs, ex
+from tests.judges.tools import require
+from tests.judges.tools import run as tool
+from tests.judges.watch import Watch
 
 from .command import run
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.builder.command import assert_one_line, assert_untouched, report, run
-from tests.oracles import fsck, tools
-from tests.oracles.devices import contents, loop_device, signatures
-from tests.oracles.watch import Watch
+from tests.judges import fsck, tools
+from tests.judges.devices import contents, loop_device, signatures
+from tests.judges.watch import Watch
 
 MIB = 1 << 20
 

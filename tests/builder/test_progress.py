@@ -14,7 +14,7 @@ from ext4writer import plan, sources, write_layout
 from ext4writer.progress import Progress
 from ext4writer_cli.progress import progress_bar, told
 from tests.builder.command import MAIN, command, environment
-from tests.oracles import tools
+from tests.judges import tools
 
 
 def on_terminal(

@@ -15,7 +15,7 @@ import pytest
 from ext4writer import LossCode, Spec, Tree, plan
 from ext4writer_cli.failures import FAILED, SIGNALLED, USAGE
 from tests.builder.command import report
-from tests.test_readme import make_closure
+from tests.project.test_readme import make_closure
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text())

@@ -23,7 +23,7 @@ from tests.builder.command import (
     run,
 )
 from tests.builder.test_bad_input import AT_STAGE
-from tests.containers import Entry, layer_tar
+from tests.makers.containers import Entry, layer_tar
 
 pytestmark = pytest.mark.usefixtures("heeded_signals")
 

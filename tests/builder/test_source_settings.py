@@ -12,8 +12,8 @@ import pytest
 
 from ext4writer_cli.source_arguments import parse_source
 from tests.builder.command import assert_one_line, report, run
-from tests.containers import Layout, layer_tar
-from tests.oracles import debugfs
+from tests.judges import debugfs
+from tests.makers.containers import Layout, layer_tar
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import ext4writer
 from ext4writer import Directory, sources
 from ext4writer_cli.source_arguments import FOUND, SourceArgument, parse_source
 from tests.builder.command import assert_one_line, assert_untouched, report, run
-from tests.containers import Entry, docker_archive, layer_tar
-from tests.oracles import fsck
-from tests.oracles.debugfs import inode
+from tests.judges import fsck
+from tests.judges.debugfs import inode
+from tests.makers.containers import Entry, docker_archive, layer_tar
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.builder.command import assert_one_line, assert_untouched, run
 from tests.builder.test_bad_input import AT_STAGE
-from tests.oracles import tools
+from tests.judges import tools
 
 
 def test_a_compressed_image_is_the_plain_one(source: Path, out: Path) -> None:

@@ -32,7 +32,7 @@ from ext4writer.output.sink import Sink
 from ext4writer.progress import Progress
 from ext4writer.sources import directory
 from ext4writer.tree import RegularFile
-from tests.oracles.tools import missing, require_root
+from tests.judges.tools import missing, require_root
 
 BLOCK = 4096
 SMALL = 5_000

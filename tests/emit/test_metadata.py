@@ -13,9 +13,9 @@ from ext4writer.emit.metadata import LARGE_PIECE_BYTES, coalesced, metadata_piec
 from ext4writer.emit.workspace import PIECE_BYTES, Workspace
 from ext4writer.ondisk.inode import INODE, INODE_128, MAX_TIME_NS
 from ext4writer.output.sink import Piece
-from ext4writer.plan.checks import EPOCH_LATEST
-from ext4writer.plan.layout import plan_of
-from ext4writer.plan.policy import RandomPolicy
+from ext4writer.planning.checks import EPOCH_LATEST
+from ext4writer.planning.layout import plan_of
+from ext4writer.planning.policy import RandomPolicy
 
 KIB = 1024
 SIZES = st.sampled_from([1, 4 * KIB, 100 * KIB, LARGE_PIECE_BYTES, PIECE_BYTES, 3 * PIECE_BYTES])

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.oracles.tools import require, run
+from tests.judges.tools import require, run
 
 MODULES = ("virtio_pci", "virtio_blk", "crc32c-intel", "crc32c_generic", "ext4")
 """Loaded with what they depend on, as far as they are no part of the kernel itself."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.oracles.tools import missing, require, run
+from tests.judges.tools import missing, require, run
 
 META_PACKAGE = "linux-image-cloud-amd64"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.oracles.kernel import objections
-from tests.oracles.tools import require
+from tests.judges.kernel import objections
+from tests.judges.tools import require
 
 from .initramfs import BEGIN, END, LOG, build
 from .kernel_package import unpacked_kernel

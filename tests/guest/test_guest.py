@@ -9,8 +9,8 @@ import pytest
 
 from tests.guest import run_guest
 from tests.guest.qemu import GuestError
-from tests.oracles.fsck import judge
-from tests.oracles.tools import require, run
+from tests.judges.fsck import judge
+from tests.judges.tools import require, run
 
 pytestmark = pytest.mark.qemu
 

@@ -13,8 +13,8 @@ from ext4writer.read import open_image
 from ext4writer.read.directories import block_kind, blocks
 from ext4writer.read.verity import check, verity
 from tests.guest import run_guest
-from tests.oracles.tools import require, run
-from tests.oracles.watch import Watch
+from tests.judges.tools import require, run
+from tests.judges.watch import Watch
 
 pytestmark = pytest.mark.qemu
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.oracles.tools import missing, require
+from tests.judges.tools import missing, require
 
 from .qemu import MEMORY, GuestError, drive_options, slow_clock
 

@@ -18,8 +18,8 @@ from ext4writer.inspection.check import Result, check_opened
 from ext4writer.ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET
 from ext4writer.read import open_image
 from tests.builder.command import run
-from tests.oracles import tools
-from tests.oracles.fsck import problems
+from tests.judges import tools
+from tests.judges.fsck import problems
 from tests.read.foreign_images import MAKERS, make
 
 pytestmark = pytest.mark.damaged

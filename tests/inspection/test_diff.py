@@ -18,7 +18,7 @@ from ext4writer.errors import DamageError, ImageError
 from ext4writer.inspection.diff import BYTES, PATH, Differences, compare_images
 from ext4writer.read import open_image
 from tests.builder.command import run
-from tests.oracles.tools import require
+from tests.judges.tools import require
 
 SPEC = Spec(block_size=1024, free=0)
 BIG = b"".join(bytes([number % 250 + 1]) * 1024 for number in range(300))

@@ -22,7 +22,7 @@ from ext4writer.inspection.map.cells import LINES_MOST, Scale
 from ext4writer.inspection.usage import DATA, FREE, LOST, usage
 from ext4writer.read import open_image
 from tests.builder.command import run
-from tests.oracles.tools import require
+from tests.judges.tools import require
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</script><script>alert(1)<!--"

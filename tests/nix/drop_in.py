@@ -7,7 +7,7 @@ import sysconfig
 from pathlib import Path
 
 from tests.builder import command
-from tests.oracles.tools import run
+from tests.judges.tools import run
 
 from .host import NixHost
 from .system import add_nix, add_script, build_system

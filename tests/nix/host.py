@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.oracles.tools import require, run
+from tests.judges.tools import require, run
 
 CONFIG = "build-users-group =\nsandbox = false\nsubstitute = false\n"
 """Builds by whoever runs the test, as that user, from what is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.oracles.tools import run
+from tests.judges.tools import run
 
 MIB = 1 << 20
 GAP = 8 * MIB

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.oracles.tools import require, run
+from tests.judges.tools import require, run
 
 from .host import NixHost
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.u_boot import u_boot
-from tests.oracles.tools import run
+from tests.judges.tools import run
 
 from .drop_in import Build
 from .sd_card import ROOT_PARTITION, make_card

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from ext4writer_cli.cli import commands
 from tests.builder.command import ROOT
-from tests.oracles import debugfs
+from tests.judges import debugfs
 
 from .drop_in import STAND_IN, Build
 

@@ -9,11 +9,11 @@ import pytest
 import zstandard
 
 from tests.builder.command import run
-from tests.oracles import debugfs
-from tests.oracles.compare import assert_dirs_equal
-from tests.oracles.kernel import mounted
-from tests.oracles.tools import require_root
-from tests.oracles.tools import run as run_tool
+from tests.judges import debugfs
+from tests.judges.compare import assert_dirs_equal
+from tests.judges.kernel import mounted
+from tests.judges.tools import require_root
+from tests.judges.tools import run as run_tool
 
 from .drop_in import DROP_IN, LABEL, Build, BuildError
 from .host import NixHost

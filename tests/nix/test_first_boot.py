@@ -11,10 +11,10 @@ from tests.guest import initramfs
 from tests.guest.kernel_package import unpacked_kernel
 from tests.guest.qemu import gzip, script_output
 from tests.guest.u_boot import u_boot
-from tests.oracles import debugfs
-from tests.oracles.fsck import assert_clean
-from tests.oracles.kernel import mounted
-from tests.oracles.tools import require_root
+from tests.judges import debugfs
+from tests.judges.fsck import assert_clean
+from tests.judges.kernel import mounted
+from tests.judges.tools import require_root
 
 from .drop_in import LABEL, Build
 from .sd_card import ROOT_PARTITION, make_card, take_root

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.builder.command import ROOT
-from tests.oracles import debugfs
-from tests.oracles.fsck import assert_clean
-from tests.oracles.tools import run
+from tests.judges import debugfs
+from tests.judges.fsck import assert_clean
+from tests.judges.tools import run
 
 from .drop_in import Build
 

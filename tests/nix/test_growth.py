@@ -11,8 +11,8 @@ import pytest
 from tests.builder.command import run
 from tests.guest.qemu import run_guest
 from tests.guest.u_boot import u_boot
-from tests.oracles import debugfs
-from tests.oracles.fsck import assert_clean
+from tests.judges import debugfs
+from tests.judges.fsck import assert_clean
 
 pytestmark = pytest.mark.qemu
 

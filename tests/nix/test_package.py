@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.builder.command import ROOT
-from tests.oracles.tools import run
+from tests.judges.tools import run
 
 from .host import NixHost
 

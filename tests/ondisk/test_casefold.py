@@ -11,7 +11,7 @@ import pytest
 
 from ext4writer.ondisk.casefold import casefold
 from ext4writer.ondisk.dirhash import half_md4_hash
-from tests.oracles import tools
+from tests.judges import tools
 
 MD4 = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 """What debugfs starts from when it is given no seed."""

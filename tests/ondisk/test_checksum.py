@@ -28,7 +28,7 @@ from ext4writer.ondisk.checksum import (
     set_inode_checksums,
 )
 
-from ..oracles import tools
+from ..judges import tools
 
 M = 0xFFFFFFFF
 DIGITS = b"123456789"

@@ -22,7 +22,7 @@ from ext4writer.ondisk.dirhash import (
     tea_hash,
 )
 
-from ..oracles import tools
+from ..judges import tools
 
 ZERO = (0, 0, 0, 0)
 ONES = (0x11111111, 0x22222222, 0x33333333, 0x44444444)

@@ -28,7 +28,7 @@ from ext4writer.ondisk.xattr import (
     entry_size,
 )
 
-from ..oracles import tools
+from ..judges import tools
 
 BLOCK = 1024
 UUID = "01234567-89ab-cdef-0011-223344556677"

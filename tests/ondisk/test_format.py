@@ -11,9 +11,9 @@ import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, RecordError, Spec, Tree
 from ext4writer.ondisk.format import Checksum, Format, MappingKind
 from ext4writer.ondisk.superblock import SUPERBLOCK
-from ext4writer.plan.layout import plan_of
+from ext4writer.planning.layout import plan_of
 
-from ..oracles import debugfs, tools
+from ..judges import debugfs, tools
 
 MIB = 1 << 20
 

@@ -10,7 +10,7 @@ import pytest
 
 from ext4writer import SpecError
 from ext4writer.ondisk.merkle import MerkleTree
-from tests.oracles import tools
+from tests.judges import tools
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])

@@ -24,7 +24,7 @@ from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
 from ext4writer.ondisk.record import Field, Record
 from ext4writer.ondisk.superblock import SUPERBLOCK
 
-from .. import docs_update
+from ..makers import docs_update
 from .catalogue import RECORDS
 
 
@@ -271,7 +271,7 @@ def test_bytes_behind_a_structure() -> None:
 
 
 def test_the_page_is_made_from_the_declarations() -> None:
-    assert docs_update.PAGE.read_text() == docs_update.page(), "python -m tests.docs_update"
+    assert docs_update.PAGE.read_text() == docs_update.page(), "python -m tests.makers.docs_update"
     described = [source for source, _ in docs_update.CHAPTERS.values()]
     assert {record.name for source in described for record in docs_update._records(source)} == set(
         RECORDS

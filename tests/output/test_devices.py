@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from ext4writer import Ext4WriterError, OutputError, Spec, Tree, plan, write_image, write_layout
 from ext4writer.output import zeros
 from ext4writer.output.opening import open_sink
-from tests.oracles import fsck
-from tests.oracles.devices import contents, loop_device, signatures
-from tests.oracles.kernel import mounted
-from tests.oracles.tools import require, require_loop_mount, run
+from tests.judges import fsck
+from tests.judges.devices import contents, loop_device, signatures
+from tests.judges.kernel import mounted
+from tests.judges.tools import require, require_loop_mount, run
 
 pytestmark = pytest.mark.root
 

@@ -18,7 +18,7 @@ import zstandard
 from ext4writer import Compression, OutputError, Spec, Tree, write_image
 from ext4writer.errors import Ext4WriterError
 from ext4writer.output.formats import OTHER_FORMATS
-from tests.oracles.tools import require, run
+from tests.judges.tools import require, run
 
 SPEC = Spec(size=6 << 20)
 

@@ -20,8 +20,8 @@ from ext4writer import (
     sources,
     write_image,
 )
-from tests.containers import Entry, Layout, docker_archive, layer_tar
-from tests.oracles.devices import contents, loop_device
+from tests.judges.devices import contents, loop_device
+from tests.makers.containers import Entry, Layout, docker_archive, layer_tar
 
 REFUSED = "is not written over what it is made of"
 

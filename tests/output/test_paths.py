@@ -18,9 +18,9 @@ import pytest
 from ext4writer import CancelledError, OutputError, Spec, Tree, write_image
 from ext4writer.errors import Ext4WriterError
 from ext4writer.output.beside import NewFile
-from tests.oracles import fsck
-from tests.oracles.tools import require, require_loop_mount, require_root, run
-from tests.oracles.watch import Watch
+from tests.judges import fsck
+from tests.judges.tools import require, require_loop_mount, require_root, run
+from tests.judges.watch import Watch
 
 ROOT = Path(__file__).parents[2]
 SMALL = Spec(free=0, free_inodes=0)

@@ -31,7 +31,7 @@ from ext4writer import (
     write_layout,
 )
 from ext4writer.output import region, zeros
-from tests.oracles import raw
+from tests.judges import raw
 
 SMALL = Spec(free=0, free_inodes=0)
 

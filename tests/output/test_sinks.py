@@ -27,7 +27,7 @@ from ext4writer.output.path import PathSink
 from ext4writer.output.region import RegionSink
 from ext4writer.output.sink import Sink
 from ext4writer.output.stream import StreamSink
-from tests.oracles.tools import missing, require_root
+from tests.judges.tools import missing, require_root
 
 SIZE = 3 << 20
 WRITES = [(0, b"start"), (4096, b"x" * 5000), (1 << 20, b"y" * (1 << 20)), (SIZE - 3, b"end")]

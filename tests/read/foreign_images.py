@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.oracles.kernel import mounted
-from tests.oracles.tools import require, require_root
+from tests.judges.kernel import mounted
+from tests.judges.tools import require, require_root
 
 
 class Maker(NamedTuple):

@@ -10,9 +10,9 @@ import pytest
 
 from ext4writer.ondisk.units import UnitKind, checksum_unit
 from ext4writer.read import Image, Inode, open_image
-from tests.oracles.foreign import fuse_mounted
-from tests.oracles.fsck import problems
-from tests.oracles.kernel import mounted
+from tests.judges.foreign import fuse_mounted
+from tests.judges.fsck import problems
+from tests.judges.kernel import mounted
 
 from .foreign_images import MAKERS, make
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from ext4writer import Ext4WriterError
 from ext4writer_cli.cli import commands
-from tests.oracles.watch import Watch
+from tests.judges.watch import Watch
 
 from . import fuzz
 

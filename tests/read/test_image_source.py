@@ -32,10 +32,10 @@ from ext4writer import (
 from ext4writer.read import open_image
 from tests.builder.command import report
 from tests.builder.command import run as command
-from tests.oracles.compare import assert_tree_equal
-from tests.oracles.kernel import mounted
-from tests.oracles.strategies import specs, trees
-from tests.oracles.tools import require, run
+from tests.judges.compare import assert_tree_equal
+from tests.judges.kernel import mounted
+from tests.judges.tools import require, run
+from tests.makers.strategies import specs, trees
 
 from .foreign_images import MAKERS, make
 

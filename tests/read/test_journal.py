@@ -14,9 +14,9 @@ from ext4writer import DamageError, ImageError
 from ext4writer.read import open_image
 from ext4writer.read.journal import Journal, crc32_be
 from tests.builder.command import run as command
-from tests.oracles.kernel import mounted
-from tests.oracles.tools import require, run
-from tests.oracles.watch import Watch
+from tests.judges.kernel import mounted
+from tests.judges.tools import require, run
+from tests.judges.watch import Watch
 
 from .test_foreign import compare
 

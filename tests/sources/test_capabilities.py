@@ -15,9 +15,9 @@ from ext4writer import Tree, sources
 from ext4writer.edit.capabilities import NAMES, XATTR, capability_value
 from ext4writer.edit.rules import apply_rules
 from ext4writer.edit.rules_set import set_rule
-from tests.oracles import tools
-from tests.oracles.kernel import mounted
-from tests.oracles.tools import require_root, run
+from tests.judges import tools
+from tests.judges.kernel import mounted
+from tests.judges.tools import require_root, run
 
 TEXTS = [
     "cap_net_bind_service=ep",

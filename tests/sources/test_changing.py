@@ -25,9 +25,9 @@ from ext4writer import (
 )
 from ext4writer.content import PathContent
 from ext4writer.sources.nar_dump import dump_nar
-from tests import archives
 from tests.builder.command import assert_one_line, run
-from tests.oracles import tools
+from tests.judges import tools
+from tests.makers import archives
 
 SMALL, LARGE = 5000, 3 << 20
 

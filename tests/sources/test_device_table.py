@@ -26,7 +26,7 @@ from ext4writer import (
     sources,
 )
 from ext4writer.edit.rules_devices import DeviceTable
-from tests.oracles.tools import run
+from tests.judges.tools import run
 
 TABLE = """\
 # name     type mode uid gid major minor start inc count

@@ -31,7 +31,7 @@ from ext4writer.tree import (
     Symlink,
     Tree,
 )
-from tests.oracles.tools import require_root
+from tests.judges.tools import require_root
 
 NOBODY = 65534
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")

@@ -20,7 +20,7 @@ from ext4writer.content import BytesContent
 from ext4writer.sources import ContainerImage
 from tests.builder.command import report
 from tests.conftest import MakeImage
-from tests.containers import Entry, Layout, docker_save, layer_tar, sha256, whiteout
+from tests.makers.containers import Entry, Layout, docker_save, layer_tar, sha256, whiteout
 
 LOWER = layer_tar(
     [

@@ -19,7 +19,7 @@ from ext4writer.edit.selinux.file_contexts import KINDS, FileContexts
 from ext4writer.edit.selinux.pcre import translate
 from ext4writer.tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 from tests.builder import command
-from tests.oracles.tools import run
+from tests.judges.tools import run
 
 WORDS = {
     S_IFREG: "file",

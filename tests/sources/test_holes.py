@@ -20,8 +20,8 @@ from ext4writer.content import BytesContent, CallableContent, Content, PathConte
 from ext4writer.errors import CancelledError, SourceChangedError, SourceError
 from ext4writer.forked import ProcessPool
 from ext4writer.holes import data_ranges
-from ext4writer.plan import hole_search
-from ext4writer.plan.hole_search import searching
+from ext4writer.planning import hole_search
+from ext4writer.planning.hole_search import searching
 from ext4writer.slices import SparseContent
 from ext4writer.sources import directory
 from ext4writer.tree import RegularFile

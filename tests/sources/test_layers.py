@@ -34,12 +34,12 @@ from ext4writer import (
 )
 from ext4writer.content import BytesContent
 from ext4writer.sources.tar_archive import Limits
-from tests.archives import header
-from tests.containers import COMPRESS, OCI, Entry, Layout, layer_tar, opaque, whiteout
-from tests.oracles.compare import assert_dirs_equal
-from tests.oracles.cost import assert_linear
-from tests.oracles.kernel import mounted
-from tests.oracles.tools import missing, require_loop_mount, run
+from tests.judges.compare import assert_dirs_equal
+from tests.judges.cost import assert_linear
+from tests.judges.kernel import mounted
+from tests.judges.tools import missing, require_loop_mount, run
+from tests.makers.archives import header
+from tests.makers.containers import COMPRESS, OCI, Entry, Layout, layer_tar, opaque, whiteout
 
 NAMES = [b"a", b"b", b"c"]
 PATHS = [b"/".join(names) for depth in (1, 2, 3) for names in product(NAMES, repeat=depth)]

@@ -28,7 +28,7 @@ from ext4writer.edit.names import read_names
 from ext4writer.edit.rules_makedevs import MakedevsTable
 from tests.builder.command import assert_one_line, run
 from tests.conftest import MakeImage
-from tests.oracles import debugfs
+from tests.judges import debugfs
 
 USAGE = b"""\
 #<name>  <type> <mode> <uid> <gid> <major> <minor> <start> <inc> <count>

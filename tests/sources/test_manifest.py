@@ -33,10 +33,10 @@ from ext4writer import (
     sources,
 )
 from ext4writer.content import Content
-from tests.host_tree import privileged
-from tests.oracles import tools
-from tests.oracles.cost import assert_linear, cpu_seconds
-from tests.oracles.tools import run
+from tests.judges import tools
+from tests.judges.cost import assert_linear, cpu_seconds
+from tests.judges.tools import run
+from tests.makers.host_tree import privileged
 
 NAMES = {b"root": 0, b"wheel": 7}
 SPECIAL = b"a b\xff\n#*[?]=\\\xc3\xa9,:"

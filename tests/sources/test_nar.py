@@ -29,9 +29,9 @@ from ext4writer.edit import filters
 from ext4writer.sources.nar_archive import DEPTH_MAX, read_nar
 from ext4writer.sources.nar_dump import dump_nar, nar_size
 from ext4writer.sources.nar_format import words
-from tests.host_tree import materialise
-from tests.oracles import tools
-from tests.oracles.strategies import names, targets
+from tests.judges import tools
+from tests.makers.host_tree import materialise
+from tests.makers.strategies import names, targets
 
 
 def dumped(node: Node) -> bytes:

@@ -23,8 +23,17 @@ from ext4writer import ArchiveError, Ext4WriterError, RegularFile, SourceError, 
 from ext4writer.content import BytesContent
 from ext4writer.sources import ContainerImage, Platform
 from ext4writer.sources.tar_archive import Limits
-from tests.containers import DOCKER, OCI, Blob, Entry, Layout, docker_archive, layer_tar, sha256
-from tests.oracles.tools import run
+from tests.judges.tools import run
+from tests.makers.containers import (
+    DOCKER,
+    OCI,
+    Blob,
+    Entry,
+    Layout,
+    docker_archive,
+    layer_tar,
+    sha256,
+)
 
 CONFIG = {
     "User": "1000:100",

@@ -22,7 +22,7 @@ from ext4writer.edit.rules_set import set_rules
 from ext4writer.edit.selinux.file_contexts import FileContexts, Substitutes
 from ext4writer.edit.selinux.pcre import translate
 from ext4writer.tree import S_IFREG
-from tests.oracles.cost import assert_linear, cpu_seconds
+from tests.judges.cost import assert_linear, cpu_seconds
 
 Made = tuple[str, Callable[[Builder], Part]]
 """An expression for ``re``, and what builds the same."""

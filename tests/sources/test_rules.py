@@ -17,7 +17,7 @@ from ext4writer.edit.modes import parse_mode
 from ext4writer.edit.rules import AllTimes, IdMap, ModeMask, Owner, RootOwner, Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
 from ext4writer.edit.rules_set import set_rule, set_rules
-from tests.oracles.tools import run
+from tests.judges.tools import run
 
 
 def tree_of(*paths: str) -> Tree:

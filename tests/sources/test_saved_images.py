@@ -12,7 +12,7 @@ import pytest
 
 from ext4writer import ArchiveError, Loss, sources
 from tests.builder.command import assert_one_line, report, run
-from tests.containers import Layout, docker_archive, docker_save, layer_tar
+from tests.makers.containers import Layout, docker_archive, docker_save, layer_tar
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ext4writer import Tree, sources, write_image
-from tests.oracles import tools
+from tests.judges import tools
 
 
 @pytest.fixture

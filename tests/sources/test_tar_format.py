@@ -21,7 +21,7 @@ from ext4writer import (
 )
 from ext4writer.errors import ArchiveError
 from ext4writer.sources.tar_archive import Member, read_members
-from tests.archives import (
+from tests.makers.archives import (
     END,
     GNU,
     POSIX,

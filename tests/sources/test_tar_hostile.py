@@ -20,8 +20,8 @@ from ext4writer.content import BytesContent
 from ext4writer.errors import ArchiveError, Ext4WriterError, LimitError
 from ext4writer.sources.tar_archive import Limits, inputs, read_members
 from ext4writer.tree import RegularFile
-from tests import archives
-from tests.archives import (
+from tests.makers import archives
+from tests.makers.archives import (
     BLOCK,
     GNU,
     POSIX,

@@ -25,8 +25,8 @@ from ext4writer.errors import ArchiveError, LimitError, OutputError, SourceChang
 from ext4writer.slices import FileSliceContent
 from ext4writer.sources.tar_archive import Limits, read_members
 from ext4writer.tree import RegularFile
-from tests.archives import archive, link, member, padded, pax
-from tests.oracles import tools
+from tests.judges import tools
+from tests.makers.archives import archive, link, member, padded, pax
 
 NOISE = random.Random(1).randbytes(300_000)
 TEXT = b"some text that packs well\n" * 10_000

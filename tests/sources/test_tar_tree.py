@@ -15,8 +15,8 @@ from ext4writer import Tree, sources
 from ext4writer.errors import ArchiveError, CancelledError, SpecError
 from ext4writer.progress import Progress
 from ext4writer.tree import Directory, Node, RegularFile, Symlink
-from tests.archives import END, archive, directory, header, link, member, pax
-from tests.oracles import tools
+from tests.judges import tools
+from tests.makers.archives import END, archive, directory, header, link, member, pax
 
 
 def tree(*parts: bytes, **options: object) -> Tree:

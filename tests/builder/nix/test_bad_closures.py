@@ -19,7 +19,7 @@ from ext4writer.nix.registration import read_registration, write_registration
 from ext4writer.nix.store_paths import read_list
 from tests.builder.command import assert_one_line, assert_untouched, run
 from tests.builder.test_bad_input import AT_STAGE
-from tests.oracles import tools
+from tests.judges import tools
 
 from .conftest import RealClosure
 

@@ -16,7 +16,7 @@ import zstandard
 from ext4writer import Directory, Symlink
 from ext4writer.sources.nar_dump import dump_nar
 from tests.builder.command import assert_one_line, assert_untouched, report, run
-from tests.oracles import tools
+from tests.judges import tools
 from tests.sources.test_nar import BAD
 
 from .conftest import RealClosure

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.builder.command import report, run
+from tests.judges import debugfs, tools
+from tests.judges.compare import assert_dirs_equal
+from tests.judges.kernel import mounted
 from tests.nix.host import NixHost
-from tests.oracles import debugfs, tools
-from tests.oracles.compare import assert_dirs_equal
-from tests.oracles.kernel import mounted
 
 from .conftest import RealClosure
 

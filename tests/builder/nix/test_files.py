@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from tests.builder.command import assert_one_line, assert_untouched, report, run
-from tests.oracles import tools
-from tests.oracles.kernel import mounted
+from tests.judges import tools
+from tests.judges.kernel import mounted
 
 from .conftest import RealClosure
 from .test_bad_closures import STRANGER, Lines, at, joined

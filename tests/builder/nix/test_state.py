@@ -18,9 +18,9 @@ from ext4writer.nix.database import make_database
 from ext4writer.nix.derivations import outputs_of
 from ext4writer.nix.registration import PathInfo
 from tests.builder.command import assert_one_line, report, run
+from tests.judges import tools
+from tests.judges.kernel import mounted
 from tests.nix.host import NixHost
-from tests.oracles import tools
-from tests.oracles.kernel import mounted
 
 from .conftest import RealClosure
 from .test_closures import nix_store, registered

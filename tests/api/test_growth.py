@@ -1,0 +1,134 @@
+"""A fitted image on a larger device: the kernel grows it online, resize2fs offline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import ext4writer
+from ext4writer import BytesContent, RegularFile, Spec, Tree
+from ext4writer.ondisk.features import DEFAULT_FEATURES, FeatureSet
+from ext4writer.planning.spec import GIB, MIB
+from tests.conftest import MakeImage
+from tests.guest.qemu import run_guest
+from tests.judges import debugfs
+from tests.judges.compare import assert_tree_equal
+from tests.judges.fsck import assert_clean
+from tests.judges.kernel import mounted
+from tests.judges.tools import require_root, run
+
+# Files of one MiB up to the given count, then files until the disk is full.
+GROW_AND_FILL = """
+mount -t ext4 /dev/vda /mnt
+resize2fs /dev/vda
+df -k /mnt
+mkdir /mnt/new
+n=0
+while [ $n -lt {files} ]; do
+    dd if=/dev/urandom of=/mnt/new/$n bs=1M count=1 2>/dev/null || break
+    n=$((n + 1))
+done
+i=0
+while [ $i -lt 2000 ]; do echo $i > /mnt/new/small-$i || break; i=$((i + 1)); done
+sync
+umount /mnt
+mount -t ext4 -o ro /dev/vda /mnt
+ls /mnt/new | wc -l
+umount /mnt
+"""
+
+
+def sample() -> Tree:
+    tree = Tree()
+    folder = tree.directory("many")
+    for number in range(3000):
+        folder.children[b"name-%04d" % number] = RegularFile(BytesContent(b"%d" % number))
+    tree.file("large", bytes(range(1, 251)) * 40_000, xattrs={b"user.note": b"n" * 400})
+    return tree
+
+
+def enlarge(image: Path, size: int) -> None:
+    with image.open("r+b") as file:
+        file.truncate(size)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("block_size", [1024, 4096])
+def test_grown_online_ten_times(make_image: MakeImage, block_size: int) -> None:
+    tree = sample()
+    spec = Spec(block_size=block_size)
+    image = make_image(tree, spec)
+    grown = image.stat().st_size * 10 // MIB * MIB
+    enlarge(image, grown)
+    script = GROW_AND_FILL.format(files=100_000)
+    console = run_guest(script, [image], 300, programs=["resize2fs"])
+    assert "on-line resizing required" in console
+    assert_clean(image)
+    assert int(debugfs.superblock(image)["Block count"]) * block_size > grown * 0.99
+    require_root()
+    with mounted(image) as point:
+        for number in range(0, 3000, 7):
+            assert (point / "many" / f"name-{number:04}").read_bytes() == b"%d" % number
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize(
+    ("grow_to", "features"),
+    [
+        (None, DEFAULT_FEATURES),
+        (64 * GIB, DEFAULT_FEATURES),
+        (64 * GIB, DEFAULT_FEATURES.without("64bit")),
+        (256 * GIB, DEFAULT_FEATURES.without("metadata_csum")),
+    ],
+    ids=["1000 times", "64G", "64G, 32 bits", "256G, no checksums"],
+)
+def test_grown_online_as_far_as_was_asked(
+    make_image: MakeImage, grow_to: int | None, features: FeatureSet
+) -> None:
+    """The descriptors that were reserved are enough: the resize inode is used, nothing is moved."""
+    spec = Spec(grow_to=grow_to, features=features, free=4 * MIB)
+    layout = ext4writer.plan(sample(), spec)
+    target = grow_to or layout.size_bytes * 1000
+    assert layout.grow_to_bytes >= target
+    image = make_image(sample(), spec)
+    enlarge(image, target)
+    console = run_guest(GROW_AND_FILL.format(files=60), [image], 300, programs=["resize2fs"])
+    assert "2060" in console
+    assert_clean(image)
+    assert int(debugfs.superblock(image)["Block count"]) * 4096 > target * 0.99
+    assert "meta_bg" not in debugfs.superblock(image)["Filesystem features"]
+
+
+@pytest.mark.parametrize("block_size", [1024, 2048, 4096])
+@pytest.mark.parametrize("times", [2, 10, 1000])
+def test_grown_offline(make_image: MakeImage, block_size: int, times: int) -> None:
+    require_root()
+    tree = sample()
+    spec = Spec(block_size=block_size, free=2 * MIB)
+    image = make_image(tree, spec)
+    target = image.stat().st_size * times
+    enlarge(image, target)
+    run(["resize2fs", image])
+    assert_clean(image)
+    assert int(debugfs.superblock(image)["Block count"]) * block_size > target * 0.99
+    with mounted(image, rw=True) as point:
+        assert_tree_equal(tree, point, spec)
+        (point / "new").mkdir()
+        for number in range(8):
+            (point / "new" / f"{number}").write_bytes(os.urandom(MIB))
+    assert_clean(image)
+
+
+def test_shrunk_to_the_least(make_image: MakeImage) -> None:
+    """resize2fs -M finds next to nothing to take away but what was promised free."""
+    require_root()
+    tree = sample()
+    image = make_image(tree, Spec(free=64 * MIB), level="quick")
+    before = image.stat().st_size
+    run(["resize2fs", "-M", image])
+    assert_clean(image)
+    assert image.stat().st_size < before - 48 * MIB
+    with mounted(image) as point:
+        assert_tree_equal(tree, point, Spec())

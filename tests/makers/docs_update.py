@@ -1,0 +1,142 @@
+"""Writes docs/format.md from the declarations: ``python -m tests.makers.docs_update``."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+from ext4writer.ondisk.record import Field, Meaning, Record
+
+PAGE = Path(__file__).parents[2] / "docs" / "format.md"
+
+HEAD = """\
+# The format, field by field
+
+Made from the declarations in `ext4writer/ondisk` by `python -m tests.makers.docs_update`.
+
+The names are the kernel's (Documentation/filesystems/ext4, fs/ext4/ext4.h). Each table gives the
+offset in bytes, the size in bytes, what is counted, with which features or from which size on the
+field exists, and what it says. *Here* is what the images of ext4writer have in it. A number that
+lies in two fields has a name of its own, under which it can be overridden: `i_size` is `i_size_lo`
+and `i_size_high`.
+"""
+
+CHAPTERS = {
+    "Superblock": ("superblock", ""),
+    "Group descriptors": (
+        "group_desc",
+        "Bitmaps and inode table lie where the group's flex group begins; counts are as planned.",
+    ),
+    "Inodes": (
+        "inode",
+        """\
+Inodes 1, 3 to 6, 9 and 10 are zero; 7 is the resize inode, 8 the journal. Regular files,
+directories and links of 60 bytes and more are mapped by extents; an empty file has an empty
+extent header.""",
+    ),
+    "Extents": (
+        "extent",
+        "Extents are never marked unwritten. Tree blocks follow the data of their file.",
+    ),
+    "Directories": (
+        "dirent",
+        """\
+One block: linear, `.` and `..` first, names sorted as bytes. `lost+found` is 16 KiB large,
+linear, and empty after its first entries.""",
+    ),
+    "Indexed directories": (
+        "htree",
+        """\
+A directory of more than one block has an index (half_md4): block 0 is the root, then come the
+inner nodes, then leaves in the order of hashes, filled as far as entries fit.""",
+    ),
+    "Extended attributes": (
+        "xattr",
+        """\
+In the inode if all fit there; else in a block if all fit there; else the largest in the block and
+the rest in the inode. Equal sets share a block, up to 1,024 inodes each. Entries in a block are
+sorted by name index, length and name, and hashed; those in an inode have no hash. Access control
+lists are stored in their disk form.""",
+    ),
+    "Journal": (
+        "journal",
+        """\
+The superblock alone is written; the rest of the journal is zero and a hole in the file. With
+fast_commit its last blocks, one for each 64 of the others, are for fast commits.""",
+    ),
+    "Log of the journal": ("journal_log", "Read only: a new image has an empty journal."),
+    "Fast commits": ("fast_commit", "Read only: a new image has an empty journal."),
+    "Orphan file": ("orphan", "Without orphans. Its inode is the first after `lost+found`."),
+    "Multi-mount protection": ("mmp", "As a clean unmount leaves it."),
+    "Quota": ("quota", "Read only so far."),
+    "fs-verity": ("verity", "Read only so far."),
+    "Encryption": ("encryption", "Read only so far."),
+}
+"""Title -> the module of the declarations, and what no single field says."""
+
+
+def page() -> str:
+    """Return the text of docs/format.md."""
+    parts = [HEAD]
+    for title, (name, text) in CHAPTERS.items():
+        module = importlib.import_module(f"ext4writer.ondisk.{name}")
+        rules = (module.__doc__ or "").strip()
+        parts.append(f"## {title}\n\n{rules}\n")
+        if text:
+            parts.append(f"{text}\n")
+        parts += [table(record) for record in _records(name)]
+    return "\n".join(parts)
+
+
+def _records(source: str) -> list[Record]:
+    """The records that a module declares; what it imports has its place in another chapter."""
+    module = importlib.import_module(f"ext4writer.ondisk.{source}")
+    tree = ast.parse(inspect.getsource(module))
+    own = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
+    values = [getattr(module, target.id) for target in own if isinstance(target, ast.Name)]
+    return [value for value in values if isinstance(value, Record)]
+
+
+def table(record: Record) -> str:
+    """Return the section of one record."""
+    lines = [
+        f"### {record.name}, {record.size} bytes",
+        "",
+        record.doc,
+        "",
+        "| offset | size | field | unit | with | says |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, field in record.fields.items():
+        lines.append(_row(field, record.meanings[name]))
+    return "\n".join(lines) + "\n"
+
+
+def _row(field: Field, meaning: Meaning) -> str:
+    says = [meaning.text]
+    names = ", ".join(f"{_number(value, meaning)} {name}" for value, name in meaning.names.items())
+    if names and meaning.unit != "magic":
+        says[0] += f" ({names})"
+    if meaning.writes:
+        says.append(f"*Here:* {meaning.writes}")
+    if meaning.zero:
+        says.append(f"*Here 0:* {meaning.zero}")
+    cells = [
+        f"{field.offset:#x}",
+        str(field.size),
+        f"`{field.name}`",
+        meaning.unit,
+        meaning.when.replace("|", " or "),
+        ". ".join(says),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: int, meaning: Meaning) -> str:
+    return f"{value:#x}" if meaning.unit == "flags" else str(value)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

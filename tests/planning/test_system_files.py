@@ -1,0 +1,72 @@
+"""Files without a name: one loop places, counts and writes whatever they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ext4writer
+from ext4writer import DEFAULT_FEATURES, RandomPolicy, Spec, Tree
+from ext4writer.ondisk.superblock import EXT4_BOOT_LOADER_INO
+from ext4writer.planning import sizing
+from ext4writer.planning.layout import plan_of
+from ext4writer.planning.mapping import mapping_of
+from ext4writer.planning.system_files import SystemFile, system_files
+from tests.judges import debugfs
+from tests.judges.fsck import judge
+
+MIB = 1 << 20
+
+SPECS = {
+    "default": Spec(),
+    "1 KiB": Spec(block_size=1024, size=80 * MIB),
+    "policy": Spec(block_size=1024, policy=RandomPolicy(3)),
+    "neither": Spec(journal="none", features=DEFAULT_FEATURES.without("resize_inode")),
+    # A journal in two runs at least, around the backup in group 1.
+    "long journal": Spec(block_size=1024, journal=20 * MIB),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_they_take_what_they_say(name: str, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    layout = ext4writer.write_image(Tree(), image, SPECS[name])
+    judge(image, "quick")
+    assert len(plan_of(layout).system_files) == (0 if name == "neither" else 2)
+    for file in plan_of(layout).system_files:
+        placed = plan_of(layout).placement.system[file.ino]
+        assert sum(run.length for run in placed.runs) == file.data_blocks
+        assert file.mapping.metadata_blocks(placed.runs) == len(placed.map_blocks)
+        blocks = file.data_blocks + file.fixed_blocks + len(placed.map_blocks)
+        assert layout.space[file.purpose] >= (blocks - len(placed.map_blocks)) * layout.block_size
+        found = debugfs.inode(image, file.ino)
+        assert found.size == file.size_bytes
+        assert found.blockcount == blocks * layout.block_size // 512
+
+
+@pytest.mark.parametrize("name", ["default", "policy", "neither"])
+def test_one_more_is_one_more_row(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third one, the inode of a boot loader, needs nothing but to be listed."""
+
+    def with_another(fmt: Any, groups: int, sizes: Any) -> tuple[SystemFile, ...]:
+        another = SystemFile(
+            EXT4_BOOT_LOADER_INO, "another", 37 * fmt.block_size, 37, mapping_of(fmt)
+        )
+        return (*system_files(fmt, groups, sizes), another)
+
+    tree = Tree()
+    tree.file("file", bytes(range(256)) * 300)
+    plain = ext4writer.plan(tree, SPECS[name])
+    monkeypatch.setattr(sizing, "system_files", with_another)
+    image = tmp_path / "image"
+    layout = ext4writer.write_image(tree, image, SPECS[name])
+    judge(image, "quick")
+    assert layout.space["another"] == 37 * layout.block_size
+    assert layout.size_bytes > plain.size_bytes
+    assert layout.available_bytes >= 16 * MIB
+    found = debugfs.inode(image, EXT4_BOOT_LOADER_INO)
+    assert (found.size, found.blockcount) == (37 * layout.block_size, 37 * layout.block_size // 512)

@@ -1,0 +1,548 @@
+"""The floors hold, by the syntax trees: what imports what, and what is never asked of a host."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import ext4writer
+from ext4writer.ondisk.features import ALIASES, FEATURES
+
+ROOT = Path(__file__).parents[2]
+
+BELOW_ALL = {
+    "errors": 0,
+    "units": 0,
+    "arguments": 0,
+    "inode_flags": 1,
+    "progress": 1,
+    "forked": 2,
+    "threads": 2,
+}
+FLOORS = {
+    "ondisk": 10,
+    "attributes": 20,
+    "documents": 20,
+    "content": 20,
+    "holes": 21,
+    "slices": 21,
+    "nodes": 21,
+    "losses": 22,
+    "walking": 22,
+    "resolution": 22,
+    "composition": 23,
+    "tree": 24,
+    "edit": 25,
+    "sources": 27,
+    "read": 26,
+    "inspection": 30,
+    "manifests": 28,
+    "nix": 29,
+    "planning": 30,
+    "output": 35,
+    "emit": 40,
+    "inputs": 45,
+    "api": 50,
+    "__main__": 70,
+    "__init__": 60,
+}
+"""First part of a module's name -> its height. Modules of one package may import each other."""
+
+FORMAT_FREE = (
+    *("errors", "progress", "forked", "threads", "documents"),
+    *(
+        "inode_flags",
+        "attributes",
+        "content",
+        "holes",
+        "slices",
+        "nodes",
+        "losses",
+        "walking",
+        "resolution",
+        "composition",
+        "tree",
+    ),
+    *("edit", "sources", "manifests", "nix", "output"),
+)
+"""What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
+
+THIRD_PARTY = {
+    "construct": {"ondisk"},
+    "crc32c": {"ondisk.checksum"},
+    "zstandard": {"sources.tar_archive.decoders", "output.compressed"},
+    "ext4writer_cli": {"__main__"},
+}
+"""The library's only foreign modules -> where alone they may be imported."""
+
+STANDARD = {
+    *("__future__", "abc", "collections", "collections.abc", "dataclasses", "types", "typing"),
+    *("array", "bisect", "contextlib", "copy", "functools", "itertools", "operator"),
+    *("enum", "errno", "io", "math", "re", "stat", "struct"),
+    "hashlib",  # the identity of an image is a digest of its tree; container images name theirs
+    "json",
+    "uuid",  # the class UUID alone
+}
+"""What every module of the library may import: no clock, no chance, no locale among them."""
+
+STANDARD_IN = {
+    "os": {
+        "tree",
+        "nodes",
+        "documents",
+        "content",
+        "holes",
+        "slices",
+        "read.stores",
+        "inspection.extract",
+        "edit",
+        "sources",
+        "manifests",
+        "nix",
+        "forked",
+        "emit.copier",
+        "output",
+        "inputs",
+    },
+    **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
+    "tarfile": {"inspection.tar_output"},
+    "zlib": {"sources.tar_archive", "sources.manifest_content", "output.compressed"},
+    "bz2": {"sources.tar_archive.decoders"},
+    "lzma": {"sources.tar_archive.decoders", "output.compressed"},
+    "ctypes": {"output.zeros"},  # fallocate(2) with its modes
+    "binascii": {"sources.tar_archive.xattrs", "edit.rules_set", "nix.hashes"},
+    "base64": {"edit.rules_set", "nix.hashes"},
+    "urllib.parse": {"nix.cache"},
+    "concurrent.futures": {"output.watched"},
+    "sqlite3": {"nix.database"},
+    **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
+    # Only for what Unicode 12.1 had assigned, which no later version changes.
+    "unicodedata": {"ondisk.casefold"},
+    "threading": {"threads", "content", "sources.host", "emit.copying", "output", "nix"},
+    # Is a file opened to append; how much a pipe holds; may files share blocks.
+    "fcntl": {"output", "forked", "emit.copier", "sources.host_flags"},
+    "sys": {"planning.identity", "sources.host"},
+}
+"""What touches the host -> the modules, or packages, that read sources or write the output."""
+
+FEATURE_NAMES = {*(row.name for row in FEATURES), *ALIASES}
+
+BANNED_NAMES = {
+    *("print", "input", "breakpoint", "exec", "eval", "__import__", "globals"),
+    *("hash", "id"),  # differ from run to run
+}
+
+OS_ALLOWED = {
+    "names": {"fsencode", "fsdecode", "fspath", "PathLike", "path", "getcwdb", "strerror"},
+    "looking at a source": {
+        *(
+            "supports_dir_fd",
+            "scandir",
+            "DirEntry",
+            "stat",
+            "stat_result",
+            "fstat",
+            "readlink",
+            "major",
+            "minor",
+        ),
+        *("listxattr", "getxattr"),
+    },
+    "reading and writing": {
+        *("open", "dup", "close", "read", "readv", "pread", "preadv", "write", "pwrite", "pwritev"),
+        *("lseek", "ftruncate", "fsync", "copy_file_range", "posix_fallocate"),
+        *("replace", "unlink", "link"),
+        *("fchown", "fchmod", "setxattr", "removexattr"),
+    },
+    "extracting": {
+        *("mkdir", "symlink", "mknod", "makedev", "chown", "chmod", "utime", "setxattr"),
+    },
+    "sharing work": {
+        *("fork", "pipe", "set_blocking", "kill", "waitpid", "waitstatus_to_exitcode", "_exit"),
+        *("chdir", "fchdir"),  # of a forked process
+    },
+}
+OS_CONSTANTS = ("O_", "SEEK_")
+OS_PATH_ALLOWED = {
+    *(
+        "join",
+        "split",
+        "exists",
+        "isabs",
+        "isdir",
+        "isfile",
+        "islink",
+        "lexists",
+        "realpath",
+        "samestat",
+    ),
+}
+SYS_ALLOWED = {
+    "byteorder",  # to swap the bytes of arrays
+    "platform",  # to know how long a path may be
+}
+ALLOWED = {
+    "os": set().union(*OS_ALLOWED.values()),
+    "os.path": OS_PATH_ALLOWED,
+    "sys": SYS_ALLOWED,
+    "uuid": {"UUID"},
+}
+"""Module -> all that may be taken from it."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the library; ``name`` is dotted, from inside the package."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def top(self) -> str:
+        return self.name.partition(".")[0]
+
+    def lies_in(self, places: set[str]) -> bool:
+        return any(self.name == place or self.name.startswith(f"{place}.") for place in places)
+
+
+@cache
+def modules(package: str = "ext4writer") -> tuple[Module, ...]:
+    found = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT / package).with_suffix("").parts
+        if len(parts) > 1 and parts[-1] == "__init__":
+            parts = parts[:-1]
+        found.append(Module(".".join(parts), path, ast.parse(path.read_text(), str(path))))
+    return tuple(found)
+
+
+def imports(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Yield (statement, absolute dotted name) of every import, wherever it stands."""
+    package = ["ext4writer", *module.path.relative_to(ROOT / "ext4writer").parent.parts]
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node, f"{start}.{alias.name}"
+
+
+def known(name: str) -> str:
+    """The module of the library that the absolute ``name`` lies in; "" if it is another's."""
+    package, _, inside = name.partition(".")
+    if package != "ext4writer":
+        return ""
+    names = {module.name for module in modules()}
+    while inside and inside not in names:
+        inside = inside.rpartition(".")[0]
+    return inside or "__init__"
+
+
+def foreign(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Yield (statement, module) of every import from outside of the library."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names if known(alias.name) == "")
+        elif isinstance(node, ast.ImportFrom) and not node.level and known(node.module or "") == "":
+            yield node, node.module or ""
+
+
+def floor(module: str) -> int:
+    top = module.partition(".")[0]
+    return BELOW_ALL[top] if top in BELOW_ALL else FLOORS[top]
+
+
+Rule = Callable[[Module], Iterator[tuple[ast.AST, str]]]
+
+
+def imports_up(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    for node, name in imports(module):
+        other = known(name)
+        same = other.partition(".")[0] == module.top
+        if other and not same and floor(other) >= floor(module.name):
+            yield node, f"imports {other}"
+
+
+def knows_the_format(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    if module.top in FORMAT_FREE:
+        for node, name in imports(module):
+            if known(name).partition(".")[0] == "ondisk":
+                yield node, f"imports {name}"
+
+
+def reads_while_writing(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """A reader is a second opinion: what writes must not lean on it, and it not on what writes."""
+    if module.top in ("planning", "emit", "output", "api", "edit", "nix", "manifests"):
+        for node, name in imports(module):
+            if known(name).partition(".")[0] == "read":
+                yield node, f"imports {name}"
+    if module.top == "read":
+        for node, name in imports(module):
+            if known(name).partition(".")[0] in ("sources", "edit", "manifests"):
+                yield node, f"imports {name}"
+
+
+def imports_strangers(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    for node, name in foreign(module):
+        places = THIRD_PARTY.get(name.partition(".")[0]) or STANDARD_IN.get(name, set())
+        if name not in STANDARD and not module.lies_in(places):
+            yield node, f"imports {name}"
+
+
+def hides_a_module(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Another name for a module would make the other rules blind."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, f"calls it {alias.asname}") for alias in node.names if alias.asname)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node, "imports *") for alias in node.names if alias.name == "*")
+
+
+def uses_a_banned_name(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Name) and node.id in BANNED_NAMES:
+            yield node, f"uses {node.id}"
+
+
+def attributes_of(module: Module, name: str) -> Iterator[tuple[ast.AST, str]]:
+    """Yield what is taken from the module ``name``, also by ``getattr`` and ``hasattr``."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == name:
+            yield node, node.attr
+        elif isinstance(node, ast.ImportFrom) and node.module == name and not node.level:
+            yield from ((node, alias.name) for alias in node.names)
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in ("getattr", "hasattr")
+            and ast.unparse(node.args[0]) == name
+        ):
+            asked = node.args[1]
+            yield node, str(asked.value) if isinstance(asked, ast.Constant) else ast.unparse(asked)
+
+
+def asks_the_host(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Environment, users, processes, clocks and masks are not on the lists of what is allowed."""
+    for name, allowed in ALLOWED.items():
+        for node, attribute in attributes_of(module, name):
+            if attribute not in allowed and not (
+                name == "os" and attribute.startswith(OS_CONSTANTS)
+            ):
+                yield node, f"takes {name}.{attribute}"
+
+
+def asks_for_a_feature(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """A flag is looked at in the format's one file, and in the rows of the features."""
+    if module.lies_in({"ondisk.format", "ondisk.features"}):
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            asked, among = node.left, ast.unparse(node.comparators[0])
+            if among.rpartition(".")[2] == "features" or (
+                isinstance(asked, ast.Constant) and asked.value in FEATURE_NAMES
+            ):
+                yield node, f"asks {ast.unparse(node)}"
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
+            for side in (node.left, node.right):
+                if ast.unparse(side).rpartition(".")[2] in ("compat", "incompat", "ro_compat"):
+                    yield node, f"asks {ast.unparse(node)}"
+
+
+MAKING = {
+    *("pack", "packer", "pack_into", "packer_into", "pack_columns", "write_column", "build"),
+    *("put", "putter", "set"),
+}
+PARSING = {"parse", "unpacker", "number"}
+MAKERS = {"ondisk", "emit", "planning.mapping", "planning.xattrs"}
+"""What makes bytes of units: emission, and what it asks for the bytes that only a plan knows."""
+PARSERS = {"ondisk", "read", "inspection", "emit.locate"}
+"""What takes units apart: reading, what stands on it, and overrides of planned units."""
+
+
+def record_calls(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, str]]:
+    """Yield calls of ``methods`` of a record, whose name is in capitals, as that of a constant."""
+    for node in ast.walk(module.tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id.isupper()
+            and node.func.attr in methods
+        ):
+            yield node, f"calls {ast.unparse(node.func)}"
+
+
+def makes_units(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    if not module.lies_in(MAKERS):
+        yield from record_calls(module, MAKING)
+
+
+def parses_units(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    if not module.lies_in(PARSERS):
+        yield from record_calls(module, PARSING)
+
+
+RULES: tuple[Rule, ...] = (
+    imports_up,
+    knows_the_format,
+    reads_while_writing,
+    imports_strangers,
+    hides_a_module,
+    uses_a_banned_name,
+    asks_the_host,
+    asks_for_a_feature,
+    makes_units,
+    parses_units,
+)
+
+
+def test_every_module_has_a_floor() -> None:
+    assert len(modules()) > 30
+    for module in modules():
+        assert floor(module.name) >= 0
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_library_keeps_the_rule(rule: Rule) -> None:
+    wrong = [
+        f"{module.path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}: {what}"
+        for module in modules()
+        for node, what in rule(module)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_command_asks_for_no_feature() -> None:
+    found = modules("builder/ext4writer_cli")
+    assert len(found) > 20
+    assert not [what for module in found for _, what in asks_for_a_feature(module)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "line"),
+    [
+        (imports_up, "ondisk.record", "from ..tree import Node"),
+        (imports_up, "planning.sizing", "from ext4writer.output.sink import Sink"),
+        (imports_up, "planning.sizing", "def late():\n    from ..output import sink"),
+        (imports_up, "emit.data", "from ..api import write_image"),
+        (imports_up, "emit.data", "import ext4writer"),
+        (imports_up, "content", "from .tree import Node"),
+        (imports_up, "errors", "from . import progress"),
+        (knows_the_format, "sources.directory", "from ..ondisk.inode import INODE"),
+        (knows_the_format, "tree", "from . import ondisk"),
+        (reads_while_writing, "emit.data", "from ..read import open_image"),
+        (reads_while_writing, "planning.sizing", "from ..read.image import Image"),
+        (reads_while_writing, "read.image", "from ..sources import directory"),
+        (imports_up, "read.image", "from ..planning.geometry import Geometry"),
+        (imports_strangers, "api", "import ext4writer_cli"),
+        (imports_strangers, "api", "from ext4writer_cli.cli import main"),
+        (imports_strangers, "planning.layout", "import click"),
+        (imports_strangers, "planning.layout", "import rich.progress"),
+        (imports_strangers, "planning.layout", "import construct"),
+        (imports_strangers, "planning.layout", "import os"),
+        (imports_strangers, "planning.policy", "import random"),
+        (imports_strangers, "planning.policy", "import secrets"),
+        (imports_strangers, "planning.spec", "from time import time"),
+        (imports_strangers, "planning.spec", "from datetime import datetime"),
+        (imports_strangers, "output.path", "import tempfile"),
+        (imports_strangers, "sources.directory", "import locale"),
+        (imports_strangers, "sources.directory", "import pwd"),
+        (hides_a_module, "tree", "import os as system"),
+        (hides_a_module, "tree", "from os import *"),
+        (uses_a_banned_name, "api", "print()"),
+        (uses_a_banned_name, "api", "key = hash(b'')"),
+        (asks_the_host, "tree", "os.environ['HOME']"),
+        (asks_the_host, "tree", "os.getenv('HOME')"),
+        (asks_the_host, "tree", "from os import getpid"),
+        (asks_the_host, "tree", "getattr(os, 'getuid')()"),
+        (asks_the_host, "tree", "getattr(os, name)()"),
+        (asks_the_host, "tree", "os.urandom(16)"),
+        (asks_the_host, "tree", "os.umask(0)"),
+        (asks_the_host, "tree", "os.path.expanduser('~')"),
+        (asks_the_host, "tree", "sys.getfilesystemencoding()"),
+        (asks_the_host, "planning.identity", "from uuid import uuid4"),
+        (asks_for_a_feature, "planning.spec", "'extent' in spec.features"),
+        (asks_for_a_feature, "planning.spec", "name not in layout.features"),
+        (asks_for_a_feature, "emit.superblock", "'64bit' in names"),
+        (asks_for_a_feature, "emit.superblock", "features.incompat & 0x80"),
+        (makes_units, "planning.sizing", "INODE.packer('i_mode')"),
+        (makes_units, "read.image", "SUPERBLOCK.set(data, 0, 's_magic', 0)"),
+        (parses_units, "planning.sizing", "SUPERBLOCK.parse(data)"),
+        (parses_units, "emit.superblock", "SUPERBLOCK.number(data, 0, 's_magic')"),
+    ],
+)
+def test_the_rule_sees_a_fault(rule: Rule, name: str, line: str) -> None:
+    path = ROOT / "ext4writer" / f"{name.replace('.', '/')}.py"
+    assert path.exists()
+    assert list(rule(Module(name, path, ast.parse(line))))
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not even inside one package, but for what only annotations need."""
+    below: dict[str, set[str]] = {}
+    for module in modules():
+        typing_only = {
+            id(inner)
+            for block in ast.walk(module.tree)
+            if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+            for inner in ast.walk(block)
+        }
+        below[module.name] = {
+            known(name) for node, name in imports(module) if id(node) not in typing_only
+        } - {module.name, ""}
+    while leaves := {name for name, others in below.items() if not others & below.keys()}:
+        below = {name: others for name, others in below.items() if name not in leaves}
+    assert not below, f"these import each other: {sorted(below)}"
+
+
+def test_public_names_exist_once() -> None:
+    assert len(set(ext4writer.__all__)) == len(ext4writer.__all__)
+    for name in ext4writer.__all__:
+        assert hasattr(ext4writer, name), name
+
+
+def test_every_name_that_the_package_imports_is_public() -> None:
+    [package] = [module for module in modules() if module.name == "__init__"]
+    taken = {
+        alias.asname or alias.name
+        for node in package.tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert taken == set(ext4writer.__all__)
+
+
+def test_importing_the_library_imports_no_command() -> None:
+    script = """
+import sys, ext4writer
+late = "ext4writer_cli click rich zstandard sqlite3 bz2 lzma locale random tempfile".split()
+print([name for name in late if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{script}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    "tool",
+    ["ruff check --no-cache .", "ruff format --check --no-cache .", "mypy --cache-dir=/dev/null"],
+)
+def test_the_tools_are_content(tool: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *tool.split()], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

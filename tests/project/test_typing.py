@@ -1,0 +1,53 @@
+"""Programs that use the library pass ``mypy --strict``, and do what their types say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.makers import clients
+
+ROOT = Path(__file__).parents[2]
+
+
+def mypy(path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Check ``path`` as a program in a folder of its own, which has the library installed."""
+    cache = ROOT / ".mypy_cache" / "clients"
+    options = ["--strict", "--no-error-summary", "--config-file=", f"--cache-dir={cache}"]
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", *options, path], cwd=cwd, capture_output=True, text=True
+    )
+
+
+def test_clients_pass_mypy(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(Path(clients.__file__).read_text())
+    done = mypy(program, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Spec(label=5)",
+        "Spec(block_size=None)",
+        "Spec(features=['extent'])",
+        "write_image(Tree(), 5)",
+        "write_image('rootfs', 'image')",
+        "Tree().file('/f', 5)",
+        "Tree().file('/f', b'', mode=None)",
+        "label: str = Spec().label",
+    ],
+)
+def test_a_slip_does_not_pass(line: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(f"from ext4writer import Spec, Tree, write_image\n\n{line}\n")
+    done = mypy(program, tmp_path)
+    assert done.returncode == 1 and "program.py:3: error: " in done.stdout, done.stdout
+
+
+def test_clients_run(tmp_path: Path) -> None:
+    clients.main(tmp_path)
