@@ -2,6 +2,7 @@
 #
 #   make image                  an image of a real tree; TREE=/some/folder IMAGE=/some/file.img
 #   make test                   all tests; PYTEST_ARGS='-k name' chooses
+#   make check                  lint, and tests of three minutes: before each commit
 #   make lint                   ruff and mypy
 #   make man                    manual pages in build/man
 #   make dist                   wheel and sdist in dist, checked
@@ -18,7 +19,7 @@ TREE ?=
 BUILD_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help image test lint man dist bench clean
+.PHONY: help image test check lint man dist bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +36,14 @@ image: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What most changes would break, a sample of judged images among it.
+CHECK_TESTS := tests/ondisk tests/emit/test_units.py tests/tree/test_composition.py \
+    tests/api/test_determinism.py tests/api/test_metadata.py tests/inspection/test_check.py \
+    tests/project/test_floors.py tests/project/test_typing.py
+
+check: lint
+	$(BIN)/python -m pytest -q -n auto -m "not slow and not huge and not qemu" $(CHECK_TESTS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -410,12 +410,13 @@ def test_corruption_with_a_stale_checksum_is_found_by_it(case: Corruption, tmp_p
     assert case.stale in found(tmp_path, parsed(case.override, reseal=False))
 
 
-def test_every_record_is_lied_about() -> None:
+def test_every_record_is_corrupted() -> None:
+    """Those of mmp and of the orphan file by the tests of these features."""
     told = {Override.parse(case.override).record for case in CORRUPTIONS}
     told |= {
         Override.parse(text).record for text, _ in [*CHECKSUM_CORRUPTIONS, *JOURNAL_CORRUPTIONS]
     }
-    assert told | {"dir_entry_tail"} == set(known_records())
+    assert told | {"dir_entry_tail", "mmp", "orphan_block_tail"} == set(known_records())
 
 
 CHECKSUM_CORRUPTIONS = [
