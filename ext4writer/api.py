@@ -266,7 +266,7 @@ def write_image(
 
 
 def iter_image(
-    tree: Tree,
+    tree: Tree | Layout,
     spec: Spec | None = None,
     *,
     overrides: Sequence[Override | str] = (),
@@ -275,9 +275,14 @@ def iter_image(
 ) -> Iterator[bytes]:
     """Plan an ext4 image of ``tree`` at once, and yield its bytes in pieces on demand.
 
+    A :class:`Layout` in the place of the tree is planned already, and takes no ``spec``.
     This suits a web server or an upload that takes an iterator: a piece has 1 byte to 1 MiB and may
     be kept. Raises what :func:`plan` raises; the iterator raises what :func:`write_layout` does. To
-    know the size first, plan the image yourself and pass the plan to :func:`iter_layout`.
+    know the size first, plan the image yourself and pass the plan.
     """
+    if isinstance(tree, Layout):
+        if spec is not None:
+            raise SpecError("spec", "is part of the layout already; give it to plan()")
+        return iter_layout(tree, overrides=overrides, progress=progress, cancel=cancel)
     layout = plan(tree, spec, progress=progress, cancel=cancel)
     return iter_layout(layout, overrides=overrides, progress=progress, cancel=cancel)

@@ -23,6 +23,7 @@ from ext4writer import (
     Layout,
     OutputError,
     Spec,
+    SpecError,
     Tree,
     iter_image,
     iter_layout,
@@ -329,6 +330,11 @@ class TestIterImage:
         pieces = list(iter_image(some_files(), SMALL))
         assert b"".join(pieces) == IMAGE
         assert all(type(piece) is bytes and 0 < len(piece) <= 1 << 20 for piece in pieces)
+
+    def test_a_layout_is_planned_already(self) -> None:
+        assert b"".join(iter_image(LAYOUT)) == IMAGE
+        with pytest.raises(SpecError, match="part of the layout"):
+            iter_image(LAYOUT, SMALL)
 
     def test_pieces_are_made_when_they_are_asked_for(self) -> None:
         read: list[int] = []
