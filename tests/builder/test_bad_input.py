@@ -115,7 +115,7 @@ def test_a_file_that_vanishes(source: Path, out: Path) -> None:
         ("-O inline_data", 2, "--features"),
         ("-O nonsense", 2, "--features"),
         ("-b 4095", 2, "--block-size"),
-        ("-b 65536", 2, "--block-size"),
+        ("-b 131072", 2, "--block-size"),
         ("-I 8192", 2, "--inode-size"),
         ("-m 80", 2, "--reserved-percent"),
         ("--label much-too-long-for-this", 2, "--label"),
