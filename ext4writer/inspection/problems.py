@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import DamageError, display_path
+from ..ondisk.verity import FSVERITY_DESCRIPTOR
 from ..read import Image
 
 
@@ -83,7 +84,7 @@ def of_damage(error: DamageError) -> Problem:
     """The problem that a reader met."""
     key = _SPELLINGS.get(error.record, error.record), error.field
     text = error.problem
-    code = _CODES.get(key, "DAMAGE")
+    code = "VERITY" if key[0] == FSVERITY_DESCRIPTOR.name else _CODES.get(key, "DAMAGE")
     if "no block" in text and key == ("inode", "i_block"):
         code = "PR_2_DIRECTORY_HOLE"
     elif "is missing" in text and key[1] == "det_checksum":

@@ -23,7 +23,6 @@ from .path import PathSink
 from .region import RegionSink
 from .sink import Buffer, Sink, output_error
 from .stream import StreamSink
-from .watched import WatchedSink
 
 try:
     import fcntl
@@ -70,7 +69,11 @@ def open_sink(
     if offset is not None and offset < 0:
         raise OutputError(name_of(output), f"the offset {offset} is below zero")
     sink = _open(output, size, block_size, offset, sync, borrow, raw, compression)
-    return sink if watch is None else WatchedSink(sink, watch)
+    if watch is None:
+        return sink
+    from .watched import WatchedSink  # brings concurrent.futures along
+
+    return WatchedSink(sink, watch)
 
 
 def _open(

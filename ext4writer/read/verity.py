@@ -94,7 +94,8 @@ def check(inode: Inode) -> Verity | None:
     with FileReader(inode, past_end=True) as reader:
         stored = reader.read_at(found.tree_offset, len(built))
     if stored != built:
-        inode.wrong("i_block", "maps a Merkle tree that is not that of the content")
+        text = "is that of another tree than the one that is stored"
+        inode.image.damage(_error(inode, "root_hash", text))
     return found
 
 

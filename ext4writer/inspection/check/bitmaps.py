@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ...nodes import S_IFDIR
 from ...ondisk.checksum import bitmap_checksum
 from ...ondisk.group_desc import EXT4_BG_BLOCK_UNINIT, EXT4_BG_INODE_UNINIT
+from ..problems import Problem
 from .state import METADATA, Check
 
 _ONE, _ZERO = b"1", b"0"
@@ -214,8 +215,6 @@ def _lowest_bits(bits: int) -> Iterator[int]:
 
 
 def _wrong(check: Check, code: str, record: str, block: int, text: str) -> None:
-    from ..problems import Problem
-
     check.add(Problem(code, record, "bits", block * check.block_size, text))
 
 

@@ -24,7 +24,6 @@ from ...ondisk.inode import (
     EXT4_CASEFOLD_FL,
     EXT4_EA_INODE_FL,
     EXT4_EXTENTS_FL,
-    EXT4_HUGE_FILE_FL,
     EXT4_IMAGIC_FL,
     EXT4_IMMUTABLE_FL,
     EXT4_INDEX_FL,
@@ -43,6 +42,7 @@ from ...ondisk.superblock import (
 from ...ondisk.xattr import EXT4_XATTR_MAGIC
 from ...read import Inode, Run, TreeBlock
 from ...read.files import size_limit
+from ...read.mapping import block_map
 from ...read.xattr_entries import INLINE_DATA, in_inode, inline_value
 from .attributes import check_attributes
 from .quota import count_usage
@@ -119,7 +119,7 @@ class _Ordinary:
         self._room = fmt.inode_size - 128
         self._has_extra = fmt.has_extra_fields
         self._possible = not (fmt.bigalloc or fmt.quota) and fmt.extent
-        self._special = _special_inodes(check)
+        self._special = check.special_inodes
 
     def takes(self, ino: int, raw: bytes) -> bool:
         """Whether the inode is ordinary; its blocks are claimed then."""
@@ -191,25 +191,10 @@ class _Ordinary:
         return True
 
 
-def _special_inodes(check: Check) -> dict[int, str]:
-    """Inodes that hold metadata, by number."""
-    image, fmt = check.image, check.format
-    found: dict[int, str] = {}
-    if fmt.has_journal and image.number("s_journal_inum"):
-        found[image.number("s_journal_inum")] = "journal"
-    if fmt.quota:
-        for name in ("s_usr_quota_inum", "s_grp_quota_inum", "s_prj_quota_inum"):
-            if image.number(name):
-                found[image.number(name)] = "quota"
-    if fmt.orphan_file and image.number("s_orphan_file_inum"):
-        found[image.number("s_orphan_file_inum")] = "orphan file"
-    return found
-
-
 def _check_inode(check: Check, inode: Inode) -> None:
     """Look at one inode field by field (e2fsck/pass1.c:e2fsck_pass1)."""
     fmt, ino = check.format, inode.ino
-    special = _special_inodes(check).get(ino)
+    special = check.special_inodes.get(ino)
     is_reserved = ino < fmt.first_ino
     inode.check()
     if special or (is_reserved and ino != EXT4_ROOT_INO):
@@ -284,8 +269,6 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
 
 def _block_list(inode: Inode) -> list[Run | TreeBlock]:
     """What a block map names, whatever the mode is."""
-    from ...read.mapping import block_map
-
     return list(block_map(inode))
 
 
@@ -577,8 +560,6 @@ def _check_size(check: Check, inode: Inode, mapped: _Mapped) -> None:
 
 def _check_sizes(check: Check, inode: Inode, blocks: int) -> None:
     expected = blocks * (check.block_size // _SECTOR)
-    if inode.flags & EXT4_HUGE_FILE_FL and check.format.huge_file:
-        expected = blocks * (check.block_size // _SECTOR)
     if inode.blocks != expected:
         check.of_inode(
             "PR_1_BAD_I_BLOCKS",

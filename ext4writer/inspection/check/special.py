@@ -5,7 +5,11 @@ from __future__ import annotations
 import struct
 
 from ...errors import DamageError, ImageError
-from ...ondisk.checksum import set_journal_superblock_checksum, set_mmp_checksum
+from ...ondisk.checksum import (
+    set_journal_superblock_checksum,
+    set_mmp_checksum,
+    set_orphan_block_checksum,
+)
 from ...ondisk.journal import (
     JBD2_FEATURE_INCOMPAT_CSUM_V2,
     JBD2_FEATURE_INCOMPAT_CSUM_V3,
@@ -148,8 +152,6 @@ def _check_orphan_block(check: Check, inode: Inode, block: int) -> None:
         return
     count = orphans_per_block(check.block_size)
     if check.format.metadata_csum:
-        from ...ondisk.checksum import set_orphan_block_checksum
-
         stored = ORPHAN_BLOCK_TAIL.number(data, tail, "ob_checksum")
         expected = set_orphan_block_checksum(
             bytearray(data), 0, check.block_size, inode.seed, block

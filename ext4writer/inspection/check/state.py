@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 
 from ...errors import DamageError
 from ...ondisk.record import Record
@@ -44,6 +45,21 @@ class Check:
         """(kind of quota, id) -> [bytes, inodes, links inside them], only where quota is kept."""
         self.large_files = False
         self._cancel = cancel
+
+    @cached_property
+    def special_inodes(self) -> dict[int, str]:
+        """Inodes that hold metadata -> what kind."""
+        image, fmt = self.image, self.format
+        found: dict[int, str] = {}
+        if fmt.has_journal and image.number("s_journal_inum"):
+            found[image.number("s_journal_inum")] = "journal"
+        if fmt.quota:
+            for name in ("s_usr_quota_inum", "s_grp_quota_inum", "s_prj_quota_inum"):
+                if image.number(name):
+                    found[image.number(name)] = "quota"
+        if fmt.orphan_file and image.number("s_orphan_file_inum"):
+            found[image.number("s_orphan_file_inum")] = "orphan file"
+        return found
 
     def check_cancelled(self) -> None:
         check_cancelled(self._cancel)
