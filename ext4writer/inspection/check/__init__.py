@@ -49,7 +49,7 @@ def check_image(image: Image, *, data: bool = False, cancel: Cancel | None = Non
 
     ``image`` hears of no damage itself while this runs; open it with an ``on_damage`` that keeps
     what is found on opening, and pass that in :func:`check_opened`. Raises
-    :class:`~ext4writer.ImageError` for an image of features that nobody here can read, and
+    :class:`~ext4writer.ImageError` for features that cannot be read, and
     :class:`~ext4writer.CancelledError`.
     """
     return check_opened(image, [], data=data, cancel=cancel)
