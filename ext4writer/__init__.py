@@ -1,7 +1,7 @@
 """Writes ext4 file systems: a tree of files becomes a finished image, without mkfs or root."""
 
 from . import manifests, nix, sources
-from .api import iter_image, iter_layout, write_image, write_layout
+from .api import iter_image, iter_layout, plan, write_image, write_layout
 from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
 from .emit.override import Override
 from .errors import (
@@ -22,11 +22,10 @@ from .errors import (
     TreeError,
 )
 from .forked import ProcessPool
+from .layout import Layout
 from .ondisk.features import DEFAULT_FEATURES, FeatureSet
 from .output.compressed import Compression
 from .output.opening import Output, Writer
-from .planning.layout import Layout
-from .planning.planner import plan
 from .planning.policy import LayoutPolicy, RandomPolicy, policy
 from .planning.report import ImageReport
 from .planning.spec import Spec

@@ -15,12 +15,12 @@ from .emit.override import Override
 from .errors import SpecError
 from .forked import ProcessPool, as_pool
 from .inputs import check_output
+from .layout import Layout, plan_of
 from .output.compressed import Compression
 from .output.opening import Output, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
-from .planning.layout import Layout, plan_of
 from .planning.options import Size, size_of, taken
-from .planning.planner import plan
+from .planning.planner import plan_image
 from .planning.spec import Spec
 from .progress import Cancel, ProgressCallback, check_callbacks, check_cancelled
 from .tree import Tree
@@ -30,6 +30,27 @@ LEAST_BYTES_TO_SHARE = 16 << 20
 BYTES_WORTH_A_FILE = 32 << 10
 """Bytes that are copied in the time it takes to open, read and close one more file. Threads take
 turns at that, since most of it is Python; processes do it in parallel."""
+
+
+def plan(
+    tree: Tree,
+    spec: Spec | None = None,
+    *,
+    processes: int | ProcessPool = 1,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> Layout:
+    """Decide every inode number, block and count of an image of ``tree``.
+
+    ``processes`` is the number of processes that search many files for holes, this one included,
+    where the system can fork; a :class:`~ext4writer.ProcessPool` may have read the tree before. The
+    result does not depend on it.
+
+    Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
+    given size is too small, :class:`SpecError` for options that contradict the tree or each other,
+    :class:`SourceError` for a file that cannot be read, and :class:`CancelledError`.
+    """
+    return Layout(plan_image(tree, spec, processes=processes, progress=progress, cancel=cancel))
 
 
 def write_layout(

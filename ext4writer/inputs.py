@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from .content import Content, FileId, id_at
 from .errors import OutputError, display_path
+from .layout import Layout, plan_of
 from .output.opening import Output, name_of, output_id, replaced_path
-from .planning.layout import Layout, plan_of
 from .tree import S_IFREG, RegularFile, Tree
 
 Place = TypeVar("Place")

@@ -29,7 +29,7 @@ from .directories import (
 from .hole_search import HoleSearch, searching
 from .identity import derive_identity, with_content
 from .inodes import InodeTable, number_inodes
-from .layout import ImagePlan, Layout
+from .layout import ImagePlan
 from .mapping import mapping_of
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy
@@ -42,24 +42,15 @@ from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import XattrPlan, XattrPlanner
 
 
-def plan(
+def plan_image(
     tree: Tree,
     spec: Spec | None = None,
     *,
     processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
-) -> Layout:
-    """Decide every inode number, block and count of an image of ``tree``.
-
-    ``processes`` is the number of processes that search many files for holes, this one included,
-    where the system can fork; a :class:`~ext4writer.ProcessPool` may have read the tree before. The
-    result does not depend on it.
-
-    Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
-    given size is too small, :class:`SpecError` for options that contradict the tree or each other,
-    :class:`SourceError` for a file that cannot be read, and :class:`CancelledError`.
-    """
+) -> ImagePlan:
+    """Decide a whole image; see :func:`ext4writer.plan` for arguments and errors."""
     check_arguments(tree, spec)
     check_callbacks(progress, cancel)
     try:
@@ -77,7 +68,7 @@ def _plan(
     processes: int | ProcessPool,
     progress: ProgressCallback | None,
     cancel: Cancel | None,
-) -> Layout:
+) -> ImagePlan:
     fmt = format_of(spec)
     _check_resize_inode(fmt)
     policy = checked(spec.policy or DEFAULT_POLICY)
@@ -131,31 +122,29 @@ def _plan(
     solution = solution._replace(geometry=solution.geometry._replace(format=fmt))
     losses += _left_out(spec, solution)
     space = solution.space()
-    return Layout(
-        ImagePlan(
-            spec=spec,
-            format=fmt,
-            uuid=volume_uuid,
-            hash_seed=hash_seed,
-            epoch=epoch,
-            times=times,
-            geometry=solution.geometry,
-            table=table,
-            demand=solution.demand,
-            placement=solution.placement,
-            directories=directories,
-            directory_rules=rules,
-            xattrs=xattrs,
-            groups=count_groups(solution.geometry, solution.placement.free_ranges, table),
-            free_ranges=solution.placement.free_ranges,
-            reserved_blocks=solution.reserved_blocks,
-            content_bytes=data.content_bytes,
-            size_bytes=sum(space.values()),
-            space=space,
-            losses=losses,
-            table_bytes_for_growth=_table_bytes_for_growth(solution),
-            inputs=dict(tree.inputs),
-        )
+    return ImagePlan(
+        spec=spec,
+        format=fmt,
+        uuid=volume_uuid,
+        hash_seed=hash_seed,
+        epoch=epoch,
+        times=times,
+        geometry=solution.geometry,
+        table=table,
+        demand=solution.demand,
+        placement=solution.placement,
+        directories=directories,
+        directory_rules=rules,
+        xattrs=xattrs,
+        groups=count_groups(solution.geometry, solution.placement.free_ranges, table),
+        free_ranges=solution.placement.free_ranges,
+        reserved_blocks=solution.reserved_blocks,
+        content_bytes=data.content_bytes,
+        size_bytes=sum(space.values()),
+        space=space,
+        losses=losses,
+        table_bytes_for_growth=_table_bytes_for_growth(solution),
+        inputs=dict(tree.inputs),
     )
 
 

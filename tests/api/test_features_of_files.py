@@ -11,7 +11,7 @@ import pytest
 import ext4writer
 from ext4writer import Override, OverrideError, RandomPolicy, Spec, SpecError, Tree
 from ext4writer.inspection.check import check_opened
-from ext4writer.planning.layout import plan_of
+from ext4writer.layout import plan_of
 from ext4writer.planning.spec import KIB, MIB
 from ext4writer.read import open_image
 from tests.builder.command import run as command

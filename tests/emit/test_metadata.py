@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from ext4writer import BytesContent, RegularFile, Spec, Tree, TreeError, plan
 from ext4writer.emit.metadata import LARGE_PIECE_BYTES, coalesced, metadata_pieces
 from ext4writer.emit.workspace import PIECE_BYTES, Workspace
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.inode import INODE, INODE_128, MAX_TIME_NS
 from ext4writer.output.sink import Piece
 from ext4writer.planning.checks import EPOCH_LATEST
-from ext4writer.planning.layout import plan_of
 from ext4writer.planning.policy import RandomPolicy
 
 KIB = 1024

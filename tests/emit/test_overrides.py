@@ -33,6 +33,7 @@ from ext4writer import (
 )
 from ext4writer.emit.locate import Locator
 from ext4writer.errors import display_path
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL
 from ext4writer.ondisk.extent import EXTENT, EXTENT_HEADER, EXTENT_IDX, EXTENT_TAIL
 from ext4writer.ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
@@ -42,7 +43,6 @@ from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
 from ext4writer.ondisk.record import Field, Record
 from ext4writer.ondisk.superblock import SUPERBLOCK
 from ext4writer.ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER
-from ext4writer.planning.layout import plan_of
 from tests.builder.command import run
 from tests.judges import raw
 from tests.judges.debugfs import debugfs, ex, groups, htree

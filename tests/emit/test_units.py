@@ -12,9 +12,9 @@ import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, Layout, RandomPolicy, Spec, Tree
 from ext4writer.emit.data import copy_jobs
 from ext4writer.emit.units import PlannedUnits
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
 from ext4writer.ondisk.units import UnitKind, checksum_unit
-from ext4writer.planning.layout import plan_of
 
 MIB = 1 << 20
 

@@ -9,9 +9,9 @@ import pytest
 
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, RecordError, Spec, Tree
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.format import Checksum, Format, MappingKind
 from ext4writer.ondisk.superblock import SUPERBLOCK
-from ext4writer.planning.layout import plan_of
 
 from ..judges import debugfs, tools
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, RandomPolicy, Spec, Tree
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.format import Format
-from ext4writer.planning.layout import plan_of
 from ext4writer.planning.mapping import mapping_of
 from tests.judges import debugfs
 from tests.judges.compare import assert_tree_equal

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, Layout, Spec, Tree, TreeError
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.htree import DX_HASH_TEA
 from ext4writer.ondisk.inode import EXT4_CASEFOLD_FL, EXT4_INDEX_FL
 from ext4writer.planning import planner
 from ext4writer.planning import spec as spec_module
 from ext4writer.planning.directories import DirectoryRulebook, DirectoryRules, IndexedDirectory
-from ext4writer.planning.layout import plan_of
 from tests.judges import debugfs
 from tests.judges.fsck import judge
 

@@ -22,7 +22,7 @@ from ext4writer import (
     TreeError,
 )
 from ext4writer.inspection.check import check_image
-from ext4writer.planning.layout import plan_of
+from ext4writer.layout import plan_of
 from ext4writer.planning.spec import MIB
 from ext4writer.read import open_image
 from tests.judges import debugfs, foreign

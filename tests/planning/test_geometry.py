@@ -25,8 +25,8 @@ from ext4writer import (
     SpecError,
     Tree,
 )
+from ext4writer.layout import Layout, plan_of
 from ext4writer.planning.geometry import Geometry, last_group_minimum
-from ext4writer.planning.layout import Layout, plan_of
 from ext4writer.planning.spec import GIB, KIB, MIB
 from tests.conftest import MakeImage
 from tests.judges import debugfs, fsck, raw

@@ -12,9 +12,9 @@ import pytest
 
 import ext4writer
 from ext4writer import BytesContent, Directory, RegularFile, Spec, Tree, TreeError
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.dirhash import hash_names
 from ext4writer.ondisk.features import DEFAULT_FEATURES
-from ext4writer.planning.layout import plan_of
 from tests.conftest import MakeImage
 from tests.judges import debugfs
 from tests.judges.compare import assert_tree_equal

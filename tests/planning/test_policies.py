@@ -25,7 +25,7 @@ from ext4writer import (
     plan,
     policy,
 )
-from ext4writer.planning.layout import plan_of
+from ext4writer.layout import plan_of
 from tests.judges import debugfs
 from tests.judges.compare import assert_tree_equal
 from tests.judges.debugfs import TreeExtent

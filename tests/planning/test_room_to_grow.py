@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ext4writer
 from ext4writer import SizeError, Spec, SpecError, Tree
-from ext4writer.planning.layout import plan_of
+from ext4writer.layout import plan_of
 from ext4writer.planning.spec import GIB, KIB, MIB
 from tests.builder.command import report, run
 from tests.conftest import MakeImage

@@ -30,8 +30,8 @@ from ext4writer import (
     api,
     sources,
 )
+from ext4writer.layout import Layout, plan_of
 from ext4writer.planning import sizing
-from ext4writer.planning.layout import Layout, plan_of
 from ext4writer.planning.spec import GIB, KIB, MIB
 from tests.conftest import MakeImage
 from tests.judges import debugfs

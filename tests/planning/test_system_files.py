@@ -9,9 +9,9 @@ import pytest
 
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, RandomPolicy, Spec, Tree
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.superblock import EXT4_BOOT_LOADER_INO
 from ext4writer.planning import sizing
-from ext4writer.planning.layout import plan_of
 from ext4writer.planning.mapping import mapping_of
 from ext4writer.planning.system_files import SystemFile, system_files
 from tests.judges import debugfs

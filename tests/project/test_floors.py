@@ -48,6 +48,7 @@ FLOORS = {
     "planning": 30,
     "output": 35,
     "emit": 40,
+    "layout": 44,
     "inputs": 45,
     "api": 50,
     "__main__": 70,

@@ -6,8 +6,8 @@ import pytest
 
 from ext4writer import RandomPolicy, Spec, Tree, write_image
 from ext4writer.emit.units import PlannedUnits
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.units import Unit, UnitKind
-from ext4writer.planning.layout import plan_of
 from ext4writer.read import open_image
 from tests.emit.test_units import SPECS, tree
 

@@ -9,8 +9,8 @@ import pytest
 
 import ext4writer
 from ext4writer import FeatureSet, LayoutPolicy, Spec, Tree, TreeError
+from ext4writer.layout import plan_of
 from ext4writer.ondisk.features import DEFAULT_FEATURES
-from ext4writer.planning.layout import plan_of
 from ext4writer.planning.spec import GIB, KIB, MIB
 from tests.conftest import MakeImage
 from tests.judges import debugfs

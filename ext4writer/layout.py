@@ -1,0 +1,172 @@
+"""A planned image as its users see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from .content import FileId
+from .ondisk.features import FeatureSet
+from .planning.layout import ImagePlan
+from .planning.report import ImageReport, as_key
+from .planning.spec import Spec
+from .tree import Loss
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Layout:
+    """A frozen plan of an image; :func:`ext4writer.write_layout` carries it out.
+
+    Everything in it follows from the tree and the Spec. It refers to the tree's nodes, which must
+    not change before it is written.
+    """
+
+    _plan: ImagePlan
+
+    def __repr__(self) -> str:
+        label = f" {self.label!r}" if self.label else ""
+        losses = f", {len(self.losses)} losses" if self.losses else ""
+        return (
+            f"<Layout{label} {self.uuid} of {self.size_bytes} bytes: {self.blocks_count} blocks of "
+            f"{self.block_size} bytes, {self.free_blocks} free; {self.inodes_count} inodes, "
+            f"{self.free_inodes} free{losses}>"
+        )
+
+    @property
+    def spec(self) -> Spec:
+        """The options that it was planned with."""
+        return self._plan.spec
+
+    @property
+    def features(self) -> FeatureSet:
+        """As written: a journal that the image is too small for is left out."""
+        return self._plan.features
+
+    @property
+    def uuid(self) -> UUID:
+        """As given, or derived; see ``Spec.identity``."""
+        return self._plan.uuid
+
+    @property
+    def hash_seed(self) -> UUID:
+        """Key of the directory hash."""
+        return self._plan.hash_seed
+
+    @property
+    def epoch(self) -> int:
+        """Seconds since 1970; the stamp of the file system itself."""
+        return self._plan.epoch
+
+    @property
+    def label(self) -> bytes:
+        """The label, without padding."""
+        return self._plan.label
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the image."""
+        return self._plan.size_bytes
+
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block."""
+        return self._plan.block_size
+
+    @property
+    def blocks_count(self) -> int:
+        """Blocks of the file system."""
+        return self._plan.blocks_count
+
+    @property
+    def inodes_count(self) -> int:
+        """Inodes, the reserved ones among them."""
+        return self._plan.inodes_count
+
+    @property
+    def free_blocks(self) -> int:
+        """Blocks not in use."""
+        return self._plan.free_blocks
+
+    @property
+    def free_inodes(self) -> int:
+        """Inodes not in use; the reserved ones count as used."""
+        return self._plan.free_inodes
+
+    @property
+    def reserved_blocks(self) -> int:
+        """Blocks that are kept for the superuser."""
+        return self._plan.reserved_blocks
+
+    @property
+    def available_bytes(self) -> int:
+        """What every user can write: free, less what the kernel and the superuser keep."""
+        return self._plan.available_bytes
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of file content to be copied; holes do not count."""
+        return self._plan.content_bytes
+
+    @property
+    def entries(self) -> dict[str, int]:
+        """Counts by kind; ``hard link`` counts the names beyond the first."""
+        return self._plan.entries
+
+    @property
+    def space(self) -> Mapping[str, int]:
+        """Bytes by purpose; the sum is ``size_bytes``."""
+        return self._plan.space
+
+    @property
+    def grow_to_bytes(self) -> int:
+        """The size up to which descriptors are reserved."""
+        return self._plan.grow_to_bytes
+
+    @property
+    def inodes_per_gib(self) -> int:
+        """Inodes that each GiB of growth brings, in whole groups."""
+        return self._plan.inodes_per_gib
+
+    @property
+    def table_bytes_for_growth(self) -> int:
+        """Bytes of the inode tables that are there for ``Spec.inode_ratio`` alone."""
+        return self._plan.table_bytes_for_growth
+
+    @property
+    def inputs(self) -> Mapping[FileId, bytes]:
+        """What the sources of the tree have read; see :attr:`Tree.inputs`."""
+        return self._plan.inputs
+
+    @property
+    def losses(self) -> list[Loss]:
+        """What is not kept exactly as the tree has it."""
+        return self._plan.losses
+
+    def report(self) -> ImageReport:
+        """The report that the command prints, without what only the command knows."""
+        return ImageReport(
+            size=self.size_bytes,
+            block_size=self.block_size,
+            blocks=self.blocks_count,
+            free_blocks=self.free_blocks,
+            inodes=self.inodes_count,
+            free_inodes=self.free_inodes,
+            available=self.available_bytes,
+            grow_to=self.grow_to_bytes,
+            inodes_per_gib=self.inodes_per_gib,
+            table_bytes_for_growth=self.table_bytes_for_growth,
+            uuid=str(self.uuid),
+            hash_seed=str(self.hash_seed),
+            label=self.label.decode("utf-8", "surrogateescape"),
+            features=self.features.names(),
+            entries={as_key(kind): count for kind, count in self.entries.items()},
+            content=self.content_bytes,
+            space={as_key(purpose): count for purpose, count in self.space.items()},
+            losses=tuple(self.losses),
+        )
+
+
+def plan_of(layout: Layout) -> ImagePlan:
+    """What only emission needs of a layout."""
+    return layout._plan
