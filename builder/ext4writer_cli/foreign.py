@@ -20,8 +20,6 @@ OPTIONS = {
     "-J": "--journal SIZE, or --journal none",
     "-E": "what it sets has options of its own, such as --hash-seed, --grow-to and --owner",
     "-F": "a file is replaced when the new image is whole; nothing has to be forced",
-    "-G": "the library's Spec has groups_per_flex",
-    "-g": "groups have as many blocks as one block of bitmap has bits",
     "-c": "there are no devices to be searched for bad blocks",
     "-l": "there are no lists of bad blocks",
     "-n": "--dry-run, or the command plan",
@@ -29,8 +27,6 @@ OPTIONS = {
     "-S": "superblocks are never written alone",
     "-v": "the report tells all; --json has it for programs",
     "-K": "nothing is discarded",
-    "-M": "there is no last mount point in an image",
-    "-e": "every image says 'continue' on errors; tune2fs -e changes it",
     "-z": "there is no undo file; what stood there stays until the new image is whole",
     # mksquashfs(1), mkfs.erofs(1)
     "-all-root": "--owner 0:0",

@@ -542,6 +542,128 @@ class ImageOptions:
         about="Who chooses among the legal layouts.",
     )
 
+    reserved_blocks: int | None = row(
+        "--reserved-blocks",
+        type=click.IntRange(min=0),
+        metavar="N",
+        about="The same as a number of blocks.",
+    )
+    reserved_uid: int = row(
+        "--reserved-uid",
+        type=int,
+        metavar="UID",
+        default=0,
+        show_default=True,
+        about="User who may use the blocks that are kept.",
+    )
+    reserved_gid: int = row(
+        "--reserved-gid",
+        type=int,
+        metavar="GID",
+        default=0,
+        show_default=True,
+        about="Group that may use them.",
+    )
+    groups_per_flex: int = row(
+        "-G",
+        "--groups-per-flex",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=16,
+        show_default=True,
+        about="Groups whose metadata lie together: a power of two.",
+    )
+    blocks_per_group: int | None = row(
+        "-g",
+        "--blocks-per-group",
+        type=click.IntRange(min=1),
+        metavar="N",
+        about="Blocks in a group: a multiple of 8.  [default: 8 times the block size]",
+    )
+    reserved_gdt_blocks: int | None = row(
+        "--reserved-gdt-blocks",
+        type=click.IntRange(min=0),
+        metavar="N",
+        about="Blocks that are kept for more descriptors, instead of --grow-to.",
+    )
+    raid_stride: int = row(
+        "--stride",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        about="Blocks on one disk of a RAID before the next one.",
+    )
+    raid_stripe_width: int = row(
+        "--stripe-width",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        about="Blocks of data in a stripe of the RAID.",
+    )
+    errors: Literal["continue", "remount-ro", "panic"] = row(
+        "-e",
+        "--errors",
+        type=click.Choice(("continue", "remount-ro", "panic")),
+        default="continue",
+        show_default=True,
+        about="What the kernel does when it finds an error.",
+    )
+    default_mntopts: str = row(
+        "--default-mntopts",
+        metavar="NAME[,...]",
+        default="",
+        about="Mount options unless others are given, as tune2fs -o has them.  [default: "
+        "user_xattr,acl]",
+    )
+    mount_opts: str = row(
+        "--mount-opts",
+        metavar="TEXT",
+        default="",
+        about="Further mount options, as tune2fs -E mount_opts has them.",
+    )
+    creator_os: Literal["Linux", "Hurd", "Masix", "FreeBSD", "Lites"] = row(
+        "--creator-os",
+        type=click.Choice(("Linux", "Hurd", "Masix", "FreeBSD", "Lites")),
+        default="Linux",
+        show_default=True,
+        about="System that made it.",
+    )
+    last_mounted: str = row(
+        "-M",
+        "--last-mounted",
+        metavar="DIR",
+        default="",
+        about="Where it was mounted last, 64 bytes at most.",
+    )
+    max_mount_count: int = row(
+        "--max-mount-count",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        about="Mounts after which it should be checked; 0 is never.",
+    )
+    check_interval: int = row(
+        "--check-interval",
+        type=click.IntRange(min=0),
+        metavar="SECONDS",
+        default=0,
+        about="Seconds after which it should be checked; 0 is never.",
+    )
+    revision: int = row(
+        "--revision",
+        type=click.IntRange(0, 1),
+        metavar="0|1",
+        default=1,
+        show_default=True,
+        about="Revision of the format; 0 has no features and inodes of 128 bytes.",
+    )
+    test_fs: bool = row(
+        "--test-fs",
+        is_flag=True,
+        default=False,
+        about="Say that a kernel under development may use it.",
+    )
+
     def sized(self, output: Output | None) -> Self:
         """The same with a size in bytes, if the size is that of the output."""
         if not isinstance(self.size, str):
@@ -593,7 +715,19 @@ class ImageOptions:
             hole_size=self.hole_size,
             lost_and_found=not self.no_lost_and_found,
             policy=policy(self.policy),
+            mount_opts=os.fsencode(self.mount_opts),
+            last_mounted=os.fsencode(self.last_mounted),
+            **{name: getattr(self, name) for name in _SAME_IN_SPEC},
         )
+
+
+_SAME_IN_SPEC = (
+    *("reserved_blocks", "reserved_uid", "reserved_gid"),
+    *("groups_per_flex", "blocks_per_group", "reserved_gdt_blocks"),
+    *("raid_stride", "raid_stripe_width", "errors", "default_mntopts", "creator_os"),
+    *("max_mount_count", "check_interval", "revision", "test_fs"),
+)
+"""Options that the Spec takes as they are."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -23,21 +23,20 @@ from ..ondisk.inode import INODE_EXTRA_ISIZE
 from ..ondisk.mmp import EXT4_MMP_UPDATE_INTERVAL
 from ..ondisk.record import Record
 from ..ondisk.superblock import (
+    ERRORS,
     EXT2_FLAGS_SIGNED_HASH,
+    EXT2_FLAGS_TEST_FILESYS,
     EXT4_CRC32C_CHKSUM,
-    EXT4_DEFM_ACL,
-    EXT4_DEFM_XATTR_USER,
-    EXT4_DYNAMIC_REV,
-    EXT4_ERRORS_CONTINUE,
     EXT4_JNL_BACKUP_BLOCKS,
     EXT4_JOURNAL_INO,
     EXT4_MIN_BLOCK_LOG_SIZE,
-    EXT4_OS_LINUX,
     EXT4_SUPER_MAGIC,
     EXT4_VALID_FS,
     SUPERBLOCK,
+    SYSTEMS,
 )
 from ..planning.layout import ImagePlan
+from ..planning.spec import LAST_MOUNTED_MAX, MOUNT_OPTS_MAX
 from ..planning.system_files.base import NO_INODE
 from .bitmaps import BitmapEmitter
 from .system_files import system_file_i_block
@@ -54,7 +53,7 @@ def superblock(layout: ImagePlan, group: int) -> bytes:
 
 def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | list[int]]:
     """Every nonzero field; the declaration says why the others are zero."""
-    geometry, fmt = layout.geometry, layout.format
+    spec, geometry, fmt = layout.spec, layout.geometry, layout.format
     log_block_size, log_cluster_size = (
         size.bit_length() - 1 - EXT4_MIN_BLOCK_LOG_SIZE
         for size in (fmt.block_size, fmt.cluster_size)
@@ -73,14 +72,17 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         "s_clusters_per_group": fmt.clusters_per_group,
         "s_inodes_per_group": geometry.inodes_per_group,
         "s_wtime": layout.epoch,
-        "s_max_mnt_count": MAX_MOUNTS_UNLIMITED,
+        "s_max_mnt_count": spec.max_mount_count or MAX_MOUNTS_UNLIMITED,
         "s_magic": EXT4_SUPER_MAGIC,
         # lib/ext2fs/closefs.c:ext2fs_flush2: a backup never says that the file system is clean.
         "s_state": EXT4_VALID_FS if group == 0 else 0,
-        "s_errors": EXT4_ERRORS_CONTINUE,
+        "s_errors": ERRORS[spec.errors],
         "s_lastcheck": layout.epoch,
-        "s_creator_os": EXT4_OS_LINUX,
-        "s_rev_level": EXT4_DYNAMIC_REV,
+        "s_checkinterval": spec.check_interval,
+        "s_creator_os": SYSTEMS[spec.creator_os],
+        "s_rev_level": spec.revision,
+        "s_def_resuid": spec.reserved_uid,
+        "s_def_resgid": spec.reserved_gid,
         "s_first_ino": fmt.first_ino,
         "s_inode_size": fmt.inode_size,
         # The field has 16 bits, and wraps in the kernel and in e2fsprogs, too.
@@ -90,13 +92,18 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         "s_feature_ro_compat": fmt.features.ro_compat,
         "s_uuid": fmt.uuid,
         "s_volume_name": layout.label.ljust(16, b"\0"),
+        "s_last_mounted": spec.last_mounted.ljust(LAST_MOUNTED_MAX, b"\0"),
         "s_reserved_gdt_blocks": geometry.reserved_gdt_blocks,
         "s_hash_seed": list(layout.directory_rules.hash_seed),
         "s_def_hash_version": DX_HASH_HALF_MD4,
         "s_desc_size": fmt.desc_size if fmt.is_64bit else 0,
-        "s_default_mount_opts": EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL,
+        # misc/mke2fs.c:PRS leaves them out of revision 0.
+        "s_default_mount_opts": spec.default_mntopts if spec.revision else 0,
         "s_mkfs_time": layout.epoch,
-        "s_flags": EXT2_FLAGS_SIGNED_HASH,
+        "s_flags": EXT2_FLAGS_SIGNED_HASH | (EXT2_FLAGS_TEST_FILESYS if spec.test_fs else 0),
+        "s_raid_stride": spec.raid_stride,
+        "s_raid_stripe_width": spec.raid_stripe_width,
+        "s_mount_opts": spec.mount_opts.ljust(MOUNT_OPTS_MAX + 1, b"\0"),
         "s_kbytes_written": _kbytes_written(layout),
         "s_overhead_clusters": _overhead_clusters(layout),
     }

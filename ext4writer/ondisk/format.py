@@ -145,10 +145,11 @@ class Format:
         cluster_size: int | None = None,
         groups_per_flex: int = 1,
         num_backup_sb: int = 2,
+        clusters_per_group: int | None = None,
     ) -> Format:
         """Return the format that mke2fs would make with these features and sizes in bytes.
 
-        ``cluster_size`` None is one block.
+        ``cluster_size`` None is one block, ``clusters_per_group`` None as many as there can be.
         """
         # lib/ext2fs/initialize.c:ext2fs_initialize
         blocks_per_cluster = (cluster_size or block_size) // block_size
@@ -160,7 +161,9 @@ class Format:
             desc_size=EXT4_MIN_DESC_SIZE_64BIT if is_64bit else EXT4_MIN_DESC_SIZE,
             first_data_block=1 if block_size * blocks_per_cluster == EXT4_MIN_BLOCK_SIZE else 0,
             # One bit each in one block of bitmap.
-            clusters_per_group=min(8 * block_size, MAX_CLUSTERS_PER_GROUP),
+            clusters_per_group=min(
+                clusters_per_group or 8 * block_size, 8 * block_size, MAX_CLUSTERS_PER_GROUP
+            ),
             blocks_per_cluster=blocks_per_cluster,
             groups_per_flex=groups_per_flex if "flex_bg" in features else 1,
             num_backup_sb=num_backup_sb,

@@ -5,6 +5,8 @@ Rules: Documentation/filesystems/ext4/super.rst and fs/ext4/ext4.h:struct ext4_s
 
 from __future__ import annotations
 
+import re
+
 from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
 from .record import Record, field
@@ -105,6 +107,8 @@ _SYSTEMS = {
     EXT4_OS_FREEBSD: "FreeBSD",
     EXT4_OS_LITES: "Lites",
 }
+ERRORS = {name: code for code, name in _ERRORS.items()}
+SYSTEMS = {name: code for code, name in _SYSTEMS.items()}
 _FLAGS = {
     EXT2_FLAGS_SIGNED_HASH: "signed_directory_hash",
     EXT2_FLAGS_UNSIGNED_HASH: "unsigned_directory_hash",
@@ -123,6 +127,34 @@ _MOUNT_OPTIONS = {
     EXT4_DEFM_DISCARD: "discard",
     EXT4_DEFM_NODELALLOC: "nodelalloc",
 }
+
+
+def edit_mount_options(text: str, bits: int) -> int:
+    """Return the ``bits`` of s_default_mount_opts changed by the words of ``text``.
+
+    ``name`` or ``+name`` adds, ``^name`` or ``-name`` removes, as in mke2fs.conf and for tune2fs.
+    Raises ``ValueError`` for a name that is none.
+    """
+    # e2fsprogs lib/e2p/mntopts.c:e2p_edit_mntopts
+    for word in text.replace(",", " ").split():
+        name = word.lower().lstrip("+^-") if word[0] in "+^-" else word.lower()
+        numbered = re.fullmatch(r"mntopt_([0-9]|[12][0-9]|3[01])", name)
+        mask = 1 << int(numbered[1]) if numbered else _MOUNT_OPTIONS_BY_NAME.get(name)
+        if mask is None:
+            raise ValueError(
+                f"{name!r} is no default mount option; there are "
+                f"{', '.join(_MOUNT_OPTIONS_BY_NAME)}"
+            )
+        if mask & EXT4_DEFM_JMODE:
+            bits &= ~EXT4_DEFM_JMODE
+        bits = bits & ~mask if word[0] in "^-" else bits | mask
+    return bits
+
+
+_MOUNT_OPTIONS_BY_NAME = {name: mask for mask, name in _MOUNT_OPTIONS.items()} | {
+    "journal_data_writeback": EXT4_DEFM_JMODE_WBACK
+}
+
 # dx_root_info.hash_version has three more, which the superblock never holds.
 _HASHES = {0: "legacy", 1: "half_md4", 2: "tea", 6: "siphash"}
 
@@ -143,7 +175,7 @@ SUPERBLOCK = Record(
             "Blocks that only the superuser can use",
             "blocks",
             high="s_r_blocks_count_hi",
-            writes="`--reserved-percent` of the blocks, rounded down; 0 by default",
+            writes="by `--reserved-percent`, rounded down, or `--reserved-blocks`",
         ),
         field(
             "s_free_blocks_count_lo",
@@ -183,14 +215,14 @@ SUPERBLOCK = Record(
             Int32ul,
             "Blocks in a group",
             "blocks",
-            writes="8 times the block size in bytes",
+            writes="`--blocks-per-group`; 8 times the block size in bytes by default",
         ),
         field(
             "s_clusters_per_group",
             Int32ul,
             "Clusters in a group: the bits of a block bitmap",
             "clusters",
-            writes="8 times the block size in bytes",
+            writes="`--blocks-per-group`; 8 times the block size in bytes by default",
         ),
         field(
             "s_inodes_per_group",
@@ -214,7 +246,7 @@ SUPERBLOCK = Record(
             Int16ul,
             "Mounts after which it should be checked; 0xffff for never",
             "count",
-            writes="0xffff, as mke2fs has it",
+            writes="`--max-mount-count`; 0xffff by default, as mke2fs has it",
         ),
         field("s_magic", Int16ul, "0xEF53", "magic", names={EXT4_SUPER_MAGIC: "ext4"}),
         field(
@@ -230,7 +262,7 @@ SUPERBLOCK = Record(
             Int16ul,
             "What the kernel does when it finds an error",
             "code",
-            writes="continue",
+            writes="`--errors`; continue by default",
             names=_ERRORS,
         ),
         field(
@@ -249,17 +281,22 @@ SUPERBLOCK = Record(
             Int32ul,
             "Longest time between checks",
             "seconds",
-            zero="no checks by time, as mke2fs has it",
+            writes="`--check-interval`; 0, no checks by time, by default",
         ),
         field(
-            "s_creator_os", Int32ul, "System that made it", "code", writes="Linux", names=_SYSTEMS
+            "s_creator_os",
+            Int32ul,
+            "System that made it",
+            "code",
+            writes="`--creator-os`",
+            names=_SYSTEMS,
         ),
         field(
             "s_rev_level",
             Int32ul,
             "Revision; in revision 0 all that follows is missing",
             "code",
-            writes="1",
+            writes="`--revision`; 1 by default",
             names={EXT4_GOOD_OLD_REV: "original", EXT4_DYNAMIC_REV: "dynamic"},
         ),
         field(
@@ -268,7 +305,7 @@ SUPERBLOCK = Record(
             "User who may use the reserved blocks",
             "user",
             high="s_def_resuid_hi",
-            zero="root",
+            writes="`--reserved-uid`; root by default",
         ),
         field(
             "s_def_resgid",
@@ -276,7 +313,7 @@ SUPERBLOCK = Record(
             "Group that may use the reserved blocks",
             "group id",
             high="s_def_resgid_hi",
-            zero="root",
+            writes="`--reserved-gid`; root by default",
         ),
         field(
             "s_first_ino",
@@ -340,7 +377,7 @@ SUPERBLOCK = Record(
             "Where it was mounted last",
             "text",
             when="revision 1",
-            zero="never mounted",
+            writes="`--last-mounted`; none by default",
         ),
         field(
             "s_algorithm_usage_bitmap",
@@ -372,7 +409,7 @@ SUPERBLOCK = Record(
             "Blocks after the descriptors that are kept for more of them",
             "blocks",
             when="revision 1",
-            writes="by `--grow-to`",
+            writes="by `--grow-to`, or `--reserved-gdt-blocks`",
         ),
         field(
             "s_journal_uuid",
@@ -442,7 +479,7 @@ SUPERBLOCK = Record(
             Int32ul,
             "Mount options unless others are given",
             "flags",
-            writes="user_xattr, acl, as mke2fs.conf has it",
+            writes="`--default-mntopts`; user_xattr, acl by default, as mke2fs.conf has it",
             names=_MOUNT_OPTIONS,
         ),
         field(
@@ -513,7 +550,7 @@ SUPERBLOCK = Record(
             Int16ul,
             "Blocks on one disk of a RAID before the next one",
             "blocks",
-            zero="no RAID is known",
+            writes="`--stride`; 0 by default",
         ),
         field(
             "s_mmp_update_interval",
@@ -536,7 +573,7 @@ SUPERBLOCK = Record(
             Int32ul,
             "Blocks of data in a stripe of the RAID",
             "blocks",
-            zero="no RAID is known",
+            writes="`--stripe-width`; 0 by default",
         ),
         field(
             "s_log_groups_per_flex",
@@ -544,7 +581,7 @@ SUPERBLOCK = Record(
             "Groups in a flex group: 2 to the power of this",
             "log2",
             when="flex_bg",
-            writes="4",
+            writes="by `--groups-per-flex`; 4 by default",
             limits=(0, 31),
         ),
         field(
@@ -655,7 +692,7 @@ SUPERBLOCK = Record(
             Bytes(64),
             "Further mount options, as text",
             "text",
-            zero="none are stored",
+            writes="`--mount-opts`; none by default",
         ),
         field(
             "s_usr_quota_inum",

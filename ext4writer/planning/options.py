@@ -13,6 +13,7 @@ from uuid import UUID
 from ..arguments import whole_number
 from ..errors import SpecError
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
+from ..ondisk.superblock import EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, edit_mount_options
 from ..units import parse_percent, parse_size
 from .policy import LayoutPolicy, policy
 
@@ -148,6 +149,13 @@ def flag(given: Any) -> bool:
     if isinstance(given, bool):
         return given
     raise ValueError(f"{given!r} is neither True nor False")
+
+
+def mount_options_of(given: Any) -> int:
+    """Bits of s_default_mount_opts; a text changes the default ones."""
+    if isinstance(given, str):
+        return edit_mount_options(given, EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL)
+    return whole_number(given, "number of bits, and no text such as 'journal_data,^acl'")
 
 
 def policy_of(given: Any) -> LayoutPolicy:

@@ -53,7 +53,9 @@ def kernel_reserve(blocks_count: int) -> int:
 
 
 def superuser_reserve(blocks_count: int, spec: Spec) -> int:
-    """s_r_blocks_count for the requested percentage, rounded down as in mke2fs."""
+    """s_r_blocks_count as requested; of a percentage rounded down, as in mke2fs."""
+    if spec.reserved_blocks is not None:
+        return spec.reserved_blocks
     return int(blocks_count * spec.reserved_percent / 100)
 
 
@@ -101,6 +103,8 @@ def _grow_to_blocks(spec: Spec) -> int | None:
 
 
 def _reserved_gdt_blocks(spec: Spec, fmt: Format, blocks_count: int) -> int:
+    if spec.reserved_gdt_blocks is not None:
+        return spec.reserved_gdt_blocks if fmt.resize_inode else 0
     at_least = -(-spec.grow_at_least // spec.block_size)
     return reserved_gdt_blocks(fmt, blocks_count, _grow_to_blocks(spec), at_least)
 
@@ -156,6 +160,8 @@ def _fitted(
     ``None`` means as the Spec says.
     """
     unit = unit or spec.align or IMAGE_UNIT
+    # e2fsck/super.c:check_super_block takes no more than half for the superuser.
+    above = max(above, 2 * (spec.reserved_blocks or 0) - 1)
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
     ratio = fmt.blocks_per_cluster
     unit_blocks = max(ratio, unit // spec.block_size)
@@ -321,6 +327,11 @@ def _fixed(
     if blocks_count > fmt.max_blocks:
         problem = f"{blocks_count} blocks are more than {fmt.max_blocks}"
         raise _too_many_blocks("size", problem, fmt)
+    if spec.reserved_blocks is not None and spec.reserved_blocks > blocks_count // 2:
+        raise SpecError(
+            "reserved_blocks",
+            f"{spec.reserved_blocks} of {blocks_count} blocks are more than half",
+        )
     least = _fixed_inodes(spec, inodes).needed()
     if spec.free_inodes is None:
         plenty = _plenty_of_inodes(spec, fmt, blocks_count, least, demand)
@@ -451,7 +462,7 @@ def _too_small(
     assert spec.size is not None
     wanted = replace(spec, size=None)
     if not spec.free:
-        wanted = replace(wanted, free=0, reserved_percent=0.0)
+        wanted = replace(wanted, free=0, reserved_percent=0.0, reserved_blocks=None)
     enough = _fitted(
         wanted,
         fmt,

@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Literal
 from uuid import UUID
 
-from ..arguments import bytes_of, count_of, seconds_of
+from ..arguments import bytes_of, count_of, id_of, seconds_of
 from ..errors import SpecError
 from ..ondisk.features import DEFAULT_FEATURES, TYPES, FeatureSet
 from ..ondisk.format import MAX_32BIT_BLOCKS, Format
+from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE
+from ..ondisk.superblock import ERRORS, EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, SYSTEMS
 from .options import (
     OPTIONS,
     Option,
@@ -18,6 +20,7 @@ from .options import (
     features_of,
     flag,
     journal_of,
+    mount_options_of,
     optional,
     percent_in,
     percent_of,
@@ -48,6 +51,17 @@ NUM_BACKUP_SB_MAX = 2
 IDENTITIES = ("attributes", "content")
 Identity = Literal["attributes", "content"]
 FileSystemType = Literal["ext2", "ext3", "ext4"]
+ErrorBehavior = Literal["continue", "remount-ro", "panic"]
+CreatorOs = Literal["Linux", "Hurd", "Masix", "FreeBSD", "Lites"]
+LAST_MOUNTED_MAX = 64
+MOUNT_OPTS_MAX = 63
+"""s_mount_opts has 64 bytes, and the kernel wants a NUL in them (fs/ext4/super.c)."""
+MAX_MOUNT_COUNT = 0xFFFE
+"""s_max_mnt_count has 16 bits, and 0xFFFF is never."""
+NOT_FOR_HURD = ("filetype", "huge_file", "metadata_csum", "ea_inode", "casefold")
+"""What mke2fs refuses for the Hurd (misc/mke2fs.c:PRS)."""
+BLOCKS_PER_GROUP_MIN = 256
+GROUPS_PER_FLEX_MAX = 1 << 31
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -112,6 +126,15 @@ class Spec:
     reserved_percent: Option[float, float | str] = Option(
         0.0, "Blocks kept for the superuser, in percent of the image.", percent_of
     )
+    reserved_blocks: Option[int | None, int | str | None] = Option(
+        None,
+        "Number of blocks kept for the superuser, instead of reserved_percent.",
+        optional(count_of),
+    )
+    reserved_uid: Option[int, int | str] = Option(
+        0, "User who may use these blocks, too; kernels before 6.18 know 16 bits of it.", id_of
+    )
+    reserved_gid: Option[int, int | str] = Option(0, "The same for a group.", id_of)
 
     label: Option[bytes, bytes | str] = Option(
         b"", "Label of the file system, 16 bytes at most; a str is UTF-8.", bytes_of
@@ -188,6 +211,62 @@ class Spec:
     groups_per_flex: Option[int, int | str] = Option(
         16, "Number of block groups whose metadata lie together; a power of two.", count_of
     )
+    blocks_per_group: Option[int | None, int | str | None] = Option(
+        None,
+        "Number of blocks in a group, or of clusters where there are any: a multiple of 8, at "
+        "least 256. None is as many as one block of bitmap has bits, which is the most.",
+        optional(count_of),
+    )
+    reserved_gdt_blocks: Option[int | None, int | str | None] = Option(
+        None,
+        "Number of blocks after the descriptors that are kept for more of them, instead of "
+        "grow_to; no more than a block holds numbers of 32 bits.",
+        optional(count_of),
+    )
+    raid_stride: Option[int, int | str] = Option(
+        0, "Number of blocks on one disk of a RAID before the next one; 0 is none.", count_of
+    )
+    raid_stripe_width: Option[int, int | str] = Option(
+        0, "Number of blocks of data in a stripe of the RAID; 0 is none.", count_of
+    )
+    errors: Option[ErrorBehavior, ErrorBehavior] = Option(
+        "continue",
+        'What the kernel does when it finds an error: "continue", "remount-ro" or "panic".',
+    )
+    default_mntopts: Option[int, int | str] = Option(
+        EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL,
+        'Mount options unless others are given, as bits; a text such as "journal_data,^acl" '
+        "changes the default, as tune2fs -o does.",
+        mount_options_of,
+    )
+    mount_opts: Option[bytes, bytes | str] = Option(
+        b"",
+        "Further mount options, 63 bytes at most, as tune2fs -E mount_opts has them.",
+        bytes_of,
+    )
+    creator_os: Option[CreatorOs, CreatorOs] = Option(
+        "Linux",
+        'System that made it: "Linux", "Hurd", "Masix", "FreeBSD" or "Lites". Hurd knows neither '
+        "filetype nor huge_file, metadata_csum, ea_inode and casefold.",
+    )
+    last_mounted: Option[bytes, bytes | str] = Option(
+        b"", "Path at which it was mounted last, 64 bytes at most.", bytes_of
+    )
+    max_mount_count: Option[int, int | str] = Option(
+        0, "Number of mounts after which it should be checked; 0 is never.", count_of
+    )
+    check_interval: Option[int, int | str] = Option(
+        0, "Seconds after which it should be checked; 0 is never.", count_of
+    )
+    revision: Option[int, int | str] = Option(
+        1,
+        'Revision of the format; 0 is that of Linux before 2.2, with features "none" and inodes '
+        "of 128 bytes.",
+        count_of,
+    )
+    test_fs: Option[bool, bool] = Option(
+        False, "Say that a kernel under development may use it.", flag
+    )
     policy: Option[LayoutPolicy | None, LayoutPolicy | str | None] = Option(
         None,
         'Who chooses among legal layouts, also by its name, such as "random:7"; None is the '
@@ -227,6 +306,36 @@ class Spec:
                 object.__setattr__(self, name, value)
         self._check()
 
+    def _check_superblock(self) -> None:
+        """Check what is written into the superblock as it is."""
+        for name, choices in (("errors", ERRORS), ("creator_os", SYSTEMS)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise SpecError(name, f"{value!r} is none of {', '.join(choices)}")
+        for name, most in (
+            ("raid_stride", 0xFFFF),
+            ("raid_stripe_width", 0xFFFFFFFF),
+            ("max_mount_count", MAX_MOUNT_COUNT),
+            ("check_interval", 0xFFFFFFFF),
+            ("revision", 1),
+            ("default_mntopts", 0xFFFFFFFF),
+        ):
+            if not 0 <= getattr(self, name) <= most:
+                raise SpecError(name, f"{getattr(self, name)} is not between 0 and {most}")
+        for name, most in (("mount_opts", MOUNT_OPTS_MAX), ("last_mounted", LAST_MOUNTED_MAX)):
+            value = getattr(self, name)
+            if len(value) > most:
+                raise SpecError(name, f"has {len(value)} bytes; {most} is the most")
+            if b"\0" in value:
+                raise SpecError(name, "cannot hold a NUL byte")
+        most = 8 * self.block_size
+        blocks = self.blocks_per_group
+        if blocks is not None and (not BLOCKS_PER_GROUP_MIN <= blocks <= most or blocks % 8):
+            raise SpecError(
+                "blocks_per_group",
+                f"{blocks} is no multiple of 8 between {BLOCKS_PER_GROUP_MIN} and {most}",
+            )
+
     def __repr__(self) -> str:
         """The call that makes it, without options at their defaults."""
         return f"Spec({', '.join(_changed(self))})"
@@ -255,7 +364,7 @@ class Spec:
             raise SpecError("identity", f"{self.identity!r} is neither of {', '.join(IDENTITIES)}")
         for name in (
             *("size", "free", "free_percent", "free_inodes", "inodes", "grow_to", "grow_at_least"),
-            *("inode_ratio", "hole_size"),
+            *("inode_ratio", "hole_size", "reserved_blocks", "reserved_gdt_blocks"),
         ):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -271,7 +380,7 @@ class Spec:
             raise SpecError("align", f"the size {self.size} is no multiple of {self.align}")
         if self.epoch is not None and not 0 <= self.epoch < 1 << 32:
             raise SpecError("epoch", f"{self.epoch} is not between 0 and {(1 << 32) - 1}")
-        if not (1 <= self.groups_per_flex <= 1 << 16) or (
+        if not (1 <= self.groups_per_flex <= GROUPS_PER_FLEX_MAX) or (
             self.groups_per_flex & (self.groups_per_flex - 1)
         ):
             raise SpecError("groups_per_flex", f"{self.groups_per_flex} is no power of two")
@@ -281,6 +390,7 @@ class Spec:
             raise SpecError(
                 "num_backup_sb", f"{self.num_backup_sb} is not between 0 and {NUM_BACKUP_SB_MAX}"
             )
+        self._check_superblock()
         fmt = format_of(self)
         if isinstance(self.journal, int) and not fmt.has_journal:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
@@ -292,6 +402,31 @@ class Spec:
                 raise SpecError("journal", f"is needed by {name}; add ^{name}")
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
+        if self.reserved_blocks is not None and self.reserved_percent:
+            raise SpecError(
+                "reserved_blocks", "and reserved_percent are two ways to say the same; give one"
+            )
+        if self.reserved_gdt_blocks is not None and self.grow_to is not None:
+            raise SpecError(
+                "reserved_gdt_blocks", "and grow_to are two ways to say the same; give one"
+            )
+        if self.reserved_gdt_blocks and not fmt.resize_inode:
+            raise SpecError("reserved_gdt_blocks", "needs the feature resize_inode")
+        most = self.block_size // 4
+        if self.reserved_gdt_blocks and self.reserved_gdt_blocks > most:
+            raise SpecError(
+                "reserved_gdt_blocks", f"{self.reserved_gdt_blocks} is more than {most}"
+            )
+        if self.creator_os == "Hurd":
+            for name in NOT_FOR_HURD:
+                if name in fmt.features.names():
+                    raise SpecError("creator_os", f"Hurd does not know {name}; add ^{name}")
+        if self.revision == 0 and (
+            fmt.features.names() or self.inode_size != EXT4_GOOD_OLD_INODE_SIZE
+        ):
+            raise SpecError(
+                "revision", '0 has no features and inodes of 128 bytes; add features of "none"'
+            )
         if self.grow_to and not fmt.resize_inode:
             raise SpecError(
                 "grow_to",
@@ -319,6 +454,7 @@ def format_of(spec: Spec, blocks_count: int = 0) -> Format:
         spec.inode_size,
         groups_per_flex=spec.groups_per_flex,
         num_backup_sb=spec.num_backup_sb,
+        clusters_per_group=spec.blocks_per_group,
     )
     return fmt if blocks_count <= MAX_32BIT_BLOCKS else fmt.without("resize_inode")
 

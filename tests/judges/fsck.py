@@ -49,6 +49,7 @@ TIME_OUT_OF_RANGE = "0x010082"
 AFTER_2242 = 3 * (1 << 32) - 1
 """e2fsck 1.47.0 compares its low 32 bits with stamps of the superblock, so all of them are ones."""
 INODE_BITMAP_PADDING = "0x050001"
+BLOCK_BITMAP_PADDING = "0x050002"
 BLOCK_BITMAP_HEADER = "0x050003"
 BLOCK_USED = "0x050005"
 BLOCK_BITMAP_END = "0x050006"
@@ -243,7 +244,10 @@ def _unexplained(
             excused = set(range(first, last + 1)) <= block_uninit
         elif code in (FREE_BLOCKS_IN_GROUP, BLOCK_BITMAP_CHECKSUM):
             excused = group in block_uninit
-        elif code in (FREE_BLOCKS, BLOCK_BITMAP_HEADER, BLOCK_BITMAP_END):
+        elif code in (
+            *(FREE_BLOCKS, BLOCK_BITMAP_PADDING),
+            *(BLOCK_BITMAP_HEADER, BLOCK_BITMAP_END),
+        ):
             excused = bool(block_uninit)
         elif code == INODE_BITMAP_CHECKSUM:
             excused = group in inode_uninit

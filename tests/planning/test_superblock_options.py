@@ -1,0 +1,142 @@
+"""Options that are fields of the superblock: what tune2fs shows of them, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ext4writer
+from ext4writer import DEFAULT_FEATURES, FeatureSet, Spec, SpecError, Tree
+from tests.judges.fsck import e2fsck, judge
+from tests.judges.tools import run
+from tests.judges.watch import Watch
+
+MIB = 1 << 20
+
+
+def tune2fs(image: Path) -> dict[str, str]:
+    """What ``tune2fs -l`` shows, by name."""
+    lines = run(["tune2fs", "-l", str(image)]).stdout.splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+SHOWN: list[tuple[dict[str, Any], dict[str, str]]] = [
+    (
+        {"raid_stride": 16, "raid_stripe_width": 64, "errors": "remount-ro"},
+        {"RAID stride": "16", "RAID stripe width": "64", "Errors behavior": "Remount read-only"},
+    ),
+    (
+        {"reserved_blocks": 77, "reserved_uid": 1000, "reserved_gid": 50, "errors": "panic"},
+        {
+            "Reserved block count": "77",
+            "Reserved blocks uid": "1000 (",
+            "Reserved blocks gid": "50 (",
+            "Errors behavior": "Panic",
+        },
+    ),
+    (
+        {"default_mntopts": "journal_data_writeback,^acl,nobarrier", "mount_opts": "data=ordered"},
+        {
+            "Default mount options": "journal_data_writeback user_xattr nobarrier",
+            "Mount options": "data=ordered",
+        },
+    ),
+    (
+        {"last_mounted": "/srv/daten", "max_mount_count": 30, "check_interval": 86400 * 180},
+        {
+            "Last mounted on": "/srv/daten",
+            "Maximum mount count": "30",
+            "Check interval": "15552000 (6 months)",
+        },
+    ),
+    (
+        {"creator_os": "FreeBSD", "groups_per_flex": 4},
+        {"Filesystem OS type": "FreeBSD", "Flex block group size": "4"},
+    ),
+    (
+        {"blocks_per_group": 1024, "block_size": 1024, "reserved_gdt_blocks": 3, "size": 20 * MIB},
+        {"Blocks per group": "1024", "Reserved GDT blocks": "3", "Block count": "20480"},
+    ),
+    (
+        {"creator_os": "Hurd", "type": "ext2", "features": "^filetype", "inode_size": 128},
+        {"Filesystem OS type": "Hurd"},
+    ),
+    (
+        {"revision": 0, "features": "none", "inode_size": 128, "journal": "none"},
+        {"Filesystem revision #": "0 (original)"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "shown"), SHOWN)
+def test_tune2fs_shows_them(options: dict[str, Any], shown: dict[str, str], tmp_path: Path) -> None:
+    image, tree = tmp_path / "image", Tree()
+    tree.file("/file", bytes(100_000))
+    ext4writer.write_image(tree, image, Spec(**{"free": 4 * MIB, **options}))
+    judge(image)
+    found = tune2fs(image)
+    for name, value in shown.items():
+        assert found[name] == value or (found[name].startswith(value) and value.endswith("("))
+
+
+def test_a_test_file_system_says_so(watch: Watch, tmp_path: Path) -> None:
+    """e2fsck takes the flag away where the kernel is stable, and finds nothing else."""
+    image = tmp_path / "image"
+    watch.damaged(image)
+    ext4writer.write_image(Tree(), image, Spec(test_fs=True))
+    assert tune2fs(image)["Filesystem flags"] == "signed_directory_hash test_filesystem"
+    assert [problem["code"] for problem in e2fsck(image, "-n").found] in ([], ["0x00003b"])
+
+
+def test_a_default_changes_nothing() -> None:
+    """Neither the default nor the text that stands for it is part of the identity."""
+    usual = ext4writer.plan(Tree())
+    for options in ({"default_mntopts": "acl,user_xattr"}, {"errors": "continue"}):
+        assert ext4writer.plan(Tree(), Spec(**options)).uuid == usual.uuid  # type: ignore[arg-type]
+    assert ext4writer.plan(Tree(), Spec(errors="panic")).uuid != usual.uuid
+
+
+def test_no_more_than_half_is_kept_for_the_superuser(tmp_path: Path) -> None:
+    layout = ext4writer.write_image(
+        Tree(), tmp_path / "image", Spec(free=MIB, reserved_blocks=9000)
+    )
+    assert layout.reserved_blocks == 9000 <= layout.blocks_count // 2
+    judge(tmp_path / "image", "quick")
+    with pytest.raises(SpecError, match=r"reserved_blocks.* more than half"):
+        ext4writer.plan(Tree(), Spec(size=32 * MIB, reserved_blocks=4097))
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"errors": "ignore"}, "errors.*continue, remount-ro, panic"),
+        ({"creator_os": "Plan9"}, "creator_os.*Linux"),
+        ({"creator_os": "Hurd"}, "creator_os.*filetype"),
+        ({"raid_stride": 65536}, "raid_stride.*65535"),
+        ({"mount_opts": "x" * 64}, "mount_opts.*63"),
+        ({"last_mounted": b"/a\0b"}, "last_mounted.*NUL"),
+        ({"max_mount_count": 65535}, "max_mount_count"),
+        ({"default_mntopts": "acl,fast"}, "default_mntopts.*'fast'.*user_xattr"),
+        ({"revision": 0}, "revision.*none"),
+        ({"blocks_per_group": 1020}, "blocks_per_group.*multiple of 8"),
+        ({"reserved_blocks": 5, "reserved_percent": 5}, "reserved_blocks.*give one"),
+        ({"reserved_gdt_blocks": 5, "grow_to": MIB}, "reserved_gdt_blocks.*give one"),
+        ({"reserved_gdt_blocks": 1025}, "reserved_gdt_blocks.*1024"),
+        ({"reserved_uid": 2**32 - 1}, "reserved_uid"),
+        (
+            {"reserved_gdt_blocks": 5, "features": DEFAULT_FEATURES.without("resize_inode")},
+            "resize_inode",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Spec(**options)
+    assert re.search(problem, str(caught.value)), caught.value
+
+
+def test_the_features_of_revision_0_are_none() -> None:
+    assert Spec(revision=0, features="none", inode_size=128).features == FeatureSet()
