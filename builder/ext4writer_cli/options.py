@@ -102,6 +102,7 @@ SIZE = parsed(parse_size)
 SIZE_OR_PERCENT = parsed(parse_free)
 SIZE_OR_FIT = parsed(parse_size, fit=None, device="device", region="region")
 SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
+LOCATION_OF_JOURNAL = parsed(parse_size, middle="middle")
 OWNER = parsed(parse_owner)
 LIMIT = parsed(parse_limit)
 UUID_OR_WORD = parsed(parse_uuid)
@@ -512,6 +513,13 @@ class ImageOptions:
         show_default=True,
         about="Size of the journal.",
     )
+    journal_location: int | Literal["middle"] | None = row(
+        "--journal-location",
+        type=LOCATION_OF_JOURNAL,
+        metavar="middle|SIZE",
+        about="Where the journal begins in an image of a given --size; 'middle' is where mke2fs "
+        "puts it.  [default: before all files]",
+    )
     epoch: int | None = row(
         "--epoch",
         type=int,
@@ -722,7 +730,7 @@ class ImageOptions:
 
 
 _SAME_IN_SPEC = (
-    *("reserved_blocks", "reserved_uid", "reserved_gid"),
+    *("reserved_blocks", "reserved_uid", "reserved_gid", "journal_location"),
     *("groups_per_flex", "blocks_per_group", "reserved_gdt_blocks"),
     *("raid_stride", "raid_stripe_width", "errors", "default_mntopts", "creator_os"),
     *("max_mount_count", "check_interval", "revision", "test_fs"),

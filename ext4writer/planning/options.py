@@ -145,6 +145,15 @@ def journal_of(given: Any) -> int | Literal["auto", "none"]:
         raise ValueError(f'{error}, "auto" or "none"') from None
 
 
+def location_of(given: Any) -> int | Literal["middle"]:
+    if given == "middle":
+        return "middle"
+    try:
+        return size_of(given)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "middle"') from None
+
+
 def flag(given: Any) -> bool:
     if isinstance(given, bool):
         return given

@@ -103,12 +103,85 @@ def place(
     """
     spare //= geometry.format.blocks_per_cluster
     policy = policy.fresh()
-    if not policy.sequential:
-        return _Placer(geometry, demand).scattered(policy, spare)
-    placement = _Placer(geometry, demand).sequential()
-    if placement is None or placement.gap_clusters > spare:
-        placement = _Placer(geometry, demand, spare).sequential()
+    try:
+        if not policy.sequential:
+            return _Placer(geometry, demand).scattered(policy, spare)
+        placement = _Placer(geometry, demand).sequential()
+        if placement is None or placement.gap_clusters > spare:
+            placement = _Placer(geometry, demand, spare).sequential()
+    except OutOfBlocks:
+        return None
     return placement
+
+
+def set_apart(
+    geometry: Geometry, files: Iterable[SystemFile]
+) -> tuple[Iterable[Span], dict[int, list[tuple[int, int]]]]:
+    """Take the clusters of files that have a goal out of the free runs.
+
+    Return the runs that are left, and by inode number the (first, count) of what was taken. Raises
+    :class:`OutOfBlocks`.
+    """
+    placed: dict[int, list[tuple[int, int]]] = {}
+    runs: Iterable[Span] = geometry.free_runs()
+    for file in files:
+        if file.goal is None or not file.data_blocks:
+            continue
+        before = list(runs)
+        goal = _middle(geometry, before) if file.goal == "middle" else file.goal
+        ratio = geometry.format.blocks_per_cluster
+        wanted = geometry.format.clusters_for(file.data_blocks)
+        taken, left, wanted = _take_from(before, -(-goal // ratio), wanted)
+        if wanted:
+            # What lies before the goal, as ext2fs_new_block2 begins again there.
+            more, left, wanted = _take_from(left, 0, wanted)
+            taken += more
+        if wanted:
+            raise OutOfBlocks
+        placed[file.ino], runs = taken, left
+    return runs, placed
+
+
+def _take_from(
+    runs: Iterable[Span], goal: int, wanted: int
+) -> tuple[list[tuple[int, int]], list[Span], int]:
+    """Take up to ``wanted`` clusters from ``goal`` on; return them, the rest, and what lacks."""
+    taken: list[tuple[int, int]] = []
+    left: list[Span] = []
+    for first, end in runs:
+        start = max(first, goal)
+        count = min(wanted, end - start)
+        if count <= 0:
+            left.append((first, end))
+            continue
+        taken.append((start, count))
+        wanted -= count
+        left += [span for span in ((first, start), (start + count, end)) if span[0] < span[1]]
+    return taken, left, wanted
+
+
+def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
+    """The first block of the group with the most room about the middle of the file system."""
+    # lib/ext2fs/mkjournal.c:get_midpoint_journal_block
+    fmt, groups = geometry.format, geometry.groups
+
+    def room(group: int) -> int:
+        span = geometry.group_range(group)
+        low, high = (block // fmt.blocks_per_cluster for block in span)
+        return sum(max(0, min(end, high) - max(first, low)) for first, end in runs)
+
+    group = (geometry.blocks_count - fmt.first_data_block) // 2 // fmt.blocks_per_group
+    if 1 < fmt.groups_per_flex < group:
+        group -= group % fmt.groups_per_flex
+        while group < groups and not room(group):
+            group += 1
+        group = 0 if group == groups else group
+        start = group
+    else:
+        start = max(0, group - 1)
+    end = min(group + 1, groups - 1)
+    # The first of those with the most.
+    return fmt.group_first_block(max(range(start, end + 1), key=room))
 
 
 class _Placer:
@@ -117,7 +190,11 @@ class _Placer:
     ) -> None:
         self._geometry = geometry
         self._demand = demand
-        self._allocator = Allocator(geometry.free_runs(), most_gap_clusters)
+        free_runs, self._elsewhere = set_apart(geometry, demand.system_files)
+        self._allocator = Allocator(free_runs, most_gap_clusters)
+        self._allocator.used = sum(
+            count for pieces in self._elsewhere.values() for _, count in pieces
+        )
         self._mapping = mapping_of(geometry.format)
         self._ratio = geometry.format.blocks_per_cluster
         self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
@@ -178,7 +255,9 @@ class _Placer:
 
     def _place_system_files(self) -> None:
         for file in self._demand.system_files:
-            runs = self._take([(0, file.data_blocks)])
+            wanted = [(0, file.data_blocks)]
+            pieces = self._elsewhere.get(file.ino)
+            runs = self._take(wanted) if pieces is None else self._runs_of(wanted, pieces)
             blocks = self._take_blocks(file.mapping.metadata_blocks(runs))
             self._result.system[file.ino] = PlacedFile(runs, blocks)
 
@@ -205,6 +284,16 @@ class _Placer:
                 pieces.append((logical, count, physical))
                 logical += count
         return self._mapping.runs(ranges, pieces)
+
+    def _runs_of(
+        self, ranges: Sequence[tuple[int, int]], pieces: Iterable[tuple[int, int]]
+    ) -> list[Run]:
+        """The runs of a file whose clusters are (first, count), one piece after the other."""
+        logical, taken = 0, []
+        for first, count in pieces:
+            taken.append((logical, count, first))
+            logical += count
+        return self._mapping.runs(ranges, taken)
 
     def _place_runs(self, index: int, wanted: list[tuple[int, int]]) -> None:
         placed = self._take(wanted)

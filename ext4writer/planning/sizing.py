@@ -333,7 +333,7 @@ def _fixed(
             f"{spec.reserved_blocks} of {blocks_count} blocks are more than half",
         )
     least = _fixed_inodes(spec, inodes).needed()
-    if spec.free_inodes is None:
+    if spec.free_inodes is None and spec.inodes is None:
         plenty = _plenty_of_inodes(spec, fmt, blocks_count, least, demand)
         if plenty > least:
             richer = _try_size(spec, fmt, blocks_count, plenty, demand, policy)
@@ -374,7 +374,7 @@ def _plenty_of_inodes(
 
 def _fixed_inodes(spec: Spec, inodes: Inodes) -> Inodes:
     """The inodes that an image of a given size needs: those in use and explicit promises."""
-    if spec.free_inodes is None and spec.free is None:
+    if spec.free_inodes is None and spec.inodes is None and spec.free is None:
         return inodes._replace(free=0)
     return inodes
 
@@ -460,7 +460,7 @@ def _too_small(
 ) -> SizeError:
     """The error that says by how much ``spec.size`` is too small, and what takes the space."""
     assert spec.size is not None
-    wanted = replace(spec, size=None)
+    wanted = replace(spec, size=None, journal_location=None)
     if not spec.free:
         wanted = replace(wanted, free=0, reserved_percent=0.0, reserved_blocks=None)
     enough = _fitted(

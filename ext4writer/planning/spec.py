@@ -20,6 +20,7 @@ from .options import (
     features_of,
     flag,
     journal_of,
+    location_of,
     mount_options_of,
     optional,
     percent_in,
@@ -52,6 +53,7 @@ IDENTITIES = ("attributes", "content")
 Identity = Literal["attributes", "content"]
 FileSystemType = Literal["ext2", "ext3", "ext4"]
 ErrorBehavior = Literal["continue", "remount-ro", "panic"]
+JournalLocation = int | Literal["middle"] | None
 CreatorOs = Literal["Linux", "Hurd", "Masix", "FreeBSD", "Lites"]
 LAST_MOUNTED_MAX = 64
 MOUNT_OPTS_MAX = 63
@@ -186,6 +188,13 @@ class Spec:
     )
     journal: Option[int | Literal["auto", "none"], Size] = Option(
         "auto", 'Size of the journal in bytes, "none", or "auto", which follows mke2fs.', journal_of
+    )
+
+    journal_location: Option[JournalLocation, Size | None] = Option(
+        None,
+        'Byte at which the journal begins, or the first free block after it; "middle" is the '
+        "middle of the file system, where mke2fs puts it. None is before all files. Needs a size.",
+        optional(location_of),
     )
 
     epoch: Option[int | None, float | str | None] = Option(
@@ -386,6 +395,13 @@ class Spec:
             raise SpecError("groups_per_flex", f"{self.groups_per_flex} is no power of two")
         if isinstance(self.journal, int) and self.journal <= 0:
             raise SpecError("journal", 'is a size in bytes, "auto" or "none"')
+        if self.journal_location is not None:
+            if self.size is None:
+                raise SpecError("journal_location", "is a place in an image of a given size")
+            if isinstance(self.journal_location, int) and not (
+                0 <= self.journal_location < self.size
+            ):
+                raise SpecError("journal_location", f"{self.journal_location} is not in the image")
         if not 0 <= self.num_backup_sb <= NUM_BACKUP_SB_MAX:
             raise SpecError(
                 "num_backup_sb", f"{self.num_backup_sb} is not between 0 and {NUM_BACKUP_SB_MAX}"

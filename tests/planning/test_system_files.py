@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ext4writer
-from ext4writer import DEFAULT_FEATURES, RandomPolicy, Spec, Tree
+from ext4writer import DEFAULT_FEATURES, RandomPolicy, Spec, SpecError, Tree
 from ext4writer.layout import plan_of
 from ext4writer.ondisk.superblock import EXT4_BOOT_LOADER_INO
 from ext4writer.planning import sizing
@@ -16,6 +16,7 @@ from ext4writer.planning.mapping import mapping_of
 from ext4writer.planning.system_files import SystemFile, system_files
 from tests.judges import debugfs
 from tests.judges.fsck import judge
+from tests.judges.tools import run
 
 MIB = 1 << 20
 
@@ -70,3 +71,59 @@ def test_one_more_is_one_more_row(
     assert layout.available_bytes >= 16 * MIB
     found = debugfs.inode(image, EXT4_BOOT_LOADER_INO)
     assert (found.size, found.blockcount) == (37 * layout.block_size, 37 * layout.block_size // 512)
+
+
+def journal_runs(image: Path) -> list[list[int]]:
+    """The (first block, end) of the runs of the journal, as debugfs lists its blocks."""
+    runs: list[list[int]] = []
+    shown = run(["debugfs", "-R", "blocks <8>", str(image)]).stdout.split()
+    for block in (int(word) for word in shown if word.isdigit()):
+        if runs and runs[-1][1] == block:
+            runs[-1][1] += 1
+        else:
+            runs.append([block, block + 1])
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "arguments"),
+    [
+        ("1G", {}, []),
+        ("300M", {"block_size": 1024}, []),
+        ("8G", {"groups_per_flex": 1, "inodes": 1 << 19}, ["-G", "1"]),
+        ("8G", {"journal_location": "3G"}, ["-J", "location=786432"]),
+    ],
+)
+def test_a_journal_in_the_middle_lies_where_mke2fs_puts_it(
+    size: str, options: dict[str, Any], arguments: list[str], tmp_path: Path
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    if "-t" not in arguments:
+        arguments = ["-t", "ext4", *arguments]
+    run(["mke2fs", "-q", *arguments, str(theirs), size])
+    ext4writer.write_image(
+        Tree(), ours, Spec(**{"size": size, "journal_location": "middle", **options})
+    )
+    judge(ours, "quick")
+    assert journal_runs(ours)[0] == journal_runs(theirs)[0]
+
+
+def test_a_journal_that_must_begin_again_is_whole(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    layout = ext4writer.write_image(Tree(), image, Spec(size="64M", journal_location="63M"))
+    judge(image)
+    runs = plan_of(layout).placement.system[8].runs
+    assert sum(run.length for run in runs) == 1024
+    assert runs[0].physical == 63 * 256 and runs[1].physical < runs[0].physical
+
+
+def test_a_place_needs_a_size() -> None:
+    for options in ({}, {"size": "64M", "journal_location": "64M"}):
+        with pytest.raises(SpecError, match="journal_location"):
+            Spec(**{"journal_location": "middle", **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("inodes", [64, 1000, 30_000])
+def test_an_image_of_a_given_size_has_the_inodes_that_are_asked_for(inodes: int) -> None:
+    layout = ext4writer.plan(Tree(), Spec(size="64M", inodes=inodes))
+    assert inodes <= layout.inodes_count < inodes + 16

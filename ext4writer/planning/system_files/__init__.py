@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...ondisk.format import Format
-from ..spec import Spec
+from ..spec import JournalLocation, Spec
 from .base import SystemFile
 from .journal import journal_blocks, journal_file
 from .mmp import mmp_block
@@ -37,6 +37,8 @@ class SystemSizes(NamedTuple):
     """With the blocks for fast commits."""
     orphan_file: int
     orphan_file_ino: int
+    journal_location: JournalLocation = None
+    """In bytes."""
 
 
 def system_sizes(
@@ -49,7 +51,9 @@ def system_sizes(
     journal = journal_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
     # mke2fs, too, makes none where it makes no journal (misc/mke2fs.c:main).
     orphan_blocks = orphan_file_blocks(fmt, blocks_count) if journal else 0
-    return SystemSizes(reserved_gdt_blocks, journal, orphan_blocks, orphan_file_ino(spec))
+    return SystemSizes(
+        reserved_gdt_blocks, journal, orphan_blocks, orphan_file_ino(spec), spec.journal_location
+    )
 
 
 def unnamed_inodes(spec: Spec, fmt: Format) -> range:
@@ -62,7 +66,7 @@ def system_files(fmt: Format, groups: int, sizes: SystemSizes) -> tuple[SystemFi
     """Return the files of an image of ``groups`` groups, in the order in which they are placed."""
     files = (
         resize_inode_file(fmt, groups, sizes.reserved_gdt_blocks),
-        journal_file(fmt, sizes.journal),
+        journal_file(fmt, sizes.journal, sizes.journal_location),
         mmp_block(fmt),
         orphan_file(fmt, sizes.orphan_file, sizes.orphan_file_ino),
     )

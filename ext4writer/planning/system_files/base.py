@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..mapping import FileMapping
 
@@ -24,3 +24,5 @@ class SystemFile(NamedTuple):
     mapping: FileMapping
     fixed_blocks: int = 0
     """Its blocks at the start of groups, whose places are fixed."""
+    goal: int | Literal["middle"] | None = None
+    """The block from which on its blocks are sought, where they are not placed with the others."""

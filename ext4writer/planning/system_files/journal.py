@@ -11,7 +11,7 @@ from ...ondisk.journal import (
 )
 from ...ondisk.superblock import EXT4_JOURNAL_INO
 from ..mapping import mapping_of
-from ..spec import Spec
+from ..spec import JournalLocation, Spec
 from .base import SystemFile
 
 JOURNAL_PURPOSE = "journal"
@@ -78,14 +78,16 @@ def _out_of_range(spec: Spec) -> SpecError:
     )
 
 
-def journal_file(fmt: Format, blocks: int) -> SystemFile | None:
-    """Return a journal of ``blocks`` blocks; None for 0."""
+def journal_file(fmt: Format, blocks: int, location: JournalLocation = None) -> SystemFile | None:
+    """Return a journal of ``blocks`` blocks; None for 0. A ``location`` is in bytes."""
     if not blocks:
         return None
+    goal = location // fmt.block_size if isinstance(location, int) else location
     return SystemFile(
         ino=EXT4_JOURNAL_INO,
         purpose=JOURNAL_PURPOSE,
         size_bytes=blocks * fmt.block_size,
         data_blocks=blocks,
         mapping=mapping_of(fmt),
+        goal=goal,
     )
