@@ -1,50 +1,57 @@
 """Writes ext4 file systems: a tree of files becomes a finished image, without mkfs or root."""
 
-from . import manifests, nix, sources
-from .api import iter_image, iter_layout, plan, write_image, write_layout
-from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
-from .emit.override import Override
-from .errors import (
-    ArchiveError,
-    CancelledError,
-    DamageError,
-    Ext4WriterError,
-    ImageError,
-    LimitError,
-    NotFoundError,
-    OutputError,
-    OverrideError,
-    RecordError,
-    SizeError,
-    SourceChangedError,
-    SourceError,
-    SpecError,
-    TreeError,
-)
-from .forked import ProcessPool
-from .layout import Layout
-from .ondisk.features import DEFAULT_FEATURES, FeatureSet
-from .output.compressed import Compression
-from .output.opening import Output, Writer
-from .planning.policy import LayoutPolicy, RandomPolicy, policy
-from .planning.report import ImageReport
-from .planning.spec import Spec
-from .progress import Cancel, Progress, ProgressCallback
-from .slices import PathSliceContent
-from .tree import (
-    BlockDevice,
-    CharacterDevice,
-    Device,
-    Directory,
-    Fifo,
-    Loss,
-    LossCode,
-    Node,
-    RegularFile,
-    Socket,
-    Symlink,
-    Tree,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .late import late_names, names_by_home
+
+if TYPE_CHECKING:
+    from . import manifests, nix, sources
+    from .api import iter_image, iter_layout, plan, write_image, write_layout
+    from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
+    from .emit.override import Override
+    from .errors import (
+        ArchiveError,
+        CancelledError,
+        DamageError,
+        Ext4WriterError,
+        ImageError,
+        LimitError,
+        NotFoundError,
+        OutputError,
+        OverrideError,
+        RecordError,
+        SizeError,
+        SourceChangedError,
+        SourceError,
+        SpecError,
+        TreeError,
+    )
+    from .forked import ProcessPool
+    from .layout import Layout
+    from .ondisk.features import DEFAULT_FEATURES, FeatureSet
+    from .output.compressed import Compression
+    from .output.opening import Output, Writer
+    from .planning.policy import LayoutPolicy, RandomPolicy, policy
+    from .planning.report import ImageReport
+    from .planning.spec import Spec
+    from .progress import Cancel, Progress, ProgressCallback
+    from .slices import PathSliceContent
+    from .tree import (
+        BlockDevice,
+        CharacterDevice,
+        Device,
+        Directory,
+        Fifo,
+        Loss,
+        LossCode,
+        Node,
+        RegularFile,
+        Socket,
+        Symlink,
+        Tree,
+    )
 
 __all__ = [
     "DEFAULT_FEATURES",
@@ -105,3 +112,38 @@ __all__ = [
     "write_image",
     "write_layout",
 ]
+
+# Not seen by type checkers, which would take any name for granted.
+if not TYPE_CHECKING:
+    __getattr__ = late_names(
+        __name__,
+        names_by_home(
+            {
+                "": "manifests nix sources",
+                "api": "iter_image iter_layout plan write_image write_layout",
+                "content": "BytesContent CallableContent Content IteratorContent PathContent",
+                "emit.override": "Override",
+                "errors": "ArchiveError CancelledError DamageError Ext4WriterError "
+                "ImageError LimitError NotFoundError OutputError OverrideError "
+                "RecordError SizeError SourceChangedError SourceError SpecError "
+                "TreeError",
+                "forked": "ProcessPool",
+                "layout": "Layout",
+                "ondisk.features": "DEFAULT_FEATURES FeatureSet",
+                "output.compressed": "Compression",
+                "output.opening": "Output Writer",
+                "planning.policy": "LayoutPolicy RandomPolicy policy",
+                "planning.report": "ImageReport",
+                "planning.spec": "Spec",
+                "progress": "Cancel Progress ProgressCallback",
+                "slices": "PathSliceContent",
+                "tree": "BlockDevice CharacterDevice Device Directory Fifo Loss "
+                "LossCode Node RegularFile Socket Symlink Tree",
+            }
+        ),
+    )
+
+
+def __dir__() -> list[str]:
+    """All public names, including those that are not loaded yet."""
+    return sorted(__all__)

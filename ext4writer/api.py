@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .arguments import count_of
 from .emit.copying import ascending_steps, write_anywhere, write_ascending
 from .emit.copying_forked import write_forked
 from .emit.data import copy_jobs
 from .emit.metadata import coalesced, metadata_pieces
-from .emit.overridden import overridden
-from .emit.override import Override
 from .errors import SpecError
 from .forked import ProcessPool, as_pool
 from .inputs import check_output
 from .layout import Layout, plan_of
-from .output.compressed import Compression
 from .output.opening import Output, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
 from .planning.options import Size, size_of, taken
@@ -24,6 +22,10 @@ from .planning.planner import plan_image
 from .planning.spec import Spec
 from .progress import Cancel, ProgressCallback, check_callbacks, check_cancelled
 from .tree import Tree
+
+if TYPE_CHECKING:
+    from .emit.override import Override
+    from .output.compressed import Compression
 
 LEAST_BYTES_TO_SHARE = 16 << 20
 """Bytes of content below which copying takes less time and memory than starting processes."""
@@ -179,12 +181,18 @@ def _zeros(count: int) -> Iterator[bytes]:
 def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Piece]:
     """All metadata, with the overrides applied."""
     _check_layout(layout)
-    given = [overrides] if isinstance(overrides, str | Override) else overrides
-    if not isinstance(given, Iterable):
-        raise SpecError("overrides", f"{given!r:.80} is no list of overrides")
-    parsed = [each if isinstance(each, Override) else Override.parse(each) for each in given]
     planned = plan_of(layout)
-    return coalesced(overridden(metadata_pieces(planned), planned, parsed))
+    pieces: Iterable[Piece] = metadata_pieces(planned)
+    if overrides not in ((), []):
+        from .emit.overridden import overridden  # late: most images have none
+        from .emit.override import Override
+
+        given = [overrides] if isinstance(overrides, str | Override) else overrides
+        if not isinstance(given, Iterable):
+            raise SpecError("overrides", f"{given!r:.80} is no list of overrides")
+        parsed = [each if isinstance(each, Override) else Override.parse(each) for each in given]
+        pieces = overridden(pieces, planned, parsed)
+    return coalesced(pieces)
 
 
 def _check_layout(layout: object) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from itertools import repeat
 from operator import indexOf
 
-from .content import Content, Reader
+from .content import MARGIN, Content, Reader
 from .errors import SourceChangedError, SourceError
 
 BlockRuns = list[tuple[int, int]]
@@ -33,11 +33,6 @@ ZERO_SAMPLE = bytes(SAMPLE_BYTES)
 CHUNK_BYTES = 256 * 1024
 FIRST_CHUNK_BYTES = 16 * 1024
 ZEROS = bytes(CHUNK_BYTES)
-
-MARGIN = 64
-"""Bytes of a buffer that are skipped. ``malloc`` puts large buffers 16 bytes after the start of a
-page, and the kernel copies pages to such addresses at a third of the speed (measured on x86: source
-and destination then differ by a few bytes in the low bits of their addresses)."""
 
 
 def data_ranges(

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from .arguments import count_of
 from .attributes import ATTRIBUTES, TAKEN_AS_INT
-from .composition import Overlay, copy_of
 from .content import (
     BytesContent,
     CallableContent,
@@ -22,7 +21,6 @@ from .content import (
     PathContent,
 )
 from .errors import SourceError, TreeError, display_path
-from .losses import ChangedLosses, LossIndex, without_losses_below
 from .nodes import (
     NAME_MAX,
     S_IFBLK,
@@ -51,6 +49,10 @@ from .nodes import (
 )
 from .walking import directories
 
+if TYPE_CHECKING:
+    from .composition import Overlay
+    from .losses import LossIndex
+
 __all__ = [
     "Attributes",
     "BlockDevice",
@@ -78,7 +80,6 @@ __all__ = [
     "Xattrs",
     "check_name",
     "components",
-    "without_losses_below",
 ]
 
 Taken = TypeVar("Taken")
@@ -108,7 +109,7 @@ class Tree:
             raise TreeError(b"/", f"{given!r:.80} is no Directory; {hint}")
         self.root = Directory() if root is None else root
         self.losses: list[Loss] = []
-        self._index = LossIndex()
+        self._index: LossIndex | None = None
         """Of ``losses``, as far as overlays asked."""
         self.states_root = True
         """Whether the root's attributes are meant for the root of an image; a host directory's are
@@ -276,6 +277,8 @@ class Tree:
             node = parent.children.pop(name)
         except KeyError:
             raise TreeError(_shown(path), "is not in the tree") from None
+        from .losses import without_losses_below
+
         gone = b"/" + b"/".join(components(path))
         self.losses = without_losses_below(self.losses, {gone})
         return node
@@ -300,6 +303,8 @@ class Tree:
 
         The copy has new nodes and shares their contents; it includes the losses below ``path``.
         """
+        from .composition import copy_of
+
         try:
             node = self[path]
         except KeyError:
@@ -361,6 +366,8 @@ class Tree:
         """
         if not isinstance(other, Tree):
             raise TreeError(_shown(at), f"{other!r:.80} is no Tree to be laid there")
+        from .composition import Overlay, copy_of  # late: most images have one source
+
         above = components(at)
         self.inputs.update(other.inputs)
         for name in above:
@@ -384,10 +391,16 @@ class Tree:
 
         Unlike with :meth:`overlay`, links are replaced and not followed, and that is not a loss.
         """
+        from .composition import Overlay
+
         self._lay(Overlay(self.root, layer.root, is_layer=True), layer.losses, [])
 
     def _lay(self, overlay: Overlay, losses: list[Loss], at: list[bytes]) -> None:
         if self.losses:
+            from .losses import ChangedLosses, LossIndex
+
+            if self._index is None:
+                self._index = LossIndex()
             self._index.follow(self.losses)
             overlay.changed = ChangedLosses(self._index, self._deepest)
         overlay.lay(at)

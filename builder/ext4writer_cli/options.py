@@ -794,6 +794,8 @@ class OverrideOptions:
 
     def overrides(self) -> list[Override]:
         """The library's form; raises ``OverrideError`` for an invalid text."""
+        if not self.override:
+            return []
         from ext4writer import Override
 
         return [Override.parse(text, reseal=not self.no_reseal) for text in self.override]

@@ -20,7 +20,6 @@ import click
 from ext4writer import Layout, write_layout
 from ext4writer.errors import OutputError
 from ext4writer.output.beside import NewFile
-from ext4writer.output.compressed import Compression
 from ext4writer.output.formats import compression_of
 from ext4writer.output.opening import check_path
 from ext4writer.output.sink import output_error
@@ -167,13 +166,18 @@ class PathOutput:
                 digest.update(data)
 
         stored = self._options
+        compression = None
+        if self.kind is not None:
+            from ext4writer import Compression
+
+            compression = Compression(stored.zstd_level, self._threads, watch)
         write_layout(
             layout,
             self.path,
             offset=stored.offset,
             sync=stored.sync,
             raw=stored.raw,
-            compression=Compression(stored.zstd_level, self._threads, watch),
+            compression=compression,
             watch=digest.update if digest is not None and self.kind is None else None,
             **options,
         )

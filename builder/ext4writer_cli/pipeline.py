@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-import ext4writer
-from ext4writer import Loss, Override, ProcessPool, Spec
+from ext4writer import ProcessPool, plan
 from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import Ext4WriterError, display_path
 from ext4writer.progress import Cancel, ProgressCallback
@@ -22,6 +21,7 @@ from .source_readers import Reading, read_sources
 from .spool import Spool
 
 if TYPE_CHECKING:
+    from ext4writer import Loss, Override, Spec
     from ext4writer.edit.rules import Rule
 
 
@@ -83,9 +83,7 @@ def run(
                 apply_rules(tree, job.rules)
 
         with watch.stage("plan"):
-            layout = ext4writer.plan(
-                tree, job.spec, processes=pool, progress=progress, cancel=cancel
-            )
+            layout = plan(tree, job.spec, processes=pool, progress=progress, cancel=cancel)
             if job.strict and layout.losses:
                 raise StrictError(layout.losses)
 

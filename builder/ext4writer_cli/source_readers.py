@@ -17,11 +17,12 @@ from .options import ScanOptions
 from .output import Output
 from .rule_options import read_file, select
 from .source_arguments import FOUND, STANDARD_INPUT, SourceArgument
-from .source_settings import KEYS, SourceSettings, unknown_setting
 from .spool import Spool
 
 if TYPE_CHECKING:
     from ext4writer.sources import ContainerImage
+
+    from .source_settings import SourceSettings
 
 
 # s_magic of the superblock; files of other kinds hardly ever have it there.
@@ -84,9 +85,9 @@ def read_sources(
 
 def _read(argument: SourceArgument, reading: Reading) -> Read:
     """Read one source, and apply its own settings."""
-    settings = SourceSettings(argument.settings)
+    settings = _settings(argument)
     scan, selection = reading.scan, reading.selection
-    strip = settings.strip_components
+    strip = None if settings is None else settings.strip_components
     if strip is None:
         strip = scan.strip_components
     argument = _split_inside(argument)
@@ -102,7 +103,7 @@ def _read(argument: SourceArgument, reading: Reading) -> Read:
         one = strip_components(one, strip)
     if argument.kind not in PRUNED or selection.has_includes or reading.selection is not selection:
         selection.take_out(one)
-    if settings:
+    if settings is not None:
         own = settings.selection()
         own.take_out(one)
         own.report(one)
@@ -112,6 +113,14 @@ def _read(argument: SourceArgument, reading: Reading) -> Read:
 
             apply_rules(one, rules)
     return one, kind, facts
+
+
+def _settings(argument: SourceArgument) -> SourceSettings | None:
+    if not argument.settings:
+        return None
+    from .source_settings import SourceSettings
+
+    return SourceSettings(argument.settings)
 
 
 def _split_inside(argument: SourceArgument) -> SourceArgument:
@@ -172,6 +181,8 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
     try:
         mode = os.stat(place).st_mode
     except OSError as error:
+        from .source_settings import KEYS, unknown_setting
+
         problem = f"cannot be read: {error.strerror}"
         unknown = unknown_setting(place) if isinstance(error, FileNotFoundError) else None
         if unknown is not None:

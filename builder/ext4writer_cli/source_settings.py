@@ -64,9 +64,6 @@ class SourceSettings:
             except ValueError:
                 raise click.BadParameter(f"{key}: {text!r} is no value of it") from None
 
-    def __bool__(self) -> bool:
-        return bool(self._rules) or self.strip_components is not None
-
     def selection(self) -> Selection:
         """The entries to take of this source; raises ``SpecError`` for an invalid glob."""
         return select(self._rules)

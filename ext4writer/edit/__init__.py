@@ -4,6 +4,17 @@
 line's options become; the other modules hold the kinds of rules.
 """
 
-from . import filters
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..late import late_names
+
+if TYPE_CHECKING:
+    from . import filters
 
 __all__ = ["filters"]
+
+# Not seen by type checkers, which would take any name for granted.
+if not TYPE_CHECKING:
+    __getattr__ = late_names(__name__, {"filters": ""})

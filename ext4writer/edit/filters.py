@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from ..arguments import count_of, id_of, seconds_of
 from ..errors import SpecError, TreeError
-from ..tree import Directory, Loss, Node, Tree, without_losses_below
+from ..losses import without_losses_below
+from ..tree import Directory, Loss, Node, Tree
 from ..walking import directories, nodes
 from .globs import Patterns, matcher
 

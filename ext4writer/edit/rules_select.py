@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpecError, display_path
-from ..tree import Directory, Loss, Tree, without_losses_below
-from .globs import Glob, GlobSet, parse_glob
+from ..tree import Directory, Loss, Tree
+
+if TYPE_CHECKING:
+    from .globs import GlobSet
 
 
 class Selection:
@@ -21,16 +23,9 @@ class Selection:
     def __init__(self, steps: Iterable[tuple[bool, str | bytes]]) -> None:
         """``steps`` are (is it excluded, glob); raises :class:`SpecError` for an invalid glob."""
         self.steps = list(steps)
-        globs: list[Glob] = []
-        for excludes, pattern in self.steps:
-            option = "exclude" if excludes else "include"
-            try:
-                globs.append(parse_glob(pattern))
-            except ValueError as error:
-                raise SpecError(option, str(error)) from None
         self._used: set[int] = set()
         self._excludes = [excludes for excludes, _ in self.steps]
-        self._globs = GlobSet(globs)
+        self._globs = _compiled(self.steps) if self.steps else None
         self._last_include = max(
             (at for at, excludes in enumerate(self._excludes) if not excludes), default=-1
         )
@@ -66,6 +61,8 @@ class Selection:
             dropped: set[bytes] = set()
             self._filter(tree.root, dropped)
             if dropped and tree.losses:
+                from ..losses import without_losses_below
+
                 tree.losses = without_losses_below(tree.losses, dropped)
 
     def report(self, tree: Tree) -> None:
@@ -79,7 +76,7 @@ class Selection:
                 )
 
     def _decides(self, path: bytes, name: bytes) -> int:
-        return self._globs.last_match(path, name)
+        return -1 if self._globs is None else self._globs.last_match(path, name)
 
     def _filter(self, root: Directory, dropped: set[bytes]) -> None:
         """Walk the directories without recursion, since trees may be deep.
@@ -111,6 +108,19 @@ class Selection:
                 elif excluded:
                     del folder.children[name]
                     dropped.add(b"/" + path)
+
+
+def _compiled(steps: list[tuple[bool, str | bytes]]) -> GlobSet:
+    """The globs of ``steps``; raises :class:`SpecError` for an invalid one."""
+    from .globs import GlobSet, parse_glob  # late: most images take in all that there is
+
+    globs = []
+    for excludes, pattern in steps:
+        try:
+            globs.append(parse_glob(pattern))
+        except ValueError as error:
+            raise SpecError("exclude" if excludes else "include", str(error)) from None
+    return GlobSet(globs)
 
 
 class _Left(NamedTuple):

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from struct import pack
 from typing import Protocol
 
-from ..content import Content, KeepingOpen, Reader
+from ..content import MARGIN, Content, KeepingOpen, Reader
 from ..errors import SourceChangedError
-from ..holes import MARGIN
 from ..output.sink import NO_ROOM, Sink
 from ..progress import Cancel, check_cancelled
 from .batches import BATCH_BYTES, Batch, Neighbours, Part

@@ -5,7 +5,9 @@ The writers are loaded on first use, since most programs only write images.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..late import late_names, names_by_home
 
 if TYPE_CHECKING:
     from .dump import write_dump
@@ -14,12 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["write_dump", "write_mtree"]
 
 
-def __getattr__(name: str) -> Any:
-    home: Any
-    if name == "write_dump":
-        from . import dump as home
-    elif name == "write_mtree":
-        from . import mtree as home
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(home, name)
+# Not seen by type checkers, which would take any name for granted.
+if not TYPE_CHECKING:
+    __getattr__ = late_names(
+        __name__,
+        names_by_home(
+            {
+                "dump": "write_dump",
+                "mtree": "write_mtree",
+            }
+        ),
+    )
+
+
+def __dir__() -> list[str]:
+    """All names, including those that are not loaded yet."""
+    return sorted(__all__)

@@ -8,7 +8,9 @@ named, so no module may have the name of a function.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..late import late_names, names_by_home
 
 if TYPE_CHECKING:
     from .assemble import image_tree
@@ -36,22 +38,24 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    home: Any
-    if name in ("Closure", "closure", "read_closure"):
-        from . import closures as home
-    elif name == "image_tree":
-        from . import assemble as home
-    elif name in ("Entry", "read_contents"):
-        from . import contents as home
-    elif name in ("Saving", "link_equal_files"):
-        from . import dedupe as home
-    elif name == "NixError":
-        from . import errors as home
-    elif name in ("PathInfo", "Registration", "read_registration"):
-        from . import registration as home
-    elif name == "STORE":
-        from . import store_paths as home
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(home, name)
+# Not seen by type checkers, which would take any name for granted.
+if not TYPE_CHECKING:
+    __getattr__ = late_names(
+        __name__,
+        names_by_home(
+            {
+                "assemble": "image_tree",
+                "closures": "Closure closure read_closure",
+                "contents": "Entry read_contents",
+                "dedupe": "Saving link_equal_files",
+                "errors": "NixError",
+                "registration": "PathInfo Registration read_registration",
+                "store_paths": "STORE",
+            }
+        ),
+    )
+
+
+def __dir__() -> list[str]:
+    """All names, including those that are not loaded yet."""
+    return sorted(__all__)

@@ -9,20 +9,18 @@ import re
 import stat
 from collections.abc import Callable
 from functools import partial
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from ..content import O_BINARY, O_CLOEXEC, FileId, file_id, id_at
 from ..errors import OutputError
 from .beside import FORBIDDEN, is_mount_point
-from .compressed import CompressedSink, Compression
-from .device import device_name, is_block_device, open_device, too_small
-from .file import FileSink
 from .formats import compression_of
-from .memory import MemorySink
-from .path import PathSink
-from .region import RegionSink
 from .sink import Buffer, Sink, output_error
-from .stream import StreamSink
+
+if TYPE_CHECKING:
+    from .compressed import Compression
+    from .file import FileSink
+    from .region import RegionSink
 
 try:
     import fcntl
@@ -87,6 +85,8 @@ def _open(
     compression: Compression | None,
 ) -> Sink:
     if isinstance(output, bytearray):
+        from .memory import MemorySink
+
         return MemorySink(output, size, start=offset)
     if isinstance(output, str | bytes | os.PathLike):
         return _open_path(os.fsencode(output), size, block_size, offset, sync, raw, compression)
@@ -164,9 +164,13 @@ def _open_path(
     status = check_path(path, size, is_part=offset is not None)
     if status is not None and not stat.S_ISREG(status.st_mode):
         if stat.S_ISBLK(status.st_mode):
+            from .device import open_device
+
             return open_device(path, size, start=offset or 0, block_size=block_size)
         if offset is not None:
             raise OutputError(path, "is neither a file nor a block device, so it has no offsets")
+        from .stream import StreamSink
+
         return StreamSink(_opened(path, size), size, name=path, owned=True, borrow=True)
     kind = None if raw else compression_of(path)
     if offset is not None:
@@ -176,7 +180,11 @@ def _open_path(
     if path.startswith(PROCESSES):
         return _open_part(path, size, 0, sync)  # an open file of another process
     if kind is not None:
+        from .compressed import CompressedSink, Compression
+
         return CompressedSink(path, size, kind, compression or Compression(), sync=sync)
+    from .path import PathSink
+
     if status is None:
         return PathSink(path, size, sync=sync)
     if is_mount_point(path):
@@ -253,6 +261,8 @@ def _open_part(
 ) -> RegionSink | FileSink:
     """A region of an existing file, or all of it if it cannot be replaced."""
     if not hasattr(os, "pwrite"):  # Windows
+        from .file import FileSink
+
         file = open(path, "r+b")  # noqa: SIM115
         end = file.seek(0, os.SEEK_END)
         return FileSink(file, size, name=path, start=start, end=end, owned=True)
@@ -266,10 +276,14 @@ def _open_part(
     try:
         end = os.fstat(fd).st_size
         if not replaces and start + size > end:
+            from .device import too_small
+
             raise too_small(path, end, start, size)
     except BaseException:
         os.close(fd)
         raise
+    from .region import RegionSink
+
     return RegionSink(
         path,
         fd,
@@ -336,8 +350,12 @@ def _open_file(
     if place is None:
         if offset is not None:
             raise OutputError(shown, "cannot seek, or only appends, so it has no offsets")
+        from .stream import StreamSink
+
         flushed = partial(os.fsync, fd) if sync and fd is not None and _can_flush(fd) else None
         return StreamSink(file, size, name=shown, owned=owned, borrow=borrow, flushed=flushed)
+    from .device import device_name, is_block_device, open_device, too_small
+
     start, end = place
     if fd is not None and is_block_device(fd):
         device = device_name(fd)
@@ -347,7 +365,11 @@ def _open_file(
     if start < end < start + size:
         raise too_small(shown, end, start, size)
     if fd is None:
+        from .file import FileSink
+
         return FileSink(file, size, name=shown, start=start, end=end, owned=owned)
+    from .region import RegionSink
+
     close = file.close if owned else None
     return RegionSink(shown, fd, size, start=start, end=end, file=file, close=close, sync=sync)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..errors import TreeError
 from ..tree import S_IFLNK, SYMLINK_MAX, RegularFile, Symlink
-from .hole_search import Found
 from .inodes import InodeTable
 from .mapping import mapping_of
 from .spec import GIB, Spec, format_of
+
+if TYPE_CHECKING:
+    from .hole_search import Found
 
 FAST_SYMLINK_MAX = 59
 """Bytes of a link target that fit in the inode, without the NUL (fs/ext4/symlink.c)."""

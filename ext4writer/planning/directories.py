@@ -10,15 +10,16 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..ondisk.casefold import casefold
 from ..ondisk.dirent import EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
-from ..ondisk.dirhash import Seed, hash_keys
 from ..ondisk.format import Format
 from ..ondisk.htree import DX_HASH_HALF_MD4, node_limit, root_limit
 from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_INDEX_FL
 from .policy import LayoutPolicy
+
+if TYPE_CHECKING:
+    from ..ondisk.dirhash import Seed
 
 DOT_ENTRIES = rec_len(1) + rec_len(2)
 LOST_AND_FOUND_BYTES = 16 * 1024
@@ -128,8 +129,12 @@ class DirectoryRules(NamedTuple):
     def keys(self, names: list[bytes]) -> array[int]:
         """The hash of each name, as keys to sort by."""
         if self.casefold:
+            from ..ondisk.casefold import casefold
+
             # fs/ext4/hash.c:ext4fs_dirhash: invalid UTF-8 is hashed without folding
             names = [name if (form := casefold(name)) is None else form for name in names]
+        from ..ondisk.dirhash import hash_keys  # late: most trees have no directory so large
+
         return hash_keys(self.hash_version, names, self.hash_seed)
 
     @property

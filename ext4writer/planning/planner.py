@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from struct import unpack
+from typing import TYPE_CHECKING
 
 from ..errors import SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..ondisk.format import Format
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
-from ..tree import Loss, Tree
+from ..tree import Loss, Node, Tree
 from .arguments import check_arguments, take_nodes
-from .checked_policy import checked
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
@@ -26,13 +28,12 @@ from .directories import (
     DirectoryTooLargeError,
     plan_directory,
 )
-from .hole_search import HoleSearch, searching
 from .identity import derive_identity, with_content
 from .inodes import InodeTable, number_inodes
 from .layout import ImagePlan
 from .mapping import mapping_of
 from .placement import Demand
-from .policy import DEFAULT_POLICY, LayoutPolicy
+from .policy import DEFAULT_POLICY, LayoutPolicy, RandomPolicy
 from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
 from .spec import BYTES_PER_INODE, Spec, format_of
@@ -40,6 +41,9 @@ from .summary import count_groups
 from .system_files import NEED_A_JOURNAL, unnamed_inodes
 from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import XattrPlan, XattrPlanner
+
+if TYPE_CHECKING:
+    from .hole_search import HoleSearch
 
 
 def plan_image(
@@ -71,7 +75,7 @@ def _plan(
 ) -> ImagePlan:
     fmt = format_of(spec)
     _check_resize_inode(fmt)
-    policy = checked(spec.policy or DEFAULT_POLICY)
+    policy = _fresh(spec.policy or DEFAULT_POLICY)
     table = number_inodes(
         tree,
         policy,
@@ -84,15 +88,15 @@ def _plan(
     data, candidates = count_blocks(table, spec)
     with (
         as_pool(processes) as pool,
-        searching(table.nodes, candidates, spec, pool, cancel) as search,
+        _searching(table.nodes, candidates, spec, pool, cancel) as search,
     ):
-        search.go_on()
+        _go_on(search)
         times, epoch, losses = fit_times(tree, table, spec)
         volume_uuid, hash_seed = derive_identity(table, times, spec)
-        search.go_on()
+        _go_on(search)
         xattrs = _plan_xattrs(table, fmt, policy)
         rules = DirectoryRules(format=fmt, hash_seed=unpack("<4I", hash_seed.bytes))
-        search.go_on()
+        _go_on(search)
         directories = _plan_directories(table, DirectoryRulebook(rules), policy, data, cancel)
         _find_holes(search, len(candidates), data, table, spec, progress)
     if spec.identity == "content" and spec.uuid is None:
@@ -177,8 +181,40 @@ def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
         )
 
 
+def _fresh(policy: LayoutPolicy) -> LayoutPolicy:
+    """A fresh copy of ``policy``; one that is not of this library is wrapped in checks."""
+    if type(policy) in (LayoutPolicy, RandomPolicy):
+        return policy.fresh()
+    from .checked_policy import CheckedPolicy
+
+    return CheckedPolicy(policy)
+
+
+@contextmanager
+def _searching(
+    nodes: Sequence[Node],
+    candidates: array[int],
+    spec: Spec,
+    pool: ProcessPool,
+    cancel: Cancel | None,
+) -> Iterator[HoleSearch | None]:
+    """A search of the files at the indexes ``candidates`` for holes; None if there are none."""
+    if not candidates:
+        yield None
+        return
+    from .hole_search import searching
+
+    with searching(nodes, candidates, spec, pool, cancel) as search:
+        yield search
+
+
+def _go_on(search: HoleSearch | None) -> None:
+    if search is not None:
+        search.go_on()
+
+
 def _find_holes(
-    search: HoleSearch,
+    search: HoleSearch | None,
     files: int,
     data: DataBlocks,
     table: InodeTable,
@@ -186,6 +222,8 @@ def _find_holes(
     progress: ProgressCallback | None,
 ) -> None:
     """Search to the end in all ``files`` of them, and leave out what was found."""
+    if search is None:
+        return
     searched, total = 0, len(table.nodes)
     for found in search.results():
         leave_holes(data, table, found, spec.block_size)

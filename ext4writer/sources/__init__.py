@@ -6,12 +6,13 @@ along, so they are loaded on first use. No module may have the name of such a fu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..edit import filters
+from ..late import late_names, names_by_home
 from .directory import directory
 
 if TYPE_CHECKING:
+    from ..edit import filters
     from .containers import ContainerImage, ImageConfig, Platform, docker_archive, oci
     from .ext4_image import image
     from .manifest_file import manifest
@@ -34,21 +35,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    home: Any
-    if name in ("tar", "Limits"):
-        from . import tar_archive as home
-    elif name == "nar":
-        from . import nar_archive as home
-    elif name == "manifest":
-        from . import manifest_file as home
-    elif name == "image":
-        from . import ext4_image as home
-    elif name in __all__:
-        from . import containers as home
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(home, name)
+# Not seen by type checkers, which would take any name for granted.
+if not TYPE_CHECKING:
+    __getattr__ = late_names(
+        __name__,
+        names_by_home(
+            {
+                ".edit": "filters",
+                "containers": "ContainerImage ImageConfig Platform docker_archive oci",
+                "ext4_image": "image",
+                "manifest_file": "manifest",
+                "nar_archive": "nar",
+                "tar_archive": "Limits tar",
+            }
+        ),
+    )
 
 
 def __dir__() -> list[str]:

@@ -7,8 +7,8 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from ..edit.globs import Patterns
 from ..errors import SourceError, TreeError
 from ..forked import ProcessPool, Stage, as_pool
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
@@ -34,11 +34,13 @@ from ..tree import (
     check_name,
 )
 from .host import HostDirectory, HostFile, join
-from .host_flags import HostFlags
 from .host_xattrs import HostXattrs, XattrItems
 from .inputs import check_input
 from .listing import Folder, Lister, Listing, Listings, ScanRule, times_of
 from .saved_images import note_saved_image
+
+if TYPE_CHECKING:
+    from ..edit.globs import Patterns
 
 REPORT_EVERY = 1024
 
@@ -240,6 +242,8 @@ class _Scan:
                 items = HostXattrs(self.tree.losses).read(self.path, b"/", follow=True)
                 root.xattrs = dict(items) if items is not None else None
             if self.rule.inode_flags and stat.S_ISDIR(status.st_mode):
+                from .host_flags import HostFlags
+
                 flags = HostFlags(self.tree.losses)
                 root.flags_and_project = flags.read(self.path, S_IFDIR, b"/", follow=True)
         except OSError as error:

@@ -10,16 +10,18 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..content import O_CLOEXEC, Stamp
-from ..edit.globs import Patterns, matcher
 from ..errors import SourceChangedError, SourceError
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, Loss
 from .host import HostDirectory, OpenFolders, join
-from .host_flags import HostFlags
 from .host_xattrs import HostXattrs, XattrItems
-from .mounts import Mounts
+
+if TYPE_CHECKING:
+    from ..edit.globs import Match, Patterns
+    from .host_flags import HostFlags
+    from .mounts import Mounts
 
 BATCH_ENTRIES = 1024
 """Entries that are handed over at a time."""
@@ -106,17 +108,17 @@ class Lister:
     def __init__(self, rule: ScanRule, device: int) -> None:
         self._rule = rule
         self._device = device
-        self._excluded = matcher(rule.exclude)
+        self._excluded = _matcher(rule.exclude)
         self._losses: list[Loss] = []
         self._parts: list[tuple[bytes, list[bytes]]] = []
         self._xattrs: HostXattrs | None = None
         self._home: int | None = None
         self._folders = OpenFolders()
-        self._mounts = Mounts()
+        self._mounts: Mounts | None = None
         self._told: list[tuple[bytes, bytes]] | None = None
         if rule.xattrs and hasattr(os, "listxattr"):
             self._xattrs = HostXattrs(self._losses)
-        self._flags = HostFlags(self._losses) if rule.inode_flags else None
+        self._flags = _flag_reader(self._losses) if rule.inode_flags else None
 
     def __reduce__(self) -> tuple[object, ...]:
         return Lister, (self._rule, self._device)
@@ -248,7 +250,7 @@ class Lister:
             elif kind == S_IFDIR:
                 value = status.st_dev == device
                 if not value and not rule.one_file_system:
-                    self._mounts.check(status.st_dev, entry.path, prefix + name)
+                    self._check_mount(status.st_dev, entry.path, prefix + name)
                     value = True
             elif kind == S_IFLNK:
                 value = os.readlink(entry.path)
@@ -298,11 +300,32 @@ class Lister:
                 found = []
         yield Listing(prefix, found, True)
 
+    def _check_mount(self, device: int, place: bytes, path: bytes) -> None:
+        if self._mounts is None:
+            from .mounts import Mounts
+
+            self._mounts = Mounts()
+        self._mounts.check(device, place, path)
+
     def _leave_parts(self, path: bytes, names: list[bytes]) -> None:
         """Leave the rest of a large directory to any process that is idle."""
         self._parts += (
             (path, names[first : first + PART_NAMES]) for first in range(0, len(names), PART_NAMES)
         )
+
+
+def _matcher(patterns: Patterns) -> Match | None:
+    if patterns == ():
+        return None
+    from ..edit.globs import matcher  # late: most sources are read whole
+
+    return matcher(patterns)
+
+
+def _flag_reader(losses: list[Loss]) -> HostFlags:
+    from .host_flags import HostFlags
+
+    return HostFlags(losses)
 
 
 OTHER_KINDS = {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}

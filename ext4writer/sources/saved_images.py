@@ -6,8 +6,6 @@ Read as such, they give a tree of layers and manifests instead of the files of t
 
 from __future__ import annotations
 
-import json
-
 from ..errors import SourceError
 from ..tree import Directory, Loss, RegularFile, Tree
 
@@ -47,6 +45,8 @@ def _lists_images(node: object) -> bool:
     """Whether ``node`` is the ``manifest.json`` of ``docker save``."""
     if not isinstance(node, RegularFile) or not 0 < node.content.size <= DOCUMENT_BYTES:
         return False
+    import json  # late: hardly any folder has such a file
+
     try:
         listed = json.loads(node.content.read_bytes())
     except (SourceError, ValueError, RecursionError):

@@ -8,18 +8,25 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import ext4writer
+from ext4writer import edit, manifests, nix, sources
 from ext4writer.ondisk.features import ALIASES, FEATURES
 
 ROOT = Path(__file__).parents[2]
 
+PACKAGES = (ext4writer, edit, manifests, nix, sources)
+"""What loads its public names on first use."""
+
 BELOW_ALL = {
     "errors": 0,
     "units": 0,
+    "late": 0,
     "arguments": 0,
     "inode_flags": 1,
     "progress": 1,
@@ -124,6 +131,7 @@ STANDARD_IN = {
     "concurrent.futures": {"output.watched"},
     "sqlite3": {"nix.database"},
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
+    "importlib": {"late"},
     # Only for what Unicode 12.1 had assigned, which no later version changes.
     "unicodedata": {"ondisk.casefold"},
     "threading": {"threads", "content", "sources.host", "emit.copying", "output", "nix"},
@@ -507,20 +515,36 @@ def test_no_modules_import_each_other() -> None:
 
 
 def test_public_names_exist_once() -> None:
-    assert len(set(ext4writer.__all__)) == len(ext4writer.__all__)
-    for name in ext4writer.__all__:
-        assert hasattr(ext4writer, name), name
+    for package in PACKAGES:
+        assert len(set(package.__all__)) == len(package.__all__)
+        for name in package.__all__:
+            assert hasattr(package, name), (package, name)
+        assert not hasattr(package, "nonsense")
+
+
+def for_type_checkers(module: Module) -> Iterator[ast.ImportFrom]:
+    """The imports of a package whose names are loaded late, as type checkers see them."""
+    for node in module.tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from (inner for inner in node.body if isinstance(inner, ast.ImportFrom))
 
 
 def test_every_name_that_the_package_imports_is_public() -> None:
     [package] = [module for module in modules() if module.name == "__init__"]
-    taken = {
-        alias.asname or alias.name
-        for node in package.tree.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    taken = {alias.name for node in for_type_checkers(package) for alias in node.names}
     assert taken == set(ext4writer.__all__)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_names_that_are_loaded_late_are_what_type_checkers_see(package: ModuleType) -> None:
+    name = package.__name__.partition(".")[2]
+    [module] = [module for module in modules() if module.name == (name or "__init__")]
+    imported = list(for_type_checkers(module))
+    assert imported
+    for node in imported:
+        home = import_module("." * node.level + (node.module or ""), package.__name__)
+        for alias in node.names:
+            assert getattr(package, alias.name) is getattr(home, alias.name), alias.name
 
 
 def test_importing_the_library_imports_no_command() -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from ...ondisk.format import Format, MappingKind
 from .base import I_BLOCK_BYTES, DataMapping, FileMapping, Run
-from .block_map import BlockMapping
-from .extents import ExtentMapping
 
 __all__ = ["I_BLOCK_BYTES", "DataMapping", "FileMapping", "Run", "mapping_of"]
-
-_KINDS: dict[MappingKind, type[DataMapping]] = {
-    MappingKind.BLOCK_MAP: BlockMapping,
-    MappingKind.EXTENTS: ExtentMapping,
-}
 
 
 def mapping_of(fmt: Format) -> DataMapping:
     """Return the mapping of ordinary files."""
-    return _KINDS[fmt.mapping](fmt)
+    if fmt.mapping is MappingKind.BLOCK_MAP:
+        from .block_map import BlockMapping
+
+        return BlockMapping(fmt)
+    from .extents import ExtentMapping
+
+    return ExtentMapping(fmt)
