@@ -57,6 +57,7 @@ FLOORS = {
     "emit": 40,
     "layout": 44,
     "inputs": 45,
+    "damage": 48,
     "api": 50,
     "__main__": 70,
     "__init__": 60,
@@ -121,7 +122,12 @@ STANDARD_IN = {
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
     "tarfile": {"inspection.tar_output"},
-    "zlib": {"sources.tar_archive", "sources.manifest_content", "output.compressed"},
+    "zlib": {
+        "damage.sealing_journal",
+        "sources.tar_archive",
+        "sources.manifest_content",
+        "output.compressed",
+    },
     "bz2": {"sources.tar_archive.decoders"},
     "lzma": {"sources.tar_archive.decoders", "output.compressed"},
     "ctypes": {"output.zeros"},  # fallocate(2) with its modes
@@ -372,9 +378,9 @@ MAKING = {
     *("put", "putter", "set"),
 }
 PARSING = {"parse", "unpacker", "number"}
-MAKERS = {"ondisk", "emit", "planning.mapping", "planning.xattrs"}
+MAKERS = {"ondisk", "emit", "damage", "planning.mapping", "planning.xattrs"}
 """What makes bytes of units: emission, and what it asks for the bytes that only a plan knows."""
-PARSERS = {"ondisk", "read", "inspection", "emit.locate"}
+PARSERS = {"ondisk", "read", "inspection", "damage", "emit.locate"}
 """What takes units apart: reading, what stands on it, and overrides of planned units."""
 
 

@@ -1,0 +1,233 @@
+"""Makes the checksums of a journal right: superblock, log, fast commits.
+
+Rules: fs/jbd2/recovery.c:do_one_pass, fs/jbd2/commit.c, fs/ext4/fast_commit.c:ext4_fc_replay_scan.
+Only what recovery would read is sealed. What lies in the log from earlier has sums of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+from ..ondisk.checksum import crc32c, set_journal_superblock_checksum
+from ..ondisk.fast_commit import (
+    EXT4_FC_TAG_ADD_RANGE,
+    EXT4_FC_TAG_HEAD,
+    EXT4_FC_TAG_TAIL,
+    FC_HEAD,
+    FC_TAIL,
+    FC_TL,
+)
+from ..ondisk.journal import (
+    JBD2_COMMIT_BLOCK,
+    JBD2_DEFAULT_FAST_COMMIT_BLOCKS,
+    JBD2_DESCRIPTOR_BLOCK,
+    JBD2_FEATURE_COMPAT_CHECKSUM,
+    JBD2_FEATURE_INCOMPAT_64BIT,
+    JBD2_FEATURE_INCOMPAT_CSUM_V2,
+    JBD2_FEATURE_INCOMPAT_CSUM_V3,
+    JBD2_FEATURE_INCOMPAT_FAST_COMMIT,
+    JBD2_MAGIC_NUMBER,
+    JBD2_REVOKE_BLOCK,
+    JBD2_SUPERBLOCK_V2,
+    JOURNAL_HEADER,
+    JOURNAL_SUPERBLOCK,
+)
+from ..ondisk.journal_log import (
+    JBD2_FLAG_LAST_TAG,
+    JBD2_FLAG_SAME_UUID,
+    JOURNAL_BLOCK_TAG,
+    JOURNAL_BLOCK_TAG3,
+    JOURNAL_BLOCK_TAIL,
+    JOURNAL_COMMIT_HEADER,
+    UUID_SIZE,
+    tag_size,
+)
+
+_ALL_ONES = 0xFFFFFFFF
+_CRC32_CHKSUM = 1
+
+_superblock = JOURNAL_SUPERBLOCK.unpacker(
+    *("h_magic", "h_blocktype", "s_maxlen", "s_first", "s_sequence", "s_start"),
+    *("s_feature_compat", "s_feature_incompat", "s_uuid", "s_num_fc_blks"),
+)
+_header = JOURNAL_HEADER.unpacker("h_magic", "h_blocktype", "h_sequence")
+_commit = JOURNAL_COMMIT_HEADER.unpacker("h_chksum_type", "h_chksum_size")
+_tl = FC_TL.unpacker("fc_tag", "fc_len")
+_head = FC_HEAD.unpacker("fc_tid")
+_tail = FC_TAIL.unpacker("fc_tid")
+_FC_CRC = FC_TAIL.offset("fc_crc")
+_FLAGS = JOURNAL_BLOCK_TAG.offset("t_flags")
+_FLAGS3 = JOURNAL_BLOCK_TAG3.offset("t_flags")
+_CHECKSUM = JOURNAL_BLOCK_TAG.offset("t_checksum")
+_CHECKSUM3 = JOURNAL_BLOCK_TAG3.offset("t_checksum")
+_TAIL_SIZE = JOURNAL_BLOCK_TAIL.size
+_COMMIT_CHECKSUM = JOURNAL_COMMIT_HEADER.offset("h_chksum")
+_big_word = struct.Struct(">I")
+_big_half = struct.Struct(">H")
+_word = struct.Struct("<I")
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+class _Log:
+    """The superblock of a journal, and where its blocks lie."""
+
+    def __init__(self, view: memoryview, size: int, places: Sequence[int], at: int) -> None:
+        self.view, self.size, self.places = view, size, places
+        start = places[at] * size
+        (
+            self.magic, self.kind, maxlen, self.first, self.sequence, self.start,
+            older, features, uuid, fast_blocks,
+        ) = _superblock(view, start)  # fmt: skip
+        if self.kind != JBD2_SUPERBLOCK_V2:
+            older = features = 0
+        self.v2 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V2)
+        self.v3 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V3)
+        self.wide = bool(features & JBD2_FEATURE_INCOMPAT_64BIT)
+        self.has_sums = self.v2 or self.v3
+        self.v1 = bool(older & JBD2_FEATURE_COMPAT_CHECKSUM) and not self.has_sums
+        self.seed = crc32c(_ALL_ONES, uuid)
+        self.end = self.last = min(maxlen, len(places))
+        self.has_fast = bool(features & JBD2_FEATURE_INCOMPAT_FAST_COMMIT)
+        if self.has_fast:
+            self.end = self.last - (fast_blocks or JBD2_DEFAULT_FAST_COMMIT_BLOCKS)
+
+
+def seal_log(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
+    """Seal the journal whose blocks, of ``size`` bytes, lie at the blocks ``places`` of ``view``.
+
+    Its superblock is the one numbered ``at``.
+    """
+    log = _Log(view, size, places, at)
+    if log.has_sums:
+        set_journal_superblock_checksum(view, places[at] * size)
+    if not log.start or not (log.has_sums or log.v1) or not 0 < log.first < log.end:
+        return
+    if log.first <= log.start < log.end:
+        _seal_transactions(log)
+
+
+def _seal_transactions(log: _Log) -> None:
+    view, size, places = log.view, log.size, log.places
+    position, sequence = log.start, log.sequence
+    summed: list[int] = []
+    left = log.end - log.first
+
+    def step() -> int:
+        nonlocal position, left
+        here: int = places[position] * size
+        position = position + 1 if position + 1 < log.end else log.first
+        left -= 1
+        return here
+
+    while left > 0:
+        if places[position] * size + size > len(view):
+            return
+        magic, kind, stored = _header(view, places[position] * size)
+        if magic != JBD2_MAGIC_NUMBER or stored != sequence:
+            return
+        here = step()
+        if kind == JBD2_DESCRIPTOR_BLOCK:
+            summed.append(here)
+            for at in _tags(log, here):
+                if left <= 0:
+                    break
+                block = step()
+                if block + size > len(view):
+                    return
+                summed.append(block)
+                if log.has_sums:
+                    crc = crc32c(
+                        crc32c(log.seed, _big_word.pack(sequence)), view[block : block + size]
+                    )
+                    if log.v3:
+                        _big_word.pack_into(view, at + _CHECKSUM3, crc)
+                    else:
+                        _big_half.pack_into(view, at + _CHECKSUM, crc & 0xFFFF)
+            if log.has_sums:
+                _seal_tail(log, here)
+        elif kind == JBD2_REVOKE_BLOCK:
+            if log.has_sums:
+                _seal_tail(log, here)
+        elif kind == JBD2_COMMIT_BLOCK:
+            at = here + _COMMIT_CHECKSUM
+            if log.has_sums:
+                _big_word.pack_into(view, at, 0)
+                _big_word.pack_into(view, at, crc32c(log.seed, view[here : here + size]))
+            elif _commit(view, here) == (_CRC32_CHKSUM, 4):
+                # fs/jbd2/recovery.c:calc_chksums; without kind and size there is no checksum
+                crc = _ALL_ONES
+                for block in summed:
+                    crc = _crc32_be(crc, view[block : block + size])
+                _big_word.pack_into(view, at, crc)
+            summed = []
+            sequence = (sequence + 1) & _ALL_ONES
+        else:
+            return
+
+
+def _tags(log: _Log, start: int) -> list[int]:
+    """Where the tags of a descriptor block begin."""
+    width = tag_size(csum_v2=log.v2, csum_v3=log.v3, wide=log.wide)
+    end = start + log.size - (_TAIL_SIZE if log.has_sums else 0)
+    at = start + JOURNAL_HEADER.size
+    found = []
+    while at + width <= end:
+        found.append(at)
+        # The record is longer than a tag without a high half, which may end the block.
+        (flags,) = (
+            _big_word.unpack_from(log.view, at + _FLAGS3)
+            if log.v3
+            else _big_half.unpack_from(log.view, at + _FLAGS)
+        )
+        if flags & JBD2_FLAG_LAST_TAG:
+            break
+        at += width + (0 if flags & JBD2_FLAG_SAME_UUID else UUID_SIZE)
+    return found
+
+
+def _seal_tail(log: _Log, start: int) -> None:
+    end = start + log.size
+    _big_word.pack_into(log.view, end - _TAIL_SIZE, 0)
+    _big_word.pack_into(log.view, end - _TAIL_SIZE, crc32c(log.seed, log.view[start:end]))
+
+
+def _crc32_be(crc: int, data: memoryview) -> int:
+    """Continue a CRC-32 whose highest bit comes first: zlib's, seen in a mirror."""
+    start = int(f"{crc:032b}"[::-1], 2) ^ _ALL_ONES
+    mirrored = zlib.crc32(bytes(data).translate(_MIRRORED), start) ^ _ALL_ONES
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+def seal_fast_commits(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
+    """Seal the fast commits at the end of a journal, which :func:`seal_log` takes too."""
+    log = _Log(view, size, places, at)
+    if not log.has_fast or not 0 < log.end < log.last:
+        return
+    crc, tid = 0, None
+    for position in range(log.end, log.last):
+        start = places[position] * size
+        end = start + size
+        if end > len(view):
+            return
+        where = start
+        while where + FC_TL.size <= end:
+            tag, length = _tl(view, where)
+            following = where + FC_TL.size + length
+            if not EXT4_FC_TAG_ADD_RANGE <= tag <= EXT4_FC_TAG_HEAD or following > end:
+                return
+            if tag == EXT4_FC_TAG_TAIL:
+                if length < FC_TAIL.size or _tail(view, where + FC_TL.size)[0] != tid:
+                    return
+                until = where + FC_TL.size + _FC_CRC
+                _word.pack_into(view, until, crc32c(crc, view[where:until]))
+                crc = 0
+                where = end  # what follows a tail in its block is padding
+                break
+            if tag == EXT4_FC_TAG_HEAD and length >= FC_HEAD.size:
+                (tid,) = _head(view, where + FC_TL.size)
+            elif tid is None:
+                return  # the first tag of all is the head
+            crc = crc32c(crc, view[where:following])
+            where = following
