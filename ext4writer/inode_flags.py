@@ -41,6 +41,7 @@ INODE_FLAGS = (
     InodeFlag(0x00020000, "topdir", "T", ("topdir",)),
     InodeFlag(0x02000000, "dax", "x", ("dax",)),
     InodeFlag(0x20000000, "projinherit", "P", ("projinherit",)),
+    InodeFlag(0x40000000, "casefold", "F", ("casefold",)),
 )
 
 ALL_FLAGS = sum(flag.bit for flag in INODE_FLAGS)
@@ -50,7 +51,7 @@ _WORDS = {word: flag.bit for flag in INODE_FLAGS for word in flag.words}
 _LETTERS = {flag.letter: flag.bit for flag in INODE_FLAGS}
 
 # fs/ext4/ext4.h:EXT4_REG_FLMASK and EXT4_OTHER_FLMASK
-_FOR_DIRECTORIES = _BITS["dirsync"] | _BITS["topdir"] | _BITS["projinherit"]
+_FOR_DIRECTORIES = sum(_BITS[name] for name in ("dirsync", "topdir", "projinherit", "casefold"))
 _FOR_ALL = _BITS["nodump"] | _BITS["noatime"]
 
 STORAGE_FLAGS = 0x00000100 | 0x00001000 | 0x00040000 | 0x00080000 | 0x00200000 | 0x10000000
@@ -63,7 +64,6 @@ _OTHER_NAMES = {
     0x00000800: "encrypt",
     0x00100000: "verity",
     0x00800000: "nocow",
-    0x40000000: "casefold",
 }
 
 

@@ -272,7 +272,7 @@ def execute(
         scan=scan,
         selection=rules.selection(),
         rules=rules.compiled(),
-        spec=image.sized(output).spec(),
+        spec=image.sized(output).with_features(rules.features()).spec(),
         overrides=overrides.overrides(),
         strict=run.strict,
         workers=workers,

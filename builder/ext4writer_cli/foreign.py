@@ -18,7 +18,7 @@ OPTIONS = {
     "-T": "there are no usage types; --inodes, --inode-ratio and --block-size set what they set",
     "-j": "there is a journal by default; --journal sets its size, or none",
     "-J": "--journal SIZE, or --journal none",
-    "-E": "what it sets has options of its own, such as --hash-seed, --grow-to and --owner",
+    "-E": "what it sets has options of its own, such as --hash-seed, --encoding and --grow-to",
     "-F": "a file is replaced when the new image is whole; nothing has to be forced",
     "-c": "there are no devices to be searched for bad blocks",
     "-l": "there are no lists of bad blocks",

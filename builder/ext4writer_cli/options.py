@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID, uuid1, uuid4
@@ -487,6 +487,25 @@ class ImageOptions:
         default=(),
         about="Features to add to the default ones, or to drop with ^NAME; names as in mke2fs.",
     )
+    hash_alg: str = row(
+        "--hash-alg",
+        metavar="half_md4|tea|legacy[_unsigned]",
+        default="half_md4",
+        show_default=True,
+        about="Hash of names in folders with an index, in the words of mke2fs.conf.",
+    )
+    encoding: str | None = row(
+        "--encoding",
+        metavar="utf8-12.1|utf8",
+        about="Encoding of names in folders that ignore case, as -E encoding= of mke2fs; adds the "
+        "feature casefold.",
+    )
+    encoding_flags: str = row(
+        "--encoding-flags",
+        metavar="strict|nostrict",
+        default="",
+        about="Whether such folders refuse names that are not valid.  [default: nostrict]",
+    )
     num_backup_sb: int = row(
         "--num-backup-sb",
         type=click.IntRange(0, 2),
@@ -681,6 +700,10 @@ class ImageOptions:
         room = output.room(self.size)
         return replace(self, size=room - room % max(self.block_size, SECTOR_SIZE))
 
+    def with_features(self, names: Sequence[str]) -> Self:
+        """The same with features that other options need; -O may still take them away."""
+        return replace(self, features=(*names, *self.features)) if names else self
+
     def chosen_uuid(self) -> UUID | None:
         """The given UUID, or a new one if a word asks for that.
 
@@ -717,6 +740,9 @@ class ImageOptions:
             inode_size=self.inode_size,
             type=self.type,
             features=",".join(self.features),
+            hash_alg=self.hash_alg,
+            encoding=self.encoding,
+            encoding_flags=self.encoding_flags,
             num_backup_sb=self.num_backup_sb,
             journal=self.journal,
             epoch=self.epoch if self.epoch is not None else environment_epoch(),

@@ -117,6 +117,12 @@ class RuleOptions:
         metavar="FILE",
         about="The same by a table of makedevs, as Buildroot has it, which counts otherwise.",
     )
+    casefold: tuple[str, ...] = _rule(
+        "--casefold",
+        metavar="GLOB",
+        about="Let the folders that GLOB matches, and all folders below them, ignore case; adds "
+        "the feature casefold.",
+    )
     file_contexts: tuple[str, ...] = _rule(
         "--file-contexts",
         type=PATH,
@@ -150,6 +156,10 @@ class RuleOptions:
     def compiled(self) -> list[Rule]:
         """All other options as rules of the library; raises its errors."""
         return compile_rules(self.in_order(), self._mount_point())
+
+    def features(self) -> list[str]:
+        """The features without which the options make no sense."""
+        return [name for name in ("casefold",) if getattr(self, name)]
 
     def _mount_point(self) -> str:
         """The mount point; raises a usage error for several, or if no option needs one."""
@@ -234,6 +244,12 @@ def _set(value: str) -> list[Rule]:
     return [set_rule(value, f"--set {value!r}")]
 
 
+def _casefold(value: str) -> list[Rule]:
+    from ext4writer.edit.rules_flags import casefold
+
+    return [casefold(value, f"--casefold {value!r}")]
+
+
 def _rules(value: str) -> list[Rule]:
     from ext4writer.edit.rules_set import set_rules
 
@@ -264,6 +280,7 @@ _COMPILERS: dict[str, Callable[[Any], list[Rule]]] = {
     "all_times": _all_times,
     "mode_mask": _mode_mask,
     "set": _set,
+    "casefold": _casefold,
     "rules": _rules,
     "device_table": _device_table,
     "makedevs": _makedevs,

@@ -186,10 +186,13 @@ def _parse(text: str, origin: str) -> SetRule:
             "its type= has no kind that can have what it sets: capabilities are for regular files, "
             "inode flags for files and folders, but for nodump and noatime"
         )
-    return SetRule(origin, pattern, _glob(pattern), kinds, tuple(acts.values()), tuple(xattrs))
+    return SetRule(
+        origin, pattern, parse_pattern(pattern), kinds, tuple(acts.values()), tuple(xattrs)
+    )
 
 
-def _glob(pattern: str) -> Glob | None:
+def parse_pattern(pattern: str) -> Glob | None:
+    """Compile a glob; None is the root alone. ``ValueError`` as :func:`parse_glob` raises it."""
     if pattern == "/":
         return None
     return parse_glob(pattern.encode("utf-8", "surrogateescape"))

@@ -18,7 +18,7 @@ from ..ondisk.group_desc import (
     GROUP_DESC,
     GROUP_DESC_32,
 )
-from ..ondisk.htree import DX_HASH_HALF_MD4
+from ..ondisk.htree import is_unsigned, stored_hash_version
 from ..ondisk.inode import INODE_EXTRA_ISIZE
 from ..ondisk.mmp import EXT4_MMP_UPDATE_INTERVAL
 from ..ondisk.record import Record
@@ -26,7 +26,10 @@ from ..ondisk.superblock import (
     ERRORS,
     EXT2_FLAGS_SIGNED_HASH,
     EXT2_FLAGS_TEST_FILESYS,
+    EXT2_FLAGS_UNSIGNED_HASH,
     EXT4_CRC32C_CHKSUM,
+    EXT4_ENC_STRICT_MODE_FL,
+    EXT4_ENC_UTF8_12_1,
     EXT4_JNL_BACKUP_BLOCKS,
     EXT4_JOURNAL_INO,
     EXT4_MIN_BLOCK_LOG_SIZE,
@@ -59,6 +62,10 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         for size in (fmt.block_size, fmt.cluster_size)
     )
     free_blocks = layout.free_blocks
+    hash_version = layout.directory_rules.hash_version
+    signedness = EXT2_FLAGS_SIGNED_HASH
+    if is_unsigned(hash_version):
+        signedness = EXT2_FLAGS_UNSIGNED_HASH
     values: dict[str, int | bytes | list[int]] = {
         "s_inodes_count": geometry.inodes_count,
         "s_blocks_count": geometry.blocks_count,
@@ -95,12 +102,12 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         "s_last_mounted": spec.last_mounted.ljust(LAST_MOUNTED_MAX, b"\0"),
         "s_reserved_gdt_blocks": geometry.reserved_gdt_blocks,
         "s_hash_seed": list(layout.directory_rules.hash_seed),
-        "s_def_hash_version": DX_HASH_HALF_MD4,
+        "s_def_hash_version": stored_hash_version(hash_version),
         "s_desc_size": fmt.desc_size if fmt.is_64bit else 0,
         # misc/mke2fs.c:PRS leaves them out of revision 0.
         "s_default_mount_opts": spec.default_mntopts if spec.revision else 0,
         "s_mkfs_time": layout.epoch,
-        "s_flags": EXT2_FLAGS_SIGNED_HASH | (EXT2_FLAGS_TEST_FILESYS if spec.test_fs else 0),
+        "s_flags": signedness | (EXT2_FLAGS_TEST_FILESYS if spec.test_fs else 0),
         "s_raid_stride": spec.raid_stride,
         "s_raid_stripe_width": spec.raid_stripe_width,
         "s_mount_opts": spec.mount_opts.ljust(MOUNT_OPTS_MAX + 1, b"\0"),
@@ -116,6 +123,10 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         values["s_checksum_type"] = EXT4_CRC32C_CHKSUM
     if fmt.metadata_csum_seed:
         values["s_checksum_seed"] = fmt.checksum_seed
+    if fmt.casefold:
+        values["s_encoding"] = EXT4_ENC_UTF8_12_1
+        if layout.directory_rules.strict:
+            values["s_encoding_flags"] = EXT4_ENC_STRICT_MODE_FL
     if fmt.backup_groups:
         # lib/ext2fs/initialize.c:ext2fs_initialize sorts them, and no backup is group 0.
         values["s_backup_bgs"] = [0, *fmt.backup_groups][-2:]

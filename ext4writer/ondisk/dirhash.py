@@ -8,10 +8,11 @@ fs/ext4/hash.c:__ext4fs_dirhash (which has the replacement).
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
-from .dirhash_bulk import half_md4_lanes
+from .dirhash_bulk import half_md4_lanes, legacy_lanes, tea_lanes
 from .htree import (
     DX_HASH_HALF_MD4,
     DX_HASH_HALF_MD4_UNSIGNED,
@@ -29,6 +30,8 @@ _END_OF_DIRECTORY = 0x7FFFFFFF << 1
 _LAST_HASH = (0x7FFFFFFF - 1) << 1
 # The initial state of MD4, used when the seed is all zero.
 _DEFAULT_SEED: Seed = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
+# The initial state of the oldest hash, which has no seed.
+_LEGACY_STATE = (0x12A3FE2D, 0x37ABE8F9)
 # Few enough names to stay in the cache while their lengths are read and then their bytes.
 _NAMES_AT_ONCE = 1 << 14
 
@@ -48,7 +51,7 @@ def legacy_hash(
 ) -> tuple[int, int]:
     """Return the oldest hash; it has no seed and no minor hash."""
     # dirhash.c:dx_hack_hash
-    hash0, hash1 = 0x12A3FE2D, 0x37ABE8F9
+    hash0, hash1 = _LEGACY_STATE
     for byte in name:
         if signed and byte >= 0x80:
             byte -= 0x100
@@ -82,32 +85,28 @@ def tea_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
     return _finish(state0), state1
 
 
-def half_md4_bulk(names: Sequence[bytes], seed: Seed, *, signed: bool) -> array[int]:
-    """Return ``half_md4_hash`` of every name as :func:`hash_keys`, many names at a time."""
-    state = seed if any(seed) else _DEFAULT_SEED
-    keys = array("Q")
-    for low in range(0, len(names), _NAMES_AT_ONCE):
-        keys.extend(half_md4_lanes(names[low : low + _NAMES_AT_ONCE], state, signed))
-    if keys and max(keys) >> 32 == _END_OF_DIRECTORY:
-        keys = array("Q", [_finish(key >> 32) << 32 | key & _M for key in keys])
-    return keys
-
-
 def hash_keys(version: int, names: Sequence[bytes], seed: Seed) -> array[int]:
     """Return ``hash << 32 | minor hash`` of each name, in the order given.
 
-    The leaves of an index hold the names in the order of these numbers.
+    The leaves of an index hold the names in the order of these numbers. ``version`` tells signed
+    from unsigned, as ``DX_HASH_TEA_UNSIGNED`` does. ValueError for siphash, which needs a key.
     """
+    state = seed if any(seed) else _DEFAULT_SEED
+    hash_some: Callable[[Sequence[bytes]], array[int]]
     if version in (DX_HASH_HALF_MD4, DX_HASH_HALF_MD4_UNSIGNED):
-        return half_md4_bulk(names, seed, signed=version == DX_HASH_HALF_MD4)
-    if version in (DX_HASH_LEGACY, DX_HASH_LEGACY_UNSIGNED):
-        hash_one, signed = legacy_hash, version == DX_HASH_LEGACY
+        hash_some = partial(half_md4_lanes, state=state, signed=version == DX_HASH_HALF_MD4)
+    elif version in (DX_HASH_LEGACY, DX_HASH_LEGACY_UNSIGNED):
+        hash_some = partial(legacy_lanes, state=_LEGACY_STATE, signed=version == DX_HASH_LEGACY)
     elif version in (DX_HASH_TEA, DX_HASH_TEA_UNSIGNED):
-        hash_one, signed = tea_hash, version == DX_HASH_TEA
+        hash_some = partial(tea_lanes, state=state[:2], signed=version == DX_HASH_TEA)
     else:
-        raise ValueError(f"hash version {version} is not written yet")
-    both = (hash_one(name, seed, signed=signed) for name in names)
-    return array("Q", (hashed << 32 | minor for hashed, minor in both))
+        raise ValueError(f"hash version {version} is none that names alone decide")
+    keys = array("Q")
+    for low in range(0, len(names), _NAMES_AT_ONCE):
+        keys.extend(hash_some(names[low : low + _NAMES_AT_ONCE]))
+    if keys and max(keys) >> 32 == _END_OF_DIRECTORY:
+        keys = array("Q", [_finish(key >> 32) << 32 | key & _M for key in keys])
+    return keys
 
 
 def hash_names(version: int, names: Sequence[bytes], seed: Seed) -> list[tuple[int, int]]:

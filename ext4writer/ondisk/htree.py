@@ -39,6 +39,22 @@ HASH_VERSIONS = {
 }
 """Each hash_version -> its name."""
 
+HASH_ALGS = {name: version for version, name in HASH_VERSIONS.items() if version != DX_HASH_SIPHASH}
+"""The names that ``mke2fs.conf`` has for ``hash_alg``, and each with unsigned characters -> what
+names are hashed with."""
+
+
+def stored_hash_version(version: int) -> int:
+    """What ``hash_version`` and ``s_def_hash_version`` hold; ``s_flags`` says the signedness."""
+    # fs/ext4/namei.c:dx_probe knows no other number, and adds s_hash_unsigned to it.
+    return version - DX_HASH_LEGACY_UNSIGNED if is_unsigned(version) else version
+
+
+def is_unsigned(version: int) -> bool:
+    """Whether characters from 0x80 on are hashed as unsigned ones."""
+    return DX_HASH_LEGACY_UNSIGNED <= version <= DX_HASH_TEA_UNSIGNED
+
+
 _DX_ROOT_INFO = (
     field("reserved_zero", Int32ul, "Padding", "reserved", zero="reserved"),
     field(

@@ -454,7 +454,7 @@ SUPERBLOCK = Record(
             "Hash of new directories",
             "code",
             when="dir_index",
-            writes="half_md4",
+            writes="hash_alg, half_md4 by default",
             names=_HASHES,
         ),
         field(
@@ -542,7 +542,7 @@ SUPERBLOCK = Record(
             Int32ul,
             "How names are hashed, and whether it is for tests",
             "flags",
-            writes="signed characters, which is what x86 has and every reader of the field obeys",
+            writes="signed characters, unless hash_alg says unsigned; every reader obeys it",
             names=_FLAGS,
         ),
         field(
@@ -776,7 +776,7 @@ SUPERBLOCK = Record(
             "Encoding of names",
             "code",
             when="casefold",
-            zero="no casefold",
+            writes="utf8-12.1",
             names={EXT4_ENC_UTF8_12_1: "utf8-12.1"},
         ),
         field(
@@ -785,7 +785,7 @@ SUPERBLOCK = Record(
             "Whether names that are not valid are refused",
             "flags",
             when="casefold",
-            zero="no casefold",
+            writes="encoding_flags",
             names={EXT4_ENC_STRICT_MODE_FL: "strict"},
         ),
         field(

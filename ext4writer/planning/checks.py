@@ -13,7 +13,8 @@ from ..arguments import ID_MOST
 from ..attributes import ATTRIBUTES, OTHER_TIMES
 from ..errors import TreeError
 from ..inode_flags import ALL_FLAGS, flag_names, flags_for
-from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, encode_device
+from ..ondisk.format import Format
+from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_GOOD_OLD_INODE_SIZE, encode_device
 from ..tree import S_IFBLK, S_IFCHR, S_IFLNK, S_IFREG, Device, Loss, LossCode, Node, Tree
 from .inodes import LOST_AND_FOUND, InodeTable
 from .layout import NANOSECONDS, Times
@@ -42,11 +43,11 @@ _FILE_TYPES = [code << 12 for code in range(16)]
 _REGULAR, _SYMLINK = S_IFREG >> 12, S_IFLNK >> 12
 
 
-def read_attributes(table: InodeTable) -> None:
+def read_attributes(table: InodeTable, fmt: Format) -> None:
     """Fill the columns of the attributes.
 
-    Raises :class:`TreeError` for an owner, mode, device number or inode flag that no inode can
-    hold, and for a project.
+    Raises :class:`TreeError` for an owner, mode, device number or inode flag that no inode of this
+    format can hold, and for a project.
     """
     nodes: list[Any] = table.nodes
     permissions = array("H")
@@ -82,7 +83,7 @@ def read_attributes(table: InodeTable) -> None:
     ):
         _refuse_out_of_range(table)
     table.modes = array("H", map(or_, permissions, map(_FILE_TYPES.__getitem__, table.types)))
-    table.flags = {index: _flags(table, index) for index in with_flags}
+    table.flags = {index: _flags(table, index, fmt) for index in with_flags}
     table.mtimes = _narrow("q", mtimes)
     table.sizes = _narrow("Q", sizes)
     for index in sorted([*table.indexes_of(S_IFCHR), *table.indexes_of(S_IFBLK)]):
@@ -110,7 +111,7 @@ def _refuse_out_of_range(table: InodeTable) -> None:
                 raise TreeError(table.path_of(index), f"{name} {shown} is out of range")
 
 
-def _flags(table: InodeTable, index: int) -> int:
+def _flags(table: InodeTable, index: int, fmt: Format) -> int:
     """The inode flags of a node that has some, or a project."""
     node = table.nodes[index]
     path = partial(table.path_of, index)
@@ -127,6 +128,12 @@ def _flags(table: InodeTable, index: int) -> int:
     if wrong:
         kinds = "directories" if flags_for(S_IFREG) & wrong == 0 else "files and directories"
         raise TreeError(path(), f"the inode flag {flag_names(wrong)} is for {kinds} alone")
+    if node.flags & EXT4_CASEFOLD_FL and not fmt.casefold:
+        raise TreeError(
+            path(),
+            "the inode flag casefold needs the feature casefold; add it, or take the flag away "
+            "with the rule '**: flags=-casefold'",
+        )
     return node.flags
 
 

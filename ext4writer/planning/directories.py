@@ -12,10 +12,11 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..errors import display_path
 from ..ondisk.dirent import EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
 from ..ondisk.format import Format
-from ..ondisk.htree import DX_HASH_HALF_MD4, node_limit, root_limit
-from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_INDEX_FL
+from ..ondisk.htree import DX_HASH_HALF_MD4, node_limit, root_limit, stored_hash_version
+from ..ondisk.inode import EXT4_INDEX_FL
 from .policy import LayoutPolicy
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ NAMES_PER_BUCKET = 2048
 
 class DirectoryTooLargeError(Exception):
     """The index would need more levels than the format allows."""
+
+
+class FoldedNameError(Exception):
+    """A name that its directory cannot hold; the text follows the path."""
+
+    def __init__(self, name: bytes, problem: str) -> None:
+        super().__init__(problem)
+        self.name = name
 
 
 class LinearDirectory(NamedTuple):
@@ -67,6 +76,7 @@ class IndexedDirectory(NamedTuple):
     per_node: int
     """The number of children of each inner node, except the last of a level."""
     hash_version: int
+    """As the root stores it."""
     flags: int = EXT4_INDEX_FL
 
     @property
@@ -112,6 +122,8 @@ class DirectoryRules(NamedTuple):
     hash_version: int = DX_HASH_HALF_MD4
     casefold: bool = False
     """Whether names that differ only in case are equal, and have equal hashes."""
+    strict: bool = False
+    """Whether a directory with casefold refuses names that are not valid UTF-8."""
     max_levels: int | None = None
     """The most levels of an index, root included; 0: no index, None: what the format allows."""
 
@@ -121,21 +133,39 @@ class DirectoryRules(NamedTuple):
         most = self.format.htree_levels
         return most if self.max_levels is None else min(most, self.max_levels)
 
-    @property
-    def flags(self) -> int:
-        """The bits of ``i_flags`` of such a directory, indexed or not."""
-        return EXT4_CASEFOLD_FL if self.casefold else 0
-
     def keys(self, names: list[bytes]) -> array[int]:
         """The hash of each name, as keys to sort by."""
         if self.casefold:
-            from ..ondisk.casefold import casefold
-
-            # fs/ext4/hash.c:ext4fs_dirhash: invalid UTF-8 is hashed without folding
-            names = [name if (form := casefold(name)) is None else form for name in names]
+            names = _folded(names)
         from ..ondisk.dirhash import hash_keys  # late: most trees have no directory so large
 
         return hash_keys(self.hash_version, names, self.hash_seed)
+
+    def check_names(self, names: list[bytes]) -> None:
+        """Raise :class:`FoldedNameError` for a name that is not allowed, or equals another one."""
+        if not self.casefold:
+            return
+        forms = _folded(names)
+        if self.strict:
+            # fs/ext4/namei.c:ext4_add_entry
+            for name in names:
+                if not name.isascii() and _casefold(name) is None:
+                    raise FoldedNameError(
+                        name,
+                        "is not valid UTF-8, which its directory with the flag casefold needs "
+                        "where encoding_flags is strict",
+                    )
+        if len(set(forms)) == len(names):
+            return
+        known: dict[bytes, bytes] = {}
+        for name, form in zip(names, forms, strict=True):
+            other = known.setdefault(form, name)
+            if other is not name:
+                raise FoldedNameError(
+                    name,
+                    f"and {display_path(other)} are one name in their directory, which has the "
+                    "flag casefold; rename one, or take the flag away",
+                )
 
     @property
     def capacity(self) -> int:
@@ -179,7 +209,7 @@ def plan_directory(
     words = lengths.translate(_WORDS)
     total = sum(words) * EXT4_DIR_PAD
     if total <= room and policy.sequential:
-        return LinearDirectory(range(len(names)), (0, len(names)), least_blocks, rules.flags)
+        return LinearDirectory(range(len(names)), (0, len(names)), least_blocks)
     estimate = -(-(total + DOT_ENTRIES) // capacity)
     if rules.levels and policy.indexed(estimate):
         return _plan_index(names, words, rules, policy)
@@ -190,7 +220,7 @@ def plan_directory(
         order = array("I", map(positions.__getitem__, ordered))
         words = bytes(map(len, ordered)).translate(_WORDS)
     starts = _fill_blocks(words, capacity, policy, room)
-    return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1), rules.flags)
+    return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1))
 
 
 def _plan_index(
@@ -216,14 +246,20 @@ def _plan_index(
     if 1 + len(levels) > rules.levels:
         raise DirectoryTooLargeError
     return IndexedDirectory(
-        order,
-        starts,
-        hashes,
-        tuple(levels),
-        per_node,
-        rules.hash_version,
-        rules.flags | EXT4_INDEX_FL,
+        order, starts, hashes, tuple(levels), per_node, stored_hash_version(rules.hash_version)
     )
+
+
+def _folded(names: list[bytes]) -> list[bytes]:
+    """What is compared and hashed of each name."""
+    # fs/ext4/hash.c:ext4fs_dirhash: invalid UTF-8 stays as it is
+    return [name if (form := _casefold(name)) is None else form for name in names]
+
+
+def _casefold(name: bytes) -> bytes | None:
+    from ..ondisk.casefold import casefold  # late: hardly any tree needs its tables
+
+    return casefold(name)
 
 
 def _sorted_positions(keys: array[int]) -> array[int]:

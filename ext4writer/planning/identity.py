@@ -90,8 +90,9 @@ def with_content(
     return UUID(bytes=_version_8(digest.digest()))
 
 
-_NO_OPTIONS = ("uuid", "identity")
-"""Options that select the UUID and are not properties of the image."""
+_NO_OPTIONS = ("uuid", "identity", "encoding")
+"""Options that select the UUID and are not properties of the image; and the encoding, which the
+feature casefold tells as long as there is one."""
 
 
 def _options(spec: Spec) -> bytes:

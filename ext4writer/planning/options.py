@@ -13,12 +13,19 @@ from uuid import UUID
 from ..arguments import whole_number
 from ..errors import SpecError
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
+from ..ondisk.htree import HASH_ALGS
 from ..ondisk.superblock import EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, edit_mount_options
 from ..units import parse_percent, parse_size
 from .policy import LayoutPolicy, policy
 
 Value = TypeVar("Value")
 Given = TypeVar("Given")
+
+Encoding = Literal["utf8-12.1"]
+EncodingFlags = Literal["", "strict"]
+HashAlg = Literal[
+    "half_md4", "tea", "legacy", "half_md4_unsigned", "tea_unsigned", "legacy_unsigned"
+]
 
 _DOC_WIDTH = 80
 
@@ -152,6 +159,35 @@ def location_of(given: Any) -> int | Literal["middle"]:
         return size_of(given)
     except ValueError as error:
         raise ValueError(f'{error}, or "middle"') from None
+
+
+def hash_alg_of(given: Any) -> HashAlg:
+    # lib/e2p/hashstr.c:e2p_string2hash ignores case
+    word: Any = given.lower() if isinstance(given, str) else given
+    if word in HASH_ALGS:
+        return word  # type: ignore[no-any-return]
+    if word == "siphash":
+        raise ValueError(
+            "siphash needs the key of a directory, so it is no default; the kernel takes it by "
+            "itself for encrypted directories that ignore case"
+        )
+    raise ValueError(f"{given!r} is none of {', '.join(HASH_ALGS)}")
+
+
+def encoding_of(given: Any) -> Encoding:
+    # lib/e2p/encoding.c:e2p_str2encoding
+    if given in ("utf8-12.1", "utf8"):
+        return "utf8-12.1"
+    raise ValueError(f"{given!r} is neither utf8-12.1 nor utf8")
+
+
+def encoding_flags_of(given: Any) -> EncodingFlags:
+    # lib/e2p/encoding.c:e2p_str2encoding_flags
+    if given in ("", "nostrict", "no-strict"):
+        return ""
+    if given == "strict":
+        return "strict"
+    raise ValueError(f"{given!r} is neither strict nor nostrict")
 
 
 def flag(given: Any) -> bool:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from ..errors import SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..ondisk.format import Format
+from ..ondisk.htree import HASH_ALGS
+from ..ondisk.inode import EXT4_CASEFOLD_FL
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
 from ..tree import Loss, Node, Tree
@@ -26,6 +28,7 @@ from .directories import (
     DirectoryRulebook,
     DirectoryRules,
     DirectoryTooLargeError,
+    FoldedNameError,
     plan_directory,
 )
 from .identity import derive_identity, with_content
@@ -84,7 +87,7 @@ def _plan(
         unnamed=unnamed_inodes(spec, fmt),
         cancel=cancel,
     )
-    read_attributes(table)
+    read_attributes(table, fmt)
     data, candidates = count_blocks(table, spec)
     with (
         as_pool(processes) as pool,
@@ -95,9 +98,15 @@ def _plan(
         volume_uuid, hash_seed = derive_identity(table, times, spec)
         _go_on(search)
         xattrs = _plan_xattrs(table, fmt, policy)
-        rules = DirectoryRules(format=fmt, hash_seed=unpack("<4I", hash_seed.bytes))
+        rules = DirectoryRules(
+            format=fmt,
+            hash_seed=unpack("<4I", hash_seed.bytes),
+            hash_version=HASH_ALGS[spec.hash_alg],
+            strict=spec.encoding_flags == "strict",
+        )
         _go_on(search)
-        directories = _plan_directories(table, DirectoryRulebook(rules), policy, data, cancel)
+        rulebook = _rulebook(table, rules)
+        directories = _plan_directories(table, rulebook, policy, data, cancel)
         _find_holes(search, len(candidates), data, table, spec, progress)
     if spec.identity == "content" and spec.uuid is None:
         volume_uuid = with_content(volume_uuid, table, data, spec.block_size, cancel)
@@ -257,6 +266,13 @@ def _plan_xattrs(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> XattrP
     return planner.plan
 
 
+def _rulebook(table: InodeTable, usual: DirectoryRules) -> DirectoryRulebook:
+    """The rules of all directories; those that fold names are flagged."""
+    folding = usual._replace(casefold=True)
+    flagged = (index for index, flags in table.flags.items() if flags & EXT4_CASEFOLD_FL)
+    return DirectoryRulebook(usual, dict.fromkeys(flagged, folding))
+
+
 def _plan_directories(
     table: InodeTable,
     rulebook: DirectoryRulebook,
@@ -277,7 +293,12 @@ def _plan_directories(
         start, end = end, end + len(names)
         if rulebook.others:
             rules = rulebook.of(index)
-        if len(names) <= few and index != table.lost_and_found and not rules.flags:
+            try:
+                rules.check_names(names)
+            except FoldedNameError as error:
+                folder = table.path_of(index).rstrip(b"/")
+                raise TreeError(folder + b"/" + error.name, str(error)) from None
+        if len(names) <= few and index != table.lost_and_found:
             counts[index] = 1
             sizes[index] = block_size
             continue
@@ -291,7 +312,8 @@ def _plan_directories(
             raise TreeError(
                 table.path_of(index),
                 f"has {len(names)} names; an index of {rules.levels} levels over blocks of "
-                f"{block_size} bytes holds no more; choose larger blocks or ^dir_index",
+                f"{block_size} bytes holds no more; choose larger blocks"
+                f"{'' if rules.format.large_dir else ', large_dir'} or ^dir_index",
             ) from None
         counts[index] = planned.blocks
         sizes[index] = planned.blocks * block_size

@@ -15,10 +15,16 @@ from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE
 from ..ondisk.superblock import ERRORS, EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, SYSTEMS
 from .options import (
     OPTIONS,
+    Encoding,
+    EncodingFlags,
+    HashAlg,
     Option,
     Size,
+    encoding_flags_of,
+    encoding_of,
     features_of,
     flag,
+    hash_alg_of,
     journal_of,
     location_of,
     mount_options_of,
@@ -180,6 +186,26 @@ class Spec:
         "and those of ext4 stand for those of any type.",
         features_of,
     )
+    hash_alg: Option[HashAlg, str] = Option(
+        "half_md4",
+        'Hash of names in indexed directories, as mke2fs.conf has it: "half_md4", "tea" or '
+        '"legacy"; with "_unsigned" after it characters from 0x80 on are unsigned, as in images '
+        "that were made on ARM or PowerPC.",
+        hash_alg_of,
+    )
+    encoding: Option[Encoding | None, str | None] = Option(
+        None,
+        "Encoding of names in directories that ignore case, which the feature casefold needs and "
+        'this adds: "utf8-12.1", or "utf8" for the newest one. None is "utf8-12.1" where there is '
+        "the feature. A directory ignores case if its node has the inode flag casefold.",
+        optional(encoding_of),
+    )
+    encoding_flags: Option[EncodingFlags, str] = Option(
+        "",
+        '"strict" refuses names that are not valid UTF-8 in such directories, now and later; "" '
+        "takes them byte by byte.",
+        encoding_flags_of,
+    )
     num_backup_sb: Option[int, int | str] = Option(
         2,
         "With the feature sparse_super2: number of backups of superblock and descriptors, 0 to 2. "
@@ -313,6 +339,9 @@ class Spec:
             value = option.taken(name, given)
             if value is not given:
                 object.__setattr__(self, name, value)
+        if self.encoding is not None:
+            # misc/mke2fs.c:parse_extended_opts
+            object.__setattr__(self, "features", self.features.with_("casefold"))
         self._check()
 
     def _check_superblock(self) -> None:
@@ -416,6 +445,10 @@ class Spec:
         for name in ("fast_commit", "orphan_file"):
             if self.journal == "none" and name in fmt.features.names():
                 raise SpecError("journal", f"is needed by {name}; add ^{name}")
+        if self.encoding_flags and not fmt.casefold:
+            raise SpecError(
+                "encoding_flags", "needs the feature casefold; add casefold, or give an encoding"
+            )
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
         if self.reserved_blocks is not None and self.reserved_percent:

@@ -49,7 +49,7 @@ linear, and empty after its first entries.""",
     "Indexed directories": (
         "htree",
         """\
-A directory of more than one block has an index (half_md4): block 0 is the root, then come the
+A directory of more than one block has an index: block 0 is the root, then come the
 inner nodes, then leaves in the order of hashes, filled as far as entries fit.""",
     ),
     "Extended attributes": (

@@ -83,7 +83,6 @@ def test_set_operations() -> None:
         ("^sparse_super", "resize_inode needs sparse_super; add sparse_super"),
         ("^metadata_csum,metadata_csum_seed", "needs metadata_csum; add metadata_csum"),
         ("bigalloc", "bigalloc: not written yet; add ^bigalloc"),
-        ("casefold", "not written yet"),
         ("FEATURE_I30", "FEATURE_I30: unknown; add ^FEATURE_I30"),
         ("needs_recovery", "nothing to recover"),
         ("meta_bg", "not written yet"),

@@ -170,7 +170,7 @@ class TestImages:
             ("/link", IMMUTABLE, "/link: the inode flag immutable is for files and directories"),
             ("/pipe", APPEND | NODUMP, "/pipe: the inode flag append is for files and"),
             ("/file", 0x80000, "/file: the inode flag 0x80000 is none that a user sets"),
-            ("/", 0x40000000, "/: the inode flag casefold is none that a user sets"),
+            ("/", 0x40000000, "/: the inode flag casefold needs the feature casefold; add it"),
         ],
     )
     def test_what_no_inode_may_have(self, path: str, flags: int, problem: str) -> None:

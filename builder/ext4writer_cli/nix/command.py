@@ -106,7 +106,7 @@ def execute(
         content=content,
         selection=rules.selection(),
         rules=rules.compiled(),
-        image=image.sized(output),
+        image=image.sized(output).with_features(rules.features()),
         output=output,
         overrides=overrides.overrides(),
         strict=run.strict,

@@ -6,13 +6,14 @@ import struct
 from collections.abc import Iterator
 
 from ...nodes import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
+from ...ondisk.casefold import EXT4_ENC_STRICT_MODE_FL, casefold
 from ...ondisk.dirent import (
     DIR_ENTRY_2,
     DIR_ENTRY_HASH,
     EXT4_FT_DIR_CSUM,
     decode_rec_len,
 )
-from ...ondisk.inode import EXT4_ENCRYPT_FL, EXT4_INDEX_FL
+from ...ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL, EXT4_INDEX_FL
 from ...ondisk.superblock import EXT4_BAD_INO, EXT4_ROOT_INO
 from ...read import Inode
 from ...read.directories import Block, blocks, check_block, has_hash, inline_parts
@@ -62,6 +63,8 @@ class _Directory:
         self._names: set[bytes] = set()
         self._hash_bytes = DIR_ENTRY_HASH.size if has_hash(inode) else 0
         self._is_encrypted = bool(inode.flags & EXT4_ENCRYPT_FL)
+        self._folds = bool(inode.flags & EXT4_CASEFOLD_FL) and not self._is_encrypted
+        self._folded: dict[bytes, bytes] = {}
 
     def check(self) -> None:
         """Check all blocks, and the index over them."""
@@ -146,6 +149,8 @@ class _Directory:
                         self._type(row, file_type, base + at, file_types)
                 known.add(name)
                 names.append(name)
+                if self._folds:
+                    self._check_folded(name, base + at)
             elif number == 0 and length == end and not name_len:
                 return True
             elif file_type == EXT4_FT_DIR_CSUM and at + length == end:
@@ -156,6 +161,26 @@ class _Directory:
 
     def _has_bad(self, name: bytes) -> bool:
         return (b"/" in name or b"\0" in name) and not self._is_encrypted
+
+    def _check_folded(self, name: bytes, at: int) -> None:
+        """In a directory that ignores case: e2fsck minds only where the encoding is strict."""
+        image, folded = self._image, casefold(name)
+        strict = bool(image.number("s_encoding_flags") & EXT4_ENC_STRICT_MODE_FL)
+        if folded is None:
+            if strict:
+                self._wrong("PR_2_BAD_ENCODED_NAME", at, "name_len", f"is of {name!r}, no UTF-8")
+            return
+        other = self._folded.setdefault(folded, name)
+        if other != name:
+            self._check.of_record(
+                "PR_2_NON_UNIQUE_FILE",
+                DIR_ENTRY_2,
+                "name_len",
+                at,
+                f"is of {name!r}, which is {other!r} in another case",
+                self._inode.ino,
+                warn=not strict,
+            )
 
     def _unusual(self, ino: int, row: int, name: bytes, known: set[bytes], at: int) -> None:
         check = self._check

@@ -84,7 +84,7 @@ class _Index:
             return
         both = EXT4_ENCRYPT_FL | EXT4_CASEFOLD_FL
         needs_siphash = self._inode.flags & both == both
-        if version > DX_HASH_SIPHASH:
+        if DX_HASH_TEA < version != DX_HASH_SIPHASH:
             self._wrong("PR_1_HTREE_HASHV", DX_ROOT_INFO, "hash_version", at, f"is {version}")
             return
         if needs_siphash is not (version == DX_HASH_SIPHASH):
@@ -181,7 +181,7 @@ class _Index:
                 continue
             names = leaf.names
             if folds:
-                names = [casefold(name) or name for name in names]
+                names = [name if (folded := casefold(name)) is None else folded for name in names]
             keys = hash_keys(version, names, tuple(seed))  # type: ignore[arg-type]
             least, most = min(keys) >> 32, max(keys) >> 32
             if least < leaf.least & ~1:

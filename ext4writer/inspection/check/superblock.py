@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ...ondisk.format import Format
 from ...ondisk.superblock import (
+    EXT4_ENC_UTF8_12_1,
     EXT4_ERROR_FS,
     EXT4_VALID_FS,
     SUPERBLOCK,
@@ -128,6 +129,12 @@ def _check_features(check: Check, fmt: Format) -> None:
         if is_wrong:
             check.of_superblock(code, "s_feature_ro_compat", f"has {text}")
     image = check.image
+    encoding = image.number("s_encoding")
+    if fmt.casefold and encoding != EXT4_ENC_UTF8_12_1:
+        # fs/ext4/super.c:ext4_encoding_init; e2fsck/unix.c has no name for it
+        check.of_superblock(
+            "UNSUPPORTED_ENCODING", "s_encoding", f"is {encoding}, and not {EXT4_ENC_UTF8_12_1}"
+        )
     if fmt.meta_bg and fmt.first_meta_bg > fmt.gdt_blocks(image.groups):
         check.of_superblock(
             "PR_0_FIRST_META_BG_TOO_BIG", "s_first_meta_bg", f"is {fmt.first_meta_bg}"

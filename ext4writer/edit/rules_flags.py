@@ -1,0 +1,44 @@
+"""Rules that give a glob what whole features are for: directories that ignore case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..errors import SpecError
+from ..inode_flags import INODE_FLAGS
+from ..tree import S_IFDIR, Directory, Node
+from .rules_set import Act, SetRule, parse_pattern
+
+_BITS = {flag.name: flag.bit for flag in INODE_FLAGS}
+
+
+def casefold(pattern: str, origin: str | None = None) -> SetRule:
+    """Let the directories that ``pattern`` matches ignore case, and all directories below them.
+
+    That is what the kernel gives directories that are made inside. Globs are those of
+    :func:`~ext4writer.edit.rules_set.set_rule`. Raises :class:`SpecError` for one that is wrong.
+    """
+    done: set[Directory] = set()
+
+    def act(node: Node) -> None:
+        assert isinstance(node, Directory)
+        waiting = [node]
+        while waiting:
+            folder = waiting.pop()
+            if folder not in done:
+                done.add(folder)
+                folder.flags |= _BITS["casefold"]
+                waiting += [
+                    child for child in folder.children.values() if isinstance(child, Directory)
+                ]
+
+    return _rule("casefold", pattern, origin, {S_IFDIR}, act)
+
+
+def _rule(option: str, pattern: str, origin: str | None, kinds: Iterable[int], act: Act) -> SetRule:
+    try:
+        glob = parse_pattern(pattern)
+    except ValueError as error:
+        raise SpecError(option, str(error)) from None
+    origin = origin or f"the rule {option} {pattern!r}"
+    return SetRule(origin, pattern, glob, frozenset(kinds), (act,))
