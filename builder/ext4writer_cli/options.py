@@ -515,6 +515,22 @@ class ImageOptions:
         about="With the feature sparse_super2: backups of the superblock, the first in group 1 and "
         "the second in the last group.",
     )
+    desc_size: int | None = row(
+        "--desc-size",
+        type=SIZE,
+        metavar="SIZE",
+        about="Size of a group descriptor: a power of two from 64 to 1024, with the feature 64bit. "
+        " [default: 64, or 32 without it]",
+    )
+    first_meta_bg: int = row(
+        "--first-meta-bg",
+        type=click.IntRange(0),
+        metavar="N",
+        default=0,
+        show_default=True,
+        about="With the feature meta_bg: blocks of descriptors that still follow each superblock; "
+        "those after them lie in the groups that they describe.",
+    )
     reserved_percent: float = row(
         "-m",
         "--reserved-percent",
@@ -744,6 +760,8 @@ class ImageOptions:
             encoding=self.encoding,
             encoding_flags=self.encoding_flags,
             num_backup_sb=self.num_backup_sb,
+            desc_size=self.desc_size,
+            first_meta_bg=self.first_meta_bg,
             journal=self.journal,
             epoch=self.epoch if self.epoch is not None else environment_epoch(),
             hole_size=self.hole_size,

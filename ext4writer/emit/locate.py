@@ -205,9 +205,19 @@ class Locator:
 
     def _group_desc(self, override: Override) -> _Place:
         group, copy = _numbers(override, 2, default=(0,))
-        group, copy = self._group(override, group), self._super_group(override, copy)
-        unit = self._unit(override, UnitKind.GROUP_DESC, copy, group)
+        holders = self._descriptor_holders(self._group(override, group))
+        if copy and copy not in holders:
+            groups = ", ".join(map(str, holders))
+            raise OverrideError(f"override {override}: that descriptor lies in the groups {groups}")
+        unit = self._unit(override, UnitKind.GROUP_DESC, copy or holders[0], group)
         return _Place(unit, self._desc_record)
+
+    def _descriptor_holders(self, group: int) -> list[int]:
+        """The groups that hold the descriptor of ``group``, the one that a mount reads first."""
+        fmt = self._format
+        block = group // fmt.descs_per_block
+        copies = fmt.desc_block_copies(block, self._layout.geometry.groups)
+        return [fmt.group_of(copy) for copy in copies]
 
     def _bitmap_targets(self, override: Override) -> Iterator[Target]:
         kind, checksum_field = _BITMAPS[override.record]
@@ -238,7 +248,7 @@ class Locator:
         checksum = checksum_unit(self._format, unit, state)
         if checksum is None:
             return
-        for copy in self._layout.geometry.super_groups:
+        for copy in self._descriptor_holders(group):
             desc = self._unit(override, UnitKind.GROUP_DESC, copy, group)
 
             def put_checksum(data: bytearray, at: int, checksum: int = checksum) -> None:

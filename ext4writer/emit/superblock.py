@@ -119,6 +119,8 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         values["s_want_extra_isize"] = INODE_EXTRA_ISIZE
     if fmt.flex_bg:
         values["s_log_groups_per_flex"] = fmt.groups_per_flex.bit_length() - 1
+    if fmt.meta_bg:
+        values["s_first_meta_bg"] = fmt.first_meta_bg
     if fmt.metadata_csum:
         values["s_checksum_type"] = EXT4_CRC32C_CHKSUM
     if fmt.metadata_csum_seed:
@@ -188,6 +190,7 @@ def group_descriptors(layout: ImagePlan, bitmaps: BitmapEmitter) -> bytearray:
             ("bg_flags",): _group_flags(layout, bitmaps),
             **{record.parts(name): column for name, column in columns.items()},
         },
+        fmt.desc_size,
     )
     _checksum_descriptors(table, record, fmt)
     table += bytes(geometry.gdt_blocks * layout.block_size - len(table))
@@ -226,7 +229,7 @@ def _bitmap_checksums(layout: ImagePlan, bitmaps: BitmapEmitter) -> tuple[array[
 
 
 def _checksum_descriptors(table: bytearray, record: Record, fmt: Format) -> None:
-    size, at = record.size, record.offset("bg_checksum")
+    size, at = fmt.desc_size, record.offset("bg_checksum")
     if fmt.group_desc_checksum is Checksum.CRC32C:
         sums = group_desc_checksums(fmt.checksum_seed, table, size)
         record.write_column(table, 0, size, ("bg_checksum",), sums)

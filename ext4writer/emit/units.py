@@ -84,20 +84,35 @@ class PlannedUnits:
     def _group_heads(self) -> Iterator[UnitRun]:
         """Superblock and descriptors of each group that has them."""
         layout, fmt = self._layout, self._format
-        groups = range(layout.geometry.groups)
+        groups = layout.geometry.groups
         for group in layout.geometry.super_groups:
             offset = fmt.super_offset(group)
             unit = Unit(UnitKind.SUPERBLOCK, group, 0, offset, SUPERBLOCK_SIZE)
             yield self._one(unit, partial(superblock, layout, group))
-            yield UnitRun(
-                UnitKind.GROUP_DESC,
-                group,
-                groups,
-                (fmt.super_block(group) + 1) * fmt.block_size,
-                fmt.desc_size,
-                len(groups),
-                lambda: self._descriptors,
-            )
+        for group in fmt.head_groups(groups):
+            block = fmt.super_block(group) + fmt.has_super(group)
+            together = fmt.desc_blocks_together(group, groups)
+            if together:
+                yield self._desc_blocks(group, range(together), block)
+            if fmt.holds_meta_block(group):
+                number = group // fmt.descs_per_block
+                yield self._desc_blocks(group, range(number, number + 1), block)
+
+    def _desc_blocks(self, group: int, numbers: range, block: int) -> UnitRun:
+        """The descriptor blocks ``numbers``, from ``block`` on in ``group``."""
+        fmt, size = self._format, self._format.block_size
+        first = numbers.start * fmt.descs_per_block
+        end = min(numbers.stop * fmt.descs_per_block, self._layout.geometry.groups)
+        start, stop = numbers.start * size, numbers.stop * size
+        return UnitRun(
+            UnitKind.GROUP_DESC,
+            group,
+            range(first, end),
+            block * size,
+            fmt.desc_size,
+            end - first,
+            lambda: memoryview(self._descriptors)[start:stop],
+        )
 
     def _system_files(self) -> Iterator[UnitRun]:
         for unit in system_file_units(self._layout):

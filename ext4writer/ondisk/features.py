@@ -68,7 +68,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("filetype", "incompat", 0x2, "write"),
     _row("needs_recovery", "incompat", 0x4, reason="a new image has nothing to recover"),
     _row("journal_dev", "incompat", 0x8, conflicts="has_journal"),
-    _row("meta_bg", "incompat", 0x10, conflicts="resize_inode"),
+    _row("meta_bg", "incompat", 0x10, "write", conflicts="resize_inode"),
     _row("extent", "incompat", 0x40, "write"),
     _row("64bit", "incompat", 0x80, "write", needs="extent"),
     _row("mmp", "incompat", 0x100, "write"),

@@ -144,12 +144,15 @@ class Format:
         *,
         cluster_size: int | None = None,
         groups_per_flex: int = 1,
+        first_meta_bg: int = 0,
         num_backup_sb: int = 2,
         clusters_per_group: int | None = None,
+        desc_size: int | None = None,
     ) -> Format:
         """Return the format that mke2fs would make with these features and sizes in bytes.
 
-        ``cluster_size`` None is one block, ``clusters_per_group`` None as many as there can be.
+        ``cluster_size`` None is one block, ``clusters_per_group`` None as many as there can be;
+        ``desc_size`` None is what 64bit makes necessary.
         """
         # lib/ext2fs/initialize.c:ext2fs_initialize
         blocks_per_cluster = (cluster_size or block_size) // block_size
@@ -158,7 +161,7 @@ class Format:
             features=features,
             block_size=block_size,
             inode_size=inode_size,
-            desc_size=EXT4_MIN_DESC_SIZE_64BIT if is_64bit else EXT4_MIN_DESC_SIZE,
+            desc_size=desc_size or EXT4_MIN_DESC_SIZE_64BIT if is_64bit else EXT4_MIN_DESC_SIZE,
             first_data_block=1 if block_size * blocks_per_cluster == EXT4_MIN_BLOCK_SIZE else 0,
             # One bit each in one block of bitmap.
             clusters_per_group=min(
@@ -166,6 +169,7 @@ class Format:
             ),
             blocks_per_cluster=blocks_per_cluster,
             groups_per_flex=groups_per_flex if "flex_bg" in features else 1,
+            first_meta_bg=first_meta_bg if "meta_bg" in features else 0,
             num_backup_sb=num_backup_sb,
         )
 
@@ -256,14 +260,23 @@ class Format:
     def of_groups(self, groups: int) -> Format:
         """Return the format of a new file system of this many groups.
 
-        With sparse_super2 its backups are in group 1 and the last group.
+        With sparse_super2 its backups are in group 1 and the last group. ``first_meta_bg`` is at
+        most the number of descriptor blocks (fs/ext4/super.c:ext4_fill_super).
         """
-        if not self.sparse_super2:
-            return self
-        # misc/mke2fs.c:PRS and lib/ext2fs/initialize.c:ext2fs_initialize
-        wanted = (1, groups - 1)[: self.num_backup_sb]
-        backups = sorted({group for group in wanted if 0 < group < groups})
-        return replace(self, backup_groups=tuple(backups))
+        fmt = self
+        if self.sparse_super2:
+            # misc/mke2fs.c:PRS and lib/ext2fs/initialize.c:ext2fs_initialize
+            wanted = (1, groups - 1)[: self.num_backup_sb]
+            backups = sorted({group for group in wanted if 0 < group < groups})
+            fmt = replace(fmt, backup_groups=tuple(backups))
+        if self.first_meta_bg > self.gdt_blocks(groups):
+            fmt = replace(fmt, first_meta_bg=self.gdt_blocks(groups))
+        return fmt
+
+    def with_meta_bg(self) -> Format:
+        """Return the format with all descriptors in metagroups, and no reserve for growth."""
+        features = self.features.without("resize_inode").with_("meta_bg")
+        return replace(self, features=features, first_meta_bg=0)
 
     def without(self, *names: str) -> Format:
         """Return the format without these features, of which no size or place may depend."""
@@ -418,19 +431,76 @@ class Format:
         """Whether the descriptor block of this number lies in the groups that it describes."""
         return self.meta_bg and desc_block >= self.first_meta_bg
 
+    def holds_meta_block(self, group: int) -> bool:
+        """Whether ``group`` holds a copy of the descriptor block that describes it alone.
+
+        That is the first, the second and the last group of a metagroup.
+        """
+        metagroup, place = divmod(group, self.descs_per_block)
+        return place in (0, 1, self.descs_per_block - 1) and self.in_meta_group(metagroup)
+
+    def desc_blocks_together(self, group: int, groups: int) -> int:
+        """How many blocks of descriptors follow the superblock in ``group``, one after the other.
+
+        A group that holds no superblock has none, and neither has one inside of a metagroup.
+        """
+        # lib/ext2fs/closefs.c:ext2fs_super_and_bgd_loc2, fs/ext4/balloc.c:ext4_bg_num_gdb
+        if not self.has_super(group) or self.in_meta_group(group // self.descs_per_block):
+            return 0
+        blocks = self.gdt_blocks(groups)
+        return min(blocks, self.first_meta_bg) if self.meta_bg else blocks
+
+    def head_blocks(self, group: int, groups: int, reserved_gdt_blocks: int = 0) -> int:
+        """Blocks that ``group`` begins with: superblock, descriptors, those reserved for growth."""
+        if not self.meta_bg:
+            has_super = self.has_super(group)
+            return 1 + self.gdt_blocks(groups) + reserved_gdt_blocks if has_super else 0
+        together = self.desc_blocks_together(group, groups)
+        return self.has_super(group) + together + self.holds_meta_block(group)
+
+    def head_groups(self, groups: int) -> list[int]:
+        """All groups below ``groups`` that begin with a superblock or with descriptors."""
+        supers = self.super_groups(groups)
+        if not self.meta_bg:
+            return supers
+        holders = (self._holders(block, groups) for block in self._meta_blocks(groups))
+        return sorted({*supers, *(group for held in holders for group in held)})
+
+    def all_head_blocks(self, groups: int, reserved_gdt_blocks: int = 0) -> int:
+        """The sum of :meth:`head_blocks` over all groups; the search for a size asks often."""
+        supers = self.super_groups_count(groups)
+        if not self.meta_bg:
+            return supers * (1 + self.gdt_blocks(groups) + reserved_gdt_blocks)
+        blocks = self._meta_blocks(groups)
+        before = min(groups, blocks.start * self.descs_per_block)
+        together = self.super_groups_count(before) * blocks.start
+        in_full = len(self._holders(0, self.descs_per_block))
+        of_last = len(self._holders(blocks[-1], groups)) if blocks else in_full
+        return supers + together + len(blocks) * in_full - in_full + of_last
+
+    def _meta_blocks(self, groups: int) -> range:
+        """The descriptor blocks that lie in the groups that they describe."""
+        blocks = self.gdt_blocks(groups)
+        return range(min(self.first_meta_bg, blocks), blocks)
+
+    def _holders(self, desc_block: int, groups: int) -> list[int]:
+        """The groups that hold a copy of a descriptor block of its own metagroup, ascending."""
+        first = desc_block * self.descs_per_block
+        last = first + self.descs_per_block - 1
+        return [group for group in sorted({first, min(first + 1, last), last}) if group < groups]
+
     def desc_block_copies(self, desc_block: int, groups: int) -> list[int]:
         """All blocks that hold the descriptor block of this number, counted from 0, ascending.
 
         The first one is what a mount reads.
         """
         # lib/ext2fs/closefs.c:ext2fs_super_and_bgd_loc2
-        if not self.in_meta_group(desc_block):
-            return [self.super_block(group) + 1 + desc_block for group in self.super_groups(groups)]
-        first = desc_block * self.descs_per_block
-        holders = sorted({first, first + 1, first + self.descs_per_block - 1})
-        return [
-            self.super_block(group) + self.has_super(group) for group in holders if group < groups
-        ]
+        if self.in_meta_group(desc_block):
+            holders = self._holders(desc_block, groups)
+            return [self.super_block(group) + self.has_super(group) for group in holders]
+        if self.meta_bg:
+            groups = min(groups, self.first_meta_bg * self.descs_per_block)
+        return [self.super_block(group) + 1 + desc_block for group in self.super_groups(groups)]
 
 
 def _block_size(log_block_size: int) -> int:

@@ -401,19 +401,24 @@ class Record:
             self._field(name)
         return struct.Struct(self._layout.format(fields) + tail)
 
-    def pack_columns(self, count: int, columns: Mapping[tuple[str, ...], Column]) -> bytearray:
-        """Return ``count`` packed structures, one after the other; fields not given are zero.
+    def pack_columns(
+        self, count: int, columns: Mapping[tuple[str, ...], Column], stride: int | None = None
+    ) -> bytearray:
+        """Return ``count`` packed structures, one every ``stride`` bytes; all others are zero.
+
+        None lets them follow each other.
 
         Each column holds one number for every structure, and its key the integer fields that store
         the number: one, or several with the lowest part first. High bits for which the fields have
         no room are dropped.
         """
-        table = bytearray(count * self.size)
+        stride = stride or self.size
+        table = bytearray(count * stride)
         for names, column in columns.items():
             if len(column) != count:
                 raise self._error(names[0], f"{count} values expected, {len(column)} given")
             if count:
-                self.write_column(table, 0, self.size, names, column)
+                self.write_column(table, 0, stride, names, column)
         return table
 
     def write_column(

@@ -472,7 +472,7 @@ SUPERBLOCK = Record(
             "Size of a group descriptor; 32 bytes without the feature",
             "bytes",
             when="64bit",
-            writes="64",
+            writes="64, or as asked for",
         ),
         field(
             "s_default_mount_opts",
@@ -485,10 +485,10 @@ SUPERBLOCK = Record(
         field(
             "s_first_meta_bg",
             Int32ul,
-            "First group of descriptors that lie in their own meta group",
-            "group",
+            "First block of descriptors that lies in its own metagroup",
+            "count",
             when="meta_bg",
-            zero="no meta_bg",
+            writes="0, or as asked for",
         ),
         field(
             "s_mkfs_time",

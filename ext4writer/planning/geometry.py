@@ -26,14 +26,12 @@ def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
     return -(-per_group // fmt.inode_unit) * fmt.inode_unit
 
 
-def last_group_minimum(fmt: Format, groups: int, inode_table_blocks: int, head_blocks: int) -> int:
-    """Blocks that the last of ``groups`` must have (ext2fs_initialize, "rem < overhead").
-
-    ``head_blocks`` is the superblock with all descriptors, counted if the group has them.
-    """
-    overhead = 2 + inode_table_blocks
-    if fmt.of_groups(groups).has_super(groups - 1):
-        overhead += head_blocks
+def last_group_minimum(
+    fmt: Format, groups: int, inode_table_blocks: int, reserved_gdt_blocks: int
+) -> int:
+    """Blocks that the last of ``groups`` must have (ext2fs_initialize, "rem < overhead")."""
+    head = fmt.of_groups(groups).head_blocks(groups - 1, groups, reserved_gdt_blocks)
+    overhead = 2 + inode_table_blocks + head
     return overhead if groups == 1 else overhead + MIN_BLOCKS_BEHIND_OVERHEAD
 
 
@@ -63,15 +61,24 @@ class Geometry(NamedTuple):
 
     @property
     def head_blocks(self) -> int:
-        """Superblock, descriptors and reserved descriptors of a group that holds them."""
-        return 1 + self.gdt_blocks + self.reserved_gdt_blocks
+        """Superblock, descriptors and reserved descriptors of the first group."""
+        return self.format.head_blocks(0, self.groups, self.reserved_gdt_blocks)
+
+    @property
+    def most_head_blocks(self) -> int:
+        """The most blocks that a group begins with."""
+        # A group inside of a metagroup holds the superblock and one block of descriptors at most.
+        return max(self.head_blocks, 2)
+
+    @property
+    def all_head_blocks(self) -> int:
+        """Superblocks, descriptors and reserved descriptors of all groups."""
+        return self.format.all_head_blocks(self.groups, self.reserved_gdt_blocks)
 
     @property
     def fixed_blocks(self) -> int:
         """Blocks of superblocks, descriptors, bitmaps and inode tables of the whole image."""
-        return len(self.super_groups) * self.head_blocks + self.groups * (
-            2 + self.inode_table_blocks
-        )
+        return self.all_head_blocks + self.groups * (2 + self.inode_table_blocks)
 
     def group_first_block(self, group: int) -> int:
         return self.format.group_first_block(group)
@@ -125,12 +132,16 @@ class Geometry(NamedTuple):
         groups = fmt.groups_for(blocks_count)
         fmt = fmt.of_groups(groups)
         gdt_blocks = fmt.gdt_blocks(groups)
-        head = 1 + gdt_blocks + reserved_gdt_blocks
         table_blocks = fmt.inode_table_blocks(inodes_per_group)
-        supers = fmt.super_groups(groups)
         # With clusters of 1 KiB blocks, the boot block is part of group 0.
-        heads = [(fmt.group_first_block(group), fmt.super_block(group) + head) for group in supers]
-        if heads[-1][1] > blocks_count or head > fmt.blocks_per_group:
+        heads = [
+            (
+                fmt.group_first_block(group),
+                fmt.super_block(group) + fmt.head_blocks(group, groups, reserved_gdt_blocks),
+            )
+            for group in fmt.head_groups(groups)
+        ]
+        if heads[-1][1] > blocks_count or heads[0][1] > fmt.blocks_per_group + heads[0][0]:
             return None
         block_bitmaps, inode_bitmaps, inode_tables = array("Q"), array("Q"), array("Q")
         fixed: list[Span] = []
@@ -175,7 +186,7 @@ class Geometry(NamedTuple):
             inode_bitmaps=inode_bitmaps,
             inode_tables=inode_tables,
             fixed=fixed,
-            super_groups=supers,
+            super_groups=fmt.super_groups(groups),
         )
 
 

@@ -25,7 +25,7 @@ from .geometry import Geometry, Span
 from .inodes import InodeTable
 from .mapping import DataMapping, Run, mapping_of
 from .placement import Demand, Placement
-from .sizing import unavailable_blocks
+from .sizing import MAX_INODES, unavailable_blocks
 from .spec import GIB, Spec
 from .system_files import SystemFile
 from .xattrs import XattrPlan
@@ -145,11 +145,16 @@ class ImagePlan:
 
     @property
     def grow_to_bytes(self) -> int:
-        """The size in bytes up to which descriptors are reserved."""
-        geometry = self.geometry
-        descriptor_blocks = geometry.gdt_blocks + geometry.reserved_gdt_blocks
-        groups = descriptor_blocks * self.format.descs_per_block
-        return self.format.group_first_block(groups) * self.block_size
+        """The size in bytes up to which descriptors are reserved.
+
+        With meta_bg none need be: it is what block numbers and inode numbers reach.
+        """
+        geometry, fmt = self.geometry, self.format
+        groups = (geometry.gdt_blocks + geometry.reserved_gdt_blocks) * fmt.descs_per_block
+        if fmt.meta_bg:
+            # fs/ext4/resize.c:ext4_resize_fs, "resize would cause inodes_count overflow"
+            groups = MAX_INODES // geometry.inodes_per_group
+        return min(fmt.group_first_block(groups), fmt.max_blocks) * self.block_size
 
     @property
     def inodes_per_gib(self) -> int:

@@ -271,7 +271,7 @@ class _Placer:
             counted = ((at, NEVER_WHOLE if at in ranges else count) for at, count in counted)
         # A node that can be one run and fits between two superblock backups is never cut.
         fmt = self._geometry.format
-        between = fmt.clusters_per_group - fmt.clusters_for(self._geometry.head_blocks)
+        between = fmt.clusters_per_group - fmt.clusters_for(self._geometry.most_head_blocks)
         longest = min(self._mapping.max_plain_run // self._ratio, between)
         for index, _ in self._allocator.take_each_whole(counted, longest, self._result.starts):
             self._place_runs(index, self._ranges(index))

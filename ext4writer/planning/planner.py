@@ -181,7 +181,7 @@ def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
             f"choose {least} bytes or more, or a journal of none",
             "journal-left-out",
         )
-    if spec.grow_to and not fmt.resize_inode:
+    if spec.grow_to and not (fmt.resize_inode or fmt.meta_bg):
         yield Loss(
             b"/",
             f"nothing is reserved for growth to {spec.grow_to} bytes: beyond 2^32 blocks there "

@@ -21,7 +21,7 @@ from .geometry import (
 from .placement import Demand, Placement, place
 from .policy import LayoutPolicy
 from .solution import Solution
-from .spec import BLOCK_SIZES, BYTES_PER_INODE, IMAGE_UNIT, Spec, format_of
+from .spec import BYTES_PER_INODE, IMAGE_UNIT, Spec, format_of
 from .system_files import SystemFile, SystemSizes, system_files, system_sizes
 from .system_files.resize_inode import reserved_gdt_blocks
 
@@ -86,16 +86,57 @@ def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> S
     ``demand`` does not include the journal. Raises :class:`SizeError` if a given size is too small
     and :class:`SpecError` if no size can satisfy the Spec.
     """
+    solution = _solve(spec, demand, inodes, policy)
+    fmt = solution.geometry.format
+    if spec.first_meta_bg > fmt.first_meta_bg:
+        raise SpecError(
+            "first_meta_bg",
+            f"{spec.first_meta_bg} blocks of descriptors are more than the image has; ask for "
+            f"{fmt.first_meta_bg} at most",
+        )
+    return solution
+
+
+class _DescriptorsTooLargeError(Exception):
+    """Descriptors fill more than three quarters of a group."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__(groups)
+        self.groups = groups
+
+
+def _solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> Solution:
     if spec.size is not None:
         fmt = format_of(spec, spec.size // spec.block_size)
-        return _fixed(spec, fmt, demand, inodes, policy)
+        try:
+            return _fixed(spec, fmt, demand, inodes, policy)
+        except _DescriptorsTooLargeError as error:
+            fmt = _with_meta_bg(fmt, error.groups)
+            return _fixed(spec, fmt, demand, inodes, policy)
     fmt = format_of(spec, demand.least_blocks() + promised_blocks(spec))
-    solution = _fitted(spec, fmt, demand, inodes, policy)
-    blocks_count = solution.geometry.blocks_count
-    if fmt.resize_inode and blocks_count > MAX_32BIT_BLOCKS:
-        fmt = format_of(spec, blocks_count)
-        solution = _fitted(spec, fmt, demand, inodes, policy, above=MAX_32BIT_BLOCKS)
+    try:
+        solution = _fitted(spec, fmt, demand, inodes, policy)
+        blocks_count = solution.geometry.blocks_count
+        if fmt.resize_inode and blocks_count > MAX_32BIT_BLOCKS:
+            fmt = format_of(spec, blocks_count)
+            solution = _fitted(spec, fmt, demand, inodes, policy, above=MAX_32BIT_BLOCKS)
+    except _DescriptorsTooLargeError as error:
+        too_small = fmt.group_first_block(error.groups - 1)
+        fmt = _with_meta_bg(fmt, error.groups)
+        solution = _fitted(spec, fmt, demand, inodes, policy, above=too_small)
     return solution
+
+
+def _with_meta_bg(fmt: Format, groups: int) -> Format:
+    """The format that mke2fs chooses where descriptors do not fit into the first of ``groups``."""
+    # lib/ext2fs/initialize.c:ext2fs_initialize, "more than 3/4 of a BG"
+    if fmt.meta_bg:
+        raise SpecError(
+            "first_meta_bg",
+            f"{fmt.of_groups(groups).first_meta_bg} blocks of descriptors would fill a group of "
+            f"{fmt.blocks_per_group} blocks; ask for less than {fmt.blocks_per_group * 3 // 4}",
+        )
+    return fmt.with_meta_bg()
 
 
 def _grow_to_blocks(spec: Spec) -> int | None:
@@ -215,7 +256,6 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
     groups_for_inodes = -(-needed // fmt.max_inodes_per_group)
     groups_for_blocks = fmt.groups_for(max(floor, fmt.first_data_block + 1))
     groups = max(1, groups_for_inodes, groups_for_blocks)
-    option = "free_inodes" if groups_for_inodes > groups_for_blocks else "free"
     while True:
         per_group = _inodes_per_group(spec, fmt, needed, groups)
         first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
@@ -230,9 +270,9 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
                 reserved = _reserved_gdt_blocks(spec, fmt, low)
                 sizes = system_sizes(spec, fmt, low, reserved)
                 high = _last_alike(spec, fmt, low, end, sizes)
-                head = _head_blocks(fmt, groups, reserved, option)
+                _check_head(fmt, groups, reserved)
                 table = fmt.inode_table_blocks(per_group)
-                least = first + last_group_minimum(fmt, groups, table, head)
+                least = first + last_group_minimum(fmt, groups, table, reserved)
                 if max(low, least) <= high and per_group * groups <= MAX_INODES:
                     files = system_files(fmt, groups, sizes)
                     yield _Stretch(max(low, least), high, per_group, reserved, files)
@@ -240,20 +280,11 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
         groups += 1
 
 
-def _head_blocks(fmt: Format, groups: int, reserved_gdt_blocks: int, option: str) -> int:
-    """Superblock and descriptors of one group; mke2fs goes on with meta_bg above three quarters.
-
-    Errors name ``option`` if they do not fit.
-    """
-    head = 1 + fmt.gdt_blocks(groups) + reserved_gdt_blocks
-    if head > fmt.blocks_per_group * 3 // 4:
-        hint = "" if fmt.block_size == max(BLOCK_SIZES) else ", or for larger blocks"
-        raise SpecError(
-            option,
-            f"{groups} groups are needed, and their descriptors would fill a group of "
-            f"{fmt.blocks_per_group} blocks; ask for less{hint}",
-        )
-    return head
+def _check_head(fmt: Format, groups: int, reserved_gdt_blocks: int) -> None:
+    """Refuse descriptors of more than three quarters of a group."""
+    head = fmt.of_groups(groups).head_blocks(0, groups, reserved_gdt_blocks)
+    if head - 1 > fmt.blocks_per_group * 3 // 4:
+        raise _DescriptorsTooLargeError(groups)
 
 
 def _last_alike(spec: Spec, fmt: Format, low: int, end: int, sizes: SystemSizes) -> int:
@@ -398,9 +429,9 @@ def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Str
         if per_group * groups > MAX_INODES:
             return _Shortage(f"would need {per_group * groups} inodes, more than 32 bits count")
         reserved = _reserved_gdt_blocks(spec, fmt, blocks)
-        head = _head_blocks(fmt, groups, reserved, "size")
+        _check_head(fmt, groups, reserved)
         first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
-        least = last_group_minimum(fmt, groups, fmt.inode_table_blocks(per_group), head)
+        least = last_group_minimum(fmt, groups, fmt.inode_table_blocks(per_group), reserved)
         if blocks - first >= least:
             files = system_files(fmt, groups, system_sizes(spec, fmt, blocks, reserved))
             return _Stretch(blocks, blocks, per_group, reserved, files)
@@ -495,8 +526,7 @@ def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
     groups = fmt.groups_for(stretch.high)
     return (
         fmt.first_data_block
-        + fmt.of_groups(groups).super_groups_count(groups)
-        * (1 + fmt.gdt_blocks(groups) + stretch.reserved_gdt_blocks)
+        + fmt.of_groups(groups).all_head_blocks(groups, stretch.reserved_gdt_blocks)
         + groups * (2 + fmt.inode_table_blocks(stretch.inodes_per_group))
         + _system_blocks(fmt, stretch)
         + data_blocks

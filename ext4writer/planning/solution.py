@@ -31,7 +31,6 @@ class Solution(NamedTuple):
     def space(self) -> dict[str, int]:
         """Bytes by purpose; each block of the image is counted once."""
         geometry, placement, demand = self.geometry, self.placement, self.demand
-        supers = len(geometry.super_groups)
         fmt = geometry.format
         ratio = fmt.blocks_per_cluster
         directories = sum(demand.clusters[index] for index in demand.directories)
@@ -41,7 +40,7 @@ class Solution(NamedTuple):
             "directories": directories * ratio,
             "inode tables": geometry.groups * geometry.inode_table_blocks,
             "journal": 0,
-            "descriptors and backups": supers * (1 + geometry.gdt_blocks),
+            "descriptors and backups": fmt.all_head_blocks(geometry.groups),
             "bitmaps": 2 * geometry.groups,
             of_mapping: placement.map_block_count * ratio,
             "xattr blocks": len(placement.xattr_blocks) * ratio,

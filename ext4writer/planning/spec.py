@@ -51,6 +51,7 @@ IMAGE_UNIT = 4096
 """A fitted image is a multiple of this many bytes, which suits every host and loop device."""
 LABEL_MAX = 16
 BLOCK_SIZES = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
+DESC_SIZES = (64, 128, 256, 512, 1024)
 INODE_SIZE_MAX = 1 << 15
 """s_inode_size has 16 bits."""
 RESERVED_PERCENT_MAX = 50
@@ -175,6 +176,12 @@ class Spec:
         "Size of an inode in bytes: a power of two from 128 to the block size, 32768 at most.",
         size_of,
     )
+    desc_size: Option[int | None, Size | None] = Option(
+        None,
+        "Size of a group descriptor in bytes: a power of two from 64 to 1024, with the feature "
+        "64bit; None is 64, or 32 without it.",
+        optional(size_of),
+    )
     type: Option[FileSystemType, FileSystemType] = Option(
         "ext4",
         'Whose default features there are: "ext2", "ext3" or "ext4", as mke2fs -t has them. ext2 '
@@ -210,6 +217,12 @@ class Spec:
         2,
         "With the feature sparse_super2: number of backups of superblock and descriptors, 0 to 2. "
         "The first lies in group 1, the second in the last group.",
+        count_of,
+    )
+    first_meta_bg: Option[int, int | str] = Option(
+        0,
+        "With the feature meta_bg: how many blocks of descriptors still follow each superblock, "
+        "s_first_meta_bg. Those after them lie in the groups that they describe.",
         count_of,
     )
     journal: Option[int | Literal["auto", "none"], Size] = Option(
@@ -389,6 +402,8 @@ class Spec:
                 f"{self.inode_size} is no power of two between 128 and "
                 f"{'the block size' if most_inode == self.block_size else most_inode}",
             )
+        if self.desc_size is not None and self.desc_size not in DESC_SIZES:
+            raise SpecError("desc_size", f"{self.desc_size} is none of {_list(DESC_SIZES)}")
         if len(self.label) > LABEL_MAX:
             raise SpecError("label", f"has {len(self.label)} bytes; {LABEL_MAX} is the most")
         if b"\0" in self.label:
@@ -442,6 +457,10 @@ class Spec:
         self.features.check()
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
             raise SpecError("num_backup_sb", "needs the feature sparse_super2; add sparse_super2")
+        if self.desc_size is not None and not fmt.is_64bit:
+            raise SpecError("desc_size", "needs the feature 64bit; add 64bit")
+        if self.first_meta_bg and not fmt.meta_bg:
+            raise SpecError("first_meta_bg", "needs the feature meta_bg; add meta_bg,^resize_inode")
         for name in ("fast_commit", "orphan_file"):
             if self.journal == "none" and name in fmt.features.names():
                 raise SpecError("journal", f"is needed by {name}; add ^{name}")
@@ -476,10 +495,11 @@ class Spec:
             raise SpecError(
                 "revision", '0 has no features and inodes of 128 bytes; add features of "none"'
             )
-        if self.grow_to and not fmt.resize_inode:
+        if self.grow_to and not (fmt.resize_inode or fmt.meta_bg):
             raise SpecError(
                 "grow_to",
-                "needs the feature resize_inode, which holds the reserve; ask for 0 without it",
+                "needs the feature resize_inode, which holds the reserve, or meta_bg, which needs "
+                "none; ask for 0 without them",
             )
 
 
@@ -502,6 +522,8 @@ def format_of(spec: Spec, blocks_count: int = 0) -> Format:
         spec.block_size,
         spec.inode_size,
         groups_per_flex=spec.groups_per_flex,
+        first_meta_bg=spec.first_meta_bg,
+        desc_size=spec.desc_size,
         num_backup_sb=spec.num_backup_sb,
         clusters_per_group=spec.blocks_per_group,
     )

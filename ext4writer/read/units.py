@@ -61,14 +61,10 @@ def _descriptors(image: Image, group: int) -> Iterator[UnitRun]:
     """The descriptors, or copies of them, that lie in a group."""
     fmt, size = image.format, image.block_size
     per_block, groups = fmt.descs_per_block, image.groups
-    if fmt.has_super(group):
-        together = fmt.gdt_blocks(groups)
-        if fmt.meta_bg:
-            together = min(together, fmt.first_meta_bg)
-        count = min(together * per_block, groups)
-        if count:
-            offset = (fmt.super_block(group) + 1) * size
-            yield UnitRun(UnitKind.GROUP_DESC, group, range(count), offset, fmt.desc_size, count)
+    count = min(fmt.desc_blocks_together(group, groups) * per_block, groups)
+    if count:
+        offset = (fmt.super_block(group) + 1) * size
+        yield UnitRun(UnitKind.GROUP_DESC, group, range(count), offset, fmt.desc_size, count)
     number = group // per_block
     if fmt.in_meta_group(number):
         first = number * per_block

@@ -174,7 +174,7 @@ def judge_backups(image: Path, *, clock: int | None = None) -> None:
         flags = raw.group_flags(file, superblock)
         _compare_superblocks(image, superblock)
         _compare_descriptors(image, superblock)
-    groups = superblock.backup_groups()
+    groups = [group for group in superblock.backup_groups() if superblock.describes_all(group)]
     if superblock.group_count > BACKUP_RUN_GROUPS_MAX:
         return
     if len(groups) > BACKUP_RUNS_MAX:

@@ -111,12 +111,22 @@ class Superblock:
                 group *= base
         return sorted(group for group in groups if group < count)
 
+    def describes_all(self, group: int) -> bool:
+        """Whether the backup in this group comes with the descriptors that follow superblocks.
+
+        In a metagroup it does not, and e2fsck, which expects them there, cannot start from it.
+        """
+        classic = self.u32(0x104) if self.feature_incompat & INCOMPAT_META_BG else 0
+        return group < classic * (self.block_size // self.descriptor_size) or not classic
+
     def descriptor_copies(self) -> Iterator[tuple[int, int, list[int]]]:
         """Yield (first descriptor block, how many, the block numbers where copies of it start)."""
         meta = bool(self.feature_incompat & INCOMPAT_META_BG)
         classic = min(self.u32(0x104), self.descriptor_blocks) if meta else self.descriptor_blocks
         if classic:
             groups = [0, *self.backup_groups()]
+            if meta:
+                groups = [group for group in groups if self.describes_all(group)]
             starts = [self.group_start(group) for group in groups]
             if starts[0] == 0 and self.block_size == 1024:
                 starts[0] = 1  # with clusters the boot block is part of group 0

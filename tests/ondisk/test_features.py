@@ -85,7 +85,7 @@ def test_set_operations() -> None:
         ("bigalloc", "bigalloc: not written yet; add ^bigalloc"),
         ("FEATURE_I30", "FEATURE_I30: unknown; add ^FEATURE_I30"),
         ("needs_recovery", "nothing to recover"),
-        ("meta_bg", "not written yet"),
+        ("meta_bg", "resize_inode and meta_bg exclude each other; add ^resize_inode"),
     ],
 )
 def test_check_says_what_to_do(change: str, message: str) -> None:

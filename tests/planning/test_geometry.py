@@ -185,7 +185,10 @@ def test_sizes(make_image: MakeImage, block_size: int, size: int) -> None:
     tail = size // block_size - geometry.blocks_count
     if tail:
         least = last_group_minimum(
-            geometry.format, geometry.groups + 1, geometry.inode_table_blocks, geometry.head_blocks
+            geometry.format,
+            geometry.groups + 1,
+            geometry.inode_table_blocks,
+            geometry.reserved_gdt_blocks,
         )
         assert group_blocks(geometry, geometry.groups - 1) == 8 * block_size
         assert 0 < tail < least
@@ -200,7 +203,7 @@ def test_last_group_has_its_least_size(make_image: MakeImage, block_size: int, f
         whole = replace(spec, size=group_bytes(block_size, groups))
         geometry = plan_of(ext4writer.plan(Tree(), whole)).geometry
         least = last_group_minimum(
-            geometry.format, groups, geometry.inode_table_blocks, geometry.head_blocks
+            geometry.format, groups, geometry.inode_table_blocks, geometry.reserved_gdt_blocks
         )
         size = group_bytes(block_size, groups - 1) + least * block_size
         there = ext4writer.plan(Tree(), replace(spec, size=size))
@@ -431,7 +434,7 @@ def test_more_inodes_than_one_group_can_have(make_image: MakeImage) -> None:
     assert geometry.groups == 2 and geometry.inodes_per_group > 30_000
     # The second group is as small as one can be.
     least = last_group_minimum(
-        geometry.format, 2, geometry.inode_table_blocks, geometry.head_blocks
+        geometry.format, 2, geometry.inode_table_blocks, geometry.reserved_gdt_blocks
     )
     assert group_blocks(geometry, 1) == least
     image = make_image(tree, spec, level="quick")

@@ -15,22 +15,15 @@ def check_groups(check: Check) -> None:
     table_blocks = fmt.inode_table_blocks(image.inodes_per_group)
     last_group = image.groups - 1
     reserved = image.number("s_reserved_gdt_blocks") if fmt.resize_inode else 0
-    together = fmt.gdt_blocks(image.groups)
-    if fmt.meta_bg:
-        together = min(together, fmt.first_meta_bg)
     for group in range(image.groups):
         if not group & 1023:
             check.check_cancelled()
-        if fmt.has_super(group):
+        claimed = fmt.head_blocks(group, image.groups, reserved)
+        if claimed:
             # In block 0 the superblock is the second kilobyte.
             first = fmt.super_block(group)
-            claimed = 1 + together + reserved
             check.claims.add(METADATA, first, min(claimed, image.blocks_count - first))
         _check_group(check, group, table_blocks, group == last_group)
-    if fmt.meta_bg:
-        for number in range(fmt.first_meta_bg, fmt.gdt_blocks(image.groups)):
-            for block in fmt.desc_block_copies(number, image.groups):
-                check.claims.add(METADATA, block, 1)
     if fmt.first_data_block == 0 and fmt.block_size == 1024:
         check.claims.add(METADATA, 0, 1)  # clusters count from 0, and block 0 is boot loaders'
     if fmt.mmp and image.has_blocks(image.number("s_mmp_block")):
