@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .output.compressed import Compression
     from .output.opening import Output, Writer
     from .planning.policy import LayoutPolicy, RandomPolicy, policy
+    from .planning.quota_options import QuotaGrace, QuotaLimit
     from .planning.report import ImageReport
     from .planning.spec import Spec
     from .progress import Cancel, Progress, ProgressCallback
@@ -89,6 +90,8 @@ __all__ = [
     "PathSliceContent",
     "Progress",
     "ProgressCallback",
+    "QuotaGrace",
+    "QuotaLimit",
     "RandomPolicy",
     "RecordError",
     "RegularFile",
@@ -133,6 +136,7 @@ if not TYPE_CHECKING:
                 "output.compressed": "Compression",
                 "output.opening": "Output Writer",
                 "planning.policy": "LayoutPolicy RandomPolicy policy",
+                "planning.quota_options": "QuotaGrace QuotaLimit",
                 "planning.report": "ImageReport",
                 "planning.spec": "Spec",
                 "progress": "Cancel Progress ProgressCallback",

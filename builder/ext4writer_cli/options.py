@@ -555,6 +555,28 @@ class ImageOptions:
         about="Where the journal begins in an image of a given --size; 'middle' is where mke2fs "
         "puts it.  [default: before all files]",
     )
+    quotatype: str | None = row(
+        "--quotatype",
+        metavar="KIND[:KIND]...",
+        about="With the feature quota: whose use is counted, of usr, grp and prj.  [default: "
+        "usr:grp, and prj with the feature project]",
+    )
+    quota_limits: tuple[str, ...] = row(
+        "--quota-limit",
+        metavar="KIND:ID:SOFT:HARD[:SOFT:HARD]",
+        multiple=True,
+        default=(),
+        about="Limits of blocks, as sizes, and of inodes, in the order of setquota, such as "
+        "user:1000:1G:2G or project:7:::0:5000; nothing or 0 is no limit. May be given again.",
+    )
+    quota_grace: tuple[str, ...] = row(
+        "--quota-grace",
+        metavar="[KIND:]TIME[:TIME]",
+        multiple=True,
+        default=(),
+        about="How long soft limits of blocks and of inodes may be exceeded, such as 7d or "
+        "user:7d:12h.  [default: 7d]",
+    )
     epoch: int | None = row(
         "--epoch",
         type=int,
@@ -763,6 +785,9 @@ class ImageOptions:
             desc_size=self.desc_size,
             first_meta_bg=self.first_meta_bg,
             journal=self.journal,
+            quotatype=self.quotatype,
+            quota_limits=self.quota_limits,
+            quota_grace=self.quota_grace,
             epoch=self.epoch if self.epoch is not None else environment_epoch(),
             hole_size=self.hole_size,
             lost_and_found=not self.no_lost_and_found,

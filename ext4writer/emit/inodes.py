@@ -40,6 +40,7 @@ _DEVICE = Struct("<II")
 _WORD = Struct("<I")
 _I_BLOCK = INODE.offset("i_block")
 _I_FLAGS = INODE.offset("i_flags")
+_I_PROJID = INODE.offset("i_projid")
 _put_file_acl = INODE.putter("i_file_acl")
 _OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
 
@@ -71,6 +72,7 @@ class InodeEmitter:
         planned = layout.directories.items()
         self._flagged = _ascending(index for index, plan in planned if plan.flags)
         self._with_flags = _ascending(layout.table.flags)
+        self._with_project = _ascending(layout.table.projects)
         self._with_runs = _ascending(layout.placement.runs)
         self._with_map_blocks = _ascending(layout.placement.map_blocks)
         self._with_block = _ascending(layout.xattrs.block_of)
@@ -158,6 +160,8 @@ class InodeEmitter:
         for index in _between(self._with_flags, low, high):
             at = (index - low) * size + _I_FLAGS
             _WORD.pack_into(view, at, _WORD.unpack_from(view, at)[0] | table.flags[index])
+        for index in _between(self._with_project, low, high):
+            _WORD.pack_into(view, (index - low) * size + _I_PROJID, table.projects[index])
         for index in _between(self._with_block, low, high):
             block = placement.xattr_blocks[xattrs.block_of[index]]
             _put_file_acl(view, (index - low) * size, block)
@@ -224,7 +228,7 @@ class InodeEmitter:
             "i_size": file.size_bytes,
             "i_links_count": 1,
             "i_blocks": sectors,
-            "i_flags": file.mapping.flags,
+            "i_flags": file.mapping.flags | file.inode_flags,
             "i_block": system_file_i_block(layout, file),
             **dict.fromkeys(("i_atime", "i_ctime", "i_mtime"), time),
         }

@@ -36,6 +36,7 @@ from ..ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER, split_
 from ..planning.directories import IndexedDirectory
 from ..planning.inodes import ROOT
 from ..planning.layout import ImagePlan
+from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
 from ..planning.xattrs import pack_block
 from ..tree import Directory, RegularFile
 from .override import Override
@@ -271,7 +272,8 @@ class Locator:
 
     def _orphan_block_tail(self, override: Override) -> _Place:
         [block] = _numbers(override, 1, default=(0,))
-        ino = next(iter(self._layout.table.unnamed), 0)
+        files = self._layout.system_files
+        ino = next((file.ino for file in files if file.purpose == ORPHAN_FILE_PURPOSE), 0)
         unit = self._unit(override, UnitKind.ORPHAN_BLOCK, ino, block)
         return _Place(unit, ORPHAN_BLOCK_TAIL, unit.size - ORPHAN_BLOCK_TAIL.size)
 

@@ -40,7 +40,8 @@ from ..ondisk.superblock import (
 )
 from ..planning.layout import ImagePlan
 from ..planning.spec import LAST_MOUNTED_MAX, MOUNT_OPTS_MAX
-from ..planning.system_files.base import NO_INODE
+from ..planning.system_files.base import NO_INODE, QUOTA_PURPOSE
+from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
 from .bitmaps import BitmapEmitter
 from .system_files import system_file_i_block
 
@@ -134,8 +135,13 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         values["s_backup_bgs"] = [0, *fmt.backup_groups][-2:]
     if layout.table.lost_and_found is not None:
         values["s_lpf_ino"] = layout.table.inos[layout.table.lost_and_found]
-    if fmt.orphan_file:
-        [values["s_orphan_file_inum"]] = layout.table.unnamed
+    for file in layout.system_files:
+        if file.purpose == ORPHAN_FILE_PURPOSE:
+            values["s_orphan_file_inum"] = file.ino
+        elif file.purpose == QUOTA_PURPOSE:
+            from ..planning.system_files.quota import quota_kind_of
+
+            values[quota_kind_of(file).inum] = file.ino
     if fmt.mmp:
         [run] = layout.placement.system[NO_INODE].runs
         values["s_mmp_block"] = run.physical

@@ -8,6 +8,7 @@ from ..ondisk.units import Unit
 from ..planning.layout import ImagePlan
 from ..planning.placement import PlacedFile
 from ..planning.system_files import SystemFile
+from ..planning.system_files.base import QUOTA_PURPOSE
 from ..planning.system_files.journal import JOURNAL_PURPOSE
 from ..planning.system_files.mmp import MMP_PURPOSE
 from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
@@ -17,10 +18,18 @@ from .orphan_file import orphan_units
 
 Content = Callable[[ImagePlan, SystemFile, PlacedFile], Iterator[Unit]]
 
+
+def _quota_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
+    from .quota import quota_units
+
+    return quota_units(layout, file, placed)
+
+
 _CONTENT: dict[str, Content] = {
     JOURNAL_PURPOSE: journal_units,
     MMP_PURPOSE: mmp_units,
     ORPHAN_FILE_PURPOSE: orphan_units,
+    QUOTA_PURPOSE: _quota_units,
 }
 """By purpose: the units of the file's nonzero blocks."""
 

@@ -22,6 +22,13 @@ from ..ondisk.inode import (
 from ..ondisk.journal import JOURNAL_SUPERBLOCK
 from ..ondisk.mmp import MMP
 from ..ondisk.orphan import ORPHAN_BLOCK_TAIL, orphans_per_block
+from ..ondisk.quota import (
+    QT_BLKSIZE,
+    QUOTA_BLOCK_HEADER,
+    QUOTA_ENTRY,
+    QUOTA_HEADER,
+    QUOTA_INFO,
+)
 from ..ondisk.record import Record
 from ..ondisk.superblock import SUPERBLOCK
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
@@ -34,7 +41,11 @@ from ..ondisk.xattr import (
     entry_size,
 )
 from ..read import Image, Inode
+from ..read.quota import ENTRIES, check_header, entry_offsets, quota_inodes, tree_blocks
 from .words import iso_time, words
+
+_QUOTA_MOST_BYTES = 1 << 24
+"""Of a quota file that are read to find out what a block of it holds."""
 
 _TIMES = ("i_atime", "i_ctime", "i_mtime", "i_crtime")
 
@@ -358,6 +369,39 @@ def _symlink(_image: Image, unit: Unit, data: bytes) -> list[Row]:
     return [Row(unit.offset, len(target), "target", target.hex(), display_path(target))]
 
 
+def _quota_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
+    """The parts of ``QT_BLKSIZE`` bytes, by where the tree has them."""
+    file = image.open(image.inode(unit.owner)).read_at(0, _QUOTA_MOST_BYTES)
+    levels: dict[int, int] = {}
+    try:
+        check_header(file, quota_inodes(image)[unit.owner])
+        levels.update(tree_blocks(file))
+    except (KeyError, ValueError):
+        # What was found before is explained all the same.
+        pass
+    rows: list[Row] = []
+    for start in range(0, len(data), QT_BLKSIZE):
+        number = (unit.number * len(data) + start) // QT_BLKSIZE
+        part, offset = data[start : start + QT_BLKSIZE], unit.offset + start
+        level = levels.get(number)
+        if number == 0:
+            rows += fields(image, QUOTA_HEADER, part, offset)
+            rows += fields(image, QUOTA_INFO, part, offset, at=QUOTA_HEADER.size)
+        elif level == ENTRIES:
+            rows += fields(image, QUOTA_BLOCK_HEADER, part, offset)
+            for place, at in enumerate(entry_offsets(part, 0)):
+                label = f"{QUOTA_ENTRY.name}[{place}]"
+                rows += fields(image, QUOTA_ENTRY, part, offset, at=at, label=label)
+        elif level is not None:
+            below = "entries" if level + 1 == ENTRIES else f"level {level + 1} of the tree"
+            for at in range(0, len(part), 4):
+                child = int.from_bytes(part[at : at + 4], "little")
+                if child:
+                    name = f"quota_tree[{level}][{at // 4}]"
+                    rows.append(Row(offset + at, 4, name, child, f"file block of {below}"))
+    return rows
+
+
 _EXPLAINERS = {
     UnitKind.SUPERBLOCK: _one_record(SUPERBLOCK),
     UnitKind.GROUP_DESC: _group_desc,
@@ -372,6 +416,7 @@ _EXPLAINERS = {
     UnitKind.XATTR_BLOCK: _xattr_block,
     UnitKind.SYMLINK_BLOCK: _symlink,
     UnitKind.ORPHAN_BLOCK: _orphans,
+    UnitKind.QUOTA_BLOCK: _quota_block,
     UnitKind.JOURNAL_SUPERBLOCK: _one_record(JOURNAL_SUPERBLOCK),
     UnitKind.MMP: _one_record(MMP),
 }

@@ -234,7 +234,7 @@ INODE = Record(
             when="inode size > 128",
             zero="no client has seen the file",
         ),
-        field("i_projid", Int32ul, "Project", "project", when="project", zero="no project"),
+        field("i_projid", Int32ul, "Project", "project", when="project"),
     ),
     size=160,
     doc="The fixed part of a larger inode; extended attributes may follow it. inodes.rst.",

@@ -700,7 +700,7 @@ SUPERBLOCK = Record(
             "Inode of the quotas of users",
             "inode",
             when="quota",
-            zero="no quota",
+            writes="3 where it is counted",
         ),
         field(
             "s_grp_quota_inum",
@@ -708,7 +708,7 @@ SUPERBLOCK = Record(
             "Inode of the quotas of groups",
             "inode",
             when="quota",
-            zero="no quota",
+            writes="4 where it is counted",
         ),
         field(
             "s_overhead_clusters",
@@ -752,7 +752,7 @@ SUPERBLOCK = Record(
             "Inode of the quotas of projects",
             "inode",
             when="project",
-            zero="no project quota",
+            writes="the first after lost+found, with quota",
         ),
         field(
             "s_checksum_seed",

@@ -67,6 +67,8 @@ class UnitKind(Enum):
     SYMLINK_BLOCK = "symlink_block"
     ORPHAN_BLOCK = "orphan_block"
     """Number: the logical block."""
+    QUOTA_BLOCK = "quota_block"
+    """A block of a quota file. Number: the logical block."""
     JOURNAL_SUPERBLOCK = "journal_superblock"
     MMP = "mmp"
     """Owner: 0."""

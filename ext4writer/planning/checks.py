@@ -47,7 +47,8 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
     """Fill the columns of the attributes.
 
     Raises :class:`TreeError` for an owner, mode, device number or inode flag that no inode of this
-    format can hold, and for a project.
+    format can hold, and for a project
+    without the feature.
     """
     nodes: list[Any] = table.nodes
     permissions = array("H")
@@ -83,7 +84,12 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
     ):
         _refuse_out_of_range(table)
     table.modes = array("H", map(or_, permissions, map(_FILE_TYPES.__getitem__, table.types)))
-    table.flags = {index: _flags(table, index, fmt) for index in with_flags}
+    for index in with_flags:
+        flags, project = _flags(table, index, fmt), _project(table, index, fmt)
+        if flags:
+            table.flags[index] = flags
+        if project:
+            table.projects[index] = project
     table.mtimes = _narrow("q", mtimes)
     table.sizes = _narrow("Q", sizes)
     for index in sorted([*table.indexes_of(S_IFCHR), *table.indexes_of(S_IFBLK)]):
@@ -115,12 +121,6 @@ def _flags(table: InodeTable, index: int, fmt: Format) -> int:
     """The inode flags of a node that has some, or a project."""
     node = table.nodes[index]
     path = partial(table.path_of, index)
-    if node.project:
-        raise TreeError(
-            path(),
-            f"project {node.project} needs the feature project, which is not supported; "
-            "the rule '**: project=0' takes projects away",
-        )
     unknown = node.flags & ~ALL_FLAGS
     if unknown:
         raise TreeError(path(), f"the inode flag {flag_names(unknown)} is none that a user sets")
@@ -135,6 +135,17 @@ def _flags(table: InodeTable, index: int, fmt: Format) -> int:
             "with the rule '**: flags=-casefold'",
         )
     return node.flags
+
+
+def _project(table: InodeTable, index: int, fmt: Format) -> int:
+    project = table.nodes[index].project
+    if project and not fmt.project:
+        raise TreeError(
+            table.path_of(index),
+            f"project {project} needs the feature project; add project, or take projects away "
+            "with the rule '**: project=0'",
+        )
+    return project
 
 
 def _narrow(typecode: str, values: list[int]) -> array[int] | list[int]:

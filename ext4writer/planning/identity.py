@@ -152,6 +152,8 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
     # The number of lines above is known, so that what follows is nothing else.
     for index, flags in table.flags.items():
         digest.update(b"%d flags %d\n" % (index, flags))
+    for index, project in table.projects.items():
+        digest.update(b"%d project %d\n" % (index, project))
     return digest.digest()
 
 

@@ -74,7 +74,7 @@ class InodeTable:
     further_names: list[tuple[int, bytes, int]] = field(default_factory=list)
     """(directory, name, node) of each hard link, as indexes before any policy reorders them."""
     inos: Sequence[int] = ()
-    unnamed: range = range(0)
+    unnamed: Sequence[int] = ()
     """Inode numbers beyond the reserved ones that belong to files without a name."""
     entries: dict[str, int] = field(default_factory=dict)
     lost_and_found: int | None = None
@@ -94,6 +94,8 @@ class InodeTable:
     """Indexes of the nodes that have extended attributes, ascending."""
     flags: dict[int, int] = field(default_factory=dict)
     """Inode flags that users set, by the index of each node that has any; ascending."""
+    projects: dict[int, int] = field(default_factory=dict)
+    """The project of each node that has one, by its index; ascending."""
 
     @property
     def last_ino(self) -> int:
@@ -140,7 +142,7 @@ def number_inodes(
     *,
     lost_and_found: bool,
     dir_nlink: bool,
-    unnamed: range = range(0),
+    unnamed: Sequence[int] = (),
     cancel: Cancel | None = None,
 ) -> InodeTable:
     """Collect all nodes and give them inode numbers.

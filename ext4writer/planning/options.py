@@ -7,7 +7,7 @@ float that is a whole number. Everything else is an error that names the option.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from ..arguments import whole_number
@@ -17,6 +17,9 @@ from ..ondisk.htree import HASH_ALGS
 from ..ondisk.superblock import EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, edit_mount_options
 from ..units import parse_percent, parse_size
 from .policy import LayoutPolicy, policy
+
+if TYPE_CHECKING:
+    from .quota_options import QuotaGrace, QuotaLimit
 
 Value = TypeVar("Value")
 Given = TypeVar("Given")
@@ -188,6 +191,28 @@ def encoding_flags_of(given: Any) -> EncodingFlags:
     if given == "strict":
         return "strict"
     raise ValueError(f"{given!r} is neither strict nor nostrict")
+
+
+def quotatype_of(given: Any) -> tuple[str, ...]:
+    from .quota_options import quotatype_of
+
+    return quotatype_of(given)
+
+
+def quota_limits_of(given: Any) -> tuple[QuotaLimit, ...]:
+    if not given and isinstance(given, tuple):
+        return ()
+    from .quota_options import limits_of
+
+    return limits_of(given)
+
+
+def quota_grace_of(given: Any) -> tuple[QuotaGrace, ...]:
+    if not given and isinstance(given, tuple):
+        return ()
+    from .quota_options import grace_of
+
+    return grace_of(given)
 
 
 def flag(given: Any) -> bool:

@@ -34,7 +34,11 @@ class Demand(NamedTuple):
     data_clusters: int
     """The sum of ``clusters``."""
     system_files: tuple[SystemFile, ...] = ()
-    """Files without a name, known once the size is."""
+    """Files without a name. Those whose size depends on that of the image come when it is known."""
+
+    def with_files(self, files: Sequence[SystemFile]) -> Demand:
+        """The same with ``files`` before the others."""
+        return self._replace(system_files=(*files, *self.system_files))
 
     @property
     def journal_blocks(self) -> int:

@@ -41,7 +41,7 @@ from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
 from .spec import BYTES_PER_INODE, Spec, format_of
 from .summary import count_groups
-from .system_files import NEED_A_JOURNAL, unnamed_inodes
+from .system_files import NEED_A_JOURNAL, system_files_of_tree, unnamed_inodes
 from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import XattrPlan, XattrPlanner
 
@@ -84,7 +84,7 @@ def _plan(
         policy,
         lost_and_found=spec.lost_and_found,
         dir_nlink=fmt.dir_nlink,
-        unnamed=unnamed_inodes(spec, fmt),
+        unnamed=tuple(unnamed_inodes(spec, fmt).values()),
         cancel=cancel,
     )
     read_attributes(table, fmt)
@@ -122,6 +122,7 @@ def _plan(
         xattr_blocks=len(xattrs.blocks),
         cluster_blocks=fmt.blocks_per_cluster,
         data_clusters=sum(clusters),
+        system_files=system_files_of_tree(spec, fmt, table),
     )
     solution = solve(spec, demand, _inodes(table, spec), policy)
     if progress is not None:
@@ -130,7 +131,7 @@ def _plan(
     fmt = solution.geometry.format
     if not solution.demand.journal_blocks:
         fmt = fmt.without("has_journal", *NEED_A_JOURNAL)
-        table.unnamed = range(0)
+        table.unnamed = tuple(unnamed_inodes(spec, fmt).values())
     fmt = fmt.with_uuid(volume_uuid.bytes).with_inodes(solution.geometry.inodes_per_group)
     solution = solution._replace(geometry=solution.geometry._replace(format=fmt))
     losses += _left_out(spec, solution)

@@ -83,8 +83,9 @@ def kept_free(blocks_count: int, spec: Spec) -> int:
 def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> Solution:
     """Find the geometry and place the tree in it.
 
-    ``demand`` does not include the journal. Raises :class:`SizeError` if a given size is too small
-    and :class:`SpecError` if no size can satisfy the Spec.
+    ``demand`` does not include the files whose size depends on that of the image. Raises
+    :class:`SizeError` if a given size is too small and :class:`SpecError` if no size can satisfy
+    the Spec.
     """
     solution = _solve(spec, demand, inodes, policy)
     fmt = solution.geometry.format
@@ -218,7 +219,7 @@ def _fitted(
         geometry = _geometry(fmt, stretch, stretch.high)
         if geometry is None:
             continue
-        wanted = demand._replace(system_files=stretch.system_files)
+        wanted = demand.with_files(stretch.system_files)
         # These blocks stay free in any case, so gaps may take them.
         placement = place(geometry, wanted, policy, spare=kept_free(least, spec))
         if placement is None:
@@ -454,7 +455,7 @@ def _try_size(
     geometry = _geometry(fmt, stretch, blocks)
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
-    wanted = demand._replace(system_files=stretch.system_files)
+    wanted = demand.with_files(stretch.system_files)
     spare = max(0, blocks - geometry.fixed_blocks - wanted.least_blocks())
     missing: int | None = None
     # Extent trees may need the spare blocks. In a fitted image, promised blocks are spare.

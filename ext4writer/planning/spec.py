@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from ..arguments import bytes_of, count_of, id_of, seconds_of
@@ -32,11 +32,20 @@ from .options import (
     percent_in,
     percent_of,
     policy_of,
+    quota_grace_of,
+    quota_limits_of,
+    quotatype_of,
     size_of,
     taken,
     uuid_of,
 )
 from .policy import LayoutPolicy
+
+if TYPE_CHECKING:
+    from .quota_options import QuotaGrace, QuotaLimit
+
+    QuotaLimits = str | QuotaLimit | Sequence[str | QuotaLimit]
+    QuotaGraces = str | QuotaGrace | Sequence[str | QuotaGrace]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -234,6 +243,25 @@ class Spec:
         'Byte at which the journal begins, or the first free block after it; "middle" is the '
         "middle of the file system, where mke2fs puts it. None is before all files. Needs a size.",
         optional(location_of),
+    )
+    quotatype: Option[tuple[str, ...] | None, str | Sequence[str] | None] = Option(
+        None,
+        "With the feature quota: whose use is counted, as -E quotatype of mke2fs has it, such as "
+        "usr:grp. None is users and groups. Projects always are with the feature project.",
+        optional(quotatype_of),
+    )
+    quota_limits: Option[tuple[QuotaLimit, ...], QuotaLimits] = Option(
+        (),
+        "Limits of users, groups and projects: QuotaLimit, or texts in the order of setquota, "
+        "KIND:ID:BLOCK_SOFT:BLOCK_HARD:INODE_SOFT:INODE_HARD, such as user:1000:1G:2G; block "
+        "limits are in bytes, and 0 or nothing is no limit.",
+        quota_limits_of,
+    )
+    quota_grace: Option[tuple[QuotaGrace, ...], QuotaGraces] = Option(
+        (),
+        "How long soft limits may be exceeded: QuotaGrace, or texts such as 7d for all or "
+        "user:7d:12h for blocks and inodes of users. It is a week otherwise.",
+        quota_grace_of,
     )
 
     epoch: Option[int | None, float | str | None] = Option(
@@ -468,6 +496,7 @@ class Spec:
             raise SpecError(
                 "encoding_flags", "needs the feature casefold; add casefold, or give an encoding"
             )
+        _check_quota(self, fmt)
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
         if self.reserved_blocks is not None and self.reserved_percent:
@@ -528,6 +557,33 @@ def format_of(spec: Spec, blocks_count: int = 0) -> Format:
         clusters_per_group=spec.blocks_per_group,
     )
     return fmt if blocks_count <= MAX_32BIT_BLOCKS else fmt.without("resize_inode")
+
+
+def _check_quota(spec: Spec, fmt: Format) -> None:
+    if spec.quotatype is not None and not fmt.quota:
+        raise SpecError("quotatype", "needs the feature quota; add quota")
+    if (spec.quotatype or ()).count("project") and not fmt.project:
+        raise SpecError("quotatype", "with projects needs the feature project; add project")
+    if fmt.project and not fmt.has_extra_fields:
+        raise SpecError(
+            "inode_size",
+            f"{spec.inode_size} bytes have no room for the project of a file; "
+            "choose 256 or more, or ^project",
+        )
+    if spec.quota_limits or spec.quota_grace:
+        from .quota_options import check_kinds
+
+        check_kinds(quota_kinds(spec), spec.quota_limits, spec.quota_grace)
+
+
+def quota_kinds(spec: Spec) -> tuple[str, ...]:
+    """Whose use is counted: ``user``, ``group``, ``project``, as far as a Spec asks for them."""
+    fmt = format_of(spec)
+    if not fmt.quota:
+        return ()
+    # misc/mke2fs.c:PRS: the feature project brings its quota.
+    kinds = spec.quotatype or ("user", "group")
+    return tuple(dict.fromkeys((*kinds, *(["project"] if fmt.project else []))))
 
 
 def _list(values: tuple[int, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from ..ondisk.inode import EXT4_EXTENTS_FL
@@ -77,6 +77,12 @@ def _descriptors(image: Image, group: int) -> Iterator[UnitRun]:
                 )
 
 
+def _quota_inodes(image: Image) -> Collection[int]:
+    from .quota import quota_inodes
+
+    return quota_inodes(image)
+
+
 def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
     """Yield the units of one inode; ``shared`` remembers the attribute blocks that came before."""
     image = inode.image
@@ -101,6 +107,12 @@ def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
             numbers = range(run.logical, run.logical + run.length)
             yield UnitRun(
                 UnitKind.ORPHAN_BLOCK, inode.ino, numbers, run.physical * size, size, run.length
+            )
+    elif image.format.quota and inode.ino in _quota_inodes(image):
+        for run in inode.runs():
+            numbers = range(run.logical, run.logical + run.length)
+            yield UnitRun(
+                UnitKind.QUOTA_BLOCK, inode.ino, numbers, run.physical * size, size, run.length
             )
     elif image.format.has_journal and inode.ino == EXT4_JOURNAL_INO:
         for run in inode.runs():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.judges.tools import require, run
 
-MODULES = ("virtio_pci", "virtio_blk", "crc32c-intel", "crc32c_generic", "ext4")
+MODULES = ("virtio_pci", "virtio_blk", "crc32c-intel", "crc32c_generic", "ext4", "quota_v2")
 """Loaded with what they depend on, as far as they are no part of the kernel itself."""
 
 INIT = """\

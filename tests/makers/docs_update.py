@@ -68,9 +68,18 @@ fast_commit its last blocks, one for each 64 of the others, are for fast commits
     ),
     "Log of the journal": ("journal_log", "Read only: a new image has an empty journal."),
     "Fast commits": ("fast_commit", "Read only: a new image has an empty journal."),
-    "Orphan file": ("orphan", "Without orphans. Its inode is the first after `lost+found`."),
+    "Orphan file": (
+        "orphan",
+        "Without orphans. Its inode is the first after `lost+found` and the quota of projects.",
+    ),
     "Multi-mount protection": ("mmp", "As a clean unmount leaves it."),
-    "Quota": ("quota", "Read only so far."),
+    "Quota": (
+        "quota",
+        """\
+Version 1 alone is written: header, the levels of the tree from the top down, then the entries in
+the order of IDs. Each ID that owns something or has a limit has an entry. The files of users and
+groups are inodes 3 and 4, that of projects is the first after `lost+found`; all are immutable.""",
+    ),
     "fs-verity": ("verity", "Read only so far."),
     "Encryption": ("encryption", "Read only so far."),
 }

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-
 from ...errors import DamageError, ImageError
 from ...ondisk.inode import EXT4_EA_INODE_FL
 from ...ondisk.quota import (
-    GROUP_QUOTA_MAGIC,
-    PROJECT_QUOTA_MAGIC,
+    ENTRIES_PER_BLOCK,
     QT_BLKSIZE,
-    QT_TREEDEPTH,
-    QT_TREEOFF,
     QUOTA_BLOCK_HEADER,
     QUOTA_ENTRY,
-    QUOTA_HEADER,
-    USER_QUOTA_MAGIC,
+    QuotaKind,
 )
 from ...ondisk.superblock import EXT4_ROOT_INO
 from ...read import Inode
+from ...read.quota import ENTRIES, check_header, entry_offsets, quota_inodes, tree_blocks
 from .state import Check
 
-_USER, _GROUP, _PROJECT = range(3)
-_FILES = (
-    (_USER, "s_usr_quota_inum", USER_QUOTA_MAGIC, "user"),
-    (_GROUP, "s_grp_quota_inum", GROUP_QUOTA_MAGIC, "group"),
-    (_PROJECT, "s_prj_quota_inum", PROJECT_QUOTA_MAGIC, "project"),
-)
 _MAX_BYTES = 1 << 30
 
 
@@ -38,9 +26,9 @@ def count_usage(check: Check, inode: Inode, blocks: int, inodes: int) -> None:
         return
     if inode.ino < fmt.first_ino and inode.ino != EXT4_ROOT_INO:
         return
-    ids = [(_USER, inode.uid), (_GROUP, inode.gid)]
+    ids = [("user", inode.uid), ("group", inode.gid)]
     if fmt.project:
-        ids.append((_PROJECT, inode.projid))
+        ids.append(("project", inode.projid))
     for key in ids:
         used = check.usage.setdefault(key, [0, 0, 0])
         used[0] += blocks * check.block_size
@@ -53,17 +41,15 @@ def check_quota(check: Check) -> None:
     image = check.image
     if not check.format.quota:
         return
-    for kind, field, magic, name in _FILES:
-        ino = image.number(field)
-        if not ino or (kind == _PROJECT and not check.format.project):
-            continue
+    for ino, kind in sorted(quota_inodes(image).items()):
+        name = kind.name
         inode = image.inode(ino)
         try:
-            stored = _read(image.open(inode).readall()[:_MAX_BYTES], magic)
+            stored = _read(image.open(inode).read_at(0, _MAX_BYTES), kind)
         except (DamageError, ImageError, ValueError) as error:
             check.of_inode("PR_6_UPDATE_QUOTAS", inode, "i_block", f"of {name} quota: {error}")
             continue
-        used = {owner: counts for (of, owner), counts in check.usage.items() if of == kind}
+        used = {owner: counts for (of, owner), counts in check.usage.items() if of == name}
         for owner in sorted(used.keys() | stored.keys()):
             *found, overlooked = used.get(owner, [0, 0, 0])
             said = stored.get(owner, [0, 0])
@@ -77,39 +63,19 @@ def check_quota(check: Check) -> None:
                 break
 
 
-def _read(data: bytes, magic: int) -> dict[int, list[int]]:
+def _read(data: bytes, kind: QuotaKind) -> dict[int, list[int]]:
     """id -> [bytes, inodes] of a quota file; ValueError says what is wrong with it."""
-    if len(data) < 2 * QT_BLKSIZE or QUOTA_HEADER.number(data, 0, "dqh_magic") != magic:
-        raise ValueError("has no header")
-    if QUOTA_HEADER.number(data, 0, "dqh_version") != 1:
-        raise ValueError("is not of version 1")
+    check_header(data, kind)
     found = {}
-    for block in set(_leaves(data, QT_TREEOFF, 0, set())):
+    for block, level in tree_blocks(data):
+        if level < ENTRIES:
+            continue
         entries = QUOTA_BLOCK_HEADER.number(data, block * QT_BLKSIZE, "dqdh_entries")
-        room = (QT_BLKSIZE - QUOTA_BLOCK_HEADER.size) // QUOTA_ENTRY.size
-        if entries > room:
+        if entries > ENTRIES_PER_BLOCK:
             raise ValueError(f"has {entries} entries in block {block}")
-        for place in range(room):
-            at = block * QT_BLKSIZE + QUOTA_BLOCK_HEADER.size + place * QUOTA_ENTRY.size
-            if not any(data[at : at + QUOTA_ENTRY.size]):
-                continue
+        for at in entry_offsets(data, block):
             number = QUOTA_ENTRY.number
             found[number(data, at, "dqb_id")] = [
                 number(data, at, "dqb_curspace"), number(data, at, "dqb_curinodes")
             ]  # fmt: skip
     return found
-
-
-def _leaves(data: bytes, block: int, level: int, seen: set[int]) -> Iterator[int]:
-    """Yield the blocks of entries below ``block``."""
-    if block in seen or (block + 1) * QT_BLKSIZE > len(data):
-        raise ValueError(f"has a tree that leads to block {block}")
-    seen.add(block)
-    children = struct.unpack_from(f"<{QT_BLKSIZE // 4}I", data, block * QT_BLKSIZE)
-    for child in filter(None, children):
-        if level + 1 < QT_TREEDEPTH:
-            yield from _leaves(data, child, level + 1, seen)
-        elif (child + 1) * QT_BLKSIZE > len(data):
-            raise ValueError(f"has a tree that leads to block {child}")
-        else:
-            yield child

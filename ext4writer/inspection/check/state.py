@@ -41,7 +41,7 @@ class Check:
         """Block -> [inodes that share it, h_refcount, the first of them]."""
         self.value_inodes: Counter[int] = Counter()
         """Inodes that hold values of attributes -> how many attributes name them."""
-        self.usage: dict[tuple[int, int], list[int]] = {}
+        self.usage: dict[tuple[str, int], list[int]] = {}
         """(kind of quota, id) -> [bytes, inodes, links inside them], only where quota is kept."""
         self.large_files = False
         self._cancel = cancel

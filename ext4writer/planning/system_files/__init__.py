@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...ondisk.format import Format
+from ...ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
+from ..inodes import InodeTable
 from ..spec import JournalLocation, Spec
-from .base import SystemFile
+from .base import QUOTA_PURPOSE, SystemFile
 from .journal import journal_blocks, journal_file
 from .mmp import mmp_block
-from .orphan_file import orphan_file, orphan_file_blocks, orphan_file_ino
+from .orphan_file import ORPHAN_FILE_PURPOSE, orphan_file, orphan_file_blocks
 from .resize_inode import resize_inode_file
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "SystemFile",
     "SystemSizes",
     "system_files",
+    "system_files_of_tree",
     "system_sizes",
     "unnamed_inodes",
 ]
@@ -52,14 +55,34 @@ def system_sizes(
     # mke2fs, too, makes none where it makes no journal (misc/mke2fs.c:main).
     orphan_blocks = orphan_file_blocks(fmt, blocks_count) if journal else 0
     return SystemSizes(
-        reserved_gdt_blocks, journal, orphan_blocks, orphan_file_ino(spec), spec.journal_location
+        reserved_gdt_blocks, journal, orphan_blocks, _orphan_ino(spec, fmt), spec.journal_location
     )
 
 
-def unnamed_inodes(spec: Spec, fmt: Format) -> range:
-    """Return the inode numbers beyond the reserved ones that such files may take."""
-    first = orphan_file_ino(spec)
-    return range(first, first + fmt.orphan_file)
+def unnamed_inodes(spec: Spec, fmt: Format) -> dict[str, int]:
+    """Return the inode numbers beyond the reserved ones that such files take, by purpose.
+
+    They follow ``lost+found`` in the order of mke2fs (misc/mke2fs.c:main). The orphan file is the
+    last, because it is left out where the journal is.
+    """
+    purposes = [QUOTA_PURPOSE] * (fmt.quota and fmt.project)
+    purposes += [ORPHAN_FILE_PURPOSE] * fmt.orphan_file
+    first = EXT4_GOOD_OLD_FIRST_INO + spec.lost_and_found
+    return {purpose: first + place for place, purpose in enumerate(purposes)}
+
+
+def _orphan_ino(spec: Spec, fmt: Format) -> int:
+    return unnamed_inodes(spec, fmt).get(ORPHAN_FILE_PURPOSE, 0)
+
+
+def system_files_of_tree(spec: Spec, fmt: Format, table: InodeTable) -> tuple[SystemFile, ...]:
+    """Return the files whose sizes follow from the tree alone."""
+    if not fmt.quota:
+        return ()
+    from .quota import quota_files
+
+    project_ino = unnamed_inodes(spec, fmt).get(QUOTA_PURPOSE, 0)
+    return tuple(quota_files(spec, fmt, table, project_ino))
 
 
 def system_files(fmt: Format, groups: int, sizes: SystemSizes) -> tuple[SystemFile, ...]:

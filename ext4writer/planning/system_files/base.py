@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 from ..mapping import FileMapping
 
+QUOTA_PURPOSE = "quota"
+
 NO_INODE = 0
 """In place of an inode number: blocks that the superblock alone names."""
 
@@ -26,3 +28,5 @@ class SystemFile(NamedTuple):
     """Its blocks at the start of groups, whose places are fixed."""
     goal: int | Literal["middle"] | None = None
     """The block from which on its blocks are sought, where they are not placed with the others."""
+    inode_flags: int = 0
+    """Bits of ``i_flags`` besides those of the mapping."""

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from ...ondisk.format import Format
 from ...ondisk.orphan import default_orphan_file_blocks
-from ...ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..mapping import mapping_of
-from ..spec import Spec
 from .base import SystemFile
 
 ORPHAN_FILE_PURPOSE = "orphan file"
-
-
-def orphan_file_ino(spec: Spec) -> int:
-    """Return its number, the first after ``lost+found``, as mke2fs gives it."""
-    return EXT4_GOOD_OLD_FIRST_INO + spec.lost_and_found
 
 
 def orphan_file_blocks(fmt: Format, blocks_count: int) -> int:
