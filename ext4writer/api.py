@@ -14,7 +14,7 @@ from .emit.metadata import coalesced, metadata_pieces
 from .errors import SpecError
 from .forked import ProcessPool, as_pool
 from .inputs import check_output
-from .layout import Layout, plan_of
+from .layout import MEMORY, Layout, parsed_overrides, plan_of
 from .output.opening import Output, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
 from .planning.options import Size, size_of, taken
@@ -26,6 +26,7 @@ from .tree import Tree
 if TYPE_CHECKING:
     from .emit.override import Override
     from .output.compressed import Compression
+    from .virtual import VirtualImage
 
 LEAST_BYTES_TO_SHARE = 16 << 20
 """Bytes of content below which copying takes less time and memory than starting processes."""
@@ -185,13 +186,8 @@ def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Pie
     pieces: Iterable[Piece] = metadata_pieces(planned)
     if overrides not in ((), []):
         from .emit.overridden import overridden  # late: most images have none
-        from .emit.override import Override
 
-        given = [overrides] if isinstance(overrides, str | Override) else overrides
-        if not isinstance(given, Iterable):
-            raise SpecError("overrides", f"{given!r:.80} is no list of overrides")
-        parsed = [each if isinstance(each, Override) else Override.parse(each) for each in given]
-        pieces = overridden(pieces, planned, parsed)
+        pieces = overridden(pieces, planned, parsed_overrides(overrides))
     return coalesced(pieces)
 
 
@@ -315,3 +311,32 @@ def iter_image(
         return iter_layout(tree, overrides=overrides, progress=progress, cancel=cancel)
     layout = plan(tree, spec, progress=progress, cancel=cancel)
     return iter_layout(layout, overrides=overrides, progress=progress, cancel=cancel)
+
+
+def open_image(
+    tree: Tree | Layout,
+    spec: Spec | None = None,
+    *,
+    overrides: Sequence[Override | str] = (),
+    memory: Size = MEMORY,
+    processes: int | ProcessPool = 1,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+) -> VirtualImage:
+    """Open the image of ``tree`` for reading, without writing it.
+
+    The result is a file that has the bytes of :func:`write_image`: ``pread(offset, size)`` gives
+    any range, from any thread, ``extents(offset, size)`` what lies there, and it can be read like
+    any other binary file. A :class:`Layout` in the place of the tree is planned already, and takes
+    no ``spec``. ``memory`` is the number of bytes of metadata that are kept once made; content is
+    read from its source each time.
+
+    Raises what :func:`plan` raises, and :class:`OverrideError`. Reading raises
+    :class:`SourceChangedError` for a range whose source has changed.
+    """
+    if isinstance(tree, Layout):
+        if spec is not None:
+            raise SpecError("spec", "is part of the layout already; give it to plan()")
+        return tree.open(overrides=overrides, memory=memory)
+    layout = plan(tree, spec, processes=processes, progress=progress, cancel=cancel)
+    return layout.open(overrides=overrides, memory=memory)

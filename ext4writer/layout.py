@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from .content import FileId
+from .errors import SpecError
 from .ondisk.features import FeatureSet
 from .planning.layout import ImagePlan
+from .planning.options import Size, size_of, taken
 from .planning.report import ImageReport, as_key
 from .planning.spec import Spec
 from .tree import Loss
+
+if TYPE_CHECKING:
+    from .emit.override import Override
+    from .virtual import Part, VirtualImage
+
+MEMORY = 64 << 20
+"""Bytes of metadata that an open image keeps by default."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -143,6 +153,24 @@ class Layout:
         """What is not kept exactly as the tree has it."""
         return self._plan.losses
 
+    def open(
+        self, *, overrides: Sequence[Override | str] = (), memory: Size = MEMORY
+    ) -> VirtualImage:
+        """Open the image for reading as if it were written; see :func:`ext4writer.open_image`."""
+        from .virtual import VirtualImage
+
+        kept = taken("memory", memory, size_of)
+        return VirtualImage(self._plan, overrides=parsed_overrides(overrides), memory=kept)
+
+    def parts(self, size: Size, *, overrides: Sequence[Override | str] = ()) -> tuple[Part, ...]:
+        """Cut the image into ranges of ``size`` bytes, each with its bytes and its digest.
+
+        Raises :class:`SpecError` for a size that is not positive.
+        """
+        from .virtual.parts import parts_of_size
+
+        return parts_of_size(self.open(overrides=overrides), taken("size", size, size_of))
+
     def report(self) -> ImageReport:
         """The report that the command prints, without what only the command knows."""
         return ImageReport(
@@ -165,6 +193,16 @@ class Layout:
             space={as_key(purpose): count for purpose, count in self.space.items()},
             losses=tuple(self.losses),
         )
+
+
+def parsed_overrides(overrides: Sequence[Override | str]) -> list[Override]:
+    """Overrides as objects; raises :class:`SpecError` for something else than a list of them."""
+    from .emit.override import Override
+
+    given = [overrides] if isinstance(overrides, str | Override) else overrides
+    if not isinstance(given, Iterable):
+        raise SpecError("overrides", f"{given!r:.80} is no list of overrides")
+    return [each if isinstance(each, Override) else Override.parse(each) for each in given]
 
 
 def plan_of(layout: Layout) -> ImagePlan:

@@ -126,7 +126,8 @@ class ObjectStore(Store):
         name = getattr(source, "name", None)
         self.name = os.fsencode(name) if isinstance(name, str | bytes) else b"(image)"
         self._source = source
-        self._pread = getattr(source, "pread", None)
+        # What is a file has read and seek in any case, and a pread of another form, perhaps.
+        self._pread = None if isinstance(source, io.IOBase) else getattr(source, "pread", None)
         size = getattr(source, "size", None)
         if not isinstance(size, int):
             if not hasattr(source, "seek"):

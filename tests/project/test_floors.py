@@ -55,6 +55,7 @@ FLOORS = {
     "planning": 30,
     "output": 35,
     "emit": 40,
+    "virtual": 42,
     "layout": 44,
     "inputs": 45,
     "damage": 48,
@@ -140,7 +141,7 @@ STANDARD_IN = {
     "importlib": {"late"},
     # Only for what Unicode 12.1 had assigned, which no later version changes.
     "unicodedata": {"ondisk.casefold"},
-    "threading": {"threads", "content", "sources.host", "emit.copying", "output", "nix"},
+    "threading": {"threads", "content", "sources.host", "emit.copying", "output", "nix", "virtual"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"output", "forked", "emit.copier", "sources.host_flags"},
     "sys": {"planning.identity", "sources.host"},

@@ -1,0 +1,118 @@
+"""The contents of files, where they lie in an image."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..content import Content, KeepingOpen
+from ..emit.batches import CopyJob, Neighbours, batches
+from ..emit.data import copy_jobs
+from ..planning.inodes import ROOT
+from ..planning.layout import ImagePlan
+from ..tree import Directory, RegularFile
+from .extents import Extent
+from .readers import Readers
+
+
+class _Columns(NamedTuple):
+    """Pieces of content by ascending offset in the image, in bytes."""
+
+    offsets: array[int]
+    contents: list[Content]
+    starts: array[int]
+    lengths: array[int]
+
+
+class Contents:
+    """All pieces of content of an image by offset; they are listed when the first is needed."""
+
+    def __init__(self, layout: ImagePlan) -> None:
+        self._layout = layout
+        self._lock = threading.Lock()
+        self._readers = Readers()
+        self._listed: _Columns | None = None
+        self._paths: dict[Content, bytes] = {}
+        """Listed when the first is asked for."""
+
+    def read(self, view: memoryview, offset: int) -> list[tuple[int, int]]:
+        """Fill ``view``, which begins at ``offset`` of the image, where there is content.
+
+        Returns (first byte, end) of what was filled, counted from the start of ``view``.
+        """
+        filled = []
+        with KeepingOpen():
+            for batch in batches(self._jobs(offset, offset + len(view)), self._layout.block_size):
+                low = batch.offset - offset
+                if isinstance(batch, Neighbours):
+                    size = batch.parcel.read_side_by_side(view[low:], self._layout.block_size)
+                else:
+                    size = batch.length
+                    [content] = batch.parcel.contents
+                    self._readers.read(content, view[low : low + size], batch.start)
+                filled.append((low, low + size))
+        return filled
+
+    def extents(self, offset: int, end: int) -> Iterator[Extent]:
+        """Yield the content between ``offset`` and ``end``, ascending."""
+        for place, content, start, length in self._jobs(offset, end):
+            yield Extent(place, length, "content", self._path_of(content), start)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._readers.close()
+
+    def _columns(self) -> _Columns:
+        with self._lock:
+            if self._listed is None:
+                columns = list(zip(*copy_jobs(self._layout), strict=True)) or [(), (), (), ()]
+                offsets, contents, starts, lengths = columns
+                self._listed = _Columns(
+                    array("Q", offsets), list(contents), array("Q", starts), array("Q", lengths)
+                )
+        return self._listed
+
+    def _jobs(self, low: int, high: int) -> Iterator[CopyJob]:
+        """The pieces between two bytes of the image, cut there."""
+        if self._is_fixed_metadata(low, high):
+            return
+        offsets, contents, starts, lengths = self._columns()
+        first = max(0, bisect_right(offsets, low) - 1)
+        for position in range(first, bisect_left(offsets, high)):
+            offset, length = offsets[position], lengths[position]
+            skipped = max(0, low - offset)
+            length = min(length, high - offset) - skipped
+            if length > 0:
+                yield offset + skipped, contents[position], starts[position] + skipped, length
+
+    def _is_fixed_metadata(self, low: int, high: int) -> bool:
+        """Whether no content can lie there, so that it need not be listed for a superblock."""
+        fixed, block_size = self._layout.geometry.fixed, self._layout.block_size
+        if high <= fixed[0][1] * block_size:
+            return True
+        position = bisect_right(fixed, (low // block_size, self._layout.blocks_count)) - 1
+        return position >= 0 and high <= fixed[position][1] * block_size
+
+    def _path_of(self, content: Content) -> bytes:
+        with self._lock:
+            if not self._paths:
+                self._list_paths()
+        return self._paths[content]
+
+    def _list_paths(self) -> None:
+        """Note the first path of each content, directory after directory."""
+        table = self._layout.table
+        folders = {ROOT: b"/"}
+        for index, names, children in zip(
+            table.directories, table.names, table.children, strict=True
+        ):
+            folder = folders.pop(index)
+            for name, child in zip(names, children, strict=True):
+                node = table.nodes[child]
+                if isinstance(node, RegularFile):
+                    self._paths.setdefault(node.content, folder + name)
+                elif isinstance(node, Directory):
+                    folders[child] = folder + name + b"/"

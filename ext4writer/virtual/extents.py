@@ -1,0 +1,55 @@
+"""What lies where in an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+ExtentKind = Literal["data", "zero", "content"]
+"""Metadata, zeros, or bytes of a file."""
+
+
+class Extent(NamedTuple):
+    """A range of an image that is of one kind; offsets and lengths are in bytes."""
+
+    offset: int
+    length: int
+    kind: ExtentKind
+    path: bytes | None = None
+    """In the tree; the first of a file's names. None unless it is content."""
+    start: int = 0
+    """Where the range begins in the file."""
+
+    @property
+    def end(self) -> int:
+        """The byte after the last."""
+        return self.offset + self.length
+
+    def cut(self, low: int, high: int) -> Extent:
+        """The part between two bytes of the image; it must not be empty."""
+        skipped = max(0, low - self.offset)
+        start = self.start + skipped if self.kind == "content" else 0
+        length = min(self.end, high) - self.offset - skipped
+        return Extent(self.offset + skipped, length, self.kind, self.path, start)
+
+
+def gapless(found: Iterable[Extent], offset: int, end: int) -> Iterator[Extent]:
+    """Yield ``found``, which ascends, with zeros between, and neighbouring metadata joined."""
+    held: Extent | None = None
+    for extent in found:
+        position = offset if held is None else held.end
+        if extent.offset > position:
+            if held is not None:
+                yield held
+            held = Extent(position, extent.offset - position, "zero")
+        if held is not None and held.kind == extent.kind == "data":
+            held = held._replace(length=held.length + extent.length)
+            continue
+        if held is not None:
+            yield held
+        held = extent
+    position = offset if held is None else held.end
+    if held is not None:
+        yield held
+    if position < end:
+        yield Extent(position, end - position, "zero")

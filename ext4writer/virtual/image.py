@@ -1,0 +1,174 @@
+"""Any byte of an image that was planned and not written."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..emit.override import Override
+from ..planning.layout import ImagePlan
+from .contents import Contents
+from .extents import Extent, gapless
+from .metadata import Metadata
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+MEMORY = 64 << 20
+"""Bytes of metadata that are kept by default."""
+PIECE_BYTES = 1 << 20
+
+
+class VirtualImage(io.RawIOBase):
+    """The bytes that :func:`ext4writer.write_layout` would write, as a file that can be read.
+
+    :meth:`pread` and :meth:`extents` may be called from many threads; the position that ``read``,
+    ``readinto`` and ``seek`` share is one for all of them. Metadata is made when it is asked for
+    and kept as far as the memory allows; content is read from its source. Reading costs time in
+    proportion to what is read, and to the logarithm of the number of pieces.
+
+    Reading raises :class:`~ext4writer.SourceChangedError` for a range with content whose source is
+    not what was planned, :class:`~ext4writer.SourceError` if it cannot be read, and ``ValueError``
+    once the image is closed. Other ranges can still be read.
+    """
+
+    def __init__(
+        self, layout: ImagePlan, *, overrides: Sequence[Override] = (), memory: int = MEMORY
+    ) -> None:
+        """``memory`` is the number of bytes of metadata that are kept.
+
+        Raises :class:`~ext4writer.OverrideError` for an override that has no target.
+        """
+        super().__init__()
+        self._layout = layout
+        self._metadata = Metadata(layout, overrides, memory)
+        self._contents = Contents(layout)
+        self._position = 0
+        self._position_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<VirtualImage {self._layout.uuid} of {self.size} bytes>"
+
+    @property
+    def size(self) -> int:
+        """The size of the image in bytes."""
+        return self._layout.size_bytes
+
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block."""
+        return self._layout.block_size
+
+    def pread(self, offset: int, size: int) -> bytes:
+        """Return ``size`` bytes from byte ``offset`` on; fewer only at the end of the image."""
+        data = bytearray(max(0, min(size, self.size - self._checked(offset))))
+        with memoryview(data) as view:
+            self.preadinto(offset, view)
+        return bytes(data)
+
+    def preadinto(self, offset: int, buffer: WriteableBuffer) -> int:
+        """Fill ``buffer`` from byte ``offset`` on; return the count, short only at the end."""
+        offset = self._checked(offset)
+        with memoryview(buffer) as given, given.cast("B") as whole:
+            count = max(0, min(len(whole), self.size - offset))
+            with whole[:count] as view:
+                self._fill(view, offset)
+        return count
+
+    def extents(self, offset: int = 0, size: int | None = None) -> Iterator[Extent]:
+        """Yield what lies in a range of bytes, without gaps: metadata, zeros, content of files.
+
+        No source is read for that. Zeros inside metadata and content are not looked for.
+        """
+        offset = self._checked(offset)
+        end = self.size if size is None else min(self.size, offset + size)
+        return gapless(self._found(offset, end), offset, end)
+
+    def _found(self, offset: int, end: int) -> Iterator[Extent]:
+        """Metadata and content in a range, ascending and cut at its ends."""
+        spans = self._metadata.spans(offset, end)
+        metadata = (Extent(low, high - low, "data").cut(offset, end) for low, high in spans)
+        waiting = next(metadata, None)
+        for extent in self._contents.extents(offset, end):
+            while waiting is not None and waiting.offset < extent.offset:
+                yield waiting
+                waiting = next(metadata, None)
+            yield extent
+        while waiting is not None:
+            yield waiting
+            waiting = next(metadata, None)
+
+    def _fill(self, view: memoryview, offset: int) -> None:
+        end = offset + len(view)
+        filled = self._contents.read(view, offset)
+        for start, piece in self._metadata.within(offset, end):
+            low, high = max(start, offset), min(start + len(piece), end)
+            view[low - offset : high - offset] = memoryview(piece)[low - start : high - start]
+            filled.append((low - offset, high - offset))
+        filled.sort()
+        position = 0
+        for low, high in filled:
+            if low > position:
+                view[position:low] = bytes(low - position)
+            position = high
+        if position < len(view):
+            view[position:] = bytes(len(view) - position)
+
+    def _checked(self, offset: int) -> int:
+        self._check_open()
+        if offset < 0:
+            raise ValueError(f"{offset} is no offset; the first byte is at 0")
+        return offset
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the image is closed")
+
+    def readable(self) -> bool:
+        """It is."""
+        self._check_open()
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        self._check_open()
+        return True
+
+    def tell(self) -> int:
+        """The position of the next read."""
+        self._check_open()
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Set the position, as files do; it may lie beyond the end."""
+        self._check_open()
+        with self._position_lock:
+            base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}.get(whence)
+            if base is None:
+                raise ValueError(f"{whence} is no whence; there are 0, 1 and 2")
+            if base + offset < 0:
+                raise ValueError(f"byte {base + offset} lies before the image")
+            self._position = base + offset
+            return self._position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill ``buffer`` from the position on, and move it; 0 is the end."""
+        with self._position_lock:
+            count = self.preadinto(self._position, buffer)
+            self._position += count
+        return count
+
+    def readall(self) -> bytes:
+        """Everything from the position on."""
+        with self._position_lock:
+            data = self.pread(self._position, self.size)
+            self._position += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close all sources."""
+        if not self.closed:
+            self._contents.close()
+        super().close()

@@ -1,0 +1,100 @@
+"""The metadata of an image, made when it is asked for."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+from ..emit.overridden import overridden
+from ..emit.override import Override
+from ..emit.units import PlannedUnits
+from ..ondisk.units import UnitRun
+from ..planning.layout import ImagePlan
+
+Made = tuple[int, bytes]
+"""Byte offset in the image, and the bytes."""
+
+
+class Metadata:
+    """All pieces of metadata by offset. A piece is made whole, and kept while there is room.
+
+    ``memory`` is how many bytes of pieces are kept.
+    """
+
+    def __init__(self, layout: ImagePlan, overrides: Sequence[Override], memory: int) -> None:
+        self._runs: list[UnitRun] = PlannedUnits(layout).written()
+        self._starts = array("Q", [run.offset for run in self._runs])
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._room = memory
+        self._overridden: dict[int, bytes] = {}
+        """By position in the list: pieces that overrides change."""
+        if overrides:
+            self._override(layout, overrides)
+
+    def _override(self, layout: ImagePlan, overrides: Sequence[Override]) -> None:
+        """Carry out the overrides once, and keep the pieces that they change."""
+        runs: dict[int, UnitRun] = {run.offset: run for run in self._runs}
+        changed: dict[int, bytes] = {}
+        plain = [(run.offset, self._make(position)) for position, run in enumerate(self._runs)]
+        before = dict(plain)
+        for offset, data in overridden(plain, layout, overrides):
+            piece = bytes(data)
+            if before.get(offset) != piece:
+                changed[offset] = piece
+                if offset not in runs:
+                    # It would be zeros without the override.
+                    runs[offset] = UnitRun(self._runs[0].kind, 0, 0, offset, len(piece))
+        self._runs = sorted(runs.values(), key=lambda run: run.offset)
+        self._starts = array("Q", [run.offset for run in self._runs])
+        self._kept.clear()
+        self._overridden = {
+            position: changed[run.offset]
+            for position, run in enumerate(self._runs)
+            if run.offset in changed
+        }
+
+    def within(self, offset: int, end: int) -> Iterator[Made]:
+        """Yield the pieces that have bytes between ``offset`` and ``end``, ascending."""
+        for position in self._positions(offset, end):
+            yield self._starts[position], self._piece(position)
+
+    def spans(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield first byte and end of each piece of :meth:`within`, and make none of them."""
+        for position in self._positions(offset, end):
+            run = self._runs[position]
+            yield run.offset, run.offset + run.count * run.size
+
+    def _positions(self, offset: int, end: int) -> range:
+        first = max(0, bisect_right(self._starts, offset) - 1)
+        if first < len(self._runs):
+            run = self._runs[first]
+            if run.offset + run.count * run.size <= offset:
+                first += 1
+        return range(first, bisect_left(self._starts, end))
+
+    def _piece(self, position: int) -> bytes:
+        found = self._overridden.get(position)
+        if found is not None:
+            return found
+        with self._lock:
+            found = self._kept.get(position)
+            if found is not None:
+                self._kept.move_to_end(position)
+                return found
+            found = self._make(position)
+            self._room -= len(found)
+            self._kept[position] = found
+            while self._room < 0 and self._kept:
+                _, dropped = self._kept.popitem(last=False)
+                self._room += len(dropped)
+        return found
+
+    def _make(self, position: int) -> bytes:
+        run = self._runs[position]
+        assert run.make is not None
+        # What is made shares its memory with the next piece.
+        return bytes(memoryview(run.make())[: run.count * run.size])

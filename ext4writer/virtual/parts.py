@@ -1,0 +1,58 @@
+"""Ranges that cover an image, each with its bytes and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import SpecError
+from .image import PIECE_BYTES, VirtualImage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One range of an image. Parts of one image may be read in any order and by many threads."""
+
+    image: VirtualImage
+    number: int
+    """From 1."""
+    count: int
+    """How many parts there are."""
+    offset: int
+    """Its first byte in the image."""
+    size: int
+    """Its bytes; 0 for the last ones of an image that is smaller than its parts."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield its bytes in pieces of up to 1 MiB. Raises what reading an image raises."""
+        end = self.offset + self.size
+        for offset in range(self.offset, end, PIECE_BYTES):
+            yield self.image.pread(offset, min(PIECE_BYTES, end - offset))
+
+    def digest(self) -> str:
+        """The SHA-256 of its bytes, in hexadecimal digits; it reads all of them."""
+        digest = hashlib.sha256()
+        for piece in self:
+            digest.update(piece)
+        return digest.hexdigest()
+
+
+def parts_of_size(image: VirtualImage, size: int) -> tuple[Part, ...]:
+    """Cut ``image`` into parts of ``size`` bytes; only the last may have fewer."""
+    if size <= 0:
+        raise SpecError("size", f"a part cannot have {size} bytes")
+    offsets = range(0, image.size, size)
+    return tuple(
+        Part(image, number, len(offsets), offset, min(size, image.size - offset))
+        for number, offset in enumerate(offsets, 1)
+    )
+
+
+def part_of_count(image: VirtualImage, number: int, count: int) -> Part:
+    """The part ``number``, from 1, of ``count`` parts of about the same size in whole blocks."""
+    if not 1 <= number <= count:
+        raise SpecError("part", f"there is no part {number} of {count}; the first is 1")
+    blocks = image.size // image.block_size
+    low, high = (blocks * position // count * image.block_size for position in (number - 1, number))
+    return Part(image, number, count, low, high - low)
