@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         NotFoundError,
         OutputError,
         OverrideError,
+        PlanError,
         RecordError,
         SizeError,
         SourceChangedError,
@@ -87,6 +88,7 @@ __all__ = [
     "Override",
     "OverrideError",
     "PathContent",
+    "PlanError",
     "PathSliceContent",
     "Progress",
     "ProgressCallback",
@@ -129,7 +131,7 @@ if not TYPE_CHECKING:
                 "emit.override": "Override",
                 "errors": "ArchiveError CancelledError DamageError Ext4WriterError "
                 "ImageError LimitError NotFoundError OutputError OverrideError "
-                "RecordError SizeError SourceChangedError SourceError SpecError "
+                "PlanError RecordError SizeError SourceChangedError SourceError SpecError "
                 "TreeError",
                 "forked": "ProcessPool",
                 "layout": "Layout",

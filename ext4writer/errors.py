@@ -156,6 +156,15 @@ class OutputError(Ext4WriterError):
         super().__init__(f"{display_path(path)}: {problem}")
 
 
+class PlanError(Ext4WriterError):
+    """A plan cannot be saved in a file, or a file holds none; ``path`` names the file."""
+
+    def __init__(self, path: bytes | str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{display_path(path)}: {problem}")
+
+
 class RecordError(Ext4WriterError):
     """A value does not fit its on-disk field, or the record has no field of that name."""
 

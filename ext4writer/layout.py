@@ -14,7 +14,7 @@ from .planning.layout import ImagePlan
 from .planning.options import Size, size_of, taken
 from .planning.report import ImageReport, as_key
 from .planning.spec import Spec
-from .tree import Loss
+from .tree import Loss, Path
 
 if TYPE_CHECKING:
     from .emit.override import Override
@@ -170,6 +170,30 @@ class Layout:
         from .virtual.parts import parts_of_size
 
         return parts_of_size(self.open(overrides=overrides), taken("size", size, size_of))
+
+    def save(self, path: Path, *, sync: bool = False) -> None:
+        """Save the plan in a file, with the names of its sources, for :meth:`load`.
+
+        It replaces a file of that name when it is complete, and with ``sync`` is on the disk then.
+        Raises :class:`PlanError` if a content exists in this process alone, such as a function or
+        a piped archive, and :class:`OutputError`.
+        """
+        from .plan_file import save
+
+        save(self._plan, path, sync=sync)
+
+    @staticmethod
+    def load(path: Path) -> Layout:
+        """Load a plan that :meth:`save` wrote, here or on another machine with the same sources.
+
+        A source that changed since is an error when it is read. A plan names files that will be
+        read, as a script does: load those that you trust. ``spec.policy`` is None in it, since only
+        what a policy chose is saved. Raises :class:`PlanError` if the file holds no plan, is
+        damaged, or was saved by another release, and :class:`SourceError`.
+        """
+        from .plan_file import load
+
+        return Layout(load(path))
 
     def report(self) -> ImageReport:
         """The report that the command prints, without what only the command knows."""

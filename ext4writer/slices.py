@@ -53,6 +53,26 @@ class HeldFile:
         self.size = status.st_size
         self._seen = status.st_mtime_ns, status.st_ctime_ns, status.st_nlink
 
+    def has_its_path(self) -> bool:
+        """Whether the open file is the one that its path names."""
+        return id_at(self.path) == file_id(os.fstat(self.fd))
+
+    def remembered(self) -> tuple[int | None, bool, tuple[int, int, int] | None]:
+        """What :meth:`reopened` takes besides the path."""
+        return self.size, self.dense, self._seen
+
+    @classmethod
+    def reopened(
+        cls, path: bytes, size: int | None, dense: bool, seen: tuple[int, int, int] | None
+    ) -> HeldFile:
+        """Open the file again, as another process.
+
+        Raises :class:`SourceError` if it cannot be read.
+        """
+        file = cls(open_source(path), path, size, dense=dense)
+        file._seen = seen
+        return file
+
     def __del__(self) -> None:
         # Everything needed was read, and an error here has no one to handle it.
         with suppress(OSError):

@@ -72,7 +72,7 @@ class HostDirectory:
 
     def __reduce__(self) -> tuple[object, ...]:
         # Nested anchors would be pickled by recursion, and there may be thousands.
-        return _host_directory, (self.top_of_all(), *(step.path for step in self._steps()))
+        return host_directory, (self.top_of_all(), *(step.path for step in self.steps()))
 
     def child(self, name: bytes) -> HostDirectory:
         """The directory ``name`` in this one."""
@@ -82,22 +82,23 @@ class HostDirectory:
 
     def full_path(self) -> bytes:
         """The whole path, which may be longer than the system accepts."""
-        return b"/".join([step.path for step in self._steps()]) or b"/"
+        return b"/".join([step.path for step in self.steps()]) or b"/"
 
     def way(self) -> tuple[bytes, list[bytes]]:
         """The root of the source, and the names that lead from there to this directory."""
         if self.anchor is None:
             below = self.path[self.top + 1 :]
             return self.path[: self.top] or b"/", below.split(b"/") if below else []
-        first, *others = self._steps()
+        first, *others = self.steps()
         below = b"/".join([first.path[first.top :], *(step.path for step in others)])
         return first.path[: first.top] or b"/", [name for name in below.split(b"/") if name]
 
     def top_of_all(self) -> int:
         """Bytes of the root of the source at the beginning of the full path."""
-        return self._steps()[0].top
+        return self.steps()[0].top
 
-    def _steps(self) -> list[HostDirectory]:
+    def steps(self) -> list[HostDirectory]:
+        """The directories whose paths, one after the other, are the whole path."""
         steps = [self]
         while (anchor := steps[-1].anchor) is not None:
             steps.append(anchor)
@@ -105,7 +106,7 @@ class HostDirectory:
         return steps
 
 
-def _host_directory(top: int, *paths: bytes) -> HostDirectory:
+def host_directory(top: int, *paths: bytes) -> HostDirectory:
     """The directory at the last of ``paths``, each of which is relative to the one before it."""
     found = HostDirectory(paths[0], None, top)
     for path in paths[1:]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 from ..emit.override import Override
 from ..planning.layout import ImagePlan
@@ -13,8 +13,8 @@ from .contents import Contents
 from .extents import Extent, gapless
 from .metadata import Metadata
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+Buffer: TypeAlias = Any
+"""What bytes are read into, such as a bytearray. Its name in typeshed is for type checkers only."""
 
 MEMORY = 64 << 20
 """Bytes of metadata that are kept by default."""
@@ -68,7 +68,7 @@ class VirtualImage(io.RawIOBase):
             self.preadinto(offset, view)
         return bytes(data)
 
-    def preadinto(self, offset: int, buffer: WriteableBuffer) -> int:
+    def preadinto(self, offset: int, buffer: Buffer) -> int:
         """Fill ``buffer`` from byte ``offset`` on; return the count, short only at the end."""
         offset = self._checked(offset)
         with memoryview(buffer) as given, given.cast("B") as whole:
@@ -153,7 +153,7 @@ class VirtualImage(io.RawIOBase):
             self._position = base + offset
             return self._position
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
+    def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` from the position on, and move it; 0 is the end."""
         with self._position_lock:
             count = self.preadinto(self._position, buffer)

@@ -56,6 +56,7 @@ FLOORS = {
     "output": 35,
     "emit": 40,
     "virtual": 42,
+    "plan_file": 42,
     "layout": 44,
     "inputs": 45,
     "damage": 48,
@@ -87,7 +88,7 @@ FORMAT_FREE = (
 THIRD_PARTY = {
     "construct": {"ondisk"},
     "crc32c": {"ondisk.checksum"},
-    "zstandard": {"sources.tar_archive.decoders", "output.compressed"},
+    "zstandard": {"sources.tar_archive.decoders", "output.compressed", "plan_file.saved"},
     "ext4writer_cli": {"__main__"},
 }
 """The library's only foreign modules -> where alone they may be imported."""
@@ -120,6 +121,7 @@ STANDARD_IN = {
         "emit.copier",
         "output",
         "inputs",
+        "plan_file",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
     "tarfile": {"inspection.tar_output"},
@@ -144,7 +146,7 @@ STANDARD_IN = {
     "threading": {"threads", "content", "sources.host", "emit.copying", "output", "nix", "virtual"},
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"output", "forked", "emit.copier", "sources.host_flags"},
-    "sys": {"planning.identity", "sources.host"},
+    "sys": {"planning.identity", "sources.host", "plan_file.values"},
 }
 """What touches the host -> the modules, or packages, that read sources or write the output."""
 

@@ -1,0 +1,103 @@
+"""The classes of which a plan consists, by their fields."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from operator import attrgetter
+from typing import Any
+
+from ..ondisk.features import FeatureSet
+from ..ondisk.format import Format
+from ..planning.directories import DirectoryRules, IndexedDirectory, LinearDirectory
+from ..planning.geometry import Geometry
+from ..planning.inodes import InodeTable
+from ..planning.layout import GroupCounts, ImagePlan, Times
+from ..planning.mapping import FileMapping, Run
+from ..planning.placement import Demand, PlacedFile, Placement
+from ..planning.spec import Spec
+from ..planning.system_files import SystemFile
+from ..planning.xattrs import XattrPlan
+from ..tree import Loss
+from .contents import CONTENTS, SHARED
+
+PLANNED: tuple[type, ...] = (
+    *(ImagePlan, Spec, Format, FeatureSet, Times, GroupCounts, Loss),
+    *(Geometry, InodeTable, Demand, Placement, PlacedFile, Run, SystemFile),
+    *(DirectoryRules, LinearDirectory, IndexedDirectory, XattrPlan),
+)
+
+LEFT_OUT = {InodeTable: ("nodes",), Spec: ("policy",)}
+"""Nodes are stored as columns of their own. What a policy chose is stored, and not the policy."""
+
+
+def names_of(kind: type) -> tuple[str, ...]:
+    """The names of the fields that are stored of a class."""
+    names = (
+        [field.name for field in fields(kind)] if is_dataclass(kind) else list(kind._fields)  # type: ignore[attr-defined]
+    )
+    return tuple(name for name in names if name not in LEFT_OUT.get(kind, ()))
+
+
+def mappings() -> list[type[FileMapping]]:
+    """All classes of mappings that can be made."""
+    found, waiting = [], [FileMapping]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if not getattr(kind, "__abstractmethods__", None):
+            found.append(kind)
+    return found
+
+
+def packed_classes() -> Mapping[type, tuple[str, Callable[[Any], Sequence[Any]]]]:
+    """Class -> name and the values of its fields."""
+    classes: dict[type, tuple[str, Callable[[Any], Sequence[Any]]]] = {}
+    for kind in PLANNED:
+        classes[kind] = kind.__name__, _values(names_of(kind))
+    for mapping in mappings():
+        classes[mapping] = mapping.__name__, lambda one: [vars(one)]
+    for content, (name, values, _) in CONTENTS.items():
+        classes[content] = name, values
+    return classes
+
+
+def _values(names: tuple[str, ...]) -> Callable[[Any], Sequence[Any]]:
+    if len(names) == 1:
+        get = attrgetter(names[0])
+        return lambda one: (get(one),)
+    values: Callable[[Any], Sequence[Any]] = attrgetter(*names)
+    return values
+
+
+def unpacked_classes() -> Mapping[str, Callable[..., Any]]:
+    """Name -> what makes an object of the values."""
+    makers: dict[str, Callable[..., Any]] = {}
+    for kind in PLANNED:
+        makers[kind.__name__] = _maker(kind, names_of(kind))
+    for mapping in mappings():
+        makers[mapping.__name__] = _mapping_maker(mapping)
+    makers.update({name: make for name, _, make in (*CONTENTS.values(), *SHARED.values())})
+    return makers
+
+
+def _maker(kind: type, names: tuple[str, ...]) -> Callable[..., Any]:
+    return lambda *values: kind(**dict(zip(names, values, strict=True)))
+
+
+def _mapping_maker(kind: type[FileMapping]) -> Callable[..., Any]:
+    def make(attributes: dict[str, Any]) -> FileMapping:
+        mapping: FileMapping = kind.__new__(kind)
+        vars(mapping).update(attributes)
+        return mapping
+
+    return make
+
+
+def signature() -> str:
+    """Digits that change whenever a plan consists of something else."""
+    words = [f"{kind.__name__}({','.join(names_of(kind))})" for kind in PLANNED]
+    words += sorted(kind.__name__ for kind in mappings())
+    words += [name for name, _, _ in CONTENTS.values()]
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]

@@ -1,0 +1,221 @@
+"""Values as JSON and columns of bytes.
+
+Numbers, texts and None are themselves in JSON. Everything else is an object with one key, its tag.
+Bytes, arrays and long lists of bytes or numbers lie in one block beside the JSON, and are named by
+their place in it, so that a hundred thousand entries cost a few objects.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from itertools import accumulate, pairwise
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+Json = Any
+
+LEAST_PACKED = 8
+"""Values that are worth a column."""
+
+CODES = {code: array(code).itemsize for code in "BHIQbhiq"}
+"""Type codes of columns, whose sizes are the same on every host."""
+
+
+Classes = Mapping[type, tuple[str, Callable[[Any], Sequence[Any]]]]
+
+
+class UnsavableError(Exception):
+    """A value that means something to this process alone; says why."""
+
+
+class Packer:
+    """Turns values into JSON, and collects the block of bytes beside it.
+
+    ``classes`` maps classes to a name and a function that returns the values of an object's fields.
+    An object of the ``shared`` ones is stored once, and referred to.
+    """
+
+    def __init__(self, classes: Classes, shared: Classes) -> None:
+        self.block = bytearray()
+        self.objects: list[Json] = []
+        """Objects that others refer to, each after those that it refers to itself."""
+        self._classes = classes
+        self._shared = shared
+        self._numbers: dict[object, int] = {}
+
+    def value(self, value: Any) -> Json:
+        """``value`` as JSON; raises :class:`UnsavableError`."""
+        if value is None or type(value) in (bool, int, str, float):
+            return value
+        known = self._classes.get(type(value))
+        if known is not None:
+            name, fields = known
+            return {name: [self.value(field) for field in fields(value)]}
+        if type(value) in self._shared:
+            return {"ref": self.number_of(value)}
+        packer = _PACKERS.get(type(value))
+        if packer is not None:
+            return packer(self, value)
+        if isinstance(value, Enum):
+            return self.value(value.value)
+        raise UnsavableError(f"{type(value).__name__} objects exist in this process alone")
+
+    def number_of(self, value: Any) -> int:
+        """The number of an object that is stored once."""
+        number = self._numbers.get(value)
+        if number is None:
+            name, fields = self._shared[type(value)]
+            made = {name: [self.value(field) for field in fields(value)]}
+            number = self._numbers[value] = len(self.objects)
+            self.objects.append(made)
+        return number
+
+    def values(self, values: list[Any]) -> Json:
+        """A list, as a column if all are bytes, numbers or objects that are stored once."""
+        kinds = set(map(type, values)) if len(values) >= LEAST_PACKED else set()
+        if kinds == {bytes}:
+            return {"texts": [self.column(map(len, values)), self.add(b"".join(values))]}
+        if kinds == {int}:
+            return {"ints": self.column(values)}
+        if len(kinds) == 1 and kinds <= self._shared.keys():
+            return {"refs": self.column(map(self.number_of, values))}
+        return {"list": [self.value(value) for value in values]}
+
+    def add(self, data: bytes | bytearray | memoryview) -> Json:
+        """``data`` as its place in the block."""
+        start = len(self.block)
+        self.block += data
+        return [start, len(data)]
+
+    def column(self, values: Iterable[int]) -> Json:
+        """Whole numbers of any size, packed where they fit 64 bits."""
+        held = values if isinstance(values, array) else list(values)
+        if len(held) < LEAST_PACKED and not isinstance(held, array):
+            return {"list": [self.value(value) for value in held]}
+        if not isinstance(held, array):
+            if not set(map(type, held)) <= {int}:
+                return {"list": [self.value(value) for value in held]}
+            low, high = min(held), max(held)
+            fits = [code for code, size in CODES.items() if _fits(code, size, low, high)]
+            if not fits:
+                return {"list": held}
+            held = array(fits[0], held)
+        return {"array": [*self._array(held)]}
+
+    def _array(self, values: array[Any]) -> tuple[str, Json]:
+        code: str = values.typecode
+        if CODES.get(code) != values.itemsize:
+            signed = code.islower()
+            [code] = [
+                one
+                for one, size in CODES.items()
+                if size == values.itemsize and one.islower() == signed
+            ]
+        if sys.byteorder == "big":
+            values = values[:]
+            values.byteswap()
+        return code, self.add(values.tobytes())
+
+
+def _fits(code: str, size: int, low: int, high: int) -> bool:
+    bits = 8 * size
+    if code.islower():
+        return -(1 << bits - 1) <= low and high < 1 << bits - 1
+    return low >= 0 and high < 1 << bits
+
+
+def _pack_mapping(packer: Packer, values: Mapping[Any, Any]) -> Json:
+    return {"dict": [packer.value(list(values)), packer.value(list(values.values()))]}
+
+
+_PACKERS: dict[type, Callable[[Packer, Any], Json]] = {
+    bytes: lambda packer, value: {"bytes": packer.add(value)},
+    bytearray: lambda packer, value: {"bytearray": packer.add(value)},
+    array: lambda packer, value: packer.column(value),
+    list: lambda packer, value: packer.values(value),
+    tuple: lambda packer, value: {"tuple": packer.value(list(value))},
+    range: lambda _packer, value: {"range": [value.start, value.stop, value.step]},
+    dict: _pack_mapping,
+    MappingProxyType: _pack_mapping,
+    UUID: lambda _packer, value: {"uuid": value.hex},
+}
+
+
+class Unpacker:
+    """Turns JSON back into values; ``classes`` makes objects from their fields.
+
+    Raises ``ValueError``, ``TypeError``, ``LookupError`` or ``OverflowError`` for what no
+    :class:`Packer` made.
+    """
+
+    def __init__(
+        self, block: memoryview, objects: list[Json], classes: Mapping[str, Callable[..., Any]]
+    ) -> None:
+        self._block = block
+        self._classes = classes
+        self._objects: list[Any] = []
+        for made in objects:
+            self._objects.append(self.value(made))
+
+    def value(self, packed: Json) -> Any:
+        """The value that ``packed`` stands for."""
+        if packed is None or type(packed) in (bool, int, str, float):
+            return packed
+        [(tag, held)] = packed.items()
+        unpacker = _UNPACKERS.get(tag)
+        if unpacker is not None:
+            return unpacker(self, held)
+        return self._classes[tag](*[self.value(field) for field in held])
+
+    def object(self, number: int) -> Any:
+        """An object that is stored once."""
+        if number < 0:
+            raise LookupError("a reference is negative")
+        return self._objects[number]
+
+    def at(self, place: Json) -> memoryview:
+        """The bytes at a place of the block."""
+        start, length = place
+        if not 0 <= start <= start + length <= len(self._block):
+            raise ValueError(f"{length} bytes at {start} lie outside of the block")
+        return self._block[start : start + length]
+
+    def column(self, held: Json) -> array[Any]:
+        """A packed column."""
+        code, place = held
+        if code not in CODES:
+            raise ValueError(f"{code!r} is no type of a column")
+        values = array(code)
+        values.frombytes(self.at(place))
+        if sys.byteorder == "big":
+            values.byteswap()
+        return values
+
+    def texts(self, held: Json) -> list[bytes]:
+        """A packed list of bytes."""
+        lengths = list(self.value(held[0]))
+        joined = bytes(self.at(held[1]))
+        if min(lengths, default=0) < 0 or sum(lengths) != len(joined):
+            raise ValueError("the lengths of texts are wrong")
+        ends = accumulate(lengths, initial=0)
+        return [joined[low:high] for low, high in pairwise(ends)]
+
+
+_UNPACKERS: dict[str, Callable[[Unpacker, Json], Any]] = {
+    "bytes": lambda unpacker, held: bytes(unpacker.at(held)),
+    "bytearray": lambda unpacker, held: bytearray(unpacker.at(held)),
+    "array": lambda unpacker, held: unpacker.column(held),
+    "list": lambda unpacker, held: [unpacker.value(value) for value in held],
+    "ints": lambda unpacker, held: list(unpacker.value(held)),
+    "texts": lambda unpacker, held: unpacker.texts(held),
+    "tuple": lambda unpacker, held: tuple(unpacker.value(held)),
+    "range": lambda _unpacker, held: range(*held),
+    "dict": lambda unpacker, held: dict(zip(*map(unpacker.value, held), strict=True)),
+    "uuid": lambda _unpacker, held: UUID(hex=held),
+    "ref": lambda unpacker, held: unpacker.object(held),
+    "refs": lambda unpacker, held: list(map(unpacker.object, unpacker.value(held))),
+}
