@@ -15,9 +15,12 @@ from ..planning.geometry import Geometry
 from ..planning.inodes import InodeTable
 from ..planning.layout import GroupCounts, ImagePlan, Times
 from ..planning.mapping import FileMapping, Run
+from ..planning.mapping.block_map import BlockMapping
+from ..planning.mapping.extents import ExtentMapping
 from ..planning.placement import Demand, PlacedFile, Placement
 from ..planning.spec import Spec
 from ..planning.system_files import SystemFile
+from ..planning.system_files.resize_inode import ResizeMapping
 from ..planning.xattrs import XattrPlan
 from ..tree import Loss
 from .contents import CONTENTS, SHARED
@@ -27,6 +30,8 @@ PLANNED: tuple[type, ...] = (
     *(Geometry, InodeTable, Demand, Placement, PlacedFile, Run, SystemFile),
     *(DirectoryRules, LinearDirectory, IndexedDirectory, XattrPlan),
 )
+
+MAPPINGS: tuple[type[FileMapping], ...] = (BlockMapping, ExtentMapping, ResizeMapping)
 
 LEFT_OUT = {InodeTable: ("nodes",), Spec: ("policy",)}
 """Nodes are stored as columns of their own. What a policy chose is stored, and not the policy."""
@@ -40,23 +45,12 @@ def names_of(kind: type) -> tuple[str, ...]:
     return tuple(name for name in names if name not in LEFT_OUT.get(kind, ()))
 
 
-def mappings() -> list[type[FileMapping]]:
-    """All classes of mappings that can be made."""
-    found, waiting = [], [FileMapping]
-    while waiting:
-        kind = waiting.pop()
-        waiting += kind.__subclasses__()
-        if not getattr(kind, "__abstractmethods__", None):
-            found.append(kind)
-    return found
-
-
 def packed_classes() -> Mapping[type, tuple[str, Callable[[Any], Sequence[Any]]]]:
     """Class -> name and the values of its fields."""
     classes: dict[type, tuple[str, Callable[[Any], Sequence[Any]]]] = {}
     for kind in PLANNED:
         classes[kind] = kind.__name__, _values(names_of(kind))
-    for mapping in mappings():
+    for mapping in MAPPINGS:
         classes[mapping] = mapping.__name__, lambda one: [vars(one)]
     for content, (name, values, _) in CONTENTS.items():
         classes[content] = name, values
@@ -76,7 +70,7 @@ def unpacked_classes() -> Mapping[str, Callable[..., Any]]:
     makers: dict[str, Callable[..., Any]] = {}
     for kind in PLANNED:
         makers[kind.__name__] = _maker(kind, names_of(kind))
-    for mapping in mappings():
+    for mapping in MAPPINGS:
         makers[mapping.__name__] = _mapping_maker(mapping)
     makers.update({name: make for name, _, make in (*CONTENTS.values(), *SHARED.values())})
     return makers
@@ -98,6 +92,6 @@ def _mapping_maker(kind: type[FileMapping]) -> Callable[..., Any]:
 def signature() -> str:
     """Digits that change whenever a plan consists of something else."""
     words = [f"{kind.__name__}({','.join(names_of(kind))})" for kind in PLANNED]
-    words += sorted(kind.__name__ for kind in mappings())
+    words += [kind.__name__ for kind in MAPPINGS]
     words += [name for name, _, _ in CONTENTS.values()]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]

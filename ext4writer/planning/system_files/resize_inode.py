@@ -71,12 +71,12 @@ def resize_inode_file(fmt: Format, groups: int, reserved_gdt_blocks: int) -> Sys
         purpose="reserved for growth",
         size_bytes=resize_inode_bytes(fmt.block_size),
         data_blocks=0,
-        mapping=_ResizeMapping(fmt, groups, reserved_gdt_blocks),
+        mapping=ResizeMapping(fmt, groups, reserved_gdt_blocks),
         fixed_blocks=reserved_gdt_blocks * fmt.super_groups_count(groups),
     )
 
 
-class _ResizeMapping(FileMapping):
+class ResizeMapping(FileMapping):
     """A block map whose data blocks are the reserved descriptor blocks of the backups.
 
     Its indirect blocks are the reserved blocks of group 0, each of which lists its copies; only the
