@@ -107,7 +107,7 @@ def write_layout(
             progress=progress,
             cancel=cancel,
             entries_total=layout.entries["file"],
-            bytes_total=layout.content_bytes,
+            bytes_total=plan_of(layout).copied_bytes,
         )
         check_cancelled(cancel)
         sink.finish()
@@ -136,7 +136,7 @@ def iter_layout(
         progress=progress,
         cancel=cancel,
         entries_total=layout.entries["file"],
-        bytes_total=layout.content_bytes,
+        bytes_total=plan_of(layout).copied_bytes,
     )
     return _all_bytes(queue, steps)
 

@@ -24,8 +24,9 @@ from ..ondisk.dirent import (
     rec_len,
 )
 from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_ROOT_INFO, node_limit, root_limit
+from ..ondisk.inode import EXT4_INLINE_DOTDOT_SIZE, EXT4_MIN_INLINE_DATA_SIZE
 from ..ondisk.units import Unit, UnitKind, UnitRun, checksum_unit
-from ..planning.directories import IndexedDirectory, LinearDirectory
+from ..planning.directories import IndexedDirectory, InlineDirectory, LinearDirectory
 from ..planning.layout import ImagePlan
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 from .workspace import PIECE_BYTES, Workspace
@@ -43,6 +44,7 @@ _TYPES_ON_DISK = bytes(_FILE_TYPES.get(code << 12, EXT4_FT_UNKNOWN) for code in 
 _UNKNOWN_TYPES = bytes([EXT4_FT_UNKNOWN]) * 256
 
 _HALF = Struct("<H")
+_WORD = Struct("<I")
 _REC_LEN = [rec_len(length) for length in range(256)]
 _REC_LEN_OFFSET = DIR_ENTRY_2.offset("rec_len")
 _pack_dx_entry = DX_ENTRY.packer("hash", "block")
@@ -157,6 +159,7 @@ class DirectoryEmitter:
         planned = self._layout.directories.get(index)
         if planned is None:
             planned = LinearDirectory(range(len(names)), (0, len(names)), 1)
+        assert not isinstance(planned, InlineDirectory)
         inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
         order, starts = planned.order, planned.starts
         view = self._workspace.zeroed(len(blocks) * size)
@@ -170,6 +173,38 @@ class DirectoryEmitter:
             self._put_leaf(view, position * size, entries)
         self._finish_leaves(view, [table.inos[index]] * len(blocks))
         return view
+
+    def inline_content(self, index: int) -> bytes:
+        """What the inode of the inline directory at ``index`` holds instead of blocks.
+
+        The first 60 bytes are for ``i_block``: the number of the parent, then entries.
+        """
+        table = self._layout.table
+        planned = self._layout.directories[index]
+        assert isinstance(planned, InlineDirectory)
+        slot = self._slot_of[index]
+        names, children = table.names[slot], table.children[slot]
+        content = bytearray(_WORD.pack(table.inos[table.parents[index]]))
+        first = EXT4_MIN_INLINE_DATA_SIZE - EXT4_INLINE_DOTDOT_SIZE
+        for size, held in (
+            (first, planned.order[: planned.in_i_block]),
+            (planned.value_bytes, planned.order[planned.in_i_block :]),
+        ):
+            if not size:
+                continue
+            entries = self._entries(
+                [names[position] for position in held], [children[position] for position in held]
+            )
+            data = bytearray(b"".join(entries).ljust(size, b"\0"))
+            last = sum(map(len, entries[:-1]))
+            _HALF.pack_into(data, last + _REC_LEN_OFFSET, size - last)
+            content += data
+        return bytes(content)
+
+    @cached_property
+    def _slot_of(self) -> dict[int, int]:
+        directories = self._layout.table.directories
+        return dict(zip(directories, range(len(directories)), strict=True))
 
     def _index_blocks(self, slot: int, blocks: range) -> memoryview:
         """The index root, which is block 0, or inner nodes after it."""

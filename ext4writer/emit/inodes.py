@@ -9,13 +9,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import compress
 from struct import Struct
 
 from ..attributes import ATTRIBUTES
 from ..ondisk.checksum import set_inode_checksums
 from ..ondisk.inode import (
+    EXT4_INLINE_DATA_FL,
     INODE,
     INODE_128,
     INODE_EXTRA_ISIZE,
@@ -30,6 +31,9 @@ from ..planning.layout import NANOSECONDS, ImagePlan
 from ..planning.mapping import I_BLOCK_BYTES
 from ..planning.system_files import SystemFile
 from ..tree import S_IFDIR, S_IFREG, Device, Symlink
+from .attributes import pack_in_inode
+from .directories import DirectoryEmitter
+from .inline import InlineEmitter
 from .system_files import system_file_i_block
 from .workspace import PIECE_BYTES, Workspace
 
@@ -48,7 +52,9 @@ _OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256)
 class InodeEmitter:
     """Makes the inode tables of one layout, in pieces."""
 
-    def __init__(self, layout: ImagePlan, workspace: Workspace) -> None:
+    def __init__(
+        self, layout: ImagePlan, workspace: Workspace, directories: DirectoryEmitter
+    ) -> None:
         self._layout = layout
         self._format = layout.format
         self._seed = layout.format.checksum_seed
@@ -76,10 +82,18 @@ class InodeEmitter:
         self._with_runs = _ascending(layout.placement.runs)
         self._with_map_blocks = _ascending(layout.placement.map_blocks)
         self._with_block = _ascending(layout.xattrs.block_of)
-        self._with_area = _ascending(layout.xattrs.in_inode)
+        self._with_area = _ascending(layout.xattrs.inside_of)
+        self._inline = _ascending(layout.inline)
+        self._inline_emitter = InlineEmitter(layout, directories)
         self._system = {
             file.ino: self._system_inode(file) for file in layout.system_files if file.ino
         }
+
+    @cached_property
+    def _areas(self) -> list[bytes]:
+        """What lies after the fields of inodes with attributes, by the number of the set."""
+        room = self._size - INODE.size
+        return [pack_in_inode(attributes, room) for attributes in self._layout.xattrs.insides]
 
     def runs(self) -> Iterator[UnitRun]:
         """The inodes of each table up to the last used one, in pieces."""
@@ -167,7 +181,14 @@ class InodeEmitter:
             _put_file_acl(view, (index - low) * size, block)
         for index in _between(self._with_area, low, high):
             start = (index - low) * size
-            view[start + INODE.size : start + size] = xattrs.in_inode[index]
+            view[start + INODE.size : start + size] = self._areas[xattrs.inside_of[index]]
+        for index, inline in self._inline_emitter.make(_between(self._inline, low, high)):
+            start = (index - low) * size
+            self._put_i_block(view, index - low, inline.i_block)
+            view[start + INODE.size : start + size] = inline.area
+            flags = _WORD.unpack_from(view, start + _I_FLAGS)[0]
+            flags = flags & ~self._mapping.flags | EXT4_INLINE_DATA_FL
+            _WORD.pack_into(view, start + _I_FLAGS, flags)
         if layout.format.metadata_csum:
             set_inode_checksums(view, 0, size, self._seed, table.inos[low:high])
 

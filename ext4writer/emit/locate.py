@@ -23,7 +23,7 @@ from ..ondisk.htree import (
     node_limit,
     root_limit,
 )
-from ..ondisk.inode import INODE, INODE_128
+from ..ondisk.inode import EXT4_INLINE_DOTDOT_SIZE, EXT4_MIN_INLINE_DATA_SIZE, INODE, INODE_128
 from ..ondisk.journal import (
     JOURNAL_SUPERBLOCK,
 )
@@ -33,12 +33,12 @@ from ..ondisk.record import Record
 from ..ondisk.superblock import SUPERBLOCK
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER, split_name
-from ..planning.directories import IndexedDirectory
+from ..planning.directories import IndexedDirectory, InlineDirectory
 from ..planning.inodes import ROOT
 from ..planning.layout import ImagePlan
 from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
-from ..planning.xattrs import pack_block
 from ..tree import Directory, RegularFile
+from .attributes import pack_block
 from .override import Override
 from .units import PlannedUnits
 
@@ -69,6 +69,15 @@ class _Place(NamedTuple):
     record: Record
     inside: int = 0
     """Byte offset of the record in its unit."""
+
+
+class _Entries(NamedTuple):
+    """A stretch of directory entries inside a unit, and the unit's bytes."""
+
+    unit: Unit
+    data: bytes
+    first: int
+    end: int
 
 
 class Locator:
@@ -339,7 +348,8 @@ class Locator:
         node, entry = (numbers[0], numbers[1]) if has_entry else (numbers[0], 0)
         index = self._node(override, path)
         held = self._layout.table.nodes[index]
-        if not isinstance(held, RegularFile | Directory) and not self._layout.demand.counts[index]:
+        is_mapped = isinstance(held, RegularFile | Directory) and index not in self._layout.inline
+        if not is_mapped and not self._layout.demand.counts[index]:
             raise OverrideError(f"override {override}: {path} has no extent tree")
         ino = self._layout.table.inos[index]
         inside = EXTENT_HEADER.size * (1 + entry) if has_entry else 0
@@ -365,11 +375,8 @@ class Locator:
         parent, _, name = override.index.rpartition("/")
         index = self._directory(override, parent or "/")
         wanted = _encoded(override, name)
-        ino = self._layout.table.inos[index]
-        for unit in self._units.of_owner(_DIRECTORY_BLOCKS, ino):
-            assert unit.make is not None
-            data, position = bytes(unit.make()), 0
-            while position < len(data):
+        for unit, data, position, end in self._entry_parts(override, index):
+            while position < end:
                 entry = DIR_ENTRY_2.parse(data, position)
                 length, start = entry["name_len"], position + DIR_ENTRY_2.size
                 assert isinstance(length, int) and isinstance(entry["rec_len"], int)
@@ -377,6 +384,24 @@ class Locator:
                     return _Place(unit, DIR_ENTRY_2, position)
                 position += decode_rec_len(entry["rec_len"], self._block_size)
         raise OverrideError(f"override {override}: no such entry in the image")
+
+    def _entry_parts(self, override: Override, index: int) -> Iterator[_Entries]:
+        """Where the entries of a directory lie: in blocks, or in two parts of its inode."""
+        ino = self._layout.table.inos[index]
+        planned = self._layout.directories.get(index)
+        if not isinstance(planned, InlineDirectory):
+            for unit in self._units.of_owner(_DIRECTORY_BLOCKS, ino):
+                assert unit.make is not None
+                data = bytes(unit.make())
+                yield _Entries(unit, data, 0, len(data))
+            return
+        unit = self._unit(override, UnitKind.INODE, ino)
+        assert unit.make is not None
+        data, at = bytes(unit.make()), INODE.offset("i_block")
+        first, end = at + EXT4_INLINE_DOTDOT_SIZE, at + EXT4_MIN_INLINE_DATA_SIZE
+        yield _Entries(unit, data, first, end)
+        # The first attribute is system.data, and values lie from the end on downwards.
+        yield _Entries(unit, data, len(data) - planned.value_bytes, len(data))
 
     def _directory_block(self, override: Override, record: Record) -> _Place:
         if record is DX_ROOT:
@@ -439,7 +464,7 @@ class Locator:
 
     def _xattr_ibody_header(self, override: Override) -> _Place:
         index = self._node(override, override.index)
-        if index not in self._layout.xattrs.in_inode:
+        if index not in self._layout.xattrs.inside_of and index not in self._layout.inline:
             raise OverrideError(f"override {override}: it has no attributes in its inode")
         return self._inode_place(
             override, self._layout.table.inos[index], XATTR_IBODY_HEADER, INODE.size
@@ -464,12 +489,13 @@ class Locator:
         self, override: Override, index: int, wanted: tuple[int, bytes]
     ) -> _Place | None:
         xattrs = self._layout.xattrs
-        area = xattrs.in_inode.get(index)
-        if area is not None:
-            inside = _find_entry(area, XATTR_IBODY_HEADER.size, wanted)
+        if index in xattrs.inside_of or index in self._layout.inline:
+            ino = self._layout.table.inos[index]
+            unit = self._unit(override, UnitKind.INODE, ino)
+            assert unit.make is not None
+            inside = _find_entry(bytes(unit.make()), INODE.size + XATTR_IBODY_HEADER.size, wanted)
             if inside is not None:
-                ino = self._layout.table.inos[index]
-                return self._inode_place(override, ino, XATTR_ENTRY, INODE.size + inside)
+                return _Place(unit, XATTR_ENTRY, inside)
         number = xattrs.block_of.get(index)
         if number is not None:
             block = pack_block(xattrs.blocks[number], 1, self._block_size)

@@ -9,8 +9,8 @@ from ..ondisk.superblock import SUPERBLOCK_SIZE
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..planning.contents import FAST_SYMLINK_MAX
 from ..planning.layout import ImagePlan
-from ..planning.xattrs import pack_block
 from ..tree import S_IFLNK, Symlink
+from .attributes import pack_block
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter
 from .inodes import InodeEmitter
@@ -30,8 +30,8 @@ class PlannedUnits:
         self._format = layout.format
         self._bitmaps = BitmapEmitter(layout)
         self._workspace = Workspace()
-        self._inodes = InodeEmitter(layout, self._workspace)
         self._directories = DirectoryEmitter(layout, self._workspace)
+        self._inodes = InodeEmitter(layout, self._workspace, self._directories)
 
     def written(self) -> list[UnitRun]:
         """The units that are not all zeros, by ascending offset.
@@ -165,7 +165,7 @@ class PlannedUnits:
         for index in layout.table.indexes_of(S_IFLNK):
             node = layout.table.nodes[index]
             assert isinstance(node, Symlink)
-            if len(node.target) > FAST_SYMLINK_MAX:
+            if len(node.target) > FAST_SYMLINK_MAX and index not in layout.inline:
                 block = layout.runs_of(index)[0].physical
                 make = partial(node.target.ljust, layout.block_size, b"\0")
                 yield self._block(UnitKind.SYMLINK_BLOCK, layout.table.inos[index], 0, block, make)

@@ -77,7 +77,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("dirdata", "incompat", 0x1000, reason=_NEVER),
     _row("metadata_csum_seed", "incompat", 0x2000, "write", needs="metadata_csum"),
     _row("large_dir", "incompat", 0x4000, "write", needs="dir_index"),
-    _row("inline_data", "incompat", 0x8000),
+    _row("inline_data", "incompat", 0x8000, "write"),
     _row("encrypt", "incompat", 0x10000),
     _row("casefold", "incompat", 0x20000, "write"),
 

@@ -21,7 +21,13 @@ from .dirent import DIR_ENTRY_TAIL
 from .features import FeatureSet
 from .group_desc import EXT4_MIN_DESC_SIZE, EXT4_MIN_DESC_SIZE_64BIT
 from .htree import EXT4_HTREE_LEVEL, EXT4_HTREE_LEVEL_COMPAT
-from .inode import EXT4_GOOD_OLD_INODE_SIZE
+from .inode import (
+    EXT4_GOOD_OLD_INODE_SIZE,
+    EXT4_MIN_INLINE_DATA_SIZE,
+    INLINE_DATA_MOST,
+    INLINE_DATA_NAME,
+    INODE,
+)
 from .record import ReadBuffer, Value
 from .superblock import (
     EXT4_GOOD_OLD_FIRST_INO,
@@ -32,6 +38,7 @@ from .superblock import (
     SUPERBLOCK,
     SUPERBLOCK_OFFSET,
 )
+from .xattr import EXT4_XATTR_PAD, XATTR_END_SIZE, XATTR_IBODY_HEADER, entry_size, split_name
 
 MAX_32BIT_BLOCKS = (1 << 32) - 1
 MAX_48BIT_BLOCKS = (1 << 48) - 1
@@ -314,6 +321,26 @@ class Format:
     def has_extra_fields(self) -> bool:
         """Whether inodes are longer than 128 bytes: nanoseconds, times after 2038, attributes."""
         return self.inode_size > EXT4_GOOD_OLD_INODE_SIZE
+
+    @cached_property
+    def xattr_room(self) -> int:
+        """Bytes for entries and values of attributes inside an inode."""
+        # fs/ext4/xattr.h:IHDR; four zero bytes end the entries
+        fixed = INODE.size + XATTR_IBODY_HEADER.size + XATTR_END_SIZE
+        return max(0, self.inode_size - fixed)
+
+    @cached_property
+    def inline_most(self) -> int:
+        """The most bytes of content that an inode without attributes holds; 0 without inline_data.
+
+        The first 60 are in ``i_block``. What holds the others is there for less content, too.
+        """
+        # fs/ext4/inline.c:get_max_inline_xattr_value_size
+        rest = self.xattr_room - entry_size(len(split_name(INLINE_DATA_NAME)[1]))
+        if not self.inline_data or rest < 0:
+            return 0
+        rest -= rest % EXT4_XATTR_PAD
+        return min(EXT4_MIN_INLINE_DATA_SIZE + rest, INLINE_DATA_MOST)
 
     @cached_property
     def dir_tail_size(self) -> int:

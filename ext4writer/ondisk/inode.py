@@ -124,7 +124,8 @@ _BASE = (
         "i_block",
         Bytes(4 * EXT4_N_BLOCKS),
         "Root of the mapping; or target of a short link, device number, inline content",
-        writes="extents; the resize inode alone has a block map, as e2fsprogs makes it",
+        writes="extents, or a block map without the feature extent; the resize inode always has a "
+        "block map, as e2fsprogs makes it",
     ),
     field(
         "i_generation",
@@ -249,6 +250,8 @@ INODE_EXTRA_ISIZE = INODE.size - EXT4_GOOD_OLD_INODE_SIZE
 EXT4_MIN_INLINE_DATA_SIZE = 4 * EXT4_N_BLOCKS
 EXT4_INLINE_DOTDOT_SIZE = 4
 INLINE_DATA_NAME = b"system.data"
+# fs/ext4/inline.c:ext4_read_inline_folio: it fits one page, of which the smallest have 4 KiB.
+INLINE_DATA_MOST = 4096
 
 # Where a block map keeps the blocks of one, two and three levels; the first twelve are data.
 EXT4_NDIR_BLOCKS = 12

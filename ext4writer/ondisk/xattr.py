@@ -15,6 +15,8 @@ EXT4_XATTR_MAGIC = 0xEA020000
 EXT4_XATTR_REFCOUNT_MAX = 1024
 # Names and values are padded to this; so are entries.
 EXT4_XATTR_PAD = 4
+# Zero bytes that end the list of entries.
+XATTR_END_SIZE = 4
 
 EXT4_XATTR_INDEX_USER = 1
 EXT4_XATTR_INDEX_POSIX_ACL_ACCESS = 2

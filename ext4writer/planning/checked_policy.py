@@ -76,6 +76,9 @@ class CheckedPolicy(LayoutPolicy):
         [filled] = self._integers("leaf_bytes", [self._inner.leaf_bytes(capacity)])
         return max(0, min(filled, capacity))
 
+    def inline(self, size: int) -> bool:
+        return bool(self._inner.inline(size))
+
     def xattrs_outside(self) -> bool:
         return bool(self._inner.xattrs_outside())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,11 @@ class DataBlocks:
     content_bytes: int = 0
     """Bytes that will be copied."""
 
+    def leave_inline(self, indexes: Iterable[int]) -> None:
+        """Take the blocks of nodes that lie in their inodes."""
+        for index in indexes:
+            self.counts[index] = 0
+
 
 def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]:
     """Count the blocks of all files and symbolic links, as if no file had holes.
@@ -56,6 +62,10 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
     if hole_size:
         blocks = enumerate(counts)
         candidates.extend([index for index, count in blocks if count >= least_blocks])
+        most = format_of(spec).inline_most
+        if most >= (least_blocks - 1) * block_size:
+            # These may lie in their inodes.
+            candidates = array("L", [index for index in candidates if sizes[index] > most])
     for index in table.indexes_of(S_IFLNK):
         if sizes[index] > FAST_SYMLINK_MAX:
             counts[index] = 1

@@ -16,7 +16,11 @@ from ..errors import display_path
 from ..ondisk.dirent import EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
 from ..ondisk.format import Format
 from ..ondisk.htree import DX_HASH_HALF_MD4, node_limit, root_limit, stored_hash_version
-from ..ondisk.inode import EXT4_INDEX_FL
+from ..ondisk.inode import (
+    EXT4_INDEX_FL,
+    EXT4_INLINE_DOTDOT_SIZE,
+    EXT4_MIN_INLINE_DATA_SIZE,
+)
 from .policy import LayoutPolicy
 
 if TYPE_CHECKING:
@@ -111,7 +115,34 @@ class IndexedDirectory(NamedTuple):
         return [(self.hashes[child * span], end + child) for child in children]
 
 
-DirectoryPlan = LinearDirectory | IndexedDirectory
+class InlineDirectory(NamedTuple):
+    """Entries inside the inode: some in ``i_block``, the others in the value of ``system.data``.
+
+    ``order`` holds the position of each among the sorted names; the first ``in_i_block`` of them
+    are in ``i_block``. An entry never lies in both parts.
+    """
+
+    order: Sequence[int]
+    in_i_block: int
+    value_bytes: int
+    """0 if all are in ``i_block``."""
+
+    @property
+    def blocks(self) -> int:
+        return 0
+
+    @property
+    def flags(self) -> int:
+        """Its bits of ``i_flags``, without that of inline data."""
+        return 0
+
+    @property
+    def size_bytes(self) -> int:
+        """i_size."""
+        return EXT4_MIN_INLINE_DATA_SIZE + self.value_bytes
+
+
+DirectoryPlan = LinearDirectory | IndexedDirectory | InlineDirectory
 
 
 class DirectoryRules(NamedTuple):
@@ -221,6 +252,39 @@ def plan_directory(
         words = bytes(map(len, ordered)).translate(_WORDS)
     starts = _fill_blocks(words, capacity, policy, room)
     return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1))
+
+
+def plan_inline_directory(
+    names: list[bytes], lengths: bytes | bytearray, value_most: int, policy: LayoutPolicy
+) -> InlineDirectory | None:
+    """Spread ``names`` over ``i_block`` and ``value_most`` bytes; None if they do not fit.
+
+    ``i_block`` begins with the number of the parent, and there is no ``.``. As when the kernel adds
+    them one by one, a name goes into ``i_block`` if it still fits there.
+    """
+    in_i_block = EXT4_MIN_INLINE_DATA_SIZE - EXT4_INLINE_DOTDOT_SIZE
+    if len(names) * rec_len(1) > in_i_block + value_most:
+        return None
+    total = sum(lengths.translate(_WORDS)) * EXT4_DIR_PAD
+    if total > in_i_block + value_most or not policy.inline(total):
+        return None
+    order: Sequence[int] = range(len(names))
+    if not policy.sequential:
+        positions = {name: position for position, name in enumerate(names)}
+        order = array("I", map(positions.__getitem__, policy.entry_order(names)))
+    if total <= in_i_block:
+        return InlineDirectory(order, len(names), 0)
+    first, second, used = array("I"), array("I"), 0
+    for position in order:
+        length = rec_len(lengths[position])
+        if used + length <= in_i_block:
+            used += length
+            first.append(position)
+        else:
+            second.append(position)
+    if total - used > value_most:
+        return None
+    return InlineDirectory(first + second, len(first), total - used)
 
 
 def _plan_index(

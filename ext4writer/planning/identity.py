@@ -75,7 +75,7 @@ def with_content(
             continue
         reader = node.content.open()
         try:
-            for first, count in data.ranges.get(index, [(0, data.counts[index])]):
+            for first, count in data.ranges.get(index, [(0, -(-size // block_size))]):
                 start, end = first * block_size, min((first + count) * block_size, size)
                 digest.update(b"%d %d %d\n" % (index, start, end))
                 for offset in range(start, end, _PIECE_BYTES):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -19,7 +19,7 @@ from ..ondisk.inode import (
     MIN_TIME_NS,
 )
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
-from ..tree import Loss
+from ..tree import S_IFREG, Loss
 from .directories import DirectoryPlan, DirectoryRules
 from .geometry import Geometry, Span
 from .inodes import InodeTable
@@ -81,6 +81,8 @@ class ImagePlan:
     directories: Mapping[int, DirectoryPlan]
     """By node index; a directory of one block in default order is not listed."""
     directory_rules: DirectoryRules
+    inline: Set[int]
+    """Indexes of the nodes that lie in their inodes."""
     xattrs: XattrPlan
     groups: GroupCounts
     free_ranges: list[Span]
@@ -161,6 +163,13 @@ class ImagePlan:
         """How many inodes each GiB brings by which the file system grows, in whole groups."""
         group_bytes = self.format.blocks_per_group * self.block_size
         return self.geometry.inodes_per_group * GIB // group_bytes
+
+    @property
+    def copied_bytes(self) -> int:
+        """Those of ``content_bytes`` that lie in blocks; the others are written with inodes."""
+        regular, sizes = S_IFREG >> 12, self.table.sizes
+        inside = [index for index in self.inline if self.table.types[index] == regular]
+        return self.content_bytes - sum(map(sizes.__getitem__, inside))
 
     @property
     def mapping(self) -> DataMapping:

@@ -18,7 +18,7 @@ from ..ondisk.htree import HASH_ALGS
 from ..ondisk.inode import EXT4_CASEFOLD_FL
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
-from ..tree import Loss, Node, Tree
+from ..tree import S_IFLNK, Loss, Node, Tree
 from .arguments import check_arguments, take_nodes
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
@@ -32,6 +32,7 @@ from .directories import (
     plan_directory,
 )
 from .identity import derive_identity, with_content
+from .inline import InlinePlan, plan_inline
 from .inodes import InodeTable, number_inodes
 from .layout import ImagePlan
 from .mapping import mapping_of
@@ -97,7 +98,9 @@ def _plan(
         times, epoch, losses = fit_times(tree, table, spec)
         volume_uuid, hash_seed = derive_identity(table, times, spec)
         _go_on(search)
-        xattrs = _plan_xattrs(table, fmt, policy)
+        inline = plan_inline(table, fmt, policy)
+        xattrs = _plan_xattrs(table, fmt, policy, inline)
+        data.leave_inline(inline.rooms)
         rules = DirectoryRules(
             format=fmt,
             hash_seed=unpack("<4I", hash_seed.bytes),
@@ -106,7 +109,7 @@ def _plan(
         )
         _go_on(search)
         rulebook = _rulebook(table, rules)
-        directories = _plan_directories(table, rulebook, policy, data, cancel)
+        directories = _plan_directories(table, rulebook, policy, data, inline, cancel)
         _find_holes(search, len(candidates), data, table, spec, progress)
     if spec.identity == "content" and spec.uuid is None:
         volume_uuid = with_content(volume_uuid, table, data, spec.block_size, cancel)
@@ -149,6 +152,7 @@ def _plan(
         placement=solution.placement,
         directories=directories,
         directory_rules=rules,
+        inline=inline.rooms.keys(),
         xattrs=xattrs,
         groups=count_groups(solution.geometry, solution.placement.free_ranges, table),
         free_ranges=solution.placement.free_ranges,
@@ -254,8 +258,13 @@ def _check_resize_inode(fmt: Format) -> None:
         )
 
 
-def _plan_xattrs(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> XattrPlan:
-    planner = XattrPlanner(fmt.inode_size, fmt.block_size, policy)
+def _plan_xattrs(
+    table: InodeTable, fmt: Format, policy: LayoutPolicy, inline: InlinePlan
+) -> XattrPlan:
+    """Place all attributes; content leaves ``inline`` where it leaves them no room."""
+    planner = XattrPlanner(fmt, policy)
+    for index in inline.directories:
+        inline.fill(index, fmt.xattr_room - inline.rooms[index])
     for index in table.with_xattrs:
         if not fmt.ext_attr:
             raise TreeError(
@@ -263,7 +272,16 @@ def _plan_xattrs(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> XattrP
             )
         xattrs = table.nodes[index].xattrs
         assert xattrs
-        planner.add(index, xattrs, partial(table.path_of, index))
+        path, kept = partial(table.path_of, index), inline.rooms.get(index, 0)
+        # e2fsck does not look at the block of attributes of an inline link, and would free it
+        # (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
+        all_inside = bool(kept) and table.types[index] == S_IFLNK >> 12
+        left = planner.add(index, xattrs, path, kept, all_inside=all_inside)
+        if left is not None:
+            inline.fill(index, left)
+            continue
+        inline.discard(index)
+        planner.add(index, xattrs, path)
     return planner.plan
 
 
@@ -279,6 +297,7 @@ def _plan_directories(
     rulebook: DirectoryRulebook,
     policy: LayoutPolicy,
     data: DataBlocks,
+    inline: InlinePlan,
     cancel: Cancel | None,
 ) -> dict[int, DirectoryPlan]:
     """Plan every directory and note its blocks; one block in plain order is not listed."""
@@ -299,6 +318,11 @@ def _plan_directories(
             except FoldedNameError as error:
                 folder = table.path_of(index).rstrip(b"/")
                 raise TreeError(folder + b"/" + error.name, str(error)) from None
+        inside = inline.directories.get(index)
+        if inside is not None:
+            sizes[index] = inside.size_bytes
+            found[index] = inside
+            continue
         if len(names) <= few and index != table.lost_and_found:
             counts[index] = 1
             sizes[index] = block_size

@@ -61,6 +61,13 @@ class LayoutPolicy:
         """How many of the ``capacity`` bytes of a directory's next block to fill."""
         return capacity
 
+    def inline(self, size: int) -> bool:  # noqa: ARG002
+        """Whether ``size`` bytes of content, or of entries, that fit into an inode lie there.
+
+        It is asked only with the feature inline_data.
+        """
+        return True
+
     def xattrs_outside(self) -> bool:
         """Whether a set of xattrs goes into a block even if it fits into the inode."""
         return False
@@ -134,6 +141,9 @@ class RandomPolicy(LayoutPolicy):
 
     def leaf_bytes(self, capacity: int) -> int:
         return self._below(capacity) if self._below(2) else capacity
+
+    def inline(self, size: int) -> bool:  # noqa: ARG002
+        return self._below(4) != 0
 
     def xattrs_outside(self) -> bool:
         return self._below(2) == 0

@@ -483,6 +483,12 @@ class Spec:
         if isinstance(self.journal, int) and not fmt.has_journal:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
         self.features.check()
+        if fmt.inline_data and not fmt.inline_most:
+            raise SpecError(
+                "inode_size",
+                f"{self.inode_size} is too small for inline_data; choose 256 or more, or add "
+                "^inline_data",
+            )
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
             raise SpecError("num_backup_sb", "needs the feature sparse_super2; add sparse_super2")
         if self.desc_size is not None and not fmt.is_64bit:

@@ -5,23 +5,22 @@ Rules: Documentation/filesystems/ext4/attributes.rst; the layout as fs/ext4/xatt
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import TreeError, display_path
-from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, INODE_EXTRA_ISIZE
+from ..ondisk.format import Format
+from ..ondisk.inode import INLINE_DATA_NAME
 from ..ondisk.xattr import (
-    EXT4_XATTR_MAGIC,
     EXT4_XATTR_REFCOUNT_MAX,
-    XATTR_ENTRY,
+    XATTR_END_SIZE,
     XATTR_HEADER,
-    XATTR_IBODY_HEADER,
     acl_to_disk,
-    block_hash,
-    entry_hash,
+    entry_size,
     split_name,
+    value_size,
 )
 from ..tree import Xattrs
 from .policy import LayoutPolicy
@@ -29,23 +28,18 @@ from .policy import LayoutPolicy
 Attribute = tuple[int, bytes, bytes]
 """Name index, name without the prefix, value in its on-disk form."""
 
-END_OF_ENTRIES = 4
-"""Zero bytes that end the list of entries."""
-
 NAMES_SHOWN = 20
 ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
-
-_pack_entry = XATTR_ENTRY.packer(
-    "e_name_len", "e_name_index", "e_value_offs", "e_value_size", "e_hash"
-)
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class XattrPlan:
-    """Attributes of all nodes; blocks are numbered in the order of their first use."""
+    """Attributes of all nodes; sets and blocks are numbered in the order of their first use."""
 
-    in_inode: dict[int, bytes] = field(default_factory=dict)
-    """By node index: the packed area after the inode's fields."""
+    inside_of: dict[int, int] = field(default_factory=dict)
+    """By node index: the number of its set in ``insides``."""
+    insides: list[tuple[Attribute, ...]] = field(default_factory=list)
+    """The sets that lie in inodes, after the fields."""
     block_of: dict[int, int] = field(default_factory=dict)
     """By node index: the number of its block in ``blocks``."""
     blocks: list[tuple[Attribute, ...]] = field(default_factory=list)
@@ -53,31 +47,60 @@ class XattrPlan:
     """By block number: how many inodes share it."""
 
 
+_Key = tuple[tuple[tuple[bytes, bytes], ...], int, bool]
+"""The attributes, and the rest of what :meth:`XattrPlanner.add` is given."""
+
+
+class _Home(NamedTuple):
+    """Where one set of attributes lies."""
+
+    inside: int | None
+    """The number of what lies in the inode; None if nothing does."""
+    outside: tuple[Attribute, ...]
+    left: int
+    """Bytes of the inode's room that nothing takes."""
+
+
 class XattrPlanner:
     """Takes the attributes of one node after the other and places each set."""
 
-    def __init__(self, inode_size: int, block_size: int, policy: LayoutPolicy) -> None:
+    def __init__(self, fmt: Format, policy: LayoutPolicy) -> None:
         self.plan = XattrPlan()
         self._policy = policy
-        self._inode_room = inode_size - EXT4_GOOD_OLD_INODE_SIZE - INODE_EXTRA_ISIZE
-        self._block_room = block_size - XATTR_HEADER.size - END_OF_ENTRIES
-        self._homes: dict[tuple[tuple[bytes, bytes], ...], tuple[bytes, tuple[Attribute, ...]]] = {}
+        self._inode_room = fmt.xattr_room
+        self._block_room = fmt.block_size - XATTR_HEADER.size - XATTR_END_SIZE
+        self._homes: dict[_Key, _Home | None] = {}
         self._shared: dict[tuple[Attribute, ...], int] = {}
 
-    def add(self, index: int, xattrs: Xattrs, path: Callable[[], bytes]) -> None:
+    def add(
+        self,
+        index: int,
+        xattrs: Xattrs,
+        path: Callable[[], bytes],
+        kept: int = 0,
+        *,
+        all_inside: bool = False,
+    ) -> int | None:
         """Place the attributes of the node at ``index``.
 
-        Raises :class:`TreeError` if they cannot be stored; ``path`` returns the path of the node.
+        ``kept`` bytes of the inode's room are for its content, which with ``all_inside`` may not
+        stay if attributes lie outside. Returns the bytes of the room that nothing takes; None if
+        the content has to leave, and then nothing was placed. Raises :class:`TreeError` if the
+        attributes cannot be stored; ``path`` returns the path of the node.
         """
-        key = tuple(sorted(xattrs.items()))
+        key = tuple(sorted(xattrs.items())), kept, all_inside
         home = self._homes.get(key)
         if home is None:
-            home = self._homes[key] = self._find_home(key, path)
-        inside, outside = home
-        if inside:
-            self.plan.in_inode[index] = inside
-        if outside:
-            self.plan.block_of[index] = self._block_for(outside)
+            if key in self._homes:
+                return None
+            home = self._homes[key] = self._find_home(*key, path)
+            if home is None:
+                return None
+        if home.inside is not None:
+            self.plan.inside_of[index] = home.inside
+        if home.outside:
+            self.plan.block_of[index] = self._block_for(home.outside)
+        return home.left
 
     def _block_for(self, attributes: tuple[Attribute, ...]) -> int:
         plan = self.plan
@@ -94,16 +117,22 @@ class XattrPlanner:
         return number
 
     def _find_home(
-        self, key: tuple[tuple[bytes, bytes], ...], path: Callable[[], bytes]
-    ) -> tuple[bytes, tuple[Attribute, ...]]:
+        self,
+        key: tuple[tuple[bytes, bytes], ...],
+        kept: int,
+        all_inside: bool,
+        path: Callable[[], bytes],
+    ) -> _Home | None:
         attributes = sorted((disk_form(name, value, path) for name, value in key), key=_block_order)
         size = sum(map(attribute_bytes, attributes))
-        inode_room = self._inode_room - XATTR_IBODY_HEADER.size - END_OF_ENTRIES
+        inode_room = self._inode_room - kept
+        if all_inside:
+            return self._home(attributes, [], inode_room) if size <= inode_room else None
         fits_block = size <= self._block_room
         if size <= inode_room and not (fits_block and self._policy.xattrs_outside()):
-            return pack_in_inode(attributes, self._inode_room), ()
+            return self._home(attributes, [], inode_room)
         if fits_block:
-            return b"", tuple(attributes)
+            return self._home([], attributes, inode_room)
         inside: list[Attribute] = []
         outside: list[Attribute] = []
         for attribute in sorted(attributes, key=attribute_bytes, reverse=True):
@@ -112,16 +141,23 @@ class XattrPlanner:
                 outside.append(attribute)
             else:
                 inside.append(attribute)
-        if sum(map(attribute_bytes, inside)) > inode_room:
-            raise TreeError(
-                path(),
-                f"its extended attributes need {size} bytes; an inode and a block hold "
-                f"{max(inode_room, 0)} and {self._block_room} (names: {_some_names(key)})",
-            )
-        return (
-            pack_in_inode(sorted(inside, key=_block_order), self._inode_room),
-            tuple(sorted(outside, key=_block_order)),
+        if sum(map(attribute_bytes, inside)) <= inode_room:
+            return self._home(inside, outside, inode_room)
+        if kept:
+            return None
+        raise TreeError(
+            path(),
+            f"its extended attributes need {size} bytes; an inode and a block hold "
+            f"{inode_room} and {self._block_room} (names: {_some_names(key)})",
         )
+
+    def _home(self, inside: list[Attribute], outside: list[Attribute], room: int) -> _Home:
+        number = None
+        if inside:
+            number = len(self.plan.insides)
+            self.plan.insides.append(tuple(sorted(inside, key=_block_order)))
+        left = room - sum(map(attribute_bytes, inside))
+        return _Home(number, tuple(sorted(outside, key=_block_order)), left)
 
 
 def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
@@ -133,6 +169,9 @@ def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
 
 def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute:
     """Name index, rest of the name and value in on-disk form; raises TreeError if impossible."""
+    if name == INLINE_DATA_NAME:
+        text = f"the attribute {display_path(name)} holds content (inline_data), and is set by none"
+        raise TreeError(path(), text)
     try:
         index, rest = split_name(name)
         if name in ACL_NAMES:
@@ -145,54 +184,10 @@ def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute
 def attribute_bytes(attribute: Attribute) -> int:
     """Bytes of the entry and the value together, each padded to four."""
     _, name, value = attribute
-    return XATTR_ENTRY.size + (len(name) + 3 & ~3) + (len(value) + 3 & ~3)
+    return entry_size(len(name)) + value_size(len(value))
 
 
 def _block_order(attribute: Attribute) -> tuple[int, int, bytes]:
     """fs/ext4/xattr.c:xattr_find_entry looks for names in this order inside a block."""
     index, name, _ = attribute
     return index, len(name), name
-
-
-def pack_in_inode(attributes: list[Attribute], room: int) -> bytes:
-    """The ``room`` bytes after the inode's fields; entries have no hash there."""
-    header = struct.pack("<I", EXT4_XATTR_MAGIC)
-    return header + _pack_entries(attributes, room - len(header), 0, hashed=False)[0]
-
-
-def pack_block(attributes: tuple[Attribute, ...], references: int, block_size: int) -> bytes:
-    """An attribute block without its checksum, ``block_size`` bytes."""
-    body, hashes = _pack_entries(
-        list(attributes), block_size - XATTR_HEADER.size, XATTR_HEADER.size, hashed=True
-    )
-    header = XATTR_HEADER.pack(
-        {
-            "h_magic": EXT4_XATTR_MAGIC,
-            "h_refcount": references,
-            "h_blocks": 1,
-            "h_hash": block_hash(hashes),
-        }
-    )
-    return header + body
-
-
-def _pack_entries(
-    attributes: list[Attribute], room: int, offset_base: int, *, hashed: bool
-) -> tuple[bytes, list[int]]:
-    """Entries from the front, values from the back; e_value_offs counts from ``-offset_base``."""
-    area = bytearray(room)
-    hashes = []
-    front, back = 0, room
-    for index, name, value in attributes:
-        digest = entry_hash(name, value) if hashed else 0
-        hashes.append(digest)
-        offset = 0
-        if value:
-            back -= len(value) + 3 & ~3
-            area[back : back + len(value)] = value
-            offset = back + offset_base
-        entry = _pack_entry(len(name), index, offset, len(value), digest)
-        area[front : front + len(entry)] = entry
-        area[front + len(entry) : front + len(entry) + len(name)] = name
-        front += len(entry) + (len(name) + 3 & ~3)
-    return bytes(area), hashes

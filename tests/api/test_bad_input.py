@@ -246,7 +246,7 @@ def test_sizes(spec: dict[str, Any], error: type[Ext4WriterError], word: str, ou
 @pytest.mark.parametrize(
     ("features", "word"),
     [
-        (DEFAULT_FEATURES.with_("inline_data"), "inline_data"),
+        (DEFAULT_FEATURES.with_("lazy_bg"), "lazy_bg"),
         (DEFAULT_FEATURES.with_("meta_bg"), "meta_bg"),
         (DEFAULT_FEATURES.without("sparse_super"), "resize_inode needs sparse_super"),
         (DEFAULT_FEATURES.without("extent"), "64bit needs extent"),

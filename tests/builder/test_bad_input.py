@@ -112,7 +112,7 @@ def test_a_file_that_vanishes(source: Path, out: Path) -> None:
         ("-O extent,^extent", 2, "--features"),
         ("-O ^sparse_super", 2, "--features"),
         ("-O has_journal,journal_dev", 2, "--features"),
-        ("-O inline_data", 2, "--features"),
+        ("-O inline_data -I 128", 2, "inline_data"),
         ("-O nonsense", 2, "--features"),
         ("-b 4095", 2, "--block-size"),
         ("-b 131072", 2, "--block-size"),

@@ -34,7 +34,16 @@ CHAPTERS = {
         """\
 Inodes 1, 3 to 6, 9 and 10 are zero; 7 is the resize inode, 8 the journal. Regular files,
 directories and links of 60 bytes and more are mapped by extents; an empty file has an empty
-extent header.""",
+extent header.
+
+With inline_data, what fits lies in the inode: files, links of 60 bytes and more, and directories
+other than the root and `lost+found`. `i_block` has the first 60 bytes, the attribute `system.data`,
+which comes first and may be empty, the others; with 256-byte inodes there are 128 in all, with
+larger ones 128 less than the inode has, and never more than 4,096. In a directory `i_block` begins
+with the number of the parent, and each part is filled with entries; a name that would straddle both
+is in the second, which takes all that attributes leave free. Attributes go into a block if they and
+the content do not both fit; where that has no room for them, or the content is that of a link, the
+content goes into a block instead.""",
     ),
     "Extents": (
         "extent",

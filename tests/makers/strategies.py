@@ -344,14 +344,17 @@ def feature_sets(draw: st.DrawFn) -> FeatureSet:
 def specs(draw: st.DrawFn, *, fixed_sizes: bool = True) -> Spec:
     """Options of an image that any tree of :func:`trees` fits."""
     block_size = draw(st.sampled_from([1024, 2048, 4096]))
-    inode_size = draw(st.sampled_from([128, 256, 256, 512, 1024]))
+    sizes = [128, 256, 256, 512, 1024, block_size]
+    inode_size = draw(st.sampled_from(sizes))
     features = draw(feature_sets())
     if inode_size == 128:
         features = features.without("extra_isize")
+    elif draw(st.booleans()):
+        features = features.with_("inline_data")
     journal: int | Literal["auto", "none"] = "auto"
     if "has_journal" in features:
-        sizes: list[int | Literal["auto", "none"]] = ["auto", "auto", "none", 1024 * block_size]
-        journal = draw(st.sampled_from(sizes))
+        journals: list[int | Literal["auto", "none"]] = ["auto", "auto", "none", 1024 * block_size]
+        journal = draw(st.sampled_from(journals))
         if journal != "none":
             features = features.with_(*draw(st.sets(st.sampled_from(NEED_A_JOURNAL))))
     fixed = fixed_sizes and draw(st.booleans())

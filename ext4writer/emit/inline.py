@@ -1,0 +1,84 @@
+"""Makes what inodes with inline data hold: content of files, targets of links, entries."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..content import KeepingOpen, Parcel
+from ..ondisk.inode import EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME, INODE
+from ..ondisk.xattr import split_name
+from ..planning.layout import ImagePlan
+from ..planning.xattrs import Attribute
+from ..tree import Directory, RegularFile, Symlink
+from .attributes import pack_in_inode
+from .directories import DirectoryEmitter
+
+_INDEX, _NAME = split_name(INLINE_DATA_NAME)
+
+
+class Inline(NamedTuple):
+    """The parts of an inode that hold its content."""
+
+    i_block: bytes
+    area: bytes
+    """All that follows the fields of the inode, other attributes included."""
+
+
+class InlineEmitter:
+    """Makes the content of inodes of one layout."""
+
+    def __init__(self, layout: ImagePlan, directories: DirectoryEmitter) -> None:
+        self._layout = layout
+        self._directories = directories
+        self._room = layout.format.inode_size - INODE.size
+        # Contents lie side by side in a buffer, each at a multiple of this.
+        self._stride = 1 << max(0, layout.format.inline_most - 1).bit_length()
+        self._empty: dict[int | None, bytes] = {}
+
+    def make(self, indexes: array[int]) -> Iterator[tuple[int, Inline]]:
+        """Yield what the inodes at ``indexes`` hold, after reading all files among them at once.
+
+        Raises the errors of reading, :class:`SourceChangedError` among them.
+        """
+        nodes = self._layout.table.nodes
+        files: list[RegularFile] = []
+        for index in indexes:
+            node = nodes[index]
+            if isinstance(node, RegularFile) and node.content.size:
+                files.append(node)
+        buffer = memoryview(bytearray(len(files) * self._stride))
+        if files:
+            with KeepingOpen():
+                parcel = Parcel([file.content for file in files])
+                parcel.read_side_by_side(buffer, self._stride)
+        at = 0
+        for index in indexes:
+            node = nodes[index]
+            if isinstance(node, RegularFile):
+                size = node.content.size
+                data = bytes(buffer[at : at + size])
+                at += self._stride if size else 0
+            elif isinstance(node, Symlink):
+                data = node.target
+            else:
+                assert isinstance(node, Directory)
+                data = self._directories.inline_content(index)
+            yield index, self._inline(index, data)
+
+    def _inline(self, index: int, data: bytes) -> Inline:
+        i_block = data[:EXT4_MIN_INLINE_DATA_SIZE].ljust(EXT4_MIN_INLINE_DATA_SIZE, b"\0")
+        value = data[EXT4_MIN_INLINE_DATA_SIZE:]
+        number = self._layout.xattrs.inside_of.get(index)
+        if value:
+            return Inline(i_block, self._area(number, value))
+        area = self._empty.get(number)
+        if area is None:
+            area = self._empty[number] = self._area(number, value)
+        return Inline(i_block, area)
+
+    def _area(self, number: int | None, value: bytes) -> bytes:
+        others = () if number is None else self._layout.xattrs.insides[number]
+        attributes: list[Attribute] = [(_INDEX, _NAME, value), *others]
+        return pack_in_inode(attributes, self._room)

@@ -1,0 +1,93 @@
+"""Which files, links and directories lie inside their inodes (inline_data).
+
+The first 60 bytes of content are in ``i_block``, the others in the attribute ``system.data``, which
+is there for shorter content, too. Rules: fs/ext4/inline.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import compress
+
+from ..ondisk.format import Format
+from ..ondisk.inode import EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME
+from ..ondisk.xattr import entry_size, split_name, value_size
+from ..tree import S_IFLNK, S_IFREG
+from .contents import FAST_SYMLINK_MAX
+from .directories import InlineDirectory, plan_inline_directory
+from .inodes import ROOT, InodeTable
+from .policy import LayoutPolicy
+
+_IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
+_ENTRY = entry_size(len(split_name(INLINE_DATA_NAME)[1]))
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class InlinePlan:
+    """The nodes that lie in their inodes."""
+
+    most: int
+    """Bytes of content that an inode holds."""
+    rooms: dict[int, int] = field(default_factory=dict)
+    """By node index: bytes that entry and value of ``system.data`` need."""
+    directories: dict[int, InlineDirectory] = field(default_factory=dict)
+    """Those of them that are directories."""
+
+    def __contains__(self, index: object) -> bool:
+        return index in self.rooms
+
+    def fill(self, index: int, left: int) -> None:
+        """Give a directory whose entries need a value the ``left`` bytes of its inode, too.
+
+        The kernel does the same (ext4_update_inline_dir), so that more names can follow.
+        """
+        planned = self.directories.get(index)
+        if planned is not None and planned.value_bytes:
+            value_bytes = self.rooms[index] - _ENTRY + left
+            value_bytes = min(value_bytes, self.most - EXT4_MIN_INLINE_DATA_SIZE)
+            self.directories[index] = planned._replace(value_bytes=value_bytes)
+
+    def discard(self, index: int) -> None:
+        """Leave a node to blocks."""
+        del self.rooms[index]
+        self.directories.pop(index, None)
+
+
+def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlinePlan:
+    """Find the nodes that fit into inodes without other attributes; none without inline_data.
+
+    The root and ``lost+found`` are left out, as in mke2fs (lib/ext2fs/mkdir.c:ext2fs_mkdir2).
+    """
+    most = fmt.inline_most
+    plan = InlinePlan(most)
+    if not most:
+        return plan
+    for index in _small(table, most):
+        if policy.inline(table.sizes[index]):
+            plan.rooms[index] = _room(table.sizes[index])
+    value_most = most - EXT4_MIN_INLINE_DATA_SIZE
+    end = 0
+    for index, names in zip(table.directories, table.names, strict=True):
+        start, end = end, end + len(names)
+        if index in (ROOT, table.lost_and_found):
+            continue
+        lengths = table.name_lengths[start:end]
+        planned = plan_inline_directory(names, lengths, value_most, policy)
+        if planned is not None:
+            plan.directories[index] = planned
+            plan.rooms[index] = _ENTRY + planned.value_bytes
+    return plan
+
+
+def _small(table: InodeTable, most: int) -> Iterator[int]:
+    """Files and links of up to ``most`` bytes; shorter links lie in ``i_block`` in any case."""
+    sizes = table.sizes
+    files = compress(range(len(sizes)), table.types.translate(_IS_REGULAR))
+    yield from (index for index in files if sizes[index] <= most)
+    links = table.indexes_of(S_IFLNK)
+    yield from (index for index in links if FAST_SYMLINK_MAX < sizes[index] <= most)
+
+
+def _room(size: int) -> int:
+    return _ENTRY + value_size(max(0, size - EXT4_MIN_INLINE_DATA_SIZE))
