@@ -63,7 +63,7 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
     plan = InlinePlan(most)
     if not most:
         return plan
-    for index in _small(table, most):
+    for index in _small(table, fmt):
         if policy.inline(table.sizes[index]):
             plan.rooms[index] = _room(table.sizes[index])
     value_most = most - EXT4_MIN_INLINE_DATA_SIZE
@@ -80,12 +80,16 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
     return plan
 
 
-def _small(table: InodeTable, most: int) -> Iterator[int]:
-    """Files and links of up to ``most`` bytes; shorter links lie in ``i_block`` in any case."""
-    sizes = table.sizes
+def _small(table: InodeTable, fmt: Format) -> Iterator[int]:
+    """Files and links that fit; links of less than 60 bytes lie in ``i_block`` in any case.
+
+    With quota there are no links: the kernel counts their inodes, and e2fsck does not
+    (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
+    """
+    sizes, most = table.sizes, fmt.inline_most
     files = compress(range(len(sizes)), table.types.translate(_IS_REGULAR))
     yield from (index for index in files if sizes[index] <= most)
-    links = table.indexes_of(S_IFLNK)
+    links = () if fmt.quota else table.indexes_of(S_IFLNK)
     yield from (index for index in links if FAST_SYMLINK_MAX < sizes[index] <= most)
 
 

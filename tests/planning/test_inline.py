@@ -157,6 +157,17 @@ def test_a_link_whose_attributes_do_not_fit_lies_in_a_block() -> None:
         assert not opened.lookup("/does not", follow=False).has_inline_data
 
 
+def test_quotas_count_what_lies_in_inodes(tmp_path: Path) -> None:
+    """The kernel and e2fsck count inline links differently, so that with quota there are none."""
+    image = tmp_path / "image"
+    ext4writer.write_image(sample(128), image, Spec(features="inline_data,quota,project"))
+    judge(image, "full")
+    with open_image(image) as opened:
+        assert check_image(opened).is_clean
+        assert opened.lookup("/files/92").has_inline_data
+        assert not opened.lookup("/links/92", follow=False).has_inline_data
+
+
 def test_programs_read_inodes_of_32_kib(tmp_path: Path) -> None:
     image = tmp_path / "image"
     tree = Tree()
