@@ -2,7 +2,7 @@
 
 A flag is a bit of ``FS_IOC_GETFLAGS`` (include/uapi/linux/fs.h), and ext4 keeps the same bit in
 ``i_flags``. Those of the table are EXT4_FL_USER_MODIFIABLE (fs/ext4/ext4.h) without the ones that
-follow from features or from how a file is stored.
+follow from features or from how a file is stored; and verity, which is set with another call.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from stat import S_IFDIR, S_IFREG
 from typing import Any, NamedTuple
 
 from .arguments import whole_number
+
+FS_VERITY_FL = 0x00100000
+"""Of a file with a Merkle tree. An image gives it one; chattr cannot, nor does a flag of a source
+bring one along."""
 
 
 class InodeFlag(NamedTuple):
@@ -39,6 +43,7 @@ INODE_FLAGS = (
     InodeFlag(0x00008000, "notail", "t", ("notail",)),
     InodeFlag(0x00010000, "dirsync", "D", ("dirsync",)),
     InodeFlag(0x00020000, "topdir", "T", ("topdir",)),
+    InodeFlag(FS_VERITY_FL, "verity", "V", ("verity",)),
     InodeFlag(0x02000000, "dax", "x", ("dax",)),
     InodeFlag(0x20000000, "projinherit", "P", ("projinherit",)),
     InodeFlag(0x40000000, "casefold", "F", ("casefold",)),
@@ -62,7 +67,6 @@ _OTHER_NAMES = {
     0x00000200: "comprblk",
     0x00000400: "nocomp",
     0x00000800: "encrypt",
-    0x00100000: "verity",
     0x00800000: "nocow",
 }
 
@@ -70,8 +74,13 @@ _OTHER_NAMES = {
 def flags_for(file_type: int) -> int:
     """Flags that a file of one kind may have (``ext4_mask_flags``); ``S_IFMT`` bits are given."""
     if file_type == S_IFDIR:
-        return ALL_FLAGS
+        return ALL_FLAGS & ~FS_VERITY_FL
     return ALL_FLAGS & ~_FOR_DIRECTORIES if file_type == S_IFREG else _FOR_ALL
+
+
+def taken_flags(file_type: int) -> int:
+    """Those of them that a file of a source can pass on."""
+    return flags_for(file_type) & ~FS_VERITY_FL
 
 
 def flag_names(flags: int) -> str:
@@ -121,15 +130,15 @@ class FlagChange(NamedTuple):
 def parse_flags(text: str) -> FlagChange:
     """Names separated by commas, or letters of chattr(1), after ``=``, ``+`` or ``-``.
 
-    A word without one of these has that of the word before it, and the first one ``=``. ``none``
-    is no flag. ValueError for anything else.
+    A word without one of these has that of the word before it, and the first one ``=``, which
+    keeps verity alone. ``none`` is no flag. ValueError for anything else.
     """
     kept, added, operator = ALL_FLAGS, 0, ""
     for word in text.split(","):
         sign, named = (word[0], word[1:]) if word[:1] in ("=", "+", "-") else ("", word)
         bits = _named(named)
         if sign == "=" or not (sign or operator):
-            kept = added = 0
+            kept, added = FS_VERITY_FL, 0
         operator = sign or operator or "="
         if operator == "-":
             kept, added = kept & ~bits, added & ~bits

@@ -119,6 +119,11 @@ class Layout:
         return self._plan.content_bytes
 
     @property
+    def verity_digests(self) -> dict[bytes, str]:
+        """The digest of each file with verity, as ``fsverity measure`` prints it, by path."""
+        return self._plan.verity_digests
+
+    @property
     def entries(self) -> dict[str, int]:
         """Counts by kind; ``hard link`` counts the names beyond the first."""
         return self._plan.entries
@@ -215,6 +220,10 @@ class Layout:
             entries={as_key(kind): count for kind, count in self.entries.items()},
             content=self.content_bytes,
             space={as_key(purpose): count for purpose, count in self.space.items()},
+            verity={
+                path.decode("utf-8", "surrogateescape"): digest
+                for path, digest in self.verity_digests.items()
+            },
             losses=tuple(self.losses),
         )
 

@@ -70,6 +70,14 @@ def parse_limit(text: str) -> tuple[str, int]:
     return name, parse_size(number)
 
 
+def parse_path_and_file(text: str) -> tuple[str, str]:
+    """Return both sides of ``PATH=FILE``; ``ValueError`` with a reason if it is none."""
+    path, _, file = text.partition("=")
+    if not path or not file:
+        raise ValueError(f"{text!r} is not PATH=FILE, such as usr/bin/app=app.sig")
+    return path, file
+
+
 def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
     """A click type that calls ``parse``; each of ``words`` stands for its value."""
 
@@ -106,6 +114,7 @@ LOCATION_OF_JOURNAL = parsed(parse_size, middle="middle")
 OWNER = parsed(parse_owner)
 LIMIT = parsed(parse_limit)
 UUID_OR_WORD = parsed(parse_uuid)
+PATH_AND_FILE = parsed(parse_path_and_file)
 
 
 class FileName(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
@@ -506,6 +515,34 @@ class ImageOptions:
         default="",
         about="Whether such folders refuse names that are not valid.  [default: nostrict]",
     )
+    verity_hash_alg: Literal["sha256", "sha512"] = row(
+        "--verity-hash-alg",
+        type=click.Choice(("sha256", "sha512")),
+        default="sha256",
+        show_default=True,
+        about="How files of --verity are hashed.",
+    )
+    verity_block_size: int | None = row(
+        "--verity-block-size",
+        type=SIZE,
+        metavar="SIZE",
+        about="Size of what is hashed at a time, from 1024 to the block size.  [default: 4096, or "
+        "the block size if that is less]",
+    )
+    verity_salt: str = row(
+        "--verity-salt",
+        metavar="HEX",
+        default="",
+        about="What is hashed before each block of files of --verity, up to 32 bytes.",
+    )
+    verity_signature: tuple[tuple[str, str], ...] = row(
+        "--verity-signature",
+        type=PATH_AND_FILE,
+        multiple=True,
+        metavar="PATH=FILE",
+        default=(),
+        about="Built-in signature of the file at PATH, as fsverity sign makes it.",
+    )
     num_backup_sb: int = row(
         "--num-backup-sb",
         type=click.IntRange(0, 2),
@@ -742,6 +779,16 @@ class ImageOptions:
         """The same with features that other options need; -O may still take them away."""
         return replace(self, features=(*names, *self.features)) if names else self
 
+    def signatures(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Path and content of each file of --verity-signature; ``SourceError`` for one."""
+        if not self.verity_signature:
+            return ()
+        from ext4writer.documents import read_document
+
+        return tuple(
+            (os.fsencode(path), read_document(file)) for path, file in self.verity_signature
+        )
+
     def chosen_uuid(self) -> UUID | None:
         """The given UUID, or a new one if a word asks for that.
 
@@ -781,6 +828,10 @@ class ImageOptions:
             hash_alg=self.hash_alg,
             encoding=self.encoding,
             encoding_flags=self.encoding_flags,
+            verity_hash_alg=self.verity_hash_alg,
+            verity_block_size=self.verity_block_size,
+            verity_salt=self.verity_salt,
+            verity_signatures=self.signatures(),
             num_backup_sb=self.num_backup_sb,
             desc_size=self.desc_size,
             first_meta_bg=self.first_meta_bg,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .source_readers import SourceReport
 
 LOSSES_SHOWN = 20
+DIGESTS_SHOWN = 20
 WIDTH = 80
 PLURALS = {
     "directory": "directories",
@@ -117,6 +118,12 @@ class Report(ImageReport):
             }
             | {"in all": f"{sum(used.values()):,}  {100:5.1f} %"}
         )
+        if self.verity:
+            yield "Files with verity"
+            for path, digest in [*self.verity.items()][:DIGESTS_SHOWN]:
+                yield f"  {digest} {display_path(path)}"
+            if len(self.verity) > DIGESTS_SHOWN:
+                yield f"  and {len(self.verity) - DIGESTS_SHOWN:,} more; --json lists all"
         if self.losses:
             yield "Not kept exactly"
             for loss in self.losses[:LOSSES_SHOWN]:

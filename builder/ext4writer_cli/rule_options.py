@@ -123,6 +123,12 @@ class RuleOptions:
         about="Let the folders that GLOB matches, and all folders below them, ignore case; adds "
         "the feature casefold.",
     )
+    verity: tuple[str, ...] = _rule(
+        "--verity",
+        metavar="GLOB",
+        about="Give the files that GLOB matches a Merkle tree of fs-verity; adds the feature "
+        "verity. They are read once more for it.",
+    )
     file_contexts: tuple[str, ...] = _rule(
         "--file-contexts",
         type=PATH,
@@ -159,7 +165,7 @@ class RuleOptions:
 
     def features(self) -> list[str]:
         """The features without which the options make no sense."""
-        return [name for name in ("casefold",) if getattr(self, name)]
+        return [name for name in ("casefold", "verity") if getattr(self, name)]
 
     def _mount_point(self) -> str:
         """The mount point; raises a usage error for several, or if no option needs one."""
@@ -250,6 +256,12 @@ def _casefold(value: str) -> list[Rule]:
     return [casefold(value, f"--casefold {value!r}")]
 
 
+def _verity(value: str) -> list[Rule]:
+    from ext4writer.edit.rules_flags import verity
+
+    return [verity(value, f"--verity {value!r}")]
+
+
 def _rules(value: str) -> list[Rule]:
     from ext4writer.edit.rules_set import set_rules
 
@@ -281,6 +293,7 @@ _COMPILERS: dict[str, Callable[[Any], list[Rule]]] = {
     "mode_mask": _mode_mask,
     "set": _set,
     "casefold": _casefold,
+    "verity": _verity,
     "rules": _rules,
     "device_table": _device_table,
     "makedevs": _makedevs,

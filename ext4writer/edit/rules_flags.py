@@ -1,12 +1,13 @@
-"""Rules that give a glob what whole features are for: directories that ignore case."""
+"""Rules that give a glob what whole features are for: directories that ignore case, files
+whose content is verified."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from ..errors import SpecError
-from ..inode_flags import INODE_FLAGS
-from ..tree import S_IFDIR, Directory, Node
+from ..inode_flags import FS_VERITY_FL, INODE_FLAGS
+from ..tree import S_IFDIR, S_IFREG, Directory, Node
 from .rules_set import Act, SetRule, parse_pattern
 
 _BITS = {flag.name: flag.bit for flag in INODE_FLAGS}
@@ -33,6 +34,18 @@ def casefold(pattern: str, origin: str | None = None) -> SetRule:
                 ]
 
     return _rule("casefold", pattern, origin, {S_IFDIR}, act)
+
+
+def verity(pattern: str, origin: str | None = None) -> SetRule:
+    """Give the regular files that ``pattern`` matches a Merkle tree of fs-verity.
+
+    Globs are as for :func:`casefold`, and so is what it raises.
+    """
+
+    def act(node: Node) -> None:
+        node.flags |= FS_VERITY_FL
+
+    return _rule("verity", pattern, origin, {S_IFREG}, act)
 
 
 def _rule(option: str, pattern: str, origin: str | None, kinds: Iterable[int], act: Act) -> SetRule:

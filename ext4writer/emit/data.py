@@ -20,6 +20,9 @@ def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:
     starts, ranges = layout.placement.starts, layout.demand.ranges
     nodes, counts, types = layout.table.nodes, layout.demand.counts, layout.table.types
     files = [index for index in compress(range(len(nodes)), counts) if types[index] == REGULAR]
+    if layout.verity:
+        # A tree makes a file of no bytes have blocks, too.
+        files = [index for index in files if layout.table.sizes[index]]
     scattered = layout.placement.runs.keys() & files
     if scattered:
         files = [index for index in files if index not in scattered]
@@ -58,6 +61,8 @@ def _pieces(layout: ImagePlan, indexes: set[int]) -> Iterator[CopyJob]:
         assert isinstance(node, RegularFile)
         content: Content = node.content
         offset = logical * block_size
+        if offset >= content.size:
+            continue  # the tree of verity
         yield (
             physical * block_size,
             content,

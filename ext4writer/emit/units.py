@@ -48,6 +48,7 @@ class PlannedUnits:
             *self._map_blocks(),
             *self._xattr_blocks(),
             *self._symlink_blocks(),
+            *self._verity_blocks(),
         ]
         runs.sort(key=lambda run: run.offset)
         return runs
@@ -159,6 +160,13 @@ class PlannedUnits:
             view[start : start + size] = block
             checksum_unit(self._format, unit, view, start)
         return view
+
+    def _verity_blocks(self) -> Iterator[UnitRun]:
+        if not self._layout.verity:
+            return iter(())
+        from .verity import verity_runs  # late, for hardly any image has such files
+
+        return verity_runs(self._layout)
 
     def _symlink_blocks(self) -> Iterator[UnitRun]:
         layout = self._layout

@@ -101,6 +101,8 @@ def _protection(inode: Inode) -> dict[str, Any]:
             "algorithm": said.tree.algorithm,
             "block_size": said.tree.block_size,
             "root_hash": said.root_hash.hex(),
+            "digest": said.tree.file_digest(said.size, said.root_hash).hex(),
+            "signature": said.signature.hex(),
         }
     return found
 

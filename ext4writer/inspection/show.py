@@ -364,6 +364,33 @@ def _orphans(image: Image, unit: Unit, data: bytes) -> list[Row]:
     return rows + fields(image, ORPHAN_BLOCK_TAIL, data, unit.offset, at=4 * count)
 
 
+def _verity(image: Image, unit: Unit, data: bytes) -> list[Row]:
+    """Hashes of a tree, or the descriptor with its signature."""
+    from ..ondisk.verity import FSVERITY_DESCRIPTOR
+    from ..read.verity import verity
+
+    found = verity(image.inode(unit.owner))
+    if found is None:
+        return []
+    at = unit.number * len(data) - found.descriptor_offset
+    if at == 0:
+        rows = fields(image, FSVERITY_DESCRIPTOR, data, unit.offset)
+        if found.signature:
+            end = FSVERITY_DESCRIPTOR.size + len(found.signature)
+            signature = data[FSVERITY_DESCRIPTOR.size : end]
+            where = unit.offset + FSVERITY_DESCRIPTOR.size
+            rows.append(Row(where, len(signature), "signature", signature.hex(), ""))
+        return rows
+    if at > 0:
+        return [Row(unit.offset, len(data), "signature", data.hex(), "")]
+    size = found.tree.digest_size
+    return [
+        Row(unit.offset + place, size, f"hash[{number}]", data[place : place + size].hex(), "")
+        for number, place in enumerate(range(0, len(data), size))
+        if any(data[place : place + size])
+    ]
+
+
 def _symlink(_image: Image, unit: Unit, data: bytes) -> list[Row]:
     target = data.partition(b"\0")[0]
     return [Row(unit.offset, len(target), "target", target.hex(), display_path(target))]
@@ -417,6 +444,7 @@ _EXPLAINERS = {
     UnitKind.SYMLINK_BLOCK: _symlink,
     UnitKind.ORPHAN_BLOCK: _orphans,
     UnitKind.QUOTA_BLOCK: _quota_block,
+    UnitKind.VERITY_BLOCK: _verity,
     UnitKind.JOURNAL_SUPERBLOCK: _one_record(JOURNAL_SUPERBLOCK),
     UnitKind.MMP: _one_record(MMP),
 }

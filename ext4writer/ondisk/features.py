@@ -96,7 +96,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("read-only", "ro_compat", 0x1000, "write"),
     _row("project", "ro_compat", 0x2000, "write"),
     _row("shared_blocks", "ro_compat", 0x4000),
-    _row("verity", "ro_compat", 0x8000, needs="extent"),
+    _row("verity", "ro_compat", 0x8000, "write", needs="extent"),
     _row("orphan_present", "ro_compat", 0x10000, needs="orphan_file",
          reason="a new image has no orphans"),
 )

@@ -7,18 +7,13 @@ fs/verity/open.c:fsverity_init_merkle_tree_params, which has the order of the le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ..errors import SpecError
-from .verity import FS_VERITY_HASH_ALG_SHA256, FS_VERITY_HASH_ALG_SHA512, FSVERITY_DESCRIPTOR
-
-ALGORITHMS = {"sha256": FS_VERITY_HASH_ALG_SHA256, "sha512": FS_VERITY_HASH_ALG_SHA512}
-"""Name -> ``hash_algorithm``."""
-SALT_MAX = 32
-MIN_BLOCK_SIZE, MAX_BLOCK_SIZE = 1024, 65536
+from .verity import ALGORITHMS, FSVERITY_DESCRIPTOR, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, SALT_MAX
 
 
 @dataclass(frozen=True)
@@ -84,35 +79,27 @@ class MerkleTree:
 
         ``pieces`` are the content in order, each a whole number of blocks long but for the last.
         """
-        hashes = [self._hash_of(block) for piece in pieces for block in self._blocks(piece)]
-        if not hashes:  # fsverity.rst: the root hash of an empty file is all zeros
-            return b"", bytes(self.digest_size)
-        levels = []
-        while len(hashes) > 1:
-            step = self.hashes_per_block
-            blocks = [
-                b"".join(hashes[first : first + step]).ljust(self.block_size, b"\0")
-                for first in range(0, len(hashes), step)
-            ]
-            levels.append(b"".join(blocks))
-            hashes = list(map(self._hash_of, blocks))
-        return b"".join(reversed(levels)), hashes[0]
+        builder = TreeBuilder(self)
+        for piece in pieces:
+            builder.add(piece)
+        return builder.finish()
 
-    def _blocks(self, piece: bytes | bytearray | memoryview) -> Iterable[bytes | memoryview]:
-        view = memoryview(piece)
-        for first in range(0, len(view), self.block_size):
-            block = view[first : first + self.block_size]
-            yield (
-                block
-                if len(block) == self.block_size
-                else bytes(block).ljust(self.block_size, b"\0")
-            )
-
-    def _hash_of(self, block: bytes | memoryview) -> bytes:
+    def hash_block(self, block: bytes | memoryview) -> bytes:
+        """The hash of one whole block."""
         state = self._salted.copy()
         state.update(block)
         digest: bytes = state.digest()
         return digest
+
+    def hashes(self, piece: bytes | bytearray | memoryview) -> Iterator[bytes]:
+        """The hash of each block of ``piece``, whose last one may end early."""
+        view = memoryview(piece)
+        for first in range(0, len(view), self.block_size):
+            block = view[first : first + self.block_size]
+            if len(block) < self.block_size:
+                yield self.hash_block(bytes(block).ljust(self.block_size, b"\0"))
+            else:
+                yield self.hash_block(block)
 
     def descriptor(self, size: int, root_hash: bytes, signature: bytes = b"") -> bytes:
         """The ``fsverity_descriptor`` of a file of ``size`` bytes, with its signature after it."""
@@ -135,3 +122,61 @@ class MerkleTree:
                 "salt": self.salt.ljust(SALT_MAX, b"\0"),
             }
         )
+
+
+class TreeBuilder:
+    """Makes a tree of content that comes piece by piece.
+
+    Without ``keeps_lowest`` the blocks of the lowest level, which are nearly all of the tree, are
+    left out of what :meth:`finish` returns.
+    """
+
+    def __init__(self, tree: MerkleTree, *, keeps_lowest: bool = True) -> None:
+        self._tree = tree
+        self._keeps_lowest = keeps_lowest
+        self._open: list[bytearray] = []
+        """By level, the lowest first: the hashes of the block that is not full yet."""
+        self._closed: list[bytearray] = []
+        """By level: all blocks that are full."""
+        self._counts: list[int] = []
+        """By level: the number of hashes so far."""
+
+    def add(self, piece: bytes | bytearray | memoryview) -> None:
+        """Add content: a whole number of blocks, except at its end."""
+        for digest in self._tree.hashes(piece):
+            self._put(0, digest)
+
+    def add_zeros(self, blocks: int) -> None:
+        """Add blocks of zeros, which are hashed once."""
+        digest = self._tree.hash_block(bytes(self._tree.block_size))
+        for _ in range(blocks):
+            self._put(0, digest)
+
+    def finish(self) -> tuple[bytes, bytes]:
+        """Return the tree as it is stored, the root's level first, and the hash of the root."""
+        if not self._open:  # fsverity.rst: the root hash of an empty file is all zeros
+            return b"", bytes(self._tree.digest_size)
+        level = 0
+        while self._counts[level] > 1:
+            if self._open[level]:
+                self._close(level)
+            level += 1
+        return b"".join(reversed(self._closed)), bytes(self._open[level])
+
+    def _put(self, level: int, digest: bytes) -> None:
+        if level == len(self._open):
+            self._open.append(bytearray())
+            self._closed.append(bytearray())
+            self._counts.append(0)
+        block = self._open[level]
+        block += digest
+        self._counts[level] += 1
+        if len(block) == self._tree.block_size:
+            self._close(level)
+
+    def _close(self, level: int) -> None:
+        block = bytes(self._open[level]).ljust(self._tree.block_size, b"\0")
+        self._open[level].clear()
+        if level or self._keeps_lowest:
+            self._closed[level] += block
+        self._put(level + 1, self._tree.hash_block(block))

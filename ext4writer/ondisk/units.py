@@ -69,6 +69,8 @@ class UnitKind(Enum):
     """Number: the logical block."""
     QUOTA_BLOCK = "quota_block"
     """A block of a quota file. Number: the logical block."""
+    VERITY_BLOCK = "verity_block"
+    """A block of the tree or the descriptor past the end of a file. Number: the logical block."""
     JOURNAL_SUPERBLOCK = "journal_superblock"
     MMP = "mmp"
     """Owner: 0."""

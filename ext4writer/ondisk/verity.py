@@ -18,13 +18,28 @@ FS_VERITY_HASH_ALG_SHA512 = 2
 # fs/ext4/verity.c:ext4_verity_metadata_pos
 VERITY_ALIGNMENT = 65536
 
-_ALGORITHMS = {FS_VERITY_HASH_ALG_SHA256: "sha256", FS_VERITY_HASH_ALG_SHA512: "sha512"}
+# fs/verity/fsverity_private.h:FS_VERITY_MAX_SIGNATURE_SIZE
+SIGNATURE_MAX = 16384 - 256
+DESC_SIZE_BYTES = 4
+"""Bytes at the end of the last block that hold the descriptor's size."""
+
+ALGORITHMS = {"sha256": FS_VERITY_HASH_ALG_SHA256, "sha512": FS_VERITY_HASH_ALG_SHA512}
+"""Name -> ``hash_algorithm``."""
+SALT_MAX = 32
+MIN_BLOCK_SIZE, MAX_BLOCK_SIZE = 1024, 65536
+_ALGORITHM_NAMES = {number: name for name, number in ALGORITHMS.items()}
+
+
+def verity_start(size: int) -> int:
+    """The byte of a file of ``size`` bytes where its tree begins."""
+    return -(-size // VERITY_ALIGNMENT) * VERITY_ALIGNMENT
+
 
 FSVERITY_DESCRIPTOR = Record(
     "fsverity_descriptor",
     Struct(
         field("version", Int8ul, "1", "code", names={1: "1"}),
-        field("hash_algorithm", Int8ul, "How blocks are hashed", "code", names=_ALGORITHMS),
+        field("hash_algorithm", Int8ul, "How blocks are hashed", "code", names=_ALGORITHM_NAMES),
         field(
             "log_blocksize",
             Int8ul,

@@ -14,8 +14,13 @@ from ..attributes import ATTRIBUTES, OTHER_TIMES
 from ..errors import TreeError
 from ..inode_flags import ALL_FLAGS, flag_names, flags_for
 from ..ondisk.format import Format
-from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_GOOD_OLD_INODE_SIZE, encode_device
-from ..tree import S_IFBLK, S_IFCHR, S_IFLNK, S_IFREG, Device, Loss, LossCode, Node, Tree
+from ..ondisk.inode import (
+    EXT4_CASEFOLD_FL,
+    EXT4_GOOD_OLD_INODE_SIZE,
+    EXT4_VERITY_FL,
+    encode_device,
+)
+from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Device, Loss, LossCode, Node, Tree
 from .inodes import LOST_AND_FOUND, InodeTable
 from .layout import NANOSECONDS, Times
 from .spec import Spec
@@ -127,13 +132,19 @@ def _flags(table: InodeTable, index: int, fmt: Format) -> int:
     wrong = node.flags & ~flags_for(node.file_type)
     if wrong:
         kinds = "directories" if flags_for(S_IFREG) & wrong == 0 else "files and directories"
+        if not flags_for(S_IFDIR) & wrong:
+            kinds = "files"
         raise TreeError(path(), f"the inode flag {flag_names(wrong)} is for {kinds} alone")
-    if node.flags & EXT4_CASEFOLD_FL and not fmt.casefold:
-        raise TreeError(
-            path(),
-            "the inode flag casefold needs the feature casefold; add it, or take the flag away "
-            "with the rule '**: flags=-casefold'",
-        )
+    for flag, name, is_there in (
+        (EXT4_CASEFOLD_FL, "casefold", fmt.casefold),
+        (EXT4_VERITY_FL, "verity", fmt.verity),
+    ):
+        if node.flags & flag and not is_there:
+            raise TreeError(
+                path(),
+                f"the inode flag {name} needs the feature {name}; add it, or take the flag away "
+                f"with the rule '**: flags=-{name}'",
+            )
     return node.flags
 
 

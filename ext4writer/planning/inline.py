@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import compress
 
+from ..inode_flags import FS_VERITY_FL
 from ..ondisk.format import Format
 from ..ondisk.inode import EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME
 from ..ondisk.xattr import entry_size, split_name, value_size
@@ -64,7 +65,9 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
     if not most:
         return plan
     for index in _small(table, fmt):
-        if policy.inline(table.sizes[index]):
+        # fs/ext4/verity.c:ext4_begin_enable_verity: a tree lies past the end of a file in blocks.
+        is_verified = table.flags.get(index, 0) & FS_VERITY_FL
+        if policy.inline(table.sizes[index]) and not is_verified:
             plan.rooms[index] = _room(table.sizes[index])
     value_most = most - EXT4_MIN_INLINE_DATA_SIZE
     end = 0

@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from ..content import FileId
@@ -29,6 +29,9 @@ from .sizing import MAX_INODES, unavailable_blocks
 from .spec import GIB, Spec
 from .system_files import SystemFile
 from .xattrs import XattrPlan
+
+if TYPE_CHECKING:
+    from .verity import VerityFile
 
 NANOSECONDS = 10**9
 
@@ -98,6 +101,8 @@ class ImagePlan:
     table_bytes_for_growth: int = 0
     """Bytes of the inode tables that exist only because of ``Spec.inode_ratio``. No inode there
     is in use, so they are holes if the output supports holes."""
+    verity: Mapping[int, VerityFile] = field(default_factory=dict)
+    """By node index: what lies past the end of files with verity."""
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)
     """The files that the tree's sources have read; see :attr:`Tree.inputs`."""
 
@@ -139,6 +144,12 @@ class ImagePlan:
         """Bytes that every user can write: the free ones minus kernel and superuser reserves."""
         blocks = self.free_blocks - unavailable_blocks(self.blocks_count, self.spec)
         return max(0, blocks) * self.block_size
+
+    @property
+    def verity_digests(self) -> dict[bytes, str]:
+        """The digests of all files with verity, by path."""
+        files = self.verity.values()
+        return dict(sorted((path, file.digest) for file in files for path in file.paths))
 
     @property
     def entries(self) -> dict[str, int]:

@@ -6,12 +6,12 @@ float that is a whole number. Everything else is an error that names the option.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from ..arguments import whole_number
-from ..errors import SpecError
+from ..arguments import bytes_of, whole_number
+from ..errors import SpecError, display_path
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
 from ..ondisk.htree import HASH_ALGS
 from ..ondisk.superblock import EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, edit_mount_options
@@ -29,6 +29,10 @@ EncodingFlags = Literal["", "strict"]
 HashAlg = Literal[
     "half_md4", "tea", "legacy", "half_md4_unsigned", "tea_unsigned", "legacy_unsigned"
 ]
+
+Signatures = tuple[tuple[bytes, bytes], ...]
+"""Absolute path and signature of each file, sorted."""
+GivenSignatures = Mapping[bytes, bytes] | Mapping[str, bytes] | Signatures
 
 _DOC_WIDTH = 80
 
@@ -213,6 +217,32 @@ def quota_grace_of(given: Any) -> tuple[QuotaGrace, ...]:
     from .quota_options import grace_of
 
     return grace_of(given)
+
+
+def salt_of(given: Any) -> bytes:
+    if isinstance(given, str):
+        try:
+            return bytes.fromhex(given)
+        except ValueError:
+            raise ValueError(f"{given!r} is not hexadecimal") from None
+    return bytes_of(given)
+
+
+def signatures_of(given: Any) -> Signatures:
+    if not given:
+        return ()
+    from ..ondisk.verity import SIGNATURE_MAX
+
+    taken: dict[bytes, bytes] = {}
+    for path, signature in given.items() if isinstance(given, Mapping) else given:
+        key = b"/" + b"/".join(name for name in bytes_of(path).split(b"/") if name)
+        if not isinstance(signature, bytes) or not 0 < len(signature) <= SIGNATURE_MAX:
+            raise ValueError(
+                f"that of {display_path(key)} is no signature of up to {SIGNATURE_MAX} bytes"
+            )
+        if taken.setdefault(key, signature) != signature:
+            raise ValueError(f"{display_path(key)} has two")
+    return tuple(sorted(taken.items()))
 
 
 def flag(given: Any) -> bool:

@@ -33,6 +33,8 @@ class Demand(NamedTuple):
     """Blocks in a cluster."""
     data_clusters: int
     """The sum of ``clusters``."""
+    verity_clusters: int = 0
+    """Those of them that hold trees of verity."""
     system_files: tuple[SystemFile, ...] = ()
     """Files without a name. Those whose size depends on that of the image come when it is known."""
 

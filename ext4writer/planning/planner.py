@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SpecError, TreeError
 from ..forked import ProcessPool, as_pool
+from ..inode_flags import FS_VERITY_FL
 from ..ondisk.format import Format
 from ..ondisk.htree import HASH_ALGS
 from ..ondisk.inode import EXT4_CASEFOLD_FL
@@ -35,7 +36,7 @@ from .identity import derive_identity, with_content
 from .inline import InlinePlan, plan_inline
 from .inodes import InodeTable, number_inodes
 from .layout import ImagePlan
-from .mapping import mapping_of
+from .mapping import DataMapping, mapping_of
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy, RandomPolicy
 from .sizing import MAX_INODES, Inodes, solve
@@ -48,6 +49,7 @@ from .xattrs import XattrPlan, XattrPlanner
 
 if TYPE_CHECKING:
     from .hole_search import HoleSearch
+    from .verity import VerityPlan
 
 
 def plan_image(
@@ -116,7 +118,9 @@ def _plan(
     if spec.free_percent:
         of_content = math.ceil(data.content_bytes * spec.free_percent / 100)
         spec = replace(spec, free=(spec.free or 0) + of_content, free_percent=0.0)
-    clusters = mapping_of(fmt).cluster_counts(data.counts, data.ranges)
+    mapping = mapping_of(fmt)
+    verity = _plan_verity(tree, table, data, spec, mapping, cancel)
+    clusters = mapping.cluster_counts(data.counts, data.ranges)
     demand = Demand(
         counts=data.counts,
         clusters=clusters,
@@ -126,6 +130,7 @@ def _plan(
         cluster_blocks=fmt.blocks_per_cluster,
         data_clusters=sum(clusters),
         system_files=system_files_of_tree(spec, fmt, table),
+        verity_clusters=verity.clusters if verity else 0,
     )
     solution = solve(spec, demand, _inodes(table, spec), policy)
     if progress is not None:
@@ -162,8 +167,26 @@ def _plan(
         space=space,
         losses=losses,
         table_bytes_for_growth=_table_bytes_for_growth(solution),
+        verity=verity.files if verity else {},
         inputs=dict(tree.inputs),
     )
+
+
+def _plan_verity(
+    tree: Tree,
+    table: InodeTable,
+    data: DataBlocks,
+    spec: Spec,
+    mapping: DataMapping,
+    cancel: Cancel | None,
+) -> VerityPlan | None:
+    """The trees of files with verity, whose blocks are added to ``data``; None for no file."""
+    is_flagged = any(flags & FS_VERITY_FL for flags in table.flags.values())
+    if not is_flagged and not spec.verity_signatures:
+        return None
+    from .verity import plan_verity  # late, for hardly any image has such files
+
+    return plan_verity(tree, table, data, spec, mapping, cancel)
 
 
 def _table_bytes_for_growth(solution: Solution) -> int:

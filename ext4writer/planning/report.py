@@ -44,6 +44,8 @@ class ImageReport:
     """Bytes of files that are copied, without holes."""
     space: Mapping[str, int]
     """Bytes by purpose; the sum is ``size``."""
+    verity: Mapping[str, str]
+    """The digest of each file with verity by its path, as ``fsverity measure`` prints it."""
     losses: Sequence[Loss]
     """What the image does not keep exactly as the source has it."""
 
@@ -67,6 +69,7 @@ class ImageReport:
             "features": list(self.features),
             "entries": dict(self.entries),
             "space": dict(self.space),
+            "verity": dict(self.verity),
             "losses": losses,
         }
 

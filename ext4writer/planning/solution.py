@@ -36,7 +36,7 @@ class Solution(NamedTuple):
         directories = sum(demand.clusters[index] for index in demand.directories)
         of_mapping = mapping_of(fmt).blocks_purpose or "data"
         blocks = {
-            "data": (demand.data_clusters - directories) * ratio,
+            "data": (demand.data_clusters - directories - demand.verity_clusters) * ratio,
             "directories": directories * ratio,
             "inode tables": geometry.groups * geometry.inode_table_blocks,
             "journal": 0,
@@ -54,6 +54,8 @@ class Solution(NamedTuple):
                 (purpose, len(placement.system[file.ino].map_blocks) * ratio),
             ):
                 blocks[name] = blocks.get(name, 0) + count
+        if demand.verity_clusters:
+            blocks["verity"] = demand.verity_clusters * ratio
         if fmt.first_data_block:
             blocks["boot block"] = fmt.first_data_block
         if ratio > 1:

@@ -17,8 +17,10 @@ from .options import (
     OPTIONS,
     Encoding,
     EncodingFlags,
+    GivenSignatures,
     HashAlg,
     Option,
+    Signatures,
     Size,
     encoding_flags_of,
     encoding_of,
@@ -35,6 +37,8 @@ from .options import (
     quota_grace_of,
     quota_limits_of,
     quotatype_of,
+    salt_of,
+    signatures_of,
     size_of,
     taken,
     uuid_of,
@@ -50,6 +54,9 @@ if TYPE_CHECKING:
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+
+DEFAULT_VERITY_BLOCK = 4096
+VerityHashAlg = Literal["sha256", "sha512"]
 
 DEFAULT_FREE = 16 * MIB
 BYTES_PER_INODE = 16 * KIB
@@ -222,6 +229,25 @@ class Spec:
         "takes them byte by byte.",
         encoding_flags_of,
     )
+    verity_hash_alg: Option[VerityHashAlg, VerityHashAlg] = Option(
+        "sha256",
+        'Hash of files with the inode flag verity: "sha256" or "sha512". They need the feature '
+        "verity.",
+    )
+    verity_block_size: Option[int | None, Size | None] = Option(
+        None,
+        "Bytes of content for each of which a Merkle tree has a hash: a power of two from 1024 to "
+        "the block size. None is 4096, or the block size if that is less.",
+        optional(size_of),
+    )
+    verity_salt: Option[bytes, bytes | str] = Option(
+        b"", "What is hashed before each block, 32 bytes at most; a str is hexadecimal.", salt_of
+    )
+    verity_signatures: Option[Signatures, GivenSignatures] = Option(
+        (),
+        "Built-in signatures by path, as a mapping to bytes: what fsverity sign makes, in DER.",
+        signatures_of,
+    )
     num_backup_sb: Option[int, int | str] = Option(
         2,
         "With the feature sparse_super2: number of backups of superblock and descriptors, 0 to 2. "
@@ -349,6 +375,12 @@ class Spec:
         "compact default.",
         optional(policy_of),
     )
+
+    @property
+    def verity_tree_block_size(self) -> int:
+        """``verity_block_size`` with its default filled in."""
+        # fs/verity/open.c:fsverity_init_merkle_tree_params: no more than a block
+        return self.verity_block_size or min(DEFAULT_VERITY_BLOCK, self.block_size)
 
     @property
     def fitted_free(self) -> int:
@@ -498,6 +530,7 @@ class Spec:
         for name in ("fast_commit", "orphan_file"):
             if self.journal == "none" and name in fmt.features.names():
                 raise SpecError("journal", f"is needed by {name}; add ^{name}")
+        self._check_verity(fmt)
         if self.encoding_flags and not fmt.casefold:
             raise SpecError(
                 "encoding_flags", "needs the feature casefold; add casefold, or give an encoding"
@@ -536,6 +569,35 @@ class Spec:
                 "needs the feature resize_inode, which holds the reserve, or meta_bg, which needs "
                 "none; ask for 0 without them",
             )
+
+    def _check_verity(self, fmt: Format) -> None:
+        given = (
+            self.verity_hash_alg != "sha256",
+            self.verity_block_size is not None,
+            bool(self.verity_salt),
+            bool(self.verity_signatures),
+        )
+        if not any(given):
+            return
+        from ..ondisk.verity import ALGORITHMS, MIN_BLOCK_SIZE, SALT_MAX
+
+        if self.verity_hash_alg not in ALGORITHMS:
+            raise SpecError(
+                "verity_hash_alg", f"{self.verity_hash_alg!r} is none of {', '.join(ALGORITHMS)}"
+            )
+        size = self.verity_tree_block_size
+        if not MIN_BLOCK_SIZE <= size <= self.block_size or size & (size - 1):
+            raise SpecError(
+                "verity_block_size",
+                f"{size} is no power of two from {MIN_BLOCK_SIZE} to the block size",
+            )
+        if len(self.verity_salt) > SALT_MAX:
+            raise SpecError(
+                "verity_salt", f"has {len(self.verity_salt)} bytes; {SALT_MAX} is the most"
+            )
+        if not fmt.verity:
+            name = ("hash_alg", "block_size", "salt", "signatures")[given.index(True)]
+            raise SpecError(f"verity_{name}", "needs the feature verity; add verity")
 
 
 def _changed(spec: Spec) -> Iterator[str]:

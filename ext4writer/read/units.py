@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from ..ondisk.inode import EXT4_EXTENTS_FL
+from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_VERITY_FL
 from ..ondisk.superblock import EXT4_JOURNAL_INO, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, UnitRun
+from ..ondisk.verity import verity_start
 from .directories import block_kind, blocks
 from .mapping import TreeBlock
 
@@ -102,6 +103,15 @@ def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
     elif inode.is_symlink and not inode.is_fast_symlink:
         for run in inode.runs():
             yield UnitRun(UnitKind.SYMLINK_BLOCK, inode.ino, 0, run.physical * size, size)
+    elif inode.flags & EXT4_VERITY_FL and inode.is_file:
+        start = verity_start(inode.size) // size
+        for run in inode.runs():
+            first = max(run.logical, start)
+            count = run.logical + run.length - first
+            if count > 0:
+                numbers = range(first, first + count)
+                offset = (run.physical + first - run.logical) * size
+                yield UnitRun(UnitKind.VERITY_BLOCK, inode.ino, numbers, offset, size, count)
     elif image.format.orphan_file and inode.ino == image.number("s_orphan_file_inum"):
         for run in inode.runs():
             numbers = range(run.logical, run.logical + run.length)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DamageError
 from ..ondisk.inode import EXT4_VERITY_FL
-from ..ondisk.merkle import ALGORITHMS, MerkleTree
-from ..ondisk.verity import FSVERITY_DESCRIPTOR, VERITY_ALIGNMENT
+from ..ondisk.merkle import MerkleTree
+from ..ondisk.verity import ALGORITHMS, FSVERITY_DESCRIPTOR, verity_start
 from .files import FileReader
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def verity(inode: Inode) -> Verity | None:
     if not inode.flags & EXT4_VERITY_FL or not inode.is_file:
         return None
     with FileReader(inode, past_end=True) as reader:
-        start = -(-inode.size // VERITY_ALIGNMENT) * VERITY_ALIGNMENT
+        start = verity_start(inode.size)
         end = reader.size
         size_at = end - _DESC_SIZE_BYTES
         if size_at < start + FSVERITY_DESCRIPTOR.size:

@@ -12,7 +12,7 @@ from ..arguments import ID_MOST
 from ..content import BytesContent, Content, Reader
 from ..errors import DamageError
 from ..forked import NEVER
-from ..inode_flags import STORAGE_FLAGS, flag_names, flags_for
+from ..inode_flags import STORAGE_FLAGS, flag_names, taken_flags
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..read import Image, Inode, OnDamage, open_image
 from ..read import Source as ImageSource
@@ -150,7 +150,7 @@ class _Reading:
         return node
 
     def _adorn_with_flags(self, node: Node, path: bytes, inode: Inode) -> None:
-        kept = inode.flags & flags_for(inode.file_type)
+        kept = inode.flags & taken_flags(inode.file_type)
         lost = inode.flags & ~(kept | STORAGE_FLAGS)
         if kept:
             node.flags = kept

@@ -7,7 +7,7 @@ import os
 import struct
 
 from ..content import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK
-from ..inode_flags import STORAGE_FLAGS, flag_names, flags_for
+from ..inode_flags import STORAGE_FLAGS, flag_names, taken_flags
 from ..tree import S_IFDIR, S_IFREG, Loss
 
 try:
@@ -75,10 +75,10 @@ class HostFlags:
             return 0
         # The kernel writes an int, whatever the number of the request says.
         flags: int = struct.unpack_from("=I", answer)[0]
-        other = flags & ~flags_for(kind) & ~STORAGE_FLAGS
+        other = flags & ~taken_flags(kind) & ~STORAGE_FLAGS
         if other:
             self._lose(shown, f"the inode flags {flag_names(other)} belong to its file system")
-        return flags & flags_for(kind)
+        return flags & taken_flags(kind)
 
     def _project(self, answer: bytes | None) -> int:
         if answer is None:

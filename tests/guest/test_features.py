@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +14,10 @@ import ext4writer
 from ext4writer import Spec, Tree
 from ext4writer.inspection.check import check_image
 from ext4writer.read import open_image
+from ext4writer.read.verity import verity
 from tests.guest import run_guest
 from tests.judges.fsck import judge
-from tests.judges.tools import require
+from tests.judges.tools import require, run
 
 pytestmark = pytest.mark.qemu
 
@@ -44,6 +47,26 @@ umount /mnt
 """
 
 
+VERITY = """
+mkdir -p /etc
+keyctl padd asymmetric '' %keyring:.fs-verity < /certificate
+mount -t ext4 /dev/vdc /mnt
+for file in signed zeros empty large; do fsverity measure /mnt/$file; done
+md5sum /mnt/large
+cat /mnt/signed > /dev/null
+if echo more >> /mnt/large 2>/dev/null; then exit 8; fi
+fsverity enable /mnt/plain
+rm /mnt/zeros
+umount /mnt
+mount -t ext4 -o ro /dev/vdd /mnt
+fsverity measure /mnt/large
+dd if=/mnt/large of=/dev/null bs=4096 count=1 skip=300
+if cat /mnt/large > /dev/null 2>/err; then exit 7; fi
+cat /err
+umount /mnt
+"""
+
+
 class Guest(NamedTuple):
     """The images after the guest had them."""
 
@@ -53,14 +76,22 @@ class Guest(NamedTuple):
 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
+    """Everything that the tests of this module look at, from one boot."""
     require("qemu-system-x86_64")
     folder = tmp_path_factory.mktemp("guest")
-    drives = [_folding(folder / "folding"), _strict(folder / "strict")]
+    large = random.Random(5).randbytes(2_000_000)
+    drives = [
+        _folding(folder / "folding"),
+        _strict(folder / "strict"),
+        _verified(folder / "verified", large),
+        _corrupted(folder / "verified", folder / "corrupted"),
+    ]
     said = run_guest(
-        FOLDING,
+        FOLDING + VERITY,
         drives,
-        programs=["lsattr"],
+        programs=["lsattr", "fsverity", "keyctl"],
         files={
+            "/certificate": (folder / "certificate").read_bytes(),
             "/names": "".join(f"{name}\n" for name in FOLDED).encode(),
             "/other-case": "".join(f"{name}\n" for name in OTHER_CASE).encode(),
         },
@@ -94,6 +125,43 @@ def _strict(image: Path) -> Path:
     return _written(tree, image, spec)
 
 
+def _verified(image: Path, large: bytes) -> Path:
+    tree = Tree()
+    tree.file("plain", b"p" * 10_000)
+    tree.file("signed", b"s" * 100_000, flags="verity")
+    tree.file("zeros", bytes(1 << 20), flags="verity")
+    tree.file("empty", b"", flags="verity")
+    tree.file("large", large, flags="verity")
+    signature = _signature(image.parent, b"s" * 100_000, "c0ffee")
+    spec = Spec(features="verity", verity_salt="c0ffee", verity_signatures={"signed": signature})
+    return _written(tree, image, spec)
+
+
+def _signature(folder: Path, content: bytes, salt: str) -> bytes:
+    """Sign ``content`` as fs-verity does, with a new key; its certificate is left in ``folder``."""
+    key, pem, file, signature = (folder / name for name in ("key", "pem", "file", "signature"))
+    run(
+        [
+            *("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-x509"),
+            *("-out", pem, "-subj", "/CN=test"),
+        ]
+    )
+    run(["openssl", "x509", "-in", pem, "-out", folder / "certificate", "-outform", "der"])
+    file.write_bytes(content)
+    run(["fsverity", "sign", file, signature, f"--key={key}", f"--cert={pem}", f"--salt={salt}"])
+    return signature.read_bytes()
+
+
+def _corrupted(verified: Path, image: Path) -> Path:
+    """The same with one bit of the file's content turned."""
+    data = bytearray(verified.read_bytes())
+    with open_image(bytes(data)) as opened:
+        [run, *_] = opened.lookup("/large").runs()
+    data[(run.physical + 201) * 4096 + 99] ^= 4
+    image.write_bytes(data)
+    return image
+
+
 def _assert_right(image: Path) -> None:
     judge(image, "quick")
     with open_image(image) as opened:
@@ -108,3 +176,19 @@ def test_the_kernel_finds_names_in_another_case(guest: Guest) -> None:
         assert opened.open("/fold/neu äÖ 149").read() == b"new\n"
         assert "CASEFOLD" in opened.lookup("/fold/made").flag_names
     assert re.search(r"F.* /mnt/fold/made", guest.said)
+
+
+def test_the_kernel_verifies_files(guest: Guest) -> None:
+    _assert_right(guest.folder / "verified")
+    digests = dict(re.findall(r"(sha256:[0-9a-f]{64}) /mnt/(\w+)", guest.said))
+    with open_image(guest.folder / "verified") as opened:
+        for name in ("signed", "empty", "large"):
+            said = verity(opened.lookup(f"/{name}"))
+            assert said is not None
+            digest = said.tree.file_digest(said.size, said.root_hash).hex()
+            assert digests[f"sha256:{digest}"] == name
+        content = opened.open("/large").read()
+    assert hashlib.md5(content).hexdigest() in guest.said
+    assert len(digests) == 4
+    # The kernel noticed the bit that was turned, where it reads that block.
+    assert re.search("cat:.*Input/output error|cat:.*I/O error", guest.said)

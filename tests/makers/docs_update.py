@@ -89,7 +89,10 @@ Version 1 alone is written: header, the levels of the tree from the top down, th
 the order of IDs. Each ID that owns something or has a limit has an entry. The files of users and
 groups are inodes 3 and 4, that of projects is the first after `lost+found`; all are immutable.""",
     ),
-    "fs-verity": ("verity", "Read only so far."),
+    "fs-verity": (
+        "verity",
+        "For files of `--verity`. No block of the tree or the descriptor is a hole.",
+    ),
     "Encryption": ("encryption", "Read only so far."),
 }
 """Title -> the module of the declarations, and what no single field says."""

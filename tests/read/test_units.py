@@ -36,6 +36,24 @@ def test_the_units_that_were_planned_are_found(name: str) -> None:
         assert not any(data[unit.offset : unit.offset + unit.size])
 
 
+def test_trees_of_verity() -> None:
+    large = Tree()
+    for number, size in enumerate((0, 70_000, 3_000_000)):
+        large.file(f"/{number}", bytes(range(250)) * (size // 250), flags="verity")
+    data = bytearray()
+    layout = write_image(large, data, Spec(features="verity", policy=RandomPolicy(3)))
+    wanted = {
+        bare(unit): bytes(unit.make() if unit.make else b"")
+        for run in PlannedUnits(plan_of(layout)).runs_of(UnitKind.VERITY_BLOCK)
+        for unit in run.units()
+    }
+    with open_image(bytes(data)) as image:
+        found = {bare(u) for u in image.units() if u.kind is UnitKind.VERITY_BLOCK}
+    assert found == set(wanted) and len(found) > 6
+    for unit, made in wanted.items():
+        assert made == data[unit.offset : unit.offset + unit.size]
+
+
 def test_scattered_files() -> None:
     content = b"".join(bytes([n % 250 + 1]) * 1024 + bytes(1024) for n in range(9000))
     scattered = Tree()

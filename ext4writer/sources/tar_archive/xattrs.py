@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 
-from ...inode_flags import bsd_words, flags_for, from_bsd_words
+from ...inode_flags import bsd_words, from_bsd_words, taken_flags
 from ...tree import Xattrs
 from ..acl_text import acl_from_text, says_more_than_a_mode
 from ..host_xattrs import KNOWN_NAMES, KNOWN_PREFIXES
@@ -118,7 +118,7 @@ def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
 def inode_flags(value: bytes, file_type: int) -> tuple[int, str]:
     """The flags in the record ``SCHILY.fflags``, and the words in it that mean none for a file."""
     flags, unknown = from_bsd_words(value.decode("ascii", "backslashreplace"))
-    kept = flags & flags_for(file_type)
+    kept = flags & taken_flags(file_type)
     words = [bsd_words(flags & ~kept), *unknown] if flags != kept else unknown
     return kept, ",".join(words)[:300]
 
