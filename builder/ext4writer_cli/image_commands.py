@@ -397,10 +397,13 @@ def show(place: Place, what: tuple[str, ...], annotate: bool, json: bool) -> Non
 
 def _transactions(image: Image, json: bool) -> list[dict[str, Any]]:
     """What the log holds that was not recovered: each transaction with its blocks."""
+    from ext4writer.read.fast_commits import tags
     from ext4writer.read.journal import Journal
 
-    found = []
-    for transaction in Journal(image).transactions():
+    found: list[dict[str, Any]] = []
+    journal = Journal(image)
+    transactions = journal.transactions()
+    for transaction in transactions:
         blocks = [tag.block for tag, _ in transaction.blocks]
         found.append(
             {"transaction": transaction.sequence, "blocks": blocks, "revoked": transaction.revoked}
@@ -412,6 +415,10 @@ def _transactions(image: Image, json: bool) -> list[dict[str, Any]]:
                 click.echo(f"  revoked {_ranges(transaction.revoked)}")
     if not json and not found:
         click.echo("no transactions to recover")
+    for tag in tags(journal, journal.sequence_after(transactions)) if transactions else []:
+        found.append({"tag": tag.name, "offset": tag.offset, "value": tag.value.hex()})
+        if not json:
+            click.echo(f"fast commit at byte {tag.offset}: {tag.name} {tag.value[:40].hex()}")
     return found
 
 

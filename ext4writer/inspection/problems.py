@@ -85,6 +85,11 @@ def of_damage(error: DamageError) -> Problem:
     key = _SPELLINGS.get(error.record, error.record), error.field
     text = error.problem
     code = "VERITY" if key[0] == FSVERITY_DESCRIPTOR.name else _CODES.get(key, "DAMAGE")
+    if key == ("extent_header", "eh_depth") and "should be" in text:
+        # e2fsck goes by the depth of the root; the kernel refuses the node.
+        return Problem(
+            "EXTENT_DEPTH", key[0], error.field, error.offset, text, error.ino, None, True
+        )
     if "no block" in text and key == ("inode", "i_block"):
         code = "PR_2_DIRECTORY_HOLE"
     elif "is missing" in text and key[1] == "det_checksum":

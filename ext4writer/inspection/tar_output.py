@@ -41,6 +41,8 @@ def write_tar(
         fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8",
         errors="surrogateescape",
     ) as archive:  # fmt: skip
+        if not image.root.is_directory:
+            raise image.root.error("i_mode", f"is {image.root.mode:#o}, and not of a directory")
         if not wanted:
             archive.addfile(_header("./", image.root, {}))
         for found in image.walk(descend=lambda found: is_wanted(found, wanted)):
@@ -65,12 +67,7 @@ def write_tar(
                 continue
             if inode.links > 1 and not inode.is_directory:
                 first_names[inode.ino] = name
-            extra = {
-                f"SCHILY.xattr.{key.decode('utf-8', 'surrogateescape')}": value.decode(
-                    "utf-8", "surrogateescape"
-                )
-                for key, value in inode.xattrs().items()
-            }
+            extra = _xattr_records(inode, found.path, losses)
             if not inode.is_file:
                 info = _header(name, inode, extra)
                 if inode.is_symlink:
@@ -86,6 +83,21 @@ def write_tar(
                     raise ImageError(image.name, text)
                 _add_file(archive, name, inode, reader, extra)
     return losses
+
+
+def _xattr_records(inode: Inode, path: bytes, losses: list[Loss]) -> dict[str, str]:
+    """The attributes as PAX records; GNU tar escapes '%' and '=' in their names."""
+    records = {}
+    for name, value in inode.xattrs().items():
+        try:
+            keyword = name.replace(b"%", b"%25").replace(b"=", b"%3D").decode()
+        except UnicodeDecodeError:
+            shown = name.decode("utf-8", "backslashreplace")
+            what = f"the attribute {shown} is not kept: its name is not UTF-8"
+            losses.append(Loss(path, what, "xattr-left-out"))
+            continue
+        records[f"SCHILY.xattr.{keyword}"] = value.decode("utf-8", "surrogateescape")
+    return records
 
 
 def _header(name: str, inode: Inode, extra: dict[str, str]) -> tarfile.TarInfo:

@@ -93,3 +93,11 @@ def entries_per_block(block_size: int) -> int:
     """Return eh_max of a node that fills a block."""
     # fs/ext4/extents.c:ext4_ext_space_block; a power of two leaves >= 4 bytes for the tail.
     return (block_size - EXTENT_HEADER.size) // EXTENT.size
+
+
+def empty_extent_root(size: int) -> bytes:
+    """Return the ``size`` bytes of i_block that map nothing."""
+    # fs/ext4/fast_commit.c:ext4_fc_replay_inode
+    most = (size - EXTENT_HEADER.size) // EXTENT.size
+    names = ("eh_magic", "eh_entries", "eh_max", "eh_depth")
+    return EXTENT_HEADER.packer(*names)(EXT4_EXT_MAGIC, 0, most, 0).ljust(size, b"\0")

@@ -197,10 +197,12 @@ class FeatureSet:
             if row.word == "incompat" and row.reason in (_NEVER, "unknown")
         ]
 
-    def unknown_compat(self) -> list[str]:
-        """Return the names of compat features without a meaning: e2fsck refuses them."""
+    def unsupported(self) -> list[str]:
+        """Return the names of compatible features that neither Linux nor e2fsck has."""
         return [
-            row.name for row in self._rows() if row.word == "compat" and row.reason == "unknown"
+            row.name
+            for row in self._rows()
+            if row.word != "incompat" and row.reason in (_NEVER, "unknown")
         ]
 
     def check(self) -> None:

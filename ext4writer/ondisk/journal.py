@@ -48,7 +48,7 @@ _HEADER = (
 )
 
 _COMPAT = {JBD2_FEATURE_COMPAT_CHECKSUM: "checksum"}
-_INCOMPAT = {
+JOURNAL_INCOMPAT = {
     JBD2_FEATURE_INCOMPAT_REVOKE: "revoke",
     JBD2_FEATURE_INCOMPAT_64BIT: "64bit",
     JBD2_FEATURE_INCOMPAT_ASYNC_COMMIT: "async_commit",
@@ -56,6 +56,7 @@ _INCOMPAT = {
     JBD2_FEATURE_INCOMPAT_CSUM_V3: "csum_v3",
     JBD2_FEATURE_INCOMPAT_FAST_COMMIT: "fast_commit",
 }
+"""Each incompatible feature of a journal -> its name."""
 CHECKSUM_TYPES = {0: "none", 1: "crc32", 2: "md5", 3: "sha1", JBD2_CRC32C_CHKSUM: "crc32c"}
 """Each checksum type of the journal -> its name."""
 
@@ -107,7 +108,7 @@ JOURNAL_SUPERBLOCK = Record(
             "flags",
             when="journal superblock v2",
             zero="the kernel sets what it needs at the first mount",
-            names=_INCOMPAT,
+            names=JOURNAL_INCOMPAT,
         ),
         field(
             "s_feature_ro_compat",

@@ -79,6 +79,8 @@ class Block(NamedTuple):
 def blocks(directory: Inode) -> Iterator[Block]:
     """Yield the blocks of a directory whose entries do not lie in the inode."""
     image = directory.image
+    if image.fast_commits is not None and image.fast_commits.entries(directory) is not None:
+        return  # recovery decides what its blocks are
     size = image.block_size
     count = -(-directory.size // size)
     if directory.size % size:
@@ -119,6 +121,11 @@ def entries(directory: Inode) -> Iterator[Entry]:
     image = directory.image
     if not directory.is_directory:
         directory.wrong("i_mode", f"is of a {directory.kind}, and not of a directory")
+        return
+    commits = image.fast_commits
+    replayed = None if commits is None else commits.entries(directory)
+    if replayed is not None:
+        yield from replayed
         return
     if directory.has_inline_data:
         at = directory.offset + _I_BLOCK
@@ -263,6 +270,8 @@ def find(directory: Inode, name: bytes) -> Entry | None:
     image = directory.image
     matches = _Matcher(directory, name)
     has_index = directory.flags & EXT4_INDEX_FL and image.format.dir_index
+    if image.fast_commits is not None:
+        has_index = 0  # fast commits name files, and not where in the index
     if has_index and not directory.has_inline_data and name not in (b".", b".."):
         leaves = _leaves(directory, matches)
         if leaves is not None:

@@ -22,6 +22,7 @@ from ..ondisk.extent import (
     EXT_MAX_BLOCKS,
     EXTENT,
     EXTENT_HEADER,
+    empty_extent_root,
 )
 from ..ondisk.fast_commit import (
     EXT4_FC_TAG_ADD_RANGE,
@@ -73,10 +74,7 @@ _LEAST = {
 _extent = EXTENT.unpacker("ee_block", "ee_len", "ee_start_hi", "ee_start_lo")
 _I_BLOCK = INODE.offset("i_block")
 _AFTER_I_BLOCK = _I_BLOCK + 4 * EXT4_N_BLOCKS
-_IN_INODE = (4 * EXT4_N_BLOCKS - EXTENT_HEADER.size) // EXTENT.size
-_NO_EXTENTS = EXTENT_HEADER.pack(
-    {"eh_magic": EXT4_EXT_MAGIC, "eh_entries": 0, "eh_max": _IN_INODE, "eh_depth": 0}
-).ljust(4 * EXT4_N_BLOCKS, b"\0")
+_NO_EXTENTS = empty_extent_root(4 * EXT4_N_BLOCKS)
 _FILE_TYPES = {kind: code for code, kind in FILE_TYPES.items()}
 
 

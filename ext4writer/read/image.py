@@ -23,9 +23,10 @@ from ..ondisk.superblock import (
 )
 from ..ondisk.units import Unit, UnitRun
 from .directories import Entry, entries
+from .fast_commits import FastCommits
 from .files import FileReader
 from .inodes import Inode
-from .journal import replayed_blocks
+from .journal import replayed
 from .partitions import partition as find_partition
 from .stores import Overlay, Source, Store, Window, open_store
 from .units import unit_runs, units
@@ -58,6 +59,10 @@ class Image:
         self.store = store
         self.name = store.name
         self.on_damage = on_damage
+        self.is_replayed = False
+        """Whether a journal is read through."""
+        self.fast_commits: FastCommits | None = None
+        """What fast commits changed that are read through, with ``replay``."""
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         self.superblock_bytes = store.read(superblock_offset, SUPERBLOCK_SIZE)
         parsed = SUPERBLOCK.parse(self.superblock_bytes)
@@ -103,6 +108,10 @@ class Image:
         if not 0 < self.inodes_per_group <= 8 * self.block_size:
             raise wrong("s_inodes_per_group", f"is {self.inodes_per_group}")
         self.groups = fmt.groups_for(self.blocks_count)
+        if self.groups * fmt.inode_table_blocks(self.inodes_per_group) > self.blocks_count:
+            # Tables that share blocks would make more work than there are bytes.
+            text = f"is {self.inodes_per_group}: {self.groups} tables have no room"
+            raise wrong("s_inodes_per_group", text)
         if self.inodes_count > self.groups * self.inodes_per_group or self.inodes_count < 1:
             raise wrong("s_inodes_count", f"is {self.inodes_count} in {self.groups} groups")
         size = self.blocks_count * self.block_size
@@ -264,14 +273,20 @@ class Image:
                     raise
                 self.on_damage(error)
 
+    def inode_of_bytes(self, ino: int, raw: bytes) -> Inode:
+        """Return an inode that has other bytes than those in its table."""
+        return Inode(self, ino, self.inode_offset(ino), raw)
+
     def _inodes_of(self, group: int) -> Iterator[Inode]:
         size, per_group = self.format.inode_size, self.inodes_per_group
-        used = min(per_group, self.inodes_count - group * per_group)
+        most = min(per_group, self.inodes_count - group * per_group)
+        used = most
         if self.format.has_uninit_groups:
             numbers = self.descriptor(group)
-            if numbers["bg_flags"] & EXT4_BG_INODE_UNINIT:
-                return
-            used = min(used, max(per_group - numbers["bg_itable_unused"], 0))
+            is_uninit = numbers["bg_flags"] & EXT4_BG_INODE_UNINIT
+            used = 0 if is_uninit else min(most, max(per_group - numbers["bg_itable_unused"], 0))
+        if self.fast_commits is not None:
+            used = max(used, self.fast_commits.last_inode(group * per_group + 1, most))
         first, nothing, rows = group * per_group + 1, bytes(size), max(_TABLE_BYTES // size, 1)
         for row in range(0, used, rows):
             count = min(rows, used - row)
@@ -363,8 +378,8 @@ def open_image(
     ``pread(count, offset)`` or with ``readinto`` and ``seek``. The file system begins at byte
     ``offset``, or in ``partition`` of an MBR or GPT disk, counted as Linux counts them.
     ``superblock`` is the byte of a backup to use instead of the one at byte 1,024. With ``replay``
-    a journal that needs recovery is read through, in memory; its fast commits are not. ``journal``
-    is the device of an external one.
+    a journal that needs recovery is read through, in memory, with its fast commits. ``journal`` is
+    the device of an external one.
 
     ``on_damage`` hears of all damage after which reading goes on, checksums among them; without it
     the first is raised. Raises :class:`~ext4writer.ImageError` for what is no ext4,
@@ -390,11 +405,28 @@ def open_image(
                 if journal is not None:
                     device = Image(open_store(journal), on_damage=on_damage)
                     opened.enter_context(device)
-                blocks = replayed_blocks(image, device)
-            image = Image(
-                Overlay(store, image.block_size, blocks), superblock_offset=at, on_damage=on_damage
-            )
+                blocks, tags = replayed(image, device)
+            image = _overlaid(store, at, on_damage, image.block_size, blocks)
+            if tags:
+                commits = FastCommits(image, tags)
+                blocks |= commits.table_blocks()
+                image = _overlaid(store, at, on_damage, image.block_size, blocks)
+                image.fast_commits = commits
         return image
     except BaseException:
         store.close()
         raise
+
+
+def _overlaid(
+    store: Store,
+    superblock_offset: int,
+    on_damage: OnDamage | None,
+    block_size: int,
+    blocks: dict[int, bytes],
+) -> Image:
+    """An image with other bytes in some blocks."""
+    overlay = Overlay(store, block_size, dict(blocks))
+    image = Image(overlay, superblock_offset=superblock_offset, on_damage=on_damage)
+    image.is_replayed = True
+    return image

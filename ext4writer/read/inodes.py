@@ -115,7 +115,7 @@ class Inode:
         if fmt.has_extra_fields:
             self.extra_isize = int.from_bytes(raw[_EXTRA_ISIZE : _EXTRA_ISIZE + 2], "little")
             if self.extra_isize & 3 or self.extra_isize > len(raw) - EXT4_GOOD_OLD_INODE_SIZE:
-                if self.mode:
+                if self.mode and self.links:
                     self.wrong("i_extra_isize", f"is {self.extra_isize}")
                 self.extra_isize = 0
             end = EXT4_GOOD_OLD_INODE_SIZE + min(self.extra_isize, _EXTRA_MOST)

@@ -1,7 +1,7 @@
 """What a journal that was not recovered would put where, without writing anything.
 
 Rules: fs/jbd2/recovery.c:do_one_pass. Three passes: find the last whole transaction, gather what is
-revoked, take the blocks. Fast commits are not replayed.
+revoked, take the blocks. What fast commits add to that is in :mod:`.fast_commits`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from ..ondisk.journal_log import (
     tag_size,
 )
 from ..ondisk.superblock import SUPERBLOCK_OFFSET
+from .fast_commits import Tag
+from .fast_commits import tags as fast_commit_tags
 
 if TYPE_CHECKING:
     from .image import Image
@@ -74,7 +76,7 @@ def crc32_be(crc: int, data: bytes) -> int:
     return crc
 
 
-class Tag(NamedTuple):
+class BlockTag(NamedTuple):
     """One block of a transaction: where it belongs, and how it lies in the journal."""
 
     block: int
@@ -86,7 +88,7 @@ class Transaction(NamedTuple):
     """A transaction that is whole. ``blocks`` pairs each tag with its block of the journal."""
 
     sequence: int
-    blocks: list[tuple[Tag, int]]
+    blocks: list[tuple[BlockTag, int]]
     revoked: list[int]
 
 
@@ -126,7 +128,8 @@ class Journal:
         assert isinstance(uuid, bytes)
         self.seed = crc32c(_ALL_ONES, uuid)
         self.first, self.end = self.number("s_first"), self.number("s_maxlen")
-        if features & JBD2_FEATURE_INCOMPAT_FAST_COMMIT:
+        self.has_fast_commits = bool(features & JBD2_FEATURE_INCOMPAT_FAST_COMMIT)
+        if self.has_fast_commits:
             self.end -= self.number("s_num_fc_blks") or JBD2_DEFAULT_FAST_COMMIT_BLOCKS
         if not 0 < self.first < self.end <= len(self._places):
             raise self._error("s_maxlen", f"is {self.end}, and the journal has {len(self._places)}")
@@ -152,13 +155,26 @@ class Journal:
         """Return the block of the image in which a block of the journal lies."""
         return self._places[number]
 
+    def fast_commit_blocks(self) -> range:
+        """Return the blocks of the journal that are kept for fast commits."""
+        # fs/jbd2/journal.c:jbd2_fc_init: the first block past the log stays unused
+        if not self.has_fast_commits:
+            return range(0)
+        return range(self.end + 1, min(self.number("s_maxlen"), len(self._places)))
+
+    def sequence_after(self, transactions: list[Transaction]) -> int:
+        """Return the number of the transaction after those that are to be recovered."""
+        if not transactions:
+            return self.number("s_sequence")
+        return (transactions[-1].sequence + 1) % _SEQUENCES
+
     def transactions(self) -> list[Transaction]:
         """Return the transactions to be recovered, oldest first; none for a journal at rest."""
         found: list[Transaction] = []
         position, sequence = self.number("s_start"), self.number("s_sequence")
         if not position:
             return found
-        blocks: list[tuple[Tag, int]] = []
+        blocks: list[tuple[BlockTag, int]] = []
         revoked: list[int] = []
         summed: list[int] = []
         left = self.end - self.first
@@ -198,7 +214,7 @@ class Journal:
     def _next(self, position: int) -> int:
         return position + 1 if position + 1 < self.end else self.first
 
-    def _tags(self, data: bytes) -> Iterator[Tag]:
+    def _tags(self, data: bytes) -> Iterator[BlockTag]:
         record = JOURNAL_BLOCK_TAG3 if self.csum_v3 else JOURNAL_BLOCK_TAG
         size = tag_size(csum_v2=self.csum_v2, csum_v3=self.csum_v3, wide=self.is_64bit)
         end = len(data) - (JOURNAL_BLOCK_TAIL.size if self.has_checksums else 0)
@@ -210,7 +226,7 @@ class Journal:
                 high = record.offset("t_blocknr_high")
                 part = part[:high] + bytes(4) + part[high + 4 :]
             flags = record.number(part, 0, "t_flags")
-            yield Tag(
+            yield BlockTag(
                 record.number(part, 0, "t_blocknr"), flags, record.number(part, 0, "t_checksum")
             )
             if flags & JBD2_FLAG_LAST_TAG:
@@ -253,7 +269,7 @@ class Journal:
             crc = crc32_be(crc, self.block(number))
         return crc == stored
 
-    def tag_is_right(self, tag: Tag, sequence: int, data: bytes) -> bool:
+    def tag_is_right(self, tag: BlockTag, sequence: int, data: bytes) -> bool:
         """Whether a block is the one that its tag was made for; always without checksums."""
         if not self.has_checksums:
             return True
@@ -291,17 +307,30 @@ def _places_on_device(image: Image, device: Image) -> Sequence[int]:
     return range(count)
 
 
-def replayed_blocks(image: Image, device: Image | None = None) -> dict[int, bytes]:
-    """Return each block of the file system that recovery would write, with what it would hold.
+class Replayed(NamedTuple):
+    """What recovery would do: blocks that it writes, and then the tags of fast commits."""
+
+    blocks: dict[int, bytes]
+    tags: list[Tag]
+
+
+def replayed(image: Image, device: Image | None = None) -> Replayed:
+    """Return what recovery would make of a file system.
 
     ``device`` holds the journal of an image that has none inside. A block that fails its checksum
     is reported and left as it is.
     """
     journal = Journal(image, device)
-    if not image.format.needs_recovery:
-        # fs/ext4/super.c:ext4_load_journal: what lies there is of no account
-        return {}
+    if not image.format.needs_recovery or not journal.number("s_start"):
+        # fs/ext4/super.c:ext4_load_journal, fs/jbd2/recovery.c:jbd2_journal_recover
+        return Replayed({}, [])
     transactions = journal.transactions()
+    tags = fast_commit_tags(journal, journal.sequence_after(transactions))
+    return Replayed(_blocks_of(image, journal, transactions), tags)
+
+
+def _blocks_of(image: Image, journal: Journal, transactions: list[Transaction]) -> dict[int, bytes]:
+    """Each block that whole transactions write, with what it would hold."""
     # The number of a transaction wraps, so that its place in the log counts.
     revoked = {
         block: place

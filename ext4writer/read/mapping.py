@@ -68,6 +68,10 @@ def mapping(inode: Inode) -> Iterator[Run | TreeBlock]:
         return iter(())
     if not (inode.is_file or inode.is_directory or inode.is_symlink):
         return iter(())
+    commits = inode.image.fast_commits
+    replayed = None if commits is None else commits.runs(inode)
+    if replayed is not None:
+        return iter(replayed)
     if inode.flags & EXT4_EXTENTS_FL:
         return _extent_tree(inode)
     return block_map(inode)
@@ -151,17 +155,21 @@ def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | 
     problem = None
     if magic != EXT4_EXT_MAGIC:
         problem = "eh_magic", f"is {magic:#06x}"
-    elif found > EXT4_MAX_EXTENT_DEPTH or depth not in (None, found):
-        problem = "eh_depth", f"is {found}" + ("" if depth is None else f", and should be {depth}")
+    elif depth is None and found > EXT4_MAX_EXTENT_DEPTH:
+        problem = "eh_depth", f"is {found}"
     elif most > room or not most:
         problem = "eh_max", f"is {most}, and there is room for {room}"
     elif entries > most:
         problem = "eh_entries", f"is {entries}, and there is room for {most}"
-    elif not entries and found:
+    elif not entries and (found if depth is None else depth):
         problem = "eh_entries", "is 0 in a node that is no leaf"
     if problem is not None:
         _wrong(inode, EXTENT_HEADER, problem[0], offset, problem[1])
         return None
+    if depth is not None and found != depth:
+        # The kernel refuses the node. The root says how deep the tree is, so that it can be read.
+        _wrong(inode, EXTENT_HEADER, "eh_depth", offset, f"is {found}, and should be {depth}")
+        found = depth
     if depth is not None and inode.image.format.metadata_csum:
         tail = EXTENT_HEADER.size + EXTENT.size * most
         stored = EXTENT_TAIL.number(data, tail, "et_checksum")

@@ -1,42 +1,72 @@
-"""Damages images and reads all of them: ``python -m tests.read.fuzz [COUNT [SEED]]``.
+"""Damages images and looks at all of them: ``python -m tests.read.fuzz [COUNT [SEED]]``.
 
 A mutation changes bytes or whole fields of metadata, and half of the time makes the checksums over
-them right again. Reading may end in a deliberate error and in nothing else, and has to end soon.
+them right again; now and then the image ends early. Looking may end in a deliberate error and in
+nothing else, and has to end soon. Each image is checked, and looked at in two further ways; a
+mutated image is the whole one with a few stretches replaced, so that it costs nothing to make.
 """
 
 from __future__ import annotations
 
-import os
+import io
 import random
 import resource
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ext4writer import Ext4WriterError, RandomPolicy, Spec, Tree, sources, write_image
+from ext4writer import Ext4WriterError, RandomPolicy, Spec, Tree, manifests, sources, write_image
 from ext4writer.inspection import info, listing, show
+from ext4writer.inspection.check import check_opened
+from ext4writer.inspection.diff import compare_images
+from ext4writer.inspection.extract import extract
+from ext4writer.inspection.map import COLOURS, draw_html, draw_svg
+from ext4writer.inspection.tar_output import write_tar
+from ext4writer.ondisk.checksum import crc32c, set_journal_superblock_checksum
+from ext4writer.ondisk.extent import EXTENT
+from ext4writer.ondisk.fast_commit import (
+    EXT4_FC_TAG_ADD_RANGE,
+    EXT4_FC_TAG_CREAT,
+    EXT4_FC_TAG_DEL_RANGE,
+    EXT4_FC_TAG_HEAD,
+    EXT4_FC_TAG_INODE,
+    EXT4_FC_TAG_LINK,
+    EXT4_FC_TAG_TAIL,
+    EXT4_FC_TAG_UNLINK,
+)
 from ext4writer.ondisk.format import Format
+from ext4writer.ondisk.journal import JBD2_FEATURE_INCOMPAT_FAST_COMMIT, JOURNAL_SUPERBLOCK
 from ext4writer.ondisk.units import Unit, UnitKind, checksum_unit
 from ext4writer.read import Image, open_image
+from ext4writer.read.journal import Journal
 from ext4writer.read.xattrs import encryption_context
 
 SECONDS_MAX = 20
 CONTENT_MAX = 64 << 10
+EXTRACT_MAX = 1 << 20
 
 MKE2FS = {
     "ext2": "-t ext2 -b 1024 -I 128",
     "ext3": "-t ext3 -b 1024",
+    "rev0": "-t ext2 -r 0 -b 1024",
     "inline": "-t ext4 -b 1024 -O inline_data,^has_journal",
     "bigalloc": "-t ext4 -b 1024 -C 4096 -O bigalloc,^has_journal",
     "meta-bg": "-t ext4 -b 1024 -g 1024 -O meta_bg,^resize_inode,^has_journal",
     "rest": "-t ext4 -b 1024 -O orphan_file,ea_inode,mmp,large_dir,metadata_csum_seed,quota",
     "casefold": "-t ext4 -b 1024 -O casefold,^has_journal",
+    "no-checksums": "-t ext4 -b 1024 -O ^metadata_csum,sparse_super2,^resize_inode",
+    "log": "-t ext4 -b 1024 -O ^metadata_csum",
+    "log-checksums": "-t ext4 -b 1024",
+    "log-fast": "-t ext4 -b 1024 -O fast_commit",
 }
 
 
@@ -46,6 +76,35 @@ class Seed(NamedTuple):
     name: str
     data: bytes
     units: list[Unit]
+
+
+class Mutant:
+    """The bytes of a seed with some stretches replaced, and perhaps an early end."""
+
+    name = "mutant"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+        self._patches: list[tuple[int, bytes]] = []
+
+    def patch(self, offset: int, data: bytes) -> None:
+        self._patches.append((offset, data[: max(self.size - offset, 0)]))
+
+    def pread(self, count: int, offset: int) -> bytes:
+        end = min(offset + count, self.size)
+        data = self._data[offset:end]
+        for at, new in self._patches:
+            low, high = max(at, offset), min(at + len(new), end)
+            if low < high:
+                changed = bytearray(data)
+                changed[low - offset : high - offset] = new[low - at : high - at]
+                data = bytes(changed)
+        return data
+
+    def whole(self) -> bytes:
+        """All bytes."""
+        return self.pread(self.size, 0)
 
 
 def small_tree() -> Tree:
@@ -69,9 +128,9 @@ def seeds() -> list[Seed]:
     """All images from which damage starts."""
     found = []
     for name, spec in {
-        "ours": Spec(block_size=1024, journal="none", hole_size=1024),
-        "ours-scattered": Spec(block_size=1024, policy=RandomPolicy(4), hole_size=1024),
-        "ours-4k": Spec(journal="none", inode_size=512),
+        "ours": Spec(block_size=1024, journal="none", hole_size=1024, free=0),
+        "ours-scattered": Spec(block_size=1024, policy=RandomPolicy(4), hole_size=1024, free=0),
+        "ours-4k": Spec(journal="none", inode_size=512, free=0),
     }.items():
         data = bytearray()
         write_image(small_tree(), data, spec)
@@ -88,8 +147,58 @@ def seeds() -> list[Seed]:
             image = Path(folder, name)
             command = ["mke2fs", "-q", "-F", *options.split(), "-d", str(source), str(image), "4M"]
             subprocess.run(command, check=True, capture_output=True)
+            if name.startswith("log"):
+                _write_log(image)
             found.append((name, image.read_bytes()))
     return [Seed(name, data, _units(data)) for name, data in found]
+
+
+def _write_log(image: Path) -> None:
+    """Put transactions into the journal that are to be recovered."""
+    data = image.with_suffix(".data")
+    data.write_bytes((b"\xc0\x3b\x39\x98" + b"escaped " * 127 + b"    ") * 3)
+    script = f"jo\njw -b 3000,3001,3002 {data}\njw -r 3001\njw -b 3001,3003 {data}\njc\n"
+    subprocess.run(
+        ["debugfs", "-w", "-f", "/dev/stdin", str(image)],
+        input=script.encode(), check=True, capture_output=True,
+    )  # fmt: skip
+    if image.name == "log-fast":
+        _write_fast_commit(image)
+
+
+def _write_fast_commit(image: Path) -> None:
+    """Put one fast commit after them: a file appears, another one goes, one grows."""
+    with open_image(image) as opened:
+        at = Journal(opened).offset
+        head = bytearray(opened.read(at, 1024))
+    incompat = JOURNAL_SUPERBLOCK.number(head, 0, "s_feature_incompat")
+    flags = incompat | JBD2_FEATURE_INCOMPAT_FAST_COMMIT
+    JOURNAL_SUPERBLOCK.set(head, 0, "s_feature_incompat", flags)
+    set_journal_superblock_checksum(head, 0)
+    with open(image, "r+b") as file:
+        file.seek(at)
+        file.write(head)
+    with open_image(image) as opened:
+        journal = Journal(opened)
+        big, many = opened.lookup("/big"), opened.lookup("/many").ino
+        sequence = journal.sequence_after(journal.transactions())
+        place = journal.place(journal.fast_commit_blocks()[0]) * opened.block_size
+    extent = EXTENT.pack({"ee_block": 200, "ee_len": 3, "ee_start_hi": 0, "ee_start_lo": 2000})
+    words = [
+        (EXT4_FC_TAG_HEAD, struct.pack("<II", 0, sequence)),
+        (EXT4_FC_TAG_INODE, struct.pack("<I", 500) + big.raw[:160]),
+        (EXT4_FC_TAG_ADD_RANGE, struct.pack("<I", 500) + extent),
+        (EXT4_FC_TAG_CREAT, struct.pack("<II", many, 500) + b"new"),
+        (EXT4_FC_TAG_UNLINK, struct.pack("<II", 2, big.ino) + b"big"),
+        (EXT4_FC_TAG_LINK, struct.pack("<II", many, big.ino) + b"moved"),
+        (EXT4_FC_TAG_DEL_RANGE, struct.pack("<III", big.ino, 3, 5)),
+    ]
+    data = b"".join(struct.pack("<HH", tag, len(value)) + value for tag, value in words)
+    data += struct.pack("<HHI", EXT4_FC_TAG_TAIL, 1024 - len(data) - 4, sequence)
+    data += struct.pack("<I", crc32c(0, data))
+    with open(image, "r+b") as file:
+        file.seek(place)
+        file.write(data.ljust(1024, b"\0"))
 
 
 def _units(data: bytes) -> list[Unit]:
@@ -99,53 +208,81 @@ def _units(data: bytes) -> list[Unit]:
             Unit(UnitKind.INODE, inode.ino, 0, inode.offset, len(inode.raw))
             for inode in image.inodes()
         ]
+        if image.format.needs_recovery:
+            # The log itself is no unit: its first blocks, again and again.
+            journal = Journal(image)
+            places = [*range(12), 0, 1, 5, *list(journal.fast_commit_blocks())[:1] * 20]
+            units += [
+                Unit(UnitKind.SYMLINK_BLOCK, 8, 0, journal.place(place) * image.block_size, 256)
+                for place in places
+            ] * 3
     return units
 
 
-def damaged(seed: Seed, chance: random.Random) -> bytearray:
-    """Return a copy of an image with up to six changes."""
-    data = bytearray(seed.data)
+def damaged(seed: Seed, chance: random.Random) -> Mutant:
+    """Return an image with up to six changes."""
+    mutant = Mutant(seed.data)
+    size = len(seed.data)
     touched = []
+    if chance.random() < 0.04:
+        mutant.size = chance.choice((size // 2, size - 1024, chance.randrange(4096, size)))
     for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
         unit = chance.choice(seed.units)
         if chance.random() < 0.3:
             unit = next(u for u in seed.units if u.kind is UnitKind.SUPERBLOCK)
         place = unit.offset + chance.randrange(min(unit.size, chance.choice((64, 256, 4096))))
         width = chance.choice((1, 1, 2, 4, 4, 8))
-        old = int.from_bytes(data[place : place + width], "little")
+        old = int.from_bytes(mutant.pread(width, place), "little")
         top = (1 << 8 * width) - 1
         new = chance.choice(
             (
                 *(0, top, 1, top >> 1, old + 1, old - 1, old << 1, old ^ 1 << chance.randrange(8)),
-                *(chance.getrandbits(8 * width), chance.getrandbits(16), len(data) // 1024),
+                *(chance.getrandbits(8 * width), chance.getrandbits(16), size // 1024),
             )
         )
-        data[place : place + width] = (new & top).to_bytes(width, "little")
+        mutant.patch(place, (new & top).to_bytes(width, "little"))
         touched.append(unit)
     if chance.random() < 0.6:
         fmt = Format.of_superblock(seed.data[1024:2048])
         for unit in touched:
-            part = bytearray(data[unit.offset : unit.offset + unit.size])
+            part = bytearray(mutant.pread(unit.size, unit.offset))
+            if len(part) < unit.size:
+                continue  # past the end
             try:
                 checksum_unit(fmt, unit, part)
             except ValueError:
                 continue
-            data[unit.offset : unit.offset + unit.size] = part
-    return data
+            mutant.patch(unit.offset, bytes(part))
+    return mutant
 
 
-def read_everything(data: bytes, heard: list[Ext4WriterError]) -> None:
-    """Do all that reading can do; Ext4WriterError is the only way not to."""
+Step = Callable[[Image, Mutant], None]
+
+
+def read_everything(
+    data: Mutant, heard: list[Ext4WriterError], *, steps: tuple[Step, ...] | None = None
+) -> None:
+    """Do what can be done with an image; Ext4WriterError is the only way not to."""
     with open_image(data, on_damage=heard.append) as image:
         info.facts(image)
-        for step in (_walk, _inodes, _units_of, _find, _build):
+        replay = image.format.needs_recovery
+        for step in STEPS if steps is None else steps:
             try:
                 step(image, data)
             except Ext4WriterError as error:
                 heard.append(error)
+    if replay:
+        with open_image(data, on_damage=heard.append, replay=True) as image:
+            _check(image, data)
+            _walk(image, data)
 
 
-def _walk(image: Image, data: bytes) -> None:
+def _check(image: Image, data: Mutant) -> None:
+    for problem in check_opened(image, [], data=True).problems:
+        assert problem.line
+
+
+def _walk(image: Image, data: Mutant) -> None:
     image.root.check()
     for found in image.walk():
         try:
@@ -160,19 +297,19 @@ def _walk(image: Image, data: bytes) -> None:
             continue
 
 
-def _inodes(image: Image, data: bytes) -> None:
+def _inodes(image: Image, data: Mutant) -> None:
     for inode in image.inodes():
         inode.expected_checksum()
 
 
-def _units_of(image: Image, data: bytes) -> None:
+def _units_of(image: Image, data: Mutant) -> None:
     for number, run in enumerate(image.unit_runs()):
         unit = run.unit(number % run.count)
         rows = show.explain(image, unit)
         assert sum(row.size for row in rows) == unit.size
 
 
-def _find(image: Image, data: bytes) -> None:
+def _find(image: Image, data: Mutant) -> None:
     for path in ("/many/5" + "n" * 40, "/many/007nnnnnnn", "/s/../holes", "/nothing", "/l"):
         try:
             image.lookup(path)
@@ -181,7 +318,7 @@ def _find(image: Image, data: bytes) -> None:
     list(listing.owners(image, 100))
 
 
-def _build(image: Image, data: bytes) -> None:
+def _build(image: Image, data: Mutant) -> None:
     tree = sources.image(data, on_damage=lambda error: None)
     for _, node in tree.walk():
         content = getattr(node, "content", None)
@@ -189,17 +326,61 @@ def _build(image: Image, data: bytes) -> None:
             content.read_whole(memoryview(bytearray(content.size)))
 
 
-def run(count: int, first: int = 0) -> Counter[str]:
-    """Read ``count`` damaged images; raise AssertionError that names the seed of a failure."""
+def _manifest(image: Image, data: Mutant) -> None:
+    tree = sources.image(data, on_damage=lambda error: None)
+    manifests.write_mtree(tree, io.BytesIO(), unpacked=True)
+
+
+def _diff(image: Image, data: Mutant) -> None:
+    with open_image(data._data, on_damage=lambda error: None) as whole:
+        compare_images(whole, image, most=20)
+
+
+def _map(image: Image, data: Mutant) -> None:
+    draw_svg(image, by=COLOURS[data.size % len(COLOURS)])
+
+
+def _page(image: Image, data: Mutant) -> None:
+    draw_html(image)
+
+
+def _extract(image: Image, data: Mutant) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            extract(image, Path(folder, "into"), max_bytes=EXTRACT_MAX)
+        finally:
+            assert [each.name for each in Path(folder).iterdir()] in ([], ["into"])
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(folder).mkdir(exist_ok=True)
+
+
+def _tar(image: Image, data: Mutant) -> None:
+    write_tar(image, io.BytesIO(), max_bytes=EXTRACT_MAX)
+
+
+STEPS: tuple[Step, ...] = (
+    *(_check, _walk, _inodes, _units_of, _find, _build, _manifest, _diff, _map, _page, _extract),
+    _tar,
+)
+# How often each of the further steps is chosen: what is cheap and reads most, most.
+_OFTEN: tuple[Step, ...] = (
+    *(_walk, _walk, _units_of, _find, _find, _build, _diff, _map, _tar, _inodes, _manifest),
+    *(_page, _extract),
+)
+
+
+def run(count: int, first: int = 0, *, every_step: bool = False) -> Counter[str]:
+    """Look at ``count`` damaged images; raise AssertionError that names the seed of a failure."""
     seen: Counter[str] = Counter()
     for number in range(first, first + count):
         chance = random.Random(number)
         seed = chance.choice(seeds())
         data = damaged(seed, chance)
+        steps = None if every_step else (_check, chance.choice(_OFTEN))
         heard: list[Ext4WriterError] = []
         start = time.process_time()
         try:
-            read_everything(bytes(data), heard)
+            read_everything(data, heard, steps=steps)
         except Ext4WriterError as error:
             seen[type(error).__name__] += 1
         except Exception:
@@ -215,11 +396,18 @@ if __name__ == "__main__":
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     begin = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     failed = 0
+    slowest = (0.0, 0)
     for at in range(begin, begin + wanted):
+        started = time.process_time()
         try:
             run(1, at)
         except AssertionError as error:
             failed += 1
             print(error, flush=True)
+        slowest = max(slowest, (time.process_time() - started, at))
+        if (at - begin) % 10_000 == 9_999:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            done = at - begin + 1
+            print(f"{done} images, {failed} failures, {peak} MiB, slowest {slowest}", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{wanted} images, {failed} failures, {peak} MiB at most, pid {os.getpid()}")
+    print(f"{wanted} images, {failed} failures, {peak} MiB at most, slowest {slowest}")

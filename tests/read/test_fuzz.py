@@ -22,7 +22,7 @@ def test_damaged_images_are_read_to_a_deliberate_end() -> None:
 def test_whole_images_are_read_without_a_complaint() -> None:
     for seed in fuzz.seeds():
         heard: list[Exception] = []
-        fuzz.read_everything(seed.data, heard)
+        fuzz.read_everything(fuzz.Mutant(seed.data), heard)
         assert not heard, (seed.name, heard[:3])
 
 
@@ -56,7 +56,7 @@ def test_every_command_ends_deliberately_on_damage(tmp_path: Path, watch: Watch)
     watch.damaged(image)
     for number in range(300, 312):
         chance = random.Random(number)
-        image.write_bytes(fuzz.damaged(chance.choice(fuzz.seeds()), chance))
+        image.write_bytes(fuzz.damaged(chance.choice(fuzz.seeds()), chance).whole())
         out = tmp_path / f"out{number}"
         extract = (("extract", "-C", str(out)), ("extract", "--tar", f"{out}.tar"))
         for name, *rest in (*COMMANDS, *extract):

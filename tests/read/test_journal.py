@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ext4writer import DamageError, ImageError
+from ext4writer import DamageError, ImageError, NotFoundError
+from ext4writer.inspection.check import check_image
+from ext4writer.ondisk.fast_commit import TAGS
 from ext4writer.read import open_image
+from ext4writer.read.fast_commits import tags
 from ext4writer.read.journal import Journal, crc32_be
 from tests.builder.command import run as command
 from tests.judges.kernel import mounted
@@ -100,6 +103,84 @@ def test_a_journal_is_read_through_as_the_kernel_replays_it(
     done = command("ls", path, "--replay")
     assert (done.returncode, done.stderr) == (0, "")
     assert "e39" in done.stdout
+
+
+def fast_commits(path: Path) -> Path:
+    """An image as it lies on a disk whose power failed after fast commits of every kind."""
+    live = path.with_suffix(".live")
+    mke2fs = [require("mke2fs"), "-q", "-F", "-t", "ext4", "-b", "1024", "-O", "fast_commit"]
+    run([*mke2fs, "-J", "size=8", str(live), "32M"])
+    with mounted(live, rw=True, options="commit=300", quiet=False) as point:
+        (point / "d").mkdir()
+        for number in range(20):
+            (point / f"d/f{number}").write_bytes(b"%d" % number * 3000)
+        for name in ("gone", "grows", "cut"):
+            (point / name).write_bytes(name.encode() * 5000)
+        os.sync()
+        _commit(point)
+        (point / "new").write_bytes(b"new" * 5000)
+        _commit(point / "new")
+        with open(point / "grows", "ab") as file:
+            file.write(b"more" * 5000)
+        os.chmod(point / "grows", 0o640)
+        _commit(point / "grows")
+        os.link(point / "new", point / "d/link")
+        _commit(point / "new")
+        os.unlink(point / "gone")
+        (point / "after").write_bytes(b"after")
+        _commit(point / "after")
+        os.truncate(point / "cut", 1234)
+        _commit(point / "cut")
+        with open(point / "sparse", "wb") as file:
+            for number in range(12):
+                file.seek(number * 9000)
+                file.write(b"x" * 100)
+        _commit(point / "sparse")
+        os.rename(point / "d/f3", point / "renamed")
+        _commit(point / "renamed")
+        (point / "sub").mkdir()
+        (point / "sub/file").write_bytes(b"in sub")
+        _commit(point / "sub/file")
+        (point / "never committed").write_bytes(b"lost")
+        shutil.copyfile(live, path)
+    live.unlink()
+    return path
+
+
+@pytest.mark.root
+def test_fast_commits_are_read_through_as_the_kernel_replays_them(
+    tmp_path: Path, watch: Watch
+) -> None:
+    path, twin = tmp_path / "image", tmp_path / "twin"
+    watch.damaged(path)
+    watch.damaged(twin)
+    fast_commits(path)
+    with open_image(path) as image:
+        journal = Journal(image)
+        found = tags(journal, journal.sequence_after(journal.transactions()))
+        assert {tag.name for tag in found} >= set(TAGS.values()) - {"PAD"}
+        last = found[-1].offset
+    shutil.copyfile(path, twin)
+    with mounted(twin, rw=True, quiet=False):
+        pass  # recovery
+    with open_image(path, replay=True) as image, mounted(twin) as point:
+        assert compare(image, point, times=False) > 30
+        assert {found.path for found in image.walk()} > {b"/sub/file", b"/renamed", b"/d/link"}
+        assert sum(1 for _ in image.unit_runs()) > 10
+        result = check_image(image)
+        assert result.is_clean
+        known = {"FAST_COMMITS", "NEEDS_RECOVERY", "COUNTS_NOT_WRITTEN"}
+        assert {problem.code for problem in result.problems} == known
+    told = json.loads(command("show", path, "journal", "--json").stdout)
+    assert [each["tag"] for each in told if "tag" in each] == [tag.name for tag in found]
+    # What is not whole is of no account, nor what comes after it.
+    with open(path, "r+b") as file:
+        file.seek(last + 6)
+        file.write(b"\xff")
+    with open_image(path, replay=True) as image:
+        assert image.lookup("/renamed").is_file
+        with pytest.raises(NotFoundError):
+            image.lookup("/sub")
 
 
 @pytest.mark.root

@@ -64,7 +64,14 @@ def check_opened(
     unknown = image.format.features.unreadable()
     if unknown:
         raise ImageError(image.name, f"has features that cannot be read: {', '.join(unknown)}")
+    commits = image.fast_commits
+    if commits is not None:
+        # They say what to do, and recovery decides where: bitmaps and counts come with it.
+        image = commits.base
     check = Check(image, cancel)
+    if commits is not None:
+        text = f"has fast commits of {commits.tags} tags, and what is checked is without them"
+        check.of_superblock("FAST_COMMITS", "s_feature_incompat", text, warn=True)
     for error in met:
         check.add(of_damage(error))
     heard, image.on_damage = image.on_damage, check.damage

@@ -9,14 +9,22 @@ from ...ondisk.quota import (
     QT_BLKSIZE,
     QUOTA_BLOCK_HEADER,
     QUOTA_ENTRY,
+    QUOTA_KINDS,
     QuotaKind,
 )
-from ...ondisk.superblock import EXT4_ROOT_INO
+from ...ondisk.superblock import (
+    EXT4_BAD_INO,
+    EXT4_BOOT_LOADER_INO,
+    EXT4_GOOD_OLD_FIRST_INO,
+    EXT4_ROOT_INO,
+)
 from ...read import Inode
 from ...read.quota import ENTRIES, check_header, entry_offsets, quota_inodes, tree_blocks
 from .state import Check
 
 _MAX_BYTES = 1 << 30
+_NEVER_QUOTA = (EXT4_BAD_INO, EXT4_ROOT_INO, *range(EXT4_BOOT_LOADER_INO, EXT4_GOOD_OLD_FIRST_INO))
+"""Reserved inodes but the two for quota of users and groups."""
 
 
 def count_usage(check: Check, inode: Inode, blocks: int, inodes: int) -> None:
@@ -39,6 +47,12 @@ def count_usage(check: Check, inode: Inode, blocks: int, inodes: int) -> None:
 def check_quota(check: Check) -> None:
     """Compare every quota file with the use that was counted."""
     image = check.image
+    for kind in QUOTA_KINDS:
+        # e2fsck/quota.c:e2fsck_validate_quota_inodes, whatever the features
+        ino, field = image.number(kind.inum), kind.inum
+        if ino in _NEVER_QUOTA or ino > image.inodes_count:
+            text = f"is {ino}, which cannot hold {kind.name} quota"
+            check.of_superblock("PR_0_INVALID_QUOTA_INO", field, text)
     if not check.format.quota:
         return
     for ino, kind in sorted(quota_inodes(image).items()):

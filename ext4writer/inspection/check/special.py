@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from ...errors import DamageError, ImageError
 from ...ondisk.checksum import (
@@ -11,8 +12,15 @@ from ...ondisk.checksum import (
     set_orphan_block_checksum,
 )
 from ...ondisk.journal import (
+    JBD2_CRC32C_CHKSUM,
+    JBD2_DEFAULT_FAST_COMMIT_BLOCKS,
+    JBD2_FEATURE_COMPAT_CHECKSUM,
     JBD2_FEATURE_INCOMPAT_CSUM_V2,
     JBD2_FEATURE_INCOMPAT_CSUM_V3,
+    JBD2_FEATURE_INCOMPAT_FAST_COMMIT,
+    JBD2_MIN_JOURNAL_BLOCKS,
+    JBD2_SUPERBLOCK_V1,
+    JOURNAL_INCOMPAT,
     JOURNAL_SUPERBLOCK,
 )
 from ...ondisk.mmp import MMP
@@ -50,6 +58,11 @@ def check_journal(check: Check) -> None:
         text = f"is {ino}, which is no journal"
         check.of_superblock("PR_0_JOURNAL_BAD_INODE", "s_journal_inum", text)
         return
+    blocks = inode.size // check.block_size
+    mapped = max(run.logical + run.length for run in inode.runs())
+    if blocks < JBD2_MIN_JOURNAL_BLOCKS or mapped * check.block_size < inode.size:
+        text = f"is {inode.size}, and {mapped} blocks of the journal are mapped"
+        check.of_inode("PR_0_JOURNAL_BAD_INODE", inode, "i_size_lo", text)
     at = first.physical * check.block_size
     data = bytearray(image.read(at, _JOURNAL_SUPERBLOCK_BYTES))
     number = JOURNAL_SUPERBLOCK.number
@@ -63,9 +76,9 @@ def check_journal(check: Check) -> None:
     if number(data, 0, "h_blocktype") not in _SUPERBLOCK_TYPES:
         wrong("PR_0_JOURNAL_UNSUPP_SUPER", "h_blocktype", f"is {number(data, 0, 'h_blocktype')}")
         return
+    _check_journal_features(data, wrong)
     if number(data, 0, "s_blocksize") != check.block_size:
         wrong("PR_0_JOURNAL_BAD_SUPER", "s_blocksize", f"is {number(data, 0, 's_blocksize')}")
-    blocks = inode.size // check.block_size
     maxlen = number(data, 0, "s_maxlen")
     if maxlen > blocks:
         wrong(
@@ -73,9 +86,17 @@ def check_journal(check: Check) -> None:
             "s_maxlen",
             f"is {maxlen}, and the journal has {blocks} blocks",
         )
-    start = number(data, 0, "s_start")
-    if start >= max(maxlen, 1) or number(data, 0, "s_first") >= max(maxlen, 1):
+    start, begin = number(data, 0, "s_start"), number(data, 0, "s_first")
+    if start >= max(maxlen, 1):
         wrong("PR_0_JOURNAL_BAD_SUPER", "s_start", f"is {start}, and s_maxlen {maxlen}")
+    if not 0 < begin < max(maxlen, 1):
+        # fs/jbd2/journal.c:journal_load_superblock refuses it; e2fsck needs it to recover alone.
+        text = f"is {begin}, and s_maxlen {maxlen}: the kernel does not mount this"
+        is_idle = not start and not fmt.needs_recovery
+        code = "JOURNAL_FIRST" if is_idle else "PR_0_JOURNAL_BAD_SUPER"
+        check.of_record(code, JOURNAL_SUPERBLOCK, "s_first", at, text, ino, warn=is_idle)
+    if number(data, 0, "s_errno") and not fmt.needs_recovery:
+        wrong("JOURNAL_ERRNO", "s_errno", f"is {number(data, 0, 's_errno')}: the kernel met errors")
     summed = JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3
     if number(data, 0, "s_feature_incompat") & summed:
         stored = number(data, 0, "s_checksum")
@@ -96,6 +117,34 @@ def check_journal(check: Check) -> None:
             ino,
             warn=True,
         )
+
+
+def _check_journal_features(data: bytearray, wrong: Callable[[str, str, str], None]) -> None:
+    """What the journal's superblock may ask for (e2fsck/journal.c:e2fsck_journal_load)."""
+    number = JOURNAL_SUPERBLOCK.number
+    fields = ("s_feature_compat", "s_feature_incompat", "s_feature_ro_compat", "s_nr_users")
+    older, flags, limits, users = (number(data, 0, name) for name in fields)
+    if number(data, 0, "h_blocktype") == JBD2_SUPERBLOCK_V1:
+        if older or flags or limits or users:
+            wrong("PR_0_CLEAR_V2_JOURNAL", "h_blocktype", "is 3, and fields of version 2 are set")
+        return
+    if users > 1:
+        wrong("PR_0_JOURNAL_UNSUPP_MULTIFS", "s_nr_users", f"is {users}, and one is possible")
+    if flags & ~sum(JOURNAL_INCOMPAT):
+        wrong("PR_0_JOURNAL_UNSUPP_INCOMPAT", "s_feature_incompat", f"is {flags:#x}")
+    if limits:
+        wrong("PR_0_JOURNAL_UNSUPP_ROCOMPAT", "s_feature_ro_compat", f"is {limits:#x}")
+    summed = flags & (JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3)
+    if summed.bit_count() + (older & JBD2_FEATURE_COMPAT_CHECKSUM) > 1:
+        wrong("PR_0_JOURNAL_BAD_SUPER", "s_feature_incompat", "has several kinds of checksums")
+    if summed and number(data, 0, "s_checksum_type") != JBD2_CRC32C_CHKSUM:
+        text = f"is {number(data, 0, 's_checksum_type')}, which is not crc32c"
+        wrong("PR_0_JOURNAL_BAD_SUPER", "s_checksum_type", text)
+    if flags & JBD2_FEATURE_INCOMPAT_FAST_COMMIT:
+        fast = number(data, 0, "s_num_fc_blks") or JBD2_DEFAULT_FAST_COMMIT_BLOCKS
+        if number(data, 0, "s_maxlen") - fast < JBD2_MIN_JOURNAL_BLOCKS:
+            text = f"is {fast}, which leaves too few blocks for the log"
+            wrong("PR_0_JOURNAL_BAD_SUPER", "s_num_fc_blks", text)
 
 
 def check_mmp(check: Check) -> None:

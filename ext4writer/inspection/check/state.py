@@ -53,10 +53,10 @@ class Check:
         found: dict[int, str] = {}
         if fmt.has_journal and image.number("s_journal_inum"):
             found[image.number("s_journal_inum")] = "journal"
-        if fmt.quota:
-            for name in ("s_usr_quota_inum", "s_grp_quota_inum", "s_prj_quota_inum"):
-                if image.number(name):
-                    found[image.number(name)] = "quota"
+        for name in ("s_usr_quota_inum", "s_grp_quota_inum", "s_prj_quota_inum"):
+            # lib/support/quotaio.h:quota_inum_is_super: whatever the features
+            if image.number(name):
+                found[image.number(name)] = "quota"
         if fmt.orphan_file and image.number("s_orphan_file_inum"):
             found[image.number("s_orphan_file_inum")] = "orphan file"
         return found

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from ...ondisk.format import Format
 from ...ondisk.superblock import (
+    EXT4_CRC32C_CHKSUM,
+    EXT4_DYNAMIC_REV,
     EXT4_ENC_UTF8_12_1,
     EXT4_ERROR_FS,
     EXT4_VALID_FS,
@@ -50,11 +52,21 @@ def check_superblock(check: Check) -> None:
     bounded(
         "s_inodes_per_group", image.inodes_per_group, fmt.inodes_per_block, 8 * check.block_size
     )
-    if fmt.flex_bg:
+    # lib/ext2fs/openfs.c:ext2fs_open2, whatever the features
+    per_group = number("s_clusters_per_group") * fmt.blocks_per_cluster
+    if not fmt.bigalloc and per_group != number("s_blocks_per_group"):
+        text = f"is {number('s_clusters_per_group')}, and s_blocks_per_group says otherwise"
+        check.of_superblock("PR_0_SB_CORRUPT", "s_clusters_per_group", text)
+    if number("s_log_groups_per_flex") > 31:
         bounded("s_log_groups_per_flex", number("s_log_groups_per_flex"), 0, 31)
     desc_size = number("s_desc_size")
     if desc_size > 1024 or desc_size & (desc_size - 1):
         check.of_superblock("PR_0_SB_CORRUPT", "s_desc_size", f"is {desc_size}")
+    bounded("s_rev_level", number("s_rev_level"), 0, EXT4_DYNAMIC_REV)
+    if fmt.metadata_csum and number("s_checksum_type") != EXT4_CRC32C_CHKSUM:
+        # lib/ext2fs/openfs.c: EXT2_ET_UNKNOWN_CSUM
+        text = f"is {number('s_checksum_type')}, which no program knows"
+        check.of_superblock("PR_0_SB_CORRUPT", "s_checksum_type", text)
     if number("s_rev_level"):
         bounded("s_first_ino", fmt.first_ino, 11, inodes)
     if not fmt.bigalloc and number("s_log_cluster_size") != number("s_log_block_size"):
@@ -107,10 +119,10 @@ def check_superblock(check: Check) -> None:
 
 
 def _check_features(check: Check, fmt: Format) -> None:
-    unknown = fmt.features.unknown_compat()
+    unknown = fmt.features.unsupported()
     if unknown:
-        # Linux mounts it; e2fsck refuses to touch it.
-        text = f"has features that nobody here knows: {', '.join(unknown)}"
+        # Linux mounts it, perhaps to read only; e2fsck refuses to touch it.
+        text = f"has features without a name: {', '.join(unknown)}"
         check.of_superblock("UNSUPPORTED_FEATURE", "s_feature_compat", text)
     wrong = (
         (
