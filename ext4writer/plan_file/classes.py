@@ -10,7 +10,13 @@ from typing import Any
 
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
-from ..planning.directories import DirectoryRules, IndexedDirectory, LinearDirectory
+from ..ondisk.merkle import MerkleTree
+from ..planning.directories import (
+    DirectoryRules,
+    IndexedDirectory,
+    InlineDirectory,
+    LinearDirectory,
+)
 from ..planning.geometry import Geometry
 from ..planning.inodes import InodeTable
 from ..planning.layout import GroupCounts, ImagePlan, Times
@@ -21,6 +27,7 @@ from ..planning.placement import Demand, PlacedFile, Placement
 from ..planning.spec import Spec
 from ..planning.system_files import SystemFile
 from ..planning.system_files.resize_inode import ResizeMapping
+from ..planning.verity import VerityFile
 from ..planning.xattrs import XattrPlan
 from ..tree import Loss
 from .contents import CONTENTS, SHARED
@@ -28,7 +35,8 @@ from .contents import CONTENTS, SHARED
 PLANNED: tuple[type, ...] = (
     *(ImagePlan, Spec, Format, FeatureSet, Times, GroupCounts, Loss),
     *(Geometry, InodeTable, Demand, Placement, PlacedFile, Run, SystemFile),
-    *(DirectoryRules, LinearDirectory, IndexedDirectory, XattrPlan),
+    *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, XattrPlan),
+    *(VerityFile, MerkleTree),
 )
 
 MAPPINGS: tuple[type[FileMapping], ...] = (BlockMapping, ExtentMapping, ResizeMapping)

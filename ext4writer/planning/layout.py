@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
@@ -84,7 +84,7 @@ class ImagePlan:
     directories: Mapping[int, DirectoryPlan]
     """By node index; a directory of one block in default order is not listed."""
     directory_rules: DirectoryRules
-    inline: Set[int]
+    inline: Mapping[int, int]
     """Indexes of the nodes that lie in their inodes."""
     xattrs: XattrPlan
     groups: GroupCounts

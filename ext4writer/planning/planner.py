@@ -157,7 +157,7 @@ def _plan(
         placement=solution.placement,
         directories=directories,
         directory_rules=rules,
-        inline=inline.rooms.keys(),
+        inline=inline.rooms,
         xattrs=xattrs,
         groups=count_groups(solution.geometry, solution.placement.free_ranges, table),
         free_ranges=solution.placement.free_ranges,

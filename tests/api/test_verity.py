@@ -106,8 +106,16 @@ def test_digests_are_those_of_fsverity_utils(name: str, tmp_path: Path) -> None:
     assert layout.space["verity"] > sum(SIZES) // 130
     if spec.size is None:
         assert layout.available_bytes >= spec.fitted_free
-    pieces = b"".join(ext4writer.iter_image(sample(), spec))
-    assert pieces == image.read_bytes()
+    written = image.read_bytes()
+    assert b"".join(ext4writer.iter_image(sample(), spec)) == written
+    if name != "default":
+        return
+    with layout.open() as opened:
+        assert opened.pread(0, len(written)) == written
+    layout.save(tmp_path / "plan")
+    again = bytearray()
+    ext4writer.write_layout(Layout.load(tmp_path / "plan"), again)
+    assert again == written
 
 
 @pytest.mark.judged("quick")
