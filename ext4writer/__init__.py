@@ -8,7 +8,15 @@ from .late import late_names, names_by_home
 
 if TYPE_CHECKING:
     from . import manifests, nix, sources
-    from .api import iter_image, iter_layout, open_image, plan, write_image, write_layout
+    from .api import (
+        iter_image,
+        iter_layout,
+        open_image,
+        plan,
+        write_image,
+        write_journal,
+        write_layout,
+    )
     from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
     from .emit.override import Override
     from .errors import (
@@ -116,6 +124,7 @@ __all__ = [
     "policy",
     "sources",
     "write_image",
+    "write_journal",
     "write_layout",
 ]
 
@@ -126,7 +135,8 @@ if not TYPE_CHECKING:
         names_by_home(
             {
                 "": "manifests nix sources",
-                "api": "iter_image iter_layout open_image plan write_image write_layout",
+                "api": "iter_image iter_layout open_image plan write_image write_journal "
+                "write_layout",
                 "content": "BytesContent CallableContent Content IteratorContent PathContent",
                 "emit.override": "Override",
                 "errors": "ArchiveError CancelledError DamageError Ext4WriterError "

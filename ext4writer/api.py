@@ -11,11 +11,11 @@ from .emit.copying import ascending_steps, write_anywhere, write_ascending
 from .emit.copying_forked import write_forked
 from .emit.data import copy_jobs
 from .emit.metadata import coalesced, metadata_pieces
-from .errors import SpecError
+from .errors import OutputError, SpecError
 from .forked import ProcessPool, as_pool
 from .inputs import check_output
 from .layout import MEMORY, Layout, parsed_overrides, plan_of
-from .output.opening import Output, open_sink
+from .output.opening import Output, may_be_one_file, name_of, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
 from .planning.options import Size, size_of, taken
 from .planning.planner import plan_image
@@ -67,6 +67,7 @@ def write_layout(
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
     overrides: Sequence[Override | str] = (),
+    journal: Output | None = None,
     workers: int = 1,
     processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
@@ -85,6 +86,8 @@ def write_layout(
         offset = taken("offset", offset, size_of)
     pieces = _pieces(layout, overrides)
     check_output(layout, output, is_part=offset is not None)
+    if journal is not None:
+        _check_journal(layout, journal, output)
     with (
         open_sink(
             output,
@@ -110,7 +113,44 @@ def write_layout(
             bytes_total=plan_of(layout).copied_bytes,
         )
         check_cancelled(cancel)
+        if journal is not None:
+            write_journal(layout, journal, sync=sync)
         sink.finish()
+
+
+def write_journal(
+    layout: Layout, output: Output, *, offset: Size | None = None, sync: bool = False
+) -> None:
+    """Write the device that holds the journal of an image planned with ``Spec.journal_device``.
+
+    The arguments are those of :func:`write_image`, which writes both with ``journal``. Raises
+    :class:`SpecError` for a layout whose journal is in the image, and :class:`OutputError`.
+    """
+    from .emit.journal_device import journal_device_pieces
+
+    if offset is not None:
+        offset = taken("offset", offset, size_of)
+    _check_journal(layout, output, None, is_part=offset is not None)
+    size = layout.journal_bytes
+    block_size = layout.block_size
+    with open_sink(output, size, block_size=block_size, offset=offset, sync=sync) as sink:
+        for place, data in journal_device_pieces(plan_of(layout)):
+            sink.write_at(place, data)
+        sink.finish()
+
+
+def _check_journal(
+    layout: Layout, journal: Output, image: Output | None, *, is_part: bool = False
+) -> None:
+    """Raise unless ``journal`` may hold the journal of ``layout``."""
+    _check_layout(layout)
+    if not layout.journal_bytes:
+        raise SpecError(
+            "journal", "has no output of its own without journal_device: it is in the image"
+        )
+    check_output(layout, journal, is_part=is_part)
+    if image is not None and may_be_one_file(journal, image):
+        raise OutputError(name_of(journal), "is the image itself; its journal needs another file")
 
 
 def iter_layout(
@@ -228,6 +268,7 @@ def write_image(
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
     overrides: Sequence[Override | str] = (),
+    journal: Output | None = None,
     workers: int = 1,
     processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
@@ -262,6 +303,9 @@ def write_image(
     ``update`` of a digest. The views that it gets are valid until it returns, and it may be called
     in another thread. A single process then writes the image.
 
+    ``journal`` is the output for the journal of an image with ``Spec.journal_device``: a path, a
+    device, a file or an object with ``write``, as for ``output``.
+
     ``workers`` is the number of threads that copy file content; it does not affect the bytes.
     ``processes`` is the number of processes that copy it and search for holes, this one included,
     where the system and the output allow it; a :class:`~ext4writer.ProcessPool` may have read the
@@ -282,6 +326,7 @@ def write_image(
             compression=compression,
             watch=watch,
             overrides=overrides,
+            journal=journal,
             workers=workers,
             processes=pool,
             progress=progress,

@@ -114,6 +114,17 @@ class Layout:
         return self._plan.available_bytes
 
     @property
+    def journal_bytes(self) -> int:
+        """Size of the device that holds the journal; 0 if none does."""
+        return self._plan.external_journal_blocks * self.block_size
+
+    @property
+    def journal_uuid(self) -> UUID | None:
+        """UUID of that device; None if there is none."""
+        uuid = self._plan.journal_uuid
+        return UUID(bytes=uuid) if uuid else None
+
+    @property
     def content_bytes(self) -> int:
         """Bytes of file content to be copied; holes do not count."""
         return self._plan.content_bytes

@@ -259,16 +259,21 @@ def execute(
     gc.disable()
 
     from . import pipeline
-    from .output import open_output, print_report
+    from .output import open_journal, open_output, print_report
     from .progress import progress_bar
 
     workers, output = run.workers or usable_cpus(), None
     if destination is not None:
         output = open_output(destination, stored or OutputOptions(), threads=workers)
         output.refuse_inputs([*(source.place for source in sources), *paths_in(scan, rules)])
+    journal_output = None
+    if image.journal_device is not None and destination is not None:
+        journal_output = open_journal(image.journal_device, destination)
+        journal_output.refuse_inputs(source.place for source in sources)
     job = pipeline.Job(
         sources=sources,
         output=output,
+        journal=journal_output,
         scan=scan,
         selection=rules.selection(),
         rules=rules.compiled(),

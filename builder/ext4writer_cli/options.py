@@ -592,6 +592,32 @@ class ImageOptions:
         about="Where the journal begins in an image of a given --size; 'middle' is where mke2fs "
         "puts it.  [default: before all files]",
     )
+    journal_device: str | None = row(
+        "--journal-device",
+        type=PATH,
+        metavar="FILE",
+        about="Put the journal into FILE, a file or device of its own, with the size of --journal.",
+    )
+    journal_uuid: UUID | None = row(
+        "--journal-uuid",
+        type=click.UUID,
+        metavar="UUID",
+        about="UUID of --journal-device.  [default: derived from --uuid]",
+    )
+    journal_dev: str = row(
+        "--journal-dev",
+        metavar="MAJOR:MINOR",
+        default="0",
+        about="Number that --journal-device has on the machine that mounts the image.  [default: "
+        "unknown, so that the mount needs journal_path]",
+    )
+    journal_features: str = row(
+        "--journal-features",
+        metavar="NAME[,...]",
+        default="",
+        about="Features of the journal before the first mount, such as "
+        "journal_64bit,journal_checksum_v3.",
+    )
     quotatype: str | None = row(
         "--quotatype",
         metavar="KIND[:KIND]...",
@@ -836,6 +862,10 @@ class ImageOptions:
             desc_size=self.desc_size,
             first_meta_bg=self.first_meta_bg,
             journal=self.journal,
+            journal_device=self.journal_device is not None,
+            journal_uuid=self.journal_uuid,
+            journal_dev=self.journal_dev,
+            journal_features=self.journal_features,
             quotatype=self.quotatype,
             quota_limits=self.quota_limits,
             quota_grace=self.quota_grace,

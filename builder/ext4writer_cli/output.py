@@ -340,6 +340,16 @@ def open_output(
     return StandardOutput(hashed=hashed, sync=options.sync)
 
 
+def open_journal(path: str, image: str) -> PathOutput:
+    """The file or device for the journal of ``image``."""
+    journal = PathOutput(path)
+    if journal.kind is not None:
+        raise OutputError(path, "would be compressed, and a journal is not")
+    if os.path.realpath(path) == os.path.realpath(image):
+        raise OutputError(path, "is the image itself; its journal needs another file")
+    return journal
+
+
 def open_text_output(destination: str) -> PathOutput:
     """A file for a text, whose suffix means no compression."""
     return PathOutput(destination, OutputOptions(raw=True))

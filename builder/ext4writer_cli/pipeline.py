@@ -13,7 +13,7 @@ from ext4writer.errors import Ext4WriterError, display_path
 from ext4writer.progress import Cancel, ProgressCallback
 
 from .options import ScanOptions
-from .output import Output
+from .output import Output, PathOutput
 from .report import Report
 from .signals import cancel_on_signals
 from .source_arguments import SourceArgument
@@ -42,6 +42,8 @@ class Job(NamedTuple):
     """Later ones lie over earlier ones."""
     output: Output | None
     """None: plan the image and write nothing."""
+    journal: PathOutput | None
+    """For a journal in a device of its own."""
     scan: ScanOptions
     selection: Selection
     """The entries to take from each source."""
@@ -92,6 +94,7 @@ def run(
                 job.output.write(
                     layout,
                     overrides=job.overrides,
+                    journal=None if job.journal is None else job.journal.path,
                     processes=pool,
                     progress=progress,
                     cancel=cancel,

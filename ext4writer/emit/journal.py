@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from ..ondisk.journal import (
+    JBD2_CRC32C_CHKSUM,
     JBD2_MAGIC_NUMBER,
     JBD2_SUPERBLOCK_V2,
     JOURNAL_SUPERBLOCK,
     fast_commit_blocks_in,
+    has_checksums,
+    journal_feature_words,
 )
 from ..ondisk.units import Unit, UnitKind
 from ..planning.layout import ImagePlan
@@ -25,26 +28,32 @@ def journal_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> It
         0,
         placed.runs[0].physical * layout.block_size,
         JOURNAL_SUPERBLOCK.size,
-        partial(_superblock, layout, file),
+        partial(journal_superblock, layout, file.data_blocks, first=1, uuid=layout.uuid.bytes),
     )
 
 
-def _superblock(layout: ImagePlan, file: SystemFile) -> bytes:
-    """The first 1,024 bytes of the journal (lib/ext2fs/mkjournal.c).
+def journal_superblock(
+    layout: ImagePlan, blocks: int, *, first: int, uuid: bytes, user: bytes = b""
+) -> bytes:
+    """The first 1,024 bytes of a journal of ``blocks`` blocks (lib/ext2fs/mkjournal.c).
 
-    Feature words and checksum stay zero: the kernel sets what it needs when it first mounts.
+    Without features that are asked for the kernel sets what it needs when it first mounts.
     """
-    blocks = file.data_blocks
-    return JOURNAL_SUPERBLOCK.pack(
-        {
-            "h_magic": JBD2_MAGIC_NUMBER,
-            "h_blocktype": JBD2_SUPERBLOCK_V2,
-            "s_blocksize": layout.block_size,
-            "s_maxlen": blocks,
-            "s_first": 1,
-            "s_sequence": 1,
-            "s_uuid": layout.uuid.bytes,
-            "s_nr_users": 1,
-            "s_num_fc_blks": fast_commit_blocks_in(blocks) if layout.format.fast_commit else 0,
-        }
-    )
+    features = layout.spec.journal_features
+    values: dict[str, int | bytes] = {
+        "h_magic": JBD2_MAGIC_NUMBER,
+        "h_blocktype": JBD2_SUPERBLOCK_V2,
+        "s_blocksize": layout.block_size,
+        "s_maxlen": blocks,
+        "s_first": first,
+        "s_sequence": 1,
+        "s_uuid": uuid,
+        "s_nr_users": 1,
+        "s_num_fc_blks": fast_commit_blocks_in(blocks) if layout.format.fast_commit else 0,
+        "s_users": user.ljust(JOURNAL_SUPERBLOCK.fields["s_users"].size, b"\0"),
+    }
+    if features:
+        values["s_feature_compat"], values["s_feature_incompat"] = journal_feature_words(features)
+        if has_checksums(features):
+            values["s_checksum_type"] = JBD2_CRC32C_CHKSUM
+    return JOURNAL_SUPERBLOCK.pack(values)

@@ -146,6 +146,10 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         [run] = layout.placement.system[NO_INODE].runs
         values["s_mmp_block"] = run.physical
         values["s_mmp_update_interval"] = EXT4_MMP_UPDATE_INTERVAL
+    if layout.external_journal_blocks:
+        # lib/ext2fs/mkjournal.c:ext2fs_add_journal_device
+        values["s_journal_uuid"] = layout.journal_uuid
+        values["s_journal_dev"] = spec.journal_dev
     journal = layout.demand.system_file(EXT4_JOURNAL_INO)
     if journal is not None:
         size = journal.size_bytes

@@ -19,7 +19,7 @@ from ..ondisk.inode import (
     INODE_128,
     decode_time,
 )
-from ..ondisk.journal import JOURNAL_SUPERBLOCK
+from ..ondisk.journal import JOURNAL_SUPERBLOCK, journal_device_start
 from ..ondisk.mmp import MMP
 from ..ondisk.orphan import ORPHAN_BLOCK_TAIL, orphans_per_block
 from ..ondisk.quota import (
@@ -30,7 +30,7 @@ from ..ondisk.quota import (
     QUOTA_INFO,
 )
 from ..ondisk.record import Record
-from ..ondisk.superblock import SUPERBLOCK
+from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import (
     EXT4_XATTR_MAGIC,
@@ -454,7 +454,12 @@ _EXPLAINERS = {
 
 
 def superblock_units(image: Image, group: int = 0) -> Iterator[Unit]:
-    """Yield the superblock of one group."""
+    """Yield the superblock of one group; of a journal's device that of the journal, too."""
+    if image.format.journal_dev and not group:
+        yield Unit(UnitKind.SUPERBLOCK, 0, 0, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)
+        start = journal_device_start(image.block_size) * image.block_size
+        yield Unit(UnitKind.JOURNAL_SUPERBLOCK, 0, 0, start, JOURNAL_SUPERBLOCK.size)
+        return
     yield from _of_group(image, group, (UnitKind.SUPERBLOCK,))
 
 

@@ -5,9 +5,12 @@ Rules: Documentation/filesystems/ext4/journal.rst and include/linux/jbd2.h.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from construct import Array, Bytes, Int8ub, Int32ub, Struct
 
 from .record import Record, field
+from .superblock import EXT4_MIN_BLOCK_SIZE
 
 JBD2_MAGIC_NUMBER = 0xC03B3998
 JBD2_MIN_JOURNAL_BLOCKS = 1024
@@ -31,6 +34,32 @@ JBD2_FEATURE_INCOMPAT_ASYNC_COMMIT = 0x00000004
 JBD2_FEATURE_INCOMPAT_CSUM_V2 = 0x00000008
 JBD2_FEATURE_INCOMPAT_CSUM_V3 = 0x00000010
 JBD2_FEATURE_INCOMPAT_FAST_COMMIT = 0x00000020
+
+JOURNAL_FEATURES = {
+    "journal_checksum": (JBD2_FEATURE_COMPAT_CHECKSUM, 0),
+    "journal_incompat_revoke": (0, JBD2_FEATURE_INCOMPAT_REVOKE),
+    "journal_64bit": (0, JBD2_FEATURE_INCOMPAT_64BIT),
+    "journal_async_commit": (0, JBD2_FEATURE_INCOMPAT_ASYNC_COMMIT),
+    "journal_checksum_v2": (0, JBD2_FEATURE_INCOMPAT_CSUM_V2),
+    "journal_checksum_v3": (0, JBD2_FEATURE_INCOMPAT_CSUM_V3),
+}
+"""Name (e2fsprogs lib/e2p/feature.c:jrnl_feature_list) -> its bits compat and incompat."""
+
+
+def journal_feature_words(names: Iterable[str]) -> tuple[int, int]:
+    """Return s_feature_compat and s_feature_incompat of these features."""
+    compat = incompat = 0
+    for name in names:
+        compat |= JOURNAL_FEATURES[name][0]
+        incompat |= JOURNAL_FEATURES[name][1]
+    return compat, incompat
+
+
+def has_checksums(names: Iterable[str]) -> bool:
+    """Say whether these features give the superblock and each block of the log a checksum."""
+    checksums = JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3
+    return bool(journal_feature_words(names)[1] & checksums)
+
 
 BLOCK_TYPES = {
     JBD2_DESCRIPTOR_BLOCK: "descriptor",
@@ -80,7 +109,13 @@ JOURNAL_SUPERBLOCK = Record(
             writes="mke2fs's size for the image as written, or what growth to `--grow-to` needs, "
             "if that is more",
         ),
-        field("s_first", Int32ub, "First block of the log", "file block", writes="1"),
+        field(
+            "s_first",
+            Int32ub,
+            "First block of the log",
+            "file block",
+            writes="the first after this superblock",
+        ),
         field("s_sequence", Int32ub, "First transaction that is expected in the log", writes="1"),
         field(
             "s_start",
@@ -98,7 +133,7 @@ JOURNAL_SUPERBLOCK = Record(
             "Features that may be ignored",
             "flags",
             when="journal superblock v2",
-            zero="the kernel sets what it needs at the first mount",
+            writes="`--journal-features`; else the kernel sets what it needs",
             names=_COMPAT,
         ),
         field(
@@ -107,7 +142,7 @@ JOURNAL_SUPERBLOCK = Record(
             "Features that whoever replays must know",
             "flags",
             when="journal superblock v2",
-            zero="the kernel sets what it needs at the first mount",
+            writes="`--journal-features`; else the kernel sets what it needs",
             names=JOURNAL_INCOMPAT,
         ),
         field(
@@ -124,7 +159,7 @@ JOURNAL_SUPERBLOCK = Record(
             "UUID of the journal",
             "uuid",
             when="journal superblock v2",
-            writes="that of the file system",
+            writes="that of the file system; in a device, that of the device",
         ),
         field(
             "s_nr_users",
@@ -164,7 +199,7 @@ JOURNAL_SUPERBLOCK = Record(
             "Kind of checksum of the log",
             "code",
             when="journal superblock v2",
-            zero="the kernel sets what it needs at the first mount",
+            writes="with a feature that needs it",
             names=CHECKSUM_TYPES,
         ),
         field(
@@ -205,14 +240,14 @@ JOURNAL_SUPERBLOCK = Record(
             "crc32c of the 1024 bytes with zeros here",
             "checksum",
             when="journal superblock v2",
-            zero="the kernel sets what it needs at the first mount",
+            writes="with a feature that needs it",
         ),
         field(
             "s_users",
             Bytes(16 * 48),
             "UUIDs of the file systems that share an external journal",
             when="journal superblock v2",
-            zero="the journal is inside",
+            writes="with a journal in a device of its own: the file system",
         ),
     ),
     size=1024,
@@ -246,6 +281,12 @@ def default_journal_blocks(fs_blocks: int) -> int:
         if fs_blocks < limit:
             return blocks
     return _LARGEST_DEFAULT
+
+
+def journal_device_start(block_size: int) -> int:
+    """Return the block of the journal's superblock in a device of its own."""
+    # lib/ext2fs/mkjournal.c:ext2fs_journal_sb_start
+    return 2 if block_size == EXT4_MIN_BLOCK_SIZE else 1
 
 
 def default_fast_commit_blocks(journal_blocks: int) -> int:

@@ -417,7 +417,7 @@ SUPERBLOCK = Record(
             "UUID of an external journal",
             "uuid",
             when="has_journal",
-            zero="the journal is inside",
+            writes="where the journal is in a device of its own",
         ),
         field(
             "s_journal_inum",
@@ -425,14 +425,14 @@ SUPERBLOCK = Record(
             "Inode of the journal",
             "inode",
             when="has_journal",
-            writes="8",
+            writes="8; 0 where the journal is in a device of its own",
         ),
         field(
             "s_journal_dev",
             Int32ul,
             "Device number of an external journal",
             when="has_journal",
-            zero="the journal is inside",
+            writes="`--journal-dev`",
         ),
         field(
             "s_last_orphan",

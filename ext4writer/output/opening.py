@@ -96,6 +96,21 @@ def _open(
     return _open_file(file, size, block_size, offset, sync=sync, borrow=borrow)
 
 
+def may_be_one_file(output: Output, other: Output) -> bool:
+    """Whether two outputs are the same object, name, file or device."""
+    if output is other:
+        return True
+    first, second = output_id(output), output_id(other)
+    if first is not None and second is not None and first[0][0] == second[0][0]:
+        return True
+    paths = [
+        os.path.realpath(os.fsencode(each))
+        for each in (output, other)
+        if isinstance(each, str | bytes | os.PathLike)
+    ]
+    return len(paths) == 2 and paths[0] == paths[1]
+
+
 def output_id(output: Output) -> tuple[list[FileId], int] | None:
     """The identities and the size in bytes of an existing output; None if there is none yet.
 

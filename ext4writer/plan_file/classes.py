@@ -24,6 +24,7 @@ from ..planning.mapping import FileMapping, Run
 from ..planning.mapping.block_map import BlockMapping
 from ..planning.mapping.extents import ExtentMapping
 from ..planning.placement import Demand, PlacedFile, Placement
+from ..planning.quota_options import QuotaGrace, QuotaLimit
 from ..planning.spec import Spec
 from ..planning.system_files import SystemFile
 from ..planning.system_files.resize_inode import ResizeMapping
@@ -33,6 +34,7 @@ from ..tree import Loss
 from .contents import CONTENTS, SHARED
 
 PLANNED: tuple[type, ...] = (
+    *(QuotaLimit, QuotaGrace),
     *(ImagePlan, Spec, Format, FeatureSet, Times, GroupCounts, Loss),
     *(Geometry, InodeTable, Demand, Placement, PlacedFile, Run, SystemFile),
     *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, XattrPlan),

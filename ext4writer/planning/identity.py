@@ -53,6 +53,12 @@ def derive_identity(table: InodeTable, times: Times, spec: Spec) -> tuple[UUID, 
     return uuid, spec.hash_seed or UUID(bytes=_version_8(of_tree))
 
 
+def derive_journal_uuid(volume: UUID) -> UUID:
+    """The UUID of the journal's device, derived from that of the file system."""
+    digest = blake2b(volume.bytes, digest_size=16, person=b"ext4w journal")
+    return UUID(bytes=_version_8(digest.digest()))
+
+
 def with_content(
     derived: UUID,
     table: InodeTable,

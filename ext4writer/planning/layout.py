@@ -98,6 +98,10 @@ class ImagePlan:
     """Bytes by purpose; the sum is ``size_bytes``."""
     losses: list[Loss]
     """What the image does not keep exactly as the tree has it."""
+    external_journal_blocks: int = 0
+    """Blocks of the device that holds the journal; 0 if none does."""
+    journal_uuid: bytes = b""
+    """16 bytes, for such a device."""
     table_bytes_for_growth: int = 0
     """Bytes of the inode tables that exist only because of ``Spec.inode_ratio``. No inode there
     is in use, so they are holes if the output supports holes."""

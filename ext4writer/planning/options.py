@@ -6,14 +6,16 @@ float that is a whole number. Everything else is an error that names the option.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from ..arguments import bytes_of, whole_number
+from ..arguments import bytes_of, count_of, whole_number
 from ..errors import SpecError, display_path
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
 from ..ondisk.htree import HASH_ALGS
+from ..ondisk.journal import JOURNAL_FEATURES
 from ..ondisk.superblock import EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, edit_mount_options
 from ..units import parse_percent, parse_size
 from .policy import LayoutPolicy, policy
@@ -157,6 +159,36 @@ def journal_of(given: Any) -> int | Literal["auto", "none"]:
         return size_of(given)
     except ValueError as error:
         raise ValueError(f'{error}, "auto" or "none"') from None
+
+
+def journal_features_of(given: Any) -> tuple[str, ...]:
+    words = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else list(given)
+    found = set()
+    for word in filter(None, words):
+        name = word if str(word).startswith("journal_") else f"journal_{word}"
+        if name not in JOURNAL_FEATURES:
+            raise ValueError(f"{word!r:.80} is none of {', '.join(JOURNAL_FEATURES)}")
+        found.add(name)
+    versions = [name for name in JOURNAL_FEATURES if name in found and "checksum" in name]
+    if len(versions) > 1:
+        raise ValueError(f"{' and '.join(versions)} exclude each other")
+    if "journal_async_commit" in found and not versions:
+        raise ValueError("journal_async_commit needs a checksum; add journal_checksum_v3")
+    return tuple(name for name in JOURNAL_FEATURES if name in found)
+
+
+def device_number_of(given: Any) -> int:
+    """As ``s_journal_dev`` holds it; ``MAJOR:MINOR``, or the number itself."""
+    if isinstance(given, str) and re.fullmatch("[0-9]{1,10}:[0-9]{1,10}", given, re.ASCII):
+        major, minor = map(int, given.split(":"))
+        # include/linux/kdev_t.h:new_encode_dev
+        if major >> 12 or minor >> 20:
+            raise ValueError(f"{given!r} is no device that Linux has")
+        return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
+    number = count_of(given)
+    if not 0 <= number < 1 << 32:
+        raise ValueError(f"{number} does not fit 32 bits")
+    return number
 
 
 def location_of(given: Any) -> int | Literal["middle"]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from struct import unpack
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from ..errors import SpecError, TreeError
 from ..forked import ProcessPool, as_pool
@@ -32,7 +33,7 @@ from .directories import (
     FoldedNameError,
     plan_directory,
 )
-from .identity import derive_identity, with_content
+from .identity import derive_identity, derive_journal_uuid, with_content
 from .inline import InlinePlan, plan_inline
 from .inodes import InodeTable, number_inodes
 from .layout import ImagePlan
@@ -44,6 +45,7 @@ from .solution import Solution
 from .spec import BYTES_PER_INODE, Spec, format_of
 from .summary import count_groups
 from .system_files import NEED_A_JOURNAL, system_files_of_tree, unnamed_inodes
+from .system_files.journal import external_journal_blocks
 from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import XattrPlan, XattrPlanner
 
@@ -137,7 +139,10 @@ def _plan(
         total = len(table.nodes)
         progress(Progress("plan", total, total, *(data.content_bytes,) * 3))
     fmt = solution.geometry.format
-    if not solution.demand.journal_blocks:
+    outside = external_journal_blocks(
+        spec, fmt, solution.geometry.blocks_count, solution.geometry.reserved_gdt_blocks
+    )
+    if not (solution.demand.journal_blocks or outside):
         fmt = fmt.without("has_journal", *NEED_A_JOURNAL)
         table.unnamed = tuple(unnamed_inodes(spec, fmt).values())
     fmt = fmt.with_uuid(volume_uuid.bytes).with_inodes(solution.geometry.inodes_per_group)
@@ -166,6 +171,8 @@ def _plan(
         size_bytes=sum(space.values()),
         space=space,
         losses=losses,
+        external_journal_blocks=outside,
+        journal_uuid=_journal_uuid(spec, volume_uuid) if outside else b"",
         table_bytes_for_growth=_table_bytes_for_growth(solution),
         verity=verity.files if verity else {},
         inputs=dict(tree.inputs),
@@ -187,6 +194,10 @@ def _plan_verity(
     from .verity import plan_verity  # late, for hardly any image has such files
 
     return plan_verity(tree, table, data, spec, mapping, cancel)
+
+
+def _journal_uuid(spec: Spec, volume_uuid: UUID) -> bytes:
+    return (spec.journal_uuid or derive_journal_uuid(volume_uuid)).bytes
 
 
 def _table_bytes_for_growth(solution: Solution) -> int:

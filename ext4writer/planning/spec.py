@@ -22,11 +22,13 @@ from .options import (
     Option,
     Signatures,
     Size,
+    device_number_of,
     encoding_flags_of,
     encoding_of,
     features_of,
     flag,
     hash_alg_of,
+    journal_features_of,
     journal_of,
     location_of,
     mount_options_of,
@@ -269,6 +271,29 @@ class Spec:
         'Byte at which the journal begins, or the first free block after it; "middle" is the '
         "middle of the file system, where mke2fs puts it. None is before all files. Needs a size.",
         optional(location_of),
+    )
+    journal_device: Option[bool, bool] = Option(
+        False,
+        "The journal is in a device of its own, with the size that journal says or at least 1024 "
+        "blocks; write_journal writes it. A mount names it with the option journal_path, and "
+        "e2fsck with -j, unless journal_dev tells where it is.",
+        flag,
+    )
+    journal_uuid: Option[UUID | None, UUID | str | None] = Option(
+        None, "With journal_device: its UUID; None derives it from uuid.", optional(uuid_of)
+    )
+    journal_dev: Option[int, int | str] = Option(
+        0,
+        "With journal_device: its number on the machine that mounts the image, MAJOR:MINOR; 0 is "
+        "not known.",
+        device_number_of,
+    )
+    journal_features: Option[tuple[str, ...], str | Sequence[str]] = Option(
+        (),
+        "Features that the journal has before the first mount, as dumpe2fs names them: "
+        "journal_64bit, journal_checksum, journal_checksum_v2, journal_checksum_v3, "
+        "journal_async_commit, journal_incompat_revoke. Mounting sets what the kernel needs.",
+        journal_features_of,
     )
     quotatype: Option[tuple[str, ...] | None, str | Sequence[str] | None] = Option(
         None,
@@ -535,6 +560,7 @@ class Spec:
             raise SpecError(
                 "encoding_flags", "needs the feature casefold; add casefold, or give an encoding"
             )
+        _check_journal(self, fmt)
         _check_quota(self, fmt)
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
@@ -625,6 +651,19 @@ def format_of(spec: Spec, blocks_count: int = 0) -> Format:
         clusters_per_group=spec.blocks_per_group,
     )
     return fmt if blocks_count <= MAX_32BIT_BLOCKS else fmt.without("resize_inode")
+
+
+def _check_journal(spec: Spec, fmt: Format) -> None:
+    if spec.journal_device:
+        if spec.journal == "none" or not fmt.has_journal:
+            raise SpecError("journal_device", "is for a journal, and there is none to be")
+        if spec.journal_location is not None:
+            raise SpecError("journal_location", "is for a journal in the image itself")
+    for name in ("journal_uuid", "journal_dev"):
+        if getattr(spec, name) and not spec.journal_device:
+            raise SpecError(name, "needs journal_device, a journal in a device of its own")
+    if spec.journal_features and (spec.journal == "none" or not fmt.has_journal):
+        raise SpecError("journal_features", "are of a journal, and there is none to be")
 
 
 def _check_quota(spec: Spec, fmt: Format) -> None:

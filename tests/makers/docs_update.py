@@ -72,7 +72,8 @@ lists are stored in their disk form.""",
     "Journal": (
         "journal",
         """\
-The superblock alone is written; the rest of the journal is zero and a hole in the file. With
+The superblock alone is written; the rest of the journal is zero and a hole in the file. A device of
+its own has a superblock of a file system without groups before that of the journal. With
 fast_commit its last blocks, one for each 64 of the others, are for fast commits.""",
     ),
     "Log of the journal": ("journal_log", "Read only: a new image has an empty journal."),

@@ -96,6 +96,8 @@ def execute(
     from ..progress import progress_bar
     from . import pipeline
 
+    if image.journal_device is not None:
+        raise click.UsageError("--journal-device is for the command build")
     # Nix gives a build all cores of its host, and a closure has not enough to do for more.
     workers = min(run.workers or usable_cpus(), WORKERS_MAX)
     reported = run.json or not run.quiet

@@ -37,7 +37,7 @@ class SystemSizes(NamedTuple):
 
     reserved_gdt_blocks: int
     journal: int
-    """With the blocks for fast commits."""
+    """In the file system, with the blocks for fast commits."""
     orphan_file: int
     orphan_file_ino: int
     journal_location: JournalLocation = None
@@ -53,7 +53,10 @@ def system_sizes(
     """
     journal = journal_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
     # mke2fs, too, makes none where it makes no journal (misc/mke2fs.c:main).
-    orphan_blocks = orphan_file_blocks(fmt, blocks_count) if journal else 0
+    has_journal = bool(journal) or spec.journal_device
+    orphan_blocks = orphan_file_blocks(fmt, blocks_count) if has_journal else 0
+    if spec.journal_device:
+        journal = 0
     return SystemSizes(
         reserved_gdt_blocks, journal, orphan_blocks, _orphan_ino(spec, fmt), spec.journal_location
     )

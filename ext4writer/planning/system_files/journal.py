@@ -8,6 +8,7 @@ from ...ondisk.journal import (
     JBD2_MIN_JOURNAL_BLOCKS,
     default_fast_commit_blocks,
     default_journal_blocks,
+    journal_device_start,
 )
 from ...ondisk.superblock import EXT4_JOURNAL_INO
 from ..mapping import mapping_of
@@ -48,6 +49,27 @@ def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_bloc
     if total > JBD2_MAX_JOURNAL_BLOCKS:
         raise _out_of_range(spec)
     return total
+
+
+def external_journal_blocks(
+    spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int
+) -> int:
+    """Blocks of the device that holds the journal; 0 if none does."""
+    if not spec.journal_device:
+        return 0
+    log = _log_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
+    before = journal_device_start(fmt.block_size)
+    least = JBD2_MIN_JOURNAL_BLOCKS + before
+    if spec.journal == "auto":
+        log = max(log + before, least)
+    elif log < least:
+        # fs/jbd2/journal.c:journal_reset counts from the first block of the log.
+        raise SpecError(
+            "journal",
+            f"{spec.journal} bytes are too few for a device; at least {least * spec.block_size} "
+            "are needed",
+        )
+    return log + default_fast_commit_blocks(log) if fmt.fast_commit else log
 
 
 def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:

@@ -1,0 +1,83 @@
+"""A journal in a device of its own: a superblock without groups, and that of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..ondisk.features import FeatureSet
+from ..ondisk.format import MAX_CLUSTERS_PER_GROUP
+from ..ondisk.htree import DX_HASH_HALF_MD4
+from ..ondisk.inode import INODE_EXTRA_ISIZE
+from ..ondisk.journal import journal_device_start
+from ..ondisk.superblock import (
+    EXT4_DEFM_ACL,
+    EXT4_DEFM_XATTR_USER,
+    EXT4_DYNAMIC_REV,
+    EXT4_ERRORS_CONTINUE,
+    EXT4_GOOD_OLD_FIRST_INO,
+    EXT4_MIN_BLOCK_LOG_SIZE,
+    EXT4_MIN_BLOCK_SIZE,
+    EXT4_SUPER_MAGIC,
+    EXT4_VALID_FS,
+    SUPERBLOCK,
+    SUPERBLOCK_OFFSET,
+)
+from ..ondisk.units import Unit, UnitKind, checksum_unit
+from ..output.sink import Piece
+from ..planning.layout import ImagePlan
+from .journal import journal_superblock
+
+_INODE_SIZE = 256
+MAX_MOUNTS_UNLIMITED = 0xFFFF
+
+
+def journal_device_pieces(layout: ImagePlan) -> Iterator[Piece]:
+    """Yield all bytes that are not zero, ascending: as mke2fs -O journal_dev and -J device."""
+    yield SUPERBLOCK_OFFSET, _superblock(layout)
+    size = layout.block_size
+    start = journal_device_start(size)
+    journal = bytearray(
+        journal_superblock(
+            layout,
+            layout.external_journal_blocks,
+            first=start + 1,
+            uuid=layout.journal_uuid,
+            user=layout.uuid.bytes,
+        )
+    )
+    unit = Unit(UnitKind.JOURNAL_SUPERBLOCK, 0, 0, start * size, len(journal))
+    checksum_unit(layout.format, unit, journal)
+    yield start * size, journal
+
+
+def _superblock(layout: ImagePlan) -> bytes:
+    """lib/ext2fs/initialize.c:ext2fs_initialize for a device without groups."""
+    size = layout.block_size
+    log_size = size.bit_length() - 1 - EXT4_MIN_BLOCK_LOG_SIZE
+    per_group = min(8 * size, MAX_CLUSTERS_PER_GROUP)
+    values: dict[str, int | bytes | list[int]] = {
+        "s_blocks_count": layout.external_journal_blocks,
+        "s_first_data_block": int(size == EXT4_MIN_BLOCK_SIZE),
+        "s_log_block_size": log_size,
+        "s_log_cluster_size": log_size,
+        "s_blocks_per_group": per_group,
+        "s_clusters_per_group": per_group,
+        "s_wtime": layout.epoch,
+        "s_max_mnt_count": MAX_MOUNTS_UNLIMITED,
+        "s_magic": EXT4_SUPER_MAGIC,
+        "s_state": EXT4_VALID_FS,
+        "s_errors": EXT4_ERRORS_CONTINUE,
+        "s_lastcheck": layout.epoch,
+        "s_rev_level": EXT4_DYNAMIC_REV,
+        "s_first_ino": EXT4_GOOD_OLD_FIRST_INO,
+        "s_inode_size": _INODE_SIZE,
+        "s_feature_incompat": FeatureSet.of("journal_dev").incompat,
+        "s_uuid": layout.journal_uuid,
+        "s_hash_seed": list(layout.directory_rules.hash_seed),
+        "s_def_hash_version": DX_HASH_HALF_MD4,
+        "s_default_mount_opts": EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL,
+        "s_mkfs_time": layout.epoch,
+        "s_min_extra_isize": INODE_EXTRA_ISIZE,
+        "s_want_extra_isize": INODE_EXTRA_ISIZE,
+    }
+    return SUPERBLOCK.pack(SUPERBLOCK.split(values))
