@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -23,7 +23,10 @@ from .options import (
     OverrideOptions,
     RunOptions,
     ScanOptions,
+    given,
     options,
+    parse_part,
+    parsed,
     paths_in,
     usable_cpus,
 )
@@ -31,6 +34,9 @@ from .rule_options import RuleOptions
 from .signals import cancel_on_signals
 from .source_arguments import SourceArgument, check_together
 from .streams import open_missing
+
+if TYPE_CHECKING:
+    from .output import Output
 
 PROGRAM = "ext4writer"
 
@@ -177,6 +183,14 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+plan_option = click.option(
+    "--plan",
+    type=PATH,
+    metavar="PLAN",
+    cls=GroupedOption,
+    heading="Output",
+    help="Take a plan that 'plan --save' has saved, instead of any SOURCE.",
+)
 source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", nargs=-1)
 
 
@@ -200,6 +214,16 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
     heading="Output",
     help="Write nothing, and say what the image would be, as the command plan does.",
 )
+@plan_option
+@click.option(
+    "--part",
+    type=parsed(parse_part),
+    metavar="N/M",
+    cls=GroupedOption,
+    heading="Output",
+    help="Write only the N-th of M parts, as a file of its own; one after the other they are the "
+    "image.",
+)
 @options("stored", OutputOptions)
 @options("scan", ScanOptions)
 @image_options
@@ -210,6 +234,7 @@ def build(
     source: tuple[SourceArgument, ...],
     output: str | None,
     dry_run: bool,
+    part: tuple[int, int] | None,
     **chosen: Any,
 ) -> None:
     """Write an ext4 image of all SOURCEs, later ones over earlier ones.
@@ -223,17 +248,64 @@ def build(
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--output'")
     if dry_run:
         output = None
+        part = None
         del chosen["stored"]
-    execute(source, output, **chosen)
+    execute(source, output, part=part, **chosen)
 
 
 @commands.command(cls=GroupedCommand)
 @source_arguments
+@click.option(
+    "--save",
+    type=PATH,
+    metavar="PLAN",
+    cls=GroupedOption,
+    heading="Output",
+    help="Save the plan in a file, for --plan of build and serve on any machine with the same "
+    "sources.",
+)
+@plan_option
 @options("scan", ScanOptions)
 @image_options
 def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     """Say what an image of all SOURCEs would be; write nothing. See build for what they are."""
     execute(source, None, **chosen)
+
+
+@commands.command(cls=GroupedCommand)
+@source_arguments
+@click.option(
+    "--nbd",
+    required=True,
+    metavar="unix:PATH|HOST:PORT",
+    cls=GroupedOption,
+    heading="Output",
+    help="Where clients connect: a unix socket that is made, or an address of this machine alone.",
+)
+@click.option(
+    "--listen-anywhere",
+    is_flag=True,
+    cls=GroupedOption,
+    heading="Output",
+    help="Take an address that other machines reach. Whoever reaches it can read the image.",
+)
+@plan_option
+@options("scan", ScanOptions)
+@image_options
+def serve(
+    source: tuple[SourceArgument, ...], nbd: str, listen_anywhere: bool, **chosen: Any
+) -> None:
+    """Serve an image of all SOURCEs as a read-only network block device, without writing it.
+
+    It is there as soon as it is planned: QEMU, nbdcopy, qemu-img and the kernel read it. Files are
+    read when a client asks for them, and must not change meanwhile. A signal ends it. See build
+    for what SOURCEs are.
+    """
+    from .serving import ServedOutput
+
+    run: RunOptions = chosen["run"]
+    output = ServedOutput(nbd, listen_anywhere=listen_anywhere, quiet=run.quiet)
+    execute(source, None, served=output, **chosen)
 
 
 def execute(
@@ -246,8 +318,16 @@ def execute(
     overrides: OverrideOptions,
     run: RunOptions,
     stored: OutputOptions | None = None,
+    plan: str | None = None,
+    save: str | None = None,
+    part: tuple[int, int] | None = None,
+    served: Output | None = None,
 ) -> None:
-    """Make or plan one image, and print its report."""
+    """Make, plan or serve one image, and print its report."""
+    if plan is not None:
+        decided = ["a SOURCE"] if sources else [*given(ScanOptions, RuleOptions, ImageOptions)]
+        if decided:
+            raise click.UsageError(f"{decided[0]} cannot change a plan; give it when you plan")
     if scan.keep_times and rules.all_times:
         raise click.UsageError("--keep-times and --all-times contradict each other")
     try:
@@ -262,9 +342,16 @@ def execute(
     from .output import open_journal, open_output, print_report
     from .progress import progress_bar
 
-    workers, output = run.workers or usable_cpus(), None
+    workers = run.workers or usable_cpus()
+    output: Output | None = served
     if destination is not None:
-        output = open_output(destination, stored or OutputOptions(), threads=workers)
+        settings = stored or OutputOptions()
+        if part is not None:
+            from .part_output import part_output
+
+            output = part_output(destination, part, settings)
+        else:
+            output = open_output(destination, settings, threads=workers)
         output.refuse_inputs([*(source.place for source in sources), *paths_in(scan, rules)])
     journal_output = None
     if image.journal_device is not None and destination is not None:
@@ -281,6 +368,8 @@ def execute(
         overrides=overrides.overrides(),
         strict=run.strict,
         workers=workers,
+        plan=plan,
+        save=save,
     )
     with (
         cancel_on_signals(at_once=destination == "-") as cancel,
@@ -289,5 +378,5 @@ def execute(
         report = pipeline.run(job, progress=progress, cancel=cancel)
     if run.json:
         print_report(report.as_json(), job.output)
-    elif not run.quiet:
+    elif not run.quiet and served is None:
         print_report(report.as_text(), job.output)

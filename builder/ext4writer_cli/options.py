@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID, uuid1, uuid4
 
 import click
+from click.core import ParameterSource
 
 from .source_arguments import mark, parse_source
 from .units import parse_size
@@ -60,6 +61,14 @@ def parse_free(text: str) -> int | str:
     from ext4writer.units import parse_percent
 
     return parse_size(text) if parse_percent(text) is None else text
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """Return N and M of ``N/M``; ``ValueError`` with a reason if it is none."""
+    matched = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
+    if matched is None or not 1 <= int(matched[1]) <= int(matched[2]):
+        raise ValueError(f"{text!r} is not N/M, such as 3/16 for the third of 16 parts")
+    return int(matched[1]), int(matched[2])
 
 
 def parse_limit(text: str) -> tuple[str, int]:
@@ -949,6 +958,15 @@ class OverrideOptions:
         from ext4writer import Override
 
         return [Override.parse(text, reseal=not self.no_reseal) for text in self.override]
+
+
+def given(*kinds: type[Any]) -> Iterator[str]:
+    """The flag of each option of these groups that stands on the command line."""
+    ctx = click.get_current_context()
+    for kind in kinds:
+        for each in fields(kind):
+            if ctx.get_parameter_source(each.name) is ParameterSource.COMMANDLINE:
+                yield max(each.metadata["flags"], key=len)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

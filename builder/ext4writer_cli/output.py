@@ -230,8 +230,11 @@ class StandardOutput:
     def room(self, what: str) -> int:
         raise click.UsageError(f"--size {what} needs an --output that is a file or a device")
 
+    def _stream(self) -> _Unseekable:
+        return _HashedStream() if self._hashed else _Unseekable()
+
     def write(self, layout: Layout, **options: Any) -> Stored:
-        stream = _HashedStream() if self._hashed else _Unseekable()
+        stream = self._stream()
         write_layout(layout, stream, borrow=True, **options)
         stream.check(sync=self._sync)
         sha256 = stream.digest.hexdigest() if isinstance(stream, _HashedStream) else None

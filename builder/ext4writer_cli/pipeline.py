@@ -17,11 +17,11 @@ from .output import Output, PathOutput
 from .report import Report
 from .signals import cancel_on_signals
 from .source_arguments import SourceArgument
-from .source_readers import Reading, read_sources
+from .source_readers import Reading, SourceReport, read_sources
 from .spool import Spool
 
 if TYPE_CHECKING:
-    from ext4writer import Loss, Override, Spec
+    from ext4writer import Layout, Loss, Override, Spec
     from ext4writer.edit.rules import Rule
 
 
@@ -52,6 +52,10 @@ class Job(NamedTuple):
     overrides: Sequence[Override]
     strict: bool
     workers: int
+    plan: str | None = None
+    """A saved plan, in place of sources and Spec."""
+    save: str | None = None
+    """Where to save the plan."""
 
 
 class Stopwatch:
@@ -75,19 +79,11 @@ def run(
     folder = job.output.spool_folder if job.output is not None else None
 
     with Spool(folder) as spool, ProcessPool(job.workers) as pool:
-        # Reading a pipe may block for ever, and leaves nothing that must be removed.
-        with watch.stage("scan"), cancel_on_signals(at_once=True):
-            reading = Reading(job.scan, job.selection, job.output, spool, pool, progress, cancel)
-            tree, sources = read_sources(job.sources, reading)
-            if job.rules:
-                from ext4writer.edit.rules import apply_rules
-
-                apply_rules(tree, job.rules)
-
-        with watch.stage("plan"):
-            layout = plan(tree, job.spec, processes=pool, progress=progress, cancel=cancel)
-            if job.strict and layout.losses:
-                raise StrictError(layout.losses)
+        layout, sources = _planned(job, watch, spool, pool, progress, cancel)
+        if job.strict and layout.losses:
+            raise StrictError(layout.losses)
+        if job.save is not None:
+            layout.save(job.save)
 
         if job.output is not None:
             with watch.stage("write"):
@@ -102,3 +98,30 @@ def run(
 
     name = job.output.name if job.output is not None else None
     return Report.of(layout, name, watch.seconds, sources)
+
+
+def _planned(
+    job: Job,
+    watch: Stopwatch,
+    spool: Spool,
+    pool: ProcessPool,
+    progress: ProgressCallback | None,
+    cancel: Cancel | None,
+) -> tuple[Layout, Sequence[SourceReport]]:
+    """Read the sources and plan an image of them, or load a plan."""
+    if job.plan is not None:
+        with watch.stage("plan"):
+            from ext4writer import Layout
+
+            return Layout.load(job.plan), ()
+    # Reading a pipe may block for ever, and leaves nothing that must be removed.
+    with watch.stage("scan"), cancel_on_signals(at_once=True):
+        reading = Reading(job.scan, job.selection, job.output, spool, pool, progress, cancel)
+        tree, sources = read_sources(job.sources, reading)
+        if job.rules:
+            from ext4writer.edit.rules import apply_rules
+
+            apply_rules(tree, job.rules)
+    with watch.stage("plan"):
+        layout = plan(tree, job.spec, processes=pool, progress=progress, cancel=cancel)
+    return layout, sources

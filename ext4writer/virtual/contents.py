@@ -61,6 +61,11 @@ class Contents:
         for place, content, start, length in self._jobs(offset, end):
             yield Extent(place, length, "content", self._path_of(content), start)
 
+    def spans(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield first byte and end of each piece of content between two bytes of the image."""
+        for place, _, _, length in self._jobs(offset, end):
+            yield place, place + length
+
     def close(self) -> None:
         """Close what is open."""
         self._readers.close()

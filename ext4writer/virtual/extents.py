@@ -33,6 +33,27 @@ class Extent(NamedTuple):
         return Extent(self.offset + skipped, length, self.kind, self.path, start)
 
 
+Span = tuple[int, int, bool]
+"""First byte, end, and whether all between are zeros."""
+
+
+def allocation(found: Iterable[tuple[int, int]], offset: int, end: int) -> Iterator[Span]:
+    """Yield the stretches of data, given as ascending (first byte, end), and the zeros between."""
+    first = position = offset
+    for low, high in found:
+        low, high = max(low, position), min(high, end)
+        if low > position:
+            if position > first:
+                yield first, position, False
+            yield position, low, True
+            first = low
+        position = max(position, high)
+    if position > first:
+        yield first, position, False
+    if position < end:
+        yield position, end, True
+
+
 def gapless(found: Iterable[Extent], offset: int, end: int) -> Iterator[Extent]:
     """Yield ``found``, which ascends, with zeros between, and neighbouring metadata joined."""
     held: Extent | None = None

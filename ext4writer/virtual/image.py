@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator, Sequence
+from heapq import merge
 from typing import Any, TypeAlias
 
 from ..emit.override import Override
 from ..planning.layout import ImagePlan
 from .contents import Contents
-from .extents import Extent, gapless
+from .extents import Extent, Span, allocation, gapless
 from .metadata import Metadata
 
 Buffer: TypeAlias = Any
@@ -86,19 +87,27 @@ class VirtualImage(io.RawIOBase):
         end = self.size if size is None else min(self.size, offset + size)
         return gapless(self._found(offset, end), offset, end)
 
+    def allocation(self, offset: int = 0, size: int | None = None) -> Iterator[Span]:
+        """Yield (first byte, end, whether it is zeros) of a range, without gaps.
+
+        This is :meth:`extents` in short, for those to whom all data is alike: a block is all zeros,
+        or it is data.
+        """
+        offset = self._checked(offset)
+        end = self.size if size is None else min(self.size, offset + size)
+        block = self.block_size
+        low, high = offset - offset % block, -(-end // block) * block
+        data = merge(self._metadata.spans(low, high), self._contents.spans(low, high))
+        blocks = ((first - first % block, -(-last // block) * block) for first, last in data)
+        return allocation(blocks, offset, end)
+
     def _found(self, offset: int, end: int) -> Iterator[Extent]:
         """Metadata and content in a range, ascending and cut at its ends."""
-        spans = self._metadata.spans(offset, end)
-        metadata = (Extent(low, high - low, "data").cut(offset, end) for low, high in spans)
-        waiting = next(metadata, None)
-        for extent in self._contents.extents(offset, end):
-            while waiting is not None and waiting.offset < extent.offset:
-                yield waiting
-                waiting = next(metadata, None)
-            yield extent
-        while waiting is not None:
-            yield waiting
-            waiting = next(metadata, None)
+        metadata = (
+            Extent(low, high - low, "data").cut(offset, end)
+            for low, high in self._metadata.spans(offset, end)
+        )
+        return merge(metadata, self._contents.extents(offset, end))
 
     def _fill(self, view: memoryview, offset: int) -> None:
         end = offset + len(view)

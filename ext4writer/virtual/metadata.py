@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from ..emit.overridden import overridden
 from ..emit.override import Override
 from ..emit.units import PlannedUnits
-from ..ondisk.units import UnitRun
 from ..planning.layout import ImagePlan
 
 Made = tuple[int, bytes]
@@ -25,8 +24,10 @@ class Metadata:
     """
 
     def __init__(self, layout: ImagePlan, overrides: Sequence[Override], memory: int) -> None:
-        self._runs: list[UnitRun] = PlannedUnits(layout).written()
-        self._starts = array("Q", [run.offset for run in self._runs])
+        runs = PlannedUnits(layout).written()
+        self._starts = array("Q", [run.offset for run in runs])
+        self._ends = array("Q", [run.offset + run.count * run.size for run in runs])
+        self._makers = [run.make for run in runs]
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._room = memory
@@ -37,24 +38,24 @@ class Metadata:
 
     def _override(self, layout: ImagePlan, overrides: Sequence[Override]) -> None:
         """Carry out the overrides once, and keep the pieces that they change."""
-        runs: dict[int, UnitRun] = {run.offset: run for run in self._runs}
-        changed: dict[int, bytes] = {}
-        plain = [(run.offset, self._make(position)) for position, run in enumerate(self._runs)]
+        plain = [(start, self._make(position)) for position, start in enumerate(self._starts)]
         before = dict(plain)
-        for offset, data in overridden(plain, layout, overrides):
-            piece = bytes(data)
-            if before.get(offset) != piece:
-                changed[offset] = piece
-                if offset not in runs:
-                    # It would be zeros without the override.
-                    runs[offset] = UnitRun(self._runs[0].kind, 0, 0, offset, len(piece))
-        self._runs = sorted(runs.values(), key=lambda run: run.offset)
-        self._starts = array("Q", [run.offset for run in self._runs])
-        self._kept.clear()
+        changed = {
+            offset: bytes(data)
+            for offset, data in overridden(plain, layout, overrides)
+            if before.get(offset) != data
+        }
+        makers = dict(zip(self._starts, self._makers, strict=True))
+        ends = dict(zip(self._starts, self._ends, strict=True))
+        # Some would be zeros without the override.
+        ends.update((offset, offset + len(data)) for offset, data in changed.items())
+        self._starts = array("Q", sorted(ends))
+        self._ends = array("Q", [ends[start] for start in self._starts])
+        self._makers = [makers.get(start) for start in self._starts]
         self._overridden = {
-            position: changed[run.offset]
-            for position, run in enumerate(self._runs)
-            if run.offset in changed
+            position: changed[start]
+            for position, start in enumerate(self._starts)
+            if start in changed
         }
 
     def within(self, offset: int, end: int) -> Iterator[Made]:
@@ -65,15 +66,12 @@ class Metadata:
     def spans(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield first byte and end of each piece of :meth:`within`, and make none of them."""
         for position in self._positions(offset, end):
-            run = self._runs[position]
-            yield run.offset, run.offset + run.count * run.size
+            yield self._starts[position], self._ends[position]
 
     def _positions(self, offset: int, end: int) -> range:
         first = max(0, bisect_right(self._starts, offset) - 1)
-        if first < len(self._runs):
-            run = self._runs[first]
-            if run.offset + run.count * run.size <= offset:
-                first += 1
+        if first < len(self._ends) and self._ends[first] <= offset:
+            first += 1
         return range(first, bisect_left(self._starts, end))
 
     def _piece(self, position: int) -> bytes:
@@ -94,7 +92,7 @@ class Metadata:
         return found
 
     def _make(self, position: int) -> bytes:
-        run = self._runs[position]
-        assert run.make is not None
+        make = self._makers[position]
+        assert make is not None
         # What is made shares its memory with the next piece.
-        return bytes(memoryview(run.make())[: run.count * run.size])
+        return bytes(memoryview(make())[: self._ends[position] - self._starts[position]])

@@ -26,7 +26,7 @@ class GuestError(AssertionError):
 
 def run_guest(
     script: str,
-    drives: Sequence[Path] = (),
+    drives: Sequence[Path | str] = (),
     timeout: float = 120.0,
     *,
     programs: Iterable[str] = (),
@@ -36,9 +36,10 @@ def run_guest(
 ) -> str:
     """Run a shell script in the guest and return what it printed.
 
-    ``drives`` are raw images, which the guest sees as /dev/vda, /dev/vdb and so on; with
-    ``snapshot`` nothing is written into them. ``programs`` of the host are in the guest's path, and
-    ``files`` at their names. The script runs under ``sh -e`` of busybox.
+    ``drives`` are raw images, as files or as addresses that QEMU knows, which the guest sees as
+    /dev/vda, /dev/vdb and so on; with ``snapshot`` nothing is written into them. ``programs`` of
+    the host are in the guest's path, and ``files`` at their names. The script runs under ``sh -e``
+    of busybox.
 
     Raises :class:`GuestError` after ``timeout`` seconds and, with ``check``, for a status that is
     not 0 and for errors or warnings of ext4 in the guest's kernel log.
@@ -71,11 +72,12 @@ def slow_clock() -> tuple[str, str]:
     return "-rtc", f"base={late:%Y-%m-%dT%H:%M:%S}"
 
 
-def drive_options(drives: Sequence[Path], snapshot: bool) -> list[str]:
+def drive_options(drives: Sequence[Path | str], snapshot: bool) -> list[str]:
     """What makes raw images the virtio disks of a machine."""
     options = []
     for drive in drives:
-        option = f"file={str(drive.absolute()).replace(',', ',,')},format=raw,if=virtio"
+        name = drive if isinstance(drive, str) else str(drive.absolute())
+        option = f"file={name.replace(',', ',,')},format=raw,if=virtio"
         option += ",cache=unsafe,discard=unmap"
         options += ["-drive", option + (",snapshot=on" if snapshot else "")]
     return options

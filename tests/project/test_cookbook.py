@@ -13,13 +13,15 @@ import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ext4writer import BytesContent, Directory, RegularFile, Symlink
+import ext4writer
+from ext4writer import BytesContent, Directory, RegularFile, Symlink, sources
 from ext4writer.read import open_image
 from tests.builder.command import command, environment
 from tests.guest.initramfs import build
@@ -288,11 +290,11 @@ def test_the_rule_for_bazel(rootfs: Path, tmp_path: Path, path: str) -> None:
         assert read.open("/etc/hostname").read() == b"base\n"
 
 
-@pytest.fixture
-def service(rootfs: Path) -> Iterator[str]:
-    """The address at which the web service answers."""
+@contextmanager
+def serving(script: str, rootfs: Path) -> Iterator[str]:
+    """The address at which a web service answers."""
     process = subprocess.Popen(
-        [sys.executable, COOKBOOK / "web_service.py", rootfs, "0"],
+        [sys.executable, COOKBOOK / script, rootfs, "0"],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -304,6 +306,31 @@ def service(rootfs: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_server_of_ranges(rootfs: Path, tmp_path: Path) -> None:
+    image = tmp_path / "written.img"
+    ext4writer.write_image(sources.directory(rootfs), image)
+    data = image.read_bytes()
+    with serving("range_server.py", rootfs) as service:
+        for wanted, expected in (
+            ("bytes=1024-2047", data[1024:2048]),
+            (f"bytes={len(data) - 5}-", data[-5:]),
+            ("bytes=0-", data),
+        ):
+            asked = urllib.request.Request(service, headers={"Range": wanted})
+            with urllib.request.urlopen(asked) as answer:
+                assert (answer.status, answer.read()) == (206, expected)
+        beyond = urllib.request.Request(service, headers={"Range": f"bytes={len(data)}-"})
+        with pytest.raises(urllib.request.HTTPError, match="416"):
+            urllib.request.urlopen(beyond)
+
+
+@pytest.fixture
+def service(rootfs: Path) -> Iterator[str]:
+    """The address at which the web service answers."""
+    with serving("web_service.py", rootfs) as address:
+        yield address
 
 
 def test_a_web_service(service: str, tmp_path: Path) -> None:

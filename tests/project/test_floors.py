@@ -57,6 +57,7 @@ FLOORS = {
     "emit": 40,
     "virtual": 42,
     "plan_file": 42,
+    "nbd": 43,
     "layout": 44,
     "inputs": 45,
     "damage": 48,
@@ -95,7 +96,7 @@ THIRD_PARTY = {
 
 STANDARD = {
     *("__future__", "abc", "collections", "collections.abc", "dataclasses", "types", "typing"),
-    *("array", "bisect", "contextlib", "copy", "functools", "itertools", "operator"),
+    *("array", "bisect", "contextlib", "copy", "functools", "heapq", "itertools", "operator"),
     *("enum", "errno", "io", "math", "re", "stat", "struct"),
     "hashlib",  # the identity of an image is a digest of its tree; container images name theirs
     "json",
@@ -122,6 +123,7 @@ STANDARD_IN = {
         "output",
         "inputs",
         "plan_file",
+        "nbd.server",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
     "tarfile": {"inspection.tar_output"},
@@ -136,14 +138,25 @@ STANDARD_IN = {
     "ctypes": {"output.zeros"},  # fallocate(2) with its modes
     "binascii": {"sources.tar_archive.xattrs", "edit.rules_set", "nix.hashes"},
     "base64": {"edit.rules_set", "nix.hashes"},
-    "urllib.parse": {"nix.cache"},
+    "urllib.parse": {"nix.cache", "nbd.address"},
+    "socket": {"nbd"},
+    "ipaddress": {"nbd.address"},
     "concurrent.futures": {"output.watched"},
     "sqlite3": {"nix.database"},
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
     "importlib": {"late"},
     # Only for what Unicode 12.1 had assigned, which no later version changes.
     "unicodedata": {"ondisk.casefold"},
-    "threading": {"threads", "content", "sources.host", "emit.copying", "output", "nix", "virtual"},
+    "threading": {
+        "threads",
+        "content",
+        "sources.host",
+        "emit.copying",
+        "output",
+        "nix",
+        "virtual",
+        "nbd",
+    },
     # Is a file opened to append; how much a pipe holds; may files share blocks.
     "fcntl": {"output", "forked", "emit.copier", "sources.host_flags"},
     "sys": {"planning.identity", "sources.host", "plan_file.values"},
@@ -381,8 +394,9 @@ MAKING = {
     *("put", "putter", "set"),
 }
 PARSING = {"parse", "unpacker", "number"}
-MAKERS = {"ondisk", "emit", "damage", "planning.mapping", "planning.xattrs"}
-"""What makes bytes of units: emission, and what it asks for the bytes that only a plan knows."""
+MAKERS = {"ondisk", "emit", "damage", "planning.mapping", "planning.xattrs", "nbd"}
+"""What makes bytes of units: emission, and what it asks for the bytes that only a plan knows. The
+messages of a network protocol are no units."""
 PARSERS = {"ondisk", "read", "inspection", "damage", "emit.locate"}
 """What takes units apart: reading, what stands on it, and overrides of planned units."""
 

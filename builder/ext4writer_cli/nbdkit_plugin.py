@@ -1,0 +1,113 @@
+"""A plugin for nbdkit: an image that is planned and not written, with all of nbdkit's filters.
+
+    nbdkit python nbdkit_plugin.py plan=root.plan
+    nbdkit --filter=cow python nbdkit_plugin.py source=rootfs free=512M
+
+``plan`` names a plan that ``ext4writer plan --save`` saved; ``source`` a folder or a tar archive,
+several of them one over the other. Any other key is an option of the Spec. nbdkit-python-plugin(3)
+says what each function is for.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import nbdkit  # type: ignore[import-not-found] # there inside nbdkit alone
+
+from ext4writer import Layout, Spec, Tree, plan, sources
+from ext4writer.errors import Ext4WriterError
+from ext4writer.virtual import VirtualImage
+
+API_VERSION = 2
+
+_plans: list[str] = []
+_sources: list[str] = []
+_options: dict[str, Any] = {}
+_images: list[VirtualImage] = []
+
+
+def thread_model() -> int:
+    """Any request may come at any time."""
+    model: int = nbdkit.THREAD_MODEL_PARALLEL
+    return model
+
+
+def config(key: str, value: str) -> None:
+    """Take one KEY=VALUE."""
+    if key == "plan":
+        _plans.append(str(Path(value).absolute()))
+    elif key == "source":
+        _sources.append(str(Path(value).absolute()))
+    else:
+        _options[key] = value
+
+
+def config_complete() -> None:
+    """Check that it is known what to serve."""
+    if bool(_plans) == bool(_sources) or len(_plans) > 1:
+        raise RuntimeError("give plan=PLAN, or source=FOLDER once or more")
+    if _plans and _options:
+        raise RuntimeError(f"{next(iter(_options))} cannot change a plan; give it when you plan")
+
+
+def get_ready() -> None:
+    """Read the sources and plan, before any client is there."""
+    if _plans:
+        layout = Layout.load(_plans[0])
+    else:
+        tree = Tree()
+        for source in _sources:
+            is_folder = Path(source).is_dir()
+            tree.overlay(sources.directory(source) if is_folder else sources.tar(source))
+        layout = plan(tree, Spec(**_options))
+    _images.append(layout.open())
+
+
+def open(readonly: bool) -> VirtualImage:  # noqa: A001, ARG001 (nbdkit's names)
+    """All clients read the same image."""
+    return _images[0]
+
+
+def get_size(image: VirtualImage) -> int:
+    """In bytes."""
+    return image.size
+
+
+def can_write(image: VirtualImage) -> bool:  # noqa: ARG001
+    """The filter cow makes it writable."""
+    return False
+
+
+def can_multi_conn(image: VirtualImage) -> bool:  # noqa: ARG001
+    """All connections read the same."""
+    return True
+
+
+def can_extents(image: VirtualImage) -> bool:  # noqa: ARG001
+    """Zeros need not be read."""
+    return True
+
+
+def pread(image: VirtualImage, buffer: Any, offset: int, flags: int) -> None:  # noqa: ARG001
+    """Fill a buffer."""
+    try:
+        image.preadinto(offset, buffer)
+    except Ext4WriterError as error:
+        nbdkit.set_error(errno.EIO)
+        raise RuntimeError(str(error)) from error
+
+
+def extents(
+    image: VirtualImage,
+    count: int,
+    offset: int,
+    flags: int,  # noqa: ARG001
+) -> list[tuple[int, int, int]]:
+    """Offset, length and type of what lies in a range."""
+    hole = nbdkit.EXTENT_HOLE | nbdkit.EXTENT_ZERO
+    return [
+        (start, end - start, hole if is_zero else 0)
+        for start, end, is_zero in image.allocation(offset, count)
+    ]

@@ -1,0 +1,84 @@
+"""An image that is served instead of written."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from ext4writer import Layout
+from ext4writer.errors import Ext4WriterError
+from ext4writer.nbd import Address, Server
+from ext4writer.progress import Cancel
+
+from .output import Stored
+
+POLL_SECONDS = 0.2
+
+
+class ServedOutput:
+    """A network block device, as the output of a command; it is served until a signal comes."""
+
+    is_stream = False
+    spool_folder: str | None = None
+    offset = 0
+
+    def __init__(self, address: str, *, listen_anywhere: bool, quiet: bool) -> None:
+        """Raises ``SpecError`` for an address that is none, or that others can reach."""
+        self._address = Address.parse(address)
+        if not listen_anywhere:
+            self._address.check_is_local()
+        self._listen_anywhere = listen_anywhere
+        self._quiet = quiet
+
+    @property
+    def name(self) -> str:
+        return self._address.uri
+
+    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
+        """The socket, which is no file with a content."""
+        return lambda status: stat.S_ISSOCK(status.st_mode)
+
+    def refuse_inputs(self, paths: Iterable[str]) -> None:
+        """Nothing is written, so nothing can be overwritten."""
+
+    def room(self, what: str) -> int:
+        raise click.UsageError(f"--size {what} needs an --output that is a file or a device")
+
+    def write(
+        self,
+        layout: Layout,
+        *,
+        overrides: Any = (),
+        cancel: Cancel | None = None,
+        **options: Any,  # noqa: ARG002 (processes and progress are for writing)
+    ) -> Stored:
+        """Serve until ``cancel`` is set, and say where once clients can connect."""
+        with (
+            layout.open(overrides=overrides) as image,
+            Server(
+                image,
+                self._address,
+                listen_anywhere=self._listen_anywhere,
+                on_error=_complain,
+            ) as server,
+        ):
+            thread = threading.Thread(target=server.run, daemon=True)
+            thread.start()
+            if not self._quiet:
+                click.echo(f"{server.uri}: {image.size} bytes, read-only")
+            while thread.is_alive() and not (cancel is not None and cancel.is_set()):
+                thread.join(POLL_SECONDS)
+            server.close()
+            thread.join()
+        return Stored(layout.size_bytes, 0, None)
+
+
+def _complain(error: Ext4WriterError) -> None:
+    with suppress(OSError):
+        click.echo(f"ext4writer: {error}", err=True)

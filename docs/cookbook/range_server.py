@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""A server of ranges of an image that is never written: range_server.py FOLDER [PORT]"""
+
+import re
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from ext4writer import open_image, sources
+
+
+class Ranges(BaseHTTPRequestHandler):
+    image = open_image(sources.directory(sys.argv[1]))
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range", "bytes=0-")
+        asked = re.fullmatch(r"bytes=([0-9]{1,15})-([0-9]{0,15})", wanted)
+        first, last = (int(asked[1]), int(asked[2] or self.image.size - 1)) if asked else (0, -1)
+        last = min(last, self.image.size - 1)
+        self.send_response(206 if first <= last else 416)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{self.image.size}")
+        self.send_header("Content-Length", str(max(0, last - first + 1)))
+        self.end_headers()
+        for offset in range(first, last + 1, 1 << 20):
+            self.wfile.write(self.image.pread(offset, min(1 << 20, last + 1 - offset)))
+
+
+if __name__ == "__main__":
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else 8000
+    with ThreadingHTTPServer(("127.0.0.1", port), Ranges) as server:
+        print(f"http://127.0.0.1:{server.server_port}", flush=True)
+        server.serve_forever()

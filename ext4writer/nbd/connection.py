@@ -1,0 +1,430 @@
+"""One client, from the greeting to the end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from ..errors import Ext4WriterError
+from ..virtual import VirtualImage
+from .protocol import (
+    BASE_ALLOCATION,
+    BASE_ALLOCATION_ID,
+    CHUNK,
+    CLIENT_FLAGS,
+    ERROR,
+    ERROR_OFFSET,
+    EXPORT,
+    GREETING,
+    INFO_BLOCK_SIZE,
+    INFO_EXPORT,
+    INIT_MAGIC,
+    NAME_MOST,
+    NBD_CMD_BLOCK_STATUS,
+    NBD_CMD_CACHE,
+    NBD_CMD_DISC,
+    NBD_CMD_FLAG_DF,
+    NBD_CMD_FLAG_REQ_ONE,
+    NBD_CMD_FLUSH,
+    NBD_CMD_READ,
+    NBD_CMD_TRIM,
+    NBD_CMD_WRITE,
+    NBD_CMD_WRITE_ZEROES,
+    NBD_EINVAL,
+    NBD_EIO,
+    NBD_EOVERFLOW,
+    NBD_EPERM,
+    NBD_FLAG_CAN_MULTI_CONN,
+    NBD_FLAG_FIXED_NEWSTYLE,
+    NBD_FLAG_HAS_FLAGS,
+    NBD_FLAG_NO_ZEROES,
+    NBD_FLAG_READ_ONLY,
+    NBD_FLAG_SEND_CACHE,
+    NBD_FLAG_SEND_DF,
+    NBD_FLAG_SEND_FLUSH,
+    NBD_INFO_BLOCK_SIZE,
+    NBD_INFO_EXPORT,
+    NBD_OPT_ABORT,
+    NBD_OPT_EXPORT_NAME,
+    NBD_OPT_GO,
+    NBD_OPT_INFO,
+    NBD_OPT_LIST,
+    NBD_OPT_LIST_META_CONTEXT,
+    NBD_OPT_SET_META_CONTEXT,
+    NBD_OPT_STRUCTURED_REPLY,
+    NBD_REP_ACK,
+    NBD_REP_ERR_INVALID,
+    NBD_REP_ERR_TOO_BIG,
+    NBD_REP_ERR_UNKNOWN,
+    NBD_REP_ERR_UNSUP,
+    NBD_REP_INFO,
+    NBD_REP_META_CONTEXT,
+    NBD_REP_SERVER,
+    NBD_REPLY_FLAG_DONE,
+    NBD_REPLY_TYPE_BLOCK_STATUS,
+    NBD_REPLY_TYPE_ERROR,
+    NBD_REPLY_TYPE_ERROR_OFFSET,
+    NBD_REPLY_TYPE_NONE,
+    NBD_REPLY_TYPE_OFFSET_DATA,
+    NBD_REPLY_TYPE_OFFSET_HOLE,
+    NBD_STATE_HOLE,
+    NBD_STATE_ZERO,
+    OFFSET_DATA,
+    OFFSET_HOLE,
+    OPTION,
+    OPTION_MAGIC,
+    OPTION_REPLY,
+    OPTION_REPLY_MAGIC,
+    REQUEST,
+    REQUEST_MAGIC,
+    SIMPLE_REPLY,
+    SIMPLE_REPLY_MAGIC,
+    STATUS,
+    STRUCTURED_REPLY_MAGIC,
+    U16,
+    U32,
+)
+
+LEAST_BLOCK = 1
+LARGEST_READ = 32 << 20
+"""Bytes of one request that every client may ask for, by the protocol."""
+LARGEST_OPTION = 64 << 10
+"""Bytes of an option that are read; longer ones are passed over, or end the connection."""
+LONGEST_SKIPPED = 32 << 20
+NEGOTIATION_SECONDS = 30.0
+"""How long a client may take for one option."""
+MOST_OPTIONS = 1000
+LEAST_HOLE = 32 << 10
+"""Zeros that are worth a message of their own."""
+MOST_EXTENTS = 1 << 16
+"""Extents in one answer to a request for the allocation."""
+
+FLAGS = (
+    NBD_FLAG_HAS_FLAGS
+    | NBD_FLAG_READ_ONLY
+    | NBD_FLAG_SEND_FLUSH
+    | NBD_FLAG_SEND_DF
+    | NBD_FLAG_CAN_MULTI_CONN
+    | NBD_FLAG_SEND_CACHE
+)
+
+OnError = Callable[[Ext4WriterError], object]
+
+
+class HangUpError(Exception):
+    """The client has gone, or broke the protocol so that its messages have no meaning."""
+
+
+class Connection:
+    """Speaks with one client; :meth:`run` returns when it has gone, whatever it did."""
+
+    def __init__(self, peer: socket.socket, image: VirtualImage, on_error: OnError) -> None:
+        """``on_error`` hears why a range could not be read."""
+        self._peer = peer
+        self._image = image
+        self._on_error = on_error
+        self._structured = False
+        self._knows_allocation = False
+        self._has_no_zeroes = False
+        self._buffer = memoryview(bytearray())
+
+    def run(self) -> None:
+        """Serve the client until it leaves."""
+        with suppress(HangUpError, OSError):
+            self._peer.settimeout(NEGOTIATION_SECONDS)
+            if self._negotiate():
+                self._peer.settimeout(None)
+                while self._answer():
+                    pass
+
+    # -- negotiation -----------------------------------------------------------------------------
+
+    def _negotiate(self) -> bool:
+        """Haggle over options; whether the client wants to read now."""
+        flags = NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES
+        self._peer.sendall(GREETING.pack(INIT_MAGIC, OPTION_MAGIC, flags))
+        [given] = CLIENT_FLAGS.unpack(self._receive(CLIENT_FLAGS.size))
+        if given & ~flags or not given & NBD_FLAG_FIXED_NEWSTYLE:
+            return False
+        self._has_no_zeroes = bool(given & NBD_FLAG_NO_ZEROES)
+        for _ in range(MOST_OPTIONS):
+            magic, option, length = OPTION.unpack(self._receive(OPTION.size))
+            if magic != OPTION_MAGIC:
+                return False
+            if length > LARGEST_OPTION:
+                if length > LONGEST_SKIPPED or option == NBD_OPT_EXPORT_NAME:
+                    return False
+                self._skip(length)
+                self._reply(option, NBD_REP_ERR_TOO_BIG)
+                continue
+            data = self._receive(length)
+            if option == NBD_OPT_EXPORT_NAME:
+                return self._export_by_name(data)
+            if option == NBD_OPT_ABORT:
+                self._reply(option, NBD_REP_ACK)
+                return False
+            if self._take_option(option, data):
+                return True
+        return False
+
+    def _take_option(self, option: int, data: bytes) -> bool:
+        """Answer one option; whether it begins transmission."""
+        if option == NBD_OPT_LIST:
+            if data:
+                self._reply(option, NBD_REP_ERR_INVALID)
+            else:
+                self._reply(option, NBD_REP_SERVER, U32.pack(0))
+                self._reply(option, NBD_REP_ACK)
+        elif option == NBD_OPT_STRUCTURED_REPLY:
+            self._structured = self._structured or not data
+            self._reply(option, NBD_REP_ERR_INVALID if data else NBD_REP_ACK)
+        elif option in (NBD_OPT_INFO, NBD_OPT_GO):
+            return self._tell_export(option, data)
+        elif option in (NBD_OPT_LIST_META_CONTEXT, NBD_OPT_SET_META_CONTEXT):
+            self._tell_contexts(option, data)
+        else:
+            self._reply(option, NBD_REP_ERR_UNSUP)
+        return False
+
+    def _export_by_name(self, name: bytes) -> bool:
+        if name:
+            return False  # this option has no other way to say that there is none
+        head = EXPORT.pack(self._image.size, FLAGS)
+        self._peer.sendall(head if self._has_no_zeroes else head + bytes(124))
+        return True
+
+    def _tell_export(self, option: int, data: bytes) -> bool:
+        """Answer NBD_OPT_INFO and NBD_OPT_GO; whether transmission begins."""
+        try:
+            name, rest = _string(data)
+            [count] = U16.unpack_from(rest)
+            well_formed = len(rest) == U16.size * (1 + count)
+        except ValueError:
+            well_formed = False
+        if not well_formed:
+            self._reply(option, NBD_REP_ERR_INVALID)
+            return False
+        if name:
+            self._reply(option, NBD_REP_ERR_UNKNOWN, b"the only export has an empty name")
+            return False
+        export = INFO_EXPORT.pack(NBD_INFO_EXPORT, self._image.size, FLAGS)
+        self._reply(option, NBD_REP_INFO, export)
+        sizes = INFO_BLOCK_SIZE.pack(
+            NBD_INFO_BLOCK_SIZE, LEAST_BLOCK, max(4096, self._image.block_size), LARGEST_READ
+        )
+        self._reply(option, NBD_REP_INFO, sizes)
+        self._reply(option, NBD_REP_ACK)
+        return option == NBD_OPT_GO
+
+    def _tell_contexts(self, option: int, data: bytes) -> None:
+        try:
+            name, rest = _string(data)
+            queries = _queries(rest)
+        except ValueError:
+            self._reply(option, NBD_REP_ERR_INVALID)
+            return
+        if name:
+            self._reply(option, NBD_REP_ERR_UNKNOWN)
+            return
+        if option == NBD_OPT_SET_META_CONTEXT:
+            if not self._structured:
+                self._reply(option, NBD_REP_ERR_INVALID)
+                return
+            wanted = BASE_ALLOCATION in queries
+            self._knows_allocation = wanted
+        else:
+            wanted = not queries or bool({BASE_ALLOCATION, b"base:"} & set(queries))
+        if wanted:
+            number = U32.pack(BASE_ALLOCATION_ID)
+            self._reply(option, NBD_REP_META_CONTEXT, number + BASE_ALLOCATION)
+        self._reply(option, NBD_REP_ACK)
+
+    def _reply(self, option: int, kind: int, data: bytes = b"") -> None:
+        head = OPTION_REPLY.pack(OPTION_REPLY_MAGIC, option, kind, len(data))
+        self._peer.sendall(head + data)
+
+    # -- transmission ----------------------------------------------------------------------------
+
+    def _answer(self) -> bool:
+        """Answer one request; whether there may be another."""
+        magic, flags, command, cookie, offset, length = REQUEST.unpack(self._receive(REQUEST.size))
+        if magic != REQUEST_MAGIC or command == NBD_CMD_DISC:
+            return False
+        if command == NBD_CMD_WRITE:
+            # What a client must not send, because the export is read-only, is there all the same.
+            if length > LONGEST_SKIPPED:
+                return False
+            self._skip(length)
+        if command in (NBD_CMD_WRITE, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES):
+            self._fail(cookie, NBD_EPERM, "the export is read-only")
+        elif command == NBD_CMD_FLUSH:
+            if offset or length:
+                self._fail(cookie, NBD_EINVAL, "a flush has neither offset nor length")
+            else:
+                self._done(cookie)
+        elif command not in (NBD_CMD_READ, NBD_CMD_CACHE, NBD_CMD_BLOCK_STATUS):
+            self._fail(cookie, NBD_EINVAL, f"there is no command {command}")
+        elif not length or offset + length > self._image.size:
+            self._fail(cookie, NBD_EINVAL, f"the export ends at byte {self._image.size}")
+        elif command == NBD_CMD_BLOCK_STATUS:
+            self._tell_allocation(cookie, offset, length, flags)
+        elif command == NBD_CMD_CACHE:
+            self._done(cookie)
+        elif length > LARGEST_READ:
+            self._fail(cookie, NBD_EOVERFLOW, f"{LARGEST_READ} bytes are the most at once")
+        else:
+            self._read(cookie, offset, length, flags)
+        return True
+
+    def _read(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        if not self._structured:
+            self._read_whole(cookie, offset, length)
+            return
+        if flags & ~NBD_CMD_FLAG_DF:
+            self._fail(cookie, NBD_EINVAL, f"a read has no flags {flags:#x}")
+            return
+        if flags & NBD_CMD_FLAG_DF:
+            pieces = [(offset, length, False)]
+        else:
+            pieces = list(_pieces(self._image, offset, length))
+        for number, (start, size, is_hole) in enumerate(pieces, 1):
+            last = NBD_REPLY_FLAG_DONE if number == len(pieces) else 0
+            if is_hole:
+                body = OFFSET_HOLE.pack(start, size)
+                self._chunk(cookie, NBD_REPLY_TYPE_OFFSET_HOLE, body, flags=last)
+                continue
+            view = self._room(size)
+            if not self._fill(cookie, view, start):
+                return
+            head = CHUNK.pack(
+                STRUCTURED_REPLY_MAGIC,
+                last,
+                NBD_REPLY_TYPE_OFFSET_DATA,
+                cookie,
+                OFFSET_DATA.size + size,
+            )
+            self._send(head + OFFSET_DATA.pack(start), view)
+
+    def _read_whole(self, cookie: int, offset: int, length: int) -> None:
+        """A simple reply has all data or an error."""
+        view = self._room(length)
+        if self._fill(cookie, view, offset):
+            self._send(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, 0, cookie), view)
+
+    def _fill(self, cookie: int, view: memoryview, offset: int) -> bool:
+        """Read a range of the image; on failure answer with the error, and return False."""
+        try:
+            self._image.preadinto(offset, view)
+        except Ext4WriterError as error:
+            self._on_error(error)
+            self._fail(cookie, NBD_EIO, str(error), offset)
+            return False
+        except ValueError:  # the image was closed
+            raise HangUpError from None
+        return True
+
+    def _tell_allocation(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        if not self._knows_allocation:
+            self._fail(cookie, NBD_EINVAL, "no metadata context was agreed on")
+            return
+        extents = []
+        for start, end, is_zero in self._image.allocation(offset, length):
+            state = NBD_STATE_HOLE | NBD_STATE_ZERO if is_zero else 0
+            extents.append(STATUS.pack(end - start, state))
+            if flags & NBD_CMD_FLAG_REQ_ONE or len(extents) == MOST_EXTENTS:
+                break
+        body = U32.pack(BASE_ALLOCATION_ID) + b"".join(extents)
+        self._chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, body, flags=NBD_REPLY_FLAG_DONE)
+
+    def _done(self, cookie: int) -> None:
+        if self._structured:
+            self._chunk(cookie, NBD_REPLY_TYPE_NONE, b"", flags=NBD_REPLY_FLAG_DONE)
+        else:
+            self._peer.sendall(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, 0, cookie))
+
+    def _fail(self, cookie: int, number: int, why: str, offset: int | None = None) -> None:
+        if not self._structured:
+            self._peer.sendall(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, number, cookie))
+            return
+        text = why.encode("utf-8", "replace")[:NAME_MOST]
+        body, kind = ERROR.pack(number, len(text)) + text, NBD_REPLY_TYPE_ERROR
+        if offset is not None:
+            body, kind = body + ERROR_OFFSET.pack(offset), NBD_REPLY_TYPE_ERROR_OFFSET
+        self._chunk(cookie, kind, body, flags=NBD_REPLY_FLAG_DONE)
+
+    def _chunk(self, cookie: int, kind: int, body: bytes, *, flags: int) -> None:
+        head = CHUNK.pack(STRUCTURED_REPLY_MAGIC, flags, kind, cookie, len(body))
+        self._peer.sendall(head + body)
+
+    # -- bytes -----------------------------------------------------------------------------------
+
+    def _room(self, size: int) -> memoryview:
+        """A buffer that lives until the next call."""
+        if size > len(self._buffer):
+            self._buffer = memoryview(bytearray(size))
+        return self._buffer[:size]
+
+    def _send(self, head: bytes, body: memoryview) -> None:
+        """Send two pieces, in one call where that is enough."""
+        if not hasattr(self._peer, "sendmsg"):  # Windows
+            self._peer.sendall(head)
+            self._peer.sendall(body)
+            return
+        sent = self._peer.sendmsg([head, body])
+        if sent < len(head):
+            self._peer.sendall(head[sent:])
+            sent = len(head)
+        if sent < len(head) + len(body):
+            self._peer.sendall(body[sent - len(head) :])
+
+    def _receive(self, count: int) -> bytes:
+        data = bytearray(count)
+        view = memoryview(data)
+        while view:
+            got = self._peer.recv_into(view)
+            if not got:
+                raise HangUpError
+            view = view[got:]
+        return bytes(data)
+
+    def _skip(self, count: int) -> None:
+        while count:
+            count -= len(self._receive(min(count, LARGEST_OPTION)))
+
+
+def _string(data: bytes) -> tuple[bytes, bytes]:
+    """A string with its length before it, and the rest; ``ValueError`` where it is cut off."""
+    if len(data) < U32.size:
+        raise ValueError
+    [length] = U32.unpack_from(data)
+    end = U32.size + length
+    if length > NAME_MOST or end > len(data):
+        raise ValueError
+    return data[U32.size : end], data[end:]
+
+
+def _queries(data: bytes) -> list[bytes]:
+    if len(data) < U32.size:
+        raise ValueError
+    [count] = U32.unpack_from(data)
+    rest, queries = data[U32.size :], []
+    for _ in range(min(count, len(data))):
+        query, rest = _string(rest)
+        queries.append(query)
+    if rest or len(queries) != count:
+        raise ValueError
+    return queries
+
+
+def _pieces(image: VirtualImage, offset: int, length: int) -> Iterator[tuple[int, int, bool]]:
+    """Cut a range into (offset, bytes, hole or not), where holes are long enough to be worth it."""
+    position, end = offset, offset + length
+    for start, until, is_zero in image.allocation(offset, length):
+        if is_zero and until - start >= LEAST_HOLE:
+            if start > position:
+                yield position, start - position, False
+            yield start, until - start, True
+            position = until
+    if position < end:
+        yield position, end - position, False

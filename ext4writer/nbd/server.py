@@ -1,0 +1,180 @@
+"""Listens, and serves each client in a thread of its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+
+from ..errors import Ext4WriterError, OutputError
+from ..threads import helpers
+from ..virtual import VirtualImage
+from .address import Address
+from .connection import Connection, OnError
+
+MOST_CLIENTS = 64
+"""Connections at once; more of them wait."""
+SOCKET_BYTES = 1 << 20
+
+
+class Server:
+    """A read-only export of one image; its name is empty.
+
+    It listens once it is made. :meth:`run` serves clients until :meth:`close` is called, from
+    another thread or by a signal. A client that breaks the protocol is sent away, and no other
+    notices.
+    """
+
+    def __init__(
+        self,
+        image: VirtualImage,
+        address: Address | str,
+        *,
+        listen_anywhere: bool = False,
+        on_error: OnError | None = None,
+    ) -> None:
+        """Listen at ``address``; a unix socket can be used by this user alone.
+
+        ``on_error`` hears of each range that cannot be read, such as one whose source has changed;
+        it may be called from several threads.
+
+        Raises :class:`~ext4writer.SpecError` for an address that other machines reach unless
+        ``listen_anywhere``, and :class:`~ext4writer.OutputError` if nothing can listen there.
+        """
+        self._image = image
+        self._on_error = on_error or _ignore
+        given = Address.parse(address) if isinstance(address, str) else address
+        if not listen_anywhere:
+            given.check_is_local()
+        self._listener = _listening(given)
+        self.address = given
+        """Where it listens, with the port that was chosen for port 0."""
+        if not given.path:
+            self.address = replace(given, port=self._listener.getsockname()[1])
+        else:
+            status = os.stat(given.path)
+            self._own = status.st_dev, status.st_ino
+        self._lock = threading.Lock()
+        self._peers: set[socket.socket] = set()
+        self._slots = threading.Semaphore(MOST_CLIENTS)
+        self._closed = False
+
+    @property
+    def uri(self) -> str:
+        """What clients take to connect."""
+        return self.address.uri
+
+    def run(self) -> None:
+        """Serve clients until the server is closed."""
+        while not self._closed:
+            self._slots.acquire()
+            try:
+                peer, _ = self._listener.accept()
+            except OSError as error:
+                self._slots.release()
+                if self._closed or error.errno not in (errno.ECONNABORTED, errno.EINTR):
+                    break
+                continue
+            with self._lock:
+                self._peers.add(peer)
+            if not helpers(partial(self._serve, peer), 1):
+                self._leave(peer)
+
+    def _serve(self, peer: socket.socket) -> None:
+        try:
+            with suppress(OSError):
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+                if not self.address.path:
+                    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            Connection(peer, self._image, self._on_error).run()
+        finally:
+            self._leave(peer)
+
+    def _leave(self, peer: socket.socket) -> None:
+        with self._lock:
+            self._peers.discard(peer)
+        peer.close()
+        self._slots.release()
+
+    def close(self) -> None:
+        """Stop listening, send all clients away, and remove the socket."""
+        self._closed = True
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        if self.address.path:
+            with suppress(OSError):
+                status = os.stat(self.address.path)
+                if (status.st_dev, status.st_ino) == self._own:
+                    os.unlink(self.address.path)
+        with self._lock:
+            peers = list(self._peers)
+        for peer in peers:
+            with suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _ignore(error: Ext4WriterError) -> None:
+    """For whom errors of ranges are the client's affair."""
+
+
+def _listening(address: Address) -> socket.socket:
+    if not address.path:
+        try:
+            return socket.create_server(
+                (address.host, address.port),
+                family=socket.AF_INET6 if ":" in address.host else socket.AF_INET,
+            )
+        except OSError as error:
+            problem = f"nothing can listen there: {error.strerror}"
+            raise OutputError(f"{address.host}:{address.port}", problem) from error
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            listener.bind(address.path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _is_left_behind(address.path):
+                raise
+            os.unlink(address.path)
+            listener.bind(address.path)
+        # Nothing can connect before it listens, so no one else ever could.
+        os.chmod(address.path, stat.S_IRUSR | stat.S_IWUSR)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        problem = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            problem = "exists; remove it, or name another socket"
+        raise OutputError(address.path, f"nothing can listen there: {problem}") from error
+    return listener
+
+
+def _is_left_behind(path: str) -> bool:
+    """Whether ``path`` is a socket at which no process listens any more."""
+    if not stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False

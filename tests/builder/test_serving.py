@@ -1,0 +1,139 @@
+"""Plans in files, parts of images, and images that are served, from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.judges.tools import require, run
+
+COMMAND = [sys.executable, "-m", "ext4writer"]
+
+
+def call(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == status, done.stderr
+    return done
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    chance = random.Random(2)
+    for number in range(30):
+        (folder / f"file{number}").write_bytes(chance.randbytes(number * 1000))
+    return folder
+
+
+@pytest.fixture(name="image")
+def _image(folder: Path, tmp_path: Path) -> Path:
+    image = tmp_path / "root.img"
+    call("build", folder, "-o", image, "-q", "--label", "parts")
+    return image
+
+
+@pytest.fixture(name="plan")
+def _plan(folder: Path, tmp_path: Path) -> Path:
+    plan = tmp_path / "root.plan"
+    call("plan", folder, "--save", plan, "-q", "--label", "parts")
+    return plan
+
+
+def test_a_plan_is_written_later(plan: Path, image: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.img"
+    told = call("build", "--plan", plan, "-o", again, "--json").stdout
+    assert json.loads(told)["label"] == "parts"
+    assert again.read_bytes() == image.read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_parts_one_after_the_other_are_the_image(
+    plan: Path, image: Path, tmp_path: Path, count: int
+) -> None:
+    parts = b""
+    for number in range(1, count + 1):
+        part = tmp_path / f"part.{number}"
+        call("build", "--plan", plan, "--part", f"{number}/{count}", "-o", part, "-q")
+        parts += part.read_bytes()
+        assert part.stat().st_blocks * 512 <= part.stat().st_size + 4096
+        part.unlink()
+    assert parts == image.read_bytes()
+
+
+def test_a_part_goes_into_a_pipe(folder: Path, image: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "build", folder, "--label", "parts", "--part", "2/2", "-o", "-", "-q"],
+        capture_output=True,
+        check=True,
+    )
+    data = image.read_bytes()
+    assert done.stdout == data[-len(done.stdout) :] and len(done.stdout) * 2 in range(
+        len(data), len(data) + 8192
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--part", "4/3"], "N/M"),
+        (["--part", "0/3"], "N/M"),
+        (["--part", "x"], "N/M"),
+        (["--part", "1/2", "--zstd-level", "3"], "contradict"),
+        (["--label", "other"], "cannot change a plan"),
+        (["--exclude", "x"], "cannot change a plan"),
+        (["--no-xattrs"], "cannot change a plan"),
+    ],
+)
+def test_options_that_contradict(
+    plan: Path, tmp_path: Path, options: list[str], expected: str
+) -> None:
+    out = tmp_path / "out"
+    assert expected in call("build", "--plan", plan, *options, "-o", out, status=2).stderr
+    assert not out.exists()
+
+
+def test_a_source_beside_a_plan_is_refused(plan: Path, folder: Path, tmp_path: Path) -> None:
+    told = call("build", folder, "--plan", plan, "-o", tmp_path / "out", status=2).stderr
+    assert "a SOURCE cannot change a plan" in told
+
+
+def test_a_compressed_part_is_refused(plan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "part.zst"
+    call("build", "--plan", plan, "--part", "1/2", "-o", out, status=2)
+    assert not out.exists()
+
+
+def test_it_is_served_until_a_signal(folder: Path, image: Path, tmp_path: Path) -> None:
+    require("nbdcopy")
+    path = tmp_path / "root.sock"
+    process = subprocess.Popen(
+        [*COMMAND, "serve", folder, "--label", "parts", "--nbd", f"unix:{path}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    uri, _, rest = process.stdout.readline().partition(": ")
+    assert rest == f"{image.stat().st_size} bytes, read-only\n"
+    copy = tmp_path / "copy.img"
+    run(["nbdcopy", uri, copy])
+    assert copy.read_bytes() == image.read_bytes()
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert (process.stdout.read(), process.stderr.read()) == ("", "")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "unix:", "nonsense:port"])
+def test_addresses_that_are_refused(folder: Path, address: str) -> None:
+    assert "nbd:" in call("serve", folder, "--nbd", address, status=2).stderr
