@@ -59,7 +59,7 @@ def facts(image: Image) -> dict[str, Any]:
         "inodes": image.inodes_count,
         "free_inodes": number("s_free_inodes_count"),
         "inode_size": fmt.inode_size,
-        "groups": image.groups,
+        "groups": image.counted_groups,
         "blocks_per_group": fmt.blocks_per_group,
         "inodes_per_group": image.inodes_per_group,
         "groups_per_flex": fmt.groups_per_flex,

@@ -187,7 +187,12 @@ def owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
     """
     start, end = block * image.block_size, (block + 1) * image.block_size
     for group in range(image.groups):
-        for unit in group_units(image, group):
+        try:
+            units_here = list(group_units(image, group))
+        except DamageError as error:
+            image.damage(error)
+            continue
+        for unit in units_here:
             if unit.offset < end and start < unit.offset + unit.size * unit.count:
                 yield {"kind": unit.kind.value, "group": group}
     held: dict[int, list[dict[str, Any]]] = {}

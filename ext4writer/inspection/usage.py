@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..errors import DamageError
 from ..ondisk.group_desc import EXT4_BG_BLOCK_UNINIT
 from ..ondisk.inode import EXT4_EA_INODE_FL, EXT4_EXTENTS_FL
 from ..ondisk.superblock import (
@@ -19,6 +20,8 @@ from ..read.units import group_units
 
 DATA = "data"
 FREE = "free"
+MISSING = "not in the image"
+"""Past the end of a file that ends early; nothing says what it would be."""
 LOST = "no owner"
 """In use, as the bitmap has it, and nothing says by whom."""
 REST = "rest of clusters"
@@ -42,7 +45,7 @@ KINDS = (
     BOOT,
     *_OF_GROUPS.values(),
     *(RESERVED, JOURNAL, DIRECTORY, TREE, XATTRS, SYMLINK, "quota", "orphan file", "bad blocks"),
-    *(DATA, REST, LOST, FREE),
+    *(DATA, REST, LOST, MISSING, FREE),
 )
 """All that a block can be used for."""
 
@@ -115,7 +118,12 @@ def usage(image: Image) -> Usage:
 def _of_groups(image: Image) -> Iterator[Use]:
     size = image.block_size
     for group in range(image.groups):
-        for run in group_units(image, group):
+        try:
+            runs = list(group_units(image, group))
+        except DamageError as error:
+            image.damage(error)
+            continue
+        for run in runs:
             first = run.offset // size
             end = -(-(run.offset + run.size * run.count) // size)
             yield Use(first, end - first, _OF_GROUPS[run.kind], 0)
@@ -154,19 +162,33 @@ def _gap(image: Image, first: int, end: int) -> Iterator[Use]:
         yield Use(first, 1, BOOT, 0)
         first += 1
     per_group = fmt.clusters_per_group * fmt.blocks_per_cluster
+    stored = image.store.size // image.block_size
     while first < end:
         group = fmt.group_of(first)
+        if first >= stored or group >= image.groups:
+            yield Use(first, end - first, MISSING, 0)
+            return
         start = fmt.group_first_block(group)
         stop = min(end, start + per_group)
-        descriptor = image.descriptor(group)
-        bitmap = descriptor["bg_block_bitmap"]
-        uninit = fmt.has_uninit_groups and descriptor["bg_flags"] & EXT4_BG_BLOCK_UNINIT
-        if uninit or not image.has_blocks(bitmap):
+        # What the file has no more of is missing; the rest is as the bitmap has it.
+        over, stop = stop, min(stop, stored)
+        data = None
+        try:
+            descriptor = image.descriptor(group)
+            bitmap = descriptor["bg_block_bitmap"]
+            uninit = fmt.has_uninit_groups and descriptor["bg_flags"] & EXT4_BG_BLOCK_UNINIT
+            if not uninit and image.has_blocks(bitmap):
+                data = image.block(bitmap)
+        except DamageError as error:
+            image.damage(error)
+        if data is None:
             yield Use(first, stop - first, FREE, 0)
         else:
-            bits = int.from_bytes(image.block(bitmap), "little")
+            bits = int.from_bytes(data, "little")
             yield from _by_bits(bits, first, stop, start, fmt.blocks_per_cluster)
-        first = stop
+        if over > stop:
+            yield Use(stop, over - stop, MISSING, 0)
+        first = over
 
 
 def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> Iterator[Use]:

@@ -44,6 +44,8 @@ _ALL_ONES = 0xFFFFFFFF
 class Image:
     """A file system to read from. Made by :func:`open_image`; a context manager.
 
+    ``groups`` counts the groups that can be read: an image that ends early has fewer of them than
+    its superblock counts, which is ``counted_groups``.
     Numbers of blocks, groups and inodes are those of the format; offsets are in bytes from the
     start of the file system. Whatever is read is checked first. Where something is wrong and
     reading can go on, :meth:`damage` raises it, or hands it to ``on_damage``.
@@ -93,7 +95,7 @@ class Image:
         self.blocks_count = self.number("s_blocks_count")
         self.inodes_count = self.number("s_inodes_count")
         self.inodes_per_group = self.number("s_inodes_per_group")
-        self.groups = 0
+        self.groups = self.counted_groups = 0
         if fmt.metadata_csum:
             stored = SUPERBLOCK.number(self.superblock_bytes, 0, "s_checksum")
             found = crc32c(_ALL_ONES, self.superblock_bytes[: SUPERBLOCK.offset("s_checksum")])
@@ -107,7 +109,7 @@ class Image:
             raise wrong("s_blocks_count_lo", f"counts {self.blocks_count} blocks")
         if not 0 < self.inodes_per_group <= 8 * self.block_size:
             raise wrong("s_inodes_per_group", f"is {self.inodes_per_group}")
-        self.groups = fmt.groups_for(self.blocks_count)
+        self.groups = self.counted_groups = fmt.groups_for(self.blocks_count)
         if self.groups * fmt.inode_table_blocks(self.inodes_per_group) > self.blocks_count:
             # Tables that share blocks would make more work than there are bytes.
             text = f"is {self.inodes_per_group}: {self.groups} tables have no room"

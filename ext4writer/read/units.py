@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from ..errors import DamageError
 from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_VERITY_FL
 from ..ondisk.superblock import EXT4_JOURNAL_INO, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, UnitRun
@@ -26,7 +27,10 @@ def unit_runs(image: Image) -> Iterator[UnitRun]:
     attribute blocks may be, comes once.
     """
     for group in range(image.groups):
-        yield from group_units(image, group)
+        try:
+            yield from group_units(image, group)
+        except DamageError as error:
+            image.damage(error)
     shared: set[int] = set()
     for inode in image.inodes():
         if inode.links:
@@ -61,7 +65,7 @@ def group_units(image: Image, group: int) -> Iterator[UnitRun]:
 def _descriptors(image: Image, group: int) -> Iterator[UnitRun]:
     """The descriptors, or copies of them, that lie in a group."""
     fmt, size = image.format, image.block_size
-    per_block, groups = fmt.descs_per_block, image.groups
+    per_block, groups = fmt.descs_per_block, image.counted_groups
     count = min(fmt.desc_blocks_together(group, groups) * per_block, groups)
     if count:
         offset = (fmt.super_block(group) + 1) * size

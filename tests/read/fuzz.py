@@ -24,7 +24,16 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ext4writer import Ext4WriterError, RandomPolicy, Spec, Tree, manifests, sources, write_image
+from ext4writer import (
+    DEFAULT_FEATURES,
+    Ext4WriterError,
+    RandomPolicy,
+    Spec,
+    Tree,
+    manifests,
+    sources,
+    write_image,
+)
 from ext4writer.inspection import info, listing, show
 from ext4writer.inspection.check import check_opened
 from ext4writer.inspection.diff import compare_images
@@ -68,6 +77,11 @@ MKE2FS = {
     "log-checksums": "-t ext4 -b 1024",
     "log-fast": "-t ext4 -b 1024 -O fast_commit",
 }
+
+
+OUR_FEATURES = DEFAULT_FEATURES.with_(
+    *("inline_data", "casefold", "quota", "project", "orphan_file", "metadata_csum_seed", "mmp"),
+)
 
 
 class Seed(NamedTuple):
@@ -131,6 +145,7 @@ def seeds() -> list[Seed]:
         "ours": Spec(block_size=1024, journal="none", hole_size=1024, free=0),
         "ours-scattered": Spec(block_size=1024, policy=RandomPolicy(4), hole_size=1024, free=0),
         "ours-4k": Spec(journal="none", inode_size=512, free=0),
+        "ours-rest": Spec(block_size=1024, features=OUR_FEATURES, free=0),
     }.items():
         data = bytearray()
         write_image(small_tree(), data, spec)

@@ -7,6 +7,7 @@ be read. Problems that e2fsck would pass over, such as copies that differ, are w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...errors import DamageError, ImageError
@@ -16,7 +17,7 @@ from ..problems import Problem, of_damage, with_paths
 from .attributes import check_references
 from .bitmaps import check_bitmaps
 from .content import check_content
-from .directories import check_directories
+from .directories import Parents, check_directories
 from .groups import check_descriptor_copies, check_groups
 from .inodes import check_inodes
 from .quota import check_quota
@@ -84,23 +85,27 @@ def check_opened(
 
 
 def _run(check: Check, data: bool) -> None:
-    try:
-        check_superblock(check)
-        check_groups(check)
-        check_mmp(check)
-        check_journal(check)
-        check_inodes(check)
-        check_references(check)
-        parents = check_directories(check)
-        check_tree(check, parents)
-        check_links(check)
-        check_orphan_file(check)
-        check_bitmaps(check)
-        check_quota(check)
-        check_backups(check)
-        check_descriptor_copies(check)
-        if data:
-            check_content(check)
-    except DamageError as error:
-        # Damage that cannot be gone round ends the check where it was met.
-        check.damage(error)
+    parents = Parents()
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: check_superblock(check),
+        lambda: check_groups(check),
+        lambda: check_mmp(check),
+        lambda: check_journal(check),
+        lambda: check_inodes(check),
+        lambda: check_references(check),
+        lambda: check_directories(check, parents),
+        lambda: check_tree(check, parents),
+        lambda: check_links(check),
+        lambda: check_orphan_file(check),
+        lambda: check_bitmaps(check),
+        lambda: check_quota(check),
+        lambda: check_backups(check),
+        lambda: check_descriptor_copies(check),
+        *((lambda: check_content(check),) if data else ()),
+    )
+    for step in steps:
+        try:
+            step()
+        except DamageError as error:
+            # Damage that cannot be gone round ends a step, and not the check.
+            check.damage(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from ...errors import DamageError
 from ...nodes import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 from ...ondisk.casefold import EXT4_ENC_STRICT_MODE_FL, casefold
 from ...ondisk.dirent import (
@@ -45,13 +46,14 @@ class Parents:
         """Directory -> (inode that .. names, byte of that entry)."""
 
 
-def check_directories(check: Check) -> Parents:
-    """Check all directories, and count the names of every inode."""
-    parents = Parents()
+def check_directories(check: Check, parents: Parents) -> None:
+    """Check all directories, and count the names of every inode; ``parents`` is filled."""
     for ino in check.directories:
         check.check_cancelled()
-        _Directory(check, check.image.inode(ino), parents).check()
-    return parents
+        try:
+            _Directory(check, check.image.inode(ino), parents).check()
+        except DamageError as error:
+            check.damage(error)
 
 
 class _Directory:

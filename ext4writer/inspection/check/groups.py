@@ -13,12 +13,12 @@ def check_groups(check: Check) -> None:
     """Check every descriptor, and claim what all groups hold."""
     image, fmt = check.image, check.format
     table_blocks = fmt.inode_table_blocks(image.inodes_per_group)
-    last_group = image.groups - 1
+    last_group = image.counted_groups - 1
     reserved = image.number("s_reserved_gdt_blocks") if fmt.resize_inode else 0
     for group in range(image.groups):
         if not group & 1023:
             check.check_cancelled()
-        claimed = fmt.head_blocks(group, image.groups, reserved)
+        claimed = fmt.head_blocks(group, image.counted_groups, reserved)
         if claimed:
             # In block 0 the superblock is the second kilobyte.
             first = fmt.super_block(group)
@@ -73,7 +73,7 @@ def check_descriptor_copies(check: Check) -> None:
     image, fmt = check.image, check.format
     names = ("bg_block_bitmap", "bg_inode_bitmap", "bg_inode_table")
     record = image.desc_record
-    for number in range(fmt.gdt_blocks(image.groups)):
+    for number in range(fmt.gdt_blocks(image.counted_groups)):
         check.check_cancelled()
         copies = fmt.desc_block_copies(number, image.groups)
         first = number * fmt.descs_per_block

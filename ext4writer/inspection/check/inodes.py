@@ -93,7 +93,12 @@ def check_inodes(check: Check) -> None:
                 start = image.inode_offset(first + row)
             except DamageError:
                 break  # the group's own check says it
-            table = image.read(start, count * size)
+            try:
+                table = image.read(start, count * size)
+            except DamageError as error:
+                check.damage(error)
+                check.is_partial = True
+                break
             for place in range(count):
                 raw = table[place * size : place * size + size]
                 ino = first + row + place
@@ -103,7 +108,10 @@ def check_inodes(check: Check) -> None:
                         check.of_inode("PR_1_ROOT_NO_DIR", inode, "i_mode", "is 0")
                     continue
                 if not ordinary.takes(ino, raw):
-                    _check_inode(check, Inode(image, ino, start + place * size, raw))
+                    try:
+                        _check_inode(check, Inode(image, ino, start + place * size, raw))
+                    except DamageError as error:
+                        check.damage(error)
 
 
 class _Ordinary:
@@ -295,10 +303,10 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
     check.claims.add(inode.ino, block, 1)
     _check_sizes(check, inode, _blocks_of_map(inode) * fmt.blocks_per_cluster)
     table = struct.unpack(f"<{check.block_size // 4}I", image.block(block))
-    first = fmt.super_block(0) + 1 + fmt.gdt_blocks(image.groups)
-    copies = [group * fmt.blocks_per_group for group in fmt.super_groups(image.groups)[1:]]
+    first = fmt.super_block(0) + 1 + fmt.gdt_blocks(image.counted_groups)
+    copies = [group * fmt.blocks_per_group for group in fmt.super_groups(image.counted_groups)[1:]]
     for number in range(reserved):
-        place = (fmt.gdt_blocks(image.groups) + number) % len(table)
+        place = (fmt.gdt_blocks(image.counted_groups) + number) % len(table)
         text = ""
         if table[place] != first + number:
             text = f"leads to block {table[place]} where {first + number} is reserved"

@@ -59,7 +59,7 @@ def check_quota(check: Check) -> None:
         name = kind.name
         inode = image.inode(ino)
         try:
-            stored = _read(image.open(inode).read_at(0, _MAX_BYTES), kind)
+            stored = _read(image.open(inode).read_at(0, min(_MAX_BYTES, image.store.size)), kind)
         except (DamageError, ImageError, ValueError) as error:
             check.of_inode("PR_6_UPDATE_QUOTAS", inode, "i_block", f"of {name} quota: {error}")
             continue

@@ -44,6 +44,8 @@ class Check:
         self.usage: dict[tuple[str, int], list[int]] = {}
         """(kind of quota, id) -> [bytes, inodes, links inside them], only where quota is kept."""
         self.large_files = False
+        self.is_partial = False
+        """Whether inodes are missing, so that nothing can be compared with what is in use."""
         self._cancel = cancel
 
     @cached_property

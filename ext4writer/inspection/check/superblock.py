@@ -82,7 +82,7 @@ def check_superblock(check: Check) -> None:
             "s_blocks_per_group",
             f"is {number('s_blocks_per_group')}, and clusters make {fmt.blocks_per_group}",
         )
-    should_be = image.groups * image.inodes_per_group
+    should_be = image.counted_groups * image.inodes_per_group
     if inodes != should_be:
         check.of_superblock(
             "PR_0_INODE_COUNT_WRONG", "s_inodes_count", f"is {inodes}, and should be {should_be}"
@@ -147,7 +147,7 @@ def _check_features(check: Check, fmt: Format) -> None:
         check.of_superblock(
             "UNSUPPORTED_ENCODING", "s_encoding", f"is {encoding}, and not {EXT4_ENC_UTF8_12_1}"
         )
-    if fmt.meta_bg and fmt.first_meta_bg > fmt.gdt_blocks(image.groups):
+    if fmt.meta_bg and fmt.first_meta_bg > fmt.gdt_blocks(image.counted_groups):
         check.of_superblock(
             "PR_0_FIRST_META_BG_TOO_BIG", "s_first_meta_bg", f"is {fmt.first_meta_bg}"
         )

@@ -34,6 +34,7 @@ _METADATA = (
     (Class("quota, orphans, mmp", "#5d4037", "#bc8f7a"), ("quota", "orphan file", "mmp")),
     (Class("rest of clusters in use", "#c9ced6", "#444c56"), (usage.REST,)),
     (Class("in use, no owner", "#ff0040", "#ff2b5e"), (usage.LOST, "bad blocks")),
+    (Class("not in the image", "#fdeee9", "#2b1714"), (usage.MISSING,)),
 )
 
 _TONES = (

@@ -18,6 +18,7 @@ FEW_LINE, FEW_STEP = 24, 29
 STRIP = 2
 LEGEND_COLUMNS, LEGEND_STEP = 3, 20
 LABEL_STEP = 14
+LABEL_LETTERS = 16
 FEW_ROWS = 24
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -105,7 +106,7 @@ class Drawing:
         parts = [
             f"{many(image.blocks_count, 'blocks')} of {human(size)}",
             human(image.blocks_count * size),
-            many(image.groups, "groups"),
+            many(image.counted_groups, "groups"),
             f"{many(files, 'files')} with blocks",
         ]
         return (f"{display_path(label)}: " if label else "") + ", ".join(parts)
@@ -159,8 +160,10 @@ class Drawing:
         every = max(1, -(-LABEL_STEP // height))
         for row in range(0, scale.rows, every):
             group = row * scale.groups_per_row
-            last = min(group + scale.groups_per_row, self.image.groups) - 1
+            last = min(group + scale.groups_per_row, self.image.counted_groups) - 1
             text = f"group {group}" if last == group else f"groups {group}-{last}"
+            if len(text) > LABEL_LETTERS:
+                text = text.removeprefix("groups ")
             y = self.top_of(row * scale.lines_per_row) + self.line - 1
             yield f'<text class="q l" x="{LEFT - 10}" y="{y}">{text}</text>'
             if scale.lines_of(row) > 1:
