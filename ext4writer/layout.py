@@ -114,6 +114,11 @@ class Layout:
         return self._plan.available_bytes
 
     @property
+    def shared_bytes(self) -> int:
+        """What storing equal blocks once has saved; see ``Spec.dedupe``."""
+        return self._plan.shared_bytes
+
+    @property
     def journal_bytes(self) -> int:
         """Size of the device that holds the journal; 0 if none does."""
         return self._plan.external_journal_blocks * self.block_size
@@ -230,6 +235,7 @@ class Layout:
             features=self.features.names(),
             entries={as_key(kind): count for kind, count in self.entries.items()},
             content=self.content_bytes,
+            shared=self.shared_bytes,
             space={as_key(purpose): count for purpose, count in self.space.items()},
             verity={
                 path.decode("utf-8", "surrogateescape"): digest

@@ -627,6 +627,14 @@ class ImageOptions:
         about="Features of the journal before the first mount, such as "
         "journal_64bit,journal_checksum_v3.",
     )
+    dedupe: Literal["none", "blocks"] = row(
+        "--dedupe",
+        type=click.Choice(("none", "blocks")),
+        default="none",
+        show_default=True,
+        about="'blocks' stores equal blocks of files once, in an image that can only be mounted to "
+        "read; e2fsck -E unshare_blocks undoes it.",
+    )
     quotatype: str | None = row(
         "--quotatype",
         metavar="KIND[:KIND]...",
@@ -875,6 +883,7 @@ class ImageOptions:
             journal_uuid=self.journal_uuid,
             journal_dev=self.journal_dev,
             journal_features=self.journal_features,
+            dedupe=self.dedupe,
             quotatype=self.quotatype,
             quota_limits=self.quota_limits,
             quota_grace=self.quota_grace,

@@ -97,6 +97,7 @@ class Report(ImageReport):
                 "growth": f"up to {human_bytes(self.grow_to)}, {self.inodes_per_gib:,} inodes for "
                 "each GiB",
                 **self._tables_for_growth(),
+                **({"shared": f"{human_bytes(self.shared)} saved"} if self.shared else {}),
                 **_features(self.features),
             }
         )

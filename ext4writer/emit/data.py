@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import compress
 
 from ..content import Content
 from ..planning.layout import ImagePlan
+from ..planning.mapping import Run
+from ..planning.placement import part_of
 from ..tree import S_IFREG, RegularFile
 from .batches import CopyJob
 
@@ -46,6 +48,15 @@ def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:
         piece = next(pieces, None)
 
 
+def _stored_runs(layout: ImagePlan, index: int) -> Iterable[Run]:
+    """The runs of a file without those that another place stores."""
+    runs = layout.placement.runs[index]
+    if index not in layout.demand.shared:
+        return runs
+    own = layout.demand.ranges[index]
+    return [part for logical, length in own for part in part_of(runs, logical, length)]
+
+
 def _pieces(layout: ImagePlan, indexes: set[int]) -> Iterator[CopyJob]:
     """The pieces of files that are not one run from their beginning."""
     block_size, nodes = layout.block_size, layout.table.nodes
@@ -53,7 +64,7 @@ def _pieces(layout: ImagePlan, indexes: set[int]) -> Iterator[CopyJob]:
     for index in indexes:
         runs += (
             (physical, index, logical, length)
-            for logical, length, physical in layout.placement.runs[index]
+            for logical, length, physical in _stored_runs(layout, index)
         )
     runs.sort()
     for physical, index, logical, length in runs:

@@ -78,6 +78,7 @@ class InodeEmitter:
         planned = layout.directories.items()
         self._flagged = _ascending(index for index, plan in planned if plan.flags)
         self._with_flags = _ascending(layout.table.flags)
+        self._with_shared = _ascending(layout.demand.shared)
         self._with_project = _ascending(layout.table.projects)
         self._with_runs = _ascending(layout.placement.runs)
         self._with_map_blocks = _ascending(layout.placement.map_blocks)
@@ -149,6 +150,9 @@ class InodeEmitter:
         sectors = array("Q", [count * self._sectors for count in layout.demand.clusters[low:high]])
         for index in _between(self._with_map_blocks, low, high):
             sectors[index - low] += len(placement.map_blocks[index]) * self._sectors
+        for index in _between(self._with_shared, low, high):
+            shared = sum(run.length for run in layout.demand.shared[index])
+            sectors[index - low] += shared * self._sectors
         for index in _between(self._with_block, low, high):
             sectors[index - low] += self._sectors
         columns: dict[tuple[str, ...], array[int]] = {

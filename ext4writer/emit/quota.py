@@ -148,6 +148,8 @@ def _clusters(layout: ImagePlan) -> Sequence[int]:
     clusters = array("Q", layout.demand.clusters)
     for index, blocks in layout.placement.map_blocks.items():
         clusters[index] += len(blocks)
+    for index, runs in layout.demand.shared.items():
+        clusters[index] += sum(run.length for run in runs)
     for index in layout.xattrs.block_of:
         clusters[index] += 1
     return clusters

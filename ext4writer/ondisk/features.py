@@ -95,7 +95,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("replica", "ro_compat", 0x800, reason=_NEVER),
     _row("read-only", "ro_compat", 0x1000, "write"),
     _row("project", "ro_compat", 0x2000, "write"),
-    _row("shared_blocks", "ro_compat", 0x4000),
+    _row("shared_blocks", "ro_compat", 0x4000, "write", conflicts="bigalloc"),
     _row("verity", "ro_compat", 0x8000, "write", needs="extent"),
     _row("orphan_present", "ro_compat", 0x10000, needs="orphan_file",
          reason="a new image has no orphans"),

@@ -11,6 +11,7 @@ from typing import Any
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
 from ..ondisk.merkle import MerkleTree
+from ..planning.dedupe import SharedRun
 from ..planning.directories import (
     DirectoryRules,
     IndexedDirectory,
@@ -34,7 +35,7 @@ from ..tree import Loss
 from .contents import CONTENTS, SHARED
 
 PLANNED: tuple[type, ...] = (
-    *(QuotaLimit, QuotaGrace),
+    *(QuotaLimit, QuotaGrace, SharedRun),
     *(ImagePlan, Spec, Format, FeatureSet, Times, GroupCounts, Loss),
     *(Geometry, InodeTable, Demand, Placement, PlacedFile, Run, SystemFile),
     *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, XattrPlan),

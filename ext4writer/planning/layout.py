@@ -187,6 +187,12 @@ class ImagePlan:
         return self.content_bytes - sum(map(sizes.__getitem__, inside))
 
     @property
+    def shared_bytes(self) -> int:
+        """Bytes of blocks that several places hold, without the one that stores them."""
+        runs = (run for some in self.demand.shared.values() for run in some)
+        return sum(run.length for run in runs) * self.block_size
+
+    @property
     def mapping(self) -> DataMapping:
         """How ordinary files are mapped."""
         return mapping_of(self.format)

@@ -177,6 +177,12 @@ def journal_features_of(given: Any) -> tuple[str, ...]:
     return tuple(name for name in JOURNAL_FEATURES if name in found)
 
 
+def dedupe_of(given: Any) -> Literal["none", "blocks"]:
+    if given in ("none", "blocks"):
+        return given  # type: ignore[no-any-return]
+    raise ValueError(f"{given!r:.80} is neither 'none' nor 'blocks'")
+
+
 def device_number_of(given: Any) -> int:
     """As ``s_journal_dev`` holds it; ``MAJOR:MINOR``, or the number itself."""
     if isinstance(given, str) and re.fullmatch("[0-9]{1,10}:[0-9]{1,10}", given, re.ASCII):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from .allocator import Allocator, OutOfBlocks
@@ -13,6 +15,9 @@ from .geometry import Geometry, Span
 from .mapping import Run, mapping_of
 from .policy import LayoutPolicy
 from .system_files import SystemFile
+
+if TYPE_CHECKING:
+    from .dedupe import SharedRun
 
 NEVER_WHOLE = 1 << 64
 """More clusters than anything has, for nodes that are placed in several runs."""
@@ -37,6 +42,9 @@ class Demand(NamedTuple):
     """Those of them that hold trees of verity."""
     system_files: tuple[SystemFile, ...] = ()
     """Files without a name. Those whose size depends on that of the image come when it is known."""
+
+    shared: Mapping[int, list[SharedRun]] = {}
+    """Blocks of nodes that are stored as those of others, and in no column."""
 
     def with_files(self, files: Sequence[SystemFile]) -> Demand:
         """The same with ``files`` before the others."""
@@ -190,6 +198,19 @@ def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
     return fmt.group_first_block(max(range(start, end + 1), key=room))
 
 
+def part_of(runs: Sequence[Run], logical: int, length: int) -> Iterator[Run]:
+    """The parts of ``runs``, which ascend, that map ``length`` blocks from ``logical`` on."""
+    end = logical + length
+    place = max(0, bisect_right(runs, logical, key=attrgetter("logical")) - 1)
+    for position in range(place, len(runs)):
+        first, count, physical = runs[position]
+        start, stop = max(first, logical), min(first + count, end)
+        if first >= end:
+            break
+        if start < stop:
+            yield Run(start, stop - start, physical + start - first)
+
+
 class _Placer:
     def __init__(
         self, geometry: Geometry, demand: Demand, most_gap_clusters: int | None = None
@@ -217,6 +238,7 @@ class _Placer:
             for index in directories:
                 files[index] = 0
             self._place_nodes(enumerate(files))
+            self._place_shared()
         except OutOfBlocks:
             return None
         return self._finish()
@@ -244,8 +266,10 @@ class _Placer:
             for index in sorted(found):
                 runs = self._mapping.runs(self._ranges(index), sorted(found[index]))
                 self._result.runs[index] = self._mapping.join(runs)
-                self._place_map(index)
+                if index not in demand.shared:
+                    self._place_map(index)
             self._place_xattrs()
+            self._place_shared()
         except OutOfBlocks:
             return None
         return self._finish()
@@ -305,12 +329,33 @@ class _Placer:
         placed = self._take(wanted)
         if not placed:
             return
+        if index in self._demand.shared:
+            self._result.runs[index] = placed
+            return
         first = placed[0]
         if len(placed) == 1 and not first.logical and first.length <= self._mapping.max_plain_run:
             self._result.starts[index] = first.physical // self._ratio
             return
         self._result.runs[index] = placed
         self._place_map(index)
+
+    def _place_shared(self) -> None:
+        """Add the blocks that are stored elsewhere, once all others have a place."""
+        shared, result = self._demand.shared, self._result
+        own = {index: result.runs.get(index, []) for index in shared}
+
+        def runs_of(index: int) -> list[Run]:
+            found = own.get(index)
+            return result.runs_of(index, self._demand.counts[index]) if found is None else found
+
+        for index in sorted(shared):
+            runs = list(own[index])
+            for piece in shared[index]:
+                for run in part_of(runs_of(piece.owner), piece.owner_logical, piece.length):
+                    logical = piece.logical + run.logical - piece.owner_logical
+                    runs.append(run._replace(logical=logical))
+            result.runs[index] = self._mapping.join(sorted(runs))
+            self._place_map(index)
 
     def _place_map(self, index: int) -> None:
         blocks = self._mapping.metadata_blocks(self._result.runs[index])

@@ -50,6 +50,7 @@ from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import XattrPlan, XattrPlanner
 
 if TYPE_CHECKING:
+    from .dedupe import SharedRun
     from .hole_search import HoleSearch
     from .verity import VerityPlan
 
@@ -122,6 +123,7 @@ def _plan(
         spec = replace(spec, free=(spec.free or 0) + of_content, free_percent=0.0)
     mapping = mapping_of(fmt)
     verity = _plan_verity(tree, table, data, spec, mapping, cancel)
+    shared = _share_blocks(table, data, fmt, mapping, cancel)
     clusters = mapping.cluster_counts(data.counts, data.ranges)
     demand = Demand(
         counts=data.counts,
@@ -133,6 +135,7 @@ def _plan(
         data_clusters=sum(clusters),
         system_files=system_files_of_tree(spec, fmt, table),
         verity_clusters=verity.clusters if verity else 0,
+        shared=shared,
     )
     solution = solve(spec, demand, _inodes(table, spec), policy)
     if progress is not None:
@@ -177,6 +180,21 @@ def _plan(
         verity=verity.files if verity else {},
         inputs=dict(tree.inputs),
     )
+
+
+def _share_blocks(
+    table: InodeTable,
+    data: DataBlocks,
+    fmt: Format,
+    mapping: DataMapping,
+    cancel: Cancel | None,
+) -> dict[int, list[SharedRun]]:
+    """Where blocks are that several places hold, and one of them stores."""
+    if not fmt.shared_blocks:
+        return {}
+    from .dedupe import share_blocks  # late, for hardly any image has them
+
+    return share_blocks(table, data, mapping, fmt.block_size, cancel)
 
 
 def _plan_verity(

@@ -42,6 +42,8 @@ class ImageReport:
     ``fifo``, ``socket``, and ``hard_link`` for names beyond the first."""
     content: int
     """Bytes of files that are copied, without holes."""
+    shared: int
+    """Bytes of equal blocks that are stored once, without that one."""
     space: Mapping[str, int]
     """Bytes by purpose; the sum is ``size``."""
     verity: Mapping[str, str]

@@ -22,6 +22,7 @@ from .options import (
     Option,
     Signatures,
     Size,
+    dedupe_of,
     device_number_of,
     encoding_flags_of,
     encoding_of,
@@ -76,6 +77,7 @@ RESERVED_PERCENT_MAX = 50
 NUM_BACKUP_SB_MAX = 2
 IDENTITIES = ("attributes", "content")
 Identity = Literal["attributes", "content"]
+Dedupe = Literal["none", "blocks"]
 FileSystemType = Literal["ext2", "ext3", "ext4"]
 ErrorBehavior = Literal["continue", "remount-ro", "panic"]
 JournalLocation = int | Literal["middle"] | None
@@ -295,6 +297,13 @@ class Spec:
         "journal_async_commit, journal_incompat_revoke. Mounting sets what the kernel needs.",
         journal_features_of,
     )
+    dedupe: Option[Dedupe, Dedupe] = Option(
+        "none",
+        '"blocks" stores equal blocks of content once, which needs and adds the feature '
+        "shared_blocks: such an image can only be mounted to read, until e2fsck -E unshare_blocks "
+        "gives each file its own again. Every file is read once more for it.",
+        dedupe_of,
+    )
     quotatype: Option[tuple[str, ...] | None, str | Sequence[str] | None] = Option(
         None,
         "With the feature quota: whose use is counted, as -E quotatype of mke2fs has it, such as "
@@ -440,6 +449,10 @@ class Spec:
         if self.encoding is not None:
             # misc/mke2fs.c:parse_extended_opts
             object.__setattr__(self, "features", self.features.with_("casefold"))
+        if self.dedupe == "blocks":
+            object.__setattr__(self, "features", self.features.with_("shared_blocks"))
+        elif format_of(self).shared_blocks:
+            object.__setattr__(self, "dedupe", "blocks")
         self._check()
 
     def _check_superblock(self) -> None:

@@ -367,6 +367,7 @@ def test_a_policy_is_not_used_up() -> None:
         {"journal_device": True, "journal_uuid": UUID(int=5)},
         {"journal_device": True, "journal_dev": 5},
         {"journal_features": "journal_64bit"},
+        {"dedupe": "blocks"},
         {"quotatype": "usr", "features": DEFAULT_FEATURES.with_("quota")},
         {"quota_limits": "user:1:1M", "features": DEFAULT_FEATURES.with_("quota")},
         {"quota_grace": "1d", "features": DEFAULT_FEATURES.with_("quota")},
