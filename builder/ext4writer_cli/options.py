@@ -87,6 +87,14 @@ def parse_path_and_file(text: str) -> tuple[str, str]:
     return path, file
 
 
+def parse_path_and_policy(text: str) -> tuple[str, str]:
+    """Return both sides of ``PATH=POLICY``; ``ValueError`` with a reason if it is none."""
+    path, _, policy = text.partition("=")
+    if not path or not policy:
+        raise ValueError(f"{text!r} is not PATH=KEY, such as home/user=0123456789abcdef...")
+    return path, policy
+
+
 def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
     """A click type that calls ``parse``; each of ``words`` stands for its value."""
 
@@ -124,6 +132,7 @@ OWNER = parsed(parse_owner)
 LIMIT = parsed(parse_limit)
 UUID_OR_WORD = parsed(parse_uuid)
 PATH_AND_FILE = parsed(parse_path_and_file)
+PATH_AND_POLICY = parsed(parse_path_and_policy)
 
 
 class FileName(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
@@ -552,6 +561,16 @@ class ImageOptions:
         default=(),
         about="Built-in signature of the file at PATH, as fsverity sign makes it.",
     )
+    encrypt_policy: tuple[tuple[str, str], ...] = row(
+        "--encrypt-policy",
+        type=PATH_AND_POLICY,
+        multiple=True,
+        metavar="PATH=KEY[,...]",
+        default=(),
+        about="Let the kernel encrypt what is put into the empty folder at PATH with the master "
+        "key of this identifier; adds the feature encrypt. After commas: contents=, filenames=, "
+        "padding=, and flags, in the words of fscryptctl.",
+    )
     num_backup_sb: int = row(
         "--num-backup-sb",
         type=click.IntRange(0, 2),
@@ -875,6 +894,9 @@ class ImageOptions:
             verity_block_size=self.verity_block_size,
             verity_salt=self.verity_salt,
             verity_signatures=self.signatures(),
+            encryption_policies=tuple(
+                (os.fsencode(path), policy) for path, policy in self.encrypt_policy
+            ),
             num_backup_sb=self.num_backup_sb,
             desc_size=self.desc_size,
             first_meta_bg=self.first_meta_bg,

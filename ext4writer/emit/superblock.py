@@ -23,6 +23,7 @@ from ..ondisk.inode import INODE_EXTRA_ISIZE
 from ..ondisk.mmp import EXT4_MMP_UPDATE_INTERVAL
 from ..ondisk.record import Record
 from ..ondisk.superblock import (
+    DEFAULT_ENCRYPT_ALGOS,
     ERRORS,
     EXT2_FLAGS_SIGNED_HASH,
     EXT2_FLAGS_TEST_FILESYS,
@@ -126,6 +127,8 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         values["s_checksum_type"] = EXT4_CRC32C_CHKSUM
     if fmt.metadata_csum_seed:
         values["s_checksum_seed"] = fmt.checksum_seed
+    if fmt.encrypt:
+        values["s_encrypt_algos"] = DEFAULT_ENCRYPT_ALGOS
     if fmt.casefold:
         values["s_encoding"] = EXT4_ENC_UTF8_12_1
         if layout.directory_rules.strict:

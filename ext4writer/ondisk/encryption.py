@@ -9,9 +9,6 @@ from construct import Bytes, Int8ul, Struct
 
 from .record import Record, field
 
-# fs/ext4/xattr.h:EXT4_XATTR_NAME_ENCRYPTION_CONTEXT
-ENCRYPTION_CONTEXT_NAME = b"c"
-
 _MODES = {
     1: "AES-256-XTS",
     4: "AES-256-CBC-CTS",
@@ -57,3 +54,15 @@ FSCRYPT_CONTEXT_V2 = Record(
     size=40,
     doc="How an inode is encrypted, version 2; fscrypt_private.h.",
 )
+
+
+def policy_of(context: bytes) -> bytes | None:
+    """A context without its nonce; empty for a version that nobody knows, None for no context."""
+    # e2fsck/encrypted_files.c:fscrypt_context_to_policy
+    record = _CONTEXTS.get(context[:1])
+    if record is None:
+        return b"" if context else None
+    return context[: record.offset("nonce")] if len(context) == record.size else None
+
+
+_CONTEXTS = {b"\1": FSCRYPT_CONTEXT_V1, b"\2": FSCRYPT_CONTEXT_V2}

@@ -78,7 +78,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("metadata_csum_seed", "incompat", 0x2000, "write", needs="metadata_csum"),
     _row("large_dir", "incompat", 0x4000, "write", needs="dir_index"),
     _row("inline_data", "incompat", 0x8000, "write"),
-    _row("encrypt", "incompat", 0x10000),
+    _row("encrypt", "incompat", 0x10000, "write"),
     _row("casefold", "incompat", 0x20000, "write"),
 
     _row("sparse_super", "ro_compat", 0x1, "write"),

@@ -121,6 +121,8 @@ class Format:
     filetype = _flag("filetype")
     """Whether directory entries carry the type of the file."""
     casefold = _flag("casefold")
+    encrypt = _flag("encrypt")
+    stable_inodes = _flag("stable_inodes")
     inline_data = _flag("inline_data")
     large_file = _flag("large_file")
     huge_file = _flag("huge_file")

@@ -64,6 +64,9 @@ EXT4_CRC32C_CHKSUM = 1
 # s_jnl_backup_type: s_jnl_blocks holds i_block and the size of the journal's inode
 EXT4_JNL_BACKUP_BLOCKS = 1
 
+# s_encrypt_algos: AES-256-XTS and AES-256-CTS, as misc/mke2fs.c:main has them
+DEFAULT_ENCRYPT_ALGOS = b"\1\4\0\0"
+
 # s_encoding and s_encoding_flags
 EXT4_ENC_UTF8_12_1 = 1
 EXT4_ENC_STRICT_MODE_FL = 0x0001
@@ -730,7 +733,7 @@ SUPERBLOCK = Record(
             Bytes(4),
             "Encryption algorithms in use",
             when="encrypt",
-            zero="no encryption",
+            writes="AES-256-XTS and AES-256-CTS, as mke2fs has it",
         ),
         field(
             "s_encrypt_pw_salt",

@@ -29,6 +29,9 @@ EXT4_XATTR_INDEX_RICHACL = 8
 EXT4_XATTR_INDEX_ENCRYPTION = 9
 EXT4_XATTR_INDEX_HURD = 10
 
+# fs/ext4/xattr.h:EXT4_XATTR_NAME_ENCRYPTION_CONTEXT
+ENCRYPTION_CONTEXT_NAME = b"c"
+
 # Names that an index holds completely, then prefixes: attributes.rst, e2fsprogs ext_attr.c:ea_names
 _WHOLE_NAMES = {
     b"system.posix_acl_access": EXT4_XATTR_INDEX_POSIX_ACL_ACCESS,

@@ -12,7 +12,7 @@ from itertools import compress
 
 from ..inode_flags import FS_VERITY_FL
 from ..ondisk.format import Format
-from ..ondisk.inode import EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME
+from ..ondisk.inode import EXT4_ENCRYPT_FL, EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME
 from ..ondisk.xattr import entry_size, split_name, value_size
 from ..tree import S_IFLNK, S_IFREG
 from .contents import FAST_SYMLINK_MAX
@@ -75,6 +75,8 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
         start, end = end, end + len(names)
         if index in (ROOT, table.lost_and_found):
             continue
+        if table.flags.get(index, 0) & EXT4_ENCRYPT_FL:
+            continue  # fs/ext4/crypto.c:ext4_set_context makes blocks of it
         lengths = table.name_lengths[start:end]
         planned = plan_inline_directory(names, lengths, value_most, policy)
         if planned is not None:

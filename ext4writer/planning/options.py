@@ -34,6 +34,9 @@ HashAlg = Literal[
 
 Signatures = tuple[tuple[bytes, bytes], ...]
 """Absolute path and signature of each file, sorted."""
+Policies = tuple[tuple[bytes, str], ...]
+"""Absolute path and policy of each directory, sorted."""
+GivenPolicies = Mapping[bytes, str] | Mapping[str, str] | Policies
 GivenSignatures = Mapping[bytes, bytes] | Mapping[str, bytes] | Signatures
 
 _DOC_WIDTH = 80
@@ -257,6 +260,24 @@ def quota_grace_of(given: Any) -> tuple[QuotaGrace, ...]:
     return grace_of(given)
 
 
+def policies_of(given: Any) -> Policies:
+    if not given:
+        return ()
+    from .encryption import parse_policy
+
+    taken: dict[bytes, str] = {}
+    for path, text in given.items() if isinstance(given, Mapping) else given:
+        key = _absolute(path)
+        policy = str(parse_policy(str(text)))
+        if taken.setdefault(key, policy) != policy:
+            raise ValueError(f"{display_path(key)} has two")
+    return tuple(sorted(taken.items()))
+
+
+def _absolute(path: Any) -> bytes:
+    return b"/" + b"/".join(name for name in bytes_of(path).split(b"/") if name)
+
+
 def salt_of(given: Any) -> bytes:
     if isinstance(given, str):
         try:
@@ -273,7 +294,7 @@ def signatures_of(given: Any) -> Signatures:
 
     taken: dict[bytes, bytes] = {}
     for path, signature in given.items() if isinstance(given, Mapping) else given:
-        key = b"/" + b"/".join(name for name in bytes_of(path).split(b"/") if name)
+        key = _absolute(path)
         if not isinstance(signature, bytes) or not 0 < len(signature) <= SIGNATURE_MAX:
             raise ValueError(
                 f"that of {display_path(key)} is no signature of up to {SIGNATURE_MAX} bytes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
 from ..ondisk.format import Format
 from ..ondisk.htree import HASH_ALGS
-from ..ondisk.inode import EXT4_CASEFOLD_FL
+from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
 from ..tree import S_IFLNK, Loss, Node, Tree
@@ -47,7 +47,7 @@ from .summary import count_groups
 from .system_files import NEED_A_JOURNAL, system_files_of_tree, unnamed_inodes
 from .system_files.journal import external_journal_blocks
 from .system_files.resize_inode import resize_inode_bytes
-from .xattrs import XattrPlan, XattrPlanner
+from .xattrs import ENCRYPTION_CONTEXT, XattrPlan, XattrPlanner
 
 if TYPE_CHECKING:
     from .dedupe import SharedRun
@@ -103,8 +103,9 @@ def _plan(
         times, epoch, losses = fit_times(tree, table, spec)
         volume_uuid, hash_seed = derive_identity(table, times, spec)
         _go_on(search)
+        contexts = _encryption_contexts(spec, table, fmt, volume_uuid)
         inline = plan_inline(table, fmt, policy)
-        xattrs = _plan_xattrs(table, fmt, policy, inline)
+        xattrs = _plan_xattrs(table, fmt, policy, inline, contexts)
         data.leave_inline(inline.rooms)
         rules = DirectoryRules(
             format=fmt,
@@ -310,8 +311,28 @@ def _check_resize_inode(fmt: Format) -> None:
         )
 
 
+def _encryption_contexts(
+    spec: Spec, table: InodeTable, fmt: Format, uuid: UUID
+) -> Mapping[int, bytes]:
+    """The contexts of directories with a policy, which are flagged, by node index."""
+    if not spec.encryption_policies:
+        return {}
+    from .encryption import contexts_of  # late, for hardly any image has them
+
+    contexts = contexts_of(spec.encryption_policies, table, fmt, uuid.bytes)
+    for index in contexts:
+        table.flags[index] = table.flags.get(index, 0) | EXT4_ENCRYPT_FL
+    if contexts:
+        table.with_xattrs = array("I", sorted({*table.with_xattrs, *contexts}))
+    return contexts
+
+
 def _plan_xattrs(
-    table: InodeTable, fmt: Format, policy: LayoutPolicy, inline: InlinePlan
+    table: InodeTable,
+    fmt: Format,
+    policy: LayoutPolicy,
+    inline: InlinePlan,
+    contexts: Mapping[int, bytes],
 ) -> XattrPlan:
     """Place all attributes; content leaves ``inline`` where it leaves them no room."""
     planner = XattrPlanner(fmt, policy)
@@ -322,8 +343,9 @@ def _plan_xattrs(
             raise TreeError(
                 table.path_of(index), "has extended attributes; they need the feature ext_attr"
             )
-        xattrs = table.nodes[index].xattrs
-        assert xattrs
+        xattrs = table.nodes[index].xattrs or {}
+        if index in contexts:
+            xattrs = {**xattrs, ENCRYPTION_CONTEXT: contexts[index]}
         path, kept = partial(table.path_of, index), inline.rooms.get(index, 0)
         # e2fsck does not look at the block of attributes of an inline link, and would free it
         # (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).

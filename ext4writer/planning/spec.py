@@ -17,9 +17,11 @@ from .options import (
     OPTIONS,
     Encoding,
     EncodingFlags,
+    GivenPolicies,
     GivenSignatures,
     HashAlg,
     Option,
+    Policies,
     Signatures,
     Size,
     dedupe_of,
@@ -36,6 +38,7 @@ from .options import (
     optional,
     percent_in,
     percent_of,
+    policies_of,
     policy_of,
     quota_grace_of,
     quota_limits_of,
@@ -252,6 +255,14 @@ class Spec:
         "Built-in signatures by path, as a mapping to bytes: what fsverity sign makes, in DER.",
         signatures_of,
     )
+    encryption_policies: Option[Policies, GivenPolicies] = Option(
+        (),
+        "Policies of empty directories in which the kernel encrypts, as a mapping of paths to "
+        'texts: the identifier of a master key, and after commas "contents=AES-256-XTS", '
+        '"filenames=AES-256-CTS", "padding=32", "direct-key", "iv-ino-lblk-64" or '
+        '"iv-ino-lblk-32". Adds the feature encrypt.',
+        policies_of,
+    )
     num_backup_sb: Option[int, int | str] = Option(
         2,
         "With the feature sparse_super2: number of backups of superblock and descriptors, 0 to 2. "
@@ -453,6 +464,8 @@ class Spec:
             object.__setattr__(self, "features", self.features.with_("shared_blocks"))
         elif format_of(self).shared_blocks:
             object.__setattr__(self, "dedupe", "blocks")
+        if self.encryption_policies:
+            object.__setattr__(self, "features", self.features.with_("encrypt"))
         self._check()
 
     def _check_superblock(self) -> None:

@@ -14,6 +14,8 @@ from ..errors import TreeError, display_path
 from ..ondisk.format import Format
 from ..ondisk.inode import INLINE_DATA_NAME
 from ..ondisk.xattr import (
+    ENCRYPTION_CONTEXT_NAME,
+    EXT4_XATTR_INDEX_ENCRYPTION,
     EXT4_XATTR_REFCOUNT_MAX,
     XATTR_END_SIZE,
     XATTR_HEADER,
@@ -27,6 +29,10 @@ from .policy import LayoutPolicy
 
 Attribute = tuple[int, bytes, bytes]
 """Name index, name without the prefix, value in its on-disk form."""
+
+ENCRYPTION_CONTEXT = b"\0encryption.c"
+"""What stands for the name of an encryption context, which no user can read or set. It is taken as
+this object only, so that the same bytes from a source are refused like any other name."""
 
 NAMES_SHOWN = 20
 ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
@@ -169,6 +175,8 @@ def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
 
 def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute:
     """Name index, rest of the name and value in on-disk form; raises TreeError if impossible."""
+    if name is ENCRYPTION_CONTEXT:
+        return EXT4_XATTR_INDEX_ENCRYPTION, ENCRYPTION_CONTEXT_NAME, value
     if name == INLINE_DATA_NAME:
         text = f"the attribute {display_path(name)} holds content (inline_data), and is set by none"
         raise TreeError(path(), text)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..ondisk.encryption import ENCRYPTION_CONTEXT_NAME
 from ..ondisk.inode import EXT4_EA_INODE_FL
 from ..ondisk.xattr import (
+    ENCRYPTION_CONTEXT_NAME,
     EXT4_XATTR_INDEX_ENCRYPTION,
     EXT4_XATTR_INDEX_POSIX_ACL_ACCESS,
     EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT,

@@ -79,18 +79,24 @@ def _member(name: str, mode: int, data: bytes, device: tuple[int, int], ino: int
     return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
 
 
-def build(kernel: Path, script: str, programs: Iterable[str], files: dict[str, bytes]) -> bytes:
+def build(
+    kernel: Path,
+    script: str,
+    programs: Iterable[str],
+    files: dict[str, bytes],
+    modules: Iterable[str] = (),
+) -> bytes:
     """The archive for the unpacked ``kernel`` package; ``init`` runs ``script`` and powers off.
 
     ``programs`` of the host go to ``/bin`` with the libraries they are linked to; ``files`` are
-    further ones, by path.
+    further ones, by path; ``modules`` of the kernel are loaded beside those that it always needs.
     """
     archive = Archive()
     archive.device("dev/console", 5, 1)
     archive.device("dev/null", 1, 3)
     archive.file("bin/busybox", Path(require("busybox")).read_bytes())
-    modules = list(_with_dependencies(kernel, MODULES))
-    for path in modules:
+    found = list(_with_dependencies(kernel, (*MODULES, *modules)))
+    for path in found:
         archive.file(f"modules/{_plain_name(path)}", _module_bytes(path), 0o644)
     for program in programs:
         _add_program(archive, program)
@@ -99,7 +105,7 @@ def build(kernel: Path, script: str, programs: Iterable[str], files: dict[str, b
     archive.directory("etc")
     archive.file("script", script.encode())
     init = INIT.format(
-        modules=" ".join(_plain_name(path) for path in modules), begin=BEGIN, end=END, log=LOG
+        modules=" ".join(_plain_name(path) for path in found), begin=BEGIN, end=END, log=LOG
     )
     archive.file("init", init.encode())
     return archive.bytes()

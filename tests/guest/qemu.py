@@ -31,6 +31,7 @@ def run_guest(
     *,
     programs: Iterable[str] = (),
     files: Mapping[str, bytes] | None = None,
+    modules: Iterable[str] = (),
     snapshot: bool = False,
     check: bool = True,
 ) -> str:
@@ -38,7 +39,8 @@ def run_guest(
 
     ``drives`` are raw images, as files or as addresses that QEMU knows, which the guest sees as
     /dev/vda, /dev/vdb and so on; with ``snapshot`` nothing is written into them. ``programs`` of
-    the host are in the guest's path, and ``files`` at their names. The script runs under ``sh -e``
+    the host are in the guest's path, and ``files`` at their names; ``modules`` of the kernel are
+    loaded beside those that it always needs. The script runs under ``sh -e``
     of busybox.
 
     Raises :class:`GuestError` after ``timeout`` seconds and, with ``check``, for a status that is
@@ -48,7 +50,7 @@ def run_guest(
     kernel = unpacked_kernel()
     with tempfile.TemporaryDirectory(prefix="ext4writer-guest-") as scratch:
         initramfs = Path(scratch, "initramfs")
-        archive = build(kernel, script, programs, dict(files or {}))
+        archive = build(kernel, script, programs, dict(files or {}), modules)
         initramfs.write_bytes(gzip(archive))
         command = [
             qemu,

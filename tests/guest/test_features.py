@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import random
 import re
 from pathlib import Path
@@ -67,6 +68,30 @@ umount /mnt
 """
 
 
+ENCRYPTION = """
+mount -t ext4 /dev/vde /mnt
+xfs_io -r -c get_encpolicy /mnt/secret
+xfs_io -r -c get_encpolicy /mnt/locked
+if touch /mnt/secret/early 2>/dev/null; then exit 6; fi
+xfs_io -r -c add_enckey /mnt < /key
+mkdir /mnt/secret/folder
+head -c 70000 /dev/zero > /mnt/secret/folder/content
+i=0
+while [ $i -lt 60 ]; do echo $i > "/mnt/secret/a name that is not so short $i"; i=$((i+1)); done
+while [ $i -lt 160 ]; do echo $i > "/mnt/both/Name Ünd $i"; i=$((i+1)); done
+[ "$(cat "/mnt/both/NAME üND 77")" = 77 ]
+[ "$(cat /mnt/plain)" = plain ]
+cat /mnt/secret/folder/content | wc -c
+umount /mnt
+mount -t ext4 /dev/vde /mnt
+ls /mnt/secret | wc -l
+xfs_io -r -c add_enckey /mnt < /key
+[ "$(cat "/mnt/secret/a name that is not so short 7")" = 7 ]
+[ "$(cat "/mnt/both/name ünd 99")" = 99 ]
+umount /mnt
+"""
+
+
 class Guest(NamedTuple):
     """The images after the guest had them."""
 
@@ -85,13 +110,16 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
         _strict(folder / "strict"),
         _verified(folder / "verified", large),
         _corrupted(folder / "verified", folder / "corrupted"),
+        _encrypted(folder / "encrypted"),
     ]
     said = run_guest(
-        FOLDING + VERITY,
+        FOLDING + VERITY + ENCRYPTION,
         drives,
-        programs=["lsattr", "fsverity", "keyctl"],
+        programs=["lsattr", "fsverity", "keyctl", "xfs_io"],
+        modules=["ecb", "xts", "cts", "sha512_generic"],
         files={
             "/certificate": (folder / "certificate").read_bytes(),
+            "/key": KEY,
             "/names": "".join(f"{name}\n" for name in FOLDED).encode(),
             "/other-case": "".join(f"{name}\n" for name in OTHER_CASE).encode(),
         },
@@ -162,6 +190,31 @@ def _corrupted(verified: Path, image: Path) -> Path:
     return image
 
 
+KEY = bytes(range(64))
+
+
+def _key_identifier(key: bytes) -> str:
+    """What the kernel calls a master key: HKDF-SHA512 (fs/crypto/hkdf.c) of it."""
+    extracted = hmac.digest(bytes(64), key, "sha512")
+    return hmac.digest(extracted, b"fscrypt\0\1\1", "sha512")[:16].hex()
+
+
+def _encrypted(image: Path) -> Path:
+    tree = Tree()
+    tree.directory("secret")
+    tree.directory("both", flags="casefold")
+    tree.directory("locked")
+    tree.file("plain", b"plain\n")
+    policies = {
+        "secret": _key_identifier(KEY),
+        "both": f"{_key_identifier(KEY)},padding=16",
+        "locked": f"{'ab' * 16},iv-ino-lblk-64",
+    }
+    return _written(
+        tree, image, Spec(features="casefold,stable_inodes", encryption_policies=policies)
+    )
+
+
 def _assert_right(image: Path) -> None:
     judge(image, "quick")
     with open_image(image) as opened:
@@ -192,3 +245,19 @@ def test_the_kernel_verifies_files(guest: Guest) -> None:
     assert len(digests) == 4
     # The kernel noticed the bit that was turned, where it reads that block.
     assert re.search("cat:.*Input/output error|cat:.*I/O error", guest.said)
+
+
+def test_the_kernel_encrypts_in_empty_directories(guest: Guest) -> None:
+    _assert_right(guest.folder / "encrypted")
+    for line in (
+        f"Master key identifier: {_key_identifier(KEY)}",
+        f"Master key identifier: {'ab' * 16}",
+        "Policy version: 2",
+        "70000",
+        "61",
+    ):
+        assert line in guest.said
+    with open_image(guest.folder / "encrypted") as opened:
+        assert len([*opened.entries(opened.lookup("/secret"))]) > 60
+        assert {"ENCRYPT", "CASEFOLD"} <= set(opened.lookup("/both").flag_names)
+        assert opened.open("/plain").read() == b"plain\n"

@@ -31,7 +31,18 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "source").mkdir()
     (folder / "source" / "file").write_bytes(b"text" * 100_000)
     image = folder / "image"
-    options = "-q -F -t ext4 -O ^has_journal,^resize_inode -N 200000 -G 1".split()
+    options = [
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-O",
+        "^has_journal,^resize_inode",
+        "-N",
+        "200000",
+        "-G",
+        "1",
+    ]
     command = [tools.require("mke2fs"), *options, "-d", folder / "source", image, "4T"]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     with image.open("r+b") as file:

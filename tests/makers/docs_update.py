@@ -94,7 +94,13 @@ groups are inodes 3 and 4, that of projects is the first after `lost+found`; all
         "verity",
         "For files of `--verity`. No block of the tree or the descriptor is a hole.",
     ),
-    "Encryption": ("encryption", "Read only so far."),
+    "Encryption": (
+        "encryption",
+        """\
+Version 2 alone is written, for the empty directories of `--encrypt-policy`. The nonce follows from
+the UUID and the path. Directories that are encrypted and ignore case have no index: they are empty,
+and the kernel makes one with siphash.""",
+    ),
 }
 """Title -> the module of the declarations, and what no single field says."""
 

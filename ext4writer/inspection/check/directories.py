@@ -35,6 +35,10 @@ _FILE_TYPES = {
 """``S_IFMT`` >> 12 -> what a directory entry says of it (fs/ext4/ext4.h:EXT4_FT_...)."""
 
 _DIRECTORY = S_IFDIR >> 12
+_ENCRYPTED_KINDS = (S_IFREG >> 12, S_IFDIR >> 12, S_IFLNK >> 12)
+
+_CIPHER_BLOCK = 16
+"""lib/ext2fs/ext2_fs.h:EXT4_CRYPTO_BLOCK_SIZE, the least bytes of an encrypted name."""
 
 
 class Parents:
@@ -65,6 +69,7 @@ class _Directory:
         self._names: set[bytes] = set()
         self._hash_bytes = DIR_ENTRY_HASH.size if has_hash(inode) else 0
         self._is_encrypted = bool(inode.flags & EXT4_ENCRYPT_FL)
+        self._policy = check.policies.get(inode.ino)
         self._folds = bool(inode.flags & EXT4_CASEFOLD_FL) and not self._is_encrypted
         self._folded: dict[bytes, bytes] = {}
 
@@ -151,6 +156,8 @@ class _Directory:
                         self._type(row, file_type, base + at, file_types)
                 known.add(name)
                 names.append(name)
+                if self._policy is not None:
+                    self._check_encrypted(ino, row, name, base + at)
                 if self._folds:
                     self._check_folded(name, base + at)
             elif number == 0 and length == end and not name_len:
@@ -163,6 +170,19 @@ class _Directory:
 
     def _has_bad(self, name: bytes) -> bool:
         return (b"/" in name or b"\0" in name) and not self._is_encrypted
+
+    def _check_encrypted(self, ino: int, row: int, name: bytes, at: int) -> None:
+        """In an encrypted directory: e2fsck/pass2.c:check_encrypted_dirent."""
+        if len(name) < _CIPHER_BLOCK:
+            self._wrong("PR_2_BAD_ENCRYPTED_NAME", at, "name_len", f"is {len(name)}")
+        policy = self._check.policies.get(ino)
+        if policy == self._policy or row < 0:
+            return
+        if policy is not None:
+            text = f"is {ino}, which is encrypted by another policy"
+            self._wrong("PR_2_INCONSISTENT_ENCRYPTION_POLICY", at, "inode", text)
+        elif self._check.inodes.types[row] in _ENCRYPTED_KINDS:
+            self._wrong("PR_2_UNENCRYPTED_FILE", at, "inode", f"is {ino}, which is not encrypted")
 
     def _check_folded(self, name: bytes, at: int) -> None:
         """In a directory that ignores case: e2fsck minds only where the encoding is strict."""

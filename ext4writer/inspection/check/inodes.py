@@ -11,6 +11,7 @@ import struct
 from ...errors import DamageError, ImageError
 from ...nodes import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 from ...ondisk.checksum import crc32c
+from ...ondisk.encryption import policy_of
 from ...ondisk.extent import (
     EXT4_EXT_MAGIC,
     EXT_INIT_MAX_LEN,
@@ -24,6 +25,7 @@ from ...ondisk.inode import (
     EXT4_APPEND_FL,
     EXT4_CASEFOLD_FL,
     EXT4_EA_INODE_FL,
+    EXT4_ENCRYPT_FL,
     EXT4_EXTENTS_FL,
     EXT4_IMAGIC_FL,
     EXT4_IMMUTABLE_FL,
@@ -45,6 +47,7 @@ from ...read import Inode, Run, TreeBlock
 from ...read.files import size_limit
 from ...read.mapping import block_map
 from ...read.xattr_entries import INLINE_DATA, in_inode, inline_value
+from ...read.xattrs import encryption_context
 from .attributes import check_attributes
 from .quota import count_usage
 from .state import Check
@@ -348,6 +351,15 @@ def _check_flags(check: Check, inode: Inode) -> None:
             wrong("PR_1_CLEAR_INLINE_DATA_FOR_EXTENT", "has INLINE_DATA and EXTENTS")
         elif not any((each.name_index, each.name) == INLINE_DATA for each in in_inode(inode)):
             wrong("PR_1_INLINE_DATA_NO_ATTR", "has INLINE_DATA, and there is no system.data")
+    if flags & EXT4_ENCRYPT_FL:
+        context = encryption_context(inode)
+        policy = policy_of(context) if context is not None else None
+        if context is None:
+            wrong("PR_1_MISSING_ENCRYPTION_XATTR", "has ENCRYPT without an encryption context")
+        elif policy is None:
+            wrong("PR_1_CORRUPT_ENCRYPTION_XATTR", f"has ENCRYPT, and the context is {context!r}")
+        else:
+            check.policies[inode.ino] = policy
     if flags & EXT4_CASEFOLD_FL:
         if not inode.is_directory:
             wrong("PR_1_CASEFOLD_NONDIR", "has CASEFOLD, and the inode is no directory")

@@ -43,6 +43,8 @@ class Check:
         """Inodes that hold values of attributes -> how many attributes name them."""
         self.usage: dict[tuple[str, int], list[int]] = {}
         """(kind of quota, id) -> [bytes, inodes, links inside them], only where quota is kept."""
+        self.policies: dict[int, bytes] = {}
+        """Inode -> policy of its encryption, for those that have one."""
         self.large_files = False
         self.is_partial = False
         """Whether inodes are missing, so that nothing can be compared with what is in use."""
