@@ -41,6 +41,7 @@ def sample() -> Tree:
     tree.file("files/holes", b"start" + bytes(2 << 20) + b"end" + bytes(1 << 20))
     tree.file("plain", b"p" * 300_000)
     tree.link("link", "files/1")
+    tree.file("files/again", random.Random(10 << 20).randbytes(10 << 20))
     apply_rules(tree, [verity("files/*")])
     return tree
 
@@ -93,6 +94,7 @@ SPECS = {
     "sha512, 1 KiB": Spec(features="verity", verity_hash_alg="sha512", verity_block_size=1024),
     "salt, random": Spec(features="verity", verity_salt=bytes(range(32)), policy=RandomPolicy(4)),
     "inline, quota": Spec(features="verity,inline_data,quota", inode_size=1024),
+    "shared blocks": Spec(features="verity,shared_blocks"),
     "given size": Spec(features="verity,^64bit", size=80 << 20, hole_size=0),
 }
 
