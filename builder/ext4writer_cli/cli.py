@@ -23,6 +23,7 @@ from .options import (
     OverrideOptions,
     RunOptions,
     ScanOptions,
+    SharingOptions,
     given,
     options,
     parse_part,
@@ -226,6 +227,7 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
 )
 @options("stored", OutputOptions)
 @options("scan", ScanOptions)
+@options("sharing", SharingOptions)
 @image_options
 @click.pass_context
 def build(
@@ -266,6 +268,7 @@ def build(
 )
 @plan_option
 @options("scan", ScanOptions)
+@options("sharing", SharingOptions)
 @image_options
 def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     """Say what an image of all SOURCEs would be; write nothing. See build for what they are."""
@@ -291,6 +294,7 @@ def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
 )
 @plan_option
 @options("scan", ScanOptions)
+@options("sharing", SharingOptions)
 @image_options
 def serve(
     source: tuple[SourceArgument, ...], nbd: str, listen_anywhere: bool, **chosen: Any
@@ -313,6 +317,7 @@ def execute(
     destination: str | None,
     *,
     scan: ScanOptions,
+    sharing: SharingOptions,
     rules: RuleOptions,
     image: ImageOptions,
     overrides: OverrideOptions,
@@ -325,7 +330,10 @@ def execute(
 ) -> None:
     """Make, plan or serve one image, and print its report."""
     if plan is not None:
-        decided = ["a SOURCE"] if sources else [*given(ScanOptions, RuleOptions, ImageOptions)]
+        groups = (ScanOptions, SharingOptions, RuleOptions, ImageOptions)
+        # A plan says that there is such a device, and not which file it is.
+        named = [flag for flag in given(*groups) if flag != "--journal-device"]
+        decided = ["a SOURCE"] if sources else named
         if decided:
             raise click.UsageError(f"{decided[0]} cannot change a plan; give it when you plan")
     if scan.keep_times and rules.all_times:
@@ -354,7 +362,7 @@ def execute(
             output = open_output(destination, settings, threads=workers)
         output.refuse_inputs([*(source.place for source in sources), *paths_in(scan, rules)])
     journal_output = None
-    if image.journal_device is not None and destination is not None:
+    if image.journal_device is not None and output is not None:
         journal_output = open_journal(image.journal_device, destination)
         journal_output.refuse_inputs(source.place for source in sources)
     job = pipeline.Job(
@@ -364,7 +372,7 @@ def execute(
         scan=scan,
         selection=rules.selection(),
         rules=rules.compiled(),
-        spec=image.sized(output).with_features(rules.features()).spec(),
+        spec=image.sized(output).with_features([*rules.features(), *sharing.features()]).spec(),
         overrides=overrides.overrides(),
         strict=run.strict,
         workers=workers,

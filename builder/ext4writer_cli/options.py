@@ -646,14 +646,6 @@ class ImageOptions:
         about="Features of the journal before the first mount, such as "
         "journal_64bit,journal_checksum_v3.",
     )
-    dedupe: Literal["none", "blocks"] = row(
-        "--dedupe",
-        type=click.Choice(("none", "blocks")),
-        default="none",
-        show_default=True,
-        about="'blocks' stores equal blocks of files once, in an image that can only be mounted to "
-        "read; e2fsck -E unshare_blocks undoes it.",
-    )
     quotatype: str | None = row(
         "--quotatype",
         metavar="KIND[:KIND]...",
@@ -905,7 +897,6 @@ class ImageOptions:
             journal_uuid=self.journal_uuid,
             journal_dev=self.journal_dev,
             journal_features=self.journal_features,
-            dedupe=self.dedupe,
             quotatype=self.quotatype,
             quota_limits=self.quota_limits,
             quota_grace=self.quota_grace,
@@ -926,6 +917,26 @@ _SAME_IN_SPEC = (
     *("max_mount_count", "check_interval", "revision", "test_fs"),
 )
 """Options that the Spec takes as they are."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SharingOptions:
+    """What equal files share; the command ``nix`` has an option of the same name."""
+
+    HEADING = ImageOptions.HEADING
+
+    dedupe: Literal["none", "blocks"] = row(
+        "--dedupe",
+        type=click.Choice(("none", "blocks")),
+        default="none",
+        show_default=True,
+        about="'blocks' stores equal blocks of files once, in an image that can only be mounted to "
+        "read; e2fsck -E unshare_blocks undoes it.",
+    )
+
+    def features(self) -> tuple[str, ...]:
+        """The features that it needs."""
+        return ("shared_blocks",) if self.dedupe == "blocks" else ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

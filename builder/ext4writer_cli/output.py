@@ -50,6 +50,8 @@ class Output(Protocol):
     """
 
     is_stream: bool
+    writes_journal: bool
+    """Whether it takes the journal of the image, too."""
     spool_folder: str | None
     """The best directory for data that is kept until the image is written; None for any."""
     offset: int
@@ -81,6 +83,7 @@ class PathOutput:
     """A regular file that is replaced by a complete new one, a part of one, or a block device."""
 
     is_stream = False
+    writes_journal = True
 
     def __init__(
         self,
@@ -207,6 +210,7 @@ class StandardOutput:
     """Standard output, written from its current position without seeking."""
 
     is_stream = True
+    writes_journal = True
     spool_folder: str | None = None
     name = "-"
     offset = 0
@@ -343,12 +347,12 @@ def open_output(
     return StandardOutput(hashed=hashed, sync=options.sync)
 
 
-def open_journal(path: str, image: str) -> PathOutput:
-    """The file or device for the journal of ``image``."""
+def open_journal(path: str, image: str | None) -> PathOutput:
+    """The file or device for the journal of ``image``, where that is a path."""
     journal = PathOutput(path)
     if journal.kind is not None:
         raise OutputError(path, "would be compressed, and a journal is not")
-    if os.path.realpath(path) == os.path.realpath(image):
+    if image is not None and os.path.realpath(path) == os.path.realpath(image):
         raise OutputError(path, "is the image itself; its journal needs another file")
     return journal
 

@@ -24,6 +24,8 @@ PIECE_BYTES = 1 << 20
 class PartOutput(PathOutput):
     """A new file with one part of the image; zeros are holes in it."""
 
+    writes_journal = False
+
     def __init__(self, path: str, part: tuple[int, int], options: OutputOptions) -> None:
         super().__init__(path, options)
         if self.kind is not None or self.is_device or options.offset is not None:
@@ -63,6 +65,8 @@ class PartOutput(PathOutput):
 
 class PartStream(StandardOutput):
     """One part of the image on standard output."""
+
+    writes_journal = False
 
     def __init__(self, part: tuple[int, int]) -> None:
         super().__init__()

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from ext4writer import ProcessPool, plan
+import click
+
+from ext4writer import ProcessPool, plan, write_journal
 from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import Ext4WriterError, display_path
 from ext4writer.progress import Cancel, ProgressCallback
@@ -86,11 +88,15 @@ def run(
             layout.save(job.save)
 
         if job.output is not None:
+            journal = _journal(job, layout)
             with watch.stage("write"):
+                if journal is not None and not job.output.writes_journal:
+                    write_journal(layout, journal)
+                    journal = None
                 job.output.write(
                     layout,
                     overrides=job.overrides,
-                    journal=None if job.journal is None else job.journal.path,
+                    **({} if journal is None else {"journal": journal}),
                     processes=pool,
                     progress=progress,
                     cancel=cancel,
@@ -98,6 +104,13 @@ def run(
 
     name = job.output.name if job.output is not None else None
     return Report.of(layout, name, watch.seconds, sources)
+
+
+def _journal(job: Job, layout: Layout) -> str | None:
+    """The file for a journal in a device of its own; an error if a plan wants one."""
+    if layout.journal_bytes and job.journal is None:
+        raise click.UsageError("the plan has its journal in a file; name it: --journal-device")
+    return job.journal.path if job.journal is not None else None
 
 
 def _planned(

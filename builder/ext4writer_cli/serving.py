@@ -25,6 +25,7 @@ class ServedOutput:
     """A network block device, as the output of a command; it is served until a signal comes."""
 
     is_stream = False
+    writes_journal = False
     spool_folder: str | None = None
     offset = 0
 

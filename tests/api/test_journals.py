@@ -205,5 +205,21 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert journal.stat().st_size == 16 * MIB
     judge_with_journal(image, journal)
+    both = [path.read_bytes() for path in (image, journal)]
+    saved = str(tmp_path / "saved.plan")
+    done = command("plan", "--save", saved, "--journal-device", "any", "--journal", "16M")
+    assert done.returncode == 0, done.stderr
+    done = command("build", "--plan", saved, "-o", str(image))
+    assert done.returncode and "name it: --journal-device" in done.stderr
+    done = command("build", "--plan", saved, "-o", str(image), "--journal-device", str(journal))
+    assert done.returncode == 0, done.stderr
+    judge_with_journal(image, journal)
+    done = command(
+        *("build", "-o", str(tmp_path / "part"), "--part", "1/1"),
+        *("--journal-device", str(journal), "--journal", "16M"),
+        *("--journal-features", "journal_checksum_v3"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert both == [path.read_bytes() for path in (tmp_path / "part", journal)]
     done = command("build", "-o", str(image), "--journal-device", str(image))
     assert done.returncode and "is the image itself" in done.stderr
