@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         write_layout,
     )
     from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
-    from .emit.override import Override
+    from .damage.override import Override
     from .errors import (
         ArchiveError,
         CancelledError,
@@ -138,7 +138,7 @@ if not TYPE_CHECKING:
                 "api": "iter_image iter_layout open_image plan write_image write_journal "
                 "write_layout",
                 "content": "BytesContent CallableContent Content IteratorContent PathContent",
-                "emit.override": "Override",
+                "damage.override": "Override",
                 "errors": "ArchiveError CancelledError DamageError Ext4WriterError "
                 "ImageError LimitError NotFoundError OutputError OverrideError "
                 "PlanError RecordError SizeError SourceChangedError SourceError SpecError "

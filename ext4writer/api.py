@@ -24,7 +24,7 @@ from .progress import Cancel, ProgressCallback, check_callbacks, check_cancelled
 from .tree import Tree
 
 if TYPE_CHECKING:
-    from .emit.override import Override
+    from .damage.override import Override
     from .output.compressed import Compression
     from .virtual import VirtualImage
 
@@ -225,7 +225,7 @@ def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Pie
     planned = plan_of(layout)
     pieces: Iterable[Piece] = metadata_pieces(planned)
     if overrides not in ((), []):
-        from .emit.overridden import overridden  # late: most images have none
+        from .damage.overridden import overridden  # late: most images have none
 
         pieces = overridden(pieces, planned, parsed_overrides(overrides))
     return coalesced(pieces)

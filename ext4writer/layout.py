@@ -17,7 +17,7 @@ from .planning.spec import Spec
 from .tree import Loss, Path
 
 if TYPE_CHECKING:
-    from .emit.override import Override
+    from .damage.override import Override
     from .virtual import Part, VirtualImage
 
 MEMORY = 64 << 20
@@ -247,7 +247,7 @@ class Layout:
 
 def parsed_overrides(overrides: Sequence[Override | str]) -> list[Override]:
     """Overrides as objects; raises :class:`SpecError` for something else than a list of them."""
-    from .emit.override import Override
+    from .damage.override import Override
 
     given = [overrides] if isinstance(overrides, str | Override) else overrides
     if not isinstance(given, Iterable):

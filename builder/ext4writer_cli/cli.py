@@ -147,6 +147,12 @@ def _map() -> click.Command:
     return draw_map
 
 
+def _patch() -> click.Command:
+    from .damage_commands import patch
+
+    return patch
+
+
 def _completion() -> click.Command:
     from .completion import completion
 
@@ -162,6 +168,7 @@ def _completion() -> click.Command:
         manifest=_manifest,
         map=_map,
         nix=_nix,
+        patch=_patch,
         **{name: partial(_image_command, name) for name in IMAGE_COMMANDS},
     ),
     no_args_is_help=False,

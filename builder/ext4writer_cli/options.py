@@ -992,14 +992,27 @@ class OverrideOptions:
         default=False,
         about="Leave the checksums around an overridden field as they were.",
     )
+    poison: bool = row(
+        "--poison",
+        is_flag=True,
+        default=False,
+        about="Make the checksum over an overridden field wrong on purpose.",
+    )
 
     def overrides(self) -> list[Override]:
         """The library's form; raises ``OverrideError`` for an invalid text."""
-        if not self.override:
-            return []
-        from ext4writer import Override
+        return parsed_overrides(self.override, self.no_reseal, self.poison)
 
-        return [Override.parse(text, reseal=not self.no_reseal) for text in self.override]
+
+def parsed_overrides(texts: Sequence[str], no_reseal: bool, poison: bool) -> list[Override]:
+    """Return what the texts of overrides say; raises ``OverrideError`` for an invalid one."""
+    if not texts:
+        return []
+    from ext4writer import Override
+
+    if no_reseal and poison:
+        raise click.UsageError("--no-reseal leaves a checksum that --poison would change; give one")
+    return [Override.parse(text, reseal=not no_reseal, poison=poison) for text in texts]
 
 
 def given(*kinds: type[Any]) -> Iterator[str]:

@@ -245,6 +245,11 @@ class StandardOutput:
         return Stored(layout.size_bytes, 0, sha256)
 
 
+def standard_stream() -> _Unseekable:
+    """Return what writes to standard output without seeking or a buffer."""
+    return _Unseekable()
+
+
 class _Unseekable:
     """Standard output without a buffer, and treated as a stream even if it is a file.
 

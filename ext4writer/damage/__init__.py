@@ -1,15 +1,22 @@
 """Damage on purpose: lies with right checksums, for those who test what reads ext4.
 
-:func:`reseal` makes all checksums of an image right after any mutation.
+:func:`reseal` makes all checksums of an image right after any mutation, and :func:`patch` and
+:func:`patch_image` change any field of any record of any image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
 
 from ..ondisk.record import ReadBuffer, WriteBuffer
 
-__all__ = ["reseal", "reseal_into"]
+if TYPE_CHECKING:
+    from ..output.opening import Output
+    from .override import Override
+
+__all__ = ["patch", "patch_image", "reseal", "reseal_into"]
 
 
 def reseal(data: ReadBuffer, changed: Iterable[int] | None = None) -> bytes:
@@ -33,3 +40,30 @@ def reseal_into(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> No
     from .sealing import seal  # late, because most programs damage nothing
 
     seal(buffer, changed)
+
+
+def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:
+    """Return the bytes of ``image`` with ``overrides`` carried out.
+
+    The image may be anybody's; what the overrides name is found by reading it. Raises
+    :class:`~ext4writer.OverrideError` for what it does not have, and
+    :class:`~ext4writer.ImageError` for what is no image.
+    """
+    from .patching import patch_into
+
+    changed = bytearray(image)
+    patch_into(changed, overrides)
+    return bytes(changed)
+
+
+def patch_image(
+    image: str | PathLike[str], output: Output, overrides: Sequence[Override | str]
+) -> None:
+    """Write the image at the path ``image`` to ``output``, with ``overrides`` carried out.
+
+    ``output`` is as for :func:`~ext4writer.write_image`; ``image`` itself never changes, and its
+    holes stay holes. Raises what :func:`patch` does, and :class:`~ext4writer.OutputError`.
+    """
+    from .patching import patch_file
+
+    patch_file(image, output, overrides)

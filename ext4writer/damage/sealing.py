@@ -169,7 +169,11 @@ class _Sealer:
     """One pass over one image."""
 
     def __init__(
-        self, view: memoryview, fmt: Format, superblock: bytes, dirty: set[int] | None
+        self,
+        view: memoryview,
+        fmt: Format,
+        superblock: bytes,
+        dirty: set[int] | None,
     ) -> None:
         self.view = view
         self.format = fmt

@@ -215,6 +215,13 @@ class Journal:
         return position + 1 if position + 1 < self.end else self.first
 
     def _tags(self, data: bytes) -> Iterator[BlockTag]:
+        return (tag for _, tag in self._placed_tags(data))
+
+    def tag_places(self, data: bytes) -> list[int]:
+        """Return where each tag of a descriptor block begins, in bytes."""
+        return [at for at, _ in self._placed_tags(data)]
+
+    def _placed_tags(self, data: bytes) -> Iterator[tuple[int, BlockTag]]:
         record = JOURNAL_BLOCK_TAG3 if self.csum_v3 else JOURNAL_BLOCK_TAG
         size = tag_size(csum_v2=self.csum_v2, csum_v3=self.csum_v3, wide=self.is_64bit)
         end = len(data) - (JOURNAL_BLOCK_TAIL.size if self.has_checksums else 0)
@@ -226,8 +233,11 @@ class Journal:
                 high = record.offset("t_blocknr_high")
                 part = part[:high] + bytes(4) + part[high + 4 :]
             flags = record.number(part, 0, "t_flags")
-            yield BlockTag(
-                record.number(part, 0, "t_blocknr"), flags, record.number(part, 0, "t_checksum")
+            yield (
+                at,
+                BlockTag(
+                    record.number(part, 0, "t_blocknr"), flags, record.number(part, 0, "t_checksum")
+                ),
             )
             if flags & JBD2_FLAG_LAST_TAG:
                 return

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from typing import Any, TypeAlias
 
-from ..emit.override import Override
+from ..damage.override import Override
 from ..planning.layout import ImagePlan
 from .contents import Contents
 from .extents import Extent, Span, allocation, gapless

@@ -8,8 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
-from ..emit.overridden import overridden
-from ..emit.override import Override
+from ..damage.override import Override
 from ..emit.units import PlannedUnits
 from ..planning.layout import ImagePlan
 
@@ -38,6 +37,8 @@ class Metadata:
 
     def _override(self, layout: ImagePlan, overrides: Sequence[Override]) -> None:
         """Carry out the overrides once, and keep the pieces that they change."""
+        from ..damage.overridden import overridden  # late: most images have none
+
         plain = [(start, self._make(position)) for position, start in enumerate(self._starts)]
         before = dict(plain)
         changed = {

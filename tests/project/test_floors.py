@@ -55,12 +55,12 @@ FLOORS = {
     "planning": 30,
     "output": 35,
     "emit": 40,
+    "damage": 41,
     "virtual": 42,
     "plan_file": 42,
     "nbd": 43,
     "layout": 44,
     "inputs": 45,
-    "damage": 48,
     "api": 50,
     "__main__": 70,
     "__init__": 60,
@@ -124,6 +124,7 @@ STANDARD_IN = {
         "inputs",
         "plan_file",
         "nbd.server",
+        "damage",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
     "tarfile": {"inspection.tar_output"},
@@ -135,6 +136,7 @@ STANDARD_IN = {
     },
     "bz2": {"sources.tar_archive.decoders"},
     "lzma": {"sources.tar_archive.decoders", "output.compressed"},
+    "mmap": {"damage"},  # an image that is changed in memory, page by page
     "ctypes": {"output.zeros"},  # fallocate(2) with its modes
     "binascii": {"sources.tar_archive.xattrs", "edit.rules_set", "nix.hashes"},
     "base64": {"edit.rules_set", "nix.hashes"},
@@ -397,8 +399,8 @@ PARSING = {"parse", "unpacker", "number"}
 MAKERS = {"ondisk", "emit", "damage", "planning.mapping", "planning.xattrs", "nbd"}
 """What makes bytes of units: emission, and what it asks for the bytes that only a plan knows. The
 messages of a network protocol are no units."""
-PARSERS = {"ondisk", "read", "inspection", "damage", "emit.locate"}
-"""What takes units apart: reading, what stands on it, and overrides of planned units."""
+PARSERS = {"ondisk", "read", "inspection", "damage"}
+"""What takes units apart: reading, and what stands on it."""
 
 
 def record_calls(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, str]]:

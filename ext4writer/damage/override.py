@@ -6,13 +6,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ..errors import OverrideError
 
-_PATTERN = (
-    r"(?s)(?P<record>[a-z_0-9]+)(?:\[(?P<index>.*)\])?\.(?P<field>\w+(?:\[\d+\])?)=(?P<value>.*)"
+OverrideValue: TypeAlias = "int | bytes | str | Callable[[int | bytes], int | bytes]"
+"""A number, the bytes of a field, a word of the grammar, or a function old -> new."""
+
+RAW = "bytes"
+"""The record of bytes at an offset, which have no field."""
+OPERATORS = ("=", "+=", "-=", "^=", "|=", "&=")
+VERBS = (
+    *("zeroes", "ones", "firstbit", "middlebit", "lastbit", "add", "sub", "random"),
+    *("sign", "max", "limit", "blocksize", "itself", "parent", "neighbour", "another"),
+    *("superblock", "descriptors", "bitmap", "inode_table", "root", "journal"),
 )
+"""Words that stand for a value; :class:`Override` says for which."""
+_WORD = re.compile(rf"(?:{'|'.join(VERBS)}|name:\w+)(?::\d{{1,19}})?(?:[+-]\d{{1,19}})?")
+
+_PATTERN = (
+    r"(?s)(?P<record>[a-z_0-9]+)(?:\[(?P<index>.*)\])?\.(?P<field>\w+(?:\[\d+\])?)"
+    r"(?P<operator>[-+^|&]?=)(?P<value>.*)"
+)
+_RAW_PATTERN = rf"(?s)(?P<record>{RAW})\[(?P<index>[^=]*)\](?P<operator>[-+^|&]?=)(?P<value>.*)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +52,28 @@ class Override:
         mmp.mmp_seq=1                 orphan_block_tail[0].ob_magic=1
         block_bitmap[0].17=0                  one bit; also inode_bitmap[GROUP].BIT
 
+    Indexes may stand in brackets of their own, too: ``extent[/big][1][5]``,
+    ``dir_entry_2[/etc][passwd]``. What has no record is reached by ``bytes[OFFSET]=hex:00ff``.
+
     Values are whole numbers (``7``, ``0x1f``, ``-1`` for all ones), or for byte fields
     ``hex:00ff`` or ``text:name``. A field that is an array takes an element: ``s_hash_seed[2]``.
     A number that lies in two fields has a name of its own: ``i_size`` is ``i_size_lo`` and
-    ``i_size_high``.
+    ``i_size_high``. ``+=``, ``-=``, ``^=``, ``|=`` and ``&=`` change what is there. Words are::
+
+        zeroes ones                all bits          firstbit middlebit lastbit   one bit turned
+        add sub                    2017 more, less   random:SEED                  any value
+        limit                      the greatest right value of the field; limit+1, limit-1
+        sign max blocksize         the highest bit, all bits, bytes of a block; blocksize-1
+        itself parent              the block or inode that holds the field, or the one above it
+        neighbour another          the next one; another inode, or a block of another inode
+        superblock descriptors bitmap inode_table root journal     their block or inode
+        name:INDEX                 a flag, feature or code by its name
+
+    In Python a value may also be a function that takes the old value and returns the new one.
 
     ``index`` is the text between the brackets, ``""`` where there are none. With ``reseal`` the
-    checksum over the record is made right for the corruption; without, it stays that of the truth.
+    checksum over the record is made right for the corruption; without, it stays that of the truth,
+    and with ``poison`` it is made wrong on purpose.
     Checksums elsewhere never change, even where the field (``s_uuid``, ``i_generation``) is part of
     their seed; only those of bitmaps do, because they stand in the group's descriptors.
     """
@@ -48,29 +81,37 @@ class Override:
     record: str
     index: str
     field: str
-    value: int | bytes
+    value: OverrideValue
     reseal: bool = True
+    operator: str = "="
+    poison: bool = False
 
     @classmethod
-    def parse(cls, text: str, *, reseal: bool = True) -> Override:
+    def parse(cls, text: str, *, reseal: bool = True, poison: bool = False) -> Override:
         """Read ``record[index].field=value``; raise :class:`OverrideError` if it is none."""
         match = re.fullmatch(_PATTERN, text) if isinstance(text, str) else None
+        if match is None and isinstance(text, str):
+            match = re.fullmatch(_RAW_PATTERN, text)
         if match is None:
             raise OverrideError(f"override {text!r} is not of the form record[index].field=value")
         return cls(
             match["record"],
             match["index"] or "",
-            match["field"],
+            match.groupdict().get("field", ""),
             _value(match["value"], text),
             reseal,
+            match["operator"],
+            poison,
         )
 
     def __str__(self) -> str:
         index = f"[{self.index}]" if self.index else ""
-        return f"{self.record}{index}.{self.field}"
+        return f"{self.record}{index}.{self.field}" if self.field else f"{self.record}{index}"
 
 
-def _value(text: str, whole: str) -> int | bytes:
+def _value(text: str, whole: str) -> int | bytes | str:
+    if _WORD.fullmatch(text):
+        return text
     kind, colon, rest = text.partition(":")
     try:
         if colon and kind == "hex":
@@ -80,5 +121,6 @@ def _value(text: str, whole: str) -> int | bytes:
         return int(text, 0)
     except ValueError:
         raise OverrideError(
-            f"override {whole!r}: the value is no number, hex:... or text:..."
+            f"override {whole!r}: the value is no number, hex:..., text:... or name:..., and "
+            f"none of {', '.join(VERBS)}"
         ) from None

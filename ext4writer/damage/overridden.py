@@ -1,0 +1,85 @@
+"""Applies overrides to the stream of metadata, as the last step before it is written."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..emit.data import copy_jobs
+from ..errors import OverrideError
+from ..output.sink import Piece
+from ..planning.layout import ImagePlan
+from .override import RAW, Override
+from .patching import patch_into
+
+Stretches = Sequence[tuple[int, int]]
+"""(first byte, byte after the last) of parts of an image."""
+_NORESERVE = 0x4000
+"""MAP_NORESERVE of Linux: an image of terabytes takes the memory of its metadata alone."""
+
+
+def overridden(
+    pieces: Iterable[Piece], layout: ImagePlan, overrides: Sequence[Override]
+) -> Iterator[Piece]:
+    """Return ``pieces``, which ascend, with the overrides carried out.
+
+    All metadata is held in memory for that. Raises :class:`OverrideError` at once for an override
+    whose target is not in this layout.
+    """
+    size = layout.size_bytes
+    memory = _memory(size)
+    written: list[tuple[int, int]] = []
+    for offset, data in pieces:
+        memory[offset : offset + len(data)] = bytes(data)
+        written.append((offset, offset + len(data)))
+    with memoryview(memory) as view:
+        changed = patch_into(view, overrides)
+    _refuse_content(layout, overrides, changed)
+    return _pieces(memory, _joined(written, changed, layout.block_size, size))
+
+
+def _memory(size: int) -> mmap.mmap:
+    private, anonymous = getattr(mmap, "MAP_PRIVATE", None), getattr(mmap, "MAP_ANONYMOUS", None)
+    if private is None or anonymous is None:
+        return mmap.mmap(-1, size)
+    return mmap.mmap(-1, size, flags=private | anonymous | _NORESERVE)
+
+
+def _refuse_content(layout: ImagePlan, overrides: Sequence[Override], stretches: Stretches) -> None:
+    """Raise if raw bytes lie in the content of a file, which is copied and never held."""
+    for override, (start, end) in zip(overrides, stretches, strict=True):
+        if override.record == RAW:
+            for offset, _, _, length in copy_jobs(layout):
+                if offset < end and start < offset + length:
+                    raise OverrideError(
+                        f"override {override}: it lies in the content of a file; write the image, "
+                        "and patch it"
+                    )
+
+
+def _joined(written: Stretches, changed: Stretches, block_size: int, size: int) -> Stretches:
+    """What was written, and the blocks of what changed where nothing was, ascending."""
+    found = sorted({start // block_size for start, end in changed if start < end})
+    result, last = [], 0
+    blanks = iter(found)
+    blank = next(blanks, None)
+    for start, end in [*written, (size, size)]:
+        while blank is not None and blank * block_size < start:
+            first = max(blank * block_size, last)
+            until = min((blank + 1) * block_size, start)
+            if first < until:
+                result.append((first, until))
+            if (blank + 1) * block_size > start:
+                break  # the rest of the block follows what is written there
+            blank = next(blanks, None)
+        if start < end:
+            result.append((start, end))
+            last = max(last, end)
+        while blank is not None and (blank + 1) * block_size <= last:
+            blank = next(blanks, None)
+    return result
+
+
+def _pieces(memory: mmap.mmap, stretches: Stretches) -> Iterator[Piece]:
+    for start, end in stretches:
+        yield start, memory[start:end]

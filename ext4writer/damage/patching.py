@@ -1,0 +1,221 @@
+"""Carries out overrides on an image in memory, with checksums right, stale or wrong."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from os import PathLike
+
+from ..errors import ImageError, OverrideError
+from ..ondisk.dirent import DIR_ENTRY_TAIL
+from ..ondisk.extent import EXTENT, EXTENT_HEADER
+from ..ondisk.format import Format
+from ..ondisk.group_desc import GROUP_DESC
+from ..ondisk.htree import DX_COUNTLIMIT, DX_ENTRY, DX_NODE_COUNT_OFFSET, DX_ROOT_COUNT_OFFSET
+from ..ondisk.inode import INODE
+from ..ondisk.journal import JOURNAL_SUPERBLOCK
+from ..ondisk.mmp import MMP
+from ..ondisk.orphan import ORPHAN_BLOCK_TAIL
+from ..ondisk.record import WriteBuffer
+from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
+from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
+from ..ondisk.xattr import XATTR_HEADER
+from ..output.opening import Output, open_sink
+from ..read.image import Image, open_image
+from ..read.stores import open_store
+from .locate import Locator
+from .override import Override
+from .places import Holder, Place
+from .sealing import seal
+
+_SEEDS = ("s_uuid", "s_checksum_seed", "s_feature_incompat", "s_feature_ro_compat")
+"""Fields of the superblock from which all checksums follow."""
+_FIXED_CHECKSUMS = {
+    UnitKind.SUPERBLOCK: SUPERBLOCK.offset("s_checksum"),
+    UnitKind.GROUP_DESC: GROUP_DESC.offset("bg_checksum"),
+    UnitKind.INODE: INODE.offset("l_i_checksum_lo"),
+    UnitKind.XATTR_BLOCK: XATTR_HEADER.offset("h_checksum"),
+    UnitKind.JOURNAL_SUPERBLOCK: JOURNAL_SUPERBLOCK.offset("s_checksum"),
+    UnitKind.MMP: MMP.offset("mmp_checksum"),
+}
+_FROM_END = {
+    UnitKind.DIR_BLOCK: DIR_ENTRY_TAIL.size - DIR_ENTRY_TAIL.offset("det_checksum"),
+    UnitKind.ORPHAN_BLOCK: ORPHAN_BLOCK_TAIL.size - ORPHAN_BLOCK_TAIL.offset("ob_checksum"),
+}
+
+
+def patch_into(buffer: WriteBuffer, overrides: Sequence[Override | str]) -> list[tuple[int, int]]:
+    """Carry out ``overrides`` on the image in ``buffer``, in place.
+
+    Returns (first byte, byte after the last) of the unit of metadata that each changed.
+
+    All places are found before anything changes; then the changes are made in their order. Raises
+    :class:`~ext4writer.OverrideError` for what is not in the image, and
+    :class:`~ext4writer.ImageError` for what is no image; ``buffer`` is unchanged then.
+    """
+    parsed = [each if isinstance(each, Override) else Override.parse(each) for each in overrides]
+    before = memoryview(bytes(buffer)) if len(buffer) <= _COPIED else None
+    with memoryview(buffer) as view:
+        image = open_image(before if before is not None else view, on_damage=lambda _: None)
+        try:
+            return _carry_out(image, view, parsed)
+        finally:
+            image.close()
+
+
+def patch_file(
+    image: str | PathLike[str], output: Output, overrides: Sequence[Override | str]
+) -> None:
+    """See :func:`ext4writer.damage.patch_image`."""
+    with ExitStack() as opened:
+        store = open_store(image)
+        opened.callback(store.close)
+        if store.size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
+            raise ImageError(store.name, "is no ext4: it has no room for a superblock")
+        file = opened.enter_context(open(image, "rb"))
+        memory = mmap.mmap(file.fileno(), store.size, access=mmap.ACCESS_COPY)
+        with memoryview(memory) as view:
+            changed = patch_into(view, overrides)
+            stretches = sorted([*store.stored(0, store.size), *changed])
+            with open_sink(output, store.size) as sink:
+                done = 0
+                for first, last in stretches:
+                    for at in range(max(first, done) // _PIECE * _PIECE, last, _PIECE):
+                        start, end = max(at, first, done), min(at + _PIECE, last)
+                        if start < end and view[start:end] != _ZEROS[: end - start]:
+                            sink.write_at(start, view[start:end])
+                    done = max(done, last)
+                sink.finish()
+
+
+_PIECE = 64 << 10
+_ZEROS = bytes(_PIECE)
+_COPIED = 64 << 20
+"""Images up to this size are read from a copy, so that what is read never changes."""
+
+
+def _carry_out(
+    image: Image, view: memoryview, overrides: Sequence[Override]
+) -> list[tuple[int, int]]:
+    locator = Locator(image, len(view))
+    places = [locator.find(override) for override in overrides]
+    # Every value is tried before any is written.
+    for place in places:
+        place.changed(image, view)
+    sealed = [place for place in places if place.override.reseal and not _is_own_checksum(place)]
+    changed: set[int] = set()
+    for place in sealed:
+        bytes_of_it = _write(image, view, place)
+        if _reaches_far(place):
+            changed |= bytes_of_it
+    if changed:
+        seal(view, changed)
+    _seal_units(image, view, [place.holder for place in sealed])
+    for place in places:
+        if place.override.poison:
+            _poison(image, view, place.holder, place.override)
+    for place in places:
+        if not place.override.reseal or _is_own_checksum(place):
+            _write(image, view, place)
+    return [(place.holder.offset, place.holder.offset + place.holder.size) for place in places]
+
+
+def _reaches_far(place: Place) -> bool:
+    """Whether checksums outside of the unit follow from the field, or the unit is not known."""
+    kind = place.holder.kind
+    if kind is UnitKind.SUPERBLOCK:
+        return place.field in _SEEDS and not place.holder.group
+    return kind is None or (kind is UnitKind.INODE and place.field == "i_generation")
+
+
+def _seal_units(image: Image, view: memoryview, holders: Sequence[Holder]) -> None:
+    """Make the checksums of these units right: bitmaps first, whose own lie in descriptors."""
+    fmt = image.format
+    units = {(holder.kind, holder.offset): holder for holder in holders if holder.kind is not None}
+    descriptors: dict[int, Holder] = {}
+    for holder in units.values():
+        if holder.kind not in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):
+            continue
+        checksum = _seal_unit(fmt, view, holder)
+        if checksum is None:
+            continue
+        for at in _descriptor_copies(image, holder.group):
+            image.desc_record.put(view, at, f"bg_{holder.kind.value}_csum", checksum)
+            descriptors[at] = Holder(UnitKind.GROUP_DESC, at, fmt.desc_size, group=holder.group)
+    for holder in [*units.values(), *descriptors.values()]:
+        if holder.kind not in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):
+            _seal_unit(fmt, view, holder)
+
+
+def _seal_unit(fmt: Format, view: memoryview, holder: Holder) -> int | None:
+    assert holder.kind is not None
+    number = holder.group if holder.kind is UnitKind.GROUP_DESC else holder.logical
+    unit = Unit(
+        holder.kind, holder.ino, number, holder.offset, holder.size, None, holder.generation
+    )
+    # ValueError: a changed field that locates the checksum leaves no room for it.
+    with suppress(ValueError):
+        return checksum_unit(fmt, unit, view, holder.offset)
+    return None
+
+
+def _descriptor_copies(image: Image, group: int) -> list[int]:
+    """Where all copies of a descriptor begin, in bytes."""
+    fmt = image.format
+    block, place = divmod(group, fmt.descs_per_block)
+    copies = fmt.desc_block_copies(block, image.groups)
+    return [copy * image.block_size + place * fmt.desc_size for copy in copies]
+
+
+def _write(image: Image, view: memoryview, place: Place) -> set[int]:
+    """Write the value of a place, made of what stands there now; return the bytes of the place."""
+    place.put(view, place.changed(image, view))
+    return {byte for at, size in place.parts for byte in range(at, at + size)}
+
+
+def _is_own_checksum(place: Place) -> bool:
+    kind = place.holder.kind
+    return kind is not None and place.field in {
+        *checksum_fields(kind),
+        *(("i_checksum",) if kind is UnitKind.INODE else ()),
+    }
+
+
+def _poison(image: Image, view: memoryview, holder: Holder, override: Override) -> None:
+    """Make the checksum of a unit wrong by one bit."""
+    at = _checksum_at(image, view, holder)
+    if at is None:
+        raise OverrideError(f"override {override}: no checksum covers it in this image")
+    view[at] ^= 1
+    if holder.kind in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):
+        start = image.descriptor_offset(holder.group)
+        size = image.format.desc_size
+        _seal_unit(image.format, view, Holder(UnitKind.GROUP_DESC, start, size, group=holder.group))
+
+
+def _checksum_at(image: Image, view: memoryview, holder: Holder) -> int | None:
+    kind, fmt = holder.kind, image.format
+    if kind is UnitKind.GROUP_DESC:
+        return holder.offset + _FIXED_CHECKSUMS[kind] if fmt.has_uninit_groups else None
+    if not fmt.metadata_csum or kind is None:
+        return None
+    if kind in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):
+        name = f"bg_{kind.value}_csum_lo"
+        return image.descriptor_offset(holder.group) + image.desc_record.offset(name)
+    if kind in _FIXED_CHECKSUMS:
+        return holder.offset + _FIXED_CHECKSUMS[kind]
+    if kind in _FROM_END:
+        return holder.offset + holder.size - _FROM_END[kind]
+    if kind is UnitKind.EXTENT_BLOCK:
+        most = EXTENT_HEADER.number(view, holder.offset, "eh_max")
+        return _inside(holder, EXTENT_HEADER.size + EXTENT.size * most)
+    if kind in (UnitKind.DX_ROOT, UnitKind.DX_NODE):
+        base = DX_ROOT_COUNT_OFFSET if kind is UnitKind.DX_ROOT else DX_NODE_COUNT_OFFSET
+        limit = DX_COUNTLIMIT.number(view, holder.offset + base, "limit")
+        return _inside(holder, base + DX_ENTRY.size * limit + 4)
+    return None
+
+
+def _inside(holder: Holder, at: int) -> int | None:
+    return holder.offset + at if at + 4 <= holder.size else None

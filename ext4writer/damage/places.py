@@ -1,0 +1,323 @@
+"""What an override changes in an image: a place, and the value that it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import OverrideError
+from ..ondisk.features import FEATURES
+from ..ondisk.format import MappingKind
+from ..ondisk.inode import EXT4_EXTENTS_FL
+from ..ondisk.record import Meaning, WriteBuffer
+from ..ondisk.superblock import EXT4_ROOT_INO
+from ..ondisk.units import UnitKind
+from ..read.image import Image
+from ..read.inodes import Inode
+from .override import Override
+
+STEP = 2017
+"""What ``add`` and ``sub`` change, as xfs_db's blocktrash does."""
+_NO_MEANING = Meaning()
+_MASK64 = 0xFFFFFFFFFFFFFFFF
+_LOWEST_FIELDS = 4
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The unit that holds a place, and what its words may name."""
+
+    kind: UnitKind | None
+    """None for bytes that no record describes."""
+    offset: int
+    """Byte where the unit begins, and where the place of its checksum is counted from."""
+    size: int
+    ino: int = 0
+    group: int = 0
+    logical: int = 0
+    """Number of the block in its file."""
+    parent_ino: int = 0
+    parent_block: int = 0
+    capacity: int = 0
+    """How many entries there is room for."""
+    generation: int = 0
+    """i_generation of the inode."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A number or bytes at one or two places of an image: ``parts`` are (byte, size)."""
+
+    override: Override
+    holder: Holder
+    parts: tuple[tuple[int, int], ...]
+    meaning: Meaning = _NO_MEANING
+    big_endian: bool = False
+    is_bytes: bool = False
+    bit: int | None = None
+    """The bit of the one byte, where a bitmap has it."""
+    field: str = ""
+
+    @property
+    def bits(self) -> int:
+        return 1 if self.bit is not None else 8 * sum(size for _, size in self.parts)
+
+    @property
+    def order(self) -> str:
+        return "big" if self.big_endian else "little"
+
+    def number(self, buffer: WriteBuffer) -> int:
+        """The number that stands there, all parts together."""
+        value, shift = 0, 0
+        for at, size in self.parts:
+            part = int.from_bytes(buffer[at : at + size], self.order)  # type: ignore[arg-type]
+            value |= part << shift
+            shift += 8 * size
+        return value if self.bit is None else value >> self.bit & 1
+
+    def put(self, buffer: WriteBuffer, value: int | bytes) -> None:
+        """Write a number, or bytes, which must fit."""
+        if isinstance(value, bytes):
+            ((at, size),) = self.parts
+            buffer[at : at + size] = value
+            return
+        if self.bit is not None:
+            ((at, _),) = self.parts
+            buffer[at] = buffer[at] & ~(1 << self.bit) | value << self.bit
+            return
+        for at, size in self.parts:
+            part = value & (1 << 8 * size) - 1
+            buffer[at : at + size] = part.to_bytes(size, self.order)  # type: ignore[arg-type]
+            value >>= 8 * size
+
+    def changed(self, image: Image, buffer: WriteBuffer) -> int | bytes:
+        """What the override puts in the place of what is in ``buffer``."""
+        override, old = self.override, self.number(buffer)
+        value = override.value
+        if callable(value):
+            value = value(self._bytes(buffer) if self.is_bytes else old)
+        elif isinstance(value, str):
+            value = _Words(self, image).value(value, old)
+        if isinstance(value, bytes):
+            if self.bit is not None:
+                raise self._error("a bit is 0 or 1")
+            if not self.is_bytes or override.operator != "=":
+                raise self._error("the field takes a number")
+            if len(value) > self.bits // 8:
+                raise self._error(f"{self.field} has {self.bits // 8} bytes")
+            return value.ljust(self.bits // 8, b"\0")
+        if not isinstance(value, int):
+            raise self._error(f"a function returned {value!r}, which is no number and no bytes")
+        if self.is_bytes and override.operator == "=" and isinstance(override.value, int):
+            raise self._error("a byte field takes hex:... or text:...")
+        mask = (1 << self.bits) - 1
+        operator = override.operator
+        if operator == "=":
+            if value < 0 and self.bit is None:
+                value += mask + 1
+            if isinstance(override.value, int) and not 0 <= value <= mask:
+                text = (
+                    "a bit is 0 or 1"
+                    if self.bit is not None
+                    else f"{self.field} has {self.bits} bits"
+                )
+                raise self._error(text)
+        elif operator == "+=":
+            value = old + value
+        elif operator == "-=":
+            value = old - value
+        elif operator == "^=":
+            value ^= old
+        elif operator == "|=":
+            value |= old
+        else:
+            value &= old
+        value &= mask
+        return value
+
+    def _bytes(self, buffer: WriteBuffer) -> bytes:
+        ((at, size),) = self.parts
+        return bytes(buffer[at : at + size])
+
+    def _error(self, problem: str) -> OverrideError:
+        return OverrideError(f"override {self.override}: {problem}")
+
+
+class _Words:
+    """The words of the grammar, for one place."""
+
+    def __init__(self, place: Place, image: Image) -> None:
+        self._place = place
+        self._image = image
+        self._unit = place.meaning.unit
+        self._bits = place.bits
+
+    def value(self, text: str, old: int) -> int:
+        word, plus, rest = text.partition("+")
+        sign = 1
+        if not plus:
+            word, minus, rest = text.partition("-")
+            sign = -1 if minus else 0
+        number = self._word(word, old) + sign * int(rest or 0)
+        return number & (1 << self._bits) - 1
+
+    def _word(self, text: str, old: int) -> int:
+        word, _, argument = text.partition(":")
+        bits, ones = self._bits, (1 << self._bits) - 1
+        fixed = {
+            "zeroes": 0,
+            "ones": ones,
+            "max": ones,
+            "sign": 1 << bits - 1,
+            "firstbit": old ^ 1 << bits - 1,
+            "middlebit": old ^ 1 << bits // 2,
+            "lastbit": old ^ 1,
+            "add": old + STEP,
+            "sub": old - STEP,
+            "neighbour": old + 1,
+            "blocksize": self._image.block_size,
+        }
+        if word in fixed:
+            return fixed[word]
+        if word == "random":
+            return _random(int(argument or 0), bits)
+        if word == "name":
+            return self._named(argument)
+        if word == "limit":
+            return self._limit()
+        if self._unit == "inode":
+            found = self._inode(word)
+        elif self._unit in ("block", "file block"):
+            found = self._block(word)
+        else:
+            found = None
+        if found is None:
+            raise self._error(f"{word} means nothing in a field that holds {self._unit or 'this'}")
+        return found
+
+    def _named(self, name: str) -> int:
+        wanted = name.casefold()
+        for value, known in self._place.meaning.names.items():
+            if known.casefold() == wanted:
+                return value
+        if self._unit == "features":
+            for row in FEATURES:
+                if row.name == name and self._place.field == f"s_feature_{row.word}":
+                    return row.mask
+        known_names = ", ".join(self._place.meaning.names.values())
+        raise self._error(f"{name} is no name there; there are {known_names or 'none'}")
+
+    def _limit(self) -> int:
+        image, unit, meaning = self._image, self._unit, self._place.meaning
+        fmt = image.format
+        if meaning.limits is not None:
+            return meaning.limits[1]
+        if unit == "code" and meaning.names:
+            return max(meaning.names)
+        if unit == "flags" and meaning.names:
+            return sum(meaning.names)
+        if unit == "entries":
+            return self._place.holder.capacity
+        if self._place.field.startswith("i_size"):
+            return self._largest_file()
+        limits = {
+            "block": image.blocks_count - 1,
+            "blocks": image.blocks_count,
+            "clusters": fmt.clusters_per_group,
+            "inode": image.inodes_count,
+            "inodes": image.inodes_count,
+            "group": image.groups - 1,
+            "groups": image.groups,
+            "bytes": image.block_size,
+            "offset": image.block_size - _LOWEST_FIELDS,
+        }
+        if unit == "file block":
+            return self._file_blocks() - 1
+        return limits.get(unit, (1 << self._bits) - 1)
+
+    def _largest_file(self) -> int:
+        inode = self._try_inode(self._place.holder.ino)
+        extents = self._image.format.mapping is MappingKind.EXTENTS
+        if inode is not None:
+            extents = bool(inode.flags & EXT4_EXTENTS_FL)
+        size = self._image.block_size
+        if extents:
+            return (1 << 32) * size - 1  # fs/ext4/super.c:ext4_max_size
+        words = size // 4
+        return (12 + words + words**2 + words**3) * size
+
+    def _file_blocks(self) -> int:
+        inode = self._try_inode(self._place.holder.ino)
+        if inode is None:
+            return 1
+        return max(-(-inode.size // self._image.block_size), 1)
+
+    def _try_inode(self, ino: int) -> Inode | None:
+        return self._image.inode(ino) if 1 <= ino <= self._image.inodes_count else None
+
+    def _inode(self, word: str) -> int | None:
+        holder = self._place.holder
+        if word == "itself":
+            return holder.ino or None
+        if word == "parent":
+            return holder.parent_ino or None
+        if word == "root":
+            return EXT4_ROOT_INO
+        if word == "journal":
+            return self._image.number("s_journal_inum") or None
+        if word == "another":
+            first = self._image.format.first_ino
+            for inode in self._image.inodes():
+                if inode.ino > first and inode.ino != holder.ino and inode.links:
+                    return inode.ino
+        return None
+
+    def _block(self, word: str) -> int | None:
+        image, holder = self._image, self._place.holder
+        if word == "itself":
+            return (
+                holder.logical if self._unit == "file block" else holder.offset // image.block_size
+            )
+        if word == "parent":
+            return holder.parent_block or None
+        if word == "superblock":
+            return image.format.super_block(0)
+        if word == "descriptors":
+            return image.descriptor_offset(0) // image.block_size
+        if word == "bitmap":
+            return image.descriptor(0)["bg_block_bitmap"]
+        if word == "inode_table":
+            return image.descriptor(0)["bg_inode_table"]
+        if word == "root":
+            return _first_block(image.root)
+        if word == "journal":
+            ino = image.number("s_journal_inum")
+            return _first_block(image.inode(ino)) if ino else None
+        if word == "another":
+            first = image.format.first_ino
+            for inode in image.inodes():
+                if inode.ino > first and inode.ino != holder.ino and inode.links:
+                    block = _first_block(inode)
+                    if block is not None:
+                        return block
+        return None
+
+    def _error(self, problem: str) -> OverrideError:
+        return OverrideError(f"override {self._place.override}: {problem}")
+
+
+def _first_block(inode: Inode) -> int | None:
+    for run in inode.runs():
+        return run.physical
+    return None
+
+
+def _random(seed: int, bits: int) -> int:
+    """As many bits as a field has, by SplitMix64 from the seed alone."""
+    value, made, state = 0, 0, seed
+    while made < bits:
+        state = (state + 0x9E3779B97F4A7C15) & _MASK64
+        mixed = ((state ^ state >> 30) * 0xBF58476D1CE4E5B9) & _MASK64
+        mixed = ((mixed ^ mixed >> 27) * 0x94D049BB133111EB) & _MASK64
+        value |= (mixed ^ mixed >> 31) << made
+        made += 64
+    return value & (1 << bits) - 1

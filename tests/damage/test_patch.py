@@ -1,0 +1,269 @@
+"""Any field of any image is changed by name, with checksums right, stale or wrong."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ext4writer import (
+    DEFAULT_FEATURES,
+    ImageError,
+    Override,
+    OverrideError,
+    Spec,
+    Tree,
+    write_image,
+)
+from ext4writer.damage import patch, patch_image, reseal
+from ext4writer.damage.locate import Locator
+from ext4writer.read import open_image
+from tests.builder.command import run as command
+from tests.judges.fsck import e2fsck
+from tests.judges.tools import run
+
+pytestmark = pytest.mark.damaged
+
+
+@cache
+def image(features: str = "") -> bytes:
+    tree = Tree()
+    tree.directory("/etc")
+    tree.file("/etc/passwd", b"root\n", xattrs={"user.note": b"inside"})
+    tree.file("/other", b"o" * 3000, xattrs={"user.big": b"v" * 400})
+    tree.file("/a][b", b"")
+    for name in range(60):
+        tree.file(f"/etc/{name:090}", b"")
+    data = bytearray()
+    wanted = f"{DEFAULT_FEATURES}{features}"
+    write_image(tree, data, Spec(features=wanted, block_size=1024, size="8M"))
+    return bytes(data)
+
+
+def value(data: bytes, text: str) -> int | bytes | list[int]:
+    """One field as ``patch`` leaves it, taken from what a function is given."""
+    seen: list[int | bytes] = []
+
+    def look(old: int | bytes) -> int | bytes:
+        seen.append(old)
+        return old
+
+    named = Override.parse(f"{text}=0")
+    patch(data, [Override(named.record, named.index, named.field, look)])
+    return seen[-1]
+
+
+def problems(data: bytes, path: Path) -> list[str]:
+    path.write_bytes(data)
+    return e2fsck(path, "-n").problems
+
+
+SIZE = "inode[/other].i_size"
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "expected"),
+    [
+        ("inode[/other].i_size_lo=0xffffffff", "i_size_lo", 0xFFFFFFFF),
+        ("inode[/other].i_size_lo+=1", "i_size_lo", 3001),
+        ("inode[/other].i_size_lo-=3001", "i_size_lo", 0xFFFFFFFF),
+        ("inode[/other].i_size_lo^=1", "i_size_lo", 3001),
+        ("inode[/other].i_size_lo|=1", "i_size_lo", 3001),
+        ("inode[/other].i_size_lo&=0xff", "i_size_lo", 3000 & 0xFF),
+        ("inode[/other].i_size_lo=zeroes", "i_size_lo", 0),
+        ("inode[/other].i_size_lo=ones", "i_size_lo", 0xFFFFFFFF),
+        ("inode[/other].i_size_lo=firstbit", "i_size_lo", 3000 | 1 << 31),
+        ("inode[/other].i_size_lo=middlebit", "i_size_lo", 3000 ^ 1 << 16),
+        ("inode[/other].i_size_lo=lastbit", "i_size_lo", 3001),
+        ("inode[/other].i_size_lo=add", "i_size_lo", 5017),
+        ("inode[/other].i_size_lo=sub", "i_size_lo", 983),
+        ("inode[/other].i_size_lo=blocksize-1", "i_size_lo", 1023),
+        ("inode[/other].i_size=limit+1", "i_size", 1 << 42),
+        ("inode[/other].i_size=sign", "i_size", 1 << 63),
+        ("inode[/other].i_flags|=name:INDEX", "i_flags", 0x80000 | 0x1000),
+        ("inode[/other].i_block[0]=7", "i_block[0]", 7),
+        ("inode[/other].i_file_acl_lo=superblock", "i_file_acl_lo", 1),
+        ("inode[/other].i_file_acl_lo=limit", "i_file_acl_lo", 8191),
+        ("extent[/other][0].ee_len=limit", "ee_len", 8192),
+        ("dir_entry_2[/etc][passwd].inode=itself", "inode", None),
+        ("dir_entry_2[/etc][..].inode=journal", "inode", None),
+        ("dir_entry_2[/etc][passwd].rec_len=0", "rec_len", 0),
+        ("superblock.s_feature_incompat^=name:inline_data", "s_feature_incompat", None),
+        ("bytes[0x438:2]=hex:0102", "", b"\x01\x02"),
+        ("bytes[/other][7]=text:x", "", b"x"),
+    ],
+)
+def test_a_value_is_what_the_grammar_says(
+    change: str, field: str, expected: int | bytes | None
+) -> None:
+    before = image()
+    named = Override.parse(change)
+    after = patch(before, [change])
+    assert after != before
+    if expected is None:
+        return
+    place = f"{named.record}[{named.index}]" + (f".{named.field}" if named.field else "")
+    if "rec_len" in change or "inode=" in change or "flags" in change or "0x438" in change:
+        return  # what it names is no longer found through it
+    assert value(after, place) == expected
+    assert field in place
+
+
+def test_words_name_what_lies_there() -> None:
+    with open_image(image()) as opened:
+        etc = opened.lookup("/etc").ino
+        other = next(opened.lookup("/other").runs()).physical
+        table = opened.descriptor(0)["bg_inode_table"]
+
+    def told(change: str) -> int:
+        override = Override.parse(change)
+        found: list[int] = []
+        with open_image(image()) as opened:
+            place = Locator(opened, len(image())).find(override)
+            found.append(place.changed(opened, bytearray(image())))  # type: ignore[arg-type]
+        return found[0]
+
+    assert told("dir_entry_2[/etc][passwd].inode=itself") == etc
+    assert told("dir_entry_2[/etc][passwd].inode=parent") == 2
+    assert told("extent[/other][0].ee_start_lo=neighbour") == other + 1
+    assert told("extent[/etc][0].ee_start_lo=parent") != other
+    assert told("inode[/other].i_file_acl_lo=inode_table") == table
+    assert told("dx_root[/etc].block=itself") == 0
+    assert told("dx_root[/etc].limit=limit+1") == 124
+    assert told("inode[/other].i_uid=random:7") == told("inode[/etc].i_uid=random:7")
+    assert told("inode[/other].i_uid=random:7") != told("inode[/etc].i_uid=random:8")
+
+
+def test_both_forms_of_an_index_name_the_same() -> None:
+    for one, other in (
+        ("dir_entry_2[/etc/passwd].inode=9", "dir_entry_2[/etc][passwd].inode=9"),
+        ("extent[/other:0:0].ee_len=9", "extent[/other][0][0].ee_len=9"),
+        ("extent[/other:0:0].ee_len=9", "extent[/other][0].ee_len=9"),
+        ("xattr_entry[/other:user.big].e_hash=9", "xattr_entry[/other][user.big].e_hash=9"),
+        ("xattr_entry[/other:user.big].e_hash=9", "xattr_entry[/other][#0].e_hash=9"),
+        ("dir_entry_2[/etc/.].inode=9", "dir_entry_2[/etc][#0].inode=9"),
+        ("superblock.s_mnt_count=9", "superblock[@1024].s_mnt_count=9"),
+    ):
+        assert patch(image(), [one]) == patch(image(), [other])
+
+
+def test_a_checksum_is_right_stale_or_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    text = "inode[/other].i_links_count=7"
+    assert problems(patch(image(), [text]), path) == ["0x040003"]
+    assert "0x010068" in problems(patch(image(), [Override.parse(text, reseal=False)]), path)
+    assert "0x010068" in problems(patch(image(), [Override.parse(text, poison=True)]), path)
+    for poisoned, code in (
+        ("block_bitmap[0].9=1", "0x05001b"),
+        ("inode_bitmap[0].9=1", "0x05001a"),
+        ("group_desc[0].bg_flags=name:INODE_ZEROED", "0x000035"),
+        ("extent[/etc][0].ee_len+=0", "0x010068"),
+        ("dir_entry_2[/etc][..].file_type+=0", "0x020049"),
+        ("dir_entry_2[/][etc].file_type+=0", "0x02004d"),
+        ("xattr_header[/other].h_blocks=1", "0x01006c"),
+    ):
+        found = problems(patch(image(), [Override.parse(poisoned, poison=True)]), path)
+        assert code in found
+        assert not set(found) & {"0x000035", "0x05001a", "0x05001b"} - {code}
+
+
+def test_every_level_above_is_made_right(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    for changes in (
+        ["superblock.s_uuid^=1"],
+        ["inode[/etc].i_generation=77", "inode[/other].i_generation=78"],
+        ["bytes[/other][5]=hex:00"],
+    ):
+        assert problems(patch(image(), changes), path) == []
+    found = problems(patch(image(), ["block_bitmap[0].8000=1"]), path)
+    assert found
+    assert "0x05001b" not in found
+
+
+def test_a_function_sees_the_old_value() -> None:
+    def halve(old: int | bytes) -> int:
+        assert isinstance(old, int)
+        return old // 2
+
+    changed = patch(image(), [Override("inode", "/other", "i_size_lo", halve)])
+    assert value(changed, "inode[/other].i_size_lo") == 1500
+    with pytest.raises(OverrideError, match="a function returned"):
+        patch(image(), [Override("inode", "/other", "i_size_lo", lambda _: None)])  # type: ignore
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("inode[/nowhere].i_uid=1", "no such path"),
+        ("inode[/other].i_uid=parent", "parent means nothing in a field that holds user"),
+        ("inode[/other].i_flags=name:nonsense", "nonsense is no name there; there are SECRM"),
+        ("inode[/other].i_uid=70000", "16 bits"),
+        ("bytes[99999999999]=1", "bytes"),
+        ("bytes[/other][1023:2]=0", "several blocks"),
+        ("bytes[/other][9000]=0", "in a hole"),
+        ("nonsense.x=1", "no such record"),
+    ],
+)
+def test_what_cannot_be_changed_is_told(text: str, words: str) -> None:
+    with pytest.raises(OverrideError, match=words):
+        patch(image(), [text])
+    with pytest.raises(ImageError):
+        patch(bytes(4096), ["superblock.s_magic=1"])
+
+
+def test_an_image_of_mke2fs_is_patched_to_a_file(tmp_path: Path) -> None:
+    made, out = tmp_path / "made", tmp_path / "out"
+    options = ("-b", "1024", "-O", "inline_data,orphan_file,quota,mmp")
+    run(["mke2fs", "-q", "-F", "-t", "ext4", *options, made, "8M"])
+    before = made.read_bytes()
+    changes = [
+        "orphan_block[0].0=5",
+        "mmp.mmp_nodename=text:elsewhere",
+        "quota_info[user].dqi_blocks+=1",
+        "inode[/lost+found].i_links_count=9",
+        "journal_superblock.s_maxlen-=1",
+    ]
+    patch_image(made, out, changes)
+    assert made.read_bytes() == before
+    after = out.read_bytes()
+    assert after == patch(before, changes) == reseal(after)
+    assert out.stat().st_blocks <= made.stat().st_blocks + 16
+
+
+def test_the_command_patches(tmp_path: Path) -> None:
+    made, out = tmp_path / "made", tmp_path / "out"
+    made.write_bytes(image())
+    text = "inode[/other].i_links_count=7"
+    done = command("patch", made, text, "-o", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.read_bytes() == patch(image(), [text])
+    done = command("patch", made, text, "-o", out, "--poison")
+    assert done.returncode == 0
+    assert out.read_bytes() == patch(image(), [Override.parse(text, poison=True)])
+    for arguments, words in (
+        (("inode[/none].i_uid=1", "-o", out), "no such path"),
+        ((text, "-o", made), "is not written over what it is made of"),
+        ((text, "-o", out, "--poison", "--no-reseal"), "give one"),
+        (("nonsense", "-o", out), "record[index].field=value"),
+    ):
+        kept = out.read_bytes()
+        done = command("patch", made, *arguments)
+        assert done.returncode in (1, 2)
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert out.read_bytes() == kept
+    assert made.read_bytes() == image()
+
+
+def test_build_takes_the_same_grammar(tmp_path: Path) -> None:
+    source, plain, lie = tmp_path / "source", tmp_path / "plain", tmp_path / "lie"
+    source.mkdir()
+    (source / "f").write_text("text")
+    texts = ["inode[/f].i_size_lo=limit+1", "dir_entry_2[/][f].inode^=1"]
+    assert command("build", source, "-o", plain).returncode == 0
+    options = [word for text in texts for word in ("--override", text)]
+    assert command("build", source, "-o", lie, *options).returncode == 0
+    assert lie.read_bytes() == patch(plain.read_bytes(), texts)
+    done = command("build", source, "-o", lie, "--override", "bytes[/f][0]=text:T")
+    assert "content of a file" in done.stderr
