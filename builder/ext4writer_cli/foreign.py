@@ -56,7 +56,6 @@ OPTIONS = {
     "-no-progress": "--quiet; progress is shown on a terminal only",
     "--quiet-progress": "--quiet",
     # tar(1), rsync(1), cp(1)
-    "-C": "SOURCE is the folder itself; its entries go to the root of the image",
     "-f": "give the archive as SOURCE",
     "-x": "--one-file-system",
     "-X": "--exclude GLOB for each line",

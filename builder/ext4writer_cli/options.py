@@ -36,6 +36,14 @@ OTHER = "Other options"
 SECTOR_SIZE = 512
 
 
+def parse_cluster(text: str) -> int:
+    """Return a size in bytes; ``ValueError`` also explains what ``-C`` is not."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; a folder is given as SOURCE, not with -C") from None
+
+
 def parse_owner(text: str) -> tuple[int, int]:
     """Return the two numbers of ``UID:GID``; ``ValueError`` with a reason if it is none."""
     from ext4writer.arguments import ID_MOST  # late, so that help does not load the library
@@ -124,6 +132,7 @@ def parse_uuid(text: str) -> UUID | str:
 
 
 SIZE = parsed(parse_size)
+CLUSTER = parsed(parse_cluster)
 SIZE_OR_PERCENT = parsed(parse_free)
 SIZE_OR_FIT = parsed(parse_size, fit=None, device="device", region="region")
 SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
@@ -580,6 +589,14 @@ class ImageOptions:
         about="With the feature sparse_super2: backups of the superblock, the first in group 1 and "
         "the second in the last group.",
     )
+    cluster_size: int | None = row(
+        "-C",
+        "--cluster-size",
+        type=CLUSTER,
+        metavar="SIZE",
+        about="With the feature bigalloc: size of a cluster, in which space is allocated; a power "
+        "of two from the block size to 512M.  [default: 16 blocks]",
+    )
     desc_size: int | None = row(
         "--desc-size",
         type=SIZE,
@@ -890,8 +907,6 @@ class ImageOptions:
                 (os.fsencode(path), policy) for path, policy in self.encrypt_policy
             ),
             num_backup_sb=self.num_backup_sb,
-            desc_size=self.desc_size,
-            first_meta_bg=self.first_meta_bg,
             journal=self.journal,
             journal_device=self.journal_device is not None,
             journal_uuid=self.journal_uuid,
@@ -912,6 +927,7 @@ class ImageOptions:
 
 _SAME_IN_SPEC = (
     *("reserved_blocks", "reserved_uid", "reserved_gid", "journal_location"),
+    *("cluster_size", "desc_size", "first_meta_bg"),
     *("groups_per_flex", "blocks_per_group", "reserved_gdt_blocks"),
     *("raid_stride", "raid_stripe_width", "errors", "default_mntopts", "creator_os"),
     *("max_mount_count", "check_interval", "revision", "test_fs"),

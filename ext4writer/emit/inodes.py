@@ -245,8 +245,9 @@ class InodeEmitter:
         layout = self._layout
         map_blocks = layout.placement.system[file.ino].map_blocks
         fmt = self._format
-        clusters = fmt.clusters_for(file.data_blocks) + len(map_blocks)
-        sectors = clusters * self._sectors + file.fixed_blocks * (fmt.block_size // SECTOR)
+        # e2fsck/pass1.c:process_block: each reserved block counts as a cluster.
+        clusters = fmt.clusters_for(file.data_blocks) + len(map_blocks) + file.fixed_blocks
+        sectors = clusters * self._sectors
         time, extra = encode_time(layout.times.fit(layout.epoch * NANOSECONDS), self._large)
         values: dict[str, int | bytes] = {
             "i_mode": S_IFREG | 0o600,

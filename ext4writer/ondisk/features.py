@@ -90,7 +90,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("extra_isize", "ro_compat", 0x40, "write"),
     _row("has_snapshot", "ro_compat", 0x80, reason=_NEVER),
     _row("quota", "ro_compat", 0x100, "write"),
-    _row("bigalloc", "ro_compat", 0x200, needs="extent"),
+    _row("bigalloc", "ro_compat", 0x200, "write", needs="extent"),
     _row("metadata_csum", "ro_compat", 0x400, "write"),
     _row("replica", "ro_compat", 0x800, reason=_NEVER),
     _row("read-only", "ro_compat", 0x1000, "write"),

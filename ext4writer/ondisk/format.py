@@ -49,6 +49,10 @@ MAX_CLUSTERS_PER_GROUP = (1 << 16) - 8
 _INODES_PER_GROUP_LIMIT = 1 << 16
 # fs/ext4/ext4.h:EXT4_MAX_CLUSTER_LOG_SIZE, counted from 1 KiB as s_log_cluster_size is.
 _MAX_LOG_CLUSTER_SIZE = 30 - EXT4_MIN_BLOCK_LOG_SIZE
+DEFAULT_CLUSTER_BLOCKS = 16
+"""Blocks in a cluster, if nothing else is asked for (misc/mke2fs.c:PRS)."""
+MAX_CLUSTER_SIZE = 1 << 29
+"""lib/ext2fs/ext2_fs.h:EXT2_MAX_CLUSTER_SIZE, in bytes."""
 
 
 class Checksum(Enum):
@@ -160,11 +164,14 @@ class Format:
     ) -> Format:
         """Return the format that mke2fs would make with these features and sizes in bytes.
 
-        ``cluster_size`` None is one block, ``clusters_per_group`` None as many as there can be;
+        ``cluster_size`` None is 16 blocks, and a cluster is one block without bigalloc;
+        ``clusters_per_group`` None is as many as there can be;
         ``desc_size`` None is what 64bit makes necessary.
         """
         # lib/ext2fs/initialize.c:ext2fs_initialize
-        blocks_per_cluster = (cluster_size or block_size) // block_size
+        blocks_per_cluster = 1
+        if "bigalloc" in features:
+            blocks_per_cluster = (cluster_size or DEFAULT_CLUSTER_BLOCKS * block_size) // block_size
         is_64bit = "64bit" in features
         return cls(
             features=features,
@@ -172,9 +179,10 @@ class Format:
             inode_size=inode_size,
             desc_size=desc_size or EXT4_MIN_DESC_SIZE_64BIT if is_64bit else EXT4_MIN_DESC_SIZE,
             first_data_block=1 if block_size * blocks_per_cluster == EXT4_MIN_BLOCK_SIZE else 0,
-            # One bit each in one block of bitmap.
             clusters_per_group=min(
-                clusters_per_group or 8 * block_size, 8 * block_size, MAX_CLUSTERS_PER_GROUP
+                clusters_per_group or _most_clusters_per_group(block_size, blocks_per_cluster),
+                8 * block_size,
+                MAX_CLUSTERS_PER_GROUP,
             ),
             blocks_per_cluster=blocks_per_cluster,
             groups_per_flex=groups_per_flex if "flex_bg" in features else 1,
@@ -530,6 +538,14 @@ class Format:
         if self.meta_bg:
             groups = min(groups, self.first_meta_bg * self.descs_per_block)
         return [self.super_block(group) + 1 + desc_block for group in self.super_groups(groups)]
+
+
+def _most_clusters_per_group(block_size: int, blocks_per_cluster: int) -> int:
+    """One bit each in one block of bitmap, and so few that s_blocks_per_group has 32 bits."""
+    # lib/ext2fs/initialize.c:ext2fs_initialize, "s_log_cluster_size + 15"
+    if block_size * blocks_per_cluster < 1 << 17 + EXT4_MIN_BLOCK_LOG_SIZE:
+        return 8 * block_size
+    return 8 * (block_size - 1)
 
 
 def _block_size(log_block_size: int) -> int:

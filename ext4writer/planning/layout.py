@@ -146,7 +146,7 @@ class ImagePlan:
     @property
     def available_bytes(self) -> int:
         """Bytes that every user can write: the free ones minus kernel and superuser reserves."""
-        blocks = self.free_blocks - unavailable_blocks(self.blocks_count, self.spec)
+        blocks = self.free_blocks - unavailable_blocks(self.format, self.blocks_count, self.spec)
         return max(0, blocks) * self.block_size
 
     @property

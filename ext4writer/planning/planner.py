@@ -42,7 +42,7 @@ from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy, RandomPolicy
 from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
-from .spec import BYTES_PER_INODE, Spec, format_of
+from .spec import Spec, format_of
 from .summary import count_groups
 from .system_files import NEED_A_JOURNAL, system_files_of_tree, unnamed_inodes
 from .system_files.journal import external_journal_blocks
@@ -433,5 +433,7 @@ def _inodes(table: InodeTable, spec: Spec) -> Inodes:
         free = spec.inodes - used
     if free is None:
         # Fewer beyond tens of TiB: s_inodes_count has 32 bits, and groups round up.
-        free = min(spec.fitted_free // BYTES_PER_INODE, MAX_INODES // 16 * 15 - table.last_ino)
+        free = min(
+            spec.fitted_free // spec.usual_inode_ratio, MAX_INODES // 16 * 15 - table.last_ino
+        )
     return Inodes(table.last_ino, used, free)

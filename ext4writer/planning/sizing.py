@@ -21,14 +21,14 @@ from .geometry import (
 from .placement import Demand, Placement, place
 from .policy import LayoutPolicy
 from .solution import Solution
-from .spec import BYTES_PER_INODE, IMAGE_UNIT, Spec, format_of
+from .spec import IMAGE_UNIT, Spec, format_of
 from .system_files import SystemFile, SystemSizes, system_files, system_sizes
 from .system_files.resize_inode import reserved_gdt_blocks
 
 # fs/ext4/super.c:ext4_calculate_resv_clusters: one in 50 clusters, which no user can allocate, so
 # that delayed allocation never fails.
 KERNEL_RESERVE_DIVISOR = 50
-KERNEL_RESERVE_MAX_BLOCKS = 4096
+KERNEL_RESERVE_MAX_CLUSTERS = 4096
 
 MAX_GROUPS = 1 << 31
 MAX_INODES = (1 << 32) - 1
@@ -47,9 +47,11 @@ class Inodes(NamedTuple):
         return self.last_ino + max(0, self.free - holes)
 
 
-def kernel_reserve(blocks_count: int) -> int:
-    """Blocks that the kernel reserves on a mounted file system."""
-    return min(blocks_count // KERNEL_RESERVE_DIVISOR, KERNEL_RESERVE_MAX_BLOCKS)
+def kernel_reserve(fmt: Format, blocks_count: int) -> int:
+    """Blocks that the kernel reserves on a mounted file system; none where it knows no extents."""
+    clusters = blocks_count // fmt.blocks_per_cluster
+    reserved = min(clusters // KERNEL_RESERVE_DIVISOR, KERNEL_RESERVE_MAX_CLUSTERS)
+    return reserved * fmt.blocks_per_cluster if fmt.extent else 0
 
 
 def superuser_reserve(blocks_count: int, spec: Spec) -> int:
@@ -59,9 +61,9 @@ def superuser_reserve(blocks_count: int, spec: Spec) -> int:
     return int(blocks_count * spec.reserved_percent / 100)
 
 
-def unavailable_blocks(blocks_count: int, spec: Spec) -> int:
+def unavailable_blocks(fmt: Format, blocks_count: int, spec: Spec) -> int:
     """Free blocks that an ordinary user cannot allocate (fs/ext4/super.c:ext4_statfs, f_bavail)."""
-    return kernel_reserve(blocks_count) + superuser_reserve(blocks_count, spec)
+    return kernel_reserve(fmt, blocks_count) + superuser_reserve(blocks_count, spec)
 
 
 def promised_blocks(spec: Spec) -> int:
@@ -69,7 +71,7 @@ def promised_blocks(spec: Spec) -> int:
     return -(-spec.fitted_free // spec.block_size)
 
 
-def kept_free(blocks_count: int, spec: Spec) -> int:
+def kept_free(fmt: Format, blocks_count: int, spec: Spec) -> int:
     """Blocks that a fitted image of this size must leave free.
 
     If no free space is promised, the kernel's reserve needs no blocks: it reserves what there is.
@@ -77,7 +79,7 @@ def kept_free(blocks_count: int, spec: Spec) -> int:
     promised = promised_blocks(spec)
     if not promised and not superuser_reserve(blocks_count, spec):
         return 0
-    return promised + unavailable_blocks(blocks_count, spec)
+    return promised + unavailable_blocks(fmt, blocks_count, spec)
 
 
 def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> Solution:
@@ -162,6 +164,8 @@ def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
     if not ratio:
         return needed
     wanted = least_inodes_per_group(fmt, -(-group_bytes // ratio), 1)
+    if spec.inode_ratio is None:
+        wanted = min(wanted, fmt.max_inodes_per_group)
     if wanted > fmt.max_inodes_per_group:
         raise SpecError(
             "inode_ratio",
@@ -206,14 +210,13 @@ def _fitted(
     above = max(above, 2 * (spec.reserved_blocks or 0) - 1)
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
     ratio = fmt.blocks_per_cluster
-    unit_blocks = max(ratio, unit // spec.block_size)
     # An image in whole units that the file system does not fill; a later stretch may.
     partial: Solution | None = None
     for stretch in _stretches(spec, fmt, inodes, floor):
         if partial is not None and stretch.low > partial.image_bytes // spec.block_size:
             return partial
         low = max(stretch.low, above + 1)
-        least = _least_size(spec, fmt, stretch, demand.least_blocks(), low, 1)
+        least = _least_size(spec, fmt, stretch, demand.least_blocks(), low)
         if least > stretch.high:
             continue
         geometry = _geometry(fmt, stretch, stretch.high)
@@ -221,29 +224,29 @@ def _fitted(
             continue
         wanted = demand.with_files(stretch.system_files)
         # These blocks stay free in any case, so gaps may take them.
-        placement = place(geometry, wanted, policy, spare=kept_free(least, spec))
+        placement = place(geometry, wanted, policy, spare=kept_free(fmt, least, spec))
         if placement is None:
             continue
         used = placement.used * ratio - _system_blocks(fmt, stretch) + geometry.rounding_blocks
         low = max(low, placement.high_water * ratio)
-        size = _least_size(spec, fmt, stretch, used, low, unit_blocks)
+        size = _least_size(spec, fmt, stretch, used, low, unit)
         if size > stretch.high:
             # The image must be a whole number of units, the file system need not.
-            if _least_size(spec, fmt, stretch, used, low, ratio) > stretch.high:
+            if _least_size(spec, fmt, stretch, used, low) > stretch.high:
                 continue
             size = stretch.high // ratio * ratio
         final = _geometry(fmt, stretch, size)
         if final is None:
             continue
         reserved = superuser_reserve(size, spec)
-        tail = -size % unit_blocks * spec.block_size
+        tail = -size * fmt.block_size % unit
         needed = least_inodes_per_group(fmt, inodes.needed(), final.groups)
         placement = _clip(placement, size // ratio)
         solution = Solution(final, placement, wanted, reserved, tail, needed)
         if partial is not None and solution.image_bytes > partial.image_bytes:
             return partial
         partial = solution
-        if tail < IMAGE_UNIT or size >= fmt.max_blocks // unit_blocks * unit_blocks:
+        if tail < max(IMAGE_UNIT, fmt.cluster_size) or size >= _in_units(fmt, fmt.max_blocks, unit):
             return solution
     raise AssertionError("the stretches never end")
 
@@ -314,18 +317,29 @@ def _last_alike(spec: Spec, fmt: Format, low: int, end: int, sizes: SystemSizes)
 
 
 def _least_size(
-    spec: Spec, fmt: Format, stretch: _Stretch, data_blocks: int, low: int, unit: int
+    spec: Spec, fmt: Format, stretch: _Stretch, data_blocks: int, low: int, unit: int = 1
 ) -> int:
-    """The least size in blocks, at least ``low``, that keeps the promises in this stretch."""
+    """The least size in blocks, at least ``low``, that keeps the promises in this stretch.
+
+    It is what fits into whole units of ``unit`` bytes.
+    """
     used = _least_used(fmt, stretch, data_blocks)
     size = 0
     while True:
         # The free space that is needed never shrinks as the size grows. So each round gives a size
         # not above the answer, and the first fixed point is the answer.
-        needed = -(-max(low, used + kept_free(size, spec)) // unit) * unit
+        blocks = max(low, used + kept_free(fmt, size, spec))
+        whole = fmt.clusters_for(blocks) * fmt.cluster_size
+        needed = -(-whole // unit) * unit // fmt.cluster_size * fmt.blocks_per_cluster
         if needed == size:
             return size
         size = needed
+
+
+def _in_units(fmt: Format, blocks: int, unit: int) -> int:
+    """The most blocks, in whole clusters, of an image of up to ``blocks`` in units of bytes."""
+    size = blocks * fmt.block_size // unit * unit
+    return size // fmt.cluster_size * fmt.blocks_per_cluster
 
 
 def _geometry(fmt: Format, stretch: _Stretch, blocks_count: int) -> Geometry | None:
@@ -381,9 +395,10 @@ def _missing_blocks(spec: Spec, solution: Solution) -> int:
     """Free blocks that an image of a given size lacks to keep explicit promises."""
     if not spec.free:
         return 0
+    fmt = solution.geometry.format
     free = sum(end - first for first, end in solution.placement.free_ranges)
-    free *= solution.geometry.format.blocks_per_cluster
-    return kept_free(solution.geometry.blocks_count, spec) - free
+    kept = kept_free(fmt, solution.geometry.blocks_count, spec)
+    return kept - free * fmt.blocks_per_cluster
 
 
 def _plenty_of_inodes(
@@ -397,7 +412,7 @@ def _plenty_of_inodes(
     if isinstance(stretch, _Shortage):
         return least
     free_blocks = stretch.high - _least_used(fmt, stretch, demand.least_blocks())
-    extra = max(0, free_blocks) * spec.block_size // (BYTES_PER_INODE + spec.inode_size)
+    extra = max(0, free_blocks) * spec.block_size // (spec.usual_inode_ratio + spec.inode_size)
     groups = fmt.groups_for(stretch.high)
     # s_inodes_count has 32 bits.
     per_group = MAX_INODES // groups // fmt.inode_unit * fmt.inode_unit
@@ -459,7 +474,7 @@ def _try_size(
     spare = max(0, blocks - geometry.fixed_blocks - wanted.least_blocks())
     missing: int | None = None
     # Extent trees may need the spare blocks. In a fitted image, promised blocks are spare.
-    for left in (spare // 2, *([min(spare, kept_free(blocks, spec))] if spec.free else []), 0):
+    for left in (spare // 2, *([min(spare, kept_free(fmt, blocks, spec))] if spec.free else []), 0):
         placement = place(geometry, wanted, policy, spare=left)
         if placement is None:
             continue

@@ -10,7 +10,7 @@ from uuid import UUID
 from ..arguments import bytes_of, count_of, id_of, seconds_of
 from ..errors import SpecError
 from ..ondisk.features import DEFAULT_FEATURES, TYPES, FeatureSet
-from ..ondisk.format import MAX_32BIT_BLOCKS, Format
+from ..ondisk.format import MAX_32BIT_BLOCKS, MAX_CLUSTER_SIZE, Format
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE
 from ..ondisk.superblock import ERRORS, EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, SYSTEMS
 from .options import (
@@ -148,8 +148,8 @@ class Spec:
     inode_ratio: Option[int | None, Size | None] = Option(
         None,
         "Bytes for each of which a whole group has one inode at least, in the image and in what it "
-        "grows to. None is 16 KiB where grow_to is given, and otherwise 0, which is no more inodes "
-        "than are needed.",
+        "grows to. None is 16 KiB, or a cluster if that is more, where grow_to is given, and "
+        "otherwise 0, which is no more inodes than are needed.",
         optional(size_of),
     )
     align: Option[int | None, Size | None] = Option(
@@ -198,6 +198,12 @@ class Spec:
         256,
         "Size of an inode in bytes: a power of two from 128 to the block size, 32768 at most.",
         size_of,
+    )
+    cluster_size: Option[int | None, Size | None] = Option(
+        None,
+        "With the feature bigalloc: size of a cluster in bytes, a power of two from the block size "
+        "to 512 MiB. Space is allocated and counted in clusters. None is 16 blocks.",
+        optional(size_of),
     )
     desc_size: Option[int | None, Size | None] = Option(
         None,
@@ -433,11 +439,16 @@ class Spec:
         return DEFAULT_FREE if self.free is None else self.free
 
     @property
+    def usual_inode_ratio(self) -> int:
+        """Bytes for each of which mke2fs makes an inode: no less than a file takes."""
+        return max(BYTES_PER_INODE, format_of(self).cluster_size)
+
+    @property
     def bytes_per_inode(self) -> int:
         """``inode_ratio`` with its default filled in; 0 means only the inodes that are needed."""
         if self.inode_ratio is not None:
             return self.inode_ratio
-        return BYTES_PER_INODE if self.grow_to else 0
+        return self.usual_inode_ratio if self.grow_to else 0
 
     def __post_init__(self) -> None:
         """Convert every value to its type, and check it by itself."""
@@ -513,6 +524,15 @@ class Spec:
                 f"{self.inode_size} is no power of two between 128 and "
                 f"{'the block size' if most_inode == self.block_size else most_inode}",
             )
+        if self.cluster_size is not None and (
+            self.cluster_size & (self.cluster_size - 1)
+            or not self.block_size <= self.cluster_size <= MAX_CLUSTER_SIZE
+        ):
+            raise SpecError(
+                "cluster_size",
+                f"{self.cluster_size} is no power of two between the block size and "
+                f"{MAX_CLUSTER_SIZE}",
+            )
         if self.desc_size is not None and self.desc_size not in DESC_SIZES:
             raise SpecError("desc_size", f"{self.desc_size} is none of {_list(DESC_SIZES)}")
         if len(self.label) > LABEL_MAX:
@@ -574,6 +594,8 @@ class Spec:
             )
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
             raise SpecError("num_backup_sb", "needs the feature sparse_super2; add sparse_super2")
+        if self.cluster_size is not None and not fmt.bigalloc:
+            raise SpecError("cluster_size", "needs the feature bigalloc; add bigalloc")
         if self.desc_size is not None and not fmt.is_64bit:
             raise SpecError("desc_size", "needs the feature 64bit; add 64bit")
         if self.first_meta_bg and not fmt.meta_bg:
@@ -670,6 +692,7 @@ def format_of(spec: Spec, blocks_count: int = 0) -> Format:
         spec.features,
         spec.block_size,
         spec.inode_size,
+        cluster_size=spec.cluster_size,
         groups_per_flex=spec.groups_per_flex,
         first_meta_bg=spec.first_meta_bg,
         desc_size=spec.desc_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,44 @@ def test_grown_online_as_far_as_was_asked(
     assert_clean(image)
     assert int(debugfs.superblock(image)["Block count"]) * 4096 > target * 0.99
     assert "meta_bg" not in debugfs.superblock(image)["Filesystem features"]
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "clusters": {"features": "bigalloc"},
+    "small clusters": {"features": "bigalloc", "block_size": 1024, "cluster_size": 4096},
+    "clusters and meta_bg": {"features": "bigalloc,meta_bg,^resize_inode", "block_size": 1024},
+    "meta_bg": {"features": "meta_bg,^resize_inode"},
+    "later meta_bg": {"features": "meta_bg,^resize_inode,^64bit", "first_meta_bg": 1},
+    "no reserve": {"features": "^resize_inode"},
+    "large descriptors": {"desc_size": 1024},
+}
+
+
+@pytest.mark.qemu
+def test_each_kind_grows_online(tmp_path: Path) -> None:
+    """What the kernel has no reserve for, it puts into metagroups."""
+    images, script = [], ""
+    for number, (name, options) in enumerate(KINDS.items()):
+        image, device = tmp_path / name, f"/dev/vd{'abcdefgh'[number]}"
+        ext4writer.write_image(sample(), image, Spec(**options))
+        enlarge(image, 3 * GIB)
+        images.append(image)
+        script += f"""
+mount -t ext4 {device} /mnt
+resize2fs {device}
+mkdir /mnt/new
+dd if=/dev/urandom of=/mnt/new/file bs=1M count=30 2>/dev/null
+cat /mnt/many/name-0123 && echo " in {device}"
+umount /mnt
+"""
+    console = run_guest(script, images, 300, programs=["resize2fs"])
+    assert console.count("123 in /dev/vd") == len(KINDS)
+    for image in images:
+        assert_clean(image)
+        told = debugfs.superblock(image)
+        assert int(told["Block count"]) * int(told["Block size"]) > 2.9 * GIB
+        has_reserve = "resize_inode" in told["Filesystem features"]
+        assert ("meta_bg" in told["Filesystem features"]) is not has_reserve
 
 
 @pytest.mark.parametrize("block_size", [1024, 2048, 4096])

@@ -17,6 +17,7 @@ GOOD_MESSAGES = re.compile(
     r"|resizing filesystem|resized filesystem|resized to"
     r"|write access unavailable, skipping orphan cleanup"
     r"|Using encoding defined by superblock"
+    r"|Converting file system to meta_bg"
 )
 """What ext4 may say about an image without fault; every other line is an objection.
 

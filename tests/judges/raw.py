@@ -87,6 +87,12 @@ class Superblock:
     def group_start(self, group: int) -> int:
         return self.first_data_block + group * self.blocks_per_group
 
+    def _super_block(self, group: int) -> int:
+        """Where its superblock is, if it has one."""
+        start = self.group_start(group)
+        # With clusters the boot block is part of group 0.
+        return 1 if start == 0 and self.block_size == 1024 else start
+
     def has_backup(self, group: int) -> bool:
         """True where ``group`` starts with a superblock (group 0 too)."""
         if self.feature_compat & COMPAT_SPARSE_SUPER2:
@@ -127,10 +133,7 @@ class Superblock:
             groups = [0, *self.backup_groups()]
             if meta:
                 groups = [group for group in groups if self.describes_all(group)]
-            starts = [self.group_start(group) for group in groups]
-            if starts[0] == 0 and self.block_size == 1024:
-                starts[0] = 1  # with clusters the boot block is part of group 0
-            yield 0, classic, [start + 1 for start in starts]
+            yield 0, classic, [self._super_block(group) + 1 for group in groups]
         groups_per_block = self.block_size // self.descriptor_size
         for block in range(classic, self.descriptor_blocks):
             first = block * groups_per_block
@@ -139,7 +142,7 @@ class Superblock:
                 block,
                 1,
                 [
-                    self.group_start(group) + self.has_backup(group)
+                    self._super_block(group) + self.has_backup(group)
                     for group in groups
                     if group < self.group_count
                 ],

@@ -80,14 +80,16 @@ def combs(count: int, teeth: int, block_size: int) -> Tree:
 
 def promised_inodes(spec: Spec) -> int:
     """How many inodes a fitted image leaves free."""
-    return spec.fitted_free // (16 * KIB) if spec.free_inodes is None else spec.free_inodes
+    if spec.free_inodes is not None:
+        return spec.free_inodes
+    return spec.fitted_free // max(16 * KIB, spec.cluster_size or spec.block_size)
 
 
 def keeps_promise(layout: Layout, spec: Spec) -> bool:
     """Whether ``layout`` leaves what ``spec`` promises of a fitted image."""
-    if spec.reserved_percent and layout.free_blocks < sizing.unavailable_blocks(
-        layout.blocks_count, spec
-    ):
+    fmt = plan_of(layout).format
+    withheld = sizing.unavailable_blocks(fmt, layout.blocks_count, spec)
+    if spec.reserved_percent and layout.free_blocks < withheld:
         return False
     return layout.available_bytes >= spec.fitted_free and layout.free_inodes >= promised_inodes(
         spec
@@ -230,6 +232,7 @@ def test_no_smaller_size_in_any_step(image: tuple[Tree, Spec]) -> None:
     journal=st.sampled_from(["auto", "auto", "none", 1024]),
     free=st.sampled_from([0, 500_000, 7 * MIB, 9 * MIB]),
     groups_per_flex=st.sampled_from([1, 2, 16]),
+    change=st.sampled_from(["", "", "bigalloc", "meta_bg,^resize_inode", "^extent,^64bit"]),
     chance=st.randoms(use_true_random=False),
 )
 def test_no_smaller_size_in_several_groups(
@@ -238,6 +241,7 @@ def test_no_smaller_size_in_several_groups(
     journal: str | int,
     free: int,
     groups_per_flex: int,
+    change: str,
     chance: random.Random,
 ) -> None:
     """The sizes just below, those where a rule of the geometry changes, and some by chance."""
@@ -246,7 +250,14 @@ def test_no_smaller_size_in_several_groups(
         tree.file(f"large-{number}", noise(size, number))
     if isinstance(journal, int):
         journal *= spec.block_size
-    spec = replace(spec, free=free, groups_per_flex=groups_per_flex, journal=journal)
+    spec = replace(
+        spec,
+        free=free,
+        groups_per_flex=groups_per_flex,
+        journal=journal,
+        features=FeatureSet.parse(change, spec.features),
+        cluster_size=4 * spec.block_size if change == "bigalloc" else None,
+    )
     layout = ext4writer.plan(tree, spec)
     steps = layout.size_bytes // STEP
     sizes = [layout.size_bytes - STEP * step for step in range(1, 15)]
