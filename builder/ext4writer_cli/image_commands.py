@@ -475,7 +475,9 @@ def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
     if kind.startswith(("/", "<")) and not rest:
         inode = image.lookup(os.fsencode(kind), follow=False)
         trees = (UnitKind.EXTENT_BLOCK, UnitKind.INDIRECT_BLOCK, UnitKind.XATTR_BLOCK)
-        return chain((showing.inode_unit(inode),), showing.units_of_inode(inode, *trees))
+        own = iter((showing.inode_unit(inode),))
+        of_trees = showing.units_of_inode(inode, *trees)
+        return chain(own, of_trees, showing.descriptor_units(inode))
     raise click.UsageError(f"{' '.join((kind, *rest))!r} is nothing that can be shown.")
 
 

@@ -6,7 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from ..ondisk.inode import EXT4_N_BLOCKS
-from ..ondisk.superblock import EXT4_ERROR_FS, EXT4_ORPHAN_FS, EXT4_VALID_FS, SUPERBLOCK
+from ..ondisk.superblock import (
+    EXT2_FLAGS_UNSIGNED_HASH,
+    EXT4_ENC_STRICT_MODE_FL,
+    EXT4_ERROR_FS,
+    EXT4_ORPHAN_FS,
+    EXT4_VALID_FS,
+    SUPERBLOCK,
+)
 from ..read import Image
 from .words import iso_time, text_of
 
@@ -69,6 +76,8 @@ def facts(image: Image) -> dict[str, Any]:
         "hash": SUPERBLOCK.meanings["s_def_hash_version"].names.get(
             number("s_def_hash_version"), str(number("s_def_hash_version"))
         ),
+        "hash_characters": "unsigned" if number("s_flags") & EXT2_FLAGS_UNSIGNED_HASH else "signed",
+        "encoding": _encoding(image),
         "errors": SUPERBLOCK.meanings["s_errors"].names.get(number("s_errors"), "unknown"),
         "made": iso_time(number("s_mkfs_time")),
         "mounted": iso_time(number("s_mtime")),
@@ -81,6 +90,15 @@ def facts(image: Image) -> dict[str, Any]:
         "error_count": number("s_error_count"),
     }
     return found
+
+
+def _encoding(image: Image) -> str | None:
+    """How names are compared in directories that ignore case, with its flags."""
+    if not image.format.casefold:
+        return None
+    number, flags = image.number("s_encoding"), image.number("s_encoding_flags")
+    name = SUPERBLOCK.meanings["s_encoding"].names.get(number, str(number))
+    return f"{name}, strict" if flags & EXT4_ENC_STRICT_MODE_FL else name
 
 
 def _journal(image: Image) -> dict[str, Any] | None:

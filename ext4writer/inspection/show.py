@@ -33,6 +33,7 @@ from ..ondisk.record import Record
 from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import (
+    EXT4_XATTR_INDEX_ENCRYPTION,
     EXT4_XATTR_MAGIC,
     NAME_INDEXES,
     XATTR_ENTRY,
@@ -347,11 +348,26 @@ def _xattr_entries(image: Image, data: bytes, offset: int, first: int, base: int
         in_place = not XATTR_ENTRY.number(data, at, "e_value_inum")
         if in_place and length and value_at + length <= len(data):
             value = data[value_at : value_at + length]
+            if XATTR_ENTRY.number(data, at, "e_name_index") == EXT4_XATTR_INDEX_ENCRYPTION:
+                rows += _context(image, value, offset + value_at)
+                at += entry_size(size)
+                number += 1
+                continue
             text = display_path(value) if value.rstrip(b"\0").isascii() else ""
             rows.append(Row(offset + value_at, length, f"{label}.value", value.hex(), text))
         at += entry_size(size)
         number += 1
     return rows
+
+
+def _context(image: Image, value: bytes, offset: int) -> list[Row]:
+    """How a directory or a file is encrypted."""
+    from ..ondisk.encryption import FSCRYPT_CONTEXT_V1, FSCRYPT_CONTEXT_V2
+
+    for record in (FSCRYPT_CONTEXT_V1, FSCRYPT_CONTEXT_V2):
+        if len(value) == record.size:
+            return fields(image, record, value, offset)
+    return [Row(offset, len(value), "value", value.hex(), "")]
 
 
 def _orphans(image: Image, unit: Unit, data: bytes) -> list[Row]:
@@ -491,6 +507,18 @@ def units_of_inode(inode: Inode, *kinds: UnitKind) -> Iterator[Unit]:
         if not kinds or run.kind in kinds:
             for unit in run.units():
                 yield unit._replace(generation=inode.generation)
+
+
+def descriptor_units(inode: Inode) -> Iterator[Unit]:
+    """Yield the blocks that hold the descriptor of verity of a file, if it has one."""
+    from ..read.verity import verity
+
+    found = verity(inode)
+    if found is not None:
+        first = found.descriptor_offset // inode.image.block_size
+        for unit in units_of_inode(inode, UnitKind.VERITY_BLOCK):
+            if unit.number >= first:
+                yield unit
 
 
 def block_units(image: Image, block: int) -> Iterator[Unit]:

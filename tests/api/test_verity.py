@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 from pathlib import Path
 
@@ -94,6 +95,8 @@ SPECS = {
     "sha512, 1 KiB": Spec(features="verity", verity_hash_alg="sha512", verity_block_size=1024),
     "salt, random": Spec(features="verity", verity_salt=bytes(range(32)), policy=RandomPolicy(4)),
     "inline, quota": Spec(features="verity,inline_data,quota", inode_size=1024),
+    "clusters": Spec(features="verity,bigalloc", cluster_size=32768),
+    "large clusters": Spec(features="verity,bigalloc", block_size=1024, cluster_size=1 << 18),
     "shared blocks": Spec(features="verity,shared_blocks"),
     "given size": Spec(features="verity,^64bit", size=80 << 20, hole_size=0),
 }
@@ -212,6 +215,8 @@ def test_the_command_reports_digests_and_takes_signatures(tmp_path: Path) -> Non
     assert done["verity"]["/usr/bin/tool"] in text
     [shown] = json.loads(command("stat", image, "/usr/bin/app", "--json").stdout)
     assert done["verity"]["/usr/bin/app"] == f"sha256:{shown['verity']['digest']}"
+    shown = command("show", image, "/usr/bin/app").stdout
+    assert re.search(rf"fsverity_descriptor.sig_size +{signature.stat().st_size}\b", shown)
     # What an image has of it is not taken over, and that is reported.
     again = report("build", image, "-o", tmp_path / "again", "--json")
     assert [loss["what"] for loss in again["losses"]] == ["the inode flags verity are not kept"] * 2

@@ -97,6 +97,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert KEY in command("stat", image, "/vault", "--json").stdout
     shown = command("show", image, "superblock").stdout
     assert re.search(r"s_encrypt_algos.*01040000", shown)
+    shown = command("show", image, "/vault").stdout
+    assert re.search(r"fscrypt_context_v2.contents_encryption_mode +1 +AES-256-XTS", shown)
+    assert re.search(rf"fscrypt_context_v2.master_key_identifier +{KEY}", shown)
     tree = sources.image(image)
     assert [loss.what for loss in tree.losses] == ["the inode flags encrypt are not kept"]
     done = command(

@@ -164,6 +164,8 @@ def test_names_that_are_not_valid_are_refused_where_the_encoding_is_strict(tmp_p
     assert "casefold" in layout.features
     shown = command("show", tmp_path / "strict", "superblock").stdout
     assert re.search(r"s_encoding +\S+ +.*utf8-12.1", shown) and "strict" in shown
+    facts = report("info", tmp_path / "strict", "--json")
+    assert facts["encoding"] == "utf8-12.1, strict" and facts["hash_characters"] == "signed"
 
 
 def test_what_contradicts_itself_is_refused() -> None:
