@@ -416,6 +416,12 @@ def _plan_directories(
             ) from None
         counts[index] = planned.blocks
         sizes[index] = planned.blocks * block_size
+        if sizes[index] >= LARGE_FILE_BYTES and not rules.format.large_dir:
+            # e2fsck/pass1.c:handle_htree and check_blocks; i_size_high is of files alone.
+            raise TreeError(
+                table.path_of(index),
+                f"has {sizes[index]} bytes of names; 2 GiB and more need the feature large_dir",
+            )
         if planned.blocks > 1 or not policy.sequential or planned.flags:
             found[index] = planned
     return found

@@ -68,6 +68,14 @@ def many_names(count: int) -> Tree:
     return tree
 
 
+def test_a_directory_of_two_gib_needs_large_dir(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the limit at 64 KiB, since so many names would take minutes."""
+    monkeypatch.setattr(planner, "LARGE_FILE_BYTES", 65536)
+    with pytest.raises(TreeError, match="^/many: has .* need the feature large_dir"):
+        ext4writer.plan(many_names(300), Spec(features="^resize_inode"))
+    ext4writer.plan(many_names(300), Spec(features="^resize_inode,large_dir"))
+
+
 def test_an_index_of_three_levels(tmp_path: Path) -> None:
     """With large_dir; without it the names are too many."""
     tree = many_names(47_000)
