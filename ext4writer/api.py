@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .arguments import count_of
 from .emit.copying import ascending_steps, write_anywhere, write_ascending
 from .emit.copying_forked import write_forked
-from .emit.data import copy_jobs
+from .emit.data import grouped_jobs
 from .emit.metadata import coalesced, metadata_pieces
 from .errors import OutputError, SpecError
 from .forked import ProcessPool, as_pool
@@ -105,7 +105,7 @@ def write_layout(
         _writer(sink, pool, workers, layout)(
             sink,
             pieces=pieces,
-            jobs=copy_jobs(plan_of(layout)),
+            jobs=grouped_jobs(plan_of(layout)),
             block_size=layout.block_size,
             progress=progress,
             cancel=cancel,
@@ -171,7 +171,7 @@ def iter_layout(
     steps = ascending_steps(
         queue,
         _pieces(layout, overrides),
-        copy_jobs(plan_of(layout)),
+        grouped_jobs(plan_of(layout)),
         block_size=layout.block_size,
         progress=progress,
         cancel=cancel,

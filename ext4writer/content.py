@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any, BinaryIO, ClassVar, Protocol, Self, runtime_checkable
 
@@ -260,15 +260,14 @@ class Content(ABC):
             reader.close()
 
     @classmethod
-    def read_side_by_side(
-        cls, contents: Sequence[Content], buffer: memoryview, block_size: int
-    ) -> int:
+    def read_side_by_side(cls, packed: Any, buffer: memoryview, block_size: int) -> int:
         """Read each whole content into ``buffer``, aligned to blocks, with zeros between them.
 
-        Returns the end of the last one in bytes. Raises like :meth:`read_whole`.
+        They are given as :meth:`packed` returns them. Returns the end of the last one in bytes.
+        Raises like :meth:`read_whole`.
         """
         start = end = 0
-        for content in contents:
+        for content in cls.unpacked(packed):
             buffer[end:start] = bytes(start - end)
             end = start + content.size
             content.read_whole(buffer[start:end])
@@ -299,33 +298,48 @@ class ContentSource:
 class Parcel:
     """Pickles contents for another process, those of one class together."""
 
-    __slots__ = ("contents",)
+    __slots__ = ("_contents", "_packed")
 
     def __init__(self, contents: list[Content]) -> None:
-        self.contents = contents
+        self._contents: list[Content] | None = contents
+        self._packed: list[tuple[type[Content], Any]] | None = None
+        """The runs of one class as they came from another process. Most are read as they are, and
+        never made into objects."""
+
+    @property
+    def contents(self) -> list[Content]:
+        """All of them, in order."""
+        if self._contents is None:
+            self._contents = [each for kind, some in self._runs() for each in kind.unpacked(some)]
+        return self._contents
 
     def __reduce__(self) -> tuple[object, ...]:
-        packed = [(kind, kind.packed(run)) for kind, run in self._runs()]
-        return _unpacked_parcel, (packed,)
+        return _unpacked_parcel, (self._runs(),)
 
-    def _runs(self) -> Iterator[tuple[type[Content], list[Content]]]:
-        """Yield the contents in order, grouped by class."""
+    def _runs(self) -> list[tuple[type[Content], Any]]:
+        """The contents in order, packed, those of one class together."""
+        if self._packed is not None:
+            return self._packed
+        runs = []
         for kind, run in groupby(self.contents, type):
             assert issubclass(kind, Content)
-            yield kind, list(run)
+            runs.append((kind, kind.packed(list(run))))
+        return runs
 
     def read_side_by_side(self, buffer: memoryview, block_size: int) -> int:
         """Read all; see :meth:`Content.read_side_by_side`."""
         start = end = 0
-        for kind, run in self._runs():
+        for kind, packed in self._runs():
             buffer[end:start] = bytes(start - end)
-            end = start + kind.read_side_by_side(run, buffer[start:], block_size)
+            end = start + kind.read_side_by_side(packed, buffer[start:], block_size)
             start = -(-end // block_size) * block_size
         return end
 
 
-def _unpacked_parcel(packed: list[tuple[type[Content], object]]) -> Parcel:
-    return Parcel([content for kind, some in packed for content in kind.unpacked(some)])
+def _unpacked_parcel(packed: list[tuple[type[Content], Any]]) -> Parcel:
+    parcel = Parcel([])
+    parcel._contents, parcel._packed = None, packed
+    return parcel
 
 
 class BytesContent(Content):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import accumulate
+from typing import Any
 
 from .content import (
     Content,
@@ -163,14 +164,11 @@ class FileSliceContent(Content):
             raise _ends_early(self.file)
 
     @classmethod
-    def read_side_by_side(
-        cls, contents: Sequence[Content], buffer: memoryview, block_size: int
-    ) -> int:
+    def read_side_by_side(cls, packed: Any, buffer: memoryview, block_size: int) -> int:
         """Slices of one file are neighbours, so the file is checked once after all of them."""
         start = end = 0
         last: HeldFile | None = None
-        for content in contents:
-            assert isinstance(content, FileSliceContent)
+        for content in cls.unpacked(packed):
             if content.file is not last:
                 if last is not None:
                     last.check_unchanged()

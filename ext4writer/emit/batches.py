@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 from ..content import Content, Parcel
@@ -26,6 +27,18 @@ class Neighbours(NamedTuple):
     parcel: Parcel
     first_generation: int
     """The first generation that can read all of them."""
+    files: int
+    size: int
+    """Bytes of content."""
+
+    @classmethod
+    def of(cls, offset: int, contents: list[Content]) -> Neighbours:
+        """Such files, of which the first one goes to ``offset``."""
+        generation = max(map(_first_generation, contents))
+        return cls(offset, Parcel(contents), generation, len(contents), sum(map(_size, contents)))
+
+
+_first_generation, _size = attrgetter("first_generation"), attrgetter("size")
 
 
 class Part(NamedTuple):
@@ -45,12 +58,19 @@ Batch = Neighbours | Part
 """A unit of work for one worker."""
 
 
-def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
+def batches(jobs: Iterable[CopyJob | Neighbours], block_size: int) -> Iterator[Batch]:
     """Batch adjacent small jobs, split large ones, and leave all others as they are."""
     held: list[Content] = []
-    first = expected = first_generation = 0
+    first = expected = 0
     last: Content | None = None
     for job in jobs:
+        if isinstance(job, Neighbours):
+            if held:
+                yield Neighbours.of(first, held)
+                held = []
+            last = None
+            yield job
+            continue
         offset, content, start, length = job
         small = length <= SMALL_BYTES and not start and length == content.size
         if held and not (
@@ -59,14 +79,12 @@ def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
             and offset + length - first <= BATCH_BYTES
             and len(held) < BATCH_FILES
         ):
-            yield Neighbours(first, Parcel(held), first_generation)
+            yield Neighbours.of(first, held)
             held = []
         if small:
             if not held:
-                first, first_generation = offset, 0
+                first = offset
             held.append(content)
-            if content.first_generation > first_generation:
-                first_generation = content.first_generation
             expected = offset + -(-length // block_size) * block_size
             last = content
             continue
@@ -84,4 +102,4 @@ def batches(jobs: Iterable[CopyJob], block_size: int) -> Iterator[Batch]:
             )
             begins = False
     if held:
-        yield Neighbours(first, Parcel(held), first_generation)
+        yield Neighbours.of(first, held)

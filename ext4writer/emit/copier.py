@@ -105,8 +105,7 @@ class Copier:
         end = batch.parcel.read_side_by_side(self._buffer, self._block_size)
         # The bytes from here to the next block are zeros already.
         self._sink.write_at(batch.offset, self._buffer[:end])
-        contents = batch.parcel.contents
-        self._count(len(contents), sum([content.size for content in contents]))
+        self._count(batch.files, batch.size)
 
     def _copy_part(self, batch: Part) -> Iterator[None]:
         offset, start, length = batch.offset, batch.start, batch.length

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import compress
+from operator import add
+from typing import Any, TypeVar
 
 from ..content import Content
 from ..planning.layout import ImagePlan
 from ..planning.mapping import Run
 from ..planning.placement import part_of
 from ..tree import S_IFREG, RegularFile
-from .batches import CopyJob
+from .batches import BATCH_BYTES, BATCH_FILES, SMALL_BYTES, CopyJob, Neighbours
 
 REGULAR = S_IFREG >> 12
 """A regular file in the types of an :class:`~ext4writer.planning.inodes.InodeTable`."""
 
 
+FILES_AT_ONCE = 1024
+"""Files whose places are compared together."""
+
+Jobs = TypeVar("Jobs", CopyJob, CopyJob | Neighbours)
+
+
 def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:
     """Yield every piece of file content by ascending offset in the image."""
-    block_size = layout.block_size
-    starts, ranges = layout.placement.starts, layout.demand.ranges
+    files, scattered = _files(layout)
+    return _merged(_one_by_one(layout, files), _pieces(layout, scattered))
+
+
+def grouped_jobs(layout: ImagePlan) -> Iterator[CopyJob | Neighbours]:
+    """Yield the same, with small files that lie one after the other together, as most do."""
+    files, scattered = _files(layout)
+    return _merged(_grouped(layout, files), _pieces(layout, scattered))
+
+
+def _files(layout: ImagePlan) -> tuple[list[int], set[int]]:
+    """The indexes of files with content by ascending offset, and of those that are scattered."""
+    starts = layout.placement.starts
     nodes, counts, types = layout.table.nodes, layout.demand.counts, layout.table.types
     files = [index for index in compress(range(len(nodes)), counts) if types[index] == REGULAR]
     if layout.verity:
@@ -30,22 +50,63 @@ def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:
         files = [index for index in files if index not in scattered]
     # This is nearly in order; only small files that fill gaps are not.
     files.sort(key=starts.__getitem__)
-    pieces = _pieces(layout, scattered)
+    return files, scattered
+
+
+def _merged(jobs: Iterator[Jobs], pieces: Iterator[CopyJob]) -> Iterator[Jobs]:
+    """Merge by ascending offset what is one run and ``pieces`` of other files."""
     piece = next(pieces, None)
+    for job in jobs:
+        while piece is not None and piece[0] < job[0]:
+            yield piece
+            piece = next(pieces, None)
+        yield job
+    while piece is not None:
+        yield piece
+        piece = next(pieces, None)
+
+
+def _one_by_one(layout: ImagePlan, files: Iterable[int]) -> Iterator[CopyJob]:
+    block_size, nodes, counts = layout.block_size, layout.table.nodes, layout.demand.counts
+    starts, ranges = layout.placement.starts, layout.demand.ranges
     for index in files:
         node = nodes[index]
         assert isinstance(node, RegularFile)
         content = node.content
-        offset, length = starts[index] * block_size, content.size
+        length = content.size
         if index in ranges:
             length = min(length, counts[index] * block_size)
-        while piece is not None and piece[0] < offset:
-            yield piece
-            piece = next(pieces, None)
-        yield offset, content, 0, length
-    while piece is not None:
-        yield piece
-        piece = next(pieces, None)
+        yield starts[index] * block_size, content, 0, length
+
+
+def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Neighbours]:
+    """Like :func:`_one_by_one`, but as columns, at a quarter of its cost for a small file."""
+    nodes: list[Any] = layout.table.nodes
+    block_size, sizes = layout.block_size, layout.table.sizes
+    starts, ranges = layout.placement.starts, layout.demand.ranges.keys()
+    mask, shift = block_size - 1, block_size.bit_length() - 1
+    most_blocks, small_blocks = BATCH_BYTES >> shift, SMALL_BYTES >> shift
+    for begin in range(0, len(files), FILES_AT_ONCE):
+        some = files[begin : begin + FILES_AT_ONCE]
+        if not ranges.isdisjoint(some):
+            yield from _one_by_one(layout, some)
+            continue
+        firsts = [starts[index] for index in some]
+        counts = [sizes[index] + mask >> shift for index in some]
+        ends = list(map(add, firsts, counts))
+        low = 0
+        while low < len(some):
+            high = min(low + BATCH_FILES, len(some))
+            high = max(bisect_right(ends, firsts[low] + most_blocks, low, high), low + 1)
+            if (
+                max(counts[low:high]) <= small_blocks
+                and ends[low : high - 1] == firsts[low + 1 : high]
+            ):
+                contents = [node.content for node in map(nodes.__getitem__, some[low:high])]
+                yield Neighbours.of(firsts[low] * block_size, contents)
+            else:
+                yield from _one_by_one(layout, some[low:high])
+            low = high
 
 
 def _stored_runs(layout: ImagePlan, index: int) -> Iterable[Run]:

@@ -290,7 +290,7 @@ class _Scan:
         parent, host = self.waiting[path]
         children, new = parent.children, object.__new__
         node: Node
-        latest = 0
+        latest = size = 0
         for entry in listing.entries:
             name, st_mode, uid, gid, mtime, value, link, items, times, stamp, flags = entry
             if link is not None:
@@ -305,7 +305,7 @@ class _Scan:
                 content = file.content = new(HostFile)
                 content.folder, content.name, content.size = host, name, value
                 content.stamp = stamp
-                self.bytes += value
+                size += value
             elif kind == S_IFDIR:
                 node = folder = Directory()
                 if value:
@@ -334,6 +334,7 @@ class _Scan:
             if link is not None:
                 self.linked[link] = node
             children[name] = node
+        self.bytes += size
 
     def _report(self) -> None:
         self.reported = self.entries

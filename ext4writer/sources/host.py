@@ -11,8 +11,7 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from ..content import (
     O_BINARY,
@@ -234,7 +233,7 @@ class HostFile(Content):
         return HostFile, (self.folder, self.name, self.size, self.stamp)
 
     @classmethod
-    def packed(cls, contents: list[Self]) -> object:
+    def packed(cls, contents: list[Self]) -> _Columns:
         return (
             [one.folder for one in contents],
             [one.name for one in contents],
@@ -243,9 +242,7 @@ class HostFile(Content):
         )
 
     @classmethod
-    def unpacked(
-        cls, packed: tuple[list[HostDirectory], list[bytes], list[int], list[Stamp | None]]
-    ) -> list[Self]:
+    def unpacked(cls, packed: _Columns) -> list[Self]:
         return list(map(cls, *packed))
 
     def path(self) -> bytes:
@@ -289,48 +286,41 @@ class HostFile(Content):
             os.close(fd)
 
     @classmethod
-    def read_side_by_side(
-        cls, contents: Sequence[Content], buffer: memoryview, block_size: int
-    ) -> int:
-        """The hot loop of a copy; every unusual case is left to :meth:`read_whole`."""
+    def read_side_by_side(cls, packed: Any, buffer: memoryview, block_size: int) -> int:
+        """Read many files as columns; every unusual case is left to :meth:`read_whole`."""
         if not (_HAS_READV and HAS_DIR_FD):
-            return super().read_side_by_side(contents, buffer, block_size)
+            return super().read_side_by_side(packed, buffer, block_size)
         folders, stay_open = _open_folders()
         try:
-            return cls._read_in(folders, contents, buffer, block_size)
+            return cls._read_in(folders, packed, buffer, block_size)
         finally:
             if not stay_open:
                 folders.close()
 
     @classmethod
     def _read_in(
-        cls,
-        folders: OpenFolders,
-        contents: Sequence[Content],
-        buffer: memoryview,
-        block_size: int,
+        cls, folders: OpenFolders, packed: _Columns, buffer: memoryview, block_size: int
     ) -> int:
+        """The hot loop of a copy."""
         start = end = 0
-        zeros = memoryview(bytes(block_size))
+        mask, zeros = block_size - 1, memoryview(bytes(block_size))
         last: HostDirectory | None = None
         folder_fd = -1
         flags = FILE_FLAGS
         open_file, read, close, look_at = os.open, os.readv, os.close, os.fstat
-        for content in contents:
-            assert isinstance(content, HostFile)
+        for folder, name, size, stamp in zip(*packed, strict=True):
             if end < start:
                 buffer[end:start] = zeros[: start - end]
-            size, folder = content.size, content.folder
             end = start + size
             view = buffer[start:end]
+            start = (end + mask) & ~mask
             try:
                 if folder is not last:
                     last = None
                     folder_fd = folders.fd_of(folder)
                     last = folder
-                fd = open_file(content.name, flags, dir_fd=folder_fd)
+                fd = open_file(name, flags, dir_fd=folder_fd)
                 try:
-                    stamp = content.stamp
                     if stamp is None:
                         is_good = read(fd, (view, _beyond)) == size
                     elif read(fd, (view,)) == size:
@@ -344,9 +334,8 @@ class HostFile(Content):
             except OSError:
                 is_good = False
             if not is_good:
-                content.read_whole(view)
+                cls(folder, name, size, stamp).read_whole(view)
                 last = None
-            start = -(-end // block_size) * block_size
         return end
 
     def _open(self) -> int:
@@ -380,6 +369,9 @@ class HostFile(Content):
         if count > self.size or os.read(fd, 1):
             raise changed_size(self.path(), self.size, os.fstat(fd).st_size)
 
+
+_Columns = tuple[list[HostDirectory], list[bytes], list[int], list["Stamp | None"]]
+"""Many files: directory, name, size and stamp of each."""
 
 _HAS_READV = hasattr(os, "readv")
 

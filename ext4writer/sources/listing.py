@@ -237,7 +237,7 @@ class Lister:
                     told.append((prefix[1:] + name, name))
                 continue
             status = entry.stat(follow_symlinks=False)
-            mode = status.st_mode
+            mode, mtime = status.st_mode, status.st_mtime_ns
             kind = mode & 0o170000
             stamp = None
             if kind == S_IFREG:
@@ -246,7 +246,7 @@ class Lister:
                     continue
                 value = status.st_size
                 # stamp_of, inlined for speed.
-                stamp = status.st_ctime_ns ^ status.st_mtime_ns << 1 ^ status.st_ino
+                stamp = status.st_ctime_ns ^ mtime << 1 ^ status.st_ino
             elif kind == S_IFDIR:
                 value = status.st_dev == device
                 if not value and not rule.one_file_system:
@@ -281,7 +281,7 @@ class Lister:
                     mode,
                     status.st_uid,
                     status.st_gid,
-                    status.st_mtime_ns,
+                    mtime,
                     value,
                     (status.st_dev, status.st_ino)
                     if hard_links and kind != S_IFDIR and status.st_nlink > 1
