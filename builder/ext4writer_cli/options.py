@@ -663,6 +663,13 @@ class ImageOptions:
         about="Features of the journal before the first mount, such as "
         "journal_64bit,journal_checksum_v3.",
     )
+    bad_blocks: str | None = row(
+        "-l",
+        "--bad-blocks",
+        type=PATH,
+        metavar="FILE",
+        about="Do not use the blocks that FILE lists, one on each line as badblocks writes them.",
+    )
     quotatype: str | None = row(
         "--quotatype",
         metavar="KIND[:KIND]...",
@@ -850,6 +857,23 @@ class ImageOptions:
         """The same with features that other options need; -O may still take them away."""
         return replace(self, features=(*names, *self.features)) if names else self
 
+    def listed_bad_blocks(self) -> Sequence[int]:
+        """The numbers in the file of --bad-blocks; ``SourceError`` if they are none."""
+        if self.bad_blocks is None:
+            return ()
+        from ext4writer import SourceError
+        from ext4writer.documents import read_document
+
+        blocks = []
+        text = read_document(self.bad_blocks).decode("ascii", "replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip():
+                continue
+            if not re.fullmatch("[0-9]{1,20}", line.strip(), re.ASCII):
+                raise SourceError(self.bad_blocks, f"line {number} is no number of a block")
+            blocks.append(int(line))
+        return blocks
+
     def signatures(self) -> tuple[tuple[bytes, bytes], ...]:
         """Path and content of each file of --verity-signature; ``SourceError`` for one."""
         if not self.verity_signature:
@@ -912,6 +936,7 @@ class ImageOptions:
             journal_uuid=self.journal_uuid,
             journal_dev=self.journal_dev,
             journal_features=self.journal_features,
+            bad_blocks=self.listed_bad_blocks(),
             quotatype=self.quotatype,
             quota_limits=self.quota_limits,
             quota_grace=self.quota_grace,

@@ -250,9 +250,9 @@ class InodeEmitter:
         sectors = clusters * self._sectors
         time, extra = encode_time(layout.times.fit(layout.epoch * NANOSECONDS), self._large)
         values: dict[str, int | bytes] = {
-            "i_mode": S_IFREG | 0o600,
+            "i_mode": file.mode,
             "i_size": file.size_bytes,
-            "i_links_count": 1,
+            "i_links_count": 1 if file.mode else 0,
             "i_blocks": sectors,
             "i_flags": file.mapping.flags | file.inode_flags,
             "i_block": system_file_i_block(layout, file),

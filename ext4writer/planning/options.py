@@ -180,6 +180,13 @@ def journal_features_of(given: Any) -> tuple[str, ...]:
     return tuple(name for name in JOURNAL_FEATURES if name in found)
 
 
+def bad_blocks_of(given: Any) -> tuple[int, ...]:
+    blocks = sorted({count_of(block) for block in given})
+    if blocks and not 0 <= blocks[0] <= blocks[-1] < 1 << 32:
+        raise ValueError("bad blocks have numbers of 32 bits")
+    return tuple(blocks)
+
+
 def dedupe_of(given: Any) -> Literal["none", "blocks"]:
     if given in ("none", "blocks"):
         return given  # type: ignore[no-any-return]

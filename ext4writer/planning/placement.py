@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..errors import SpecError
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from .allocator import Allocator, OutOfBlocks
 from .geometry import Geometry, Span
@@ -131,7 +132,7 @@ def place(
 def set_apart(
     geometry: Geometry, files: Iterable[SystemFile]
 ) -> tuple[Iterable[Span], dict[int, list[tuple[int, int]]]]:
-    """Take the clusters of files that have a goal out of the free runs.
+    """Take the clusters of files that have a goal, or places, out of the free runs.
 
     Return the runs that are left, and by inode number the (first, count) of what was taken. Raises
     :class:`OutOfBlocks`.
@@ -139,6 +140,9 @@ def set_apart(
     placed: dict[int, list[tuple[int, int]]] = {}
     runs: Iterable[Span] = geometry.free_runs()
     for file in files:
+        if file.places:
+            placed[file.ino] = [(block, 1) for block in file.places]
+            runs = _without(runs, file.places)
         if file.goal is None or not file.data_blocks:
             continue
         before = list(runs)
@@ -154,6 +158,32 @@ def set_apart(
             raise OutOfBlocks
         placed[file.ino], runs = taken, left
     return runs, placed
+
+
+def _without(runs: Iterable[Span], places: Sequence[int]) -> Iterator[Span]:
+    """``runs`` without single blocks; raises :class:`SpecError` for one that is in none of them."""
+    waiting = iter(places)
+    place = next(waiting, None)
+    for first, end in runs:
+        while place is not None and place < end:
+            if place < first:
+                raise _fixed_error(place)
+            if first < place:
+                yield first, place
+            first = place + 1
+            place = next(waiting, None)
+        if first < end:
+            yield first, end
+    if place is not None:
+        raise _fixed_error(place)
+
+
+def _fixed_error(block: int) -> SpecError:
+    return SpecError(
+        "bad_blocks",
+        f"block {block} would hold a superblock, descriptors, bitmaps or inodes, which cannot lie "
+        "elsewhere; choose another size or groups_per_flex",
+    )
 
 
 def _take_from(

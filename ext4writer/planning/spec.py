@@ -24,6 +24,7 @@ from .options import (
     Policies,
     Signatures,
     Size,
+    bad_blocks_of,
     dedupe_of,
     device_number_of,
     encoding_flags_of,
@@ -321,6 +322,12 @@ class Spec:
         "gives each file its own again. Every file is read once more for it.",
         dedupe_of,
     )
+    bad_blocks: Option[tuple[int, ...], Sequence[int]] = Option(
+        (),
+        "Numbers of blocks that must not be used, as badblocks lists them for this block size; "
+        "those past the end are none of the image. One where fixed metadata lies is refused.",
+        bad_blocks_of,
+    )
     quotatype: Option[tuple[str, ...] | None, str | Sequence[str] | None] = Option(
         None,
         "With the feature quota: whose use is counted, as -E quotatype of mke2fs has it, such as "
@@ -609,6 +616,8 @@ class Spec:
                 "encoding_flags", "needs the feature casefold; add casefold, or give an encoding"
             )
         _check_journal(self, fmt)
+        if self.bad_blocks and fmt.bigalloc:
+            raise SpecError("bad_blocks", "are no clusters; add ^bigalloc")
         _check_quota(self, fmt)
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")

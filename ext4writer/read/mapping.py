@@ -24,6 +24,7 @@ from ..ondisk.extent import (
 )
 from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_N_BLOCKS, EXT4_NDIR_BLOCKS, INODE
 from ..ondisk.record import Record
+from ..ondisk.superblock import EXT4_BAD_INO
 
 if TYPE_CHECKING:
     from .inodes import Inode
@@ -66,6 +67,9 @@ def mapping(inode: Inode) -> Iterator[Run | TreeBlock]:
     """
     if inode.has_inline_data or inode.is_fast_symlink:
         return iter(())
+    if inode.ino == EXT4_BAD_INO and not inode.mode:
+        # The list of bad blocks is no file, but mapped like one (lib/ext2fs/bb_inode.c).
+        return block_map(inode)
     if not (inode.is_file or inode.is_directory or inode.is_symlink):
         return iter(())
     commits = inode.image.fast_commits

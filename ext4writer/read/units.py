@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DamageError
 from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_VERITY_FL
-from ..ondisk.superblock import EXT4_JOURNAL_INO, SUPERBLOCK_SIZE
+from ..ondisk.superblock import EXT4_BAD_INO, EXT4_JOURNAL_INO, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, UnitRun
 from ..ondisk.verity import verity_start
 from .directories import block_kind, blocks
@@ -33,7 +33,7 @@ def unit_runs(image: Image) -> Iterator[UnitRun]:
             image.damage(error)
     shared: set[int] = set()
     for inode in image.inodes():
-        if inode.links:
+        if inode.links or inode.ino == EXT4_BAD_INO:
             yield from inode_units(inode, shared)
 
 

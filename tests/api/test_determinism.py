@@ -368,6 +368,7 @@ def test_a_policy_is_not_used_up() -> None:
         {"journal_device": True, "journal_dev": 5},
         {"journal_features": "journal_64bit"},
         {"dedupe": "blocks"},
+        {"bad_blocks": [3000]},
         {"quotatype": "usr", "features": DEFAULT_FEATURES.with_("quota")},
         {"quota_limits": "user:1:1M", "features": DEFAULT_FEATURES.with_("quota")},
         {"quota_grace": "1d", "features": DEFAULT_FEATURES.with_("quota")},

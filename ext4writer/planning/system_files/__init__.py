@@ -42,6 +42,8 @@ class SystemSizes(NamedTuple):
     orphan_file_ino: int
     journal_location: JournalLocation = None
     """In bytes."""
+    bad_blocks: tuple[int, ...] = ()
+    """Those that lie in the file system."""
 
 
 def system_sizes(
@@ -53,12 +55,22 @@ def system_sizes(
     """
     journal = journal_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
     # mke2fs, too, makes none where it makes no journal (misc/mke2fs.c:main).
+    bad: tuple[int, ...] = ()
+    if spec.bad_blocks:
+        from .bad_blocks import bad_blocks_below
+
+        bad = bad_blocks_below(spec, fmt, blocks_count)
     has_journal = bool(journal) or spec.journal_device
     orphan_blocks = orphan_file_blocks(fmt, blocks_count) if has_journal else 0
     if spec.journal_device:
         journal = 0
     return SystemSizes(
-        reserved_gdt_blocks, journal, orphan_blocks, _orphan_ino(spec, fmt), spec.journal_location
+        reserved_gdt_blocks,
+        journal,
+        orphan_blocks,
+        _orphan_ino(spec, fmt),
+        spec.journal_location,
+        bad,
     )
 
 
@@ -90,7 +102,13 @@ def system_files_of_tree(spec: Spec, fmt: Format, table: InodeTable) -> tuple[Sy
 
 def system_files(fmt: Format, groups: int, sizes: SystemSizes) -> tuple[SystemFile, ...]:
     """Return the files of an image of ``groups`` groups, in the order in which they are placed."""
+    bad = None
+    if sizes.bad_blocks:
+        from .bad_blocks import bad_blocks_file
+
+        bad = bad_blocks_file(fmt, sizes.bad_blocks)
     files = (
+        bad,
         resize_inode_file(fmt, groups, sizes.reserved_gdt_blocks),
         journal_file(fmt, sizes.journal, sizes.journal_location),
         mmp_block(fmt),

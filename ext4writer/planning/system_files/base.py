@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from ...nodes import S_IFREG
 from ..mapping import FileMapping
 
 QUOTA_PURPOSE = "quota"
@@ -28,5 +29,9 @@ class SystemFile(NamedTuple):
     """Its blocks at the start of groups, whose places are fixed."""
     goal: int | Literal["middle"] | None = None
     """The block from which on its blocks are sought, where they are not placed with the others."""
+    places: tuple[int, ...] = ()
+    """Where its blocks lie, if that is not for the planner to choose; ascending."""
+    mode: int = S_IFREG | 0o600
+    """``i_mode``; an inode without one has no links, either."""
     inode_flags: int = 0
     """Bits of ``i_flags`` besides those of the mapping."""
