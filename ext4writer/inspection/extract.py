@@ -12,10 +12,12 @@ import stat
 from collections.abc import Sequence
 
 from ..errors import DamageError, ImageError, NotFoundError, OutputError
+from ..inode_flags import flag_names, taken_flags
 from ..nodes import Loss, LossCode
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..read import Image, Inode
 from ..read.walk import Found
+from .host_flags import set_flags, set_project
 
 CHUNK = 1 << 20
 RATIO_MAX = 20
@@ -23,6 +25,9 @@ SPARE_BYTES = 1 << 30
 """An image gives at most :data:`RATIO_MAX` times its own size and this, unless more is allowed."""
 
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
+_CASEFOLD = 0x40000000
+_SEALING = 0x30
+"""IMMUTABLE and APPEND: nothing can be changed or linked after they are set."""
 
 
 class Extraction:
@@ -133,6 +138,8 @@ class _Extractor:
         self.cancel = cancel
         self.result = Extraction()
         self.first_names: dict[int, bytes] = {}
+        self.sealed: list[tuple[bytes, Inode]] = []
+        """What becomes IMMUTABLE or APPEND when all else is done."""
 
     def run(self, paths: Sequence[bytes]) -> Extraction:
         wanted = chosen(self.image, paths)
@@ -164,6 +171,8 @@ class _Extractor:
                 self._leave(*above.pop())
             if is_new:
                 self._attributes(self.here, b"/", self.image.root)
+            for path, inode in reversed(self.sealed):
+                self._seal(path, inode)
         except OSError as error:
             raise OutputError(
                 error.filename or self.directory, f"cannot be written: {error.strerror}"
@@ -213,6 +222,8 @@ class _Extractor:
             raise OutputError(
                 path, f"is no directory that can be filled: {error.strerror}"
             ) from None
+        if is_new and inode.flags & _CASEFOLD:
+            self._set_flags(below, path, _CASEFOLD)  # only while the directory is empty
         os.close(self.here)
         self.here = below
         above.append((path, inode if is_new else None))
@@ -308,6 +319,52 @@ class _Extractor:
         self._xattrs(fd, path, inode)
         os.chmod(fd, mode)
         os.utime(fd, ns=(inode.atime_ns, inode.mtime_ns))
+        self._flags(fd, path, inode)
+
+    def _flags(self, fd: int, path: bytes, inode: Inode) -> None:
+        """Flags that chattr sets, and the project; those that seal a file wait for the end."""
+        flags = inode.flags & taken_flags(inode.file_type) & ~_CASEFOLD
+        if flags & ~_SEALING:
+            self._set_flags(fd, path, flags & ~_SEALING)
+        if flags & _SEALING:
+            self.sealed.append((path, inode))
+        if inode.projid:
+            try:
+                set_project(fd, inode.projid)
+            except OSError as error:
+                why = error.strerror
+                self.result.lose(path, f"its project {inode.projid} is not kept: {why}")
+
+    def _set_flags(self, fd: int, path: bytes, flags: int) -> None:
+        try:
+            set_flags(fd, flags, flags)
+        except OSError as error:
+            if flags & (flags - 1):
+                # One that the host does not have takes all with it.
+                for place in range(flags.bit_length()):
+                    if flags >> place & 1:
+                        self._set_flags(fd, path, 1 << place)
+                return
+            text = f"its inode flags {flag_names(flags)} are not kept: {error.strerror}"
+            self.result.lose(path, text)
+
+    def _seal(self, path: bytes, inode: Inode) -> None:
+        fd = os.dup(self.top)
+        try:
+            *above, name = [part for part in path.split(b"/") if part] or [b"."]
+            for part in above:
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                os.close(fd)
+                fd = below
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=fd)
+            os.close(fd)
+            fd = file
+            self._set_flags(fd, path, inode.flags & _SEALING)
+        except OSError as error:
+            names = flag_names(inode.flags & _SEALING)
+            self.result.lose(path, f"its inode flags {names} are not kept: {error.strerror}")
+        finally:
+            os.close(fd)
 
     def _attributes_of_name(self, name: bytes, path: bytes, inode: Inode) -> None:
         """What :meth:`_attributes` does, for what cannot be opened."""
@@ -316,6 +373,9 @@ class _Extractor:
         except OSError:
             self.result.lose(path, "its owner is not kept")
         self._xattrs(b"/proc/self/fd/%d/%s" % (self.here, name), path, inode)
+        flags = inode.flags & taken_flags(inode.file_type)
+        if flags:
+            self.result.lose(path, f"its inode flags {flag_names(flags)} are not kept")
         if not inode.is_symlink:
             os.chmod(name, inode.mode & 0o777, dir_fd=self.here)
         times = (inode.atime_ns, inode.mtime_ns)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from ..errors import ImageError
+from ..inode_flags import bsd_words, taken_flags
 from ..nodes import Loss
 from ..read import FileReader, Image, Inode
 from .extract import CHUNK, RATIO_MAX, SPARE_BYTES, chosen, is_wanted
@@ -68,6 +69,13 @@ def write_tar(
             if inode.links > 1 and not inode.is_directory:
                 first_names[inode.ino] = name
             extra = _xattr_records(inode, found.path, losses)
+            flags = inode.flags & taken_flags(inode.file_type)
+            if flags:
+                # libarchive/archive_write_set_format_pax.c
+                extra["SCHILY.fflags"] = bsd_words(flags)
+            if inode.projid:
+                what = f"its project {inode.projid} is not kept"
+                losses.append(Loss(found.path, what, "attributes-not-taken"))
             if not inode.is_file:
                 info = _header(name, inode, extra)
                 if inode.is_symlink:

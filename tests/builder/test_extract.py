@@ -225,3 +225,58 @@ def test_a_file_that_names_one_block_many_times(tmp_path: Path) -> None:
         assert result.bytes_written == 8000 * 1024
         with pytest.raises(Exception, match="holds more than"):
             extract(image, tmp_path / "less", max_bytes=1000)
+
+
+@pytest.mark.root
+def test_inode_flags_and_projects(tmp_path: Path) -> None:
+    """As far as the host's file system has them; those that seal a file come last."""
+    tree = Tree()
+    tree.file("/sealed", b"s" * 5000, flags="immutable,noatime", mtime_ns=7)
+    tree.link("/also sealed", "/sealed")
+    tree.file("/log", b"l", flags="append,nodump")
+    tree.directory("/d", flags="immutable,dirsync,topdir")
+    tree.file("/d/file", b"f", mtime_ns=9)
+    tree.fifo("/fifo", flags="nodump")
+    image, host = tmp_path / "image", tmp_path / "host"
+    write_image(tree, image, SPEC)
+    subprocess.run([require("mke2fs"), "-q", "-t", "ext4", host, "16M"], check=True)
+    with mounted(host, rw=True) as point:
+        done = run("extract", image, "-C", point / "out")
+        out = point / "out"
+        assert done.returncode == 0
+        assert done.stderr == "not kept exactly: /fifo: its inode flags nodump are not kept\n"
+        listed = subprocess.run(["lsattr", "-dR", out], capture_output=True, text=True).stdout
+        listed += subprocess.run(["lsattr", "-R", out], capture_output=True, text=True).stdout
+        flags = {line.split()[1][len(str(out)) :]: line.split()[0] for line in listed.split("\n")
+                 if " " in line and "also" not in line}  # fmt: skip
+        assert set("iA") <= set(flags["/sealed"]) and "i" not in flags["/d/file"]
+        assert set("ad") <= set(flags["/log"])
+        assert set("iDT") <= set(flags["/d"])
+        assert (out / "sealed").stat().st_ino == (out / "also sealed").stat().st_ino
+        assert (out / "sealed").stat().st_mtime_ns == 7
+    archive = tmp_path / "a.tar"
+    run("extract", image, "--tar", archive)
+    again = sources.tar(archive)
+    wanted = {path: node.flags_and_project for path, node in tree.walk()}
+    assert {p: n.flags_and_project for p, n in again.walk() if p in wanted} == wanted
+
+
+def test_names_without_number_of_one_file(tmp_path: Path) -> None:
+    """More links than a host can make, and than the inode counts; it ends."""
+    count = 70_000
+    tree = Tree()
+    for number in range(count):
+        tree.file(b"/%06d" % number, b"")
+    data = bytearray()
+    write_image(tree, data, Spec(lost_and_found=False))
+    with open_image(bytes(data), on_damage=lambda error: None) as image:
+        entries = list(image.entries(image.root))
+        target = image.lookup(b"/000000")
+        offset = target.offset + INODE.offset("i_links_count")
+    data[offset : offset + 2] = b"\xff\xff"
+    for entry in entries[2:]:
+        data[entry.offset : entry.offset + 4] = target.ino.to_bytes(4, "little")
+    with open_image(bytes(data), on_damage=lambda error: None) as image:
+        result = extract(image, tmp_path / "out")
+    assert result.entries == count == len(os.listdir(tmp_path / "out"))
+    assert (tmp_path / "out/000001").stat().st_nlink > 1000
