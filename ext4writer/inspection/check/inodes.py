@@ -438,7 +438,8 @@ def _check_symlink(check: Check, inode: Inode) -> None:
             wrong = f"a size of {inode.size}, and less inline"
     elif inode.is_fast_symlink:
         length = inode.block_bytes.find(b"\0")
-        if inode.size >= _FAST_SYMLINK_BYTES or length != inode.size:
+        is_binary = bool(inode.flags & EXT4_ENCRYPT_FL)
+        if inode.size >= _FAST_SYMLINK_BYTES or (length != inode.size and not is_binary):
             wrong = f"a size of {inode.size}, and a target of {length} bytes"
         if inode.flags & EXT4_EXTENTS_FL:
             check.of_inode("PR_1_FAST_SYMLINK_EXTENT_FL", inode, "i_flags", "has EXTENTS")
@@ -459,7 +460,7 @@ def _long_target(check: Check, inode: Inode) -> str:
         return "other blocks than one"
     data = check.image.block(runs[0].physical)
     length = data.find(b"\0")
-    if length != inode.size and not inode.flags & 0x800:  # encrypted targets are binary
+    if length != inode.size and not inode.flags & EXT4_ENCRYPT_FL:  # binary
         return f"a size of {inode.size}, and a target of {length} bytes"
     return ""
 
