@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cached_property
 
+from ..ondisk.checksum import crc32c
+from ..ondisk.inode import INODE
 from ..ondisk.xattr import (
     EXT4_XATTR_MAGIC,
     XATTR_ENTRY,
@@ -12,55 +15,87 @@ from ..ondisk.xattr import (
     XATTR_IBODY_HEADER,
     block_hash,
     entry_hash,
+    entry_size,
+    value_entry_hash,
     value_size,
 )
+from ..planning.layout import ImagePlan
 from ..planning.xattrs import Attribute
 
 _pack_entry = XATTR_ENTRY.packer(
-    "e_name_len", "e_name_index", "e_value_offs", "e_value_size", "e_hash"
+    "e_name_len", "e_name_index", "e_value_offs", "e_value_inum", "e_value_size", "e_hash"
 )
 
 
-def pack_in_inode(attributes: Sequence[Attribute], room: int) -> bytes:
-    """The ``room`` bytes after the inode's fields; entries have no hash there."""
-    header = struct.pack("<I", EXT4_XATTR_MAGIC)
-    assert len(header) == XATTR_IBODY_HEADER.size
-    return header + _pack_entries(attributes, room - len(header), 0, hashed=False)[0]
+class AttributePacker:
+    """Packs the attributes of one layout."""
 
+    def __init__(self, layout: ImagePlan) -> None:
+        self._xattrs = layout.xattrs
+        self._seed = layout.format.checksum_seed
+        self._value_inos = layout.table.value_inos
+        self._block_size = layout.block_size
+        self._room = layout.format.inode_size - INODE.size
 
-def pack_block(attributes: Sequence[Attribute], references: int, block_size: int) -> bytes:
-    """An attribute block without its checksum, ``block_size`` bytes."""
-    body, hashes = _pack_entries(
-        attributes, block_size - XATTR_HEADER.size, XATTR_HEADER.size, hashed=True
-    )
-    header = XATTR_HEADER.pack(
-        {
-            "h_magic": EXT4_XATTR_MAGIC,
-            "h_refcount": references,
-            "h_blocks": 1,
-            "h_hash": block_hash(hashes),
-        }
-    )
-    return header + body
+    @cached_property
+    def value_hashes(self) -> list[int]:
+        """The hash of each value that lies in an inode of its own."""
+        # fs/ext4/xattr.c:ext4_xattr_inode_hash
+        return [crc32c(self._seed, value) for value in self._xattrs.values]
 
+    @cached_property
+    def inside(self) -> list[bytes]:
+        """What lies after the fields of inodes that have no content, by the number of the set."""
+        return list(map(self.in_inode, self._xattrs.insides))
 
-def _pack_entries(
-    attributes: Sequence[Attribute], room: int, offset_base: int, *, hashed: bool
-) -> tuple[bytes, list[int]]:
-    """Entries from the front, values from the back; e_value_offs counts from ``-offset_base``."""
-    area = bytearray(room)
-    hashes = []
-    front, back = 0, room
-    for index, name, value in attributes:
-        digest = entry_hash(name, value) if hashed else 0
-        hashes.append(digest)
-        offset = 0
-        if value:
-            back -= value_size(len(value))
-            area[back : back + len(value)] = value
-            offset = back + offset_base
-        entry = _pack_entry(len(name), index, offset, len(value), digest)
-        area[front : front + len(entry)] = entry
-        area[front + len(entry) : front + len(entry) + len(name)] = name
-        front += len(entry) + (len(name) + 3 & ~3)
-    return bytes(area), hashes
+    def in_inode(self, attributes: Sequence[Attribute]) -> bytes:
+        """All bytes after the inode's fields; entries have no hash there, but for values."""
+        header = struct.pack("<I", EXT4_XATTR_MAGIC)
+        room = self._room - XATTR_IBODY_HEADER.size
+        return header + self._entries(attributes, room, 0, hashed=False)[0]
+
+    def block(self, number: int) -> bytes:
+        """The attribute block of this number without its checksum."""
+        body, hashes = self._entries(
+            self._xattrs.blocks[number],
+            self._block_size - XATTR_HEADER.size,
+            XATTR_HEADER.size,
+            hashed=True,
+        )
+        header = XATTR_HEADER.pack(
+            {
+                "h_magic": EXT4_XATTR_MAGIC,
+                "h_refcount": self._xattrs.references[number],
+                "h_blocks": 1,
+                "h_hash": block_hash(hashes),
+            }
+        )
+        return header + body
+
+    def _entries(
+        self, attributes: Sequence[Attribute], room: int, offset_base: int, *, hashed: bool
+    ) -> tuple[bytes, list[int]]:
+        """Entries from the front, values from the back; e_value_offs counts from ``-offset_base``.
+
+        Returns their hashes, too.
+        """
+        area = bytearray(room)
+        hashes = []
+        front, back = 0, room
+        for name_index, name, value, holder in attributes:
+            offset = ino = digest = 0
+            if holder is not None:
+                ino = self._value_inos[holder]
+                digest = value_entry_hash(name, self.value_hashes[holder])
+            elif value:
+                back -= value_size(len(value))
+                area[back : back + len(value)] = value
+                offset = back + offset_base
+            if hashed and holder is None:
+                digest = entry_hash(name, value)
+            hashes.append(digest)
+            entry = _pack_entry(len(name), name_index, offset, ino, len(value), digest)
+            area[front : front + len(entry)] = entry
+            area[front + len(entry) : front + len(entry) + len(name)] = name
+            front += entry_size(len(name))
+        return bytes(area), hashes

@@ -146,8 +146,7 @@ class BitmapEmitter:
                 for index in range(low, high):
                     marks[per_group - inos[index] + base] = 0x31
                 bits |= int(marks, 2)
-        for ino in layout.table.unnamed:
-            if 0 < ino - base <= per_group:
-                bits |= 1 << ino - base - 1
+        for ino in layout.table.nameless_in(range(base + 1, base + per_group + 1)):
+            bits |= 1 << ino - base - 1
         bits |= ((1 << 8 * layout.block_size - per_group) - 1) << per_group
         return bits.to_bytes(layout.block_size, "little")

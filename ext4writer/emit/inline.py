@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..content import KeepingOpen, Parcel
-from ..ondisk.inode import EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME, INODE
+from ..ondisk.inode import EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME
 from ..ondisk.xattr import split_name
 from ..planning.layout import ImagePlan
 from ..planning.xattrs import Attribute
 from ..tree import Directory, RegularFile, Symlink
-from .attributes import pack_in_inode
+from .attributes import AttributePacker
 from .directories import DirectoryEmitter
 
 _INDEX, _NAME = split_name(INLINE_DATA_NAME)
@@ -29,10 +29,12 @@ class Inline(NamedTuple):
 class InlineEmitter:
     """Makes the content of inodes of one layout."""
 
-    def __init__(self, layout: ImagePlan, directories: DirectoryEmitter) -> None:
+    def __init__(
+        self, layout: ImagePlan, directories: DirectoryEmitter, packer: AttributePacker
+    ) -> None:
         self._layout = layout
         self._directories = directories
-        self._room = layout.format.inode_size - INODE.size
+        self._packer = packer
         # Contents lie side by side in a buffer, each at a multiple of this.
         self._stride = 1 << max(0, layout.format.inline_most - 1).bit_length()
         self._empty: dict[int | None, bytes] = {}
@@ -80,5 +82,4 @@ class InlineEmitter:
 
     def _area(self, number: int | None, value: bytes) -> bytes:
         others = () if number is None else self._layout.xattrs.insides[number]
-        attributes: list[Attribute] = [(_INDEX, _NAME, value), *others]
-        return pack_in_inode(attributes, self._room)
+        return self._packer.in_inode((Attribute(_INDEX, _NAME, value), *others))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 from itertools import compress
 from struct import Struct
 
@@ -31,10 +31,10 @@ from ..planning.layout import NANOSECONDS, ImagePlan
 from ..planning.mapping import I_BLOCK_BYTES
 from ..planning.system_files import SystemFile
 from ..tree import S_IFDIR, S_IFREG, Device, Symlink
-from .attributes import pack_in_inode
+from .attributes import AttributePacker
 from .directories import DirectoryEmitter
 from .inline import InlineEmitter
-from .system_files import system_file_i_block
+from .system_files import system_file_fields, system_file_i_block
 from .workspace import PIECE_BYTES, Workspace
 
 SECTOR = 512
@@ -53,9 +53,14 @@ class InodeEmitter:
     """Makes the inode tables of one layout, in pieces."""
 
     def __init__(
-        self, layout: ImagePlan, workspace: Workspace, directories: DirectoryEmitter
+        self,
+        layout: ImagePlan,
+        workspace: Workspace,
+        directories: DirectoryEmitter,
+        packer: AttributePacker,
     ) -> None:
         self._layout = layout
+        self._packer = packer
         self._format = layout.format
         self._seed = layout.format.checksum_seed
         self._workspace = workspace
@@ -84,17 +89,12 @@ class InodeEmitter:
         self._with_map_blocks = _ascending(layout.placement.map_blocks)
         self._with_block = _ascending(layout.xattrs.block_of)
         self._with_area = _ascending(layout.xattrs.inside_of)
+        self._with_values = _ascending(layout.xattrs.values_of)
         self._inline = _ascending(layout.inline)
-        self._inline_emitter = InlineEmitter(layout, directories)
+        self._inline_emitter = InlineEmitter(layout, directories, packer)
         self._system = {
             file.ino: self._system_inode(file) for file in layout.system_files if file.ino
         }
-
-    @cached_property
-    def _areas(self) -> list[bytes]:
-        """What lies after the fields of inodes with attributes, by the number of the set."""
-        room = self._size - INODE.size
-        return [pack_in_inode(attributes, room) for attributes in self._layout.xattrs.insides]
 
     def runs(self) -> Iterator[UnitRun]:
         """The inodes of each table up to the last used one, in pieces."""
@@ -155,6 +155,8 @@ class InodeEmitter:
             sectors[index - low] += shared * self._sectors
         for index in _between(self._with_block, low, high):
             sectors[index - low] += self._sectors
+        for index in _between(self._with_values, low, high):
+            sectors[index - low] += layout.value_clusters(index) * self._sectors
         columns: dict[tuple[str, ...], array[int]] = {
             ("i_mode",): table.modes[low:high],
             INODE.parts("i_uid"): table.uids[low:high],
@@ -185,7 +187,7 @@ class InodeEmitter:
             _put_file_acl(view, (index - low) * size, block)
         for index in _between(self._with_area, low, high):
             start = (index - low) * size
-            view[start + INODE.size : start + size] = self._areas[xattrs.inside_of[index]]
+            view[start + INODE.size : start + size] = self._packer.inside[xattrs.inside_of[index]]
         for index, inline in self._inline_emitter.make(_between(self._inline, low, high)):
             start = (index - low) * size
             self._put_i_block(view, index - low, inline.i_block)
@@ -263,6 +265,7 @@ class InodeEmitter:
             values["i_crtime"] = time
             for name in ("i_atime_extra", "i_ctime_extra", "i_mtime_extra", "i_crtime_extra"):
                 values[name] = extra
+        values |= system_file_fields(layout, self._packer, file)
         inode = bytearray(self._record.pack(self._record.split(values)).ljust(self._size, b"\0"))
         checksum_unit(self._format, Unit(UnitKind.INODE, file.ino, 0, 0, self._size), inode)
         return bytes(inode)

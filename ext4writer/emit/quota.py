@@ -103,10 +103,13 @@ def _entries(layout: ImagePlan, kind: QuotaKind, ids: Sequence[int]) -> bytearra
     count, place_of = len(ids), {number: place for place, number in enumerate(ids)}
     columns = {name: array("Q", bytes(8 * count)) for name in _COLUMNS}
     space, inodes = columns["dqb_curspace"], columns["dqb_curinodes"]
-    for owner, clusters in zip(_owners(layout, kind), _clusters(layout), strict=True):
+    owners = _owners(layout, kind)
+    for owner, clusters in zip(owners, _clusters(layout), strict=True):
         place = place_of[owner]
         space[place] += clusters
         inodes[place] += 1
+    for index, values in layout.xattrs.values_of.items():
+        inodes[place_of[owners[index]]] += len(values)
     cluster_size = layout.format.cluster_size
     columns["dqb_curspace"] = array("Q", [clusters * cluster_size for clusters in space])
     for limit in layout.spec.quota_limits:
@@ -152,6 +155,8 @@ def _clusters(layout: ImagePlan) -> Sequence[int]:
         clusters[index] += sum(run.length for run in runs)
     for index in layout.xattrs.block_of:
         clusters[index] += 1
+    for index in layout.xattrs.values_of:
+        clusters[index] += layout.value_clusters(index)
     return clusters
 
 

@@ -8,10 +8,11 @@ from ..ondisk.units import Unit
 from ..planning.layout import ImagePlan
 from ..planning.placement import PlacedFile
 from ..planning.system_files import SystemFile
-from ..planning.system_files.base import QUOTA_PURPOSE
+from ..planning.system_files.base import QUOTA_PURPOSE, XATTR_VALUE_PURPOSE
 from ..planning.system_files.journal import JOURNAL_PURPOSE
 from ..planning.system_files.mmp import MMP_PURPOSE
 from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
+from .attributes import AttributePacker
 from .journal import journal_units
 from .mmp import mmp_units
 from .orphan_file import orphan_units
@@ -25,11 +26,18 @@ def _quota_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Ite
     return quota_units(layout, file, placed)
 
 
+def _xattr_value_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
+    from .xattr_values import xattr_value_units
+
+    return xattr_value_units(layout, file, placed)
+
+
 _CONTENT: dict[str, Content] = {
     JOURNAL_PURPOSE: journal_units,
     MMP_PURPOSE: mmp_units,
     ORPHAN_FILE_PURPOSE: orphan_units,
     QUOTA_PURPOSE: _quota_units,
+    XATTR_VALUE_PURPOSE: _xattr_value_units,
 }
 """By purpose: the units of the file's nonzero blocks."""
 
@@ -42,6 +50,17 @@ def system_file_units(layout: ImagePlan) -> Iterator[Unit]:
         content = _CONTENT.get(file.purpose)
         if content is not None:
             yield from content(layout, file, placed)
+
+
+def system_file_fields(
+    layout: ImagePlan, packer: AttributePacker, file: SystemFile
+) -> dict[str, int | bytes]:
+    """Fields of the inode of a file without a name that differ from those of the others."""
+    if file.purpose != XATTR_VALUE_PURPOSE:
+        return {}
+    from .xattr_values import xattr_value_fields
+
+    return xattr_value_fields(layout, packer, file)
 
 
 def system_file_i_block(layout: ImagePlan, file: SystemFile) -> bytes:

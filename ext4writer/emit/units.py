@@ -10,7 +10,7 @@ from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..planning.contents import FAST_SYMLINK_MAX
 from ..planning.layout import ImagePlan
 from ..tree import S_IFLNK, Symlink
-from .attributes import pack_block
+from .attributes import AttributePacker
 from .bitmaps import BitmapEmitter
 from .directories import DirectoryEmitter
 from .inodes import InodeEmitter
@@ -31,7 +31,8 @@ class PlannedUnits:
         self._bitmaps = BitmapEmitter(layout)
         self._workspace = Workspace()
         self._directories = DirectoryEmitter(layout, self._workspace)
-        self._inodes = InodeEmitter(layout, self._workspace, self._directories)
+        self._packer = AttributePacker(layout)
+        self._inodes = InodeEmitter(layout, self._workspace, self._directories, self._packer)
 
     def written(self) -> list[UnitRun]:
         """The units that are not all zeros, by ascending offset.
@@ -152,12 +153,11 @@ class PlannedUnits:
         return list(block_of.values()), list(block_of)
 
     def _xattr_run(self, run: UnitRun, first: int) -> memoryview:
-        xattrs, size = self._layout.xattrs, run.size
+        size = run.size
         view = self._workspace.zeroed(run.count * size)
         for position, unit in enumerate(run.units()):
-            number, start = first + position, position * size
-            block = pack_block(xattrs.blocks[number], xattrs.references[number], size)
-            view[start : start + size] = block
+            start = position * size
+            view[start : start + size] = self._packer.block(first + position)
             checksum_unit(self._format, unit, view, start)
         return view
 

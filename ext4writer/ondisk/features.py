@@ -73,7 +73,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("64bit", "incompat", 0x80, "write", needs="extent"),
     _row("mmp", "incompat", 0x100, "write"),
     _row("flex_bg", "incompat", 0x200, "write"),
-    _row("ea_inode", "incompat", 0x400),
+    _row("ea_inode", "incompat", 0x400, "write"),
     _row("dirdata", "incompat", 0x1000, reason=_NEVER),
     _row("metadata_csum_seed", "incompat", 0x2000, "write", needs="metadata_csum"),
     _row("large_dir", "incompat", 0x4000, "write", needs="dir_index"),

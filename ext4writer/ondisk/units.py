@@ -64,6 +64,8 @@ class UnitKind(Enum):
     DX_NODE = "dx_node"
     XATTR_BLOCK = "xattr_block"
     """Owner: the first of the inodes that share it."""
+    XATTR_VALUE = "xattr_value"
+    """A block of a value that lies in an inode of its own. Number: the logical block."""
     SYMLINK_BLOCK = "symlink_block"
     ORPHAN_BLOCK = "orphan_block"
     """Number: the logical block."""

@@ -15,6 +15,8 @@ EXT4_XATTR_MAGIC = 0xEA020000
 EXT4_XATTR_REFCOUNT_MAX = 1024
 # Names and values are padded to this; so are entries.
 EXT4_XATTR_PAD = 4
+# include/uapi/linux/limits.h: no system call takes or gives a longer value.
+XATTR_SIZE_MAX = 65536
 # Zero bytes that end the list of entries.
 XATTR_END_SIZE = 4
 
@@ -109,7 +111,7 @@ XATTR_ENTRY = Record(
             "Inode that holds the value",
             "inode",
             when="ea_inode",
-            zero="no ea_inode",
+            writes="0 unless the value fits neither inode nor block",
         ),
         field("e_value_size", Int32ul, "Bytes of the value", "bytes"),
         field(
@@ -117,7 +119,8 @@ XATTR_ENTRY = Record(
             Int32ul,
             "Hash of name and value",
             "hash",
-            writes="0 in an inode; bytes of the name count as unsigned",
+            writes="0 in an inode, unless the value has an inode of its own, where its hash stands "
+            "for it; bytes of the name count as unsigned",
         ),
     ),
     size=16,
@@ -166,6 +169,12 @@ def entry_hash(name: bytes, value: bytes) -> int:
     for (word,) in struct.iter_unpack("<I", value + bytes(-len(value) % 4)):
         hashed = ((hashed << 16) ^ (hashed >> 16) ^ word) & 0xFFFFFFFF
     return hashed
+
+
+def value_entry_hash(name: bytes, hashed: int) -> int:
+    """Return e_hash of an entry whose value has an inode of its own and the hash ``hashed``."""
+    # fs/ext4/xattr.c:ext4_xattr_set_entry, "crc32c_hash"
+    return entry_hash(name, struct.pack("<I", hashed))
 
 
 def block_hash(entry_hashes: list[int] | tuple[int, ...]) -> int:

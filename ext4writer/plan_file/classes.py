@@ -30,7 +30,7 @@ from ..planning.spec import Spec
 from ..planning.system_files import SystemFile
 from ..planning.system_files.resize_inode import ResizeMapping
 from ..planning.verity import VerityFile
-from ..planning.xattrs import XattrPlan
+from ..planning.xattrs import Attribute, XattrPlan
 from ..tree import Loss
 from .contents import CONTENTS, SHARED
 
@@ -38,7 +38,8 @@ PLANNED: tuple[type, ...] = (
     *(QuotaLimit, QuotaGrace, SharedRun),
     *(ImagePlan, Spec, Format, FeatureSet, Times, GroupCounts, Loss),
     *(Geometry, InodeTable, Demand, Placement, PlacedFile, Run, SystemFile),
-    *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, XattrPlan),
+    *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory),
+    *(XattrPlan, Attribute),
     *(VerityFile, MerkleTree),
 )
 

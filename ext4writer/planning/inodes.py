@@ -76,6 +76,8 @@ class InodeTable:
     inos: Sequence[int] = ()
     unnamed: Sequence[int] = ()
     """Inode numbers beyond the reserved ones that belong to files without a name."""
+    value_inos: range = range(0)
+    """Inode numbers of attribute values, by the number of the value; the last ones in use."""
     entries: dict[str, int] = field(default_factory=dict)
     lost_and_found: int | None = None
     """Index of ``/lost+found``."""
@@ -100,8 +102,20 @@ class InodeTable:
     @property
     def last_ino(self) -> int:
         """The highest inode number in use, reserved ones included."""
+        if self.value_inos:
+            return self.value_inos[-1]
         last: int = max(self.inos[-1], EXT4_GOOD_OLD_FIRST_INO - 1, *self.unnamed)
         return last
+
+    @property
+    def nameless(self) -> int:
+        """The number of inodes beyond the reserved ones that no directory names."""
+        return len(self.unnamed) + len(self.value_inos)
+
+    def nameless_in(self, inos: range) -> list[int]:
+        """Those of them whose numbers are in ``inos``, ascending."""
+        low, high = max(inos.start, self.value_inos.start), min(inos.stop, self.value_inos.stop)
+        return [*(ino for ino in self.unnamed if ino in inos), *range(low, high)]
 
     def indexes_of(self, file_type: int) -> Iterator[int]:
         """The indexes of all nodes of one kind, ascending."""

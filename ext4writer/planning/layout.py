@@ -141,7 +141,7 @@ class ImagePlan:
         """Free inodes, computed without summing over all groups; reserved ones count as used."""
         ordinary = len(self.table.inos) - bisect_left(self.table.inos, EXT4_GOOD_OLD_FIRST_INO)
         reserved = EXT4_GOOD_OLD_FIRST_INO - 1
-        return self.inodes_count - reserved - len(self.table.unnamed) - ordinary
+        return self.inodes_count - reserved - self.table.nameless - ordinary
 
     @property
     def available_bytes(self) -> int:
@@ -201,6 +201,11 @@ class ImagePlan:
     def system_files(self) -> tuple[SystemFile, ...]:
         """The files that no directory names."""
         return self.demand.system_files
+
+    def value_clusters(self, index: int) -> int:
+        """The clusters of attribute values for which the node at ``index`` is charged."""
+        named, size = self.xattrs.values_of.get(index, ()), self.format.cluster_size
+        return sum(-(-len(self.xattrs.values[number]) // size) for number in named)
 
     def runs_of(self, index: int) -> list[Run]:
         """The runs of the node at ``index``, by logical block."""

@@ -107,6 +107,7 @@ def _plan(
         inline = plan_inline(table, fmt, policy)
         xattrs = _plan_xattrs(table, fmt, policy, inline, contexts)
         data.leave_inline(inline.rooms)
+        table.value_inos = range(table.last_ino + 1, table.last_ino + 1 + len(xattrs.values))
         rules = DirectoryRules(
             format=fmt,
             hash_seed=unpack("<4I", hash_seed.bytes),
@@ -134,7 +135,7 @@ def _plan(
         xattr_blocks=len(xattrs.blocks),
         cluster_blocks=fmt.blocks_per_cluster,
         data_clusters=sum(clusters),
-        system_files=system_files_of_tree(spec, fmt, table),
+        system_files=system_files_of_tree(spec, fmt, table, xattrs),
         verity_clusters=verity.clusters if verity else 0,
         shared=shared,
     )
@@ -347,15 +348,13 @@ def _plan_xattrs(
         if index in contexts:
             xattrs = {**xattrs, ENCRYPTION_CONTEXT: contexts[index]}
         path, kept = partial(table.path_of, index), inline.rooms.get(index, 0)
-        # e2fsck does not look at the block of attributes of an inline link, and would free it
-        # (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
-        all_inside = bool(kept) and table.types[index] == S_IFLNK >> 12
-        left = planner.add(index, xattrs, path, kept, all_inside=all_inside)
+        is_link = table.types[index] == S_IFLNK >> 12
+        left = planner.add(index, xattrs, path, kept, is_link=is_link)
         if left is not None:
             inline.fill(index, left)
             continue
         inline.discard(index)
-        planner.add(index, xattrs, path)
+        planner.add(index, xattrs, path, is_link=is_link)
     return planner.plan
 
 
@@ -429,7 +428,7 @@ def _plan_directories(
 
 def _inodes(table: InodeTable, spec: Spec) -> Inodes:
     reserved = 10 - 1  # the root is one of the ten reserved inodes and also in the table
-    used = reserved + len(table.unnamed) + len(table.nodes)
+    used = reserved + table.nameless + len(table.nodes)
     free = spec.free_inodes
     if spec.inodes is not None:
         if spec.inodes < used:

@@ -41,10 +41,10 @@ def count_groups(geometry: Geometry, free_ranges: Sequence[Span], table: InodeTa
         high = bisect_left(inos, base + per_group + 1)
         ordinary = high - bisect_left(inos, max(base, reserved) + 1, low, high)
         used_reserved = max(0, min(reserved - base, per_group))
-        unnamed = [ino - base for ino in table.unnamed if 0 < ino - base <= per_group]
-        free_inodes[group] -= ordinary + used_reserved + len(unnamed)
-        last = max(inos[high - 1] - base if high > low else 0, used_reserved, *unnamed)
-        itable_unused[group] -= last
+        nameless = table.nameless_in(range(base + 1, base + per_group + 1))
+        free_inodes[group] -= ordinary + used_reserved + len(nameless)
+        last = max(inos[high - 1] if high > low else base, base + used_reserved, *nameless)
+        itable_unused[group] -= last - base
     for index in table.directories:
         used_dirs[(inos[index] - 1) // per_group] += 1
     return GroupCounts(free_blocks, free_inodes, used_dirs, itable_unused)

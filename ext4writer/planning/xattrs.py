@@ -1,4 +1,4 @@
-"""Places extended attributes: inside the inode, in a block of their own, or in a shared one.
+"""Places extended attributes: in the inode, in a block that may be shared, or a value by itself.
 
 Rules: Documentation/filesystems/ext4/attributes.rst; the layout as fs/ext4/xattr.c writes it.
 """
@@ -19,6 +19,7 @@ from ..ondisk.xattr import (
     EXT4_XATTR_REFCOUNT_MAX,
     XATTR_END_SIZE,
     XATTR_HEADER,
+    XATTR_SIZE_MAX,
     acl_to_disk,
     entry_size,
     split_name,
@@ -27,8 +28,16 @@ from ..ondisk.xattr import (
 from ..tree import Xattrs
 from .policy import LayoutPolicy
 
-Attribute = tuple[int, bytes, bytes]
-"""Name index, name without the prefix, value in its on-disk form."""
+
+class Attribute(NamedTuple):
+    """One attribute in its on-disk form; ``name`` is without the prefix."""
+
+    name_index: int
+    name: bytes
+    value: bytes
+    holder: int | None = None
+    """The number of the value, if it lies in an inode of its own."""
+
 
 ENCRYPTION_CONTEXT = b"\0encryption.c"
 """What stands for the name of an encryption context, which no user can read or set. It is taken as
@@ -51,10 +60,24 @@ class XattrPlan:
     blocks: list[tuple[Attribute, ...]] = field(default_factory=list)
     references: array[int] = field(default_factory=lambda: array("I"))
     """By block number: how many inodes share it."""
+    values: list[bytes] = field(default_factory=list)
+    """Different values that lie in inodes of their own (ea_inode), numbered as above."""
+    values_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """By node index: the numbers of the values that its entries name. It is charged for each as if
+    it shared none (fs/ext4/xattr.c:ext4_xattr_inode_alloc_quota)."""
+    value_references: array[int] = field(default_factory=lambda: array("I"))
+    """By number of the value: how many entries name it; those of a shared block count once."""
 
 
 _Key = tuple[tuple[tuple[bytes, bytes], ...], int, bool]
 """The attributes, and the rest of what :meth:`XattrPlanner.add` is given."""
+
+
+_Spread = tuple[list[Attribute], list[Attribute]]
+"""Attributes in the inode and in a block."""
+
+_SOME_HOLDER = -1
+"""A value that is to get a number."""
 
 
 class _Home(NamedTuple):
@@ -74,6 +97,8 @@ class XattrPlanner:
         self.plan = XattrPlan()
         self._policy = policy
         self._inode_room = fmt.xattr_room
+        self._has_holders = fmt.ea_inode
+        self._holders: dict[bytes, int] = {}
         self._block_room = fmt.block_size - XATTR_HEADER.size - XATTR_END_SIZE
         self._homes: dict[_Key, _Home | None] = {}
         self._shared: dict[tuple[Attribute, ...], int] = {}
@@ -85,16 +110,16 @@ class XattrPlanner:
         path: Callable[[], bytes],
         kept: int = 0,
         *,
-        all_inside: bool = False,
+        is_link: bool = False,
     ) -> int | None:
         """Place the attributes of the node at ``index``.
 
-        ``kept`` bytes of the inode's room are for its content, which with ``all_inside`` may not
-        stay if attributes lie outside. Returns the bytes of the room that nothing takes; None if
-        the content has to leave, and then nothing was placed. Raises :class:`TreeError` if the
-        attributes cannot be stored; ``path`` returns the path of the node.
+        ``kept`` bytes of the inode's room are for its content. Returns the bytes of the room that
+        nothing takes; None if the content has to leave, and then nothing was placed. Raises
+        :class:`TreeError` if the attributes cannot be stored; ``path`` returns the path of the
+        node.
         """
-        key = tuple(sorted(xattrs.items())), kept, all_inside
+        key = tuple(sorted(xattrs.items())), kept, is_link
         home = self._homes.get(key)
         if home is None:
             if key in self._homes:
@@ -104,6 +129,12 @@ class XattrPlanner:
                 return None
         if home.inside is not None:
             self.plan.inside_of[index] = home.inside
+            if self._holders:
+                self._refer(self.plan.insides[home.inside])
+        if self._holders:
+            named = self._named(home)
+            if named:
+                self.plan.values_of[index] = named
         if home.outside:
             self.plan.block_of[index] = self._block_for(home.outside)
         return home.left
@@ -119,6 +150,8 @@ class XattrPlanner:
             number = self._shared[attributes] = len(plan.blocks)
             plan.blocks.append(attributes)
             plan.references.append(0)
+            if self._holders:
+                self._refer(attributes)
         plan.references[number] += 1
         return number
 
@@ -126,44 +159,124 @@ class XattrPlanner:
         self,
         key: tuple[tuple[bytes, bytes], ...],
         kept: int,
-        all_inside: bool,
+        is_link: bool,
         path: Callable[[], bytes],
     ) -> _Home | None:
         attributes = sorted((disk_form(name, value, path) for name, value in key), key=_block_order)
         size = sum(map(attribute_bytes, attributes))
         inode_room = self._inode_room - kept
-        if all_inside:
+        if is_link and kept:
+            # e2fsck does not look at the block of attributes of an inline link, and would free it
+            # (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
             return self._home(attributes, [], inode_room) if size <= inode_room else None
         fits_block = size <= self._block_room
-        if size <= inode_room and not (fits_block and self._policy.xattrs_outside()):
-            return self._home(attributes, [], inode_room)
-        if fits_block:
+        if size <= inode_room and fits_block and self._policy.xattrs_outside():
             return self._home([], attributes, inode_room)
-        inside: list[Attribute] = []
-        outside: list[Attribute] = []
-        for attribute in sorted(attributes, key=attribute_bytes, reverse=True):
-            needed = attribute_bytes(attribute)
-            if needed <= self._block_room - sum(map(attribute_bytes, outside)):
-                outside.append(attribute)
-            else:
-                inside.append(attribute)
-        if sum(map(attribute_bytes, inside)) <= inode_room:
-            return self._home(inside, outside, inode_room)
+        spread = self._spread(attributes, inode_room)
+        if spread is None and kept and self._spread(attributes, self._inode_room) is not None:
+            return None
+        if spread is None and self._has_holders:
+            # e2fsck takes a link for one with blocks where an entry in the inode is charged for a
+            # value (lib/ext2fs/valid_blk.c:ext2fs_inode_has_valid_blocks2, 1.47.4).
+            spread = self._spread_values(attributes, 0 if is_link else inode_room)
+        if spread is not None:
+            return self._home(*spread, inode_room)
         if kept:
             return None
-        raise TreeError(
-            path(),
+        raise self._too_large(key, attributes, path)
+
+    def _spread_values(self, attributes: list[Attribute], inode_room: int) -> _Spread | None:
+        """Like :meth:`_spread`, with as few values as possible, the longest, in inodes."""
+        attributes = sorted(attributes, key=lambda attribute: len(attribute.value), reverse=True)
+        for place, attribute in enumerate(attributes):
+            if not 0 < len(attribute.value) <= XATTR_SIZE_MAX:
+                break
+            attributes[place] = attribute._replace(holder=_SOME_HOLDER)
+            spread = self._spread(attributes, inode_room)
+            if spread is not None:
+                return spread
+        return None
+
+    def _spread(self, attributes: list[Attribute], inode_room: int) -> _Spread | None:
+        """The attributes for the inode, if all fit there, or for the block, or for both.
+
+        Of the last, the block gets the largest ones. None if there is not enough room.
+        """
+        size = sum(map(attribute_bytes, attributes))
+        if size <= inode_room:
+            return attributes, []
+        if size <= self._block_room:
+            return [], attributes
+        inside: list[Attribute] = []
+        outside: list[Attribute] = []
+        left = self._block_room
+        for attribute in sorted(attributes, key=attribute_bytes, reverse=True):
+            needed = attribute_bytes(attribute)
+            if needed <= left:
+                outside.append(attribute)
+                left -= needed
+            else:
+                inside.append(attribute)
+        return (inside, outside) if sum(map(attribute_bytes, inside)) <= inode_room else None
+
+    def _held(self, attributes: list[Attribute]) -> tuple[Attribute, ...]:
+        """``attributes`` in their order, with numbers for values in inodes; equal ones share it."""
+        numbered = []
+        for attribute in sorted(attributes, key=_block_order):
+            value = attribute.value
+            if attribute.holder is not None and value not in self._holders:
+                self._holders[value] = len(self.plan.values)
+                self.plan.values.append(value)
+                self.plan.value_references.append(0)
+            if attribute.holder is not None:
+                attribute = attribute._replace(holder=self._holders[value])
+            numbered.append(attribute)
+        return tuple(numbered)
+
+    def _named(self, home: _Home) -> tuple[int, ...]:
+        """The numbers of the values of a set."""
+        inside = () if home.inside is None else self.plan.insides[home.inside]
+        both = (*inside, *home.outside)
+        return tuple(attribute.holder for attribute in both if attribute.holder is not None)
+
+    def _refer(self, attributes: tuple[Attribute, ...]) -> None:
+        for attribute in attributes:
+            if attribute.holder is not None:
+                self.plan.value_references[attribute.holder] += 1
+
+    def _too_large(
+        self,
+        key: tuple[tuple[bytes, bytes], ...],
+        attributes: list[Attribute],
+        path: Callable[[], bytes],
+    ) -> TreeError:
+        for name, value in key:
+            if len(value) > XATTR_SIZE_MAX:
+                return TreeError(
+                    path(),
+                    f"its extended attribute {display_path(name[:300])} has {len(value)} bytes; "
+                    f"{XATTR_SIZE_MAX} is the most",
+                )
+        size = sum(map(attribute_bytes, attributes))
+        text = (
             f"its extended attributes need {size} bytes; an inode and a block hold "
-            f"{inode_room} and {self._block_room} (names: {_some_names(key)})",
+            f"{self._inode_room} and {self._block_room} (names: {_some_names(key)})"
         )
+        without_values = [
+            attribute._replace(holder=_SOME_HOLDER) if attribute.value else attribute
+            for attribute in attributes
+        ]
+        if not self._has_holders and self._spread(without_values, self._inode_room) is not None:
+            text += "; add the feature ea_inode"
+        return TreeError(path(), text)
 
     def _home(self, inside: list[Attribute], outside: list[Attribute], room: int) -> _Home:
         number = None
         if inside:
             number = len(self.plan.insides)
-            self.plan.insides.append(tuple(sorted(inside, key=_block_order)))
+            self.plan.insides.append(self._held(inside))
         left = room - sum(map(attribute_bytes, inside))
-        return _Home(number, tuple(sorted(outside, key=_block_order)), left)
+        return _Home(number, self._held(outside), left)
 
 
 def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
@@ -176,7 +289,7 @@ def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
 def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute:
     """Name index, rest of the name and value in on-disk form; raises TreeError if impossible."""
     if name is ENCRYPTION_CONTEXT:
-        return EXT4_XATTR_INDEX_ENCRYPTION, ENCRYPTION_CONTEXT_NAME, value
+        return Attribute(EXT4_XATTR_INDEX_ENCRYPTION, ENCRYPTION_CONTEXT_NAME, value)
     if name == INLINE_DATA_NAME:
         text = f"the attribute {display_path(name)} holds content (inline_data), and is set by none"
         raise TreeError(path(), text)
@@ -186,16 +299,15 @@ def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute
             value = acl_to_disk(value)
     except ValueError as error:
         raise TreeError(path(), str(error)) from None
-    return index, rest, value
+    return Attribute(index, rest, value)
 
 
 def attribute_bytes(attribute: Attribute) -> int:
-    """Bytes of the entry and the value together, each padded to four."""
-    _, name, value = attribute
-    return entry_size(len(name)) + value_size(len(value))
+    """Bytes of the entry and of a value that lies beside it, each padded to four."""
+    inside = 0 if attribute.holder is not None else value_size(len(attribute.value))
+    return entry_size(len(attribute.name)) + inside
 
 
 def _block_order(attribute: Attribute) -> tuple[int, int, bytes]:
     """fs/ext4/xattr.c:xattr_find_entry looks for names in this order inside a block."""
-    index, name, _ = attribute
-    return index, len(name), name
+    return attribute.name_index, len(attribute.name), attribute.name

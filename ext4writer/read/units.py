@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import DamageError
-from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_VERITY_FL
+from ..ondisk.inode import EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_VERITY_FL
 from ..ondisk.superblock import EXT4_BAD_INO, EXT4_JOURNAL_INO, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, UnitRun
 from ..ondisk.verity import verity_start
@@ -127,6 +127,12 @@ def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
             numbers = range(run.logical, run.logical + run.length)
             yield UnitRun(
                 UnitKind.QUOTA_BLOCK, inode.ino, numbers, run.physical * size, size, run.length
+            )
+    elif inode.is_file and inode.flags & EXT4_EA_INODE_FL and image.format.ea_inode:
+        for run in inode.runs():
+            numbers = range(run.logical, run.logical + run.length)
+            yield UnitRun(
+                UnitKind.XATTR_VALUE, inode.ino, numbers, run.physical * size, size, run.length
             )
     elif image.format.has_journal and inode.ino == EXT4_JOURNAL_INO:
         for run in inode.runs():

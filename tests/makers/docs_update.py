@@ -67,7 +67,13 @@ inner nodes, then leaves in the order of hashes, filled as far as entries fit.""
 In the inode if all fit there; else in a block if all fit there; else the largest in the block and
 the rest in the inode. Equal sets share a block, up to 1,024 inodes each. Entries in a block are
 sorted by name index, length and name, and hashed; those in an inode have no hash. Access control
-lists are stored in their disk form.""",
+lists are stored in their disk form.
+
+With ea_inode, where inode and block have no room for all, the longest values, as few as possible,
+have inodes of their own, which are the last ones in use: equal values share one. It has the flag
+EA_INODE, the crc32c of the value in `i_atime` and the number of entries that name it in
+`l_i_version`, where those of a shared block count once. `i_blocks` of a file counts all blocks of
+the values that it names. Entries of a link that name values lie in a block.""",
     ),
     "Journal": (
         "journal",

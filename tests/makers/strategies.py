@@ -349,8 +349,8 @@ def specs(draw: st.DrawFn, *, fixed_sizes: bool = True) -> Spec:
     features = draw(feature_sets())
     if inode_size == 128:
         features = features.without("extra_isize")
-    elif draw(st.booleans()):
-        features = features.with_("inline_data")
+    else:
+        features = features.with_(*draw(st.sets(st.sampled_from(["inline_data", "ea_inode"]))))
     journal: int | Literal["auto", "none"] = "auto"
     if "has_journal" in features:
         journals: list[int | Literal["auto", "none"]] = ["auto", "auto", "none", 1024 * block_size]

@@ -10,9 +10,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ...errors import DamageError, ImageError
-from ...ondisk.inode import EXT4_EA_INODE_FL, EXT4_GOOD_OLD_INODE_SIZE
-from ...ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, block_hash, entry_hash
+from ...ondisk.checksum import crc32c
+from ...ondisk.inode import EXT4_EA_INODE_FL, EXT4_GOOD_OLD_INODE_SIZE, INODE_128
+from ...ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, block_hash, entry_hash, value_entry_hash
 from ...read import Inode
+from ...read.files import read_all
 from ...read.xattr_entries import Xattr, in_block, in_inode
 from .state import Check
 
@@ -160,8 +162,30 @@ def _check_value_inode(check: Check, inode: Inode, xattr: Xattr) -> None:
         check.of_record(
             "PR_1_ATTR_VALUE_EA_INODE", XATTR_ENTRY, "e_value_inum", xattr.offset, text, inode.ino
         )
-    else:
-        check.value_inodes[ino] += 1
+        return
+    check.value_inodes[ino] += 1
+    _check_value_hashes(check, inode, xattr, holder)
+
+
+def _check_value_hashes(check: Check, inode: Inode, xattr: Xattr, holder: Inode) -> None:
+    """Whether entry and holder agree on the value's hash, which i_atime has, and the value too."""
+    # e2fsck/pass1.c:check_large_ea_inode; fs/ext4/xattr.c:ext4_xattr_inode_verify_hashes
+    hashed = INODE_128.number(holder.raw, 0, "i_atime")
+    value = struct.pack("<I", hashed)
+    right = value_entry_hash(xattr.name, hashed)
+    if xattr.entry_hash not in (right, _signed_hash(xattr.name, value)):
+        owner = INODE_128.number(holder.raw, 0, "i_mtime"), holder.generation
+        if owner == (inode.ino, inode.generation):
+            return  # As Lustre stores values, without hashes.
+        text = f"is {xattr.entry_hash:#010x}, and should be {right:#010x}"
+        check.of_record("PR_1_ATTR_HASH", XATTR_ENTRY, "e_hash", xattr.offset, text, inode.ino)
+    if check.value_inodes[holder.ino] > 1:
+        return
+    found = crc32c(check.format.checksum_seed, read_all(holder))
+    if found != hashed:
+        text = f"is {hashed:#010x}, and the hash of the value is {found:#010x}"
+        where = holder.offset, text, holder.ino
+        check.of_record("ATTRIBUTE_VALUE_HASH", INODE_128, "i_atime", *where, warn=True)
 
 
 def check_references(check: Check) -> None:

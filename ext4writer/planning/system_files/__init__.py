@@ -12,6 +12,7 @@ from ...ondisk.format import Format
 from ...ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..inodes import InodeTable
 from ..spec import JournalLocation, Spec
+from ..xattrs import XattrPlan
 from .base import QUOTA_PURPOSE, SystemFile
 from .journal import journal_blocks, journal_file
 from .mmp import mmp_block
@@ -90,14 +91,21 @@ def _orphan_ino(spec: Spec, fmt: Format) -> int:
     return unnamed_inodes(spec, fmt).get(ORPHAN_FILE_PURPOSE, 0)
 
 
-def system_files_of_tree(spec: Spec, fmt: Format, table: InodeTable) -> tuple[SystemFile, ...]:
+def system_files_of_tree(
+    spec: Spec, fmt: Format, table: InodeTable, xattrs: XattrPlan
+) -> tuple[SystemFile, ...]:
     """Return the files whose sizes follow from the tree alone."""
-    if not fmt.quota:
-        return ()
-    from .quota import quota_files
+    files: list[SystemFile] = []
+    if fmt.quota:
+        from .quota import quota_files
 
-    project_ino = unnamed_inodes(spec, fmt).get(QUOTA_PURPOSE, 0)
-    return tuple(quota_files(spec, fmt, table, project_ino))
+        project_ino = unnamed_inodes(spec, fmt).get(QUOTA_PURPOSE, 0)
+        files += quota_files(spec, fmt, table, project_ino)
+    if xattrs.values:
+        from .xattr_values import xattr_values
+
+        files += xattr_values(fmt, table.value_inos, xattrs)
+    return tuple(files)
 
 
 def system_files(fmt: Format, groups: int, sizes: SystemSizes) -> tuple[SystemFile, ...]:

@@ -8,6 +8,7 @@ from ...nodes import S_IFREG
 from ..mapping import FileMapping
 
 QUOTA_PURPOSE = "quota"
+XATTR_VALUE_PURPOSE = "xattr values"
 
 NO_INODE = 0
 """In place of an inode number: blocks that the superblock alone names."""
