@@ -753,6 +753,12 @@ class ImageOptions:
         show_default=True,
         about="Groups whose metadata lie together: a power of two.",
     )
+    packed_meta_blocks: bool = row(
+        "--packed-meta-blocks",
+        is_flag=True,
+        default=False,
+        about="Put the bitmaps and inode tables of all groups at the beginning of the image.",
+    )
     blocks_per_group: int | None = row(
         "-g",
         "--blocks-per-group",
@@ -952,7 +958,7 @@ class ImageOptions:
 
 _SAME_IN_SPEC = (
     *("reserved_blocks", "reserved_uid", "reserved_gid", "journal_location"),
-    *("cluster_size", "desc_size", "first_meta_bg"),
+    *("cluster_size", "desc_size", "first_meta_bg", "packed_meta_blocks"),
     *("groups_per_flex", "blocks_per_group", "reserved_gdt_blocks"),
     *("raid_stride", "raid_stripe_width", "errors", "default_mntopts", "creator_os"),
     *("max_mount_count", "check_interval", "revision", "test_fs"),

@@ -123,11 +123,14 @@ class Geometry(NamedTuple):
         blocks_count: int,
         inodes_per_group: int,
         reserved_gdt_blocks: int,
+        *,
+        packed: bool = False,
     ) -> Geometry | None:
         """Place the metadata of every group; None if it does not fit.
 
         In each flex group all block bitmaps come first, then all inode bitmaps, then all inode
-        tables, as close to its start as the superblock backups allow.
+        tables, as close to its start as the superblock backups allow. With ``packed``, all groups
+        are placed as one flex group (misc/mke2fs.c:packed_allocate_tables).
         """
         groups = fmt.groups_for(blocks_count)
         fmt = fmt.of_groups(groups)
@@ -145,7 +148,7 @@ class Geometry(NamedTuple):
             return None
         block_bitmaps, inode_bitmaps, inode_tables = array("Q"), array("Q"), array("Q")
         fixed: list[Span] = []
-        flex_groups = fmt.groups_per_flex
+        flex_groups = groups if packed else fmt.groups_per_flex
         flex_blocks = flex_groups * fmt.blocks_per_group
         flex_overhead = flex_groups * (2 + table_blocks)
         group = next_head = 0

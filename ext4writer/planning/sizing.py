@@ -219,7 +219,7 @@ def _fitted(
         least = _least_size(spec, fmt, stretch, demand.least_blocks(), low)
         if least > stretch.high:
             continue
-        geometry = _geometry(fmt, stretch, stretch.high)
+        geometry = _geometry(spec, fmt, stretch, stretch.high)
         if geometry is None:
             continue
         wanted = demand.with_files(stretch.system_files)
@@ -235,7 +235,7 @@ def _fitted(
             if _least_size(spec, fmt, stretch, used, low) > stretch.high:
                 continue
             size = stretch.high // ratio * ratio
-        final = _geometry(fmt, stretch, size)
+        final = _geometry(spec, fmt, stretch, size)
         if final is None:
             continue
         reserved = superuser_reserve(size, spec)
@@ -342,9 +342,13 @@ def _in_units(fmt: Format, blocks: int, unit: int) -> int:
     return size // fmt.cluster_size * fmt.blocks_per_cluster
 
 
-def _geometry(fmt: Format, stretch: _Stretch, blocks_count: int) -> Geometry | None:
+def _geometry(spec: Spec, fmt: Format, stretch: _Stretch, blocks_count: int) -> Geometry | None:
     return Geometry.lay_out(
-        fmt, blocks_count, stretch.inodes_per_group, stretch.reserved_gdt_blocks
+        fmt,
+        blocks_count,
+        stretch.inodes_per_group,
+        stretch.reserved_gdt_blocks,
+        packed=spec.packed_meta_blocks,
     )
 
 
@@ -467,7 +471,7 @@ def _try_size(
     if isinstance(stretch, _Shortage):
         return stretch
     blocks = stretch.high
-    geometry = _geometry(fmt, stretch, blocks)
+    geometry = _geometry(spec, fmt, stretch, blocks)
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
     wanted = demand.with_files(stretch.system_files)

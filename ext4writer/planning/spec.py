@@ -371,6 +371,12 @@ class Spec:
     groups_per_flex: Option[int, int | str] = Option(
         16, "Number of block groups whose metadata lie together; a power of two.", count_of
     )
+    packed_meta_blocks: Option[bool, bool] = Option(
+        False,
+        "Put the bitmaps and inode tables of all groups at the beginning, as -E packed_meta_blocks "
+        "of mke2fs does, for disks whose first blocks are faster.",
+        flag,
+    )
     blocks_per_group: Option[int | None, int | str | None] = Option(
         None,
         "Number of blocks in a group, or of clusters where there are any: a multiple of 8, at "
@@ -601,6 +607,8 @@ class Spec:
             )
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
             raise SpecError("num_backup_sb", "needs the feature sparse_super2; add sparse_super2")
+        if self.packed_meta_blocks and not fmt.flex_bg:
+            raise SpecError("packed_meta_blocks", "needs the feature flex_bg; add flex_bg")
         if self.cluster_size is not None and not fmt.bigalloc:
             raise SpecError("cluster_size", "needs the feature bigalloc; add bigalloc")
         if self.desc_size is not None and not fmt.is_64bit:

@@ -110,6 +110,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "later meta_bg": {"features": "meta_bg,^resize_inode,^64bit", "first_meta_bg": 1},
     "no reserve": {"features": "^resize_inode"},
     "large descriptors": {"desc_size": 1024},
+    "packed metadata": {"packed_meta_blocks": True, "block_size": 1024, "free": 200 * MIB},
 }
 
 

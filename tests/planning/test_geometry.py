@@ -548,6 +548,58 @@ def test_whole_files_wait_behind_a_backup(make_image: MakeImage) -> None:
     check_groups(make_image(tree, replace(spec, free=0), name="tight"), tight)
 
 
+@pytest.mark.judged("quick")
+@pytest.mark.parametrize("flex", [1, 2, 1 << 10, 1 << 31])
+def test_sizes_of_flex_groups(tmp_path: Path, flex: int) -> None:
+    image = tmp_path / "image"
+    tree, spec = some_files(), Spec(block_size=1024, free=150 * MIB, groups_per_flex=flex)
+    layout = ext4writer.write_image(tree, image, spec)
+    check_groups(image, layout)
+    geometry = plan_of(layout).geometry
+    first = [group // min(flex, geometry.groups) for group in range(geometry.groups)]
+    assert [
+        geometry.group_of(block) // min(flex, geometry.groups) for block in geometry.block_bitmaps
+    ] == first
+    assert debugfs.superblock(image).get("Flex block group size", "1") == str(flex)
+    check_usable(image, tree, spec)
+
+
+@pytest.mark.judged("quick")
+@pytest.mark.parametrize("change", ["", "meta_bg,^resize_inode", "bigalloc", "^sparse_super"])
+def test_packed_metadata(tmp_path: Path, change: str) -> None:
+    """Before all else, whatever the size of a flex group is."""
+    image, tree = tmp_path / "image", some_files()
+    words = change + (",^resize_inode" if "^sparse" in change else "")
+    spec = Spec(block_size=1024, features=words, free=300 * MIB, packed_meta_blocks=True)
+    layout = ext4writer.write_image(tree, image, spec)
+    judge(image, "full" if "meta_bg" not in change else "quick")
+    geometry = plan_of(layout).geometry
+    assert layout.available_bytes >= 300 * MIB
+    assert geometry.inode_tables[-1] < geometry.fixed_blocks + geometry.format.blocks_per_group
+    assert max(geometry.block_bitmaps) < min(geometry.inode_tables)
+    lowest = min(
+        run.physical for file in plan_of(layout).placement.system.values() for run in file.runs
+    )
+    assert lowest > max(geometry.inode_tables)
+    check_usable(image, tree, spec)
+
+
+def test_packed_metadata_needs_flex_bg() -> None:
+    with pytest.raises(SpecError, match="packed_meta_blocks: needs the feature flex_bg"):
+        Spec(features="^flex_bg", packed_meta_blocks=True)
+
+
+def check_usable(image: Path, tree: Tree, spec: Spec) -> None:
+    """The kernel reads what was put in, writes more, and leaves no fault."""
+    require_root()
+    with mounted(image, rw=True) as point:
+        assert_tree_equal(tree, point, spec)
+        (point / "new").mkdir()
+        for number in range(8):
+            (point / "new" / f"{number}").write_bytes(noise(MIB, number))
+    assert_clean(image)
+
+
 # -- options -------------------------------------------------------------------------------------
 
 
@@ -756,6 +808,25 @@ def test_vast_image_is_made_within_little_memory(vast: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(ext4writer.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
     (vast / "image.part").unlink()
+
+
+@pytest.mark.parametrize("change", ["", ",meta_bg,^resize_inode"])
+def test_clusters_make_vast_images_small(vast: Path, watch: Watch, change: str) -> None:
+    """20 TiB of 640 groups; the journal lies above 2^32 blocks."""
+    image, tree = vast / "image", some_files()
+    watch.damaged(image)  # judged below
+    spec = Spec(
+        size=20 * TIB,
+        features="bigalloc" + change,
+        cluster_size=MIB,
+        journal_location=18 * TIB,
+    )
+    layout = ext4writer.write_image(tree, image, spec)
+    assert layout.blocks_count > 1 << 32 and "resize_inode" not in layout.features
+    judge(image, "quick")
+    check_usable(image, tree, spec)
+    with mounted(image) as point:
+        assert os.statvfs(point).f_blocks > 1 << 32
 
 
 @pytest.mark.huge
