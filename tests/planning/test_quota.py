@@ -67,6 +67,8 @@ SPECS: dict[str, dict[str, Any]] = {
     "64 KiB": {"features": "quota,project", "block_size": 65536},
     "too small for a journal": {"features": "quota,project,orphan_file", "free": 0},
     "ext2, groups": {"type": "ext2", "features": "quota", "quotatype": "grp", "inode_size": 128},
+    "clusters": {"features": "quota,project,bigalloc", "block_size": 1024},
+    "inline": {"features": "quota,project,inline_data", "lost_and_found": False},
     "a given size": {"features": "quota", "size": 64 * MIB, "lost_and_found": False},
 }
 
@@ -87,7 +89,8 @@ def test_use_is_counted(tmp_path: Path, name: str) -> None:
         for key in ("User quota inode", "Group quota inode", "Project quota inode")
         if key in told
     ]
-    assert inos == ([4] if spec.quotatype else [3, 4, 12][: 2 + projects])
+    of_projects = 11 + spec.lost_and_found
+    assert inos == ([4] if spec.quotatype else [3, 4, of_projects][: 2 + projects])
     blocks = 0
     for ino in inos:
         found = debugfs.inode(image, ino)

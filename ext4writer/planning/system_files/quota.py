@@ -58,7 +58,7 @@ def quota_files(
             ino=kind.ino or project_ino,
             purpose=QUOTA_PURPOSE,
             size_bytes=size,
-            data_blocks=fmt.clusters_for(-(-size // fmt.block_size)) * fmt.blocks_per_cluster,
+            data_blocks=-(-size // fmt.block_size),
             mapping=mapping_of(fmt),
             # lib/support/quotaio.c:quota_inode_init_new
             inode_flags=EXT4_IMMUTABLE_FL,
