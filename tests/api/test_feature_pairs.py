@@ -1,0 +1,170 @@
+"""All pairs of features that may go together, as the table of features has them.
+
+A few sets hold all pairs: of any two features there is a set with both, and one with the first and
+without the second. A new row of the table is in them by itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from functools import cache
+from itertools import combinations, permutations
+from pathlib import Path
+
+import pytest
+
+import ext4writer
+from ext4writer import FeatureSet, Spec, SpecError, Tree
+from ext4writer.inspection.check import check_opened
+from ext4writer.ondisk.features import FEATURES
+from ext4writer.read import open_image
+from tests.judges.fsck import judge
+
+WRITTEN = [row.name for row in FEATURES if row.support == "write"]
+CANDIDATES = 60
+"""Sets of which the best one is taken."""
+
+
+def may_be(names: Iterable[str]) -> bool:
+    """Whether an image may have these features and no others."""
+    wanted = set(names)
+    try:
+        spec = Spec(features=FeatureSet.of(*wanted))
+    except SpecError:
+        return False
+    return set(spec.features.names()) == wanted
+
+
+def with_needs(names: Iterable[str]) -> frozenset[str]:
+    """The features, and all that they need."""
+    found = set(names)
+    waiting = list(found)
+    while waiting:
+        last = waiting.pop()
+        needs = next(row.needs for row in FEATURES if row.name == last)
+        if last == "resize_inode":
+            needs += ("large_file",)  # for blocks of 4 KiB or more, where it covers 4 GiB
+        new = set(needs) - found
+        found |= new
+        waiting += new
+    return frozenset(found)
+
+
+@cache
+def sets() -> tuple[frozenset[str], ...]:
+    """Few sets that hold all pairs; the same ones each time."""
+    choose = random.Random(18)
+    alone = {name: with_needs([name]) for name in WRITTEN}
+    both = {
+        frozenset(pair)
+        for pair in combinations(WRITTEN, 2)
+        if may_be(alone[pair[0]] | alone[pair[1]])
+    }
+    one = {
+        (first, second) for first, second in permutations(WRITTEN, 2) if second not in alone[first]
+    }
+    found: list[frozenset[str]] = []
+    while both or one:
+        best: tuple[int, frozenset[str]] = (0, frozenset())
+        for _ in range(CANDIDATES):
+            wanted: frozenset[str] = frozenset()
+            if both:
+                wanted = with_needs(choose.choice(sorted(map(sorted, both))))
+            avoided = {choose.choice(sorted(one))[1]} - wanted if one else set()
+            for name in choose.sample(WRITTEN, choose.randint(2, len(WRITTEN))):
+                larger = wanted | alone[name]
+                if not larger & avoided and may_be(larger):
+                    wanted = larger
+            gain = sum(pair <= wanted for pair in both)
+            gain += sum(first in wanted and second not in wanted for first, second in one)
+            best = max(best, (gain, wanted), key=lambda each: (each[0], sorted(each[1])))
+        assert best[0], (both, one)
+        found.append(best[1])
+        both = {pair for pair in both if not pair <= best[1]}
+        one = {pair for pair in one if not (pair[0] in best[1] and pair[1] not in best[1])}
+    return tuple(found)
+
+
+def sample(features: frozenset[str]) -> Tree:
+    """Some of everything that these features have to do with."""
+    noise = random.Random(3).randbytes
+    tree = Tree()
+    flags = "casefold" if "casefold" in features else "none"
+    tree.directory("folder/inner", parents=True, flags=flags)
+    for number in range(250):
+        tree.file(f"folder/inner/Name {number:03}{'n' * 40}", noise(number % 90))
+    verity = "verity" if "verity" in features else "none"
+    tree.file("checked", noise(90_000), flags=verity)
+    tree.file("again", noise(30_000) + bytes(100_000) + noise(5000), flags="nodump")
+    tree.file("same", tree["again"].content)  # type: ignore[union-attr]
+    attributes = {b"user.note": noise(60), b"user.long": noise(500)}
+    tree.file("small", b"small", xattrs=attributes if "ext_attr" in features else None)
+    tree.link("folder/small", "small")
+    tree.file("owned", noise(7000), uid=7, project=77 if "project" in features else 0)
+    tree.symlink("short", "small")
+    tree.symlink("long", "l" * 120)
+    tree.directory("vault")
+    tree.device("null", "c", 1, 3)
+    return tree
+
+
+@pytest.mark.judged("quick")
+@pytest.mark.parametrize("block_size", [1024, 4096, 16384])
+@pytest.mark.parametrize("is_empty", [False, True], ids=["sample", "empty"])
+def test_all_pairs(is_empty: bool, block_size: int, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    free = 2300 * block_size  # enough for a journal
+    for number, names in enumerate(sets()):
+        policies = {}
+        if "encrypt" in names and "ext_attr" in names and not is_empty:
+            policies = {"vault": "0123456789abcdef" * 2}
+        larger = names & {"inline_data", "project", "extra_isize"}
+        spec = Spec(
+            features=FeatureSet.of(*names),
+            block_size=block_size,
+            inode_size=(256 if larger else 128) << number % 2,
+            encryption_policies=policies,
+            free=free,
+        )
+        tree = Tree() if is_empty else sample(names)
+        layout = ext4writer.write_image(tree, image, spec)
+        told = f"{block_size} {spec.inode_size} {','.join(sorted(names))}"
+        try:
+            judge(image, "quick")
+        except AssertionError as error:
+            raise AssertionError(f"{told}\n{error}") from None
+        with open_image(image) as opened:
+            problems = check_opened(opened, [], data=True).problems
+            assert not problems, (told, [problem.line for problem in problems])
+        assert layout.available_bytes >= free, told
+        if "has_journal" in names:
+            assert "has_journal" in layout.features, told
+
+
+def test_the_sets_hold_all_pairs() -> None:
+    for first, second in combinations(WRITTEN, 2):
+        pair = with_needs([first, second])
+        if may_be(pair):
+            assert any(pair <= names for names in sets()), (first, second)
+    assert len(sets()) < 30
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (row.name, other)
+        for row in FEATURES
+        for other in row.conflicts
+        if {row.name, other} <= set(WRITTEN)
+    ],
+)
+def test_contradictions_are_refused_with_both_names(first: str, second: str) -> None:
+    words = {"compat": 0, "incompat": 0, "ro_compat": 0}
+    for row in FEATURES:  # FeatureSet.of would let metadata_csum replace uninit_bg
+        if row.name in with_needs([first, second]):
+            words[row.word] |= row.mask
+    with pytest.raises(SpecError) as caught:
+        FeatureSet(**words).check()
+    told = str(caught.value)
+    assert first in told and second in told and "exclude each other" in told
