@@ -19,6 +19,8 @@ from ext4writer import FeatureSet, Spec, SpecError, Tree
 from ext4writer.inspection.check import check_opened
 from ext4writer.ondisk.features import FEATURES
 from ext4writer.read import open_image
+from tests.guest import run_guest
+from tests.guest.qemu import DEVICES
 from tests.judges.fsck import judge
 
 WRITTEN = [row.name for row in FEATURES if row.support == "write"]
@@ -168,3 +170,53 @@ def test_contradictions_are_refused_with_both_names(first: str, second: str) -> 
         FeatureSet(**words).check()
     told = str(caught.value)
     assert first in told and second in told and "exclude each other" in told
+
+
+USE = """
+for device in {devices}; do
+    how=rw
+    case " {read_only} " in *" $device "*) how=ro ;; esac
+    mount -t ext4 -o $how /dev/$device /mnt
+    [ "$(cat /mnt/small)" = small ]
+    [ "$(ls /mnt/folder/inner | wc -l)" = 250 ]
+    for number in 000 077 249; do [ -e /mnt/folder/inner/Name\\ $number* ]; done
+    cat /mnt/checked /mnt/again /mnt/same /mnt/owned | wc -c
+    if [ $how = rw ]; then
+        mkdir /mnt/folder/new
+        i=0
+        while [ $i -lt 40 ]; do echo $i > /mnt/folder/inner/new$i; i=$((i+1)); done
+        dd if=/dev/zero of=/mnt/folder/new/large bs=4096 count=300 2>/dev/null
+        rm /mnt/folder/inner/Name\\ 1* /mnt/same
+        mv /mnt/owned /mnt/folder/new/owned
+    fi
+    umount /mnt
+done
+"""
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+@pytest.mark.judged("quick")
+def test_a_kernel_uses_all_pairs(tmp_path: Path) -> None:
+    """All but mmp, for which each mount would wait eleven seconds."""
+    images, read_only, sizes = [], [], []
+    for number, chosen in enumerate(sets()):
+        names = chosen - {"mmp"}
+        image = tmp_path / f"{number}"
+        spec = Spec(
+            features=FeatureSet.of(*names),
+            inode_size=256 << number % 2,
+            free=10 << 20,
+        )
+        tree = sample(names)
+        ext4writer.write_image(tree, image, spec)
+        images.append(image)
+        sizes.append(sum(tree[name].content.size for name in ("checked", "again", "same", "owned")))  # type: ignore[union-attr]
+        if names & {"read-only", "shared_blocks"}:
+            read_only.append(f"vd{DEVICES[number]}")
+    devices = [f"vd{DEVICES[number]}" for number in range(len(images))]
+    script = USE.format(devices=" ".join(devices), read_only=" ".join(read_only))
+    said = run_guest(script, images)
+    assert said.split() == [str(size) for size in sizes]
+    for image in images:
+        judge(image, "quick")
