@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from .options import PATH, GroupedCommand, parsed_overrides
-from .output import PathOutput, StandardOutput, standard_stream
 from .signals import cancel_on_signals
 
 
@@ -32,6 +31,8 @@ def patch(image: str, change: tuple[str, ...], output: str, no_reseal: bool, poi
     """
     from ext4writer.damage import patch_image
     from ext4writer.errors import OverrideError
+
+    from .output import PathOutput, StandardOutput, standard_stream
 
     try:
         overrides = parsed_overrides(change, no_reseal, poison)

@@ -1,8 +1,8 @@
 """Every option of the command line: one row each, in dataclasses that commands share.
 
 A row is a dataclass field with its flags, its type and its help text. :func:`options` adds the rows
-of a dataclass to a command, which then receives one object of that dataclass. These objects need no
-``__eq__`` or ``__repr__``, and generating those at every start would take most of the time.
+of a dataclass to a command, which then receives one object of that dataclass. What dataclasses
+generate would take most of the time of a start; :class:`OptionGroup` has one ``__init__`` for all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 from uuid import UUID, uuid1, uuid4
 
 import click
@@ -188,7 +188,27 @@ ORDER = "ext4writer.order"
 
 
 class RemembersOrder(click.Command):
-    """A command that remembers the order of its options, and knows options of other programs."""
+    """A command that remembers the order of its options, and knows options of other programs.
+
+    It makes groups of options when it is asked for its parameters.
+    """
+
+    _params: Sequence[click.Parameter | LateOptions] = ()
+
+    @property
+    def params(self) -> list[click.Parameter]:
+        """All parameters, in the order of the decorators."""
+        if any(isinstance(param, LateOptions) for param in self._params):
+            self._params = [
+                made
+                for param in self._params
+                for made in (param.made() if isinstance(param, LateOptions) else (param,))
+            ]
+        return cast("list[click.Parameter]", self._params)
+
+    @params.setter
+    def params(self, params: Sequence[click.Parameter | LateOptions]) -> None:
+        self._params = list(params)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -251,19 +271,32 @@ def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callab
             values = {each.name: arguments.pop(each.name) for each in fields(kind)}
             return command(**arguments, **{name: kind(**values)})
 
-        decorated: Callable[..., Any] = with_options
-        for each in reversed(fields(kind)):
-            decorated = click.option(
-                *each.metadata["flags"],
-                each.name,
-                cls=GroupedOption,
-                heading=kind.HEADING,
-                default=each.default,
-                **each.metadata["click"],
-            )(decorated)
-        return decorated
+        # Where click keeps what decorators add, from the last one to the first.
+        noted: Any = with_options
+        noted.__click_params__ = [*getattr(command, "__click_params__", ()), LateOptions(kind)]
+        return with_options
 
     return decorate
+
+
+class LateOptions:
+    """The place of a group's options among the parameters of a command.
+
+    There are many, and they are made only for the command that is asked for.
+    """
+
+    def __init__(self, kind: type[Any]) -> None:
+        self._kind = kind
+
+    def made(self) -> Iterator[click.Option]:
+        """Make them, in order."""
+        for each in fields(self._kind):
+            yield GroupedOption(
+                (*each.metadata["flags"], each.name),
+                heading=self._kind.HEADING,
+                default=each.default,
+                **each.metadata["click"],
+            )
 
 
 def limit_row() -> Any:
@@ -279,13 +312,33 @@ def limit_row() -> Any:
     )
 
 
-class HasLimits:
+class OptionGroup:
+    """Options that belong together, one dataclass field each; they cannot be changed."""
+
+    HEADING: ClassVar[str]
+
+    def __init__(self, **chosen: Any) -> None:
+        """Options that are not ``chosen`` have their defaults."""
+        for each in fields(self):  # type: ignore[arg-type] # a subclass is a dataclass
+            object.__setattr__(self, each.name, chosen.pop(each.name, each.default))
+        if chosen:
+            raise TypeError(f"there is no option {', '.join(chosen)}")
+        self.check()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} cannot be changed; dataclasses.replace() makes another group")
+
+    def check(self) -> None:
+        """Raise for what cannot be right."""
+
+
+class HasLimits(OptionGroup):
     """Options with a field ``limit``."""
 
     limit: tuple[tuple[str, int], ...]
 
-    def __post_init__(self) -> None:
-        """Raises ``SpecError`` for a limit that there is not."""
+    def check(self) -> None:
+        """Raise ``SpecError`` for a limit that there is not."""
         if self.limit:
             self.limits()
 
@@ -310,7 +363,7 @@ def paths_in(*groups: object) -> Iterator[str]:
                 yield from (value,) if isinstance(value, str) else value or ()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class ScanOptions(HasLimits):
     """What is kept of the sources."""
 
@@ -396,8 +449,8 @@ class ScanOptions(HasLimits):
     limit: tuple[tuple[str, int], ...] = limit_row()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ImageOptions:
+@dataclass(init=False, eq=False, repr=False)
+class ImageOptions(OptionGroup):
     """The options of a Spec; the fields have the Spec's names."""
 
     HEADING = "The file system"
@@ -966,8 +1019,8 @@ _SAME_IN_SPEC = (
 """Options that the Spec takes as they are."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class SharingOptions:
+@dataclass(init=False, eq=False, repr=False)
+class SharingOptions(OptionGroup):
     """What equal files share; the command ``nix`` has an option of the same name."""
 
     HEADING = ImageOptions.HEADING
@@ -986,8 +1039,8 @@ class SharingOptions:
         return ("shared_blocks",) if self.dedupe == "blocks" else ()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class OutputOptions:
+@dataclass(init=False, eq=False, repr=False)
+class OutputOptions(OptionGroup):
     """How the image is stored, besides what its name says."""
 
     HEADING = "Output"
@@ -1019,8 +1072,8 @@ class OutputOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class OverrideOptions:
+@dataclass(init=False, eq=False, repr=False)
+class OverrideOptions(OptionGroup):
     """Deliberate damage."""
 
     HEADING = "Deliberate faults, to test what reads the image"
@@ -1071,8 +1124,8 @@ def given(*kinds: type[Any]) -> Iterator[str]:
                 yield max(each.metadata["flags"], key=len)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class RunOptions:
+@dataclass(init=False, eq=False, repr=False)
+class RunOptions(OptionGroup):
     """How a command runs and what it prints."""
 
     HEADING = "How it runs and what it tells"

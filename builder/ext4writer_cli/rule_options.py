@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ORDER, OWNER, PATH, parsed, row
+from .options import ORDER, OWNER, PATH, OptionGroup, parsed, row
 
 if TYPE_CHECKING:
     from ext4writer.edit.rules import Rule
@@ -47,8 +47,8 @@ def _rule(*flags: str, about: str, **attributes: Any) -> Any:
     return row(*flags, about=about, multiple=True, default=(), **attributes)
 
 
-@dataclass(frozen=True)
-class RuleOptions:
+@dataclass(init=False, repr=False)
+class RuleOptions(OptionGroup):
     """All of these may be repeated; each takes effect in its place in the order."""
 
     HEADING = "Rules for what is in the image, applied in the order in which they are given"

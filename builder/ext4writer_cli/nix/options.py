@@ -17,6 +17,7 @@ from ..options import (
     WORKERS_MAX,
     HasLimits,
     ImageOptions,
+    OptionGroup,
     limit_row,
     parse_path,
     parsed,
@@ -46,7 +47,7 @@ ALIGN = 1 << 20
 """Tools that put an image into a partition count in MiB, and cut off what is no whole one."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class ClosureOptions(HasLimits):
     """Which store objects an image holds, and where they are read."""
 
@@ -116,8 +117,8 @@ class ClosureOptions(HasLimits):
     limit: tuple[tuple[str, int], ...] = limit_row()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ContentOptions:
+@dataclass(init=False, eq=False, repr=False)
+class ContentOptions(OptionGroup):
     """What is made of the closure."""
 
     HEADING = "What the image holds"
@@ -177,8 +178,8 @@ class ContentOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class WorkOptions:
+@dataclass(init=False, eq=False, repr=False)
+class WorkOptions(OptionGroup):
     """How a command runs that writes no image."""
 
     HEADING = "How it runs"
@@ -191,7 +192,7 @@ class WorkOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class NixImageOptions(ImageOptions):
     """The Spec of an image that NixOS boots from."""
 
