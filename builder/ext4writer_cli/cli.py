@@ -367,7 +367,10 @@ def execute(
             output = part_output(destination, part, settings)
         else:
             output = open_output(destination, settings, threads=workers)
-        output.refuse_inputs([*(source.place for source in sources), *paths_in(scan, rules)])
+        signatures = (file for _, file in image.verity_signature)
+        inputs = [*(source.place for source in sources), *paths_in(scan, rules), *signatures]
+        output.refuse_inputs(inputs)
+    features = [*rules.features(sources), *sharing.features()]
     journal_output = None
     if image.journal_device is not None and output is not None:
         journal_output = open_journal(image.journal_device, destination)
@@ -379,7 +382,7 @@ def execute(
         scan=scan,
         selection=rules.selection(),
         rules=rules.compiled(),
-        spec=image.sized(output).with_features([*rules.features(), *sharing.features()]).spec(),
+        spec=image.sized(output).with_features(features).spec(),
         overrides=overrides.overrides(),
         strict=run.strict,
         workers=workers,

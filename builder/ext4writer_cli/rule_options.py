@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ext4writer.edit.rules import Rule
     from ext4writer.edit.rules_select import Selection
 
+    from .source_arguments import SourceArgument
+
 Range = tuple[int, int, int]
 
 
@@ -163,9 +165,12 @@ class RuleOptions(OptionGroup):
         """All other options as rules of the library; raises its errors."""
         return compile_rules(self.in_order(), self._mount_point())
 
-    def features(self) -> list[str]:
-        """The features without which the options make no sense."""
-        return [name for name in ("casefold", "verity") if getattr(self, name)]
+    def features(self, sources: Sequence[SourceArgument] = ()) -> list[str]:
+        """The features without which these options, or settings of sources, make no sense."""
+        of_sources = {key for source in sources for key, _ in source.settings}
+        return [
+            name for name in ("casefold", "verity") if getattr(self, name) or name in of_sources
+        ]
 
     def _mount_point(self) -> str:
         """The mount point; raises a usage error for several, or if no option needs one."""

@@ -217,6 +217,11 @@ def test_the_command_reports_digests_and_takes_signatures(tmp_path: Path) -> Non
     assert done["verity"]["/usr/bin/app"] == f"sha256:{shown['verity']['digest']}"
     shown = command("show", image, "/usr/bin/app").stdout
     assert re.search(rf"fsverity_descriptor.sig_size +{signature.stat().st_size}\b", shown)
+    done = command(
+        *("build", source, "-o", signature, *options),
+        *("--verity-signature", f"usr/bin/app={signature}"),
+    )
+    assert done.returncode and signature.read_bytes() == found.signature
     # What an image has of it is not taken over, and that is reported.
     again = report("build", image, "-o", tmp_path / "again", "--json")
     assert [loss["what"] for loss in again["losses"]] == ["the inode flags verity are not kept"] * 2

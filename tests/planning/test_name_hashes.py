@@ -199,6 +199,8 @@ def test_subdirectories_ignore_case_too_if_a_rule_says_so(tmp_path: Path) -> Non
         flagged = {each.path for each in opened.walk() if "CASEFOLD" in each.inode.flag_names}
     assert found == b"photo"
     assert flagged == {b"/Media", b"/Media/Photos", b"/Media/Photos/Old", b"/Exact"}
+    # A setting of one source adds the feature, too.
+    assert "casefold" in report("plan", f"{source},casefold=Exact", "--json")["features"]
     # A tree of an image has the flags, too.
     again = tmp_path / "again"
     done = command("build", image, "-o", again)
