@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from pathlib import Path
@@ -237,6 +238,18 @@ dd if=/dev/zero of=/mnt/p/more bs=1k count=100 2>&1
 repquota -u -n -v /mnt
 repquota -P -n -v /mnt
 umount /mnt
+# Other ways to keep files, and growth while quotas are counted.
+for drive in vdb vdc; do
+  mount -t ext4 -o usrquota,grpquota /dev/$drive /mnt
+  resize2fs /dev/$drive
+  mkdir /mnt/new
+  i=0
+  while [ $i -lt 60 ]; do echo $i > /mnt/new/$i; i=$((i+1)); done
+  chown -R 4321 /mnt/new
+  dd if=/dev/zero of=/mnt/new/large bs=1M count=40 2>&1
+  rm -r /mnt/d3 /mnt/two
+  umount /mnt
+done
 """
 
 
@@ -249,7 +262,15 @@ def test_the_kernel_counts_on(tmp_path: Path) -> None:
     ext4writer.write_image(tree, image, spec)
     before = used(image, "user")
     passwd = {"/etc/passwd": b"member:x:5000:5000::/:/bin/sh\n"}
-    console = run_guest(COUNTED, [image], programs=["repquota"], files=passwd)
+    others = [tmp_path / "inline", tmp_path / "clusters"]
+    for path, features in zip(
+        others, ("inline_data,ea_inode", "bigalloc,orphan_file"), strict=True
+    ):
+        more = Spec(features=f"quota,project,{features}", free=24 * MIB)
+        ext4writer.write_image(sample(projects=True), path, more)
+        os.truncate(path, 160 * MIB)
+    programs = ["repquota", "resize2fs"]
+    console = run_guest(COUNTED, [image, *others], programs=programs, files=passwd)
     assert "Disk quota exceeded" in console
     first = console.partition("project quotas")[0]
     rows = re.findall(r"^#(\d+) +-- +(\d+) +(\d+) +(\d+) +(\d+) ", first, re.MULTILINE)
@@ -257,7 +278,11 @@ def test_the_kernel_counts_on(tmp_path: Path) -> None:
     assert reported == {
         owner: [use[0] // 1024, use[1], use[2], use[3]] for owner, use in before.items()
     }
-    assert_right(image)
+    for path in (image, *others):
+        assert_right(path)
+    for path in others:
+        assert used(path, "user")[4321][3] == 61
+        assert int(debugfs.superblock(path)["Block count"]) * 4096 > 150 * MIB
     after = used(image, "user")
     assert after[5000][0] == 4 * MIB and after[5000][3] == 1
     assert after[1234][3] == before.get(1234, [0] * 6)[3] + 1
