@@ -17,7 +17,7 @@ OPTIONS = {
     "-d": "give the folder or archive as SOURCE",
     "-T": "there are no usage types; --inodes, --inode-ratio and --block-size set what they set",
     "-j": "there is a journal by default; --journal sets its size, or none",
-    "-J": "--journal SIZE, or --journal none",
+    "-J": "--journal SIZE, or --journal none; --journal-device FILE for one elsewhere",
     "-E": "what it sets has options of its own, such as --hash-seed, --encoding and --grow-to",
     "-F": "a file is replaced when the new image is whole; nothing has to be forced",
     "-c": "there are no devices to be searched for bad blocks",

@@ -87,7 +87,11 @@ def e2fsck(image: Path, *options: str, clock: int | None = None) -> Verdict:
     """Run ``e2fsck -f`` with ``options`` and read its problem log.
 
     ``clock`` is the time in seconds that e2fsck takes for now, for images stamped in the future.
+    A journal in a device of its own is found where it lies beside the image.
     """
+    journal = raw.journal_beside(image)
+    if journal is not None:
+        options = (*options, "-j", str(journal.absolute()))
     environment = {} if clock is None else {"E2FSCK_TIME": str(clock)}
     with tempfile.TemporaryDirectory(prefix="ext4writer-fsck-") as scratch:
         done = run(

@@ -17,6 +17,7 @@ SUPERBLOCK_SIZE = 1024
 MAGIC = 0xEF53
 
 COMPAT_SPARSE_SUPER2 = 0x200
+INCOMPAT_JOURNAL_DEV = 0x8
 INCOMPAT_META_BG = 0x10
 INCOMPAT_64BIT = 0x80
 RO_COMPAT_SPARSE_SUPER = 0x1
@@ -162,15 +163,36 @@ def read_superblock(image: BinaryIO, offset: int = SUPERBLOCK_AT) -> Superblock:
 
 
 def looks_like_ext4(path: Path) -> bool:
-    """True for a file that starts as an image of ext2, 3 or 4 does."""
+    """True for a file that starts as an image of ext2, 3 or 4 does; a journal alone is none."""
+    superblock = _superblock_of(path)
+    return superblock is not None and not superblock.feature_incompat & INCOMPAT_JOURNAL_DEV
+
+
+def journal_beside(image: Path) -> Path | None:
+    """The file in the same folder that holds the journal of an image; None if it needs none."""
+    superblock = _superblock_of(image)
+    uuid = superblock.data[0xD0:0xE0] if superblock is not None else bytes(16)
+    if superblock is None or not any(uuid) or superblock.u32(0xE0):
+        return None
+    for path in sorted(image.parent.iterdir()):
+        other = _superblock_of(path) if path.is_file() else None
+        is_journal = other is not None and other.feature_incompat & INCOMPAT_JOURNAL_DEV
+        if other is not None and is_journal and other.data[0x68:0x78] == uuid:
+            return path
+    return None
+
+
+def _superblock_of(path: Path) -> Superblock | None:
     try:
         with open(path, "rb") as file:
             file.seek(SUPERBLOCK_AT)
             data = file.read(SUPERBLOCK_SIZE)
     except OSError:
-        return False
+        return None
     superblock = Superblock(data)
-    return len(data) == SUPERBLOCK_SIZE and superblock.has_magic and superblock.u32(0x18) <= 6
+    if len(data) < SUPERBLOCK_SIZE or not superblock.has_magic or superblock.u32(0x18) > 6:
+        return None
+    return superblock
 
 
 def read_descriptors(image: BinaryIO, superblock: Superblock) -> bytes:
