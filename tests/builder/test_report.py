@@ -26,7 +26,9 @@ REPORT = Report(
     features=("has_journal", "extent"),
     entries={"directory": 2, "file": 1234, "socket": 0},
     content=10000,
+    shared=0,
     space={"data": 12288, "free": 8192, "journal": 0},
+    verity={},
     losses=(),
     seconds={"scan": 0.12345, "plan": 0.5},
 )
