@@ -8,10 +8,11 @@ mutated image is the whole one with a few stretches replaced, so that it costs n
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import random
 import resource
-import shutil
 import struct
 import subprocess
 import sys
@@ -38,6 +39,7 @@ from ext4writer.inspection import info, listing, show
 from ext4writer.inspection.check import check_opened
 from ext4writer.inspection.diff import compare_images
 from ext4writer.inspection.extract import extract
+from ext4writer.inspection.host_flags import set_flags
 from ext4writer.inspection.map import COLOURS, draw_html, draw_svg
 from ext4writer.inspection.tar_output import write_tar
 from ext4writer.ondisk.checksum import crc32c, set_journal_superblock_checksum
@@ -365,8 +367,19 @@ def _extract(image: Image, data: Mutant) -> None:
             extract(image, Path(folder, "into"), max_bytes=EXTRACT_MAX)
         finally:
             assert [each.name for each in Path(folder).iterdir()] in ([], ["into"])
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(folder).mkdir(exist_ok=True)
+            unsealed(folder)
+
+
+def unsealed(folder: str) -> None:
+    """Let what damage made immutable be removed."""
+    for root, folders, files in os.walk(folder):
+        for name in (".", *folders, *files):
+            path = os.path.join(root, name)
+            if os.path.isdir(path) or os.path.isfile(path):
+                with contextlib.suppress(OSError):
+                    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                    with contextlib.closing(os.fdopen(fd)):
+                        set_flags(fd, 0, 0x30)
 
 
 def _tar(image: Image, data: Mutant) -> None:

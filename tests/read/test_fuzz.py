@@ -63,4 +63,5 @@ def test_every_command_ends_deliberately_on_damage(tmp_path: Path, watch: Watch)
             done = runner.invoke(commands, [name, str(image), *rest])
             if done.exception is not None and not isinstance(done.exception, SystemExit):
                 assert isinstance(done.exception, Ext4WriterError), (number, name, done.exc_info)
+        fuzz.unsealed(str(tmp_path))
     assert {entry.name[:3] for entry in tmp_path.iterdir()} == {"ima", "out"}
