@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ext4writer import Spec, policy, write_image
+from ext4writer import DEFAULT_FEATURES, Spec, policy, write_image
 from ext4writer.errors import DamageError, Ext4WriterError, ImageError
 from ext4writer.inspection.check import Result, check_opened
 from ext4writer.inspection.show import explain
@@ -25,7 +25,7 @@ from ext4writer.ondisk.units import Unit, UnitKind, checksum_unit
 from ext4writer.read import open_image
 from tests.judges.fsck import problems
 from tests.judges.kernel import mounted
-from tests.read.fuzz import small_tree
+from tests.read.fuzz import OUR_FEATURES, small_tree
 
 MKE2FS = {
     "ext4": "-t ext4 -b 1024",
@@ -46,6 +46,15 @@ OURS = {
     "ours": Spec(block_size=1024, hole_size=1024),
     "ours-random": Spec(block_size=1024, policy=policy("random:3"), hole_size=1024, free=0),
     "ours-4k": Spec(inode_size=512, journal="none"),
+    "ours-rest": Spec(block_size=1024, features=OUR_FEATURES, free=0),
+    "ours-ext3": Spec(type="ext3", block_size=1024, free=0),
+    "ours-quota": Spec(
+        block_size=1024,
+        features=DEFAULT_FEATURES.with_("quota", "project", "fast_commit", "sparse_super2").without(
+            "resize_inode"
+        ),
+        free=0,
+    ),
 }
 # e2fsck compares these with the clock; the checker asks none.
 CLOCK = {

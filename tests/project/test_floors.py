@@ -159,8 +159,10 @@ STANDARD_IN = {
         "virtual",
         "nbd",
     },
-    # Is a file opened to append; how much a pipe holds; may files share blocks.
-    "fcntl": {"output", "forked", "emit.copier", "sources.host_flags"},
+    # Is a file opened to append; how much a pipe holds; may files share blocks; inode flags.
+    "fcntl": {
+        *("output", "forked", "emit.copier", "sources.host_flags", "inspection.host_flags"),
+    },
     "sys": {"planning.identity", "sources.host", "plan_file.values"},
 }
 """What touches the host -> the modules, or packages, that read sources or write the output."""

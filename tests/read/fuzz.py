@@ -378,8 +378,10 @@ def unsealed(folder: str) -> None:
             if os.path.isdir(path) or os.path.isfile(path):
                 with contextlib.suppress(OSError):
                     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-                    with contextlib.closing(os.fdopen(fd)):
+                    try:
                         set_flags(fd, 0, 0x30)
+                    finally:
+                        os.close(fd)
 
 
 def _tar(image: Image, data: Mutant) -> None:

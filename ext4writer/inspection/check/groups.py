@@ -43,7 +43,7 @@ def _check_group(check: Check, group: int, table_blocks: int, is_last: bool) -> 
         ("bg_inode_table", "PR_0_ITABLE_NOT_GROUP", table_blocks),
     ):
         block = numbers[name]
-        if first <= block and block + length <= end:
+        if block and first <= block and block + length <= end:
             check.claims.add(METADATA, block, length)
         else:
             where = f"from {first} to {end - 1}"

@@ -276,6 +276,9 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
         if fmt.resize_inode:
             _check_resize_inode(check, inode)
             return
+        if any(inode.block_bytes):
+            text = "names blocks without the feature resize_inode"
+            check.of_inode("PR_0_CLEAR_RESIZE_INODE", inode, "i_block", text)
     elif inode.mode:
         check.of_inode("PR_1_RESERVED_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}")
     # e2fsck marks a bad block of attributes, and comes back where a directory names the inode.
@@ -304,7 +307,7 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
         check.of_inode("PR_0_RESIZE_INODE_INVALID", inode, "i_block", "is not that of a reserve")
         return
     check.claims.add(inode.ino, block, 1)
-    _check_sizes(check, inode, _blocks_of_map(inode) * fmt.blocks_per_cluster)
+    _check_sizes(check, inode, _blocks_of_reserve(check, inode, block) * fmt.blocks_per_cluster)
     table = struct.unpack(f"<{check.block_size // 4}I", image.block(block))
     first = fmt.super_block(0) + 1 + fmt.gdt_blocks(image.counted_groups)
     copies = [group * fmt.blocks_per_group for group in fmt.super_groups(image.counted_groups)[1:]]
@@ -326,9 +329,24 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
             return
 
 
-def _blocks_of_map(inode: Inode) -> int:
-    """How many blocks a block map names, its own among them."""
-    return sum(1 if isinstance(item, TreeBlock) else item.length for item in block_map(inode))
+def _blocks_of_reserve(check: Check, inode: Inode, block: int) -> int:
+    """How many blocks a double indirect block leads to, with itself; one may be named twice."""
+    image, words = check.image, check.block_size // 4
+    count = 1
+    blocks = [block]
+    for is_last in (False, True):
+        below: list[int] = []
+        for each in blocks:
+            named = [word for word in struct.unpack(f"<{words}I", image.block(each)) if word]
+            wrong = [word for word in named if not image.has_blocks(word)]
+            if wrong:
+                text = f"leads to block {wrong[0]}"
+                check.of_inode("PR_1_ILLEGAL_BLOCK_NUM", inode, "i_block", text)
+            count += len(named)
+            if not is_last:
+                below += [word for word in named if word not in wrong]
+        blocks = below
+    return count
 
 
 def _check_flags(check: Check, inode: Inode) -> None:

@@ -49,6 +49,9 @@ def check_journal(check: Check) -> None:
             text = "is 0, and no journal elsewhere is named"
             check.of_superblock("PR_0_JOURNAL_BAD_INODE", "s_journal_inum", text)
         return
+    if any(image.superblock["s_journal_uuid"]):  # type: ignore[arg-type]
+        text = "names a journal elsewhere, and s_journal_inum one inside"
+        check.of_superblock("PR_0_CANT_FIND_JOURNAL", "s_journal_uuid", text)
     try:
         inode = image.inode(ino)
         first = next(inode.runs(), None)
@@ -172,9 +175,12 @@ def check_mmp(check: Check) -> None:
 def check_orphan_file(check: Check) -> None:
     """Check every block of the orphan file (e2fsck/super.c:process_orphan_file)."""
     image, fmt = check.image, check.format
-    if not fmt.orphan_file:
-        return
     ino = image.number("s_orphan_file_inum")
+    if not fmt.orphan_file:
+        if check.inodes.find(ino) >= 0:
+            text = f"is {ino}, an inode in use, without the feature orphan_file"
+            check.of_superblock("PR_1_ORPHAN_FILE_NOT_CLEAR", "s_orphan_file_inum", text)
+        return
     try:
         inode = image.inode(ino)
     except ImageError:
