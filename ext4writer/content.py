@@ -347,6 +347,7 @@ class BytesContent(Content):
 
     __slots__ = ("data",)
     random_access = True
+    first_generation = NEVER
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -357,6 +358,16 @@ class BytesContent(Content):
 
     def read_whole(self, view: memoryview) -> None:
         view[:] = self.data
+
+    @classmethod
+    def read_side_by_side(cls, packed: Any, buffer: memoryview, block_size: int) -> int:
+        start = end = 0
+        for content in cls.unpacked(packed):
+            buffer[end:start] = bytes(start - end)
+            end = start + content.size
+            buffer[start:end] = content.data
+            start = -(-end // block_size) * block_size
+        return end
 
 
 class _BytesReader:

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
-import selectors
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from .arguments import count_of
 from .errors import Ext4WriterError, SpecError, WorkerError
+
+if TYPE_CHECKING:
+    import selectors
 
 try:
     import fcntl
@@ -140,6 +141,9 @@ class ProcessPool:
         if self._selector is None and self.can_share:
             _generations += 1
             self.generation = _generations
+            # Late, as most commands on small trees fork nothing; the same holds for pickle.
+            import selectors
+
             self._selector = selectors.DefaultSelector()
             try:
                 for _ in range(self.processes - 1):
@@ -166,6 +170,8 @@ class ProcessPool:
         self.processes = 1
 
     def _fork(self) -> None:
+        from selectors import EVENT_READ
+
         assert self._selector is not None
         fds: list[int] = []
         try:
@@ -186,7 +192,7 @@ class ProcessPool:
         os.set_blocking(tasks_fd, False)
         process = _Process(pid, tasks_fd, answers_fd)
         self._others.append(process)
-        self._selector.register(answers_fd, selectors.EVENT_READ, process)
+        self._selector.register(answers_fd, EVENT_READ, process)
 
     def _own_fds(self) -> Iterator[int]:
         for process in self._others:
@@ -224,6 +230,8 @@ class Stage(Generic[Task, Answer]):
 
     def __enter__(self) -> Stage[Task, Answer]:
         if self._pool.can_share:
+            import pickle
+
             try:
                 message = _message((BEGIN, 0, self._worker))
             except (pickle.PicklingError, AttributeError, TypeError):
@@ -456,11 +464,15 @@ def _answer(fd: int, kind: int, number: int | None, value: object) -> None:
 
 
 def _message(content: tuple[Any, ...]) -> bytes:
+    import pickle
+
     data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     return len(data).to_bytes(LENGTH_BYTES, "little") + data
 
 
 def _unpacked(message: bytes | memoryview) -> tuple[Any, ...]:
+    import pickle
+
     unpacked: tuple[Any, ...] = pickle.loads(message)  # noqa: S301 - it comes from ourselves
     return unpacked
 

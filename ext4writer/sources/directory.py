@@ -193,7 +193,7 @@ class _Scan:
     def run(self, names: list[bytes] | None) -> Tree:
         # Without a final slash, so that "/" and a name can be appended.
         host = HostDirectory(self.path.rstrip(b"/"))
-        lister = Lister(self.rule, self._take_root())
+        lister = Lister(self.rule, self._take_root(), shared=self.pool.can_share)
         for name in names or ():
             _check_is_there(host, name)
         self.waiting[b"/"] = self.tree.root, host

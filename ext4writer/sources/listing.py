@@ -10,12 +10,14 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..content import O_CLOEXEC, Stamp
 from ..errors import SourceChangedError, SourceError
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, Loss
-from .host import HostDirectory, OpenFolders, join
+from .host import HostDirectory, OpenFolders
 from .host_xattrs import HostXattrs, XattrItems
 
 if TYPE_CHECKING:
@@ -105,8 +107,10 @@ class ScanRule(NamedTuple):
 class Lister:
     """Lists directories of a tree whose root lies on ``device``."""
 
-    def __init__(self, rule: ScanRule, device: int) -> None:
+    def __init__(self, rule: ScanRule, device: int, *, shared: bool = True) -> None:
+        """``shared`` leaves parts of large directories to other processes."""
         self._rule = rule
+        self._part_names = PART_NAMES if shared else 0
         self._device = device
         self._excluded = _matcher(rule.exclude)
         self._losses: list[Loss] = []
@@ -189,10 +193,11 @@ class Lister:
                 place = self._way_to(host)
                 if names is not None:
                     # Sorting here is cheaper than later, and gives the order of use.
-                    yield from self._entries((_Named(place, name) for name in sorted(names)), path)
+                    prefix = place if place.endswith(b"/") else place + b"/"
+                    yield from self._entries(map(_Named, repeat(prefix), sorted(names)), path)
                     return
                 with os.scandir(place) as entries:
-                    yield from self._entries(entries, path, PART_NAMES)
+                    yield from self._entries(entries, path, self._part_names)
                     return
             fd = self._folders.open(host)
             with os.scandir(fd) as found:
@@ -348,14 +353,12 @@ def times_of(status: os.stat_result) -> Times:
 class _Named:
     """The part of ``os.DirEntry`` that the scan needs, for an entry known by name only."""
 
-    __slots__ = ("name", "path")
+    __slots__ = ("name", "path", "stat")
 
-    def __init__(self, folder: bytes, name: bytes) -> None:
+    def __init__(self, prefix: bytes, name: bytes) -> None:
         self.name = name
-        self.path = join(folder, name)
-
-    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-        return os.stat(self.path, follow_symlinks=follow_symlinks)
+        self.path = prefix + name
+        self.stat: Callable[..., os.stat_result] = partial(os.stat, self.path)
 
 
 class _EntryBelow:
