@@ -147,6 +147,12 @@ def _map() -> click.Command:
     return draw_map
 
 
+def _fuzz() -> click.Command:
+    from .damage_commands import fuzz
+
+    return fuzz
+
+
 def _patch() -> click.Command:
     from .damage_commands import patch
 
@@ -165,6 +171,7 @@ def _completion() -> click.Command:
         check=_check,
         completion=_completion,
         diff=_diff,
+        fuzz=_fuzz,
         manifest=_manifest,
         map=_map,
         nix=_nix,

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+from typing import TYPE_CHECKING
+
 import click
 
 from .options import PATH, GroupedCommand, parsed_overrides
 from .signals import cancel_on_signals
+
+if TYPE_CHECKING:
+    from ext4writer.damage.catalogue import Case
 
 
 @click.command(cls=GroupedCommand)
@@ -42,3 +49,92 @@ def patch(image: str, change: tuple[str, ...], output: str, no_reseal: bool, poi
             patch_image(image, standard_stream() if output == "-" else output, overrides)
     except OverrideError as error:
         raise click.UsageError(str(error).removeprefix("override ")) from None
+
+
+@click.group()
+def fuzz() -> None:
+    """Images to test what reads ext4."""
+
+
+@fuzz.command(cls=GroupedCommand)
+@click.argument("name", nargs=-1)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="DIR",
+    help="Write NAME.img for each case into this folder, which is made if it is missing. A file "
+    "that exists is not written over.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def cases(name: tuple[str, ...], output: str | None, as_json: bool) -> None:
+    """List the catalogue: a lie about each structure, what it is, and what e2fsck finds.
+
+    NAMEs choose some of the cases; a name in brackets, such as '[extents]', a group of them.
+    """
+    from ext4writer.damage.catalogue import CASES, coverage
+    from ext4writer.damage.problems import NAMES
+
+    known = {case.name for case in CASES} | {f"[{case.group}]" for case in CASES}
+    unknown = [each for each in name if each not in known]
+    if unknown:
+        raise click.UsageError(f"no such case: {unknown[0]}; ext4writer fuzz cases lists them")
+    chosen = [case for case in CASES if not name or case.name in name or f"[{case.group}]" in name]
+    if output is not None:
+        with cancel_on_signals():
+            _write_cases(chosen, output)
+    if as_json:
+        rows = [_row(case) for case in chosen]
+        reached = coverage()
+        report = {"cases": rows, "reached": list(reached), "codes": len(NAMES)}
+        click.echo(json.dumps(report, indent=2))
+        return
+    if output is not None:
+        click.echo(f"{len(chosen)} images in {output}")
+        return
+    group = ""
+    for case in chosen:
+        if case.group != group:
+            group = case.group
+            click.echo(f"[{group}] a kernel {case.kernels}")
+        click.echo(f"  {case.name} ({case.base.name}): {case.why}")
+        for override in case.overrides:
+            click.echo(f"      {override}")
+        click.echo(f"    e2fsck: {' '.join(case.codes) or 'nothing'}")
+        further = [code for code in case.repair_codes if code not in case.codes]
+        if further:
+            click.echo(f"    e2fsck -y too: {' '.join(further)}")
+        click.echo(f"    ext4writer check: {' '.join(case.checker) or 'nothing'}")
+    click.echo(
+        f"{len(chosen)} cases; all {len(CASES)} reach {len(coverage())} of {len(NAMES)} codes"
+    )
+
+
+def _row(case: Case) -> dict[str, object]:
+    return {
+        "name": case.name,
+        "group": case.group,
+        "base": case.base.name,
+        "why": case.why,
+        "overrides": list(case.overrides),
+        "e2fsck": list(case.codes),
+        "e2fsck_repair": list(case.repair_codes),
+        "check": list(case.checker),
+        "kernels": case.kernels,
+    }
+
+
+def _write_cases(chosen: list[Case], folder: str) -> None:
+    """Write an image for each case; nothing that exists is touched."""
+    from ext4writer.damage.catalogue import write_case
+    from ext4writer.errors import OutputError
+
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise OutputError(folder, "is not a folder")
+    paths = [(case, os.path.join(folder, f"{case.name}.img")) for case in chosen]
+    for _, path in paths:
+        if os.path.lexists(path):
+            raise OutputError(path, "exists already; choose an empty folder")
+    os.makedirs(folder, exist_ok=True)
+    for case, path in paths:
+        write_case(case, path)

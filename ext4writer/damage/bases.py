@@ -1,0 +1,182 @@
+"""The images that the catalogue damages: small, and each with a structure that others lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from ..emit.copying import write_ascending
+from ..emit.data import copy_jobs
+from ..emit.metadata import coalesced, metadata_pieces
+from ..output.opening import open_sink
+from ..planning.planner import plan_image
+from ..planning.spec import Spec
+from ..tree import Tree
+
+BLOCK = 1024
+_MODERN = (
+    "ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
+    "dir_nlink,extra_isize,metadata_csum"
+)
+"""mke2fs's features for ext4, but for the journal and what is kept for growth."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A tree and a Spec, by name."""
+
+    name: str
+    about: str
+    tree: Callable[[], Tree]
+    spec: Spec
+
+    def image(self) -> bytes:
+        """The image without any lie."""
+        return _image(self)
+
+
+@cache
+def _image(base: Base) -> bytes:
+    plan = plan_image(base.tree(), base.spec)
+    image = bytearray()
+    with open_sink(image, plan.size_bytes, block_size=plan.block_size) as sink:
+        write_ascending(
+            sink, coalesced(metadata_pieces(plan)), copy_jobs(plan), block_size=plan.block_size
+        )
+        sink.finish()
+    return bytes(image)
+
+
+def _runs(count: int) -> bytes:
+    """Content of ``count`` blocks, each followed by a hole."""
+    return (b"\xa5" * BLOCK + bytes(BLOCK)) * count
+
+
+def _tree() -> Tree:
+    """Every kind of file, and directories of each shape."""
+    tree = Tree()
+    tree.directory("/etc")
+    tree.file("/etc/hosts", b"127.0.0.1 localhost\n", xattrs={"user.note": b"inside"})
+    tree.file("/etc/passwd", b"root:x:0:0\n")
+    tree.directory("/etc/sub")
+    tree.directory("/etc/sub/low")
+    tree.file("/shared1", b"1" * 1500, xattrs={"user.big": b"v" * 300, "user.small": b"1"})
+    tree.file("/shared2", b"2" * 1500, xattrs={"user.big": b"v" * 300, "user.small": b"1"})
+    tree.file("/flat", _runs(3))
+    tree.file("/wide", _runs(20))
+    tree.file("/long", b"l" * 14 * BLOCK)
+    tree.file("/empty", b"")
+    tree.symlink("/fast", "target")
+    tree.symlink("/slow", "s" * 200)
+    tree.device("/tty", "c", 5, 1)
+    tree.device("/disk", "b", 8, 1)
+    tree.fifo("/fifo")
+    tree.socket("/socket")
+    tree.link("/linked", "/etc/passwd")
+    tree.directory("/many")
+    for number in range(40):
+        tree.link(f"/many/{number:0100}", "/empty")
+    return tree
+
+
+def _deep_tree() -> Tree:
+    """An extent tree of two levels of blocks, and an index with inner nodes."""
+    tree = Tree()
+    tree.file("/deep", _runs(400))
+    tree.file("/empty", b"")
+    tree.directory("/most")
+    for number in range(520):
+        tree.link(f"/most/{number:0200}", "/empty")
+    return tree
+
+
+def _mapped_tree() -> Tree:
+    """Files for which a block map needs blocks of one and of two levels."""
+    tree = _tree()
+    tree.file("/indirect", b"i" * 20 * BLOCK)
+    tree.file("/double", _runs(300))
+    return tree
+
+
+def _inline_tree() -> Tree:
+    tree = Tree()
+    tree.file("/tiny", b"tiny")
+    tree.file("/inside", b"i" * 100)
+    tree.file("/outside", b"o" * 3000)
+    tree.directory("/d")
+    tree.file("/d/a", b"a")
+    tree.directory("/d/e")
+    tree.directory("/wide")
+    for number in range(5):
+        tree.file(f"/wide/{number:016}", b"")
+    tree.symlink("/link", "l" * 90)
+    return tree
+
+
+def _owned_tree() -> Tree:
+    tree = _tree()
+    tree.file("/owned", b"o" * 2000, uid=1000, gid=1000)
+    return tree
+
+
+def _folded_tree() -> Tree:
+    tree = Tree()
+    tree.directory("/folded", flags="casefold")
+    tree.file("/folded/Name", b"n")
+    tree.file("/folded/other", b"o")
+    tree.directory("/plain")
+    tree.file("/plain/a", b"a")
+    tree.directory("/many", flags="casefold")
+    for number in range(40):
+        tree.file(f"/many/{number:0100}", b"")
+    return tree
+
+
+def _locked_tree() -> Tree:
+    tree = Tree()
+    tree.directory("/vault")
+    tree.directory("/plain")
+    tree.file("/plain/a", b"a")
+    tree.directory("/plain/b")
+    return tree
+
+
+def _verity_tree() -> Tree:
+    tree = Tree()
+    tree.file("/sealed", bytes(range(256)) * 20, flags="verity")
+    tree.file("/plain", b"p")
+    return tree
+
+
+def _spec(features: str = "", **options: object) -> Spec:
+    wanted = f"none,{_MODERN},{features}".rstrip(",")
+    if "size" not in options:
+        options["free"] = 100 * BLOCK
+    return Spec(features=wanted, block_size=BLOCK, hole_size=1, **options)  # type: ignore[arg-type]
+
+
+BASES: tuple[Base, ...] = (
+    Base("plain", "ext4 without a journal", _tree, _spec()),
+    Base("deep", "trees of several levels", _deep_tree, _spec()),
+    Base("journal", "a journal, and room to grow", _tree, _spec(
+        "has_journal,resize_inode", size="3M", journal="1M")),
+    Base("groups", "four block groups with backups", _tree, _spec("resize_inode", size="26M")),
+    Base("mapped", "block maps, as ext2 has them", _mapped_tree, Spec(
+        type="ext2", block_size=BLOCK, free=100 * BLOCK, hole_size=1)),
+    Base("uninit", "crc16 of descriptors alone", _tree, Spec(
+        features="none," + _MODERN.replace("metadata_csum", "uninit_bg"), block_size=BLOCK,
+        size="26M", hole_size=1)),
+    Base("inline", "data and directories in inodes", _inline_tree, _spec("inline_data")),
+    Base("quota", "quota of users, groups, projects", _owned_tree, _spec("quota,project")),
+    Base("orphan", "an orphan file", _tree, _spec(
+        "has_journal,orphan_file", size="3M", journal="1M")),
+    Base("mmp", "protection against two mounts", _tree, _spec("mmp")),
+    Base("folded", "names that fold cases", _folded_tree, _spec("casefold")),
+    Base("locked", "directories that wait for a key", _locked_tree, _spec(
+        "encrypt", encryption_policies={"/vault": "0" * 32})),
+    Base("verity", "a Merkle tree after the data", _verity_tree, _spec("verity")),
+    Base("meta_bg", "descriptors in their own groups", _tree, _spec("meta_bg", size="26M")),
+    Base("seeded", "a stored seed", _tree, _spec("metadata_csum_seed")),
+)  # fmt: skip
+BY_NAME = {base.name: base for base in BASES}

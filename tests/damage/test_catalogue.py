@@ -1,0 +1,147 @@
+"""Each lie of the catalogue gives exactly its codes, with the e2fsck that is installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ext4writer.damage.answers import ANSWERS, HANGS
+from ext4writer.damage.bases import BASES, Base
+from ext4writer.damage.catalogue import CASE, CASES, KERNELS, Case, coverage
+from ext4writer.damage.problems import NAMES, name_of
+from ext4writer.inspection.check import check_image
+from ext4writer.read import open_image
+from tests.builder.command import run as command
+from tests.judges.fsck import assert_clean, write_sparse
+from tests.judges.tools import require
+from tests.makers.catalogue_update import checked, logged
+
+pytestmark = pytest.mark.damaged
+
+ASKED_RELEASE = "1.47.0"
+"""The e2fsck whose answers are written down."""
+
+SAMPLE = 8
+"""One case of so many is asked in every run."""
+
+UNLIKE = {
+    # Times in the future depend on the clock of whoever checks.
+    *("sb-mount-tomorrow", "sb-mount-in-future", "sb-write-tomorrow", "sb-write-in-future"),
+    # The checker refuses what it does not know, of which e2fsck logs no problem.
+    *("sb-unknown-incompat", "sb-unknown-ro-compat", "sb-encoding"),
+    # e2fsck looks at the words of i_block in a device only where they are read as blocks.
+    *("char-device-bad", "char-device-mapped", "block-device-bad", "fifo-bad", "socket-bad"),
+    # The checker reads the log, quota and the list of bad blocks where e2fsck does not.
+    *("jr-external", "jr-start-end", "jr-errno", "jr-fast-commit", "qu-magic"),
+    "bad-blocks-invalid",
+    # Not seen by the checker.
+    *("sb-no-large-file", "inode-time-far", "eh-block-max-less", "de-rec-len-past-tail"),
+    *("dot-not-ended", "dotdot-not-ended", "in-dir-hash-flag", "qu-blocks", "qu-free-block"),
+    *("of-orphan", "of-orphan-bad", "of-present-clean", "of-present-no-file"),
+}
+"""Cases of which e2fsck and the checker of this library do not agree whether they are clean."""
+
+
+def release() -> str:
+    done = subprocess.run([require("e2fsck"), "-V"], capture_output=True, text=True, check=False)
+    found = re.search(r"e2fsck (\S+)", done.stderr)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("base", BASES, ids=lambda base: base.name)
+def test_the_truth_is_clean(base: Base, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    write_sparse(path, base.image())
+    assert_clean(path)
+    with open_image(base.image()) as image:
+        assert check_image(image).is_clean
+
+
+def ask(case: Case, folder: Path) -> None:
+    answer, path = ANSWERS[case.name], folder / "image"
+    image = case.image()
+    assert image != case.base.image()
+    assert checked(image) == answer.checked
+    exact = release() == ASKED_RELEASE
+    for option, expected in (("-n", answer.found), ("-y", answer.repaired)):
+        if HANGS in expected:
+            continue
+        write_sparse(path, image)
+        found = logged(path, option)
+        path.unlink()
+        if exact:
+            assert found == expected, f"{case.name} {option}"
+        elif HANGS not in found:
+            # Another release may find more; it finds something where this one does.
+            assert bool(found) or not expected
+
+
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param(part, marks=[pytest.mark.slow] if part else []) for part in range(SAMPLE)],
+)
+def test_each_case_gives_its_codes(part: int, tmp_path: Path) -> None:
+    for case in CASES[part::SAMPLE]:
+        ask(case, tmp_path)
+
+
+def test_the_catalogue_is_whole() -> None:
+    assert len({case.name for case in CASES}) == len(CASES) >= 600
+    assert set(ANSWERS) == set(CASE)
+    assert {case.group for case in CASES} == set(KERNELS)
+    assert all(case.why and case.overrides for case in CASES)
+    codes = {code for answer in ANSWERS.values() for code in (*answer.found, *answer.repaired)} - {
+        HANGS
+    }
+    assert codes <= set(NAMES)
+    assert len(coverage()) == len(codes) >= 260
+
+
+def test_both_judges_agree_what_is_clean() -> None:
+    unlike = {
+        name for name, answer in ANSWERS.items() if bool(answer.found) != bool(answer.checked)
+    }
+    assert unlike == UNLIKE
+
+
+def test_each_public_bug_has_a_seed() -> None:
+    years = [("2018", number) for number in (1092, 1093, 1094, *range(10876, 10884))]
+    wanted = {f"cve-{year}-{number}" for year, number in years}
+    wanted |= {"cve-2022-1184", "cve-2024-57256", *(f"lwext4-{n}" for n in range(89, 94))}
+    assert {case.name for case in CASES if case.group == "public"} == wanted
+
+
+def test_the_command_lists_and_writes(tmp_path: Path) -> None:
+    done = command("fuzz", "cases")
+    assert done.returncode == 0
+    assert f"{len(CASES)} cases; all {len(CASES)} reach {len(coverage())} of" in done.stdout
+    done = command("fuzz", "cases", "eh-magic", "[verity]", "--json", "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = json.loads(done.stdout)["cases"]
+    names = [row["name"] for row in rows]
+    assert names[0] == "eh-magic" and all(row["group"] in ("extents", "verity") for row in rows)
+    assert rows[0]["e2fsck"] == list(CASE["eh-magic"].codes)
+    assert rows[0]["e2fsck"][0] == name_of("010081")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        f"{name}.img" for name in names
+    )
+    for name in names:
+        assert (tmp_path / "out" / f"{name}.img").read_bytes() == CASE[name].image()
+    for arguments, words in (
+        (("eh-magic", "-o", tmp_path / "out"), "exists already"),
+        (("nonsense",), "no such case: nonsense"),
+        (("eh-magic", "-o", tmp_path / "out" / "eh-magic.img"), "is not a folder"),
+    ):
+        done = command("fuzz", "cases", *arguments)
+        assert done.returncode in (1, 2)
+        assert words in done.stderr
+
+
+def test_a_case_is_the_same_on_every_machine() -> None:
+    for case in CASES[::40]:
+        assert case.image() == case.image()

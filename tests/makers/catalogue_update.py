@@ -1,0 +1,106 @@
+"""Asks e2fsck and the checker about each case of the catalogue, and writes what they answer.
+
+    python -m tests.makers.catalogue_update [NAME...]
+
+Run it with e2fsck 1.47.0 after a change of the cases, and look at the difference.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+from ext4writer import DamageError, ImageError
+from ext4writer.damage import answers
+from ext4writer.damage.answers import ANSWERS, CLOCK, HANGS, Answer, answer_of
+from ext4writer.damage.catalogue import CASES, Case
+from ext4writer.inspection.check import check_opened
+from ext4writer.read import open_image
+from tests.judges.fsck import write_sparse
+from tests.judges.tools import require
+
+_CODE = re.compile(r'<problem code="0x([0-9a-f]{6})"')
+SECONDS = 10
+
+
+def logged(image: Path, option: str) -> tuple[str, ...]:
+    """The codes that e2fsck logs for a case, each once; it may change the image."""
+    log = image.with_name("log.xml")
+    log.unlink(missing_ok=True)
+    command = [require("e2fsck"), "-f", option, "-E", f"problem_log={log}", str(image)]
+    try:
+        subprocess.run(
+            command,
+            env={"E2FSCK_TIME": str(CLOCK), "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return (HANGS,)
+    text = log.read_text("utf-8", "replace") if log.exists() else ""
+    return tuple(dict.fromkeys(_CODE.findall(text)))
+
+
+def checked(image: bytes) -> tuple[str, ...]:
+    """The names of the errors that our checker finds, each once."""
+    met: list[DamageError] = []
+    try:
+        with open_image(image, on_damage=met.append) as opened:
+            result = check_opened(opened, met)
+    except (DamageError, ImageError) as error:
+        return (type(error).__name__,)
+    found = [problem.code for problem in result.problems if not problem.is_warning]
+    return tuple(sorted(dict.fromkeys(found)))
+
+
+def ask(case: Case, folder: Path) -> Answer:
+    """What both say of a case."""
+    path, image = folder / "image", case.image()
+    write_sparse(path, image)
+    found = logged(path, "-n")
+    path.unlink()
+    write_sparse(path, image)
+    repaired = logged(path, "-y")
+    path.unlink()
+    return Answer(found, repaired, checked(image))
+
+
+def lines(name: str, answer: Answer) -> list[str]:
+    """The lines of the table for one case."""
+    result = [name]
+    for mark, values in zip("nyc", answer, strict=True):
+        result += textwrap.wrap(
+            " ".join(values), 98, initial_indent=f"{mark} ", subsequent_indent=f"{mark} ",
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+    return result
+
+
+def main(names: list[str]) -> None:
+    """Ask about these cases, or all, and write the table."""
+    table: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="ext4writer-catalogue-") as folder:
+        for case in CASES:
+            if not names or case.name in names or case.name not in ANSWERS:
+                answer = ask(case, Path(folder))
+                if answer != answer_of(case.name):
+                    print(case.name, *answer)
+            else:
+                answer = answer_of(case.name)
+            table += lines(case.name, answer)
+    path = Path(answers.__file__)
+    text = path.read_text()
+    start = text.index('_TABLE = """\n') + len('_TABLE = """\n')
+    end = text.index('"""\n', start)
+    path.write_text(text[:start] + "\n".join(table) + "\n" + text[end:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
