@@ -216,6 +216,11 @@ class Layout:
 
         return Layout(load(path))
 
+    def _journal_device(self) -> dict[str, int | str] | None:
+        if not self.journal_bytes:
+            return None
+        return {"size": self.journal_bytes, "uuid": str(self.journal_uuid)}
+
     def report(self) -> ImageReport:
         """The report that the command prints, without what only the command knows."""
         return ImageReport(
@@ -237,6 +242,7 @@ class Layout:
             content=self.content_bytes,
             shared=self.shared_bytes,
             space={as_key(purpose): count for purpose, count in self.space.items()},
+            journal_device=self._journal_device(),
             verity={
                 path.decode("utf-8", "surrogateescape"): digest
                 for path, digest in self.verity_digests.items()

@@ -78,6 +78,13 @@ class Report(ImageReport):
         """A page of plain text."""
         return "\n".join(self._lines())
 
+    def _journal_device_line(self) -> dict[str, str]:
+        if not self.journal_device:
+            return {}
+        size, uuid = self.journal_device["size"], self.journal_device["uuid"]
+        assert isinstance(size, int)
+        return {"journal": f"{human_bytes(size)} in a device of its own, UUID {uuid}"}
+
     def _lines(self) -> Iterator[str]:
         size = f"{human_bytes(self.size)} ({self.size:,} bytes)"
         if self.image is None:
@@ -97,6 +104,7 @@ class Report(ImageReport):
                 "growth": f"up to {human_bytes(self.grow_to)}, {self.inodes_per_gib:,} inodes for "
                 "each GiB",
                 **self._tables_for_growth(),
+                **self._journal_device_line(),
                 **({"shared": f"{human_bytes(self.shared)} saved"} if self.shared else {}),
                 **_features(self.features),
             }

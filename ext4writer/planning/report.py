@@ -46,6 +46,8 @@ class ImageReport:
     """Bytes of equal blocks that are stored once, without that one."""
     space: Mapping[str, int]
     """Bytes by purpose; the sum is ``size``."""
+    journal_device: Mapping[str, int | str] | None
+    """``size`` in bytes and ``uuid`` of the device that holds the journal; None if none does."""
     verity: Mapping[str, str]
     """The digest of each file with verity by its path, as ``fsverity measure`` prints it."""
     losses: Sequence[Loss]
@@ -71,6 +73,7 @@ class ImageReport:
             "features": list(self.features),
             "entries": dict(self.entries),
             "space": dict(self.space),
+            "journal_device": dict(self.journal_device) if self.journal_device else None,
             "verity": dict(self.verity),
             "losses": losses,
         }

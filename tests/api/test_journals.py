@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Iterator
@@ -202,6 +203,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert journal.stat().st_size == 16 * MIB
     judge_with_journal(image, journal)
+    assert "journal" in done.stdout and "16.0 MiB in a device of its own, UUID" in done.stdout
     both = [path.read_bytes() for path in (image, journal)]
     saved = str(tmp_path / "saved.plan")
     done = command("plan", "--save", saved, "--journal-device", "any", "--journal", "16M")
@@ -218,5 +220,11 @@ def test_the_command(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert both == [path.read_bytes() for path in (tmp_path / "part", tmp_path / "other")]
+    done = command("plan", "--journal-device", "any", "--json")
+    told = json.loads(done.stdout)["journal_device"]
+    assert told["size"] == 1025 * 4096 and UUID(told["uuid"])
+    nix = ("nix", "--closure", str(tmp_path), "-o", str(image))
+    done = command(*nix, "--journal-device", str(journal))
+    assert done.returncode and "--journal-device is for the command build" in done.stderr
     done = command("build", "-o", str(image), "--journal-device", str(image))
     assert done.returncode and "is the image itself" in done.stderr

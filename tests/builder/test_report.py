@@ -28,6 +28,7 @@ REPORT = Report(
     content=10000,
     shared=0,
     space={"data": 12288, "free": 8192, "journal": 0},
+    journal_device=None,
     verity={},
     losses=(),
     seconds={"scan": 0.12345, "plan": 0.5},

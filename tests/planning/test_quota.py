@@ -218,8 +218,9 @@ def test_any_owners(
         tree.file(f"{number}", b"x" * number * 100, uid=uid, project=project)
     limits = [QuotaLimit("user", owner, 0, 4096) for owner in limited]
     spec = Spec(features="quota,project", free=MIB, quotatype="usr", quota_limits=limits)
-    ext4writer.write_image(tree, image, spec)
+    layout = ext4writer.write_image(tree, image, spec)
     assert_right(image)
+    assert layout.available_bytes >= MIB
     assert set(used(image, "user")) == {0, *limited, *(uid for uid, _ in owners)}
 
 
