@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ext4writer import Loss
-from ext4writer_cli.report import LOSSES_SHOWN, Report
+from ext4writer_cli.report import DIGESTS_SHOWN, LOSSES_SHOWN, Report
 
 REPORT = Report(
     image="out/a.img",
@@ -69,6 +69,14 @@ def test_text_says_where_the_image_is() -> None:
     assert replace(REPORT, image=None).as_text().startswith("The image would have 20.0 KiB")
     assert replace(REPORT, image="-").as_text().startswith("standard output: ")
     assert replace(REPORT, label="").as_text().count("(none)") == 1
+
+
+def test_text_lists_the_first_digests() -> None:
+    digests = {f"/bin/{number}\udcff": f"sha256:{number:064x}" for number in range(1000)}
+    lines = replace(REPORT, verity=digests).as_text().splitlines()
+    assert "Files with verity" in lines
+    assert lines.count(f"  sha256:{7:064x} /bin/7\\xff") == 1
+    assert f"  and {1000 - DIGESTS_SHOWN} more; --json lists all" in lines
 
 
 @pytest.mark.parametrize("more", [0, 1, 5000])

@@ -80,6 +80,10 @@ def test_nonces_follow_from_the_uuid_and_the_path() -> None:
         with open_image(bytes(data)) as opened:
             return encryption_context(opened.lookup("/home/one"))
 
+    tree, policies = sample(), {"home/one": KEY}
+    uuids = {ext4writer.plan(tree, Spec(encryption_policies=policies)).uuid}
+    uuids.add(ext4writer.plan(tree, Spec(features="encrypt")).uuid)
+    assert len(uuids) == 2
     assert context() == context() != context(uuid="12345678-1234-5678-1234-567812345678")
 
 
