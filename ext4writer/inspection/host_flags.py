@@ -17,8 +17,9 @@ else:
 _DIRECTIONS = ((2 << 30, 1 << 30), (1 << 30, 4 << 29))
 _LONG = struct.calcsize("l")
 _GETFLAGS, _SETFLAGS = (_LONG << 16 | ord("f") << 8 | number for number in (1, 2))
-_FSXATTR = struct.Struct("=5I8x")
-_FSGETXATTR, _FSSETXATTR = (_FSXATTR.size << 16 | ord("X") << 8 | number for number in (31, 32))
+_FSXATTR = "=5I8x"  # struct fsxattr
+_FSXATTR_SIZE = struct.calcsize(_FSXATTR)
+_FSGETXATTR, _FSSETXATTR = (_FSXATTR_SIZE << 16 | ord("X") << 8 | number for number in (31, 32))
 
 
 def set_flags(fd: int, flags: int, mask: int) -> None:
@@ -35,10 +36,10 @@ def set_project(fd: int, project: int) -> None:
     """Set the project of an open file; OSError where that cannot be done."""
 
     def change(answer: bytes) -> bytes:
-        xflags, extsize, nextents, _, cowextsize = _FSXATTR.unpack(answer)
-        return _FSXATTR.pack(xflags, extsize, nextents, project, cowextsize)
+        xflags, extsize, nextents, _, cowextsize = struct.unpack(_FSXATTR, answer)
+        return struct.pack(_FSXATTR, xflags, extsize, nextents, project, cowextsize)
 
-    _change(fd, _FSGETXATTR, _FSSETXATTR, bytes(_FSXATTR.size), change)
+    _change(fd, _FSGETXATTR, _FSSETXATTR, bytes(_FSXATTR_SIZE), change)
 
 
 def _change(fd: int, get: int, put: int, empty: bytes, change: Callable[[bytes], bytes]) -> None:
