@@ -15,8 +15,10 @@ from .errors import OutputError, SpecError
 from .forked import ProcessPool, as_pool
 from .inputs import check_output
 from .layout import MEMORY, Layout, parsed_overrides, plan_of
+from .output.disk_facts import FORMATS, DiskFacts, OutputFormat
 from .output.opening import Output, may_be_one_file, name_of, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
+from .planning.layout import ImagePlan, unused_bytes
 from .planning.options import Size, size_of, taken
 from .planning.planner import plan_image
 from .planning.spec import Spec
@@ -64,6 +66,7 @@ def write_layout(
     sync: bool = False,
     borrow: bool = False,
     raw: bool = False,
+    format: OutputFormat | None = None,  # noqa: A002 (the name that qemu-img gave it)
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
     overrides: Sequence[Override | str] = (),
@@ -98,6 +101,8 @@ def write_layout(
             borrow=borrow,
             raw=raw,
             compression=compression,
+            disk=None if format is None else format.partition("-")[0],
+            facts=_disk_facts(plan_of(layout), format),
             watch=watch,
         ) as sink,
         as_pool(processes) as pool,
@@ -116,6 +121,13 @@ def write_layout(
         if journal is not None:
             write_journal(layout, journal, sync=sync)
         sink.finish()
+
+
+def _disk_facts(planned: ImagePlan, format: str | None) -> DiskFacts:  # noqa: A002
+    if format is not None and format not in FORMATS:
+        raise SpecError("format", f"{format!r} is none of {', '.join(FORMATS)}")
+    is_compressed = format == "qcow2-compressed"
+    return DiskFacts(planned.uuid.bytes, planned.epoch, unused_bytes(planned), is_compressed)
 
 
 def write_journal(
@@ -265,6 +277,7 @@ def write_image(
     sync: bool = False,
     borrow: bool = False,
     raw: bool = False,
+    format: OutputFormat | None = None,  # noqa: A002 (the name that qemu-img gave it)
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
     overrides: Sequence[Override | str] = (),
@@ -281,7 +294,9 @@ def write_image(
     - A path. The image has a temporary name in the same directory until it is complete. Only then
     does it replace an existing file, whose permissions and owner it takes. A link is followed. An
     image whose name ends in ``.zst``, ``.gz`` or ``.xz`` is compressed, as ``compression`` says;
-    names of other compressed files and of virtual disks are refused. ``raw`` ignores the suffix.
+    one in ``.qcow2``, ``.simg`` (a sparse image of Android) or ``.vhd`` is a virtual disk; names of
+    other compressed files and disks are refused. ``format`` is a word of :data:`OutputFormat` that
+    counts instead of the suffix; ``raw`` is ``format="raw"``.
     - The path of a block device, which must not be in use. The image takes its first bytes.
     - A seekable binary file. The image starts at its position and leaves the position at the end of
     the image; nothing else in the file changes, and it is never truncated.
@@ -323,6 +338,7 @@ def write_image(
             sync=sync,
             borrow=borrow,
             raw=raw,
+            format=format,
             compression=compression,
             watch=watch,
             overrides=overrides,

@@ -23,6 +23,7 @@ from .units import parse_size
 
 if TYPE_CHECKING:
     from ext4writer import Override, Spec
+    from ext4writer.output.disk_facts import OutputFormat
     from ext4writer.sources import Limits
 
     from .output import Output
@@ -34,6 +35,8 @@ UNPREDICTABLE_UUIDS = {"random": uuid4, "time": uuid1}
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 OTHER = "Other options"
 SECTOR_SIZE = 512
+FORMATS = ("raw", "qcow2", "qcow2-compressed", "simg", "vhd")
+"""As ``ext4writer.output.disk_facts`` has them, which help does not load."""
 
 
 def parse_cluster(text: str) -> int:
@@ -1058,11 +1061,18 @@ class OutputOptions(OptionGroup):
         about="Let the disk have a new file before it has its name, so that a power cut leaves the "
         "old one or the new one. Devices and parts of files are always flushed.",
     )
+    format: OutputFormat | None = row(
+        "--format",
+        type=click.Choice(FORMATS),
+        about="Store the image in this way, whatever its name ends in: as it is, as a disk of "
+        "QEMU, as a sparse image of Android, or as a fixed disk of Virtual PC.  [default: by "
+        "the ending: .qcow2, .simg, .vhd; all others raw]",
+    )
     raw: bool = row(
         "--raw",
         is_flag=True,
         default=False,
-        about="Write a plain image whatever its name ends in, .zst or .qcow2 too.",
+        about="Write a plain image whatever its name ends in, .zst or .qcow2 too, as --format raw.",
     )
     zstd_level: int | None = row(
         "--zstd-level",

@@ -111,7 +111,10 @@ class PathOutput:
                 raise OutputError(path, "is neither a file nor a block device")
             if _is_standard_output(self.status):
                 raise OutputError(path, "is standard output; write -o - for that")
-        self.kind = None if options.raw or is_device else compression_of(os.fsencode(path))
+        is_plain = options.raw or options.format is not None or is_device
+        if options.raw and options.format not in (None, "raw"):
+            raise click.UsageError("--raw and --format contradict each other")
+        self.kind = None if is_plain else compression_of(os.fsencode(path))
         """How it is compressed."""
         if self.kind != "zstd" and options.zstd_level is not None:
             raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
@@ -180,6 +183,7 @@ class PathOutput:
             offset=stored.offset,
             sync=stored.sync,
             raw=stored.raw,
+            format=stored.format,
             compression=compression,
             watch=digest.update if digest is not None and self.kind is None else None,
             **options,
@@ -349,6 +353,8 @@ def open_output(
         raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
     if options.offset is not None:
         raise click.UsageError("--offset needs an --output that is a file or a device")
+    if options.format not in (None, "raw"):
+        raise click.UsageError(f"--format {options.format} needs an --output that is a file")
     return StandardOutput(hashed=hashed, sync=options.sync)
 
 

@@ -11,6 +11,7 @@ import click
 from ext4writer import Layout
 from ext4writer.content import write_at
 from ext4writer.output.beside import NewFile
+from ext4writer.output.formats import disk_of
 from ext4writer.output.sink import output_error
 from ext4writer.progress import Cancel, check_cancelled
 from ext4writer.virtual.parts import part_of_count
@@ -28,7 +29,8 @@ class PartOutput(PathOutput):
 
     def __init__(self, path: str, part: tuple[int, int], options: OutputOptions) -> None:
         super().__init__(path, options)
-        if self.kind is not None or self.is_device or options.offset is not None:
+        disk = None if options.raw else options.format or disk_of(os.fsencode(path))
+        if self.kind is not None or self.is_device or options.offset is not None or disk:
             raise click.UsageError("--part makes a plain new file, or writes to '-'")
         self._part = part
 

@@ -10,13 +10,16 @@ from ..errors import OutputError
 COMPRESSED = {b".zst": "zstd", b".gz": "gzip", b".xz": "xz"}
 """Suffix -> compression of an image with such a name."""
 
+DISKS = {b".qcow2": "qcow2", b".simg": "simg", b".vhd": "vhd"}
+"""Suffix -> kind of the virtual disk that has such a name."""
+
 OTHER_FORMATS = frozenset(
     b".%b" % ending
     for ending in (
         *(b"7z", b"br", b"bz2", b"lrz", b"lz", b"lz4", b"lzma", b"lzo", b"rar", b"s2", b"sz"),
         *(b"tbz2", b"tgz", b"txz", b"tzst", b"wim", b"z", b"zip"),
         *(b"aff4", b"bochs", b"cloop", b"dmg", b"e01", b"ffu", b"hdd", b"hds", b"ova"),
-        *(b"parallels", b"qcow", b"qcow2", b"qed", b"simg", b"vdi", b"vhd", b"vhdx", b"vma"),
+        *(b"parallels", b"qcow", b"qed", b"vdi", b"vhdx", b"vma"),
         *(b"vmdk", b"xva"),
     )
 )
@@ -33,9 +36,15 @@ def compression_of(path: bytes) -> str | None:
         raise OutputError(
             path,
             f"has the name of a {os.fsdecode(ending)} file, which is not what is written; a plain "
-            f"image has any other name, and one that is compressed ends in {listed(COMPRESSED)}",
+            f"image has any other name, one that is compressed ends in {listed(COMPRESSED)}, and a "
+            f"virtual disk in {listed(DISKS)}",
         )
     return COMPRESSED.get(ending)
+
+
+def disk_of(path: bytes) -> str | None:
+    """The kind of the virtual disk with this name; None for a plain or compressed image."""
+    return DISKS.get(_ending(path))
 
 
 def listed(endings: Collection[bytes]) -> str:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from ..content import O_BINARY, O_CLOEXEC, FileId, file_id, id_at
 from ..errors import OutputError
 from .beside import FORBIDDEN, is_mount_point
-from .formats import compression_of
+from .formats import DISKS, compression_of, disk_of
 from .sink import Buffer, Sink, output_error
 
 if TYPE_CHECKING:
     from .compressed import Compression
+    from .disk_facts import DiskFacts
     from .file import FileSink
     from .region import RegionSink
 
@@ -58,6 +59,8 @@ def open_sink(
     borrow: bool = False,
     raw: bool = False,
     compression: Compression | None = None,
+    disk: str | None = None,
+    facts: DiskFacts | None = None,
     watch: Callable[[Buffer], object] | None = None,
 ) -> Sink:
     """Return the sink for ``output`` and an image of ``size`` bytes; see ``write_image``.
@@ -66,7 +69,14 @@ def open_sink(
     """
     if offset is not None and offset < 0:
         raise OutputError(name_of(output), f"the offset {offset} is below zero")
-    sink = _open(output, size, block_size, offset, sync, borrow, raw, compression)
+    kind = "raw" if raw else disk
+    if isinstance(output, str | bytes | os.PathLike) and kind is None:
+        kind = disk_of(os.fsencode(output))
+    if kind is not None and kind in DISKS.values():
+        sink = _open_disk(output, size, kind, offset, sync, facts)
+    else:
+        raw = kind == "raw"
+        sink = _open(output, size, block_size, offset, sync, borrow, raw, compression)
     if watch is None:
         return sink
     from .watched import WatchedSink  # brings concurrent.futures along
@@ -94,6 +104,23 @@ def _open(
     if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
         raise OutputError(name_of(file), "is no binary file; open it with mode 'wb'")
     return _open_file(file, size, block_size, offset, sync=sync, borrow=borrow)
+
+
+def _open_disk(
+    output: Output, size: int, kind: str, offset: int | None, sync: bool, facts: DiskFacts | None
+) -> Sink:
+    """The sink for a virtual disk, which is a new file."""
+    name = name_of(output)
+    if not isinstance(output, str | bytes | os.PathLike) or replaced_path(output) is None:
+        raise OutputError(name, f"a {kind} disk is a new file; give the path of one")
+    if offset is not None:
+        raise OutputError(name, f"a {kind} disk is not put inside another file")
+    path = os.fsencode(output)
+    check_path(path, size)
+    from .disk_facts import DiskFacts
+    from .disks import open_disk
+
+    return open_disk(kind, path, size, facts or DiskFacts(bytes(16), 0, ()), sync=sync)
 
 
 def may_be_one_file(output: Output, other: Output) -> bool:

@@ -210,3 +210,9 @@ class ImagePlan:
     def runs_of(self, index: int) -> list[Run]:
         """The runs of the node at ``index``, by logical block."""
         return self.placement.runs_of(index, self.demand.counts[index])
+
+
+def unused_bytes(plan: ImagePlan) -> list[tuple[int, int]]:
+    """First byte and end of each stretch of free blocks, ascending: what they hold is no matter."""
+    size = plan.format.cluster_size
+    return [(first * size, min(end * size, plan.size_bytes)) for first, end in plan.free_ranges]

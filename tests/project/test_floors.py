@@ -163,7 +163,7 @@ STANDARD_IN = {
     "fcntl": {
         *("output", "forked", "emit.copier", "sources.host_flags", "inspection.host_flags"),
     },
-    "sys": {"planning.identity", "sources.host", "plan_file.values"},
+    "sys": {"planning.identity", "sources.host", "plan_file.values", "output.qcow2"},
 }
 """What touches the host -> the modules, or packages, that read sources or write the output."""
 
@@ -398,9 +398,9 @@ MAKING = {
     *("put", "putter", "set"),
 }
 PARSING = {"parse", "unpacker", "number"}
-MAKERS = {"ondisk", "emit", "damage", "planning.mapping", "planning.xattrs", "nbd"}
+MAKERS = {"ondisk", "emit", "damage", "planning.mapping", "planning.xattrs", "nbd", "output"}
 """What makes bytes of units: emission, and what it asks for the bytes that only a plan knows. The
-messages of a network protocol are no units."""
+messages of a network protocol and the headers of virtual disks are no units."""
 PARSERS = {"ondisk", "read", "inspection", "damage"}
 """What takes units apart: reading, and what stands on it."""
 

@@ -1,0 +1,96 @@
+"""Sparse images, as Android's fastboot and simg2img take them.
+
+Rules: platform/system/core/libsparse/sparse_format.h and output_file.cpp of Android.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from struct import Struct
+
+from .disks import BlockedSink
+
+HEADER = Struct("<I4H4I")
+CHUNK = Struct("<2H2I")
+MAGIC = 0xED26FF3A
+MAJOR_VERSION, MINOR_VERSION = 1, 0
+RAW, FILL, DONT_CARE = 0xCAC1, 0xCAC2, 0xCAC3
+USUAL_BLOCK = 4096
+LARGEST_CHUNK = 64 << 20
+"""Bytes of data in one chunk, far below what its 32 bits can say."""
+
+
+class SparseImageSink(BlockedSink):
+    """Chunks of data, of zeros, and of what does not matter, in the order of the image."""
+
+    def __init__(
+        self, path: bytes, size: int, unused: Sequence[tuple[int, int]], *, sync: bool
+    ) -> None:
+        """``unused`` has first byte and end of what does not matter, ascending."""
+        block = USUAL_BLOCK
+        while size % block:
+            block //= 2
+        super().__init__(path, size, block, sync=sync)
+        # A block matters unless all of it does not.
+        whole = ((-(-low // block), high // block) for low, high in unused)
+        self._unused = [(low, high) for low, high in whole if low < high]
+        self._next_unused = 0
+        self._position = 0
+        """Blocks of the image that have a chunk."""
+        self._chunks = 0
+        self._end = HEADER.size
+
+    def _put(self, number: int, view: memoryview) -> None:
+        self._put_zeros(number)
+        for at in range(0, len(view), LARGEST_CHUNK):
+            piece = view[at : at + LARGEST_CHUNK]
+            self._chunk(RAW, len(piece) // self._unit, piece)
+
+    def _put_zeros(self, end: int) -> None:
+        """Chunks for the blocks up to ``end`` that were not written."""
+        for kind, count in self._gap(end):
+            self._chunk(kind, count, memoryview(bytes(4) if kind == FILL else b""))
+
+    def _gap(self, end: int) -> Iterator[tuple[int, int]]:
+        position = self._position
+        while position < end:
+            while (
+                self._next_unused < len(self._unused)
+                and self._unused[self._next_unused][1] <= position
+            ):
+                self._next_unused += 1
+            low, high = end, end
+            if self._next_unused < len(self._unused):
+                low, high = self._unused[self._next_unused]
+            if position < low:
+                count = min(low, end) - position
+                yield FILL, count
+            else:
+                count = min(high, end) - position
+                yield DONT_CARE, count
+            position += count
+
+    def _chunk(self, kind: int, blocks: int, data: memoryview) -> None:
+        head = CHUNK.pack(kind, 0, blocks, CHUNK.size + len(data))
+        self._write(self._end, head)
+        if data:
+            self._write(self._end + len(head), data)
+        self._end += len(head) + len(data)
+        self._position += blocks
+        self._chunks += 1
+
+    def _complete(self) -> None:
+        blocks = self.size // self._unit
+        self._put_zeros(blocks)
+        header = HEADER.pack(
+            MAGIC,
+            MAJOR_VERSION,
+            MINOR_VERSION,
+            HEADER.size,
+            CHUNK.size,
+            self._unit,
+            blocks,
+            self._chunks,
+            0,  # no checksum of the whole
+        )
+        self._write(0, header)

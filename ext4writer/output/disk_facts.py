@@ -1,0 +1,24 @@
+"""What virtual disks tell of the image in them, and their kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+OutputFormat = Literal["raw", "qcow2", "qcow2-compressed", "simg", "vhd"]
+"""How an image is stored: as it is; as a disk of QEMU, its clusters compressed or not; as a sparse
+image of Android; as a fixed disk of Virtual PC."""
+FORMATS: tuple[str, ...] = get_args(OutputFormat)
+
+
+class DiskFacts(NamedTuple):
+    """What a virtual disk tells of the image in it."""
+
+    uuid: bytes
+    """16 bytes that no other disk has."""
+    epoch: int
+    """Seconds since 1970."""
+    unused: Sequence[tuple[int, int]]
+    """First byte and end of each stretch whose bytes do not matter, ascending."""
+    is_compressed: bool = False
+    """Compress each piece, where the format can."""

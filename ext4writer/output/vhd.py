@@ -1,0 +1,77 @@
+"""A fixed virtual hard disk: the image, and 512 bytes after it.
+
+Rules: Virtual Hard Disk Image Format Specification, version 1.0, "Hard Disk Footer Format" and
+"Appendix: CHS Calculation".
+"""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+
+from ..content import write_at
+from .path import PathSink
+
+FOOTER = Struct(">8sIIQI4sI4sQQHBBII16sB427x")
+SECTOR = 512
+YEAR_2000 = 946_684_800
+"""Seconds from 1970 to the beginning of the format's times."""
+RESERVED_FEATURE = 2
+VERSION = 0x10000
+NO_DATA_OFFSET = (1 << 64) - 1
+FIXED = 2
+MOST_SECTORS = 65535 * 16 * 255
+
+CREATOR = b"win "
+"""QEMU's block/vpc.c takes the size from the footer for disks of this creator, and for others from
+cylinders, heads and sectors, which cannot say most sizes."""
+
+
+class VhdSink(PathSink):
+    """The image as it is, in a file that its footer makes a disk."""
+
+    def __init__(self, path: bytes, size: int, uuid: bytes, epoch: int, *, sync: bool) -> None:
+        super().__init__(path, size, sync=sync)
+        self._footer = footer(-(-size // SECTOR) * SECTOR, uuid, epoch)
+
+    def finish(self) -> None:
+        try:
+            end = -(-self.size // SECTOR) * SECTOR
+            os.ftruncate(self._fd, end + len(self._footer))
+            done = 0
+            with memoryview(self._footer) as view:
+                while done < len(view):
+                    done += write_at(self._fd, view[done:], end + done)
+        except OSError as error:
+            raise self.failure(error) from error
+        super().finish()
+
+
+def footer(size: int, uuid: bytes, epoch: int) -> bytes:
+    """The last 512 bytes of a disk of ``size`` bytes."""
+    cylinders, heads, sectors = _geometry(size // SECTOR)
+    before = (
+        *(b"conectix", RESERVED_FEATURE, VERSION, NO_DATA_OFFSET),
+        min(max(0, epoch - YEAR_2000), (1 << 32) - 1),
+        *(CREATOR, VERSION, b"Wi2k", size, size, cylinders, heads, sectors, FIXED),
+    )
+    saved_state = 0
+    checksum = ~sum(FOOTER.pack(*before, 0, uuid, saved_state)) & 0xFFFFFFFF
+    return FOOTER.pack(*before, checksum, uuid, saved_state)
+
+
+def _geometry(total: int) -> tuple[int, int, int]:
+    """Cylinders, heads and sectors of a track for a number of sectors."""
+    total = min(total, MOST_SECTORS)
+    if total >= 65535 * 16 * 63:
+        return total // 255 // 16, 16, 255
+    sectors = 17
+    tracks = total // sectors
+    heads = max((tracks + 1023) // 1024, 4)
+    if tracks >= heads * 1024 or heads > 16:
+        sectors, heads = 31, 16
+        tracks = total // sectors
+    if tracks >= heads * 1024:
+        sectors, heads = 63, 16
+        tracks = total // sectors
+    return tracks // heads, heads, sectors
