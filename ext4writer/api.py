@@ -28,6 +28,7 @@ from .tree import Tree
 if TYPE_CHECKING:
     from .damage.override import Override
     from .output.compressed import Compression
+    from .output.trailed import Trailer
     from .virtual import VirtualImage
 
 LEAST_BYTES_TO_SHARE = 16 << 20
@@ -69,6 +70,7 @@ def write_layout(
     format: OutputFormat | None = None,  # noqa: A002 (the name that qemu-img gave it)
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
+    trailer: Trailer | None = None,
     overrides: Sequence[Override | str] = (),
     journal: Output | None = None,
     workers: int = 1,
@@ -104,6 +106,7 @@ def write_layout(
             disk=None if format is None else format.partition("-")[0],
             facts=_disk_facts(plan_of(layout), format),
             watch=watch,
+            trailer=trailer,
         ) as sink,
         as_pool(processes) as pool,
     ):
@@ -280,6 +283,7 @@ def write_image(
     format: OutputFormat | None = None,  # noqa: A002 (the name that qemu-img gave it)
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
+    trailer: Trailer | None = None,
     overrides: Sequence[Override | str] = (),
     journal: Output | None = None,
     workers: int = 1,
@@ -321,6 +325,9 @@ def write_image(
     ``journal`` is the output for the journal of an image with ``Spec.journal_device``: a path, a
     device, a file or an object with ``write``, as for ``output``.
 
+    ``trailer`` is a :class:`ext4writer.watchers.DmVerity`, or anything else that follows from all
+    bytes of the image and is to be written after it.
+
     ``workers`` is the number of threads that copy file content; it does not affect the bytes.
     ``processes`` is the number of processes that copy it and search for holes, this one included,
     where the system and the output allow it; a :class:`~ext4writer.ProcessPool` may have read the
@@ -341,6 +348,7 @@ def write_image(
             format=format,
             compression=compression,
             watch=watch,
+            trailer=trailer,
             overrides=overrides,
             journal=journal,
             workers=workers,

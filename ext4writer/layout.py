@@ -10,7 +10,7 @@ from uuid import UUID
 from .content import FileId
 from .errors import SpecError
 from .ondisk.features import FeatureSet
-from .planning.layout import ImagePlan
+from .planning.layout import ImagePlan, unused_bytes
 from .planning.options import Size, size_of, taken
 from .planning.report import ImageReport, as_key
 from .planning.spec import Spec
@@ -168,6 +168,11 @@ class Layout:
     def inputs(self) -> Mapping[FileId, bytes]:
         """What the sources of the tree have read; see :attr:`Tree.inputs`."""
         return self._plan.inputs
+
+    @property
+    def unused(self) -> list[tuple[int, int]]:
+        """First byte and end of each stretch of free blocks, whose content does not matter."""
+        return unused_bytes(self._plan)
 
     @property
     def losses(self) -> list[Loss]:

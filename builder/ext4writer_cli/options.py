@@ -82,6 +82,14 @@ def parse_part(text: str) -> tuple[int, int]:
     return int(matched[1]), int(matched[2])
 
 
+def parse_salt(text: str) -> bytes:
+    """The bytes of hexadecimal digits; ``-`` for none. ``ValueError`` for something else."""
+    try:
+        return b"" if text == "-" else bytes.fromhex(text)
+    except ValueError:
+        raise ValueError(f"{text!r} are no hexadecimal digits, two for each byte") from None
+
+
 def parse_limit(text: str) -> tuple[str, int]:
     """Return name and number of ``NAME=N``; ``ValueError`` with a reason if it is none."""
     name, _, number = text.partition("=")
@@ -1079,6 +1087,42 @@ class OutputOptions(OptionGroup):
         type=click.IntRange(1, ZSTD_LEVEL_MAX),
         metavar="N",
         about="How hard to compress an image whose name ends in .zst.  [default: 3]",
+    )
+
+    dm_verity: str | None = row(
+        "--dm-verity",
+        type=PATH,
+        metavar="FILE|append",
+        about="Make the hash tree of dm-verity while the image is written, as veritysetup does: in "
+        "FILE, or after the image. The root hash is in the report.",
+    )
+    dm_verity_salt: bytes | None = row(
+        "--dm-verity-salt",
+        type=parsed(parse_salt),
+        metavar="HEX",
+        about="Salt of its hashes, 256 bytes at most; '-' is none.  [default: follows from the "
+        "UUID]",
+    )
+    dm_verity_uuid: UUID | None = row(
+        "--dm-verity-uuid",
+        type=click.UUID,
+        metavar="UUID",
+        about="UUID in its superblock.  [default: follows from the UUID of the image]",
+    )
+    bmap: str | None = row(
+        "--bmap",
+        type=PATH,
+        metavar="FILE",
+        about="Write a bmap, which tells bmaptool what must be written; free blocks are left out.",
+    )
+    chunks: str | None = row(
+        "--chunks",
+        type=PATH,
+        metavar="FILE",
+        about="Write a line with offset, size and SHA-256 of each chunk of the image.",
+    )
+    chunk_size: int | None = row(
+        "--chunk-size", type=SIZE, metavar="SIZE", about="Bytes of a chunk.  [default: 4M]"
     )
 
 

@@ -9,11 +9,11 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -22,9 +22,12 @@ from ext4writer.errors import OutputError
 from ext4writer.output.beside import NewFile
 from ext4writer.output.formats import compression_of
 from ext4writer.output.opening import check_path
-from ext4writer.output.sink import output_error
+from ext4writer.output.sink import Buffer, output_error
 
 from .options import OutputOptions
+
+if TYPE_CHECKING:
+    from .passing import Passing
 
 COMPRESSING_MAX = 8
 """Threads that compress: each takes 45 MB, and more of them would wait for data."""
@@ -41,6 +44,8 @@ class Stored:
     """Bytes that it takes on the disk."""
     sha256: str | None
     """Digest of these bytes in hexadecimal; None if they were not hashed while written."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else is known of the image, for the report."""
 
 
 class Output(Protocol):
@@ -172,6 +177,9 @@ class PathOutput:
                 digest.update(data)
 
         stored = self._options
+        passing = _passing(layout, stored)
+        if passing is not None:
+            options["trailer"] = passing.trailer
         compression = None
         if self.kind is not None:
             from ext4writer import Compression
@@ -185,16 +193,32 @@ class PathOutput:
             raw=stored.raw,
             format=stored.format,
             compression=compression,
-            watch=digest.update if digest is not None and self.kind is None else None,
+            watch=_watch(passing, digest.update if digest and self.kind is None else None),
             **options,
         )
         sha256 = digest.hexdigest() if digest is not None else None
+        facts = passing.store() if passing is not None else {}
         if self.kind is not None:
-            return Stored(size, size, sha256)
+            return Stored(size, size, sha256, facts)
         disk = layout.size_bytes
         with suppress(OSError):  # the image is complete, whatever happens to it now
             disk = os.stat(self.path).st_blocks * 512
-        return Stored(layout.size_bytes, disk, sha256)
+        return Stored(layout.size_bytes, disk, sha256, facts)
+
+
+def _passing(layout: Layout, options: OutputOptions) -> Passing | None:
+    """What is computed while the bytes pass; None if nothing is."""
+    if options.dm_verity is options.bmap is options.chunks is None:
+        return None
+    from .passing import Passing
+
+    return Passing(layout, options)
+
+
+def _watch(
+    passing: Passing | None, other: Callable[[Buffer], object] | None
+) -> Callable[[Buffer], object] | None:
+    return passing.watch(other) if passing is not None else other
 
 
 def _can_be_made(path: str) -> bool:
@@ -219,10 +243,11 @@ class StandardOutput:
     name = "-"
     offset = 0
 
-    def __init__(self, *, hashed: bool = False, sync: bool = False) -> None:
+    def __init__(self, options: OutputOptions | None = None, *, hashed: bool = False) -> None:
         """``hashed`` computes a digest while writing, since the output may not be readable."""
+        self._options = options or OutputOptions()
         self._hashed = hashed
-        self._sync = sync
+        self._sync = self._options.sync
         if sys.stdout.isatty():
             raise OutputError(
                 STANDARD_OUTPUT, "is a terminal; send it to a file or a pipe, or write -o IMAGE"
@@ -243,10 +268,13 @@ class StandardOutput:
 
     def write(self, layout: Layout, **options: Any) -> Stored:
         stream = self._stream()
+        passing = _passing(layout, self._options)
+        if passing is not None:
+            options |= {"trailer": passing.trailer, "watch": passing.watch(None)}
         write_layout(layout, stream, borrow=True, **options)
         stream.check(sync=self._sync)
         sha256 = stream.digest.hexdigest() if isinstance(stream, _HashedStream) else None
-        return Stored(layout.size_bytes, 0, sha256)
+        return Stored(layout.size_bytes, 0, sha256, passing.store() if passing is not None else {})
 
 
 def standard_stream() -> _Unseekable:
@@ -355,7 +383,7 @@ def open_output(
         raise click.UsageError("--offset needs an --output that is a file or a device")
     if options.format not in (None, "raw"):
         raise click.UsageError(f"--format {options.format} needs an --output that is a file")
-    return StandardOutput(hashed=hashed, sync=options.sync)
+    return StandardOutput(options, hashed=hashed)
 
 
 def open_journal(path: str, image: str | None) -> PathOutput:

@@ -70,8 +70,8 @@ class PartStream(StandardOutput):
 
     writes_journal = False
 
-    def __init__(self, part: tuple[int, int]) -> None:
-        super().__init__()
+    def __init__(self, part: tuple[int, int], options: OutputOptions) -> None:
+        super().__init__(options)
         self._part = part
 
     def write(self, layout: Layout, **options: Any) -> Stored:
@@ -102,10 +102,11 @@ def part_output(
     destination: str, part: tuple[int, int], options: OutputOptions
 ) -> PartOutput | PartStream:
     """The output for one part that ``-o`` names."""
-    if options.zstd_level is not None:
-        raise click.UsageError("--zstd-level and --part contradict each other")
+    for name in ("zstd_level", "dm_verity", "bmap", "chunks"):
+        if getattr(options, name) is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} and --part contradict each other")
     if destination != "-":
         return PartOutput(destination, part, options)
     if options.offset is not None:
         raise click.UsageError("--offset needs an --output that is a file or a device")
-    return PartStream(part)
+    return PartStream(part, options)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -87,13 +87,14 @@ def run(
         if job.save is not None:
             layout.save(job.save)
 
+        facts: Mapping[str, Any] = {}
         if job.output is not None:
             journal = _journal(job, layout)
             with watch.stage("write"):
                 if journal is not None and not job.output.writes_journal:
                     write_journal(layout, journal)
                     journal = None
-                job.output.write(
+                stored = job.output.write(
                     layout,
                     overrides=job.overrides,
                     **({} if journal is None else {"journal": journal}),
@@ -101,9 +102,10 @@ def run(
                     progress=progress,
                     cancel=cancel,
                 )
+            facts = stored.facts
 
     name = job.output.name if job.output is not None else None
-    return Report.of(layout, name, watch.seconds, sources)
+    return Report.of(layout, name, watch.seconds, sources, facts)
 
 
 def _journal(job: Job, layout: Layout) -> str | None:

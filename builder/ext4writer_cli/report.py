@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ext4writer.errors import display_path
 from ext4writer.planning.report import ImageReport
@@ -42,6 +43,8 @@ class Report(ImageReport):
     """How long each stage took."""
     sources: Sequence[SourceReport] = ()
     """The sources in order; later ones lie over earlier ones."""
+    passed: Mapping[str, Any] = field(default_factory=dict)
+    """What was computed while the image was written."""
 
     @classmethod
     def of(
@@ -50,10 +53,11 @@ class Report(ImageReport):
         image: str | None,
         seconds: Mapping[str, float],
         sources: Sequence[SourceReport] = (),
+        passed: Mapping[str, Any] = MappingProxyType({}),
     ) -> Report:
         """Take the facts out of a plan."""
         facts = vars(layout.report())
-        return cls(image=image, seconds=seconds, sources=tuple(sources), **facts)
+        return cls(image=image, seconds=seconds, sources=tuple(sources), passed=passed, **facts)
 
     def as_json(self) -> str:
         """One JSON object; docs/report.schema.json describes it."""
@@ -69,7 +73,9 @@ class Report(ImageReport):
             "version": known,
             "sources": [source._asdict() for source in self.sources],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
+            **self.passed,
         }
+        del facts["passed"]
         first = ("schema", "version", "image")
         ordered = {key: facts[key] for key in first} | facts
         return json.dumps(ordered, indent=2)
@@ -114,6 +120,10 @@ class Report(ImageReport):
             width = max(len(source.kind) for source in self.sources)
             for source in self.sources:
                 yield from _source(source, width)
+        verity = self.passed.get("dm_verity")
+        if verity is not None:
+            yield "dm-verity"
+            yield from table({"root hash": verity["root_hash"], "salt": verity["salt"] or "-"})
         yield "Entries"
         yield from _numbers(
             {PLURALS.get(kind, kind): f"{count:,}" for kind, count in self.entries.items() if count}

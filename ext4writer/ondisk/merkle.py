@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import SpecError
 from .verity import ALGORITHMS, FSVERITY_DESCRIPTOR, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, SALT_MAX
@@ -27,6 +27,10 @@ class MerkleTree:
     block_size: int = 4096
     salt: bytes = b""
 
+    SALT_MOST: ClassVar[int] = SALT_MAX
+    PADS_SALT: ClassVar[bool] = True
+    """Whether the salt is filled up, as fs/verity/hash_algs.c:fsverity_prepare_hash_state does."""
+
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
             raise SpecError("verity", f"{self.algorithm!r} is none of {', '.join(ALGORITHMS)}")
@@ -37,9 +41,9 @@ class MerkleTree:
                 f"blocks of {size} bytes: the size is a power of two from {MIN_BLOCK_SIZE} "
                 f"to {MAX_BLOCK_SIZE}",
             )
-        if len(self.salt) > SALT_MAX:
+        if len(self.salt) > self.SALT_MOST:
             raise SpecError(
-                "verity", f"the salt has {len(self.salt)} bytes; {SALT_MAX} is the most"
+                "verity", f"the salt has {len(self.salt)} bytes; {self.SALT_MOST} is the most"
             )
 
     @cached_property
@@ -55,10 +59,8 @@ class MerkleTree:
     def _salted(self) -> Any:
         """The state from which each block is hashed."""
         state = hashlib.new(self.algorithm)
-        # fs/verity/hash_algs.c:fsverity_prepare_hash_state fills the salt up to the hash's block.
-        state.update(
-            self.salt.ljust(-(-len(self.salt) // state.block_size) * state.block_size, b"\0")
-        )
+        unit = state.block_size if self.PADS_SALT else 1
+        state.update(self.salt.ljust(-(-len(self.salt) // unit) * unit, b"\0"))
         return state
 
     def level_blocks(self, size: int) -> list[int]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .disk_facts import DiskFacts
     from .file import FileSink
     from .region import RegionSink
+    from .trailed import Trailer
 
 try:
     import fcntl
@@ -62,6 +63,7 @@ def open_sink(
     disk: str | None = None,
     facts: DiskFacts | None = None,
     watch: Callable[[Buffer], object] | None = None,
+    trailer: Trailer | None = None,
 ) -> Sink:
     """Return the sink for ``output`` and an image of ``size`` bytes; see ``write_image``.
 
@@ -69,6 +71,23 @@ def open_sink(
     """
     if offset is not None and offset < 0:
         raise OutputError(name_of(output), f"the offset {offset} is below zero")
+    if trailer is not None:
+        from .trailed import TrailedSink
+
+        inner = open_sink(
+            output,
+            size + trailer.area_size,
+            block_size=block_size,
+            offset=offset,
+            sync=sync,
+            borrow=borrow,
+            raw=raw,
+            compression=compression,
+            disk=disk,
+            facts=facts,
+        )
+        trailed = TrailedSink(inner, size, trailer)
+        return trailed if watch is None else _watched(trailed, watch)
     kind = "raw" if raw else disk
     if isinstance(output, str | bytes | os.PathLike) and kind is None:
         kind = disk_of(os.fsencode(output))
@@ -79,6 +98,10 @@ def open_sink(
         sink = _open(output, size, block_size, offset, sync, borrow, raw, compression)
     if watch is None:
         return sink
+    return _watched(sink, watch)
+
+
+def _watched(sink: Sink, watch: Callable[[Buffer], object]) -> Sink:
     from .watched import WatchedSink  # brings concurrent.futures along
 
     return WatchedSink(sink, watch)

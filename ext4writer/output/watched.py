@@ -22,7 +22,7 @@ class WatchedSink(Sink):
 
     def __init__(self, inner: Sink, watch: Callable[[Buffer], object]) -> None:
         super().__init__(inner.name, inner.size)
-        self._inner = inner
+        self.inner = inner
         self._watch = watch
         self._position = 0
         self._watching: ThreadPoolExecutor | None = ThreadPoolExecutor(1)
@@ -33,7 +33,7 @@ class WatchedSink(Sink):
         if seen is None:
             self._watch(data)
         try:
-            self._inner.write_at(offset, data)
+            self.inner.write_at(offset, data)
         finally:
             if seen is not None:
                 seen.result()  # the piece is valid until this returns
@@ -49,7 +49,7 @@ class WatchedSink(Sink):
         return None
 
     def preallocate(self, offset: int, length: int) -> None:
-        self._inner.preallocate(offset, length)
+        self.inner.preallocate(offset, length)
 
     def _see_zeros(self, end: int) -> None:
         while self._position < end:
@@ -57,14 +57,18 @@ class WatchedSink(Sink):
             self._watch(piece)
             self._position += len(piece)
 
-    def finish(self) -> None:
+    def see_the_rest(self) -> None:
+        """Pass on the zeros at the end, and end the other thread."""
         self._see_zeros(self.size)
         self._let_go()
-        self._inner.finish()
+
+    def finish(self) -> None:
+        self.see_the_rest()
+        self.inner.finish()
 
     def abort(self) -> None:
         self._let_go()
-        self._inner.abort()
+        self.inner.abort()
 
     def _let_go(self) -> None:
         if self._watching is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -137,3 +138,42 @@ def test_it_is_served_until_a_signal(folder: Path, image: Path, tmp_path: Path) 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "unix:", "nonsense:port"])
 def test_addresses_that_are_refused(folder: Path, address: str) -> None:
     assert "nbd:" in call("serve", folder, "--nbd", address, status=2).stderr
+
+
+def test_hashes_and_maps_are_made_on_the_way(folder: Path, tmp_path: Path) -> None:
+    require("veritysetup")
+    image = tmp_path / "image"
+    options = ["--dm-verity", tmp_path / "tree", "--bmap", tmp_path / "bmap"]
+    options += ["--chunks", tmp_path / "chunks", "--chunk-size", "1M"]
+    told = json.loads(call("build", folder, "-o", image, "--json", *options).stdout)
+    root = told["dm_verity"]["root_hash"]
+    run(["veritysetup", "verify", image, tmp_path / "tree", root])
+    assert told["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+    first = (tmp_path / "chunks").read_text().splitlines()[0].split()
+    assert first[:2] == ["0", "1048576"]
+    assert (tmp_path / "bmap").read_text().startswith("<?xml")
+    again = call("build", folder, "-o", image, "--json", "--dm-verity", "append").stdout
+    assert json.loads(again)["dm_verity"]["root_hash"] == root
+    offset = f"--hash-offset={told['size']}"
+    run(["veritysetup", "verify", image, image, root, offset])
+
+
+def test_hashes_beside_a_stream(folder: Path, tmp_path: Path) -> None:
+    require("veritysetup")
+    done = subprocess.run(
+        [*COMMAND, "build", folder, "-o", "-", "--dm-verity", tmp_path / "tree", "--json"],
+        capture_output=True,
+        check=True,
+    )
+    image = tmp_path / "image"
+    image.write_bytes(done.stdout)
+    root = json.loads(done.stderr)["dm_verity"]["root_hash"]
+    run(["veritysetup", "verify", image, tmp_path / "tree", root])
+
+
+@pytest.mark.parametrize(
+    "options", [["--dm-verity-salt", "xyz"], ["--format", "vdi"], ["--raw", "--format", "vhd"]]
+)
+def test_words_that_mean_nothing(folder: Path, tmp_path: Path, options: list[str]) -> None:
+    call("build", folder, "-o", tmp_path / "image", *options, status=2)
+    assert not (tmp_path / "image").exists()

@@ -81,7 +81,13 @@ class Watch:
                     self.judge(path, "quick")
 
     def written(
-        self, output: object, size: int, *, offset: int | None = None, overrides: object = ()
+        self,
+        output: object,
+        size: int,
+        *,
+        offset: int | None = None,
+        overrides: object = (),
+        disk: str | None = None,
     ) -> None:
         """Judge the ``size`` bytes that the library has just written to ``output``."""
         if isinstance(output, str | bytes | os.PathLike):
@@ -95,7 +101,10 @@ class Watch:
                 with open(path, "rb") as file:
                     file.seek(offset)
                     self._judge_bytes(file.read(size))
-            elif path.suffix.lower() not in COMPRESSED or raw.looks_like_ext4(path):
+            elif raw.looks_like_ext4(path) or (
+                path.suffix.lower() not in (*COMPRESSED, ".qcow2", ".simg", ".vhd")
+                and disk in (None, "raw")
+            ):
                 self.judge(path)
         elif overrides or not self.judging:
             return
@@ -159,6 +168,7 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
             layout.size_bytes,
             offset=options.get("offset"),
             overrides=options.get("overrides"),
+            disk=options.get("format"),
         )
         return result
 

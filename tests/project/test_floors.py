@@ -54,6 +54,7 @@ FLOORS = {
     "nix": 29,
     "planning": 30,
     "output": 35,
+    "watchers": 36,
     "emit": 40,
     "damage": 41,
     "virtual": 42,
@@ -398,7 +399,16 @@ MAKING = {
     *("put", "putter", "set"),
 }
 PARSING = {"parse", "unpacker", "number"}
-MAKERS = {"ondisk", "emit", "damage", "planning.mapping", "planning.xattrs", "nbd", "output"}
+MAKERS = {
+    "ondisk",
+    "emit",
+    "damage",
+    "planning.mapping",
+    "planning.xattrs",
+    "nbd",
+    "output",
+    "watchers",
+}
 """What makes bytes of units: emission, and what it asks for the bytes that only a plan knows. The
 messages of a network protocol and the headers of virtual disks are no units."""
 PARSERS = {"ondisk", "read", "inspection", "damage"}

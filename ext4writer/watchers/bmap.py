@@ -1,0 +1,92 @@
+"""Which blocks of an image must be written, for bmaptool.
+
+Rules: the comments of bmap files of version 2.0, and bmaptools/BmapCreate.py of bmap-tools.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from ..output.sink import Buffer
+
+BLOCK = 4096
+CHECKSUM_PLACE = "0" * 64
+
+HEAD = """\
+<?xml version="1.0" ?>
+<!-- Ranges of blocks that must be written. All others are free blocks of the file system, whose
+     content does not matter. Blocks that must be zeros are among the ranges. -->
+<bmap version="2.0">
+    <ImageSize> {size} </ImageSize>
+    <BlockSize> {block} </BlockSize>
+    <BlocksCount> {blocks} </BlocksCount>
+    <MappedBlocksCount> {mapped} </MappedBlocksCount>
+    <ChecksumType> sha256 </ChecksumType>
+    <BmapFileChecksum> {checksum} </BmapFileChecksum>
+    <BlockMap>
+"""
+TAIL = "    </BlockMap>\n</bmap>\n"
+
+
+class Bmap:
+    """Makes a bmap of an image while it is written; exact, as its free blocks are known."""
+
+    def __init__(self, size: int, unused: Sequence[tuple[int, int]]) -> None:
+        """``size`` is in bytes; ``unused`` has first byte and end of what does not matter.
+
+        :attr:`ext4writer.Layout.unused` has these.
+        """
+        self._size = size
+        self._ranges = list(_mapped(size, unused))
+        """First block and end of each range that must be written."""
+        self._checksums: list[str] = []
+        self._digest = hashlib.sha256()
+        self._position = 0
+
+    def update(self, data: Buffer) -> None:
+        """Take the next bytes of the image."""
+        with memoryview(data) as view:
+            end = self._position + len(view)
+            while len(self._checksums) < len(self._ranges):
+                first, last = self._ranges[len(self._checksums)]
+                low, high = first * BLOCK, min(last * BLOCK, self._size)
+                if low >= end:
+                    break
+                begin = max(low, self._position) - self._position
+                self._digest.update(view[begin : high - self._position])
+                if high > end:
+                    break
+                self._checksums.append(self._digest.hexdigest())
+                self._digest = hashlib.sha256()
+            self._position = end
+
+    def finish(self) -> bytes:
+        """The file, after all bytes have passed."""
+        text = HEAD.format(
+            size=self._size,
+            block=BLOCK,
+            blocks=-(-self._size // BLOCK),
+            mapped=sum(end - first for first, end in self._ranges),
+            checksum=CHECKSUM_PLACE,
+        )
+        for (first, end), checksum in zip(self._ranges, self._checksums, strict=True):
+            blocks = f"{first}-{end - 1}" if end - first > 1 else f"{first}"
+            text += f'        <Range chksum="{checksum}"> {blocks} </Range>\n'
+        data = (text + TAIL).encode()
+        # The checksum is that of the file with zeros in its place.
+        return data.replace(CHECKSUM_PLACE.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
+
+
+def _mapped(size: int, unused: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """First block and end of each range that is not wholly unused."""
+    position, blocks = 0, -(-size // BLOCK)
+    for low, high in unused:
+        first, end = -(-low // BLOCK), blocks if high >= size else high // BLOCK
+        if first >= end:
+            continue
+        if first > position:
+            yield position, first
+        position = end
+    if position < blocks:
+        yield position, blocks

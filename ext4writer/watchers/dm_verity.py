@@ -1,0 +1,123 @@
+"""The hash tree of dm-verity, as ``veritysetup format`` makes it.
+
+Rules: Documentation/admin-guide/device-mapper/verity.rst of the kernel; the superblock as
+lib/verity/verity.c of cryptsetup has it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from struct import Struct
+from typing import Any, ClassVar
+from uuid import UUID
+
+from ..errors import SpecError
+from ..ondisk.merkle import MerkleTree, TreeBuilder
+from ..output.sink import Buffer
+
+SUPERBLOCK = Struct("<8sII16s32sIIQH6x256s168x")
+SIGNATURE = b"verity\0\0"
+VERSION = 1
+HASH_TYPE = 1
+"""The salt comes before the data."""
+SALT_MOST = 256
+ALGORITHMS = ("sha256", "sha512")
+USUAL_BLOCK = 4096
+
+
+class _Tree(MerkleTree):
+    """The same tree as fs-verity's, with the salt as it is."""
+
+    SALT_MOST: ClassVar[int] = SALT_MOST
+    PADS_SALT: ClassVar[bool] = False
+
+
+class DmVerity:
+    """Hashes an image while it is written.
+
+    Give :meth:`update` to ``watch`` and store what :meth:`finish` returns in a file or partition of
+    its own, or give the object as ``trailer`` to have it after the image.
+    """
+
+    def __init__(
+        self, size: int, *, salt: bytes, uuid: UUID, algorithm: str = "sha256", block_size: int = 0
+    ) -> None:
+        """``size`` is that of the image in bytes. ``block_size`` is 4096 where that divides it.
+
+        Raises :class:`SpecError` for a salt of more than 256 bytes, another algorithm than sha256
+        and sha512, or a block size that does not divide the image.
+        """
+        block = block_size or USUAL_BLOCK
+        while not block_size and size % block:
+            block //= 2
+        if size % block:
+            raise SpecError("dm_verity", f"blocks of {block} bytes do not divide {size} bytes")
+        if algorithm not in ALGORITHMS:
+            raise SpecError("dm_verity", f"{algorithm!r} is none of {', '.join(ALGORITHMS)}")
+        self.size = size
+        self.salt = salt
+        self.uuid = uuid
+        self.algorithm = algorithm
+        self.block_size = block
+        self._tree = _Tree(algorithm, block, salt)
+        self._builder = TreeBuilder(self._tree)
+        self._partial = bytearray()
+
+    @property
+    def area_size(self) -> int:
+        """Bytes of what :meth:`finish` returns."""
+        return self.block_size + self._tree.tree_size(self.size)
+
+    def update(self, data: Buffer) -> None:
+        """Take the next bytes of the image."""
+        with memoryview(data) as view:
+            rest = view
+            if self._partial:
+                missing = self.block_size - len(self._partial)
+                self._partial += view[:missing]
+                rest = view[missing:]
+                if len(self._partial) < self.block_size:
+                    return
+                self._builder.add(self._partial)
+                self._partial = bytearray()
+            whole = len(rest) - len(rest) % self.block_size
+            if whole:
+                self._builder.add(rest[:whole])
+            self._partial += rest[whole:]
+
+    def finish(self) -> bytes:
+        """The superblock in a block of its own, and the tree; call it once, after all bytes."""
+        tree, _ = self._finished
+        superblock = SUPERBLOCK.pack(
+            SIGNATURE,
+            VERSION,
+            HASH_TYPE,
+            self.uuid.bytes,
+            self.algorithm.encode(),
+            self.block_size,
+            self.block_size,
+            self.size // self.block_size,
+            len(self.salt),
+            self.salt,
+        )
+        return superblock.ljust(self.block_size, b"\0") + tree
+
+    @cached_property
+    def _finished(self) -> tuple[bytes, bytes]:
+        return self._builder.finish()
+
+    @property
+    def root_hash(self) -> str:
+        """In hexadecimal, once all bytes have passed; what ``veritysetup open`` wants."""
+        return self._finished[1].hex()
+
+    def facts(self) -> dict[str, Any]:
+        """What has to be known to open it."""
+        return {
+            "root_hash": self.root_hash,
+            "salt": self.salt.hex(),
+            "uuid": str(self.uuid),
+            "algorithm": self.algorithm,
+            "block_size": self.block_size,
+            "data_blocks": self.size // self.block_size,
+        }

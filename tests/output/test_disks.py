@@ -1,0 +1,226 @@
+"""Virtual disks hold the image, and hashes are those of other programs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import shutil
+from pathlib import Path
+from uuid import UUID
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ext4writer
+from ext4writer import Layout, OutputError, Spec, SpecError, sources
+from ext4writer.output.disks import DiskFacts, open_disk
+from ext4writer.watchers import Bmap, Chunks, DmVerity
+from tests.judges import fsck
+from tests.judges.tools import require, run
+
+MIB = 1 << 20
+UUID_OF_TREE = UUID("11111111-2222-3333-4444-555555555555")
+
+# What the disks hold is compared with an image that was judged.
+pytestmark = pytest.mark.judged("quick")
+
+
+@pytest.fixture(scope="module", name="layout")
+def _layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    folder = tmp_path_factory.mktemp("source")
+    chance = random.Random(4)
+    for number in range(40):
+        text = chance.randbytes(50) * chance.randrange(3000)
+        (folder / f"file{number}").write_bytes(text)
+    (folder / "noise").write_bytes(chance.randbytes(MIB))
+    return ext4writer.plan(sources.directory(folder), Spec(free="40M"))
+
+
+@pytest.fixture(scope="module", name="image")
+def _image(layout: Layout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("written") / "image"
+    ext4writer.write_layout(layout, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "driver"),
+    [
+        ("disk.qcow2", None, "qcow2"),
+        ("disk", "qcow2", "qcow2"),
+        ("disk.qcow2", "qcow2-compressed", "qcow2"),
+        ("disk.vhd", None, "vpc"),
+        ("disk.qcow2", "raw", "raw"),
+        ("disk.zst", "vhd", "vpc"),
+    ],
+)
+def test_qemu_finds_the_image(
+    layout: Layout, image: Path, tmp_path: Path, name: str, kind: str | None, driver: str
+) -> None:
+    require("qemu-img")
+    disk = tmp_path / name
+    ext4writer.write_layout(layout, disk, format=kind)  # type: ignore[arg-type]
+    told = run(["qemu-img", "compare", "-f", "raw", "-F", driver, image, disk]).stdout
+    assert "identical" in told
+    if driver == "qcow2":
+        assert "No errors" in run(["qemu-img", "check", "-f", "qcow2", disk]).stdout
+        assert disk.stat().st_size < 4 * MIB + layout.content_bytes
+    if kind == "qcow2-compressed":
+        assert disk.stat().st_size < layout.content_bytes
+
+
+def test_simg2img_makes_the_image(layout: Layout, image: Path, tmp_path: Path) -> None:
+    require("simg2img")
+    disk, back = tmp_path / "disk.simg", tmp_path / "back.img"
+    ext4writer.write_layout(layout, disk)
+    run(["simg2img", disk, back])
+    assert back.read_bytes() == image.read_bytes()
+    theirs = tmp_path / "theirs.simg"
+    run(["img2simg", image, theirs])
+    assert disk.stat().st_size <= theirs.stat().st_size + 64 * 1024
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 32),
+    kind=st.sampled_from(["qcow2", "qcow2-compressed", "simg", "vhd"]),
+)
+def test_any_writes_in_ascending_order(
+    seed: int, kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Pieces of any length at any place, with zeros inside and between."""
+    require("qemu-img")
+    require("simg2img")
+    chance = random.Random(seed)
+    size = 1024 * chance.randrange(1, 400)
+    folder = tmp_path_factory.mktemp("disk")
+    path, expected, position = folder / "disk", bytearray(size), 0
+    name, _, packed = kind.partition("-")
+    facts = DiskFacts(bytes(16), 0, (), bool(packed))
+    with open_disk(name, bytes(path), size, facts, sync=False) as sink:
+        while position < size:
+            position += chance.choice([0, 1, 4096, chance.randrange(200_000)])
+            length = min(chance.choice([1, 4096, chance.randrange(1, 100_000)]), size - position)
+            if length <= 0:
+                break
+            piece = chance.choice([b"\0", b"\1\0\0\0", b"abcdefg", chance.randbytes(50)]) * length
+            sink.write_at(position, piece[:length])
+            expected[position : position + length] = piece[:length]
+            position += length
+        sink.finish()
+    back = folder / "back"
+    if name == "simg":
+        run(["simg2img", path, back])
+    else:
+        driver = "vpc" if name == "vhd" else name
+        run(["qemu-img", "convert", "-f", driver, "-O", "raw", path, back])
+    assert back.read_bytes() == expected
+    shutil.rmtree(folder)
+
+
+def test_what_is_not_written(layout: Layout, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is not what is written"):
+        ext4writer.write_layout(layout, tmp_path / "disk.vmdk")
+    with pytest.raises(OutputError, match="new file"):
+        ext4writer.write_layout(layout, io.BytesIO(), format="qcow2")
+    with pytest.raises(OutputError, match="inside another"):
+        ext4writer.write_layout(layout, tmp_path / "disk", format="vhd", offset=512)
+    with pytest.raises(SpecError, match="none of raw"):
+        ext4writer.write_layout(layout, tmp_path / "disk", format="vdi")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+# -- hashes ----------------------------------------------------------------------------------------
+
+
+def test_the_tree_of_veritysetup(layout: Layout, image: Path, tmp_path: Path) -> None:
+    require("veritysetup")
+    for salt in (b"", b"\xaa\xbb", bytes(range(256))):
+        verity = DmVerity(layout.size_bytes, salt=salt, uuid=UUID_OF_TREE)
+        ext4writer.write_layout(layout, tmp_path / "image", watch=verity.update)
+        ours = verity.finish()
+        theirs = tmp_path / "theirs"
+        told = run(
+            [
+                *("veritysetup", "format", f"--salt={salt.hex() or '-'}"),
+                *(f"--uuid={UUID_OF_TREE}", image, theirs),
+            ]
+        ).stdout
+        assert verity.root_hash in told
+        assert ours == theirs.read_bytes()
+        assert len(ours) == verity.area_size
+
+
+@pytest.mark.parametrize("name", ["image", "image.qcow2", "stream"])
+def test_the_tree_after_the_image(layout: Layout, image: Path, tmp_path: Path, name: str) -> None:
+    require("veritysetup")
+    verity = DmVerity(layout.size_bytes, salt=b"salt", uuid=UUID_OF_TREE)
+    path = tmp_path / name
+    digest = hashlib.sha256()
+    if name == "stream":
+        with path.open("wb") as file:
+
+            class Stream:
+                def write(self, data: bytes) -> None:
+                    file.write(data)
+
+            ext4writer.write_layout(layout, Stream(), trailer=verity, watch=digest.update)
+    else:
+        ext4writer.write_layout(layout, path, trailer=verity, watch=digest.update)
+    if name == "image.qcow2":
+        plain = tmp_path / "plain"
+        run(["qemu-img", "convert", "-O", "raw", path, plain])
+        path = plain
+    size = layout.size_bytes
+    assert path.read_bytes()[:size] == image.read_bytes()
+    assert digest.hexdigest() == hashlib.sha256(image.read_bytes()).hexdigest()
+    run(["veritysetup", "verify", path, path, verity.root_hash, f"--hash-offset={size}"])
+
+
+def test_hashes_of_what_cannot_be() -> None:
+    for arguments in ({"salt": bytes(257)}, {"algorithm": "md5"}, {"block_size": 8192}):
+        given = {"salt": b"", "uuid": UUID_OF_TREE, **arguments}
+        with pytest.raises(SpecError):
+            DmVerity(12288, **given)  # type: ignore[arg-type]
+
+
+def test_the_chunks(layout: Layout, image: Path, tmp_path: Path) -> None:
+    data = image.read_bytes()
+    for size in (1000, 4096, 3 * MIB, 1 << 40):
+        chunks = Chunks(size)
+        ext4writer.write_layout(layout, tmp_path / "image", watch=chunks.update)
+        found, whole = chunks.finish()
+        assert whole == hashlib.sha256(data).hexdigest()
+        position = 0
+        for chunk in found:
+            assert chunk.offset == position
+            piece = data[position : position + chunk.size]
+            assert chunk.sha256 == hashlib.sha256(piece).hexdigest()
+            position += chunk.size
+        assert position == len(data)
+
+
+def test_bmaptool_writes_what_must_be_written(layout: Layout, image: Path, tmp_path: Path) -> None:
+    require("bmaptool")
+    bmap = Bmap(layout.size_bytes, layout.unused)
+    ext4writer.write_layout(layout, tmp_path / "image", watch=bmap.update)
+    described = tmp_path / "image.bmap"
+    described.write_bytes(bmap.finish())
+    assert b"<MappedBlocksCount>" in described.read_bytes()
+    target = tmp_path / "target"
+    run(["bmaptool", "copy", "--bmap", described, image, target])
+    assert target.read_bytes() == image.read_bytes()
+    # bmaptool empties a file; a card that was in use keeps what does not matter.
+    wanted = image.read_bytes()
+    card = bytearray(b"\xaa" * len(wanted))
+    for each in ElementTree.parse(described).iter("Range"):
+        first, _, last = (each.text or "").strip().partition("-")
+        low, high = 4096 * int(first), 4096 * (int(last or first) + 1)
+        card[low:high] = wanted[low:high]
+        assert each.get("chksum") == hashlib.sha256(wanted[low:high]).hexdigest()
+    assert card != wanted
+    target.write_bytes(card)
+    fsck.assert_clean(target)
