@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from struct import Struct
 
-from .disks import BlockedSink
+from .blocked import BlockedSink
 
 HEADER = Struct("<I4H4I")
 CHUNK = Struct("<2H2I")

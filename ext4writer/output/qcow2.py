@@ -10,7 +10,7 @@ from array import array
 from struct import Struct
 from sys import byteorder
 
-from .disks import BlockedSink
+from .blocked import BlockedSink
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS

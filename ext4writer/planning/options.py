@@ -270,7 +270,7 @@ def quota_grace_of(given: Any) -> tuple[QuotaGrace, ...]:
 def policies_of(given: Any) -> Policies:
     if not given:
         return ()
-    from .encryption import parse_policy
+    from .encryption_policy import parse_policy
 
     taken: dict[bytes, str] = {}
     for path, text in given.items() if isinstance(given, Mapping) else given:

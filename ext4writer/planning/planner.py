@@ -313,14 +313,14 @@ def _check_resize_inode(fmt: Format) -> None:
 
 
 def _encryption_contexts(
-    spec: Spec, table: InodeTable, fmt: Format, uuid: UUID
+    spec: Spec, table: InodeTable, fmt: Format, volume: UUID
 ) -> Mapping[int, bytes]:
     """The contexts of directories with a policy, which are flagged, by node index."""
     if not spec.encryption_policies:
         return {}
     from .encryption import contexts_of  # late, for hardly any image has them
 
-    contexts = contexts_of(spec.encryption_policies, table, fmt, uuid.bytes)
+    contexts = contexts_of(spec.encryption_policies, table, fmt, volume.bytes)
     for index in contexts:
         table.flags[index] = table.flags.get(index, 0) | EXT4_ENCRYPT_FL
     if contexts:

@@ -1,0 +1,113 @@
+"""Policies of fscrypt: how a directory is to be encrypted."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ..ondisk.encryption import FSCRYPT_CONTEXT_V2
+
+POLICY_VERSION = 2
+
+# include/uapi/linux/fscrypt.h: FSCRYPT_MODE_... and FSCRYPT_POLICY_FLAG(S)_...
+MODES = {
+    "AES-256-XTS": 1,
+    "AES-256-CTS": 4,
+    "AES-128-CBC": 5,
+    "AES-128-CTS": 6,
+    "SM4-XTS": 7,
+    "SM4-CTS": 8,
+    "Adiantum": 9,
+    "AES-256-HCTR2": 10,
+}
+_BY_LOWER = {name.lower(): name for name in MODES}
+PAIRS = (
+    ("AES-256-XTS", "AES-256-CTS"),
+    ("AES-256-XTS", "AES-256-HCTR2"),
+    ("AES-128-CBC", "AES-128-CTS"),
+    ("Adiantum", "Adiantum"),
+    ("SM4-XTS", "SM4-CTS"),
+)
+"""fs/crypto/policy.c:fscrypt_valid_enc_modes_v2: ciphers of content and of names."""
+PADDINGS = {4: 0, 8: 1, 16: 2, 32: 3}
+DEFAULT_PADDING = 32
+FLAGS = {"direct-key": 0x04, "iv-ino-lblk-64": 0x08, "iv-ino-lblk-32": 0x10}
+
+EXT4_DAX_FL = 0x02000000
+
+
+class Policy(NamedTuple):
+    """One policy, in the words of fscryptctl."""
+
+    key_identifier: bytes
+    contents: str = "AES-256-XTS"
+    filenames: str = "AES-256-CTS"
+    padding: int = DEFAULT_PADDING
+    flag: str = ""
+    """How keys are derived; at most one of ``FLAGS``."""
+
+    def __str__(self) -> str:
+        words = [
+            self.key_identifier.hex(),
+            f"contents={self.contents}",
+            f"filenames={self.filenames}",
+            f"padding={self.padding}",
+        ]
+        return ",".join(words + ([self.flag] if self.flag else []))
+
+    @property
+    def needs_stable_inodes(self) -> bool:
+        """Whether the numbers of inodes are part of what is encrypted."""
+        return self.flag.startswith("iv-ino")
+
+    def context(self, nonce: bytes) -> bytes:
+        """The value of the attribute."""
+        return FSCRYPT_CONTEXT_V2.pack(
+            {
+                "version": POLICY_VERSION,
+                "contents_encryption_mode": MODES[self.contents],
+                "filenames_encryption_mode": MODES[self.filenames],
+                "flags": PADDINGS[self.padding] | FLAGS.get(self.flag, 0),
+                "master_key_identifier": self.key_identifier,
+                "nonce": nonce,
+            }
+        )
+
+
+def parse_policy(text: str) -> Policy:
+    """Read ``KEYID[,contents=MODE][,filenames=MODE][,padding=N][,FLAG]``; ``ValueError``."""
+    identifier, *words = text.split(",")
+    if not re.fullmatch("[0-9A-Fa-f]{32}", identifier, re.ASCII):
+        raise ValueError(
+            f"{identifier!r} is no identifier of a key: 32 hexadecimal digits, as fscryptctl "
+            "add_key prints them"
+        )
+    policy = Policy(bytes.fromhex(identifier))
+    for word in words:
+        key, _, value = word.strip().lower().partition("=")
+        mode = _BY_LOWER.get(value.replace("-cbc-cts", "-cts"), "")
+        if key == "contents" and mode:
+            policy = policy._replace(contents=mode)
+        elif key == "filenames" and mode:
+            policy = policy._replace(filenames=mode)
+        elif key == "padding" and value in map(str, PADDINGS):
+            policy = policy._replace(padding=int(value))
+        elif key in FLAGS and not value and policy.flag in ("", key):
+            policy = policy._replace(flag=key)
+        else:
+            raise ValueError(
+                f"{word!r} is neither contents= nor filenames= with one of {', '.join(MODES)}, "
+                f"nor padding={'|'.join(map(str, PADDINGS))}, nor one of {', '.join(FLAGS)}"
+            )
+    if (policy.contents, policy.filenames) not in PAIRS:
+        pairs = ", ".join("/".join(pair) for pair in PAIRS)
+        raise ValueError(
+            f"Linux does not encrypt content with {policy.contents} and names with "
+            f"{policy.filenames}; it takes {pairs}"
+        )
+    # fs/crypto/policy.c:supported_direct_key_modes and supported_iv_ino_lblk_policy
+    if policy.flag == "direct-key" and policy.contents != "Adiantum":
+        raise ValueError("direct-key is for Adiantum alone")
+    if policy.needs_stable_inodes and policy.contents != "AES-256-XTS":
+        raise ValueError(f"{policy.flag} is for AES-256-XTS alone")
+    return policy
