@@ -35,6 +35,9 @@ KERNEL_COPY_BYTES = 16 << 20
 PART_BYTES = 512 << 10
 """Bytes of a long part that are read at a time, so that they are still cached when written."""
 
+PADDED_BLOCK_MOST = 16 << 10
+"""In larger blocks the padding of small files is more than they are, and costs more than writes."""
+
 FICLONERANGE = 0x4020940D
 """linux/fs.h: the number on most architectures; the others refuse it."""
 CLONE_UNIT = 4096
@@ -102,10 +105,23 @@ class Copier:
             self._reader = None
 
     def _copy_neighbours(self, batch: Neighbours) -> None:
-        end = batch.parcel.read_side_by_side(self._buffer, self._block_size)
-        # The bytes from here to the next block are zeros already.
-        self._sink.write_at(batch.offset, self._buffer[:end])
+        if self._block_size > PADDED_BLOCK_MOST:
+            self._copy_apart(batch)
+        else:
+            end = batch.parcel.read_side_by_side(self._buffer, self._block_size)
+            # The bytes from here to the next block are zeros already.
+            self._sink.write_at(batch.offset, self._buffer[:end])
         self._count(batch.files, batch.size)
+
+    def _copy_apart(self, batch: Neighbours) -> None:
+        """Write each file by itself, without the zeros up to the next block."""
+        batch.parcel.read_side_by_side(self._buffer, CLONE_UNIT)
+        start, offset = 0, batch.offset
+        for content in batch.parcel.contents:
+            size = content.size
+            self._sink.write_at(offset, self._buffer[start : start + size])
+            start += -(-size // CLONE_UNIT) * CLONE_UNIT
+            offset += -(-size // self._block_size) * self._block_size
 
     def _copy_part(self, batch: Part) -> Iterator[None]:
         offset, start, length = batch.offset, batch.start, batch.length
