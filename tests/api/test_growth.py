@@ -13,7 +13,7 @@ from ext4writer import BytesContent, RegularFile, Spec, Tree
 from ext4writer.ondisk.features import DEFAULT_FEATURES, FeatureSet
 from ext4writer.planning.spec import GIB, MIB
 from tests.conftest import MakeImage
-from tests.guest.qemu import run_guest
+from tests.guest.qemu import DEVICES, run_guest
 from tests.judges import debugfs
 from tests.judges.compare import assert_tree_equal
 from tests.judges.fsck import assert_clean
@@ -102,6 +102,8 @@ def test_grown_online_as_far_as_was_asked(
     assert "meta_bg" not in debugfs.superblock(image)["Filesystem features"]
 
 
+GROWN_BLOCKS = 600_000
+
 KINDS: dict[str, dict[str, Any]] = {
     "clusters": {"features": "bigalloc"},
     "small clusters": {"features": "bigalloc", "block_size": 1024, "cluster_size": 4096},
@@ -109,8 +111,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "meta_bg": {"features": "meta_bg,^resize_inode"},
     "later meta_bg": {"features": "meta_bg,^resize_inode,^64bit", "first_meta_bg": 1},
     "no reserve": {"features": "^resize_inode"},
+    "beyond the reserve": {"block_size": 1024, "grow_to": 100 * MIB, "free": 4 * MIB},
     "large descriptors": {"desc_size": 1024},
     "packed metadata": {"packed_meta_blocks": True, "block_size": 1024, "free": 200 * MIB},
+    "no flex_bg": {"features": "^flex_bg", "block_size": 1024, "free": 40 * MIB},
+    "large flex groups": {"groups_per_flex": 256},
+    "all backups": {"features": "^sparse_super,^resize_inode", "free": 150 * MIB},
+    "ext3": {"type": "ext3"},
+    "ext2": {"type": "ext2"},
 }
 
 
@@ -119,15 +127,16 @@ def test_each_kind_grows_online(tmp_path: Path) -> None:
     """What the kernel has no reserve for, it puts into metagroups."""
     images, script = [], ""
     for number, (name, options) in enumerate(KINDS.items()):
-        image, device = tmp_path / name, f"/dev/vd{'abcdefgh'[number]}"
-        ext4writer.write_image(sample(), image, Spec(**options))
-        enlarge(image, 3 * GIB)
+        image, device = tmp_path / name, f"/dev/vd{DEVICES[number]}"
+        spec = Spec(**options)
+        ext4writer.write_image(sample(), image, spec)
+        enlarge(image, GROWN_BLOCKS * spec.block_size)
         images.append(image)
         script += f"""
 mount -t ext4 {device} /mnt
 resize2fs {device}
 mkdir /mnt/new
-dd if=/dev/urandom of=/mnt/new/file bs=1M count=30 2>/dev/null
+dd if=/dev/urandom of=/mnt/new/file bs=1M count=5 2>/dev/null
 cat /mnt/many/name-0123 && echo " in {device}"
 umount /mnt
 """
@@ -136,9 +145,25 @@ umount /mnt
     for image in images:
         assert_clean(image)
         told = debugfs.superblock(image)
-        assert int(told["Block count"]) * int(told["Block size"]) > 2.9 * GIB
+        assert int(told["Block count"]) > GROWN_BLOCKS * 0.98
         has_reserve = "resize_inode" in told["Filesystem features"]
         assert ("meta_bg" in told["Filesystem features"]) is not has_reserve
+
+
+@pytest.mark.judged("quick")
+@pytest.mark.parametrize(
+    "name", ["packed metadata", "no flex_bg", "large flex groups", "all backups", "meta_bg"]
+)
+def test_each_kind_grows_and_shrinks_offline(name: str, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    size = ext4writer.write_image(sample(), image, Spec(**KINDS[name])).size_bytes
+    enlarge(image, size * 4)
+    run(["resize2fs", image])
+    assert_clean(image)
+    assert image.stat().st_size > size * 3.9
+    run(["resize2fs", "-M", image])
+    assert_clean(image)
+    assert image.stat().st_size < size
 
 
 @pytest.mark.parametrize("block_size", [1024, 2048, 4096])
