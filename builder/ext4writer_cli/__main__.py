@@ -21,12 +21,28 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line, which handles signals during its work."""
-    from .cli import main as run
-
+    program = os.path.basename(sys.argv[0])
     try:
+        if program in _MKE2FS:
+            _leave(_mke2fs(program, sys.argv[1:]))
+        if sys.argv[1:2] == ["mke2fs"]:
+            _leave(_mke2fs("mke2fs", sys.argv[2:]))
+
+        from .cli import main as run
+
         run()
     except SystemExit as end:
         _leave(end.code if isinstance(end.code, int) else 0)
+
+
+_MKE2FS = ("mke2fs", "mkfs.ext2", "mkfs.ext3", "mkfs.ext4", "mke3fs", "mke4fs")
+"""Names by which it is called that make it mke2fs."""
+
+
+def _mke2fs(program: str, arguments: list[str]) -> int:
+    from .mke2fs.command import main as run
+
+    return run(program, arguments)
 
 
 def _leave(status: int) -> NoReturn:

@@ -113,6 +113,12 @@ def _manifest() -> click.Command:
     return manifest
 
 
+def _mke2fs() -> click.Command:
+    from .mke2fs.listed import mke2fs
+
+    return mke2fs
+
+
 def _nix() -> click.Command:
     from .nix.command import nix
 
@@ -174,6 +180,7 @@ def _completion() -> click.Command:
         fuzz=_fuzz,
         manifest=_manifest,
         map=_map,
+        mke2fs=_mke2fs,
         nix=_nix,
         patch=_patch,
         **{name: partial(_image_command, name) for name in IMAGE_COMMANDS},

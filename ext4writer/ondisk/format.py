@@ -134,6 +134,7 @@ class Format:
     is_64bit = _flag("64bit")
     """Whether counts and places of blocks have a high half."""
     bigalloc = _flag("bigalloc")
+    sparse_super = _flag("sparse_super")
     sparse_super2 = _flag("sparse_super2")
     """Whether ``backup_groups`` says where backups lie."""
     meta_bg = _flag("meta_bg")

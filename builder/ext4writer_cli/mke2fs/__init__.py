@@ -1,0 +1,1 @@
+"""mke2fs's own command line, in front of the same library."""

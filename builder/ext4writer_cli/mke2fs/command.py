@@ -1,0 +1,335 @@
+"""The command: ``ext4writer mke2fs``, and mke2fs and mkfs.ext4 by the name that it is called by."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .arguments import Arguments, read_arguments
+from .console import VERSION, Console
+from .refusal import Mistake, Refusal
+
+if TYPE_CHECKING:
+    from ext4writer import Layout, ProcessPool, Spec, Tree
+    from ext4writer.progress import Cancel
+
+    from ..options import ScanOptions
+    from .own_options import Own
+    from .settings import Clock, Settings
+    from .target import Target
+
+LOSSES_SHOWN = 20
+NANOSECONDS = 10**9
+
+
+def run(program: str, given: Sequence[str]) -> int:
+    """Make a file system as the arguments say; return the exit status."""
+    console = Console()
+    try:
+        return _run(program, given, console)
+    except Refusal as refusal:
+        text = refusal.message
+        if isinstance(refusal, Mistake):
+            text = f"{program}: {text}\n"
+        if refusal.to_stdout:
+            console.out(text, always=True)
+        else:
+            console.err(text)
+        return 1
+
+
+def _run(program: str, given: Sequence[str], console: Console) -> int:
+    arguments = read_arguments(program, given)
+    if "--help" in arguments.ours:
+        from .own_options import help_page
+
+        console.out(help_page(program) + "\n", always=True)
+        return 0
+    console.quiet = arguments.quiet
+    for text in arguments.warnings:
+        console.err(text)
+    if arguments.show_version or not arguments.quiet:
+        console.err(f"mke2fs {VERSION} (ext4writer)\n")
+    if arguments.show_version:
+        console.err("\tUsing ext4writer, no EXT2FS Library\n")
+        return 0
+    own = _own(arguments)
+    if own is not None and own.install_links is not None:
+        raise Mistake("--install-links stands alone, without a device")
+
+    from .profile import Profile
+    from .target import Target
+
+    config = os.environ.get("MKE2FS_CONFIG")
+    profile = Profile.built_in() if config is None else Profile.read(config)
+    target = Target(arguments.device)
+    target.refuse_if_used(arguments.force, console)
+
+    from .settings import clock_of, identify, settle
+
+    settings = settle(arguments, profile, target, console)
+    if not arguments.force and not settings.extended.offset and console.is_interactive():
+        found = target.found()
+        if found is not None:
+            console.out(found, always=True)
+            console.proceed(profile.int_for(["options"], "proceed_delay", -1))
+    clock = clock_of(dict(os.environ), int(time.time()))
+    spec = identify(settings, arguments, clock)
+    if own is not None:
+        spec = replace(spec, hole_size=own.hole_size, identity=own.identity)
+    _Making(arguments, settings, target, console, own, clock).make(spec)
+    return 0
+
+
+def _own(arguments: Arguments) -> Own | None:
+    if not arguments.ours:
+        return None
+    from .own_options import read_own
+
+    return read_own(arguments.ours)
+
+
+class _Making:
+    """The way from a Spec to a written file system."""
+
+    def __init__(
+        self,
+        arguments: Arguments,
+        settings: Settings,
+        target: Target,
+        console: Console,
+        own: Own | None,
+        clock: Clock,
+    ) -> None:
+        self._arguments = arguments
+        self._settings = settings
+        self._target = target
+        self._console = console
+        self._own = own
+        self._clock = clock
+
+    def make(self, spec: Spec) -> None:
+        """Plan and write, or only show what would be made; raises :class:`Refusal`."""
+        import gc
+
+        from ext4writer import ProcessPool
+        from ext4writer.errors import Ext4WriterError
+
+        from ..signals import cancel_on_signals
+        from ..spool import Spool
+
+        if self._arguments.dry_run and (spec.uuid is not None or self._arguments.source is None):
+            self._show(spec.uuid.bytes if spec.uuid is not None else None)
+            return
+        gc.disable()
+        folder = os.path.dirname(os.path.realpath(self._target.path))
+        piped = self._arguments.source == "-"
+        try:
+            with ExitStack() as stack:
+                cancel = stack.enter_context(cancel_on_signals(at_once=piped))
+                spool = stack.enter_context(Spool(None if self._target.is_device else folder))
+                pool = stack.enter_context(ProcessPool(self._workers()))
+                tree = self._tree(spec, spool, pool, cancel)
+                layout = self._planned(tree, spec, pool, cancel)
+                self._tell_of_losses(layout)
+                self._show(layout.uuid.bytes)
+                if not self._arguments.dry_run:
+                    self._write(layout, pool, cancel)
+        except Ext4WriterError as error:
+            raise Mistake(" ".join(str(error).split("\n"))) from error
+
+    def _workers(self) -> int:
+        if self._own is not None:
+            return self._own.workers
+        if self._arguments.source is None:
+            return 1
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+    # -- the tree ------------------------------------------------------------------------------
+
+    def _tree(self, spec: Spec, spool: object, pool: ProcessPool, cancel: Cancel) -> Tree:
+        """What -d names, or an empty tree, with the root and the rules that are asked for."""
+        from ext4writer import Tree
+
+        own, extended = self._own, self._settings.extended
+        if self._arguments.source is not None:
+            tree = self._read(spool, pool, cancel)
+        else:
+            tree = Tree()
+            tree.root.mtime_ns = (spec.epoch or 0) * NANOSECONDS
+        if own is not None and own.rules:
+            from ext4writer.edit.rules import apply_rules
+
+            apply_rules(tree, own.rules)
+        root = tree.root
+        if extended.root_owner is not None:
+            root.uid, root.gid = extended.root_owner
+        if extended.root_perms is not None:
+            root.mode = extended.root_perms
+        if extended.root_selinux is not None:
+            label = os.fsencode(extended.root_selinux) + b"\0"
+            root.xattrs = {**(root.xattrs or {}), b"security.selinux": label}
+        return tree
+
+    def _read(self, spool: object, pool: ProcessPool, cancel: Cancel) -> Tree:
+        from ext4writer.edit.rules_select import Selection
+
+        from ..source_arguments import FOUND, SourceArgument, parse_source
+        from ..source_readers import Reading, read_sources
+
+        place = self._arguments.source
+        assert place is not None
+        own = self._own
+        if place == "-" or os.path.lexists(place):
+            argument = SourceArgument(place, FOUND, place)
+        else:
+            try:
+                argument = parse_source(place)
+            except ValueError as error:
+                raise Mistake(str(error)) from None
+        reading = Reading(
+            self._scan(),
+            own.selection if own is not None else Selection(()),
+            self._target,  # type: ignore[arg-type]
+            spool,  # type: ignore[arg-type]
+            pool,
+            None,
+            cancel,
+        )
+        tree, _ = read_sources([argument], reading)
+        return tree
+
+    def _scan(self) -> ScanOptions:
+        from ..options import ScanOptions
+
+        scan = self._own.scan if self._own is not None else ScanOptions()
+        return replace(scan, no_xattrs=True) if self._settings.extended.no_copy_xattrs else scan
+
+    # -- the plan ------------------------------------------------------------------------------
+
+    def _planned(self, tree: Tree, spec: Spec, pool: ProcessPool, cancel: Cancel) -> Layout:
+        from ext4writer import SpecError, plan
+
+        try:
+            return plan(tree, spec, processes=pool, cancel=cancel)
+        except SpecError as error:
+            if error.option != "inodes":
+                raise
+            if self._arguments.inodes:
+                raise Mistake(
+                    f"Could not allocate inode in ext2 filesystem while populating file system: "
+                    f"-N: {error.problem}"
+                ) from None
+        needed = len({node for _, node in tree.walk()}) + 11
+        per_group = -(-needed // self._settings.numbers.groups)
+        unit = spec.block_size // spec.inode_size
+        per_group = -(-per_group // max(8, unit)) * max(8, unit)
+        spec = replace(spec, inodes=per_group * self._settings.numbers.groups)
+        numbers = self._settings.numbers._replace(inodes_per_group=per_group)
+        self._settings = replace(self._settings, numbers=numbers)
+        return plan(tree, spec, processes=pool, cancel=cancel)
+
+    def _tell_of_losses(self, layout: Layout) -> None:
+        losses = layout.losses
+        if not losses:
+            return
+        from ext4writer.errors import display_path
+
+        if self._own is not None and self._own.strict:
+            first = losses[0]
+            raise Mistake(f"--strict: {display_path(first.path)}: {first.what}")
+        for loss in losses[:LOSSES_SHOWN]:
+            self._console.err(f"not kept exactly: {display_path(loss.path)}: {loss.what}\n")
+        if len(losses) > LOSSES_SHOWN:
+            self._console.err(f"and {len(losses) - LOSSES_SHOWN} more\n")
+
+    # -- what is told, and written ------------------------------------------------------------
+
+    def _show(self, uuid: bytes | None) -> None:
+        """misc/mke2fs.c:show_stats; also with -q if nothing else is done."""
+        from .stats import stats, unused
+
+        always = self._arguments.dry_run
+        if always or not self._console.quiet:
+            self._console.err(unused(self._settings, self._arguments))
+        self._console.out(stats(self._settings, self._arguments, uuid), always=always)
+
+    def _write(self, layout: Layout, pool: ProcessPool, cancel: Cancel) -> None:
+        from .writing import write
+
+        console, settings = self._console, self._settings
+        groups = settings.numbers.groups
+        if self._target.status is None:
+            console.out(f"Creating regular file {self._target.path}\n")
+        console.numeric("Allocating group tables: ", groups)
+        console.numeric("Writing inode tables: ", groups)
+        if settings.journal_blocks:
+            console.out(f"Creating journal ({settings.journal_blocks} blocks): done\n")
+        if settings.numbers.format.mmp:
+            console.out("Multiple mount protection is enabled with update interval 5 seconds.\n")
+        if self._arguments.source is not None:
+            console.out("Copying files into the device: ")
+        sync = settings.profile.int_for([], "sync_kludge", 0) != 0
+        write(
+            layout,
+            self._target,
+            settings.extended.offset,
+            sync=sync or os.environ.get("MKE2FS_SYNC", "0") not in ("", "0"),
+            processes=pool,
+            cancel=cancel,
+        )
+        if self._arguments.source is not None:
+            console.out("done\n")
+        console.out("Writing superblocks and filesystem accounting information: ")
+        console.numeric("", groups)
+        console.out("\n")
+        mounts = layout.spec.max_mount_count
+        days = layout.spec.check_interval / 86400
+        if (mounts or days) and "MKE2FS_SKIP_CHECK_MSG" not in os.environ:
+            console.out(
+                f"This filesystem will be automatically checked every {mounts} mounts or\n"
+                f"{days:g} days, whichever comes first.  "
+                "Use tune2fs -c or -i to override.\n"
+            )
+
+
+def main(program: str, given: Sequence[str]) -> int:
+    """Run the command line; failures of the host are one line, too."""
+    from ..streams import open_missing
+
+    open_missing()
+    if "--install-links" in " ".join(given):
+        return _links(program, given)
+    try:
+        return run(program, given)
+    except Exception as error:
+        from ..failures import explain
+
+        explained = explain(error)
+        if explained is None:
+            raise
+        sys.stderr.write(f"{program}: {explained[0]}\n")
+        return explained[1]
+
+
+def _links(program: str, given: Sequence[str]) -> int:
+    console = Console()
+    if len(given) == 1 and "=" in given[0]:
+        given = given[0].split("=", 1)
+    if len(given) != 2 or given[0] != "--install-links":
+        console.err(f"{program}: --install-links DIR stands alone\n")
+        return 1
+    from .links import install
+
+    try:
+        for path in install(given[1]):
+            console.out(f"{path}\n")
+    except Mistake as mistake:
+        console.err(f"{program}: {mistake.message}\n")
+        return 1
+    return 0

@@ -1,0 +1,73 @@
+"""What the command prints, in mke2fs's own words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+from .refusal import Refusal
+
+VERSION = "1.47.4"
+"""The mke2fs whose options and words these are."""
+
+
+class Console:
+    """Standard output and standard error."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def out(self, text: str, *, always: bool = False) -> None:
+        """Print for scripts that read it; nothing with -q, unless it is printed ``always``."""
+        if always or not self.quiet:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def err(self, text: str) -> None:
+        """Print a warning or an error."""
+        with suppress(OSError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def numeric(self, label: str, most: int) -> None:
+        """One stage that counts up to ``most``, when it is done (lib/ext2fs/progress.c)."""
+        width = 2 * len(str(most)) + 1
+        self.out(f"{label}{' ' * width}{chr(8) * width}done                            \n")
+
+    def proceed(self, delay: int = -1) -> None:
+        """Ask whether to go on; raises :class:`Refusal` unless the answer is yes.
+
+        After ``delay`` seconds, if that is above 0, the answer is yes (misc/util.c).
+        """
+        if delay > 0:
+            question = f"Proceed anyway (or wait {delay} seconds to proceed) ? (y,N) "
+        else:
+            question = "Proceed anyway? (y,N) "
+        self.out(question, always=True)
+
+        def expired(_signum: int, _frame: FrameType | None) -> NoReturn:
+            raise TimeoutError
+
+        before = signal.signal(signal.SIGALRM, expired)
+        try:
+            signal.alarm(max(0, delay))
+            answer = sys.stdin.readline()
+            signal.alarm(0)
+        except TimeoutError:
+            self.out("<proceeding>\n", always=True)
+            return
+        except (OSError, ValueError):
+            answer = ""
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        if answer[:1] not in ("y", "Y"):
+            raise Refusal("\n", to_stdout=True)
+
+    @staticmethod
+    def is_interactive() -> bool:
+        """Whether a person is there to be asked."""
+        return os.isatty(0) and os.isatty(1)

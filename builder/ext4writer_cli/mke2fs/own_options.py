@@ -1,0 +1,151 @@
+"""The options of two dashes, which mke2fs does not have and ``build`` has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+from .refusal import Mistake, Refusal
+
+if TYPE_CHECKING:
+    import click
+
+    from ext4writer.edit.rules import Rule
+    from ext4writer.edit.rules_select import Selection
+
+    from ..options import ScanOptions
+
+Kind = TypeVar("Kind")
+
+
+class Own(NamedTuple):
+    """What these options ask for."""
+
+    scan: ScanOptions
+    selection: Selection
+    rules: list[Rule]
+    strict: bool
+    workers: int
+    hole_size: int
+    identity: Literal["attributes", "content"]
+    install_links: str | None
+    paths: list[str]
+    """Files that they name."""
+
+
+@cache
+def _command() -> click.Command:
+    import click
+
+    from ..options import PATH, SIZE, GroupedCommand, ScanOptions, options, row
+    from ..rule_options import RuleOptions
+
+    @dataclass(frozen=True, eq=False, repr=False)
+    class FrontOptions:
+        """The others."""
+
+        HEADING = "Other options"
+
+        strict: bool = row(
+            "--strict",
+            is_flag=True,
+            default=False,
+            about="Fail, and write nothing, if anything cannot be kept exactly.",
+        )
+        workers: int | None = row(
+            "--workers",
+            type=click.IntRange(min=1),
+            metavar="N",
+            about="Processes that read and write files.  [default: the usable CPUs]",
+        )
+        hole_size: int = row(
+            "--hole-size",
+            type=SIZE,
+            metavar="SIZE",
+            default="32K",
+            show_default=True,
+            about="Runs of zeros of this size and more take no space.",
+        )
+        identity: str = row(
+            "--identity",
+            type=click.Choice(("attributes", "content")),
+            default="attributes",
+            show_default=True,
+            about="What a UUID that is not given is derived from.",
+        )
+        install_links: str | None = row(
+            "--install-links",
+            type=PATH,
+            metavar="DIR",
+            about="Make mke2fs, mkfs.ext2, mkfs.ext3 and mkfs.ext4 in DIR, which start this "
+            "program; nothing that exists there is replaced.",
+        )
+
+    command: Any = lambda **_: None  # noqa: E731
+    command.__name__ = "mke2fs"
+    command.__doc__ = (
+        "Make an ext2, ext3 or ext4 file system with the options of mke2fs(8): "
+        "mke2fs [-options] [--options] DEVICE [SIZE]. docs/mke2fs.md has the differences."
+    )
+    for name, kind in (("front", FrontOptions), ("rules", RuleOptions), ("scan", ScanOptions)):
+        command = options(name, kind)(command)
+    made: click.Command = click.command(cls=GroupedCommand)(command)
+    return made
+
+
+@cache
+def _kinds() -> dict[str, bool]:
+    """The long options, and whether each takes a value."""
+    found = {"--help": False}
+    for param in _command().params:
+        for flag in (*param.opts, *param.secondary_opts):
+            if flag.startswith("--"):
+                found[flag] = not getattr(param, "is_flag", False)
+    return found
+
+
+def takes_value(program: str, name: str) -> bool:
+    """Whether the long option ``name`` takes a value; raises :class:`Refusal` if there is none."""
+    if name not in _kinds():
+        raise Refusal(f"{program}: unrecognized option '{name}'; {program} --help lists them\n")
+    return _kinds()[name]
+
+
+def help_page(program: str) -> str:
+    """The page that lists these options."""
+    import click
+
+    return _command().get_help(click.Context(_command(), info_name=program))
+
+
+def read_own(given: Sequence[str]) -> Own:
+    """Read the long options; raises :class:`Refusal`, and the library's errors."""
+    import click
+
+    from ..options import ScanOptions, paths_in, usable_cpus
+    from ..rule_options import RuleOptions
+
+    command = _command()
+    try:
+        with command.make_context("mke2fs", list(given)) as ctx:
+            scan, rules = _taken(ScanOptions, ctx.params), _taken(RuleOptions, ctx.params)
+            front = ctx.params
+            return Own(
+                scan,
+                rules.selection(),
+                rules.compiled(),
+                front["strict"],
+                front["workers"] or usable_cpus(),
+                front["hole_size"],
+                front["identity"],
+                front["install_links"],
+                list(paths_in(scan, rules)),
+            )
+    except click.ClickException as error:
+        raise Mistake(error.format_message()) from None
+
+
+def _taken(kind: type[Kind], values: dict[str, Any]) -> Kind:
+    return kind(**{each.name: values[each.name] for each in fields(kind)})  # type: ignore[arg-type]

@@ -1,0 +1,812 @@
+"""From arguments, configuration and device to the numbers and the Spec of a file system.
+
+Rules: e2fsprogs misc/mke2fs.c:PRS and main, in their order, so that of several mistakes the same
+one is told.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID, uuid1, uuid4
+
+from ext4writer.errors import SpecError
+from ext4writer.ondisk.features import FeatureSet, feature
+from ext4writer.ondisk.format import Format
+from ext4writer.ondisk.journal import default_fast_commit_blocks, default_journal_blocks
+from ext4writer.ondisk.superblock import edit_mount_options
+
+from .arguments import Arguments, Extended, read_extended
+from .geometry import MAX_32, Numbers, Wanted, numbers_for
+from .numbers import parse_num_blocks, strtoul
+from .profile import Profile
+from .refusal import Mistake, Refusal, not_here
+from .target import Target
+
+if TYPE_CHECKING:
+    from ext4writer import Spec
+
+    from .console import Console
+
+GOOD_OLD_INODE_SIZE = 128
+MIN_DESC_SIZE_64BIT = 64
+JOURNAL_LIMITS = (1024, 10_240_000)
+CHECK_INTERVAL = 86400 * 180
+MAX_MOUNT_COUNT = 20
+"""s_max_mnt_count with enable_periodic_fsck, to which a jitter of the UUID is added."""
+
+OK_FEATURES = (
+    *("has_journal", "resize_inode", "dir_index", "ext_attr", "sparse_super2", "fast_commit"),
+    *("stable_inodes", "orphan_file", "filetype", "extent", "journal_dev", "meta_bg", "flex_bg"),
+    *("ea_inode", "mmp", "64bit", "inline_data", "encrypt", "casefold", "metadata_csum_seed"),
+    *("large_dir", "large_file", "huge_file", "dir_nlink", "extra_isize", "sparse_super"),
+    *("uninit_bg", "bigalloc", "quota", "metadata_csum", "project", "verity"),
+)
+"""What mke2fs takes with -O (ok_features)."""
+_QUOTA_KINDS = {
+    "usr": "usr",
+    "usrquota": "usr",
+    "grp": "grp",
+    "grpquota": "grp",
+    "prj": "prj",
+    "prjquota": "prj",
+}
+NOT_FOR_HURD = ("filetype", "huge_file", "metadata_csum", "ea_inode")
+_SYSTEMS = {
+    "linux": "Linux",
+    "gnu": "Hurd",
+    "hurd": "Hurd",
+    "freebsd": "FreeBSD",
+    "lites": "Lites",
+    **dict(zip("01234", ("Linux", "Hurd", "Masix", "FreeBSD", "Lites"), strict=True)),
+}
+
+
+class Clock(NamedTuple):
+    """What is not in the arguments: the time, and whether it was given."""
+
+    seconds: int
+    is_given: bool
+    """By SOURCE_DATE_EPOCH or E2FSPROGS_FAKE_TIME."""
+
+
+@dataclass
+class Settings:
+    """All decisions but those that the tree brings."""
+
+    numbers: Numbers
+    options: dict[str, Any]
+    """Keywords of the Spec, without UUID, hash seed and epoch."""
+    extended: Extended
+    types: list[str]
+    requested_blocks: int
+    journal_blocks: int
+    """0 for none."""
+    creator_os: str
+    profile: Profile
+
+    @property
+    def block_size(self) -> int:
+        return self.numbers.format.block_size
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file system."""
+        return self.numbers.blocks * self.block_size
+
+
+def for_hurd(name: str | None) -> bool:
+    return name is not None and name.lower() in ("gnu", "hurd", "1")
+
+
+def settle(arguments: Arguments, profile: Profile, target: Target, console: Console) -> Settings:
+    """Decide; raises :class:`Refusal`."""
+    return _Settling(arguments, profile, target, console).settle()
+
+
+class _Settling:
+    def __init__(
+        self, arguments: Arguments, profile: Profile, target: Target, console: Console
+    ) -> None:
+        self._arguments = arguments
+        self._profile = profile
+        self._target = target
+        self._console = console
+        self._creator_os = arguments.creator_os or profile.string("defaults", "creator_os")
+        self._explicit_size = arguments.size is not None
+        self._extended = Extended()
+        self._features = FeatureSet()
+        self._mount_options = 0
+        self._types: list[str] = []
+        self._quota_kinds: list[str] | None = None
+
+    # -- sizes and types -----------------------------------------------------------------------
+
+    def settle(self) -> Settings:
+        arguments, profile = self._arguments, self._profile
+        blocks = self._asked_blocks()
+        self._types = self._fs_types(blocks)
+        self._default_features()
+        block_size, blocks = self._block_size(blocks)
+        log = block_size.bit_length() - 11
+        features = self._features
+        if blocks > MAX_32:
+            if not flags(features).is_64bit and profile.bool_for(
+                self._types, "auto_64-bit_support", False
+            ):
+                features = features.with_("64bit")
+            if not flags(features).is_64bit:
+                raise Refusal(
+                    f"{arguments.program}: Size of device (0x{blocks:x} blocks) "
+                    f"{arguments.device} too big to be expressed\n\tin 32 bits using a blocksize "
+                    f"of {block_size}.\n"
+                )
+            features = features.without("resize_inode")
+        if blocks > (1 << block_size.bit_length() - 1 + 3 + 32) - 1:
+            raise Refusal(
+                f"{arguments.program}: Size of device (0x{blocks:x} blocks) {arguments.device} "
+                f"too big to create\n\ta filesystem using a blocksize of {block_size}.\n"
+            )
+        if flags(features).journal_dev:
+            raise not_here("-O journal_dev", "no external journal is made")
+        if arguments.verbose:
+            shown = ", ".join(f"'{kind}'" for kind in self._types)
+            self._console.out(f"fs_types for mke2fs.conf resolution: {shown}\n")
+        if arguments.journal.size:
+            features = features.with_("has_journal")
+        reserved_percent = arguments.reserved_percent
+        if reserved_percent is None:
+            reserved_percent = profile.float_for(self._types, "reserved_ratio", 5.0)
+            if not 0 <= reserved_percent <= 50:
+                raise Mistake(f"invalid reserved blocks percent - {reserved_percent:f}")
+        asked = flags(features)
+        for wants_extents, what in (
+            (asked.is_64bit, "a 64-bit filesystem"),
+            (asked.verity, "fs-verity support"),
+        ):
+            if wants_extents and not asked.extent:
+                raise Refusal(
+                    f"Extents MUST be enabled for {what}.  Pass -O extents to rectify.\n",
+                    to_stdout=True,
+                )
+        cluster_size = self._cluster_size(features, block_size)
+        inode_ratio = arguments.inode_ratio
+        if not inode_ratio:
+            inode_ratio = profile.int_for(self._types, "inode_ratio", 8192)
+            inode_ratio = max(inode_ratio, block_size, cluster_size)
+        stride, stripe = self._raid(block_size)
+        if block_size > _page_size() and not os.path.exists(
+            "/sys/fs/ext4/features/blocksize_gt_pagesize"
+        ):
+            text = f"{block_size}-byte blocks too big for system (max {_page_size()})"
+            if not arguments.force:
+                self._console.err(f"{arguments.program}: {text}\n")
+                self._console.proceed(self._proceed_delay)
+            self._console.err(f"Warning: {text}, forced to continue\n")
+        if profile.bool_for(self._types, "make_hugefiles", False):
+            raise not_here("make_hugefiles", "make the files, and give their folder to -d")
+        extended = self._extended
+        if profile.bool_for(self._types, "packed_meta_blocks", False):
+            extended.packed_meta_blocks = True
+        extended.num_backup_sb = profile.int_for(self._types, "num_backup_sb", 2)
+        for kind in self._types:
+            read_extended(profile.string("fs_types", kind, "options") or "", extended)
+        for text in arguments.extended:
+            read_extended(text, extended)
+        self._features = features
+        self._take_quota_types()
+        if extended.encoding is not None:
+            self._features = self._features.with_("casefold")
+        features, reserved_gdt_blocks = self._resize(blocks, block_size, log)
+        if extended.revision == 0:
+            self._check_revision_0()
+            features, self._mount_options = FeatureSet(), 0
+        if not self._explicit_size and extended.offset:
+            blocks -= extended.offset // block_size
+            self._console.err(
+                "\nWarning: offset specified without an explicit file system size.\n"
+                f"Creating a file system with {blocks} blocks but this might\n"
+                "not be what you want.\n\n"
+            )
+        if flags(features).metadata_csum:
+            features = features.without("uninit_bg")
+        self._check_together(features, block_size)
+        groups_per_flex = self._flex_size(features)
+        inode_size = self._inode_size(features, block_size)
+        inodes = self._inodes(features, blocks, block_size, inode_ratio, inode_size)
+        wanted = Wanted(
+            features,
+            block_size,
+            cluster_size,
+            blocks,
+            inodes,
+            inode_size,
+            extended.desc_size,
+            arguments.blocks_per_group,
+            reserved_gdt_blocks,
+            int(reserved_percent * blocks / 100.0),
+            groups_per_flex,
+            extended.num_backup_sb,
+            self._first_meta_bg(features),
+        )
+        numbers = numbers_for(wanted, arguments.device)
+        self._tell_of_checksums(numbers.format.features)
+        numbers, journal, fast_commit = self._journal(numbers)
+        options = self._options(numbers, journal, wanted)
+        options["raid_stride"] = stride if extended.stride is None else extended.stride
+        options["raid_stripe_width"] = (
+            stripe if extended.stripe_width is None else extended.stripe_width
+        )
+        if options["raid_stride"] and options["raid_stripe_width"] % options["raid_stride"]:
+            self._console.err(
+                f"\nWarning: RAID stripe-width {options['raid_stripe_width']} not an even "
+                f"multiple of stride {options['raid_stride']}.\n\n"
+            )
+        return Settings(
+            numbers,
+            options,
+            extended,
+            self._types,
+            blocks,
+            journal + fast_commit,
+            options["creator_os"],
+            profile,
+        )
+
+    @property
+    def _proceed_delay(self) -> int:
+        return self._profile.int_for([], "proceed_delay", -1) if self._profile else -1
+
+    def _asked_blocks(self) -> int:
+        """Blocks that are asked for, or that there are: of the given size, or of 1 KiB."""
+        arguments = self._arguments
+        known = arguments.block_size if arguments.block_size > 0 else 1024
+        if arguments.size is not None:
+            blocks = parse_num_blocks(arguments.size, known.bit_length() - 11)
+            if not blocks:
+                raise Mistake(f"invalid blocks '{arguments.size}' on device '{arguments.device}'")
+            return blocks
+        if self._target.size is None:
+            raise Refusal(
+                f"The file {arguments.device} does not exist and no size was specified.\n"
+            )
+        blocks = self._target.size // known
+        if not blocks:
+            raise Mistake(
+                "Device size reported to be zero.  Invalid partition specified, or\n\t"
+                "partition table wasn't reread after running fdisk, due to\n\t"
+                "a modified partition being busy and in use.  You may need to reboot\n\t"
+                "to re-read your partition table.\n"
+            )
+        if _page_size() > known:
+            blocks &= ~(_page_size() // known - 1)
+        return blocks
+
+    def _fs_types(self, blocks: int) -> list[str]:
+        arguments, profile = self._arguments, self._profile
+        is_hurd = for_hurd(self._creator_os)
+        fs_type = arguments.fs_type or profile.string("devices", arguments.device, "fs_type")
+        usage = arguments.usage_types or profile.string("devices", arguments.device, "usage_types")
+        program = arguments.program
+        if not fs_type and is_hurd:
+            fs_type = "ext2"
+        if not fs_type:
+            fs_type = {"mke3fs": "ext3", "mke4fs": "ext4"}.get(program)
+        if not fs_type and program.startswith("mkfs."):
+            fs_type = program.removeprefix("mkfs.")
+        if not fs_type:
+            fs_type = profile.string("defaults", "fs_type") or "ext2"
+            if fs_type == "ext2" and arguments.journal.size:
+                fs_type = "ext3"
+        if not profile.has_type(fs_type) and fs_type != "ext2":
+            text = f"\nYour mke2fs.conf file does not define the {fs_type} filesystem type.\n"
+            if fs_type in ("ext3", "ext4", "ext4dev"):
+                text += "You probably need to install an updated mke2fs.conf file.\n\n"
+            if not arguments.force:
+                raise Refusal(f"{text}Aborting...\n", to_stdout=True)
+            self._console.out(text)
+        known = arguments.block_size if arguments.block_size > 0 else 1024
+        meg = (1 << 20) // known
+        size_type = "huge"
+        for name, limit in (
+            ("floppy", 3 * meg),
+            ("small", 512 * meg),
+            ("default", 4 * 1024 * 1024 * meg),
+            ("big", 16 * 1024 * 1024 * meg),
+        ):
+            if blocks < limit:
+                size_type = name
+                break
+        types = [fs_type]
+        for kind in (usage or size_type).split(","):
+            if kind and profile.has_type(kind):
+                types.append(kind)
+            elif kind and kind != "default":
+                self._console.err(
+                    f"\nWarning: the fs_type {kind} is not defined in mke2fs.conf\n\n"
+                )
+        return [*types, "hurd"] if is_hurd else types
+
+    # -- features ------------------------------------------------------------------------------
+
+    def _edit(self, text: str) -> None:
+        """e2p_edit_feature with mke2fs's list of what may be set."""
+        try:
+            for token in re.split(r"[\s,]+", text):
+                if not token:
+                    continue
+                if token.lower() in ("none", "clear"):
+                    self._features = FeatureSet()
+                    continue
+                name = feature(token.lstrip("^-+") if token[0] in "^-+" else token).name
+                if name not in OK_FEATURES:
+                    raise SpecError("features", name)
+                removes = token[0] in "^-"
+                # FeatureSet.with_ lets metadata_csum replace uninit_bg, which mke2fs does later.
+                self._features = (
+                    self._features.without(name) if removes else _plus(self._features, name)
+                )
+        except SpecError:
+            raise Refusal(f"Invalid filesystem option set: {text}\n") from None
+
+    def _default_features(self) -> None:
+        arguments, profile, types = self._arguments, self._profile, self._types
+        is_hurd = for_hurd(self._creator_os)
+        usual = "sparse_super,large_file,filetype,resize_inode,dir_index"
+        self._edit(profile.text_for(types, "base_features", usual) or "")
+        text = profile.text_for(types, "default_mntopts", "acl,user_xattr") or ""
+        try:
+            self._mount_options = edit_mount_options(text, 0)
+        except ValueError:
+            raise Refusal(f"Invalid mount option set: {text}\n") from None
+        for kind in types:
+            self._edit(profile.string("fs_types", kind, "features") or "")
+        if is_hurd:
+            self._features = self._features.without(*NOT_FOR_HURD, "casefold")
+        if not arguments.features:
+            self._edit(profile.text_for(types, "default_features") or "")
+        orphan_file = flags(self._features).orphan_file
+        csum_seed = flags(self._features).metadata_csum_seed
+        self._edit(",".join(arguments.features))
+        if orphan_file and not flags(self._features).has_journal:
+            self._features = self._features.without("orphan_file")
+        if csum_seed and not flags(self._features).metadata_csum:
+            self._features = self._features.without("metadata_csum_seed")
+        if is_hurd:
+            names = self._features.names()
+            for name in NOT_FOR_HURD:
+                if name in names:
+                    raise Refusal(f"The HURD does not support the {name} feature.\n")
+
+    # -- blocks --------------------------------------------------------------------------------
+
+    def _block_size(self, blocks: int) -> tuple[int, int]:
+        """The block size, and ``blocks`` in it."""
+        given = self._arguments.block_size
+        sector, physical = self._target.sector_sizes()
+        if given > 0:
+            if given < sector:
+                raise Mistake("Invalid argument while setting blocksize; too small for device\n")
+            if given < physical <= _page_size():
+                self._console.err(
+                    f"Warning: specified blocksize {given} is less than device physical "
+                    f"sectorsize {physical}\n"
+                )
+            return given, blocks
+        size = self._profile.int_for(self._types, "blocksize", 4096)
+        if size == -1:
+            size = _page_size()
+        size = max(size, sector, -given)
+        return size, blocks // (size // 1024)
+
+    def _cluster_size(self, features: FeatureSet, block_size: int) -> int:
+        size = self._arguments.cluster_size
+        if flags(features).bigalloc:
+            if not size:
+                size = self._profile.int_for(self._types, "cluster_size", block_size * 16)
+            size = 1 << size.bit_length() - 1
+            if size < block_size:
+                raise Mistake("The cluster size may not be smaller than the block size.\n")
+            return size
+        if size:
+            raise Mistake("specifying a cluster size requires the bigalloc feature")
+        return block_size
+
+    def _raid(self, block_size: int) -> tuple[int, int]:
+        least, best, rotational = self._target.topology(block_size)
+        profile, types = self._profile, self._types
+        stride, stripe = least > block_size, best > block_size
+        how = profile.text_for(types, "set_raid_stride", "always")
+        if how == "never" or (how != "always" and not rotational):
+            stride = False
+        how = profile.text_for(types, "set_raid_stripe", "disk")
+        if how == "never" or (how != "always" and not rotational):
+            stripe = False
+        return (least // block_size if stride else 0), (best // block_size if stripe else 0)
+
+    def _resize(self, blocks: int, block_size: int, log: int) -> tuple[FeatureSet, int]:
+        """The features, and the blocks that -E resize= reserves for descriptors."""
+        text = self._extended.resize
+        if text is None:
+            return self._features, 0
+        most = parse_num_blocks(text, log)
+        if not most:
+            raise Refusal(f"Invalid resize parameter: {text}\n")
+        if most <= blocks:
+            raise Refusal("The resize maximum must be greater than the filesystem size.\n")
+        per_group = self._arguments.blocks_per_group or 8 * block_size
+        size = (self._extended.desc_size or 64) if flags(self._features).is_64bit else 32
+        per_block = block_size // size
+        descriptors, wanted = (
+            ceil_div(ceil_div(count, per_group), per_block) for count in (blocks, most)
+        )
+        reserved = wanted - descriptors
+        reserved = min(reserved, block_size // 4)
+        if reserved <= 0:
+            return self._features, 0
+        if self._extended.revision == 0:
+            raise Refusal("On-line resizing not supported with revision 0 filesystems\n")
+        return self._features.with_("resize_inode"), reserved
+
+    # -- what must fit together ----------------------------------------------------------------
+
+    def _check_revision_0(self) -> None:
+        if self._arguments.features:
+            raise Refusal("Filesystem features not supported with revision 0 filesystems\n")
+        if self._arguments.journal.size:
+            raise Refusal("Journals not supported with revision 0 filesystems\n")
+        self._features = FeatureSet()
+
+    def _check_together(self, features: FeatureSet, block_size: int) -> None:
+        if flags(features).bigalloc and not flags(features).extent:
+            raise Mistake("Can't support bigalloc feature without extents feature")
+        if flags(features).meta_bg and flags(features).resize_inode:
+            raise Refusal(
+                "The resize_inode and meta_bg features are not compatible.\n"
+                "They can not be both enabled simultaneously.\n"
+            )
+        if flags(features).resize_inode and not flags(features).sparse_super:
+            raise Mistake("reserved online resize blocks not supported on non-sparse filesystem")
+        blocks = self._arguments.blocks_per_group
+        if blocks and not 256 <= blocks <= 8 * block_size:
+            raise Mistake("blocks per group count out of range")
+        size = self._extended.desc_size
+        if size is not None and not flags(features).is_64bit:
+            raise Refusal("desc_size requires '-O 64bit'\n")
+        if size is not None and not (64 <= size <= 1024 and size & (size - 1) == 0):
+            raise Refusal(f"Invalid desc_size: '{size}'\n")
+
+    def _take_quota_types(self) -> None:
+        """-E quotatype= (lib/support/parse_qtype.c); that of projects brings their feature."""
+        text = self._extended.quotatype
+        if text is None:
+            return
+        kinds: list[str] = []
+        for token in re.split("[:,]", text):
+            kind = _QUOTA_KINDS.get(token.lstrip("^"))
+            if kind is None:
+                raise Refusal(f"Failed to parse quota type at {token}\n")
+            kinds = [each for each in kinds if each != kind]
+            kinds += [] if token.startswith("^") else [kind]
+        self._quota_kinds = kinds
+        if "prj" in kinds:
+            self._features = self._features.with_("project")
+
+    @staticmethod
+    def _first_meta_bg(features: FeatureSet) -> int:
+        text = os.environ.get("MKE2FS_FIRST_META_BG")
+        return strtoul(text)[0] if text is not None and flags(features).meta_bg else 0
+
+    def _flex_size(self, features: FeatureSet) -> int:
+        size = self._arguments.flex_size
+        if not flags(features).flex_bg:
+            if size:
+                raise Mistake("Flex_bg feature not enabled, so flex_bg size may not be specified")
+            return 1
+        size = size or self._profile.int_for(self._types, "flex_bg_size", 16) or 1
+        return 1 << size.bit_length() - 1
+
+    def _inode_size(self, features: FeatureSet, block_size: int) -> int:
+        size = self._arguments.inode_size
+        given = size
+        if flags(features).project and size == GOOD_OLD_INODE_SIZE:
+            raise Mistake(f"{size} byte inodes are too small for project quota")
+        if not size:
+            size = self._profile.int_for(self._types, "inode_size", 0)
+            if flags(features).project:
+                size = max(size, 2 * GOOD_OLD_INODE_SIZE)
+        if self._extended.revision == 0:
+            if given > GOOD_OLD_INODE_SIZE:
+                raise Refusal("Inode size incompatible with revision 0 filesystems\n")
+            return GOOD_OLD_INODE_SIZE
+        if size and (not GOOD_OLD_INODE_SIZE <= size <= block_size or size & (size - 1)):
+            raise Mistake(f"invalid inode size {size} (min {GOOD_OLD_INODE_SIZE}/max {block_size})")
+        size = size or GOOD_OLD_INODE_SIZE
+        if flags(features).inline_data and size == GOOD_OLD_INODE_SIZE:
+            raise Mistake(f"{size} byte inodes are too small for inline data; specify larger size")
+        if size == GOOD_OLD_INODE_SIZE and self._profile.bool_for(
+            self._types, "warn_y2038_dates", True
+        ):
+            self._console.out(
+                "128-byte inodes cannot handle dates beyond 2038 and are deprecated\n",
+                always=True,
+            )
+        return size
+
+    def _inodes(
+        self, features: FeatureSet, blocks: int, block_size: int, ratio: int, inode_size: int
+    ) -> int:
+        inodes = self._arguments.inodes
+        if inodes > MAX_32:
+            raise Mistake(f"too many inodes ({inodes}), specify < 2^32 inodes")
+        if not inodes:
+            inodes = blocks * block_size // ratio
+            if inodes > MAX_32:
+                if not flags(features).is_64bit:
+                    raise Mistake(f"too many inodes ({inodes}), raise inode ratio?")
+                inodes = MAX_32
+        if inodes * inode_size >= blocks * block_size:
+            raise Mistake(
+                f"inode_size ({inode_size}) * inodes_count ({inodes}) too big for a\n\t"
+                f"filesystem with {blocks} blocks, specify higher inode_ratio (-i)\n\t"
+                "or lower inode count (-N).\n"
+            )
+        if not inodes:
+            # ext2fs_initialize: one for each 4 KiB
+            inodes = min(blocks // max(1, 4096 // block_size), MAX_32)
+        return inodes
+
+    def _tell_of_checksums(self, features: FeatureSet) -> None:
+        if not flags(features).metadata_csum:
+            if flags(features).metadata_csum_seed:
+                raise Refusal(
+                    "The metadata_csum_seed feature requires the metadata_csum feature.\n",
+                    to_stdout=True,
+                )
+            return
+        if not flags(features).extent:
+            self._console.out(
+                "Extents are not enabled.  The file extent tree can be checksummed, whereas block "
+                "maps cannot.  Not enabling extents reduces the coverage of metadata "
+                "checksumming.  Pass -O extents to rectify.\n"
+            )
+        if not flags(features).is_64bit:
+            self._console.out(
+                "64-bit filesystem support is not enabled.  The larger fields afforded by this "
+                "feature enable full-strength checksumming.  Pass -O 64bit to rectify.\n"
+            )
+
+    # -- the journal ---------------------------------------------------------------------------
+
+    def _journal(self, numbers: Numbers) -> tuple[Numbers, int, int]:
+        """The numbers, and the blocks of the log and for fast commits; 0 without a journal."""
+        asked, fmt = self._arguments.journal, numbers.format
+        if asked.device is not None:
+            raise not_here("-J device", "no external journal is made")
+        if not fmt.has_journal:
+            return numbers, 0, 0
+        log = default_journal_blocks(numbers.blocks)
+        if not log:
+            self._console.err("\nFilesystem too small for a journal\n")
+            without = fmt.without("has_journal", "orphan_file", "fast_commit")
+            return numbers._replace(format=without), 0, 0
+        fast_commit = default_fast_commit_blocks(log) if fmt.fast_commit else 0
+        if asked.size > 0:
+            log = asked.size * 1024 // (fmt.block_size // 1024)
+        if fmt.fast_commit and asked.fast_commit_size:
+            raise not_here("-J fast_commit_size", "fast commits have 1/64 of the journal")
+        if fmt.fast_commit:
+            fast_commit = default_fast_commit_blocks(log)
+        if asked.size > 0:
+            least, most = JOURNAL_LIMITS
+            total = log + fast_commit
+            if not least <= total <= most:
+                raise Refusal(
+                    f"\nThe total requested journal size is {total} blocks;\nit must be between "
+                    f"{least} and {most} blocks.  Aborting.\n"
+                )
+            if total > numbers.free_blocks // 2:
+                raise Refusal("\nTotal journal size too big for filesystem.\n")
+        return numbers, log, fast_commit
+
+    def _journal_location(self, numbers: Numbers) -> int | str | None:
+        if self._extended.packed_meta_blocks:
+            return 0
+        text = self._arguments.journal.location
+        if text is None:
+            text = self._profile.text_for(self._types, "journal_location", "")
+        if text:
+            block_size = numbers.format.block_size
+            return parse_num_blocks(text, block_size.bit_length() - 11) * block_size
+        # lib/ext2fs/fallocate.c:ext2fs_fallocate takes no goal for a file without extents.
+        return "middle" if numbers.format.extent else None
+
+    # -- the Spec ------------------------------------------------------------------------------
+
+    def _options(self, numbers: Numbers, journal: int, wanted: Wanted) -> dict[str, Any]:
+        arguments, extended, fmt = self._arguments, self._extended, numbers.format
+        types, profile = self._types, self._profile
+        options: dict[str, Any] = {
+            "size": numbers.blocks * fmt.block_size,
+            "inodes": numbers.inodes,
+            "reserved_blocks": numbers.reserved_blocks,
+            "label": os.fsencode(arguments.label),
+            "block_size": fmt.block_size,
+            "inode_size": fmt.inode_size,
+            "features": fmt.features,
+            "groups_per_flex": wanted.groups_per_flex,
+            "journal": journal * fmt.block_size if journal else "none",
+            "default_mntopts": self._mount_options,
+            "last_mounted": os.fsencode(arguments.last_mounted)[:64],
+            "revision": extended.revision,
+            "test_fs": extended.test_fs,
+            "errors": self._error_behavior(),
+            "creator_os": self._system(),
+        }
+        if journal:
+            options["journal_location"] = self._journal_location(numbers)
+        if fmt.resize_inode:
+            options["reserved_gdt_blocks"] = numbers.reserved_gdt_blocks
+        if fmt.clusters_per_group != most_clusters(fmt):
+            options["blocks_per_group"] = fmt.clusters_per_group
+        if extended.packed_meta_blocks and fmt.flex_bg:
+            options["packed_meta_blocks"] = True
+        if arguments.bad_blocks is not None:
+            options["bad_blocks"] = self._bad_blocks(arguments.bad_blocks, numbers)
+        if fmt.bigalloc:
+            options["cluster_size"] = fmt.cluster_size
+        if fmt.is_64bit and fmt.desc_size != MIN_DESC_SIZE_64BIT:
+            options["desc_size"] = fmt.desc_size
+        if fmt.meta_bg and fmt.first_meta_bg:
+            options["first_meta_bg"] = fmt.first_meta_bg
+        if fmt.quota and self._quota_kinds is not None:
+            options["quotatype"] = ":".join(self._quota_kinds)
+        if fmt.casefold:
+            options["encoding"] = extended.encoding or profile.text_for(types, "encoding", "utf8")
+            flags = extended.encoding_flags or profile.text_for(types, "encoding_flags", "")
+            options["encoding_flags"] = flags
+        elif extended.encoding_flags is not None:
+            raise Refusal(
+                "error: An encoding must be explicitly specified when passing encoding-flags\n"
+            )
+        options["hash_alg"] = profile.text_for(types, "hash_alg", "half_md4")
+        if fmt.sparse_super2:
+            options["num_backup_sb"] = wanted.num_backup_sb
+        if profile.bool_for(types, "enable_periodic_fsck", False):
+            options["check_interval"] = CHECK_INTERVAL
+        self._refuse_what_is_missing(fmt.features)
+        return options
+
+    def _refuse_what_is_missing(self, features: FeatureSet) -> None:
+        extended = self._extended
+        if extended.mmp_update_interval:
+            raise not_here("-E mmp_update_interval", "it is 5 seconds")
+        if extended.orphan_file_size is not None:
+            raise not_here("-E orphan_file_size", "it follows from the size")
+        try:
+            features.check()
+        except SpecError as error:
+            raise Mistake(f"-O {error.problem}") from None
+
+    def _bad_blocks(self, path: str, numbers: Numbers) -> list[int]:
+        """The blocks in a file of badblocks(8), without those that are not in the file system."""
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                lines = file.read().split()
+        except OSError as error:
+            raise Mistake(f"{error.strerror} while trying to open {path}") from None
+        found: list[int] = []
+        for line in lines:
+            block, rest = strtoul(line)
+            if rest:
+                raise Mistake(f"{line!r} in {path} is no number of a block")
+            if not numbers.format.first_data_block <= block < numbers.blocks:
+                # misc/mke2fs.c:invalid_block
+                self._console.err(f"Bad block {block} out of range; ignored.\n")
+                continue
+            found.append(block)
+        return found
+
+    def _error_behavior(self) -> str:
+        text = self._profile.text_for(self._types, "errors")
+        if text not in (None, "continue", "remount-ro", "panic"):
+            raise Mistake(f"bad error behavior in profile - {text}")
+        return self._arguments.errors or text or "continue"
+
+    def _system(self) -> str:
+        if self._creator_os is None:
+            return "Linux"
+        name = self._creator_os.lower()
+        if name not in _SYSTEMS:
+            raise Mistake(f"unknown os - {self._creator_os}")
+        return _SYSTEMS[name]
+
+
+@cache
+def flags(features: FeatureSet) -> Format:
+    """Who answers what features mean; sizes do not count."""
+    return Format.of(features, 4096, 256)
+
+
+def ceil_div(number: int, divisor: int) -> int:
+    return -(-number // divisor)
+
+
+def most_clusters(fmt: Format) -> int:
+    """The clusters of a group that nobody asked to be smaller."""
+    usual = Format.of(fmt.features, fmt.block_size, fmt.inode_size, cluster_size=fmt.cluster_size)
+    return usual.clusters_per_group
+
+
+def _plus(features: FeatureSet, name: str) -> FeatureSet:
+    row = feature(name)
+    words = {word: getattr(features, word) for word in ("compat", "incompat", "ro_compat")}
+    words[row.word] |= row.mask
+    return FeatureSet(**words)
+
+
+def _page_size() -> int:
+    return os.sysconf("SC_PAGESIZE")
+
+
+# -- identity --------------------------------------------------------------------------------------
+
+
+def clock_of(environment: dict[str, str], now: int) -> Clock:
+    """The time of the file system (ext2fs_initialize); numbers that are none count as 0.
+
+    An empty text is no time, as for ``build``.
+    """
+    for name in ("SOURCE_DATE_EPOCH", "E2FSPROGS_FAKE_TIME"):
+        if environment.get(name):
+            return Clock(min(strtoul(environment[name])[0], MAX_32), True)
+    return Clock(now, False)
+
+
+def identify(settings: Settings, arguments: Arguments, clock: Clock) -> Spec:
+    """The Spec with UUID, hash seed and time.
+
+    A tree gives an image its identity, and so does a time that is given; without either they are
+    random, as with mke2fs, because two empty file systems must not have the same UUID.
+    """
+    from ext4writer import Spec
+
+    options = dict(settings.options)
+    derived = arguments.source is not None or clock.is_given
+    options["uuid"] = _uuid(arguments.uuid, arguments.device, derived)
+    seed = settings.extended.hash_seed
+    if seed is not None:
+        try:
+            options["hash_seed"] = UUID(seed)
+        except ValueError:
+            raise Refusal(f"Invalid hash seed: {seed}\n") from None
+    elif not derived:
+        options["hash_seed"] = uuid4()
+    if clock.is_given or arguments.source is None:
+        options["epoch"] = clock.seconds
+    if "check_interval" in options:
+        identity = options["uuid"]
+        jitter = sum(identity.bytes) % MAX_MOUNT_COUNT if identity is not None else 0
+        options["max_mount_count"] = MAX_MOUNT_COUNT + jitter
+    try:
+        return Spec(**options)
+    except SpecError as error:
+        raise Mistake(f"{error.option}: {error.problem}") from None
+
+
+def _uuid(text: str | None, device: str, derived: bool) -> UUID | None:
+    word = (text or "").lower()
+    if text is None:
+        return None if derived else uuid4()
+    if word in ("null", "clear"):
+        return UUID(int=0)
+    if word == "time":
+        return uuid1()
+    if word == "random":
+        return uuid4()
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", word):
+        raise Refusal(f"{device}: could not parse UUID: {text}\n\n")
+    return UUID(word)

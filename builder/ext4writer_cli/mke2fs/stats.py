@@ -1,0 +1,79 @@
+"""The lines about a new file system that scripts read (misc/mke2fs.c:show_stats)."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from .arguments import Arguments
+from .settings import Settings
+
+LINE = 72
+
+
+def stats(settings: Settings, arguments: Arguments, uuid: bytes | None) -> str:
+    """The text; the identity is all zeros or None where it is not told."""
+    numbers, fmt = settings.numbers, settings.numbers.format
+    if not arguments.verbose:
+        text = (
+            f"Creating filesystem with {numbers.blocks} {fmt.block_size >> 10}k blocks and "
+            f"{numbers.inodes} inodes\n"
+        )
+    else:
+        text = _details(settings, arguments)
+    if numbers.groups == 1:
+        return text + "\n"
+    if uuid is not None and any(uuid):
+        text += f"Filesystem UUID: {UUID(bytes=uuid)}\n"
+    text += "Superblock backups stored on blocks: "
+    left = 0
+    for group in fmt.super_groups(numbers.groups)[1:]:
+        block = fmt.group_first_block(group)
+        if group != 1:
+            text += ", "
+        needed = len(str(block)) + 2
+        if needed > left:
+            text += "\n\t"
+            left = LINE
+        left -= needed
+        text += str(block)
+    return text + "\n\n"
+
+
+def unused(settings: Settings, arguments: Arguments) -> str:
+    """The warning with -v that not all blocks are used; empty if there is none."""
+    blocks = settings.requested_blocks - settings.numbers.blocks
+    return f"warning: {blocks} blocks unused.\n\n" if blocks and arguments.verbose else ""
+
+
+def _details(settings: Settings, arguments: Arguments) -> str:
+    numbers, fmt, options = settings.numbers, settings.numbers.format, settings.options
+    log = fmt.block_size.bit_length() - 11
+    log_cluster = fmt.cluster_size.bit_length() - 11
+    system = {"Hurd": "GNU/Hurd"}.get(settings.creator_os, settings.creator_os)
+    kind = "Cluster" if fmt.bigalloc else "Fragment"
+    share = 100.0 * numbers.reserved_blocks / numbers.blocks
+    text = (
+        f"Filesystem label={arguments.label}\n"
+        f"OS type: {system}\n"
+        f"Block size={fmt.block_size} (log={log})\n"
+        f"{kind} size={fmt.cluster_size} (log={log_cluster})\n"
+        f"Stride={options['raid_stride']} blocks, "
+        f"Stripe width={options['raid_stripe_width']} blocks\n"
+        f"{numbers.inodes} inodes, {numbers.blocks} blocks\n"
+        f"{numbers.reserved_blocks} blocks ({share:2.2f}%) reserved for the super user\n"
+        f"First data block={fmt.first_data_block}\n"
+    )
+    owner = settings.extended.root_owner or (0, 0)
+    if owner != (0, 0):
+        text += f"Root directory owner={owner[0]}:{owner[1]}\n"
+    if numbers.reserved_gdt_blocks:
+        blocks = numbers.reserved_gdt_blocks + fmt.gdt_blocks(numbers.groups)
+        most = blocks * fmt.descs_per_block * fmt.blocks_per_group
+        text += f"Maximum filesystem blocks={most}\n"
+    text += f"{numbers.groups} block group{'s' if numbers.groups > 1 else ''}\n"
+    second = "clusters" if fmt.bigalloc else "fragments"
+    text += (
+        f"{fmt.blocks_per_group} blocks per group, {fmt.clusters_per_group} {second} per group\n"
+        f"{settings.numbers.inodes_per_group} inodes per group\n"
+    )
+    return text

@@ -1,0 +1,412 @@
+"""The command as scripts use it: what it prints and writes, what it leaves alone, how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.builder.command import command, environment
+from tests.judges import debugfs
+from tests.judges.fsck import judge
+from tests.judges.tools import require
+from tests.judges.watch import Watch
+
+from .front import Done, dumpe2fs, ours, theirs
+
+MIB = 1 << 20
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "file").write_bytes(b"content\n" * 5000)
+    os.link(folder / "file", folder / "sub" / "other")
+    (folder / "link").symlink_to("file")
+    os.utime(folder / "file", ns=(10**18 + 7, 10**18 + 7))
+    return folder
+
+
+def lines(done: Done) -> list[str]:
+    """Standard output without backspaces, and without what differs each time."""
+    text = re.sub("Filesystem UUID: .*\n", "", done.stdout.replace("\b", ""))
+    return [line.rstrip() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-t ext4 IMAGE 300M",
+        "-t ext4 -v IMAGE 8M",
+        "-t ext2 -m 1 IMAGE 20000",
+        "-j -b 4096 IMAGE 33000",
+        "-t ext4 -O mmp IMAGE 70M",
+        "-t ext4 -q IMAGE 9M",
+        "-t ext4 -n IMAGE 5G",
+    ],
+)
+def test_standard_output_is_the_same(arguments: str, tmp_path: Path) -> None:
+    require("mke2fs")
+    image = tmp_path / "image"
+    line = [str(image) if word == "IMAGE" else word for word in arguments.split()]
+    image.touch()
+    expected = theirs(*line, env={"E2FSPROGS_SKIP_PROGRESS": "1"})
+    image.write_bytes(b"")
+    found = ours(*line)
+    assert (found.status, lines(found)) == (expected.status, lines(expected))
+    if "-n" in line:
+        assert image.stat().st_size == 0
+
+
+def test_a_folder_becomes_a_file_system_that_does_not_differ(folder: Path, tmp_path: Path) -> None:
+    images = [tmp_path / name for name in ("one", "two")]
+    for image in images:
+        done = ours("-t", "ext4", "-d", folder, image, "40M")
+        assert done.status == 0 and "Copying files into the device: done\n" in done.stdout
+        judge(image, "quick")
+    assert images[0].read_bytes() == images[1].read_bytes()
+    assert debugfs.inode(images[0], "/file").links == 2
+    assert debugfs.inode(images[0], "/link").kind == "symlink"
+
+
+def test_a_tree_may_be_an_archive_or_standard_input(folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "folder.tar"
+    subprocess.run(["tar", "cf", archive, "-C", folder, "."], check=True)
+    assert ours("-t", "ext4", "-q", "-d", archive, tmp_path / "one", "40M").status == 0
+    with open(archive, "rb") as file:
+        done = subprocess.run(
+            command("mke2fs", "-t", "ext4", "-q", "-d", "-", tmp_path / "two", "40M"),
+            env=environment(),
+            stdin=file,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    judge(tmp_path / "two", "quick")
+
+
+def test_what_lies_around_the_file_system_stays(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"\xaa" * (24 * MIB))
+    inode = disk.stat().st_ino
+    assert ours("-q", "-t", "ext4", "-E", f"offset={MIB}", disk, "16M").status == 0
+    data = disk.read_bytes()
+    assert (len(data), disk.stat().st_ino) == (24 * MIB, inode)
+    assert set(data[:MIB]) == set(data[17 * MIB :]) == {0xAA}
+    part = tmp_path / "part"
+    part.write_bytes(data[MIB : 17 * MIB])
+    judge(part, "quick")
+
+
+def test_a_file_grows_to_what_is_asked_for_and_keeps_what_is_after_it(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.touch()
+    assert ours("-q", image, "8M").status == 0
+    assert image.stat().st_size == 8 * MIB
+    with open(image, "ab") as file:
+        file.write(b"tail")
+    assert ours("-q", image, "8M").status == 0
+    assert image.read_bytes()[8 * MIB :] == b"tail"
+    assert dumpe2fs(image)["Block count"] == "8192"
+
+
+def test_a_failure_leaves_a_file_as_large_as_it_was(folder: Path, tmp_path: Path) -> None:
+    (folder / "large").write_bytes(os.urandom(3 * MIB))
+    for existed in (False, True):
+        image = tmp_path / "image"
+        if existed:
+            image.write_bytes(b"old" * 1000)
+        done = ours("-q", "-d", folder, image, "2M")
+        assert done.status == 1 and "size" in done.stderr
+        assert image.exists() is existed
+        assert not existed or image.read_bytes() == b"old" * 1000
+
+
+def test_without_a_tree_no_two_have_the_same_identity(tmp_path: Path) -> None:
+    """Two disks of one UUID are taken for one; a time that is given asks for equal ones."""
+    found = []
+    for env in ({}, {"SOURCE_DATE_EPOCH": "1700000000"}):
+        for name in ("one", "two"):
+            ours("-q", tmp_path / name, "2M", env=env)
+            found.append(dumpe2fs(tmp_path / name)["Filesystem UUID"])
+    assert len(set(found[:2])) == 2 and len(set(found[2:])) == 1
+    assert dumpe2fs(tmp_path / "two")["Filesystem created"].startswith("Tue Nov 14 22:13:20 2023")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("clear", "<none>"),
+        ("null", "<none>"),
+        ("12345678-1234-5678-1234-56789ABCDEF0", "12345678-1234-5678-1234-56789abcdef0"),
+    ],
+)
+def test_the_uuid_is_what_is_given(given: str, shown: str, tmp_path: Path, watch: Watch) -> None:
+    watch.damaged(tmp_path / "image")  # e2fsck makes a UUID where there is none
+    ours("-q", "-U", given, tmp_path / "image", "2M")
+    assert dumpe2fs(tmp_path / "image")["Filesystem UUID"] == shown
+
+
+@pytest.mark.parametrize("word", ["random", "time"])
+def test_the_uuid_differs_where_that_is_asked_for(word: str, folder: Path, tmp_path: Path) -> None:
+    found = set()
+    for _ in range(2):
+        ours("-q", "-U", word, "-d", folder, tmp_path / "image", "4M")
+        found.add(dumpe2fs(tmp_path / "image")["Filesystem UUID"])
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "features"),
+    [
+        ("mke2fs", "has_journal not, extent not"),
+        ("mkfs.ext2", "has_journal not, extent not"),
+        ("mkfs.ext3", "has_journal, extent not"),
+        ("mkfs.ext4", "has_journal, extent"),
+    ],
+)
+def test_the_name_says_the_type(program: str, features: str, tmp_path: Path) -> None:
+    assert ours("-q", tmp_path / "image", "20M", program=program).status == 0
+    found = dumpe2fs(tmp_path / "image")["Filesystem features"].split()
+    for word in features.split(", "):
+        name, _, absent = word.partition(" ")
+        assert (name in found) is not bool(absent)
+
+
+def test_links_make_the_names(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "ext4writer"
+    if not program.exists():
+        pytest.skip("the command is not installed beside this Python")
+    names = tmp_path / "bin"
+    for status in (0, 1):
+        done = subprocess.run(
+            [program, "mke2fs", "--install-links", names], capture_output=True, check=False
+        )
+        assert done.returncode == status
+    assert sorted(os.listdir(names)) == ["mke2fs", "mkfs.ext2", "mkfs.ext3", "mkfs.ext4"]
+    image = tmp_path / "image"
+    subprocess.run([names / "mkfs.ext4", "-q", image, "20M"], check=True, env=environment())
+    assert "extent" in dumpe2fs(image)["Filesystem features"]
+
+
+REFUSED = [
+    ("-c IMAGE", "-c is not supported"),
+    ("-z undo IMAGE", "-z is not supported"),
+    ("-S IMAGE", "-S is not supported"),
+    ("-E android_sparse IMAGE 4M", "android_sparse is not supported"),
+    ("-J v1_superblock IMAGE", "v1_superblock is not supported"),
+    ("-b 500 IMAGE", "invalid block size - 500"),
+    ("-i 5 IMAGE", "invalid inode ratio 5 (min 1024/max 67108864)"),
+    ("-m 51 IMAGE", "invalid reserved blocks percent - 51"),
+    ("-g 1001 IMAGE", "blocks per group must be multiple of 8"),
+    ("-G 3 IMAGE", "flex_bg size must be a power of 2"),
+    ("-O nonsense IMAGE 4M", "Invalid filesystem option set: nonsense"),
+    ("-O journal_dev IMAGE 4M", "journal_dev"),
+    ("-E stride=x IMAGE 4M", "Invalid stride parameter: x"),
+    ("-E no_such_option IMAGE 4M", "Bad option(s) specified: no_such_option"),
+    ("-J some=thing IMAGE", "Bad journal options specified."),
+    ("-e ignore IMAGE", "bad error behavior - ignore"),
+    ("-o plan9 IMAGE 4M", "unknown os - plan9"),
+    ("-U nothing IMAGE 4M", "could not parse UUID: nothing"),
+    ("-r 0 IMAGE", "the -r option has been removed."),
+    ("-s 0 IMAGE", "the -s option has been removed."),
+    ("-t ext4 -t ext3 IMAGE", "The -t option may only be used once"),
+    ("-y IMAGE", "invalid option -- 'y'"),
+    ("--no-such IMAGE", "unrecognized option '--no-such'"),
+    ("IMAGE", "does not exist and no size was specified."),
+    ("IMAGE 4M more", "Usage: mke2fs"),
+    ("IMAGE 4Q", "invalid blocks '4Q' on device"),
+    ("-t ext4 -O ^flex_bg -G 4 IMAGE 4M", "Flex_bg feature not enabled"),
+    ("-t ext4 -J size=1024 IMAGE 64M", "Total journal size too big for filesystem."),
+    ("-d nowhere IMAGE 4M", "nowhere: cannot be read: No such file or directory"),
+    ("/dev/null 4M", "/dev/null is neither a file nor a block device"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "problem"), REFUSED)
+def test_what_is_not_done_is_refused_by_name(arguments: str, problem: str, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    done = ours(*(str(image) if word == "IMAGE" else word for word in arguments.split()))
+    assert done.status == 1
+    assert problem in done.stderr
+    assert not image.exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["lazy_itable_init=0", "lazy_journal_init", "discard", "nodiscard", "assume_storage_prezeroed"],
+)
+def test_how_zeros_are_written_changes_nothing(option: str, tmp_path: Path) -> None:
+    env = {"SOURCE_DATE_EPOCH": "1"}
+    ours("-q", "-t", "ext4", tmp_path / "one", "8M", env=env)
+    assert ours("-q", "-t", "ext4", "-E", option, tmp_path / "two", "8M", env=env).status == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_root_is_as_asked_for(folder: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    options = "root_owner=5:6,root_perms=0711,root_selinux=system_u:object_r:root_t:s0"
+    assert ours("-q", "-E", options, image, "4M").status == 0
+    found = debugfs.inode(image, "/")
+    assert (found.uid, found.gid, found.mode & 0o7777) == (5, 6, 0o711)
+    text = subprocess.run(
+        ["debugfs", "-R", "ea_get / security.selinux", image], capture_output=True, check=True
+    ).stdout
+    assert b"system_u:object_r:root_t:s0" in text
+    folder.chmod(0o2775)
+    assert ours("-q", "-d", folder, image, "4M").status == 0
+    assert debugfs.inode(image, "/").mode & 0o7777 == 0o2775
+    judge(image, "quick")
+
+
+def test_rules_of_ours_are_long_options(folder: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    rules = ["--owner", "7:8", "--set=file: mode=600", "--exclude", "sub"]
+    assert ours("-q", *rules, "-d", folder, image, "4M").status == 0
+    found = debugfs.inode(image, "/file")
+    assert (found.uid, found.gid, found.mode & 0o7777, found.links) == (7, 8, 0o600, 1)
+    help_page = ours("--help")
+    assert help_page.status == 0 and "--file-contexts" in help_page.stdout
+
+
+def test_more_files_than_inodes(folder: Path, tmp_path: Path) -> None:
+    """The ratio gives way to the files; a number that is asked for does not."""
+    for number in range(700):
+        (folder / f"file{number}").touch()
+    image = tmp_path / "image"
+    assert ours("-q", "-d", folder, "-i", "65536", image, "20M").status == 0
+    judge(image, "quick")
+    done = ours("-q", "-d", folder, "-N", "100", image, "20M")
+    assert done.status == 1 and "-N" in done.stderr
+
+
+def test_what_is_not_kept_is_told(folder: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    arguments = ["-q", "-I", "128", "-d", folder, image, "4M"]
+    done = ours(*arguments)
+    assert done.status == 0 and "not kept exactly: /file: " in done.stderr
+    done = ours("--strict", *arguments)
+    assert done.status == 1 and "--strict" in done.stderr
+
+
+CONFIG = """
+a comment before the first section
+[options]
+\tproceed_delay = 1
+[defaults]
+\tbase_features = sparse_super,filetype,dir_index,ext_attr
+\tdefault_mntopts = "user_xattr"
+\tblocksize = 2048
+\tinode_size = 128   # of old
+\tinode_ratio = 8192
+\treserved_ratio = 2.5
+\terrors = remount-ro
+\tenable_periodic_fsck = true
+\twarn_y2038_dates = 0
+
+[fs_types]
+\text4 = {
+\t\tfeatures = has_journal,extent,flex_bg
+\t\tflex_bg_size = 8
+\t\toptions = test_fs,stride=8
+\t}
+\tplenty =
+\t{
+\t\tinode_ratio = 4096
+\t\tinode_size = 256
+\t}
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", ["-t ext4 IMAGE 64M", "-t ext4 -T plenty IMAGE 64M", "-T plenty,none IMAGE 9M"]
+)
+def test_a_configuration_counts_as_for_mke2fs(arguments: str, tmp_path: Path) -> None:
+    require("mke2fs")
+    config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
+    config.write_text(CONFIG)
+    env = {"MKE2FS_CONFIG": str(config)}
+    line = ["-n", "-v", *(str(image) if word == "IMAGE" else word for word in arguments.split())]
+    image.touch()
+    expected, found = theirs(*line, env=env), ours(*line, env=env)
+    assert (found.status, lines(found)) == (expected.status, lines(expected))
+    assert ours(*line[2:], env=env).status == 0
+    shown = dumpe2fs(image)
+    assert (shown["Errors behavior"], shown["Check interval"]) == (
+        "Remount read-only",
+        "15552000 (6 months)",
+    )
+    assert 20 <= int(shown["Maximum mount count"]) < 40
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[defaults]\n\tblocksize\n", "line #2"),
+        ("[defaults\n", "line #1"),
+        ("[a]\n}\n", "line #2"),
+        ("[a]\nb = c d\n", "line #2"),
+    ],
+)
+def test_a_configuration_that_is_none_is_refused(text: str, problem: str, tmp_path: Path) -> None:
+    config = tmp_path / "mke2fs.conf"
+    config.write_text(text)
+    done = ours(tmp_path / "image", "4M", env={"MKE2FS_CONFIG": str(config)})
+    assert done.status == 1 and problem in done.stderr
+
+
+def test_sectors_decide_the_block_size(tmp_path: Path) -> None:
+    env = {"MKE2FS_DEVICE_SECTSIZE": "2048"}
+    assert ours("-q", tmp_path / "image", "9M", env=env).status == 0
+    assert dumpe2fs(tmp_path / "image")["Block size"] == "2048"
+    done = ours("-q", "-b", "1024", tmp_path / "image", "9M", env=env)
+    assert done.status == 1 and "too small for device" in done.stderr
+
+
+def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
+    """On a terminal what is there already is shown first; a script is not asked."""
+    import pty
+
+    image = tmp_path / "image"
+    assert ours("-q", "-L", "mine", image, "4M").status == 0
+    before = image.read_bytes()
+    for answer, status in ((b"n\n", 1), (b"y\n", 0)):
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            command("mke2fs", image, "4M"),
+            env=environment(),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+        os.write(master, answer)
+        shown = b""
+        try:
+            while data := os.read(master, 1 << 16):
+                shown += data
+        except OSError:  # the other side is closed
+            pass
+        assert process.wait() == status
+        os.close(master)
+        assert b"contains a ext2 file system labelled 'mine'" in shown
+        assert b"Proceed anyway? (y,N) " in shown
+        assert (image.read_bytes() == before) is (status == 1)
+
+
+def test_output_is_not_in_its_own_tree(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    image = folder / "image"
+    image.touch()
+    (folder / "file").write_bytes(b"x")
+    assert ours("-q", "-d", folder, image, "4M").status == 0
+    listed = debugfs.debugfs(image, "ls /")
+    assert "file" in listed and "image" not in listed
