@@ -115,9 +115,10 @@ def _check_file_size(table: InodeTable, index: int, size: int, spec: Spec) -> No
     max_blocks = mapping_of(format_of(spec)).max_blocks
     if -(-size // spec.block_size) > max_blocks:
         most = max_blocks * spec.block_size
+        hint = "" if format_of(spec).huge_file else " without the feature huge_file"
         raise TreeError(
             table.path_of(index),
-            f"has {size} bytes; with blocks of {spec.block_size} bytes {most} is the most",
+            f"has {size} bytes; with blocks of {spec.block_size} bytes {most} is the most{hint}",
         )
 
 

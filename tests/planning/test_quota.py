@@ -65,7 +65,6 @@ SPECS: dict[str, dict[str, Any]] = {
     "usual": {"features": "quota"},
     "projects, orphan file": {"features": "quota,project,orphan_file"},
     "1 KiB, random": {"features": "quota,project", "block_size": 1024, "policy": RandomPolicy(3)},
-    "clusters": {"features": "quota,project,bigalloc", "block_size": 2048},
     "64 KiB": {"features": "quota,project", "block_size": 65536},
     "too small for a journal": {"features": "quota,project,orphan_file", "free": 0},
     "ext2, groups": {"type": "ext2", "features": "quota", "quotatype": "grp", "inode_size": 128},

@@ -25,6 +25,9 @@ from ...ondisk.inode import EXT4_EXTENTS_FL
 from ...ondisk.units import Unit, UnitKind
 from .base import I_BLOCK_BYTES, DataMapping, Run
 
+_SECTOR = 512
+_MAX_SECTORS = (1 << 32) - 1
+
 _pack_header = EXTENT_HEADER.packer("eh_magic", "eh_entries", "eh_max", "eh_depth")
 _pack_extent = EXTENT.packer("ee_block", "ee_len", "ee_start_hi", "ee_start_lo")
 _pack_idx = EXTENT_IDX.packer("ei_block", "ei_leaf_lo", "ei_leaf_hi")
@@ -42,6 +45,9 @@ class ExtentMapping(DataMapping):
     def __init__(self, fmt: Format) -> None:
         super().__init__(fmt)
         self._per_block = entries_per_block(fmt.block_size)
+        if not fmt.huge_file:
+            # fs/ext4/super.c:ext4_max_size: i_blocks has 32 bits for sectors
+            self.max_blocks = min(EXT_MAX_BLOCKS, _MAX_SECTORS // (fmt.block_size // _SECTOR))
 
     def metadata_blocks(self, runs: Sequence[Run]) -> int:
         return sum(self._levels(len(runs)))
