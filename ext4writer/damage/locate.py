@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 from ..errors import DamageError, ImageError, OverrideError
-from ..ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL, decode_rec_len
+from ..ondisk.dirent import (
+    DIR_ENTRY_2,
+    DIR_ENTRY_HASH,
+    DIR_ENTRY_TAIL,
+    decode_rec_len,
+    rec_len,
+)
 from ..ondisk.encryption import FSCRYPT_CONTEXT_V1, FSCRYPT_CONTEXT_V2
 from ..ondisk.extent import (
     EXTENT,
@@ -41,6 +47,7 @@ from ..ondisk.htree import (
 from ..ondisk.inode import (
     EXT4_EXTENTS_FL,
     EXT4_GOOD_OLD_INODE_SIZE,
+    EXT4_VERITY_FL,
     INODE,
     INODE_128,
 )
@@ -64,9 +71,16 @@ from ..ondisk.quota import (
 from ..ondisk.record import Meaning, Record
 from ..ondisk.superblock import EXT4_ROOT_INO, SUPERBLOCK, SUPERBLOCK_SIZE
 from ..ondisk.units import UnitKind
-from ..ondisk.verity import FSVERITY_DESCRIPTOR
-from ..ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, XATTR_IBODY_HEADER, split_name
-from ..read.directories import Block, block_kind, blocks, inline_parts
+from ..ondisk.verity import DESC_SIZE_BYTES, FSVERITY_DESCRIPTOR
+from ..ondisk.xattr import (
+    ENCRYPTION_CONTEXT_NAME,
+    EXT4_XATTR_INDEX_ENCRYPTION,
+    XATTR_ENTRY,
+    XATTR_HEADER,
+    XATTR_IBODY_HEADER,
+    split_name,
+)
+from ..read.directories import Block, block_kind, blocks, has_hash, inline_parts
 from ..read.image import Image
 from ..read.inodes import Inode
 from ..read.journal import Journal
@@ -115,6 +129,7 @@ class Locator:
             "extent_tail": lambda override: self._extent_node(override, EXTENT_TAIL),
             "indirect_block": self._indirect_block,
             "dir_entry_2": self._dir_entry,
+            "dir_entry_hash": self._dir_entry,
             "dir_entry_tail": lambda override: self._directory_block(override, DIR_ENTRY_TAIL),
             "dx_root": lambda override: self._directory_block(override, DX_ROOT),
             "dx_root_info": lambda override: self._directory_block(override, DX_ROOT_INFO),
@@ -138,7 +153,15 @@ class Locator:
             record.name: record
             for record in (
                 *(SUPERBLOCK, image.desc_record, INODE, EXTENT_HEADER, EXTENT, EXTENT_IDX),
-                *(EXTENT_TAIL, DIR_ENTRY_2, DIR_ENTRY_TAIL, DX_ROOT, DX_ROOT_INFO, DX_NODE),
+                *(
+                    EXTENT_TAIL,
+                    DIR_ENTRY_2,
+                    DIR_ENTRY_HASH,
+                    DIR_ENTRY_TAIL,
+                    DX_ROOT,
+                    DX_ROOT_INFO,
+                    DX_NODE,
+                ),
                 *(DX_COUNTLIMIT, DX_ENTRY, DX_TAIL, XATTR_HEADER, XATTR_IBODY_HEADER),
                 *(XATTR_ENTRY, JOURNAL_SUPERBLOCK, MMP, ORPHAN_BLOCK_TAIL, *_AT_OFFSETS),
             )
@@ -470,7 +493,13 @@ class Locator:
         for number, (block, at, found) in enumerate(self._raw_entries(directory)):
             if found == wanted if position is None else number == position:
                 holder = self._block_holder(directory, path, block)
-                return self._field(override, DIR_ENTRY_2, block.offset + at, holder)
+                if override.record == DIR_ENTRY_2.name:
+                    return self._field(override, DIR_ENTRY_2, block.offset + at, holder)
+                # fs/ext4/ext4.h:ext4_dirent_hashes
+                inside = at + rec_len(len(found))
+                if not has_hash(directory) or inside + DIR_ENTRY_HASH.size > len(block.data):
+                    raise _error(override, f"names of {path} have no hashes")
+                return self._field(override, DIR_ENTRY_HASH, block.offset + inside, holder)
         raise _error(override, "no such entry in the image")
 
     def _block_holder(self, directory: Inode, path: str, block: Block) -> Holder:
@@ -595,7 +624,58 @@ class Locator:
             return self._log_block(override, record)
         if record.name.startswith("quota"):
             return self._quota(override, record)
-        raise _error(override, f"{record.name} takes the byte where it lies, [@OFFSET]")
+        if record.name.startswith("fc_"):
+            return self._fast_commit(override, record)
+        if record is FSVERITY_DESCRIPTOR:
+            return self._verity(override)
+        return self._encryption(override, record)
+
+    def _fast_commit(self, override: Override, record: Record) -> Place:
+        """A tag of a fast commit, or its value: [BLOCK][TAG]."""
+        inode = self._journal(override)
+        block, number = _numbers(override, 2)
+        at, _ = self._in_file(override, inode, block * self._block_size)
+        data = self._image.block(at // self._block_size)
+        inside = 0
+        for _ in range(number):
+            inside += FC_TL.size + FC_TL.number(data, min(inside, len(data) - 4), "fc_len")
+        if record is not FC_TL:
+            inside += FC_TL.size
+        if inside + record.size > self._block_size:
+            raise _error(override, "the block has no such tag")
+        holder = self._holder(inode, str(inode.ino), None, at, self._block_size, block)
+        return self._field(override, record, at + inside, holder)
+
+    def _verity(self, override: Override) -> Place:
+        """The descriptor at the end of a sealed file."""
+        # fs/ext4/verity.c:ext4_get_verity_descriptor_location
+        inode = self._node(override, override.index)
+        runs = list(inode.runs())
+        if not runs or not inode.flags & EXT4_VERITY_FL:
+            raise _error(override, f"{override.index} is not sealed by fs-verity")
+        end = (runs[-1].logical + runs[-1].length) * self._block_size - DESC_SIZE_BYTES
+        at, _ = self._in_file(override, inode, end)
+        size = int.from_bytes(self._image.read(at, DESC_SIZE_BYTES), "little")
+        start = max(end - size, 0) // self._block_size * self._block_size
+        at, _ = self._in_file(override, inode, start)
+        holder = self._holder(inode, override.index, None, at, FSVERITY_DESCRIPTOR.size)
+        return self._field(override, FSVERITY_DESCRIPTOR, at, holder)
+
+    def _encryption(self, override: Override, record: Record) -> Place:
+        """The context of an encrypted file or directory, which is an attribute."""
+        inode = self._node(override, override.index)
+        wanted = (EXT4_XATTR_INDEX_ENCRYPTION, ENCRYPTION_CONTEXT_NAME)
+        inner = in_inode(inode)
+        for number, xattr in enumerate([*inner, *in_block(inode)]):
+            if (xattr.name_index, xattr.name) == wanted and xattr.value_offset:
+                inside = number < len(inner)
+                holder = (
+                    self._holder(inode, override.index)
+                    if inside
+                    else self._xattr_holder(inode, override.index)
+                )
+                return self._field(override, record, xattr.value_offset, holder)
+        raise _error(override, f"{override.index} is not encrypted")
 
     def _log_block(self, override: Override, record: Record) -> Place:
         """A record in a block of the log: [BLOCK], and [BLOCK][TAG]."""

@@ -56,6 +56,7 @@ from ..ondisk.inode import (
     INODE,
     INODE_128,
 )
+from ..ondisk.journal import JBD2_MAGIC_NUMBER
 from ..ondisk.mmp import MMP
 from ..ondisk.record import WriteBuffer
 from ..ondisk.superblock import (
@@ -73,10 +74,11 @@ from ..ondisk.xattr import (
     entry_size,
     value_size,
 )
-from .sealing_journal import seal_fast_commits, seal_log
+from .sealing_journal import pending_blocks, seal_fast_commits, seal_log
 
 _S_IFMT, _S_IFDIR, _S_IFREG, _S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
 _MASK32 = 0xFFFFFFFF
+_JOURNAL_MAGIC = JBD2_MAGIC_NUMBER.to_bytes(4, "big")
 _EA_INODE_MAX = 1 << 20
 """Values in inodes of their own are hashed up to this size in bytes; the kernel allows 64 KiB."""
 
@@ -148,6 +150,14 @@ def seal(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
             # Of its features only the words themselves are known, and they may be the lie.
             set_superblock_checksum(view, SUPERBLOCK_OFFSET)
             return
+        if fmt.has_journal and fmt.needs_recovery and not fmt.journal_dev:
+            sealer = _Sealer(view, fmt, superblock, None)
+            sealer.find_groups()
+            places = sealer.journal_places()
+            pending = pending_blocks(view, fmt.block_size, places, 0) if places else {}
+            if pending:
+                _seal_replayed(view, fmt, places, pending)
+                return
         if dirty is not None and any(
             SUPERBLOCK_OFFSET <= at < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE
             and at - SUPERBLOCK_OFFSET not in _HARMLESS
@@ -155,6 +165,41 @@ def seal(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
         ):
             dirty = None
         _Sealer(view, fmt, superblock, dirty).run()
+
+
+def _seal_replayed(
+    view: memoryview, fmt: Format, places: list[int], pending: dict[int, tuple[int, bool]]
+) -> None:
+    """Seal what a replay of the log will leave, in the log and around it.
+
+    Of blocks that the replay will write over, only what has its checksum from itself alone is
+    sealed where it lies: a mount reads the superblock, descriptors and inodes before.
+    """
+    size = fmt.block_size
+    after = bytearray(view)
+    kept = {}
+    for target, (start, escaped) in pending.items():
+        place = target * size
+        kept[target] = bytes(view[place : place + size])
+        after[place : place + size] = view[start : start + size]
+        if escaped:
+            after[place : place + 4] = _JOURNAL_MAGIC
+    superblock = bytes(after[SUPERBLOCK_OFFSET : SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE])
+    with memoryview(after) as replayed:
+        sealer = _Sealer(replayed, _format(superblock) or fmt, superblock, None)
+        sealer.with_journal = False
+        sealer.run()
+    view[:] = after
+    for target, (start, escaped) in pending.items():
+        place = target * size
+        view[start : start + size] = after[place : place + size]
+        if escaped:
+            view[start : start + 4] = bytes(4)
+        view[place : place + size] = kept[target]
+    superblock = bytes(view[SUPERBLOCK_OFFSET : SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE])
+    sealer = _Sealer(view, fmt, superblock, None)
+    sealer.seal_alone()
+    sealer.seal_log(places, 0)
 
 
 @lru_cache(maxsize=256)
@@ -185,6 +230,7 @@ class _Sealer:
         self.taken = bytearray(self.blocks + 1)
         """1 for each block that is sealed already, or lies in a fixed place."""
         self.dirty_blocks = None if dirty is None else {at // self.size for at in dirty}
+        self.with_journal = True
         self.all = True
         """Whether what the present inode leads to is sealed although no byte of it changed."""
         self.descs: list[tuple[int, int, tuple[int, ...]]] = []
@@ -199,7 +245,7 @@ class _Sealer:
                 set_superblock_checksum(self.view, SUPERBLOCK_OFFSET)
             self._device_log()
             return
-        supers = self._find_groups()
+        supers = self.find_groups()
         if fmt.metadata_csum:
             self._mmp()
             if self.dirty is None:
@@ -207,16 +253,29 @@ class _Sealer:
             else:
                 self._dirty_inodes()
             self._bitmaps()
-        elif fmt.has_journal:
+        elif fmt.has_journal and self.with_journal:
             self._journal_inode()
         self._descriptors()
         if fmt.metadata_csum:
             for at in supers:
                 set_superblock_checksum(self.view, at)
 
+    def seal_alone(self) -> None:
+        """Seal what has its checksum from itself alone: superblocks, descriptors and inodes."""
+        supers = self.find_groups()
+        if self.format.metadata_csum:
+            size = self.format.inode_size
+            for ino, at in self._inodes():
+                generation = _inode(self.view, at)[5]
+                set_inode_checksum(self.view, at, size, self.seed, ino, generation)
+        self._descriptors()
+        if self.format.metadata_csum:
+            for at in supers:
+                set_superblock_checksum(self.view, at)
+
     # -- fixed places ------------------------------------------------------------------------------
 
-    def _find_groups(self) -> list[int]:
+    def find_groups(self) -> list[int]:
         """Find descriptors and what they name; return where superblocks lie."""
         fmt, view, size, blocks = self.format, self.view, self.size, self.blocks
         _, blocks_count = _super(self.superblock, 0)
@@ -667,33 +726,45 @@ class _Sealer:
 
     # -- the journal -------------------------------------------------------------------------------
 
+    def journal_places(self) -> list[int]:
+        """The blocks of the journal inside, in their order; nothing is sealed."""
+        at = self._inode_at(_journal_inum(self.superblock, 0)[0])
+        if at is None:
+            return []
+        _, _, _, flags, root, _, _, _, _ = _inode(self.view, at)
+        found: list[int] = []
+        if flags & EXT4_EXTENTS_FL:
+            self._extent_blocks(root, None, found)
+        else:
+            self._mapped_blocks(root, found)
+        places = [block for block in found if 0 < block < self.blocks]
+        return [] if not places or self.taken[places[0]] else places
+
     def _journal_inode(self) -> None:
         """Seal the journal of a file system whose other metadata has no checksums."""
-        ino = _journal_inum(self.superblock, 0)[0]
-        at = self._inode_at(ino)
-        if at is not None:
-            _, _, _, flags, root, _, _, _, _ = _inode(self.view, at)
-            self._journal(flags, root, None)
+        places = self.journal_places()
+        if places:
+            self.seal_log(places, 0)
 
-    def _journal(self, flags: int, root: bytes, seed: int | None) -> None:
+    def _journal(self, flags: int, root: bytes, seed: int) -> None:
         found: list[int] = []
         if flags & EXT4_EXTENTS_FL:
             self._extent_blocks(root, seed, found)
         else:
             self._mapped_blocks(root, found)
         places = [block for block in found if 0 < block < self.blocks]
-        if not places or self.taken[places[0]]:
+        if not self.with_journal or not places or self.taken[places[0]]:
             return
         if self.dirty_blocks is not None and not self.all and self.dirty_blocks.isdisjoint(places):
             return
-        self._seal_log(places, 0)
+        self.seal_log(places, 0)
 
     def _device_log(self) -> None:
         first = SUPERBLOCK_OFFSET // self.size + 1
         if first < self.blocks:
-            self._seal_log(range(self.blocks), first)
+            self.seal_log(range(self.blocks), first)
 
-    def _seal_log(self, places: list[int] | range, at: int) -> None:
+    def seal_log(self, places: list[int] | range, at: int) -> None:
         start = places[at] * self.size
         if start + SUPERBLOCK_SIZE > len(self.view):
             return

@@ -35,12 +35,14 @@ from ..ondisk.journal import (
     JOURNAL_SUPERBLOCK,
 )
 from ..ondisk.journal_log import (
+    JBD2_FLAG_ESCAPE,
     JBD2_FLAG_LAST_TAG,
     JBD2_FLAG_SAME_UUID,
     JOURNAL_BLOCK_TAG,
     JOURNAL_BLOCK_TAG3,
     JOURNAL_BLOCK_TAIL,
     JOURNAL_COMMIT_HEADER,
+    JOURNAL_REVOKE_HEADER,
     UUID_SIZE,
     tag_size,
 )
@@ -60,6 +62,7 @@ _tail = FC_TAIL.unpacker("fc_tid")
 _FC_CRC = FC_TAIL.offset("fc_crc")
 _FLAGS = JOURNAL_BLOCK_TAG.offset("t_flags")
 _FLAGS3 = JOURNAL_BLOCK_TAG3.offset("t_flags")
+_BLOCKNR_HIGH = JOURNAL_BLOCK_TAG.offset("t_blocknr_high")
 _CHECKSUM = JOURNAL_BLOCK_TAG.offset("t_checksum")
 _CHECKSUM3 = JOURNAL_BLOCK_TAG3.offset("t_checksum")
 _TAIL_SIZE = JOURNAL_BLOCK_TAIL.size
@@ -92,6 +95,84 @@ class _Log:
         self.has_fast = bool(features & JBD2_FEATURE_INCOMPAT_FAST_COMMIT)
         if self.has_fast:
             self.end = self.last - (fast_blocks or JBD2_DEFAULT_FAST_COMMIT_BLOCKS)
+
+    def after(self, position: int) -> int:
+        """The block of the log that follows one."""
+        return position + 1 if position + 1 < self.end else self.first
+
+    def target(self, tag: int) -> int:
+        """The block of the file system that a tag at this byte names."""
+        target: int = _big_word.unpack_from(self.view, tag)[0]
+        if self.wide:
+            target |= _big_word.unpack_from(self.view, tag + _BLOCKNR_HIGH)[0] << 32
+        return target
+
+    def escaped(self, tag: int) -> bool:
+        """Whether the first word of the block was taken away."""
+        (flags,) = (
+            _big_word.unpack_from(self.view, tag + _FLAGS3)
+            if self.v3
+            else _big_half.unpack_from(self.view, tag + _FLAGS)
+        )
+        return bool(flags & JBD2_FLAG_ESCAPE)
+
+    def revoked(self, start: int) -> list[int]:
+        """The blocks that a revoke block at this byte names."""
+        (count,) = _big_word.unpack_from(self.view, start + JOURNAL_HEADER.size)
+        width = 8 if self.wide else 4
+        first = start + JOURNAL_REVOKE_HEADER.size
+        end = start + min(count, self.size - (_TAIL_SIZE if self.has_sums else 0))
+        return [
+            int.from_bytes(self.view[at : at + width], "big")
+            for at in range(first, end - width + 1, width)
+        ]
+
+
+def pending_blocks(
+    view: memoryview, size: int, places: Sequence[int], at: int
+) -> dict[int, tuple[int, bool]]:
+    """Return the blocks that a replay would write: each -> (byte where it lies, is escaped).
+
+    The arguments are those of :func:`seal_log`.
+    """
+    log = _Log(view, size, places, at)
+    found: dict[int, tuple[int, bool]] = {}
+    if log.magic != JBD2_MAGIC_NUMBER or not 0 < log.first <= log.start < log.end:
+        return found
+    written: list[tuple[int, int, int, bool]] = []
+    revoked: dict[int, int] = {}
+    open_blocks: list[tuple[int, int, bool]] = []
+    open_revokes: list[int] = []
+    number, sequence, position = 0, log.sequence, log.start
+    left = log.end - log.first
+    while left > 0:
+        here = places[position] * size
+        if here + size > len(view):
+            break
+        magic, kind, stored = _header(view, here)
+        if magic != JBD2_MAGIC_NUMBER or stored != sequence:
+            break
+        position, left = log.after(position), left - 1
+        if kind == JBD2_DESCRIPTOR_BLOCK:
+            for tag in _tags(log, here):
+                if left <= 0:
+                    break
+                open_blocks.append((log.target(tag), places[position] * size, log.escaped(tag)))
+                position, left = log.after(position), left - 1
+        elif kind == JBD2_REVOKE_BLOCK:
+            open_revokes += log.revoked(here)
+        elif kind == JBD2_COMMIT_BLOCK:
+            written += [(number, *block) for block in open_blocks]
+            revoked.update(dict.fromkeys(open_revokes, number))
+            open_blocks, open_revokes = [], []
+            number, sequence = number + 1, (sequence + 1) & _ALL_ONES
+        else:
+            break
+    for number, target, start, escaped in written:
+        fits = start + size <= len(view) and (target + 1) * size <= len(view)
+        if fits and revoked.get(target, -1) < number:
+            found[target] = start, escaped
+    return found
 
 
 def seal_log(view: memoryview, size: int, places: Sequence[int], at: int) -> None:

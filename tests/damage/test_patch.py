@@ -9,6 +9,7 @@ import pytest
 
 from ext4writer import (
     DEFAULT_FEATURES,
+    DamageError,
     ImageError,
     Override,
     OverrideError,
@@ -17,8 +18,11 @@ from ext4writer import (
     write_image,
 )
 from ext4writer.damage import patch, patch_image, reseal
+from ext4writer.damage.bases import BY_NAME
 from ext4writer.damage.locate import Locator
 from ext4writer.read import open_image
+from ext4writer.read.verity import verity as read_verity
+from ext4writer.read.xattrs import encryption_context
 from tests.builder.command import run as command
 from tests.judges.fsck import e2fsck
 from tests.judges.tools import run
@@ -267,3 +271,29 @@ def test_build_takes_the_same_grammar(tmp_path: Path) -> None:
     assert lie.read_bytes() == patch(plain.read_bytes(), texts)
     done = command("build", source, "-o", lie, "--override", "bytes[/f][0]=text:T")
     assert "content of a file" in done.stderr
+
+
+def test_records_of_rare_features_have_names() -> None:
+    for base, change, path in (
+        ("verity", "fsverity_descriptor[/sealed].data_size+=1", "/sealed"),
+        ("locked", "fscrypt_context_v2[/vault].version=9", "/vault"),
+        ("quota", "quota_entry[user][5][0].dqb_curspace+=1", "/owned"),
+    ):
+        truth = BY_NAME[base].image()
+        changed = patch(truth, [change])
+        assert sum(a != b for a, b in zip(truth, changed, strict=True)) <= 5 + 4
+        with open_image(changed, on_damage=None) as opened:
+            inode = opened.lookup(path)
+            if base == "verity":
+                with pytest.raises(DamageError, match="data_size"):
+                    read_verity(inode)
+            elif base == "locked":
+                assert (encryption_context(inode) or b"")[0] == 9
+    for text, words in (
+        ("fsverity_descriptor[/plain].version=1", "is not sealed"),
+        ("fscrypt_context_v2[/plain].version=1", "is not encrypted"),
+        ("dir_entry_hash[/plain][.].hash=1", "have no hashes"),
+    ):
+        base = "verity" if "verity" in text else "locked"
+        with pytest.raises(OverrideError, match=words):
+            patch(BY_NAME[base].image(), [text])

@@ -43,6 +43,7 @@ SMALL = ("-b", "1024", "-N", "32", "-O", "^has_journal,^resize_inode")
 MKE2FS: dict[str, tuple[str, tuple[str, ...]]] = {
     "small": ("256k", SMALL),
     "plain": ("8M", ("-b", "1024")),
+    "journal": ("8M", ("-b", "1024", "-O", "^dir_index")),
     "4k blocks": ("8M", ()),
     "crc16": ("8M", ("-b", "1024", "-O", "^metadata_csum,uninit_bg")),
     "small inodes": ("8M", ("-I", "128")),
@@ -182,6 +183,35 @@ def test_a_log_is_sealed(version: str, wide: str, tmp_path: Path) -> None:
         e2fsck(path, "-y")
         after = path.read_bytes()
         assert (after[4001 * 1024] == content[1024] ^ 0xFF) is replayed
+
+
+@pytest.mark.damaged
+def test_what_a_replay_will_write_is_sealed_in_the_log(
+    made: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    """A copy of a mounted image, whose last transactions are in the journal alone."""
+    path, copy = tmp_path / "image", tmp_path / "copy"
+    path.write_bytes(made("journal"))
+    with mounted(path, rw=True) as root:
+        for number in range(40):
+            (root / f"file with a long name {number:0100}").write_bytes(b"k" * number * 10)
+        run(["sync", "-f", root])
+        copy.write_bytes(path.read_bytes())
+    image = copy.read_bytes()
+    assert reseal(image) == image
+    tag = b"file with a long name "
+    places = [at for at in range(0, len(image), 1024) if tag in image[at : at + 1024]]
+    assert len(places) > 1
+    uuid = image[UUID_AT : UUID_AT + 16]
+    assert image.count(uuid) > 2, "one of them in the log"
+    copy.write_bytes(reseal(image.replace(uuid, bytes(range(16)))))
+    assert not set(e2fsck(copy, "-y").problems) & CHECKSUMS
+    for at in (*places[:2], *places[-2:]):
+        # The name of a file, in the log and in its place.
+        changed = bytearray(image)
+        changed[at + image[at : at + 1024].index(tag)] = ord("F")
+        copy.write_bytes(reseal(changed))
+        assert not set(e2fsck(copy, "-y").problems) & CHECKSUMS
 
 
 MUTATED = ("small", "small inodes", "inline_data", "ea_inode", "orphan_file", "mmp", "meta_bg")

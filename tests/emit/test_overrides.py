@@ -996,7 +996,7 @@ def known_records() -> set[str]:
         corrupted("default", Override("nonsense", "", "", 0))
     known = set(str(raised.value).partition("there are ")[2].split(", "))
     elsewhere = re.compile("journal_(header|block|commit|revoke)|quota|fc_|fsverity|fscrypt|bytes")
-    inside = {"indirect_block", "dx_root_info", "dx_countlimit", "orphan_block"}
+    inside = {"dir_entry_hash", "indirect_block", "dx_root_info", "dx_countlimit", "orphan_block"}
     return {name for name in known - inside if not elsewhere.match(name)}
 
 
