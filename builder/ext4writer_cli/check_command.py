@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from .image_argument import Place, image_argument
-from .options import GroupedCommand
+from .options import PATH, GroupedCommand
 from .signals import cancel_on_signals
 
 if TYPE_CHECKING:
@@ -22,9 +23,18 @@ CLEAN, PROBLEMS_LEFT, NOT_READABLE = 0, 4, 8
 @click.command(cls=GroupedCommand)
 @image_argument
 @click.option("--data", is_flag=True, help="Read all content, and check verity against its trees.")
+@click.option(
+    "-j",
+    "--journal-device",
+    type=PATH,
+    metavar="FILE",
+    help="The file or device that holds the journal, where that is not in IMAGE.",
+)
 @click.option("--strict", is_flag=True, help="Let warnings count as problems.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(place: Place, data: bool, strict: bool, as_json: bool) -> None:
+def check(
+    place: Place, data: bool, journal_device: str | None, strict: bool, as_json: bool
+) -> None:
     """Check IMAGE: everything that e2fsck checks, and what it passes over as warnings.
 
     Prints a line for each problem: path, record.field, byte, what is found and expected, and the
@@ -33,11 +43,16 @@ def check(place: Place, data: bool, strict: bool, as_json: bool) -> None:
     """
     from ext4writer.errors import DamageError, ImageError, SourceError
     from ext4writer.inspection.check import check_opened
+    from ext4writer.read import open_image
 
     met: list[DamageError] = []
     try:
-        with cancel_on_signals() as cancel, place.open_with(met.append) as image:
-            result = check_opened(image, met, data=data, cancel=cancel)
+        with (
+            cancel_on_signals() as cancel,
+            place.open_with(met.append) as image,
+            open_image(journal_device) if journal_device else nullcontext() as device,
+        ):
+            result = check_opened(image, met, data=data, journal=device, cancel=cancel)
     except (ImageError, DamageError, SourceError) as error:
         _not_readable(error, as_json)
     status = CLEAN if result.is_clean and not (strict and result.warnings) else PROBLEMS_LEFT

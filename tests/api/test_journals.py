@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 import ext4writer
-from ext4writer import OutputError, Spec, SpecError, Tree
+from ext4writer import DamageError, ImageError, OutputError, Spec, SpecError, Tree
 from ext4writer.inspection.check import check_image
 from ext4writer.inspection.show import explain, superblock_units
 from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
@@ -44,8 +44,8 @@ def judge_with_journal(image: Path, journal: Path) -> None:
     """What e2fsck says of both, and our own check."""
     assert raw.journal_beside(image) == journal
     judge(image, "quick")
-    with open_image(image) as opened:
-        assert check_image(opened).is_clean
+    with open_image(image) as opened, open_image(journal) as device:
+        assert check_image(opened, journal=device).is_clean
 
 
 DEVICES: dict[str, dict[str, Any]] = {
@@ -79,6 +79,44 @@ def test_a_journal_of_its_own(tmp_path: Path, name: str) -> None:
         assert all(explain(opened, unit) for unit in units) and len(units) == 2
     done = command("info", str(journal))
     assert done.returncode == 0 and "external journal" in done.stdout
+
+
+def test_a_wrong_device_is_found(tmp_path: Path) -> None:
+    """Each byte of the journal's superblock that is wrong, and another journal or none."""
+    image, journal = tmp_path / "image", tmp_path / "journal"
+    spec = Spec(journal_device=True, journal_features="checksum_v3")
+    ext4writer.write_image(Tree(), image, spec, journal=journal)
+    good = journal.read_bytes()
+
+    def found() -> str:
+        try:
+            with open_image(image) as opened, open_image(journal) as device:
+                return " ".join(each.line for each in check_image(opened, journal=device).problems)
+        except DamageError as error:
+            return str(error)
+
+    for place, byte, code in (
+        (4096 + 0x43, 0, "PR_0_JOURNAL_UNSUPP_MULTIFS"),
+        (4096 + 0x43, 2, "PR_0_JOURNAL_UNSUPP_MULTIFS"),
+        (4096 + 0x12, 9, "s_maxlen"),
+        (4096 + 0xFF, good[4096 + 0xFF] ^ 1, "s_checksum"),
+        (4096 + 0x1F, 3, "PR_0_JOURNAL_RECOVER_SET"),
+        (1024 + 0x68, good[1024 + 0x68] ^ 1, "PR_0_JOURNAL_BAD_UUID"),
+        (1024 + 0x60, 0, "s_inodes_per_group"),
+    ):
+        journal.write_bytes(good[:place] + bytes([byte]) + good[place + 1 :])
+        assert code in found(), hex(place)
+    journal.write_bytes(good)
+    assert found() == ""
+    done = command("check", str(image), "-j", str(image))
+    assert done.returncode == 4 and "PR_0_EXT_JOURNAL_BAD_SUPER" in done.stdout
+    ext4writer.write_image(Tree(), tmp_path / "inside")
+    with (
+        open_image(tmp_path / "inside") as opened,
+        open_image(journal) as device,
+        pytest.raises(ImageError, match="has its journal inside"),
+    ):
+        check_image(opened, journal=device)
 
 
 def test_as_mke2fs_makes_both(tmp_path: Path) -> None:
@@ -206,8 +244,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert "journal" in done.stdout and "16.0 MiB in a device of its own, UUID" in done.stdout
     both = [path.read_bytes() for path in (image, journal)]
     saved = str(tmp_path / "saved.plan")
-    done = command("plan", "--save", saved, "--journal-device", "any", "--journal", "16M")
-    assert done.returncode == 0, done.stderr
+    any_device = ("--journal-device", "any", "--journal", "16M")
+    done = command("plan", "--save", saved, *any_device, "--json")
+    told = json.loads(done.stdout)["journal_device"]
+    assert told["size"] == 16 * MIB and UUID(told["uuid"])
     done = command("build", "--plan", saved, "-o", str(image))
     assert done.returncode and "name it: --journal-device" in done.stderr
     done = command("build", "--plan", saved, "-o", str(image), "--journal-device", str(journal))
@@ -220,9 +260,6 @@ def test_the_command(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert both == [path.read_bytes() for path in (tmp_path / "part", tmp_path / "other")]
-    done = command("plan", "--journal-device", "any", "--json")
-    told = json.loads(done.stdout)["journal_device"]
-    assert told["size"] == 1025 * 4096 and UUID(told["uuid"])
     nix = ("nix", "--closure", str(tmp_path), "-o", str(image))
     done = command(*nix, "--journal-device", str(journal))
     assert done.returncode and "--journal-device is for the command build" in done.stderr

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...errors import DamageError, ImageError
+from ...errors import DamageError, ImageError, display_path
 from ...progress import Cancel
 from ...read import Image
 from ..problems import Problem, of_damage, with_paths
@@ -45,23 +45,40 @@ class Result:
         return not self.errors
 
 
-def check_image(image: Image, *, data: bool = False, cancel: Cancel | None = None) -> Result:
+def check_image(
+    image: Image,
+    *,
+    data: bool = False,
+    journal: Image | None = None,
+    cancel: Cancel | None = None,
+) -> Result:
     """Check all of ``image``, with ``data`` the content of files too, and verity against its trees.
+
+    ``journal`` is the device that holds the journal, where that is not in the image.
 
     ``image`` hears of no damage itself while this runs; open it with an ``on_damage`` that keeps
     what is found on opening, and pass that in :func:`check_opened`. Raises
     :class:`~ext4writer.ImageError` for features that cannot be read, and
     :class:`~ext4writer.CancelledError`.
     """
-    return check_opened(image, [], data=data, cancel=cancel)
+    return check_opened(image, [], data=data, journal=journal, cancel=cancel)
 
 
 def check_opened(
-    image: Image, met: list[DamageError], *, data: bool = False, cancel: Cancel | None = None
+    image: Image,
+    met: list[DamageError],
+    *,
+    data: bool = False,
+    journal: Image | None = None,
+    cancel: Cancel | None = None,
 ) -> Result:
     """Like :func:`check_image`; ``met`` is what opening the image reported."""
     if image.format.journal_dev:
         raise ImageError(image.name, "is a journal by itself; check the file system that uses it")
+    if journal is not None and image.number("s_journal_inum"):
+        raise ImageError(
+            image.name, f"has its journal inside, and not in {display_path(journal.name)}"
+        )
     unknown = image.format.features.unreadable()
     if unknown:
         raise ImageError(image.name, f"has features that cannot be read: {', '.join(unknown)}")
@@ -77,20 +94,20 @@ def check_opened(
         check.add(of_damage(error))
     heard, image.on_damage = image.on_damage, check.damage
     try:
-        _run(check, data)
+        _run(check, data, journal)
         problems = with_paths(image, check.problems)
     finally:
         image.on_damage = heard
     return Result(problems, check.errors, check.warnings, len(check.inodes.inos))
 
 
-def _run(check: Check, data: bool) -> None:
+def _run(check: Check, data: bool, journal: Image | None) -> None:
     parents = Parents()
     steps: tuple[Callable[[], None], ...] = (
         lambda: check_superblock(check),
         lambda: check_groups(check),
         lambda: check_mmp(check),
-        lambda: check_journal(check),
+        lambda: check_journal(check, journal),
         lambda: check_inodes(check),
         lambda: check_references(check),
         lambda: check_directories(check, parents),

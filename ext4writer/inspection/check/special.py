@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from ...errors import DamageError, ImageError
+from ...errors import DamageError, ImageError, display_path
 from ...ondisk.checksum import (
     set_journal_superblock_checksum,
     set_mmp_checksum,
@@ -22,10 +22,11 @@ from ...ondisk.journal import (
     JBD2_SUPERBLOCK_V1,
     JOURNAL_INCOMPAT,
     JOURNAL_SUPERBLOCK,
+    journal_device_start,
 )
 from ...ondisk.mmp import MMP
 from ...ondisk.orphan import EXT4_ORPHAN_BLOCK_MAGIC, ORPHAN_BLOCK_TAIL, orphans_per_block
-from ...read import Inode
+from ...read import Image, Inode
 from .state import Check
 
 _JBD2_MAGIC = 0xC03B3998
@@ -34,8 +35,11 @@ _MMP_MAGIC = 0x004D4D50
 _JOURNAL_SUPERBLOCK_BYTES = 1024
 
 
-def check_journal(check: Check) -> None:
-    """Check the journal's own superblock (e2fsck/journal.c:e2fsck_journal_load)."""
+def check_journal(check: Check, device: Image | None = None) -> None:
+    """Check the journal's own superblock (e2fsck/journal.c:e2fsck_journal_load).
+
+    ``device`` is the one that holds the journal, if that is elsewhere and known.
+    """
     image, fmt = check.image, check.format
     if not fmt.has_journal:
         if fmt.needs_recovery:
@@ -48,6 +52,8 @@ def check_journal(check: Check) -> None:
         if not image.number("s_journal_dev") and not any(image.superblock["s_journal_uuid"]):  # type: ignore[arg-type]
             text = "is 0, and no journal elsewhere is named"
             check.of_superblock("PR_0_JOURNAL_BAD_INODE", "s_journal_inum", text)
+        elif device is not None:
+            _check_journal_device(check, device)
         return
     if any(image.superblock["s_journal_uuid"]):  # type: ignore[arg-type]
         text = "names a journal elsewhere, and s_journal_inum one inside"
@@ -68,10 +74,39 @@ def check_journal(check: Check) -> None:
         check.of_inode("PR_0_JOURNAL_BAD_INODE", inode, "i_size_lo", text)
     at = first.physical * check.block_size
     data = bytearray(image.read(at, _JOURNAL_SUPERBLOCK_BYTES))
-    number = JOURNAL_SUPERBLOCK.number
+    _check_journal_superblock(check, data, at, blocks, ino)
+
+
+def _check_journal_device(check: Check, device: Image) -> None:
+    """Check a device that holds the journal (e2fsck/journal.c:e2fsck_get_journal)."""
+    if not device.format.journal_dev:
+        text = f"names a journal elsewhere, and {display_path(device.name)} is none"
+        check.of_superblock("PR_0_EXT_JOURNAL_BAD_SUPER", "s_journal_uuid", text)
+        return
+    if device.superblock["s_uuid"] != check.image.superblock["s_journal_uuid"]:
+        text = f"is not the UUID of {display_path(device.name)}"
+        check.of_superblock("PR_0_JOURNAL_BAD_UUID", "s_journal_uuid", text)
+        return
+    at = journal_device_start(device.block_size) * device.block_size
+    data = bytearray(device.read(at, _JOURNAL_SUPERBLOCK_BYTES))
+    _check_journal_superblock(
+        check, data, at, device.blocks_count, None, f"of {display_path(device.name)} "
+    )
+    users = JOURNAL_SUPERBLOCK.number(data, 0, "s_nr_users")
+    if not users:
+        # fs/ext4/super.c:ext4_open_dev_journal mounts no other number than one.
+        text = f"of {display_path(device.name)} is 0: no kernel mounts it"
+        check.of_record("PR_0_JOURNAL_UNSUPP_MULTIFS", JOURNAL_SUPERBLOCK, "s_nr_users", at, text)
+
+
+def _check_journal_superblock(
+    check: Check, data: bytearray, at: int, blocks: int, ino: int | None, of: str = ""
+) -> None:
+    """Check the superblock of a journal of ``blocks`` blocks; ``of`` begins what is said of it."""
+    fmt, number = check.format, JOURNAL_SUPERBLOCK.number
 
     def wrong(code: str, field: str, text: str) -> None:
-        check.of_record(code, JOURNAL_SUPERBLOCK, field, at, text, ino)
+        check.of_record(code, JOURNAL_SUPERBLOCK, field, at, of + text, ino)
 
     if number(data, 0, "h_magic") != _JBD2_MAGIC:
         wrong("PR_0_JOURNAL_BAD_SUPER", "h_magic", f"is {number(data, 0, 'h_magic'):#x}")
@@ -97,7 +132,7 @@ def check_journal(check: Check) -> None:
         text = f"is {begin}, and s_maxlen {maxlen}: the kernel does not mount this"
         is_idle = not start and not fmt.needs_recovery
         code = "JOURNAL_FIRST" if is_idle else "PR_0_JOURNAL_BAD_SUPER"
-        check.of_record(code, JOURNAL_SUPERBLOCK, "s_first", at, text, ino, warn=is_idle)
+        check.of_record(code, JOURNAL_SUPERBLOCK, "s_first", at, of + text, ino, warn=is_idle)
     if number(data, 0, "s_errno") and not fmt.needs_recovery:
         wrong("JOURNAL_ERRNO", "s_errno", f"is {number(data, 0, 's_errno')}: the kernel met errors")
     summed = JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3
@@ -116,7 +151,7 @@ def check_journal(check: Check) -> None:
             JOURNAL_SUPERBLOCK,
             "s_start",
             at,
-            f"is {start}: the journal was not replayed, and what follows may be out of date",
+            f"{of}is {start}: the journal was not replayed, and what follows may be out of date",
             ino,
             warn=True,
         )

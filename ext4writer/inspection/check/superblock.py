@@ -23,7 +23,14 @@ _MIN_EXTRA_ISIZE = 4  # i_extra_isize itself and i_checksum_hi
 _VARYING = {
     *("s_block_group_nr", "s_checksum", "s_state", "s_mtime", "s_wtime", "s_mnt_count"),
     *("s_free_blocks_count_lo", "s_free_blocks_count_hi", "s_free_inodes_count"),
-    *("s_lastcheck", "s_last_orphan", "s_kbytes_written", "s_last_mounted", "s_error_count"),
+    *(
+        "s_lastcheck",
+        "s_journal_dev",
+        "s_last_orphan",
+        "s_kbytes_written",
+        "s_last_mounted",
+        "s_error_count",
+    ),
     *("s_first_error_time", "s_first_error_ino", "s_first_error_block", "s_first_error_func"),
     *("s_first_error_line", "s_last_error_time", "s_last_error_ino", "s_last_error_line"),
     *("s_last_error_block", "s_last_error_func", "s_mtime_hi", "s_wtime_hi", "s_lastcheck_hi"),
