@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .arithmetic import ceil_div, round_up
+
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 SECTOR = 512
@@ -33,8 +35,8 @@ def parse_size(text: str) -> int:
     part = matched["part"] or ""
     number = int(matched["whole"].replace(",", "") + part)
     divisor: int = 10 ** len(part)
-    size = -(-(number << 10 * power) // divisor)
-    return -(-size // SECTOR) * SECTOR if power else size
+    size = ceil_div(number << 10 * power, divisor)
+    return round_up(size, SECTOR) if power else size
 
 
 def parse_percent(text: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..arithmetic import ceil_div
 from ..errors import OverrideError
 from ..ondisk.features import FEATURES
 from ..ondisk.format import MappingKind
@@ -249,7 +250,7 @@ class _Words:
         inode = self._try_inode(self._place.holder.ino)
         if inode is None:
             return 1
-        return max(-(-inode.size // self._image.block_size), 1)
+        return max(ceil_div(inode.size, self._image.block_size), 1)
 
     def _try_inode(self, ino: int) -> Inode | None:
         return self._image.inode(ino) if 1 <= ino <= self._image.inodes_count else None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import compress, count
 
+from ..arithmetic import ceil_div
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..ondisk.units import UnitKind, UnitRun
 from ..planning.geometry import Span
@@ -75,7 +76,7 @@ class BitmapEmitter:
         groups, per_group = layout.geometry.groups, layout.geometry.inodes_per_group
         if not self._layout.format.has_uninit_groups:
             return bytes(groups)
-        some = layout.groups.free_inodes[: -(-layout.table.last_ino // per_group)]
+        some = layout.groups.free_inodes[: ceil_div(layout.table.last_ino, per_group)]
         return bytes(map(per_group.__eq__, some)).ljust(groups, b"\1")
 
     def runs(self) -> Iterator[UnitRun]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from struct import pack
 from typing import Protocol
 
+from ..arithmetic import round_up
 from ..content import MARGIN, Content, KeepingOpen, Reader
 from ..errors import SourceChangedError
 from ..output.sink import NO_ROOM, Sink
@@ -120,8 +121,8 @@ class Copier:
         for content in batch.parcel.contents:
             size = content.size
             self._sink.write_at(offset, self._buffer[start : start + size])
-            start += -(-size // CLONE_UNIT) * CLONE_UNIT
-            offset += -(-size // self._block_size) * self._block_size
+            start += round_up(size, CLONE_UNIT)
+            offset += round_up(size, self._block_size)
 
     def _copy_part(self, batch: Part) -> Iterator[None]:
         offset, start, length = batch.offset, batch.start, batch.length

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import compress
 from struct import Struct
 
+from ..arithmetic import ceil_div
 from ..attributes import ATTRIBUTES
 from ..ondisk.checksum import set_inode_checksums
 from ..ondisk.inode import (
@@ -99,7 +100,7 @@ class InodeEmitter:
     def runs(self) -> Iterator[UnitRun]:
         """The inodes of each table up to the last used one, in pieces."""
         per_group = self._format.inodes_per_group
-        for group in range(-(-self._layout.table.last_ino // per_group)):
+        for group in range(ceil_div(self._layout.table.last_ino, per_group)):
             used = per_group - self._layout.groups.itable_unused[group]
             for first in range(0, used, self._rows):
                 count = min(self._rows, used - first)

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
+from ..arithmetic import ceil_div
 from ..ondisk.quota import (
     DEFAULT_GRACE,
     ENTRIES_PER_BLOCK,
@@ -115,8 +116,8 @@ def _entries(layout: ImagePlan, kind: QuotaKind, ids: Sequence[int]) -> bytearra
     for limit in layout.spec.quota_limits:
         if limit.kind == kind.name and limit.owner in place_of:
             place = place_of[limit.owner]
-            columns["dqb_bsoftlimit"][place] = -(-limit.block_soft // _KIB)
-            columns["dqb_bhardlimit"][place] = -(-limit.block_hard // _KIB)
+            columns["dqb_bsoftlimit"][place] = ceil_div(limit.block_soft, _KIB)
+            columns["dqb_bhardlimit"][place] = ceil_div(limit.block_hard, _KIB)
             columns["dqb_isoftlimit"][place] = limit.inode_soft
             columns["dqb_ihardlimit"][place] = limit.inode_hard
     return QUOTA_ENTRY.pack_columns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from ..arithmetic import ceil_div
 from ..ondisk.units import UnitKind, UnitRun
 from ..ondisk.verity import DESC_SIZE_BYTES
 from ..planning.layout import ImagePlan
@@ -70,7 +71,7 @@ def _lowest_level(
     """The bytes from ``start`` to ``end`` of the lowest level, made out of the content again."""
     tree, node = file.tree, layout.table.nodes[index]
     assert isinstance(node, RegularFile)
-    first, last = start // tree.block_size, -(-end // tree.block_size)
+    first, last = start // tree.block_size, ceil_div(end, tree.block_size)
     covered = tree.hashes_per_block * tree.block_size
     made = bytearray()
     reader = node.content.open()

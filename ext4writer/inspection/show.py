@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..arithmetic import ceil_div
 from ..errors import display_path
 from ..nodes import S_IFLNK
 from ..ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL, EXT4_FT_DIR_CSUM, decode_rec_len
@@ -168,7 +169,7 @@ def _bitmap(image: Image, unit: Unit, data: bytes) -> list[Row]:
         first, counted = unit.owner * image.inodes_per_group + 1, image.inodes_per_group
         step, what = 1, "inodes"
     ranges = []
-    bits = int.from_bytes(data[: -(-counted // 8)], "little")
+    bits = int.from_bytes(data[: ceil_div(counted, 8)], "little")
     position = 0
     while position < counted:
         is_used = bits >> position & 1
@@ -180,7 +181,7 @@ def _bitmap(image: Image, unit: Unit, data: bytes) -> list[Row]:
         last = start + length * step - 1
         ranges.append(f"{what} {start}-{last} {'in use' if is_used else 'free'}")
         position += length
-    size = -(-counted // 8)
+    size = ceil_div(counted, 8)
     return [Row(unit.offset, size, f"{unit.kind.value}.bits", data[:size].hex(), "; ".join(ranges))]
 
 

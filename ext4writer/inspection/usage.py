@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..arithmetic import ceil_div
 from ..errors import DamageError
 from ..ondisk.group_desc import EXT4_BG_BLOCK_UNINIT
 from ..ondisk.inode import EXT4_EA_INODE_FL, EXT4_EXTENTS_FL
@@ -125,7 +126,7 @@ def _of_groups(image: Image) -> Iterator[Use]:
             continue
         for run in runs:
             first = run.offset // size
-            end = -(-(run.offset + run.size * run.count) // size)
+            end = ceil_div(run.offset + run.size * run.count, size)
             yield Use(first, end - first, _OF_GROUPS[run.kind], 0)
 
 
@@ -193,7 +194,7 @@ def _gap(image: Image, first: int, end: int) -> Iterator[Use]:
 
 def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> Iterator[Use]:
     """What is between ``first`` and ``stop``, by the bits of a group that begins at ``start``."""
-    low, high = (first - start) // per_cluster, -(-(stop - start) // per_cluster)
+    low, high = (first - start) // per_cluster, ceil_div(stop - start, per_cluster)
     bits = bits >> low & (1 << high - low) - 1
     # Digits, because one pass over them costs what they are long; shifts would cost its square.
     digits = f"{bits:0{high - low}b}"[::-1]

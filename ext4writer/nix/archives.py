@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
+from ..arithmetic import round_up
 from ..content import Content, read_at, write_at
 from ..errors import ArchiveError, LimitError, OutputError, SourceError, SpecError
 from ..progress import Cancel, check_cancelled
@@ -67,7 +68,7 @@ class Unpacked:
     def reserve(self, count: int) -> int:
         """A place for ``count`` bytes."""
         start = self.size
-        self.size += -(-count // ALIGNMENT) * ALIGNMENT
+        self.size += round_up(count, ALIGNMENT)
         return start
 
     @cached_property

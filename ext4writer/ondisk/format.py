@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 
+from ..arithmetic import ceil_div
 from ..errors import RecordError
 from .checksum import filesystem_seed
 from .dirent import DIR_ENTRY_TAIL
@@ -314,7 +315,7 @@ class Format:
 
     def clusters_for(self, blocks: int) -> int:
         """How many clusters it takes to hold ``blocks`` blocks."""
-        return -(-blocks // self.blocks_per_cluster)
+        return ceil_div(blocks, self.blocks_per_cluster)
 
     @cached_property
     def blocks_per_group(self) -> int:
@@ -360,7 +361,7 @@ class Format:
 
     def inode_table_blocks(self, inodes_per_group: int) -> int:
         """Blocks of the inode table of one group."""
-        return -(-inodes_per_group * self.inode_size // self.block_size)
+        return ceil_div(inodes_per_group * self.inode_size, self.block_size)
 
     # -- limits ----------------------------------------------------------------------------------
 
@@ -410,11 +411,11 @@ class Format:
 
     def groups_for(self, blocks_count: int) -> int:
         """How many groups ``blocks_count`` blocks make."""
-        return -(-(blocks_count - self.first_data_block) // self.blocks_per_group)
+        return ceil_div(blocks_count - self.first_data_block, self.blocks_per_group)
 
     def gdt_blocks(self, groups: int) -> int:
         """How many blocks the descriptors of ``groups`` groups fill."""
-        return -(-groups // self.descs_per_block)
+        return ceil_div(groups, self.descs_per_block)
 
     def group_first_block(self, group: int) -> int:
         return self.first_data_block + group * self.blocks_per_group

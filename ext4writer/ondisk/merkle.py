@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+from ..arithmetic import ceil_div, round_up
 from ..errors import SpecError
 from .verity import ALGORITHMS, FSVERITY_DESCRIPTOR, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, SALT_MAX
 
@@ -60,15 +61,15 @@ class MerkleTree:
         """The state from which each block is hashed."""
         state = hashlib.new(self.algorithm)
         unit = state.block_size if self.PADS_SALT else 1
-        state.update(self.salt.ljust(-(-len(self.salt) // unit) * unit, b"\0"))
+        state.update(self.salt.ljust(round_up(len(self.salt), unit), b"\0"))
         return state
 
     def level_blocks(self, size: int) -> list[int]:
         """Blocks of each level of the tree of ``size`` bytes, the lowest level first."""
-        blocks = -(-size // self.block_size)
+        blocks = ceil_div(size, self.block_size)
         levels = []
         while blocks > 1:
-            blocks = -(-blocks // self.hashes_per_block)
+            blocks = ceil_div(blocks, self.hashes_per_block)
             levels.append(blocks)
         return levels
 

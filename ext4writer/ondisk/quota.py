@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from construct import Int16ul, Int32ul, Int64ul, Struct
 
+from ..arithmetic import ceil_div
 from .record import Record, field
 from .superblock import EXT4_GRP_QUOTA_INO, EXT4_USR_QUOTA_INO
 
@@ -181,7 +182,7 @@ class QuotaTree(NamedTuple):
             # A dict keeps the order.
             prefixes = list(dict.fromkeys([prefix >> 8 for prefix in prefixes])) or [0]
             levels.insert(0, prefixes)
-        return cls(tuple(levels), -(-len(ids) // ENTRIES_PER_BLOCK))
+        return cls(tuple(levels), ceil_div(len(ids), ENTRIES_PER_BLOCK))
 
     @property
     def blocks(self) -> int:

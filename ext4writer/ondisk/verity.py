@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from construct import Bytes, Int8ul, Int32ul, Int64ul, Struct
 
+from ..arithmetic import round_up
 from .record import Record, field
 
 FS_VERITY_HASH_ALG_SHA256 = 1
@@ -32,7 +33,7 @@ _ALGORITHM_NAMES = {number: name for name, number in ALGORITHMS.items()}
 
 def verity_start(size: int) -> int:
     """The byte of a file of ``size`` bytes where its tree begins."""
-    return -(-size // VERITY_ALIGNMENT) * VERITY_ALIGNMENT
+    return round_up(size, VERITY_ALIGNMENT)
 
 
 FSVERITY_DESCRIPTOR = Record(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from struct import Struct
 
+from ..arithmetic import ceil_div
 from .blocked import BlockedSink
 
 HEADER = Struct("<I4H4I")
@@ -32,7 +33,7 @@ class SparseImageSink(BlockedSink):
             block //= 2
         super().__init__(path, size, block, sync=sync)
         # A block matters unless all of it does not.
-        whole = ((-(-low // block), high // block) for low, high in unused)
+        whole = ((ceil_div(low, block), high // block) for low, high in unused)
         self._unused = [(low, high) for low, high in whole if low < high]
         self._next_unused = 0
         self._position = 0

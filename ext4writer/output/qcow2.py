@@ -10,6 +10,7 @@ from array import array
 from struct import Struct
 from sys import byteorder
 
+from ..arithmetic import ceil_div, round_up
 from .blocked import BlockedSink
 
 CLUSTER_BITS = 16
@@ -39,8 +40,8 @@ class Qcow2Sink(BlockedSink):
     def __init__(self, path: bytes, size: int, *, is_compressed: bool, sync: bool) -> None:
         super().__init__(path, size, CLUSTER, sync=sync)
         self._is_compressed = is_compressed
-        clusters = -(-size // CLUSTER)
-        self._l1_entries = -(-clusters // ENTRIES)
+        clusters = ceil_div(size, CLUSTER)
+        self._l1_entries = ceil_div(clusters, ENTRIES)
         l1_clusters = -(-self._l1_entries * 8 // CLUSTER)
         self._end = (1 + l1_clusters) * CLUSTER
         """Bytes of the file that are taken."""
@@ -64,7 +65,7 @@ class Qcow2Sink(BlockedSink):
         packed = encoder.compress(view) + encoder.flush()
         if len(packed) >= CLUSTER:
             # It does not get smaller, so it lies in a cluster of its own.
-            self._end = -(-self._end // CLUSTER) * CLUSTER
+            self._end = round_up(self._end, CLUSTER)
             self._write(self._end, view)
             self._count(self._end, CLUSTER)
             self._map(number, OFLAG_COPIED | self._end)
@@ -92,7 +93,7 @@ class Qcow2Sink(BlockedSink):
         table[number % ENTRIES] = entry
 
     def _complete(self) -> None:
-        self._end = -(-self._end // CLUSTER) * CLUSTER
+        self._end = round_up(self._end, CLUSTER)
         l1 = array("Q", bytes(8 * self._l1_entries))
         for number, table in sorted(self._tables.items()):
             l1[number] = OFLAG_COPIED | self._end
@@ -124,7 +125,7 @@ class Qcow2Sink(BlockedSink):
         taken = self._end // CLUSTER
         blocks = table = 0
         while True:
-            wanted = -(-(taken + blocks + table) // REFCOUNTS)
+            wanted = ceil_div(taken + blocks + table, REFCOUNTS)
             if wanted <= blocks:
                 break
             blocks, table = wanted, -(-wanted * 8 // CLUSTER)

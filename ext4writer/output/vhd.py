@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
+from ..arithmetic import round_up
 from ..content import write_at
 from .path import PathSink
 
@@ -32,11 +33,11 @@ class VhdSink(PathSink):
 
     def __init__(self, path: bytes, size: int, uuid: bytes, epoch: int, *, sync: bool) -> None:
         super().__init__(path, size, sync=sync)
-        self._footer = footer(-(-size // SECTOR) * SECTOR, uuid, epoch)
+        self._footer = footer(round_up(size, SECTOR), uuid, epoch)
 
     def finish(self) -> None:
         try:
-            end = -(-self.size // SECTOR) * SECTOR
+            end = round_up(self.size, SECTOR)
             os.ftruncate(self._fd, end + len(self._footer))
             done = 0
             with memoryview(self._footer) as view:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from struct import pack
 
+from ..arithmetic import round_up
 from .sink import ZEROS
 
 try:
@@ -55,7 +56,7 @@ def zero_device(fd: int, start: int, length: int, sector_size: int) -> None:
     not, or has the device write the zeros; BLKZEROOUT writes them in any case.
     """
     end = start + length
-    first = min(end, -(-start // sector_size) * sector_size)
+    first = min(end, round_up(start, sector_size))
     last = max(first, end // sector_size * sector_size)
     write_zeros(fd, start, first - start)
     write_zeros(fd, last, end - last)

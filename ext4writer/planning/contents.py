@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..arithmetic import ceil_div
 from ..errors import TreeError
 from ..tree import S_IFLNK, SYMLINK_MAX, RegularFile, Symlink
 from .inodes import InodeTable
@@ -48,7 +49,7 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
     """
     block_size, hole_size = spec.block_size, spec.hole_size
     # Opening a file is expensive, so skip those that are too short for a hole.
-    least_blocks = -(-hole_size // block_size) + (0 if spec.leading_hole else 1)
+    least_blocks = ceil_div(hole_size, block_size) + (0 if spec.leading_hole else 1)
     _check_sizes(table, spec)
     sizes = table.sizes
     mask, shift = block_size - 1, block_size.bit_length() - 1
@@ -113,7 +114,7 @@ def _check_file_size(table: InodeTable, index: int, size: int, spec: Spec) -> No
             table.path_of(index), f"has {size} bytes; 2 GiB and more need the feature large_file"
         )
     max_blocks = mapping_of(format_of(spec)).max_blocks
-    if -(-size // spec.block_size) > max_blocks:
+    if ceil_div(size, spec.block_size) > max_blocks:
         most = max_blocks * spec.block_size
         hint = "" if format_of(spec).huge_file else " without the feature huge_file"
         raise TreeError(

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
+from ..arithmetic import ceil_div
 from ..errors import SourceChangedError, SpecError
 from ..progress import Cancel, check_cancelled
 from ..tree import S_IFREG, RegularFile
@@ -99,7 +100,7 @@ def _segments(table: InodeTable, data: DataBlocks, block_size: int) -> Iterator[
     first = 0
     for index in table.indexes_of(S_IFREG):
         # What follows the content, such as a tree of verity, is not read from a file.
-        end = -(-table.sizes[index] // block_size)
+        end = ceil_div(table.sizes[index], block_size)
         count = data.counts[index]
         for logical, blocks in data.ranges.get(index, [(0, count)] if count else []):
             length = min(blocks, end - logical)

@@ -12,6 +12,7 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..arithmetic import ceil_div
 from ..errors import display_path
 from ..ondisk.dirent import EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
 from ..ondisk.format import Format
@@ -241,7 +242,7 @@ def plan_directory(
     total = sum(words) * EXT4_DIR_PAD
     if total <= room and policy.sequential:
         return LinearDirectory(range(len(names)), (0, len(names)), least_blocks)
-    estimate = -(-(total + DOT_ENTRIES) // capacity)
+    estimate = ceil_div(total + DOT_ENTRIES, capacity)
     if rules.levels and policy.indexed(estimate):
         return _plan_index(names, words, rules, policy)
     order: Sequence[int] = range(len(names))
@@ -305,7 +306,7 @@ def _plan_index(
     levels: list[int] = []
     below = len(hashes)
     while below > at_root:
-        below = -(-below // per_node)
+        below = ceil_div(below, per_node)
         levels.insert(0, below)
     if 1 + len(levels) > rules.levels:
         raise DirectoryTooLargeError

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..arithmetic import ceil_div, round_up
 from ..ondisk.format import Format
 
 MIN_BLOCKS_BEHIND_OVERHEAD = 50
@@ -22,8 +23,8 @@ Span = tuple[int, int]
 
 def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
     """The least count per group that gives ``inodes`` in total; may exceed the maximum."""
-    per_group = -(-inodes // groups)
-    return -(-per_group // fmt.inode_unit) * fmt.inode_unit
+    per_group = ceil_div(inodes, groups)
+    return round_up(per_group, fmt.inode_unit)
 
 
 def last_group_minimum(
@@ -98,7 +99,7 @@ class Geometry(NamedTuple):
         for first, end in self.fixed:
             if first // ratio > position:
                 yield position, first // ratio
-            position = -(-end // ratio)
+            position = ceil_div(end, ratio)
         if position < last:
             yield position, last
 

@@ -16,6 +16,7 @@ from itertools import compress
 from operator import attrgetter
 from uuid import UUID
 
+from ..arithmetic import ceil_div
 from ..attributes import OTHER_TIMES
 from ..errors import SourceChangedError
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, MIN_TIME_NS
@@ -81,7 +82,7 @@ def with_content(
             continue
         reader = node.content.open()
         try:
-            for first, count in data.ranges.get(index, [(0, -(-size // block_size))]):
+            for first, count in data.ranges.get(index, [(0, ceil_div(size, block_size))]):
                 start, end = first * block_size, min((first + count) * block_size, size)
                 digest.update(b"%d %d %d\n" % (index, start, end))
                 for offset in range(start, end, _PIECE_BYTES):

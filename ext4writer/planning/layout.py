@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
+from ..arithmetic import ceil_div
 from ..content import FileId
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
@@ -205,7 +206,7 @@ class ImagePlan:
     def value_clusters(self, index: int) -> int:
         """The clusters of attribute values for which the node at ``index`` is charged."""
         named, size = self.xattrs.values_of.get(index, ()), self.format.cluster_size
-        return sum(-(-len(self.xattrs.values[number]) // size) for number in named)
+        return sum(ceil_div(len(self.xattrs.values[number]), size) for number in named)
 
     def runs_of(self, index: int) -> list[Run]:
         """The runs of the node at ``index``, by logical block."""

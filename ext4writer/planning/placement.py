@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..arithmetic import ceil_div
 from ..errors import SpecError
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from .allocator import Allocator, OutOfBlocks
@@ -63,7 +64,9 @@ class Demand(NamedTuple):
 
     def least_blocks(self) -> int:
         """Blocks needed if no mapping needs blocks of its own."""
-        of_system = sum(-(-file.data_blocks // self.cluster_blocks) for file in self.system_files)
+        of_system = sum(
+            ceil_div(file.data_blocks, self.cluster_blocks) for file in self.system_files
+        )
         return (self.data_clusters + self.xattr_blocks + of_system) * self.cluster_blocks
 
 
@@ -149,7 +152,7 @@ def set_apart(
         goal = _middle(geometry, before) if file.goal == "middle" else file.goal
         ratio = geometry.format.blocks_per_cluster
         wanted = geometry.format.clusters_for(file.data_blocks)
-        taken, left, wanted = _take_from(before, -(-goal // ratio), wanted)
+        taken, left, wanted = _take_from(before, ceil_div(goal, ratio), wanted)
         if wanted:
             # What lies before the goal, as ext2fs_new_block2 begins again there.
             more, left, wanted = _take_from(left, 0, wanted)

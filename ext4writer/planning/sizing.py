@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from ..arithmetic import ceil_div, round_up
 from ..errors import SizeError, SpecError
 from ..ondisk.format import MAX_32BIT_BLOCKS, Format
 from .geometry import (
@@ -68,7 +69,7 @@ def unavailable_blocks(fmt: Format, blocks_count: int, spec: Spec) -> int:
 
 def promised_blocks(spec: Spec) -> int:
     """Blocks of free space promised to every user."""
-    return -(-spec.fitted_free // spec.block_size)
+    return ceil_div(spec.fitted_free, spec.block_size)
 
 
 def kept_free(fmt: Format, blocks_count: int, spec: Spec) -> int:
@@ -143,13 +144,13 @@ def _with_meta_bg(fmt: Format, groups: int) -> Format:
 
 
 def _grow_to_blocks(spec: Spec) -> int | None:
-    return None if spec.grow_to is None else -(-spec.grow_to // spec.block_size)
+    return None if spec.grow_to is None else ceil_div(spec.grow_to, spec.block_size)
 
 
 def _reserved_gdt_blocks(spec: Spec, fmt: Format, blocks_count: int) -> int:
     if spec.reserved_gdt_blocks is not None:
         return spec.reserved_gdt_blocks if fmt.resize_inode else 0
-    at_least = -(-spec.grow_at_least // spec.block_size)
+    at_least = ceil_div(spec.grow_at_least, spec.block_size)
     return reserved_gdt_blocks(fmt, blocks_count, _grow_to_blocks(spec), at_least)
 
 
@@ -163,15 +164,15 @@ def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
     ratio, group_bytes = spec.bytes_per_inode, fmt.blocks_per_group * fmt.block_size
     if not ratio:
         return needed
-    wanted = least_inodes_per_group(fmt, -(-group_bytes // ratio), 1)
+    wanted = least_inodes_per_group(fmt, ceil_div(group_bytes, ratio), 1)
     if spec.inode_ratio is None:
         wanted = min(wanted, fmt.max_inodes_per_group)
     if wanted > fmt.max_inodes_per_group:
         raise SpecError(
             "inode_ratio",
             f"{ratio} would put {wanted} inodes into a group, which holds "
-            f"{fmt.max_inodes_per_group}; ask for {-(-group_bytes // fmt.max_inodes_per_group)} "
-            "bytes or more",
+            f"{fmt.max_inodes_per_group}; ask for "
+            f"{ceil_div(group_bytes, fmt.max_inodes_per_group)} bytes or more",
         )
     # s_inodes_count has 32 bits.
     most = MAX_INODES // groups // fmt.inode_unit * fmt.inode_unit
@@ -257,7 +258,7 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
     limit = fmt.max_blocks
     if needed > MAX_INODES:
         raise SpecError("free_inodes", f"{needed} inodes are needed; {MAX_INODES} are the most")
-    groups_for_inodes = -(-needed // fmt.max_inodes_per_group)
+    groups_for_inodes = ceil_div(needed, fmt.max_inodes_per_group)
     groups_for_blocks = fmt.groups_for(max(floor, fmt.first_data_block + 1))
     groups = max(1, groups_for_inodes, groups_for_blocks)
     while True:
@@ -330,7 +331,7 @@ def _least_size(
         # not above the answer, and the first fixed point is the answer.
         blocks = max(low, used + kept_free(fmt, size, spec))
         whole = fmt.clusters_for(blocks) * fmt.cluster_size
-        needed = -(-whole // unit) * unit // fmt.cluster_size * fmt.blocks_per_cluster
+        needed = round_up(whole, unit) // fmt.cluster_size * fmt.blocks_per_cluster
         if needed == size:
             return size
         size = needed

@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from ..arithmetic import ceil_div
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from .geometry import Geometry, Span
 from .inodes import InodeTable
@@ -35,7 +36,7 @@ def count_groups(geometry: Geometry, free_ranges: Sequence[Span], table: InodeTa
     used_dirs = array("I", bytes(4 * groups))
     inos = table.inos
     reserved = EXT4_GOOD_OLD_FIRST_INO - 1
-    for group in range(-(-table.last_ino // per_group)):
+    for group in range(ceil_div(table.last_ino, per_group)):
         base = group * per_group
         low = bisect_left(inos, base + 1)
         high = bisect_left(inos, base + per_group + 1)

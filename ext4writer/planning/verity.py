@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..arithmetic import ceil_div, round_up
 from ..content import Reader
 from ..errors import SourceChangedError, TreeError
 from ..inode_flags import FS_VERITY_FL
@@ -72,14 +73,14 @@ class VerityPlan:
 
 def descriptor_offset(tree: MerkleTree, size: int, block_size: int) -> int:
     """Where the descriptor begins, in bytes from where the tree begins."""
-    return -(-tree.tree_size(size) // block_size) * block_size
+    return round_up(tree.tree_size(size), block_size)
 
 
 def blocks_needed(tree: MerkleTree, size: int, signature: int, block_size: int) -> tuple[int, int]:
     """(first logical block, blocks) of tree and descriptor of a file; ``signature`` is in bytes."""
     first = verity_start(size)
     end = descriptor_offset(tree, size, block_size) + FSVERITY_DESCRIPTOR.size + signature
-    return first // block_size, -(-(end + DESC_SIZE_BYTES) // block_size)
+    return first // block_size, ceil_div(end + DESC_SIZE_BYTES, block_size)
 
 
 def plan_verity(
@@ -174,7 +175,7 @@ def _build(
                 check_cancelled(cancel)
                 builder.add(read_exactly(reader, offset, min(READ_BYTES, end - offset)))
             position = end
-        builder.add_zeros(-(-(size - position) // kind.block_size))
+        builder.add_zeros(ceil_div(size - position, kind.block_size))
         reader.check_unchanged()
     finally:
         reader.close()

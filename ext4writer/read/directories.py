@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..arithmetic import ceil_div
 from ..errors import DamageError
 from ..ondisk.casefold import casefold
 from ..ondisk.checksum import crc32c
@@ -82,7 +83,7 @@ def blocks(directory: Inode) -> Iterator[Block]:
     if image.fast_commits is not None and image.fast_commits.entries(directory) is not None:
         return  # recovery decides what its blocks are
     size = image.block_size
-    count = -(-directory.size // size)
+    count = ceil_div(directory.size, size)
     if directory.size % size:
         directory.wrong("i_size_lo", f"is {directory.size}, which is not in whole blocks")
     next_logical = 0

@@ -9,6 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+from ..arithmetic import round_up
 from ..errors import DamageError, ImageError, RecordError
 from ..ondisk.checksum import crc32c, group_desc_checksum, group_desc_crc16
 from ..ondisk.format import Checksum, Format
@@ -122,7 +123,7 @@ class Image:
             # flex group lies where it begins, so that the last one that begins here counts.
             here = fmt.groups_for(self.store.size // self.block_size) + 1
             flex = min(fmt.groups_per_flex, _FLEX_MAX)
-            self.groups = min(self.groups, max(-(-here // flex) * flex, 1))
+            self.groups = min(self.groups, max(round_up(here, flex), 1))
             self.damage(
                 wrong(
                     "s_blocks_count_lo",

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from ..arithmetic import ceil_div
 from ..content import open_source
 from ..errors import ImageError, SourceChangedError, SourceError
 from ..slices import HeldFile
@@ -183,7 +184,7 @@ class Overlay(Store):
 
     def _read(self, offset: int, count: int) -> bytes:
         size = self._block_size
-        first, last = offset // size, -(-(offset + count) // size)
+        first, last = offset // size, ceil_div(offset + count, size)
         if not any(block in self._blocks for block in range(first, last)):
             return self.inner.read(offset, count)
         parts = []

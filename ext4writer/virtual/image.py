@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from typing import Any, TypeAlias
 
+from ..arithmetic import round_up
 from ..damage.override import Override
 from ..planning.layout import ImagePlan
 from .contents import Contents
@@ -96,9 +97,9 @@ class VirtualImage(io.RawIOBase):
         offset = self._checked(offset)
         end = self.size if size is None else min(self.size, offset + size)
         block = self.block_size
-        low, high = offset - offset % block, -(-end // block) * block
+        low, high = offset - offset % block, round_up(end, block)
         data = merge(self._metadata.spans(low, high), self._contents.spans(low, high))
-        blocks = ((first - first % block, -(-last // block) * block) for first, last in data)
+        blocks = ((first - first % block, round_up(last, block)) for first, last in data)
         return allocation(blocks, offset, end)
 
     def _found(self, offset: int, end: int) -> Iterator[Extent]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
+from ..arithmetic import ceil_div
 from ..output.sink import Buffer
 
 BLOCK = 4096
@@ -66,7 +67,7 @@ class Bmap:
         text = HEAD.format(
             size=self._size,
             block=BLOCK,
-            blocks=-(-self._size // BLOCK),
+            blocks=ceil_div(self._size, BLOCK),
             mapped=sum(end - first for first, end in self._ranges),
             checksum=CHECKSUM_PLACE,
         )
@@ -80,9 +81,9 @@ class Bmap:
 
 def _mapped(size: int, unused: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """First block and end of each range that is not wholly unused."""
-    position, blocks = 0, -(-size // BLOCK)
+    position, blocks = 0, ceil_div(size, BLOCK)
     for low, high in unused:
-        first, end = -(-low // BLOCK), blocks if high >= size else high // BLOCK
+        first, end = ceil_div(low, BLOCK), blocks if high >= size else high // BLOCK
         if first >= end:
             continue
         if first > position:

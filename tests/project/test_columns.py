@@ -18,7 +18,7 @@ import pytest
 from ext4writer import Layout, Spec, Tree, plan, sources, write_layout
 
 FILES = 2000
-CALLS_FOR_AN_ENTRY = 0.2
+CALLS_FOR_AN_ENTRY = 0.3
 """Entries of one directory come in batches of some hundred to some thousand."""
 CALLS_FOR_A_DIRECTORY = 60
 SPEC = Spec(free=0)

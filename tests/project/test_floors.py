@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,8 +26,9 @@ PACKAGES = (ext4writer, edit, manifests, nix, sources)
 
 BELOW_ALL = {
     "errors": 0,
-    "units": 0,
+    "units": 1,
     "late": 0,
+    "arithmetic": 0,
     "arguments": 0,
     "inode_flags": 1,
     "progress": 1,
@@ -611,3 +613,14 @@ def test_the_tools_are_content(tool: str) -> None:
         [sys.executable, "-m", *tool.split()], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What rounds up for every file of a tree, where a call would cost more than the rest.
+HOT = {"arithmetic", "content", "slices", "holes", "emit.batches", "ondisk.dirhash_bulk"}
+
+
+def test_rounding_up_has_one_place() -> None:
+    for module in modules():
+        if module.name not in HOT:
+            spelled = re.findall(r"-\(-[^/\n]*//", module.path.read_text())
+            assert not spelled, f"{module.name}: {spelled}; arithmetic.py has ceil_div"

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ext4writer.arithmetic import ceil_div, round_up
+
 from .arguments import Arguments, read_arguments
 from .console import VERSION, Console
 from .refusal import Mistake, Refusal
@@ -226,9 +228,9 @@ class _Making:
                     f"-N: {error.problem}"
                 ) from None
         needed = len({node for _, node in tree.walk()}) + 11
-        per_group = -(-needed // self._settings.numbers.groups)
+        per_group = ceil_div(needed, self._settings.numbers.groups)
         unit = spec.block_size // spec.inode_size
-        per_group = -(-per_group // max(8, unit)) * max(8, unit)
+        per_group = round_up(per_group, max(8, unit))
         spec = replace(spec, inodes=per_group * self._settings.numbers.groups)
         numbers = self._settings.numbers._replace(inodes_per_group=per_group)
         self._settings = replace(self._settings, numbers=numbers)

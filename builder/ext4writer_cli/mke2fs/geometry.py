@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ext4writer.arithmetic import ceil_div
 from ext4writer.ondisk.features import FeatureSet
 from ext4writer.ondisk.format import Format
 
@@ -117,7 +118,7 @@ def _sized(
         if groups <= 0:
             raise _too_small(device)
         sized = fmt.of_groups(groups)
-        per_group = -(-wanted.inodes // groups)
+        per_group = ceil_div(wanted.inodes, groups)
         if per_group > 8 * fmt.block_size:
             return reserved_blocks
         per_group = _inodes_per_group(sized, per_group, groups)

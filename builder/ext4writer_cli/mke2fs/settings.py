@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid1, uuid4
 
+from ext4writer.arithmetic import ceil_div
 from ext4writer.errors import SpecError
 from ext4writer.ondisk.features import FeatureSet, feature
 from ext4writer.ondisk.format import Format
@@ -729,10 +730,6 @@ class _Settling:
 def flags(features: FeatureSet) -> Format:
     """Who answers what features mean; sizes do not count."""
     return Format.of(features, 4096, 256)
-
-
-def ceil_div(number: int, divisor: int) -> int:
-    return -(-number // divisor)
 
 
 def most_clusters(fmt: Format) -> int:

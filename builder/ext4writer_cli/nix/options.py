@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from ext4writer.arithmetic import ceil_div
 from ext4writer.nix import STORE
 
 from ..options import (
@@ -279,9 +280,9 @@ class NixImageOptions(ImageOptions):
             return spec
         free_inodes = max(
             FREE_INODES_MIN,
-            -(-entries * FREE_INODES_PERCENT // 100),
-            -(-(spec.free or 0) // BYTES_PER_INODE)
+            ceil_div(entries * FREE_INODES_PERCENT, 100),
+            ceil_div(spec.free or 0, BYTES_PER_INODE)
             if spec.size is not None
-            else -(-spec.fitted_free // BYTES_PER_INODE),
+            else ceil_div(spec.fitted_free, BYTES_PER_INODE),
         )
         return replace(spec, free_inodes=free_inodes)

@@ -9,6 +9,7 @@ import struct
 from itertools import pairwise
 from typing import NamedTuple
 
+from ...arithmetic import ceil_div, round_up
 from ...errors import DamageError, ImageError
 from ...ondisk.checksum import crc32c
 from ...ondisk.inode import EXT4_EA_INODE_FL, EXT4_GOOD_OLD_INODE_SIZE, INODE_128
@@ -32,7 +33,7 @@ class Charge(NamedTuple):
         """With the inodes that hold values of their own (pass1.c:size_to_quota_blocks)."""
         unit = check.format.cluster_size
         sizes = [each.value_size for each in found if each.value_ino]
-        blocks = sum(-(-size // unit) for size in sizes) * check.format.blocks_per_cluster
+        blocks = sum(ceil_div(size, unit) for size in sizes) * check.format.blocks_per_cluster
         return Charge(self.blocks + blocks, self.inodes + len(sizes))
 
 
@@ -118,7 +119,7 @@ def _check_entries(
         value = each.value
         if len(value) & 3:
             # The hash takes whole words, with whatever follows the value (e2fsck, the kernel).
-            padded = -(-len(value) // 4) * 4
+            padded = round_up(len(value), 4)
             value = check.image.read(each.value_offset, padded)
         hashed = entry_hash(each.name, value)
         if in_the_inode and not each.entry_hash:
@@ -141,7 +142,7 @@ def _signed_hash(name: bytes, value: bytes) -> int:
     for byte in name:
         signed = byte - 256 if byte & 0x80 else byte
         hashed = (hashed << _HASH_SHIFT ^ hashed >> 27 ^ signed) & 0xFFFFFFFF
-    padded = value.ljust(-(-len(value) // 4) * 4, b"\0")
+    padded = value.ljust(round_up(len(value), 4), b"\0")
     for (word,) in struct.iter_unpack("<I", padded):
         hashed = (hashed << _VALUE_SHIFT ^ hashed >> 16 ^ word) & 0xFFFFFFFF
     return hashed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...arithmetic import ceil_div
 from ...nodes import S_IFDIR
 from ...ondisk.checksum import bitmap_checksum
 from ...ondisk.group_desc import EXT4_BG_BLOCK_UNINIT, EXT4_BG_INODE_UNINIT
@@ -32,7 +33,7 @@ def check_bitmaps(check: Check) -> None:
         numbers = image.descriptor(group)
         first = fmt.group_first_block(group)
         blocks = min(fmt.blocks_per_group, image.blocks_count - first)
-        clusters = -(-blocks // ratio)
+        clusters = ceil_div(blocks, ratio)
         used = groups.take(group, clusters)
         free = clusters - used.count(_ONE)
         free_clusters += free

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from ...arithmetic import round_up
 from ...progress import Cancel, check_cancelled
 from ...read import Image
 from ..usage import Use, usage
@@ -45,7 +46,7 @@ def _differing(a: Image, b: Image, cancel: Cancel | None) -> Iterator[tuple[int,
     start = stop = 0
     done = 0
     for low, high, _, _ in either(stored[0], stored[1]):
-        low, high = max(low // size * size, done), -(-high // size) * size
+        low, high = max(low // size * size, done), round_up(high, size)
         for at in range(low, high, _PIECE):
             check_cancelled(cancel)
             count = min(_PIECE, high - at)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ...arithmetic import ceil_div
+
 COLUMNS = 128
 FEW_COLUMNS = 32
 FEW_BLOCKS = 512
@@ -29,25 +31,25 @@ class Scale(NamedTuple):
     def of(cls, first: int, blocks: int, group_blocks: int) -> Scale:
         """Choose the scale for so many blocks: as fine as fits on :data:`LINES_MOST` lines."""
         columns = FEW_COLUMNS if blocks <= FEW_BLOCKS else COLUMNS
-        groups = -(-blocks // group_blocks)
+        groups = ceil_div(blocks, group_blocks)
         together = 1
         while groups > together * LINES_MOST:
             together *= 2
         row = min(together * group_blocks, blocks)
-        rows = -(-blocks // row)
+        rows = ceil_div(blocks, row)
         cell = 1
-        while rows * -(-row // (cell * columns)) > max(LINES, rows):
+        while rows * ceil_div(row, cell * columns) > max(LINES, rows):
             cell *= 2
-        return cls(first, blocks, columns, row, together, cell, -(-row // (cell * columns)))
+        return cls(first, blocks, columns, row, together, cell, ceil_div(row, cell * columns))
 
     @property
     def rows(self) -> int:
-        return -(-self.blocks // self.row_blocks)
+        return ceil_div(self.blocks, self.row_blocks)
 
     def lines_of(self, row: int) -> int:
         """Return how many lines a row has; the last one may have fewer."""
         length = min(self.row_blocks, self.blocks - row * self.row_blocks)
-        return -(-length // (self.cell_blocks * self.columns))
+        return ceil_div(length, self.cell_blocks * self.columns)
 
     def cell(self, block: int) -> int:
         """Return the number of the cell that holds a block; lines have ``columns`` cells each."""

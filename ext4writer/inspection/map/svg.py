@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...arithmetic import ceil_div
 from ...errors import display_path
 from ...read import Image
 from ..usage import DATA, Usage
@@ -71,7 +72,7 @@ class Drawing:
         """Label -> the classes of that label."""
         for place in shown:
             self.legend.setdefault(classes.classes[place].label, []).append(place)
-        legend_lines = -(-(len(self.legend) + (self.hole_bytes > 0)) // LEGEND_COLUMNS)
+        legend_lines = ceil_div(len(self.legend) + (self.hole_bytes > 0), LEGEND_COLUMNS)
         self.height = TOP + self.grid_height + 34 + legend_lines * LEGEND_STEP + 8
         self.width = LEFT + WIDTH + MARGIN
 
@@ -157,7 +158,7 @@ class Drawing:
     def _labels(self) -> Iterator[str]:
         scale = self.scale
         height = scale.lines_per_row * self.step + self.gap
-        every = max(1, -(-LABEL_STEP // height))
+        every = max(1, ceil_div(LABEL_STEP, height))
         for row in range(0, scale.rows, every):
             group = row * scale.groups_per_row
             last = min(group + scale.groups_per_row, self.image.counted_groups) - 1
@@ -237,7 +238,7 @@ class Drawing:
         """Under each line: what of it is stored in the file of the image."""
         size = self.image.block_size
         stored: Counts = counted(
-            self.scale, ((first // size, -(-last // size), 0) for first, last in self.stored)
+            self.scale, ((first // size, ceil_div(last, size), 0) for first, last in self.stored)
         )
         for name, whole in (("s", True), ("p", False)):
             parts = []
@@ -271,7 +272,7 @@ class Drawing:
             text = f"{human(self.stored_bytes)}; {human(self.hole_bytes)} are holes"
             rows.append((["s"], "line below: stored in the file", text))
         column = (self.width - 2 * MARGIN) // LEGEND_COLUMNS
-        lines = -(-len(rows) // LEGEND_COLUMNS)
+        lines = ceil_div(len(rows), LEGEND_COLUMNS)
         top = TOP + self.grid_height + 34
         for place, (names, label, amount) in enumerate(rows):
             x = MARGIN + place // lines * column

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
+from ...arithmetic import ceil_div
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_N_BLOCKS
 from ...ondisk.units import Unit
@@ -71,7 +72,7 @@ class DataMapping(FileMapping):
         ratio = self.format.blocks_per_cluster
         if ratio == 1:
             return counts
-        clusters = array("Q", [-(-count // ratio) for count in counts])
+        clusters = array("Q", [ceil_div(count, ratio) for count in counts])
         for index, stretches in ranges.items():
             clusters[index] = sum(count for _, count in self.clusters(stretches))
         return clusters
@@ -84,7 +85,7 @@ class DataMapping(FileMapping):
         found: list[tuple[int, int]] = []
         end = 0
         for logical, length in ranges:
-            first, until = logical // ratio, -(-(logical + length) // ratio)
+            first, until = logical // ratio, ceil_div(logical + length, ratio)
             if found and first <= end:
                 # Ranges that meet in one cluster share it.
                 start = found.pop()[0]

@@ -12,6 +12,7 @@ from functools import partial
 from struct import pack, pack_into
 from typing import ClassVar, NamedTuple
 
+from ...arithmetic import ceil_div
 from ...ondisk.extent import EXT_MAX_BLOCKS
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_N_BLOCKS, EXT4_NDIR_BLOCKS
@@ -71,7 +72,7 @@ class BlockMapping(DataMapping):
             held: int = min(left, self._per_block**levels)
             left -= held
             for _ in range(levels):
-                held = -(-held // self._per_block)
+                held = ceil_div(held, self._per_block)
                 own += held
         return own
 

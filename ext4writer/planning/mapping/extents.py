@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import ClassVar
 
+from ...arithmetic import ceil_div
 from ...ondisk.extent import (
     EXT4_EXT_MAGIC,
     EXT_INIT_MAX_LEN,
@@ -57,7 +58,7 @@ class ExtentMapping(DataMapping):
         levels: list[int] = []
         below = extents
         while below > INLINE_ENTRIES:
-            below = -(-below // self._per_block)
+            below = ceil_div(below, self._per_block)
             levels.insert(0, below)
         return levels
 

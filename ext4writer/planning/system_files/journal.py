@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...arithmetic import ceil_div
 from ...errors import SpecError
 from ...ondisk.format import Format
 from ...ondisk.journal import (
@@ -80,7 +81,7 @@ def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks:
         usual = default_journal_blocks(blocks_count)
         return max(usual, least) if usual else 0
     assert isinstance(spec.journal, int)
-    blocks = -(-spec.journal // spec.block_size)
+    blocks = ceil_div(spec.journal, spec.block_size)
     if not JBD2_MIN_JOURNAL_BLOCKS <= blocks <= JBD2_MAX_JOURNAL_BLOCKS:
         raise _out_of_range(spec)
     if spec.grow_to is not None and blocks < least:

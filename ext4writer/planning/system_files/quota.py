@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...arithmetic import ceil_div
 from ...errors import SpecError
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_IMMUTABLE_FL
@@ -58,7 +59,7 @@ def quota_files(
             ino=kind.ino or project_ino,
             purpose=QUOTA_PURPOSE,
             size_bytes=size,
-            data_blocks=-(-size // fmt.block_size),
+            data_blocks=ceil_div(size, fmt.block_size),
             mapping=mapping_of(fmt),
             # lib/support/quotaio.c:quota_inode_init_new
             inode_flags=EXT4_IMMUTABLE_FL,

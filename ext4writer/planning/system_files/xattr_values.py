@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...arithmetic import ceil_div
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_EA_INODE_FL
 from ..mapping import mapping_of
@@ -19,7 +20,7 @@ def xattr_values(fmt: Format, inos: range, xattrs: XattrPlan) -> Iterator[System
             ino=ino,
             purpose=XATTR_VALUE_PURPOSE,
             size_bytes=len(value),
-            data_blocks=-(-len(value) // fmt.block_size),
+            data_blocks=ceil_div(len(value), fmt.block_size),
             mapping=mapping,
             inode_flags=EXT4_EA_INODE_FL,
         )

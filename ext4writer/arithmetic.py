@@ -1,0 +1,16 @@
+"""Division of sizes and counts that rounds up.
+
+Loops that handle every file of a tree spell these out, since a call would cost more than the rest.
+"""
+
+from __future__ import annotations
+
+
+def ceil_div(value: int, divisor: int) -> int:
+    """``value / divisor``, rounded up: how many units of ``divisor`` hold ``value``."""
+    return -(-value // divisor)
+
+
+def round_up(value: int, unit: int) -> int:
+    """The least multiple of ``unit`` that is not below ``value``."""
+    return -(-value // unit) * unit
