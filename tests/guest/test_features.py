@@ -92,6 +92,24 @@ umount /mnt
 """
 
 
+INSIDE = """
+mount -t ext4 /dev/vdf /mnt
+[ "$(cat /mnt/fold/HELLO.txt)" = hello ]
+i=0
+while [ $i -lt 40 ]; do echo $i > "/mnt/fold/New $i"; i=$((i+1)); done
+[ "$(cat "/mnt/fold/nEW 17")" = 17 ]
+mkdir /mnt/fold/Inner
+touch "/mnt/fold/inner/One Name"
+getfattr --only-values -n user.large /mnt/first | md5sum
+chown 5:6 /mnt/first
+setfattr -n user.large -v small /mnt/second
+rm /mnt/third
+echo more >> /mnt/small
+setfattr -n user.note -v "$(seq 1 60)" /mnt/tiny
+umount /mnt
+"""
+
+
 class Guest(NamedTuple):
     """The images after the guest had them."""
 
@@ -111,11 +129,12 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
         _verified(folder / "verified", large),
         _corrupted(folder / "verified", folder / "corrupted"),
         _encrypted(folder / "encrypted"),
+        _inside(folder / "inside"),
     ]
     said = run_guest(
-        FOLDING + VERITY + ENCRYPTION,
+        FOLDING + VERITY + ENCRYPTION + INSIDE,
         drives,
-        programs=["lsattr", "fsverity", "keyctl", "xfs_io"],
+        programs=["lsattr", "fsverity", "keyctl", "xfs_io", "getfattr", "setfattr"],
         modules=["ecb", "xts", "cts", "sha512_generic"],
         files={
             "/certificate": (folder / "certificate").read_bytes(),
@@ -215,6 +234,23 @@ def _encrypted(image: Path) -> Path:
     )
 
 
+LARGE = random.Random(6).randbytes(50_000)
+
+
+def _inside(image: Path) -> Path:
+    """Names, content and values in inodes, counted by quotas, which this kernel enforces."""
+    tree = Tree()
+    tree.directory("fold", flags="casefold", uid=3)
+    tree.file("fold/Hello.TXT", b"hello\n")
+    for number, name in enumerate(("first", "second", "third")):
+        tree.file(name, b"", uid=number, gid=number, xattrs={b"user.large": LARGE})
+    tree.file("small", b"s" * 70, uid=1)
+    tree.file("tiny", b"t" * 120, uid=2)
+    tree.symlink("link", b"l" * 100, uid=2)
+    features = "inline_data,ea_inode,casefold,quota,project"
+    return _written(tree, image, Spec(features=features))
+
+
 def _assert_right(image: Path) -> None:
     judge(image, "quick")
     with open_image(image) as opened:
@@ -261,3 +297,16 @@ def test_the_kernel_encrypts_in_empty_directories(guest: Guest) -> None:
         assert len([*opened.entries(opened.lookup("/secret"))]) > 60
         assert {"ENCRYPT", "CASEFOLD"} <= set(opened.lookup("/both").flag_names)
         assert opened.open("/plain").read() == b"plain\n"
+
+
+def test_the_kernel_counts_what_lies_in_inodes(guest: Guest) -> None:
+    _assert_right(guest.folder / "inside")
+    assert hashlib.md5(LARGE).hexdigest() in guest.said
+    with open_image(guest.folder / "inside") as opened:
+        assert opened.open("/fold/new 39").read() == b"39\n"
+        assert opened.lookup("/fold/Inner").has_inline_data
+        assert opened.open("/small").read() == b"s" * 70 + b"more\n"
+        assert opened.lookup("/small").has_inline_data
+        assert opened.lookup("/first").xattrs() == {b"user.large": LARGE}
+        assert opened.lookup("/second").xattrs() == {b"user.large": b"small"}
+        assert len(opened.lookup("/tiny").xattrs()[b"user.note"]) == 170
