@@ -13,8 +13,10 @@ from ..ondisk.extent import EXT4_EXT_MAGIC, EXTENT, EXTENT_HEADER, EXTENT_IDX, E
 from ..ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
 from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_TAIL
 from ..ondisk.inode import (
+    EXT4_EA_INODE_FL,
     EXT4_EXTENTS_FL,
     EXT4_GOOD_OLD_INODE_SIZE,
+    EXT4_INLINE_DOTDOT_SIZE,
     EXT4_N_BLOCKS,
     INODE,
     INODE_128,
@@ -44,6 +46,7 @@ from ..ondisk.xattr import (
 )
 from ..read import Image, Inode
 from ..read.quota import ENTRIES, check_header, entry_offsets, quota_inodes, tree_blocks
+from ..read.xattr_entries import inline_value
 from .words import iso_time, words
 
 _QUOTA_MOST_BYTES = 1 << 24
@@ -206,7 +209,35 @@ def _inode(image: Image, unit: Unit, data: bytes) -> list[Row]:
             rows += _i_block(image, inode, row)
             continue
         rows.append(row)
-    return rows + _xattrs_inside(image, inode)
+    if inode.flags & EXT4_EA_INODE_FL and inode.is_file:
+        rows = [row._replace(means=_OF_VALUES.get(row.name, row.means)) for row in rows]
+    inside = _xattrs_inside(image, inode)
+    if inode.is_directory and inode.has_inline_data:
+        inside = _inline_entries(image, inode, inside)
+    return rows + inside
+
+
+_OF_VALUES = {
+    "inode.i_atime": "the hash of the attribute value that it holds",
+    "inode.i_ctime": "how many entries name the value, above 32 bits",
+    "inode.l_i_version": "how many entries name the value",
+}
+"""What fields of an inode of ea_inode mean (fs/ext4/xattr.c)."""
+
+
+def _inline_entries(image: Image, inode: Inode, rows: list[Row]) -> list[Row]:
+    """``rows`` of attributes, with the entries of the directory in the place of their bytes."""
+    value, offset = inline_value(inode)
+    at = offset - inode.offset
+    return [
+        each
+        for row in rows
+        for each in (
+            _entries(image, inode.raw, inode.offset, at, at + len(value))
+            if value and row.offset == offset
+            else [row]
+        )
+    ]
 
 
 def _inode_time(record: Record, data: bytes, end: int, name: str) -> str:
@@ -220,8 +251,15 @@ def _inode_time(record: Record, data: bytes, end: int, name: str) -> str:
 
 def _i_block(image: Image, inode: Inode, row: Row) -> list[Row]:
     data, offset = inode.block_bytes, row.offset
+    if inode.has_inline_data and inode.is_directory:
+        parent = int.from_bytes(data[:EXT4_INLINE_DOTDOT_SIZE], "little")
+        size = EXT4_INLINE_DOTDOT_SIZE
+        return [
+            Row(offset, size, "i_block[0]", parent, "inode of the directory above"),
+            *_entries(image, data, offset, size, len(data)),
+        ]
     if inode.has_inline_data:
-        return [row._replace(means="the first bytes of the content, or entries of a directory")]
+        return [row._replace(means="the first bytes of the content")]
     if inode.file_type == S_IFLNK and inode.is_fast_symlink:
         return [row._replace(means=display_path(data[: inode.size]))]
     if inode.is_device:

@@ -26,6 +26,7 @@ from ext4writer import (
 from ext4writer.emit.units import PlannedUnits
 from ext4writer.inspection.check import check_image
 from ext4writer.inspection.check.tree import ea_inode_references
+from ext4writer.inspection.show import explain, inode_unit
 from ext4writer.layout import plan_of
 from ext4writer.ondisk.inode import EXT4_EA_INODE_FL
 from ext4writer.ondisk.units import Unit, UnitKind, checksum_unit
@@ -285,3 +286,27 @@ def test_any_tree_survives(
             assert check_image(opened).is_clean
         with mounted(image) as point:
             assert_tree_equal(tree, point, spec)
+
+
+def test_what_inodes_hold_is_shown() -> None:
+    tree = Tree()
+    tree.file("held", b"", xattrs={b"user.name": noise(9000)})
+    for number in range(6):
+        tree.file(f"folder/name{number}", b"", parents=True)
+    image = bytearray()
+    ext4writer.write_image(tree, image, Spec(features="inline_data,ea_inode"))
+    with open_image(bytes(image)) as opened:
+        folder = opened.lookup("/folder")
+        rows = explain(opened, inode_unit(folder))
+        names = [row.means for row in rows if row.name.endswith("].name")]
+        assert names == [
+            *(f"name{number}" for number in range(3)),
+            "system.data",
+            "name3",
+            "name4",
+            "name5",
+        ]
+        [holder] = [one for one in opened.inodes() if one.flags & EXT4_EA_INODE_FL and one.links]
+        told = {row.name: row.means for row in explain(opened, inode_unit(holder))}
+        assert told["inode.l_i_version"] == "how many entries name the value"
+        assert told["inode.i_atime"] == "the hash of the attribute value that it holds"
