@@ -14,7 +14,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
-import nbdkit  # type: ignore[import-not-found] # there inside nbdkit alone
+import nbdkit  # there inside nbdkit alone
 
 from ext4writer import Layout, Spec, Tree, plan, sources
 from ext4writer.errors import Ext4WriterError

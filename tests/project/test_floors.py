@@ -63,6 +63,7 @@ FLOORS = {
     "plan_file": 42,
     "nbd": 43,
     "layout": 44,
+    "distributed": 46,
     "inputs": 45,
     "api": 50,
     "__main__": 70,
@@ -90,6 +91,7 @@ FORMAT_FREE = (
 """What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
 
 THIRD_PARTY = {
+    "fsspec": {"distributed.targets"},
     "construct": {"ondisk"},
     "crc32c": {"ondisk.checksum"},
     "zstandard": {"sources.tar_archive.decoders", "output.compressed", "plan_file.saved"},
@@ -127,6 +129,7 @@ STANDARD_IN = {
         "inputs",
         "plan_file",
         "nbd.server",
+        "distributed",
         "damage",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
@@ -147,7 +150,7 @@ STANDARD_IN = {
     "urllib.parse": {"nix.cache", "nbd.address"},
     "socket": {"nbd"},
     "ipaddress": {"nbd.address"},
-    "concurrent.futures": {"output.watched"},
+    "concurrent.futures": {"output.watched", "distributed.work"},
     "sqlite3": {"nix.database"},
     **{name: {"ondisk.checksum"} for name in ("importlib.machinery", "importlib.util")},
     "importlib": {"late"},

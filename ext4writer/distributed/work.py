@@ -1,0 +1,197 @@
+"""Shares the parts of an image out, tries again what failed, and joins them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from ..errors import Ext4WriterError, SourceError, SpecError
+from ..inputs import check_output
+from ..layout import Layout
+from ..progress import Cancel, check_cancelled
+from ..virtual import Part
+from ..virtual.parts import part_of_count
+from .record import Record
+from .targets import (
+    LEAST_UPLOAD,
+    MultipartUpload,
+    RemoteFile,
+    SharedFile,
+    Target,
+    target_at,
+)
+
+ATTEMPTS = 3
+"""How often a part is tried."""
+POLL_SECONDS = 0.5
+
+
+class PartsError(Ext4WriterError):
+    """Some parts could not be made; what was made is kept, and another call goes on from there.
+
+    ``numbers`` are those of the missing parts, from 1.
+    """
+
+    def __init__(self, numbers: list[int], count: int, problem: str) -> None:
+        self.numbers = numbers
+        super().__init__(
+            f"{len(numbers)} of {count} parts are missing, part {numbers[0]} among them: {problem}"
+        )
+
+
+class Result(NamedTuple):
+    """What :func:`write_parts` did."""
+
+    size: int
+    """Bytes of the image."""
+    digests: tuple[str, ...]
+    """SHA-256 of each part, in their order."""
+    made: int
+    """Parts that were made; the others were there already."""
+
+
+def write_parts(
+    plan: str | bytes | os.PathLike[Any],
+    target: str | bytes | os.PathLike[Any],
+    executor: Executor | Callable[[], Executor],
+    *,
+    parts: int = 16,
+    attempts: int = ATTEMPTS,
+    options: dict[str, Any] | None = None,
+    record: str | bytes | os.PathLike[Any] | None = None,
+    cancel: Cancel | None = None,
+) -> Result:
+    """Write the image of a saved plan in ``parts`` ranges, each by one task of ``executor``.
+
+    ``plan`` is the path of what :meth:`Layout.save` wrote; all workers must find it and its sources
+    at the same paths. ``target`` is a path that all of them can write, or a URL for fsspec with its
+    ``options``; to S3 the workers upload the parts of one multipart upload themselves. The image
+    has its name when it is whole.
+
+    A part that fails is tried ``attempts`` times, in another worker if one died. An executor that
+    breaks when a worker dies, as ``ProcessPoolExecutor`` does, is replaced if ``executor`` is a
+    function that makes one. What is made is noted in ``record``, by default ``target`` with
+    ``.parts`` after it (for URLs the plan's path with that), so that the same call goes on after an
+    interruption; a part that is there with its digest is not made again.
+
+    Raises :class:`PartsError` for parts that could not be made, :class:`PlanError`,
+    :class:`SourceError` for a source that changed, :class:`OutputError`, and
+    :class:`CancelledError`.
+    """
+    if parts < 1 or attempts < 1:
+        raise SpecError("parts" if parts < 1 else "attempts", "must be 1 or more")
+    path = os.path.join(os.getcwdb(), os.fsencode(plan))
+    layout = Layout.load(path)
+    place = target_at(target, options or {})
+    if isinstance(place, SharedFile):
+        check_output(layout, target)
+    if isinstance(place, MultipartUpload):
+        # S3 refuses parts that are too small.
+        parts = max(1, min(parts, layout.size_bytes // (2 * LEAST_UPLOAD)))
+    if record is None:
+        beside = path if isinstance(place, RemoteFile) else os.fsencode(target)
+        record = beside + b".parts"
+    noted = Record(os.fsencode(record), path, parts)
+    if isinstance(place, MultipartUpload) and noted.parts:
+        place.resume(noted.parts)
+    else:
+        place.begin(layout.size_bytes)
+    made = _Work(executor, path, place, parts, attempts, noted, cancel).run()
+    place.finish([noted.parts[number] for number in range(1, parts + 1)])
+    noted.remove()
+    digests = tuple(noted.parts[number]["sha256"] for number in range(1, parts + 1))
+    return Result(layout.size_bytes, digests, made)
+
+
+class _Work:
+    """All tasks of one image."""
+
+    def __init__(
+        self,
+        executor: Executor | Callable[[], Executor],
+        plan: bytes,
+        target: Target,
+        count: int,
+        attempts: int,
+        record: Record,
+        cancel: Cancel | None,
+    ) -> None:
+        self._make = None if isinstance(executor, Executor) else executor
+        self._executor = executor if isinstance(executor, Executor) else executor()
+        self._plan, self._target, self._count = plan, target, count
+        self._left = dict.fromkeys(range(1, count + 1), attempts)
+        """By number: how often a part may still be tried."""
+        self._record = record
+        self._cancel = cancel
+        self._running: dict[Future[tuple[bool, dict[str, Any]]], int] = {}
+        self._failures: dict[int, str] = {}
+
+    def run(self) -> int:
+        """Make all parts; return how many were made. Raises :class:`PartsError`."""
+        made = 0
+        try:
+            for number in range(1, self._count + 1):
+                self._submit(number)
+            while self._running:
+                check_cancelled(self._cancel)
+                done, _ = wait(self._running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                for future in done:
+                    made += self._take(future)
+        finally:
+            for future in self._running:
+                future.cancel()
+            if self._make is not None:
+                self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._failures:
+            numbers = sorted(self._failures)
+            raise PartsError(numbers, self._count, self._failures[numbers[0]])
+        return made
+
+    def _submit(self, number: int) -> None:
+        known = self._record.parts.get(number)
+        task = (self._plan, self._target, number, self._count, known)
+        try:
+            future = self._executor.submit(make_part, *task)
+        except BrokenExecutor:
+            if self._make is None:
+                raise
+            self._executor = self._make()
+            future = self._executor.submit(make_part, *task)
+        self._running[future] = number
+
+    def _take(self, future: Future[tuple[bool, dict[str, Any]]]) -> int:
+        """Note a part that is made, or try again; whether it was made."""
+        number = self._running.pop(future)
+        try:
+            is_new, what = future.result()
+        except SourceError:
+            raise  # it will not be better next time
+        except Exception as error:
+            self._left[number] -= 1
+            can_go_on = self._make is not None or not isinstance(error, BrokenExecutor)
+            if self._left[number] and can_go_on:
+                self._submit(number)
+            else:
+                self._failures[number] = str(error) or type(error).__name__
+            return 0
+        self._record.add(number, what)
+        return int(is_new)
+
+
+@lru_cache(maxsize=1)
+def _opened(plan: bytes) -> Any:
+    """The image of a plan, which a worker keeps for its next part."""
+    return Layout.load(plan).open()
+
+
+def make_part(
+    plan: bytes, target: Target, number: int, count: int, known: dict[str, Any] | None
+) -> tuple[bool, dict[str, Any]]:
+    """Make one part, in a worker; whether it was missing, and what is to be noted of it."""
+    part: Part = part_of_count(_opened(plan), number, count)
+    if known is not None and target.has(part, known):
+        return False, known
+    return True, target.put(part)

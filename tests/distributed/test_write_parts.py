@@ -1,0 +1,265 @@
+"""Many workers make the image that one makes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ext4writer
+from ext4writer import OutputError, SourceChangedError, Spec, SpecError, sources
+from ext4writer.distributed import PartsError, write_parts
+from ext4writer.distributed.work import make_part
+from tests.judges.tools import require_importable
+
+MIB = 1 << 20
+
+# The image is compared with one that was judged.
+pytestmark = pytest.mark.judged("quick")
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    chance = random.Random(8)
+    for number in range(60):
+        (folder / f"file{number}").write_bytes(chance.randbytes(chance.randrange(200_000)))
+    return folder
+
+
+@pytest.fixture(name="plan")
+def _plan(folder: Path, tmp_path: Path) -> Path:
+    plan = tmp_path / "root.plan"
+    ext4writer.plan(sources.directory(folder), Spec(free="20M")).save(plan)
+    return plan
+
+
+@pytest.fixture(name="expected")
+def _expected(plan: Path) -> bytes:
+    with ext4writer.Layout.load(plan).open() as image:
+        return image.readall()
+
+
+processes = partial(ProcessPoolExecutor, 2, mp_context=get_context("spawn"))
+
+
+class Here(Executor):
+    """Does each task at once, or fails as it is told."""
+
+    def __init__(self, failing: dict[int, int] | None = None) -> None:
+        self.failing = dict(failing or {})
+        self.asked: list[int] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        number = args[2]
+        self.asked.append(number)
+        if self.failing.get(number, 0):
+            self.failing[number] -= 1
+            future.set_exception(RuntimeError("the worker died"))
+            return future
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+def test_processes_write_one_file(plan: Path, expected: bytes, tmp_path: Path, parts: int) -> None:
+    image = tmp_path / "root.img"
+    with processes() as executor:
+        done = write_parts(plan, image, executor, parts=parts)
+    assert image.read_bytes() == expected
+    assert (done.size, done.made, len(done.digests)) == (len(expected), parts, parts)
+    assert sorted(os.listdir(tmp_path)) == ["root.img", "root.plan", "source"]
+    assert image.stat().st_blocks * 512 < len(expected)
+
+
+def test_threads_and_more_parts_than_blocks(tmp_path: Path) -> None:
+    plan, image = tmp_path / "plan", tmp_path / "image"
+    layout = ext4writer.plan(ext4writer.Tree(), Spec(size="128K", journal="none"))
+    layout.save(plan)
+    with ThreadPoolExecutor(4) as executor:
+        write_parts(plan, image, executor, parts=100)
+    with layout.open() as whole:
+        assert image.read_bytes() == whole.readall()
+
+
+def test_a_part_that_fails_is_tried_again(plan: Path, expected: bytes, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    executor = Here({3: 2})
+    done = write_parts(plan, image, executor, parts=5)
+    assert image.read_bytes() == expected
+    assert done.made == 5 and executor.asked.count(3) == 3
+
+
+def test_what_is_there_is_not_made_twice(plan: Path, expected: bytes, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    with pytest.raises(PartsError, match="1 of 5 parts are missing.*the worker died") as failed:
+        write_parts(plan, image, Here({4: 3}), parts=5)
+    assert failed.value.numbers == [4] and not image.exists()
+    partial_file = tmp_path / "image.partial"
+    with partial_file.open("r+b") as file:
+        file.seek(5000)
+        file.write(b"a disk that forgot")
+    done = write_parts(plan, image, Here(), parts=5)
+    assert image.read_bytes() == expected
+    assert done.made == 2  # the missing one, and the one whose digest is wrong now
+
+
+def test_a_worker_that_is_killed(plan: Path, expected: bytes, tmp_path: Path) -> None:
+    """A process pool breaks then, and another one takes over."""
+    image, pools = tmp_path / "image", []
+
+    def pool() -> ProcessPoolExecutor:
+        made = processes()
+        pools.append(made)
+        if len(pools) == 1:
+            made.submit(os.getpid).result()
+            for pid in list(made._processes):
+                os.kill(pid, signal.SIGKILL)
+        return made
+
+    done = write_parts(plan, image, pool, parts=6, attempts=4)
+    assert image.read_bytes() == expected and done.made == 6 and len(pools) >= 2
+
+
+def test_a_source_that_changed_ends_it(plan: Path, folder: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"before")
+    (folder / "file7").write_bytes(b"!" * (folder / "file7").stat().st_size)
+    with pytest.raises(SourceChangedError, match="file7"):
+        write_parts(plan, image, Here(), parts=3)
+    assert image.read_bytes() == b"before"
+
+
+def test_a_private_file_stays_private(plan: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.touch(0o600)
+    write_parts(plan, image, Here(), parts=2)
+    assert image.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_source_is_never_the_target(plan: Path, folder: Path) -> None:
+    before = (folder / "file3").read_bytes()
+    with pytest.raises(OutputError):
+        write_parts(plan, folder / "file3", Here())
+    assert (folder / "file3").read_bytes() == before
+
+
+def test_numbers_that_cannot_be(plan: Path, tmp_path: Path) -> None:
+    for name in ("parts", "attempts"):
+        with pytest.raises(SpecError, match=name):
+            write_parts(plan, tmp_path / "image", Here(), **{name: 0})  # type: ignore[arg-type]
+
+
+# -- engines and stores of others ------------------------------------------------------------------
+
+
+def test_two_workers_of_dask_one_killed(plan: Path, expected: bytes, tmp_path: Path) -> None:
+    require_importable("distributed", "distributed")
+    from distributed import Client, LocalCluster
+
+    image = tmp_path / "image"
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        first = next(iter(client.run(os.getpid).values()))
+        os.kill(first, signal.SIGKILL)
+        done = write_parts(plan, image, client.get_executor(), parts=8, attempts=5)
+    assert image.read_bytes() == expected and done.made == 8
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_stores_of_fsspec(plan: Path, expected: bytes, tmp_path: Path, kind: str) -> None:
+    require_importable("fsspec", "fsspec")
+    import fsspec
+
+    url = "memory://images/root.img" if kind == "memory" else f"file://{tmp_path}/out/root.img"
+    (tmp_path / "out").mkdir()
+    with ThreadPoolExecutor(2) as executor:
+        write_parts(plan, url, executor, parts=4)
+    with fsspec.open(url, "rb") as file:
+        assert file.read() == expected
+    store, path = fsspec.core.url_to_fs(url)
+    assert [Path(name).name for name in store.ls(os.path.dirname(path), detail=False)] == [
+        "root.img"
+    ]
+
+
+def test_an_unknown_store(plan: Path) -> None:
+    require_importable("fsspec", "fsspec")
+    with pytest.raises(OutputError, match="nonsense"):
+        write_parts(plan, "nonsense://image", Here())
+
+
+@pytest.fixture(name="s3")
+def _s3() -> Iterator[dict[str, Any]]:
+    """A server of S3 on the loopback interface, and what fsspec needs to reach it."""
+    require_importable("moto", "moto[server]")
+    require_importable("s3fs", "s3fs")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(url, timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield {"key": "key", "secret": "secret", "endpoint_url": url}
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_multipart_upload(folder: Path, tmp_path: Path, s3: dict[str, Any]) -> None:
+    import s3fs
+
+    (folder / "large").write_bytes(random.Random(1).randbytes(30 * MIB))
+    plan = tmp_path / "large.plan"
+    layout = ext4writer.plan(sources.directory(folder))
+    layout.save(plan)
+    store = s3fs.S3FileSystem(**s3)
+    store.mkdir("images")
+    with pytest.raises(PartsError):
+        write_parts(plan, "s3://images/root.img", Here({2: 9}), parts=4, options=s3)
+    with ThreadPoolExecutor(2) as executor:
+        done = write_parts(plan, "s3://images/root.img", executor, parts=4, options=s3)
+    assert done.made < len(done.digests)  # the others were uploaded before
+    store.invalidate_cache()
+    with store.open("images/root.img", "rb") as file, layout.open() as image:
+        assert hashlib.sha256(file.read()).digest() == hashlib.sha256(image.readall()).digest()
+
+
+def test_a_task_can_be_sent_to_other_processes() -> None:
+    assert make_part.__module__ == "ext4writer.distributed.work"
