@@ -167,6 +167,18 @@ def _narrow(typecode: str, values: list[int]) -> array[int] | list[int]:
         return values
 
 
+def _times_of(newest: int, spec: Spec) -> Times:
+    last = newest if spec.epoch is None else spec.epoch * NANOSECONDS
+    return Times.of(last, spec.inode_size)
+
+
+def epoch_of(newest: int, spec: Spec) -> int:
+    """Return the epoch of an image whose newest file is of that time, in seconds."""
+    of_tree = max(0, min(newest // NANOSECONDS, EPOCH_LATEST))
+    epoch = of_tree if spec.epoch is None else spec.epoch
+    return min(epoch, _times_of(newest, spec).latest // NANOSECONDS)
+
+
 def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, list[Loss]]:
     """Find the epoch; return the rule for times, the epoch in seconds, and the losses.
 
@@ -178,13 +190,8 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
         if type(sum(given)) is not int:
             raise TypeError("times are whole nanoseconds")
         oldest, newest = min(given), max(given)
-    if spec.epoch is None:
-        epoch = max(0, min(newest // NANOSECONDS, EPOCH_LATEST))
-        times = Times.of(newest, spec.inode_size)
-    else:
-        epoch = spec.epoch
-        times = Times.of(epoch * NANOSECONDS, spec.inode_size)
-    epoch = min(epoch, times.latest // NANOSECONDS)
+    times = _times_of(newest, spec)
+    epoch = epoch_of(newest, spec)
     added = table.lost_and_found
     if added is not None and LOST_AND_FOUND not in tree.root.children:
         table.nodes[added].mtime_ns = table.mtimes[added] = epoch * NANOSECONDS

@@ -37,6 +37,7 @@ from .identity import derive_identity, derive_journal_uuid, with_content
 from .inline import InlinePlan, plan_inline
 from .inodes import InodeTable, number_inodes
 from .layout import ImagePlan
+from .lost_and_found import without_made
 from .mapping import DataMapping, mapping_of
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy, RandomPolicy
@@ -82,6 +83,7 @@ def _plan(
     progress: ProgressCallback | None,
     cancel: Cancel | None,
 ) -> ImagePlan:
+    tree = without_made(tree, spec)
     fmt = format_of(spec)
     _check_resize_inode(fmt)
     policy = _fresh(spec.policy or DEFAULT_POLICY)

@@ -280,3 +280,25 @@ def test_names_without_number_of_one_file(tmp_path: Path) -> None:
         result = extract(image, tmp_path / "out")
     assert result.entries == count == len(os.listdir(tmp_path / "out"))
     assert (tmp_path / "out/000001").stat().st_nlink > 1000
+
+
+@pytest.mark.root
+def test_what_was_extracted_makes_the_same_image_again(tmp_path: Path) -> None:
+    """With the lost+found that the image was given: it is as one that is made again."""
+    source = tmp_path / "source"
+    (source / "d").mkdir(parents=True)
+    (source / "d/file").write_bytes(b"text" * 5000)
+    (source / "link").symlink_to("d/file")
+    first, again, third = tmp_path / "first", tmp_path / "again", tmp_path / "third"
+    assert run("build", source, "-o", first).returncode == 0
+    assert run("extract", first, "-C", tmp_path / "out").returncode == 0
+    assert (tmp_path / "out/lost+found").is_dir()
+    assert run("build", tmp_path / "out", "-o", again).returncode == 0
+    assert run("build", first, "-o", third).returncode == 0
+    assert again.read_bytes() == first.read_bytes() == third.read_bytes()
+    assert run("diff", first, again).returncode == 0
+    # One that is not the same stays what it is.
+    os.utime(tmp_path / "out/lost+found", (5, 5))
+    run("build", tmp_path / "out", "-o", tmp_path / "other")
+    with open_image(tmp_path / "other") as image:
+        assert image.lookup("/lost+found").mtime_ns == 5 * 10**9

@@ -227,6 +227,9 @@ def check_orphan_file(check: Check) -> None:
     for run in inode.runs():
         for place in range(run.length):
             _check_orphan_block(check, inode, run.physical + place)
+    if fmt.orphan_present and not check.counts["PR_6_ORPHAN_BLOCK_DIRTY"]:
+        text = "has orphan_present, and no orphans wait"
+        check.of_superblock("PR_6_ORPHAN_PRESENT_CLEAR", "s_feature_ro_compat", text)
 
 
 def _check_orphan_block(check: Check, inode: Inode, block: int) -> None:
@@ -249,7 +252,5 @@ def _check_orphan_block(check: Check, inode: Inode, block: int) -> None:
         if stored != expected:
             text = f"is {stored:#010x}, and should be {expected:#010x}"
             wrong("PR_0_ORPHAN_FILE_BAD_CHECKSUM", "ob_checksum", text)
-    if any(struct.unpack_from(f"<{count}I", data)) and not check.format.orphan_present:
-        wrong(
-            "PR_6_ORPHAN_BLOCK_DIRTY", "ob_magic", "ends a block with orphans, and none are noted"
-        )
+    if any(struct.unpack_from(f"<{count}I", data)):
+        wrong("PR_6_ORPHAN_BLOCK_DIRTY", "ob_magic", "ends a block with orphans")

@@ -165,10 +165,6 @@ def _check_features(check: Check, fmt: Format) -> None:
             "s_reserved_gdt_blocks",
             f"is {reserved} without resize_inode",
         )
-    if fmt.orphan_present:
-        check.of_superblock(
-            "ORPHANS", "s_feature_ro_compat", "has orphan_present: inodes wait there", warn=True
-        )
 
 
 def check_backups(check: Check) -> None:

@@ -1,0 +1,112 @@
+"""An image is read from wherever bytes can be had, and as other readers read it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ext4writer import ImageError
+from ext4writer.read import TreeBlock, open_image
+from tests.judges.debugfs import debugfs
+from tests.judges.foreign import NOTHING, Entry, Listing, _chunks, _entry, list_dissect, list_tsk
+from tests.judges.tools import require_root, run
+
+from .fuzz import MKE2FS, Mutant, seeds
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return next(seed.data for seed in seeds() if seed.name == "ours-scattered")
+
+
+class OnlyReadInto:
+    """What a raw file object has at least."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+        self.readinto, self.seek = self._file.readinto, self._file.seek
+
+
+def everything(source: Any, **options: Any) -> list[tuple[bytes, int, bytes | None]]:
+    with open_image(source, **options) as image:
+        return [
+            (
+                found.path,
+                found.inode.ino,
+                image.open(found.inode).read() if found.inode.is_file else None,
+            )
+            for found in image.walk()
+        ]
+
+
+def test_what_can_be_read_from(data: bytes, tmp_path: Path) -> None:
+    wanted = everything(data)
+    assert len(wanted) > 100
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    for source in (bytearray(data), memoryview(data), path, str(path), Mutant(data)):
+        assert everything(source) == wanted
+    for source in (io.BytesIO(data), OnlyReadInto(data)):
+        assert everything(source) == wanted
+    with path.open("rb", buffering=0) as file:
+        assert everything(file) == wanted
+    assert everything(b"\1" * 70_000 + data + b"\2" * 999, offset=70_000) == wanted
+    for wrong in (b"", b"short", b"\0" * 5000, object(), 7, tmp_path):
+        with pytest.raises(ImageError):
+            open_image(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.root
+def test_a_block_device(data: bytes, tmp_path: Path) -> None:
+    require_root()
+    path = tmp_path / "image"
+    path.write_bytes(data.ljust(-(-len(data) // 4096) * 4096, b"\0"))
+    loop = run(["losetup", "--find", "--show", "--read-only", str(path)]).stdout.strip()
+    try:
+        assert everything(loop) == everything(data)
+    finally:
+        run(["losetup", "--detach", loop])
+
+
+# -- other readers -------------------------------------------------------------------------------
+
+
+def listed(path: Path) -> Listing:
+    found: Listing = {}
+    with open_image(path) as image:
+        for each in image.walk():
+            inode = each.inode
+            if inode.is_file:
+                found[each.path] = _entry(inode.mode, _chunks(image.open(inode)))
+            elif inode.is_symlink:
+                found[each.path] = _entry(inode.mode, inode.target())
+            else:
+                found[each.path] = Entry(inode.mode, 0, NOTHING)
+    return found
+
+
+@pytest.mark.parametrize("name", ["ext2", "ext3", "rev0", "meta-bg", "no-checksums", "casefold"])
+def test_other_readers_read_the_same(name: str, tmp_path: Path) -> None:
+    """dissect and The Sleuth Kit; debugfs looks at each inode's blocks and attributes."""
+    path = tmp_path / "image"
+    assert name in MKE2FS
+    path.write_bytes(next(seed.data for seed in seeds() if seed.name == name))
+    mine = listed(path)
+    assert len(mine) > 90
+    for theirs in (list_dissect(path), list_tsk(path)):
+        shared = {each: entry for each, entry in theirs.items() if each in mine}
+        assert shared == mine
+    with open_image(path) as image:
+        for each in image.walk():
+            if each.inode.is_file or each.inode.is_directory:
+                said = debugfs(path, f"blocks <{each.inode.ino}>").split()
+                own: list[int] = []
+                for item in each.inode.mapping():
+                    if isinstance(item, TreeBlock):
+                        own.append(item.block)
+                    else:
+                        own += range(item.physical, item.physical + item.length)
+                assert sorted(int(word) for word in said if word.isdecimal()) == sorted(own)
