@@ -83,7 +83,7 @@ def test_set_operations() -> None:
         ("^sparse_super", "resize_inode needs sparse_super; add sparse_super"),
         ("^metadata_csum,metadata_csum_seed", "needs metadata_csum; add metadata_csum"),
         ("bigalloc,^extent,^64bit", "bigalloc needs extent; add extent"),
-        ("shared_blocks", "shared_blocks: not written yet; add ^shared_blocks"),
+        ("lazy_bg", "lazy_bg: never part of Linux; add ^lazy_bg"),
         ("FEATURE_I30", "FEATURE_I30: unknown; add ^FEATURE_I30"),
         ("needs_recovery", "nothing to recover"),
         ("meta_bg", "resize_inode and meta_bg exclude each other; add ^resize_inode"),
