@@ -149,6 +149,28 @@ def _verity_tree() -> Tree:
     return tree
 
 
+def _valued_tree() -> Tree:
+    """Values in inodes of their own, one of them for two files."""
+    tree = Tree()
+    tree.file("/one", b"1", xattrs={"user.large": b"v" * 3000})
+    tree.file("/two", b"2", xattrs={"user.large": b"v" * 3000, "user.small": b"s"})
+    tree.file("/three", b"3", xattrs={"user.other": b"w" * 5000})
+    tree.file("/plain", b"p")
+    tree.directory("/d")
+    return tree
+
+
+def _clustered_tree() -> Tree:
+    """Files of parts of clusters, and of several."""
+    tree = Tree()
+    tree.file("/short", b"s" * 500)
+    tree.file("/long", b"l" * 40 * BLOCK)
+    tree.file("/holes", (b"h" * BLOCK + bytes(31 * BLOCK)) * 6)
+    tree.directory("/d")
+    tree.file("/d/a", b"a" * 3 * BLOCK)
+    return tree
+
+
 def _spec(features: str = "", **options: object) -> Spec:
     wanted = f"none,{_MODERN},{features}".rstrip(",")
     if "size" not in options:
@@ -177,6 +199,9 @@ BASES: tuple[Base, ...] = (
         "encrypt", encryption_policies={"/vault": "0" * 32})),
     Base("verity", "a Merkle tree after the data", _verity_tree, _spec("verity")),
     Base("meta_bg", "descriptors in their own groups", _tree, _spec("meta_bg", size="26M")),
+    Base("values", "values in inodes of their own", _valued_tree, _spec("ea_inode")),
+    Base("clusters", "clusters of 16 blocks", _clustered_tree, _spec(
+        "bigalloc", cluster_size=16 * BLOCK, size="2M")),
     Base("seeded", "a stored seed", _tree, _spec("metadata_csum_seed")),
 )  # fmt: skip
 BY_NAME = {base.name: base for base in BASES}

@@ -76,6 +76,8 @@ KERNELS = {
     "directories": "ends the listing with an error (__ext4_check_dir_entry), or shows a wrong name",
     "index": "warns and searches all leaves (dx_probe), or does not find names that are there",
     "attributes": "gives EFSCORRUPTED for the attributes (check_xattrs), or shows other values",
+    "values in inodes": "gives EFSCORRUPTED (ext4_xattr_inode_get), or another value",
+    "clusters": "gives EFSCORRUPTED for the file, or counts clusters wrongly when it is deleted",
     "inline data": "gives EFSCORRUPTED for the file, or reads past the end of the inode",
     "quota": "mounts without quota, or counts wrongly",
     "orphan file": "refuses to mount for writing, or leaves the orphans where they are",

@@ -1129,6 +1129,99 @@ ea-inode-itself plain: a value in the inode that has it
   superblock.s_feature_incompat|=name:ea_inode
   xattr_entry[/etc/hosts][user.note].e_value_inum=12
   inode[12].i_flags|=name:EA_INODE
+[values in inodes]
+ev-inode-zero values: a value in an inode that has no inode
+  xattr_entry[/one][user.large].e_value_inum=0
+ev-inode-end values: a value in an inode that does not exist
+  xattr_entry[/one][user.large].e_value_inum=limit+1
+ev-inode-itself values: a value in the file that has it
+  xattr_entry[/one][user.large].e_value_inum=itself
+ev-inode-root values: a value in the root directory
+  xattr_entry[/one][user.large].e_value_inum=root
+ev-inode-file values: a value in another file
+  xattr_entry[/one][user.large].e_value_inum=another
+ev-inode-other values: a value that is another's
+  xattr_entry[/one][user.large].e_value_inum=18
+ev-inode-reserved values: a value in the list of bad blocks
+  xattr_entry[/one][user.large].e_value_inum=1
+ev-flag values: an inode of a value without its flag
+  inode[17].i_flags^=name:EA_INODE
+ev-flag-file values: a file with the flag of a value
+  inode[/plain].i_flags|=name:EA_INODE
+  xattr_entry[/one][user.large].e_value_inum=16
+ev-flag-loop values: a value that has itself as a value
+  inode[/one].i_flags|=name:EA_INODE
+  xattr_entry[/one][user.large].e_value_inum=itself
+ev-loop values: two values, each in the inode of the other
+  xattr_entry[/one][user.large].e_value_inum=14
+  xattr_entry[/two][user.large].e_value_inum=13
+  inode[/one].i_flags|=name:EA_INODE
+  inode[/two].i_flags|=name:EA_INODE
+ev-references-more values: more references to a value than there are
+  inode[17].l_i_version=9
+ev-references-zero values: no references to a value in use
+  inode[17].l_i_version=0
+ev-references-high values: references to a value beyond 32 bits
+  inode[17].i_ctime=1
+ev-unused values: a value that nothing has
+  xattr_entry[/three][user.other].e_name_len=0
+ev-hash values: another hash of a value
+  inode[17].i_atime+=1
+ev-content values: another value than its hash says
+  bytes[17][5]=hex:00
+ev-entry-hash values: another hash of name and value
+  xattr_entry[/one][user.large].e_hash=1
+ev-size values: a value shorter than its entry says
+  inode[17].i_size_lo=100
+ev-size-entry values: an entry longer than its value
+  xattr_entry[/one][user.large].e_value_size+=1000
+ev-size-huge values: a value of 4 GiB
+  xattr_entry[/one][user.large].e_value_size=ones
+ev-links values: an inode of a value without links
+  inode[17].i_links_count=0
+ev-mode values: an inode of a value that is a directory
+  inode[17].i_mode=0x41ed
+ev-visible values: a name for an inode of a value
+  dir_entry_2[/][plain].inode=17
+ev-attributes values: an inode of a value with attributes of its own
+  inode[17].i_file_acl_lo=another
+ev-offset values: a value in an inode with a place, too
+  xattr_entry[/one][user.large].e_value_offs=20
+ev-no-feature values: values in inodes without the feature
+  superblock.s_feature_incompat^=name:ea_inode
+[clusters]
+cl-block-map clusters: a file mapped by blocks where there are clusters
+  inode[/short].i_flags^=name:EXTENTS
+cl-start clusters: an extent that begins inside a cluster
+  extent[/long][0].ee_start_lo+=1
+cl-logical clusters: an extent whose block is elsewhere in its cluster
+  extent[/holes][1].ee_block+=1
+cl-two-clusters clusters: one cluster of a file in two places
+  extent[/holes][1].ee_block=2
+cl-shared clusters: a cluster in two files
+  extent[/short][0].ee_start_lo=another
+cl-shared-part clusters: parts of a cluster in two files
+  extent[/short][0].ee_start_lo=another+1
+cl-length clusters: an extent past the end of its cluster, in the next file's
+  extent[/long][0].ee_len=60
+cl-table clusters: content in the cluster of the inode table
+  extent[/short][0].ee_start_lo=inode_table
+cl-blocks clusters: a count of sectors that is not in whole clusters
+  inode[/long].i_blocks_lo-=2
+cl-free-blocks clusters: a count of free clusters that is wrong
+  group_desc[0].bg_free_blocks_count_lo-=1
+cl-free-super clusters: a count of free blocks that is not in whole clusters
+  superblock.s_free_blocks_count_lo-=1
+cl-bitmap clusters: a cluster in use is free
+  block_bitmap[0].13=0
+cl-size clusters: clusters smaller than blocks
+  superblock.s_log_cluster_size=0
+cl-size-more clusters: clusters of another size
+  superblock.s_log_cluster_size+=1
+cl-per-group clusters: groups of another number of clusters
+  superblock.s_clusters_per_group=4096
+cl-no-feature clusters: clusters without the feature
+  superblock.s_feature_ro_compat^=name:bigalloc
 [inline data]
 in-size-odd inline: a directory inside of an odd size
   inode[/d].i_size_lo=61
