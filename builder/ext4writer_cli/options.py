@@ -778,6 +778,14 @@ class ImageOptions(OptionGroup):
         default=False,
         about="Make no /lost+found where the sources have none; e2fsck makes one when it needs it.",
     )
+    lost_and_found_size: int = row(
+        "--lost-and-found-size",
+        type=SIZE,
+        metavar="SIZE",
+        default="16K",
+        show_default=True,
+        about="Size of /lost+found, in whole blocks, of which there are two at least.",
+    )
     policy: str = row(
         "--policy",
         metavar="default|random:SEED",
@@ -1021,7 +1029,7 @@ class ImageOptions(OptionGroup):
 
 
 _SAME_IN_SPEC = (
-    *("reserved_blocks", "reserved_uid", "reserved_gid", "journal_location"),
+    *("lost_and_found_size", "reserved_blocks", "reserved_uid", "reserved_gid", "journal_location"),
     *("cluster_size", "desc_size", "first_meta_bg", "packed_meta_blocks"),
     *("groups_per_flex", "blocks_per_group", "reserved_gdt_blocks"),
     *("raid_stride", "raid_stripe_width", "errors", "default_mntopts", "creator_os"),

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ..ondisk.dirhash import Seed
 
 DOT_ENTRIES = rec_len(1) + rec_len(2)
-LOST_AND_FOUND_BYTES = 16 * 1024
-"""misc/mke2fs.c:create_lost_and_found makes it this large, so that e2fsck need not allocate."""
 
 _WORDS = bytes(rec_len(length) // EXT4_DIR_PAD for length in range(256))
 """By the length of a name in bytes: the length of its entry in 4-byte words, to fit a byte."""

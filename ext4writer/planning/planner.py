@@ -25,7 +25,6 @@ from .arguments import check_arguments, take_nodes
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
-    LOST_AND_FOUND_BYTES,
     DirectoryPlan,
     DirectoryRulebook,
     DirectoryRules,
@@ -118,7 +117,9 @@ def _plan(
         )
         _go_on(search)
         rulebook = _rulebook(table, rules)
-        directories = _plan_directories(table, rulebook, policy, data, inline, cancel)
+        directories = _plan_directories(
+            table, rulebook, policy, data, inline, spec.lost_and_found_size, cancel
+        )
         _find_holes(search, len(candidates), data, table, spec, progress)
     if spec.identity == "content" and spec.uuid is None:
         volume_uuid = with_content(volume_uuid, table, data, spec.block_size, cancel)
@@ -373,6 +374,7 @@ def _plan_directories(
     policy: LayoutPolicy,
     data: DataBlocks,
     inline: InlinePlan,
+    lost_and_found_size: int,
     cancel: Cancel | None,
 ) -> dict[int, DirectoryPlan]:
     """Plan every directory and note its blocks; one block in plain order is not listed."""
@@ -404,7 +406,7 @@ def _plan_directories(
             continue
         least = 1
         if index == table.lost_and_found:
-            least = max(2, LOST_AND_FOUND_BYTES // block_size)
+            least = max(2, -(-lost_and_found_size // block_size))
         try:
             lengths = table.name_lengths[start:end]
             planned = plan_directory(names, lengths, rules, policy, least_blocks=least)

@@ -368,6 +368,12 @@ class Spec:
     lost_and_found: Option[bool, bool] = Option(
         True, "Make /lost+found where the tree has none.", flag
     )
+    lost_and_found_size: Option[int, Size] = Option(
+        16 * KIB,
+        "Size in bytes of the /lost+found that is made, in whole blocks, of which there are two at "
+        "least. It is kept large, so that e2fsck needs no space when it puts files there.",
+        size_of,
+    )
     groups_per_flex: Option[int, int | str] = Option(
         16, "Number of block groups whose metadata lie together; a power of two.", count_of
     )
@@ -561,7 +567,8 @@ class Spec:
             raise SpecError("identity", f"{self.identity!r} is neither of {', '.join(IDENTITIES)}")
         for name in (
             *("size", "free", "free_percent", "free_inodes", "inodes", "grow_to", "grow_at_least"),
-            *("inode_ratio", "hole_size", "reserved_blocks", "reserved_gdt_blocks"),
+            *("inode_ratio", "hole_size", "lost_and_found_size"),
+            *("reserved_blocks", "reserved_gdt_blocks"),
         ):
             value = getattr(self, name)
             if value is not None and value < 0:

@@ -10,6 +10,7 @@ import pytest
 
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, Spec, SpecError, Tree
+from tests.judges.debugfs import inode
 from tests.judges.fsck import e2fsck, judge
 from tests.judges.tools import run
 from tests.judges.watch import Watch
@@ -140,3 +141,11 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], problem: str) -> Non
 
 def test_the_features_of_revision_0_are_none() -> None:
     assert Spec(revision=0, features="none", inode_size=128).features == FeatureSet()
+
+
+@pytest.mark.parametrize(("size", "blocks"), [("16K", 16), ("12K", 12), ("1", 2), ("20000", 20)])
+def test_lost_and_found_has_whole_blocks(size: str, blocks: int, tmp_path: Path) -> None:
+    spec = Spec(size=4 * MIB, block_size=1024, lost_and_found_size=size)
+    ext4writer.write_image(Tree(), tmp_path / "image", spec)
+    judge(tmp_path / "image", "quick")
+    assert inode(tmp_path / "image", "/lost+found").size == blocks * 1024

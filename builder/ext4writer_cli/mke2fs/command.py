@@ -56,9 +56,9 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
     for text in arguments.warnings:
         console.err(text)
     if arguments.show_version or not arguments.quiet:
-        console.err(f"mke2fs {VERSION} (ext4writer)\n")
+        console.err(f"mke2fs {VERSION}, ext4writer\n")
     if arguments.show_version:
-        console.err("\tUsing ext4writer, no EXT2FS Library\n")
+        console.err("\tUsing ext4writer\n")
         return 0
     own = _own(arguments)
     if own is not None and own.install_links is not None:
@@ -287,9 +287,8 @@ class _Making:
         )
         if self._arguments.source is not None:
             console.out("done\n")
-        console.out("Writing superblocks and filesystem accounting information: ")
-        console.numeric("", groups)
-        console.out("\n")
+        label = "Writing superblocks and filesystem accounting information: "
+        console.numeric(label, groups, "done\n\n")
         mounts = layout.spec.max_mount_count
         days = layout.spec.check_interval / 86400
         if (mounts or days) and "MKE2FS_SKIP_CHECK_MSG" not in os.environ:

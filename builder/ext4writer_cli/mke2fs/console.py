@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from .refusal import Refusal
 
-VERSION = "1.47.4"
-"""The mke2fs whose options and words these are."""
+VERSION = "1.47.4 (6-Mar-2025)"
+"""The mke2fs whose options and words these are, in the form by which scripts know the line."""
 
 
 class Console:
@@ -33,10 +33,12 @@ class Console:
             sys.stderr.write(text)
             sys.stderr.flush()
 
-    def numeric(self, label: str, most: int) -> None:
+    def numeric(
+        self, label: str, most: int, end: str = "done                            \n"
+    ) -> None:
         """One stage that counts up to ``most``, when it is done (lib/ext2fs/progress.c)."""
         width = 2 * len(str(most)) + 1
-        self.out(f"{label}{' ' * width}{chr(8) * width}done                            \n")
+        self.out(f"{label}{' ' * width}{chr(8) * width}{end}")
 
     def proceed(self, delay: int = -1) -> None:
         """Ask whether to go on; raises :class:`Refusal` unless the answer is yes.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid1, uuid4
@@ -17,10 +17,13 @@ from ext4writer.arithmetic import ceil_div
 from ext4writer.errors import SpecError
 from ext4writer.ondisk.features import FeatureSet, feature
 from ext4writer.ondisk.format import Format
+from ext4writer.ondisk.inode import EXT4_NDIR_BLOCKS
 from ext4writer.ondisk.journal import default_fast_commit_blocks, default_journal_blocks
 from ext4writer.ondisk.superblock import edit_mount_options
+from ext4writer.planning.contents import LARGE_FILE_BYTES
+from ext4writer.planning.system_files.resize_inode import resize_inode_bytes
 
-from .arguments import Arguments, Extended, read_extended
+from .arguments import MIN_BLOCK_SIZE, Arguments, Extended, read_extended
 from .geometry import MAX_32, Numbers, Wanted, numbers_for
 from .numbers import parse_num_blocks, strtoul
 from .profile import Profile
@@ -235,6 +238,10 @@ class _Settling:
         )
         numbers = numbers_for(wanted, arguments.device)
         self._tell_of_checksums(numbers.format.features)
+        if numbers.format.resize_inode and resize_inode_bytes(block_size) >= LARGE_FILE_BYTES:
+            # lib/ext2fs/blknum.c:ext2fs_inode_size_set, for the size of the resize inode
+            fmt = replace(numbers.format, features=numbers.format.features.with_("large_file"))
+            numbers = numbers._replace(format=fmt)
         numbers, journal, fast_commit = self._journal(numbers)
         options = self._options(numbers, journal, wanted)
         options["raid_stride"] = stride if extended.stride is None else extended.stride
@@ -647,6 +654,9 @@ class _Settling:
             "errors": self._error_behavior(),
             "creator_os": self._system(),
         }
+        if fmt.block_size == MIN_BLOCK_SIZE:
+            # misc/mke2fs.c:create_lost_and_found: no more than its inode maps by itself.
+            options["lost_and_found_size"] = EXT4_NDIR_BLOCKS * MIN_BLOCK_SIZE
         if journal:
             options["journal_location"] = self._journal_location(numbers)
         if fmt.resize_inode:
