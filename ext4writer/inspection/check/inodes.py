@@ -31,6 +31,7 @@ from ...ondisk.inode import (
     EXT4_IMMUTABLE_FL,
     EXT4_INDEX_FL,
     EXT4_INLINE_DATA_FL,
+    EXT4_NDIR_BLOCKS,
     EXT4_VERITY_FL,
     INODE,
     INODE_128,
@@ -286,6 +287,8 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
     blocks = check_attributes(check, inode).blocks if can_have else 0
     if inode.is_file:
         _check_sizes(check, inode, _check_blocks(check, inode) + blocks)
+    elif not inode.mode and not any(inode.block_bytes):
+        _check_sizes(check, inode, blocks)
 
 
 def _block_list(inode: Inode) -> list[Run | TreeBlock]:
@@ -307,7 +310,11 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
         check.of_inode("PR_0_RESIZE_INODE_INVALID", inode, "i_block", "is not that of a reserve")
         return
     check.claims.add(inode.ino, block, 1)
-    _check_sizes(check, inode, _blocks_of_reserve(check, inode, block) * fmt.blocks_per_cluster)
+    named, last = _blocks_of_reserve(check, inode, block)
+    _check_sizes(check, inode, named * fmt.blocks_per_cluster)
+    if inode.size < last * check.block_size:
+        text = f"is {inode.size}, and block {last} is reserved"
+        check.of_inode("PR_1_BAD_I_SIZE", inode, "i_size_lo", text)
     table = struct.unpack(f"<{check.block_size // 4}I", image.block(block))
     first = fmt.super_block(0) + 1 + fmt.gdt_blocks(image.counted_groups)
     copies = [group * fmt.blocks_per_group for group in fmt.super_groups(image.counted_groups)[1:]]
@@ -329,24 +336,32 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
             return
 
 
-def _blocks_of_reserve(check: Check, inode: Inode, block: int) -> int:
-    """How many blocks a double indirect block leads to, with itself; one may be named twice."""
+def _blocks_of_reserve(check: Check, inode: Inode, block: int) -> tuple[int, int]:
+    """How many blocks a double indirect block leads to, with itself; one may be named twice.
+
+    The second is the last block of the file that is named, or 0.
+    """
     image, words = check.image, check.block_size // 4
-    count = 1
-    blocks = [block]
-    for is_last in (False, True):
-        below: list[int] = []
-        for each in blocks:
-            named = [word for word in struct.unpack(f"<{words}I", image.block(each)) if word]
-            wrong = [word for word in named if not image.has_blocks(word)]
-            if wrong:
-                text = f"leads to block {wrong[0]}"
-                check.of_inode("PR_1_ILLEGAL_BLOCK_NUM", inode, "i_block", text)
-            count += len(named)
-            if not is_last:
-                below += [word for word in named if word not in wrong]
-        blocks = below
-    return count
+
+    def named_in(each: int) -> list[tuple[int, int]]:
+        """(position, block) of those that are named there."""
+        table = struct.unpack(f"<{words}I", image.block(each))
+        found = [(place, word) for place, word in enumerate(table) if word]
+        wrong = [word for _, word in found if not image.has_blocks(word)]
+        if wrong:
+            text = f"leads to block {wrong[0]}"
+            check.of_inode("PR_1_ILLEGAL_BLOCK_NUM", inode, "i_block", text)
+        return found
+
+    count, last = 1, 0
+    for place, each in named_in(block):
+        count += 1
+        if image.has_blocks(each):
+            below = named_in(each)
+            count += len(below)
+            if below:
+                last = EXT4_NDIR_BLOCKS + words + place * words + below[-1][0]
+    return count, last
 
 
 def _check_flags(check: Check, inode: Inode) -> None:
