@@ -69,6 +69,27 @@ def small(count: str, kind: str, output: str = "") -> None:
     tell({name: value / int(count) for name, value in figures.items()})
 
 
+def resealed(count: str, kind: str) -> None:
+    """Make the checksums of an image of 256 KiB right; figures are of one.
+
+    ``kind`` is ``whole``, or ``offsets`` where what changed is told.
+    """
+    from ext4writer.damage import reseal
+
+    image = bytearray()
+    tree = small_tree(0)
+    for _, node in tree.walk():
+        if isinstance(node, RegularFile):
+            node.content = BytesContent(b"one block")
+    write_image(tree, image, Spec(size=256 << 10, block_size=1024, journal="none", grow_to=0))
+    changed = None if kind == "whole" else [1024 + 0x3A]  # s_state
+    with timed() as figures:
+        for number in range(int(count)):
+            image[1024 + 0x3A] = number & 0xFF
+            reseal(image, changed)
+    tell({name: value / int(count) for name, value in figures.items()})
+
+
 def small_tar(count: str, output: str) -> None:
     """Images of the same 100 files from a tar archive; figures are of one image."""
     archive = output + ".tar"
@@ -173,6 +194,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "names": names,
     "small": small,
     "small-tar": small_tar,
+    "resealed": resealed,
     "planning": planning,
 }
 

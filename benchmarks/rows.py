@@ -421,6 +421,26 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
             ),
         ),
         Workload(
+            "reseal",
+            "All checksums of an image of 256 KiB with 100 files made right, time of one",
+            "whole",
+            tuple(
+                inside(
+                    kind,
+                    label,
+                    "resealed",
+                    str(scale.images),
+                    kind,
+                    makes="nothing",
+                    note=f"{scale.images:,} in one process",
+                )
+                for kind, label in (
+                    ("whole", "damage.reseal"),
+                    ("offsets", "damage.reseal, told what changed"),
+                )
+            ),
+        ),
+        Workload(
             "start",
             "Start",
             "pass",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from ..errors import DamageError, ImageError, OverrideError
@@ -149,7 +149,7 @@ class Locator:
             **{record.name: self._log_or_quota for record in _AT_OFFSETS},
             RAW: self._raw,
         }
-        self._records = {
+        self.records: Mapping[str, Record] = {
             record.name: record
             for record in (
                 *(SUPERBLOCK, image.desc_record, INODE, EXTENT_HEADER, EXTENT, EXTENT_IDX),
@@ -166,6 +166,7 @@ class Locator:
                 *(XATTR_ENTRY, JOURNAL_SUPERBLOCK, MMP, ORPHAN_BLOCK_TAIL, *_AT_OFFSETS),
             )
         }
+        """The declarations of all records that have fields, by name."""
 
     def find(self, override: Override) -> Place:
         """Return the place that ``override`` changes; raise :class:`OverrideError` for none."""
@@ -175,7 +176,7 @@ class Locator:
             raise _error(override, f"no such record; there are {known}")
         try:
             if override.index.startswith("@"):
-                record = self._records.get(override.record)
+                record = self.records.get(override.record)
                 if record is None:
                     raise _error(override, f"{override.record} has no fields")
                 at, _ = self._offset(override, override.index, record.size)
@@ -619,7 +620,7 @@ class Locator:
         return self._field(override, JOURNAL_SUPERBLOCK, at, holder)
 
     def _log_or_quota(self, override: Override) -> Place:
-        record = self._records[override.record]
+        record = self.records[override.record]
         if record.name.startswith("journal"):
             return self._log_block(override, record)
         if record.name.startswith("quota"):

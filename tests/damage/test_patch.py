@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ext4writer import (
     DEFAULT_FEATURES,
@@ -18,8 +20,10 @@ from ext4writer import (
     write_image,
 )
 from ext4writer.damage import patch, patch_image, reseal
-from ext4writer.damage.bases import BY_NAME
+from ext4writer.damage.bases import BASES, BY_NAME
 from ext4writer.damage.locate import Locator
+from ext4writer.damage.override import OPERATORS
+from ext4writer.inspection.check import check_opened
 from ext4writer.read import open_image
 from ext4writer.read.verity import verity as read_verity
 from ext4writer.read.xattrs import encryption_context
@@ -297,3 +301,47 @@ def test_records_of_rare_features_have_names() -> None:
         base = "verity" if "verity" in text else "locked"
         with pytest.raises(OverrideError, match=words):
             patch(BY_NAME[base].image(), [text])
+
+
+WORDS = (
+    *("zeroes", "ones", "firstbit", "middlebit", "lastbit", "add", "sub", "random:3", "sign"),
+    *("max", "limit", "limit+1", "limit-1", "blocksize-1", "itself", "parent", "neighbour"),
+    *("another", "superblock", "inode_table", "root", "journal", "7", "-1", "0xffff"),
+)
+INDEXES = (
+    *("", "0", "2", "8", "11", "/", "/etc", "/most", "/deep", "/folded", "/inside", "/one"),
+    *("/many][0", "/most][1", "/deep][1][2", "/wide:1:3", "/][#2", "/etc][#3", "/d/a", "user][5"),
+    *("/shared1][#0", "/one][#1", "0][1", "1", "@1024", "/missing"),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_any_override_changes_what_it_names_or_is_told(data: st.DataObject) -> None:
+    """Of every base, record, field, word and operator: never a crash, and never another size."""
+    base = data.draw(st.sampled_from(BASES)).image()
+    with open_image(base) as opened:
+        records = Locator(opened, len(base)).records
+    name = data.draw(st.sampled_from(sorted(records)))
+    field = data.draw(st.sampled_from(sorted(records[name].fields)))
+    override = Override(
+        name,
+        data.draw(st.sampled_from(INDEXES)),
+        data.draw(st.sampled_from([field, f"{field}[0]"])),
+        Override.parse(f"superblock.s_magic={data.draw(st.sampled_from(WORDS))}").value,
+        operator=data.draw(st.sampled_from(OPERATORS)),
+        reseal=data.draw(st.booleans()),
+        poison=data.draw(st.booleans()),
+    )
+    try:
+        changed = patch(base, [override])
+    except OverrideError as error:
+        assert str(error).startswith(f"override {override}: ")
+        return
+    assert len(changed) == len(base)
+    met: list[DamageError] = []
+    try:
+        with open_image(changed, on_damage=met.append) as opened:
+            check_opened(opened, met)
+    except (DamageError, ImageError):
+        pass
