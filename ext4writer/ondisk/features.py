@@ -102,6 +102,16 @@ FEATURES: tuple[Feature, ...] = (
 )
 # fmt: on
 
+_WHY = {
+    frozenset(("has_journal", "journal_dev")): "a device for a journal has none inside",
+    frozenset(("resize_inode", "meta_bg")): "both say where descriptors of further groups lie",
+    frozenset(("resize_inode", "sparse_super2")): "the resize inode finds backups where "
+    "sparse_super has them",
+    frozenset(("uninit_bg", "metadata_csum")): "both say how descriptors are checksummed",
+    frozenset(("shared_blocks", "bigalloc")): "single blocks are shared, and clusters are whole",
+}
+"""For each pair that excludes each other: the reason, to be read after "since"."""
+
 # Second spellings: feature.c:feature_list, and the kernel's name for uninit_bg.
 ALIASES = {
     "extents": "extent",
@@ -217,7 +227,9 @@ class FeatureSet:
             for other in row.conflicts:
                 if other in self:
                     raise SpecError(
-                        "features", f"{row.name} and {other} exclude each other; add ^{row.name}"
+                        "features",
+                        f"{row.name} and {other} exclude each other, since "
+                        f"{_WHY[frozenset((row.name, other))]}; add ^{row.name}",
                     )
 
     def _has(self, row: Feature) -> bool:

@@ -169,7 +169,7 @@ def test_contradictions_are_refused_with_both_names(first: str, second: str) -> 
     with pytest.raises(SpecError) as caught:
         FeatureSet(**words).check()
     told = str(caught.value)
-    assert first in told and second in told and "exclude each other" in told
+    assert first in told and second in told and "exclude each other, since " in told
 
 
 USE = """
