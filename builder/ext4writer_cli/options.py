@@ -788,10 +788,11 @@ class ImageOptions(OptionGroup):
     )
     policy: str = row(
         "--policy",
-        metavar="default|random:SEED",
+        metavar="NAME[:SEED]",
         default="default",
         show_default=True,
-        about="Who chooses among the legal layouts.",
+        about="Who chooses among the legal layouts: default, random, or one of those in "
+        "docs/damage.md, such as one-block-runs.",
     )
 
     reserved_blocks: int | None = row(

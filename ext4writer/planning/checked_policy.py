@@ -76,6 +76,18 @@ class CheckedPolicy(LayoutPolicy):
         [filled] = self._integers("leaf_bytes", [self._inner.leaf_bytes(capacity)])
         return max(0, min(filled, capacity))
 
+    def index_entries(self, limit: int) -> int:
+        return self._entries("index_entries", limit, self._inner.index_entries(limit))
+
+    def extent_entries(self, limit: int) -> int:
+        return self._entries("extent_entries", limit, self._inner.extent_entries(limit))
+
+    def _entries(self, method: str, limit: int, given: int) -> int:
+        [entries] = self._integers(method, [given])
+        if not 2 <= entries <= limit:
+            raise self._error(method, f"{entries} entries; 2 to {limit} are possible")
+        return entries
+
     def inline(self, size: int) -> bool:
         return bool(self._inner.inline(size))
 

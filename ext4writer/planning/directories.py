@@ -299,18 +299,28 @@ def _plan_index(
         # fs/ext4/namei.c:do_split, "continued": the low bit says that the last leaf has it, too.
         hashes.append(first | (first == before))
     fmt = rules.format
-    at_root = root_limit(fmt.block_size, fmt.metadata_csum)
-    per_node = node_limit(fmt.block_size, fmt.metadata_csum)
-    levels: list[int] = []
-    below = len(hashes)
-    while below > at_root:
-        below = ceil_div(below, per_node)
-        levels.insert(0, below)
-    if 1 + len(levels) > rules.levels:
-        raise DirectoryTooLargeError
+    most_at_root = root_limit(fmt.block_size, fmt.metadata_csum)
+    most_per_node = node_limit(fmt.block_size, fmt.metadata_csum)
+    at_root = policy.index_entries(most_at_root)
+    per_node = policy.index_entries(most_per_node)
+    levels = _index_levels(len(hashes), at_root, per_node)
+    while 1 + len(levels) > rules.levels:
+        if (at_root, per_node) == (most_at_root, most_per_node):
+            raise DirectoryTooLargeError
+        at_root, per_node = min(2 * at_root, most_at_root), min(2 * per_node, most_per_node)
+        levels = _index_levels(len(hashes), at_root, per_node)
     return IndexedDirectory(
         order, starts, hashes, tuple(levels), per_node, stored_hash_version(rules.hash_version)
     )
+
+
+def _index_levels(leaves: int, at_root: int, per_node: int) -> list[int]:
+    """Nodes of each level below the root, from the top down."""
+    levels: list[int] = []
+    while leaves > at_root:
+        leaves = ceil_div(leaves, per_node)
+        levels.insert(0, leaves)
+    return levels
 
 
 def _folded(names: list[bytes]) -> list[bytes]:

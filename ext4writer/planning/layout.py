@@ -196,7 +196,7 @@ class ImagePlan:
     @property
     def mapping(self) -> DataMapping:
         """How ordinary files are mapped."""
-        return mapping_of(self.format)
+        return mapping_of(self.format, self.demand.node_entries)
 
     @property
     def system_files(self) -> tuple[SystemFile, ...]:

@@ -47,6 +47,8 @@ class Demand(NamedTuple):
 
     shared: Mapping[int, list[SharedRun]] = {}
     """Blocks of nodes that are stored as those of others, and in no column."""
+    node_entries: int = 0
+    """Entries of each node of an extent tree; 0 is all that fit."""
 
     def with_files(self, files: Sequence[SystemFile]) -> Demand:
         """The same with ``files`` before the others."""
@@ -255,7 +257,7 @@ class _Placer:
         self._allocator.used = sum(
             count for pieces in self._elsewhere.values() for _, count in pieces
         )
-        self._mapping = mapping_of(geometry.format)
+        self._mapping = mapping_of(geometry.format, demand.node_entries)
         self._ratio = geometry.format.blocks_per_cluster
         self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
 

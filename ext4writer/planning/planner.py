@@ -15,6 +15,7 @@ from uuid import UUID
 from ..errors import SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
+from ..ondisk.extent import entries_per_block
 from ..ondisk.format import Format
 from ..ondisk.htree import HASH_ALGS
 from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL
@@ -141,6 +142,7 @@ def _plan(
         system_files=system_files_of_tree(spec, fmt, table, xattrs),
         verity_clusters=verity.clusters if verity else 0,
         shared=shared,
+        node_entries=_node_entries(fmt, policy),
     )
     solution = solve(spec, demand, _inodes(table, spec), policy)
     if progress is not None:
@@ -221,6 +223,13 @@ def _plan_verity(
 
 def _journal_uuid(spec: Spec, volume_uuid: UUID) -> bytes:
     return (spec.journal_uuid or derive_journal_uuid(volume_uuid)).bytes
+
+
+def _node_entries(fmt: Format, policy: LayoutPolicy) -> int:
+    """How many entries the policy gives each node of an extent tree; 0 for all that fit."""
+    most = entries_per_block(fmt.block_size)
+    wanted = policy.extent_entries(most)
+    return 0 if wanted == most else wanted
 
 
 def _table_bytes_for_growth(solution: Solution) -> int:

@@ -68,6 +68,21 @@ class LayoutPolicy:
         """
         return True
 
+    def index_entries(self, limit: int) -> int:
+        """How many of the ``limit`` entries of a node of a directory's index to fill: 2 or more.
+
+        Nodes are fuller where the index would have more levels than are allowed.
+        """
+        return limit
+
+    def extent_entries(self, limit: int) -> int:
+        """How many of the ``limit`` entries of a node of an extent tree to fill: 2 or more.
+
+        Nodes are fuller where the tree would have more than five levels. e2fsck offers to rebuild a
+        tree that could be much narrower, unless it is told ``-E no_optimize_extents``.
+        """
+        return limit
+
     def xattrs_outside(self) -> bool:
         """Whether a set of xattrs goes into a block even if it fits into the inode."""
         return False
@@ -80,18 +95,18 @@ class LayoutPolicy:
 DEFAULT_POLICY = LayoutPolicy()
 
 
-class RandomPolicy(LayoutPolicy):
-    """Draws every free choice from ``seed``; the choices depend on nothing else."""
+class SeededPolicy(LayoutPolicy):
+    """Draws numbers from ``seed``, the same on every host."""
 
-    sequential = False
-
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.name = f"random:{seed}"
         self._state = seed & _MASK_64
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}:{self.seed}>"
+
     def fresh(self) -> LayoutPolicy:
-        return RandomPolicy(self.seed)
+        return type(self)(self.seed)
 
     def _next(self) -> int:
         """SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every Python."""
@@ -101,35 +116,53 @@ class RandomPolicy(LayoutPolicy):
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK_64
         return z ^ (z >> 31)
 
-    def _below(self, limit: int) -> int:
+    def below(self, limit: int) -> int:
+        """A number from 0 up to ``limit``, which is not reached."""
         return self._next() % limit
+
+    def mix(self, items: MutableSequence[Item]) -> None:
+        """Put ``items`` into any order."""
+        for last in range(len(items) - 1, 0, -1):
+            other = self.below(last + 1)
+            items[last], items[other] = items[other], items[last]
+
+
+class RandomPolicy(SeededPolicy):
+    """Draws every free choice from ``seed``; the choices depend on nothing else."""
+
+    sequential = False
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.name = f"random:{seed}"
+
+    def __repr__(self) -> str:
+        return f"<RandomPolicy {self.name}>"
 
     def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
         numbers = []
         number = first
         for _ in range(count):
-            number += self._below(4) if self._below(8) == 0 else 0
+            number += self.below(4) if self.below(8) == 0 else 0
             numbers.append(number)
             number += 1
         self.shuffle(numbers)
         return numbers
 
     def run_lengths(self, blocks: int) -> list[int]:
-        longest = (1, 1, 3, 17, 300, blocks)[self._below(6)]
+        longest = (1, 1, 3, 17, 300, blocks)[self.below(6)]
         lengths = []
         while blocks:
-            length = min(blocks, 1 + self._below(longest))
+            length = min(blocks, 1 + self.below(longest))
             lengths.append(length)
             blocks -= length
         return lengths
 
     def shuffle(self, items: MutableSequence[Item]) -> None:
-        for last in range(len(items) - 1, 0, -1):
-            other = self._below(last + 1)
-            items[last], items[other] = items[other], items[last]
+        self.mix(items)
 
     def gap(self) -> int:
-        return self._below(5) if self._below(4) == 0 else 0
+        return self.below(5) if self.below(4) == 0 else 0
 
     def entry_order(self, names: list[bytes]) -> list[bytes]:
         names = list(names)
@@ -137,19 +170,19 @@ class RandomPolicy(LayoutPolicy):
         return names
 
     def indexed(self, blocks: int) -> bool:
-        return blocks > 1 and self._below(4) != 0
+        return blocks > 1 and self.below(4) != 0
 
     def leaf_bytes(self, capacity: int) -> int:
-        return self._below(capacity) if self._below(2) else capacity
+        return self.below(capacity) if self.below(2) else capacity
 
     def inline(self, size: int) -> bool:  # noqa: ARG002
-        return self._below(4) != 0
+        return self.below(4) != 0
 
     def xattrs_outside(self) -> bool:
-        return self._below(2) == 0
+        return self.below(2) == 0
 
     def xattrs_shared(self) -> bool:
-        return self._below(2) == 0
+        return self.below(2) == 0
 
 
 _MASK_64 = (1 << 64) - 1
@@ -157,14 +190,30 @@ _DIGITS_64 = len(str(_MASK_64))
 
 
 def policy(text: str) -> LayoutPolicy:
-    """The policy named ``text``: ``default``, or ``random:SEED`` with a 64-bit number."""
+    """The policy named ``text``: ``default``, ``random:SEED``, or ``NAME[:SEED]``.
+
+    ``SEED`` is a number below 2^64, 0 by default. :data:`named_policies.NAMED` has the names.
+    Raises :class:`SpecError` for another text.
+    """
     if text == "default":
         return LayoutPolicy()
-    kind, _, seed = str(text).partition(":")
-    if kind == "random" and seed.isascii() and seed.isdigit():
-        digits = seed.lstrip("0") or "0"
-        if len(digits) <= _DIGITS_64 and int(digits) <= _MASK_64:
-            return RandomPolicy(int(digits))
+    kind, colon, digits = str(text).partition(":")
+    seed = _seed(digits) if colon else 0
+    if kind == "random" and colon and seed is not None:
+        return RandomPolicy(seed)
+    from .named_policies import NAMED  # late, because most images have none of them
+
+    if kind in NAMED and seed is not None:
+        return NAMED[kind](seed)
     raise SpecError(
-        "policy", f"{text!r} is neither 'default' nor 'random:SEED' with a number below 2^64"
+        "policy",
+        f"{text!r} is neither 'default' nor 'random:SEED' with a number below 2^64, nor one of "
+        f"{', '.join(NAMED)}, each with or without such a :SEED",
     )
+
+
+def _seed(digits: str) -> int | None:
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _DIGITS_64 and int(digits) <= _MASK_64 else None

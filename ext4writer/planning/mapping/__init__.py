@@ -12,12 +12,15 @@ from .base import I_BLOCK_BYTES, DataMapping, FileMapping, Run
 __all__ = ["I_BLOCK_BYTES", "DataMapping", "FileMapping", "Run", "mapping_of"]
 
 
-def mapping_of(fmt: Format) -> DataMapping:
-    """Return the mapping of ordinary files."""
+def mapping_of(fmt: Format, node_entries: int = 0) -> DataMapping:
+    """Return the mapping of ordinary files.
+
+    ``node_entries`` is how many entries a node of an extent tree has, 0 for all that fit.
+    """
     if fmt.mapping is MappingKind.BLOCK_MAP:
         from .block_map import BlockMapping
 
         return BlockMapping(fmt)
     from .extents import ExtentMapping
 
-    return ExtentMapping(fmt)
+    return ExtentMapping(fmt, node_entries)

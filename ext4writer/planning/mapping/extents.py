@@ -26,6 +26,9 @@ from ...ondisk.inode import EXT4_EXTENTS_FL
 from ...ondisk.units import Unit, UnitKind
 from .base import I_BLOCK_BYTES, DataMapping, Run
 
+EXT4_MAX_EXTENT_DEPTH = 5
+"""fs/ext4/ext4_extents.h"""
+
 _SECTOR = 512
 _MAX_SECTORS = (1 << 32) - 1
 
@@ -43,9 +46,11 @@ class ExtentMapping(DataMapping):
     max_plain_run: ClassVar[int] = EXT_INIT_MAX_LEN
     blocks_purpose: ClassVar[str | None] = "extent blocks"
 
-    def __init__(self, fmt: Format) -> None:
+    def __init__(self, fmt: Format, node_entries: int = 0) -> None:
+        """``node_entries`` is how many entries a node has, 0 for all that fit."""
         super().__init__(fmt)
         self._per_block = entries_per_block(fmt.block_size)
+        self._filled = node_entries or self._per_block
         if not fmt.huge_file:
             # fs/ext4/super.c:ext4_max_size: i_blocks has 32 bits for sectors
             self.max_blocks = min(EXT_MAX_BLOCKS, _MAX_SECTORS // (fmt.block_size // _SECTOR))
@@ -55,12 +60,20 @@ class ExtentMapping(DataMapping):
 
     def _levels(self, extents: int) -> list[int]:
         """Blocks on each level below the inode, leaves last; empty if none are needed."""
+        filled = self._filled_for(extents)
         levels: list[int] = []
         below = extents
         while below > INLINE_ENTRIES:
-            below = ceil_div(below, self._per_block)
+            below = ceil_div(below, filled)
             levels.insert(0, below)
         return levels
+
+    def _filled_for(self, extents: int) -> int:
+        """Entries of each node: more than were asked for, if the tree would be too deep."""
+        filled = self._filled
+        while filled < self._per_block and extents > INLINE_ENTRIES * filled**EXT4_MAX_EXTENT_DEPTH:
+            filled = min(2 * filled, self._per_block)
+        return filled
 
     def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:
         if not blocks:
@@ -69,14 +82,14 @@ class ExtentMapping(DataMapping):
         levels = self._levels(len(runs))
         top = blocks[: levels[0]]
         # An index entry has the first logical block of everything below it.
-        below = self._per_block ** len(levels)
+        below = self._filled_for(len(runs)) ** len(levels)
         entries = b"".join(
             _index_entry(runs[number * below].logical, block) for number, block in enumerate(top)
         )
         return _node(entries, len(top), INLINE_ENTRIES, len(levels), I_BLOCK_BYTES)
 
     def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:
-        size, per_block = self.format.block_size, self._per_block
+        size, per_block = self.format.block_size, self._filled_for(len(runs))
         levels = self._levels(len(runs))
         first = 0
         for level, count in enumerate(levels):
@@ -102,7 +115,7 @@ class ExtentMapping(DataMapping):
     def _index_block(
         self, runs: Sequence[Run], children: Sequence[int], held: slice, depth: int
     ) -> bytes:
-        below = self._per_block**depth
+        below = self._filled_for(len(runs)) ** depth
         entries = [
             _index_entry(runs[number * below].logical, block)
             for number, block in enumerate(children[held], held.start)

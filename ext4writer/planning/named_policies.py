@@ -1,0 +1,226 @@
+"""Policies that make one kind of unusual choice each; all of them are legal."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence, Sequence
+
+from .policy import Item, LayoutPolicy, SeededPolicy
+
+
+class _Pieces(SeededPolicy):
+    """Files in pieces, with directories as they usually are."""
+
+    sequential = False
+
+
+class OneBlockRuns(_Pieces):
+    """Each block of a file is an extent of its own, with a free block after it."""
+
+    name = "one-block-runs"
+
+    def run_lengths(self, blocks: int) -> list[int]:
+        return [1] * blocks
+
+    def gap(self) -> int:
+        return 1
+
+
+class ShortRuns(_Pieces):
+    """Extents of one to eight blocks."""
+
+    name = "short-runs"
+
+    def run_lengths(self, blocks: int) -> list[int]:
+        lengths = []
+        while blocks:
+            lengths.append(min(blocks, 1 + self.below(8)))
+            blocks -= lengths[-1]
+        return lengths
+
+    def gap(self) -> int:
+        return self.below(2)
+
+
+class Gaps(_Pieces):
+    """Free blocks after each file."""
+
+    name = "gaps"
+
+    def gap(self) -> int:
+        return 1 + self.below(4)
+
+
+class Interleaved(ShortRuns):
+    """Pieces of different files one after the other."""
+
+    name = "interleaved"
+
+    def shuffle(self, items: MutableSequence[Item]) -> None:
+        self.mix(items)
+
+
+class Backwards(_Pieces):
+    """What comes last in a file lies first."""
+
+    name = "backwards"
+
+    def run_lengths(self, blocks: int) -> list[int]:
+        return [2] * (blocks // 2) + [1] * (blocks % 2)
+
+    def shuffle(self, items: MutableSequence[Item]) -> None:
+        items.reverse()
+
+
+class ScatteredFiles(_Pieces):
+    """Whole files in any order."""
+
+    name = "scattered-files"
+
+    def shuffle(self, items: MutableSequence[Item]) -> None:
+        self.mix(items)
+
+
+class InodeGaps(SeededPolicy):
+    """Free inodes between those in use."""
+
+    name = "inode-gaps"
+
+    def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
+        numbers = []
+        for _ in range(count):
+            first += self.below(4)
+            numbers.append(first)
+            first += 1
+        return numbers
+
+
+class InodeShuffle(SeededPolicy):
+    """Inodes in any order."""
+
+    name = "inode-shuffle"
+
+    def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
+        numbers = list(range(first, first + count))
+        self.mix(numbers)
+        return numbers
+
+
+class InodesBackwards(SeededPolicy):
+    """The first file has the last inode."""
+
+    name = "inodes-backwards"
+
+    def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
+        return range(first + count - 1, first - 1, -1)
+
+
+class EntryShuffle(_Pieces):
+    """Names in any order."""
+
+    name = "entry-shuffle"
+
+    def entry_order(self, names: list[bytes]) -> list[bytes]:
+        mixed = list(names)
+        self.mix(mixed)
+        return mixed
+
+
+class EntriesBackwards(_Pieces):
+    """Names in reverse order."""
+
+    name = "entries-backwards"
+
+    def entry_order(self, names: list[bytes]) -> list[bytes]:
+        return names[::-1]
+
+
+class Slack(_Pieces):
+    """Blocks of directories that are partly full, with long records at their ends."""
+
+    name = "slack"
+
+    def leaf_bytes(self, capacity: int) -> int:
+        return self.below(capacity)
+
+
+class OneEntryLeaves(_Pieces):
+    """One name in each block of a directory."""
+
+    name = "one-entry-leaves"
+
+    def leaf_bytes(self, capacity: int) -> int:  # noqa: ARG002
+        return 0
+
+
+class Linear(SeededPolicy):
+    """No directory has an index."""
+
+    name = "linear"
+
+    def indexed(self, blocks: int) -> bool:  # noqa: ARG002
+        return False
+
+
+class DeepIndex(OneEntryLeaves):
+    """Two entries in each node of an index, so that a few names make all levels."""
+
+    name = "deep-index"
+
+    def index_entries(self, limit: int) -> int:  # noqa: ARG002
+        return 2
+
+
+class DeepExtents(OneBlockRuns):
+    """Two entries in each node of an extent tree, so that 65 blocks make five levels.
+
+    A repair offers to make such a tree narrower; ``e2fsck -E no_optimize_extents`` does not.
+    """
+
+    name = "deep-extents"
+
+    def extent_entries(self, limit: int) -> int:  # noqa: ARG002
+        return 2
+
+
+class XattrBlocks(SeededPolicy):
+    """Attributes in blocks of their own, shared where they are equal."""
+
+    name = "xattr-blocks"
+
+    def xattrs_outside(self) -> bool:
+        return True
+
+
+class XattrsUnshared(XattrBlocks):
+    """A block of attributes for each file."""
+
+    name = "xattrs-unshared"
+
+    def xattrs_shared(self) -> bool:
+        return False
+
+
+class NothingInline(SeededPolicy):
+    """With inline_data, nothing but what the kernel would not move either."""
+
+    name = "nothing-inline"
+
+    def inline(self, size: int) -> bool:  # noqa: ARG002
+        return False
+
+
+NAMED: dict[str, type[SeededPolicy]] = {
+    kind.name: kind
+    for kind in (
+        *(OneBlockRuns, ShortRuns, Gaps, Interleaved, Backwards, ScatteredFiles),
+        *(InodeGaps, InodeShuffle, InodesBackwards),
+        *(EntryShuffle, EntriesBackwards, Slack, OneEntryLeaves, Linear, DeepIndex, DeepExtents),
+        *(XattrBlocks, XattrsUnshared, NothingInline),
+    )
+}
+
+
+def described() -> dict[str, str]:
+    """What each policy does, by name."""
+    policies: dict[str, type[LayoutPolicy]] = {**NAMED}
+    return {name: (kind.__doc__ or "").split("\n")[0] for name, kind in policies.items()}
