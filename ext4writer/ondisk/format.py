@@ -528,6 +528,12 @@ class Format:
         last = first + self.descs_per_block - 1
         return [group for group in sorted({first, min(first + 1, last), last}) if group < groups]
 
+    def first_desc_block(self, desc_block: int, groups: int) -> int:
+        """The block that holds the descriptor block of this number where a mount reads it."""
+        if self.in_meta_group(desc_block):
+            return self.desc_block_copies(desc_block, groups)[0]
+        return self.super_block(0) + 1 + desc_block
+
     def desc_block_copies(self, desc_block: int, groups: int) -> list[int]:
         """All blocks that hold the descriptor block of this number, counted from 0, ascending.
 

@@ -16,6 +16,7 @@ from ..ondisk.format import Checksum, Format
 from ..ondisk.group_desc import EXT4_BG_INODE_UNINIT, GROUP_DESC, GROUP_DESC_32
 from ..ondisk.record import Record
 from ..ondisk.superblock import (
+    EXT4_MIN_BLOCK_SIZE,
     EXT4_ROOT_INO,
     EXT4_SUPER_MAGIC,
     SUPERBLOCK,
@@ -70,7 +71,11 @@ class Image:
         self.superblock_bytes = store.read(superblock_offset, SUPERBLOCK_SIZE)
         parsed = SUPERBLOCK.parse(self.superblock_bytes)
         if parsed["s_magic"] != EXT4_SUPER_MAGIC:
-            raise ImageError(store.name, f"is no ext4: no magic at byte {superblock_offset + 0x38}")
+            text = f"is no ext4: no magic at byte {superblock_offset + 0x38}"
+            backup = _backup_of(store)
+            if backup is not None:
+                text += f"; a backup of a superblock lies at byte {backup}"
+            raise ImageError(store.name, text)
         self.superblock = SUPERBLOCK.join(parsed)
         """Each number of the superblock, halves put together; see ``SUPERBLOCK.wholes``."""
         try:
@@ -190,9 +195,8 @@ class Image:
         """Return the byte at which the descriptor of ``group`` begins, where a mount reads it."""
         fmt = self.format
         block, place = divmod(group, fmt.descs_per_block)
-        return fmt.desc_block_copies(block, self.groups)[0] * self.block_size + (
-            place * fmt.desc_size
-        )
+        first = fmt.first_desc_block(block, self.counted_groups)
+        return first * self.block_size + place * fmt.desc_size
 
     @cached_property
     def _descriptors(self) -> dict[int, dict[str, int]]:
@@ -419,6 +423,22 @@ def open_image(
     except BaseException:
         store.close()
         raise
+
+
+def _backup_of(store: Store) -> int | None:
+    """The byte of the backup in group 1, for groups of the usual sizes."""
+    for log_block_size in range(7):
+        size = EXT4_MIN_BLOCK_SIZE << log_block_size
+        offset = (8 * size + (size == EXT4_MIN_BLOCK_SIZE)) * size
+        if offset + SUPERBLOCK_SIZE > store.size:
+            return None
+        data = store.read(offset, SUPERBLOCK_SIZE)
+        if (
+            SUPERBLOCK.number(data, 0, "s_magic") == EXT4_SUPER_MAGIC
+            and SUPERBLOCK.number(data, 0, "s_log_block_size") == log_block_size
+        ):
+            return offset
+    return None
 
 
 def _overlaid(

@@ -47,6 +47,19 @@ OURS = {
     "ours-random": Spec(block_size=1024, policy=policy("random:3"), hole_size=1024, free=0),
     "ours-4k": Spec(inode_size=512, journal="none"),
     "ours-rest": Spec(block_size=1024, features=OUR_FEATURES, free=0),
+    "ours-clusters": Spec(
+        block_size=1024,
+        cluster_size=4096,
+        features=DEFAULT_FEATURES.with_("bigalloc", "ea_inode", "large_dir").without(
+            "resize_inode"
+        ),
+        free=0,
+    ),
+    "ours-meta-bg": Spec(
+        block_size=1024,
+        blocks_per_group=1024,
+        features=DEFAULT_FEATURES.with_("meta_bg").without("resize_inode"),
+    ),
     "ours-ext3": Spec(type="ext3", block_size=1024, free=0),
     "ours-quota": Spec(
         block_size=1024,

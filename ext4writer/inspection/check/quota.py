@@ -59,6 +59,15 @@ def check_quota(check: Check) -> None:
         name = kind.name
         inode = image.inode(ino)
         try:
+            check_header(image.open(inode).read_at(0, 2 * QT_BLKSIZE), kind)
+        except (DamageError, ImageError, ValueError) as error:
+            # The kernel cannot turn quota on; e2fsck passes over such a file.
+            text = f"of {name} quota: {error}"
+            check.of_record(
+                "QUOTA_HEADER", inode.record, "i_block", inode.offset, text, ino, warn=True
+            )
+            continue
+        try:
             stored = _read(image.open(inode).read_at(0, min(_MAX_BYTES, image.store.size)), kind)
         except (DamageError, ImageError, ValueError) as error:
             check.of_inode("PR_6_UPDATE_QUOTAS", inode, "i_block", f"of {name} quota: {error}")

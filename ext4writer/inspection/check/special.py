@@ -24,7 +24,7 @@ from ...ondisk.journal import (
     JOURNAL_SUPERBLOCK,
     journal_device_start,
 )
-from ...ondisk.mmp import MMP
+from ...ondisk.mmp import EXT4_MMP_SEQ_CLEAN, EXT4_MMP_SEQ_MAX, MMP
 from ...ondisk.orphan import EXT4_ORPHAN_BLOCK_MAGIC, ORPHAN_BLOCK_TAIL, orphans_per_block
 from ...read import Image, Inode
 from .state import Check
@@ -199,7 +199,13 @@ def check_mmp(check: Check) -> None:
     if magic != _MMP_MAGIC:
         text = f"is {magic:#x}"
         check.of_record("PR_0_MMP_INVALID_MAGIC", MMP, "mmp_magic", at, text)
-    elif fmt.metadata_csum:
+        return
+    seq = MMP.number(data, 0, "mmp_seq")
+    if seq != EXT4_MMP_SEQ_CLEAN and seq > EXT4_MMP_SEQ_MAX:
+        # lib/ext2fs/mmp.c:ext2fs_mmp_start
+        text = f"is {seq:#x}: a check is going on, or no program wrote it"
+        check.of_record("MMP_SEQ", MMP, "mmp_seq", at, text)
+    if fmt.metadata_csum:
         stored = MMP.number(data, 0, "mmp_checksum")
         expected = set_mmp_checksum(data, 0, fmt.checksum_seed)
         if stored != expected:
