@@ -117,6 +117,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "no flex_bg": {"features": "^flex_bg", "block_size": 1024, "free": 40 * MIB},
     "large flex groups": {"groups_per_flex": 256},
     "all backups": {"features": "^sparse_super,^resize_inode", "free": 150 * MIB},
+    "inside inodes": {"features": "inline_data,ea_inode", "inode_size": 1024},
     "ext3": {"type": "ext3"},
     "ext2": {"type": "ext2"},
 }

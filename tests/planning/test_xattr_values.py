@@ -35,7 +35,7 @@ from tests.judges import debugfs
 from tests.judges.compare import assert_tree_equal
 from tests.judges.fsck import judge, judge_bytes, problems
 from tests.judges.kernel import mounted
-from tests.judges.tools import require_root
+from tests.judges.tools import require_root, run
 from tests.makers.strategies import trees
 
 pytestmark = pytest.mark.judged("quick")
@@ -111,6 +111,19 @@ def test_the_kernel_reads_and_changes_them(name: str, tmp_path: Path) -> None:
         for folder in (point / "d").iterdir():
             os.setxattr(folder, "user.d", noise(8000 + int(folder.name) // 4))
     judge(image, "quick")
+
+
+def test_e2fsprogs_moves_and_seals_them_anew(tmp_path: Path) -> None:
+    """Growth, the least size, which moves inodes, and another seed for all hashes of values."""
+    image = tmp_path / "image"
+    ext4writer.write_image(sample(), image, Spec(**SPECS["1K, inline"]))
+    os.truncate(image, 200 << 20)
+    for command in (["resize2fs"], ["resize2fs", "-M"], ["tune2fs", "-U", "random"]):
+        run([*command, image])
+        judge(image, "quick")
+    with open_image(image) as opened:
+        assert opened.lookup("/g/65536").xattrs()[b"user.other"] == noise(65536)
+        assert opened.open("/g/65536").read() == noise(40)
 
 
 def test_quotas_count_values_for_each_that_has_them(tmp_path: Path) -> None:
