@@ -101,6 +101,8 @@ def sample(features: frozenset[str]) -> Tree:
     tree.file("again", noise(30_000) + bytes(100_000) + noise(5000), flags="nodump")
     tree.file("same", tree["again"].content)  # type: ignore[union-attr]
     attributes = {b"user.note": noise(60), b"user.long": noise(500)}
+    if "ea_inode" in features:
+        attributes[b"user.large"] = noise(20_000)
     tree.file("small", b"small", xattrs=attributes if "ext_attr" in features else None)
     tree.link("folder/small", "small")
     tree.file("owned", noise(7000), uid=7, project=77 if "project" in features else 0)
