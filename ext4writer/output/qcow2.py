@@ -42,7 +42,7 @@ class Qcow2Sink(BlockedSink):
         self._is_compressed = is_compressed
         clusters = ceil_div(size, CLUSTER)
         self._l1_entries = ceil_div(clusters, ENTRIES)
-        l1_clusters = -(-self._l1_entries * 8 // CLUSTER)
+        l1_clusters = ceil_div(self._l1_entries * 8, CLUSTER)
         self._end = (1 + l1_clusters) * CLUSTER
         """Bytes of the file that are taken."""
         self._tables: dict[int, array[int]] = {}
@@ -128,7 +128,7 @@ class Qcow2Sink(BlockedSink):
             wanted = ceil_div(taken + blocks + table, REFCOUNTS)
             if wanted <= blocks:
                 break
-            blocks, table = wanted, -(-wanted * 8 // CLUSTER)
+            blocks, table = wanted, ceil_div(wanted * 8, CLUSTER)
         total = taken + blocks + table
         counts = array("H", [1]) * total
         for cluster, users in enumerate(self._shared):
