@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..content import O_CLOEXEC, Stamp
@@ -197,7 +198,8 @@ class Lister:
                     yield from self._entries(map(_Named, repeat(prefix), sorted(names)), path)
                     return
                 with os.scandir(place) as entries:
-                    yield from self._entries(entries, path, self._part_names)
+                    listed = entries if self._part_names else _sorted(entries)
+                    yield from self._entries(listed, path, self._part_names)
                     return
             fd = self._folders.open(host)
             with os.scandir(fd) as found:
@@ -348,6 +350,13 @@ def subfolders(listing: Listing, host: HostDirectory) -> list[Folder]:
 def times_of(status: os.stat_result) -> Times:
     """Access, change and, where Python provides it, birth time in nanoseconds."""
     return status.st_atime_ns, status.st_ctime_ns, getattr(status, "st_birthtime_ns", None)
+
+
+def _sorted(entries: Iterator[os.DirEntry[bytes]]) -> Iterator[os.DirEntry[bytes]]:
+    """``entries`` by name, the order of use; each is freed after it was looked at."""
+    left: list[Any] = sorted(entries, key=attrgetter("name"), reverse=True)
+    left.insert(0, None)
+    return iter(left.pop, None)
 
 
 class _Named:
