@@ -12,6 +12,7 @@ from struct import unpack
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ..arithmetic import ceil_div
 from ..errors import SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
@@ -415,7 +416,7 @@ def _plan_directories(
             continue
         least = 1
         if index == table.lost_and_found:
-            least = max(2, -(-lost_and_found_size // block_size))
+            least = max(2, ceil_div(lost_and_found_size, block_size))
         try:
             lengths = table.name_lengths[start:end]
             planned = plan_directory(names, lengths, rules, policy, least_blocks=least)
