@@ -64,6 +64,11 @@ class MerkleTree:
         state.update(self.salt.ljust(round_up(len(self.salt), unit), b"\0"))
         return state
 
+    @cached_property
+    def zero_hash(self) -> bytes:
+        """The hash of a block of zeros."""
+        return self.hash_block(bytes(self.block_size))
+
     def level_blocks(self, size: int) -> list[int]:
         """Blocks of each level of the tree of ``size`` bytes, the lowest level first."""
         blocks = ceil_div(size, self.block_size)
@@ -151,9 +156,8 @@ class TreeBuilder:
 
     def add_zeros(self, blocks: int) -> None:
         """Add blocks of zeros, which are hashed once."""
-        digest = self._tree.hash_block(bytes(self._tree.block_size))
         for _ in range(blocks):
-            self._put(0, digest)
+            self._put(0, self._tree.zero_hash)
 
     def finish(self) -> tuple[bytes, bytes]:
         """Return the tree as it is stored, the root's level first, and the hash of the root."""
