@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from struct import pack
 from typing import ClassVar
 
 from ...errors import SpecError
@@ -121,4 +122,4 @@ class ResizeMapping(FileMapping):
 
 
 def _packed(words: Sequence[int]) -> bytes:
-    return b"".join(word.to_bytes(_WORD_BYTES, "little") for word in words)
+    return pack(f"<{len(words)}I", *words)
