@@ -105,6 +105,7 @@ def cases(name: tuple[str, ...], output: str | None, as_json: bool) -> None:
         if further:
             click.echo(f"    e2fsck -y too: {' '.join(further)}")
         click.echo(f"    ext4writer check: {' '.join(case.checker) or 'nothing'}")
+        click.echo(f"    Linux 6.1: {case.kernel}")
     click.echo(
         f"{len(chosen)} cases; all {len(CASES)} reach {len(coverage())} of {len(NAMES)} codes"
     )
@@ -120,6 +121,7 @@ def _row(case: Case) -> dict[str, object]:
         "e2fsck": list(case.codes),
         "e2fsck_repair": list(case.repair_codes),
         "check": list(case.checker),
+        "linux": case.kernel,
         "kernels": case.kernels,
     }
 

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from ..output.opening import Output, open_sink
 from . import patch
-from .answers import ANSWERS, answer_of
+from .answers import ANSWERS, KERNEL, answer_of
 from .bases import BY_NAME, Base
 from .lies import TABLE
 from .override import Override
@@ -34,8 +34,13 @@ class Case:
     overrides: tuple[str, ...]
 
     @property
+    def kernel(self) -> str:
+        """What Linux 6.1 does with the image: mounts, lists, reads and writes it, or does not."""
+        return KERNEL.get(answer_of(self.name).kernel, "was not asked")
+
+    @property
     def kernels(self) -> str:
-        """What kernels may do with such an image."""
+        """What kernels may do with images of this group."""
         return KERNELS[self.group]
 
     @cached_property

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from ext4writer.damage.answers import ANSWERS, HANGS
+from ext4writer.damage.answers import ANSWERS, HANGS, KERNEL
 from ext4writer.damage.bases import BASES, Base
 from ext4writer.damage.catalogue import CASE, CASES, KERNELS, Case, coverage
 from ext4writer.damage.problems import NAMES, name_of
 from ext4writer.inspection.check import check_image
 from ext4writer.read import open_image
 from tests.builder.command import run as command
+from tests.guest.kernel_package import unpacked_kernel
 from tests.judges.fsck import assert_clean, write_sparse
 from tests.judges.tools import require
-from tests.makers.catalogue_update import checked, logged
+from tests.makers.catalogue_update import checked, logged, mounted
 
 pytestmark = pytest.mark.damaged
 
@@ -91,11 +92,22 @@ def test_each_case_gives_its_codes(part: int, tmp_path: Path) -> None:
         ask(case, tmp_path)
 
 
+@pytest.mark.qemu
+def test_a_kernel_does_what_is_told(tmp_path: Path) -> None:
+    """One boot mounts a part of the images, in a guest that may break."""
+    cases = CASES[3::30]
+    found = mounted(cases, tmp_path)
+    assert set(found) == {case.name for case in cases}
+    if "linux-image-6.1." in unpacked_kernel().name:
+        assert found == {case.name: ANSWERS[case.name].kernel for case in cases}
+
+
 def test_the_catalogue_is_whole() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 600
     assert set(ANSWERS) == set(CASE)
     assert {case.group for case in CASES} == set(KERNELS)
     assert all(case.why and case.overrides for case in CASES)
+    assert {answer.kernel for answer in ANSWERS.values()} == set(KERNEL)
     codes = {code for answer in ANSWERS.values() for code in (*answer.found, *answer.repaired)} - {
         HANGS
     }
