@@ -6,7 +6,7 @@ inodes, mappings and contents (emit/system_files.py).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...ondisk.format import Format
 from ...ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
@@ -18,6 +18,9 @@ from .journal import journal_blocks, journal_file
 from .mmp import mmp_block
 from .orphan_file import ORPHAN_FILE_PURPOSE, orphan_file, orphan_file_blocks
 from .resize_inode import resize_inode_file
+
+if TYPE_CHECKING:
+    from .bad_blocks import BadBlocks
 
 __all__ = [
     "NEED_A_JOURNAL",
@@ -43,7 +46,7 @@ class SystemSizes(NamedTuple):
     orphan_file_ino: int
     journal_location: JournalLocation = None
     """In bytes."""
-    bad_blocks: tuple[int, ...] = ()
+    bad_blocks: BadBlocks | None = None
     """Those that lie in the file system."""
 
 
@@ -56,11 +59,11 @@ def system_sizes(
     """
     journal = journal_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
     # mke2fs, too, makes none where it makes no journal (misc/mke2fs.c:main).
-    bad: tuple[int, ...] = ()
+    bad = None
     if spec.bad_blocks:
-        from .bad_blocks import bad_blocks_below
+        from .bad_blocks import BadBlocks
 
-        bad = bad_blocks_below(spec, fmt, blocks_count)
+        bad = BadBlocks.of(spec, fmt, blocks_count)
     has_journal = bool(journal) or spec.journal_device
     orphan_blocks = orphan_file_blocks(fmt, blocks_count) if has_journal else 0
     if spec.journal_device:

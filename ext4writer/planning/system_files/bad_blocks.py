@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import NamedTuple
 
 from ...ondisk.format import Format
 from ...ondisk.superblock import EXT4_BAD_INO
@@ -11,14 +12,26 @@ from ..spec import Spec
 from .base import SystemFile
 
 
-def bad_blocks_below(spec: Spec, fmt: Format, blocks_count: int) -> tuple[int, ...]:
-    """Return those that lie in a file system of ``blocks_count`` blocks."""
-    first = bisect_left(spec.bad_blocks, fmt.first_data_block)
-    return spec.bad_blocks[first : bisect_left(spec.bad_blocks, blocks_count)]
+class BadBlocks(NamedTuple):
+    """Some of a list of bad blocks, which is not copied: the search for a size asks often."""
+
+    listed: tuple[int, ...] = ()
+    first: int = 0
+    end: int = 0
+
+    @classmethod
+    def of(cls, spec: Spec, fmt: Format, blocks_count: int) -> BadBlocks:
+        """Return those that lie in a file system of ``blocks_count`` blocks."""
+        listed = spec.bad_blocks
+        first = bisect_left(listed, fmt.first_data_block)
+        return cls(listed, first, bisect_left(listed, blocks_count))
 
 
-def bad_blocks_file(fmt: Format, blocks: tuple[int, ...]) -> SystemFile:
-    """Return the inode of ``blocks`` (lib/ext2fs/bb_inode.c:ext2fs_update_bb_inode)."""
+def bad_blocks_file(fmt: Format, bad: BadBlocks) -> SystemFile | None:
+    """Return the inode of bad blocks (lib/ext2fs/bb_inode.c:ext2fs_update_bb_inode), if any."""
+    blocks = bad.listed[bad.first : bad.end]
+    if not blocks:
+        return None
     return SystemFile(
         ino=EXT4_BAD_INO,
         purpose="bad blocks",
