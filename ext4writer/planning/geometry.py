@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..arithmetic import ceil_div, round_up
+from ..errors import SpecError
 from ..ondisk.format import Format
 
 MIN_BLOCKS_BEHIND_OVERHEAD = 50
@@ -49,7 +50,7 @@ class Geometry(NamedTuple):
     inode_bitmaps: array[int]
     inode_tables: array[int]
     fixed: list[Span]
-    """All blocks of fixed metadata, merged and ascending."""
+    """All blocks of fixed metadata and all bad blocks, merged and ascending."""
     super_groups: list[int]
 
     @property
@@ -126,12 +127,14 @@ class Geometry(NamedTuple):
         reserved_gdt_blocks: int,
         *,
         packed: bool = False,
+        bad_blocks: Sequence[int] = (),
     ) -> Geometry | None:
         """Place the metadata of every group; None if it does not fit.
 
         In each flex group all block bitmaps come first, then all inode bitmaps, then all inode
         tables, as close to its start as the superblock backups allow. With ``packed``, all groups
-        are placed as one flex group (misc/mke2fs.c:packed_allocate_tables).
+        are placed as one flex group (misc/mke2fs.c:packed_allocate_tables). Nothing lies in
+        ``bad_blocks``, which ascend; raises :class:`SpecError` for one where something must.
         """
         groups = fmt.groups_for(blocks_count)
         fmt = fmt.of_groups(groups)
@@ -147,15 +150,16 @@ class Geometry(NamedTuple):
         ]
         if heads[-1][1] > blocks_count or heads[0][1] > fmt.blocks_per_group + heads[0][0]:
             return None
+        obstacles = _with_bad_blocks(heads, bad_blocks) if bad_blocks else heads
         block_bitmaps, inode_bitmaps, inode_tables = array("Q"), array("Q"), array("Q")
         fixed: list[Span] = []
         flex_groups = groups if packed else fmt.groups_per_flex
         flex_blocks = flex_groups * fmt.blocks_per_group
         flex_overhead = flex_groups * (2 + table_blocks)
-        group = next_head = 0
+        group = upcoming = 0
         while group < groups:
             first = fmt.first_data_block + group * fmt.blocks_per_group
-            until = heads[next_head][0] if next_head < len(heads) else blocks_count
+            until = obstacles[upcoming][0] if upcoming < len(obstacles) else blocks_count
             alike = (until - first) // flex_blocks
             if alike and flex_overhead <= flex_blocks:
                 # Most flex groups have no obstacles, and a huge image has thousands of them.
@@ -169,9 +173,9 @@ class Geometry(NamedTuple):
                 continue
             count = min(flex_groups, groups - group)
             end = min(first + count * fmt.blocks_per_group, blocks_count)
-            last_head = bisect_left(heads, (end,), next_head)
-            placer = _Placer(first, end, heads[next_head:last_head])
-            next_head = last_head
+            last = bisect_left(obstacles, (end,), upcoming)
+            placer = _Placer(first, end, obstacles[upcoming:last])
+            upcoming = last
             placer.place(block_bitmaps, count, 1)
             placer.place(inode_bitmaps, count, 1)
             placer.place(inode_tables, count, table_blocks)
@@ -192,6 +196,19 @@ class Geometry(NamedTuple):
             fixed=fixed,
             super_groups=fmt.super_groups(groups),
         )
+
+
+def _with_bad_blocks(heads: list[Span], bad_blocks: Sequence[int]) -> list[Span]:
+    """``heads`` and bad blocks, ascending; raises :class:`SpecError` for a block in a head."""
+    for first, end in heads:
+        place = bisect_left(bad_blocks, first)
+        if place < len(bad_blocks) and bad_blocks[place] < end:
+            raise SpecError(
+                "bad_blocks",
+                f"block {bad_blocks[place]} would hold a superblock or descriptors, which cannot "
+                "lie elsewhere",
+            )
+    return sorted([*heads, *((block, block + 1) for block in bad_blocks)])
 
 
 def _repeat(locations: array[int], starts: range, offsets: range) -> None:

@@ -10,7 +10,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..arithmetic import ceil_div
-from ..errors import SpecError
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from .allocator import Allocator, OutOfBlocks
 from .geometry import Geometry, Span
@@ -146,8 +145,8 @@ def set_apart(
     runs: Iterable[Span] = geometry.free_runs()
     for file in files:
         if file.places:
+            # The geometry counts them as fixed.
             placed[file.ino] = [(block, 1) for block in file.places]
-            runs = _without(runs, file.places)
         if file.goal is None or not file.data_blocks:
             continue
         before = list(runs)
@@ -163,32 +162,6 @@ def set_apart(
             raise OutOfBlocks
         placed[file.ino], runs = taken, left
     return runs, placed
-
-
-def _without(runs: Iterable[Span], places: Sequence[int]) -> Iterator[Span]:
-    """``runs`` without single blocks; raises :class:`SpecError` for one that is in none of them."""
-    waiting = iter(places)
-    place = next(waiting, None)
-    for first, end in runs:
-        while place is not None and place < end:
-            if place < first:
-                raise _fixed_error(place)
-            if first < place:
-                yield first, place
-            first = place + 1
-            place = next(waiting, None)
-        if first < end:
-            yield first, end
-    if place is not None:
-        raise _fixed_error(place)
-
-
-def _fixed_error(block: int) -> SpecError:
-    return SpecError(
-        "bad_blocks",
-        f"block {block} would hold a superblock, descriptors, bitmaps or inodes, which cannot lie "
-        "elsewhere; choose another size or groups_per_flex",
-    )
 
 
 def _take_from(

@@ -344,13 +344,13 @@ def _in_units(fmt: Format, blocks: int, unit: int) -> int:
 
 
 def _geometry(spec: Spec, fmt: Format, stretch: _Stretch, blocks_count: int) -> Geometry | None:
-    return Geometry.lay_out(
-        fmt,
-        blocks_count,
-        stretch.inodes_per_group,
-        stretch.reserved_gdt_blocks,
-        packed=spec.packed_meta_blocks,
-    )
+    arguments = fmt, blocks_count, stretch.inodes_per_group, stretch.reserved_gdt_blocks
+    packed = spec.packed_meta_blocks
+    bad = next((file.places for file in stretch.system_files if file.places), ())
+    geometry = Geometry.lay_out(*arguments, packed=packed, bad_blocks=bad)
+    if geometry is None and bad and Geometry.lay_out(*arguments, packed=packed) is not None:
+        raise SpecError("bad_blocks", "leave no room between them for bitmaps and inode tables")
+    return geometry
 
 
 def _clip(placement: Placement, clusters: int) -> Placement:

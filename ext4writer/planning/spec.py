@@ -325,7 +325,8 @@ class Spec:
     bad_blocks: Option[tuple[int, ...], Sequence[int]] = Option(
         (),
         "Numbers of blocks that must not be used, as badblocks lists them for this block size; "
-        "those past the end are none of the image. One where fixed metadata lies is refused.",
+        "those past the end are none of the image. Bitmaps and tables lie around them; one where a "
+        "superblock or descriptors lie is refused.",
         bad_blocks_of,
     )
     quotatype: Option[tuple[str, ...] | None, str | Sequence[str] | None] = Option(

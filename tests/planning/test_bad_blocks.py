@@ -66,6 +66,11 @@ SPECS: dict[str, tuple[list[int], dict[str, Any]]] = {
     "few": ([3000], {"type": "ext2"}),
     "1 KiB, two levels": ([*range(9000, 12_000, 2)], {"block_size": 1024, "size": 64 * MIB}),
     "random": ([*range(1200, 3000, 31)], {"policy": RandomPolicy(3), "features": "quota"}),
+    "among tables": ([*range(60, 1300, 150), 32900, 33000], {"size": 200 * MIB}),
+    "among tables of each group": (
+        [*range(100, 30_000, 997)],
+        {"block_size": 1024, "features": "^flex_bg,^resize_inode", "size": 30 * MIB},
+    ),
     "journal in the middle": (
         [*range(8000, 9000, 50)],
         {"size": 64 * MIB, "journal_location": "middle"},
@@ -105,9 +110,13 @@ def test_the_inode_is_that_of_mke2fs(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    for block in (0, 1, 40, 32768):
+    for block in (0, 1, 20, 32768):
         with pytest.raises(SpecError, match=f"bad_blocks: block {block} would hold"):
             ext4writer.plan(Tree(), Spec(bad_blocks=[block, 5000], size=200 * MIB))
+    with pytest.raises(SpecError, match="bad_blocks: leave no room between them"):
+        ext4writer.plan(
+            Tree(), Spec(bad_blocks=range(100, 8000, 9), features="^flex_bg", inodes=5000)
+        )
     for blocks in ([-1], [1 << 32], ["x"], 7):
         with pytest.raises(SpecError, match="bad_blocks: "):
             Spec(bad_blocks=blocks)  # type: ignore[arg-type]
@@ -119,7 +128,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    blocks=st.sets(st.integers(600, 4000), max_size=300),
+    blocks=st.sets(st.integers(5, 4000), max_size=300),
     options=st.sampled_from(
         [
             {},
