@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import PATH, GroupedCommand, parsed_overrides
+from .image_argument import Place
+from .options import PATH, SIZE, GroupedCommand, parsed_overrides
 from .signals import cancel_on_signals
 
 if TYPE_CHECKING:
@@ -29,12 +30,26 @@ if TYPE_CHECKING:
 )
 @click.option("--no-reseal", is_flag=True, help="Leave the checksums over each field as they were.")
 @click.option("--poison", is_flag=True, help="Make the checksum over each field wrong on purpose.")
-def patch(image: str, change: tuple[str, ...], output: str, no_reseal: bool, poison: bool) -> None:
+@click.option(
+    "--offset",
+    type=SIZE,
+    metavar="SIZE",
+    default="0",
+    help="The file system begins at this byte of IMAGE, or of the partition.",
+)
+def patch(
+    image: str,
+    change: tuple[str, ...],
+    output: str,
+    no_reseal: bool,
+    poison: bool,
+    offset: int,
+) -> None:
     """Write IMAGE with other values in some fields, to test what reads it.
 
-    IMAGE is any ext2, ext3 or ext4 image, and stays as it is. FIELD=VALUE is as for --override of
-    build, such as 'inode[/etc/passwd].i_size_lo=limit+1' or 'bytes[0x438]=hex:00ff'. All checksums
-    over the fields are made right.
+    IMAGE is any ext2, ext3 or ext4 image, or DISK:N for partition N of a disk, and stays as it is.
+    FIELD=VALUE is as for --override of build, such as 'inode[/etc/passwd].i_size_lo=limit+1' or
+    'bytes[0x438]=hex:00ff'. All checksums over the fields are made right.
     """
     from ext4writer.damage import patch_image
     from ext4writer.errors import OverrideError
@@ -43,10 +58,17 @@ def patch(image: str, change: tuple[str, ...], output: str, no_reseal: bool, poi
 
     try:
         overrides = parsed_overrides(change, no_reseal, poison)
+        source = Place(image, offset, None, False)
         place = StandardOutput() if output == "-" else PathOutput(output)
-        place.refuse_inputs([image])
+        place.refuse_inputs([source.path])
         with cancel_on_signals():
-            patch_image(image, standard_stream() if output == "-" else output, overrides)
+            patch_image(
+                source.path,
+                standard_stream() if output == "-" else output,
+                overrides,
+                offset=source.offset,
+                partition=source.partition,
+            )
     except OverrideError as error:
         raise click.UsageError(str(error).removeprefix("override ")) from None
 

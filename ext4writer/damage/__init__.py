@@ -57,13 +57,20 @@ def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:
 
 
 def patch_image(
-    image: str | PathLike[str], output: Output, overrides: Sequence[Override | str]
+    image: str | PathLike[str],
+    output: Output,
+    overrides: Sequence[Override | str],
+    *,
+    offset: int = 0,
+    partition: int | None = None,
 ) -> None:
     """Write the image at the path ``image`` to ``output``, with ``overrides`` carried out.
 
     ``output`` is as for :func:`~ext4writer.write_image`; ``image`` itself never changes, and its
-    holes stay holes. Raises what :func:`patch` does, and :class:`~ext4writer.OutputError`.
+    holes stay holes. The file system begins at byte ``offset``, or in ``partition`` of a disk, as
+    for :func:`~ext4writer.read.open_image`; what is around it is written too. Raises what
+    :func:`patch` does, :class:`~ext4writer.SourceError` and :class:`~ext4writer.OutputError`.
     """
     from .patching import patch_file
 
-    patch_file(image, output, overrides)
+    patch_file(image, output, overrides, offset, partition)

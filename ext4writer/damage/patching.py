@@ -23,6 +23,7 @@ from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import XATTR_HEADER
 from ..output.opening import Output, open_sink
 from ..read.image import Image, open_image
+from ..read.partitions import partition as find_partition
 from ..read.stores import open_store
 from .locate import Locator
 from .override import Override
@@ -65,19 +66,28 @@ def patch_into(buffer: WriteBuffer, overrides: Sequence[Override | str]) -> list
 
 
 def patch_file(
-    image: str | PathLike[str], output: Output, overrides: Sequence[Override | str]
+    image: str | PathLike[str],
+    output: Output,
+    overrides: Sequence[Override | str],
+    offset: int = 0,
+    partition: int | None = None,
 ) -> None:
     """See :func:`ext4writer.damage.patch_image`."""
     with ExitStack() as opened:
         store = open_store(image)
         opened.callback(store.close)
-        if store.size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
-            raise ImageError(store.name, "is no ext4: it has no room for a superblock")
+        end = store.size
+        if partition is not None:
+            part = find_partition(store, partition)
+            offset, end = offset + part.offset, min(part.offset + part.size, end)
+        if offset < 0 or end - offset < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
+            raise ImageError(store.name, f"has no room for a file system at byte {offset}")
         file = opened.enter_context(open(image, "rb"))
         memory = mmap.mmap(file.fileno(), store.size, access=mmap.ACCESS_COPY)
         with memoryview(memory) as view:
-            changed = patch_into(view, overrides)
-            stretches = sorted([*store.stored(0, store.size), *changed])
+            changed = patch_into(view[offset:end], overrides)
+            moved = ((first + offset, last + offset) for first, last in changed)
+            stretches = sorted([*store.stored(0, store.size), *moved])
             with open_sink(output, store.size) as sink:
                 done = 0
                 for first, last in stretches:
@@ -103,6 +113,8 @@ def _carry_out(
     # Every value is tried before any is written.
     for place in places:
         place.changed(image, view)
+        if place.override.poison:
+            _poisoned_byte(image, view, place)
     sealed = [place for place in places if place.override.reseal and not _is_own_checksum(place)]
     changed: set[int] = set()
     for place in sealed:
@@ -114,7 +126,7 @@ def _carry_out(
     _seal_units(image, view, [place.holder for place in sealed])
     for place in places:
         if place.override.poison:
-            _poison(image, view, place.holder, place.override)
+            _poison(image, view, place)
     for place in places:
         if not place.override.reseal or _is_own_checksum(place):
             _write(image, view, place)
@@ -182,12 +194,18 @@ def _is_own_checksum(place: Place) -> bool:
     }
 
 
-def _poison(image: Image, view: memoryview, holder: Holder, override: Override) -> None:
-    """Make the checksum of a unit wrong by one bit."""
-    at = _checksum_at(image, view, holder)
+def _poisoned_byte(image: Image, view: memoryview, place: Place) -> int:
+    """Where the checksum over a place lies; :class:`OverrideError` where there is none."""
+    at = _checksum_at(image, view, place.holder)
     if at is None:
-        raise OverrideError(f"override {override}: no checksum covers it in this image")
-    view[at] ^= 1
+        raise OverrideError(f"override {place.override}: no checksum covers it in this image")
+    return at
+
+
+def _poison(image: Image, view: memoryview, place: Place) -> None:
+    """Make the checksum of a unit wrong by one bit."""
+    holder = place.holder
+    view[_poisoned_byte(image, view, place)] ^= 1
     if holder.kind in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):
         start = image.descriptor_offset(holder.group)
         size = image.format.desc_size

@@ -264,6 +264,24 @@ def test_the_command_patches(tmp_path: Path) -> None:
     assert made.read_bytes() == image()
 
 
+def test_a_partition_is_patched_and_the_rest_kept(tmp_path: Path) -> None:
+    disk, out = tmp_path / "disk", tmp_path / "out"
+    before = b"b" * (1 << 20)
+    disk.write_bytes(before + image() + b"after")
+    run(["sfdisk", "-q", "--no-reread", disk], stdin=b"label: dos\n2048 16384 L\n")
+    whole = disk.read_bytes()
+    text = "inode[/other].i_links_count=7"
+    for arguments in ((f"{disk}:1",), (disk, "--offset", "1M")):
+        done = command("patch", *arguments, text, "-o", out)
+        assert (done.returncode, done.stderr) == (0, "")
+        expected = whole[: 1 << 20] + patch(image(), [text]) + b"after"
+        assert out.read_bytes() == expected
+        out.unlink()
+    assert disk.read_bytes() == whole
+    done = command("patch", f"{disk}:2", text, "-o", out)
+    assert "has no partition 2; there are 1" in done.stderr and not out.exists()
+
+
 def test_build_takes_the_same_grammar(tmp_path: Path) -> None:
     source, plain, lie = tmp_path / "source", tmp_path / "plain", tmp_path / "lie"
     source.mkdir()
