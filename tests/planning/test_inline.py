@@ -16,6 +16,7 @@ from ext4writer import (
     OverrideError,
     Progress,
     RandomPolicy,
+    SourceChangedError,
     Spec,
     SpecError,
     Tree,
@@ -25,6 +26,7 @@ from ext4writer import (
 from ext4writer.inspection.check import check_image
 from ext4writer.ondisk.inode import EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL
 from ext4writer.read import open_image
+from ext4writer.sources import directory
 from tests.judges import foreign
 from tests.judges.compare import assert_tree_equal
 from tests.judges.fsck import judge, judge_bytes, problems
@@ -250,3 +252,16 @@ def test_inline_files_have_no_extents_to_override() -> None:
         ext4writer.write_image(
             sample(128), bytearray(), Spec(features="inline_data"), overrides=[override]
         )
+
+
+@pytest.mark.parametrize("changed", [b"", b"longer than it was", b"other"])
+def test_a_file_that_changes_after_the_plan_leaves_no_image(changed: bytes, tmp_path: Path) -> None:
+    source, image = tmp_path / "source", tmp_path / "image"
+    source.mkdir()
+    for number in range(9):
+        (source / f"{number}").write_bytes(b"small")
+    layout = plan(directory(source), Spec(features="inline_data"))
+    (source / "5").write_bytes(changed)
+    with pytest.raises(SourceChangedError, match="/source/5"):
+        ext4writer.write_layout(layout, image)
+    assert not image.exists()
