@@ -352,22 +352,25 @@ def _plan_xattrs(
     planner = XattrPlanner(fmt, policy)
     for index in inline.directories:
         inline.fill(index, fmt.xattr_room - inline.rooms[index])
+    if table.with_xattrs and not fmt.ext_attr:
+        path = table.path_of(table.with_xattrs[0])
+        raise TreeError(path, "has extended attributes; they need the feature ext_attr")
+    # All files of a tree may have labels, so that this loop is a short one.
+    nodes, types, rooms, link = table.nodes, table.types, inline.rooms, S_IFLNK >> 12
     for index in table.with_xattrs:
-        if not fmt.ext_attr:
-            raise TreeError(
-                table.path_of(index), "has extended attributes; they need the feature ext_attr"
-            )
-        xattrs = table.nodes[index].xattrs or {}
-        if index in contexts:
+        xattrs = nodes[index].xattrs or {}
+        if contexts and index in contexts:
             xattrs = {**xattrs, ENCRYPTION_CONTEXT: contexts[index]}
-        path, kept = partial(table.path_of, index), inline.rooms.get(index, 0)
-        is_link = table.types[index] == S_IFLNK >> 12
-        left = planner.add(index, xattrs, path, kept, is_link=is_link)
+        path_of = partial(table.path_of, index)
+        kept = rooms.get(index, 0) if rooms else 0
+        left = planner.add(index, xattrs, path_of, types[index] == link, kept)
+        if not kept:
+            continue
         if left is not None:
             inline.fill(index, left)
             continue
         inline.discard(index)
-        planner.add(index, xattrs, path, is_link=is_link)
+        planner.add(index, xattrs, path_of, types[index] == link)
     return planner.plan
 
 

@@ -69,9 +69,8 @@ class XattrPlan:
     """By number of the value: how many entries name it; those of a shared block count once."""
 
 
-_Key = tuple[tuple[tuple[bytes, bytes], ...], int, bool]
-"""The attributes, and the rest of what :meth:`XattrPlanner.add` is given."""
-
+_Key = tuple[tuple[bytes, bytes], ...]
+"""The attributes, sorted by name."""
 
 _Spread = tuple[list[Attribute], list[Attribute]]
 """Attributes in the inode and in a block."""
@@ -88,6 +87,11 @@ class _Home(NamedTuple):
     outside: tuple[Attribute, ...]
     left: int
     """Bytes of the inode's room that nothing takes."""
+    named: tuple[int, ...] = ()
+    """The numbers of the values that its entries name."""
+
+
+_UNKNOWN = _Home(None, (), 0)
 
 
 class XattrPlanner:
@@ -101,6 +105,7 @@ class XattrPlanner:
         self._holders: dict[bytes, int] = {}
         self._block_room = fmt.block_size - XATTR_HEADER.size - XATTR_END_SIZE
         self._homes: dict[_Key, _Home | None] = {}
+        self._other_homes: dict[tuple[int, bool], dict[_Key, _Home | None]] = {}
         self._shared: dict[tuple[Attribute, ...], int] = {}
 
     def add(
@@ -108,9 +113,8 @@ class XattrPlanner:
         index: int,
         xattrs: Xattrs,
         path: Callable[[], bytes],
+        is_link: bool,
         kept: int = 0,
-        *,
-        is_link: bool = False,
     ) -> int | None:
         """Place the attributes of the node at ``index``.
 
@@ -119,24 +123,23 @@ class XattrPlanner:
         :class:`TreeError` if the attributes cannot be stored; ``path`` returns the path of the
         node.
         """
-        key = tuple(sorted(xattrs.items())), kept, is_link
-        home = self._homes.get(key)
+        homes = self._homes
+        if kept or is_link:
+            homes = self._other_homes.setdefault((kept, is_link), {})
+        key = tuple(sorted(xattrs.items()))
+        home = homes.get(key, _UNKNOWN)
+        if home is _UNKNOWN:
+            home = homes[key] = self._find_home(key, kept, is_link, path)
         if home is None:
-            if key in self._homes:
-                return None
-            home = self._homes[key] = self._find_home(*key, path)
-            if home is None:
-                return None
+            return None
         if home.inside is not None:
             self.plan.inside_of[index] = home.inside
-            if self._holders:
-                self._refer(self.plan.insides[home.inside])
-        if self._holders:
-            named = self._named(home)
-            if named:
-                self.plan.values_of[index] = named
         if home.outside:
             self.plan.block_of[index] = self._block_for(home.outside)
+        if home.named:
+            self.plan.values_of[index] = home.named
+            if home.inside is not None:
+                self._refer(self.plan.insides[home.inside])
         return home.left
 
     def _block_for(self, attributes: tuple[Attribute, ...]) -> int:
@@ -233,12 +236,6 @@ class XattrPlanner:
             numbered.append(attribute)
         return tuple(numbered)
 
-    def _named(self, home: _Home) -> tuple[int, ...]:
-        """The numbers of the values of a set."""
-        inside = () if home.inside is None else self.plan.insides[home.inside]
-        both = (*inside, *home.outside)
-        return tuple(attribute.holder for attribute in both if attribute.holder is not None)
-
     def _refer(self, attributes: tuple[Attribute, ...]) -> None:
         for attribute in attributes:
             if attribute.holder is not None:
@@ -271,12 +268,14 @@ class XattrPlanner:
         return TreeError(path(), text)
 
     def _home(self, inside: list[Attribute], outside: list[Attribute], room: int) -> _Home:
-        number = None
+        number, held = None, self._held(inside)
         if inside:
             number = len(self.plan.insides)
-            self.plan.insides.append(self._held(inside))
+            self.plan.insides.append(held)
         left = room - sum(map(attribute_bytes, inside))
-        return _Home(number, self._held(outside), left)
+        block = self._held(outside)
+        named = [each.holder for each in (*held, *block) if each.holder is not None]
+        return _Home(number, block, left, tuple(named))
 
 
 def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
