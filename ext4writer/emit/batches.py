@@ -6,10 +6,16 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
+from ..arithmetic import round_up
 from ..content import Content, Parcel
 
 CopyJob = tuple[int, Content, int, int]
 """Byte offset in the image (block-aligned), content, offset in it, bytes to copy."""
+
+PADDED_MOST = 16 << 10
+"""In larger clusters the padding costs more than a write for each small file."""
+PACKED_UNIT = 4096
+"""Files of larger clusters lie at multiples of this many bytes in a buffer."""
 
 SMALL_BYTES = 128 << 10
 """Whole files of up to this many bytes share a buffer and a write; a longer one does not."""
@@ -20,7 +26,7 @@ TASK_BYTES = 16 << 20
 
 
 class Neighbours(NamedTuple):
-    """Some whole small files one after the other in the image, each block-aligned."""
+    """Some whole small files one after the other in the image, each at the start of a cluster."""
 
     offset: int
     """Byte offset of the first one in the image."""
@@ -58,10 +64,16 @@ Batch = Neighbours | Part
 """A unit of work for one worker."""
 
 
-def batches(jobs: Iterable[CopyJob | Neighbours], block_size: int) -> Iterator[Batch]:
+def unit_in_buffer(cluster_size: int) -> int:
+    """Bytes of which small files begin at a multiple in a buffer, as they do in the image."""
+    return cluster_size if cluster_size <= PADDED_MOST else PACKED_UNIT
+
+
+def batches(jobs: Iterable[CopyJob | Neighbours], cluster_size: int) -> Iterator[Batch]:
     """Batch adjacent small jobs, split large ones, and leave all others as they are."""
+    unit = unit_in_buffer(cluster_size)
     held: list[Content] = []
-    first = expected = 0
+    first = expected = filled = 0
     last: Content | None = None
     for job in jobs:
         if isinstance(job, Neighbours):
@@ -76,16 +88,17 @@ def batches(jobs: Iterable[CopyJob | Neighbours], block_size: int) -> Iterator[B
         if held and not (
             small
             and offset == expected
-            and offset + length - first <= BATCH_BYTES
+            and filled + length <= BATCH_BYTES
             and len(held) < BATCH_FILES
         ):
             yield Neighbours.of(first, held)
             held = []
         if small:
             if not held:
-                first = offset
+                first, filled = offset, 0
             held.append(content)
-            expected = offset + -(-length // block_size) * block_size
+            filled += round_up(length, unit)
+            expected = offset + round_up(length, cluster_size)
             last = content
             continue
         begins = content is not last

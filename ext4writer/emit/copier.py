@@ -17,7 +17,7 @@ from ..content import MARGIN, Content, KeepingOpen, Reader
 from ..errors import SourceChangedError
 from ..output.sink import NO_ROOM, Sink
 from ..progress import Cancel, check_cancelled
-from .batches import BATCH_BYTES, Batch, Neighbours, Part
+from .batches import BATCH_BYTES, PACKED_UNIT, PADDED_MOST, Batch, Neighbours, Part
 
 try:
     import fcntl
@@ -36,9 +36,6 @@ KERNEL_COPY_BYTES = 16 << 20
 PART_BYTES = 512 << 10
 """Bytes of a long part that are read at a time, so that they are still cached when written."""
 
-PADDED_BLOCK_MOST = 16 << 10
-"""In larger blocks the padding of small files is more than they are, and costs more than writes."""
-
 FICLONERANGE = 0x4020940D
 """linux/fs.h: the number on most architectures; the others refuse it."""
 CLONE_UNIT = 4096
@@ -56,7 +53,7 @@ class Copier:
     def __init__(
         self,
         sink: Sink,
-        block_size: int,
+        cluster_size: int,
         count: Count,
         cancel: Cancel | None,
         *,
@@ -65,7 +62,7 @@ class Copier:
         self._keeping = KeepingOpen()
         self._sink = sink
         self._others = others
-        self._block_size = block_size
+        self._cluster_size = cluster_size
         self._count = count
         self._cancel = cancel
         self._buffer = memoryview(bytearray(MARGIN + BATCH_BYTES))[MARGIN:]
@@ -106,23 +103,23 @@ class Copier:
             self._reader = None
 
     def _copy_neighbours(self, batch: Neighbours) -> None:
-        if self._block_size > PADDED_BLOCK_MOST:
+        if self._cluster_size > PADDED_MOST:
             self._copy_apart(batch)
         else:
-            end = batch.parcel.read_side_by_side(self._buffer, self._block_size)
-            # The bytes from here to the next block are zeros already.
+            end = batch.parcel.read_side_by_side(self._buffer, self._cluster_size)
+            # The bytes from here to the next cluster are zeros already.
             self._sink.write_at(batch.offset, self._buffer[:end])
         self._count(batch.files, batch.size)
 
     def _copy_apart(self, batch: Neighbours) -> None:
-        """Write each file by itself, without the zeros up to the next block."""
-        batch.parcel.read_side_by_side(self._buffer, CLONE_UNIT)
+        """Write each file by itself, without the zeros up to the next cluster."""
+        batch.parcel.read_side_by_side(self._buffer, PACKED_UNIT)
         start, offset = 0, batch.offset
         for content in batch.parcel.contents:
             size = content.size
             self._sink.write_at(offset, self._buffer[start : start + size])
-            start += round_up(size, CLONE_UNIT)
-            offset += round_up(size, self._block_size)
+            start += round_up(size, PACKED_UNIT)
+            offset += round_up(size, self._cluster_size)
 
     def _copy_part(self, batch: Part) -> Iterator[None]:
         offset, start, length = batch.offset, batch.start, batch.length

@@ -17,7 +17,7 @@ def write_anywhere(
     pieces: Iterable[Piece],
     jobs: Iterable[CopyJob | Neighbours],
     *,
-    block_size: int,
+    cluster_size: int,
     workers: int = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
@@ -35,7 +35,7 @@ def write_anywhere(
     :class:`CancelledError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
-    pool = _Workers(sink, batches(jobs, block_size), block_size, tally, cancel)
+    pool = _Workers(sink, batches(jobs, cluster_size), cluster_size, tally, cancel)
     threads = helpers(pool.work, workers - 1)
     try:
         for offset, data in pieces:
@@ -62,7 +62,7 @@ def write_ascending(
     pieces: Iterable[Piece],
     jobs: Iterable[CopyJob | Neighbours],
     *,
-    block_size: int,
+    cluster_size: int,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
     entries_total: int = 0,
@@ -76,7 +76,7 @@ def write_ascending(
         sink,
         pieces,
         jobs,
-        block_size=block_size,
+        cluster_size=cluster_size,
         progress=progress,
         cancel=cancel,
         entries_total=entries_total,
@@ -91,7 +91,7 @@ def ascending_steps(
     pieces: Iterable[Piece],
     jobs: Iterable[CopyJob | Neighbours],
     *,
-    block_size: int,
+    cluster_size: int,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
     entries_total: int = 0,
@@ -99,11 +99,11 @@ def ascending_steps(
 ) -> Iterator[None]:
     """Like :func:`write_ascending`, but yields after each write."""
     tally = Tally(progress, entries_total, bytes_total)
-    copier = Copier(sink, block_size, tally.add, cancel)
+    copier = Copier(sink, cluster_size, tally.add, cancel)
     pending = iter(pieces)
     piece = next(pending, None)
     try:
-        for batch in batches(jobs, block_size):
+        for batch in batches(jobs, cluster_size):
             while piece is not None and piece[0] < batch.offset:
                 check_cancelled(cancel)
                 sink.write_at(*piece)
@@ -162,7 +162,7 @@ class _Workers:
         self,
         sink: Sink,
         batches: Iterator[Batch],
-        block_size: int,
+        cluster_size: int,
         tally: Tally,
         cancel: Cancel | None,
     ) -> None:
@@ -170,7 +170,7 @@ class _Workers:
         """(number of the batch, error)."""
         self._sink = sink
         self._batches = enumerate(batches)
-        self._block_size = block_size
+        self._cluster_size = cluster_size
         self._tally = tally
         self._cancel = cancel
         self._lock = threading.Lock()
@@ -179,7 +179,7 @@ class _Workers:
         """Copy batches until there are none left or a worker has failed; raises nothing."""
         number = -1
         try:
-            copier = Copier(self._sink, self._block_size, self._tally.add, self._cancel)
+            copier = Copier(self._sink, self._cluster_size, self._tally.add, self._cancel)
             try:
                 while not self.failures:
                     with self._lock:

@@ -28,7 +28,7 @@ def write_forked(
     pieces: Iterable[Piece],
     jobs: Iterable[CopyJob | Neighbours],
     *,
-    block_size: int,
+    cluster_size: int,
     pool: ProcessPool,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
@@ -41,10 +41,10 @@ def write_forked(
     the metadata, and then copies, too. Also raises :class:`WorkerError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
-    copier = Copier(sink, block_size, tally.add, cancel, others=pool.can_share)
+    copier = Copier(sink, cluster_size, tally.add, cancel, others=pool.can_share)
     stage: Stage[Batch, Copied]
-    with Stage(pool, _CopyWorker(image, block_size)) as stage:
-        work = _Work(stage, pool, batches(jobs, block_size))
+    with Stage(pool, _CopyWorker(image, cluster_size)) as stage:
+        work = _Work(stage, pool, batches(jobs, cluster_size))
         try:
             for offset, data in pieces:
                 check_cancelled(cancel)
@@ -104,16 +104,16 @@ class _Work:
 class _CopyWorker:
     """Copies batches in a forked process."""
 
-    def __init__(self, image: SharedImage, block_size: int) -> None:
+    def __init__(self, image: SharedImage, cluster_size: int) -> None:
         self._image = image
-        self._block_size = block_size
+        self._cluster_size = cluster_size
         self._copier: Copier | None = None
         self._files = self._bytes = self._unmoved = 0
 
     def begin(self) -> None:
         """Open the image; raises :class:`OutputError`."""
         self._image.open()
-        self._copier = Copier(self._image, self._block_size, self._count, None, others=True)
+        self._copier = Copier(self._image, self._cluster_size, self._count, None, others=True)
 
     def do(self, batch: Batch) -> Iterator[Copied]:
         """Copy a batch."""

@@ -106,13 +106,13 @@ POOLS: dict[str, dict[str, int]] = {"alone": {}, "threads": {"workers": 3}, "pro
 def copy(sink: Sink, pieces: Any, jobs: Any, pool: str = "alone", **options: Any) -> None:
     """Write to ``sink`` with ``pool``, as far as it takes more than one."""
     if sink.ascending:
-        write_ascending(sink, pieces, jobs, block_size=BLOCK, **options)
+        write_ascending(sink, pieces, jobs, cluster_size=BLOCK, **options)
     elif pool == "processes" and (image := sink.shared()) is not None:
         with ProcessPool(3) as processes:
-            write_forked(sink, image, pieces, jobs, block_size=BLOCK, pool=processes, **options)
+            write_forked(sink, image, pieces, jobs, cluster_size=BLOCK, pool=processes, **options)
     else:
         workers = POOLS[pool].get("workers", 1)
-        write_anywhere(sink, pieces, jobs, block_size=BLOCK, workers=workers, **options)
+        write_anywhere(sink, pieces, jobs, cluster_size=BLOCK, workers=workers, **options)
 
 
 def written(
@@ -255,7 +255,7 @@ class TestWithoutTheKernel:
         monkeypatch.delattr(os, "copy_file_range", raising=False)
         with (tmp_path / "file").open("w+b") as file:
             sink = open_sink(file, end_of(jobs))
-            write_anywhere(sink, [], jobs, block_size=BLOCK, workers=3)
+            write_anywhere(sink, [], jobs, cluster_size=BLOCK, workers=3)
             sink.finish()
         assert (tmp_path / "file").read_bytes() == expected_image(jobs, [])
 
@@ -402,7 +402,7 @@ class TestFilesThatChange:
         os.truncate(path, 5)
         before = sorted(os.listdir("/proc/self/fd")) if sys.platform == "linux" else []
         with pytest.raises(SourceChangedError):
-            write_anywhere(open_sink(bytearray(), end_of(jobs)), [], jobs, block_size=BLOCK)
+            write_anywhere(open_sink(bytearray(), end_of(jobs)), [], jobs, cluster_size=BLOCK)
         after = sorted(os.listdir("/proc/self/fd")) if sys.platform == "linux" else []
         assert before == after
 
@@ -446,7 +446,7 @@ class TestWorkers:
         jobs = laid_out(contents, lambda _: 1)
         sink = open_sink(bytearray(), end_of(jobs))
         with pytest.raises(SourceError, match="first"):
-            write_anywhere(sink, [], jobs, block_size=BLOCK, workers=2)
+            write_anywhere(sink, [], jobs, cluster_size=BLOCK, workers=2)
 
     def test_an_error_stops_the_others(self) -> None:
         opened = 0
@@ -465,7 +465,7 @@ class TestWorkers:
         sink = open_sink(io.BytesIO(), 1 << 10)
         threads = threading.active_count()
         with pytest.raises(SourceError, match="first"):
-            write_anywhere(sink, [], jobs(), block_size=BLOCK, workers=4)
+            write_anywhere(sink, [], jobs(), cluster_size=BLOCK, workers=4)
         assert threading.active_count() == threads
         assert opened < 50_000
 
@@ -576,5 +576,5 @@ class TestOutputsThatFail:
         with open(writing, "wb", buffering=0) as file:
             sink: Sink = open_sink(file, end_of(jobs))
             with pytest.raises(OutputError, match="its reader has gone"):
-                write_ascending(sink, [], jobs, block_size=BLOCK)
+                write_ascending(sink, [], jobs, cluster_size=BLOCK)
         thread.join()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ext4writer
-from ext4writer import DEFAULT_FEATURES, RandomPolicy, Spec, SpecError, Tree
+from ext4writer import DEFAULT_FEATURES, RandomPolicy, Spec, SpecError, Tree, sources
 from ext4writer.layout import plan_of
 from ext4writer.ondisk.format import Format
 from ext4writer.planning.mapping import mapping_of
@@ -143,6 +143,30 @@ def test_alignments_that_are_no_whole_clusters(
     layout = assert_right(tmp_path / "image", spec, tree())
     assert spec.align is not None and layout.size_bytes % spec.align == 0
     assert layout.size_bytes - layout.blocks_count * spec.block_size < 64 * 1024
+
+
+@pytest.mark.parametrize("cluster_size", [8192, 65536])
+def test_small_files_are_the_same_however_they_are_written(
+    cluster_size: int, tmp_path: Path
+) -> None:
+    noise = random.Random(5).randbytes
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(150):
+        (folder / f"{number}").write_bytes(noise(number * 83 % 9000 + number % 7 * 20_000))
+    spec = Spec(features="bigalloc", cluster_size=cluster_size)
+    layout = ext4writer.plan(sources.directory(folder), spec)
+    image = tmp_path / "image"
+    ext4writer.write_layout(layout, image, processes=2)
+    written = image.read_bytes()
+    assert b"".join(ext4writer.iter_image(layout)) == written
+    in_memory = bytearray()
+    ext4writer.write_layout(layout, in_memory)
+    assert in_memory == written
+    with open_image(image) as opened:
+        for number in range(150):
+            with opened.open(f"/{number}") as file:
+                assert file.read() == (folder / f"{number}").read_bytes()
 
 
 def test_cluster_sizes() -> None:
