@@ -41,9 +41,8 @@ def _image(base: Base) -> bytes:
     plan = plan_image(base.tree(), base.spec)
     image = bytearray()
     with open_sink(image, plan.size_bytes, block_size=plan.block_size) as sink:
-        write_ascending(
-            sink, coalesced(metadata_pieces(plan)), copy_jobs(plan), block_size=plan.block_size
-        )
+        pieces = coalesced(metadata_pieces(plan))
+        write_ascending(sink, pieces, copy_jobs(plan), cluster_size=plan.format.cluster_size)
         sink.finish()
     return bytes(image)
 
