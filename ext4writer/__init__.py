@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from .ondisk.features import DEFAULT_FEATURES, FeatureSet
     from .output.compressed import Compression
     from .output.opening import Output, Writer
-    from .planning.policy import LayoutPolicy, RandomPolicy, policy
+    from .planning.policy import LayoutPolicy, RandomPolicy
+    from .planning.policy_names import policy
     from .planning.quota_options import QuotaGrace, QuotaLimit
     from .planning.report import ImageReport
     from .planning.spec import Spec
@@ -148,7 +149,8 @@ if not TYPE_CHECKING:
                 "ondisk.features": "DEFAULT_FEATURES FeatureSet",
                 "output.compressed": "Compression",
                 "output.opening": "Output Writer",
-                "planning.policy": "LayoutPolicy RandomPolicy policy",
+                "planning.policy": "LayoutPolicy RandomPolicy",
+                "planning.policy_names": "policy",
                 "planning.quota_options": "QuotaGrace QuotaLimit",
                 "planning.report": "ImageReport",
                 "planning.spec": "Spec",

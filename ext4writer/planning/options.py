@@ -18,7 +18,8 @@ from ..ondisk.htree import HASH_ALGS
 from ..ondisk.journal import JOURNAL_FEATURES
 from ..ondisk.superblock import EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, edit_mount_options
 from ..units import parse_percent, parse_size
-from .policy import LayoutPolicy, policy
+from .policy import LayoutPolicy
+from .policy_names import policy
 
 if TYPE_CHECKING:
     from .quota_options import QuotaGrace, QuotaLimit

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import MutableSequence, Sequence
 from typing import TypeVar
 
-from ..errors import SpecError
-
 Item = TypeVar("Item")
 
 
@@ -95,12 +93,15 @@ class LayoutPolicy:
 DEFAULT_POLICY = LayoutPolicy()
 
 
+MASK_64 = (1 << 64) - 1
+
+
 class SeededPolicy(LayoutPolicy):
     """Draws numbers from ``seed``, the same on every host."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self._state = seed & _MASK_64
+        self._state = seed & MASK_64
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}:{self.seed}>"
@@ -110,10 +111,10 @@ class SeededPolicy(LayoutPolicy):
 
     def _next(self) -> int:
         """SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every Python."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK_64
+        self._state = (self._state + 0x9E3779B97F4A7C15) & MASK_64
         z = self._state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK_64
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK_64
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK_64
         return z ^ (z >> 31)
 
     def below(self, limit: int) -> int:
@@ -183,37 +184,3 @@ class RandomPolicy(SeededPolicy):
 
     def xattrs_shared(self) -> bool:
         return self.below(2) == 0
-
-
-_MASK_64 = (1 << 64) - 1
-_DIGITS_64 = len(str(_MASK_64))
-
-
-def policy(text: str) -> LayoutPolicy:
-    """The policy named ``text``: ``default``, ``random:SEED``, or ``NAME[:SEED]``.
-
-    ``SEED`` is a number below 2^64, 0 by default. :data:`named_policies.NAMED` has the names.
-    Raises :class:`SpecError` for another text.
-    """
-    if text == "default":
-        return LayoutPolicy()
-    kind, colon, digits = str(text).partition(":")
-    seed = _seed(digits) if colon else 0
-    if kind == "random" and colon and seed is not None:
-        return RandomPolicy(seed)
-    from .named_policies import NAMED  # late, because most images have none of them
-
-    if kind in NAMED and seed is not None:
-        return NAMED[kind](seed)
-    raise SpecError(
-        "policy",
-        f"{text!r} is neither 'default' nor 'random:SEED' with a number below 2^64, nor one of "
-        f"{', '.join(NAMED)}, each with or without such a :SEED",
-    )
-
-
-def _seed(digits: str) -> int | None:
-    if not (digits.isascii() and digits.isdigit()):
-        return None
-    digits = digits.lstrip("0") or "0"
-    return int(digits) if len(digits) <= _DIGITS_64 and int(digits) <= _MASK_64 else None

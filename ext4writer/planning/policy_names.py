@@ -1,0 +1,38 @@
+"""Policies by their names."""
+
+from __future__ import annotations
+
+from ..errors import SpecError
+from .policy import MASK_64, LayoutPolicy, RandomPolicy
+
+_DIGITS_64 = len(str(MASK_64))
+
+
+def policy(text: str) -> LayoutPolicy:
+    """The policy named ``text``: ``default``, ``random:SEED``, or ``NAME[:SEED]``.
+
+    ``SEED`` is a number below 2^64, 0 by default. :data:`named_policies.NAMED` has the names.
+    Raises :class:`SpecError` for another text.
+    """
+    if text == "default":
+        return LayoutPolicy()
+    kind, colon, digits = str(text).partition(":")
+    seed = _seed(digits) if colon else 0
+    if kind == "random" and colon and seed is not None:
+        return RandomPolicy(seed)
+    from .named_policies import NAMED  # late, because most images have none of them
+
+    if kind in NAMED and seed is not None:
+        return NAMED[kind](seed)
+    raise SpecError(
+        "policy",
+        f"{text!r} is neither 'default' nor 'random:SEED' with a number below 2^64, nor one of "
+        f"{', '.join(NAMED)}, each with or without such a :SEED",
+    )
+
+
+def _seed(digits: str) -> int | None:
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _DIGITS_64 and int(digits) <= MASK_64 else None
