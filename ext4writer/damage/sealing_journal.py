@@ -284,10 +284,11 @@ def _crc32_be(crc: int, data: memoryview) -> int:
 def seal_fast_commits(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
     """Seal the fast commits at the end of a journal, which :func:`seal_log` takes too."""
     log = _Log(view, size, places, at)
-    if not log.has_fast or not 0 < log.end < log.last:
+    if not log.has_fast or not 0 < log.end < log.last - 1:
         return
     crc, tid = 0, None
-    for position in range(log.end, log.last):
+    # fs/jbd2/journal.c:jbd2_fc_init: the first block past the log stays unused
+    for position in range(log.end + 1, log.last):
         start = places[position] * size
         end = start + size
         if end > len(view):

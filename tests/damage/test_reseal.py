@@ -19,9 +19,13 @@ from hypothesis import strategies as st
 
 from ext4writer import DEFAULT_FEATURES, Spec, Tree, write_image
 from ext4writer.damage import reseal, reseal_into
+from ext4writer.read import open_image
+from ext4writer.read.fast_commits import Tag, tags
+from ext4writer.read.journal import Journal
 from tests.judges.fsck import e2fsck
 from tests.judges.kernel import mounted
 from tests.judges.tools import run
+from tests.read.test_journal import KINDS, crashed, fast_commits
 
 UUID_AT = 1024 + 0x68
 
@@ -212,6 +216,33 @@ def test_what_a_replay_will_write_is_sealed_in_the_log(
         changed[at + image[at : at + 1024].index(tag)] = ord("F")
         copy.write_bytes(reseal(changed))
         assert not set(e2fsck(copy, "-y").problems) & CHECKSUMS
+
+
+@pytest.mark.root
+@pytest.mark.damaged
+@pytest.mark.parametrize("kind", ["csum v3", "old checksum", "data journal"])
+def test_what_a_kernel_left_after_a_crash_stays_as_it_is(kind: str, tmp_path: Path) -> None:
+    image = crashed(tmp_path / "image", *KINDS[kind]).read_bytes()
+    assert reseal(image) == image
+
+
+@pytest.mark.root
+@pytest.mark.damaged
+def test_fast_commits_are_sealed(tmp_path: Path) -> None:
+    """A tag that changed is read through once it is sealed, and all that come after it."""
+    image = fast_commits(tmp_path / "image").read_bytes()
+    assert reseal(image) == image
+
+    def found(data: bytes | bytearray) -> list[Tag]:
+        with open_image(data) as opened:
+            journal = Journal(opened)
+            return tags(journal, journal.sequence_after(journal.transactions()))
+
+    before = found(image)
+    named = next(tag for tag in before if tag.name == "CREAT")
+    changed = bytearray(image)
+    changed[named.offset + 4 + len(named.value) - 1] ^= 1
+    assert len(found(changed)) < len(found(reseal(changed))) == len(before)
 
 
 MUTATED = ("small", "small inodes", "inline_data", "ea_inode", "orphan_file", "mmp", "meta_bg")
