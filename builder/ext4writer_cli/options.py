@@ -694,6 +694,27 @@ class ImageOptions(OptionGroup):
         show_default=True,
         about="Size of the journal.",
     )
+    fast_commit_size: int | None = row(
+        "--fast-commit-size",
+        type=SIZE,
+        metavar="SIZE",
+        about="With the feature fast_commit: what the journal has for it besides the rest.  "
+        "[default: 1/64 of the rest]",
+    )
+    orphan_file_size: int | None = row(
+        "--orphan-file-size",
+        type=SIZE,
+        metavar="SIZE",
+        about="With the feature orphan_file: its size.  [default: by the size of the image]",
+    )
+    mmp_update_interval: int = row(
+        "--mmp-update-interval",
+        type=click.IntRange(1, 300),
+        metavar="SECONDS",
+        default=5,
+        show_default=True,
+        about="With the feature mmp: time between the marks of a host that has mounted.",
+    )
     journal_location: int | Literal["middle"] | None = row(
         "--journal-location",
         type=LOCATION_OF_JOURNAL,
@@ -1030,6 +1051,7 @@ class ImageOptions(OptionGroup):
 
 
 _SAME_IN_SPEC = (
+    *("fast_commit_size", "orphan_file_size", "mmp_update_interval"),
     *("lost_and_found_size", "reserved_blocks", "reserved_uid", "reserved_gid", "journal_location"),
     *("cluster_size", "desc_size", "first_meta_bg", "packed_meta_blocks"),
     *("groups_per_flex", "blocks_per_group", "reserved_gdt_blocks"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from ..arithmetic import ceil_div
 from ..ondisk.journal import (
     JBD2_CRC32C_CHKSUM,
     JBD2_MAGIC_NUMBER,
@@ -49,7 +50,7 @@ def journal_superblock(
         "s_sequence": 1,
         "s_uuid": uuid,
         "s_nr_users": 1,
-        "s_num_fc_blks": fast_commit_blocks_in(blocks) if layout.format.fast_commit else 0,
+        "s_num_fc_blks": _fast_commit_blocks(layout, blocks),
         "s_users": user.ljust(JOURNAL_SUPERBLOCK.fields["s_users"].size, b"\0"),
     }
     if features:
@@ -57,3 +58,11 @@ def journal_superblock(
         if has_checksums(features):
             values["s_checksum_type"] = JBD2_CRC32C_CHKSUM
     return JOURNAL_SUPERBLOCK.pack(values)
+
+
+def _fast_commit_blocks(layout: ImagePlan, blocks: int) -> int:
+    """How many of all ``blocks`` are for fast commits."""
+    if not layout.format.fast_commit:
+        return 0
+    size = layout.spec.fast_commit_size
+    return fast_commit_blocks_in(blocks) if size is None else ceil_div(size, layout.block_size)

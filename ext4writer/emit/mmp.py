@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..ondisk.mmp import EXT4_MMP_MAGIC, EXT4_MMP_SEQ_CLEAN, EXT4_MMP_UPDATE_INTERVAL, MMP
+from ..ondisk.mmp import EXT4_MMP_MAGIC, EXT4_MMP_SEQ_CLEAN, MMP
 from ..ondisk.units import Unit, UnitKind
 from ..planning.layout import ImagePlan
 from ..planning.placement import PlacedFile
@@ -13,17 +13,17 @@ from ..planning.system_files import SystemFile
 
 def mmp_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
     """Yield the one block."""
-    size = layout.block_size
+    size, interval = layout.block_size, layout.spec.mmp_update_interval
     offset = placed.runs[0].physical * size
-    yield Unit(UnitKind.MMP, file.ino, 0, offset, size, lambda: _clean().ljust(size, b"\0"))
+    yield Unit(UnitKind.MMP, file.ino, 0, offset, size, lambda: _clean(interval).ljust(size, b"\0"))
 
 
-def _clean() -> bytes:
+def _clean(interval: int) -> bytes:
     """What a clean unmount leaves (lib/ext2fs/mmp.c:ext2fs_mmp_reset), but no host or device."""
     return MMP.pack(
         {
             "mmp_magic": EXT4_MMP_MAGIC,
             "mmp_seq": EXT4_MMP_SEQ_CLEAN,
-            "mmp_check_interval": EXT4_MMP_UPDATE_INTERVAL,
+            "mmp_check_interval": interval,
         }
     )

@@ -20,7 +20,6 @@ from ..ondisk.group_desc import (
 )
 from ..ondisk.htree import is_unsigned, stored_hash_version
 from ..ondisk.inode import INODE_EXTRA_ISIZE
-from ..ondisk.mmp import EXT4_MMP_UPDATE_INTERVAL
 from ..ondisk.record import Record
 from ..ondisk.superblock import (
     DEFAULT_ENCRYPT_ALGOS,
@@ -148,7 +147,7 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
     if fmt.mmp:
         [run] = layout.placement.system[NO_INODE].runs
         values["s_mmp_block"] = run.physical
-        values["s_mmp_update_interval"] = EXT4_MMP_UPDATE_INTERVAL
+        values["s_mmp_update_interval"] = spec.mmp_update_interval
     if layout.external_journal_blocks:
         # lib/ext2fs/mkjournal.c:ext2fs_add_journal_device
         values["s_journal_uuid"] = layout.journal_uuid

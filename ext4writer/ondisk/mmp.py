@@ -18,6 +18,8 @@ EXT4_MMP_SEQ_MAX = 0xE24D4D4F
 
 EXT4_MMP_UPDATE_INTERVAL = 5
 """Seconds: what mke2fs writes unless it is told another interval."""
+EXT4_MMP_MAX_UPDATE_INTERVAL = 300
+"""Seconds (fs/ext4/ext4.h)."""
 
 MMP = Record(
     "mmp",

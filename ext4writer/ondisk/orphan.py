@@ -10,6 +10,8 @@ from construct import Int32ul, Struct
 from .record import Record, field
 
 EXT4_ORPHAN_BLOCK_MAGIC = 0x0B10CA04
+MAX_ORPHAN_FILE_BLOCKS = 512
+"""Blocks: more than the kernel takes no file of orphans (fs/ext4/orphan.c)."""
 
 ORPHAN_BLOCK_TAIL = Record(
     "orphan_block_tail",
@@ -45,4 +47,4 @@ def default_orphan_file_blocks(fs_blocks: int) -> int:
     # e2fsprogs lib/ext2fs/orphan.c:ext2fs_default_orphan_file_blocks
     if fs_blocks < 128 * 1024:
         return 32
-    return min(fs_blocks // 4096, 512)
+    return min(fs_blocks // 4096, MAX_ORPHAN_FILE_BLOCKS)

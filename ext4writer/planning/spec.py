@@ -12,6 +12,8 @@ from ..errors import SpecError
 from ..ondisk.features import DEFAULT_FEATURES, TYPES, FeatureSet
 from ..ondisk.format import MAX_32BIT_BLOCKS, MAX_CLUSTER_SIZE, Format
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE
+from ..ondisk.mmp import EXT4_MMP_MAX_UPDATE_INTERVAL, EXT4_MMP_UPDATE_INTERVAL
+from ..ondisk.orphan import MAX_ORPHAN_FILE_BLOCKS
 from ..ondisk.superblock import ERRORS, EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, SYSTEMS
 from .options import (
     OPTIONS,
@@ -286,6 +288,23 @@ class Spec:
         "auto", 'Size of the journal in bytes, "none", or "auto", which follows mke2fs.', journal_of
     )
 
+    fast_commit_size: Option[int | None, Size | None] = Option(
+        None,
+        "With the feature fast_commit: size in bytes of the end of the journal that is for it, in "
+        "whole blocks, besides the rest. None is 1/64 of the rest.",
+        optional(size_of),
+    )
+    orphan_file_size: Option[int | None, Size | None] = Option(
+        None,
+        "With the feature orphan_file: size of the orphan file in bytes, in whole blocks, 512 "
+        "at most. None follows from the size of the image, as in mke2fs.",
+        optional(size_of),
+    )
+    mmp_update_interval: Option[int, int | str] = Option(
+        EXT4_MMP_UPDATE_INTERVAL,
+        "With the feature mmp: seconds between the marks of a host that has mounted, 1 to 300.",
+        count_of,
+    )
     journal_location: Option[JournalLocation, Size | None] = Option(
         None,
         'Byte at which the journal begins, or the first free block after it; "middle" is the '
@@ -635,6 +654,7 @@ class Spec:
         if self.bad_blocks and fmt.bigalloc:
             raise SpecError("bad_blocks", "are no clusters; add ^bigalloc")
         _check_quota(self, fmt)
+        _check_system_files(self, fmt)
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
         if self.reserved_blocks is not None and self.reserved_percent:
@@ -738,6 +758,28 @@ def _check_journal(spec: Spec, fmt: Format) -> None:
             raise SpecError(name, "needs journal_device, a journal in a device of its own")
     if spec.journal_features and (spec.journal == "none" or not fmt.has_journal):
         raise SpecError("journal_features", "are of a journal, and there is none to be")
+
+
+def _check_system_files(spec: Spec, fmt: Format) -> None:
+    if spec.fast_commit_size is not None and not fmt.fast_commit:
+        raise SpecError("fast_commit_size", "needs the feature fast_commit; add fast_commit")
+    if spec.fast_commit_size is not None and spec.fast_commit_size <= 0:
+        raise SpecError("fast_commit_size", "is a size in bytes, above 0")
+    if spec.orphan_file_size is not None:
+        if not fmt.orphan_file:
+            raise SpecError("orphan_file_size", "needs the feature orphan_file; add orphan_file")
+        most = MAX_ORPHAN_FILE_BLOCKS * spec.block_size
+        if not 0 < spec.orphan_file_size <= most:
+            raise SpecError(
+                "orphan_file_size", f"{spec.orphan_file_size} is not between 1 and {most}"
+            )
+    if not 1 <= spec.mmp_update_interval <= EXT4_MMP_MAX_UPDATE_INTERVAL:
+        raise SpecError(
+            "mmp_update_interval",
+            f"{spec.mmp_update_interval} is not between 1 and {EXT4_MMP_MAX_UPDATE_INTERVAL}",
+        )
+    if spec.mmp_update_interval != EXT4_MMP_UPDATE_INTERVAL and not fmt.mmp:
+        raise SpecError("mmp_update_interval", "needs the feature mmp; add mmp")
 
 
 def _check_quota(spec: Spec, fmt: Format) -> None:

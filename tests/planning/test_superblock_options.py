@@ -149,3 +149,44 @@ def test_lost_and_found_has_whole_blocks(size: str, blocks: int, tmp_path: Path)
     ext4writer.write_image(Tree(), tmp_path / "image", spec)
     judge(tmp_path / "image", "quick")
     assert inode(tmp_path / "image", "/lost+found").size == blocks * 1024
+
+
+def test_sizes_of_files_without_a_name(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    spec = Spec(
+        features="orphan_file,fast_commit",
+        orphan_file_size="60K",
+        fast_commit_size="1M",
+        journal="8M",
+    )
+    ext4writer.write_image(Tree(), image, spec)
+    judge(image)
+    shown = run(["dumpe2fs", "-h", str(image)]).stdout
+    assert re.search(r"Total journal size: +9M\n", shown)
+    assert re.search(r"Fast commit length: +256\n", shown)
+    assert inode(image, 12).size == 60 << 10
+
+
+def test_the_interval_of_mmp(watch: Watch, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    watch.damaged(image)  # e2fsck waits for some intervals each time
+    ext4writer.write_image(Tree(), image, Spec(features="mmp", mmp_update_interval=17))
+    assert tune2fs(image)["MMP update interval"] == "17"
+    assert "mmp_check_interval: 17" in run(["dumpe2fs", "-h", str(image)]).stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"orphan_file_size": 4096},
+        {"fast_commit_size": 4096},
+        {"mmp_update_interval": 6},
+        {"features": "mmp", "mmp_update_interval": 301},
+        {"features": "orphan_file", "orphan_file_size": 513 * 4096},
+        {"features": "fast_commit", "fast_commit_size": 0},
+    ],
+)
+def test_sizes_and_intervals_that_cannot_be(options: dict[str, Any]) -> None:
+    name = next(name for name in options if name != "features")
+    with pytest.raises(SpecError, match=name):
+        Spec(**options)

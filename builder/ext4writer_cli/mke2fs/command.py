@@ -273,7 +273,10 @@ class _Making:
         if settings.journal_blocks:
             console.out(f"Creating journal ({settings.journal_blocks} blocks): done\n")
         if settings.numbers.format.mmp:
-            console.out("Multiple mount protection is enabled with update interval 5 seconds.\n")
+            console.out(
+                "Multiple mount protection is enabled with update interval "
+                f"{layout.spec.mmp_update_interval} seconds.\n"
+            )
         if self._arguments.source is not None:
             console.out("Copying files into the device: ")
         sync = settings.profile.int_for([], "sync_kludge", 0) != 0

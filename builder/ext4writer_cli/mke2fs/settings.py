@@ -244,6 +244,8 @@ class _Settling:
             numbers = numbers._replace(format=fmt)
         numbers, journal, fast_commit = self._journal(numbers)
         options = self._options(numbers, journal, wanted)
+        if fast_commit and fast_commit != default_fast_commit_blocks(journal):
+            options["fast_commit_size"] = fast_commit * block_size
         options["raid_stride"] = stride if extended.stride is None else extended.stride
         options["raid_stripe_width"] = (
             stripe if extended.stripe_width is None else extended.stripe_width
@@ -604,11 +606,9 @@ class _Settling:
         fast_commit = default_fast_commit_blocks(log) if fmt.fast_commit else 0
         if asked.size > 0:
             log = asked.size * 1024 // (fmt.block_size // 1024)
-        if fmt.fast_commit and asked.fast_commit_size:
-            raise not_here("-J fast_commit_size", "fast commits have 1/64 of the journal")
-        if fmt.fast_commit:
-            fast_commit = default_fast_commit_blocks(log)
-        if asked.size > 0:
+        if fmt.fast_commit and asked.fast_commit_size > 0:
+            fast_commit = asked.fast_commit_size * 1024 // fmt.block_size
+        if asked.size > 0 or (fmt.fast_commit and asked.fast_commit_size > 0):
             least, most = JOURNAL_LIMITS
             total = log + fast_commit
             if not least <= total <= most:
@@ -667,6 +667,15 @@ class _Settling:
             options["packed_meta_blocks"] = True
         if arguments.bad_blocks is not None:
             options["bad_blocks"] = self._bad_blocks(arguments.bad_blocks, numbers)
+        if fmt.mmp and extended.mmp_update_interval:
+            options["mmp_update_interval"] = extended.mmp_update_interval
+        text = extended.orphan_file_size
+        if text is not None:
+            blocks = parse_num_blocks(text, fmt.block_size.bit_length() - 11)
+            if not blocks:
+                raise Refusal(f"Invalid size of orphan file {text}\n")
+            if fmt.orphan_file:
+                options["orphan_file_size"] = blocks * fmt.block_size
         if fmt.bigalloc:
             options["cluster_size"] = fmt.cluster_size
         if fmt.is_64bit and fmt.desc_size != MIN_DESC_SIZE_64BIT:
@@ -691,12 +700,8 @@ class _Settling:
         self._refuse_what_is_missing(fmt.features)
         return options
 
-    def _refuse_what_is_missing(self, features: FeatureSet) -> None:
-        extended = self._extended
-        if extended.mmp_update_interval:
-            raise not_here("-E mmp_update_interval", "it is 5 seconds")
-        if extended.orphan_file_size is not None:
-            raise not_here("-E orphan_file_size", "it follows from the size")
+    @staticmethod
+    def _refuse_what_is_missing(features: FeatureSet) -> None:
         try:
             features.check()
         except SpecError as error:

@@ -65,7 +65,9 @@ def system_sizes(
 
         bad = BadBlocks.of(spec, fmt, blocks_count)
     has_journal = bool(journal) or spec.journal_device
-    orphan_blocks = orphan_file_blocks(fmt, blocks_count) if has_journal else 0
+    orphan_blocks = (
+        orphan_file_blocks(fmt, blocks_count, spec.orphan_file_size) if has_journal else 0
+    )
     if spec.journal_device:
         journal = 0
     return SystemSizes(

@@ -46,7 +46,7 @@ def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_bloc
     With fast_commit its blocks come on top of those that the Spec asks for.
     """
     log = _log_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
-    total = log + default_fast_commit_blocks(log) if fmt.fast_commit else log
+    total = log + fast_commit_blocks(spec, log) if fmt.fast_commit and log else log
     if total > JBD2_MAX_JOURNAL_BLOCKS:
         raise _out_of_range(spec)
     return total
@@ -70,7 +70,14 @@ def external_journal_blocks(
             f"{spec.journal} bytes are too few for a device; at least {least * spec.block_size} "
             "are needed",
         )
-    return log + default_fast_commit_blocks(log) if fmt.fast_commit else log
+    return log + fast_commit_blocks(spec, log) if fmt.fast_commit else log
+
+
+def fast_commit_blocks(spec: Spec, log: int) -> int:
+    """Blocks for fast commits, after a log of ``log`` blocks."""
+    if spec.fast_commit_size is None:
+        return default_fast_commit_blocks(log)
+    return ceil_div(spec.fast_commit_size, spec.block_size)
 
 
 def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:

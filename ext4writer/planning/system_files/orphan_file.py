@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...arithmetic import ceil_div
 from ...ondisk.format import Format
 from ...ondisk.orphan import default_orphan_file_blocks
 from ..mapping import mapping_of
@@ -10,11 +11,17 @@ from .base import SystemFile
 ORPHAN_FILE_PURPOSE = "orphan file"
 
 
-def orphan_file_blocks(fmt: Format, blocks_count: int) -> int:
-    """Blocks of the orphan file in an image of ``blocks_count`` blocks; 0 without the feature."""
+def orphan_file_blocks(fmt: Format, blocks_count: int, size: int | None = None) -> int:
+    """Blocks of the orphan file in an image of ``blocks_count`` blocks; 0 without the feature.
+
+    A ``size`` in bytes is what is asked for.
+    """
     if not fmt.orphan_file:
         return 0
-    return fmt.clusters_for(default_orphan_file_blocks(blocks_count)) * fmt.blocks_per_cluster
+    blocks = default_orphan_file_blocks(blocks_count)
+    if size is not None:
+        blocks = ceil_div(size, fmt.block_size)
+    return fmt.clusters_for(blocks) * fmt.blocks_per_cluster
 
 
 def orphan_file(fmt: Format, blocks: int, ino: int) -> SystemFile | None:

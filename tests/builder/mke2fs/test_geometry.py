@@ -168,10 +168,11 @@ WRITTEN = [arguments for arguments in rows() if written(arguments)]
 def test_dumpe2fs_shows_the_same(arguments: list[str], tmp_path: Path, watch: Watch) -> None:
     require("mke2fs")
     one, other = tmp_path / "ours", tmp_path / "theirs"
+    watch.damaged(one)  # e2fsck clears the flag of test_fs, and writes the block of mmp
     watch.damaged(other)
     expected = theirs("-q", "-F", *arguments[:-1], other, arguments[-1])
     found = ours("-q", "-F", *arguments[:-1], one, arguments[-1])
-    if "inode" in expected.stderr:
+    if "Could not allocate inode" in expected.stderr or "Illegal inode" in expected.stderr:
         # e2fsprogs 1.47.0 makes too few for those that are reserved.
         assert not found.status
         return
@@ -179,7 +180,6 @@ def test_dumpe2fs_shows_the_same(arguments: list[str], tmp_path: Path, watch: Wa
     if found.status:
         assert not one.exists()
         return
-    watch.damaged(one)  # e2fsck clears the flag of test_fs, and writes the block of mmp
     if "test_fs" not in " ".join(arguments):
         judge(one, "quick")
     shown, wanted = dumpe2fs(one), dumpe2fs(other)
