@@ -561,7 +561,7 @@ SUPERBLOCK = Record(
             "Seconds between updates of the mmp block",
             "seconds",
             when="mmp",
-            zero="no mmp",
+            writes="`--mmp-update-interval`; 5 by default",
         ),
         field(
             "s_mmp_block",

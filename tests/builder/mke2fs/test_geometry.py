@@ -183,6 +183,9 @@ def test_dumpe2fs_shows_the_same(arguments: list[str], tmp_path: Path, watch: Wa
     if "test_fs" not in " ".join(arguments):
         judge(one, "quick")
     shown, wanted = dumpe2fs(one), dumpe2fs(other)
+    if "has_journal" not in wanted["Filesystem features"]:
+        # mke2fs leaves the flag of fast commits where there is no journal for them.
+        wanted["Filesystem features"] = wanted["Filesystem features"].replace("fast_commit ", "")
     different = {
         name: (shown.get(name), wanted.get(name))
         for name in SHOWN
