@@ -84,7 +84,7 @@ def run(
 
     ``known`` is the order of all workloads.
     """
-    # A run must not pay for compiling modules, nor leave them behind in a tree that is read.
+    # A run must not pay for compiling modules, nor leave them in a tree that is read.
     for package in ("ext4writer", "builder", "benchmarks"):
         compileall.compile_dir(tools.REPOSITORY / package, quiet=2)
     (work / "mke2fs.conf").write_text(tools.MKE2FS_CONF)

@@ -90,10 +90,10 @@ class Runner:
         return Usage(float(wall), float(cpu), int(memory), output)
 
     def touch_memory(self, wanted: float) -> None:
-        """Use ``wanted`` bytes of memory and free them again, as far as there are so many free.
+        """Use ``wanted`` bytes of memory and free them again, as far as that much is free.
 
         The host of a virtual machine may have taken back what was free. To get it again, page by
-        page, can take longer than all that is measured, and hits whoever comes first.
+        page, can take longer than all that is measured, and hits whatever needs memory first.
         """
         with suppress(OSError), open("/proc/meminfo") as file:
             facts = dict(line.split(":", 1) for line in file)

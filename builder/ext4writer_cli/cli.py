@@ -311,7 +311,7 @@ def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     is_flag=True,
     cls=GroupedOption,
     heading="Output",
-    help="Take an address that other machines reach. Whoever reaches it can read the image.",
+    help="Allow an address that other machines reach. Anyone who reaches it can read the image.",
 )
 @plan_option
 @options("scan", ScanOptions)

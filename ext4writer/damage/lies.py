@@ -122,9 +122,9 @@ sb-quota-inum-group quota: quota in the root directory
   superblock.s_grp_quota_inum=2
 sb-quota-inum-project quota: quota in an inode that is reserved
   superblock.s_prj_quota_inum=ones
-sb-unknown-incompat plain: a feature that nobody knows
+sb-unknown-incompat plain: a feature that no one knows
   superblock.s_feature_incompat|=0x80000000
-sb-unknown-ro-compat plain: a feature that nobody may write with
+sb-unknown-ro-compat plain: a feature that no one may write with
   superblock.s_feature_ro_compat|=0x80000000
 sb-state-errors plain: errors were found before
   superblock.s_state=2
@@ -362,7 +362,7 @@ bitmap-inode-padding plain: inodes after the end are free
   inode_bitmap[0].8191=0
 bitmap-super-free plain: the superblock is free
   block_bitmap[0].0=0
-bitmap-uninit-used groups: a bit in a bitmap that nobody reads
+bitmap-uninit-used groups: a bit in a bitmap that is never read
   block_bitmap[2].27=1
 bitmap-uninit-inode-used groups: a bit in an inode bitmap that was never used
   inode_bitmap[2].27=1
@@ -1396,7 +1396,7 @@ jr-replay-garbage journal: a recovery of a log that is empty
   journal_superblock.s_start=1
 jr-errno journal: a journal that was aborted
   journal_superblock.s_errno=5
-jr-incompat journal: features of the journal that nobody knows
+jr-incompat journal: features of the journal that no one knows
   journal_superblock.s_feature_incompat=ones
 jr-ro-compat journal: features of the journal for reading alone
   journal_superblock.s_feature_ro_compat=1

@@ -1,4 +1,4 @@
-"""Where the parts of an image go: one file that all workers see, or a store behind fsspec."""
+"""Where the parts of an image go: one file that all workers see, or a store for fsspec."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> 
 
 
 def _in_use(begin: int, end: int, start: int, per_cluster: int) -> Iterator[Use]:
-    """What is in use, and of nobody: whole clusters are lost, others have their owner beside."""
+    """What is in use and has no owner: whole clusters are lost, others have their owner beside."""
     low = begin + (start - begin) % per_cluster
     high = end - (end - start) % per_cluster
     if low >= high:

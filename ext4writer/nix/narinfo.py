@@ -1,6 +1,6 @@
 """The description of one store object in a binary cache, a file ``HASH.narinfo``.
 
-Lines of ``Key: value`` (``src/libstore/nar-info.cc``). Signatures are not looked at: whoever may
+Lines of ``Key: value`` (``src/libstore/nar-info.cc``). Signatures are not looked at: anyone who may
 write the folder is trusted, as with a store.
 """
 

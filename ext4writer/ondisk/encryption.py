@@ -57,7 +57,7 @@ FSCRYPT_CONTEXT_V2 = Record(
 
 
 def policy_of(context: bytes) -> bytes | None:
-    """A context without its nonce; empty for a version that nobody knows, None for no context."""
+    """A context without its nonce; empty for an unknown version, None for no context."""
     # e2fsck/encrypted_files.c:fscrypt_context_to_policy
     record = _CONTEXTS.get(context[:1])
     if record is None:

@@ -49,7 +49,7 @@ FC_HEAD = Record(
         field(
             "fc_features",
             Int32ul,
-            "Features that whoever replays must know; none are defined",
+            "Features that a replay must know; none are defined",
             "flags",
         ),
         field("fc_tid", Int32ul, "Transaction on which the fast commits build"),

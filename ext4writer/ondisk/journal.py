@@ -139,7 +139,7 @@ JOURNAL_SUPERBLOCK = Record(
         field(
             "s_feature_incompat",
             Int32ub,
-            "Features that whoever replays must know",
+            "Features that a replay must know",
             "flags",
             when="journal superblock v2",
             writes="`--journal-features`; else the kernel sets what it needs",
@@ -148,7 +148,7 @@ JOURNAL_SUPERBLOCK = Record(
         field(
             "s_feature_ro_compat",
             Int32ub,
-            "Features that whoever writes must know",
+            "Features that a writer must know",
             "flags",
             when="journal superblock v2",
             zero="there are none",
@@ -216,7 +216,7 @@ JOURNAL_SUPERBLOCK = Record(
             "Blocks at the end of the journal for fast commits; 0 means 256",
             "blocks",
             when="fast_commit",
-            zero="no fast_commit",
+            writes="one for each 64 of the others",
         ),
         field(
             "s_head",

@@ -352,7 +352,7 @@ SUPERBLOCK = Record(
         field(
             "s_feature_incompat",
             Int32ul,
-            "Features that whoever mounts must know",
+            "Features that must be known to mount it",
             "features",
             when="revision 1",
             writes="`--features`",
@@ -360,7 +360,7 @@ SUPERBLOCK = Record(
         field(
             "s_feature_ro_compat",
             Int32ul,
-            "Features that whoever writes must know",
+            "Features that must be known to mount it for writing",
             "features",
             when="revision 1",
             writes="`--features`",
@@ -543,7 +543,7 @@ SUPERBLOCK = Record(
         field(
             "s_flags",
             Int32ul,
-            "How names are hashed, and whether it is for tests",
+            "How names are hashed, and whether it may be used by kernels under development",
             "flags",
             writes="signed characters, unless hash_alg says unsigned; every reader obeys it",
             names=_FLAGS,
@@ -569,7 +569,6 @@ SUPERBLOCK = Record(
             "Block of multi-mount protection",
             "block",
             when="mmp",
-            zero="no mmp",
         ),
         field(
             "s_raid_stripe_width",
@@ -602,14 +601,14 @@ SUPERBLOCK = Record(
             "Version of encryption",
             "code",
             when="encrypt",
-            zero="no encryption",
+            zero="there is no other",
             names={0: "0"},
         ),
         field("s_reserved_pad", Int8ul, "Padding", "reserved", zero="reserved"),
         field(
             "s_kbytes_written",
             Int64ul,
-            "What was written to it in its life",
+            "What was written to it since it was made",
             "KiB",
             writes="the blocks in use, without the reserve and the rest of the journal",
         ),
@@ -740,7 +739,7 @@ SUPERBLOCK = Record(
             Bytes(16),
             "Salt for keys from passwords",
             when="encrypt",
-            zero="no encryption",
+            zero="the kernel makes one when it is first asked for",
         ),
         field(
             "s_lpf_ino",
@@ -797,7 +796,7 @@ SUPERBLOCK = Record(
             "Inode of the orphan file",
             "inode",
             when="orphan_file",
-            zero="no orphan_file",
+            writes="the first after lost+found and the quota of projects",
         ),
         field(
             "s_def_resuid_hi", Int16ul, "High half of s_def_resuid; zero before Linux 6.18", "user"

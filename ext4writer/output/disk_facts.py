@@ -12,7 +12,7 @@ FORMATS: tuple[str, ...] = get_args(OutputFormat)
 
 
 class DiskFacts(NamedTuple):
-    """What a virtual disk tells of the image in it."""
+    """The facts about an image that a virtual disk records."""
 
     uuid: bytes
     """16 bytes that no other disk has."""

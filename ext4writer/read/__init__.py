@@ -1,4 +1,4 @@
-"""Reading ext2, ext3 and ext4 images, whoever made them; nothing in them is trusted.
+"""Reading ext2, ext3 and ext4 images from any maker; nothing in them is trusted.
 
     with open_image("root.img") as image:
         image.superblock["s_blocks_count"]          # each number of the superblock

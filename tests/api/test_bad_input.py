@@ -1,4 +1,4 @@
-"""What cannot be written is refused by name, and nothing is left behind.
+"""What cannot be written is refused by name, and leaves nothing.
 
 ``tests/builder/test_bad_input.py`` has what the command line alone can get wrong.
 """
@@ -106,7 +106,7 @@ def assert_refused(
 
 
 def put(tree: Tree, name: bytes) -> Tree:
-    """``tree`` with a file whose name nobody has checked."""
+    """``tree`` with a file whose name is not checked yet."""
     tree.root.children[name] = RegularFile(ext4writer.BytesContent(b"x"))
     return tree
 

@@ -221,7 +221,7 @@ def test_no_host_has_mounted_an_image_with_mmp(spec: Spec, tmp_path: Path) -> No
 @pytest.mark.root
 @pytest.mark.judged("quick")
 def test_the_kernel_mounts_an_image_with_mmp(tmp_path: Path) -> None:
-    """It waits eleven seconds, as it must for whoever else may mount."""
+    """It waits eleven seconds, as it must in case another host has mounted."""
     require_root()
     image = tmp_path / "image"
     source = tmp_path / "source"

@@ -66,7 +66,7 @@ def test_blocks_are_shared_with_the_source(tmp_path: Path, kind: str) -> None:
             tree, image, Spec(free=MIB), workers=2, progress=reports.append
         )
         assert layout.content_bytes >= 3 * CONTENT
-        # A rate does not count what nobody moves.
+        # A rate does not count what is not moved.
         assert reports[-1].bytes_done == layout.content_bytes
         assert 3 * CONTENT - MIB <= reports[-1].bytes_unmoved < layout.content_bytes
         assert used_bytes(point) - before < 4 * MIB

@@ -1,4 +1,4 @@
-"""What is wrong is one line on standard error, and nothing is left behind."""
+"""What is wrong is one line on standard error, and leaves nothing."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_a_second_signal_does_not_wait(stage: str, last: str, source: Path, out:
 
 
 @pytest.mark.parametrize("signum", STATUSES)
-def test_a_signal_ends_a_write_to_a_pipe_that_nobody_reads(
+def test_a_signal_ends_a_write_to_a_pipe_without_reader(
     signum: signal.Signals, source: Path
 ) -> None:
     process = subprocess.Popen(

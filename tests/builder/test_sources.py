@@ -84,7 +84,7 @@ def test_later_sources_lie_over_earlier_ones(source: Path, tmp_path: Path, out: 
 
 
 def test_a_source_alone_in_a_folder(source: Path, out: Path) -> None:
-    """What stands above it has owner 0:0, mode 755 and time 0, whoever builds and whenever."""
+    """What stands above it has owner 0:0, mode 755 and time 0, on every host and at any time."""
     run("build", f"{source}::/srv/data", "-o", out / "a.img", "--owner", "0:0")
     tree = ext4writer.Tree()
     tree.directory("/srv")
@@ -215,6 +215,6 @@ def test_limits_that_are_none(limit: str, words: str, source: Path) -> None:
     assert_one_line(run("plan", source, "--limit", limit), 2, "--limit", words)
 
 
-def test_a_limit_that_nobody_knows(source: Path) -> None:
+def test_a_limit_that_does_not_exist(source: Path) -> None:
     done = run("plan", source, "--limit", "entries=5")
     assert_one_line(done, 2, "--limit: 'entries' is none of members, path_bytes")

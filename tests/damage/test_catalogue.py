@@ -27,10 +27,10 @@ ASKED_RELEASE = "1.47.0"
 """The e2fsck whose answers are written down."""
 
 SAMPLE = 8
-"""One case of so many is asked in every run."""
+"""One case in this number is asked in every run."""
 
 UNLIKE = {
-    # Times in the future depend on the clock of whoever checks.
+    # Times in the future depend on the clock of the host that checks.
     *("sb-mount-tomorrow", "sb-mount-in-future", "sb-write-tomorrow", "sb-write-in-future"),
     # The checker refuses what it does not know, of which e2fsck logs no problem.
     *("sb-unknown-incompat", "sb-unknown-ro-compat", "sb-encoding"),

@@ -54,7 +54,7 @@ def payload(size: int, seed: int = 0) -> bytes:
 def laid_out(
     contents: list[Content], gap_after: Callable[[int], int] = lambda _: 0
 ) -> list[CopyJob]:
-    """One job for each content, behind each other, ``gap_after(n)`` blocks after the n-th."""
+    """One job for each content, one after the other, ``gap_after(n)`` blocks after the n-th."""
     jobs = []
     offset = BLOCK
     for number, content in enumerate(contents):
@@ -311,12 +311,12 @@ def way(
         monkeypatch.delattr(os, "copy_file_range", raising=False)
 
     def jobs_for(content: Content) -> list[CopyJob]:
-        before, behind = BytesContent(b"before"), BytesContent(b"behind")
+        before, after = BytesContent(b"before"), BytesContent(b"after ")
         if kind == "part":
             middle = [(2 * BLOCK, content, BLOCK, BLOCK)]
         else:
             middle = [(2 * BLOCK, content, 0, content.size)]
-        return [(BLOCK, before, 0, 6), *middle, (1 << 24, behind, 0, 6)]
+        return [(BLOCK, before, 0, 6), *middle, (1 << 24, after, 0, 6)]
 
     jobs_for.size = 3 * BLOCK + 7 if kind in ("small", "part") else LARGE  # type: ignore[attr-defined]
     return jobs_for
@@ -472,9 +472,7 @@ class TestWorkers:
     @pytest.mark.parametrize("pool", POOLS)
     @pytest.mark.parametrize("source", ["jobs", "pieces"])
     @pytest.mark.parametrize("kind", KINDS)
-    def test_errors_of_whoever_asks(
-        self, tmp_path: Path, kind: str, pool: str, source: str
-    ) -> None:
+    def test_errors_of_the_caller(self, tmp_path: Path, kind: str, pool: str, source: str) -> None:
         def broken() -> Iterator[Any]:
             yield (0, b"x") if source == "pieces" else (BLOCK, BytesContent(b"x"), 0, 1)
             raise LookupError(source)

@@ -169,7 +169,7 @@ CHECKSUM_PROBLEMS = {
 
 
 def _runs(count: int, block_size: int) -> bytes:
-    """Content of ``count`` extents: blocks of data with a hole behind each."""
+    """Content of ``count`` extents: blocks of data with a hole after each."""
     return (b"\xa5" * block_size + bytes(block_size)) * count
 
 
@@ -667,7 +667,7 @@ def test_free_inode_brought_to_life(reseal: bool, tmp_path: Path) -> None:
 def test_bitmap_that_is_left_to_the_kernel(
     kind: str, initialised: int, unused: str, wrong: str, tmp_path: Path
 ) -> None:
-    """A bit in it matters only once the flag is gone that says nobody reads it."""
+    """A bit in it matters only once the flag is gone that keeps it from being read."""
     bit = f"{kind}_bitmap[{UNWRITTEN_GROUP}].27=1"
     flag = f"group_desc[{UNWRITTEN_GROUP}].bg_flags={initialised}"
     assert not found(tmp_path, parsed(bit))

@@ -1,4 +1,4 @@
-"""Processes that share work: every answer, the right error, and nothing that stays behind."""
+"""Processes that share work: every answer, the right error, and nothing that remains."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_answers_larger_than_a_pipe() -> None:
 
 
 def test_tasks_and_answers_larger_than_a_pipe() -> None:
-    """Both pipes are full at once, and nobody waits for ever."""
+    """Both pipes are full at once, and no process waits for ever."""
     tasks = [bytes([number]) * 3_000_000 for number in range(20)]
     assert sorted(all_answers(lambda task: task + b"!", tasks)) == [task + b"!" for task in tasks]
 
@@ -148,7 +148,7 @@ def test_a_worker_that_cannot_be_sent_leaves_all_to_this_process() -> None:
         stage.finish()
 
 
-def test_a_pool_of_one_forks_nobody() -> None:
+def test_a_pool_of_one_does_not_fork() -> None:
     with as_pool(1) as pool:
         assert not pool.can_share
         assert not pool.start()
@@ -170,7 +170,7 @@ def test_what_a_pool_can_know() -> None:
 
 
 def test_the_slow_do_not_hold_up_the_quick() -> None:
-    """Tasks go to whoever has the fewest, not round in turns."""
+    """Tasks go to the process that has the fewest, not round in turns."""
 
     def do(task: int) -> int:
         if not task:

@@ -124,7 +124,7 @@ def _add_program(archive: Archive, program: str) -> None:
 
 
 def _with_dependencies(kernel: Path, wanted: Iterable[str]) -> Iterator[Path]:
-    """The module files for ``wanted``, each behind what it depends on."""
+    """The module files for ``wanted``, each after those that it depends on."""
     found = {
         _plain_name(path).removesuffix(".ko").replace("-", "_"): path
         for path in sorted(kernel.glob("**/lib/modules/*/kernel/**/*.ko*"))

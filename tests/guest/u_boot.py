@@ -89,7 +89,7 @@ def u_boot(
 ) -> Iterator[UBoot]:
     """Start U-Boot and wait for its prompt.
 
-    With ``auto`` it looks for something to boot first, as it does when nobody presses a key, and
+    With ``auto`` it looks for something to boot first, as it does when no key is pressed, and
     comes to its prompt if it finds nothing. Without ``snapshot`` the drives can be written to.
 
     Raises :class:`GuestError` when all together takes more than ``timeout`` seconds.

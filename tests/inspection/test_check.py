@@ -1,4 +1,4 @@
-"""The checker calls clean what e2fsck calls clean, whoever made it, whatever is wrong."""
+"""The checker calls clean what e2fsck calls clean, from any maker, whatever is wrong."""
 
 from __future__ import annotations
 

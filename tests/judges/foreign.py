@@ -24,7 +24,7 @@ CHUNK = 1 << 20
 
 
 class Entry(NamedTuple):
-    """What every reader tells of one name."""
+    """What every reader says about one name."""
 
     mode: int
     """``st_mode``, with the kind."""

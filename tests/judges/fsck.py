@@ -24,7 +24,7 @@ BACKUP_RUNS_MAX = 6
 """So many backups are given to e2fsck; the bytes of all are compared anyway."""
 
 BACKUP_RUN_GROUPS_MAX = 2048
-"""Above so many groups a run by a backup takes minutes, as it reads every bitmap."""
+"""Above this number of groups a run by a backup takes minutes, as it reads every bitmap."""
 
 DIARY = {
     "s_wtime": range(0x30, 0x34),

@@ -17,8 +17,9 @@ HEAD = """\
 Made from the declarations in `ext4writer/ondisk` by `python -m tests.makers.docs_update`.
 
 The names are the kernel's (Documentation/filesystems/ext4, fs/ext4/ext4.h). Each table gives the
-offset in bytes, the size in bytes, what is counted, with which features or from which size on the
-field exists, and what it says. *Here* is what the images of ext4writer have in it. A number that
+offset in bytes, the size in bytes, the unit, with which features or from which size on the field
+exists, and what it says. *Here* is what the images of ext4writer have in it by default, *Here 0*
+why it is zero in all of them. A number that
 lies in two fields has a name of its own, under which it can be overridden: `i_size` is `i_size_lo`
 and `i_size_high`.
 """
@@ -32,9 +33,10 @@ CHAPTERS = {
     "Inodes": (
         "inode",
         """\
-Inodes 1, 3 to 6, 9 and 10 are zero; 7 is the resize inode, 8 the journal. Regular files,
-directories and links of 60 bytes and more are mapped by extents; an empty file has an empty
-extent header.
+Inode 1 has the blocks of `--bad-blocks`, 3 and 4 the quotas of users and groups, 7 the descriptors
+that are reserved for growth, 8 the journal. Those of them that are not needed, and 5, 6, 9 and 10,
+are zero. Regular files, directories and links of 60 bytes and more are mapped by extents; an empty
+file has an empty extent header. Without the feature extent, block maps take their place.
 
 With inline_data, what fits lies in the inode: files, links of 60 bytes and more, and directories
 other than the root and `lost+found`. `i_block` has the first 60 bytes, the attribute `system.data`,
@@ -52,8 +54,9 @@ content goes into a block instead.""",
     "Directories": (
         "dirent",
         """\
-One block: linear, `.` and `..` first, names sorted as bytes. `lost+found` is 16 KiB large,
-linear, and empty after its first entries.""",
+A directory of one block is linear: `.` and `..` come first, then the names, sorted as bytes.
+`lost+found` is linear, has the size of `--lost-and-found-size`, 16 KiB by default, and is empty
+after its first entries.""",
     ),
     "Indexed directories": (
         "htree",
@@ -64,14 +67,14 @@ inner nodes, then leaves in the order of hashes, filled as far as entries fit.""
     "Extended attributes": (
         "xattr",
         """\
-In the inode if all fit there; else in a block if all fit there; else the largest in the block and
-the rest in the inode. Equal sets share a block, up to 1,024 inodes each. Entries in a block are
-sorted by name index, length and name, and hashed; those in an inode have no hash. Access control
-lists are stored in their disk form.
+They lie in the inode if all fit there; else in a block if all fit there; else the largest lie in
+the block and the rest in the inode. Equal sets share a block, up to 1,024 inodes each. Entries in a
+block are sorted by name index, length and name, and hashed; those in an inode have no hash. Access
+control lists are stored in their disk form.
 
 With ea_inode, where inode and block have no room for all, the longest values, as few as possible,
-have inodes of their own, which are the last ones in use: equal values share one. It has the flag
-EA_INODE, the crc32c of the value in `i_atime` and the number of entries that name it in
+have inodes of their own, which are the last ones in use: equal values share one. Such an inode has
+the flag EA_INODE, the crc32c of the value in `i_atime` and the number of entries that name it in
 `l_i_version`, where those of a shared block count once. `i_blocks` of a file counts all blocks of
 the values that it names. Entries of a link that name values lie in a block.""",
     ),
@@ -86,9 +89,9 @@ fast_commit its last blocks, one for each 64 of the others, are for fast commits
     "Fast commits": ("fast_commit", "Read only: a new image has an empty journal."),
     "Orphan file": (
         "orphan",
-        "Without orphans. Its inode is the first after `lost+found` and the quota of projects.",
+        "It is empty. Its inode is the first after `lost+found` and the quota of projects.",
     ),
-    "Multi-mount protection": ("mmp", "As a clean unmount leaves it."),
+    "Multi-mount protection": ("mmp", "The block is as a clean unmount leaves it."),
     "Quota": (
         "quota",
         """\

@@ -124,7 +124,7 @@ CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)
 
 
 def xattr_values() -> st.SearchStrategy[bytes]:
-    """Values: empty, small, those that fill the space behind an inode, those that need a block."""
+    """Values: empty, small, those that fill the space in an inode, those that need a block."""
     sizes = st.sampled_from([0, 1, 3, 4, 5, 16, 31, 32, 60, 76, 80, 84, 88, 92, 100, 200, 400])
     return st.one_of(
         st.binary(max_size=24), st.builds(lambda size, byte: bytes([byte]) * size, sizes, _byte())
@@ -294,7 +294,7 @@ def trees(draw: st.DrawFn, *, max_nodes: int = 25) -> Tree:
 
 
 def _fill(directory: Directory, count: int) -> None:
-    """Add so many files that the directory needs more than one block."""
+    """Add enough files for the directory to need more than one block."""
     shared = RegularFile(BytesContent(b""), mtime_ns=0)
     for number in range(count):
         name = b"file number %05d" % number

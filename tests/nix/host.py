@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.judges.tools import require, run
 
 CONFIG = "build-users-group =\nsandbox = false\nsubstitute = false\n"
-"""Builds by whoever runs the test, as that user, from what is there."""
+"""Builds by the user who runs the test, from what is there."""
 
 Argument = str | os.PathLike[str]
 

@@ -33,7 +33,7 @@ cp {initrd} files/boot/initrd
 ln -s {nix}/lib/ld-linux-x86-64.so.2 files/lib64/
 """
 
-# What nixpkgs' sd-image.nix does on the first boot, behind what activation writes before it.
+# What nixpkgs' sd-image.nix does on the first boot, after what activation writes.
 # Busybox has a partprobe of its own, which cannot tell the kernel of a partition in use.
 FIRST_BOOT = """
 root=$(findfs LABEL={label})

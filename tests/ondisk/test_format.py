@@ -156,7 +156,7 @@ def test_sizes_that_no_file_system_has_are_refused_by_name(field: str, value: in
     assert (caught.value.record, caught.value.field) == ("superblock", field)
 
 
-def test_a_feature_that_nobody_knows_is_kept() -> None:
+def test_an_unknown_feature_is_kept() -> None:
     image = bytearray()
     ext4writer.write_image(Tree(), image, Spec())
     SUPERBLOCK.set(image, 1024, "s_feature_incompat", 0xFFFFFFFF)

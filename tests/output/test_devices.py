@@ -154,7 +154,7 @@ def broken(*, last: bool = True) -> Tree:
         raise OSError(5, "Input/output error")
 
     tree = some_files()
-    # So small that nobody looks for holes in it while the image is planned.
+    # So small that planning does not look for holes in it.
     tree.file("zzz" if last else "aaa", fail, size=5000)
     return tree
 

@@ -104,7 +104,7 @@ class TestCompressed:
 
 
 def test_a_gzip_header_tells_nothing_of_this_host(tmp_path: Path) -> None:
-    """RFC 1952: no flags, no time, an unknown system; and no name behind it."""
+    """RFC 1952: no flags, no time, an unknown system; and no name after it."""
     write_image(Tree(), tmp_path / "a.gz", SPEC)
     assert (tmp_path / "a.gz").read_bytes()[:10] == bytes([31, 139, 8, 0, 0, 0, 0, 0, 0, 255])
 

@@ -105,7 +105,7 @@ class TestModes:
         assert mode_of(path) == 0o600
 
     def test_access_control_lists(self, tmp_path: Path) -> None:
-        """One of the file is kept, and one of the folder gives nobody more."""
+        """One of the file is kept, and one of the folder gives no one more."""
         require("setfacl")
         listed, plain = tmp_path / "listed", tmp_path / "plain"
         for path in (listed, plain):

@@ -1,4 +1,4 @@
-"""An image inside something that has other bytes; and pieces for whoever takes them."""
+"""An image inside something that has other bytes; and pieces for any object that takes them."""
 
 from __future__ import annotations
 
@@ -94,16 +94,16 @@ WAYS = [in_a_file, in_an_object, in_memory, at_a_path]
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     offset=st.integers(0, 3 * 4096) | st.integers(0, 2 << 20),
-    behind=st.integers(-9000, 9000),
+    after=st.integers(-9000, 9000),
     position=st.booleans(),
     seed=st.integers(0, 255),
 )
 def test_nothing_outside_the_region_changes(
-    write: Callable[..., bytes], offset: int, behind: int, position: bool, seed: int
+    write: Callable[..., bytes], offset: int, after: int, position: bool, seed: int
 ) -> None:
-    """Any offset, any old bytes; ``behind`` is how much there is behind the image, or lacks."""
-    before = random.Random(seed).randbytes(offset + len(IMAGE) + behind)
-    if behind < 0:
+    """Any offset, any old bytes; ``after`` is how much there is after the image, or lacks."""
+    before = random.Random(seed).randbytes(offset + len(IMAGE) + after)
+    if after < 0:
         with pytest.raises(OutputError, match=f"the image needs {len(IMAGE)}"):
             write(LAYOUT, before, offset, position)
         return
@@ -370,7 +370,7 @@ class TestIterImage:
             ahead = max(ahead, (len(alive) << 20) - seen)
         assert ahead < 8 << 20
 
-    def test_whoever_stops_early_closes_what_is_open(self, tmp_path: Path) -> None:
+    def test_stopping_early_closes_what_is_open(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"x" * (3 << 20))
         tree = Tree()
         tree.file("a", tmp_path / "a")

@@ -521,7 +521,7 @@ class TestOtherProcesses:
             other = pickle.loads(pickle.dumps(sink.shared()))
             [partial] = tmp_path.iterdir()
             partial.unlink()
-            partial.write_bytes(b"somebody else's")
+            partial.write_bytes(b"another user's")
             with pytest.raises(OutputError, match="image: was replaced by another file"):
                 other.open()
         assert not (tmp_path / "image").exists()

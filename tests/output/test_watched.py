@@ -1,4 +1,4 @@
-"""Whoever watches an image sees its bytes, whatever it is written to and how."""
+"""A watcher of an image sees its bytes, whatever it is written to and how."""
 
 from __future__ import annotations
 

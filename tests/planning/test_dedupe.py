@@ -116,7 +116,7 @@ def test_e2fsck_undoes_it(tmp_path: Path) -> None:
     judge(copy, "quick")
 
 
-def test_the_same_bytes_whoever_takes_them(tmp_path: Path) -> None:
+def test_the_same_bytes_by_every_way(tmp_path: Path) -> None:
     spec = Spec(dedupe="blocks")
     first = tmp_path / "first"
     ext4writer.write_image(sample(), first, spec)

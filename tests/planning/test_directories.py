@@ -69,7 +69,7 @@ def many_names(count: int) -> Tree:
 
 
 def test_a_directory_of_two_gib_needs_large_dir(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the limit at 64 KiB, since so many names would take minutes."""
+    """With the limit at 64 KiB, since the names up to the real one would take minutes."""
     monkeypatch.setattr(planner, "LARGE_FILE_BYTES", 65536)
     with pytest.raises(TreeError, match="^/many: has .* need the feature large_dir"):
         ext4writer.plan(many_names(300), Spec(features="^resize_inode"))

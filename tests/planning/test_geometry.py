@@ -49,12 +49,12 @@ def features(text: str) -> FeatureSet:
 
 
 def group_blocks(geometry: Geometry, group: int) -> int:
-    first, behind = geometry.group_range(group)
-    return behind - first
+    first, end = geometry.group_range(group)
+    return end - first
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that nobody takes for a hole."""
+    """Bytes that are no hole."""
     return random.Random(seed).randbytes(size)
 
 
@@ -102,8 +102,8 @@ def check_groups(image: Path, layout: Layout) -> list[debugfs.Group]:
         used = set(range(last_used + 1, last_used + geometry.inodes_per_group + 1))
         for first, last in group.free_inode_ranges:
             used -= set(range(first, last + 1))
-        behind = geometry.inodes_per_group - (max(used, default=last_used) - last_used)
-        assert group.unused_inodes == (behind if lazy else 0)
+        after = geometry.inodes_per_group - (max(used, default=last_used) - last_used)
+        assert group.unused_inodes == (after if lazy else 0)
         assert (INODE_UNINIT in group.flags) is (lazy and not used)
         assert ("ITABLE_ZEROED" in group.flags) is lazy
         if BLOCK_UNINIT in group.flags:
@@ -121,7 +121,7 @@ def count(ranges: list[tuple[int, int]]) -> int:
 
 
 def check_padding(image: Path, layout: Layout) -> None:
-    """In every bitmap that is written, the bits behind the last block or inode are ones."""
+    """In every bitmap that is written, the bits after the last block or inode are ones."""
     geometry, size = plan_of(layout).geometry, layout.block_size
     with open(image, "rb") as file:
         superblock = raw.read_superblock(file)
@@ -141,7 +141,7 @@ def check_padding(image: Path, layout: Layout) -> None:
 
 
 def group_bytes(block_size: int, groups: int = 1) -> int:
-    """Bytes of so many whole groups."""
+    """Bytes of this number of whole groups."""
     first = 1 if block_size == 1024 else 0
     return (first + groups * 8 * block_size) * block_size
 
@@ -532,7 +532,7 @@ def test_file_larger_than_a_group_of_large_blocks(tmp_path: Path, make_image: Ma
 
 
 def test_whole_files_wait_behind_a_backup(make_image: MakeImage) -> None:
-    """A file that would straddle a backup lies behind it; small ones fill the gap."""
+    """A file that would straddle a backup lies after it; small ones fill the gap."""
     tree = Tree()
     for number in range(12):
         tree.file(f"{number:02}", noise(3 * MIB, number))
@@ -643,7 +643,7 @@ def test_grow_to_reserves_descriptors(make_image: MakeImage) -> None:
 def test_default_reserve_is_that_of_mke2fs(tmp_path: Path, watch: Watch) -> None:
     """1,024 times the size, up to 2^32 blocks."""
     image = tmp_path / "theirs"
-    watch.damaged(image)  # which is judged by nobody here
+    watch.damaged(image)  # which is not judged here
     for block_size, size in (
         (1024, MIB), (1024, 30 * MIB), (1024, 300 * MIB), (2048, 20 * MIB), (4096, MIB),
         (4096, 64 * MIB), (4096, 3 * GIB), (4096, 100 * GIB),

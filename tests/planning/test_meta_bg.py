@@ -42,7 +42,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "size": (1 + 33 * 8192) * 1024,
         "inode_size": 128,
     },
-    # 32 descriptors in a block: groups 0 to 31 are described behind the superblocks.
+    # 32 descriptors in a block: groups 0 to 31 are described after the superblocks.
     "two kinds": {
         "features": META_BG + ",^64bit",
         "block_size": 1024,

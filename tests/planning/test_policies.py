@@ -202,7 +202,7 @@ def xattr_block(image: Path, path: str) -> int:
 
 
 def crossings(image: Path) -> set[str]:
-    """The boundaries of the format that an image of the small tree lies behind."""
+    """The boundaries of the format that an image of the small tree lies past."""
     seen = set()
     for name in ("one", "five", "odd", "ninety", "more", "many", "holes"):
         extents = debugfs.ex(image, f"/files/{name}")

@@ -94,7 +94,7 @@ def test_what_grows_has_as_many_inodes_as_mke2fs_gives(
     assert inodes(image)[0] >= mke2fs_inodes(tmp_path, size, block_size, ratio)
 
 
-def test_nothing_is_kept_for_growth_that_nobody_asked_for() -> None:
+def test_nothing_is_kept_for_growth_that_was_not_asked_for() -> None:
     tree = one_large_file()
     plain = ext4writer.plan(tree)
     assert plain.size_bytes == ext4writer.plan(tree, Spec(inode_ratio=0)).size_bytes

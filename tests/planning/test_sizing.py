@@ -50,7 +50,7 @@ NO_JOURNAL = DEFAULT_FEATURES.without("has_journal")
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that nobody takes for a hole."""
+    """Bytes that are no hole."""
     return random.Random(seed).randbytes(size)
 
 
@@ -63,7 +63,7 @@ def files(sizes: list[int]) -> Tree:
 
 
 def zeros(size: int) -> Tree:
-    """A tree with one file of so many zeros."""
+    """A tree with one file of this many zeros."""
     tree = Tree()
     tree.file("zeros", Path("/dev/zero").open, size=size)
     return tree
@@ -338,7 +338,7 @@ def test_mke2fs_has_the_same_rule_for_the_last_group(tmp_path: Path, blocks: int
 def test_larger_journal_comes_with_a_larger_image(
     blocks: int, journal: int, larger: int, block_size: int
 ) -> None:
-    """mke2fs's table has steps: just behind one an image holds less than just before it."""
+    """mke2fs's table has steps: just after one an image holds less than just before it."""
     spec = Spec(block_size=block_size, free=0, free_inodes=0, grow_to=0, hole_size=0)
     small = ext4writer.plan(zeros(block_size), spec)
     used = 0
@@ -534,7 +534,7 @@ PROMISES = {
 }
 
 SLOT_BLOCKS = 4
-"""A file of so many blocks never needs one for its extents, in however many pieces it lies."""
+"""A file of this many blocks never needs one for its extents, in however many pieces it lies."""
 
 FILL = """
 left=$1
@@ -677,7 +677,7 @@ class _Linear(LayoutPolicy):
 
 
 def library_copy(folder: Path, *left_out: str) -> Path:
-    """A copy of Python's standard library, which nobody compiles modules into meanwhile."""
+    """A copy of Python's standard library, into which no modules are compiled meanwhile."""
     source = sysconfig.get_path("stdlib")
     ignored = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", *left_out)
     return Path(shutil.copytree(source, folder / "library", symlinks=True, ignore=ignored))
@@ -730,7 +730,7 @@ def assert_no_larger_than_mke2fs(source: Path, tmp_path: Path, watch: Watch, spe
     tree = sources.directory(source)
     layout = ext4writer.write_image(tree, tmp_path / "ours", spec)
     index = spec.policy is None and "dir_index" in spec.features
-    watch.damaged(tmp_path / "theirs")  # which is judged by nobody here
+    watch.damaged(tmp_path / "theirs")  # which is not judged here
     theirs = _Mke2fs(source, tmp_path / "theirs", layout, index=index)
     ours = layout.blocks_count
     best = theirs.least_blocks(layout.free_blocks, ours // 2, ours * 5 // 4)
@@ -789,7 +789,7 @@ def test_well_below_resize2fs(tmp_path: Path, watch: Watch) -> None:
     source = library_copy(tmp_path, "test", "tests")
     layout = ext4writer.plan(sources.directory(source), Spec(free=0))
     image = tmp_path / "theirs"
-    watch.damaged(image)  # which is judged by nobody here
+    watch.damaged(image)  # which is not judged here
     run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", source, image, "1G"])
     run(["e2fsck", "-fy", image])
     run(["resize2fs", "-M", image])
@@ -834,7 +834,7 @@ def test_a_given_size_keeps_what_is_promised_by_name(block_size: int, percent: f
 
 
 def test_fewer_inodes_make_room_for_what_is_promised() -> None:
-    """Plenty of them is only for what nobody asked for."""
+    """Plenty of them is only for what was not asked for."""
     tree = files([1_000_000])
     rich = ext4writer.plan(tree, Spec(size=64 * MIB))
     spec = Spec(size=64 * MIB, free=rich.available_bytes + 8 * KIB)

@@ -25,7 +25,7 @@ import os, sys
 from contextlib import suppress
 from ext4writer_cli.cli import main
 arguments = sys.argv[1:]
-# All modules are loaded by root, because nobody may look into root's folders.
+# All modules are loaded by root, because the user nobody may not look into root's folders.
 with suppress(SystemExit):
     main([*arguments, "-o", "of root.img", "--quiet"])
 os.unlink("of root.img")
@@ -36,7 +36,7 @@ try:
     os.chown(sys.argv[2], 0, 0)
 except PermissionError:
     main([*arguments, "-o", "nobody.img"])
-raise AssertionError("somebody is still root")
+raise AssertionError("the process is still root")
 """
 
 CONTEXTS = """\
@@ -120,7 +120,7 @@ def label_of(path: bytes, *, stat_is_regular: bool) -> bytes:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder of nobody's with its tree and the files that rules come from."""
+    """A folder of the user nobody with its tree and the files that rules come from."""
     require_root()
     for above in (tmp_path, *tmp_path.parents[:-1]):
         if not os.stat(above).st_mode & 0o001:

@@ -1,4 +1,4 @@
-"""Manifests as sources: what the programs write that made the formats, and what nobody should."""
+"""Manifests as sources: what the programs write that made the formats, and what none should."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ class TestMtree:
         tree = read(b". type=dir\n./a\\040b\\012\\s\\t\\M-C\\M-)\\M^?\\^A\\\\\\# type=fifo\n")
         assert list(tree.root.children) == [b"a b\n \t\xc3\xa9\xff\x01\\#"]
 
-    def test_parents_that_nobody_states_are_implied(self) -> None:
+    def test_parents_that_no_line_states_are_implied(self) -> None:
         tree = read("x/y/z type=fifo uid=3\n./x type=dir uid=4\n")
         folder, inner = tree["/x"], tree["/x/y"]
         assert isinstance(folder, Directory) and isinstance(inner, Directory)
@@ -469,7 +469,7 @@ class TestDigests:
         with pytest.raises(SourceError, match="/f: has the md5 d41d8"):
             read("./f type=file size=0 md5=00000000000000000000000000000000")
 
-    def test_a_kind_that_nobody_has_is_told_of(self) -> None:
+    def test_an_unknown_kind_is_reported(self) -> None:
         [loss] = read("./f type=file size=0 rmd160=aa").losses
         assert "rmd160, which is not checked" in loss.what
 
@@ -565,7 +565,7 @@ class TestDump:
 
 
 class TestStrangers:
-    """A manifest from somebody else reads no file outside of its root, and ends in bounded time."""
+    """A manifest of another user reads no file outside of its root, and ends in bounded time."""
 
     @pytest.mark.parametrize("form", ["mtree", "dump"])
     @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def entry(name: bytes, node: bytes = LEAF) -> bytes:
 
 
 def bad_padding() -> bytes:
-    """A file of three bytes with something else than zeros behind."""
+    """A file of three bytes followed by something other than zeros."""
     good = START + words(b"regular", b"contents", b"abc") + END
     return good.replace(b"abc\0", b"abc!")
 
@@ -247,7 +247,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         "4096 bytes",
     ),
     "a target with NUL": (lambda: START + words(b"symlink", b"target", b"a\0") + END, "NUL"),
-    "something behind": (lambda: DIRECTORY + END + bytes(8), "follows"),
+    "something after it": (lambda: DIRECTORY + END + bytes(8), "follows"),
     "more than there is": (
         lambda: START + words(b"regular", b"contents") + (1 << 62).to_bytes(8, "little"),
         "cut short",

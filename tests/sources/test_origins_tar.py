@@ -1,4 +1,4 @@
-"""A folder, and archives of it by whoever writes tar, make one image byte for byte."""
+"""A folder, and archives of it by every program that writes tar, make one image byte for byte."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def common_tree() -> Tree:
     tree.fifo("/dev/initctl", mtime_ns=OLDER)
     folder = "/" + "/".join(["d" * 40] * 4)
     tree.directory(folder, parents=True, mtime_ns=OLDER)
-    tree.file(folder + "/file", b"behind a prefix", mtime_ns=OLDER)
+    tree.file(folder + "/file", b"under a prefix", mtime_ns=OLDER)
     return tree
 
 

@@ -210,7 +210,7 @@ class TestHeader:
         with pytest.raises(ArchiveError, match="at byte 1024: its header has a wrong checksum"):
             members(member(b"first", b"x"), bytes(wrong))
 
-    def test_a_type_that_nobody_knows(self) -> None:
+    def test_an_unknown_type(self) -> None:
         made = tree(member(b"f", b"data", typeflag=b"Z"))
         assert content(made, b"f") == b"data"
         [loss] = made.losses
@@ -286,7 +286,7 @@ class TestPax:
                     b"atime": b"1700000001.5",
                     b"ctime": b"1700000002",
                     b"LIBARCHIVE.creationtime": b"1600000000.000000001",
-                    b"uname": b"somebody",
+                    b"uname": b"webmaster",
                     b"hdrcharset": b"BINARY",
                     b"comment": b"nothing\nto see=",
                 }
@@ -640,7 +640,7 @@ class TestMalformedMaps:
             with pytest.raises(ArchiveError, match="map of holes and no size"):
                 members(pax(records), member(b"x", b"12"))
 
-    def test_a_form_that_nobody_knows(self) -> None:
+    def test_an_unknown_form(self) -> None:
         records = {
             b"GNU.sparse.major": b"2",
             b"GNU.sparse.minor": b"0",
@@ -729,7 +729,7 @@ class TestEnd:
 
 
 @pytest.mark.parametrize("value", [b"", b"\2", b"\2\0\0\0nonsense!", b"\2\0\0\0" + bytes(8)])
-def test_a_malformed_access_list_is_told_by_whoever_stores_it(value: bytes) -> None:
+def test_a_malformed_access_list_is_named_where_it_is_stored(value: bytes) -> None:
     records = {b"SCHILY.xattr.system.posix_acl_access": value}
     made = tree(pax(records), member(b"file", mode=0o640))
     with pytest.raises(TreeError, match="/file: .*ACL"):

@@ -183,7 +183,7 @@ class TestSlices:
         path.unlink()
         check(tree)
 
-    def test_nobody_keeps_it_open_without_need(self, tmp_path: Path) -> None:
+    def test_it_is_not_kept_open_without_need(self, tmp_path: Path) -> None:
         path = tmp_path / "archive"
         path.write_bytes(PLAIN)
         before = len(os.listdir("/proc/self/fd"))
@@ -247,7 +247,7 @@ class TestCompressed:
 
     @compressed
     def test_garbage_behind_it(self, name: str) -> None:
-        """As behind a plain archive: passed over, and in the report."""
+        """As after a plain archive: passed over, and in the report."""
         for zeros, rest, size in (
             (0, b"garbage at the end", 18),
             (0, b"short", 5),

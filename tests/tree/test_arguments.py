@@ -179,7 +179,7 @@ def test_attributes_and_paths_are_taken(make_image: MakeImage) -> None:
 
 
 def direct(**attributes: Any) -> Tree:
-    """A tree with a file whose attributes somebody set by hand."""
+    """A tree with a file whose attributes were set by hand."""
     tree = Tree()
     tree.add("/file", RegularFile(BytesContent(b"")))
     for name, value in attributes.items():

@@ -127,7 +127,7 @@ def test_large_sparse_files(make_image: MakeImage, tmp_path: Path, size: int) ->
 
 
 def alternating(blocks: int, block_size: int) -> bytes:
-    """``blocks`` blocks of data with a hole of one block behind each."""
+    """``blocks`` blocks of data with a hole of one block after each."""
     return b"".join(
         (b"%09d" % number).ljust(block_size, b"+") + bytes(block_size) for number in range(blocks)
     )

@@ -1,4 +1,4 @@
-"""The names by which mke2fs is called, for whoever wants them in PATH."""
+"""The names by which mke2fs is called, for anyone who wants them in PATH."""
 
 from __future__ import annotations
 

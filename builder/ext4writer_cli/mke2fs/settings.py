@@ -748,7 +748,7 @@ def flags(features: FeatureSet) -> Format:
 
 
 def most_clusters(fmt: Format) -> int:
-    """The clusters of a group that nobody asked to be smaller."""
+    """The clusters of a group, unless a smaller one was asked for."""
     usual = Format.of(fmt.features, fmt.block_size, fmt.inode_size, cluster_size=fmt.cluster_size)
     return usual.clusters_per_group
 

@@ -29,7 +29,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, first: int, blocks: int, group_blocks: int) -> Scale:
-        """Choose the scale for so many blocks: as fine as fits on :data:`LINES_MOST` lines."""
+        """Choose the scale for a number of blocks: as fine as fits on :data:`LINES_MOST` lines."""
         columns = FEW_COLUMNS if blocks <= FEW_BLOCKS else COLUMNS
         groups = ceil_div(blocks, group_blocks)
         together = 1

@@ -1,4 +1,4 @@
-"""Devices, and files that are behind one: written in place, and refused while they are in use."""
+"""Devices, and files that back one: written in place, and refused while they are in use."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def written(arguments: list[str]) -> bool:
 
 ALL = bool(os.environ.get("EXT4WRITER_ALL_GEOMETRIES"))
 SAMPLED = 14
-"""One row of so many is written, unless the environment asks for all."""
+"""One row in this number is written, unless the environment asks for all."""
 WRITTEN = [arguments for arguments in rows() if written(arguments)]
 
 

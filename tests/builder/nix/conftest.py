@@ -110,7 +110,7 @@ def many_files(folder: Path, count: int = 1600) -> None:
 
 @pytest.fixture(scope="session")
 def closure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealClosure]:
-    """A closure of five objects in a store of its own; nobody changes it."""
+    """A closure of five objects in a store of its own; no test changes it."""
     scratch = tmp_path_factory.mktemp("closure")
     host = NixHost(scratch)
     odd_tree(scratch / "odd")

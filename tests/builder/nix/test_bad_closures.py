@@ -1,4 +1,4 @@
-"""What is wrong with a closure is one line that names it, and nothing is left behind."""
+"""What is wrong with a closure is one line that names it, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_verify_finds_what_was_changed(
     done = run("nix", *options, "--verify", "-o", out / f"a.img{suffix}")
     assert_one_line(done, 1, odd, "it was changed after")
     assert_untouched(out)
-    # Without being asked, nobody reads everything twice.
+    # Nothing is read twice unless that is asked for.
     assert run("nix", *options, "-o", out / "a.img").returncode == 0
 
 
@@ -308,7 +308,7 @@ def test_an_output_that_cannot_be(closure: RealClosure, out: Path) -> None:
     assert os.listdir(out) == ["b.zst"]
 
 
-def test_nobody_takes_the_registration(closure: RealClosure) -> None:
+def test_no_registration_is_taken_from_there(closure: RealClosure) -> None:
     with open("/dev/full", "wb") as full:
         done = run("nix", "registration", *closure.listed, stdout=full)
     assert_one_line(done, 1, "standard output", "No space left on device")

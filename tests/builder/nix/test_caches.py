@@ -246,7 +246,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         (".nar.xz", "No such file"),
     ),
     "a truncated xz": ("xz", lambda cache: truncated(cache, "-odd", known=True), ("bytes where",)),
-    "a truncated xz that nobody measured": (
+    "a truncated xz of unknown size": (
         "xz",
         lambda cache: truncated(cache, "-odd", known=False),
         (".nar.xz", "xz data is cut short"),
@@ -271,12 +271,12 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         lambda cache: truncated(cache, "-odd", known=False),
         ("-odd: its archive ", ".nar has ", "so it is cut short"),
     ),
-    "a nar with more behind it": (
+    "a nar with more after it": (
         "none",
         longer,
         ("-odd: its archive ", "more than the", "that are declared"),
     ),
-    "an xz with more behind it": (
+    "an xz with more after it": (
         "xz",
         lambda cache: longer(cache, b"more"),
         (".nar.xz: 4 bytes follow its xz data",),

@@ -306,7 +306,7 @@ def test_standard_output_takes_the_same_bytes(closure: RealClosure, out: Path) -
 def test_the_digest_of_a_device_is_that_of_the_image(
     closure: RealClosure, out: Path, tmp_path: Path
 ) -> None:
-    """What lies behind the image on a larger device is not part of the output."""
+    """What lies after the image on a larger device is not part of the output."""
     tools.require_loop_mount()
     backing = tmp_path / "backing"
     backing.write_bytes(b"\xff" * (64 * MIB))

@@ -76,7 +76,7 @@ def test_a_store_path_that_is_in_both(closure: RealClosure, files: Path, out: Pa
     assert sorted(os.listdir(out)) == ["a.img", "plain.img"]
 
 
-def test_what_nobody_registered_is_told(closure: RealClosure, files: Path, out: Path) -> None:
+def test_what_is_not_registered_is_reported(closure: RealClosure, files: Path, out: Path) -> None:
     tools.require_root()
     stranger = files / STRANGER[1:]
     stranger.mkdir(parents=True)
