@@ -216,7 +216,7 @@ JOURNAL_SUPERBLOCK = Record(
             "Blocks at the end of the journal for fast commits; 0 means 256",
             "blocks",
             when="fast_commit",
-            writes="one for each 64 of the others",
+            writes="`--fast-commit-size`; one for each 64 of the others by default",
         ),
         field(
             "s_head",
