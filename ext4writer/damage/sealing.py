@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from ..arithmetic import round_up
 from ..errors import RecordError
 from ..ondisk.checksum import (
     bitmap_checksum,
@@ -79,6 +80,7 @@ from .sealing_journal import pending_blocks, seal_fast_commits, seal_log
 _S_IFMT, _S_IFDIR, _S_IFREG, _S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
 _MASK32 = 0xFFFFFFFF
 _JOURNAL_MAGIC = JBD2_MAGIC_NUMBER.to_bytes(4, "big")
+_FLEX_MAX = 1024
 _EA_INODE_MAX = 1 << 20
 """Values in inodes of their own are hashed up to this size in bytes; the kernel allows 64 KiB."""
 
@@ -283,8 +285,11 @@ class _Sealer:
             blocks_count = SUPERBLOCK.number(self.superblock, 0, "s_blocks_count")
         groups = max(fmt.groups_for(blocks_count), 0)
         # What is counted must not make more work than what is there.
-        groups = min(groups, len(view) // fmt.desc_size + 1)
-        present = min(groups, max(fmt.groups_for(blocks), 0))
+        # The metadata of a whole flex group lies where it begins.
+        here = max(fmt.groups_for(blocks), 0)
+        flex = min(fmt.groups_per_flex, _FLEX_MAX)
+        groups = min(groups, len(view) // fmt.desc_size + 1, round_up(here + 1, flex))
+        present = min(groups, here)
         supers = [SUPERBLOCK_OFFSET]
         uuid = fmt.uuid
         self.taken[: min(fmt.super_block(0) + 1, blocks)] = b"\1" * min(
