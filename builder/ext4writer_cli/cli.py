@@ -155,7 +155,10 @@ def _map() -> click.Command:
 
 def _fuzz() -> click.Command:
     from .damage_commands import fuzz
+    from .fuzz.commands import COMMANDS
 
+    for command in COMMANDS:
+        fuzz.add_command(command)
     return fuzz
 
 

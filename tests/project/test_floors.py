@@ -66,6 +66,7 @@ FLOORS = {
     "distributed": 46,
     "inputs": 45,
     "api": 50,
+    "fuzzing": 52,
     "__main__": 70,
     "__init__": 60,
 }
@@ -92,6 +93,7 @@ FORMAT_FREE = (
 
 THIRD_PARTY = {
     "fsspec": {"distributed.targets"},
+    "hypothesis": {"damage.strategies"},
     "construct": {"ondisk"},
     "crc32c": {"ondisk.checksum"},
     "zstandard": {"sources.tar_archive.decoders", "output.compressed", "plan_file.saved"},
@@ -135,6 +137,7 @@ STANDARD_IN = {
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
     "tarfile": {"inspection.tar_output"},
     "zlib": {
+        "fuzzing.witness",
         "damage.sealing_journal",
         "sources.tar_archive",
         "sources.manifest_content",
@@ -146,7 +149,7 @@ STANDARD_IN = {
     "mmap": {"damage"},  # an image that is changed in memory, page by page
     "ctypes": {"output.zeros"},  # fallocate(2) with its modes
     "binascii": {"sources.tar_archive.xattrs", "edit.rules_set", "nix.hashes"},
-    "base64": {"edit.rules_set", "nix.hashes"},
+    "base64": {"edit.rules_set", "nix.hashes", "fuzzing.witness"},
     "urllib.parse": {"nix.cache", "nbd.address"},
     "socket": {"nbd"},
     "ipaddress": {"nbd.address"},
@@ -300,7 +303,13 @@ def foreign(module: Module) -> Iterator[tuple[ast.AST, str]]:
             yield node, node.module or ""
 
 
+HIGHER = {"damage.strategies": 55}
+"""Modules that stand above their packages: what other projects' tests draw whole images with."""
+
+
 def floor(module: str) -> int:
+    if module in HIGHER:
+        return HIGHER[module]
     top = module.partition(".")[0]
     return BELOW_ALL[top] if top in BELOW_ALL else FLOORS[top]
 

@@ -1,0 +1,1 @@
+"""Campaigns: many images, and programs that look at them."""

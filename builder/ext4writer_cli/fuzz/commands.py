@@ -1,0 +1,337 @@
+"""The commands that make images from seeds, try programs on them, and make findings smaller."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from ..options import PATH, GroupedCommand, parsed
+from ..signals import cancel_on_signals
+
+if TYPE_CHECKING:
+    from ext4writer.fuzzing import Recipe
+
+WORKERS_MAX = 8
+
+
+def parse_seeds(text: str) -> range:
+    """The seeds ``A:B``, B not among them, or the one seed ``A``; ``ValueError``."""
+    matched = re.fullmatch(r"([0-9]{1,18})(?::([0-9]{1,18}))?", text, re.ASCII)
+    if matched is None:
+        raise ValueError(f"{text!r} is neither A:B nor one number")
+    first = int(matched[1])
+    return range(first, int(matched[2]) if matched[2] else first + 1)
+
+
+SEEDS = parsed(parse_seeds)
+seeds_option = click.option(
+    "--seed",
+    "--seeds",
+    "seeds",
+    type=SEEDS,
+    required=True,
+    metavar="A:B",
+    help="The seeds from A up to B, which is not among them.",
+)
+overrides_option = click.option(
+    "--overrides",
+    type=click.IntRange(0, 16),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Fields that are wrong in an image, at most; 0 makes images that are right.",
+)
+seconds_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an oracle may take.",
+)
+memory_option = click.option(
+    "--memory",
+    type=click.IntRange(min=64),
+    default=2048,
+    show_default=True,
+    metavar="MIB",
+    help="How much memory an oracle may have.",
+)
+
+
+def _new_path(folder: str, name: str) -> str:
+    """A path for a new file; nothing that exists is written over."""
+    from ext4writer.errors import OutputError
+
+    path = os.path.join(folder, name)
+    if os.path.lexists(path):
+        raise OutputError(path, "exists already; choose an empty folder")
+    return path
+
+
+def _folder(path: str) -> str:
+    from ext4writer.errors import OutputError
+
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise OutputError(path, "is not a folder")
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def _save(path: str, data: bytes | str) -> None:
+    with open(path, "xb") as file:
+        if isinstance(data, str):
+            file.write(data.encode())
+            return
+        # Zeros are holes.
+        for offset in range(0, len(data), 4096):
+            block = data[offset : offset + 4096]
+            if block.count(0) == len(block):
+                file.seek(len(block), os.SEEK_CUR)
+            else:
+                file.write(block)
+        file.truncate(len(data))
+
+
+def _recipe(path: str) -> Recipe:
+    from ext4writer.errors import SourceError
+    from ext4writer.fuzzing import Recipe
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(1 << 20)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(path, f"cannot be read: {error}") from error
+    return Recipe.parse(text)
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("name", nargs=-1)
+@click.option("-o", "--output", type=PATH, metavar="DIR", help="Write NAME.img for each.")
+@click.option("--recipes", is_flag=True, help="Print the recipe of each.")
+def shapes(name: tuple[str, ...], output: str | None, recipes: bool) -> None:
+    """List unusual images that are right, one for each choice that the format leaves open."""
+    from ext4writer.fuzzing.shapes import shapes as all_shapes
+
+    known = {shape.name: shape for shape in all_shapes()}
+    unknown = [each for each in name if each not in known]
+    if unknown:
+        raise click.UsageError(f"no such shape: {unknown[0]}; ext4writer fuzz shapes lists them")
+    chosen = [shape for shape in known.values() if not name or shape.name in name]
+    with cancel_on_signals(at_once=True):
+        for shape in chosen:
+            if output is not None:
+                path = _new_path(_folder(output), f"{shape.name}.img")
+                _save(path, shape.recipe.image())
+            click.echo(f"{shape.name}: {shape.about}")
+            if recipes:
+                click.echo(str(shape.recipe))
+    if output is None and not recipes:
+        click.echo(f"{len(chosen)} shapes")
+
+
+@click.command(cls=GroupedCommand)
+@seeds_option
+@overrides_option
+@click.option(
+    "-o", "--output", type=PATH, required=True, metavar="DIR", help="A folder for the images."
+)
+@click.option("--recipes-only", is_flag=True, help="Write the recipes, and no images.")
+def make(seeds: range, overrides: int, output: str, recipes_only: bool) -> None:
+    """Make SEED.img and SEED.recipe for each seed: tree, features, layout and faults at random.
+
+    The same seed gives the same bytes on every machine, and 'fuzz replay' makes them of the recipe.
+    """
+    from ext4writer.fuzzing import Recipe
+
+    folder = _folder(output)
+    with cancel_on_signals(at_once=True):
+        for seed in seeds:
+            recipe = Recipe.random(seed, overrides=overrides)
+            _save(_new_path(folder, f"{seed}.recipe"), str(recipe))
+            if not recipes_only:
+                _save(_new_path(folder, f"{seed}.img"), recipe.image())
+    click.echo(f"{len(seeds)} recipes in {folder}")
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("recipe", type=PATH)
+@click.option("-o", "--output", type=PATH, metavar="IMAGE", help="The image to write.")
+@click.option("--script", is_flag=True, help="Print a Python program that makes the image.")
+@click.option("--hex", "as_hex", is_flag=True, help="Print the bytes that are wrong.")
+@click.option("--syz", is_flag=True, help="Print a program of syzkaller that mounts the image.")
+def replay(recipe: str, output: str | None, script: bool, as_hex: bool, syz: bool) -> None:
+    """Make the image of RECIPE again, or what shows it to others."""
+    from ext4writer.fuzzing import witness
+
+    if not (output or script or as_hex or syz):
+        raise click.UsageError("give --output IMAGE, --script, --hex or --syz")
+    parsed_recipe = _recipe(recipe)
+    with cancel_on_signals(at_once=True):
+        if output is not None:
+            path = _new_path(os.path.dirname(output), os.path.basename(output))
+            _save(path, parsed_recipe.image())
+        for wanted, text in (
+            (script, witness.script),
+            (as_hex, witness.hex_patch),
+            (syz, witness.syz_program),
+        ):
+            if wanted:
+                click.echo(text(parsed_recipe), nl=False)
+
+
+@click.command(cls=GroupedCommand)
+@seeds_option
+@click.option(
+    "--oracle",
+    "oracles",
+    multiple=True,
+    default=("e2fsck", "check"),
+    show_default=True,
+    metavar="NAME|'COMMAND {}'",
+    help="What looks at each image: a name that 'fuzz oracles' lists, or a command, in which {} is "
+    "the image. May be given again.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    required=True,
+    metavar="DIR",
+    help="A folder for results.jsonl and the recipes that are kept. What is in it already is not "
+    "tried again.",
+)
+@overrides_option
+@seconds_option
+@memory_option
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes.")
+def run(
+    seeds: range,
+    oracles: tuple[str, ...],
+    output: str,
+    overrides: int,
+    timeout: float,
+    memory: int,
+    workers: int | None,
+) -> None:
+    """Let oracles look at images of many seeds, and keep what crashes them or divides them.
+
+    Ends with 1 if something was kept. Interrupt it at any time: the same command goes on.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+
+    from ..options import usable_cpus
+    from .campaign import run as run_campaign
+    from .oracles import Oracle
+
+    for text in oracles:
+        try:
+            Oracle.parse(text)
+        except ValueError as error:
+            raise click.UsageError(f"--oracle: {error}") from None
+    kept = 0
+    folder = _folder(output)
+    count = workers or min(usable_cpus(), WORKERS_MAX)
+    with cancel_on_signals(at_once=True), ProcessPoolExecutor(count) as executor:
+        findings = run_campaign(
+            seeds,
+            oracles,
+            folder,
+            executor,
+            seconds=timeout,
+            memory=memory << 20,
+            overrides=overrides,
+        )
+        for finding in findings:
+            kept += 1
+            click.echo(f"{finding.seed}: {finding.reason}")
+    click.echo(f"{len(seeds)} seeds, {kept} kept in {folder}")
+    if kept:
+        raise SystemExit(1)
+
+
+@click.command(cls=GroupedCommand)
+def oracles() -> None:
+    """List the oracles that 'fuzz run' knows by name, and whether they are installed."""
+    import shutil
+
+    from .oracles import ORACLES
+
+    for oracle in ORACLES.values():
+        there = not oracle.command or shutil.which(oracle.command[0]) is not None
+        click.echo(f"{oracle.name}{'' if there else ' (not installed)'}")
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("recipe", type=PATH)
+@click.option("--oracle", "oracles", multiple=True, default=("e2fsck", "check"), show_default=True)
+@click.option("--shows", metavar="TEXT", help="Only what has TEXT in its reason counts.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="Where the smaller recipe goes.")
+@seconds_option
+@memory_option
+def minimize(
+    recipe: str,
+    oracles: tuple[str, ...],
+    shows: str | None,
+    output: str | None,
+    timeout: float,
+    memory: int,
+) -> None:
+    """Take away what RECIPE does not need to show what it shows: fields, layout, then files."""
+    from ext4writer.fuzzing.minimize import minimize as make_smaller
+
+    from .campaign import shows as reason_of
+    from .oracles import Oracle
+
+    given = _recipe(recipe)
+    asked = [Oracle.parse(text) for text in oracles]
+
+    def reason(one: Recipe) -> str:
+        return reason_of(one, asked, seconds=timeout, memory=memory << 20)
+
+    with cancel_on_signals(at_once=True):
+        wanted = shows if shows is not None else _kind(reason(given))
+        if not wanted or wanted not in reason(given):
+            raise click.UsageError(f"{recipe} shows nothing to these oracles")
+        smaller = make_smaller(given, lambda one: wanted in reason(one))
+    if output is not None:
+        _save(_new_path(os.path.dirname(output), os.path.basename(output)), str(smaller))
+    click.echo(str(smaller), nl=False)
+
+
+def _kind(reason: str) -> str:
+    """A reason without what may differ from image to image."""
+    return reason.partition(" (")[0]
+
+
+@click.command(cls=GroupedCommand)
+@click.option("-o", "--output", type=PATH, metavar="DIR", help="Write the images, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def corpus(output: str | None, as_json: bool) -> None:
+    """Make a small corpus in which all pairs of features, sizes and kinds of files occur."""
+    from ext4writer.fuzzing.pairs import corpus as all_of_it
+
+    made = all_of_it()
+    if output is not None:
+        folder = _folder(output)
+        for recipe in made.recipes:
+            _save(_new_path(folder, f"{recipe.name}.img"), recipe.image())
+            _save(_new_path(folder, f"{recipe.name}.recipe"), str(recipe))
+    if as_json:
+        rows = {
+            "recipes": [recipe.name for recipe in made.recipes],
+            "pairs": made.pairs,
+            "impossible": [list(pair) for pair in made.impossible],
+        }
+        click.echo(json.dumps(rows, indent=2))
+        return
+    click.echo(f"{len(made.recipes)} images hold {made.pairs} pairs")
+    for first, second in made.impossible:
+        click.echo(f"  not together: {first} and {second}")
+
+
+COMMANDS: tuple[click.Command, ...] = (shapes, make, replay, run, oracles, minimize, corpus)

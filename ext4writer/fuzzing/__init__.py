@@ -1,0 +1,17 @@
+"""Images from seeds, what readers say to them, and the smallest that still shows it.
+
+    from ext4writer.fuzzing import Recipe
+
+    recipe = Recipe.random(7)
+    print(recipe)                         # a short text that makes the same bytes everywhere
+    image = Recipe.parse(str(recipe)).image()
+
+``minimize`` makes one smaller as long as it still shows something, ``shapes`` has unusual images by
+name, ``witness`` writes what goes into a bug report, and ``mutate`` changes the bytes of any image
+and makes its checksums right. ``ext4writer fuzz run`` lets programs look at many of them.
+"""
+
+from .mutation import mutate
+from .recipe import Recipe, RecipeError
+
+__all__ = ["Recipe", "RecipeError", "mutate"]

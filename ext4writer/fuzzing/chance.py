@@ -1,0 +1,193 @@
+"""Recipes from seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from ..api import plan
+from ..errors import Ext4WriterError
+from ..ondisk.dirent import DIR_ENTRY_2
+from ..ondisk.extent import EXTENT, EXTENT_HEADER
+from ..ondisk.features import FEATURES
+from ..ondisk.group_desc import GROUP_DESC_32
+from ..ondisk.htree import DX_ROOT
+from ..ondisk.inode import INODE_128
+from ..ondisk.journal import JOURNAL_SUPERBLOCK
+from ..ondisk.record import Record
+from ..ondisk.superblock import SUPERBLOCK
+from ..ondisk.xattr import XATTR_HEADER
+from ..planning.named_policies import NAMED
+from ..planning.policy import RandomPolicy
+from .entries import Entry
+from .recipe import Recipe
+
+Item = TypeVar("Item")
+
+SIZES = (0, 1, 59, 60, 155, 156, 1023, 1024, 1025, 4096, 5000, 20_000, 70_000)
+XATTRS = (1, 20, 80, 200, 700, 3000)
+LINKS = (1, 59, 60, 100, 500)
+NAMES = (3, 15, 60, 250)
+BLOCK_SIZES = ("1024", "1024", "2048", "4096")
+INODE_SIZES = ("128", "256", "512", "1024")
+TOGGLED = tuple(row.name for row in FEATURES if row.support == "write")
+UNWANTED = ("journal_dev", "encrypt", "casefold", "large_dir")
+"""Features that need options, or change nothing here."""
+
+VALUES = (
+    *("zeroes", "ones", "firstbit", "middlebit", "lastbit", "add", "sub", "sign", "max"),
+    *("limit", "limit+1", "limit-1", "blocksize", "0", "1", "2", "-1"),
+)
+PLACES = ("itself", "parent", "neighbour", "another", "superblock", "root", "inode_table")
+
+
+class Chance:
+    """Numbers that follow from a seed, the same on every host."""
+
+    def __init__(self, seed: int) -> None:
+        self._numbers = RandomPolicy(seed)
+
+    def below(self, limit: int) -> int:
+        """A number from 0 up to ``limit``, which is not reached."""
+        return self._numbers.below(limit)
+
+    def one_of(self, items: tuple[Item, ...] | list[Item]) -> Item:
+        """Any of ``items``."""
+        return items[self.below(len(items))]
+
+    def often(self, times: int) -> bool:
+        """Once in so many ``times``."""
+        return self.below(times) == 0
+
+
+def random_recipe(seed: int, overrides: int = 1) -> Recipe:
+    """The recipe of a seed, whose image can be made."""
+    chance = Chance(seed)
+    recipe = Recipe(entries=_entries(chance), spec={"block_size": chance.one_of(BLOCK_SIZES)})
+    if chance.often(3):
+        recipe = replace(recipe, spec={**recipe.spec, "journal": "none"})
+    if chance.often(2):
+        changed = {**recipe.spec, "inode_size": chance.one_of(INODE_SIZES)}
+        recipe = _if_possible(recipe, replace(recipe, spec=changed))
+    recipe = with_random_features(recipe, chance)
+    choices = ["default", f"random:{chance.below(1 << 32)}", chance.one_of(list(NAMED))]
+    recipe = _if_possible(recipe, replace(recipe, policy=chance.one_of(choices)))
+    if not _is_possible(recipe):
+        recipe = Recipe(entries=(), spec={"block_size": recipe.spec["block_size"]})
+    for _ in range(chance.below(overrides + 1)):
+        text = _override(recipe, chance)
+        candidate = replace(recipe, overrides=(*recipe.overrides, text))
+        try:
+            candidate.image()
+        except Ext4WriterError:
+            continue  # the image has no such record
+        recipe = candidate
+    return recipe
+
+
+def with_random_features(recipe: Recipe, chance: Chance) -> Recipe:
+    """The same with some features added and taken away, as far as they go together."""
+    words: list[str] = []
+    for name in TOGGLED:
+        if name in UNWANTED or not chance.often(6):
+            continue
+        word = name if chance.often(2) else f"^{name}"
+        candidate = replace(recipe, spec={**recipe.spec, "features": ",".join([*words, word])})
+        try:
+            candidate.make_spec()
+        except Ext4WriterError:
+            continue
+        words.append(word)
+    if not words:
+        return recipe
+    return _if_possible(recipe, replace(recipe, spec={**recipe.spec, "features": ",".join(words)}))
+
+
+def _if_possible(recipe: Recipe, candidate: Recipe) -> Recipe:
+    return candidate if _is_possible(candidate) else recipe
+
+
+def _is_possible(recipe: Recipe) -> bool:
+    try:
+        plan(recipe.make_tree(), recipe.make_spec())
+    except Ext4WriterError:
+        return False
+    return True
+
+
+def _entries(chance: Chance) -> tuple[Entry, ...]:
+    makers: list[Callable[[str], Entry]] = [
+        lambda path: Entry("file", path, _file(chance)),
+        lambda path: Entry("file", path, _file(chance)),
+        lambda path: Entry("dir", path, _directory(chance)),
+        lambda path: Entry("symlink", path, {"length": chance.one_of(LINKS)}),
+        lambda path: Entry("device", path, {"major": 8, "minor": chance.below(300)}),
+        lambda path: Entry("link", path, {}),
+        lambda path: Entry("fifo", path, {}),
+    ]
+    entries: list[Entry] = []
+    folders = [""]
+    for number in range(1 + chance.below(8)):
+        entry = chance.one_of(makers)(f"{chance.one_of(folders)}/e{number}")
+        entries.append(entry)
+        if entry.kind == "dir":
+            folders.append(entry.path)
+    return tuple(entries)
+
+
+def _file(chance: Chance) -> dict[str, int]:
+    numbers = {"size": chance.one_of(SIZES), "fill": 1 + chance.below(200)}
+    if chance.often(4):
+        numbers["hole"] = 40_000
+    return numbers | _attributes(chance)
+
+
+def _directory(chance: Chance) -> dict[str, int]:
+    numbers = {}
+    if chance.often(2):
+        numbers = {"names": chance.one_of(NAMES), "length": 5 + chance.below(60)}
+    return numbers | _attributes(chance)
+
+
+def _attributes(chance: Chance) -> dict[str, int]:
+    numbers = {}
+    if chance.often(4):
+        numbers["xattr"] = chance.one_of(XATTRS)
+    if chance.often(6):
+        numbers["mode"] = chance.below(0o10000)
+    if chance.often(6):
+        numbers["uid"] = chance.one_of((1, 65_535, 65_536, (1 << 32) - 2))
+    if chance.often(6):
+        numbers["mtime"] = chance.one_of((0, (1 << 31) - 1, 1 << 31, 1 << 33))
+    return numbers
+
+
+def _override(recipe: Recipe, chance: Chance) -> str:
+    """Any field of any record, and a value of some interest."""
+    paths = ["/", *(entry.path for entry in recipe.entries)]
+    record, index = chance.one_of(_TARGETS)
+    index = index.replace("PATH", chance.one_of(paths))
+    value = chance.one_of(PLACES) if chance.often(4) else chance.one_of(VALUES)
+    stale = "!" if chance.often(8) else ""
+    return f"{stale}{record}{index}.{chance.one_of(list(_RECORDS[record].fields))}={value}"
+
+
+_RECORDS: dict[str, Record] = {
+    "superblock": SUPERBLOCK,
+    "group_desc": GROUP_DESC_32,
+    "inode": INODE_128,
+    "extent_header": EXTENT_HEADER,
+    "extent": EXTENT,
+    "dir_entry_2": DIR_ENTRY_2,
+    "dx_root": DX_ROOT,
+    "xattr_header": XATTR_HEADER,
+    "journal_superblock": JOURNAL_SUPERBLOCK,
+}
+_TARGETS = (
+    *(("superblock", ""), ("group_desc", "[0]"), ("inode", "[PATH]"), ("inode", "[2]")),
+    *(("inode", "[8]"), ("extent_header", "[PATH:0]"), ("extent", "[PATH:0:0]")),
+    *(("dir_entry_2", "[PATH]"), ("dir_entry_2", "[PATH/.]"), ("dir_entry_2", "[PATH/..]")),
+    *(("dx_root", "[PATH:0]"), ("xattr_header", "[PATH]"), ("journal_superblock", "")),
+)
+"""Record, and an index in which PATH stands for a path of the tree."""

@@ -1,0 +1,63 @@
+"""Mutations of any image that keep its checksums right, for fuzzers that change bytes."""
+
+from __future__ import annotations
+
+from ..damage import reseal_into
+from .chance import Chance
+
+MOST_CHANGES = 4
+INTERESTING = (
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0x8000,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+)
+
+
+def mutate(data: bytes | bytearray, seed: int, max_size: int) -> bytes:
+    """Change ``data`` in a few places that follow from ``seed``, and make all checksums right.
+
+    This is the custom mutator that AFL++'s Python interface and atheris ask for. Bytes that are no
+    image are changed too. The result has ``max_size`` bytes at most. Never raises.
+    """
+    chance = Chance(seed)
+    changed = bytearray(data[:max_size])
+    if not changed:
+        return bytes(changed)
+    touched: list[int] = []
+    for _ in range(1 + chance.below(MOST_CHANGES)):
+        width = chance.one_of((1, 2, 4))
+        offset = _place(chance, len(changed))
+        end = min(offset + width, len(changed))
+        kind = chance.below(4)
+        before = int.from_bytes(changed[offset:end], "little")
+        limit = 1 << 8 * (end - offset)
+        if kind == 0:
+            value = before ^ 1 << chance.below(8 * (end - offset))
+        elif kind == 1:
+            value = before + chance.one_of((-1, 1, 16, -16, 2017))
+        elif kind == 2:
+            value = chance.one_of(INTERESTING)
+        else:
+            value = chance.below(limit)
+        changed[offset:end] = (value % limit).to_bytes(end - offset, "little")
+        touched += range(offset, end)
+    reseal_into(changed, touched)
+    return bytes(changed)
+
+
+def _place(chance: Chance, size: int) -> int:
+    """Any byte, more often one of the superblock and of what follows it."""
+    if chance.below(3) == 0 and size > 2048:
+        return 1024 + chance.below(1024)
+    if chance.below(2) == 0:
+        return chance.below(min(size, 1 << 17))
+    return chance.below(size)

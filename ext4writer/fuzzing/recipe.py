@@ -1,0 +1,141 @@
+"""A short text that makes the same image on any machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from ..api import plan, write_layout
+from ..damage.override import Override
+from ..errors import Ext4WriterError
+from ..planning.options import OPTIONS
+from ..planning.spec import Spec
+from ..tree import Tree
+from .entries import Entry
+
+HEAD = "ext4writer recipe 1"
+TEXT_OPTIONS = (
+    *("block_size", "inode_size", "features", "type", "size", "free", "inodes", "journal"),
+    *("label", "hash_alg", "groups_per_flex", "blocks_per_group", "num_backup_sb", "desc_size"),
+    *("first_meta_bg", "cluster_size", "grow_to", "errors", "default_mntopts", "revision"),
+    *("encoding", "encoding_flags", "quotatype", "hole_size", "reserved_percent", "free_inodes"),
+)
+"""Options of the Spec that a recipe may have; all are texts or numbers."""
+UUIDS = {"uuid": UUID(int=0x10), "hash_seed": UUID(int=0x20)}
+EPOCH = 1_700_000_000
+
+
+class RecipeError(Ext4WriterError):
+    """A text that is no recipe, or whose image cannot be; says in which line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Tree, Spec, policy and overrides of one image."""
+
+    entries: tuple[Entry, ...] = ()
+    spec: Mapping[str, str] = field(default_factory=dict)
+    """Options of the Spec as texts, by name."""
+    policy: str = "default"
+    overrides: tuple[str, ...] = ()
+    """As ``--override`` takes them; one with ``!`` before it leaves its checksum stale."""
+
+    @classmethod
+    def random(cls, seed: int, *, overrides: int = 1) -> Recipe:
+        """The recipe of a seed, with up to ``overrides`` fields that are wrong."""
+        from .chance import random_recipe
+
+        return random_recipe(seed, overrides)
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """Read what ``str`` gave. Raises :class:`RecipeError`."""
+        lines = text.splitlines()
+        if not lines or lines[0].strip() != HEAD:
+            raise RecipeError(f"the first line is not {HEAD!r}")
+        recipe = cls()
+        for number, line in enumerate(lines[1:], 2):
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            try:
+                recipe = recipe._with_line(words[0], line.strip()[len(words[0]) :].strip(), words)
+            except (ValueError, Ext4WriterError) as error:
+                raise RecipeError(f"line {number}: {error}") from None
+        return recipe
+
+    def _with_line(self, kind: str, rest: str, words: list[str]) -> Recipe:
+        if kind == "spec":
+            name, equals, value = rest.partition("=")
+            if name not in TEXT_OPTIONS or not equals:
+                raise ValueError(f"{rest!r} is no option; there are {', '.join(TEXT_OPTIONS)}")
+            return replace(self, spec={**self.spec, name: value})
+        if kind == "policy":
+            return replace(self, policy=rest)
+        if kind == "override":
+            Override.parse(rest.removeprefix("!"))
+            return replace(self, overrides=(*self.overrides, rest))
+        return replace(self, entries=(*self.entries, Entry.parse(words)))
+
+    def __str__(self) -> str:
+        lines = [HEAD, *map(str, self.entries)]
+        lines += [f"spec {name}={value}" for name, value in self.spec.items()]
+        if self.policy != "default":
+            lines.append(f"policy {self.policy}")
+        lines += [f"override {text}" for text in self.overrides]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def name(self) -> str:
+        """Twelve digits that follow from the text."""
+        return hashlib.sha256(str(self).encode()).hexdigest()[:12]
+
+    def make_tree(self) -> Tree:
+        """The tree; raises :class:`TreeError` for entries that contradict each other."""
+        tree = Tree()
+        for entry in self.entries:
+            entry.add_to(tree)
+        return tree
+
+    def make_spec(self) -> Spec:
+        """The Spec; raises :class:`SpecError`."""
+        given: dict[str, object] = {"free": 0, "free_inodes": 0, "grow_to": 0, **self.spec}
+        for name in ("grow_to", "free", "free_inodes"):
+            if name not in self.spec and "size" in self.spec:
+                del given[name]
+        if name_is_without_resize(self.spec):
+            given.pop("grow_to", None)
+        numbers = ("block_size", "inode_size", "desc_size", "groups_per_flex", "num_backup_sb")
+        for name in (*numbers, "first_meta_bg", "revision", "blocks_per_group"):
+            if name in given:
+                given[name] = int(str(given[name]))
+        if self.policy != "default":
+            given["policy"] = self.policy
+        return Spec(**UUIDS, epoch=EPOCH, **given)  # type: ignore[arg-type]
+
+    def image(self) -> bytes:
+        """The bytes of the image, overrides carried out. Raises what planning raises, and
+        :class:`OverrideError` for a field that the image does not have.
+        """
+        layout = plan(self.make_tree(), self.make_spec())
+        data = bytearray()
+        write_layout(layout, data, overrides=self.parsed_overrides())
+        return bytes(data)
+
+    def parsed_overrides(self) -> Sequence[Override]:
+        """The overrides as objects."""
+        return [
+            Override.parse(text.removeprefix("!"), reseal=not text.startswith("!"))
+            for text in self.overrides
+        ]
+
+
+def name_is_without_resize(spec: Mapping[str, str]) -> bool:
+    """Whether nothing can be reserved for growth."""
+    words = spec.get("features", "").replace(",", " ").split()
+    return "^resize_inode" in words or "none" in words or "meta_bg" in words
+
+
+assert set(TEXT_OPTIONS) <= OPTIONS.keys() | {"type"}, set(TEXT_OPTIONS) - OPTIONS.keys()

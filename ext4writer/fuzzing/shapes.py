@@ -1,0 +1,157 @@
+"""Unusual images that are right, by name; most are far below 1 MiB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from ..ondisk.features import DEFAULT_FEATURES, FEATURES, Feature
+from ..planning.named_policies import described
+from .chance import UNWANTED
+from .entries import Entry
+from .recipe import Recipe
+
+
+class Shape(NamedTuple):
+    """One unusual image."""
+
+    name: str
+    about: str
+    recipe: Recipe
+
+
+def shapes() -> list[Shape]:
+    """All of them, in groups: sizes, trees, features, policies."""
+    return [*_sizes(), *_trees(), *_features(), *_policies()]
+
+
+def _usual(spec: Mapping[str, str], entries: tuple[Entry, ...] | None = None) -> Recipe:
+    return Recipe(_SOME if entries is None else entries, {"journal": "none", **spec})
+
+
+def _entry(kind: str, path: str, **numbers: int) -> Entry:
+    return Entry(kind, path, numbers)
+
+
+_SOME = (
+    _entry("file", "/file", size=5000),
+    _entry("file", "/sparse", size=3000, hole=70_000),
+    _entry("dir", "/dir", names=40, length=30),
+    _entry("symlink", "/link", length=100),
+    _entry("file", "/attributes", size=10, xattr=300),
+    _entry("link", "/hard"),
+)
+
+
+def _sizes() -> Iterator[Shape]:
+    for size in (1024, 2048, 4096, 8192, 16384, 32768, 65536):
+        about = f"Blocks of {size} bytes."
+        yield Shape(f"blocks-{size}", about, _usual({"block_size": str(size)}))
+    for size, block in ((128, 1024), (256, 1024), (512, 1024), (1024, 1024), (2048, 2048)):
+        spec = {"block_size": str(block), "inode_size": str(size)}
+        yield Shape(f"inodes-{size}", f"Inodes of {size} bytes.", _usual(spec))
+    spec = {"block_size": "4096", "inode_size": "4096"}
+    yield Shape("inodes-4096", "An inode fills a block.", _usual(spec))
+    for kind in ("ext2", "ext3"):
+        spec = {"type": kind, "block_size": "1024"}
+        if kind == "ext3":
+            spec |= {"journal": "auto", "size": "3M"}
+        yield Shape(kind, f"What {kind} was.", Recipe(_SOME, {"journal": "none", **spec}))
+    for alg in ("legacy", "half_md4", "tea"):
+        spec = {"block_size": "1024", "hash_alg": alg}
+        yield Shape(f"hash-{alg}", f"Directories are indexed by {alg}.", _usual(spec))
+    spec = {"block_size": "1024", "groups_per_flex": "1", "size": "24M"}
+    yield Shape("three-groups", "Three groups, each with its own tables.", _usual(spec))
+    spec = {"block_size": "1024", "journal": "auto", "size": "4M"}
+    yield Shape("journal", "A journal of the least size.", Recipe(_SOME, spec))
+    spec = {"block_size": "1024", "features": "none", "revision": "0"}
+    spec |= {"journal": "none", "inode_size": "128"}
+    yield Shape("revision-0", "The format before there were features.", Recipe(_SOME[:1], spec))
+
+
+def _trees() -> Iterator[Shape]:
+    one_k = {"block_size": "1024"}
+    trees: dict[str, tuple[str, tuple[Entry, ...]]] = {
+        "empty": ("Nothing but lost+found.", ()),
+        "leading-hole": (
+            "A file that begins with zeros.",
+            (_entry("file", "/f", size=40_000, fill=0, hole=40_000),),
+        ),
+        "all-hole": ("A file of zeros.", (_entry("file", "/f", size=500_000, fill=0),)),
+        "huge-hole": ("Eight MiB of nothing.", (_entry("file", "/f", size=1, hole=8 << 20),)),
+        "fast-symlink": ("The longest link in an inode.", (_entry("symlink", "/l", length=59),)),
+        "slow-symlink": ("The shortest one in a block.", (_entry("symlink", "/l", length=60),)),
+        "longest-symlink": (
+            "A link that fills its block.",
+            (_entry("symlink", "/l", length=1023),),
+        ),
+        "long-names": ("Names of 255 bytes.", (_entry("dir", "/d", names=20, length=255),)),
+        "short-names": ("Many names in a block.", (_entry("dir", "/d", names=300, length=5),)),
+        "indexed": ("An index of one level.", (_entry("dir", "/d", names=400, length=60),)),
+        "full-inode": (
+            "Attributes that fill an inode.",
+            (_entry("file", "/f", size=1, xattr=72),),
+        ),
+        "xattr-block": ("Attributes in a block.", (_entry("file", "/f", size=1, xattr=800),)),
+        "devices": (
+            "Numbers of devices in both forms.",
+            (
+                _entry("device", "/old", major=8, minor=1),
+                _entry("device", "/new", major=260, minor=300),
+            ),
+        ),
+        "owners": ("The largest owner.", (_entry("file", "/f", uid=(1 << 32) - 2),)),
+        "after-2038": ("A time that needs its extra bits.", (_entry("file", "/f", mtime=1 << 33),)),
+        "all-modes": ("All bits of a mode.", (_entry("file", "/f", mode=0o7777),)),
+        "indirect": (
+            "All levels of a block map that fit.",
+            (_entry("file", "/f", size=400_000),),
+        ),
+        "deep": (
+            "Directories inside each other.",
+            tuple(_entry("dir", "/d" * depth) for depth in range(1, 40)),
+        ),
+        "hard-links": (
+            "A file with many names.",
+            (_entry("file", "/f", size=9), *(_entry("link", f"/l{n}") for n in range(60))),
+        ),
+    }
+    for name, (about, entries) in trees.items():
+        spec = {**one_k, "features": "^extent,^64bit"} if name == "indirect" else one_k
+        yield Shape(name, about, _usual(spec, entries))
+
+
+def _words(row: Feature, *, without: bool) -> str:
+    """What turns a feature on, with what it needs, or off with what needs it."""
+    if without:
+        needing = [other.name for other in FEATURES if row.name in other.needs]
+        return ",".join(f"^{name}" for name in (row.name, *needing))
+    against = [*row.conflicts, *(one.name for one in FEATURES if row.name in one.conflicts)]
+    return ",".join([row.name, *row.needs, *(f"^{name}" for name in against)])
+
+
+def _features() -> Iterator[Shape]:
+    for row in FEATURES:
+        if row.support != "write" or row.name in UNWANTED or row.name == "has_journal":
+            continue
+        spec = {"block_size": "1024"}
+        is_default = row.name in DEFAULT_FEATURES
+        if any("journal" in need for need in row.needs):
+            spec |= {"journal": "auto", "size": "4M"}
+        name = f"without-{row.name}" if is_default else f"with-{row.name}"
+        about = f"{'No' if is_default else 'The feature'} {row.name}."
+        spec["features"] = _words(row, without=is_default)
+        if row.name == "ext_attr":
+            yield Shape(name, about, _usual(spec, _SOME[:3]))
+        elif row.name == "ea_inode":
+            big = (_entry("file", "/f", size=1, xattr=20_000),)
+            yield Shape(name, about, _usual(spec, big))
+        else:
+            yield Shape(name, about, Recipe(_SOME, {"journal": "none", **spec}))
+
+
+def _policies() -> Iterator[Shape]:
+    for name, about in described().items():
+        recipe = _usual({"block_size": "1024"})
+        yield Shape(f"policy-{name}", about, replace(recipe, policy=name))
