@@ -23,7 +23,8 @@ from ..fuzzing.chance import SIZES, TOGGLED, UNWANTED, XATTRS
 from ..fuzzing.entries import Entry
 from ..fuzzing.recipe import Recipe
 from ..planning.named_policies import NAMED
-from ..planning.policy import LayoutPolicy, policy
+from ..planning.policy import LayoutPolicy
+from ..planning.policy_names import policy
 from ..planning.spec import Spec
 from ..tree import Tree
 

@@ -1,8 +1,8 @@
 """Images from seeds, what readers say to them, and the smallest that still shows it.
 
-    from ext4writer.fuzzing import Recipe
+    from ext4writer.fuzzing import Recipe, random_recipe
 
-    recipe = Recipe.random(7)
+    recipe = random_recipe(7)
     print(recipe)                         # a short text that makes the same bytes everywhere
     image = Recipe.parse(str(recipe)).image()
 
@@ -11,7 +11,8 @@ name, ``witness`` writes what goes into a bug report, and ``mutate`` changes the
 and makes its checksums right. ``ext4writer fuzz run`` lets programs look at many of them.
 """
 
+from .chance import random_recipe
 from .mutation import mutate
 from .recipe import Recipe, RecipeError
 
-__all__ = ["Recipe", "RecipeError", "mutate"]
+__all__ = ["Recipe", "RecipeError", "mutate", "random_recipe"]

@@ -62,7 +62,10 @@ class Chance:
 
 
 def random_recipe(seed: int, overrides: int = 1) -> Recipe:
-    """The recipe of a seed, whose image can be made."""
+    """The recipe of a seed, with up to ``overrides`` fields that are wrong; its image can be made.
+
+    The same seed gives the same recipe on every machine, though not in every release.
+    """
     chance = Chance(seed)
     recipe = Recipe(entries=_entries(chance), spec={"block_size": chance.one_of(BLOCK_SIZES)})
     if chance.often(3):

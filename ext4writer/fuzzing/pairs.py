@@ -45,12 +45,13 @@ def factors() -> list[Factor]:
         ("inode_size", ("128", "256", "1024")),
         ("policy", ("default", "random:1", "interleaved", "slack")),
     ]
+    usual = DEFAULT_FEATURES.names()
     for row in FEATURES:
         if row.support == "write" and row.name not in UNWANTED:
-            usual, other = row.name, f"^{row.name}"
-            if row.name not in DEFAULT_FEATURES:
-                usual, other = other, usual
-            found.append((f"feature {row.name}", (usual, other)))
+            words = row.name, f"^{row.name}"
+            if row.name not in usual:
+                words = words[::-1]
+            found.append((f"feature {row.name}", words))
     found += [(f"file {name}", ("no", "yes")) for name in FILES]
     return found
 

@@ -43,13 +43,6 @@ class Recipe:
     """As ``--override`` takes them; one with ``!`` before it leaves its checksum stale."""
 
     @classmethod
-    def random(cls, seed: int, *, overrides: int = 1) -> Recipe:
-        """The recipe of a seed, with up to ``overrides`` fields that are wrong."""
-        from .chance import random_recipe
-
-        return random_recipe(seed, overrides)
-
-    @classmethod
     def parse(cls, text: str) -> Recipe:
         """Read what ``str`` gave. Raises :class:`RecipeError`."""
         lines = text.splitlines()
@@ -102,11 +95,12 @@ class Recipe:
     def make_spec(self) -> Spec:
         """The Spec; raises :class:`SpecError`."""
         given: dict[str, object] = {"free": 0, "free_inodes": 0, "grow_to": 0, **self.spec}
-        for name in ("grow_to", "free", "free_inodes"):
+        for name in ("free", "free_inodes"):
             if name not in self.spec and "size" in self.spec:
                 del given[name]
-        if name_is_without_resize(self.spec):
-            given.pop("grow_to", None)
+        changes_format = "features" in given or given.get("type", "ext4") != "ext4"
+        if changes_format and "grow_to" not in self.spec:
+            del given["grow_to"]  # which needs the resize inode
         numbers = ("block_size", "inode_size", "desc_size", "groups_per_flex", "num_backup_sb")
         for name in (*numbers, "first_meta_bg", "revision", "blocks_per_group"):
             if name in given:
@@ -130,12 +124,6 @@ class Recipe:
             Override.parse(text.removeprefix("!"), reseal=not text.startswith("!"))
             for text in self.overrides
         ]
-
-
-def name_is_without_resize(spec: Mapping[str, str]) -> bool:
-    """Whether nothing can be reserved for growth."""
-    words = spec.get("features", "").replace(",", " ").split()
-    return "^resize_inode" in words or "none" in words or "meta_bg" in words
 
 
 assert set(TEXT_OPTIONS) <= OPTIONS.keys() | {"type"}, set(TEXT_OPTIONS) - OPTIONS.keys()

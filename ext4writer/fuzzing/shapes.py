@@ -132,11 +132,12 @@ def _words(row: Feature, *, without: bool) -> str:
 
 
 def _features() -> Iterator[Shape]:
+    usual = DEFAULT_FEATURES.names()
     for row in FEATURES:
         if row.support != "write" or row.name in UNWANTED or row.name == "has_journal":
             continue
         spec = {"block_size": "1024"}
-        is_default = row.name in DEFAULT_FEATURES
+        is_default = row.name in usual
         if any("journal" in need for need in row.needs):
             spec |= {"journal": "auto", "size": "4M"}
         name = f"without-{row.name}" if is_default else f"with-{row.name}"

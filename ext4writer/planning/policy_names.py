@@ -11,7 +11,7 @@ _DIGITS_64 = len(str(MASK_64))
 def policy(text: str) -> LayoutPolicy:
     """The policy named ``text``: ``default``, ``random:SEED``, or ``NAME[:SEED]``.
 
-    ``SEED`` is a number below 2^64, 0 by default. :data:`named_policies.NAMED` has the names.
+    ``SEED`` is a number below 2^64, 0 by default. docs/damage.md lists the names.
     Raises :class:`SpecError` for another text.
     """
     if text == "default":

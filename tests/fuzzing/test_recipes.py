@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ext4writer import Ext4WriterError, Spec, Tree, write_image
 from ext4writer.damage import reseal, strategies
-from ext4writer.fuzzing import Recipe, RecipeError, mutate, witness
+from ext4writer.fuzzing import Recipe, RecipeError, mutate, random_recipe, witness
 from ext4writer.fuzzing.entries import Entry
 from ext4writer.fuzzing.minimize import minimize
 from ext4writer.fuzzing.pairs import corpus
@@ -64,7 +64,7 @@ def test_pinned_recipes_give_their_bytes() -> None:
 
 @pytest.mark.parametrize("seed", range(0, 200, 8))
 def test_a_recipe_without_overrides_is_right(seed: int) -> None:
-    recipe = Recipe.random(seed, overrides=0)
+    recipe = random_recipe(seed, overrides=0)
     assert Recipe.parse(str(recipe)) == recipe
     options = "deep-extents" in recipe.policy
     answers = {verdict.answer for verdict in judged(recipe)}
@@ -73,7 +73,7 @@ def test_a_recipe_without_overrides_is_right(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(1000, 1040))
 def test_oracles_agree_on_wrong_images(seed: int) -> None:
-    recipe = Recipe.random(seed, overrides=3)
+    recipe = random_recipe(seed, overrides=3)
     verdicts = judged(recipe)
     assert not any(verdict.is_bad for verdict in verdicts), (str(recipe), verdicts)
 
@@ -122,7 +122,7 @@ def test_the_smallest_recipe_that_shows_it() -> None:
 
 
 def test_a_script_makes_the_image_again(tmp_path: Path) -> None:
-    recipe = Recipe.random(3)
+    recipe = random_recipe(3)
     subprocess.run([sys.executable, "-c", witness.script(recipe)], check=True, cwd=tmp_path)
     assert (tmp_path / "image").read_bytes() == recipe.image()
     assert len(witness.script(recipe).splitlines()) < 30

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, NamedTuple
 
 from ext4writer.errors import Ext4WriterError
-from ext4writer.fuzzing import Recipe
+from ext4writer.fuzzing import Recipe, random_recipe
 
 from .oracles import MEMORY, SECONDS, Oracle, Verdict
 
@@ -69,7 +69,7 @@ def try_seed(
 ) -> Finding:
     """One task of a campaign, for any process."""
     oracles = [Oracle.parse(name) for name in names]
-    recipe = Recipe.random(seed, overrides=overrides)
+    recipe = random_recipe(seed, overrides=overrides)
     verdicts = ask_all(recipe, oracles, seconds=seconds, memory=memory)
     return Finding(seed, str(recipe), verdicts, reason_to_keep(verdicts, oracles))
 

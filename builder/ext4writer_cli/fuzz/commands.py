@@ -146,12 +146,12 @@ def make(seeds: range, overrides: int, output: str, recipes_only: bool) -> None:
 
     The same seed gives the same bytes on every machine, and 'fuzz replay' makes them of the recipe.
     """
-    from ext4writer.fuzzing import Recipe
+    from ext4writer.fuzzing import random_recipe
 
     folder = _folder(output)
     with cancel_on_signals(at_once=True):
         for seed in seeds:
-            recipe = Recipe.random(seed, overrides=overrides)
+            recipe = random_recipe(seed, overrides=overrides)
             _save(_new_path(folder, f"{seed}.recipe"), str(recipe))
             if not recipes_only:
                 _save(_new_path(folder, f"{seed}.img"), recipe.image())
