@@ -134,11 +134,17 @@ def _disk_facts(planned: ImagePlan, format: str | None) -> DiskFacts:  # noqa: A
 
 
 def write_journal(
-    layout: Layout, output: Output, *, offset: Size | None = None, sync: bool = False
+    layout: Layout,
+    output: Output,
+    *,
+    offset: Size | None = None,
+    sync: bool = False,
+    unused: bool = False,
 ) -> None:
     """Write the device that holds the journal of an image planned with ``Spec.journal_device``.
 
-    The arguments are those of :func:`write_image`, which writes both with ``journal``. Raises
+    The arguments are those of :func:`write_image`, which writes both with ``journal``. ``unused``
+    makes a journal that no file system has yet, as mke2fs -O journal_dev does. Raises
     :class:`SpecError` for a layout whose journal is in the image, and :class:`OutputError`.
     """
     from .emit.journal_device import journal_device_pieces
@@ -149,7 +155,7 @@ def write_journal(
     size = layout.journal_bytes
     block_size = layout.block_size
     with open_sink(output, size, block_size=block_size, offset=offset, sync=sync) as sink:
-        for place, data in journal_device_pieces(plan_of(layout)):
+        for place, data in journal_device_pieces(plan_of(layout), unused=unused):
             sink.write_at(place, data)
         sink.finish()
 

@@ -34,7 +34,7 @@ def journal_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> It
 
 
 def journal_superblock(
-    layout: ImagePlan, blocks: int, *, first: int, uuid: bytes, user: bytes = b""
+    layout: ImagePlan, blocks: int, *, first: int, uuid: bytes, user: bytes = b"", users: int = 1
 ) -> bytes:
     """The first 1,024 bytes of a journal of ``blocks`` blocks (lib/ext2fs/mkjournal.c).
 
@@ -49,7 +49,7 @@ def journal_superblock(
         "s_first": first,
         "s_sequence": 1,
         "s_uuid": uuid,
-        "s_nr_users": 1,
+        "s_nr_users": users,
         "s_num_fc_blks": _fast_commit_blocks(layout, blocks),
         "s_users": user.ljust(JOURNAL_SUPERBLOCK.fields["s_users"].size, b"\0"),
     }

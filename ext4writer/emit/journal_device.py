@@ -31,8 +31,11 @@ _INODE_SIZE = 256
 MAX_MOUNTS_UNLIMITED = 0xFFFF
 
 
-def journal_device_pieces(layout: ImagePlan) -> Iterator[Piece]:
-    """Yield all bytes that are not zero, ascending: as mke2fs -O journal_dev and -J device."""
+def journal_device_pieces(layout: ImagePlan, *, unused: bool = False) -> Iterator[Piece]:
+    """Yield all bytes that are not zero, ascending: as mke2fs -O journal_dev and -J device.
+
+    ``unused`` leaves the file system out, as after -O journal_dev alone.
+    """
     yield SUPERBLOCK_OFFSET, _superblock(layout)
     size = layout.block_size
     start = journal_device_start(size)
@@ -42,7 +45,8 @@ def journal_device_pieces(layout: ImagePlan) -> Iterator[Piece]:
             layout.external_journal_blocks,
             first=start + 1,
             uuid=layout.journal_uuid,
-            user=layout.uuid.bytes,
+            user=b"" if unused else layout.uuid.bytes,
+            users=0 if unused else 1,
         )
     )
     unit = Unit(UnitKind.JOURNAL_SUPERBLOCK, 0, 0, start * size, len(journal))

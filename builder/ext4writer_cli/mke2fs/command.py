@@ -71,16 +71,29 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
     profile = Profile.built_in() if config is None else Profile.read(config)
     target = Target(arguments.device)
     target.refuse_if_used(arguments.force, console)
+    if arguments.journal.device is not None:
+        Target(arguments.journal.device).refuse_if_used(arguments.force, console, "journal")
 
-    from .settings import clock_of, identify, settle
+    from .settings import JournalDevice, clock_of, identify, settle
 
     settings = settle(arguments, profile, target, console)
-    if not arguments.force and not settings.extended.offset and console.is_interactive():
+    offset = 0 if isinstance(settings, JournalDevice) else settings.extended.offset
+    if not arguments.force and not offset and console.is_interactive():
         found = target.found()
         if found is not None:
             console.out(found, always=True)
             console.proceed(profile.int_for(["options"], "proceed_delay", -1))
     clock = clock_of(dict(os.environ), int(time.time()))
+    if isinstance(settings, JournalDevice):
+        from ext4writer.errors import Ext4WriterError
+
+        from .external_journal import make_journal_device
+
+        try:
+            make_journal_device(settings, arguments, target, console, clock, offset)
+        except Ext4WriterError as error:
+            raise Mistake(str(error)) from error
+        return 0
     spec = identify(settings, arguments, clock)
     if own is not None:
         spec = replace(spec, hole_size=own.hole_size, identity=own.identity)
@@ -261,6 +274,17 @@ class _Making:
             self._console.err(unused(self._settings, self._arguments))
         self._console.out(stats(self._settings, self._arguments, uuid), always=always)
 
+    def _write_journal(self, layout: Layout) -> None:
+        """Give an external journal to the file system."""
+        place = self._arguments.journal.device
+        if place is None:
+            return
+        from ext4writer import write_journal
+
+        self._console.out(f"Adding journal to device {place}: ")
+        write_journal(layout, place, offset=0)
+        self._console.out("done\n")
+
     def _write(self, layout: Layout, pool: ProcessPool, cancel: Cancel) -> None:
         from .writing import write
 
@@ -290,6 +314,7 @@ class _Making:
         )
         if self._arguments.source is not None:
             console.out("done\n")
+        self._write_journal(layout)
         label = "Writing superblocks and filesystem accounting information: "
         console.numeric(label, groups, "done\n\n")
         mounts = layout.spec.max_mount_count

@@ -24,6 +24,7 @@ from ext4writer.planning.contents import LARGE_FILE_BYTES
 from ext4writer.planning.system_files.resize_inode import resize_inode_bytes
 
 from .arguments import MIN_BLOCK_SIZE, Arguments, Extended, read_extended
+from .external_journal import block_size_of, existing_journal
 from .geometry import MAX_32, Numbers, Wanted, numbers_for
 from .numbers import parse_num_blocks, strtoul
 from .profile import Profile
@@ -106,7 +107,16 @@ def for_hurd(name: str | None) -> bool:
     return name is not None and name.lower() in ("gnu", "hurd", "1")
 
 
-def settle(arguments: Arguments, profile: Profile, target: Target, console: Console) -> Settings:
+class JournalDevice(NamedTuple):
+    """A device that is to hold the journal of a file system elsewhere."""
+
+    block_size: int
+    blocks: int
+
+
+def settle(
+    arguments: Arguments, profile: Profile, target: Target, console: Console
+) -> Settings | JournalDevice:
     """Decide; raises :class:`Refusal`."""
     return _Settling(arguments, profile, target, console).settle()
 
@@ -129,7 +139,7 @@ class _Settling:
 
     # -- sizes and types -----------------------------------------------------------------------
 
-    def settle(self) -> Settings:
+    def settle(self) -> Settings | JournalDevice:
         arguments, profile = self._arguments, self._profile
         blocks = self._asked_blocks()
         self._types = self._fs_types(blocks)
@@ -155,11 +165,11 @@ class _Settling:
                 f"too big to create\n\ta filesystem using a blocksize of {block_size}.\n"
             )
         if flags(features).journal_dev:
-            raise not_here("-O journal_dev", "no external journal is made")
+            return JournalDevice(block_size, blocks)
         if arguments.verbose:
             shown = ", ".join(f"'{kind}'" for kind in self._types)
             self._console.out(f"fs_types for mke2fs.conf resolution: {shown}\n")
-        if arguments.journal.size:
+        if arguments.journal.size or arguments.journal.device is not None:
             features = features.with_("has_journal")
         reserved_percent = arguments.reserved_percent
         if reserved_percent is None:
@@ -396,6 +406,11 @@ class _Settling:
     def _block_size(self, blocks: int) -> tuple[int, int]:
         """The block size, and ``blocks`` in it."""
         given = self._arguments.block_size
+        device = self._arguments.journal.device
+        if given <= 0 and device is not None:
+            given = block_size_of(device, -given)
+            self._console.out(f"Using journal device's blocksize: {given}\n", always=True)
+            blocks //= given // 1024
         sector, physical = self._target.sector_sizes()
         if given > 0:
             if given < sector:
@@ -594,9 +609,7 @@ class _Settling:
     def _journal(self, numbers: Numbers) -> tuple[Numbers, int, int]:
         """The numbers, and the blocks of the log and for fast commits; 0 without a journal."""
         asked, fmt = self._arguments.journal, numbers.format
-        if asked.device is not None:
-            raise not_here("-J device", "no external journal is made")
-        if not fmt.has_journal:
+        if not fmt.has_journal or asked.device is not None:
             return numbers, 0, 0
         log = default_journal_blocks(numbers.blocks)
         if not log:
@@ -667,6 +680,12 @@ class _Settling:
             options["packed_meta_blocks"] = True
         if arguments.bad_blocks is not None:
             options["bad_blocks"] = self._bad_blocks(arguments.bad_blocks, numbers)
+        if arguments.journal.device is not None:
+            found = existing_journal(arguments.journal.device, fmt.block_size)
+            options["journal_device"] = True
+            options["journal"] = found.blocks * fmt.block_size
+            options["journal_uuid"] = found.uuid
+            options["journal_dev"] = found.device
         if fmt.mmp and extended.mmp_update_interval:
             options["mmp_update_interval"] = extended.mmp_update_interval
         text = extended.orphan_file_size
@@ -788,7 +807,7 @@ def identify(settings: Settings, arguments: Arguments, clock: Clock) -> Spec:
 
     options = dict(settings.options)
     derived = arguments.source is not None or clock.is_given
-    options["uuid"] = _uuid(arguments.uuid, arguments.device, derived)
+    options["uuid"] = chosen_uuid(arguments.uuid, arguments.device, derived)
     seed = settings.extended.hash_seed
     if seed is not None:
         try:
@@ -809,7 +828,8 @@ def identify(settings: Settings, arguments: Arguments, clock: Clock) -> Spec:
         raise Mistake(f"{error.option}: {error.problem}") from None
 
 
-def _uuid(text: str | None, device: str, derived: bool) -> UUID | None:
+def chosen_uuid(text: str | None, device: str, derived: bool) -> UUID | None:
+    """The UUID that -U asks for; None if it is to be ``derived``."""
     word = (text or "").lower()
     if text is None:
         return None if derived else uuid4()

@@ -125,8 +125,10 @@ class Target:
 
     # -- in use --------------------------------------------------------------------------------
 
-    def refuse_if_used(self, force: int, console: Console) -> None:
+    def refuse_if_used(self, force: int, console: Console, what: str = "filesystem") -> None:
         """Raise :class:`Refusal` if it is mounted or in use, unless it is forced twice.
+
+        ``what`` is to be made there.
 
         Rules: e2fsprogs misc/util.c:check_mount and lib/ext2fs/ismounted.c. The kernel refuses a
         device in use even if it is forced.
@@ -141,7 +143,7 @@ class Target:
         if not problem:
             return
         if force < 2:
-            raise Refusal(f"{problem}will not make a filesystem here!\n")
+            raise Refusal(f"{problem}will not make a {what} here!\n")
         console.err(f"{problem}mke2fs forced anyway.\n")
 
     def _is_mounted(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .target import Target
@@ -19,23 +21,31 @@ def write(layout: Layout, target: Target, offset: int, **options: Any) -> None:
     """
     from ext4writer import write_layout
 
+    with place_for(target, offset, layout.size_bytes) as (path, begins):
+        options = options if begins is not None else {"raw": True, **options}
+        write_layout(layout, path, offset=begins, **options)
+
+
+@contextmanager
+def place_for(target: Target, offset: int, size: int) -> Iterator[tuple[str, int | None]]:
+    """Yield the path for ``size`` bytes, and where they begin in it; None for a new file."""
     if target.is_device:
-        write_layout(layout, target.path, offset=offset, **options)
+        yield target.path, offset
         return
     # A link to a file that is not there yet gives that file.
     path = os.path.realpath(target.path)
-    if target.status is None and not offset:
-        write_layout(layout, path, raw=True, **options)
-        return
     made = target.status is None
+    if made and not offset:
+        yield path, None
+        return
     flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if made else 0)
     fd = os.open(path, flags, 0o666)
     try:
-        end, needed = os.fstat(fd).st_size, offset + layout.size_bytes
+        end, needed = os.fstat(fd).st_size, offset + size
         try:
             if end < needed:
                 os.ftruncate(fd, needed)
-            write_layout(layout, path, offset=offset, **options)
+            yield path, offset
         except BaseException:
             if made:
                 os.unlink(path)

@@ -72,3 +72,34 @@ def test_blocks_are_no_smaller_than_sectors(tmp_path: Path) -> None:
         assert done.status == 1 and "too small for device" in done.stderr
         assert ours("-q", device).status == 0
         assert dumpe2fs(device)["Block size"] == "4096"
+
+
+def test_a_journal_in_a_device_of_its_own(tmp_path: Path) -> None:
+    """Ours and theirs make journals for each other's file systems; one has one user."""
+    disks = [tmp_path / name for name in ("journal", "other", "disk")]
+    for disk in disks:
+        disk.write_bytes(bytes(40 * MIB if disk.name == "disk" else 8 * MIB))
+    with (
+        loop_device(disks[0]) as journal,
+        loop_device(disks[1]) as other,
+        loop_device(disks[2]) as device,
+    ):
+        made = ours("-O", "journal_dev", "-b", "4096", journal)
+        assert made.status == 0 and "with 2048 4k blocks and 0 inodes\n" in made.stdout
+        assert theirs("-q", "-O", "journal_dev", "-b", "4096", other).status == 0
+        shown, wanted = dumpe2fs(journal), dumpe2fs(other)
+        for name in ("Block count", "Filesystem features", "Journal number of users"):
+            assert shown[name] == wanted[name]
+        for make, place in ((ours, other), (theirs, journal)):
+            done = make("-t", "ext4", "-F", "-J", f"device={place}", device)
+            assert done.status == 0, done.stderr
+            assert "Using journal device's blocksize: 4096\n" in done.stdout
+            found = dumpe2fs(device)
+            assert found["Journal UUID"] == dumpe2fs(place)["Filesystem UUID"]
+            assert dumpe2fs(place)["Journal users"] == found["Filesystem UUID"]
+            checked = run(["e2fsck", "-fn", "-j", str(place), str(device)])
+            assert checked.returncode == 0, checked.stdout
+        again = ours("-q", "-J", f"device={journal}", device)
+        assert again.status == 1 and "is the journal of a file system" in again.stderr
+        none = ours("-q", "-J", f"device={device}", disks[2])
+        assert none.status == 1 and "is no journal device" in none.stderr

@@ -1,0 +1,125 @@
+"""Journals in devices of their own: made by -O journal_dev, used by -J device=."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from ext4writer.errors import RecordError
+from ext4writer.ondisk.format import Format
+from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK, journal_device_start
+from ext4writer.ondisk.superblock import EXT4_SUPER_MAGIC, SUPERBLOCK, SUPERBLOCK_OFFSET
+
+from .refusal import Mistake, Refusal
+
+if TYPE_CHECKING:
+    from ext4writer import Layout
+
+    from .arguments import Arguments
+    from .console import Console
+    from .settings import Clock, JournalDevice
+    from .target import Target
+
+LEAST_BLOCKS = 1024
+
+
+class Existing(NamedTuple):
+    """A journal device that is there."""
+
+    block_size: int
+    blocks: int
+    uuid: UUID
+    device: int
+    """Its number, as stat(2) has it; 0 for a file."""
+
+
+def _superblock(path: str) -> tuple[Format, Existing]:
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            file.seek(SUPERBLOCK_OFFSET)
+            data = file.read(SUPERBLOCK.size)
+            fields = SUPERBLOCK.parse(data)
+            fmt = Format.of_superblock(data)
+            file.seek(journal_device_start(fmt.block_size) * fmt.block_size)
+            journal = JOURNAL_SUPERBLOCK.parse(file.read(JOURNAL_SUPERBLOCK.size))
+    except OSError as error:
+        raise Mistake(f"{error.strerror} while trying to open journal device {path}\n") from None
+    except (RecordError, ValueError):
+        raise _none(path) from None
+    if fields["s_magic"] != EXT4_SUPER_MAGIC or not fmt.journal_dev:
+        raise _none(path)
+    if journal["s_nr_users"]:
+        raise Mistake(f"{path} is the journal of a file system; make it anew with -O journal_dev")
+    blocks, uuid = fields["s_blocks_count_lo"], fields["s_uuid"]
+    assert isinstance(blocks, int) and isinstance(uuid, bytes)
+    number = status.st_rdev if stat.S_ISBLK(status.st_mode) else 0
+    return fmt, Existing(fmt.block_size, blocks, UUID(bytes=uuid), number)
+
+
+def _none(path: str) -> Mistake:
+    return Mistake(f"{path} is no journal device; make one with -O journal_dev")
+
+
+def block_size_of(path: str, least: int) -> int:
+    """Bytes of a block of a journal device, which the file system must have, too."""
+    size = _superblock(path)[1].block_size
+    if size < least:
+        raise Mistake(f"Journal dev blocksize ({size}) smaller than minimum blocksize {least}\n")
+    return size
+
+
+def existing_journal(path: str, block_size: int) -> Existing:
+    """The journal device at ``path``; raises :class:`Refusal` if it cannot be used."""
+    found = _superblock(path)[1]
+    if found.block_size != block_size:
+        raise Mistake(
+            f"{path} has blocks of {found.block_size} bytes, and the file system {block_size}"
+        )
+    return found
+
+
+def make_journal_device(
+    wanted: JournalDevice,
+    arguments: Arguments,
+    target: Target,
+    console: Console,
+    clock: Clock,
+    offset: int,
+) -> None:
+    """Make a journal that no file system has yet (misc/mke2fs.c:create_journal_dev)."""
+    from ext4writer import Spec, Tree, plan, write_journal
+
+    from .settings import chosen_uuid
+    from .writing import place_for
+
+    if wanted.blocks < LEAST_BLOCKS:
+        raise Refusal(
+            f"{arguments.device}: Journal must be at least {LEAST_BLOCKS} blocks "
+            "while splitting the journal size\n"
+        )
+    # Only its journal is written; the file system itself has any size.
+    layout: Layout = plan(
+        Tree(),
+        Spec(
+            size=8192 * wanted.block_size,
+            block_size=wanted.block_size,
+            journal=wanted.blocks * wanted.block_size,
+            journal_device=True,
+            journal_uuid=chosen_uuid(arguments.uuid, arguments.device, clock.is_given),
+            epoch=clock.seconds,
+        ),
+    )
+    always = arguments.dry_run
+    text = f"Creating filesystem with {wanted.blocks} {wanted.block_size >> 10}k blocks"
+    console.out(f"{text} and 0 inodes\n", always=always)
+    console.out(f"Filesystem UUID: {layout.journal_uuid}\n", always=always)
+    console.out("Superblock backups stored on blocks: \n\n", always=always)
+    if arguments.dry_run:
+        return
+    with place_for(target, offset, layout.journal_bytes) as (path, begins):
+        write_journal(layout, path, offset=begins, unused=True)
+    console.numeric("Zeroing journal device: ", wanted.blocks, "")
+    console.out("\n", always=True)
