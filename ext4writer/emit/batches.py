@@ -69,14 +69,14 @@ def unit_in_buffer(cluster_size: int) -> int:
     return cluster_size if cluster_size <= PADDED_MOST else PACKED_UNIT
 
 
-def batches(jobs: Iterable[CopyJob | Neighbours], cluster_size: int) -> Iterator[Batch]:
+def batches(jobs: Iterable[CopyJob | Batch], cluster_size: int) -> Iterator[Batch]:
     """Batch adjacent small jobs, split large ones, and leave all others as they are."""
     unit = unit_in_buffer(cluster_size)
     held: list[Content] = []
     first = expected = filled = 0
     last: Content | None = None
     for job in jobs:
-        if isinstance(job, Neighbours):
+        if isinstance(job, Neighbours | Part):
             if held:
                 yield Neighbours.of(first, held)
                 held = []

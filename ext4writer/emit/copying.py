@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from ..output.sink import Piece, Sink
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..threads import helpers
-from .batches import Batch, CopyJob, Neighbours, batches
+from .batches import Batch, CopyJob, batches
 from .copier import Copier
 
 
 def write_anywhere(
     sink: Sink,
     pieces: Iterable[Piece],
-    jobs: Iterable[CopyJob | Neighbours],
+    jobs: Iterable[CopyJob | Batch],
     *,
     cluster_size: int,
     workers: int = 1,
@@ -60,7 +60,7 @@ def write_anywhere(
 def write_ascending(
     sink: Sink,
     pieces: Iterable[Piece],
-    jobs: Iterable[CopyJob | Neighbours],
+    jobs: Iterable[CopyJob | Batch],
     *,
     cluster_size: int,
     progress: ProgressCallback | None = None,
@@ -89,7 +89,7 @@ def write_ascending(
 def ascending_steps(
     sink: Sink,
     pieces: Iterable[Piece],
-    jobs: Iterable[CopyJob | Neighbours],
+    jobs: Iterable[CopyJob | Batch],
     *,
     cluster_size: int,
     progress: ProgressCallback | None = None,

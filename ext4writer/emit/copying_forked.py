@@ -8,7 +8,7 @@ from ..forked import ProcessPool, Stage
 from ..output.descriptor import SharedImage
 from ..output.sink import Piece, Sink
 from ..progress import Cancel, ProgressCallback, check_cancelled
-from .batches import Batch, CopyJob, Neighbours, batches
+from .batches import Batch, CopyJob, batches
 from .copier import Copier
 from .copying import Tally
 
@@ -26,7 +26,7 @@ def write_forked(
     sink: Sink,
     image: SharedImage,
     pieces: Iterable[Piece],
-    jobs: Iterable[CopyJob | Neighbours],
+    jobs: Iterable[CopyJob | Batch],
     *,
     cluster_size: int,
     pool: ProcessPool,

@@ -8,7 +8,7 @@ from itertools import accumulate, compress
 from operator import add
 from typing import Any, TypeVar
 
-from ..content import Content
+from ..content import Content, Parcel
 from ..planning.layout import ImagePlan
 from ..planning.mapping import Run
 from ..planning.placement import part_of
@@ -17,8 +17,10 @@ from .batches import (
     BATCH_BYTES,
     BATCH_FILES,
     SMALL_BYTES,
+    Batch,
     CopyJob,
     Neighbours,
+    Part,
     unit_in_buffer,
 )
 
@@ -29,7 +31,7 @@ REGULAR = S_IFREG >> 12
 FILES_AT_ONCE = 1024
 """Files whose places are compared together."""
 
-Jobs = TypeVar("Jobs", CopyJob, CopyJob | Neighbours)
+Jobs = TypeVar("Jobs", CopyJob, CopyJob | Batch)
 
 
 def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:
@@ -38,10 +40,30 @@ def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:
     return _merged(_one_by_one(layout, files), _pieces(layout, scattered))
 
 
-def grouped_jobs(layout: ImagePlan) -> Iterator[CopyJob | Neighbours]:
+def grouped_jobs(layout: ImagePlan) -> Iterator[CopyJob | Batch]:
     """Yield the same, with small files that lie one after the other together, as most do."""
     files, scattered = _files(layout)
-    return _merged(_grouped(layout, files), _pieces(layout, scattered))
+    jobs = _merged(_grouped(layout, files), _pieces(layout, scattered))
+    return _apart(layout, jobs) if layout.verity else jobs
+
+
+def _apart(layout: ImagePlan, jobs: Iterator[CopyJob | Batch]) -> Iterator[CopyJob | Batch]:
+    """Keep small files out of batches whose trees of verity lie in the cluster of their content."""
+    from ..ondisk.verity import VERITY_ALIGNMENT  # late, for hardly any image has such files
+
+    if layout.format.cluster_size <= VERITY_ALIGNMENT:
+        yield from jobs
+        return
+    nodes = map(layout.table.nodes.__getitem__, layout.verity)
+    contents = {id(node.content) for node in nodes if isinstance(node, RegularFile)}
+    for job in jobs:
+        if not isinstance(job, Neighbours | Part):
+            offset, content, start, length = job
+            if id(content) in contents and length <= SMALL_BYTES:
+                parcel = Parcel([content])
+                yield Part(offset, parcel, content.first_generation, start, length, not start)
+                continue
+        yield job
 
 
 def _files(layout: ImagePlan) -> tuple[list[int], set[int]]:
@@ -86,7 +108,7 @@ def _one_by_one(layout: ImagePlan, files: Iterable[int]) -> Iterator[CopyJob]:
         yield starts[index] * block_size, content, 0, length
 
 
-def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Neighbours]:
+def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
     """Like :func:`_one_by_one`, but as columns, at a quarter of its cost for a small file."""
     nodes: list[Any] = layout.table.nodes
     sizes, fmt = layout.table.sizes, layout.format
