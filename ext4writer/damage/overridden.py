@@ -10,12 +10,10 @@ from ..errors import OverrideError
 from ..output.sink import Piece
 from ..planning.layout import ImagePlan
 from .override import RAW, Override
-from .patching import patch_into
+from .patching import patch_into, private_memory
 
 Stretches = Sequence[tuple[int, int]]
 """(first byte, byte after the last) of parts of an image."""
-_NORESERVE = 0x4000
-"""MAP_NORESERVE of Linux: an image of terabytes takes the memory of its metadata alone."""
 
 
 def overridden(
@@ -27,7 +25,7 @@ def overridden(
     whose target is not in this layout.
     """
     size = layout.size_bytes
-    memory = _memory(size)
+    memory = private_memory(-1, size)
     written: list[tuple[int, int]] = []
     for offset, data in pieces:
         memory[offset : offset + len(data)] = bytes(data)
@@ -36,13 +34,6 @@ def overridden(
         changed = patch_into(view, overrides)
     _refuse_content(layout, overrides, changed)
     return _pieces(memory, _joined(written, changed, layout.block_size, size))
-
-
-def _memory(size: int) -> mmap.mmap:
-    private, anonymous = getattr(mmap, "MAP_PRIVATE", None), getattr(mmap, "MAP_ANONYMOUS", None)
-    if private is None or anonymous is None:
-        return mmap.mmap(-1, size)
-    return mmap.mmap(-1, size, flags=private | anonymous | _NORESERVE)
 
 
 def _refuse_content(layout: ImagePlan, overrides: Sequence[Override], stretches: Stretches) -> None:

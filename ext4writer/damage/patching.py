@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from os import PathLike
@@ -83,7 +84,7 @@ def patch_file(
         if offset < 0 or end - offset < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
             raise ImageError(store.name, f"has no room for a file system at byte {offset}")
         file = opened.enter_context(open(image, "rb"))
-        memory = mmap.mmap(file.fileno(), store.size, access=mmap.ACCESS_COPY)
+        memory = private_memory(file.fileno(), store.size)
         with memoryview(memory) as view:
             changed = patch_into(view[offset:end], overrides)
             moved = ((first + offset, last + offset) for first, last in changed)
@@ -99,6 +100,20 @@ def patch_file(
                 sink.finish()
 
 
+def private_memory(fd: int, size: int) -> mmap.mmap:
+    """Return ``size`` bytes of a file, or zeros for the descriptor -1, to change in memory alone.
+
+    They take memory only where they are changed, also for an image of terabytes.
+    """
+    private, anonymous = getattr(mmap, "MAP_PRIVATE", None), getattr(mmap, "MAP_ANONYMOUS", None)
+    if private is None or anonymous is None:
+        return mmap.mmap(-1, size) if fd < 0 else mmap.mmap(fd, size, access=mmap.ACCESS_COPY)
+    flags = private | _NORESERVE | (anonymous if fd < 0 else 0)
+    return mmap.mmap(fd, size, flags=flags)
+
+
+_NORESERVE = 0x4000 if sys.platform == "linux" else 0
+"""MAP_NORESERVE: no memory is put aside for what may be changed."""
 _PIECE = 64 << 10
 _ZEROS = bytes(_PIECE)
 _COPIED = 64 << 20

@@ -173,7 +173,13 @@ STANDARD_IN = {
     "fcntl": {
         *("output", "forked", "emit.copier", "sources.host_flags", "inspection.host_flags"),
     },
-    "sys": {"planning.identity", "sources.host", "plan_file.values", "output.qcow2"},
+    "sys": {
+        "planning.identity",
+        "sources.host",
+        "plan_file.values",
+        "output.qcow2",
+        "damage.patching",
+    },
 }
 """What touches the host -> the modules, or packages, that read sources or write the output."""
 
