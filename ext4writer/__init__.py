@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         Symlink,
         Tree,
     )
+    from .version import __version__
 
 __all__ = [
     "DEFAULT_FEATURES",
@@ -116,6 +117,7 @@ __all__ = [
     "Tree",
     "TreeError",
     "Writer",
+    "__version__",
     "iter_image",
     "iter_layout",
     "manifests",
@@ -156,6 +158,7 @@ if not TYPE_CHECKING:
                 "planning.spec": "Spec",
                 "progress": "Cancel Progress ProgressCallback",
                 "slices": "PathSliceContent",
+                "version": "__version__",
                 "tree": "BlockDevice CharacterDevice Device Directory Fifo Loss "
                 "LossCode Node RegularFile Socket Symlink Tree",
             }

@@ -62,15 +62,12 @@ class Report(ImageReport):
     def as_json(self) -> str:
         """One JSON object; docs/report.schema.json describes it."""
         import json
-        from importlib.metadata import PackageNotFoundError, version
 
-        try:
-            known = version("ext4writer")
-        except PackageNotFoundError:  # run from its sources
-            known = "unknown"
+        from ext4writer.version import __version__
+
         facts = {
             **self.as_dict(),
-            "version": known,
+            "version": __version__,
             "sources": [source._asdict() for source in self.sources],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
             **self.passed,
