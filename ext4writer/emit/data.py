@@ -119,7 +119,7 @@ def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
         fmt.cluster_size.bit_length() - 1,
     )
     unit = unit_in_buffer(fmt.cluster_size)
-    most_units = BATCH_BYTES // unit
+    most_units, rest = BATCH_BYTES // unit, unit - 1
     for begin in range(0, len(files), FILES_AT_ONCE):
         some = files[begin : begin + FILES_AT_ONCE]
         if not ranges.isdisjoint(some):
@@ -133,11 +133,11 @@ def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
         filled = ends
         if unit <= mask:
             # A buffer holds more files than a stretch of the image of its size.
-            filled = list(accumulate([-(-length // unit) for length in lengths]))
+            filled = list(accumulate([(length + rest) // unit for length in lengths]))
         low = 0
         while low < len(some):
             high = min(low + BATCH_FILES, len(some))
-            before = firsts[low] if filled is ends else filled[low] - -(-lengths[low] // unit)
+            before = firsts[low] if filled is ends else filled[low] - (lengths[low] + rest) // unit
             high = max(bisect_right(filled, before + most_units, low, high), low + 1)
             if (
                 max(lengths[low:high]) <= SMALL_BYTES
