@@ -10,6 +10,7 @@ from ..ondisk.htree import DX_HASH_HALF_MD4
 from ..ondisk.inode import INODE_EXTRA_ISIZE
 from ..ondisk.journal import journal_device_start
 from ..ondisk.superblock import (
+    EXT4_CRC32C_CHKSUM,
     EXT4_DEFM_ACL,
     EXT4_DEFM_XATTR_USER,
     EXT4_DYNAMIC_REV,
@@ -36,7 +37,11 @@ def journal_device_pieces(layout: ImagePlan, *, unused: bool = False) -> Iterato
 
     ``unused`` leaves the file system out, as after -O journal_dev alone.
     """
-    yield SUPERBLOCK_OFFSET, _superblock(layout)
+    superblock = bytearray(_superblock(layout, checked=unused and layout.format.metadata_csum))
+    if unused and layout.format.metadata_csum:
+        place = Unit(UnitKind.SUPERBLOCK, 0, 0, SUPERBLOCK_OFFSET, len(superblock))
+        checksum_unit(layout.format, place, superblock)
+    yield SUPERBLOCK_OFFSET, superblock
     size = layout.block_size
     start = journal_device_start(size)
     journal = bytearray(
@@ -54,8 +59,11 @@ def journal_device_pieces(layout: ImagePlan, *, unused: bool = False) -> Iterato
     yield start * size, journal
 
 
-def _superblock(layout: ImagePlan) -> bytes:
-    """lib/ext2fs/initialize.c:ext2fs_initialize for a device without groups."""
+def _superblock(layout: ImagePlan, *, checked: bool) -> bytes:
+    """lib/ext2fs/initialize.c:ext2fs_initialize for a device without groups.
+
+    It is ``checked`` by a checksum where mke2fs makes it alone with metadata_csum.
+    """
     size = layout.block_size
     log_size = size.bit_length() - 1 - EXT4_MIN_BLOCK_LOG_SIZE
     per_group = min(8 * size, MAX_CLUSTERS_PER_GROUP)
@@ -84,4 +92,7 @@ def _superblock(layout: ImagePlan) -> bytes:
         "s_min_extra_isize": INODE_EXTRA_ISIZE,
         "s_want_extra_isize": INODE_EXTRA_ISIZE,
     }
+    if checked:
+        values["s_feature_ro_compat"] = FeatureSet.of("metadata_csum").ro_compat
+        values["s_checksum_type"] = EXT4_CRC32C_CHKSUM
     return SUPERBLOCK.pack(SUPERBLOCK.split(values))

@@ -82,7 +82,7 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
         found = target.found()
         if found is not None:
             console.out(found, always=True)
-            console.proceed(profile.int_for(["options"], "proceed_delay", -1))
+            console.proceed(profile.option("proceed_delay", -1))
     clock = clock_of(dict(os.environ), int(time.time()))
     if isinstance(settings, JournalDevice):
         from ext4writer.errors import Ext4WriterError
@@ -303,7 +303,7 @@ class _Making:
             )
         if self._arguments.source is not None:
             console.out("Copying files into the device: ")
-        sync = settings.profile.int_for([], "sync_kludge", 0) != 0
+        sync = settings.profile.option("sync_kludge", 0) != 0
         write(
             layout,
             self._target,

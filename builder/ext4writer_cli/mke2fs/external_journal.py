@@ -106,6 +106,7 @@ def make_journal_device(
         Spec(
             size=8192 * wanted.block_size,
             block_size=wanted.block_size,
+            features="" if wanted.checked else "^metadata_csum",
             journal=wanted.blocks * wanted.block_size,
             journal_device=True,
             journal_uuid=chosen_uuid(arguments.uuid, arguments.device, clock.is_given),

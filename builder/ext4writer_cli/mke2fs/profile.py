@@ -96,6 +96,13 @@ class Profile:
             for node in types.get(name, ())
         )
 
+    def option(self, name: str, default: int) -> int:
+        """A number of the section ``options``."""
+        text = self.string("options", name) or ""
+        negative = text.startswith("-")
+        number = whole(text[negative:])
+        return default if number is None else -number if negative else number
+
     # misc/mke2fs.c:get_string_from_profile and its like: the last type that says it counts.
 
     def text_for(self, types: list[str], name: str, default: str | None = None) -> str | None:

@@ -112,6 +112,8 @@ class JournalDevice(NamedTuple):
 
     block_size: int
     blocks: int
+    checked: bool
+    """Whether its superblock has a checksum."""
 
 
 def settle(
@@ -165,7 +167,7 @@ class _Settling:
                 f"too big to create\n\ta filesystem using a blocksize of {block_size}.\n"
             )
         if flags(features).journal_dev:
-            return JournalDevice(block_size, blocks)
+            return JournalDevice(block_size, blocks, flags(features).metadata_csum)
         if arguments.verbose:
             shown = ", ".join(f"'{kind}'" for kind in self._types)
             self._console.out(f"fs_types for mke2fs.conf resolution: {shown}\n")
@@ -278,7 +280,7 @@ class _Settling:
 
     @property
     def _proceed_delay(self) -> int:
-        return self._profile.int_for([], "proceed_delay", -1) if self._profile else -1
+        return self._profile.option("proceed_delay", -1)
 
     def _asked_blocks(self) -> int:
         """Blocks that are asked for, or that there are: of the given size, or of 1 KiB."""

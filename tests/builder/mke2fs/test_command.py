@@ -402,6 +402,29 @@ def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
         assert (image.read_bytes() == before) is (status == 1)
 
 
+def test_a_configuration_may_go_on_by_itself(tmp_path: Path) -> None:
+    """proceed_delay: who says nothing for so many seconds agrees."""
+    import pty
+
+    config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
+    config.write_text("[options]\n\tproceed_delay = 1\n")
+    assert ours("-q", image, "4M").status == 0
+    master, slave = pty.openpty()
+    done = subprocess.run(
+        command("mke2fs", "-q", image, "4M"),
+        env=environment({"MKE2FS_CONFIG": str(config)}),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        check=False,
+    )
+    os.close(slave)
+    shown = os.read(master, 1 << 16)
+    os.close(master)
+    assert done.returncode == 0
+    assert b"(or wait 1 seconds to proceed) ? (y,N) <proceeding>" in shown
+
+
 def test_output_is_not_in_its_own_tree(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -84,9 +84,10 @@ def test_a_journal_in_a_device_of_its_own(tmp_path: Path) -> None:
         loop_device(disks[1]) as other,
         loop_device(disks[2]) as device,
     ):
-        made = ours("-O", "journal_dev", "-b", "4096", journal)
+        made = ours("-t", "ext4", "-O", "journal_dev", "-b", "4096", journal)
         assert made.status == 0 and "with 2048 4k blocks and 0 inodes\n" in made.stdout
-        assert theirs("-q", "-O", "journal_dev", "-b", "4096", other).status == 0
+        line = ("-q", "-t", "ext4", "-O", "journal_dev", "-b", "4096")
+        assert theirs(*line, other).status == 0
         shown, wanted = dumpe2fs(journal), dumpe2fs(other)
         for name in ("Block count", "Filesystem features", "Journal number of users"):
             assert shown[name] == wanted[name]
