@@ -139,6 +139,10 @@ class _Directory:
                 return False
             if is_first and number < 2:
                 self._dots(number, ino, data[at + 8 : at + 8 + name_len], base + at)
+                if data[at + 9 + number] and name_len == 1 + number:
+                    # e2fsck/pass2.c:check_dot and check_dotdot; the kernel does not look
+                    code = ("PR_2_DOT_NULL_TERM", "PR_2_DOT_DOT_NULL_TERM")[number]
+                    self._wrong(code, base + at, "name_len", "is of a name without a zero after it")
                 if ino:
                     self._type(find(ino), file_type, base + at, file_types)
             elif ino:
