@@ -481,6 +481,7 @@ y hangs
 c PR_0_MMP_CSUM_INVALID
 k refuses
 mmp-fsck
+c MMP_SEQ
 k refuses
 mmp-interval
 y hangs
@@ -2878,7 +2879,6 @@ qu-mode-device
 n 010062 01000d 050003 050014 050006
 y 010062
 c PR_1_QUOTA_BAD_MODE PR_5_BLOCK_UNUSED PR_5_FREE_BLOCK_COUNT PR_5_FREE_BLOCK_COUNT_GROUP
-c PR_6_UPDATE_QUOTAS
 k fails
 qu-not-clear
 n 010063
@@ -2893,12 +2893,10 @@ k reports
 qu-links
 k refuses
 qu-magic
-c PR_6_UPDATE_QUOTAS
 k refuses
 qu-version
 n 060002
 y 060002
-c PR_6_UPDATE_QUOTAS
 k refuses
 qu-blocks
 n 060002
@@ -2933,7 +2931,7 @@ k reports
 qu-size
 n 01000c 060002
 y 01000c
-c PR_1_BAD_I_SIZE PR_6_UPDATE_QUOTAS
+c PR_1_BAD_I_SIZE
 k refuses
 qu-no-feature
 n 010063
@@ -2963,13 +2961,16 @@ k reports
 of-orphan
 n 010004 050003 050014 050006 050007 050008 05000a 06000c 060009
 y 000020 06000c
+c PR_6_ORPHAN_BLOCK_DIRTY
 k refuses
 of-orphan-bad
 n 06000c 060009
+c PR_6_ORPHAN_BLOCK_DIRTY
 k reports
 of-present-clean
 n 06000d
 y 06000d
+c PR_6_ORPHAN_PRESENT_CLEAR
 k trusts
 of-present-no-file
 n 06000e
@@ -2978,22 +2979,22 @@ k trusts
 of-present-magic
 n 06000c 060009
 y 000053 06000c
-c PR_0_ORPHAN_FILE_BAD_MAGIC
+c PR_0_ORPHAN_FILE_BAD_MAGIC PR_6_ORPHAN_PRESENT_CLEAR
 k refuses
 of-present-checksum
 n 06000c 060009
 y 000054 06000c
-c PR_0_ORPHAN_FILE_BAD_CHECKSUM
+c PR_0_ORPHAN_FILE_BAD_CHECKSUM PR_6_ORPHAN_PRESENT_CLEAR
 k refuses
 of-present-hole
 n 01000c 060010 060009
 y 000052 01000c 06000d
-c PR_1_BAD_I_SIZE
+c PR_1_BAD_I_SIZE PR_6_ORPHAN_PRESENT_CLEAR
 k refuses
 of-present-size
 n 01000c 06000f 060009
 y 000055 01000c 06000d
-c PR_0_ORPHAN_FILE_WRONG_SIZE PR_1_BAD_I_SIZE
+c PR_0_ORPHAN_FILE_WRONG_SIZE PR_1_BAD_I_SIZE PR_6_ORPHAN_PRESENT_CLEAR
 k trusts
 of-size
 n 01000c 06000f 060009
