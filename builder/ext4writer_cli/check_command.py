@@ -35,7 +35,7 @@ CLEAN, PROBLEMS_LEFT, NOT_READABLE = 0, 4, 8
 def check(
     place: Place, data: bool, journal_device: str | None, strict: bool, as_json: bool
 ) -> None:
-    """Check IMAGE: everything that e2fsck checks, and what it passes over as warnings.
+    """Check in IMAGE all that e2fsck checks, and warn about what e2fsck passes over.
 
     Prints a line for each problem: path, record.field, byte, what is found and expected, and the
     name that e2fsck has for it. The exit status is 0 for a clean image, 4 where there are problems,

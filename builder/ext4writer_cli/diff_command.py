@@ -42,7 +42,7 @@ ORDER = ("added", "removed", "kind", "content", "holes", "size", "target", "mode
 def diff(
     a: Place, b: Place, paths: bool, fields: bool, examples: int | None, as_json: bool
 ) -> None:
-    """Say in what the images A and B differ.
+    """Say how the images A and B differ.
 
     First by path: what is added, removed or changed, attributes, content and holes. Then by field:
     superblock, groups, and inodes of equal path. Then what only lies elsewhere. --paths and

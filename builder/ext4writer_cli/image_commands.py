@@ -187,7 +187,7 @@ def cat(place: Place, path: tuple[str, ...]) -> None:
 @paths
 @as_json
 def stat(place: Place, path: tuple[str, ...], json: bool) -> None:
-    """Say all that is known of each PATH in IMAGE: inode, times, flags, attributes, blocks.
+    """Show all that is known about each PATH in IMAGE: inode, times, flags, attributes, blocks.
 
     A link is not followed. <12> is inode 12.
     """
@@ -243,7 +243,7 @@ def find(
     block: int | None,
     json: bool,
 ) -> None:
-    """Print the paths below PATH in IMAGE that fit all that is asked."""
+    """Print the paths below PATH in IMAGE that meet all the conditions given."""
     from ext4writer.inspection import listing
 
     with place.open() as image:
@@ -285,17 +285,17 @@ def _owner(row: dict[str, Any]) -> str:
 @click.option(
     "-C", "--directory", type=PATH, metavar="DIR", help="Write below DIR, which is made if missing."
 )
-@click.option("--tar", type=PATH, metavar="FILE", help="Write a tar archive; '-' is standard out.")
+@click.option("--tar", type=PATH, metavar="FILE", help="Write a tar archive; '-' is stdout.")
 @click.option(
     "--max-size",
     type=SIZE,
     metavar="SIZE",
-    help="Write no more content.  [default: 20 times IMAGE]",
+    help="Most content to write.  [default: 20 times the size of IMAGE, and 1 GiB]",
 )
 @click.option(
     "--strict", is_flag=True, help="Fail if anything is not kept; what was written stays."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Do not tell what is not kept.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not report what is not kept.")
 def extract(
     place: Place,
     path: tuple[str, ...],
@@ -308,7 +308,7 @@ def extract(
     """Write each PATH in IMAGE, with all below it, to files; all of IMAGE if none is given.
 
     Owners, modes, times, attributes, holes, hard links and devices are kept as far as you may; the
-    rest is told. Nothing is written outside of DIR, and nothing that exists is changed.
+    rest is reported. Nothing is written outside of DIR, and nothing that exists is changed.
     """
     if (directory is None) == (tar is None):
         raise click.UsageError("name either -C DIR or --tar FILE")

@@ -66,14 +66,14 @@ def _option(*flags: str, **attributes: Any) -> Callable[[Command], Command]:
     "--store",
     type=PATH,
     metavar="DIR",
-    help="Write files into DIR that lie nowhere by themselves, such as those in an archive.  "
+    help="Write files into DIR that are no files of the host, such as those in an archive.  "
     "[default: name them as if the archive were unpacked]",
 )
 @_option(
     "--digest", type=click.Choice(DIGESTS), help="Add digests of the files, which are all read."
 )
 @_option("--strict", is_flag=True, help="Write nothing, and fail, if anything cannot be kept.")
-@_option("-q", "--quiet", is_flag=True, help="Show no progress, and do not tell what is not kept.")
+@_option("-q", "--quiet", is_flag=True, help="Show no progress, and do not report losses.")
 @options("rules", RuleOptions)
 @options("scan", ScanOptions)
 def manifest(

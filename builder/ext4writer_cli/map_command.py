@@ -31,8 +31,8 @@ COLOURS = ("file", "directory", "size", "fragmentation")
 def draw_map(place: Place, output: str, color: str) -> None:
     """Draw IMAGE: block groups as rows, kinds of metadata and files by colour, free space.
 
-    SVG is for a page or a document. HTML stands alone; it tells inode, path and extent under the
-    pointer, and searches.
+    SVG is for a page or a document. HTML stands alone; it shows inode, path and extent under the
+    pointer, and has a search.
     """
     from ext4writer.inspection.map import draw_html, draw_svg
 

@@ -412,7 +412,7 @@ class ScanOptions(HasLimits):
     platform: str | None = row(
         "--platform",
         metavar="OS/ARCH[/VARIANT]",
-        about="Which of the images that a container image has for several platforms.  "
+        about="Platform to take from a container image that has several.  "
         "[default: the only one, else linux/amd64]",
     )
     keep_times: bool = row(
@@ -474,7 +474,7 @@ class ImageOptions(OptionGroup):
         show_default=True,
         about="Size of the image; 'fit' is the smallest that holds the tree and --free, 'device' "
         "fills the device, and 'region' what there is of it or of the file from --offset on. "
-        "Sizes are bytes, or numbers with K, M, G or T, such as 1.5G or 64MiB.",
+        "Sizes are in bytes, or numbers with K, M, G or T, such as 1.5G or 64MiB.",
     )
     free: int | str | None = row(
         "--free",
@@ -577,7 +577,7 @@ class ImageOptions(OptionGroup):
         type=click.Choice(("ext2", "ext3", "ext4")),
         default="ext4",
         show_default=True,
-        about="Whose default features there are; ext2 and ext3 map files by blocks.",
+        about="Type whose default features are taken; ext2 and ext3 map files by blocks.",
     )
     features: tuple[str, ...] = row(
         "-O",
@@ -617,8 +617,8 @@ class ImageOptions(OptionGroup):
         "--verity-block-size",
         type=SIZE,
         metavar="SIZE",
-        about="Size of what is hashed at a time, from 1024 to the block size.  [default: 4096, or "
-        "the block size if that is less]",
+        about="Size of the blocks that are hashed, from 1024 to the block size.  [default: 4096, "
+        "or the block size if that is less]",
     )
     verity_salt: str = row(
         "--verity-salt",
@@ -684,7 +684,7 @@ class ImageOptions(OptionGroup):
         metavar="PERCENT",
         default="0",
         show_default=True,
-        about="Blocks that are kept for the superuser.",
+        about="Share of the blocks that is kept for the superuser.",
     )
     journal: int | Literal["auto", "none"] = row(
         "--journal",
@@ -812,7 +812,7 @@ class ImageOptions(OptionGroup):
         metavar="NAME[:SEED]",
         default="default",
         show_default=True,
-        about="Who chooses among the legal layouts: default, random, or one of those in "
+        about="What chooses among the legal layouts: default, random, or one of those in "
         "docs/damage.md, such as one-block-runs.",
     )
 
@@ -820,7 +820,7 @@ class ImageOptions(OptionGroup):
         "--reserved-blocks",
         type=click.IntRange(min=0),
         metavar="N",
-        about="The same as a number of blocks.",
+        about="Number of blocks that are kept for the superuser, instead of --reserved-percent.",
     )
     reserved_uid: int = row(
         "--reserved-uid",
@@ -1097,8 +1097,8 @@ class OutputOptions(OptionGroup):
         "--sync",
         is_flag=True,
         default=False,
-        about="Let the disk have a new file before it has its name, so that a power cut leaves the "
-        "old one or the new one. Devices and parts of files are always flushed.",
+        about="Flush a new file to the disk before it gets its name, so that a power cut leaves "
+        "the old one or the new one. Devices and parts of files are always flushed.",
     )
     format: OutputFormat | None = row(
         "--format",
@@ -1131,14 +1131,15 @@ class OutputOptions(OptionGroup):
         "--dm-verity-salt",
         type=parsed(parse_salt),
         metavar="HEX",
-        about="Salt of its hashes, 256 bytes at most; '-' is none.  [default: follows from the "
+        about="Salt for the hashes of --dm-verity, 256 bytes at most; '-' is none.  [default: follows from the "
         "UUID]",
     )
     dm_verity_uuid: UUID | None = row(
         "--dm-verity-uuid",
         type=click.UUID,
         metavar="UUID",
-        about="UUID in its superblock.  [default: follows from the UUID of the image]",
+        about="UUID in the superblock of --dm-verity.  [default: follows from the UUID of the "
+        "image]",
     )
     bmap: str | None = row(
         "--bmap",
@@ -1153,7 +1154,7 @@ class OutputOptions(OptionGroup):
         about="Write a line with offset, size and SHA-256 of each chunk of the image.",
     )
     chunk_size: int | None = row(
-        "--chunk-size", type=SIZE, metavar="SIZE", about="Bytes of a chunk.  [default: 4M]"
+        "--chunk-size", type=SIZE, metavar="SIZE", about="Size of each chunk.  [default: 4M]"
     )
 
 
@@ -1213,7 +1214,7 @@ def given(*kinds: type[Any]) -> Iterator[str]:
 class RunOptions(OptionGroup):
     """How a command runs and what it prints."""
 
-    HEADING = "How it runs and what it tells"
+    HEADING = "How it runs and what it reports"
 
     workers: int | None = row(
         "--workers",

@@ -79,8 +79,8 @@ class RuleOptions(OptionGroup):
         "--uid-map",
         type=RANGE,
         metavar="FROM:TO:COUNT",
-        about="Map COUNT users from the number FROM on to those from TO on. Maps beside each "
-        "other are one map; users in none of its ranges are kept and reported.",
+        about="Map COUNT users from the number FROM on to those from TO on. Consecutive "
+        "maps are one map; users in none of its ranges are kept and reported.",
     )
     gid_map: tuple[Range, ...] = _rule(
         "--gid-map", type=RANGE, metavar="FROM:TO:COUNT", about="The same for groups."
@@ -117,7 +117,7 @@ class RuleOptions(OptionGroup):
         "--makedevs",
         type=PATH,
         metavar="FILE",
-        about="The same by a table of makedevs, as Buildroot has it, which counts otherwise.",
+        about="The same by a table of makedevs, as in Buildroot, which counts differently.",
     )
     casefold: tuple[str, ...] = _rule(
         "--casefold",

@@ -208,7 +208,7 @@ def replay(recipe: str, output: str | None, script: bool, as_hex: bool, syz: boo
 @overrides_option
 @seconds_option
 @memory_option
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes to use.")
 def run(
     seeds: range,
     oracles: tuple[str, ...],
