@@ -1131,8 +1131,8 @@ class OutputOptions(OptionGroup):
         "--dm-verity-salt",
         type=parsed(parse_salt),
         metavar="HEX",
-        about="Salt for the hashes of --dm-verity, 256 bytes at most; '-' is none.  [default: follows from the "
-        "UUID]",
+        about="Salt for the hashes of --dm-verity, 256 bytes at most; '-' is none.  [default: "
+        "follows from the UUID]",
     )
     dm_verity_uuid: UUID | None = row(
         "--dm-verity-uuid",
