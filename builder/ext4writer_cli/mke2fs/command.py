@@ -58,7 +58,9 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
     if arguments.show_version or not arguments.quiet:
         console.err(f"mke2fs {VERSION}, ext4writer\n")
     if arguments.show_version:
-        console.err("\tUsing ext4writer\n")
+        from ext4writer.version import __version__
+
+        console.err(f"\tUsing ext4writer {__version__}\n")
         return 0
     own = _own(arguments)
     if own is not None and own.install_links is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ext4writer.version import __version__
 from tests.builder.command import command, environment
 from tests.judges import debugfs
 from tests.judges.fsck import judge
@@ -423,6 +424,13 @@ def test_a_configuration_may_go_on_by_itself(tmp_path: Path) -> None:
     os.close(master)
     assert done.returncode == 0
     assert b"(or wait 1 seconds to proceed) ? (y,N) <proceeding>" in shown
+
+
+def test_the_version_is_that_of_options_and_of_this_program() -> None:
+    done = ours("-V", program="mkfs.ext4")
+    assert (done.status, done.stdout) == (0, "")
+    assert re.match(r"mke2fs 1\.47\.[0-9] \([0-9]+-[A-Z][a-z]+-20[0-9]{2}\)", done.stderr)
+    assert f"\tUsing ext4writer {__version__}\n" in done.stderr
 
 
 def test_output_is_not_in_its_own_tree(tmp_path: Path) -> None:
