@@ -625,7 +625,7 @@ def _no_bytes(path: bytes, given: object) -> SourceError:
 
 
 class NoBytesError(Exception):
-    """A piece of content that is not bytes; who reads knows the path."""
+    """A piece of content that is not bytes; the reader knows the path."""
 
     def __init__(self, piece: object) -> None:
         self.piece = piece

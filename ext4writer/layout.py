@@ -75,7 +75,7 @@ class Layout:
 
     @property
     def size_bytes(self) -> int:
-        """Size of the image."""
+        """Size of the image in bytes."""
         return self._plan.size_bytes
 
     @property
@@ -110,17 +110,17 @@ class Layout:
 
     @property
     def available_bytes(self) -> int:
-        """What every user can write: free, less what the kernel and the superuser keep."""
+        """Bytes that every user can write: those free, less what kernel and superuser keep."""
         return self._plan.available_bytes
 
     @property
     def shared_bytes(self) -> int:
-        """What storing equal blocks once has saved; see ``Spec.dedupe``."""
+        """Bytes saved by storing equal blocks once; see ``Spec.dedupe``."""
         return self._plan.shared_bytes
 
     @property
     def journal_bytes(self) -> int:
-        """Size of the device that holds the journal; 0 if none does."""
+        """Size in bytes of the device that holds the journal; 0 if there is none."""
         return self._plan.external_journal_blocks * self.block_size
 
     @property
@@ -151,7 +151,7 @@ class Layout:
 
     @property
     def grow_to_bytes(self) -> int:
-        """The size up to which descriptors are reserved."""
+        """The size in bytes up to which descriptors are reserved."""
         return self._plan.grow_to_bytes
 
     @property

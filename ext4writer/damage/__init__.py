@@ -45,9 +45,9 @@ def reseal_into(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> No
 def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:
     """Return the bytes of ``image`` with ``overrides`` carried out.
 
-    The image may be anybody's; what the overrides name is found by reading it. Raises
-    :class:`~ext4writer.OverrideError` for what it does not have, and
-    :class:`~ext4writer.ImageError` for what is no image.
+    The image may be of any maker; what the overrides name is found by reading it. Raises
+    :class:`~ext4writer.OverrideError` for something that it does not have, and
+    :class:`~ext4writer.ImageError` for bytes that are no image.
     """
     from .patching import patch_into
 

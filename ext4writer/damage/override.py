@@ -72,10 +72,9 @@ class Override:
     In Python a value may also be a function that takes the old value and returns the new one.
 
     ``index`` is the text between the brackets, ``""`` where there are none. With ``reseal`` the
-    checksum over the record is made right for the corruption; without, it stays that of the truth,
-    and with ``poison`` it is made wrong on purpose.
-    Checksums elsewhere never change, even where the field (``s_uuid``, ``i_generation``) is part of
-    their seed; only those of bitmaps do, because they stand in the group's descriptors.
+    checksum over the field is made right for the corruption, and so are all others that follow from
+    the field, such as those seeded by ``s_uuid`` or ``i_generation``. Without it they stay those of
+    the truth, and with ``poison`` the checksum over the field is made wrong on purpose.
     """
 
     record: str

@@ -90,9 +90,10 @@ def image_tree(
 ) -> Tree:
     """Put ``objects`` into the store of a tree, ``registration`` and ``files`` into its root.
 
-    All belong to 0:0 and have the time 1 s. ``files`` is taken apart; of its root only what lies in
-    it counts, and of its store what is not among ``objects`` or equals them. A registration of its
-    own is taken instead of ``registration`` if it says no less, and nothing else of the same paths.
+    All belong to 0:0 and have the time 1 s. ``files`` is taken apart and must not be used
+    afterwards: only what lies in its root counts, and of its store what is not among ``objects`` or
+    equals them. A registration of its own is taken instead of ``registration`` if it says no less,
+    and nothing else about the same paths.
 
     ``store_at`` is the folder of the image that the store paths lie in: ``/`` where it will be
     mounted at ``/nix/store``, ``/store`` where that is ``/nix``. ``contents`` come beside

@@ -84,10 +84,10 @@ def closure(
 ) -> Tree:
     """The tree of an image of a closure: the store, its registration, and ``files`` beside them.
 
-    How ``files``, ``store_at``, ``contents``, ``register``, ``database`` and ``system`` make the
-    tree is told by :func:`image_tree`, all else by :func:`read_closure`. ``dedupe`` makes equal
-    files of the store hard links of one. Raises what these raise. The tree refers to the store, the
-    archives and the spool, where contents stay until an image is written.
+    :func:`image_tree` says how ``files``, ``store_at``, ``contents``, ``register``, ``database``
+    and ``system`` make the tree, :func:`read_closure` describes all other arguments. ``dedupe``
+    makes equal files of the store hard links of one. Raises what these raise. The tree refers to
+    the store, the archives and the spool, where contents stay until an image is written.
     """
     read = read_closure(
         store_paths,

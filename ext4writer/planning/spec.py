@@ -138,13 +138,13 @@ class Spec:
     )
     grow_to: Option[int | None, Size | None] = Option(
         None,
-        "Size in bytes up to which descriptors are reserved for; None is 1024 times the size, as "
+        "Size in bytes up to which descriptors are reserved; None is 1024 times the size, as "
         "mke2fs has it.",
         optional(size_of),
     )
     grow_at_least: Option[int, Size] = Option(
         0,
-        "Without grow_to: size in bytes that descriptors are reserved for where 1024 times the "
+        "Without grow_to: size in bytes up to which descriptors are reserved where 1024 times the "
         "size is less, as far as the resize inode has room.",
         size_of,
     )
@@ -216,8 +216,8 @@ class Spec:
     )
     type: Option[FileSystemType, FileSystemType] = Option(
         "ext4",
-        'Whose default features there are: "ext2", "ext3" or "ext4", as mke2fs -t has them. ext2 '
-        "and ext3 map files by blocks, and ext2 has no journal.",
+        'Type whose default features are taken: "ext2", "ext3" or "ext4", as mke2fs -t has them. '
+        "ext2 and ext3 map files by blocks, and ext2 has no journal.",
     )
     features: Option[FeatureSet, FeatureSet | str] = Option(
         DEFAULT_FEATURES,
@@ -461,8 +461,8 @@ class Spec:
     )
     policy: Option[LayoutPolicy | None, LayoutPolicy | str | None] = Option(
         None,
-        'Who chooses among legal layouts, also by its name, such as "random:7"; None is the '
-        "compact default.",
+        'What chooses among the legal layouts: a LayoutPolicy, or its name, such as "random:7"; '
+        "None is the compact default.",
         optional(policy_of),
     )
 

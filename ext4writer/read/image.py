@@ -48,6 +48,7 @@ class Image:
 
     ``groups`` counts the groups that can be read: an image that ends early has fewer of them than
     its superblock counts, which is ``counted_groups``.
+
     Numbers of blocks, groups and inodes are those of the format; offsets are in bytes from the
     start of the file system. Whatever is read is checked first. Where something is wrong and
     reading can go on, :meth:`damage` raises it, or hands it to ``on_damage``.
@@ -388,10 +389,11 @@ def open_image(
     a journal that needs recovery is read through, in memory, with its fast commits. ``journal`` is
     the device of an external one.
 
-    ``on_damage`` hears of all damage after which reading goes on, checksums among them; without it
-    the first is raised. Raises :class:`~ext4writer.ImageError` for what is no ext4,
-    :class:`~ext4writer.DamageError` for what cannot be read, :class:`~ext4writer.SourceError` for a
-    file that cannot be opened.
+    ``on_damage`` is called with each :class:`~ext4writer.DamageError` after which reading goes on,
+    wrong checksums among them; without it the first one is raised. Raises
+    :class:`~ext4writer.ImageError` for something other than ext2, ext3 or ext4,
+    :class:`~ext4writer.DamageError` for an image that cannot be read, and
+    :class:`~ext4writer.SourceError` for a file that cannot be opened.
     """
     store = open_store(source)
     try:

@@ -137,12 +137,12 @@ class VirtualImage(io.RawIOBase):
             raise ValueError("the image is closed")
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         self._check_open()
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Always true."""
         self._check_open()
         return True
 
