@@ -205,7 +205,7 @@ class Content(ABC):
     def data_segments(self) -> Iterable[tuple[int, int]] | None:
         """Yield (start, end) in bytes of each range that may hold data, ascending.
 
-        The rest is known to be zeros. None if only the host can tell.
+        The rest is known to be zeros. None if only the host knows.
         """
         return None
 

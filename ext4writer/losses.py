@@ -190,7 +190,7 @@ class LossIndex:
 class ChangedLosses:
     """What losses spoke of before something changed at or above their path.
 
-    ``deepest`` tells how many names of a path stand in the tree, and the node of the last of them.
+    ``deepest`` returns how many names of a path are in the tree, and the node of the last of them.
     """
 
     def __init__(self, index: LossIndex, deepest: Callable[[bytes], tuple[int, Node]]) -> None:

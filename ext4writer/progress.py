@@ -33,7 +33,7 @@ class Cancel(Protocol):
 
 
 def check_callbacks(progress: object, cancel: object) -> None:
-    """Raise :class:`SpecError` for what cannot be told, or asked."""
+    """Raise :class:`SpecError` for a callback that cannot be called, or asked."""
     if progress is not None and not callable(progress):
         raise SpecError("progress", f"{progress!r:.80} is no function")
     if cancel is not None and not callable(getattr(cancel, "is_set", None)):

@@ -25,7 +25,7 @@ HEADS = {
     "place": "what only lies elsewhere",
 }
 ORDER = ("added", "removed", "kind", "content", "holes", "size", "target", "mode", "uid", "gid")
-"""What is told first; the rest follows as it was met."""
+"""What is printed first; the rest follows in the order in which it was found."""
 
 
 @click.command(cls=GroupedCommand)

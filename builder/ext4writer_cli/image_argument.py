@@ -41,7 +41,7 @@ class Place:
 
     @contextmanager
     def open(self) -> Iterator[Image]:
-        """Yield the image. Damage after which reading went on is told, and the exit status is 1."""
+        """Yield the image. Damage after which reading goes on is reported, with status 1."""
         heard = Heard()
         try:
             with self.open_with(heard.add) as image:

@@ -1145,7 +1145,7 @@ class OutputOptions(OptionGroup):
         "--bmap",
         type=PATH,
         metavar="FILE",
-        about="Write a bmap, which tells bmaptool what must be written; free blocks are left out.",
+        about="Write a bmap of what bmaptool must write; free blocks are left out.",
     )
     chunks: str | None = row(
         "--chunks",

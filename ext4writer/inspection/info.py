@@ -1,4 +1,4 @@
-"""What an image is: the facts that dumpe2fs -h and file tell."""
+"""What an image is: the facts that dumpe2fs -h and file(1) print."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ def _decompress(
 def _check_size(archive: Archive, info: PathInfo, size: int) -> None:
     """Raise ``NixError`` unless the archive has ``size`` bytes, unpacked."""
     if size < info.nar_size:
-        # Not every compressed stream tells that it ends early.
+        # Not every compressed stream shows that it ends early.
         raise _wrong_size(
             archive, f"{size} bytes, so it is cut short: {info.nar_size} are declared"
         )

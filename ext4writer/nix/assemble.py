@@ -184,7 +184,7 @@ def _check_others(
     objects: Mapping[str, Node],
     registration: Registration,
 ) -> None:
-    """What else lies in the store is told, unless it is registered; none may be missing there."""
+    """Report what else lies in the store, unless it is registered; none may be missing there."""
     for name in registration.infos.keys() - objects.keys():
         if name.encode() not in store.children:
             raise TreeError(b"/" + REGISTRATION, f"registers {full_path(name)}, which is not there")

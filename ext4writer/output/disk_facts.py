@@ -1,4 +1,4 @@
-"""What virtual disks tell of the image in them, and their kinds."""
+"""The facts about an image that virtual disks record, and the kinds of disks."""
 
 from __future__ import annotations
 

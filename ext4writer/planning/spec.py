@@ -315,7 +315,7 @@ class Spec:
         False,
         "The journal is in a device of its own, with the size that journal says or at least 1024 "
         "blocks; write_journal writes it. A mount names it with the option journal_path, and "
-        "e2fsck with -j, unless journal_dev tells where it is.",
+        "e2fsck with -j, unless journal_dev says where it is.",
         flag,
     )
     journal_uuid: Option[UUID | None, UUID | str | None] = Option(

@@ -1,4 +1,4 @@
-"""Inode flags and projects of the host's files, as far as its file systems tell them."""
+"""Inode flags and projects of the host's files, as far as its file systems have them."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ class _Making:
         if len(losses) > LOSSES_SHOWN:
             self._console.err(f"and {len(losses) - LOSSES_SHOWN} more\n")
 
-    # -- what is told, and written ------------------------------------------------------------
+    # -- what is printed, and written ---------------------------------------------------------
 
     def _show(self, uuid: bytes | None) -> None:
         """misc/mke2fs.c:show_stats; also with -q if nothing else is done."""

@@ -1,7 +1,7 @@
 """From arguments, configuration and device to the numbers and the Spec of a file system.
 
 Rules: e2fsprogs misc/mke2fs.c:PRS and main, in their order, so that of several mistakes the same
-one is told.
+one is reported.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ LINE = 72
 
 
 def stats(settings: Settings, arguments: Arguments, uuid: bytes | None) -> str:
-    """The text; the identity is all zeros or None where it is not told."""
+    """The text; the identity is all zeros or None where it is not shown."""
     numbers, fmt = settings.numbers, settings.numbers.format
     if not arguments.verbose:
         text = (

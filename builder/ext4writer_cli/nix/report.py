@@ -1,4 +1,4 @@
-"""What ``ext4writer nix`` tells about an image."""
+"""What ``ext4writer nix`` reports about an image."""
 
 from __future__ import annotations
 

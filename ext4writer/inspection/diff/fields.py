@@ -22,7 +22,7 @@ SEEN_AS_PATHS = frozenset(
         *(name + tail for name in _TIMES for tail in ("", "_extra")),
     )
 )
-"""What the level of paths tells already."""
+"""What the level of paths reports already."""
 _NOT_INODES = frozenset(("i_block", "i_checksum"))
 """What is compared as content and runs, and what follows from the rest."""
 _OWN_PLACE = frozenset(("s_block_group_nr",))
