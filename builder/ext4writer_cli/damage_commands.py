@@ -90,7 +90,7 @@ def fuzz() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def cases(name: tuple[str, ...], output: str | None, as_json: bool) -> None:
-    """List the catalogue: a lie about each structure, what it is, and what e2fsck finds.
+    """List the catalogue of corruptions: what is wrong in each, and what e2fsck finds.
 
     NAMEs choose some of the cases; a name in brackets, such as '[extents]', a group of them.
     """

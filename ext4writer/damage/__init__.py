@@ -1,4 +1,4 @@
-"""Damage on purpose: lies with right checksums, for those who test what reads ext4.
+"""Damage on purpose: corruptions with right checksums, to test what reads ext4.
 
 :func:`reseal` makes all checksums of an image right after any mutation, and :func:`patch` and
 :func:`patch_image` change any field of any record of any image.

@@ -32,7 +32,7 @@ class Base:
     spec: Spec
 
     def image(self) -> bytes:
-        """The image without any lie."""
+        """The image without any corruption."""
         return _image(self)
 
 

@@ -1,7 +1,7 @@
-"""The catalogue: lies about every structure of ext4, one at a time, each by name.
+"""The catalogue: corruptions of every structure of ext4, one at a time, each by name.
 
-A case is a base image and the overrides that damage it; all checksums are right, but for those that
-are the lie. :mod:`.answers` says what e2fsck and the checker of this library find in each.
+A case is a base image and the overrides that damage it; all checksums are right, except those that
+are the corruption. :mod:`.answers` says what e2fsck and the checker of this library find in each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..output.opening import Output, open_sink
 from . import patch
 from .answers import ANSWERS, KERNEL, answer_of
 from .bases import BY_NAME, Base
-from .lies import TABLE
+from .corruptions import TABLE
 from .override import Override
 from .problems import NAMES, name_of
 
@@ -23,7 +23,7 @@ _PIECE = 64 << 10
 
 @dataclass(frozen=True)
 class Case:
-    """One lie. ``overrides`` are carried out together on the image of ``base``."""
+    """One corruption. ``overrides`` are carried out together on the image of ``base``."""
 
     name: str
     group: str

@@ -1,4 +1,4 @@
-"""Each lie of the catalogue gives exactly its codes, with the e2fsck that is installed."""
+"""Each corruption of the catalogue gives exactly its codes, with the e2fsck that is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lies of the catalogue, as text: a group, then name, base and reason, then the overrides.
+"""The corruptions of the catalogue as text: a group, then name, base and reason, then overrides.
 
 One override stands on each line that is indented.
 """
