@@ -54,12 +54,18 @@ def _apart(layout: ImagePlan, jobs: Iterator[CopyJob | Batch]) -> Iterator[CopyJ
     if layout.format.cluster_size <= VERITY_ALIGNMENT:
         yield from jobs
         return
-    nodes = map(layout.table.nodes.__getitem__, layout.verity)
-    contents = {id(node.content) for node in nodes if isinstance(node, RegularFile)}
+    block_size, placement = layout.block_size, layout.placement
+    places: set[int] = set()
+    for index in layout.verity:
+        if index in placement.runs:
+            runs = _stored_runs(layout, index)
+            places.update(physical * block_size for _, _, physical in runs)
+        else:
+            places.add(placement.starts[index] * block_size)
     for job in jobs:
         if not isinstance(job, Neighbours | Part):
             offset, content, start, length = job
-            if id(content) in contents and length <= SMALL_BYTES:
+            if offset in places and length <= SMALL_BYTES:
                 parcel = Parcel([content])
                 yield Part(offset, parcel, content.first_generation, start, length, not start)
                 continue
