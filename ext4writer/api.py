@@ -27,6 +27,7 @@ from .tree import Tree
 
 if TYPE_CHECKING:
     from .damage.override import Override
+    from .delta.base import Base
     from .output.compressed import Compression
     from .output.trailed import Trailer
     from .virtual import VirtualImage
@@ -42,11 +43,18 @@ def plan(
     tree: Tree,
     spec: Spec | None = None,
     *,
+    base: Base | None = None,
     processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Layout:
     """Decide every inode number, block and count of an image of ``tree``.
+
+    ``base`` is an earlier image from which this one shall differ in as few blocks as can be: its
+    path, the path of its saved plan, or its ``Layout``. What has the same path and kind in both
+    keeps its inode number, and all blocks that still exist keep their places. The new image has
+    its UUID and hash seed, its size if that is enough, and its groups, unless the Spec says
+    otherwise. :func:`ext4writer.delta.difference` counts the blocks that differ.
 
     ``processes`` is the number of processes that search many files for holes, this one included,
     where the system can fork; a :class:`~ext4writer.ProcessPool` may have read the tree before. The
@@ -54,9 +62,18 @@ def plan(
 
     Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
     given size is too small, :class:`SpecError` for options that contradict the tree or each other,
-    :class:`SourceError` for a file that cannot be read, and :class:`CancelledError`.
+    :class:`SourceError` for a file that cannot be read, :class:`CancelledError`, and what reading
+    ``base`` raises: :class:`ImageError`, :class:`PlanError`, :class:`DamageError`.
     """
-    return Layout(plan_image(tree, spec, processes=processes, progress=progress, cancel=cancel))
+    hints = None
+    if base is not None:
+        from .delta.base import hints_of, open_base  # late: most images have no earlier one
+
+        with open_base(base) as earlier:
+            hints = hints_of(earlier)
+    return Layout(
+        plan_image(tree, spec, hints=hints, processes=processes, progress=progress, cancel=cancel)
+    )
 
 
 def write_layout(

@@ -216,6 +216,15 @@ plan_option = click.option(
     heading="Output",
     help="Take a plan that 'plan --save' has saved, instead of any SOURCE.",
 )
+base_option = click.option(
+    "--base",
+    type=PATH,
+    metavar="IMAGE|PLAN",
+    cls=GroupedOption,
+    heading="Output",
+    help="Differ as little as possible from an earlier image, or from that of a saved plan: what "
+    "is in both keeps inode numbers and blocks. The report counts the blocks that differ.",
+)
 source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", nargs=-1)
 
 
@@ -240,6 +249,7 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
     help="Write nothing, and say what the image would be, as the command plan does.",
 )
 @plan_option
+@base_option
 @click.option(
     "--part",
     type=parsed(parse_part),
@@ -291,6 +301,7 @@ def build(
     "sources.",
 )
 @plan_option
+@base_option
 @options("scan", ScanOptions)
 @options("sharing", SharingOptions)
 @image_options
@@ -348,6 +359,7 @@ def execute(
     run: RunOptions,
     stored: OutputOptions | None = None,
     plan: str | None = None,
+    base: str | None = None,
     save: str | None = None,
     part: tuple[int, int] | None = None,
     served: Output | None = None,
@@ -357,7 +369,7 @@ def execute(
         groups = (ScanOptions, SharingOptions, RuleOptions, ImageOptions)
         # A plan says that there is such a device, and not which file it is.
         named = [flag for flag in given(*groups) if flag != "--journal-device"]
-        decided = ["a SOURCE"] if sources else named
+        decided = ["a SOURCE"] if sources else ["--base"] if base is not None else named
         if decided:
             raise click.UsageError(f"{decided[0]} cannot change a plan; give it when you plan")
     if scan.keep_times and rules.all_times:
@@ -405,6 +417,7 @@ def execute(
         workers=workers,
         plan=plan,
         save=save,
+        base=base,
     )
     with (
         cancel_on_signals(at_once=destination == "-") as cancel,

@@ -58,6 +58,8 @@ class Job(NamedTuple):
     """A saved plan, in place of sources and Spec."""
     save: str | None = None
     """Where to save the plan."""
+    base: str | None = None
+    """An earlier image, or the saved plan of one, to differ little from."""
 
 
 class Stopwatch:
@@ -88,6 +90,7 @@ def run(
             layout.save(job.save)
 
         facts: Mapping[str, Any] = {}
+        compared = _compared(job, layout, watch, cancel)
         if job.output is not None:
             journal = _journal(job, layout)
             with watch.stage("write"):
@@ -103,9 +106,22 @@ def run(
                     cancel=cancel,
                 )
             facts = stored.facts
+        facts = {**facts, **compared}
 
     name = job.output.name if job.output is not None else None
     return Report.of(layout, name, watch.seconds, sources, facts)
+
+
+def _compared(
+    job: Job, layout: Layout, watch: Stopwatch, cancel: Cancel | None
+) -> Mapping[str, Any]:
+    """By how much the image differs from its base, which the output may be about to replace."""
+    if job.base is None:
+        return {}
+    from ext4writer.delta import difference
+
+    with watch.stage("compare"):
+        return {"base": difference(layout, job.base, cancel=cancel)._asdict()}
 
 
 def _journal(job: Job, layout: Layout) -> str | None:
@@ -138,5 +154,12 @@ def _planned(
 
             apply_rules(tree, job.rules)
     with watch.stage("plan"):
-        layout = plan(tree, job.spec, processes=pool, progress=progress, cancel=cancel)
+        layout = plan(
+            tree,
+            job.spec,
+            base=job.base,
+            processes=pool,
+            progress=progress,
+            cancel=cancel,
+        )
     return layout, sources

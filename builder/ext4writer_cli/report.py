@@ -121,6 +121,16 @@ class Report(ImageReport):
         if verity is not None:
             yield "dm-verity"
             yield from table({"root hash": verity["root_hash"], "salt": verity["salt"] or "-"})
+        base = self.passed.get("base")
+        if base is not None:
+            yield "Blocks, compared with the base"
+            yield from _numbers(
+                {
+                    "differ": f"{base['differing']:,}",
+                    "must, for their bytes are new": f"{base['new']:,}",
+                    "zeros now": f"{base['cleared']:,}",
+                }
+            )
         yield "Entries"
         yield from _numbers(
             {PLURALS.get(kind, kind): f"{count:,}" for kind, count in self.entries.items() if count}

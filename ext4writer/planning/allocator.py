@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, MutableSequence
 
 from .geometry import Span
@@ -139,4 +140,78 @@ class Allocator:
             free.append((self._position, self._limit))
         free.extend(self._runs)
         free.sort()
+        return free
+
+
+class FreeSpace(Allocator):
+    """Takes clusters out of free ranges in any order: the smallest range that holds them whole.
+
+    That is for an image in which most things have their place already, so that ranges are many
+    and what is left to place is little.
+    """
+
+    def __init__(self, free_runs: Iterable[Span], used: int, high_water: int) -> None:
+        """``used`` clusters are taken already, the last of them before ``high_water``."""
+        super().__init__(())
+        self._ranges = sorted((end - first, first) for first, end in free_runs)
+        """(length, first cluster) of each."""
+        self.used = used
+        self.high_water = high_water
+
+    def take(self, length: int) -> list[tuple[int, int]]:
+        pieces = []
+        while length:
+            if not self._ranges:
+                raise OutOfBlocks
+            count = min(length, self._ranges[-1][0])
+            pieces.append((self.take_whole(count), count))
+            length -= count
+        return pieces
+
+    def take_one(self) -> int:
+        first = self.take_whole(1)
+        if not first:
+            raise OutOfBlocks
+        return first
+
+    def take_whole(self, length: int) -> int:
+        """Take ``length`` clusters in one piece; return the first, or 0 if no range holds them."""
+        place = bisect_left(self._ranges, (length, 0))
+        if place == len(self._ranges):
+            return 0
+        there, first = self._ranges.pop(place)
+        if there > length:
+            insort(self._ranges, (there - length, first + length))
+        self.used += length
+        self.high_water = max(self.high_water, first + length)
+        return first
+
+    def take_each_whole(
+        self, items: Iterable[tuple[int, int]], longest: int, starts: MutableSequence[int]
+    ) -> Iterator[tuple[int, int]]:
+        for item in items:
+            index, length = item
+            first = self.take_whole(length) if 0 < length <= longest else 0
+            if first:
+                starts[index] = first
+            elif length:
+                yield item
+
+    def give_back(self, cluster: int) -> None:
+        """Make a single cluster free again."""
+        insort(self._ranges, (1, cluster))
+        self.used -= 1
+
+    @property
+    def gap_clusters(self) -> int:
+        """None: what is free between other things was free before, and stays so."""
+        return 0
+
+    def free_ranges(self) -> list[Span]:
+        free: list[Span] = []
+        for first, length in sorted((first, length) for length, first in self._ranges):
+            if free and free[-1][1] == first:
+                free[-1] = free[-1][0], first + length
+            else:
+                free.append((first, first + length))
         return free

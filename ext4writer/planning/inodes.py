@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import accumulate, chain, compress, repeat
 from operator import eq
+from typing import TYPE_CHECKING
 
 from ..errors import TreeError
 from ..ondisk.record import HOST_IS_BIG_ENDIAN
@@ -33,6 +34,9 @@ from ..tree import (
 )
 from .arguments import KINDS, check_kind
 from .policy import LayoutPolicy
+
+if TYPE_CHECKING:
+    from .hints import Keeper
 
 LOST_AND_FOUND = b"lost+found"
 ROOT = 0
@@ -158,8 +162,9 @@ def number_inodes(
     dir_nlink: bool,
     unnamed: Sequence[int] = (),
     cancel: Cancel | None = None,
+    keeper: Keeper | None = None,
 ) -> InodeTable:
-    """Collect all nodes and give them inode numbers.
+    """Collect all nodes and give them inode numbers: those of ``keeper`` first.
 
     The root has number 2 and ``/lost+found`` 11; if one is wanted and the tree has none, an empty
     one is added to the table (not to the tree). Raises :class:`TreeError` for an invalid name, a
@@ -178,7 +183,7 @@ def number_inodes(
     _check_links(table, dir_nlink)
     _count_kinds(table)
     table.unnamed = unnamed
-    _assign_numbers(table, policy)
+    _assign_numbers(table, policy, keeper)
     return table
 
 
@@ -434,7 +439,7 @@ def _count_kinds(table: InodeTable) -> None:
     table.entries["hard link"] = len(table.further_names)
 
 
-def _assign_numbers(table: InodeTable, policy: LayoutPolicy) -> None:
+def _assign_numbers(table: InodeTable, policy: LayoutPolicy, keeper: Keeper | None) -> None:
     """Turn the order into numbers and sort all columns by them."""
     special = [EXT4_ROOT_INO]
     first = EXT4_GOOD_OLD_FIRST_INO
@@ -443,7 +448,11 @@ def _assign_numbers(table: InodeTable, policy: LayoutPolicy) -> None:
         first += 1
     first += len(table.unnamed)
     ordinary = len(table.nodes) - len(special)
-    numbers = policy.inode_numbers(ordinary, first)
+    numbers: Sequence[int] | None
+    if keeper is not None:
+        numbers = keeper.numbers(table, len(special), first)
+    else:
+        numbers = policy.inode_numbers(ordinary, first)
     if numbers is None:
         table.inos = array("I", special)
         table.inos.extend(range(first, first + ordinary))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..arithmetic import ceil_div
 from ..ondisk.superblock import EXT4_JOURNAL_INO
-from .allocator import Allocator, OutOfBlocks
+from .allocator import Allocator, FreeSpace, OutOfBlocks
 from .geometry import Geometry, Span
+from .hints import Kept, settle, without
 from .mapping import Run, mapping_of
 from .policy import LayoutPolicy
 from .system_files import SystemFile
@@ -48,6 +49,8 @@ class Demand(NamedTuple):
     """Blocks of nodes that are stored as those of others, and in no column."""
     node_entries: int = 0
     """Entries of each node of an extent tree; 0 is all that fit."""
+    kept: Kept | None = None
+    """What shall lie where it lies in another image."""
 
     def with_files(self, files: Sequence[SystemFile]) -> Demand:
         """The same with ``files`` before the others."""
@@ -226,11 +229,22 @@ class _Placer:
         self._geometry = geometry
         self._demand = demand
         free_runs, self._elsewhere = set_apart(geometry, demand.system_files)
-        self._allocator = Allocator(free_runs, most_gap_clusters)
-        self._allocator.used = sum(
-            count for pieces in self._elsewhere.values() for _, count in pieces
-        )
+        used = sum(count for pieces in self._elsewhere.values() for _, count in pieces)
         self._mapping = mapping_of(geometry.format, demand.node_entries)
+        self._kept = Kept()
+        if demand.kept is None:
+            self._allocator = Allocator(free_runs, most_gap_clusters)
+            self._allocator.used = used
+        else:
+            wanted = {
+                file.ino: self._mapping.clusters([(0, file.data_blocks)])
+                for file in demand.system_files
+                if file.ino not in self._elsewhere
+            }
+            settled = settle(demand.kept.of_system(wanted), free_runs)
+            self._kept = settled.kept
+            used += settled.clusters
+            self._allocator = FreeSpace(settled.free, used, settled.high_water)
         self._ratio = geometry.format.blocks_per_cluster
         self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
 
@@ -291,21 +305,41 @@ class _Placer:
         """Take single blocks, each with a cluster of its own."""
         return [self._allocator.take_one() * self._ratio for _ in range(count)]
 
+    def _keep_blocks(self, kept: Sequence[int], count: int) -> list[int]:
+        """Single blocks in clusters that are kept, and others where these are too few."""
+        if isinstance(self._allocator, FreeSpace):
+            for cluster in kept[count:]:
+                self._allocator.give_back(cluster)
+        blocks = [cluster * self._ratio for cluster in kept[:count]]
+        return blocks + self._take_blocks(count - len(blocks))
+
     def _place_system_files(self) -> None:
         for file in self._demand.system_files:
             wanted = [(0, file.data_blocks)]
             pieces = self._elsewhere.get(file.ino)
-            runs = self._take(wanted) if pieces is None else self._runs_of(wanted, pieces)
-            blocks = self._take_blocks(file.mapping.metadata_blocks(runs))
+            if pieces is None:
+                runs = self._take(wanted, self._kept.system.get(file.ino, ()))
+            else:
+                runs = self._runs_of(wanted, pieces)
+            wanted_blocks = file.mapping.metadata_blocks(runs)
+            blocks = self._keep_blocks(self._kept.system_maps.get(file.ino, ()), wanted_blocks)
             self._result.system[file.ino] = PlacedFile(runs, blocks)
 
     def _place_xattrs(self) -> None:
-        self._result.xattr_blocks.extend(self._take_blocks(self._demand.xattr_blocks))
+        kept = self._kept.xattrs
+        for number in range(self._demand.xattr_blocks):
+            blocks = self._keep_blocks((kept[number],) if number in kept else (), 1)
+            self._result.xattr_blocks.extend(blocks)
 
     def _place_nodes(self, counted: Iterable[tuple[int, int]]) -> None:
         """Place the data of nodes, given as (index, clusters)."""
-        ranges = self._demand.ranges
-        if ranges:
+        ranges, kept = self._demand.ranges, self._kept.nodes
+        if kept:
+            counted = (
+                (at, NEVER_WHOLE if count and (at in ranges or at in kept) else count)
+                for at, count in counted
+            )
+        elif ranges:
             counted = ((at, NEVER_WHOLE if at in ranges else count) for at, count in counted)
         # A node that can be one run and fits between two superblock backups is never cut.
         fmt = self._geometry.format
@@ -314,13 +348,18 @@ class _Placer:
         for index, _ in self._allocator.take_each_whole(counted, longest, self._result.starts):
             self._place_runs(index, self._ranges(index))
 
-    def _take(self, ranges: Sequence[tuple[int, int]]) -> list[Run]:
-        """Take clusters for the (logical, blocks) of a file."""
-        pieces: list[tuple[int, int, int]] = []
-        for logical, length in self._mapping.clusters(ranges):
+    def _take(
+        self, ranges: Sequence[tuple[int, int]], kept: Sequence[tuple[int, int, int]] = ()
+    ) -> list[Run]:
+        """Take clusters for the (logical, blocks) of a file, but for those that are ``kept``."""
+        pieces = list(kept)
+        wanted = self._mapping.clusters(ranges)
+        for logical, length in without(wanted, kept) if kept else wanted:
             for physical, count in self._allocator.take(length):
                 pieces.append((logical, count, physical))
                 logical += count
+        if kept:
+            return self._mapping.join(self._mapping.runs(ranges, sorted(pieces)))
         return self._mapping.runs(ranges, pieces)
 
     def _runs_of(
@@ -334,7 +373,7 @@ class _Placer:
         return self._mapping.runs(ranges, taken)
 
     def _place_runs(self, index: int, wanted: list[tuple[int, int]]) -> None:
-        placed = self._take(wanted)
+        placed = self._take(wanted, self._kept.nodes.get(index, ()))
         if not placed:
             return
         if index in self._demand.shared:
@@ -343,6 +382,7 @@ class _Placer:
         first = placed[0]
         if len(placed) == 1 and not first.logical and first.length <= self._mapping.max_plain_run:
             self._result.starts[index] = first.physical // self._ratio
+            self._keep_blocks(self._kept.maps.get(index, ()), 0)
             return
         self._result.runs[index] = placed
         self._place_map(index)
@@ -367,8 +407,11 @@ class _Placer:
 
     def _place_map(self, index: int) -> None:
         blocks = self._mapping.metadata_blocks(self._result.runs[index])
-        if blocks:
-            self._result.map_blocks[index] = self._take_blocks(blocks)
+        kept = self._kept.maps.get(index, ())
+        if blocks or kept:
+            placed = self._keep_blocks(kept, blocks)
+            if placed:
+                self._result.map_blocks[index] = placed
 
     def _finish(self) -> Placement:
         result, allocator = self._result, self._allocator

@@ -12,8 +12,8 @@ from struct import unpack
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ..arithmetic import ceil_div
-from ..errors import SpecError, TreeError
+from ..arithmetic import ceil_div, round_up
+from ..errors import SizeError, SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
 from ..ondisk.extent import entries_per_block
@@ -34,6 +34,7 @@ from .directories import (
     FoldedNameError,
     plan_directory,
 )
+from .hints import Hints, Keeper
 from .identity import derive_identity, derive_journal_uuid, with_content
 from .inline import InlinePlan, plan_inline
 from .inodes import InodeTable, number_inodes
@@ -44,7 +45,7 @@ from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy, RandomPolicy
 from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
-from .spec import Spec, format_of
+from .spec import IMAGE_UNIT, Spec, format_of
 from .summary import count_groups
 from .system_files import NEED_A_JOURNAL, system_files_of_tree, unnamed_inodes
 from .system_files.journal import external_journal_blocks
@@ -61,6 +62,7 @@ def plan_image(
     tree: Tree,
     spec: Spec | None = None,
     *,
+    hints: Hints | None = None,
     processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
@@ -69,23 +71,29 @@ def plan_image(
     check_arguments(tree, spec)
     check_callbacks(progress, cancel)
     try:
-        return _plan(tree, spec or Spec(), processes, progress, cancel)
+        return _plan(tree, spec or Spec(), hints, processes, progress, cancel)
     except (TypeError, AttributeError, AssertionError, LookupError, OverflowError):
         # A bug of this library, unless the caller put values of wrong types into nodes.
         if not take_nodes(tree):
             raise
-        return _plan(tree, spec or Spec(), processes, progress, cancel)
+        return _plan(tree, spec or Spec(), hints, processes, progress, cancel)
 
 
 def _plan(
     tree: Tree,
     spec: Spec,
+    hints: Hints | None,
     processes: int | ProcessPool,
     progress: ProgressCallback | None,
     cancel: Cancel | None,
 ) -> ImagePlan:
     tree = without_made(tree, spec)
     fmt = format_of(spec)
+    keeper: Keeper | None = None
+    if hints is not None:
+        spec = hints.identity(spec, fmt)
+        fmt = format_of(spec)
+        keeper = Keeper(hints)
     _check_resize_inode(fmt)
     policy = _fresh(spec.policy or DEFAULT_POLICY)
     table = number_inodes(
@@ -95,6 +103,7 @@ def _plan(
         dir_nlink=fmt.dir_nlink,
         unnamed=tuple(unnamed_inodes(spec, fmt).values()),
         cancel=cancel,
+        keeper=keeper,
     )
     read_attributes(table, fmt)
     data, candidates = count_blocks(table, spec)
@@ -145,7 +154,12 @@ def _plan(
         shared=shared,
         node_entries=_node_entries(fmt, policy),
     )
-    solution = solve(spec, demand, _inodes(table, spec), policy)
+    if keeper is None:
+        solution = solve(spec, demand, _inodes(table, spec), policy)
+    else:
+        kept = keeper.kept(table, _stretches(demand, mapping), xattrs.block_of)
+        spec, solution = _solve_near(spec, demand._replace(kept=kept), table, policy, keeper.hints)
+        solution = solution._replace(demand=solution.demand._replace(kept=None))
     if progress is not None:
         total = len(table.nodes)
         progress(Progress("plan", total, total, *(data.content_bytes,) * 3))
@@ -188,6 +202,47 @@ def _plan(
         verity=verity.files if verity else {},
         inputs=dict(tree.inputs),
     )
+
+
+def _stretches(
+    demand: Demand, mapping: DataMapping
+) -> Iterator[tuple[int, Sequence[tuple[int, int]]]]:
+    """The clusters of each node that has any, by index, as stretches of its logical clusters."""
+    for index, count in enumerate(demand.counts):
+        if count:
+            yield index, mapping.clusters(demand.ranges.get(index, [(0, count)]))
+
+
+def _solve_near(
+    spec: Spec, demand: Demand, table: InodeTable, policy: LayoutPolicy, hints: Hints
+) -> tuple[Spec, Solution]:
+    """Solve with the geometry of the other image, and its size if that is enough.
+
+    Return the Spec with what was decided so, too. An image that must grow promises what a fitted
+    one does, and groups begin where they did.
+    """
+    fmt, used = format_of(spec), _inodes(table, spec).used
+
+    def solved(spec: Spec, size: int) -> tuple[Spec, Solution]:
+        near = hints.geometry(spec, fmt, size, used)
+        return near, solve(near, demand, _inodes(table, near), policy)
+
+    if spec.size is not None:
+        return solved(spec, spec.size)
+    try:
+        return solved(spec, hints.size)
+    except SizeError:
+        pass
+    unit = spec.align or IMAGE_UNIT
+    fitted = solve(spec, demand._replace(kept=None), _inodes(table, spec), policy)
+    size = round_up(max(hints.size, fitted.image_bytes), unit)
+    grown = replace(spec, free=spec.fitted_free)
+    while True:
+        try:
+            return solved(grown, size)
+        except SizeError as error:
+            # Each round is nearer: the group count, and so the tables, may have changed.
+            size = round_up(size + max(1, error.missing_bytes), unit)
 
 
 def _share_blocks(

@@ -1,0 +1,91 @@
+"""By how many blocks an image differs from an earlier one, and by how many it must."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import NamedTuple
+
+from ..layout import Layout
+from ..progress import Cancel, check_cancelled
+from ..read.stores import Store
+from .base import Base, open_base
+
+PIECE_BYTES = 1 << 20
+
+
+class Difference(NamedTuple):
+    """Counts of blocks of the new image."""
+
+    block_size: int
+    """Bytes of a block."""
+    blocks: int
+    """All of them."""
+    differing: int
+    """Those that hold something, and other bytes than the block at that place of the base."""
+    new: int
+    """Those of ``differing`` whose bytes no block of the base has: no layout could avoid them."""
+    cleared: int
+    """Those that are zeros now, and are not in the base: mostly of files that are gone."""
+
+
+def difference(layout: Layout, base: Base, *, cancel: Cancel | None = None) -> Difference:
+    """Compare the image that ``layout`` describes with an earlier one, block by block.
+
+    Both are read once, and what is stored of the base a second time. Raises what reading either
+    raises, :class:`~ext4writer.SourceChangedError` and :class:`~ext4writer.CancelledError` among
+    it.
+    """
+    size = layout.block_size
+    new: Counter[bytes] = Counter()
+    cleared = 0
+    with open_base(base) as earlier, layout.open() as image:
+        store = earlier.store
+        for low, high, is_zero in image.allocation():
+            stored = store.stored(low, high) if is_zero else ((low, high),)
+            for first, end in stored:
+                for at in range(first - first % size, end, PIECE_BYTES):
+                    check_cancelled(cancel)
+                    count = min(PIECE_BYTES, end - at)
+                    before = _read(store, at, count)
+                    after = bytes(count) if is_zero else image.pread(at, count)
+                    if before == after:
+                        continue
+                    for block in _differing(before, after, size):
+                        if block.count(0) == len(block):
+                            cleared += 1
+                        else:
+                            new[_digest(block)] += 1
+        differing = new.total()
+        if new:
+            for block in _blocks(store, size, cancel):
+                new.pop(_digest(block), None)
+    return Difference(size, layout.blocks_count, differing, new.total(), cleared)
+
+
+def _read(store: Store, offset: int, count: int) -> bytes:
+    """Bytes of the base, with zeros after its end."""
+    there = max(0, min(count, store.size - offset))
+    return store.read(offset, there) + bytes(count - there) if there else bytes(count)
+
+
+def _differing(before: bytes, after: bytes, size: int) -> Iterator[bytes]:
+    for place in range(0, len(after), size):
+        block = after[place : place + size]
+        if block != before[place : place + size]:
+            yield block
+
+
+def _blocks(store: Store, size: int, cancel: Cancel | None) -> Iterator[bytes]:
+    """All blocks that are stored."""
+    for first, end in store.stored(0, store.size):
+        for at in range(first - first % size, end, PIECE_BYTES):
+            check_cancelled(cancel)
+            data = _read(store, at, min(PIECE_BYTES, end - at))
+            for place in range(0, len(data), size):
+                yield data[place : place + size]
+
+
+def _digest(block: bytes) -> bytes:
+    return blake2b(block, digest_size=16).digest()

@@ -1,0 +1,349 @@
+"""Where things lie in another image, for an image that shall differ from it as little as it can.
+
+What is known of that image is plain data here; ``ext4writer.delta`` reads it. A node of the tree is
+the same as one of the other image if it has its path and its kind. It then keeps its inode number,
+and each block of it that still exists keeps its place.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from ..arithmetic import ceil_div
+from ..errors import SpecError
+from ..nodes import S_IFDIR
+from ..ondisk.format import Format
+
+if TYPE_CHECKING:
+    from ..nodes import Node
+    from .inodes import InodeTable
+    from .spec import Spec
+
+Piece = tuple[int, int, int]
+"""First logical cluster, clusters, first physical cluster."""
+Stretch = tuple[int, int]
+"""First logical cluster, clusters."""
+Span = tuple[int, int]
+"""First cluster and end."""
+
+
+class Place(NamedTuple):
+    """What one inode of the other image has."""
+
+    ino: int
+    kind: int
+    """Its bits of ``S_IFMT``."""
+    runs: tuple[tuple[int, int, int], ...] = ()
+    """(first logical block, blocks, first physical block) of its data, ascending."""
+    map_blocks: tuple[int, ...] = ()
+    """The blocks of its mapping, in the mapping's order."""
+    xattr_block: int = 0
+    """Its block of attributes; 0 is none."""
+
+
+class Hints(NamedTuple):
+    """The other image."""
+
+    block_size: int
+    blocks_per_cluster: int
+    size: int
+    """In bytes."""
+    blocks_per_group: int
+    """In blocks."""
+    inodes_per_group: int
+    reserved_gdt_blocks: int
+    uuid: UUID
+    hash_seed: UUID
+    files: Mapping[bytes, Place]
+    """By absolute path."""
+    system: Mapping[int, Place]
+    """Files without a name, by inode number; the block of MMP has the number 0."""
+
+    def identity(self, spec: Spec, fmt: Format) -> Spec:
+        """``spec`` with what must be equal for anything to be; raises :class:`SpecError`.
+
+        Checksums begin with the UUID, and leaves of directories are sorted by hashes with the seed.
+        """
+        if spec.block_size != self.block_size:
+            raise SpecError(
+                "base",
+                f"has blocks of {self.block_size} bytes and this image {spec.block_size}; "
+                f"ask for a block_size of {self.block_size}",
+            )
+        if fmt.blocks_per_cluster != self.blocks_per_cluster:
+            raise SpecError(
+                "base",
+                f"has clusters of {self.blocks_per_cluster * self.block_size} bytes and this image "
+                f"{fmt.cluster_size}; ask for the same cluster_size, with bigalloc",
+            )
+        if spec.policy is not None and spec.policy.name != "default":
+            raise SpecError("base", "decides where things lie, and so does policy; leave one out")
+        changes: dict[str, Any] = {}
+        if spec.uuid is None and spec.identity == "attributes":
+            changes["uuid"] = self.uuid
+        if spec.hash_seed is None:
+            changes["hash_seed"] = self.hash_seed
+        per_group = self.blocks_per_group // self.blocks_per_cluster
+        if spec.blocks_per_group is None and per_group != 8 * self.block_size:
+            changes["blocks_per_group"] = per_group
+        return replace(spec, **changes) if changes else spec
+
+    def geometry(self, spec: Spec, fmt: Format, size: int, used_inodes: int) -> Spec:
+        """``spec`` for an image of ``size`` bytes whose groups begin as those of the other one."""
+        changes: dict[str, Any] = {"size": size}
+        if fmt.resize_inode and spec.reserved_gdt_blocks is None and spec.grow_to is None:
+            changes["reserved_gdt_blocks"] = self.reserved_gdt_blocks
+        if spec.inodes is None and spec.free_inodes is None:
+            groups = fmt.groups_for(size // self.block_size)
+            inodes = self.inodes_per_group * groups
+            if inodes >= used_inodes:
+                changes["inodes"] = inodes
+        return replace(spec, **changes)
+
+
+class Keeper:
+    """Finds the nodes of a tree that the other image has."""
+
+    def __init__(self, hints: Hints) -> None:
+        self.hints = hints
+        self._places: dict[Node, Place] = {}
+
+    def numbers(self, table: InodeTable, special: int, first: int) -> list[int]:
+        """The number of each node but the ``special`` ones at the start, from ``first`` on.
+
+        Those that no node keeps are given to new ones, the lowest first.
+        """
+        found, files = self._places, self.hints.files
+        taken: dict[int, Node] = {}
+        fixed = set(table.nodes[:special])
+        root = table.nodes[0]
+        if b"/" in files:
+            found[root] = files[b"/"]
+        folders = {0: b"/"}
+        for index, names, children in zip(
+            table.directories, table.names, table.children, strict=True
+        ):
+            folder = folders.pop(index)
+            for name, child in zip(names, children, strict=True):
+                node, path = table.nodes[child], folder + name
+                if table.types[child] == _DIRECTORY:
+                    folders[child] = path + b"/"
+                place = files.get(path)
+                if place is None or node in found or place.kind != node.file_type:
+                    continue
+                if node not in fixed:
+                    if place.ino < first or place.ino in taken:
+                        continue
+                    taken[place.ino] = node
+                found[node] = place
+        free = (number for number in _from(first) if number not in taken)
+        return [found[node].ino if node in found else next(free) for node in table.nodes[special:]]
+
+    def kept(
+        self,
+        table: InodeTable,
+        wanted: Iterable[tuple[int, Sequence[Stretch]]],
+        xattr_blocks: Mapping[int, int],
+    ) -> Kept:
+        """The places that nodes shall keep.
+
+        ``wanted`` gives the clusters of nodes by index, ``xattr_blocks`` the numbers of their
+        blocks of attributes.
+        """
+        ratio = self.hints.blocks_per_cluster
+        nodes: dict[int, list[Piece]] = {}
+        maps: dict[int, Sequence[int]] = {}
+        for index, stretches in wanted:
+            place = self._places.get(table.nodes[index])
+            if place is None:
+                continue
+            pieces = common(stretches, _in_clusters(place.runs, ratio))
+            if pieces:
+                nodes[index] = pieces
+                maps[index] = [block // ratio for block in place.map_blocks]
+        xattrs: dict[int, int] = {}
+        for index, number in xattr_blocks.items():
+            place = self._places.get(table.nodes[index])
+            if place is not None and place.xattr_block:
+                xattrs.setdefault(number, place.xattr_block // ratio)
+        system = {ino: _in_clusters(place.runs, ratio) for ino, place in self.hints.system.items()}
+        system_maps = {
+            ino: [block // ratio for block in place.map_blocks]
+            for ino, place in self.hints.system.items()
+        }
+        return Kept(nodes, maps, system, system_maps, xattrs)
+
+
+_DIRECTORY = S_IFDIR >> 12
+"""In the column of types."""
+
+
+def _from(number: int) -> Iterator[int]:
+    while True:
+        yield number
+        number += 1
+
+
+def _in_clusters(runs: Iterable[tuple[int, int, int]], ratio: int) -> list[Piece]:
+    """(first logical block, blocks, first physical block) as pieces of clusters."""
+    if ratio == 1:
+        return list(runs)
+    pieces: list[Piece] = []
+    for logical, length, physical in runs:
+        if (logical - physical) % ratio:
+            continue  # no cluster of bigalloc: fs/ext4/extents.c, EXT4_LBLK_COFF
+        first, end = logical // ratio, ceil_div(logical + length, ratio)
+        done = pieces[-1][0] + pieces[-1][1] if pieces else 0
+        skipped = max(0, done - first)
+        if first + skipped < end:
+            pieces.append((first + skipped, end - first - skipped, physical // ratio + skipped))
+    return pieces
+
+
+def common(wanted: Sequence[Stretch], pieces: Sequence[Piece]) -> list[Piece]:
+    """The parts of ``pieces`` whose logical clusters are in ``wanted``; both ascend."""
+    found: list[Piece] = []
+    position = 0
+    for first, length in wanted:
+        end = first + length
+        while position < len(pieces):
+            logical, count, physical = pieces[position]
+            low, high = max(first, logical), min(end, logical + count)
+            if low < high:
+                found.append((low, high - low, physical + low - logical))
+            if logical + count > end:
+                break
+            position += 1
+    return found
+
+
+def without(wanted: Sequence[Stretch], kept: Sequence[Piece]) -> Iterator[Stretch]:
+    """Yield what ``wanted`` has and ``kept``, whose parts are in it, has not; both ascend."""
+    position = 0
+    for first, length in wanted:
+        end = first + length
+        while position < len(kept) and kept[position][0] < end:
+            logical, count, _ = kept[position]
+            if first < logical:
+                yield first, logical - first
+            first = logical + count
+            position += 1
+        if first < end:
+            yield first, end - first
+
+
+class Kept(NamedTuple):
+    """Places in clusters. Those of one owner ascend by their logical clusters."""
+
+    nodes: Mapping[int, Sequence[Piece]] = {}
+    """By node index."""
+    maps: Mapping[int, Sequence[int]] = {}
+    """By node index: the blocks of mappings, each in a cluster of its own."""
+    system: Mapping[int, Sequence[Piece]] = {}
+    """By inode number: files without a name."""
+    system_maps: Mapping[int, Sequence[int]] = {}
+    xattrs: Mapping[int, int] = {}
+    """By the number of a block of attributes."""
+
+    def of_system(self, wanted: Mapping[int, Sequence[Stretch]]) -> Kept:
+        """The same with those files without a name alone whose clusters ``wanted`` gives."""
+        system = {ino: common(wanted[ino], self.system.get(ino, ())) for ino in wanted}
+        maps = {ino: self.system_maps.get(ino, ()) for ino in wanted}
+        return self._replace(system=system, system_maps=maps)
+
+
+class Settled(NamedTuple):
+    """What can be kept."""
+
+    kept: Kept
+    free: list[Span]
+    """What is left of the free ranges."""
+    clusters: int
+    """How many are kept."""
+    high_water: int
+    """The cluster after the last one that is kept."""
+
+
+_NODES, _SYSTEM, _MAPS, _SYSTEM_MAPS, _XATTRS = range(5)
+
+
+def settle(kept: Kept, free: Iterable[Span]) -> Settled:
+    """Take those of the places that are free, each once, out of ``free``, which ascends.
+
+    A mapping keeps its blocks only if some of the data keeps its place.
+    """
+    spans = list(free)
+    claims = sorted(_claims(kept))
+    nodes: dict[int, list[Piece]] = {}
+    system: dict[int, list[Piece]] = {}
+    maps: dict[int, list[tuple[int, int]]] = {}
+    system_maps: dict[int, list[tuple[int, int]]] = {}
+    xattrs: dict[int, int] = {}
+    left: list[Span] = []
+    clusters = high_water = 0
+    taken: list[tuple[int, int, int, int, int]] = []
+    for claim in claims:
+        first, count = claim[:2]
+        if first >= high_water and _holds(spans, first, first + count):
+            taken.append(claim)
+            high_water = first + count
+    for first, count, kind, number, logical in taken:
+        if kind == _NODES:
+            nodes.setdefault(number, []).append((logical, count, first))
+        elif kind == _SYSTEM:
+            system.setdefault(number, []).append((logical, count, first))
+    high_water = 0
+    ends = iter(spans)
+    low, end = next(ends, (0, 0))
+    for first, count, kind, number, logical in taken:
+        if kind == _MAPS:
+            if number not in nodes:
+                continue
+            maps.setdefault(number, []).append((logical, first))
+        elif kind == _SYSTEM_MAPS:
+            system_maps.setdefault(number, []).append((logical, first))
+        elif kind == _XATTRS:
+            xattrs[number] = first
+        while first >= end:
+            if low < end:
+                left.append((low, end))
+            low, end = next(ends)
+        if low < first:
+            left.append((low, first))
+        low = high_water = first + count
+        clusters += count
+    if low < end:
+        left.append((low, end))
+    left += ends
+    for pieces in (*nodes.values(), *system.values()):
+        pieces.sort()
+    found = Kept(nodes, _in_order(maps), system, _in_order(system_maps), xattrs)
+    return Settled(found, left, clusters, high_water)
+
+
+def _in_order(blocks: Mapping[int, list[tuple[int, int]]]) -> dict[int, list[int]]:
+    return {number: [first for _, first in sorted(some)] for number, some in blocks.items()}
+
+
+def _claims(kept: Kept) -> Iterator[tuple[int, int, int, int, int]]:
+    """(first cluster, clusters, kind of owner, its number, first logical cluster) of each place."""
+    for kind, owners in ((_NODES, kept.nodes), (_SYSTEM, kept.system)):
+        for number, pieces in owners.items():
+            for logical, count, first in pieces:
+                yield first, count, kind, number, logical
+    for kind, mapped in ((_MAPS, kept.maps), (_SYSTEM_MAPS, kept.system_maps)):
+        for number, blocks in mapped.items():
+            for position, cluster in enumerate(blocks):
+                yield cluster, 1, kind, number, position
+    for number, cluster in kept.xattrs.items():
+        yield cluster, 1, _XATTRS, number, 0
+
+
+def _holds(spans: Sequence[Span], first: int, end: int) -> bool:
+    """Whether one of ascending ``spans`` holds all from ``first`` to ``end``."""
+    place = bisect_right(spans, (first, 1 << 64)) - 1
+    return place >= 0 and end <= spans[place][1]

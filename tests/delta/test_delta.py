@@ -1,0 +1,287 @@
+"""Images that lie as an earlier one lies: what may differ, and what e2fsck and the kernel say."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+
+from ext4writer import (
+    ImageError,
+    Layout,
+    Node,
+    SizeError,
+    SourceError,
+    Spec,
+    SpecError,
+    Tree,
+    plan,
+    write_layout,
+)
+from ext4writer.delta import difference
+from ext4writer.inspection.check import check_image
+from ext4writer.read import open_image
+from tests.builder.command import report, run
+from tests.builder.test_report_schema import assert_described
+from tests.judges.compare import assert_tree_equal
+from tests.judges.fsck import assert_clean
+from tests.judges.kernel import mounted
+from tests.judges.tools import require, require_root
+from tests.makers.strategies import trees
+
+MIB = 1 << 20
+EARLY, LATE = 1_700_000_000 * 10**9, 1_700_000_500 * 10**9
+
+pytestmark = pytest.mark.judged("quick")
+
+
+def state(number: int) -> Tree:
+    """One of two states of a tree: files are changed, added, removed, shrunk and grown."""
+    chance, tree = random.Random(7), Tree()
+    for folder in range(6):
+        for file in range(30):
+            data = chance.randbytes(chance.choice([0, 100, 5000, 20_000, 150_000]))
+            time = EARLY
+            if number and file == 3:
+                continue
+            if number and file in (5, 7, 9):
+                time = LATE
+                half = len(data) // 2
+                data = {
+                    5: data[:half] + data[half:].swapcase(),
+                    7: data + random.Random(folder).randbytes(9000),
+                    9: data[:half],
+                }[file]
+            path = f"/d{folder}/f{file}"
+            values = {b"user.note": bytes([file % 5]) * 400} if file % 3 else {}
+            tree.file(path, data, parents=True, mtime_ns=time, xattrs=values)
+        if number:
+            new = random.Random(-folder).randbytes(12_000 * folder)
+            tree.file(f"/d{folder}/a-new-one", new, mtime_ns=LATE)
+    for file in range(300):
+        tree.file(f"/many/of-those-names-{file}", b"", parents=True, mtime_ns=EARLY)
+    tree.file("/sparse", bytes(40_000) + b"x" * 40_000 + bytes(80_000) + b"y", mtime_ns=EARLY)
+    if number:
+        tree.symlink("/link", "d0/" + "x" * 100)
+        tree.link("/d1/hard", "/d0/f1")
+    return tree
+
+
+def write(layout: Layout, path: Path) -> bytes:
+    write_layout(layout, path)
+    assert_clean(path)
+    with open_image(path) as image:
+        assert check_image(image, data=True).is_clean
+    return path.read_bytes()
+
+
+def blocks_of(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def counted(old: bytes, new: bytes, size: int) -> tuple[int, int]:
+    """How many blocks of ``new`` hold something else than in ``old``, and something new."""
+    before, after = blocks_of(old, size), blocks_of(new, size)
+    known = set(before)
+    before += [bytes(size)] * (len(after) - len(before))
+    changed = [b for a, b in zip(before, after, strict=False) if a != b and b.strip(b"\0")]
+    return len(changed), sum(block not in known for block in changed)
+
+
+SPECS: dict[str, dict[str, Any]] = {
+    "usual": {},
+    "ext3, 1 KiB": {"type": "ext3", "block_size": 1024},
+    "clusters": {"features": "bigalloc"},
+    "shared": {"dedupe": "blocks"},
+    "all files without a name": {"features": "quota,project,mmp,orphan_file"},
+    "small groups": {"block_size": 1024, "blocks_per_group": 4096, "inode_size": 128},
+    "a given size": {"size": 96 * MIB, "journal_location": "middle", "features": "inline_data"},
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_little_but_new_bytes_differs(tmp_path: Path, name: str) -> None:
+    spec = Spec(**SPECS[name])
+    before = plan(state(0), spec)
+    old = write(before, tmp_path / "old")
+    before.save(tmp_path / "old.plan")
+    after = plan(state(1), spec, base=tmp_path / "old")
+    new = write(after, tmp_path / "new")
+
+    for base in (tmp_path / "old.plan", before):
+        again = bytearray()
+        write_layout(plan(state(1), spec, base=base), again)
+        assert again == new, "a plan and its image are the same base"
+
+    differing, needed = counted(old, new, spec.block_size)
+    assert needed <= differing <= 1.05 * needed
+    found = difference(after, tmp_path / "old")
+    assert (found.differing, found.new) == (differing, needed)
+    assert (found.block_size, found.blocks) == (spec.block_size, after.blocks_count)
+    assert found.cleared > 0, "files are gone"
+    without = difference(plan(state(1), spec), before)
+    assert found.differing < without.differing / 2
+    assert (after.size_bytes, after.uuid, after.hash_seed) == (
+        before.size_bytes,
+        before.uuid,
+        before.hash_seed,
+    )
+    same = plan(state(0), spec, base=before)
+    assert difference(same, before)[2:] == (0, 0, 0)
+
+    if name in ("usual", "shared", "ext3, 1 KiB"):
+        require_root()
+        with mounted(tmp_path / "new", quiet=name != "shared") as point:
+            assert_tree_equal(state(1), point, spec)
+
+
+def test_numbers_and_places_stay(tmp_path: Path) -> None:
+    write_layout(plan(state(0)), tmp_path / "old")
+    write_layout(plan(state(1), base=tmp_path / "old"), tmp_path / "new")
+    with open_image(tmp_path / "old") as old, open_image(tmp_path / "new") as new:
+        numbers = {found.path: found.inode.ino for found in old.walk()}
+        kept = 0
+        for found in new.walk():
+            if found.path not in numbers:
+                assert found.path.endswith((b"a-new-one", b"/link", b"/hard"))
+                continue
+            assert found.inode.ino == numbers[found.path]
+            before = list(old.inode(found.inode.ino).runs())
+            after = list(found.inode.runs())
+            assert after[: len(before) - 1] == before[:-1] or found.path.endswith(b"/f9")
+            if before and after:
+                assert after[0].physical == before[0].physical
+                kept += 1
+        assert kept > 100
+        gone = {numbers[b"/d%d/f3" % folder] for folder in range(6)}
+        added = {new.lookup(f"/d{folder}/a-new-one").ino for folder in range(6)}
+        assert added & gone, "free numbers are taken first"
+        assert new.lookup("/d1/hard").ino == new.lookup("/d0/f1").ino == numbers[b"/d0/f1"]
+
+
+def grown(count: int) -> Tree:
+    tree = Tree()
+    for number in range(count):
+        data = random.Random(number).randbytes(200_000)
+        tree.file(f"/file{number:03}", data, mtime_ns=EARLY)
+    return tree
+
+
+@pytest.mark.parametrize("options", [{"free": 0}, {"free": 0, "block_size": 1024}, {}])
+def test_an_image_that_must_grow_keeps_its_groups(tmp_path: Path, options: Any) -> None:
+    spec = Spec(**options)
+    before = plan(grown(60), spec)
+    old = write(before, tmp_path / "old")
+    after = plan(grown(200), spec, base=tmp_path / "old")
+    new = write(after, tmp_path / "new")
+    assert after.size_bytes > before.size_bytes
+    assert after.available_bytes >= spec.fitted_free
+    differing, needed = counted(old, new, spec.block_size)
+    assert differing <= 1.05 * needed
+    with pytest.raises(SizeError):
+        plan(grown(200), Spec(**options, size=before.size_bytes), base=before)
+
+
+def test_what_is_free_is_promised_if_it_is_asked_for() -> None:
+    before = plan(grown(20), Spec(free=0))
+    after = plan(grown(20), Spec(free=20 * MIB), base=before)
+    assert after.available_bytes >= 20 * MIB
+
+
+def test_a_base_of_mke2fs(tmp_path: Path) -> None:
+    require("mke2fs")
+    folder = tmp_path / "folder"
+    tree = Tree()
+    for number in range(40):
+        data = random.Random(number).randbytes(1000 * number)
+        tree.file(f"/sub/{number}", data, parents=True, mtime_ns=EARLY)
+        (folder / "sub").mkdir(parents=True, exist_ok=True)
+        (folder / "sub" / str(number)).write_bytes(data)
+    made = tmp_path / "made"
+    subprocess.run(
+        ["mke2fs", "-q", "-t", "ext4", "-d", folder, "-b", "1024", made, "64M"], check=True
+    )
+    after = plan(tree, Spec(block_size=1024), base=made)
+    write(after, tmp_path / "new")
+    with open_image(made) as old, open_image(tmp_path / "new") as new:
+        for number in range(1, 40):
+            first, second = (image.lookup(f"/sub/{number}") for image in (old, new))
+            assert (first.ino, list(first.runs())) == (second.ino, list(second.runs()))
+    assert after.size_bytes == made.stat().st_size
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(old=trees(), new=trees())
+def test_any_two_trees(tmp_path: Path, old: Tree, new: Tree) -> None:
+    spec = Spec(free=MIB)
+    # Names of both, so that kinds change under a path.
+    children: dict[bytes, Node] = {**new.root.children}
+    for name, (_, node) in zip(sorted(old.root.children), sorted(children.items()), strict=False):
+        assume(name != b"lost+found")
+        new.root.children[name] = node
+        break
+    try:
+        before = plan(old, spec)
+        plain = plan(new, spec)
+    except Exception:
+        assume(False)
+    after = plan(new, spec, base=before)
+    image, path = bytearray(), tmp_path / "image"
+    write_layout(after, image)
+    path.write_bytes(image)
+    assert_clean(path)
+    assert after.entries == plain.entries
+    with open_image(path) as opened:
+        assert check_image(opened, data=True).is_clean
+
+
+def test_what_cannot_be_a_base(tmp_path: Path) -> None:
+    before = plan(state(0))
+    for spec, problem in (
+        (Spec(block_size=1024), "blocks of 4096 bytes and this image 1024"),
+        (Spec(features="bigalloc"), "clusters of 4096 bytes and this image 65536"),
+        (Spec(policy="random:3"), "policy"),
+    ):
+        with pytest.raises(SpecError, match=problem):
+            plan(state(1), spec, base=before)
+    with pytest.raises(SourceError, match="No such file"):
+        plan(state(1), base=tmp_path / "none")
+    (tmp_path / "text").write_bytes(b"text" * 1000)
+    with pytest.raises(ImageError, match="no ext4"):
+        plan(state(1), base=tmp_path / "text")
+
+
+def test_an_identity_that_is_asked_for_counts() -> None:
+    before = plan(state(0))
+    wanted = "11111111-2222-3333-4444-555555555555"
+    assert str(plan(state(0), Spec(uuid=wanted), base=before).uuid) == wanted
+    assert plan(state(0), Spec(identity="content"), base=before).uuid != before.uuid
+
+
+def test_the_command_reports_the_difference(tmp_path: Path) -> None:
+    folder, image = tmp_path / "folder", tmp_path / "image"
+    folder.mkdir()
+    for number in range(50):
+        (folder / f"file{number}").write_bytes(random.Random(number).randbytes(20_000))
+    report("build", folder, "-o", image)
+    old = image.read_bytes()
+    (folder / "file7").write_bytes(random.Random(-7).randbytes(30_000))
+    (folder / "file9").unlink()
+    planned = report("plan", folder, "--base", image)
+    facts = report("build", folder, "--base", image, "-o", image)
+    assert_described(facts)
+    assert facts["base"] == planned["base"]
+    differing, needed = counted(old, image.read_bytes(), 4096)
+    assert (facts["base"]["differing"], facts["base"]["new"]) == (differing, needed)
+    assert needed <= differing <= 1.05 * needed
+    shown = run("plan", folder, "--base", image)
+    assert "compared with the base" in shown.stdout
+    refused = run("build", "--plan", tmp_path / "plan", "--base", image, "-o", image)
+    assert refused.returncode == 2
+    assert "--base" in refused.stderr
