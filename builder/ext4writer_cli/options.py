@@ -35,6 +35,8 @@ UNPREDICTABLE_UUIDS = {"random": uuid4, "time": uuid1}
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 OTHER = "Other options"
 SECTOR_SIZE = 512
+PROFILES = ("default", "boot", "minimal", "readonly", "android", "ext2", "ext3")
+"""As ``ext4writer.planning.profiles`` has them, which help does not load."""
 FORMATS = ("raw", "qcow2", "qcow2-compressed", "simg", "vhd")
 """As ``ext4writer.output.disk_facts`` has them, which help does not load."""
 
@@ -571,6 +573,12 @@ class ImageOptions(OptionGroup):
         show_default=True,
         about="Size of an inode: a power of two from 128 to the block size.",
     )
+    profile: str | None = row(
+        "--profile",
+        type=click.Choice(PROFILES),
+        about="Features and sizes for a purpose, and an error for what its readers do not read; "
+        "docs/compatibility.md has all.",
+    )
     type: Literal["ext2", "ext3", "ext4"] = row(
         "-t",
         "--type",
@@ -1003,7 +1011,7 @@ class ImageOptions(OptionGroup):
         from ext4writer import Spec, policy
 
         assert not isinstance(self.size, str)
-        return Spec(
+        values: dict[str, Any] = dict(
             size=self.size,
             free=self.free,
             free_inodes=self.free_inodes,
@@ -1048,6 +1056,17 @@ class ImageOptions(OptionGroup):
             last_mounted=os.fsencode(self.last_mounted),
             **{name: getattr(self, name) for name in _SAME_IN_SPEC},
         )
+        if self.profile is None:
+            return Spec(**values)
+        ctx = click.get_current_context(silent=True)
+        chosen = {name for name in values if ctx and _is_given(ctx, name)}
+        usual = Spec()
+        changes = {
+            name: value
+            for name, value in values.items()
+            if name in chosen or value != getattr(usual, name)
+        }
+        return Spec.of_profile(self.profile, **changes)
 
 
 _SAME_IN_SPEC = (
@@ -1201,12 +1220,16 @@ def parsed_overrides(texts: Sequence[str], no_reseal: bool, poison: bool) -> lis
     return [Override.parse(text, reseal=not no_reseal, poison=poison) for text in texts]
 
 
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 def given(*kinds: type[Any]) -> Iterator[str]:
     """The flag of each option of these groups that stands on the command line."""
     ctx = click.get_current_context()
     for kind in kinds:
         for each in fields(kind):
-            if ctx.get_parameter_source(each.name) is ParameterSource.COMMANDLINE:
+            if _is_given(ctx, each.name):
                 yield max(each.metadata["flags"], key=len)
 
 

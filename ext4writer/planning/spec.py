@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from ..arguments import bytes_of, count_of, id_of, seconds_of
@@ -465,6 +465,21 @@ class Spec:
         "None is the compact default.",
         optional(policy_of),
     )
+
+    @classmethod
+    def of_profile(cls, profile: str, **options: Any) -> Spec:
+        """Return the Spec of a profile, with further ``options``.
+
+        ``profile`` is "default", "boot", "minimal", "readonly", "android", "ext2" or "ext3", as
+        docs/compatibility.md describes them. A text of ``features`` changes those of the profile.
+        It is not part of the Spec: an equal Spec without it gives the same image.
+
+        Raises :class:`SpecError` for an option that readers of the profile do not read, or that
+        contradicts it.
+        """
+        from .profiles import spec_of
+
+        return spec_of(cls, profile, options)
 
     @property
     def verity_tree_block_size(self) -> int:

@@ -102,7 +102,7 @@ def list_dissect(image: Path) -> Listing:
             if name in (".", ".."):
                 continue
             path = prefix + name.encode("utf-8", "surrogateescape")
-            mode = inode.inode.i_mode
+            mode = int(inode.inode.i_mode)
             if stat.S_ISREG(mode):
                 with inode.open() as stream:
                     listing[path] = _entry(mode, _chunks(stream))

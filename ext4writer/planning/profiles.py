@@ -1,0 +1,246 @@
+"""Profiles: features and sizes for a purpose, and the readers that accept all of it.
+
+What readers do not read is measured: docs/compatibility.md has the whole table, and
+``REFUSED_BY`` those lines of it in which a reader fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import SpecError
+from ..ondisk.features import DEFAULT_FEATURES, FEATURES, TYPES, FeatureSet
+
+if TYPE_CHECKING:
+    from .spec import FileSystemType, Spec
+
+GRUB, U_BOOT, FUSE2FS, DEBUGFS = "GRUB", "U-Boot", "fuse2fs", "debugfs"
+SEVEN_ZIP, PYTSK3, DISSECT, EXT4, LIBFSEXT = "7zz", "pytsk3", "dissect.extfs", "ext4", "libfsext"
+READERS = (GRUB, U_BOOT, FUSE2FS, DEBUGFS, SEVEN_ZIP, PYTSK3, DISSECT, EXT4, LIBFSEXT)
+"""Readers that other people wrote, besides Linux; all that are measured."""
+
+REFUSED_BY: dict[str, tuple[str, ...]] = {
+    "sparse_super2": (LIBFSEXT,),
+    "stable_inodes": (LIBFSEXT,),
+    "meta_bg": (U_BOOT, SEVEN_ZIP, PYTSK3, DISSECT, EXT4),
+    "mmp": (LIBFSEXT,),
+    "ea_inode": (GRUB,),
+    "large_dir": (LIBFSEXT,),
+    "inline_data": (GRUB, U_BOOT, DEBUGFS, SEVEN_ZIP, DISSECT, EXT4, LIBFSEXT),
+    "encrypt": (LIBFSEXT,),
+    "casefold": (GRUB, LIBFSEXT),
+    "bigalloc": (SEVEN_ZIP, PYTSK3, DISSECT),
+    "verity": (LIBFSEXT,),
+}
+"""Feature -> the readers that do not read files of an image with it."""
+
+# fs/ext4/ext4.h: EXT2_FEATURE_INCOMPAT_SUPP and EXT2_FEATURE_RO_COMPAT_SUPP; the kernel mounts as
+# ext2 or ext3 whatever has no more than these. Those of ext3 are the same, and a journal.
+_EXT2_KNOWS = ("filetype", "meta_bg", "sparse_super", "large_file")
+
+# mke2fs.conf of Android (external/e2fsprogs), and its build/tools/mkuserimg_mke2fs, which leaves
+# the journal out of what is only read.
+_ANDROID = FeatureSet.of(
+    *("sparse_super", "large_file", "filetype", "dir_index", "ext_attr"),
+    *("extent", "huge_file", "dir_nlink", "extra_isize", "uninit_bg"),
+)
+_MINIMAL = FeatureSet.of(
+    *("ext_attr", "dir_index", "filetype", "extent", "sparse_super", "large_file"),
+    *("dir_nlink", "extra_isize"),
+)
+
+
+class Trait(NamedTuple):
+    """Something that is no feature and that readers do not read."""
+
+    option: str
+    words: str
+    is_in: Callable[[Spec], bool]
+    refused_by: tuple[str, ...]
+
+
+def _lacks(name: str) -> Callable[[Spec], bool]:
+    return lambda spec: name not in spec.features.names()
+
+
+TRAITS = (
+    Trait("block_size", "blocks of 1024 bytes", lambda spec: spec.block_size == 1024, (PYTSK3,)),
+    Trait(
+        "block_size",
+        "blocks of more than 4096 bytes",
+        lambda spec: spec.block_size > 4096,
+        (PYTSK3,),
+    ),
+    Trait("features", "the lack of extent", _lacks("extent"), (EXT4,)),
+    Trait("features", "the lack of filetype", _lacks("filetype"), (SEVEN_ZIP,)),
+    Trait("leading_hole", "holes where files begin", lambda spec: spec.leading_hole, (GRUB,)),
+)
+
+
+class Profile(NamedTuple):
+    """One profile; :func:`spec_of` makes Specs of it."""
+
+    name: str
+    about: str
+    features: FeatureSet
+    readers: tuple[str, ...] = READERS
+    """Who reads every image of it."""
+    needs: tuple[str, ...] = ()
+    """Features without which it would not be this profile."""
+    refuses: Mapping[str, str] = {}
+    """Features that do not fit, besides those that readers do not read -> the reason."""
+    type: FileSystemType = "ext4"
+    options: Mapping[str, Any] = {}
+    """Other options of the Spec, unless they are given."""
+
+    def refused(self) -> Iterator[tuple[str, str]]:
+        """Each feature that it does not take, and the reason, to be read after "since"."""
+        yield from self.refuses.items()
+        for name, readers in REFUSED_BY.items():
+            if name not in self.refuses and self._unable(readers):
+                yield name, self._unable(readers)
+
+    def refused_traits(self) -> Iterator[tuple[Trait, str]]:
+        """The same for what is no feature."""
+        for trait in TRAITS:
+            if self._unable(trait.refused_by):
+                yield trait, self._unable(trait.refused_by)
+
+    def _unable(self, readers: tuple[str, ...]) -> str:
+        unable = [reader for reader in self.readers if reader in readers]
+        if not unable:
+            return ""
+        last = " and ".join([", ".join(unable[:-1]), unable[-1]] if unable[1:] else unable)
+        return f"{last} {'do' if unable[1:] else 'does'} not read it"
+
+
+def _unknown_to(driver: str, knows: tuple[str, ...]) -> dict[str, str]:
+    return {
+        row.name: f"{driver} does not know it"
+        for row in FEATURES
+        if row.word != "compat" and row.name not in knows
+    }
+
+
+def _all_but(reader: str) -> tuple[str, ...]:
+    return tuple(each for each in READERS if each != reader)
+
+
+_NO_JOURNAL = dict.fromkeys(
+    ("has_journal", "fast_commit", "orphan_file"), "ext2 has no journal; choose ext3"
+)
+_EXT2 = _unknown_to("the ext2 driver of Linux", _EXT2_KNOWS) | _NO_JOURNAL
+_NEVER_WRITTEN = dict.fromkeys(
+    ("has_journal", "fast_commit", "orphan_file", "mmp", "resize_inode"),
+    "nothing ever writes to it",
+)
+_NOTHING_FREE = {"free": 0, "free_inodes": 0, "lost_and_found": False}
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "default", "what there is without a profile, kept to what all read", DEFAULT_FEATURES
+        ),
+        Profile(
+            "boot",
+            "what boot loaders read and U-Boot may write: no metadata_csum, and no 64bit",
+            # fs/ext4/ext4_write.c of U-Boot writes to no file system with metadata_csum, and
+            # old ones do not read 64bit.
+            DEFAULT_FEATURES.without("metadata_csum", "64bit"),
+            readers=(GRUB, U_BOOT, FUSE2FS, DEBUGFS),
+        ),
+        Profile(
+            "minimal",
+            "the smallest image: few features, blocks of 1024 bytes, nothing left free",
+            _MINIMAL,
+            readers=_all_but(PYTSK3),
+            options={"block_size": 1024, **_NOTHING_FREE},
+        ),
+        Profile(
+            "readonly",
+            "images that are only read: the feature read-only, no journal, nothing left free",
+            DEFAULT_FEATURES.without("has_journal", "resize_inode").with_("read-only"),
+            needs=("read-only",),
+            refuses=_NEVER_WRITTEN,
+            options=_NOTHING_FREE,
+        ),
+        Profile(
+            "android",
+            "partitions of Android, with what its mke2fs gives them and no journal",
+            _ANDROID,
+            readers=(FUSE2FS, DEBUGFS),
+            needs=("extent",),
+        ),
+        Profile(
+            "ext2",
+            "what the ext2 driver of Linux mounts",
+            TYPES["ext2"],
+            readers=_all_but(EXT4),
+            refuses=_EXT2,
+            type="ext2",
+        ),
+        Profile(
+            "ext3",
+            "what the ext3 driver of Linux mounts: ext2 with a journal, from 2048 blocks on",
+            TYPES["ext3"],
+            readers=_all_but(EXT4),
+            needs=("has_journal",),
+            refuses=_unknown_to("the ext3 driver of Linux", _EXT2_KNOWS),
+            type="ext3",
+        ),
+    )
+}
+"""The profiles by name."""
+
+_ADDED_BY = {"casefold": "encoding", "shared_blocks": "dedupe", "encrypt": "encryption_policies"}
+"""Feature -> the option that adds it."""
+_SAME_AS = {"free_inodes": ("inodes",), "free": ("free_percent",)}
+"""Options of profiles -> others that say the same."""
+
+
+def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) -> Spec:
+    """The Spec of the profile ``name`` with further options; see :meth:`Spec.of_profile`.
+
+    ``make`` is the class, which this module lies below.
+    """
+    profile = PROFILES.get(name)
+    if profile is None:
+        raise SpecError("profile", f"{name!r:.80} is none of {', '.join(PROFILES)}")
+    if options.get("type", profile.type) != profile.type:
+        raise SpecError("type", f"{options['type']!r:.80} is not that of the profile {name}")
+    features = options.get("features", "")
+    if isinstance(features, str):
+        features = FeatureSet.parse(features, base=profile.features)
+    usual = {
+        option: value
+        for option, value in profile.options.items()
+        if not any(other in options for other in _SAME_AS.get(option, ()))
+    }
+    chosen = {**usual, **options, "type": profile.type, "features": features}
+    try:
+        spec = make(**chosen)
+    except SpecError as error:
+        make(**options)  # what is wrong without the profile, too, says so itself
+        raise SpecError(error.option, f"{error.problem}; so the profile {name} has it") from None
+    _check(profile, spec, options)
+    return spec
+
+
+def _check(profile: Profile, spec: Spec, options: Mapping[str, Any]) -> None:
+    names = spec.features.names()
+    for name, reason in profile.refused():
+        if name in names:
+            option = _ADDED_BY.get(name, "features")
+            if option not in options:
+                option = "features"
+            raise SpecError(option, f"the profile {profile.name} refuses {name}, since {reason}")
+    for name in profile.needs:
+        if name not in names:
+            raise SpecError("features", f"the profile {profile.name} is one with {name}")
+    for trait, reason in profile.refused_traits():
+        if trait.is_in(spec):
+            raise SpecError(
+                trait.option, f"the profile {profile.name} refuses {trait.words}, since {reason}"
+            )

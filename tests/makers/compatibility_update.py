@@ -1,0 +1,354 @@
+"""Tries each feature with each reader: ``python -m tests.makers.compatibility_update``.
+
+It writes docs/compatibility.md. A reader reads an image if it gives back every file as it was.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import ext4writer
+from ext4writer import RegularFile, Spec, Tree
+from ext4writer.ondisk.features import DEFAULT_FEATURES, FEATURES
+from ext4writer.planning.profiles import PROFILES, U_BOOT
+from ext4writer.planning.profiles import READERS as PROFILE_READERS
+from tests.guest.qemu import GuestError
+from tests.guest.u_boot import u_boot
+from tests.judges import foreign
+from tests.judges.tools import run
+
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+
+HEAD = """\
+# What reads which images
+
+Measured by `python -m tests.makers.compatibility_update`, which wrote this page. Each line is an
+image with that feature, used by what is in it, and the default ones that go with it. A reader has
+to give back every file: `yes`. It says `no` where it refuses the image or fails, and `**wrong**`
+where it gives something else without a word. Linux has no column: it mounts them all, from the
+release on that brought the feature, and other tests try that.
+
+The readers are grub-fstest of GRUB 2.06, U-Boot 2023.01 for x86, fuse2fs and `debugfs -R rdump` of
+e2fsprogs 1.47.0, 7-Zip 26.02, pytsk3 20260715 (The Sleuth Kit), dissect.extfs 3.15, ext4 1.4.1 of
+PyPI, and libfsext-python 20260821.
+"""
+FEATURES_TEXT = """\
+`meta_bg` has blocks of 1024 bytes and small groups here, so that inodes lie in groups whose
+descriptors lie apart. `encrypt` has an empty folder with a policy.
+"""
+OTHER_TEXT = """\
+The default is blocks of 4096 bytes and inodes of 256. The first block of a file with data is a hole
+only with `Spec(leading_hole=True)`.
+"""
+PROFILES_TEXT = """\
+`--profile NAME` and `Spec.of_profile(NAME)` give an image these features and sizes; further options
+change them. An option that adds what one of the readers of the profile does not read, by the tables
+above, is an error that names the profile, the feature and the reader; so is one that contradicts
+the profile. An image does not tell its profile: the same options one by one give the same bytes.
+"""
+
+YES, NO, WRONG = "yes", "no", "**wrong**"
+"""A reader gives back all; refuses or fails; gives back something else without a word."""
+
+DRIVES_MAX = 12
+"""Images that one U-Boot looks at."""
+
+FAILURES = (AssertionError, subprocess.SubprocessError, OSError)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what an image is like."""
+
+    name: str
+    spec: Spec
+    content: str = ""
+    """What the tree has besides what every tree has."""
+
+
+USED = {name: name for name in ("casefold", "ea_inode", "verity", "encrypt", "meta_bg")}
+"""Features that an image only uses for what not every tree has."""
+
+
+def feature_spec(name: str) -> Spec:
+    """The Spec of an image with this feature and the default ones that go with it."""
+    row = next(each for each in FEATURES if each.name == name)
+    excluded = [each.name for each in FEATURES if name in each.conflicts]
+    features = DEFAULT_FEATURES.without(*row.conflicts, *excluded).with_(name, *row.needs)
+    if name == "meta_bg":
+        # Enough groups for some whose descriptors lie apart
+        return Spec(features=features, block_size=1024, blocks_per_group=256, free=0, free_inodes=0)
+    return Spec(features=features, free=1 << 20)
+
+
+def feature_rows() -> list[Row]:
+    """One row for each feature that is written."""
+    return [
+        Row(f"`{each.name}`", feature_spec(each.name), USED.get(each.name, ""))
+        for each in FEATURES
+        if each.support == "write"
+    ]
+
+
+def other_rows() -> list[Row]:
+    """What is no feature, or is the lack of one."""
+    free = 1 << 20
+    return [
+        *(
+            Row(f"blocks of {size}", Spec(block_size=size, free=free if size < 8192 else 70 << 20))
+            for size in (1024, 2048, 4096, 8192, 65536)
+        ),
+        *(Row(f"inodes of {size}", Spec(inode_size=size, free=free)) for size in (128, 512, 1024)),
+        Row("`^extent`", Spec(features="^extent,^64bit", free=free)),
+        Row("`^has_journal`", Spec(features="^has_journal", free=free)),
+        Row("`^filetype`", Spec(features="^filetype", free=free)),
+        Row("`^metadata_csum`", Spec(features="^metadata_csum", free=free)),
+        Row("first block is a hole", Spec(leading_hole=True, free=free), "leading_hole"),
+    ]
+
+
+def profile_rows() -> list[Row]:
+    """Each profile as it is, but with little room."""
+    return [Row(f"`{name}`", Spec.of_profile(name, free=1 << 20)) for name in PROFILES]
+
+
+def sample(content: str = "") -> Tree:
+    """A tree that uses what ``content`` names."""
+    noise = random.Random(content).randbytes
+    tree = Tree()
+    tree.directory("boot")
+    tree.file("boot/kernel", noise(9_000_000 if content == "meta_bg" else 300_000))
+    tree.file("boot/small", b"set timeout=5\n")
+    tree.file("boot/holes", noise(5000) + bytes(200_000) + noise(5000))
+    same = noise(20_000)
+    tree.file("boot/same", same)
+    tree.file("boot/copy", same)
+    tree.file("empty", b"")
+    tree.symlink("short", "boot/small")
+    tree.symlink("long", "boot/" + "./" * 60 + "small")
+    tree.directory("folder", flags="casefold" if content == "casefold" else "none")
+    for number in range(300):
+        tree.file(f"folder/Name-{number:03}{'n' * 30}", noise(number % 90))
+    large = {b"user.large": noise(20_000)} if content == "ea_inode" else {}
+    tree.file("attributes", b"x", xattrs={b"user.note": b"n" * 300, **large})
+    if content == "verity":
+        tree.file("verity", noise(90_000), flags="verity")
+    if content == "leading_hole":
+        tree.file("leading-hole", bytes(100_000) + noise(5000))
+    if content == "encrypt":
+        tree.directory("vault")
+    return tree
+
+
+def write(row: Row, image: Path) -> Tree:
+    """Write the image of a row; returns what is in it."""
+    tree = sample(row.content)
+    spec = row.spec
+    if row.content == "encrypt":
+        spec = replace(spec, encryption_policies={"vault": "0123456789abcdef" * 2})
+    ext4writer.write_image(tree, image, spec)
+    return tree
+
+
+def files_in(tree: Tree) -> dict[str, bytes]:
+    """Absolute path -> content of every regular file."""
+    found = {}
+    for path, node in tree.walk():
+        if isinstance(node, RegularFile):
+            data = bytearray(node.content.size)
+            node.content.read_whole(memoryview(data))
+            found[path.decode()] = bytes(data)
+    return found
+
+
+def _files_below(folder: Path) -> dict[str, bytes]:
+    return {
+        f"/{path.relative_to(folder)}": path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def _listed(list_image: Callable[[Path], foreign.Listing]) -> Callable[[Path, Tree], bool]:
+    def read(image: Path, tree: Tree) -> bool:
+        found = list_image(image)
+        found.pop(b"/lost+found", None)
+        return found == foreign.tree_listing(tree, Spec(lost_and_found=False))
+
+    return read
+
+
+def _grub(image: Path, tree: Tree) -> bool:
+    names = foreign.grub_names(image, "/folder")
+    wanted = {node.decode() for node in tree.root.children[b"folder"].children}  # type: ignore[attr-defined]
+    if not names:
+        raise AssertionError("GRUB knows no file system here")
+    if not wanted <= names:
+        return False
+    files = files_in(tree)
+    chosen = [path for path in files if not path.startswith("/folder/")]
+    chosen += [path for path in files if path.startswith("/folder/")][::75]
+    for path in chosen:
+        foreign.assert_grub_reads(image, path, files[path])
+    for link in ("/short", "/long"):
+        foreign.assert_grub_reads(image, link, files["/boot/small"])
+    return True
+
+
+def _seven_zip(image: Path, tree: Tree) -> bool:
+    foreign.seven_zip_test(image)
+    with tempfile.TemporaryDirectory(prefix="ext4writer-7zz-") as scratch:
+        # It may complain of links, which are not compared
+        run(["7zz", "x", "-y", f"-o{scratch}", image.absolute()], check=False)
+        found = _files_below(Path(scratch))
+        wanted = files_in(tree)
+        return {path: found.get(path) for path in wanted} == wanted
+
+
+def _debugfs(image: Path, tree: Tree) -> bool:
+    with tempfile.TemporaryDirectory(prefix="ext4writer-rdump-") as scratch:
+        done = run(["debugfs", "-R", f"rdump / {scratch}", image.absolute()], check=False)
+        found = _files_below(Path(scratch))
+        if not found:
+            raise AssertionError(done.stderr)
+        return found == files_in(tree)
+
+
+def _dissect(image: Path) -> foreign.Listing:
+    return foreign._in_another_process("dissect.extfs", "dissect.extfs", "list_dissect", image)
+
+
+READERS: dict[str, Callable[[Path, Tree], bool]] = {
+    "GRUB": _grub,
+    "fuse2fs": _listed(foreign.list_fuse2fs),
+    "debugfs": _debugfs,
+    "7zz": _seven_zip,
+    "pytsk3": _listed(foreign.list_tsk),
+    "dissect.extfs": _listed(_dissect),
+    "ext4": _listed(foreign.list_ext4),
+    "libfsext": _listed(foreign.list_fsext),
+}
+"""Every reader that is a program or module of the host; U-Boot is asked in a guest."""
+
+READER_NAMES = PROFILE_READERS
+
+
+def verdict(reader: str, image: Path, tree: Tree) -> str:
+    """What one reader of :data:`READERS` makes of an image."""
+    try:
+        return YES if READERS[reader](image, tree) else WRONG
+    except FAILURES as error:
+        return WRONG if "differ" in str(error) and reader == "GRUB" else NO
+
+
+def u_boot_verdicts(images: Mapping[Path, Tree]) -> dict[Path, str]:
+    """What U-Boot makes of each image; alone with one that ends it."""
+    found: dict[Path, str] = {}
+    waiting = list(images)
+    while waiting:
+        some, waiting = waiting[:DRIVES_MAX], waiting[DRIVES_MAX:]
+        try:
+            with u_boot(some, timeout=120.0) as loader:
+                for number, image in enumerate(some):
+                    found[image] = _u_boot_verdict(loader, f"virtio {number:x}", images[image])
+        except GuestError:
+            left = [image for image in some if image not in found]
+            found[left[0]] = NO
+            waiting = left[1:] + waiting
+    return found
+
+
+def _u_boot_verdict(loader: object, where: str, tree: Tree) -> str:
+    files = files_in(tree)
+    chosen = [path for path in files if files[path] and not path.startswith("/folder/")]
+    chosen += [path for path in files if path.startswith("/folder/")][1::75]
+    files |= {"/short": files["/boot/small"], "/long": files["/boot/small"]}
+    try:
+        listed = loader.listing(where, "/folder")  # type: ignore[attr-defined]
+        if len(listed) != 302:
+            return NO
+        for path in (*chosen, "/short", "/long"):
+            loader.assert_reads(where, path, files[path])  # type: ignore[attr-defined]
+    except AssertionError as error:
+        return WRONG if "==>" in str(error) else NO
+    return YES
+
+
+def measured(
+    rows: Iterable[Row], folder: Path, readers: Iterable[str] = READER_NAMES
+) -> dict[str, dict[str, str]]:
+    """Write an image for each row into ``folder``, and return row -> reader -> verdict."""
+    table: dict[str, dict[str, str]] = {}
+    trees: dict[Path, Tree] = {}
+    known: dict[tuple[str, str], Path] = {}
+    images: dict[str, Path] = {}
+    for row in rows:
+        # Most default features make the same image
+        image = known.setdefault((row.content, repr(row.spec)), folder / f"{len(known)}")
+        images[row.name] = image
+        if image not in trees:
+            trees[image] = write(row, image)
+    programs = [reader for reader in readers if reader in READERS]
+    found = {
+        image: {reader: verdict(reader, image, tree) for reader in programs}
+        for image, tree in trees.items()
+    }
+    if U_BOOT in readers:
+        for image, cell in u_boot_verdicts(trees).items():
+            found[image][U_BOOT] = cell
+    for name, image in images.items():
+        table[name] = found[image]
+    return table
+
+
+def page(table: Mapping[str, Mapping[str, str]]) -> str:
+    """The text of docs/compatibility.md."""
+    lines = [HEAD]
+    for heading, text, rows in (
+        ("## Features", FEATURES_TEXT, feature_rows()),
+        ("## Sizes, and what is left out", OTHER_TEXT, other_rows()),
+        ("## Profiles", PROFILES_TEXT, profile_rows()),
+    ):
+        lines += [heading, "", text]
+        lines += ["| |" + "|".join(f" {reader} " for reader in READER_NAMES) + "|"]
+        lines += ["|---|" + "---|" * len(READER_NAMES)]
+        for row in rows:
+            cells = (table[row.name][reader] for reader in READER_NAMES)
+            lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
+        lines.append("")
+    lines += ["## What profiles are", ""]
+    lines += ["| profile | | features | readers | refuses, besides what they do not read |"]
+    lines += ["|---|---|---|---|---|"]
+    for profile in PROFILES.values():
+        every = set(profile.readers) == set(READER_NAMES)
+        readers = "all of the table" if every else ", ".join(profile.readers)
+        refused = ", ".join(f"`{name}`" for name in sorted(profile.refuses)) or "nothing"
+        features = ", ".join(f"`{name}`" for name in profile.features.names())
+        lines.append(f"| `{profile.name}` | {profile.about} | {features} | {readers} | {refused} |")
+    return "\n".join(lines) + "\n"
+
+
+def pinned() -> dict[str, dict[str, str]]:
+    """The verdicts that stand in docs/compatibility.md, as :func:`measured` gives them."""
+    table = {}
+    for line in PAGE.read_text().splitlines():
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        if len(cells) == len(READER_NAMES) and cells[0] in (YES, NO, WRONG):
+            table[name] = dict(zip(READER_NAMES, cells, strict=True))
+    return table
+
+
+def main() -> None:
+    """Measure all, and write the page."""
+    with tempfile.TemporaryDirectory(prefix="ext4writer-compatibility-") as scratch:
+        table = measured([*feature_rows(), *other_rows(), *profile_rows()], Path(scratch))
+    PAGE.write_text(page(table))
+
+
+if __name__ == "__main__":
+    main()
