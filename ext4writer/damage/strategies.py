@@ -110,7 +110,7 @@ def overrides() -> st.SearchStrategy[str]:
 
 @st.composite
 def recipes(draw: st.DrawFn, *, most_overrides: int = 1) -> Recipe:
-    """Recipes whose image can be made, with up to so many wrong fields."""
+    """Recipes whose image can be made, with up to this number of wrong fields."""
     recipe = Recipe(draw(_entries()), draw(_options()), draw(_policy_names()))
     texts = tuple(draw(st.lists(overrides(), max_size=most_overrides)))
     for candidate in (replace(recipe, overrides=texts), recipe):

@@ -57,7 +57,7 @@ class Chance:
         return items[self.below(len(items))]
 
     def often(self, times: int) -> bool:
-        """Once in so many ``times``."""
+        """Once in ``times`` calls on average."""
         return self.below(times) == 0
 
 

@@ -1,8 +1,8 @@
 """Sees to it that every image which a test makes is judged.
 
 Two nets. The library's own ``write_layout``, through which everything is written, is wrapped: what
-comes out of it is judged at once, so that a property test cannot overwrite an image before anybody
-looked at it. And after each test its ``tmp_path`` is searched for images that no wrapper saw, such
+comes out of it is judged at once, so that a property test cannot overwrite an image that has not
+been judged. And after each test its ``tmp_path`` is searched for images that no wrapper saw, such
 as those of another process.
 
 An image written with overrides is meant to be wrong and is left alone. A test that damages images

@@ -144,7 +144,7 @@ def test_more_inodes_than_a_group_holds() -> None:
     assert plan_of(layout).geometry.inodes_per_group == 32_768
 
 
-# -- growth without a bound that anybody named -----------------------------------------------------
+# -- growth without a bound that was named ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("block_size", [1024, 4096])

@@ -268,8 +268,16 @@ def oracles() -> None:
 
 @click.command(cls=GroupedCommand)
 @click.argument("recipe", type=PATH)
-@click.option("--oracle", "oracles", multiple=True, default=("e2fsck", "check"), show_default=True)
-@click.option("--shows", metavar="TEXT", help="Only what has TEXT in its reason counts.")
+@click.option(
+    "--oracle",
+    "oracles",
+    metavar="NAME|'COMMAND {}'",
+    multiple=True,
+    default=("e2fsck", "check"),
+    show_default=True,
+    help="What looks at each image, as for 'fuzz run'.",
+)
+@click.option("--shows", metavar="TEXT", help="Count only reasons that hold TEXT.")
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="Where the smaller recipe goes.")
 @seconds_option
 @memory_option

@@ -404,7 +404,7 @@ def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
 
 
 def test_a_configuration_may_go_on_by_itself(tmp_path: Path) -> None:
-    """proceed_delay: who says nothing for so many seconds agrees."""
+    """proceed_delay: after this number of seconds no answer is a yes."""
     import pty
 
     config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
