@@ -79,6 +79,21 @@ def test_oracles_agree_on_wrong_images(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        "spec features=^has_journal\noverride inode[8].i_dtime=5",
+        "spec features=^has_journal\noverride inode[9].i_dtime=5",
+        "spec features=^has_journal\noverride inode[8].l_i_blocks_high=1",
+        "override superblock.s_journal_uuid=sub",
+    ],
+)
+def test_judges_agree_where_they_once_did_not(lines: str) -> None:
+    recipe = Recipe.parse(f"ext4writer recipe 1\n{lines}\n")
+    verdicts = judged(recipe)
+    assert not reason_to_keep(verdicts, [Oracle.parse("e2fsck"), Oracle.parse("check")]), verdicts
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

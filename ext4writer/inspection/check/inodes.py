@@ -213,6 +213,28 @@ def _check_inode(check: Check, inode: Inode) -> None:
     special = check.special_inodes.get(ino)
     is_reserved = ino < fmt.first_ino
     inode.check()
+    if inode.dtime and (is_reserved or inode.mode or inode.links) and _is_low(check, inode.dtime):
+        # Such a number may be the next inode of the list of orphans, and no time.
+        text = f"is {inode.dtime}, which may be the number of an inode"
+        check.of_inode("PR_1_LOW_DTIME", inode, "i_dtime", text)
+    elif inode.dtime and inode.links and not (special or (is_reserved and ino != EXT4_ROOT_INO)):
+        code = "PR_1_ROOT_DTIME" if ino == EXT4_ROOT_INO else "PR_1_SET_DTIME"
+        check.of_inode(code, inode, "i_dtime", f"is {inode.dtime}, and the inode is in use")
+    _check_in_use(check, inode, special, is_reserved)
+
+
+def _is_low(check: Check, dtime: int) -> bool:
+    """e2fsck/pass1.c:e2fsck_pass1, low_dtime_check: unless all clocks of the image are as low."""
+    count = check.image.inodes_count
+    times = ("s_wtime", "s_mtime", "s_mkfs_time")
+    is_asked = all(
+        check.image.number(name) >= count or not check.image.number(name) for name in times
+    )
+    return is_asked and dtime < count
+
+
+def _check_in_use(check: Check, inode: Inode, special: str | None, is_reserved: bool) -> None:
+    ino = inode.ino
     if special or (is_reserved and ino != EXT4_ROOT_INO):
         _check_reserved(check, inode, special)
         return
@@ -222,11 +244,6 @@ def _check_inode(check: Check, inode: Inode) -> None:
         return
     if ino == EXT4_ROOT_INO and not inode.is_directory:
         check.of_inode("PR_1_ROOT_NO_DIR", inode, "i_mode", f"is {inode.mode:#o}")
-    if inode.dtime:
-        code = "PR_1_ROOT_DTIME" if ino == EXT4_ROOT_INO else "PR_1_SET_DTIME"
-        if 0 < inode.dtime < check.image.inodes_count:
-            code = "PR_1_LOW_DTIME"
-        check.of_inode(code, inode, "i_dtime", f"is {inode.dtime}, and the inode is in use")
     check.inodes.add(ino, inode.mode, inode.links)
     if inode.is_directory:
         check.directories.append(ino)
@@ -265,7 +282,12 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
         code = "PR_1_JOURNAL_INODE_NOT_CLEAR"
         if ino != EXT4_JOURNAL_INO:
             code = "PR_1_QUOTA_INODE_NOT_CLEAR"
-        if inode.links or inode.blocks or any(inode.block_bytes[:4]):
+        # i_blocks without its high half, as e2fsck/pass1.c looks at it
+        if (
+            inode.links
+            or inode.record.get(inode.raw, 0, "i_blocks_lo")
+            or any(inode.block_bytes[:4])
+        ):
             check.of_inode(code, inode, "i_links_count", "or its blocks are set without a use")
         return
     elif ino == EXT4_BOOT_LOADER_INO:

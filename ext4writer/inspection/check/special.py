@@ -46,6 +46,10 @@ def check_journal(check: Check, device: Image | None = None) -> None:
             text = "has needs_recovery without has_journal"
             check.of_superblock("PR_0_JOURNAL_RECOVERY_CLEAR", "s_feature_incompat", text)
         if not image.number("s_journal_inum"):
+            # e2fsck/journal.c:e2fsck_get_journal: a UUID alone names a journal elsewhere.
+            if any(image.superblock["s_journal_uuid"]):  # type: ignore[arg-type]
+                text = "names a journal elsewhere, and has_journal is not set"
+                check.of_superblock("PR_0_CANT_FIND_JOURNAL", "s_journal_uuid", text)
             return
     ino = image.number("s_journal_inum")
     if not ino:
