@@ -246,6 +246,25 @@ def test_what_crashes_is_found_and_made_small(tmp_path: Path) -> None:
     assert "shows nothing" in call("minimize", clean, "--oracle", oracle, status=2)
 
 
+def test_the_way_from_nothing_to_a_bug(tmp_path: Path) -> None:
+    """The commands of docs/fuzzing.md, with fewer seeds."""
+    reader = Path(__file__).parents[2] / "fixtures" / "vulnerable" / "reader.py"
+    oracle = f"{sys.executable} {reader} {{}}"
+    folder = tmp_path / "campaign"
+    options = ["--overrides", 3, "--timeout", 2, "-o", folder, "--oracle", oracle]
+    told = call("run", "--seeds", "15:45", *options, "--workers", 2, status=1)
+    assert "hang" in told
+    found = min(folder.glob("*.recipe"))
+    small = tmp_path / "small.recipe"
+    call("minimize", found, "--timeout", 2, "--oracle", oracle, "-o", small)
+    assert len(small.read_text().splitlines()) <= len(found.read_text().splitlines())
+    assert "write(recipe.image())" in call("replay", small, "--script")
+    image = tmp_path / "small.img"
+    call("replay", small, "-o", image)
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run([sys.executable, reader, image], timeout=2, stdout=subprocess.DEVNULL)
+
+
 def test_shapes_and_oracles_are_listed(tmp_path: Path) -> None:
     assert f"{len(SHAPES)} shapes" in call("shapes")
     call("shapes", "empty", "-o", tmp_path)
