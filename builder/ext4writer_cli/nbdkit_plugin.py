@@ -4,8 +4,8 @@
     nbdkit --filter=cow python nbdkit_plugin.py source=rootfs free=512M
 
 ``plan`` names a plan that ``ext4writer plan --save`` saved; ``source`` a folder or a tar archive,
-several of them one over the other. Any other key is an option of the Spec. nbdkit-python-plugin(3)
-says what each function is for.
+several of them one over the other. ``profile`` names a profile, and any other key is an option of
+the Spec. nbdkit-python-plugin(3) says what each function is for.
 """
 
 from __future__ import annotations
@@ -61,8 +61,12 @@ def get_ready() -> None:
         for source in _sources:
             is_folder = Path(source).is_dir()
             tree.overlay(sources.directory(source) if is_folder else sources.tar(source))
-        layout = plan(tree, Spec(**_options))
+        layout = plan(tree, _spec(**_options))
     _images.append(layout.open())
+
+
+def _spec(profile: str | None = None, **options: Any) -> Spec:
+    return Spec(**options) if profile is None else Spec.of_profile(profile, **options)
 
 
 def open(readonly: bool) -> VirtualImage:  # noqa: A001, ARG001 (nbdkit's names)

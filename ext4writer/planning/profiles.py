@@ -150,6 +150,10 @@ PROFILES: dict[str, Profile] = {
             # old ones do not read 64bit.
             DEFAULT_FEATURES.without("metadata_csum", "64bit"),
             readers=(GRUB, U_BOOT, FUSE2FS, DEBUGFS),
+            # grub-core/fs/ext2.c:EXT2_DRIVER_IGNORED_INCOMPAT
+            refuses=dict.fromkeys(
+                ("metadata_csum_seed", "large_dir"), "GRUB 2.06 reads it only with later patches"
+            ),
         ),
         Profile(
             "minimal",
@@ -223,7 +227,7 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
         spec = make(**chosen)
     except SpecError as error:
         make(**options)  # what is wrong without the profile, too, says so itself
-        raise SpecError(error.option, f"{error.problem}; so the profile {name} has it") from None
+        raise SpecError(error.option, f"{error.problem}; the profile is {name}") from None
     _check(profile, spec, options)
     return spec
 

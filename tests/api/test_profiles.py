@@ -125,6 +125,7 @@ def test_refusals_name_profile_feature_and_reader(profile: str) -> None:
     ("profile", "options", "words"),
     [
         ("boot", {"features": "inline_data"}, ("features", "boot", "inline_data", "GRUB")),
+        ("boot", {"features": "metadata_csum,metadata_csum_seed"}, ("features", "boot", "GRUB")),
         ("boot", {"leading_hole": True}, ("leading_hole", "boot", "GRUB")),
         ("boot", {"encoding": "utf8"}, ("encoding", "boot", "casefold", "GRUB")),
         ("ext2", {"features": "has_journal"}, ("features", "ext2", "has_journal", "ext3")),

@@ -33,9 +33,10 @@ to give back every file: `yes`. It says `no` where it refuses the image or fails
 where it gives something else without a word. Linux has no column: it mounts them all, from the
 release on that brought the feature, and other tests try that.
 
-The readers are grub-fstest of GRUB 2.06, U-Boot 2023.01 for x86, fuse2fs and `debugfs -R rdump` of
-e2fsprogs 1.47.0, 7-Zip 26.02, pytsk3 20260715 (The Sleuth Kit), dissect.extfs 3.15, ext4 1.4.1 of
-PyPI, and libfsext-python 20260821.
+The readers are grub-fstest of Debian's GRUB 2.06, U-Boot 2023.01 for x86, fuse2fs and
+`debugfs -R rdump` of e2fsprogs 1.47.0, 7-Zip 26.02, pytsk3 20260715 (The Sleuth Kit), dissect.extfs
+3.15, ext4 1.4.1 of PyPI, and libfsext-python 20260821. Other releases differ: GRUB 2.06 without
+Debian's patches refuses `metadata_csum_seed` and `large_dir`, so the profile `boot` does.
 """
 FEATURES_TEXT = """\
 `meta_bg` has blocks of 1024 bytes and small groups here, so that inodes lie in groups whose

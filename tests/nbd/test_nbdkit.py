@@ -56,3 +56,10 @@ def test_folders_and_plans(tmp_path: Path) -> None:
 def test_what_is_missing_is_told() -> None:
     done = nbdkit(run="true")
     assert done.returncode != 0 and "give plan=PLAN" in done.stderr
+
+
+def test_a_profile_is_an_option(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    done = nbdkit(f"source={tmp_path}", "profile=boot", "features=inline_data", run="true")
+    assert done.returncode != 0 and "the profile boot refuses inline_data" in done.stderr
+    assert nbdkit(f"source={tmp_path}", "profile=boot", run="true").returncode == 0
