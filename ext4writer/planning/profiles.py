@@ -112,14 +112,14 @@ class Profile(NamedTuple):
         if not unable:
             return ""
         last = " and ".join([", ".join(unable[:-1]), unable[-1]] if unable[1:] else unable)
-        return f"{last} {'do' if unable[1:] else 'does'} not read it"
+        return f"{last} cannot read such images"
 
 
 def _unknown_to(driver: str, knows: tuple[str, ...]) -> dict[str, str]:
     return {
         row.name: f"{driver} does not know it"
         for row in FEATURES
-        if row.word != "compat" and row.name not in knows
+        if row.word != "compat" and row.support == "write" and row.name not in knows
     }
 
 
@@ -217,6 +217,9 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
     features = options.get("features", "")
     if isinstance(features, str):
         features = FeatureSet.parse(features, base=profile.features)
+    elif not isinstance(features, FeatureSet):
+        raise SpecError("features", f"{features!r:.80} is neither a FeatureSet nor a text")
+    _check_features(profile, features, options)
     usual = {
         option: value
         for option, value in profile.options.items()
@@ -228,12 +231,17 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
     except SpecError as error:
         make(**options)  # what is wrong without the profile, too, says so itself
         raise SpecError(error.option, f"{error.problem}; the profile is {name}") from None
-    _check(profile, spec, options)
+    _check_features(profile, spec.features, options)
+    for trait, reason in profile.refused_traits():
+        if trait.is_in(spec):
+            raise SpecError(
+                trait.option, f"the profile {profile.name} refuses {trait.words}, since {reason}"
+            )
     return spec
 
 
-def _check(profile: Profile, spec: Spec, options: Mapping[str, Any]) -> None:
-    names = spec.features.names()
+def _check_features(profile: Profile, features: FeatureSet, options: Mapping[str, Any]) -> None:
+    names = features.names()
     for name, reason in profile.refused():
         if name in names:
             option = _ADDED_BY.get(name, "features")
@@ -243,8 +251,3 @@ def _check(profile: Profile, spec: Spec, options: Mapping[str, Any]) -> None:
     for name in profile.needs:
         if name not in names:
             raise SpecError("features", f"the profile {profile.name} is one with {name}")
-    for trait, reason in profile.refused_traits():
-        if trait.is_in(spec):
-            raise SpecError(
-                trait.option, f"the profile {profile.name} refuses {trait.words}, since {reason}"
-            )

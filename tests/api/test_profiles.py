@@ -133,6 +133,8 @@ def test_refusals_name_profile_feature_and_reader(profile: str) -> None:
         ("ext3", {"features": "^has_journal"}, ("features", "ext3", "has_journal")),
         ("ext3", {"features": "extent"}, ("features", "ext3", "extent")),
         ("readonly", {"journal": "8M"}, ("journal", "readonly")),
+        ("readonly", {"features": "orphan_file"}, ("features", "profile readonly", "orphan_file")),
+        ("readonly", {"features": 5}, ("features", "5")),
         ("readonly", {"features": "^read-only"}, ("features", "readonly", "read-only")),
         ("default", {"features": "bigalloc"}, ("features", "default", "bigalloc", "7zz")),
         ("floppy", {}, ("profile", "floppy", "minimal")),
