@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
+from ..errors import SourceChangedError, SourceError
 from ..layout import Layout
 from ..progress import Cancel, check_cancelled
 from ..read.stores import Store
@@ -33,9 +34,11 @@ class Difference(NamedTuple):
 def difference(layout: Layout, base: Base, *, cancel: Cancel | None = None) -> Difference:
     """Compare the image that ``layout`` describes with an earlier one, block by block.
 
-    Both are read once, and what is stored of the base a second time. Raises what reading either
-    raises, :class:`~ext4writer.SourceChangedError` and :class:`~ext4writer.CancelledError` among
-    it.
+    Both are read once, and what is stored of the base a second time. Files of a plan that is the
+    base may have changed since it was made, most often because they are the new ones: what they
+    held counts as bytes that the new image has not. Raises what reading raises otherwise,
+    :class:`~ext4writer.SourceChangedError` for the new image and
+    :class:`~ext4writer.CancelledError` among it.
     """
     size = layout.block_size
     new: Counter[bytes] = Counter()
@@ -48,10 +51,8 @@ def difference(layout: Layout, base: Base, *, cancel: Cancel | None = None) -> D
                 for at in range(first - first % size, end, PIECE_BYTES):
                     check_cancelled(cancel)
                     count = min(PIECE_BYTES, end - at)
-                    before = _read(store, at, count)
+                    before = _blocks_at(store, at, count, size)
                     after = bytes(count) if is_zero else image.pread(at, count)
-                    if before == after:
-                        continue
                     for block in _differing(before, after, size):
                         if block.count(0) == len(block):
                             cleared += 1
@@ -59,7 +60,7 @@ def difference(layout: Layout, base: Base, *, cancel: Cancel | None = None) -> D
                             new[_digest(block)] += 1
         differing = new.total()
         if new:
-            for block in _blocks(store, size, cancel):
+            for block in _stored_blocks(store, size, cancel):
                 new.pop(_digest(block), None)
     return Difference(size, layout.blocks_count, differing, new.total(), cleared)
 
@@ -70,21 +71,45 @@ def _read(store: Store, offset: int, count: int) -> bytes:
     return store.read(offset, there) + bytes(count - there) if there else bytes(count)
 
 
-def _differing(before: bytes, after: bytes, size: int) -> Iterator[bytes]:
-    for place in range(0, len(after), size):
+def _blocks_at(store: Store, offset: int, count: int, size: int) -> bytes | list[bytes]:
+    """Bytes of the base; or its blocks, where some are empty, since they cannot be known."""
+    try:
+        return _read(store, offset, count)
+    except (SourceError, SourceChangedError):
+        return [
+            _known(store, at, min(size, offset + count - at))
+            for at in range(offset, offset + count, size)
+        ]
+
+
+def _known(store: Store, offset: int, count: int) -> bytes:
+    try:
+        return _read(store, offset, count)
+    except (SourceError, SourceChangedError):
+        return b""
+
+
+def _differing(before: bytes | list[bytes], after: bytes, size: int) -> Iterator[bytes]:
+    if before == after:
+        return
+    for number, place in enumerate(range(0, len(after), size)):
         block = after[place : place + size]
-        if block != before[place : place + size]:
+        old = before[place : place + size] if isinstance(before, bytes) else before[number]
+        if block != old:
             yield block
 
 
-def _blocks(store: Store, size: int, cancel: Cancel | None) -> Iterator[bytes]:
-    """All blocks that are stored."""
+def _stored_blocks(store: Store, size: int, cancel: Cancel | None) -> Iterator[bytes]:
+    """All blocks that are stored, and can be known."""
     for first, end in store.stored(0, store.size):
         for at in range(first - first % size, end, PIECE_BYTES):
             check_cancelled(cancel)
-            data = _read(store, at, min(PIECE_BYTES, end - at))
-            for place in range(0, len(data), size):
-                yield data[place : place + size]
+            count = min(PIECE_BYTES, end - at)
+            data = _blocks_at(store, at, count, size)
+            if isinstance(data, bytes):
+                yield from (data[place : place + size] for place in range(0, count, size))
+            else:
+                yield from data
 
 
 def _digest(block: bytes) -> bytes:

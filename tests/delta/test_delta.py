@@ -332,7 +332,7 @@ def test_the_command_reports_the_difference(tmp_path: Path) -> None:
         (folder / f"file{number}").write_bytes(random.Random(number).randbytes(20_000))
     report("build", folder, "-o", image)
     old = image.read_bytes()
-    (folder / "file7").write_bytes(random.Random(-7).randbytes(30_000))
+    (folder / "file7").write_bytes(random.Random(1007).randbytes(30_000))
     (folder / "file9").unlink()
     planned = report("plan", folder, "--base", image)
     facts = report("build", folder, "--base", image, "-o", image)
@@ -346,3 +346,19 @@ def test_the_command_reports_the_difference(tmp_path: Path) -> None:
     refused = run("build", "--plan", tmp_path / "plan", "--base", image, "-o", image)
     assert refused.returncode == 2
     assert "--base" in refused.stderr
+
+
+def test_the_plan_of_a_folder_that_has_changed_is_a_base(tmp_path: Path) -> None:
+    folder, saved, image = tmp_path / "folder", tmp_path / "plan", tmp_path / "image"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"file{number}").write_bytes(random.Random(number).randbytes(20_000))
+    report("plan", folder, "--save", saved)
+    report("build", "--plan", saved, "-o", image)
+    old = image.read_bytes()
+    (folder / "file7").write_bytes(random.Random(1007).randbytes(30_000))
+    (folder / "file9").unlink()
+    facts = report("build", folder, "--base", saved, "-o", image)
+    differing, needed = counted(old, image.read_bytes(), 4096)
+    assert (facts["base"]["differing"], facts["base"]["new"]) == (differing, needed)
+    assert needed <= differing <= 1.05 * needed
