@@ -23,6 +23,7 @@ from tests.builder.command import (
     run,
 )
 from tests.builder.test_bad_input import AT_STAGE
+from tests.judges import fsck
 from tests.makers.containers import Entry, layer_tar
 
 pytestmark = pytest.mark.usefixtures("heeded_signals")
@@ -307,7 +308,8 @@ def test_a_second_interrupt_at_any_time_prints_one_line_at_most(source: Path, ou
         said = process.communicate(timeout=60)[1]
         assert said in (b"", b"ext4writer: interrupted by SIGINT\n"), said
         assert process.returncode in (0, 130, -signal.SIGINT)
-        if process.returncode:
-            assert_untouched(out)
+        # A signal that comes when the image has its name already finds it whole.
         for left in out.iterdir():
+            assert left.name == "a.img"
+            fsck.assert_clean(left)
             left.unlink()
