@@ -1,3 +1,3 @@
-"""The number of this release."""
+"""The number of this release, which pyproject.toml has, too."""
 
 __version__ = "0.1.0"
