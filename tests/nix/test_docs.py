@@ -80,7 +80,7 @@ def test_every_argument_is_told() -> None:
     arguments = re.findall(r"(?m)^  (\w+)(?: \?.*)?,$", head)
     assert len(arguments) > 10
     told = re.findall(r"(?m)^\| `(\w+)` \|", PAGE)
-    tools = set(re.findall(r"`(\w+)`", PAGE.partition("but for the tools")[2].partition(".")[0]))
+    tools = set(re.findall(r"`(\w+)`", PAGE.partition("except for the tools")[2].partition(".")[0]))
     assert len(tools) == 6
     assert sorted(told) == sorted(set(arguments) - {"pkgs", "lib"} - tools)
 
