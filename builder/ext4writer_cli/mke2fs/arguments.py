@@ -298,10 +298,7 @@ def _inodes(found: Arguments, text: str) -> None:
 
 
 def _revision(found: Arguments, text: str) -> None:  # noqa: ARG001
-    revision = _number(text, f"bad revision level - {text}")
-    if revision > 1:
-        raise Mistake(f"while trying to create revision {revision}")
-    if revision != 1:
+    if _revision_of(text) != 1:
         raise Mistake(
             "the -r option has been removed.\n\n"
             "If you really need compatibility with pre-1995 Linux systems, use the\n"

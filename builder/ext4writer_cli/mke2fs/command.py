@@ -79,6 +79,8 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
     from .settings import JournalDevice, clock_of, identify, settle
 
     settings = settle(arguments, profile, target, console)
+    if not arguments.dry_run:
+        target.refuse_if_it_cannot_be_made()
     offset = 0 if isinstance(settings, JournalDevice) else settings.extended.offset
     if not arguments.force and not offset and console.is_interactive():
         found = target.found()
@@ -272,6 +274,8 @@ class _Making:
         from .stats import stats, unused
 
         always = self._arguments.dry_run
+        if not always:
+            self._target.announce(self._console)
         if always or not self._console.quiet:
             self._console.err(unused(self._settings, self._arguments))
         self._console.out(stats(self._settings, self._arguments, uuid), always=always)
@@ -292,8 +296,6 @@ class _Making:
 
         console, settings = self._console, self._settings
         groups = settings.numbers.groups
-        if self._target.status is None:
-            console.out(f"Creating regular file {self._target.path}\n")
         console.numeric("Allocating group tables: ", groups)
         console.numeric("Writing inode tables: ", groups)
         if settings.journal_blocks:

@@ -114,6 +114,8 @@ def make_journal_device(
         ),
     )
     always = arguments.dry_run
+    if not always:
+        target.announce(console)
     text = f"Creating filesystem with {wanted.blocks} {wanted.block_size >> 10}k blocks"
     console.out(f"{text} and 0 inodes\n", always=always)
     console.out(f"Filesystem UUID: {layout.journal_uuid}\n", always=always)

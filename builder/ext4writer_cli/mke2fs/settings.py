@@ -551,10 +551,11 @@ class _Settling:
             return GOOD_OLD_INODE_SIZE
         if size and (not GOOD_OLD_INODE_SIZE <= size <= block_size or size & (size - 1)):
             raise Mistake(f"invalid inode size {size} (min {GOOD_OLD_INODE_SIZE}/max {block_size})")
-        size = size or GOOD_OLD_INODE_SIZE
+        asked, size = size, size or GOOD_OLD_INODE_SIZE
         if flags(features).inline_data and size == GOOD_OLD_INODE_SIZE:
             raise Mistake(f"{size} byte inodes are too small for inline data; specify larger size")
-        if size == GOOD_OLD_INODE_SIZE and self._profile.bool_for(
+        # Only a size that is given is warned of, as by mke2fs.
+        if asked == GOOD_OLD_INODE_SIZE and self._profile.bool_for(
             self._types, "warn_y2038_dates", True
         ):
             self._console.out(

@@ -72,6 +72,24 @@ class Target:
         except OSError as error:
             raise self._undetermined(error) from None
 
+    def refuse_if_it_cannot_be_made(self) -> None:
+        """Raise :class:`Mistake` if it is missing, and its folder is, too, or takes no file."""
+        if self.status is not None:
+            return
+        folder = os.path.dirname(os.path.realpath(self.path))
+        problem = 0
+        if not self.path or not os.path.isdir(folder):
+            problem = errno.ENOENT
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            problem = errno.EACCES
+        if problem:
+            raise self._undetermined(OSError(problem, f"{self.path}: {os.strerror(problem)}"))
+
+    def announce(self, console: Console) -> None:
+        """Say that a file is made, if there is none; mke2fs says so before anything else."""
+        if self.status is None:
+            console.out(f"Creating regular file {self.path}\n")
+
     def _undetermined(self, error: OSError) -> Mistake:
         return Mistake(f"{error.strerror} while trying to determine filesystem size")
 

@@ -64,6 +64,29 @@ def test_standard_output_is_the_same(arguments: str, tmp_path: Path) -> None:
         assert image.stat().st_size == 0
 
 
+@pytest.mark.parametrize("arguments", ["-t ext4 IMAGE 20M", "-O journal_dev IMAGE 4M"])
+def test_a_new_file_is_named_where_mke2fs_names_it(arguments: str, tmp_path: Path) -> None:
+    require("mke2fs")
+    image = tmp_path / "image"
+    line = [str(image) if word == "IMAGE" else word for word in arguments.split()]
+    expected = theirs(*line, env={"E2FSPROGS_SKIP_PROGRESS": "1"})
+    image.unlink()
+    found = ours(*line)
+    assert found.status == expected.status == 0
+    assert lines(found)[:4] == lines(expected)[:4]
+    assert lines(found)[0] == f"Creating regular file {image}"
+
+
+@pytest.mark.parametrize("place", ["missing/image", ""])
+def test_nothing_is_announced_where_no_file_can_be_made(place: str, tmp_path: Path) -> None:
+    require("mke2fs")
+    device = str(tmp_path / place) if place else ""
+    expected, found = (run("-text4", device, "16M") for run in (theirs, ours))
+    assert (found.status, found.stdout) == (expected.status, expected.stdout) == (1, "")
+    assert "No such file or directory while trying to determine filesystem size" in found.stderr
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_folder_becomes_a_file_system_that_does_not_differ(folder: Path, tmp_path: Path) -> None:
     images = [tmp_path / name for name in ("one", "two")]
     for image in images:
@@ -218,6 +241,7 @@ REFUSED = [
     ("-o plan9 IMAGE 4M", "unknown os - plan9"),
     ("-U nothing IMAGE 4M", "could not parse UUID: nothing"),
     ("-r 0 IMAGE", "the -r option has been removed."),
+    ("-r 2 IMAGE", "Filesystem revision too high while trying to create revision 2"),
     ("-s 0 IMAGE", "the -s option has been removed."),
     ("-t ext4 -t ext3 IMAGE", "The -t option may only be used once"),
     ("-y IMAGE", "invalid option -- 'y'"),
@@ -346,6 +370,21 @@ def test_a_configuration_counts_as_for_mke2fs(arguments: str, tmp_path: Path) ->
         "15552000 (6 months)",
     )
     assert 20 <= int(shown["Maximum mount count"]) < 40
+
+
+@pytest.mark.parametrize("inode_size", ["", "inode_size=128", "inode_size=256"])
+def test_a_warning_of_small_inodes_is_for_who_asks_for_them(
+    inode_size: str, tmp_path: Path
+) -> None:
+    require("mke2fs")
+    config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
+    config.write_text(f"[defaults]\n{inode_size}\n")
+    image.touch()
+    found, expected = (
+        lines(run("-n", image, "16M", env={"MKE2FS_CONFIG": str(config)})) for run in (ours, theirs)
+    )
+    assert found == expected
+    assert ("128-byte inodes" in found[0]) == (inode_size == "inode_size=128")
 
 
 @pytest.mark.parametrize(
