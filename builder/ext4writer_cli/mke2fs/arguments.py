@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .numbers import parse_num_blocks, strtoul, whole
+from .numbers import decimal, parse_num_blocks, strtoul, whole
 from .refusal import Mistake, Refusal, not_here
 
 TAKE_VALUE = "bCdeEgGiIJlLmMNoORrsTtUz"
@@ -284,11 +284,8 @@ def _label(found: Arguments, text: str) -> None:
 
 
 def _reserved(found: Arguments, text: str) -> None:
-    try:
-        percent = float(text)
-    except ValueError:
-        percent = -1.0
-    if not 0 <= percent <= 50:
+    percent = decimal(text)
+    if percent is None or not 0 <= percent <= 50:
         raise Mistake(f"invalid reserved blocks percent - {text}")
     found.reserved_percent = percent
 

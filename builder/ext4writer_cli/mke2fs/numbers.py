@@ -7,6 +7,7 @@ import re
 _NUMBER = re.compile(
     r"\s*(?P<sign>[+-]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*))"
 )
+_DECIMAL = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _SHIFTS = {"t": 40, "g": 30, "m": 20, "k": 10}
 _MASK = (1 << 64) - 1
 
@@ -34,6 +35,11 @@ def whole(text: str) -> int | None:
     """Return the number that ``text`` is; None if anything follows it, or nothing is there."""
     number, rest = strtoul(text)
     return None if rest or not text else number
+
+
+def decimal(text: str) -> float | None:
+    """Return the number that ``text`` is, as strtod(3) reads decimal ones; None if it is none."""
+    return float(text) if _DECIMAL.fullmatch(text) else None
 
 
 def parse_num_blocks(text: str, log_block_size: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from .numbers import whole
+from .numbers import decimal, whole
 from .refusal import Refusal
 
 Node = dict[str, "list[str | Node]"]
@@ -127,11 +127,8 @@ class Profile:
     def float_for(self, types: list[str], name: str, default: float) -> float:
         result = default
         for section in (("defaults",), *(("fs_types", kind) for kind in types)):
-            text = self.string(*section, name)
-            try:
-                result = result if text is None else float(text)
-            except ValueError:
-                continue
+            number = decimal(self.string(*section, name) or "")
+            result = result if number is None else number
         return result
 
     def bool_for(self, types: list[str], name: str, default: bool) -> bool:

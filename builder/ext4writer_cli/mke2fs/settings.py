@@ -131,7 +131,9 @@ class _Settling:
         self._profile = profile
         self._target = target
         self._console = console
-        self._creator_os = arguments.creator_os or profile.string("defaults", "creator_os")
+        self._creator_os = arguments.creator_os
+        if self._creator_os is None:
+            self._creator_os = profile.string("defaults", "creator_os")
         self._explicit_size = arguments.size is not None
         self._extended = Extended()
         self._features = FeatureSet()
@@ -310,16 +312,19 @@ class _Settling:
     def _fs_types(self, blocks: int) -> list[str]:
         arguments, profile = self._arguments, self._profile
         is_hurd = for_hurd(self._creator_os)
-        fs_type = arguments.fs_type or profile.string("devices", arguments.device, "fs_type")
-        usage = arguments.usage_types or profile.string("devices", arguments.device, "usage_types")
+        fs_type, usage = arguments.fs_type, arguments.usage_types
+        if fs_type is None:
+            fs_type = profile.string("devices", arguments.device, "fs_type")
+        if usage is None:
+            usage = profile.string("devices", arguments.device, "usage_types")
         program = arguments.program
-        if not fs_type and is_hurd:
+        if fs_type is None and is_hurd:
             fs_type = "ext2"
-        if not fs_type:
+        if fs_type is None:
             fs_type = {"mke3fs": "ext3", "mke4fs": "ext4"}.get(program)
-        if not fs_type and program.startswith("mkfs."):
-            fs_type = program.removeprefix("mkfs.")
-        if not fs_type:
+        if fs_type is None and program.startswith("mkfs."):
+            fs_type = program.removeprefix("mkfs.") or None
+        if fs_type is None:
             fs_type = profile.string("defaults", "fs_type") or "ext2"
             if fs_type == "ext2" and arguments.journal.size:
                 fs_type = "ext3"
@@ -343,7 +348,7 @@ class _Settling:
                 size_type = name
                 break
         types = [fs_type]
-        for kind in (usage or size_type).split(","):
+        for kind in (size_type if usage is None else usage).split(","):
             if kind and profile.has_type(kind):
                 types.append(kind)
             elif kind and kind != "default":
@@ -707,7 +712,9 @@ class _Settling:
         if fmt.quota and self._quota_kinds is not None:
             options["quotatype"] = ":".join(self._quota_kinds)
         if fmt.casefold:
-            options["encoding"] = extended.encoding or profile.text_for(types, "encoding", "utf8")
+            options["encoding"] = extended.encoding
+            if extended.encoding is None:
+                options["encoding"] = profile.text_for(types, "encoding", "utf8")
             flags = extended.encoding_flags or profile.text_for(types, "encoding_flags", "")
             options["encoding_flags"] = flags
         elif extended.encoding_flags is not None:

@@ -243,6 +243,9 @@ REFUSED = [
     ("-r 0 IMAGE", "the -r option has been removed."),
     ("-r 2 IMAGE", "Filesystem revision too high while trying to create revision 2"),
     ("-s 0 IMAGE", "the -s option has been removed."),
+    ("-m 1_0 IMAGE 4M", "invalid reserved blocks percent - 1_0"),
+    ("-m nan IMAGE 4M", "invalid reserved blocks percent - nan"),
+    ("-E encoding= IMAGE 4M", "encoding: '' is neither"),
     ("-t ext4 -t ext3 IMAGE", "The -t option may only be used once"),
     ("-y IMAGE", "invalid option -- 'y'"),
     ("--no-such IMAGE", "unrecognized option '--no-such'"),
@@ -263,6 +266,20 @@ def test_what_is_not_done_is_refused_by_name(arguments: str, problem: str, tmp_p
     assert done.status == 1
     assert problem in done.stderr
     assert not image.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "status"), [("-t", 1), ("-o", 1), ("-U", 1), ("-T", 0), ("-L", 0), ("-M", 0)]
+)
+def test_an_empty_text_is_not_an_option_that_is_missing(
+    option: str, status: int, tmp_path: Path
+) -> None:
+    require("mke2fs")
+    image = tmp_path / "image"
+    image.touch()
+    expected, found = (run("-n", option, "", image, "16M") for run in (theirs, ours))
+    assert (found.status, lines(found)) == (expected.status, lines(expected))
+    assert found.status == status
 
 
 @pytest.mark.parametrize(
