@@ -202,10 +202,12 @@ class Layout:
 
         It replaces a file of that name when it is complete, and with ``sync`` is on the disk then.
         Raises :class:`PlanError` if a content exists in this process alone, such as a function or
-        a piped archive, and :class:`OutputError`.
+        a piped archive, and :class:`OutputError`, for one of its sources too.
         """
+        from .inputs import check_output
         from .plan_file import save
 
+        check_output(self, path)
         save(self._plan, path, sync=sync)
 
     @staticmethod

@@ -383,27 +383,33 @@ def execute(
     gc.disable()
 
     from . import pipeline
-    from .output import open_journal, open_output, print_report
+    from .output import open_journal, open_output, print_report, refuse_overwriting
     from .progress import progress_bar
 
     workers = run.workers or usable_cpus()
     output: Output | None = served
+    settings = stored or OutputOptions()
+    signatures = (file for _, file in image.verity_signature)
+    inputs = [*(source.place for source in sources), *paths_in(scan, rules), *signatures]
+    inputs += [] if plan is None else [plan]
     if destination is not None:
-        settings = stored or OutputOptions()
         if part is not None:
             from .part_output import part_output
 
             output = part_output(destination, part, settings)
         else:
             output = open_output(destination, settings, threads=workers)
-        signatures = (file for _, file in image.verity_signature)
-        inputs = [*(source.place for source in sources), *paths_in(scan, rules), *signatures]
         output.refuse_inputs(inputs)
     features = [*rules.features(sources), *sharing.features()]
     journal_output = None
     if image.journal_device is not None and output is not None:
         journal_output = open_journal(image.journal_device, destination)
-        journal_output.refuse_inputs(source.place for source in sources)
+        journal_output.refuse_inputs(inputs)
+    files = settings.files() | ({} if save is None else {"--save": save})
+    if files:
+        images = {"--output": destination, "--journal-device": image.journal_device}
+        # The image itself may replace its base, which is not needed any more then.
+        refuse_overwriting(files, [*inputs, *([] if base is None else [base])], images)
     job = pipeline.Job(
         sources=sources,
         output=output,

@@ -185,6 +185,8 @@ class FileName(click.ParamType):  # type: ignore[type-arg] # no generic before c
 
 
 PATH = FileName(parse_path)
+APPEND = "append"
+"""In place of a file: after the image."""
 SOURCE = FileName(parse_source)
 
 
@@ -1175,6 +1177,12 @@ class OutputOptions(OptionGroup):
     chunk_size: int | None = row(
         "--chunk-size", type=SIZE, metavar="SIZE", about="Size of each chunk.  [default: 4M]"
     )
+
+    def files(self) -> dict[str, str]:
+        """The files that are made besides the image, by the option that names each."""
+        verity = None if self.dm_verity == APPEND else self.dm_verity
+        named = {"--dm-verity": verity, "--bmap": self.bmap, "--chunks": self.chunks}
+        return {flag: path for flag, path in named.items() if path is not None}
 
 
 @dataclass(init=False, eq=False, repr=False)

@@ -9,7 +9,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,7 @@ from ext4writer import Layout, write_layout
 from ext4writer.errors import OutputError
 from ext4writer.output.beside import NewFile
 from ext4writer.output.formats import compression_of
-from ext4writer.output.opening import check_path
+from ext4writer.output.opening import check_path, may_be_one_file
 from ext4writer.output.sink import Buffer, output_error
 
 from .options import OutputOptions
@@ -398,7 +398,27 @@ def open_journal(path: str, image: str | None) -> PathOutput:
 
 def open_text_output(destination: str) -> PathOutput:
     """A file for a text, whose suffix means no compression."""
-    return PathOutput(destination, OutputOptions(raw=True))
+    output = PathOutput(destination, OutputOptions(raw=True))
+    if output.is_device:
+        raise OutputError(destination, "is a device; name a file")
+    return output
+
+
+def refuse_overwriting(
+    files: Mapping[str, str], inputs: Sequence[str], images: Mapping[str, str | None]
+) -> None:
+    """Raise :class:`OutputError` if one of ``files`` cannot be made, is read, or is made twice.
+
+    ``files`` and ``images`` have paths by the options that name them; ``files`` are made besides
+    the images, and come after them.
+    """
+    made = {flag: path for flag, path in images.items() if path not in (None, "-")}
+    for flag, path in files.items():
+        open_text_output(path).refuse_inputs(inputs)
+        for other, taken in made.items():
+            if taken is not None and may_be_one_file(path, taken):
+                raise OutputError(path, f"is named by {other} and {flag}; each makes its own file")
+        made[flag] = path
 
 
 def write_text(text: memoryview, destination: str) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from ext4writer import Layout
+from ext4writer.inputs import check_output
 from ext4writer.output.beside import NewFile
 from ext4writer.output.sink import Buffer, output_error
 from ext4writer.watchers import Bmap, Chunks, DmVerity
 
-from .options import OutputOptions
+from .options import APPEND, OutputOptions
 
-APPEND = "append"
 CHUNK_BYTES = 4 << 20
 SALT_BYTES = 32
 
@@ -24,7 +24,9 @@ class Passing:
     """The watchers that the options ask for, and the files that they make."""
 
     def __init__(self, layout: Layout, options: OutputOptions) -> None:
-        """Raises ``SpecError`` for a salt that is too long."""
+        """Raises ``SpecError`` for a salt that is too long, ``OutputError`` for a source."""
+        for path in options.files().values():
+            check_output(layout, path)
         self._options = options
         self._verity: DmVerity | None = None
         self._bmap: Bmap | None = None

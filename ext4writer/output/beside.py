@@ -56,6 +56,11 @@ class NewFile:
             old = os.stat(self._final)
         except FileNotFoundError:
             old = None
+        if old is not None and not stat.S_ISREG(old.st_mode):
+            # Renaming would put a file in the place of a device, a pipe or a socket.
+            if stat.S_ISDIR(old.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            raise OSError(errno.EEXIST, "something else than a regular file has that name")
         self.partial = b""
         left: list[bytes] = []
         for number in count():

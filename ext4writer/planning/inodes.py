@@ -143,6 +143,11 @@ class InodeTable:
         parent = self.nodes[self.parents[index]]
         assert isinstance(parent, Directory)
         names = [name for name, child in parent.children.items() if child is node]
+        if not names and self.parents[index] in self.directories:
+            # The nodes of a plan that was loaded have no children.
+            slot = self.directories.index(self.parents[index])
+            listed = zip(self.names[slot], self.children[slot], strict=True)
+            names = [name for name, child in listed if child == index]
         return min(names, default=LOST_AND_FOUND)
 
     def path_of(self, index: int) -> bytes:

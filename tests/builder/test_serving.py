@@ -177,3 +177,52 @@ def test_hashes_beside_a_stream(folder: Path, tmp_path: Path) -> None:
 def test_words_that_mean_nothing(folder: Path, tmp_path: Path, options: list[str]) -> None:
     call("build", folder, "-o", tmp_path / "image", *options, status=2)
     assert not (tmp_path / "image").exists()
+
+
+FILES = ["--dm-verity", "--bmap", "--chunks"]
+
+
+@pytest.mark.parametrize("flag", FILES)
+def test_a_file_beside_the_image_has_a_name_of_its_own(
+    folder: Path, tmp_path: Path, flag: str
+) -> None:
+    image, plan = tmp_path / "root.img", tmp_path / "root.plan"
+    image.write_bytes(b"an older one")
+    call("plan", folder, "--save", plan, "-q")
+    contents = {path: path.read_bytes() for path in (image, plan, folder / "file7")}
+    os.mkfifo(tmp_path / "fifo")
+    other = FILES[FILES.index(flag) - 1]
+    for options in (
+        [folder, flag, image],
+        [folder, flag, folder / ".." / "root.img"],
+        [folder, flag, folder / "file7"],
+        [folder, flag, tmp_path / "fifo"],
+        [folder, flag, tmp_path / "missing" / "file"],
+        [folder, flag, tmp_path / "new", other, tmp_path / "new"],
+        [folder, flag, plan, "--base", plan],
+        ["--plan", plan, flag, plan],
+        ["--plan", plan, flag, folder / "file7"],
+    ):
+        said = call("build", *options, "-o", image, status=1).stderr
+        assert len(said.splitlines()) == 1, said
+        assert {path: path.read_bytes() for path in contents} == contents
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "root.img", "root.plan", "source"]
+
+
+def test_a_plan_and_a_part_are_not_written_over_what_they_are_made_of(
+    folder: Path, plan: Path
+) -> None:
+    contents = {path: path.read_bytes() for path in (plan, folder / "file7")}
+    for options in (
+        ["plan", folder, "--save", folder / "file7"],
+        ["plan", folder, "--base", plan, "--save", plan],
+        ["build", "--plan", plan, "-o", plan],
+        ["build", "--plan", plan, "-o", folder / "file7"],
+        ["build", "--plan", plan, "-o", plan, "--part", "1/2"],
+        ["build", "--plan", plan, "-o", folder / "file7", "--part", "1/2"],
+    ):
+        said = call(*options, status=1).stderr
+        assert "is not written over what it is made of" in said
+        assert {path: path.read_bytes() for path in contents} == contents
+        if options[0] == "build" and folder / "file7" in options:
+            assert "the source of /file7;" in said

@@ -23,6 +23,7 @@ from ext4writer import (
     DEFAULT_FEATURES,
     CallableContent,
     Layout,
+    OutputError,
     PathContent,
     PathSliceContent,
     PlanError,
@@ -168,6 +169,21 @@ def test_the_same_plan_is_the_same_file(folder: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         ext4writer.plan(sources.directory(folder)).save(tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_plan_takes_the_place_of_no_source_and_of_no_pipe(folder: Path, tmp_path: Path) -> None:
+    layout = ext4writer.plan(sources.directory(folder))
+    source = folder / "below" / "f9"
+    before = source.read_bytes()
+    with pytest.raises(OutputError, match="is the source of /below/f9; "):
+        layout.save(source)
+    with pytest.raises(OutputError, match="is the source of /below/f9; "):
+        reloaded(layout, tmp_path).save(source)
+    assert source.read_bytes() == before
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="something else than a regular file"):
+        layout.save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_source_that_changed_is_seen(folder: Path, tmp_path: Path) -> None:
