@@ -11,6 +11,7 @@ from typing import Any
 
 from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW, read_at, write_at
 from ..errors import OutputError
+from ..output.opening import check_path
 from ..output.sink import output_error
 from ..virtual import Part
 
@@ -44,8 +45,21 @@ class SharedFile(Target):
     """A file at the same path for all workers; it has another name until it is whole."""
 
     def __init__(self, path: bytes) -> None:
-        self._path = path
-        self._partial = path + b".partial"
+        self._named = path
+        self._path = os.path.realpath(path)
+        self._partial = self._path + b".partial"
+
+    def check(self, *, is_begun: bool) -> None:
+        """Raise :class:`OutputError` if something would be overwritten that is not an image.
+
+        ``is_begun`` says that an earlier call left its file.
+        """
+        status = check_path(self._named)
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            raise OutputError(self._path, "is no regular file, and parts are written into one")
+        if not is_begun and os.path.lexists(self._partial):
+            problem = "is in the way, and no record says that its parts are this image's; move it"
+            raise OutputError(self._partial, problem)
 
     def begin(self, size: int) -> None:
         # Until it is whole, no one else reads what shall replace a file that may be private.

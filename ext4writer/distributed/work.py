@@ -8,13 +8,15 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..errors import Ext4WriterError, SourceError, SpecError
+from ..errors import Ext4WriterError, OutputError, PlanError, SourceError, SpecError
 from ..inputs import check_output
 from ..layout import Layout
+from ..output.opening import may_be_one_file
+from ..output.sink import output_error
 from ..progress import Cancel, check_cancelled
 from ..virtual import Part
 from ..virtual.parts import part_of_count
-from .record import Record
+from .record import Record, digest_of
 from .targets import (
     LEAST_UPLOAD,
     MultipartUpload,
@@ -94,7 +96,17 @@ def write_parts(
     if record is None:
         beside = path if isinstance(place, RemoteFile) else os.fsencode(target)
         record = beside + b".parts"
+    check_output(layout, record)
+    for each in (record, *([target] if isinstance(place, SharedFile) else [])):
+        if may_be_one_file(path, each):
+            raise OutputError(os.fsencode(each), "is the plan; name another file")
     noted = Record(os.fsencode(record), path, parts)
+    if isinstance(place, SharedFile):
+        place.check(is_begun=noted.is_there)
+    try:
+        noted.store()
+    except OSError as error:
+        raise output_error(os.fsencode(record), error, 0) from error
     if isinstance(place, MultipartUpload) and noted.parts:
         place.resume(noted.parts)
     else:
@@ -152,7 +164,8 @@ class _Work:
 
     def _submit(self, number: int) -> None:
         known = self._record.parts.get(number)
-        task = (self._plan, self._target, number, self._count, known)
+        plan = self._plan, self._record.plan_digest
+        task = (plan, self._target, number, self._count, known)
         try:
             future = self._executor.submit(make_part, *task)
         except BrokenExecutor:
@@ -182,16 +195,22 @@ class _Work:
 
 
 @lru_cache(maxsize=1)
-def _opened(plan: bytes) -> Any:
+def _opened(plan: bytes, digest: str) -> Any:
     """The image of a plan, which a worker keeps for its next part."""
-    return Layout.load(plan).open()
+    layout = Layout.load(plan)
+    if digest_of(plan) != digest:
+        raise PlanError(plan, "is not what it was when the parts were begun; begin again")
+    return layout.open()
 
 
 def make_part(
-    plan: bytes, target: Target, number: int, count: int, known: dict[str, Any] | None
+    plan: tuple[bytes, str], target: Target, number: int, count: int, known: dict[str, Any] | None
 ) -> tuple[bool, dict[str, Any]]:
-    """Make one part, in a worker; whether it was missing, and what is to be noted of it."""
-    part: Part = part_of_count(_opened(plan), number, count)
+    """Make one part, in a worker; whether it was missing, and what is to be noted of it.
+
+    ``plan`` is the path of the plan and the SHA-256 of its file.
+    """
+    part: Part = part_of_count(_opened(*plan), number, count)
     if known is not None and target.has(part, known):
         return False, known
     return True, target.put(part)

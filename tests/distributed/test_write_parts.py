@@ -169,6 +169,56 @@ def test_numbers_that_cannot_be(plan: Path, tmp_path: Path) -> None:
             write_parts(plan, tmp_path / "image", Here(), **{name: 0})  # type: ignore[arg-type]
 
 
+def test_a_plan_that_was_saved_again_is_read_again(plan: Path, tmp_path: Path) -> None:
+    """Workers keep the plan of their last part, and know it by more than its path."""
+    image = tmp_path / "image"
+    for text in (b"one", b"two"):
+        tree = ext4writer.Tree()
+        tree.file("/file", text * 1000)
+        layout = ext4writer.plan(tree)
+        layout.save(plan)
+        write_parts(plan, image, Here(), parts=3)
+        with layout.open() as whole:
+            assert image.read_bytes() == whole.readall()
+
+
+def test_a_link_is_followed(plan: Path, expected: bytes, tmp_path: Path) -> None:
+    (tmp_path / "image").symlink_to("real")
+    with pytest.raises(OutputError, match="which is not there"):
+        write_parts(plan, tmp_path / "image", Here(), parts=2)
+    (tmp_path / "real").touch(0o640)
+    write_parts(plan, tmp_path / "image", Here(), parts=2)
+    assert (tmp_path / "image").is_symlink()
+    assert (tmp_path / "real").read_bytes() == expected
+
+
+def test_files_of_others_stay(plan: Path, tmp_path: Path) -> None:
+    """Neither the file of the parts nor their record is put in the place of something else."""
+    before = plan.read_bytes()
+    for name in ("image.partial", "image.parts"):
+        (tmp_path / name).write_bytes(b"of another kind")
+        with pytest.raises(OutputError, match="is in the way"):
+            write_parts(plan, tmp_path / "image", Here(), parts=2)
+        assert (tmp_path / name).read_bytes() == b"of another kind"
+        (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / "fifo")
+    for target, record in ((tmp_path / "fifo", None), (plan, None), (tmp_path / "image", plan)):
+        with pytest.raises(OutputError):
+            write_parts(plan, target, Here(), record=record)
+    assert plan.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "root.plan", "source"]
+
+
+def test_what_stopped_before_its_first_part_goes_on(
+    plan: Path, expected: bytes, tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    with pytest.raises(PartsError):
+        write_parts(plan, image, Here({1: 1}), parts=1, attempts=1)
+    write_parts(plan, image, Here(), parts=1)
+    assert image.read_bytes() == expected
+
+
 # -- engines and stores of others ------------------------------------------------------------------
 
 
