@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct
 
 from ..arithmetic import ceil_div
-from .blocked import BlockedSink
+from .blocked import BlockedSink, check_size
 
 HEADER = Struct("<I4H4I")
 CHUNK = Struct("<2H2I")
@@ -17,6 +17,7 @@ MAGIC = 0xED26FF3A
 MAJOR_VERSION, MINOR_VERSION = 1, 0
 RAW, FILL, DONT_CARE = 0xCAC1, 0xCAC2, 0xCAC3
 USUAL_BLOCK = 4096
+MOST_BLOCKS = (1 << 32) - 1
 LARGEST_CHUNK = 64 << 20
 """Bytes of data in one chunk, far below what its 32 bits can say."""
 
@@ -31,6 +32,7 @@ class SparseImageSink(BlockedSink):
         block = USUAL_BLOCK
         while size % block:
             block //= 2
+        check_size(path, size, MOST_BLOCKS * block)
         super().__init__(path, size, block, sync=sync)
         # A block matters unless all of it does not.
         whole = ((ceil_div(low, block), high // block) for low, high in unused)

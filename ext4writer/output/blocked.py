@@ -6,6 +6,7 @@ import os
 from abc import abstractmethod
 
 from ..content import write_at
+from ..errors import OutputError
 from .beside import NewFile
 from .path import new_file
 from .sink import Buffer, Sink
@@ -98,3 +99,9 @@ class BlockedSink(Sink):
 
     def _set_size(self, size: int) -> None:
         os.ftruncate(self._file.fd, size)
+
+
+def check_size(path: bytes, size: int, most: int) -> None:
+    """Raise :class:`OutputError` for an image of more bytes than its format can have."""
+    if size > most:
+        raise OutputError(path, f"its format holds {most} bytes at most, and the image has {size}")

@@ -11,12 +11,14 @@ from struct import Struct
 from sys import byteorder
 
 from ..arithmetic import ceil_div, round_up
-from .blocked import BlockedSink
+from .blocked import BlockedSink, check_size
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
 ENTRIES = CLUSTER // 8
 """Entries of an L2 table, which has one cluster."""
+MOST_BYTES = (32 << 20) // 8 * ENTRIES * CLUSTER
+"""QCOW_MAX_L1_SIZE of QEMU's block/qcow2.h is 32 MiB."""
 REFCOUNTS = CLUSTER // 2
 """Counts of a refcount block, of 16 bits each."""
 REFCOUNT_ORDER = 4
@@ -38,6 +40,7 @@ class Qcow2Sink(BlockedSink):
     """Header and L1 table first, then data in the order of the image, tables at the end."""
 
     def __init__(self, path: bytes, size: int, *, is_compressed: bool, sync: bool) -> None:
+        check_size(path, size, MOST_BYTES)
         super().__init__(path, size, CLUSTER, sync=sync)
         self._is_compressed = is_compressed
         clusters = ceil_div(size, CLUSTER)

@@ -11,6 +11,7 @@ from struct import Struct
 
 from ..arithmetic import round_up
 from ..content import write_at
+from .blocked import check_size
 from .path import PathSink
 
 FOOTER = Struct(">8sIIQI4sI4sQQHBBII16sB427x")
@@ -22,6 +23,8 @@ VERSION = 0x10000
 NO_DATA_OFFSET = (1 << 64) - 1
 FIXED = 2
 MOST_SECTORS = 65535 * 16 * 255
+MOST_BYTES = 0xFF000000 * SECTOR
+"""2040 GiB, which VHD_MAX_SECTORS of QEMU's block/vpc.c allows, and Microsoft's programs too."""
 
 CREATOR = b"win "
 """QEMU's block/vpc.c takes the size from the footer for disks of this creator, and for others from
@@ -32,6 +35,7 @@ class VhdSink(PathSink):
     """The image as it is, in a file that its footer makes a disk."""
 
     def __init__(self, path: bytes, size: int, uuid: bytes, epoch: int, *, sync: bool) -> None:
+        check_size(path, size, MOST_BYTES)
         super().__init__(path, size, sync=sync)
         self._footer = footer(round_up(size, SECTOR), uuid, epoch)
 

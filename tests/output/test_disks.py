@@ -133,6 +133,17 @@ def test_what_is_not_written(layout: Layout, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "kind,most", [("vhd", 2040 << 30), ("simg", (1 << 44) - 4096), ("qcow2", 1 << 51)]
+)
+def test_disks_that_are_too_large_for_their_format(tmp_path: Path, kind: str, most: int) -> None:
+    path, facts = bytes(tmp_path / "disk"), DiskFacts(bytes(16), 0, ())
+    open_disk(kind, path, most, facts, sync=False).abort()
+    with pytest.raises(OutputError, match=f"holds {most} bytes at most"):
+        open_disk(kind, path, most + 4096, facts, sync=False)
+    assert not list(tmp_path.iterdir())
+
+
 # -- hashes ----------------------------------------------------------------------------------------
 
 
