@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,10 @@ from .connection import Connection, OnError
 MOST_CLIENTS = 64
 """Connections at once; more of them wait."""
 SOCKET_BYTES = 1 << 20
+SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+PASSING = {errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO} | SHORTAGES
+"""accept(2): errors of one client or of the moment, after which the next one may be served."""
+PAUSE_SECONDS = 0.1
 
 
 class Server:
@@ -78,8 +83,11 @@ class Server:
                 peer, _ = self._listener.accept()
             except OSError as error:
                 self._slots.release()
-                if self._closed or error.errno not in (errno.ECONNABORTED, errno.EINTR):
+                if self._closed or error.errno not in PASSING:
                     break
+                if error.errno in SHORTAGES:
+                    # The client waits until another has left; those that are there go on.
+                    time.sleep(PAUSE_SECONDS)
                 continue
             with self._lock:
                 self._peers.add(peer)

@@ -7,8 +7,10 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,25 @@ def test_it_is_served_until_a_signal(folder: Path, image: Path, tmp_path: Path) 
     assert process.wait(30) == 0
     assert (process.stdout.read(), process.stderr.read()) == ("", "")
     assert not path.exists()
+
+
+def test_more_clients_than_descriptors_wait(folder: Path, image: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a socket"
+    arguments = [*COMMAND, "serve", folder, "--nbd", f"unix:{path}", "--label", "parts"]
+    limited = ["sh", "-c", 'ulimit -n 30; exec "$@"', "sh", *map(str, arguments)]
+    with subprocess.Popen(limited, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        uri = server.stdout.readline().partition(": ")[0]
+        with ExitStack() as clients:
+            for _ in range(50):
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.connect(str(path))
+            clients.enter_context(suppress(subprocess.TimeoutExpired))
+            server.wait(0.5)
+        run([require("nbdcopy"), uri, tmp_path / "copy"])
+        assert (tmp_path / "copy").read_bytes() == image.read_bytes()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "unix:", "nonsense:port"])
