@@ -104,11 +104,18 @@ def usage(image: Image) -> Usage:
     uses = list(_of_groups(image))
     left = _TIMES_MOST * image.blocks_count
     shared: set[int] = set()
+    may_repeat = image.format.shared_blocks
+    named: set[tuple[int, int]] = set()
     for inode in image.inodes():
         if not inode.links and inode.ino >= image.format.first_ino:
             continue
         for use in _of_inode(image, inode, shared):
-            left -= use.count
+            if may_repeat:
+                # One block may stand in a file any number of times.
+                if use[:2] in named:
+                    continue
+                named.add(use[:2])
+            left -= 1 if may_repeat else use.count
             if left < 0:
                 break
             uses.append(use)

@@ -62,7 +62,7 @@ class FileReader(io.RawIOBase):
         if self.size > most:
             inode.wrong("i_size_high", f"makes {self.size} bytes, and {most} are possible")
             self.size = most
-        left = inode.image.blocks_count
+        left = inode.image.mapped_blocks_most
         for run in inode.runs():
             left -= run.length
             if left < 0:

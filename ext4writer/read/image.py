@@ -12,6 +12,7 @@ from typing import Self
 from ..arithmetic import round_up
 from ..errors import DamageError, ImageError, RecordError
 from ..ondisk.checksum import crc32c, group_desc_checksum, group_desc_crc16
+from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..ondisk.format import Checksum, Format
 from ..ondisk.group_desc import EXT4_BG_INODE_UNINIT, GROUP_DESC, GROUP_DESC_32
 from ..ondisk.record import Record
@@ -184,6 +185,11 @@ class Image:
         """Whether the file system has all of these blocks, and none of them is the superblock's."""
         # fs/ext4/block_validity.c:ext4_inode_block_valid, without the metadata of the system zone
         return self.format.first_data_block < first and first + count <= self.blocks_count
+
+    @property
+    def mapped_blocks_most(self) -> int:
+        """How many blocks one file can map: all there are, or more where it may repeat some."""
+        return EXT_MAX_BLOCKS if self.format.shared_blocks else self.blocks_count
 
     # -- groups ----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import ext4writer
 from ext4writer import RandomPolicy, RegularFile, Spec, SpecError, Tree
 from ext4writer.inspection.check import check_image
+from ext4writer.inspection.usage import usage
 from ext4writer.read import open_image
 from tests.builder.command import run as command
 from tests.judges import debugfs
@@ -114,6 +115,22 @@ def test_e2fsck_undoes_it(tmp_path: Path) -> None:
         assert_tree_equal(sample(), point, spec)
         (point / "new").write_bytes(b"new" * 5000)
     judge(copy, "quick")
+
+
+@pytest.mark.parametrize("type_", ["ext4", "ext2"])
+def test_a_file_that_is_larger_than_the_image(tmp_path: Path, type_: str) -> None:
+    image = tmp_path / "image"
+    tree = Tree()
+    content = b"w" * (3 * MIB) + b"end"
+    tree.file("large", content)
+    layout = ext4writer.write_image(tree, image, Spec(dedupe="blocks", free=0, type=type_))
+    assert layout.size_bytes < MIB
+    assert_right(image)
+    with open_image(image) as opened:
+        assert opened.open("large").read() == content
+        assert check_image(opened, data=True).is_clean
+        assert usage(opened).is_complete
+    assert debugfs.debugfs(image, "cat /large").endswith(content.decode())
 
 
 def test_the_same_bytes_by_every_way(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def _mapping(inode: Inode) -> tuple[list[Run], list[int]]:
     """The runs, neighbours put together however the tree cuts them, and the blocks of the tree."""
     runs: list[Run] = []
     blocks: list[int] = []
-    for item in islice(inode.mapping(), inode.image.blocks_count):
+    for item in islice(inode.mapping(), inode.image.mapped_blocks_most):
         if isinstance(item, TreeBlock):
             blocks.append(item.block)
             continue
