@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import ext4writer
-from ext4writer import DamageError, Override, RecordError, Spec
+from ext4writer import DamageError, Override, RecordError, Spec, Tree
 from ext4writer.inspection.check import check_image
+from ext4writer.layout import plan_of
 from ext4writer.planning.spec import MIB
 from ext4writer.read import open_image
 from tests.judges.fsck import problems
@@ -52,3 +53,13 @@ def test_both_find_it_or_neither(spec: Spec, text: str, tmp_path: Path) -> None:
         is_clean = False
     found = problems(image)
     assert is_clean is not bool(found), found
+
+
+def test_reserved_inodes_reach_into_the_second_group(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    small_groups = Spec(block_size=1024, blocks_per_group=256, free=8 * MIB, free_inodes=0)
+    layout = ext4writer.write_image(Tree(), image, small_groups)
+    assert plan_of(layout).geometry.inodes_per_group < 10
+    assert not problems(image)
+    with open_image(image) as opened:
+        assert check_image(opened).is_clean

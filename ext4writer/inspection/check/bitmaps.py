@@ -62,9 +62,9 @@ def check_bitmaps(check: Check) -> None:
         low = group * per_group + 1
         bits = bytearray(_ZERO * per_group)
         directories = 0
-        if group == 0:
-            reserved = min(max(fmt.first_ino - 1, 0), per_group)
-            bits[:reserved] = _ONE * reserved
+        # Small groups have fewer inodes than are reserved, so the next one has some of them.
+        reserved = min(max(fmt.first_ino - low, 0), per_group)
+        bits[:reserved] = _ONE * reserved
         while row < len(inos) and inos[row] < low + per_group:
             bits[inos[row] - low] = _ONE[0]
             directories += types[row] == directory
