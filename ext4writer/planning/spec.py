@@ -151,8 +151,8 @@ class Spec:
     inode_ratio: Option[int | None, Size | None] = Option(
         None,
         "Bytes for each of which a whole group has one inode at least, in the image and in what it "
-        "grows to. None is 16 KiB, or a cluster if that is more, where grow_to is given, and "
-        "otherwise 0, which is no more inodes than are needed.",
+        "grows to. None is 16 KiB, or a cluster or two inodes if that is more, where grow_to "
+        "is given, and otherwise 0, which is no more inodes than are needed.",
         optional(size_of),
     )
     align: Option[int | None, Size | None] = Option(
@@ -502,7 +502,10 @@ class Spec:
         """``inode_ratio`` with its default filled in; 0 means only the inodes that are needed."""
         if self.inode_ratio is not None:
             return self.inode_ratio
-        return self.usual_inode_ratio if self.grow_to else 0
+        if not self.grow_to:
+            return 0
+        # Inodes of 16 KiB or more would fill whole groups otherwise.
+        return max(self.usual_inode_ratio, 2 * self.inode_size)
 
     def __post_init__(self) -> None:
         """Convert every value to its type, and check it by itself."""
@@ -612,6 +615,13 @@ class Spec:
         if self.inode_ratio and not least <= self.inode_ratio <= most:
             raise SpecError(
                 "inode_ratio", f"{self.inode_ratio} is neither 0 nor between {least} and {most}"
+            )
+        if self.inode_ratio and self.inode_ratio <= self.inode_size:
+            # misc/mke2fs.c:main refuses it as well: tables would fill the whole of each group.
+            raise SpecError(
+                "inode_ratio",
+                f"an inode of {self.inode_size} bytes for each {self.inode_ratio} leaves no room "
+                f"for files; ask for {2 * self.inode_size} bytes or more",
             )
         if self.align is not None and (self.align <= 0 or self.align % IMAGE_UNIT):
             raise SpecError("align", f"{self.align} is no multiple of {IMAGE_UNIT}")

@@ -144,6 +144,23 @@ def test_more_inodes_than_a_group_holds() -> None:
     assert plan_of(layout).geometry.inodes_per_group == 32_768
 
 
+@pytest.mark.parametrize("inode_size", [1024, 4096])
+def test_tables_never_fill_whole_groups(inode_size: int) -> None:
+    for ratio in (1024, inode_size):
+        with pytest.raises(SpecError, match=f"ask for {2 * inode_size} bytes or more"):
+            Spec(inode_ratio=ratio, inode_size=inode_size)
+    ratio = max(2 * inode_size, 4096)
+    layout = ext4writer.plan(one_large_file(), Spec(inode_ratio=ratio, inode_size=inode_size))
+    assert layout.size_bytes < GIB
+
+
+def test_large_inodes_leave_room_in_what_grows() -> None:
+    spec = Spec(block_size=16 * KIB, inode_size=16 * KIB, grow_to=64 * GIB, free=3 * GIB)
+    layout = ext4writer.plan(Tree(), spec)
+    assert layout.size_bytes < 8 * GIB
+    assert layout.inodes_per_gib == pytest.approx(GIB // (32 * KIB), rel=0.01)
+
+
 # -- growth without a bound that was named ---------------------------------------------------------
 
 
