@@ -25,7 +25,14 @@ FLAG_OF = {
     each.name: each.metadata["flags"][-1]
     for kind in (ScanOptions, RuleOptions, ImageOptions, OverrideOptions, RunOptions)
     for each in fields(kind)
-} | {"store_at": "--store-at", "contents": "--contents", "free_percent": "--free"}
+} | {
+    "store_at": "--store-at",
+    "contents": "--contents",
+    "free_percent": "--free",
+    "dedupe": "--dedupe",
+    "encryption_policies": "--encrypt-policy",
+    "verity_signatures": "--verity-signature",
+}
 """Attribute of the Spec, or of an options class -> the flag that sets it."""
 
 FAILED = 1

@@ -16,7 +16,6 @@ from ..errors import SpecError
 Word = Literal["compat", "incompat", "ro_compat"]
 Support = Literal["write", "ignore", "no"]
 
-_NOT_YET = "not written yet"
 _NEVER = "never part of Linux"
 
 
@@ -42,8 +41,6 @@ def _row(
     conflicts: str = "",
     reason: str = "",
 ) -> Feature:
-    if support == "no" and not reason:
-        reason = _NOT_YET
     return Feature(
         name, word, mask, support, tuple(needs.split()), tuple(conflicts.split()), reason
     )
@@ -67,7 +64,8 @@ FEATURES: tuple[Feature, ...] = (
     _row("compression", "incompat", 0x1, reason=_NEVER),
     _row("filetype", "incompat", 0x2, "write"),
     _row("needs_recovery", "incompat", 0x4, reason="a new image has nothing to recover"),
-    _row("journal_dev", "incompat", 0x8, conflicts="has_journal"),
+    _row("journal_dev", "incompat", 0x8, conflicts="has_journal",
+         reason="a device for a journal holds no files; journal_device writes one beside an image"),
     _row("meta_bg", "incompat", 0x10, "write", conflicts="resize_inode"),
     _row("extent", "incompat", 0x40, "write"),
     _row("64bit", "incompat", 0x80, "write", needs="extent"),

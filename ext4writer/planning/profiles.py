@@ -200,6 +200,8 @@ PROFILES: dict[str, Profile] = {
 
 _ADDED_BY = {"casefold": "encoding", "shared_blocks": "dedupe", "encrypt": "encryption_policies"}
 """Feature -> the option that adds it."""
+_DROPPED_BY = {"journal": ("none", "has_journal")}
+"""Option -> its value that drops a feature, and that feature."""
 _SAME_AS = {"free_inodes": ("inodes",), "free": ("free_percent",)}
 """Options of profiles -> others that say the same."""
 
@@ -232,6 +234,9 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
         make(**options)  # what is wrong without the profile, too, says so itself
         raise SpecError(error.option, f"{error.problem}; the profile is {name}") from None
     _check_features(profile, spec.features, options)
+    for option, (value, lost) in _DROPPED_BY.items():
+        if lost in profile.needs and getattr(spec, option) == value:
+            raise SpecError(option, f"the profile {profile.name} is one with {lost}")
     for trait, reason in profile.refused_traits():
         if trait.is_in(spec):
             raise SpecError(

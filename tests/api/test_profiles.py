@@ -131,6 +131,7 @@ def test_refusals_name_profile_feature_and_reader(profile: str) -> None:
         ("ext2", {"features": "has_journal"}, ("features", "ext2", "has_journal", "ext3")),
         ("ext2", {"type": "ext4"}, ("type", "ext2", "ext4")),
         ("ext3", {"features": "^has_journal"}, ("features", "ext3", "has_journal")),
+        ("ext3", {"journal": "none"}, ("journal", "ext3", "has_journal")),
         ("ext3", {"features": "extent"}, ("features", "ext3", "extent")),
         ("readonly", {"journal": "8M"}, ("journal", "readonly")),
         ("readonly", {"features": "orphan_file"}, ("features", "profile readonly", "orphan_file")),
@@ -182,6 +183,9 @@ def test_the_command_has_profiles(tmp_path: Path) -> None:
         assert run("build", source, "-o", image, "--profile", profile).returncode == 0
         with open_image(image) as opened:
             assert opened.format.features == Spec.of_profile(profile).features
+    policy = f"/none={'0123456789abcdef' * 2}"
+    told = run("build", "-o", tmp_path / "x", "--profile", "default", "--encrypt-policy", policy)
+    assert "--encrypt-policy: the profile default refuses encrypt" in told.stderr
     chosen = tmp_path / "chosen"
     run("build", source, "-o", chosen, "--profile", "minimal", "-b", "4096", "-O", "64bit")
     with open_image(chosen) as opened:
