@@ -107,7 +107,7 @@ def write_layout(
     if offset is not None:
         offset = taken("offset", offset, size_of)
     pieces = _pieces(layout, overrides)
-    check_output(layout, output, is_part=offset is not None)
+    check_output(plan_of(layout), output, is_part=offset is not None)
     if journal is not None:
         _check_journal(layout, journal, output)
     with (
@@ -186,7 +186,7 @@ def _check_journal(
         raise SpecError(
             "journal", "has no output of its own without journal_device: it is in the image"
         )
-    check_output(layout, journal, is_part=is_part)
+    check_output(plan_of(layout), journal, is_part=is_part)
     if image is not None and may_be_one_file(journal, image):
         raise OutputError(name_of(journal), "is the image itself; its journal needs another file")
 

@@ -9,20 +9,20 @@ from typing import TypeVar
 
 from .content import Content, FileId, id_at
 from .errors import OutputError, display_path
-from .layout import Layout, plan_of
 from .output.opening import Output, name_of, output_id, replaced_path
+from .planning.layout import ImagePlan
 from .tree import S_IFREG, RegularFile, Tree
 
 Place = TypeVar("Place")
 _IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
 
 
-def check_output(layout: Layout, output: Output, *, is_part: bool = False) -> None:
+def check_output(layout: ImagePlan, output: Output, *, is_part: bool = False) -> None:
     """Raise :class:`OutputError` if the image would overwrite one of its inputs.
 
     ``is_part`` says that it is written into an existing file, which is not replaced.
     """
-    table = plan_of(layout).table
+    table = layout.table
     nodes = table.nodes
 
     def files(size: int) -> Iterator[tuple[int, Content]]:

@@ -207,7 +207,7 @@ class Layout:
         from .inputs import check_output
         from .plan_file import save
 
-        check_output(self, path)
+        check_output(self._plan, path)
         save(self._plan, path, sync=sync)
 
     @staticmethod

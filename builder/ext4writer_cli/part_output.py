@@ -11,6 +11,7 @@ import click
 from ext4writer import Layout
 from ext4writer.content import write_at
 from ext4writer.inputs import check_output
+from ext4writer.layout import plan_of
 from ext4writer.output.beside import NewFile
 from ext4writer.output.formats import disk_of
 from ext4writer.output.sink import output_error
@@ -36,7 +37,7 @@ class PartOutput(PathOutput):
         self._part = part
 
     def write(self, layout: Layout, **options: Any) -> Stored:
-        check_output(layout, self.path)
+        check_output(plan_of(layout), self.path)
         cancel: Cancel | None = options.get("cancel")
         digest = hashlib.sha256()
         with layout.open(overrides=options.get("overrides", ())) as image:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ext4writer import Layout
 from ext4writer.inputs import check_output
+from ext4writer.layout import plan_of
 from ext4writer.output.beside import NewFile
 from ext4writer.output.sink import Buffer, output_error
 from ext4writer.watchers import Bmap, Chunks, DmVerity
@@ -26,7 +27,7 @@ class Passing:
     def __init__(self, layout: Layout, options: OutputOptions) -> None:
         """Raises ``SpecError`` for a salt that is too long, ``OutputError`` for a source."""
         for path in options.files().values():
-            check_output(layout, path)
+            check_output(plan_of(layout), path)
         self._options = options
         self._verity: DmVerity | None = None
         self._bmap: Bmap | None = None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import Ext4WriterError, OutputError, PlanError, SourceError, SpecError
 from ..inputs import check_output
-from ..layout import Layout
+from ..layout import Layout, plan_of
 from ..output.opening import may_be_one_file
 from ..output.sink import output_error
 from ..progress import Cancel, check_cancelled
@@ -89,14 +89,14 @@ def write_parts(
     layout = Layout.load(path)
     place = target_at(target, options or {})
     if isinstance(place, SharedFile):
-        check_output(layout, target)
+        check_output(plan_of(layout), target)
     if isinstance(place, MultipartUpload):
         # S3 refuses parts that are too small.
         parts = max(1, min(parts, layout.size_bytes // (2 * LEAST_UPLOAD)))
     if record is None:
         beside = path if isinstance(place, RemoteFile) else os.fsencode(target)
         record = beside + b".parts"
-    check_output(layout, record)
+    check_output(plan_of(layout), record)
     for each in (record, *([target] if isinstance(place, SharedFile) else [])):
         if may_be_one_file(path, each):
             raise OutputError(os.fsencode(each), "is the plan; name another file")

@@ -7,7 +7,6 @@ import os
 import socket
 import stat
 import threading
-import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -68,7 +67,7 @@ class Server:
         self._lock = threading.Lock()
         self._peers: set[socket.socket] = set()
         self._slots = threading.Semaphore(MOST_CLIENTS)
-        self._closed = False
+        self._closed = threading.Event()
 
     @property
     def uri(self) -> str:
@@ -77,17 +76,17 @@ class Server:
 
     def run(self) -> None:
         """Serve clients until the server is closed."""
-        while not self._closed:
+        while not self._closed.is_set():
             self._slots.acquire()
             try:
                 peer, _ = self._listener.accept()
             except OSError as error:
                 self._slots.release()
-                if self._closed or error.errno not in PASSING:
+                if self._closed.is_set() or error.errno not in PASSING:
                     break
                 if error.errno in SHORTAGES:
                     # The client waits until another has left; those that are there go on.
-                    time.sleep(PAUSE_SECONDS)
+                    self._closed.wait(PAUSE_SECONDS)
                 continue
             with self._lock:
                 self._peers.add(peer)
@@ -112,7 +111,7 @@ class Server:
 
     def close(self) -> None:
         """Stop listening, send all clients away, and remove the socket."""
-        self._closed = True
+        self._closed.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

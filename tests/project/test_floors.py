@@ -66,7 +66,7 @@ FLOORS = {
     "layout": 44,
     "delta": 45,
     "distributed": 46,
-    "inputs": 45,
+    "inputs": 43,
     "api": 50,
     "fuzzing": 52,
     "__main__": 70,
