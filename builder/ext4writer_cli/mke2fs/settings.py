@@ -172,7 +172,8 @@ class _Settling:
             return JournalDevice(block_size, blocks, flags(features).metadata_csum)
         if arguments.verbose:
             shown = ", ".join(f"'{kind}'" for kind in self._types)
-            self._console.out(f"fs_types for mke2fs.conf resolution: {shown}\n")
+            text = f"fs_types for mke2fs.conf resolution: {shown}\n"
+            self._console.out(text, always=True)
         if arguments.journal.size or arguments.journal.device is not None:
             features = features.with_("has_journal")
         reserved_percent = arguments.reserved_percent
@@ -368,7 +369,7 @@ class _Settling:
                 if token.lower() in ("none", "clear"):
                     self._features = FeatureSet()
                     continue
-                name = feature(token.lstrip("^-+") if token[0] in "^-+" else token).name
+                name = feature(token[1:] if token[0] in "^-+" else token).name
                 if name not in OK_FEATURES:
                     raise SpecError("features", name)
                 removes = token[0] in "^-"

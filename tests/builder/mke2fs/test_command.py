@@ -232,6 +232,7 @@ REFUSED = [
     ("-g 1001 IMAGE", "blocks per group must be multiple of 8"),
     ("-G 3 IMAGE", "flex_bg size must be a power of 2"),
     ("-O nonsense IMAGE 4M", "Invalid filesystem option set: nonsense"),
+    ("-O ^^has_journal IMAGE 4M", "Invalid filesystem option set: ^^has_journal"),
     ("-O journal_dev IMAGE 900K", "Journal must be at least 1024 blocks"),
     ("-J device=/dev/null IMAGE 40M", "neither a file nor a block device"),
     ("-E stride=x IMAGE 4M", "Invalid stride parameter: x"),
