@@ -225,6 +225,11 @@ class _Settling:
             features, self._mount_options = FeatureSet(), 0
         if not self._explicit_size and extended.offset:
             blocks -= extended.offset // block_size
+            if blocks < 0:
+                raise Mistake(
+                    f"offset: {extended.offset} lies beyond the end of {arguments.device}; "
+                    "say how large the file system is"
+                )
             self._console.err(
                 "\nWarning: offset specified without an explicit file system size.\n"
                 f"Creating a file system with {blocks} blocks but this might\n"

@@ -141,6 +141,15 @@ def test_a_file_grows_to_what_is_asked_for_and_keeps_what_is_after_it(tmp_path: 
     assert dumpe2fs(image)["Block count"] == "8192"
 
 
+def test_an_offset_beyond_the_end_is_refused(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"\xff" * MIB)
+    done = ours("-E", f"offset={2 * MIB}", image)
+    assert (done.status, done.stdout) == (1, "")
+    assert f"offset: {2 * MIB} lies beyond the end of {image}" in done.stderr
+    assert image.read_bytes() == b"\xff" * MIB
+
+
 def test_a_failure_leaves_a_file_as_large_as_it_was(folder: Path, tmp_path: Path) -> None:
     (folder / "large").write_bytes(os.urandom(3 * MIB))
     for existed in (False, True):
