@@ -498,14 +498,16 @@ class Spec:
         return max(BYTES_PER_INODE, format_of(self).cluster_size)
 
     @property
+    def growth_inode_ratio(self) -> int:
+        """The same for groups that growth adds, which inodes of 16 KiB would fill."""
+        return max(self.usual_inode_ratio, 2 * self.inode_size)
+
+    @property
     def bytes_per_inode(self) -> int:
         """``inode_ratio`` with its default filled in; 0 means only the inodes that are needed."""
         if self.inode_ratio is not None:
             return self.inode_ratio
-        if not self.grow_to:
-            return 0
-        # Inodes of 16 KiB or more would fill whole groups otherwise.
-        return max(self.usual_inode_ratio, 2 * self.inode_size)
+        return self.growth_inode_ratio if self.grow_to else 0
 
     def __post_init__(self) -> None:
         """Convert every value to its type, and check it by itself."""

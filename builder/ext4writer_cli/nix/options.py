@@ -215,10 +215,9 @@ class NixImageOptions(ImageOptions):
         "--inode-ratio",
         type=SIZE,
         metavar="SIZE",
-        default="16K",
-        show_default=True,
         about="Give each group an inode for each SIZE of it at least, and so what growth adds; 0 "
-        "gives no more than are needed.",
+        "gives no more than are needed.  [default: 16K, or a cluster or two inodes if that is "
+        "more]",
     )
     align: int | None = row(
         "--align",
@@ -274,6 +273,8 @@ class NixImageOptions(ImageOptions):
     def spec_for(self, entries: int) -> Spec:
         """The Spec of an image with this number of entries."""
         spec = replace(self.spec(), grow_at_least=GROW_AT_LEAST)
+        if spec.inode_ratio is None:
+            spec = replace(spec, inode_ratio=spec.growth_inode_ratio)
         if spec.size is None and spec.align is None:
             spec = replace(spec, align=ALIGN)
         if spec.free_inodes is not None:

@@ -391,6 +391,10 @@ def test_free_inodes_follow_from_the_entries(closure: RealClosure, out: Path) ->
     facts = report("nix", *closure.options, "-o", out / "a.img")
     assert facts["inodes_per_gib"] == 65_536 and facts["size"] % MIB == 0
     assert facts["grow_to"] >= 4 << 40
+    clusters = ["-O", "bigalloc", "--cluster-size", "64K"]
+    assert (
+        report("nix", *closure.options, *clusters, "-o", out / "a.img")["inodes_per_gib"] == 1 << 14
+    )
     facts = report("nix", *closure.options, "--free", "64M", "-o", out / "a.img")
     assert facts["free_inodes"] >= 4096
     assert facts["available"] >= 64 * MIB
