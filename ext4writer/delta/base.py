@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
@@ -51,6 +52,10 @@ def open_base(base: Base) -> Iterator[Image]:
 
 def _is_plan(path: bytes) -> bool:
     try:
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)):
+            # A pipe would be waited for, and could not be read twice.
+            raise SourceError(path, "is neither a file nor a block device, and a base must be")
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:

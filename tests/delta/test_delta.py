@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 from dataclasses import replace
@@ -316,6 +317,9 @@ def test_what_cannot_be_a_base(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"text" * 1000)
     with pytest.raises(ImageError, match="no ext4"):
         plan(state(1), base=tmp_path / "text")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="neither a file nor a block device"):
+        plan(state(1), base=tmp_path / "pipe")
 
 
 def test_an_identity_that_is_asked_for_counts() -> None:
