@@ -253,6 +253,10 @@ class TestSources:
         done = run("nix", "--nar", f"{path}={nar}", "-o", nar)
         assert_one_line(done, 1, "hello.nar", "not written over")
         assert nar.read_bytes() == before
+        for name in (nar, out / "image"):
+            done = run("nix", "--nar", f"{path}={nar}", "-o", out / "image", "--bmap", name)
+            assert_one_line(done, 1, name.name)
+            assert os.listdir(out) == ["hello.nar"] and nar.read_bytes() == before
 
 
 def nar_of(data: bytes) -> bytes:

@@ -92,7 +92,7 @@ def execute(
     # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
     gc.disable()
 
-    from ..output import open_output, print_report
+    from ..output import open_output, print_report, refuse_overwriting
     from ..progress import progress_bar
     from . import pipeline
 
@@ -102,7 +102,9 @@ def execute(
     workers = min(run.workers or usable_cpus(), WORKERS_MAX)
     reported = run.json or not run.quiet
     output = open_output(destination, stored, threads=workers, hashed=reported)
-    output.refuse_inputs(paths_in(closure, content, rules))
+    inputs = list(paths_in(closure, content, rules))
+    output.refuse_inputs(inputs)
+    refuse_overwriting(stored.files(), inputs, {"--output": destination})
     job = pipeline.NixJob(
         closure=closure,
         content=content,
