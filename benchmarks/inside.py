@@ -14,9 +14,11 @@ import os
 import resource
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ext4writer import (
     BytesContent,
@@ -87,6 +89,53 @@ def resealed(count: str, kind: str) -> None:
         for number in range(int(count)):
             image[1024 + 0x3A] = number & 0xFF
             reseal(image, changed)
+    tell({name: value / int(count) for name, value in figures.items()})
+
+
+def opened(kind: str) -> None:
+    """Open an image that is planned and not written.
+
+    ``kind`` is ``first`` for the time until the first block of an image of 140,000 entries is
+    there, or ``read`` for reading 1 GiB of content from its beginning to its end.
+    """
+    if kind == "first":
+        layout = plan(big_tree(140_000))
+        with timed() as figures:
+            layout.open().pread(0, 4096)
+        tell(figures)
+        return
+    piece = 1 << 20
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "content")
+        with path.open("wb") as file:
+            for number in range(256):
+                file.write(bytes([number]) * piece)
+        tree = Tree()
+        for number in range(4):
+            tree.file(f"/content{number}", path)
+        image = plan(tree, Spec(hole_size=0)).open()
+        buffer = memoryview(bytearray(piece))
+        for _ in range(2):  # the second time the content is in the page cache
+            with timed() as figures:
+                for offset in range(0, image.size, piece):
+                    image.preadinto(offset, buffer)
+        image.close()
+    tell(figures)
+
+
+def recipes(count: str, kind: str) -> None:
+    """Images of recipes in memory; figures are of one.
+
+    ``kind`` is ``seeds`` for recipes of seeds, made from the seed on, or ``least`` for the smallest
+    image without a journal.
+    """
+    from ext4writer.fuzzing import Recipe, random_recipe
+
+    least = Recipe(spec={"journal": "none", "block_size": "1024"})
+    least.image()
+    with timed() as figures:
+        for seed in range(int(count)):
+            (least if kind == "least" else random_recipe(seed)).image()
     tell({name: value / int(count) for name, value in figures.items()})
 
 
@@ -195,6 +244,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "small": small,
     "small-tar": small_tar,
     "resealed": resealed,
+    "opened": opened,
+    "recipes": recipes,
     "planning": planning,
 }
 

@@ -441,6 +441,38 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
             ),
         ),
         Workload(
+            "opened",
+            "An image that is planned and not written",
+            "first",
+            tuple(
+                inside(kind, label, "opened", kind, makes="nothing", note=note)
+                for kind, label, note in (
+                    ("first", "ext4writer, until the first block", "140,000 entries, planned"),
+                    ("read", "ext4writer, 1 GiB of content", "from the page cache"),
+                )
+            ),
+        ),
+        Workload(
+            "recipes",
+            "Images of recipes in memory, time of one",
+            "seeds",
+            tuple(
+                inside(
+                    kind,
+                    label,
+                    "recipes",
+                    str(scale.images),
+                    kind,
+                    makes="nothing",
+                    note=f"{scale.images:,} in one process",
+                )
+                for kind, label in (
+                    ("seeds", "fuzzing, from seeds"),
+                    ("least", "fuzzing, the smallest without a journal"),
+                )
+            ),
+        ),
+        Workload(
             "start",
             "Start",
             "pass",
