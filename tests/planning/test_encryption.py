@@ -23,8 +23,8 @@ KEY = "00112233445566778899aabbccddeeff"
 
 def sample() -> Tree:
     tree = Tree()
-    tree.directory("home/one", parents=True, xattrs={b"user.note": b"n" * 20})
-    tree.directory("home/two", flags="nodump")
+    tree.directory("people/one", parents=True, xattrs={b"user.note": b"n" * 20})
+    tree.directory("people/two", flags="nodump")
     tree.file("plain", b"plain")
     return tree
 
@@ -41,8 +41,8 @@ def sample() -> Tree:
 )
 def test_directories_have_contexts(spec: Spec, tmp_path: Path) -> None:
     policies = {
-        "home/one": KEY,
-        b"/home/two/": f"{KEY.upper()},contents=Adiantum,filenames=adiantum,padding=4,direct-key",
+        "people/one": KEY,
+        b"/people/two/": f"{KEY.upper()},contents=Adiantum,filenames=adiantum,padding=4,direct-key",
     }
     options = {name: getattr(spec, name) for name in ("inode_size", "block_size", "type", "policy")}
     spec = Spec(features=spec.features, encryption_policies=policies, **options)  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_directories_have_contexts(spec: Spec, tmp_path: Path) -> None:
     with open_image(image) as opened:
         assert not check_opened(opened, [], data=True).problems
         for name, contents, flags in (("one", 1, 3), ("two", 9, 4)):
-            inode = opened.lookup(f"/home/{name}")
+            inode = opened.lookup(f"/people/{name}")
             assert "ENCRYPT" in inode.flag_names and not inode.has_inline_data
             context = encryption_context(inode)
             assert context is not None and len(context) == FSCRYPT_CONTEXT_V2.size
@@ -63,8 +63,8 @@ def test_directories_have_contexts(spec: Spec, tmp_path: Path) -> None:
             assert found["flags"] == flags
             assert found["master_key_identifier"] == bytes.fromhex(KEY)
             nonces.add(found["nonce"])
-        assert opened.lookup("/home/one").xattrs() == {b"user.note": b"n" * 20}
-        assert "NODUMP" in opened.lookup("/home/two").flag_names
+        assert opened.lookup("/people/one").xattrs() == {b"user.note": b"n" * 20}
+        assert "NODUMP" in opened.lookup("/people/two").flag_names
         assert opened.open("/plain").read() == b"plain"
     assert len(nonces) == 2
     again = bytearray()
@@ -75,12 +75,12 @@ def test_directories_have_contexts(spec: Spec, tmp_path: Path) -> None:
 def test_nonces_follow_from_the_uuid_and_the_path() -> None:
     def context(**options: object) -> bytes | None:
         data = bytearray()
-        spec = Spec(encryption_policies={"home/one": KEY}, **options)  # type: ignore[arg-type]
+        spec = Spec(encryption_policies={"people/one": KEY}, **options)  # type: ignore[arg-type]
         ext4writer.write_image(sample(), data, spec)
         with open_image(bytes(data)) as opened:
-            return encryption_context(opened.lookup("/home/one"))
+            return encryption_context(opened.lookup("/people/one"))
 
-    tree, policies = sample(), {"home/one": KEY}
+    tree, policies = sample(), {"people/one": KEY}
     uuids = {ext4writer.plan(tree, Spec(encryption_policies=policies)).uuid}
     uuids.add(ext4writer.plan(tree, Spec(features="encrypt")).uuid)
     assert len(uuids) == 2
@@ -117,10 +117,10 @@ def test_the_command(tmp_path: Path) -> None:
     [
         ("/", KEY, "^/: cannot be encrypted"),
         ("lost+found", KEY, "cannot be encrypted"),
-        ("home", KEY, "^/home: has a policy for encryption, and is not empty"),
+        ("people", KEY, "^/people: has a policy for encryption, and is not empty"),
         ("plain", KEY, "is no directory"),
         ("none", KEY, "^/none: has a policy for encryption, and is not in the tree"),
-        ("home/one", f"{KEY},iv-ino-lblk-32", "needs the feature stable_inodes"),
+        ("people/one", f"{KEY},iv-ino-lblk-32", "needs the feature stable_inodes"),
     ],
 )
 def test_what_cannot_be_encrypted_is_refused_by_path(path: str, text: str, problem: str) -> None:
@@ -149,8 +149,8 @@ def test_policies_that_linux_does_not_take(text: str) -> None:
 
 def test_an_attribute_of_a_source_is_no_context() -> None:
     tree = sample()
-    tree["home/two"].xattrs = {b"\0encryption.c": bytes(40)}
-    with pytest.raises(TreeError, match="^/home/two: attribute"):
+    tree["people/two"].xattrs = {b"\0encryption.c": bytes(40)}
+    with pytest.raises(TreeError, match="^/people/two: attribute"):
         ext4writer.plan(tree, Spec(features="encrypt"))
 
 
