@@ -53,6 +53,14 @@ def write_at(fd: int, data: memoryview, offset: int) -> int:
         return os.write(fd, data)
 
 
+def write_all_at(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+    """Write all of ``data`` at byte ``offset``; may raise ``OSError``."""
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            done += write_at(fd, view[done:], offset + done)
+
+
 FileId = tuple[int, int]
 """Identifies a file of the host under any name: device and inode number."""
 

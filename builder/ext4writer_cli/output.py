@@ -19,7 +19,7 @@ import click
 
 from ext4writer import Layout, write_layout
 from ext4writer.errors import OutputError
-from ext4writer.output.beside import NewFile
+from ext4writer.output.beside import write_file
 from ext4writer.output.formats import compression_of
 from ext4writer.output.opening import check_path, may_be_one_file
 from ext4writer.output.sink import Buffer, output_error
@@ -434,12 +434,7 @@ def write_text(text: memoryview, destination: str) -> None:
         return
     path = open_text_output(destination).path
     try:
-        file = NewFile(os.fsencode(path))
-        try:
-            file.write(text)
-            file.commit()
-        finally:
-            file.abort()
+        write_file(os.fsencode(path), text)
     except OSError as error:
         raise OutputError(path, error.strerror or str(error)) from error
 

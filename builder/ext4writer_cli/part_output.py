@@ -9,19 +9,16 @@ from typing import Any
 import click
 
 from ext4writer import Layout
-from ext4writer.content import write_at
 from ext4writer.inputs import check_output
 from ext4writer.layout import plan_of
 from ext4writer.output.beside import NewFile
 from ext4writer.output.formats import disk_of
 from ext4writer.output.sink import output_error
 from ext4writer.progress import Cancel, check_cancelled
-from ext4writer.virtual.parts import part_of_count
+from ext4writer.virtual.parts import part_of_count, write_part
 
 from .options import OutputOptions
 from .output import PathOutput, StandardOutput, Stored
-
-PIECE_BYTES = 1 << 20
 
 
 class PartOutput(PathOutput):
@@ -39,33 +36,20 @@ class PartOutput(PathOutput):
     def write(self, layout: Layout, **options: Any) -> Stored:
         check_output(plan_of(layout), self.path)
         cancel: Cancel | None = options.get("cancel")
-        digest = hashlib.sha256()
         with layout.open(overrides=options.get("overrides", ())) as image:
             part = part_of_count(image, *self._part)
             name = os.fsencode(self.path)
             try:
                 file = NewFile(name)
                 try:
-                    buffer = memoryview(bytearray(PIECE_BYTES))
-                    end = part.offset + part.size
                     os.ftruncate(file.fd, part.size)
-                    for low, high, is_zero in image.allocation(part.offset, part.size):
-                        for offset in range(low, high, PIECE_BYTES):
-                            check_cancelled(cancel)
-                            view = buffer[: min(PIECE_BYTES, high - offset)]
-                            if is_zero:
-                                view[:] = bytes(len(view))
-                            else:
-                                image.preadinto(offset, view)
-                                _write(file.fd, view, offset - part.offset)
-                            digest.update(view)
-                    assert end <= image.size
+                    digest = write_part(part, file.fd, 0, is_new=True, cancel=cancel)
                     file.commit(sync=self._options.sync)
                 finally:
                     file.abort()
             except OSError as error:
                 raise output_error(name, error, part.size) from error
-        return Stored(part.size, os.stat(self.path).st_blocks * 512, digest.hexdigest())
+        return Stored(part.size, os.stat(self.path).st_blocks * 512, digest)
 
 
 class PartStream(StandardOutput):
@@ -93,12 +77,6 @@ class PartStream(StandardOutput):
                 raise output_error(self.name, error, part.size) from error
             stream.check(sync=self._sync)
         return Stored(part.size, 0, digest.hexdigest())
-
-
-def _write(fd: int, view: memoryview, offset: int) -> None:
-    while view:
-        count = write_at(fd, view, offset)
-        view, offset = view[count:], offset + count
 
 
 def part_output(

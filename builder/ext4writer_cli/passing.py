@@ -11,7 +11,7 @@ from uuid import UUID
 from ext4writer import Layout
 from ext4writer.inputs import check_output
 from ext4writer.layout import plan_of
-from ext4writer.output.beside import NewFile
+from ext4writer.output.beside import write_file
 from ext4writer.output.sink import Buffer, output_error
 from ext4writer.watchers import Bmap, Chunks, DmVerity
 
@@ -94,11 +94,6 @@ def _write(path: str | None, data: bytes) -> None:
     assert path is not None
     name = os.fsencode(path)
     try:
-        file = NewFile(name)
-        try:
-            file.write(data)
-            file.commit()
-        finally:
-            file.abort()
+        write_file(name, data)
     except OSError as error:
         raise output_error(name, error, len(data)) from error

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import OutputError
-from ..output.beside import NewFile
+from ..output.beside import write_file
 
 
 class Record:
@@ -49,12 +49,7 @@ class Record:
     def store(self) -> None:
         """Write it, so that another call finds it; may raise ``OSError``."""
         text = json.dumps({"key": self._key, "parts": self.parts})
-        file = NewFile(self._path)
-        try:
-            file.write(text.encode())
-            file.commit()
-        finally:
-            file.abort()
+        write_file(self._path, text.encode())
 
     def remove(self) -> None:
         """Forget all of it."""

@@ -9,11 +9,12 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any
 
-from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW, read_at, write_at
+from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW, read_at
 from ..errors import OutputError
 from ..output.opening import check_path
 from ..output.sink import output_error
 from ..virtual import Part
+from ..virtual.parts import write_part
 
 PIECE_BYTES = 4 << 20
 FLAGS = os.O_RDWR | O_CLOEXEC | O_BINARY | O_NOFOLLOW
@@ -74,28 +75,17 @@ class SharedFile(Target):
             raise output_error(self._partial, error, size) from error
 
     def put(self, part: Part) -> dict[str, Any]:
-        digest = hashlib.sha256()
         try:
             fd = os.open(self._partial, FLAGS)
             try:
-                buffer = memoryview(bytearray(PIECE_BYTES))
-                spans = part.image.allocation(part.offset, part.size)
-                for low, high, is_zero in spans:
-                    for offset in range(low, high, PIECE_BYTES):
-                        view = buffer[: min(PIECE_BYTES, high - offset)]
-                        if is_zero:
-                            view[:] = bytes(len(view))
-                        else:
-                            part.image.preadinto(offset, view)
-                        digest.update(view)
-                        if not is_zero or _holds_something(fd, len(view), offset):
-                            _write(fd, view, offset)
+                # What an earlier run left there may be something else.
+                digest = write_part(part, fd, part.offset, is_new=False)
                 os.fsync(fd)
             finally:
                 os.close(fd)
         except OSError as error:
             raise output_error(self._partial, error, part.image.size) from error
-        return {"sha256": digest.hexdigest()}
+        return {"sha256": digest}
 
     def has(self, part: Part, what: dict[str, Any]) -> bool:
         digest = hashlib.sha256()
@@ -118,19 +108,6 @@ class SharedFile(Target):
             os.replace(self._partial, self._path)
         except OSError as error:
             raise output_error(self._path, error, 0) from error
-
-
-def _holds_something(fd: int, size: int, offset: int) -> bool:
-    """Whether an earlier run left something else than zeros there."""
-    view = memoryview(bytearray(size))
-    count = read_at(fd, view, offset)
-    return view[:count] != bytes(count)
-
-
-def _write(fd: int, view: memoryview, offset: int) -> None:
-    while view:
-        count = write_at(fd, view, offset)
-        view, offset = view[count:], offset + count
 
 
 class RemoteFile(Target):

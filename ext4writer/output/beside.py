@@ -311,3 +311,13 @@ def _take_acl(fd: int, final: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+def write_file(path: bytes, data: Buffer, *, sync: bool = False) -> None:
+    """Put a file with ``data`` at ``path``, in the place of one that is there; see ``NewFile``."""
+    file = NewFile(path)
+    try:
+        file.write(data)
+        file.commit(sync=sync)
+    finally:
+        file.abort()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 
-from ..content import write_at
+from ..content import write_all_at
 from ..errors import OutputError
 from .beside import NewFile
 from .path import new_file
@@ -79,10 +79,7 @@ class BlockedSink(Sink):
     def _write(self, offset: int, data: Buffer) -> None:
         """Write all of ``data`` at a byte of the file; raises :class:`OutputError`."""
         try:
-            with memoryview(data) as view:
-                done = 0
-                while done < len(view):
-                    done += write_at(self._file.fd, view[done:], offset + done)
+            write_all_at(self._file.fd, data, offset)
         except OSError as error:
             raise self.failure(error) from error
 

@@ -10,7 +10,7 @@ import os
 from struct import Struct
 
 from ..arithmetic import round_up
-from ..content import write_at
+from ..content import write_all_at
 from .blocked import check_size
 from .path import PathSink
 
@@ -43,10 +43,7 @@ class VhdSink(PathSink):
         try:
             end = round_up(self.size, SECTOR)
             os.ftruncate(self._fd, end + len(self._footer))
-            done = 0
-            with memoryview(self._footer) as view:
-                while done < len(view):
-                    done += write_at(self._fd, view[done:], end + done)
+            write_all_at(self._fd, self._footer, end)
         except OSError as error:
             raise self.failure(error) from error
         super().finish()

@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 from ..errors import PlanError, SpecError
-from ..output.beside import NewFile
+from ..output.beside import write_file
 from ..output.sink import output_error
 from ..planning.layout import ImagePlan
 from .classes import packed_classes, signature, unpacked_classes
@@ -49,12 +49,7 @@ def save(plan: ImagePlan, path: str | bytes | os.PathLike[Any], *, sync: bool = 
     except ImportError:
         raise PlanError(name, NO_ZSTANDARD) from None
     try:
-        file = NewFile(name)
-        try:
-            file.write(data)
-            file.commit(sync=sync)
-        finally:
-            file.abort()
+        write_file(name, data, sync=sync)
     except OSError as error:
         raise output_error(name, error, len(data)) from error
 

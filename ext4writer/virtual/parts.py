@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..content import read_at, write_all_at
 from ..errors import SpecError
+from ..progress import Cancel, check_cancelled
 from .image import PIECE_BYTES, VirtualImage
 
 
@@ -36,6 +38,38 @@ class Part:
         for piece in self:
             digest.update(piece)
         return digest.hexdigest()
+
+
+def write_part(
+    part: Part, fd: int, offset: int, *, is_new: bool, cancel: Cancel | None = None
+) -> str:
+    """Write a part at byte ``offset`` of an open file, and return its SHA-256.
+
+    Zeros are left as holes. Unless the file ``is_new``, what it holds in their place is zeroed.
+    Raises what reading an image raises, :class:`CancelledError`, and ``OSError``.
+    """
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    for low, high, is_zero in part.image.allocation(part.offset, part.size):
+        for position in range(low, high, PIECE_BYTES):
+            check_cancelled(cancel)
+            view = buffer[: min(PIECE_BYTES, high - position)]
+            place = offset + position - part.offset
+            if is_zero:
+                view[:] = bytes(len(view))
+            else:
+                part.image.preadinto(position, view)
+            digest.update(view)
+            if not is_zero or not (is_new or _is_zeros(fd, len(view), place)):
+                write_all_at(fd, view, place)
+    return digest.hexdigest()
+
+
+def _is_zeros(fd: int, size: int, offset: int) -> bool:
+    """Whether a stretch of an open file holds nothing but zeros, as far as it goes."""
+    view = memoryview(bytearray(size))
+    count = read_at(fd, view, offset)
+    return view[:count] == bytes(count)
 
 
 def parts_of_size(image: VirtualImage, size: int) -> tuple[Part, ...]:
