@@ -277,6 +277,12 @@ def row(*flags: str, about: str, default: Any = None, **attributes: Any) -> Any:
     return field(default=default, metadata={"flags": flags, "click": {"help": about, **attributes}})
 
 
+def same_row(kind: type[Any], name: str) -> Any:
+    """The option ``name`` of another group, for a command that has it without the group."""
+    [found] = [each for each in fields(kind) if each.name == name]
+    return field(default=found.default, metadata=found.metadata)
+
+
 def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a command with the options of ``kind``; it gets them as its argument ``name``."""
 

@@ -39,7 +39,16 @@ class Own(NamedTuple):
 def _command() -> click.Command:
     import click
 
-    from ..options import PATH, SIZE, GroupedCommand, ScanOptions, options, row
+    from ..options import (
+        PATH,
+        GroupedCommand,
+        ImageOptions,
+        RunOptions,
+        ScanOptions,
+        options,
+        row,
+        same_row,
+    )
     from ..rule_options import RuleOptions
 
     @dataclass(frozen=True, eq=False, repr=False)
@@ -48,33 +57,10 @@ def _command() -> click.Command:
 
         HEADING = "Other options"
 
-        strict: bool = row(
-            "--strict",
-            is_flag=True,
-            default=False,
-            about="Fail, and write nothing, if anything cannot be kept exactly.",
-        )
-        workers: int | None = row(
-            "--workers",
-            type=click.IntRange(min=1),
-            metavar="N",
-            about="Processes that read and write files.  [default: the usable CPUs]",
-        )
-        hole_size: int = row(
-            "--hole-size",
-            type=SIZE,
-            metavar="SIZE",
-            default="32K",
-            show_default=True,
-            about="Runs of zeros of this size and more take no space.",
-        )
-        identity: str = row(
-            "--identity",
-            type=click.Choice(("attributes", "content")),
-            default="attributes",
-            show_default=True,
-            about="What a UUID that is not given is derived from.",
-        )
+        strict: bool = same_row(RunOptions, "strict")
+        workers: int | None = same_row(RunOptions, "workers")
+        hole_size: int = same_row(ImageOptions, "hole_size")
+        identity: str = same_row(ImageOptions, "identity")
         install_links: str | None = row(
             "--install-links",
             type=PATH,
