@@ -339,8 +339,10 @@ class Stage(Generic[Task, Answer]):
             end = begin + int.from_bytes(received[start:begin], "little")
             if len(received) < end:
                 break
-            with memoryview(received) as view:
-                kind, number, value = _unpacked(view[begin:end])
+            # Both are released by name: where tracebacks are pickled (tblib, which Dask installs),
+            # an error that was received keeps the frames below alive, and so what they name.
+            with memoryview(received) as view, view[begin:end] as message:
+                kind, number, value = _unpacked(message)
             start = end
             if kind == ANSWER:
                 found.append(value)
@@ -413,7 +415,7 @@ def _serve(tasks_fd: int, answers_fd: int, unused: list[int]) -> NoReturn:
             _do_stages(_messages(tasks.read), answers_fd)
     except BaseException as error:
         with suppress(OSError):
-            _answer(answers_fd, FAILURE, None, _told(error))
+            _fail(answers_fd, None, error)
     finally:
         os._exit(0)
 
@@ -439,7 +441,7 @@ def _do_stages(messages: Iterator[tuple[int, int, Any]], answers_fd: int) -> Non
             else:
                 worker.finish()
         except Exception as error:
-            _answer(answers_fd, FAILURE, number if kind == TASK else None, _told(error))
+            _fail(answers_fd, number if kind == TASK else None, error)
         else:
             if kind == TASK:
                 _answer(answers_fd, DONE, number, None)
@@ -455,6 +457,20 @@ def _told(error: BaseException) -> BaseException:
 
         error.add_note("".join(traceback.format_exception(error)))
     return error
+
+
+def _fail(fd: int, number: int | None, error: BaseException) -> None:
+    told = _told(error)
+    try:
+        _answer(fd, FAILURE, number, told)
+    except OSError:
+        raise
+    except Exception as problem:
+        told = TypeError(
+            f"{type(error).__qualname__}, which cannot be pickled ({problem}): {error}"
+        )
+        told.__notes__ = error.__notes__[:] if hasattr(error, "__notes__") else []
+        _answer(fd, FAILURE, number, told)
 
 
 def _answer(fd: int, kind: int, number: int | None, value: object) -> None:

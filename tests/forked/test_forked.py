@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 
 from ext4writer.errors import ArchiveError, SourceError, WorkerError
 from ext4writer.forked import FULL_LOAD, ProcessPool, Stage, as_pool, can_fork, next_generation
+
+from ..judges.tools import require_importable
 
 pytestmark = pytest.mark.skipif(not can_fork, reason="this system has no fork")
 
@@ -75,15 +79,24 @@ def all_answers(
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_behind() -> Iterator[None]:
-    before = open_descriptors()
+    before = open_descriptors(), children()
     yield
-    assert open_descriptors() == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert (open_descriptors(), children()) == before
 
 
 def open_descriptors() -> list[str]:
     return sorted(os.listdir("/proc/self/fd")) if sys.platform == "linux" else []
+
+
+def children() -> list[int]:
+    """The processes that this one has forked and not waited for; other tests may leave some."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat") if sys.platform == "linux" else []:
+        with suppress(OSError):
+            parent = entry.read_text().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid():
+                found.append(int(entry.parent.name))
+    return sorted(found)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, FULL_LOAD, 500])
@@ -208,6 +221,32 @@ class TestFailures:
         with pytest.raises(LookupError, match="nothing there") as caught:
             all_answers(at_fault, [0])
         assert "in at_fault" in "".join(caught.value.__notes__)
+
+    def test_errors_that_carry_their_tracebacks(self) -> None:
+        """Dask has tracebacks pickled with every error, in the whole process that imports it."""
+        require_importable("tblib", "tblib")
+        script = """
+            import tblib.pickling_support
+            from tests.forked.test_forked import all_answers
+            from ext4writer.errors import SourceError
+
+            tblib.pickling_support.install()
+
+            def do(task):
+                raise SourceError(f"file {task}", "cannot be read")
+
+            try:
+                all_answers(do, range(100))
+            except SourceError as error:
+                print(error)
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert (done.stdout, done.stderr) == ("file 0: cannot be read\n", "")
 
     def test_an_error_that_cannot_be_sent(self) -> None:
         class LocalError(Exception):
