@@ -69,7 +69,14 @@ class BitmapEmitter:
             return bytes(geometry.groups)
         # The last group's bitmap is always written, because its end must be padded.
         untouched[-1] = False
-        return bytes(untouched)
+        return self._without("BLOCK_UNINIT", untouched)
+
+    def _without(self, flag: str, groups: bytes | bytearray) -> bytes:
+        """A byte for each group, with 0 for those that the policy leaves without ``flag``."""
+        left = bytearray(groups)
+        for group in self._layout.inode_choices.without.get(flag, ()):
+            left[group] = 0
+        return bytes(left)
 
     def _groups_without_inodes(self) -> bytes:
         layout = self._layout
@@ -77,7 +84,8 @@ class BitmapEmitter:
         if not self._layout.format.has_uninit_groups:
             return bytes(groups)
         some = layout.groups.free_inodes[: ceil_div(layout.table.last_ino, per_group)]
-        return bytes(map(per_group.__eq__, some)).ljust(groups, b"\1")
+        free = bytes(map(per_group.__eq__, some)).ljust(groups, b"\1")
+        return self._without("INODE_UNINIT", free)
 
     def runs(self) -> Iterator[UnitRun]:
         """The bitmaps that are written."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property, partial
+from itertools import repeat
 from struct import Struct
 
 from ..ondisk.checksum import set_dir_block_checksums
@@ -26,7 +27,7 @@ from ..ondisk.dirent import (
 from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_ROOT_INFO, node_limit, root_limit
 from ..ondisk.inode import EXT4_INLINE_DOTDOT_SIZE, EXT4_MIN_INLINE_DATA_SIZE
 from ..ondisk.units import Unit, UnitKind, UnitRun, checksum_unit
-from ..planning.directories import IndexedDirectory, InlineDirectory, LinearDirectory
+from ..planning.directories import IndexedDirectory, InlineDirectory, LinearDirectory, Slack
 from ..planning.layout import ImagePlan
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 from .workspace import PIECE_BYTES, Workspace
@@ -170,6 +171,8 @@ class DirectoryEmitter:
                 held = order[starts[leaf] : starts[leaf + 1]]
                 child_names = [names[position] for position in held]
                 entries += self._entries(child_names, [children[position] for position in held])
+                for slack in planned.slack.get(leaf, ()):
+                    self._put_slack(entries, slack, table.inos[index])
             self._put_leaf(view, position * size, entries)
         self._finish_leaves(view, [table.inos[index]] * len(blocks))
         return view
@@ -217,7 +220,9 @@ class DirectoryEmitter:
             offset = position * size
             self._put_index(view, offset, slot, planned, block)
             kind = UnitKind.DX_NODE if block else UnitKind.DX_ROOT
-            unit = Unit(kind, self._layout.table.inos[index], block, 0, size)
+            ino = self._layout.table.inos[index]
+            generation = self._layout.inode_choices.generation(ino)
+            unit = Unit(kind, ino, block, 0, size, generation=generation)
             checksum_unit(self._format, unit, view, offset)
         return view
 
@@ -247,6 +252,29 @@ class DirectoryEmitter:
             self._pack[2](parent, _REC_LEN[2], 2, kind, b".."),
         ]
 
+    def _put_slack(self, entries: list[bytes], slack: Slack, ino: int) -> None:
+        """Make the record of one entry longer, and leave a deleted entry in what it does not need.
+
+        Before the first entry there is a record without an inode instead. ``ino`` is the number in
+        the deleted entry.
+        """
+        length, name = len(slack.name), slack.name
+        kind = EXT4_FT_REG_FILE if self._kind else EXT4_FT_UNKNOWN
+        if slack.after < 0:
+            size = encode_rec_len(slack.size, self._block_size)
+            unused = self._pack[length or 1](0, size, length, kind if length else 0, name)
+            # Behind it comes what is put after it, so that it must be whole.
+            entries.insert(0, unused.ljust(slack.size, b"\0") if entries else unused)
+            return
+        place = slack.after + (entries[0][:4] == bytes(4))
+        longer = bytearray(entries[place])
+        size = encode_rec_len(len(longer) + slack.size, self._block_size)
+        _HALF.pack_into(longer, _REC_LEN_OFFSET, size)
+        if name:
+            longer += self._pack[length](ino, _REC_LEN[length], length, kind, name)
+        rest = len(entries[place]) + slack.size - len(longer)
+        entries[place] = bytes(longer) + bytes(rest if place < len(entries) - 1 else 0)
+
     def _put_leaf(self, view: memoryview, offset: int, entries: list[bytes]) -> None:
         """One block without its tail; the last entry, or an unused one, extends to the end."""
         data = b"".join(entries)
@@ -262,7 +290,9 @@ class DirectoryEmitter:
             for name, value in _TAIL.items():
                 column = array("H", [value]) * count
                 DIR_ENTRY_TAIL.write_column(view, self._capacity, size, (name,), column)
-            set_dir_block_checksums(view, size, self._format.checksum_seed, inos)
+            choices = self._layout.inode_choices
+            generations = map(choices.generation, inos) if choices.generations else repeat(0)
+            set_dir_block_checksums(view, size, self._format.checksum_seed, inos, generations)
 
     def _put_index(
         self, view: memoryview, offset: int, slot: int, planned: IndexedDirectory, block: int

@@ -10,12 +10,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import compress
+from itertools import compress, repeat
 from struct import Struct
 
 from ..arithmetic import ceil_div
 from ..attributes import ATTRIBUTES
 from ..ondisk.checksum import set_inode_checksums
+from ..ondisk.extent import EXTENT_HEADER
 from ..ondisk.inode import (
     EXT4_INLINE_DATA_FL,
     INODE,
@@ -28,8 +29,9 @@ from ..ondisk.inode import (
 )
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..planning.contents import FAST_SYMLINK_MAX
+from ..planning.inode_choices import DeletedInode
 from ..planning.layout import NANOSECONDS, ImagePlan
-from ..planning.mapping import I_BLOCK_BYTES
+from ..planning.mapping import I_BLOCK_BYTES, Run
 from ..planning.system_files import SystemFile
 from ..tree import S_IFDIR, S_IFREG, Device, Symlink
 from .attributes import AttributePacker
@@ -43,8 +45,10 @@ TIMES = [row.word for row in ATTRIBUTES.values() if row.is_time]
 
 _DEVICE = Struct("<II")
 _WORD = Struct("<I")
+_HALF = Struct("<H")
 _I_BLOCK = INODE.offset("i_block")
 _I_FLAGS = INODE.offset("i_flags")
+_I_EXTRA_ISIZE = INODE.offset("i_extra_isize")
 _I_PROJID = INODE.offset("i_projid")
 _put_file_acl = INODE.putter("i_file_acl")
 _OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
@@ -95,6 +99,11 @@ class InodeEmitter:
         self._inline_emitter = InlineEmitter(layout, directories, packer)
         self._system = {
             file.ino: self._system_inode(file) for file in layout.system_files if file.ino
+        }
+        self._choices = layout.inode_choices
+        self._with_size = _ascending(self._choices.extra_isizes)
+        self._system |= {
+            ino: self._deleted_inode(ino, left) for ino, left in self._choices.deleted.items()
         }
 
     def runs(self) -> Iterator[UnitRun]:
@@ -196,8 +205,48 @@ class InodeEmitter:
             flags = _WORD.unpack_from(view, start + _I_FLAGS)[0]
             flags = flags & ~self._mapping.flags | EXT4_INLINE_DATA_FL
             _WORD.pack_into(view, start + _I_FLAGS, flags)
+        for index in _between(self._with_size, low, high):
+            self._put_extra_isize(view, (index - low) * size, self._choices.extra_isizes[index])
+        inos = table.inos[low:high]
+        generations: Iterable[int] = repeat(0)
+        if self._choices.generations:
+            column = array("I", map(self._choices.generation, inos))
+            self._record.write_column(view, 0, size, ("i_generation",), column)
+            generations = column
         if layout.format.metadata_csum:
-            set_inode_checksums(view, 0, size, self._seed, table.inos[low:high])
+            set_inode_checksums(view, 0, size, self._seed, inos, generations)
+
+    def _put_extra_isize(self, view: memoryview, start: int, extra_isize: int) -> None:
+        """Give the inode at ``start`` another size; fields that it does not reach are zeros."""
+        _HALF.pack_into(view, start + _I_EXTRA_ISIZE, extra_isize)
+        if extra_isize < INODE_EXTRA_ISIZE:
+            first = max(start + INODE_128.size + extra_isize, start + _I_EXTRA_ISIZE + 2)
+            end = start + INODE.size
+            view[first:end] = bytes(end - first)
+
+    def _deleted_inode(self, ino: int, left: DeletedInode) -> bytes:
+        """An inode that is free, as the kernel leaves it (fs/ext4/ialloc.c:ext4_free_inode)."""
+        epoch = self._layout.epoch
+        i_block = self._mapping.i_block([Run(0, 1, left.block)], ())
+        values: dict[str, int | bytes] = {
+            "i_mode": S_IFREG | 0o644,
+            "i_dtime": epoch,
+            "i_flags": self._mapping.flags,
+            "i_block": i_block,
+            "i_generation": left.generation,
+            **dict.fromkeys(("i_atime", "i_ctime", "i_mtime"), epoch),
+        }
+        if self._mapping.flags:
+            # No extent is in use, and the last one can still be read.
+            unused = bytearray(i_block)
+            EXTENT_HEADER.set(unused, 0, "eh_entries", 0)
+            values["i_block"] = bytes(unused)
+        if self._large:
+            values["i_extra_isize"] = INODE_EXTRA_ISIZE
+            values["i_crtime"] = epoch
+        inode = bytearray(self._record.pack(self._record.split(values)).ljust(self._size, b"\0"))
+        checksum_unit(self._format, Unit(UnitKind.INODE, ino, 0, 0, self._size), inode)
+        return bytes(inode)
 
     def _times(self, low: int, high: int) -> dict[tuple[str, ...], array[int]]:
         table = self._layout.table

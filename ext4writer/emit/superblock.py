@@ -116,7 +116,7 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         "s_overhead_clusters": _overhead_clusters(layout),
     }
     if fmt.has_extra_fields:
-        values["s_min_extra_isize"] = INODE_EXTRA_ISIZE
+        values["s_min_extra_isize"] = layout.inode_choices.least_extra_isize
         values["s_want_extra_isize"] = INODE_EXTRA_ISIZE
     if fmt.flex_bg:
         values["s_log_groups_per_flex"] = fmt.groups_per_flex.bit_length() - 1
@@ -217,7 +217,10 @@ def _group_flags(layout: ImagePlan, bitmaps: BitmapEmitter) -> array[int]:
     block_uninit = int.from_bytes(bitmaps.block_uninit, "big") * EXT4_BG_BLOCK_UNINIT
     inode_uninit = int.from_bytes(bitmaps.inode_uninit, "big") * EXT4_BG_INODE_UNINIT
     zeroed = int.from_bytes(bytes([EXT4_BG_INODE_ZEROED]) * groups, "big")
-    return array("B", (block_uninit | inode_uninit | zeroed).to_bytes(groups, "big"))
+    flags = array("B", (block_uninit | inode_uninit | zeroed).to_bytes(groups, "big"))
+    for group in layout.inode_choices.without.get("INODE_ZEROED", ()):
+        flags[group] &= ~EXT4_BG_INODE_ZEROED
+    return flags
 
 
 def _bitmap_checksums(layout: ImagePlan, bitmaps: BitmapEmitter) -> tuple[array[int], array[int]]:

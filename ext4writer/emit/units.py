@@ -125,9 +125,10 @@ class PlannedUnits:
         layout, mapping = self._layout, self._layout.mapping
         for index, blocks in layout.placement.map_blocks.items():
             ino = layout.table.inos[index]
+            generation = layout.inode_choices.generation(ino)
             for unit in mapping.units(ino, layout.runs_of(index), blocks):
                 assert unit.make is not None
-                yield self._one(unit, unit.make)
+                yield self._one(unit._replace(generation=generation), unit.make)
 
     def _xattr_blocks(self) -> Iterator[UnitRun]:
         """Adjacent blocks are in one run, because there may be one for each file."""

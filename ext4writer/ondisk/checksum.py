@@ -245,12 +245,14 @@ def set_inode_checksum(
 
 
 def set_inode_checksums(
-    buf: WriteBuffer, offset: int, inode_size: int, seed: int, inos: Sequence[int]
+    buf: WriteBuffer,
+    offset: int,
+    inode_size: int,
+    seed: int,
+    inos: Sequence[int],
+    generations: Iterable[int] = repeat(0),
 ) -> None:
-    """Do what :func:`set_inode_checksum` does, for neighbours with the numbers ``inos``.
-
-    Their generation is 0.
-    """
+    """Do what :func:`set_inode_checksum` does, for neighbours with the numbers ``inos``."""
     count = len(inos)
     end = offset + count * inode_size
     with memoryview(buf).cast("B") as view:
@@ -258,8 +260,9 @@ def set_inode_checksums(
         if has_high and count:
             low_bytes = view[offset + _I_EXTRA_ISIZE : end : inode_size]
             if min(low_bytes) < _EXTRA_ISIZE_WITH_HIGH:
-                for position, ino in enumerate(inos):
-                    set_inode_checksum(buf, offset + position * inode_size, inode_size, seed, ino)
+                for position, (ino, generation) in enumerate(zip(inos, generations, strict=False)):
+                    place = offset + position * inode_size
+                    set_inode_checksum(buf, place, inode_size, seed, ino, generation)
                 return
         places = [_I_CHECKSUM_LO, _I_CHECKSUM_LO + 1]
         if has_high:
@@ -267,33 +270,34 @@ def set_inode_checksums(
         for place in places:
             view[offset + place : end : inode_size] = bytes(count)
         inodes = struct.Struct(f"{inode_size}s" * count).unpack(view[offset:end])
-        sums = _little_endian_sums(inodes, _standard_seeds(seed, inos))
+        sums = _little_endian_sums(inodes, _standard_seeds(seed, inos, generations))
         for byte, place in enumerate(places):
             view[offset + place : end : inode_size] = sums[byte::4]
 
 
 def set_dir_block_checksums(
-    buf: WriteBuffer, block_size: int, seed: int, inos: Sequence[int]
+    buf: WriteBuffer,
+    block_size: int,
+    seed: int,
+    inos: Sequence[int],
+    generations: Iterable[int] = repeat(0),
 ) -> None:
-    """Do what :func:`set_dir_block_checksum` does, for neighbours of the inodes ``inos``.
-
-    The generation of the inodes is 0.
-    """
+    """Do what :func:`set_dir_block_checksum` does, for neighbours of the inodes ``inos``."""
     size = len(inos) * block_size
     with memoryview(buf).cast("B") as view:
         used = block_size - DIR_ENTRY_TAIL.size
         blocks = [view[at : at + used] for at in range(0, size, block_size)]
-        sums = _little_endian_sums(blocks, _standard_seeds(seed, inos))
+        sums = _little_endian_sums(blocks, _standard_seeds(seed, inos, generations))
         for byte in range(4):
             view[block_size + _DET_CHECKSUM + byte : size : block_size] = sums[byte::4]
         for block in blocks:
             block.release()
 
 
-def _standard_seeds(seed: int, inos: Sequence[int]) -> Iterator[int]:
-    """The inverted :func:`inode_seed` of each inode of generation 0."""
+def _standard_seeds(seed: int, inos: Sequence[int], generations: Iterable[int]) -> Iterator[int]:
+    """The inverted :func:`inode_seed` of each inode."""
     standard = _standard or _load()
-    return map(standard, map(_INO_GENERATION.pack, inos, repeat(0)), repeat(seed ^ _MASK32))
+    return map(standard, map(_INO_GENERATION.pack, inos, generations), repeat(seed ^ _MASK32))
 
 
 def _little_endian_sums(pieces: Iterable[ReadBuffer], seeds: Iterable[int]) -> bytes:

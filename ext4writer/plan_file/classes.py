@@ -17,8 +17,10 @@ from ..planning.directories import (
     IndexedDirectory,
     InlineDirectory,
     LinearDirectory,
+    Slack,
 )
 from ..planning.geometry import Geometry
+from ..planning.inode_choices import DeletedInode, InodeChoices
 from ..planning.inodes import InodeTable
 from ..planning.layout import GroupCounts, ImagePlan, Times
 from ..planning.mapping import FileMapping, Run
@@ -38,9 +40,9 @@ PLANNED: tuple[type, ...] = (
     *(QuotaLimit, QuotaGrace, SharedRun),
     *(ImagePlan, Spec, Format, FeatureSet, Times, GroupCounts, Loss),
     *(Geometry, InodeTable, Demand, Placement, PlacedFile, Run, SystemFile),
-    *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory),
+    *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, Slack),
     *(XattrPlan, Attribute),
-    *(VerityFile, MerkleTree),
+    *(VerityFile, MerkleTree, InodeChoices, DeletedInode),
 )
 
 MAPPINGS: tuple[type[FileMapping], ...] = (BlockMapping, ExtentMapping, ResizeMapping)

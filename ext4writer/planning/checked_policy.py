@@ -6,9 +6,12 @@ from collections.abc import Iterable, MutableSequence, Sequence
 from typing import Any
 
 from ..errors import SpecError
+from ..ondisk.dirent import EXT4_NAME_LEN
 from .policy import Item, LayoutPolicy
 
 INODE_NUMBER_MAX = (1 << 32) - 1
+EMPTY_BLOCKS_MOST = 4096
+"""After one block of names: enough for each question that a reader may get wrong."""
 
 
 class CheckedPolicy(LayoutPolicy):
@@ -62,10 +65,10 @@ class CheckedPolicy(LayoutPolicy):
 
     def entry_order(self, names: list[bytes]) -> list[bytes]:
         # A policy may sort the list in place, and the caller needs its own order.
-        ordered = list(self._inner.entry_order(list(names)))
+        ordered = self._items("entry_order", self._inner.entry_order(list(names)))
         if ordered == names:
             return names
-        if sorted(ordered) != names:
+        if not all(isinstance(name, bytes) for name in ordered) or sorted(ordered) != names:
             raise self._error("entry_order", f"other names than the {len(names)} of the directory")
         return ordered
 
@@ -75,6 +78,24 @@ class CheckedPolicy(LayoutPolicy):
     def leaf_bytes(self, capacity: int) -> int:
         [filled] = self._integers("leaf_bytes", [self._inner.leaf_bytes(capacity)])
         return max(0, min(filled, capacity))
+
+    def empty_blocks(self) -> int:
+        [blocks] = self._integers("empty_blocks", [self._inner.empty_blocks()])
+        if not 0 <= blocks <= EMPTY_BLOCKS_MOST:
+            raise self._error("empty_blocks", f"{blocks}; {EMPTY_BLOCKS_MOST} are the most")
+        return blocks
+
+    def record_slack(self, room: int) -> int:
+        [slack] = self._integers("record_slack", [self._inner.record_slack(room)])
+        if not 0 <= slack <= room or slack % 4:
+            raise self._error("record_slack", f"{slack} of {room} bytes, which go by fours")
+        return slack
+
+    def deleted_name(self, room: int) -> bytes:
+        name = self._inner.deleted_name(room)
+        if not isinstance(name, bytes) or len(name) > EXT4_NAME_LEN:
+            raise self._error("deleted_name", f"{name!r:.80}, which is no name of an entry")
+        return name
 
     def index_entries(self, limit: int) -> int:
         return self._entries("index_entries", limit, self._inner.index_entries(limit))
@@ -97,12 +118,43 @@ class CheckedPolicy(LayoutPolicy):
     def xattrs_shared(self) -> bool:
         return bool(self._inner.xattrs_shared())
 
+    def generation(self) -> int:
+        [generation] = self._integers("generation", [self._inner.generation()])
+        if not 0 <= generation < 1 << 32:
+            raise self._error("generation", f"{generation}; it has 32 bits")
+        return generation
+
+    def extra_isize(self, least: int, most: int, usual: int) -> int:
+        given = self._inner.extra_isize(least, most, usual)
+        [size] = self._integers("extra_isize", [given])
+        if not 0 <= size <= most or size % 4:
+            raise self._error("extra_isize", f"{size}; 0 to {most} bytes by fours are possible")
+        return size
+
+    def unused_inodes(self, count: int) -> int:
+        [unused] = self._integers("unused_inodes", [self._inner.unused_inodes(count)])
+        if not 0 <= unused <= count:
+            raise self._error("unused_inodes", f"{unused} of {count}")
+        return unused
+
+    def deleted_inode(self) -> bool:
+        return bool(self._inner.deleted_inode())
+
+    def uninit(self, flag: str) -> bool:
+        return bool(self._inner.uninit(flag))
+
     def _integers(self, method: str, values: Iterable[Any]) -> list[int]:
-        found = list(values)
+        found = self._items(method, values)
         for value in found:
             if not isinstance(value, int):
                 raise self._error(method, f"{value!r:.80}, which is no whole number")
         return found
+
+    def _items(self, method: str, values: Iterable[Any]) -> list[Any]:
+        try:
+            return list(values)
+        except TypeError:
+            raise self._error(method, f"{values!r:.80}, which is no list") from None
 
     def _error(self, method: str, problem: str) -> SpecError:
         return SpecError("policy", f"{method} of {self.name!r:.80} gave {problem}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from ..ondisk.dirhash import Seed
 
 DOT_ENTRIES = rec_len(1) + rec_len(2)
+LEAST_RECORD = rec_len(1)
+"""Bytes of the shortest entry."""
+HASH_END = 0xFFFFFFFC
+"""Beyond it are the hashes that end a directory (fs/ext4/ext4.h:EXT4_HTREE_EOF_32BIT)."""
 
 _WORDS = bytes(rec_len(length) // EXT4_DIR_PAD for length in range(256))
 """By the length of a name in bytes: the length of its entry in 4-byte words, to fit a byte."""
@@ -48,6 +52,20 @@ class FoldedNameError(Exception):
         self.name = name
 
 
+class Slack(NamedTuple):
+    """Bytes of a block of entries that belong to an entry and that it does not need."""
+
+    after: int
+    """Which entry of the block it follows, ``.`` and ``..`` among them; -1 is before the first."""
+    size: int
+    """In bytes; behind the last entry of a block it is all that is left."""
+    name: bytes
+    """Of a deleted entry that still lies there; none if it is empty."""
+
+
+NO_SLACK: Mapping[int, tuple[Slack, ...]] = MappingProxyType({})
+
+
 class LinearDirectory(NamedTuple):
     """Blocks of entries. ``order`` holds the position of each among the sorted names.
 
@@ -60,6 +78,9 @@ class LinearDirectory(NamedTuple):
     blocks: int
     flags: int = 0
     """Its bits of ``i_flags``, without those of the mapping."""
+    slack: Mapping[int, tuple[Slack, ...]] = NO_SLACK
+    """By block of entries, counted from 0, where it is not all behind the last entry, or holds
+    a name."""
 
 
 class IndexedDirectory(NamedTuple):
@@ -81,6 +102,8 @@ class IndexedDirectory(NamedTuple):
     hash_version: int
     """As the root stores it."""
     flags: int = EXT4_INDEX_FL
+    slack: Mapping[int, tuple[Slack, ...]] = NO_SLACK
+    """By leaf, as in a :class:`LinearDirectory`."""
 
     @property
     def leaves(self) -> int:
@@ -250,7 +273,11 @@ def plan_directory(
         order = array("I", map(positions.__getitem__, ordered))
         words = bytes(map(len, ordered)).translate(_WORDS)
     starts = _fill_blocks(words, capacity, policy, room)
-    return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1))
+    slack = NO_SLACK
+    if not policy.sequential:
+        starts = _with_empty_blocks(starts, policy)
+        slack = _choose_slack(words, starts, capacity, policy, has_dots=True)
+    return LinearDirectory(order, starts, max(least_blocks, len(starts) - 1), slack=slack)
 
 
 def plan_inline_directory(
@@ -298,6 +325,11 @@ def _plan_index(
         first, before = keys[order[start]] >> 32, keys[order[start - 1]] >> 32
         # fs/ext4/namei.c:do_split, "continued": the low bit says that the last leaf has it, too.
         hashes.append(first | (first == before))
+    slack = NO_SLACK
+    if not policy.sequential:
+        lasts = [keys[order[end - 1]] >> 32 if names else 0 for end in starts[1:]]
+        starts, hashes = _with_empty_leaves(starts, hashes, lasts, policy)
+        slack = _choose_slack(ordered_words, starts, rules.capacity, policy, has_dots=False)
     fmt = rules.format
     most_at_root = root_limit(fmt.block_size, fmt.metadata_csum)
     most_per_node = node_limit(fmt.block_size, fmt.metadata_csum)
@@ -309,9 +341,69 @@ def _plan_index(
             raise DirectoryTooLargeError
         at_root, per_node = min(2 * at_root, most_at_root), min(2 * per_node, most_per_node)
         levels = _index_levels(len(hashes), at_root, per_node)
-    return IndexedDirectory(
-        order, starts, hashes, tuple(levels), per_node, stored_hash_version(rules.hash_version)
-    )
+    version = stored_hash_version(rules.hash_version)
+    return IndexedDirectory(order, starts, hashes, tuple(levels), per_node, version, slack=slack)
+
+
+def _with_empty_blocks(starts: Sequence[int], policy: LayoutPolicy) -> array[int]:
+    """``starts`` with blocks that hold nothing after those that do."""
+    found = array("I", starts[:1])
+    for end in starts[1:]:
+        found.append(end)
+        found.extend([end] * policy.empty_blocks())
+    return found
+
+
+def _with_empty_leaves(
+    starts: array[int], hashes: array[int], lasts: Sequence[int], policy: LayoutPolicy
+) -> tuple[array[int], array[int]]:
+    """The same with leaves that hold nothing, where there are hashes between two leaves for them.
+
+    ``lasts`` are the greatest hashes of the leaves.
+    """
+    new_starts, new_hashes = starts[:1], array("I")
+    for leaf, (end, last) in enumerate(zip(starts[1:], lasts, strict=True)):
+        new_starts.append(end)
+        new_hashes.append(hashes[leaf])
+        # Bit 0 of a hash is for what goes on in the next leaf.
+        free = last + 2 & ~1
+        until = hashes[leaf + 1] & ~1 if leaf + 1 < len(hashes) else HASH_END
+        for hashed in range(free, until, 2)[: policy.empty_blocks()]:
+            new_starts.append(end)
+            new_hashes.append(hashed)
+    return new_starts, new_hashes
+
+
+def _choose_slack(
+    words: bytes | bytearray,
+    starts: Sequence[int],
+    capacity: int,
+    policy: LayoutPolicy,
+    *,
+    has_dots: bool,
+) -> Mapping[int, tuple[Slack, ...]]:
+    """Ask ``policy`` what lies in the free bytes of each block."""
+    found: dict[int, tuple[Slack, ...]] = {}
+    for block, (start, end) in enumerate(pairwise(starts)):
+        dots = 2 if has_dots and not block else 0
+        # A longer record of . would be a problem (e2fsck/pass2.c:check_dot, PR_2_SPLIT_DOT).
+        first = 1 if dots else -1
+        room = capacity - sum(words[start:end]) * EXT4_DIR_PAD - (DOT_ENTRIES if dots else 0)
+        slack = []
+        last = dots + end - start - 1
+        for entry in range(first, last + 1):
+            size = room if entry == last else policy.record_slack(room)
+            if entry < 0 and entry < last and size < LEAST_RECORD:
+                continue  # no record, and there is none before it
+            room -= size
+            name = policy.deleted_name(size) if size >= LEAST_RECORD else b""
+            if rec_len(len(name)) > size:
+                name = b""
+            if name or (size and entry < last):
+                slack.append(Slack(entry, size, name))
+        if slack:
+            found[block] = tuple(slack)
+    return found
 
 
 def _index_levels(leaves: int, at_root: int, per_node: int) -> list[int]:

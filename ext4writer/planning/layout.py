@@ -23,6 +23,7 @@ from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..tree import S_IFREG, Loss
 from .directories import DirectoryPlan, DirectoryRules
 from .geometry import Geometry, Span
+from .inode_choices import InodeChoices
 from .inodes import InodeTable
 from .mapping import DataMapping, Run, mapping_of
 from .placement import Demand, Placement
@@ -108,6 +109,7 @@ class ImagePlan:
     is in use, so they are holes if the output supports holes."""
     verity: Mapping[int, VerityFile] = field(default_factory=dict)
     """By node index: what lies past the end of files with verity."""
+    inode_choices: InodeChoices = field(default_factory=InodeChoices)
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)
     """The files that the tree's sources have read; see :attr:`Tree.inputs`."""
 

@@ -152,6 +152,42 @@ class OneEntryLeaves(_Pieces):
         return 0
 
 
+class RecordSlack(Slack):
+    """Entries with longer records than they need, in all places of a block."""
+
+    name = "record-slack"
+
+    def record_slack(self, room: int) -> int:
+        return 4 * self.below(1 + min(room // 4, 12))
+
+
+class DeletedNames(RecordSlack):
+    """Names of deleted files wherever a block of a directory has room for one."""
+
+    name = "deleted-names"
+
+    def deleted_name(self, room: int) -> bytes:
+        return b"deleted-%d" % self.below(10**6) if room >= 24 else b"x"
+
+
+class EmptyBlocks(OneEntryLeaves):
+    """Blocks of directories without any name, with and without an index."""
+
+    name = "empty-blocks"
+
+    def empty_blocks(self) -> int:
+        return self.below(3)
+
+
+class EmptyTail(_Pieces):
+    """Blocks without names at the ends of directories, as if they were meant to grow."""
+
+    name = "empty-tail"
+
+    def empty_blocks(self) -> int:
+        return 4
+
+
 class Linear(SeededPolicy):
     """No directory has an index."""
 
@@ -209,13 +245,76 @@ class NothingInline(SeededPolicy):
         return False
 
 
+class Generations(SeededPolicy):
+    """Inodes whose numbers were used before, each a number of times of its own."""
+
+    name = "generations"
+
+    def generation(self) -> int:
+        return self.below(1 << 32)
+
+
+class ExtraSizes(SeededPolicy):
+    """Extra fields of all sizes, from none at all to all of the inode."""
+
+    name = "extra-sizes"
+
+    def extra_isize(self, least: int, most: int, usual: int) -> int:
+        limit = (usual, most)[self.below(2)]
+        return least + 4 * self.below((limit - least) // 4 + 1)
+
+
+class OldTimes(SeededPolicy):
+    """No extra words of times, and no time of creation, where the tree does not need them."""
+
+    name = "old-times"
+
+    def extra_isize(self, least: int, most: int, usual: int) -> int:  # noqa: ARG002
+        return max(least, 4)
+
+
+class DeletedInodes(InodeGaps):
+    """Free inodes that hold what deleted files left, between those in use and behind them."""
+
+    name = "deleted-inodes"
+
+    def unused_inodes(self, count: int) -> int:
+        return self.below(count + 1)
+
+    def deleted_inode(self) -> bool:
+        return True
+
+    def generation(self) -> int:
+        return self.below(1 << 16)
+
+
+class UnusedInodes(SeededPolicy):
+    """Inode tables in which some or all of the free inodes count as used before."""
+
+    name = "unused-inodes"
+
+    def unused_inodes(self, count: int) -> int:
+        return self.below(count + 1)
+
+
+class Initialized(SeededPolicy):
+    """All bitmaps are written, and no inode table is said to be zeroed."""
+
+    name = "initialized"
+
+    def uninit(self, flag: str) -> bool:  # noqa: ARG002
+        return False
+
+
 NAMED: dict[str, type[SeededPolicy]] = {
     kind.name: kind
     for kind in (
         *(OneBlockRuns, ShortRuns, Gaps, Interleaved, Backwards, ScatteredFiles),
         *(InodeGaps, InodeShuffle, InodesBackwards),
         *(EntryShuffle, EntriesBackwards, Slack, OneEntryLeaves, Linear, DeepIndex, DeepExtents),
+        *(RecordSlack, DeletedNames, EmptyBlocks, EmptyTail),
         *(XattrBlocks, XattrsUnshared, NothingInline),
+        *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
     )
 }
 

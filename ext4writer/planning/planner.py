@@ -37,6 +37,7 @@ from .directories import (
 from .hints import Hints, Keeper
 from .identity import derive_identity, derive_journal_uuid, with_content
 from .inline import InlinePlan, plan_inline
+from .inode_choices import InodeChoices, choose_for_inodes, choose_for_tables
 from .inodes import InodeTable, number_inodes
 from .layout import ImagePlan
 from .lost_and_found import without_made
@@ -120,6 +121,10 @@ def _plan(
         xattrs = _plan_xattrs(table, fmt, policy, inline, contexts)
         data.leave_inline(inline.rooms)
         table.value_inos = range(table.last_ino + 1, table.last_ino + 1 + len(xattrs.values))
+        choices = InodeChoices()
+        if type(policy) is not LayoutPolicy:
+            area = xattrs.inside_of
+            choices = choose_for_inodes(table, fmt, policy, times, area, inline.rooms)
         rules = DirectoryRules(
             format=fmt,
             hash_seed=unpack("<4I", hash_seed.bytes),
@@ -174,6 +179,10 @@ def _plan(
     solution = solution._replace(geometry=solution.geometry._replace(format=fmt))
     losses += _left_out(spec, solution)
     space = solution.space()
+    geometry, free_ranges = solution.geometry, solution.placement.free_ranges
+    groups = count_groups(geometry, free_ranges, table)
+    if type(policy) is not LayoutPolicy:
+        choices = choose_for_tables(choices, groups, geometry, table, policy, epoch)
     return ImagePlan(
         spec=spec,
         format=fmt,
@@ -181,7 +190,7 @@ def _plan(
         hash_seed=hash_seed,
         epoch=epoch,
         times=times,
-        geometry=solution.geometry,
+        geometry=geometry,
         table=table,
         demand=solution.demand,
         placement=solution.placement,
@@ -189,8 +198,8 @@ def _plan(
         directory_rules=rules,
         inline=inline.rooms,
         xattrs=xattrs,
-        groups=count_groups(solution.geometry, solution.placement.free_ranges, table),
-        free_ranges=solution.placement.free_ranges,
+        groups=groups,
+        free_ranges=free_ranges,
         reserved_blocks=solution.reserved_blocks,
         content_bytes=data.content_bytes,
         size_bytes=sum(space.values()),
@@ -200,6 +209,7 @@ def _plan(
         journal_uuid=_journal_uuid(spec, volume_uuid) if outside else b"",
         table_bytes_for_growth=_table_bytes_for_growth(solution),
         verity=verity.files if verity else {},
+        inode_choices=choices,
         inputs=dict(tree.inputs),
     )
 

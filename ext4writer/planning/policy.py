@@ -21,8 +21,9 @@ class LayoutPolicy:
     sequential = True
     """Files are placed whole, one after the other, and blocks of directories are filled.
 
-    Only if the policy is not sequential, the planner calls ``run_lengths``, ``shuffle``, ``gap``
-    and ``leaf_bytes``, and ``entry_order`` for directories of one block.
+    Only if the policy is not sequential, the planner calls ``run_lengths``, ``shuffle``, ``gap``,
+    ``leaf_bytes``, ``empty_blocks``, ``record_slack`` and ``deleted_name``, and ``entry_order`` for
+    directories of one block.
     """
 
     def __repr__(self) -> str:
@@ -59,6 +60,24 @@ class LayoutPolicy:
         """How many of the ``capacity`` bytes of a directory's next block to fill."""
         return capacity
 
+    def empty_blocks(self) -> int:
+        """How many blocks without names follow the next block of names of a directory."""
+        return 0
+
+    def record_slack(self, room: int) -> int:  # noqa: ARG002
+        """How many of the ``room`` free bytes of a block lie behind the next entry, by fours.
+
+        What is left lies behind the last entry of the block.
+        """
+        return 0
+
+    def deleted_name(self, room: int) -> bytes:  # noqa: ARG002
+        """The name of a deleted entry to leave in ``room`` free bytes, which are at least 12.
+
+        It takes 8 bytes more than its length; none is left if it is empty or does not fit.
+        """
+        return b""
+
     def inline(self, size: int) -> bool:  # noqa: ARG002
         """Whether ``size`` bytes of content, or of entries, that fit into an inode lie there.
 
@@ -89,9 +108,38 @@ class LayoutPolicy:
         """Whether nodes with equal sets share a block."""
         return True
 
+    def generation(self) -> int:
+        """``i_generation`` of the next inode: how often its number was used, or any 32 bits."""
+        return 0
+
+    def extra_isize(self, least: int, most: int, usual: int) -> int:  # noqa: ARG002
+        """``i_extra_isize`` of an inode without attributes: 0, or from 4 to ``most`` by fours.
+
+        ``least`` bytes are needed for its times and its project. With fewer than 24 it has no time
+        of its creation, unless the tree gives it one.
+        """
+        return usual
+
+    def unused_inodes(self, count: int) -> int:
+        """How many of the last ``count`` inodes of a table ``bg_itable_unused`` counts."""
+        return count
+
+    def deleted_inode(self) -> bool:
+        """Whether the next free inode that is not counted so holds what a deleted file left."""
+        return False
+
+    def uninit(self, flag: str) -> bool:  # noqa: ARG002
+        """Whether a group that may have ``flag`` has it.
+
+        It is ``BLOCK_UNINIT``, ``INODE_UNINIT`` or ``INODE_ZEROED``.
+        """
+        return True
+
 
 DEFAULT_POLICY = LayoutPolicy()
 
+
+_OTHERS = 0x5DEECE66D
 
 MASK_64 = (1 << 64) - 1
 
@@ -136,9 +184,19 @@ class RandomPolicy(SeededPolicy):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.name = f"random:{seed}"
+        # Numbers of their own, so that where things lie does not depend on what else is chosen.
+        self._others = SeededPolicy(self._state ^ _OTHERS)
+        self._habits = self._others.below(1 << 32)
 
     def __repr__(self) -> str:
         return f"<RandomPolicy {self.name}>"
+
+    def _has_habit(self, number: int) -> bool:
+        """Half of all seeds have each habit, so that a layout has some and not all of them."""
+        return bool(self._habits >> number & 1)
+
+    def _now_and_then(self, habit: int, times: int) -> bool:
+        return self._has_habit(habit) and self._others.below(times) == 0
 
     def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
         numbers = []
@@ -184,3 +242,36 @@ class RandomPolicy(SeededPolicy):
 
     def xattrs_shared(self) -> bool:
         return self.below(2) == 0
+
+    def index_entries(self, limit: int) -> int:
+        return 2 + self._others.below(limit - 1) if self._now_and_then(0, 2) else limit
+
+    def empty_blocks(self) -> int:
+        return 1 + self._others.below(3) if self._now_and_then(1, 4) else 0
+
+    def record_slack(self, room: int) -> int:
+        return 4 * self._others.below(1 + min(room // 4, 20)) if self._now_and_then(2, 4) else 0
+
+    def deleted_name(self, room: int) -> bytes:
+        if not self._now_and_then(3, 3):
+            return b""
+        length = 1 + self._others.below(min(room - 8, 255))
+        return bytes([97 + self._others.below(26)]) * length
+
+    def generation(self) -> int:
+        return self._others.below(1 << 32) if self._now_and_then(4, 2) else 0
+
+    def extra_isize(self, least: int, most: int, usual: int) -> int:
+        if not self._now_and_then(5, 2):
+            return usual
+        limit = (usual, most)[self._others.below(2)]
+        return least + 4 * self._others.below((limit - least) // 4 + 1)
+
+    def unused_inodes(self, count: int) -> int:
+        return self._others.below(count + 1) if self._now_and_then(6, 2) else count
+
+    def deleted_inode(self) -> bool:
+        return self._now_and_then(7, 2)
+
+    def uninit(self, flag: str) -> bool:  # noqa: ARG002
+        return not self._now_and_then(8, 2)

@@ -1,0 +1,206 @@
+"""What policies leave in inodes, tables and blocks of directories, as foreign programs see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ext4writer
+from ext4writer import Ext4WriterError, LayoutPolicy, Spec, Tree, policy
+from ext4writer.inspection.check import check_image
+from ext4writer.ondisk.dirent import decode_rec_len
+from ext4writer.read import open_image
+from tests.judges import debugfs
+from tests.judges.fsck import judge_bytes
+from tests.judges.kernel import mounted
+from tests.judges.tools import require_root
+
+# A repair gives every linear directory of three blocks an index, so that it is never idle here.
+pytestmark = pytest.mark.judged("quick")
+
+MTIME = 1_600_000_000 * 10**9
+
+
+def sample() -> Tree:
+    tree = Tree()
+    for number in range(60):
+        tree.file(f"/many/{number:020}", b"%d" % number, parents=True, mtime_ns=MTIME)
+    tree.file("/exact", b"x", mtime_ns=MTIME + 1)
+    tree.file("/born", b"x", mtime_ns=MTIME, crtime_ns=MTIME)
+    tree.file("/late", b"x", mtime_ns=MTIME, atime_ns=1 << 62)
+    tree.file("/labelled", b"x", mtime_ns=MTIME, xattrs={"user.label": "l" * 20})
+    return tree
+
+
+def written(choice: str, folder: Path, **options: Any) -> Path:
+    image = folder / "image"
+    spec = Spec(block_size=1024, free="64K", journal="none", policy=policy(choice), **options)
+    ext4writer.write_image(sample(), image, spec)
+    return image
+
+
+def number(text: str, name: str) -> int:
+    found = re.search(rf"{name}: (\d+)", text)
+    assert found, (name, text)
+    return int(found[1])
+
+
+def test_generations(tmp_path: Path) -> None:
+    image = written("generations:3", tmp_path)
+    paths = ("/", "/many", "/exact", "/born", "/lost+found")
+    found = [number(debugfs.inode(image, path).text, "Generation") for path in paths]
+    assert len(set(found)) == len(paths) and 0 not in found
+
+
+def test_extra_fields_of_all_sizes(tmp_path: Path) -> None:
+    image = written("extra-sizes", tmp_path, inode_size=512)
+    sizes = {
+        path: number(debugfs.inode(image, path).text, "Size of extra inode fields")
+        for path in ("/exact", "/born", "/labelled", *(f"/many/{n:020}" for n in range(40)))
+    }
+    assert sizes["/exact"] >= 16 and sizes["/born"] >= 24 and sizes["/labelled"] == 32
+    assert min(sizes.values()) < 8 and max(sizes.values()) > 300
+    assert all(size % 4 == 0 for size in sizes.values())
+
+
+def test_times_without_extra_words(tmp_path: Path) -> None:
+    image = written("old-times", tmp_path)
+    found = {path: debugfs.inode(image, path) for path in ("/exact", "/late", "/born", "/many")}
+    sizes = [number(each.text, "Size of extra inode fields") for each in found.values()]
+    assert sizes[0] == 16 and sizes[2:] == [24, 4]
+    assert found["/born"].times["crtime"] == MTIME
+    assert "crtime" not in found["/many"].times
+    assert debugfs.superblock(image)["Required extra isize"] == "4"
+    require_root()
+    with mounted(image) as point:
+        # debugfs shows fractions only where there is a time of creation
+        assert (point / "exact").stat().st_mtime_ns == MTIME + 1
+        assert (point / "late").stat().st_atime_ns == 1 << 62
+
+
+def test_deleted_inodes(tmp_path: Path) -> None:
+    image = written("deleted-inodes:1", tmp_path)
+    free = [range(first, last + 1) for first, last in debugfs.groups(image)[0].free_inode_ranges]
+    deleted = []
+    for ino in [ino for some in free for ino in some][:40]:
+        found = debugfs.inode(image, ino)
+        if "dtime: 0x" in found.text:
+            assert (found.kind, found.links, found.size) == ("regular", 0, 0)
+            deleted.append(ino)
+    assert len(deleted) > 10
+
+
+def test_inodes_that_count_as_used_before(tmp_path: Path) -> None:
+    plain = debugfs.groups(written("default", tmp_path, free_inodes=200))[0]
+    (tmp_path / "image").unlink()
+    found = debugfs.groups(written("unused-inodes:2", tmp_path, free_inodes=200))[0]
+    assert 0 < found.unused_inodes < plain.unused_inodes
+    assert found.free_inodes == plain.free_inodes
+
+
+def test_nothing_is_uninitialized(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"blocks_per_group": 256, "size": "1M", "inodes": 128}
+    flags = {"INODE_UNINIT", "BLOCK_UNINIT", "ITABLE_ZEROED"}
+    plain = debugfs.groups(written("default", tmp_path, **options))
+    assert set().union(*(group.flags for group in plain)) == flags
+    (tmp_path / "image").unlink()
+    found = debugfs.groups(written("initialized", tmp_path, **options))
+    assert not any(group.flags for group in found)
+
+
+def records(image: Path, path: str) -> Iterator[list[tuple[int, int, bytes]]]:
+    """The (inode, rec_len, name) of each record of each block of a directory."""
+    with open_image(image) as opened:
+        inode = opened.lookup(path)
+        blocks = [
+            opened.block(run.physical + number)
+            for run in inode.runs()
+            for number in range(run.length)
+        ]
+    for data in blocks:
+        at, found = 0, []
+        while at < len(data):
+            length = decode_rec_len(int.from_bytes(data[at + 4 : at + 6], "little"), len(data))
+            ino = int.from_bytes(data[at : at + 4], "little")
+            found.append((ino, length, data[at + 8 : at + 8 + data[at + 6]]))
+            at += length
+        yield found[:-1]  # the tail
+
+
+def test_records_longer_than_their_entries(tmp_path: Path) -> None:
+    image = written("record-slack:5", tmp_path)
+    inside = [record for block in records(image, "/many") for record in block[:-1]]
+    assert sum(length > 8 + len(name) + 3 for _, length, name in inside) > 5
+
+
+def test_names_of_deleted_files(tmp_path: Path) -> None:
+    image = written("deleted-names", tmp_path)
+    for path in ("/many", "/"):
+        listed = debugfs.debugfs(image, f"ls -d {path}")
+        assert re.search(r"<\d+> +\(\d+\) +deleted-\d+", listed), listed
+
+
+@pytest.mark.parametrize("features", ["", "^dir_index", "^metadata_csum"])
+@pytest.mark.parametrize("name", ["empty-blocks", "empty-tail"])
+def test_blocks_without_names(name: str, features: str, tmp_path: Path) -> None:
+    image = written(name, tmp_path, features=features)
+    tree = debugfs.htree(image, "/many")
+    assert (tree is None) == (features == "^dir_index")
+    if tree is not None:
+        assert [] in tree.leaves
+    elif name == "empty-tail":
+        assert not any(ino for block in list(records(image, "/many"))[-4:] for ino, _, _ in block)
+
+
+# -- policies of one's own -------------------------------------------------------------------------
+
+
+class Answering(LayoutPolicy):
+    """Gives one answer to one question, and the usual ones to all others."""
+
+    def __init__(self, method: str, answer: Any, *, sequential: bool) -> None:
+        self.name = "answering"
+        self.sequential = sequential
+        setattr(self, method, lambda *_: answer)
+
+
+METHODS = [name for name, value in vars(LayoutPolicy).items() if callable(value) and name[0] != "_"]
+NUMBERS = st.integers(-3, 40) | st.sampled_from([1 << 31, 1 << 32, -(1 << 31), 100, 1024])
+ANSWERS = st.one_of(
+    NUMBERS,
+    st.lists(NUMBERS, max_size=6),
+    st.sampled_from([None, 1.5, "3", b"name", b"a/b", b"\0", b"n" * 300, True, {}, object()]),
+)
+
+
+def small() -> Tree:
+    tree = Tree()
+    for each in range(4):
+        tree.file(f"/files/{each}", b"x" * 900 * each, parents=True, xattrs={"user.a": "a"})
+    return tree
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "fresh"])
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(answer=ANSWERS, sequential=st.booleans())
+def test_nonsense_is_an_error_and_never_a_wrong_image(
+    method: str, answer: Any, sequential: bool
+) -> None:
+    choice = Answering(method, answer, sequential=sequential)
+    features = "inline_data" if method == "inline" else ""
+    spec = Spec(block_size=1024, journal="none", free=0, policy=choice, features=features)
+    data = bytearray()
+    try:
+        ext4writer.write_image(small(), data, spec)
+    except Ext4WriterError:
+        return
+    with open_image(bytes(data)) as opened:
+        assert not check_image(opened, data=True).problems
+    if method not in ("extent_entries", "shuffle"):
+        judge_bytes(data)
