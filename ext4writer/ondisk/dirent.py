@@ -5,8 +5,7 @@ Rules: Documentation/filesystems/ext4/directory.rst.
 
 from __future__ import annotations
 
-from construct import Int8ul, Int16ul, Int32ul, Struct
-
+from .declaration import Int8ul, Int16ul, Int32ul, Struct
 from .record import Record, field
 
 EXT4_NAME_LEN = 255

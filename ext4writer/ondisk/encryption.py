@@ -5,8 +5,7 @@ Rules: Documentation/filesystems/fscrypt.rst and fs/crypto/fscrypt_private.h.
 
 from __future__ import annotations
 
-from construct import Bytes, Int8ul, Struct
-
+from .declaration import Bytes, Int8ul, Struct
 from .record import Record, field
 
 _MODES = {

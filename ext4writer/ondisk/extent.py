@@ -5,8 +5,7 @@ Rules: Documentation/filesystems/ext4/ifork.rst, "Extent Tree".
 
 from __future__ import annotations
 
-from construct import Int16ul, Int32ul, Struct
-
+from .declaration import Int16ul, Int32ul, Struct
 from .record import Record, field
 
 EXT4_EXT_MAGIC = 0xF30A

@@ -5,8 +5,7 @@ Rules: fs/ext4/fast_commit.h and Documentation/filesystems/ext4/journal.rst.
 
 from __future__ import annotations
 
-from construct import Bytes, Int16ul, Int32ul, Struct
-
+from .declaration import Bytes, Int16ul, Int32ul, Struct
 from .record import Record, field
 
 # fc_tag

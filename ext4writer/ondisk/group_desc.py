@@ -5,8 +5,7 @@ Rules: Documentation/filesystems/ext4/group_descr.rst.
 
 from __future__ import annotations
 
-from construct import Int16ul, Int32ul, Struct
-
+from .declaration import Int16ul, Int32ul, Struct
 from .record import Record, field
 
 # bg_flags

@@ -5,8 +5,7 @@ Rules: Documentation/filesystems/ext4/directory.rst, "Hash Tree Directories".
 
 from __future__ import annotations
 
-from construct import Bytes, Int8ul, Int16ul, Int32ul, Struct
-
+from .declaration import Bytes, Int8ul, Int16ul, Int32ul, Struct
 from .dirent import FILE_TYPES, rec_len
 from .record import Record, field
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from construct import Bytes, Int16ul, Int32ul, Struct
-
+from .declaration import Bytes, Int16ul, Int32ul, Struct
 from .record import Record, field
 
 EXT4_GOOD_OLD_INODE_SIZE = 128

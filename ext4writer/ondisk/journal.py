@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from construct import Array, Bytes, Int8ub, Int32ub, Struct
-
+from .declaration import Array, Bytes, Int8ub, Int32ub, Struct
 from .record import Record, field
 from .superblock import EXT4_MIN_BLOCK_SIZE
 

@@ -5,8 +5,7 @@ Rules: Documentation/filesystems/ext4/journal.rst and include/linux/jbd2.h.
 
 from __future__ import annotations
 
-from construct import Array, Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
-
+from .declaration import Array, Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 from .journal import CHECKSUM_TYPES, JOURNAL_HEADER
 from .record import Record, field
 
@@ -92,7 +91,7 @@ JOURNAL_BLOCK_TAIL = Record(
 JOURNAL_REVOKE_HEADER = Record(
     "journal_revoke_header",
     Struct(
-        *JOURNAL_HEADER.declaration.subcons,
+        *JOURNAL_HEADER.declared.subcons,
         field("r_count", Int32ub, "Bytes in use, this header among them", "bytes"),
     ),
     size=16,
@@ -102,7 +101,7 @@ JOURNAL_REVOKE_HEADER = Record(
 JOURNAL_COMMIT_HEADER = Record(
     "journal_commit_header",
     Struct(
-        *JOURNAL_HEADER.declaration.subcons,
+        *JOURNAL_HEADER.declared.subcons,
         field(
             "h_chksum_type",
             Int8ub,

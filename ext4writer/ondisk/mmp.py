@@ -5,8 +5,7 @@ Rules: Documentation/filesystems/ext4/mmp.rst and fs/ext4/ext4.h:struct mmp_stru
 
 from __future__ import annotations
 
-from construct import Array, Bytes, Int16ul, Int32ul, Int64ul, Struct
-
+from .declaration import Array, Bytes, Int16ul, Int32ul, Int64ul, Struct
 from .record import Record, field
 
 EXT4_MMP_MAGIC = 0x004D4D50

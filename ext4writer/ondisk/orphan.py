@@ -5,8 +5,7 @@ Rules: Documentation/filesystems/ext4/orphan.rst and fs/ext4/ext4.h:struct ext4_
 
 from __future__ import annotations
 
-from construct import Int32ul, Struct
-
+from .declaration import Int32ul, Struct
 from .record import Record, field
 
 EXT4_ORPHAN_BLOCK_MAGIC = 0x0B10CA04

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from construct import Int16ul, Int32ul, Int64ul, Struct
-
 from ..arithmetic import ceil_div
+from .declaration import Int16ul, Int32ul, Int64ul, Struct
 from .record import Record, field
 from .superblock import EXT4_GRP_QUOTA_INO, EXT4_USR_QUOTA_INO
 

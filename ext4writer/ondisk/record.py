@@ -1,4 +1,4 @@
-"""Record: one fixed-size on-disk structure, declared once as a construct Struct.
+"""Record: one fixed-size on-disk structure, declared once in the words of construct.
 
 Everything else (struct format, field offsets, the packers, parsing, the parts of a number that
 lies in two fields, docs/format.md) is derived from the declaration. The derivation runs at the
@@ -14,9 +14,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
-import construct
-
 from ..errors import RecordError
+from .declaration import Array, Bytes, Named, Number, Padding, Struct, Word
 
 Value: TypeAlias = "int | bytes | Sequence[int]"
 ReadBuffer: TypeAlias = "bytes | bytearray | memoryview"
@@ -88,15 +87,9 @@ class Meaning(NamedTuple):
     """The least and the greatest value that the kernel takes, where they are always the same."""
 
 
-class _Meant(construct.Renamed):  # type: ignore[misc]  # construct has no types
-    """A named field of a declaration with its meaning; packs like the field alone."""
-
-    meaning: Meaning
-
-
 def field(
     name: str,
-    subcon: Any,
+    word: Word,
     text: str,
     unit: Unit = "",
     *,
@@ -107,15 +100,10 @@ def field(
     writes: str = "",
     names: Mapping[int, str] = _NO_NAMES,
     limits: tuple[int, int] | None = None,
-) -> Any:
-    """Return a field of a declaration: a construct ``subcon`` with its name and meaning."""
-    meant = _Meant(subcon, newname=name)
-    meant.meaning = Meaning(text, unit, high, whole, when, zero, writes, names, limits)
-    return meant
-
-
-# Standard sizes of the struct letters; construct spells a 32-bit word "L".
-_LETTER_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8}
+) -> Named:
+    """Return a field of a declaration: a ``word`` with its name and meaning."""
+    meaning = Meaning(text, unit, high, whole, when, zero, writes, names, limits)
+    return Named(name, word, meaning)
 
 
 class Field(NamedTuple):
@@ -141,23 +129,21 @@ class Field(NamedTuple):
 class _Layout:
     """What is derived from a declaration: the fields and the packer of the whole structure."""
 
-    def __init__(self, record: str, declaration: Any, size: int) -> None:
+    def __init__(self, record: str, declared: Struct, size: int) -> None:
         fields: dict[str, Field] = {}
         meanings: dict[str, Meaning] = {}
         orders: set[str] = set()
         offset = 0
-        for subcon in declaration.subcons:
-            name, core, meaning = None, subcon, Meaning()
-            while isinstance(core, construct.Renamed):
-                if isinstance(core, _Meant):
-                    meaning = core.meaning
-                name, core = core.name, core.subcon
-            if isinstance(core, construct.Padded):
-                offset += core.length
+        for subcon in declared.subcons:
+            name, word, meaning = None, subcon, Meaning()
+            if isinstance(subcon, Named):
+                name, word, meaning = subcon.name, subcon.word, subcon.meaning
+            if isinstance(word, Padding):
+                offset += word.length
                 continue
             if name is None or name in fields:
                 raise ValueError(f"{record}: a field at offset {offset} has no name of its own")
-            letter, width, count = _item(core, orders)
+            letter, width, count = _item(word, orders)
             fields[name] = Field(name, offset, width * count, letter, count)
             meanings[name] = meaning
             offset += width * count
@@ -222,28 +208,26 @@ def _little_endian(column: Column) -> memoryview:
     return memoryview(column).cast("B")
 
 
-def _item(core: Any, orders: set[str]) -> tuple[str, int, int]:
-    """Return (letter, width, count) of one construct field and note its byte order."""
-    if isinstance(core, construct.Bytes):
-        return f"{core.length}s", core.length, 1
-    if isinstance(core, construct.Array):
-        letter, width, _ = _item(core.subcon, orders)
-        return letter, width, core.count
-    if isinstance(core, construct.FormatField):
-        letter = core.fmtstr[-1].replace("L", "I")
-        width = _LETTER_SIZES[letter]
-        if width > 1:
-            orders.add(core.fmtstr[0])
-        return letter, width, 1
-    raise ValueError(f"a record cannot hold {core!r}")
+def _item(word: Word, orders: set[str]) -> tuple[str, int, int]:
+    """Return (letter, width, count) of one word and note its byte order."""
+    if isinstance(word, Bytes):
+        return f"{word.length}s", word.length, 1
+    if isinstance(word, Array):
+        letter, width, _ = _item(word.item, orders)
+        return letter, width, word.count
+    if isinstance(word, Number):
+        if word.width > 1:
+            orders.add(word.order)
+        return word.letter, word.width, 1
+    raise ValueError(f"a record cannot hold {word!r}")
 
 
 class Record:
     """One fixed-size structure of the format, with the kernel's field names."""
 
-    def __init__(self, name: str, declaration: Any, *, size: int, doc: str = "") -> None:
+    def __init__(self, name: str, declared: Struct, *, size: int, doc: str = "") -> None:
         self.name = name
-        self.declaration = declaration
+        self.declared = declared
         self.size = size
         self.doc = doc
 
@@ -252,7 +236,12 @@ class Record:
 
     @cached_property
     def _layout(self) -> _Layout:
-        return _Layout(self.name, self.declaration, self.size)
+        return _Layout(self.name, self.declared, self.size)
+
+    @cached_property
+    def declaration(self) -> Any:
+        """The declaration as the Struct of construct, which is loaded for it."""
+        return self.declared.made()
 
     @cached_property
     def fields(self) -> Mapping[str, Field]:

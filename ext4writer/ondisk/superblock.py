@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
-
+from .declaration import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 from .record import Record, field
 
 SUPERBLOCK_OFFSET = 1024

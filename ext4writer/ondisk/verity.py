@@ -8,9 +8,8 @@ its size.
 
 from __future__ import annotations
 
-from construct import Bytes, Int8ul, Int32ul, Int64ul, Struct
-
 from ..arithmetic import round_up
+from .declaration import Bytes, Int8ul, Int32ul, Int64ul, Struct
 from .record import Record, field
 
 FS_VERITY_HASH_ALG_SHA256 = 1

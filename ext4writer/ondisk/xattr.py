@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from construct import Array, Int8ul, Int16ul, Int32ul, Struct
-
+from .declaration import Array, Int8ul, Int16ul, Int32ul, Struct
 from .record import Record, field
 
 EXT4_XATTR_MAGIC = 0xEA020000

@@ -8,20 +8,20 @@ import struct
 from array import array
 from typing import Any
 
-import construct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ext4writer import ondisk
 from ext4writer.errors import RecordError
+from ext4writer.ondisk.declaration import Int8ub, Int16ub, Int16ul, Int32ub, Padding, Struct
 from ext4writer.ondisk.dirent import DIR_ENTRY_2
 from ext4writer.ondisk.extent import EXTENT, EXTENT_IDX
 from ext4writer.ondisk.features import feature
 from ext4writer.ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
 from ext4writer.ondisk.inode import INODE, INODE_128
 from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK
-from ext4writer.ondisk.record import Field, Record
+from ext4writer.ondisk.record import Field, Record, field
 from ext4writer.ondisk.superblock import SUPERBLOCK
 
 from ..makers import docs_update
@@ -166,11 +166,11 @@ def test_big_endian_and_padding() -> None:
     assert JOURNAL_SUPERBLOCK.pack({"h_magic": 0xC03B3998})[:4] == b"\xc0\x3b\x39\x98"
     padded = Record(
         "padded",
-        construct.Struct(
-            "a" / construct.Int8ub,
-            construct.Padding(3),
-            "b" / construct.Int32ub,
-            "gap" / construct.Padding(2),
+        Struct(
+            field("a", Int8ub, ""),
+            Padding(3),
+            field("b", Int32ub, ""),
+            field("gap", Padding(2), ""),
         ),
         size=10,
     )
@@ -183,14 +183,14 @@ def test_big_endian_and_padding() -> None:
 @pytest.mark.parametrize(
     "declaration",
     [
-        construct.Struct("a" / construct.Int16ul),
-        construct.Struct("a" / construct.Int16ul, "b" / construct.Int16ub),
-        construct.Struct("a" / construct.Int16ul, construct.Int16ul),
-        construct.Struct("a" / construct.Int16ul, "a" / construct.Int16ul),
-        construct.Struct("a" / construct.CString("ascii")),
+        Struct(field("a", Int16ul, "")),
+        Struct(field("a", Int16ul, ""), field("b", Int16ub, "")),
+        Struct(field("a", Int16ul, ""), Int16ul),
+        Struct(field("a", Int16ul, ""), field("a", Int16ul, "")),
+        Struct(field("a", Struct(), "")),
     ],
 )
-def test_bad_declarations(declaration: Any) -> None:
+def test_bad_declarations(declaration: Struct) -> None:
     with pytest.raises(ValueError, match=r"bad|cannot hold"):
         Record("bad", declaration, size=4).fields  # noqa: B018
 
