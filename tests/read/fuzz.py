@@ -63,6 +63,8 @@ from ext4writer.read.xattrs import encryption_context
 
 SECONDS_MAX = 20
 CONTENT_MAX = 64 << 10
+FILES, FEW_FILES = 120, 24
+"""Files in a directory of the images from which damage starts: by default, and for long runs."""
 EXTRACT_MAX = 1 << 20
 
 MKE2FS = {
@@ -123,10 +125,12 @@ class Mutant:
         return self.pread(self.size, 0)
 
 
-def small_tree() -> Tree:
-    tree = Tree()
-    for number in range(120):
-        tree.file(f"/many/{number:03}{'n' * (number % 40)}", b"%d" % number, parents=True)
+def small_tree(files: int = FILES) -> Tree:
+    """A tree with something of everything; with fewer files the names are longer."""
+    tree, step = Tree(), FILES // files
+    for number in range(files):
+        name = f"{number:03}{'n' * (number * step % (40 * step))}"
+        tree.file(f"/many/{name}", b"%d" % number, parents=True)
     tree.file("/holes", b"".join(bytes([n % 250 + 1]) * 1024 + bytes(1024) for n in range(100)))
     tree.file("/a", b"text", xattrs={b"user.a": b"b" * 600, b"user.c": b"d"})
     tree.link("/b", "/a")
@@ -140,8 +144,8 @@ def small_tree() -> Tree:
 
 
 @cache
-def seeds() -> list[Seed]:
-    """All images from which damage starts."""
+def seeds(files: int = FILES) -> list[Seed]:
+    """All images from which damage starts; with so many files in a directory each."""
     found = []
     for name, spec in {
         "ours": Spec(block_size=1024, journal="none", hole_size=1024, free=0),
@@ -150,13 +154,14 @@ def seeds() -> list[Seed]:
         "ours-rest": Spec(block_size=1024, features=OUR_FEATURES, free=0),
     }.items():
         data = bytearray()
-        write_image(small_tree(), data, spec)
+        write_image(small_tree(files), data, spec)
         found.append((name, bytes(data)))
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source")
         (source / "many").mkdir(parents=True)
-        for number in range(90):
-            (source / f"many/{number}{'n' * 40}").write_bytes(b"x" * number)
+        for number in range(files * 3 // 4):
+            name = f"{number}{'n' * min(40 * FILES // files, 200)}"
+            (source / "many" / name).write_bytes(b"x" * number)
         (source / "big").write_bytes(bytes(range(256)) * 400)
         (source / "link").symlink_to("t" * 200)
         (source / "short").symlink_to("many/3")
@@ -394,17 +399,23 @@ STEPS: tuple[Step, ...] = (
 )
 # How often each of the further steps is chosen: what is cheap and reads most, most.
 _OFTEN: tuple[Step, ...] = (
-    *(_walk, _walk, _units_of, _find, _find, _build, _diff, _map, _tar, _inodes, _manifest),
-    *(_page, _extract),
+    *(_walk, _walk, _units_of, _find, _find, _build, _tar, _inodes, _manifest) * 2,
+    *(_diff, _map, _page, _extract),
 )
 
 
-def run(count: int, first: int = 0, *, every_step: bool = False) -> Counter[str]:
+FULL_EVERY = 40
+"""Of the images of a long run, one in so many has all files."""
+
+
+def run(
+    count: int, first: int = 0, *, every_step: bool = False, files: int = FILES
+) -> Counter[str]:
     """Look at ``count`` damaged images; raise AssertionError that names the seed of a failure."""
     seen: Counter[str] = Counter()
     for number in range(first, first + count):
         chance = random.Random(number)
-        seed = chance.choice(seeds())
+        seed = chance.choice(seeds(files))
         data = damaged(seed, chance)
         steps = None if every_step else (_check, chance.choice(_OFTEN))
         heard: list[Ext4WriterError] = []
@@ -430,7 +441,7 @@ if __name__ == "__main__":
     for at in range(begin, begin + wanted):
         started = time.process_time()
         try:
-            run(1, at)
+            run(1, at, files=FILES if not at % FULL_EVERY else FEW_FILES)
         except AssertionError as error:
             failed += 1
             print(error, flush=True)
