@@ -340,6 +340,7 @@ k reports
 sb-no-large-file
 n 020033
 y 020033
+c PR_2_FEATURE_LARGE_FILES
 k fails
 sb-no-inline-data
 n 01006f 010070 030005 030003 040003 040002
@@ -404,7 +405,8 @@ k reports
 sb-orphan-loop
 n 010037 010036 020003 050007 050008 05000a
 y 000020 000024 020003
-c PR_2_UNUSED_INODE PR_5_FREE_INODE_COUNT PR_5_FREE_INODE_COUNT_GROUP PR_5_INODE_UNUSED
+c PR_1_LOW_DTIME PR_2_UNUSED_INODE PR_5_FREE_INODE_COUNT PR_5_FREE_INODE_COUNT_GROUP
+c PR_5_INODE_UNUSED
 k reports
 sb-orphan-next-bad
 n 020003 050007 050008 05000a
@@ -1174,7 +1176,7 @@ k trusts
 flag-extents-device
 n 020018 020028
 y 020018
-c PR_1_SPECIAL_EXTENTS_IDATA
+c PR_1_SPECIAL_EXTENTS_IDATA PR_2_BAD_CHAR_DEV
 k trusts
 flag-inline-plain
 n 010077 010078 01007a 010070
@@ -1274,19 +1276,14 @@ y 00000e 020029 020010
 c PR_2_BLOCKS_HI_ZERO
 k trusts
 char-device-bad
-c PR_2_BAD_CHAR_DEV
 k trusts
 char-device-mapped
-c PR_2_BAD_CHAR_DEV
 k trusts
 block-device-bad
-c PR_2_BAD_BLOCK_DEV
 k trusts
 fifo-bad
-c PR_2_BAD_FIFO
 k trusts
 socket-bad
-c PR_2_BAD_SOCKET
 k trusts
 device-size
 n 010032
@@ -1296,7 +1293,7 @@ k trusts
 dev-block-no-mode
 n 010030
 y 010030
-c PR_1_SET_IMMUTABLE PR_2_BAD_BLOCK_DEV
+c PR_1_SET_IMMUTABLE
 k trusts
 link-size
 n 020031 020028
@@ -1427,6 +1424,7 @@ k reports
 eh-block-max-less
 n 01005f 014006 01000d 050003 050014 050006
 y 01005f 014006 01000d 050003 050014 050006 05000e 05000f
+c PR_1_EXTENT_HEADER_INVALID
 k trusts
 eh-block-depth
 k reports
@@ -2004,6 +2002,7 @@ k reports
 de-rec-len-past-tail
 n 02004c 02004d
 y 02004c
+c PR_2_LEAF_NODE_MISSING_CSUM
 k trusts
 de-rec-len-last-mapped
 n 020013
@@ -2038,6 +2037,7 @@ k trusts
 dot-not-ended
 n 020016
 y 020016
+c PR_2_DOT_NULL_TERM
 k trusts
 dot-rec-len
 n 020024 030005 030003 040003 040002
@@ -2088,6 +2088,7 @@ k trusts
 dotdot-not-ended
 n 020017 030005
 y 020017 030005
+c PR_2_DOT_DOT_NULL_TERM
 k trusts
 dir-loop
 n 020004 030005 030003 040003
@@ -2587,7 +2588,7 @@ k trusts
 ea-inode-itself
 n 010054
 y 010054
-c PR_1_ATTR_VALUE_EA_INODE PR_1_BAD_I_BLOCKS PR_1_EA_INODE_NONREG
+c PR_1_ATTR_HASH PR_1_BAD_I_BLOCKS PR_1_EA_INODE_NONREG
 k reports
 ev-inode-zero
 n 010053 01000d 040005
@@ -2617,7 +2618,7 @@ k trusts
 ev-inode-other
 n 010054 01000d 040005
 y 010054 01000d 040005
-c PR_1_ATTR_VALUE_EA_INODE PR_4_EA_INODE_REF_COUNT
+c PR_1_ATTR_HASH PR_4_EA_INODE_REF_COUNT
 k trusts
 ev-inode-reserved
 n 010083 01000d 040005
@@ -2637,12 +2638,12 @@ k reports
 ev-flag-loop
 n 010054 01000d 040005
 y 010054 01000d 040005
-c PR_1_ATTR_VALUE_EA_INODE PR_4_EA_INODE_REF_COUNT
+c PR_1_ATTR_HASH PR_4_EA_INODE_REF_COUNT
 k reports
 ev-loop
 n 010083 01000d 010054 040002
 y 010083 01000d 010054 040002 040003
-c PR_1_ATTR_VALUE_EA_INODE PR_4_UNATTACHED_INODE
+c PR_1_ATTR_HASH PR_1_ATTR_VALUE_EA_INODE PR_4_UNATTACHED_INODE
 k reports
 ev-references-more
 n 040005
@@ -2679,12 +2680,12 @@ k trusts
 ev-size
 n 01000c
 y 01000c
-c PR_1_ATTR_VALUE_EA_INODE PR_1_BAD_I_SIZE PR_4_UNATTACHED_INODE
+c PR_1_BAD_I_SIZE
 k trusts
 ev-size-entry
 n 01000d
 y 01000d
-c PR_1_ATTR_VALUE_EA_INODE PR_1_BAD_I_BLOCKS PR_4_EA_INODE_REF_COUNT
+c PR_1_BAD_I_BLOCKS
 k trusts
 ev-size-huge
 n 01000d
@@ -2716,7 +2717,6 @@ k trusts
 ev-offset
 k trusts
 ev-no-feature
-c PR_1_ATTR_VALUE_EA_INODE PR_4_UNATTACHED_INODE
 k trusts
 cl-block-map
 n 01005c 010010 01000e 01000c 01000d 010080 011001 011002 011003 013004 013001 013003 013006
@@ -2844,6 +2844,7 @@ k trusts
 in-dir-hash-flag
 n 010049
 y 010049
+c PR_1_HTREE_BADROOT
 k reports
 in-name-long
 n 020013
@@ -2897,14 +2898,17 @@ k refuses
 qu-version
 n 060002
 y 060002
+c PR_6_UPDATE_QUOTAS
 k refuses
 qu-blocks
 n 060002
 y 060002
+c PR_6_UPDATE_QUOTAS
 k refuses
 qu-free-block
 n 060002
 y 060002
+c PR_6_UPDATE_QUOTAS
 k refuses
 qu-space
 n 060002
@@ -2931,7 +2935,7 @@ k reports
 qu-size
 n 01000c 060002
 y 01000c
-c PR_1_BAD_I_SIZE
+c PR_1_BAD_I_SIZE PR_6_UPDATE_QUOTAS
 k refuses
 qu-no-feature
 n 010063
@@ -2970,31 +2974,32 @@ k reports
 of-present-clean
 n 06000d
 y 06000d
-c PR_6_ORPHAN_PRESENT_CLEAR
+c PR_6_ORPHAN_PRESENT_CLEAN_FILE
 k trusts
 of-present-no-file
 n 06000e
 y 06000e
+c PR_6_ORPHAN_PRESENT_NO_FILE
 k trusts
 of-present-magic
 n 06000c 060009
 y 000053 06000c
-c PR_0_ORPHAN_FILE_BAD_MAGIC PR_6_ORPHAN_PRESENT_CLEAR
+c PR_0_ORPHAN_FILE_BAD_MAGIC PR_6_ORPHAN_PRESENT_CLEAN_FILE
 k refuses
 of-present-checksum
 n 06000c 060009
 y 000054 06000c
-c PR_0_ORPHAN_FILE_BAD_CHECKSUM PR_6_ORPHAN_PRESENT_CLEAR
+c PR_0_ORPHAN_FILE_BAD_CHECKSUM PR_6_ORPHAN_PRESENT_CLEAN_FILE
 k refuses
 of-present-hole
 n 01000c 060010 060009
 y 000052 01000c 06000d
-c PR_1_BAD_I_SIZE PR_6_ORPHAN_PRESENT_CLEAR
+c PR_1_BAD_I_SIZE PR_6_ORPHAN_PRESENT_CLEAN_FILE
 k refuses
 of-present-size
 n 01000c 06000f 060009
 y 000055 01000c 06000d
-c PR_0_ORPHAN_FILE_WRONG_SIZE PR_1_BAD_I_SIZE PR_6_ORPHAN_PRESENT_CLEAR
+c PR_0_ORPHAN_FILE_WRONG_SIZE PR_1_BAD_I_SIZE PR_6_ORPHAN_PRESENT_CLEAN_FILE
 k trusts
 of-size
 n 01000c 06000f 060009
@@ -3015,6 +3020,7 @@ of-no-journal
 n 000016 060007
 y 000016 010034 050003 050014 050006 05000e 05000f 060007
 c PR_1_JOURNAL_INODE_NOT_CLEAR PR_5_BLOCK_UNUSED PR_5_FREE_BLOCK_COUNT PR_5_FREE_BLOCK_COUNT_GROUP
+c PR_6_ORPHAN_FILE_WITHOUT_JOURNAL
 k trusts
 of-inum
 n 01008f 020002
@@ -3152,12 +3158,10 @@ y 000018 00002b
 c PR_0_JOURNAL_RECOVER_SET
 k trusts
 jr-start-end
-c PR_0_JOURNAL_BAD_SUPER
 k refuses
 jr-replay-garbage
 k trusts
 jr-errno
-c JOURNAL_ERRNO
 k trusts
 jr-incompat
 n 000026 000015
@@ -3183,7 +3187,6 @@ y 00002a
 c PR_0_JOURNAL_UNSUPP_MULTIFS
 k trusts
 jr-fast-commit
-c PR_0_JOURNAL_BAD_SUPER
 k trusts
 jr-backup-blocks
 y 00002d

@@ -32,9 +32,10 @@ class Charge(NamedTuple):
     def and_values(self, check: Check, found: list[Xattr]) -> Charge:
         """With the inodes that hold values of their own (pass1.c:size_to_quota_blocks)."""
         unit = check.format.cluster_size
-        sizes = [each.value_size for each in found if each.value_ino]
+        values = [each for each in found if each.value_ino]
+        sizes = [each.value_size for each in values if each.offset not in check.unhashed_values]
         blocks = sum(ceil_div(size, unit) for size in sizes) * check.format.blocks_per_cluster
-        return Charge(self.blocks + blocks, self.inodes + len(sizes))
+        return Charge(self.blocks + blocks, self.inodes + len(values))
 
 
 def check_attributes(check: Check, inode: Inode) -> Charge:
@@ -150,10 +151,8 @@ def _signed_hash(name: bytes, value: bytes) -> int:
 
 def _check_value_inode(check: Check, inode: Inode, xattr: Xattr) -> None:
     image, ino = check.image, xattr.value_ino
-    text = ""
-    if not check.format.ea_inode:
-        text = "is set without the feature ea_inode"
-    elif not 11 <= ino <= image.inodes_count:
+    text = warning = ""
+    if not check.format.first_ino <= ino <= image.inodes_count:
         text = f"is {ino}"
     else:
         try:
@@ -162,13 +161,19 @@ def _check_value_inode(check: Check, inode: Inode, xattr: Xattr) -> None:
             return
         if not holder.flags & EXT4_EA_INODE_FL:
             text = f"is {ino}, which does not hold a value"
+        elif not check.format.ea_inode:
+            warning = "is set without the feature ea_inode"
         elif holder.size != xattr.value_size:
-            text = f"is {ino}, which holds {holder.size} bytes, and not {xattr.value_size}"
+            warning = f"is {ino}, which holds {holder.size} bytes, and not {xattr.value_size}"
     if text:
         check.of_record(
             "PR_1_ATTR_VALUE_EA_INODE", XATTR_ENTRY, "e_value_inum", xattr.offset, text, inode.ino
         )
         return
+    if warning:
+        # The kernel does not read such a value (fs/ext4/xattr.c:ext4_xattr_inode_get).
+        where = xattr.offset, warning, inode.ino
+        check.of_record("ATTRIBUTE_VALUE", XATTR_ENTRY, "e_value_inum", *where, warn=True)
     check.value_inodes[ino] += 1
     _check_value_hashes(check, inode, xattr, holder)
 
@@ -182,10 +187,13 @@ def _check_value_hashes(check: Check, inode: Inode, xattr: Xattr, holder: Inode)
     if xattr.entry_hash not in (right, _signed_hash(xattr.name, value)):
         owner = INODE_128.number(holder.raw, 0, "i_mtime"), holder.generation
         if owner == (inode.ino, inode.generation):
+            check.unhashed_values.add(xattr.offset)
             return  # As Lustre stores values, without hashes.
         text = f"is {xattr.entry_hash:#010x}, and should be {right:#010x}"
         check.of_record("PR_1_ATTR_HASH", XATTR_ENTRY, "e_hash", xattr.offset, text, inode.ino)
-    if check.value_inodes[holder.ino] > 1:
+    if check.value_inodes[holder.ino] > 1 or holder.size != xattr.value_size:
+        return
+    if not holder.is_file or not check.format.ea_inode:
         return
     found = crc32c(check.format.checksum_seed, read_all(holder))
     if found != hashed:

@@ -11,6 +11,7 @@ from ...ondisk.casefold import EXT4_ENC_STRICT_MODE_FL, casefold
 from ...ondisk.dirent import (
     DIR_ENTRY_2,
     DIR_ENTRY_HASH,
+    DIR_ENTRY_TAIL,
     EXT4_FT_DIR_CSUM,
     decode_rec_len,
 )
@@ -58,6 +59,9 @@ def check_directories(check: Check, parents: Parents) -> None:
             _Directory(check, check.image.inode(ino), parents).check()
         except DamageError as error:
             check.damage(error)
+    if check.large_files and not check.format.large_file:
+        text = f"has no large_file, and inode {check.large_files} has 2 GiB or more"
+        check.of_superblock("PR_2_FEATURE_LARGE_FILES", "s_feature_ro_compat", text)
 
 
 class _Directory:
@@ -72,6 +76,8 @@ class _Directory:
         self._policy = check.policies.get(inode.ino)
         self._folds = bool(inode.flags & EXT4_CASEFOLD_FL) and not self._is_encrypted
         self._folded: dict[bytes, bytes] = {}
+        self._last_at = 0
+        """Byte of the block where the last entry begins; its end where that cannot be told."""
 
     def check(self) -> None:
         """Check all blocks, and the index over them."""
@@ -88,6 +94,8 @@ class _Directory:
                 check_block(inode, block)
             names: list[bytes] = []
             is_index = self._entries(block, names, block.logical == 0)
+            if with_sums and not (is_index or (has_index and block.logical == 0)):
+                self._check_tail(block)
             if has_index:
                 if is_index or block.logical == 0:
                     indexed[block.logical] = block
@@ -125,10 +133,11 @@ class _Directory:
         known, inodes = self._names, check.inodes
         types, counts, find = inodes.types, inodes.names, inodes.find
         file_types = _FILE_TYPES if check.format.filetype else None
-        at = number = 0
+        at = number = self._last_at = 0
         while at < end:
             if at + 8 > end:
                 self._wrong("PR_2_DIR_CORRUPTED", base + at, "rec_len", "leaves less than an entry")
+                self._last_at = end
                 return False
             ino, length, name_len, file_type = _head(data, at)
             if large:
@@ -136,6 +145,7 @@ class _Directory:
             if length < 12 or length & 3 or at + length > end or name_len + 8 > length:
                 text = f"is {length} where {end - at} bytes are left, and the name has {name_len}"
                 self._wrong("PR_2_DIR_CORRUPTED", base + at, "rec_len", text)
+                self._last_at = end
                 return False
             if is_first and number < 2:
                 self._dots(number, ino, data[at + 8 : at + 8 + name_len], base + at)
@@ -166,11 +176,22 @@ class _Directory:
                     self._check_folded(name, base + at)
             elif number == 0 and length == end and not name_len:
                 return True
-            elif file_type == EXT4_FT_DIR_CSUM and at + length == end:
-                pass  # the tail
+            self._last_at = at
             at += length
             number += 1
         return False
+
+    def _check_tail(self, block: Block) -> None:
+        """The tail with the checksum is the last entry (lib/ext2fs/csum.c:ext2fs_dirent_has_tail).
+
+        The kernel looks for it at its place, and does not mind an entry that reaches over it.
+        """
+        tail = len(block.data) - DIR_ENTRY_TAIL.size
+        is_there = _head(block.data, tail) == (0, DIR_ENTRY_TAIL.size, 0, EXT4_FT_DIR_CSUM)
+        if is_there and self._last_at < tail:
+            text = f"reaches byte {len(block.data)} of the block, over the checksum's tail"
+            at = block.offset + self._last_at
+            self._wrong("PR_2_LEAF_NODE_MISSING_CSUM", at, "rec_len", text)
 
     def _has_bad(self, name: bytes) -> bool:
         return (b"/" in name or b"\0" in name) and not self._is_encrypted

@@ -61,6 +61,8 @@ _LARGE_FILE_BYTES = 1 << 31
 _FAST_SYMLINK_BYTES = 60
 _IN_INODE = 4
 """Extents that fit an inode."""
+_ROOM_LESS = 2
+"""By how much eh_max may be less (lib/ext2fs/extent.c:ext2fs_extent_header_verify)."""
 
 _old = INODE_128.unpacker(
     *("i_mode", "i_size_lo", "i_dtime", "i_links_count", "i_blocks_lo", "i_flags", "i_block"),
@@ -199,8 +201,8 @@ class _Ordinary:
                 return False
             if size > self._largest:
                 return False
-            if size >= _LARGE_FILE_BYTES:
-                check.large_files = True
+            if size >= _LARGE_FILE_BYTES and not check.large_files:
+                check.large_files = ino
         for start, length in runs:
             check.claims.add(ino, start, length)
         check.inodes.add(ino, mode, links)
@@ -429,6 +431,8 @@ def _check_flags(check: Check, inode: Inode) -> None:
             wrong("PR_1_HTREE_NODIR", "has INDEX, and the inode is no directory")
         elif not fmt.dir_index:
             wrong("PR_1_HTREE_SET", "has INDEX without the feature dir_index")
+        elif flags & EXT4_INLINE_DATA_FL:
+            wrong("PR_1_HTREE_BADROOT", "has INDEX and INLINE_DATA")
 
 
 def _check_zeros(check: Check, inode: Inode) -> None:
@@ -476,8 +480,14 @@ def _check_device(check: Check, inode: Inode) -> None:
     }
     words = struct.unpack("<15I", inode.block_bytes)
     rest = words[1:] if words[0] else words[2:]
-    if inode.flags & EXT4_INDEX_FL or any(rest):
+    sealed = inode.flags & (EXT4_IMMUTABLE_FL | EXT4_APPEND_FL)
+    if inode.flags & (EXT4_INDEX_FL | EXT4_EXTENTS_FL) or (sealed and any(words[4:])):
         check.of_inode(codes[inode.file_type], inode, "i_block", "holds more than a number")
+    elif any(rest):
+        # Old kernels left something there, so that e2fsck lets it be.
+        text = "holds more than a number"
+        where = INODE_128, "i_block", inode.offset, text, inode.ino
+        check.of_record("DEVICE_NUMBER", *where, warn=True)
 
 
 def _check_symlink(check: Check, inode: Inode) -> None:
@@ -567,7 +577,13 @@ def _check_blocks(check: Check, inode: Inode) -> int:
 def _check_extent_bounds(check: Check, inode: Inode) -> None:
     """The first blocks that inner nodes name, and that no child reaches into the next one."""
     magic, entries, most, depth = _header(inode.block_bytes, 0)
-    if magic != EXT4_EXT_MAGIC or not 0 < depth <= 5 or entries > most:
+    if magic != EXT4_EXT_MAGIC or depth > 5 or entries > most:
+        return
+    if most < _IN_INODE - _ROOM_LESS:
+        text = f"is {most}, and there is room for {_IN_INODE}"
+        where = inode.offset + INODE.offset("i_block"), text, inode.ino
+        check.of_record("PR_1_MISSING_EXTENT_HEADER", EXTENT_HEADER, "eh_max", *where)
+    if not depth:
         return
     image = check.image
     # (node's bytes, its byte in the image, depth, first block, first block after it)
@@ -576,7 +592,13 @@ def _check_extent_bounds(check: Check, inode: Inode) -> None:
     seen: set[int] = set()
     while stack:
         data, offset, depth, least, end = stack.pop()
-        magic, entries, _, found = _header(data, 0)
+        magic, entries, most, found = _header(data, 0)
+        room = (len(data) - EXTENT_HEADER.size) // EXTENT.size
+        if magic == EXT4_EXT_MAGIC and most < room - _ROOM_LESS:
+            text = f"is {most}, and there is room for {room}"
+            code = "PR_1_EXTENT_HEADER_INVALID"
+            check.of_record(code, EXTENT_HEADER, "eh_max", offset, text, inode.ino)
+            continue
         if (
             magic != EXT4_EXT_MAGIC
             or found != depth
@@ -641,8 +663,8 @@ def _check_size(check: Check, inode: Inode, mapped: _Mapped) -> None:
             text = f"is {size}, and block {mapped.last_written} is written"
         elif size > size_limit(inode):
             text = f"is {size}, and {size_limit(inode)} is the most"
-        if size >= _LARGE_FILE_BYTES:
-            check.large_files = True
+        if size >= _LARGE_FILE_BYTES and not check.large_files:
+            check.large_files = inode.ino
     if text:
         check.of_inode("PR_1_BAD_I_SIZE", inode, "i_size_lo", text)
 

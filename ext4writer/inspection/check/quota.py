@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...arithmetic import ceil_div
 from ...errors import DamageError, ImageError
 from ...ondisk.inode import EXT4_EA_INODE_FL
 from ...ondisk.quota import (
@@ -9,6 +10,8 @@ from ...ondisk.quota import (
     QT_BLKSIZE,
     QUOTA_BLOCK_HEADER,
     QUOTA_ENTRY,
+    QUOTA_HEADER,
+    QUOTA_INFO,
     QUOTA_KINDS,
     QuotaKind,
 )
@@ -59,7 +62,12 @@ def check_quota(check: Check) -> None:
         name = kind.name
         inode = image.inode(ino)
         try:
-            check_header(image.open(inode).read_at(0, 2 * QT_BLKSIZE), kind)
+            head = image.open(inode).read_at(0, 2 * QT_BLKSIZE)
+            text = _wrong_info(head, inode.size)
+            if text:
+                check.of_inode("PR_6_UPDATE_QUOTAS", inode, "i_block", f"of {name} quota {text}")
+                continue
+            check_header(head, kind)
         except (DamageError, ImageError, ValueError) as error:
             # The kernel cannot turn quota on; e2fsck passes over such a file.
             text = f"of {name} quota: {error}"
@@ -84,6 +92,23 @@ def check_quota(check: Check) -> None:
                 )
                 check.of_inode("PR_6_UPDATE_QUOTAS", inode, "i_block", text)
                 break
+
+
+def _wrong_info(data: bytes, size: int) -> str:
+    """What the header says that no quota file can be (lib/support/quotaio_v2.c:v2_init_io)."""
+    if len(data) < QUOTA_HEADER.size + QUOTA_INFO.size:
+        return f"is {size} bytes long"
+    version = QUOTA_HEADER.number(data, 0, "dqh_version")
+    if version != 1:
+        return f"is of version {version}"
+    fields = ("dqi_blocks", "dqi_free_blk", "dqi_free_entry")
+    blocks, *free = (QUOTA_INFO.number(data, QUOTA_HEADER.size, name) for name in fields)
+    if blocks > ceil_div(size, QT_BLKSIZE):
+        return f"says dqi_blocks {blocks}, and the file has {size} bytes"
+    for field, value in zip(fields[1:], free, strict=True):
+        if value >= blocks:
+            return f"says {field} {value} of {blocks} blocks"
+    return ""
 
 
 def _read(data: bytes, kind: QuotaKind) -> dict[int, list[int]]:

@@ -130,7 +130,11 @@ def _check_journal_superblock(
         )
     start, begin = number(data, 0, "s_start"), number(data, 0, "s_first")
     if start >= max(maxlen, 1):
-        wrong("PR_0_JOURNAL_BAD_SUPER", "s_start", f"is {start}, and s_maxlen {maxlen}")
+        # Recovery finds no log there; e2fsck -n does not recover.
+        text = f"is {start}, and s_maxlen {maxlen}: no log begins there"
+        check.of_record(
+            "JOURNAL_START", JOURNAL_SUPERBLOCK, "s_start", at, of + text, ino, warn=True
+        )
     if not 0 < begin < max(maxlen, 1):
         # fs/jbd2/journal.c:journal_load_superblock refuses it; e2fsck needs it to recover alone.
         text = f"is {begin}, and s_maxlen {maxlen}: the kernel does not mount this"
@@ -138,7 +142,11 @@ def _check_journal_superblock(
         code = "JOURNAL_FIRST" if is_idle else "PR_0_JOURNAL_BAD_SUPER"
         check.of_record(code, JOURNAL_SUPERBLOCK, "s_first", at, of + text, ino, warn=is_idle)
     if number(data, 0, "s_errno") and not fmt.needs_recovery:
-        wrong("JOURNAL_ERRNO", "s_errno", f"is {number(data, 0, 's_errno')}: the kernel met errors")
+        # The next mount takes note of it; e2fsck forgets it (e2fsck/journal.c).
+        text = f"is {number(data, 0, 's_errno')}: the kernel met errors"
+        check.of_record(
+            "JOURNAL_ERRNO", JOURNAL_SUPERBLOCK, "s_errno", at, of + text, ino, warn=True
+        )
     summed = JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3
     if number(data, 0, "s_feature_incompat") & summed:
         stored = number(data, 0, "s_checksum")
@@ -184,7 +192,8 @@ def _check_journal_features(data: bytearray, wrong: Callable[[str, str, str], No
         wrong("PR_0_JOURNAL_BAD_SUPER", "s_checksum_type", text)
     if flags & JBD2_FEATURE_INCOMPAT_FAST_COMMIT:
         fast = number(data, 0, "s_num_fc_blks") or JBD2_DEFAULT_FAST_COMMIT_BLOCKS
-        if number(data, 0, "s_maxlen") - fast < JBD2_MIN_JOURNAL_BLOCKS:
+        left = (number(data, 0, "s_maxlen") - fast) & 0xFFFFFFFF  # as both of them count
+        if left < JBD2_MIN_JOURNAL_BLOCKS:
             text = f"is {fast}, which leaves too few blocks for the log"
             wrong("PR_0_JOURNAL_BAD_SUPER", "s_num_fc_blks", text)
 
@@ -222,10 +231,16 @@ def check_orphan_file(check: Check) -> None:
     image, fmt = check.image, check.format
     ino = image.number("s_orphan_file_inum")
     if not fmt.orphan_file:
+        if fmt.orphan_present:
+            text = "has orphan_present without orphan_file"
+            check.of_superblock("PR_6_ORPHAN_PRESENT_NO_FILE", "s_feature_ro_compat", text)
         if check.inodes.find(ino) >= 0:
             text = f"is {ino}, an inode in use, without the feature orphan_file"
             check.of_superblock("PR_1_ORPHAN_FILE_NOT_CLEAR", "s_orphan_file_inum", text)
         return
+    if not fmt.has_journal:
+        text = "has orphan_file without has_journal"
+        check.of_superblock("PR_6_ORPHAN_FILE_WITHOUT_JOURNAL", "s_feature_compat", text)
     try:
         inode = image.inode(ino)
     except ImageError:
@@ -239,7 +254,7 @@ def check_orphan_file(check: Check) -> None:
             _check_orphan_block(check, inode, run.physical + place)
     if fmt.orphan_present and not check.counts["PR_6_ORPHAN_BLOCK_DIRTY"]:
         text = "has orphan_present, and no orphans wait"
-        check.of_superblock("PR_6_ORPHAN_PRESENT_CLEAR", "s_feature_ro_compat", text)
+        check.of_superblock("PR_6_ORPHAN_PRESENT_CLEAN_FILE", "s_feature_ro_compat", text)
 
 
 def _check_orphan_block(check: Check, inode: Inode, block: int) -> None:

@@ -41,11 +41,14 @@ class Check:
         """Block -> [inodes that share it, h_refcount, the first of them]."""
         self.value_inodes: Counter[int] = Counter()
         """Inodes that hold values of attributes -> how many attributes name them."""
+        self.unhashed_values: set[int] = set()
+        """Bytes of attributes whose values in inodes are stored as Lustre did, free of charge."""
         self.usage: dict[tuple[str, int], list[int]] = {}
         """(kind of quota, id) -> [bytes, inodes, links inside them], only where quota is kept."""
         self.policies: dict[int, bytes] = {}
         """Inode -> policy of its encryption, for those that have one."""
-        self.large_files = False
+        self.large_files = 0
+        """The first file that has 2 GiB or more, or 0."""
         self.is_partial = False
         """Whether inodes are missing, so that nothing can be compared with what is in use."""
         self._cancel = cancel
