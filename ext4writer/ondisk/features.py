@@ -56,7 +56,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("dir_index", "compat", 0x20, "write"),
     _row("lazy_bg", "compat", 0x40, reason=_NEVER),
     _row("snapshot_bitmap", "compat", 0x100, reason=_NEVER),
-    _row("sparse_super2", "compat", 0x200, "write", conflicts="resize_inode"),
+    _row("sparse_super2", "compat", 0x200, "write"),
     _row("fast_commit", "compat", 0x400, "write", needs="has_journal"),
     _row("stable_inodes", "compat", 0x800, "write"),
     _row("orphan_file", "compat", 0x1000, "write", needs="has_journal"),
@@ -103,8 +103,6 @@ FEATURES: tuple[Feature, ...] = (
 _WHY = {
     frozenset(("has_journal", "journal_dev")): "a device for a journal has none inside",
     frozenset(("resize_inode", "meta_bg")): "both say where descriptors of further groups lie",
-    frozenset(("resize_inode", "sparse_super2")): "the resize inode finds backups where "
-    "sparse_super has them",
     frozenset(("uninit_bg", "metadata_csum")): "both say how descriptors are checksummed",
     frozenset(("shared_blocks", "bigalloc")): "single blocks are shared, and clusters are whole",
 }

@@ -34,7 +34,7 @@ def geometries(draw: st.DrawFn) -> dict[str, Any]:
     if meta_bg:
         words.append("meta_bg")
         options["first_meta_bg"] = draw(st.integers(0, 2))
-    if meta_bg or words[1] or draw(st.booleans()):
+    if meta_bg or words[1] == "^sparse_super" or draw(st.booleans()):
         words.append("^resize_inode")
     if clusters:
         words.append("bigalloc")

@@ -94,11 +94,13 @@ def test_sparse_super2_of_a_given_size_with_a_random_policy(tmp_path: Path) -> N
     assert_usable(image, spec)
 
 
+@pytest.mark.parametrize("reserve", [False, True])
 @pytest.mark.parametrize("backups", [0, 1, 2])
-def test_sparse_super2_grows_offline(tmp_path: Path, backups: int) -> None:
+def test_sparse_super2_grows_offline(tmp_path: Path, backups: int, reserve: bool) -> None:
     """resize2fs 1.47.0 leaves the blocks of a single backup marked, in images of mke2fs as well."""
     image = tmp_path / "image"
-    spec = Spec(features=TWO_SUPERS, num_backup_sb=backups, block_size=1024, free=4 * MIB)
+    features = TWO_SUPERS.with_("resize_inode") if reserve else TWO_SUPERS
+    spec = Spec(features=features, num_backup_sb=backups, block_size=1024, free=4 * MIB)
     assert_right(image, spec)
     os.truncate(image, 100 * MIB)
     run(["resize2fs", image])

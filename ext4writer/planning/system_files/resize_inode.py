@@ -67,6 +67,7 @@ def resize_inode_file(fmt: Format, groups: int, reserved_gdt_blocks: int) -> Sys
     """Return the resize inode; None without the feature."""
     if not fmt.resize_inode:
         return None
+    fmt = fmt.of_groups(groups)  # which of them have backups
     return SystemFile(
         ino=EXT4_RESIZE_INO,
         purpose="reserved for growth",

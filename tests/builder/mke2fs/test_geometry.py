@@ -32,6 +32,7 @@ AXES: dict[str, list[str]] = {
     "features": [
         *("", "-O ^resize_inode", "-O ^has_journal", "-O ^flex_bg", "-O ^64bit", "-O none"),
         *("-O ^metadata_csum,uninit_bg", "-O sparse_super2,^resize_inode", "-O ^metadata_csum"),
+        "-O sparse_super2",
         *("-O ^sparse_super,^resize_inode", "-O mmp", "-O metadata_csum_seed,orphan_file"),
         *("-O meta_bg,^resize_inode", "-O bigalloc", "-O bigalloc -C 16384", "-O quota"),
         *(
