@@ -389,7 +389,7 @@ def execute(
     workers = run.workers or usable_cpus()
     output: Output | None = served
     settings = stored or OutputOptions()
-    signatures = (file for _, file in image.verity_signature)
+    signatures = (file for _, file in image.verity_signatures)
     inputs = [*(source.place for source in sources), *paths_in(scan, rules), *signatures]
     inputs += [] if plan is None else [plan]
     if destination is not None:

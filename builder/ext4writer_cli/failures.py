@@ -30,8 +30,6 @@ FLAG_OF = {
     "contents": "--contents",
     "free_percent": "--free",
     "dedupe": "--dedupe",
-    "encryption_policies": "--encrypt-policy",
-    "verity_signatures": "--verity-signature",
 }
 """Attribute of the Spec, or of an options class -> the flag that sets it."""
 

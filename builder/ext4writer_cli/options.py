@@ -1,8 +1,9 @@
 """Every option of the command line: one row each, in dataclasses that commands share.
 
-A row is a dataclass field with its flags, its type and its help text. :func:`options` adds the rows
-of a dataclass to a command, which then receives one object of that dataclass. What dataclasses
-generate would take most of the time of a start; :class:`OptionGroup` has one ``__init__`` for all.
+A row is a dataclass field with its flags, its type and its help text. An option of the Spec is
+declared there, and only has its flags here: :func:`spec_option`. :func:`options` adds the rows of a
+dataclass to a command, which then receives one object of that dataclass. What dataclasses generate
+would take most of the time of a start; :class:`OptionGroup` has one ``__init__`` for all.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
 from uuid import UUID, uuid1, uuid4
 
 import click
 from click.core import ParameterSource
 
 from .source_arguments import mark, parse_source
-from .units import parse_size
+from .units import parse_size, size_text
 
 if TYPE_CHECKING:
     from ext4writer import Override, Spec
@@ -148,8 +149,6 @@ SIZE = parsed(parse_size)
 CLUSTER = parsed(parse_cluster)
 SIZE_OR_PERCENT = parsed(parse_free)
 SIZE_OR_FIT = parsed(parse_size, fit=None, device="device", region="region")
-SIZE_OF_JOURNAL = parsed(parse_size, auto="auto", none="none")
-LOCATION_OF_JOURNAL = parsed(parse_size, middle="middle")
 OWNER = parsed(parse_owner)
 LIMIT = parsed(parse_limit)
 UUID_OR_WORD = parsed(parse_uuid)
@@ -277,10 +276,103 @@ def row(*flags: str, about: str, default: Any = None, **attributes: Any) -> Any:
     return field(default=default, metadata={"flags": flags, "click": {"help": about, **attributes}})
 
 
-def same_row(kind: type[Any], name: str) -> Any:
-    """The option ``name`` of another group, for a command that has it without the group."""
+FROM_SPEC: Any = object()
+"""The default of an option that the Spec declares."""
+OfSpec: TypeAlias = Any
+"""The type of an option that only the Spec looks at."""
+
+
+def spec_option(*flags: str, default: Any = FROM_SPEC, **attributes: Any) -> Any:
+    """One option of the Spec, which declares what is not given here; the field has its name.
+
+    Its declaration is looked at when a command is asked for its options: :func:`declared`.
+    """
+    return field(default=default, metadata={"flags": flags, "spec": True, "click": attributes})
+
+
+def of_spec(kind: type[Any]) -> list[Field[Any]]:
+    """The options of a group that the Spec declares."""
+    return [each for each in fields(kind) if each.metadata.get("spec")]
+
+
+def same_row(kind: type[Any], name: str, **changes: Any) -> Any:
+    """The option ``name`` of another group, with ``changes``."""
     [found] = [each for each in fields(kind) if each.name == name]
-    return field(default=found.default, metadata=found.metadata)
+    default = changes.pop("default", found.default)
+    chosen = {**found.metadata["click"], **changes}
+    return field(default=default, metadata={**found.metadata, "click": chosen})
+
+
+def default_of(each: Field[Any]) -> Any:
+    """The default of an option, as the Spec declares it where nothing else is said."""
+    if each.default is not FROM_SPEC:
+        return each.default
+    from ext4writer.planning.spec import declaration
+
+    return declaration(each.name).default
+
+
+def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
+    """What click needs for an option of the group ``kind``: as given, else as the Spec declares."""
+    from ext4writer.planning.options import named
+    from ext4writer.planning.spec import declaration
+
+    option, given = declaration(each.name), dict(each.metadata["click"])
+    flags = {other.name: flag_of(other) for other in fields(kind)}
+
+    def flag_for(name: str) -> str:
+        return flags.get(name, name)
+
+    about = given.pop("about", None) or named(option.about, flag_for)
+    text = given.pop("default_text", None) or named(option.default_text, flag_for)
+    default = default_of(each)
+    if isinstance(default, bool):
+        given.setdefault("is_flag", True)
+        given.setdefault("show_default", default)
+    elif not given.get("multiple"):
+        given.setdefault("metavar", option.form or None)
+        given.setdefault("type", click.Choice(option.choices) if option.choices else Taken(option))
+        given.setdefault("show_default", default not in (None, b"", "", ()) and not text)
+    if option.form == "SIZE" and isinstance(default, int):
+        default = size_text(default)
+    elif isinstance(default, float):
+        default = f"{default:g}"
+    return {
+        "help": f"{about}  [default: {text}]" if text else about,
+        "default": default,
+        **given,
+    }
+
+
+class Taken(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
+    """Values as the Spec takes them."""
+
+    name = "value"
+
+    def __init__(self, option: Any) -> None:
+        self._option = option
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        from ext4writer import SpecError
+        from ext4writer.arguments import bytes_of
+
+        if self._option.take is bytes_of and isinstance(value, str):
+            value = os.fsencode(value)  # as it stood on the command line
+        try:
+            return self._option.taken(param.name if param else "", value)
+        except SpecError as error:
+            self.fail(error.problem, param, ctx)
+
+
+def flag_of(each: Field[Any]) -> str:
+    """The longest flag of an option, which says most."""
+    flags: tuple[str, ...] = each.metadata["flags"]
+    return max((flag.partition("/")[0] for flag in flags), key=len)
 
 
 def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -312,11 +404,13 @@ class LateOptions:
     def made(self) -> Iterator[click.Option]:
         """Make them, in order."""
         for each in fields(self._kind):
+            attributes = (
+                declared(each, self._kind)
+                if each.metadata.get("spec")
+                else {"default": each.default, **each.metadata["click"]}
+            )
             yield GroupedOption(
-                (*each.metadata["flags"], each.name),
-                heading=self._kind.HEADING,
-                default=each.default,
-                **each.metadata["click"],
+                (*each.metadata["flags"], each.name), heading=self._kind.HEADING, **attributes
             )
 
 
@@ -341,7 +435,8 @@ class OptionGroup:
     def __init__(self, **chosen: Any) -> None:
         """Options that are not ``chosen`` have their defaults."""
         for each in fields(self):  # type: ignore[arg-type] # a subclass is a dataclass
-            object.__setattr__(self, each.name, chosen.pop(each.name, each.default))
+            value = chosen.pop(each.name) if each.name in chosen else default_of(each)
+            object.__setattr__(self, each.name, value)
         if chosen:
             raise TypeError(f"there is no option {', '.join(chosen)}")
         self.check()
@@ -476,71 +571,28 @@ class ImageOptions(OptionGroup):
 
     HEADING = "The file system"
 
-    size: int | Literal["device", "region"] | None = row(
+    size: int | Literal["device", "region"] | None = spec_option(
         "--size",
         type=SIZE_OR_FIT,
         metavar="fit|SIZE|device|region",
-        default="fit",
-        show_default=True,
+        default_text="fit",
         about="Size of the image; 'fit' is the smallest that holds the tree and --free, 'device' "
         "fills the device, and 'region' what there is of it or of the file from --offset on. "
         "Sizes are in bytes, or numbers with K, M, G or T, such as 1.5G or 64MiB.",
     )
-    free: int | str | None = row(
-        "--free",
-        type=SIZE_OR_PERCENT,
-        metavar="SIZE|PERCENT%",
-        about="What the image leaves for every user to write; also in percent of the bytes of all "
-        "files, such as 10%.  [default: 16M with --size fit, else whatever is left]",
-    )
-    free_inodes: int | None = row(
-        "--free-inodes",
-        type=click.IntRange(min=0),
-        metavar="N",
-        about="Inodes that the image leaves free.  [default: one for 16K of --free]",
-    )
-    inodes: int | None = row(
-        "-N",
-        "--inodes",
-        type=click.IntRange(min=1),
-        metavar="N",
-        about="Inodes that the image has at least, those in use included; instead of "
-        "--free-inodes.",
-    )
-    grow_to: int | None = row(
-        "--grow-to",
-        type=SIZE,
-        metavar="SIZE",
-        about="Reserve descriptors for growth up to SIZE.  [default: 1024 times the size]",
-    )
-    inode_ratio: int | None = row(
-        "-i",
-        "--inode-ratio",
-        type=SIZE,
-        metavar="SIZE",
-        about="Give each group an inode for each SIZE of it at least, and so what growth adds; 0 "
-        "gives no more than are needed.  [default: 16K with --grow-to, else 0]",
-    )
-    align: int | None = row(
-        "--align",
-        type=SIZE,
-        metavar="SIZE",
-        about="Make an image of --size fit a multiple of SIZE, such as 1M.  [default: 4K]",
-    )
-    label: str = row(
-        "-L",
-        "--label",
-        metavar="LABEL",
-        default="",
-        about="Label of the file system, 16 bytes at most.",
-    )
-    uuid: UUID | str | None = row(
+    free: int | str | None = spec_option("--free", type=SIZE_OR_PERCENT, metavar="SIZE|PERCENT%")
+    free_inodes: int | None = spec_option("--free-inodes")
+    inodes: OfSpec = spec_option("-N", "--inodes")
+    grow_to: OfSpec = spec_option("--grow-to")
+    inode_ratio: OfSpec = spec_option("-i", "--inode-ratio")
+    align: OfSpec = spec_option("--align")
+    label: OfSpec = spec_option("-L", "--label")
+    uuid: UUID | str | None = spec_option(
         "-U",
         "--uuid",
         type=UUID_OR_WORD,
         metavar="UUID|clear|random|time",
-        about="UUID of the file system; 'random' and 'time' need --not-reproducible.  [default: "
-        "derived from names, attributes, sizes and options, not from content; see --identity]",
+        about="UUID of the file system; 'random' and 'time' need --not-reproducible.",
     )
     not_reproducible: bool = row(
         "--not-reproducible",
@@ -548,54 +600,18 @@ class ImageOptions(OptionGroup):
         default=False,
         about="Allow what gives other bytes each time, such as --uuid random.",
     )
-    hash_seed: UUID | None = row(
-        "--hash-seed",
-        type=click.UUID,
-        metavar="UUID",
-        about="Key of the directory hash.  [default: derived from names, attributes and sizes]",
-    )
-    identity: Literal["attributes", "content"] = row(
-        "--identity",
-        type=click.Choice(("attributes", "content")),
-        default="attributes",
-        show_default=True,
-        about="What a UUID that is not given is derived from; 'content' reads every file once "
-        "more, so that images with different content never share a UUID.",
-    )
-    block_size: int = row(
-        "-b",
-        "--block-size",
-        type=SIZE,
-        metavar="SIZE",
-        default="4096",
-        show_default=True,
-        about="Size of a block: a power of two from 1024 to 65536; most machines mount 4096 at "
-        "most.",
-    )
-    inode_size: int = row(
-        "-I",
-        "--inode-size",
-        type=SIZE,
-        metavar="SIZE",
-        default="256",
-        show_default=True,
-        about="Size of an inode: a power of two from 128 to the block size.",
-    )
+    hash_seed: OfSpec = spec_option("--hash-seed")
+    identity: OfSpec = spec_option("--identity")
+    block_size: int = spec_option("-b", "--block-size")
+    inode_size: OfSpec = spec_option("-I", "--inode-size")
     profile: str | None = row(
         "--profile",
         type=click.Choice(PROFILES),
         about="Features and sizes for a purpose, and an error for what its readers do not read; "
         "docs/compatibility.md has all.",
     )
-    type: Literal["ext2", "ext3", "ext4"] = row(
-        "-t",
-        "--type",
-        type=click.Choice(("ext2", "ext3", "ext4")),
-        default="ext4",
-        show_default=True,
-        about="Type whose default features are taken; ext2 and ext3 map files by blocks.",
-    )
-    features: tuple[str, ...] = row(
+    type: OfSpec = spec_option("-t", "--type")
+    features: tuple[str, ...] = spec_option(
         "-O",
         "--features",
         multiple=True,
@@ -603,362 +619,91 @@ class ImageOptions(OptionGroup):
         default=(),
         about="Features to add to the default ones, or to drop with ^NAME; names as in mke2fs.",
     )
-    hash_alg: str = row(
-        "--hash-alg",
-        metavar="half_md4|tea|legacy[_unsigned]",
-        default="half_md4",
-        show_default=True,
-        about="Hash of names in folders with an index, in the words of mke2fs.conf.",
-    )
-    encoding: str | None = row(
-        "--encoding",
-        metavar="utf8-12.1|utf8",
-        about="Encoding of names in folders that ignore case, as -E encoding= of mke2fs; adds the "
-        "feature casefold.",
-    )
-    encoding_flags: str = row(
-        "--encoding-flags",
-        metavar="strict|nostrict",
-        default="",
-        about="Whether such folders refuse names that are not valid.  [default: nostrict]",
-    )
-    verity_hash_alg: Literal["sha256", "sha512"] = row(
-        "--verity-hash-alg",
-        type=click.Choice(("sha256", "sha512")),
-        default="sha256",
-        show_default=True,
-        about="How files of --verity are hashed.",
-    )
-    verity_block_size: int | None = row(
-        "--verity-block-size",
-        type=SIZE,
-        metavar="SIZE",
-        about="Size of the blocks that are hashed, from 1024 to the block size.  [default: 4096, "
-        "or the block size if that is less]",
-    )
-    verity_salt: str = row(
-        "--verity-salt",
-        metavar="HEX",
-        default="",
-        about="What is hashed before each block of files of --verity, up to 32 bytes.",
-    )
-    verity_signature: tuple[tuple[str, str], ...] = row(
+    hash_alg: OfSpec = spec_option("--hash-alg")
+    encoding: OfSpec = spec_option("--encoding")
+    encoding_flags: OfSpec = spec_option("--encoding-flags")
+    verity_hash_alg: OfSpec = spec_option("--verity-hash-alg")
+    verity_block_size: OfSpec = spec_option("--verity-block-size")
+    verity_salt: OfSpec = spec_option("--verity-salt")
+    verity_signatures: tuple[tuple[str, str], ...] = spec_option(
         "--verity-signature",
         type=PATH_AND_FILE,
         multiple=True,
         metavar="PATH=FILE",
-        default=(),
         about="Built-in signature of the file at PATH, as fsverity sign makes it.",
     )
-    encrypt_policy: tuple[tuple[str, str], ...] = row(
+    encryption_policies: tuple[tuple[str, str], ...] = spec_option(
         "--encrypt-policy",
         type=PATH_AND_POLICY,
         multiple=True,
         metavar="PATH=KEY[,...]",
-        default=(),
         about="Let the kernel encrypt what is put into the empty folder at PATH with the master "
         "key of this identifier; adds the feature encrypt. After commas: contents=, filenames=, "
         "padding=, and flags, in the words of fscryptctl.",
     )
-    num_backup_sb: int = row(
-        "--num-backup-sb",
-        type=click.IntRange(0, 2),
-        metavar="N",
-        default=2,
-        show_default=True,
-        about="With the feature sparse_super2: backups of the superblock, the first in group 1 and "
-        "the second in the last group.",
-    )
-    cluster_size: int | None = row(
-        "-C",
-        "--cluster-size",
-        type=CLUSTER,
-        metavar="SIZE",
-        about="With the feature bigalloc: size of a cluster, in which space is allocated; a power "
-        "of two from the block size to 512M.  [default: 16 blocks]",
-    )
-    desc_size: int | None = row(
-        "--desc-size",
-        type=SIZE,
-        metavar="SIZE",
-        about="Size of a group descriptor: a power of two from 64 to 1024, with the feature 64bit. "
-        " [default: 64, or 32 without it]",
-    )
-    first_meta_bg: int = row(
-        "--first-meta-bg",
-        type=click.IntRange(0),
-        metavar="N",
-        default=0,
-        show_default=True,
-        about="With the feature meta_bg: blocks of descriptors that still follow each superblock; "
-        "those after them lie in the groups that they describe.",
-    )
-    reserved_percent: float = row(
-        "-m",
-        "--reserved-percent",
-        type=float,
-        metavar="PERCENT",
-        default="0",
-        show_default=True,
-        about="Share of the blocks that is kept for the superuser.",
-    )
-    journal: int | Literal["auto", "none"] = row(
-        "--journal",
-        type=SIZE_OF_JOURNAL,
-        metavar="auto|none|SIZE",
-        default="auto",
-        show_default=True,
-        about="Size of the journal.",
-    )
-    fast_commit_size: int | None = row(
-        "--fast-commit-size",
-        type=SIZE,
-        metavar="SIZE",
-        about="With the feature fast_commit: what the journal has for it besides the rest.  "
-        "[default: 1/64 of the rest]",
-    )
-    orphan_file_size: int | None = row(
-        "--orphan-file-size",
-        type=SIZE,
-        metavar="SIZE",
-        about="With the feature orphan_file: its size.  [default: by the size of the image]",
-    )
-    mmp_update_interval: int = row(
-        "--mmp-update-interval",
-        type=click.IntRange(1, 300),
-        metavar="SECONDS",
-        default=5,
-        show_default=True,
-        about="With the feature mmp: time between the marks of a host that has mounted.",
-    )
-    journal_location: int | Literal["middle"] | None = row(
-        "--journal-location",
-        type=LOCATION_OF_JOURNAL,
-        metavar="middle|SIZE",
-        about="Where the journal begins in an image of a given --size; 'middle' is where mke2fs "
-        "puts it.  [default: before all files]",
-    )
-    journal_device: str | None = row(
+    num_backup_sb: OfSpec = spec_option("--num-backup-sb")
+    cluster_size: OfSpec = spec_option("-C", "--cluster-size", type=CLUSTER)
+    desc_size: OfSpec = spec_option("--desc-size")
+    first_meta_bg: OfSpec = spec_option("--first-meta-bg")
+    reserved_percent: OfSpec = spec_option("-m", "--reserved-percent")
+    journal: OfSpec = spec_option("--journal")
+    fast_commit_size: OfSpec = spec_option("--fast-commit-size")
+    orphan_file_size: OfSpec = spec_option("--orphan-file-size")
+    mmp_update_interval: OfSpec = spec_option("--mmp-update-interval")
+    journal_location: OfSpec = spec_option("--journal-location")
+    journal_device: str | None = spec_option(
         "--journal-device",
         type=PATH,
         metavar="FILE",
+        default=None,
         about="Put the journal into FILE, a file or device of its own, with the size of --journal.",
     )
-    journal_uuid: UUID | None = row(
-        "--journal-uuid",
-        type=click.UUID,
-        metavar="UUID",
-        about="UUID of --journal-device.  [default: derived from --uuid]",
-    )
-    journal_dev: str = row(
-        "--journal-dev",
-        metavar="MAJOR:MINOR",
-        default="0",
-        about="Number that --journal-device has on the machine that mounts the image.  [default: "
-        "unknown, so that the mount needs journal_path]",
-    )
-    journal_features: str = row(
-        "--journal-features",
-        metavar="NAME[,...]",
-        default="",
-        about="Features of the journal before the first mount, such as "
-        "journal_64bit,journal_checksum_v3.",
-    )
-    bad_blocks: str | None = row(
+    journal_uuid: OfSpec = spec_option("--journal-uuid")
+    journal_dev: OfSpec = spec_option("--journal-dev")
+    journal_features: OfSpec = spec_option("--journal-features")
+    bad_blocks: str | None = spec_option(
         "-l",
         "--bad-blocks",
         type=PATH,
         metavar="FILE",
+        default=None,
         about="Do not use the blocks that FILE lists, one on each line as badblocks writes them.",
     )
-    quotatype: str | None = row(
-        "--quotatype",
-        metavar="KIND[:KIND]...",
-        about="With the feature quota: whose use is counted, of usr, grp and prj.  [default: "
-        "usr:grp, and prj with the feature project]",
+    quotatype: OfSpec = spec_option("--quotatype")
+    quota_limits: OfSpec = spec_option(
+        "--quota-limit", multiple=True, type=str, metavar="KIND:ID:SOFT:HARD[:SOFT:HARD]"
     )
-    quota_limits: tuple[str, ...] = row(
-        "--quota-limit",
-        metavar="KIND:ID:SOFT:HARD[:SOFT:HARD]",
-        multiple=True,
-        default=(),
-        about="Limits of blocks, as sizes, and of inodes, in the order of setquota, such as "
-        "user:1000:1G:2G or project:7:::0:5000; nothing or 0 is no limit. May be given again.",
+    quota_grace: OfSpec = spec_option(
+        "--quota-grace", multiple=True, type=str, metavar="[KIND:]TIME[:TIME]"
     )
-    quota_grace: tuple[str, ...] = row(
-        "--quota-grace",
-        metavar="[KIND:]TIME[:TIME]",
-        multiple=True,
-        default=(),
-        about="How long soft limits of blocks and of inodes may be exceeded, such as 7d or "
-        "user:7d:12h.  [default: 7d]",
-    )
-    epoch: int | None = row(
+    epoch: int | None = spec_option(
         "--epoch",
-        type=int,
-        metavar="SECONDS",
-        about="Time of the file system, in seconds since 1970; newer times of entries become it.  "
-        f"[default: {EPOCH_VARIABLE} of the environment, else the newest time in the tree, but "
-        "no later than the start of 2026]",
+        default_text=f"{EPOCH_VARIABLE} of the environment, else the newest time in the tree, but "
+        "no later than the start of 2026",
     )
-    hole_size: int = row(
-        "--hole-size",
-        type=SIZE,
-        metavar="SIZE",
-        default="32K",
-        show_default=True,
-        about="Runs of zeros of this size and more take no space; 0 stores every zero.",
-    )
-    no_lost_and_found: bool = row(
-        "--no-lost-and-found",
-        is_flag=True,
-        default=False,
-        about="Make no /lost+found where the sources have none; e2fsck makes one when it needs it.",
-    )
-    lost_and_found_size: int = row(
-        "--lost-and-found-size",
-        type=SIZE,
-        metavar="SIZE",
-        default="16K",
-        show_default=True,
-        about="Size of /lost+found, in whole blocks, of which there are two at least.",
-    )
-    policy: str = row(
-        "--policy",
-        metavar="NAME[:SEED]",
-        default="default",
-        show_default=True,
-        about="What chooses among the legal layouts: default, random, or one of those in "
-        "docs/damage.md, such as one-block-runs.",
-    )
+    hole_size: OfSpec = spec_option("--hole-size")
+    lost_and_found: OfSpec = spec_option("--lost-and-found/--no-lost-and-found")
+    lost_and_found_size: OfSpec = spec_option("--lost-and-found-size")
+    policy: OfSpec = spec_option("--policy")
 
-    reserved_blocks: int | None = row(
-        "--reserved-blocks",
-        type=click.IntRange(min=0),
-        metavar="N",
-        about="Number of blocks that are kept for the superuser, instead of --reserved-percent.",
-    )
-    reserved_uid: int = row(
-        "--reserved-uid",
-        type=int,
-        metavar="UID",
-        default=0,
-        show_default=True,
-        about="User who may use the blocks that are kept.",
-    )
-    reserved_gid: int = row(
-        "--reserved-gid",
-        type=int,
-        metavar="GID",
-        default=0,
-        show_default=True,
-        about="Group that may use them.",
-    )
-    groups_per_flex: int = row(
-        "-G",
-        "--groups-per-flex",
-        type=click.IntRange(min=1),
-        metavar="N",
-        default=16,
-        show_default=True,
-        about="Groups whose metadata lie together: a power of two.",
-    )
-    packed_meta_blocks: bool = row(
-        "--packed-meta-blocks",
-        is_flag=True,
-        default=False,
-        about="Put the bitmaps and inode tables of all groups at the beginning of the image.",
-    )
-    blocks_per_group: int | None = row(
-        "-g",
-        "--blocks-per-group",
-        type=click.IntRange(min=1),
-        metavar="N",
-        about="Blocks in a group: a multiple of 8.  [default: 8 times the block size]",
-    )
-    reserved_gdt_blocks: int | None = row(
-        "--reserved-gdt-blocks",
-        type=click.IntRange(min=0),
-        metavar="N",
-        about="Blocks that are kept for more descriptors, instead of --grow-to.",
-    )
-    raid_stride: int = row(
-        "--stride",
-        type=click.IntRange(min=0),
-        metavar="N",
-        default=0,
-        about="Blocks on one disk of a RAID before the next one.",
-    )
-    raid_stripe_width: int = row(
-        "--stripe-width",
-        type=click.IntRange(min=0),
-        metavar="N",
-        default=0,
-        about="Blocks of data in a stripe of the RAID.",
-    )
-    errors: Literal["continue", "remount-ro", "panic"] = row(
-        "-e",
-        "--errors",
-        type=click.Choice(("continue", "remount-ro", "panic")),
-        default="continue",
-        show_default=True,
-        about="What the kernel does when it finds an error.",
-    )
-    default_mntopts: str = row(
-        "--default-mntopts",
-        metavar="NAME[,...]",
-        default="",
-        about="Mount options unless others are given, as tune2fs -o has them.  [default: "
-        "user_xattr,acl]",
-    )
-    mount_opts: str = row(
-        "--mount-opts",
-        metavar="TEXT",
-        default="",
-        about="Further mount options, as tune2fs -E mount_opts has them.",
-    )
-    creator_os: Literal["Linux", "Hurd", "Masix", "FreeBSD", "Lites"] = row(
-        "--creator-os",
-        type=click.Choice(("Linux", "Hurd", "Masix", "FreeBSD", "Lites")),
-        default="Linux",
-        show_default=True,
-        about="System that made it.",
-    )
-    last_mounted: str = row(
-        "-M",
-        "--last-mounted",
-        metavar="DIR",
-        default="",
-        about="Where it was mounted last, 64 bytes at most.",
-    )
-    max_mount_count: int = row(
-        "--max-mount-count",
-        type=click.IntRange(min=0),
-        metavar="N",
-        default=0,
-        about="Mounts after which it should be checked; 0 is never.",
-    )
-    check_interval: int = row(
-        "--check-interval",
-        type=click.IntRange(min=0),
-        metavar="SECONDS",
-        default=0,
-        about="Seconds after which it should be checked; 0 is never.",
-    )
-    revision: int = row(
-        "--revision",
-        type=click.IntRange(0, 1),
-        metavar="0|1",
-        default=1,
-        show_default=True,
-        about="Revision of the format; 0 has no features and inodes of 128 bytes.",
-    )
-    test_fs: bool = row(
-        "--test-fs",
-        is_flag=True,
-        default=False,
-        about="Say that a kernel under development may use it.",
-    )
+    reserved_blocks: OfSpec = spec_option("--reserved-blocks")
+    reserved_uid: OfSpec = spec_option("--reserved-uid")
+    reserved_gid: OfSpec = spec_option("--reserved-gid")
+    groups_per_flex: OfSpec = spec_option("-G", "--groups-per-flex")
+    packed_meta_blocks: OfSpec = spec_option("--packed-meta-blocks")
+    blocks_per_group: OfSpec = spec_option("-g", "--blocks-per-group")
+    reserved_gdt_blocks: OfSpec = spec_option("--reserved-gdt-blocks")
+    raid_stride: OfSpec = spec_option("--stride")
+    raid_stripe_width: OfSpec = spec_option("--stripe-width")
+    errors: OfSpec = spec_option("-e", "--errors")
+    default_mntopts: OfSpec = spec_option("--default-mntopts")
+    mount_opts: OfSpec = spec_option("--mount-opts")
+    creator_os: OfSpec = spec_option("--creator-os")
+    last_mounted: OfSpec = spec_option("-M", "--last-mounted")
+    max_mount_count: OfSpec = spec_option("--max-mount-count")
+    check_interval: OfSpec = spec_option("--check-interval")
+    revision: OfSpec = spec_option("--revision")
+    test_fs: OfSpec = spec_option("--test-fs")
 
     def sized(self, output: Output | None) -> Self:
         """The same with a size in bytes, if the size is that of the output."""
@@ -992,12 +737,12 @@ class ImageOptions(OptionGroup):
 
     def signatures(self) -> tuple[tuple[bytes, bytes], ...]:
         """Path and content of each file of --verity-signature; ``SourceError`` for one."""
-        if not self.verity_signature:
+        if not self.verity_signatures:
             return ()
         from ext4writer.documents import read_document
 
         return tuple(
-            (os.fsencode(path), read_document(file)) for path, file in self.verity_signature
+            (os.fsencode(path), read_document(file)) for path, file in self.verity_signatures
         )
 
     def chosen_uuid(self) -> UUID | None:
@@ -1016,54 +761,20 @@ class ImageOptions(OptionGroup):
 
     def spec(self) -> Spec:
         """The library's form of these options; ``SpecError`` if they contradict each other."""
-        from ext4writer import Spec, policy
+        from ext4writer import Spec
 
         assert not isinstance(self.size, str)
-        values: dict[str, Any] = dict(
-            size=self.size,
-            free=self.free,
-            free_inodes=self.free_inodes,
-            inodes=self.inodes,
-            grow_to=self.grow_to,
-            inode_ratio=self.inode_ratio,
-            align=self.align,
-            reserved_percent=self.reserved_percent,
-            label=os.fsencode(self.label),
-            uuid=self.chosen_uuid(),
-            hash_seed=self.hash_seed,
-            identity=self.identity,
-            block_size=self.block_size,
-            inode_size=self.inode_size,
-            type=self.type,
-            features=",".join(self.features),
-            hash_alg=self.hash_alg,
-            encoding=self.encoding,
-            encoding_flags=self.encoding_flags,
-            verity_hash_alg=self.verity_hash_alg,
-            verity_block_size=self.verity_block_size,
-            verity_salt=self.verity_salt,
-            verity_signatures=self.signatures(),
-            encryption_policies=tuple(
-                (os.fsencode(path), policy) for path, policy in self.encrypt_policy
+        values = {each.name: getattr(self, each.name) for each in of_spec(type(self))} | {
+            "uuid": self.chosen_uuid(),
+            "features": ",".join(self.features),
+            "verity_signatures": self.signatures(),
+            "encryption_policies": tuple(
+                (os.fsencode(path), policy) for path, policy in self.encryption_policies
             ),
-            num_backup_sb=self.num_backup_sb,
-            journal=self.journal,
-            journal_device=self.journal_device is not None,
-            journal_uuid=self.journal_uuid,
-            journal_dev=self.journal_dev,
-            journal_features=self.journal_features,
-            bad_blocks=self.listed_bad_blocks(),
-            quotatype=self.quotatype,
-            quota_limits=self.quota_limits,
-            quota_grace=self.quota_grace,
-            epoch=self.epoch if self.epoch is not None else environment_epoch(),
-            hole_size=self.hole_size,
-            lost_and_found=not self.no_lost_and_found,
-            policy=policy(self.policy),
-            mount_opts=os.fsencode(self.mount_opts),
-            last_mounted=os.fsencode(self.last_mounted),
-            **{name: getattr(self, name) for name in _SAME_IN_SPEC},
-        )
+            "journal_device": self.journal_device is not None,
+            "bad_blocks": self.listed_bad_blocks(),
+            "epoch": self.epoch if self.epoch is not None else environment_epoch(),
+        }
         if self.profile is None:
             return Spec(**values)
         ctx = click.get_current_context(silent=True)
@@ -1077,31 +788,13 @@ class ImageOptions(OptionGroup):
         return Spec.of_profile(self.profile, **changes)
 
 
-_SAME_IN_SPEC = (
-    *("fast_commit_size", "orphan_file_size", "mmp_update_interval"),
-    *("lost_and_found_size", "reserved_blocks", "reserved_uid", "reserved_gid", "journal_location"),
-    *("cluster_size", "desc_size", "first_meta_bg", "packed_meta_blocks"),
-    *("groups_per_flex", "blocks_per_group", "reserved_gdt_blocks"),
-    *("raid_stride", "raid_stripe_width", "errors", "default_mntopts", "creator_os"),
-    *("max_mount_count", "check_interval", "revision", "test_fs"),
-)
-"""Options that the Spec takes as they are."""
-
-
 @dataclass(init=False, eq=False, repr=False)
 class SharingOptions(OptionGroup):
     """What equal files share; the command ``nix`` has an option of the same name."""
 
     HEADING = ImageOptions.HEADING
 
-    dedupe: Literal["none", "blocks"] = row(
-        "--dedupe",
-        type=click.Choice(("none", "blocks")),
-        default="none",
-        show_default=True,
-        about="'blocks' stores equal blocks of files once, in an image that can only be mounted to "
-        "read; e2fsck -E unshare_blocks undoes it.",
-    )
+    dedupe: Literal["none", "blocks"] = spec_option("--dedupe")
 
     def features(self) -> tuple[str, ...]:
         """The features that it needs."""
@@ -1244,7 +937,7 @@ def given(*kinds: type[Any]) -> Iterator[str]:
     for kind in kinds:
         for each in fields(kind):
             if _is_given(ctx, each.name):
-                yield max(each.metadata["flags"], key=len)
+                yield flag_of(each)
 
 
 @dataclass(init=False, eq=False, repr=False)

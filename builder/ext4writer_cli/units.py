@@ -12,6 +12,14 @@ def parse_size(text: str) -> int:
     return parse_size(text)
 
 
+def size_text(size: int) -> str:
+    """The shortest text that :func:`parse_size` takes for ``size``, such as ``32K``."""
+    power = 0
+    while size and size % 1024 == 0 and power < len(BINARY_UNITS):
+        size, power = size // 1024, power + 1
+    return f"{size}{BINARY_UNITS[power - 1][0] if power else ''}"
+
+
 def human_bytes(count: int) -> str:
     """Return ``count`` with the unit that leaves one to four digits before the point."""
     if count < 1024:

@@ -1,4 +1,6 @@
-"""Declares the options of the Spec: default, help text and accepted values.
+"""Declares the options of the Spec: default, help text, accepted values and how they are written.
+
+The command line takes all of it from here.
 
 A value is accepted if its meaning is unambiguous: a size as on the command line, a str for bytes, a
 float that is a whole number. Everything else is an error that names the option.
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from ..arguments import bytes_of, count_of, whole_number
+from ..arguments import bytes_of, count_of, seconds_of, whole_number
 from ..errors import SpecError, display_path
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
 from ..ondisk.htree import HASH_ALGS
@@ -57,20 +59,42 @@ class Option(Generic[Value, Given]):
     """
 
     def __init__(
-        self, default: Value, about: str, take: Callable[[Any], Value] | None = None
+        self,
+        default: Value,
+        about: str,
+        take: Callable[[Any], Value] | None = None,
+        *,
+        default_text: str = "",
+        form: str = "",
+        choices: tuple[str, ...] = (),
+        least: int | None = None,
+        most: int | None = None,
     ) -> None:
         """``take`` converts an argument, or raises ``ValueError`` or ``TypeError`` with a reason.
 
-        ``about`` is one or two sentences with the unit, for the docstring of the class.
+        ``about`` is one or two sentences with the unit, for the docstring of the class and for the
+        help of the command; ``default_text`` says there what a default means that does not say it
+        itself. In both, ``{free}`` names another option. ``form`` is how a value is written, for a
+        help page; without it, as usual for what ``take`` returns. A value is one of ``choices``, if
+        there are any, and not outside of ``least`` to ``most``.
         """
         self.default = default
         self.about = about
-        self._take = take
+        self.default_text = default_text
+        self.form = form or FORMS.get(_inner(take), "")
+        self.choices = choices
+        self.take = take
+        self._least, self._most = least, most
 
     def __set_name__(self, owner: type, name: str) -> None:
         OPTIONS[name] = self
         default = "DEFAULT_FEATURES" if self.default is DEFAULT_FEATURES else repr(self.default)
-        lines = [f"    {name} (default {default})", *_wrapped(self.about)]
+        text = named(self.about, str)
+        if self.choices:
+            text = f"{text} One of {', '.join(map(repr, self.choices))}."
+        if self.default_text:
+            text = f"{text} {self.default!r} is {named(self.default_text, str)}."
+        lines = [f"    {name} (default {default})", *_wrapped(text)]
         owner.__doc__ = "\n".join((owner.__doc__ or "", *lines, ""))
 
     def __get__(self, spec: object | None, owner: Any = None) -> Value:
@@ -81,7 +105,20 @@ class Option(Generic[Value, Given]):
 
     def taken(self, name: str, given: Any) -> Value:
         """Convert ``given``; raises :class:`SpecError` if it is invalid."""
-        return given if self._take is None else taken(name, given, self._take)
+        value: Any = given if self.take is None else taken(name, given, self.take)
+        if self.choices and value not in self.choices:
+            raise SpecError(name, f"{value!r:.80} is none of {', '.join(self.choices)}")
+        if value is not None and self._least is not None:
+            if self._most is None and not value >= self._least:
+                raise SpecError(name, f"{value} is below {self._least or 'zero'}")
+            if self._most is not None and not self._least <= value <= self._most:
+                raise SpecError(name, f"{value} is not between {self._least} and {self._most}")
+        return value  # type: ignore[no-any-return]
+
+
+def named(text: str, name_of: Callable[[str], str]) -> str:
+    """``text`` of a declaration with the names of other options, as ``name_of`` returns them."""
+    return re.sub(r"\{(\w+)\}", lambda found: name_of(found[1]), text)
 
 
 def taken(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
@@ -111,7 +148,13 @@ def optional(take: Callable[[Any], Value]) -> Callable[[Any], Value | None]:
     def take_or_none(given: Any) -> Value | None:
         return None if given is None else take(given)
 
+    take_or_none.__wrapped__ = take  # type: ignore[attr-defined]
     return take_or_none
+
+
+def _inner(take: Any) -> Any:
+    """``take`` without :func:`optional`."""
+    return getattr(take, "__wrapped__", take)
 
 
 def size_of(given: Any) -> int:
@@ -186,12 +229,6 @@ def bad_blocks_of(given: Any) -> tuple[int, ...]:
     if blocks and not 0 <= blocks[0] <= blocks[-1] < 1 << 32:
         raise ValueError("bad blocks have numbers of 32 bits")
     return tuple(blocks)
-
-
-def dedupe_of(given: Any) -> Literal["none", "blocks"]:
-    if given in ("none", "blocks"):
-        return given  # type: ignore[no-any-return]
-    raise ValueError(f"{given!r:.80} is neither 'none' nor 'blocks'")
 
 
 def device_number_of(given: Any) -> int:
@@ -331,3 +368,14 @@ def policy_of(given: Any) -> LayoutPolicy:
     if isinstance(given, LayoutPolicy):
         return given
     raise ValueError(f"{given!r} is neither a LayoutPolicy nor the name of one")
+
+
+FORMS: dict[Any, str] = {
+    size_of: "SIZE",
+    percent_of: "PERCENT",
+    count_of: "N",
+    seconds_of: "SECONDS",
+    uuid_of: "UUID",
+    bytes_of: "TEXT",
+}
+"""What converts values -> how they are written."""

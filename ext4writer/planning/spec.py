@@ -27,7 +27,6 @@ from .options import (
     Signatures,
     Size,
     bad_blocks_of,
-    dedupe_of,
     device_number_of,
     encoding_flags_of,
     encoding_of,
@@ -81,7 +80,6 @@ INODE_SIZE_MAX = 1 << 15
 """s_inode_size has 16 bits."""
 RESERVED_PERCENT_MAX = 50
 NUM_BACKUP_SB_MAX = 2
-IDENTITIES = ("attributes", "content")
 Identity = Literal["attributes", "content"]
 Dedupe = Literal["none", "blocks"]
 FileSystemType = Literal["ext2", "ext3", "ext4"]
@@ -103,92 +101,118 @@ GROUPS_PER_FLEX_MAX = 1 << 31
 class Spec:
     """The options of an image; ``None`` means "decide for me".
 
-    Sizes are in bytes, and taken as texts such as ``"64M"`` and ``"1.5GiB"`` too. Raises
-    :class:`SpecError` on construction for a value that can never be right.
+    Sizes are in bytes, and taken as texts such as ``"64M"`` and ``"1.5GiB"`` too; bytes are taken
+    as a str, which is UTF-8. Raises :class:`SpecError` on construction for a value that can never
+    be right.
     """
 
     size: Option[int | None, Size | None] = Option(
         None,
-        "Size of the image in bytes; None solves the smallest that holds the tree and what is "
-        "promised.",
+        "Size of the image in bytes.",
         optional(size_of),
+        default_text="the smallest that holds the tree and what is promised",
+        least=0,
     )
     free: Option[int | None, Size | None] = Option(
         None,
-        "Bytes that the image leaves for every user to write, after what the kernel keeps back. "
-        "None is 16 MiB in a fitted image, and whatever is left in one of a given size. A text "
-        'such as "10%" is taken as free_percent.',
+        "Bytes that the image leaves for every user to write, after what the kernel keeps back; "
+        '"10%" is a share of the bytes of all files, holes not counted.',
         optional(size_of),
+        default_text="16M in a fitted image, and whatever is left in one of a given size",
+        least=0,
     )
     free_percent: Option[float, float | str] = Option(
         0.0,
-        "The same in percent of the bytes of all files, holes not counted; with free both count.",
+        "The same in percent of the bytes of all files, holes not counted; with {free} both count.",
         percent_of,
+        least=0,
     )
     free_inodes: Option[int | None, int | str | None] = Option(
         None,
-        "Number of inodes that the image leaves free; None is one for each 16 KiB of free.",
+        "Number of inodes that the image leaves free.",
         optional(count_of),
+        default_text="one for each 16K of {free}",
+        least=0,
     )
     inodes: Option[int | None, int | str | None] = Option(
         None,
         "Number of inodes that the image has at least, those in use and the reserved ones "
-        "included, as -N of mke2fs counts them; instead of free_inodes.",
+        "included, as -N of mke2fs counts them; instead of {free_inodes}.",
         optional(count_of),
+        least=0,
     )
     grow_to: Option[int | None, Size | None] = Option(
         None,
-        "Size in bytes up to which descriptors are reserved; None is 1024 times the size, as "
-        "mke2fs has it.",
+        "Size in bytes up to which descriptors are reserved.",
         optional(size_of),
+        default_text="1024 times the size, as mke2fs has it",
+        least=0,
     )
     grow_at_least: Option[int, Size] = Option(
         0,
-        "Without grow_to: size in bytes up to which descriptors are reserved where 1024 times the "
-        "size is less, as far as the resize inode has room.",
+        "Without {grow_to}: size in bytes up to which descriptors are reserved where 1024 times "
+        "the size is less, as far as the resize inode has room.",
         size_of,
+        least=0,
     )
     inode_ratio: Option[int | None, Size | None] = Option(
         None,
         "Bytes for each of which a whole group has one inode at least, in the image and in what it "
-        "grows to. None is 16 KiB, or a cluster or two inodes if that is more, where grow_to "
-        "is given, and otherwise 0, which is no more inodes than are needed.",
+        "grows to; 0 is no more inodes than are needed.",
         optional(size_of),
+        default_text="16K, or a cluster or two inodes if that is more, with {grow_to}, else 0",
+        least=0,
     )
     align: Option[int | None, Size | None] = Option(
-        None, "A fitted image is a multiple of this many bytes; None is 4096.", optional(size_of)
+        None,
+        "A fitted image is a multiple of this many bytes, such as 1M.",
+        optional(size_of),
+        default_text="4K",
     )
     reserved_percent: Option[float, float | str] = Option(
-        0.0, "Blocks kept for the superuser, in percent of the image.", percent_of
+        0.0,
+        "Blocks kept for the superuser, in percent of the image.",
+        percent_of,
+        least=0,
+        most=RESERVED_PERCENT_MAX,
     )
     reserved_blocks: Option[int | None, int | str | None] = Option(
         None,
-        "Number of blocks kept for the superuser, instead of reserved_percent.",
+        "Number of blocks kept for the superuser, instead of {reserved_percent}.",
         optional(count_of),
+        least=0,
     )
     reserved_uid: Option[int, int | str] = Option(
-        0, "User who may use these blocks, too; kernels before 6.18 know 16 bits of it.", id_of
+        0,
+        "User who may use these blocks, too; kernels before 6.18 know 16 bits of it.",
+        id_of,
+        form="UID",
     )
-    reserved_gid: Option[int, int | str] = Option(0, "The same for a group.", id_of)
+    reserved_gid: Option[int, int | str] = Option(
+        0, "Group that may use them, too.", id_of, form="GID"
+    )
 
     label: Option[bytes, bytes | str] = Option(
-        b"", "Label of the file system, 16 bytes at most; a str is UTF-8.", bytes_of
+        b"", "Label of the file system, 16 bytes at most.", bytes_of, form="LABEL"
     )
     uuid: Option[UUID | None, UUID | str | None] = Option(
         None,
-        "UUID of the file system; None derives it from names, attributes, sizes and options, see "
-        "identity.",
+        "UUID of the file system.",
         optional(uuid_of),
+        default_text="derived from names, attributes, sizes and options, not from content; see "
+        "{identity}",
     )
     hash_seed: Option[UUID | None, UUID | str | None] = Option(
         None,
-        "Key of the directory hash; None derives it from names, attributes and sizes.",
+        "Key of the directory hash.",
         optional(uuid_of),
+        default_text="derived from names, attributes and sizes",
     )
     identity: Option[Identity, Identity] = Option(
         "attributes",
-        '"content" derives the UUID from the content of files, too, which is read once more for '
-        "it. Two images that differ never share a UUID then.",
+        'What a UUID that is not given is derived from; "content" reads every file once more, so '
+        "that images with different content never share a UUID.",
+        choices=("attributes", "content"),
     )
 
     block_size: Option[int, Size] = Option(
@@ -204,20 +228,23 @@ class Spec:
     )
     cluster_size: Option[int | None, Size | None] = Option(
         None,
-        "With the feature bigalloc: size of a cluster in bytes, a power of two from the block size "
-        "to 512 MiB. Space is allocated and counted in clusters. None is 16 blocks.",
+        "With the feature bigalloc: size of a cluster in bytes, in which space is allocated and "
+        "counted; a power of two from the block size to 512 MiB.",
         optional(size_of),
+        default_text="16 blocks",
     )
     desc_size: Option[int | None, Size | None] = Option(
         None,
         "Size of a group descriptor in bytes: a power of two from 64 to 1024, with the feature "
-        "64bit; None is 64, or 32 without it.",
+        "64bit.",
         optional(size_of),
+        default_text="64, or 32 without 64bit",
     )
     type: Option[FileSystemType, FileSystemType] = Option(
         "ext4",
-        'Type whose default features are taken: "ext2", "ext3" or "ext4", as mke2fs -t has them. '
-        "ext2 and ext3 map files by blocks, and ext2 has no journal.",
+        "Type whose default features are taken, as mke2fs -t has them; ext2 and ext3 map files by "
+        "blocks, and ext2 has no journal.",
+        choices=tuple(TYPES),
     )
     features: Option[FeatureSet, FeatureSet | str] = Option(
         DEFAULT_FEATURES,
@@ -231,33 +258,42 @@ class Spec:
         '"legacy"; with "_unsigned" after it characters from 0x80 on are unsigned, as in images '
         "that were made on ARM or PowerPC.",
         hash_alg_of,
+        form="half_md4|tea|legacy[_unsigned]",
     )
     encoding: Option[Encoding | None, str | None] = Option(
         None,
         "Encoding of names in directories that ignore case, which the feature casefold needs and "
-        'this adds: "utf8-12.1", or "utf8" for the newest one. None is "utf8-12.1" where there is '
-        "the feature. A directory ignores case if its node has the inode flag casefold.",
+        'this adds; "utf8" is the newest one. A directory ignores case if its node has the inode '
+        "flag casefold.",
         optional(encoding_of),
+        default_text="utf8-12.1 where there is the feature",
+        form="utf8-12.1|utf8",
     )
     encoding_flags: Option[EncodingFlags, str] = Option(
         "",
-        '"strict" refuses names that are not valid UTF-8 in such directories, now and later; "" '
-        "takes them byte by byte.",
+        '"strict" refuses names that are not valid UTF-8 in such directories, now and later; '
+        '"nostrict" takes them byte by byte.',
         encoding_flags_of,
+        default_text="nostrict",
+        form="strict|nostrict",
     )
     verity_hash_alg: Option[VerityHashAlg, VerityHashAlg] = Option(
         "sha256",
-        'Hash of files with the inode flag verity: "sha256" or "sha512". They need the feature '
-        "verity.",
+        "Hash of files with the inode flag verity, which needs the feature verity.",
+        choices=("sha256", "sha512"),
     )
     verity_block_size: Option[int | None, Size | None] = Option(
         None,
         "Bytes of content for each of which a Merkle tree has a hash: a power of two from 1024 to "
-        "the block size. None is 4096, or the block size if that is less.",
+        "the block size.",
         optional(size_of),
+        default_text="4096, or the block size if that is less",
     )
     verity_salt: Option[bytes, bytes | str] = Option(
-        b"", "What is hashed before each block, 32 bytes at most; a str is hexadecimal.", salt_of
+        b"",
+        "What is hashed before each block of such files, 32 bytes at most; a text is hexadecimal.",
+        salt_of,
+        form="HEX",
     )
     verity_signatures: Option[Signatures, GivenSignatures] = Option(
         (),
@@ -274,42 +310,56 @@ class Spec:
     )
     num_backup_sb: Option[int, int | str] = Option(
         2,
-        "With the feature sparse_super2: number of backups of superblock and descriptors, 0 to 2. "
-        "The first lies in group 1, the second in the last group.",
+        "With the feature sparse_super2: number of backups of superblock and descriptors, the "
+        "first in group 1, the second in the last group.",
         count_of,
+        least=0,
+        most=NUM_BACKUP_SB_MAX,
     )
     first_meta_bg: Option[int, int | str] = Option(
         0,
         "With the feature meta_bg: how many blocks of descriptors still follow each superblock, "
         "s_first_meta_bg. Those after them lie in the groups that they describe.",
         count_of,
+        least=0,
     )
     journal: Option[int | Literal["auto", "none"], Size] = Option(
-        "auto", 'Size of the journal in bytes, "none", or "auto", which follows mke2fs.', journal_of
+        "auto",
+        'Size of the journal in bytes, "none", or "auto", which follows mke2fs.',
+        journal_of,
+        form="auto|none|SIZE",
     )
 
     fast_commit_size: Option[int | None, Size | None] = Option(
         None,
         "With the feature fast_commit: size in bytes of the end of the journal that is for it, in "
-        "whole blocks, besides the rest. None is 1/64 of the rest.",
+        "whole blocks, besides the rest.",
         optional(size_of),
+        default_text="1/64 of the rest",
+        least=1,
     )
     orphan_file_size: Option[int | None, Size | None] = Option(
         None,
         "With the feature orphan_file: size of the orphan file in bytes, in whole blocks, 512 "
-        "at most. None follows from the size of the image, as in mke2fs.",
+        "at most.",
         optional(size_of),
+        default_text="by the size of the image, as in mke2fs",
     )
     mmp_update_interval: Option[int, int | str] = Option(
         EXT4_MMP_UPDATE_INTERVAL,
         "With the feature mmp: seconds between the marks of a host that has mounted, 1 to 300.",
         count_of,
+        form="SECONDS",
+        least=1,
+        most=EXT4_MMP_MAX_UPDATE_INTERVAL,
     )
     journal_location: Option[JournalLocation, Size | None] = Option(
         None,
         'Byte at which the journal begins, or the first free block after it; "middle" is the '
-        "middle of the file system, where mke2fs puts it. None is before all files. Needs a size.",
+        "middle of the file system, where mke2fs puts it. Needs a {size}.",
         optional(location_of),
+        default_text="before all files",
+        form="middle|SIZE",
     )
     journal_device: Option[bool, bool] = Option(
         False,
@@ -319,13 +369,17 @@ class Spec:
         flag,
     )
     journal_uuid: Option[UUID | None, UUID | str | None] = Option(
-        None, "With journal_device: its UUID; None derives it from uuid.", optional(uuid_of)
+        None,
+        "With {journal_device}: its UUID.",
+        optional(uuid_of),
+        default_text="derived from {uuid}",
     )
     journal_dev: Option[int, int | str] = Option(
         0,
-        "With journal_device: its number on the machine that mounts the image, MAJOR:MINOR; 0 is "
-        "not known.",
+        "With {journal_device}: its number on the machine that mounts the image, MAJOR:MINOR; 0 is "
+        "not known, and the mount needs the option journal_path.",
         device_number_of,
+        form="MAJOR:MINOR",
     )
     journal_features: Option[tuple[str, ...], str | Sequence[str]] = Option(
         (),
@@ -333,13 +387,14 @@ class Spec:
         "journal_64bit, journal_checksum, journal_checksum_v2, journal_checksum_v3, "
         "journal_async_commit, journal_incompat_revoke. Mounting sets what the kernel needs.",
         journal_features_of,
+        form="NAME[,...]",
     )
     dedupe: Option[Dedupe, Dedupe] = Option(
         "none",
         '"blocks" stores equal blocks of content once, which needs and adds the feature '
         "shared_blocks: such an image can only be mounted to read, until e2fsck -E unshare_blocks "
         "gives each file its own again. Every file is read once more for it.",
-        dedupe_of,
+        choices=("none", "blocks"),
     )
     bad_blocks: Option[tuple[int, ...], Sequence[int]] = Option(
         (),
@@ -351,29 +406,32 @@ class Spec:
     quotatype: Option[tuple[str, ...] | None, str | Sequence[str] | None] = Option(
         None,
         "With the feature quota: whose use is counted, as -E quotatype of mke2fs has it, such as "
-        "usr:grp. None is users and groups. Projects always are with the feature project.",
+        "usr:grp. Projects always are with the feature project.",
         optional(quotatype_of),
+        default_text="usr:grp",
+        form="KIND[:KIND]...",
     )
     quota_limits: Option[tuple[QuotaLimit, ...], QuotaLimits] = Option(
         (),
-        "Limits of users, groups and projects: QuotaLimit, or texts in the order of setquota, "
-        "KIND:ID:BLOCK_SOFT:BLOCK_HARD:INODE_SOFT:INODE_HARD, such as user:1000:1G:2G; block "
-        "limits are in bytes, and 0 or nothing is no limit.",
+        "Limits of users, groups and projects, in the order of setquota: "
+        "KIND:ID:BLOCK_SOFT:BLOCK_HARD:INODE_SOFT:INODE_HARD, such as user:1000:1G:2G or "
+        "project:7:::0:5000; block limits are in bytes, and 0 or nothing is no limit.",
         quota_limits_of,
     )
     quota_grace: Option[tuple[QuotaGrace, ...], QuotaGraces] = Option(
         (),
-        "How long soft limits may be exceeded: QuotaGrace, or texts such as 7d for all or "
-        "user:7d:12h for blocks and inodes of users. It is a week otherwise.",
+        "How long soft limits may be exceeded, such as 7d for all or user:7d:12h for blocks and "
+        "inodes of users.",
         quota_grace_of,
+        default_text="7d",
     )
 
     epoch: Option[int | None, float | str | None] = Option(
         None,
-        "Seconds since 1970: newer times are clamped to it and the file system is stamped with "
-        "it. None clamps nothing; the stamp is the newest time in the tree then, or the start of "
-        "2026 if that is earlier, so that it is never in the future.",
+        "Time of the file system, in seconds since 1970; newer times of entries become it.",
         optional(seconds_of),
+        default_text="the newest time in the tree, or the start of 2026 if that is earlier, so "
+        "that it is never in the future; then no time is changed",
     )
 
     hole_size: Option[int, Size] = Option(
@@ -381,18 +439,20 @@ class Spec:
         "Runs of zeros of at least this many bytes become holes, and in files from there up to "
         "512 KiB every block of zeros does; 0 keeps every zero.",
         size_of,
+        least=0,
     )
     leading_hole: Option[bool, bool] = Option(
         False, "Allow a file's first block to be a hole, which some boot loaders cannot read.", flag
     )
     lost_and_found: Option[bool, bool] = Option(
-        True, "Make /lost+found where the tree has none.", flag
+        True, "Make /lost+found where the tree has none; e2fsck makes one when it needs it.", flag
     )
     lost_and_found_size: Option[int, Size] = Option(
         16 * KIB,
         "Size in bytes of the /lost+found that is made, in whole blocks, of which there are two at "
         "least. It is kept large, so that e2fsck needs no space when it puts files there.",
         size_of,
+        least=0,
     )
     groups_per_flex: Option[int, int | str] = Option(
         16, "Number of block groups whose metadata lie together; a power of two.", count_of
@@ -406,30 +466,43 @@ class Spec:
     blocks_per_group: Option[int | None, int | str | None] = Option(
         None,
         "Number of blocks in a group, or of clusters where there are any: a multiple of 8, at "
-        "least 256. None is as many as one block of bitmap has bits, which is the most.",
+        "least 256.",
         optional(count_of),
+        default_text="as many as one block of bitmap has bits, which is the most",
     )
     reserved_gdt_blocks: Option[int | None, int | str | None] = Option(
         None,
         "Number of blocks after the descriptors that are kept for more of them, instead of "
-        "grow_to; no more than a block holds numbers of 32 bits.",
+        "{grow_to}; no more than a block holds numbers of 32 bits.",
         optional(count_of),
+        least=0,
     )
     raid_stride: Option[int, int | str] = Option(
-        0, "Number of blocks on one disk of a RAID before the next one; 0 is none.", count_of
+        0,
+        "Number of blocks on one disk of a RAID before the next one; 0 is none.",
+        count_of,
+        least=0,
+        most=0xFFFF,
     )
     raid_stripe_width: Option[int, int | str] = Option(
-        0, "Number of blocks of data in a stripe of the RAID; 0 is none.", count_of
+        0,
+        "Number of blocks of data in a stripe of the RAID; 0 is none.",
+        count_of,
+        least=0,
+        most=0xFFFFFFFF,
     )
     errors: Option[ErrorBehavior, ErrorBehavior] = Option(
-        "continue",
-        'What the kernel does when it finds an error: "continue", "remount-ro" or "panic".',
+        "continue", "What the kernel does when it finds an error.", choices=tuple(ERRORS)
     )
     default_mntopts: Option[int, int | str] = Option(
         EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL,
         'Mount options unless others are given, as bits; a text such as "journal_data,^acl" '
         "changes the default, as tune2fs -o does.",
         mount_options_of,
+        default_text="user_xattr,acl",
+        form="NAME[,...]",
+        least=0,
+        most=0xFFFFFFFF,
     )
     mount_opts: Option[bytes, bytes | str] = Option(
         b"",
@@ -438,32 +511,47 @@ class Spec:
     )
     creator_os: Option[CreatorOs, CreatorOs] = Option(
         "Linux",
-        'System that made it: "Linux", "Hurd", "Masix", "FreeBSD" or "Lites". Hurd knows neither '
-        "filetype nor huge_file, metadata_csum, ea_inode and casefold.",
+        "System that made it. Hurd knows neither filetype nor huge_file, metadata_csum, ea_inode "
+        "and casefold.",
+        choices=tuple(SYSTEMS),
     )
     last_mounted: Option[bytes, bytes | str] = Option(
-        b"", "Path at which it was mounted last, 64 bytes at most.", bytes_of
+        b"", "Path at which it was mounted last, 64 bytes at most.", bytes_of, form="DIR"
     )
     max_mount_count: Option[int, int | str] = Option(
-        0, "Number of mounts after which it should be checked; 0 is never.", count_of
+        0,
+        "Number of mounts after which it should be checked; 0 is never.",
+        count_of,
+        least=0,
+        most=MAX_MOUNT_COUNT,
     )
     check_interval: Option[int, int | str] = Option(
-        0, "Seconds after which it should be checked; 0 is never.", count_of
+        0,
+        "Seconds after which it should be checked; 0 is never.",
+        count_of,
+        form="SECONDS",
+        least=0,
+        most=0xFFFFFFFF,
     )
     revision: Option[int, int | str] = Option(
         1,
         'Revision of the format; 0 is that of Linux before 2.2, with features "none" and inodes '
         "of 128 bytes.",
         count_of,
+        form="0|1",
+        least=0,
+        most=1,
     )
     test_fs: Option[bool, bool] = Option(
         False, "Say that a kernel under development may use it.", flag
     )
     policy: Option[LayoutPolicy | None, LayoutPolicy | str | None] = Option(
         None,
-        'What chooses among the legal layouts: a LayoutPolicy, or its name, such as "random:7"; '
-        "None is the compact default.",
+        "What chooses among the legal layouts: random, or one of those in docs/damage.md, such as "
+        "one-block-runs.",
         optional(policy_of),
+        default_text="default, the compact one",
+        form="NAME[:SEED]",
     )
 
     @classmethod
@@ -515,8 +603,7 @@ class Spec:
         if percent is not None:
             object.__setattr__(self, "free", 0)
             object.__setattr__(self, "free_percent", percent)
-        if self.type not in TYPES:
-            raise SpecError("type", f"{self.type!r} is none of {', '.join(TYPES)}")
+        OPTIONS["type"].taken("type", self.type)  # before the features, which depend on it
         features: object = self.features
         if isinstance(features, str):
             object.__setattr__(self, "features", FeatureSet.parse(features, base=TYPES[self.type]))
@@ -540,20 +627,6 @@ class Spec:
 
     def _check_superblock(self) -> None:
         """Check what is written into the superblock as it is."""
-        for name, choices in (("errors", ERRORS), ("creator_os", SYSTEMS)):
-            value = getattr(self, name)
-            if value not in choices:
-                raise SpecError(name, f"{value!r} is none of {', '.join(choices)}")
-        for name, most in (
-            ("raid_stride", 0xFFFF),
-            ("raid_stripe_width", 0xFFFFFFFF),
-            ("max_mount_count", MAX_MOUNT_COUNT),
-            ("check_interval", 0xFFFFFFFF),
-            ("revision", 1),
-            ("default_mntopts", 0xFFFFFFFF),
-        ):
-            if not 0 <= getattr(self, name) <= most:
-                raise SpecError(name, f"{getattr(self, name)} is not between 0 and {most}")
         for name, most in (("mount_opts", MOUNT_OPTS_MAX), ("last_mounted", LAST_MOUNTED_MAX)):
             value = getattr(self, name)
             if len(value) > most:
@@ -598,21 +671,6 @@ class Spec:
             raise SpecError("label", f"has {len(self.label)} bytes; {LABEL_MAX} is the most")
         if b"\0" in self.label:
             raise SpecError("label", "cannot hold a NUL byte")
-        if not 0 <= self.reserved_percent <= RESERVED_PERCENT_MAX:
-            raise SpecError(
-                "reserved_percent",
-                f"{self.reserved_percent} is not between 0 and {RESERVED_PERCENT_MAX}",
-            )
-        if self.identity not in IDENTITIES:
-            raise SpecError("identity", f"{self.identity!r} is neither of {', '.join(IDENTITIES)}")
-        for name in (
-            *("size", "free", "free_percent", "free_inodes", "inodes", "grow_to", "grow_at_least"),
-            *("inode_ratio", "hole_size", "lost_and_found_size"),
-            *("reserved_blocks", "reserved_gdt_blocks"),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise SpecError(name, f"{value} is below zero")
         least, most = INODE_RATIOS
         if self.inode_ratio and not least <= self.inode_ratio <= most:
             raise SpecError(
@@ -644,10 +702,6 @@ class Spec:
                 0 <= self.journal_location < self.size
             ):
                 raise SpecError("journal_location", f"{self.journal_location} is not in the image")
-        if not 0 <= self.num_backup_sb <= NUM_BACKUP_SB_MAX:
-            raise SpecError(
-                "num_backup_sb", f"{self.num_backup_sb} is not between 0 and {NUM_BACKUP_SB_MAX}"
-            )
         self._check_superblock()
         fmt = format_of(self)
         if isinstance(self.journal, int) and not fmt.has_journal:
@@ -725,12 +779,8 @@ class Spec:
         )
         if not any(given):
             return
-        from ..ondisk.verity import ALGORITHMS, MIN_BLOCK_SIZE, SALT_MAX
+        from ..ondisk.verity import MIN_BLOCK_SIZE, SALT_MAX
 
-        if self.verity_hash_alg not in ALGORITHMS:
-            raise SpecError(
-                "verity_hash_alg", f"{self.verity_hash_alg!r} is none of {', '.join(ALGORITHMS)}"
-            )
         size = self.verity_tree_block_size
         if not MIN_BLOCK_SIZE <= size <= self.block_size or size & (size - 1):
             raise SpecError(
@@ -744,6 +794,11 @@ class Spec:
         if not fmt.verity:
             name = ("hash_alg", "block_size", "salt", "signatures")[given.index(True)]
             raise SpecError(f"verity_{name}", "needs the feature verity; add verity")
+
+
+def declaration(name: str) -> Option[Any, Any]:
+    """The declaration of the option ``name``, such as ``block_size``."""
+    return OPTIONS[name]
 
 
 def _changed(spec: Spec) -> Iterator[str]:
@@ -790,8 +845,6 @@ def _check_journal(spec: Spec, fmt: Format) -> None:
 def _check_system_files(spec: Spec, fmt: Format) -> None:
     if spec.fast_commit_size is not None and not fmt.fast_commit:
         raise SpecError("fast_commit_size", "needs the feature fast_commit; add fast_commit")
-    if spec.fast_commit_size is not None and spec.fast_commit_size <= 0:
-        raise SpecError("fast_commit_size", "is a size in bytes, above 0")
     if spec.orphan_file_size is not None:
         if not fmt.orphan_file:
             raise SpecError("orphan_file_size", "needs the feature orphan_file; add orphan_file")
@@ -800,11 +853,6 @@ def _check_system_files(spec: Spec, fmt: Format) -> None:
             raise SpecError(
                 "orphan_file_size", f"{spec.orphan_file_size} is not between 1 and {most}"
             )
-    if not 1 <= spec.mmp_update_interval <= EXT4_MMP_MAX_UPDATE_INTERVAL:
-        raise SpecError(
-            "mmp_update_interval",
-            f"{spec.mmp_update_interval} is not between 1 and {EXT4_MMP_MAX_UPDATE_INTERVAL}",
-        )
     if spec.mmp_update_interval != EXT4_MMP_UPDATE_INTERVAL and not fmt.mmp:
         raise SpecError("mmp_update_interval", "needs the feature mmp; add mmp")
 

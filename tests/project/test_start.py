@@ -78,6 +78,14 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
     assert lines <= 25_000
 
 
-def test_help_loads_no_library() -> None:
-    names, _ = loaded(COMMAND, "--help")
+@pytest.mark.parametrize("arguments", [["--help"], ["ls", "--help"], ["extract", "--help"]])
+def test_help_loads_no_library(arguments: list[str]) -> None:
+    names, _ = loaded(COMMAND, *arguments)
     assert not {name for name in names if name.startswith("ext4writer.planning")}
+
+
+def test_help_of_an_image_loads_the_declarations_of_its_options_alone() -> None:
+    names, _ = loaded(COMMAND, "build", "--help")
+    assert "ext4writer.planning.spec" in names
+    parts = ("tree", "sources", "edit", "emit", "output", "read", "api", "planning.planner")
+    assert not {name for name in names if name.startswith(tuple(f"ext4writer.{p}" for p in parts))}

@@ -13,16 +13,16 @@ from ext4writer.nix import STORE
 
 from ..options import (
     PATH,
-    SIZE,
-    UUID_OR_WORD,
     WORKERS_MAX,
     HasLimits,
     ImageOptions,
+    OfSpec,
     OptionGroup,
     limit_row,
     parse_path,
     parsed,
     row,
+    same_row,
 )
 from ..units import parse_size
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..output import Output
 
 EPOCH = 1
+UUID_OF_IMAGE = "44444444-4444-4444-8888-888888888888"
 FREE_INODES_MIN = 1024
 FREE_INODES_PERCENT = 5
 BYTES_PER_INODE = 16 << 10
@@ -197,61 +198,34 @@ class WorkOptions(OptionGroup):
 class NixImageOptions(ImageOptions):
     """The Spec of an image that NixOS boots from."""
 
-    free_inodes: int | None = row(
-        "--free-inodes",
-        type=click.IntRange(min=0),
-        metavar="N",
-        about=f"Inodes that stay free.  [default: {FREE_INODES_MIN}, {FREE_INODES_PERCENT}% of the "
-        "entries, or one for 16K of --free, whatever is most]",
+    free_inodes: int | None = same_row(
+        ImageOptions,
+        "free_inodes",
+        default_text=f"{FREE_INODES_MIN}, {FREE_INODES_PERCENT}% of the entries, or one for 16K of "
+        "--free, whatever is most",
     )
-    grow_to: int | None = row(
-        "--grow-to",
-        type=SIZE,
-        metavar="SIZE",
-        about="Reserve descriptors for growth up to SIZE.  [default: 4T, or 1024 times the size]",
+    grow_to: OfSpec = same_row(
+        ImageOptions, "grow_to", default_text="4T, or 1024 times the size if that is more"
     )
-    inode_ratio: int | None = row(
-        "-i",
-        "--inode-ratio",
-        type=SIZE,
-        metavar="SIZE",
-        about="Give each group an inode for each SIZE of it at least, and so what growth adds; 0 "
-        "gives no more than are needed.  [default: 16K, or a cluster or two inodes if that is "
-        "more]",
+    inode_ratio: OfSpec = same_row(
+        ImageOptions, "inode_ratio", default_text="16K, or a cluster or two inodes if that is more"
     )
-    align: int | None = row(
-        "--align",
-        type=SIZE,
-        metavar="SIZE",
-        about="Make an image of --size fit a multiple of SIZE.  [default: 1M]",
-    )
-    block_size: int | Literal["auto"] = row(  # type: ignore[assignment]
-        "-b",
-        "--block-size",
+    align: OfSpec = same_row(ImageOptions, "align", default_text="1M")
+    block_size: int | Literal["auto"] = same_row(  # type: ignore[assignment]
+        ImageOptions,
+        "block_size",
         type=SIZE_OF_BLOCKS,
         metavar="auto|SIZE",
-        default="4096",
-        show_default=True,
-        about="Size of a block: 1024, 2048 or 4096; 'auto' is 1024 in an image of less than 512M, "
-        "as mke2fs has it, else 4096.",
+        about="Size of a block in bytes: 1024, 2048 or 4096; 'auto' is 1024 in an image of less "
+        "than 512M, as mke2fs has it, else 4096.",
     )
-    uuid: UUID | str | None = row(
-        "-U",
-        "--uuid",
-        type=UUID_OR_WORD,
-        metavar="UUID|clear|random|time",
-        default="44444444-4444-4444-8888-888888888888",
-        show_default=True,
-        about="UUID of the file system; 'random' and 'time' need --not-reproducible.",
+    uuid: UUID | str | None = same_row(
+        ImageOptions,
+        "uuid",
+        default=UUID_OF_IMAGE,
+        default_text=UUID_OF_IMAGE,
     )
-    epoch: int | None = row(
-        "--epoch",
-        type=int,
-        metavar="SECONDS",
-        default=EPOCH,
-        show_default=True,
-        about="Time of the file system, in seconds since 1970; newer times of entries become it.",
-    )
+    epoch: int | None = same_row(ImageOptions, "epoch", default=EPOCH, default_text=f"{EPOCH}")
 
     def spec(self) -> Spec:
         """As for any image; blocks of ``auto`` are large ones, unless the size is given."""
