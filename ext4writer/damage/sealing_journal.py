@@ -7,10 +7,10 @@ Only what recovery would read is sealed. What lies in the log from earlier has s
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Sequence
 
 from ..ondisk.checksum import crc32c, set_journal_superblock_checksum
+from ..ondisk.crc32 import crc32_be
 from ..ondisk.fast_commit import (
     EXT4_FC_TAG_ADD_RANGE,
     EXT4_FC_TAG_HEAD,
@@ -35,6 +35,8 @@ from ..ondisk.journal import (
     JOURNAL_SUPERBLOCK,
 )
 from ..ondisk.journal_log import (
+    JBD2_CRC32_CHKSUM,
+    JBD2_CRC32_CHKSUM_SIZE,
     JBD2_FLAG_ESCAPE,
     JBD2_FLAG_LAST_TAG,
     JBD2_FLAG_SAME_UUID,
@@ -48,7 +50,6 @@ from ..ondisk.journal_log import (
 )
 
 _ALL_ONES = 0xFFFFFFFF
-_CRC32_CHKSUM = 1
 
 _superblock = JOURNAL_SUPERBLOCK.unpacker(
     *("h_magic", "h_blocktype", "s_maxlen", "s_first", "s_sequence", "s_start"),
@@ -70,7 +71,6 @@ _COMMIT_CHECKSUM = JOURNAL_COMMIT_HEADER.offset("h_chksum")
 _big_word = struct.Struct(">I")
 _big_half = struct.Struct(">H")
 _word = struct.Struct("<I")
-_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class _Log:
@@ -236,11 +236,11 @@ def _seal_transactions(log: _Log) -> None:
             if log.has_sums:
                 _big_word.pack_into(view, at, 0)
                 _big_word.pack_into(view, at, crc32c(log.seed, view[here : here + size]))
-            elif _commit(view, here) == (_CRC32_CHKSUM, 4):
+            elif _commit(view, here) == (JBD2_CRC32_CHKSUM, JBD2_CRC32_CHKSUM_SIZE):
                 # fs/jbd2/recovery.c:calc_chksums; without kind and size there is no checksum
                 crc = _ALL_ONES
                 for block in summed:
-                    crc = _crc32_be(crc, view[block : block + size])
+                    crc = crc32_be(crc, view[block : block + size])
                 _big_word.pack_into(view, at, crc)
             summed = []
             sequence = (sequence + 1) & _ALL_ONES
@@ -272,13 +272,6 @@ def _seal_tail(log: _Log, start: int) -> None:
     end = start + log.size
     _big_word.pack_into(log.view, end - _TAIL_SIZE, 0)
     _big_word.pack_into(log.view, end - _TAIL_SIZE, crc32c(log.seed, log.view[start:end]))
-
-
-def _crc32_be(crc: int, data: memoryview) -> int:
-    """Continue a CRC-32 whose highest bit comes first: zlib's, seen in a mirror."""
-    start = int(f"{crc:032b}"[::-1], 2) ^ _ALL_ONES
-    mirrored = zlib.crc32(bytes(data).translate(_MIRRORED), start) ^ _ALL_ONES
-    return int(f"{mirrored:032b}"[::-1], 2)
 
 
 def seal_fast_commits(view: memoryview, size: int, places: Sequence[int], at: int) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 
-from ..arithmetic import ceil_div
 from ..ondisk.journal import (
     JBD2_CRC32C_CHKSUM,
     JBD2_MAGIC_NUMBER,
     JBD2_SUPERBLOCK_V2,
     JOURNAL_SUPERBLOCK,
-    fast_commit_blocks_in,
     has_checksums,
     journal_feature_words,
 )
@@ -19,6 +17,7 @@ from ..ondisk.units import Unit, UnitKind
 from ..planning.layout import ImagePlan
 from ..planning.placement import PlacedFile
 from ..planning.system_files import SystemFile
+from ..planning.system_files.journal import fast_commit_blocks_in_journal
 
 
 def journal_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
@@ -29,18 +28,40 @@ def journal_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> It
         0,
         placed.runs[0].physical * layout.block_size,
         JOURNAL_SUPERBLOCK.size,
-        partial(journal_superblock, layout, file.data_blocks, first=1, uuid=layout.uuid.bytes),
+        partial(_superblock, layout, file.data_blocks),
     )
 
 
+def _superblock(layout: ImagePlan, blocks: int) -> bytes:
+    """That of a journal inside the image."""
+    uuid, state = layout.uuid.bytes, layout.journal_state
+    if state is None:
+        return journal_superblock(layout, blocks, first=1, uuid=uuid)
+    from ..planning.states.room import features_of  # late, for hardly any journal has a log
+
+    features = features_of(layout, state)
+    data = bytearray(journal_superblock(layout, blocks, first=1, uuid=uuid, features=features))
+    JOURNAL_SUPERBLOCK.set(data, 0, "s_sequence", state.sequence)
+    JOURNAL_SUPERBLOCK.set(data, 0, "s_start", state.start)
+    return bytes(data)
+
+
 def journal_superblock(
-    layout: ImagePlan, blocks: int, *, first: int, uuid: bytes, user: bytes = b"", users: int = 1
+    layout: ImagePlan,
+    blocks: int,
+    *,
+    first: int,
+    uuid: bytes,
+    user: bytes = b"",
+    users: int = 1,
+    features: Collection[str] | None = None,
 ) -> bytes:
     """The first 1,024 bytes of a journal of ``blocks`` blocks (lib/ext2fs/mkjournal.c).
 
     Without features that are asked for the kernel sets what it needs when it first mounts.
     """
-    features = layout.spec.journal_features
+    if features is None:
+        features = layout.spec.journal_features
     values: dict[str, int | bytes] = {
         "h_magic": JBD2_MAGIC_NUMBER,
         "h_blocktype": JBD2_SUPERBLOCK_V2,
@@ -50,7 +71,7 @@ def journal_superblock(
         "s_sequence": 1,
         "s_uuid": uuid,
         "s_nr_users": users,
-        "s_num_fc_blks": _fast_commit_blocks(layout, blocks),
+        "s_num_fc_blks": fast_commit_blocks_in_journal(layout.spec, layout.format, blocks),
         "s_users": user.ljust(JOURNAL_SUPERBLOCK.fields["s_users"].size, b"\0"),
     }
     if features:
@@ -58,11 +79,3 @@ def journal_superblock(
         if has_checksums(features):
             values["s_checksum_type"] = JBD2_CRC32C_CHKSUM
     return JOURNAL_SUPERBLOCK.pack(values)
-
-
-def _fast_commit_blocks(layout: ImagePlan, blocks: int) -> int:
-    """How many of all ``blocks`` are for fast commits."""
-    if not layout.format.fast_commit:
-        return 0
-    size = layout.spec.fast_commit_size
-    return fast_commit_blocks_in(blocks) if size is None else ceil_div(size, layout.block_size)

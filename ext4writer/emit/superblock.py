@@ -10,6 +10,7 @@ from ..ondisk.checksum import (
     group_desc_checksums,
     group_desc_crc16,
 )
+from ..ondisk.features import feature
 from ..ondisk.format import Checksum, Format
 from ..ondisk.group_desc import (
     EXT4_BG_BLOCK_UNINIT,
@@ -148,6 +149,9 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         [run] = layout.placement.system[NO_INODE].runs
         values["s_mmp_block"] = run.physical
         values["s_mmp_update_interval"] = spec.mmp_update_interval
+    if layout.journal_state is not None and not group:
+        # lib/ext2fs/closefs.c:write_backup_super: never in a backup
+        values["s_feature_incompat"] = fmt.features.incompat | feature("needs_recovery").mask
     if layout.external_journal_blocks:
         # lib/ext2fs/mkjournal.c:ext2fs_add_journal_device
         values["s_journal_uuid"] = layout.journal_uuid

@@ -51,6 +51,11 @@ class PlannedUnits:
             *self._symlink_blocks(),
             *self._verity_blocks(),
         ]
+        if self._layout.journal_state is not None:
+            from .journal_log import JournalLog  # late, for hardly any image has one
+
+            runs.sort(key=lambda run: run.offset)
+            runs = [*JournalLog(self._layout, self._layout.journal_state, runs).written()]
         runs.sort(key=lambda run: run.offset)
         return runs
 

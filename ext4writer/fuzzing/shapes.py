@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES, Feature
 from ..planning.named_policies import described
+from ..planning.states.journal_policies import JOURNAL_POLICIES
 from .chance import UNWANTED
 from .entries import Entry
 from .recipe import Recipe
@@ -152,7 +153,11 @@ def _features() -> Iterator[Shape]:
             yield Shape(name, about, Recipe(_SOME, {"journal": "none", **spec}))
 
 
+_NEEDS: dict[str, dict[str, str]] = {kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES}
+"""Options without which a policy has nothing to choose, by its name."""
+
+
 def _policies() -> Iterator[Shape]:
     for name, about in described().items():
-        recipe = _usual({"block_size": "1024"})
+        recipe = _usual({"block_size": "1024", **_NEEDS.get(name, {})})
         yield Shape(f"policy-{name}", about, replace(recipe, policy=name))

@@ -22,7 +22,14 @@ from ..ondisk.inode import (
     INODE_128,
     decode_time,
 )
-from ..ondisk.journal import JOURNAL_SUPERBLOCK, journal_device_start
+from ..ondisk.journal import JOURNAL_HEADER, JOURNAL_SUPERBLOCK, journal_device_start
+from ..ondisk.journal_log import (
+    JOURNAL_BLOCK_TAG,
+    JOURNAL_BLOCK_TAG3,
+    JOURNAL_BLOCK_TAIL,
+    JOURNAL_COMMIT_HEADER,
+    JOURNAL_REVOKE_HEADER,
+)
 from ..ondisk.mmp import MMP
 from ..ondisk.orphan import ORPHAN_BLOCK_TAIL, orphans_per_block
 from ..ondisk.quota import (
@@ -419,6 +426,50 @@ def _orphans(image: Image, unit: Unit, data: bytes) -> list[Row]:
     return rows + fields(image, ORPHAN_BLOCK_TAIL, data, unit.offset, at=4 * count)
 
 
+def _log_block(record: Record) -> Any:
+    """A descriptor with its tags, a list of revoked blocks, or a commit."""
+
+    def explain_log_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
+        from ..read.journal import Journal
+
+        journal = Journal(image)
+        rows = fields(image, record, data, unit.offset)
+        if record is JOURNAL_HEADER:
+            tag = JOURNAL_BLOCK_TAG3 if journal.csum_v3 else JOURNAL_BLOCK_TAG
+            for place, at in enumerate(journal.tag_places(data)):
+                label = f"{tag.name}[{place}]"
+                rows += [
+                    row
+                    for row in fields(image, tag, data, unit.offset, at=at, label=label)
+                    if journal.is_64bit or not row.name.endswith("t_blocknr_high")
+                ]
+        elif record is JOURNAL_REVOKE_HEADER:
+            width = 8 if journal.is_64bit else 4
+            for place, block in enumerate(journal.revoked_by(data)):
+                at = unit.offset + record.size + place * width
+                rows.append(Row(at, width, f"block[{place}]", block, ""))
+        if journal.has_checksums and record is not JOURNAL_COMMIT_HEADER:
+            at = len(data) - JOURNAL_BLOCK_TAIL.size
+            rows += fields(image, JOURNAL_BLOCK_TAIL, data, unit.offset, at=at)
+        return rows
+
+    return explain_log_block
+
+
+def _copied_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
+    """A block that recovery writes somewhere else: where, and its bytes."""
+    from ..read.journal import Journal
+
+    found = [
+        tag
+        for each in Journal(image).transactions()
+        for tag, place in each.blocks
+        if place == unit.number
+    ]
+    means = f"recovery writes it to block {found[0].block}" if found else "never committed"
+    return [Row(unit.offset, unit.size, unit.kind.value, data.hex(), means)]
+
+
 def _verity(image: Image, unit: Unit, data: bytes) -> list[Row]:
     """Hashes of a tree, or the descriptor with its signature."""
     from ..ondisk.verity import FSVERITY_DESCRIPTOR
@@ -501,6 +552,10 @@ _EXPLAINERS = {
     UnitKind.QUOTA_BLOCK: _quota_block,
     UnitKind.VERITY_BLOCK: _verity,
     UnitKind.JOURNAL_SUPERBLOCK: _one_record(JOURNAL_SUPERBLOCK),
+    UnitKind.JOURNAL_DESCRIPTOR: _log_block(JOURNAL_HEADER),
+    UnitKind.JOURNAL_REVOKE: _log_block(JOURNAL_REVOKE_HEADER),
+    UnitKind.JOURNAL_COMMIT: _log_block(JOURNAL_COMMIT_HEADER),
+    UnitKind.JOURNAL_BLOCK: _copied_block,
     UnitKind.MMP: _one_record(MMP),
 }
 

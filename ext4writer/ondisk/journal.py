@@ -115,13 +115,18 @@ JOURNAL_SUPERBLOCK = Record(
             "file block",
             writes="the first after this superblock",
         ),
-        field("s_sequence", Int32ub, "First transaction that is expected in the log", writes="1"),
+        field(
+            "s_sequence",
+            Int32ub,
+            "First transaction that is expected in the log",
+            writes="1, unless a policy leaves transactions to be recovered",
+        ),
         field(
             "s_start",
             Int32ub,
             "Block where the log begins; 0 when there is nothing to recover",
             "file block",
-            zero="the journal is empty",
+            writes="0, unless a policy leaves transactions to be recovered",
         ),
         field(
             "s_errno", Int32ub, "Error with which the journal was aborted", "code", zero="no errors"

@@ -15,6 +15,10 @@ JBD2_FLAG_SAME_UUID = 2
 JBD2_FLAG_DELETED = 4
 JBD2_FLAG_LAST_TAG = 8
 
+# h_chksum_type and h_chksum_size of a commit with checksum v1.
+JBD2_CRC32_CHKSUM = 1
+JBD2_CRC32_CHKSUM_SIZE = 4
+
 # Follows a tag without JBD2_FLAG_SAME_UUID.
 UUID_SIZE = 16
 

@@ -74,6 +74,13 @@ class UnitKind(Enum):
     VERITY_BLOCK = "verity_block"
     """A block of the tree or the descriptor past the end of a file. Number: the logical block."""
     JOURNAL_SUPERBLOCK = "journal_superblock"
+    JOURNAL_DESCRIPTOR = "journal_descriptor"
+    """A block of the log that is to be recovered. Number: the block of the journal, as for the
+    other kinds of them. Their checksums follow from all of the transaction."""
+    JOURNAL_REVOKE = "journal_revoke"
+    JOURNAL_COMMIT = "journal_commit"
+    JOURNAL_BLOCK = "journal_block"
+    """What recovery writes somewhere else."""
     MMP = "mmp"
     """Owner: 0."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableSequence, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
 from ..ondisk.dirent import EXT4_NAME_LEN
 from .policy import Item, LayoutPolicy
+
+if TYPE_CHECKING:
+    from .states.journal import JournalRoom, JournalState
 
 INODE_NUMBER_MAX = (1 << 32) - 1
 EMPTY_BLOCKS_MOST = 4096
@@ -142,6 +145,17 @@ class CheckedPolicy(LayoutPolicy):
 
     def uninit(self, flag: str) -> bool:
         return bool(self._inner.uninit(flag))
+
+    def journal_state(self, room: JournalRoom) -> JournalState | None:
+        state = self._inner.journal_state(room)
+        if state is None:
+            return None
+        from .states.journal import as_journal_state
+
+        try:
+            return as_journal_state(state)
+        except (TypeError, ValueError, AttributeError):
+            raise self._error("journal_state", f"{state!r:.80}, which is no JournalState") from None
 
     def _integers(self, method: str, values: Iterable[Any]) -> list[int]:
         found = self._items(method, values)

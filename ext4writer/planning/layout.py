@@ -33,6 +33,7 @@ from .system_files import SystemFile
 from .xattrs import XattrPlan
 
 if TYPE_CHECKING:
+    from .states.journal import JournalState
     from .verity import VerityFile
 
 NANOSECONDS = 10**9
@@ -110,6 +111,8 @@ class ImagePlan:
     verity: Mapping[int, VerityFile] = field(default_factory=dict)
     """By node index: what lies past the end of files with verity."""
     inode_choices: InodeChoices = field(default_factory=InodeChoices)
+    journal_state: JournalState | None = None
+    """What the journal inside holds that is not recovered."""
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)
     """The files that the tree's sources have read; see :attr:`Tree.inputs`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableSequence, Sequence
 
 from .policy import Item, LayoutPolicy, SeededPolicy
+from .states.journal_policies import JOURNAL_POLICIES
 
 
 class _Pieces(SeededPolicy):
@@ -306,17 +307,16 @@ class Initialized(SeededPolicy):
         return False
 
 
-NAMED: dict[str, type[SeededPolicy]] = {
-    kind.name: kind
-    for kind in (
-        *(OneBlockRuns, ShortRuns, Gaps, Interleaved, Backwards, ScatteredFiles),
-        *(InodeGaps, InodeShuffle, InodesBackwards),
-        *(EntryShuffle, EntriesBackwards, Slack, OneEntryLeaves, Linear, DeepIndex, DeepExtents),
-        *(RecordSlack, DeletedNames, EmptyBlocks, EmptyTail),
-        *(XattrBlocks, XattrsUnshared, NothingInline),
-        *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
-    )
-}
+_KINDS: tuple[type[SeededPolicy], ...] = (
+    *(OneBlockRuns, ShortRuns, Gaps, Interleaved, Backwards, ScatteredFiles),
+    *(InodeGaps, InodeShuffle, InodesBackwards),
+    *(EntryShuffle, EntriesBackwards, Slack, OneEntryLeaves, Linear, DeepIndex, DeepExtents),
+    *(RecordSlack, DeletedNames, EmptyBlocks, EmptyTail),
+    *(XattrBlocks, XattrsUnshared, NothingInline),
+    *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
+    *JOURNAL_POLICIES,
+)
+NAMED: dict[str, type[SeededPolicy]] = {kind.name: kind for kind in _KINDS}
 
 
 def described() -> dict[str, str]:

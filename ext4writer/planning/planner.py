@@ -183,7 +183,7 @@ def _plan(
     groups = count_groups(geometry, free_ranges, table)
     if type(policy) is not LayoutPolicy:
         choices = choose_for_tables(choices, groups, geometry, table, policy, epoch)
-    return ImagePlan(
+    plan = ImagePlan(
         spec=spec,
         format=fmt,
         uuid=volume_uuid,
@@ -212,6 +212,16 @@ def _plan(
         inode_choices=choices,
         inputs=dict(tree.inputs),
     )
+    return _with_states(plan, policy)
+
+
+def _with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
+    """The same with what the policy leaves to those who mount the image."""
+    if type(policy) in (LayoutPolicy, RandomPolicy):
+        return plan
+    from .states.choices import with_states  # late, for hardly any image has them
+
+    return with_states(plan, policy)
 
 
 def _stretches(

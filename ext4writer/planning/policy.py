@@ -8,7 +8,10 @@ layouts that mkfs never makes, always the same for the same seed.
 from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from .states.journal import JournalRoom, JournalState
 
 Item = TypeVar("Item")
 
@@ -134,6 +137,13 @@ class LayoutPolicy:
         It is ``BLOCK_UNINIT``, ``INODE_UNINIT`` or ``INODE_ZEROED``.
         """
         return True
+
+    def journal_state(self, room: JournalRoom) -> JournalState | None:  # noqa: ARG002
+        """What a journal inside the image holds that is not recovered yet; None is nothing.
+
+        It is asked last, when all places are known. Whoever mounts the image recovers it.
+        """
+        return None
 
 
 DEFAULT_POLICY = LayoutPolicy()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DamageError, ImageError
@@ -30,6 +29,8 @@ from ..ondisk.journal import (
     JOURNAL_SUPERBLOCK,
 )
 from ..ondisk.journal_log import (
+    JBD2_CRC32_CHKSUM,
+    JBD2_CRC32_CHKSUM_SIZE,
     JBD2_FLAG_ESCAPE,
     JBD2_FLAG_LAST_TAG,
     JBD2_FLAG_SAME_UUID,
@@ -42,6 +43,7 @@ from ..ondisk.journal_log import (
     tag_size,
 )
 from ..ondisk.superblock import SUPERBLOCK_OFFSET
+from ..ondisk.units import UnitKind
 from .fast_commits import Tag
 from .fast_commits import tags as fast_commit_tags
 
@@ -52,28 +54,6 @@ _header = JOURNAL_HEADER.unpacker("h_magic", "h_blocktype", "h_sequence")
 _MAGIC = struct.pack(">I", JBD2_MAGIC_NUMBER)
 _ALL_ONES = 0xFFFFFFFF
 _SEQUENCES = 1 << 32
-
-
-_CRC32_CHKSUM = 1
-
-
-@cache
-def _crc32_be_table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        crc = byte << 24
-        for _ in range(8):
-            crc = (crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & _ALL_ONES
-        table.append(crc)
-    return tuple(table)
-
-
-def crc32_be(crc: int, data: bytes) -> int:
-    """Continue a CRC-32 whose highest bit comes first, without inversion (lib/crc32.c)."""
-    table = _crc32_be_table()
-    for byte in data:
-        crc = (crc << 8 & _ALL_ONES) ^ table[crc >> 24 ^ byte]
-    return crc
 
 
 class BlockTag(NamedTuple):
@@ -90,6 +70,16 @@ class Transaction(NamedTuple):
     sequence: int
     blocks: list[tuple[BlockTag, int]]
     revoked: list[int]
+
+
+class Scanned(NamedTuple):
+    """What lies in a log: whole transactions, and each of its blocks, by its number in the journal.
+
+    The blocks of a transaction that was never committed are among them.
+    """
+
+    transactions: list[Transaction]
+    blocks: list[tuple[int, UnitKind]]
 
 
 class Journal:
@@ -170,10 +160,15 @@ class Journal:
 
     def transactions(self) -> list[Transaction]:
         """Return the transactions to be recovered, oldest first; none for a journal at rest."""
+        return self.scanned().transactions
+
+    def scanned(self) -> Scanned:
+        """Return the transactions to be recovered, and the blocks in which they lie."""
         found: list[Transaction] = []
+        lying: list[tuple[int, UnitKind]] = []
         position, sequence = self.number("s_start"), self.number("s_sequence")
         if not position:
-            return found
+            return Scanned(found, lying)
         blocks: list[tuple[BlockTag, int]] = []
         revoked: list[int] = []
         summed: list[int] = []
@@ -188,28 +183,32 @@ class Journal:
             if kind == JBD2_DESCRIPTOR_BLOCK:
                 if self.has_checksums and not self._tail_is_right(data):
                     break
+                lying.append((here, UnitKind.JOURNAL_DESCRIPTOR))
                 summed.append(here)
                 for tag in self._tags(data):
                     if left <= 0:
                         break
                     blocks.append((tag, position))
+                    lying.append((position, UnitKind.JOURNAL_BLOCK))
                     summed.append(position)
                     position, left = self._next(position), left - 1
             elif kind == JBD2_REVOKE_BLOCK:
                 if self.has_checksums and not self._tail_is_right(data):
                     break
-                revoked += self._revoked(data)
+                lying.append((here, UnitKind.JOURNAL_REVOKE))
+                revoked += self.revoked_by(data)
             elif kind == JBD2_COMMIT_BLOCK:
                 if self.has_checksums and not self._commit_is_right(data):
                     break
                 if self.csum_v1 and not self._v1_is_right(data, summed):
                     break
+                lying.append((here, UnitKind.JOURNAL_COMMIT))
                 found.append(Transaction(sequence, blocks, revoked))
                 blocks, revoked, summed = [], [], []
                 sequence = (sequence + 1) % _SEQUENCES
             else:
                 break
-        return found
+        return Scanned(found, lying)
 
     def _next(self, position: int) -> int:
         return position + 1 if position + 1 < self.end else self.first
@@ -243,7 +242,8 @@ class Journal:
                 return
             at += size + (0 if flags & JBD2_FLAG_SAME_UUID else UUID_SIZE)
 
-    def _revoked(self, data: bytes) -> list[int]:
+    def revoked_by(self, data: bytes) -> list[int]:
+        """Return the blocks that a revoke block names."""
         count = JOURNAL_REVOKE_HEADER.number(data, 0, "r_count")
         end = len(data) - (JOURNAL_BLOCK_TAIL.size if self.has_checksums else 0)
         width = 8 if self.is_64bit else 4
@@ -272,8 +272,10 @@ class Journal:
         size = JOURNAL_COMMIT_HEADER.number(data, 0, "h_chksum_size")
         if not kind and not size and not stored:
             return True
-        if (kind, size) != (_CRC32_CHKSUM, 4):
+        if (kind, size) != (JBD2_CRC32_CHKSUM, JBD2_CRC32_CHKSUM_SIZE):
             return False
+        from ..ondisk.crc32 import crc32_be  # late, for hardly any journal has such checksums
+
         crc = _ALL_ONES
         for number in summed:
             crc = crc32_be(crc, self.block(number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import DamageError
+from ..errors import DamageError, ImageError
 from ..ondisk.inode import EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_VERITY_FL
 from ..ondisk.superblock import EXT4_BAD_INO, EXT4_JOURNAL_INO, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, UnitRun
@@ -140,10 +140,26 @@ def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
                 offset = run.physical * size
                 kind = UnitKind.JOURNAL_SUPERBLOCK
                 yield UnitRun(kind, inode.ino, 0, offset, _JOURNAL_SUPERBLOCK_SIZE)
+        if image.format.needs_recovery:
+            yield from _log_units(image, inode.ino)
     acl = inode.file_acl
     if acl and acl not in shared and image.has_blocks(acl):
         shared.add(acl)
         yield UnitRun(UnitKind.XATTR_BLOCK, inode.ino, 0, acl * size, size)
+
+
+def _log_units(image: Image, ino: int) -> Iterator[UnitRun]:
+    """Yield the blocks of the log that recovery would read."""
+    from .journal import Journal
+
+    try:
+        journal = Journal(image)
+        blocks = journal.scanned().blocks
+    except (DamageError, ImageError):
+        return  # whoever replays the journal hears of it
+    for number, kind in blocks:
+        offset = journal.place(number) * image.block_size
+        yield UnitRun(kind, ino, number, offset, image.block_size)
 
 
 def units(image: Image) -> Iterator[Unit]:

@@ -21,6 +21,8 @@ MIB = 1 << 20
 RARE = {
     *(UnitKind.MMP, UnitKind.ORPHAN_BLOCK, UnitKind.QUOTA_BLOCK, UnitKind.VERITY_BLOCK),
     UnitKind.XATTR_VALUE,
+    *(UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE, UnitKind.JOURNAL_COMMIT),
+    UnitKind.JOURNAL_BLOCK,
 }
 """Of features that these images do not have."""
 

@@ -17,6 +17,7 @@ SUPERBLOCK_SIZE = 1024
 MAGIC = 0xEF53
 
 COMPAT_SPARSE_SUPER2 = 0x200
+INCOMPAT_RECOVER = 0x4
 INCOMPAT_JOURNAL_DEV = 0x8
 INCOMPAT_META_BG = 0x10
 INCOMPAT_64BIT = 0x80
@@ -154,6 +155,12 @@ def _is_power(number: int, base: int) -> bool:
     while number % base == 0:
         number //= base
     return number == 1
+
+
+def waits_for_recovery(image: Path) -> bool:
+    """Whether an image has a journal that must be replayed first."""
+    with open(image, "rb") as file:
+        return bool(read_superblock(file).feature_incompat & INCOMPAT_RECOVER)
 
 
 def read_superblock(image: BinaryIO, offset: int = SUPERBLOCK_AT) -> Superblock:

@@ -141,7 +141,7 @@ STANDARD_IN = {
     "tarfile": {"inspection.tar_output"},
     "zlib": {
         "fuzzing.witness",
-        "damage.sealing_journal",
+        "ondisk.crc32",
         "sources.tar_archive",
         "sources.manifest_content",
         "output.compressed",
@@ -437,8 +437,8 @@ MAKERS = {
 }
 """What makes bytes of units: emission, and what it asks for the bytes that only a plan knows. The
 messages of a network protocol and the headers of virtual disks are no units."""
-PARSERS = {"ondisk", "read", "inspection", "damage"}
-"""What takes units apart: reading, and what stands on it."""
+PARSERS = {"ondisk", "read", "inspection", "damage", "emit.earlier"}
+"""What takes units apart: reading, what stands on it, and what makes earlier states of units."""
 
 
 def record_calls(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,8 @@ class Oracle(NamedTuple):
     judges: bool = False
     """Whether it says if an image is right, so that two of them can be compared."""
     has_problem_log: bool = False
+    recovery: tuple[str, ...] = ()
+    """What replays a journal first, in a copy, where one waits for that."""
 
     @classmethod
     def parse(cls, text: str) -> Oracle:
@@ -63,29 +66,26 @@ class Oracle(NamedTuple):
         """Let it look at the image at the path ``image``; it must not change it."""
         if not self.command:
             return Verdict(self.name, *_FUNCTIONS[self.name](image))
-        command = [word.replace("{}", image) for word in self.command]
         log = f"{image}.log"
-        if self.has_problem_log:
-            command[1:1] = ["-E", f"problem_log={log}"]
-        try:
-            done = subprocess.run(  # noqa: S603 (what it runs was asked for)
-                command,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=seconds,
-                preexec_fn=_limiter(memory),
-                env={**os.environ, "LC_ALL": "C"},
-            )
-        except FileNotFoundError:
-            return Verdict(self.name, "missing", f"{command[0]} is not installed")
-        except subprocess.TimeoutExpired:
-            return Verdict(self.name, "hang", f"no answer in {seconds:g} s")
-        noise = done.stdout + done.stderr
-        if done.returncode < 0:
-            return Verdict(self.name, "crash", f"signal {-done.returncode}")
-        if any(word in noise for word in SANITIZERS) or b"SIGSEGV" in noise:
-            return Verdict(self.name, "crash", _last_line(noise))
+        commands = [self.command]
+        if self.recovery and _needs_recovery(image):
+            image = shutil.copyfile(image, f"{image}.recovered")
+            commands = [self.recovery, self.command]
+        for words in commands:
+            command = [word.replace("{}", image) for word in words]
+            if self.has_problem_log and words is self.command:
+                command[1:1] = ["-E", f"problem_log={log}"]
+            try:
+                done = _run(command, seconds, memory)
+            except FileNotFoundError:
+                return Verdict(self.name, "missing", f"{command[0]} is not installed")
+            except subprocess.TimeoutExpired:
+                return Verdict(self.name, "hang", f"no answer in {seconds:g} s")
+            noise = done.stdout + done.stderr
+            if done.returncode < 0:
+                return Verdict(self.name, "crash", f"signal {-done.returncode}")
+            if any(word in noise for word in SANITIZERS) or b"SIGSEGV" in noise:
+                return Verdict(self.name, "crash", _last_line(noise))
         if self.has_problem_log:
             problems = _problems(log)
             if done.returncode & ~PROBLEMS_LEFT:
@@ -93,6 +93,27 @@ class Oracle(NamedTuple):
             clean = not problems and not done.returncode
             return Verdict(self.name, "clean" if clean else "problems", " ".join(problems))
         return Verdict(self.name, "error" if done.returncode else "clean", _last_line(noise))
+
+
+def _run(command: list[str], seconds: float, memory: int) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(  # noqa: S603 (what it runs was asked for)
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=seconds,
+        preexec_fn=_limiter(memory),
+        env={**os.environ, "LC_ALL": "C"},
+    )
+
+
+def _needs_recovery(image: str) -> bool:
+    """Whether transactions wait in the journal of an image, if that can be said."""
+    try:
+        with open_image(image, on_damage=lambda _: None) as opened:
+            return opened.format.needs_recovery
+    except Ext4WriterError:
+        return False
 
 
 def _problems(log: str) -> list[str]:
@@ -128,7 +149,7 @@ def _check(image: str) -> tuple[Answer, str]:
     """The checker of this library."""
     try:
         met: list[DamageError] = []
-        with open_image(image, on_damage=met.append) as opened:
+        with open_image(image, replay=True, on_damage=met.append) as opened:
             result = check_opened(opened, met, data=True)
     except Ext4WriterError as error:
         return "error", str(error)
@@ -142,7 +163,7 @@ def _read(image: str) -> tuple[Answer, str]:
     """The reader of this library, over all names, contents and attributes."""
     damage: list[DamageError] = []
     try:
-        with open_image(image, on_damage=damage.append) as opened:
+        with open_image(image, replay=True, on_damage=damage.append) as opened:
             for found in opened.walk():
                 found.inode.xattrs()
                 if found.inode.kind == "file":
@@ -182,7 +203,13 @@ ORACLES: dict[str, Oracle] = {
     for oracle in (
         Oracle("check", judges=True),
         Oracle("read"),
-        Oracle("e2fsck", ("e2fsck", "-fn", "{}"), judges=True, has_problem_log=True),
+        Oracle(
+            "e2fsck",
+            ("e2fsck", "-fn", "{}"),
+            judges=True,
+            has_problem_log=True,
+            recovery=("e2fsck", "-y", "-E", "journal_only", "{}"),
+        ),
         Oracle("debugfs", ("debugfs", "-R", "ls -l -p /", "{}")),
         Oracle("dumpe2fs", ("dumpe2fs", "{}")),
         Oracle("7zz", ("7zz", "t", "-text", "{}")),

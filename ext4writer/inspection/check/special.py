@@ -157,7 +157,7 @@ def _check_journal_superblock(
     if start and not fmt.needs_recovery:
         text = f"is {start}: transactions wait, and needs_recovery is not set"
         wrong("PR_0_JOURNAL_RECOVER_SET", "s_start", text)
-    elif start or fmt.needs_recovery:
+    elif (start or fmt.needs_recovery) and not check.image.is_replayed:
         check.of_record(
             "NEEDS_RECOVERY",
             JOURNAL_SUPERBLOCK,

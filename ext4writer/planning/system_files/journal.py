@@ -9,6 +9,7 @@ from ...ondisk.journal import (
     JBD2_MIN_JOURNAL_BLOCKS,
     default_fast_commit_blocks,
     default_journal_blocks,
+    fast_commit_blocks_in,
     journal_device_start,
 )
 from ...ondisk.superblock import EXT4_JOURNAL_INO
@@ -78,6 +79,14 @@ def fast_commit_blocks(spec: Spec, log: int) -> int:
     if spec.fast_commit_size is None:
         return default_fast_commit_blocks(log)
     return ceil_div(spec.fast_commit_size, spec.block_size)
+
+
+def fast_commit_blocks_in_journal(spec: Spec, fmt: Format, total: int) -> int:
+    """How many of all ``total`` blocks of a journal are for fast commits."""
+    if not fmt.fast_commit:
+        return 0
+    size = spec.fast_commit_size
+    return fast_commit_blocks_in(total) if size is None else ceil_div(size, spec.block_size)
 
 
 def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:

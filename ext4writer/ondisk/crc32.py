@@ -1,0 +1,20 @@
+"""The old checksum of transactions in a journal, which hardly any image has."""
+
+from __future__ import annotations
+
+import zlib
+
+from .record import ReadBuffer
+
+_ALL_ONES = 0xFFFFFFFF
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def crc32_be(crc: int, data: ReadBuffer) -> int:
+    """Continue a CRC-32 whose highest bit comes first, without inversion (lib/crc32.c).
+
+    It is the one of zlib, seen in a mirror.
+    """
+    start = int(f"{crc:032b}"[::-1], 2) ^ _ALL_ONES
+    mirrored = zlib.crc32(bytes(data).translate(_MIRRORED), start) ^ _ALL_ONES
+    return int(f"{mirrored:032b}"[::-1], 2)

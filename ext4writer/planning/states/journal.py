@@ -1,0 +1,281 @@
+"""A journal that must be recovered: its types, what it takes in the log, and what makes it legal.
+
+Rules: Documentation/filesystems/ext4/journal.rst, fs/jbd2/commit.c and fs/jbd2/recovery.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import index
+from typing import Literal, NamedTuple, TypeVar, get_args
+
+from ...arithmetic import ceil_div
+from ...errors import SpecError
+from ...ondisk.journal import JOURNAL_HEADER
+from ...ondisk.journal_log import (
+    JOURNAL_BLOCK_TAIL,
+    JOURNAL_REVOKE_HEADER,
+    UUID_SIZE,
+    tag_size,
+)
+
+Version = Literal["right", "older", "blank", "other"]
+"""What a block may hold: what the plan says; an earlier state of it; zeros; bytes that never were
+metadata, and begin with the magic number of the journal, so that they are escaped in the log."""
+BlockKind = Literal[
+    "superblock", "group_desc", "bitmap", "inode_table", "directory", "metadata", "data"
+]
+"""``metadata`` are blocks of trees, attributes and links; ``data`` is the content of files."""
+JournalChecksum = Literal["none", "v1", "v2", "v3"]
+
+VERSIONS: tuple[Version, ...] = get_args(Version)
+CHECKSUMS: tuple[JournalChecksum, ...] = get_args(JournalChecksum)
+Name = TypeVar("Name", bound=str)
+CHECKSUM_FEATURES: dict[JournalChecksum, str] = {
+    "v1": "journal_checksum",
+    "v2": "journal_checksum_v2",
+    "v3": "journal_checksum_v3",
+}
+SEQUENCES = 1 << 32
+"""Numbers of transactions; they begin again after the last."""
+
+
+class JournalBlock(NamedTuple):
+    """A block that transactions may write."""
+
+    number: int
+    """In the file system."""
+    kind: BlockKind
+    at_home: tuple[Version, ...]
+    """What it may hold where it belongs, as long as the journal is not recovered. What a kernel
+    reads before it recovers is right there, such as the inode of the journal."""
+
+
+class JournalRoom(NamedTuple):
+    """What a policy is told of a journal that it may fill."""
+
+    blocks: Sequence[JournalBlock]
+    """Those that may be written, ascending."""
+    log_blocks: int
+    """Blocks of the log, numbered from 1; those for fast commits are not among them."""
+    block_size: int
+    checksums: tuple[JournalChecksum, ...]
+    """Those that go together with ``Spec.journal_features``; the first is the usual one."""
+
+
+class Write(NamedTuple):
+    """A block in a transaction."""
+
+    block: int
+    """The block of the file system that recovery writes."""
+    version: Version = "right"
+
+
+class Transaction(NamedTuple):
+    """One transaction: blocks that recovery writes, and others that it must not write any more."""
+
+    writes: tuple[Write, ...] = ()
+    revokes: tuple[int, ...] = ()
+    """Blocks of the file system: what transactions up to this one hold of them does not count."""
+
+
+class JournalState(NamedTuple):
+    """A journal with transactions. After its recovery each block must hold what is right."""
+
+    transactions: tuple[Transaction, ...]
+    """Oldest first."""
+    at_home: tuple[Write, ...] = ()
+    """Blocks that hold something else than what is right, as long as nothing is recovered."""
+    checksum: JournalChecksum | None = None
+    """None is the usual one: v3 with metadata_csum, and none without."""
+    sequence: int = 1
+    """Number of the first transaction, of 32 bits."""
+    start: int = 1
+    """Block of the journal where the log begins. It goes on at block 1 after the last."""
+    most_tags: int = 0
+    """Blocks after each descriptor; 0 is as many as its tags name."""
+    uncommitted: Transaction | None = None
+    """A transaction without its end, which no one recovers; any version is possible in it."""
+
+
+class LogBlock(NamedTuple):
+    """One block of the log, in the order in which they lie."""
+
+    kind: Literal["descriptor", "revoke", "block", "commit"]
+    sequence: int
+    writes: tuple[Write, ...] = ()
+    """Of a descriptor, all that follow; of a block, that one."""
+    revokes: tuple[int, ...] = ()
+
+
+class LogShape(NamedTuple):
+    """What the features of a journal make of its blocks."""
+
+    block_size: int
+    checksum: JournalChecksum
+    wide: bool
+    """Whether block numbers have 64 bits."""
+
+    @property
+    def tag_size(self) -> int:
+        """Bytes of a tag."""
+        return tag_size(
+            csum_v2=self.checksum == "v2", csum_v3=self.checksum == "v3", wide=self.wide
+        )
+
+    @property
+    def end(self) -> int:
+        """Bytes of a descriptor or revoke block before its tail."""
+        has_tail = self.checksum in ("v2", "v3")
+        return self.block_size - (JOURNAL_BLOCK_TAIL.size if has_tail else 0)
+
+    @property
+    def tags_per_descriptor(self) -> int:
+        """Tags that fit into a descriptor, the first of them with a UUID."""
+        return (self.end - JOURNAL_HEADER.size - UUID_SIZE) // self.tag_size
+
+    @property
+    def revokes_per_block(self) -> int:
+        """Block numbers that fit into a revoke block."""
+        return (self.end - JOURNAL_REVOKE_HEADER.size) // (8 if self.wide else 4)
+
+
+def log_blocks(state: JournalState, shape: LogShape) -> Iterator[LogBlock]:
+    """Yield each block of the log, from ``state.start`` on."""
+    most = min(state.most_tags or shape.tags_per_descriptor, shape.tags_per_descriptor)
+    sequence = state.sequence
+    for transaction in state.transactions:
+        yield from _blocks_of(transaction, sequence, most, shape)
+        yield LogBlock("commit", sequence)
+        sequence = (sequence + 1) % SEQUENCES
+    if state.uncommitted is not None:
+        yield from _blocks_of(state.uncommitted, sequence, most, shape)
+
+
+def _blocks_of(
+    transaction: Transaction, sequence: int, most: int, shape: LogShape
+) -> Iterator[LogBlock]:
+    """Revokes come first, as fs/jbd2/commit.c:jbd2_journal_commit_transaction writes them."""
+    revokes, writes = transaction.revokes, transaction.writes
+    step = shape.revokes_per_block
+    for first in range(0, len(revokes), step):
+        yield LogBlock("revoke", sequence, revokes=revokes[first : first + step])
+    for first in range(0, len(writes), most):
+        some = writes[first : first + most]
+        yield LogBlock("descriptor", sequence, some)
+        yield from (LogBlock("block", sequence, (write,)) for write in some)
+
+
+def blocks_needed(state: JournalState, shape: LogShape) -> int:
+    """How many blocks of the log a state takes."""
+    most = min(state.most_tags or shape.tags_per_descriptor, shape.tags_per_descriptor)
+    every = [*state.transactions]
+    if state.uncommitted is not None:
+        every.append(state.uncommitted)
+    return len(state.transactions) + sum(
+        len(each.writes)
+        + ceil_div(len(each.writes), most)
+        + ceil_div(len(each.revokes), shape.revokes_per_block)
+        for each in every
+    )
+
+
+def usual_checksums(names: Sequence[str], *, metadata_csum: bool) -> tuple[JournalChecksum, ...]:
+    """The checksums that a journal with these features may have, the usual one first."""
+    asked = [kind for kind, name in CHECKSUM_FEATURES.items() if name in names]
+    if asked:
+        return tuple(asked[:1])
+    if names:
+        return ("none",)
+    # fs/ext4/super.c:set_journal_csum_feature_set
+    return ("v3", "v2", "v1", "none") if metadata_csum else ("none", "v1", "v2", "v3")
+
+
+def check_journal_state(state: JournalState, room: JournalRoom, shape: LogShape) -> None:
+    """Raise :class:`SpecError` unless the recovery of ``state`` makes all of its blocks right."""
+
+    def wrong(problem: str) -> SpecError:
+        return SpecError("policy", f"the journal that it chose {problem}")
+
+    if shape.checksum not in room.checksums:
+        raise wrong(
+            f"has checksums {shape.checksum}, and Spec.journal_features asks for "
+            f"{' or '.join(room.checksums)}"
+        )
+    if not 0 <= state.sequence < SEQUENCES:
+        raise wrong(f"begins with transaction {state.sequence}, which has no 32 bits")
+    if not 1 <= state.start <= room.log_blocks:
+        raise wrong(f"begins at block {state.start} of {room.log_blocks}")
+    if state.most_tags < 0:
+        raise wrong(f"has {state.most_tags} tags in a descriptor")
+    if not state.transactions:
+        raise wrong("has no transactions; None is an empty one")
+    needed = blocks_needed(state, shape)
+    if needed >= room.log_blocks:
+        raise wrong(f"takes {needed} blocks of a log of {room.log_blocks}")
+    known = {block.number: block for block in room.blocks}
+    content: dict[int, Version] = {}
+    for block, version in state.at_home:
+        if block not in known or version not in known[block].at_home:
+            raise wrong(f"needs block {block} to hold {version!r} before recovery")
+        content[block] = version
+    every = [*state.transactions, *([state.uncommitted] if state.uncommitted is not None else [])]
+    for transaction in every:
+        written = [write.block for write in transaction.writes]
+        for block in (*written, *transaction.revokes):
+            if block not in known:
+                raise wrong(f"names block {block}, which no transaction may")
+        if len({*written, *transaction.revokes}) < len(written) + len(transaction.revokes):
+            raise wrong("names a block twice in one transaction")
+        if not written and not transaction.revokes:
+            raise wrong("has a transaction of no blocks")
+    content |= recovered(state)
+    for block, version in content.items():
+        if version != "right":
+            raise wrong(f"leaves block {block} with {version!r} after recovery")
+
+
+def recovered(state: JournalState) -> dict[int, Version]:
+    """What recovery writes into each block (fs/jbd2/recovery.c:do_one_pass)."""
+    revoked = {
+        block: place
+        for place, transaction in enumerate(state.transactions)
+        for block in transaction.revokes
+    }
+    return {
+        block: version
+        for place, transaction in enumerate(state.transactions)
+        for block, version in transaction.writes
+        if revoked.get(block, -1) < place
+    }
+
+
+def as_journal_state(given: JournalState) -> JournalState:
+    """The same, of plain values alone; ``TypeError`` or ``ValueError`` for something else."""
+    if not isinstance(given, JournalState):
+        raise TypeError(given)
+    uncommitted = given.uncommitted
+    return JournalState(
+        tuple(map(_as_transaction, given.transactions)),
+        _as_writes(given.at_home),
+        given.checksum if given.checksum is None else _one_of(given.checksum, CHECKSUMS),
+        index(given.sequence),
+        index(given.start),
+        index(given.most_tags),
+        None if uncommitted is None else _as_transaction(uncommitted),
+    )
+
+
+def _as_transaction(given: Transaction) -> Transaction:
+    writes, revokes = given
+    return Transaction(_as_writes(writes), tuple(map(index, revokes)))
+
+
+def _as_writes(given: Sequence[Write]) -> tuple[Write, ...]:
+    return tuple(Write(index(block), _one_of(version, VERSIONS)) for block, version in given)
+
+
+def _one_of(given: Name, known: Sequence[Name]) -> Name:
+    if given not in known:
+        raise ValueError(given)
+    return given

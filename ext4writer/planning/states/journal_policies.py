@@ -1,0 +1,211 @@
+"""Policies that leave a journal to be recovered."""
+
+from __future__ import annotations
+
+from ..policy import SeededPolicy
+from .journal import (
+    SEQUENCES,
+    VERSIONS,
+    JournalBlock,
+    JournalChecksum,
+    JournalRoom,
+    JournalState,
+    Transaction,
+    Version,
+    Write,
+)
+
+_ROOM_FOR_EACH = 4
+"""Blocks of the log for each that may be written: it may be written several times, each time with
+a descriptor of its own."""
+
+
+class _Log:
+    """Transactions that grow write by write."""
+
+    def __init__(self, room: JournalRoom, count: int) -> None:
+        self._writes: list[list[Write]] = [[] for _ in range(count)]
+        self._revokes: list[list[int]] = [[] for _ in range(count)]
+        self._at_home: list[Write] = []
+        self._left = (room.log_blocks - 4 * count - 16) // _ROOM_FOR_EACH * (_ROOM_FOR_EACH // 2)
+
+    def has_room(self, writes: int) -> bool:
+        """Whether this many writes more fit into the log; they are counted."""
+        if self._left < writes:
+            return False
+        self._left -= writes
+        return True
+
+    def write(self, place: int, block: JournalBlock, version: Version = "right") -> None:
+        self._writes[place].append(Write(block.number, version))
+
+    def revoke(self, place: int, block: JournalBlock) -> None:
+        self._revokes[place].append(block.number)
+
+    def leave(self, block: JournalBlock, version: Version) -> None:
+        """Let a block hold something before recovery."""
+        if version != "right":
+            self._at_home.append(Write(block.number, version))
+
+    def transactions(self, policy: SeededPolicy) -> tuple[Transaction, ...]:
+        """Those that hold something, their blocks in any order."""
+        for writes in self._writes:
+            policy.mix(writes)
+        pairs = zip(self._writes, self._revokes, strict=True)
+        return tuple(
+            Transaction(tuple(writes), tuple(revokes))
+            for writes, revokes in pairs
+            if writes or revokes
+        )
+
+    @property
+    def at_home(self) -> tuple[Write, ...]:
+        return tuple(self._at_home)
+
+
+class JournalTransactions(SeededPolicy):
+    """Some transactions to recover; before that, blocks hold what is older, blank or right."""
+
+    name = "journal-transactions"
+    checksum: JournalChecksum | None = None
+    fewest = 1
+    """Transactions."""
+
+    def journal_state(self, room: JournalRoom) -> JournalState | None:
+        count = self.fewest + self.below(5)
+        log = _Log(room, count)
+        for block in room.blocks:
+            if self.below(4) == 0 or (block.kind == "data" and self.below(4)):
+                continue
+            last = self.below(count)
+            earlier = [place for place in range(last) if self.below(3) == 0]
+            if not log.has_room(1 + len(earlier)):
+                break
+            for place in earlier:
+                log.write(place, block, self.one_of(log_versions(block)))
+            log.write(last, block)
+            log.leave(block, self.one_of(block.at_home))
+        uncommitted = None
+        if self.below(2):
+            some = [block for block in room.blocks if self.below(8) == 0][:16]
+            writes = tuple(Write(block.number, self.one_of(log_versions(block))) for block in some)
+            uncommitted = Transaction(writes) if writes else None
+        return self._filled(log, room, uncommitted)
+
+    def one_of(self, versions: tuple[Version, ...]) -> Version:
+        """Any of ``versions``."""
+        return versions[self.below(len(versions))]
+
+    def _filled(
+        self, log: _Log, room: JournalRoom, uncommitted: Transaction | None = None
+    ) -> JournalState | None:
+        transactions = log.transactions(self)
+        if not transactions:
+            return None
+        return JournalState(
+            transactions,
+            log.at_home,
+            self.checksum,
+            sequence=1 + self.below(1000),
+            start=1 + self.below(room.log_blocks // 2),
+            most_tags=(0, 0, 1, 3)[self.below(4)],
+            uncommitted=uncommitted,
+        )
+
+
+def log_versions(block: JournalBlock) -> tuple[Version, ...]:
+    """What an earlier transaction may hold of a block."""
+    if block.kind in ("superblock", "group_desc"):
+        return block.at_home
+    return VERSIONS
+
+
+class JournalRevokes(JournalTransactions):
+    """Blocks in transactions that must not be recovered, since they were freed and used anew."""
+
+    name = "journal-revokes"
+
+    def journal_state(self, room: JournalRoom) -> JournalState | None:
+        log = _Log(room, 4)
+        for block in room.blocks:
+            if block.kind in ("superblock", "group_desc") or not log.has_room(3):
+                continue
+            fate = self.below(4)
+            if fate == 0:
+                continue
+            log.write(0, block, "other")
+            if fate == 1:
+                log.revoke(1 + self.below(3), block)
+                continue
+            if fate == 2:
+                log.revoke(1, block)
+            log.write(2 + self.below(2), block)
+            log.leave(block, self.one_of(block.at_home))
+        return self._filled(log, room)
+
+
+class JournalWrap(JournalTransactions):
+    """A log that goes on at its beginning, and numbers of transactions that begin again at 0."""
+
+    name = "journal-wrap"
+    fewest = 2
+
+    def journal_state(self, room: JournalRoom) -> JournalState | None:
+        state = super().journal_state(room)
+        if state is None:
+            return None
+        written = sum(1 + len(each.writes) for each in state.transactions)
+        return state._replace(
+            sequence=SEQUENCES - 1 - self.below(max(len(state.transactions) - 1, 1)),
+            start=room.log_blocks - self.below(min(written, room.log_blocks)),
+        )
+
+
+class JournalEscapes(JournalTransactions):
+    """Blocks that begin with the journal's magic number, which the log must not show."""
+
+    name = "journal-escapes"
+
+    def journal_state(self, room: JournalRoom) -> JournalState | None:
+        log = _Log(room, 2)
+        for block in room.blocks:
+            if "other" not in log_versions(block) or not log.has_room(2):
+                continue
+            log.write(0, block, "other")
+            log.write(1, block)
+            log.leave(block, self.one_of(block.at_home))
+        return self._filled(log, room)
+
+
+class JournalChecksumNone(JournalTransactions):
+    """Transactions without checksums."""
+
+    name = "journal-csum-none"
+    checksum = "none"
+
+
+class JournalChecksumV1(JournalTransactions):
+    """Transactions with a checksum in each commit, version 1."""
+
+    name = "journal-csum-v1"
+    checksum = "v1"
+
+
+class JournalChecksumV2(JournalTransactions):
+    """Transactions with checksums of 16 bits in their tags, version 2."""
+
+    name = "journal-csum-v2"
+    checksum = "v2"
+
+
+class JournalChecksumV3(JournalTransactions):
+    """Transactions with checksums of 32 bits in their tags, version 3."""
+
+    name = "journal-csum-v3"
+    checksum = "v3"
+
+
+JOURNAL_POLICIES: tuple[type[SeededPolicy], ...] = (
+    *(JournalTransactions, JournalRevokes, JournalWrap, JournalEscapes),
+    *(JournalChecksumNone, JournalChecksumV1, JournalChecksumV2, JournalChecksumV3),
+)

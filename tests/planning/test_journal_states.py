@@ -1,0 +1,266 @@
+"""Journals that a policy fills: everyone recovers them, and has then what the tree holds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ext4writer
+from ext4writer import Layout, LayoutPolicy, Spec, SpecError, Tree, policy
+from ext4writer.damage import patch, reseal
+from ext4writer.emit.units import PlannedUnits
+from ext4writer.inspection.check import check_image
+from ext4writer.layout import plan_of
+from ext4writer.ondisk.units import UnitKind
+from ext4writer.planning.states.journal import (
+    JournalRoom,
+    JournalState,
+    Transaction,
+    Write,
+)
+from ext4writer.planning.states.journal_policies import JOURNAL_POLICIES
+from ext4writer.read import open_image
+from ext4writer.read.journal import Journal
+from tests.builder.command import run as command
+from tests.judges.compare import assert_tree_equal
+from tests.judges.fsck import assert_clean, e2fsck
+from tests.judges.kernel import mounted
+from tests.judges.tools import require, require_root
+from tests.judges.watch import Watch
+
+NAMES = [kind.name for kind in JOURNAL_POLICIES]
+MAGIC = b"\xc0\x3b\x39\x98"
+LOG_KINDS = (
+    *(UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE, UnitKind.JOURNAL_COMMIT),
+    UnitKind.JOURNAL_BLOCK,
+)
+
+
+def sample() -> Tree:
+    """Something of each kind of metadata, and content that begins with the journal's magic."""
+    tree = Tree()
+    for number in range(40):
+        tree.file(f"/many/{number:060}", b"%d" % number, parents=True, mode=0o644)
+    for number in range(6):
+        tree.file(f"/notes/{number}", b"n", parents=True, xattrs={"user.note": "x" * 300})
+    tree.file("/magic", MAGIC * 2000)
+    tree.symlink("/link", MAGIC + b"t" * 100)
+    tree.file("/long", bytes(range(1, 251)) * 200)
+    return tree
+
+
+def spec_for(choice: str | LayoutPolicy, **options: Any) -> Spec:
+    chosen = policy(choice) if isinstance(choice, str) else choice
+    return Spec(**{"block_size": 1024, "free": "64K", "journal": "1M", **options}, policy=chosen)
+
+
+def built(choice: str | LayoutPolicy, **options: Any) -> tuple[Layout, bytes]:
+    data = bytearray()
+    layout = ext4writer.write_image(sample(), data, spec_for(choice, **options))
+    return layout, bytes(data)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everyone_recovers_it(name: str, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    spec = spec_for(name)
+    ext4writer.write_image(sample(), image, spec)  # and e2fsck judges it, with and without repairs
+    with open_image(image, on_damage=lambda _: None) as opened:
+        assert opened.format.needs_recovery
+    with open_image(image, replay=True) as opened:
+        assert not check_image(opened, data=True).problems
+        assert opened.lookup("/link", follow=False).target() == MAGIC + b"t" * 100
+    require_root()
+    copy = shutil.copyfile(image, tmp_path / "copy")
+    with mounted(copy, rw=True, recovers=True, options="noatime") as point:
+        assert_tree_equal(sample(), point, spec)
+    assert_clean(copy)
+
+
+@pytest.mark.parametrize("options", [{"block_size": 4096, "journal": "4M"}, {"type": "ext3"}])
+def test_other_formats(options: dict[str, Any], tmp_path: Path) -> None:
+    """ext3 has numbers of 32 bits in its log, and no checksums."""
+    for seed in range(2):
+        image = tmp_path / f"{seed}"
+        spec = spec_for(f"journal-revokes:{seed}", **options)
+        ext4writer.write_image(sample(), image, spec)
+        with open_image(image, replay=True) as opened:
+            assert not check_image(opened, data=True).problems
+
+
+def test_a_reader_says_that_recovery_is_needed(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    ext4writer.write_image(sample(), image, spec_for("journal-transactions:2"))
+    assert "needs recovery" in command("ls", image).stderr
+    done = command("ls", image, "--replay")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def opened_journal(data: bytes) -> Journal:
+    return Journal(open_image(data, on_damage=lambda _: None))
+
+
+def test_what_each_of_them_is_named_for() -> None:
+    journal = opened_journal(built("journal-revokes")[1])
+    assert any(each.revoked for each in journal.transactions())
+    journal = opened_journal(built("journal-wrap:1")[1])
+    sequences = [each.sequence for each in journal.transactions()]
+    assert sequences[0] > sequences[-1]
+    places = [place for place, _ in journal.scanned().blocks]
+    assert places[0] > places[-1] and 1 in places
+    journal = opened_journal(built("journal-escapes")[1])
+    tags = [tag for each in journal.transactions() for tag, _ in each.blocks]
+    assert sum(tag.flags & 1 for tag in tags) > 20
+    for name, facts in {
+        "none": (False, False, False),
+        "v1": (True, False, False),
+        "v2": (False, True, False),
+        "v3": (False, False, True),
+    }.items():
+        journal = opened_journal(built(f"journal-csum-{name}")[1])
+        assert (journal.csum_v1, journal.csum_v2, journal.csum_v3) == facts
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize("name", NAMES)
+def test_units_and_checksums(name: str) -> None:
+    layout, data = built(name)
+    sealed = reseal(data)
+    planned = {
+        (unit.kind, unit.number, unit.offset)
+        for kind in LOG_KINDS
+        for run in PlannedUnits(plan_of(layout)).runs_of(kind)
+        for unit in run.units()
+    }
+    with open_image(data, on_damage=lambda _: None) as image:
+        found = {(u.kind, u.number, u.offset) for u in image.units() if u.kind in LOG_KINDS}
+    assert found == planned
+    for kind, _, offset in found:
+        if kind is not UnitKind.JOURNAL_BLOCK:
+            assert sealed[offset : offset + 1024] == data[offset : offset + 1024]
+
+
+def test_content_is_as_it_was_and_bytes_are_pinned_by_the_seed() -> None:
+    assert built("journal-transactions:7")[1] == built("journal-transactions:7")[1]
+    assert built("journal-transactions:7")[1] != built("journal-transactions:8")[1]
+
+
+def test_a_saved_plan_keeps_it(tmp_path: Path) -> None:
+    layout, data = built("journal-revokes:3")
+    layout.save(tmp_path / "plan")
+    again = bytearray()
+    ext4writer.write_layout(Layout.load(tmp_path / "plan"), again)
+    assert again == data
+
+
+def test_without_a_journal_there_is_nothing_to_choose() -> None:
+    plain, chosen = (built(name, journal="none")[0] for name in ("default", "journal-wrap"))
+    assert plain.features == chosen.features
+    assert plan_of(chosen).journal_state is None
+
+
+@pytest.mark.damaged
+def test_overrides_of_the_log(tmp_path: Path, watch: Watch) -> None:
+    """A change with its checksums is recovered, one without them is not."""
+    require("e2fsck")
+    _, data = built("journal-transactions:2")
+    number = next(n for n, kind in opened_journal(data).scanned().blocks if "commit" in kind.value)
+    change = f"journal_commit_header[{number}].h_commit_sec=5"
+    for name, text, transactions in (("sealed", change, True), ("stale", "!" + change, False)):
+        image = tmp_path / name
+        changed = patch(data, [override(text)])
+        assert bool(opened_journal(changed).transactions()) is transactions
+        image.write_bytes(changed)
+        verdict = e2fsck(image, "-y", journal_only=True)
+        assert verdict.status in (0, 1), verdict
+        assert bool(e2fsck(image, "-n").status) is not transactions
+
+
+def override(text: str) -> ext4writer.Override:
+    return ext4writer.Override.parse(text.removeprefix("!"), reseal=not text.startswith("!"))
+
+
+# -- answers that are not legal --------------------------------------------------------------------
+
+
+class Given(LayoutPolicy):
+    """Answers what a function makes of the room."""
+
+    name = "given"
+
+    def __init__(self, make: Callable[[JournalRoom], Any]) -> None:
+        self._make = make
+
+    def journal_state(self, room: JournalRoom) -> JournalState | None:
+        return self._make(room)  # type: ignore[no-any-return]
+
+
+def blocks(room: JournalRoom, kind: str) -> list[int]:
+    return [block.number for block in room.blocks if block.kind == kind]
+
+
+def writing(*writes: Write | int, revokes: tuple[int, ...] = ()) -> Transaction:
+    every = [each if isinstance(each, Write) else Write(each) for each in writes]
+    return Transaction(tuple(every), revokes)
+
+
+def state(*transactions: Transaction, **others: Any) -> JournalState:
+    return JournalState(transactions, **others)
+
+
+def one(room: JournalRoom) -> Transaction:
+    return writing(blocks(room, "directory")[0])
+
+
+NONSENSE: dict[str, Callable[[JournalRoom], Any]] = {
+    "no state": lambda _: "full",
+    "no transactions": lambda _: state(),
+    "no blocks": lambda _: state(Transaction()),
+    "no numbers": lambda _: state(writing(Write("root"))),  # type: ignore[arg-type]
+    "no version": lambda room: state(writing(Write(blocks(room, "directory")[0], "new"))),  # type: ignore[arg-type]
+    "a block far away": lambda _: state(writing(1 << 40)),
+    "a negative block": lambda _: state(writing(-1)),
+    "a block of the journal": lambda room: state(
+        writing(next(n for n in range(1 << 20) if n not in {b.number for b in room.blocks}))
+    ),
+    "a block twice": lambda room: state(writing(*blocks(room, "directory")[:1] * 2)),
+    "written and revoked": lambda room: state(
+        writing(*blocks(room, "directory")[:1], revokes=tuple(blocks(room, "directory")[:1]))
+    ),
+    "wrong at the end": lambda room: state(writing(Write(blocks(room, "directory")[0], "older"))),
+    "revoked and wrong": lambda room: state(
+        one(room),
+        writing(revokes=(blocks(room, "directory")[0],)),
+        at_home=(Write(blocks(room, "directory")[0], "blank"),),
+    ),
+    "content that is wrong": lambda room: state(
+        one(room), at_home=(Write(blocks(room, "data")[0], "blank"),)
+    ),
+    "no descriptors": lambda room: state(
+        one(room), at_home=(Write(blocks(room, "group_desc")[0], "blank"),)
+    ),
+    "too long": lambda room: state(*(one(room) for _ in range(600))),
+    "a start in the superblock": lambda room: state(one(room), start=0),
+    "a start after the end": lambda room: state(one(room), start=1 << 20),
+    "a number of 33 bits": lambda room: state(one(room), sequence=1 << 32),
+    "tags below none": lambda room: state(one(room), most_tags=-1),
+    "a checksum of the future": lambda room: state(one(room), checksum="v4"),
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="policy"):
+        ext4writer.plan(sample(), spec_for(Given(NONSENSE[name])))
+
+
+def test_checksums_that_the_spec_does_not_have() -> None:
+    spec = spec_for("journal-csum-v2", journal_features="journal_checksum_v3")
+    with pytest.raises(SpecError, match="checksums v2"):
+        ext4writer.plan(sample(), spec)
+    spec = spec_for("journal-csum-v2", journal_features="journal_checksum_v2")
+    assert plan_of(ext4writer.plan(sample(), spec)).journal_state
