@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ from tests.judges.fsck import Level
 from tests.judges.watch import Watch, install, watch
 
 install()
+
+# Users who are not root have no sbin, where most judges are.
+os.environ["PATH"] = tools.SEARCH_PATH
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +36,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("judges that were missing")
         for line in missing:
             terminalreporter.line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A program that a test starts by its name, and that is not there, is a missing judge."""
+    try:
+        return (yield)
+    except FileNotFoundError as error:
+        program = error.filename
+        if not isinstance(program, str) or "/" in program or tools.find(program):
+            raise
+        tools.require(program)
+        raise
 
 
 @pytest.fixture(name="watch", autouse=True)

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,32 +118,40 @@ def test_a_compressed_part_is_refused(plan: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@contextmanager
+def started(arguments: list[Any]) -> Iterator[subprocess.Popen[str]]:
+    """A server, which is ended with the test even if that fails."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_it_is_served_until_a_signal(folder: Path, image: Path, tmp_path: Path) -> None:
     require("nbdcopy")
     path = tmp_path / "root.sock"
-    process = subprocess.Popen(
-        [*COMMAND, "serve", folder, "--label", "parts", "--nbd", f"unix:{path}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stderr is not None
-    uri, _, rest = process.stdout.readline().partition(": ")
-    assert rest == f"{image.stat().st_size} bytes, read-only\n"
-    copy = tmp_path / "copy.img"
-    run(["nbdcopy", uri, copy])
-    assert copy.read_bytes() == image.read_bytes()
-    os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(30) == 0
-    assert (process.stdout.read(), process.stderr.read()) == ("", "")
+    arguments = [*COMMAND, "serve", folder, "--label", "parts", "--nbd", f"unix:{path}"]
+    with started(arguments) as process:
+        assert process.stdout is not None and process.stderr is not None
+        uri, _, rest = process.stdout.readline().partition(": ")
+        assert rest == f"{image.stat().st_size} bytes, read-only\n"
+        copy = tmp_path / "copy.img"
+        run(["nbdcopy", uri, copy])
+        assert copy.read_bytes() == image.read_bytes()
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert (process.stdout.read(), process.stderr.read()) == ("", "")
     assert not path.exists()
 
 
 def test_more_clients_than_descriptors_wait(folder: Path, image: Path, tmp_path: Path) -> None:
+    nbdcopy = require("nbdcopy")
     path = tmp_path / "a socket"
     arguments = [*COMMAND, "serve", folder, "--nbd", f"unix:{path}", "--label", "parts"]
     limited = ["sh", "-c", 'ulimit -n 30; exec "$@"', "sh", *map(str, arguments)]
-    with subprocess.Popen(limited, stdout=subprocess.PIPE, text=True) as server:
+    with started(limited) as server:
         assert server.stdout is not None
         uri = server.stdout.readline().partition(": ")[0]
         with ExitStack() as clients:
@@ -150,7 +160,7 @@ def test_more_clients_than_descriptors_wait(folder: Path, image: Path, tmp_path:
                 client.connect(str(path))
             clients.enter_context(suppress(subprocess.TimeoutExpired))
             server.wait(0.5)
-        run([require("nbdcopy"), uri, tmp_path / "copy"])
+        run([nbdcopy, uri, tmp_path / "copy"])
         assert (tmp_path / "copy").read_bytes() == image.read_bytes()
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0

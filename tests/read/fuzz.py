@@ -60,6 +60,7 @@ from ext4writer.ondisk.units import Unit, UnitKind, checksum_unit
 from ext4writer.read import Image, open_image
 from ext4writer.read.journal import Journal
 from ext4writer.read.xattrs import encryption_context
+from tests.judges.tools import find
 
 SECONDS_MAX = 20
 CONTENT_MAX = 64 << 10
@@ -145,7 +146,10 @@ def small_tree(files: int = FILES) -> Tree:
 
 @cache
 def seeds(files: int = FILES) -> list[Seed]:
-    """All images from which damage starts; with so many files in a directory each."""
+    """All images from which damage starts; with so many files in a directory each.
+
+    Those of mke2fs are among them where it can be run.
+    """
     found = []
     for name, spec in {
         "ours": Spec(block_size=1024, journal="none", hole_size=1024, free=0),
@@ -165,7 +169,7 @@ def seeds(files: int = FILES) -> list[Seed]:
         (source / "big").write_bytes(bytes(range(256)) * 400)
         (source / "link").symlink_to("t" * 200)
         (source / "short").symlink_to("many/3")
-        for name, options in MKE2FS.items():
+        for name, options in MKE2FS.items() if find("mke2fs") else ():
             image = Path(folder, name)
             command = ["mke2fs", "-q", "-F", *options.split(), "-d", str(source), str(image), "4M"]
             subprocess.run(command, check=True, capture_output=True)
