@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES, Feature
 from ..planning.named_policies import described
 from ..planning.states.journal_policies import JOURNAL_POLICIES
+from ..planning.states.mmp import MMP_POLICIES
 from .chance import UNWANTED
 from .entries import Entry
 from .recipe import Recipe
@@ -153,7 +154,10 @@ def _features() -> Iterator[Shape]:
             yield Shape(name, about, Recipe(_SOME, {"journal": "none", **spec}))
 
 
-_NEEDS: dict[str, dict[str, str]] = {kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES}
+_NEEDS: dict[str, dict[str, str]] = {
+    **{kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES},
+    **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
+}
 """Options without which a policy has nothing to choose, by its name."""
 
 

@@ -30,6 +30,7 @@ from ..planning.placement import Demand, PlacedFile, Placement
 from ..planning.quota_options import QuotaGrace, QuotaLimit
 from ..planning.spec import Spec
 from ..planning.states.journal import JournalState, Transaction, Write
+from ..planning.states.mmp import MmpState
 from ..planning.system_files import SystemFile
 from ..planning.system_files.resize_inode import ResizeMapping
 from ..planning.verity import VerityFile
@@ -44,7 +45,7 @@ PLANNED: tuple[type, ...] = (
     *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, Slack),
     *(XattrPlan, Attribute),
     *(VerityFile, MerkleTree, InodeChoices, DeletedInode),
-    *(JournalState, Transaction, Write),
+    *(JournalState, Transaction, Write, MmpState),
 )
 
 MAPPINGS: tuple[type[FileMapping], ...] = (BlockMapping, ExtentMapping, ResizeMapping)

@@ -11,6 +11,7 @@ from .policy import Item, LayoutPolicy
 
 if TYPE_CHECKING:
     from .states.journal import JournalRoom, JournalState
+    from .states.mmp import MmpState
 
 INODE_NUMBER_MAX = (1 << 32) - 1
 EMPTY_BLOCKS_MOST = 4096
@@ -156,6 +157,14 @@ class CheckedPolicy(LayoutPolicy):
             return as_journal_state(state)
         except (TypeError, ValueError, AttributeError):
             raise self._error("journal_state", f"{state!r:.80}, which is no JournalState") from None
+
+    def mmp_state(self, epoch: int) -> MmpState | None:
+        state = self._inner.mmp_state(epoch)
+        if state is None:
+            return None
+        from .states.mmp import checked_mmp_state
+
+        return checked_mmp_state(state)
 
     def _integers(self, method: str, values: Iterable[Any]) -> list[int]:
         found = self._items(method, values)

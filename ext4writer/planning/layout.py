@@ -34,6 +34,7 @@ from .xattrs import XattrPlan
 
 if TYPE_CHECKING:
     from .states.journal import JournalState
+    from .states.mmp import MmpState
     from .verity import VerityFile
 
 NANOSECONDS = 10**9
@@ -113,6 +114,8 @@ class ImagePlan:
     inode_choices: InodeChoices = field(default_factory=InodeChoices)
     journal_state: JournalState | None = None
     """What the journal inside holds that is not recovered."""
+    mmp_state: MmpState | None = None
+    """What multi-mount protection says of earlier hosts; None if there were none."""
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)
     """The files that the tree's sources have read; see :attr:`Tree.inputs`."""
 

@@ -6,6 +6,7 @@ from collections.abc import MutableSequence, Sequence
 
 from .policy import Item, LayoutPolicy, SeededPolicy
 from .states.journal_policies import JOURNAL_POLICIES
+from .states.mmp import MMP_POLICIES
 
 
 class _Pieces(SeededPolicy):
@@ -315,6 +316,7 @@ _KINDS: tuple[type[SeededPolicy], ...] = (
     *(XattrBlocks, XattrsUnshared, NothingInline),
     *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
     *JOURNAL_POLICIES,
+    *MMP_POLICIES,
 )
 NAMED: dict[str, type[SeededPolicy]] = {kind.name: kind for kind in _KINDS}
 

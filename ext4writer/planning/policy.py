@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from .states.journal import JournalRoom, JournalState
+    from .states.mmp import MmpState
 
 Item = TypeVar("Item")
 
@@ -142,6 +143,14 @@ class LayoutPolicy:
         """What a journal inside the image holds that is not recovered yet; None is nothing.
 
         It is asked last, when all places are known. Whoever mounts the image recovers it.
+        """
+        return None
+
+    def mmp_state(self, epoch: int) -> MmpState | None:  # noqa: ARG002
+        """What multi-mount protection says of earlier hosts; None: there were none.
+
+        It is asked with the feature mmp. ``epoch`` is the time of the file system itself, in
+        seconds since 1970.
         """
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ..layout import ImagePlan
 from ..policy import LayoutPolicy
@@ -12,11 +13,13 @@ from .room import journal_room, shape_of
 
 def with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
     """The plan with all states; raises :class:`SpecError` for one that is not legal."""
+    chosen: dict[str, Any] = {}
+    if plan.format.mmp:
+        chosen["mmp_state"] = policy.mmp_state(plan.epoch)
     room = journal_room(plan)
-    if room is None:
-        return plan
-    state = policy.journal_state(room)
-    if state is None:
-        return plan
-    check_journal_state(state, room, shape_of(plan, state))
-    return replace(plan, journal_state=state)
+    if room is not None:
+        state = policy.journal_state(room)
+        if state is not None:
+            check_journal_state(state, room, shape_of(plan, state))
+        chosen["journal_state"] = state
+    return replace(plan, **chosen) if any(chosen.values()) else plan

@@ -1,0 +1,112 @@
+"""What the block of multi-mount protection says of hosts that mounted before.
+
+Rules: Documentation/filesystems/ext4/mmp.rst and fs/ext4/mmp.c:ext4_multi_mount_protect.
+"""
+
+from __future__ import annotations
+
+from operator import index
+from typing import NamedTuple
+
+from ...errors import SpecError
+from ...ondisk.mmp import (
+    EXT4_MMP_MAX_UPDATE_INTERVAL,
+    EXT4_MMP_SEQ_CLEAN,
+    EXT4_MMP_SEQ_MAX,
+    MMP,
+)
+from ..policy import SeededPolicy
+
+_TIMES = 1 << 64
+
+
+class MmpState(NamedTuple):
+    """The block. The default is that of a file system that no host ever mounted."""
+
+    sequence: int = EXT4_MMP_SEQ_CLEAN
+    """Clean, or the last number of a host that went away: mounts wait whether it changes."""
+    time: int = 0
+    """Seconds since 1970 of the last update."""
+    node_name: bytes = b""
+    device_name: bytes = b""
+    check_interval: int | None = None
+    """Seconds to wait for an update; None is ``Spec.mmp_update_interval``."""
+
+
+def checked_mmp_state(given: MmpState) -> MmpState:
+    """The same, of plain values alone; raises :class:`SpecError`."""
+
+    def wrong(problem: str) -> SpecError:
+        return SpecError("policy", f"the block of multi-mount protection that it chose {problem}")
+
+    try:
+        interval = given.check_interval
+        state = MmpState(
+            index(given.sequence),
+            index(given.time),
+            bytes(memoryview(given.node_name)),
+            bytes(memoryview(given.device_name)),
+            None if interval is None else index(interval),
+        )
+    except (TypeError, AttributeError):
+        raise wrong(f"is {given!r:.80}, which is no MmpState") from None
+    if state.sequence != EXT4_MMP_SEQ_CLEAN and not 0 < state.sequence <= EXT4_MMP_SEQ_MAX:
+        # That of a check that is going on, too, which no mount accepts.
+        raise wrong(f"has the sequence {state.sequence:#x}, which is of no host")
+    if not 0 <= state.time < _TIMES:
+        raise wrong(f"has the time {state.time}")
+    for name in ("node_name", "device_name"):
+        text, most = getattr(state, name), MMP.fields[f"mmp_{_FIELDS[name]}"].size - 1
+        if len(text) > most or b"\0" in text:
+            raise wrong(f"has a {name} of {len(text)} bytes; {most} without zeros fit")
+    if state.check_interval is not None and not (
+        0 <= state.check_interval <= EXT4_MMP_MAX_UPDATE_INTERVAL
+    ):
+        raise wrong(
+            f"has an interval of {state.check_interval} s; {EXT4_MMP_MAX_UPDATE_INTERVAL} s is the "
+            "most"
+        )
+    return state
+
+
+_FIELDS = {"node_name": "nodename", "device_name": "bdevname"}
+
+
+class MmpNeverOpened(SeededPolicy):
+    """No host ever mounted, with the feature mmp."""
+
+    name = "mmp-never-opened"
+
+    def mmp_state(self, epoch: int) -> MmpState | None:  # noqa: ARG002
+        return MmpState()
+
+
+class MmpClean(SeededPolicy):
+    """A host mounted it earlier, and left it clean, with the feature mmp."""
+
+    name = "mmp-clean"
+
+    def mmp_state(self, epoch: int) -> MmpState | None:
+        number = self.below(100)
+        return MmpState(
+            EXT4_MMP_SEQ_CLEAN,
+            max(epoch - self.below(1 << 24), 0),
+            (b"host-%d" % number, b"n" * 63)[self.below(2)],
+            (b"sda%d" % number, b"d" * 31)[self.below(2)],
+            (5, 10, EXT4_MMP_MAX_UPDATE_INTERVAL)[self.below(3)],
+        )
+
+
+class MmpCrashed(MmpClean):
+    """A host mounted it and went away, so that mounts wait before they go on, with mmp."""
+
+    name = "mmp-crashed"
+
+    def mmp_state(self, epoch: int) -> MmpState | None:
+        state = super().mmp_state(epoch)
+        assert state is not None
+        sequence = 1 + self.below(EXT4_MMP_SEQ_MAX)
+        return state._replace(sequence=sequence, check_interval=5)
+
+
+MMP_POLICIES: tuple[type[SeededPolicy], ...] = (MmpNeverOpened, MmpClean, MmpCrashed)
