@@ -65,7 +65,7 @@ class HoleFinder:
         """
         size, least = content.size, self._least
         blocks = -(-size // self._block_size)
-        if not least or blocks - self._first < least:
+        if not least or blocks - self._first < least or content.stored_zeros:
             return None
         if size <= FINE_FILE_BYTES:
             return self._fine_ranges(content, size, blocks)

@@ -75,11 +75,16 @@ def _apart(layout: ImagePlan, jobs: Iterator[CopyJob | Batch]) -> Iterator[CopyJ
 def _files(layout: ImagePlan) -> tuple[list[int], set[int]]:
     """The indexes of files with content by ascending offset, and of those that are scattered."""
     starts = layout.placement.starts
-    nodes, counts, types = layout.table.nodes, layout.demand.counts, layout.table.types
+    nodes: list[Any] = layout.table.nodes
+    counts, types = layout.demand.counts, layout.table.types
     files = [index for index in compress(range(len(nodes)), counts) if types[index] == REGULAR]
     if layout.verity:
         # A tree makes a file of no bytes have blocks, too.
         files = [index for index in files if layout.table.sizes[index]]
+    # An output has zeros where nothing is written.
+    zeros = {index for index in files if nodes[index].content.stored_zeros}
+    if zeros:
+        files = [index for index in files if index not in zeros]
     scattered = layout.placement.runs.keys() & files
     if scattered:
         files = [index for index in files if index not in scattered]

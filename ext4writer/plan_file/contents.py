@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..content import BytesContent, Content, PathContent, Stamp
+from ..content import BytesContent, Content, PathContent, Stamp, ZerosContent
 from ..slices import FileSliceContent, HeldFile, PathSliceContent, SparseContent
 from ..sources.ext4_image import MappedContent
 from ..sources.host import HostDirectory, HostFile, host_directory, join
@@ -56,6 +56,7 @@ def _mapped(holder: HeldFile, size: int, pieces: array[int]) -> MappedContent:
 
 CONTENTS: Mapping[type[Content], tuple[str, Fields, Callable[..., Content]]] = {
     BytesContent: ("BytesContent", lambda one: (one.data,), BytesContent),
+    ZerosContent: ("ZerosContent", lambda one: (one.size,), ZerosContent),
     HostFile: (
         "HostFile",
         lambda one: (one.folder, one.name, one.size, one.stamp),

@@ -58,7 +58,11 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
     for index in table.indexes_of(S_IFLNK):
         counts[index] = 0
         content_bytes -= sizes[index]
-    data.content_bytes = content_bytes
+    data.content_bytes = content_bytes - sum(
+        node.content.size
+        for node in table.nodes
+        if isinstance(node, RegularFile) and node.content.stored_zeros
+    )
     candidates = array("L")
     if hole_size:
         blocks = enumerate(counts)

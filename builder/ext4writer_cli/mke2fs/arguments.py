@@ -46,6 +46,7 @@ class Journal:
     """In KiB; 0 is not given."""
     location: str | None = None
     device: str | None = None
+    v1_superblock: bool = False
 
 
 @dataclass
@@ -256,7 +257,7 @@ def _journal(found: Arguments, text: str) -> None:
         elif name == "device" and equals and value:
             journal.device = value
         elif name == "v1_superblock" and not equals:
-            raise not_here("-J v1_superblock", "journals have a superblock of version 2")
+            journal.v1_superblock = True
         elif token:
             raise Refusal(
                 "\nBad journal options specified.\n\n"
@@ -388,6 +389,7 @@ class Extended:
     encoding: str | None = None
     encoding_flags: str | None = None
     orphan_file_size: str | None = None
+    android_sparse: bool = False
 
 
 _HELP = (
@@ -475,9 +477,7 @@ def read_extended(text: str, found: Extended) -> None:
         elif name == "root_perms":
             found.root_perms = None if given is None else strtoul(given, 8)[0] & 0o7777
         elif name == "android_sparse":
-            raise not_here(
-                "-E android_sparse", "ext4writer build writes images, img2simg sparse ones"
-            )
+            found.android_sparse = True
         else:
             problems, bad = [*problems, ""], name
     if problems:

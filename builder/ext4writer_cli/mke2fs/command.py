@@ -21,11 +21,19 @@ if TYPE_CHECKING:
     from ext4writer.progress import Cancel
 
     from ..options import ScanOptions
+    from .huge_files import HugeFiles
     from .own_options import Own
     from .settings import Clock, Settings
     from .target import Target
 
 LOSSES_SHOWN = 20
+_V1_JOURNAL = (
+    "journal_superblock.h_blocktype=3",
+    "journal_superblock.s_nr_users=0",
+    f"journal_superblock.s_uuid=hex:{'00' * 16}",
+)
+"""A journal of version 1 (misc/util.c:parse_journal_opts, v1_superblock), without what came later:
+fields that mke2fs leaves there, and that e2fsck then clears."""
 NANOSECONDS = 10**9
 
 
@@ -131,6 +139,8 @@ class _Making:
         self._console = console
         self._own = own
         self._clock = clock
+        self._huge_files: HugeFiles | None = None
+        self._no_huge_files = ""
 
     def make(self, spec: Spec) -> None:
         """Plan and write, or only show what would be made; raises :class:`Refusal`."""
@@ -154,7 +164,9 @@ class _Making:
                 spool = stack.enter_context(Spool(None if self._target.is_device else folder))
                 pool = stack.enter_context(ProcessPool(self._workers()))
                 tree = self._tree(spec, spool, pool, cancel)
-                layout = self._planned(tree, spec, pool, cancel)
+                layout = self._with_huge_files(tree, spec, pool, cancel)
+                if layout is None:
+                    layout = self._planned(tree, spec, pool, cancel)
                 self._tell_of_losses(layout)
                 self._show(layout.uuid.bytes)
                 if not self._arguments.dry_run:
@@ -253,6 +265,44 @@ class _Making:
         self._settings = replace(self._settings, numbers=numbers)
         return plan(tree, spec, processes=pool, cancel=cancel)
 
+    def _with_huge_files(
+        self, tree: Tree, spec: Spec, pool: ProcessPool, cancel: Cancel
+    ) -> Layout | None:
+        """The plan with the files of ``make_hugefiles``, or None if there are none.
+
+        How large they are depends on what is free in a file system without other files.
+        """
+        settings = self._settings
+        if not settings.profile.bool_for(settings.types, "make_hugefiles", False):
+            return None
+        from ext4writer import Layout, Tree
+        from ext4writer.planning.planner import plan_image
+
+        from . import huge_files
+
+        bare = Tree()
+        try:
+            wanted = huge_files.wanted_files(settings, self._target)
+            huge_files.add_folders(bare, wanted, 0)
+            empty = self._planned(bare, spec, pool, cancel)
+            files = huge_files.arranged(wanted, empty)
+        except huge_files.NoHugeFilesError as error:
+            self._no_huge_files = f"{error} while creating huge files"
+            if self._own is not None and self._own.strict:
+                raise Mistake(f"--strict: {self._no_huge_files}") from None
+            return None
+        self._huge_files = files
+        newest = max(node.mtime_ns for _, node in tree.walk())
+        time_ns = newest if spec.epoch is None else spec.epoch * NANOSECONDS
+        runs = huge_files.add_files(tree, files, spec.block_size, time_ns)
+        if files.is_large:
+            spec = replace(spec, features=empty.features.with_("large_file"))
+        if self._arguments.source is None:
+            spec = replace(spec, policy=huge_files.LinearDirectories())
+        layout = self._planned(tree, spec, pool, cancel)
+        hints = huge_files.hints(wanted, runs, layout, self._settings.numbers)
+        return Layout(plan_image(tree, layout.spec, hints=hints, processes=pool, cancel=cancel))
+
     def _tell_of_losses(self, layout: Layout) -> None:
         losses = layout.losses
         if not losses:
@@ -296,7 +346,9 @@ class _Making:
 
         console, settings = self._console, self._settings
         groups = settings.numbers.groups
-        console.numeric("Allocating group tables: ", groups)
+        # misc/mke2fs.c:packed_allocate_tables does not count.
+        packed = layout.spec.packed_meta_blocks
+        console.numeric("Allocating group tables: ", 0 if packed else groups)
         console.numeric("Writing inode tables: ", groups)
         if settings.journal_blocks:
             console.out(f"Creating journal ({settings.journal_blocks} blocks): done\n")
@@ -305,6 +357,10 @@ class _Making:
                 "Multiple mount protection is enabled with update interval "
                 f"{layout.spec.mmp_update_interval} seconds.\n"
             )
+        if self._no_huge_files:
+            console.err(f"{self._arguments.program}: {self._no_huge_files}\n")
+        if self._huge_files is not None:
+            console.out(self._huge_files.announcement())
         if self._arguments.source is not None:
             console.out("Copying files into the device: ")
         sync = settings.profile.option("sync_kludge", 0) != 0
@@ -312,6 +368,8 @@ class _Making:
             layout,
             self._target,
             settings.extended.offset,
+            sparse=settings.extended.android_sparse,
+            overrides=_V1_JOURNAL if self._arguments.journal.v1_superblock else (),
             sync=sync or os.environ.get("MKE2FS_SYNC", "0") not in ("", "0"),
             processes=pool,
             cancel=cancel,

@@ -36,8 +36,11 @@ class Console:
     def numeric(
         self, label: str, most: int, end: str = "done                            \n"
     ) -> None:
-        """One stage that counts up to ``most``, when it is done (lib/ext2fs/progress.c)."""
-        width = 2 * len(str(most)) + 1
+        """One stage that counts up to ``most``, when it is done (lib/ext2fs/progress.c).
+
+        With 0 it does not count.
+        """
+        width = 2 * len(str(most)) + 1 if most else 0
         self.out(f"{label}{' ' * width}{chr(8) * width}{end}")
 
     def proceed(self, delay: int = -1) -> None:

@@ -28,7 +28,7 @@ from .external_journal import block_size_of, existing_journal
 from .geometry import MAX_32, Numbers, Wanted, numbers_for
 from .numbers import parse_num_blocks, strtoul
 from .profile import Profile
-from .refusal import Mistake, Refusal, not_here
+from .refusal import Mistake, Refusal
 from .target import Target
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ class _Settling:
                 f"too big to create\n\ta filesystem using a blocksize of {block_size}.\n"
             )
         if flags(features).journal_dev:
+            self._refuse_version_1("in a device of its own")
             return JournalDevice(block_size, blocks, flags(features).metadata_csum)
         if arguments.verbose:
             shown = ", ".join(f"'{kind}'" for kind in self._types)
@@ -205,8 +206,6 @@ class _Settling:
                 self._console.err(f"{arguments.program}: {text}\n")
                 self._console.proceed(self._proceed_delay)
             self._console.err(f"Warning: {text}, forced to continue\n")
-        if profile.bool_for(self._types, "make_hugefiles", False):
-            raise not_here("make_hugefiles", "make the files, and give their folder to -d")
         extended = self._extended
         if profile.bool_for(self._types, "packed_meta_blocks", False):
             extended.packed_meta_blocks = True
@@ -216,6 +215,8 @@ class _Settling:
         for text in arguments.extended:
             read_extended(text, extended)
         self._features = features
+        if extended.android_sparse:
+            self._check_sparse_image()
         self._take_quota_types()
         if extended.encoding is not None:
             self._features = self._features.with_("casefold")
@@ -489,6 +490,14 @@ class _Settling:
             raise Refusal("On-line resizing not supported with revision 0 filesystems\n")
         return self._features.with_("resize_inode"), reserved
 
+    def _check_sparse_image(self) -> None:
+        if self._target.is_device:
+            raise Mistake(
+                f"-E android_sparse: {self._arguments.device} is a device; a sparse image is a file"
+            )
+        if self._extended.offset:
+            raise Mistake("-E android_sparse: a sparse image begins its file; leave out offset=")
+
     # -- what must fit together ----------------------------------------------------------------
 
     def _check_revision_0(self) -> None:
@@ -623,8 +632,13 @@ class _Settling:
     def _journal(self, numbers: Numbers) -> tuple[Numbers, int, int]:
         """The numbers, and the blocks of the log and for fast commits; 0 without a journal."""
         asked, fmt = self._arguments.journal, numbers.format
-        if not fmt.has_journal or asked.device is not None:
+        if asked.device is not None:
+            self._refuse_version_1("in a device of its own")
             return numbers, 0, 0
+        if not fmt.has_journal:
+            return numbers, 0, 0
+        if fmt.fast_commit:
+            self._refuse_version_1("with fast commits")
         log = default_journal_blocks(numbers.blocks)
         if not log:
             self._console.err("\nFilesystem too small for a journal\n")
@@ -646,6 +660,10 @@ class _Settling:
             if total > numbers.free_blocks // 2:
                 raise Refusal("\nTotal journal size too big for filesystem.\n")
         return numbers, log, fast_commit
+
+    def _refuse_version_1(self, where: str) -> None:
+        if self._arguments.journal.v1_superblock:
+            raise Mistake(f"-J v1_superblock: a journal {where} needs a superblock of version 2")
 
     def _journal_location(self, numbers: Numbers) -> int | str | None:
         if self._extended.packed_meta_blocks:

@@ -132,6 +132,16 @@ class Target:
             least = physical
         return least, best or least, self._queue("rotational", 1) != 0
 
+    def partition_start(self) -> int:
+        """The sector of the disk at which it begins; 0 of a file or a whole disk."""
+        if not self.is_device or self.status is None:
+            return 0
+        device = self.status.st_rdev
+        path = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/start"
+        with suppress(OSError, ValueError), open(path, encoding="ascii") as file:
+            return int(file.read())
+        return 0
+
     def _queue(self, name: str, default: int = 0) -> int:
         assert self.status is not None
         device = self.status.st_rdev

@@ -13,14 +13,21 @@ if TYPE_CHECKING:
     from ext4writer import Layout
 
 
-def write(layout: Layout, target: Target, offset: int, **options: Any) -> None:
+def write(
+    layout: Layout, target: Target, offset: int, *, sparse: bool = False, **options: Any
+) -> None:
     """Write into a device or an existing file, whose other bytes stay, or make a new file.
+
+    ``sparse`` makes a sparse image of Android in the place of an existing file.
 
     ``options`` are keywords of :func:`ext4writer.write_layout`. After a failure a new file is not
     there, and a file that was extended has its size again.
     """
     from ext4writer import write_layout
 
+    if sparse:
+        write_layout(layout, os.path.realpath(target.path), format="simg", **options)
+        return
     with place_for(target, offset, layout.size_bytes) as (path, begins):
         options = options if begins is not None else {"raw": True, **options}
         write_layout(layout, path, offset=begins, **options)

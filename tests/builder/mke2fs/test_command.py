@@ -12,9 +12,9 @@ import pytest
 
 from ext4writer.version import __version__
 from tests.builder.command import command, environment
-from tests.judges import debugfs
+from tests.judges import debugfs, kernel
 from tests.judges.fsck import judge
-from tests.judges.tools import require
+from tests.judges.tools import require, require_loop_mount, run
 from tests.judges.watch import Watch
 
 from .front import Done, dumpe2fs, ours, theirs
@@ -37,6 +37,12 @@ def lines(done: Done) -> list[str]:
     """Standard output without backspaces, and without what differs each time."""
     text = re.sub("Filesystem UUID: .*\n", "", done.stdout.replace("\b", ""))
     return [line.rstrip() for line in text.splitlines()]
+
+
+def contents(image: Path, name: str) -> bytes:
+    """The bytes of a file."""
+    command = ["debugfs", "-R", f"cat {name}", image]
+    return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 @pytest.mark.parametrize(
@@ -233,8 +239,12 @@ REFUSED = [
     ("-c IMAGE", "-c is not supported"),
     ("-z undo IMAGE", "-z is not supported"),
     ("-S IMAGE", "-S is not supported"),
-    ("-E android_sparse IMAGE 4M", "android_sparse is not supported"),
-    ("-J v1_superblock IMAGE", "v1_superblock is not supported"),
+    ("-E android_sparse,offset=4096 IMAGE 4M", "a sparse image begins its file"),
+    (
+        "-O has_journal,fast_commit -J v1_superblock IMAGE 20M",
+        "with fast commits needs a superblock",
+    ),
+    ("-O journal_dev -J v1_superblock IMAGE 20M", "in a device of its own needs a superblock"),
     ("-b 500 IMAGE", "invalid block size - 500"),
     ("-i 5 IMAGE", "invalid inode ratio 5 (min 1024/max 67108864)"),
     ("-m 51 IMAGE", "invalid reserved blocks percent - 51"),
@@ -338,6 +348,141 @@ def test_more_files_than_inodes(folder: Path, tmp_path: Path) -> None:
     judge(image, "quick")
     done = ours("-q", "-d", folder, "-N", "100", image, "20M")
     assert done.status == 1 and "-N" in done.stderr
+
+
+def test_a_sparse_image_of_android(folder: Path, tmp_path: Path) -> None:
+    """It takes the place of a file, and holds what the image without it holds."""
+    require("simg2img")
+    plain, sparse, again = (tmp_path / name for name in ("plain", "sparse", "again"))
+    sparse.write_bytes(b"old" * 10**6)
+    for image, options in ((plain, "root_owner=0:0"), (sparse, "root_owner=0:0,android_sparse")):
+        assert ours("-q", "-t", "ext4", "-E", options, "-d", folder, image, "20M").status == 0
+    assert sparse.stat().st_size < 2 * MIB
+    subprocess.run(["simg2img", sparse, again], check=True)
+    assert again.read_bytes() == plain.read_bytes()
+
+
+@pytest.mark.root
+def test_a_journal_of_version_1(tmp_path: Path) -> None:
+    """Without the fields of version 2 that mke2fs leaves, so that e2fsck finds nothing."""
+    image = tmp_path / "image"
+    assert ours("-q", "-t", "ext3", "-J", "v1_superblock", image, "20M").status == 0
+    judge(image, "quick")
+    # JBD2_MAGIC_NUMBER, JBD2_SUPERBLOCK_V1
+    assert contents(image, "<8>")[:8] == bytes.fromhex("c03b399800000003")
+    require_loop_mount()
+    with kernel.mounted(image, rw=True) as point:
+        (point / "file").write_bytes(b"x")
+    judge(image, "quick")
+
+
+HUGE_FILES = """
+[defaults]
+\tblocksize = 4096
+\tinode_ratio = 16384
+[fs_types]
+\text4 = {
+\t\tfeatures = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,ext_attr
+\t}
+\tstore = {
+\t\tmake_hugefiles = 1
+\t\thugefiles_dir = /store/deep
+\t\thugefiles_digits = 0
+\t\thugefiles_align = 1M
+\t\tnum_hugefiles = 3
+\t\thugefiles_uid = 7
+\t\thugefiles_gid = 70000
+\t\thugefiles_umask = 022
+\t}
+\tmany = {
+\t\tmake_hugefiles = 1
+\t\thugefiles_size = 3M
+\t\thugefiles_align = 2M
+\t}
+\trest = {
+\t\tmake_hugefiles = true
+\t\thugefiles_name = big
+\t\thugefiles_slack = 5M
+\t}
+\tlarge = {
+\t\tmake_hugefiles = true
+\t\thugefiles_size = 2500M
+\t\tnum_hugefiles = 1
+\t\tfeatures = sparse_super2
+\t\tzero_hugefiles = 0
+\t\tpacked_meta_blocks = 1
+\t}
+"""
+
+
+@pytest.mark.parametrize(
+    ("usage", "size", "files"),
+    [
+        ("store", "100M", ["/store/deep", "/store/deep/hugefile0", "/store/deep/hugefile2"]),
+        ("many", "300M", ["/hugefile00000", "/hugefile00043", "/hugefile00066"]),
+        ("rest", "300M", ["/big00000"]),
+        ("large", "3G", ["/hugefile00000"]),
+    ],
+)
+def test_huge_files_are_those_of_mke2fs(
+    usage: str, size: str, files: list[str], tmp_path: Path, watch: Watch
+) -> None:
+    """The same sizes at the same places, and zeros though the file had something there."""
+    require("mke2fs")
+    config, image, other = tmp_path / "mke2fs.conf", tmp_path / "image", tmp_path / "other"
+    config.write_text(HUGE_FILES)
+    env = {"MKE2FS_CONFIG": str(config), "E2FSPROGS_SKIP_PROGRESS": "1"}
+    image.write_bytes(b"\xff" * (20 * MIB))
+    line = ["-F", "-t", "ext4", "-T", usage, "-E", "nodiscard"]
+    expected = theirs(*line, other, size, env=env)
+    if size == "3G":  # in another process, since all of what this one writes is read
+        done = subprocess.run(
+            command("mke2fs", *line, image, size),
+            env=environment(env),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found = Done(done.returncode, done.stdout, done.stderr)
+    else:
+        found = ours(*line, image, size, env=env)
+    assert found.status == expected.status == 0, found.stderr
+    assert lines(found) == [line for line in lines(expected) if not line.startswith("Creating reg")]
+    if size == "3G":
+        watch.damaged(image)
+        watch.damaged(other)
+        assert run(["e2fsck", "-fn", image]).returncode == 0
+    else:
+        judge(image, "quick")
+    for path in files:
+        assert _huge(image, path) == _huge(other, path)
+    if usage == "many":
+        assert not contents(image, files[-1]).strip(b"\0")
+
+
+def _huge(image: Path, path: str) -> tuple[object, ...]:
+    """What is known of a file but where the nodes of its extent tree lie."""
+    node = debugfs.inode(image, path)
+    leaves = [each for each in debugfs.ex(image, path) if each.level == each.depth]
+    return node.ino, node.mode, node.uid, node.gid, node.size, leaves if node.size > MIB else ()
+
+
+@pytest.mark.parametrize("options", [["-T", "many", "-O", "^extent,^64bit"], ["-T", "large"]])
+def test_huge_files_that_cannot_be_are_named(options: list[str], tmp_path: Path) -> None:
+    """The file system is made without them, as by mke2fs, unless --strict forbids it."""
+    require("mke2fs")
+    config, image, other = tmp_path / "mke2fs.conf", tmp_path / "image", tmp_path / "other"
+    config.write_text(HUGE_FILES)
+    env = {"MKE2FS_CONFIG": str(config)}
+    line = ["-q", "-t", "ext4", *options]
+    expected, found = theirs(*line, other, "60M", env=env), ours(*line, image, "60M", env=env)
+    assert found.status == expected.status == 0
+    for done in (found, expected):
+        assert "while creating huge files\n" in done.stderr
+    judge(image, "quick")
+    strict = ours("--strict", *line, tmp_path / "third", "60M", env=env)
+    assert strict.status == 1 and "while creating huge files\n" in strict.stderr
+    assert not (tmp_path / "third").exists()
 
 
 def test_what_is_not_kept_is_told(folder: Path, tmp_path: Path) -> None:
