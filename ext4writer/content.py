@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, ClassVar, Protocol, Self, runtime_checkable
 
 from .errors import SourceChangedError, SourceError
 from .forked import NEVER
+from .spans import Span
 
 O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 O_BINARY = getattr(os, "O_BINARY", 0)
@@ -213,8 +214,8 @@ class Content(ABC):
     def open(self) -> Reader:
         """Open for reading; raise :class:`SourceError` naming the file where that fails."""
 
-    def data_segments(self) -> Iterable[tuple[int, int]] | None:
-        """Yield (start, end) in bytes of each range that may hold data, ascending.
+    def data_segments(self) -> Iterable[Span] | None:
+        """Yield the spans, in bytes, that may hold data, ascending.
 
         The rest is known to be zeros. None if only the host knows.
         """

@@ -20,9 +20,10 @@ from operator import indexOf
 
 from .content import MARGIN, Content, Reader
 from .errors import SourceChangedError, SourceError
+from .spans import Run, Span
 
-BlockRuns = list[tuple[int, int]]
-"""(first block, number of blocks), ascending."""
+BlockRuns = list[Run]
+"""Logical blocks of data, ascending."""
 
 FINE_FILE_BYTES = 512 * 1024
 """The largest file, in bytes, that is read whole for its holes: that costs about as much as opening
@@ -77,7 +78,7 @@ class HoleFinder:
                 runs = _sampled_runs(zeros, blocks, self._first, least)
             else:
                 runs = _sequential_runs(zeros, blocks, self._first)
-            holes = [(start, end) for start, end in runs if end - start >= least]
+            holes = [Span(start, end) for start, end in runs if end - start >= least]
             reader.check_unchanged()
         finally:
             reader.close()
@@ -109,28 +110,28 @@ class HoleFinder:
                 stop += 1
             if stop > block:
                 if block > position:
-                    ranges.append((position, block - position))
+                    ranges.append(Run(position, block - position))
                 position = stop
             block = first_bytes.find(0, stop + 1)
         if not position:
             return None
         if position < blocks:
-            ranges.append((position, blocks - position))
+            ranges.append(Run(position, blocks - position))
         return ranges
 
 
-def _between(holes: list[tuple[int, int]], blocks: int) -> BlockRuns:
+def _between(holes: list[Span], blocks: int) -> BlockRuns:
     """The runs of data between ``holes``, given as (first block, end), in ``blocks`` blocks."""
     ranges = []
     position = 0
     for start, end in [*holes, (blocks, blocks)]:
         if start > position:
-            ranges.append((position, start - position))
+            ranges.append(Run(position, start - position))
         position = end
     return ranges
 
 
-def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[int, int]]:
+def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[Span]:
     """Yield all runs of zero blocks; known holes are skipped, the rest is read once in order."""
     start = None
     chunk = end = 0
@@ -152,21 +153,21 @@ def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[tuple[i
                 if block < end and zeros.loaded_zero(block):
                     start = block
             elif not zeros.loaded_zero(block):
-                yield start, block
+                yield Span(start, block)
                 start = None
             block += 1
     if start is not None:
-        yield start, blocks
+        yield Span(start, blocks)
 
 
-def _sampled_runs(zeros: _Zeros, blocks: int, first: int, least: int) -> Iterator[tuple[int, int]]:
+def _sampled_runs(zeros: _Zeros, blocks: int, first: int, least: int) -> Iterator[Span]:
     """Yield runs of zero blocks, at least all those of ``least`` blocks or more, each whole."""
     floor = first
     block = zeros.next_sample(-(-first // least) * least, blocks, least)
     while block < blocks:
         end = zeros.end_of_run(block, blocks)
         if end > block:
-            yield zeros.start_of_run(block, floor), end
+            yield Span(zeros.start_of_run(block, floor), end)
             floor = end
             block = end // least * least
         block = zeros.next_sample(block + least, blocks, least)
@@ -321,7 +322,7 @@ class _Zeros:
             self._data_end = min(end, self._size) if end < self._size else self._size + 1
         return self._hole_start <= position < self._data_start
 
-    def _find_segments(self, content: Content) -> Iterator[tuple[int, int]] | None:
+    def _find_segments(self, content: Content) -> Iterator[Span] | None:
         """The data ranges that the content or the host reports; None if neither does."""
         known = content.data_segments()
         if known is not None:
@@ -332,7 +333,7 @@ class _Zeros:
         return _host_segments(fd, self._reader.fd_offset, self._size)
 
 
-def _host_segments(fd: int, base: int, size: int) -> Iterator[tuple[int, int]]:
+def _host_segments(fd: int, base: int, size: int) -> Iterator[Span]:
     """Yield the host's data ranges in bytes relative to ``base``; raises ``OSError``."""
     end = 0
     while end < size:
@@ -343,4 +344,4 @@ def _host_segments(fd: int, base: int, size: int) -> Iterator[tuple[int, int]]:
             if error.errno != errno.ENXIO:
                 raise
             return
-        yield start, end
+        yield Span(start, end)

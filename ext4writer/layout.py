@@ -14,6 +14,7 @@ from .planning.layout import ImagePlan, unused_bytes
 from .planning.options import Size, size_of, taken
 from .planning.report import ImageReport, as_key
 from .planning.spec import Spec
+from .spans import Span
 from .tree import Loss, Path
 
 if TYPE_CHECKING:
@@ -170,8 +171,8 @@ class Layout:
         return self._plan.inputs
 
     @property
-    def unused(self) -> list[tuple[int, int]]:
-        """First byte and end of each stretch of free blocks, whose content does not matter."""
+    def unused(self) -> list[Span]:
+        """The bytes of free blocks, ascending, whose content does not matter."""
         return unused_bytes(self._plan)
 
     @property

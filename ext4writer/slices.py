@@ -27,6 +27,7 @@ from .content import (
 )
 from .errors import SourceChangedError, SourceError
 from .forked import NEVER, next_generation
+from .spans import Span
 
 
 class HeldFile:
@@ -149,8 +150,8 @@ class FileSliceContent(Content):
     def file_id(self) -> FileId | None:
         return file_id(os.fstat(self.file.fd))
 
-    def data_segments(self) -> Iterable[tuple[int, int]] | None:
-        return ((0, self.size),) if self.file.dense else None
+    def data_segments(self) -> Iterable[Span] | None:
+        return (Span(0, self.size),) if self.file.dense else None
 
     def open(self) -> Reader:
         return _SliceReader(self.file, self.offset, self.size)
@@ -269,10 +270,10 @@ class SparseContent(Content):
     def file_id(self) -> FileId | None:
         return self.data.file_id()
 
-    def data_segments(self) -> Iterator[tuple[int, int]]:
+    def data_segments(self) -> Iterator[Span]:
         segments = iter(self.segments)
         for start, length in zip(segments, segments, strict=True):
-            yield start, start + length
+            yield Span(start, start + length)
 
     def open(self) -> Reader:
         return _SparseReader(self)

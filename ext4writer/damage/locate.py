@@ -86,6 +86,7 @@ from ..read.inodes import Inode
 from ..read.journal import Journal
 from ..read.mapping import TreeBlock
 from ..read.xattr_entries import in_block, in_inode
+from ..spans import Run
 from .override import RAW, Override
 from .places import Holder, Place
 
@@ -205,7 +206,7 @@ class Locator:
             if bracket:
                 raise _error(override, f"{name} is no array")
             rows = [record.fields[part] for part in record.parts(name)]
-            parts = tuple((at + row.offset, row.size) for row in rows)
+            parts = tuple(Run(at + row.offset, row.size) for row in rows)
             meaning = record.meanings[rows[0].name]
             return Place(override, holder, parts, meaning, big, field=name)
         if row is None:
@@ -215,27 +216,27 @@ class Locator:
             # Words of i_block, most of all.
             if 4 * element + 4 > size:
                 raise _error(override, f"{name} has {size // 4} words")
-            part = (start + 4 * element, 4)
+            part = Run(start + 4 * element, 4)
             return Place(override, holder, (part,), _WORD_MEANING, big, field=name)
         if row.is_array:
             if element is None or element >= row.count:
                 last = f"{name}[{row.count - 1}]"
                 raise _error(override, f"name an element, {name}[0] to {last}")
             size //= row.count
-            part = (start + size * element, size)
+            part = Run(start + size * element, size)
             return Place(override, holder, (part,), meaning, big, field=name)
         if element is not None:
             raise _error(override, f"{name} is no array")
-        return Place(override, holder, ((start, size),), meaning, big, row.is_bytes, field=name)
+        return Place(override, holder, (Run(start, size),), meaning, big, row.is_bytes, field=name)
 
-    def _offset(self, override: Override, text: str, default: int) -> tuple[int, int]:
+    def _offset(self, override: Override, text: str, default: int) -> Run:
         matched = _OFFSET.fullmatch(text)
         if matched is None:
             raise _error(override, "an offset is a number of bytes, with :LENGTH if not one")
         at, length = int(matched[1], 0), int(matched[2] or default)
         if not length or at + length > self._size:
             raise _error(override, f"the image has {self._size} bytes")
-        return at, length
+        return Run(at, length)
 
     def _raw(self, override: Override) -> Place:
         parts = override.index.split("][")
@@ -252,15 +253,15 @@ class Locator:
         if at + length > left:
             raise _error(override, "the bytes lie in several blocks; change them one by one")
         holder = Holder(None, base + at, length)
-        return Place(override, holder, ((base + at, length),), is_bytes=True, field=RAW)
+        return Place(override, holder, (Run(base + at, length),), is_bytes=True, field=RAW)
 
-    def _in_file(self, override: Override, inode: Inode, at: int) -> tuple[int, int]:
+    def _in_file(self, override: Override, inode: Inode, at: int) -> Run:
         """Return the byte of the image that holds byte ``at`` of a file, and how many follow."""
         logical, inside = divmod(at, self._block_size)
         for run in inode.runs():
             if run.logical <= logical < run.logical + run.length:
                 start = (run.physical + logical - run.logical) * self._block_size + inside
-                return start, self._block_size - inside
+                return Run(start, self._block_size - inside)
         raise _error(override, f"byte {at} of the file is in a hole, or after its end")
 
     # -- superblock, descriptors, bitmaps ----------------------------------------------------------
@@ -308,7 +309,7 @@ class Locator:
             raise _error(override, "the field of a bitmap is a bit's number")
         at = self._image.descriptor(group)[f"bg_{kind.value}"] * self._block_size
         holder = Holder(kind, at, self._block_size, group=group)
-        return Place(override, holder, ((at + bit // 8, 1),), bit=bit % 8, field=override.field)
+        return Place(override, holder, (Run(at + bit // 8, 1),), bit=bit % 8, field=override.field)
 
     def _mmp(self, override: Override) -> Place:
         if not self._image.format.mmp:
@@ -452,7 +453,7 @@ class Locator:
             raise _error(override, "the field is the number of a word")
         at = tree[node].block * self._block_size
         holder = self._holder(inode, path, UnitKind.INDIRECT_BLOCK, at, self._block_size, node)
-        part = (at + 4 * word, 4)
+        part = Run(at + 4 * word, 4)
         return Place(override, holder, (part,), _WORD_MEANING, field=override.field)
 
     # -- directories -------------------------------------------------------------------------------
@@ -754,7 +755,7 @@ class Locator:
         word = _number(override.field)
         if word is None or 4 * word + 4 > self._block_size - ORPHAN_BLOCK_TAIL.size:
             raise _error(override, "the field is the number of an entry")
-        part = (holder.offset + 4 * word, 4)
+        part = Run(holder.offset + 4 * word, 4)
         return Place(override, holder, (part,), _INODE_MEANING, field=override.field)
 
 

@@ -9,11 +9,9 @@ from ..emit.data import copy_jobs
 from ..errors import OverrideError
 from ..output.sink import Piece
 from ..planning.layout import ImagePlan
+from ..spans import Span
 from .override import RAW, Override
 from .patching import patch_into, private_memory
-
-Stretches = Sequence[tuple[int, int]]
-"""(first byte, byte after the last) of parts of an image."""
 
 
 def overridden(
@@ -26,17 +24,19 @@ def overridden(
     """
     size = layout.size_bytes
     memory = private_memory(-1, size)
-    written: list[tuple[int, int]] = []
+    written: list[Span] = []
     for offset, data in pieces:
         memory[offset : offset + len(data)] = bytes(data)
-        written.append((offset, offset + len(data)))
+        written.append(Span(offset, offset + len(data)))
     with memoryview(memory) as view:
         changed = patch_into(view, overrides)
     _refuse_content(layout, overrides, changed)
     return _pieces(memory, _joined(written, changed, layout.block_size, size))
 
 
-def _refuse_content(layout: ImagePlan, overrides: Sequence[Override], stretches: Stretches) -> None:
+def _refuse_content(
+    layout: ImagePlan, overrides: Sequence[Override], stretches: Sequence[Span]
+) -> None:
     """Raise if raw bytes lie in the content of a file, which is copied and never held."""
     for override, (start, end) in zip(overrides, stretches, strict=True):
         if override.record == RAW:
@@ -48,10 +48,13 @@ def _refuse_content(layout: ImagePlan, overrides: Sequence[Override], stretches:
                     )
 
 
-def _joined(written: Stretches, changed: Stretches, block_size: int, size: int) -> Stretches:
+def _joined(
+    written: Sequence[Span], changed: Sequence[Span], block_size: int, size: int
+) -> Sequence[Span]:
     """What was written, and the blocks of what changed where nothing was, ascending."""
     found = sorted({start // block_size for start, end in changed if start < end})
-    result, last = [], 0
+    result: list[Span] = []
+    last = 0
     blanks = iter(found)
     blank = next(blanks, None)
     for start, end in [*written, (size, size)]:
@@ -59,18 +62,18 @@ def _joined(written: Stretches, changed: Stretches, block_size: int, size: int) 
             first = max(blank * block_size, last)
             until = min((blank + 1) * block_size, start)
             if first < until:
-                result.append((first, until))
+                result.append(Span(first, until))
             if (blank + 1) * block_size > start:
                 break  # the rest of the block follows what is written there
             blank = next(blanks, None)
         if start < end:
-            result.append((start, end))
+            result.append(Span(start, end))
             last = max(last, end)
         while blank is not None and (blank + 1) * block_size <= last:
             blank = next(blanks, None)
     return result
 
 
-def _pieces(memory: mmap.mmap, stretches: Stretches) -> Iterator[Piece]:
+def _pieces(memory: mmap.mmap, stretches: Sequence[Span]) -> Iterator[Piece]:
     for start, end in stretches:
         yield start, memory[start:end]

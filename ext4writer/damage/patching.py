@@ -26,6 +26,7 @@ from ..output.opening import Output, open_sink
 from ..read.image import Image, open_image
 from ..read.partitions import partition as find_partition
 from ..read.stores import open_store
+from ..spans import Span
 from .locate import Locator
 from .override import Override
 from .places import Holder, Place
@@ -47,10 +48,10 @@ _FROM_END = {
 }
 
 
-def patch_into(buffer: WriteBuffer, overrides: Sequence[Override | str]) -> list[tuple[int, int]]:
+def patch_into(buffer: WriteBuffer, overrides: Sequence[Override | str]) -> list[Span]:
     """Carry out ``overrides`` on the image in ``buffer``, in place.
 
-    Returns (first byte, byte after the last) of the unit of metadata that each changed.
+    Returns the bytes of the unit of metadata that each changed.
 
     All places are found before anything changes; then the changes are made in their order. Raises
     :class:`~ext4writer.OverrideError` for what is not in the image, and
@@ -120,9 +121,7 @@ _COPIED = 64 << 20
 """Images up to this size are read from a copy, so that what is read never changes."""
 
 
-def _carry_out(
-    image: Image, view: memoryview, overrides: Sequence[Override]
-) -> list[tuple[int, int]]:
+def _carry_out(image: Image, view: memoryview, overrides: Sequence[Override]) -> list[Span]:
     locator = Locator(image, len(view))
     places = [locator.find(override) for override in overrides]
     # Every value is tried before any is written.
@@ -145,7 +144,7 @@ def _carry_out(
     for place in places:
         if not place.override.reseal or _is_own_checksum(place):
             _write(image, view, place)
-    return [(place.holder.offset, place.holder.offset + place.holder.size) for place in places]
+    return [Span(place.holder.offset, place.holder.offset + place.holder.size) for place in places]
 
 
 def _reaches_far(place: Place) -> bool:

@@ -14,6 +14,7 @@ from ..ondisk.superblock import EXT4_ROOT_INO
 from ..ondisk.units import UnitKind
 from ..read.image import Image
 from ..read.inodes import Inode
+from ..spans import Run
 from .override import Override
 
 STEP = 2017
@@ -46,11 +47,11 @@ class Holder:
 
 @dataclass(frozen=True)
 class Place:
-    """A number or bytes at one or two places of an image: ``parts`` are (byte, size)."""
+    """A number or bytes at one or two places of an image: ``parts`` are bytes."""
 
     override: Override
     holder: Holder
-    parts: tuple[tuple[int, int], ...]
+    parts: tuple[Run, ...]
     meaning: Meaning = _NO_MEANING
     big_endian: bool = False
     is_bytes: bool = False

@@ -23,7 +23,7 @@ from ..plan_file.saved import MAGIC
 from ..planning.hints import Hints, Place
 from ..read.image import Image, open_image
 from ..read.inodes import Inode
-from ..read.mapping import Run, mapping
+from ..read.mapping import FileExtent, mapping
 from ..tree import Path
 
 Base: TypeAlias = Path | Layout
@@ -107,7 +107,7 @@ def _place(inode: Inode) -> Place:
     runs: list[tuple[int, int, int]] = []
     blocks: list[tuple[int, int]] = []
     for item in mapping(inode):
-        if isinstance(item, Run):
+        if isinstance(item, FileExtent):
             runs.append((item.logical, item.length, item.physical))
         else:
             blocks.append((item.level, item.block))

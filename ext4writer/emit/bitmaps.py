@@ -10,8 +10,8 @@ from itertools import compress, count
 from ..arithmetic import ceil_div
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..ondisk.units import UnitKind, UnitRun
-from ..planning.geometry import Span
 from ..planning.layout import ImagePlan
+from ..spans import Span
 
 _NEGATION = bytes([1]) + bytes(255)
 
@@ -47,14 +47,14 @@ class BitmapEmitter:
             group, start = divmod(first - origin, per_group)
             last, end = divmod(stop - origin, per_group)
             if group == last:
-                partly.setdefault(group, []).append((start, end))
+                partly.setdefault(group, []).append(Span(start, end))
                 continue
             if start:
-                partly.setdefault(group, []).append((start, per_group))
+                partly.setdefault(group, []).append(Span(start, per_group))
                 group += 1
             whole[group:last] = ones[group:last]
             if end:
-                partly.setdefault(last, []).append((0, end))
+                partly.setdefault(last, []).append(Span(0, end))
         return whole, partly
 
     def _untouched_groups(self, untouched: bytearray) -> bytes:
@@ -126,7 +126,7 @@ class BitmapEmitter:
         if free is None:
             if not self._layout.groups.free_blocks[group]:
                 return self._full
-            free = [(0, self._layout.format.clusters_per_group)]
+            free = [Span(0, self._layout.format.clusters_per_group)]
         if free == self._last_free:
             self._alike[group] = self._last_bitmap
         else:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..content import Content, Parcel
 from ..planning.layout import ImagePlan
-from ..planning.mapping import Run
+from ..planning.mapping import MappedRun
 from ..planning.placement import part_of
 from ..tree import S_IFREG, RegularFile
 from .batches import (
@@ -161,7 +161,7 @@ def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
             low = high
 
 
-def _stored_runs(layout: ImagePlan, index: int) -> Iterable[Run]:
+def _stored_runs(layout: ImagePlan, index: int) -> Iterable[MappedRun]:
     """The runs of a file without those that another place stores."""
     runs = layout.placement.runs[index]
     if index not in layout.demand.shared:

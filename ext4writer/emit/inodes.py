@@ -31,7 +31,7 @@ from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..planning.contents import FAST_SYMLINK_MAX
 from ..planning.inode_choices import DeletedInode
 from ..planning.layout import NANOSECONDS, ImagePlan
-from ..planning.mapping import I_BLOCK_BYTES, Run
+from ..planning.mapping import I_BLOCK_BYTES, MappedRun
 from ..planning.system_files import SystemFile
 from ..tree import S_IFDIR, S_IFREG, Device, Symlink
 from .attributes import AttributePacker
@@ -227,7 +227,7 @@ class InodeEmitter:
     def _deleted_inode(self, ino: int, left: DeletedInode) -> bytes:
         """An inode that is free, as the kernel leaves it (fs/ext4/ialloc.c:ext4_free_inode)."""
         epoch = self._layout.epoch
-        i_block = self._mapping.i_block([Run(0, 1, left.block)], ())
+        i_block = self._mapping.i_block([MappedRun(0, 1, left.block)], ())
         values: dict[str, int | bytes] = {
             "i_mode": S_IFREG | 0o644,
             "i_dtime": epoch,

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..spans import Span
 from .recipe import Recipe
 
 
@@ -31,7 +32,7 @@ def hex_patch(recipe: Recipe) -> str:
     return "".join(lines)
 
 
-def _differences(first: bytes, second: bytes) -> Iterator[tuple[int, int]]:
+def _differences(first: bytes, second: bytes) -> Iterator[Span]:
     start = -1
     for block in range(0, len(first), 4096):
         if first[block : block + 4096] == second[block : block + 4096]:
@@ -41,10 +42,10 @@ def _differences(first: bytes, second: bytes) -> Iterator[tuple[int, int]]:
                 if start < 0:
                     start = offset
             elif start >= 0:
-                yield start, offset
+                yield Span(start, offset)
                 start = -1
     if start >= 0:
-        yield start, len(first)
+        yield Span(start, len(first))
 
 
 def syz_program(recipe: Recipe) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import DamageError, display_path
-from ..read import Image, Inode, Run
+from ..read import FileExtent, Image, Inode
 from ..read.units import group_units, inode_units
 from ..read.verity import verity
 from ..read.walk import Found
@@ -219,5 +219,5 @@ def owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
             yield {**row, "inode": ino, "paths": [display_path(path) for path in names]}
 
 
-def _logical(run: Run, block: int) -> int:
+def _logical(run: FileExtent, block: int) -> int:
     return run.logical + block - run.physical

@@ -11,6 +11,7 @@ from ..errors import ImageError
 from ..inode_flags import bsd_words, taken_flags
 from ..nodes import Loss
 from ..read import FileReader, Image, Inode
+from ..spans import Span
 from .extract import CHUNK, RATIO_MAX, SPARE_BYTES, chosen, is_wanted
 
 _BLOCK = 512
@@ -153,9 +154,7 @@ def _add_file(
 class _Pieces(io.RawIOBase):
     """Text, then some stretches of a file, one after the other."""
 
-    def __init__(
-        self, reader: FileReader, stretches: list[tuple[int, int]], text: bytes = b""
-    ) -> None:
+    def __init__(self, reader: FileReader, stretches: list[Span], text: bytes = b"") -> None:
         super().__init__()
         self._reader = reader
         self._left = list(reversed(stretches))
@@ -175,7 +174,7 @@ class _Pieces(io.RawIOBase):
             start, end = self._left.pop()
             part = self._reader.read_at(start, min(len(buffer), CHUNK, end - start))
             if start + len(part) < end and part:
-                self._left.append((start + len(part), end))
+                self._left.append(Span(start + len(part), end))
         else:
             return 0
         buffer[: len(part)] = part

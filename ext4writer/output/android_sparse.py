@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct
 
 from ..arithmetic import ceil_div
+from ..spans import Span
 from .blocked import BlockedSink, check_size
 
 HEADER = Struct("<I4H4I")
@@ -25,9 +26,7 @@ LARGEST_CHUNK = 64 << 20
 class SparseImageSink(BlockedSink):
     """Chunks of data, of zeros, and of what does not matter, in the order of the image."""
 
-    def __init__(
-        self, path: bytes, size: int, unused: Sequence[tuple[int, int]], *, sync: bool
-    ) -> None:
+    def __init__(self, path: bytes, size: int, unused: Sequence[Span], *, sync: bool) -> None:
         """``unused`` has first byte and end of what does not matter, ascending."""
         block = USUAL_BLOCK
         while size % block:

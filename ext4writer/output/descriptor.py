@@ -8,6 +8,7 @@ import threading
 
 from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW
 from ..errors import OutputError
+from ..spans import Span
 from .sink import NO_ROOM, Buffer, Sink
 
 LEAST_PREALLOCATED = 256 << 10
@@ -21,7 +22,7 @@ class DescriptorSink(Sink):
     """The descriptor; ``fd`` is the same, unless all writes must go through :meth:`write_at`."""
     _preallocates: bool | None = None
     """Whether the file system supports unwritten blocks; None until the first try."""
-    _preallocated: tuple[int, int] = (0, 0)
+    _preallocated = Span(0, 0)
     """The last preallocated range: offset and end in bytes."""
 
     def write_at(self, offset: int, data: Buffer) -> None:
@@ -46,7 +47,7 @@ class DescriptorSink(Sink):
             return
         try:
             os.posix_fallocate(self._fd, self.start + offset, length)
-            self._preallocated = offset, offset + length
+            self._preallocated = Span(offset, offset + length)
             if self._preallocates is None:
                 self._preallocates = self._is_hole(self.start + offset)
         except OSError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
+from ..spans import Span
+
 OutputFormat = Literal["raw", "qcow2", "qcow2-compressed", "simg", "vhd"]
 """How an image is stored: as it is; as a disk of QEMU, its clusters compressed or not; as a sparse
 image of Android; as a fixed disk of Virtual PC."""
@@ -18,7 +20,7 @@ class DiskFacts(NamedTuple):
     """16 bytes that no other disk has."""
     epoch: int
     """Seconds since 1970."""
-    unused: Sequence[tuple[int, int]]
-    """First byte and end of each stretch whose bytes do not matter, ascending."""
+    unused: Sequence[Span]
+    """The bytes that do not matter, ascending."""
     is_compressed: bool = False
     """Compress each piece, where the format can."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from ..content import O_BINARY, O_CLOEXEC, FileId, file_id, id_at
 from ..errors import OutputError
+from ..spans import Span
 from .beside import FORBIDDEN, is_mount_point
 from .formats import DISKS, compression_of, disk_of
 from .sink import Buffer, Sink, output_error
@@ -439,16 +440,16 @@ def _open_file(
     return RegionSink(shown, fd, size, start=start, end=end, file=file, close=close, sync=sync)
 
 
-def _place_in_file(file: Any, fd: int, offset: int | None) -> tuple[int, int] | None:
+def _place_in_file(file: Any, fd: int, offset: int | None) -> Span | None:
     """Byte where an image begins in a file of the host, and the file's end; None for a stream."""
     status = os.fstat(fd)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)) or _appends(file):
         return None
     file.flush()
-    return file.tell() if offset is None else offset, os.fstat(fd).st_size
+    return Span(file.tell() if offset is None else offset, os.fstat(fd).st_size)
 
 
-def _place_in_object(file: Any, offset: int | None) -> tuple[int, int] | None:
+def _place_in_object(file: Any, offset: int | None) -> Span | None:
     """The same for another object. Some compressing ones claim to be seekable and are not."""
     try:
         if not file.seekable() or _appends(file):
@@ -458,7 +459,7 @@ def _place_in_object(file: Any, offset: int | None) -> tuple[int, int] | None:
         file.seek(position)
     except (AttributeError, ValueError, OSError):
         return None
-    return position if offset is None else offset, end
+    return Span(position if offset is None else offset, end)
 
 
 def _can_flush(fd: int) -> bool:

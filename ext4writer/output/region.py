@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from ..forked import next_generation
+from ..spans import Span
 from .descriptor import DescriptorSink, SharedImage
 from .sink import Buffer
 from .zeros import punch, write_zeros, zero_device
@@ -57,7 +58,7 @@ class RegionSink(DescriptorSink):
         self._is_new = start >= self._end and not sector_size
         self._flushes = sync or not self._is_new
         self._head = bytearray(min(HEAD_BYTES, size))
-        self._written: list[tuple[int, int]] | None = None
+        self._written: list[Span] | None = None
         """The written ranges; kept if the rest may not be zeros."""
         self._finished = False
         self._first_generation = next_generation()
@@ -93,7 +94,7 @@ class RegionSink(DescriptorSink):
             if not data:
                 return
         if self._written is not None:
-            self._written.append((offset, offset + len(data)))
+            self._written.append(Span(offset, offset + len(data)))
         super().write_at(offset, data)
 
     def finish(self) -> None:
@@ -113,7 +114,7 @@ class RegionSink(DescriptorSink):
             self.abort()
             raise self.failure(error) from error
 
-    def _gaps(self) -> Iterator[tuple[int, int]]:
+    def _gaps(self) -> Iterator[Span]:
         """Yield the ranges that were not written and may hold old bytes, without the head."""
         if self._written is None:
             return
@@ -121,10 +122,10 @@ class RegionSink(DescriptorSink):
         reached = len(self._head)
         for start, end in self._written:
             if start > reached:
-                yield reached, start
+                yield Span(reached, start)
             reached = max(reached, end)
         if reached < self.size:
-            yield reached, self.size
+            yield Span(reached, self.size)
 
     def _zero(self, start: int, length: int) -> None:
         if self._sector_size:

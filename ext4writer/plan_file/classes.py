@@ -23,7 +23,7 @@ from ..planning.geometry import Geometry
 from ..planning.inode_choices import DeletedInode, InodeChoices
 from ..planning.inodes import InodeTable
 from ..planning.layout import GroupCounts, ImagePlan, Times
-from ..planning.mapping import FileMapping, Run
+from ..planning.mapping import FileMapping, MappedRun
 from ..planning.mapping.block_map import BlockMapping
 from ..planning.mapping.extents import ExtentMapping
 from ..planning.placement import Demand, PlacedFile, Placement
@@ -35,13 +35,15 @@ from ..planning.system_files import SystemFile
 from ..planning.system_files.resize_inode import ResizeMapping
 from ..planning.verity import VerityFile
 from ..planning.xattrs import Attribute, XattrPlan
+from ..spans import Run, Span
 from ..tree import Loss
 from .contents import CONTENTS, SHARED
 
 PLANNED: tuple[type, ...] = (
     *(QuotaLimit, QuotaGrace, SharedRun),
     *(ImagePlan, Spec, Format, FeatureSet, Times, GroupCounts, Loss),
-    *(Geometry, InodeTable, Demand, Placement, PlacedFile, Run, SystemFile),
+    *(Geometry, InodeTable, Demand, Placement, PlacedFile, MappedRun, SystemFile),
+    *(Run, Span),
     *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, Slack),
     *(XattrPlan, Attribute),
     *(VerityFile, MerkleTree, InodeChoices, DeletedInode),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, MutableSequence
 
-from .geometry import Span
+from ..spans import Run, Span
 
 
 class OutOfBlocks(Exception):  # noqa: N818 (never leaves the planner)
@@ -36,7 +36,7 @@ class Allocator:
             return
         raise OutOfBlocks
 
-    def take(self, length: int) -> list[tuple[int, int]]:
+    def take(self, length: int) -> list[Run]:
         """Take ``length`` clusters; return (first, length) of each piece, several at obstacles."""
         pieces = []
         self.used += length
@@ -44,7 +44,7 @@ class Allocator:
             if self._position == self._limit:
                 self._next_run()
             count = min(length, self._limit - self._position)
-            pieces.append((self._position, count))
+            pieces.append(Run(self._position, count))
             self._position += count
             length -= count
         if pieces:
@@ -135,9 +135,9 @@ class Allocator:
 
     def free_ranges(self) -> list[Span]:
         """The free ranges that are left, ascending; the allocator must not be used afterwards."""
-        free = [(first, end) for first, end in self._gaps]
+        free = [Span(first, end) for first, end in self._gaps]
         if self._position < self._limit:
-            free.append((self._position, self._limit))
+            free.append(Span(self._position, self._limit))
         free.extend(self._runs)
         free.sort()
         return free
@@ -158,13 +158,13 @@ class FreeSpace(Allocator):
         self.used = used
         self.high_water = high_water
 
-    def take(self, length: int) -> list[tuple[int, int]]:
+    def take(self, length: int) -> list[Run]:
         pieces = []
         while length:
             if not self._ranges:
                 raise OutOfBlocks
             count = min(length, self._ranges[-1][0])
-            pieces.append((self.take_whole(count), count))
+            pieces.append(Run(self.take_whole(count), count))
             length -= count
         return pieces
 
@@ -211,7 +211,7 @@ class FreeSpace(Allocator):
         free: list[Span] = []
         for first, length in sorted((first, length) for length, first in self._ranges):
             if free and free[-1][1] == first:
-                free[-1] = free[-1][0], first + length
+                free[-1] = Span(free[-1][0], first + length)
             else:
-                free.append((first, first + length))
+                free.append(Span(first, first + length))
         return free

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..arithmetic import ceil_div
 from ..errors import TreeError
+from ..spans import Run
 from ..tree import S_IFLNK, SYMLINK_MAX, RegularFile, Symlink
 from .inodes import InodeTable
 from .mapping import mapping_of
@@ -30,8 +31,8 @@ class DataBlocks:
 
     counts: array[int]
     """Blocks of data, without holes."""
-    ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """(first logical block, blocks) of each run of data, for files that have holes."""
+    ranges: dict[int, list[Run]] = field(default_factory=dict)
+    """The logical blocks of data, for files that have holes."""
     content_bytes: int = 0
     """Bytes that will be copied."""
 

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from ..arithmetic import ceil_div
 from ..errors import SourceChangedError, SpecError
 from ..progress import Cancel, check_cancelled
+from ..spans import Run
 from ..tree import S_IFREG, RegularFile
 from .contents import DataBlocks
 from .inodes import InodeTable
-from .mapping import DataMapping, Run
+from .mapping import DataMapping, MappedRun
 
 DIGEST_SIZE = 20
 """Bytes. Nobody can make two blocks of one digest, not even on purpose."""
@@ -167,10 +168,8 @@ def _repeated(digests: bytearray, total: int) -> tuple[array[int], bytearray]:
     return first_of, is_repeated
 
 
-def _repeats(
-    segment: _Segment, first_of: array[int], is_repeated: bytearray
-) -> Iterator[tuple[int, int]]:
-    """The (number, length) of repeated blocks whose first ones follow each other, too."""
+def _repeats(segment: _Segment, first_of: array[int], is_repeated: bytearray) -> Iterator[Run]:
+    """The numbers of repeated blocks whose first ones follow each other, too."""
     number, end = segment.first, segment.first + segment.length
     while True:
         number = is_repeated.find(1, number, end)
@@ -179,7 +178,7 @@ def _repeats(
         stop = number + 1
         while stop < end and is_repeated[stop] and first_of[stop] == first_of[stop - 1] + 1:
             stop += 1
-        yield number, stop - number
+        yield Run(number, stop - number)
         number = stop
 
 
@@ -194,23 +193,23 @@ def _leave_out(
     """Take ``runs`` out of the blocks of a file; False if that would save nothing."""
     count = data.counts[index]
     before = data.ranges.get(index, [(0, count)])
-    own: list[tuple[int, int]] = []
+    own: list[Run] = []
     waiting = iter(runs)
     shared = next(waiting, None)
     for logical, length in before:
         end = logical + length
         while shared is not None and shared.logical < end:
             if shared.logical > logical:
-                own.append((logical, shared.logical - logical))
+                own.append(Run(logical, shared.logical - logical))
             logical = shared.logical + shared.length
             shared = next(waiting, None)
         if logical < end:
-            own.append((logical, end - logical))
+            own.append(Run(logical, end - logical))
     saved = sum(run.length for run in runs)
     pieces = sorted([*own, *((run.logical, run.length) for run in runs)])
     # Physical blocks apart from each other, so that none are joined.
-    after = [Run(logical, length, 0) for logical, length in pieces]
-    mapped = [Run(logical, length, 0) for logical, length in before]
+    after = [MappedRun(logical, length, 0) for logical, length in pieces]
+    mapped = [MappedRun(logical, length, 0) for logical, length in before]
     if mapping.metadata_blocks(after) - mapping.metadata_blocks(mapped) >= saved:
         return False
     data.ranges[index] = own

@@ -14,12 +14,10 @@ from typing import NamedTuple
 from ..arithmetic import ceil_div, round_up
 from ..errors import SpecError
 from ..ondisk.format import Format
+from ..spans import Span
 
 MIN_BLOCKS_BEHIND_OVERHEAD = 50
 """Blocks that the last group must have after its own metadata, or mke2fs drops it."""
-
-Span = tuple[int, int]
-"""First block or cluster, and end."""
 
 
 def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
@@ -88,7 +86,7 @@ class Geometry(NamedTuple):
     def group_range(self, group: int) -> Span:
         """First block and end of ``group``; the last group may be short."""
         first = self.group_first_block(group)
-        return first, min(first + self.format.blocks_per_group, self.blocks_count)
+        return Span(first, min(first + self.format.blocks_per_group, self.blocks_count))
 
     def group_of(self, block: int) -> int:
         return self.format.group_of(block)
@@ -99,10 +97,10 @@ class Geometry(NamedTuple):
         position, last = self.format.first_data_cluster, self.blocks_count // ratio
         for first, end in self.fixed:
             if first // ratio > position:
-                yield position, first // ratio
+                yield Span(position, first // ratio)
             position = ceil_div(end, ratio)
         if position < last:
-            yield position, last
+            yield Span(position, last)
 
     @property
     def fixed_clusters(self) -> int:
@@ -142,13 +140,13 @@ class Geometry(NamedTuple):
         table_blocks = fmt.inode_table_blocks(inodes_per_group)
         # With clusters of 1 KiB blocks, the boot block is part of group 0.
         heads = [
-            (
+            Span(
                 fmt.group_first_block(group),
                 fmt.super_block(group) + fmt.head_blocks(group, groups, reserved_gdt_blocks),
             )
             for group in fmt.head_groups(groups)
         ]
-        if heads[-1][1] > blocks_count or heads[0][1] > fmt.blocks_per_group + heads[0][0]:
+        if heads[-1].end > blocks_count or heads[0].end > fmt.blocks_per_group + heads[0].start:
             return None
         obstacles = _with_bad_blocks(heads, bad_blocks) if bad_blocks else heads
         block_bitmaps, inode_bitmaps, inode_tables = array("Q"), array("Q"), array("Q")
@@ -168,7 +166,7 @@ class Geometry(NamedTuple):
                 _repeat(block_bitmaps, starts, range(flex_groups))
                 _repeat(inode_bitmaps, starts, range(flex_groups, 2 * flex_groups))
                 _repeat(inode_tables, starts, tables)
-                fixed += [(start, start + flex_overhead) for start in starts]
+                fixed += [Span(start, start + flex_overhead) for start in starts]
                 group += alike * flex_groups
                 continue
             count = min(flex_groups, groups - group)
@@ -208,7 +206,7 @@ def _with_bad_blocks(heads: list[Span], bad_blocks: Sequence[int]) -> list[Span]
                 f"block {bad_blocks[place]} would hold a superblock or descriptors, which cannot "
                 "lie elsewhere",
             )
-    return sorted([*heads, *((block, block + 1) for block in bad_blocks)])
+    return sorted([*heads, *(Span(block, block + 1) for block in bad_blocks)])
 
 
 def _repeat(locations: array[int], starts: range, offsets: range) -> None:
@@ -245,7 +243,7 @@ class _Placer:
             if fitting:
                 end = self.position + fitting * length
                 locations.extend(range(self.position, end, length))
-                self._taken.append((self.position, end))
+                self._taken.append(Span(self.position, end))
                 self.position = end
                 count -= fitting
             elif self._next < len(self._obstacles):
@@ -262,7 +260,7 @@ class _Placer:
         merged: list[Span] = []
         for first, end in self._taken + self._obstacles[self._next :]:
             if merged and merged[-1][1] == first:
-                merged[-1] = (merged[-1][0], end)
+                merged[-1] = Span(merged[-1][0], end)
             else:
-                merged.append((first, end))
+                merged.append(Span(first, end))
         return merged

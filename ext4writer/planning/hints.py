@@ -17,6 +17,7 @@ from ..arithmetic import ceil_div
 from ..errors import SpecError
 from ..nodes import S_IFDIR
 from ..ondisk.format import Format
+from ..spans import Run, Span
 
 if TYPE_CHECKING:
     from ..nodes import Node
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 Piece = tuple[int, int, int]
 """First logical cluster, clusters, first physical cluster."""
-Stretch = tuple[int, int]
-"""First logical cluster, clusters."""
-Span = tuple[int, int]
-"""First cluster and end."""
 
 
 class Place(NamedTuple):
@@ -146,7 +143,7 @@ class Keeper:
     def kept(
         self,
         table: InodeTable,
-        wanted: Iterable[tuple[int, Sequence[Stretch]]],
+        wanted: Iterable[tuple[int, Sequence[Run]]],
         xattr_blocks: Mapping[int, int],
     ) -> Kept:
         """The places that nodes shall keep.
@@ -204,7 +201,7 @@ def _in_clusters(runs: Iterable[tuple[int, int, int]], ratio: int) -> list[Piece
     return pieces
 
 
-def common(wanted: Sequence[Stretch], pieces: Sequence[Piece]) -> list[Piece]:
+def common(wanted: Sequence[Run], pieces: Sequence[Piece]) -> list[Piece]:
     """The parts of ``pieces`` whose logical clusters are in ``wanted``; both ascend."""
     found: list[Piece] = []
     position = 0
@@ -221,7 +218,7 @@ def common(wanted: Sequence[Stretch], pieces: Sequence[Piece]) -> list[Piece]:
     return found
 
 
-def without(wanted: Sequence[Stretch], kept: Sequence[Piece]) -> Iterator[Stretch]:
+def without(wanted: Sequence[Run], kept: Sequence[Piece]) -> Iterator[Run]:
     """Yield what ``wanted`` has and ``kept``, whose parts are in it, has not; both ascend."""
     position = 0
     for first, length in wanted:
@@ -229,11 +226,11 @@ def without(wanted: Sequence[Stretch], kept: Sequence[Piece]) -> Iterator[Stretc
         while position < len(kept) and kept[position][0] < end:
             logical, count, _ = kept[position]
             if first < logical:
-                yield first, logical - first
+                yield Run(first, logical - first)
             first = logical + count
             position += 1
         if first < end:
-            yield first, end - first
+            yield Run(first, end - first)
 
 
 class Kept(NamedTuple):
@@ -249,7 +246,7 @@ class Kept(NamedTuple):
     xattrs: Mapping[int, int] = {}
     """By the number of a block of attributes."""
 
-    def of_system(self, wanted: Mapping[int, Sequence[Stretch]]) -> Kept:
+    def of_system(self, wanted: Mapping[int, Sequence[Run]]) -> Kept:
         """The same with those files without a name alone whose clusters ``wanted`` gives."""
         system = {ino: common(wanted[ino], self.system.get(ino, ())) for ino in wanted}
         maps = {ino: self.system_maps.get(ino, ()) for ino in wanted}
@@ -310,14 +307,14 @@ def settle(kept: Kept, free: Iterable[Span]) -> Settled:
             xattrs[number] = first
         while first >= end:
             if low < end:
-                left.append((low, end))
+                left.append(Span(low, end))
             low, end = next(ends)
         if low < first:
-            left.append((low, first))
+            left.append(Span(low, first))
         low = high_water = first + count
         clusters += count
     if low < end:
-        left.append((low, end))
+        left.append(Span(low, end))
     left += ends
     for pieces in (*nodes.values(), *system.values()):
         pieces.sort()

@@ -20,12 +20,13 @@ from ..ondisk.inode import (
     MIN_TIME_NS,
 )
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
+from ..spans import Span
 from ..tree import S_IFREG, Loss
 from .directories import DirectoryPlan, DirectoryRules
-from .geometry import Geometry, Span
+from .geometry import Geometry
 from .inode_choices import InodeChoices
 from .inodes import InodeTable
-from .mapping import DataMapping, Run, mapping_of
+from .mapping import DataMapping, MappedRun, mapping_of
 from .placement import Demand, Placement
 from .sizing import MAX_INODES, unavailable_blocks
 from .spec import GIB, Spec
@@ -216,12 +217,12 @@ class ImagePlan:
         named, size = self.xattrs.values_of.get(index, ()), self.format.cluster_size
         return sum(ceil_div(len(self.xattrs.values[number]), size) for number in named)
 
-    def runs_of(self, index: int) -> list[Run]:
+    def runs_of(self, index: int) -> list[MappedRun]:
         """The runs of the node at ``index``, by logical block."""
         return self.placement.runs_of(index, self.demand.counts[index])
 
 
-def unused_bytes(plan: ImagePlan) -> list[tuple[int, int]]:
-    """First byte and end of each stretch of free blocks, ascending: what they hold is no matter."""
+def unused_bytes(plan: ImagePlan) -> list[Span]:
+    """The bytes of free blocks, ascending: what they hold is no matter."""
     size = plan.format.cluster_size
-    return [(first * size, min(end * size, plan.size_bytes)) for first, end in plan.free_ranges]
+    return [Span(first * size, min(end * size, plan.size_bytes)) for first, end in plan.free_ranges]

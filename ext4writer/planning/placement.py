@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..arithmetic import ceil_div
 from ..ondisk.superblock import EXT4_JOURNAL_INO
+from ..spans import Run, Span
 from .allocator import Allocator, FreeSpace, OutOfBlocks
-from .geometry import Geometry, Span
+from .geometry import Geometry
 from .hints import Kept, settle, without
-from .mapping import Run, mapping_of
+from .mapping import MappedRun, mapping_of
 from .policy import LayoutPolicy
 from .system_files import SystemFile
 
@@ -32,8 +33,8 @@ class Demand(NamedTuple):
     """Data blocks of each node."""
     clusters: array[int]
     """Clusters that hold them; the same column if a cluster is a block."""
-    ranges: dict[int, list[tuple[int, int]]]
-    """(first logical block, blocks) of data, for nodes that are not one run from block 0."""
+    ranges: dict[int, list[Run]]
+    """The logical blocks of data, for nodes that are not one run from block 0."""
     directories: list[int]
     xattr_blocks: int
     cluster_blocks: int
@@ -77,7 +78,7 @@ class Demand(NamedTuple):
 class PlacedFile(NamedTuple):
     """The place of one file without a name."""
 
-    runs: list[Run]
+    runs: list[MappedRun]
     map_blocks: list[int]
     """The mapping's own blocks, in its order."""
 
@@ -87,7 +88,7 @@ class Placement:
     """The place of everything. A node is in ``runs`` unless it is one run at ``starts``."""
 
     starts: array[int]
-    runs: dict[int, list[Run]] = field(default_factory=dict)
+    runs: dict[int, list[MappedRun]] = field(default_factory=dict)
     map_blocks: dict[int, list[int]] = field(default_factory=dict)
     """By node index: the mapping's own blocks, in its order."""
     xattr_blocks: array[int] = field(default_factory=lambda: array("Q"))
@@ -102,12 +103,12 @@ class Placement:
     free_ranges: list[Span] = field(default_factory=list)
     """In clusters."""
 
-    def runs_of(self, index: int, count: int) -> list[Run]:
+    def runs_of(self, index: int, count: int) -> list[MappedRun]:
         """The runs of a node that has ``count`` data blocks."""
         found = self.runs.get(index)
         if found is not None:
             return found
-        return [Run(0, count, self.starts[index])] if count else []
+        return [MappedRun(0, count, self.starts[index])] if count else []
 
     @property
     def map_block_count(self) -> int:
@@ -138,18 +139,18 @@ def place(
 
 def set_apart(
     geometry: Geometry, files: Iterable[SystemFile]
-) -> tuple[Iterable[Span], dict[int, list[tuple[int, int]]]]:
+) -> tuple[Iterable[Span], dict[int, list[Run]]]:
     """Take the clusters of files that have a goal, or places, out of the free runs.
 
-    Return the runs that are left, and by inode number the (first, count) of what was taken. Raises
+    Return the runs that are left, and by inode number the clusters that were taken. Raises
     :class:`OutOfBlocks`.
     """
-    placed: dict[int, list[tuple[int, int]]] = {}
+    placed: dict[int, list[Run]] = {}
     runs: Iterable[Span] = geometry.free_runs()
     for file in files:
         if file.places:
             # The geometry counts them as fixed.
-            placed[file.ino] = [(block, 1) for block in file.places]
+            placed[file.ino] = [Run(block, 1) for block in file.places]
         if file.goal is None or not file.data_blocks:
             continue
         before = list(runs)
@@ -167,21 +168,20 @@ def set_apart(
     return runs, placed
 
 
-def _take_from(
-    runs: Iterable[Span], goal: int, wanted: int
-) -> tuple[list[tuple[int, int]], list[Span], int]:
+def _take_from(runs: Iterable[Span], goal: int, wanted: int) -> tuple[list[Run], list[Span], int]:
     """Take up to ``wanted`` clusters from ``goal`` on; return them, the rest, and what lacks."""
-    taken: list[tuple[int, int]] = []
+    taken: list[Run] = []
     left: list[Span] = []
     for first, end in runs:
         start = max(first, goal)
         count = min(wanted, end - start)
         if count <= 0:
-            left.append((first, end))
+            left.append(Span(first, end))
             continue
-        taken.append((start, count))
+        taken.append(Run(start, count))
         wanted -= count
-        left += [span for span in ((first, start), (start + count, end)) if span[0] < span[1]]
+        around = (Span(first, start), Span(start + count, end))
+        left += [span for span in around if span.start < span.end]
     return taken, left, wanted
 
 
@@ -209,7 +209,7 @@ def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
     return fmt.group_first_block(max(range(start, end + 1), key=room))
 
 
-def part_of(runs: Sequence[Run], logical: int, length: int) -> Iterator[Run]:
+def part_of(runs: Sequence[MappedRun], logical: int, length: int) -> Iterator[MappedRun]:
     """The parts of ``runs``, which ascend, that map ``length`` blocks from ``logical`` on."""
     end = logical + length
     place = max(0, bisect_right(runs, logical, key=attrgetter("logical")) - 1)
@@ -219,7 +219,7 @@ def part_of(runs: Sequence[Run], logical: int, length: int) -> Iterator[Run]:
         if first >= end:
             break
         if start < stop:
-            yield Run(start, stop - start, physical + start - first)
+            yield MappedRun(start, stop - start, physical + start - first)
 
 
 class _Placer:
@@ -237,7 +237,7 @@ class _Placer:
             self._allocator.used = used
         else:
             wanted = {
-                file.ino: self._mapping.clusters([(0, file.data_blocks)])
+                file.ino: self._mapping.clusters([Run(0, file.data_blocks)])
                 for file in demand.system_files
                 if file.ino not in self._elsewhere
             }
@@ -296,10 +296,10 @@ class _Placer:
             return None
         return self._finish()
 
-    def _ranges(self, index: int) -> list[tuple[int, int]]:
-        """The (first logical block, blocks) of all data of a node."""
+    def _ranges(self, index: int) -> list[Run]:
+        """The logical blocks of all data of a node."""
         count = self._demand.counts[index]
-        return self._demand.ranges.get(index, [(0, count)] if count else [])
+        return self._demand.ranges.get(index, [Run(0, count)] if count else [])
 
     def _take_blocks(self, count: int) -> list[int]:
         """Take single blocks, each with a cluster of its own."""
@@ -315,7 +315,7 @@ class _Placer:
 
     def _place_system_files(self) -> None:
         for file in self._demand.system_files:
-            wanted = [(0, file.data_blocks)]
+            wanted = [Run(0, file.data_blocks)]
             pieces = self._elsewhere.get(file.ino)
             if pieces is None:
                 runs = self._take(wanted, self._kept.system.get(file.ino, ()))
@@ -349,9 +349,9 @@ class _Placer:
             self._place_runs(index, self._ranges(index))
 
     def _take(
-        self, ranges: Sequence[tuple[int, int]], kept: Sequence[tuple[int, int, int]] = ()
-    ) -> list[Run]:
-        """Take clusters for the (logical, blocks) of a file, but for those that are ``kept``."""
+        self, ranges: Sequence[Run], kept: Sequence[tuple[int, int, int]] = ()
+    ) -> list[MappedRun]:
+        """Take clusters for the logical blocks of a file, but for those that are ``kept``."""
         pieces = list(kept)
         wanted = self._mapping.clusters(ranges)
         for logical, length in without(wanted, kept) if kept else wanted:
@@ -362,17 +362,15 @@ class _Placer:
             return self._mapping.join(self._mapping.runs(ranges, sorted(pieces)))
         return self._mapping.runs(ranges, pieces)
 
-    def _runs_of(
-        self, ranges: Sequence[tuple[int, int]], pieces: Iterable[tuple[int, int]]
-    ) -> list[Run]:
-        """The runs of a file whose clusters are (first, count), one piece after the other."""
+    def _runs_of(self, ranges: Sequence[Run], pieces: Iterable[Run]) -> list[MappedRun]:
+        """The runs of a file whose clusters are ``pieces``, one after the other."""
         logical, taken = 0, []
         for first, count in pieces:
             taken.append((logical, count, first))
             logical += count
         return self._mapping.runs(ranges, taken)
 
-    def _place_runs(self, index: int, wanted: list[tuple[int, int]]) -> None:
+    def _place_runs(self, index: int, wanted: list[Run]) -> None:
         placed = self._take(wanted, self._kept.nodes.get(index, ()))
         if not placed:
             return
@@ -392,7 +390,7 @@ class _Placer:
         shared, result = self._demand.shared, self._result
         own = {index: result.runs.get(index, []) for index in shared}
 
-        def runs_of(index: int) -> list[Run]:
+        def runs_of(index: int) -> list[MappedRun]:
             found = own.get(index)
             return result.runs_of(index, self._demand.counts[index]) if found is None else found
 

@@ -22,6 +22,7 @@ from ..ondisk.htree import HASH_ALGS
 from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
+from ..spans import Run
 from ..tree import S_IFLNK, Loss, Node, Tree
 from .arguments import check_arguments, take_nodes
 from .checks import fit_times, read_attributes
@@ -224,13 +225,11 @@ def _with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
     return with_states(plan, policy)
 
 
-def _stretches(
-    demand: Demand, mapping: DataMapping
-) -> Iterator[tuple[int, Sequence[tuple[int, int]]]]:
+def _stretches(demand: Demand, mapping: DataMapping) -> Iterator[tuple[int, Sequence[Run]]]:
     """The clusters of each node that has any, by index, as stretches of its logical clusters."""
     for index, count in enumerate(demand.counts):
         if count:
-            yield index, mapping.clusters(demand.ranges.get(index, [(0, count)]))
+            yield index, mapping.clusters(demand.ranges.get(index, [Run(0, count)]))
 
 
 def _solve_near(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..arithmetic import ceil_div, round_up
 from ..errors import SizeError, SpecError
 from ..ondisk.format import MAX_32BIT_BLOCKS, Format
+from ..spans import Span
 from .geometry import (
     Geometry,
     last_group_minimum,
@@ -355,7 +356,7 @@ def _geometry(spec: Spec, fmt: Format, stretch: _Stretch, blocks_count: int) -> 
 
 def _clip(placement: Placement, clusters: int) -> Placement:
     placement.free_ranges = [
-        (first, min(end, clusters)) for first, end in placement.free_ranges if first < clusters
+        Span(first, min(end, clusters)) for first, end in placement.free_ranges if first < clusters
     ]
     return placement
 

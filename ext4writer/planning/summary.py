@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from ..arithmetic import ceil_div
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
-from .geometry import Geometry, Span
+from ..spans import Span
+from .geometry import Geometry
 from .inodes import InodeTable
 from .layout import GroupCounts
 

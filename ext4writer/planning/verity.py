@@ -21,6 +21,7 @@ from ..ondisk.verity import (
     verity_start,
 )
 from ..progress import Cancel, check_cancelled
+from ..spans import Run
 from ..tree import RegularFile, Tree
 from .contents import DataBlocks
 from .inodes import InodeTable
@@ -76,11 +77,11 @@ def descriptor_offset(tree: MerkleTree, size: int, block_size: int) -> int:
     return round_up(tree.tree_size(size), block_size)
 
 
-def blocks_needed(tree: MerkleTree, size: int, signature: int, block_size: int) -> tuple[int, int]:
-    """(first logical block, blocks) of tree and descriptor of a file; ``signature`` is in bytes."""
+def blocks_needed(tree: MerkleTree, size: int, signature: int, block_size: int) -> Run:
+    """The logical blocks of tree and descriptor of a file; ``signature`` is in bytes."""
     first = verity_start(size)
     end = descriptor_offset(tree, size, block_size) + FSVERITY_DESCRIPTOR.size + signature
-    return first // block_size, ceil_div(end + DESC_SIZE_BYTES, block_size)
+    return Run(first // block_size, ceil_div(end + DESC_SIZE_BYTES, block_size))
 
 
 def plan_verity(
@@ -139,15 +140,15 @@ def plan_verity(
             stored[:upper],
             stored[upper:] if keeps else None,
         )
-        before = data.ranges.get(index, [(0, data.counts[index])] if data.counts[index] else [])
-        after = [*before, (first, blocks)]
+        before = data.ranges.get(index, [Run(0, data.counts[index])] if data.counts[index] else [])
+        after = [*before, Run(first, blocks)]
         plan.clusters += _clusters(mapping, after) - _clusters(mapping, before)
         data.ranges[index] = after
         data.counts[index] += blocks
     return plan
 
 
-def _clusters(mapping: DataMapping, ranges: list[tuple[int, int]]) -> int:
+def _clusters(mapping: DataMapping, ranges: list[Run]) -> int:
     return sum(count for _, count in mapping.clusters(ranges))
 
 

@@ -34,7 +34,7 @@ from .directories import Entry
 from .files import FileReader
 from .image import Image, OnDamage, open_image
 from .inodes import Inode
-from .mapping import Run, TreeBlock
+from .mapping import FileExtent, TreeBlock
 from .partitions import Partition
 from .stores import Source
 from .walk import Found
@@ -50,7 +50,7 @@ __all__ = [
     "NotFoundError",
     "OnDamage",
     "Partition",
-    "Run",
+    "FileExtent",
     "Source",
     "TreeBlock",
     "Unit",

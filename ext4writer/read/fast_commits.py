@@ -51,7 +51,7 @@ from ..ondisk.inode import (
 )
 from ..ondisk.units import Unit, UnitKind, checksum_unit
 from .directories import Entry, entries
-from .mapping import Run, runs
+from .mapping import FileExtent, runs
 
 if TYPE_CHECKING:
     from .image import Image
@@ -142,7 +142,7 @@ class FastCommits:
         self.base = base
         self.tags = len(found)
         self.inodes: dict[int, bytes] = {}
-        self._runs: dict[int, list[Run]] = {}
+        self._runs: dict[int, list[FileExtent]] = {}
         self._names: dict[int, dict[bytes, Entry | None]] = {}
         self._created: dict[int, int] = {}
         for tag in found:
@@ -153,7 +153,7 @@ class FastCommits:
 
     # -- what readers ask ------------------------------------------------------------------------
 
-    def runs(self, inode: Inode) -> list[Run] | None:
+    def runs(self, inode: Inode) -> list[FileExtent] | None:
         """Return what an inode maps; None where the image says it."""
         return self._runs.get(inode.ino)
 
@@ -219,7 +219,7 @@ class FastCommits:
             raw[_I_BLOCK:_AFTER_I_BLOCK] = _NO_EXTENTS
         self.inodes[ino] = bytes(raw)
 
-    def _runs_of(self, ino: int) -> list[Run] | None:
+    def _runs_of(self, ino: int) -> list[FileExtent] | None:
         known = self._runs.get(ino)
         if known is None:
             raw = self._raw(ino)
@@ -234,7 +234,7 @@ class FastCommits:
         logical, stored, high, low = _extent(tag.value, FC_ADD_RANGE.offset("fc_ex"))
         unwritten = stored > EXT_INIT_MAX_LEN
         length = stored - EXT_INIT_MAX_LEN if unwritten else stored
-        run = Run(logical, low | high << 32, length, unwritten)
+        run = FileExtent(logical, low | high << 32, length, unwritten)
         known = self._runs_of(ino)
         fits = length and logical + length <= EXT_MAX_BLOCKS
         if known is None or not fits or not self.base.has_blocks(run.physical, length):
@@ -305,7 +305,7 @@ def _is_directory(raw: bytes) -> bool:
     return _mode(raw) & 0o170000 == S_IFDIR
 
 
-def _cut(known: list[Run], first: int, end: int) -> int:
+def _cut(known: list[FileExtent], first: int, end: int) -> int:
     """Take blocks ``first`` to ``end`` of a file out of its runs; return where they lay."""
     low = bisect_right(known, first, key=lambda run: run.logical) - 1
     if low < 0 or known[low].logical + known[low].length <= first:

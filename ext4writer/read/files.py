@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ImageError, NotFoundError
 from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_MIN_INLINE_DATA_SIZE, EXT4_N_BLOCKS
-from .mapping import Run
+from ..spans import Span
+from .mapping import FileExtent
 from .xattr_entries import inline_value
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class FileReader(io.RawIOBase):
         self.size = inode.size
         self._position = 0
         self._inline: bytes | None = None
-        self.runs: list[Run] = []
+        self.runs: list[FileExtent] = []
         """The runs that hold data, ascending; empty for what lies in the inode."""
         self._starts = array("Q")
         if inode.has_inline_data:
@@ -72,24 +73,24 @@ class FileReader(io.RawIOBase):
                 self._starts.append(run.logical)
                 self.runs.append(run)
         if past_end:
-            last = self.runs[-1] if self.runs else Run(0, 0, 0)
+            last = self.runs[-1] if self.runs else FileExtent(0, 0, 0)
             self.size = (last.logical + last.length) * inode.image.block_size
 
     @property
-    def data(self) -> list[tuple[int, int]]:
-        """(first byte, byte after the last) of each stretch of data, ascending; else zeros."""
+    def data(self) -> list[Span]:
+        """The bytes of the file that are data, ascending; all others are zeros."""
         if self._inline is not None:
-            return [(0, len(self._inline))] if self._inline else []
+            return [Span(0, len(self._inline))] if self._inline else []
         size = self.inode.image.block_size
-        found: list[tuple[int, int]] = []
+        found: list[Span] = []
         for run in self.runs:
             first, end = run.logical * size, min((run.logical + run.length) * size, self.size)
             if first >= self.size:
                 break
             if found and found[-1][1] == first:
-                found[-1] = found[-1][0], end
+                found[-1] = Span(found[-1][0], end)
             else:
-                found.append((first, end))
+                found.append(Span(first, end))
         return found
 
     def read_at(self, offset: int, count: int) -> bytes:

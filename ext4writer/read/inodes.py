@@ -29,7 +29,7 @@ from ..ondisk.inode import (
 )
 from ..ondisk.record import Record
 from .files import read_target
-from .mapping import Run, TreeBlock, mapping, runs
+from .mapping import FileExtent, TreeBlock, mapping, runs
 from .xattrs import xattrs
 
 if TYPE_CHECKING:
@@ -266,11 +266,11 @@ class Inode:
 
     # -- what it holds ---------------------------------------------------------------------------
 
-    def mapping(self) -> Iterator[Run | TreeBlock]:
+    def mapping(self) -> Iterator[FileExtent | TreeBlock]:
         """Yield its runs of blocks, and the blocks of its extent tree or block map."""
         return mapping(self)
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[FileExtent]:
         """Yield its runs of blocks, ascending in the file."""
         return runs(self)
 

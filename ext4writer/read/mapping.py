@@ -36,7 +36,7 @@ _I_BLOCK = INODE.offset("i_block")
 _IN_INODE = (4 * EXT4_N_BLOCKS - EXTENT_HEADER.size) // EXTENT.size
 
 
-class Run(NamedTuple):
+class FileExtent(NamedTuple):
     """Neighbouring blocks of a file that are neighbours in the image, too."""
 
     logical: int
@@ -54,12 +54,12 @@ class TreeBlock(NamedTuple):
     """0 is what points at data."""
 
 
-def runs(inode: Inode) -> Iterator[Run]:
+def runs(inode: Inode) -> Iterator[FileExtent]:
     """Yield the runs of a file, ascending; what is between them is a hole."""
-    return (item for item in mapping(inode) if isinstance(item, Run))
+    return (item for item in mapping(inode) if isinstance(item, FileExtent))
 
 
-def mapping(inode: Inode) -> Iterator[Run | TreeBlock]:
+def mapping(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
     """Yield the runs of a file, and each block of its tree before what it points at.
 
     Inline data, short links, devices and the like have none. What is wrong is reported; what can
@@ -90,7 +90,7 @@ class _Node(NamedTuple):
     entries: int
 
 
-def _extent_tree(inode: Inode) -> Iterator[Run | TreeBlock]:
+def _extent_tree(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
     image = inode.image
     seen: set[int] = set()
     next_logical = 0
@@ -121,7 +121,7 @@ def _extent_tree(inode: Inode) -> Iterator[Run | TreeBlock]:
                     _wrong(inode, EXTENT, problem[0], node.offset + at, problem[1])
                     continue
                 next_logical = logical + length
-                yield Run(logical, physical, length, unwritten)
+                yield FileExtent(logical, physical, length, unwritten)
             continue
         if position >= node.entries:
             continue
@@ -184,7 +184,7 @@ def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | 
     return _Node(data, offset, found, entries)
 
 
-def block_map(inode: Inode) -> Iterator[Run | TreeBlock]:
+def block_map(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
     """Yield what the block map of an inode names, whatever its flags say.
 
     Documentation/filesystems/ext4/ifork.rst, "Direct/Indirect Block Addressing".
@@ -193,7 +193,7 @@ def block_map(inode: Inode) -> Iterator[Run | TreeBlock]:
     for item in _mapped_blocks(inode):
         if isinstance(item, TreeBlock):
             if length:
-                yield Run(start, physical, length)
+                yield FileExtent(start, physical, length)
                 length = 0
             yield item
             continue
@@ -202,10 +202,10 @@ def block_map(inode: Inode) -> Iterator[Run | TreeBlock]:
             length += 1
             continue
         if length:
-            yield Run(start, physical, length)
+            yield FileExtent(start, physical, length)
         start, physical, length = logical, block, 1
     if length:
-        yield Run(start, physical, length)
+        yield FileExtent(start, physical, length)
 
 
 def _mapped_blocks(inode: Inode) -> Iterator[tuple[int, int] | TreeBlock]:

@@ -13,6 +13,7 @@ from ..arithmetic import ceil_div
 from ..content import open_source
 from ..errors import ImageError, SourceChangedError, SourceError
 from ..slices import HeldFile
+from ..spans import Span
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -57,13 +58,13 @@ class Store:
     def _read(self, offset: int, count: int) -> bytes:
         raise NotImplementedError
 
-    def stored(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield (first byte, byte after the last) of what is no hole of the file, ascending.
+    def stored(self, start: int, end: int) -> Iterator[Span]:
+        """Yield the bytes that are no hole of the file, ascending.
 
         Holes are those that the host reports; they read as zeros. If it reports none, all is data.
         """
         if start < end:
-            yield start, end
+            yield Span(start, end)
 
     def close(self) -> None:
         """Give back what :func:`open_store` opened."""
@@ -83,7 +84,7 @@ class FileStore(Store):
             done = self.file.read_into(view, offset)
         return bytes(data[:done])
 
-    def stored(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def stored(self, start: int, end: int) -> Iterator[Span]:
         fd, whence = self.file.fd, getattr(os, "SEEK_DATA", None)
         if whence is None:
             yield from super().stored(start, end)
@@ -96,7 +97,7 @@ class FileStore(Store):
                 last = min(os.lseek(fd, first, os.SEEK_HOLE), end)
                 if last <= first:
                     break
-                yield first, last
+                yield Span(first, last)
                 start = last
         except OSError as error:
             if error.errno == errno.ENXIO:  # lseek(2): a hole up to the end
@@ -163,10 +164,10 @@ class Window(Store):
     def _read(self, offset: int, count: int) -> bytes:
         return self.inner.read(self.offset + offset, count)
 
-    def stored(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def stored(self, start: int, end: int) -> Iterator[Span]:
         end = min(end, self.size)
         for first, last in self.inner.stored(self.offset + start, self.offset + end):
-            yield first - self.offset, last - self.offset
+            yield Span(first - self.offset, last - self.offset)
 
     def close(self) -> None:
         self.inner.close()

@@ -18,6 +18,7 @@ from ..read import Image, Inode, OnDamage, open_image
 from ..read import Source as ImageSource
 from ..read.stores import FileStore, Store, Window
 from ..slices import FileSliceContent, HeldFile
+from ..spans import Span
 from ..tree import (
     S_IFBLK,
     S_IFCHR,
@@ -235,17 +236,17 @@ class MappedContent(Content):
     def first_generation(self) -> int:
         return self.holder.first_generation if isinstance(self.holder, HeldFile) else NEVER
 
-    def data_segments(self) -> Iterator[tuple[int, int]]:
+    def data_segments(self) -> Iterator[Span]:
         end = start = 0
         for place in range(0, len(self.pieces), 3):
             first, _, length = self.pieces[place : place + 3]
             if first != end:
                 if end > start:
-                    yield start, end
+                    yield Span(start, end)
                 start = first
             end = first + length
         if end > start:
-            yield start, end
+            yield Span(start, end)
 
     def open(self) -> Reader:
         return _MappedReader(self)

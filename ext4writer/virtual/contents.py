@@ -13,6 +13,7 @@ from ..emit.batches import CopyJob, Neighbours, batches
 from ..emit.data import copy_jobs
 from ..planning.inodes import ROOT
 from ..planning.layout import ImagePlan
+from ..spans import Span
 from ..tree import Directory, RegularFile
 from .extents import Extent
 from .readers import Readers
@@ -38,10 +39,10 @@ class Contents:
         self._paths: dict[Content, bytes] = {}
         """Listed when the first is asked for."""
 
-    def read(self, view: memoryview, offset: int) -> list[tuple[int, int]]:
+    def read(self, view: memoryview, offset: int) -> list[Span]:
         """Fill ``view``, which begins at ``offset`` of the image, where there is content.
 
-        Returns (first byte, end) of what was filled, counted from the start of ``view``.
+        Returns what was filled, in bytes from the start of ``view``.
         """
         filled = []
         with KeepingOpen():
@@ -53,7 +54,7 @@ class Contents:
                     size = batch.length
                     [content] = batch.parcel.contents
                     self._readers.read(content, view[low : low + size], batch.start)
-                filled.append((low, low + size))
+                filled.append(Span(low, low + size))
         return filled
 
     def extents(self, offset: int, end: int) -> Iterator[Extent]:
@@ -61,10 +62,10 @@ class Contents:
         for place, content, start, length in self._jobs(offset, end):
             yield Extent(place, length, "content", self._path_of(content), start)
 
-    def spans(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield first byte and end of each piece of content between two bytes of the image."""
+    def spans(self, offset: int, end: int) -> Iterator[Span]:
+        """Yield the bytes of each piece of content between two bytes of the image."""
         for place, _, _, length in self._jobs(offset, end):
-            yield place, place + length
+            yield Span(place, place + length)
 
     def close(self) -> None:
         """Close what is open."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from ..spans import Span
+
 ExtentKind = Literal["data", "zero", "content"]
 """Metadata, zeros, or bytes of a file."""
 
@@ -33,25 +35,29 @@ class Extent(NamedTuple):
         return Extent(self.offset + skipped, length, self.kind, self.path, start)
 
 
-Span = tuple[int, int, bool]
-"""First byte, end, and whether all between are zeros."""
+class Allocation(NamedTuple):
+    """All bytes from ``start`` to ``end``, which is not among them: zeros, or data."""
+
+    start: int
+    end: int
+    is_zero: bool
 
 
-def allocation(found: Iterable[tuple[int, int]], offset: int, end: int) -> Iterator[Span]:
-    """Yield the stretches of data, given as ascending (first byte, end), and the zeros between."""
+def allocation(found: Iterable[Span], offset: int, end: int) -> Iterator[Allocation]:
+    """Yield the ``found`` spans of data, which ascend, and the zeros between."""
     first = position = offset
     for low, high in found:
         low, high = max(low, position), min(high, end)
         if low > position:
             if position > first:
-                yield first, position, False
-            yield position, low, True
+                yield Allocation(first, position, False)
+            yield Allocation(position, low, True)
             first = low
         position = max(position, high)
     if position > first:
-        yield first, position, False
+        yield Allocation(first, position, False)
     if position < end:
-        yield position, end, True
+        yield Allocation(position, end, True)
 
 
 def gapless(found: Iterable[Extent], offset: int, end: int) -> Iterator[Extent]:

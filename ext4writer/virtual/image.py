@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 from ..arithmetic import round_up
 from ..damage.override import Override
 from ..planning.layout import ImagePlan
+from ..spans import Span
 from .contents import Contents
-from .extents import Extent, Span, allocation, gapless
+from .extents import Allocation, Extent, allocation, gapless
 from .metadata import Metadata
 
 Buffer: TypeAlias = Any
@@ -88,8 +89,8 @@ class VirtualImage(io.RawIOBase):
         end = self.size if size is None else min(self.size, offset + size)
         return gapless(self._found(offset, end), offset, end)
 
-    def allocation(self, offset: int = 0, size: int | None = None) -> Iterator[Span]:
-        """Yield (first byte, end, whether it is zeros) of a range, without gaps.
+    def allocation(self, offset: int = 0, size: int | None = None) -> Iterator[Allocation]:
+        """Yield what is zeros and what is data in a range of bytes, without gaps.
 
         This is :meth:`extents` in short, for those to whom all data is alike: a block is all zeros,
         or it is data.
@@ -99,7 +100,7 @@ class VirtualImage(io.RawIOBase):
         block = self.block_size
         low, high = offset - offset % block, round_up(end, block)
         data = merge(self._metadata.spans(low, high), self._contents.spans(low, high))
-        blocks = ((first - first % block, round_up(last, block)) for first, last in data)
+        blocks = (Span(first - first % block, round_up(last, block)) for first, last in data)
         return allocation(blocks, offset, end)
 
     def _found(self, offset: int, end: int) -> Iterator[Extent]:
@@ -116,7 +117,7 @@ class VirtualImage(io.RawIOBase):
         for start, piece in self._metadata.within(offset, end):
             low, high = max(start, offset), min(start + len(piece), end)
             view[low - offset : high - offset] = memoryview(piece)[low - start : high - start]
-            filled.append((low - offset, high - offset))
+            filled.append(Span(low - offset, high - offset))
         filled.sort()
         position = 0
         for low, high in filled:

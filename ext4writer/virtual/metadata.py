@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from ..damage.override import Override
 from ..emit.units import PlannedUnits
 from ..planning.layout import ImagePlan
+from ..spans import Span
 
 Made = tuple[int, bytes]
 """Byte offset in the image, and the bytes."""
@@ -64,10 +65,10 @@ class Metadata:
         for position in self._positions(offset, end):
             yield self._starts[position], self._piece(position)
 
-    def spans(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield first byte and end of each piece of :meth:`within`, and make none of them."""
+    def spans(self, offset: int, end: int) -> Iterator[Span]:
+        """Yield the bytes of each piece of :meth:`within`, and make none of them."""
         for position in self._positions(offset, end):
-            yield self._starts[position], self._ends[position]
+            yield Span(self._starts[position], self._ends[position])
 
     def _positions(self, offset: int, end: int) -> range:
         first = max(0, bisect_right(self._starts, offset) - 1)

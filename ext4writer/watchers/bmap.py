@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ..arithmetic import ceil_div
 from ..output.sink import Buffer
+from ..spans import Span
 
 BLOCK = 4096
 CHECKSUM_PLACE = "0" * 64
@@ -33,7 +34,7 @@ TAIL = "    </BlockMap>\n</bmap>\n"
 class Bmap:
     """Makes a bmap of an image while it is written; exact, as its free blocks are known."""
 
-    def __init__(self, size: int, unused: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, size: int, unused: Sequence[Span]) -> None:
         """``size`` is in bytes; ``unused`` has first byte and end of what does not matter.
 
         :attr:`ext4writer.Layout.unused` has these.
@@ -79,7 +80,7 @@ class Bmap:
         return data.replace(CHECKSUM_PLACE.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
 
 
-def _mapped(size: int, unused: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _mapped(size: int, unused: Sequence[Span]) -> Iterator[Span]:
     """First block and end of each range that is not wholly unused."""
     position, blocks = 0, ceil_div(size, BLOCK)
     for low, high in unused:
@@ -87,7 +88,7 @@ def _mapped(size: int, unused: Sequence[tuple[int, int]]) -> Iterator[tuple[int,
         if first >= end:
             continue
         if first > position:
-            yield position, first
+            yield Span(position, first)
         position = end
     if position < blocks:
-        yield position, blocks
+        yield Span(position, blocks)

@@ -14,12 +14,12 @@ from ext4writer import DEFAULT_FEATURES
 from ext4writer.ondisk.extent import EXTENT, EXTENT_HEADER, EXTENT_IDX
 from ext4writer.ondisk.features import TYPES
 from ext4writer.ondisk.format import Format
-from ext4writer.planning.mapping import I_BLOCK_BYTES, Run, mapping_of
+from ext4writer.planning.mapping import I_BLOCK_BYTES, MappedRun, mapping_of
 
 FORMATS = {size: Format.of(DEFAULT_FEATURES, size, 256) for size in (1024, 4096, 65536)}
 
 
-def walked(node: bytes, blocks: dict[int, bytes], met: list[int]) -> Iterator[Run]:
+def walked(node: bytes, blocks: dict[int, bytes], met: list[int]) -> Iterator[MappedRun]:
     """The runs below a node, by what the format says; the tree's own blocks go to ``met``."""
     head = EXTENT_HEADER.parse(node)
     assert head["eh_magic"] == 0xF30A
@@ -38,7 +38,7 @@ def walked(node: bytes, blocks: dict[int, bytes], met: list[int]) -> Iterator[Ru
             fields = EXTENT.parse(node, at)
             assert isinstance(fields["ee_block"], int) and isinstance(fields["ee_len"], int)
             physical = EXTENT.number(node, at, "ee_start")
-            yield Run(fields["ee_block"], fields["ee_len"], physical)
+            yield MappedRun(fields["ee_block"], fields["ee_len"], physical)
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,7 +49,7 @@ def walked(node: bytes, blocks: dict[int, bytes], met: list[int]) -> Iterator[Ru
 )
 def test_extents_are_found_again(size: int, count: int, high: int) -> None:
     mapping = mapping_of(FORMATS[size])
-    runs = [Run(3 * n, 1 + n % 2, high + 7 * n) for n in range(count)]
+    runs = [MappedRun(3 * n, 1 + n % 2, high + 7 * n) for n in range(count)]
     blocks = [1 << 41 | n for n in range(mapping.metadata_blocks(runs))]
     units = list(mapping.units(12, runs, blocks))
     assert [unit.offset for unit in units] == [block * size for block in blocks]
@@ -96,11 +96,11 @@ def mapped(words: bytes, level: int, first: int, blocks: dict[int, bytes]) -> di
     ),
 )
 def test_block_maps_are_found_again(size: int, spans: list[tuple[int, int]]) -> None:
-    runs: list[Run] = []
+    runs: list[MappedRun] = []
     end = 0
     for logical, length in sorted(spans):
         if logical >= end:
-            runs.append(Run(logical, length, 1000 + 3 * logical))
+            runs.append(MappedRun(logical, length, 1000 + 3 * logical))
             end = logical + length
     mapping = mapping_of(MAPS[size])
     blocks = [1 << 31 | n for n in range(mapping.metadata_blocks(runs))]
@@ -126,7 +126,9 @@ def test_plain_runs_of_block_maps() -> None:
     mapping.write_plain_runs(memoryview(view), 20, 80, lengths, starts)
     for number, (length, start) in enumerate(zip(lengths, starts, strict=True)):
         row = bytes(view[80 * number : 80 * number + 80])
-        assert row == b"\xaa" * 20 + mapping.i_block([Run(0, length, start)][: bool(length)], ())
+        assert row == b"\xaa" * 20 + mapping.i_block(
+            [MappedRun(0, length, start)][: bool(length)], ()
+        )
 
 
 def test_the_longest_file_of_a_block_map() -> None:
@@ -148,7 +150,7 @@ def test_plain_runs_are_what_each_alone_would_be(size: int) -> None:
     view = bytearray(b"".join(b"\xaa" * 20 + mapping.plain_i_block() for _ in lengths))
     mapping.write_plain_runs(memoryview(view), 20, 80, lengths, starts)
     for number, (length, start) in enumerate(zip(lengths, starts, strict=True)):
-        alone = mapping.i_block([Run(0, length, start)] if length else [], ())
+        alone = mapping.i_block([MappedRun(0, length, start)] if length else [], ())
         assert view[80 * number : 80 * number + 20] == b"\xaa" * 20
         assert list(walked(bytes(view[80 * number + 20 : 80 * number + 80]), {}, [])) == list(
             walked(alone, {}, [])
@@ -165,7 +167,7 @@ def test_long_runs_are_cut_and_joined_again() -> None:
         for run in cut
         for piece in (
             run._replace(length=run.length // 2),
-            Run(
+            MappedRun(
                 run.logical + run.length // 2,
                 run.length - run.length // 2,
                 run.physical + run.length // 2,

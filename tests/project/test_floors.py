@@ -30,6 +30,7 @@ BELOW_ALL = {
     "units": 1,
     "late": 0,
     "arithmetic": 0,
+    "spans": 0,
     "arguments": 0,
     "inode_flags": 1,
     "progress": 1,
@@ -645,3 +646,30 @@ def test_rounding_up_has_one_place() -> None:
         if module.name not in HOT:
             spelled = re.findall(r"-\(-[^/\n]*//", module.path.read_text())
             assert not spelled, f"{module.name}: {spelled}; arithmetic.py has ceil_div"
+
+
+PAIRS = {"content": {"FileId"}, "sources.listing": {"Entry"}}
+"""Module -> names of other pairs: st_dev and st_ino of a file."""
+
+
+def names_a_pair(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Another class, or another name, for what ``spans`` declares."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ClassDef) and node.name in ("Span", "Run"):
+            yield node, f"declares {node.name}"
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            name = ast.unparse(targets[0])
+            if name in ("Span", "Run") or (
+                "tuple[int, int]" in ast.unparse(node.value)
+                and name not in PAIRS.get(module.name, ())
+            ):
+                yield node, f"declares {name}"
+
+
+def test_spans_and_runs_have_one_place() -> None:
+    found = [(module.name, what) for module in modules() for _, what in names_a_pair(module)]
+    assert sorted(found) == [("spans", "declares Run"), ("spans", "declares Span")]
+    for line in ("class Span: pass", "Run = tuple[int, int]", "Ranges = list[tuple[int, int]]"):
+        path = ROOT / "ext4writer/holes.py"
+        assert list(names_a_pair(Module("holes", path, ast.parse(line))))

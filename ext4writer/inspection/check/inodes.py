@@ -44,7 +44,7 @@ from ...ondisk.superblock import (
     EXT4_ROOT_INO,
 )
 from ...ondisk.xattr import EXT4_XATTR_MAGIC
-from ...read import Inode, Run, TreeBlock
+from ...read import FileExtent, Inode, TreeBlock
 from ...read.files import size_limit
 from ...read.mapping import block_map
 from ...read.xattr_entries import INLINE_DATA, in_inode, inline_value
@@ -315,7 +315,7 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
         _check_sizes(check, inode, blocks)
 
 
-def _block_list(inode: Inode) -> list[Run | TreeBlock]:
+def _block_list(inode: Inode) -> list[FileExtent | TreeBlock]:
     """What a block map names, whatever the mode is."""
     return list(block_map(inode))
 

@@ -10,6 +10,7 @@ from typing import Any
 from ...errors import display_path
 from ...progress import Cancel, check_cancelled
 from ...read import FileReader, Image
+from ...spans import Span
 
 PIECE = 1 << 20
 RANGES_KEPT = 16
@@ -17,7 +18,7 @@ SHOWN = 16
 _NEAR = re.compile(rb"[^\0](?:\0{0,7}[^\0])*")
 """Bytes that differ, and a few equal ones between them."""
 
-Ranges = list[tuple[int, int]]
+Ranges = list[Span]
 
 
 class Budget:
@@ -70,7 +71,7 @@ class Content:
     def __init__(self, a: FileReader, b: FileReader, cancel: Cancel | None = None) -> None:
         self.bytes_changed = 0
         self.ranges: Ranges = []
-        """The first places that differ: (start, end), in bytes."""
+        """The first places that differ, in bytes."""
         self.ranges_count = 0
         self.samples: tuple[bytes, bytes] | None = None
         """What lies at the first of them."""
@@ -103,11 +104,11 @@ class Content:
     def _note(self, start: int, end: int, changed: int) -> None:
         self.bytes_changed += changed
         if self.ranges and self.ranges[-1][1] == start:
-            self.ranges[-1] = self.ranges[-1][0], end
+            self.ranges[-1] = Span(self.ranges[-1][0], end)
             return
         self.ranges_count += 1
         if len(self.ranges) < RANGES_KEPT:
-            self.ranges.append((start, end))
+            self.ranges.append(Span(start, end))
 
     def as_json(self, side: int) -> dict[str, Any]:
         """Return what one of the files has there."""

@@ -10,7 +10,7 @@ from ...errors import display_path
 from ...ondisk.extent import EXTENT_HEADER
 from ...ondisk.inode import EXT4_EXTENTS_FL
 from ...progress import Cancel, check_cancelled
-from ...read import FileReader, Image, Inode, Run, TreeBlock
+from ...read import FileExtent, FileReader, Image, Inode, TreeBlock
 from ..listing import sorted_children
 from ..words import mode_words, time_ns
 from .content import Budget, Content
@@ -221,9 +221,9 @@ def _has_tree(inode: Inode) -> bool:
     return bool(EXTENT_HEADER.number(inode.block_bytes, 0, "eh_depth"))
 
 
-def _mapping(inode: Inode) -> tuple[list[Run], list[int]]:
+def _mapping(inode: Inode) -> tuple[list[FileExtent], list[int]]:
     """The runs, neighbours put together however the tree cuts them, and the blocks of the tree."""
-    runs: list[Run] = []
+    runs: list[FileExtent] = []
     blocks: list[int] = []
     for item in islice(inode.mapping(), inode.image.mapped_blocks_most):
         if isinstance(item, TreeBlock):
@@ -242,7 +242,7 @@ def _mapping(inode: Inode) -> tuple[list[Run], list[int]]:
     return runs, blocks
 
 
-def _runs_said(runs: list[Run]) -> str:
+def _runs_said(runs: list[FileExtent]) -> str:
     parts = [
         f"{run.physical}-{run.physical + run.length - 1}" + (" unwritten" if run.unwritten else "")
         for run in runs[:_RUNS_SHOWN]

@@ -8,6 +8,7 @@ from itertools import chain
 from ...arithmetic import round_up
 from ...progress import Cancel, check_cancelled
 from ...read import Image
+from ...spans import Span
 from ..usage import Use, usage
 from .content import either
 from .found import PLACE, Differences
@@ -37,8 +38,8 @@ def compare_blocks(a: Image, b: Image, found: Differences, cancel: Cancel | None
         found.add(PLACE, BYTES, kind, {"blocks": count, "first": first[kind]}, None)
 
 
-def _differing(a: Image, b: Image, cancel: Cancel | None) -> Iterator[tuple[int, int]]:
-    """Yield (first block, block after the last) of blocks that differ, ascending."""
+def _differing(a: Image, b: Image, cancel: Cancel | None) -> Iterator[Span]:
+    """Yield the blocks that differ, ascending."""
     size = a.block_size
     end = min(a.blocks_count, b.blocks_count) * size
     end = min(end, a.store.size // size * size, b.store.size // size * size)
@@ -58,15 +59,15 @@ def _differing(a: Image, b: Image, cancel: Cancel | None) -> Iterator[tuple[int,
                     block = (at + place) // size
                     if block != stop:
                         if stop > start:
-                            yield start, stop
+                            yield Span(start, stop)
                         start = block
                     stop = block + 1
         done = max(done, high)
     if stop > start:
-        yield start, stop
+        yield Span(start, stop)
 
 
-def _by_use(ranges: Iterable[tuple[int, int]], uses: list[Use]) -> Iterator[tuple[str, int, int]]:
+def _by_use(ranges: Iterable[Span], uses: list[Use]) -> Iterator[tuple[str, int, int]]:
     """Yield (kind, first block, count) of each range, cut where the use changes."""
     place = 0
     for start, end in ranges:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ...arithmetic import ceil_div
+from ...spans import Span
 
 COLUMNS = 128
 FEW_COLUMNS = 32
@@ -56,13 +57,14 @@ class Scale(NamedTuple):
         row, inside = divmod(block - self.first, self.row_blocks)
         return row * self.lines_per_row * self.columns + inside // self.cell_blocks
 
-    def range_of(self, cell: int) -> tuple[int, int]:
-        """Return (first block, block after the last) of a cell."""
+    def range_of(self, cell: int) -> Span:
+        """Return the blocks of a cell."""
         row, inside = divmod(cell, self.lines_per_row * self.columns)
         start = row * self.row_blocks
         end = min(start + self.row_blocks, self.blocks)
         low = start + inside * self.cell_blocks
-        return self.first + low, self.first + max(low, min(low + self.cell_blocks, end))
+        high = max(low, min(low + self.cell_blocks, end))
+        return Span(self.first + low, self.first + high)
 
 
 Counts = dict[int, dict[int, int]]

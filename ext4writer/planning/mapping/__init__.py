@@ -7,9 +7,9 @@ A mapping takes the placed runs of a file. It says how many blocks of its own it
 from __future__ import annotations
 
 from ...ondisk.format import Format, MappingKind
-from .base import I_BLOCK_BYTES, DataMapping, FileMapping, Run
+from .base import I_BLOCK_BYTES, DataMapping, FileMapping, MappedRun
 
-__all__ = ["I_BLOCK_BYTES", "DataMapping", "FileMapping", "Run", "mapping_of"]
+__all__ = ["I_BLOCK_BYTES", "DataMapping", "FileMapping", "MappedRun", "mapping_of"]
 
 
 def mapping_of(fmt: Format, node_entries: int = 0) -> DataMapping:

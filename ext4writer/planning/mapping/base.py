@@ -11,11 +11,12 @@ from ...arithmetic import ceil_div
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_N_BLOCKS
 from ...ondisk.units import Unit
+from ...spans import Run
 
 I_BLOCK_BYTES = 4 * EXT4_N_BLOCKS
 
 
-class Run(NamedTuple):
+class MappedRun(NamedTuple):
     """``length`` blocks, from block ``logical`` of the file and block ``physical`` of the image."""
 
     logical: int
@@ -35,15 +36,15 @@ class FileMapping(ABC):
         self.format = fmt
 
     @abstractmethod
-    def metadata_blocks(self, runs: Sequence[Run]) -> int:
+    def metadata_blocks(self, runs: Sequence[MappedRun]) -> int:
         """The number of the mapping's own blocks for ``runs``, which ascend by logical block."""
 
     @abstractmethod
-    def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:
+    def i_block(self, runs: Sequence[MappedRun], blocks: Sequence[int]) -> bytes:
         """The 60 bytes of ``i_block``; ``blocks`` are the places of the mapping's own blocks."""
 
     @abstractmethod
-    def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:
+    def units(self, ino: int, runs: Sequence[MappedRun], blocks: Sequence[int]) -> Iterator[Unit]:
         """The mapping's own blocks, each made without its checksum."""
 
 
@@ -61,13 +62,10 @@ class DataMapping(FileMapping):
     max_plain_run: ClassVar[int]
     """The most blocks of a file in one run that needs no block of the mapping's own."""
 
-    def cluster_counts(
-        self, counts: array[int], ranges: Mapping[int, list[tuple[int, int]]]
-    ) -> array[int]:
+    def cluster_counts(self, counts: array[int], ranges: Mapping[int, list[Run]]) -> array[int]:
         """The number of clusters that each node needs for its data blocks.
 
-        ``ranges`` holds the (first logical block, blocks) of nodes whose data is not one run from
-        block 0.
+        ``ranges`` holds the logical blocks of nodes whose data is not one run from block 0.
         """
         ratio = self.format.blocks_per_cluster
         if ratio == 1:
@@ -77,12 +75,12 @@ class DataMapping(FileMapping):
             clusters[index] = sum(count for _, count in self.clusters(stretches))
         return clusters
 
-    def clusters(self, ranges: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-        """The (logical cluster, clusters) that hold ascending (logical block, blocks)."""
+    def clusters(self, ranges: Sequence[Run]) -> Sequence[Run]:
+        """The logical clusters that hold ascending ``ranges`` of logical blocks."""
         ratio = self.format.blocks_per_cluster
         if ratio == 1:
             return ranges
-        found: list[tuple[int, int]] = []
+        found: list[Run] = []
         end = 0
         for logical, length in ranges:
             first, until = logical // ratio, ceil_div(logical + length, ratio)
@@ -91,20 +89,20 @@ class DataMapping(FileMapping):
                 start = found.pop()[0]
                 first, until = start, max(until, end)
             if until > first:
-                found.append((first, until - first))
+                found.append(Run(first, until - first))
             end = until
         return found
 
     def runs(
-        self, ranges: Sequence[tuple[int, int]], pieces: Sequence[tuple[int, int, int]]
-    ) -> list[Run]:
+        self, ranges: Sequence[Run], pieces: Sequence[tuple[int, int, int]]
+    ) -> list[MappedRun]:
         """The runs of blocks in allocated clusters.
 
-        ``ranges`` are the (first logical block, blocks) of data, ``pieces`` the (first logical
-        cluster, clusters, first physical cluster) for :meth:`clusters`, both ascending.
+        ``ranges`` are the logical blocks of data, ``pieces`` the (first logical cluster, clusters,
+        first physical cluster) for :meth:`clusters`, both ascending.
         """
         ratio = self.format.blocks_per_cluster
-        runs: list[Run] = []
+        runs: list[MappedRun] = []
         if ratio == 1:
             for piece in pieces:
                 runs += self.split(*piece)
@@ -123,15 +121,15 @@ class DataMapping(FileMapping):
                 first += taken
         return runs
 
-    def split(self, logical: int, length: int, physical: int) -> list[Run]:
+    def split(self, logical: int, length: int, physical: int) -> list[MappedRun]:
         """Cut a run into runs of at most ``max_run`` blocks."""
         most = self.max_run
         return [
-            Run(logical + done, min(most, length - done), physical + done)
+            MappedRun(logical + done, min(most, length - done), physical + done)
             for done in range(0, length, most)
         ]
 
-    def join(self, runs: Sequence[Run]) -> list[Run]:
+    def join(self, runs: Sequence[MappedRun]) -> list[MappedRun]:
         """Join adjacent runs, up to the longest run."""
         joined = list(runs[:1])
         for run in runs[1:]:

@@ -17,7 +17,7 @@ from ...ondisk.extent import EXT_MAX_BLOCKS
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_N_BLOCKS, EXT4_NDIR_BLOCKS
 from ...ondisk.units import Make, Unit, UnitKind
-from .base import I_BLOCK_BYTES, DataMapping, Run
+from .base import I_BLOCK_BYTES, DataMapping, MappedRun
 
 _LEVELS = EXT4_N_BLOCKS - EXT4_NDIR_BLOCKS
 _WORD_BYTES = 4
@@ -76,12 +76,12 @@ class BlockMapping(DataMapping):
                 own += held
         return own
 
-    def metadata_blocks(self, runs: Sequence[Run]) -> int:
+    def metadata_blocks(self, runs: Sequence[MappedRun]) -> int:
         if not runs or runs[-1].logical + runs[-1].length <= EXT4_NDIR_BLOCKS:
             return 0
         return sum(1 for _ in self._indirect(runs))
 
-    def _indirect(self, runs: Sequence[Run]) -> Iterator[_Indirect]:
+    def _indirect(self, runs: Sequence[MappedRun]) -> Iterator[_Indirect]:
         """The blocks of the map in the order of a walk, those above before those below."""
         per_block = self._per_block
         # The last one of each tree and level that is there already.
@@ -105,7 +105,7 @@ class BlockMapping(DataMapping):
                         yield _Indirect(level, leaf)
                 position = leaf + per_block
 
-    def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:
+    def i_block(self, runs: Sequence[MappedRun], blocks: Sequence[int]) -> bytes:
         words = [0] * EXT4_N_BLOCKS
         words[:EXT4_NDIR_BLOCKS] = self._data_words(runs, 0, EXT4_NDIR_BLOCKS)
         first = EXT4_NDIR_BLOCKS
@@ -119,7 +119,7 @@ class BlockMapping(DataMapping):
                 first += self._per_block ** (level + 1)
         return _packed(words)
 
-    def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:
+    def units(self, ino: int, runs: Sequence[MappedRun], blocks: Sequence[int]) -> Iterator[Unit]:
         if not blocks:
             return
         per_block = self._per_block
@@ -147,10 +147,10 @@ class BlockMapping(DataMapping):
         size = self.format.block_size
         return Unit(UnitKind.INDIRECT_BLOCK, ino, number, block * size, size, make)
 
-    def _leaf(self, runs: Sequence[Run], first: int) -> bytes:
+    def _leaf(self, runs: Sequence[MappedRun], first: int) -> bytes:
         return _packed(self._data_words(runs, first, self._per_block))
 
-    def _data_words(self, runs: Sequence[Run], first: int, count: int) -> list[int]:
+    def _data_words(self, runs: Sequence[MappedRun], first: int, count: int) -> list[int]:
         """Where ``count`` blocks of the file from ``first`` on lie; 0 is a hole."""
         words = [0] * count
         at = bisect_left(runs, first + 1, key=lambda run: run.logical + run.length)

@@ -24,7 +24,7 @@ from ...ondisk.extent import (
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_EXTENTS_FL
 from ...ondisk.units import Unit, UnitKind
-from .base import I_BLOCK_BYTES, DataMapping, Run
+from .base import I_BLOCK_BYTES, DataMapping, MappedRun
 
 EXT4_MAX_EXTENT_DEPTH = 5
 """fs/ext4/ext4_extents.h"""
@@ -55,7 +55,7 @@ class ExtentMapping(DataMapping):
             # fs/ext4/super.c:ext4_max_size: i_blocks has 32 bits for sectors
             self.max_blocks = min(EXT_MAX_BLOCKS, _MAX_SECTORS // (fmt.block_size // _SECTOR))
 
-    def metadata_blocks(self, runs: Sequence[Run]) -> int:
+    def metadata_blocks(self, runs: Sequence[MappedRun]) -> int:
         return sum(self._levels(len(runs)))
 
     def _levels(self, extents: int) -> list[int]:
@@ -75,7 +75,7 @@ class ExtentMapping(DataMapping):
             filled = min(2 * filled, self._per_block)
         return filled
 
-    def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:
+    def i_block(self, runs: Sequence[MappedRun], blocks: Sequence[int]) -> bytes:
         if not blocks:
             entries = b"".join(map(_leaf_entry, runs))
             return _node(entries, len(runs), INLINE_ENTRIES, 0, I_BLOCK_BYTES)
@@ -88,7 +88,7 @@ class ExtentMapping(DataMapping):
         )
         return _node(entries, len(top), INLINE_ENTRIES, len(levels), I_BLOCK_BYTES)
 
-    def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:
+    def units(self, ino: int, runs: Sequence[MappedRun], blocks: Sequence[int]) -> Iterator[Unit]:
         size, per_block = self.format.block_size, self._filled_for(len(runs))
         levels = self._levels(len(runs))
         first = 0
@@ -107,13 +107,13 @@ class ExtentMapping(DataMapping):
                 yield Unit(UnitKind.EXTENT_BLOCK, ino, number + 1, offset, size, make)
             first += count
 
-    def _leaf_block(self, runs: Sequence[Run], held: slice) -> bytes:
+    def _leaf_block(self, runs: Sequence[MappedRun], held: slice) -> bytes:
         entries = [_leaf_entry(run) for run in runs[held]]
         size = self.format.block_size
         return _node(b"".join(entries), len(entries), self._per_block, 0, size)
 
     def _index_block(
-        self, runs: Sequence[Run], children: Sequence[int], held: slice, depth: int
+        self, runs: Sequence[MappedRun], children: Sequence[int], held: slice, depth: int
     ) -> bytes:
         below = self._filled_for(len(runs)) ** depth
         entries = [
@@ -124,7 +124,7 @@ class ExtentMapping(DataMapping):
         return _node(b"".join(entries), len(entries), self._per_block, depth, size)
 
     def plain_i_block(self) -> bytes:
-        return self.i_block([Run(0, 0, 0)], ())
+        return self.i_block([MappedRun(0, 0, 0)], ())
 
     def write_plain_runs(
         self, view: memoryview, offset: int, stride: int, lengths: array[int], starts: array[int]
@@ -146,7 +146,7 @@ def _node(entries: bytes, count: int, most: int, depth: int, size: int) -> bytes
     return (header + entries).ljust(size, b"\0")
 
 
-def _leaf_entry(run: Run) -> bytes:
+def _leaf_entry(run: MappedRun) -> bytes:
     return _pack_extent(run.logical, run.length, run.physical >> 32, run.physical & 0xFFFFFFFF)
 
 

@@ -16,7 +16,7 @@ from ...ondisk.format import MAX_32BIT_BLOCKS, Format
 from ...ondisk.inode import EXT4_N_BLOCKS
 from ...ondisk.superblock import EXT4_RESIZE_INO
 from ...ondisk.units import Unit, UnitKind
-from ..mapping import FileMapping, Run
+from ..mapping import FileMapping, MappedRun
 from .base import SystemFile
 
 _DOUBLY_INDIRECT = 13
@@ -93,15 +93,15 @@ class ResizeMapping(FileMapping):
         self._groups = groups
         self._reserved = reserved_gdt_blocks
 
-    def metadata_blocks(self, runs: Sequence[Run]) -> int:  # noqa: ARG002 (it has no data)
+    def metadata_blocks(self, runs: Sequence[MappedRun]) -> int:  # noqa: ARG002 (it has no data)
         return 1
 
-    def i_block(self, runs: Sequence[Run], blocks: Sequence[int]) -> bytes:  # noqa: ARG002
+    def i_block(self, runs: Sequence[MappedRun], blocks: Sequence[int]) -> bytes:  # noqa: ARG002
         words = [0] * EXT4_N_BLOCKS
         [words[_DOUBLY_INDIRECT]] = blocks
         return _packed(words)
 
-    def units(self, ino: int, runs: Sequence[Run], blocks: Sequence[int]) -> Iterator[Unit]:  # noqa: ARG002
+    def units(self, ino: int, runs: Sequence[MappedRun], blocks: Sequence[int]) -> Iterator[Unit]:  # noqa: ARG002
         fmt, size = self.format, self.format.block_size
         gdt_blocks = fmt.gdt_blocks(self._groups)
         first = fmt.super_block(0) + 1 + gdt_blocks
