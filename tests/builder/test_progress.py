@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -21,10 +20,7 @@ def on_terminal(
     *arguments: str, stdout: bool, term: str = "xterm", script: str = MAIN
 ) -> tuple[int, str]:
     """Run with standard error, and ``stdout`` too if so, on a terminal; what it showed there."""
-    try:
-        ours, theirs = pty.openpty()
-    except OSError as error:
-        tools.missing("a pseudo-terminal", f"mount devpts at /dev/pts ({error.strerror})")
+    ours, theirs = tools.open_terminal()
     process = subprocess.Popen(
         command(*arguments, script=script),
         env=environment({"TERM": term, "COLUMNS": "100"}),

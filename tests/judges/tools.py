@@ -147,6 +147,16 @@ def require_loop_mount() -> None:
         missing("mounting through a loop device", f"it says: {problem}")
 
 
+def open_terminal() -> tuple[int, int]:
+    """Descriptors of both sides of a new terminal, ours and the program's; or skip, or fail."""
+    import pty  # which Windows lacks
+
+    try:
+        return pty.openpty()
+    except OSError as error:
+        missing("a pseudo-terminal", f"mount devpts at /dev/pts ({error.strerror})")
+
+
 @functools.cache
 def _loop_mount_problem() -> str:
     """Mount a small file system once; what went wrong, or nothing."""

@@ -14,7 +14,7 @@ from ext4writer.version import __version__
 from tests.builder.command import command, environment
 from tests.judges import debugfs, kernel
 from tests.judges.fsck import judge
-from tests.judges.tools import require, require_loop_mount, run
+from tests.judges.tools import open_terminal, require, require_loop_mount, run
 from tests.judges.watch import Watch
 
 from .front import Done, dumpe2fs, ours, theirs
@@ -585,13 +585,11 @@ def test_sectors_decide_the_block_size(tmp_path: Path) -> None:
 
 def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
     """On a terminal what is there already is shown first; a script is not asked."""
-    import pty
-
     image = tmp_path / "image"
     assert ours("-q", "-L", "mine", image, "4M").status == 0
     before = image.read_bytes()
     for answer, status in ((b"n\n", 1), (b"y\n", 0)):
-        master, slave = pty.openpty()
+        master, slave = open_terminal()
         process = subprocess.Popen(
             command("mke2fs", image, "4M"),
             env=environment(),
@@ -616,12 +614,10 @@ def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
 
 def test_a_configuration_may_go_on_by_itself(tmp_path: Path) -> None:
     """proceed_delay: after this number of seconds no answer is a yes."""
-    import pty
-
     config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
     config.write_text("[options]\n\tproceed_delay = 1\n")
     assert ours("-q", image, "4M").status == 0
-    master, slave = pty.openpty()
+    master, slave = open_terminal()
     done = subprocess.run(
         command("mke2fs", "-q", image, "4M"),
         env=environment({"MKE2FS_CONFIG": str(config)}),
