@@ -129,13 +129,13 @@ def recipes(count: str, kind: str) -> None:
     ``kind`` is ``seeds`` for recipes of seeds, made from the seed on, or ``least`` for the smallest
     image without a journal.
     """
-    from ext4writer.fuzzing import Recipe, random_recipe
+    from ext4writer.fuzzing import Recipe, random_image
 
     least = Recipe(spec={"journal": "none", "block_size": "1024"})
     least.image()
     with timed() as figures:
         for seed in range(int(count)):
-            (least if kind == "least" else random_recipe(seed)).image()
+            least.image() if kind == "least" else random_image(seed)
     tell({name: value / int(count) for name, value in figures.items()})
 
 

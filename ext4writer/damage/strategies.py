@@ -19,12 +19,13 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from ..errors import Ext4WriterError
-from ..fuzzing.chance import SIZES, TOGGLED, UNWANTED, XATTRS
+from ..fuzzing.chance import SIZES, XATTRS
 from ..fuzzing.entries import Entry
 from ..fuzzing.recipe import Recipe
 from ..planning.named_policies import NAMED
 from ..planning.policy import LayoutPolicy
 from ..planning.policy_names import policy
+from ..planning.random_features import TOGGLED
 from ..planning.spec import Spec
 from ..tree import Tree
 
@@ -69,8 +70,7 @@ def _options(draw: st.DrawFn) -> dict[str, str]:
         "inode_size": draw(st.sampled_from(("256", "128", "512"))),
         "journal": draw(st.sampled_from(("none", "auto"))),
     }
-    names = [name for name in TOGGLED if name not in UNWANTED]
-    words = draw(st.lists(st.sampled_from(names), max_size=4, unique=True))
+    words = draw(st.lists(st.sampled_from(TOGGLED), max_size=4, unique=True))
     if words:
         signs = [draw(st.sampled_from(("", "^"))) for _ in words]
         options["features"] = ",".join(map("".join, zip(signs, words, strict=True)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from struct import pack
 from typing import Protocol
 
@@ -65,10 +66,14 @@ class Copier:
         self._cluster_size = cluster_size
         self._count = count
         self._cancel = cancel
-        self._buffer = memoryview(bytearray(MARGIN + BATCH_BYTES))[MARGIN:]
         self._content: Content | None = None
         self._reader: Reader | None = None
         self._position = 0
+
+    @cached_property
+    def _buffer(self) -> memoryview:
+        """Made when it is needed: in an image of kilobytes it would be most of the memory."""
+        return memoryview(bytearray(MARGIN + BATCH_BYTES))[MARGIN:]
 
     def copy(self, batch: Batch) -> None:
         """Copy all of ``batch`` and count it."""

@@ -5,14 +5,15 @@
     recipe = random_recipe(7)
     print(recipe)                         # a short text that makes the same bytes everywhere
     image = Recipe.parse(str(recipe)).image()
+    recipe, image = random_image(7)       # both at once, for what needs both
 
 ``minimize`` makes one smaller as long as it still shows something, ``shapes`` has unusual images by
 name, ``witness`` writes what goes into a bug report, and ``mutate`` changes the bytes of any image
 and makes its checksums right. ``ext4writer fuzz run`` lets programs look at many of them.
 """
 
-from .chance import random_recipe
+from .chance import random_image, random_recipe
 from .mutation import mutate
 from .recipe import Recipe, RecipeError
 
-__all__ = ["Recipe", "RecipeError", "mutate", "random_recipe"]
+__all__ = ["Recipe", "RecipeError", "mutate", "random_image", "random_recipe"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from ..api import plan
+from ..damage.patching import patch_into
 from ..errors import Ext4WriterError
 from ..ondisk.dirent import DIR_ENTRY_2
 from ..ondisk.extent import EXTENT, EXTENT_HEADER
-from ..ondisk.features import FEATURES
+from ..ondisk.features import DEFAULT_FEATURES
 from ..ondisk.group_desc import GROUP_DESC_32
 from ..ondisk.htree import DX_ROOT
 from ..ondisk.inode import INODE_128
@@ -20,6 +20,7 @@ from ..ondisk.superblock import SUPERBLOCK
 from ..ondisk.xattr import XATTR_HEADER
 from ..planning.named_policies import NAMED
 from ..planning.policy import RandomPolicy
+from ..planning.random_features import random_features
 from .entries import Entry
 from .recipe import Recipe
 
@@ -31,10 +32,6 @@ LINKS = (1, 59, 60, 100, 500)
 NAMES = (3, 15, 60, 250)
 BLOCK_SIZES = ("1024", "1024", "2048", "4096")
 INODE_SIZES = ("128", "256", "512", "1024")
-TOGGLED = tuple(row.name for row in FEATURES if row.support == "write")
-UNWANTED = ("journal_dev", "encrypt", "casefold", "large_dir")
-"""Features that need options, or change nothing here."""
-
 VALUES = (
     *("zeroes", "ones", "firstbit", "middlebit", "lastbit", "add", "sub", "sign", "max"),
     *("limit", "limit+1", "limit-1", "blocksize", "0", "1", "2", "-1"),
@@ -61,62 +58,86 @@ class Chance:
         return self.below(times) == 0
 
 
+class Made(NamedTuple):
+    """A recipe, and its image."""
+
+    recipe: Recipe
+    image: bytes
+
+
 def random_recipe(seed: int, overrides: int = 1) -> Recipe:
     """The recipe of a seed, with up to ``overrides`` fields that are wrong; its image can be made.
 
     The same seed gives the same recipe on every machine, though not in every release.
     """
+    return random_image(seed, overrides).recipe
+
+
+def random_image(seed: int, overrides: int = 1) -> Made:
+    """The recipe that :func:`random_recipe` gives, and its image, which is made once."""
     chance = Chance(seed)
-    recipe = Recipe(entries=_entries(chance), spec={"block_size": chance.one_of(BLOCK_SIZES)})
-    if chance.often(3):
-        recipe = replace(recipe, spec={**recipe.spec, "journal": "none"})
-    if chance.often(2):
-        changed = {**recipe.spec, "inode_size": chance.one_of(INODE_SIZES)}
-        recipe = _if_possible(recipe, replace(recipe, spec=changed))
-    recipe = with_random_features(recipe, chance)
-    choices = ["default", f"random:{chance.below(1 << 32)}", chance.one_of(list(NAMED))]
-    recipe = _if_possible(recipe, replace(recipe, policy=chance.one_of(choices)))
-    if not _is_possible(recipe):
-        recipe = Recipe(entries=(), spec={"block_size": recipe.spec["block_size"]})
+    recipe, data = _right(chance)
+    image = bytes(data)
     for _ in range(chance.below(overrides + 1)):
         text = _override(recipe, chance)
         candidate = replace(recipe, overrides=(*recipe.overrides, text))
+        changed = bytearray(data)
         try:
-            candidate.image()
+            patch_into(changed, candidate.parsed_overrides())
         except Ext4WriterError:
             continue  # the image has no such record
-        recipe = candidate
-    return recipe
+        recipe, image = candidate, bytes(changed)
+    return Made(recipe, image)
 
 
-def with_random_features(recipe: Recipe, chance: Chance) -> Recipe:
-    """The same with some features added and taken away, as far as they go together."""
-    words: list[str] = []
-    for name in TOGGLED:
-        if name in UNWANTED or not chance.often(6):
-            continue
-        word = name if chance.often(2) else f"^{name}"
-        candidate = replace(recipe, spec={**recipe.spec, "features": ",".join([*words, word])})
+def _right(chance: Chance) -> tuple[Recipe, bytearray]:
+    """A recipe without overrides, and its image."""
+    entries, block_size = _entries(chance), chance.one_of(BLOCK_SIZES)
+    most = int(block_size) // 2
+    entries = tuple(_with_less(entry, "xattr", most) for entry in entries)
+    spec = {"block_size": block_size}
+    if chance.often(3):
+        spec["journal"] = "none"
+    if chance.often(2):
+        spec["inode_size"] = chance.one_of(INODE_SIZES)
+    kept = _impossible(entries, spec)
+    features = ",".join(random_features(DEFAULT_FEATURES, chance.below, kept))
+    choices = ["default", f"random:{chance.below(1 << 32)}", chance.one_of(list(NAMED))]
+    policy = chance.one_of(choices)
+    with_features = {**spec, "features": features} if features else spec
+    # Nearly all go together.
+    for recipe in (
+        Recipe(entries, with_features, policy),
+        Recipe(entries, spec, policy),
+        Recipe(entries, spec),
+    ):
         try:
-            candidate.make_spec()
+            return recipe, recipe.right_image()
         except Ext4WriterError:
             continue
-        words.append(word)
-    if not words:
-        return recipe
-    return _if_possible(recipe, replace(recipe, spec={**recipe.spec, "features": ",".join(words)}))
+    recipe = Recipe(spec={"block_size": block_size})
+    return recipe, recipe.right_image()
 
 
-def _if_possible(recipe: Recipe, candidate: Recipe) -> Recipe:
-    return candidate if _is_possible(candidate) else recipe
+def _with_less(entry: Entry, name: str, most: int) -> Entry:
+    """The same with a number of at most ``most``."""
+    if entry.numbers.get(name, 0) <= most:
+        return entry
+    return entry._replace(numbers={**entry.numbers, name: most})
 
 
-def _is_possible(recipe: Recipe) -> bool:
-    try:
-        plan(recipe.make_tree(), recipe.make_spec())
-    except Ext4WriterError:
-        return False
-    return True
+def _impossible(entries: tuple[Entry, ...], spec: Mapping[str, str]) -> set[str]:
+    """Features that cannot be changed with these files and options."""
+    kept = set()
+    if spec.get("journal") == "none":
+        kept |= {"orphan_file", "fast_commit"}
+    if spec.get("inode_size") == "128":
+        kept |= {"project", "inline_data"}
+    if spec["block_size"] == "4096":
+        kept.add("large_file")  # which a resize inode of 4 GiB needs
+    if any("xattr" in entry.numbers for entry in entries):
+        kept.add("ext_attr")
+    return kept
 
 
 def _entries(chance: Chance) -> tuple[Entry, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
-from ..tree import Tree
+from ..content import BytesContent
+from ..tree import RegularFile, Tree
 
 LARGEST = 1 << 24
 """Bytes of one file of a recipe."""
 MOST_NAMES = 5000
+EMPTY = BytesContent(b"")
 PERIOD = 251
 """Content repeats after this many bytes, a prime, so that no two blocks are equal."""
 
@@ -47,11 +50,16 @@ class Entry(NamedTuple):
         KINDS[self.kind][0](tree, self.path, self.numbers)
 
 
+@lru_cache(maxsize=1024)
+def _period(fill: int) -> bytes:
+    return bytes((fill + step * step) % 256 for step in range(PERIOD))
+
+
 def content(size: int, fill: int) -> bytes:
     """``size`` bytes that follow from ``fill``; zeros for 0."""
     if not fill:
         return bytes(size)
-    once = bytes((fill + step * step) % 256 for step in range(PERIOD))
+    once = _period(fill % 256)
     return (once * (size // PERIOD + 1))[:size]
 
 
@@ -70,10 +78,11 @@ def _attributes(numbers: Mapping[str, int]) -> dict[str, object]:
 
 
 def _directory(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:
-    tree.directory(path, **_attributes(numbers))  # type: ignore[arg-type]
+    directory = tree.directory(path, **_attributes(numbers))  # type: ignore[arg-type]
     length = min(max(numbers.get("length", 8), 5), 255)
+    # Straight into the directory, as these names are right and there may be thousands.
     for number in range(min(numbers.get("names", 0), MOST_NAMES)):
-        tree.file(f"{path}/{number:0{length}}", b"")
+        directory.children[b"%0*d" % (length, number)] = RegularFile(EMPTY)
 
 
 def _file(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:

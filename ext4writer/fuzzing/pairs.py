@@ -9,7 +9,8 @@ from typing import NamedTuple
 from ..api import plan
 from ..errors import Ext4WriterError
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES
-from .chance import UNWANTED, Chance
+from ..planning.random_features import UNWANTED
+from .chance import Chance
 from .entries import Entry
 from .recipe import Recipe
 

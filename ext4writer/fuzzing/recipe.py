@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ..api import plan, write_layout
 from ..damage.override import Override
+from ..damage.patching import patch_into
 from ..errors import Ext4WriterError
 from ..planning.options import OPTIONS
 from ..planning.spec import Spec
@@ -113,10 +114,16 @@ class Recipe:
         """The bytes of the image, overrides carried out. Raises what planning raises, and
         :class:`OverrideError` for a field that the image does not have.
         """
-        layout = plan(self.make_tree(), self.make_spec())
-        data = bytearray()
-        write_layout(layout, data, overrides=self.parsed_overrides())
+        data = self.right_image()
+        if self.overrides:
+            patch_into(data, self.parsed_overrides())
         return bytes(data)
+
+    def right_image(self) -> bytearray:
+        """The same without the overrides."""
+        data = bytearray()
+        write_layout(plan(self.make_tree(), self.make_spec()), data)
+        return data
 
     def parsed_overrides(self) -> Sequence[Override]:
         """The overrides as objects."""

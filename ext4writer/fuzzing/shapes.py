@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..ondisk.features import DEFAULT_FEATURES, FEATURES, Feature
+from ..ondisk.features import DEFAULT_FEATURES, FEATURES
 from ..planning.named_policies import described
+from ..planning.random_features import UNWANTED, feature_words
 from ..planning.states.journal_policies import JOURNAL_POLICIES
 from ..planning.states.mmp import MMP_POLICIES
-from .chance import UNWANTED
 from .entries import Entry
 from .recipe import Recipe
 
@@ -124,15 +124,6 @@ def _trees() -> Iterator[Shape]:
         yield Shape(name, about, _usual(spec, entries))
 
 
-def _words(row: Feature, *, without: bool) -> str:
-    """What turns a feature on, with what it needs, or off with what needs it."""
-    if without:
-        needing = [other.name for other in FEATURES if row.name in other.needs]
-        return ",".join(f"^{name}" for name in (row.name, *needing))
-    against = [*row.conflicts, *(one.name for one in FEATURES if row.name in one.conflicts)]
-    return ",".join([row.name, *row.needs, *(f"^{name}" for name in against)])
-
-
 def _features() -> Iterator[Shape]:
     usual = DEFAULT_FEATURES.names()
     for row in FEATURES:
@@ -144,7 +135,7 @@ def _features() -> Iterator[Shape]:
             spec |= {"journal": "auto", "size": "4M"}
         name = f"without-{row.name}" if is_default else f"with-{row.name}"
         about = f"{'No' if is_default else 'The feature'} {row.name}."
-        spec["features"] = _words(row, without=is_default)
+        spec["features"] = feature_words(row, without=is_default)
         if row.name == "ext_attr":
             yield Shape(name, about, _usual(spec, _SOME[:3]))
         elif row.name == "ea_inode":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ..errors import SpecError
@@ -125,6 +126,9 @@ def feature(name: str) -> Feature:
     # feature.c:e2p_string2feature ignores case and takes the number of a bit
     if not isinstance(name, str):
         raise SpecError("features", f"{name!r} is no name of a feature")
+    row = _BY_NAME.get(name)
+    if row is not None:
+        return row
     lower = name.strip().lower()
     row = _BY_NAME.get(ALIASES.get(lower, lower))
     if row is not None:
@@ -193,7 +197,7 @@ class FeatureSet:
 
     def names(self) -> tuple[str, ...]:
         """Return the names in the order of the table; bits without a name come last."""
-        return tuple(row.name for row in self._rows())
+        return _names(self)
 
     def unreadable(self) -> list[str]:
         """Return the names of incompat features that Linux does not read."""
@@ -213,20 +217,9 @@ class FeatureSet:
 
     def check(self) -> None:
         """Raise SpecError unless this library writes such a file system."""
-        for row in self._rows():
-            if row.support == "no":
-                raise SpecError("features", f"{row.name}: {row.reason}; add ^{row.name}")
-        for row in self._rows():
-            for need in row.needs:
-                if need not in self:
-                    raise SpecError("features", f"{row.name} needs {need}; add {need}")
-            for other in row.conflicts:
-                if other in self:
-                    raise SpecError(
-                        "features",
-                        f"{row.name} and {other} exclude each other, since "
-                        f"{_WHY[frozenset((row.name, other))]}; add ^{row.name}",
-                    )
+        problem = _problem(self)
+        if problem:
+            raise SpecError("features", problem)
 
     def _has(self, row: Feature) -> bool:
         word: int = getattr(self, row.word)
@@ -252,6 +245,31 @@ class FeatureSet:
             else:
                 words[row.word] &= ~row.mask
         return FeatureSet(**words)
+
+
+@lru_cache(maxsize=1024)
+def _problem(features: FeatureSet) -> str:
+    """Why this library does not write such a file system; empty if it does."""
+    rows = tuple(features._rows())
+    for row in rows:
+        if row.support == "no":
+            return f"{row.name}: {row.reason}; add ^{row.name}"
+    for row in rows:
+        for need in row.needs:
+            if need not in features:
+                return f"{row.name} needs {need}; add {need}"
+        for other in row.conflicts:
+            if other in features:
+                return (
+                    f"{row.name} and {other} exclude each other, since "
+                    f"{_WHY[frozenset((row.name, other))]}; add ^{row.name}"
+                )
+    return ""
+
+
+@lru_cache(maxsize=1024)
+def _names(features: FeatureSet) -> tuple[str, ...]:
+    return tuple(row.name for row in features._rows())
 
 
 # mke2fs.conf of e2fsprogs 1.47: base_features and what each type adds, without metadata_csum_seed

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from ..arithmetic import ceil_div
 from ..errors import RecordError
@@ -71,9 +71,23 @@ class MappingKind(Enum):
     EXTENTS = "extents"
 
 
-def _flag(name: str) -> cached_property[bool]:
+class _Flag:
+    """Whether a feature is set: a cached property without the lock of one."""
+
+    def __init__(self, feature_name: str) -> None:
+        self._feature = feature_name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, fmt: Format, owner: type) -> bool:
+        value = fmt.__dict__[self._name] = self._feature in fmt.features
+        return value
+
+
+def _flag(name: str) -> _Flag:
     """Whether the feature ``name`` is set."""
-    return cached_property(lambda fmt: name in fmt.features)
+    return _Flag(name)
 
 
 @dataclass(frozen=True)
@@ -170,26 +184,16 @@ class Format:
         ``clusters_per_group`` None is as many as there can be;
         ``desc_size`` None is what 64bit makes necessary.
         """
-        # lib/ext2fs/initialize.c:ext2fs_initialize
-        blocks_per_cluster = 1
-        if "bigalloc" in features:
-            blocks_per_cluster = (cluster_size or DEFAULT_CLUSTER_BLOCKS * block_size) // block_size
-        is_64bit = "64bit" in features
-        return cls(
-            features=features,
-            block_size=block_size,
-            inode_size=inode_size,
-            desc_size=desc_size or EXT4_MIN_DESC_SIZE_64BIT if is_64bit else EXT4_MIN_DESC_SIZE,
-            first_data_block=1 if block_size * blocks_per_cluster == EXT4_MIN_BLOCK_SIZE else 0,
-            clusters_per_group=min(
-                clusters_per_group or _most_clusters_per_group(block_size, blocks_per_cluster),
-                8 * block_size,
-                MAX_CLUSTERS_PER_GROUP,
-            ),
-            blocks_per_cluster=blocks_per_cluster,
-            groups_per_flex=groups_per_flex if "flex_bg" in features else 1,
-            first_meta_bg=first_meta_bg if "meta_bg" in features else 0,
-            num_backup_sb=num_backup_sb,
+        return _new_format(
+            features,
+            block_size,
+            inode_size,
+            cluster_size,
+            groups_per_flex,
+            first_meta_bg,
+            num_backup_sb,
+            clusters_per_group,
+            desc_size,
         )
 
     @classmethod
@@ -268,13 +272,11 @@ class Format:
     def _identified(self, uuid: bytes, stored_seed: int | None) -> Format:
         # lib/ext2fs/csum.c:ext2fs_init_csum_seed
         seed = stored_seed if self.metadata_csum_seed else None
-        return replace(
-            self, uuid=uuid, checksum_seed=filesystem_seed(uuid) if seed is None else seed
-        )
+        return _identified(self, uuid, seed)
 
     def with_inodes(self, inodes_per_group: int) -> Format:
         """Return the format with this many inodes in each group."""
-        return replace(self, inodes_per_group=inodes_per_group)
+        return _with_inodes(self, inodes_per_group)
 
     def of_groups(self, groups: int) -> Format:
         """Return the format of a new file system of this many groups.
@@ -574,3 +576,49 @@ def _is_power(number: int, base: int) -> bool:
 
 def _unusable(field: str, value: int) -> RecordError:
     return RecordError("superblock", field, f"{value} is of no file system that can be read")
+
+
+@lru_cache(maxsize=256)
+def _new_format(
+    features: FeatureSet,
+    block_size: int,
+    inode_size: int,
+    cluster_size: int | None,
+    groups_per_flex: int,
+    first_meta_bg: int,
+    num_backup_sb: int,
+    clusters_per_group: int | None,
+    desc_size: int | None,
+) -> Format:
+    """:meth:`Format.of`, once for all images of a format: what follows from it is found once."""
+    # lib/ext2fs/initialize.c:ext2fs_initialize
+    blocks_per_cluster = 1
+    if "bigalloc" in features:
+        blocks_per_cluster = (cluster_size or DEFAULT_CLUSTER_BLOCKS * block_size) // block_size
+    is_64bit = "64bit" in features
+    return Format(
+        features=features,
+        block_size=block_size,
+        inode_size=inode_size,
+        desc_size=desc_size or EXT4_MIN_DESC_SIZE_64BIT if is_64bit else EXT4_MIN_DESC_SIZE,
+        first_data_block=1 if block_size * blocks_per_cluster == EXT4_MIN_BLOCK_SIZE else 0,
+        clusters_per_group=min(
+            clusters_per_group or _most_clusters_per_group(block_size, blocks_per_cluster),
+            8 * block_size,
+            MAX_CLUSTERS_PER_GROUP,
+        ),
+        blocks_per_cluster=blocks_per_cluster,
+        groups_per_flex=groups_per_flex if "flex_bg" in features else 1,
+        first_meta_bg=first_meta_bg if "meta_bg" in features else 0,
+        num_backup_sb=num_backup_sb,
+    )
+
+
+@lru_cache(maxsize=64)
+def _identified(fmt: Format, uuid: bytes, seed: int | None) -> Format:
+    return replace(fmt, uuid=uuid, checksum_seed=filesystem_seed(uuid) if seed is None else seed)
+
+
+@lru_cache(maxsize=64)
+def _with_inodes(fmt: Format, inodes_per_group: int) -> Format:
+    return replace(fmt, inodes_per_group=inodes_per_group)

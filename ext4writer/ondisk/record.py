@@ -196,6 +196,11 @@ def _wholes(meanings: Mapping[str, Meaning]) -> dict[str, tuple[str, ...]]:
     return wholes
 
 
+FEW_ROWS = 6
+"""Columns of so few numbers are written one number after the other."""
+
+_RowWriter: TypeAlias = tuple[int, list[tuple[Callable[..., None], int, int]]]
+
 HOST_IS_BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
 
 
@@ -423,8 +428,18 @@ class Record:
         The first lies at ``offset`` of ``buffer``, and every ``stride`` bytes follows another.
         Nothing but the named fields changes.
         """
-        raw, width = _little_endian(column), memoryview(column).itemsize
         count = len(column)
+        if count <= FEW_ROWS:
+            # To prepare whole columns costs more than a few rows.
+            bits, parts = self._row_writers.get(names) or self._row_writer(names)
+            if bits <= 8 * memoryview(column).itemsize:
+                for row, number in enumerate(column):
+                    at, rest = offset + row * stride, number
+                    for put, place, size in parts:
+                        put(buffer, at + place, rest & (1 << size) - 1)
+                        rest >>= size
+                return
+        raw, width = _little_endian(column), memoryview(column).itemsize
         byte = 0
         with memoryview(buffer).cast("B") as table:
             for name in names:
@@ -446,6 +461,20 @@ class Record:
                     at = place if self._layout.order == "<" else size - 1 - place
                     table[start + at : end + at + 1 : stride] = raw[byte::width]
                     byte += 1
+
+    @cached_property
+    def _row_writers(self) -> dict[tuple[str, ...], _RowWriter]:
+        return {}
+
+    def _row_writer(self, names: tuple[str, ...]) -> _RowWriter:
+        """The bits of ``names`` together; what writes each, where it lies, and its bits."""
+        fields = [self._field(name) for name in names]
+        parts = [
+            (self._layout.items[name].pack_into, field.offset, 8 * field.size)
+            for name, field in zip(names, fields, strict=True)
+        ]
+        made = self._row_writers[names] = sum(bits for _, _, bits in parts), parts
+        return made
 
     def parse(self, buffer: ReadBuffer, offset: int = 0) -> dict[str, int | bytes | list[int]]:
         """Return all fields of the structure that lies at ``offset`` of ``buffer``."""

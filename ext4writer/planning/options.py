@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -114,6 +115,11 @@ class Option(Generic[Value, Given]):
             if self._most is not None and not self._least <= value <= self._most:
                 raise SpecError(name, f"{value} is not between {self._least} and {self._most}")
         return value  # type: ignore[no-any-return]
+
+    @cached_property
+    def is_fixed_point(self) -> bool:
+        """Whether the default needs no conversion, so that most options of a Spec need none."""
+        return self.take is None or self.take(self.default) is self.default
 
 
 def named(text: str, name_of: Callable[[str], str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,7 @@ from ..errors import SizeError, SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
 from ..ondisk.extent import entries_per_block
+from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
 from ..ondisk.htree import HASH_ALGS
 from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL
@@ -44,7 +45,7 @@ from .layout import ImagePlan
 from .lost_and_found import without_made
 from .mapping import DataMapping, mapping_of
 from .placement import Demand
-from .policy import DEFAULT_POLICY, LayoutPolicy, RandomPolicy
+from .policy import DEFAULT_POLICY, LayoutPolicy, RandomFeatures, RandomPolicy
 from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
 from .spec import IMAGE_UNIT, Spec, format_of
@@ -72,13 +73,58 @@ def plan_image(
     """Decide a whole image; see :func:`ext4writer.plan` for arguments and errors."""
     check_arguments(tree, spec)
     check_callbacks(progress, cancel)
+    spec = spec or Spec()
+    planned = partial(
+        _plan_of_nodes, hints=hints, processes=processes, progress=progress, cancel=cancel
+    )
+    if isinstance(spec.policy, RandomFeatures):
+        return _with_features(tree, spec, planned)
+    return planned(tree, spec)
+
+
+def _with_features(tree: Tree, spec: Spec, planned: Callable[[Tree, Spec], ImagePlan]) -> ImagePlan:
+    """Plan with the features that the policy draws, but for those that cannot be.
+
+    The tree, or another option, may need what one takes away, or have no room for what it adds.
+    """
+    assert isinstance(spec.policy, RandomFeatures)
+    words = spec.policy.feature_words(spec.features)
+
+    def attempt(words: Sequence[str]) -> ImagePlan | None:
+        features = FeatureSet.parse(",".join(words), base=spec.features)
+        try:
+            return planned(tree, replace(spec, features=features))
+        except (SpecError, TreeError, SizeError):
+            return None
+
+    found = attempt(words)
+    if found is not None:
+        return found
+    # One after the other, as few of them are in the way.
+    kept: list[str] = []
+    for word in words:
+        better = attempt([*kept, word])
+        if better is not None:
+            kept.append(word)
+            found = better
+    return found if found is not None else planned(tree, spec)
+
+
+def _plan_of_nodes(
+    tree: Tree,
+    spec: Spec,
+    hints: Hints | None,
+    processes: int | ProcessPool,
+    progress: ProgressCallback | None,
+    cancel: Cancel | None,
+) -> ImagePlan:
     try:
-        return _plan(tree, spec or Spec(), hints, processes, progress, cancel)
+        return _plan(tree, spec, hints, processes, progress, cancel)
     except (TypeError, AttributeError, AssertionError, LookupError, OverflowError):
         # A bug of this library, unless the caller put values of wrong types into nodes.
         if not take_nodes(tree):
             raise
-        return _plan(tree, spec or Spec(), hints, processes, progress, cancel)
+        return _plan(tree, spec, hints, processes, progress, cancel)
 
 
 def _plan(
@@ -338,7 +384,7 @@ def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
 
 def _fresh(policy: LayoutPolicy) -> LayoutPolicy:
     """A fresh copy of ``policy``; one that is not of this library is wrapped in checks."""
-    if type(policy) in (LayoutPolicy, RandomPolicy):
+    if type(policy) in (LayoutPolicy, RandomPolicy, RandomFeatures):
         return policy.fresh()
     from .checked_policy import CheckedPolicy
 

@@ -11,6 +11,7 @@ from collections.abc import MutableSequence, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from ..ondisk.features import FeatureSet
     from .states.journal import JournalRoom, JournalState
     from .states.mmp import MmpState
 
@@ -208,7 +209,7 @@ class RandomPolicy(SeededPolicy):
         self._habits = self._others.below(1 << 32)
 
     def __repr__(self) -> str:
-        return f"<RandomPolicy {self.name}>"
+        return f"<{type(self).__name__} {self.name}>"
 
     def _has_habit(self, number: int) -> bool:
         """Half of all seeds have each habit, so that a layout has some and not all of them."""
@@ -294,3 +295,20 @@ class RandomPolicy(SeededPolicy):
 
     def uninit(self, flag: str) -> bool:  # noqa: ARG002
         return not self._now_and_then(8, 2)
+
+
+class RandomFeatures(RandomPolicy):
+    """The same, over the table of features too: each may be added, or taken away.
+
+    The planner asks for them; those that the tree or other options cannot do without stay.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.name = f"random-features:{seed}"
+
+    def feature_words(self, usual: FeatureSet) -> list[str]:
+        """Words such as ``quota`` and ``^extent``, which change ``usual``; the same each time."""
+        from .random_features import random_features  # late, as most images have none
+
+        return random_features(usual, SeededPolicy(~self.seed & MASK_64).below)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ..errors import SpecError
-from .policy import MASK_64, LayoutPolicy, RandomPolicy
+from .policy import MASK_64, LayoutPolicy, RandomFeatures, RandomPolicy
 
 _DIGITS_64 = len(str(MASK_64))
 
 
 def policy(text: str) -> LayoutPolicy:
-    """The policy named ``text``: ``default``, ``random:SEED``, or ``NAME[:SEED]``.
+    """The policy named ``text``: ``default``, ``random:SEED``, ``random-features:SEED``, or
+    ``NAME[:SEED]``.
 
     ``SEED`` is a number below 2^64, 0 by default. docs/damage.md lists the names.
     Raises :class:`SpecError` for another text.
@@ -20,13 +21,16 @@ def policy(text: str) -> LayoutPolicy:
     seed = _seed(digits) if colon else 0
     if kind == "random" and colon and seed is not None:
         return RandomPolicy(seed)
+    if kind == "random-features" and colon and seed is not None:
+        return RandomFeatures(seed)
     from .named_policies import NAMED  # late, because most images have none of them
 
     if kind in NAMED and seed is not None:
         return NAMED[kind](seed)
     raise SpecError(
         "policy",
-        f"{text!r} is neither 'default' nor 'random:SEED' with a number below 2^64, nor one of "
+        f"{text!r} is neither 'default' nor 'random:SEED' or 'random-features:SEED' with a number "
+        "below 2^64, nor one of "
         f"{', '.join(NAMED)}, each with or without such a :SEED",
     )
 

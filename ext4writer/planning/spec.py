@@ -547,8 +547,8 @@ class Spec:
     )
     policy: Option[LayoutPolicy | None, LayoutPolicy | str | None] = Option(
         None,
-        "What chooses among the legal layouts: random, or one of those in docs/damage.md, such as "
-        "one-block-runs.",
+        "What chooses among the legal layouts: random:SEED, random-features:SEED, which mixes "
+        "features too, or one of those in docs/damage.md, such as one-block-runs.",
         optional(policy_of),
         default_text="default, the compact one",
         form="NAME[:SEED]",
@@ -611,6 +611,8 @@ class Spec:
             object.__setattr__(self, "features", TYPES[self.type])
         for name, option in OPTIONS.items():
             given = getattr(self, name)
+            if given is option.default and option.is_fixed_point:
+                continue
             value = option.taken(name, given)
             if value is not given:
                 object.__setattr__(self, name, value)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, NamedTuple
 
 from ext4writer.errors import Ext4WriterError
-from ext4writer.fuzzing import Recipe, random_recipe
+from ext4writer.fuzzing import Recipe, random_image
 
 from .oracles import MEMORY, SECONDS, Oracle, Verdict
 
@@ -57,10 +57,22 @@ def ask_all(
     folder: str | None = None,
 ) -> tuple[Verdict, ...]:
     """Make the image in a temporary folder and let each oracle look at it."""
+    return ask_about(recipe.image(), oracles, seconds=seconds, memory=memory, folder=folder)
+
+
+def ask_about(
+    image: bytes,
+    oracles: Sequence[Oracle],
+    *,
+    seconds: float = SECONDS,
+    memory: int = MEMORY,
+    folder: str | None = None,
+) -> tuple[Verdict, ...]:
+    """Put an image into a temporary folder and let each oracle look at it."""
     with TemporaryDirectory(prefix="ext4writer-fuzz-", dir=folder) as scratch:
         path = os.path.join(scratch, "image")
         with open(path, "wb") as file:
-            file.write(recipe.image())
+            file.write(image)
         return tuple(oracle.ask(path, seconds=seconds, memory=memory) for oracle in oracles)
 
 
@@ -69,8 +81,8 @@ def try_seed(
 ) -> Finding:
     """One task of a campaign, for any process."""
     oracles = [Oracle.parse(name) for name in names]
-    recipe = random_recipe(seed, overrides=overrides)
-    verdicts = ask_all(recipe, oracles, seconds=seconds, memory=memory)
+    recipe, image = random_image(seed, overrides=overrides)
+    verdicts = ask_about(image, oracles, seconds=seconds, memory=memory)
     return Finding(seed, str(recipe), verdicts, reason_to_keep(verdicts, oracles))
 
 

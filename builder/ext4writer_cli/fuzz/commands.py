@@ -146,15 +146,15 @@ def make(seeds: range, overrides: int, output: str, recipes_only: bool) -> None:
 
     The same seed gives the same bytes on every machine, and 'fuzz replay' makes them of the recipe.
     """
-    from ext4writer.fuzzing import random_recipe
+    from ext4writer.fuzzing import random_image
 
     folder = _folder(output)
     with cancel_on_signals(at_once=True):
         for seed in seeds:
-            recipe = random_recipe(seed, overrides=overrides)
+            recipe, image = random_image(seed, overrides=overrides)
             _save(_new_path(folder, f"{seed}.recipe"), str(recipe))
             if not recipes_only:
-                _save(_new_path(folder, f"{seed}.img"), recipe.image())
+                _save(_new_path(folder, f"{seed}.img"), image)
     click.echo(f"{len(seeds)} recipes in {folder}")
 
 

@@ -1,0 +1,56 @@
+"""Features at random, as far as they go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from ..errors import SpecError
+from ..ondisk.features import FEATURES, Feature, FeatureSet, feature
+
+UNWANTED = ("journal_dev", "encrypt", "casefold", "large_dir")
+"""Features that need options, or change nothing in a small image."""
+TOGGLED = tuple(row.name for row in FEATURES if row.support == "write" and row.name not in UNWANTED)
+_OFTEN, _EITHER = 6, 2
+
+
+def feature_words(row: Feature, *, without: bool) -> str:
+    """What turns a feature on, with what it needs, or off with what needs it; as mke2fs -O."""
+    if without:
+        needing = [other.name for other in FEATURES if row.name in other.needs]
+        return ",".join(f"^{name}" for name in (row.name, *needing))
+    against = [*row.conflicts, *(one.name for one in FEATURES if row.name in one.conflicts)]
+    return ",".join([row.name, *row.needs, *(f"^{name}" for name in against)])
+
+
+def random_features(
+    usual: FeatureSet, below: Callable[[int], int], kept: Container[str] = ()
+) -> list[str]:
+    """Words such as ``quota`` and ``^extent,^bigalloc``, to be taken one after the other.
+
+    ``below`` gives the numbers: any one from 0 up to its argument, which is not reached. What is in
+    ``kept`` stays as it is. After each word the features go together.
+    """
+    features = usual
+    words: list[str] = []
+    for name in TOGGLED:
+        if below(_OFTEN):
+            continue
+        is_added = not below(_EITHER)
+        before = {*features.names()}
+        if name in kept or is_added is (name in before):
+            continue
+        text = feature_words(feature(name), without=not is_added)
+        changed = FeatureSet.parse(text, base=features)
+        try:
+            changed.check()
+        except SpecError:
+            continue
+        after = {*changed.names()}
+        differing = after ^ before
+        if not any(each in kept for each in differing):
+            features = changed
+            others = sorted(differing - {name})
+            words.append(
+                ",".join(each if each in after else f"^{each}" for each in (name, *others))
+            )
+    return words
