@@ -17,6 +17,8 @@ from tests.judges.tools import missing, require
 from .qemu import MEMORY, GuestError, drive_options, slow_clock
 
 ROM = Path("/usr/lib/u-boot/qemu-x86/u-boot.rom")
+ROM_64 = Path("/usr/lib/u-boot/qemu-x86_64/u-boot.rom")
+"""The same for 64 bits; with 32, it reads nothing that lies beyond 2^31 sectors (1 TiB)."""
 PROMPT = "\n=> "
 AUTOBOOT = "Hit any key to stop autoboot"
 ADDRESS = "1000000"
@@ -85,7 +87,12 @@ class UBoot:
 
 @contextmanager
 def u_boot(
-    drives: Sequence[Path], timeout: float = 60.0, *, snapshot: bool = True, auto: bool = False
+    drives: Sequence[Path],
+    timeout: float = 60.0,
+    *,
+    snapshot: bool = True,
+    auto: bool = False,
+    rom: Path = ROM,
 ) -> Iterator[UBoot]:
     """Start U-Boot and wait for its prompt.
 
@@ -95,12 +102,12 @@ def u_boot(
     Raises :class:`GuestError` when all together takes more than ``timeout`` seconds.
     """
     qemu = require("qemu-system-x86_64")
-    if not ROM.exists():
-        missing(f"the boot loader {ROM}", "apt-get install u-boot-qemu")
+    if not rom.exists():
+        missing(f"the boot loader {rom}", "apt-get install u-boot-qemu")
     command = [
         qemu,
         *("-M", "pc,accel=tcg", "-cpu", "max", "-m", MEMORY, "-nodefaults", "-no-reboot"),
-        *("-display", "none", "-serial", "stdio", "-monitor", "none", "-bios", str(ROM)),
+        *("-display", "none", "-serial", "stdio", "-monitor", "none", "-bios", str(rom)),
         *drive_options(drives, snapshot),
         *slow_clock(),
     ]
