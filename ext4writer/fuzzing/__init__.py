@@ -9,11 +9,19 @@
 
 ``minimize`` makes one smaller as long as it still shows something, ``shapes`` has unusual images by
 name, ``witness`` writes what goes into a bug report, and ``mutate`` changes the bytes of any image
-and makes its checksums right. ``ext4writer fuzz run`` lets programs look at many of them.
+and makes its checksums right; ``afl`` and ``custom_mutator`` are that for AFL++ and atheris.
+``ext4writer fuzz run`` lets programs look at many of them.
 """
 
 from .chance import random_image, random_recipe
-from .mutation import mutate
+from .mutation import custom_mutator, mutate
 from .recipe import Recipe, RecipeError
 
-__all__ = ["Recipe", "RecipeError", "mutate", "random_image", "random_recipe"]
+__all__ = [
+    "Recipe",
+    "RecipeError",
+    "custom_mutator",
+    "mutate",
+    "random_image",
+    "random_recipe",
+]

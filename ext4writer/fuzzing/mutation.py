@@ -25,8 +25,8 @@ INTERESTING = (
 def mutate(data: bytes | bytearray, seed: int, max_size: int) -> bytes:
     """Change ``data`` in a few places that follow from ``seed``, and make all checksums right.
 
-    This is the custom mutator that AFL++'s Python interface and atheris ask for. Bytes that are no
-    image are changed too. The result has ``max_size`` bytes at most. Never raises.
+    :mod:`.afl` and :func:`custom_mutator` have the forms that AFL++ and atheris ask for. Bytes that
+    are no image are changed too. The result has ``max_size`` bytes at most. Never raises.
     """
     chance = Chance(seed)
     changed = bytearray(data[:max_size])
@@ -52,6 +52,11 @@ def mutate(data: bytes | bytearray, seed: int, max_size: int) -> bytes:
         touched += range(offset, end)
     reseal_into(changed, touched)
     return bytes(changed)
+
+
+def custom_mutator(data: bytes, max_size: int, seed: int) -> bytes:
+    """:func:`mutate` with its arguments in the order of ``atheris.Setup(custom_mutator=...)``."""
+    return mutate(data, seed, max_size)
 
 
 def _place(chance: Chance, size: int) -> int:

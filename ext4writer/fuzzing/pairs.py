@@ -39,7 +39,7 @@ FILES: dict[str, Entry] = {
 }
 
 
-def factors() -> list[Factor]:
+def factors(journal: bool = True) -> list[Factor]:
     """What is paired: sizes, each feature on or off, kinds of files."""
     found: list[Factor] = [
         ("block_size", ("1024", "2048", "4096")),
@@ -49,9 +49,11 @@ def factors() -> list[Factor]:
     usual = DEFAULT_FEATURES.names()
     for row in FEATURES:
         if row.support == "write" and row.name not in UNWANTED:
-            words = row.name, f"^{row.name}"
+            words: tuple[str, ...] = (row.name, f"^{row.name}")
             if row.name not in usual:
                 words = words[::-1]
+            if row.name == "has_journal" and not journal:
+                words = words[1:]
             found.append((f"feature {row.name}", words))
     found += [(f"file {name}", ("no", "yes")) for name in FILES]
     return found
@@ -65,10 +67,11 @@ def recipe_of(levels: dict[str, str]) -> Recipe:
         "block_size": levels["block_size"],
         "inode_size": levels["inode_size"],
         "features": ",".join(words),
-        "size": "4M",
     }
     if "^has_journal" in words:
         spec["journal"] = "none"
+    else:
+        spec["size"] = "4M"  # a journal has 1,024 blocks at least
     return Recipe(entries, spec, levels["policy"])
 
 
@@ -81,9 +84,12 @@ def _works(levels: dict[str, str]) -> bool:
     return True
 
 
-def corpus(attempts: int = 6) -> Corpus:
-    """Make recipes until each pair that can occur does; ``attempts`` are made for each."""
-    all_factors = factors()
+def corpus(attempts: int = 6, *, journal: bool = True) -> Corpus:
+    """Make recipes until each pair that can occur does; ``attempts`` are made for each.
+
+    Without a ``journal`` most images are far below 1 MiB.
+    """
+    all_factors = factors(journal)
     usual = {name: values[0] for name, values in all_factors}
     wanted = {
         frozenset(((first, one), (second, two)))
