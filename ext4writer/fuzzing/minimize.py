@@ -1,81 +1,118 @@
-"""The smallest recipe that still shows something: fields first, layout next, then the tree."""
+"""The smallest recipe that still shows something: fields first, layout next, then the tree.
+
+Hypothesis shrinks it: what may be taken away or made smaller is a strategy, whose largest example
+is the recipe as it was. So this module needs the package hypothesis, which the extra
+``ext4writer[hypothesis]`` brings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
+
+from hypothesis import HealthCheck, Phase, Verbosity, find, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 
 from .entries import Entry
 from .recipe import Recipe
 
+Item = TypeVar("Item")
 Test = Callable[[Recipe], bool]
-Step = Callable[[Recipe], Iterator[Recipe]]
+
+NEARLY_ALWAYS = 1 << 24
+"""One in so many examples is smaller than the recipe by chance, before anything is shrunk."""
+EXAMPLES = 50
+"""The first ones are nearly always the whole recipe, which shows it."""
+
+_SETTINGS = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=EXAMPLES,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+    verbosity=Verbosity.quiet,
+)
 
 
 def minimize(recipe: Recipe, is_shown: Test) -> Recipe:
     """Take away and make smaller what is not needed for ``is_shown``, until nothing is left to do.
 
-    ``is_shown`` must be true for ``recipe``, and false for a recipe whose image cannot be made.
+    ``is_shown`` must be true for ``recipe``, and false for a recipe whose image cannot be made. It
+    is asked once for each recipe, so that a test which cannot make up its mind does no harm. The
+    result follows from the recipe, the answers and the release of hypothesis.
     """
-    steps = (_fewer_overrides, _plainer_layout, _fewer_entries, _smaller_numbers)
+    answers = {str(recipe): True}
+
+    def ask(candidate: Recipe) -> bool:
+        text = str(candidate)
+        if text not in answers:
+            answers[text] = is_shown(candidate)
+        return answers[text]
+
     while True:
         before = recipe
-        for step in steps:
-            recipe = _exhausted(recipe, step, is_shown)
+        for step in (_overrides, _layout, _tree):
+            recipe = _shrunk(step(recipe), recipe, ask)
         if recipe == before:
             return recipe
 
 
-def _exhausted(
-    recipe: Recipe, step: Callable[[Recipe], Iterator[Recipe]], is_shown: Test
-) -> Recipe:
-    """Take the first smaller recipe of ``step`` that still shows it, again and again."""
-    while True:
-        smaller = next((each for each in step(recipe) if each != recipe and is_shown(each)), None)
-        if smaller is None:
-            return recipe
-        recipe = smaller
+def _shrunk(smaller: st.SearchStrategy[Recipe], whole: Recipe, is_shown: Test) -> Recipe:
+    """The smallest example that shows it."""
+    try:
+        return find(smaller, is_shown, settings=_SETTINGS)
+    except NoSuchExample:
+        return whole
 
 
-def _fewer_overrides(recipe: Recipe) -> Iterator[Recipe]:
-    for number in range(len(recipe.overrides)):
-        rest = recipe.overrides[:number] + recipe.overrides[number + 1 :]
-        yield replace(recipe, overrides=rest)
+def _up_to(draw: st.DrawFn, most: int) -> int:
+    """A number up to ``most``: this one at first, and then as small as can be."""
+    return min(draw(st.integers(0, most + NEARLY_ALWAYS)), most)
 
 
-def _plainer_layout(recipe: Recipe) -> Iterator[Recipe]:
-    if recipe.policy != "default":
-        yield replace(recipe, policy="default")
-    for name in recipe.spec:
-        yield replace(recipe, spec={key: one for key, one in recipe.spec.items() if key != name})
-    words = recipe.spec.get("features", "").split(",")
-    for word in words if len(words) > 1 else ():
-        kept = ",".join(each for each in words if each != word)
-        yield replace(recipe, spec={**recipe.spec, "features": kept})
+def _some_of(draw: st.DrawFn, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """All items at first, then as few as can be."""
+    return tuple(item for item in items if _up_to(draw, 1))
 
 
-def _fewer_entries(recipe: Recipe) -> Iterator[Recipe]:
-    count = len(recipe.entries)
-    size = count
-    while size:
-        for start in range(0, count, size):
-            rest = recipe.entries[:start] + recipe.entries[start + size :]
-            yield replace(recipe, entries=rest)
-        size //= 2
+@st.composite
+def _overrides(draw: st.DrawFn, recipe: Recipe) -> Recipe:
+    """Fewer fields that are wrong; checksums that are right; values that are plain."""
+    kept = []
+    for text in _some_of(draw, recipe.overrides):
+        field, equals, value = text.removeprefix("!").partition("=")
+        values = ("0", "1", value) if field[-1:] not in "+-^" and equals else (value,)
+        plain = values[_up_to(draw, len(values) - 1)]
+        stale = "!" if text.startswith("!") and _up_to(draw, 1) else ""
+        kept.append(f"{stale}{field}{equals}{plain}")
+    return replace(recipe, overrides=tuple(kept))
 
 
-def _smaller_numbers(recipe: Recipe) -> Iterator[Recipe]:
-    for position, entry in enumerate(recipe.entries):
-        for key, value in entry.numbers.items():
-            without = {name: one for name, one in entry.numbers.items() if name != key}
-            yield _with_entry(recipe, position, entry._replace(numbers=without))
-            for smaller in (0, 1, value // 2, value - 1):
-                if smaller < value:
-                    numbers = {**entry.numbers, key: smaller}
-                    yield _with_entry(recipe, position, entry._replace(numbers=numbers))
+@st.composite
+def _layout(draw: st.DrawFn, recipe: Recipe) -> Recipe:
+    """No policy, fewer options, fewer features."""
+    policy = recipe.policy
+    if policy != "default" and not _up_to(draw, 1):
+        policy = "default"
+    spec = dict(_some_of(draw, tuple(recipe.spec.items())))
+    if "features" in spec:
+        words = _some_of(draw, tuple(spec["features"].split(",")))
+        spec["features"] = ",".join(words)
+        if not words:
+            del spec["features"]
+    return replace(recipe, policy=policy, spec=spec)
 
 
-def _with_entry(recipe: Recipe, position: int, entry: Entry) -> Recipe:
-    entries = list(recipe.entries)
-    entries[position] = entry
-    return replace(recipe, entries=tuple(entries))
+@st.composite
+def _tree(draw: st.DrawFn, recipe: Recipe) -> Recipe:
+    """Fewer files, which have less."""
+    entries = _some_of(draw, recipe.entries)
+    return replace(recipe, entries=tuple(_entry(draw, entry) for entry in entries))
+
+
+def _entry(draw: st.DrawFn, entry: Entry) -> Entry:
+    numbers: Mapping[str, int] = dict(_some_of(draw, tuple(entry.numbers.items())))
+    return entry._replace(numbers={name: _up_to(draw, number) for name, number in numbers.items()})

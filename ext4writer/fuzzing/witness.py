@@ -10,6 +10,9 @@ from dataclasses import replace
 from ..spans import Span
 from .recipe import Recipe
 
+ROW = 16
+"""Bytes in a line, as many as ``xxd -r`` takes."""
+
 
 def script(recipe: Recipe) -> str:
     """A short Python program that writes the image of a recipe."""
@@ -23,38 +26,52 @@ def script(recipe: Recipe) -> str:
 
 
 def hex_patch(recipe: Recipe) -> str:
-    """The bytes that the overrides change: offset, before and after, one line for each stretch."""
-    right, wrong = replace(recipe, overrides=()).image(), recipe.image()
+    """The bytes that the overrides change, as ``xxd -r PATCH IMAGE`` puts them into the image of
+    the recipe without them. Without overrides they are all that is not zero.
+    """
+    wrong = recipe.image()
+    if recipe.overrides:
+        right = replace(recipe, overrides=()).image()
+        head = "# xxd -r PATCH IMAGE; IMAGE is that of the recipe without its overrides\n"
+    else:
+        right = bytes(len(wrong))
+        head = f"# truncate -s {len(wrong)} IMAGE && xxd -r PATCH IMAGE\n"
     lines = [
-        f"{start:#010x}  {right[start:end].hex()} -> {wrong[start:end].hex()}\n"
+        f"{start:08x}: {wrong[start:end].hex(' ')}"
+        + (f"  # was {right[start:end].hex(' ')}\n" if recipe.overrides else "\n")
         for start, end in _differences(right, wrong)
     ]
-    return "".join(lines)
+    return head + "".join(lines)
 
 
 def _differences(first: bytes, second: bytes) -> Iterator[Span]:
-    start = -1
+    """Stretches of at most ``ROW`` bytes in which two images of one size differ."""
     for block in range(0, len(first), 4096):
         if first[block : block + 4096] == second[block : block + 4096]:
             continue
-        for offset in range(block, min(block + 4096, len(first))):
+        start = -1
+        end = min(block + 4096, len(first))
+        for offset in range(block, end):
             if first[offset] != second[offset]:
-                if start < 0:
-                    start = offset
+                start = offset if start < 0 else start
             elif start >= 0:
                 yield Span(start, offset)
                 start = -1
-    if start >= 0:
-        yield Span(start, len(first))
+            if start >= 0 and offset + 1 - start == ROW:
+                yield Span(start, offset + 1)
+                start = -1
+        if start >= 0:
+            yield Span(start, end)
 
 
 def syz_program(recipe: Recipe) -> str:
     """A program of syzkaller that mounts the image.
 
-    sys/linux/filesystem.txt of syzkaller: the image is compressed with zlib, in base64.
+    The arguments are those of ``syz_mount_image$ext4`` in syzkaller's sys/linux/filesystem.txt: the
+    type, where it is mounted, flags, options, whether to go there, and the image, compressed with
+    zlib. A ``$`` before data says that they are in base64 (prog/encoding.go, deserializeData).
     """
-    image = recipe.image()
-    packed = zlib.compress(image, 9)
+    packed = zlib.compress(recipe.image(), 9)
     return (
         "syz_mount_image$ext4(&(0x7f0000000000)='ext4\\x00', &(0x7f0000000040)='./file0\\x00', "
         f"0x0, &(0x7f0000000080), 0x1, {len(packed):#x}, "

@@ -96,7 +96,7 @@ FORMAT_FREE = (
 
 THIRD_PARTY = {
     "fsspec": {"distributed.targets"},
-    "hypothesis": {"damage.strategies"},
+    "hypothesis": {"damage.strategies", "fuzzing.minimize"},
     "construct": {"ondisk"},
     "crc32c": {"ondisk.checksum"},
     "zstandard": {"sources.tar_archive.decoders", "output.compressed", "plan_file.saved"},
