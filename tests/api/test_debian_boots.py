@@ -14,7 +14,7 @@ import pytest
 from tests.builder.command import report
 from tests.guest.initramfs import build
 from tests.guest.kernel_package import unpacked_kernel
-from tests.guest.qemu import GuestError, drive_options, gzip, slow_clock
+from tests.guest.qemu import GuestError, drive_options, slow_clock
 from tests.judges.fsck import assert_clean
 from tests.judges.kernel import GOOD_MESSAGES
 from tests.judges.tools import missing, require, require_root, run
@@ -108,7 +108,7 @@ def base_archive(folder: Path) -> Path:
 
 def machine(image: Path, initramfs: Path) -> list[str]:
     kernel = unpacked_kernel()
-    initramfs.write_bytes(gzip(build(kernel, "", (), {"init": INIT.encode()})))
+    initramfs.write_bytes(build(kernel, "", (), {"init": INIT.encode()}))
     return [
         require("qemu-system-x86_64"),
         *("-M", "q35,accel=tcg", "-cpu", "max", "-m", "512M", "-nodefaults", "-no-reboot"),

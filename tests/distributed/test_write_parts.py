@@ -227,6 +227,7 @@ def test_what_stopped_before_its_first_part_goes_on(
 # -- engines and stores of others ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_workers_of_dask_one_killed(plan: Path, expected: bytes, tmp_path: Path) -> None:
     image = tmp_path / "image"
     assert run_with_dask("parts", plan, image).split() == ["8"]

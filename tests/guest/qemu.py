@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,7 +50,7 @@ def run_guest(
     with tempfile.TemporaryDirectory(prefix="ext4writer-guest-") as scratch:
         initramfs = Path(scratch, "initramfs")
         archive = build(kernel, script, programs, dict(files or {}), modules)
-        initramfs.write_bytes(gzip(archive))
+        initramfs.write_bytes(archive)
         command = [
             qemu,
             *("-M", "q35,accel=tcg", "-cpu", "max", "-m", MEMORY, "-nodefaults", "-no-reboot"),
@@ -83,12 +82,6 @@ def drive_options(drives: Sequence[Path | str], snapshot: bool) -> list[str]:
         option += ",cache=unsafe,discard=unmap"
         options += ["-drive", option + (",snapshot=on" if snapshot else "")]
     return options
-
-
-def gzip(data: bytes) -> bytes:
-    """Hardly compressed, since the guest is slow at unpacking and the host fast at reading."""
-    compressor = zlib.compressobj(1, wbits=31)
-    return compressor.compress(data) + compressor.flush()
 
 
 def _run(command: list[str], timeout: float) -> str:

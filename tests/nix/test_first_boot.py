@@ -9,7 +9,7 @@ import pytest
 
 from tests.guest import initramfs
 from tests.guest.kernel_package import unpacked_kernel
-from tests.guest.qemu import gzip, script_output
+from tests.guest.qemu import script_output
 from tests.guest.u_boot import u_boot
 from tests.judges import debugfs
 from tests.judges.fsck import assert_clean
@@ -94,7 +94,7 @@ def test_from_boot_loader_to_full_disk(baked: bool, tmp_path: Path) -> None:
     )
     programs = ["sfdisk", "partprobe", "resize2fs"]
     initrd = tmp_path / "initrd"
-    initrd.write_bytes(gzip(initramfs.build(package, script, programs, {})))
+    initrd.write_bytes(initramfs.build(package, script, programs, {}))
     image = build.image(
         "database = true; registration = false;" if baked else "",
         populate=POPULATE.format(kernel=kernel, initrd=initrd, nix=build.tools),

@@ -26,7 +26,6 @@ from ext4writer.read import open_image
 from tests.builder.command import command, environment
 from tests.guest.initramfs import build
 from tests.guest.kernel_package import unpacked_kernel
-from tests.guest.qemu import gzip
 from tests.judges import debugfs, fsck, tools
 from tests.makers.containers import Entry, Layout, layer_tar
 
@@ -374,7 +373,7 @@ def test_a_login_prompt(path: str, rootfs: Path, tmp_path: Path) -> None:
     (rootfs / "etc" / "passwd").write_text("root::0:0:root:/:/bin/sh\n")
     make_tar(rootfs, tmp_path / "debian.tar")
     initrd = tmp_path / "initrd"
-    initrd.write_bytes(gzip(build(kernel, "", (), {"init": INIT.encode()})))
+    initrd.write_bytes(build(kernel, "", (), {"init": INIT.encode()}))
     vmlinuz = next(iter(kernel.glob("boot/vmlinuz-*")))
     process = subprocess.Popen(
         ["sh", COOKBOOK / "debian-login.sh", "debian.tar", vmlinuz, initrd],

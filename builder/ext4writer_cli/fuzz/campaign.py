@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import suppress
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from ext4writer.errors import Ext4WriterError
+from ext4writer.errors import Ext4WriterError, OutputError, WorkerError
 from ext4writer.fuzzing import Recipe, random_image
 
-from .oracles import MEMORY, SECONDS, Oracle, Verdict
+from ..signals import SIGNALS
+from .oracles import Oracle, Verdict
+from .programs import MEMORY, SECONDS, Limits
 
 RESULTS = "results.jsonl"
 AT_ONCE = 64
@@ -24,10 +27,32 @@ class Finding(NamedTuple):
     """One seed and what the oracles said."""
 
     seed: int
+    overrides: int
+    """How many fields might be wrong at most; with another number a seed is another image."""
     recipe: str
     verdicts: tuple[Verdict, ...]
     reason: str
     """Why it is worth keeping; empty if it is not."""
+
+    def line(self) -> bytes:
+        """The line of ``results.jsonl``."""
+        row = {
+            "seed": self.seed,
+            "overrides": self.overrides,
+            "reason": self.reason,
+            "verdicts": {each.oracle: [each.answer, each.detail] for each in self.verdicts},
+        }
+        return json.dumps(row).encode() + b"\n"
+
+
+class Row(NamedTuple):
+    """A line of ``results.jsonl``."""
+
+    seed: int
+    overrides: int
+    oracles: tuple[str, ...]
+    reason: str
+    line: bytes
 
 
 def reason_to_keep(verdicts: Sequence[Verdict], oracles: Sequence[Oracle]) -> str:
@@ -73,17 +98,69 @@ def ask_about(
         path = os.path.join(scratch, "image")
         with open(path, "wb") as file:
             file.write(image)
-        return tuple(oracle.ask(path, seconds=seconds, memory=memory) for oracle in oracles)
+        return tuple(oracle.ask(path, Limits(seconds, memory)) for oracle in oracles)
+
+
+class Stopped(BaseException):
+    """A signal ended the work of this process."""
+
+
+class _State:
+    """What a signal finds in a worker."""
+
+    is_busy = False
+    is_stopping = False
+
+
+def prepare_worker() -> None:
+    """Let signals end a worker's task at once, with all that it started; for pools of processes.
+
+    A pool takes an exception for the result of a task, and goes on with the next one.
+    """
+
+    def stop(*_: object) -> None:
+        if _State.is_stopping:
+            return  # what the first signal began must come to its end
+        if not _State.is_busy:
+            os._exit(0)
+        _State.is_stopping = True
+        raise Stopped
+
+    for signum in SIGNALS:
+        signal.signal(signum, stop)
+
+
+def stop_workers() -> None:
+    """End the workers that this process has started; see :func:`prepare_worker`."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
 
 
 def try_seed(
     seed: int, names: tuple[str, ...], seconds: float, memory: int, overrides: int
 ) -> Finding:
     """One task of a campaign, for any process."""
+    if _State.is_stopping:
+        raise Stopped
+    _State.is_busy = True
+    try:
+        return _try_seed(seed, names, seconds, memory, overrides)
+    finally:
+        _State.is_busy = False
+
+
+def _try_seed(
+    seed: int, names: tuple[str, ...], seconds: float, memory: int, overrides: int
+) -> Finding:
     oracles = [Oracle.parse(name) for name in names]
-    recipe, image = random_image(seed, overrides=overrides)
-    verdicts = ask_about(image, oracles, seconds=seconds, memory=memory)
-    return Finding(seed, str(recipe), verdicts, reason_to_keep(verdicts, oracles))
+    try:
+        recipe, image = random_image(seed, overrides=overrides)
+        verdicts = ask_about(image, oracles, seconds=seconds, memory=memory)
+    except Exception as error:  # a seed that this library cannot do is a finding, too
+        reason = f"ext4writer: crash ({type(error).__name__}: {error})"
+        return Finding(seed, overrides, f"# random_recipe({seed}): {reason}\n", (), reason)
+    reason = reason_to_keep(verdicts, oracles)
+    return Finding(seed, overrides, str(recipe), verdicts, reason)
 
 
 def run(
@@ -99,59 +176,119 @@ def run(
     """Try ``seeds`` and yield what is worth keeping, as it comes.
 
     ``folder``, which is made if it is missing, gets a line for each seed in ``results.jsonl``, and
-    ``SEED.recipe`` for what is kept. A seed that has a line is not tried again, so the same call
-    goes on after an interruption, and results of several machines can be put together. Any executor
-    of :mod:`concurrent.futures` will do. Raises :class:`ValueError` for an unknown oracle.
+    ``SEED.recipe`` for what is kept. A seed that has a line of the same oracles is not tried again,
+    so the same call goes on after an interruption. ``seconds`` and ``memory``, in bytes, are for
+    each oracle. Any executor of :mod:`concurrent.futures` will do.
+
+    Raises :class:`ValueError` for an unknown oracle, :class:`OutputError` if the results in
+    ``folder`` are those of another number of ``overrides``, and :class:`WorkerError` if a worker
+    dies, with all that was done before it on disk.
     """
     names = tuple(Oracle.parse(name).name for name in oracles)
     folder = os.fspath(folder)
     os.makedirs(folder, exist_ok=True)
     results = os.path.join(folder, RESULTS)
-    done = set(seeds_done(results))
+    done = set()
+    for row in rows(results):
+        if row.overrides != overrides:
+            raise OutputError(
+                results, f"was made with --overrides {row.overrides}; choose another folder"
+            )
+        if set(names) <= set(row.oracles):
+            done.add(row.seed)
     waiting = iter([seed for seed in seeds if seed not in done])
     running: set[Future[Finding]] = set()
     with open(results, "a+b") as file:
-        if file.tell() and not _ends_a_line(file):
+        _end_line(file)
+        try:
+            while True:
+                for seed in waiting:
+                    running.add(executor.submit(try_seed, seed, names, seconds, memory, overrides))
+                    if len(running) >= AT_ONCE:
+                        break
+                if not running:
+                    return
+                ready, running = wait(running, return_when=FIRST_COMPLETED)
+                findings = [future.result() for future in ready if future.exception() is None]
+                for finding in sorted(findings):
+                    if finding.reason:
+                        path = os.path.join(folder, f"{finding.seed}.recipe")
+                        with open(path, "w", encoding="utf-8") as kept:
+                            kept.write(finding.recipe)
+                    file.write(finding.line())
+                    file.flush()
+                    if finding.reason:
+                        yield finding
+                for future in ready:
+                    if (problem := future.exception()) is not None:
+                        raise WorkerError(
+                            f"a worker ended ({type(problem).__name__}: {problem}); the results so "
+                            f"far are in {folder}, and the same call goes on"
+                        ) from problem
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _end_line(file: BinaryIO) -> None:
+    """An interruption may have cut the last line off."""
+    if file.tell():
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
             file.write(b"\n")
-        while True:
-            for seed in waiting:
-                running.add(executor.submit(try_seed, seed, names, seconds, memory, overrides))
-                if len(running) >= AT_ONCE:
-                    break
-            if not running:
-                return
-            ready, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in sorted(ready, key=lambda each: each.result().seed):
-                finding = future.result()
-                if finding.reason:
-                    path = os.path.join(folder, f"{finding.seed}.recipe")
-                    with open(path, "w", encoding="utf-8") as kept:
-                        kept.write(finding.recipe)
-                file.write(json.dumps(_row(finding)).encode() + b"\n")
-                file.flush()
-                if finding.reason:
-                    yield finding
 
 
-def _ends_a_line(file: BinaryIO) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
-
-
-def _row(finding: Finding) -> dict[str, Any]:
-    return {
-        "seed": finding.seed,
-        "reason": finding.reason,
-        "verdicts": {each.oracle: [each.answer, each.detail] for each in finding.verdicts},
-    }
-
-
-def seeds_done(results: str) -> Iterator[int]:
-    """The seeds that have a line; one that was cut off by an interruption does not count."""
-    with suppress(OSError), open(results, encoding="utf-8") as file:
+def rows(results: str) -> Iterator[Row]:
+    """The lines of a file of results; one that was cut off by an interruption does not count."""
+    if not os.path.isfile(results):
+        return
+    with open(results, "rb") as file:
         for line in file:
-            with suppress(ValueError, KeyError, TypeError):
-                yield int(json.loads(line)["seed"])
+            try:
+                row = json.loads(line)
+                numbers = int(row["seed"]), int(row["overrides"])
+                yield Row(*numbers, tuple(row["verdicts"]), str(row["reason"]), line)
+            except (ValueError, KeyError, TypeError):
+                continue
+
+
+class Merged(NamedTuple):
+    """What :func:`merge` put together."""
+
+    seeds: int
+    kept: int
+
+
+def merge(folders: Sequence[str], into: str) -> Merged:
+    """Put the results of several folders together in ``into``, a new folder, sorted by seed.
+
+    What occurs twice occurs once; a seed that was tried with other oracles has a line for them.
+    Raises :class:`OutputError` for folders that do not go together, and for one without results.
+    """
+    found: dict[tuple[int, tuple[str, ...]], tuple[Row, str]] = {}
+    overrides: set[int] = set()
+    for folder in folders:
+        results = os.path.join(folder, RESULTS)
+        if not os.path.isfile(results):
+            raise OutputError(folder, f"has no {RESULTS}")
+        for row in rows(results):
+            overrides.add(row.overrides)
+            found.setdefault((row.seed, row.oracles), (row, folder))
+    if len(overrides) > 1:
+        raise OutputError(into, "the results were made with different numbers of overrides")
+    kept = set()
+    with open(os.path.join(into, RESULTS), "xb") as file:
+        for _, (row, folder) in sorted(found.items()):
+            file.write(row.line if row.line.endswith(b"\n") else row.line + b"\n")
+            if row.reason and row.seed not in kept:
+                kept.add(row.seed)
+                name = f"{row.seed}.recipe"
+                with (
+                    open(os.path.join(folder, name), "rb") as source,
+                    open(os.path.join(into, name), "xb") as target,
+                ):
+                    target.write(source.read())
+    return Merged(len({row.seed for row, _ in found.values()}), len(kept))
 
 
 def shows(

@@ -15,6 +15,8 @@ from ..signals import cancel_on_signals
 if TYPE_CHECKING:
     from ext4writer.fuzzing import Recipe
 
+    from .oracles import Oracle
+
 WORKERS_MAX = 8
 
 
@@ -45,21 +47,31 @@ overrides_option = click.option(
     metavar="N",
     help="Fields that are wrong in an image, at most; 0 makes images that are right.",
 )
+oracles_option = click.option(
+    "--oracle",
+    "oracles",
+    multiple=True,
+    default=("e2fsck", "check"),
+    show_default=True,
+    metavar="NAME|'COMMAND {}'",
+    help="What looks at each image: a name that 'fuzz oracles' lists, or a command, in which {} is "
+    "the image. May be given again.",
+)
 seconds_option = click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long an oracle may take.",
+    help="How long an oracle may compute; it may wait four times as long.",
 )
 memory_option = click.option(
     "--memory",
-    type=click.IntRange(min=64),
+    type=click.IntRange(min=0),
     default=2048,
     show_default=True,
     metavar="MIB",
-    help="How much memory an oracle may have.",
+    help="How much memory an oracle may have; 0 is no limit, for what AddressSanitizer watches.",
 )
 
 
@@ -184,18 +196,25 @@ def replay(recipe: str, output: str | None, script: bool, as_hex: bool, syz: boo
                 click.echo(text(parsed_recipe), nl=False)
 
 
+def _parse_oracles(texts: tuple[str, ...]) -> list[Oracle]:
+    """The oracles, which must all be there; ``click.UsageError``."""
+    from .oracles import Oracle
+
+    found = []
+    for text in texts:
+        try:
+            oracle = Oracle.parse(text)
+        except ValueError as error:
+            raise click.UsageError(f"--oracle: {error}") from None
+        if missing := oracle.missing():
+            raise click.UsageError(f"--oracle {text}: {missing}")
+        found.append(oracle)
+    return found
+
+
 @click.command(cls=GroupedCommand)
 @seeds_option
-@click.option(
-    "--oracle",
-    "oracles",
-    multiple=True,
-    default=("e2fsck", "check"),
-    show_default=True,
-    metavar="NAME|'COMMAND {}'",
-    help="What looks at each image: a name that 'fuzz oracles' lists, or a command, in which {} is "
-    "the image. May be given again.",
-)
+@oracles_option
 @click.option(
     "-o",
     "--output",
@@ -225,30 +244,32 @@ def run(
     from concurrent.futures import ProcessPoolExecutor
 
     from ..options import usable_cpus
+    from .campaign import prepare_worker, stop_workers
     from .campaign import run as run_campaign
-    from .oracles import Oracle
 
-    for text in oracles:
-        try:
-            Oracle.parse(text)
-        except ValueError as error:
-            raise click.UsageError(f"--oracle: {error}") from None
+    _parse_oracles(oracles)
     kept = 0
     folder = _folder(output)
     count = workers or min(usable_cpus(), WORKERS_MAX)
-    with cancel_on_signals(at_once=True), ProcessPoolExecutor(count) as executor:
-        findings = run_campaign(
-            seeds,
-            oracles,
-            folder,
-            executor,
-            seconds=timeout,
-            memory=memory << 20,
-            overrides=overrides,
-        )
-        for finding in findings:
-            kept += 1
-            click.echo(f"{finding.seed}: {finding.reason}")
+    with (
+        cancel_on_signals(at_once=True),
+        ProcessPoolExecutor(count, initializer=prepare_worker) as executor,
+    ):
+        try:
+            for finding in run_campaign(
+                seeds,
+                oracles,
+                folder,
+                executor,
+                seconds=timeout,
+                memory=memory << 20,
+                overrides=overrides,
+            ):
+                kept += 1
+                click.echo(f"{finding.seed}: {finding.reason}")
+        except BaseException:
+            stop_workers()
+            raise
     click.echo(f"{len(seeds)} seeds, {kept} kept in {folder}")
     if kept:
         raise SystemExit(1)
@@ -257,28 +278,25 @@ def run(
 @click.command(cls=GroupedCommand)
 def oracles() -> None:
     """List the oracles that 'fuzz run' knows by name, and whether they are installed."""
-    import shutil
-
     from .oracles import ORACLES
 
     for oracle in ORACLES.values():
-        there = not oracle.command or shutil.which(oracle.command[0]) is not None
-        click.echo(f"{oracle.name}{'' if there else ' (not installed)'}")
+        missing = oracle.missing()
+        click.echo(f"{oracle.name}{f'  ({missing})' if missing else ''}")
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("recipe", type=PATH)
-@click.option(
-    "--oracle",
-    "oracles",
-    metavar="NAME|'COMMAND {}'",
-    multiple=True,
-    default=("e2fsck", "check"),
-    show_default=True,
-    help="What looks at each image, as for 'fuzz run'.",
-)
+@oracles_option
 @click.option("--shows", metavar="TEXT", help="Count only reasons that hold TEXT.")
-@click.option("-o", "--output", type=PATH, metavar="FILE", help="Where the smaller recipe goes.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="Where the smaller recipe goes; beside it go a Python script (.py), a hex patch (.hex) "
+    "and a program of syzkaller (.syz) that show the same.",
+)
 @seconds_option
 @memory_option
 def minimize(
@@ -289,26 +307,53 @@ def minimize(
     timeout: float,
     memory: int,
 ) -> None:
-    """Take away what RECIPE does not need to show what it shows: fields, layout, then files."""
-    from ext4writer.fuzzing.minimize import minimize as make_smaller
+    """Take away what RECIPE does not need to show what it shows: fields, layout, then files.
+
+    Hypothesis does the work: pip install 'ext4writer[hypothesis]'.
+    """
+    from tempfile import TemporaryDirectory
 
     from .campaign import shows as reason_of
-    from .oracles import Oracle
 
     given = _recipe(recipe)
-    asked = [Oracle.parse(text) for text in oracles]
+    asked = _parse_oracles(oracles)
 
     def reason(one: Recipe) -> str:
         return reason_of(one, asked, seconds=timeout, memory=memory << 20)
 
-    with cancel_on_signals(at_once=True):
-        wanted = shows if shows is not None else _kind(reason(given))
-        if not wanted or wanted not in reason(given):
+    with cancel_on_signals(at_once=True), TemporaryDirectory(prefix="ext4writer-") as scratch:
+        # It would put a folder into the one that the command runs in.
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", scratch)
+        try:
+            from ext4writer.fuzzing.minimize import minimize as make_smaller
+        except ImportError:
+            raise click.UsageError(
+                "minimize needs the package hypothesis: pip install 'ext4writer[hypothesis]'"
+            ) from None
+        found = reason(given)
+        wanted = shows if shows is not None else _kind(found)
+        if not wanted or wanted not in found:
             raise click.UsageError(f"{recipe} shows nothing to these oracles")
         smaller = make_smaller(given, lambda one: wanted in reason(one))
-    if output is not None:
-        _save(_new_path(os.path.dirname(output), os.path.basename(output)), str(smaller))
+        if output is not None:
+            _save_witnesses(output, smaller)
     click.echo(str(smaller), nl=False)
+
+
+def _save_witnesses(output: str, recipe: Recipe) -> None:
+    from ext4writer.fuzzing import witness
+
+    folder, name = os.path.split(output)
+    base = name.removesuffix(".recipe")
+    texts = {
+        name: str(recipe),
+        f"{base}.py": witness.script(recipe),
+        f"{base}.hex": witness.hex_patch(recipe),
+        f"{base}.syz": witness.syz_program(recipe),
+    }
+    paths = {_new_path(folder, each): text for each, text in texts.items()}
+    for path, text in paths.items():
+        _save(path, text)
 
 
 def _kind(reason: str) -> str:
@@ -317,18 +362,48 @@ def _kind(reason: str) -> str:
 
 
 @click.command(cls=GroupedCommand)
+@click.argument("folders", type=PATH, nargs=-1, required=True)
+@click.option(
+    "-o", "--output", type=PATH, required=True, metavar="DIR", help="A new folder for all of it."
+)
+def merge(folders: tuple[str, ...], output: str) -> None:
+    """Put the results of several campaigns together, such as those of several machines."""
+    from ext4writer.errors import OutputError
+
+    from .campaign import RESULTS
+    from .campaign import merge as put_together
+
+    if os.path.lexists(os.path.join(output, RESULTS)):
+        raise OutputError(output, "has results already; choose an empty folder")
+    merged = put_together(folders, _folder(output))
+    click.echo(f"{merged.seeds} seeds, {merged.kept} kept in {output}")
+
+
+AFL_LARGEST = 1 << 20
+"""Bytes of a seed, at most: MAX_FILE in config.h of AFL++, which skips larger ones."""
+
+
+@click.command(cls=GroupedCommand)
 @click.option("-o", "--output", type=PATH, metavar="DIR", help="Write the images, too.")
+@click.option(
+    "--for",
+    "program",
+    type=click.Choice(["afl", "syzkaller"]),
+    help="Write seeds as this fuzzer takes them: for AFL++ and libFuzzer images without a journal, "
+    "of at most 1 MiB, and nothing else; for syzkaller programs that 'syz-db pack' takes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-def corpus(output: str | None, as_json: bool) -> None:
+def corpus(output: str | None, program: str | None, as_json: bool) -> None:
     """Make a small corpus in which all pairs of features, sizes and kinds of files occur."""
     from ext4writer.fuzzing.pairs import corpus as all_of_it
 
-    made = all_of_it()
+    if program and output is None:
+        raise click.UsageError("--for needs --output")
+    made = all_of_it(journal=program != "afl")
     if output is not None:
         folder = _folder(output)
         for recipe in made.recipes:
-            _save(_new_path(folder, f"{recipe.name}.img"), recipe.image())
-            _save(_new_path(folder, f"{recipe.name}.recipe"), str(recipe))
+            _save_seed(folder, recipe, program)
     if as_json:
         rows = {
             "recipes": [recipe.name for recipe in made.recipes],
@@ -342,4 +417,21 @@ def corpus(output: str | None, as_json: bool) -> None:
         click.echo(f"  not together: {first} and {second}")
 
 
-COMMANDS: tuple[click.Command, ...] = (shapes, make, replay, run, oracles, minimize, corpus)
+def _save_seed(folder: str, recipe: Recipe, program: str | None) -> None:
+    from ext4writer.fuzzing import witness
+
+    if program == "syzkaller":
+        _save(_new_path(folder, recipe.name), witness.syz_program(recipe))
+        return
+    image = recipe.image()
+    if program == "afl":
+        if len(image) <= AFL_LARGEST:
+            _save(_new_path(folder, recipe.name), image)
+        return
+    _save(_new_path(folder, f"{recipe.name}.img"), image)
+    _save(_new_path(folder, f"{recipe.name}.recipe"), str(recipe))
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    *(shapes, make, replay, run, oracles, minimize, merge, corpus),
+)

@@ -1,26 +1,29 @@
-"""Programs and functions that say what they think of an image."""
+"""Programs, machines and functions that say what they think of an image."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from ext4writer.errors import DamageError, Ext4WriterError
 from ext4writer.inspection.check import check_opened
 from ext4writer.read import open_image
 
+from . import kernel, u_boot
+from .machine import PROGRAM, MachineError
+from .programs import Limits, run
+
 Answer = Literal["clean", "problems", "error", "crash", "hang", "missing"]
 """Nothing wrong; something wrong; cannot be read at all; ended by a signal or a sanitizer; took too
 long; the program is not installed."""
 
-SECONDS = 10.0
-MEMORY = 2 << 30
 SANITIZERS = (b"AddressSanitizer", b"runtime error:", b"MemorySanitizer", b"LeakSanitizer")
 PROBLEMS_LEFT = 4
 """Exit status of fsck: errors that are not corrected, alone or with others."""
@@ -40,7 +43,7 @@ class Verdict(NamedTuple):
 
 
 class Oracle(NamedTuple):
-    """A program that gets the path of an image, or a function of this library."""
+    """A program that gets the path of an image, a machine, or a function of this library."""
 
     name: str
     command: tuple[str, ...] = ()
@@ -50,22 +53,56 @@ class Oracle(NamedTuple):
     has_problem_log: bool = False
     recovery: tuple[str, ...] = ()
     """What replays a journal first, in a copy, where one waits for that."""
+    stdin: str = ""
+    needs: tuple[tuple[str, str], ...] = ()
+    """Programs and modules of Python, each with what installs it."""
+    argument: str = ""
+    """What stands behind the colon of the name: a kernel, or the ROM of a boot loader."""
 
     @classmethod
     def parse(cls, text: str) -> Oracle:
         """An oracle by its name, or a command with ``{}`` in it; ``ValueError`` for others."""
         if text in ORACLES:
             return ORACLES[text]
+        kind, colon, argument = text.partition(":")
+        if colon and kind in MACHINES:
+            return ORACLES[kind]._replace(name=text, argument=os.path.expanduser(argument))
         words = tuple(shlex.split(text))
         if not any("{}" in word for word in words):
             known = ", ".join(ORACLES)
             raise ValueError(f"{text!r} is neither one of {known} nor a command with {{}} in it")
         return cls(text, words)
 
-    def ask(self, image: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> Verdict:
-        """Let it look at the image at the path ``image``; it must not change it."""
-        if not self.command:
+    def missing(self) -> str:
+        """What has to be installed, and how; empty if all is there."""
+        for name, remedy in self.needs:
+            if remedy.startswith("pip ") and _has_module(name):
+                continue
+            if not remedy.startswith("pip ") and shutil.which(name) is not None:
+                continue
+            return f"{name} is missing: {remedy}"
+        if self.command and not self.needs and shutil.which(self.command[0]) is None:
+            return f"there is no program {self.command[0]}"
+        kind = self.name.partition(":")[0]
+        if kind in MACHINES:
+            try:
+                MACHINES[kind].find(self.argument)
+            except FileNotFoundError as error:
+                return str(error)
+        return ""
+
+    def ask(self, image: str, limits: Limits = Limits()) -> Verdict:  # noqa: B008 (a tuple)
+        """Let it look at the image at the path ``image``, which it must not change."""
+        if missing := self.missing():
+            return Verdict(self.name, "missing", missing)
+        if self.name in _FUNCTIONS:
             return Verdict(self.name, *_FUNCTIONS[self.name](image))
+        kind = self.name.partition(":")[0]
+        if not self.command:
+            return Verdict(self.name, *MACHINES[kind].ask(self.argument, image, limits))
+        return Verdict(self.name, *self._run(image, limits))
+
+    def _run(self, image: str, limits: Limits) -> tuple[Answer, str]:
         log = f"{image}.log"
         commands = [self.command]
         if self.recovery and _needs_recovery(image):
@@ -75,36 +112,20 @@ class Oracle(NamedTuple):
             command = [word.replace("{}", image) for word in words]
             if self.has_problem_log and words is self.command:
                 command[1:1] = ["-E", f"problem_log={log}"]
-            try:
-                done = _run(command, seconds, memory)
-            except FileNotFoundError:
-                return Verdict(self.name, "missing", f"{command[0]} is not installed")
-            except subprocess.TimeoutExpired:
-                return Verdict(self.name, "hang", f"no answer in {seconds:g} s")
-            noise = done.stdout + done.stderr
-            if done.returncode < 0:
-                return Verdict(self.name, "crash", f"signal {-done.returncode}")
-            if any(word in noise for word in SANITIZERS) or b"SIGSEGV" in noise:
-                return Verdict(self.name, "crash", _last_line(noise))
+            ended = run(command, limits, self.stdin.encode())
+            if ended.hung:
+                return "hang", f"no answer in {limits.seconds:g} s"
+            if ended.status < 0:
+                return "crash", f"signal {-ended.status}"
+            if any(word in ended.noise for word in SANITIZERS) or b"SIGSEGV" in ended.noise:
+                return "crash", _sanitizer_line(ended.noise)
         if self.has_problem_log:
             problems = _problems(log)
-            if done.returncode & ~PROBLEMS_LEFT:
-                return Verdict(self.name, "error", _last_line(noise))
-            clean = not problems and not done.returncode
-            return Verdict(self.name, "clean" if clean else "problems", " ".join(problems))
-        return Verdict(self.name, "error" if done.returncode else "clean", _last_line(noise))
-
-
-def _run(command: list[str], seconds: float, memory: int) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(  # noqa: S603 (what it runs was asked for)
-        command,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=seconds,
-        preexec_fn=_limiter(memory),
-        env={**os.environ, "LC_ALL": "C"},
-    )
+            if ended.status & ~PROBLEMS_LEFT:
+                return "error", _last_line(ended.noise)
+            clean = not problems and not ended.status
+            return ("clean" if clean else "problems"), " ".join(problems)
+        return ("error" if ended.status else "clean"), _last_line(ended.noise)
 
 
 def _needs_recovery(image: str) -> bool:
@@ -114,6 +135,12 @@ def _needs_recovery(image: str) -> bool:
             return opened.format.needs_recovery
     except Ext4WriterError:
         return False
+
+
+def _has_module(name: str) -> bool:
+    with suppress(ImportError):
+        return importlib.util.find_spec(name) is not None
+    return False
 
 
 def _problems(log: str) -> list[str]:
@@ -131,18 +158,11 @@ def _last_line(noise: bytes) -> str:
     return lines[-1][:200] if lines else ""
 
 
-def _limiter(memory: int) -> Callable[[], None] | None:
-    """What a child does before it becomes the program; None where there are no limits."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-    return limit
+def _sanitizer_line(noise: bytes) -> str:
+    for line in noise.decode("utf-8", "replace").splitlines():
+        if any(word.decode() in line for word in SANITIZERS):
+            return line.strip()[:200]
+    return _last_line(noise)
 
 
 def _check(image: str) -> tuple[Answer, str]:
@@ -179,43 +199,108 @@ def _read(image: str) -> tuple[Answer, str]:
 
 _FUNCTIONS: dict[str, Callable[[str], tuple[Answer, str]]] = {"check": _check, "read": _read}
 
-_PYTSK3 = (
-    "import pytsk3,sys;fs=pytsk3.FS_Info(pytsk3.Img_Info(sys.argv[1]))\n"
-    "def go(d,n):\n"
-    "    for e in d:\n"
-    "        m=e.info.meta\n"
-    "        if n<9 and m and m.type==2 and e.info.name.name not in(b'.',b'..'):\n"
-    "            go(e.as_directory(),n+1)\n"
-    "        elif m and m.type==1 and m.size: e.read_random(0,min(m.size,1<<20))\n"
-    "go(fs.open_dir('/'),0)"
-)
-_DISSECT = (
-    "import sys;from dissect.extfs import ExtFS;fs=ExtFS(open(sys.argv[1],'rb'))\n"
-    "def go(i,n):\n"
-    "    for k,c in i.listdir().items():\n"
-    "        if n<9 and k not in('.','..') and c.filetype==0o040000: go(c,n+1)\n"
-    "        elif c.filetype==0o100000: c.open().read(1<<20)\n"
-    "go(fs.root,0)"
-)
+
+def _kernel(argument: str, image: str, limits: Limits) -> tuple[Answer, str]:
+    try:
+        said = kernel.look(argument, image, limits.seconds)
+    except MachineError as error:
+        found = kernel.bug(error.console)
+        if error.how == "ended":
+            return "crash", found or "the machine ended"
+        return "hang", found or f"no answer in {limits.seconds:g} s"
+    except OSError as error:
+        return "missing", str(error)
+    if found := kernel.bug(said):
+        return "crash", found
+    if "==== stuck ====" in said:
+        return "hang", "the file system cannot be unmounted"
+    complaint = kernel.complaint(said)
+    if "==== refused ====" in said:
+        return "error", complaint
+    return ("problems" if complaint else "clean"), complaint
+
+
+def _u_boot(argument: str, image: str, limits: Limits) -> tuple[Answer, str]:
+    try:
+        said = u_boot.look(argument, image, limits.seconds)
+    except MachineError as error:
+        last = _last_line(error.console.encode())
+        if error.how == "ended" or "### ERROR ###" in error.console:
+            return "crash", last
+        return "hang", f"no answer in {limits.seconds:g} s"
+    except OSError as error:
+        return "missing", str(error)
+    wrong = u_boot.complaint(said)
+    return ("error" if wrong else "clean"), wrong
+
+
+class _MachineOracle(NamedTuple):
+    ask: Callable[[str, str, Limits], tuple[Answer, str]]
+    find: Callable[[str], object]
+
+
+MACHINES = {
+    "kernel": _MachineOracle(_kernel, kernel.find_kernel),
+    "u-boot": _MachineOracle(_u_boot, u_boot.find_rom),
+}
+"""Oracles in QEMU, whose name may have a file behind a colon."""
+
+_QEMU = (PROGRAM, "apt-get install qemu-system-x86")
+_DEBUGFS = """\
+ls -l -p /
+ls -d /
+stat /
+ex /
+htree_dump /
+ea_list /
+stat <8>
+ncheck 11 12 13
+icheck 20 50
+stat <12>
+cat <12>
+ea_list <12>
+htree_dump <12>
+logdump -a
+lsdel
+dump_mmp
+list_quota user
+orphan_inodes
+"""
+"""What debugfs is asked; commands that it does not know do no harm."""
+
+
+def _reader(name: str, needs: tuple[str, str], *before: str) -> Oracle:
+    module = f"{__package__}.foreign"
+    function = {"grub-fstest": "grub", "libfsext": "fsext"}.get(name, name)
+    command = (*before, sys.executable, "-m", module, function, "{}")
+    return Oracle(name, command, needs=(needs,))
+
+
+def _program(name: str, command: tuple[str, ...], package: str) -> Oracle:
+    return Oracle(name, command, needs=((name, f"apt-get install {package}"),))
+
 
 ORACLES: dict[str, Oracle] = {
     oracle.name: oracle
     for oracle in (
         Oracle("check", judges=True),
         Oracle("read"),
-        Oracle(
-            "e2fsck",
-            ("e2fsck", "-fn", "{}"),
+        _program("e2fsck", ("e2fsck", "-fn", "{}"), "e2fsprogs")._replace(
             judges=True,
             has_problem_log=True,
             recovery=("e2fsck", "-y", "-E", "journal_only", "{}"),
         ),
-        Oracle("debugfs", ("debugfs", "-R", "ls -l -p /", "{}")),
-        Oracle("dumpe2fs", ("dumpe2fs", "{}")),
-        Oracle("7zz", ("7zz", "t", "-text", "{}")),
-        Oracle("grub-fstest", ("grub-fstest", "{}", "ls", "-l", "(loop0)/")),
-        Oracle("pytsk3", (sys.executable, "-c", _PYTSK3, "{}")),
-        Oracle("dissect", (sys.executable, "-c", _DISSECT, "{}")),
+        _program("debugfs", ("debugfs", "{}"), "e2fsprogs")._replace(stdin=_DEBUGFS),
+        _program("dumpe2fs", ("dumpe2fs", "{}"), "e2fsprogs"),
+        _program("7zz", ("7zz", "t", "-text", "{}"), "7zip"),
+        _reader("grub-fstest", ("grub-fstest", "apt-get install grub-common")),
+        _reader("fuse2fs", ("fuse2fs", "apt-get install fuse2fs"), "unshare", "-Urm"),
+        _reader("pytsk3", ("pytsk3", "pip install pytsk3")),
+        _reader("dissect", ("dissect.extfs", "pip install dissect.extfs")),
+        _reader("ext4", ("ext4", "pip install ext4")),
+        _reader("libfsext", ("pyfsext", "pip install libfsext-python")),
+        Oracle("u-boot", needs=(_QEMU,)),
+        Oracle("kernel", needs=(_QEMU, ("busybox", "apt-get install busybox-static"))),
     )
 }
-"""Oracles that come with this library, by name; programs must be installed."""
+"""Oracles that come with this library, by name; what they need must be installed."""
