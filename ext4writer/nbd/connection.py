@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -92,8 +93,6 @@ LARGEST_READ = 32 << 20
 LARGEST_OPTION = 64 << 10
 """Bytes of an option that are read; longer ones are passed over, or end the connection."""
 LONGEST_SKIPPED = 32 << 20
-NEGOTIATION_SECONDS = 30.0
-"""How long a client may take for one option."""
 MOST_OPTIONS = 1000
 LEAST_HOLE = 32 << 10
 """Zeros that are worth a message of their own."""
@@ -119,9 +118,21 @@ class HangUpError(Exception):
 class Connection:
     """Speaks with one client; :meth:`run` returns when it has gone, whatever it did."""
 
-    def __init__(self, peer: socket.socket, image: VirtualImage, on_error: OnError) -> None:
-        """``on_error`` hears why a range could not be read."""
-        self._peer = peer
+    def __init__(
+        self,
+        peer: socket.socket,
+        image: VirtualImage,
+        on_error: OnError,
+        activity: Iterator[int],
+    ) -> None:
+        """``on_error`` hears why a range could not be read.
+
+        ``activity`` gives numbers that rise, one for each thing that a client does.
+        """
+        self.peer = peer
+        self.last_active = next(activity)
+        """The number of the last request, or of the last answer that was taken."""
+        self._activity = activity
         self._image = image
         self._on_error = on_error
         self._structured = False
@@ -129,21 +140,33 @@ class Connection:
         self._has_no_zeroes = False
         self._buffer = memoryview(bytearray())
 
-    def run(self) -> None:
-        """Serve the client until it leaves."""
+    def run(self, handshake_seconds: float) -> None:
+        """Serve the client until it leaves; it may haggle for so long, all options together."""
         with suppress(HangUpError, OSError):
-            self._peer.settimeout(NEGOTIATION_SECONDS)
-            if self._negotiate():
-                self._peer.settimeout(None)
-                while self._answer():
-                    pass
+            # A limit of the socket would begin again with every byte.
+            limit = threading.Timer(handshake_seconds, self.hang_up)
+            limit.daemon = True
+            with suppress(RuntimeError):  # "can't start new thread"
+                limit.start()
+            try:
+                reads = self._negotiate()
+            finally:
+                limit.cancel()
+            while reads:
+                reads = self._answer()
+                self.last_active = next(self._activity)
+
+    def hang_up(self) -> None:
+        """End the connection, from another thread."""
+        with suppress(OSError):
+            self.peer.shutdown(socket.SHUT_RDWR)
 
     # -- negotiation -----------------------------------------------------------------------------
 
     def _negotiate(self) -> bool:
         """Haggle over options; whether the client wants to read now."""
         flags = NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES
-        self._peer.sendall(GREETING.pack(INIT_MAGIC, OPTION_MAGIC, flags))
+        self.peer.sendall(GREETING.pack(INIT_MAGIC, OPTION_MAGIC, flags))
         [given] = CLIENT_FLAGS.unpack(self._receive(CLIENT_FLAGS.size))
         if given & ~flags or not given & NBD_FLAG_FIXED_NEWSTYLE:
             return False
@@ -191,7 +214,7 @@ class Connection:
         if name:
             return False  # this option has no other way to say that there is none
         head = EXPORT.pack(self._image.size, FLAGS)
-        self._peer.sendall(head if self._has_no_zeroes else head + bytes(124))
+        self.peer.sendall(head if self._has_no_zeroes else head + bytes(124))
         return True
 
     def _tell_export(self, option: int, data: bytes) -> bool:
@@ -242,13 +265,14 @@ class Connection:
 
     def _reply(self, option: int, kind: int, data: bytes = b"") -> None:
         head = OPTION_REPLY.pack(OPTION_REPLY_MAGIC, option, kind, len(data))
-        self._peer.sendall(head + data)
+        self.peer.sendall(head + data)
 
     # -- transmission ----------------------------------------------------------------------------
 
     def _answer(self) -> bool:
         """Answer one request; whether there may be another."""
         magic, flags, command, cookie, offset, length = REQUEST.unpack(self._receive(REQUEST.size))
+        self.last_active = next(self._activity)
         if magic != REQUEST_MAGIC or command == NBD_CMD_DISC:
             return False
         if command == NBD_CMD_WRITE:
@@ -341,11 +365,11 @@ class Connection:
         if self._structured:
             self._chunk(cookie, NBD_REPLY_TYPE_NONE, b"", flags=NBD_REPLY_FLAG_DONE)
         else:
-            self._peer.sendall(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, 0, cookie))
+            self.peer.sendall(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, 0, cookie))
 
     def _fail(self, cookie: int, number: int, why: str, offset: int | None = None) -> None:
         if not self._structured:
-            self._peer.sendall(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, number, cookie))
+            self.peer.sendall(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, number, cookie))
             return
         text = why.encode("utf-8", "replace")[:NAME_MOST]
         body, kind = ERROR.pack(number, len(text)) + text, NBD_REPLY_TYPE_ERROR
@@ -355,7 +379,7 @@ class Connection:
 
     def _chunk(self, cookie: int, kind: int, body: bytes, *, flags: int) -> None:
         head = CHUNK.pack(STRUCTURED_REPLY_MAGIC, flags, kind, cookie, len(body))
-        self._peer.sendall(head + body)
+        self.peer.sendall(head + body)
 
     # -- bytes -----------------------------------------------------------------------------------
 
@@ -367,22 +391,22 @@ class Connection:
 
     def _send(self, head: bytes, body: memoryview) -> None:
         """Send two pieces, in one call where that is enough."""
-        if not hasattr(self._peer, "sendmsg"):  # Windows
-            self._peer.sendall(head)
-            self._peer.sendall(body)
+        if not hasattr(self.peer, "sendmsg"):  # Windows
+            self.peer.sendall(head)
+            self.peer.sendall(body)
             return
-        sent = self._peer.sendmsg([head, body])
+        sent = self.peer.sendmsg([head, body])
         if sent < len(head):
-            self._peer.sendall(head[sent:])
+            self.peer.sendall(head[sent:])
             sent = len(head)
         if sent < len(head) + len(body):
-            self._peer.sendall(body[sent - len(head) :])
+            self.peer.sendall(body[sent - len(head) :])
 
     def _receive(self, count: int) -> bytes:
         data = bytearray(count)
         view = memoryview(data)
         while view:
-            got = self._peer.recv_into(view)
+            got = self.peer.recv_into(view)
             if not got:
                 raise HangUpError
             view = view[got:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 import stat
@@ -19,7 +20,11 @@ from .address import Address
 from .connection import Connection, OnError
 
 MOST_CLIENTS = 64
-"""Connections at once; more of them wait."""
+"""Connections at once, by default; more of them wait."""
+IDLE_SECONDS = 10.0
+"""How long a client may do nothing, by default, while another one waits for its place."""
+HANDSHAKE_SECONDS = 30.0
+"""How long a client may take, by default, until it can read."""
 SOCKET_BYTES = 1 << 20
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 PASSING = {errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO} | SHORTAGES
@@ -42,11 +47,17 @@ class Server:
         *,
         listen_anywhere: bool = False,
         on_error: OnError | None = None,
+        most_clients: int = MOST_CLIENTS,
+        idle_seconds: float = IDLE_SECONDS,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         """Listen at ``address``; a unix socket can be used by this user alone.
 
         ``on_error`` hears of each range that cannot be read, such as one whose source has changed;
-        it may be called from several threads.
+        it may be called from several threads. Up to ``most_clients`` are served at once. If another
+        one waits, and within ``idle_seconds`` none of them leaves, then the one that has been idle
+        for longest is sent away, unless all of them asked for something in that time. A client that
+        has not come to an agreement after ``handshake_seconds`` is sent away in any case.
 
         Raises :class:`~ext4writer.SpecError` for an address that other machines reach unless
         ``listen_anywhere``, and :class:`~ext4writer.OutputError` if nothing can listen there.
@@ -66,7 +77,11 @@ class Server:
             self._own = status.st_dev, status.st_ino
         self._lock = threading.Lock()
         self._peers: set[socket.socket] = set()
-        self._slots = threading.Semaphore(MOST_CLIENTS)
+        self._connections: set[Connection] = set()
+        self._activity = itertools.count()
+        self._slots = threading.Semaphore(most_clients)
+        self._idle_seconds = idle_seconds
+        self._handshake_seconds = handshake_seconds
         self._closed = threading.Event()
 
     @property
@@ -77,36 +92,54 @@ class Server:
     def run(self) -> None:
         """Serve clients until the server is closed."""
         while not self._closed.is_set():
-            self._slots.acquire()
             try:
                 peer, _ = self._listener.accept()
             except OSError as error:
-                self._slots.release()
                 if self._closed.is_set() or error.errno not in PASSING:
                     break
                 if error.errno in SHORTAGES:
                     # The client waits until another has left; those that are there go on.
                     self._closed.wait(PAUSE_SECONDS)
                 continue
+            connection = Connection(peer, self._image, self._on_error, self._activity)
             with self._lock:
                 self._peers.add(peer)
-            if not helpers(partial(self._serve, peer), 1):
-                self._leave(peer)
+            self._wait_for_slot()
+            with self._lock:
+                self._connections.add(connection)
+            if self._closed.is_set() or not helpers(partial(self._serve, connection), 1):
+                self._leave(connection)
 
-    def _serve(self, peer: socket.socket) -> None:
+    def _wait_for_slot(self) -> None:
+        """Wait until a client leaves, or send away those that are idle, one after the other."""
+        sent_away: set[Connection] = set()
+        while not self._slots.acquire(blocking=False):
+            with self._lock:
+                before = {one: one.last_active for one in self._connections - sent_away}
+            if self._slots.acquire(timeout=self._idle_seconds):
+                return
+            idle = [one for one, number in before.items() if one.last_active == number]
+            if idle:
+                oldest = min(idle, key=before.__getitem__)
+                oldest.hang_up()
+                sent_away.add(oldest)
+
+    def _serve(self, connection: Connection) -> None:
         try:
+            peer = connection.peer
             with suppress(OSError):
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
                 if not self.address.path:
                     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            Connection(peer, self._image, self._on_error).run()
+            connection.run(self._handshake_seconds)
         finally:
-            self._leave(peer)
+            self._leave(connection)
 
-    def _leave(self, peer: socket.socket) -> None:
+    def _leave(self, connection: Connection) -> None:
         with self._lock:
-            self._peers.discard(peer)
-        peer.close()
+            self._connections.discard(connection)
+            self._peers.discard(connection.peer)
+        connection.peer.close()
         self._slots.release()
 
     def close(self) -> None:

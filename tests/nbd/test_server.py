@@ -9,8 +9,9 @@ import stat
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -353,6 +354,104 @@ def test_clients_that_misbehave_are_sent_away(server: Server, image: Path) -> No
     for step in range(40):
         broken(min(step, 7))
     assert_still_serves(server, image)
+
+
+class Busy(threading.Thread):
+    """A client that reads all the time."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self.client = Client(server)
+        self.client.go()
+        self.stopped = threading.Event()
+        self.failed = False
+
+    def run(self) -> None:
+        while not self.stopped.wait(0.01):
+            try:
+                self.client.request(NBD_CMD_READ, 1024, 1024)
+                self.failed = self.client.simple(1024)[0] != 0
+            except (OSError, EOFError):
+                self.failed = True
+            if self.failed:
+                return
+
+
+@pytest.mark.parametrize("state", ["silent", "haggling", "idle", "deaf"])
+def test_idle_clients_keep_nobody_out(
+    layout: Layout, image: Path, tmp_path: Path, state: str
+) -> None:
+    """The oldest of them is sent away; one that reads stays."""
+    require("nbdinfo")
+    with (
+        layout.open() as opened,
+        Server(opened, f"unix:{tmp_path / 's'}", most_clients=4, idle_seconds=0.3) as server,
+    ):
+        threading.Thread(target=server.run, daemon=True).start()
+        busy = Busy(server)
+        busy.start()
+        idle = [Client(server) for _ in range(3)]
+        for client in idle:
+            if state == "haggling":
+                client.flags()
+                client.option(NBD_OPT_LIST)
+            elif state != "silent":
+                client.go()
+            if state == "deaf":  # asks for more than a socket holds, and takes nothing of it
+                for _ in range(20):
+                    client.request(NBD_CMD_READ, 0, MIB)
+        assert f"export-size: {layout.size_bytes} " in run(["nbdinfo", server.uri]).stdout
+        assert_still_serves(server, image)
+        busy.stopped.set()
+        busy.join()
+        assert not busy.failed
+        for client in (busy.client, *idle):
+            client.close()
+
+
+def test_the_one_that_was_idle_for_longest_goes(layout: Layout, tmp_path: Path) -> None:
+    with (
+        layout.open() as opened,
+        Server(opened, f"unix:{tmp_path / 's'}", most_clients=3, idle_seconds=0.3) as server,
+    ):
+        threading.Thread(target=server.run, daemon=True).start()
+        clients = [Client(server) for _ in range(3)]
+        for client in clients:
+            client.go()
+        for client in (clients[2], clients[0]):
+            client.request(NBD_CMD_READ, 0, 512)
+            assert client.simple(512)[0] == 0
+        with closing(Client(server)) as another:
+            another.go()
+            assert clients[1].is_gone()
+            for client in (clients[0], clients[2]):
+                client.request(NBD_CMD_READ, 0, 512)
+                assert client.simple(512)[0] == 0
+        for client in clients:
+            client.close()
+
+
+def test_a_handshake_has_an_end(layout: Layout, tmp_path: Path) -> None:
+    """One that sends a byte now and then is no better than one that is silent."""
+    with (
+        layout.open() as opened,
+        Server(opened, f"unix:{tmp_path / 's'}", handshake_seconds=0.5) as server,
+    ):
+        threading.Thread(target=server.run, daemon=True).start()
+        with (
+            closing(Client(server)) as silent,
+            closing(Client(server)) as slow,
+            closing(Client(server)) as reader,
+        ):
+            reader.go()
+            slow.flags()
+            with suppress(OSError):
+                for byte in struct.pack(">8sII", b"IHAVEOPT", 999, 100) + bytes(100):
+                    slow.peer.sendall(bytes([byte]))
+                    time.sleep(0.05)
+            assert slow.is_gone() and silent.is_gone()
+            reader.request(NBD_CMD_READ, 0, 512)
+            assert reader.simple(512)[0] == 0
 
 
 def test_a_source_that_changed_is_an_error_for_its_range(tmp_path: Path) -> None:
