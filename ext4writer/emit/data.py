@@ -78,8 +78,8 @@ def _files(layout: ImagePlan) -> tuple[list[int], set[int]]:
     nodes: list[Any] = layout.table.nodes
     counts, types = layout.demand.counts, layout.table.types
     files = [index for index in compress(range(len(nodes)), counts) if types[index] == REGULAR]
-    if layout.verity:
-        # A tree makes a file of no bytes have blocks, too.
+    if layout.verity or layout.orphans is not None:
+        # A tree makes a file of no bytes have blocks, too, and so does a truncation.
         files = [index for index in files if layout.table.sizes[index]]
     # An output has zeros where nothing is written.
     zeros = {index for index in files if nodes[index].content.stored_zeros}

@@ -48,6 +48,7 @@ _WORD = Struct("<I")
 _HALF = Struct("<H")
 _I_BLOCK = INODE.offset("i_block")
 _I_FLAGS = INODE.offset("i_flags")
+_I_DTIME = INODE.offset("i_dtime")
 _I_EXTRA_ISIZE = INODE.offset("i_extra_isize")
 _I_PROJID = INODE.offset("i_projid")
 _put_file_acl = INODE.putter("i_file_acl")
@@ -96,6 +97,12 @@ class InodeEmitter:
         self._with_area = _ascending(layout.xattrs.inside_of)
         self._with_values = _ascending(layout.xattrs.values_of)
         self._inline = _ascending(layout.inline)
+        orphans = layout.orphans
+        self._following = orphans.following() if orphans is not None else {}
+        cut = orphans.truncated if orphans is not None else ()
+        self._cut = _ascending(
+            index for index, _ in cut if layout.table.inos[index] in self._following
+        )
         self._inline_emitter = InlineEmitter(layout, directories, packer)
         self._system = {
             file.ino: self._system_inode(file) for file in layout.system_files if file.ino
@@ -205,6 +212,10 @@ class InodeEmitter:
             flags = _WORD.unpack_from(view, start + _I_FLAGS)[0]
             flags = flags & ~self._mapping.flags | EXT4_INLINE_DATA_FL
             _WORD.pack_into(view, start + _I_FLAGS, flags)
+        for index in _between(self._cut, low, high):
+            _WORD.pack_into(
+                view, (index - low) * size + _I_DTIME, self._following[table.inos[index]]
+            )
         for index in _between(self._with_size, low, high):
             self._put_extra_isize(view, (index - low) * size, self._choices.extra_isizes[index])
         inos = table.inos[low:high]

@@ -152,6 +152,12 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
     if layout.journal_state is not None and not group:
         # lib/ext2fs/closefs.c:write_backup_super: never in a backup
         values["s_feature_incompat"] = fmt.features.incompat | feature("needs_recovery").mask
+    orphans = layout.orphans
+    if orphans is not None and not group:
+        values["s_last_orphan"] = orphans.chain[0] if orphans.chain else 0
+        if orphans.slots:
+            present = fmt.features.ro_compat | feature("orphan_present").mask
+            values["s_feature_ro_compat"] = present
     if layout.external_journal_blocks:
         # lib/ext2fs/mkjournal.c:ext2fs_add_journal_device
         values["s_journal_uuid"] = layout.journal_uuid

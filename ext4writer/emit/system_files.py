@@ -8,7 +8,7 @@ from ..ondisk.units import Unit
 from ..planning.layout import ImagePlan
 from ..planning.placement import PlacedFile
 from ..planning.system_files import SystemFile
-from ..planning.system_files.base import QUOTA_PURPOSE, XATTR_VALUE_PURPOSE
+from ..planning.system_files.base import ORPHANS_PURPOSE, QUOTA_PURPOSE, XATTR_VALUE_PURPOSE
 from ..planning.system_files.journal import JOURNAL_PURPOSE
 from ..planning.system_files.mmp import MMP_PURPOSE
 from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
@@ -56,6 +56,9 @@ def system_file_fields(
     layout: ImagePlan, packer: AttributePacker, file: SystemFile
 ) -> dict[str, int | bytes]:
     """Fields of the inode of a file without a name that differ from those of the others."""
+    if file.purpose == ORPHANS_PURPOSE:
+        assert layout.orphans is not None
+        return {"i_links_count": 0, "i_dtime": layout.orphans.following().get(file.ino, 0)}
     if file.purpose != XATTR_VALUE_PURPOSE:
         return {}
     from .xattr_values import xattr_value_fields

@@ -11,6 +11,7 @@ from ..planning.named_policies import described
 from ..planning.random_features import UNWANTED, feature_words
 from ..planning.states.journal_policies import JOURNAL_POLICIES
 from ..planning.states.mmp import MMP_POLICIES
+from ..planning.states.orphan_policies import ORPHAN_POLICIES
 from .entries import Entry
 from .recipe import Recipe
 
@@ -147,6 +148,7 @@ def _features() -> Iterator[Shape]:
 
 _NEEDS: dict[str, dict[str, str]] = {
     **{kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES},
+    **{kind.name: {"journal": "1M", "features": "orphan_file"} for kind in ORPHAN_POLICIES},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
 }
 """Options without which a policy has nothing to choose, by its name."""

@@ -31,6 +31,7 @@ from ..planning.quota_options import QuotaGrace, QuotaLimit
 from ..planning.spec import Spec
 from ..planning.states.journal import JournalState, Transaction, Write
 from ..planning.states.mmp import MmpState
+from ..planning.states.orphans import OrphanPlan
 from ..planning.system_files import SystemFile
 from ..planning.system_files.resize_inode import ResizeMapping
 from ..planning.verity import VerityFile
@@ -47,7 +48,7 @@ PLANNED: tuple[type, ...] = (
     *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, Slack),
     *(XattrPlan, Attribute),
     *(VerityFile, MerkleTree, InodeChoices, DeletedInode),
-    *(JournalState, Transaction, Write, MmpState),
+    *(JournalState, Transaction, Write, MmpState, OrphanPlan),
 )
 
 MAPPINGS: tuple[type[FileMapping], ...] = (BlockMapping, ExtentMapping, ResizeMapping)

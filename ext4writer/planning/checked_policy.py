@@ -12,6 +12,7 @@ from .policy import Item, LayoutPolicy
 if TYPE_CHECKING:
     from .states.journal import JournalRoom, JournalState
     from .states.mmp import MmpState
+    from .states.orphans import OrphanRoom, OrphanState
 
 INODE_NUMBER_MAX = (1 << 32) - 1
 EMPTY_BLOCKS_MOST = 4096
@@ -157,6 +158,9 @@ class CheckedPolicy(LayoutPolicy):
             return as_journal_state(state)
         except (TypeError, ValueError, AttributeError):
             raise self._error("journal_state", f"{state!r:.80}, which is no JournalState") from None
+
+    def orphan_state(self, room: OrphanRoom) -> OrphanState | None:
+        return self._inner.orphan_state(room)  # which is checked where it is asked
 
     def mmp_state(self, epoch: int) -> MmpState | None:
         state = self._inner.mmp_state(epoch)

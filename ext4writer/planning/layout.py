@@ -36,6 +36,7 @@ from .xattrs import XattrPlan
 if TYPE_CHECKING:
     from .states.journal import JournalState
     from .states.mmp import MmpState
+    from .states.orphans import OrphanPlan
     from .verity import VerityFile
 
 NANOSECONDS = 10**9
@@ -115,6 +116,8 @@ class ImagePlan:
     inode_choices: InodeChoices = field(default_factory=InodeChoices)
     journal_state: JournalState | None = None
     """What the journal inside holds that is not recovered."""
+    orphans: OrphanPlan | None = None
+    """Inodes that wait to be deleted or cut; None if there are none."""
     mmp_state: MmpState | None = None
     """What multi-mount protection says of earlier hosts; None if there were none."""
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)

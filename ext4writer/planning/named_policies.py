@@ -7,6 +7,7 @@ from collections.abc import MutableSequence, Sequence
 from .policy import Item, LayoutPolicy, SeededPolicy
 from .states.journal_policies import JOURNAL_POLICIES
 from .states.mmp import MMP_POLICIES
+from .states.orphan_policies import ORPHAN_POLICIES
 
 
 class _Pieces(SeededPolicy):
@@ -315,8 +316,7 @@ _KINDS: tuple[type[SeededPolicy], ...] = (
     *(RecordSlack, DeletedNames, EmptyBlocks, EmptyTail),
     *(XattrBlocks, XattrsUnshared, NothingInline),
     *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
-    *JOURNAL_POLICIES,
-    *MMP_POLICIES,
+    *(*JOURNAL_POLICIES, *ORPHAN_POLICIES, *MMP_POLICIES),
 )
 NAMED: dict[str, type[SeededPolicy]] = {kind.name: kind for kind in _KINDS}
 

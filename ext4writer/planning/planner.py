@@ -58,6 +58,7 @@ from .xattrs import ENCRYPTION_CONTEXT, XattrPlan, XattrPlanner
 if TYPE_CHECKING:
     from .dedupe import SharedRun
     from .hole_search import HoleSearch
+    from .states.orphans import OrphanPlan
     from .verity import VerityPlan
 
 
@@ -167,6 +168,7 @@ def _plan(
         inline = plan_inline(table, fmt, policy)
         xattrs = _plan_xattrs(table, fmt, policy, inline, contexts)
         data.leave_inline(inline.rooms)
+        orphans = _plan_orphans(policy, spec, fmt, table, inline, xattrs)
         table.value_inos = range(table.last_ino + 1, table.last_ino + 1 + len(xattrs.values))
         choices = InodeChoices()
         if type(policy) is not LayoutPolicy:
@@ -192,6 +194,12 @@ def _plan(
     mapping = mapping_of(fmt)
     verity = _plan_verity(tree, table, data, spec, mapping, cancel)
     shared = _share_blocks(table, data, fmt, mapping, cancel)
+    files_of_tree = system_files_of_tree(spec, fmt, table, xattrs)
+    if orphans is not None:
+        from .states.orphan_planning import add_blocks, orphan_files  # late, like the plan of them
+
+        add_blocks(orphans, data, table, spec.block_size)
+        files_of_tree += tuple(orphan_files(orphans, fmt))
     clusters = mapping.cluster_counts(data.counts, data.ranges)
     demand = Demand(
         counts=data.counts,
@@ -201,7 +209,7 @@ def _plan(
         xattr_blocks=len(xattrs.blocks),
         cluster_blocks=fmt.blocks_per_cluster,
         data_clusters=sum(clusters),
-        system_files=system_files_of_tree(spec, fmt, table, xattrs),
+        system_files=files_of_tree,
         verity_clusters=verity.clusters if verity else 0,
         shared=shared,
         node_entries=_node_entries(fmt, policy),
@@ -222,6 +230,9 @@ def _plan(
     if not (solution.demand.journal_blocks or outside):
         fmt = fmt.without("has_journal", *NEED_A_JOURNAL)
         table.unnamed = tuple(unnamed_inodes(spec, fmt).values())
+        if orphans is not None:
+            orphans = orphans.without_file()
+            table.unnamed += tuple(ino for ino, _ in orphans.deleted)
     fmt = fmt.with_uuid(volume_uuid.bytes).with_inodes(solution.geometry.inodes_per_group)
     solution = solution._replace(geometry=solution.geometry._replace(format=fmt))
     losses += _left_out(spec, solution)
@@ -257,9 +268,27 @@ def _plan(
         table_bytes_for_growth=_table_bytes_for_growth(solution),
         verity=verity.files if verity else {},
         inode_choices=choices,
+        orphans=orphans,
         inputs=dict(tree.inputs),
     )
     return _with_states(plan, policy)
+
+
+def _plan_orphans(
+    policy: LayoutPolicy,
+    spec: Spec,
+    fmt: Format,
+    table: InodeTable,
+    inline: InlinePlan,
+    xattrs: XattrPlan,
+) -> OrphanPlan | None:
+    """What the policy leaves to be deleted or cut; None where it leaves nothing."""
+    if type(policy) in (LayoutPolicy, RandomPolicy):
+        return None
+    from .states.orphan_planning import plan_orphans  # late, for hardly any image has them
+
+    orphans = plan_orphans(policy, spec, fmt, table, {*inline.rooms, *xattrs.block_of})
+    return orphans if any(orphans) else None
 
 
 def _with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..ondisk.features import FeatureSet
     from .states.journal import JournalRoom, JournalState
     from .states.mmp import MmpState
+    from .states.orphans import OrphanRoom, OrphanState
 
 Item = TypeVar("Item")
 
@@ -144,6 +145,13 @@ class LayoutPolicy:
         """What a journal inside the image holds that is not recovered yet; None is nothing.
 
         It is asked last, when all places are known. Whoever mounts the image recovers it.
+        """
+        return None
+
+    def orphan_state(self, room: OrphanRoom) -> OrphanState | None:  # noqa: ARG002
+        """Which inodes wait to be deleted or cut by whoever mounts the image; None: there are none.
+
+        It is asked before any file has a place, and not with the feature quota.
         """
         return None
 

@@ -30,6 +30,7 @@ from .fast_commits import FastCommits
 from .files import FileReader
 from .inodes import Inode
 from .journal import replayed
+from .orphans import has_orphans
 from .partitions import partition as find_partition
 from .stores import Overlay, Source, Store, Window, open_store
 from .units import unit_runs, units
@@ -66,7 +67,7 @@ class Image:
         self.name = store.name
         self.on_damage = on_damage
         self.is_replayed = False
-        """Whether a journal is read through."""
+        """Whether a journal is read through, and orphans count as gone."""
         self.fast_commits: FastCommits | None = None
         """What fast commits changed that are read through, with ``replay``."""
         self._cache: OrderedDict[int, bytes] = OrderedDict()
@@ -392,8 +393,8 @@ def open_image(
     ``pread(count, offset)`` or with ``readinto`` and ``seek``. The file system begins at byte
     ``offset``, or in ``partition`` of an MBR or GPT disk, counted as Linux counts them.
     ``superblock`` is the byte of a backup to use instead of the one at byte 1,024. With ``replay``
-    a journal that needs recovery is read through, in memory, with its fast commits. ``journal`` is
-    the device of an external one.
+    a journal that needs recovery is read through, in memory, with its fast commits, and orphans
+    count as what a recovery deletes or cuts. ``journal`` is the device of an external one.
 
     ``on_damage`` is called with each :class:`~ext4writer.DamageError` after which reading goes on,
     wrong checksums among them; without it the first one is raised. Raises
@@ -427,6 +428,8 @@ def open_image(
                 blocks |= commits.table_blocks()
                 image = _overlaid(store, at, on_damage, image.block_size, blocks)
                 image.fast_commits = commits
+        elif replay and has_orphans(image):
+            image.is_replayed = True
         return image
     except BaseException:
         store.close()

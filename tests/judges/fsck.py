@@ -30,6 +30,12 @@ BACKUP_RUN_GROUPS_MAX = 2048
 REPAIRED = 1
 """The status of e2fsck where something was changed, such as a journal."""
 
+ORPHAN_CLEARED = "0x000020"
+ORPHANS = {ORPHAN_CLEARED, "0x06000c"}
+"""What e2fsck says of orphans that it deletes or cuts, and of their file, which it clears."""
+ORPHAN_FILE_LEFT = {"0x06000c", "0x060009"}
+"""That the file is not cleared, and so cannot be taken for a new one."""
+
 DIARY = {
     "s_wtime": range(0x30, 0x34),
     "s_mnt_count": range(0x34, 0x36),
@@ -149,21 +155,24 @@ def judge(
 
 
 def assert_recovers(image: Path, *, clock: int | None = None) -> None:
-    """Assert that a replay of the journal alone makes an image clean, and a repair finds nothing.
+    """Assert that recovery alone makes an image clean, and a repair finds nothing else.
 
     This is the one place where images are judged that need recovery: before it, ``e2fsck -fn`` does
-    no more than say so, and what it goes on to read is out of date.
+    no more than say so, and what it goes on to read is out of date. Orphans are no fault, either,
+    though e2fsck logs each that it clears.
     """
-    with _copy_of(image) as copy:
-        verdict = e2fsck(copy, "-y", clock=clock, journal_only=True)
-        if verdict.status not in (0, REPAIRED) or verdict.problems:
-            raise AssertionError(f"e2fsck -E journal_only {image.name}: {verdict}")
-        assert_clean(copy, clock=clock)
-    with _copy_of(image) as copy:
-        verdict = e2fsck(copy, "-y", clock=clock)
-        if verdict.status not in (0, REPAIRED) or verdict.problems:
-            raise AssertionError(f"e2fsck -fy {image.name}: {verdict}")
-        assert_clean(copy, clock=clock)
+    for journal_only, excused in ((True, {ORPHAN_CLEARED}), (False, ORPHANS)):
+        with _copy_of(image) as copy:
+            verdict = e2fsck(copy, "-y", clock=clock, journal_only=journal_only)
+            if verdict.status not in (0, REPAIRED) or not set(verdict.problems) <= excused:
+                raise AssertionError(f"e2fsck -y {image.name}, {journal_only=}: {verdict}")
+            if raw.has_orphan_file_entries(copy):
+                # 1.47.0 takes them away only when it has checked everything.
+                assert journal_only
+                left = e2fsck(copy, "-n", clock=clock)
+                assert set(left.problems) <= ORPHAN_FILE_LEFT, left
+                continue
+            assert_clean(copy, clock=clock)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ The last one is said of every file system with an orphan file on a device that i
 """
 
 
-RECOVERY = re.compile(r"recovery complete")
+RECOVERY = re.compile(r"recovery complete|\d+ orphan inodes? deleted|\d+ truncates? cleaned up")
 """What is said of an image that needed recovery, and only of that."""
 
 
@@ -80,7 +80,7 @@ def mounted(
     Without ``rw`` neither mount nor device can write. ``kind`` is the type that mount is told, and
     ``options`` are further mount options. After
     the unmount it is an AssertionError if the kernel logged anything but success about the device;
-    ``quiet=False`` allows that, and ``recovers`` that the journal is recovered. Several processes
+    ``quiet=False`` allows that, and ``recovers`` that it recovers. Several processes
     may do this at the same time.
     """
     require_loop_mount()

@@ -23,6 +23,7 @@ INCOMPAT_META_BG = 0x10
 INCOMPAT_64BIT = 0x80
 RO_COMPAT_SPARSE_SUPER = 0x1
 RO_COMPAT_METADATA_CSUM = 0x400
+RO_COMPAT_ORPHAN_PRESENT = 0x10000
 
 BG_INODE_UNINIT = 1
 BG_BLOCK_UNINIT = 2
@@ -158,9 +159,17 @@ def _is_power(number: int, base: int) -> bool:
 
 
 def waits_for_recovery(image: Path) -> bool:
-    """Whether an image has a journal that must be replayed first."""
+    """Whether an image has a journal that must be replayed first, or orphans."""
     with open(image, "rb") as file:
-        return bool(read_superblock(file).feature_incompat & INCOMPAT_RECOVER)
+        superblock = read_superblock(file)
+    needs_recovery = superblock.feature_incompat & INCOMPAT_RECOVER
+    return bool(needs_recovery or superblock.u32(0xE8)) or has_orphan_file_entries(image)
+
+
+def has_orphan_file_entries(image: Path) -> bool:
+    """Whether the superblock says that there are orphans in their file."""
+    with open(image, "rb") as file:
+        return bool(read_superblock(file).feature_ro_compat & RO_COMPAT_ORPHAN_PRESENT)
 
 
 def read_superblock(image: BinaryIO, offset: int = SUPERBLOCK_AT) -> Superblock:

@@ -57,7 +57,7 @@ def test_everyone_accepts_it(name: str, tmp_path: Path, watch: Any) -> None:
         options = ["-E", f"no_optimize_extents,problem_log={tmp_path / 'log'}"]
         subprocess.run(["e2fsck", "-fn", *options, image], check=True, capture_output=True)
         assert "<problem " not in (tmp_path / "log").read_text()
-    with open_image(image) as opened:
+    with open_image(image, replay=True) as opened:
         assert not check_image(opened, data=True).problems
     require_root()
     with mounted(image) as point:

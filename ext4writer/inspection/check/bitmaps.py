@@ -104,6 +104,8 @@ def _hidden(check: Check) -> list[int]:
         found.append(image.number("s_orphan_file_inum"))
     if fmt.quota and fmt.project:
         found.append(image.number("s_prj_quota_inum"))
+    # Those of them that have a name are in use, too.
+    found += check.orphans
     return [ino for ino in found if ino >= fmt.first_ino]
 
 

@@ -215,6 +215,9 @@ def _check_inode(check: Check, inode: Inode) -> None:
     special = check.special_inodes.get(ino)
     is_reserved = ino < fmt.first_ino
     inode.check()
+    if ino in check.orphans and not (special or is_reserved):
+        _check_orphan(check, inode)
+        return
     if inode.dtime and (is_reserved or inode.mode or inode.links) and _is_low(check, inode.dtime):
         # Such a number may be the next inode of the list of orphans, and no time.
         text = f"is {inode.dtime}, which may be the number of an inode"
@@ -233,6 +236,16 @@ def _is_low(check: Check, dtime: int) -> bool:
         check.image.number(name) >= count or not check.image.number(name) for name in times
     )
     return is_asked and dtime < count
+
+
+def _check_orphan(check: Check, inode: Inode) -> None:
+    """Look at an inode that recovery deletes, or whose blocks past its end it frees."""
+    check_attributes(check, inode)
+    _check_blocks(check, inode)
+    if inode.links:
+        check.inodes.add(inode.ino, inode.mode, inode.links)
+        if inode.is_directory:
+            check.directories.append(inode.ino)
 
 
 def _check_in_use(check: Check, inode: Inode, special: str | None, is_reserved: bool) -> None:
@@ -665,7 +678,7 @@ def _check_size(check: Check, inode: Inode, mapped: _Mapped) -> None:
             text = f"is {size}, and {size_limit(inode)} is the most"
         if size >= _LARGE_FILE_BYTES and not check.large_files:
             check.large_files = inode.ino
-    if text:
+    if text and inode.ino not in check.orphans:
         check.of_inode("PR_1_BAD_I_SIZE", inode, "i_size_lo", text)
 
 

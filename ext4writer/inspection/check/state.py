@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from ...errors import DamageError
@@ -13,6 +13,7 @@ from ...ondisk.record import Record
 from ...ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET
 from ...progress import Cancel, check_cancelled
 from ...read import Image, Inode
+from ...read.orphans import orphans
 from ..problems import Problem, of_damage
 
 PROBLEMS_MAX = 10_000
@@ -52,6 +53,14 @@ class Check:
         self.is_partial = False
         """Whether inodes are missing, so that nothing can be compared with what is in use."""
         self._cancel = cancel
+
+    @cached_property
+    def orphans(self) -> Mapping[int, int]:
+        """Inodes that a recovery deletes or cuts -> ``i_dtime``, the next one in their list.
+
+        There are none where the image is looked at as it is.
+        """
+        return orphans(self.image) if self.image.is_replayed else {}
 
     @cached_property
     def special_inodes(self) -> dict[int, str]:

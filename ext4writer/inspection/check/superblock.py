@@ -116,7 +116,7 @@ def check_superblock(check: Check) -> None:
         check.of_superblock("ERRORS_NOTED", "s_state", "says that the kernel met errors", warn=True)
     elif not state & EXT4_VALID_FS:
         check.of_superblock("NOT_UNMOUNTED", "s_state", "says that it is mounted", warn=True)
-    if number("s_last_orphan"):
+    if number("s_last_orphan") and not check.image.is_replayed:
         check.of_superblock(
             "ORPHANS",
             "s_last_orphan",

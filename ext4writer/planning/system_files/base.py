@@ -9,6 +9,7 @@ from ..mapping import FileMapping
 
 QUOTA_PURPOSE = "quota"
 XATTR_VALUE_PURPOSE = "xattr values"
+ORPHANS_PURPOSE = "orphans"
 
 NO_INODE = 0
 """In place of an inode number: blocks that the superblock alone names."""
