@@ -13,7 +13,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import ext4writer
 from ext4writer import OutputError, SourceChangedError, Spec, SpecError, sources
 from ext4writer.distributed import PartsError, write_parts
 from ext4writer.distributed.work import make_part
-from tests.judges.tools import require_importable
+from tests.judges.tools import missing, require_importable
 
 from .with_dask import run_with_dask
 
@@ -57,7 +56,11 @@ def _expected(plan: Path) -> bytes:
         return image.readall()
 
 
-processes = partial(ProcessPoolExecutor, 2, mp_context=get_context("spawn"))
+def processes() -> ProcessPoolExecutor:
+    try:
+        return ProcessPoolExecutor(2, mp_context=get_context("spawn"))
+    except (OSError, ImportError) as error:
+        missing("sharing semaphores between processes", f"mount /dev/shm ({error})")
 
 
 class Here(Executor):

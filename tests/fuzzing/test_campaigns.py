@@ -82,6 +82,19 @@ def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     assert "--overrides 1" in told
 
 
+def test_where_processes_cannot_share_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sandboxes without /dev/shm have no semaphores for a pool."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", refuse)
+    arguments = ["run", "--oracle", "check", "--seeds", "0:3", "-o", str(tmp_path)]
+    done = CliRunner().invoke(commands, ["fuzz", *arguments])
+    assert done.exit_code in (0, 1) and "one seed at a time" in done.stderr
+    assert len(list(rows(str(tmp_path / "results.jsonl")))) == 3
+
+
 def test_a_worker_that_dies_loses_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "campaign"
     with pytest.raises(WorkerError, match="the worker died.*goes on"):

@@ -13,6 +13,8 @@ from ..options import PATH, GroupedCommand, parsed
 from ..signals import cancel_on_signals
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ext4writer.fuzzing import Recipe
 
     from .oracles import Oracle
@@ -241,11 +243,9 @@ def run(
 
     Ends with 1 if something was kept. Interrupt it at any time: the same command goes on.
     """
-    from concurrent.futures import ProcessPoolExecutor
-
     from ..options import usable_cpus
-    from .campaign import prepare_worker, stop_workers
     from .campaign import run as run_campaign
+    from .campaign import stop_workers
 
     _parse_oracles(oracles)
     kept = 0
@@ -253,7 +253,7 @@ def run(
     count = workers or min(usable_cpus(), WORKERS_MAX)
     with (
         cancel_on_signals(at_once=True),
-        ProcessPoolExecutor(count, initializer=prepare_worker) as executor,
+        _workers(count) as executor,
     ):
         try:
             for finding in run_campaign(
@@ -273,6 +273,19 @@ def run(
     click.echo(f"{len(seeds)} seeds, {kept} kept in {folder}")
     if kept:
         raise SystemExit(1)
+
+
+def _workers(count: int) -> Executor:
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+    from .campaign import prepare_worker
+
+    try:
+        return ProcessPoolExecutor(count, initializer=prepare_worker)
+    except (OSError, ImportError, NotImplementedError) as error:
+        # Semaphores that processes share need /dev/shm, which some sandboxes lack.
+        click.echo(f"one seed at a time: no processes can share the work ({error})", err=True)
+        return ThreadPoolExecutor(1)
 
 
 @click.command(cls=GroupedCommand)
