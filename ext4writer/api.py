@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from .arguments import count_of
 from .emit.copying import ascending_steps, write_anywhere, write_ascending
-from .emit.copying_forked import write_forked
 from .emit.data import grouped_jobs
 from .emit.metadata import coalesced, metadata_pieces
 from .errors import OutputError, SpecError
@@ -290,6 +289,8 @@ def _writer(sink: Sink, pool: ProcessPool, workers: int, layout: Layout) -> Call
     if pool.can_share and work >= LEAST_BYTES_TO_SHARE:
         image = sink.shared()
         if image is not None and pool.can_know(image.first_generation) and pool.start():
+            from .emit.copying_forked import write_forked  # late: small images are not shared out
+
             return partial(write_forked, image=image, pool=pool)
     return partial(write_anywhere, workers=workers)
 

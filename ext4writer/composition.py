@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 
 from .attributes import ATTRIBUTES
 from .errors import TreeError, display_path
+from .late_dataclasses import dataclass
 from .losses import Branch, ChangedLosses
 from .nodes import (
     S_IFBLK,

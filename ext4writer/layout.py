@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from .content import FileId
 from .errors import SpecError
+from .late_dataclasses import dataclass
 from .ondisk.features import FeatureSet
 from .planning.layout import ImagePlan, unused_bytes
 from .planning.options import Size, size_of, taken

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypedDict, Unpack
 
 from .arguments import id_of
@@ -16,6 +15,7 @@ from .attributes import ATTRIBUTES
 from .content import Content
 from .errors import LINE_MOST, one_line
 from .inode_flags import flag_names, flags_of
+from .late_dataclasses import dataclass, field
 
 S_IFIFO = 0o010000
 S_IFCHR = 0o020000

@@ -7,9 +7,9 @@ Absolute targets begin at the root of the tree and ``..`` never leaves it, as af
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from .errors import display_path
+from .late_dataclasses import dataclass, field
 from .nodes import SYMLINK_MAX, Directory, Node, Symlink
 
 LINKS_FOLLOWED = 40

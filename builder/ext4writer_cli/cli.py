@@ -174,6 +174,15 @@ def _completion() -> click.Command:
     return completion
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from ext4writer.version import __version__
+
+    click.echo(f"{PROGRAM}, version {__version__}")
+    ctx.exit()
+
+
 @click.group(
     name=PROGRAM,
     commands=LateCommands(
@@ -191,7 +200,15 @@ def _completion() -> click.Command:
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(None, "-V", "--version", package_name=PROGRAM, prog_name=PROGRAM)
+@click.option(
+    "-V",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def commands() -> None:
     """Make ext4 images out of files from anywhere, without mkfs, root or a mount."""
 

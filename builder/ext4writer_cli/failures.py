@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import fields
 
 import click
 
@@ -16,6 +15,7 @@ from ext4writer.errors import (
     SpecError,
     one_line,
 )
+from ext4writer.late_dataclasses import fields
 
 from .options import ImageOptions, OverrideOptions, RunOptions, ScanOptions
 from .rule_options import RuleOptions

@@ -12,17 +12,20 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
 from uuid import UUID, uuid1, uuid4
 
 import click
 from click.core import ParameterSource
 
+from ext4writer.late_dataclasses import dataclass, field, fields, replace
+
 from .source_arguments import mark, parse_source
 from .units import parse_size, size_text
 
 if TYPE_CHECKING:
+    from dataclasses import Field
+
     from ext4writer import Override, Spec
     from ext4writer.output.disk_facts import OutputFormat
     from ext4writer.sources import Limits

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
-import select
 import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +16,7 @@ import click
 
 from ext4writer import Layout, write_layout
 from ext4writer.errors import OutputError
+from ext4writer.late_dataclasses import dataclass, field
 from ext4writer.output.beside import write_file
 from ext4writer.output.formats import compression_of
 from ext4writer.output.opening import check_path, may_be_one_file
@@ -27,6 +25,8 @@ from ext4writer.output.sink import Buffer, output_error
 from .options import OutputOptions
 
 if TYPE_CHECKING:
+    import hashlib
+
     from .passing import Passing
 
 COMPRESSING_MAX = 8
@@ -168,7 +168,7 @@ class PathOutput:
         return end - self.offset
 
     def write(self, layout: Layout, **options: Any) -> Stored:
-        digest, size = hashlib.sha256() if self._hashed else None, 0
+        digest, size = _sha256() if self._hashed else None, 0
 
         def watch(data: bytes) -> None:
             nonlocal size
@@ -296,7 +296,9 @@ class _Unseekable:
     def write(self, data: bytes | bytearray | memoryview) -> int:
         count: int | None = self._raw.write(data)
         while count is None:  # O_NONBLOCK was set elsewhere; try again
-            select.select([], [self._raw], [])
+            from select import select
+
+            select([], [self._raw], [])
             count = self._raw.write(data)
         return count
 
@@ -321,6 +323,12 @@ class _Unseekable:
         return False
 
 
+def _sha256() -> hashlib._Hash:
+    import hashlib  # late: OpenSSL takes long to load
+
+    return hashlib.sha256()
+
+
 def _lies_in(folder: str, root: str) -> bool:
     """Whether ``folder`` is ``root`` or lies below it; both are real paths."""
     try:
@@ -334,7 +342,7 @@ class _HashedStream(_Unseekable):
 
     def __init__(self) -> None:
         super().__init__()
-        self.digest = hashlib.sha256()
+        self.digest = _sha256()
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         count = super().write(data)

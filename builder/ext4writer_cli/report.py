@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ext4writer.errors import display_path
+from ext4writer.late_dataclasses import dataclass, field
 from ext4writer.planning.report import ImageReport
 
 from .units import human_bytes
@@ -184,7 +183,9 @@ def _source(source: SourceReport, width: int) -> Iterator[str]:
 
 def _features(names: Sequence[str]) -> dict[str, str]:
     """The names in rows that fit the page; only the first row has a title."""
-    rows = textwrap.wrap(" ".join(names), WIDTH, break_on_hyphens=False) or ["(none)"]
+    from textwrap import wrap
+
+    rows = wrap(" ".join(names), WIDTH, break_on_hyphens=False) or ["(none)"]
     return {" " * number or "features": text for number, text in enumerate(rows)}
 
 

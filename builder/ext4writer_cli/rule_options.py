@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ext4writer.late_dataclasses import dataclass, fields
 
 from .options import ORDER, OWNER, PATH, OptionGroup, parsed, row
 

@@ -10,7 +10,7 @@ STANDARD_INPUT = "-"
 NO_OPTION = "\0"
 """Marks a SOURCE that begins with a dash; no argument of a program can contain it."""
 
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_DRIVE = r"[A-Za-z]:[\\/]"
 """The start of a Windows path; no name of an image begins with a slash."""
 
 _DASHED = tuple(STANDARD_INPUT + mark for mark in ("::/", ":/", ",", "["))
@@ -69,7 +69,7 @@ def parse_source(text: str) -> SourceArgument:
     reference: str | None = None
     inside: str | None = None
     if TAKES_REFERENCE.get(kind):
-        drive, rest = (rest[:2], rest[2:]) if _DRIVE.match(rest) else ("", rest)
+        drive, rest = (rest[:2], rest[2:]) if re.match(_DRIVE, rest) else ("", rest)
         rest, colon, named = rest.partition(":")
         rest = drive + rest
         if named.startswith("/") or ":/" in named:

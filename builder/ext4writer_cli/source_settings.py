@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ext4writer.late_dataclasses import fields
 
 from .rule_options import RuleOptions, compile_rules, select
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 from ..emit.copying import write_ascending
 from ..emit.data import copy_jobs
 from ..emit.metadata import coalesced, metadata_pieces
+from ..late_dataclasses import dataclass
 from ..output.opening import open_sink
 from ..planning.planner import plan_image
 from ..planning.spec import Spec

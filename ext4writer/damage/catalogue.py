@@ -7,9 +7,9 @@ are the corruption. :mod:`.answers` says what e2fsck and the checker of this lib
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
+from ..late_dataclasses import dataclass
 from ..output.opening import Output, open_sink
 from . import patch
 from .answers import ANSWERS, KERNEL, answer_of

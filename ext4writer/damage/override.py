@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..errors import OverrideError
+from ..late_dataclasses import dataclass
 
 OverrideValue: TypeAlias = "int | bytes | str | Callable[[int | bytes], int | bytes]"
 """A number, the bytes of a field, a word of the grammar, or a function old -> new."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..arithmetic import ceil_div
 from ..errors import OverrideError
+from ..late_dataclasses import dataclass
 from ..ondisk.features import FEATURES
 from ..ondisk.format import MappingKind
 from ..ondisk.inode import EXT4_EXTENTS_FL

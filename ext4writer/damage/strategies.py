@@ -12,7 +12,6 @@ is a :class:`~ext4writer.fuzzing.Recipe` underneath, so that a failing example i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import assume
@@ -22,6 +21,7 @@ from ..errors import Ext4WriterError
 from ..fuzzing.chance import SIZES, XATTRS
 from ..fuzzing.entries import Entry
 from ..fuzzing.recipe import Recipe
+from ..late_dataclasses import replace
 from ..planning.named_policies import NAMED
 from ..planning.policy import LayoutPolicy
 from ..planning.policy_names import policy

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import NamedTuple
 
+from ..blake2 import blake2b
 from ..errors import SourceChangedError, SourceError
 from ..layout import Layout
 from ..progress import Cancel, check_cancelled

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..arguments import ID_MOST
 from ..errors import SourceError, TreeError
+from ..late_dataclasses import dataclass
 from ..tree import (
     BlockDevice,
     CharacterDevice,

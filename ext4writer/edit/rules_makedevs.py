@@ -11,10 +11,10 @@ and those for directories and files follow a final link, too; here links resolve
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from ..arguments import ID_MOST
 from ..errors import SourceError, TreeError, display_path
+from ..late_dataclasses import dataclass, field
 from ..resolution import Place, directory_at, resolve
 from ..tree import (
     BlockDevice,

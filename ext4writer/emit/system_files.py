@@ -14,10 +14,21 @@ from ..planning.system_files.mmp import MMP_PURPOSE
 from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
 from .attributes import AttributePacker
 from .journal import journal_units
-from .mmp import mmp_units
-from .orphan_file import orphan_units
 
 Content = Callable[[ImagePlan, SystemFile, PlacedFile], Iterator[Unit]]
+
+
+# Each is loaded late, for hardly any image has such files.
+def _mmp_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
+    from .mmp import mmp_units
+
+    return mmp_units(layout, file, placed)
+
+
+def _orphan_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
+    from .orphan_file import orphan_units
+
+    return orphan_units(layout, file, placed)
 
 
 def _quota_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
@@ -34,8 +45,8 @@ def _xattr_value_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) 
 
 _CONTENT: dict[str, Content] = {
     JOURNAL_PURPOSE: journal_units,
-    MMP_PURPOSE: mmp_units,
-    ORPHAN_FILE_PURPOSE: orphan_units,
+    MMP_PURPOSE: _mmp_units,
+    ORPHAN_FILE_PURPOSE: _orphan_units,
     QUOTA_PURPOSE: _quota_units,
     XATTR_VALUE_PURPOSE: _xattr_value_units,
 }

@@ -8,13 +8,13 @@ is the recipe as it was. So this module needs the package hypothesis, which the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
+from ..late_dataclasses import replace
 from .entries import Entry
 from .recipe import Recipe
 

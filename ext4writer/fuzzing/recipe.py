@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from ..api import plan, write_layout
 from ..damage.override import Override
 from ..damage.patching import patch_into
 from ..errors import Ext4WriterError
+from ..late_dataclasses import dataclass, field, replace
 from ..planning.options import OPTIONS
 from ..planning.spec import Spec
 from ..tree import Tree

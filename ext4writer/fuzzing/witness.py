@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import replace
 
+from ..late_dataclasses import replace
 from ..spans import Span
 from .recipe import Recipe
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..errors import SpecError
+from ..late_dataclasses import dataclass
 
 OPTION = "nbd"
 PORT_MOST = 65535

@@ -9,11 +9,11 @@ import socket
 import stat
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
 from ..errors import Ext4WriterError, OutputError
+from ..late_dataclasses import replace
 from ..threads import helpers
 from ..virtual import VirtualImage
 from .address import Address

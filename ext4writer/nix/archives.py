@@ -11,13 +11,13 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
 from ..arithmetic import round_up
 from ..content import Content, read_at, write_at
 from ..errors import ArchiveError, LimitError, OutputError, SourceError, SpecError
+from ..late_dataclasses import dataclass, replace
 from ..progress import Cancel, check_cancelled
 from ..slices import FileSliceContent, HeldFile
 from ..sources.nar_archive import read_nar, read_nar_file

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from ..content import FileId
 from ..errors import SpecError
 from ..forked import ProcessPool, as_pool
+from ..late_dataclasses import dataclass, field, replace
 from ..progress import Cancel, ProgressCallback
 from ..sources.inputs import inputs_of
 from ..sources.tar_archive.limits import DEFAULT_LIMITS, Limits

@@ -6,12 +6,12 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..edit.globs import matcher
 from ..edit.modes import Change, parse_mode
 from ..errors import SourceError, SpecError, TreeError
+from ..late_dataclasses import dataclass
 from ..sources.directory import directory
 from ..tree import Directory, Node, RegularFile, Symlink, Tree, components
 from ..walking import nodes

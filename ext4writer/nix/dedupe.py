@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..attributes import ATTRIBUTES
+from ..late_dataclasses import dataclass
 from ..progress import Cancel, check_cancelled
 from ..tree import Directory, RegularFile
 from ..walking import directories

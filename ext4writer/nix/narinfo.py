@@ -6,8 +6,7 @@ write the folder is trusted, as with a store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..late_dataclasses import dataclass
 from .errors import NixError
 from .hashes import parse_sha256
 from .registration import PathInfo, parse_number

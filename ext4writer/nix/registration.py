@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
+from ..late_dataclasses import dataclass, field
 from .errors import NixError
 from .hashes import parse_sha256, to_base32
 from .store_paths import base_name, full_path, read_lines, split_lines

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ..errors import SpecError, TreeError
+from ..late_dataclasses import dataclass
 from ..tree import Directory, Node, RegularFile, Tree, components
 from .database import SCHEMA_VERSION, make_database
 from .derivations import SUFFIX, outputs_of

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ..errors import SpecError
+from ..late_dataclasses import dataclass
 
 Word = Literal["compat", "incompat", "ro_compat"]
 Support = Literal["write", "ignore", "no"]

@@ -11,12 +11,12 @@ may have features that are never written; what they change in the fixed places i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property, lru_cache
 
 from ..arithmetic import ceil_div
 from ..errors import RecordError
+from ..late_dataclasses import dataclass, replace
 from .checksum import filesystem_seed
 from .dirent import DIR_ENTRY_TAIL
 from .features import FeatureSet

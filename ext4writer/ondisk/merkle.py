@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
 from ..arithmetic import ceil_div, round_up
 from ..errors import SpecError
+from ..late_dataclasses import dataclass
 from .verity import ALGORITHMS, FSVERITY_DESCRIPTOR, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, SALT_MAX
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import pack
 from typing import Any, Protocol
 
 from ..errors import OutputError
+from ..late_dataclasses import dataclass
 from .beside import FORBIDDEN, FileInPlace, NewFile, is_mount_point
 from .path import new_file
 from .sink import Buffer, output_error

@@ -44,11 +44,17 @@ Output = str | bytes | os.PathLike[str] | bytearray | BinaryIO | Writer
 DEVICES = b"/dev"
 SHARED_MEMORY = b"/dev/shm"  # a file system for ordinary files, mounted inside /dev
 PROCESSES = b"/proc/"
-OPEN_FILE = re.compile(
+_OPEN_FILE = (
     rb"/dev/(?P<name>stdin|stdout|stderr)|/(?:dev|proc/(?:thread-)?self)/fd/(?P<fd>[0-9]{1,9})"
 )
-"""Paths that name an open file."""
 STANDARD_STREAMS = {b"stdin": 0, b"stdout": 1, b"stderr": 2}
+
+
+def open_file_at(path: bytes) -> re.Match[bytes] | None:
+    """Which open file ``path`` names, if it does; such paths lie in two folders alone."""
+    if not path.startswith((b"/dev/", PROCESSES)):
+        return None
+    return re.fullmatch(_OPEN_FILE, path)
 
 
 def open_sink(
@@ -193,7 +199,7 @@ def replaced_path(output: Output) -> bytes | None:
     if not isinstance(output, str | bytes | os.PathLike):
         return None
     path = os.path.realpath(os.fsencode(output))
-    if OPEN_FILE.fullmatch(os.fsencode(output)) or path.startswith(PROCESSES):
+    if open_file_at(os.fsencode(output)) or path.startswith(PROCESSES):
         return None
     try:
         is_file = stat.S_ISREG(os.stat(path).st_mode)
@@ -224,7 +230,7 @@ def _open_path(
     raw: bool,
     compression: Compression | None,
 ) -> Sink:
-    open_already = OPEN_FILE.fullmatch(path)
+    open_already = open_file_at(path)
     if open_already is not None:
         return _open_again(path, open_already, size, block_size, offset, sync)
     status = check_path(path, size, is_part=offset is not None)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arithmetic import ceil_div
 from ..errors import TreeError
+from ..late_dataclasses import dataclass, field
 from ..spans import Run
 from ..tree import S_IFLNK, SYMLINK_MAX, RegularFile, Symlink
 from .inodes import InodeTable

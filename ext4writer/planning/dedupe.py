@@ -9,10 +9,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import NamedTuple
 
 from ..arithmetic import ceil_div
+from ..blake2 import blake2b
 from ..errors import SourceChangedError, SpecError
 from ..progress import Cancel, check_cancelled
 from ..spans import Run

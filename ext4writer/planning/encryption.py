@@ -8,8 +8,7 @@ fs/ext4/crypto.c.
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
+from ..blake2 import blake2b
 from ..errors import TreeError
 from ..ondisk.format import Format
 from ..ondisk.inode import EXT4_DAX_FL

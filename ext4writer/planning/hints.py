@@ -9,23 +9,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from ..arithmetic import ceil_div
 from ..errors import SpecError
+from ..late_dataclasses import replace
 from ..nodes import S_IFDIR
 from ..ondisk.format import Format
 from ..spans import Run, Span
+from .kept import Kept, Piece, common
 
 if TYPE_CHECKING:
     from ..nodes import Node
     from .inodes import InodeTable
     from .spec import Spec
-
-Piece = tuple[int, int, int]
-"""First logical cluster, clusters, first physical cluster."""
 
 
 class Place(NamedTuple):
@@ -59,6 +57,10 @@ class Hints(NamedTuple):
     """By absolute path."""
     system: Mapping[int, Place]
     """Files without a name, by inode number; the block of MMP has the number 0."""
+
+    def keeper(self) -> Keeper:
+        """What keeps numbers and places of it."""
+        return Keeper(self)
 
     def identity(self, spec: Spec, fmt: Format) -> Spec:
         """``spec`` with what must be equal for anything to be; raises :class:`SpecError`.
@@ -201,23 +203,6 @@ def _in_clusters(runs: Iterable[tuple[int, int, int]], ratio: int) -> list[Piece
     return pieces
 
 
-def common(wanted: Sequence[Run], pieces: Sequence[Piece]) -> list[Piece]:
-    """The parts of ``pieces`` whose logical clusters are in ``wanted``; both ascend."""
-    found: list[Piece] = []
-    position = 0
-    for first, length in wanted:
-        end = first + length
-        while position < len(pieces):
-            logical, count, physical = pieces[position]
-            low, high = max(first, logical), min(end, logical + count)
-            if low < high:
-                found.append((low, high - low, physical + low - logical))
-            if logical + count > end:
-                break
-            position += 1
-    return found
-
-
 def without(wanted: Sequence[Run], kept: Sequence[Piece]) -> Iterator[Run]:
     """Yield what ``wanted`` has and ``kept``, whose parts are in it, has not; both ascend."""
     position = 0
@@ -231,26 +216,6 @@ def without(wanted: Sequence[Run], kept: Sequence[Piece]) -> Iterator[Run]:
             position += 1
         if first < end:
             yield Run(first, end - first)
-
-
-class Kept(NamedTuple):
-    """Places in clusters. Those of one owner ascend by their logical clusters."""
-
-    nodes: Mapping[int, Sequence[Piece]] = {}
-    """By node index."""
-    maps: Mapping[int, Sequence[int]] = {}
-    """By node index: the blocks of mappings, each in a cluster of its own."""
-    system: Mapping[int, Sequence[Piece]] = {}
-    """By inode number: files without a name."""
-    system_maps: Mapping[int, Sequence[int]] = {}
-    xattrs: Mapping[int, int] = {}
-    """By the number of a block of attributes."""
-
-    def of_system(self, wanted: Mapping[int, Sequence[Run]]) -> Kept:
-        """The same with those files without a name alone whose clusters ``wanted`` gives."""
-        system = {ino: common(wanted[ino], self.system.get(ino, ())) for ino in wanted}
-        maps = {ino: self.system_maps.get(ino, ()) for ino in wanted}
-        return self._replace(system=system, system_maps=maps)
 
 
 class Settled(NamedTuple):

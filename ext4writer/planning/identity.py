@@ -10,15 +10,15 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
-from hashlib import blake2b
 from itertools import compress
 from operator import attrgetter
 from uuid import UUID
 
 from ..arithmetic import ceil_div
 from ..attributes import OTHER_TIMES
+from ..blake2 import blake2b
 from ..errors import SourceChangedError
+from ..late_dataclasses import fields
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, MIN_TIME_NS
 from ..progress import Cancel, check_cancelled
 from ..tree import S_IFDIR, S_IFREG, Device, RegularFile, Symlink

@@ -7,10 +7,10 @@ is there for shorter content, too. Rules: fs/ext4/inline.c.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import compress
 
 from ..inode_flags import FS_VERITY_FL
+from ..late_dataclasses import dataclass, field
 from ..ondisk.format import Format
 from ..ondisk.inode import EXT4_ENCRYPT_FL, EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME
 from ..ondisk.xattr import entry_size, split_name, value_size

@@ -9,13 +9,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import accumulate, chain, compress, repeat
 from operator import eq
 from typing import TYPE_CHECKING
 
+from ..blake2 import blake2b
 from ..errors import TreeError
+from ..late_dataclasses import dataclass, field
 from ..ondisk.record import HOST_IS_BIG_ENDIAN
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO, EXT4_LINK_MAX, EXT4_ROOT_INO
 from ..progress import Cancel, check_cancelled

@@ -5,12 +5,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from ..arithmetic import ceil_div
 from ..content import FileId
+from ..late_dataclasses import dataclass, field
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
 from ..ondisk.inode import (

@@ -5,16 +5,16 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..arithmetic import ceil_div
+from ..late_dataclasses import dataclass, field
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from ..spans import Run, Span
 from .allocator import Allocator, FreeSpace, OutOfBlocks
 from .geometry import Geometry
-from .hints import Kept, settle, without
+from .kept import Kept
 from .mapping import MappedRun, mapping_of
 from .policy import LayoutPolicy
 from .system_files import SystemFile
@@ -241,6 +241,8 @@ class _Placer:
                 for file in demand.system_files
                 if file.ino not in self._elsewhere
             }
+            from .hints import settle  # late, for most images have no earlier one
+
             settled = settle(demand.kept.of_system(wanted), free_runs)
             self._kept = settled.kept
             used += settled.clusters
@@ -353,8 +355,12 @@ class _Placer:
     ) -> list[MappedRun]:
         """Take clusters for the logical blocks of a file, but for those that are ``kept``."""
         pieces = list(kept)
-        wanted = self._mapping.clusters(ranges)
-        for logical, length in without(wanted, kept) if kept else wanted:
+        wanted: Iterable[Run] = self._mapping.clusters(ranges)
+        if kept:
+            from .hints import without
+
+            wanted = without(list(wanted), kept)
+        for logical, length in wanted:
             for physical, count in self._allocator.take(length):
                 pieces.append((logical, count, physical))
                 logical += count

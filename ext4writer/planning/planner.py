@@ -6,7 +6,6 @@ import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from struct import unpack
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from ..arithmetic import ceil_div, round_up
 from ..errors import SizeError, SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
+from ..late_dataclasses import replace
 from ..ondisk.extent import entries_per_block
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
@@ -36,7 +36,6 @@ from .directories import (
     FoldedNameError,
     plan_directory,
 )
-from .hints import Hints, Keeper
 from .identity import derive_identity, derive_journal_uuid, with_content
 from .inline import InlinePlan, plan_inline
 from .inode_choices import InodeChoices, choose_for_inodes, choose_for_tables
@@ -57,6 +56,7 @@ from .xattrs import ENCRYPTION_CONTEXT, XattrPlan, XattrPlanner
 
 if TYPE_CHECKING:
     from .dedupe import SharedRun
+    from .hints import Hints, Keeper
     from .hole_search import HoleSearch
     from .states.orphans import OrphanPlan
     from .verity import VerityPlan
@@ -142,7 +142,7 @@ def _plan(
     if hints is not None:
         spec = hints.identity(spec, fmt)
         fmt = format_of(spec)
-        keeper = Keeper(hints)
+        keeper = hints.keeper()
     _check_resize_inode(fmt)
     policy = _fresh(spec.policy or DEFAULT_POLICY)
     table = number_inodes(

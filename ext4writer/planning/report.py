@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..late_dataclasses import dataclass
 from ..tree import Loss
 
 SCHEMA = "ext4writer.report/1"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from ..arguments import bytes_of, count_of, id_of, seconds_of
 from ..errors import SpecError
+from ..late_dataclasses import dataclass, fields
 from ..ondisk.features import DEFAULT_FEATURES, TYPES, FeatureSet
 from ..ondisk.format import MAX_32BIT_BLOCKS, MAX_CLUSTER_SIZE, Format
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE

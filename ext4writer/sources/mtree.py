@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..arguments import id_of
@@ -18,6 +17,7 @@ from ..content import Content
 from ..edit.modes import parse_mode
 from ..errors import SourceError, display_path
 from ..inode_flags import bsd_words, flags_for, from_bsd_words
+from ..late_dataclasses import dataclass
 from ..progress import Cancel, ProgressCallback
 from ..tree import (
     BlockDevice,

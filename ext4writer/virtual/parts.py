@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..content import read_at, write_all_at
 from ..errors import SpecError
+from ..late_dataclasses import dataclass
 from ..progress import Cancel, check_cancelled
 from .image import PIECE_BYTES, VirtualImage
 

@@ -15,11 +15,26 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OWN = ("ext4writer", "ext4writer_cli")
 
+OTHERS = (
+    "construct",
+    "dataclasses",
+    "inspect",
+    "click",
+    "rich",
+    "zstandard",
+    "importlib.metadata",
+    "_hashlib",
+)
+"""What takes as long to load as a small image to write."""
+
 SCRIPT = """
-import json, os, sys
+import os, sys
 def report(status=0):
     names = [name for name in sys.modules if name.partition(".")[0] in {own!r}]
-    sys.stdout.write("\\n" + json.dumps([names, [sys.modules[name].__file__ for name in names]]))
+    files = [sys.modules[name].__file__ for name in names]
+    others = [name for name in {others!r} if name in sys.modules]
+    import json
+    sys.stdout.write("\\n" + json.dumps([names, files, others]))
     sys.stdout.flush()
     leave(status)
 leave, os._exit = os._exit, report
@@ -30,26 +45,30 @@ report()
 """
 
 
-def loaded(code: str, *arguments: str) -> tuple[set[str], int]:
-    """The modules of the library and the command that a program loads, and their lines."""
-    script = SCRIPT.format(own=OWN, path=sys.path, arguments=list(arguments), code=code)
+def loaded(code: str, *arguments: str) -> tuple[set[str], int, set[str]]:
+    """The modules of the library and the command that a program loads, their lines, and others."""
+    script = SCRIPT.format(
+        own=OWN, others=OTHERS, path=sys.path, arguments=list(arguments), code=code
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    names, files = json.loads(done.stdout.splitlines()[-1])
-    return set(names), sum(Path(file).read_bytes().count(b"\n") for file in files if file)
+    names, files, others = json.loads(done.stdout.splitlines()[-1])
+    lines = sum(Path(file).read_bytes().count(b"\n") for file in files if file)
+    return set(names), lines, set(others)
 
 
 COMMAND = "from ext4writer_cli.__main__ import main; main()"
 
 
 def test_importing_the_library_loads_names_alone() -> None:
-    names, _ = loaded("import ext4writer")
+    names, _, others = loaded("import ext4writer")
+    assert not others
     assert names == {"ext4writer", "ext4writer.late"}
 
 
 def test_a_tree_in_memory_needs_neither_sources_nor_outputs() -> None:
-    names, _ = loaded("from ext4writer import Tree; Tree().file('/f', b'')")
+    names, _, _ = loaded("from ext4writer import Tree; Tree().file('/f', b'')")
     assert not {name for name in names if name.split(".")[1:2] and name.split(".")[1] in APART}
 
 
@@ -62,7 +81,9 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "file").write_bytes(b"content")
     given = [str(folder)] if source == "a folder" else []
-    names, lines = loaded(COMMAND, "build", *given, "-o", str(tmp_path / "image"), "--quiet")
+    names, lines, others = loaded(
+        COMMAND, "build", *given, "-o", str(tmp_path / "image"), "--quiet"
+    )
     assert (tmp_path / "image").stat().st_size
     # What a feature or an option needs is loaded when one asks for it.
     unused = (
@@ -73,19 +94,35 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
         *("inspection", "manifests", "nix", "read"),
     )
     assert not names & {f"ext4writer.{name}" for name in unused}
+    assert others <= {"click", "inspect"}  # click needs it
     # Generous; they were 108 and 21,000 when this was written.
     assert len(names) <= 125
     assert lines <= 25_000
 
 
+def test_the_version_needs_no_metadata_of_packages() -> None:
+    _, lines, others = loaded(COMMAND, "--version")
+    assert others == {"click", "inspect"}
+    assert lines <= 5_000
+
+
+def test_mke2fs_loads_no_library_for_commands(tmp_path: Path) -> None:
+    image = str(tmp_path / "image")
+    names, lines, others = loaded(COMMAND, "mke2fs", "-q", "-t", "ext4", image, "64M")
+    assert (tmp_path / "image").stat().st_size == 64 << 20
+    assert not others
+    assert not {"ext4writer.sources", "ext4writer_cli.options", "ext4writer_cli.cli"} & names
+    assert lines <= 25_000
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["ls", "--help"], ["extract", "--help"]])
 def test_help_loads_no_library(arguments: list[str]) -> None:
-    names, _ = loaded(COMMAND, *arguments)
+    names, _, _ = loaded(COMMAND, *arguments)
     assert not {name for name in names if name.startswith("ext4writer.planning")}
 
 
 def test_help_of_an_image_loads_the_declarations_of_its_options_alone() -> None:
-    names, _ = loaded(COMMAND, "build", "--help")
+    names, _, _ = loaded(COMMAND, "build", "--help")
     assert "ext4writer.planning.spec" in names
     parts = ("tree", "sources", "edit", "emit", "output", "read", "api", "planning.planner")
     assert not {name for name in names if name.startswith(tuple(f"ext4writer.{p}" for p in parts))}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from ext4writer.late_dataclasses import dataclass, field
 
 from .numbers import decimal, parse_num_blocks, strtoul, whole
 from .refusal import Mistake, Refusal, not_here

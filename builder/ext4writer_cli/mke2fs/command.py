@@ -7,10 +7,10 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ext4writer.arithmetic import ceil_div, round_up
+from ext4writer.late_dataclasses import replace
 
 from .arguments import Arguments, read_arguments
 from .console import VERSION, Console

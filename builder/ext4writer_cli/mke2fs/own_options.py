@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+from ext4writer.late_dataclasses import dataclass, fields
 
 from .refusal import Mistake, Refusal
 

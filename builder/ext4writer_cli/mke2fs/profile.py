@@ -139,9 +139,9 @@ class Profile:
         return result
 
 
-_SECTION = re.compile(r"\[\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\]]*[^\]\s]))\s*\]\*?")
-_RELATION = re.compile(r"(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\s=\"][^\s=]*))\s*=\s*")
-_VALUE = re.compile(r"(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\s\"]\S*))\s*")
+_SECTION = r"\[\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\]]*[^\]\s]))\s*\]\*?"
+_RELATION = r"(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\s=\"][^\s=]*))\s*=\s*"
+_VALUE = r"(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\s\"]\S*))\s*"
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 
 
@@ -172,7 +172,7 @@ def _parse(lines: list[str], path: str, root: Node) -> None:
         if text.startswith("["):
             if len(stack) > 1:
                 raise fail(number, "Section header not at top level")
-            header = _SECTION.match(text)
+            header = re.match(_SECTION, text)
             if header is None or not _ends(text[header.end() :]):
                 raise fail(number, "Syntax error in section header")
             stack = [_inside(root, _word(header))]
@@ -182,7 +182,7 @@ def _parse(lines: list[str], path: str, root: Node) -> None:
                 raise fail(number, "Extra closing brace in profile")
             stack.pop()
             continue
-        relation = _RELATION.match(text)
+        relation = re.match(_RELATION, text)
         if relation is None:
             raise fail(number, "Syntax error in profile relation")
         rest, name = text[relation.end() :], _word(relation)
@@ -190,7 +190,7 @@ def _parse(lines: list[str], path: str, root: Node) -> None:
             wants_brace = not rest.startswith("{")
             stack.append(_inside(stack[-1], name))
             continue
-        value = _VALUE.match(rest)
+        value = re.match(_VALUE, rest)
         if value is None or not _ends(rest[value.end() :]):
             raise fail(number, "Syntax error in profile relation")
         stack[-1].setdefault(name, []).append(_word(value))

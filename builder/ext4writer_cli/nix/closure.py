@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
 
 import click
 
 from ext4writer import OutputError, ProcessPool
+from ext4writer.late_dataclasses import dataclass, replace
 from ext4writer.nix import Closure, NixError, read_closure
 from ext4writer.nix.archives import SPOOL
 from ext4writer.nix.store_paths import STORE, base_name, check_base_name, full_path, read_list

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 from uuid import UUID
 
 import click
 
 from ext4writer.arithmetic import ceil_div
+from ext4writer.late_dataclasses import dataclass, replace
 from ext4writer.nix import STORE
 
 from ..options import (

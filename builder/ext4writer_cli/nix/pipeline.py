@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
 import ext4writer
 from ext4writer import Directory, Layout, Override, ProcessPool, Tree, TreeError
 from ext4writer.documents import read_document
 from ext4writer.edit.rules import Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
+from ext4writer.late_dataclasses import dataclass, replace
 from ext4writer.nix import (
     Closure,
     Entry,

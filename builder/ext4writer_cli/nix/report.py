@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from ext4writer.late_dataclasses import dataclass
 
 from ..report import Report, table
 from ..units import human_bytes

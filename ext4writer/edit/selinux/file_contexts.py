@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ...documents import read_document
 from ...errors import SourceError, SpecError
+from ...late_dataclasses import dataclass
 from ...tree import (
     S_IFBLK,
     S_IFCHR,

@@ -8,10 +8,10 @@ anchors or parts that never backtrack are left to Python's ``re``, with a bound 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from ...late_dataclasses import dataclass
 from ..automaton import ANY_BYTE, Builder, Expression, Part, byte_set, set_for_re
 
 DEPTH_MOST = 100

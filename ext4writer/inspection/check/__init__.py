@@ -8,9 +8,9 @@ be read. Problems that e2fsck would pass over, such as copies that differ, are w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ...errors import DamageError, ImageError, display_path
+from ...late_dataclasses import dataclass
 from ...progress import Cancel
 from ...read import Image
 from ..problems import Problem, of_damage, with_paths

@@ -6,8 +6,8 @@ Rules: e2fsck/pass2.c:parse_int_node and check_dir_block, e2fsck/pass1.c:handle_
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from ...late_dataclasses import dataclass
 from ...ondisk.casefold import casefold
 from ...ondisk.dirhash import hash_keys
 from ...ondisk.htree import (

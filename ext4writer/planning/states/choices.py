@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from ...late_dataclasses import replace
 from ..layout import ImagePlan
 from ..policy import LayoutPolicy
 from .journal import check_journal_state

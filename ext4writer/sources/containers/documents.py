@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ArchiveError
+from ...late_dataclasses import dataclass, field
 from .platforms import Platform
 
 DOCUMENT_BYTES = 8 << 20

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from ...late_dataclasses import dataclass, field
 from ...tree import Tree
 from .documents import DIGEST, Document
 from .platforms import Platform

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO, TypedDict, cast
 
 from ...content import Content, ContentSource
 from ...edit.filters import exclude
 from ...edit.globs import Patterns
+from ...late_dataclasses import dataclass
 from ...losses import LossRecord
 from ...progress import Cancel, ProgressCallback
 from ...tree import NAME_MAX, Directory, Loss, Tree

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ...content import Content
+from ...late_dataclasses import dataclass
 from ...tree import (
     S_IFBLK,
     S_IFCHR,

@@ -1,0 +1,318 @@
+"""Dataclasses whose methods are made at their first use.
+
+The standard library makes six functions of each class from source text when the module is loaded,
+and needs ``inspect`` for it: together a fifth of the time of a small image, for methods that are
+mostly never called. Here a class only notes its fields. Its ``__init__`` is made when its first
+object is, and ``dataclasses.fields``, ``replace`` and ``is_dataclass`` find what they look for.
+A type checker sees the dataclasses of the standard library.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from dataclasses import dataclass, field, fields, replace
+    from typing import Any
+
+__all__ = ["dataclass", "field", "fields", "replace"]
+
+_ROWS = "__late_fields__"
+_GIVEN = object()
+"""In the place of a default that a factory makes."""
+_NOTHING = object()
+_NO_METADATA: Mapping[str, Any] = {}
+_put = object.__setattr__
+
+
+class _Field:
+    """One field, with the attributes of ``dataclasses.Field`` that are used here."""
+
+    __slots__ = ("compare", "default", "default_factory", "metadata", "name", "type")
+
+    def __init__(
+        self,
+        default: object,
+        default_factory: Callable[[], object] | None = None,
+        *,
+        compare: bool = True,
+        metadata: Mapping[str, Any] = _NO_METADATA,
+    ) -> None:
+        self.default = default
+        self.default_factory = default_factory
+        self.compare = compare
+        self.metadata = metadata
+        self.name = ""
+        self.type = ""
+
+
+def _field(
+    *,
+    default: object = _NOTHING,
+    default_factory: Callable[[], object] | None = None,
+    compare: bool = True,
+    metadata: Mapping[str, Any] = _NO_METADATA,
+) -> _Field:
+    return _Field(default, default_factory, compare=compare, metadata=metadata)
+
+
+def _rows(of: object) -> dict[str, _Field] | None:
+    """The fields of a class or object; None if its class is a dataclass in another way."""
+    kind = of if isinstance(of, type) else type(of)
+    return kind.__dict__.get(_ROWS)
+
+
+def _fields(of: Any) -> tuple[Any, ...]:
+    """The fields of a class or of an object, in their order."""
+    rows = _rows(of)
+    if rows is None:
+        from dataclasses import fields
+
+        return fields(of)
+    return tuple(rows.values())
+
+
+def _replace(of: Any, /, **changes: Any) -> Any:
+    """Another object with some fields changed."""
+    rows = _rows(of)
+    if rows is None:
+        from dataclasses import replace
+
+        return replace(of, **changes)
+    for name in rows:
+        if name not in changes:
+            changes[name] = getattr(of, name)
+    return type(of)(**changes)
+
+
+def _dataclass(
+    kind: Any = None,
+    /,
+    *,
+    frozen: bool = False,
+    slots: bool = False,
+    init: bool = True,
+    eq: bool = True,
+    repr: bool = True,  # noqa: A002 (its name in the standard library)
+) -> Any:
+    def decorated(kind: type) -> type:
+        return _processed(kind, frozen=frozen, slots=slots, init=init, eq=eq, shown=repr)
+
+    return decorated if kind is None else decorated(kind)
+
+
+def _processed(
+    kind: Any, *, frozen: bool, slots: bool, init: bool, eq: bool, shown: bool
+) -> type[Any]:
+    rows = _rows_of(kind)
+    own = set(kind.__dict__)
+    if slots:
+        kind = _with_slots(kind, rows)
+    setattr(kind, _ROWS, rows)
+    kind.__match_args__ = tuple(rows)  # type: ignore[misc]
+    kind.__replace__ = _replace
+    methods: dict[str, Any] = {}
+    if init:
+        methods["__init__"] = _Late(kind, "__init__", lambda: _init(kind, rows, frozen=frozen))
+    if shown:
+        methods["__repr__"] = _shown
+    if eq:
+        methods["__eq__"] = _Late(kind, "__eq__", lambda: _equal(kind, rows))
+        methods["__hash__"] = None
+        if frozen:
+            methods["__hash__"] = _Late(kind, "__hash__", lambda: _hash(kind, rows))
+    if frozen:
+        methods["__setattr__"], methods["__delattr__"] = _refusals(kind, frozenset(rows))
+        if slots:
+            methods["__getstate__"], methods["__setstate__"] = _state, _set_state
+    for name, method in methods.items():
+        if name not in own:
+            setattr(kind, name, method)
+    standard = _Standard(kind, rows, frozen=frozen, init=init, eq=eq, repr=shown)
+    kind.__dataclass_fields__ = _Looked(standard, "__dataclass_fields__")
+    kind.__dataclass_params__ = _Looked(standard, "__dataclass_params__")
+    return kind  # type: ignore[no-any-return]
+
+
+def _rows_of(kind: Any) -> dict[str, _Field]:
+    """Name -> field, those of classes above first."""
+    rows: dict[str, _Field] = {}
+    for above in reversed(kind.__mro__[1:]):
+        rows.update(above.__dict__.get(_ROWS, {}))
+    for name, note in kind.__annotations__.items():
+        default = getattr(kind, name, _NOTHING)
+        row = default if isinstance(default, _Field) else _Field(default)
+        row.name, row.type = name, note
+        if row is default:
+            if row.default is _NOTHING:
+                delattr(kind, name)
+            else:
+                setattr(kind, name, row.default)
+        elif type(default).__hash__ is None:
+            raise ValueError(f"{kind.__qualname__}.{name}: objects would share their default")
+        rows[name] = row
+    return rows
+
+
+def _with_slots(kind: Any, rows: Mapping[str, _Field]) -> Any:
+    """The same class with a slot for each field: slots are decided when a class is made."""
+    above = {name for each in kind.__mro__[1:-1] for name in each.__dict__.get(_ROWS, {})}
+    names = {name: value for name, value in kind.__dict__.items() if name not in rows}
+    names["__slots__"] = tuple(name for name in rows if name not in above)
+    names.pop("__dict__", None)
+    names.pop("__weakref__", None)
+    made = type(kind)(kind.__name__, kind.__bases__, names)
+    made.__qualname__ = kind.__qualname__
+    return made
+
+
+class _Late:
+    """A method that is made, and takes this one's place, when it is looked up first."""
+
+    __slots__ = ("kind", "make", "name")
+
+    def __init__(self, kind: type, name: str, make: Callable[[], Any]) -> None:
+        self.kind = kind
+        self.name = name
+        self.make = make
+
+    def __get__(self, one: object, owner: Any = None) -> Any:
+        method = self.make()
+        setattr(self.kind, self.name, method)
+        return method if one is None else method.__get__(one, owner)
+
+
+def _made(kind: type, name: str, text: str, known: dict[str, object]) -> Any:
+    """The function that ``text`` defines, as a method of the class."""
+    exec(text, known)  # noqa: S102 (made of the names of fields alone)
+    function: Any = known[name]
+    function.__qualname__ = f"{kind.__qualname__}.{name}"
+    function.__module__ = kind.__module__
+    return function
+
+
+def _init(kind: Any, rows: Mapping[str, _Field], *, frozen: bool) -> Any:
+    known: dict[str, object] = {"_put": _put, "_GIVEN": _GIVEN}
+    arguments, lines = ["self"], []
+    for name, row in rows.items():
+        value = name
+        if row.default_factory is not None:
+            known[f"_make_{name}"] = row.default_factory
+            arguments.append(f"{name}=_GIVEN")
+            value = f"_make_{name}() if {name} is _GIVEN else {name}"
+        elif row.default is not _NOTHING:
+            known[f"_default_{name}"] = row.default
+            arguments.append(f"{name}=_default_{name}")
+        else:
+            arguments.append(name)
+        lines.append(f" _put(self, {name!r}, {value})" if frozen else f" self.{name} = {value}")
+    if hasattr(kind, "__post_init__"):
+        lines.append(" self.__post_init__()")
+    text = "\n".join((f"def __init__({', '.join(arguments)}):", *(lines or [" pass"])))
+    function = _made(kind, "__init__", text, known)
+    function.__annotations__ = {name: row.type for name, row in rows.items()} | {"return": None}
+    return function
+
+
+def _values_of(rows: Mapping[str, _Field], of: str) -> str:
+    return "(" + "".join(f"{of}.{name}, " for name, row in rows.items() if row.compare) + ")"
+
+
+def _equal(kind: type, rows: Mapping[str, _Field]) -> Any:
+    mine, others = _values_of(rows, "self"), _values_of(rows, "other")
+    text = (
+        "def __eq__(self, other):\n if other.__class__ is self.__class__:\n"
+        f"  return {mine} == {others}\n return NotImplemented"
+    )
+    return _made(kind, "__eq__", text, {})
+
+
+def _hash(kind: type, rows: Mapping[str, _Field]) -> Any:
+    text = f"def __hash__(self):\n return hash({_values_of(rows, 'self')})"
+    return _made(kind, "__hash__", text, {})
+
+
+def _shown(self: Any) -> str:
+    from reprlib import recursive_repr
+
+    return recursive_repr()(_all_shown)(self)
+
+
+def _all_shown(self: Any) -> str:
+    values = (f"{name}={getattr(self, name)!r}" for name in getattr(self, _ROWS))
+    return f"{type(self).__qualname__}({', '.join(values)})"
+
+
+def _refusals(kind: Any, names: frozenset[str]) -> tuple[Any, Any]:
+    """``__setattr__`` and ``__delattr__`` of a class whose objects do not change."""
+
+    def __setattr__(self: Any, name: str, value: object) -> None:  # noqa: N807
+        if type(self) is kind or name in names:
+            _refuse("assign to", name)
+        super(kind, self).__setattr__(name, value)
+
+    def __delattr__(self: Any, name: str) -> None:  # noqa: N807
+        if type(self) is kind or name in names:
+            _refuse("delete", name)
+        super(kind, self).__delattr__(name)
+
+    return __setattr__, __delattr__
+
+
+def _refuse(what: str, name: str) -> None:
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"cannot {what} field {name!r}")
+
+
+def _state(self: Any) -> list[object]:
+    return [getattr(self, name) for name in getattr(self, _ROWS)]
+
+
+def _set_state(self: Any, state: list[object]) -> None:
+    for name, value in zip(getattr(self, _ROWS), state, strict=True):
+        _put(self, name, value)
+
+
+class _Standard:
+    """What the standard library notes of the same class; made when it looks."""
+
+    __slots__ = ("kind", "made", "options", "rows")
+
+    def __init__(self, kind: Any, rows: Mapping[str, _Field], **options: Any) -> None:
+        self.kind = kind
+        self.rows = rows
+        self.options = options
+        self.made: type | None = None
+
+    def take(self, name: str) -> Any:
+        if self.made is None:
+            import dataclasses
+
+            declared: list[tuple[str, Any, Any]] = []
+            for row in self.rows.values():
+                given: dict[str, Any] = {"compare": row.compare, "metadata": row.metadata}
+                if row.default_factory is not None:
+                    given["default_factory"] = row.default_factory
+                elif row.default is not _NOTHING:
+                    given["default"] = row.default
+                declared.append((row.name, row.type, dataclasses.field(**given)))
+            self.made = dataclasses.make_dataclass(self.kind.__name__, declared, **self.options)
+        return getattr(self.made, name)
+
+
+class _Looked:
+    """An attribute of a class that is asked of its :class:`_Standard`."""
+
+    __slots__ = ("name", "standard")
+
+    def __init__(self, standard: _Standard, name: str) -> None:
+        self.standard = standard
+        self.name = name
+
+    def __get__(self, one: object, owner: Any = None) -> Any:
+        return self.standard.take(self.name)
+
+
+if not TYPE_CHECKING:
+    dataclass, field, fields, replace = _dataclass, _field, _fields, _replace

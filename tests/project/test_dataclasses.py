@@ -1,0 +1,119 @@
+"""Dataclasses that are made late behave as the standard library's; both are made of one text."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import pickle
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ext4writer import late_dataclasses
+
+TEXT = """
+from __future__ import annotations
+import __main__
+@dataclass({options})
+class Point:
+    '''A class with fields of each kind.'''
+    x: int
+    y: int = 2
+    tags: list[str] = field(default_factory=list)
+    note: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.x < 0:
+            raise ValueError(self.x)
+
+    @property
+    def both(self) -> int:
+        return self.x + self.y
+
+@dataclass({options})
+class Lower(Point):
+    z: int = 0
+"""
+
+OPTIONS = ("", "frozen=True", "slots=True", "frozen=True, slots=True", "eq=False, repr=False")
+
+
+def made(home: Any, options: str) -> ModuleType:
+    module = ModuleType("made_here")
+    names = {name: getattr(home, name) for name in ("dataclass", "field", "fields", "replace")}
+    vars(module).update(names)
+    sys.modules[module.__name__] = module  # dataclasses, and pickle, look for it there
+    exec(TEXT.format(options=options), vars(module))
+    return module
+
+
+def told(call: Callable[[], object]) -> object:
+    """What a call returns, as text, or the class and the text of its error."""
+    try:
+        answer = call()
+    except (AttributeError, TypeError, ValueError) as error:
+        return type(error), str(error)
+    return answer if isinstance(answer, bool | int | tuple) else repr(answer)
+
+
+def behaviour(module: ModuleType) -> list[object]:
+    found: list[object] = []
+    for kind in (module.Point, module.Lower):
+        one, same, other = kind(1), kind(1, note="n"), kind(x=1, y=3, tags=["a"])
+        found += [repr(each).partition(" at 0x")[0] for each in (one, same, other)]
+        found += [one == same, one == other, one == 1, one.tags is same.tags, other.both]
+        calls: list[Callable[[], object]] = [
+            lambda kind=kind: kind(),  # type: ignore[misc]
+            lambda kind=kind: kind(1, 2, [], None, 3, 4),  # type: ignore[misc]
+            lambda kind=kind: kind(1, w=1),  # type: ignore[misc]
+            lambda kind=kind: kind(-1),  # type: ignore[misc]
+            lambda kind=kind: kind.__match_args__,  # type: ignore[misc]
+            lambda one=one: setattr(one, "x", 5),  # type: ignore[misc]
+            lambda one=one: delattr(one, "y"),  # type: ignore[misc]
+            lambda one=one: one.x,  # type: ignore[misc]
+            lambda kind=kind: hash(kind(1)) == hash(kind(1)),  # type: ignore[misc]
+            lambda kind=kind: hasattr(kind(1), "__dict__"),  # type: ignore[misc]
+        ]
+        found += [told(call) for call in calls]
+        again = (pickle.loads(pickle.dumps(other)), copy.deepcopy(other), copy.copy(other))
+        found += [(each.x, each.y, each.tags, each.note) for each in again]
+        for replace in (module.replace, dataclasses.replace):
+            changed = replace(other, y=7)
+            found += [type(changed) is kind, changed.y, changed.tags]
+        found += [told(lambda kind=kind: module.replace(kind(1), w=1))]  # type: ignore[misc]
+        for fields in (module.fields, dataclasses.fields):
+            for of in (kind, one):
+                found += [(each.name, each.type, each.compare) for each in fields(of)]
+        found += [each.default is dataclasses.MISSING for each in dataclasses.fields(kind)]
+        found += [dataclasses.is_dataclass(kind), sorted(dataclasses.asdict(other).items())]
+        parameters = inspect.signature(kind).parameters.values()
+        found += [(each.name, each.kind, each.annotation) for each in parameters]
+    return found
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_both_behave_the_same(options: str) -> None:
+    assert behaviour(made(late_dataclasses, options)) == behaviour(made(dataclasses, options))
+
+
+def test_a_default_that_objects_would_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="Wrong.x"):
+
+        class Wrong:
+            x: list[int] = []  # noqa: RUF012 (what is wrong with it)
+
+        late_dataclasses.dataclass(Wrong)
+
+
+def test_both_can_stand_below_each_other() -> None:
+    late = made(late_dataclasses, "frozen=True")
+    standard = dataclasses.make_dataclass(
+        "Below", [("w", int, 4)], bases=(late.Point,), frozen=True
+    )
+    assert [each.name for each in dataclasses.fields(standard)] == ["x", "y", "tags", "note", "w"]
+    assert late_dataclasses.replace(standard(1), w=5).w == 5
+    assert len(late_dataclasses.fields(standard)) == 5
