@@ -422,11 +422,12 @@ def execute(
     if image.journal_device is not None and output is not None:
         journal_output = open_journal(image.journal_device, destination)
         journal_output.refuse_inputs(inputs)
+    others: Sequence[Output] = ()
     files = settings.files() | ({} if save is None else {"--save": save})
     if files:
         images = {"--output": destination, "--journal-device": image.journal_device}
         # The image itself may replace its base, which is not needed any more then.
-        refuse_overwriting(files, [*inputs, *([] if base is None else [base])], images)
+        others = refuse_overwriting(files, [*inputs, *([] if base is None else [base])], images)
     job = pipeline.Job(
         sources=sources,
         output=output,
@@ -441,6 +442,7 @@ def execute(
         plan=plan,
         save=save,
         base=base,
+        others=others,
     )
     with (
         cancel_on_signals(at_once=destination == "-") as cancel,

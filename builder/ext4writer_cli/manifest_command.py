@@ -112,9 +112,9 @@ def manifest(
     from .source_readers import Reading, read_sources
     from .spool import Spool
 
-    if output != "-":
-        files = [*(one.place for one in source), *paths_in(scan, rules)]
-        open_text_output(output).refuse_inputs(files)
+    outputs = [] if output == "-" else [open_text_output(output)]
+    for one in outputs:
+        one.refuse_inputs([*(argument.place for argument in source), *paths_in(scan, rules)])
     place = relative_to or (os.path.dirname(output) or "." if output != "-" else ".")
     keep = ContentStore(store).put if store is not None else None
     selection, changes = rules.selection(), rules.compiled()
@@ -124,7 +124,7 @@ def manifest(
             ProcessPool(usable_cpus()) as pool,
             progress_bar(wanted=not quiet) as progress,
         ):
-            reading = Reading(scan, selection, None, spool, pool, progress, cancel)
+            reading = Reading(scan, selection, outputs, spool, pool, progress, cancel)
             with cancel_on_signals(at_once=True):
                 tree, _ = read_sources(source, reading)
                 apply_rules(tree, changes)

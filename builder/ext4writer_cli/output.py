@@ -414,19 +414,22 @@ def open_text_output(destination: str) -> PathOutput:
 
 def refuse_overwriting(
     files: Mapping[str, str], inputs: Sequence[str], images: Mapping[str, str | None]
-) -> None:
+) -> list[PathOutput]:
     """Raise :class:`OutputError` if one of ``files`` cannot be made, is read, or is made twice.
 
     ``files`` and ``images`` have paths by the options that name them; ``files`` are made besides
-    the images, and come after them.
+    the images, and come after them. Returns the outputs that write ``files``.
     """
+    outputs = []
     made = {flag: path for flag, path in images.items() if path not in (None, "-")}
     for flag, path in files.items():
-        open_text_output(path).refuse_inputs(inputs)
+        outputs.append(open_text_output(path))
+        outputs[-1].refuse_inputs(inputs)
         for other, taken in made.items():
             if taken is not None and may_be_one_file(path, taken):
                 raise OutputError(path, f"is named by {other} and {flag}; each makes its own file")
         made[flag] = path
+    return outputs
 
 
 def write_text(text: memoryview, destination: str) -> None:

@@ -58,8 +58,16 @@ class Job(NamedTuple):
     """A saved plan, in place of sources and Spec."""
     save: str | None = None
     """Where to save the plan."""
+    others: Sequence[Output] = ()
+    """The files that are made besides the image and its journal."""
     base: str | None = None
     """An earlier image, or the saved plan of one, to differ little from."""
+
+    @property
+    def outputs(self) -> list[Output]:
+        """All that the command makes."""
+        named = [one for one in (self.output, self.journal) if one is not None]
+        return [*named, *self.others]
 
 
 class Stopwatch:
@@ -147,7 +155,7 @@ def _planned(
             return Layout.load(job.plan), ()
     # Reading a pipe may block for ever, and leaves nothing that must be removed.
     with watch.stage("scan"), cancel_on_signals(at_once=True):
-        reading = Reading(job.scan, job.selection, job.output, spool, pool, progress, cancel)
+        reading = Reading(job.scan, job.selection, job.outputs, spool, pool, progress, cancel)
         tree, sources = read_sources(job.sources, reading)
         if job.rules:
             from ext4writer.edit.rules import apply_rules

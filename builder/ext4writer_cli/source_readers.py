@@ -35,7 +35,7 @@ class Reading(NamedTuple):
 
     scan: ScanOptions
     selection: Selection
-    output: Output | None
+    outputs: Sequence[Output]
     spool: Spool
     pool: ProcessPool
     progress: ProgressCallback | None
@@ -298,8 +298,8 @@ def _image(
 
 
 def _directory(place: str, reading: Reading) -> Read:
-    """Read a directory, without the image that is about to be written."""
-    scan, output = reading.scan, reading.output
+    """Read a directory, without the image and the other files that are about to be written."""
+    scan = reading.scan
     tree = sources.directory(
         place,
         xattrs=not scan.no_xattrs,
@@ -307,12 +307,20 @@ def _directory(place: str, reading: Reading) -> Read:
         keep_times=scan.keep_times,
         exclude=reading.selection.prunes if reading.selection else (),
         one_file_system=scan.one_file_system,
-        skip=output.itself(place) if output is not None else None,
+        skip=_made_of(reading.outputs, place),
         processes=reading.pool,
         progress=reading.progress,
         cancel=reading.cancel,
     )
     return tree, "directory", {}
+
+
+def _made_of(outputs: Sequence[Output], place: str) -> Callable[[os.stat_result], bool] | None:
+    """A test whether a file below ``place`` is one of the outputs; None if none can be."""
+    tests = [test for output in outputs if (test := output.itself(place)) is not None]
+    if len(tests) < 2:
+        return tests[0] if tests else None
+    return lambda status: any(test(status) for test in tests)
 
 
 def _manifest(argument: SourceArgument, reading: Reading) -> Read:

@@ -39,6 +39,17 @@ from .walk import Found, lookup, walk
 OnDamage = Callable[[DamageError], None]
 """Hears of damage after which reading goes on."""
 
+_WRAPPINGS = (
+    # qemu: docs/interop/qcow2.txt, Header
+    (b"QFI\xfb", "a qcow2 disk; 'qemu-img convert -O raw' makes an image of it"),
+    # platform/system/core: libsparse/sparse_format.h, SPARSE_HEADER_MAGIC
+    (b"\x3a\xff\x26\xed", "a sparse image of Android; simg2img makes an image of it"),
+    # RFC 8878, RFC 1952, and doc/xz-file-format.txt of xz
+    (b"\x28\xb5\x2f\xfd", "compressed; 'zstd -d' makes an image of it"),
+    (b"\x1f\x8b", "compressed; gunzip makes an image of it"),
+    (b"\xfd7zXZ\0", "compressed; unxz makes an image of it"),
+)
+"""How files begin in which an image may be that cannot be read there, and what to do."""
 _CACHED_BYTES = 4 << 20
 _TABLE_BYTES = 64 << 10
 _FLEX_MAX = 1024
@@ -74,6 +85,10 @@ class Image:
         self.superblock_bytes = store.read(superblock_offset, SUPERBLOCK_SIZE)
         parsed = SUPERBLOCK.parse(self.superblock_bytes)
         if parsed["s_magic"] != EXT4_SUPER_MAGIC:
+            head = store.read(0, 8)
+            for magic, what in _WRAPPINGS:
+                if head.startswith(magic):
+                    raise ImageError(store.name, f"is {what}")
             text = f"is no ext4: no magic at byte {superblock_offset + 0x38}"
             backup = _backup_of(store)
             if backup is not None:

@@ -183,6 +183,32 @@ def test_an_image_inside_the_source_is_left_out(source: Path) -> None:
     assert report("build", source, "-o", image, "--exclude", "a.img")["losses"] == []
 
 
+@pytest.mark.parametrize(
+    "option", ["--bmap", "--chunks", "--dm-verity", "--journal-device", "plan --save"]
+)
+def test_files_beside_an_image_inside_the_source_are_left_out(source: Path, option: str) -> None:
+    """So the command can be run again; the report names the older ones that were there."""
+    made = source / "beside"
+    image = source / "a.img"
+    if option == "plan --save":
+        arguments = ("plan", source, "--save", made, "--json")
+        names = ["/beside"]
+    else:
+        arguments = ("build", source, "-o", image, option, made)
+        names = ["/a.img", "/beside"]
+    os.utime(source, (1, 1))
+    assert report(*arguments)["losses"] == []
+    os.utime(source, (1, 1))
+    # A plan holds the losses, and so the second is another one.
+    first = b"" if "--save" in arguments else made.read_bytes()
+    written = image.read_bytes() if image.exists() else b""
+    facts = report(*arguments)
+    assert [loss["path"] for loss in facts["losses"]] == names
+    assert made.read_bytes().startswith(first)
+    assert (image.read_bytes() if image.exists() else b"") == written
+    assert_one_line(run(*arguments, "--strict"), 1, names[0])
+
+
 def test_a_second_name_of_an_older_image_outside_the_source_stays(source: Path, out: Path) -> None:
     os.link(source / "large", out / "a.img")
     facts = report("build", source, "-o", out / "a.img")
