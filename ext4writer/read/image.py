@@ -126,6 +126,7 @@ class Image:
             if stored != found:
                 self.damage(wrong("s_checksum", f"is {stored:#010x}, and should be {found:#010x}"))
         if fmt.journal_dev:
+            self.inodes_count = 0
             return
         if fmt.first_data_block >= max(self.blocks_count, 1) or fmt.first_data_block > 1:
             raise wrong("s_first_data_block", f"is {fmt.first_data_block}")
@@ -266,6 +267,8 @@ class Image:
 
     def inode_offset(self, ino: int) -> int:
         """Return the byte at which an inode begins; :class:`ImageError` for one that is none."""
+        if self.format.journal_dev:
+            raise ImageError(self.name, "is a journal by itself, and holds no files")
         if not 1 <= ino <= self.inodes_count:
             raise ImageError(self.name, f"has the inodes 1 to {self.inodes_count}, and no {ino}")
         group, place = divmod(ino - 1, self.inodes_per_group)

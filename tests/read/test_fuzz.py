@@ -29,9 +29,13 @@ def test_whole_images_are_read_without_a_complaint() -> None:
 
 
 def test_seeds_that_failed_once() -> None:
-    """A root that is no directory; a table without inodes; an inline file of terabytes."""
+    """A root that is no directory; a table without inodes; an inline file of terabytes.
+
+    A journal by itself that was asked for its root.
+    """
     for number in (24, 1080, 1810, 21656):
         fuzz.run(1, number)
+    fuzz.run(1, 100011922, files=fuzz.FEW_FILES)
 
 
 COMMANDS = (
