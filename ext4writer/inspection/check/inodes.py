@@ -218,7 +218,7 @@ def _check_inode(check: Check, inode: Inode) -> None:
     if ino in check.orphans and not (special or is_reserved):
         _check_orphan(check, inode)
         return
-    if inode.dtime and (is_reserved or inode.mode or inode.links) and _is_low(check, inode.dtime):
+    if inode.dtime and _is_low(check, inode.dtime):
         # Such a number may be the next inode of the list of orphans, and no time.
         text = f"is {inode.dtime}, which may be the number of an inode"
         check.of_inode("PR_1_LOW_DTIME", inode, "i_dtime", text)
