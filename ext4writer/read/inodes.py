@@ -68,6 +68,15 @@ _EXTRA_ISIZE = INODE.offset("i_extra_isize")
 _CHECKSUM_LO, _CHECKSUM_HI = map(INODE.offset, INODE.parts("i_checksum"))
 
 
+def _has_checksum_hi(raw: bytes) -> bool:
+    """Whether the checksum of an inode has a high half (lib/ext2fs/csum.c:ext2fs_inode_csum).
+
+    i_extra_isize decides that, even if it is more than there is.
+    """
+    size = int.from_bytes(raw[_EXTRA_ISIZE : _EXTRA_ISIZE + 2], "little")
+    return size >= _CHECKSUM_HI + 2 - EXT4_GOOD_OLD_INODE_SIZE
+
+
 class Inode:
     """One inode. Sizes are in bytes, times in nanoseconds since 1970, ``blocks`` in 512 bytes.
 
@@ -111,20 +120,22 @@ class Inode:
         ) = _unpack(raw, 0)  # fmt: skip
         fmt = image.format
         extra = (0,) * len(_EXTRA)
-        self.extra_isize = 0
+        self.extra_isize = high = 0
         if fmt.has_extra_fields:
             self.extra_isize = int.from_bytes(raw[_EXTRA_ISIZE : _EXTRA_ISIZE + 2], "little")
             if self.extra_isize & 3 or self.extra_isize > len(raw) - EXT4_GOOD_OLD_INODE_SIZE:
                 if self.mode and self.links:
                     self.wrong("i_extra_isize", f"is {self.extra_isize}")
                 self.extra_isize = 0
+                if _has_checksum_hi(raw):
+                    high = int.from_bytes(raw[_CHECKSUM_HI : _CHECKSUM_HI + 2], "little")
             end = EXT4_GOOD_OLD_INODE_SIZE + min(self.extra_isize, _EXTRA_MOST)
             extra = _unpack_extra(raw[:end].ljust(INODE.size, b"\0"), 0)
         (
             _, checksum_hi, ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra, version_hi,
             self.projid,
         ) = extra  # fmt: skip
-        self.checksum = checksum | checksum_hi << 16
+        self.checksum = checksum | (checksum_hi or high) << 16
         self.uid = uid | uid_high << 16
         self.gid = gid | gid_high << 16
         self.version = version | version_hi << 32
@@ -249,7 +260,7 @@ class Inode:
         raw = bytearray(self.raw)
         raw[_CHECKSUM_LO : _CHECKSUM_LO + 2] = b"\0\0"
         mask = 0xFFFF
-        if self.extra_isize >= _CHECKSUM_HI + 2 - EXT4_GOOD_OLD_INODE_SIZE:
+        if self.image.format.has_extra_fields and _has_checksum_hi(self.raw):
             raw[_CHECKSUM_HI : _CHECKSUM_HI + 2] = b"\0\0"
             mask = 0xFFFFFFFF
         return crc32c(self.seed, raw) & mask, mask

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ext4writer import DEFAULT_FEATURES, Spec, Tree, policy, write_image
+from ext4writer.damage.problems import name_of
 from ext4writer.errors import DamageError, ImageError
 from ext4writer.inspection.check import Result, check_opened
 from ext4writer.ondisk.superblock import SUPERBLOCK
@@ -195,6 +196,57 @@ def test_a_problem_has_the_name_that_e2fsck_has_for_it(
         assert not result.is_clean
         return
     assert code in {problem.code for problem in result.problems}, lines(result)
+
+
+ALIKE = [
+    # What only the kernel minds, in inodes that no directory names.
+    ("ext4", "set_inode_field <8> extra_isize 0x100"),
+    ("ext4", "set_inode_field <8> file_acl 0xffff"),
+    ("ext4", "set_inode_field <8> flags 0x80800"),
+    ("ext4", "set_inode_field <3> extra_isize 0x8000"),
+    ("ext4", "set_inode_field <1> flags 0x10000000"),
+    ("ext4", "set_inode_field <500> dtime 16"),
+    ("ext4", "set_super_value usr_quota_inum 4"),
+    ("ext4", "set_super_value feature_ro_compat 0x1046b"),
+    # A directory that had too many links once; only one with an index stays at 1.
+    ("ext4", "set_inode_field /d links_count 1"),
+    ("plain", "set_inode_field / links_count 1"),
+    ("ext2", "mknod /char c 4 5"),
+]
+
+
+@pytest.mark.parametrize(("base", "command"), ALIKE, ids=lambda each: str(each)[:40])
+def test_what_is_clean_to_e2fsck_is_clean(
+    base: str, command: str, bases: dict[str, Path], tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    shutil.copy(bases[base], image)
+    damage(image, command)
+    assert bool(problems(image)) is not checked(image).is_clean, lines(checked(image))
+
+
+def test_inodes_in_bad_blocks_of_a_table_are_not_looked_at(tmp_path: Path) -> None:
+    """They count as in use, and an inode there that no directory names is no problem."""
+    image, bad = tmp_path / "image", tmp_path / "bad"
+    bad.write_text("5000\n5001\n")
+    command = [tools.require("mke2fs"), "-q", "-F", "-t", "ext2", "-I", "128", "-b", "1024"]
+    subprocess.run(
+        [*command, "-l", bad, "-O", "^resize_inode", image, "8M"], check=True, capture_output=True
+    )
+    assert not problems(image) and checked(image).is_clean
+    with open_image(image) as opened:
+        table = opened.descriptor(0)["bg_inode_table"]
+        ours = range(8 * 10 + 1, 8 * 11 + 1)
+    damage(image, f"set_inode_field <1> block[1] {table + 10}")
+    damage(image, "freeb 5001")
+    for ino in ours:
+        damage(image, f"seti <{ino}>")
+    damage(image, f"set_inode_field <{ours[0]}> mode 0100644")
+    damage(image, f"set_inode_field <{ours[0]}> links_count 1")
+    theirs = {name_of(code.removeprefix("0x")) for code in problems(image)}
+    found = {problem.code for problem in checked(image).problems if not problem.is_warning}
+    assert found == {code for code in theirs if not code.endswith(("_HEADER", "_END"))}
+    assert found and not found & {"PR_4_UNATTACHED_INODE", "PR_1_BLOCK_OVERLAPS_METADATA"}
 
 
 def test_copies_that_differ_are_warnings(tmp_path: Path) -> None:

@@ -46,8 +46,11 @@ def check_attributes(check: Check, inode: Inode) -> Charge:
         first = inode.offset + EXT4_GOOD_OLD_INODE_SIZE + inode.extra_isize
         _check_entries(check, inode, found, first, in_the_inode=True)
         charge = charge.and_values(check, found)
-    if not inode.file_acl:
-        return charge
+    return check_attribute_block(check, inode, charge) if inode.file_acl else charge
+
+
+def check_attribute_block(check: Check, inode: Inode, charge: Charge) -> Charge:
+    """Check the block of attributes of an inode; ``charge`` is what others cost it."""
     image = check.image
     if not check.format.ext_attr or not image.has_blocks(inode.file_acl):
         check.of_inode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from ...arithmetic import ceil_div
@@ -69,6 +70,9 @@ def check_bitmaps(check: Check) -> None:
             bits[inos[row] - low] = _ONE[0]
             directories += types[row] == directory
             row += 1
+        lost = check.lost_inodes
+        for at in range(bisect_left(lost, low), bisect_left(lost, low + per_group)):
+            bits[lost[at] - low] = _ONE[0]
         for ino in _hidden(check):
             if low <= ino < low + per_group:
                 bits[ino - low] = _ONE[0]

@@ -49,7 +49,7 @@ from ...read.files import size_limit
 from ...read.mapping import block_map
 from ...read.xattr_entries import INLINE_DATA, in_inode, inline_value
 from ...read.xattrs import encryption_context
-from .attributes import check_attributes
+from .attributes import Charge, check_attribute_block, check_attributes
 from .quota import count_usage
 from .state import Check
 
@@ -84,6 +84,7 @@ def check_inodes(check: Check) -> None:
     size, per_group = fmt.inode_size, image.inodes_per_group
     nothing, rows = bytes(size), max(_READ_BYTES // size, 1)
     ordinary = _Ordinary(check)
+    bad = check.bad_table_blocks = _bad_table_blocks(check)
     for group in range(image.groups):
         check.check_cancelled()
         first = group * per_group + 1
@@ -108,6 +109,9 @@ def check_inodes(check: Check) -> None:
             for place in range(count):
                 raw = table[place * size : place * size + size]
                 ino = first + row + place
+                if bad and (start + place * size) // check.block_size in bad:
+                    check.lost_inodes.append(ino)
+                    continue
                 if raw == nothing:
                     if ino == EXT4_ROOT_INO:
                         inode = Inode(image, ino, start + place * size, raw)
@@ -118,6 +122,32 @@ def check_inodes(check: Check) -> None:
                         _check_inode(check, Inode(image, ino, start + place * size, raw))
                     except DamageError as error:
                         check.damage(error)
+
+
+def _bad_table_blocks(check: Check) -> set[int]:
+    """Blocks of inode tables that are bad: nobody reads the inodes there, and all count as in use.
+
+    lib/ext2fs/inode.c:check_for_inode_bad_blocks; fs/ext4 does not know of them.
+    """
+    image, found = check.image, set[int]()
+    heard, image.on_damage = image.on_damage, lambda _: None  # who checks the list says it
+    try:
+        bad = {
+            block
+            for item in block_map(image.inode(EXT4_BAD_INO))
+            if isinstance(item, FileExtent)
+            for block in range(item.physical, item.physical + item.length)
+        }
+        if bad:
+            count = check.format.inode_table_blocks(image.inodes_per_group)
+            for group in range(image.groups):
+                table = image.descriptor(group)["bg_inode_table"]
+                found |= bad.intersection(range(table, table + count))
+    except DamageError:
+        pass
+    finally:
+        image.on_damage = heard
+    return found
 
 
 class _Ordinary:
@@ -273,6 +303,9 @@ def _check_in_use(check: Check, inode: Inode, special: str | None, is_reserved: 
 
 def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
     ino, fmt = inode.ino, check.format
+    if special == "quota" and not fmt.quota:
+        _check_clear(check, inode, "PR_1_QUOTA_INODE_NOT_CLEAR")
+        return
     if special:
         codes = {
             "journal": "PR_1_JOURNAL_BAD_MODE",
@@ -283,7 +316,8 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
             text = f"is {inode.mode:#o}, and the {special} is a regular file"
             check.of_inode(codes[special], inode, "i_mode", text)
     elif ino == EXT4_BAD_INO:
-        if inode.mode or inode.uid or inode.gid or inode.links or inode.file_acl:
+        is_inline = inode.flags & EXT4_INLINE_DATA_FL
+        if inode.mode or inode.uid or inode.gid or inode.links or inode.file_acl or is_inline:
             check.of_inode(
                 "PR_1_INVALID_BAD_INODE", inode, "i_mode", "of the list of bad blocks is not clear"
             )
@@ -291,19 +325,11 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
             if isinstance(item, TreeBlock):
                 check.claims.add(ino, item.block, 1)
             else:
-                check.claims.add(ino, item.physical, item.length)
+                _claim_bad_blocks(check, item)
         return
     elif ino == EXT4_JOURNAL_INO or (ino in (3, 4)):
-        code = "PR_1_JOURNAL_INODE_NOT_CLEAR"
-        if ino != EXT4_JOURNAL_INO:
-            code = "PR_1_QUOTA_INODE_NOT_CLEAR"
-        # i_blocks without its high half, as e2fsck/pass1.c looks at it
-        if (
-            inode.links
-            or inode.record.get(inode.raw, 0, "i_blocks_lo")
-            or any(inode.block_bytes[:4])
-        ):
-            check.of_inode(code, inode, "i_links_count", "or its blocks are set without a use")
+        name = "JOURNAL" if ino == EXT4_JOURNAL_INO else "QUOTA"
+        _check_clear(check, inode, f"PR_1_{name}_INODE_NOT_CLEAR")
         return
     elif ino == EXT4_BOOT_LOADER_INO:
         if inode.is_directory:
@@ -320,12 +346,27 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
     elif inode.mode:
         check.of_inode("PR_1_RESERVED_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}")
     # e2fsck marks a bad block of attributes, and comes back where a directory names the inode.
-    can_have = bool(special) or check.image.has_blocks(inode.file_acl)
-    blocks = check_attributes(check, inode).blocks if can_have else 0
+    can_have = fmt.ext_attr and check.image.has_blocks(inode.file_acl)
+    blocks = check_attribute_block(check, inode, Charge()).blocks if can_have else 0
     if inode.is_file:
         _check_sizes(check, inode, _check_blocks(check, inode) + blocks)
     elif not inode.mode and not any(inode.block_bytes):
         _check_sizes(check, inode, blocks)
+
+
+def _check_clear(check: Check, inode: Inode, code: str) -> None:
+    """A special inode that is not used; i_blocks without its high half, as e2fsck looks at it."""
+    blocks = inode.record.get(inode.raw, 0, "i_blocks_lo")
+    if inode.links or blocks or any(inode.block_bytes[:4]):
+        check.of_inode(code, inode, "i_links_count", "or its blocks are set without a use")
+
+
+def _claim_bad_blocks(check: Check, run: FileExtent) -> None:
+    """Claim what the list of bad blocks has, but for blocks of inode tables."""
+    tables = check.bad_table_blocks
+    for block in range(run.physical, run.physical + run.length):
+        if block not in tables:
+            check.claims.add(EXT4_BAD_INO, block, 1)
 
 
 def _block_list(inode: Inode) -> list[FileExtent | TreeBlock]:

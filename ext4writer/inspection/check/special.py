@@ -11,6 +11,7 @@ from ...ondisk.checksum import (
     set_mmp_checksum,
     set_orphan_block_checksum,
 )
+from ...ondisk.inode import EXT4_ENCRYPT_FL
 from ...ondisk.journal import (
     JBD2_CRC32C_CHKSUM,
     JBD2_DEFAULT_FAST_COMMIT_BLOCKS,
@@ -71,6 +72,8 @@ def check_journal(check: Check, device: Image | None = None) -> None:
         text = f"is {ino}, which is no journal"
         check.of_superblock("PR_0_JOURNAL_BAD_INODE", "s_journal_inum", text)
         return
+    if inode.flags & EXT4_ENCRYPT_FL:
+        check.of_inode("PR_0_JOURNAL_BAD_INODE", inode, "i_flags", "has ENCRYPT in a journal")
     blocks = inode.size // check.block_size
     mapped = max(run.logical + run.length for run in inode.runs())
     if blocks < JBD2_MIN_JOURNAL_BLOCKS or mapped * check.block_size < inode.size:

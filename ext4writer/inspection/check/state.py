@@ -10,7 +10,7 @@ from functools import cached_property
 
 from ...errors import DamageError
 from ...ondisk.record import Record
-from ...ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET
+from ...ondisk.superblock import EXT4_ROOT_INO, SUPERBLOCK, SUPERBLOCK_OFFSET
 from ...progress import Cancel, check_cancelled
 from ...read import Image, Inode
 from ...read.orphans import orphans
@@ -42,6 +42,10 @@ class Check:
         """Block -> [inodes that share it, h_refcount, the first of them]."""
         self.value_inodes: Counter[int] = Counter()
         """Inodes that hold values of attributes -> how many attributes name them."""
+        self.bad_table_blocks: set[int] = set()
+        """Blocks of inode tables that the list of bad blocks has."""
+        self.lost_inodes = array("L")
+        """Inodes in such blocks, ascending."""
         self.unhashed_values: set[int] = set()
         """Bytes of attributes whose values in inodes are stored as Lustre did, free of charge."""
         self.usage: dict[tuple[str, int], list[int]] = {}
@@ -94,7 +98,12 @@ class Check:
 
     def damage(self, error: DamageError) -> None:
         """Take note of what a reader met."""
-        self.add(of_damage(error))
+        problem = of_damage(error)
+        is_reserved = EXT4_ROOT_INO < (problem.ino or 0) < self.format.first_ino
+        if is_reserved and problem.code == "PR_1_EXTRA_ISIZE":
+            # The kernel reads no such inode; e2fsck does not look.
+            problem = problem._replace(code="RESERVED_EXTRA_ISIZE", is_warning=True)
+        self.add(problem)
 
     def of_superblock(self, code: str, field: str, text: str, *, warn: bool = False) -> None:
         """A problem of the superblock."""

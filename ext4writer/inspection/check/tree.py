@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...nodes import S_IFDIR
 from ...ondisk.dirent import DIR_ENTRY_2
-from ...ondisk.inode import EXT4_EA_INODE_FL, INODE_128
+from ...ondisk.inode import EXT4_EA_INODE_FL, EXT4_IMAGIC_FL, EXT4_INDEX_FL, INODE_128
 from ...ondisk.superblock import EXT4_ROOT_INO
 from ...read import Inode
 from .directories import Parents
@@ -55,6 +55,8 @@ def check_links(check: Check) -> None:
         if links == names:
             continue
         inode = image.inode(ino)
+        if inode.flags & EXT4_IMAGIC_FL and check.format.imagic_inodes:
+            continue  # what AFS made, and no directory names
         if not names:
             if inode.flags & EXT4_EA_INODE_FL and check.value_inodes[ino]:
                 _check_value(check, inode)
@@ -63,8 +65,9 @@ def check_links(check: Check) -> None:
                 "PR_4_UNATTACHED_INODE", inode, "i_links_count", f"is {links}, and no name is found"
             )
             continue
-        is_many = kind == _DIRECTORY and links == _MANY_LINKS and names > _LINK_MAX
-        if is_many and check.format.dir_nlink:
+        # Once there were too many to count, it stays so (fs/ext4/namei.c:ext4_inc_count).
+        is_many = inode.flags & EXT4_INDEX_FL or (names > _LINK_MAX and check.format.dir_nlink)
+        if kind == _DIRECTORY and links == _MANY_LINKS and is_many:
             continue
         text = f"is {links}, and should be {names}"
         check.of_inode("PR_4_BAD_REF_COUNT", inode, "i_links_count", text)
