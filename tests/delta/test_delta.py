@@ -317,7 +317,9 @@ def test_what_cannot_be_a_base(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"text" * 1000)
     with pytest.raises(ImageError, match="no ext4"):
         plan(state(1), base=tmp_path / "text")
-    small = plan(Tree())
+    tree = Tree()
+    tree.file("/noise", random.Random(1).randbytes(10_000))
+    small = plan(tree)
     for name, problem in (
         ("a.qcow2", "is a qcow2 disk; 'qemu-img convert -O raw'"),
         ("a.simg", "is a sparse image of Android; simg2img"),
@@ -327,10 +329,10 @@ def test_what_cannot_be_a_base(tmp_path: Path) -> None:
     ):
         write_layout(small, tmp_path / name)
         with pytest.raises(ImageError, match=problem):
-            plan(Tree(), base=tmp_path / name)
+            plan(tree, base=tmp_path / name)
     # A fixed VHD is the image, and a footer behind it.
     write_layout(small, tmp_path / "a.vhd")
-    assert plan(Tree(), base=tmp_path / "a.vhd").uuid == small.uuid
+    assert plan(tree, base=tmp_path / "a.vhd").uuid == small.uuid
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="neither a file nor a block device"):
         plan(state(1), base=tmp_path / "pipe")
