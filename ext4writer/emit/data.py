@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..content import Content, Parcel
 from ..planning.layout import ImagePlan
-from ..planning.mapping import MappedRun
+from ..planning.mapping import MappedRun, UnwrittenRun
 from ..planning.placement import part_of
 from ..tree import S_IFREG, RegularFile
 from .batches import (
@@ -162,8 +162,10 @@ def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
 
 
 def _stored_runs(layout: ImagePlan, index: int) -> Iterable[MappedRun]:
-    """The runs of a file without those that another place stores."""
+    """The runs of a file without those that another place stores, and those that are unwritten."""
     runs = layout.placement.runs[index]
+    if index in layout.demand.unwritten:
+        return [run for run in runs if not isinstance(run, UnwrittenRun)]
     if index not in layout.demand.shared:
         return runs
     own = layout.demand.ranges[index]

@@ -108,6 +108,7 @@ class InodeEmitter:
             file.ino: self._system_inode(file) for file in layout.system_files if file.ino
         }
         self._choices = layout.inode_choices
+        self._block_mapped = _ascending(layout.demand.block_mapped)
         self._with_size = _ascending(self._choices.extra_isizes)
         self._system |= {
             ino: self._deleted_inode(ino, left) for ino, left in self._choices.deleted.items()
@@ -216,6 +217,11 @@ class InodeEmitter:
             _WORD.pack_into(
                 view, (index - low) * size + _I_DTIME, self._following[table.inos[index]]
             )
+        for index in _between(self._block_mapped, low, high):
+            self._put_i_block(view, index - low, self._i_block(index))
+            at = (index - low) * size + _I_FLAGS
+            flags = _WORD.unpack_from(view, at)[0]
+            _WORD.pack_into(view, at, flags & ~self._mapping.flags)
         for index in _between(self._with_size, low, high):
             self._put_extra_isize(view, (index - low) * size, self._choices.extra_isizes[index])
         inos = table.inos[low:high]
@@ -284,7 +290,7 @@ class InodeEmitter:
     def _i_block(self, index: int) -> bytes:
         layout = self._layout
         map_blocks = layout.placement.map_blocks.get(index, ())
-        return self._mapping.i_block(layout.runs_of(index), map_blocks)
+        return layout.mapping_of(index).i_block(layout.runs_of(index), map_blocks)
 
     def _put_i_block(self, view: memoryview, row: int, i_block: bytes) -> None:
         start = row * self._size + _I_BLOCK

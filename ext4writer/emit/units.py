@@ -127,10 +127,11 @@ class PlannedUnits:
             yield self._one(unit, unit.make)
 
     def _map_blocks(self) -> Iterator[UnitRun]:
-        layout, mapping = self._layout, self._layout.mapping
+        layout = self._layout
         for index, blocks in layout.placement.map_blocks.items():
             ino = layout.table.inos[index]
             generation = layout.inode_choices.generation(ino)
+            mapping = layout.mapping_of(index)
             for unit in mapping.units(ino, layout.runs_of(index), blocks):
                 assert unit.make is not None
                 yield self._one(unit._replace(generation=generation), unit.make)

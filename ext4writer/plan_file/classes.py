@@ -23,7 +23,7 @@ from ..planning.geometry import Geometry
 from ..planning.inode_choices import DeletedInode, InodeChoices
 from ..planning.inodes import InodeTable
 from ..planning.layout import GroupCounts, ImagePlan, Times
-from ..planning.mapping import FileMapping, MappedRun
+from ..planning.mapping import FileMapping, MappedRun, UnwrittenRun
 from ..planning.mapping.block_map import BlockMapping
 from ..planning.mapping.extents import ExtentMapping
 from ..planning.placement import Demand, PlacedFile, Placement
@@ -43,7 +43,7 @@ from .contents import CONTENTS, SHARED
 PLANNED: tuple[type, ...] = (
     *(QuotaLimit, QuotaGrace, SharedRun),
     *(ImagePlan, Spec, Format, FeatureSet, Times, GroupCounts, Loss),
-    *(Geometry, InodeTable, Demand, Placement, PlacedFile, MappedRun, SystemFile),
+    *(Geometry, InodeTable, Demand, Placement, PlacedFile, MappedRun, UnwrittenRun, SystemFile),
     *(Run, Span),
     *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, Slack),
     *(XattrPlan, Attribute),

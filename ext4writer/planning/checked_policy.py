@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
 from ..ondisk.dirent import EXT4_NAME_LEN
+from ..ondisk.extent import EXT_UNWRITTEN_MAX_LEN
 from .policy import Item, LayoutPolicy
 
 if TYPE_CHECKING:
@@ -122,6 +123,22 @@ class CheckedPolicy(LayoutPolicy):
 
     def xattrs_shared(self) -> bool:
         return bool(self._inner.xattrs_shared())
+
+    def block_mapped(self, blocks: int) -> bool:
+        return bool(self._inner.block_mapped(blocks))
+
+    def unwritten_blocks(self, hole: int) -> int:
+        [blocks] = self._integers("unwritten_blocks", [self._inner.unwritten_blocks(hole)])
+        if not 0 <= blocks <= hole:
+            raise self._error("unwritten_blocks", f"{blocks} of {hole} blocks")
+        return blocks
+
+    def blocks_past_end(self, blocks: int) -> int:
+        [past] = self._integers("blocks_past_end", [self._inner.blocks_past_end(blocks)])
+        if not 0 <= past <= EXT_UNWRITTEN_MAX_LEN:
+            problem = f"{past} blocks; {EXT_UNWRITTEN_MAX_LEN} are the most"
+            raise self._error("blocks_past_end", problem)
+        return past
 
     def generation(self) -> int:
         [generation] = self._integers("generation", [self._inner.generation()])

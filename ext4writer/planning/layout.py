@@ -26,7 +26,7 @@ from .directories import DirectoryPlan, DirectoryRules
 from .geometry import Geometry
 from .inode_choices import InodeChoices
 from .inodes import InodeTable
-from .mapping import DataMapping, MappedRun, mapping_of
+from .mapping import DataMapping, MappedRun, block_map_of, mapping_of
 from .placement import Demand, Placement
 from .sizing import MAX_INODES, unavailable_blocks
 from .spec import GIB, Spec
@@ -209,6 +209,11 @@ class ImagePlan:
     def mapping(self) -> DataMapping:
         """How ordinary files are mapped."""
         return mapping_of(self.format, self.demand.node_entries)
+
+    def mapping_of(self, index: int) -> DataMapping:
+        """How the node at ``index`` is mapped."""
+        mapped = self.demand.block_mapped
+        return block_map_of(self.format) if mapped and index in mapped else self.mapping
 
     @property
     def system_files(self) -> tuple[SystemFile, ...]:

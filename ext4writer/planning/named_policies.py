@@ -191,6 +191,33 @@ class EmptyTail(_Pieces):
         return 4
 
 
+class BlockMaps(SeededPolicy):
+    """Block maps for half of the files and directories, and extents for the others."""
+
+    name = "block-maps"
+
+    def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
+        return self.below(2) == 0
+
+
+class UnwrittenHoles(SeededPolicy):
+    """Unwritten blocks in holes, in all of a hole or from its start on."""
+
+    name = "unwritten-holes"
+
+    def unwritten_blocks(self, hole: int) -> int:
+        return self.below(hole) + 1
+
+
+class PastEnd(SeededPolicy):
+    """Unwritten blocks past the ends of files, as fallocate leaves them."""
+
+    name = "past-end"
+
+    def blocks_past_end(self, blocks: int) -> int:
+        return 1 + self.below(2 * min(blocks, 64) + 8)
+
+
 class Linear(SeededPolicy):
     """No directory has an index."""
 
@@ -314,6 +341,7 @@ _KINDS: tuple[type[SeededPolicy], ...] = (
     *(InodeGaps, InodeShuffle, InodesBackwards),
     *(EntryShuffle, EntriesBackwards, Slack, OneEntryLeaves, Linear, DeepIndex, DeepExtents),
     *(RecordSlack, DeletedNames, EmptyBlocks, EmptyTail),
+    *(BlockMaps, UnwrittenHoles, PastEnd),
     *(XattrBlocks, XattrsUnshared, NothingInline),
     *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
     *(*JOURNAL_POLICIES, *ORPHAN_POLICIES, *MMP_POLICIES),

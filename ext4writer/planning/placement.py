@@ -15,7 +15,7 @@ from ..spans import Run, Span
 from .allocator import Allocator, FreeSpace, OutOfBlocks
 from .geometry import Geometry
 from .kept import Kept
-from .mapping import MappedRun, mapping_of
+from .mapping import DataMapping, MappedRun, block_map_of, mapping_of
 from .policy import LayoutPolicy
 from .system_files import SystemFile
 
@@ -50,6 +50,10 @@ class Demand(NamedTuple):
     """Blocks of nodes that are stored as those of others, and in no column."""
     node_entries: int = 0
     """Entries of each node of an extent tree; 0 is all that fit."""
+    block_mapped: tuple[int, ...] = ()
+    """Nodes with a block map where the others have extents, ascending."""
+    unwritten: Mapping[int, tuple[Run, ...]] = {}
+    """The unwritten ones among the logical blocks of a node, which are in ``counts``, too."""
     kept: Kept | None = None
     """What shall lie where it lies in another image."""
 
@@ -247,6 +251,8 @@ class _Placer:
             self._kept = settled.kept
             used += settled.clusters
             self._allocator = FreeSpace(settled.free, used, settled.high_water)
+        self._block_mapped = frozenset(demand.block_mapped)
+        self._block_map = block_map_of(geometry.format) if self._block_mapped else self._mapping
         self._ratio = geometry.format.blocks_per_cluster
         self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
 
@@ -288,8 +294,9 @@ class _Placer:
                     found.setdefault(index, []).append((logical, taken, physical))
                     logical += taken
             for index in sorted(found):
-                runs = self._mapping.runs(self._ranges(index), sorted(found[index]))
-                self._result.runs[index] = self._mapping.join(runs)
+                mapping = self._mapping_of(index)
+                runs = mapping.runs(self._ranges(index), sorted(found[index]))
+                self._result.runs[index] = mapping.join(self._marked(index, runs))
                 if index not in demand.shared:
                     self._place_map(index)
             self._place_xattrs()
@@ -297,6 +304,14 @@ class _Placer:
         except OutOfBlocks:
             return None
         return self._finish()
+
+    def _mapping_of(self, index: int) -> DataMapping:
+        return self._block_map if index in self._block_mapped else self._mapping
+
+    def _marked(self, index: int, runs: list[MappedRun]) -> list[MappedRun]:
+        """The runs of a node, with those marked that are unwritten."""
+        unwritten = self._demand.unwritten.get(index)
+        return self._mapping.with_unwritten(runs, unwritten) if unwritten else runs
 
     def _ranges(self, index: int) -> list[Run]:
         """The logical blocks of all data of a node."""
@@ -336,7 +351,13 @@ class _Placer:
     def _place_nodes(self, counted: Iterable[tuple[int, int]]) -> None:
         """Place the data of nodes, given as (index, clusters)."""
         ranges, kept = self._demand.ranges, self._kept.nodes
-        if kept:
+        block_mapped = self._block_mapped
+        if block_mapped:
+            counted = (
+                (at, NEVER_WHOLE if count and (at in ranges or at in block_mapped) else count)
+                for at, count in counted
+            )
+        elif kept:
             counted = (
                 (at, NEVER_WHOLE if count and (at in ranges or at in kept) else count)
                 for at, count in counted
@@ -383,6 +404,10 @@ class _Placer:
         if index in self._demand.shared:
             self._result.runs[index] = placed
             return
+        if index in self._block_mapped or index in self._demand.unwritten:
+            self._result.runs[index] = self._mapping_of(index).join(self._marked(index, placed))
+            self._place_map(index)
+            return
         first = placed[0]
         if len(placed) == 1 and not first.logical and first.length <= self._mapping.max_plain_run:
             self._result.starts[index] = first.physical // self._ratio
@@ -410,7 +435,7 @@ class _Placer:
             self._place_map(index)
 
     def _place_map(self, index: int) -> None:
-        blocks = self._mapping.metadata_blocks(self._result.runs[index])
+        blocks = self._mapping_of(index).metadata_blocks(self._result.runs[index])
         kept = self._kept.maps.get(index, ())
         if blocks or kept:
             placed = self._keep_blocks(kept, blocks)

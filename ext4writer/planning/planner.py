@@ -36,6 +36,7 @@ from .directories import (
     FoldedNameError,
     plan_directory,
 )
+from .file_choices import FileChoices, choose_for_files
 from .identity import derive_identity, derive_journal_uuid, with_content
 from .inline import InlinePlan, plan_inline
 from .inode_choices import InodeChoices, choose_for_inodes, choose_for_tables
@@ -200,11 +201,17 @@ def _plan(
 
         add_blocks(orphans, data, table, spec.block_size)
         files_of_tree += tuple(orphan_files(orphans, fmt))
-    clusters = mapping.cluster_counts(data.counts, data.ranges)
+    files = FileChoices(data.counts, data.ranges)
+    if type(policy) is not LayoutPolicy:
+        size = (spec.size or 0) // spec.block_size
+        cut = [index for index, _ in orphans.truncated] if orphans is not None else []
+        whole = {*inline.rooms, *shared, *cut}
+        files = choose_for_files(table, data, fmt, policy, whole, size)
+    clusters = mapping.cluster_counts(files.counts, files.ranges)
     demand = Demand(
-        counts=data.counts,
+        counts=files.counts,
         clusters=clusters,
-        ranges=data.ranges,
+        ranges=files.ranges,
         directories=table.directories,
         xattr_blocks=len(xattrs.blocks),
         cluster_blocks=fmt.blocks_per_cluster,
@@ -213,9 +220,11 @@ def _plan(
         verity_clusters=verity.clusters if verity else 0,
         shared=shared,
         node_entries=_node_entries(fmt, policy),
+        block_mapped=files.block_mapped,
+        unwritten=files.unwritten,
     )
     if keeper is None:
-        solution = solve(spec, demand, _inodes(table, spec), policy)
+        solution = _solve(spec, demand, _inodes(table, spec), policy, data, mapping)
     else:
         kept = keeper.kept(table, _stretches(demand, mapping), xattrs.block_of)
         spec, solution = _solve_near(spec, demand._replace(kept=kept), table, policy, keeper.hints)
@@ -305,6 +314,31 @@ def _stretches(demand: Demand, mapping: DataMapping) -> Iterator[tuple[int, Sequ
     for index, count in enumerate(demand.counts):
         if count:
             yield index, mapping.clusters(demand.ranges.get(index, [Run(0, count)]))
+
+
+def _solve(
+    spec: Spec,
+    demand: Demand,
+    inodes: Inodes,
+    policy: LayoutPolicy,
+    data: DataBlocks,
+    mapping: DataMapping,
+) -> Solution:
+    """Solve; without the unwritten blocks of the policy where a given size has no room for them."""
+    try:
+        return solve(spec, demand, inodes, policy)
+    except SizeError:
+        if not demand.unwritten:
+            raise
+    clusters = mapping.cluster_counts(data.counts, data.ranges)
+    without = demand._replace(
+        counts=data.counts,
+        clusters=clusters,
+        ranges=data.ranges,
+        data_clusters=sum(clusters),
+        unwritten={},
+    )
+    return solve(spec, without, inodes, policy)
 
 
 def _solve_near(

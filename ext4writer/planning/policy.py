@@ -114,6 +114,21 @@ class LayoutPolicy:
         """Whether nodes with equal sets share a block."""
         return True
 
+    def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
+        """Whether a file or directory of ``blocks`` blocks has a block map in place of extents."""
+        return False
+
+    def unwritten_blocks(self, hole: int) -> int:  # noqa: ARG002
+        """How many of the ``hole`` blocks of a hole, from its start on, are unwritten blocks."""
+        return 0
+
+    def blocks_past_end(self, blocks: int) -> int:  # noqa: ARG002
+        """How many unwritten blocks, up to 32,767, follow the end of a file of ``blocks`` blocks.
+
+        Unwritten blocks are left out of an image of a given size that has no room for them.
+        """
+        return 0
+
     def generation(self) -> int:
         """``i_generation`` of the next inode: how often its number was used, or any 32 bits."""
         return 0
@@ -270,6 +285,15 @@ class RandomPolicy(SeededPolicy):
 
     def xattrs_shared(self) -> bool:
         return self.below(2) == 0
+
+    def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
+        return self._now_and_then(9, 4)
+
+    def unwritten_blocks(self, hole: int) -> int:
+        return 1 + self._others.below(min(hole, 200)) if self._now_and_then(10, 3) else 0
+
+    def blocks_past_end(self, blocks: int) -> int:  # noqa: ARG002
+        return 1 + self._others.below(20) if self._now_and_then(11, 4) else 0
 
     def index_entries(self, limit: int) -> int:
         return 2 + self._others.below(limit - 1) if self._now_and_then(0, 2) else limit

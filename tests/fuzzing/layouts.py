@@ -19,6 +19,7 @@ from ext4writer import Ext4WriterError
 from ext4writer.fuzzing import Recipe, random_image
 from ext4writer.inspection.check import check_image
 from ext4writer.read import open_image
+from tests.judges import fsck, raw
 from tests.judges.compare import assert_tree_equal
 from tests.judges.kernel import mounted
 
@@ -42,7 +43,7 @@ def recipe_of(seed: int) -> tuple[Recipe, bytes]:
 
 def problem_of_checker(image: bytes) -> str:
     """What our checker finds wrong first; empty if it finds nothing."""
-    with open_image(image) as opened:
+    with open_image(image, replay=True) as opened:
         found = check_image(opened, data=True).problems
     return f"our checker: {found[0].line}" if found else ""
 
@@ -52,6 +53,12 @@ def problem_of_e2fsck(recipe: Recipe, image: bytes, folder: Path) -> str:
     path, log = folder / "image", folder / "log"
     path.write_bytes(image)
     log.unlink(missing_ok=True)
+    if raw.waits_for_recovery(path):
+        try:
+            fsck.assert_recovers(path)
+        except AssertionError as error:
+            return str(error)
+        return ""
     extended = f"problem_log={log}" + (f",{NARROW}" if "deep-extents" in recipe.policy else "")
     done = subprocess.run(
         ["e2fsck", "-fn", "-E", extended, path],
@@ -63,7 +70,7 @@ def problem_of_e2fsck(recipe: Recipe, image: bytes, folder: Path) -> str:
     )
     logged = log.read_text(errors="replace") if log.exists() else ""
     if done.returncode or "<problem " in logged:
-        return f"e2fsck ends with {done.returncode}: {done.stdout}\n{logged}"
+        return f"e2fsck ends with {done.returncode}: {done.stdout[:2000]}\n{logged[:2000]}"
     return ""
 
 

@@ -32,6 +32,7 @@ def sample() -> Tree:
         data = bytes([number + 1]) * (1500 * number)
         tree.file(f"/files/{number}", data, parents=True, xattrs={"user.note": "x" * 300})
     tree.file("/long", b"l" * 100_000)
+    tree.file("/sparse", b"s" * 2000 + bytes(100_000) + b"t" * 500)
     tree.symlink("/link", "t" * 100)
     tree.link("/hard", "/long")
     return tree

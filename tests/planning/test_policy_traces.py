@@ -24,6 +24,7 @@ from tests.judges.tools import require_root
 # A repair gives every linear directory of three blocks an index, so that it is never idle here.
 pytestmark = pytest.mark.judged("quick")
 
+HOLES = b"h" * 3000 + bytes(41_000) + b"i" * 700
 MTIME = 1_600_000_000 * 10**9
 
 
@@ -34,15 +35,58 @@ def sample() -> Tree:
     tree.file("/exact", b"x", mtime_ns=MTIME + 1)
     tree.file("/born", b"x", mtime_ns=MTIME, crtime_ns=MTIME)
     tree.file("/late", b"x", mtime_ns=MTIME, atime_ns=1 << 62)
+    tree.file("/long", b"l" * 50_000)
+    tree.file("/holes", HOLES)
+    tree.file("/empty", b"")
     tree.file("/labelled", b"x", mtime_ns=MTIME, xattrs={"user.label": "l" * 20})
     return tree
 
 
 def written(choice: str, folder: Path, **options: Any) -> Path:
     image = folder / "image"
-    spec = Spec(block_size=1024, free="64K", journal="none", policy=policy(choice), **options)
+    given: dict[str, Any] = {"free": "64K", "journal": "none"}
+    if "size" in options:
+        del given["free"]
+    spec = Spec(block_size=1024, policy=policy(choice), **{**given, **options})
     ext4writer.write_image(sample(), image, spec)
     return image
+
+
+def extents(image: Path, path: str) -> list[debugfs.TreeExtent]:
+    return [extent for extent in debugfs.ex(image, path) if extent.is_leaf]
+
+
+def test_blocks_past_the_end(tmp_path: Path) -> None:
+    image = written("past-end", tmp_path)
+    for path in ("/exact", "/long", "/empty"):
+        found = debugfs.inode(image, path)
+        last = extents(image, path)[-1]
+        end = -(-found.size // 1024)
+        assert last.unwritten and last.first == end, (path, last)
+        assert found.blockcount >= 2 * (last.last + 1)
+
+
+def test_unwritten_holes(tmp_path: Path) -> None:
+    image = written("unwritten-holes:1", tmp_path)
+    kinds = [extent.unwritten for extent in extents(image, "/holes")]
+    assert True in kinds and False in kinds
+    first = next(extent for extent in extents(image, "/holes") if extent.unwritten)
+    debugfs_says = debugfs.debugfs(image, f"dump /holes {tmp_path / 'dumped'}")
+    assert (tmp_path / "dumped").read_bytes() == HOLES, debugfs_says
+    assert first.last - first.first < 41
+
+
+def test_unwritten_blocks_are_left_out_where_there_is_no_room(tmp_path: Path) -> None:
+    image = written("past-end", tmp_path, size="200K", journal="none")
+    assert not any(extent.unwritten for extent in extents(image, "/long"))
+
+
+def test_block_maps_beside_extents(tmp_path: Path) -> None:
+    image = written("block-maps", tmp_path)
+    paths = ("/", "/many", "/exact", "/long", "/holes", "/empty", "/born", "/late")
+    has_extents = {bool(debugfs.inode(image, path).flags & 0x80000) for path in paths}
+    assert has_extents == {True, False}
+    assert "(IND)" in "".join(debugfs.inode(image, path).text for path in paths)
 
 
 def number(text: str, name: str) -> int:

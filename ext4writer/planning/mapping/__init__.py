@@ -7,9 +7,17 @@ A mapping takes the placed runs of a file. It says how many blocks of its own it
 from __future__ import annotations
 
 from ...ondisk.format import Format, MappingKind
-from .base import I_BLOCK_BYTES, DataMapping, FileMapping, MappedRun
+from .base import I_BLOCK_BYTES, DataMapping, FileMapping, MappedRun, UnwrittenRun
 
-__all__ = ["I_BLOCK_BYTES", "DataMapping", "FileMapping", "MappedRun", "mapping_of"]
+__all__ = [
+    "I_BLOCK_BYTES",
+    "DataMapping",
+    "FileMapping",
+    "MappedRun",
+    "UnwrittenRun",
+    "block_map_of",
+    "mapping_of",
+]
 
 
 def mapping_of(fmt: Format, node_entries: int = 0) -> DataMapping:
@@ -18,9 +26,14 @@ def mapping_of(fmt: Format, node_entries: int = 0) -> DataMapping:
     ``node_entries`` is how many entries a node of an extent tree has, 0 for all that fit.
     """
     if fmt.mapping is MappingKind.BLOCK_MAP:
-        from .block_map import BlockMapping
-
-        return BlockMapping(fmt)
+        return block_map_of(fmt)
     from .extents import ExtentMapping
 
     return ExtentMapping(fmt, node_entries)
+
+
+def block_map_of(fmt: Format) -> DataMapping:
+    """Return the block map, which a file may have where others have extents, too."""
+    from .block_map import BlockMapping  # late, for hardly any image has one
+
+    return BlockMapping(fmt)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from ...arithmetic import ceil_div
+from ...ondisk.extent import EXT_UNWRITTEN_MAX_LEN
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_N_BLOCKS
 from ...ondisk.units import Unit
@@ -22,6 +23,12 @@ class MappedRun(NamedTuple):
     logical: int
     length: int
     physical: int
+
+
+class UnwrittenRun(MappedRun):
+    """The same, of blocks that read as zeros whatever they hold; with extents only."""
+
+    __slots__ = ()
 
 
 class FileMapping(ABC):
@@ -129,6 +136,28 @@ class DataMapping(FileMapping):
             for done in range(0, length, most)
         ]
 
+    def with_unwritten(
+        self, runs: Sequence[MappedRun], unwritten: Sequence[Run]
+    ) -> list[MappedRun]:
+        """``runs`` with those blocks marked that are ``unwritten``; both ascend."""
+        found: list[MappedRun] = []
+        waiting = [(start, start + length) for start, length in unwritten]
+        for run in runs:
+            logical, end = run.logical, run.logical + run.length
+            while logical < end:
+                while waiting and waiting[0][1] <= logical:
+                    del waiting[0]
+                start, stop = waiting[0] if waiting else (end, end)
+                is_unwritten = start <= logical
+                until = min(stop if is_unwritten else start, end)
+                if is_unwritten:
+                    until = min(until, logical + EXT_UNWRITTEN_MAX_LEN)
+                kind = UnwrittenRun if is_unwritten else MappedRun
+                physical = run.physical + logical - run.logical
+                found.append(kind(logical, until - logical, physical))
+                logical = until
+        return found
+
     def join(self, runs: Sequence[MappedRun]) -> list[MappedRun]:
         """Join adjacent runs, up to the longest run."""
         joined = list(runs[:1])
@@ -138,6 +167,7 @@ class DataMapping(FileMapping):
                 last.logical + last.length == run.logical
                 and last.physical + last.length == run.physical
                 and last.length + run.length <= self.max_run
+                and type(last) is type(run)
             ):
                 joined[-1] = last._replace(length=last.length + run.length)
             else:

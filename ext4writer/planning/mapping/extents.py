@@ -24,7 +24,7 @@ from ...ondisk.extent import (
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_EXTENTS_FL
 from ...ondisk.units import Unit, UnitKind
-from .base import I_BLOCK_BYTES, DataMapping, MappedRun
+from .base import I_BLOCK_BYTES, DataMapping, MappedRun, UnwrittenRun
 
 EXT4_MAX_EXTENT_DEPTH = 5
 """fs/ext4/ext4_extents.h"""
@@ -147,7 +147,9 @@ def _node(entries: bytes, count: int, most: int, depth: int, size: int) -> bytes
 
 
 def _leaf_entry(run: MappedRun) -> bytes:
-    return _pack_extent(run.logical, run.length, run.physical >> 32, run.physical & 0xFFFFFFFF)
+    # fs/ext4/ext4_extents.h:ext4_ext_mark_unwritten
+    length = run.length + EXT_INIT_MAX_LEN * isinstance(run, UnwrittenRun)
+    return _pack_extent(run.logical, length, run.physical >> 32, run.physical & 0xFFFFFFFF)
 
 
 def _index_entry(logical: int, block: int) -> bytes:

@@ -1,0 +1,90 @@
+"""What a policy chooses of how files are mapped: by a block map, and which blocks are unwritten.
+
+Unwritten blocks belong to a file and read as zeros, as fallocate leaves them: in holes, and past
+the end of the file (Documentation/filesystems/ext4/ifork.rst, "ee_len" above 32,768).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Container, Mapping
+from typing import NamedTuple
+
+from ..arithmetic import ceil_div
+from ..inode_flags import FS_VERITY_FL
+from ..ondisk.format import Format
+from ..spans import Run
+from ..tree import S_IFDIR, S_IFREG
+from .contents import DataBlocks
+from .inodes import InodeTable
+from .mapping import mapping_of
+from .policy import LayoutPolicy
+
+_MAP_REACHES = 1 << 31
+"""Blocks of an image that a block map surely reaches, as its numbers have 32 bits."""
+
+
+class FileChoices(NamedTuple):
+    """All of them, and what all nodes need with them."""
+
+    counts: array[int]
+    """Blocks of each node."""
+    ranges: dict[int, list[Run]]
+    """As in :class:`~ext4writer.planning.placement.Demand`."""
+    block_mapped: tuple[int, ...] = ()
+    """Indexes of nodes with a block map where the others have extents, ascending."""
+    unwritten: Mapping[int, tuple[Run, ...]] = {}
+    """The unwritten ones among the logical blocks of a node, by index."""
+
+
+def choose_for_files(
+    table: InodeTable,
+    data: DataBlocks,
+    fmt: Format,
+    policy: LayoutPolicy,
+    whole: Container[int],
+    image_blocks: int,
+) -> FileChoices:
+    """Ask ``policy`` for each file and directory that has blocks, or may have some.
+
+    Nodes in ``whole`` stay as they are: those that are inline, share blocks or are to be cut.
+    ``image_blocks`` is the size of the image if it is given, and else 0.
+    """
+    if not fmt.extent:
+        return FileChoices(data.counts, data.ranges)
+    counts, ranges = data.counts[:], dict(data.ranges)
+    block_mapped: list[int] = []
+    unwritten: dict[int, tuple[Run, ...]] = {}
+    can_map = not fmt.bigalloc and max(sum(counts), image_blocks) < _MAP_REACHES
+    for index, code in enumerate(table.types):
+        if code not in (S_IFREG >> 12, S_IFDIR >> 12) or index in whole:
+            continue
+        if table.flags.get(index, 0) & FS_VERITY_FL:
+            continue
+        if can_map and policy.block_mapped(counts[index]):
+            block_mapped.append(index)
+        elif code == S_IFREG >> 12:
+            own = ranges.get(index, [Run(0, counts[index])] if counts[index] else [])
+            blocks = ceil_div(table.sizes[index], fmt.block_size)
+            found = _unwritten(own, blocks, mapping_of(fmt).max_blocks, policy)
+            if found:
+                unwritten[index] = found
+                ranges[index] = sorted([*own, *found])
+                counts[index] += sum(run.length for run in found)
+    return FileChoices(counts, ranges, tuple(block_mapped), unwritten)
+
+
+def _unwritten(own: list[Run], blocks: int, most: int, policy: LayoutPolicy) -> tuple[Run, ...]:
+    """The unwritten blocks of a file of ``blocks`` blocks, ``own`` of which hold data."""
+    found = []
+    position = 0
+    for start, length in [*own, Run(blocks, 0)]:
+        if start > position:
+            count = policy.unwritten_blocks(start - position)
+            if count:
+                found.append(Run(position, count))
+        position = start + length
+    past = min(policy.blocks_past_end(blocks), most - blocks)
+    if past:
+        found.append(Run(blocks, past))
+    return tuple(found)
