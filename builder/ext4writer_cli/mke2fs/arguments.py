@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from ext4writer.late_dataclasses import dataclass, field
 
-from .numbers import decimal, parse_num_blocks, strtoul, whole
+from .numbers import decimal, options_in, parse_num_blocks, strtoul, whole
 from .refusal import Mistake, Refusal, not_here
 
 TAKE_VALUE = "bCdeEgGiIJlLmMNoORrsTtUz"
@@ -246,20 +246,21 @@ def _inode_size(found: Arguments, text: str) -> None:
 
 
 def _journal(found: Arguments, text: str) -> None:
-    for token in text.split(","):
+    for token in options_in(text):
         name, equals, value = token.partition("=")
         journal = found.journal
         if name == "size" and equals and whole(value) is not None:
-            journal.size = whole(value) or 0
+            size = whole(value) or 0
+            journal.size = size if size < 1 << 63 else -1
         elif name == "fast_commit_size" and equals and whole(value) is not None:
             journal.fast_commit_size = whole(value) or 0
         elif name == "location" and equals:
             journal.location = value
         elif name == "device" and equals and value:
             journal.device = value
-        elif name == "v1_superblock" and not equals:
+        elif name == "v1_superblock":
             journal.v1_superblock = True
-        elif token:
+        else:
             raise Refusal(
                 "\nBad journal options specified.\n\n"
                 "Journal options are separated by commas, and may take an argument which\n"
@@ -443,9 +444,7 @@ def read_extended(text: str, found: Extended) -> None:
     """Take the options of one ``-E`` into ``found``; raises :class:`Refusal` for a wrong one."""
     problems: list[str] = []
     bad = ""
-    for token in text.split(","):
-        if not token:
-            continue
+    for token in options_in(text):
         name, equals, value = token.partition("=")
         given = value if equals else None
         if name in _TEXTS:
@@ -458,7 +457,11 @@ def read_extended(text: str, found: Extended) -> None:
             number = None if given is None else whole(given)
             if given is None:
                 problems, bad = [*problems, ""], name
-            elif number is None or (name == "num_backup_sb" and number > 2):
+            elif (
+                number is None
+                or (name == "num_backup_sb" and number > 2)
+                or (name == "offset" and number >= 1 << 63)
+            ):
                 problems.append(problem.format(given))
             else:
                 setattr(found, field_name, number)
@@ -466,7 +469,7 @@ def read_extended(text: str, found: Extended) -> None:
             found.no_copy_xattrs = True
         elif name == "packed_meta_blocks":
             found.packed_meta_blocks = given is None or strtoul(given)[0] != 0
-        elif name == "revision":
+        elif name == "revision" and given is not None:
             found.revision = _revision_of(given)
         elif name == "test_fs":
             found.test_fs = True
@@ -485,8 +488,8 @@ def read_extended(text: str, found: Extended) -> None:
         raise Refusal("".join(problems) + _HELP.format(bad))
 
 
-def _revision_of(given: str | None) -> int:
-    number = None if given is None else whole(given)
+def _revision_of(given: str) -> int:
+    number = whole(given)
     if number is None:
         raise Mistake(f"bad revision level - {given}")
     if number > 1:

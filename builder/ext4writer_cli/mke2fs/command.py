@@ -86,9 +86,12 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
 
     from .settings import JournalDevice, clock_of, identify, settle
 
-    settings = settle(arguments, profile, target, console)
-    if not arguments.dry_run:
-        target.refuse_if_it_cannot_be_made()
+    with console.held() as said:
+        settings = settle(arguments, profile, target, console)
+        if not arguments.dry_run:
+            target.refuse_if_it_cannot_be_made()
+            if said and not console.quiet:
+                said.insert(0, target.announcement())
     offset = 0 if isinstance(settings, JournalDevice) else settings.extended.offset
     if not arguments.force and not offset and console.is_interactive():
         found = target.found()
@@ -146,11 +149,12 @@ class _Making:
         """Plan and write, or only show what would be made; raises :class:`Refusal`."""
         import gc
 
-        from ext4writer import ProcessPool
+        from ext4writer import ProcessPool, SpecError
         from ext4writer.errors import Ext4WriterError
 
         from ..signals import cancel_on_signals
         from ..spool import Spool
+        from .settings import said_of_option
 
         if self._arguments.dry_run and (spec.uuid is not None or self._arguments.source is None):
             self._show(spec.uuid.bytes if spec.uuid is not None else None)
@@ -171,6 +175,8 @@ class _Making:
                 self._show(layout.uuid.bytes)
                 if not self._arguments.dry_run:
                     self._write(layout, pool, cancel)
+        except SpecError as error:
+            raise said_of_option(error) from error
         except Ext4WriterError as error:
             raise Mistake(" ".join(str(error).split("\n"))) from error
 
@@ -325,7 +331,7 @@ class _Making:
 
         always = self._arguments.dry_run
         if not always:
-            self._target.announce(self._console)
+            self._console.out(self._target.announcement())
         if always or not self._console.quiet:
             self._console.err(unused(self._settings, self._arguments))
         self._console.out(stats(self._settings, self._arguments, uuid), always=always)
@@ -369,7 +375,9 @@ class _Making:
             self._target,
             settings.extended.offset,
             sparse=settings.extended.android_sparse,
-            overrides=_V1_JOURNAL if self._arguments.journal.v1_superblock else (),
+            overrides=_V1_JOURNAL
+            if self._arguments.journal.v1_superblock and settings.journal_blocks
+            else (),
             sync=sync or os.environ.get("MKE2FS_SYNC", "0") not in ("", "0"),
             processes=pool,
             cancel=cancel,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -20,12 +21,36 @@ class Console:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._held: list[str] | None = None
 
     def out(self, text: str, *, always: bool = False) -> None:
         """Print for scripts that read it; nothing with -q, unless it is printed ``always``."""
-        if always or not self.quiet:
+        if not text or (self.quiet and not always):
+            return
+        if self._held is not None:
+            self._held.append(text)
+            return
+        try:
             sys.stdout.write(text)
             sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:
+            """A file system is made all the same, as by mke2fs, where nobody can be told of it."""
+
+    @contextmanager
+    def held(self) -> Iterator[list[str]]:
+        """Yield a list that takes what is printed; it is printed at the end."""
+        said: list[str] = []
+        self._held = said
+        try:
+            yield said
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        self.out("".join(held or ()), always=True)
 
     def err(self, text: str) -> None:
         """Print a warning or an error."""
@@ -48,6 +73,7 @@ class Console:
 
         After ``delay`` seconds, if that is above 0, the answer is yes (misc/util.c).
         """
+        self._release()
         if delay > 0:
             question = f"Proceed anyway (or wait {delay} seconds to proceed) ? (y,N) "
         else:

@@ -115,7 +115,7 @@ def make_journal_device(
     )
     always = arguments.dry_run
     if not always:
-        target.announce(console)
+        console.out(target.announcement())
     text = f"Creating filesystem with {wanted.blocks} {wanted.block_size >> 10}k blocks"
     console.out(f"{text} and 0 inodes\n", always=always)
     console.out(f"Filesystem UUID: {layout.journal_uuid}\n", always=always)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 # No regular expressions: to compile one takes longer than all else that is done with arguments.
 _DIGITS = {8: "01234567", 10: "0123456789", 16: "0123456789abcdefABCDEF"}
 _OF_DECIMALS = frozenset("0123456789+-.eE")
+_OF_HEX = frozenset("0123456789abcdefABCDEFxXpP+-.")
+_BLANKS = " \t\n\r\f\v"
 _SHIFTS = {"t": 40, "g": 30, "m": 20, "k": 10}
 _MASK = (1 << 64) - 1
 
@@ -43,14 +49,41 @@ def whole(text: str) -> int | None:
 
 
 def decimal(text: str) -> float | None:
-    """Return the number that ``text`` is, as strtod(3) reads decimal ones; None if it is none."""
-    digits = text.lstrip(" \t\n\r\f\v")
-    if not digits or not _OF_DECIMALS.issuperset(digits):
+    """Return the number that ``text`` is, as strtod(3) reads it; None if it is none.
+
+    What is no finite number is none here, too.
+    """
+    digits = text.lstrip(_BLANKS)
+    is_hex = digits.lstrip("+-")[:2].lower() == "0x"
+    if not digits or not (_OF_HEX if is_hex else _OF_DECIMALS).issuperset(digits):
         return None
     try:
-        return float(digits)
-    except ValueError:
+        return float.fromhex(digits) if is_hex else float(digits)
+    except (ValueError, OverflowError):
         return None
+
+
+def options_in(text: str) -> Iterator[str]:
+    """Yield the options of -E and -J between commas; an empty one only if another one follows.
+
+    Rules: e2fsprogs misc/mke2fs.c:parse_extended_opts and misc/util.c:parse_journal_opts.
+    """
+    while text:
+        token, _, text = text.partition(",")
+        yield token
+
+
+def feature_words(text: str) -> Iterator[str]:
+    """Yield the words of -O; blanks and single commas are between them.
+
+    Rules: e2fsprogs lib/e2p/feature.c:e2p_edit_feature2.
+    """
+    while text:
+        text = text.lstrip(_BLANKS)
+        ends = (at for at, letter in enumerate(text) if letter == "," or letter in _BLANKS)
+        end = next(ends, len(text))
+        yield text[:end]
+        text = text[end + 1 :]
 
 
 def parse_num_blocks(text: str, log_block_size: int) -> int:

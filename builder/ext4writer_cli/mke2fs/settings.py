@@ -26,7 +26,7 @@ from ext4writer.planning.system_files.resize_inode import resize_inode_bytes
 from .arguments import MIN_BLOCK_SIZE, Arguments, Extended, read_extended
 from .external_journal import block_size_of, existing_journal
 from .geometry import MAX_32, Numbers, Wanted, numbers_for
-from .numbers import parse_num_blocks, strtoul
+from .numbers import feature_words, parse_num_blocks, strtoul
 from .profile import Profile
 from .refusal import Mistake, Refusal
 from .target import Target
@@ -51,6 +51,8 @@ OK_FEATURES = (
     *("uninit_bg", "bigalloc", "quota", "metadata_csum", "project", "verity"),
 )
 """What mke2fs takes with -O (ok_features)."""
+_NOT_ITS_NAMES = ("gdt_csum",)
+"""Other names of features that the library knows and mke2fs does not."""
 _QUOTA_KINDS = {
     "usr": "usr",
     "usrquota": "usr",
@@ -369,16 +371,15 @@ class _Settling:
     def _edit(self, text: str) -> None:
         """e2p_edit_feature with mke2fs's list of what may be set."""
         try:
-            for token in re.split(r"[\s,]+", text):
-                if not token:
-                    continue
+            for token in feature_words(text):
                 if token.lower() in ("none", "clear"):
                     self._features = FeatureSet()
                     continue
-                name = feature(token[1:] if token[0] in "^-+" else token).name
-                if name not in OK_FEATURES:
+                given = token[1:] if token[:1] in ("^", "-", "+") else token
+                name = feature(given).name
+                if name not in OK_FEATURES or given.lower() in _NOT_ITS_NAMES:
                     raise SpecError("features", name)
-                removes = token[0] in "^-"
+                removes = token[:1] in ("^", "-")
                 # FeatureSet.with_ lets metadata_csum replace uninit_bg, which mke2fs does later.
                 self._features = (
                     self._features.without(name) if removes else _plus(self._features, name)
@@ -538,6 +539,8 @@ class _Settling:
                 raise Refusal(f"Failed to parse quota type at {token}\n")
             kinds = [each for each in kinds if each != kind]
             kinds += [] if token.startswith("^") else [kind]
+        if not kinds:
+            raise Refusal(f"Quota types {text} leave none; leave out quota\n")
         self._quota_kinds = kinds
         if "prj" in kinds:
             self._features = self._features.with_("project")
@@ -632,6 +635,10 @@ class _Settling:
     def _journal(self, numbers: Numbers) -> tuple[Numbers, int, int]:
         """The numbers, and the blocks of the log and for fast commits; 0 without a journal."""
         asked, fmt = self._arguments.journal, numbers.format
+        if fmt.fast_commit and not fmt.has_journal:
+            self._console.err("\nfast_commit is left out: it means nothing without a journal\n")
+            numbers = numbers._replace(format=fmt.without("fast_commit"))
+            fmt = numbers.format
         if asked.device is not None:
             self._refuse_version_1("in a device of its own")
             return numbers, 0, 0
@@ -859,7 +866,42 @@ def identify(settings: Settings, arguments: Arguments, clock: Clock) -> Spec:
     try:
         return Spec(**options)
     except SpecError as error:
-        raise Mistake(f"{error.option}: {error.problem}") from None
+        raise said_of_option(error) from None
+
+
+_OPTIONS = {
+    "bad_blocks": "-l",
+    "block_size": "-b",
+    "blocks_per_group": "-g",
+    "cluster_size": "-C",
+    "fast_commit_size": "-J fast_commit_size",
+    "features": "-O",
+    "groups_per_flex": "-G",
+    "inode_size": "-I",
+    "inodes": "-N",
+    "journal": "-J size",
+    "journal_location": "-J location",
+    "label": "-L",
+    "last_mounted": "-M",
+    "raid_stride": "-E stride",
+    "raid_stripe_width": "-E stripe_width",
+    "reserved_blocks": "-m",
+    "uuid": "-U",
+    **{
+        name: f"-E {name}"
+        for name in (
+            *("desc_size", "encoding", "encoding_flags", "hash_seed", "mmp_update_interval"),
+            *("num_backup_sb", "orphan_file_size", "packed_meta_blocks", "quotatype", "revision"),
+        )
+    },
+}
+"""Options of a Spec -> what says them here."""
+
+
+def said_of_option(error: SpecError) -> Mistake:
+    """What is wrong with an option, by the name that it has here."""
+    name = _OPTIONS.get(error.option, error.option)
+    return Mistake(f"{name}: {error.problem}")
 
 
 def chosen_uuid(text: str | None, device: str, derived: bool) -> UUID | None:

@@ -43,6 +43,7 @@ class Target:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._is_announced = False
         try:
             self.status: os.stat_result | None = os.stat(path)
         except FileNotFoundError:
@@ -85,10 +86,12 @@ class Target:
         if problem:
             raise self._undetermined(OSError(problem, f"{self.path}: {os.strerror(problem)}"))
 
-    def announce(self, console: Console) -> None:
-        """Say that a file is made, if there is none; mke2fs says so before anything else."""
-        if self.status is None:
-            console.out(f"Creating regular file {self.path}\n")
+    def announcement(self) -> str:
+        """That a file is made, if there is none, once; mke2fs says so before anything else."""
+        if self.status is not None or self._is_announced:
+            return ""
+        self._is_announced = True
+        return f"Creating regular file {self.path}\n"
 
     def _undetermined(self, error: OSError) -> Mistake:
         return Mistake(f"{error.strerror} while trying to determine filesystem size")
