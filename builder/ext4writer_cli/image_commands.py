@@ -465,7 +465,8 @@ def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
     if kind == "journal" and not rest:
         journal = image.inode(image.number("s_journal_inum"))
         log = (UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE, UnitKind.JOURNAL_COMMIT)
-        return showing.units_of_inode(journal, UnitKind.JOURNAL_SUPERBLOCK, *log)
+        first, last = UnitKind.JOURNAL_SUPERBLOCK, UnitKind.FAST_COMMIT
+        return showing.units_of_inode(journal, first, *log, last)
     if kind in ("directory", "xattrs") and len(rest) == 1:
         inode = image.lookup(os.fsencode(rest[0]), follow=False)
         own = iter((showing.inode_unit(inode),))

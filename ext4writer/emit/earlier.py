@@ -17,6 +17,7 @@ from ..ondisk.dirent import (
     decode_rec_len,
     encode_rec_len,
 )
+from ..ondisk.extent import EXT_INIT_MAX_LEN, EXTENT, EXTENT_HEADER
 from ..ondisk.format import Format
 from ..ondisk.group_desc import GROUP_DESC_32
 from ..ondisk.inode import INODE_128
@@ -81,13 +82,18 @@ def _bitmap(_fmt: Format, buffer: bytearray, at: int, unit: Unit) -> bool:
 
 
 def _inode(_fmt: Format, buffer: bytearray, at: int, _unit: Unit) -> bool:
-    mode = INODE_128.number(buffer, at, "i_mode")
-    if not mode:
+    if not INODE_128.number(buffer, at, "i_mode"):
         return False
+    make_older_inode(buffer, at)
+    return True
+
+
+def make_older_inode(buffer: bytearray, at: int) -> None:
+    """Let an inode be as it was before its mode changed; its checksum stays."""
+    mode = INODE_128.number(buffer, at, "i_mode")
     INODE_128.set(buffer, at, "i_mode", mode & ~_OF_OTHERS)
     time = INODE_128.number(buffer, at, "i_ctime")
     INODE_128.set(buffer, at, "i_ctime", max(time - 1, 0))
-    return True
 
 
 def _directory(fmt: Format, buffer: bytearray, at: int, unit: Unit) -> bool:
@@ -108,6 +114,27 @@ def _directory(fmt: Format, buffer: bytearray, at: int, unit: Unit) -> bool:
         (before, first), (_, last) = places[-2:]
         DIR_ENTRY_2.set(buffer, before, "rec_len", encode_rec_len(first + last, fmt.block_size))
     return True
+
+
+def make_unwritten(buffer: bytearray, at: int) -> None:
+    """Flag each extent of an inode as one that has no content yet."""
+    count = EXTENT_HEADER.number(buffer, at, "eh_entries")
+    for place in range(count):
+        start = at + EXTENT_HEADER.size + place * EXTENT.size
+        length = EXTENT.number(buffer, start, "ee_len")
+        EXTENT.set(buffer, start, "ee_len", length + EXT_INIT_MAX_LEN)
+
+
+def rename(buffer: bytearray, ino: int, name: bytes, other: bytes) -> None:
+    """Give the entry ``name`` of ``ino`` in a block of names another one of the same length."""
+    size, at = len(buffer), 0
+    while at + DIR_ENTRY_2.size <= size:
+        start = at + DIR_ENTRY_2.size
+        end = start + len(name)
+        if DIR_ENTRY_2.number(buffer, at, "inode") == ino and buffer[start:end] == name:
+            buffer[start:end] = other
+            return
+        at += decode_rec_len(DIR_ENTRY_2.number(buffer, at, "rec_len"), size)
 
 
 _OLDER: dict[UnitKind, Callable[[Format, bytearray, int, Unit], bool]] = {

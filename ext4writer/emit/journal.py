@@ -7,6 +7,7 @@ from functools import partial
 
 from ..ondisk.journal import (
     JBD2_CRC32C_CHKSUM,
+    JBD2_FEATURE_INCOMPAT_FAST_COMMIT,
     JBD2_MAGIC_NUMBER,
     JBD2_SUPERBLOCK_V2,
     JOURNAL_SUPERBLOCK,
@@ -43,6 +44,11 @@ def _superblock(layout: ImagePlan, blocks: int) -> bytes:
     data = bytearray(journal_superblock(layout, blocks, first=1, uuid=uuid, features=features))
     JOURNAL_SUPERBLOCK.set(data, 0, "s_sequence", state.sequence)
     JOURNAL_SUPERBLOCK.set(data, 0, "s_start", state.start)
+    if state.fast_commits:
+        flags = JOURNAL_SUPERBLOCK.get(data, 0, "s_feature_incompat")
+        assert isinstance(flags, int)
+        flags |= JBD2_FEATURE_INCOMPAT_FAST_COMMIT
+        JOURNAL_SUPERBLOCK.set(data, 0, "s_feature_incompat", flags)
     return bytes(data)
 
 

@@ -38,6 +38,7 @@ from ..planning.states.journal import JournalState, LogBlock, Version, Write, lo
 from ..planning.states.room import log_length, shape_of
 from .data import copy_jobs
 from .earlier import MAGIC, version_of
+from .fast_commits import FastCommits
 
 _ALL_ONES = 0xFFFFFFFF
 _KINDS = {
@@ -56,7 +57,12 @@ class JournalLog:
         self._size = layout.block_size
         self._shape = shape_of(layout, state)
         self._seed = crc32c(_ALL_ONES, layout.uuid.bytes)
-        self._at_home = dict(state.at_home)
+        self._fast = FastCommits(layout, state) if state.fast_commits else None
+        self._at_home: dict[int, Version] = {}
+        if self._fast is not None:
+            # What transactions write is not yet what fast commits make of it.
+            self._at_home = dict.fromkeys(self._fast.blocks, "right")
+        self._at_home.update(state.at_home)
 
     # -- what is asked ---------------------------------------------------------------------------
 
@@ -67,6 +73,8 @@ class JournalLog:
             blocks = self._held(run, changed)
             yield run._replace(make=partial(self._before, run, blocks)) if blocks else run
         yield from self._log()
+        if self._fast is not None:
+            yield from self._fast_commits()
 
     # -- blocks that transactions write ------------------------------------------------------------
 
@@ -94,6 +102,14 @@ class JournalLog:
 
     @cached_property
     def _right(self) -> dict[int, tuple[bytes, list[Unit]]]:
+        """What each block holds after all transactions, with the units in it."""
+        found = self._final()
+        self._inodes: dict[int, bytes] = {}
+        if self._fast is not None:
+            self._inodes = self._fast.take_back({block: data for block, (data, _) in found.items()})
+        return {block: (bytes(data), units) for block, (data, units) in found.items()}
+
+    def _final(self) -> dict[int, tuple[bytearray, list[Unit]]]:
         """What each block holds after recovery, with the units in it."""
         state, size = self._state, self._size
         every = [*state.transactions, *([state.uncommitted] if state.uncommitted else [])]
@@ -122,7 +138,7 @@ class JournalLog:
                     units.append(unit._replace(make=None, generation=generation))
         known = {block for block, (_, units) in found.items() if units}
         self._read_content(found, [block for block in wanted if block not in known])
-        return {block: (bytes(data), units) for block, (data, units) in found.items()}
+        return found
 
     def _read_content(
         self, found: dict[int, tuple[bytearray, list[Unit]]], blocks: list[int]
@@ -155,12 +171,7 @@ class JournalLog:
 
     def _log(self) -> Iterator[UnitRun]:
         size = self._size
-        places = [
-            block
-            for run in self._layout.placement.system[EXT4_JOURNAL_INO].runs
-            for block in range(run.physical, run.physical + run.length)
-        ]
-        last = log_length(self._layout)
+        places, last = self._places, log_length(self._layout)
         position = self._state.start
         summed: list[Make] = []
         for block in log_blocks(self._state, self._shape):
@@ -178,6 +189,31 @@ class JournalLog:
                 make=make,
             )
             position = position + 1 if position < last else 1
+
+    @cached_property
+    def _places(self) -> list[int]:
+        """The block of the image in which each block of the journal lies."""
+        runs = self._layout.placement.system[EXT4_JOURNAL_INO].runs
+        return [block for run in runs for block in range(run.physical, run.physical + run.length)]
+
+    def _fast_commits(self) -> Iterator[UnitRun]:
+        """The blocks after the log, of which the first is never used (jbd2_fc_init)."""
+        first, size = log_length(self._layout) + 2, self._size
+        for number in range(first, first + len(self._tags)):
+            yield UnitRun(
+                UnitKind.FAST_COMMIT,
+                EXT4_JOURNAL_INO,
+                number,
+                self._places[number] * size,
+                size,
+                make=partial(self._tags.__getitem__, number - first),
+            )
+
+    @cached_property
+    def _tags(self) -> list[bytes]:
+        assert self._fast is not None
+        assert self._right
+        return self._fast.contents(self._inodes)
 
     def _maker(self, block: LogBlock, summed: list[Make]) -> Make:
         if block.kind == "descriptor":

@@ -148,13 +148,19 @@ def _features() -> Iterator[Shape]:
 
 _NEEDS: dict[str, dict[str, str]] = {
     **{kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES},
+    "fast-commit": {"journal": "1M", "features": "fast_commit"},
     **{kind.name: {"journal": "1M", "features": "orphan_file"} for kind in ORPHAN_POLICIES},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
 }
 """Options without which a policy has nothing to choose, by its name."""
 
 
+_MORE: dict[str, tuple[Entry, ...]] = {"fast-commit": (_entry("dir", "/few", names=5),)}
+"""Files that a policy has something to choose of, by its name."""
+
+
 def _policies() -> Iterator[Shape]:
     for name, about in described().items():
-        recipe = _usual({"block_size": "1024", **_NEEDS.get(name, {})})
+        entries = (*_SOME, *_MORE.get(name, ()))
+        recipe = _usual({"block_size": "1024", **_NEEDS.get(name, {})}, entries)
         yield Shape(f"policy-{name}", about, replace(recipe, policy=name))

@@ -10,6 +10,7 @@ from ..errors import display_path
 from ..nodes import S_IFLNK
 from ..ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL, EXT4_FT_DIR_CSUM, decode_rec_len
 from ..ondisk.extent import EXT4_EXT_MAGIC, EXTENT, EXTENT_HEADER, EXTENT_IDX, EXTENT_TAIL
+from ..ondisk.fast_commit import EXT4_FC_TAG_TAIL, FC_NAMES, FC_TL, FC_VALUES, TAGS
 from ..ondisk.group_desc import GROUP_DESC, GROUP_DESC_32
 from ..ondisk.htree import DX_ENTRY, DX_NODE, DX_ROOT, DX_TAIL
 from ..ondisk.inode import (
@@ -470,6 +471,28 @@ def _copied_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
     return [Row(unit.offset, unit.size, unit.kind.value, data.hex(), means)]
 
 
+def _fast_commit(image: Image, unit: Unit, data: bytes) -> list[Row]:
+    """The tags of a block, each with the fields of its value."""
+    rows: list[Row] = []
+    at = number = 0
+    while at + FC_TL.size <= len(data):
+        tag, length = FC_TL.number(data, at, "fc_tag"), FC_TL.number(data, at, "fc_len")
+        rows += fields(image, FC_TL, data, unit.offset, at=at, label=f"{FC_TL.name}[{number}]")
+        record, start = FC_VALUES.get(tag), at + FC_TL.size
+        end = min(start + length, len(data))
+        if record is not None:
+            label = f"{record.name}[{number}]"
+            rows += fields(image, record, data[:end], unit.offset, at=start, label=label)
+            rest = data[start + record.size : end]
+            if tag in FC_NAMES and rest:
+                where = unit.offset + start + record.size
+                rows.append(Row(where, len(rest), f"{label}.name", rest.hex(), display_path(rest)))
+        if tag not in TAGS or tag == EXT4_FC_TAG_TAIL:
+            break  # padding follows
+        at, number = end, number + 1
+    return rows
+
+
 def _verity(image: Image, unit: Unit, data: bytes) -> list[Row]:
     """Hashes of a tree, or the descriptor with its signature."""
     from ..ondisk.verity import FSVERITY_DESCRIPTOR
@@ -556,6 +579,7 @@ _EXPLAINERS = {
     UnitKind.JOURNAL_REVOKE: _log_block(JOURNAL_REVOKE_HEADER),
     UnitKind.JOURNAL_COMMIT: _log_block(JOURNAL_COMMIT_HEADER),
     UnitKind.JOURNAL_BLOCK: _copied_block,
+    UnitKind.FAST_COMMIT: _fast_commit,
     UnitKind.MMP: _one_record(MMP),
 }
 

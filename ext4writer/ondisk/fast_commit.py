@@ -108,3 +108,17 @@ FC_TAIL = Record(
     size=8,
     doc="Value of TAIL, which ends one fast commit; fast_commit.h.",
 )
+
+FC_VALUES = {
+    EXT4_FC_TAG_ADD_RANGE: FC_ADD_RANGE,
+    EXT4_FC_TAG_DEL_RANGE: FC_DEL_RANGE,
+    EXT4_FC_TAG_CREAT: FC_DENTRY_INFO,
+    EXT4_FC_TAG_LINK: FC_DENTRY_INFO,
+    EXT4_FC_TAG_UNLINK: FC_DENTRY_INFO,
+    EXT4_FC_TAG_INODE: FC_INODE,
+    EXT4_FC_TAG_TAIL: FC_TAIL,
+    EXT4_FC_TAG_HEAD: FC_HEAD,
+}
+"""Each fc_tag -> what its value begins with; that of PAD is zeros."""
+FC_NAMES = (EXT4_FC_TAG_CREAT, EXT4_FC_TAG_LINK, EXT4_FC_TAG_UNLINK)
+"""Tags whose value ends with a name."""

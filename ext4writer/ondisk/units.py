@@ -81,6 +81,8 @@ class UnitKind(Enum):
     JOURNAL_COMMIT = "journal_commit"
     JOURNAL_BLOCK = "journal_block"
     """What recovery writes somewhere else."""
+    FAST_COMMIT = "fast_commit"
+    """A block of tags after the log."""
     MMP = "mmp"
     """Owner: 0."""
 

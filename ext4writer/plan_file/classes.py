@@ -29,7 +29,7 @@ from ..planning.mapping.extents import ExtentMapping
 from ..planning.placement import Demand, PlacedFile, Placement
 from ..planning.quota_options import QuotaGrace, QuotaLimit
 from ..planning.spec import Spec
-from ..planning.states.journal import JournalState, Transaction, Write
+from ..planning.states.journal import FastChange, JournalState, Transaction, Write
 from ..planning.states.mmp import MmpState
 from ..planning.states.orphans import OrphanPlan
 from ..planning.system_files import SystemFile
@@ -48,7 +48,7 @@ PLANNED: tuple[type, ...] = (
     *(DirectoryRules, LinearDirectory, IndexedDirectory, InlineDirectory, Slack),
     *(XattrPlan, Attribute),
     *(VerityFile, MerkleTree, InodeChoices, DeletedInode),
-    *(JournalState, Transaction, Write, MmpState, OrphanPlan),
+    *(JournalState, Transaction, Write, FastChange, MmpState, OrphanPlan),
 )
 
 MAPPINGS: tuple[type[FileMapping], ...] = (BlockMapping, ExtentMapping, ResizeMapping)

@@ -150,16 +150,24 @@ def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
 
 def _log_units(image: Image, ino: int) -> Iterator[UnitRun]:
     """Yield the blocks of the log that recovery would read."""
+    from .fast_commits import tags
     from .journal import Journal
 
     try:
         journal = Journal(image)
-        blocks = journal.scanned().blocks
+        scanned = journal.scanned()
+        expected = journal.sequence_after(scanned.transactions)
+        last = max((tag.offset for tag in tags(journal, expected)), default=-1)
     except (DamageError, ImageError):
         return  # whoever replays the journal hears of it
-    for number, kind in blocks:
-        offset = journal.place(number) * image.block_size
-        yield UnitRun(kind, ino, number, offset, image.block_size)
+    size = image.block_size
+    for number, kind in scanned.blocks:
+        yield UnitRun(kind, ino, number, journal.place(number) * size, size)
+    for number in journal.fast_commit_blocks() if last >= 0 else ():
+        offset = journal.place(number) * size
+        yield UnitRun(UnitKind.FAST_COMMIT, ino, number, offset, size)
+        if offset <= last < offset + size:
+            return
 
 
 def units(image: Image) -> Iterator[Unit]:

@@ -22,7 +22,7 @@ RARE = {
     *(UnitKind.MMP, UnitKind.ORPHAN_BLOCK, UnitKind.QUOTA_BLOCK, UnitKind.VERITY_BLOCK),
     UnitKind.XATTR_VALUE,
     *(UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE, UnitKind.JOURNAL_COMMIT),
-    UnitKind.JOURNAL_BLOCK,
+    *(UnitKind.JOURNAL_BLOCK, UnitKind.FAST_COMMIT),
 }
 """Of features that these images do not have."""
 

@@ -10,20 +10,31 @@ from typing import Any
 import pytest
 
 import ext4writer
-from ext4writer import Layout, LayoutPolicy, Spec, SpecError, Tree, policy
+from ext4writer import (
+    Layout,
+    LayoutPolicy,
+    RegularFile,
+    Spec,
+    SpecError,
+    Symlink,
+    Tree,
+    policy,
+)
 from ext4writer.damage import patch, reseal
 from ext4writer.emit.units import PlannedUnits
 from ext4writer.inspection.check import check_image
 from ext4writer.layout import plan_of
 from ext4writer.ondisk.units import UnitKind
 from ext4writer.planning.states.journal import (
+    FastChange,
     JournalRoom,
     JournalState,
     Transaction,
     Write,
 )
 from ext4writer.planning.states.journal_policies import JOURNAL_POLICIES
-from ext4writer.read import open_image
+from ext4writer.read import Image, open_image
+from ext4writer.read.fast_commits import tags
 from ext4writer.read.journal import Journal
 from tests.builder.command import run as command
 from tests.judges.compare import assert_tree_equal
@@ -36,8 +47,10 @@ NAMES = [kind.name for kind in JOURNAL_POLICIES]
 MAGIC = b"\xc0\x3b\x39\x98"
 LOG_KINDS = (
     *(UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE, UnitKind.JOURNAL_COMMIT),
-    UnitKind.JOURNAL_BLOCK,
+    *(UnitKind.JOURNAL_BLOCK, UnitKind.FAST_COMMIT),
 )
+NEEDS = {"fast-commit": "fast_commit"}
+"""The feature that a policy needs."""
 
 
 def sample() -> Tree:
@@ -47,6 +60,9 @@ def sample() -> Tree:
         tree.file(f"/many/{number:060}", b"%d" % number, parents=True, mode=0o644)
     for number in range(6):
         tree.file(f"/notes/{number}", b"n", parents=True, xattrs={"user.note": "x" * 300})
+    for number in range(5):
+        tree.file(f"/few/{number}", b"few" * number * 500, parents=True)
+    tree.file("/sparse", b"x" * 3000 + bytes(70_000) + b"y" * 100)
     tree.file("/magic", MAGIC * 2000)
     tree.symlink("/link", MAGIC + b"t" * 100)
     tree.file("/long", bytes(range(1, 251)) * 200)
@@ -55,7 +71,9 @@ def sample() -> Tree:
 
 def spec_for(choice: str | LayoutPolicy, **options: Any) -> Spec:
     chosen = policy(choice) if isinstance(choice, str) else choice
-    return Spec(**{"block_size": 1024, "free": "64K", "journal": "1M", **options}, policy=chosen)
+    features = NEEDS.get(chosen.name, "")
+    given = {"block_size": 1024, "free": "64K", "journal": "1M", "features": features}
+    return Spec(**{**given, **options}, policy=chosen)
 
 
 def built(choice: str | LayoutPolicy, **options: Any) -> tuple[Layout, bytes]:
@@ -72,13 +90,26 @@ def test_everyone_recovers_it(name: str, tmp_path: Path) -> None:
     with open_image(image, on_damage=lambda _: None) as opened:
         assert opened.format.needs_recovery
     with open_image(image, replay=True) as opened:
-        assert not check_image(opened, data=True).problems
-        assert opened.lookup("/link", follow=False).target() == MAGIC + b"t" * 100
+        found = {problem.code for problem in check_image(opened, data=True).problems}
+        # What fast commits do has no place before recovery, so that it is not checked.
+        assert found == ({"FAST_COMMITS"} if name in NEEDS else set())
+        assert_read(opened)
     require_root()
     copy = shutil.copyfile(image, tmp_path / "copy")
     with mounted(copy, rw=True, recovers=True, options="noatime") as point:
         assert_tree_equal(sample(), point, spec)
     assert_clean(copy)
+
+
+def assert_read(image: Image) -> None:
+    """Assert that our own reader, which reads through the journal, sees the tree."""
+    for path, node in sample().walk():
+        found = image.lookup(path, follow=False)
+        assert found.mode & 0o7777 == node.mode, path
+        if isinstance(node, Symlink):
+            assert found.target() == node.target
+        elif isinstance(node, RegularFile):
+            assert image.open(found).read() == node.content.read_bytes(), path
 
 
 @pytest.mark.parametrize("options", [{"block_size": 4096, "journal": "4M"}, {"type": "ext3"}])
@@ -113,8 +144,13 @@ def test_what_each_of_them_is_named_for() -> None:
     places = [place for place, _ in journal.scanned().blocks]
     assert places[0] > places[-1] and 1 in places
     journal = opened_journal(built("journal-escapes")[1])
-    tags = [tag for each in journal.transactions() for tag, _ in each.blocks]
-    assert sum(tag.flags & 1 for tag in tags) > 20
+    written = [tag for each in journal.transactions() for tag, _ in each.blocks]
+    assert sum(tag.flags & 1 for tag in written) > 20
+    journal = opened_journal(built("fast-commit")[1])
+    found = tags(journal, journal.sequence_after(journal.transactions()))
+    names = [tag.name for tag in found]
+    assert names[0] == "HEAD" and names[-1] == "TAIL"
+    assert {"LINK", "UNLINK", "INODE", "ADD_RANGE", "PAD", "TAIL"} <= set(names) | {"PAD"}
     for name, facts in {
         "none": (False, False, False),
         "v1": (True, False, False),
@@ -216,6 +252,10 @@ def one(room: JournalRoom) -> Transaction:
     return writing(blocks(room, "directory")[0])
 
 
+def fast(room: JournalRoom, *changes: FastChange) -> JournalState:
+    return state(one(room), fast_commits=(changes,))
+
+
 NONSENSE: dict[str, Callable[[JournalRoom], Any]] = {
     "no state": lambda _: "full",
     "no transactions": lambda _: state(),
@@ -248,6 +288,24 @@ NONSENSE: dict[str, Callable[[JournalRoom], Any]] = {
     "a start after the end": lambda room: state(one(room), start=1 << 20),
     "a number of 33 bits": lambda room: state(one(room), sequence=1 << 32),
     "tags below none": lambda room: state(one(room), most_tags=-1),
+    "a fast commit of nothing": lambda room: state(one(room), fast_commits=((),)),
+    "a fast commit of no file": lambda room: fast(room, FastChange(2, "attributes")),
+    "an unknown change": lambda room: fast(room, FastChange(room.files[0].ino, "deleted")),  # type: ignore[arg-type]
+    "a file that changes twice": lambda room: fast(
+        room, *(FastChange(room.files[0].ino, "attributes") for _ in range(2))
+    ),
+    "blocks of an empty file": lambda room: fast(
+        room, FastChange(next(f.ino for f in room.files if not f.has_blocks), "unwritten")
+    ),
+    "a name in the root": lambda room: fast(
+        room, FastChange(next(f.ino for f in room.files if not f.may_be_renamed), "renamed")
+    ),
+    "two names in a directory": lambda room: fast(
+        room, *(FastChange(f.ino, "renamed") for f in room.files if f.may_be_renamed)
+    ),
+    "too many fast commits": lambda room: fast(
+        room, *(FastChange(file.ino, "attributes") for file in room.files)
+    ),
     "a checksum of the future": lambda room: state(one(room), checksum="v4"),
 }
 
@@ -255,7 +313,7 @@ NONSENSE: dict[str, Callable[[JournalRoom], Any]] = {
 @pytest.mark.parametrize("name", NONSENSE)
 def test_nonsense_is_refused(name: str) -> None:
     with pytest.raises(SpecError, match="policy"):
-        ext4writer.plan(sample(), spec_for(Given(NONSENSE[name])))
+        ext4writer.plan(sample(), spec_for(Given(NONSENSE[name]), features="fast_commit"))
 
 
 def test_checksums_that_the_spec_does_not_have() -> None:

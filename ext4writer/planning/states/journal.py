@@ -5,7 +5,7 @@ Rules: Documentation/filesystems/ext4/journal.rst, fs/jbd2/commit.c and fs/jbd2/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import index
 from typing import Literal, NamedTuple, TypeVar, get_args
 
@@ -51,6 +51,18 @@ class JournalBlock(NamedTuple):
     reads before it recovers is right there, such as the inode of the journal."""
 
 
+class FastFile(NamedTuple):
+    """A regular file that fast commits may change."""
+
+    ino: int
+    directory: int
+    """The inode of the directory that names it."""
+    has_blocks: bool
+    """Whether it may have been ``"unwritten"``."""
+    may_be_renamed: bool
+    """Whether it may have been ``"renamed"``, and its directory has room for both names."""
+
+
 class JournalRoom(NamedTuple):
     """What a policy is told of a journal that it may fill."""
 
@@ -59,6 +71,10 @@ class JournalRoom(NamedTuple):
     log_blocks: int
     """Blocks of the log, numbered from 1; those for fast commits are not among them."""
     block_size: int
+    files: Sequence[FastFile]
+    """Those that fast commits may change; none without the feature fast_commit."""
+    fast_commit_blocks: int
+    """Blocks for fast commits."""
     checksums: tuple[JournalChecksum, ...]
     """Those that go together with ``Spec.journal_features``; the first is the usual one."""
 
@@ -79,6 +95,19 @@ class Transaction(NamedTuple):
     """Blocks of the file system: what transactions up to this one hold of them does not count."""
 
 
+FastChangeKind = Literal["attributes", "unwritten", "renamed"]
+"""What recovery does to a file: it gets its mode and times; its blocks, which were unwritten, get
+their content; it gets its name, and loses the one before."""
+FAST_CHANGES: tuple[FastChangeKind, ...] = get_args(FastChangeKind)
+
+
+class FastChange(NamedTuple):
+    """What a fast commit does to one file."""
+
+    ino: int
+    kind: FastChangeKind
+
+
 class JournalState(NamedTuple):
     """A journal with transactions. After its recovery each block must hold what is right."""
 
@@ -96,6 +125,9 @@ class JournalState(NamedTuple):
     """Blocks after each descriptor; 0 is as many as its tags name."""
     uncommitted: Transaction | None = None
     """A transaction without its end, which no one recovers; any version is possible in it."""
+    fast_commits: tuple[tuple[FastChange, ...], ...] = ()
+    """What each of them changes, after all transactions. A file is changed once at most, and a
+    name in each directory."""
 
 
 class LogBlock(NamedTuple):
@@ -214,6 +246,7 @@ def check_journal_state(state: JournalState, room: JournalRoom, shape: LogShape)
     if needed >= room.log_blocks:
         raise wrong(f"takes {needed} blocks of a log of {room.log_blocks}")
     known = {block.number: block for block in room.blocks}
+    _check_fast_commits(state, room, wrong)
     content: dict[int, Version] = {}
     for block, version in state.at_home:
         if block not in known or version not in known[block].at_home:
@@ -233,6 +266,36 @@ def check_journal_state(state: JournalState, room: JournalRoom, shape: LogShape)
     for block, version in content.items():
         if version != "right":
             raise wrong(f"leaves block {block} with {version!r} after recovery")
+
+
+def fast_blocks_most(commits: Sequence[Sequence[FastChange]]) -> int:
+    """How many blocks fast commits may take: two for each change, and one for each end."""
+    return sum(2 * len(changes) + 1 for changes in commits)
+
+
+def _check_fast_commits(
+    state: JournalState, room: JournalRoom, wrong: Callable[[str], SpecError]
+) -> None:
+    known = {file.ino: file for file in room.files}
+    seen: set[int] = set()
+    directories: set[int] = set()
+    # The first block after the log is never used (fs/jbd2/journal.c:jbd2_fc_init).
+    if state.fast_commits and fast_blocks_most(state.fast_commits) > room.fast_commit_blocks - 1:
+        raise wrong(f"has more fast commits than {room.fast_commit_blocks} blocks hold")
+    for changes in state.fast_commits:
+        if not changes:
+            raise wrong("has a fast commit that changes nothing")
+        for ino, kind in changes:
+            file = known.get(ino)
+            if file is None or ino in seen:
+                raise wrong(f"has a fast commit of inode {ino}, which cannot be, or not twice")
+            seen.add(ino)
+            if kind == "unwritten" and not file.has_blocks:
+                raise wrong(f"has written blocks of inode {ino}, which has none")
+            if kind == "renamed":
+                if not file.may_be_renamed or file.directory in directories:
+                    raise wrong(f"renames inode {ino}, whose directory has no room for that")
+                directories.add(file.directory)
 
 
 def recovered(state: JournalState) -> dict[int, Version]:
@@ -263,6 +326,10 @@ def as_journal_state(given: JournalState) -> JournalState:
         index(given.start),
         index(given.most_tags),
         None if uncommitted is None else _as_transaction(uncommitted),
+        tuple(
+            tuple(FastChange(index(ino), _one_of(kind, FAST_CHANGES)) for ino, kind in changes)
+            for changes in given.fast_commits
+        ),
     )
 
 

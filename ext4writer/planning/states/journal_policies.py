@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from ..policy import SeededPolicy
 from .journal import (
+    FAST_CHANGES,
     SEQUENCES,
     VERSIONS,
+    FastChange,
+    FastChangeKind,
+    FastFile,
     JournalBlock,
     JournalChecksum,
     JournalRoom,
@@ -205,7 +209,54 @@ class JournalChecksumV3(JournalTransactions):
     checksum = "v3"
 
 
+class FastCommitPolicy(JournalTransactions):
+    """Fast commits after the last transaction; needs fast_commit."""
+
+    name = "fast-commit"
+
+    def journal_state(self, room: JournalRoom) -> JournalState | None:
+        state = super().journal_state(room)
+        left = room.fast_commit_blocks - 1
+        if state is None or not room.files or left < _LEAST_FAST_BLOCKS:
+            return state
+        files = list(room.files)
+        self.mix(files)
+        turn = self.below(len(FAST_CHANGES))
+        commits: list[tuple[FastChange, ...]] = []
+        renamed: set[int | None] = set()
+        while files and left >= _LEAST_FAST_BLOCKS:
+            count = min(1 + self.below(4), (left - 1) // 2, len(files))
+            left -= 2 * count + 1
+            changes = []
+            for _ in range(count):
+                turn = (turn + 1) % len(FAST_CHANGES)
+                change, directory = _taken(files, FAST_CHANGES[turn], renamed)
+                renamed.add(directory)
+                changes.append(change)
+            commits.append(tuple(changes))
+        return state._replace(fast_commits=tuple(commits))
+
+
+def _taken(
+    files: list[FastFile], wanted: FastChangeKind, renamed: set[int | None]
+) -> tuple[FastChange, int | None]:
+    """Take a file that may be changed in the wanted way, or else any, from ``files``.
+
+    Return the change, and the directory in which a name changes.
+    """
+    for place, file in enumerate(files):
+        if wanted == "renamed" and file.may_be_renamed and file.directory not in renamed:
+            return FastChange(files.pop(place).ino, wanted), file.directory
+        if wanted == "unwritten" and file.has_blocks:
+            return FastChange(files.pop(place).ino, wanted), None
+    return FastChange(files.pop().ino, "attributes"), None
+
+
+_LEAST_FAST_BLOCKS = 3
+"""For a fast commit of one change."""
+
 JOURNAL_POLICIES: tuple[type[SeededPolicy], ...] = (
     *(JournalTransactions, JournalRevokes, JournalWrap, JournalEscapes),
     *(JournalChecksumNone, JournalChecksumV1, JournalChecksumV2, JournalChecksumV3),
+    FastCommitPolicy,
 )

@@ -9,6 +9,7 @@ from ...ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ...tree import S_IFLNK, S_IFREG, RegularFile
 from ..layout import ImagePlan
 from ..system_files.journal import fast_commit_blocks_in_journal
+from .fast_files import fast_files
 from .journal import (
     CHECKSUM_FEATURES,
     JournalBlock,
@@ -63,6 +64,10 @@ def journal_room(plan: ImagePlan) -> JournalRoom | None:
     return JournalRoom(
         blocks=sorted([*metadata, *data]),
         log_blocks=log_length(plan),
+        files=fast_files(plan),
+        fast_commit_blocks=fast_commit_blocks_in_journal(
+            plan.spec, plan.format, plan.demand.journal_blocks
+        ),
         block_size=plan.block_size,
         checksums=usual_checksums(
             plan.spec.journal_features, metadata_csum=plan.format.metadata_csum
