@@ -87,7 +87,7 @@ def test_limits(tmp_path: Path) -> None:
     assert time.monotonic() - started < 30
     assert answer("sh -c 'kill -SEGV $$' {}") == "crash"
     assert answer("false {}") == "error"
-    assert answer("test -s {}") == "clean"
+    assert ask("test -s {}", str(image)) == ("test -s {}", "clean", "")
     hungry = f"{sys.executable} -c 'bytes(1<<31)' {{}}"
     assert answer(hungry, memory=1 << 30) == "error"
     assert answer(hungry, memory=0) == "clean"

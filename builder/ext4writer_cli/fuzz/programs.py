@@ -75,7 +75,7 @@ def _limited(command: Sequence[str], limits: Limits) -> list[str]:
     """
     seconds = math.ceil(limits.seconds)
     # SIGXCPU at the first limit says why; SIGKILL at the second one is for who does not listen.
-    lines = ["ulimit -c 0", f"ulimit -H -t {seconds + 1}", f"ulimit -S -t {seconds}"]
+    lines = ["ulimit -c 0", f"ulimit -S -t {seconds}", f"ulimit -H -t {seconds + 1}"]
     if limits.memory:
         lines.append(f"ulimit -v {limits.memory >> 10}")
     return ["/bin/sh", "-c", "; ".join([*lines, 'exec "$@"']), "sh", *command]
