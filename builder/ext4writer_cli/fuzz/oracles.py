@@ -25,7 +25,11 @@ Answer = Literal["clean", "problems", "error", "crash", "hang", "missing"]
 """Nothing wrong; something wrong; cannot be read at all; ended by a signal or a sanitizer; took too
 long; the program is not installed."""
 
-SANITIZERS = (b"AddressSanitizer", b"runtime error:", b"MemorySanitizer", b"LeakSanitizer")
+CRASHES = (
+    *(b"AddressSanitizer", b"runtime error:", b"MemorySanitizer", b"LeakSanitizer"),
+    b"SIGSEGV",  # e2fsck says so itself, and ends with a status
+)
+"""What a program says that has crashed without a signal."""
 PROBLEMS_LEFT = 4
 """Exit status of fsck: errors that are not corrected, alone or with others."""
 
@@ -122,8 +126,8 @@ class Oracle(NamedTuple):
                 return "hang", f"no answer in {limits.seconds:g} s"
             if ended.status < 0:
                 return "crash", f"signal {-ended.status}"
-            if any(word in ended.noise for word in SANITIZERS) or b"SIGSEGV" in ended.noise:
-                return "crash", _sanitizer_line(ended.noise)
+            if crash := _crash(ended.noise):
+                return "crash", crash
         if self.has_problem_log:
             problems = _problems(log)
             if excused and set(problems) <= set(excused):
@@ -165,11 +169,10 @@ def _last_line(noise: bytes) -> str:
     return lines[-1][:200] if lines else ""
 
 
-def _sanitizer_line(noise: bytes) -> str:
-    for line in noise.decode("utf-8", "replace").splitlines():
-        if any(word.decode() in line for word in SANITIZERS):
-            return line.strip()[:200]
-    return _last_line(noise)
+def _crash(noise: bytes) -> str:
+    """The line in which a program says that it has crashed; empty if it does not."""
+    found = next((line for line in noise.splitlines() if any(map(line.__contains__, CRASHES))), b"")
+    return found.decode("utf-8", "replace").strip()[:200]
 
 
 def _check(image: str) -> tuple[Answer, str]:
@@ -264,7 +267,7 @@ stat <8>
 ncheck 11 12 13
 icheck 20 50
 stat <12>
-cat <12>
+ex <12>
 ea_list <12>
 htree_dump <12>
 logdump -a
