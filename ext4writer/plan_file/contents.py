@@ -7,12 +7,13 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..content import BytesContent, Content, PathContent, Stamp, ZerosContent
+from ..content import BytesContent, Content, PathContent, Stamp
 from ..slices import FileSliceContent, HeldFile, PathSliceContent, SparseContent
 from ..sources.ext4_image import MappedContent
 from ..sources.host import HostDirectory, HostFile, host_directory, join
 from ..sources.manifest_content import CheckedContent
 from ..sources.nar_archive import NarFile
+from ..zeros_content import ZerosContent
 from .values import UnsavableError
 
 Fields = Callable[[Any], Sequence[Any]]

@@ -97,7 +97,7 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
     assert others <= {"click", "inspect"}  # click needs it
     # Generous; they were 108 and 21,000 when this was written.
     assert len(names) <= 125
-    assert lines <= 25_000
+    assert lines <= 26_000
 
 
 def test_the_version_needs_no_metadata_of_packages() -> None:

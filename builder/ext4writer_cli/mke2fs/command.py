@@ -232,7 +232,7 @@ class _Making:
         reading = Reading(
             self._scan(),
             own.selection if own is not None else Selection(()),
-            self._target,  # type: ignore[arg-type]
+            (self._target,),  # type: ignore[arg-type]
             spool,  # type: ignore[arg-type]
             pool,
             None,

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ext4writer.arithmetic import ceil_div, round_up
-from ext4writer.content import ZerosContent
 from ext4writer.nodes import S_IFREG
 from ext4writer.planning.hints import Hints, Place
 from ext4writer.planning.policy import LayoutPolicy
+from ext4writer.zeros_content import ZerosContent
 
 from .numbers import parse_num_blocks
 from .refusal import Refusal
