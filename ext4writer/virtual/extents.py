@@ -43,10 +43,14 @@ class Allocation(NamedTuple):
     is_zero: bool
 
 
-def allocation(found: Iterable[Span], offset: int, end: int) -> Iterator[Allocation]:
-    """Yield the ``found`` spans of data, which ascend, and the zeros between."""
+def allocation(
+    found: Iterable[Span], offset: int, end: int, block_size: int
+) -> Iterator[Allocation]:
+    """Yield the blocks with the ``found`` spans of data, which ascend, and the zeros between."""
     first = position = offset
     for low, high in found:
+        # Spelled out, as this is done for every file: to the bounds of blocks.
+        low, high = low - low % block_size, high + -high % block_size
         low, high = max(low, position), min(high, end)
         if low > position:
             if position > first:

@@ -100,8 +100,7 @@ class VirtualImage(io.RawIOBase):
         block = self.block_size
         low, high = offset - offset % block, round_up(end, block)
         data = merge(self._metadata.spans(low, high), self._contents.spans(low, high))
-        blocks = (Span(first - first % block, round_up(last, block)) for first, last in data)
-        return allocation(blocks, offset, end)
+        return allocation(data, offset, end, block)
 
     def _found(self, offset: int, end: int) -> Iterator[Extent]:
         """Metadata and content in a range, ascending and cut at its ends."""
