@@ -13,11 +13,11 @@ from .emit.metadata import coalesced, metadata_pieces
 from .errors import OutputError, SpecError
 from .forked import ProcessPool, as_pool
 from .inputs import check_output
-from .layout import MEMORY, Layout, parsed_overrides, plan_of
+from .layout import Layout, parsed_overrides, plan_of
 from .output.disk_facts import FORMATS, DiskFacts, OutputFormat
 from .output.opening import Output, may_be_one_file, name_of, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
-from .planning.layout import ImagePlan, unused_bytes
+from .planning.layout import METADATA_MEMORY, ImagePlan, unused_bytes
 from .planning.options import Size, size_of, taken
 from .planning.planner import plan_image
 from .planning.spec import Spec
@@ -411,7 +411,7 @@ def open_image(
     spec: Spec | None = None,
     *,
     overrides: Sequence[Override | str] = (),
-    memory: Size = MEMORY,
+    memory: Size = METADATA_MEMORY,
     processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,

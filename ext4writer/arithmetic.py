@@ -1,4 +1,4 @@
-"""Division of sizes and counts that rounds up.
+"""Division of sizes and counts that rounds, and multiples.
 
 Loops that handle every file of a tree spell these out, since a call would cost more than the rest.
 """
@@ -14,3 +14,13 @@ def ceil_div(value: int, divisor: int) -> int:
 def round_up(value: int, unit: int) -> int:
     """The least multiple of ``unit`` that is not below ``value``."""
     return -(-value // unit) * unit
+
+
+def round_down(value: int, unit: int) -> int:
+    """The greatest multiple of ``unit`` that is not above ``value``."""
+    return value // unit * unit
+
+
+def padding(size: int, unit: int) -> int:
+    """How many bytes follow ``size`` bytes up to the next multiple of ``unit``."""
+    return -size % unit

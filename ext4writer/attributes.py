@@ -30,6 +30,10 @@ class Attribute(NamedTuple):
     """Whether a directory that is made for the sake of what it holds has the same."""
 
 
+POSIX_ACLS = (b"system.posix_acl_access", b"system.posix_acl_default")
+"""The names of extended attributes that are access control lists."""
+
+
 def _xattrs_of(given: Any) -> Mapping[bytes, bytes]:
     if not isinstance(given, Mapping):
         raise ValueError(f"{given!r:.80} is no mapping of names to values")

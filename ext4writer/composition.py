@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 
 from .attributes import ATTRIBUTES
-from .errors import TreeError, display_path
+from .errors import TreeError, short_path
 from .late_dataclasses import dataclass
 from .losses import Branch, ChangedLosses
 from .nodes import (
@@ -222,8 +222,9 @@ class Overlay:
             self.losses.append(
                 Loss(
                     _path(here),
-                    f"{_described(old)} {_shown(_path(self._above[old]))} of a later source is "
-                    f"replaced by {_shown(_path(there))} of the same source: links bring both here",
+                    f"{_described(old)} {short_path(_path(self._above[old]))} of a later source is "
+                    f"replaced by {short_path(_path(there))} of the same source: links bring both "
+                    "here",
                     "replaced",
                 )
             )
@@ -240,7 +241,7 @@ class Overlay:
                 Loss(
                     _path(here),
                     f"{_described(old)} is replaced by the {KINDS[node.file_type]} "
-                    f"{_shown(_path(there))} of a later source",
+                    f"{short_path(_path(there))} of a later source",
                     "replaced",
                 )
             )
@@ -298,8 +299,9 @@ class Overlay:
             self.losses.append(
                 Loss(
                     _path(one.here),
-                    f"stays a symbolic link to {_shown(link.target)}; mode, owner and attributes "
-                    f"of the directory {_shown(_path(one.there))} of a later source are not taken",
+                    f"stays a symbolic link to {short_path(link.target)}; mode, owner and "
+                    f"attributes of the directory {short_path(_path(one.there))} of a later source "
+                    "are not taken",
                     "attributes-not-taken",
                 )
             )
@@ -315,7 +317,7 @@ class Overlay:
         self.losses.append(
             Loss(
                 _path(one.here),
-                f"what {_shown(_path(one.there))} of a later source holds is left out: "
+                f"what {short_path(_path(one.there))} of a later source holds is left out: "
                 "something else of that source replaced a directory above",
                 "left-out",
             )
@@ -336,17 +338,13 @@ def _path(trail: Trail) -> bytes:
     return b"/" + b"/".join(_names(trail))
 
 
-def _shown(path: bytes) -> str:
-    return display_path(path if len(path) <= 300 else path[:300] + b"...")
-
-
 def _described(node: Node) -> str:
     """``node`` in the words of the report."""
     if isinstance(node, Directory):
         count = len(node.children)
         return f"the directory with {count} {'entry' if count == 1 else 'entries'}"
     if isinstance(node, Symlink):
-        return f"the symbolic link to {_shown(node.target)}"
+        return f"the symbolic link to {short_path(node.target)}"
     return f"the {KINDS[node.file_type]}"
 
 

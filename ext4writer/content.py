@@ -22,6 +22,7 @@ from .spans import Span
 O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 O_BINARY = getattr(os, "O_BINARY", 0)
 O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+O_NOCTTY = getattr(os, "O_NOCTTY", 0)
 O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 

@@ -15,6 +15,15 @@ def display_path(path: bytes | str) -> str:
     )
 
 
+SHOWN_OF_PATH = 300
+"""Bytes of a path that a message shows; paths of archives may be very long."""
+
+
+def short_path(path: bytes) -> str:
+    """``path`` for a message, shortened if it is long."""
+    return display_path(path if len(path) <= SHOWN_OF_PATH else path[:SHOWN_OF_PATH] + b"...")
+
+
 def _escaped(character: str) -> str:
     try:
         raw = character.encode("utf-8", "surrogateescape")

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from .content import Content, FileId, id_at
 from .errors import OutputError, display_path
+from .nodes import IS_REGULAR
 from .output.opening import Output, name_of, output_id, replaced_path
 from .planning.layout import ImagePlan
-from .tree import S_IFREG, RegularFile, Tree
+from .tree import RegularFile, Tree
 
 Place = TypeVar("Place")
-_IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
 
 
 def check_output(layout: ImagePlan, output: Output, *, is_part: bool = False) -> None:
@@ -26,7 +26,7 @@ def check_output(layout: ImagePlan, output: Output, *, is_part: bool = False) ->
     nodes = table.nodes
 
     def files(size: int) -> Iterator[tuple[int, Content]]:
-        for index in compress(range(len(nodes)), table.types.translate(_IS_REGULAR)):
+        for index in compress(range(len(nodes)), table.types.translate(IS_REGULAR)):
             content = nodes[index].content  # type: ignore[attr-defined]
             if content.size == size or content.within_file:
                 yield index, content

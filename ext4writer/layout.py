@@ -10,7 +10,7 @@ from .content import FileId
 from .errors import SpecError
 from .late_dataclasses import dataclass
 from .ondisk.features import FeatureSet
-from .planning.layout import ImagePlan, unused_bytes
+from .planning.layout import METADATA_MEMORY, ImagePlan, unused_bytes
 from .planning.options import Size, size_of, taken
 from .planning.report import ImageReport, as_key
 from .planning.spec import Spec
@@ -20,9 +20,6 @@ from .tree import Loss, Path
 if TYPE_CHECKING:
     from .damage.override import Override
     from .virtual import Part, VirtualImage
-
-MEMORY = 64 << 20
-"""Bytes of metadata that an open image keeps by default."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -181,7 +178,7 @@ class Layout:
         return self._plan.losses
 
     def open(
-        self, *, overrides: Sequence[Override | str] = (), memory: Size = MEMORY
+        self, *, overrides: Sequence[Override | str] = (), memory: Size = METADATA_MEMORY
     ) -> VirtualImage:
         """Open the image for reading as if it were written; see :func:`ext4writer.open_image`."""
         from .virtual import VirtualImage

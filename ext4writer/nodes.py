@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, TypedDict, Unpack
 
 from .arguments import id_of
 from .attributes import ATTRIBUTES
+from .bits import high_32, joined_32, low_32
 from .content import Content
 from .errors import LINE_MOST, one_line
 from .inode_flags import flag_names, flags_of
@@ -24,6 +25,21 @@ S_IFBLK = 0o060000
 S_IFREG = 0o100000
 S_IFLNK = 0o120000
 S_IFSOCK = 0o140000
+S_IFMT = 0o170000
+"""The bits of a mode that say the kind."""
+
+
+def if_to_dt(mode: int) -> int:
+    """The kind of a mode as the ``d_type`` of readdir(3) has it: a number below 16."""
+    # glibc, dirent.h: IFTODT
+    return (mode & S_IFMT) >> 12
+
+
+DT_DIR, DT_REG, DT_LNK = map(if_to_dt, (S_IFDIR, S_IFREG, S_IFLNK))
+IS_REGULAR = bytes(code == DT_REG for code in range(256))
+"""To be used with ``bytes.translate`` on a column of such kinds: 1 for regular files."""
+IS_OTHER = bytes(code not in (DT_REG, DT_DIR) for code in range(256))
+"""1 for what is neither a regular file nor a directory."""
 
 NAME_MAX = 255
 SYMLINK_MAX = 4095
@@ -163,20 +179,20 @@ class Node:
     @property
     def flags(self) -> int:
         """Inode flags, as ``FS_IOC_GETFLAGS`` has them."""
-        return self.flags_and_project & 0xFFFFFFFF
+        return low_32(self.flags_and_project)
 
     @flags.setter
     def flags(self, flags: int) -> None:
-        self.flags_and_project = self.project << 32 | flags_of(flags)
+        self.flags_and_project = joined_32(flags_of(flags), self.project)
 
     @property
     def project(self) -> int:
         """The number of a project for quotas; 0 is none."""
-        return self.flags_and_project >> 32
+        return high_32(self.flags_and_project)
 
     @project.setter
     def project(self, project: int) -> None:
-        self.flags_and_project = id_of(project) << 32 | self.flags
+        self.flags_and_project = joined_32(self.flags, id_of(project))
 
     def __repr__(self) -> str:
         shown = [

@@ -9,6 +9,11 @@ from .errors import CancelledError, SpecError
 
 Stage = Literal["scan", "plan", "write"]
 
+WAIT_SECONDS = 0.2
+"""How long a request to cancel may go unseen while other processes work."""
+REPORT_EVERY = 1024
+"""Entries of a source between reports."""
+
 
 class Progress(NamedTuple):
     """One report of progress; totals are 0 as long as they are unknown."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .errors import display_path
+from .errors import short_path
 from .late_dataclasses import dataclass, field
 from .nodes import SYMLINK_MAX, Directory, Node, Symlink
 
@@ -44,7 +44,7 @@ class Place:
         if not self.links:
             return ""
         path, target = self.links[0] if self.is_endless else self.links[-1]
-        return f"the symbolic link {_short(path)} to {_short(target)}"
+        return f"the symbolic link {short_path(path)} to {short_path(target)}"
 
     @property
     def problem(self) -> str:
@@ -54,10 +54,10 @@ class Place:
             return f"{way} leads through more than {LINKS_FOLLOWED} links"
         way = way and f", reached through {way},"
         if self.blocked is not None:
-            return f"{_short(_joined(self.names[: self.blocked]))}{way} is not a directory"
+            return f"{short_path(_joined(self.names[: self.blocked]))}{way} is not a directory"
         if self.missing is not None:
-            return f"{_short(_joined(self.names[: self.missing]))}{way} does not exist"
-        return f"{_short(self.path)}{way} is not a directory"
+            return f"{short_path(_joined(self.names[: self.missing]))}{way} does not exist"
+        return f"{short_path(self.path)}{way} is not a directory"
 
 
 def _joined(names: Sequence[bytes]) -> bytes:
@@ -159,8 +159,3 @@ def directory_at(
             return Place(names + rest, None if rest else node, blocked=len(names), links=links)
         folder = node
     return Place(names, folder, links=links)
-
-
-def _short(path: bytes) -> str:
-    """``path`` for a message, shortened if it is long."""
-    return display_path(path if len(path) <= 300 else path[:300] + b"...")

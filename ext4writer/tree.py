@@ -20,7 +20,7 @@ from .content import (
     Opener,
     PathContent,
 )
-from .errors import SourceError, TreeError, display_path
+from .errors import SourceError, SpecError, TreeError, display_path
 from .nodes import (
     NAME_MAX,
     S_IFBLK,
@@ -558,3 +558,9 @@ def _to_bytes(path: Path) -> bytes:
 def _shown(path: Path) -> bytes | str:
     """``path`` as errors show it."""
     return path if isinstance(path, bytes | str) else _to_bytes(path)
+
+
+def check_tree(tree: object) -> None:
+    """Raise :class:`SpecError` if ``tree`` is not a tree."""
+    if not isinstance(tree, Tree):
+        raise SpecError("tree", f"is a {type(tree).__name__}, not a Tree")

@@ -8,7 +8,11 @@ from .arithmetic import ceil_div, round_up
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
+KIB = 1024
 SECTOR = 512
+"""Bytes of a sector, which i_blocks counts, too."""
+NANOSECONDS = 10**9
+"""In a second."""
 
 # Texts and no patterns: most programs use none of them, and to compile one takes long.
 _SIZE = (

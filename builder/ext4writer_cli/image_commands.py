@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ext4writer.read import Image, Inode, Unit
 
 CHUNK = 1 << 20
-LOSSES_SHOWN = 20
 KINDS = ("f", "d", "l", "c", "b", "p", "s")
 
 as_json = click.option("--json", is_flag=True, help="Print JSON.")
@@ -326,6 +325,8 @@ def extract(
                     image, directory, wanted, max_bytes=max_size, cancel=cancel
                 ).losses
         if not quiet:
+            from .report import LOSSES_SHOWN
+
             for loss in losses[:LOSSES_SHOWN]:
                 click.echo(f"not kept exactly: {_text(loss.path)}: {loss.what}", err=True)
             if len(losses) > LOSSES_SHOWN:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from ..arithmetic import round_down
+from ..bits import le32
 from ..errors import DamageError, ImageError, OverrideError
 from ..ondisk.dirent import (
     DIR_ENTRY_2,
@@ -657,8 +659,8 @@ class Locator:
             raise _error(override, f"{override.index} is not sealed by fs-verity")
         end = (runs[-1].logical + runs[-1].length) * self._block_size - DESC_SIZE_BYTES
         at, _ = self._in_file(override, inode, end)
-        size = int.from_bytes(self._image.read(at, DESC_SIZE_BYTES), "little")
-        start = max(end - size, 0) // self._block_size * self._block_size
+        size = le32(self._image.read(at, DESC_SIZE_BYTES))
+        start = round_down(max(end - size, 0), self._block_size)
         at, _ = self._in_file(override, inode, start)
         holder = self._holder(inode, override.index, None, at, FSVERITY_DESCRIPTOR.size)
         return self._field(override, FSVERITY_DESCRIPTOR, at, holder)

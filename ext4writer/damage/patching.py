@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from os import PathLike
 
+from ..arithmetic import round_down
 from ..errors import ImageError, OverrideError
 from ..ondisk.dirent import DIR_ENTRY_TAIL
 from ..ondisk.extent import EXTENT, EXTENT_HEADER
@@ -93,7 +94,7 @@ def patch_file(
             with open_sink(output, store.size) as sink:
                 done = 0
                 for first, last in stretches:
-                    for at in range(max(first, done) // _PIECE * _PIECE, last, _PIECE):
+                    for at in range(round_down(max(first, done), _PIECE), last, _PIECE):
                         start, end = max(at, first, done), min(at + _PIECE, last)
                         if start < end and view[start:end] != _ZEROS[: end - start]:
                             sink.write_at(start, view[start:end])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..arithmetic import ceil_div
+from ..bits import splitmix64
 from ..errors import OverrideError
 from ..late_dataclasses import dataclass
 from ..ondisk.features import FEATURES
@@ -19,7 +20,6 @@ from .override import Override
 STEP = 2017
 """What ``add`` and ``sub`` change, as xfs_db's blocktrash does."""
 _NO_MEANING = Meaning()
-_MASK64 = 0xFFFFFFFFFFFFFFFF
 _LOWEST_FIELDS = 4
 
 
@@ -316,9 +316,7 @@ def _random(seed: int, bits: int) -> int:
     """As many bits as a field has, by SplitMix64 from the seed alone."""
     value, made, state = 0, 0, seed
     while made < bits:
-        state = (state + 0x9E3779B97F4A7C15) & _MASK64
-        mixed = ((state ^ state >> 30) * 0xBF58476D1CE4E5B9) & _MASK64
-        mixed = ((mixed ^ mixed >> 27) * 0x94D049BB133111EB) & _MASK64
-        value |= (mixed ^ mixed >> 31) << made
+        state, mixed = splitmix64(state)
+        value |= mixed << made
         made += 64
     return value & (1 << bits) - 1

@@ -17,7 +17,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from ..arithmetic import round_up
+from ..bits import high_16, joined_32, low_16
 from ..errors import RecordError
+from ..nodes import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from ..ondisk.checksum import (
     bitmap_checksum,
     crc32c,
@@ -72,15 +74,14 @@ from ..ondisk.xattr import (
     XATTR_HEADER,
     XATTR_IBODY_HEADER,
     block_hash,
+    entry_hash,
     entry_size,
     value_size,
 )
+from ..read.image import FLEX_MAX
 from .sealing_journal import pending_blocks, seal_fast_commits, seal_log
 
-_S_IFMT, _S_IFDIR, _S_IFREG, _S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
-_MASK32 = 0xFFFFFFFF
 _JOURNAL_MAGIC = JBD2_MAGIC_NUMBER.to_bytes(4, "big")
-_FLEX_MAX = 1024
 _EA_INODE_MAX = 1 << 20
 """Values in inodes of their own are hashed up to this size in bytes; the kernel allows 64 KiB."""
 
@@ -287,7 +288,7 @@ class _Sealer:
         # What is counted must not make more work than what is there.
         # The metadata of a whole flex group lies where it begins.
         here = max(fmt.groups_for(blocks), 0)
-        flex = min(fmt.groups_per_flex, _FLEX_MAX)
+        flex = min(fmt.groups_per_flex, FLEX_MAX)
         groups = min(groups, len(view) // fmt.desc_size + 1, round_up(here + 1, flex))
         present = min(groups, here)
         supers = [SUPERBLOCK_OFFSET]
@@ -348,7 +349,7 @@ class _Sealer:
                 numbers = _desc(view, at)
                 if high:
                     hi = _desc_high(view, at)
-                    numbers = (
+                    numbers = (  # without calls, for each group
                         numbers[0] | hi[0] << 32,
                         numbers[1] | hi[1] << 32,
                         numbers[2] | hi[2] << 32,
@@ -378,7 +379,7 @@ class _Sealer:
                 crc = bitmap_checksum(self.seed, view[start : start + bits // 8])
                 old = numbers[4 + which]
                 if not high:
-                    crc &= 0xFFFF
+                    crc = low_16(crc)
                 if crc == old:
                     continue
                 low_at, high_at = _BITMAP_CSUMS[which]
@@ -391,9 +392,9 @@ class _Sealer:
                     if high:
                         stored |= _half.unpack_from(view, there + high_at)[0] << 16
                     if stored == old:
-                        _half.pack_into(view, there + low_at, crc & 0xFFFF)
+                        _half.pack_into(view, there + low_at, low_16(crc))
                         if high:
-                            _half.pack_into(view, there + high_at, crc >> 16)
+                            _half.pack_into(view, there + high_at, high_16(crc))
                         if self.dirty_blocks is not None:
                             self.dirty_blocks.add(copy)
 
@@ -499,12 +500,12 @@ class _Sealer:
         fmt, view = self.format, self.view
         mode, _, links, flags, root, generation, acl, _, acl_hi = _inode(view, at)
         if links:
-            kind = mode & _S_IFMT
+            kind = mode & S_IFMT
             seed = inode_seed(self.seed, ino, generation)
             if not (flags & EXT4_INLINE_DATA_FL and fmt.inline_data):
                 self._blocks_of(ino, kind, flags, root, seed)
             if fmt.is_64bit:
-                acl |= acl_hi << 32
+                acl = joined_32(acl, acl_hi)
             if acl and self._seals(acl):
                 self._xattr_block(acl)
         if not self.all:
@@ -522,11 +523,11 @@ class _Sealer:
                 if self._seals(block):
                     at = block * self.size
                     set_orphan_block_checksum(self.view, at, self.size, seed, block)
-        elif kind == _S_IFDIR:
+        elif kind == S_IFDIR:
             for block in self._data_blocks(flags, root, seed):
                 if self._seals(block):
                     self._directory_block(block, seed)
-        elif flags & EXT4_EXTENTS_FL and kind in (_S_IFREG, _S_IFLNK):
+        elif flags & EXT4_EXTENTS_FL and kind in (S_IFREG, S_IFLNK):
             self._extent_blocks(root, seed, None)
 
     def _data_blocks(self, flags: int, root: bytes, seed: int) -> list[int]:
@@ -710,7 +711,7 @@ class _Sealer:
         """Make the hash of a value in an inode of its own right (ext4_xattr_inode_set_hash)."""
         view = self.view
         _, size_lo, links, flags, root, generation, _, size_hi, _ = _inode(view, at)
-        size = size_lo | size_hi << 32
+        size = joined_32(size_lo, size_hi)
         if not flags & EXT4_EA_INODE_FL or not links or not 0 < size <= _EA_INODE_MAX:
             return
         if not flags & EXT4_EXTENTS_FL or _header(root, 0)[3]:
@@ -780,19 +781,4 @@ class _Sealer:
 
 def _hashes(name: bytes, value: bytes) -> tuple[int, int]:
     """e_hash of a name and a value, with the bytes of the name unsigned and signed."""
-    # lib/ext2fs/ext_attr.c:ext2fs_ext_attr_hash_entry and ext2fs_ext_attr_hash_entry_signed
-    both = []
-    for extend in (0, 0xFFFFFF00):
-        hashed = 0
-        for byte in name:
-            if byte > 0x7F:
-                byte |= extend
-            hashed = ((hashed << 5) ^ (hashed >> 27) ^ byte) & _MASK32
-        both.append(hashed)
-    words = struct.unpack(f"<{value_size(len(value)) // 4}I", value + bytes(-len(value) % 4))
-    result = []
-    for hashed in both:
-        for word in words:
-            hashed = ((hashed << 16) ^ (hashed >> 16) ^ word) & _MASK32
-        result.append(hashed)
-    return result[0], result[1]
+    return entry_hash(name, value), entry_hash(name, value, signed=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from ..ondisk.checksum import crc32c, set_journal_superblock_checksum
+from ..bits import low_16, low_32
+from ..ondisk.checksum import CRC_START, crc32c, set_journal_superblock_checksum
 from ..ondisk.crc32 import crc32_be
 from ..ondisk.fast_commit import (
     EXT4_FC_TAG_ADD_RANGE,
@@ -48,8 +49,6 @@ from ..ondisk.journal_log import (
     UUID_SIZE,
     tag_size,
 )
-
-_ALL_ONES = 0xFFFFFFFF
 
 _superblock = JOURNAL_SUPERBLOCK.unpacker(
     *("h_magic", "h_blocktype", "s_maxlen", "s_first", "s_sequence", "s_start"),
@@ -90,7 +89,7 @@ class _Log:
         self.wide = bool(features & JBD2_FEATURE_INCOMPAT_64BIT)
         self.has_sums = self.v2 or self.v3
         self.v1 = bool(older & JBD2_FEATURE_COMPAT_CHECKSUM) and not self.has_sums
-        self.seed = crc32c(_ALL_ONES, uuid)
+        self.seed = crc32c(CRC_START, uuid)
         self.end = self.last = min(maxlen, len(places))
         self.has_fast = bool(features & JBD2_FEATURE_INCOMPAT_FAST_COMMIT)
         if self.has_fast:
@@ -165,7 +164,7 @@ def pending_blocks(
             written += [(number, *block) for block in open_blocks]
             revoked.update(dict.fromkeys(open_revokes, number))
             open_blocks, open_revokes = [], []
-            number, sequence = number + 1, (sequence + 1) & _ALL_ONES
+            number, sequence = number + 1, low_32(sequence + 1)
         else:
             break
     for number, target, start, escaped in written:
@@ -225,7 +224,7 @@ def _seal_transactions(log: _Log) -> None:
                     if log.v3:
                         _big_word.pack_into(view, at + _CHECKSUM3, crc)
                     else:
-                        _big_half.pack_into(view, at + _CHECKSUM, crc & 0xFFFF)
+                        _big_half.pack_into(view, at + _CHECKSUM, low_16(crc))
             if log.has_sums:
                 _seal_tail(log, here)
         elif kind == JBD2_REVOKE_BLOCK:
@@ -238,12 +237,12 @@ def _seal_transactions(log: _Log) -> None:
                 _big_word.pack_into(view, at, crc32c(log.seed, view[here : here + size]))
             elif _commit(view, here) == (JBD2_CRC32_CHKSUM, JBD2_CRC32_CHKSUM_SIZE):
                 # fs/jbd2/recovery.c:calc_chksums; without kind and size there is no checksum
-                crc = _ALL_ONES
+                crc = CRC_START
                 for block in summed:
                     crc = crc32_be(crc, view[block : block + size])
                 _big_word.pack_into(view, at, crc)
             summed = []
-            sequence = (sequence + 1) & _ALL_ONES
+            sequence = low_32(sequence + 1)
         else:
             return
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..arithmetic import round_down
 from ..blake2 import blake2b
 from ..errors import SourceChangedError, SourceError
 from ..layout import Layout
@@ -48,7 +49,7 @@ def difference(layout: Layout, base: Base, *, cancel: Cancel | None = None) -> D
         for low, high, is_zero in image.allocation():
             stored = store.stored(low, high) if is_zero else ((low, high),)
             for first, end in stored:
-                for at in range(first - first % size, end, PIECE_BYTES):
+                for at in range(round_down(first, size), end, PIECE_BYTES):
                     check_cancelled(cancel)
                     count = min(PIECE_BYTES, end - at)
                     before = _blocks_at(store, at, count, size)
@@ -102,7 +103,7 @@ def _differing(before: bytes | list[bytes], after: bytes, size: int) -> Iterator
 def _stored_blocks(store: Store, size: int, cancel: Cancel | None) -> Iterator[bytes]:
     """All blocks that are stored, and can be known."""
     for first, end in store.stored(0, store.size):
-        for at in range(first - first % size, end, PIECE_BYTES):
+        for at in range(round_down(first, size), end, PIECE_BYTES):
             check_cancelled(cancel)
             count = min(PIECE_BYTES, end - at)
             data = _blocks_at(store, at, count, size)

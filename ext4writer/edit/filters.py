@@ -7,16 +7,15 @@ from collections.abc import Callable
 from ..arguments import count_of, id_of, seconds_of
 from ..errors import SpecError, TreeError
 from ..losses import without_losses_below
-from ..tree import Directory, Loss, Node, Tree
+from ..tree import Directory, Loss, Node, Tree, check_tree
+from ..units import NANOSECONDS
 from ..walking import directories, nodes
 from .globs import Patterns, matcher
-
-NANOSECONDS = 1_000_000_000
 
 
 def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give every node the owner ``uid`` and the group ``gid``."""
-    _check(tree)
+    check_tree(tree)
     uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
     for node in nodes(tree.root):
         node.uid = uid
@@ -26,7 +25,7 @@ def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
 
 def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give the root directory alone the owner ``uid`` and the group ``gid``."""
-    _check(tree)
+    check_tree(tree)
     uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
     tree.root.uid = uid
     tree.root.gid = gid
@@ -35,7 +34,7 @@ def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
 
 def set_all_times(tree: Tree, seconds: float) -> Tree:
     """Set all four times of every node to ``seconds`` since 1970."""
-    _check(tree)
+    check_tree(tree)
     whole = _argument("seconds", seconds, seconds_of)
     time_ns = whole * NANOSECONDS
     if isinstance(seconds, float):
@@ -44,11 +43,6 @@ def set_all_times(tree: Tree, seconds: float) -> Tree:
         node.mtime_ns = time_ns
         node.atime_ns = node.ctime_ns = node.crtime_ns = None
     return tree
-
-
-def _check(tree: object) -> None:
-    if not isinstance(tree, Tree):
-        raise SpecError("tree", f"is a {type(tree).__name__}, not a Tree")
 
 
 def _argument(name: str, given: object, take: Callable[[object], int]) -> int:
@@ -74,7 +68,7 @@ def apply(tree: Tree, change: Change) -> Tree:
     replaced by something other than a directory, or if a directory replaces a node with several
     names.
     """
-    _check(tree)
+    check_tree(tree)
     if not callable(change):
         raise SpecError("change", f"{change!r:.80} is no function")
     root = change(b"/", tree.root)
@@ -117,7 +111,7 @@ def exclude(tree: Tree, patterns: Patterns) -> Tree:
     The patterns are those of :func:`ext4writer.sources.directory`; raises :class:`SpecError` for an
     invalid one.
     """
-    _check(tree)
+    check_tree(tree)
     excluded = matcher(patterns)
     if excluded is None:
         return tree
@@ -137,7 +131,7 @@ def strip_components(tree: Tree, count: int) -> Tree:
     ones. A path with ``count`` names or fewer is left out, and is in the losses unless it is a
     directory. The root then has default attributes. ``tree`` must not be used afterwards.
     """
-    _check(tree)
+    check_tree(tree)
     for _ in range(_argument("count", count, count_of)):
         tree = _without_first_names(tree)
     return tree

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..bits import MASK_32
+
 _BLANKS = b" \t\n\v\f\r"
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)(?=:|$)")
-_U32 = (1 << 32) - 1
 
 
 def read_names(text: bytes, *, has_group: bool = False) -> dict[bytes, int]:
@@ -59,6 +60,6 @@ def _integer(field: bytes) -> int | None:
     digits = matched[2].lstrip(b"0")
     if not digits:
         return 0
-    if matched[1] == b"-" or len(digits) > 10 or int(digits) > _U32:
+    if matched[1] == b"-" or len(digits) > 10 or int(digits) > MASK_32:
         return None
     return int(digits)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from ..arguments import ID_MOST
+from ..attributes import POSIX_ACLS
 from ..errors import SpecError
 from ..tree import Directory, Loss, Node, Symlink, Tree, Xattrs
 from ..walking import distinct_nodes
@@ -133,7 +134,7 @@ class IdMap:
         return mapped
 
     def _map_value(self, name: bytes, value: bytes, path: bytes) -> bytes:
-        if name in ACL_NAMES and len(value) % 8 == 4:
+        if name in POSIX_ACLS and len(value) % 8 == 4:
             entries = [
                 (tag, bits, self._map_acl_id(tag, number, path))
                 for tag, bits, number in struct.iter_unpack("<HHI", value[4:])
@@ -151,7 +152,6 @@ class IdMap:
         return self._gids.map(number, path) if tag == ACL_GROUP else number
 
 
-ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
 ACL_USER, ACL_GROUP = 0x02, 0x08
 """Tags of entries with a number (include/uapi/linux/posix_acl.h)."""
 

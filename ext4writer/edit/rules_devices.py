@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from ..arguments import ID_MOST
+from ..bits import MASK_32
 from ..errors import SourceError, TreeError
 from ..late_dataclasses import dataclass
 from ..tree import (
@@ -43,7 +44,6 @@ MADE = ("b", "c", "d", "p", "s")
 """Types that a line creates if missing; files and links must exist already."""
 NAMES_MOST = 1 << 20
 """The most names that one table may make."""
-U32 = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class DeviceTable:
         for field, word in zip(fields, rest, strict=True):
             if word == b"-":
                 values[field] = defaults.get(field, 0)
-            elif re.fullmatch(rb"[0-9]{1,10}", word) and int(word) <= U32:
+            elif re.fullmatch(rb"[0-9]{1,10}", word) and int(word) <= MASK_32:
                 values[field] = int(word)
             else:
                 raise self._error(number, f"{field} {word[:40]!r} is no number")
@@ -131,7 +131,7 @@ class DeviceTable:
             raise self._error(number, "its count is not above its start, so it names nothing")
         ends = (line.start, line.count - 1) if line.count else (0,)
         minors = [line.minor_at(at) if line.count else line.minor for at in ends]
-        if min(minors) < 0 or max(minors) > U32:
+        if min(minors) < 0 or max(minors) > MASK_32:
             raise self._error(number, "its minor numbers are out of range")
         return line
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..arguments import ID_MOST
-from ..errors import SourceError, TreeError, display_path
+from ..errors import SourceError, TreeError, short_path
 from ..late_dataclasses import dataclass, field
 from ..resolution import Place, directory_at, resolve
 from ..tree import (
@@ -32,10 +32,9 @@ from ..tree import (
 from ..walking import nodes
 from .capabilities import XATTR, capability_value
 from .names import read_names
+from .rules_devices import NAMES_MOST
 
 FIELDS = 10
-NAMES_MOST = 1 << 20
-"""The most names that one table may make."""
 KINDS: dict[str, type[Node]] = {"b": BlockDevice, "c": CharacterDevice, "p": Fifo}
 """Types that a line makes, once or count times. Others: ``d`` a directory with its parents, ``f``
 a file, ``F`` a file if it exists, ``r`` an entry and everything below it."""
@@ -229,12 +228,12 @@ class MakedevsTable:
             problem = "is not a regular file"
         elif place.links:
             problem += f": {place.problem}"
-        return self._error(line.number, f"{_shown(path)} {problem}")
+        return self._error(line.number, f"{short_path(path)} {problem}")
 
     def _folder(self, tree: Tree, line: _Line, path: bytes) -> Directory:
         place = directory_at(tree.root, components(path), lambda: Directory(implied=True))
         if not isinstance(place.node, Directory):
-            raise self._error(line.number, f"{_shown(path)} is no folder: {place.problem}")
+            raise self._error(line.number, f"{short_path(path)} is no folder: {place.problem}")
         return place.node
 
     def _made(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Node:
@@ -244,7 +243,7 @@ class MakedevsTable:
         if not isinstance(place.node, Directory):
             raise self._error(
                 line.number,
-                f"{_shown(path)} has no folder to be in; put a line for that before it: "
+                f"{short_path(path)} has no folder to be in; put a line for that before it: "
                 + place.problem,
             )
         children = place.node.children
@@ -254,15 +253,11 @@ class MakedevsTable:
             try:
                 check_name(name, path)
             except TreeError as error:
-                raise self._error(line.number, f"{_shown(path)}: {error.problem}") from None
+                raise self._error(line.number, f"{short_path(path)}: {error.problem}") from None
             children[name] = node
         elif type(node) is not kind:
-            raise self._error(line.number, f"{_shown(path)} is there and of another type")
+            raise self._error(line.number, f"{short_path(path)} is there and of another type")
         return node
 
     def _set_capabilities(self, line: _Line, node: Node) -> None:
         node.xattrs = {**(node.xattrs or {}), XATTR: capability_value(" ".join(line.capabilities))}
-
-
-def _shown(path: bytes) -> str:
-    return display_path(path if len(path) <= 300 else path[:300] + b"...")

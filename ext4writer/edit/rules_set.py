@@ -27,6 +27,7 @@ from ..tree import (
     Tree,
     Xattrs,
 )
+from ..units import NANOSECONDS
 from ..walking import hard_links
 from .capabilities import XATTR as CAPABILITY_XATTR
 from .capabilities import capability_value
@@ -34,7 +35,6 @@ from .globs import Glob, parse_glob
 from .modes import Change, in_turn, parse_mode
 from .pattern_index import Pattern, matcher_of
 
-NANOSECONDS = 1_000_000_000
 LABEL_XATTR = b"security.selinux"
 
 KINDS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ..forked import ProcessPool, Stage
 from ..output.descriptor import SharedImage
 from ..output.sink import Piece, Sink
-from ..progress import Cancel, ProgressCallback, check_cancelled
+from ..progress import WAIT_SECONDS, Cancel, ProgressCallback, check_cancelled
 from .batches import Batch, CopyJob, batches
 from .copier import Copier
 from .copying import Tally
@@ -18,8 +18,6 @@ Copied = tuple[int, int, int]
 BATCH_WEIGHT = 2
 """High enough that few batches are queued: they last while this process makes metadata, and are
 done soon at the end."""
-WAIT_SECONDS = 0.2
-"""How long a request to cancel may go unseen."""
 
 
 def write_forked(

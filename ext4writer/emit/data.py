@@ -8,11 +8,13 @@ from itertools import accumulate, compress
 from operator import add
 from typing import Any, TypeVar
 
+from ..bits import log2
 from ..content import Content, Parcel
+from ..nodes import DT_REG
 from ..planning.layout import ImagePlan
 from ..planning.mapping import MappedRun, UnwrittenRun
 from ..planning.placement import part_of
-from ..tree import S_IFREG, RegularFile
+from ..tree import RegularFile
 from .batches import (
     BATCH_BYTES,
     BATCH_FILES,
@@ -23,10 +25,6 @@ from .batches import (
     Part,
     unit_in_buffer,
 )
-
-REGULAR = S_IFREG >> 12
-"""A regular file in the types of an :class:`~ext4writer.planning.inodes.InodeTable`."""
-
 
 FILES_AT_ONCE = 1024
 """Files whose places are compared together."""
@@ -77,7 +75,7 @@ def _files(layout: ImagePlan) -> tuple[list[int], set[int]]:
     starts = layout.placement.starts
     nodes: list[Any] = layout.table.nodes
     counts, types = layout.demand.counts, layout.table.types
-    files = [index for index in compress(range(len(nodes)), counts) if types[index] == REGULAR]
+    files = [index for index in compress(range(len(nodes)), counts) if types[index] == DT_REG]
     if layout.verity or layout.orphans is not None:
         # A tree makes a file of no bytes have blocks, too, and so does a truncation.
         files = [index for index in files if layout.table.sizes[index]]
@@ -127,7 +125,7 @@ def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
     ratio, mask, shift = (
         fmt.blocks_per_cluster,
         fmt.cluster_size - 1,
-        fmt.cluster_size.bit_length() - 1,
+        log2(fmt.cluster_size),
     )
     unit = unit_in_buffer(fmt.cluster_size)
     most_units, rest = BATCH_BYTES // unit, unit - 1

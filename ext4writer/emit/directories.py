@@ -8,6 +8,7 @@ from functools import cache, cached_property, partial
 from itertools import repeat
 from struct import Struct
 
+from ..nodes import DT_DIR
 from ..ondisk.checksum import set_dir_block_checksums
 from ..ondisk.dirent import (
     DIR_ENTRY_2,
@@ -77,7 +78,7 @@ class DirectoryEmitter:
         on_disk = _TYPES_ON_DISK if layout.format.filetype else _UNKNOWN_TYPES
         self._types = layout.table.types.translate(on_disk)
         self._pack = _packers()
-        self._kind = on_disk[S_IFDIR >> 12]
+        self._kind = on_disk[DT_DIR]
 
     def runs(self) -> Iterator[UnitRun]:
         """The blocks of all directories, in pieces; those of one directory ascend."""

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..bits import high_32, low_32
 from ..ondisk.checksum import crc32c
 from ..ondisk.extent import EXTENT
 from ..ondisk.fast_commit import (
@@ -171,8 +172,8 @@ class FastCommits:
                 {
                     "ee_block": logical,
                     "ee_len": length,
-                    "ee_start_hi": physical >> 32,
-                    "ee_start_lo": physical & 0xFFFFFFFF,
+                    "ee_start_hi": high_32(physical),
+                    "ee_start_lo": low_32(physical),
                 }
             )
             value = FC_ADD_RANGE.pack({"fc_ino": ino, "fc_ex": extent})

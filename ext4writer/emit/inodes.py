@@ -15,6 +15,7 @@ from struct import Struct
 
 from ..arithmetic import ceil_div
 from ..attributes import ATTRIBUTES
+from ..nodes import IS_OTHER
 from ..ondisk.checksum import set_inode_checksums
 from ..ondisk.extent import EXTENT_HEADER
 from ..ondisk.inode import (
@@ -30,17 +31,17 @@ from ..ondisk.inode import (
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..planning.contents import FAST_SYMLINK_MAX
 from ..planning.inode_choices import DeletedInode
-from ..planning.layout import NANOSECONDS, ImagePlan
+from ..planning.layout import ImagePlan
 from ..planning.mapping import I_BLOCK_BYTES, MappedRun
 from ..planning.system_files import SystemFile
-from ..tree import S_IFDIR, S_IFREG, Device, Symlink
+from ..tree import S_IFREG, Device, Symlink
+from ..units import NANOSECONDS, SECTOR
 from .attributes import AttributePacker
 from .directories import DirectoryEmitter
 from .inline import InlineEmitter
 from .system_files import system_file_fields, system_file_i_block
 from .workspace import PIECE_BYTES, Workspace
 
-SECTOR = 512
 TIMES = [row.word for row in ATTRIBUTES.values() if row.is_time]
 
 _DEVICE = Struct("<II")
@@ -52,7 +53,6 @@ _I_DTIME = INODE.offset("i_dtime")
 _I_EXTRA_ISIZE = INODE.offset("i_extra_isize")
 _I_PROJID = INODE.offset("i_projid")
 _put_file_acl = INODE.putter("i_file_acl")
-_OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
 
 
 class InodeEmitter:
@@ -190,7 +190,7 @@ class InodeEmitter:
         self._mapping.write_plain_runs(view, _I_BLOCK, size, counts, starts)
         for index in _between(self._with_runs, low, high):
             self._put_i_block(view, index - low, self._i_block(index))
-        for index in compress(range(low, high), table.types[low:high].translate(_OTHER)):
+        for index in compress(range(low, high), table.types[low:high].translate(IS_OTHER)):
             self._put_other(view, index - low, index)
         for index in _between(self._flagged, low, high):
             flags = self._mapping.flags | layout.directories[index].flags

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..bits import log2
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import MAX_CLUSTERS_PER_GROUP
 from ..ondisk.htree import DX_HASH_HALF_MD4
@@ -20,6 +21,7 @@ from ..ondisk.superblock import (
     EXT4_MIN_BLOCK_SIZE,
     EXT4_SUPER_MAGIC,
     EXT4_VALID_FS,
+    MAX_MOUNTS_UNLIMITED,
     SUPERBLOCK,
     SUPERBLOCK_OFFSET,
 )
@@ -29,7 +31,6 @@ from ..planning.layout import ImagePlan
 from .journal import journal_superblock
 
 _INODE_SIZE = 256
-MAX_MOUNTS_UNLIMITED = 0xFFFF
 
 
 def journal_device_pieces(layout: ImagePlan, *, unused: bool = False) -> Iterator[Piece]:
@@ -65,7 +66,7 @@ def _superblock(layout: ImagePlan, *, checked: bool) -> bytes:
     It is ``checked`` by a checksum where mke2fs makes it alone with metadata_csum.
     """
     size = layout.block_size
-    log_size = size.bit_length() - 1 - EXT4_MIN_BLOCK_LOG_SIZE
+    log_size = log2(size) - EXT4_MIN_BLOCK_LOG_SIZE
     per_group = min(8 * size, MAX_CLUSTERS_PER_GROUP)
     values: dict[str, int | bytes | list[int]] = {
         "s_blocks_count": layout.external_journal_blocks,

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 
 from ..arithmetic import ceil_div
-from ..ondisk.checksum import crc32c
+from ..bits import high_32, low_16, low_32
+from ..ondisk.checksum import CRC_START, crc32c
 from ..ondisk.journal import (
     JBD2_COMMIT_BLOCK,
     JBD2_DESCRIPTOR_BLOCK,
@@ -40,7 +41,6 @@ from .data import copy_jobs
 from .earlier import MAGIC, version_of
 from .fast_commits import FastCommits
 
-_ALL_ONES = 0xFFFFFFFF
 _KINDS = {
     "descriptor": UnitKind.JOURNAL_DESCRIPTOR,
     "revoke": UnitKind.JOURNAL_REVOKE,
@@ -56,7 +56,7 @@ class JournalLog:
         self._layout, self._state, self._runs = layout, state, runs
         self._size = layout.block_size
         self._shape = shape_of(layout, state)
-        self._seed = crc32c(_ALL_ONES, layout.uuid.bytes)
+        self._seed = crc32c(CRC_START, layout.uuid.bytes)
         self._fast = FastCommits(layout, state) if state.fast_commits else None
         self._at_home: dict[int, Version] = {}
         if self._fast is not None:
@@ -262,11 +262,11 @@ class JournalLog:
         if shape.checksum == "v3":
             record = JOURNAL_BLOCK_TAG3
         else:
-            checksum &= 0xFFFF
+            checksum = low_16(checksum)
         tag = record.pack(
             {
-                "t_blocknr": write.block & _ALL_ONES,
-                "t_blocknr_high": write.block >> 32,
+                "t_blocknr": low_32(write.block),
+                "t_blocknr_high": high_32(write.block),
                 "t_flags": flags,
                 "t_checksum": checksum,
             }
@@ -302,7 +302,7 @@ class JournalLog:
             # fs/jbd2/commit.c:journal_submit_commit_record
             from ..ondisk.crc32 import crc32_be  # late, for hardly any journal has such checksums
 
-            crc = _ALL_ONES
+            crc = CRC_START
             for make in summed:
                 crc = crc32_be(crc, make())
             values["h_chksum_type"] = JBD2_CRC32_CHKSUM

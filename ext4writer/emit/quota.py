@@ -25,9 +25,9 @@ from ..planning.layout import ImagePlan
 from ..planning.placement import PlacedFile
 from ..planning.system_files import SystemFile
 from ..planning.system_files.quota import quota_ids, quota_kind_of
+from ..units import KIB
 
 _REFERENCES = QT_BLKSIZE // 4
-_KIB = 1024
 
 
 def quota_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
@@ -116,8 +116,8 @@ def _entries(layout: ImagePlan, kind: QuotaKind, ids: Sequence[int]) -> bytearra
     for limit in layout.spec.quota_limits:
         if limit.kind == kind.name and limit.owner in place_of:
             place = place_of[limit.owner]
-            columns["dqb_bsoftlimit"][place] = ceil_div(limit.block_soft, _KIB)
-            columns["dqb_bhardlimit"][place] = ceil_div(limit.block_hard, _KIB)
+            columns["dqb_bsoftlimit"][place] = ceil_div(limit.block_soft, KIB)
+            columns["dqb_bhardlimit"][place] = ceil_div(limit.block_hard, KIB)
             columns["dqb_isoftlimit"][place] = limit.inode_soft
             columns["dqb_ihardlimit"][place] = limit.inode_hard
     return QUOTA_ENTRY.pack_columns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from struct import Struct
 
+from ..bits import high_32, le32, log2, low_16, low_32
 from ..ondisk.checksum import (
     bitmap_checksum,
     group_desc_checksums,
@@ -36,17 +37,17 @@ from ..ondisk.superblock import (
     EXT4_MIN_BLOCK_LOG_SIZE,
     EXT4_SUPER_MAGIC,
     EXT4_VALID_FS,
+    MAX_MOUNTS_UNLIMITED,
     SUPERBLOCK,
     SYSTEMS,
 )
 from ..planning.layout import ImagePlan
+from ..planning.mapping import I_BLOCK_BYTES
 from ..planning.spec import LAST_MOUNTED_MAX, MOUNT_OPTS_MAX
 from ..planning.system_files.base import NO_INODE, QUOTA_PURPOSE
 from ..planning.system_files.orphan_file import ORPHAN_FILE_PURPOSE
 from .bitmaps import BitmapEmitter
 from .system_files import system_file_i_block
-
-MAX_MOUNTS_UNLIMITED = 0xFFFF
 
 _HALF = Struct("<H")
 
@@ -60,8 +61,7 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
     """Every nonzero field; the declaration says why the others are zero."""
     spec, geometry, fmt = layout.spec, layout.geometry, layout.format
     log_block_size, log_cluster_size = (
-        size.bit_length() - 1 - EXT4_MIN_BLOCK_LOG_SIZE
-        for size in (fmt.block_size, fmt.cluster_size)
+        log2(size) - EXT4_MIN_BLOCK_LOG_SIZE for size in (fmt.block_size, fmt.cluster_size)
     )
     free_blocks = layout.free_blocks
     hash_version = layout.directory_rules.hash_version
@@ -95,7 +95,7 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         "s_first_ino": fmt.first_ino,
         "s_inode_size": fmt.inode_size,
         # The field has 16 bits, and wraps in the kernel and in e2fsprogs, too.
-        "s_block_group_nr": group & 0xFFFF,
+        "s_block_group_nr": low_16(group),
         "s_feature_compat": fmt.features.compat,
         "s_feature_incompat": fmt.features.incompat,
         "s_feature_ro_compat": fmt.features.ro_compat,
@@ -120,7 +120,7 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         values["s_min_extra_isize"] = layout.inode_choices.least_extra_isize
         values["s_want_extra_isize"] = INODE_EXTRA_ISIZE
     if fmt.flex_bg:
-        values["s_log_groups_per_flex"] = fmt.groups_per_flex.bit_length() - 1
+        values["s_log_groups_per_flex"] = log2(fmt.groups_per_flex)
     if fmt.meta_bg:
         values["s_first_meta_bg"] = fmt.first_meta_bg
     if fmt.metadata_csum:
@@ -166,10 +166,10 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
     if journal is not None:
         size = journal.size_bytes
         i_block = system_file_i_block(layout, journal)
-        words = [int.from_bytes(i_block[at : at + 4], "little") for at in range(0, 60, 4)]
+        words = [le32(i_block, at) for at in range(0, I_BLOCK_BYTES, 4)]
         values["s_journal_inum"] = EXT4_JOURNAL_INO
         values["s_jnl_backup_type"] = EXT4_JNL_BACKUP_BLOCKS
-        values["s_jnl_blocks"] = [*words, size >> 32, size & 0xFFFFFFFF]
+        values["s_jnl_blocks"] = [*words, high_32(size), low_32(size)]
     return values
 
 

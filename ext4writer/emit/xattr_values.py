@@ -7,9 +7,10 @@ from functools import partial
 
 from ..ondisk.inode import encode_time
 from ..ondisk.units import Unit, UnitKind
-from ..planning.layout import NANOSECONDS, ImagePlan
+from ..planning.layout import ImagePlan
 from ..planning.placement import PlacedFile
 from ..planning.system_files import SystemFile
+from ..units import NANOSECONDS
 from .attributes import AttributePacker
 
 

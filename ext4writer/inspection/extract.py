@@ -339,7 +339,7 @@ class _Extractor:
         try:
             set_flags(fd, flags, flags)
         except OSError as error:
-            if flags & (flags - 1):
+            if flags & (flags - 1):  # several bits
                 # One that the host does not have takes all with it.
                 for place in range(flags.bit_length()):
                     if flags >> place & 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from ..bits import joined_32
 from ..ondisk.inode import EXT4_N_BLOCKS
 from ..ondisk.superblock import (
     EXT2_FLAGS_UNSIGNED_HASH,
@@ -113,7 +114,7 @@ def _journal(image: Image) -> dict[str, Any] | None:
     words = image.superblock["s_jnl_blocks"]
     assert isinstance(words, list)
     high, low = words[EXT4_N_BLOCKS], words[EXT4_N_BLOCKS + 1]
-    size = high << 32 | low
+    size = joined_32(low, high)
     if not size and 1 <= ino <= image.inodes_count:
         size = image.inode(ino).size
     return {"inode": ino, "device_uuid": None, "size": size}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..arithmetic import ceil_div
+from ..bits import le32, lowest_bit
 from ..errors import display_path
 from ..nodes import S_IFLNK
 from ..ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL, EXT4_FT_DIR_CSUM, decode_rec_len
@@ -60,7 +61,7 @@ from .words import iso_time, words
 _QUOTA_MOST_BYTES = 1 << 24
 """Of a quota file that are read to find out what a block of it holds."""
 
-_TIMES = ("i_atime", "i_ctime", "i_mtime", "i_crtime")
+TIMES = ("i_atime", "i_ctime", "i_mtime", "i_crtime")
 
 
 class Row(NamedTuple):
@@ -186,7 +187,7 @@ def _bitmap(image: Image, unit: Unit, data: bytes) -> list[Row]:
         is_used = bits >> position & 1
         rest = bits >> position
         flipped = ~rest if is_used else rest
-        length = (flipped & -flipped).bit_length() - 1 if flipped else counted - position
+        length = lowest_bit(flipped) if flipped else counted - position
         length = min(max(length, 1), counted - position)
         start = first + position * step
         last = start + length * step - 1
@@ -207,7 +208,7 @@ def _inode(image: Image, unit: Unit, data: bytes) -> list[Row]:
     rows = []
     for row in fields(image, record, data[:end], unit.offset):
         name = row.name.partition(".")[2]
-        if name in _TIMES:
+        if name in TIMES:
             assert isinstance(row.value, int)
             row = row._replace(means=_inode_time(record, data, end, name))
         elif name.endswith("_extra"):
@@ -260,7 +261,7 @@ def _inode_time(record: Record, data: bytes, end: int, name: str) -> str:
 def _i_block(image: Image, inode: Inode, row: Row) -> list[Row]:
     data, offset = inode.block_bytes, row.offset
     if inode.has_inline_data and inode.is_directory:
-        parent = int.from_bytes(data[:EXT4_INLINE_DOTDOT_SIZE], "little")
+        parent = le32(data)
         size = EXT4_INLINE_DOTDOT_SIZE
         return [
             Row(offset, size, "i_block[0]", parent, "inode of the directory above"),
@@ -280,7 +281,7 @@ def _i_block(image: Image, inode: Inode, row: Row) -> list[Row]:
     levels = ["direct"] * 12 + ["indirect", "double indirect", "triple indirect"]
     rows = []
     for place in range(EXT4_N_BLOCKS):
-        block = int.from_bytes(data[4 * place : 4 * place + 4], "little")
+        block = le32(data, 4 * place)
         name = f"i_block[{place}]"
         rows.append(Row(offset + 4 * place, 4, name, block, levels[place] if block else "hole"))
     return rows
@@ -309,7 +310,7 @@ def _extent_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
 def _indirect(_image: Image, unit: Unit, data: bytes) -> list[Row]:
     rows = []
     for place in range(0, len(data), 4):
-        block = int.from_bytes(data[place : place + 4], "little")
+        block = le32(data, place)
         if block:
             rows.append(Row(unit.offset + place, 4, f"block[{place // 4}]", block, ""))
     return rows
@@ -421,7 +422,7 @@ def _orphans(image: Image, unit: Unit, data: bytes) -> list[Row]:
     rows = []
     count = orphans_per_block(len(data))
     for place in range(count):
-        ino = int.from_bytes(data[4 * place : 4 * place + 4], "little")
+        ino = le32(data, 4 * place)
         if ino:
             rows.append(Row(unit.offset + 4 * place, 4, f"inode[{place}]", ino, ""))
     return rows + fields(image, ORPHAN_BLOCK_TAIL, data, unit.offset, at=4 * count)
@@ -551,7 +552,7 @@ def _quota_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
         elif level is not None:
             below = "entries" if level + 1 == ENTRIES else f"level {level + 1} of the tree"
             for at in range(0, len(part), 4):
-                child = int.from_bytes(part[at : at + 4], "little")
+                child = le32(part, at)
                 if child:
                     name = f"quota_tree[{level}][{at // 4}]"
                     rows.append(Row(offset + at, 4, name, child, f"file block of {below}"))

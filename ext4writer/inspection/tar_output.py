@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+from ..arithmetic import padding
 from ..errors import ImageError
 from ..inode_flags import bsd_words, taken_flags
 from ..nodes import Loss
@@ -137,7 +138,7 @@ def _add_file(
     last = [(reader.size, reader.size)] if not data or data[-1][1] < reader.size else []
     numbers = [f"{start}\n{end - start}\n" for start, end in [*data, *last]]
     text = f"{len(numbers)}\n{''.join(numbers)}".encode()
-    text += bytes(-len(text) % _BLOCK)
+    text += bytes(padding(len(text), _BLOCK))
     folder, _, base = name.rpartition("/")
     info = _header(f"{folder}/GNUSparseFile.0/{base}", inode, extra)
     info.pax_headers = {

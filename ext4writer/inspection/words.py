@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from ..errors import display_path
+from ..nodes import if_to_dt
 from ..ondisk.record import Meaning
 
 Value = int | bytes | Sequence[int]
@@ -57,7 +58,7 @@ def mode_words(mode: int) -> str:
     ):
         if mode & bit:
             letters[place] = both if letters[place] == "x" else alone
-    return _TYPES.get(mode >> 12, "?") + "".join(letters)
+    return _TYPES.get(if_to_dt(mode), "?") + "".join(letters)
 
 
 def flag_words(value: int, meaning: Meaning) -> str:

@@ -10,9 +10,10 @@ from ..content import Content
 from ..inode_flags import flag_names
 from ..sources.escapes import dump_escape
 from ..sources.manifest_lines import pack_device
-from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
+from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree, check_tree
+from ..units import NANOSECONDS
 from .content import ContentNames, Store, host_path
-from .lines import NANOSECONDS, Lines, check_tree, depth_first, shared_names
+from .lines import Lines, depth_first, shared_names
 
 INLINE_MOST = 5000
 """Bytes of content that composefs accepts inside a dump (LCFS_INLINE_CONTENT_MAX)."""

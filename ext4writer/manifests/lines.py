@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from ..arguments import ID_MOST
-from ..errors import OutputError, SpecError, TreeError
+from ..errors import OutputError, TreeError
 from ..sources.manifest_lines import PATH_MOST
 from ..tree import Directory, Node, Tree
+from ..units import NANOSECONDS
 from ..walking import hard_links
 
-NANOSECONDS = 1_000_000_000
 _HELD = 4096
 
 
@@ -47,12 +47,6 @@ class Lines:
                 if done is None and isinstance(self._stream, io.RawIOBase):
                     raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
                 data = data[len(data) if done is None else done :]
-
-
-def check_tree(tree: object) -> None:
-    """Raise :class:`SpecError` if ``tree`` is not a tree."""
-    if not isinstance(tree, Tree):
-        raise SpecError("tree", f"is a {type(tree).__name__}, not a Tree")
 
 
 def shared_names(tree: Tree) -> dict[Node, list[bytes]]:

@@ -14,9 +14,9 @@ from ..content import Content
 from ..inode_flags import bsd_words
 from ..sources.escapes import vis
 from ..sources.mtree import KINDS, TAG_PREFIX, TAGS_OF_TIMES
-from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
+from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree, check_tree
 from .content import ContentNames, Store
-from .lines import Lines, check_tree, depth_first, shared_names, time_text
+from .lines import Lines, depth_first, shared_names, time_text
 
 SIGNATURE = b"#mtree"
 """The first line; libarchive recognizes the format by it."""

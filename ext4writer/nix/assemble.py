@@ -11,6 +11,7 @@ from ..edit.rules_select import Selection
 from ..errors import SpecError, TreeError
 from ..sources.directory import directory
 from ..sources.nar_dump import dump_nar
+from ..sources.nar_format import DIRECTORY_MODE, EXECUTABLE_MODE, FILE_MODE, SYMLINK_MODE
 from ..tree import (
     S_IFDIR,
     S_IFLNK,
@@ -40,10 +41,6 @@ LINKS = b".links"
 SECONDS = 1
 """The time of every entry, as Nix itself stamps its store."""
 
-DIRECTORY_MODE = 0o555
-EXECUTABLE_MODE = 0o555
-FILE_MODE = 0o444
-SYMLINK_MODE = 0o777
 S_IXUSR = 0o100
 
 TAKEN_SECURITY = b"security.capability"

@@ -13,11 +13,6 @@ import unicodedata
 from bisect import bisect_right
 from functools import lru_cache
 
-EXT4_ENC_UTF8_12_1 = 1
-"""``s_encoding`` (fs/ext4/ext4.h)."""
-EXT4_ENC_STRICT_MODE_FL = 1
-"""``s_encoding_flags``: names that are not valid UTF-8 are refused."""
-
 # Spans of code points that 12.1 assigned, among them all that fold, decompose or combine in it.
 # From DerivedAge.txt, CaseFolding.txt and UnicodeData.txt of the Unicode Character Database.
 _SPANS = """

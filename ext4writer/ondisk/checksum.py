@@ -17,6 +17,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from itertools import repeat
 
+from ..bits import MASK_32, high_16, le16, low_16
 from .dirent import DIR_ENTRY_TAIL
 from .extent import EXTENT, EXTENT_HEADER
 from .group_desc import GROUP_DESC
@@ -29,8 +30,8 @@ from .record import ReadBuffer, WriteBuffer
 from .superblock import SUPERBLOCK
 from .xattr import XATTR_HEADER
 
-_MASK32 = 0xFFFFFFFF
-_ALL_ONES = 0xFFFFFFFF
+CRC_START = MASK_32
+"""What a checksum begins with that no seed begins: all ones (fs/ext4/super.c, ``~0``)."""
 
 _SB_CHECKSUM = SUPERBLOCK.offset("s_checksum")
 _BG_CHECKSUM = GROUP_DESC.offset("bg_checksum")
@@ -90,12 +91,12 @@ def _package() -> Callable[[ReadBuffer, int], int]:
 
 
 def _inverted(data: ReadBuffer, value: int) -> int:
-    return crc32c_python(value ^ _MASK32, data) ^ _MASK32
+    return crc32c_python(value ^ MASK_32, data) ^ MASK_32
 
 
 def crc32c(seed: int, data: ReadBuffer) -> int:
     """Return crc32c of ``data`` continued from ``seed``, not inverted."""
-    return (_standard or _load())(data, seed ^ _MASK32) ^ _MASK32
+    return (_standard or _load())(data, seed ^ MASK_32) ^ MASK_32
 
 
 @cache
@@ -156,7 +157,7 @@ def crc16(seed: int, data: ReadBuffer) -> int:
 def filesystem_seed(uuid_bytes: bytes) -> int:
     """Return the seed of all metadata checksums; with metadata_csum_seed it is stored."""
     # csum.c:ext2fs_init_csum_seed
-    return crc32c(_ALL_ONES, uuid_bytes)
+    return crc32c(CRC_START, uuid_bytes)
 
 
 def inode_seed(seed: int, ino: int, generation: int) -> int:
@@ -168,7 +169,7 @@ def set_superblock_checksum(buf: WriteBuffer, offset: int = 0) -> int:
     """Write s_checksum: over all bytes before it, and not seeded by the UUID."""
     # csum.c:ext2fs_superblock_csum
     with memoryview(buf) as view:
-        crc = crc32c(_ALL_ONES, view[offset : offset + _SB_CHECKSUM])
+        crc = crc32c(CRC_START, view[offset : offset + _SB_CHECKSUM])
         _WORD.pack_into(view, offset + _SB_CHECKSUM, crc)
     return crc
 
@@ -178,7 +179,9 @@ def group_desc_checksum(seed: int, group: int, desc_bytes: ReadBuffer) -> int:
     # csum.c:ext2fs_group_desc_csum
     zeroed = bytearray(desc_bytes)
     zeroed[_BG_CHECKSUM : _BG_CHECKSUM + 2] = b"\0\0"
-    return crc32c(seed, _WORD.pack(group) + zeroed) & 0xFFFF
+    return (
+        crc32c(seed, _WORD.pack(group) + zeroed) & 0xFFFF
+    )  # its lower half, without a call for each group
 
 
 def group_desc_checksums(seed: int, descs: ReadBuffer, size: int) -> array[int]:
@@ -186,7 +189,7 @@ def group_desc_checksums(seed: int, descs: ReadBuffer, size: int) -> array[int]:
 
     ``descs`` holds descriptors of ``size`` bytes in which the sums are zero.
     """
-    standard, start = _standard or _load(), seed ^ _MASK32
+    standard, start = _standard or _load(), seed ^ MASK_32
     count, words = len(descs) // size, size // _WORD.size
     row, row_words = _WORD.size + size, 1 + words
     summed = bytearray(min(count, _DESCS_AT_ONCE) * row)
@@ -231,17 +234,16 @@ def set_inode_checksum(
         high = offset + _I_CHECKSUM_HI
         has_high = (
             inode_size > EXT4_GOOD_OLD_INODE_SIZE
-            and (view[offset + _I_EXTRA_ISIZE] | view[offset + _I_EXTRA_ISIZE + 1] << 8)
-            >= _EXTRA_ISIZE_WITH_HIGH
+            and le16(view, offset + _I_EXTRA_ISIZE) >= _EXTRA_ISIZE_WITH_HIGH
         )
         view[low : low + 2] = b"\0\0"
         if has_high:
             view[high : high + 2] = b"\0\0"
         crc = crc32c(inode_seed(seed, ino, generation), view[offset : offset + inode_size])
-        _HALF.pack_into(view, low, crc & 0xFFFF)
+        _HALF.pack_into(view, low, low_16(crc))
         if has_high:
-            _HALF.pack_into(view, high, crc >> 16)
-    return crc if has_high else crc & 0xFFFF
+            _HALF.pack_into(view, high, high_16(crc))
+    return crc if has_high else low_16(crc)
 
 
 def set_inode_checksums(
@@ -297,12 +299,12 @@ def set_dir_block_checksums(
 def _standard_seeds(seed: int, inos: Sequence[int], generations: Iterable[int]) -> Iterator[int]:
     """The inverted :func:`inode_seed` of each inode."""
     standard = _standard or _load()
-    return map(standard, map(_INO_GENERATION.pack, inos, generations), repeat(seed ^ _MASK32))
+    return map(standard, map(_INO_GENERATION.pack, inos, generations), repeat(seed ^ MASK_32))
 
 
 def _little_endian_sums(pieces: Iterable[ReadBuffer], seeds: Iterable[int]) -> bytes:
     """The checksums of ``pieces``, one after the other, from inverted seeds."""
-    sums = [value ^ _MASK32 for value in map(_standard or _load(), pieces, seeds)]
+    sums = [value ^ MASK_32 for value in map(_standard or _load(), pieces, seeds)]
     return struct.pack(f"<{len(sums)}I", *sums)
 
 
@@ -377,7 +379,7 @@ def set_journal_superblock_checksum(buf: WriteBuffer, offset: int = 0) -> int:
     with memoryview(buf) as view:
         place = offset + _J_CHECKSUM
         view[place : place + 4] = bytes(4)
-        crc = crc32c(_ALL_ONES, view[offset : offset + JOURNAL_SUPERBLOCK.size])
+        crc = crc32c(CRC_START, view[offset : offset + JOURNAL_SUPERBLOCK.size])
         view[place : place + 4] = crc.to_bytes(4, "big")
     return crc
 

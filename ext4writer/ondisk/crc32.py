@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 
+from ..bits import MASK_32
 from .record import ReadBuffer
 
-_ALL_ONES = 0xFFFFFFFF
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -15,6 +15,6 @@ def crc32_be(crc: int, data: ReadBuffer) -> int:
 
     It is the one of zlib, seen in a mirror.
     """
-    start = int(f"{crc:032b}"[::-1], 2) ^ _ALL_ONES
-    mirrored = zlib.crc32(bytes(data).translate(_MIRRORED), start) ^ _ALL_ONES
+    start = int(f"{crc:032b}"[::-1], 2) ^ MASK_32
+    mirrored = zlib.crc32(bytes(data).translate(_MIRRORED), start) ^ MASK_32
     return int(f"{mirrored:032b}"[::-1], 2)

@@ -5,6 +5,7 @@ Rules: Documentation/filesystems/ext4/directory.rst.
 
 from __future__ import annotations
 
+from ..arithmetic import round_up
 from .declaration import Int8ul, Int16ul, Int32ul, Struct
 from .record import Record, field
 
@@ -119,7 +120,7 @@ DIR_ENTRY_HASH = Record(
 def rec_len(name_len: int) -> int:
     """Return the least length of an entry whose name has ``name_len`` bytes."""
     # fs/ext4/ext4.h:ext4_dir_rec_len
-    return (name_len + 8 + EXT4_DIR_PAD - 1) & ~(EXT4_DIR_PAD - 1)
+    return round_up(name_len + 8, EXT4_DIR_PAD)
 
 
 def encode_rec_len(length: int, block_size: int) -> int:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from .dirhash_bulk import half_md4_lanes, legacy_lanes, tea_lanes
+from ..bits import MASK_32
+from .dirhash_bulk import K2, K3, half_md4_lanes, legacy_lanes, tea_lanes
 from .htree import (
     DX_HASH_HALF_MD4,
     DX_HASH_HALF_MD4_UNSIGNED,
@@ -24,7 +25,7 @@ from .htree import (
 
 Seed: TypeAlias = "tuple[int, int, int, int]"
 
-_M = 0xFFFFFFFF
+_M = MASK_32  # spelled out below, where each name costs a few dozen of them
 # fs/ext4/ext4.h:EXT4_HTREE_EOF_32BIT is 0x7fffffff, and hashes are stored shifted by one.
 _END_OF_DIRECTORY = 0x7FFFFFFF << 1
 _LAST_HASH = (0x7FFFFFFF - 1) << 1
@@ -35,8 +36,6 @@ _LEGACY_STATE = (0x12A3FE2D, 0x37ABE8F9)
 # Few enough names to stay in the cache while their lengths are read and then their bytes.
 _NAMES_AT_ONCE = 1 << 14
 
-_K2 = 0x5A827999
-_K3 = 0x6ED9EBA1
 # Per step of half MD4: the index of the message word and the rotation.
 _ROUND1 = tuple(zip(range(8), (3, 7, 11, 19) * 2, strict=True))
 _ROUND2 = tuple(zip((1, 3, 5, 7, 0, 2, 4, 6), (3, 5, 9, 13) * 2, strict=True))
@@ -141,9 +140,9 @@ def _half_md4_transform(state: Seed, words: Sequence[int]) -> Seed:
         a = a + (d ^ b & (c ^ d)) + words[index] & _M
         a, b, c, d = d, (a << shift | a >> 32 - shift) & _M, b, c
     for index, shift in _ROUND2:
-        a = a + (b & c | (b ^ c) & d) + words[index] + _K2 & _M
+        a = a + (b & c | (b ^ c) & d) + words[index] + K2 & _M
         a, b, c, d = d, (a << shift | a >> 32 - shift) & _M, b, c
     for index, shift in _ROUND3:
-        a = a + (b ^ c ^ d) + words[index] + _K3 & _M
+        a = a + (b ^ c ^ d) + words[index] + K3 & _M
         a, b, c, d = d, (a << shift | a >> 32 - shift) & _M, b, c
     return state[0] + a & _M, state[1] + b & _M, state[2] + c & _M, state[3] + d & _M

@@ -18,8 +18,8 @@ from .record import HOST_IS_BIG_ENDIAN
 # Lanes per vector: enough to hide the interpreter, few enough to stay in the cache.
 _LANES = 2048
 
-_K2 = 0x5A827999
-_K3 = 0x6ED9EBA1
+K2 = 0x5A827999
+K3 = 0x6ED9EBA1
 _SHIFTS1 = (3, 7, 11, 19) * 2
 _SHIFTS2 = (3, 5, 9, 13) * 2
 _SHIFTS3 = (3, 9, 11, 15) * 2
@@ -215,13 +215,13 @@ def _transform(
         turned = (a + (d ^ b & cd) + word & mask) << shift
         cd = b ^ c
         a, b, c, d = d, (turned | turned >> 32) & mask, b, c
-    constant = _K2 * ones
+    constant = K2 * ones
     for index, shift in zip(_ORDER2, _SHIFTS2, strict=True):
         bc = b ^ c
         turned = (a + (c ^ bc & cd) + words[index] + constant & mask) << shift
         cd = bc
         a, b, c, d = d, (turned | turned >> 32) & mask, b, c
-    constant = _K3 * ones
+    constant = K3 * ones
     for index, shift in zip(_ORDER3, _SHIFTS3, strict=True):
         turned = (a + (b ^ cd) + words[index] + constant & mask) << shift
         cd = b ^ c

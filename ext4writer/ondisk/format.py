@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from enum import Enum
 from functools import cached_property, lru_cache
 
-from ..arithmetic import ceil_div
+from ..arithmetic import ceil_div, round_down
+from ..bits import is_power_of_two, log2
 from ..errors import RecordError
 from ..late_dataclasses import dataclass, replace
 from .checksum import filesystem_seed
@@ -381,7 +382,7 @@ class Format:
     def max_inodes_per_group(self) -> int:
         """EXT2_MAX_INODES_PER_GROUP, one bit each in one block of bitmap, in whole units."""
         most = min(8 * self.block_size, _INODES_PER_GROUP_LIMIT - self.inodes_per_block)
-        return most // self.inode_unit * self.inode_unit
+        return round_down(most, self.inode_unit)
 
     @cached_property
     def htree_levels(self) -> int:
@@ -559,13 +560,13 @@ def _most_clusters_per_group(block_size: int, blocks_per_cluster: int) -> int:
 
 
 def _block_size(log_block_size: int) -> int:
-    if log_block_size > (EXT4_MAX_BLOCK_SIZE // EXT4_MIN_BLOCK_SIZE).bit_length() - 1:
+    if log_block_size > log2(EXT4_MAX_BLOCK_SIZE // EXT4_MIN_BLOCK_SIZE):
         raise _unusable("s_log_block_size", log_block_size)
     return EXT4_MIN_BLOCK_SIZE << log_block_size
 
 
 def _is_power_of_two(value: int, least: int, most: int) -> bool:
-    return least <= value <= most and not value & (value - 1)
+    return least <= value <= most and is_power_of_two(value)
 
 
 def _is_power(number: int, base: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+from ..bits import MASK_32, high_32, low_32
 from .declaration import Bytes, Int16ul, Int32ul, Struct
 from .record import Record, field
 
@@ -277,12 +278,12 @@ def encode_time(ns: int, extra: bool) -> tuple[int, int]:
     """
     # fs/ext4/ext4.h:ext4_encode_extra_time
     seconds, nanoseconds = divmod(ns, _NS)
-    low = seconds & 0xFFFFFFFF
+    low = low_32(seconds)
     if not extra:
         if not -(2**31) <= seconds < 2**31:
             raise ValueError(f"{seconds} s does not fit an inode without extra time fields")
         return low, 0
-    epoch = (seconds + 2**31) >> 32
+    epoch = high_32(seconds + 2**31)
     if not 0 <= epoch <= 3:
         raise ValueError(f"{seconds} s is before 1901 or after 2446")
     return low, nanoseconds << 2 | epoch
@@ -298,7 +299,8 @@ def encode_times(times: Sequence[int], extra: bool) -> tuple[array[int], array[i
     encode_time(min(distinct), extra)
     encode_time(max(distinct), extra)
     seconds = [time // _NS for time in times]
-    low = array("I", [second & 0xFFFFFFFF for second in seconds])
+    # Spelled out here, where it is done for every inode.
+    low = array("I", [second & MASK_32 for second in seconds])
     if not extra:
         return low, array("I", bytes(4 * len(low)))
     both = zip(times, seconds, strict=True)
@@ -309,7 +311,8 @@ def encode_times(times: Sequence[int], extra: bool) -> tuple[array[int], array[i
 def decode_time(low: int, extra: int = 0) -> int:
     """Return the time in nanoseconds since 1970; the inverse of ``encode_time``."""
     # fs/ext4/ext4.h:ext4_decode_extra_time
-    seconds = (low ^ 0x80000000) - 0x80000000 + ((extra & 3) << 32)
+    signed = (low ^ 1 << 31) - (1 << 31)  # the sign bit counts as -2**31 instead of 2**31
+    seconds = signed + ((extra & 3) << 32)
     return seconds * _NS + (extra >> 2)
 
 
@@ -323,11 +326,27 @@ def encode_device(major: int, minor: int) -> tuple[int, int]:
         raise ValueError(f"device {major}:{minor} is out of range")
     if major < 256 and minor < 256:
         return major << 8 | minor, 0
-    return 0, (minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12
+    return 0, new_encode_dev(major, minor)
 
 
 def decode_device(word0: int, word1: int) -> tuple[int, int]:
     """Return (major, minor) from i_block[0] and i_block[1]."""
-    if word0:
-        return word0 >> 8 & 0xFF, word0 & 0xFF
-    return word1 >> 8 & 0xFFF, (word1 & 0xFF) | (word1 >> 12 & 0xFFF00)
+    return old_decode_dev(word0) if word0 else new_decode_dev(word1)
+
+
+# include/linux/kdev_t.h: first 8 bits each, and later the upper bits of the minor above the major.
+
+
+def old_decode_dev(number: int) -> tuple[int, int]:
+    """Return (major, minor) of a device number of 16 bits."""
+    return number >> 8 & 0xFF, number & 0xFF
+
+
+def new_encode_dev(major: int, minor: int) -> int:
+    """Return the device number of 32 bits; s_journal_dev is one, too."""
+    return (minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12
+
+
+def new_decode_dev(number: int) -> tuple[int, int]:
+    """Return (major, minor) of a device number of 32 bits."""
+    return number >> 8 & 0xFFF, (number & 0xFF) | (number >> 12 & 0xFFF00)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from ..arithmetic import ceil_div, round_up
+from ..bits import is_power_of_two, log2
 from ..errors import SpecError
 from ..late_dataclasses import dataclass
 from .verity import ALGORITHMS, FSVERITY_DESCRIPTOR, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, SALT_MAX
@@ -36,7 +37,7 @@ class MerkleTree:
         if self.algorithm not in ALGORITHMS:
             raise SpecError("verity", f"{self.algorithm!r} is none of {', '.join(ALGORITHMS)}")
         size = self.block_size
-        if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or size & (size - 1):
+        if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or not is_power_of_two(size):
             raise SpecError(
                 "verity",
                 f"blocks of {size} bytes: the size is a power of two from {MIN_BLOCK_SIZE} "
@@ -122,7 +123,7 @@ class MerkleTree:
             {
                 "version": 1,
                 "hash_algorithm": ALGORITHMS[self.algorithm],
-                "log_blocksize": self.block_size.bit_length() - 1,
+                "log_blocksize": log2(self.block_size),
                 "salt_size": len(self.salt),
                 "sig_size": sig_size,
                 "data_size": size,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import struct
 
+from ..arithmetic import round_up
+from ..bits import le32, low_32
 from .declaration import Array, Int8ul, Int16ul, Int32ul, Struct
 from .record import Record, field
 
@@ -129,12 +131,12 @@ XATTR_ENTRY = Record(
 
 def entry_size(name_len: int) -> int:
     """Return the size of an entry with its name and padding."""
-    return (XATTR_ENTRY.size + name_len + 3) & ~3
+    return round_up(XATTR_ENTRY.size + name_len, EXT4_XATTR_PAD)
 
 
 def value_size(size: int) -> int:
     """Return the padded size, in bytes, of a value of ``size`` bytes."""
-    return (size + 3) & ~3
+    return round_up(size, EXT4_XATTR_PAD)
 
 
 def split_name(full: bytes) -> tuple[int, bytes]:
@@ -159,14 +161,29 @@ def join_name(index: int, rest: bytes) -> bytes:
         raise ValueError(f"attribute name index {index} is unknown") from None
 
 
-def entry_hash(name: bytes, value: bytes) -> int:
-    """Return e_hash over the name (without prefix, bytes unsigned) and the value."""
-    # e2fsprogs ext_attr.c:ext2fs_ext_attr_hash_entry; fs/ext4/xattr.c:ext4_xattr_hash_entry
+# fs/ext4/xattr.c: by how many of its 32 bits a hash is turned left before each byte or word
+NAME_HASH_SHIFT = 5
+VALUE_HASH_SHIFT = 16
+
+
+def _extended(hashed: int, shift: int, word: int) -> int:
+    """``hashed`` turned left by ``shift`` bits, and ``word`` taken in."""
+    return low_32((hashed << shift) ^ (hashed >> 32 - shift) ^ word)
+
+
+def entry_hash(name: bytes, value: bytes, *, signed: bool = False) -> int:
+    """Return e_hash over the name (without prefix) and the value.
+
+    Bytes of the name are ``signed`` in images that kernels on such machines made.
+    """
+    # e2fsprogs ext_attr.c:ext2fs_ext_attr_hash_entry and ext2fs_ext_attr_hash_entry_signed;
+    # fs/ext4/xattr.c:ext4_xattr_hash_entry
     hashed = 0
     for byte in name:
-        hashed = ((hashed << 5) ^ (hashed >> 27) ^ byte) & 0xFFFFFFFF
-    for (word,) in struct.iter_unpack("<I", value + bytes(-len(value) % 4)):
-        hashed = ((hashed << 16) ^ (hashed >> 16) ^ word) & 0xFFFFFFFF
+        letter = byte - 256 if signed and byte > 0x7F else byte
+        hashed = _extended(hashed, NAME_HASH_SHIFT, letter)
+    for (word,) in struct.iter_unpack("<I", value.ljust(value_size(len(value)), b"\0")):
+        hashed = _extended(hashed, VALUE_HASH_SHIFT, word)
     return hashed
 
 
@@ -183,7 +200,7 @@ def block_hash(entry_hashes: list[int] | tuple[int, ...]) -> int:
     for entry in entry_hashes:
         if entry == 0:
             return 0
-        hashed = ((hashed << 16) ^ (hashed >> 16) ^ entry) & 0xFFFFFFFF
+        hashed = _extended(hashed, VALUE_HASH_SHIFT, entry)
     return hashed
 
 
@@ -207,7 +224,7 @@ def acl_to_disk(value: bytes) -> bytes:
     """Return the disk form (version 1) of an ACL in the system-call form (version 2)."""
     if len(value) < 12 or len(value) % 8 != 4:
         raise ValueError(f"an ACL of {len(value)} bytes is malformed")
-    if int.from_bytes(value[:4], "little") != _ACL_CALL_VERSION:
+    if le32(value) != _ACL_CALL_VERSION:
         raise ValueError("an ACL of the system-call form has version 2")
     entries = _check_acl(list(struct.iter_unpack("<HHI", value[4:])))
     parts = [struct.pack("<I", _ACL_DISK_VERSION)]
@@ -221,7 +238,7 @@ def acl_to_disk(value: bytes) -> bytes:
 def acl_from_disk(value: bytes) -> bytes:
     """Return the system-call form (version 2) of an ACL in the disk form (version 1)."""
     # fs/ext4/acl.c:ext4_acl_from_disk
-    if len(value) < 8 or int.from_bytes(value[:4], "little") != _ACL_DISK_VERSION:
+    if len(value) < 8 or le32(value) != _ACL_DISK_VERSION:
         raise ValueError("an ACL of the disk form has version 1 and at least one entry")
     entries: list[_AclEntry] = []
     offset = 4

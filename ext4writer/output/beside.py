@@ -34,6 +34,13 @@ def resolved(path: bytes) -> bytes:
     return os.path.realpath(path, strict=True) if os.path.islink(path) else path
 
 
+def _write_all(fd: int, data: Buffer) -> None:
+    """write(2) may take less than it was given."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 class NewFile:
     """An empty file beside ``path``; :meth:`commit` gives it that name, :meth:`abort` removes it.
 
@@ -93,9 +100,7 @@ class NewFile:
 
     def write(self, data: Buffer) -> None:
         """Append all of ``data``."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.fd, view) :]
+        _write_all(self.fd, data)
 
     def commit(self, final: bytes | None = None, *, sync: bool = False) -> None:
         """Close the file and rename it to ``path``, or to ``final`` in the same file system.
@@ -154,9 +159,7 @@ class FileInPlace:
 
     def write(self, data: Buffer) -> None:
         """Write all of ``data`` at the end."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.fd, view) :]
+        _write_all(self.fd, data)
 
     def commit(self, *, sync: bool = False) -> None:
         """Let go of the file, with ``sync`` when the disk has it."""

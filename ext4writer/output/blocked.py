@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 
+from ..arithmetic import round_down
 from ..content import write_all_at
 from ..errors import OutputError
 from .beside import NewFile
@@ -39,7 +40,7 @@ class BlockedSink(Sink):
                 number, inside = divmod(offset + done, unit)
                 if number != self._number:
                     self._flush()
-                whole = (len(view) - done) // unit * unit
+                whole = round_down(len(view) - done, unit)
                 if not inside and whole:
                     self._keep(number, view[done : done + whole])
                     done += whole

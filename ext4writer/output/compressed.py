@@ -10,6 +10,7 @@ from collections.abc import Callable
 from struct import pack
 from typing import Any, Protocol
 
+from ..bits import low_32
 from ..errors import OutputError
 from ..late_dataclasses import dataclass
 from .beside import FORBIDDEN, FileInPlace, NewFile, is_mount_point
@@ -216,7 +217,7 @@ class _Gzip:
 
     def flush(self) -> bytes:
         rest: bytes = self._header + self._deflate.flush()
-        return rest + pack("<II", self._crc, self._size & 0xFFFFFFFF)
+        return rest + pack("<II", self._crc, low_32(self._size))
 
 
 _ENCODERS: dict[str, Callable[[int, int, int], Encoder]] = {

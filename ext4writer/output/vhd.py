@@ -10,12 +10,13 @@ import os
 from struct import Struct
 
 from ..arithmetic import round_up
+from ..bits import low_32
 from ..content import write_all_at
+from ..units import SECTOR
 from .blocked import check_size
 from .path import PathSink
 
 FOOTER = Struct(">8sIIQI4sI4sQQHBBII16sB427x")
-SECTOR = 512
 YEAR_2000 = 946_684_800
 """Seconds from 1970 to the beginning of the format's times."""
 RESERVED_FEATURE = 2
@@ -58,7 +59,7 @@ def footer(size: int, uuid: bytes, epoch: int) -> bytes:
         *(CREATOR, VERSION, b"Wi2k", size, size, cylinders, heads, sectors, FIXED),
     )
     saved_state = 0
-    checksum = ~sum(FOOTER.pack(*before, 0, uuid, saved_state)) & 0xFFFFFFFF
+    checksum = low_32(~sum(FOOTER.pack(*before, 0, uuid, saved_state)))
     return FOOTER.pack(*before, checksum, uuid, saved_state)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from struct import pack
 
-from ..arithmetic import round_up
+from ..arithmetic import round_down, round_up
 from .sink import ZEROS
 
 try:
@@ -57,7 +57,7 @@ def zero_device(fd: int, start: int, length: int, sector_size: int) -> None:
     """
     end = start + length
     first = min(end, round_up(start, sector_size))
-    last = max(first, end // sector_size * sector_size)
+    last = max(first, round_down(end, sector_size))
     write_zeros(fd, start, first - start)
     write_zeros(fd, last, end - last)
     if last == first or _fallocate()(

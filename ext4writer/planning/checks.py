@@ -13,6 +13,7 @@ from ..arguments import ID_MOST
 from ..attributes import ATTRIBUTES, OTHER_TIMES
 from ..errors import TreeError
 from ..inode_flags import ALL_FLAGS, flag_names, flags_for
+from ..nodes import DT_LNK, DT_REG
 from ..ondisk.format import Format
 from ..ondisk.inode import (
     EXT4_CASEFOLD_FL,
@@ -20,9 +21,10 @@ from ..ondisk.inode import (
     EXT4_VERITY_FL,
     encode_device,
 )
-from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Device, Loss, LossCode, Node, Tree
+from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Device, Loss, LossCode, Node, Tree
+from ..units import NANOSECONDS
 from .inodes import LOST_AND_FOUND, InodeTable
-from .layout import NANOSECONDS, Times
+from .layout import Times
 from .spec import Spec
 
 EPOCH_LATEST = 1_767_225_600
@@ -45,7 +47,6 @@ _OTHER_TIMES = [(row.name, attrgetter(row.name)) for row in OTHER_TIMES]
 _MODE_MOST = ATTRIBUTES["mode"].most or 0
 
 _FILE_TYPES = [code << 12 for code in range(16)]
-_REGULAR, _SYMLINK = S_IFREG >> 12, S_IFLNK >> 12
 
 
 def read_attributes(table: InodeTable, fmt: Format) -> None:
@@ -76,7 +77,7 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
                 column = table.other_times.setdefault(name, [None] * len(nodes))
                 column[low:high] = times
         sizes += [
-            node.content.size if kind == _REGULAR else len(node.target) if kind == _SYMLINK else 0
+            node.content.size if kind == DT_REG else len(node.target) if kind == DT_LNK else 0
             for node, kind in zip(some, table.types[low:high], strict=True)
         ]
         table.with_xattrs.extend(compress(range(low, high), map(_xattrs, some)))

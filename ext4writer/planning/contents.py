@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..arithmetic import ceil_div
+from ..bits import log2
 from ..errors import TreeError
 from ..late_dataclasses import dataclass, field
 from ..spans import Run
@@ -53,7 +54,7 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
     least_blocks = ceil_div(hole_size, block_size) + (0 if spec.leading_hole else 1)
     _check_sizes(table, spec)
     sizes = table.sizes
-    mask, shift = block_size - 1, block_size.bit_length() - 1
+    mask, shift = block_size - 1, log2(block_size)
     data = DataBlocks(array("Q", [size + mask >> shift for size in sizes]))
     counts, content_bytes = data.counts, sum(sizes)
     for index in table.indexes_of(S_IFLNK):

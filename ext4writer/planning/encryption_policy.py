@@ -33,8 +33,6 @@ PADDINGS = {4: 0, 8: 1, 16: 2, 32: 3}
 DEFAULT_PADDING = 32
 FLAGS = {"direct-key": 0x04, "iv-ino-lblk-64": 0x08, "iv-ino-lblk-32": 0x10}
 
-EXT4_DAX_FL = 0x02000000
-
 
 class Policy(NamedTuple):
     """One policy, in the words of fscryptctl."""

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from ..arithmetic import ceil_div
 from ..inode_flags import FS_VERITY_FL
+from ..nodes import DT_DIR, DT_REG
 from ..ondisk.format import Format
 from ..spans import Run
-from ..tree import S_IFDIR, S_IFREG
 from .contents import DataBlocks
 from .inodes import InodeTable
 from .mapping import mapping_of
@@ -57,13 +57,13 @@ def choose_for_files(
     unwritten: dict[int, tuple[Run, ...]] = {}
     can_map = not fmt.bigalloc and max(sum(counts), image_blocks) < _MAP_REACHES
     for index, code in enumerate(table.types):
-        if code not in (S_IFREG >> 12, S_IFDIR >> 12) or index in whole:
+        if code not in (DT_REG, DT_DIR) or index in whole:
             continue
         if table.flags.get(index, 0) & FS_VERITY_FL:
             continue
         if can_map and policy.block_mapped(counts[index]):
             block_mapped.append(index)
-        elif code == S_IFREG >> 12:
+        elif code == DT_REG:
             own = ranges.get(index, [Run(0, counts[index])] if counts[index] else [])
             blocks = ceil_div(table.sizes[index], fmt.block_size)
             found = _unwritten(own, blocks, mapping_of(fmt).max_blocks, policy)

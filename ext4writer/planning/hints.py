@@ -15,7 +15,7 @@ from uuid import UUID
 from ..arithmetic import ceil_div
 from ..errors import SpecError
 from ..late_dataclasses import replace
-from ..nodes import S_IFDIR
+from ..nodes import DT_DIR
 from ..ondisk.format import Format
 from ..spans import Run, Span
 from .kept import Kept, Piece, common
@@ -129,7 +129,7 @@ class Keeper:
             folder = folders.pop(index)
             for name, child in zip(names, children, strict=True):
                 node, path = table.nodes[child], folder + name
-                if table.types[child] == _DIRECTORY:
+                if table.types[child] == DT_DIR:
                     folders[child] = path + b"/"
                 place = files.get(path)
                 if place is None or node in found or place.kind != node.file_type:
@@ -175,10 +175,6 @@ class Keeper:
             for ino, place in self.hints.system.items()
         }
         return Kept(nodes, maps, system, system_maps, xattrs)
-
-
-_DIRECTORY = S_IFDIR >> 12
-"""In the column of types."""
 
 
 def _from(number: int) -> Iterator[int]:

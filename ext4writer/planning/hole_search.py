@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..content import Content, KeepingOpen, Parcel
 from ..forked import FULL_LOAD, ProcessPool, Stage
 from ..holes import BlockRuns, HoleFinder
-from ..progress import Cancel, check_cancelled
+from ..progress import WAIT_SECONDS, Cancel, check_cancelled
 from ..tree import Node, RegularFile
 from .spec import Spec
 
@@ -22,8 +22,6 @@ LEAST_COST_TO_SHARE = 8 * TASK_COST
 LOAD_AT_END = 4
 """Load of the other processes while this one does tasks itself, low so that all end together.
 Earlier they get more, enough for a step of planning."""
-WAIT_SECONDS = 0.2
-"""How long a request to cancel may go unseen."""
 
 
 class Found(NamedTuple):

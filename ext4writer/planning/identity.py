@@ -16,25 +16,24 @@ from uuid import UUID
 
 from ..arithmetic import ceil_div
 from ..attributes import OTHER_TIMES
+from ..bits import MASK_64
 from ..blake2 import blake2b
 from ..errors import SourceChangedError
 from ..late_dataclasses import fields
+from ..nodes import IS_OTHER, IS_REGULAR
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, MIN_TIME_NS
 from ..progress import Cancel, check_cancelled
-from ..tree import S_IFDIR, S_IFREG, Device, RegularFile, Symlink
+from ..tree import S_IFREG, Device, RegularFile, Symlink
+from ..units import NANOSECONDS
 from .contents import DataBlocks
 from .inodes import InodeTable
-from .layout import NANOSECONDS, Times
+from .layout import Times
 from .policy import DEFAULT_POLICY
 from .spec import DEFAULT_FREE, Spec
 
-_MASK64 = (1 << 64) - 1
-_NO_TIME = MIN_TIME_NS - 1 & _MASK64
+_NO_TIME = MIN_TIME_NS - 1 & MASK_64
 
 _PIECE_BYTES = 1 << 20
-
-_IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
-_IS_OTHER = bytes(code not in (S_IFREG >> 12, S_IFDIR >> 12) for code in range(256))
 
 
 def derive_identity(table: InodeTable, times: Times, spec: Spec) -> tuple[UUID, UUID]:
@@ -139,11 +138,11 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
         else:
             digest.update(_times(others, limits, whole_seconds))
     digest.update(_column("I", table.parents))
-    digest.update(_column("Q", compress(table.sizes, table.types.translate(_IS_REGULAR))))
+    digest.update(_column("Q", compress(table.sizes, table.types.translate(IS_REGULAR))))
     digest.update(_column("I", table.directories))
     digest.update(_column("I", map(len, table.names)))
     digest.update(table.names_digest)
-    for index in compress(range(len(nodes)), table.types.translate(_IS_OTHER)):
+    for index in compress(range(len(nodes)), table.types.translate(IS_OTHER)):
         # The column of modes has each node's kind, so each line belongs to exactly one node.
         node = nodes[index]
         if isinstance(node, Symlink):
@@ -176,7 +175,7 @@ def _times(
     unit = NANOSECONDS if whole_seconds else 1
     return _column(
         "Q",
-        [_NO_TIME if time is None else limits.fit(time) // unit * unit & _MASK64 for time in times],
+        [_NO_TIME if time is None else limits.fit(time) // unit * unit & MASK_64 for time in times],
     )
 
 

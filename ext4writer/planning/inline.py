@@ -11,16 +11,16 @@ from itertools import compress
 
 from ..inode_flags import FS_VERITY_FL
 from ..late_dataclasses import dataclass, field
+from ..nodes import IS_REGULAR
 from ..ondisk.format import Format
 from ..ondisk.inode import EXT4_ENCRYPT_FL, EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME
 from ..ondisk.xattr import entry_size, split_name, value_size
-from ..tree import S_IFLNK, S_IFREG
+from ..tree import S_IFLNK
 from .contents import FAST_SYMLINK_MAX
 from .directories import InlineDirectory, plan_inline_directory
 from .inodes import ROOT, InodeTable
 from .policy import LayoutPolicy
 
-_IS_REGULAR = bytes(code == S_IFREG >> 12 for code in range(256))
 _ENTRY = entry_size(len(split_name(INLINE_DATA_NAME)[1]))
 
 
@@ -92,7 +92,7 @@ def _small(table: InodeTable, fmt: Format) -> Iterator[int]:
     (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
     """
     sizes, most = table.sizes, fmt.inline_most
-    files = compress(range(len(sizes)), table.types.translate(_IS_REGULAR))
+    files = compress(range(len(sizes)), table.types.translate(IS_REGULAR))
     yield from (index for index in files if sizes[index] <= most)
     links = () if fmt.quota else table.indexes_of(S_IFLNK)
     yield from (index for index in links if FAST_SYMLINK_MAX < sizes[index] <= most)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..blake2 import blake2b
 from ..errors import TreeError
 from ..late_dataclasses import dataclass, field
+from ..nodes import if_to_dt
 from ..ondisk.record import HOST_IS_BIG_ENDIAN
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO, EXT4_LINK_MAX, EXT4_ROOT_INO
 from ..progress import Cancel, check_cancelled
@@ -60,7 +61,7 @@ class InodeTable:
 
     nodes: list[Node] = field(default_factory=list)
     types: bytes = b""
-    """Kind of each node, one byte each: ``file_type >> 12``, which is readdir's ``d_type``."""
+    """Kind of each node, one byte each: the ``d_type`` of readdir(3)."""
     parents: array[int] = field(default_factory=lambda: array("I"))
     """Index of the directory with the node's first name."""
     links: array[int] = field(default_factory=lambda: array("I"))
@@ -123,7 +124,7 @@ class InodeTable:
 
     def indexes_of(self, file_type: int) -> Iterator[int]:
         """The indexes of all nodes of one kind, ascending."""
-        code = file_type >> 12
+        code = if_to_dt(file_type)
         index = self.types.find(code)
         while index >= 0:
             yield index
@@ -439,7 +440,9 @@ def _count_kinds(table: InodeTable) -> None:
         "fifo": Fifo,
         "socket": Socket,
     }
-    table.entries = {name: table.types.count(kind.file_type >> 12) for name, kind in kinds.items()}
+    table.entries = {
+        name: table.types.count(if_to_dt(kind.file_type)) for name, kind in kinds.items()
+    }
     table.entries["block device"] = len(table.nodes) - sum(table.entries.values())
     table.entries["hard link"] = len(table.further_names)
 

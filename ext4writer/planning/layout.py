@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from ..arithmetic import ceil_div
+from ..arithmetic import ceil_div, round_down
 from ..content import FileId
 from ..late_dataclasses import dataclass, field
+from ..nodes import DT_REG
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
 from ..ondisk.inode import (
@@ -21,7 +22,8 @@ from ..ondisk.inode import (
 )
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..spans import Span
-from ..tree import S_IFREG, Loss
+from ..tree import Loss
+from ..units import NANOSECONDS
 from .directories import DirectoryPlan, DirectoryRules
 from .geometry import Geometry
 from .inode_choices import InodeChoices
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
     from .states.orphans import OrphanPlan
     from .verity import VerityFile
 
-NANOSECONDS = 10**9
+METADATA_MEMORY = 64 << 20
+"""Bytes of metadata that an image keeps by default which is read from its plan."""
 
 
 class Times(NamedTuple):
@@ -54,7 +57,7 @@ class Times(NamedTuple):
     def of(cls, epoch_ns: int, inode_size: int) -> Times:
         if inode_size > EXT4_GOOD_OLD_INODE_SIZE:
             return cls(epoch_ns, MAX_TIME_NS)
-        return cls(epoch_ns, MAX_TIME_NS_NO_EXTRA // NANOSECONDS * NANOSECONDS)
+        return cls(epoch_ns, round_down(MAX_TIME_NS_NO_EXTRA, NANOSECONDS))
 
     def fit(self, time_ns: int) -> int:
         return max(MIN_TIME_NS, min(time_ns, self.newest, self.latest))
@@ -195,7 +198,7 @@ class ImagePlan:
     @property
     def copied_bytes(self) -> int:
         """Those of ``content_bytes`` that lie in blocks; the others are written with inodes."""
-        regular, sizes = S_IFREG >> 12, self.table.sizes
+        regular, sizes = DT_REG, self.table.sizes
         inside = [index for index in self.inline if self.table.types[index] == regular]
         return self.content_bytes - sum(map(sizes.__getitem__, inside))
 

@@ -18,6 +18,7 @@ from ..arguments import bytes_of, count_of, seconds_of, whole_number
 from ..errors import SpecError, display_path
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
 from ..ondisk.htree import HASH_ALGS
+from ..ondisk.inode import new_encode_dev
 from ..ondisk.journal import JOURNAL_FEATURES
 from ..ondisk.superblock import EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, edit_mount_options
 from ..units import parse_percent, parse_size
@@ -241,10 +242,9 @@ def device_number_of(given: Any) -> int:
     """As ``s_journal_dev`` holds it; ``MAJOR:MINOR``, or the number itself."""
     if isinstance(given, str) and re.fullmatch("[0-9]{1,10}:[0-9]{1,10}", given, re.ASCII):
         major, minor = map(int, given.split(":"))
-        # include/linux/kdev_t.h:new_encode_dev
         if major >> 12 or minor >> 20:
             raise ValueError(f"{given!r} is no device that Linux has")
-        return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
+        return new_encode_dev(major, minor)
     number = count_of(given)
     if not 0 <= number < 1 << 32:
         raise ValueError(f"{number} does not fit 32 bits")

@@ -16,6 +16,7 @@ from ..errors import SizeError, SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
 from ..late_dataclasses import replace
+from ..nodes import DT_LNK
 from ..ondisk.extent import entries_per_block
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
@@ -24,7 +25,7 @@ from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
 from ..spans import Run
-from ..tree import S_IFLNK, Loss, Node, Tree
+from ..tree import Loss, Node, Tree
 from .arguments import check_arguments, take_nodes
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
@@ -539,7 +540,7 @@ def _plan_xattrs(
         path = table.path_of(table.with_xattrs[0])
         raise TreeError(path, "has extended attributes; they need the feature ext_attr")
     # All files of a tree may have labels, so that this loop is a short one.
-    nodes, types, rooms, link = table.nodes, table.types, inline.rooms, S_IFLNK >> 12
+    nodes, types, rooms, link = table.nodes, table.types, inline.rooms, DT_LNK
     for index in table.with_xattrs:
         xattrs = nodes[index].xattrs or {}
         if contexts and index in contexts:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import MutableSequence, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from ..bits import MASK_64, splitmix64
+
 if TYPE_CHECKING:
     from ..ondisk.features import FeatureSet
     from .states.journal import JournalRoom, JournalState
@@ -184,8 +186,6 @@ DEFAULT_POLICY = LayoutPolicy()
 
 _OTHERS = 0x5DEECE66D
 
-MASK_64 = (1 << 64) - 1
-
 
 class SeededPolicy(LayoutPolicy):
     """Draws numbers from ``seed``, the same on every host."""
@@ -201,12 +201,8 @@ class SeededPolicy(LayoutPolicy):
         return type(self)(self.seed)
 
     def _next(self) -> int:
-        """SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every Python."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & MASK_64
-        z = self._state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK_64
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK_64
-        return z ^ (z >> 31)
+        self._state, number = splitmix64(self._state)
+        return number
 
     def below(self, limit: int) -> int:
         """A number from 0 up to ``limit``, which is not reached."""

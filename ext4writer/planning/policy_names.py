@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..bits import MASK_64
 from ..errors import SpecError
-from .policy import MASK_64, LayoutPolicy, RandomFeatures, RandomPolicy
+from .policy import LayoutPolicy, RandomFeatures, RandomPolicy
 
 _DIGITS_64 = len(str(MASK_64))
 

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 from ..arguments import count_of, id_of
 from ..errors import SpecError
 from ..ondisk.quota import GRACE_MOST, LIMIT_MOST_KIB, QUOTA_KINDS
-from ..units import parse_size
+from ..units import KIB, parse_size
 
-_KIB = 1024
 _WORDS = {
     word: kind.name
     for kind in QUOTA_KINDS
@@ -125,8 +124,8 @@ def _limit_of(given: Any) -> QuotaLimit:
     ):
         if hard and soft > hard:
             raise ValueError(f"the {what} soft limit of {kind} {number} is above its hard limit")
-    if max(limit.block_soft, limit.block_hard) > LIMIT_MOST_KIB * _KIB:
-        raise ValueError(f"{LIMIT_MOST_KIB * _KIB} bytes is the largest limit")
+    if max(limit.block_soft, limit.block_hard) > LIMIT_MOST_KIB * KIB:
+        raise ValueError(f"{LIMIT_MOST_KIB * KIB} bytes is the largest limit")
     return limit
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..arithmetic import ceil_div, round_up
+from ..arithmetic import ceil_div, round_down, round_up
 from ..errors import SizeError, SpecError
 from ..late_dataclasses import replace
 from ..ondisk.format import MAX_32BIT_BLOCKS, Format
@@ -176,7 +176,7 @@ def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
             f"{ceil_div(group_bytes, fmt.max_inodes_per_group)} bytes or more",
         )
     # s_inodes_count has 32 bits.
-    most = MAX_INODES // groups // fmt.inode_unit * fmt.inode_unit
+    most = round_down(MAX_INODES // groups, fmt.inode_unit)
     return max(needed, min(wanted, most))
 
 
@@ -236,7 +236,7 @@ def _fitted(
             # The image must be a whole number of units, the file system need not.
             if _least_size(spec, fmt, stretch, used, low) > stretch.high:
                 continue
-            size = stretch.high // ratio * ratio
+            size = round_down(stretch.high, ratio)
         final = _geometry(spec, fmt, stretch, size)
         if final is None:
             continue
@@ -340,7 +340,7 @@ def _least_size(
 
 def _in_units(fmt: Format, blocks: int, unit: int) -> int:
     """The most blocks, in whole clusters, of an image of up to ``blocks`` in units of bytes."""
-    size = blocks * fmt.block_size // unit * unit
+    size = round_down(blocks * fmt.block_size, unit)
     return size // fmt.cluster_size * fmt.blocks_per_cluster
 
 
@@ -422,7 +422,7 @@ def _plenty_of_inodes(
     extra = max(0, free_blocks) * spec.block_size // (spec.usual_inode_ratio + spec.inode_size)
     groups = fmt.groups_for(stretch.high)
     # s_inodes_count has 32 bits.
-    per_group = MAX_INODES // groups // fmt.inode_unit * fmt.inode_unit
+    per_group = round_down(MAX_INODES // groups, fmt.inode_unit)
     return min(least + extra, groups * min(fmt.max_inodes_per_group, per_group))
 
 
@@ -441,7 +441,7 @@ class _Shortage(NamedTuple):
 
 def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Stretch | _Shortage:
     """The stretch of the single size ``blocks_count`` with ``inodes`` inodes."""
-    blocks = blocks_count // fmt.blocks_per_cluster * fmt.blocks_per_cluster
+    blocks = round_down(blocks_count, fmt.blocks_per_cluster)
     while True:
         groups = fmt.groups_for(blocks)
         if groups < 1:

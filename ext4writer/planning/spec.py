@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from ..arguments import bytes_of, count_of, id_of, seconds_of
+from ..bits import is_power_of_two
 from ..errors import SpecError
 from ..late_dataclasses import dataclass, fields
 from ..ondisk.features import DEFAULT_FEATURES, TYPES, FeatureSet
@@ -15,6 +16,7 @@ from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE
 from ..ondisk.mmp import EXT4_MMP_MAX_UPDATE_INTERVAL, EXT4_MMP_UPDATE_INTERVAL
 from ..ondisk.orphan import MAX_ORPHAN_FILE_BLOCKS
 from ..ondisk.superblock import ERRORS, EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, SYSTEMS
+from ..units import KIB
 from .options import (
     OPTIONS,
     Encoding,
@@ -59,7 +61,6 @@ if TYPE_CHECKING:
     QuotaLimits = str | QuotaLimit | Sequence[str | QuotaLimit]
     QuotaGraces = str | QuotaGrace | Sequence[str | QuotaGrace]
 
-KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
@@ -650,16 +651,15 @@ class Spec:
     def _check(self) -> None:
         if self.block_size not in BLOCK_SIZES:
             raise SpecError("block_size", f"{self.block_size} is none of {_list(BLOCK_SIZES)}")
-        power_of_two = self.inode_size > 0 and self.inode_size & (self.inode_size - 1) == 0
         most_inode = min(self.block_size, INODE_SIZE_MAX)
-        if not power_of_two or not 128 <= self.inode_size <= most_inode:
+        if not is_power_of_two(self.inode_size) or not 128 <= self.inode_size <= most_inode:
             raise SpecError(
                 "inode_size",
                 f"{self.inode_size} is no power of two between 128 and "
                 f"{'the block size' if most_inode == self.block_size else most_inode}",
             )
         if self.cluster_size is not None and (
-            self.cluster_size & (self.cluster_size - 1)
+            not is_power_of_two(self.cluster_size)
             or not self.block_size <= self.cluster_size <= MAX_CLUSTER_SIZE
         ):
             raise SpecError(
@@ -691,9 +691,7 @@ class Spec:
             raise SpecError("align", f"the size {self.size} is no multiple of {self.align}")
         if self.epoch is not None and not 0 <= self.epoch < 1 << 32:
             raise SpecError("epoch", f"{self.epoch} is not between 0 and {(1 << 32) - 1}")
-        if not (1 <= self.groups_per_flex <= GROUPS_PER_FLEX_MAX) or (
-            self.groups_per_flex & (self.groups_per_flex - 1)
-        ):
+        if self.groups_per_flex > GROUPS_PER_FLEX_MAX or not is_power_of_two(self.groups_per_flex):
             raise SpecError("groups_per_flex", f"{self.groups_per_flex} is no power of two")
         if isinstance(self.journal, int) and self.journal <= 0:
             raise SpecError("journal", 'is a size in bytes, "auto" or "none"')
@@ -784,7 +782,7 @@ class Spec:
         from ..ondisk.verity import MIN_BLOCK_SIZE, SALT_MAX
 
         size = self.verity_tree_block_size
-        if not MIN_BLOCK_SIZE <= size <= self.block_size or size & (size - 1):
+        if not MIN_BLOCK_SIZE <= size <= self.block_size or not is_power_of_two(size):
             raise SpecError(
                 "verity_block_size",
                 f"{size} is no power of two from {MIN_BLOCK_SIZE} to the block size",

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..attributes import POSIX_ACLS
 from ..errors import TreeError, display_path
 from ..late_dataclasses import dataclass, field
 from ..ondisk.format import Format
@@ -44,7 +45,6 @@ ENCRYPTION_CONTEXT = b"\0encryption.c"
 this object only, so that the same bytes from a source are refused like any other name."""
 
 NAMES_SHOWN = 20
-ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -294,7 +294,7 @@ def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute
         raise TreeError(path(), text)
     try:
         index, rest = split_name(name)
-        if name in ACL_NAMES:
+        if name in POSIX_ACLS:
             value = acl_to_disk(value)
     except ValueError as error:
         raise TreeError(path(), str(error)) from None

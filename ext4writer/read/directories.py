@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..arithmetic import ceil_div
+from ..bits import le32
 from ..errors import DamageError
 from ..ondisk.casefold import casefold
 from ..ondisk.checksum import crc32c
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 _head = struct.Struct("<IHBB").unpack_from
 _I_BLOCK = INODE.offset("i_block")
-_UNSIGNED_STEP = 3
+UNSIGNED_STEP = 3
 
 
 class Entry(NamedTuple):
@@ -130,7 +131,7 @@ def entries(directory: Inode) -> Iterator[Entry]:
         return
     if directory.has_inline_data:
         at = directory.offset + _I_BLOCK
-        parent = int.from_bytes(directory.block_bytes[:EXT4_INLINE_DOTDOT_SIZE], "little")
+        parent = le32(directory.block_bytes)
         yield Entry(b".", directory.ino, EXT4_FT_DIR, at)
         yield Entry(b"..", parent, EXT4_FT_DIR, at)
         for part in inline_parts(directory):
@@ -349,7 +350,7 @@ def _leaves(directory: Inode, matcher: _Matcher) -> list[Block] | None:
         # The hash needs the key of the directory.
         return None
     if version <= DX_HASH_TEA and image.number("s_flags") & EXT2_FLAGS_UNSIGNED_HASH:
-        version += _UNSIGNED_STEP
+        version += UNSIGNED_STEP
     seed = image.superblock["s_hash_seed"]
     assert isinstance(seed, list)
     ((hashed, _),) = hash_names(version, [matcher.hashed], tuple(seed))  # type: ignore[arg-type]

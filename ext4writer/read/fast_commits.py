@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..bits import joined_32, le16
 from ..errors import DamageError
 from ..nodes import S_IFDIR
 from ..ondisk.checksum import crc32c
@@ -234,7 +235,7 @@ class FastCommits:
         logical, stored, high, low = _extent(tag.value, FC_ADD_RANGE.offset("fc_ex"))
         unwritten = stored > EXT_INIT_MAX_LEN
         length = stored - EXT_INIT_MAX_LEN if unwritten else stored
-        run = FileExtent(logical, low | high << 32, length, unwritten)
+        run = FileExtent(logical, joined_32(low, high), length, unwritten)
         known = self._runs_of(ino)
         fits = length and logical + length <= EXT_MAX_BLOCKS
         if known is None or not fits or not self.base.has_blocks(run.physical, length):
@@ -298,7 +299,7 @@ _REPLAYS = {
 
 
 def _mode(raw: bytes) -> int:
-    return int.from_bytes(raw[:2], "little")
+    return le16(raw)
 
 
 def _is_directory(raw: bytes) -> bool:

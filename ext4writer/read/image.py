@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from ..arithmetic import round_up
+from ..bits import le16
 from ..errors import DamageError, ImageError, RecordError
-from ..ondisk.checksum import crc32c, group_desc_checksum, group_desc_crc16
+from ..ondisk.checksum import CRC_START, crc32c, group_desc_checksum, group_desc_crc16
 from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..ondisk.format import Checksum, Format
 from ..ondisk.group_desc import EXT4_BG_INODE_UNINIT, GROUP_DESC, GROUP_DESC_32
@@ -52,8 +53,7 @@ _WRAPPINGS = (
 """How files begin in which an image may be that cannot be read there, and what to do."""
 _CACHED_BYTES = 4 << 20
 _TABLE_BYTES = 64 << 10
-_FLEX_MAX = 1024
-_ALL_ONES = 0xFFFFFFFF
+FLEX_MAX = 1024
 
 
 class Image:
@@ -122,7 +122,7 @@ class Image:
         self.groups = self.counted_groups = 0
         if fmt.metadata_csum:
             stored = SUPERBLOCK.number(self.superblock_bytes, 0, "s_checksum")
-            found = crc32c(_ALL_ONES, self.superblock_bytes[: SUPERBLOCK.offset("s_checksum")])
+            found = crc32c(CRC_START, self.superblock_bytes[: SUPERBLOCK.offset("s_checksum")])
             if stored != found:
                 self.damage(wrong("s_checksum", f"is {stored:#010x}, and should be {found:#010x}"))
         if fmt.journal_dev:
@@ -146,7 +146,7 @@ class Image:
             # What is counted must not make more work than what is there. The metadata of a whole
             # flex group lies where it begins, so that the last one that begins here counts.
             here = fmt.groups_for(self.store.size // self.block_size) + 1
-            flex = min(fmt.groups_per_flex, _FLEX_MAX)
+            flex = min(fmt.groups_per_flex, FLEX_MAX)
             self.groups = min(self.groups, max(round_up(here, flex), 1))
             self.damage(
                 wrong(
@@ -252,7 +252,7 @@ class Image:
         else:
             found = group_desc_crc16(self.format.uuid, group, data)
         at = self.desc_record.offset("bg_checksum")
-        stored = int.from_bytes(data[at : at + 2], "little")
+        stored = le16(data, at)
         if stored != found:
             self.damage(
                 DamageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..bits import le16, le32
 from ..errors import DamageError
 from ..nodes import (
     S_IFBLK,
@@ -12,6 +13,7 @@ from ..nodes import (
     S_IFDIR,
     S_IFIFO,
     S_IFLNK,
+    S_IFMT,
     S_IFREG,
     S_IFSOCK,
 )
@@ -28,6 +30,7 @@ from ..ondisk.inode import (
     decode_time,
 )
 from ..ondisk.record import Record
+from ..units import SECTOR
 from .files import read_target
 from .mapping import FileExtent, TreeBlock, mapping, runs
 from .xattrs import xattrs
@@ -46,8 +49,6 @@ KINDS = {
 }
 """The ``S_IFMT`` bits of ``i_mode`` -> what that is called."""
 
-_S_IFMT = 0o170000
-SECTOR = 512
 _FAST_SYMLINK_SIZE = 4 * EXT4_N_BLOCKS
 
 _OLD = (
@@ -73,7 +74,7 @@ def _has_checksum_hi(raw: bytes) -> bool:
 
     i_extra_isize decides that, even if it is more than there is.
     """
-    size = int.from_bytes(raw[_EXTRA_ISIZE : _EXTRA_ISIZE + 2], "little")
+    size = le16(raw, _EXTRA_ISIZE)
     return size >= _CHECKSUM_HI + 2 - EXT4_GOOD_OLD_INODE_SIZE
 
 
@@ -122,19 +123,20 @@ class Inode:
         extra = (0,) * len(_EXTRA)
         self.extra_isize = high = 0
         if fmt.has_extra_fields:
-            self.extra_isize = int.from_bytes(raw[_EXTRA_ISIZE : _EXTRA_ISIZE + 2], "little")
+            self.extra_isize = le16(raw, _EXTRA_ISIZE)
             if self.extra_isize & 3 or self.extra_isize > len(raw) - EXT4_GOOD_OLD_INODE_SIZE:
                 if self.mode and self.links:
                     self.wrong("i_extra_isize", f"is {self.extra_isize}")
                 self.extra_isize = 0
                 if _has_checksum_hi(raw):
-                    high = int.from_bytes(raw[_CHECKSUM_HI : _CHECKSUM_HI + 2], "little")
+                    high = le16(raw, _CHECKSUM_HI)
             end = EXT4_GOOD_OLD_INODE_SIZE + min(self.extra_isize, _EXTRA_MOST)
             extra = _unpack_extra(raw[:end].ljust(INODE.size, b"\0"), 0)
         (
             _, checksum_hi, ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra, version_hi,
             self.projid,
         ) = extra  # fmt: skip
+        # Halves are joined without calls here, as this is done for every inode.
         self.checksum = checksum | (checksum_hi or high) << 16
         self.uid = uid | uid_high << 16
         self.gid = gid | gid_high << 16
@@ -175,7 +177,7 @@ class Inode:
     @property
     def file_type(self) -> int:
         """The ``S_IFMT`` bits of the mode."""
-        file_type: int = self.mode & _S_IFMT
+        file_type: int = self.mode & S_IFMT
         return file_type
 
     @property
@@ -224,7 +226,7 @@ class Inode:
     @property
     def device(self) -> tuple[int, int]:
         """(major, minor) of a device."""
-        words = (int.from_bytes(self.block_bytes[at : at + 4], "little") for at in (0, 4))
+        words = (le32(self.block_bytes, at) for at in (0, 4))
         return decode_device(*words)
 
     # -- times -----------------------------------------------------------------------------------

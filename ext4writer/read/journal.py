@@ -10,8 +10,9 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..bits import low_16, low_32
 from ..errors import DamageError, ImageError
-from ..ondisk.checksum import crc32c
+from ..ondisk.checksum import CRC_START, crc32c
 from ..ondisk.journal import (
     JBD2_COMMIT_BLOCK,
     JBD2_DEFAULT_FAST_COMMIT_BLOCKS,
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
 
 _header = JOURNAL_HEADER.unpacker("h_magic", "h_blocktype", "h_sequence")
 _MAGIC = struct.pack(">I", JBD2_MAGIC_NUMBER)
-_ALL_ONES = 0xFFFFFFFF
-_SEQUENCES = 1 << 32
 
 
 class BlockTag(NamedTuple):
@@ -116,7 +115,7 @@ class Journal:
         self.csum_v1 = bool(older & JBD2_FEATURE_COMPAT_CHECKSUM) and not self.has_checksums
         uuid = self.superblock["s_uuid"]
         assert isinstance(uuid, bytes)
-        self.seed = crc32c(_ALL_ONES, uuid)
+        self.seed = crc32c(CRC_START, uuid)
         self.first, self.end = self.number("s_first"), self.number("s_maxlen")
         self.has_fast_commits = bool(features & JBD2_FEATURE_INCOMPAT_FAST_COMMIT)
         if self.has_fast_commits:
@@ -156,7 +155,7 @@ class Journal:
         """Return the number of the transaction after those that are to be recovered."""
         if not transactions:
             return self.number("s_sequence")
-        return (transactions[-1].sequence + 1) % _SEQUENCES
+        return low_32(transactions[-1].sequence + 1)
 
     def transactions(self) -> list[Transaction]:
         """Return the transactions to be recovered, oldest first; none for a journal at rest."""
@@ -205,7 +204,7 @@ class Journal:
                 lying.append((here, UnitKind.JOURNAL_COMMIT))
                 found.append(Transaction(sequence, blocks, revoked))
                 blocks, revoked, summed = [], [], []
-                sequence = (sequence + 1) % _SEQUENCES
+                sequence = low_32(sequence + 1)
             else:
                 break
         return Scanned(found, lying)
@@ -276,7 +275,7 @@ class Journal:
             return False
         from ..ondisk.crc32 import crc32_be  # late, for hardly any journal has such checksums
 
-        crc = _ALL_ONES
+        crc = CRC_START
         for number in summed:
             crc = crc32_be(crc, self.block(number))
         return crc == stored
@@ -286,7 +285,7 @@ class Journal:
         if not self.has_checksums:
             return True
         checksum = crc32c(crc32c(self.seed, struct.pack(">I", sequence)), data)
-        return tag.checksum == (checksum if self.csum_v3 else checksum & 0xFFFF)
+        return tag.checksum == (checksum if self.csum_v3 else low_16(checksum))
 
 
 def _places_inside(image: Image) -> list[int]:

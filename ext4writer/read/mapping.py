@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..bits import joined_32
 from ..errors import DamageError
 from ..ondisk.checksum import crc32c
 from ..ondisk.extent import (
@@ -104,7 +105,7 @@ def _extent_tree(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
                 logical, stored, high, low = _extent(node.data, at)
                 unwritten = stored > EXT_INIT_MAX_LEN
                 length = stored - EXT_INIT_MAX_LEN if unwritten else stored
-                physical = low | high << 32
+                physical = low | high << 32  # without a call, for each extent
                 problem = None
                 if not length:
                     problem = "ee_len", "is 0"
@@ -128,7 +129,7 @@ def _extent_tree(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
         stack.append((node, position + 1))
         at = EXTENT_HEADER.size + position * EXTENT_IDX.size
         _, low, high = _index(node.data, at)
-        block = low | high << 32
+        block = joined_32(low, high)
         if not image.has_blocks(block):
             _wrong(inode, EXTENT_IDX, "ei_leaf_lo", node.offset + at, f"names block {block}")
             continue

@@ -9,6 +9,7 @@ import struct
 from typing import NamedTuple
 from uuid import UUID
 
+from ..arithmetic import round_down
 from ..errors import ImageError
 from .stores import Store
 
@@ -82,7 +83,7 @@ def _logical(store: Store, base: int) -> list[Partition]:
 
 def _gpt(store: Store) -> list[Partition]:
     for sector in _SECTOR_SIZES:
-        for header_at in (sector, store.size // sector * sector - sector):
+        for header_at in (sector, round_down(store.size, sector) - sector):
             if header_at + 512 > store.size or header_at < sector:
                 continue
             header = _GPT_HEADER.unpack_from(store.read(header_at, 512))

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..arithmetic import round_down
+from ..bits import le32
 from ..errors import DamageError
 from ..ondisk.inode import EXT4_VERITY_FL
 from ..ondisk.merkle import MerkleTree
-from ..ondisk.verity import ALGORITHMS, FSVERITY_DESCRIPTOR, verity_start
+from ..ondisk.verity import ALGORITHMS, DESC_SIZE_BYTES, FSVERITY_DESCRIPTOR, verity_start
 from .files import FileReader
 
 if TYPE_CHECKING:
     from .inodes import Inode
 
-_DESC_SIZE_BYTES = 4
 # include/linux/fsverity.h:FS_VERITY_MAX_DESCRIPTOR_SIZE
 _DESCRIPTOR_MAX = 16384
 _NAMES = {number: name for name, number in ALGORITHMS.items()}
@@ -44,12 +45,12 @@ def verity(inode: Inode) -> Verity | None:
     with FileReader(inode, past_end=True) as reader:
         start = verity_start(inode.size)
         end = reader.size
-        size_at = end - _DESC_SIZE_BYTES
+        size_at = end - DESC_SIZE_BYTES
         if size_at < start + FSVERITY_DESCRIPTOR.size:
             raise _error(inode, "version", "lies in no block past the end of the file")
-        size = int.from_bytes(reader.read_at(size_at, _DESC_SIZE_BYTES), "little")
+        size = le32(reader.read_at(size_at, DESC_SIZE_BYTES))
         block_size = inode.image.block_size
-        at = (size_at - size) // block_size * block_size
+        at = round_down(size_at - size, block_size)
         if not FSVERITY_DESCRIPTOR.size <= size <= _DESCRIPTOR_MAX or at < start:
             raise _error(inode, "version", f"is said to have {size} bytes")
         data = reader.read_at(at, size)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from ..errors import SourceError, TreeError
 from ..forked import ProcessPool, Stage, as_pool
-from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..progress import (
+    REPORT_EVERY,
+    WAIT_SECONDS,
+    Cancel,
+    Progress,
+    ProgressCallback,
+    check_cancelled,
+)
 from ..tree import (
     S_IFBLK,
     S_IFCHR,
@@ -42,7 +49,6 @@ from .saved_images import note_saved_image
 if TYPE_CHECKING:
     from ..edit.globs import Patterns
 
-REPORT_EVERY = 1024
 
 ENTRIES_TO_FORK = 2048
 """About 20 ms of work. Below this, listing takes less time than forking."""
@@ -51,8 +57,6 @@ TASK_WEIGHT = 4
 TASK_FOLDERS = 128
 OWN_ENTRIES = 256
 """About how many entries this process lists before it checks what the others have found."""
-WAIT_SECONDS = 0.2
-"""How long a request to cancel may go unseen."""
 
 OTHER_KINDS: dict[int, type[Node]] = {
     S_IFCHR: CharacterDevice,

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from ..bits import MASK_32
 from ..content import BytesContent, Content
 from ..errors import SourceError, display_path
+from ..nodes import S_IFMT
 from ..progress import Cancel, ProgressCallback
 from ..tree import (
     S_IFBLK,
@@ -32,12 +34,10 @@ from ..tree import (
 )
 from .escapes import undump
 from .manifest_content import ContentRoot
-from .manifest_lines import EMPTY, U32, ManifestReader, split_device
+from .manifest_lines import EMPTY, ManifestReader, split_device
 
 FIELDS = 11
 SIZE_MOST = (1 << 63) - 1
-
-S_IFMT = 0o170000
 
 
 def read_dump(
@@ -97,7 +97,7 @@ class _DumpReader(ManifestReader):
             return
         node = self._node(path, mode & S_IFMT, words)
         node.mode = mode & 0o7777
-        self.number(words[3], "nlink", U32)
+        self.number(words[3], "nlink", MASK_32)
         node.uid = self.owner(words[4], "uid", path)
         node.gid = self.owner(words[5], "gid", path)
         node.mtime_ns = self.time(words[7])

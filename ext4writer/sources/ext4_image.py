@@ -13,7 +13,7 @@ from ..content import BytesContent, Content, Reader
 from ..errors import DamageError
 from ..forked import NEVER
 from ..inode_flags import STORAGE_FLAGS, flag_names, taken_flags
-from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..progress import REPORT_EVERY, Cancel, Progress, ProgressCallback, check_cancelled
 from ..read import Image, Inode, OnDamage, open_image
 from ..read import Source as ImageSource
 from ..read.stores import FileStore, Store, Window
@@ -40,8 +40,6 @@ from ..tree import (
     Tree,
 )
 from .inputs import inputs_of
-
-_REPORT_EVERY = 1024
 
 _SIMPLE: dict[int, type[Directory | Fifo | Socket]] = {
     S_IFDIR: Directory,
@@ -108,7 +106,7 @@ class _Reading:
         nodes: dict[int, Node] = {}
         above = [top]
         for number, found in enumerate(self.image.walk(), 1):
-            if number % _REPORT_EVERY == 0:
+            if number % REPORT_EVERY == 0:
                 check_cancelled(self.cancel)
                 if self.progress is not None:
                     found_bytes = self.bytes_found

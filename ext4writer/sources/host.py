@@ -16,6 +16,7 @@ from typing import Any, Self
 from ..content import (
     O_BINARY,
     O_CLOEXEC,
+    O_NOCTTY,
     O_NOFOLLOW,
     O_NONBLOCK,
     Content,
@@ -35,7 +36,6 @@ from ..errors import SourceChangedError, SourceError
 LONGEST_PATH = 3800 if sys.platform == "linux" else 700
 """Bytes of the longest path that leaves room for one more name under PATH_MAX."""
 
-O_NOCTTY = getattr(os, "O_NOCTTY", 0)
 O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 
 FILE_FLAGS = os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY

@@ -6,7 +6,8 @@ import errno
 import os
 import struct
 
-from ..content import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK
+from ..bits import joined_32
+from ..content import O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK
 from ..inode_flags import STORAGE_FLAGS, flag_names, taken_flags
 from ..tree import S_IFDIR, S_IFREG, Loss
 
@@ -17,7 +18,6 @@ except ImportError:  # Windows has no such flags
 else:
     HAS_IOCTL = True
 
-O_NOCTTY = getattr(os, "O_NOCTTY", 0)
 
 # include/uapi/linux/fs.h; "read" is another bit on MIPS, PowerPC, SPARC and Alpha
 # (include/uapi/asm-generic/ioctl.h and theirs). The other number means nothing on either.
@@ -63,7 +63,7 @@ class HostFlags:
             return 0
         try:
             flags = self._flags(_ask(fd, _FS_IOC_GETFLAGS, _LONG), kind, shown)
-            return self._project(_ask(fd, _FS_IOC_FSGETXATTR, _FSXATTR.size)) << 32 | flags
+            return joined_32(flags, self._project(_ask(fd, _FS_IOC_FSGETXATTR, _FSXATTR.size)))
         except OSError as error:
             self._lose(shown, f"inode flags cannot be read: {error.strerror}")
             return 0

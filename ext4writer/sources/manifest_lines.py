@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from ..arguments import id_of
+from ..bits import MASK_32
 from ..content import BytesContent
 from ..errors import SourceError, TreeError, display_path
-from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ..progress import REPORT_EVERY, Cancel, Progress, ProgressCallback, check_cancelled
 from ..tree import (
     SYMLINK_MAX,
     Directory,
@@ -22,6 +23,7 @@ from ..tree import (
     Xattrs,
     check_name,
 )
+from ..units import NANOSECONDS
 
 LINE_MOST = 1 << 20
 """Bytes of one line, continuations included."""
@@ -29,9 +31,6 @@ PATH_MOST = 1 << 15
 """Bytes of a path. A walk over a tree makes every path; this bounds the cost of a deep tree."""
 IMPLIED_MOST, IMPLIED_EACH = 100_000, 8
 """How many directories a manifest may leave out, and how many more for each of its entries."""
-REPORT_EVERY = 1024
-U32 = (1 << 32) - 1
-NANOSECONDS = 1_000_000_000
 
 EMPTY = BytesContent(b"")
 
@@ -100,7 +99,7 @@ class ManifestReader:
     def owner(self, word: bytes, what: str, path: bytes) -> int:
         """The number of a user or group of the entry at ``path``."""
         try:
-            return id_of(self.number(word, what, U32))
+            return id_of(self.number(word, what, MASK_32))
         except ValueError as error:
             raise self.error(f"{what} {error}", path) from None
 

@@ -12,6 +12,8 @@ the next multiple of eight (Nix manual, "Nix Archive (NAR) Format"; Dolstra's th
 
 from __future__ import annotations
 
+from .. import arithmetic
+
 LENGTH_BYTES = 8
 ALIGNMENT = 8
 
@@ -27,7 +29,7 @@ SYMLINK_MODE = 0o777
 
 def padding(size: int) -> int:
     """How many zero bytes follow a string of ``size`` bytes."""
-    return -size % ALIGNMENT
+    return arithmetic.padding(size, ALIGNMENT)
 
 
 def word(data: bytes) -> bytes:

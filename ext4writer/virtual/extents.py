@@ -49,8 +49,7 @@ def allocation(
     """Yield the blocks with the ``found`` spans of data, which ascend, and the zeros between."""
     first = position = offset
     for low, high in found:
-        # Spelled out, as this is done for every file: to the bounds of blocks.
-        low, high = low - low % block_size, high + -high % block_size
+        low, high = low - low % block_size, high + -high % block_size  # rounded without calls
         low, high = max(low, position), min(high, end)
         if low > position:
             if position > first:

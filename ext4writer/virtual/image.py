@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from typing import Any, TypeAlias
 
-from ..arithmetic import round_up
+from ..arithmetic import round_down, round_up
 from ..damage.override import Override
-from ..planning.layout import ImagePlan
+from ..planning.layout import METADATA_MEMORY, ImagePlan
 from ..spans import Span
 from .contents import Contents
 from .extents import Allocation, Extent, allocation, gapless
@@ -19,8 +19,6 @@ from .metadata import Metadata
 Buffer: TypeAlias = Any
 """What bytes are read into, such as a bytearray. Its name in typeshed is for type checkers only."""
 
-MEMORY = 64 << 20
-"""Bytes of metadata that are kept by default."""
 PIECE_BYTES = 1 << 20
 
 
@@ -38,7 +36,11 @@ class VirtualImage(io.RawIOBase):
     """
 
     def __init__(
-        self, layout: ImagePlan, *, overrides: Sequence[Override] = (), memory: int = MEMORY
+        self,
+        layout: ImagePlan,
+        *,
+        overrides: Sequence[Override] = (),
+        memory: int = METADATA_MEMORY,
     ) -> None:
         """``memory`` is the number of bytes of metadata that are kept.
 
@@ -98,7 +100,7 @@ class VirtualImage(io.RawIOBase):
         offset = self._checked(offset)
         end = self.size if size is None else min(self.size, offset + size)
         block = self.block_size
-        low, high = offset - offset % block, round_up(end, block)
+        low, high = round_down(offset, block), round_up(end, block)
         data = merge(self._metadata.spans(low, high), self._contents.spans(low, high))
         return allocation(data, offset, end, block)
 

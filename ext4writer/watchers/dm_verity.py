@@ -11,6 +11,7 @@ from struct import Struct
 from typing import Any, ClassVar
 from uuid import UUID
 
+from ..arithmetic import round_down
 from ..errors import SpecError
 from ..ondisk.merkle import MerkleTree, TreeBuilder
 from ..output.sink import Buffer
@@ -80,7 +81,7 @@ class DmVerity:
                     return
                 self._builder.add(self._partial)
                 self._partial = bytearray()
-            whole = len(rest) - len(rest) % self.block_size
+            whole = round_down(len(rest), self.block_size)
             if whole:
                 self._builder.add(rest[:whole])
             self._partial += rest[whole:]

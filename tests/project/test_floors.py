@@ -33,6 +33,7 @@ BELOW_ALL = {
     "late_dataclasses": 0,
     "arithmetic": 0,
     "spans": 0,
+    "bits": 0,
     "arguments": 0,
     "inode_flags": 1,
     "progress": 1,
@@ -682,3 +683,44 @@ def test_spans_and_runs_have_one_place() -> None:
     for line in ("class Span: pass", "Run = tuple[int, int]", "Ranges = list[tuple[int, int]]"):
         path = ROOT / "ext4writer/holes.py"
         assert list(names_a_pair(Module("holes", path, ast.parse(line))))
+
+
+# Where a loop over all inodes, names, extents or groups spells a trick out, and says so.
+SPELLED_OUT = {
+    "bits",
+    *("ondisk.dirhash", "ondisk.dirhash_bulk", "ondisk.checksum"),
+    *("ondisk.inode", "planning.directories", "damage.sealing"),
+}
+TRICK = re.compile(
+    r"& 0xFFFF\b|& 0xFFFFFFFF\b|& MASK_32\b|\w & \(\w+ - 1\)|\.bit_length\(\) - 1|"
+    r"& -\w|-\w[\w.]* % |int\.from_bytes\([^()]*\[[^\]]* : [^\]]*\], \"little\"\)|"
+    r"S_IF\w+ >> 12|(\b\w+) // (\w+) \* \2\b"
+)
+
+
+def tricks(source: str) -> list[str]:
+    """What ``bits`` and ``arithmetic`` have names for, where no comment says why it has none."""
+    return [
+        line.strip()
+        for line in source.splitlines()
+        if TRICK.search(line) and "#" not in line and '"""' not in line
+    ]
+
+
+def test_tricks_of_bits_have_names() -> None:
+    for module in modules():
+        if module.name not in SPELLED_OUT | HOT:
+            found = tricks(module.path.read_text())
+            assert not found, f"{module.name}: {found}; bits.py and arithmetic.py have names"
+    for line in (
+        "crc & 0xFFFF",
+        "block & 0xFFFFFFFF",
+        "size & (size - 1)",
+        "size.bit_length() - 1",
+        "bits & -bits",
+        "-size % BLOCK",
+        'int.from_bytes(data[at : at + 4], "little")',
+        "S_IFREG >> 12",
+        "size // unit * unit",
+    ):
+        assert tricks(line), line

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from .oracles import Oracle
 
-WORKERS_MAX = 8
-
 
 def parse_seeds(text: str) -> range:
     """The seeds ``A:B``, B not among them, or the one seed ``A``; ``ValueError``."""
@@ -243,7 +241,7 @@ def run(
 
     Ends with 1 if something was kept. Interrupt it at any time: the same command goes on.
     """
-    from ..options import usable_cpus
+    from ..options import WORKERS_MAX, usable_cpus
     from .campaign import run as run_campaign
     from .campaign import stop_workers
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from ext4writer.bits import is_power_of_two, log2
 from ext4writer.late_dataclasses import dataclass, field
+from ext4writer.ondisk.superblock import EXT4_LABEL_MAX
 
 from .numbers import decimal, options_in, parse_num_blocks, strtoul, whole
 from .refusal import Mistake, Refusal, not_here
@@ -19,7 +21,6 @@ FLAGS = "cjnqvDFKSV"
 
 MIN_BLOCK_SIZE = 1024
 MAX_BLOCK_SIZE = 65536
-LABEL_MAX = 16
 
 
 def usage(program: str) -> str:
@@ -196,7 +197,7 @@ def _block_size(found: Arguments, text: str) -> None:
     if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE:
         raise Mistake(f"invalid block size - {text}")
     # ext2fs_log2_u32 rounds down.
-    size = 1 << size.bit_length() - 1
+    size = 1 << log2(size)
     found.block_size = -size if text.startswith("-") else size
     if found.block_size > 4096 and not os.path.exists(
         "/sys/fs/ext4/features/blocksize_gt_pagesize"
@@ -226,7 +227,7 @@ def _blocks_per_group(found: Arguments, text: str) -> None:
 
 def _flex_size(found: Arguments, text: str) -> None:
     number = _number(text, "Illegal number for flex_bg size")
-    if number < 1 or number & (number - 1):
+    if number < 1 or not is_power_of_two(number):
         raise Mistake("flex_bg size must be a power of 2")
     if number > (1 << 31):
         raise Mistake(f"flex_bg size ({number}) must be less than or equal to 2^31")
@@ -280,8 +281,8 @@ def _default_journal(found: Arguments, _: str) -> None:
 
 def _label(found: Arguments, text: str) -> None:
     name = os.fsencode(text)
-    if len(name) > LABEL_MAX:
-        text = os.fsdecode(name[:LABEL_MAX])
+    if len(name) > EXT4_LABEL_MAX:
+        text = os.fsdecode(name[:EXT4_LABEL_MAX])
         found.warnings.append(f"Warning: label too long; will be truncated to '{text}'\n\n")
     found.label = text
 

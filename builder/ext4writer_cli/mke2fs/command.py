@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ext4writer.arithmetic import ceil_div, round_up
 from ext4writer.late_dataclasses import replace
+from ext4writer.units import NANOSECONDS
 
 from .arguments import Arguments, read_arguments
 from .console import VERSION, Console
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from .settings import Clock, Settings
     from .target import Target
 
-LOSSES_SHOWN = 20
 _V1_JOURNAL = (
     "journal_superblock.h_blocktype=3",
     "journal_superblock.s_nr_users=0",
@@ -34,7 +34,6 @@ _V1_JOURNAL = (
 )
 """A journal of version 1 (misc/util.c:parse_journal_opts, v1_superblock), without what came later:
 fields that mke2fs leaves there, and that e2fsck then clears."""
-NANOSECONDS = 10**9
 
 
 def run(program: str, given: Sequence[str]) -> int:
@@ -318,6 +317,8 @@ class _Making:
         if self._own is not None and self._own.strict:
             first = losses[0]
             raise Mistake(f"--strict: {display_path(first.path)}: {first.what}")
+        from ..report import LOSSES_SHOWN
+
         for loss in losses[:LOSSES_SHOWN]:
             self._console.err(f"not kept exactly: {display_path(loss.path)}: {loss.what}\n")
         if len(losses) > LOSSES_SHOWN:

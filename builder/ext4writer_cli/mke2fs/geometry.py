@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ext4writer.arithmetic import ceil_div
+from ext4writer.arithmetic import ceil_div, round_down
 from ext4writer.ondisk.features import FeatureSet
 from ext4writer.ondisk.format import Format
 
@@ -93,7 +93,7 @@ def numbers_for(wanted: Wanted, device: str) -> Numbers:
             clusters_per_group=per_group,
             desc_size=wanted.desc_size,
         )
-        blocks = wanted.blocks // fmt.blocks_per_cluster * fmt.blocks_per_cluster
+        blocks = round_down(wanted.blocks, fmt.blocks_per_cluster)
         if wanted.reserved_blocks >= wanted.blocks:
             raise Refusal(
                 f"{device}: Invalid argument passed to ext2 library while setting up superblock\n"
@@ -158,7 +158,7 @@ def _inodes_per_group(fmt: Format, per_group: int, groups: int) -> int:
     per_group = min(per_group, 8 * fmt.block_size, (1 << 16) - fmt.inodes_per_block)
     while True:
         found = fmt.inode_table_blocks(per_group) * fmt.block_size // fmt.inode_size
-        found = max(found, 8) & ~7
+        found = round_down(max(found, 8), 8)
         if found * groups > MAX_32:
             per_group -= 1
         elif found * groups < fmt.first_ino + 1:

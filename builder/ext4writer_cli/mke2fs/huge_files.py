@@ -10,7 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ext4writer.arithmetic import ceil_div, round_up
+from ext4writer.bits import log2
 from ext4writer.nodes import S_IFREG
+from ext4writer.ondisk.superblock import EXT4_MIN_BLOCK_LOG_SIZE
+from ext4writer.planning.contents import LARGE_FILE_BYTES
 from ext4writer.planning.hints import Hints, Place
 from ext4writer.planning.policy import LayoutPolicy
 from ext4writer.zeros_content import ZerosContent
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
 EXTENT_MOST = 1 << 15
 """Blocks of the longest extent (EXT_INIT_MAX_LEN)."""
-LARGE_FILE_BYTES = 1 << 31
 EXTENTS_IN_INODE = 4
 HEADER_BYTES = 12
 """Of a node of an extent tree, and of each of its entries."""
@@ -112,7 +114,7 @@ def wanted_files(settings: Settings, target: Target) -> Wanted:
     profile, types = settings.profile, settings.types
     if not settings.numbers.format.extent:
         raise NoHugeFilesError("Operation not supported for inodes containing extents")
-    log = settings.block_size.bit_length() - 11
+    log = log2(settings.block_size) - EXT4_MIN_BLOCK_LOG_SIZE
 
     def number(name: str, default: int = 0) -> int:
         return max(0, profile.int_for(types, name, default))

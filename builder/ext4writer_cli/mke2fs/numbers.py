@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ext4writer.bits import MASK_64
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +14,6 @@ _OF_DECIMALS = frozenset("0123456789+-.eE")
 _OF_HEX = frozenset("0123456789abcdefABCDEFxXpP+-.")
 _BLANKS = " \t\n\r\f\v"
 _SHIFTS = {"t": 40, "g": 30, "m": 20, "k": 10}
-_MASK = (1 << 64) - 1
 
 
 def strtoul(text: str, base: int = 0) -> tuple[int, str]:
@@ -32,8 +33,8 @@ def strtoul(text: str, base: int = 0) -> tuple[int, str]:
         found, after = _digits(rest, base)
     if not found:
         return 0, text
-    number = min(int(found, base), _MASK)
-    return -number & _MASK if sign == "-" else number, after
+    number = min(int(found, base), MASK_64)
+    return -number & MASK_64 if sign == "-" else number, after
 
 
 def _digits(text: str, base: int) -> tuple[str, str]:
@@ -102,5 +103,5 @@ def parse_num_blocks(text: str, log_block_size: int) -> int:
     if shift is None:
         return 0
     if log_block_size < 0:
-        return number << shift & _MASK
-    return (number << shift - 10 & _MASK) >> log_block_size
+        return number << shift & MASK_64
+    return (number << shift - 10 & MASK_64) >> log_block_size

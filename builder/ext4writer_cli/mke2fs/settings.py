@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid1, uuid4
 
 from ext4writer.arithmetic import ceil_div
+from ext4writer.bits import is_power_of_two, log2
 from ext4writer.errors import SpecError
 from ext4writer.late_dataclasses import dataclass, replace
 from ext4writer.ondisk.features import FeatureSet, feature
 from ext4writer.ondisk.format import Format
 from ext4writer.ondisk.inode import EXT4_NDIR_BLOCKS
 from ext4writer.ondisk.journal import default_fast_commit_blocks, default_journal_blocks
-from ext4writer.ondisk.superblock import edit_mount_options
+from ext4writer.ondisk.superblock import EXT4_MIN_BLOCK_LOG_SIZE, edit_mount_options
 from ext4writer.planning.contents import LARGE_FILE_BYTES
 from ext4writer.planning.system_files.resize_inode import resize_inode_bytes
 
@@ -151,7 +152,7 @@ class _Settling:
         self._types = self._fs_types(blocks)
         self._default_features()
         block_size, blocks = self._block_size(blocks)
-        log = block_size.bit_length() - 11
+        log = log2(block_size) - EXT4_MIN_BLOCK_LOG_SIZE
         features = self._features
         if blocks > MAX_32:
             if not flags(features).is_64bit and profile.bool_for(
@@ -165,7 +166,7 @@ class _Settling:
                     f"of {block_size}.\n"
                 )
             features = features.without("resize_inode")
-        if blocks > (1 << block_size.bit_length() - 1 + 3 + 32) - 1:
+        if blocks > (1 << log2(block_size) + 3 + 32) - 1:
             raise Refusal(
                 f"{arguments.program}: Size of device (0x{blocks:x} blocks) {arguments.device} "
                 f"too big to create\n\ta filesystem using a blocksize of {block_size}.\n"
@@ -298,7 +299,7 @@ class _Settling:
         arguments = self._arguments
         known = arguments.block_size if arguments.block_size > 0 else 1024
         if arguments.size is not None:
-            blocks = parse_num_blocks(arguments.size, known.bit_length() - 11)
+            blocks = parse_num_blocks(arguments.size, log2(known) - EXT4_MIN_BLOCK_LOG_SIZE)
             if not blocks:
                 raise Mistake(f"invalid blocks '{arguments.size}' on device '{arguments.device}'")
             return blocks
@@ -447,7 +448,7 @@ class _Settling:
         if flags(features).bigalloc:
             if not size:
                 size = self._profile.int_for(self._types, "cluster_size", block_size * 16)
-            size = 1 << size.bit_length() - 1
+            size = 1 << log2(size)
             if size < block_size:
                 raise Mistake("The cluster size may not be smaller than the block size.\n")
             return size
@@ -524,7 +525,7 @@ class _Settling:
         size = self._extended.desc_size
         if size is not None and not flags(features).is_64bit:
             raise Refusal("desc_size requires '-O 64bit'\n")
-        if size is not None and not (64 <= size <= 1024 and size & (size - 1) == 0):
+        if size is not None and not (64 <= size <= 1024 and is_power_of_two(size)):
             raise Refusal(f"Invalid desc_size: '{size}'\n")
 
     def _take_quota_types(self) -> None:
@@ -557,7 +558,7 @@ class _Settling:
                 raise Mistake("Flex_bg feature not enabled, so flex_bg size may not be specified")
             return 1
         size = size or self._profile.int_for(self._types, "flex_bg_size", 16) or 1
-        return 1 << size.bit_length() - 1
+        return 1 << log2(size)
 
     def _inode_size(self, features: FeatureSet, block_size: int) -> int:
         size = self._arguments.inode_size
@@ -572,7 +573,7 @@ class _Settling:
             if given > GOOD_OLD_INODE_SIZE:
                 raise Refusal("Inode size incompatible with revision 0 filesystems\n")
             return GOOD_OLD_INODE_SIZE
-        if size and (not GOOD_OLD_INODE_SIZE <= size <= block_size or size & (size - 1)):
+        if size and (not GOOD_OLD_INODE_SIZE <= size <= block_size or not is_power_of_two(size)):
             raise Mistake(f"invalid inode size {size} (min {GOOD_OLD_INODE_SIZE}/max {block_size})")
         asked, size = size, size or GOOD_OLD_INODE_SIZE
         if flags(features).inline_data and size == GOOD_OLD_INODE_SIZE:
@@ -680,7 +681,7 @@ class _Settling:
             text = self._profile.text_for(self._types, "journal_location", "")
         if text:
             block_size = numbers.format.block_size
-            return parse_num_blocks(text, block_size.bit_length() - 11) * block_size
+            return parse_num_blocks(text, log2(block_size) - EXT4_MIN_BLOCK_LOG_SIZE) * block_size
         # lib/ext2fs/fallocate.c:ext2fs_fallocate takes no goal for a file without extents.
         return "middle" if numbers.format.extent else None
 
@@ -729,7 +730,7 @@ class _Settling:
             options["mmp_update_interval"] = extended.mmp_update_interval
         text = extended.orphan_file_size
         if text is not None:
-            blocks = parse_num_blocks(text, fmt.block_size.bit_length() - 11)
+            blocks = parse_num_blocks(text, log2(fmt.block_size) - EXT4_MIN_BLOCK_LOG_SIZE)
             if not blocks:
                 raise Refusal(f"Invalid size of orphan file {text}\n")
             if fmt.orphan_file:

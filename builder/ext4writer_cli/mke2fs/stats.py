@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from ext4writer.bits import log2
+from ext4writer.ondisk.superblock import EXT4_MIN_BLOCK_LOG_SIZE
+
 from .arguments import Arguments
 from .settings import Settings
 
@@ -47,8 +50,8 @@ def unused(settings: Settings, arguments: Arguments) -> str:
 
 def _details(settings: Settings, arguments: Arguments) -> str:
     numbers, fmt, options = settings.numbers, settings.numbers.format, settings.options
-    log = fmt.block_size.bit_length() - 11
-    log_cluster = fmt.cluster_size.bit_length() - 11
+    log = log2(fmt.block_size) - EXT4_MIN_BLOCK_LOG_SIZE
+    log_cluster = log2(fmt.cluster_size) - EXT4_MIN_BLOCK_LOG_SIZE
     system = {"Hurd": "GNU/Hurd"}.get(settings.creator_os, settings.creator_os)
     kind = "Cluster" if fmt.bigalloc else "Fragment"
     share = 100.0 * numbers.reserved_blocks / numbers.blocks

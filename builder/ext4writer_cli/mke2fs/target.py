@@ -10,12 +10,13 @@ from contextlib import suppress
 from functools import cached_property, partial
 from struct import pack, unpack
 
+from ext4writer.output.device import BLKSSZGET
+
 from .console import Console
 from .numbers import strtoul
 from .refusal import Mistake, Refusal
 
 # linux/fs.h: the numbers on most architectures; the others refuse them.
-BLKSSZGET = 0x1268
 BLKPBSZGET = 0x127B
 
 # (offset, bytes, what it is): the signatures that util-linux's libblkid finds first.

@@ -128,7 +128,7 @@ def _check_entries(
         hashed = entry_hash(each.name, value)
         if in_the_inode and not each.entry_hash:
             continue
-        if each.entry_hash not in (hashed, _signed_hash(each.name, value)):
+        if each.entry_hash not in (hashed, entry_hash(each.name, value, signed=True)):
             text = f"is {each.entry_hash:#010x}, and should be {hashed:#010x}"
             wrong("PR_1_ATTR_HASH", "e_hash", text)
     spans.sort()
@@ -138,18 +138,6 @@ def _check_entries(
             text = f"of one attribute reaches byte {end}, where another begins at {start}"
             check.of_record(code, XATTR_ENTRY, "e_value_offs", first, text, inode.ino)
             break
-
-
-def _signed_hash(name: bytes, value: bytes) -> int:
-    """The hash that kernels with signed characters made (ext4_xattr_hash_entry_signed)."""
-    hashed = 0
-    for byte in name:
-        signed = byte - 256 if byte & 0x80 else byte
-        hashed = (hashed << _HASH_SHIFT ^ hashed >> 27 ^ signed) & 0xFFFFFFFF
-    padded = value.ljust(round_up(len(value), 4), b"\0")
-    for (word,) in struct.iter_unpack("<I", padded):
-        hashed = (hashed << _VALUE_SHIFT ^ hashed >> 16 ^ word) & 0xFFFFFFFF
-    return hashed
 
 
 def _check_value_inode(check: Check, inode: Inode, xattr: Xattr) -> None:
@@ -187,7 +175,7 @@ def _check_value_hashes(check: Check, inode: Inode, xattr: Xattr, holder: Inode)
     hashed = INODE_128.number(holder.raw, 0, "i_atime")
     value = struct.pack("<I", hashed)
     right = value_entry_hash(xattr.name, hashed)
-    if xattr.entry_hash not in (right, _signed_hash(xattr.name, value)):
+    if xattr.entry_hash not in (right, entry_hash(xattr.name, value, signed=True)):
         owner = INODE_128.number(holder.raw, 0, "i_mtime"), holder.generation
         if owner == (inode.ino, inode.generation):
             check.unhashed_values.add(xattr.offset)

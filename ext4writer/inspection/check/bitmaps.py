@@ -6,7 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from ...arithmetic import ceil_div
-from ...nodes import S_IFDIR
+from ...bits import lowest_bit
+from ...nodes import DT_DIR
 from ...ondisk.checksum import bitmap_checksum
 from ...ondisk.group_desc import EXT4_BG_BLOCK_UNINIT, EXT4_BG_INODE_UNINIT
 from ...ondisk.superblock import SUPERBLOCK
@@ -27,7 +28,7 @@ def check_bitmaps(check: Check) -> None:
     free_clusters = free_inodes = 0
     inos, types = check.inodes.inos, check.inodes.types
     row = 0
-    directory = S_IFDIR >> 12
+    directory = DT_DIR
     for group in range(image.groups):
         if not group & 255:
             check.check_cancelled()
@@ -221,9 +222,9 @@ def _lowest_bits(bits: int) -> Iterator[int]:
     for _ in range(_EXAMPLES):
         if not bits:
             return
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
+        lowest = lowest_bit(bits)
+        yield lowest
+        bits ^= 1 << lowest
 
 
 def _wrong(check: Check, code: str, record: str, block: int, text: str) -> None:

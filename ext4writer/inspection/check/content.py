@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...errors import DamageError, ImageError
-from ...nodes import S_IFREG
+from ...nodes import DT_REG
 from ...read import Inode
 from ...read.verity import check as check_verity
 from .state import Check
 
 _READ_BYTES = 1 << 20
-_FILE = S_IFREG >> 12
 
 
 def check_content(check: Check) -> None:
     """Read all files; what cannot be read is reported."""
     for ino, kind in zip(check.inodes.inos, check.inodes.types, strict=True):
-        if kind != _FILE:
+        if kind != DT_REG:
             continue
         check.check_cancelled()
         inode = check.image.inode(ino)

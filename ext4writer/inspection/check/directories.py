@@ -5,9 +5,22 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from ...bits import le32
 from ...errors import DamageError
-from ...nodes import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
-from ...ondisk.casefold import EXT4_ENC_STRICT_MODE_FL, casefold
+from ...nodes import (
+    DT_DIR,
+    DT_LNK,
+    DT_REG,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    S_IFSOCK,
+    if_to_dt,
+)
+from ...ondisk.casefold import casefold
 from ...ondisk.dirent import (
     DIR_ENTRY_2,
     DIR_ENTRY_HASH,
@@ -16,7 +29,7 @@ from ...ondisk.dirent import (
     decode_rec_len,
 )
 from ...ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL, EXT4_INDEX_FL
-from ...ondisk.superblock import EXT4_BAD_INO, EXT4_ROOT_INO
+from ...ondisk.superblock import EXT4_BAD_INO, EXT4_ENC_STRICT_MODE_FL, EXT4_ROOT_INO
 from ...read import Inode
 from ...read.directories import Block, blocks, check_block, has_hash, inline_parts
 from .index import Leaf, check_index
@@ -25,18 +38,17 @@ from .state import Check
 _head = struct.Struct("<IHBB").unpack_from
 
 _FILE_TYPES = {
-    S_IFREG >> 12: 1,
-    S_IFDIR >> 12: 2,
-    S_IFCHR >> 12: 3,
-    S_IFBLK >> 12: 4,
-    S_IFIFO >> 12: 5,
-    S_IFSOCK >> 12: 6,
-    S_IFLNK >> 12: 7,
+    if_to_dt(S_IFREG): 1,
+    if_to_dt(S_IFDIR): 2,
+    if_to_dt(S_IFCHR): 3,
+    if_to_dt(S_IFBLK): 4,
+    if_to_dt(S_IFIFO): 5,
+    if_to_dt(S_IFSOCK): 6,
+    if_to_dt(S_IFLNK): 7,
 }
-"""``S_IFMT`` >> 12 -> what a directory entry says of it (fs/ext4/ext4.h:EXT4_FT_...)."""
+"""The kind of a mode -> what a directory entry says of it (fs/ext4/ext4.h:EXT4_FT_...)."""
 
-_DIRECTORY = S_IFDIR >> 12
-_ENCRYPTED_KINDS = (S_IFREG >> 12, S_IFDIR >> 12, S_IFLNK >> 12)
+_ENCRYPTED_KINDS = (DT_REG, DT_DIR, DT_LNK)
 
 _CIPHER_BLOCK = 16
 """lib/ext2fs/ext2_fs.h:EXT4_CRYPTO_BLOCK_SIZE, the least bytes of an encrypted name."""
@@ -107,7 +119,7 @@ class _Directory:
     def _check_inline(self) -> None:
         """``..`` is a number, and ``.`` does not stand there."""
         inode, parents = self._inode, self._parents
-        parent = int.from_bytes(inode.block_bytes[:4], "little")
+        parent = le32(inode.block_bytes)
         parents.dotdot[inode.ino] = parent, inode.offset + 40
         self._count(inode.ino)
         self._count(parent)
@@ -164,7 +176,7 @@ class _Directory:
                     self._wrong("PR_2_LINK_ROOT", base + at, "inode", f"of {name!r} is the root's")
                 if row >= 0:
                     counts[row] += 1
-                    if types[row] == _DIRECTORY:
+                    if types[row] == DT_DIR:
                         self._named(ino, base + at)
                     if file_types is None or file_types.get(types[row]) != file_type:
                         self._type(row, file_type, base + at, file_types)

@@ -29,10 +29,9 @@ from ...ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL
 from ...ondisk.record import Record
 from ...ondisk.superblock import EXT2_FLAGS_UNSIGNED_HASH
 from ...read import Inode
-from ...read.directories import Block
+from ...read.directories import UNSIGNED_STEP, Block
 from .state import Check
 
-_UNSIGNED_STEP = 3
 _HASH_END = 0xFFFFFFFF
 
 
@@ -170,7 +169,7 @@ class _Index:
         if version == DX_HASH_SIPHASH or inode.flags & EXT4_ENCRYPT_FL:
             return  # needs the key, or the hash of what was encrypted
         if version <= DX_HASH_TEA and image.number("s_flags") & EXT2_FLAGS_UNSIGNED_HASH:
-            version += _UNSIGNED_STEP
+            version += UNSIGNED_STEP
         if version > DX_HASH_TEA_UNSIGNED:
             return
         seed = image.superblock["s_hash_seed"]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 
+from ...bits import low_16
 from ...errors import DamageError, ImageError
-from ...nodes import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
+from ...nodes import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK
 from ...ondisk.checksum import crc32c
 from ...ondisk.encryption import policy_of
 from ...ondisk.extent import (
@@ -49,12 +50,11 @@ from ...read.files import size_limit
 from ...read.mapping import block_map
 from ...read.xattr_entries import INLINE_DATA, in_inode, inline_value
 from ...read.xattrs import encryption_context
+from ...units import SECTOR
 from .attributes import Charge, check_attribute_block, check_attributes
 from .quota import count_usage
 from .state import Check
 
-_S_IFMT = 0o170000
-_SECTOR = 512
 _READ_BYTES = 256 << 10
 _SPECIAL = {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}
 _LARGE_FILE_BYTES = 1 << 31
@@ -157,7 +157,7 @@ class _Ordinary:
         image, fmt = check.image, check.format
         self._check = check
         self._first_ino = fmt.first_ino
-        self._sectors = check.block_size // _SECTOR
+        self._sectors = check.block_size // SECTOR
         self._block_size = check.block_size
         self._largest = EXT_MAX_BLOCKS * check.block_size
         self._least, self._end = fmt.first_data_block + 1, image.blocks_count
@@ -177,7 +177,7 @@ class _Ordinary:
         ) = _old(raw, 0)  # fmt: skip
         if not links or dtime or acl or faddr or blocks_high or acl_high:
             return False
-        kind = mode & _S_IFMT
+        kind = mode & S_IFMT
         if self._has_extra:
             isize, checksum_hi = _extra(raw, 0)
             if isize != 32 or raw[160:164] == _MAGIC:
@@ -188,7 +188,7 @@ class _Ordinary:
             parts = (raw[:_LO], raw[_LO + 2 : _HI], raw[_HI + 2 :])
             data = body % (parts if self._has_extra else (raw[:_LO], raw[_LO + 2 :]))
             found = crc32c(crc32c(self._seed, _seed_bytes(ino, generation)), data)
-            if found != checksum and (self._has_extra or found & 0xFFFF != checksum):
+            if found != checksum and (self._has_extra or low_16(found) != checksum):
                 return False
         check = self._check
         if kind == S_IFLNK and not flags:
@@ -724,7 +724,7 @@ def _check_size(check: Check, inode: Inode, mapped: _Mapped) -> None:
 
 
 def _check_sizes(check: Check, inode: Inode, blocks: int) -> None:
-    expected = blocks * (check.block_size // _SECTOR)
+    expected = blocks * (check.block_size // SECTOR)
     if inode.blocks != expected:
         check.of_inode(
             "PR_1_BAD_I_BLOCKS",

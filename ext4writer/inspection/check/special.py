@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from ...bits import MASK_32
 from ...errors import DamageError, ImageError, display_path
 from ...ondisk.checksum import (
     set_journal_superblock_checksum,
@@ -195,7 +196,7 @@ def _check_journal_features(data: bytearray, wrong: Callable[[str, str, str], No
         wrong("PR_0_JOURNAL_BAD_SUPER", "s_checksum_type", text)
     if flags & JBD2_FEATURE_INCOMPAT_FAST_COMMIT:
         fast = number(data, 0, "s_num_fc_blks") or JBD2_DEFAULT_FAST_COMMIT_BLOCKS
-        left = (number(data, 0, "s_maxlen") - fast) & 0xFFFFFFFF  # as both of them count
+        left = (number(data, 0, "s_maxlen") - fast) & MASK_32  # as both of them count
         if left < JBD2_MIN_JOURNAL_BLOCKS:
             text = f"is {fast}, which leaves too few blocks for the log"
             wrong("PR_0_JOURNAL_BAD_SUPER", "s_num_fc_blks", text)

@@ -172,7 +172,7 @@ class InodesInUse:
 
     def add(self, ino: int, mode: int, links: int) -> None:
         self.inos.append(ino)
-        self.types.append(mode >> 12)
+        self.types.append(mode >> 12)  # if_to_dt, without a call for each inode
         self.links.append(links)
         self.names.append(0)
 

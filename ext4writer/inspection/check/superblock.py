@@ -5,6 +5,7 @@ Rules: e2fsck/super.c:check_super_block.
 
 from __future__ import annotations
 
+from ...bits import is_power_of_two, low_16
 from ...ondisk.format import Format
 from ...ondisk.superblock import (
     EXT4_CRC32C_CHKSUM,
@@ -67,7 +68,7 @@ def check_superblock(check: Check) -> None:
     if number("s_log_groups_per_flex") > 31:
         bounded("s_log_groups_per_flex", number("s_log_groups_per_flex"), 0, 31)
     desc_size = number("s_desc_size")
-    if desc_size > 1024 or desc_size & (desc_size - 1):
+    if desc_size > 1024 or not is_power_of_two(desc_size):
         check.of_superblock("PR_0_SB_CORRUPT", "s_desc_size", f"is {desc_size}")
     bounded("s_rev_level", number("s_rev_level"), 0, EXT4_DYNAMIC_REV)
     if fmt.metadata_csum and number("s_checksum_type") != EXT4_CRC32C_CHKSUM:
@@ -177,7 +178,7 @@ def check_backups(check: Check) -> None:
         data = image.read(offset, SUPERBLOCK_SIZE)
         copy = SUPERBLOCK.parse(data)
         for field, value in copy.items():
-            right = group & 0xFFFF if field == "s_block_group_nr" else primary[field]
+            right = low_16(group) if field == "s_block_group_nr" else primary[field]
             if value != right and (field == "s_block_group_nr" or field not in _VARYING):
                 check.of_record(
                     "BACKUP_SUPERBLOCK",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...nodes import S_IFDIR
+from ...bits import joined_32
+from ...nodes import DT_DIR
 from ...ondisk.dirent import DIR_ENTRY_2
 from ...ondisk.inode import EXT4_EA_INODE_FL, EXT4_IMAGIC_FL, EXT4_INDEX_FL, INODE_128
 from ...ondisk.superblock import EXT4_ROOT_INO
@@ -10,7 +11,6 @@ from ...read import Inode
 from .directories import Parents
 from .state import Check
 
-_DIRECTORY = S_IFDIR >> 12
 _MANY_LINKS = 1
 """i_links_count of a directory with more than 65,000 of them, with dir_nlink."""
 _LINK_MAX = 65000
@@ -67,7 +67,7 @@ def check_links(check: Check) -> None:
             continue
         # Once there were too many to count, it stays so (fs/ext4/namei.c:ext4_inc_count).
         is_many = inode.flags & EXT4_INDEX_FL or (names > _LINK_MAX and check.format.dir_nlink)
-        if kind == _DIRECTORY and links == _MANY_LINKS and is_many:
+        if kind == DT_DIR and links == _MANY_LINKS and is_many:
             continue
         text = f"is {links}, and should be {names}"
         check.of_inode("PR_4_BAD_REF_COUNT", inode, "i_links_count", text)
@@ -88,7 +88,7 @@ def _check_value(check: Check, inode: Inode) -> None:
 
 def ea_inode_references(raw: bytes) -> int:
     """The reference count of an inode that holds a value: i_ctime above l_i_version."""
-    return _low(raw, "i_ctime") << 32 | _low(raw, "l_i_version")
+    return joined_32(_low(raw, "l_i_version"), _low(raw, "i_ctime"))
 
 
 def _low(raw: bytes, field: str) -> int:

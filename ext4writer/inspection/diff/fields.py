@@ -10,16 +10,16 @@ from ...ondisk.superblock import SUPERBLOCK
 from ...ondisk.units import Unit, UnitKind
 from ...read import Image, Inode
 from ...read.units import group_units
+from ..show import TIMES
 from ..words import iso_time, words
 from .found import FIELD, PLACE, Differences
 
 Numbers = dict[str, int | bytes | list[int]]
 
-_TIMES = ("i_atime", "i_ctime", "i_mtime", "i_crtime")
 SEEN_AS_PATHS = frozenset(
     (
         *("i_mode", "i_uid", "i_gid", "i_size", "i_links_count", "i_projid"),
-        *(name + tail for name in _TIMES for tail in ("", "_extra")),
+        *(name + tail for name in TIMES for tail in ("", "_extra")),
     )
 )
 """What the level of paths reports already."""
@@ -168,7 +168,7 @@ def _of_inodes(record: Record, whole: str, a: Numbers, b: Numbers) -> tuple[Any,
     values: list[Any] = []
     for numbers in (a, b):
         value = numbers[whole]
-        if whole in _TIMES:
+        if whole in TIMES:
             assert isinstance(value, int)
             extra = numbers.get(f"{whole}_extra", 0)
             assert isinstance(extra, int)

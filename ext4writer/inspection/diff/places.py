@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from ...arithmetic import round_up
+from ...arithmetic import round_down, round_up
 from ...progress import Cancel, check_cancelled
 from ...read import Image
 from ...spans import Span
@@ -42,12 +42,12 @@ def _differing(a: Image, b: Image, cancel: Cancel | None) -> Iterator[Span]:
     """Yield the blocks that differ, ascending."""
     size = a.block_size
     end = min(a.blocks_count, b.blocks_count) * size
-    end = min(end, a.store.size // size * size, b.store.size // size * size)
+    end = min(end, round_down(a.store.size, size), round_down(b.store.size, size))
     stored = [list(image.store.stored(0, end)) for image in (a, b)]
     start = stop = 0
     done = 0
     for low, high, _, _ in either(stored[0], stored[1]):
-        low, high = max(low // size * size, done), round_up(high, size)
+        low, high = max(round_down(low, size), done), round_up(high, size)
         for at in range(low, high, _PIECE):
             check_cancelled(cancel)
             count = min(_PIECE, high - at)

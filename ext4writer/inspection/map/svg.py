@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...arithmetic import ceil_div
+from ...bits import log2
 from ...errors import display_path
 from ...read import Image
 from ..usage import DATA, Usage
@@ -29,7 +30,7 @@ def human(count: int) -> str:
     """Return bytes with a binary unit."""
     if count < 1024:
         return f"{count} bytes"
-    power = min((count.bit_length() - 1) // 10, len(_UNITS) - 1)
+    power = min(log2(count) // 10, len(_UNITS) - 1)
     amount = count * 10 >> 10 * power
     whole, tenth = divmod(amount, 10)
     return f"{whole}.{tenth} {_UNITS[power]}" if tenth else f"{whole} {_UNITS[power]}"

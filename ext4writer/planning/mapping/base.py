@@ -14,7 +14,11 @@ from ...ondisk.inode import EXT4_N_BLOCKS
 from ...ondisk.units import Unit
 from ...spans import Run
 
-I_BLOCK_BYTES = 4 * EXT4_N_BLOCKS
+MAX_SECTORS = (1 << 32) - 1
+"""i_blocks_lo counts sectors in 32 bits."""
+BLOCK_NUMBER_BYTES = 4
+"""A number of a block in an indirect block, and in i_block."""
+I_BLOCK_BYTES = BLOCK_NUMBER_BYTES * EXT4_N_BLOCKS
 
 
 class MappedRun(NamedTuple):

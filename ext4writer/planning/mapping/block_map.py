@@ -12,18 +12,16 @@ from functools import partial
 from struct import pack, pack_into
 from typing import ClassVar, NamedTuple
 
-from ...arithmetic import ceil_div
+from ...arithmetic import ceil_div, round_down
 from ...ondisk.extent import EXT_MAX_BLOCKS
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_N_BLOCKS, EXT4_NDIR_BLOCKS
 from ...ondisk.units import Make, Unit, UnitKind
-from .base import I_BLOCK_BYTES, DataMapping, MappedRun
+from ...units import SECTOR
+from .base import BLOCK_NUMBER_BYTES, I_BLOCK_BYTES, MAX_SECTORS, DataMapping, MappedRun
 
 _LEVELS = EXT4_N_BLOCKS - EXT4_NDIR_BLOCKS
-_WORD_BYTES = 4
 _I_BLOCK = f"<{EXT4_N_BLOCKS}I"
-_SECTOR = 512
-_MAX_SECTORS = (1 << 32) - 1
 _MAX_SECTORS_HUGE = (1 << 48) - 1
 
 
@@ -49,7 +47,7 @@ class BlockMapping(DataMapping):
 
     def __init__(self, fmt: Format) -> None:
         super().__init__(fmt)
-        self._per_block = fmt.block_size // _WORD_BYTES
+        self._per_block = fmt.block_size // BLOCK_NUMBER_BYTES
         self.max_blocks = self._most_blocks()
 
     def _most_blocks(self) -> int:
@@ -57,8 +55,8 @@ class BlockMapping(DataMapping):
         # fs/ext4/super.c:ext4_max_bitmap_size
         per_block = self._per_block
         reached = EXT4_NDIR_BLOCKS + per_block + per_block**2 + per_block**3
-        sectors = _MAX_SECTORS_HUGE if self.format.huge_file else _MAX_SECTORS
-        counted = sectors // (self.format.block_size // _SECTOR)
+        sectors = _MAX_SECTORS_HUGE if self.format.huge_file else MAX_SECTORS
+        counted = sectors // (self.format.block_size // SECTOR)
         if reached + self._own_blocks(reached) > counted:
             reached = counted - self._own_blocks(counted)
         return min(reached, EXT_MAX_BLOCKS)
@@ -99,7 +97,7 @@ class BlockMapping(DataMapping):
                 leaf = 0
                 for level in range(top, -1, -1):
                     covers = per_block ** (level + 1)
-                    leaf = start + (position - start) // covers * covers
+                    leaf = start + round_down(position - start, covers)
                     if last.get(level, -1) < leaf:
                         last[level] = leaf
                         yield _Indirect(level, leaf)

@@ -11,8 +11,10 @@ from functools import partial
 from typing import ClassVar
 
 from ...arithmetic import ceil_div
+from ...bits import high_32, low_32
 from ...ondisk.extent import (
     EXT4_EXT_MAGIC,
+    EXT4_MAX_EXTENT_DEPTH,
     EXT_INIT_MAX_LEN,
     EXT_MAX_BLOCKS,
     EXTENT,
@@ -24,13 +26,8 @@ from ...ondisk.extent import (
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_EXTENTS_FL
 from ...ondisk.units import Unit, UnitKind
-from .base import I_BLOCK_BYTES, DataMapping, MappedRun, UnwrittenRun
-
-EXT4_MAX_EXTENT_DEPTH = 5
-"""fs/ext4/ext4_extents.h"""
-
-_SECTOR = 512
-_MAX_SECTORS = (1 << 32) - 1
+from ...units import SECTOR
+from .base import I_BLOCK_BYTES, MAX_SECTORS, DataMapping, MappedRun, UnwrittenRun
 
 _pack_header = EXTENT_HEADER.packer("eh_magic", "eh_entries", "eh_max", "eh_depth")
 _pack_extent = EXTENT.packer("ee_block", "ee_len", "ee_start_hi", "ee_start_lo")
@@ -53,7 +50,7 @@ class ExtentMapping(DataMapping):
         self._filled = node_entries or self._per_block
         if not fmt.huge_file:
             # fs/ext4/super.c:ext4_max_size: i_blocks has 32 bits for sectors
-            self.max_blocks = min(EXT_MAX_BLOCKS, _MAX_SECTORS // (fmt.block_size // _SECTOR))
+            self.max_blocks = min(EXT_MAX_BLOCKS, MAX_SECTORS // (fmt.block_size // SECTOR))
 
     def metadata_blocks(self, runs: Sequence[MappedRun]) -> int:
         return sum(self._levels(len(runs)))
@@ -149,8 +146,8 @@ def _node(entries: bytes, count: int, most: int, depth: int, size: int) -> bytes
 def _leaf_entry(run: MappedRun) -> bytes:
     # fs/ext4/ext4_extents.h:ext4_ext_mark_unwritten
     length = run.length + EXT_INIT_MAX_LEN * isinstance(run, UnwrittenRun)
-    return _pack_extent(run.logical, length, run.physical >> 32, run.physical & 0xFFFFFFFF)
+    return _pack_extent(run.logical, length, high_32(run.physical), low_32(run.physical))
 
 
 def _index_entry(logical: int, block: int) -> bytes:
-    return _pack_idx(logical, block & 0xFFFFFFFF, block >> 32)
+    return _pack_idx(logical, low_32(block), high_32(block))

@@ -17,22 +17,22 @@ from ...ondisk.inode import EXT4_N_BLOCKS
 from ...ondisk.superblock import EXT4_RESIZE_INO
 from ...ondisk.units import Unit, UnitKind
 from ..mapping import FileMapping, MappedRun
+from ..mapping.base import BLOCK_NUMBER_BYTES
 from .base import SystemFile
 
 _DOUBLY_INDIRECT = 13
 """Its index in i_block (EXT2_DIND_BLOCK)."""
-_WORD_BYTES = 4
 
 
 def resize_inode_bytes(block_size: int) -> int:
     """Return i_size in bytes: all that two levels of blocks can map."""
-    per_block = block_size // _WORD_BYTES
+    per_block = block_size // BLOCK_NUMBER_BYTES
     return (per_block * per_block + per_block + 12) * block_size
 
 
 def max_reserved_gdt_blocks(fmt: Format) -> int:
     """Return how many the double indirect block maps (EXT2_ADDR_PER_BLOCK)."""
-    return fmt.block_size // _WORD_BYTES
+    return fmt.block_size // BLOCK_NUMBER_BYTES
 
 
 def reserved_gdt_blocks(
@@ -106,7 +106,7 @@ class ResizeMapping(FileMapping):
         gdt_blocks = fmt.gdt_blocks(self._groups)
         first = fmt.super_block(0) + 1 + gdt_blocks
         # A block's index is the number of its descriptor block, modulo what fits.
-        words = [0] * (size // _WORD_BYTES)
+        words = [0] * (size // BLOCK_NUMBER_BYTES)
         for number in range(self._reserved):
             words[(gdt_blocks + number) % len(words)] = first + number
         [top] = blocks

@@ -10,6 +10,7 @@ from typing import Protocol
 from ...content import O_BINARY, O_CLOEXEC, O_NONBLOCK, Content
 from ...errors import ArchiveError, SourceError
 from ...progress import Cancel, check_cancelled
+from ...resolution import LINKS_FOLLOWED
 from ...slices import FileSliceContent, HeldFile
 from ...tree import S_IFLNK, S_IFREG
 from ..tar_archive import HARD_LINK, Member
@@ -18,7 +19,6 @@ from ..tar_archive.limits import Usage
 from .documents import DOCUMENT_BYTES, Descriptor
 
 CHUNK_BYTES = 1 << 20
-LINKS_FOLLOWED = 40
 """Links followed from one name; the kernel's limit."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 import zlib
 
+from ...bits import low_16
+
 BLOCK = 512
 
 HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
@@ -40,7 +42,7 @@ def has_checksum(block: bytes) -> bool:
     except FieldError:
         return False
     # The low half of an adler32 is one more than the sum of the bytes, and computed in C.
-    total = (zlib.adler32(block) & 0xFFFF) - (zlib.adler32(field) & 0xFFFF) + 8 * 32
+    total = low_16(zlib.adler32(block)) - low_16(zlib.adler32(field)) + 8 * 32
     if (total - stored) % _ADLER_BASE == 0:
         return True
     high = len(block.translate(None, _LOW)) - len(field.translate(None, _LOW))

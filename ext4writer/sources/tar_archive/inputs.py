@@ -11,6 +11,7 @@ import os
 import stat
 from typing import BinaryIO, Protocol
 
+from ...arithmetic import round_up
 from ...content import O_BINARY, O_CLOEXEC, BytesContent, Content, ContentSource, write_at
 from ...errors import ArchiveError, LimitError, OutputError, SourceError
 from ...progress import Cancel, check_cancelled
@@ -303,7 +304,7 @@ class SpoolStore:
 
     def begin(self, size: int) -> None:
         if size >= ALIGNED_BYTES:
-            self._end += -self._end % ALIGNMENT
+            self._end = round_up(self._end, ALIGNMENT)
         self._begin = self._end
 
     def add(self, data: memoryview) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ...units import NANOSECONDS
 from .header import FieldError
 
-NANOSECONDS = 1_000_000_000
 IDLE = (
     *(b"comment", b"charset", b"hdrcharset", b"uname", b"gname"),
     *(b"GNU.sparse.", b"GNU.dumpdir", b"LIBARCHIVE.symlinktype"),

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
 
 from ...arguments import ID_MOST
+from ...arithmetic import padding, round_up
 from ...content import Content
 from ...errors import ArchiveError, LimitError, display_path
-from ...progress import Cancel, Progress, ProgressCallback, check_cancelled
+from ...progress import REPORT_EVERY, Cancel, Progress, ProgressCallback, check_cancelled
 from ...slices import SparseContent
 from ...tree import (
     NAME_MAX,
@@ -21,6 +22,7 @@ from ...tree import (
     Loss,
     LossCode,
 )
+from ...units import NANOSECONDS
 from ..acl_text import mode_with_acl
 from . import pax, sparse
 from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, has_checksum, number, text
@@ -29,7 +31,6 @@ from .limits import DEFAULT_LIMITS, OBJECT_BYTES, Limits, Usage
 from .member import HARD_LINK, Member
 from .xattrs import FILE_FLAGS, PREFIXES, XattrReader, inode_flags
 
-REPORT_EVERY = 1024
 _CACHED_FIELDS = 1 << 14
 _UNKNOWN_TOLD = 100
 _KEYWORD_SHOWN = 100
@@ -251,7 +252,7 @@ class _Reader:
                 f"has extended headers of more than {self.limits.header_bytes} bytes",
             )
         data = self.source.read(size)
-        if len(data) < size or not self.source.skip(-size % BLOCK):
+        if len(data) < size or not self.source.skip(padding(size, BLOCK)):
             raise self._error("is cut short in the middle of an extended header")
         if kind == b"g":
             self._take_globals(data)
@@ -343,7 +344,7 @@ class _Reader:
             number_of(mode, "mode") & 0o7777,
             number_of(uid, "uid"),
             number_of(gid, "gid"),
-            number_of(mtime, "mtime") * pax.NANOSECONDS,
+            number_of(mtime, "mtime") * NANOSECONDS,
         )
         member.offset = self.offset
         data_bytes = number_of(size, "size")
@@ -453,7 +454,7 @@ class _Reader:
             )
         segments = None if pairs is None else sparse.checked_map(pairs, size, data_bytes)
         content = self.source.take(data_bytes)
-        if content is None or not self.source.skip(-data_bytes % BLOCK):
+        if content is None or not self.source.skip(padding(data_bytes, BLOCK)):
             raise self._error(f"is cut short in the {data_bytes} bytes of its content")
         if segments is None:
             return content
@@ -495,7 +496,7 @@ class _Reader:
     def _skip_data(self, size: int) -> None:
         if size < 0:
             raise FieldError(f"its size {size} is out of range")
-        if not self.source.skip(size + -size % BLOCK):
+        if not self.source.skip(round_up(size, BLOCK)):
             raise self._error(f"is cut short in the {size} bytes after its header")
 
     def _number(self, field: bytes, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 
+from ...arithmetic import padding
 from ...inode_flags import bsd_words, from_bsd_words, taken_flags
 from ...tree import Xattrs
 from ..acl_text import acl_from_text, says_more_than_a_mode
@@ -98,7 +99,9 @@ def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
         )
         try:
             # libarchive omits the padding.
-            return name, binascii.a2b_base64(value + b"=" * (-len(value) % 4), strict_mode=True)
+            return name, binascii.a2b_base64(
+                value + b"=" * padding(len(value), 4), strict_mode=True
+            )
         except binascii.Error as error:
             raise ValueError(f"its value is not base64 ({error})") from None
     if keyword == SELINUX:
