@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["dataclass", "field", "fields", "replace"]
 
 _ROWS = "__late_fields__"
+_SHARED = ("ClassVar", "typing.ClassVar")
+"""How notes begin of what is no field but the same for all objects."""
 _GIVEN = object()
 """In the place of a default that a factory makes."""
 _NOTHING = object()
@@ -140,6 +142,8 @@ def _rows_of(kind: Any) -> dict[str, _Field]:
     for above in reversed(kind.__mro__[1:]):
         rows.update(above.__dict__.get(_ROWS, {}))
     for name, note in kind.__annotations__.items():
+        if note.startswith(_SHARED):
+            continue
         default = getattr(kind, name, _NOTHING)
         row = default if isinstance(default, _Field) else _Field(default)
         row.name, row.type = name, note

@@ -17,6 +17,8 @@ from ext4writer import late_dataclasses
 
 TEXT = """
 from __future__ import annotations
+import typing
+from typing import ClassVar
 import __main__
 @dataclass({options})
 class Point:
@@ -25,6 +27,8 @@ class Point:
     y: int = 2
     tags: list[str] = field(default_factory=list)
     note: str | None = field(default=None, compare=False)
+    limit: ClassVar[int] = 7
+    most: typing.ClassVar[int] = 8
 
     def __post_init__(self) -> None:
         if self.x < 0:
@@ -36,7 +40,11 @@ class Point:
 
 @dataclass({options})
 class Lower(Point):
+    limit: ClassVar[int] = 9
     z: int = 0
+
+class Undecorated(Point):
+    most = 10
 """
 
 OPTIONS = ("", "frozen=True", "slots=True", "frozen=True, slots=True", "eq=False, repr=False")
@@ -65,6 +73,7 @@ def behaviour(module: ModuleType) -> list[object]:
     for kind in (module.Point, module.Lower):
         one, same, other = kind(1), kind(1, note="n"), kind(x=1, y=3, tags=["a"])
         found += [repr(each).partition(" at 0x")[0] for each in (one, same, other)]
+        found += [one.limit, one.most, module.Undecorated(1).most]
         found += [one == same, one == other, one == 1, one.tags is same.tags, other.both]
         calls: list[Callable[[], object]] = [
             lambda kind=kind: kind(),  # type: ignore[misc]
