@@ -18,6 +18,7 @@ import ext4writer
 from ext4writer import Layout, OutputError, Spec, SpecError, sources
 from ext4writer.output.disks import DiskFacts, open_disk
 from ext4writer.watchers import Bmap, Chunks, DmVerity
+from tests.guest.qemu import run_guest
 from tests.judges import fsck
 from tests.judges.tools import require, run
 
@@ -189,6 +190,43 @@ def test_the_tree_after_the_image(layout: Layout, image: Path, tmp_path: Path, n
     assert path.read_bytes()[:size] == image.read_bytes()
     assert digest.hexdigest() == hashlib.sha256(image.read_bytes()).hexdigest()
     run(["veritysetup", "verify", path, path, verity.root_hash, f"--hash-offset={size}"])
+
+
+@pytest.mark.qemu
+def test_a_kernel_opens_the_tree(tmp_path: Path) -> None:
+    """And sees it when a byte has changed since."""
+    require("veritysetup")
+    tree, noise = ext4writer.Tree(), random.Random(5).randbytes(3 * MIB)
+    tree.file("/noise", noise)
+    layout = ext4writer.plan(tree)
+    verity = DmVerity(layout.size_bytes, salt=b"salt", uuid=UUID_OF_TREE)
+    path = tmp_path / "image"
+    ext4writer.write_layout(layout, path, trailer=verity)
+    open_it = (
+        f"veritysetup open /dev/vda root /dev/vda {verity.root_hash} "
+        f"--hash-offset={layout.size_bytes}\n"
+    )
+    # Nothing in the guest answers for udev.
+    script = (
+        f"export DM_DISABLE_UDEV=1\n{open_it}"
+        "mount -t ext4 -o ro /dev/mapper/root /mnt\n"
+        "sha256sum /mnt/noise\n"
+        "umount /mnt\nveritysetup close root\n"
+        "printf x | dd of=/dev/vda bs=1 seek=1100 conv=notrunc 2>/dev/null\n"
+        f"{open_it}"
+        "head -c 4096 /dev/mapper/root >/dev/null || echo refused\n"
+    )
+    told = run_guest(
+        script,
+        [path],
+        programs=["veritysetup"],
+        modules=["dm-mod", "dm-verity", "sha256_generic"],
+        snapshot=True,
+        check=False,
+    )
+    first, *_, last = told.splitlines()
+    assert (first.split()[0], last) == (hashlib.sha256(noise).hexdigest(), "refused")
+    assert "data block 0 is corrupted" in told
 
 
 def test_hashes_of_what_cannot_be() -> None:
