@@ -104,6 +104,8 @@ def _right(chance: Chance) -> tuple[Recipe, bytearray]:
     features = ",".join(random_features(DEFAULT_FEATURES, chance.below, kept))
     choices = ["default", f"random:{chance.below(1 << 32)}", chance.one_of(list(NAMED))]
     policy = chance.one_of(choices)
+    if policy != "default" and chance.often(2):
+        spec["free"] = "96K"  # for layouts that are not dense
     with_features = {**spec, "features": features} if features else spec
     # Nearly all go together.
     for recipe in (

@@ -160,7 +160,11 @@ _MORE: dict[str, tuple[Entry, ...]] = {"fast-commit": (_entry("dir", "/few", nam
 
 
 def _policies() -> Iterator[Shape]:
+    large = _entry("file", "/large", size=70_000)
     for name, about in described().items():
-        entries = (*_SOME, *_MORE.get(name, ()))
-        recipe = _usual({"block_size": "1024", **_NEEDS.get(name, {})}, entries)
-        yield Shape(f"policy-{name}", about, replace(recipe, policy=name))
+        entries = (*_SOME, large, *_MORE.get(name, ()))
+        # Layouts that are not dense want more blocks than the files have.
+        spec = {"block_size": "1024", "free": "256K", **_NEEDS.get(name, {})}
+        if "size" in spec or name == "deep-extents":
+            del spec["free"]  # e2fsck offers to make trees shorter whose nodes hold two entries
+        yield Shape(f"policy-{name}", about, replace(_usual(spec, entries), policy=name))

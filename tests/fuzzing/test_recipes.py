@@ -20,7 +20,7 @@ from ext4writer.fuzzing.shapes import shapes
 from ext4writer_cli.cli import commands
 from ext4writer_cli.fuzz.campaign import ask_all, reason_to_keep
 from ext4writer_cli.fuzz.oracles import Oracle, Verdict
-from tests.judges.tools import require
+from tests.judges.tools import require, run
 
 # All images are judged here, as oracles of a campaign judge them.
 pytestmark = pytest.mark.damaged
@@ -52,6 +52,15 @@ def test_there_are_many_shapes_and_most_are_small() -> None:
     recipes = [shape.recipe for shape in SHAPES.values()]
     sizes = [len(recipe.image()) for recipe in recipes if recipe.spec.get("journal") != "1M"]
     assert sum(size < 1 << 20 for size in sizes) > len(sizes) - 8
+
+
+def test_a_shape_is_what_its_policy_says(tmp_path: Path) -> None:
+    """Layouts that are not dense need room."""
+    for name, least in (("one-block-runs", 60), ("short-runs", 5), ("interleaved", 5)):
+        image = tmp_path / name
+        image.write_bytes(SHAPES[f"policy-{name}"].recipe.image())
+        shown = run(["debugfs", "-R", "ex /large", image]).stdout
+        assert shown.count(" - ") >= least, shown
 
 
 def test_pinned_recipes_give_their_bytes() -> None:
