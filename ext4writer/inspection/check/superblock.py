@@ -68,7 +68,7 @@ def check_superblock(check: Check) -> None:
     if number("s_log_groups_per_flex") > 31:
         bounded("s_log_groups_per_flex", number("s_log_groups_per_flex"), 0, 31)
     desc_size = number("s_desc_size")
-    if desc_size > 1024 or not is_power_of_two(desc_size):
+    if desc_size > 1024 or (desc_size and not is_power_of_two(desc_size)):
         check.of_superblock("PR_0_SB_CORRUPT", "s_desc_size", f"is {desc_size}")
     bounded("s_rev_level", number("s_rev_level"), 0, EXT4_DYNAMIC_REV)
     if fmt.metadata_csum and number("s_checksum_type") != EXT4_CRC32C_CHKSUM:
