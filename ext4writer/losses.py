@@ -28,7 +28,7 @@ class Branch(dict[bytes, "Branch"]):
         self.ends = False
         """Whether a path of the set ends here."""
         self.losses: dict[int, Loss] = {}
-        """By a number that tells their order."""
+        """By a number that gives their order."""
 
     def at(self, path: bytes) -> Branch:
         """The branch at ``path``, created if missing."""

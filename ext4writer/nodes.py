@@ -170,7 +170,7 @@ class Node:
         self.xattrs = xattrs
         self.flags_and_project = 0
         """Flags in the low 32 bits, the project above them: hardly any file has either, so both
-        take one word of a node, and one look tells that it has none."""
+        take one word of a node, and one comparison shows that it has none."""
         if flags:
             self.flags = flags
         if project:

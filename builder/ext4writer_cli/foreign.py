@@ -24,7 +24,7 @@ OPTIONS = {
     "-n": "--dry-run, or the command plan",
     "-r": "--revision 0 or 1",
     "-S": "superblocks are never written alone",
-    "-v": "the report tells all; --json has it for programs",
+    "-v": "the report has all details; --json prints it for programs",
     "-K": "nothing is discarded",
     "-z": "there is no undo file; what stood there stays until the new image is whole",
     # mksquashfs(1), mkfs.erofs(1)
@@ -87,7 +87,7 @@ OPTIONS = {
     "--volume-id": "--uuid UUID",
     "--no-journal": "--journal none",
     "--force": "a file is replaced when the new image is whole; nothing has to be forced",
-    "--verbose": "the report tells all; --json has it for programs",
+    "--verbose": "the report has all details; --json prints it for programs",
     "--jobs": "--workers N",
     "--threads": "--workers N",
     "--level": "--zstd-level N",

@@ -94,7 +94,7 @@ class Heard:
         for line in list(self._lines)[:DAMAGE_SHOWN]:
             click.echo(f"damaged: {line}", err=True)
         if len(self._lines) > DAMAGE_SHOWN:
-            click.echo("and more; ext4writer check tells all", err=True)
+            click.echo("and more; ext4writer check prints all", err=True)
 
 
 def image_argument(command: Command) -> Command:

@@ -27,19 +27,19 @@ def reseal(data: ReadBuffer, changed: Iterable[int] | None = None) -> bytes:
     and the journal with what is to be replayed. Bytes that are no image come back as they are.
 
     ``changed`` holds the offsets of all bytes that were changed in an image whose checksums were
-    right: only what lies around them is sealed, which is faster. Never raises, whatever the bytes,
+    right: only the checksums over them are set, which is faster. Never raises, whatever the bytes,
     and takes time in proportion to their number.
     """
-    sealed = bytearray(data)
-    reseal_into(sealed, changed)
-    return bytes(sealed)
+    buffer = bytearray(data)
+    reseal_into(buffer, changed)
+    return bytes(buffer)
 
 
 def reseal_into(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
     """Do what :func:`reseal` does, inside a ``bytearray``, a writable view or a memory map."""
-    from .sealing import seal  # late, because most programs damage nothing
+    from .checksums import set_checksums  # late, because most programs damage nothing
 
-    seal(buffer, changed)
+    set_checksums(buffer, changed)
 
 
 def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:

@@ -544,9 +544,9 @@ flag-casefold-no-feature plain: folds cases without the feature
   inode[/etc].i_flags|=name:CASEFOLD
 flag-casefold-encrypt folded: encrypted and folded
   inode[/folded].i_flags|=name:ENCRYPT
-flag-verity-plain plain: sealed without the feature
+flag-verity-plain plain: the flag of verity without the feature
   inode[/etc/hosts].i_flags|=name:VERITY
-flag-verity-no-tree verity: sealed without a tree
+flag-verity-no-tree verity: the flag of verity without a tree
   inode[/plain].i_flags|=name:VERITY
 flag-verity-off verity: blocks of a tree after the end of the file
   inode[/sealed].i_flags^=name:VERITY
@@ -1457,7 +1457,7 @@ en-entries-plain locked: an encrypted directory in the block of a plain one
 en-block-of-plain locked: encrypted names for files that are not
   extent[/vault][0].ee_start_lo=root
 [verity]
-ve-size verity: a sealed file that is longer than its tree
+ve-size verity: a file with verity that is longer than its tree
   inode[/sealed].i_size_lo=limit
 [public]
 cve-2018-1092 plain: Linux: a root without links (ext4_iget)

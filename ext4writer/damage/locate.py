@@ -651,12 +651,12 @@ class Locator:
         return self._field(override, record, at + inside, holder)
 
     def _verity(self, override: Override) -> Place:
-        """The descriptor at the end of a sealed file."""
+        """The descriptor at the end of a file with fs-verity."""
         # fs/ext4/verity.c:ext4_get_verity_descriptor_location
         inode = self._node(override, override.index)
         runs = list(inode.runs())
         if not runs or not inode.flags & EXT4_VERITY_FL:
-            raise _error(override, f"{override.index} is not sealed by fs-verity")
+            raise _error(override, f"{override.index} is no file with fs-verity")
         end = (runs[-1].logical + runs[-1].length) * self._block_size - DESC_SIZE_BYTES
         at, _ = self._in_file(override, inode, end)
         size = le32(self._image.read(at, DESC_SIZE_BYTES))

@@ -28,10 +28,10 @@ from ..read.image import Image, open_image
 from ..read.partitions import partition as find_partition
 from ..read.stores import open_store
 from ..spans import Span
+from .checksums import set_checksums
 from .locate import Locator
 from .override import Override
 from .places import Holder, Place
-from .sealing import seal
 
 _SEEDS = ("s_uuid", "s_checksum_seed", "s_feature_incompat", "s_feature_ro_compat")
 """Fields of the superblock from which all checksums follow."""
@@ -130,15 +130,15 @@ def _carry_out(image: Image, view: memoryview, overrides: Sequence[Override]) ->
         place.changed(image, view)
         if place.override.poison:
             _poisoned_byte(image, view, place)
-    sealed = [place for place in places if place.override.reseal and not _is_own_checksum(place)]
+    to_set = [place for place in places if place.override.reseal and not _is_own_checksum(place)]
     changed: set[int] = set()
-    for place in sealed:
+    for place in to_set:
         bytes_of_it = _write(image, view, place)
         if _reaches_far(place):
             changed |= bytes_of_it
     if changed:
-        seal(view, changed)
-    _seal_units(image, view, [place.holder for place in sealed])
+        set_checksums(view, changed)
+    _set_unit_checksums(image, view, [place.holder for place in to_set])
     for place in places:
         if place.override.poison:
             _poison(image, view, place)
@@ -156,7 +156,7 @@ def _reaches_far(place: Place) -> bool:
     return kind is None or (kind is UnitKind.INODE and place.field == "i_generation")
 
 
-def _seal_units(image: Image, view: memoryview, holders: Sequence[Holder]) -> None:
+def _set_unit_checksums(image: Image, view: memoryview, holders: Sequence[Holder]) -> None:
     """Make the checksums of these units right: bitmaps first, whose own lie in descriptors."""
     fmt = image.format
     units = {(holder.kind, holder.offset): holder for holder in holders if holder.kind is not None}
@@ -164,7 +164,7 @@ def _seal_units(image: Image, view: memoryview, holders: Sequence[Holder]) -> No
     for holder in units.values():
         if holder.kind not in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):
             continue
-        checksum = _seal_unit(fmt, view, holder)
+        checksum = _set_unit_checksum(fmt, view, holder)
         if checksum is None:
             continue
         for at in _descriptor_copies(image, holder.group):
@@ -172,10 +172,10 @@ def _seal_units(image: Image, view: memoryview, holders: Sequence[Holder]) -> No
             descriptors[at] = Holder(UnitKind.GROUP_DESC, at, fmt.desc_size, group=holder.group)
     for holder in [*units.values(), *descriptors.values()]:
         if holder.kind not in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):
-            _seal_unit(fmt, view, holder)
+            _set_unit_checksum(fmt, view, holder)
 
 
-def _seal_unit(fmt: Format, view: memoryview, holder: Holder) -> int | None:
+def _set_unit_checksum(fmt: Format, view: memoryview, holder: Holder) -> int | None:
     assert holder.kind is not None
     number = holder.group if holder.kind is UnitKind.GROUP_DESC else holder.logical
     unit = Unit(
@@ -224,7 +224,9 @@ def _poison(image: Image, view: memoryview, place: Place) -> None:
     if holder.kind in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):
         start = image.descriptor_offset(holder.group)
         size = image.format.desc_size
-        _seal_unit(image.format, view, Holder(UnitKind.GROUP_DESC, start, size, group=holder.group))
+        _set_unit_checksum(
+            image.format, view, Holder(UnitKind.GROUP_DESC, start, size, group=holder.group)
+        )
 
 
 def _checksum_at(image: Image, view: memoryview, holder: Holder) -> int | None:

@@ -264,7 +264,7 @@ class DirectoryEmitter:
         if slack.after < 0:
             size = encode_rec_len(slack.size, self._block_size)
             unused = self._pack[length or 1](0, size, length, kind if length else 0, name)
-            # Behind it comes what is put after it, so that it must be whole.
+            # Other entries follow it, so that it must be whole.
             entries.insert(0, unused.ljust(slack.size, b"\0") if entries else unused)
             return
         place = slack.after + (entries[0][:4] == bytes(4))

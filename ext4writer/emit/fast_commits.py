@@ -120,15 +120,17 @@ class FastCommits:
                     self._rename_back(self._renamed[ino], right)
                     place_of(self._renamed[ino].directory)
                     continue
-                self._seal(UnitKind.INODE, ino, buffer, at, layout.format.inode_size)
+                self._set_checksum(UnitKind.INODE, ino, buffer, at, layout.format.inode_size)
         return inodes
 
     def _rename_back(self, renamed: _Renamed, right: dict[int, bytearray]) -> None:
         buffer, size = right[renamed.block], self._layout.block_size
         rename(buffer, renamed.ino, renamed.name, renamed.before)
-        self._seal(UnitKind.DIR_BLOCK, renamed.directory, buffer, 0, size)
+        self._set_checksum(UnitKind.DIR_BLOCK, renamed.directory, buffer, 0, size)
 
-    def _seal(self, kind: UnitKind, ino: int, buffer: bytearray, at: int, size: int) -> None:
+    def _set_checksum(
+        self, kind: UnitKind, ino: int, buffer: bytearray, at: int, size: int
+    ) -> None:
         generation = self._layout.inode_choices.generation(ino)
         unit = Unit(kind, ino, 0, 0, size, generation=generation)
         checksum_unit(self._layout.format, unit, buffer, at)

@@ -274,7 +274,7 @@ class JournalLog:
         return tag[: shape.tag_size].ljust(shape.tag_size, b"\0")
 
     def _revokes(self, block: LogBlock) -> bytearray:
-        width = 8 if self._shape.wide else 4
+        width = 8 if self._shape.is_64bit else 4
         numbers = b"".join(number.to_bytes(width, "big") for number in block.revokes)
         head = JOURNAL_REVOKE_HEADER.pack(
             {

@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Test = Callable[[Recipe], bool]
 
 NEARLY_ALWAYS = 1 << 24
-"""One in so many examples is smaller than the recipe by chance, before anything is shrunk."""
+"""One in this number of examples is smaller than the recipe by chance, before shrinking."""
 EXAMPLES = 50
 """The first ones are nearly always the whole recipe, which shows it."""
 

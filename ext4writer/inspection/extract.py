@@ -26,7 +26,7 @@ SPARE_BYTES = 1 << 30
 
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 _CASEFOLD = 0x40000000
-_SEALING = 0x30
+_IMMUTABLE_OR_APPEND = 0x30
 """IMMUTABLE and APPEND: nothing can be changed or linked after they are set."""
 
 
@@ -138,7 +138,7 @@ class _Extractor:
         self.cancel = cancel
         self.result = Extraction()
         self.first_names: dict[int, bytes] = {}
-        self.sealed: list[tuple[bytes, Inode]] = []
+        self.immutable: list[tuple[bytes, Inode]] = []
         """What becomes IMMUTABLE or APPEND when all else is done."""
 
     def run(self, paths: Sequence[bytes]) -> Extraction:
@@ -171,8 +171,8 @@ class _Extractor:
                 self._leave(*above.pop())
             if is_new:
                 self._attributes(self.here, b"/", self.image.root)
-            for path, inode in reversed(self.sealed):
-                self._seal(path, inode)
+            for path, inode in reversed(self.immutable):
+                self._make_immutable(path, inode)
         except OSError as error:
             raise OutputError(
                 error.filename or self.directory, f"cannot be written: {error.strerror}"
@@ -322,12 +322,12 @@ class _Extractor:
         self._flags(fd, path, inode)
 
     def _flags(self, fd: int, path: bytes, inode: Inode) -> None:
-        """Flags that chattr sets, and the project; those that seal a file wait for the end."""
+        """Flags that chattr sets, and the project; those that forbid changes wait for the end."""
         flags = inode.flags & taken_flags(inode.file_type) & ~_CASEFOLD
-        if flags & ~_SEALING:
-            self._set_flags(fd, path, flags & ~_SEALING)
-        if flags & _SEALING:
-            self.sealed.append((path, inode))
+        if flags & ~_IMMUTABLE_OR_APPEND:
+            self._set_flags(fd, path, flags & ~_IMMUTABLE_OR_APPEND)
+        if flags & _IMMUTABLE_OR_APPEND:
+            self.immutable.append((path, inode))
         if inode.projid:
             try:
                 set_project(fd, inode.projid)
@@ -348,7 +348,7 @@ class _Extractor:
             text = f"its inode flags {flag_names(flags)} are not kept: {error.strerror}"
             self.result.lose(path, text)
 
-    def _seal(self, path: bytes, inode: Inode) -> None:
+    def _make_immutable(self, path: bytes, inode: Inode) -> None:
         fd = os.dup(self.top)
         try:
             *above, name = [part for part in path.split(b"/") if part] or [b"."]
@@ -359,9 +359,9 @@ class _Extractor:
             file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=fd)
             os.close(fd)
             fd = file
-            self._set_flags(fd, path, inode.flags & _SEALING)
+            self._set_flags(fd, path, inode.flags & _IMMUTABLE_OR_APPEND)
         except OSError as error:
-            names = flag_names(inode.flags & _SEALING)
+            names = flag_names(inode.flags & _IMMUTABLE_OR_APPEND)
             self.result.lose(path, f"its inode flags {names} are not kept: {error.strerror}")
         finally:
             os.close(fd)

@@ -190,7 +190,7 @@ def _listening(address: Address) -> socket.socket:
         try:
             listener.bind(address.path)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or not _is_left_behind(address.path):
+            if error.errno != errno.EADDRINUSE or not _is_abandoned(address.path):
                 raise
             os.unlink(address.path)
             listener.bind(address.path)
@@ -206,7 +206,7 @@ def _listening(address: Address) -> socket.socket:
     return listener
 
 
-def _is_left_behind(path: str) -> bool:
+def _is_abandoned(path: str) -> bool:
     """Whether ``path`` is a socket at which no process listens any more."""
     if not stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
         return False

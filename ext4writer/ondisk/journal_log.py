@@ -129,9 +129,9 @@ JOURNAL_COMMIT_HEADER = Record(
 )
 
 
-def tag_size(*, csum_v2: bool, csum_v3: bool, wide: bool) -> int:
-    """Return the size of a tag in bytes by the features of the journal; ``wide`` is its 64bit."""
+def tag_size(*, csum_v2: bool, csum_v3: bool, is_64bit: bool) -> int:
+    """Return the size of a tag in bytes by the features of the journal."""
     # include/linux/jbd2.h:journal_tag_bytes: checksum v2 leaves two bytes unused after each tag
     if csum_v3:
         return JOURNAL_BLOCK_TAG3.size
-    return JOURNAL_BLOCK_TAG.size + (2 if csum_v2 else 0) - (0 if wide else 4)
+    return JOURNAL_BLOCK_TAG.size + (2 if csum_v2 else 0) - (0 if is_64bit else 4)

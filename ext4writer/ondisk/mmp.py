@@ -16,7 +16,7 @@ EXT4_MMP_SEQ_FSCK = 0xE24D4D50
 EXT4_MMP_SEQ_MAX = 0xE24D4D4F
 
 EXT4_MMP_UPDATE_INTERVAL = 5
-"""Seconds: what mke2fs writes unless it is told another interval."""
+"""Seconds: what mke2fs writes unless it is given another interval."""
 EXT4_MMP_MAX_UPDATE_INTERVAL = 300
 """Seconds (fs/ext4/ext4.h)."""
 

@@ -162,9 +162,9 @@ class _Layout:
             for name, field in fields.items()
         }
         # A byte array or an integer array is one "Ns" slot; its value is prepared before.
-        self.wide = frozenset(n for n, f in fields.items() if f.is_bytes or f.is_array)
+        self.composite = frozenset(n for n, f in fields.items() if f.is_bytes or f.is_array)
         self.defaults: list[Any] = [
-            bytes(field.size) if name in self.wide else 0 for name, field in fields.items()
+            bytes(field.size) if name in self.composite else 0 for name, field in fields.items()
         ]
         self.struct = struct.Struct(self.format(list(fields)))
 
@@ -178,7 +178,7 @@ class _Layout:
                 raise ValueError(f"{name} is out of offset order, or given twice")
             if field.offset > end:
                 parts.append(f"{field.offset - end}x")
-            parts.append(f"{field.size}s" if name in self.wide else field.format)
+            parts.append(f"{field.size}s" if name in self.composite else field.format)
             end = field.offset + field.size
         if end < self.size:
             parts.append(f"{self.size - end}x")
@@ -332,14 +332,14 @@ class Record:
     def pack(self, values: Mapping[str, Value]) -> bytes:
         """Return the packed structure; fields not given are zero."""
         layout = self._layout
-        slots, wide = layout.slots, layout.wide
+        slots, composite = layout.slots, layout.composite
         arguments = layout.defaults.copy()
         for name, value in values.items():
             try:
                 slot = slots[name]
             except KeyError:
                 raise self._error(name, "no such field") from None
-            arguments[slot] = self._encode(name, value) if name in wide else value
+            arguments[slot] = self._encode(name, value) if name in composite else value
         try:
             return layout.struct.pack(*arguments)
         except (struct.error, TypeError):
@@ -481,7 +481,7 @@ class Record:
         self._check_room(buffer, offset)
         layout = self._layout
         result = dict(zip(layout.fields, layout.struct.unpack_from(buffer, offset), strict=True))
-        for name in layout.wide:
+        for name in layout.composite:
             if layout.fields[name].is_array:
                 result[name] = list(layout.items[name].unpack(result[name]))
         return result

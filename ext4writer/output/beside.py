@@ -90,8 +90,8 @@ class NewFile:
         self._open = True
         try:
             uid = os.fstat(self.fd).st_uid
-            for path_left in (*left, *_names_behind(self._final, number)):
-                _remove_if_left_behind(path_left, uid)
+            for path_left in (*left, *_names_of_rest(self._final, number)):
+                _remove_if_abandoned(path_left, uid)
             if old is not None:
                 _take_attributes(self.fd, self._final, old)
         except BaseException:
@@ -211,7 +211,7 @@ def _flush_folder(fd: int) -> None:
         os.fsync(fd)
     except OSError as error:
         if error.errno != errno.EINVAL:  # a file system that cannot flush directories
-            reason = f"it is in place, and nothing tells whether the disk knows: {error.strerror}"
+            reason = f"it is in place, and may not be on the disk yet: {error.strerror}"
             raise OSError(error.errno, reason) from error
 
 
@@ -223,7 +223,7 @@ def _partial_name(final: bytes, number: int) -> bytes:
     return os.path.join(folder, b"." + name[: NAME_MAX - 1 - len(suffix)] + suffix)
 
 
-def _names_behind(final: bytes, number: int) -> Iterator[bytes]:
+def _names_of_rest(final: bytes, number: int) -> Iterator[bytes]:
     """Yield existing names with higher numbers; names before them may have become free."""
     while os.path.lexists(path := _partial_name(final, number := number + 1)):
         yield path
@@ -255,7 +255,7 @@ def _is_at(fd: int, path: bytes) -> bool:
         return False
 
 
-def _remove_if_left_behind(path: bytes, uid: int) -> None:
+def _remove_if_abandoned(path: bytes, uid: int) -> None:
     """Remove the file at ``path`` if a killed process of this user left it.
 
     A link is not followed; a file of another user, with several names or in use is kept.

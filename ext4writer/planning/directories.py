@@ -58,7 +58,7 @@ class Slack(NamedTuple):
     after: int
     """Which entry of the block it follows, ``.`` and ``..`` among them; -1 is before the first."""
     size: int
-    """In bytes; behind the last entry of a block it is all that is left."""
+    """In bytes; after the last entry of a block it is all that is left."""
     name: bytes
     """Of a deleted entry that still lies there; none if it is empty."""
 
@@ -79,7 +79,7 @@ class LinearDirectory(NamedTuple):
     flags: int = 0
     """Its bits of ``i_flags``, without those of the mapping."""
     slack: Mapping[int, tuple[Slack, ...]] = NO_SLACK
-    """By block of entries, counted from 0, where it is not all behind the last entry, or holds
+    """By block of entries, counted from 0, where it is not all after the last entry, or holds
     a name."""
 
 

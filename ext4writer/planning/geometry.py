@@ -16,7 +16,7 @@ from ..errors import SpecError
 from ..ondisk.format import Format
 from ..spans import Span
 
-MIN_BLOCKS_BEHIND_OVERHEAD = 50
+MIN_BLOCKS_AFTER_OVERHEAD = 50
 """Blocks that the last group must have after its own metadata, or mke2fs drops it."""
 
 
@@ -32,7 +32,7 @@ def last_group_minimum(
     """Blocks that the last of ``groups`` must have (ext2fs_initialize, "rem < overhead")."""
     head = fmt.of_groups(groups).head_blocks(groups - 1, groups, reserved_gdt_blocks)
     overhead = 2 + inode_table_blocks + head
-    return overhead if groups == 1 else overhead + MIN_BLOCKS_BEHIND_OVERHEAD
+    return overhead if groups == 1 else overhead + MIN_BLOCKS_AFTER_OVERHEAD
 
 
 class Geometry(NamedTuple):

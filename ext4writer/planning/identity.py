@@ -98,7 +98,7 @@ def with_content(
 
 _NO_OPTIONS = ("uuid", "identity", "encoding")
 """Options that select the UUID and are not properties of the image; and the encoding, which the
-feature casefold tells as long as there is one."""
+feature casefold implies as long as there is one."""
 
 
 def _options(spec: Spec) -> bytes:

@@ -304,7 +304,7 @@ class OldTimes(SeededPolicy):
 
 
 class DeletedInodes(InodeGaps):
-    """Free inodes that hold what deleted files left, between those in use and behind them."""
+    """Free inodes that hold what deleted files left, between those in use and after them."""
 
     name = "deleted-inodes"
 

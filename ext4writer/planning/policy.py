@@ -73,9 +73,9 @@ class LayoutPolicy:
         return 0
 
     def record_slack(self, room: int) -> int:  # noqa: ARG002
-        """How many of the ``room`` free bytes of a block lie behind the next entry, by fours.
+        """How many of the ``room`` free bytes of a block lie after the next entry, by fours.
 
-        What is left lies behind the last entry of the block.
+        What is left lies after the last entry of the block.
         """
         return 0
 
@@ -104,7 +104,7 @@ class LayoutPolicy:
         """How many of the ``limit`` entries of a node of an extent tree to fill: 2 or more.
 
         Nodes are fuller where the tree would have more than five levels. e2fsck offers to rebuild a
-        tree that could be much narrower, unless it is told ``-E no_optimize_extents``.
+        tree that could be much narrower, unless it is given ``-E no_optimize_extents``.
         """
         return limit
 

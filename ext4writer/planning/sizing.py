@@ -362,8 +362,8 @@ def _clip(placement: Placement, clusters: int) -> Placement:
 
 
 def _too_many_blocks(option: str, problem: str, fmt: Format) -> SpecError:
-    wide = "64bit" if fmt.extent else "64bit,extent"
-    hint = "ask for less" if fmt.is_64bit else f"add {wide} or larger blocks"
+    needed = "64bit" if fmt.extent else "64bit,extent"
+    hint = "ask for less" if fmt.is_64bit else f"add {needed} or larger blocks"
     return SpecError(option, f"{problem}; {hint}")
 
 

@@ -150,7 +150,7 @@ class FastCommits:
             if tag.tag in _REPLAYS:
                 _REPLAYS[tag.tag](self, tag)
         for ino in self.inodes:
-            self._seal(ino)
+            self._set_checksum(ino)
 
     # -- what readers ask ------------------------------------------------------------------------
 
@@ -281,7 +281,7 @@ class FastCommits:
     def _wrong(self, tag: Tag, record: str, field: str, text: str) -> None:
         self.base.damage(DamageError(record, field, tag.offset, text))
 
-    def _seal(self, ino: int) -> None:
+    def _set_checksum(self, ino: int) -> None:
         unit = Unit(UnitKind.INODE, ino, 0, self.base.inode_offset(ino), len(self.inodes[ino]))
         raw = bytearray(self.inodes[ino])
         checksum_unit(self.base.format, unit, raw)

@@ -221,7 +221,7 @@ class Journal:
 
     def _placed_tags(self, data: bytes) -> Iterator[tuple[int, BlockTag]]:
         record = JOURNAL_BLOCK_TAG3 if self.csum_v3 else JOURNAL_BLOCK_TAG
-        size = tag_size(csum_v2=self.csum_v2, csum_v3=self.csum_v3, wide=self.is_64bit)
+        size = tag_size(csum_v2=self.csum_v2, csum_v3=self.csum_v3, is_64bit=self.is_64bit)
         end = len(data) - (JOURNAL_BLOCK_TAIL.size if self.has_checksums else 0)
         at = JOURNAL_HEADER.size
         while at + size <= end:

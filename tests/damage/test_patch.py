@@ -312,7 +312,7 @@ def test_records_of_rare_features_have_names() -> None:
             elif base == "locked":
                 assert (encryption_context(inode) or b"")[0] == 9
     for text, words in (
-        ("fsverity_descriptor[/plain].version=1", "is not sealed"),
+        ("fsverity_descriptor[/plain].version=1", "is no file with fs-verity"),
         ("fscrypt_context_v2[/plain].version=1", "is not encrypted"),
         ("dir_entry_hash[/plain][.].hash=1", "have no hashes"),
     ):

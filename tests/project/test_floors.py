@@ -689,7 +689,7 @@ def test_spans_and_runs_have_one_place() -> None:
 SPELLED_OUT = {
     "bits",
     *("ondisk.dirhash", "ondisk.dirhash_bulk", "ondisk.checksum"),
-    *("ondisk.inode", "planning.directories", "damage.sealing"),
+    *("ondisk.inode", "planning.directories", "damage.checksums"),
 }
 TRICK = re.compile(
     r"& 0xFFFF\b|& 0xFFFFFFFF\b|& MASK_32\b|\w & \(\w+ - 1\)|\.bit_length\(\) - 1|"

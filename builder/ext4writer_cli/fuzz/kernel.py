@@ -1,8 +1,8 @@
 """A Linux kernel as an oracle: a guest that mounts one image after another.
 
-The guest is a machine of QEMU with one disk. An image is copied into the file behind that disk, the
-guest is told, and answers over the serial line. It stays until it crashes or hangs, or until a file
-system cannot be unmounted, so that thousands of images share the seconds of its start.
+The guest is a machine of QEMU with one disk. An image is copied into the file of that disk, and
+the guest is notified and answers over the serial line. It stays until it crashes or hangs, or until
+a file system cannot be unmounted, so that thousands of images share the seconds of its start.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Oracle(NamedTuple):
     needs: tuple[tuple[str, str], ...] = ()
     """Programs and modules of Python, each with what installs it."""
     argument: str = ""
-    """What stands behind the colon of the name: a kernel, or the ROM of a boot loader."""
+    """What follows the colon in the name: a kernel, or the ROM of a boot loader."""
 
     @classmethod
     def parse(cls, text: str) -> Oracle:
@@ -253,7 +253,7 @@ MACHINES = {
     "kernel": _MachineOracle(_kernel, kernel.find_kernel),
     "u-boot": _MachineOracle(_u_boot, u_boot.find_rom),
 }
-"""Oracles in QEMU, whose name may have a file behind a colon."""
+"""Oracles in QEMU, whose name may end in a colon and a file."""
 
 _QEMU = (PROGRAM, "apt-get install qemu-system-x86")
 _DEBUGFS = """\

@@ -36,7 +36,7 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError:
-            """A file system is made all the same, as by mke2fs, where nobody can be told of it."""
+            """A file system is made even if no message can be printed, as mke2fs does."""
 
     @contextmanager
     def held(self) -> Iterator[list[str]]:

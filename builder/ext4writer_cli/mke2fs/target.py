@@ -186,11 +186,11 @@ class Target:
                 if self.is_device:
                     if stat.S_ISBLK(status.st_mode) and status.st_rdev == self.status.st_rdev:
                         return True
-                elif os.path.samestat(status, self.status) or self._is_behind(status):
+                elif os.path.samestat(status, self.status) or self._is_backed_by(status):
                     return True
         return self.is_device and os.stat("/").st_dev == self.status.st_rdev
 
-    def _is_behind(self, device: os.stat_result) -> bool:
+    def _is_backed_by(self, device: os.stat_result) -> bool:
         """Whether a loop device shows this file."""
         assert self.status is not None
         if not stat.S_ISBLK(device.st_mode):

@@ -89,7 +89,7 @@ class _Directory:
         self._folds = bool(inode.flags & EXT4_CASEFOLD_FL) and not self._is_encrypted
         self._folded: dict[bytes, bytes] = {}
         self._last_at = 0
-        """Byte of the block where the last entry begins; its end where that cannot be told."""
+        """Byte of the block where the last entry begins; its end where that is not known."""
 
     def check(self) -> None:
         """Check all blocks, and the index over them."""

@@ -191,7 +191,7 @@ class _Index:
                 self._wrong("PR_2_HTREE_MAX_HASH", DX_ENTRY, "hash", leaf.offset, text)
             elif most == leaf.end:
                 # fs/ext4/namei.c:dx_probe goes to the next leaf for this hash, and only bit 0
-                # there would tell that it began here. e2fsck does not mind.
+                # there would show that it began here. e2fsck does not mind.
                 self._check.of_record(
                     "HASH_NOT_REACHED",
                     DX_ENTRY,

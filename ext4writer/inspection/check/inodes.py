@@ -534,8 +534,8 @@ def _check_device(check: Check, inode: Inode) -> None:
     }
     words = struct.unpack("<15I", inode.block_bytes)
     rest = words[1:] if words[0] else words[2:]
-    sealed = inode.flags & (EXT4_IMMUTABLE_FL | EXT4_APPEND_FL)
-    if inode.flags & (EXT4_INDEX_FL | EXT4_EXTENTS_FL) or (sealed and any(words[4:])):
+    is_immutable = inode.flags & (EXT4_IMMUTABLE_FL | EXT4_APPEND_FL)
+    if inode.flags & (EXT4_INDEX_FL | EXT4_EXTENTS_FL) or (is_immutable and any(words[4:])):
         check.of_inode(codes[inode.file_type], inode, "i_block", "holds more than a number")
     elif any(rest):
         # Old kernels left something there, so that e2fsck lets it be.

@@ -107,7 +107,7 @@ def _compare_descriptors(group: int, a: Image, b: Image, found: Differences) -> 
 
 
 def _compare_descriptor_copies(a: Image, b: Image, found: Differences) -> None:
-    """Tell of copies that differ in another way than the descriptors in use."""
+    """Report copies that differ in another way than the descriptors in use."""
     record = min((a.desc_record, b.desc_record), key=lambda each: each.size)
     for group in range(1, min(a.groups, b.groups)):
         copies = [
@@ -154,14 +154,14 @@ def compare_inodes(path: str, a: Inode, b: Inode, found: Differences) -> bool:
         return False
     record = min((a.record, b.record), key=lambda each: each.size)
     first, second = inode_numbers(a), inode_numbers(b)
-    told = False
+    reported = False
     for whole in changed(record, first, second):
         if whole in _NOT_INODES or (whole in SEEN_AS_PATHS and "path" in found.levels):
             continue
         level = PLACE if is_place(record, whole) else FIELD
         found.add(level, f"inode.{whole}", path, *_of_inodes(record, whole, first, second))
-        told = True
-    return told
+        reported = True
+    return reported
 
 
 def _of_inodes(record: Record, whole: str, a: Numbers, b: Numbers) -> tuple[Any, Any]:

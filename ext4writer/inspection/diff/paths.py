@@ -199,7 +199,7 @@ class Trees:
             self._found.add(PLACE, "blocks of the mapping", path, *values)
 
     def _order(self, path: str, a: Inode, b: Inode) -> None:
-        """Tell of entries that are the same and lie in another order, as readdir has them."""
+        """Report entries that are the same in another order, as readdir has them."""
         first, second = list(a.image.entries(a)), list(b.image.entries(b))
         names, others = [entry.name for entry in first], [entry.name for entry in second]
         if names != others and sorted(names) == sorted(others):

@@ -64,7 +64,7 @@ class FastFile(NamedTuple):
 
 
 class JournalRoom(NamedTuple):
-    """What a policy is told of a journal that it may fill."""
+    """What a policy knows of a journal that it may fill."""
 
     blocks: Sequence[JournalBlock]
     """Those that may be written, ascending."""
@@ -145,14 +145,14 @@ class LogShape(NamedTuple):
 
     block_size: int
     checksum: JournalChecksum
-    wide: bool
+    is_64bit: bool
     """Whether block numbers have 64 bits."""
 
     @property
     def tag_size(self) -> int:
         """Bytes of a tag."""
         return tag_size(
-            csum_v2=self.checksum == "v2", csum_v3=self.checksum == "v3", wide=self.wide
+            csum_v2=self.checksum == "v2", csum_v3=self.checksum == "v3", is_64bit=self.is_64bit
         )
 
     @property
@@ -169,7 +169,7 @@ class LogShape(NamedTuple):
     @property
     def revokes_per_block(self) -> int:
         """Block numbers that fit into a revoke block."""
-        return (self.end - JOURNAL_REVOKE_HEADER.size) // (8 if self.wide else 4)
+        return (self.end - JOURNAL_REVOKE_HEADER.size) // (8 if self.is_64bit else 4)
 
 
 def log_blocks(state: JournalState, shape: LogShape) -> Iterator[LogBlock]:

@@ -16,7 +16,7 @@ MOST_BLOCKS = 8
 
 
 class OrphanRoom(NamedTuple):
-    """What a policy is told before it leaves orphans."""
+    """What a policy knows before it leaves orphans."""
 
     sizes: Sequence[int]
     """Bytes of each file of the tree that may be in the middle of a truncation."""

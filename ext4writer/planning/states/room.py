@@ -40,7 +40,7 @@ def features_of(plan: ImagePlan, state: JournalState) -> tuple[str, ...]:
     """The features of a journal with this state, as ``Spec.journal_features`` names them."""
     shape = shape_of(plan, state)
     found = [*plan.spec.journal_features]
-    if shape.wide:
+    if shape.is_64bit:
         found.append("journal_64bit")
     if any(each.revokes for each in (*state.transactions, state.uncommitted) if each is not None):
         found.append("journal_incompat_revoke")
@@ -56,7 +56,7 @@ def log_length(plan: ImagePlan) -> int:
 
 
 def journal_room(plan: ImagePlan) -> JournalRoom | None:
-    """What a policy is told of the journal inside an image; None where there is none."""
+    """What a policy knows of the journal inside an image; None where there is none."""
     if not plan.demand.journal_blocks:
         return None
     metadata = islice(_metadata(plan), MOST_BLOCKS)

@@ -256,7 +256,7 @@ class Assembly:
                 self._usage.add_implied(member.path, member.offset)
                 node = folder.children[component] = Directory(implied=True, **self._parents)
             elif isinstance(node, Symlink):
-                node = self._behind_link(b"/".join(names[:depth]), member)
+                node = self._where_link_leads(b"/".join(names[:depth]), member)
             elif not isinstance(node, Directory):
                 above = display_path(b"/".join(names[:depth]))
                 raise self._error(
@@ -268,7 +268,7 @@ class Assembly:
         self._remember(path, folder)
         return folder
 
-    def _behind_link(self, path: bytes, member: Member) -> Directory:
+    def _where_link_leads(self, path: bytes, member: Member) -> Directory:
         """The directory that the symbolic link at ``path`` leads to."""
         known = self._folders.get(path)
         if known is not None:

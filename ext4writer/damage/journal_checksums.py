@@ -1,7 +1,7 @@
 """Makes the checksums of a journal right: superblock, log, fast commits.
 
 Rules: fs/jbd2/recovery.c:do_one_pass, fs/jbd2/commit.c, fs/ext4/fast_commit.c:ext4_fc_replay_scan.
-Only what recovery would read is sealed. What lies in the log from earlier has sums of its own.
+Only what recovery would read is handled. What lies in the log from earlier has sums of its own.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _Log:
             older = features = 0
         self.v2 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V2)
         self.v3 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V3)
-        self.wide = bool(features & JBD2_FEATURE_INCOMPAT_64BIT)
+        self.is_64bit = bool(features & JBD2_FEATURE_INCOMPAT_64BIT)
         self.has_sums = self.v2 or self.v3
         self.v1 = bool(older & JBD2_FEATURE_COMPAT_CHECKSUM) and not self.has_sums
         self.seed = crc32c(CRC_START, uuid)
@@ -102,7 +102,7 @@ class _Log:
     def target(self, tag: int) -> int:
         """The block of the file system that a tag at this byte names."""
         target: int = _big_word.unpack_from(self.view, tag)[0]
-        if self.wide:
+        if self.is_64bit:
             target |= _big_word.unpack_from(self.view, tag + _BLOCKNR_HIGH)[0] << 32
         return target
 
@@ -118,7 +118,7 @@ class _Log:
     def revoked(self, start: int) -> list[int]:
         """The blocks that a revoke block at this byte names."""
         (count,) = _big_word.unpack_from(self.view, start + JOURNAL_HEADER.size)
-        width = 8 if self.wide else 4
+        width = 8 if self.is_64bit else 4
         first = start + JOURNAL_REVOKE_HEADER.size
         end = start + min(count, self.size - (_TAIL_SIZE if self.has_sums else 0))
         return [
@@ -132,7 +132,7 @@ def pending_blocks(
 ) -> dict[int, tuple[int, bool]]:
     """Return the blocks that a replay would write: each -> (byte where it lies, is escaped).
 
-    The arguments are those of :func:`seal_log`.
+    The arguments are those of :func:`set_log_checksums`.
     """
     log = _Log(view, size, places, at)
     found: dict[int, tuple[int, bool]] = {}
@@ -174,10 +174,10 @@ def pending_blocks(
     return found
 
 
-def seal_log(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
-    """Seal the journal whose blocks, of ``size`` bytes, lie at the blocks ``places`` of ``view``.
+def set_log_checksums(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
+    """Set the checksums of the journal whose blocks lie at the blocks ``places`` of ``view``.
 
-    Its superblock is the one numbered ``at``.
+    Blocks have ``size`` bytes; the superblock of the journal is the one numbered ``at``.
     """
     log = _Log(view, size, places, at)
     if log.has_sums:
@@ -185,10 +185,10 @@ def seal_log(view: memoryview, size: int, places: Sequence[int], at: int) -> Non
     if not log.start or not (log.has_sums or log.v1) or not 0 < log.first < log.end:
         return
     if log.first <= log.start < log.end:
-        _seal_transactions(log)
+        _set_transaction_checksums(log)
 
 
-def _seal_transactions(log: _Log) -> None:
+def _set_transaction_checksums(log: _Log) -> None:
     view, size, places = log.view, log.size, log.places
     position, sequence = log.start, log.sequence
     summed: list[int] = []
@@ -226,10 +226,10 @@ def _seal_transactions(log: _Log) -> None:
                     else:
                         _big_half.pack_into(view, at + _CHECKSUM, low_16(crc))
             if log.has_sums:
-                _seal_tail(log, here)
+                _set_tail_checksum(log, here)
         elif kind == JBD2_REVOKE_BLOCK:
             if log.has_sums:
-                _seal_tail(log, here)
+                _set_tail_checksum(log, here)
         elif kind == JBD2_COMMIT_BLOCK:
             at = here + _COMMIT_CHECKSUM
             if log.has_sums:
@@ -249,7 +249,7 @@ def _seal_transactions(log: _Log) -> None:
 
 def _tags(log: _Log, start: int) -> list[int]:
     """Where the tags of a descriptor block begin."""
-    width = tag_size(csum_v2=log.v2, csum_v3=log.v3, wide=log.wide)
+    width = tag_size(csum_v2=log.v2, csum_v3=log.v3, is_64bit=log.is_64bit)
     end = start + log.size - (_TAIL_SIZE if log.has_sums else 0)
     at = start + JOURNAL_HEADER.size
     found = []
@@ -267,14 +267,14 @@ def _tags(log: _Log, start: int) -> list[int]:
     return found
 
 
-def _seal_tail(log: _Log, start: int) -> None:
+def _set_tail_checksum(log: _Log, start: int) -> None:
     end = start + log.size
     _big_word.pack_into(log.view, end - _TAIL_SIZE, 0)
     _big_word.pack_into(log.view, end - _TAIL_SIZE, crc32c(log.seed, log.view[start:end]))
 
 
-def seal_fast_commits(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
-    """Seal the fast commits at the end of a journal, which :func:`seal_log` takes too."""
+def set_fast_commit_checksums(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
+    """Set the checksums of the fast commits at the end of a journal, given in the same way."""
     log = _Log(view, size, places, at)
     if not log.has_fast or not 0 < log.end < log.last - 1:
         return

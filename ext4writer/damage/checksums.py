@@ -1,10 +1,10 @@
 """Makes all checksums of an image right again, whatever was done to its bytes.
 
-A fuzzer changes bytes, and the first checksum stops every reader. :func:`seal` goes through
-an image of any content as a mount would find its metadata, and writes each checksum anew. Nothing
-is checked and nothing else is repaired: where a length or a number leads to nothing, that part is
-left as it is. Each block is sealed once, for the first structure that claims it, so that the time
-is bounded by the size of the image.
+A fuzzer changes bytes, and the first checksum stops every reader. :func:`set_checksums` goes
+through an image of any content as a mount would find its metadata, and writes each checksum anew.
+Nothing is checked and nothing else is repaired: where a length or a number leads to nothing, that
+part is left as it is. Each block is handled once, for the first structure that claims it, so that
+the time is bounded by the size of the image.
 
 It reads with compiled records and is not built on :mod:`ext4writer.read`, which makes objects and
 stops at damage.
@@ -79,7 +79,7 @@ from ..ondisk.xattr import (
     value_size,
 )
 from ..read.image import FLEX_MAX
-from .sealing_journal import pending_blocks, seal_fast_commits, seal_log
+from .journal_checksums import pending_blocks, set_fast_commit_checksums, set_log_checksums
 
 _JOURNAL_MAGIC = JBD2_MAGIC_NUMBER.to_bytes(4, "big")
 _EA_INODE_MAX = 1 << 20
@@ -140,7 +140,7 @@ _HARMLESS = frozenset(
 """Bytes of the superblock by which no other checksum is found or made."""
 
 
-def seal(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
+def set_checksums(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
     """Make all checksums right inside ``buffer``; see :func:`ext4writer.damage.reseal`."""
     with memoryview(buffer) as given, given.cast("B") as view:
         size = len(view)
@@ -150,7 +150,7 @@ def seal(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
         superblock = bytes(view[SUPERBLOCK_OFFSET : SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE])
         fmt = _format(superblock)
         if fmt is None:
-            # Of its features only the words themselves are known, and they may be the lie.
+            # Of its features only the words themselves are known, and they may be what is wrong.
             set_superblock_checksum(view, SUPERBLOCK_OFFSET)
             return
         if fmt.has_journal and fmt.needs_recovery and not fmt.journal_dev:
@@ -159,7 +159,7 @@ def seal(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
             places = sealer.journal_places()
             pending = pending_blocks(view, fmt.block_size, places, 0) if places else {}
             if pending:
-                _seal_replayed(view, fmt, places, pending)
+                _set_replayed_checksums(view, fmt, places, pending)
                 return
         if dirty is not None and any(
             SUPERBLOCK_OFFSET <= at < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE
@@ -170,13 +170,13 @@ def seal(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
         _Sealer(view, fmt, superblock, dirty).run()
 
 
-def _seal_replayed(
+def _set_replayed_checksums(
     view: memoryview, fmt: Format, places: list[int], pending: dict[int, tuple[int, bool]]
 ) -> None:
-    """Seal what a replay of the log will leave, in the log and around it.
+    """Set the checksums of what a replay of the log will leave, in it and around it.
 
     Of blocks that the replay will write over, only what has its checksum from itself alone is
-    sealed where it lies: a mount reads the superblock, descriptors and inodes before.
+    handled where it lies: a mount reads the superblock, descriptors and inodes before.
     """
     size = fmt.block_size
     after = bytearray(view)
@@ -202,7 +202,7 @@ def _seal_replayed(
     superblock = bytes(view[SUPERBLOCK_OFFSET : SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE])
     sealer = _Sealer(view, fmt, superblock, None)
     sealer.seal_alone()
-    sealer.seal_log(places, 0)
+    sealer.set_log_checksums(places, 0)
 
 
 @lru_cache(maxsize=256)
@@ -231,11 +231,11 @@ class _Sealer:
         self.blocks = len(view) // self.size
         self.seed = fmt.checksum_seed
         self.taken = bytearray(self.blocks + 1)
-        """1 for each block that is sealed already, or lies in a fixed place."""
+        """1 for each block that is done already, or lies in a fixed place."""
         self.dirty_blocks = None if dirty is None else {at // self.size for at in dirty}
         self.with_journal = True
         self.all = True
-        """Whether what the present inode leads to is sealed although no byte of it changed."""
+        """Whether what the present inode leads to is handled although no byte of it changed."""
         self.descs: list[tuple[int, int, tuple[int, ...]]] = []
         """(group, byte of its descriptor, its numbers) of each group that is in the image."""
         self.copies: dict[int, list[int]] = {}
@@ -264,7 +264,7 @@ class _Sealer:
                 set_superblock_checksum(self.view, at)
 
     def seal_alone(self) -> None:
-        """Seal what has its checksum from itself alone: superblocks, descriptors and inodes."""
+        """Set the checksums that cover one structure alone: superblocks, descriptors and inodes."""
         supers = self.find_groups()
         if self.format.metadata_csum:
             size = self.format.inode_size
@@ -446,7 +446,7 @@ class _Sealer:
             self._inode(ino, at)
 
     def _dirty_inodes(self) -> None:
-        """Seal the inodes that changed, with all that they lead to, and other blocks that did."""
+        """Set the checksums of inodes that changed, of what they lead to, and of other blocks."""
         assert self.dirty is not None and self.dirty_blocks is not None
         loose = {block for block in self.dirty_blocks if block < self.blocks}
         loose = {block for block in loose if not self.taken[block]}
@@ -461,8 +461,8 @@ class _Sealer:
             if self.all or loose:
                 self._inode(ino, at)
 
-    def _seals(self, block: int) -> bool:
-        """Whether this block is to be sealed; it counts as sealed from now on."""
+    def _claims(self, block: int) -> bool:
+        """Whether this block is still to be done; it counts as done from now on."""
         return self._claim(block) and self._is_dirty(block)
 
     def _is_dirty(self, block: int) -> bool:
@@ -496,7 +496,7 @@ class _Sealer:
                 at += size
 
     def _inode(self, ino: int, at: int) -> None:
-        """Seal what an inode leads to, then the inode."""
+        """Set the checksums of what an inode leads to, then its own."""
         fmt, view = self.format, self.view
         mode, _, links, flags, root, generation, acl, _, acl_hi = _inode(view, at)
         if links:
@@ -506,7 +506,7 @@ class _Sealer:
                 self._blocks_of(ino, kind, flags, root, seed)
             if fmt.is_64bit:
                 acl = joined_32(acl, acl_hi)
-            if acl and self._seals(acl):
+            if acl and self._claims(acl):
                 self._xattr_block(acl)
         if not self.all:
             return
@@ -520,12 +520,12 @@ class _Sealer:
             self._journal(flags, root, seed)
         elif fmt.orphan_file and ino == _orphan_inum(self.superblock, 0)[0]:
             for block in self._data_blocks(flags, root, seed):
-                if self._seals(block):
+                if self._claims(block):
                     at = block * self.size
                     set_orphan_block_checksum(self.view, at, self.size, seed, block)
         elif kind == S_IFDIR:
             for block in self._data_blocks(flags, root, seed):
-                if self._seals(block):
+                if self._claims(block):
                     self._directory_block(block, seed)
         elif flags & EXT4_EXTENTS_FL and kind in (S_IFREG, S_IFLNK):
             self._extent_blocks(root, seed, None)
@@ -540,7 +540,7 @@ class _Sealer:
         return found
 
     def _extent_blocks(self, root: bytes, seed: int | None, found: list[int] | None) -> None:
-        """Seal the blocks of an extent tree; put the blocks that it maps into ``found``.
+        """Set the checksums of an extent tree; put the blocks that it maps into ``found``.
 
         With the seed None they have no checksums.
         """
@@ -600,7 +600,7 @@ class _Sealer:
     # -- directories -------------------------------------------------------------------------------
 
     def _directory_block(self, block: int, seed: int) -> None:
-        """Seal a block as a leaf or as a part of an index, by what it holds."""
+        """Set the checksum of a leaf or of a part of an index, by what it holds."""
         # lib/ext2fs/csum.c:ext2fs_dir_block_csum_set, fs/ext4/namei.c:get_dx_countlimit. A root
         # may still have the tail of the leaf that it was.
         view, size = self.view, self.size
@@ -733,7 +733,7 @@ class _Sealer:
     # -- the journal -------------------------------------------------------------------------------
 
     def journal_places(self) -> list[int]:
-        """The blocks of the journal inside, in their order; nothing is sealed."""
+        """The blocks of the journal inside, in their order; nothing is changed."""
         at = self._inode_at(_journal_inum(self.superblock, 0)[0])
         if at is None:
             return []
@@ -747,10 +747,10 @@ class _Sealer:
         return [] if not places or self.taken[places[0]] else places
 
     def _journal_inode(self) -> None:
-        """Seal the journal of a file system whose other metadata has no checksums."""
+        """Set the checksums of the journal where no other metadata has any."""
         places = self.journal_places()
         if places:
-            self.seal_log(places, 0)
+            self.set_log_checksums(places, 0)
 
     def _journal(self, flags: int, root: bytes, seed: int) -> None:
         found: list[int] = []
@@ -763,20 +763,20 @@ class _Sealer:
             return
         if self.dirty_blocks is not None and not self.all and self.dirty_blocks.isdisjoint(places):
             return
-        self.seal_log(places, 0)
+        self.set_log_checksums(places, 0)
 
     def _device_log(self) -> None:
         first = SUPERBLOCK_OFFSET // self.size + 1
         if first < self.blocks:
-            self.seal_log(range(self.blocks), first)
+            self.set_log_checksums(range(self.blocks), first)
 
-    def seal_log(self, places: list[int] | range, at: int) -> None:
+    def set_log_checksums(self, places: list[int] | range, at: int) -> None:
         start = places[at] * self.size
         if start + SUPERBLOCK_SIZE > len(self.view):
             return
-        seal_log(self.view, self.size, places, at)
+        set_log_checksums(self.view, self.size, places, at)
         if self.format.fast_commit:
-            seal_fast_commits(self.view, self.size, places, at)
+            set_fast_commit_checksums(self.view, self.size, places, at)
 
 
 def _hashes(name: bytes, value: bytes) -> tuple[int, int]:
