@@ -216,6 +216,13 @@ GOALS = (
         Goal(f"Closure: bytes that differ between two runs, {about}",
              Value("closure", key, "differing"), "at most", 0, "{:,.0f}".format),
     )),
+    *(Goal(f"System tree: ext4writer {label} over ext4writer, {what}",
+           Ratio("system-tree", f"ext4writer-{key}", "ext4writer", name), "at most", 1.3, times)
+      for key, label in (("many", "with many features"), ("bigalloc", "with bigalloc"))
+      for name, what in (("wall", "time"), ("cpu", "CPU"))),
+    *(Goal(f"{about}, empty: mke2fs over ext4writer mke2fs, time",
+           Ratio(workload, "mke2fs", "front"), "at least", 1, times)
+      for workload, about in (("empty", "16 TiB"), ("empty-small", "1 GiB"))),
     Goal("16 TiB, empty, time",
          Value("empty", "ext4writer", "wall"), "at most", 0.5, seconds),
     Goal("16 TiB, empty, disk",

@@ -22,7 +22,8 @@ class Scale:
     large_bytes: int
     closure_entries: int
     sparse_bytes: int
-    empty_bytes: int
+    empty_bytes: Mapping[str, int]
+    """Of empty images, by workload."""
     images: int
     planned: tuple[int, int, int]
     timeout: float

@@ -33,7 +33,7 @@ FULL = Scale(
     large_bytes=4 * GIB,
     closure_entries=50_000,
     sparse_bytes=1 << 40,
-    empty_bytes=1 << 44,
+    empty_bytes={"empty": 1 << 44, "empty-small": GIB},
     images=1_000,
     planned=(10_000, 100_000, 1_000_000),
     timeout=400,
@@ -46,11 +46,22 @@ QUICK = Scale(
     large_bytes=128 * MIB,
     closure_entries=1_500,
     sparse_bytes=1 << 40,
-    empty_bytes=1 << 40,
+    empty_bytes={"empty": 1 << 40, "empty-small": GIB},
     images=30,
     planned=(1_000, 10_000, 100_000),
     timeout=60,
 )
+
+
+FEATURES = (
+    (
+        "many",
+        "with many features",
+        "inline_data,quota,project,orphan_file,mmp,metadata_csum_seed,large_dir,ea_inode",
+    ),
+    ("bigalloc", "with bigalloc", "bigalloc"),
+)
+"""Images with more than the default: key, label, features."""
 
 
 def ours(
@@ -232,6 +243,15 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                     then=synced,
                     programs=("sync",),
                 ),
+                *(
+                    ours(
+                        f"ext4writer-{key}",
+                        f"ext4writer, {label}",
+                        *("--one-file-system", "--features", features),
+                        charted=False,
+                    )
+                    for key, label, features in FEATURES
+                ),
                 mke2fs(lazy=1),
                 mke2fs(lazy=0),
                 tar(),
@@ -382,7 +402,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 ),
             ),
         ),
-        empty_image(scale, work),
+        *(empty_image(key, size, work) for key, size in scale.empty_bytes.items()),
         Workload(
             "in-memory",
             "Images of 100 files that are made in memory, time of one",
@@ -543,24 +563,32 @@ def large_files(scale: Scale) -> Source:
     )
 
 
-def empty_image(scale: Scale, work: Path) -> Workload:
-    """As large as the format allows without new features, or the host's file system."""
-    size = min(scale.empty_bytes, tools.largest_file(work))
+def empty_image(key: str, wanted: int, work: Path) -> Workload:
+    """An image with nothing in it, at most as large as the host's file system allows."""
+    size = min(wanted, tools.largest_file(work))
 
-    def mke2fs_empty(at: Setting) -> list[Step]:
+    def commands(at: Setting, *program: str) -> list[Step]:
         lazy = ("-E", "lazy_itable_init=1")
         features = ("-O", f"none,{DEFAULT_FEATURES}")
-        argv = ("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", *features, *lazy)
-        return [Step("mke2fs", (*argv, at.image, f"{size // 1024}K"))]
+        argv = (*program, "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-m", "0", *features, *lazy)
+        step = (*argv, at.image, f"{size // 1024}K")
+        return [Step("mke2fs", step, ours=program != ("mke2fs",))]
 
+    shown = f"{wanted / 2**40:g} TiB" if wanted >= 1 << 40 else f"{wanted / GIB:g} GiB"
     return Workload(
-        "empty",
-        f"An empty file system of {scale.empty_bytes / 2**40:g} TiB"
-        + (" less 4 KiB" if size < scale.empty_bytes else ""),
+        key,
+        f"An empty file system of {shown}" + (" less 4 KiB" if size < wanted else ""),
         "ext4writer",
         (
             inside("ext4writer", "ext4writer", "empty", str(size), note="the whole process"),
-            Contender("mke2fs", "mke2fs", mke2fs_empty, programs=("mke2fs",)),
+            Contender(
+                "front",
+                "ext4writer mke2fs",
+                lambda at: commands(at, command(), "mke2fs"),
+                charted=False,
+                ours=True,
+            ),
+            Contender("mke2fs", "mke2fs", lambda at: commands(at, "mke2fs"), programs=("mke2fs",)),
         ),
         disk_bytes=GIB,
     )

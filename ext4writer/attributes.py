@@ -7,10 +7,11 @@ what callers may give, rules, columns and their ranges, the identity of an image
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from .arguments import ID_MOST, bytes_of, count_of, id_of, mode_of, nanoseconds_of
 from .inode_flags import flags_of
+from .late_dataclasses import NamedTuple
 
 
 class Attribute(NamedTuple):

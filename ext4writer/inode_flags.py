@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from stat import S_IFDIR, S_IFREG
-from typing import Any, NamedTuple
+from typing import Any
 
 from .arguments import whole_number
+from .late_dataclasses import NamedTuple
 
 FS_VERITY_FL = 0x00100000
 """Of a file with a Merkle tree. An image gives it one; chattr cannot, nor does a flag of a source

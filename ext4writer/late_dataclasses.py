@@ -1,21 +1,24 @@
-"""Dataclasses whose methods are made at their first use.
+"""Dataclasses and named tuples whose methods are made at their first use.
 
 The standard library makes six functions of each class from source text when the module is loaded,
 and needs ``inspect`` for it: together a fifth of the time of a small image, for methods that are
 mostly never called. Here a class only notes its fields. Its ``__init__`` is made when its first
 object is, and ``dataclasses.fields``, ``replace`` and ``is_dataclass`` find what they look for.
-A type checker sees the dataclasses of the standard library.
+Named tuples get their ``__new__`` in the same way, and their annotations are not compiled. A type
+checker sees the classes of the standard library.
 """
 
 from __future__ import annotations
+
+from _collections import _tuplegetter  # type: ignore[import-not-found] # of each namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from dataclasses import dataclass, field, fields, replace
-    from typing import Any
+    from typing import Any, NamedTuple
 
-__all__ = ["dataclass", "field", "fields", "replace"]
+__all__ = ["NamedTuple", "dataclass", "field", "fields", "replace"]
 
 _ROWS = "__late_fields__"
 _SHARED = ("ClassVar", "typing.ClassVar")
@@ -183,7 +186,7 @@ class _Late:
     def __get__(self, one: object, owner: Any = None) -> Any:
         method = self.make()
         setattr(self.kind, self.name, method)
-        return method if one is None else method.__get__(one, owner)
+        return method.__get__(one, owner)
 
 
 def _made(kind: type, name: str, text: str, known: dict[str, object]) -> Any:
@@ -318,5 +321,67 @@ class _Looked:
         return self.standard.take(self.name)
 
 
+class _NamedTupleMeta(type):
+    """Makes subclasses of tuple, as ``typing.NamedTuple`` does; they have this in no base."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], names: dict[str, Any]) -> Any:
+        if not bases:
+            return super().__new__(cls, name, bases, names)
+        kind: Any = type(name, (tuple,), {**_TUPLE_METHODS, **names, "__slots__": ()})
+        notes = names.get("__annotations__", {})
+        kind._fields = tuple(notes)
+        kind.__match_args__ = kind._fields  # type: ignore[misc]
+        kind._field_defaults = {field: names[field] for field in notes if field in names}
+        kind.__new__ = _Late(kind, "__new__", lambda: _tuple_new(kind))
+        for place, field in enumerate(notes):
+            setattr(kind, field, _tuplegetter(place, None))
+        return kind
+
+
+def _tuple_new(kind: Any) -> staticmethod[..., Any]:
+    names, defaults = kind._fields, kind._field_defaults
+    arguments = "".join(f", {name}" for name in names)
+    given = "".join(f", {name}=_d[{name!r}]" if name in defaults else f", {name}" for name in names)
+    values = f"({arguments[2:]}{',' if len(names) == 1 else ''})"
+    text = f"def __new__(_cls{given}):\n return _new(_cls, {values})"
+    function = _made(kind, "__new__", text, {"_new": tuple.__new__, "_d": defaults})
+    function.__annotations__ = kind.__annotations__
+    return staticmethod(function)
+
+
+def _tuple_make(cls: Any, values: Any) -> Any:
+    made = tuple.__new__(cls, values)
+    if len(made) != len(cls._fields):
+        raise TypeError(f"Expected {len(cls._fields)} arguments, got {len(made)}")
+    return made
+
+
+def _tuple_replace(self: Any, /, **changes: Any) -> Any:
+    made = self._make(map(changes.pop, self._fields, self))
+    if changes:
+        raise ValueError(f"Got unexpected field names: {list(changes)!r}")
+    return made
+
+
+def _tuple_shown(self: Any) -> str:
+    values = (f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True))
+    return f"{type(self).__name__}({', '.join(values)})"
+
+
+_TUPLE_METHODS: dict[str, Any] = {
+    "_make": classmethod(_tuple_make),
+    "_replace": _tuple_replace,
+    "__replace__": _tuple_replace,
+    "_asdict": lambda self: dict(zip(self._fields, self, strict=True)),
+    "__repr__": _tuple_shown,
+    "__getnewargs__": lambda self: tuple(self),  # noqa: PLW0108 (a method, which a class is not)
+}
+
+
+class _NamedTuple(metaclass=_NamedTupleMeta):
+    pass
+
+
 if not TYPE_CHECKING:
     dataclass, field, fields, replace = _dataclass, _field, _fields, _replace
+    NamedTuple = _NamedTuple

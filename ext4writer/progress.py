@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from .errors import CancelledError, SpecError
+from .late_dataclasses import NamedTuple
 
 Stage = Literal["scan", "plan", "write"]
 

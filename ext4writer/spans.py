@@ -6,7 +6,7 @@ hand such pairs to each other use these classes, so that none takes an end for a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from .late_dataclasses import NamedTuple
 
 
 class Span(NamedTuple):

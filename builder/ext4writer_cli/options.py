@@ -193,11 +193,32 @@ SOURCE = FileName(parse_source)
 
 
 class GroupedOption(click.Option):
-    """An option that knows its heading on the help page."""
+    """An option that knows its heading on the help page.
 
-    def __init__(self, *arguments: Any, heading: str = "Options", **attributes: Any) -> None:
-        super().__init__(*arguments, **attributes)
+    ``help`` may be a function that makes the text, which most calls of a command do not need.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        heading: str = "Options",
+        **attributes: Any,
+    ) -> None:
+        text = attributes.get("help")
+        make = text if callable(text) else None
+        super().__init__(*arguments, **{**attributes, "help": None if make else text})
+        self._make_help: Callable[[], str] | None = make
         self.heading = heading
+
+    def _text(self) -> str | None:
+        if self._make_help is not None:
+            self._help, self._make_help = self._make_help(), None
+        return self._help
+
+    def _set_text(self, text: Any) -> None:
+        self._help, self._make_help = text, None
+
+    help: Any = property(_text, _set_text)
 
 
 ORDER = "ext4writer.order"
@@ -321,13 +342,17 @@ def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
     from ext4writer.planning.spec import declaration
 
     option, given = declaration(each.name), dict(each.metadata["click"])
-    flags = {other.name: flag_of(other) for other in fields(kind)}
+    about, text = given.pop("about", None), given.pop("default_text", None) or option.default_text
 
-    def flag_for(name: str) -> str:
-        return flags.get(name, name)
+    def help_text() -> str:
+        flags = {other.name: flag_of(other) for other in fields(kind)}
 
-    about = given.pop("about", None) or named(option.about, flag_for)
-    text = given.pop("default_text", None) or named(option.default_text, flag_for)
+        def flag_for(name: str) -> str:
+            return flags.get(name, name)
+
+        shown = about or named(option.about, flag_for)
+        return f"{shown}  [default: {named(text, flag_for)}]" if text else shown
+
     default = default_of(each)
     if isinstance(default, bool):
         given.setdefault("is_flag", True)
@@ -341,7 +366,7 @@ def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
     elif isinstance(default, float):
         default = f"{default:g}"
     return {
-        "help": f"{about}  [default: {text}]" if text else about,
+        "help": help_text,
         "default": default,
         **given,
     }

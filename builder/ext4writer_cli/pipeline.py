@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ext4writer import ProcessPool, plan, write_journal
 from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import Ext4WriterError, display_path
+from ext4writer.late_dataclasses import NamedTuple
 from ext4writer.progress import Cancel, ProgressCallback
 
 from .options import ScanOptions

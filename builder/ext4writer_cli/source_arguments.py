@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+
+from ext4writer.late_dataclasses import NamedTuple
 
 STANDARD_INPUT = "-"
 NO_OPTION = "\0"

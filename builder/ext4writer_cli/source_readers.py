@@ -6,11 +6,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from ext4writer import Directory, ProcessPool, Tree, sources
 from ext4writer.edit.rules_select import Selection
 from ext4writer.errors import ArchiveError, SourceError, SpecError, TreeError
+from ext4writer.late_dataclasses import NamedTuple
 from ext4writer.progress import Cancel, ProgressCallback
 
 from .options import ScanOptions

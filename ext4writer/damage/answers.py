@@ -8,7 +8,7 @@ the checker gives, and what a kernel does. e2fsck is that of e2fsprogs 1.47.0, w
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ..late_dataclasses import NamedTuple
 
 CLOCK = 1_700_000_000
 """What e2fsck takes for now, in seconds since 1970."""

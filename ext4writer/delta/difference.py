@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..arithmetic import round_down
 from ..blake2 import blake2b
 from ..errors import SourceChangedError, SourceError
+from ..late_dataclasses import NamedTuple
 from ..layout import Layout
 from ..progress import Cancel, check_cancelled
 from ..read.stores import Store

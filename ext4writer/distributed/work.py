@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import Ext4WriterError, OutputError, PlanError, SourceError, SpecError
 from ..inputs import check_output
+from ..late_dataclasses import NamedTuple
 from ..layout import Layout, plan_of
 from ..output.opening import may_be_one_file
 from ..output.sink import output_error

@@ -14,7 +14,8 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+
+from ..late_dataclasses import NamedTuple
 
 POSITIONS_MOST = 1 << 13
 """Positions of one expression; a counted repeat takes one for each repetition."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from ..errors import SpecError
+from ..late_dataclasses import NamedTuple
 from .automaton import ANY_BYTE, Builder, Expression, set_for_re
 from .pattern_index import Pattern, matcher_of
 

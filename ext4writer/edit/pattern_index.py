@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from ..late_dataclasses import NamedTuple
 from .automaton import Automaton, Expression
 
 FEW = 8

@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..arguments import ID_MOST
 from ..attributes import POSIX_ACLS
 from ..errors import SpecError
+from ..late_dataclasses import NamedTuple
 from ..tree import Directory, Loss, Node, Symlink, Tree, Xattrs
 from ..walking import distinct_nodes
 from . import filters

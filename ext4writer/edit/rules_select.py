@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import SpecError, display_path
+from ..late_dataclasses import NamedTuple
 from ..tree import Directory, Loss, Tree
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 from ..arguments import ID_MOST
 from ..attributes import ATTRIBUTES
 from ..errors import SourceError, SpecError
 from ..inode_flags import FlagChange, flags_for, parse_flags
+from ..late_dataclasses import NamedTuple
 from ..tree import (
     S_IFBLK,
     S_IFCHR,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
-from typing import NamedTuple
 
 from ..arithmetic import round_up
 from ..content import Content, Parcel
+from ..late_dataclasses import NamedTuple
 
 CopyJob = tuple[int, Content, int, int]
 """Byte offset in the image (block-aligned), content, offset in it, bytes to copy."""

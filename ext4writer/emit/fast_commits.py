@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..bits import high_32, low_32
+from ..late_dataclasses import NamedTuple
 from ..ondisk.checksum import crc32c
 from ..ondisk.extent import EXTENT
 from ..ondisk.fast_commit import (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..content import KeepingOpen, Parcel
+from ..late_dataclasses import NamedTuple
 from ..ondisk.inode import EXT4_MIN_INLINE_DATA_SIZE, INLINE_DATA_NAME
 from ..ondisk.xattr import split_name
 from ..planning.layout import ImagePlan

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ..damage.patching import patch_into
 from ..errors import Ext4WriterError
-from ..late_dataclasses import replace
+from ..late_dataclasses import NamedTuple, replace
 from ..ondisk.dirent import DIR_ENTRY_2
 from ..ondisk.extent import EXTENT, EXTENT_HEADER
 from ..ondisk.features import DEFAULT_FEATURES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from ..content import BytesContent
+from ..late_dataclasses import NamedTuple
 from ..tree import RegularFile, Tree
 
 LARGEST = 1 << 24

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import NamedTuple
 
 from ..api import plan
 from ..errors import Ext4WriterError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES
 from ..planning.random_features import UNWANTED
 from .chance import Chance

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
-from ..late_dataclasses import replace
+from ..late_dataclasses import NamedTuple, replace
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES
 from ..planning.named_policies import described
 from ..planning.random_features import UNWANTED, feature_words

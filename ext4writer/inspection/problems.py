@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from ..errors import DamageError, display_path
+from ..late_dataclasses import NamedTuple
 from ..ondisk.verity import FSVERITY_DESCRIPTOR
 from ..read import Image
 

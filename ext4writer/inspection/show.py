@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..arithmetic import ceil_div
 from ..bits import le32, lowest_bit
 from ..errors import display_path
+from ..late_dataclasses import NamedTuple
 from ..nodes import S_IFLNK
 from ..ondisk.dirent import DIR_ENTRY_2, DIR_ENTRY_TAIL, EXT4_FT_DIR_CSUM, decode_rec_len
 from ..ondisk.extent import EXT4_EXT_MAGIC, EXTENT, EXTENT_HEADER, EXTENT_IDX, EXTENT_TAIL

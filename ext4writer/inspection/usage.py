@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..arithmetic import ceil_div
 from ..errors import DamageError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.group_desc import EXT4_BG_BLOCK_UNINIT
 from ..ondisk.inode import EXT4_EA_INODE_FL, EXT4_EXTENTS_FL
 from ..ondisk.superblock import (

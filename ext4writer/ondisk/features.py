@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ..errors import SpecError
-from ..late_dataclasses import dataclass
+from ..late_dataclasses import NamedTuple, dataclass
 
 Word = Literal["compat", "incompat", "ro_compat"]
 Support = Literal["write", "ignore", "no"]

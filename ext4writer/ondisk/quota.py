@@ -8,9 +8,9 @@ id, the highest first; the last level points at blocks of entries.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ..arithmetic import ceil_div
+from ..late_dataclasses import NamedTuple
 from .declaration import Int16ul, Int32ul, Int64ul, Struct
 from .record import Record, field
 from .superblock import EXT4_GRP_QUOTA_INO, EXT4_USR_QUOTA_INO

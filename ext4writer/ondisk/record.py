@@ -12,9 +12,10 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from ..errors import RecordError
+from ..late_dataclasses import NamedTuple
 from .declaration import Array, Bytes, Named, Number, Padding, Struct, Word
 
 Value: TypeAlias = "int | bytes | Sequence[int]"

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
+from ..late_dataclasses import NamedTuple
 from .checksum import (
     bitmap_checksum,
     group_desc_checksum,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
+from ..late_dataclasses import NamedTuple
 from ..spans import Span
 
 OutputFormat = Literal["raw", "qcow2", "qcow2-compressed", "simg", "vhd"]

@@ -9,11 +9,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..arithmetic import ceil_div
 from ..blake2 import blake2b
 from ..errors import SourceChangedError, SpecError
+from ..late_dataclasses import NamedTuple
 from ..progress import Cancel, check_cancelled
 from ..spans import Run
 from ..tree import S_IFREG, RegularFile

@@ -10,10 +10,11 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..arithmetic import ceil_div
 from ..errors import display_path
+from ..late_dataclasses import NamedTuple
 from ..ondisk.dirent import EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
 from ..ondisk.format import Format
 from ..ondisk.htree import DX_HASH_HALF_MD4, node_limit, root_limit, stored_hash_version

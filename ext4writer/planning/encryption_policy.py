@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from ..late_dataclasses import NamedTuple
 from ..ondisk.encryption import FSCRYPT_CONTEXT_V2
 
 POLICY_VERSION = 2

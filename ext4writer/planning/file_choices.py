@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Container, Mapping
-from typing import NamedTuple
 
 from ..arithmetic import ceil_div
 from ..inode_flags import FS_VERITY_FL
+from ..late_dataclasses import NamedTuple
 from ..nodes import DT_DIR, DT_REG
 from ..ondisk.format import Format
 from ..spans import Run

@@ -9,10 +9,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ..arithmetic import ceil_div, round_up
 from ..errors import SpecError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.format import Format
 from ..spans import Span
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ..arithmetic import ceil_div
 from ..errors import SpecError
-from ..late_dataclasses import replace
+from ..late_dataclasses import NamedTuple, replace
 from ..nodes import DT_DIR
 from ..ondisk.format import Format
 from ..spans import Run, Span

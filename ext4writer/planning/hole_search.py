@@ -5,11 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from ..content import Content, KeepingOpen, Parcel
 from ..forked import FULL_LOAD, ProcessPool, Stage
 from ..holes import BlockRuns, HoleFinder
+from ..late_dataclasses import NamedTuple
 from ..progress import WAIT_SECONDS, Cancel, check_cancelled
 from ..tree import Node, RegularFile
 from .spec import Spec

@@ -7,9 +7,9 @@ behind, and how much of a table counts as never used.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ..late_dataclasses import dataclass, field, replace
+from ..late_dataclasses import NamedTuple, dataclass, field, replace
 from ..ondisk.format import Format
 from ..ondisk.inode import INODE, INODE_128, INODE_EXTRA_ISIZE, encode_time
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO

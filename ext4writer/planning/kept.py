@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from ..late_dataclasses import NamedTuple
 from ..spans import Run
 
 Piece = tuple[int, int, int]

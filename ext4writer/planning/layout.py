@@ -5,12 +5,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..arithmetic import ceil_div, round_down
 from ..content import FileId
-from ..late_dataclasses import dataclass, field
+from ..late_dataclasses import NamedTuple, dataclass, field
 from ..nodes import DT_REG
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format

@@ -6,10 +6,10 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..arithmetic import ceil_div
-from ..late_dataclasses import dataclass, field
+from ..late_dataclasses import NamedTuple, dataclass, field
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from ..spans import Run, Span
 from .allocator import Allocator, FreeSpace, OutOfBlocks

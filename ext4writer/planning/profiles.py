@@ -7,9 +7,10 @@ What readers do not read is measured: docs/compatibility.md has the whole table,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES, TYPES, FeatureSet
 
 if TYPE_CHECKING:

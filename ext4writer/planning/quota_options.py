@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..arguments import count_of, id_of
 from ..errors import SpecError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.quota import GRACE_MOST, LIMIT_MOST_KIB, QUOTA_KINDS
 from ..units import KIB, parse_size
 

@@ -8,11 +8,10 @@ the reserved descriptors stay the same. Within a stretch the least size is a com
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..arithmetic import ceil_div, round_down, round_up
 from ..errors import SizeError, SpecError
-from ..late_dataclasses import replace
+from ..late_dataclasses import NamedTuple, replace
 from ..ondisk.format import MAX_32BIT_BLOCKS, Format
 from ..spans import Span
 from .geometry import (

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from ..late_dataclasses import NamedTuple
 from .geometry import Geometry
 from .mapping import mapping_of
 from .placement import Demand, Placement

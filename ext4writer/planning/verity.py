@@ -7,13 +7,11 @@ level, which is nearly all of them, is made again when it is written, out of the
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..arithmetic import ceil_div, round_up
 from ..content import Reader
 from ..errors import SourceChangedError, TreeError
 from ..inode_flags import FS_VERITY_FL
-from ..late_dataclasses import dataclass, field
+from ..late_dataclasses import NamedTuple, dataclass, field
 from ..ondisk.merkle import MerkleTree, TreeBuilder
 from ..ondisk.verity import (
     DESC_SIZE_BYTES,

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ..attributes import POSIX_ACLS
 from ..errors import TreeError, display_path
-from ..late_dataclasses import dataclass, field
+from ..late_dataclasses import NamedTuple, dataclass, field
 from ..ondisk.format import Format
 from ..ondisk.inode import INLINE_DATA_NAME
 from ..ondisk.xattr import (

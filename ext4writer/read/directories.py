@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..arithmetic import ceil_div
 from ..bits import le32
 from ..errors import DamageError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.casefold import casefold
 from ..ondisk.checksum import crc32c
 from ..ondisk.dirent import (

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..bits import joined_32, le16
 from ..errors import DamageError
+from ..late_dataclasses import NamedTuple
 from ..nodes import S_IFDIR
 from ..ondisk.checksum import crc32c
 from ..ondisk.dirent import EXT4_FT_DIR, EXT4_FT_UNKNOWN, EXT4_NAME_LEN, FILE_TYPES

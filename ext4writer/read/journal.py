@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..bits import low_16, low_32
 from ..errors import DamageError, ImageError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.checksum import CRC_START, crc32c
 from ..ondisk.journal import (
     JBD2_COMMIT_BLOCK,

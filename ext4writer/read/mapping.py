@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..bits import joined_32
 from ..errors import DamageError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.checksum import crc32c
 from ..ondisk.extent import (
     EXT4_EXT_MAGIC,

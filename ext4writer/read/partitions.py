@@ -6,11 +6,11 @@ Rules: UEFI Specification 2.10, chapter 5 (GPT, protective MBR).
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 from uuid import UUID
 
 from ..arithmetic import round_down
 from ..errors import ImageError
+from ..late_dataclasses import NamedTuple
 from .stores import Store
 
 _SECTOR_SIZES = (512, 4096)

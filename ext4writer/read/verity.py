@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..arithmetic import round_down
 from ..bits import le32
 from ..errors import DamageError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.inode import EXT4_VERITY_FL
 from ..ondisk.merkle import MerkleTree
 from ..ondisk.verity import ALGORITHMS, DESC_SIZE_BYTES, FSVERITY_DESCRIPTOR, verity_start

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import DamageError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.checksum import crc32c
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, INLINE_DATA_NAME
 from ..ondisk.record import Record

@@ -13,10 +13,11 @@ from contextlib import suppress
 from functools import partial
 from itertools import repeat
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..content import O_CLOEXEC, Stamp
 from ..errors import SourceChangedError, SourceError
+from ..late_dataclasses import NamedTuple
 from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, Loss
 from .host import HostDirectory, OpenFolders
 from .host_xattrs import HostXattrs, XattrItems

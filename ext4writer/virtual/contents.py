@@ -6,11 +6,11 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..content import Content, KeepingOpen
 from ..emit.batches import CopyJob, Neighbours, batches
 from ..emit.data import copy_jobs
+from ..late_dataclasses import NamedTuple
 from ..planning.inodes import ROOT
 from ..planning.layout import ImagePlan
 from ..spans import Span

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from ..late_dataclasses import NamedTuple
 from ..spans import Span
 
 ExtentKind = Literal["data", "zero", "content"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
 
 from ..errors import SpecError
+from ..late_dataclasses import NamedTuple
 from ..output.sink import Buffer
 
 

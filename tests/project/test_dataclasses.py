@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import pickle
 import sys
+import typing
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -126,3 +127,73 @@ def test_both_can_stand_below_each_other() -> None:
     assert [each.name for each in dataclasses.fields(standard)] == ["x", "y", "tags", "note", "w"]
     assert late_dataclasses.replace(standard(1), w=5).w == 5
     assert len(late_dataclasses.fields(standard)) == 5
+
+
+TUPLES = """
+from __future__ import annotations
+
+class Place(NamedTuple):
+    '''Where something lies.'''
+    number: int
+    name: bytes = b""
+    others: tuple[int, ...] = ()
+
+    @property
+    def twice(self) -> int:
+        return 2 * self.number
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        return cls(int(text), text.encode())
+
+class Alone(NamedTuple):
+    value: int
+
+class Nothing(NamedTuple):
+    pass
+
+class Below(Place):
+    def __new__(cls, number):
+        return super().__new__(cls, number, b"below")
+"""
+
+
+def tuples(named_tuple: Any) -> list[object]:
+    module = ModuleType("tuples_here")
+    module.NamedTuple = named_tuple  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module
+    exec(TUPLES, vars(module))
+    place, alone, nothing = module.Place, module.Alone, module.Nothing
+    one = place(1, b"one")
+    calls: list[Callable[[], object]] = [
+        place,
+        lambda: place(1, 2, 3, 4),
+        lambda: place(1, wrong=2),
+        lambda: place._make([1]),
+        lambda: place._make([1, 2, 3]),
+        lambda: one._replace(number=7),
+        lambda: one._replace(wrong=7),
+        lambda: setattr(one, "number", 2),
+        lambda: setattr(one, "wrong", 2),
+        one._asdict,
+        lambda: alone(4),
+        lambda: alone(4) == (4,),
+        nothing,
+        lambda: module.Below(9),
+        lambda: hasattr(one, "__dict__"),
+        lambda: hash(one) == hash((1, b"one", ())),
+    ]
+    found = [told(call) for call in calls]
+    found += [place._fields, place._field_defaults, place.__match_args__, place.__doc__]
+    found += [place.of("12"), place.of("12").twice, one < place(2), one[1], one.others]
+    found += [pickle.loads(pickle.dumps(one)), copy.copy(one), copy.deepcopy(alone(5))]
+    found += [place.__mro__[1:], alone.__name__, alone.__qualname__, alone.__module__]
+    for kind in (place, nothing):
+        parameters = inspect.signature(kind).parameters.values()
+        found += [(each.name, each.kind, each.default) for each in parameters]
+        found.append(typing.get_type_hints(kind, vars(module)))
+    return found
+
+
+def test_named_tuples_behave_as_those_of_typing() -> None:
+    assert tuples(late_dataclasses.NamedTuple) == tuples(typing.NamedTuple)

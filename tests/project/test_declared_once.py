@@ -153,7 +153,7 @@ def test_an_option_that_is_new_needs_its_flags_alone() -> None:
     assert found.metadata["click"] == {}
     assert flag_of(found) == "--stride"
     made = declared(found, ImageOptions)
-    assert (made["help"], made["metavar"], made["default"]) == (
+    assert (made["help"](), made["metavar"], made["default"]) == (
         OPTIONS["raid_stride"].about,
         "N",
         0,

@@ -32,7 +32,7 @@ BELOW_ALL = {
     "late": 0,
     "late_dataclasses": 0,
     "arithmetic": 0,
-    "spans": 0,
+    "spans": 1,
     "bits": 0,
     "arguments": 0,
     "inode_flags": 1,
@@ -169,6 +169,7 @@ STANDARD_IN = {
     "dataclasses": {"late_dataclasses", "plan_file.classes"},
     "_blake2": {"blake2"},
     "reprlib": {"late_dataclasses"},
+    "_collections": {"late_dataclasses"},
     # Only for what Unicode 12.1 had assigned, which no later version changes.
     "unicodedata": {"ondisk.casefold"},
     "threading": {

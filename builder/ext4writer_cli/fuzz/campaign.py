@@ -9,10 +9,11 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from tempfile import TemporaryDirectory
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from ext4writer.errors import Ext4WriterError, OutputError, WorkerError
 from ext4writer.fuzzing import Recipe, random_image
+from ext4writer.late_dataclasses import NamedTuple
 
 from ..signals import SIGNALS
 from .oracles import Oracle, Verdict

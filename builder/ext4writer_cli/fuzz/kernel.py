@@ -14,7 +14,8 @@ import tempfile
 import threading
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import NamedTuple
+
+from ext4writer.late_dataclasses import NamedTuple
 
 from .initramfs import Archive, modules
 from .machine import Machine, MachineError

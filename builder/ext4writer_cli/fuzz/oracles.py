@@ -10,10 +10,11 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ext4writer.errors import DamageError, Ext4WriterError
 from ext4writer.inspection.check import check_opened
+from ext4writer.late_dataclasses import NamedTuple
 from ext4writer.read import open_image
 from ext4writer.read.orphans import has_orphans
 

@@ -10,7 +10,8 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
+
+from ext4writer.late_dataclasses import NamedTuple
 
 SECONDS = 10.0
 MEMORY = 2 << 30

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ext4writer.errors import RecordError
+from ext4writer.late_dataclasses import NamedTuple
 from ext4writer.ondisk.format import Format
 from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK, journal_device_start
 from ext4writer.ondisk.superblock import EXT4_SUPER_MAGIC, SUPERBLOCK, SUPERBLOCK_OFFSET

@@ -6,9 +6,8 @@ rules for what follows from these numbers; here are those that mke2fs chooses it
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ext4writer.arithmetic import ceil_div, round_down
+from ext4writer.late_dataclasses import NamedTuple
 from ext4writer.ondisk.features import FeatureSet
 from ext4writer.ondisk.format import Format
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ext4writer.arithmetic import ceil_div, round_up
 from ext4writer.bits import log2
+from ext4writer.late_dataclasses import NamedTuple
 from ext4writer.nodes import S_IFREG
 from ext4writer.ondisk.superblock import EXT4_MIN_BLOCK_LOG_SIZE
 from ext4writer.planning.contents import LARGE_FILE_BYTES

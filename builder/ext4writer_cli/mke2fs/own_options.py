@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ext4writer.late_dataclasses import dataclass, fields
+from ext4writer.late_dataclasses import NamedTuple, dataclass, fields
 
 from .refusal import Mistake, Refusal
 

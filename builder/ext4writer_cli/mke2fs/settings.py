@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid1, uuid4
 
 from ext4writer.arithmetic import ceil_div
 from ext4writer.bits import is_power_of_two, log2
 from ext4writer.errors import SpecError
-from ext4writer.late_dataclasses import dataclass, replace
+from ext4writer.late_dataclasses import NamedTuple, dataclass, replace
 from ext4writer.ondisk.features import FeatureSet, feature
 from ext4writer.ondisk.format import Format
 from ext4writer.ondisk.inode import EXT4_NDIR_BLOCKS

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import NamedTuple
 
-from ...late_dataclasses import dataclass
+from ...late_dataclasses import NamedTuple, dataclass
 from ..automaton import ANY_BYTE, Builder, Expression, Part, byte_set, set_for_re
 
 DEPTH_MOST = 100

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
-from typing import NamedTuple
 
 from ...arithmetic import ceil_div, round_up
 from ...errors import DamageError, ImageError
+from ...late_dataclasses import NamedTuple
 from ...ondisk.checksum import crc32c
 from ...ondisk.inode import EXT4_EA_INODE_FL, EXT4_GOOD_OLD_INODE_SIZE, INODE_128
 from ...ondisk.xattr import XATTR_ENTRY, XATTR_HEADER, block_hash, entry_hash, value_entry_hash

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from ...late_dataclasses import NamedTuple
 
 PATH, FIELD, PLACE = "path", "field", "place"
 LEVELS = (PATH, FIELD, PLACE)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from ...arithmetic import ceil_div
+from ...late_dataclasses import NamedTuple
 from ...spans import Span
 
 COLUMNS = 128

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ...errors import display_path
+from ...late_dataclasses import NamedTuple
 from ...read import Image
 from .. import usage
 from ..usage import Use

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from ...arithmetic import ceil_div
+from ...late_dataclasses import NamedTuple
 from ...ondisk.extent import EXT_UNWRITTEN_MAX_LEN
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_N_BLOCKS

@@ -10,9 +10,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
 from struct import pack, pack_into
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from ...arithmetic import ceil_div, round_down
+from ...late_dataclasses import NamedTuple
 from ...ondisk.extent import EXT_MAX_BLOCKS
 from ...ondisk.format import Format
 from ...ondisk.inode import EXT4_N_BLOCKS, EXT4_NDIR_BLOCKS

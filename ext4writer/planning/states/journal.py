@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import index
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 from ...arithmetic import ceil_div
 from ...errors import SpecError
+from ...late_dataclasses import NamedTuple
 from ...ondisk.journal import JOURNAL_HEADER
 from ...ondisk.journal_log import (
     JOURNAL_BLOCK_TAIL,

@@ -6,9 +6,9 @@ Rules: Documentation/filesystems/ext4/mmp.rst and fs/ext4/mmp.c:ext4_multi_mount
 from __future__ import annotations
 
 from operator import index
-from typing import NamedTuple
 
 from ...errors import SpecError
+from ...late_dataclasses import NamedTuple
 from ...ondisk.mmp import (
     EXT4_MMP_MAX_UPDATE_INTERVAL,
     EXT4_MMP_SEQ_CLEAN,

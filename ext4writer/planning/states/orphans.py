@@ -7,7 +7,8 @@ deletes the ones and cuts the others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from ...late_dataclasses import NamedTuple
 
 MOST_BYTES = 1 << 24
 """Of a deleted file."""

@@ -6,8 +6,9 @@ inodes, mappings and contents (emit/system_files.py).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ...late_dataclasses import NamedTuple
 from ...ondisk.format import Format
 from ...ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..inodes import InodeTable

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import NamedTuple
 
+from ...late_dataclasses import NamedTuple
 from ...ondisk.format import Format
 from ...ondisk.superblock import EXT4_BAD_INO
 from ..mapping.block_map import BlockMapping

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from ...late_dataclasses import NamedTuple
 from ...nodes import S_IFREG
 from ..mapping import FileMapping
 
