@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         write_journal,
         write_layout,
     )
-    from .content import BytesContent, CallableContent, Content, IteratorContent, PathContent
+    from .content import BytesContent, Content, PathContent
     from .damage.override import Override
     from .errors import (
         ArchiveError,
@@ -42,13 +42,15 @@ if TYPE_CHECKING:
     from .ondisk.features import DEFAULT_FEATURES, FeatureSet
     from .output.compressed import Compression
     from .output.opening import Output, Writer
-    from .planning.policy import LayoutPolicy, RandomPolicy
+    from .planning.policy import LayoutPolicy
     from .planning.policy_names import policy
     from .planning.quota_options import QuotaGrace, QuotaLimit
+    from .planning.random_policy import RandomPolicy
     from .planning.report import ImageReport
     from .planning.spec import Spec
     from .progress import Cancel, Progress, ProgressCallback
     from .slices import PathSliceContent
+    from .streamed import CallableContent, IteratorContent
     from .tree import (
         BlockDevice,
         CharacterDevice,
@@ -140,7 +142,7 @@ if not TYPE_CHECKING:
                 "": "manifests nix sources",
                 "api": "iter_image iter_layout open_image plan write_image write_journal "
                 "write_layout",
-                "content": "BytesContent CallableContent Content IteratorContent PathContent",
+                "content": "BytesContent Content PathContent",
                 "damage.override": "Override",
                 "errors": "ArchiveError CancelledError DamageError Ext4WriterError "
                 "ImageError LimitError NotFoundError OutputError OverrideError "
@@ -151,13 +153,15 @@ if not TYPE_CHECKING:
                 "ondisk.features": "DEFAULT_FEATURES FeatureSet",
                 "output.compressed": "Compression",
                 "output.opening": "Output Writer",
-                "planning.policy": "LayoutPolicy RandomPolicy",
+                "planning.policy": "LayoutPolicy",
                 "planning.policy_names": "policy",
                 "planning.quota_options": "QuotaGrace QuotaLimit",
+                "planning.random_policy": "RandomPolicy",
                 "planning.report": "ImageReport",
                 "planning.spec": "Spec",
                 "progress": "Cancel Progress ProgressCallback",
                 "slices": "PathSliceContent",
+                "streamed": "CallableContent IteratorContent",
                 "version": "__version__",
                 "tree": "BlockDevice CharacterDevice Device Directory Fifo Loss "
                 "LossCode Node RegularFile Socket Symlink Tree",

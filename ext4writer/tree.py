@@ -13,10 +13,8 @@ from .arguments import count_of
 from .attributes import ATTRIBUTES, TAKEN_AS_INT
 from .content import (
     BytesContent,
-    CallableContent,
     Content,
     FileId,
-    IteratorContent,
     Opener,
     PathContent,
 )
@@ -537,6 +535,8 @@ def _content(
     if size is None:
         what = "a callable" if callable(content) else "an iterator"
         raise TreeError(_shown(path), f"content from {what} needs size=, its exact count of bytes")
+    from .streamed import CallableContent, IteratorContent  # late: most content is a file or bytes
+
     if isinstance(content, Iterator):
         return IteratorContent(content, size, _to_bytes(path))
     opener = content if callable(content) else content.__iter__

@@ -19,8 +19,8 @@ from ..ondisk.record import Record
 from ..ondisk.superblock import SUPERBLOCK
 from ..ondisk.xattr import XATTR_HEADER
 from ..planning.named_policies import NAMED
-from ..planning.policy import RandomPolicy
 from ..planning.random_features import random_features
+from ..planning.random_policy import RandomPolicy
 from .entries import Entry
 from .recipe import Recipe
 

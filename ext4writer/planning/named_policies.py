@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
 
-from .policy import Item, LayoutPolicy, SeededPolicy
+from .policy import Item, LayoutPolicy
+from .random_policy import SeededPolicy
 from .states.journal_policies import JOURNAL_POLICIES
 from .states.mmp import MMP_POLICIES
 from .states.orphan_policies import ORPHAN_POLICIES

@@ -46,7 +46,7 @@ from .layout import ImagePlan
 from .lost_and_found import without_made
 from .mapping import DataMapping, mapping_of
 from .placement import Demand
-from .policy import DEFAULT_POLICY, LayoutPolicy, RandomFeatures, RandomPolicy
+from .policy import DEFAULT_POLICY, LayoutPolicy
 from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
 from .spec import IMAGE_UNIT, Spec, format_of
@@ -80,6 +80,10 @@ def plan_image(
     planned = partial(
         _plan_of_nodes, hints=hints, processes=processes, progress=progress, cancel=cancel
     )
+    if spec.policy is None or type(spec.policy) is LayoutPolicy:
+        return planned(tree, spec)
+    from .random_policy import RandomFeatures
+
     if isinstance(spec.policy, RandomFeatures):
         return _with_features(tree, spec, planned)
     return planned(tree, spec)
@@ -90,6 +94,8 @@ def _with_features(tree: Tree, spec: Spec, planned: Callable[[Tree, Spec], Image
 
     The tree, or another option, may need what one takes away, or have no room for what it adds.
     """
+    from .random_policy import RandomFeatures
+
     assert isinstance(spec.policy, RandomFeatures)
     words = spec.policy.feature_words(spec.features)
 
@@ -293,7 +299,7 @@ def _plan_orphans(
     xattrs: XattrPlan,
 ) -> OrphanPlan | None:
     """What the policy leaves to be deleted or cut; None where it leaves nothing."""
-    if type(policy) in (LayoutPolicy, RandomPolicy):
+    if _leaves_nothing(policy):
         return None
     from .states.orphan_planning import plan_orphans  # late, for hardly any image has them
 
@@ -301,9 +307,18 @@ def _plan_orphans(
     return orphans if any(orphans) else None
 
 
+def _leaves_nothing(policy: LayoutPolicy) -> bool:
+    """Whether the policy is certain to leave nothing to those who mount the image."""
+    if type(policy) is LayoutPolicy:
+        return True
+    from .random_policy import RandomPolicy
+
+    return type(policy) is RandomPolicy
+
+
 def _with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
     """The same with what the policy leaves to those who mount the image."""
-    if type(policy) in (LayoutPolicy, RandomPolicy):
+    if _leaves_nothing(policy):
         return plan
     from .states.choices import with_states  # late, for hardly any image has them
 
@@ -448,7 +463,11 @@ def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
 
 def _fresh(policy: LayoutPolicy) -> LayoutPolicy:
     """A fresh copy of ``policy``; one that is not of this library is wrapped in checks."""
-    if type(policy) in (LayoutPolicy, RandomPolicy, RandomFeatures):
+    if type(policy) is LayoutPolicy:
+        return policy.fresh()
+    from .random_policy import RandomFeatures, RandomPolicy
+
+    if type(policy) in (RandomPolicy, RandomFeatures):
         return policy.fresh()
     from .checked_policy import CheckedPolicy
 

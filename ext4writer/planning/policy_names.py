@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..bits import MASK_64
 from ..errors import SpecError
-from .policy import LayoutPolicy, RandomFeatures, RandomPolicy
+from .policy import LayoutPolicy
 
 _DIGITS_64 = len(str(MASK_64))
 
@@ -20,6 +20,8 @@ def policy(text: str) -> LayoutPolicy:
         return LayoutPolicy()
     kind, colon, digits = str(text).partition(":")
     seed = _seed(digits) if colon else 0
+    from .random_policy import RandomFeatures, RandomPolicy  # late, as most images have none
+
     if kind == "random" and colon and seed is not None:
         return RandomPolicy(seed)
     if kind == "random-features" and colon and seed is not None:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from ext4writer.content import BytesContent, CallableContent, Content, PathContent
+from ext4writer.content import BytesContent, Content, PathContent
 from ext4writer.emit import batches, copier
 from ext4writer.emit.batches import CopyJob
 from ext4writer.emit.copying import write_anywhere, write_ascending
@@ -31,6 +31,7 @@ from ext4writer.output.opening import open_sink
 from ext4writer.output.sink import Sink
 from ext4writer.progress import Progress
 from ext4writer.sources import directory
+from ext4writer.streamed import CallableContent
 from ext4writer.tree import RegularFile
 from tests.judges.tools import missing, require_root
 

@@ -15,7 +15,7 @@ from ext4writer.layout import plan_of
 from ext4writer.ondisk.inode import INODE, INODE_128, MAX_TIME_NS
 from ext4writer.output.sink import Piece
 from ext4writer.planning.checks import EPOCH_LATEST
-from ext4writer.planning.policy import RandomPolicy
+from ext4writer.planning.random_policy import RandomPolicy
 
 KIB = 1024
 SIZES = st.sampled_from([1, 4 * KIB, 100 * KIB, LARGE_PIECE_BYTES, PIECE_BYTES, 3 * PIECE_BYTES])

@@ -23,7 +23,8 @@ from ext4writer import (
     manifests,
     sources,
 )
-from ext4writer.content import CallableContent, Content
+from ext4writer.content import Content
+from ext4writer.streamed import CallableContent
 from tests.builder.command import assert_one_line
 from tests.builder.command import run as command
 from tests.judges import tools

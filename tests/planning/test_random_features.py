@@ -9,7 +9,7 @@ import pytest
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, Ext4WriterError, Spec, Tree, policy
 from ext4writer.inspection.check import check_image
-from ext4writer.planning.policy import RandomFeatures
+from ext4writer.planning.random_policy import RandomFeatures
 from ext4writer.read import open_image
 from tests.builder.command import run
 from tests.judges.compare import assert_tree_equal

@@ -48,6 +48,7 @@ FLOORS = {
     "holes": 21,
     "slices": 21,
     "zeros_content": 21,
+    "streamed": 21,
     "nodes": 21,
     "losses": 22,
     "walking": 22,
@@ -88,6 +89,7 @@ FORMAT_FREE = (
         "holes",
         "slices",
         "zeros_content",
+        "streamed",
         "nodes",
         "losses",
         "walking",
@@ -175,6 +177,7 @@ STANDARD_IN = {
     "threading": {
         "threads",
         "content",
+        "streamed",
         "sources.host",
         "emit.copying",
         "output",

@@ -87,7 +87,7 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
     assert (tmp_path / "image").stat().st_size
     # What a feature or an option needs is loaded when one asks for it.
     unused = (
-        *("composition", "slices", "holes", "edit.filters", "edit.globs", "edit.rules"),
+        *("composition", "slices", "streamed", "holes", "edit.filters", "edit.globs", "edit.rules"),
         *("emit.override", "ondisk.casefold", "ondisk.dirhash", "planning.checked_policy"),
         *("planning.mapping.block_map", "output.compressed", "output.region", "output.device"),
         *("sources.tar_archive", "sources.containers", "sources.mounts", "sources.host_flags"),

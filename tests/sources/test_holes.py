@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ext4writer import Spec, holes
-from ext4writer.content import BytesContent, CallableContent, Content, PathContent
+from ext4writer.content import BytesContent, Content, PathContent
 from ext4writer.errors import CancelledError, SourceChangedError, SourceError
 from ext4writer.forked import ProcessPool
 from ext4writer.holes import data_ranges
@@ -24,6 +24,7 @@ from ext4writer.planning import hole_search
 from ext4writer.planning.hole_search import searching
 from ext4writer.slices import SparseContent
 from ext4writer.sources import directory
+from ext4writer.streamed import CallableContent
 from ext4writer.tree import RegularFile
 
 KIB = 1024

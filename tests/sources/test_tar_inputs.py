@@ -20,10 +20,10 @@ import pytest
 import zstandard
 
 from ext4writer import Tree, sources, write_image
-from ext4writer.content import CallableContent
 from ext4writer.errors import ArchiveError, LimitError, OutputError, SourceChangedError, SourceError
 from ext4writer.slices import FileSliceContent
 from ext4writer.sources.tar_archive import Limits, read_members
+from ext4writer.streamed import CallableContent
 from ext4writer.tree import RegularFile
 from tests.judges import tools
 from tests.makers.archives import archive, link, member, padded, pax

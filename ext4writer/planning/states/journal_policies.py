@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..policy import SeededPolicy
+from ..random_policy import SeededPolicy
 from .journal import (
     FAST_CHANGES,
     SEQUENCES,

@@ -15,7 +15,7 @@ from ...ondisk.mmp import (
     EXT4_MMP_SEQ_MAX,
     MMP,
 )
-from ..policy import SeededPolicy
+from ..random_policy import SeededPolicy
 
 _TIMES = 1 << 64
 

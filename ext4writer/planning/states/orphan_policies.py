@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..policy import SeededPolicy
+from ..random_policy import SeededPolicy
 from .orphans import MOST_BLOCKS, DeletedFile, OrphanRoom, OrphanState, TruncatedFile
 
 

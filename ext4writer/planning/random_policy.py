@@ -1,0 +1,169 @@
+"""Layouts that mkfs never makes, always the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence, Sequence
+from typing import TYPE_CHECKING
+
+from ..bits import MASK_64, splitmix64
+from .policy import Item, LayoutPolicy
+
+if TYPE_CHECKING:
+    from ..ondisk.features import FeatureSet
+
+_OTHERS = 0x5DEECE66D
+
+
+class SeededPolicy(LayoutPolicy):
+    """Draws numbers from ``seed``, the same on every host."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._state = seed & MASK_64
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}:{self.seed}>"
+
+    def fresh(self) -> LayoutPolicy:
+        return type(self)(self.seed)
+
+    def _next(self) -> int:
+        self._state, number = splitmix64(self._state)
+        return number
+
+    def below(self, limit: int) -> int:
+        """A number from 0 up to ``limit``, which is not reached."""
+        return self._next() % limit
+
+    def mix(self, items: MutableSequence[Item]) -> None:
+        """Put ``items`` into any order."""
+        for last in range(len(items) - 1, 0, -1):
+            other = self.below(last + 1)
+            items[last], items[other] = items[other], items[last]
+
+
+class RandomPolicy(SeededPolicy):
+    """Draws every free choice from ``seed``; the choices depend on nothing else."""
+
+    sequential = False
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.name = f"random:{seed}"
+        # Numbers of their own, so that where things lie does not depend on what else is chosen.
+        self._others = SeededPolicy(self._state ^ _OTHERS)
+        self._habits = self._others.below(1 << 32)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def _has_habit(self, number: int) -> bool:
+        """Half of all seeds have each habit, so that a layout has some and not all of them."""
+        return bool(self._habits >> number & 1)
+
+    def _now_and_then(self, habit: int, times: int) -> bool:
+        return self._has_habit(habit) and self._others.below(times) == 0
+
+    def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
+        numbers = []
+        number = first
+        for _ in range(count):
+            number += self.below(4) if self.below(8) == 0 else 0
+            numbers.append(number)
+            number += 1
+        self.shuffle(numbers)
+        return numbers
+
+    def run_lengths(self, blocks: int) -> list[int]:
+        longest = (1, 1, 3, 17, 300, blocks)[self.below(6)]
+        lengths = []
+        while blocks:
+            length = min(blocks, 1 + self.below(longest))
+            lengths.append(length)
+            blocks -= length
+        return lengths
+
+    def shuffle(self, items: MutableSequence[Item]) -> None:
+        self.mix(items)
+
+    def gap(self) -> int:
+        return self.below(5) if self.below(4) == 0 else 0
+
+    def entry_order(self, names: list[bytes]) -> list[bytes]:
+        names = list(names)
+        self.shuffle(names)
+        return names
+
+    def indexed(self, blocks: int) -> bool:
+        return blocks > 1 and self.below(4) != 0
+
+    def leaf_bytes(self, capacity: int) -> int:
+        return self.below(capacity) if self.below(2) else capacity
+
+    def inline(self, size: int) -> bool:  # noqa: ARG002
+        return self.below(4) != 0
+
+    def xattrs_outside(self) -> bool:
+        return self.below(2) == 0
+
+    def xattrs_shared(self) -> bool:
+        return self.below(2) == 0
+
+    def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
+        return self._now_and_then(9, 4)
+
+    def unwritten_blocks(self, hole: int) -> int:
+        return 1 + self._others.below(min(hole, 200)) if self._now_and_then(10, 3) else 0
+
+    def blocks_past_end(self, blocks: int) -> int:  # noqa: ARG002
+        return 1 + self._others.below(20) if self._now_and_then(11, 4) else 0
+
+    def index_entries(self, limit: int) -> int:
+        return 2 + self._others.below(limit - 1) if self._now_and_then(0, 2) else limit
+
+    def empty_blocks(self) -> int:
+        return 1 + self._others.below(3) if self._now_and_then(1, 4) else 0
+
+    def record_slack(self, room: int) -> int:
+        return 4 * self._others.below(1 + min(room // 4, 20)) if self._now_and_then(2, 4) else 0
+
+    def deleted_name(self, room: int) -> bytes:
+        if not self._now_and_then(3, 3):
+            return b""
+        length = 1 + self._others.below(min(room - 8, 255))
+        return bytes([97 + self._others.below(26)]) * length
+
+    def generation(self) -> int:
+        return self._others.below(1 << 32) if self._now_and_then(4, 2) else 0
+
+    def extra_isize(self, least: int, most: int, usual: int) -> int:
+        if not self._now_and_then(5, 2):
+            return usual
+        limit = (usual, most)[self._others.below(2)]
+        return least + 4 * self._others.below((limit - least) // 4 + 1)
+
+    def unused_inodes(self, count: int) -> int:
+        return self._others.below(count + 1) if self._now_and_then(6, 2) else count
+
+    def deleted_inode(self) -> bool:
+        return self._now_and_then(7, 2)
+
+    def uninit(self, flag: str) -> bool:  # noqa: ARG002
+        return not self._now_and_then(8, 2)
+
+
+class RandomFeatures(RandomPolicy):
+    """The same, over the table of features too: each may be added, or taken away.
+
+    The planner asks for them; those that the tree or other options cannot do without stay.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.name = f"random-features:{seed}"
+
+    def feature_words(self, usual: FeatureSet) -> list[str]:
+        """Words such as ``quota`` and ``^extent``, which change ``usual``; the same each time."""
+        from .random_features import random_features  # late, as most images have none
+
+        return random_features(usual, SeededPolicy(~self.seed & MASK_64).below)
