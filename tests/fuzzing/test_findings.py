@@ -19,7 +19,8 @@ from ext4writer.fuzzing import Recipe, random_recipe, witness
 from ext4writer.fuzzing.entries import Entry
 from ext4writer.fuzzing.minimize import minimize
 from ext4writer_cli.cli import commands
-from tests.judges.tools import require
+from ext4writer_cli.fuzz.oracles import Oracle
+from tests.judges.tools import require, run
 
 pytestmark = pytest.mark.damaged
 
@@ -156,6 +157,28 @@ def test_a_patch_without_overrides_is_the_image(seed: int, tmp_path: Path) -> No
     subprocess.run(["sh", "-c", command], check=True, cwd=tmp_path)
     image = (tmp_path / "IMAGE").read_bytes()
     assert image == recipe.image()
+
+
+FOUND_ROWS = re.findall(
+    r"^\| ([^|]+?) \| [^|]+ \| (`.*`) \|$",
+    (ROOT / "docs" / "fuzzing.md").read_text().partition("## What it found")[2],
+    re.MULTILINE,
+)
+
+
+def test_what_was_found_is_listed() -> None:
+    assert len(FOUND_ROWS) > 7
+
+
+@pytest.mark.parametrize("program, lines", FOUND_ROWS)
+def test_a_recipe_of_what_was_found(program: str, lines: str, tmp_path: Path) -> None:
+    """It can be made, and crashes what it did, where that is the release that is installed."""
+    recipe = Recipe.parse("\n".join(["ext4writer recipe 1", *re.findall(r"`([^`]*)`", lines)]))
+    assert recipe.overrides
+    image = tmp_path / "image"
+    image.write_bytes(recipe.image())
+    if "bg_flags=2" in lines and "1.47.0" in run(["e2fsck", "-V"]).stdout:
+        assert Oracle.parse("e2fsck").ask(str(image)).answer == "crash"
 
 
 @pytest.mark.slow
