@@ -148,6 +148,7 @@ def _features() -> Iterator[Shape]:
 _NEEDS: dict[str, dict[str, str]] = {
     **{kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES},
     "fast-commit": {"journal": "1M", "features": "fast_commit"},
+    "random-recovery": {"journal": "1M", "features": "fast_commit,orphan_file,mmp"},
     **{kind.name: {"journal": "1M", "features": "orphan_file"} for kind in ORPHAN_POLICIES},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
 }

@@ -9,6 +9,7 @@ from .random_policy import SeededPolicy
 from .states.journal_policies import JOURNAL_POLICIES
 from .states.mmp import MMP_POLICIES
 from .states.orphan_policies import ORPHAN_POLICIES
+from .states.random_recovery import RandomRecovery
 
 
 class _Pieces(SeededPolicy):
@@ -345,7 +346,7 @@ _KINDS: tuple[type[SeededPolicy], ...] = (
     *(BlockMaps, UnwrittenHoles, PastEnd),
     *(XattrBlocks, XattrsUnshared, NothingInline),
     *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
-    *(*JOURNAL_POLICIES, *ORPHAN_POLICIES, *MMP_POLICIES),
+    *(*JOURNAL_POLICIES, *ORPHAN_POLICIES, *MMP_POLICIES, RandomRecovery),
 )
 NAMED: dict[str, type[SeededPolicy]] = {kind.name: kind for kind in _KINDS}
 

@@ -25,17 +25,17 @@ from ext4writer.emit.units import PlannedUnits
 from ext4writer.inspection.check import check_image
 from ext4writer.layout import plan_of
 from ext4writer.ondisk.units import UnitKind
-from ext4writer.planning.states.journal import (
+from ext4writer.planning.states.journal_policies import JOURNAL_POLICIES
+from ext4writer.read import Image, open_image
+from ext4writer.read.fast_commits import tags
+from ext4writer.read.journal import Journal
+from ext4writer.states import (
     FastChange,
     JournalRoom,
     JournalState,
     Transaction,
     Write,
 )
-from ext4writer.planning.states.journal_policies import JOURNAL_POLICIES
-from ext4writer.read import Image, open_image
-from ext4writer.read.fast_commits import tags
-from ext4writer.read.journal import Journal
 from tests.builder.command import run as command
 from tests.judges.compare import assert_tree_equal
 from tests.judges.fsck import assert_clean, e2fsck

@@ -10,8 +10,9 @@ import pytest
 import ext4writer
 from ext4writer import LayoutPolicy, Spec, SpecError, Tree, policy
 from ext4writer.inspection.check import check_image
-from ext4writer.planning.states.mmp import MMP_POLICIES, MmpState
+from ext4writer.planning.states.mmp import MMP_POLICIES
 from ext4writer.read import open_image
+from ext4writer.states import MmpState
 from tests.judges.compare import assert_tree_equal
 from tests.judges.kernel import mounted
 from tests.judges.tools import require, require_root, run

@@ -14,14 +14,14 @@ from ext4writer import Layout, LayoutPolicy, Spec, SpecError, Tree, policy
 from ext4writer.damage import reseal
 from ext4writer.inspection.check import check_image
 from ext4writer.layout import plan_of
-from ext4writer.planning.states.orphans import (
+from ext4writer.read import open_image
+from ext4writer.read.orphans import orphans
+from ext4writer.states import (
     DeletedFile,
     OrphanRoom,
     OrphanState,
     TruncatedFile,
 )
-from ext4writer.read import open_image
-from ext4writer.read.orphans import orphans
 from tests.judges.compare import assert_tree_equal
 from tests.judges.fsck import assert_clean
 from tests.judges.kernel import mounted

@@ -62,6 +62,7 @@ FLOORS = {
     "manifests": 28,
     "nix": 29,
     "planning": 30,
+    "states": 31,
     "output": 35,
     "watchers": 36,
     "emit": 40,

@@ -57,6 +57,8 @@ def _eligible(plan: ImagePlan) -> Iterator[FastFile]:
             or index in plan.xattrs.block_of
             or index in plan.xattrs.values_of
             or index in plan.placement.map_blocks
+            or index in plan.demand.block_mapped
+            or index in plan.demand.unwritten
             or index in cut
             or choices.extra_isizes.get(index, INODE_EXTRA_ISIZE) != INODE_EXTRA_ISIZE
         ):
@@ -92,6 +94,7 @@ def _names_if_plain(plan: ImagePlan, directory: int) -> list[bytes] | None:
         plan.table.inos[directory] < EXT4_GOOD_OLD_FIRST_INO
         or directory in plan.directories
         or directory in plan.inline
+        or directory in plan.demand.block_mapped
         or directory in plan.xattrs.block_of
         or directory in plan.xattrs.values_of
         or plan.table.flags.get(directory, 0)

@@ -11,6 +11,7 @@ from operator import index
 from ...arithmetic import ceil_div
 from ...errors import SpecError
 from ...nodes import S_IFREG
+from ...ondisk.extent import INLINE_ENTRIES
 from ...ondisk.format import Format, MappingKind
 from ...ondisk.orphan import orphans_per_block
 from ..contents import DataBlocks
@@ -45,7 +46,10 @@ def plan_orphans(
     """
     if fmt.quota:
         return OrphanPlan()  # which counts them for their owners
-    indexes = [] if fmt.bigalloc or fmt.shared_blocks else _may_be_cut(spec, fmt, table, whole)
+    indexes: list[int] = []
+    if policy.sequential and not (fmt.bigalloc or fmt.shared_blocks):
+        # A file in pieces has a tree of extents, which recovery leaves longer than it must be.
+        indexes = _may_be_cut(spec, fmt, table, whole)
     slots = 0
     if fmt.orphan_file:
         blocks = orphan_file_blocks(fmt, 0, spec.orphan_file_size)
@@ -139,6 +143,8 @@ def add_blocks(orphans: OrphanPlan, data: DataBlocks, table: InodeTable, block_s
     for node, blocks in orphans.truncated:
         count = data.counts[node]
         runs = [*data.ranges.get(node, [(0, count)] if count else [])]
+        if len(runs) >= INLINE_ENTRIES:
+            continue  # nothing is left to be freed, as when the end of a truncation was lost
         first = ceil_div(table.sizes[node], block_size)
         if runs and sum(runs[-1]) == first:
             runs[-1] = runs[-1][0], runs[-1][1] + blocks
