@@ -98,6 +98,8 @@ def _right(chance: Chance) -> tuple[Recipe, bytearray]:
     spec = {"block_size": block_size}
     if chance.often(3):
         spec["journal"] = "none"
+    elif block_size == "1024" and chance.often(4):
+        spec["journal"] = "1M"  # the least, for images that are too small for one of their own
     if chance.often(2):
         spec["inode_size"] = chance.one_of(INODE_SIZES)
     kept = _impossible(entries, spec)

@@ -1,0 +1,53 @@
+"""What ``fuzz make`` writes takes little room on a disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ext4writer.fuzzing import Recipe
+from ext4writer.read import open_image
+from ext4writer_cli.cli import commands
+
+# All images are judged as those of other seeds are.
+pytestmark = pytest.mark.damaged
+
+KIB = 1024
+
+
+def call(*arguments: object) -> None:
+    done = CliRunner().invoke(commands, ["fuzz", *map(str, arguments)])
+    assert not done.exit_code, (done.output, done.exception)
+
+
+def allocated(image: Path) -> int:
+    """Bytes that a file takes on the disk."""
+    return 512 * image.stat().st_blocks
+
+
+def test_seeds_take_little_room_with_and_without_a_journal(tmp_path: Path) -> None:
+    call("make", "--seed", "0:40", "--overrides", 0, "-o", tmp_path)
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+    for image in tmp_path.glob("*.img"):
+        with open_image(image, on_damage=lambda _: None) as opened:
+            sizes[opened.format.has_journal].append(allocated(image))
+    assert min(sizes[True]) < 100 * KIB
+    assert min(sizes[False]) < 40 * KIB
+
+
+@pytest.mark.parametrize(
+    ("spec", "most"),
+    [({"journal": "1M"}, 100 * KIB), ({"journal": "none"}, 40 * KIB)],
+    ids=["with a journal", "without"],
+)
+def test_the_smallest_image(spec: dict[str, str], most: int, tmp_path: Path) -> None:
+    """A journal has at least 1,024 blocks, of 1 KiB, nearly all of which are holes."""
+    recipe, image = tmp_path / "recipe", tmp_path / "image"
+    recipe.write_text(str(Recipe(spec={"block_size": "1024", **spec})))
+    call("replay", recipe, "-o", image)
+    assert allocated(image) < most
+    with open_image(image) as opened:
+        assert opened.format.has_journal is (spec["journal"] != "none")
+        assert image.stat().st_size == opened.blocks_count * opened.block_size
