@@ -145,12 +145,15 @@ def _features() -> Iterator[Shape]:
             yield Shape(name, about, Recipe(_SOME, {"journal": "none", **spec}))
 
 
+GROUPS = {"blocks_per_group": "256", "size": "1000K"}
+"""Four groups in an image of less than one MiB."""
 _NEEDS: dict[str, dict[str, str]] = {
     **{kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES},
     "fast-commit": {"journal": "1M", "features": "fast_commit"},
     "random-recovery": {"journal": "1M", "features": "fast_commit,orphan_file,mmp"},
     **{kind.name: {"journal": "1M", "features": "orphan_file"} for kind in ORPHAN_POLICIES},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
+    **dict.fromkeys(("metadata-shuffle", "metadata-gaps", "other-groups"), GROUPS),
 }
 """Options without which a policy has nothing to choose, by its name."""
 

@@ -29,6 +29,7 @@ class CheckedPolicy(LayoutPolicy):
         if not isinstance(self._inner, LayoutPolicy):
             raise self._error("fresh", f"{self._inner!r:.80}, which is no LayoutPolicy")
         self.sequential = bool(self._inner.sequential)
+        self.moves_metadata = bool(self._inner.moves_metadata)
 
     def fresh(self) -> LayoutPolicy:
         return CheckedPolicy(self._inner)
@@ -123,6 +124,19 @@ class CheckedPolicy(LayoutPolicy):
 
     def xattrs_shared(self) -> bool:
         return bool(self._inner.xattrs_shared())
+
+    def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
+        before = sorted(items)
+        self._inner.metadata_order(items)
+        after: Any = items
+        if not all(isinstance(item, tuple) for item in after) or sorted(after) != before:
+            raise self._error("metadata_order", "other items than those that it was given")
+
+    def metadata_gap(self) -> int:
+        [gap] = self._integers("metadata_gap", [self._inner.metadata_gap()])
+        if gap < 0:
+            raise self._error("metadata_gap", f"{gap} blocks")
+        return gap
 
     def block_mapped(self, blocks: int) -> bool:
         return bool(self._inner.block_mapped(blocks))

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..arithmetic import ceil_div, round_up
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from ..ondisk.format import Format
 from ..spans import Span
+from .policy import LayoutPolicy
+
+_GAPS_MOST = 8
+"""Gaps that a policy leaves between metadata take at most this part of the blocks."""
 
 MIN_BLOCKS_AFTER_OVERHEAD = 50
 """Blocks that the last group must have after its own metadata, or mke2fs drops it."""
@@ -126,6 +130,7 @@ class Geometry(NamedTuple):
         *,
         packed: bool = False,
         bad_blocks: Sequence[int] = (),
+        policy: LayoutPolicy | None = None,
     ) -> Geometry | None:
         """Place the metadata of every group; None if it does not fit.
 
@@ -133,6 +138,7 @@ class Geometry(NamedTuple):
         tables, as close to its start as the superblock backups allow. With ``packed``, all groups
         are placed as one flex group (misc/mke2fs.c:packed_allocate_tables). Nothing lies in
         ``bad_blocks``, which ascend; raises :class:`SpecError` for one where something must.
+        ``policy`` may mix the order in each flex group and leave gaps.
         """
         groups = fmt.groups_for(blocks_count)
         fmt = fmt.of_groups(groups)
@@ -159,7 +165,7 @@ class Geometry(NamedTuple):
             first = fmt.first_data_block + group * fmt.blocks_per_group
             until = obstacles[upcoming][0] if upcoming < len(obstacles) else blocks_count
             alike = (until - first) // flex_blocks
-            if alike and flex_overhead <= flex_blocks:
+            if alike and flex_overhead <= flex_blocks and policy is None:
                 # Most flex groups have no obstacles, and a huge image has thousands of them.
                 starts = range(first, first + alike * flex_blocks, flex_blocks)
                 tables = range(2 * flex_groups, flex_overhead, table_blocks)
@@ -174,9 +180,17 @@ class Geometry(NamedTuple):
             last = bisect_left(obstacles, (end,), upcoming)
             placer = _Placer(first, end, obstacles[upcoming:last])
             upcoming = last
-            placer.place(block_bitmaps, count, 1)
-            placer.place(inode_bitmaps, count, 1)
-            placer.place(inode_tables, count, table_blocks)
+            if policy is None:
+                placer.place(block_bitmaps, count, 1)
+                placer.place(inode_bitmaps, count, 1)
+                placer.place(inode_tables, count, table_blocks)
+            else:
+                lengths = {"block_bitmap": 1, "inode_bitmap": 1, "inode_table": table_blocks}
+                spare = count * fmt.blocks_per_group // _GAPS_MOST
+                found = placer.place_mixed(count, lengths, policy, spare)
+                block_bitmaps.extend(found["block_bitmap"])
+                inode_bitmaps.extend(found["inode_bitmap"])
+                inode_tables.extend(found["inode_table"])
             if placer.position > end:
                 return None
             fixed += placer.finish()
@@ -254,6 +268,32 @@ class _Placer:
             else:
                 self.position = self.end + 1
                 return
+
+    def place_mixed(
+        self, count: int, lengths: Mapping[str, int], policy: LayoutPolicy, spare: int
+    ) -> dict[str, array[int]]:
+        """The first blocks of ``count`` items of each kind, in the order of their groups.
+
+        ``lengths`` are in blocks, by kind. ``policy`` orders all of them, and leaves up to
+        ``spare`` blocks between them. Where an item lies depends on nothing behind it, so that it
+        lies there in a shorter last group, too.
+        """
+        items = [(kind, number) for kind in lengths for number in range(count)]
+        policy.metadata_order(items)
+        found = {kind: array("Q", bytes(8 * count)) for kind in lengths}
+        for kind, number in items:
+            gap = min(policy.metadata_gap(), spare)
+            spare -= gap
+            limit = self.end
+            if self._next < len(self._obstacles):
+                limit = self._obstacles[self._next][0]
+            self.position = max(self.position, min(self.position + gap, limit))
+            place = array("Q")
+            self.place(place, 1, lengths[kind])
+            if not place:
+                break
+            found[kind][number] = place[0]
+        return found
 
     def finish(self) -> list[Span]:
         """All ranges taken, obstacles included, merged and ascending."""

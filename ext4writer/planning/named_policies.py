@@ -85,6 +85,23 @@ class ScatteredFiles(_Pieces):
         self.mix(items)
 
 
+class OtherGroups(_Pieces):
+    """Files, and their inodes, in other groups than their directories, where there are some."""
+
+    name = "other-groups"
+
+    def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
+        numbers = [first + 5 * number + self.below(5) for number in range(count)]
+        self.mix(numbers)
+        return numbers
+
+    def shuffle(self, items: MutableSequence[Item]) -> None:
+        self.mix(items)
+
+    def gap(self) -> int:
+        return self.below(100)
+
+
 class InodeGaps(SeededPolicy):
     """Free inodes between those in use."""
 
@@ -191,6 +208,26 @@ class EmptyTail(_Pieces):
 
     def empty_blocks(self) -> int:
         return 4
+
+
+class MetadataShuffle(SeededPolicy):
+    """Bitmaps and inode tables of a flex group in any order."""
+
+    name = "metadata-shuffle"
+    moves_metadata = True
+
+    def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
+        self.mix(items)
+
+
+class MetadataGaps(SeededPolicy):
+    """Blocks of files between bitmaps and inode tables."""
+
+    name = "metadata-gaps"
+    moves_metadata = True
+
+    def metadata_gap(self) -> int:
+        return self.below(12)
 
 
 class BlockMaps(SeededPolicy):
@@ -339,11 +376,11 @@ class Initialized(SeededPolicy):
 
 
 _KINDS: tuple[type[SeededPolicy], ...] = (
-    *(OneBlockRuns, ShortRuns, Gaps, Interleaved, Backwards, ScatteredFiles),
+    *(OneBlockRuns, ShortRuns, Gaps, Interleaved, Backwards, ScatteredFiles, OtherGroups),
     *(InodeGaps, InodeShuffle, InodesBackwards),
     *(EntryShuffle, EntriesBackwards, Slack, OneEntryLeaves, Linear, DeepIndex, DeepExtents),
     *(RecordSlack, DeletedNames, EmptyBlocks, EmptyTail),
-    *(BlockMaps, UnwrittenHoles, PastEnd),
+    *(MetadataShuffle, MetadataGaps, BlockMaps, UnwrittenHoles, PastEnd),
     *(XattrBlocks, XattrsUnshared, NothingInline),
     *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
     *(*JOURNAL_POLICIES, *ORPHAN_POLICIES, *MMP_POLICIES, RandomRecovery),

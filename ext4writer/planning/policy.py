@@ -31,6 +31,9 @@ class LayoutPolicy:
     directories of one block.
     """
 
+    moves_metadata = False
+    """Whether the planner calls ``metadata_order`` and ``metadata_gap``."""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
@@ -112,6 +115,16 @@ class LayoutPolicy:
     def xattrs_shared(self) -> bool:
         """Whether nodes with equal sets share a block."""
         return True
+
+    def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
+        """Put bitmaps and inode tables of a flex group into the order in which they lie.
+
+        Each is ``("block_bitmap", number of the group)``, or ``inode_bitmap`` or ``inode_table``.
+        """
+
+    def metadata_gap(self) -> int:
+        """Blocks to leave to files before the next of them, as long as there are any to spare."""
+        return 0
 
     def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
         """Whether a file or directory of ``blocks`` blocks has a block map in place of extents."""

@@ -53,6 +53,7 @@ class RandomPolicy(SeededPolicy):
         # Numbers of their own, so that where things lie does not depend on what else is chosen.
         self._others = SeededPolicy(self._state ^ _OTHERS)
         self._habits = self._others.below(1 << 32)
+        self.moves_metadata = self._has_habit(13)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -108,6 +109,12 @@ class RandomPolicy(SeededPolicy):
 
     def xattrs_shared(self) -> bool:
         return self.below(2) == 0
+
+    def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
+        self._others.mix(items)
+
+    def metadata_gap(self) -> int:
+        return self._others.below(9) if self._now_and_then(12, 2) else 0
 
     def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
         return self._now_and_then(9, 4)

@@ -220,7 +220,7 @@ def _fitted(
         least = _least_size(spec, fmt, stretch, demand.least_blocks(), low)
         if least > stretch.high:
             continue
-        geometry = _geometry(spec, fmt, stretch, stretch.high)
+        geometry = _geometry(spec, fmt, stretch, stretch.high, policy)
         if geometry is None:
             continue
         wanted = demand.with_files(stretch.system_files)
@@ -236,7 +236,7 @@ def _fitted(
             if _least_size(spec, fmt, stretch, used, low) > stretch.high:
                 continue
             size = round_down(stretch.high, ratio)
-        final = _geometry(spec, fmt, stretch, size)
+        final = _geometry(spec, fmt, stretch, size, policy)
         if final is None:
             continue
         reserved = superuser_reserve(size, spec)
@@ -343,11 +343,14 @@ def _in_units(fmt: Format, blocks: int, unit: int) -> int:
     return size // fmt.cluster_size * fmt.blocks_per_cluster
 
 
-def _geometry(spec: Spec, fmt: Format, stretch: _Stretch, blocks_count: int) -> Geometry | None:
+def _geometry(
+    spec: Spec, fmt: Format, stretch: _Stretch, blocks_count: int, policy: LayoutPolicy | None
+) -> Geometry | None:
     arguments = fmt, blocks_count, stretch.inodes_per_group, stretch.reserved_gdt_blocks
     packed = spec.packed_meta_blocks
     bad = next((file.places for file in stretch.system_files if file.places), ())
-    geometry = Geometry.lay_out(*arguments, packed=packed, bad_blocks=bad)
+    mixing = policy.fresh() if policy is not None and policy.moves_metadata else None
+    geometry = Geometry.lay_out(*arguments, packed=packed, bad_blocks=bad, policy=mixing)
     if geometry is None and bad and Geometry.lay_out(*arguments, packed=packed) is not None:
         raise SpecError("bad_blocks", "leave no room between them for bitmaps and inode tables")
     return geometry
@@ -473,7 +476,9 @@ def _try_size(
     if isinstance(stretch, _Shortage):
         return stretch
     blocks = stretch.high
-    geometry = _geometry(spec, fmt, stretch, blocks)
+    # Where there is no room for gaps between metadata, there are none.
+    geometry = _geometry(spec, fmt, stretch, blocks, policy)
+    geometry = geometry or _geometry(spec, fmt, stretch, blocks, None)
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
     wanted = demand.with_files(stretch.system_files)

@@ -202,6 +202,53 @@ def test_blocks_without_names(name: str, features: str, tmp_path: Path) -> None:
         assert not any(ino for block in list(records(image, "/many"))[-4:] for ino, _, _ in block)
 
 
+def places(image: Path) -> list[tuple[int, int, int]]:
+    """(block bitmap, inode bitmap, inode table) of each group."""
+    names = ("bg_block_bitmap", "bg_inode_bitmap", "bg_inode_table")
+    with open_image(image) as opened:
+        found = [opened.descriptor(group) for group in range(opened.groups)]
+    return [tuple(each[name] for name in names) for each in found]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "features", ["", "^flex_bg", "meta_bg,^resize_inode", "^sparse_super,^resize_inode"]
+)
+@pytest.mark.parametrize("name", ["metadata-shuffle:3", "metadata-gaps:3"])
+def test_metadata_of_several_groups(name: str, features: str, tmp_path: Path, watch: Any) -> None:
+    options: dict[str, Any] = {
+        "blocks_per_group": 512,
+        "features": features,
+        "size": "2M",
+        "inodes": 200,
+        "grow_to": 0 if not features else None,
+    }
+    usual = places(written("default", tmp_path, **options))
+    (tmp_path / "image").unlink()
+    image = written(name, tmp_path, **options)
+    watch.judge(image, "full")
+    found = places(image)
+    assert len(found) == 4 and found != usual
+    blocks = [block for each in found for block in each]
+    if "gaps" in name:
+        assert [each[0] for each in found] == sorted(each[0] for each in found)
+    else:
+        assert blocks != sorted(blocks)
+
+
+def test_files_in_other_groups_than_their_directory(tmp_path: Path) -> None:
+    image = written("other-groups", tmp_path, blocks_per_group=512, size="3M", inodes=600)
+    with open_image(image) as opened:
+        of_inodes = {
+            (opened.lookup(f"/many/{each:020}").ino - 1) // opened.inodes_per_group
+            for each in range(60)
+        }
+        first_blocks = [
+            next(iter(opened.lookup(f"/many/{each:020}").runs())).physical for each in range(60)
+        ]
+    assert len(of_inodes) > 2
+    assert len({block // 512 for block in first_blocks}) > 2
+
+
 # -- policies of one's own -------------------------------------------------------------------------
 
 
