@@ -33,6 +33,7 @@ from .inodes import Inode
 from .journal import replayed
 from .orphans import has_orphans
 from .partitions import partition as find_partition
+from .qcow2 import Qcow2Store, is_qcow2
 from .stores import Overlay, Source, Store, Window, open_store
 from .units import unit_runs, units
 from .walk import Found, lookup, walk
@@ -41,8 +42,6 @@ OnDamage = Callable[[DamageError], None]
 """Hears of damage after which reading goes on."""
 
 _WRAPPINGS = (
-    # qemu: docs/interop/qcow2.txt, Header
-    (b"QFI\xfb", "a qcow2 disk; 'qemu-img convert -O raw' makes an image of it"),
     # platform/system/core: libsparse/sparse_format.h, SPARSE_HEADER_MAGIC
     (b"\x3a\xff\x26\xed", "a sparse image of Android; simg2img makes an image of it"),
     # RFC 8878, RFC 1952, and doc/xz-file-format.txt of xz
@@ -408,8 +407,9 @@ def open_image(
     """Open an ext2, ext3 or ext4 image for reading.
 
     ``source`` is the path of a file or block device, the bytes of an image, or an object with
-    ``pread(count, offset)`` or with ``readinto`` and ``seek``. The file system begins at byte
-    ``offset``, or in ``partition`` of an MBR or GPT disk, counted as Linux counts them.
+    ``pread(count, offset)`` or with ``readinto`` and ``seek``. Each may be a qcow2 disk that needs
+    no other file. The file system begins at byte ``offset`` of the disk, or in ``partition`` of an
+    MBR or GPT disk, counted as Linux counts them.
     ``superblock`` is the byte of a backup to use instead of the one at byte 1,024. With ``replay``
     a journal that needs recovery is read through, in memory, with its fast commits, and orphans
     count as what a recovery deletes or cuts. ``journal`` is the device of an external one.
@@ -422,6 +422,8 @@ def open_image(
     """
     store = open_store(source)
     try:
+        if is_qcow2(store):
+            store = Qcow2Store(store)
         if partition is not None:
             part = find_partition(store, partition)
             offset, size = part.offset + offset, min(part.size, store.size - part.offset) - offset

@@ -179,6 +179,10 @@ class VirtualImage(io.RawIOBase):
             self._position += len(data)
         return data
 
+    def write(self, data: Buffer, /) -> int:  # noqa: ARG002
+        """Always refused, as files do that were opened for reading."""
+        raise io.UnsupportedOperation("write")
+
     def close(self) -> None:
         """Close all sources."""
         if not self.closed:

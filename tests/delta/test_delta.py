@@ -321,7 +321,6 @@ def test_what_cannot_be_a_base(tmp_path: Path) -> None:
     tree.file("/noise", random.Random(1).randbytes(10_000))
     small = plan(tree)
     for name, problem in (
-        ("a.qcow2", "is a qcow2 disk; 'qemu-img convert -O raw'"),
         ("a.simg", "is a sparse image of Android; simg2img"),
         ("a.img.zst", "is compressed; 'zstd -d'"),
         ("a.img.gz", "is compressed; gunzip"),
@@ -331,8 +330,9 @@ def test_what_cannot_be_a_base(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=problem):
             plan(tree, base=tmp_path / name)
     # A fixed VHD is the image, and a footer behind it.
-    write_layout(small, tmp_path / "a.vhd")
-    assert plan(tree, base=tmp_path / "a.vhd").uuid == small.uuid
+    for name in ("a.vhd", "a.qcow2"):
+        write_layout(small, tmp_path / name)
+        assert plan(tree, base=tmp_path / name).uuid == small.uuid
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="neither a file nor a block device"):
         plan(state(1), base=tmp_path / "pipe")
@@ -366,6 +366,22 @@ def test_the_command_reports_the_difference(tmp_path: Path) -> None:
     refused = run("build", "--plan", tmp_path / "plan", "--base", image, "-o", image)
     assert refused.returncode == 2
     assert "--base" in refused.stderr
+
+
+def test_a_qcow2_disk_is_the_base_of_the_one_that_replaces_it(tmp_path: Path) -> None:
+    require("qemu-img")
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    for number in range(20):
+        (folder / str(number)).write_bytes(random.Random(number).randbytes(9000))
+    run("build", folder, "-o", tmp_path / "old.img")
+    run("build", folder, "-o", tmp_path / "a.qcow2", "--format", "qcow2-compressed")
+    (folder / "0").write_bytes(b"new" * 7000)
+    found = report("build", folder, "-o", tmp_path / "a.qcow2", "--base", tmp_path / "a.qcow2")
+    expected = report("build", folder, "-o", tmp_path / "a.img", "--base", tmp_path / "old.img")
+    assert found["base"] == expected["base"]
+    done = ("qemu-img", "compare", tmp_path / "a.img", tmp_path / "a.qcow2")
+    assert subprocess.run(done, check=False, capture_output=True).returncode == 0
 
 
 def test_the_plan_of_a_folder_that_has_changed_is_a_base(tmp_path: Path) -> None:

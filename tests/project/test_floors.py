@@ -155,6 +155,7 @@ STANDARD_IN = {
         "sources.manifest_content",
         "output.compressed",
         "output.qcow2",
+        "read.qcow2",
     },
     "bz2": {"sources.tar_archive.decoders"},
     "lzma": {"sources.tar_archive.decoders", "output.compressed"},

@@ -250,6 +250,14 @@ def test_a_closed_image_says_so(layout: Layout) -> None:
             call()
 
 
+def test_nothing_can_be_written(layout: Layout) -> None:
+    with layout.open() as image:
+        assert not image.writable()
+        for call in (lambda: image.write(b"x"), lambda: image.truncate(0)):
+            with pytest.raises(io.UnsupportedOperation):
+                call()
+
+
 def test_offsets_outside_of_the_image(layout: Layout) -> None:
     with layout.open() as image:
         assert image.pread(image.size, 10) == b""
