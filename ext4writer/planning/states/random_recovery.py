@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..policy import RandomPolicy, SeededPolicy
+from ..random_policy import RandomPolicy, SeededPolicy
 from .journal import JournalRoom, JournalState
 from .journal_policies import JOURNAL_POLICIES
 from .mmp import MmpClean, MmpState
