@@ -167,6 +167,17 @@ def test_oracles_that_are_missing_are_refused(tmp_path: Path) -> None:
         assert said in told and not (tmp_path / "x").exists()
 
 
+def test_an_oracle_that_was_missing_is_asked_again(tmp_path: Path) -> None:
+    program = tmp_path / "reader"
+    for expected in ((), (f"{program} {{}}",), (f"{program} {{}}",)):
+        list(run([1], [f"{program} {{}}"], tmp_path / "campaign", Here(9)))
+        lines = list(rows(str(tmp_path / "campaign" / "results.jsonl")))
+        assert lines[-1].oracles == expected
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    assert len(lines) == 2
+
+
 @pytest.mark.slow
 def test_two_workers_of_dask_one_killed(tmp_path: Path) -> None:
     folder = tmp_path / "campaign"

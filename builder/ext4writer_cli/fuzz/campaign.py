@@ -52,6 +52,7 @@ class Row(NamedTuple):
     seed: int
     overrides: int
     oracles: tuple[str, ...]
+    """Those that answered; one that was missing is to be asked again."""
     reason: str
     line: bytes
 
@@ -248,8 +249,10 @@ def rows(results: str) -> Iterator[Row]:
             try:
                 row = json.loads(line)
                 numbers = int(row["seed"]), int(row["overrides"])
-                yield Row(*numbers, tuple(row["verdicts"]), str(row["reason"]), line)
-            except (ValueError, KeyError, TypeError):
+                verdicts: dict[str, list[str]] = row["verdicts"]
+                asked = tuple(name for name, (answer, _) in verdicts.items() if answer != "missing")
+                yield Row(*numbers, asked, str(row["reason"]), line)
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
 
 

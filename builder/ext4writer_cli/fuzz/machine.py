@@ -18,7 +18,7 @@ COMMON = (
 """What all machines have. The clock is ahead of all times in an image, and always the same."""
 
 
-BUSY = 3
+BUSY = 5
 """By the clock a machine may take this many times as long as it computes, for a busy host."""
 
 
@@ -60,7 +60,7 @@ class Machine:
     def until(self, end: str, seconds: float) -> str:
         """What the machine says before ``end``; :class:`MachineError` if that does not come.
 
-        It may take ``seconds`` of processor time, and three times as long by the clock.
+        It may take ``seconds`` of processor time, and five times as long by the clock.
         """
         assert self._process.stdout is not None
         channel = self._process.stdout.fileno()
