@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         SourceError,
         SpecError,
         TreeError,
+        WorkerError,
     )
     from .forked import ProcessPool
     from .layout import Layout
@@ -118,6 +119,7 @@ __all__ = [
     "Symlink",
     "Tree",
     "TreeError",
+    "WorkerError",
     "Writer",
     "__version__",
     "iter_image",
@@ -147,7 +149,7 @@ if not TYPE_CHECKING:
                 "errors": "ArchiveError CancelledError DamageError Ext4WriterError "
                 "ImageError LimitError NotFoundError OutputError OverrideError "
                 "PlanError RecordError SizeError SourceChangedError SourceError SpecError "
-                "TreeError",
+                "TreeError WorkerError",
                 "forked": "ProcessPool",
                 "layout": "Layout",
                 "ondisk.features": "DEFAULT_FEATURES FeatureSet",

@@ -27,6 +27,22 @@ def directories(top: Directory, prefix: bytes | None = b"/") -> Iterator[tuple[b
             stack.append((above if prefix is None else above + name + b"/", node))
 
 
+def depth_first(top: Directory) -> Iterator[tuple[bytes, Node]]:
+    """Yield (absolute path, node) for each name: a directory, all below it, then the next name.
+
+    Names are sorted as bytes.
+    """
+    stack: list[tuple[bytes, Node]] = [(b"/", top)]
+    while stack:
+        path, node = stack.pop()
+        yield path, node
+        if isinstance(node, Directory):
+            prefix = path if path == b"/" else path + b"/"
+            stack += [
+                (prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)
+            ]
+
+
 def nodes(top: Node) -> Iterator[Node]:
     """Yield ``top`` and every node below it, once for each of its names."""
     yield top

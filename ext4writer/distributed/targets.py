@@ -11,6 +11,7 @@ from typing import Any
 
 from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW, read_at
 from ..errors import OutputError
+from ..output.beside import put_in_place
 from ..output.opening import check_path
 from ..output.sink import output_error
 from ..virtual import Part
@@ -105,7 +106,7 @@ class SharedFile(Target):
         try:
             if os.path.exists(self._path):
                 os.chmod(self._partial, stat.S_IMODE(os.stat(self._path).st_mode))
-            os.replace(self._partial, self._path)
+            put_in_place(self._partial, self._path)
         except OSError as error:
             raise output_error(self._path, error, 0) from error
 

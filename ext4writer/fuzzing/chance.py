@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from ..arguments import ID_MOST
 from ..damage.patching import patch_into
 from ..errors import Ext4WriterError
 from ..late_dataclasses import NamedTuple, replace
@@ -185,7 +186,7 @@ def _attributes(chance: Chance) -> dict[str, int]:
     if chance.often(6):
         numbers["mode"] = chance.below(0o10000)
     if chance.often(6):
-        numbers["uid"] = chance.one_of((1, 65_535, 65_536, (1 << 32) - 2))
+        numbers["uid"] = chance.one_of((1, 65_535, 65_536, ID_MOST))
     if chance.often(6):
         numbers["mtime"] = chance.one_of((0, (1 << 31) - 1, 1 << 31, 1 << 33))
     return numbers

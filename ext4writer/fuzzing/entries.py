@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+from ..arguments import ID_MOST
 from ..content import BytesContent
 from ..late_dataclasses import NamedTuple
 from ..tree import RegularFile, Tree
@@ -69,7 +70,7 @@ def _attributes(numbers: Mapping[str, int]) -> dict[str, object]:
         given["mode"] = numbers["mode"] & 0o7777
     for name in ("uid", "gid"):
         if name in numbers:
-            given[name] = min(numbers[name], (1 << 32) - 2)
+            given[name] = min(numbers[name], ID_MOST)
     if "mtime" in numbers:
         given["mtime_ns"] = min(numbers["mtime"], (1 << 34) - (1 << 31) - 1) * 10**9
     if "xattr" in numbers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ..arguments import ID_MOST
 from ..late_dataclasses import NamedTuple, replace
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES
 from ..planning.named_policies import described
@@ -103,7 +104,7 @@ def _trees() -> Iterator[Shape]:
                 _entry("device", "/new", major=260, minor=300),
             ),
         ),
-        "owners": ("The largest owner.", (_entry("file", "/f", uid=(1 << 32) - 2),)),
+        "owners": ("The largest owner.", (_entry("file", "/f", uid=ID_MOST),)),
         "after-2038": ("A time that needs its extra bits.", (_entry("file", "/f", mtime=1 << 33),)),
         "all-modes": ("All bits of a mode.", (_entry("file", "/f", mode=0o7777),)),
         "indirect": (

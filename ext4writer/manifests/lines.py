@@ -7,10 +7,11 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from .. import walking
 from ..arguments import ID_MOST
 from ..errors import OutputError, TreeError
 from ..sources.manifest_lines import PATH_MOST
-from ..tree import Directory, Node, Tree
+from ..tree import Node, Tree
 from ..units import NANOSECONDS
 from ..walking import hard_links
 
@@ -60,14 +61,12 @@ def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
 
 
 def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
-    """Yield (absolute path, node) for each name: a directory, all below it, then the next name.
+    """Yield (absolute path, node) for each name, as :func:`walking.depth_first` does.
 
-    Names are sorted as bytes. This is the order of composefs-info. Raises :class:`TreeError` for a
-    path that is too long for readers of manifests.
+    This is the order of composefs-info. Raises :class:`TreeError` for a path that is too long for
+    readers of manifests.
     """
-    stack: list[tuple[bytes, Node]] = [(b"/", tree.root)]
-    while stack:
-        path, node = stack.pop()
+    for path, node in walking.depth_first(tree.root):
         if len(path) > PATH_MOST:
             raise TreeError(
                 path[:100] + b"...",
@@ -76,11 +75,6 @@ def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
         if not (0 <= node.uid <= ID_MOST and 0 <= node.gid <= ID_MOST):
             raise TreeError(path, f"its owner {node.uid}:{node.gid} is no user and group")
         yield path, node
-        if isinstance(node, Directory):
-            prefix = path if path == b"/" else path + b"/"
-            stack += [
-                (prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)
-            ]
 
 
 def time_text(time_ns: int) -> bytes:

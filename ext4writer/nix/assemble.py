@@ -154,9 +154,7 @@ def _registered_by(own: Node, registration: Registration) -> Registration:
     path = b"/" + REGISTRATION
     if not isinstance(own, RegularFile):
         raise TreeError(path, "of the files to add must be a file")
-    data = bytearray(own.content.size)
-    own.content.read_whole(memoryview(data))
-    found = parse_registration(bytes(data), path.decode())
+    found = parse_registration(own.content.read_bytes(), path.decode())
     for name, info in registration.infos.items():
         if name not in found.infos:
             raise TreeError(path, f"of the files to add does not register {full_path(name)}")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..arguments import ID_MOST
 from ..edit.globs import matcher
 from ..edit.modes import Change, parse_mode
 from ..errors import SourceError, SpecError, TreeError
@@ -18,7 +19,6 @@ from ..walking import nodes
 from .errors import NixError
 
 KEYS = ("source", "target", "mode", "user", "group")
-ID_MAX = (1 << 32) - 2
 ACCOUNTS = {"user": b"/etc/passwd", "group": b"/etc/group"}
 
 
@@ -189,7 +189,7 @@ def _matches(pattern: str) -> Iterable[str]:
 
 def _number(tree: Tree, kind: str, name: str) -> int:
     """The number of a user or a group."""
-    if re.fullmatch("[0-9]{1,10}", name, re.ASCII) and int(name) <= ID_MAX:
+    if re.fullmatch("[0-9]{1,10}", name, re.ASCII) and int(name) <= ID_MOST:
         return int(name)
     if name == "root":
         return 0
@@ -197,9 +197,7 @@ def _number(tree: Tree, kind: str, name: str) -> int:
     if accounts in tree:
         node = tree[accounts]
         if isinstance(node, RegularFile):
-            data = bytearray(node.content.size)
-            node.content.read_whole(memoryview(data))
-            for line in bytes(data).split(b"\n"):
+            for line in node.content.read_bytes().split(b"\n"):
                 fields = line.split(b":")
                 if len(fields) > 2 and fields[0] == os.fsencode(name) and fields[2].isdigit():
                     return int(fields[2])

@@ -115,9 +115,8 @@ def _make_folder(tree: Tree, path: str) -> None:
 def _outputs(name: str, node: Node) -> Iterable[tuple[str, str]]:
     if not isinstance(node, RegularFile):
         raise NixError(full_path(name), "is no derivation, but its name ends as those of some do")
-    data = bytearray(node.content.size)
-    node.content.read_whole(memoryview(data))
+    data = node.content.read_bytes()
     try:
-        return outputs_of(bytes(data))
+        return outputs_of(data)
     except ValueError as error:
         raise NixError(full_path(name), str(error)) from None

@@ -34,6 +34,11 @@ def resolved(path: bytes) -> bytes:
     return os.path.realpath(path, strict=True) if os.path.islink(path) else path
 
 
+def put_in_place(partial: bytes, final: bytes) -> None:
+    """Give a file its name, at once and in the place of another; raises ``OSError``."""
+    os.replace(partial, final)
+
+
 def _write_all(fd: int, data: Buffer) -> None:
     """write(2) may take less than it was given."""
     view = memoryview(data)
@@ -118,7 +123,7 @@ class NewFile:
                 folder = _open_folder(os.path.split(final)[0])
             fd, self.fd = self.fd, -1
             os.close(fd)
-            os.replace(self.partial, final)
+            put_in_place(self.partial, final)
             self._open = False
             if folder >= 0:
                 _flush_folder(folder)

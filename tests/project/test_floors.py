@@ -730,3 +730,54 @@ def test_tricks_of_bits_have_names() -> None:
         "size // unit * unit",
     ):
         assert tricks(line), line
+
+
+def errors() -> Iterator[type[Exception]]:
+    """Every deliberate error of the library."""
+    for module in modules():
+        if any(
+            isinstance(node, ast.ClassDef) and node.name.endswith("Error")
+            for node in module.tree.body
+        ):
+            loaded = import_module(f"ext4writer.{module.name}")
+            classes = [value for value in vars(loaded).values() if isinstance(value, type)]
+            yield from (
+                each
+                for each in classes
+                if issubclass(each, ext4writer.Ext4WriterError)
+                and each.__module__ == loaded.__name__
+            )
+
+
+def test_every_public_error_is_exported() -> None:
+    found = set(errors())
+    assert len(found) > 15
+    for error in found:
+        home = error.__module__.split(".")
+        package = ext4writer if home[1] == "errors" else import_module(".".join(home[:2]))
+        assert error.__name__ in package.__all__, error
+        assert getattr(package, error.__name__) is error
+
+
+ONE_PLACE = {
+    "os.replace(": {"output.beside"},
+    "os.rename(": set(),
+    "(1 << 32) - 2": {"arguments"},
+    ".read_whole(memoryview(": set(),
+}
+"""What one module has for all -> that module; others call it."""
+
+
+def in_other_places(module: Module, source: str) -> Iterator[str]:
+    for text, places in ONE_PLACE.items():
+        if text in source and module.name not in places:
+            yield text
+
+
+def test_what_has_one_place() -> None:
+    for module in modules():
+        source = module.path.read_text()
+        assert not list(in_other_places(module, source)), module.name
+    holes = next(module for module in modules() if module.name == "holes")
+    for text in ONE_PLACE:
+        assert list(in_other_places(holes, f"x = {text}")) == [text]
