@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import click
 import pytest
 
 from ext4writer import Spec
+from ext4writer.late_dataclasses import dataclass, fields
 from ext4writer.planning.options import OPTIONS, named
 from ext4writer_cli import nix
 from ext4writer_cli.cli import commands
