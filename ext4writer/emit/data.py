@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ..bits import log2
 from ..content import Content, Parcel
 from ..nodes import DT_REG
+from ..planning.contents import files_of_zeros
 from ..planning.layout import ImagePlan
 from ..planning.mapping import MappedRun, UnwrittenRun
 from ..planning.placement import part_of
@@ -73,14 +74,13 @@ def _apart(layout: ImagePlan, jobs: Iterator[CopyJob | Batch]) -> Iterator[CopyJ
 def _files(layout: ImagePlan) -> tuple[list[int], set[int]]:
     """The indexes of files with content by ascending offset, and of those that are scattered."""
     starts = layout.placement.starts
-    nodes: list[Any] = layout.table.nodes
     counts, types = layout.demand.counts, layout.table.types
-    files = [index for index in compress(range(len(nodes)), counts) if types[index] == DT_REG]
+    files = [index for index in compress(range(len(counts)), counts) if types[index] == DT_REG]
     if layout.verity or layout.orphans is not None:
         # A tree makes a file of no bytes have blocks, too, and so does a truncation.
         files = [index for index in files if layout.table.sizes[index]]
     # An output has zeros where nothing is written.
-    zeros = {index for index in files if nodes[index].content.stored_zeros}
+    zeros = set(files_of_zeros(layout.table))
     if zeros:
         files = [index for index in files if index not in zeros]
     scattered = layout.placement.runs.keys() & files

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from itertools import compress
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from ..arithmetic import ceil_div
 from ..bits import log2
 from ..errors import TreeError
 from ..late_dataclasses import dataclass, field
 from ..spans import Run
-from ..tree import S_IFLNK, SYMLINK_MAX, RegularFile, Symlink
+from ..tree import S_IFLNK, S_IFREG, SYMLINK_MAX, RegularFile, Symlink
 from .inodes import InodeTable
 from .mapping import mapping_of
 from .spec import GIB, Spec, format_of
 
 if TYPE_CHECKING:
     from .hole_search import Found
+
+_content = attrgetter("content")
+_IS_FILE = bytes(code == S_IFREG >> 12 for code in range(256))
 
 FAST_SYMLINK_MAX = 59
 """Bytes of a link target that fit in the inode, without the NUL (fs/ext4/symlink.c)."""
@@ -60,11 +65,8 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
     for index in table.indexes_of(S_IFLNK):
         counts[index] = 0
         content_bytes -= sizes[index]
-    data.content_bytes = content_bytes - sum(
-        node.content.size
-        for node in table.nodes
-        if isinstance(node, RegularFile) and node.content.stored_zeros
-    )
+    zeros = files_of_zeros(table)
+    data.content_bytes = content_bytes - sum(sizes[index] for index in zeros)
     candidates = array("L")
     if hole_size:
         blocks = enumerate(counts)
@@ -77,6 +79,16 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
         if sizes[index] > FAST_SYMLINK_MAX:
             counts[index] = 1
     return data, candidates
+
+
+def files_of_zeros(table: InodeTable) -> list[int]:
+    """The indexes of files whose content is stored zeros: its class says so."""
+    files: Iterable[Any] = compress(table.nodes, table.types.translate(_IS_FILE))
+    kinds: set[Any] = set(map(type, map(_content, files)))
+    if not any(kind.stored_zeros for kind in kinds):
+        return []
+    nodes: list[Any] = table.nodes
+    return [at for at in table.indexes_of(S_IFREG) if nodes[at].content.stored_zeros]
 
 
 def leave_holes(data: DataBlocks, table: InodeTable, found: Found, block_size: int) -> None:

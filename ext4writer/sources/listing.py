@@ -254,7 +254,7 @@ class Lister:
                     continue
                 value = status.st_size
                 # stamp_of, inlined for speed.
-                stamp = status.st_ctime_ns ^ mtime << 1 ^ status.st_ino
+                stamp = status.st_ctime_ns + mtime + status.st_ino
             elif kind == S_IFDIR:
                 value = status.st_dev == device
                 if not value and not rule.one_file_system:
