@@ -143,6 +143,16 @@ CALLS = {
     "buildroot": "rm -f IMAGE; mkfs.ext4 -d ROOT -r 1 -N 0 -m 5 -L rootfs -I 256 -O ^64bit "
     'IMAGE "60M"',
     "buildroot ext2": 'rm -f IMAGE; mkfs.ext2 -d ROOT -r 1 -N 0 -m 5 -L "" -I 256 IMAGE "60M"',
+    "buildroot of today": 'rm -f IMAGE; mkfs.ext4 -d ROOT -N 0 -m 5 -L "rootfs" -I 256 -O ^64bit '
+    'IMAGE "60M"',
+    "yocto of today": """
+      export SOURCE_DATE_EPOCH=1900000000 E2FSPROGS_FAKE_TIME=1900000000
+      dd if=/dev/zero of=IMAGE seek=40000 count=0 bs=1024
+      mkfs.ext4 -F -i 4096 -E hash_seed=86ca73ff-7379-40bd-a098-fcb03a6e719d IMAGE -d ROOT
+      fsck.ext4 -pvfD IMAGE || [ $? -le 3 ]
+      printf '%s\\n' "set_super_value mkfs_time @$SOURCE_DATE_EPOCH" \
+        "set_super_value wtime @$SOURCE_DATE_EPOCH" \
+        "set_super_value lastcheck @$SOURCE_DATE_EPOCH" | debugfs -w -f - IMAGE""",
     "yocto": "dd if=/dev/zero of=IMAGE seek=40000 count=0 bs=1024; "
     "mkfs.ext4 -F -i 4096 IMAGE -d ROOT; fsck.ext4 -pvfD IMAGE || [ $? -le 3 ]",
     "yocto ext3": "dd if=/dev/zero of=IMAGE seek=40000 count=0 bs=1024; "
