@@ -24,7 +24,7 @@ from ext4writer.ondisk.superblock import EXT4_MIN_BLOCK_LOG_SIZE, edit_mount_opt
 from ext4writer.planning.contents import LARGE_FILE_BYTES
 from ext4writer.planning.system_files.resize_inode import resize_inode_bytes
 
-from .arguments import MIN_BLOCK_SIZE, Arguments, Extended, read_extended
+from .arguments import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, Arguments, Extended, read_extended
 from .external_journal import block_size_of, existing_journal
 from .geometry import MAX_32, Numbers, Wanted, numbers_for
 from .numbers import feature_words, parse_num_blocks, strtoul
@@ -440,8 +440,11 @@ class _Settling:
         size = self._profile.int_for(self._types, "blocksize", 4096)
         if size == -1:
             size = _page_size()
+        if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE:
+            raise Mistake(f"invalid block size in profile - {size}")
         size = max(size, sector, -given)
-        return size, blocks // (size // 1024)
+        # int_log2 rounds down.
+        return 1 << size.bit_length() - 1, blocks // (size // 1024)
 
     def _cluster_size(self, features: FeatureSet, block_size: int) -> int:
         size = self._arguments.cluster_size

@@ -376,6 +376,20 @@ def test_a_journal_of_version_1(tmp_path: Path) -> None:
     judge(image, "quick")
 
 
+@pytest.mark.parametrize(("blocksize", "shown"), [("3000", "2048"), ("-4096", None), ("512", None)])
+def test_a_block_size_of_the_configuration(
+    blocksize: str, shown: str | None, tmp_path: Path
+) -> None:
+    """It is a power of two, rounded down; mke2fs divides by zero for what is below 1,024."""
+    config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
+    config.write_text(f"[defaults]\n\tblocksize = {blocksize}\n[fs_types]\n")
+    done = ours("-q", "-T", "default", image, "20M", env={"MKE2FS_CONFIG": str(config)})
+    if shown is None:
+        assert done.status == 1 and f"block size in profile - {blocksize}\n" in done.stderr
+    else:
+        assert dumpe2fs(image)["Block size"] == shown
+
+
 HUGE_FILES = """
 [defaults]
 \tblocksize = 4096
