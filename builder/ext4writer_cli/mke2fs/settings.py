@@ -710,9 +710,8 @@ class _Settling:
             "errors": self._error_behavior(),
             "creator_os": self._system(),
         }
-        if fmt.block_size == MIN_BLOCK_SIZE:
-            # misc/mke2fs.c:create_lost_and_found: no more than its inode maps by itself.
-            options["lost_and_found_size"] = EXT4_NDIR_BLOCKS * MIN_BLOCK_SIZE
+        if fmt.block_size == MIN_BLOCK_SIZE or fmt.inline_data:
+            options["lost_and_found_size"] = _lost_and_found_blocks(fmt) * fmt.block_size
         if journal:
             options["journal_location"] = self._journal_location(numbers)
         if fmt.resize_inode:
@@ -822,6 +821,15 @@ def _plus(features: FeatureSet, name: str) -> FeatureSet:
     words = {word: getattr(features, word) for word in ("compat", "incompat", "ro_compat")}
     words[row.word] |= row.mask
     return FeatureSet(**words)
+
+
+def _lost_and_found_blocks(fmt: Format) -> int:
+    """misc/mke2fs.c:create_lost_and_found: 16 KiB, but no more than its inode maps by itself.
+
+    It is extended as often with inline_data, where it begins without a block.
+    """
+    blocks = min(max(2, 16 * 1024 // fmt.block_size), EXT4_NDIR_BLOCKS)
+    return blocks - 1 if fmt.inline_data else blocks
 
 
 def _page_size() -> int:
