@@ -63,7 +63,7 @@ class Oracle(NamedTuple):
     """Problems that it may leave."""
     stdin: str = ""
     needs: tuple[tuple[str, str], ...] = ()
-    """Programs and modules of Python, each with what installs it."""
+    """Programs, modules of Python and files, each with what brings it."""
     argument: str = ""
     """What follows the colon in the name: a kernel, or the ROM of a boot loader."""
 
@@ -84,11 +84,14 @@ class Oracle(NamedTuple):
     def missing(self) -> str:
         """What has to be installed, and how; empty if all is there."""
         for name, remedy in self.needs:
-            if remedy.startswith("pip ") and _has_module(name):
-                continue
-            if not remedy.startswith("pip ") and shutil.which(name) is not None:
-                continue
-            return f"{name} is missing: {remedy}"
+            if name.startswith("/"):
+                is_there = os.path.exists(name)
+            elif remedy.startswith("pip "):
+                is_there = _has_module(name)
+            else:
+                is_there = shutil.which(name) is not None
+            if not is_there:
+                return f"{name} is missing: {remedy}"
         if self.command and not self.needs and shutil.which(self.command[0]) is None:
             return f"there is no program {self.command[0]}"
         kind = self.name.partition(":")[0]
@@ -280,11 +283,11 @@ orphan_inodes
 """What debugfs is asked; commands that it does not know do no harm."""
 
 
-def _reader(name: str, needs: tuple[str, str], *before: str) -> Oracle:
+def _reader(name: str, *needs: tuple[str, str], before: tuple[str, ...] = ()) -> Oracle:
     module = f"{__package__}.foreign"
     function = {"grub-fstest": "grub", "libfsext": "fsext"}.get(name, name)
     command = (*before, sys.executable, "-m", module, function, "{}")
-    return Oracle(name, command, needs=(needs,))
+    return Oracle(name, command, needs=needs)
 
 
 def _program(name: str, command: tuple[str, ...], package: str) -> Oracle:
@@ -307,7 +310,13 @@ ORACLES: dict[str, Oracle] = {
         _program("dumpe2fs", ("dumpe2fs", "{}"), "e2fsprogs"),
         _program("7zz", ("7zz", "t", "-text", "{}"), "7zip"),
         _reader("grub-fstest", ("grub-fstest", "apt-get install grub-common")),
-        _reader("fuse2fs", ("fuse2fs", "apt-get install fuse2fs"), "unshare", "-Urm"),
+        _reader(
+            "fuse2fs",
+            ("fuse2fs", "apt-get install fuse2fs"),
+            ("unshare", "apt-get install util-linux"),
+            ("/dev/fuse", "a kernel with FUSE"),
+            before=("unshare", "-Urm"),
+        ),
         _reader("pytsk3", ("pytsk3", "pip install pytsk3")),
         _reader("dissect", ("dissect.extfs", "pip install dissect.extfs")),
         _reader("ext4", ("ext4", "pip install ext4")),
