@@ -138,6 +138,8 @@ class _Extractor:
         self.cancel = cancel
         self.result = Extraction()
         self.first_names: dict[int, bytes] = {}
+        self.refused: Found | None = None
+        """The last directory that could not be made or filled."""
         self.immutable: list[tuple[bytes, Inode]] = []
         """What becomes IMMUTABLE or APPEND when all else is done."""
 
@@ -157,7 +159,9 @@ class _Extractor:
         self.here = os.dup(top)
         above: list[tuple[bytes, Inode | None]] = []
         try:
-            for found in self.image.walk(descend=lambda found: is_wanted(found, wanted)):
+            for found in self.image.walk(
+                descend=lambda found: found is not self.refused and is_wanted(found, wanted)
+            ):
                 if not is_wanted(found, wanted):
                     if not found.is_path:
                         text = "its encrypted name can stand in no path"
@@ -188,10 +192,10 @@ class _Extractor:
             done = self.result.bytes_written
             self.progress(Progress("write", self.result.entries, 0, done, 0))
         inode, path = found.inode, found.path
-        if inode.is_directory:
-            self._enter(found.name, path, inode, above)
-            return
         try:
+            if inode.is_directory:
+                self._enter(found, path, above)
+                return
             self._make(found.name, path, inode)
         except FileExistsError:
             self.result.lose(path, "is there already and stays as it is", "left-out")
@@ -203,14 +207,13 @@ class _Extractor:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
                 raise
+            self.refused = found
             self.result.lose(path, f"cannot be made: {error.strerror}", "left-out")
 
     # -- directories -----------------------------------------------------------------------------
 
-    def _enter(
-        self, name: bytes, path: bytes, inode: Inode, above: list[tuple[bytes, Inode | None]]
-    ) -> None:
-        is_new = True
+    def _enter(self, found: Found, path: bytes, above: list[tuple[bytes, Inode | None]]) -> None:
+        name, inode, is_new = found.name, found.inode, True
         try:
             os.mkdir(name, 0o700, dir_fd=self.here)
         except FileExistsError:
@@ -219,9 +222,12 @@ class _Extractor:
         try:
             below = os.open(name, flags, dir_fd=self.here)
         except OSError as error:
-            raise OutputError(
-                path, f"is no directory that can be filled: {error.strerror}"
-            ) from None
+            if is_new or error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EACCES):
+                raise
+            self.refused = found
+            text = "is there already, and no directory that can be filled"
+            self.result.lose(path, text, "left-out")
+            return
         if is_new and inode.flags & _CASEFOLD:
             self._set_flags(below, path, _CASEFOLD)  # only while the directory is empty
         os.close(self.here)

@@ -33,6 +33,7 @@ from .inodes import Inode
 from .journal import replayed
 from .orphans import has_orphans
 from .partitions import partition as find_partition
+from .partitions import partitions
 from .qcow2 import Qcow2Store, is_qcow2
 from .stores import Overlay, Source, Store, Window, open_store
 from .units import unit_runs, units
@@ -92,6 +93,9 @@ class Image:
             backup = _backup_of(store)
             if backup is not None:
                 text += f"; a backup of a superblock lies at byte {backup}"
+            parts = ", ".join(str(part.number) for part in partitions(store))
+            if parts:
+                text += f"; it is a disk with the partitions {parts}: name one"
             raise ImageError(store.name, text)
         self.superblock = SUPERBLOCK.join(parsed)
         """Each number of the superblock, halves put together; see ``SUPERBLOCK.wholes``."""

@@ -126,9 +126,11 @@ def walk(
 
 
 def _children(image: Image, directory: Inode, parent: Found | None, depth: int) -> Iterator[Found]:
-    for entry in entries(directory):
+    for position, entry in enumerate(entries(directory)):
         name = entry.name
         if name in (b".", b".."):
+            if position > 1:
+                _wrong(image, entry, "name_len", f"is of a second {name.decode()}")
             continue
         if (b"/" in name or b"\0" in name) and not directory.flags & EXT4_ENCRYPT_FL:
             _wrong(image, entry, "name_len", f"is of the name {name!r}, which no path can hold")

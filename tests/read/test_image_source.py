@@ -152,6 +152,8 @@ def test_partitions(table: str, tmp_path: Path) -> None:
     assert written(again) == image
     with pytest.raises(ImageError, match="there are 1, "):
         sources.image(disk, partition=9)
+    with pytest.raises(ImageError, match=f"partitions 1, .*{number}: name one"):
+        sources.image(disk)
     with pytest.raises(ImageError, match="no partition table"):
         sources.image(bytes(image), partition=1)
 

@@ -279,7 +279,7 @@ def _check_orphan(check: Check, inode: Inode) -> None:
 
 
 def _check_in_use(check: Check, inode: Inode, special: str | None, is_reserved: bool) -> None:
-    ino = inode.ino
+    ino, fmt = inode.ino, check.format
     if special or (is_reserved and ino != EXT4_ROOT_INO):
         _check_reserved(check, inode, special)
         return
@@ -298,6 +298,10 @@ def _check_in_use(check: Check, inode: Inode, special: str | None, is_reserved: 
     _check_kind(check, inode)
     blocks = _check_blocks(check, inode) + charge.blocks
     _check_sizes(check, inode, blocks)
+    is_mapped = (inode.is_file or inode.is_directory) and blocks > charge.blocks
+    if fmt.bigalloc and is_mapped and not inode.flags & (EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL):
+        text = "has no EXTENTS, and a map of blocks cannot name clusters"
+        check.of_inode("PR_1_NO_BIGALLOC_BLOCKMAP_FILES", inode, "i_flags", text)
     count_usage(check, inode, blocks, 1 + charge.inodes)
 
 
