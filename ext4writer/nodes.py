@@ -68,6 +68,7 @@ LossCode = Literal[
     "left-out",
     "links-unknown",
     "other",
+    "recovery-left-out",
     "replaced",
     "saved-image",
     "time-changed",

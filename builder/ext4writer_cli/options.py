@@ -554,6 +554,13 @@ class ScanOptions(HasLimits):
         default=False,
         about="Keep access and change times too; without it they become the modification time.",
     )
+    replay: bool = row(
+        "--replay",
+        is_flag=True,
+        default=False,
+        about="Read ext4 images through a journal that needs recovery, as the kernel would recover "
+        "it; without it that is reported.",
+    )
     secure_symlinks: bool = row(
         "--secure-symlinks",
         is_flag=True,

@@ -226,6 +226,7 @@ def _ext4_image(argument: SourceArgument, reading: Reading) -> Read:
     tree = sources.image(
         argument.place,
         partition=None if number is None else int(number),
+        replay=scan.replay,
         xattrs=not scan.no_xattrs,
         keep_times=scan.keep_times,
         progress=reading.progress,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..bits import low_16, low_32
 from ..errors import DamageError, ImageError
 from ..late_dataclasses import NamedTuple
-from ..ondisk.checksum import CRC_START, crc32c
+from ..ondisk.checksum import CRC_START, crc32c, set_journal_superblock_checksum
 from ..ondisk.journal import (
     JBD2_COMMIT_BLOCK,
     JBD2_DEFAULT_FAST_COMMIT_BLOCKS,
@@ -112,6 +112,8 @@ class Journal:
         self.csum_v3 = bool(features & JBD2_FEATURE_INCOMPAT_CSUM_V3)
         self.is_64bit = bool(features & JBD2_FEATURE_INCOMPAT_64BIT)
         self.has_checksums = self.csum_v2 or self.csum_v3
+        if self.has_checksums:
+            self._check_superblock(image, bytearray(data))
         older = self.number("s_feature_compat") if kind == JBD2_SUPERBLOCK_V2 else 0
         self.csum_v1 = bool(older & JBD2_FEATURE_COMPAT_CHECKSUM) and not self.has_checksums
         uuid = self.superblock["s_uuid"]
@@ -126,6 +128,14 @@ class Journal:
         start = self.number("s_start")
         if start and not self.first <= start < self.end:
             raise self._error("s_start", f"is {start}")
+
+    def _check_superblock(self, image: Image, data: bytearray) -> None:
+        """Report a wrong checksum, with which the kernel does not mount the file system."""
+        stored = self.number("s_checksum")
+        expected = set_journal_superblock_checksum(data, 0)
+        if stored != expected:
+            text = f"is {stored:#010x}, and should be {expected:#010x}"
+            image.damage(self._error("s_checksum", text))
 
     def number(self, name: str) -> int:
         """Return one field of the journal's superblock."""

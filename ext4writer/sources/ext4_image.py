@@ -53,6 +53,8 @@ def image(
     *,
     offset: int = 0,
     partition: int | None = None,
+    replay: bool = False,
+    journal: ImageSource | None = None,
     xattrs: bool = True,
     keep_times: bool = False,
     on_damage: OnDamage | None = None,
@@ -61,8 +63,9 @@ def image(
 ) -> Tree:
     """Read an ext2, ext3 or ext4 image; its files are read later, out of the image.
 
-    ``source``, ``offset`` (in bytes), ``partition`` and ``on_damage`` are those of
-    :func:`ext4writer.read.open_image`. ``xattrs`` keeps extended attributes; ``keep_times`` keeps
+    ``source``, ``offset`` (in bytes), ``partition``, ``replay``, ``journal`` and ``on_damage`` are
+    those of :func:`ext4writer.read.open_image`; without ``replay`` a journal that needs recovery is
+    one of the tree's ``losses``. ``xattrs`` keeps extended attributes; ``keep_times`` keeps
     access, change and birth times as well as the modification time. What a tree cannot hold is in
     its ``losses``: inode flags that no user sets, encrypted files.
 
@@ -70,7 +73,14 @@ def image(
     :class:`~ext4writer.ImageError` for one that is not ext4, :class:`~ext4writer.DamageError` for
     a damaged one, :class:`~ext4writer.CancelledError`.
     """
-    opened = open_image(source, offset=offset, partition=partition, on_damage=on_damage)
+    opened = open_image(
+        source,
+        offset=offset,
+        partition=partition,
+        replay=replay,
+        journal=journal,
+        on_damage=on_damage,
+    )
     tree = _Reading(opened, xattrs, keep_times, progress, cancel).run()
     tree.inputs.update(inputs_of(source))
     return tree
@@ -103,6 +113,9 @@ class _Reading:
         if not isinstance(top, Directory):
             raise root.error("i_mode", f"is {root.mode:#o}, and the root is a directory")
         tree = Tree(top)
+        if self.image.format.needs_recovery and not self.image.is_replayed:
+            what = "the journal needs recovery, and what it has is not read; replay reads it"
+            self.losses.append(Loss(b"/", what, "recovery-left-out"))
         nodes: dict[int, Node] = {}
         above = [top]
         for number, found in enumerate(self.image.walk(), 1):

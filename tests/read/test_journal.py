@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ext4writer import DamageError, ImageError, NotFoundError
+from ext4writer import DamageError, ImageError, NotFoundError, Spec, sources
 from ext4writer.inspection.check import check_image
 from ext4writer.ondisk.crc32 import crc32_be
 from ext4writer.ondisk.fast_commit import TAGS
@@ -18,6 +18,7 @@ from ext4writer.read import open_image
 from ext4writer.read.fast_commits import tags
 from ext4writer.read.journal import Journal
 from tests.builder.command import run as command
+from tests.judges.compare import assert_tree_equal
 from tests.judges.kernel import mounted
 from tests.judges.tools import require, run
 from tests.judges.watch import Watch
@@ -95,6 +96,10 @@ def test_a_journal_is_read_through_as_the_kernel_replays_it(
     with open_image(path, replay=True) as image, mounted(twin) as point:
         found = compare(image, point, times="data" in KINDS[kind][1])
         assert found > 100
+        if "data" in KINDS[kind][1]:
+            tree = sources.image(path, replay=True, keep_times=True)
+            assert_tree_equal(tree, point, Spec())
+    assert [loss.code for loss in sources.image(path).losses] == ["recovery-left-out"]
     assert path.read_bytes() == before
     told = json.loads(command("show", path, "journal", "--json").stdout)
     shown = [each["transaction"] for each in told if "transaction" in each]
