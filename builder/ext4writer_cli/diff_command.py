@@ -59,10 +59,11 @@ def diff(
         found = compare_images(
             first, second, levels=levels, most=most if examples is None else examples, cancel=cancel
         )
-    if as_json:
-        click.echo(json.dumps(_report(found), indent=2))
-    else:
-        _print(found, examples)
+        # Before the images are closed, which ends the command where damage was met.
+        if as_json:
+            click.echo(json.dumps(_report(found), indent=2))
+        else:
+            _print(found, examples)
     raise click.exceptions.Exit(EQUAL if found.are_equal else DIFFERENT)
 
 

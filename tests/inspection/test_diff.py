@@ -237,3 +237,14 @@ def test_images_inside_of_files(base: Path, tmp_path: Path) -> None:
     done = run("diff", *disks, "--offset", "1M", "--paths")
     assert (done.returncode, done.stdout.count("/log")) == (1, 1)
     assert run("diff", base, disks[0]).returncode != 0
+
+
+def test_a_damaged_image_is_compared_as_far_as_it_can_be_read(base: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    whole = base.read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    done = run("diff", base, cut)
+    assert done.returncode == 1 and "damaged: superblock.s_blocks_count_lo" in done.stderr
+    assert "removed" in done.stdout or "content" in done.stdout
+    told = json.loads(run("diff", cut, base, "--json").stdout)
+    assert told["equal"] is False and told["differences"]
