@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from ...errors import display_path
+from ...errors import DamageError, display_path
 from ...ondisk.extent import EXTENT_HEADER
 from ...ondisk.inode import EXT4_EXTENTS_FL
 from ...progress import Cancel, check_cancelled
@@ -68,7 +68,7 @@ class Trees:
     def compare(self) -> None:
         """Compare everything from the root on."""
         roots = self._a.root, self._b.root
-        self._inodes("/", *roots)
+        self._both("/", *roots)
         self._special()
         stack = [self._pairs(b"", *roots)]
         while stack:
@@ -81,14 +81,14 @@ class Trees:
             if one is None or other is None:
                 self._alone(path, one, other)
             elif one.is_directory and other.is_directory:
-                self._inodes(display_path(path), one, other)
+                self._both(display_path(path), one, other)
                 # One directory under two names is damage, and must not be gone into for ever.
                 key = one.ino, other.ino
                 if key not in self._entered:
                     self._entered.add(key)
                     stack.append(self._pairs(path, one, other))
             elif not self._is_known(display_path(path), one, other):
-                self._inodes(display_path(path), one, other)
+                self._both(display_path(path), one, other)
 
     def _special(self) -> None:
         """Inodes that no path leads to, such as the journal's, by their numbers."""
@@ -132,6 +132,13 @@ class Trees:
             self._found.add(PATH, "hard link", path, *values)
             return False
         return there is not None
+
+    def _both(self, path: str, a: Inode, b: Inode) -> None:
+        """Compare two inodes; what cannot be read of them is reported, and left out."""
+        try:
+            self._inodes(path, a, b)
+        except DamageError as error:
+            self._b.damage(error)
 
     def _inodes(self, path: str, a: Inode, b: Inode) -> None:
         found = self._found
@@ -177,7 +184,12 @@ class Trees:
         if not self._budget.spend(stored):
             self._found.content_left_out += 1
             return
-        content = Content(one, other, self._cancel)
+        try:
+            content = Content(one, other, self._cancel)
+        except DamageError as error:
+            self._b.damage(error)
+            self._found.content_left_out += 1
+            return
         if content.bytes_changed:
             self._found.add(PATH, "content", path, content.as_json(0), content.as_json(1))
         if any(content.holes):
