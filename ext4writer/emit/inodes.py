@@ -145,21 +145,28 @@ class InodeEmitter:
         view = self._workspace.zeroed(count * size)
         low = bisect_left(inos, first_ino)
         high = bisect_left(inos, first_ino + count)
-        while low < high:
-            ino, end = inos[low], high
-            if inos[high - 1] - ino != high - 1 - low:
-                ahead = range(low, high)
+        if low < high and inos[high - 1] - inos[low] == high - 1 - low:
+            start = (inos[low] - first_ino) * size
+            self._write(view[start : start + (high - low) * size], low, high)
+        elif low < high:
+            # Made side by side, and moved apart: columns of a few inodes cost as much as long ones.
+            together = memoryview(bytearray((high - low) * size))
+            self._write(together, low, high)
+            first = low
+            while low < high:
+                ino, ahead = inos[low], range(low, high)
                 end = low + bisect_right(ahead, ino - low, key=lambda index: inos[index] - index)
-            start = (ino - first_ino) * size
-            self._write(view[start : start + (end - low) * size], low, end)
-            low = end
+                start = (ino - first_ino) * size
+                some = together[(low - first) * size : (end - first) * size]
+                view[start : start + len(some)] = some
+                low = end
         for ino, inode in self._system.items():
             if first_ino <= ino < first_ino + count:
                 view[(ino - first_ino) * size : (ino - first_ino + 1) * size] = inode
         return view
 
     def _write(self, view: memoryview, low: int, high: int) -> None:
-        """Write the inodes of the nodes ``low`` up to ``high``, whose numbers are consecutive."""
+        """Write the inodes of the nodes ``low`` up to ``high``, one after the other."""
         layout, table, size = self._layout, self._layout.table, self._size
         placement, xattrs = layout.placement, layout.xattrs
         counts = layout.demand.counts[low:high]

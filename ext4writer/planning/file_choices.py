@@ -55,6 +55,7 @@ def choose_for_files(
     counts, ranges = data.counts[:], dict(data.ranges)
     block_mapped: list[int] = []
     unwritten: dict[int, tuple[Run, ...]] = {}
+    most = mapping_of(fmt).max_blocks
     can_map = not fmt.bigalloc and max(sum(counts), image_blocks) < _MAP_REACHES
     for index, code in enumerate(table.types):
         if code not in (DT_REG, DT_DIR) or index in whole:
@@ -66,7 +67,7 @@ def choose_for_files(
         elif code == DT_REG:
             own = ranges.get(index, [Run(0, counts[index])] if counts[index] else [])
             blocks = ceil_div(table.sizes[index], fmt.block_size)
-            found = _unwritten(own, blocks, mapping_of(fmt).max_blocks, policy)
+            found = _unwritten(own, blocks, most, policy)
             if found:
                 unwritten[index] = found
                 ranges[index] = sorted([*own, *found])

@@ -27,13 +27,10 @@ class SeededPolicy(LayoutPolicy):
     def fresh(self) -> LayoutPolicy:
         return type(self)(self.seed)
 
-    def _next(self) -> int:
-        self._state, number = splitmix64(self._state)
-        return number
-
     def below(self, limit: int) -> int:
         """A number from 0 up to ``limit``, which is not reached."""
-        return self._next() % limit
+        self._state, number = splitmix64(self._state)
+        return number % limit
 
     def mix(self, items: MutableSequence[Item]) -> None:
         """Put ``items`` into any order."""

@@ -6,6 +6,8 @@ A mapping takes the placed runs of a file. It says how many blocks of its own it
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ...ondisk.format import Format, MappingKind
 from .base import I_BLOCK_BYTES, DataMapping, FileMapping, MappedRun, UnwrittenRun
 
@@ -20,6 +22,7 @@ __all__ = [
 ]
 
 
+@lru_cache(maxsize=64)
 def mapping_of(fmt: Format, node_entries: int = 0) -> DataMapping:
     """Return the mapping of ordinary files.
 
@@ -32,6 +35,7 @@ def mapping_of(fmt: Format, node_entries: int = 0) -> DataMapping:
     return ExtentMapping(fmt, node_entries)
 
 
+@lru_cache(maxsize=64)
 def block_map_of(fmt: Format) -> DataMapping:
     """Return the block map, which a file may have where others have extents, too."""
     from .block_map import BlockMapping  # late, for hardly any image has one
