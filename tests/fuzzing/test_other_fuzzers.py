@@ -70,6 +70,7 @@ def test_afl_plus_plus_calls_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="atheris has no wheels for it")
 def test_atheris_calls_it(tmp_path: Path) -> None:
     require_importable("atheris", "atheris")
     harness = tmp_path / "harness.py"

@@ -21,6 +21,7 @@ import pytest
 
 PACKAGES = {
     "7zz": "7zip",
+    "afl-fuzz": "afl++",
     "blkid": "util-linux",
     "bsdtar": "libarchive-tools",
     "busybox": "busybox-static",
