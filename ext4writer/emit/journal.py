@@ -44,7 +44,8 @@ def _superblock(layout: ImagePlan, blocks: int) -> bytes:
     data = bytearray(journal_superblock(layout, blocks, first=1, uuid=uuid, features=features))
     JOURNAL_SUPERBLOCK.set(data, 0, "s_sequence", state.sequence)
     JOURNAL_SUPERBLOCK.set(data, 0, "s_start", state.start)
-    if state.fast_commits:
+    if layout.format.fast_commit:
+        # The kernel sets it when it mounts; without it the log would have their blocks, too.
         flags = JOURNAL_SUPERBLOCK.get(data, 0, "s_feature_incompat")
         assert isinstance(flags, int)
         flags |= JBD2_FEATURE_INCOMPAT_FAST_COMMIT

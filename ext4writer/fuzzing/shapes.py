@@ -151,7 +151,7 @@ GROUPS = {"blocks_per_group": "256", "size": "1000K"}
 _NEEDS: dict[str, dict[str, str]] = {
     **{kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES},
     "fast-commit": {"journal": "1M", "features": "fast_commit"},
-    "random-recovery": {"journal": "1M", "features": "fast_commit,orphan_file,mmp"},
+    "random-recovery": {"journal": "1M", "features": "fast_commit,orphan_file"},
     **{kind.name: {"journal": "1M", "features": "orphan_file"} for kind in ORPHAN_POLICIES},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
     **dict.fromkeys(("metadata-shuffle", "metadata-gaps", "other-groups"), GROUPS),

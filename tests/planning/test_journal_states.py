@@ -23,6 +23,7 @@ from ext4writer import (
 from ext4writer.damage import patch, reseal
 from ext4writer.emit.units import PlannedUnits
 from ext4writer.inspection.check import check_image
+from ext4writer.inspection.show import explain
 from ext4writer.layout import plan_of
 from ext4writer.ondisk.units import UnitKind
 from ext4writer.planning.states.journal_policies import JOURNAL_POLICIES
@@ -112,15 +113,33 @@ def assert_read(image: Image) -> None:
             assert image.open(found).read() == node.content.read_bytes(), path
 
 
-@pytest.mark.parametrize("options", [{"block_size": 4096, "journal": "4M"}, {"type": "ext3"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"block_size": 4096, "journal": "4M"}, {"type": "ext3"}, {"features": "fast_commit"}],
+)
 def test_other_formats(options: dict[str, Any], tmp_path: Path) -> None:
     """ext3 has numbers of 32 bits in its log, and no checksums."""
-    for seed in range(2):
-        image = tmp_path / f"{seed}"
-        spec = spec_for(f"journal-revokes:{seed}", **options)
+    for name in ("journal-revokes:1", "journal-wrap:1"):
+        image = tmp_path / name
+        spec = spec_for(name, **options)
         ext4writer.write_image(sample(), image, spec)
         with open_image(image, replay=True) as opened:
             assert not check_image(opened, data=True).problems
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_all_of_it_at_random(seed: int, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    spec = spec_for(f"random-recovery:{seed}", features="fast_commit,orphan_file")
+    ext4writer.write_image(sample(), image, spec)
+    with open_image(image, replay=True) as opened:
+        found = {problem.code for problem in check_image(opened, data=True).problems}
+        assert found <= {"FAST_COMMITS"}
+    require_root()
+    copy = shutil.copyfile(image, tmp_path / "copy")
+    with mounted(copy, rw=True, recovers=True, options="noatime") as point:
+        assert_tree_equal(sample(), point, spec)
+    assert_clean(copy)
 
 
 def test_a_reader_says_that_recovery_is_needed(tmp_path: Path) -> None:
@@ -174,6 +193,11 @@ def test_units_and_checksums(name: str) -> None:
     }
     with open_image(data, on_damage=lambda _: None) as image:
         found = {(u.kind, u.number, u.offset) for u in image.units() if u.kind in LOG_KINDS}
+        for unit in image.units():
+            if unit.kind in LOG_KINDS:
+                rows = explain(image, unit)
+                assert sum(row.size for row in rows) == unit.size
+                assert rows[0].name != unit.kind.value or unit.kind is UnitKind.JOURNAL_BLOCK
     assert found == planned
     for kind, _, offset in found:
         if kind is not UnitKind.JOURNAL_BLOCK:
@@ -197,6 +221,40 @@ def test_without_a_journal_there_is_nothing_to_choose() -> None:
     plain, chosen = (built(name, journal="none")[0] for name in ("default", "journal-wrap"))
     assert plain.features == chosen.features
     assert plan_of(chosen).journal_state is None
+
+
+OVERRIDES = {
+    "journal-revokes": [
+        *("journal_header[D].h_sequence=5", "journal_block_tag3[D][1].t_blocknr=99"),
+        *("journal_block_tag3[D][0].t_flags^=8", "journal_revoke_header[R].r_count=limit"),
+        *("journal_revoke_header[R].r_count+=8", "journal_commit_header[C].h_commit_sec=1"),
+    ],
+    "journal-csum-v2": [
+        "journal_block_tag[D][1].t_blocknr+=1",
+        "journal_block_tag[D][1].t_flags=0",
+    ],
+    "journal-csum-v1": ["journal_block_tag[D][1].t_blocknr+=1"],
+    "fast-commit": [
+        *("fc_tl[F][1].fc_tag=6", "fc_inode[F][1].fc_ino+=1", "fc_head[F][0].fc_features+=1"),
+        *("journal_superblock.s_num_fc_blks=limit", "journal_superblock.s_sequence+=1"),
+    ],
+}
+"""By policy: fields of the log, with letters for its first descriptor, revoke, commit and tags."""
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in OVERRIDES.items() for text in texts]
+)
+def test_each_part_of_the_log_can_be_changed(name: str, text: str) -> None:
+    """The field has the new value, and what covers it is right: nothing is left to be sealed."""
+    _, data = built(name)
+    with open_image(data, on_damage=lambda _: None) as image:
+        first = {unit.kind: unit.number for unit in reversed(list(image.units()))}
+    for letter, kind in zip("DRCF", (*LOG_KINDS[:3], UnitKind.FAST_COMMIT), strict=True):
+        text = text.replace(f"[{letter}]", f"[{first.get(kind)}]")
+    changed, stale = patch(data, [override(text)]), patch(data, [override("!" + text)])
+    assert reseal(stale) == reseal(changed) and data != stale
 
 
 @pytest.mark.damaged
@@ -284,6 +342,7 @@ NONSENSE: dict[str, Callable[[JournalRoom], Any]] = {
         one(room), at_home=(Write(blocks(room, "group_desc")[0], "blank"),)
     ),
     "too long": lambda room: state(*(one(room) for _ in range(600))),
+    "a wrap with fast commits": lambda room: state(one(room), start=room.log_blocks),
     "a start in the superblock": lambda room: state(one(room), start=0),
     "a start after the end": lambda room: state(one(room), start=1 << 20),
     "a number of 33 bits": lambda room: state(one(room), sequence=1 << 32),

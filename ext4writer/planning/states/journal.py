@@ -72,6 +72,9 @@ class JournalRoom(NamedTuple):
     log_blocks: int
     """Blocks of the log, numbered from 1; those for fast commits are not among them."""
     block_size: int
+    may_wrap: bool
+    """Whether the log may go on at its beginning. With the feature fast_commit e2fsck looks for the
+    rest in the blocks for fast commits (e2fsck/recovery.c:wrap)."""
     files: Sequence[FastFile]
     """Those that fast commits may change; none without the feature fast_commit."""
     fast_commit_blocks: int
@@ -246,6 +249,8 @@ def check_journal_state(state: JournalState, room: JournalRoom, shape: LogShape)
     needed = blocks_needed(state, shape)
     if needed >= room.log_blocks:
         raise wrong(f"takes {needed} blocks of a log of {room.log_blocks}")
+    if not room.may_wrap and state.start + needed > room.log_blocks:
+        raise wrong("goes on at its beginning, which not everyone recovers with fast_commit")
     known = {block.number: block for block in room.blocks}
     _check_fast_commits(state, room, wrong)
     content: dict[int, Version] = {}

@@ -111,7 +111,7 @@ class JournalTransactions(SeededPolicy):
             log.at_home,
             self.checksum,
             sequence=1 + self.below(1000),
-            start=1 + self.below(room.log_blocks // 2),
+            start=1 + self.below(room.log_blocks // 2) if room.may_wrap else 1,
             most_tags=(0, 0, 1, 3)[self.below(4)],
             uncommitted=uncommitted,
         )
@@ -161,7 +161,9 @@ class JournalWrap(JournalTransactions):
         written = sum(1 + len(each.writes) for each in state.transactions)
         return state._replace(
             sequence=SEQUENCES - 1 - self.below(max(len(state.transactions) - 1, 1)),
-            start=room.log_blocks - self.below(min(written, room.log_blocks)),
+            start=room.log_blocks - self.below(min(written, room.log_blocks))
+            if room.may_wrap
+            else 1,
         )
 
 

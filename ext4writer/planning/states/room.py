@@ -64,6 +64,7 @@ def journal_room(plan: ImagePlan) -> JournalRoom | None:
     return JournalRoom(
         blocks=sorted([*metadata, *data]),
         log_blocks=log_length(plan),
+        may_wrap=not plan.format.fast_commit,
         files=fast_files(plan),
         fast_commit_blocks=fast_commit_blocks_in_journal(
             plan.spec, plan.format, plan.demand.journal_blocks
