@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # s_magic of the superblock; files of other kinds hardly ever have it there.
 _MAGIC_AT = 1024 + 0x38
 _MAGIC = b"\x53\xef"
+_DISK_MAGIC = b"QFI\xfb"
+"""How a qcow2 disk begins."""
 
 
 class Reading(NamedTuple):
@@ -209,9 +211,14 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
 
 
 def _is_ext4(place: str) -> bool:
-    """Whether a file has the magic number of a superblock; no tar archive has it there."""
+    """Whether a file has the magic number of a superblock, or of a disk that may have one.
+
+    No tar archive has either there.
+    """
     try:
         with open(place, "rb") as file:
+            if file.read(len(_DISK_MAGIC)) == _DISK_MAGIC:
+                return True
             file.seek(_MAGIC_AT)
             return file.read(2) == _MAGIC
     except OSError as error:

@@ -73,7 +73,7 @@ def test_every_command_reads_them(raw: Path, tmp_path: Path) -> None:
     disk = converted(raw, tmp_path / "a.qcow2", "-c")
     assert run_command("cat", disk, "/notes").stdout == NOTES.decode()
     assert run_command("check", disk).returncode == 0
-    ext4writer.write_image(ext4writer.sources.image(disk), tmp_path / "again")
+    assert run_command("build", disk, "-o", tmp_path / "again").returncode == 0
     with open_image(tmp_path / "again") as image:
         assert image.open("/noise").read() == NOISE
 
