@@ -11,6 +11,7 @@ import pytest
 
 import ext4writer
 from ext4writer import Directory, sources
+from ext4writer.edit import filters
 from ext4writer_cli.source_arguments import FOUND, SourceArgument, parse_source
 from tests.builder.command import assert_one_line, assert_untouched, report, run
 from tests.judges import fsck
@@ -88,7 +89,7 @@ def test_a_source_alone_in_a_folder(source: Path, out: Path) -> None:
     run("build", f"{source}::/srv/data", "-o", out / "a.img", "--owner", "0:0")
     tree = ext4writer.Tree()
     tree.directory("/srv")
-    tree.overlay(ext4writer.edit.filters.set_owner(sources.directory(source), 0, 0), "/srv/data")
+    tree.overlay(filters.set_owner(sources.directory(source), 0, 0), "/srv/data")
     ext4writer.write_image(tree, out / "b.img")
     assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
 
