@@ -83,7 +83,7 @@ def run(count: int, first: int = 0, *, e2fsck_each: int = 1, kernel_each: int = 
     none.
     """
     seen: Counter[str] = Counter()
-    memory = MEMORY if os.path.isdir(MEMORY) else None
+    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="ext4writer-layouts-", dir=memory) as scratch:
         folder = Path(scratch)
         for seed in range(first, first + count):

@@ -22,6 +22,7 @@ from ext4writer_cli.cli import commands
 from ext4writer_cli.fuzz.campaign import reason_to_keep, rows, run
 from ext4writer_cli.fuzz.oracles import Oracle, Verdict
 from tests.distributed.with_dask import run_with_dask
+from tests.judges.tools import require
 
 from .test_oracles import wait_until_gone
 
@@ -158,6 +159,7 @@ def test_results_are_put_together(tmp_path: Path) -> None:
 
 
 def test_oracles_that_are_missing_are_refused(tmp_path: Path) -> None:
+    require("qemu-system-x86_64")  # or that is what is said to be missing
     for oracle, said in (
         ("no-such-program {}", "there is no program"),
         (f"kernel:{tmp_path}/none", "there is no kernel"),
