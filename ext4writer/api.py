@@ -49,7 +49,7 @@ def plan(
 ) -> Layout:
     """Decide every inode number, block and count of an image of ``tree``.
 
-    ``base`` is an earlier image from which this one shall differ in as few blocks as can be: its
+    ``base`` is an earlier image from which this one differs in as few blocks as possible: its
     path, the path of its saved plan, or its ``Layout``. What has the same path and kind in both
     keeps its inode number, and all blocks that still exist keep their places. The new image has
     its UUID and hash seed, its size if that is enough, and its groups, unless the Spec says

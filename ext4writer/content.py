@@ -179,7 +179,7 @@ class Content(ABC):
     within_file: ClassVar[bool] = False
     """Whether it is part of a larger file of the host."""
     stored_zeros: ClassVar[bool] = False
-    """Whether it is nothing but zeros, which have blocks all the same: they are no hole, and they
+    """Whether it is nothing but zeros, which have blocks anyway: they are no hole, and they
     are not written either, since an output has zeros where nothing is written."""
 
     @property

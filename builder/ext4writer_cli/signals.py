@@ -15,7 +15,7 @@ SIGNALS = [
 
 
 class Interrupted(BaseException):
-    """A signal ended the work; no ordinary ``except`` shall keep it."""
+    """A signal ended the work; no ordinary ``except`` catches it."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum

@@ -35,7 +35,7 @@ _RAW_PATTERN = rf"(?s)(?P<record>{RAW})\[(?P<index>[^=]*)\](?P<operator>[-+^|&]?
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One field of one record, and what it shall hold.
+    """One field of one record, and what to write into it.
 
     An override names a record, which one of its kind, a field and a value::
 

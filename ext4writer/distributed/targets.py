@@ -64,7 +64,7 @@ class SharedFile(Target):
             raise OutputError(self._partial, problem)
 
     def begin(self, size: int) -> None:
-        # Until it is whole, no one else reads what shall replace a file that may be private.
+        # Until it is whole, no one else reads what will replace a file that may be private.
         mode = 0o600 if os.path.exists(self._path) else 0o666
         try:
             fd = os.open(self._partial, FLAGS | os.O_CREAT, mode)

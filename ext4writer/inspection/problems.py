@@ -23,7 +23,7 @@ class Problem(NamedTuple):
     ino: int | None = None
     path: bytes | None = None
     is_warning: bool = False
-    """Whether e2fsck would call the file system clean all the same."""
+    """Whether e2fsck would call the file system clean anyway."""
 
     @property
     def line(self) -> str:

@@ -535,7 +535,7 @@ def _quota_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
         check_header(file, quota_inodes(image)[unit.owner])
         levels.update(tree_blocks(file))
     except (KeyError, ValueError):
-        # What was found before is explained all the same.
+        # What was found before that is still explained.
         pass
     rows: list[Row] = []
     for start in range(0, len(data), QT_BLKSIZE):

@@ -276,7 +276,7 @@ class Connection:
         if magic != REQUEST_MAGIC or command == NBD_CMD_DISC:
             return False
         if command == NBD_CMD_WRITE:
-            # What a client must not send, because the export is read-only, is there all the same.
+            # What a client must not send, because the export is read-only, still follows.
             if length > LONGEST_SKIPPED:
                 return False
             self._skip(length)

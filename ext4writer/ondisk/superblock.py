@@ -536,7 +536,7 @@ SUPERBLOCK = Record(
         field(
             "s_want_extra_isize",
             Int16ul,
-            "Room that new inodes shall have above 128 bytes",
+            "Room above 128 bytes that new inodes should have",
             "bytes",
             when="inode size > 128",
             writes="32",

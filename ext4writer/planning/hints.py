@@ -1,4 +1,4 @@
-"""Where things lie in another image, for an image that shall differ from it as little as it can.
+"""Where things lie in another image, for an image that differs from it as little as possible.
 
 What is known of that image is plain data here; ``ext4writer.delta`` reads it. A node of the tree is
 the same as one of the other image if it has its path and its kind. It then keeps its inode number,
@@ -148,7 +148,7 @@ class Keeper:
         wanted: Iterable[tuple[int, Sequence[Run]]],
         xattr_blocks: Mapping[int, int],
     ) -> Kept:
-        """The places that nodes shall keep.
+        """The places that nodes keep.
 
         ``wanted`` gives the clusters of nodes by index, ``xattr_blocks`` the numbers of their
         blocks of attributes.

@@ -1,6 +1,6 @@
 """What a policy chooses of inodes besides their numbers, and of the tables in which they lie.
 
-A tree says nothing of it: generations, the size of the extra fields, what deleted files left
+A tree does not hold it: generations, the size of the extra fields, what deleted files left
 behind, and how much of a table counts as never used.
 """
 

@@ -1,4 +1,4 @@
-"""Places that an image shall keep from an earlier one; hints.py finds them."""
+"""Places that an image keeps from an earlier one; hints.py finds them."""
 
 from __future__ import annotations
 

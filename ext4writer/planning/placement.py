@@ -55,7 +55,7 @@ class Demand(NamedTuple):
     unwritten: Mapping[int, tuple[Run, ...]] = {}
     """The unwritten ones among the logical blocks of a node, which are in ``counts``, too."""
     kept: Kept | None = None
-    """What shall lie where it lies in another image."""
+    """What keeps its place from another image."""
 
     def with_files(self, files: Sequence[SystemFile]) -> Demand:
         """The same with ``files`` before the others."""

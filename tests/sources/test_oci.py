@@ -682,7 +682,7 @@ def test_a_document_of_two_kinds(layout: Layout) -> None:
     both = {"schemaVersion": 2, "manifests": [], "layers": [], "config": {}}
     for kind in ("index", "manifest"):
         layout.index([layout.document(both, f"{OCI}{kind}.v1+json")])
-        with pytest.raises(ArchiveError, match="all the same"):
+        with pytest.raises(ArchiveError, match="nevertheless"):
             read(layout)
     other = {"schemaVersion": 2, "mediaType": f"{OCI}index.v1+json", "layers": []}
     layout.index([layout.document(other, f"{OCI}manifest.v1+json")])

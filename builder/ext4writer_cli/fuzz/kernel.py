@@ -172,7 +172,7 @@ class Guest:
             self._stop()
             raise
         if "==== stuck ====" in said or BUGS.search(said):
-            self._stop()  # what comes next shall meet a kernel that is well
+            self._stop()  # the next image needs a kernel that is intact
         return said
 
     def _put(self, image: str) -> None:

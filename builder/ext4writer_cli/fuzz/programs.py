@@ -75,7 +75,7 @@ def _limited(command: Sequence[str], limits: Limits) -> list[str]:
     and engines that share work out have some.
     """
     seconds = math.ceil(limits.seconds)
-    # SIGXCPU at the first limit says why; SIGKILL at the second one is for who does not listen.
+    # SIGXCPU at the first limit says why; SIGKILL at the second one ends what ignores that.
     lines = ["ulimit -c 0", f"ulimit -S -t {seconds}", f"ulimit -H -t {seconds + 1}"]
     if limits.memory:
         lines.append(f"ulimit -v {limits.memory >> 10}")

@@ -222,7 +222,7 @@ class Target:
     # -- what is on it -------------------------------------------------------------------------
 
     def found(self) -> str | None:
-        """What is on it, as a line for who is asked whether to go on; None if nothing is known."""
+        """What is on it, as a line to ask whether to go on; None if nothing is known."""
         if not self.size:
             return None
         try:

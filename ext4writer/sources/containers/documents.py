@@ -222,6 +222,6 @@ def check_kind(document: Document, expected: Descriptor, other: str) -> None:
     if said != expected.media_type:
         raise document.error(f"says that it is {said!r}, its descriptor {expected.media_type!r}")
     if other in document.members:
-        raise document.error(f"is {expected.media_type!r} and has {other!r} all the same")
+        raise document.error(f"is {expected.media_type!r} and has {other!r} nevertheless")
     if document.get("schemaVersion", int, 2) != 2:
         raise document.error("is not of schema version 2")
