@@ -10,6 +10,16 @@ MASK_32 = (1 << 32) - 1
 MASK_64 = (1 << 64) - 1
 
 
+def ones(count: int) -> int:
+    """``count`` lowest bits set: the mask for them, and the largest number that they hold."""
+    return (1 << count) - 1
+
+
+def run_of_bits(start: int, length: int) -> int:
+    """``length`` bits set from bit ``start`` on, as a run of clusters has them in a bitmap."""
+    return ones(length) << start
+
+
 def low_16(value: int) -> int:
     """The lower 16 bits: what a field ``_lo`` of 16 bits keeps, and a checksum cut to one."""
     return value & 0xFFFF

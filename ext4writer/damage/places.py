@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..arithmetic import ceil_div
-from ..bits import splitmix64
+from ..bits import ones, splitmix64
 from ..errors import OverrideError
 from ..late_dataclasses import dataclass
 from ..ondisk.features import FEATURES
@@ -86,7 +86,7 @@ class Place:
             buffer[at] = buffer[at] & ~(1 << self.bit) | value << self.bit
             return
         for at, size in self.parts:
-            part = value & (1 << 8 * size) - 1
+            part = value & ones(8 * size)
             buffer[at : at + size] = part.to_bytes(size, self.order)  # type: ignore[arg-type]
             value >>= 8 * size
 
@@ -110,7 +110,7 @@ class Place:
             raise self._error(f"a function returned {value!r}, which is no number and no bytes")
         if self.is_bytes and override.operator == "=" and isinstance(override.value, int):
             raise self._error("a byte field takes hex:... or text:...")
-        mask = (1 << self.bits) - 1
+        mask = ones(self.bits)
         operator = override.operator
         if operator == "=":
             if value < 0 and self.bit is None:
@@ -159,15 +159,15 @@ class _Words:
             word, minus, rest = text.partition("-")
             sign = -1 if minus else 0
         number = self._word(word, old) + sign * int(rest or 0)
-        return number & (1 << self._bits) - 1
+        return number & ones(self._bits)
 
     def _word(self, text: str, old: int) -> int:
         word, _, argument = text.partition(":")
-        bits, ones = self._bits, (1 << self._bits) - 1
+        bits, all_ones = self._bits, ones(self._bits)
         fixed = {
             "zeroes": 0,
-            "ones": ones,
-            "max": ones,
+            "ones": all_ones,
+            "max": all_ones,
             "sign": 1 << bits - 1,
             "firstbit": old ^ 1 << bits - 1,
             "middlebit": old ^ 1 << bits // 2,
@@ -233,7 +233,7 @@ class _Words:
         }
         if unit == "file block":
             return self._file_blocks() - 1
-        return limits.get(unit, (1 << self._bits) - 1)
+        return limits.get(unit, ones(self._bits))
 
     def _largest_file(self) -> int:
         inode = self._try_inode(self._place.holder.ino)
@@ -319,4 +319,4 @@ def _random(seed: int, bits: int) -> int:
         state, mixed = splitmix64(state)
         value |= mixed << made
         made += 64
-    return value & (1 << bits) - 1
+    return value & ones(bits)

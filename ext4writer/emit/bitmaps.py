@@ -8,6 +8,7 @@ from functools import partial
 from itertools import compress, count
 
 from ..arithmetic import ceil_div
+from ..bits import ones, run_of_bits
 from ..ondisk.superblock import EXT4_GOOD_OLD_FIRST_INO
 from ..ondisk.units import UnitKind, UnitRun
 from ..planning.layout import ImagePlan
@@ -130,9 +131,9 @@ class BitmapEmitter:
         if free == self._last_free:
             self._alike[group] = self._last_bitmap
         else:
-            bits = (1 << 8 * block_size) - 1
+            bits = ones(8 * block_size)
             for low, end in free:
-                bits ^= ((1 << end - low) - 1) << low
+                bits ^= run_of_bits(low, end - low)
             self._last_free, self._last_bitmap = free, bits.to_bytes(block_size, "little")
         return self._last_bitmap
 
@@ -142,14 +143,14 @@ class BitmapEmitter:
         per_group = layout.geometry.inodes_per_group
         base = group * per_group
         used = max(0, min(EXT4_GOOD_OLD_FIRST_INO - 1 - base, per_group))
-        bits = (1 << used) - 1
+        bits = ones(used)
         inos = layout.table.inos
         low = bisect_left(inos, base + 1)
         high = bisect_left(inos, base + per_group + 1)
         if high > low:
             first, last = inos[low] - base - 1, inos[high - 1] - base - 1
             if last - first == high - 1 - low:
-                bits |= ((1 << high - low) - 1) << first
+                bits |= run_of_bits(first, high - low)
             else:
                 marks = bytearray(b"0" * per_group)
                 for index in range(low, high):
@@ -157,5 +158,5 @@ class BitmapEmitter:
                 bits |= int(marks, 2)
         for ino in layout.table.nameless_in(range(base + 1, base + per_group + 1)):
             bits |= 1 << ino - base - 1
-        bits |= ((1 << 8 * layout.block_size - per_group) - 1) << per_group
+        bits |= run_of_bits(per_group, 8 * layout.block_size - per_group)
         return bits.to_bytes(layout.block_size, "little")

@@ -11,6 +11,7 @@ from ..ondisk.quota import (
     DEFAULT_GRACE,
     ENTRIES_PER_BLOCK,
     QT_BLKSIZE,
+    QT_REFERENCES,
     QT_TREEOFF,
     QUOTA_BLOCK_HEADER,
     QUOTA_ENTRY,
@@ -26,8 +27,6 @@ from ..planning.placement import PlacedFile
 from ..planning.system_files import SystemFile
 from ..planning.system_files.quota import quota_ids, quota_kind_of
 from ..units import KIB
-
-_REFERENCES = QT_BLKSIZE // 4
 
 
 def quota_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
@@ -87,12 +86,13 @@ def _references(tree: QuotaTree, ids: Sequence[int], first_entry_block: int) -> 
         below = ids if is_last else tree.levels[level + 1]
         first_below = first_entry_block if is_last else block + len(prefixes)
         start = {
-            prefix: (block - QT_TREEOFF + place) * _REFERENCES
+            prefix: (block - QT_TREEOFF + place) * QT_REFERENCES
             for place, prefix in enumerate(prefixes)
         }
         for place, number in enumerate(below):
             step = place // ENTRIES_PER_BLOCK if is_last else place
-            words[start[number >> 8] + (number & 0xFF)] = first_below + step
+            prefix, reference = divmod(number, QT_REFERENCES)
+            words[start[prefix] + reference] = first_below + step
         block += len(prefixes)
     if HOST_IS_BIG_ENDIAN:
         words.byteswap()

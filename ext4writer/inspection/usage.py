@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..arithmetic import ceil_div
+from ..bits import ones
 from ..errors import DamageError
 from ..late_dataclasses import NamedTuple
 from ..ondisk.group_desc import EXT4_BG_BLOCK_UNINIT
@@ -202,7 +203,7 @@ def _gap(image: Image, first: int, end: int) -> Iterator[Use]:
 def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> Iterator[Use]:
     """What is between ``first`` and ``stop``, by the bits of a group that begins at ``start``."""
     low, high = (first - start) // per_cluster, ceil_div(stop - start, per_cluster)
-    bits = bits >> low & (1 << high - low) - 1
+    bits = bits >> low & ones(high - low)
     # Digits, because one pass over them costs what they are long; shifts would cost its square.
     digits = f"{bits:0{high - low}b}"[::-1]
     place = 0

@@ -18,6 +18,8 @@ from .superblock import EXT4_GRP_QUOTA_INO, EXT4_USR_QUOTA_INO
 QT_BLKSIZE = 1024
 QT_TREEOFF = 1
 QT_TREEDEPTH = 4
+QT_REFERENCES = 256
+"""Numbers of blocks in a block of the tree: one for each value of a byte of an id."""
 
 # dqh_magic: fs/quota/quotaio_v2.h:V2_INITQMAGICS
 USER_QUOTA_MAGIC = 0xD9C01F11
@@ -179,7 +181,7 @@ class QuotaTree(NamedTuple):
         prefixes = ids
         for _ in range(QT_TREEDEPTH):
             # A dict keeps the order.
-            prefixes = list(dict.fromkeys([prefix >> 8 for prefix in prefixes])) or [0]
+            prefixes = list(dict.fromkeys([prefix // QT_REFERENCES for prefix in prefixes])) or [0]
             levels.insert(0, prefixes)
         return cls(tuple(levels), ceil_div(len(ids), ENTRIES_PER_BLOCK))
 

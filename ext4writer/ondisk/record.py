@@ -14,6 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
+from ..bits import ones
 from ..errors import RecordError
 from ..late_dataclasses import NamedTuple
 from .declaration import Array, Bytes, Named, Number, Padding, Struct, Word
@@ -284,7 +285,7 @@ class Record:
                 result[parts[0]] = value
                 continue
             low = 8 * self._layout.fields[parts[0]].size
-            result[parts[0]], result[parts[1]] = value & ((1 << low) - 1), value >> low
+            result[parts[0]], result[parts[1]] = value & ones(low), value >> low
         return result
 
     def join(
@@ -315,7 +316,7 @@ class Record:
         put_low, low_at = items[low].pack_into, fields[low].offset
         put_high, high_at = items[high].pack_into, fields[high].offset
         bits = 8 * fields[low].size
-        mask = (1 << bits) - 1
+        mask = ones(bits)
 
         def put(buffer: WriteBuffer, offset: int, number: int) -> None:
             put_low(buffer, offset + low_at, number & mask)
@@ -327,7 +328,7 @@ class Record:
         """Write one number into all its parts; bits for which there is no part are dropped."""
         for part in self.parts(whole):
             bits = 8 * self._layout.fields[part].size
-            self.set(buffer, offset, part, number & ((1 << bits) - 1))
+            self.set(buffer, offset, part, number & ones(bits))
             number >>= bits
 
     def pack(self, values: Mapping[str, Value]) -> bytes:
@@ -371,7 +372,7 @@ class Record:
         pack = self._struct_of([*fields[:-1], *parts]).pack
         low = self.parts(last)[0]
         bits = 8 * self._layout.fields[low].size
-        mask = (1 << bits) - 1
+        mask = ones(bits)
         if parts[0] == low:
             return lambda *values: pack(*values[:-1], values[-1] & mask, values[-1] >> bits)
         return lambda *values: pack(*values[:-1], values[-1] >> bits, values[-1] & mask)
@@ -437,7 +438,7 @@ class Record:
                 for row, number in enumerate(column):
                     at, rest = offset + row * stride, number
                     for put, place, size in parts:
-                        put(buffer, at + place, rest & (1 << size) - 1)
+                        put(buffer, at + place, rest & ones(size))
                         rest >>= size
                 return
         raw, width = _little_endian(column), memoryview(column).itemsize

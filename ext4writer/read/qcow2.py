@@ -13,6 +13,7 @@ from struct import Struct, unpack
 from typing import TypeVar
 
 from ..arithmetic import ceil_div
+from ..bits import ones
 from ..errors import ImageError
 from ..spans import Span
 from .stores import Store
@@ -130,7 +131,7 @@ class Qcow2Store(Store):
         found = self._unpacked.get(entry)
         if found is not None:
             return found
-        at = entry & (1 << self._sectors_at) - 1
+        at = entry & ones(self._sectors_at)
         sectors = (entry & OFLAG_COMPRESSED - 1) >> self._sectors_at
         length = min((sectors + 1) * SECTOR - at % SECTOR, max(0, self.inner.size - at))
         packed = self.inner.read(at, length)

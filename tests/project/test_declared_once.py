@@ -15,9 +15,12 @@ import click
 import pytest
 
 from ext4writer import Spec
+from ext4writer.inspection.map import classes
 from ext4writer.late_dataclasses import dataclass, fields
+from ext4writer.output import disk_facts
+from ext4writer.planning import profiles
 from ext4writer.planning.options import OPTIONS, named
-from ext4writer_cli import nix
+from ext4writer_cli import map_command, nix, options
 from ext4writer_cli.cli import commands
 from ext4writer_cli.mke2fs import own_options
 from ext4writer_cli.nix.options import NixImageOptions
@@ -158,3 +161,9 @@ def test_an_option_that_is_new_needs_its_flags_alone() -> None:
         "N",
         0,
     )
+
+
+def test_lists_that_help_does_not_load_are_those_of_the_library() -> None:
+    assert tuple(profiles.PROFILES) == options.PROFILES
+    assert options.FORMATS == disk_facts.FORMATS
+    assert map_command.COLOURS == classes.COLOURS

@@ -700,7 +700,7 @@ SPELLED_OUT = {
 TRICK = re.compile(
     r"& 0xFFFF\b|& 0xFFFFFFFF\b|& MASK_32\b|\w & \(\w+ - 1\)|\.bit_length\(\) - 1|"
     r"& -\w|-\w[\w.]* % |int\.from_bytes\([^()]*\[[^\]]* : [^\]]*\], \"little\"\)|"
-    r"S_IF\w+ >> 12|(\b\w+) // (\w+) \* \2\b"
+    r"S_IF\w+ >> 12|\(1 << (?:\w+\.)*[a-z_]\w*\) - 1|(\b\w+) // (\w+) \* \2\b"
 )
 
 
@@ -728,6 +728,7 @@ def test_tricks_of_bits_have_names() -> None:
         'int.from_bytes(data[at : at + 4], "little")',
         "S_IFREG >> 12",
         "size // unit * unit",
+        "(1 << count) - 1",
     ):
         assert tricks(line), line
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from ...arithmetic import ceil_div
-from ...bits import lowest_bit
+from ...bits import lowest_bit, ones
 from ...nodes import DT_DIR
 from ...ondisk.checksum import bitmap_checksum
 from ...ondisk.group_desc import EXT4_BG_BLOCK_UNINIT, EXT4_BG_INODE_UNINIT
@@ -198,11 +198,11 @@ def _compare(
     used = int(digits[::-1], 2)
     count = len(digits)
     stored = int.from_bytes(data, "little")
-    all_ones = (1 << 8 * check.block_size) - 1
+    all_ones = ones(8 * check.block_size)
     if stored >> count != all_ones >> count:
         code = "PR_5_BLOCK_BMAP_PADDING" if kind == "block" else "PR_5_INODE_BMAP_PADDING"
         _wrong(check, code, name, block, f"of group {group} has zeros past its last bit")
-    difference = (stored ^ used) & ((1 << count) - 1)
+    difference = (stored ^ used) & ones(count)
     if not difference:
         return
     for code, bad, what in (
