@@ -12,6 +12,7 @@ from ..arithmetic import ceil_div
 from ..bits import log2
 from ..errors import TreeError
 from ..late_dataclasses import dataclass, field
+from ..nodes import IS_REGULAR
 from ..spans import Run
 from ..tree import S_IFLNK, S_IFREG, SYMLINK_MAX, RegularFile, Symlink
 from .inodes import InodeTable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from .hole_search import Found
 
 _content = attrgetter("content")
-_IS_FILE = bytes(code == S_IFREG >> 12 for code in range(256))
 
 FAST_SYMLINK_MAX = 59
 """Bytes of a link target that fit in the inode, without the NUL (fs/ext4/symlink.c)."""
@@ -83,7 +83,7 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
 
 def files_of_zeros(table: InodeTable) -> list[int]:
     """The indexes of files whose content is stored zeros: its class says so."""
-    files: Iterable[Any] = compress(table.nodes, table.types.translate(_IS_FILE))
+    files: Iterable[Any] = compress(table.nodes, table.types.translate(IS_REGULAR))
     kinds: set[Any] = set(map(type, map(_content, files)))
     if not any(kind.stored_zeros for kind in kinds):
         return []
