@@ -151,6 +151,7 @@ GROUPS = {"blocks_per_group": "256", "size": "1000K"}
 _NEEDS: dict[str, dict[str, str]] = {
     **{kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES},
     "fast-commit": {"journal": "1M", "features": "fast_commit"},
+    "fast-commit-names": {"journal": "1M", "features": "fast_commit"},
     "random-recovery": {"journal": "1M", "features": "fast_commit,orphan_file"},
     **{kind.name: {"journal": "1M", "features": "orphan_file"} for kind in ORPHAN_POLICIES},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
@@ -159,7 +160,7 @@ _NEEDS: dict[str, dict[str, str]] = {
 """Options without which a policy has nothing to choose, by its name."""
 
 
-_MORE: dict[str, tuple[Entry, ...]] = {"fast-commit": (_entry("dir", "/few", names=5),)}
+_MORE: dict[str, tuple[Entry, ...]] = {"fast-commit-names": (_entry("dir", "/few", names=5),)}
 """Files that a policy has something to choose of, by its name."""
 
 

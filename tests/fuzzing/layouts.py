@@ -57,7 +57,7 @@ def problem_of_e2fsck(recipe: Recipe, image: bytes, folder: Path) -> str:
     log.unlink(missing_ok=True)
     if raw.waits_for_recovery(path):
         try:
-            fsck.assert_recovers(path)
+            fsck.assert_recovers(path, repair=False)
         except AssertionError as error:
             return str(error)
         return ""

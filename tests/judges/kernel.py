@@ -25,7 +25,10 @@ The last one is said of every file system with an orphan file on a device that i
 """
 
 
-RECOVERY = re.compile(r"recovery complete|\d+ orphan inodes? deleted|\d+ truncates? cleaned up")
+RECOVERY = re.compile(
+    r"recovery complete|\d+ orphan inodes? deleted|\d+ truncates? cleaned up"
+    r"|recovery required on readonly filesystem|write access will be enabled during recovery"
+)
 """What is said of an image that needed recovery, and only of that."""
 
 

@@ -50,7 +50,7 @@ LOG_KINDS = (
     *(UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE, UnitKind.JOURNAL_COMMIT),
     *(UnitKind.JOURNAL_BLOCK, UnitKind.FAST_COMMIT),
 )
-NEEDS = {"fast-commit": "fast_commit"}
+NEEDS = {"fast-commit": "fast_commit", "fast-commit-names": "fast_commit"}
 """The feature that a policy needs."""
 
 
@@ -127,6 +127,7 @@ def test_other_formats(options: dict[str, Any], tmp_path: Path) -> None:
             assert not check_image(opened, data=True).problems
 
 
+@pytest.mark.judged("quick")
 @pytest.mark.parametrize("seed", range(3))
 def test_all_of_it_at_random(seed: int, tmp_path: Path) -> None:
     image = tmp_path / "image"
@@ -140,6 +141,15 @@ def test_all_of_it_at_random(seed: int, tmp_path: Path) -> None:
     with mounted(copy, rw=True, recovers=True, options="noatime") as point:
         assert_tree_equal(sample(), point, spec)
     assert_clean(copy)
+
+
+def test_fast_commits_are_recovered_without_a_mount_that_writes(tmp_path: Path) -> None:
+    require_root()
+    image, spec = tmp_path / "image", spec_for("fast-commit")
+    ext4writer.write_image(sample(), image, spec)
+    copy = shutil.copyfile(image, tmp_path / "copy")
+    with mounted(copy, rw=True, recovers=True, options="ro,noatime") as point:
+        assert_tree_equal(sample(), point, spec)
 
 
 def test_a_reader_says_that_recovery_is_needed(tmp_path: Path) -> None:
@@ -165,7 +175,7 @@ def test_what_each_of_them_is_named_for() -> None:
     journal = opened_journal(built("journal-escapes")[1])
     written = [tag for each in journal.transactions() for tag, _ in each.blocks]
     assert sum(tag.flags & 1 for tag in written) > 20
-    journal = opened_journal(built("fast-commit")[1])
+    journal = opened_journal(built("fast-commit-names")[1])
     found = tags(journal, journal.sequence_after(journal.transactions()))
     names = [tag.name for tag in found]
     assert names[0] == "HEAD" and names[-1] == "TAIL"

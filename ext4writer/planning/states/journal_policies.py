@@ -215,6 +215,7 @@ class FastCommitPolicy(JournalTransactions):
     """Fast commits after the last transaction; needs fast_commit."""
 
     name = "fast-commit"
+    kinds: tuple[FastChangeKind, ...] = ("attributes", "unwritten")
 
     def journal_state(self, room: JournalRoom) -> JournalState | None:
         state = super().journal_state(room)
@@ -223,7 +224,7 @@ class FastCommitPolicy(JournalTransactions):
             return state
         files = list(room.files)
         self.mix(files)
-        turn = self.below(len(FAST_CHANGES))
+        turn = self.below(len(self.kinds))
         commits: list[tuple[FastChange, ...]] = []
         renamed: set[int | None] = set()
         while files and left >= _LEAST_FAST_BLOCKS:
@@ -231,12 +232,19 @@ class FastCommitPolicy(JournalTransactions):
             left -= 2 * count + 1
             changes = []
             for _ in range(count):
-                turn = (turn + 1) % len(FAST_CHANGES)
-                change, directory = _taken(files, FAST_CHANGES[turn], renamed)
+                turn = (turn + 1) % len(self.kinds)
+                change, directory = _taken(files, self.kinds[turn], renamed)
                 renamed.add(directory)
                 changes.append(change)
             commits.append(tuple(changes))
         return state._replace(fast_commits=tuple(commits))
+
+
+class FastCommitNames(FastCommitPolicy):
+    """The same with names too, which Linux recovers only when it mounts to write."""
+
+    name = "fast-commit-names"
+    kinds = FAST_CHANGES
 
 
 def _taken(
@@ -260,5 +268,5 @@ _LEAST_FAST_BLOCKS = 3
 JOURNAL_POLICIES: tuple[type[SeededPolicy], ...] = (
     *(JournalTransactions, JournalRevokes, JournalWrap, JournalEscapes),
     *(JournalChecksumNone, JournalChecksumV1, JournalChecksumV2, JournalChecksumV3),
-    FastCommitPolicy,
+    *(FastCommitPolicy, FastCommitNames),
 )

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from ..random_policy import RandomPolicy, SeededPolicy
 from .journal import JournalRoom, JournalState
-from .journal_policies import JOURNAL_POLICIES
+from .journal_policies import JOURNAL_POLICIES, FastCommitNames
 from .mmp import MmpClean, MmpState
 from .orphan_policies import ORPHAN_POLICIES
 
 if TYPE_CHECKING:
     from .orphans import OrphanRoom, OrphanState
+
+
+_OF_ALL_MOUNTS = tuple(policy for policy in JOURNAL_POLICIES if policy is not FastCommitNames)
+"""What mounts recover that do not write, too."""
 
 
 class RandomRecovery(RandomPolicy):
@@ -35,10 +39,10 @@ class RandomRecovery(RandomPolicy):
         return MmpClean(self.seed).mmp_state(epoch) if self._left.below(2) else None
 
     def journal_state(self, room: JournalRoom) -> JournalState | None:
-        number = self._left.below(len(JOURNAL_POLICIES) + 1)
-        if number == len(JOURNAL_POLICIES):
+        number = self._left.below(len(_OF_ALL_MOUNTS) + 1)
+        if number == len(_OF_ALL_MOUNTS):
             return None
-        policy = JOURNAL_POLICIES[number]
+        policy = _OF_ALL_MOUNTS[number]
         wanted = getattr(policy, "checksum", None)
         if wanted is not None and wanted not in room.checksums:
             return None
