@@ -164,10 +164,14 @@ class FastCommits:
             yield EXT4_FC_TAG_INODE, FC_INODE.pack({"fc_ino": ino}) + inodes[ino]
 
     def _ranges(self, ino: int) -> Iterator[tuple[int, bytes]]:
-        """What a file maps, and its holes (fs/ext4/fast_commit.c:ext4_fc_write_inode_data)."""
+        """What a file maps, and its holes (fs/ext4/fast_commit.c:ext4_fc_write_inode_data).
+
+        Holes are left out where no name changes: the replay of either asks for a transaction, so
+        that Linux does it only when it mounts to write.
+        """
         end = 0
         for logical, length, physical in self._layout.runs_of(self._index(ino)):
-            if logical > end:
+            if logical > end and self._renamed:
                 hole = {"fc_ino": ino, "fc_lblk": end, "fc_len": logical - end}
                 yield EXT4_FC_TAG_DEL_RANGE, FC_DEL_RANGE.pack(hole)
             extent = EXTENT.pack(

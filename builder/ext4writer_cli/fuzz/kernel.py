@@ -39,6 +39,8 @@ COMPLAINTS = re.compile(r"(EXT4-fs (?:error|warning)[^\n]*|JBD2: [^\n]*|EXT4-fs 
 USUAL = (
     *("mounted filesystem", "unmounting filesystem", "recovery complete", "re-mounted"),
     *("write access will be enabled", "INFO:", "Mount option"),
+    # Of orphans, which are no fault.
+    *("orphan cleanup on readonly fs", " deleted", " cleaned up"),
 )
 
 INIT = """\

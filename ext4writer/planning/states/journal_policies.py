@@ -241,7 +241,7 @@ class FastCommitPolicy(JournalTransactions):
 
 
 class FastCommitNames(FastCommitPolicy):
-    """The same with names too, which Linux recovers only when it mounts to write."""
+    """The same with names and holes, which Linux recovers only when it mounts to write."""
 
     name = "fast-commit-names"
     kinds = FAST_CHANGES
