@@ -473,6 +473,8 @@ def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
         own = iter((showing.inode_unit(inode),))
         if kind == "xattrs":
             return chain(own, showing.units_of_inode(inode, UnitKind.XATTR_BLOCK))
+        if not inode.is_directory:
+            raise click.UsageError(f"{rest[0]} is no directory.")
         kinds = (UnitKind.DX_ROOT, UnitKind.DX_NODE, UnitKind.DIR_BLOCK)
         return own if inode.has_inline_data else showing.units_of_inode(inode, *kinds)
     if kind.startswith(("/", "<")) and not rest:

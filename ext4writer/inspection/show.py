@@ -601,6 +601,7 @@ def superblock_units(image: Image, group: int = 0) -> Iterator[Unit]:
 
 def group_units(image: Image, group: int) -> Iterator[Unit]:
     """Yield descriptor and bitmaps of one group."""
+    image.descriptor(group)  # there must be such a one
     offset = image.descriptor_offset(group)
     yield Unit(UnitKind.GROUP_DESC, 0, group, offset, image.format.desc_size)
     yield from _of_group(image, group, (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP))

@@ -17,6 +17,9 @@ from ..spans import Span
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
+_SIZE_MOST = 1 << 63
+"""Where no file reaches, in bytes."""
+
 
 class CanPread(Protocol):
     """What has ``pread`` as :func:`os.pread` has it, without the descriptor."""
@@ -132,14 +135,38 @@ class ObjectStore(Store):
         self._pread = None if isinstance(source, io.IOBase) else getattr(source, "pread", None)
         size = getattr(source, "size", None)
         if not isinstance(size, int):
-            if not hasattr(source, "seek"):
-                raise ImageError(self.name, "an object that reads needs seek, or a size")
-            size = source.seek(0, io.SEEK_END)
+            size = source.seek(0, io.SEEK_END) if hasattr(source, "seek") else self._end()
         self.size = size
 
+    def _end(self) -> int:
+        """How many bytes there are, for an object that does not say it: by asking for single ones.
+
+        Twice as far each time, up to a byte that is not there; then half the way to it.
+        """
+        least, most = 0, 1
+        while most < _SIZE_MOST and self._has(most - 1):
+            least, most = most, 2 * most
+        while most - least > 1:
+            middle = (least + most) // 2
+            if self._has(middle - 1):
+                least = middle
+            else:
+                most = middle
+        return least
+
+    def _has(self, offset: int) -> bool:
+        return len(self._read(offset, 1)) == 1
+
     def _read(self, offset: int, count: int) -> bytes:
-        if self._pread is not None:
-            return bytes(self._pread(count, offset))
+        try:
+            if self._pread is not None:
+                return bytes(self._pread(count, offset))
+            return self._read_into(offset, count)
+        except OSError as error:
+            text = f"cannot be read at byte {offset}: {error.strerror or error}"
+            raise ImageError(self.name, text) from error
+
+    def _read_into(self, offset: int, count: int) -> bytes:
         data = bytearray(count)
         done = 0
         self._source.seek(offset)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,25 @@ class OnlyReadInto:
         self.readinto, self.seek = self._file.readinto, self._file.seek
 
 
+class OnlyPread:
+    """What has bytes at offsets, and does not say how many."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def pread(self, count: int, offset: int) -> bytes:
+        return self._data[offset : offset + count]
+
+
+class Failing(OnlyPread):
+    """A device with a bad sector."""
+
+    def pread(self, count: int, offset: int) -> bytes:
+        if offset < 2048 < offset + count + 1024:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().pread(count, offset)
+
+
 def everything(source: Any, **options: Any) -> list[tuple[bytes, int, bytes | None]]:
     with open_image(source, **options) as image:
         return [
@@ -49,11 +70,13 @@ def test_what_can_be_read_from(data: bytes, tmp_path: Path) -> None:
     path.write_bytes(data)
     for source in (bytearray(data), memoryview(data), path, str(path), Mutant(data)):
         assert everything(source) == wanted
-    for source in (io.BytesIO(data), OnlyReadInto(data)):
+    for source in (io.BytesIO(data), OnlyReadInto(data), OnlyPread(data)):
         assert everything(source) == wanted
     with path.open("rb", buffering=0) as file:
         assert everything(file) == wanted
     assert everything(b"\1" * 70_000 + data + b"\2" * 999, offset=70_000) == wanted
+    with pytest.raises(ImageError, match="cannot be read at byte"):
+        everything(Failing(data))
     for wrong in (b"", b"short", b"\0" * 5000, object(), 7, tmp_path):
         with pytest.raises(ImageError):
             open_image(wrong)  # type: ignore[arg-type]
