@@ -3162,6 +3162,7 @@ k refuses
 jr-replay-garbage
 k trusts
 jr-errno
+c JOURNAL_ERRNO
 k trusts
 jr-incompat
 n 000026 000015

@@ -34,6 +34,8 @@ UNLIKE = {
     *("sb-mount-tomorrow", "sb-mount-in-future", "sb-write-tomorrow", "sb-write-in-future"),
     # e2fsck refuses these with its exit status, and logs no problem.
     *("sb-unknown-incompat", "sb-unknown-ro-compat", "sb-encoding", "mmp-fsck", "jr-external"),
+    # e2fsck forgets that the kernel met errors.
+    "jr-errno",
     # The inode can hold the time; e2fsck offers to change it, and ends with 0.
     "inode-time-far",
     # The checker reads the list of bad blocks as what it is, whatever its flags say.

@@ -78,14 +78,23 @@ DEBUGFS = (
     *("unlink /d/{name}", "unlink /big", "unlink /d/e", "unlink /link", "unlink /d"),
     *("link /big /again", "link <{ino}> /again", "kill_file /big", "punch /big 3 9"),
     *("set_inode_field <{ino}> block[{small}] {block}", "rm /big", "rmdir /d/e"),
-    *("set_bg 0 free_blocks_count {small}", "mkdir /new", "symlink /new /target"),
+    *("set_bg 0 {group} {value}",) * 2,
+    *(
+        "zap_block {block}",
+        "zap_block -f /big {small}",
+        "zap_block -f /d -o 40 -l 4 -p 255 {small}",
+    ),
+    *("mknod /new p", "mknod /new c 4 5", "mkdir /new", "symlink /new /target"),
+    *("fallocate /pieces {small} 90", "ea_set /big user.x {name}", "ea_rm /d user.long"),
+    *("set_inode_field <{reserved}> {field} {value}", "expand_dir /d", "dirty"),
     *("set_inode_field <{ino}> {field} {value}",) * 6,
     *("set_super_value {super} {value}",) * 2,
 )
 INODE_FIELDS = (
     *("mode", "uid", "size", "dtime", "links_count", "blocks", "flags", "generation", "file_acl"),
     *("size_high", "extra_isize", "atime", "version", "block[0]", "block[1]", "block[2]"),
-    *("block[3]", "block[5]", "block[IND]", "block[DIND]", "projid"),
+    *("block[3]", "block[5]", "block[IND]", "block[DIND]", "projid", "faddr", "uid_high"),
+    *("file_acl_high", "blocks_high", "checksum", "ctime_extra", "mtime_extra", "crtime"),
 )
 SUPER_FIELDS = (
     *("inodes_count", "blocks_count", "r_blocks_count", "free_blocks_count", "free_inodes_count"),
@@ -93,6 +102,14 @@ SUPER_FIELDS = (
     *("want_extra_isize", "desc_size", "log_groups_per_flex", "last_orphan", "errors", "state"),
     *("creator_os", "rev_level", "def_resuid", "block_group_nr", "feature_compat", "flags"),
     *("feature_incompat", "feature_ro_compat", "default_mount_opts", "first_meta_bg"),
+    *("first_data_block", "log_block_size", "log_cluster_size", "blocks_per_group", "mmp_block"),
+    *("clusters_per_group", "inodes_per_group", "usr_quota_inum", "prj_quota_inum", "lpf_ino"),
+    *("jnl_backup_type", "checksum_type", "checksum_seed", "encoding", "orphan_file_inum"),
+)
+GROUP_FIELDS = (
+    *("block_bitmap", "inode_bitmap", "inode_table", "free_blocks_count", "free_inodes_count"),
+    *("used_dirs_count", "flags", "block_bitmap_csum", "inode_bitmap_csum", "itable_unused"),
+    "checksum",
 )
 VALUES = (0, 1, 2, 11, 12, 13, 100, 500, 0x1000, 0x4000, 0x81A4, 0x41ED, 0xA1FF, 0xFFFF, 0x80000,
           0x7FFFFFFF, 0xFFFFFFFF)  # fmt: skip
@@ -237,6 +254,8 @@ def _with_debugfs(start: Base, chance: random.Random, scratch: Path) -> Case:
         name=f'"a long name of number {chance.randrange(120):04}"',
         field=chance.choice(INODE_FIELDS),
         super=chance.choice(SUPER_FIELDS),
+        group=chance.choice(GROUP_FIELDS),
+        reserved=chance.randrange(1, 12),
         value=chance.choice(VALUES),
     )
     image = scratch / "edited"

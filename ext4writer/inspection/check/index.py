@@ -32,6 +32,8 @@ from ...read import Inode
 from ...read.directories import UNSIGNED_STEP, Block
 from .state import Check
 
+_INCOMPATIBLE = 1
+"""The flag that nobody knows to read (lib/ext2fs/ext2_fs.h:EXT2_HASH_FLAG_INCOMPAT)."""
 _HASH_END = 0xFFFFFFFF
 
 
@@ -90,8 +92,10 @@ class _Index:
             code = "PR_1_HTREE_NEEDS_SIPHASH" if needs_siphash else "PR_1_HTREE_CANNOT_SIPHASH"
             self._wrong(code, DX_ROOT_INFO, "hash_version", at, f"is {version}")
             return
-        if info["unused_flags"]:
-            text = f"is {info['unused_flags']!r}"
+        flags = info["unused_flags"]
+        assert isinstance(flags, int)
+        if flags & _INCOMPATIBLE:
+            text = f"is {flags}"
             self._wrong("PR_1_HTREE_INCOMPAT", DX_ROOT_INFO, "unused_flags", at, text)
             return
         if levels >= max(fmt.htree_levels, 1):

@@ -146,11 +146,9 @@ def _check_journal_superblock(
         code = "JOURNAL_FIRST" if is_idle else "PR_0_JOURNAL_BAD_SUPER"
         check.of_record(code, JOURNAL_SUPERBLOCK, "s_first", at, of + text, ino, warn=is_idle)
     if number(data, 0, "s_errno") and not fmt.needs_recovery:
-        # The next mount takes note of it; e2fsck forgets it (e2fsck/journal.c).
+        # e2fsck forgets it, and e2fsck -n fails at that (e2fsck/journal.c:e2fsck_journal_release).
         text = f"is {number(data, 0, 's_errno')}: the kernel met errors"
-        check.of_record(
-            "JOURNAL_ERRNO", JOURNAL_SUPERBLOCK, "s_errno", at, of + text, ino, warn=True
-        )
+        wrong("JOURNAL_ERRNO", "s_errno", text)
     summed = JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3
     if number(data, 0, "s_feature_incompat") & summed:
         stored = number(data, 0, "s_checksum")
