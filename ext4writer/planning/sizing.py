@@ -220,7 +220,12 @@ def _fitted(
         least = _least_size(spec, fmt, stretch, demand.least_blocks(), low)
         if least > stretch.high:
             continue
-        geometry = _geometry(spec, fmt, stretch, stretch.high, policy)
+        # Where metadata in the order of the policy has no room, it lies as usual.
+        mixing: LayoutPolicy | None = policy
+        geometry = _geometry(spec, fmt, stretch, stretch.high, mixing)
+        if geometry is None and policy.moves_metadata:
+            mixing = None
+            geometry = _geometry(spec, fmt, stretch, stretch.high, mixing)
         if geometry is None:
             continue
         wanted = demand.with_files(stretch.system_files)
@@ -236,7 +241,7 @@ def _fitted(
             if _least_size(spec, fmt, stretch, used, low) > stretch.high:
                 continue
             size = round_down(stretch.high, ratio)
-        final = _geometry(spec, fmt, stretch, size, policy)
+        final = _geometry(spec, fmt, stretch, size, mixing)
         if final is None:
             continue
         reserved = superuser_reserve(size, spec)
@@ -476,9 +481,10 @@ def _try_size(
     if isinstance(stretch, _Shortage):
         return stretch
     blocks = stretch.high
-    # Where there is no room for gaps between metadata, there are none.
+    # The same as where a size is solved.
     geometry = _geometry(spec, fmt, stretch, blocks, policy)
-    geometry = geometry or _geometry(spec, fmt, stretch, blocks, None)
+    if geometry is None and policy.moves_metadata:
+        geometry = _geometry(spec, fmt, stretch, blocks, None)
     if geometry is None:
         return _Shortage("has no room for descriptors, bitmaps and inode tables")
     wanted = demand.with_files(stretch.system_files)

@@ -235,6 +235,29 @@ def test_metadata_of_several_groups(name: str, features: str, tmp_path: Path, wa
         assert blocks != sorted(blocks)
 
 
+class WideGaps(LayoutPolicy):
+    """Metadata that never fits between two groups."""
+
+    name = "wide-gaps"
+    moves_metadata = True
+
+    def metadata_gap(self) -> int:
+        return 1 << 40
+
+
+@pytest.mark.parametrize("size", [None, "512K"])
+def test_metadata_without_room_for_gaps_lies_as_usual(size: str | None) -> None:
+    options: dict[str, Any] = {"blocks_per_group": 512, "block_size": 1024, "inode_size": 1024}
+    options |= {"inodes": 448, "size": size, "journal": "none", "grow_to": 0}
+    options |= {"free": 0} if size is None else {}
+    data = bytearray()
+    ext4writer.write_image(small(), data, Spec(policy=WideGaps(), **options))
+    judge_bytes(data)
+    with open_image(bytes(data)) as opened:
+        assert opened.groups == 1
+        assert opened.descriptor(0)["bg_inode_table"] < 20
+
+
 def test_files_in_other_groups_than_their_directory(tmp_path: Path) -> None:
     image = written("other-groups", tmp_path, blocks_per_group=512, size="3M", inodes=600)
     with open_image(image) as opened:
@@ -247,6 +270,16 @@ def test_files_in_other_groups_than_their_directory(tmp_path: Path) -> None:
         ]
     assert len(of_inodes) > 2
     assert len({block // 512 for block in first_blocks}) > 2
+
+
+def test_no_journal_waits_where_no_kernel_may_write(tmp_path: Path) -> None:
+    for features, waits in (("shared_blocks", False), ("", True)):
+        image = tmp_path / (features or "usual")
+        choice = policy("journal-transactions")
+        spec = Spec(block_size=1024, journal="1M", features=features, policy=choice)
+        ext4writer.write_image(sample(), image, spec)
+        with open_image(image) as opened:
+            assert opened.format.needs_recovery is waits
 
 
 # -- policies of one's own -------------------------------------------------------------------------

@@ -16,7 +16,8 @@ def with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
     chosen: dict[str, Any] = {}
     if plan.format.mmp:
         chosen["mmp_state"] = policy.mmp_state(plan.epoch)
-    room = journal_room(plan)
+    # fs/ext4/super.c:ext4_feature_set_ok: with shared_blocks no kernel could replay the journal.
+    room = None if plan.format.shared_blocks else journal_room(plan)
     if room is not None:
         state = policy.journal_state(room)
         if state is not None:
