@@ -310,6 +310,9 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
     if special == "quota" and not fmt.quota:
         _check_clear(check, inode, "PR_1_QUOTA_INODE_NOT_CLEAR")
         return
+    is_used = special or ino not in (EXT4_BAD_INO, 3, 4, EXT4_JOURNAL_INO)
+    if inode.flags & EXT4_INDEX_FL and is_used:
+        check.of_inode("PR_1_HTREE_NODIR", inode, "i_flags", "has INDEX, and is no directory")
     if special:
         codes = {
             "journal": "PR_1_JOURNAL_BAD_MODE",
