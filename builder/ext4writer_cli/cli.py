@@ -400,7 +400,7 @@ def execute(
     gc.disable()
 
     from . import pipeline
-    from .output import open_journal, open_output, print_report, refuse_overwriting
+    from .output import open_journal, open_output, print_report, refuse_overwriting, was_made_by
     from .progress import progress_bar
 
     workers = run.workers or usable_cpus()
@@ -422,12 +422,14 @@ def execute(
     if image.journal_device is not None and output is not None:
         journal_output = open_journal(image.journal_device, destination)
         journal_output.refuse_inputs(inputs)
-    others: Sequence[Output] = ()
+    older: list[Output] = []
+    if journal_output is not None and was_made_by("--journal-device", image.journal_device or ""):
+        older.append(journal_output)
     files = settings.files() | ({} if save is None else {"--save": save})
     if files:
         images = {"--output": destination, "--journal-device": image.journal_device}
         # The image itself may replace its base, which is not needed any more then.
-        others = refuse_overwriting(files, [*inputs, *([] if base is None else [base])], images)
+        older += refuse_overwriting(files, [*inputs, *([] if base is None else [base])], images)
     job = pipeline.Job(
         sources=sources,
         output=output,
@@ -442,7 +444,7 @@ def execute(
         plan=plan,
         save=save,
         base=base,
-        others=others,
+        older=older,
     )
     with (
         cancel_on_signals(at_once=destination == "-") as cancel,

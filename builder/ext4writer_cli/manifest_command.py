@@ -106,7 +106,7 @@ def manifest(
     from ext4writer.inputs import check_output_of_tree
 
     from .content_store import ContentStore
-    from .output import open_text_output, write_text
+    from .output import open_text_output, was_made_by, write_text
     from .pipeline import StrictError
     from .progress import progress_bar
     from .source_readers import Reading, read_sources
@@ -124,7 +124,8 @@ def manifest(
             ProcessPool(usable_cpus()) as pool,
             progress_bar(wanted=not quiet) as progress,
         ):
-            reading = Reading(scan, selection, outputs, spool, pool, progress, cancel)
+            older = outputs if was_made_by("--output", output) else []
+            reading = Reading(scan, selection, older, spool, pool, progress, cancel)
             with cancel_on_signals(at_once=True):
                 tree, _ = read_sources(source, reading)
                 apply_rules(tree, changes)

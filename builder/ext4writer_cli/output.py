@@ -33,6 +33,10 @@ COMPRESSING_MAX = 8
 """Threads that compress: each takes 45 MB, and more of them would wait for data."""
 STANDARD_OUTPUT = "standard output"
 
+HEAD_SIZE = 2048
+"""Bytes that tell what a file is: a superblock ends there."""
+SHA256_DIGITS = 64
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -418,18 +422,58 @@ def refuse_overwriting(
     """Raise :class:`OutputError` if one of ``files`` cannot be made, is read, or is made twice.
 
     ``files`` and ``images`` have paths by the options that name them; ``files`` are made besides
-    the images, and come after them. Returns the outputs that write ``files``.
+    the images, and come after them. Returns the outputs that write over what earlier runs made.
     """
-    outputs = []
+    older = []
     made = {flag: path for flag, path in images.items() if path not in (None, "-")}
     for flag, path in files.items():
-        outputs.append(open_text_output(path))
-        outputs[-1].refuse_inputs(inputs)
+        output = open_text_output(path)
+        output.refuse_inputs(inputs)
+        if was_made_by(flag, path):
+            older.append(output)
         for other, taken in made.items():
             if taken is not None and may_be_one_file(path, taken):
                 raise OutputError(path, f"is named by {other} and {flag}; each makes its own file")
         made[flag] = path
-    return outputs
+    return older
+
+
+def was_made_by(flag: str, path: str) -> bool:
+    """Whether the file at ``path`` looks like one that an earlier run made for this option.
+
+    Such a file is left out of a source that it lies in; anything else there is a file of the user.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD_SIZE)
+    except OSError:
+        return False
+    first = head.partition(b"\n")[0]
+    match flag:
+        case "--bmap":
+            return head.startswith(b"<?xml ") and b"<bmap version=" in head
+        case "--chunks":
+            offset, size, digest = [*first.split(b" "), b"", b"", b""][:3]
+            return offset == b"0" and size.isdigit() and len(digest) == SHA256_DIGITS
+        case "--dm-verity":
+            return head.startswith(b"verity\0\0")
+        case "--save":
+            return head.startswith(b"ext4writer plan ")
+        case "--journal-device":
+            return _is_journal_device(head)
+        case _:
+            return first == b"#mtree" or first.startswith(b"/ ")
+
+
+def _is_journal_device(head: bytes) -> bool:
+    from ext4writer.ondisk.features import feature
+    from ext4writer.ondisk.superblock import EXT4_SUPER_MAGIC, SUPERBLOCK, SUPERBLOCK_OFFSET
+
+    if len(head) < HEAD_SIZE:
+        return False
+    magic = SUPERBLOCK.number(head, SUPERBLOCK_OFFSET, "s_magic")
+    incompat = SUPERBLOCK.number(head, SUPERBLOCK_OFFSET, "s_feature_incompat")
+    return magic == EXT4_SUPER_MAGIC and bool(incompat & feature("journal_dev").mask)
 
 
 def write_text(text: memoryview, destination: str) -> None:

@@ -59,16 +59,15 @@ class Job(NamedTuple):
     """A saved plan, in place of sources and Spec."""
     save: str | None = None
     """Where to save the plan."""
-    others: Sequence[Output] = ()
-    """The files that are made besides the image and its journal."""
+    older: Sequence[Output] = ()
+    """Those besides the image that write over what an earlier run made."""
     base: str | None = None
     """An earlier image, or the saved plan of one, to differ little from."""
 
     @property
-    def outputs(self) -> list[Output]:
-        """All that the command makes."""
-        named = [one for one in (self.output, self.journal) if one is not None]
-        return [*named, *self.others]
+    def left_out(self) -> list[Output]:
+        """What is no part of a source that it lies in: the image, and what is older."""
+        return [*([] if self.output is None else [self.output]), *self.older]
 
 
 class Stopwatch:
@@ -156,7 +155,7 @@ def _planned(
             return Layout.load(job.plan), ()
     # Reading a pipe may block for ever, and leaves nothing that must be removed.
     with watch.stage("scan"), cancel_on_signals(at_once=True):
-        reading = Reading(job.scan, job.selection, job.outputs, spool, pool, progress, cancel)
+        reading = Reading(job.scan, job.selection, job.left_out, spool, pool, progress, cancel)
         tree, sources = read_sources(job.sources, reading)
         if job.rules:
             from ext4writer.edit.rules import apply_rules

@@ -209,6 +209,22 @@ def test_files_beside_an_image_inside_the_source_are_left_out(source: Path, opti
     assert_one_line(run(*arguments, "--strict"), 1, names[0])
 
 
+@pytest.mark.parametrize(
+    "option", ["--bmap", "--chunks", "--dm-verity", "--journal-device", "--save"]
+)
+def test_a_file_of_the_source_is_not_taken_for_an_older_one(source: Path, option: str) -> None:
+    """Only what the option made once is left out; all else there is a file of the user."""
+    theirs = source / "theirs"
+    theirs.write_bytes(b"\x7fELF and the like" * 1000)
+    before = theirs.read_bytes()
+    if option == "--save":
+        done = run("plan", source, "--save", theirs)
+    else:
+        done = run("build", source, "-o", source / "a.img", option, theirs)
+    assert_one_line(done, 1, "theirs", "not written over")
+    assert theirs.read_bytes() == before and not (source / "a.img").exists()
+
+
 def test_a_second_name_of_an_older_image_outside_the_source_stays(source: Path, out: Path) -> None:
     os.link(source / "large", out / "a.img")
     facts = report("build", source, "-o", out / "a.img")
