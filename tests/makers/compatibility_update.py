@@ -50,7 +50,7 @@ PROFILES_TEXT = """\
 `--profile NAME` and `Spec.of_profile(NAME)` give an image these features and sizes; further options
 change them. An option that adds what one of the readers of the profile does not read, by the tables
 above, is an error that names the profile, the feature and the reader; so is one that contradicts
-the profile. An image does not tell its profile: the same options one by one give the same bytes.
+the profile. An image does not record its profile: the same options one by one give the same bytes.
 """
 
 YES, NO, WRONG = "yes", "no", "**wrong**"
