@@ -33,8 +33,8 @@ COMPRESSING_MAX = 8
 """Threads that compress: each takes 45 MB, and more of them would wait for data."""
 STANDARD_OUTPUT = "standard output"
 
-HEAD_SIZE = 2048
-"""Bytes that tell what a file is: a superblock ends there."""
+HEAD_SIZE = 1024
+"""Bytes that tell what a text is."""
 SHA256_DIGITS = 64
 
 
@@ -460,20 +460,20 @@ def was_made_by(flag: str, path: str) -> bool:
         case "--save":
             return head.startswith(b"ext4writer plan ")
         case "--journal-device":
-            return _is_journal_device(head)
+            return _is_journal_device(path)
         case _:
             return first == b"#mtree" or first.startswith(b"/ ")
 
 
-def _is_journal_device(head: bytes) -> bool:
-    from ext4writer.ondisk.features import feature
-    from ext4writer.ondisk.superblock import EXT4_SUPER_MAGIC, SUPERBLOCK, SUPERBLOCK_OFFSET
+def _is_journal_device(path: str) -> bool:
+    from ext4writer.errors import Ext4WriterError
+    from ext4writer.read import open_image
 
-    if len(head) < HEAD_SIZE:
+    try:
+        with open_image(path) as image:
+            return image.format.journal_dev
+    except Ext4WriterError:
         return False
-    magic = SUPERBLOCK.number(head, SUPERBLOCK_OFFSET, "s_magic")
-    incompat = SUPERBLOCK.number(head, SUPERBLOCK_OFFSET, "s_feature_incompat")
-    return magic == EXT4_SUPER_MAGIC and bool(incompat & feature("journal_dev").mask)
 
 
 def write_text(text: memoryview, destination: str) -> None:

@@ -27,7 +27,7 @@ from ext4writer_cli.cli import main
 arguments = sys.argv[1:]
 # All modules are loaded by root, because the user nobody may not look into root's folders.
 with suppress(SystemExit):
-    main([*arguments, "-o", "of root.img", "--quiet"])
+    main([*arguments, "-o", "of root.img"])
 os.unlink("of root.img")
 os.setgroups([])
 os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
