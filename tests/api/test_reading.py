@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from ext4writer import SourceChangedError, sources
 from ext4writer.content import (
     BytesContent,
-    CallableContent,
     Content,
     ContentSource,
-    IteratorContent,
     PathContent,
 )
 from ext4writer.slices import PathSliceContent, SparseContent
+from ext4writer.streamed import CallableContent, IteratorContent
 from ext4writer.tree import RegularFile
 
 
