@@ -76,6 +76,8 @@ def check_descriptor_copies(check: Check) -> None:
     for number in range(fmt.gdt_blocks(image.counted_groups)):
         check.check_cancelled()
         copies = fmt.desc_block_copies(number, image.groups)
+        if len(copies) < 2:  # none at all for groups that a damaged image counts and lacks
+            continue
         first = number * fmt.descs_per_block
         primary = image.block(copies[0])
         for block in copies[1:]:
