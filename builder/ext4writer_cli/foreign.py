@@ -97,6 +97,43 @@ OPTIONS = {
 """Option of mke2fs, mksquashfs, tar and others -> ours. Options of ours are never looked up."""
 
 
+_OF_MKSQUASHFS = (
+    "-Xbcj -Xcompression-level -Xdict-size -Xhc -Xstrategy -Xwindow-size -action "
+    "-always-use-fragments -ef -exclude -exit-on-error -exports -force -fstime -ignore-zeros -info "
+    "-keep-as-directory -limit -log -log-action -mem -mem-percent -mkfs-time -no-compression "
+    "-no-duplicates -no-exports -no-fragments -no-hardlinks -no-recovery -no-sparse "
+    "-no-tailends -noD -noF -noI -noId -noX -nopad -not-reproducible -offset -one-file-system "
+    "-one-file-system-x -overcommit -percentage -pseudo-override -quiet -read-queue "
+    "-recovery-path -regex -repro -repro-time -reproducible -root-becomes -root-time -sort "
+    "-sort-file -tailends -tar -tarstyle -throttle -uid-gid-offset -version -wildcards "
+    "-write-queue -xattrs-add -xattrs-exclude -xattrs-include"
+)
+OF_MKSQUASHFS = frozenset(_OF_MKSQUASHFS.split())
+"""Words that are single options there, and that click would take for several short ones here."""
+
+
+def refuse_single_dash(arguments: list[str], ctx: click.Context) -> None:
+    """Raise :class:`click.UsageError` for a long option with one dash, as mksquashfs has them.
+
+    Taken as short options, ``-one-file-system`` would be an output named ``ne-file-system``.
+    """
+    for argument in arguments:
+        word = argument.partition("=")[0]
+        if argument == "--":
+            return
+        if len(word) < 4 or word[0] != "-" or word[1] == "-" or word in OPTIONS:
+            continue
+        ours = {
+            flag for param in ctx.command.params for flag in (*param.opts, *param.secondary_opts)
+        }
+        if f"-{word}" in ours:
+            raise click.UsageError(f"There is no {word} here: write -{word}.", ctx)
+        if word in OF_MKSQUASHFS:
+            raise click.UsageError(
+                f"There is no {word} here; 'ext4writer build --help' has all.", ctx
+            )
+
+
 def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageError:
     """``error`` with the answer for the foreign option among ``arguments``, if there is one."""
     known = error.ctx.command.params if error.ctx is not None else []

@@ -82,7 +82,7 @@ class StreamSink(Sink):
 
 def write_all(file: Any, data: Buffer) -> None:
     """Write all of ``data``, even if the file takes only part of it at a time."""
-    done: int | None = file.write(data)
+    done = _count(file.write(data), len(data))
     if done == len(data):
         return
     view = memoryview(data)
@@ -93,4 +93,15 @@ def write_all(file: Any, data: Buffer) -> None:
                 raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
             return  # an object that returns no count has written everything
         view = view[done:]
-        done = file.write(bytes(view) if keeps else view) if view else 0
+        if view:
+            done = _count(file.write(bytes(view) if keeps else view), len(view))
+
+
+def _count(done: object, size: int) -> int | None:
+    """What ``write`` returned for ``size`` bytes; anything else would lose bytes, or never end."""
+    if done is None or (type(done) is int and 0 < done <= size) or not size:
+        return done if type(done) is int else None
+    raise OSError(
+        errno.EIO,
+        f"its write() returned {done!r:.40} for {size} bytes; return how many it took, or None",
+    )

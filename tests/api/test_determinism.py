@@ -391,7 +391,7 @@ def test_a_policy_is_not_used_up() -> None:
         {"errors": "panic"},
         {"default_mntopts": 4},
         {"mount_opts": b"noatime"},
-        {"creator_os": "FreeBSD"},
+        {"creator_os": "FreeBSD", "features": "^metadata_csum"},
         {"last_mounted": b"/mnt"},
         {"max_mount_count": 5},
         {"check_interval": 5},

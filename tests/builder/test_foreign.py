@@ -30,12 +30,17 @@ from tests.builder.command import assert_one_line, report, run
         (["nix", "--all-root", "-o", "x.img"], ["--all-root", "--owner 0:0"]),
         (["manifest", ".", "--all-root"], ["--all-root", "--owner 0:0"]),
         (["plan", ".", "--no-such-option"], ["--no-such-option"]),
+        (["build", ".", "-o", "x.img", "-one-file-system"], ["-one-file-system", "--one-file-sys"]),
+        (["build", ".", "-o", "x.img", "-overcommit"], ["-overcommit", "--help"]),
+        (["build", ".", "-o", "x.img", "-offset", "4096"], ["-offset", "--offset"]),
+        (["build", ".", "-o", "x.img", "-root-becomes", "x"], ["-root-becomes"]),
     ],
 )
 def test_a_foreign_option_is_answered_in_one_line(
     arguments: list[str], words: list[str], tmp_path: Path
 ) -> None:
     assert_one_line(run(*arguments, cwd=tmp_path), 2, *words)
+    assert not list(tmp_path.iterdir())
 
 
 def flags(command: str) -> set[str]:

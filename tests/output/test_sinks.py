@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 
+from ext4writer import Tree, write_image
 from ext4writer.errors import OutputError
 from ext4writer.output.file import FileSink
 from ext4writer.output.memory import MemorySink
@@ -596,3 +597,15 @@ class TestPreallocation:
             sink.finish()
         assert (tmp_path / "image").read_bytes() == expected()
         assert len(calls) == 1
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 1 << 40, "x", 1.5])
+def test_a_write_that_returns_no_count(count: object) -> None:
+    """It neither loses bytes nor goes on for ever."""
+
+    class Wrong:
+        def write(self, data: bytes) -> object:
+            return count
+
+    with pytest.raises(OutputError, match=r"write\(\) returned"):
+        write_image(Tree(), cast(Any, Wrong()))

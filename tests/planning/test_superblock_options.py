@@ -54,7 +54,7 @@ SHOWN: list[tuple[dict[str, Any], dict[str, str]]] = [
         },
     ),
     (
-        {"creator_os": "FreeBSD", "groups_per_flex": 4},
+        {"creator_os": "FreeBSD", "groups_per_flex": 4, "features": "^metadata_csum"},
         {"Filesystem OS type": "FreeBSD", "Flex block group size": "4"},
     ),
     (
@@ -116,6 +116,15 @@ def test_no_more_than_half_is_kept_for_the_superuser(tmp_path: Path) -> None:
         ({"errors": "ignore"}, "errors.*continue, remount-ro, panic"),
         ({"creator_os": "Plan9"}, "creator_os.*Linux"),
         ({"creator_os": "Hurd"}, "creator_os.*filetype"),
+        (
+            {"creator_os": "Hurd", "features": "^filetype,^huge_file,^metadata_csum"},
+            "creator_os.*64bit",
+        ),
+        ({"creator_os": "Lites"}, "creator_os.*Lites and metadata_csum.*without their checksums"),
+        (
+            {"features": "bigalloc", "block_size": 1024, "cluster_size": 1024},
+            "cluster_size.*1024.*no kernel",
+        ),
         ({"raid_stride": 65536}, "raid_stride.*65535"),
         ({"mount_opts": "x" * 64}, "mount_opts.*63"),
         ({"last_mounted": b"/a\0b"}, "last_mounted.*NUL"),
