@@ -359,10 +359,7 @@ def _tuple_make(cls: Any, values: Any) -> Any:
 def _tuple_replace(self: Any, /, **changes: Any) -> Any:
     made = self._make(map(changes.pop, self._fields, self))
     if changes:
-        import sys
-
-        kind = TypeError if sys.version_info >= (3, 13) else ValueError
-        raise kind(f"Got unexpected field names: {list(changes)!r}")
+        raise TypeError(f"Got unexpected field names: {list(changes)!r}")  # as since Python 3.13
     return made
 
 

@@ -9,7 +9,6 @@ float that is a whole number. Everything else is an error that names the option.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -98,9 +97,10 @@ class Option(Generic[Value, Given]):
         if self.default_text:
             text = f"{text} {self.default!r} is {named(self.default_text, str)}."
         lines = [f"    {name} (default {default})", *_wrapped(text)]
-        if sys.version_info >= (3, 13):  # which takes the indentation of its class off a docstring
+        docstring = owner.__doc__ or ""
+        if "\n\n    " not in docstring:  # Python 3.13 takes off the indentation of the class
             lines = [line[4:] for line in lines]
-        owner.__doc__ = "\n".join((owner.__doc__ or "", *lines, ""))
+        owner.__doc__ = "\n".join((docstring, *lines, ""))
 
     def __get__(self, spec: object | None, owner: Any = None) -> Value:
         return self.default

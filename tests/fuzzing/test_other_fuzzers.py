@@ -81,7 +81,7 @@ def test_atheris_calls_it(tmp_path: Path) -> None:
         "@atheris.instrument_func\n"
         "def look(data):\n"
         "    if len(data) > 2000:\n"
-        "        print('sealed' if reseal(data) == data else 'broken')\n"
+        "        print('sealed' if reseal(data) == data else 'broken', flush=True)\n"
         "        if data[1080] == 0x53: print('magic')\n"
         "atheris.Setup(sys.argv, look, custom_mutator=custom_mutator)\n"
         "atheris.Fuzz()\n"

@@ -108,12 +108,29 @@ def mounted(
         lines = log.new_lines()
         log.close()
         run(["losetup", "--detach", device], check=False)
+        _wait_until_detached(device, image)
         scratch.cleanup()
     wrong = objections(lines, Path(device).name)
     if recovers:
         wrong = [line for line in wrong if not RECOVERY.search(line)]
     if wrong and quiet:
         raise AssertionError(f"the kernel objects to {image.name}:\n" + "\n".join(wrong))
+
+
+def _wait_until_detached(device: str, image: Path) -> None:
+    """A mount name space that was made meanwhile, by another test, keeps the mount until it ends.
+
+    Only then does the kernel write what it writes last, such as the free counts.
+    """
+    backing = Path("/sys/block", Path(device).name, "loop", "backing_file")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if backing.read_text().strip() != str(image.resolve()):
+                return
+        except OSError:
+            return
+        time.sleep(0.05)
 
 
 def _unmount(point: Path) -> None:
