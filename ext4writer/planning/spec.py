@@ -92,8 +92,8 @@ MOUNT_OPTS_MAX = 63
 """s_mount_opts has 64 bytes, and the kernel wants a NUL in them (fs/ext4/super.c)."""
 MAX_MOUNT_COUNT = 0xFFFE
 """s_max_mnt_count has 16 bits, and 0xFFFF is never."""
-NOT_FOR_HURD = ("filetype", "huge_file", "metadata_csum", "ea_inode", "casefold", "64bit")
-"""What mke2fs refuses for the Hurd (misc/mke2fs.c:PRS), and Linux (fs/ext4/super.c)."""
+NOT_FOR_HURD = ("filetype", "huge_file", "metadata_csum", "ea_inode", "casefold")
+"""What mke2fs refuses for the Hurd (misc/mke2fs.c:PRS)."""
 BLOCKS_PER_GROUP_MIN = 256
 GROUPS_PER_FLEX_MAX = 1 << 31
 
@@ -760,13 +760,6 @@ class Spec:
             for name in NOT_FOR_HURD:
                 if name in fmt.features.names():
                     raise SpecError("creator_os", f"Hurd does not know {name}; add ^{name}")
-        elif self.creator_os != "Linux" and fmt.metadata_csum:
-            # fs/ext4/inode.c:ext4_inode_csum_set makes checksums for EXT4_OS_LINUX alone.
-            raise SpecError(
-                "creator_os",
-                f"{self.creator_os} and metadata_csum exclude each other: Linux changes inodes of "
-                "other systems without their checksums; add ^metadata_csum",
-            )
         if self.revision == 0 and (
             fmt.features.names() or self.inode_size != EXT4_GOOD_OLD_INODE_SIZE
         ):

@@ -117,11 +117,6 @@ def test_no_more_than_half_is_kept_for_the_superuser(tmp_path: Path) -> None:
         ({"creator_os": "Plan9"}, "creator_os.*Linux"),
         ({"creator_os": "Hurd"}, "creator_os.*filetype"),
         (
-            {"creator_os": "Hurd", "features": "^filetype,^huge_file,^metadata_csum"},
-            "creator_os.*64bit",
-        ),
-        ({"creator_os": "Lites"}, "creator_os.*Lites and metadata_csum.*without their checksums"),
-        (
             {"features": "bigalloc", "block_size": 1024, "cluster_size": 1024},
             "cluster_size.*1024.*no kernel",
         ),
