@@ -419,12 +419,12 @@ def execute(
         output.refuse_inputs(inputs)
     features = [*rules.features(sources), *sharing.features()]
     journal_output = None
+    older: list[Output] = []
     if image.journal_device is not None and output is not None:
         journal_output = open_journal(image.journal_device, destination)
         journal_output.refuse_inputs(inputs)
-    older: list[Output] = []
-    if journal_output is not None and was_made_by("--journal-device", image.journal_device or ""):
-        older.append(journal_output)
+        if was_made_by("--journal-device", image.journal_device):
+            older.append(journal_output)
     files = settings.files() | ({} if save is None else {"--save": save})
     if files:
         images = {"--output": destination, "--journal-device": image.journal_device}

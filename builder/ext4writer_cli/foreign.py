@@ -123,10 +123,7 @@ def refuse_single_dash(arguments: list[str], ctx: click.Context) -> None:
             return
         if len(word) < 4 or word[0] != "-" or word[1] == "-" or word in OPTIONS:
             continue
-        ours = {
-            flag for param in ctx.command.params for flag in (*param.opts, *param.secondary_opts)
-        }
-        if f"-{word}" in ours:
+        if f"-{word}" in _flags_of(ctx):
             raise click.UsageError(f"There is no {word} here: write -{word}.", ctx)
         if word in OF_MKSQUASHFS:
             raise click.UsageError(
@@ -134,15 +131,19 @@ def refuse_single_dash(arguments: list[str], ctx: click.Context) -> None:
             )
 
 
-def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageError:
-    """``error`` with the answer for the foreign option among ``arguments``, if there is one."""
-    known = error.ctx.command.params if error.ctx is not None else []
-    ours = {
+def _flags_of(ctx: click.Context | None) -> set[str]:
+    """The options of the command that is called, in all their forms."""
+    return {
         flag
-        for param in known
+        for param in (ctx.command.params if ctx is not None else [])
         if isinstance(param, click.Option)
         for flag in (*param.opts, *param.secondary_opts)
     }
+
+
+def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageError:
+    """``error`` with the answer for the foreign option among ``arguments``, if there is one."""
+    ours = _flags_of(error.ctx)
     for argument in arguments:
         word = argument.partition("=")[0]
         if word in ours or not word.startswith("-"):

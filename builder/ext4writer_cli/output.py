@@ -456,7 +456,9 @@ def was_made_by(flag: str, path: str) -> bool:
             offset, size, digest = [*first.split(b" "), b"", b"", b""][:3]
             return offset == b"0" and size.isdigit() and len(digest) == SHA256_DIGITS
         case "--dm-verity":
-            return head.startswith(b"verity\0\0")
+            from ext4writer.watchers.dm_verity import SIGNATURE
+
+            return head.startswith(SIGNATURE)
         case "--save":
             return head.startswith(b"ext4writer plan ")
         case "--journal-device":

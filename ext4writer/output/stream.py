@@ -99,8 +99,10 @@ def write_all(file: Any, data: Buffer) -> None:
 
 def _count(done: object, size: int) -> int | None:
     """What ``write`` returned for ``size`` bytes; anything else would lose bytes, or never end."""
-    if done is None or (type(done) is int and 0 < done <= size) or not size:
-        return done if type(done) is int else None
+    if done is None:
+        return None
+    if type(done) is int and min(size, 1) <= done <= size:
+        return done
     raise OSError(
         errno.EIO,
         f"its write() returned {done!r:.40} for {size} bytes; return how many it took, or None",
