@@ -106,14 +106,19 @@ class _Log:
             target |= _big_word.unpack_from(self.view, tag + _BLOCKNR_HIGH)[0] << 32
         return target
 
-    def escaped(self, tag: int) -> bool:
-        """Whether the first word of the block was taken away."""
-        (flags,) = (
+    def flags(self, tag: int) -> int:
+        """The flags of a tag at this byte."""
+        # The record is longer than a tag without a high half, which may end the block.
+        flags: int = (
             _big_word.unpack_from(self.view, tag + _FLAGS3)
             if self.v3
             else _big_half.unpack_from(self.view, tag + _FLAGS)
-        )
-        return bool(flags & JBD2_FLAG_ESCAPE)
+        )[0]
+        return flags
+
+    def escaped(self, tag: int) -> bool:
+        """Whether the first word of the block was taken away."""
+        return bool(self.flags(tag) & JBD2_FLAG_ESCAPE)
 
     def revoked(self, start: int) -> list[int]:
         """The blocks that a revoke block at this byte names."""
@@ -197,7 +202,7 @@ def _set_transaction_checksums(log: _Log) -> None:
     def step() -> int:
         nonlocal position, left
         here: int = places[position] * size
-        position = position + 1 if position + 1 < log.end else log.first
+        position = log.after(position)
         left -= 1
         return here
 
@@ -255,12 +260,7 @@ def _tags(log: _Log, start: int) -> list[int]:
     found = []
     while at + width <= end:
         found.append(at)
-        # The record is longer than a tag without a high half, which may end the block.
-        (flags,) = (
-            _big_word.unpack_from(log.view, at + _FLAGS3)
-            if log.v3
-            else _big_half.unpack_from(log.view, at + _FLAGS)
-        )
+        flags = log.flags(at)
         if flags & JBD2_FLAG_LAST_TAG:
             break
         at += width + (0 if flags & JBD2_FLAG_SAME_UUID else UUID_SIZE)
