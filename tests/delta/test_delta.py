@@ -25,6 +25,7 @@ from ext4writer import (
     plan,
     write_layout,
 )
+from ext4writer.arithmetic import ceil_div
 from ext4writer.delta import difference
 from ext4writer.inspection.check import check_image
 from ext4writer.read import open_image
@@ -261,6 +262,12 @@ def edit(chance: random.Random, entries: Entries, links: dict[str, str]) -> None
             entries[path] = held + content(chance)
 
 
+def tables(layout: Layout) -> int:
+    """At least the blocks of inode tables and bitmaps: no group here has less than 1024 blocks."""
+    of_inodes = ceil_div(layout.inodes_count * layout.spec.inode_size, layout.block_size)
+    return of_inodes + 3 * ceil_div(layout.blocks_count, 1024)
+
+
 CHAINS: tuple[dict[str, Any], ...] = (
     {},
     {"type": "ext2", "block_size": 1024},
@@ -299,7 +306,9 @@ def test_any_chain_of_states(
         assert after.entries == plan(tree, spec).entries
         found = difference(after, before)
         if after.size_bytes == before.size_bytes and not options.get("dedupe"):
-            assert found.differing <= 1.05 * found.new + 8
+            # Tables and bitmaps that a policy had put elsewhere come back to their usual places.
+            moved = tables(before) if before.spec.policy is not None else 0
+            assert found.differing <= 1.05 * found.new + 8 + moved
         before = after
 
 
