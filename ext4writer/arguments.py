@@ -27,8 +27,19 @@ def whole_number(given: Any, what: str) -> int:
     raise ValueError(f"{given!r} is no {what}")
 
 
+GROUPED = "[1-9][0-9]{0,2}(?:,[0-9]{3}){1,6}"
+"""Digits with a comma before each three of them, as reports print them."""
+
+
 def count_of(given: Any) -> int:
-    """A whole number, or its decimal digits."""
+    """A whole number, or its decimal digits, also in groups of three such as ``1,088``."""
+    if isinstance(given, str) and re.fullmatch(GROUPED, given, re.ASCII):
+        return int(given.replace(",", ""))
+    return number_of(given)
+
+
+def number_of(given: Any) -> int:
+    """A whole number that counts nothing, or its decimal digits."""
     if isinstance(given, str) and re.fullmatch("[0-9]{1,20}", given, re.ASCII):
         return int(given)
     return whole_number(given, "whole number")
@@ -36,7 +47,7 @@ def count_of(given: Any) -> int:
 
 def id_of(given: Any) -> int:
     """The number of a user or group, or its decimal digits."""
-    number = count_of(given)
+    number = number_of(given)
     if not 0 <= number <= ID_MOST:
         raise ValueError(f"{number} is no user or group; they are 0 to {ID_MOST}")
     return number

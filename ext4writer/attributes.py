@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .arguments import ID_MOST, bytes_of, count_of, id_of, mode_of, nanoseconds_of
+from .arguments import ID_MOST, bytes_of, id_of, mode_of, nanoseconds_of, number_of
 from .inode_flags import flags_of
 from .late_dataclasses import NamedTuple
 
@@ -63,8 +63,8 @@ ATTRIBUTES = {
     for row in (
         Attribute("mode", "mode", mode_of, 0o7777),
         # The plan says which owners are out of range.
-        Attribute("uid", "uid", count_of, ID_MOST, for_parents=True),
-        Attribute("gid", "gid", count_of, ID_MOST, for_parents=True),
+        Attribute("uid", "uid", number_of, ID_MOST, for_parents=True),
+        Attribute("gid", "gid", number_of, ID_MOST, for_parents=True),
         _time("mtime", may_be_none=False),
         _time("atime"),
         _time("ctime"),
@@ -80,6 +80,6 @@ OTHER_TIMES = tuple(row for row in ATTRIBUTES.values() if row.is_time and row.ma
 """All times but that of modification, which they are where a node does not state them."""
 
 TAKEN_AS_INT = frozenset(
-    row.name for row in ATTRIBUTES.values() if row.take in (mode_of, count_of, nanoseconds_of)
+    row.name for row in ATTRIBUTES.values() if row.take in (mode_of, number_of, nanoseconds_of)
 )
 """Those of which a node may hold any int; the plan says which are out of range."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
-from .arguments import count_of
+from .arguments import count_of, number_of
 from .attributes import ATTRIBUTES, TAKEN_AS_INT
 from .content import (
     BytesContent,
@@ -243,7 +243,7 @@ class Tree:
             raise TreeError(_shown(path), f"device kind {kind!r} is neither 'c' nor 'b'")
         make = CharacterDevice if kind == "c" else BlockDevice
         numbers = [
-            _argument(path, name, number, count_of)
+            _argument(path, name, number, number_of)
             for name, number in (("major", major), ("minor", minor))
         ]
         node = make(*numbers, **attributes_of(path, attributes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .arguments import GROUPED
 from .arithmetic import ceil_div, round_up
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -16,7 +17,7 @@ NANOSECONDS = 10**9
 
 # Texts and no patterns: most programs use none of them, and to compile one takes long.
 _SIZE = (
-    r"(?ai)(?P<whole>[0-9]{1,20}|[0-9]{1,3}(?:,[0-9]{3}){1,6})(?:\.(?P<part>[0-9]{1,20}))?"
+    rf"(?ai)(?P<whole>[0-9]{{1,20}}|{GROUPED})(?:\.(?P<part>[0-9]{{1,20}}))?"
     r"(?:(?P<letter>[KMGTP]?)|\s?(?P<unit>[KMGTP])IB|\s?BYTES?)"
 )
 _PERCENT = r"(?a)(?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?)\s?%"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .image_argument import Place, image_arguments
-from .options import GroupedCommand
+from .options import Count, GroupedCommand
 from .signals import cancel_on_signals
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ ORDER = ("added", "removed", "kind", "content", "holes", "size", "target", "mode
 @click.option("--fields", is_flag=True, help="Compare superblock, groups and inodes by field.")
 @click.option(
     "--examples",
-    type=click.IntRange(min=0),
+    type=Count(min=0),
     metavar="N",
     help="Show N of each sort of difference.  [default: what fits on a screen; 1000 as JSON]",
 )

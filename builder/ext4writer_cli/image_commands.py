@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .image_argument import Place, image_argument
-from .options import PATH, SIZE, GroupedCommand
+from .options import PATH, SIZE, Count, GroupedCommand
 from .signals import cancel_on_signals
 
 if TYPE_CHECKING:
@@ -229,8 +229,10 @@ def _print_fact(key: str, value: Any) -> None:
 @click.option("--name", metavar="GLOB", help="The last component matches GLOB.")
 @click.option("--type", "kind", type=click.Choice(KINDS), help="The kind, as find(1) has it.")
 @click.option("--larger", type=SIZE, metavar="SIZE", help="The size is above SIZE.")
-@click.option("--inode", type=int, metavar="N", help="The inode is N.")
-@click.option("--block", type=int, metavar="N", help="Say who owns block N, metadata among them.")
+@click.option("--inode", type=Count(min=1), metavar="N", help="The inode is N.")
+@click.option(
+    "--block", type=Count(min=0), metavar="N", help="Say who owns block N, metadata among them."
+)
 @as_json
 def find(
     place: Place,

@@ -148,6 +148,20 @@ def parse_uuid(text: str) -> UUID | str:
         raise ValueError(f"{text!r} is no UUID, nor clear, random or time") from None
 
 
+class Count(click.IntRange):
+    """A whole number, also in groups of three digits, as reports print it."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from ext4writer.arguments import count_of  # late, so that help does not load the library
+
+        try:
+            return super().convert(count_of(value), param, ctx)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 SIZE = parsed(parse_size)
 CLUSTER = parsed(parse_cluster)
 SIZE_OR_PERCENT = parsed(parse_free)
@@ -541,7 +555,7 @@ class ScanOptions(HasLimits):
     )
     root_from: int | None = row(
         "--root-from",
-        type=click.IntRange(min=1),
+        type=Count(min=1),
         metavar="N",
         about="Take mode, owner, times and attributes of the root from the N-th SOURCE.  [default: "
         "the last one that states them, of folders only the first SOURCE]",
@@ -574,7 +588,7 @@ class ScanOptions(HasLimits):
     )
     strip_components: int = row(
         "--strip-components",
-        type=click.IntRange(min=0),
+        type=Count(min=0),
         metavar="N",
         default=0,
         about="Take the first N names off every path in tar archives, as tar does.",
@@ -874,7 +888,7 @@ class OutputOptions(OptionGroup):
     )
     zstd_level: int | None = row(
         "--zstd-level",
-        type=click.IntRange(1, ZSTD_LEVEL_MAX),
+        type=Count(1, ZSTD_LEVEL_MAX),
         metavar="N",
         about="How hard to compress an image whose name ends in .zst.  [default: 3]",
     )
@@ -987,7 +1001,7 @@ class RunOptions(OptionGroup):
 
     workers: int | None = row(
         "--workers",
-        type=click.IntRange(min=1),
+        type=Count(min=1),
         metavar="N",
         about="Processes that read and write files.  "
         f"[default: the usable CPUs, at most {WORKERS_MAX}]",

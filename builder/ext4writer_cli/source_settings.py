@@ -16,6 +16,7 @@ import click
 
 from ext4writer.late_dataclasses import fields
 
+from .options import Count
 from .rule_options import RuleOptions, compile_rules, select
 
 if TYPE_CHECKING:
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from ext4writer.edit.rules_select import Selection
 
 STRIP = "strip-components"
-
-
-def count_of(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,4}", text, re.ASCII):
-        raise click.BadParameter(f"{text!r} is no number of names")
-    return int(text)
 
 
 OF_ALL = {"file_contexts", "mount_point"}
@@ -55,7 +50,7 @@ class SourceSettings:
         for key, text in pairs:
             try:
                 if key == STRIP:
-                    self.strip_components = count_of(text)
+                    self.strip_components = Count(min=0).convert(text, None, None)
                     continue
                 row = RULES[key]
                 take: Callable[[str], Any] = row.metadata["click"].get("type", str)

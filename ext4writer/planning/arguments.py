@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..arguments import bytes_of, count_of
+from ..arguments import bytes_of, number_of
 from ..attributes import ATTRIBUTES
 from ..content import Content
 from ..errors import SpecError, TreeError
@@ -109,7 +109,7 @@ def _take_node(path: bytes, node: Node) -> bool:
         )
     for kind, names, take in (
         (Symlink, ("target",), bytes_of),
-        (Device, ("major", "minor"), count_of),
+        (Device, ("major", "minor"), number_of),
     ):
         for name in names if isinstance(node, kind) else ():
             old: Any = getattr(node, name)

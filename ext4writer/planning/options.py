@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from ..arguments import bytes_of, count_of, seconds_of, whole_number
+from ..arguments import bytes_of, count_of, number_of, seconds_of, whole_number
 from ..errors import SpecError, display_path
 from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
 from ..ondisk.htree import HASH_ALGS
@@ -235,7 +235,7 @@ def journal_features_of(given: Any) -> tuple[str, ...]:
 
 
 def bad_blocks_of(given: Any) -> tuple[int, ...]:
-    blocks = sorted({count_of(block) for block in given})
+    blocks = sorted({number_of(block) for block in given})
     if blocks and not 0 <= blocks[0] <= blocks[-1] < 1 << 32:
         raise ValueError("bad blocks have numbers of 32 bits")
     return tuple(blocks)
@@ -248,7 +248,7 @@ def device_number_of(given: Any) -> int:
         if major >> 12 or minor >> 20:
             raise ValueError(f"{given!r} is no device that Linux has")
         return new_encode_dev(major, minor)
-    number = count_of(given)
+    number = number_of(given)
     if not 0 <= number < 1 << 32:
         raise ValueError(f"{number} does not fit 32 bits")
     return number

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from uuid import UUID
 
 import click
@@ -16,7 +19,7 @@ from ext4writer_cli import options
 from ext4writer_cli.cli import commands, image_options
 from ext4writer_cli.options import ImageOptions, ScanOptions
 from ext4writer_cli.rule_options import RuleOptions
-from tests.builder.command import assert_one_line, run
+from tests.builder.command import assert_one_line, report, run
 
 
 def parse(*arguments: str) -> dict[str, object]:
@@ -166,6 +169,41 @@ def test_the_spec_refuses(arguments: str, option: str) -> None:
 )
 def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], words: list[str]) -> None:
     assert_one_line(run(*arguments), 2, *words)
+
+
+def every_option(group: click.Group = commands) -> Iterator[click.Option]:
+    """The options of all commands, and of those below them."""
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from every_option(command)
+        else:
+            yield from (each for each in command.params if isinstance(each, click.Option))
+
+
+def test_every_count_and_size_is_taken_as_reports_print_it() -> None:
+    def outcome(option: click.Option, text: str) -> object:
+        try:
+            return option.type.convert(text, option, None)
+        except click.BadParameter as error:
+            return error.message.replace(",", "")
+
+    taken = 0
+    for option in every_option():
+        words = re.split(r"\W+", option.metavar or "")
+        if "N" in words or "SIZE" in words:
+            assert outcome(option, "1,024") == outcome(option, "1024"), option.name
+            taken += outcome(option, "1,024") == 1024
+            for wrong in ("1,08", "1,0240", "0,024", "1_024"):
+                assert isinstance(outcome(option, wrong), str), (option.name, wrong)
+    assert taken > 40
+
+
+def test_counts_in_groups_of_digits(tmp_path: Path) -> None:
+    facts = report("plan", tmp_path, "--inodes", "1,088", "--free", "1,088 KiB")
+    assert facts["inodes"] == 1088
+    assert_one_line(run("plan", tmp_path, "--inodes", "1,08"), 2, "--inodes", "1,08")
+    done = run("plan", f"{tmp_path},strip-components=1,0")
+    assert_one_line(done, 2, "strip-components: ", "1,0")
 
 
 def test_every_option_has_a_help_text() -> None:

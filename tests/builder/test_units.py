@@ -20,6 +20,9 @@ from ext4writer_cli.units import human_bytes, parse_size
         ("1MiB", 1 << 20),
         ("317.4 MiB", 332_818_432),
         ("332,861,440 bytes", 332_861_440),
+        ("1,088", 1088),
+        ("1,088 KiB", 1088 << 10),
+        ("1,024.5K", 1_049_088),
     ],
 )
 def test_sizes_take_binary_units(text: str, size: int) -> None:
@@ -28,7 +31,10 @@ def test_sizes_take_binary_units(text: str, size: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "M", "1s", "-1", "+1", "1 M", "1MB", "0x10", "1_000", "٣", "9" * 99],
+    [
+        *("", "M", "1s", "-1", "+1", "1 M", "1MB", "0x10", "1_000", "٣", "9" * 99),
+        *("1,08", "1,0880", "1088,", ",088", "0,088", "1,088,0 KiB", "1.088,5", "1,,088"),
+    ],
 )
 def test_other_texts_are_no_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):

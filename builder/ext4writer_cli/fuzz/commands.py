@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import PATH, GroupedCommand, parsed
+from ..options import PATH, Count, GroupedCommand, parsed
 from ..signals import cancel_on_signals
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ seeds_option = click.option(
 )
 overrides_option = click.option(
     "--overrides",
-    type=click.IntRange(0, 16),
+    type=Count(0, 16),
     default=1,
     show_default=True,
     metavar="N",
@@ -67,7 +67,7 @@ seconds_option = click.option(
 )
 memory_option = click.option(
     "--memory",
-    type=click.IntRange(min=0),
+    type=Count(min=0),
     default=2048,
     show_default=True,
     metavar="MIB",
@@ -227,7 +227,7 @@ def _parse_oracles(texts: tuple[str, ...]) -> list[Oracle]:
 @overrides_option
 @seconds_option
 @memory_option
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes to use.")
+@click.option("--workers", type=Count(min=1), metavar="N", help="Processes to use.")
 def run(
     seeds: range,
     oracles: tuple[str, ...],

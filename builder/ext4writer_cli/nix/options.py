@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 from uuid import UUID
 
-import click
-
 from ext4writer.arithmetic import ceil_div
 from ext4writer.late_dataclasses import dataclass, replace
 from ext4writer.nix import STORE
@@ -14,6 +12,7 @@ from ext4writer.nix import STORE
 from ..options import (
     PATH,
     WORKERS_MAX,
+    Count,
     HasLimits,
     ImageOptions,
     OfSpec,
@@ -188,7 +187,7 @@ class WorkOptions(OptionGroup):
 
     workers: int | None = row(
         "--workers",
-        type=click.IntRange(min=1),
+        type=Count(min=1),
         metavar="N",
         about=f"Threads that hash.  [default: the usable CPUs, at most {WORKERS_MAX}]",
     )
