@@ -53,6 +53,26 @@ class Place:
         if heard.count:
             raise click.exceptions.Exit(1)
 
+    @contextmanager
+    def open_journal(self, image: Image) -> Iterator[Image]:
+        """Yield what holds the journal of ``image``: itself, or the device that was named."""
+        from ext4writer.read import open_image
+        from ext4writer.read.journal import Journal
+
+        fmt = image.format
+        if self.journal is not None:
+            with open_image(self.journal, on_damage=image.on_damage) as device:
+                Journal(image, device)  # that of another file system is refused
+                yield device
+            return
+        if fmt.has_journal and not image.number("s_journal_inum"):
+            raise click.UsageError(
+                f"the journal of {self.path} is in a device of its own; name it with --journal"
+            )
+        if not fmt.has_journal and not fmt.journal_dev:
+            raise click.UsageError(f"{self.path} has no journal")
+        yield image
+
     def open_with(self, on_damage: OnDamage) -> Image:
         """Return the image; ``on_damage`` hears of damage after which reading goes on."""
         from ext4writer.read import open_image

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -276,6 +277,8 @@ def find(
 def _owner(row: dict[str, Any]) -> str:
     if "group" in row:
         return f"group {row['group']}: {row['kind']}"
+    if "inode" not in row:
+        return str(row["kind"])
     where = f", block {row['block_of_file']}" if "block_of_file" in row else ""
     return f"{' '.join(row['paths'])} (inode {row['inode']}): {row['kind']}{where}"
 
@@ -369,12 +372,15 @@ def show(place: Place, what: tuple[str, ...], annotate: bool, json: bool) -> Non
     WHAT is superblock [GROUP], group N, inode N, a PATH, block N, directory PATH, xattrs PATH,
     journal, or units.
     """
-    with place.open() as image:
+    with ExitStack() as opened:
+        image = opened.enter_context(place.open())
         if what == ("units",):
             _show_units(image, json)
             return
         from ext4writer.inspection.show import explain
 
+        if what == ("journal",):
+            image = opened.enter_context(place.open_journal(image))
         sections = []
         for unit in _units_to_show(image, *what):
             rows = [row for row in explain(image, unit) if annotate or row.name != "unused"]
@@ -466,10 +472,7 @@ def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
             raise click.UsageError(f"there are the blocks 0 to {image.blocks_count - 1}")
         return showing.block_units(image, number)
     if kind == "journal" and not rest:
-        journal = image.inode(image.number("s_journal_inum"))
-        log = (UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE, UnitKind.JOURNAL_COMMIT)
-        first, last = UnitKind.JOURNAL_SUPERBLOCK, UnitKind.FAST_COMMIT
-        return showing.units_of_inode(journal, first, *log, last)
+        return showing.journal_units(image)
     if kind in ("directory", "xattrs") and len(rest) == 1:
         inode = image.lookup(os.fsencode(rest[0]), follow=False)
         own = iter((showing.inode_unit(inode),))

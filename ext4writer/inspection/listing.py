@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import DamageError, display_path
+from ..ondisk.journal import journal_device_start
 from ..read import FileExtent, Image, Inode
 from ..read.units import group_units, inode_units
 from ..read.verity import verity
@@ -183,9 +184,12 @@ def owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
     """Yield who owns a block: metadata of a group, or metadata or content of inodes.
 
     Every owner is named, also where there should be one only. Inodes that no path leads to have
-    the path ``<ino>``.
+    the path ``<ino>``. On the device of a journal, what is no metadata is its log.
     """
     start, end = block * image.block_size, (block + 1) * image.block_size
+    if image.format.journal_dev:
+        yield from _of_journal_device(image, start, end)
+        return
     for group in range(image.groups):
         try:
             units_here = list(group_units(image, group))
@@ -217,6 +221,18 @@ def owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
         for row in rows:
             names = paths.get(ino, [b"/" if ino == image.root.ino else b"<%d>" % ino])
             yield {**row, "inode": ino, "paths": [display_path(path) for path in names]}
+
+
+def _of_journal_device(device: Image, start: int, end: int) -> Iterator[dict[str, Any]]:
+    """What lies between two bytes of a journal's device."""
+    kinds = [
+        run.kind.value
+        for run in device.unit_runs()
+        if run.offset < end and start < run.offset + run.size * run.count
+    ]
+    if not kinds and start >= journal_device_start(device.block_size) * device.block_size:
+        kinds = ["journal"]
+    yield from ({"kind": kind} for kind in kinds)
 
 
 def _logical(run: FileExtent, block: int) -> int:

@@ -25,7 +25,7 @@ from ..ondisk.inode import (
     INODE_128,
     decode_time,
 )
-from ..ondisk.journal import JOURNAL_HEADER, JOURNAL_SUPERBLOCK, journal_device_start
+from ..ondisk.journal import JOURNAL_HEADER, JOURNAL_SUPERBLOCK
 from ..ondisk.journal_log import (
     JOURNAL_BLOCK_TAG,
     JOURNAL_BLOCK_TAG3,
@@ -43,7 +43,7 @@ from ..ondisk.quota import (
     QUOTA_INFO,
 )
 from ..ondisk.record import Record
-from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
+from ..ondisk.superblock import SUPERBLOCK
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import (
     EXT4_XATTR_INDEX_ENCRYPTION,
@@ -591,12 +591,32 @@ _EXPLAINERS = {
 
 def superblock_units(image: Image, group: int = 0) -> Iterator[Unit]:
     """Yield the superblock of one group; of a journal's device that of the journal, too."""
-    if image.format.journal_dev and not group:
-        yield Unit(UnitKind.SUPERBLOCK, 0, 0, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)
-        start = journal_device_start(image.block_size) * image.block_size
-        yield Unit(UnitKind.JOURNAL_SUPERBLOCK, 0, 0, start, JOURNAL_SUPERBLOCK.size)
+    if group:
+        image.check_group(group)
+    if image.format.journal_dev:
+        yield from _of_journal_device(image, UnitKind.SUPERBLOCK, UnitKind.JOURNAL_SUPERBLOCK)
         return
     yield from _of_group(image, group, (UnitKind.SUPERBLOCK,))
+
+
+def journal_units(image: Image) -> Iterator[Unit]:
+    """Yield the superblock of a journal, and what recovery reads of its log.
+
+    ``image`` holds the journal inside, or is the device of one.
+    """
+    kinds = (
+        *(UnitKind.JOURNAL_SUPERBLOCK, UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE),
+        *(UnitKind.JOURNAL_COMMIT, UnitKind.FAST_COMMIT),
+    )
+    if image.format.journal_dev:
+        return _of_journal_device(image, *kinds)
+    return units_of_inode(image.inode(image.number("s_journal_inum")), *kinds)
+
+
+def _of_journal_device(device: Image, *kinds: UnitKind) -> Iterator[Unit]:
+    for run in device.unit_runs():
+        if run.kind in kinds:
+            yield from run.units()
 
 
 def group_units(image: Image, group: int) -> Iterator[Unit]:

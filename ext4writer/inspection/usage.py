@@ -10,6 +10,7 @@ from ..errors import DamageError
 from ..late_dataclasses import NamedTuple
 from ..ondisk.group_desc import EXT4_BG_BLOCK_UNINIT
 from ..ondisk.inode import EXT4_EA_INODE_FL, EXT4_EXTENTS_FL
+from ..ondisk.journal import journal_device_start
 from ..ondisk.superblock import (
     EXT4_BAD_INO,
     EXT4_GRP_QUOTA_INO,
@@ -102,6 +103,8 @@ def kind_of_inode(image: Image, inode: Inode) -> str:
 
 def usage(image: Image) -> Usage:
     """Return who uses each block."""
+    if image.format.journal_dev:
+        return Usage(list(_of_journal_device(image)), True)
     uses = list(_of_groups(image))
     left = _TIMES_MOST * image.blocks_count
     shared: set[int] = set()
@@ -122,6 +125,19 @@ def usage(image: Image) -> Usage:
             uses.append(use)
     uses.sort()
     return Usage(list(_with_gaps(image, uses)), left >= 0)
+
+
+def _of_journal_device(device: Image) -> Iterator[Use]:
+    """A journal in a device of its own has all blocks from its superblock on."""
+    start = journal_device_start(device.block_size)
+    stored = min(device.store.size // device.block_size, device.blocks_count)
+    if start > 1:
+        yield Use(0, 1, BOOT, 0)
+    yield Use(start - 1, 1, "superblock", 0)
+    if stored > start:
+        yield Use(start, stored - start, JOURNAL, 0)
+    if device.blocks_count > stored:
+        yield Use(stored, device.blocks_count - stored, MISSING, 0)
 
 
 def _of_groups(image: Image) -> Iterator[Use]:

@@ -75,6 +75,7 @@ class UnitKind(Enum):
     VERITY_BLOCK = "verity_block"
     """A block of the tree or the descriptor past the end of a file. Number: the logical block."""
     JOURNAL_SUPERBLOCK = "journal_superblock"
+    """Owner: the inode of the journal, or 0 on a device of its own, as for all of the journal."""
     JOURNAL_DESCRIPTOR = "journal_descriptor"
     """A block of the log that is to be recovered. Number: the block of the journal, as for the
     other kinds of them. Their checksums follow from all of the transaction."""

@@ -213,6 +213,13 @@ class Image:
 
     # -- groups ----------------------------------------------------------------------------------
 
+    def check_group(self, group: int) -> None:
+        """Raise :class:`ImageError` unless there is a group of this number."""
+        if self.format.journal_dev:
+            raise ImageError(self.name, "is a journal by itself, and has no groups")
+        if not 0 <= group < self.groups:
+            raise ImageError(self.name, f"has the groups 0 to {self.groups - 1}, and no {group}")
+
     @property
     def desc_record(self) -> Record:
         """The declaration of the group descriptors."""
@@ -231,8 +238,7 @@ class Image:
 
     def descriptor(self, group: int) -> dict[str, int]:
         """Return the numbers of one group's descriptor, halves put together."""
-        if not 0 <= group < self.groups:
-            raise ImageError(self.name, f"has the groups 0 to {self.groups - 1}, and no {group}")
+        self.check_group(group)
         known = self._descriptors.get(group)
         if known is not None:
             return known

@@ -29,6 +29,7 @@ from ..ondisk.journal import (
     JBD2_SUPERBLOCK_V2,
     JOURNAL_HEADER,
     JOURNAL_SUPERBLOCK,
+    journal_device_start,
 )
 from ..ondisk.journal_log import (
     JBD2_CRC32_CHKSUM,
@@ -44,7 +45,6 @@ from ..ondisk.journal_log import (
     UUID_SIZE,
     tag_size,
 )
-from ..ondisk.superblock import SUPERBLOCK_OFFSET
 from ..ondisk.units import UnitKind
 from .fast_commits import Tag
 from .fast_commits import tags as fast_commit_tags
@@ -85,17 +85,22 @@ class Scanned(NamedTuple):
 class Journal:
     """The journal of an image: the one inside, or ``device``, on which an external one lies.
 
-    Raises :class:`ImageError` where there is none, or another one; :class:`DamageError`.
+    ``image`` may be such a device itself. Raises :class:`ImageError` where there is none, or
+    another one; :class:`DamageError`.
     """
 
     def __init__(self, image: Image, device: Image | None = None) -> None:
         self.image = image if device is None else device
-        self._places: Sequence[int] = (
-            _places_inside(image) if device is None else _places_on_device(image, device)
-        )
-        # On a device the log's blocks are counted from the device's start, as jbd2_journal_bmap
-        # does; its superblock follows that of ext4.
-        at = 0 if device is None else SUPERBLOCK_OFFSET // device.block_size + 1
+        self._places: Sequence[int]
+        if device is None and not image.format.journal_dev:
+            self._places, at = _places_inside(image), 0
+        else:
+            if device is not None:
+                _check_device(image, device)
+            # On a device the log's blocks are counted from the device's start, as
+            # jbd2_journal_bmap does; its superblock follows that of ext4.
+            self._places = _places_on_device(self.image)
+            at = journal_device_start(self.image.block_size)
         self.offset = self._places[at] * self.image.block_size
         data = self.block(at)
         self.superblock = JOURNAL_SUPERBLOCK.parse(data)
@@ -316,15 +321,19 @@ def _places_inside(image: Image) -> list[int]:
     return places
 
 
-def _places_on_device(image: Image, device: Image) -> Sequence[int]:
-    """All blocks of a device."""
+def _check_device(image: Image, device: Image) -> None:
+    """Refuse a device that does not hold the journal of ``image``."""
     # fs/ext4/super.c:ext4_get_dev_journal
     if not device.format.journal_dev:
         raise ImageError(device.name, "is no external journal")
     if device.format.uuid != image.superblock["s_journal_uuid"]:
         raise ImageError(device.name, "is the journal of another file system")
+
+
+def _places_on_device(device: Image) -> Sequence[int]:
+    """All blocks of a device."""
     count = min(device.blocks_count, device.store.size // device.block_size)
-    if count <= SUPERBLOCK_OFFSET // device.block_size + 1:
+    if count <= journal_device_start(device.block_size):
         raise ImageError(device.name, "has no room for a journal")
     return range(count)
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import DamageError, ImageError
 from ..ondisk.inode import EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_VERITY_FL
-from ..ondisk.superblock import EXT4_BAD_INO, EXT4_JOURNAL_INO, SUPERBLOCK_SIZE
+from ..ondisk.journal import JOURNAL_SUPERBLOCK, journal_device_start
+from ..ondisk.superblock import (
+    EXT4_BAD_INO,
+    EXT4_JOURNAL_INO,
+    SUPERBLOCK_OFFSET,
+    SUPERBLOCK_SIZE,
+)
 from ..ondisk.units import Unit, UnitKind, UnitRun
 from ..ondisk.verity import verity_start
 from .directories import block_kind, blocks
@@ -17,15 +23,17 @@ if TYPE_CHECKING:
     from .image import Image
     from .inodes import Inode
 
-_JOURNAL_SUPERBLOCK_SIZE = 1024
-
 
 def unit_runs(image: Image) -> Iterator[UnitRun]:
     """Yield the units of all groups, ascending by group, then those of all inodes in use.
 
     Nothing says how its bytes are made; they are read. A block that several inodes share, as
-    attribute blocks may be, comes once.
+    attribute blocks may be, comes once. A journal in a device of its own has its superblock, that
+    of the journal and the log.
     """
+    if image.format.journal_dev:
+        yield from _journal_device_units(image)
+        return
     for group in range(image.groups):
         try:
             yield from group_units(image, group)
@@ -35,6 +43,15 @@ def unit_runs(image: Image) -> Iterator[UnitRun]:
     for inode in image.inodes():
         if inode.links or inode.ino == EXT4_BAD_INO:
             yield from inode_units(inode, shared)
+
+
+def _journal_device_units(device: Image) -> Iterator[UnitRun]:
+    """What lies on a journal's device, owned by no inode."""
+    yield UnitRun(UnitKind.SUPERBLOCK, 0, 0, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)
+    start = journal_device_start(device.block_size) * device.block_size
+    if start + JOURNAL_SUPERBLOCK.size <= device.store.size:
+        yield UnitRun(UnitKind.JOURNAL_SUPERBLOCK, 0, 0, start, JOURNAL_SUPERBLOCK.size)
+        yield from _log_units(device, 0)
 
 
 def group_units(image: Image, group: int) -> Iterator[UnitRun]:
@@ -139,7 +156,7 @@ def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
             if run.logical == 0:
                 offset = run.physical * size
                 kind = UnitKind.JOURNAL_SUPERBLOCK
-                yield UnitRun(kind, inode.ino, 0, offset, _JOURNAL_SUPERBLOCK_SIZE)
+                yield UnitRun(kind, inode.ino, 0, offset, JOURNAL_SUPERBLOCK.size)
         if image.format.needs_recovery:
             yield from _log_units(image, inode.ino)
     acl = inode.file_acl
@@ -149,7 +166,7 @@ def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
 
 
 def _log_units(image: Image, ino: int) -> Iterator[UnitRun]:
-    """Yield the blocks of the log that recovery would read."""
+    """Yield the blocks of the log that recovery would read, owned by ``ino``, the journal's."""
     from .fast_commits import tags
     from .journal import Journal
 

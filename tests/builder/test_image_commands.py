@@ -196,3 +196,46 @@ def test_external_journal(tmp_path: Path, watch: Watch) -> None:
         [require("mke2fs"), "-q", "-F", "-O", "journal_dev", "-b", "4096", path, "16M"], check=True
     )
     assert told("info", path)["kind"] == "external journal"
+
+
+@pytest.mark.judged("quick")
+def test_the_device_of_a_journal(tmp_path: Path) -> None:
+    """Each command answers, or says that there are no files, groups or journals."""
+    image, device, other = tmp_path / "image", tmp_path / "journal", tmp_path / "other"
+    spec = Spec(journal_device=True, block_size=1024)
+    write_image(Tree(), image, spec, journal=device)
+    write_image(Tree(), other, Spec(type="ext2"))
+    for words, told in (
+        (("show", device, "journal"), "no transactions to recover"),
+        (("show", image, "--journal", device, "journal"), "no transactions to recover"),
+        (("show", device, "superblock"), "journal_superblock of 0 at byte 2048"),
+        (("show", device, "block", 0), "belongs to nothing"),
+        (("show", device, "block", 2), "journal_superblock of 0 at byte 2048"),
+        (("show", device, "block", 9), "journal"),
+        (("show", device, "units"), "journal_superblock"),
+        (("find", device, "--block", 1), "superblock"),
+        (("find", device, "--block", 9), "journal"),
+        (("info", device), "external journal"),
+        (("map", device, "-o", "-"), "a journal in a device of its own"),
+    ):
+        done = run(*map(str, words))
+        assert done.returncode == 0 and told in done.stdout, (words, done.stdout, done.stderr)
+    for words, told in (
+        (("show", image, "journal"), "name it with --journal"),
+        (("show", other, "journal"), "has no journal"),
+        (("show", image, "--journal", other, "journal"), "is no external journal"),
+        (("show", other, "--journal", device, "journal"), "of another file system"),
+        (("show", device, "superblock", 1), "has no groups"),
+        (("show", other, "superblock", 1), "the groups 0 to 0"),
+        (("show", device, "group", 0), "has no groups"),
+        (("show", device, "inode", 8), "holds no files"),
+        (("ls", device), "holds no files"),
+        (("find", device), "holds no files"),
+        (("diff", device, device), "holds no files"),
+        (("extract", device, "-C", tmp_path / "out"), "holds no files"),
+        (("manifest", device), "holds no files"),
+        (("check", device), "check the file system that uses it"),
+    ):
+        done = run(*map(str, words))
+        assert done.returncode and told in done.stderr, (words, done.stdout, done.stderr)
+        assert len(done.stderr.splitlines()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from ext4writer import DamageError, ImageError, NotFoundError, Spec, sources
 from ext4writer.inspection.check import check_image
+from ext4writer.inspection.show import explain
 from ext4writer.ondisk.crc32 import crc32_be
 from ext4writer.ondisk.fast_commit import TAGS
+from ext4writer.ondisk.units import UnitKind
 from ext4writer.read import open_image
 from ext4writer.read.fast_commits import tags
 from ext4writer.read.journal import Journal
@@ -224,8 +227,7 @@ def test_an_external_journal(tmp_path: Path, watch: Watch) -> None:
             shutil.copyfile(live_device, device)
         live.unlink()
         live_device.unlink()
-        with open_image(device) as opened:
-            assert opened.format.journal_dev
+        _assert_log_is_shown(path, device)
         shutil.copyfile(path, twin)
         shutil.copyfile(device, twin_device)
         outside = attach(twin_device)
@@ -244,6 +246,34 @@ def test_an_external_journal(tmp_path: Path, watch: Watch) -> None:
             run(["losetup", "--detach", loop], check=False)
         for each in (live, live_device):
             each.unlink(missing_ok=True)
+
+
+def _assert_log_is_shown(path: Path, device: Path) -> None:
+    """The log of a journal on a device is shown as debugfs dumps it, beside its image and alone."""
+    beside = command("show", path, "--journal", device, "journal", "--json")
+    alone = command("show", device, "journal", "--json")
+    assert (beside.returncode, alone.returncode) == (0, 0), (beside.stderr, alone.stderr)
+    sections = json.loads(alone.stdout)
+    assert json.loads(beside.stdout) == sections
+    dumped = run([require("debugfs"), "-R", f"logdump -f {device}", str(path)]).stdout
+    commits = re.findall(r"sequence (\d+), type 2 \(commit block\)", dumped)
+    assert commits == [str(each["transaction"]) for each in sections if "transaction" in each]
+    for sort, kind in ((1, "journal_descriptor"), (5, "journal_revoke")):
+        blocks = re.findall(rf"type {sort} \([a-z ]+\) at block (\d+)", dumped)
+        assert blocks == [str(each["number"]) for each in sections if each.get("kind") == kind]
+        assert blocks
+    with open_image(device) as opened:
+        units = list(opened.units())
+        for unit in units:
+            rows = explain(opened, unit)
+            assert sum(row.size for row in rows) == unit.size
+    copied = next(unit for unit in units if unit.kind is UnitKind.JOURNAL_BLOCK)
+    assert (
+        f"journal_block of 0 number {copied.number}"
+        in command("show", device, "block", str(copied.number)).stdout
+    )
+    shown = command("show", path, "journal")
+    assert shown.returncode and "name it with --journal" in shown.stderr
 
 
 def test_crc32_of_the_old_checksum() -> None:

@@ -37,16 +37,17 @@ def draw_html(image: Image, *, by: str = "file", cancel: Cancel | None = None) -
 def _drawing(image: Image, by: str, paths: dict[int, bytes]) -> Drawing:
     fmt = image.format
     used = usage.usage(image)
-    scale = Scale.of(
-        fmt.first_data_block,
-        image.blocks_count - fmt.first_data_block,
-        fmt.clusters_per_group * fmt.blocks_per_cluster,
-    )
+    count = image.blocks_count - fmt.first_data_block
+    # A journal in a device of its own has no groups.
+    per_group = count if fmt.journal_dev else fmt.clusters_per_group * fmt.blocks_per_cluster
+    scale = Scale.of(fmt.first_data_block, count, per_group)
     return Drawing(image, used, scale, Classes(image, used.uses, paths, by))
 
 
 def _paths(image: Image, cancel: Cancel | None) -> dict[int, bytes]:
     """The first path of each inode that has one."""
+    if image.format.journal_dev:
+        return {}
     paths = {image.root.ino: b"/"}
     for found in image.walk():
         check_cancelled(cancel)

@@ -108,9 +108,11 @@ class Drawing:
         parts = [
             f"{many(image.blocks_count, 'blocks')} of {human(size)}",
             human(image.blocks_count * size),
-            many(image.counted_groups, "groups"),
-            f"{many(files, 'files')} with blocks",
         ]
+        if image.format.journal_dev:
+            parts.append("a journal in a device of its own")
+        else:
+            parts += [many(image.counted_groups, "groups"), f"{many(files, 'files')} with blocks"]
         return (f"{display_path(label)}: " if label else "") + ", ".join(parts)
 
     def _scale_text(self) -> str:
@@ -164,6 +166,8 @@ class Drawing:
             group = row * scale.groups_per_row
             last = min(group + scale.groups_per_row, self.image.counted_groups) - 1
             text = f"group {group}" if last == group else f"groups {group}-{last}"
+            if self.image.format.journal_dev:
+                text = "journal"
             if len(text) > LABEL_LETTERS:
                 text = text.removeprefix("groups ")
             y = self.top_of(row * scale.lines_per_row) + self.line - 1
