@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .layout import Layout
     from .ondisk.features import DEFAULT_FEATURES, FeatureSet
     from .output.compressed import Compression
-    from .output.opening import Output, Writer
+    from .output.opening import Output, OutputLike
     from .planning.policy import LayoutPolicy
     from .planning.policy_names import policy
     from .planning.quota_options import QuotaGrace, QuotaLimit
@@ -96,6 +96,7 @@ __all__ = [
     "LossCode",
     "Node",
     "Output",
+    "OutputLike",
     "NotFoundError",
     "OutputError",
     "Override",
@@ -120,7 +121,6 @@ __all__ = [
     "Tree",
     "TreeError",
     "WorkerError",
-    "Writer",
     "__version__",
     "iter_image",
     "iter_layout",
@@ -154,7 +154,7 @@ if not TYPE_CHECKING:
                 "layout": "Layout",
                 "ondisk.features": "DEFAULT_FEATURES FeatureSet",
                 "output.compressed": "Compression",
-                "output.opening": "Output Writer",
+                "output.opening": "Output OutputLike",
                 "planning.policy": "LayoutPolicy",
                 "planning.policy_names": "policy",
                 "planning.quota_options": "QuotaGrace QuotaLimit",

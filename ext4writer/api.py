@@ -15,7 +15,7 @@ from .forked import ProcessPool, as_pool
 from .inputs import check_output
 from .layout import Layout, parsed_overrides, plan_of
 from .output.disk_facts import FORMATS, DiskFacts, OutputFormat
-from .output.opening import Output, may_be_one_file, name_of, open_sink
+from .output.opening import OutputLike, may_be_one_file, name_of, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
 from .planning.layout import METADATA_MEMORY, ImagePlan, unused_bytes
 from .planning.options import Size, size_of, taken
@@ -77,7 +77,7 @@ def plan(
 
 def write_layout(
     layout: Layout,
-    output: Output,
+    output: OutputLike,
     *,
     offset: Size | None = None,
     sync: bool = False,
@@ -88,7 +88,7 @@ def write_layout(
     watch: Callable[[Buffer], object] | None = None,
     trailer: Trailer | None = None,
     overrides: Sequence[Override | str] = (),
-    journal: Output | None = None,
+    journal: OutputLike | None = None,
     workers: int = 1,
     processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,
@@ -151,7 +151,7 @@ def _disk_facts(planned: ImagePlan, format: str | None) -> DiskFacts:  # noqa: A
 
 def write_journal(
     layout: Layout,
-    output: Output,
+    output: OutputLike,
     *,
     offset: Size | None = None,
     sync: bool = False,
@@ -177,7 +177,7 @@ def write_journal(
 
 
 def _check_journal(
-    layout: Layout, journal: Output, image: Output | None, *, is_part: bool = False
+    layout: Layout, journal: OutputLike, image: OutputLike | None, *, is_part: bool = False
 ) -> None:
     """Raise unless ``journal`` may hold the journal of ``layout``."""
     _check_layout(layout)
@@ -297,7 +297,7 @@ def _writer(sink: Sink, pool: ProcessPool, workers: int, layout: Layout) -> Call
 
 def write_image(
     tree: Tree,
-    output: Output,
+    output: OutputLike,
     spec: Spec | None = None,
     *,
     offset: Size | None = None,
@@ -309,7 +309,7 @@ def write_image(
     watch: Callable[[Buffer], object] | None = None,
     trailer: Trailer | None = None,
     overrides: Sequence[Override | str] = (),
-    journal: Output | None = None,
+    journal: OutputLike | None = None,
     workers: int = 1,
     processes: int | ProcessPool = 1,
     progress: ProgressCallback | None = None,

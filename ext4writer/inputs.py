@@ -10,14 +10,14 @@ from typing import TypeVar
 from .content import Content, FileId, id_at
 from .errors import OutputError, display_path
 from .nodes import IS_REGULAR
-from .output.opening import Output, name_of, output_id, replaced_path
+from .output.opening import OutputLike, name_of, output_id, replaced_path
 from .planning.layout import ImagePlan
 from .tree import RegularFile, Tree
 
 Place = TypeVar("Place")
 
 
-def check_output(layout: ImagePlan, output: Output, *, is_part: bool = False) -> None:
+def check_output(layout: ImagePlan, output: OutputLike, *, is_part: bool = False) -> None:
     """Raise :class:`OutputError` if the image would overwrite one of its inputs.
 
     ``is_part`` says that it is written into an existing file, which is not replaced.
@@ -34,7 +34,7 @@ def check_output(layout: ImagePlan, output: Output, *, is_part: bool = False) ->
     _check(layout.inputs, files, table.path_of, output, is_part)
 
 
-def check_output_of_tree(tree: Tree, output: Output) -> None:
+def check_output_of_tree(tree: Tree, output: OutputLike) -> None:
     """The same for other outputs made from a tree, such as a manifest."""
 
     def files(size: int) -> Iterator[tuple[bytes, Content]]:
@@ -51,7 +51,7 @@ def _check(
     inputs: Mapping[FileId, bytes],
     files: Callable[[int], Iterable[tuple[Place, Content]]],
     path_of: Callable[[Place], bytes],
-    output: Output,
+    output: OutputLike,
     is_part: bool,
 ) -> None:
     """Check the inputs that sources have noted, and the files that are still to be read.
@@ -78,7 +78,7 @@ def _check(
             raise _refusal(output, f"the source of {display_path(path_of(place))}")
 
 
-def _refusal(output: Output, what: str) -> OutputError:
+def _refusal(output: OutputLike, what: str) -> OutputError:
     return OutputError(
         name_of(output), f"is {what}; an output is not written over what it is made of"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..ondisk.record import ReadBuffer, WriteBuffer
 
 if TYPE_CHECKING:
-    from ..output.opening import Output
+    from ..output.opening import OutputLike
     from .override import Override
 
 __all__ = ["patch", "patch_image", "reseal", "reseal_into"]
@@ -58,7 +58,7 @@ def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:
 
 def patch_image(
     image: str | PathLike[str],
-    output: Output,
+    output: OutputLike,
     overrides: Sequence[Override | str],
     *,
     offset: int = 0,

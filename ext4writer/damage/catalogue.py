@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from ..late_dataclasses import dataclass
-from ..output.opening import Output, open_sink
+from ..output.opening import OutputLike, open_sink
 from . import patch
 from .answers import ANSWERS, KERNEL, answer_of
 from .bases import BY_NAME, Base
@@ -118,7 +118,7 @@ CASE = {case.name: case for case in CASES}
 """Each case by its name."""
 
 
-def write_case(case: Case, output: Output) -> None:
+def write_case(case: Case, output: OutputLike) -> None:
     """Write the image of a case to ``output``, as :func:`~ext4writer.write_image` takes it.
 
     Blocks of zeros stay holes. Raises :class:`~ext4writer.OutputError`.

@@ -23,7 +23,7 @@ from ..ondisk.record import WriteBuffer
 from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import XATTR_HEADER
-from ..output.opening import Output, open_sink
+from ..output.opening import OutputLike, open_sink
 from ..read.image import Image, open_image
 from ..read.partitions import partition as find_partition
 from ..read.stores import open_store
@@ -70,7 +70,7 @@ def patch_into(buffer: WriteBuffer, overrides: Sequence[Override | str]) -> list
 
 def patch_file(
     image: str | PathLike[str],
-    output: Output,
+    output: OutputLike,
     overrides: Sequence[Override | str],
     offset: int = 0,
     partition: int | None = None,

@@ -31,15 +31,16 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-class Writer(Protocol):
-    """An object with ``write``, which takes the image piece by piece."""
+class Output(Protocol):
+    """An object with ``write``, such as a file or a socket's; it takes the image piece by piece."""
 
     def write(self, data: bytes, /) -> object:
         """Write ``data``; return how many bytes of it were written, or None for all."""
         ...
 
 
-Output = str | bytes | os.PathLike[str] | bytearray | BinaryIO | Writer
+OutputLike = str | bytes | os.PathLike[str] | bytearray | BinaryIO | Output
+"""What takes an image: a path, an open file, a ``bytearray``, or any other :class:`Output`."""
 
 DEVICES = b"/dev"
 SHARED_MEMORY = b"/dev/shm"  # a file system for ordinary files, mounted inside /dev
@@ -58,7 +59,7 @@ def open_file_at(path: bytes) -> re.Match[bytes] | None:
 
 
 def open_sink(
-    output: Output,
+    output: OutputLike,
     size: int,
     *,
     block_size: int = 0,
@@ -115,7 +116,7 @@ def _watched(sink: Sink, watch: Callable[[Buffer], object]) -> Sink:
 
 
 def _open(
-    output: Output,
+    output: OutputLike,
     size: int,
     block_size: int,
     offset: int | None,
@@ -137,7 +138,12 @@ def _open(
 
 
 def _open_disk(
-    output: Output, size: int, kind: str, offset: int | None, sync: bool, facts: DiskFacts | None
+    output: OutputLike,
+    size: int,
+    kind: str,
+    offset: int | None,
+    sync: bool,
+    facts: DiskFacts | None,
 ) -> Sink:
     """The sink for a virtual disk, which is a new file."""
     name = name_of(output)
@@ -153,7 +159,7 @@ def _open_disk(
     return open_disk(kind, path, size, facts or DiskFacts(bytes(16), 0, ()), sync=sync)
 
 
-def may_be_one_file(output: Output, other: Output) -> bool:
+def may_be_one_file(output: OutputLike, other: OutputLike) -> bool:
     """Whether two outputs are the same object, name, file or device."""
     if output is other:
         return True
@@ -168,7 +174,7 @@ def may_be_one_file(output: Output, other: Output) -> bool:
     return len(paths) == 2 and paths[0] == paths[1]
 
 
-def output_id(output: Output) -> tuple[list[FileId], int] | None:
+def output_id(output: OutputLike) -> tuple[list[FileId], int] | None:
     """The identities and the size in bytes of an existing output; None if there is none yet.
 
     The identities are those of the output and of the directories above it.
@@ -194,7 +200,7 @@ def output_id(output: Output) -> tuple[list[FileId], int] | None:
     return found, status.st_size
 
 
-def replaced_path(output: Output) -> bytes | None:
+def replaced_path(output: OutputLike) -> bytes | None:
     """The path at which a new file replaces this output; None if it is written in place."""
     if not isinstance(output, str | bytes | os.PathLike):
         return None

@@ -24,6 +24,8 @@ from ext4writer import (
     Layout,
     Loss,
     Node,
+    Output,
+    OutputLike,
     Override,
     PathSliceContent,
     ProcessPool,
@@ -127,8 +129,12 @@ def outputs(folder: Path, tree: Tree) -> None:
         write_image(tree, stream)
     write_image(tree, io.BytesIO())
     write_image(tree, bytearray())
-    write_image(tree, Upload())
-    write_image(tree, AnyBuffer())
+    to: Output
+    for to in (Upload(), AnyBuffer(), io.BytesIO()):
+        write_image(tree, to)
+    kept: list[OutputLike] = [folder / "like.img", io.BytesIO(), bytearray(), Upload()]
+    for each in kept:
+        write_layout(plan(tree), each)
     taken = b"".join(iter_image(tree))
     assert taken == (folder / "path.img").read_bytes()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
+import ext4writer
 from tests.makers import clients
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +38,7 @@ def test_clients_pass_mypy(tmp_path: Path) -> None:
         "Spec(block_size=None)",
         "Spec(features=['extent'])",
         "write_image(Tree(), 5)",
+        "from ext4writer import Output; output: Output = 'image'",
         "write_image('rootfs', 'image')",
         "Tree().file('/f', 5)",
         "Tree().file('/f', b'', mode=None)",
@@ -49,6 +52,13 @@ def test_a_slip_does_not_pass(line: str, tmp_path: Path) -> None:
     program.write_text(f"from ext4writer import Spec, Tree, write_image\n\n{line}\n")
     done = mypy(program, tmp_path)
     assert done.returncode == 1 and "program.py:3: error: " in done.stdout, done.stdout
+
+
+def test_an_output_is_a_protocol_with_write() -> None:
+    assert typing.Protocol in ext4writer.Output.__mro__
+    methods = {name for name in vars(ext4writer.Output) if not name.startswith("_")}
+    assert methods == {"write"}
+    assert ext4writer.Output in typing.get_args(ext4writer.OutputLike)
 
 
 def test_clients_run(tmp_path: Path) -> None:
