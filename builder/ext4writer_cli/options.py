@@ -591,7 +591,9 @@ class ScanOptions(HasLimits):
         type=Count(min=0),
         metavar="N",
         default=0,
-        about="Take the first N names off every path in tar archives, as tar does.",
+        about="Take the first N names off every path in tar archives, as tar does; what has no "
+        "more names is left out and reported. SOURCE,strip-components=N is for one SOURCE of any "
+        "kind.",
     )
     content_root: str | None = row(
         "--content-root",

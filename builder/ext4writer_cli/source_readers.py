@@ -81,6 +81,12 @@ def read_sources(
             keep_directory_symlink=scan.keep_directory_symlink,
             root_attributes=None if root_from is None else number == root_from,
         )
+    if scan.strip_components and not any(report.kind == "tar" for report in reports):
+        raise SpecError(
+            "strip_components",
+            "is for tar archives, and no SOURCE is one; SOURCE,strip-components=N is for any, and "
+            "SOURCE:/FOLDER takes what lies below a folder",
+        )
     tree = tree or Tree()
     reading.selection.report(tree)
     return tree, reports
@@ -90,9 +96,8 @@ def _read(argument: SourceArgument, reading: Reading) -> Read:
     """Read one source, and apply its own settings."""
     settings = _settings(argument)
     scan, selection = reading.scan, reading.selection
-    strip = None if settings is None else settings.strip_components
-    if strip is None:
-        strip = scan.strip_components
+    own_strip = None if settings is None else settings.strip_components
+    strip = scan.strip_components if own_strip is None else own_strip
     argument = _split_inside(argument)
     if strip or argument.inside is not None:
         # Patterns are relative to the final root of the source.
@@ -100,7 +105,7 @@ def _read(argument: SourceArgument, reading: Reading) -> Read:
     one, kind, facts = READERS[argument.kind](argument, reading)
     if argument.inside is not None:
         one = _inside(one, argument)
-    if strip and kind == "tar":
+    if strip and (kind == "tar" or own_strip is not None):
         from ext4writer.edit.filters import strip_components
 
         one = strip_components(one, strip)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..arguments import count_of, id_of, seconds_of
 from ..errors import SpecError, TreeError
-from ..losses import without_losses_below
+from ..losses import names_of, without_losses_below
 from ..tree import Directory, Loss, Node, Tree, check_tree
 from ..units import NANOSECONDS
 from ..walking import directories, nodes
@@ -127,30 +127,66 @@ def exclude(tree: Tree, patterns: Patterns) -> Tree:
 def strip_components(tree: Tree, count: int) -> Tree:
     """Remove the first ``count`` names of every path, as tar does; return the remaining tree.
 
-    Directories that get the same path are merged, later ones (in the order of names) over earlier
-    ones. A path with ``count`` names or fewer is left out, and is in the losses unless it is a
-    directory. The root then has default attributes. ``tree`` must not be used afterwards.
+    Directories that get the same path are merged, later ones over earlier ones: first by the last
+    name that is removed, then by the one before it. A path with ``count`` names or fewer is left
+    out, and is in the losses under that path, unless it is a directory that leads to others. The
+    root then has default attributes. ``tree`` must not be used afterwards.
     """
     check_tree(tree)
-    for _ in range(_argument("count", count, count_of)):
-        tree = _without_first_names(tree)
-    return tree
-
-
-def _without_first_names(tree: Tree) -> Tree:
+    count = _argument("count", count, count_of)
+    if count <= 0:
+        return tree
+    spoken_of = {tuple(names_of(loss.path)) for loss in tree.losses}
+    leading: set[_Names] = set()
+    left_out: list[bytes] = []
+    level: list[tuple[_Names, Directory]] = [((), tree.root)]
+    depth = 0
+    while level and depth < count:
+        depth += 1
+        below = []
+        for names, directory in level:
+            for name, node in sorted(directory.children.items()):
+                if isinstance(node, Directory) and node.children:
+                    below.append(((*names, name), node))
+                else:
+                    left_out.append(_path((*names, name)))
+        leading.update(names for names, _ in below if names in spoken_of)
+        level = below
     left = Tree(Directory(implied=True))
-    losses: dict[bytes, list[Loss]] = {}
-    for loss in tree.losses:
-        first, _, rest = loss.path.lstrip(b"/").partition(b"/")
-        losses.setdefault(first, []).append(Loss(b"/" + rest, loss.what, loss.code))
-    for name, node in sorted(tree.root.children.items()):
-        if not isinstance(node, Directory):
-            what = "has too few names, of which some were to be stripped"
-            left.losses.append(Loss(b"/" + name, what, "left-out"))
-            continue
-        node.implied = True
-        part = Tree(node)
-        part.losses = losses.get(name, [])
+    losses = _stripped_losses(tree.losses, count, leading)
+    for names, directory in sorted(level, key=lambda one: one[0][::-1]):
+        directory.implied = True
+        part = Tree(directory)
+        part.losses = losses.pop(names, [])
         left.overlay(part, copy=False)
-    left.losses += losses.get(b"", [])
+    names_gone = "a name" if count == 1 else f"{count} names"
+    what = f"was left out: stripping {names_gone} leaves nothing of its path"
+    left.losses += [loss for rest in losses.values() for loss in rest]
+    left.losses += [Loss(path, what, "left-out") for path in left_out]
     return left
+
+
+_Names = tuple[bytes, ...]
+
+
+def _path(names: _Names) -> bytes:
+    return b"/" + b"/".join(names)
+
+
+def _stripped_losses(
+    losses: list[Loss], count: int, leading: set[_Names]
+) -> dict[_Names, list[Loss]]:
+    """``losses`` by the ``count`` names that their paths had before the ones that they have now.
+
+    What is said of a directory in ``leading`` went away with it. What is said of anything else
+    that has too few names keeps its path.
+    """
+    found: dict[_Names, list[Loss]] = {}
+    for loss in losses:
+        names = tuple(names_of(loss.path))
+        if len(names) > count:
+            stripped = Loss(_path(names[count:]), loss.what, loss.code)
+            found.setdefault(names[:count], []).append(stripped)
+        elif names not in leading:
+            found.setdefault((), []).append(loss)
+    return found

@@ -138,6 +138,30 @@ def test_names_are_stripped(folder: Path) -> None:
     )
 
 
+def test_names_that_are_all_stripped_are_reported(folder: Path) -> None:
+    """Where tar says nothing."""
+    facts = report("plan", "pkg.tar", "--strip-components", "9")
+    assert facts["entries"]["file"] == 0
+    losses = {(loss["path"], loss["code"]) for loss in facts["losses"]}
+    assert losses == {
+        (path, "left-out") for path in ("/beside", "/pkg-1.0/README", "/pkg-1.0/bin/tool")
+    }
+    done = run("build", "pkg.tar", "--strip-components", "9", "--strict", "-o", "image")
+    assert_one_line(done, 1, "/beside", "stripping 9 names")
+    assert not Path("image").exists()
+
+
+def test_names_of_a_folder_are_stripped_if_that_is_asked_of_it(folder: Path) -> None:
+    Path("overlay/sub").mkdir()
+    Path("overlay/sub/file").write_text("x")
+    facts = report("plan", "overlay,strip-components=1")
+    assert facts["entries"]["file"] == 1
+    assert {loss["path"] for loss in facts["losses"]} == {"/site", "/note.txt"}
+    done = run("plan", "overlay", "--strip-components", "1")
+    assert_one_line(done, 2, "--strip-components", "tar archives", "strip-components=N")
+    assert_one_line(run("plan", "--strip-components", "1"), 2, "--strip-components")
+
+
 @pytest.mark.parametrize("source", ["pkg.tar:/pkg-1.0", "pkg.tar:/pkg-1.0/", "-:/pkg-1.0"])
 def test_a_folder_inside_of_an_archive(source: str, folder: Path) -> None:
     with open("pkg.tar", "rb") as archive:
