@@ -7,6 +7,10 @@
 # name belongs to root.
 set -eu
 
+[ $# -eq 3 ] || {
+    echo "usage: buildroot-root.sh TARGET TABLE IMAGE" >&2
+    exit 2
+}
 target=$1 table=$2 image=$3
 
 ext4writer build "$target" -o "$image" \

@@ -10,6 +10,10 @@
 # the initrd, which has to mount the disk that root= names. MACHINE chooses another machine.
 set -eu
 
+[ $# -ge 2 ] && [ $# -le 3 ] || {
+    echo "usage: debian-login.sh ARCHIVE KERNEL [INITRD]" >&2
+    exit 2
+}
 tar=$1 kernel=$2 initrd=${3:-}
 
 mkdir -p overlay/etc

@@ -6,6 +6,10 @@
 # The partition begins at 1 MiB and ends 1 MiB before the end, where GPT has its second table.
 set -eu
 
+[ $# -ge 2 ] && [ $# -le 3 ] || {
+    echo "usage: gpt-disk.sh ROOTFS DISK [MIB]" >&2
+    exit 2
+}
 rootfs=$1 disk=$2 mib=${3:-256}
 
 truncate -s "${mib}M" "$disk"

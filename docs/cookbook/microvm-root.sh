@@ -7,6 +7,10 @@
 # An image has no init and no resolv.conf. This init mounts what programs expect and starts one.
 set -eu
 
+[ $# -ge 2 ] && [ $# -le 3 ] || {
+    echo "usage: microvm-root.sh SOURCE IMAGE [PROGRAM]" >&2
+    exit 2
+}
 image=$1 output=$2 program=${3:-/bin/sh}
 
 overlay=$(mktemp -d)

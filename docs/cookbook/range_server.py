@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """A server of ranges of an image that is never written: range_server.py FOLDER [PORT]"""
 
+import argparse
 import re
-import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from ext4writer import open_image, sources
+from ext4writer.virtual import VirtualImage
 
 
 class Ranges(BaseHTTPRequestHandler):
-    image = open_image(sources.directory(sys.argv[1]))
+    image: VirtualImage
 
     def do_GET(self) -> None:
         wanted = self.headers.get("Range", "bytes=0-")
@@ -25,7 +26,11 @@ class Ranges(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[2]) if len(sys.argv) > 2 else 8000
-    with ThreadingHTTPServer(("127.0.0.1", port), Ranges) as server:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("port", type=int, nargs="?", default=8000)
+    arguments = parser.parse_args()
+    Ranges.image = open_image(sources.directory(arguments.folder))
+    with ThreadingHTTPServer(("127.0.0.1", arguments.port), Ranges) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()

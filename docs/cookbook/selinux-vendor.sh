@@ -6,8 +6,18 @@
 # Without --mount-point the rules for / would label what is in the partition.
 set -eu
 
+[ $# -eq 3 ] || {
+    echo "usage: selinux-vendor.sh FOLDER FILE_CONTEXTS IMAGE" >&2
+    exit 2
+}
 folder=$1 contexts=$2 image=$3
 
-ext4writer build "$folder" -o "$image" --owner 0:0 --label vendor \
-    --file-contexts "$contexts" --mount-point /vendor \
-    --set 'bin/**: gid=2000' --strict
+# What lies in /bin belongs to the group shell. --strict refuses a rule that matches nothing, so the rule
+# is given only where there is something.
+set -- "$folder" -o "$image" --owner 0:0 --label vendor \
+    --file-contexts "$contexts" --mount-point /vendor
+if [ -n "$(find "$folder/bin" -mindepth 1 2>/dev/null | head -n 1)" ]; then
+    set -- "$@" --set 'bin/**: gid=2000'
+fi
+
+ext4writer build "$@" --strict

@@ -7,7 +7,7 @@ of its own, so that an image costs what is written.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 import uuid
 from pathlib import Path
@@ -39,4 +39,9 @@ def main(archive: str, folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1000)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("count", type=int, nargs="?", default=1000)
+    arguments = parser.parse_args()
+    main(arguments.base, arguments.folder, arguments.count)

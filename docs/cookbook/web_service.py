@@ -7,8 +7,8 @@ and an image takes the memory of its tree and of one piece.
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from ext4writer import Ext4WriterError, Spec, Tree, iter_layout, plan, sources
@@ -53,4 +53,8 @@ def main(folder: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 8000)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("port", type=int, nargs="?", default=8000)
+    arguments = parser.parse_args()
+    main(arguments.folder, arguments.port)

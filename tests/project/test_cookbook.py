@@ -93,6 +93,14 @@ def test_the_index_has_every_recipe_and_a_test_runs_each() -> None:
             assert os.access(COOKBOOK / name, os.X_OK), name
 
 
+@pytest.mark.parametrize("arguments", [(), ("one", "two", "three", "four")], ids=["none", "many"])
+def test_wrong_arguments_are_answered_with_the_usage(arguments: Sequence[str], cook) -> None:
+    for script in sorted([*COOKBOOK.glob("*.sh"), *COOKBOOK.glob("*.py")]):
+        done = cook(script.name, *arguments, status=2)
+        assert done.stderr.startswith(f"usage: {script.name} "), script
+        assert not done.stdout
+
+
 def test_a_microvm_root(cook, tmp_path: Path) -> None:
     layout = Layout(tmp_path / "layout")
     entries = [
@@ -166,6 +174,11 @@ def test_labels_of_a_partition(cook, rootfs: Path, tmp_path: Path) -> None:
         "/vendor(/.*)?          u:object_r:vendor_file:s0\n"
         "/vendor/bin/tool       u:object_r:vendor_tool_exec:s0\n"
     )
+    (tmp_path / "no-programs" / "bin").mkdir(parents=True)
+    for folder in ("no-programs", "no-programs/bin"):
+        cook("selinux-vendor.sh", folder, "contexts", "vendor.img")
+    (rootfs / "bin" / "busybox").write_text("")
+    (rootfs / "bin" / "sh").symlink_to("busybox")
     cook("selinux-vendor.sh", "rootfs", "contexts", "vendor.img")
     image = tmp_path / "vendor.img"
     for name, label in (("/", "vendor_file"), ("/bin/tool", "vendor_tool_exec")):
@@ -191,6 +204,7 @@ def test_comparing_two_builds(cook, rootfs: Path, tmp_path: Path, path: str) -> 
     assert "are equal" in cook("compare-builds.sh", "one.img", "same.img").stdout
     said = cook("compare-builds.sh", "one.img", "other-label.img", status=1).stdout
     assert "the entries are equal" in said
+    cook("compare-builds.sh", "one.img", "missing.img", status=2)
     said = cook("compare-builds.sh", "one.img", "changed.img", status=1).stdout
     assert "etc/hostname" in said and "sha256" in said
 
