@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -42,8 +41,8 @@ class ServedOutput:
         return self._address.uri
 
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
-        """The socket, which is no file with a content."""
-        return lambda status: stat.S_ISSOCK(status.st_mode)
+        """None: a socket is no regular file, and only such are left out."""
+        return None
 
     def refuse_inputs(self, paths: Iterable[str]) -> None:
         """Nothing is written, so nothing can be overwritten."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
-from urllib.parse import quote
 
 from ..errors import SpecError
 from ..late_dataclasses import dataclass
@@ -51,6 +49,8 @@ class Address:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise SpecError(OPTION, f"{self.host}: {error.strerror}") from error
+        import ipaddress  # late: most servers listen at a path
+
         for *_, place in found:
             if not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
                 raise SpecError(
@@ -63,6 +63,8 @@ class Address:
     def uri(self) -> str:
         """As clients take it."""
         if self.path:
+            from urllib.parse import quote
+
             return f"nbd+unix:///?socket={quote(self.path)}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"nbd://{host}:{self.port}"

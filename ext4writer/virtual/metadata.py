@@ -7,11 +7,14 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from ..damage.override import Override
 from ..emit.units import PlannedUnits
 from ..planning.layout import ImagePlan
 from ..spans import Span
+
+if TYPE_CHECKING:
+    from ..damage.override import Override
 
 Made = tuple[int, bytes]
 """Byte offset in the image, and the bytes."""

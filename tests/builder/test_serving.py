@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import random
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from ext4writer_cli.serving import ServedOutput
 from tests.judges.tools import require, run
 
 COMMAND = [sys.executable, "-m", "ext4writer"]
@@ -144,6 +146,12 @@ def test_it_is_served_until_a_signal(folder: Path, image: Path, tmp_path: Path) 
         assert process.wait(30) == 0
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
     assert not path.exists()
+
+
+def test_the_scan_for_it_is_shared_out(folder: Path) -> None:
+    served = ServedOutput("unix:never-made", listen_anywhere=False, quiet=True)
+    # What cannot be pickled makes one process list everything.
+    assert pickle.loads(pickle.dumps(served.itself(str(folder)))) is None
 
 
 def test_more_clients_than_descriptors_wait(folder: Path, image: Path, tmp_path: Path) -> None:
