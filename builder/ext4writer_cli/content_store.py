@@ -6,6 +6,7 @@ import hashlib
 import os
 
 from ext4writer import Content, OutputError
+from ext4writer.content import reading_buffer
 from ext4writer.output.beside import NewFile
 
 CHUNK = 1 << 20
@@ -38,7 +39,7 @@ class ContentStore:
 def _copy(content: Content, file: NewFile) -> str:
     """Write all of ``content`` to ``file``; return its digest."""
     digest = hashlib.sha256()
-    for piece in content.read_pieces(memoryview(bytearray(min(CHUNK, content.size)))):
+    for piece in content.read_pieces(reading_buffer(min(CHUNK, content.size))):
         digest.update(piece)
         file.write(piece)
     return digest.hexdigest()

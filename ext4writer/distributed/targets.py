@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any
 
-from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW, read_at
+from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW, read_at, reading_buffer
 from ..errors import OutputError
 from ..output.beside import put_in_place
 from ..output.opening import check_path
@@ -93,7 +93,7 @@ class SharedFile(Target):
         with suppress(OSError):
             fd = os.open(self._partial, os.O_RDONLY | O_CLOEXEC | O_BINARY)
             try:
-                buffer = memoryview(bytearray(PIECE_BYTES))
+                buffer = reading_buffer(PIECE_BYTES)
                 end = part.offset + part.size
                 for offset in range(part.offset, end, PIECE_BYTES):
                     view = buffer[: min(PIECE_BYTES, end - offset)]

@@ -14,7 +14,7 @@ from struct import pack
 from typing import Protocol
 
 from ..arithmetic import round_up
-from ..content import MARGIN, Content, KeepingOpen, Reader
+from ..content import Content, KeepingOpen, Reader, reading_buffer
 from ..errors import SourceChangedError
 from ..output.sink import NO_ROOM, Sink
 from ..progress import Cancel, check_cancelled
@@ -73,7 +73,7 @@ class Copier:
     @cached_property
     def _buffer(self) -> memoryview:
         """Made when it is needed: in an image of kilobytes it would be most of the memory."""
-        return memoryview(bytearray(MARGIN + BATCH_BYTES))[MARGIN:]
+        return reading_buffer(BATCH_BYTES)
 
     def copy(self, batch: Batch) -> None:
         """Copy all of ``batch`` and count it."""

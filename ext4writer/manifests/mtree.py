@@ -10,7 +10,7 @@ import hashlib
 import os
 from typing import BinaryIO
 
-from ..content import Content
+from ..content import Content, reading_buffer
 from ..inode_flags import bsd_words
 from ..sources.escapes import vis
 from ..sources.mtree import KINDS, TAG_PREFIX, TAGS_OF_TIMES
@@ -138,6 +138,6 @@ class _MtreeWriter:
 
 def _digest(content: Content, kind: str) -> str:
     digest = hashlib.new(kind, usedforsecurity=False)
-    for piece in content.read_pieces(memoryview(bytearray(min(_CHUNK, content.size)))):
+    for piece in content.read_pieces(reading_buffer(min(_CHUNK, content.size))):
         digest.update(piece)
     return digest.hexdigest()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
+from ..content import reading_buffer
 from ..errors import Ext4WriterError
 from ..virtual import VirtualImage
 from .protocol import (
@@ -96,6 +97,10 @@ LONGEST_SKIPPED = 32 << 20
 MOST_OPTIONS = 1000
 LEAST_HOLE = 32 << 10
 """Zeros that are worth a message of their own."""
+TOGETHER = 1 << 20
+"""Bytes of requests that wait and follow each other in the image, which are read in one go."""
+RECEIVED = 16 << 10
+"""Bytes that are asked for at once: hundreds of requests."""
 MOST_EXTENTS = 1 << 16
 """Extents in one answer to a request for the allocation."""
 
@@ -108,6 +113,8 @@ FLAGS = (
     | NBD_FLAG_SEND_CACHE
 )
 
+Range = tuple[int, int, int]
+"""A request to read: cookie, byte offset, count of bytes."""
 OnError = Callable[[Ext4WriterError], object]
 
 
@@ -138,7 +145,9 @@ class Connection:
         self._structured = False
         self._knows_allocation = False
         self._has_no_zeroes = False
-        self._buffer = memoryview(bytearray())
+        self._buffer = reading_buffer(0)
+        self._received = bytearray()
+        """What has arrived and was not looked at yet."""
 
     def run(self, handshake_seconds: float) -> None:
         """Serve the client until it leaves; it may haggle for so long, all options together."""
@@ -302,51 +311,93 @@ class Connection:
         return True
 
     def _read(self, cookie: int, offset: int, length: int, flags: int) -> None:
-        if not self._structured:
-            self._read_whole(cookie, offset, length)
-            return
-        if flags & ~NBD_CMD_FLAG_DF:
+        if self._structured and flags & ~NBD_CMD_FLAG_DF:
             self._fail(cookie, NBD_EINVAL, f"a read has no flags {flags:#x}")
             return
-        if flags & NBD_CMD_FLAG_DF:
-            pieces = [(offset, length, False)]
-        else:
+        following = self._following(offset + length, TOGETHER - length, flags)
+        together = [(cookie, offset, length), *following]
+        if following and self._read_together(together, flags):
+            del self._received[: len(following) * REQUEST.size]
+            return
+        pieces = [(offset, length, False)]
+        if self._structured and not flags & NBD_CMD_FLAG_DF:
             pieces = list(_pieces(self._image, offset, length))
         for number, (start, size, is_hole) in enumerate(pieces, 1):
-            last = NBD_REPLY_FLAG_DONE if number == len(pieces) else 0
+            is_last = number == len(pieces)
             if is_hole:
                 body = OFFSET_HOLE.pack(start, size)
+                last = NBD_REPLY_FLAG_DONE if is_last else 0
                 self._chunk(cookie, NBD_REPLY_TYPE_OFFSET_HOLE, body, flags=last)
                 continue
             view = self._room(size)
             if not self._fill(cookie, view, start):
                 return
-            head = CHUNK.pack(
-                STRUCTURED_REPLY_MAGIC,
-                last,
-                NBD_REPLY_TYPE_OFFSET_DATA,
-                cookie,
-                OFFSET_DATA.size + size,
-            )
-            self._send(head + OFFSET_DATA.pack(start), view)
+            self._send(self._data_head(cookie, start, size, is_last=is_last), view)
 
-    def _read_whole(self, cookie: int, offset: int, length: int) -> None:
-        """A simple reply has all data or an error."""
-        view = self._room(length)
-        if self._fill(cookie, view, offset):
-            self._send(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, 0, cookie), view)
+    def _following(self, end: int, room: int, flags: int) -> list[Range]:
+        """Requests that wait already, each for the bytes after the one before; up to ``room``."""
+        found: list[Range] = []
+        waiting = len(self._received) // REQUEST.size
+        for magic, flag_word, command, cookie, offset, length in REQUEST.iter_unpack(
+            self._received[: waiting * REQUEST.size]
+        ):
+            room -= length
+            is_next = magic == REQUEST_MAGIC and command == NBD_CMD_READ and offset == end
+            if not is_next or flag_word != flags or not length or room < 0:
+                break
+            end += length
+            if end > self._image.size:
+                break
+            found.append((cookie, offset, length))
+        return found
+
+    def _read_together(self, requests: Sequence[Range], flags: int) -> bool:
+        """Answer reads of one stretch of the image at once, if nothing in it is a hole or an error.
+
+        Returns False if it did not, for each to be answered by itself.
+        """
+        first, total = requests[0][1], sum(length for _, _, length in requests)
+        if self._structured and not flags & NBD_CMD_FLAG_DF:
+            _, size, is_hole = next(_pieces(self._image, first, total))
+            if is_hole or size < total:
+                return False
+        view = self._room(total)
+        if self._trouble(view, first) is not None:
+            return False
+        parts: list[bytes | memoryview] = []
+        for cookie, offset, length in requests:
+            parts.append(self._data_head(cookie, offset, length, is_last=True))
+            parts.append(view[offset - first : offset - first + length])
+        self._send(*parts)
+        return True
+
+    def _data_head(self, cookie: int, offset: int, size: int, *, is_last: bool) -> bytes:
+        """What comes before ``size`` bytes of data; a simple reply has all data or an error."""
+        if not self._structured:
+            return SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, 0, cookie)
+        flags = NBD_REPLY_FLAG_DONE if is_last else 0
+        length = OFFSET_DATA.size + size
+        kind = NBD_REPLY_TYPE_OFFSET_DATA
+        head = CHUNK.pack(STRUCTURED_REPLY_MAGIC, flags, kind, cookie, length)
+        return head + OFFSET_DATA.pack(offset)
 
     def _fill(self, cookie: int, view: memoryview, offset: int) -> bool:
         """Read a range of the image; on failure answer with the error, and return False."""
+        error = self._trouble(view, offset)
+        if error is not None:
+            self._on_error(error)
+            self._fail(cookie, NBD_EIO, str(error), offset)
+        return error is None
+
+    def _trouble(self, view: memoryview, offset: int) -> Ext4WriterError | None:
+        """Read a range of the image; why that failed, or None."""
         try:
             self._image.preadinto(offset, view)
         except Ext4WriterError as error:
-            self._on_error(error)
-            self._fail(cookie, NBD_EIO, str(error), offset)
-            return False
+            return error
         except ValueError:  # the image was closed
             raise HangUpError from None
-        return True
+        return None
 
     def _tell_allocation(self, cookie: int, offset: int, length: int, flags: int) -> None:
         if not self._knows_allocation:
@@ -386,31 +437,27 @@ class Connection:
     def _room(self, size: int) -> memoryview:
         """A buffer that lives until the next call."""
         if size > len(self._buffer):
-            self._buffer = memoryview(bytearray(size))
+            self._buffer = reading_buffer(size)
         return self._buffer[:size]
 
-    def _send(self, head: bytes, body: memoryview) -> None:
-        """Send two pieces, in one call where that is enough."""
-        if not hasattr(self.peer, "sendmsg"):  # Windows
-            self.peer.sendall(head)
-            self.peer.sendall(body)
-            return
-        sent = self.peer.sendmsg([head, body])
-        if sent < len(head):
-            self.peer.sendall(head[sent:])
-            sent = len(head)
-        if sent < len(head) + len(body):
-            self.peer.sendall(body[sent - len(head) :])
+    def _send(self, *parts: bytes | memoryview) -> None:
+        """Send all of them, in one call where that is enough."""
+        sent = self.peer.sendmsg(parts) if hasattr(self.peer, "sendmsg") else 0  # not on Windows
+        for part in parts:
+            if sent < len(part):
+                self.peer.sendall(memoryview(part)[sent:])
+            sent = max(0, sent - len(part))
 
     def _receive(self, count: int) -> bytes:
-        data = bytearray(count)
-        view = memoryview(data)
-        while view:
-            got = self.peer.recv_into(view)
-            if not got:
+        """The next ``count`` bytes; more that has arrived is kept for later."""
+        while len(self._received) < count:
+            data = self.peer.recv(max(RECEIVED, count - len(self._received)))
+            if not data:
                 raise HangUpError
-            view = view[got:]
-        return bytes(data)
+            self._received += data
+        found = bytes(self._received[:count])
+        del self._received[:count]
+        return found
 
     def _skip(self, count: int) -> None:
         while count:

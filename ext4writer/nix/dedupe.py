@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from ..attributes import ATTRIBUTES
+from ..content import reading_buffer
 from ..late_dataclasses import dataclass
 from ..progress import Cancel, check_cancelled
 from ..tree import Directory, RegularFile
@@ -46,7 +47,7 @@ def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
         sizes[size] = sizes.get(size, 0) + 1
     originals: dict[tuple[object, ...], _Original] = {}
     files = saved = 0
-    buffer = memoryview(bytearray(CHUNK))
+    buffer = reading_buffer(CHUNK)
     for parent, name, file in _files(store):
         size = file.content.size
         if sizes[size] < 2:

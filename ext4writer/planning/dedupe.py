@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from ..arithmetic import ceil_div
 from ..blake2 import blake2b
+from ..content import reading_buffer
 from ..errors import SourceChangedError, SpecError
 from ..late_dataclasses import NamedTuple
 from ..progress import Cancel, check_cancelled
@@ -119,7 +120,7 @@ def _digests(
 ) -> bytearray:
     """The digests of all blocks; the last one of a file is filled with zeros."""
     digests = bytearray(total * DIGEST_SIZE)
-    buffer = memoryview(bytearray(_PIECE_BYTES))
+    buffer = reading_buffer(_PIECE_BYTES)
     at = position = 0
     while position < len(segments):
         index = segments[position].node

@@ -18,6 +18,7 @@ from ..arithmetic import ceil_div
 from ..attributes import OTHER_TIMES
 from ..bits import MASK_64
 from ..blake2 import blake2b
+from ..content import reading_buffer
 from ..errors import SourceChangedError
 from ..late_dataclasses import fields
 from ..nodes import IS_OTHER, IS_REGULAR
@@ -72,7 +73,7 @@ def with_content(
     reading, :class:`SourceChangedError` and :class:`CancelledError`.
     """
     digest = blake2b(derived.bytes, digest_size=16, person=b"ext4writer")
-    buffer = memoryview(bytearray(_PIECE_BYTES))
+    buffer = reading_buffer(_PIECE_BYTES)
     for index in table.indexes_of(S_IFREG):
         node = table.nodes[index]
         assert isinstance(node, RegularFile)

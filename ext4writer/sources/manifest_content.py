@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..content import Content, FileId, Reader, stamp_of
+from ..content import Content, FileId, Reader, reading_buffer, stamp_of
 from ..errors import SourceChangedError, SourceError
 from .host import HostDirectory, HostFile
 
@@ -200,7 +200,7 @@ class _CheckingReader:
     def _skip_to(self, offset: int) -> None:
         if self._seen >= offset:
             return
-        buffer = memoryview(bytearray(min(CHUNK, offset - self._seen)))
+        buffer = reading_buffer(min(CHUNK, offset - self._seen))
         while self._seen < offset:
             piece = buffer[: min(len(buffer), offset - self._seen)]
             count = self._reader.readinto(piece, self._seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..content import Content
+from ..content import Content, reading_buffer
 from ..errors import TreeError
 from ..progress import Cancel, check_cancelled
 from ..tree import S_IFLNK, S_IFREG, Directory, Node, RegularFile, Symlink
@@ -68,7 +68,7 @@ class _Dump:
     def __init__(self, take: Callable[[memoryview], object], cancel: Cancel | None) -> None:
         self._take = take
         self._cancel = cancel
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = reading_buffer(BUFFER_BYTES)
         self._filled = self._total = 0
 
     def dump(self, root: Node) -> int:

@@ -6,15 +6,18 @@ import io
 import threading
 from collections.abc import Iterator, Sequence
 from heapq import merge
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..arithmetic import round_down, round_up
-from ..damage.override import Override
+from ..content import reading_buffer
 from ..planning.layout import METADATA_MEMORY, ImagePlan
 from ..spans import Span
 from .contents import Contents
 from .extents import Allocation, Extent, allocation, gapless
 from .metadata import Metadata
+
+if TYPE_CHECKING:
+    from ..damage.override import Override
 
 Buffer: TypeAlias = Any
 """What bytes are read into, such as a bytearray. Its name in typeshed is for type checkers only."""
@@ -68,10 +71,9 @@ class VirtualImage(io.RawIOBase):
 
     def pread(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes from byte ``offset`` on; fewer only at the end of the image."""
-        data = bytearray(max(0, min(size, self.size - self._checked(offset))))
-        with memoryview(data) as view:
-            self.preadinto(offset, view)
-        return bytes(data)
+        view = reading_buffer(max(0, min(size, self.size - self._checked(offset))))
+        self.preadinto(offset, view)
+        return bytes(view)
 
     def preadinto(self, offset: int, buffer: Buffer) -> int:
         """Fill ``buffer`` from byte ``offset`` on; return the count, short only at the end."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
-from ..content import read_at, write_all_at
+from ..content import read_at, reading_buffer, write_all_at
 from ..errors import SpecError
 from ..late_dataclasses import dataclass
 from ..progress import Cancel, check_cancelled
@@ -34,6 +33,8 @@ class Part:
 
     def digest(self) -> str:
         """The SHA-256 of its bytes, in hexadecimal digits; it reads all of them."""
+        import hashlib  # late, since it loads OpenSSL
+
         digest = hashlib.sha256()
         for piece in self:
             digest.update(piece)
@@ -48,8 +49,10 @@ def write_part(
     Zeros are left as holes. Unless the file ``is_new``, what it holds in their place is zeroed.
     Raises what reading an image raises, :class:`CancelledError`, and ``OSError``.
     """
+    import hashlib
+
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(PIECE_BYTES))
+    buffer = reading_buffer(PIECE_BYTES)
     for low, high, is_zero in part.image.allocation(part.offset, part.size):
         for position in range(low, high, PIECE_BYTES):
             check_cancelled(cancel)
@@ -67,7 +70,7 @@ def write_part(
 
 def _is_zeros(fd: int, size: int, offset: int) -> bool:
     """Whether a stretch of an open file holds nothing but zeros, as far as it goes."""
-    view = memoryview(bytearray(size))
+    view = reading_buffer(size)
     count = read_at(fd, view, offset)
     return view[:count] == bytes(count)
 

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -135,8 +135,15 @@ def test_several_clients_at_once(server: Server, image: Path) -> None:
 # -- a client of our own, for what theirs never do -------------------------------------------------
 
 
+def packed_request(command: int, offset: int, length: int, flags: int = 0) -> bytes:
+    return struct.pack(">IHHQQI", 0x25609513, flags, command, 77, offset, length)
+
+
 class Client:
     """Speaks the protocol, rightly or wrongly."""
+
+    chunks = 0
+    """Those that came."""
 
     def __init__(self, server: Server) -> None:
         self.peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -175,7 +182,7 @@ class Client:
             pass
 
     def request(self, command: int, offset: int, length: int, flags: int = 0) -> None:
-        self.peer.sendall(struct.pack(">IHHQQI", 0x25609513, flags, command, 77, offset, length))
+        self.peer.sendall(packed_request(command, offset, length, flags))
 
     def simple(self, length: int) -> tuple[int, bytes]:
         magic, error, cookie = struct.unpack(">IIQ", self.take(16))
@@ -185,7 +192,20 @@ class Client:
     def chunk(self) -> tuple[int, int, bytes]:
         magic, flags, kind, cookie, length = struct.unpack(">IHHQI", self.take(20))
         assert (magic, cookie) == (0x668E33EF, 77)
+        self.chunks += 1
         return flags, kind, self.take(length)
+
+    def data(self, offset: int, length: int) -> bytes:
+        """The bytes that the chunks of one answer make up."""
+        got, flags = bytearray(b"\xff" * length), 0
+        while not flags & 1:
+            flags, kind, body = self.chunk()
+            [at] = struct.unpack_from(">Q", body)
+            assert kind in (1, 2)
+            piece = body[8:] if kind == 1 else bytes(*struct.unpack_from(">I", body, 8))
+            got[at - offset : at - offset + len(piece)] = piece
+        assert len(got) == length
+        return bytes(got)
 
     def is_gone(self) -> bool:
         try:
@@ -230,20 +250,66 @@ def test_chunks_make_up_the_range(server: Server, image: Path) -> None:
                 offset = chance.randrange(len(data))
                 length = min(len(data) - offset, 1 + chance.randrange(2 * MIB))
                 client.request(NBD_CMD_READ, offset, length, dont_fragment)
-                got = bytearray(b"\xff" * length)
-                count = flags = 0
-                while not flags & 1:
-                    flags, kind, body = client.chunk()
-                    count += 1
-                    [at] = struct.unpack_from(">Q", body)
-                    if kind == 1:
-                        got[at - offset : at - offset + len(body) - 8] = body[8:]
-                    else:
-                        assert kind == 2
-                        [size] = struct.unpack_from(">I", body, 8)
-                        got[at - offset : at - offset + size] = bytes(size)
-                assert got == data[offset : offset + length]
-                assert count == 1 or not dont_fragment
+                before = client.chunks
+                assert client.data(offset, length) == data[offset : offset + length]
+                assert client.chunks == before + 1 or not dont_fragment
+
+
+def test_requests_that_wait_are_each_answered(server: Server, image: Path) -> None:
+    data = image.read_bytes()
+    with closing(Client(server)) as client:
+        client.go(structured=True)
+        for lengths in ((4096, 4096, 4096), (1, 70_000, 3, 900_000, 200_000), (300_000,) * 6):
+            requests, offset = b"", 0
+            for length in lengths:
+                requests += packed_request(NBD_CMD_READ, offset, length)
+                offset += length
+            requests += packed_request(NBD_CMD_READ, 512, 9) + packed_request(
+                NBD_CMD_READ, len(data), 1
+            )
+            client.peer.sendall(requests[:30])
+            client.peer.sendall(requests[30:])
+            start = 0
+            for length in lengths:
+                assert client.data(start, length) == data[start : start + length]
+                start += length
+            assert client.data(512, 9) == data[512:521]
+            assert client.chunk()[1] == 1 << 15 | 1
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_one_of_those_that_wait_cannot_be_read(tmp_path: Path, structured: bool) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name in "abc":
+        (folder / name).write_bytes(name.encode() * 4096)
+    layout = ext4writer.plan(sources.directory(folder))
+    heard: list[object] = []
+    with (
+        layout.open() as image,
+        Server(image, f"unix:{tmp_path / 's'}", on_error=heard.append) as server,
+        ExitStack() as opened,
+    ):
+        threading.Thread(target=server.run, daemon=True).start()
+        client = opened.enter_context(closing(Client(server)))
+        client.go(structured=structured)
+        [first, *others] = sorted(each.offset for each in image.extents() if each.path)
+        assert others == [first + 4096, first + 8192]
+        (folder / "b").write_bytes(b"B" * 4096)
+        client.peer.sendall(
+            b"".join(packed_request(NBD_CMD_READ, first + at, 4096) for at in (0, 4096, 8192))
+        )
+        answers = []
+        for at in (0, 4096, 8192):
+            if not structured:
+                answers.append(client.simple(4096))
+                continue
+            _, kind, body = client.chunk()
+            failed = kind == 1 << 15 | 2
+            assert failed or struct.unpack_from(">Q", body) == (first + at,)
+            answers.append((5, b"") if failed else (0, body[8:]))
+    assert answers == [(0, b"a" * 4096), (5, b""), (0, b"c" * 4096)]
+    assert len(heard) == 1
 
 
 @pytest.mark.parametrize("structured", [False, True])

@@ -12,7 +12,15 @@ import stat
 from typing import BinaryIO, Protocol
 
 from ...arithmetic import round_up
-from ...content import O_BINARY, O_CLOEXEC, BytesContent, Content, ContentSource, write_at
+from ...content import (
+    O_BINARY,
+    O_CLOEXEC,
+    BytesContent,
+    Content,
+    ContentSource,
+    reading_buffer,
+    write_at,
+)
 from ...errors import ArchiveError, LimitError, OutputError, SourceError
 from ...progress import Cancel, check_cancelled
 from ...slices import FileSliceContent, HeldFile
@@ -90,7 +98,7 @@ class SliceInput:
         self._position = start
         self._window = b""
         self._window_start = start
-        self._buffer = memoryview(bytearray(WINDOW_BYTES))
+        self._buffer = reading_buffer(WINDOW_BYTES)
         self._cancel = cancel
 
     @property
@@ -130,7 +138,7 @@ class SliceInput:
     def _load(self, position: int, size: int) -> bytes:
         room = max(0, self._end - position)
         if size > WINDOW_BYTES:
-            view = memoryview(bytearray(min(size, room)))
+            view = reading_buffer(min(size, room))
             return bytes(view[: self._file.read_into(view, position)])
         wanted = min(WINDOW_BYTES, room)
         count = self._file.read_into(self._buffer[:wanted], position)
