@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ..api import plan
 from ..arguments import ID_MOST
 from ..late_dataclasses import NamedTuple, replace
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES
@@ -11,7 +12,6 @@ from ..planning.named_policies import described
 from ..planning.random_features import UNWANTED, feature_words
 from ..planning.states.journal_policies import JOURNAL_POLICIES
 from ..planning.states.mmp import MMP_POLICIES
-from ..planning.states.orphan_policies import ORPHAN_POLICIES
 from .entries import Entry
 from .recipe import Recipe
 
@@ -22,6 +22,10 @@ class Shape(NamedTuple):
     name: str
     about: str
     recipe: Recipe
+
+    def image_bytes(self) -> int:
+        """The size of its image."""
+        return plan(self.recipe.make_tree(), self.recipe.make_spec()).size_bytes
 
 
 def shapes() -> list[Shape]:
@@ -50,7 +54,9 @@ _SOME = (
 def _sizes() -> Iterator[Shape]:
     for size in (1024, 2048, 4096, 8192, 16384, 32768, 65536):
         about = f"Blocks of {size} bytes."
-        yield Shape(f"blocks-{size}", about, _usual({"block_size": str(size)}))
+        # With blocks of 64 KiB, one file less stays below 1 MiB.
+        entries = _SOME if size < 65536 else (_SOME[0], *_SOME[2:])
+        yield Shape(f"blocks-{size}", about, _usual({"block_size": str(size)}, entries))
     for size, block in ((128, 1024), (256, 1024), (512, 1024), (1024, 1024), (2048, 2048)):
         spec = {"block_size": str(block), "inode_size": str(size)}
         yield Shape(f"inodes-{size}", f"Inodes of {size} bytes.", _usual(spec))
@@ -59,14 +65,15 @@ def _sizes() -> Iterator[Shape]:
     for kind in ("ext2", "ext3"):
         spec = {"type": kind, "block_size": "1024"}
         if kind == "ext3":
-            spec |= {"journal": "auto", "size": "3M"}
+            spec |= _LEAST_JOURNAL
         yield Shape(kind, f"What {kind} was.", Recipe(_SOME, {"journal": "none", **spec}))
     for alg in ("legacy", "half_md4", "tea"):
         spec = {"block_size": "1024", "hash_alg": alg}
         yield Shape(f"hash-{alg}", f"Directories are indexed by {alg}.", _usual(spec))
-    spec = {"block_size": "1024", "groups_per_flex": "1", "size": "24M"}
+    spec = {"block_size": "1024", "groups_per_flex": "1", "blocks_per_group": "256"}
+    spec |= {"size": "750K"}
     yield Shape("three-groups", "Three groups, each with its own tables.", _usual(spec))
-    spec = {"block_size": "1024", "journal": "auto", "size": "4M"}
+    spec = {"block_size": "1024", **_LEAST_JOURNAL}
     yield Shape("journal", "A journal of the least size.", Recipe(_SOME, spec))
     spec = {"block_size": "1024", "features": "none", "revision": "0"}
     spec |= {"journal": "none", "inode_size": "128"}
@@ -133,7 +140,7 @@ def _features() -> Iterator[Shape]:
         spec = {"block_size": "1024"}
         is_default = row.name in usual
         if any("journal" in need for need in row.needs):
-            spec |= {"journal": "auto", "size": "4M"}
+            spec |= _LEAST_JOURNAL
         name = f"without-{row.name}" if is_default else f"with-{row.name}"
         about = f"{'No' if is_default else 'The feature'} {row.name}."
         spec["features"] = feature_words(row, without=is_default)
@@ -146,21 +153,35 @@ def _features() -> Iterator[Shape]:
             yield Shape(name, about, Recipe(_SOME, {"journal": "none", **spec}))
 
 
+_LEAST_JOURNAL = {"journal": "1M"}
+"""Of 1,024 blocks of 1 KiB, the least that a kernel mounts (fs/jbd2/journal.c:journal_reset,
+JBD2_MIN_JOURNAL_BLOCKS). Images with a journal inside have more than 1 MiB, and no others."""
 GROUPS = {"blocks_per_group": "256", "size": "1000K"}
 """Four groups in an image of less than one MiB."""
 _NEEDS: dict[str, dict[str, str]] = {
-    **{kind.name: {"journal": "1M"} for kind in JOURNAL_POLICIES},
-    "fast-commit": {"journal": "1M", "features": "fast_commit"},
-    "fast-commit-names": {"journal": "1M", "features": "fast_commit"},
-    "random-recovery": {"journal": "1M", "features": "fast_commit,orphan_file"},
-    **{kind.name: {"journal": "1M", "features": "orphan_file"} for kind in ORPHAN_POLICIES},
+    **{kind.name: _LEAST_JOURNAL for kind in JOURNAL_POLICIES},
+    "fast-commit": {**_LEAST_JOURNAL, "features": "fast_commit"},
+    "fast-commit-names": {**_LEAST_JOURNAL, "features": "fast_commit"},
+    "random-recovery": {**_LEAST_JOURNAL, "features": "fast_commit,orphan_file"},
+    # A list of orphans needs no journal, and the feature orphan_file does.
+    "orphan-file": {**_LEAST_JOURNAL, "features": "orphan_file"},
+    **dict.fromkeys(("journal-last", "journal-between", "journal-pieces"), _LEAST_JOURNAL),
+    # The least file system that has a journal by itself has 2,048 blocks, and then 1,024 more.
+    "journal-larger": {"journal": "auto", "free": "1940K"},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
     **dict.fromkeys(("metadata-shuffle", "metadata-gaps", "other-groups"), GROUPS),
+    "deep-index": {"features": "large_dir"},
+    "metadata-backwards": {**GROUPS, "groups_per_flex": "2"},
+    "metadata-across": {**GROUPS, "groups_per_flex": "2"},
+    "backup-groups": {**GROUPS, "features": "sparse_super2,^resize_inode"},
 }
 """Options without which a policy has nothing to choose, by its name."""
 
 
-_MORE: dict[str, tuple[Entry, ...]] = {"fast-commit-names": (_entry("dir", "/few", names=5),)}
+_MORE: dict[str, tuple[Entry, ...]] = {
+    "fast-commit-names": (_entry("dir", "/few", names=5),),
+    "loose-extents": (_entry("file", "/fragments", size=345_000),),
+}
 """Files that a policy has something to choose of, by its name."""
 
 
@@ -170,6 +191,8 @@ def _policies() -> Iterator[Shape]:
         entries = (*_SOME, large, *_MORE.get(name, ()))
         # Layouts that are not dense want more blocks than the files have.
         spec = {"block_size": "1024", "free": "256K", **_NEEDS.get(name, {})}
-        if "size" in spec or name == "deep-extents":
-            del spec["free"]  # e2fsck offers to make trees shorter whose nodes hold two entries
+        if name == "loose-extents":
+            spec["free"] = "400K"
+        if "size" in spec:
+            del spec["free"]
         yield Shape(f"policy-{name}", about, replace(_usual(spec, entries), policy=name))

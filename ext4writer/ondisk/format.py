@@ -10,7 +10,7 @@ may have features that are never written; what they change in the fixed places i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cached_property, lru_cache
 
@@ -117,6 +117,9 @@ class Format:
     """The groups other than 0 that hold a backup, with sparse_super2 only; :meth:`of_groups`."""
     num_backup_sb: int = 2
     """How many backups a new file system has, with sparse_super2 only: 0 to 2."""
+    backup_numbers: tuple[int, ...] | None = None
+    """Which groups they are, for any number of groups: n is group 1 + n % (groups - 1). None is
+    group 1 and the last one."""
     first_ino: int = EXT4_GOOD_OLD_FIRST_INO
     """The first inode that is not reserved."""
     uuid: bytes = bytes(16)
@@ -282,18 +285,26 @@ class Format:
     def of_groups(self, groups: int) -> Format:
         """Return the format of a new file system of this many groups.
 
-        With sparse_super2 its backups are in group 1 and the last group. ``first_meta_bg`` is at
-        most the number of descriptor blocks (fs/ext4/super.c:ext4_fill_super).
+        With sparse_super2 its backups are in group 1 and the last group, unless
+        ``backup_numbers`` says where. ``first_meta_bg`` is at most the number of descriptor blocks
+        (fs/ext4/super.c:ext4_fill_super).
         """
         fmt = self
         if self.sparse_super2:
             # misc/mke2fs.c:PRS and lib/ext2fs/initialize.c:ext2fs_initialize
             wanted = (1, groups - 1)[: self.num_backup_sb]
+            if self.backup_numbers is not None and groups > 1:
+                # lib/ext2fs/closefs.c:ext2fs_bg_has_super: any two groups
+                wanted = tuple(1 + number % (groups - 1) for number in self.backup_numbers)
             backups = sorted({group for group in wanted if 0 < group < groups})
             fmt = replace(fmt, backup_groups=tuple(backups))
         if self.first_meta_bg > self.gdt_blocks(groups):
             fmt = replace(fmt, first_meta_bg=self.gdt_blocks(groups))
         return fmt
+
+    def with_backups(self, numbers: Sequence[int] | None) -> Format:
+        """Return the format with these ``backup_numbers``."""
+        return self if numbers is None else replace(self, backup_numbers=tuple(numbers))
 
     def with_meta_bg(self) -> Format:
         """Return the format with all descriptors in metagroups, and no reserve for growth."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableSequence, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ..bits import MASK_64
 from ..errors import SpecError
 from ..ondisk.dirent import EXT4_NAME_LEN
 from ..ondisk.extent import EXT_UNWRITTEN_MAX_LEN
@@ -16,31 +18,42 @@ if TYPE_CHECKING:
     from .states.orphans import OrphanRoom, OrphanState
 
 INODE_NUMBER_MAX = (1 << 32) - 1
+JOURNAL_EXTRA_MOST = 65_536
+"""Blocks."""
 EMPTY_BLOCKS_MOST = 4096
 """After one block of names: enough for each question that a reader may get wrong."""
 
 
 class CheckedPolicy(LayoutPolicy):
-    """Asks ``inner``; raises :class:`SpecError` for an invalid answer."""
+    """Asks ``inner``; raises :class:`SpecError` for an invalid answer, and for an exception.
+
+    The error names the policy and its method. An answer is read no further than a valid one is
+    long, so that a generator may be without end.
+    """
 
     def __init__(self, inner: LayoutPolicy) -> None:
-        self.name = inner.name
-        self._inner = inner.fresh()
-        if not isinstance(self._inner, LayoutPolicy):
-            raise self._error("fresh", f"{self._inner!r:.80}, which is no LayoutPolicy")
-        self.sequential = bool(self._inner.sequential)
-        self.moves_metadata = bool(self._inner.moves_metadata)
+        name = _attribute(inner, "name")
+        if type(name) is not str:
+            problem = f"name of a {type(inner).__name__} is {_shown(name)}; it must be a text"
+            raise SpecError("policy", problem)
+        self.name = name
+        self._inner = inner
+        self._inner = self._ask("fresh")
+        if not issubclass(type(self._inner), LayoutPolicy):
+            raise self._error("fresh", f"{_shown(self._inner)}, which is no LayoutPolicy")
+        for name in ("sequential", "moves_metadata", "crosses_flex_groups"):
+            setattr(self, name, self._truth(name, _attribute(self._inner, name)))
 
     def fresh(self) -> LayoutPolicy:
         return CheckedPolicy(self._inner)
 
     def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
-        numbers = self._inner.inode_numbers(count, first)
+        numbers = self._ask("inode_numbers", count, first)
         if numbers is None:
             return None
-        numbers = self._integers("inode_numbers", numbers)
+        numbers = self._integers("inode_numbers", numbers, count)
         if len(numbers) != count:
-            raise self._error("inode_numbers", f"{len(numbers)} numbers for {count} nodes")
+            raise self._error("inode_numbers", f"{_counted(numbers, count)} for {count} nodes")
         if numbers and not first <= min(numbers) <= max(numbers) <= INODE_NUMBER_MAX:
             wrong = next(one for one in numbers if not first <= one <= INODE_NUMBER_MAX)
             raise self._error("inode_numbers", f"{wrong}; {first} is the least number")
@@ -49,7 +62,7 @@ class CheckedPolicy(LayoutPolicy):
         return numbers
 
     def run_lengths(self, blocks: int) -> list[int]:
-        lengths = self._integers("run_lengths", self._inner.run_lengths(blocks))
+        lengths = self._integers("run_lengths", self._ask("run_lengths", blocks), blocks)
         if sum(lengths) != blocks or (lengths and min(lengths) < 1):
             shown = ", ".join(map(str, lengths[:8])) + (", ..." if len(lengths) > 8 else "")
             raise self._error(
@@ -58,161 +71,277 @@ class CheckedPolicy(LayoutPolicy):
         return lengths
 
     def shuffle(self, items: MutableSequence[Item]) -> None:
-        pieces: Any = items
-        before = sorted(pieces)
-        self._inner.shuffle(items)
-        if sorted(pieces) != before:
-            raise self._error("shuffle", "other pieces than those that it was given")
+        self._only_order("shuffle", items, "pieces")
 
     def gap(self) -> int:
-        [gap] = self._integers("gap", [self._inner.gap()])
-        if gap < 0:
-            raise self._error("gap", f"{gap} blocks")
-        return gap
+        return self._number("gap", self._ask("gap"))
 
     def entry_order(self, names: list[bytes]) -> list[bytes]:
         # A policy may sort the list in place, and the caller needs its own order.
-        ordered = self._items("entry_order", self._inner.entry_order(list(names)))
-        if ordered == names:
-            return names
-        if not all(isinstance(name, bytes) for name in ordered) or sorted(ordered) != names:
+        answer = self._ask("entry_order", list(names))
+        ordered = self._items("entry_order", answer, len(names))
+        if not all(type(name) is bytes for name in ordered) or sorted(ordered) != sorted(names):
             raise self._error("entry_order", f"other names than the {len(names)} of the directory")
-        return ordered
+        return names if ordered == names else ordered
 
     def indexed(self, blocks: int) -> bool:
-        return bool(self._inner.indexed(blocks))
+        return self._truth("indexed", self._ask("indexed", blocks))
 
     def leaf_bytes(self, capacity: int) -> int:
-        [filled] = self._integers("leaf_bytes", [self._inner.leaf_bytes(capacity)])
-        return max(0, min(filled, capacity))
+        filled = self._number("leaf_bytes", self._ask("leaf_bytes", capacity))
+        if filled > capacity:
+            raise self._error("leaf_bytes", f"{filled} of {capacity} bytes")
+        return filled
 
     def empty_blocks(self) -> int:
-        [blocks] = self._integers("empty_blocks", [self._inner.empty_blocks()])
-        if not 0 <= blocks <= EMPTY_BLOCKS_MOST:
+        blocks = self._number("empty_blocks", self._ask("empty_blocks"))
+        if blocks > EMPTY_BLOCKS_MOST:
             raise self._error("empty_blocks", f"{blocks}; {EMPTY_BLOCKS_MOST} are the most")
         return blocks
 
     def record_slack(self, room: int) -> int:
-        [slack] = self._integers("record_slack", [self._inner.record_slack(room)])
-        if not 0 <= slack <= room or slack % 4:
+        slack = self._number("record_slack", self._ask("record_slack", room))
+        if slack > room or slack % 4:
             raise self._error("record_slack", f"{slack} of {room} bytes, which go by fours")
         return slack
 
     def deleted_name(self, room: int) -> bytes:
-        name = self._inner.deleted_name(room)
-        if not isinstance(name, bytes) or len(name) > EXT4_NAME_LEN:
-            raise self._error("deleted_name", f"{name!r:.80}, which is no name of an entry")
+        name = self._ask("deleted_name", room)
+        if type(name) is not bytes or len(name) > EXT4_NAME_LEN:
+            raise self._error("deleted_name", f"{_shown(name)}, which is no name of an entry")
         return name
 
     def index_entries(self, limit: int) -> int:
-        return self._entries("index_entries", limit, self._inner.index_entries(limit))
+        return self._entries("index_entries", limit)
 
     def extent_entries(self, limit: int) -> int:
-        return self._entries("extent_entries", limit, self._inner.extent_entries(limit))
+        return self._entries("extent_entries", limit)
 
-    def _entries(self, method: str, limit: int, given: int) -> int:
-        [entries] = self._integers(method, [given])
+    def _entries(self, method: str, limit: int) -> int:
+        [entries] = self._integers(method, [self._ask(method, limit)], 1)
         if not 2 <= entries <= limit:
             raise self._error(method, f"{entries} entries; 2 to {limit} are possible")
         return entries
 
     def inline(self, size: int) -> bool:
-        return bool(self._inner.inline(size))
+        return self._truth("inline", self._ask("inline", size))
 
     def xattrs_outside(self) -> bool:
-        return bool(self._inner.xattrs_outside())
+        return self._truth("xattrs_outside", self._ask("xattrs_outside"))
 
     def xattrs_shared(self) -> bool:
-        return bool(self._inner.xattrs_shared())
+        return self._truth("xattrs_shared", self._ask("xattrs_shared"))
 
     def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
-        before = sorted(items)
-        self._inner.metadata_order(items)
-        after: Any = items
-        if not all(isinstance(item, tuple) for item in after) or sorted(after) != before:
-            raise self._error("metadata_order", "other items than those that it was given")
+        self._only_order("metadata_order", items, "items")
 
     def metadata_gap(self) -> int:
-        [gap] = self._integers("metadata_gap", [self._inner.metadata_gap()])
-        if gap < 0:
-            raise self._error("metadata_gap", f"{gap} blocks")
-        return gap
+        return self._number("metadata_gap", self._ask("metadata_gap"))
+
+    def backup_numbers(self, count: int) -> Sequence[int] | None:
+        numbers = self._ask("backup_numbers", count)
+        if numbers is None:
+            return None
+        numbers = self._integers("backup_numbers", numbers, count)
+        if len(numbers) != count or min(numbers) < 0:
+            problem = f"{_shown(numbers)}; {count} numbers from 0 up are needed"
+            raise self._error("backup_numbers", problem)
+        return numbers
+
+    def journal_extra(self) -> int:
+        extra = self._number("journal_extra", self._ask("journal_extra"))
+        if extra > JOURNAL_EXTRA_MOST:
+            raise self._error("journal_extra", f"{extra} blocks; {JOURNAL_EXTRA_MOST} are the most")
+        return extra
+
+    def journal_places(self, clusters: int, most: int) -> Sequence[tuple[int, int]] | None:
+        answer = self._ask("journal_places", clusters, most)
+        if answer is None:
+            return None
+        pieces = []
+        for piece in self._items("journal_places", answer, clusters):
+            numbers = self._integers("journal_places", piece, 2)
+            if len(numbers) != 2 or numbers[1] < 1:
+                problem = f"{_shown(numbers)}; a first cluster and a length are needed"
+                raise self._error("journal_places", problem)
+            pieces.append((numbers[0], numbers[1]))
+        if sum(length for _, length in pieces) != clusters:
+            problem = f"pieces that do not take {clusters} clusters together"
+            raise self._error("journal_places", problem)
+        end = 0
+        for first, length in sorted(pieces):
+            if first < end or first + length > most:
+                problem = f"{length} clusters from {first} on, which are taken or behind {most}"
+                raise self._error("journal_places", problem)
+            end = first + length
+        return pieces
 
     def block_mapped(self, blocks: int) -> bool:
-        return bool(self._inner.block_mapped(blocks))
+        return self._truth("block_mapped", self._ask("block_mapped", blocks))
 
     def unwritten_blocks(self, hole: int) -> int:
-        [blocks] = self._integers("unwritten_blocks", [self._inner.unwritten_blocks(hole)])
-        if not 0 <= blocks <= hole:
+        blocks = self._number("unwritten_blocks", self._ask("unwritten_blocks", hole))
+        if blocks > hole:
             raise self._error("unwritten_blocks", f"{blocks} of {hole} blocks")
         return blocks
 
     def blocks_past_end(self, blocks: int) -> int:
-        [past] = self._integers("blocks_past_end", [self._inner.blocks_past_end(blocks)])
-        if not 0 <= past <= EXT_UNWRITTEN_MAX_LEN:
+        past = self._number("blocks_past_end", self._ask("blocks_past_end", blocks))
+        if past > EXT_UNWRITTEN_MAX_LEN:
             problem = f"{past} blocks; {EXT_UNWRITTEN_MAX_LEN} are the most"
             raise self._error("blocks_past_end", problem)
         return past
 
     def generation(self) -> int:
-        [generation] = self._integers("generation", [self._inner.generation()])
-        if not 0 <= generation < 1 << 32:
+        generation = self._number("generation", self._ask("generation"))
+        if generation >= 1 << 32:
             raise self._error("generation", f"{generation}; it has 32 bits")
         return generation
 
     def extra_isize(self, least: int, most: int, usual: int) -> int:
-        given = self._inner.extra_isize(least, most, usual)
-        [size] = self._integers("extra_isize", [given])
-        if not 0 <= size <= most or size % 4:
+        size = self._number("extra_isize", self._ask("extra_isize", least, most, usual))
+        if size > most or size % 4:
             raise self._error("extra_isize", f"{size}; 0 to {most} bytes by fours are possible")
         return size
 
     def unused_inodes(self, count: int) -> int:
-        [unused] = self._integers("unused_inodes", [self._inner.unused_inodes(count)])
-        if not 0 <= unused <= count:
+        unused = self._number("unused_inodes", self._ask("unused_inodes", count))
+        if unused > count:
             raise self._error("unused_inodes", f"{unused} of {count}")
         return unused
 
     def deleted_inode(self) -> bool:
-        return bool(self._inner.deleted_inode())
+        return self._truth("deleted_inode", self._ask("deleted_inode"))
 
     def uninit(self, flag: str) -> bool:
-        return bool(self._inner.uninit(flag))
+        return self._truth("uninit", self._ask("uninit", flag))
 
     def journal_state(self, room: JournalRoom) -> JournalState | None:
-        state = self._inner.journal_state(room)
+        state = self._ask("journal_state", room)
         if state is None:
             return None
         from .states.journal import as_journal_state
 
+        # Enough for each block that there is, and one more to notice that there are too many.
+        most = room.log_blocks + room.fast_commit_blocks + len(room.blocks) + len(room.files)
         try:
-            return as_journal_state(state)
-        except (TypeError, ValueError, AttributeError):
-            raise self._error("journal_state", f"{state!r:.80}, which is no JournalState") from None
+            return as_journal_state(state, most)
+        except Exception as error:
+            problem = f"{_shown(state)}, which is no JournalState{_told(error)}"
+            raise self._error("journal_state", problem) from None
 
     def orphan_state(self, room: OrphanRoom) -> OrphanState | None:
-        return self._inner.orphan_state(room)  # which is checked where it is asked
+        state = self._ask("orphan_state", room)
+        if state is None:
+            return None
+        from .states.orphans import as_orphan_state
+
+        try:
+            return as_orphan_state(state)
+        except Exception as error:
+            problem = f"{_shown(state)}, which is no OrphanState{_told(error)}"
+            raise self._error("orphan_state", problem) from None
 
     def mmp_state(self, epoch: int) -> MmpState | None:
-        state = self._inner.mmp_state(epoch)
+        state = self._ask("mmp_state", epoch)
         if state is None:
             return None
         from .states.mmp import checked_mmp_state
 
-        return checked_mmp_state(state)
-
-    def _integers(self, method: str, values: Iterable[Any]) -> list[int]:
-        found = self._items(method, values)
-        for value in found:
-            if not isinstance(value, int):
-                raise self._error(method, f"{value!r:.80}, which is no whole number")
-        return found
-
-    def _items(self, method: str, values: Iterable[Any]) -> list[Any]:
         try:
-            return list(values)
+            return checked_mmp_state(state)
+        except SpecError as error:
+            raise self._error("mmp_state", error.problem) from None
+        except Exception as error:
+            problem = f"{_shown(state)}, which is no MmpState{_told(error)}"
+            raise self._error("mmp_state", problem) from None
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._inner, method)(*arguments)
+        except Exception as error:
+            raise SpecError(
+                "policy",
+                f"{method} of {_shown(self.name)} raised {type(error).__name__}{_told(error)}; "
+                "it must return an answer",
+            ) from error
+
+    def _only_order(self, method: str, items: MutableSequence[Any], what: str) -> None:
+        """Let the policy change the order of ``items``, and nothing else."""
+        before = sorted(items)
+        self._ask(method, items)
+        if not all(type(item) is tuple for item in items) or _sorted(items) != before:
+            raise self._error(method, f"other {what} than those that it was given")
+        # What equals an item may be of other types.
+        known = {item: item for item in before}
+        items[:] = [known[item] for item in items]
+
+    def _truth(self, method: str, answer: Any) -> bool:
+        if type(answer) is bool or (type(answer) is int and answer in (0, 1)):
+            return bool(answer)
+        raise self._error(method, f"{_shown(answer)}, which is neither True nor False")
+
+    def _number(self, method: str, answer: Any) -> int:
+        """A whole number that is not negative."""
+        [number] = self._integers(method, [answer], 1)
+        if number < 0:
+            raise self._error(method, f"{number}, which is less than 0")
+        return number
+
+    def _integers(self, method: str, values: Iterable[Any], most: int) -> list[int]:
+        found = self._items(method, values, most)
+        for value in found:
+            if not issubclass(type(value), int):  # isinstance asks the value itself
+                raise self._error(method, f"{_shown(value)}, which is no whole number")
+            if not -MASK_64 <= value <= MASK_64:
+                raise self._error(method, "a number of more than 64 bits")
+        return [int.__add__(value, 0) for value in found]  # of no class of its own
+
+    def _items(self, method: str, values: Iterable[Any], most: int) -> list[Any]:
+        """All of ``values``; one more than ``most`` where there are more."""
+        try:
+            return list(islice(iter(values), most + 1))
         except TypeError:
-            raise self._error(method, f"{values!r:.80}, which is no list") from None
+            raise self._error(method, f"{_shown(values)}, which is no list") from None
+        except Exception as error:
+            problem = f"a list that raised {type(error).__name__}{_told(error)}"
+            raise self._error(method, problem) from error
 
     def _error(self, method: str, problem: str) -> SpecError:
-        return SpecError("policy", f"{method} of {self.name!r:.80} gave {problem}")
+        return SpecError("policy", f"{method} of {_shown(self.name)} gave {problem}")
+
+
+def _attribute(policy: LayoutPolicy, name: str) -> Any:
+    try:
+        return getattr(policy, name)
+    except Exception as error:
+        problem = f"{name} of a {type(policy).__name__} raised {type(error).__name__}{_told(error)}"
+        raise SpecError("policy", f"{problem}; it must be a value") from error
+
+
+def _sorted(items: Iterable[Any]) -> list[Any] | None:
+    try:
+        return sorted(items)
+    except Exception:
+        return None  # items that no planner made
+
+
+def _counted(numbers: list[int], most: int) -> str:
+    return f"more than {most} numbers" if len(numbers) > most else f"{len(numbers)} numbers"
+
+
+def _shown(value: Any) -> str:
+    """The beginning of how ``value`` prints, which may fail."""
+    try:
+        return f"{value!r:.80}"
+    except Exception:
+        return f"a {type(value).__name__}"
+
+
+def _told(error: Exception) -> str:
+    """What an exception says of itself, after a colon."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f": {text:.200}" if text else ""

@@ -138,7 +138,7 @@ class Geometry(NamedTuple):
         tables, as close to its start as the superblock backups allow. With ``packed``, all groups
         are placed as one flex group (misc/mke2fs.c:packed_allocate_tables). Nothing lies in
         ``bad_blocks``, which ascend; raises :class:`SpecError` for one where something must.
-        ``policy`` may mix the order in each flex group and leave gaps.
+        ``policy`` may mix the order in each flex group, or in all of them, and leave gaps.
         """
         groups = fmt.groups_for(blocks_count)
         fmt = fmt.of_groups(groups)
@@ -161,6 +161,21 @@ class Geometry(NamedTuple):
         flex_blocks = flex_groups * fmt.blocks_per_group
         flex_overhead = flex_groups * (2 + table_blocks)
         group = upcoming = 0
+        if policy is not None and policy.crosses_flex_groups and fmt.flex_bg:
+            # fs/ext4/super.c:ext4_check_descriptors and e2fsck/super.c:check_super_block: anywhere
+            placer = _Placer(fmt.first_data_block, blocks_count, obstacles)
+            found = placer.place_mixed(
+                groups,
+                {"block_bitmap": 1, "inode_bitmap": 1, "inode_table": table_blocks},
+                policy,
+                groups * fmt.blocks_per_group // _GAPS_MOST,
+                (fmt.groups_per_flex, fmt.blocks_per_group),
+            )
+            if placer.position > blocks_count:
+                return None
+            block_bitmaps, inode_bitmaps, inode_tables = found.values()
+            fixed += placer.finish()
+            group = groups
         while group < groups:
             first = fmt.first_data_block + group * fmt.blocks_per_group
             until = obstacles[upcoming][0] if upcoming < len(obstacles) else blocks_count
@@ -270,18 +285,27 @@ class _Placer:
                 return
 
     def place_mixed(
-        self, count: int, lengths: Mapping[str, int], policy: LayoutPolicy, spare: int
+        self,
+        count: int,
+        lengths: Mapping[str, int],
+        policy: LayoutPolicy,
+        spare: int,
+        spread: tuple[int, int] | None = None,
     ) -> dict[str, array[int]]:
         """The first blocks of ``count`` items of each kind, in the order of their groups.
 
         ``lengths`` are in blocks, by kind. ``policy`` orders all of them, and leaves up to
-        ``spare`` blocks between them. Where an item lies depends on nothing behind it, so that it
-        lies there in a shorter last group, too.
+        ``spare`` blocks between them. With ``spread``, which are the groups of a flex group and the
+        blocks of a group, each flex group gets as many items as it has groups. Where an item lies
+        depends on nothing behind it, so that it lies there in a shorter last group, too.
         """
         items = [(kind, number) for kind in lengths for number in range(count)]
         policy.metadata_order(items)
         found = {kind: array("Q", bytes(8 * count)) for kind in lengths}
-        for kind, number in items:
+        first = self.position
+        for at, (kind, number) in enumerate(items):
+            if spread is not None and at % (len(lengths) * spread[0]) == 0:
+                self._advance(first + at // len(lengths) * spread[1])
             gap = min(policy.metadata_gap(), spare)
             spare -= gap
             limit = self.end
@@ -294,6 +318,15 @@ class _Placer:
                 break
             found[kind][number] = place[0]
         return found
+
+    def _advance(self, block: int) -> None:
+        """Place what follows at ``block`` or behind it."""
+        while self._next < len(self._obstacles) and self._obstacles[self._next].start <= block:
+            obstacle = self._obstacles[self._next]
+            self._taken.append(obstacle)
+            self._next += 1
+            block = max(block, obstacle.end)
+        self.position = max(self.position, block)
 
     def finish(self) -> list[Span]:
         """All ranges taken, obstacles included, merged and ascending."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
 
+from .journal_choices import journal_pieces
 from .policy import Item, LayoutPolicy
 from .random_policy import SeededPolicy
 from .states.journal_policies import JOURNAL_POLICIES
@@ -230,6 +231,68 @@ class MetadataGaps(SeededPolicy):
         return self.below(12)
 
 
+class MetadataBackwards(SeededPolicy):
+    """Inode tables before bitmaps, and those of the last group of a flex group first."""
+
+    name = "metadata-backwards"
+    moves_metadata = True
+
+    def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
+        items.reverse()
+
+
+class MetadataAcross(MetadataShuffle):
+    """Bitmaps and inode tables in any flex group, not only in that of their group."""
+
+    name = "metadata-across"
+    crosses_flex_groups = True
+
+
+class BackupGroups(SeededPolicy):
+    """Backups of the superblock in any two groups, with the feature sparse_super2."""
+
+    name = "backup-groups"
+
+    def backup_numbers(self, count: int) -> Sequence[int] | None:
+        return [self.below(1 << 32) for _ in range(count)]
+
+
+class JournalLast(SeededPolicy):
+    """A journal behind all files, with as many free blocks before it as there may be."""
+
+    name = "journal-last"
+
+    def journal_places(self, clusters: int, most: int) -> Sequence[tuple[int, int]] | None:
+        return [(most - clusters, clusters)]
+
+
+class JournalBetween(SeededPolicy):
+    """A journal in one piece between the files."""
+
+    name = "journal-between"
+
+    def journal_places(self, clusters: int, most: int) -> Sequence[tuple[int, int]] | None:
+        return [(self.below(most - clusters + 1), clusters)]
+
+
+class JournalPieces(SeededPolicy):
+    """A journal in pieces that lie in any order between the files."""
+
+    name = "journal-pieces"
+
+    def journal_places(self, clusters: int, most: int) -> Sequence[tuple[int, int]] | None:
+        return journal_pieces(self, clusters, most, 2 + self.below(20))
+
+
+class JournalLarger(SeededPolicy):
+    """A journal that is up to 1,024 blocks larger than usual, where its size is automatic."""
+
+    name = "journal-larger"
+
+    def journal_extra(self) -> int:
+        return 1 + self.below(1024)
+
+
 class BlockMaps(SeededPolicy):
     """Block maps for half of the files and directories, and extents for the others."""
 
@@ -275,10 +338,19 @@ class DeepIndex(OneEntryLeaves):
         return 2
 
 
+class LooseExtents(OneBlockRuns):
+    """One free entry in each node of an extent tree, as the kernel leaves behind a split."""
+
+    name = "loose-extents"
+
+    def extent_entries(self, limit: int) -> int:
+        return limit - 1
+
+
 class DeepExtents(OneBlockRuns):
     """Two entries in each node of an extent tree, so that 65 blocks make five levels.
 
-    A repair offers to make such a tree narrower; ``e2fsck -E no_optimize_extents`` does not.
+    e2fsck offers to make such a tree narrower; ``e2fsck -E no_optimize_extents`` does not.
     """
 
     name = "deep-extents"
@@ -378,9 +450,12 @@ class Initialized(SeededPolicy):
 _KINDS: tuple[type[SeededPolicy], ...] = (
     *(OneBlockRuns, ShortRuns, Gaps, Interleaved, Backwards, ScatteredFiles, OtherGroups),
     *(InodeGaps, InodeShuffle, InodesBackwards),
-    *(EntryShuffle, EntriesBackwards, Slack, OneEntryLeaves, Linear, DeepIndex, DeepExtents),
+    *(EntryShuffle, EntriesBackwards, Slack, OneEntryLeaves, Linear, DeepIndex),
+    *(DeepExtents, LooseExtents),
     *(RecordSlack, DeletedNames, EmptyBlocks, EmptyTail),
-    *(MetadataShuffle, MetadataGaps, BlockMaps, UnwrittenHoles, PastEnd),
+    *(MetadataShuffle, MetadataGaps, MetadataBackwards, MetadataAcross, BackupGroups),
+    *(JournalLast, JournalBetween, JournalPieces, JournalLarger),
+    *(BlockMaps, UnwrittenHoles, PastEnd),
     *(XattrBlocks, XattrsUnshared, NothingInline),
     *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
     *(*JOURNAL_POLICIES, *ORPHAN_POLICIES, *MMP_POLICIES, RandomRecovery),

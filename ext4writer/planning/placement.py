@@ -130,27 +130,80 @@ def place(
     """
     spare //= geometry.format.blocks_per_cluster
     policy = policy.fresh()
+    if type(policy) is not LayoutPolicy:
+        journal = _journal_pieces(geometry, demand, policy, spare)
+        if journal is not None:
+            placement = _place(geometry, demand, policy, spare, journal)
+            if placement is not None:
+                return placement
+            # Files in more pieces take more blocks than there are.
+            policy = policy.fresh()
+    return _place(geometry, demand, policy, spare, None)
+
+
+def _place(
+    geometry: Geometry,
+    demand: Demand,
+    policy: LayoutPolicy,
+    spare: int,
+    journal: Sequence[Run] | None,
+) -> Placement | None:
+    """The same in clusters, with a journal in these ones; None is as usual."""
     try:
         if not policy.sequential:
-            return _Placer(geometry, demand).scattered(policy, spare)
-        placement = _Placer(geometry, demand).sequential()
+            return _Placer(geometry, demand, journal=journal).scattered(policy, spare)
+        placement = _Placer(geometry, demand, journal=journal).sequential()
         if placement is None or placement.gap_clusters > spare:
-            placement = _Placer(geometry, demand, spare).sequential()
+            placement = _Placer(geometry, demand, spare, journal=journal).sequential()
     except OutOfBlocks:
         return None
     return placement
 
 
+def _journal_pieces(
+    geometry: Geometry, demand: Demand, policy: LayoutPolicy, spare: int
+) -> list[Run] | None:
+    """The clusters of the journal where ``policy`` puts it; None where it does not matter.
+
+    No image grows by that: files lie before it and between its pieces.
+    """
+    file = demand.system_file(EXT4_JOURNAL_INO)
+    if file is None or file.goal is not None or demand.kept is not None:
+        return None
+    clusters = geometry.format.clusters_for(file.data_blocks)
+    free = list(geometry.free_runs())
+    total = sum(end - first for first, end in free)
+    most = min(total, demand.least_blocks() // geometry.format.blocks_per_cluster + spare)
+    places = policy.journal_places(clusters, most) if most >= clusters else None
+    if places is None:
+        return None
+    return [run for first, length in places for run in _nth_clusters(free, first, length)]
+
+
+def _nth_clusters(free: Iterable[Span], first: int, length: int) -> Iterator[Run]:
+    """The clusters of ``free`` from number ``first`` on, counted over all of it."""
+    for start, end in free:
+        count = min(length, end - start - first)
+        if count > 0:
+            yield Run(start + first, count)
+            length -= count
+        first = max(0, first - (end - start))
+
+
 def set_apart(
-    geometry: Geometry, files: Iterable[SystemFile]
+    geometry: Geometry, files: Iterable[SystemFile], journal: Sequence[Run] | None = None
 ) -> tuple[Iterable[Span], dict[int, list[Run]]]:
     """Take the clusters of files that have a goal, or places, out of the free runs.
 
-    Return the runs that are left, and by inode number the clusters that were taken. Raises
-    :class:`OutOfBlocks`.
+    ``journal`` are those of the journal, if they are decided. Return the runs that are left, and by
+    inode number the clusters that were taken. Raises :class:`OutOfBlocks`.
     """
     placed: dict[int, list[Run]] = {}
     runs: Iterable[Span] = geometry.free_runs()
+    if journal is not None:
+        placed[EXT4_JOURNAL_INO] = list(journal)
+        for start, count in journal:
+            runs = _take_from(runs, start, count)[1]
     for file in files:
         if file.places:
             # The geometry counts them as fixed.
@@ -228,11 +281,15 @@ def part_of(runs: Sequence[MappedRun], logical: int, length: int) -> Iterator[Ma
 
 class _Placer:
     def __init__(
-        self, geometry: Geometry, demand: Demand, most_gap_clusters: int | None = None
+        self,
+        geometry: Geometry,
+        demand: Demand,
+        most_gap_clusters: int | None = None,
+        journal: Sequence[Run] | None = None,
     ) -> None:
         self._geometry = geometry
         self._demand = demand
-        free_runs, self._elsewhere = set_apart(geometry, demand.system_files)
+        free_runs, self._elsewhere = set_apart(geometry, demand.system_files, journal)
         used = sum(count for pieces in self._elsewhere.values() for _, count in pieces)
         self._mapping = mapping_of(geometry.format, demand.node_entries)
         self._kept = Kept()

@@ -27,6 +27,7 @@ from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, chec
 from ..spans import Run
 from ..tree import Loss, Node, Tree
 from .arguments import check_arguments, take_nodes
+from .asking import fresh_policy
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
@@ -152,7 +153,7 @@ def _plan(
         fmt = format_of(spec)
         keeper = hints.keeper()
     _check_resize_inode(fmt)
-    policy = _fresh(spec.policy or DEFAULT_POLICY)
+    policy = fresh_policy(spec.policy or DEFAULT_POLICY)
     table = number_inodes(
         tree,
         policy,
@@ -459,19 +460,6 @@ def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
             "is no resize inode",
             "growth-not-reserved",
         )
-
-
-def _fresh(policy: LayoutPolicy) -> LayoutPolicy:
-    """A fresh copy of ``policy``; one that is not of this library is wrapped in checks."""
-    if type(policy) is LayoutPolicy:
-        return policy.fresh()
-    from .random_policy import RandomFeatures, RandomPolicy
-
-    if type(policy) in (RandomPolicy, RandomFeatures):
-        return policy.fresh()
-    from .checked_policy import CheckedPolicy
-
-    return CheckedPolicy(policy)
 
 
 @contextmanager

@@ -34,6 +34,11 @@ class LayoutPolicy:
     moves_metadata = False
     """Whether the planner calls ``metadata_order`` and ``metadata_gap``."""
 
+    crosses_flex_groups = False
+    """Whether, with the feature flex_bg and ``moves_metadata``, ``metadata_order`` gets the items
+    of all groups at once. What comes first then lies in the first flex group, and so on, three
+    items for each of its groups, or behind it if it is full."""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
@@ -119,12 +124,43 @@ class LayoutPolicy:
     def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
         """Put bitmaps and inode tables of a flex group into the order in which they lie.
 
-        Each is ``("block_bitmap", number of the group)``, or ``inode_bitmap`` or ``inode_table``.
+        Each is ``("block_bitmap", number)``, or ``inode_bitmap`` or ``inode_table``; groups are
+        numbered from the first of the flex group on.
         """
 
     def metadata_gap(self) -> int:
         """Blocks to leave to files before the next of them, as long as there are any to spare."""
         return 0
+
+    def backup_numbers(self, count: int) -> Sequence[int] | None:  # noqa: ARG002
+        """Which groups hold the ``count`` backups of the superblock: one number from 0 up for each.
+
+        Number n is the group 1 + n % (groups - 1), so that the same answer is right for images of
+        all sizes; two that are the same group are one backup. None: group 1 and the last one. It is
+        asked only with the feature sparse_super2, as without it the format says which groups.
+        """
+        return None
+
+    def journal_extra(self) -> int:
+        """How many blocks, up to 65,536, a journal of automatic size is larger than usual.
+
+        An image of a given size has them only if they are less than a sixteenth of its blocks.
+        """
+        return 0
+
+    def journal_places(
+        self,
+        clusters: int,  # noqa: ARG002
+        most: int,  # noqa: ARG002
+    ) -> Sequence[tuple[int, int]] | None:
+        """Where a journal of ``clusters`` clusters lies: (first, length) of each of its pieces.
+
+        They come in the order of the journal. ``first`` counts the clusters without fixed metadata
+        from the beginning of the image on; all pieces end at ``most`` or before, and take
+        ``clusters`` together. None: in one piece, before all files. It is not asked with
+        ``Spec.journal_location``.
+        """
+        return None
 
     def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
         """Whether a file or directory of ``blocks`` blocks has a block map in place of extents."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..ondisk.features import FeatureSet
 
 _OTHERS = 0x5DEECE66D
+_LATER = 0xB5026F5AA96619E9
 
 
 class SeededPolicy(LayoutPolicy):
@@ -51,6 +52,9 @@ class RandomPolicy(SeededPolicy):
         self._others = SeededPolicy(self._state ^ _OTHERS)
         self._habits = self._others.below(1 << 32)
         self.moves_metadata = self._has_habit(13)
+        # And again, so that the choices that came later change none of the earlier ones.
+        self._later = SeededPolicy(self._state ^ _LATER)
+        self.crosses_flex_groups = self._has_habit(14)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -112,6 +116,25 @@ class RandomPolicy(SeededPolicy):
 
     def metadata_gap(self) -> int:
         return self._others.below(9) if self._now_and_then(12, 2) else 0
+
+    def backup_numbers(self, count: int) -> Sequence[int] | None:
+        if not self._has_habit(15):
+            return None
+        return [self._later.below(1 << 32) for _ in range(count)]
+
+    def journal_extra(self) -> int:
+        return self._later.below(300) if self._has_habit(16) else 0
+
+    def journal_places(self, clusters: int, most: int) -> Sequence[tuple[int, int]] | None:
+        if not self._has_habit(17):
+            return None
+        from .journal_choices import journal_pieces
+
+        return journal_pieces(self._later, clusters, most, (1, 2, 9)[self._later.below(3)])
+
+    def extent_entries(self, limit: int) -> int:
+        # e2fsck calls no tree too wide in which one entry of each node is free.
+        return limit - 1 if self._has_habit(18) else limit
 
     def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
         return self._now_and_then(9, 4)

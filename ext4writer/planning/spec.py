@@ -17,6 +17,7 @@ from ..ondisk.mmp import EXT4_MMP_MAX_UPDATE_INTERVAL, EXT4_MMP_UPDATE_INTERVAL
 from ..ondisk.orphan import MAX_ORPHAN_FILE_BLOCKS
 from ..ondisk.superblock import ERRORS, EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, SYSTEMS
 from ..units import KIB
+from .asking import fresh_policy
 from .options import (
     OPTIONS,
     Encoding,
@@ -829,6 +830,8 @@ def format_of(spec: Spec, blocks_count: int = 0) -> Format:
         num_backup_sb=spec.num_backup_sb,
         clusters_per_group=spec.blocks_per_group,
     )
+    if fmt.sparse_super2 and spec.policy is not None and spec.num_backup_sb:
+        fmt = fmt.with_backups(fresh_policy(spec.policy).backup_numbers(spec.num_backup_sb))
     return fmt if blocks_count <= MAX_32BIT_BLOCKS else fmt.without("resize_inode")
 
 

@@ -17,9 +17,12 @@ from ext4writer.damage import reseal, strategies
 from ext4writer.fuzzing import Recipe, RecipeError, mutate, random_recipe
 from ext4writer.fuzzing.pairs import corpus
 from ext4writer.fuzzing.shapes import shapes
+from ext4writer.read import open_image
 from ext4writer_cli.cli import commands
 from ext4writer_cli.fuzz.campaign import ask_all, reason_to_keep
 from ext4writer_cli.fuzz.oracles import Oracle, Verdict
+from tests.judges import debugfs
+from tests.judges.fsck import assert_clean
 from tests.judges.tools import require, run
 
 # All images are judged here, as oracles of a campaign judge them.
@@ -48,10 +51,26 @@ def test_everyone_accepts_a_shape(name: str) -> None:
 
 def test_there_are_many_shapes_and_most_are_small() -> None:
     assert len(SHAPES) >= 60
-    # A journal of the least size has 1024 blocks.
-    recipes = [shape.recipe for shape in SHAPES.values()]
-    sizes = [len(recipe.image()) for recipe in recipes if recipe.spec.get("journal") != "1M"]
-    assert sum(size < 1 << 20 for size in sizes) > len(sizes) - 8
+    for shape in SHAPES.values():
+        # A journal of the least size has 1024 blocks, and these images have little besides.
+        image = shape.recipe.image()
+        assert shape.image_bytes() == len(image)
+        with open_image(image) as opened:
+            journal = opened.superblock["s_journal_inum"]
+        most = (4 << 20) if shape.name == "policy-journal-larger" else (7 << 18)
+        assert len(image) < (most if journal else 1 << 20), shape.name
+
+
+def test_five_levels_of_extents_and_three_of_an_index_in_shapes(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(SHAPES["policy-deep-extents"].recipe.image())
+    assert {each.depth for each in debugfs.ex(image, "/large")} == {5}
+    image.write_bytes(SHAPES["policy-loose-extents"].recipe.image())
+    assert {each.depth for each in debugfs.ex(image, "/fragments")} == {2}
+    assert_clean(image)  # without any option
+    image.write_bytes(SHAPES["policy-deep-index"].recipe.image())
+    tree = debugfs.htree(image, "/dir")
+    assert tree is not None and tree.levels == 3
 
 
 def test_a_shape_is_what_its_policy_says(tmp_path: Path) -> None:
@@ -73,9 +92,8 @@ def test_pinned_recipes_give_their_bytes() -> None:
 def test_a_recipe_without_overrides_is_right(seed: int) -> None:
     recipe = random_recipe(seed, overrides=0)
     assert Recipe.parse(str(recipe)) == recipe
-    options = "deep-extents" in recipe.policy
     answers = {verdict.answer for verdict in judged(recipe)}
-    assert answers == {"clean"} or options, recipe
+    assert answers == {"clean"}, recipe
 
 
 @pytest.mark.parametrize("seed", range(1000, 1040))

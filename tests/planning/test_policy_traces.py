@@ -17,7 +17,7 @@ from ext4writer.inspection.check import check_image
 from ext4writer.ondisk.dirent import decode_rec_len
 from ext4writer.read import open_image
 from tests.judges import debugfs
-from tests.judges.fsck import judge_bytes
+from tests.judges.fsck import assert_clean, judge_backups, judge_bytes
 from tests.judges.kernel import mounted
 from tests.judges.tools import require_root
 
@@ -328,3 +328,168 @@ def test_nonsense_is_an_error_and_never_a_wrong_image(
         assert not check_image(opened, data=True).problems
     if method not in ("extent_entries", "shuffle"):
         judge_bytes(data)
+
+
+# -- groups, backups and the journal ---------------------------------------------------------------
+
+
+def fill(image: Path, files: int = 20, *, recovers: bool = False) -> None:
+    """Let the kernel write ``files``, and e2fsck judge what it made of the image."""
+    require_root()
+    with mounted(image, rw=True, recovers=recovers) as point:
+        for each in range(files):
+            (point / f"new-{each}").write_bytes(b"n" * 4000)
+        assert (point / "holes").read_bytes() == HOLES
+    assert_clean(image)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_metadata_in_other_flex_groups(seed: int, tmp_path: Path, watch: Any) -> None:
+    image = written(
+        f"metadata-across:{seed}",
+        tmp_path,
+        blocks_per_group=512,
+        groups_per_flex=2,
+        features="^resize_inode",
+        size="4M",
+        inodes=400,
+    )
+    watch.judge(image, "full")
+    found = places(image)
+    assert len(found) == 8
+    elsewhere = [
+        block for group, each in enumerate(found) for block in each if block // 1024 != group // 2
+    ]
+    assert len(elsewhere) > 8
+    assert {block // 1024 for each in found for block in each} == {0, 1, 2, 3}
+    fill(image, files=200)  # in all groups
+
+
+def test_metadata_stays_in_its_group_without_flex_groups(tmp_path: Path, watch: Any) -> None:
+    options: dict[str, Any] = {"blocks_per_group": 512, "features": "^flex_bg", "inodes": 200}
+    image = written("metadata-across", tmp_path, size="2M", grow_to=0, **options)
+    watch.judge(image, "full")
+    for group, each in enumerate(places(image)):
+        assert {(block - 1) // 512 for block in each} == {group}
+
+
+def test_metadata_in_reverse_order(tmp_path: Path, watch: Any) -> None:
+    options: dict[str, Any] = {"blocks_per_group": 512, "size": "2M", "inodes": 200}
+    image = written("metadata-backwards", tmp_path, grow_to=0, **options)
+    watch.judge(image, "full")
+    found = places(image)
+    blocks = [each[kind] for kind in (0, 1, 2) for each in found]
+    assert blocks == sorted(blocks, reverse=True) and len(blocks) == 12
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_backups_in_any_groups(count: int, tmp_path: Path, watch: Any) -> None:
+    seen = set()
+    for seed in range(4):
+        image = written(
+            f"backup-groups:{seed}",
+            tmp_path,
+            blocks_per_group=512,
+            features="sparse_super2,^resize_inode",
+            num_backup_sb=count,
+            size="4M",
+            inodes=400,
+        )
+        watch.judge(image, "full")
+        found = debugfs.superblock(image).get("Backup block groups", "").split()
+        assert len(found) == count
+        seen |= set(found)
+        judge_backups(image)
+        image.unlink()
+    assert len(seen - {"1", "7"}) >= 2 * count
+
+
+def journal_runs(image: Path) -> list[tuple[int, int]]:
+    """(first block, length) of each piece of the journal, in its order."""
+    return [
+        (each.physical, each.last - each.first + 1) for each in debugfs.ex(image, 8) if each.is_leaf
+    ]
+
+
+@pytest.mark.parametrize("options", [{"free": "300K", "journal": "1M"}, {"size": "6M"}])
+def test_a_journal_between_files(options: dict[str, Any], tmp_path: Path) -> None:
+    options = {"journal": "auto", **options}
+    usual = written("default", tmp_path, **options)
+    size = usual.stat().st_size
+    found = {"default": journal_runs(usual)}
+    usual.unlink()
+    for name in ("journal-last", "journal-between", "journal-pieces"):
+        image = written(f"{name}:1", tmp_path, **options)
+        assert image.stat().st_size - size in (0, 4096), "one more block of its extent tree"
+        found[name] = journal_runs(image)
+        fill(image)
+        image.unlink()
+    assert {sum(length for _, length in runs) for runs in found.values()} == {1024}
+    [(first, _)], [(last, _)], [(between, _)], pieces = found.values()
+    assert first < between < last
+    assert len(pieces) > 4 and pieces != sorted(pieces)
+
+
+def test_a_larger_journal_where_its_size_is_free(tmp_path: Path) -> None:
+    wanted = {"auto": range(1025, 2049), "1M": range(1024, 1025)}
+    for journal, possible in wanted.items():
+        image = written("journal-larger:1", tmp_path, journal=journal, free="3M")
+        assert sum(length for _, length in journal_runs(image)) in possible
+        image.unlink()
+    # A sixteenth of an image of a given size is the most.
+    image = written("journal-larger:5", tmp_path, journal="auto", size="3M")
+    assert sum(length for _, length in journal_runs(image)) == 1024
+
+
+def test_transactions_in_a_journal_of_pieces(tmp_path: Path) -> None:
+    class Both(type(policy("journal-pieces"))):  # type: ignore[misc]
+        name = "both"
+
+        def journal_state(self, room: Any) -> Any:
+            return policy("journal-wrap:3").journal_state(room)
+
+    image = tmp_path / "image"
+    spec = Spec(block_size=1024, free="200K", journal="1M", policy=Both(1))
+    ext4writer.write_image(sample(), image, spec)
+    fill(image, files=5, recovers=True)
+    assert len(journal_runs(image)) > 4
+
+
+def test_random_layouts_choose_all_of_that(tmp_path: Path, watch: Any) -> None:
+    seen = set()
+    for seed in range(6):
+        image = written(
+            f"random:{seed}",
+            tmp_path,
+            blocks_per_group=1024,
+            groups_per_flex=2,
+            features="sparse_super2,^resize_inode",
+            journal="auto",
+            size="8M",
+            inodes=400,
+        )
+        watch.judge(image, "full")
+        runs = journal_runs(image)
+        if len(runs) > 2:
+            seen.add("pieces")
+        if sum(length for _, length in runs) > 1024:
+            seen.add("larger")
+        if debugfs.superblock(image)["Backup block groups"].split() != ["1", "7"]:
+            seen.add("backups")
+        if any(b // 2048 != g // 2 for g, each in enumerate(places(image)) for b in each):
+            seen.add("across")
+        image.unlink()
+    assert seen == {"pieces", "larger", "backups", "across"}
+
+
+def test_one_free_entry_in_each_node_of_an_extent_tree(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("/long", b"l" * 400_000)
+    choice = policy("loose-extents")
+    image = tmp_path / "image"
+    ext4writer.write_image(
+        tree, image, Spec(block_size=1024, free="512K", journal="none", policy=choice)
+    )
+    found = [each for each in debugfs.ex(image, "/long") if not each.is_leaf]
+    assert max(each.depth for each in debugfs.ex(image, "/long")) == 2
+    assert len(found) == 1 + 5  # 83 extents in all leaves but the last

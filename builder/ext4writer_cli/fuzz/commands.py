@@ -134,16 +134,19 @@ def shapes(name: tuple[str, ...], output: str | None, recipes: bool) -> None:
     if unknown:
         raise click.UsageError(f"no such shape: {unknown[0]}; ext4writer fuzz shapes lists them")
     chosen = [shape for shape in known.values() if not name or shape.name in name]
+    small = 0
     with cancel_on_signals(at_once=True):
         for shape in chosen:
             if output is not None:
                 path = _new_path(_folder(output), f"{shape.name}.img")
                 _save(path, shape.recipe.image())
-            click.echo(f"{shape.name}: {shape.about}")
+            size = shape.image_bytes()
+            small += size < 1 << 20
+            click.echo(f"{shape.name}: {shape.about} {size >> 10} KiB")
             if recipes:
                 click.echo(str(shape.recipe))
     if output is None and not recipes:
-        click.echo(f"{len(chosen)} shapes")
+        click.echo(f"{len(chosen)} shapes, {small} of them below 1 MiB; the others have a journal")
 
 
 @click.command(cls=GroupedCommand)

@@ -31,6 +31,8 @@ CRASHES = (
     b"SIGSEGV",  # e2fsck says so itself, and ends with a status
 )
 """What a program says that has crashed without a signal."""
+_NO_ADVICE = "no_optimize_extents"
+"""Trees of extents that could have fewer blocks are no problem (e2fsck(8))."""
 PROBLEMS_LEFT = 4
 """Exit status of fsck: errors that are not corrected, alone or with others."""
 
@@ -124,7 +126,7 @@ class Oracle(NamedTuple):
         for words in commands:
             command = [word.replace("{}", image) for word in words]
             if self.has_problem_log and words is self.command:
-                command[1:1] = ["-E", f"problem_log={log}"]
+                command[1:1] = ["-E", f"{_NO_ADVICE},problem_log={log}"]
             ended = run(command, limits, self.stdin.encode())
             if ended.hung:
                 return "hang", f"no answer in {limits.seconds:g} s"

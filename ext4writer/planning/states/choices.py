@@ -21,6 +21,6 @@ def with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
     if room is not None:
         state = policy.journal_state(room)
         if state is not None:
-            check_journal_state(state, room, shape_of(plan, state))
+            check_journal_state(state, room, shape_of(plan, state), policy.name)
         chosen["journal_state"] = state
     return replace(plan, **chosen) if any(chosen.values()) else plan

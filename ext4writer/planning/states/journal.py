@@ -5,11 +5,12 @@ Rules: Documentation/filesystems/ext4/journal.rst, fs/jbd2/commit.c and fs/jbd2/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from operator import index
-from typing import Literal, TypeVar, get_args
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Literal, TypeVar, get_args
 
 from ...arithmetic import ceil_div
+from ...bits import MASK_64
 from ...errors import SpecError
 from ...late_dataclasses import NamedTuple
 from ...ondisk.journal import JOURNAL_HEADER
@@ -32,6 +33,7 @@ JournalChecksum = Literal["none", "v1", "v2", "v3"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
 CHECKSUMS: tuple[JournalChecksum, ...] = get_args(JournalChecksum)
 Name = TypeVar("Name", bound=str)
+Item = TypeVar("Item")
 CHECKSUM_FEATURES: dict[JournalChecksum, str] = {
     "v1": "journal_checksum",
     "v2": "journal_checksum_v2",
@@ -227,11 +229,16 @@ def usual_checksums(names: Sequence[str], *, metadata_csum: bool) -> tuple[Journ
     return ("v3", "v2", "v1", "none") if metadata_csum else ("none", "v1", "v2", "v3")
 
 
-def check_journal_state(state: JournalState, room: JournalRoom, shape: LogShape) -> None:
-    """Raise :class:`SpecError` unless the recovery of ``state`` makes all of its blocks right."""
+def check_journal_state(
+    state: JournalState, room: JournalRoom, shape: LogShape, policy: str
+) -> None:
+    """Raise :class:`SpecError` unless the recovery of ``state`` makes all of its blocks right.
+
+    ``policy`` is the name of the one that chose it.
+    """
 
     def wrong(problem: str) -> SpecError:
-        return SpecError("policy", f"the journal that it chose {problem}")
+        return SpecError("policy", f"journal_state of {policy!r:.80} gave a journal that {problem}")
 
     if shape.checksum not in room.checksums:
         raise wrong(
@@ -319,36 +326,61 @@ def recovered(state: JournalState) -> dict[int, Version]:
     }
 
 
-def as_journal_state(given: JournalState) -> JournalState:
-    """The same, of plain values alone; ``TypeError`` or ``ValueError`` for something else."""
-    if not isinstance(given, JournalState):
-        raise TypeError(given)
+def as_journal_state(given: JournalState, most: int) -> JournalState:
+    """The same, of plain values alone; ``TypeError`` or ``ValueError`` for something else.
+
+    More than ``most`` items of one kind are an error, so that what is given may be without end.
+    """
+
+    def transaction(given: Transaction) -> Transaction:
+        writes, revokes = given
+        return Transaction(all_writes(writes), tuple(map(number_of, bounded(revokes, most))))
+
+    def all_writes(given: Iterable[Write]) -> tuple[Write, ...]:
+        known = VERSIONS
+        writes = bounded(given, most)
+        return tuple(Write(number_of(block), _one_of(version, known)) for block, version in writes)
+
+    if not issubclass(type(given), JournalState):
+        raise TypeError("its type is another one")
     uncommitted = given.uncommitted
     return JournalState(
-        tuple(map(_as_transaction, given.transactions)),
-        _as_writes(given.at_home),
+        tuple(map(transaction, bounded(given.transactions, most))),
+        all_writes(given.at_home),
         given.checksum if given.checksum is None else _one_of(given.checksum, CHECKSUMS),
-        index(given.sequence),
-        index(given.start),
-        index(given.most_tags),
-        None if uncommitted is None else _as_transaction(uncommitted),
+        number_of(given.sequence),
+        number_of(given.start),
+        number_of(given.most_tags),
+        None if uncommitted is None else transaction(uncommitted),
         tuple(
-            tuple(FastChange(index(ino), _one_of(kind, FAST_CHANGES)) for ino, kind in changes)
-            for changes in given.fast_commits
+            tuple(
+                FastChange(number_of(ino), _one_of(kind, FAST_CHANGES))
+                for ino, kind in bounded(changes, most)
+            )
+            for changes in bounded(given.fast_commits, most)
         ),
     )
 
 
-def _as_transaction(given: Transaction) -> Transaction:
-    writes, revokes = given
-    return Transaction(_as_writes(writes), tuple(map(index, revokes)))
+def number_of(value: Any) -> int:
+    """A whole number; ``TypeError`` for something else, ``ValueError`` beyond 64 bits."""
+    if not issubclass(type(value), int):  # isinstance asks the value itself
+        raise TypeError(f"{value!r:.80} is no whole number")
+    if not -MASK_64 <= value <= MASK_64:
+        raise ValueError("it has a number of more than 64 bits")
+    plain: int = int.__add__(value, 0)
+    return plain
 
 
-def _as_writes(given: Sequence[Write]) -> tuple[Write, ...]:
-    return tuple(Write(index(block), _one_of(version, VERSIONS)) for block, version in given)
+def bounded(values: Iterable[Item], most: int) -> list[Item]:
+    """All of ``values``, of which there may be ``most``; ``ValueError`` for more."""
+    found = list(islice(values, most + 1))
+    if len(found) > most:
+        raise ValueError(f"it has a list of more than {most} items")
+    return found
 
 
 def _one_of(given: Name, known: Sequence[Name]) -> Name:
     if given not in known:
-        raise ValueError(given)
+        raise ValueError(f"{given!r:.80} is none of {', '.join(known)}")
     return given

@@ -5,8 +5,6 @@ Rules: Documentation/filesystems/ext4/mmp.rst and fs/ext4/mmp.c:ext4_multi_mount
 
 from __future__ import annotations
 
-from operator import index
-
 from ...errors import SpecError
 from ...late_dataclasses import NamedTuple
 from ...ondisk.mmp import (
@@ -16,6 +14,7 @@ from ...ondisk.mmp import (
     MMP,
 )
 from ..random_policy import SeededPolicy
+from .journal import number_of
 
 _TIMES = 1 << 64
 
@@ -37,18 +36,18 @@ def checked_mmp_state(given: MmpState) -> MmpState:
     """The same, of plain values alone; raises :class:`SpecError`."""
 
     def wrong(problem: str) -> SpecError:
-        return SpecError("policy", f"the block of multi-mount protection that it chose {problem}")
+        return SpecError("policy", f"a block of multi-mount protection that {problem}")
 
     try:
         interval = given.check_interval
         state = MmpState(
-            index(given.sequence),
-            index(given.time),
+            number_of(given.sequence),
+            number_of(given.time),
             bytes(memoryview(given.node_name)),
             bytes(memoryview(given.device_name)),
-            None if interval is None else index(interval),
+            None if interval is None else number_of(interval),
         )
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, ValueError):
         raise wrong(f"is {given!r:.80}, which is no MmpState") from None
     if state.sequence != EXT4_MMP_SEQ_CLEAN and not 0 < state.sequence <= EXT4_MMP_SEQ_MAX:
         # That of a check that is going on, too, which no mount accepts.

@@ -6,7 +6,6 @@ Rules: fs/ext4/orphan.c and e2fsck/super.c:release_orphan_inodes.
 from __future__ import annotations
 
 from collections.abc import Collection
-from operator import index
 
 from ...arithmetic import ceil_div
 from ...errors import SpecError
@@ -58,7 +57,7 @@ def plan_orphans(
     state = policy.orphan_state(room)
     if state is None:
         return OrphanPlan()
-    orphans = _checked(state, room)
+    orphans = _checked(state, room, policy.name)
     chain, entries, deleted, truncated = [], [], [], []
     following = table.last_ino + 1
     for orphan in orphans:
@@ -90,14 +89,13 @@ def _may_be_cut(spec: Spec, fmt: Format, table: InodeTable, whole: Collection[in
     ]
 
 
-def _checked(given: OrphanState, room: OrphanRoom) -> list[DeletedFile | TruncatedFile]:
+def _checked(
+    state: OrphanState, room: OrphanRoom, policy: str
+) -> tuple[DeletedFile | TruncatedFile, ...]:
     def wrong(problem: str) -> SpecError:
-        return SpecError("policy", f"one of the orphans that it chose {problem}")
+        return SpecError("policy", f"orphan_state of {policy!r:.80} gave an orphan that {problem}")
 
-    try:
-        orphans = [_plain(orphan) for orphan in given.orphans]
-    except (TypeError, ValueError, AttributeError):
-        raise wrong(f"is none: {given!r:.80}") from None
+    orphans = state.orphans
     files, slots = set(), set()
     for orphan in orphans:
         slot = orphan.slot
@@ -114,13 +112,6 @@ def _checked(given: OrphanState, room: OrphanRoom) -> list[DeletedFile | Truncat
         else:
             files.add(orphan.file)
     return orphans
-
-
-def _plain(orphan: DeletedFile | TruncatedFile) -> DeletedFile | TruncatedFile:
-    slot = None if orphan.slot is None else index(orphan.slot)
-    if isinstance(orphan, DeletedFile):
-        return DeletedFile(index(orphan.size), slot)
-    return TruncatedFile(index(orphan.file), index(orphan.blocks), slot)
 
 
 def orphan_files(orphans: OrphanPlan, fmt: Format) -> list[SystemFile]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...late_dataclasses import NamedTuple
+from .journal import bounded, number_of
 
 MOST_BYTES = 1 << 24
 """Of a deleted file."""
+MOST_ORPHANS = 1 << 16
 MOST_BLOCKS = 8
 """That a truncation had still to free. With so few, a block map needs no further level."""
 
@@ -70,3 +72,19 @@ class OrphanPlan(NamedTuple):
         """The same without an orphan file: all are in the list."""
         inos = tuple(ino for _, ino in self.slots)
         return self._replace(chain=self.chain + inos, slots=())
+
+
+def as_orphan_state(given: OrphanState) -> OrphanState:
+    """The same, of plain values alone; ``TypeError`` or ``ValueError`` for something else."""
+    if not isinstance(given, OrphanState):
+        raise TypeError("its type is another one")
+    return OrphanState(tuple(map(_plain, bounded(given.orphans, MOST_ORPHANS))))
+
+
+def _plain(orphan: DeletedFile | TruncatedFile) -> DeletedFile | TruncatedFile:
+    if not isinstance(orphan, DeletedFile | TruncatedFile):
+        raise TypeError(f"{orphan!r:.80} is neither a DeletedFile nor a TruncatedFile")
+    slot = None if orphan.slot is None else number_of(orphan.slot)
+    if isinstance(orphan, DeletedFile):
+        return DeletedFile(number_of(orphan.size), slot)
+    return TruncatedFile(number_of(orphan.file), number_of(orphan.blocks), slot)

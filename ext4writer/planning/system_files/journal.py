@@ -13,6 +13,7 @@ from ...ondisk.journal import (
     journal_device_start,
 )
 from ...ondisk.superblock import EXT4_JOURNAL_INO
+from ..asking import fresh_policy
 from ..mapping import mapping_of
 from ..spec import JournalLocation, Spec
 from .base import SystemFile
@@ -26,6 +27,9 @@ GROWTH_CREDITS = 32
 """Blocks of a resize transaction besides the reserved ones, counted generously."""
 BOOKKEEPING_DIVISOR = 8
 """The part of a transaction that newer kernels keep for descriptors and revokes, at most 1/8."""
+
+EXTRA_DIVISOR = 16
+"""What a policy adds is a smaller part of an image of a given size than this."""
 
 
 def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
@@ -95,7 +99,7 @@ def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks:
     least = growth_journal_blocks(reserved_gdt_blocks)
     if spec.journal == "auto":
         usual = default_journal_blocks(blocks_count)
-        return max(usual, least) if usual else 0
+        return max(usual, least) + _extra_blocks(spec) if usual else 0
     assert isinstance(spec.journal, int)
     blocks = ceil_div(spec.journal, spec.block_size)
     if not JBD2_MIN_JOURNAL_BLOCKS <= blocks <= JBD2_MAX_JOURNAL_BLOCKS:
@@ -107,6 +111,16 @@ def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks:
             f"at least {least * spec.block_size} are needed",
         )
     return blocks
+
+
+def _extra_blocks(spec: Spec) -> int:
+    """Blocks that the policy adds; the same for images of all sizes that are tried."""
+    if spec.policy is None:
+        return 0
+    extra = fresh_policy(spec.policy).journal_extra()
+    if spec.size is not None and extra * EXTRA_DIVISOR >= spec.size // spec.block_size:
+        return 0
+    return extra
 
 
 def _out_of_range(spec: Spec) -> SpecError:
