@@ -170,8 +170,16 @@ _CURL = "fetch it with 'curl -fLO {text}' and give the file, or pipe it to '-'"
 _OCI = "it is written as oci:{rest}"
 _GIT = "fetch it with 'git clone' and give the folder, or pipe 'git archive HEAD' to '-'"
 
+_TO_TAR = "pipe 'bsdtar -cf - @{rest}' to '-'"
+_SQUASHFS = "pipe 'sqfs2tar {rest}' to '-'"
+_TO_RAW = "make it raw with 'qemu-img convert {rest} disk.img' and give image:disk.img:1"
+_MOUNT = "mount it, and give the folder"
+_UNPACK = "unpack it first, or pipe what the program for it unpacks to '-'"
+_LXC = "give the folder of its root, such as /var/lib/lxc/{rest}/rootfs"
+
 ANSWERS = {
-    "docker": _SKOPEO,
+    "docker": "fetch it with 'skopeo copy docker://{rest} oci:image:latest' and give "
+    "oci:image:latest",
     "dir": _SKOPEO,
     "atomic": _SKOPEO,
     "docker-daemon": "save it with 'docker save -o image.tar {rest}' and give "
@@ -182,6 +190,30 @@ ANSWERS = {
     "oci-layout": _OCI,
     "ostree": "check it out with 'ostree checkout' and give the folder",
     "tar": "a tar archive is given without a prefix, {rest}",
+    "lxc": _LXC,
+    "lxd": "export it with 'lxc export {rest} backup.tar' and give "
+    "backup.tar:/backup/container/rootfs",
+    "incus": "export it with 'incus export {rest} backup.tar' and give "
+    "backup.tar:/backup/container/rootfs",
+    "squashfs": _SQUASHFS,
+    "sqfs": _SQUASHFS,
+    "cpio": _TO_TAR,
+    "initramfs": _TO_TAR,
+    "iso": _TO_TAR,
+    "zip": _TO_TAR,
+    "rpm": _TO_TAR,
+    "deb": "pipe 'dpkg-deb --fsys-tarfile {rest}' to '-'",
+    "erofs": _MOUNT,
+    "btrfs": _MOUNT,
+    "xfs": _MOUNT,
+    "qcow2": "a disk is given without a prefix, a partition of one as image:{rest}:1",
+    "vmdk": _TO_RAW,
+    "vdi": _TO_RAW,
+    "vhd": _TO_RAW,
+    "vhdx": _TO_RAW,
+    "nbd": "copy it with 'nbdcopy {text} disk.img' and give disk.img",
+    "mtree": "a manifest is given as manifest:{rest}",
+    "nar": "unpack it with 'nix-store --restore folder <{rest}' and give the folder",
     "file": "a path is given without a prefix, {path}",
     "http": _CURL,
     "https": _CURL,
@@ -195,12 +227,70 @@ ANSWERS = {
     "git+https": _GIT,
     "git+ssh": _GIT,
     "nix": "the command 'ext4writer nix' takes store paths",
-    "ext4": "an ext4 image is given without a prefix, {rest}",
+    **dict.fromkeys(("ext2", "ext3", "ext4"), "an ext4 image is given without a prefix, {rest}"),
     "raw": "an ext4 image is given without a prefix, a partition of a disk as image:{rest}:1",
 }
 """Prefix of a source that other programs know -> what to do instead."""
 
 _PREFIX = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9+.-]+):(?P<rest>.*)", re.DOTALL)
+
+
+OF_FORMATS = {
+    "text": "a manifest is given as manifest:{rest}",
+    "the boot sector of a disk": "its first partition is image:{rest}:1",
+    "zip": _TO_TAR,
+    "7-zip": _TO_TAR,
+    "RAR": _TO_TAR,
+    "cpio": _TO_TAR,
+    "RPM": _TO_TAR,
+    "ar": "if it is a package of Debian, pipe 'dpkg-deb --fsys-tarfile {rest}' to '-'",
+    "SquashFS": _SQUASHFS,
+    "sparse image of Android": "make it raw with 'simg2img {rest} image' and give the image",
+    "VMDK": _TO_RAW,
+    "VHD": _TO_RAW,
+    "VHDX": _TO_RAW,
+    "XFS": _MOUNT,
+    "cramfs": _MOUNT,
+    "NAR": ANSWERS["nar"],
+    **dict.fromkeys(("compress", "lz4", "lzop", "lzip", "lzma"), _UNPACK),
+}
+"""What a file holds that is no SOURCE, as the reader of archives calls it -> what to do instead."""
+
+
+def how_to_give(path: str) -> str:
+    """What to do with a file that is neither an archive nor an image, after a semicolon."""
+    from ext4writer.sources.tar_archive.decoders import foreign_format, looks_like
+
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError:
+        return ""
+    how = OF_FORMATS.get(foreign_format(head) or looks_like(head) or "") if head else None
+    return "" if how is None else f"; {how.format(rest=path, text=path)}"
+
+
+_OF_REGISTRY = re.compile(
+    r"(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/|localhost(?::[0-9]+)?/)?"
+    r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*(?P<tag>:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?"
+    r"(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+
+
+def how_to_find(text: str) -> str:
+    """What may be meant by a SOURCE of which no file has the name, after a semicolon."""
+    path, colon, rest = text.partition(":")
+    if colon and rest.isdecimal() and os.path.isfile(path):
+        return f"; partition {rest} of a disk is image:{text}"
+    if colon and os.path.isdir(path) and os.path.exists(os.path.join(path, "oci-layout")):
+        return f"; an image of a layout is oci:{text}"
+    matched = _OF_REGISTRY.fullmatch(text)
+    kinds = f". A SOURCE is {KINDS}" if colon else ""
+    is_named = matched is not None and (matched["host"] or matched["tag"] or matched["digest"])
+    if is_named and not os.path.lexists(text.partition("/")[0]):
+        how = ANSWERS["docker"].format(rest=text)
+        return f"; if it is an image of a registry, {how}{kinds}"
+    return kinds
 
 
 def check_prefix(text: str) -> None:

@@ -195,10 +195,10 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
         unknown = unknown_setting(place) if isinstance(error, FileNotFoundError) else None
         if unknown is not None:
             problem += f"; {unknown!r} is no setting, there are {', '.join(KEYS)}"
-        elif isinstance(error, FileNotFoundError) and ":" in place:
-            from .foreign import KINDS
+        elif isinstance(error, FileNotFoundError):
+            from .foreign import how_to_find
 
-            problem += f"; a SOURCE is {KINDS}"
+            problem += how_to_find(place)
         raise SourceError(place, problem) from error
     if stat.S_ISDIR(mode):
         return _directory(place, reading)
@@ -211,7 +211,10 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
         return _tar(place, reading)
     except ArchiveError as error:
         if error.member is None and not error.offset:
-            raise SourceError(error.path, f"is not a directory, and {error.problem}") from error
+            from .foreign import how_to_give
+
+            problem = f"is not a directory, and {error.problem}{how_to_give(place)}"
+            raise SourceError(error.path, problem) from error
         raise
 
 

@@ -71,6 +71,11 @@ def test_answers_name_options_that_there_are() -> None:
         ("file:///srv/root.tar", ["/srv/root.tar"]),
         ("tar:root.tar", ["without a prefix, root.tar"]),
         ("what://ever", ["nothing is fetched"]),
+        ("docker:alpine", ["skopeo copy docker://alpine oci:image"]),
+        ("lxc:web", ["/var/lib/lxc/web/rootfs"]),
+        ("squashfs:root.sqfs", ["sqfs2tar root.sqfs"]),
+        ("cpio:initrd.cpio", ["bsdtar -cf - @initrd.cpio"]),
+        ("qcow2:disk.qcow2", ["image:disk.qcow2:1"]),
     ],
 )
 def test_a_foreign_source_is_answered_with_the_kinds_and_what_fetches_it(
@@ -82,6 +87,56 @@ def test_a_foreign_source_is_answered_with_the_kinds_and_what_fetches_it(
 
 def test_other_prefixes_are_answered_where_nothing_has_that_name() -> None:
     assert_one_line(run("plan", "odd:thing"), 1, "odd:thing", "No such file", "oci:LAYOUT")
+
+
+@pytest.mark.parametrize(
+    "image", ["alpine:latest", "docker.io/library/alpine", "localhost:5000/a/b:1", "a/b:1"]
+)
+def test_the_name_of_an_image_in_a_registry_is_answered_with_what_fetches_it(
+    image: str, tmp_path: Path
+) -> None:
+    done = run("plan", image, cwd=tmp_path)
+    fetched = f"skopeo copy docker://{image} oci:image:latest"
+    assert_one_line(done, 1, image, "No such file", fetched)
+
+
+def test_names_without_their_prefix(tmp_path: Path) -> None:
+    (tmp_path / "layout").mkdir()
+    (tmp_path / "layout" / "oci-layout").write_text("{}")
+    (tmp_path / "disk").write_bytes(b"")
+    (tmp_path / "build.d").mkdir()
+    for given, words in (
+        ("layout:name", "is oci:layout:name\n"),
+        ("disk:1", "is image:disk:1\n"),
+        ("build.d/no", "No such file or directory\n"),
+        ("no/such", "No such file or directory\n"),
+    ):
+        done = run("plan", given, cwd=tmp_path)
+        assert_one_line(done, 1, given)
+        assert done.stderr.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"hello\n", ["is not a tar archive", "it holds text", "manifest:file"]),
+        ("wörld ".encode() * 99 + b"\xc3", ["is not a tar archive", "it holds text"]),
+        (b"", ["is empty"]),
+        (bytes(range(1, 256)) * 9, ["is not a tar archive, plain or compressed with gzip"]),
+        (b"\x90" * 510 + b"\x55\xaa" + bytes(99), ["boot sector", "image:file:1"]),
+        (b"hsqs" + bytes(99), ["SquashFS", "sqfs2tar file"]),
+        (b"070701" + b"0" * 104, ["cpio", "bsdtar -cf - @file"]),
+        (b"\x04\x22\x4d\x18" + bytes(99), ["lz4", "unpack it"]),
+    ],
+    ids=["text", "utf-8", "empty", "bytes", "disk", "squashfs", "cpio", "lz4"],
+)
+def test_a_file_that_is_no_source_is_called_what_it_is(
+    data: bytes, words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(data)
+    done = run("plan", "file", cwd=tmp_path)
+    assert_one_line(done, 1, "file: is not a directory", *words)
+    assert "at byte" not in done.stderr
 
 
 def test_a_folder_of_such_a_name_is_read(tmp_path: Path) -> None:

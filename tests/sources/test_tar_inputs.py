@@ -332,6 +332,10 @@ class TestCompressed:
             subprocess.run([program, "-c", tmp_path / "archive"], stdout=packed, check=True)
         check(sources.tar(tmp_path / "packed"))
 
+    def test_text_that_is_compressed(self) -> None:
+        with pytest.raises(ArchiveError, match="is not a tar archive.*it holds text"):
+            sources.tar(io.BytesIO(gzip.compress(b"text\n")))
+
     def test_compressed_twice(self) -> None:
         with pytest.raises(ArchiveError, match="is not a tar archive"):
             sources.tar(io.BytesIO(gzip.compress(gzip.compress(PLAIN))))

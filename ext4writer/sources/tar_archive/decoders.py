@@ -139,7 +139,22 @@ _OTHERS = {
     b"070707": "cpio",
     b"!<arch>\n": "ar",
     b"hsqs": "SquashFS",
+    b"\xed\xab\xee\xdb": "RPM",
+    b"\x3a\xff\x26\xed": "sparse image of Android",
+    b"KDMV": "VMDK",
+    b"conectix": "VHD",
+    b"vhdxfile": "VHDX",
+    b"\x45\x3d\xcd\x28": "cramfs",
+    b"XFSB": "XFS",
+    b"LUKS\xba\xbe": "LUKS",
+    b"UBI#": "UBI",
+    b"\x0d\0\0\0\0\0\0\0nix-archive-1": "NAR",
+    b"\x7fELF": "ELF",
+    b"%PDF-": "PDF",
 }
+_BOOT_SECTOR = 512
+_CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t\n\f\r\x1b"})
+"""Bytes that text has none of; a terminal's escape may be in it."""
 
 
 def compression_of(head: bytes) -> str | None:
@@ -152,6 +167,24 @@ def compression_of(head: bytes) -> str | None:
 def foreign_format(head: bytes) -> str | None:
     """The name of a known but unsupported format that begins with ``head``; else None."""
     return next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
+
+
+def looks_like(head: bytes) -> str | None:
+    """What else than an archive begins with ``head``, a block or all there is; None if unknown."""
+    if head.translate(None, _CONTROLS) == head and _is_utf8(head):
+        return "text"
+    if head[_BOOT_SECTOR - 2 : _BOOT_SECTOR] == b"\x55\xaa":
+        return "the boot sector of a disk"
+    return None
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether ``head`` is UTF-8; its last character may be cut."""
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return True
 
 
 def missing_decoder(path: bytes | str, name: str, error: ImportError) -> SourceError:

@@ -25,6 +25,7 @@ from ...tree import (
 from ...units import NANOSECONDS
 from ..acl_text import mode_with_acl
 from . import pax, sparse
+from .decoders import looks_like
 from .header import BLOCK, HEADER, STAR_END, USTAR, FieldError, has_checksum, number, text
 from .inputs import Archive, Input, SliceInput, archive_path, open_archive
 from .limits import DEFAULT_LIMITS, OBJECT_BYTES, Limits, Usage
@@ -37,7 +38,7 @@ _KEYWORD_SHOWN = 100
 _RECORDS_TOLD = 20
 """How many dropped records of one member the report names."""
 _DEVICE_MAX = (1 << 32) - 1
-_NO_TAR = "is not a tar archive, nor compressed with gzip, bzip2, xz or zstd"
+_NO_TAR = "is not a tar archive, plain or compressed with gzip, bzip2, xz or zstd"
 
 _KINDS = {
     b"0": S_IFREG,
@@ -192,9 +193,9 @@ class _Reader:
                 return None
             fields = HEADER.unpack(block)
             if not has_checksum(block):
-                raise self._error(
-                    "its header has a wrong checksum" if source.offset > BLOCK else _NO_TAR
-                )
+                if source.offset <= BLOCK:
+                    raise self._no_archive(block)
+                raise self._error("its header has a wrong checksum")
             kind = fields[7]
             if kind in b"xgXKL" and kind:
                 extended = self._extend(kind, fields, extended)
@@ -208,6 +209,8 @@ class _Reader:
         if block.strip(b"\0"):
             if len(block) == BLOCK:
                 return False
+            if self.source.offset == len(block) and looks_like(block) is not None:
+                raise self._no_archive(block)
             raise self._error("is cut short in the middle of a header")
         if extended is not None:
             raise self._error("ends after an extended header, without the member that it describes")
@@ -564,6 +567,12 @@ class _Reader:
         for what in losses:
             self.usage.keep(OBJECT_BYTES + len(what), self.name, self.offset)
             self.losses.append(Loss(path, what, code))
+
+    def _no_archive(self, head: bytes) -> ArchiveError:
+        """The error for an archive that is none, by its first bytes."""
+        found = looks_like(head)
+        holds = "" if found is None else f"; it holds {found}"
+        return ArchiveError(self.source.path, f"{_NO_TAR}{holds}")
 
     def _error(self, problem: str) -> ArchiveError:
         return ArchiveError(self.source.path, problem, member=self.name, offset=self.offset)
