@@ -7,109 +7,15 @@ import re
 
 import click
 
+from .foreign_options import ROWS
+
 KINDS = (
     "a folder, a tar archive, '-' for one on standard input, an ext4 image, image:DISK:PARTITION, "
     "oci:LAYOUT[:REF], docker-archive:FILE[:REF] or manifest:FILE"
 )
 
-OPTIONS = {
-    # mke2fs(8)
-    "-d": "give the folder or archive as SOURCE",
-    "-T": "there are no usage types; --inodes, --inode-ratio and --block-size set what they set",
-    "-j": "there is a journal by default; --journal sets its size, or none",
-    "-J": "--journal SIZE, or --journal none; --journal-device FILE for one elsewhere",
-    "-E": "what it sets has options of its own, such as --hash-seed, --encoding and --grow-to",
-    "-F": "a file is replaced when the new image is whole; nothing has to be forced",
-    "-c": "there are no devices to be searched for bad blocks",
-    "-n": "--dry-run, or the command plan",
-    "-r": "--revision 0 or 1",
-    "-S": "superblocks are never written alone",
-    "-v": "the report has all details; --json prints it for programs",
-    "-K": "nothing is discarded",
-    "-z": "there is no undo file; what stood there stays until the new image is whole",
-    # mksquashfs(1), mkfs.erofs(1)
-    "-all-root": "--owner 0:0",
-    "--all-root": "--owner 0:0",
-    "-root-owned": "--owner 0:0",
-    "--force-uid": "--owner UID:GID",
-    "--force-gid": "--owner UID:GID",
-    "-force-uid": "--owner UID:GID",
-    "-force-gid": "--owner UID:GID",
-    "-uid-offset": "--uid-map 0:OFFSET:65536",
-    "--uid-offset": "--uid-map 0:OFFSET:65536",
-    "--gid-offset": "--gid-map 0:OFFSET:65536",
-    "-all-time": "--all-times SECONDS",
-    "-mkfs-time": "--epoch SECONDS",
-    "-root-mode": "--set '/: mode=755'",
-    "-root-uid": "--root-owner UID:GID",
-    "-root-gid": "--root-owner UID:GID",
-    "-ef": "--exclude GLOB for each line",
-    "-p": "--set or --device-table",
-    "-pf": "--device-table FILE",
-    "-comp": "ext4 does not compress; an --output that ends in .zst is compressed as a whole",
-    "-noappend": "images are always written anew",
-    "-processors": "--workers N",
-    "-no-xattrs": "--no-xattrs",
-    "-xattrs": "extended attributes are read by default",
-    "-keep-as-directory": "SOURCE::/NAME puts a source into a folder of the image",
-    "-no-progress": "--quiet; progress is shown on a terminal only",
-    "--quiet-progress": "--quiet",
-    # tar(1), rsync(1), cp(1)
-    "-f": "give the archive as SOURCE",
-    "-x": "--one-file-system",
-    "-X": "--exclude GLOB for each line",
-    "--exclude-from": "--exclude GLOB for each line",
-    "--group": "--owner UID:GID, two numbers",
-    "--numeric-owner": "owners are always taken as numbers",
-    "--mtime": "--all-times SECONDS",
-    "--mode": "--mode-mask OCTAL, or --set '**: mode=...'",
-    "--sort": "names are always sorted",
-    "--xattrs": "extended attributes are read by default",
-    "--acls": "access control lists are read by default",
-    "--selinux": "labels are read by default; --file-contexts sets them",
-    "--transform": "SOURCE::/FOLDER, or --strip-components N",
-    "--directory": "SOURCE::/FOLDER puts a source into a folder of the image",
-    "--chown": "--owner UID:GID, two numbers",
-    "--chmod": "--set '**: mode=...'",
-    # genext2fs(8), make_ext4fs, mkfs.btrfs(8), mkosi(1)
-    "-B": "-b, --block-size",
-    "-P": "--mode-mask 7700",
-    "--root": "give the folder as SOURCE",
-    "--rootdir": "give the folder as SOURCE",
-    "--devtable": "--device-table FILE",
-    "--squash": "--owner 0:0 --mode-mask 7700",
-    "--squash-uids": "--owner 0:0",
-    "--squash-perms": "--mode-mask 7700",
-    "--number-of-inodes": "--inodes N",
-    "--bytes-per-inode": "--inode-ratio BYTES",
-    "--reserved-percentage": "--reserved-percent PERCENT",
-    "--volume-label": "--label LABEL",
-    "--volume-id": "--uuid UUID",
-    "--no-journal": "--journal none",
-    "--force": "a file is replaced when the new image is whole; nothing has to be forced",
-    "--verbose": "the report has all details; --json prints it for programs",
-    "--jobs": "--workers N",
-    "--threads": "--workers N",
-    "--level": "--zstd-level N",
-    "--compress": "an --output that ends in .zst is compressed",
-    "--timestamp": "--epoch SECONDS",
-}
+OPTIONS = {option: answer for answer, options in ROWS for option in options.split()}
 """Option of mke2fs, mksquashfs, tar and others -> ours. Options of ours are never looked up."""
-
-
-_OF_MKSQUASHFS = (
-    "-Xbcj -Xcompression-level -Xdict-size -Xhc -Xstrategy -Xwindow-size -action "
-    "-always-use-fragments -ef -exclude -exit-on-error -exports -force -fstime -ignore-zeros -info "
-    "-keep-as-directory -limit -log -log-action -mem -mem-percent -mkfs-time -no-compression "
-    "-no-duplicates -no-exports -no-fragments -no-hardlinks -no-recovery -no-sparse "
-    "-no-tailends -noD -noF -noI -noId -noX -nopad -not-reproducible -offset -one-file-system "
-    "-one-file-system-x -overcommit -percentage -pseudo-override -quiet -read-queue "
-    "-recovery-path -regex -repro -repro-time -reproducible -root-becomes -root-time -sort "
-    "-sort-file -tailends -tar -tarstyle -throttle -uid-gid-offset -version -wildcards "
-    "-write-queue -xattrs-add -xattrs-exclude -xattrs-include"
-)
-OF_MKSQUASHFS = frozenset(_OF_MKSQUASHFS.split())
-"""Words that are single options there, and that click would take for several short ones here."""
 
 
 def refuse_single_dash(arguments: list[str], ctx: click.Context) -> None:
@@ -121,14 +27,17 @@ def refuse_single_dash(arguments: list[str], ctx: click.Context) -> None:
         word = argument.partition("=")[0]
         if argument == "--":
             return
-        if len(word) < 4 or word[0] != "-" or word[1] == "-" or word in OPTIONS:
+        if len(word) < 3 or word[0] != "-" or word[1] == "-":
             continue
+        if word in OPTIONS:
+            raise click.UsageError(_answer(word), ctx)
         if f"-{word}" in _flags_of(ctx):
             raise click.UsageError(f"There is no {word} here: write -{word}.", ctx)
-        if word in OF_MKSQUASHFS:
-            raise click.UsageError(
-                f"There is no {word} here; 'ext4writer build --help' has all.", ctx
-            )
+
+
+def _answer(option: str) -> str:
+    answer = OPTIONS[option]
+    return f"There is no {option} here: {f'write {answer}' if answer.startswith('-') else answer}."
 
 
 def _flags_of(ctx: click.Context | None) -> set[str]:
@@ -151,9 +60,7 @@ def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageErr
         # -N1000, and words that click split: -all-root as -a -l -l ...
         for flag in (word, word[:2]):
             if flag in OPTIONS and flag not in ours and _is_meant(error, flag, word):
-                answer = OPTIONS[flag]
-                do = f"write {answer}" if answer.startswith("-") else answer
-                return click.UsageError(f"There is no {flag} here: {do}.", error.ctx)
+                return click.UsageError(_answer(flag), error.ctx)
     return error
 
 

@@ -264,7 +264,7 @@ class RemembersOrder(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
-        if any(len(word) > 3 and word[0] == "-" and word[1] != "-" for word in args):
+        if any(len(word) > 2 and word[0] == "-" and word[1] != "-" for word in args):
             from .foreign import refuse_single_dash
 
             refuse_single_dash(given, ctx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import pytest
 
 from ext4writer_cli.cli import commands
 from ext4writer_cli.foreign import ANSWERS, OPTIONS
+from ext4writer_cli.foreign_options import ROWS
 from tests.builder.command import assert_one_line, report, run
 
 
@@ -31,9 +33,13 @@ from tests.builder.command import assert_one_line, report, run
         (["manifest", ".", "--all-root"], ["--all-root", "--owner 0:0"]),
         (["plan", ".", "--no-such-option"], ["--no-such-option"]),
         (["build", ".", "-o", "x.img", "-one-file-system"], ["-one-file-system", "--one-file-sys"]),
-        (["build", ".", "-o", "x.img", "-overcommit"], ["-overcommit", "--help"]),
+        (["build", ".", "-o", "x.img", "-overcommit"], ["-overcommit", "older image"]),
         (["build", ".", "-o", "x.img", "-offset", "4096"], ["-offset", "--offset"]),
-        (["build", ".", "-o", "x.img", "-root-becomes", "x"], ["-root-becomes"]),
+        (["build", ".", "-o", "x.img", "-root-becomes", "x"], ["-root-becomes", "SOURCE::/FOLDER"]),
+        (["build", ".", "-o", "x.img", "-mkfs-time", "0"], ["-mkfs-time", "--epoch SECONDS"]),
+        (["plan", ".", "--files-from", "list"], ["--files-from", "--include"]),
+        (["plan", ".", "--pax-option=delete=atime"], ["--pax-option", "no archive is written"]),
+        (["plan", "-xf", "a.tar"], ["-xf", "give the archive as SOURCE"]),
     ],
 )
 def test_a_foreign_option_is_answered_in_one_line(
@@ -57,7 +63,52 @@ def test_answers_name_options_that_there_are() -> None:
     assert not OPTIONS.keys() & known, "these are ours"
     for answer in OPTIONS.values():
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", answer):
-            assert flag in known | {"--help"}, answer
+            assert flag in known | {"--help", "--version"}, answer
+
+
+# Without their dashes, as tar 1.34 lists them.
+LONG_OPTIONS_OF_TAR = (
+    "absolute-names acls add-file after-date anchored append atime-preserve auto-compress backup "
+    "block-number blocking-factor bzip2 catenate check-device check-links checkpoint "
+    "checkpoint-action clamp-mtime compare compress concatenate confirmation create "
+    "delay-directory-restore delete dereference diff directory exclude exclude-backups "
+    "exclude-caches exclude-caches-all exclude-caches-under exclude-from exclude-ignore "
+    "exclude-ignore-recursive exclude-tag exclude-tag-all exclude-tag-under exclude-vcs "
+    "exclude-vcs-ignores extract file files-from force-local format full-time get group group-map "
+    "gunzip gzip hard-dereference help hole-detection ignore-case ignore-command-error "
+    "ignore-failed-read ignore-zeros incremental index-file info-script interactive "
+    "keep-directory-symlink keep-newer-files keep-old-files label level list listed-incremental "
+    "lzip lzma lzop mode mtime multi-volume new-volume-script newer newer-mtime no-acls "
+    "no-anchored no-auto-compress no-check-device no-delay-directory-restore no-ignore-case "
+    "no-ignore-command-error no-null no-overwrite-dir no-quote-chars no-recursion no-same-owner "
+    "no-same-permissions no-seek no-selinux no-unquote no-verbatim-files-from no-wildcards "
+    "no-wildcards-match-slash no-xattrs null numeric-owner occurrence old-archive one-file-system "
+    "one-top-level overwrite overwrite-dir owner owner-map pax-option portability posix "
+    "preserve-order preserve-permissions quote-chars quoting-style read-full-records record-size "
+    "recursion recursive-unlink remove-files restrict rmt-command rsh-command same-order "
+    "same-owner same-permissions seek selinux show-defaults show-omitted-dirs "
+    "show-snapshot-field-ranges show-stored-names show-transformed-names skip-old-files sort "
+    "sparse sparse-version starting-file strip-components suffix tape-length test-label "
+    "to-command to-stdout totals touch transform uncompress ungzip unlink-first unquote update "
+    "usage use-compress-program utc verbatim-files-from verbose verify version volno-file warning "
+    "wildcards wildcards-match-slash xattrs xattrs-exclude xattrs-include xform xz zstd "
+)
+
+
+def test_every_letter_and_every_option_of_tar_is_ours_or_has_an_answer() -> None:
+    given = {f"-{letter}" for letter in string.ascii_letters} - {"-Q", "-Y"}  # none has these
+    given |= {f"--{name}" for name in LONG_OPTIONS_OF_TAR.split()}
+    assert given <= OPTIONS.keys() | flags("build") | {"--help", "-h"}
+
+
+def test_every_answer_is_given() -> None:
+    """None of these words is taken for a short option of ours and a value, as ``-o ne-file``."""
+    assert sum(len(words.split()) for _, words in ROWS) == len(OPTIONS)
+    for option, answer in OPTIONS.items():
+        with pytest.raises(click.UsageError) as caught:
+            commands.main(["build", ".", "-o", "x.img", option], standalone_mode=False)
+        assert caught.value.message.startswith(f"There is no {option} here: "), option
+        assert answer in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def test_names_on_the_page_exist() -> None:
         for folder in ("ext4writer", "builder", "tests")
         for path in (ROOT / folder).rglob("*.py")
     )
+    sources += (ROOT / "Makefile").read_text()
     words = set(re.findall(r"\w+", sources)) | {path.stem for path in ROOT.glob("tests/**/*.py")}
     for quoted in re.findall(r"`([^`\n]+)`", PAGE.replace("\n    ", "\n")):
         for word in re.findall(r"[A-Za-z_]\w*", quoted):
