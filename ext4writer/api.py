@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .output.trailed import Trailer
     from .virtual import VirtualImage
 
+FEWER_ZEROS = bytes(64 << 10)
+"""The end of a long gap is made of these, since new memory takes longer than what is there."""
 LEAST_BYTES_TO_SHARE = 16 << 20
 """Bytes of content below which copying takes less time and memory than starting processes."""
 BYTES_WORTH_A_FILE = 32 << 10
@@ -251,9 +253,12 @@ class _Pieces(Sink):
 
 
 def _zeros(count: int) -> Iterator[bytes]:
-    while count > 0:
-        yield ZEROS if count >= len(ZEROS) else bytes(count)
-        count -= len(ZEROS)
+    for zeros in (ZEROS, FEWER_ZEROS):
+        while count >= len(zeros):
+            yield zeros
+            count -= len(zeros)
+    if count > 0:
+        yield bytes(count)
 
 
 def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Piece]:

@@ -49,11 +49,9 @@ def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:
     :class:`~ext4writer.OverrideError` for something that it does not have, and
     :class:`~ext4writer.ImageError` for bytes that are no image.
     """
-    from .patching import patch_into
+    from .patching import patched
 
-    changed = bytearray(image)
-    patch_into(changed, overrides)
-    return bytes(changed)
+    return patched(bytes(image), overrides)
 
 
 def patch_image(

@@ -19,7 +19,7 @@ from ..ondisk.inode import INODE
 from ..ondisk.journal import JOURNAL_SUPERBLOCK
 from ..ondisk.mmp import MMP
 from ..ondisk.orphan import ORPHAN_BLOCK_TAIL
-from ..ondisk.record import WriteBuffer
+from ..ondisk.record import ReadBuffer, WriteBuffer
 from ..ondisk.superblock import SUPERBLOCK, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
 from ..ondisk.units import Unit, UnitKind, checksum_fields, checksum_unit
 from ..ondisk.xattr import XATTR_HEADER
@@ -58,14 +58,26 @@ def patch_into(buffer: WriteBuffer, overrides: Sequence[Override | str]) -> list
     :class:`~ext4writer.OverrideError` for what is not in the image, and
     :class:`~ext4writer.ImageError` for what is no image; ``buffer`` is unchanged then.
     """
-    parsed = [each if isinstance(each, Override) else Override.parse(each) for each in overrides]
-    before = memoryview(bytes(buffer)) if len(buffer) <= _COPIED else None
     with memoryview(buffer) as view:
-        image = open_image(before if before is not None else view, on_damage=lambda _: None)
-        try:
-            return _carry_out(image, view, parsed)
-        finally:
-            image.close()
+        return _patch(bytes(buffer) if len(buffer) <= _COPIED else view, view, overrides)
+
+
+def patched(image: bytes, overrides: Sequence[Override | str]) -> bytes:
+    """See :func:`ext4writer.damage.patch`."""
+    changed = bytearray(image)
+    with memoryview(changed) as view:
+        _patch(image, view, overrides)
+    return bytes(changed)
+
+
+def _patch(before: ReadBuffer, view: memoryview, overrides: Sequence[Override | str]) -> list[Span]:
+    """Carry out ``overrides`` in ``view``, where they are found by reading ``before``."""
+    parsed = [each if isinstance(each, Override) else Override.parse(each) for each in overrides]
+    image = open_image(memoryview(before), on_damage=lambda _: None)
+    try:
+        return _carry_out(image, view, parsed)
+    finally:
+        image.close()
 
 
 def patch_file(

@@ -72,8 +72,8 @@ class Copier:
 
     @cached_property
     def _buffer(self) -> memoryview:
-        """Made when it is needed: in an image of kilobytes it would be most of the memory."""
-        return reading_buffer(BATCH_BYTES)
+        """Made when it is needed, and no larger than the image, whose batches are no larger."""
+        return reading_buffer(min(BATCH_BYTES, self._sink.size))
 
     def copy(self, batch: Batch) -> None:
         """Copy all of ``batch`` and count it."""

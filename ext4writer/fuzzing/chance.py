@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from ..arguments import ID_MOST
-from ..damage.patching import patch_into
+from ..damage import patch
 from ..errors import Ext4WriterError
 from ..late_dataclasses import NamedTuple, replace
 from ..ondisk.dirent import DIR_ENTRY_2
@@ -21,7 +21,7 @@ from ..ondisk.superblock import SUPERBLOCK
 from ..ondisk.xattr import XATTR_HEADER
 from ..planning.named_policies import NAMED
 from ..planning.random_features import random_features
-from ..planning.random_policy import RandomPolicy
+from ..planning.random_policy import SeededPolicy
 from .entries import Entry
 from .recipe import Recipe
 
@@ -44,11 +44,8 @@ class Chance:
     """Numbers that follow from a seed, the same on every host."""
 
     def __init__(self, seed: int) -> None:
-        self._numbers = RandomPolicy(seed)
-
-    def below(self, limit: int) -> int:
-        """A number from 0 up to ``limit``, which is not reached."""
-        return self._numbers.below(limit)
+        self.below = SeededPolicy(seed).below
+        """Called with a limit: a number from 0 up to it, which is not reached."""
 
     def one_of(self, items: tuple[Item, ...] | list[Item]) -> Item:
         """Any of ``items``."""
@@ -77,21 +74,20 @@ def random_recipe(seed: int, overrides: int = 1) -> Recipe:
 def random_image(seed: int, overrides: int = 1) -> Made:
     """The recipe that :func:`random_recipe` gives, and its image, which is made once."""
     chance = Chance(seed)
-    recipe, data = _right(chance)
-    image = bytes(data)
+    recipe, right = _right(chance)
+    image = right
     for _ in range(chance.below(overrides + 1)):
         text = _override(recipe, chance)
         candidate = replace(recipe, overrides=(*recipe.overrides, text))
-        changed = bytearray(data)
         try:
-            patch_into(changed, candidate.parsed_overrides())
+            image = patch(right, candidate.parsed_overrides())
         except Ext4WriterError:
             continue  # the image has no such record
-        recipe, image = candidate, bytes(changed)
+        recipe = candidate
     return Made(recipe, image)
 
 
-def _right(chance: Chance) -> tuple[Recipe, bytearray]:
+def _right(chance: Chance) -> tuple[Recipe, bytes]:
     """A recipe without overrides, and its image."""
     entries, block_size = _entries(chance), chance.one_of(BLOCK_SIZES)
     most = int(block_size) // 2

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from ..api import plan, write_layout
+from ..api import iter_layout, plan
+from ..damage import patch
 from ..damage.override import Override
-from ..damage.patching import patch_into
 from ..errors import Ext4WriterError
 from ..late_dataclasses import dataclass, field, replace
 from ..planning.options import OPTIONS
@@ -115,15 +115,11 @@ class Recipe:
         :class:`OverrideError` for a field that the image does not have.
         """
         data = self.right_image()
-        if self.overrides:
-            patch_into(data, self.parsed_overrides())
-        return bytes(data)
+        return patch(data, self.parsed_overrides()) if self.overrides else data
 
-    def right_image(self) -> bytearray:
+    def right_image(self) -> bytes:
         """The same without the overrides."""
-        data = bytearray()
-        write_layout(plan(self.make_tree(), self.make_spec()), data)
-        return data
+        return b"".join(iter_layout(plan(self.make_tree(), self.make_spec())))
 
     def parsed_overrides(self) -> Sequence[Override]:
         """The overrides as objects."""

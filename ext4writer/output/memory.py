@@ -23,7 +23,9 @@ class MemorySink(Sink):
             raise too_small(self.name, self._end, self._start, size)
         try:
             if start is None:
-                output[:] = bytes(size)
+                # One zero, repeated in place: the kernel gives new memory slowly, page by page.
+                output[:] = b"\0"
+                output *= size
             else:
                 output.extend(bytes(max(0, self._start - self._end)))
                 output[self._start : end] = bytes(size)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from ext4writer import Spec, Tree, write_image
+from ext4writer.damage import patch
 from ext4writer.fuzzing import Recipe
 from ext4writer.read import open_image
 from ext4writer_cli.cli import commands
@@ -51,3 +55,36 @@ def test_the_smallest_image(spec: dict[str, str], most: int, tmp_path: Path) -> 
     with open_image(image) as opened:
         assert opened.format.has_journal is (spec["journal"] != "none")
         assert image.stat().st_size == opened.blocks_count * opened.block_size
+
+
+def peak(work: Callable[[], object]) -> int:
+    """The most bytes that ``work`` holds at once."""
+    work()  # what is loaded or kept for the next time
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+SMALL, MIB = 40 * KIB, 1 << 20
+
+
+def test_an_image_is_held_once_while_it_is_made() -> None:
+    """New memory takes the kernel longer than all the rest of a small image takes."""
+    with_journal = Recipe(spec={"block_size": "1024", "journal": "1M"})
+    size = len(with_journal.image())
+    assert size > MIB
+    assert peak(with_journal.image) < size + size // 2
+    assert peak(lambda: write_image(Tree(), bytearray(), Spec(size=8 * MIB))) < 12 * MIB
+    # What is patched is there before, in between and after.
+    image = with_journal.image()
+    assert peak(lambda: patch(image, ["superblock.s_state=0"])) < 2 * size + size // 2
+
+
+def test_a_small_image_needs_no_large_buffer() -> None:
+    text = f"ext4writer recipe 1\nfile /a size={SMALL}\nspec block_size=1024\nspec journal=none\n"
+    recipe = Recipe.parse(text)
+    assert len(recipe.image()) > SMALL
+    assert peak(recipe.image) < MIB
