@@ -126,16 +126,22 @@ def opened(kind: str) -> None:
 def recipes(count: str, kind: str) -> None:
     """Images of recipes in memory; figures are of one.
 
-    ``kind`` is ``seeds`` for recipes of seeds, made from the seed on, or ``least`` for the smallest
-    image without a journal.
+    ``kind`` is ``seeds`` for the seeds from 0 on, each made from the seed on, with an override or
+    none, as ``fuzz make`` does. ``least`` is for the smallest image without a journal, and
+    ``journalled`` for the smallest with one, from the text of their recipe on.
     """
     from ext4writer.fuzzing import Recipe, random_image
 
-    least = Recipe(spec={"journal": "none", "block_size": "1024"})
-    least.image()
+    journal = "1M" if kind == "journalled" else "none"
+    text = str(Recipe(spec={"journal": journal, "block_size": "1024"}))
+
+    def make(seed: int) -> object:
+        return random_image(seed) if kind == "seeds" else Recipe.parse(text).image()
+
+    make(0)
     with timed() as figures:
         for seed in range(int(count)):
-            least.image() if kind == "least" else random_image(seed)
+            make(seed)
     tell({name: value / int(count) for name, value in figures.items()})
 
 

@@ -489,6 +489,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 for kind, label in (
                     ("seeds", "fuzzing, from seeds"),
                     ("least", "fuzzing, the smallest without a journal"),
+                    ("journalled", "fuzzing, the smallest with a journal"),
                 )
             ),
         ),
