@@ -27,6 +27,8 @@ class BitmapEmitter:
         self._last_free: list[Span] = []
         self._last_bitmap = self._full
         self._alike: dict[int, bytes] = {}
+        # In a small image it is wanted twice in turn: for its checksum, and itself.
+        self._last_inode_bitmap = (-1, b"")
         whole_groups, self._partly_free = self._free_groups()
         self.block_uninit = self._untouched_groups(whole_groups)
         """A byte for each group: 1 if the kernel can make its block bitmap itself
@@ -139,6 +141,11 @@ class BitmapEmitter:
 
     def inode_bitmap(self, group: int) -> bytes:
         """One block: a bit for each inode of the group, and ones after them."""
+        if self._last_inode_bitmap[0] != group:
+            self._last_inode_bitmap = group, self._inode_bitmap(group)
+        return self._last_inode_bitmap[1]
+
+    def _inode_bitmap(self, group: int) -> bytes:
         layout = self._layout
         per_group = layout.geometry.inodes_per_group
         base = group * per_group

@@ -345,9 +345,13 @@ class InodeEmitter:
         return bytes(inode)
 
 
+_NO_INDEXES = array("I")
+
+
 def _ascending(indexes: Iterable[int]) -> array[int]:
-    return array("I", sorted(indexes))
+    ordered = sorted(indexes)
+    return array("I", ordered) if ordered else _NO_INDEXES
 
 
 def _between(indexes: array[int], low: int, high: int) -> array[int]:
-    return indexes[bisect_left(indexes, low) : bisect_left(indexes, high)]
+    return indexes and indexes[bisect_left(indexes, low) : bisect_left(indexes, high)]

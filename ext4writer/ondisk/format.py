@@ -10,9 +10,10 @@ may have features that are never written; what they change in the fixed places i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 from ..arithmetic import ceil_div, round_down
 from ..bits import is_power_of_two, log2
@@ -20,7 +21,7 @@ from ..errors import RecordError
 from ..late_dataclasses import dataclass, replace
 from .checksum import filesystem_seed
 from .dirent import DIR_ENTRY_TAIL
-from .features import FeatureSet
+from .features import FeatureSet, feature
 from .group_desc import EXT4_MIN_DESC_SIZE, EXT4_MIN_DESC_SIZE_64BIT
 from .htree import EXT4_HTREE_LEVEL, EXT4_HTREE_LEVEL_COMPAT
 from .inode import (
@@ -57,6 +58,9 @@ MAX_CLUSTER_SIZE = 1 << 29
 """lib/ext2fs/ext2_fs.h:EXT2_MAX_CLUSTER_SIZE, in bytes."""
 
 
+Found = TypeVar("Found")
+
+
 class Checksum(Enum):
     """How a group descriptor is checksummed; all other metadata knows only NONE and CRC32C."""
 
@@ -72,23 +76,25 @@ class MappingKind(Enum):
     EXTENTS = "extents"
 
 
-class _Flag:
-    """Whether a feature is set: a cached property without the lock of one."""
+class _Once(Generic[Found]):
+    """A cached property without the lock of one, which takes longer than what is found."""
 
-    def __init__(self, feature_name: str) -> None:
-        self._feature = feature_name
+    def __init__(self, find: Callable[[Any], Found]) -> None:
+        self._find = find
+        self.__doc__ = find.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, fmt: Format, owner: type) -> bool:
-        value = fmt.__dict__[self._name] = self._feature in fmt.features
+    def __get__(self, fmt: Format, owner: type) -> Found:
+        value = fmt.__dict__[self._name] = self._find(fmt)
         return value
 
 
-def _flag(name: str) -> _Flag:
+def _flag(name: str) -> _Once[bool]:
     """Whether the feature ``name`` is set."""
-    return _Flag(name)
+    row = feature(name)
+    return _Once(lambda fmt: bool(getattr(fmt.features, row.word) & row.mask))
 
 
 @dataclass(frozen=True)
@@ -313,16 +319,16 @@ class Format:
 
     def without(self, *names: str) -> Format:
         """Return the format without these features, of which no size or place may depend."""
-        return replace(self, features=self.features.without(*names))
+        return _without(self, names)
 
     # -- sizes -----------------------------------------------------------------------------------
 
-    @cached_property
+    @_Once
     def cluster_size(self) -> int:
         """Bytes of what one bit of a block bitmap stands for."""
         return self.block_size * self.blocks_per_cluster
 
-    @cached_property
+    @_Once
     def first_data_cluster(self) -> int:
         """The cluster in which group 0 begins; cluster n begins at block n * blocks_per_cluster."""
         return self.first_data_block // self.blocks_per_cluster
@@ -331,31 +337,31 @@ class Format:
         """How many clusters it takes to hold ``blocks`` blocks."""
         return ceil_div(blocks, self.blocks_per_cluster)
 
-    @cached_property
+    @_Once
     def blocks_per_group(self) -> int:
         return self.clusters_per_group * self.blocks_per_cluster
 
-    @cached_property
+    @_Once
     def descs_per_block(self) -> int:
         return self.block_size // self.desc_size
 
-    @cached_property
+    @_Once
     def inodes_per_block(self) -> int:
         return self.block_size // self.inode_size
 
-    @cached_property
+    @_Once
     def has_extra_fields(self) -> bool:
         """Whether inodes are longer than 128 bytes: nanoseconds, times after 2038, attributes."""
         return self.inode_size > EXT4_GOOD_OLD_INODE_SIZE
 
-    @cached_property
+    @_Once
     def xattr_room(self) -> int:
         """Bytes for entries and values of attributes inside an inode."""
         # fs/ext4/xattr.h:IHDR; four zero bytes end the entries
         fixed = INODE.size + XATTR_IBODY_HEADER.size + XATTR_END_SIZE
         return max(0, self.inode_size - fixed)
 
-    @cached_property
+    @_Once
     def inline_most(self) -> int:
         """The most bytes of content that an inode without attributes holds; 0 without inline_data.
 
@@ -368,7 +374,7 @@ class Format:
         rest -= rest % EXT4_XATTR_PAD
         return min(EXT4_MIN_INLINE_DATA_SIZE + rest, INLINE_DATA_MOST)
 
-    @cached_property
+    @_Once
     def dir_tail_size(self) -> int:
         """Bytes at the end of a block of entries that hold its checksum."""
         return DIR_ENTRY_TAIL.size if self.metadata_csum else 0
@@ -379,23 +385,23 @@ class Format:
 
     # -- limits ----------------------------------------------------------------------------------
 
-    @cached_property
+    @_Once
     def max_blocks(self) -> int:
         """The most blocks that a file system can have."""
         return MAX_48BIT_BLOCKS if self.is_64bit else MAX_32BIT_BLOCKS
 
-    @cached_property
+    @_Once
     def inode_unit(self) -> int:
         """Inodes per group come in multiples of this: whole blocks, and whole bytes of bitmap."""
         return max(8, self.inodes_per_block)
 
-    @cached_property
+    @_Once
     def max_inodes_per_group(self) -> int:
         """EXT2_MAX_INODES_PER_GROUP, one bit each in one block of bitmap, in whole units."""
         most = min(8 * self.block_size, _INODES_PER_GROUP_LIMIT - self.inodes_per_block)
         return round_down(most, self.inode_unit)
 
-    @cached_property
+    @_Once
     def htree_levels(self) -> int:
         """The most levels of the index of a directory, its root among them; 0 is no index."""
         # fs/ext4/ext4.h:ext4_dir_htree_level
@@ -405,12 +411,12 @@ class Format:
 
     # -- kinds -----------------------------------------------------------------------------------
 
-    @cached_property
+    @_Once
     def mapping(self) -> MappingKind:
         """How new files are mapped; an inode's flags say it of a file that exists."""
         return MappingKind.EXTENTS if "extent" in self.features else MappingKind.BLOCK_MAP
 
-    @cached_property
+    @_Once
     def group_desc_checksum(self) -> Checksum:
         if self.metadata_csum:
             return Checksum.CRC32C
@@ -437,7 +443,7 @@ class Format:
     def group_of(self, block: int) -> int:
         return (block - self.first_data_block) // self.blocks_per_group
 
-    @cached_property
+    @_Once
     def _all_have_supers(self) -> bool:
         return "sparse_super" not in self.features and not self.sparse_super2
 
@@ -454,6 +460,8 @@ class Format:
 
     def super_groups(self, groups: int) -> list[int]:
         """All groups below ``groups`` that hold a superblock, ascending."""
+        if groups == 1:
+            return [0]  # which small images are asked for a dozen times
         if self.sparse_super2:
             return [group for group in (0, *self.backup_groups) if group < groups]
         if self._all_have_supers:
@@ -629,6 +637,11 @@ def _new_format(
 @lru_cache(maxsize=64)
 def _identified(fmt: Format, uuid: bytes, seed: int | None) -> Format:
     return replace(fmt, uuid=uuid, checksum_seed=filesystem_seed(uuid) if seed is None else seed)
+
+
+@lru_cache(maxsize=64)
+def _without(fmt: Format, names: tuple[str, ...]) -> Format:
+    return replace(fmt, features=fmt.features.without(*names))
 
 
 @lru_cache(maxsize=64)

@@ -156,6 +156,13 @@ class _Layout:
         self.fields = fields
         self.meanings = meanings
         self.wholes = _wholes(meanings)
+        self.split = {
+            whole: _Split(parts[0], parts[1] if len(parts) > 1 else "", low, ones(low))
+            for whole, parts in self.wholes.items()
+            if parts != (whole,)
+            for low in (8 * fields[parts[0]].size,)
+        }
+        """Of those whose field has another name, or which have two."""
         self.slots = {name: number for number, name in enumerate(fields)}
         self.items: dict[str, struct.Struct] = {
             name: struct.Struct(
@@ -187,6 +194,16 @@ class _Layout:
         return "".join(parts)
 
 
+class _Split(NamedTuple):
+    """The fields of a number: one for its lowest ``bits``, and one for the others, if any."""
+
+    low: str
+    high: str
+    """Empty where all are in one field."""
+    bits: int
+    mask: int
+
+
 def _wholes(meanings: Mapping[str, Meaning]) -> dict[str, tuple[str, ...]]:
     """Whole number -> its fields, the lowest part first."""
     higher = {meaning.high for meaning in meanings.values() if meaning.high in meanings}
@@ -201,7 +218,7 @@ def _wholes(meanings: Mapping[str, Meaning]) -> dict[str, tuple[str, ...]]:
 FEW_ROWS = 6
 """Columns of so few numbers are written one number after the other."""
 
-_RowWriter: TypeAlias = tuple[int, list[tuple[Callable[..., None], int, int]]]
+_RowWriter: TypeAlias = tuple[int, list[tuple[Callable[..., None], int, int, int]]]
 
 HOST_IS_BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
 
@@ -279,13 +296,16 @@ class Record:
     def split(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return ``values`` with each number that has two parts as its parts."""
         result: dict[str, Value] = {}
+        split = self._layout.split
         for name, value in values.items():
-            parts = self._layout.wholes.get(name, (name,))
-            if len(parts) == 1 or not isinstance(value, int):
-                result[parts[0]] = value
+            if name not in split:
+                result[name] = value
                 continue
-            low = 8 * self._layout.fields[parts[0]].size
-            result[parts[0]], result[parts[1]] = value & ones(low), value >> low
+            low, high, bits, mask = split[name]
+            if not high or not isinstance(value, int):
+                result[low] = value
+                continue
+            result[low], result[high] = value & mask, value >> bits
         return result
 
     def join(
@@ -434,12 +454,12 @@ class Record:
         if count <= FEW_ROWS:
             # To prepare whole columns costs more than a few rows.
             bits, parts = self._row_writers.get(names) or self._row_writer(names)
-            if bits <= 8 * memoryview(column).itemsize:
-                for row, number in enumerate(column):
-                    at, rest = offset + row * stride, number
-                    for put, place, size in parts:
-                        put(buffer, at + place, rest & ones(size))
-                        rest >>= size
+            if bits <= 8 * column.itemsize:
+                for put, place, shift, mask in parts:
+                    at = offset + place
+                    for number in column:
+                        put(buffer, at, number >> shift & mask)
+                        at += stride
                 return
         raw, width = _little_endian(column), memoryview(column).itemsize
         byte = 0
@@ -469,13 +489,15 @@ class Record:
         return {}
 
     def _row_writer(self, names: tuple[str, ...]) -> _RowWriter:
-        """The bits of ``names`` together; what writes each, where it lies, and its bits."""
+        """The bits of ``names`` together; what writes each, where, and its bits of the number."""
         fields = [self._field(name) for name in names]
-        parts = [
-            (self._layout.items[name].pack_into, field.offset, 8 * field.size)
-            for name, field in zip(names, fields, strict=True)
-        ]
-        made = self._row_writers[names] = sum(bits for _, _, bits in parts), parts
+        parts, bits = [], 0
+        for field in fields:
+            width = 8 * field.size
+            pack_into = self._layout.items[field.name].pack_into
+            parts.append((pack_into, field.offset, bits, ones(width)))
+            bits += width
+        made = self._row_writers[names] = bits, parts
         return made
 
     def parse(self, buffer: ReadBuffer, offset: int = 0) -> dict[str, int | bytes | list[int]]:

@@ -44,6 +44,7 @@ _uid, _gid, _mode = map(attrgetter, ("uid", "gid", "mode"))
 _mtime_ns, _xattrs = map(attrgetter, ("mtime_ns", "xattrs"))
 _flags_and_project = attrgetter("flags_and_project")
 _OTHER_TIMES = [(row.name, attrgetter(row.name)) for row in OTHER_TIMES]
+_TIMES = [row for row in ATTRIBUTES.values() if row.is_time]
 _MODE_MOST = ATTRIBUTES["mode"].most or 0
 
 _FILE_TYPES = [code << 12 for code in range(16)]
@@ -211,8 +212,8 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
 
 
 def _named_times(node: Node) -> Iterator[tuple[str, int]]:
-    for row in ATTRIBUTES.values():
-        time = getattr(node, row.name) if row.is_time else None
+    for row in _TIMES:
+        time = getattr(node, row.name)
         if time is not None:
             yield row.word, time
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from functools import lru_cache
 
 from ..errors import SpecError
+from ..late_dataclasses import NamedTuple
 from ..ondisk.features import FEATURES, Feature, FeatureSet, feature
 
 UNWANTED = ("journal_dev", "encrypt", "casefold", "large_dir")
@@ -36,21 +38,33 @@ def random_features(
         if below(_OFTEN):
             continue
         is_added = not below(_EITHER)
-        before = {*features.names()}
-        if name in kept or is_added is (name in before):
+        if name in kept or is_added is (name in features.names()):
             continue
-        text = feature_words(feature(name), without=not is_added)
-        changed = FeatureSet.parse(text, base=features)
-        try:
-            changed.check()
-        except SpecError:
-            continue
-        after = {*changed.names()}
-        differing = after ^ before
-        if not any(each in kept for each in differing):
-            features = changed
-            others = sorted(differing - {name})
-            words.append(
-                ",".join(each if each in after else f"^{each}" for each in (name, *others))
-            )
+        changed = _changed(features, name, is_added)
+        if changed is not None and not any(each in kept for each in changed.differing):
+            features = changed.features
+            words.append(changed.words)
     return words
+
+
+class _Changed(NamedTuple):
+    features: FeatureSet
+    differing: frozenset[str]
+    words: str
+    """What mke2fs -O takes, with all that differs."""
+
+
+@lru_cache(maxsize=1024)
+def _changed(features: FeatureSet, name: str, is_added: bool) -> _Changed | None:
+    """``features`` with ``name`` turned on or off; None if they do not go together then."""
+    text = feature_words(feature(name), without=not is_added)
+    changed = FeatureSet.parse(text, base=features)
+    try:
+        changed.check()
+    except SpecError:
+        return None
+    after = {*changed.names()}
+    differing = after ^ {*features.names()}
+    others = sorted(differing - {name})
+    words = ",".join(each if each in after else f"^{each}" for each in (name, *others))
+    return _Changed(changed, frozenset(differing), words)

@@ -94,7 +94,7 @@ def unnamed_inodes(spec: Spec, fmt: Format) -> dict[str, int]:
 
 
 def _orphan_ino(spec: Spec, fmt: Format) -> int:
-    return unnamed_inodes(spec, fmt).get(ORPHAN_FILE_PURPOSE, 0)
+    return unnamed_inodes(spec, fmt)[ORPHAN_FILE_PURPOSE] if fmt.orphan_file else 0
 
 
 def system_files_of_tree(
