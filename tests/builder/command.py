@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,18 @@ def run(
         check=False,
         **keywords,
     )
+
+
+def wait_for_handlers(process: subprocess.Popen[Any], seconds: float = TIMEOUT) -> None:
+    """Wait until the command in ``process`` heeds signals, as it does after its first imports."""
+    status = Path(f"/proc/{process.pid}/status")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and process.poll() is None:
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
+        if caught is not None and int(caught[1], 16) & 1 << signal.SIGTERM - 1:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the command heeds no signals")
 
 
 def report(*arguments: Argument, **keywords: Any) -> Any:

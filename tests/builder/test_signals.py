@@ -21,6 +21,7 @@ from tests.builder.command import (
     command,
     environment,
     run,
+    wait_for_handlers,
 )
 from tests.builder.test_bad_input import AT_STAGE
 from tests.judges import fsck
@@ -110,6 +111,7 @@ def ended_while_waiting(
     assert process.stdin is not None
     process.stdin.write(sent)
     process.stdin.flush()
+    wait_for_handlers(process)
     for _ in range(200):
         time.sleep(0.05)
         if folder is None or any(name.startswith(f"{folder}/") for name in opened_by(process)):
