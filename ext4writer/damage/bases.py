@@ -11,7 +11,9 @@ from ..emit.metadata import coalesced, metadata_pieces
 from ..late_dataclasses import dataclass
 from ..output.opening import open_sink
 from ..planning.planner import plan_image
+from ..planning.policy import LayoutPolicy
 from ..planning.spec import Spec
+from ..planning.states.journal import JournalRoom, JournalState, Transaction, Write
 from ..tree import Tree
 
 BLOCK = 1024
@@ -170,6 +172,29 @@ def _clustered_tree() -> Tree:
     return tree
 
 
+class _Pending(LayoutPolicy):
+    """Three transactions that were written home, too, so that the image is right without them.
+
+    The first holds the inodes and directories, from block 2 of the journal on, the second a revoke
+    of the first file's content, bitmaps and descriptors, and the third the superblock.
+    """
+
+    name = "pending"
+
+    def journal_state(self, room: JournalRoom) -> JournalState:
+        def writes(*kinds: str) -> tuple[Write, ...]:
+            return tuple(Write(each.number) for each in room.blocks if each.kind in kinds)
+
+        data = next(each.number for each in room.blocks if each.kind == "data")
+        return JournalState(
+            (
+                Transaction((Write(data, "older"), *writes("inode_table", "directory"))),
+                Transaction(writes("bitmap", "group_desc"), (data,)),
+                Transaction(writes("superblock")),
+            )
+        )
+
+
 def _spec(features: str = "", **options: object) -> Spec:
     wanted = f"none,{_MODERN},{features}".rstrip(",")
     if "size" not in options:
@@ -182,6 +207,8 @@ BASES: tuple[Base, ...] = (
     Base("deep", "trees of several levels", _deep_tree, _spec()),
     Base("journal", "a journal, and room to grow", _tree, _spec(
         "has_journal,resize_inode", size="3M", journal="1M")),
+    Base("pending", "transactions in a journal", _tree, _spec(
+        "has_journal", size="3M", journal="1M", policy=_Pending())),
     Base("groups", "four block groups with backups", _tree, _spec("resize_inode", size="26M")),
     Base("mapped", "block maps, as ext2 has them", _mapped_tree, Spec(
         type="ext2", block_size=BLOCK, free=100 * BLOCK, hole_size=1)),

@@ -87,6 +87,7 @@ KERNELS = {
     "quota": "mounts without quota, or counts wrongly",
     "orphan file": "refuses to mount for writing, or leaves the orphans where they are",
     "journal": "refuses to mount (ext4_load_journal), or replays what is no transaction",
+    "replay": "stops recovery and refuses to mount, recovers a part, or replays what is told",
     "resize inode": "refuses to grow",
     "casefold": "refuses the directory, or finds one of two names",
     "encryption": "gives an error for the directory (fscrypt_get_encryption_info)",

@@ -1423,6 +1423,137 @@ jr-transaction journal: a transaction that cannot be replayed
   journal_superblock.s_checksum_type=4
 jr-mode-link journal: a journal that is a link
   inode[8].i_mode=0xa180
+[replay]
+rp-home-inode pending: damage below the journal, which recovery undoes
+  inode[/etc/hosts].i_links_count=7
+rp-home-directory pending: a name below the journal that leads nowhere, which recovery undoes
+  dir_entry_2[/etc/passwd].inode=ones
+rp-home-bitmap pending: free blocks below the journal that are in use, which recovery undoes
+  block_bitmap[0].17=0
+rp-home-descriptor pending: an inode table elsewhere, below the journal
+  group_desc[0].bg_inode_table_lo=root
+rp-home-journal-inode pending: a journal over the root directory, which no recovery can undo
+  extent[8][0].ee_start_lo=root
+rp-home-older pending: damage below the journal in a block that it does not hold
+  xattr_header[/shared1].h_refcount=9
+rp-block-root pending: a root directory without a kind in the log
+  bytes[8][3328:2]=hex:0000
+rp-block-directory pending: a directory of zeros in the log
+  bytes[8][11264:64]=zeroes
+rp-block-descriptors pending: descriptors of ones in the log
+  bytes[8][40960:1024]=ones
+rp-block-super pending: a superblock without its magic in the log
+  bytes[8][46136:2]=hex:0000
+rp-tag-block pending: a directory that recovery writes over the root directory
+  journal_block_tag3[1][34].t_blocknr=root
+rp-tag-table pending: a superblock that recovery writes over the inode table
+  journal_block_tag3[44][0].t_blocknr=inode_table
+rp-tag-journal pending: a superblock that recovery writes over that of the journal
+  journal_block_tag3[44][0].t_blocknr=journal
+rp-tag-bitmap pending: a superblock that recovery writes over a bitmap
+  journal_block_tag3[44][0].t_blocknr=bitmap
+rp-tag-descriptors pending: a superblock that recovery writes over the descriptors
+  journal_block_tag3[44][0].t_blocknr=descriptors
+rp-tag-super pending: a bitmap that recovery writes over the superblock
+  journal_block_tag3[39][2].t_blocknr=superblock
+  journal_commit_header[46].h_magic=0
+rp-tag-end pending: a block that recovery writes after the end
+  journal_block_tag3[1][1].t_blocknr=limit+1
+  inode[/etc/hosts].i_links_count=7
+rp-tag-high pending: a block that recovery writes far after the end
+  journal_block_tag3[1][1].t_blocknr_high=1
+  inode[/etc/hosts].i_links_count=7
+rp-tag-zero pending: a block that recovery writes before the superblock
+  journal_block_tag3[1][1].t_blocknr=0
+  inode[/etc/hosts].i_links_count=7
+rp-tag-escape pending: a magic number where there was none
+  journal_block_tag3[1][1].t_flags|=1
+  inode[/etc/hosts].i_links_count=7
+rp-tag-deleted pending: a block that is said to be deleted
+  journal_block_tag3[1][1].t_flags|=4
+  inode[/etc/hosts].i_links_count=7
+rp-tag-last pending: tags that end after the first
+  journal_block_tag3[1][0].t_flags|=8
+  inode[/etc/hosts].i_links_count=7
+rp-tag-no-last pending: tags that do not end
+  journal_block_tag3[1][34].t_flags&=0xfffffff7
+  inode[/etc/hosts].i_links_count=7
+rp-tag-uuid pending: tags with a UUID that is not there
+  journal_block_tag3[1][1].t_flags&=0xfffffffd
+  inode[/etc/hosts].i_links_count=7
+rp-descriptor-magic pending: a log that ends before its first transaction
+  journal_header[1].h_magic=0
+  inode[/etc/hosts].i_links_count=7
+rp-descriptor-type pending: a commit in the place of a descriptor
+  journal_header[1].h_blocktype=2
+  inode[/etc/hosts].i_links_count=7
+rp-descriptor-sequence pending: a descriptor of another transaction
+  journal_header[39].h_sequence=9
+  inode[/etc/hosts].i_links_count=7
+rp-descriptor-superblock pending: a superblock of a journal in the middle of the log
+  journal_header[39].h_blocktype=4
+  inode[/etc/hosts].i_links_count=7
+rp-commit-magic pending: a transaction without its end
+  journal_commit_header[37].h_magic=0
+  inode[/etc/hosts].i_links_count=7
+rp-commit-sequence pending: an end of another transaction
+  journal_commit_header[43].h_sequence=3
+  inode[/etc/hosts].i_links_count=7
+rp-commit-twice pending: the number of a transaction twice
+  journal_header[44].h_sequence=2
+  journal_commit_header[46].h_sequence=2
+  inode[/etc/hosts].i_links_count=7
+rp-revoke-count pending: more bytes of revokes than the block has
+  journal_revoke_header[38].r_count=ones
+  inode[/etc/hosts].i_links_count=7
+rp-revoke-count-odd pending: half a revoke
+  journal_revoke_header[38].r_count=20
+  inode[/etc/hosts].i_links_count=7
+rp-revoke-none pending: no revoke, so that recovery brings old content back
+  journal_revoke_header[38].r_count=16
+  inode[/etc/hosts].i_links_count=7
+rp-revoke-table pending: an inode table that is damaged, and revoked
+  bytes[8][38928:8]=hex:0000000000000005
+  inode[/].i_mode=0
+rp-start pending: a log that begins in the middle of a transaction
+  journal_superblock.s_start=5
+  inode[/etc/hosts].i_links_count=7
+rp-start-commit pending: a log that begins at an end
+  journal_superblock.s_start=37
+  inode[/etc/hosts].i_links_count=7
+rp-start-second pending: a log without its first transaction
+  journal_superblock.s_start=38
+  journal_superblock.s_sequence=2
+  inode[/etc/hosts].i_links_count=7
+rp-sequence pending: a log of transactions with other numbers
+  journal_superblock.s_sequence=77
+  inode[/etc/hosts].i_links_count=7
+rp-maxlen pending: a log that ends in the middle of a transaction
+  journal_superblock.s_maxlen=30
+  inode[/etc/hosts].i_links_count=7
+rp-first pending: a log that begins before its first block
+  journal_superblock.s_first=40
+  inode[/etc/hosts].i_links_count=7
+rp-flag pending: a log that no flag announces
+  superblock.s_feature_incompat^=name:needs_recovery
+  inode[/etc/hosts].i_links_count=7
+rp-no-start pending: a flag that announces a log, and none
+  journal_superblock.s_start=0
+  inode[/etc/hosts].i_links_count=7
+rp-features pending: transactions whose tags have no checksums
+  journal_superblock.s_feature_incompat^=16
+  inode[/etc/hosts].i_links_count=7
+rp-64bit pending: tags with fewer bytes than they have
+  journal_superblock.s_feature_incompat^=2
+  inode[/etc/hosts].i_links_count=7
+rp-revoke-feature pending: revokes in a journal without them
+  journal_superblock.s_feature_incompat^=1
+  inode[/etc/hosts].i_links_count=7
+rp-error pending: transactions in a journal that was aborted
+  journal_superblock.s_errno=5
+  inode[/etc/hosts].i_links_count=7
+rp-home-orphans pending: a list of orphans that begins at a file in use, below the journal
+  superblock.s_last_orphan=12
 [resize inode]
 ri-mode journal: an inode for growth without a kind
   inode[7].i_mode=0

@@ -170,6 +170,7 @@ _NEEDS: dict[str, dict[str, str]] = {
     "journal-larger": {"journal": "auto", "free": "1940K"},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
     **dict.fromkeys(("metadata-shuffle", "metadata-gaps", "other-groups"), GROUPS),
+    "xattr-inodes": {"features": "ea_inode"},
     "deep-index": {"features": "large_dir"},
     "metadata-backwards": {**GROUPS, "groups_per_flex": "2"},
     "metadata-across": {**GROUPS, "groups_per_flex": "2"},

@@ -132,6 +132,9 @@ class CheckedPolicy(LayoutPolicy):
     def xattrs_shared(self) -> bool:
         return self._truth("xattrs_shared", self._ask("xattrs_shared"))
 
+    def xattr_value_apart(self, size: int) -> bool:
+        return self._truth("xattr_value_apart", self._ask("xattr_value_apart", size))
+
     def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
         self._only_order("metadata_order", items, "items")
 

@@ -377,6 +377,15 @@ class XattrsUnshared(XattrBlocks):
         return False
 
 
+class XattrInodes(SeededPolicy):
+    """Values of attributes in inodes of their own, however short, with the feature ea_inode."""
+
+    name = "xattr-inodes"
+
+    def xattr_value_apart(self, size: int) -> bool:  # noqa: ARG002
+        return True
+
+
 class NothingInline(SeededPolicy):
     """With inline_data, nothing but what the kernel would not move either."""
 
@@ -456,7 +465,7 @@ _KINDS: tuple[type[SeededPolicy], ...] = (
     *(MetadataShuffle, MetadataGaps, MetadataBackwards, MetadataAcross, BackupGroups),
     *(JournalLast, JournalBetween, JournalPieces, JournalLarger),
     *(BlockMaps, UnwrittenHoles, PastEnd),
-    *(XattrBlocks, XattrsUnshared, NothingInline),
+    *(XattrBlocks, XattrsUnshared, XattrInodes, NothingInline),
     *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
     *(*JOURNAL_POLICIES, *ORPHAN_POLICIES, *MMP_POLICIES, RandomRecovery),
 )

@@ -121,6 +121,13 @@ class LayoutPolicy:
         """Whether nodes with equal sets share a block."""
         return True
 
+    def xattr_value_apart(self, size: int) -> bool:  # noqa: ARG002
+        """Whether a value of ``size`` bytes lies in an inode of its own, though it fits elsewhere.
+
+        It is asked only with the feature ea_inode, and not for links and files inside their inode.
+        """
+        return False
+
     def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
         """Put bitmaps and inode tables of a flex group into the order in which they lie.
 

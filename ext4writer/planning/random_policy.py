@@ -136,6 +136,9 @@ class RandomPolicy(SeededPolicy):
         # e2fsck calls no tree too wide in which one entry of each node is free.
         return limit - 1 if self._has_habit(18) else limit
 
+    def xattr_value_apart(self, size: int) -> bool:  # noqa: ARG002
+        return self._has_habit(19) and self._later.below(3) == 0
+
     def block_mapped(self, blocks: int) -> bool:  # noqa: ARG002
         return self._now_and_then(9, 4)
 

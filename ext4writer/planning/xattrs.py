@@ -165,8 +165,13 @@ class XattrPlanner:
         path: Callable[[], bytes],
     ) -> _Home | None:
         attributes = sorted((disk_form(name, value, path) for name, value in key), key=_block_order)
-        size = sum(map(attribute_bytes, attributes))
         inode_room = self._inode_room - kept
+        if self._has_holders and not is_link and not kept:
+            chosen = self._with_values_apart(attributes)
+            # Where an entry alone has no room, all is as usual.
+            if chosen is not None and self._spread(chosen, inode_room) is not None:
+                attributes = chosen
+        size = sum(map(attribute_bytes, attributes))
         if is_link and kept:
             # e2fsck does not look at the block of attributes of an inline link, and would free it
             # (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
@@ -186,6 +191,18 @@ class XattrPlanner:
         if kept:
             return None
         raise self._too_large(key, attributes, path)
+
+    def _with_values_apart(self, attributes: list[Attribute]) -> list[Attribute] | None:
+        """The same with values in inodes that the policy puts there; None if it chooses none."""
+        found = [
+            attribute._replace(holder=_SOME_HOLDER)
+            if 0 < len(attribute.value) <= XATTR_SIZE_MAX
+            and attribute.name_index != EXT4_XATTR_INDEX_ENCRYPTION
+            and self._policy.xattr_value_apart(len(attribute.value))
+            else attribute
+            for attribute in attributes
+        ]
+        return found if found != attributes else None
 
     def _spread_values(self, attributes: list[Attribute], inode_room: int) -> _Spread | None:
         """Like :meth:`_spread`, with as few values as possible, the longest, in inodes."""

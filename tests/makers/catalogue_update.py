@@ -3,7 +3,7 @@
     python -m tests.makers.catalogue_update [--kernel] [NAME...]
 
 Run it with e2fsck 1.47.0 after a change of the cases, and look at the difference. With ``--kernel``
-the kernel of the guest mounts the images too.
+the kernel of the guest mounts the images of these cases too.
 """
 
 from __future__ import annotations
@@ -137,8 +137,9 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="ext4writer-catalogue-") as folder:
         if "--kernel" in names:
             names = [name for name in names if name != "--kernel"]
-            for part in range(0, len(CASES), AT_ONCE):
-                words |= mounted(CASES[part : part + AT_ONCE], Path(folder))
+            asked = [case for case in CASES if not names or case.name in names]
+            for part in range(0, len(asked), AT_ONCE):
+                words |= mounted(asked[part : part + AT_ONCE], Path(folder))
         for case in CASES:
             if not names or case.name in names or case.name not in ANSWERS:
                 kernel = words.get(case.name, answer_of(case.name).kernel)

@@ -23,7 +23,7 @@ from ext4writer.states import (
 
 ASKED = [name for name, value in vars(LayoutPolicy).items() if callable(value) and name[0] != "_"]
 TRUTHS = {"indexed", "inline", "xattrs_outside", "xattrs_shared", "block_mapped", "deleted_inode"}
-TRUTHS |= {"uninit"}
+TRUTHS |= {"uninit", "xattr_value_apart"}
 IN_PLACE = {"shuffle", "metadata_order"}
 """What they return does not matter."""
 MAY_BE_NONE = {"inode_numbers", "backup_numbers", "journal_places"}
@@ -104,6 +104,7 @@ _JOURNAL: dict[str, Any] = {"free": "64K", "journal": "1M", "features": "fast_co
 OPTIONS: dict[str, dict[str, Any]] = {
     "inline": {"features": "inline_data"},
     "mmp_state": {"features": "mmp"},
+    "xattr_value_apart": {"features": "ea_inode"},
     "backup_numbers": {
         "features": "sparse_super2,^resize_inode",
         "blocks_per_group": 512,
@@ -142,7 +143,7 @@ def test_an_error_names_the_policy_and_its_method(method: str, kind: str) -> Non
 
 def test_all_methods_are_asked_here() -> None:
     assert TRUTHS | IN_PLACE | MAY_BE_NONE | set(OPTIONS) <= set(ASKED)
-    assert len(ASKED) >= 32
+    assert len(ASKED) >= 33
 
 
 @pytest.mark.parametrize("method", sorted(TRUTHS))

@@ -21,6 +21,7 @@ from tests.judges.tools import require, require_root
 pytestmark = pytest.mark.judged("quick")
 
 DEEP = "deep-extents"
+FEATURES = {"nothing-inline": "inline_data", "xattr-inodes": "ea_inode"}
 
 
 def sample() -> Tree:
@@ -52,7 +53,7 @@ def written(choice: str, folder: Path, watch: Any, **options: Any) -> Path:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_everyone_accepts_it(name: str, tmp_path: Path, watch: Any) -> None:
-    image = written(name, tmp_path, watch, features="inline_data" if "inline" in name else "")
+    image = written(name, tmp_path, watch, features=FEATURES.get(name, ""))
     if name == DEEP:
         require("e2fsck")
         options = ["-E", f"no_optimize_extents,problem_log={tmp_path / 'log'}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -493,3 +494,107 @@ def test_one_free_entry_in_each_node_of_an_extent_tree(tmp_path: Path) -> None:
     found = [each for each in debugfs.ex(image, "/long") if not each.is_leaf]
     assert max(each.depth for each in debugfs.ex(image, "/long")) == 2
     assert len(found) == 1 + 5  # 83 extents in all leaves but the last
+
+
+# -- what the names say ----------------------------------------------------------------------------
+
+
+def many() -> Tree:
+    tree = Tree()
+    for number in range(40):
+        tree.file(f"/d/{number:030}", b"x" * 2500, parents=True, xattrs={"user.a": "same"})
+    return tree
+
+
+class Look:
+    """What a policy made of the files of one directory, in the order of their names."""
+
+    def __init__(self, choice: str, folder: Path, features: str = "") -> None:
+        self.image = folder / "image"
+        spec = Spec(
+            block_size=1024,
+            free="256K",
+            journal="none",
+            features=features,
+            policy=policy(choice),
+        )
+        ext4writer.write_image(many(), self.image, spec)
+        with open_image(self.image) as opened:
+            found = [opened.lookup(f"/d/{number:030}") for number in range(40)]
+            self.inos = [each.ino for each in found]
+            self.runs = [[(run.physical, run.length) for run in each.runs()] for each in found]
+            self.used = (
+                opened.superblock["s_inodes_count"] - (opened.superblock["s_free_inodes_count"])
+            )
+        self.starts = [runs[0][0] if runs else 0 for runs in self.runs]
+        self.names = [
+            [name for ino, _, name in block if ino and name not in (b".", b"..")]
+            for block in records(self.image, "/d")
+        ]
+        self.image.unlink()
+
+
+def test_names_of_policies_are_true(tmp_path: Path) -> None:
+    looks = {
+        name: Look(name, tmp_path)
+        for name in (
+            *("default", "backwards", "interleaved", "gaps", "scattered-files", "one-block-runs"),
+            *("inode-gaps", "inode-shuffle", "inodes-backwards"),
+            *("one-entry-leaves", "linear"),
+        )
+    }
+    usual = looks.pop("default")
+    assert usual.starts == sorted(usual.starts) and usual.inos == sorted(usual.inos)
+    assert all(len(runs) == 1 for runs in usual.runs)
+    one, two = looks["backwards"], looks["interleaved"]
+    assert all(len(runs) == 2 and runs[0] > runs[1] for runs in one.runs)
+    pieces = sorted((start, index) for index, runs in enumerate(two.runs) for start, _ in runs)
+    order = [index for _, index in pieces]
+    assert order != sorted(order) and len(pieces) > 40
+    starts = looks["gaps"].starts
+    assert all(after - before > 3 for before, after in pairwise(starts)), "3 blocks each"
+    scattered = looks["scattered-files"]
+    assert all(len(runs) == 1 for runs in scattered.runs)
+    assert scattered.starts != sorted(scattered.starts)
+    assert all(length == 1 for runs in looks["one-block-runs"].runs for _, length in runs)
+    inos = looks["inode-gaps"].inos
+    assert inos == sorted(inos) and inos[-1] - inos[0] > 60
+    shuffled = looks["inode-shuffle"].inos
+    assert shuffled not in (sorted(shuffled), sorted(shuffled, reverse=True))
+    last_first = looks["inodes-backwards"].inos
+    assert last_first == sorted(last_first, reverse=True)
+    names = [name for block in looks["linear"].names for name in block]
+    assert names == sorted(names) and len(names) == 40
+    assert max(map(len, looks["one-entry-leaves"].names)) == 1
+    partly = [Look(f"slack:{seed}", tmp_path) for seed in range(4)]
+    assert max(len(look.names) for look in partly) > len(usual.names)
+
+
+def test_orders_of_names_are_true(tmp_path: Path) -> None:
+    for name, expected in (("entries-backwards", True), ("entry-shuffle", False)):
+        look = Look(name, tmp_path, features="^dir_index")
+        names = [each for block in look.names for each in block]
+        assert len(names) == 40 and names != sorted(names)
+        assert (names == sorted(names, reverse=True)) is expected
+
+
+def test_homes_of_attributes_are_true(tmp_path: Path) -> None:
+    blocks = {}
+    for name in ("default", "xattr-blocks", "xattrs-unshared"):
+        image = tmp_path / name
+        spec = Spec(block_size=1024, free="64K", journal="none", policy=policy(name))
+        ext4writer.write_image(many(), image, spec)
+        texts = [debugfs.inode(image, f"/d/{number:030}").text for number in range(40)]
+        blocks[name] = {number(text, "File ACL") for text in texts}
+    assert blocks["default"] == {0}
+    assert len(blocks["xattr-blocks"]) == 1 and blocks["xattr-blocks"] != {0}
+    assert len(blocks["xattrs-unshared"]) == 40
+    usual = Look("default", tmp_path, features="ea_inode")
+    assert Look("xattr-inodes", tmp_path, features="ea_inode").used == usual.used + 1
+
+
+def test_small_files_leave_their_inodes(tmp_path: Path) -> None:
+    for name, has_blocks in (("default", False), ("nothing-inline", True)):
+        image = written(name, tmp_path, features="inline_data")
+        assert bool(extents(image, "/exact")) is has_blocks
+        image.unlink()
