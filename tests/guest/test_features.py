@@ -12,13 +12,16 @@ from typing import NamedTuple
 import pytest
 
 import ext4writer
-from ext4writer import Spec, Tree
+from ext4writer import NotFoundError, Spec, Tree
 from ext4writer.inspection.check import check_image
+from ext4writer.inspection.show import explain, units_of_inode
+from ext4writer.ondisk.units import UnitKind
 from ext4writer.read import open_image
 from ext4writer.read.verity import verity
 from tests.guest import run_guest
 from tests.judges.fsck import judge
 from tests.judges.tools import require, run
+from tests.planning.test_quota import used
 
 pytestmark = pytest.mark.qemu
 
@@ -58,6 +61,13 @@ cat /mnt/signed > /dev/null
 if echo more >> /mnt/large 2>/dev/null; then exit 8; fi
 fsverity enable /mnt/plain
 rm /mnt/zeros
+if cat /mnt/forged 2>/dev/null; then exit 5; fi
+echo 1 > /proc/sys/fs/verity/require_signatures
+umount /mnt
+mount -t ext4 /dev/vdc /mnt
+cat /mnt/signed | wc -c
+if cat /mnt/large 2>/dev/null; then exit 4; fi
+echo 0 > /proc/sys/fs/verity/require_signatures
 umount /mnt
 mount -t ext4 -o ro /dev/vdd /mnt
 fsverity measure /mnt/large
@@ -78,8 +88,7 @@ mkdir /mnt/secret/folder
 head -c 70000 /dev/zero > /mnt/secret/folder/content
 i=0
 while [ $i -lt 60 ]; do echo $i > "/mnt/secret/a name that is not so short $i"; i=$((i+1)); done
-while [ $i -lt 160 ]; do echo $i > "/mnt/both/Name Ünd $i"; i=$((i+1)); done
-[ "$(cat "/mnt/both/NAME üND 77")" = 77 ]
+while [ $i -lt 400 ]; do echo $i > "/mnt/both/Name Ünd $i"; i=$((i+1)); done
 [ "$(cat /mnt/plain)" = plain ]
 cat /mnt/secret/folder/content | wc -c
 umount /mnt
@@ -87,7 +96,13 @@ mount -t ext4 /dev/vde /mnt
 ls /mnt/secret | wc -l
 xfs_io -r -c add_enckey /mnt < /key
 [ "$(cat "/mnt/secret/a name that is not so short 7")" = 7 ]
-[ "$(cat "/mnt/both/name ünd 99")" = 99 ]
+i=60
+while [ $i -lt 400 ]; do
+    read -r found < "/mnt/both/NAME üND $i"
+    [ "$found" = $i ]
+    i=$((i+1))
+done
+[ ! -e "/mnt/both/Name Ünd 400" ]
 umount /mnt
 """
 
@@ -106,6 +121,20 @@ setfattr -n user.large -v small /mnt/second
 rm /mnt/third
 echo more >> /mnt/small
 setfattr -n user.note -v "$(seq 1 60)" /mnt/tiny
+umount /mnt
+"""
+
+
+PROJECTS = """
+mount -t ext4 -o prjquota /dev/vdg /mnt
+head -c 100000 /dev/zero > /mnt/mine/new
+mkdir /mnt/mine/folder
+head -c 50000 /dev/zero > /mnt/mine/folder/below
+head -c 30000 /dev/zero > /mnt/others/new
+lsattr -p /mnt/mine/new /mnt/others/new
+lsattr -p -d /mnt/mine/folder /mnt/mine/folder/below
+if ln /mnt/others/new /mnt/mine/link 2>/dev/null; then exit 3; fi
+if su member -c "head -c 900000 /dev/zero > /mnt/mine/much" 2>/dev/null; then exit 2; fi
 umount /mnt
 """
 
@@ -130,14 +159,16 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
         _corrupted(folder / "verified", folder / "corrupted"),
         _encrypted(folder / "encrypted"),
         _inside(folder / "inside"),
+        _projects(folder / "projects"),
     ]
     said = run_guest(
-        FOLDING + VERITY + ENCRYPTION + INSIDE,
+        FOLDING + VERITY + ENCRYPTION + INSIDE + PROJECTS,
         drives,
         programs=["lsattr", "fsverity", "keyctl", "xfs_io", "getfattr", "setfattr"],
         modules=["ecb", "xts", "cts", "sha512_generic"],
         files={
             "/certificate": (folder / "certificate").read_bytes(),
+            "/etc/passwd": b"member:x:5000:5000::/:/bin/sh\n",
             "/key": KEY,
             "/names": "".join(f"{name}\n" for name in FOLDED).encode(),
             "/other-case": "".join(f"{name}\n" for name in OTHER_CASE).encode(),
@@ -179,8 +210,10 @@ def _verified(image: Path, large: bytes) -> Path:
     tree.file("zeros", bytes(1 << 20), flags="verity")
     tree.file("empty", b"", flags="verity")
     tree.file("large", large, flags="verity")
+    tree.file("forged", b"f" * 50_000, flags="verity")
     signature = _signature(image.parent, b"s" * 100_000, "c0ffee")
-    spec = Spec(features="verity", verity_salt="c0ffee", verity_signatures={"signed": signature})
+    signatures = {"signed": signature, "forged": signature}
+    spec = Spec(features="verity", verity_salt="c0ffee", verity_signatures=signatures)
     return _written(tree, image, spec)
 
 
@@ -251,6 +284,16 @@ def _inside(image: Path) -> Path:
     return _written(tree, image, Spec(features=features))
 
 
+def _projects(image: Path) -> Path:
+    """A directory whose project passes on to what is made in it, with a limit, and one without."""
+    tree = Tree()
+    tree.directory("mine", mode=0o777, project=77, flags="projinherit")
+    tree.file("mine/old", b"o" * 10_000, project=77)
+    tree.directory("others", project=88)
+    spec = Spec(features="quota,project", quota_limits="project:77::800K:0:0", free="9M")
+    return _written(tree, image, spec)
+
+
 def _assert_right(image: Path) -> None:
     judge(image, "quick")
     with open_image(image) as opened:
@@ -279,6 +322,8 @@ def test_the_kernel_verifies_files(guest: Guest) -> None:
         content = opened.open("/large").read()
     assert hashlib.md5(content).hexdigest() in guest.said
     assert len(digests) == 4
+    # Where signatures are required, the kernel reads what is signed, and nothing else.
+    assert "\n100000\n" in guest.said
     # The kernel noticed the bit that was turned, where it reads that block.
     assert re.search("cat:.*Input/output error|cat:.*I/O error", guest.said)
 
@@ -295,7 +340,12 @@ def test_the_kernel_encrypts_in_empty_directories(guest: Guest) -> None:
         assert line in guest.said
     with open_image(guest.folder / "encrypted") as opened:
         assert len([*opened.entries(opened.lookup("/secret"))]) > 60
-        assert {"ENCRYPT", "CASEFOLD"} <= set(opened.lookup("/both").flag_names)
+        both = opened.lookup("/both")
+        assert {"ENCRYPT", "CASEFOLD", "INDEX"} <= set(both.flag_names)
+        [root] = units_of_inode(both, UnitKind.DX_ROOT)
+        hashed = {row.name: row.means for row in explain(opened, root)}
+        assert hashed["dx_root.hash_version"] == "siphash"
+        assert len([*opened.entries(both)]) == 342
         assert opened.open("/plain").read() == b"plain\n"
 
 
@@ -310,3 +360,23 @@ def test_the_kernel_counts_what_lies_in_inodes(guest: Guest) -> None:
         assert opened.lookup("/first").xattrs() == {b"user.large": LARGE}
         assert opened.lookup("/second").xattrs() == {b"user.large": b"small"}
         assert len(opened.lookup("/tiny").xattrs()[b"user.note"]) == 170
+
+
+def test_the_kernel_gives_files_the_project_of_their_directory(guest: Guest) -> None:
+    image = guest.folder / "projects"
+    _assert_right(image)
+    rows = re.findall(r"^ +(\d+) \S+ /mnt/((?:mine|others)/\S+)", guest.said, re.MULTILINE)
+    told = {name: project for project, name in rows}
+    assert told == {
+        "mine/new": "77",
+        "mine/folder": "77",
+        "mine/folder/below": "77",
+        "others/new": "0",
+    }
+    # With "mine", "old", "folder", "below", "new" and the part of "much" that the limit allows.
+    blocks, _, hard, inodes = used(image, "project")[77][:4]
+    assert (hard, inodes) == (800, 6)
+    assert 790 << 10 < blocks <= 800 << 10
+    assert used(image, "project")[88][3] == 1
+    with open_image(image) as opened, pytest.raises(NotFoundError):
+        opened.lookup("/mine/link")
