@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NoReturn
 
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple, dataclass
@@ -75,7 +75,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("ea_inode", "incompat", 0x400, "write"),
     _row("dirdata", "incompat", 0x1000, reason=_NEVER),
     _row("metadata_csum_seed", "incompat", 0x2000, "write", needs="metadata_csum"),
-    _row("large_dir", "incompat", 0x4000, "write", needs="dir_index"),
+    _row("large_dir", "incompat", 0x4000, "write"),
     _row("inline_data", "incompat", 0x8000, "write"),
     _row("encrypt", "incompat", 0x10000, "write"),
     _row("casefold", "incompat", 0x20000, "write"),
@@ -109,6 +109,28 @@ _WHY = {
 }
 """For each pair that excludes each other: the reason, to be read after "since"."""
 
+_WHY_NEEDED = {
+    # misc/mke2fs.c:PRS refuses it, and lib/ext2fs/res_gdt.c keeps a reserve beside each backup.
+    (
+        "resize_inode",
+        "sparse_super",
+    ): "it reserves blocks beside each backup, of which there must be few",
+    # fs/jbd2/journal.c:jbd2_fc_init
+    ("fast_commit", "has_journal"): "fast commits lie at the end of the journal",
+    # misc/mke2fs.c:main; fs/ext4/orphan.c:ext4_orphan_add
+    ("orphan_file", "has_journal"): "the kernel notes orphans only where it has a journal",
+    # misc/mke2fs.c:PRS; Documentation/filesystems/ext4/ifork.rst
+    ("64bit", "extent"): "block maps hold numbers of 32 bits",
+    # misc/mke2fs.c:main; fs/ext4/super.c:ext4_init_metadata_csum
+    ("metadata_csum_seed", "metadata_csum"): "it stores the seed of those checksums",
+    # misc/mke2fs.c:PRS; Documentation/filesystems/ext4/bigalloc.rst
+    ("bigalloc", "extent"): "the kernel gives out clusters to files with extents alone",
+    # misc/mke2fs.c:PRS; fs/ext4/verity.c:ext4_begin_enable_verity
+    ("verity", "extent"): "the kernel keeps trees of verity in files with extents alone",
+    ("orphan_present", "orphan_file"): "it says that there are orphans in that file",
+}
+"""For each feature that needs another one: the reason, to be read after "since"."""
+
 # Second spellings: feature.c:feature_list, and the kernel's name for uninit_bg.
 ALIASES = {
     "extents": "extent",
@@ -116,6 +138,9 @@ ALIASES = {
     "gdt_csum": "uninit_bg",
     "fname_encoding": "casefold",
 }
+
+_NOTHING = ("none", "clear")
+_MINUS = ("^", "-")
 
 _BY_NAME = {feature.name: feature for feature in FEATURES}
 _LETTERS: dict[str, Word] = {"c": "compat", "i": "incompat", "r": "ro_compat"}
@@ -143,6 +168,63 @@ def feature(name: str) -> Feature:
     return Feature(lower.upper(), word, mask, "no", reason="unknown")
 
 
+class Asked(NamedTuple):
+    """The features that somebody added and removed by name, which a hint must not undo unsaid."""
+
+    added: frozenset[str] = frozenset()
+    removed: frozenset[str] = frozenset()
+
+    @classmethod
+    def by(cls, text: str) -> Asked:
+        """Return what a text for :meth:`FeatureSet.parse` names; the last word of each counts."""
+        added: set[str] = set()
+        removed: set[str] = set()
+        for token in _words(text):
+            if token.lower() in _NOTHING:
+                added.clear()
+                continue
+            is_minus = token[:1] in _MINUS
+            name = feature(token[1:] if is_minus else token.removeprefix("+")).name
+            (removed if is_minus else added).add(name)
+            (added if is_minus else removed).discard(name)
+        return cls(frozenset(added), frozenset(removed))
+
+    def adds(self, name: str) -> bool:
+        """Whether a feature was added by name."""
+        return name in self.added
+
+    def also(self, name: str) -> Asked:
+        """Return the same with one more feature added."""
+        return Asked(self.added | {name}, self.removed)
+
+    def refuse_both(self, first: str, second: str) -> NoReturn:
+        """Raise SpecError of two features that exclude each other."""
+        raise SpecError("features", _excluding(first, second, self))
+
+    def to_have(self, need: str, row: str) -> str:
+        """Return what to do where the feature ``row`` needs ``need``, which is not there."""
+        if need not in self.removed:
+            return f"add {need}" if row in self.added else f"add {need} or ^{row}"
+        return f"leave out {row} or ^{need}" if row in self.added else f"add ^{row}, or keep {need}"
+
+    def to_have_for(self, need: str, *words: str) -> str:
+        """Return what to do where an option needs the feature ``need``; ``words`` come with it."""
+        if need in self.removed:
+            return f"leave out the option, or ^{need}"
+        return f"add {','.join((need, *words))}"
+
+    def to_lose(self, first: str, second: str = "") -> str:
+        """Return what to do about ``first``, which cannot be, or not beside ``second``."""
+        if first not in self.added:
+            return f"add ^{first}"
+        if not second:
+            return f"leave out {first}"
+        return f"leave out {first} or {second}" if second in self.added else f"add ^{second}"
+
+
+NOT_ASKED = Asked()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class FeatureSet:
     """The three feature words of a superblock."""
@@ -166,12 +248,12 @@ class FeatureSet:
         if not isinstance(text, str):
             raise SpecError("features", f"{text!r} is no text such as '^huge_file'")
         features = base
-        for token in re.split(r"[\s,]+", text):
-            if token.lower() in ("none", "clear"):
+        for token in _words(text):
+            if token.lower() in _NOTHING:
                 features = cls()
-            elif token[:1] in ("^", "-"):
+            elif token[:1] in _MINUS:
                 features = features.without(token[1:])
-            elif token:
+            else:
                 features = features.with_(token.removeprefix("+"))
         return features
 
@@ -215,9 +297,12 @@ class FeatureSet:
             if row.word != "incompat" and row.reason in (_NEVER, "unknown")
         ]
 
-    def check(self) -> None:
-        """Raise SpecError unless this library writes such a file system."""
-        problem = _problem(self)
+    def check(self, asked: Asked = NOT_ASKED) -> None:
+        """Raise SpecError unless this library writes such a file system.
+
+        ``asked`` is what was added and removed by name, for the hint in the message.
+        """
+        problem = _problem(self, asked)
         if problem:
             raise SpecError("features", problem)
 
@@ -247,24 +332,38 @@ class FeatureSet:
         return FeatureSet(**words)
 
 
+def why_needed(row: str, need: str) -> str:
+    """Return why the feature ``row`` needs ``need``, to be read after "since"."""
+    return _WHY_NEEDED[row, need]
+
+
 @lru_cache(maxsize=1024)
-def _problem(features: FeatureSet) -> str:
+def _problem(features: FeatureSet, asked: Asked) -> str:
     """Why this library does not write such a file system; empty if it does."""
     rows = tuple(features._rows())
     for row in rows:
         if row.support == "no":
-            return f"{row.name}: {row.reason}; add ^{row.name}"
+            return f"{row.name}: {row.reason}; {asked.to_lose(row.name)}"
     for row in rows:
         for need in row.needs:
             if need not in features:
-                return f"{row.name} needs {need}; add {need}"
+                why = why_needed(row.name, need)
+                return f"{row.name} needs {need}, since {why}; {asked.to_have(need, row.name)}"
         for other in row.conflicts:
             if other in features:
-                return (
-                    f"{row.name} and {other} exclude each other, since "
-                    f"{_WHY[frozenset((row.name, other))]}; add ^{row.name}"
-                )
+                return _excluding(row.name, other, asked)
     return ""
+
+
+def _excluding(first: str, second: str, asked: Asked) -> str:
+    why = _WHY[frozenset((first, second))]
+    hint = asked.to_lose(first, second)
+    return f"{first} and {second} exclude each other, since {why}; {hint}"
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text of features, with their signs."""
+    return [word for word in re.split(r"[\s,]+", text) if word]
 
 
 @lru_cache(maxsize=1024)

@@ -43,11 +43,15 @@ def contexts_of(
         if table.flags.get(index, 0) & EXT4_DAX_FL:
             raise TreeError(path, "has a policy for encryption and the inode flag dax; take one")
         if not fmt.ext_attr:
-            raise TreeError(path, "has a policy for encryption; it needs the feature ext_attr")
+            raise TreeError(
+                path, "has a policy for encryption, an attribute; it needs the feature ext_attr"
+            )
         policy = parse_policy(text)
         if policy.needs_stable_inodes and not fmt.stable_inodes:
             raise TreeError(
-                path, f"has a policy with {policy.flag}; it needs the feature stable_inodes"
+                path,
+                f"has a policy with {policy.flag}, by which keys depend on numbers of inodes; it "
+                "needs the feature stable_inodes",
             )
         digest = blake2b(uuid + path, digest_size=NONCE_BYTES, person=b"fscrypt nonce")
         contexts[index] = policy.context(digest.digest())

@@ -10,7 +10,7 @@ from ..arguments import bytes_of, count_of, id_of, seconds_of
 from ..bits import is_power_of_two
 from ..errors import SpecError
 from ..late_dataclasses import dataclass, fields
-from ..ondisk.features import DEFAULT_FEATURES, TYPES, FeatureSet
+from ..ondisk.features import DEFAULT_FEATURES, TYPES, Asked, FeatureSet, why_needed
 from ..ondisk.format import MAX_32BIT_BLOCKS, MAX_CLUSTER_SIZE, Format
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE
 from ..ondisk.mmp import EXT4_MMP_MAX_UPDATE_INTERVAL, EXT4_MMP_UPDATE_INTERVAL
@@ -607,6 +607,7 @@ class Spec:
             object.__setattr__(self, "free_percent", percent)
         OPTIONS["type"].taken("type", self.type)  # before the features, which depend on it
         features: object = self.features
+        typed = features if isinstance(features, str) else ""
         if isinstance(features, str):
             object.__setattr__(self, "features", FeatureSet.parse(features, base=TYPES[self.type]))
         elif features == DEFAULT_FEATURES:
@@ -618,16 +619,20 @@ class Spec:
             value = option.taken(name, given)
             if value is not given:
                 object.__setattr__(self, name, value)
-        if self.encoding is not None:
-            # misc/mke2fs.c:parse_extended_opts
-            object.__setattr__(self, "features", self.features.with_("casefold"))
-        if self.dedupe == "blocks":
-            object.__setattr__(self, "features", self.features.with_("shared_blocks"))
-        elif format_of(self).shared_blocks:
+        asked = Asked.by(typed)
+        for adding, name, is_given in (
+            ("encoding", "casefold", self.encoding is not None),  # mke2fs.c:parse_extended_opts
+            ("dedupe", "shared_blocks", self.dedupe == "blocks"),
+            ("encryption_policies", "encrypt", bool(self.encryption_policies)),
+        ):
+            if is_given:
+                if name in asked.removed:
+                    raise SpecError(adding, f"needs {name}; leave out the option, or ^{name}")
+                asked = asked.also(name)
+                object.__setattr__(self, "features", self.features.with_(name))
+        if format_of(self).shared_blocks:
             object.__setattr__(self, "dedupe", "blocks")
-        if self.encryption_policies:
-            object.__setattr__(self, "features", self.features.with_("encrypt"))
-        self._check()
+        self._check(asked)
 
     def _check_superblock(self) -> None:
         """Check what is written into the superblock as it is."""
@@ -649,7 +654,7 @@ class Spec:
         """The call that makes it, without options at their defaults."""
         return f"Spec({', '.join(_changed(self))})"
 
-    def _check(self) -> None:
+    def _check(self, asked: Asked) -> None:
         if self.block_size not in BLOCK_SIZES:
             raise SpecError("block_size", f"{self.block_size} is none of {_list(BLOCK_SIZES)}")
         most_inode = min(self.block_size, INODE_SIZE_MAX)
@@ -705,9 +710,13 @@ class Spec:
                 raise SpecError("journal_location", f"{self.journal_location} is not in the image")
         self._check_superblock()
         fmt = format_of(self)
+        if self.journal == "none" and asked.adds("has_journal"):
+            raise SpecError("journal", "is none; leave out the option, or has_journal")
         if isinstance(self.journal, int) and not fmt.has_journal:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
-        self.features.check()
+        if asked.adds("uninit_bg") and fmt.metadata_csum:
+            asked.refuse_both("uninit_bg", "metadata_csum")
+        self.features.check(asked)
         if fmt.inline_data and not fmt.inline_most:
             raise SpecError(
                 "inode_size",
@@ -715,31 +724,34 @@ class Spec:
                 "^inline_data",
             )
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
-            raise SpecError("num_backup_sb", "needs the feature sparse_super2; add sparse_super2")
+            raise _lacks(asked, "num_backup_sb", "sparse_super2", "which keeps so many backups")
         if self.packed_meta_blocks and not fmt.flex_bg:
-            raise SpecError("packed_meta_blocks", "needs the feature flex_bg; add flex_bg")
+            why = "without which metadata lie in the groups that they describe"
+            raise _lacks(asked, "packed_meta_blocks", "flex_bg", why)
         if self.cluster_size is not None and not fmt.bigalloc:
-            raise SpecError("cluster_size", "needs the feature bigalloc; add bigalloc")
+            raise _lacks(asked, "cluster_size", "bigalloc", "without which a cluster is a block")
         if fmt.bigalloc and self.cluster_size == self.block_size == 1024:
             # fs/ext4/super.c:ext4_check_geometry wants s_first_data_block to be 0.
             raise SpecError("cluster_size", "of 1024 bytes is mounted by no kernel; give 2048")
         if self.desc_size is not None and not fmt.is_64bit:
-            raise SpecError("desc_size", "needs the feature 64bit; add 64bit")
+            raise _lacks(asked, "desc_size", "64bit", "without which a descriptor has 32 bytes")
         if self.first_meta_bg and not fmt.meta_bg:
-            raise SpecError("first_meta_bg", "needs the feature meta_bg; add meta_bg,^resize_inode")
+            why = "which begins after so many blocks of descriptors"
+            raise _lacks(asked, "first_meta_bg", "meta_bg", why, "^resize_inode")
         for name in ("fast_commit", "orphan_file"):
             if self.journal == "none" and name in fmt.features.names():
-                raise SpecError("journal", f"is needed by {name}; add ^{name}")
-        self._check_verity(fmt)
+                why = why_needed(name, "has_journal")
+                drop = f"leave out {name}" if asked.adds(name) else f"add ^{name}"
+                raise SpecError("journal", f"is needed by {name}, since {why}; {drop}")
+        self._check_verity(fmt, asked)
         if self.encoding_flags and not fmt.casefold:
-            raise SpecError(
-                "encoding_flags", "needs the feature casefold; add casefold, or give an encoding"
-            )
+            why = "which has the encoding that they are of"
+            raise _lacks(asked, "encoding_flags", "casefold", why)
         _check_journal(self, fmt)
         if self.bad_blocks and fmt.bigalloc:
             raise SpecError("bad_blocks", "are no clusters; add ^bigalloc")
-        _check_quota(self, fmt)
-        _check_system_files(self, fmt)
+        _check_quota(self, fmt, asked)
+        _check_system_files(self, fmt, asked)
         if self.inodes is not None and self.free_inodes is not None:
             raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
         if self.reserved_blocks is not None and self.reserved_percent:
@@ -751,7 +763,7 @@ class Spec:
                 "reserved_gdt_blocks", "and grow_to are two ways to say the same; give one"
             )
         if self.reserved_gdt_blocks and not fmt.resize_inode:
-            raise SpecError("reserved_gdt_blocks", "needs the feature resize_inode")
+            raise _lacks(asked, "reserved_gdt_blocks", "resize_inode", "which holds them")
         most = self.block_size // 4
         if self.reserved_gdt_blocks and self.reserved_gdt_blocks > most:
             raise SpecError(
@@ -774,7 +786,7 @@ class Spec:
                 "none; ask for 0 without them",
             )
 
-    def _check_verity(self, fmt: Format) -> None:
+    def _check_verity(self, fmt: Format, asked: Asked) -> None:
         given = (
             self.verity_hash_alg != "sha256",
             self.verity_block_size is not None,
@@ -797,7 +809,7 @@ class Spec:
             )
         if not fmt.verity:
             name = ("hash_alg", "block_size", "salt", "signatures")[given.index(True)]
-            raise SpecError(f"verity_{name}", "needs the feature verity; add verity")
+            raise _lacks(asked, f"verity_{name}", "verity", "for whose files it is")
 
 
 def declaration(name: str) -> Option[Any, Any]:
@@ -848,26 +860,34 @@ def _check_journal(spec: Spec, fmt: Format) -> None:
         raise SpecError("journal_features", "are of a journal, and there is none to be")
 
 
-def _check_system_files(spec: Spec, fmt: Format) -> None:
+def _lacks(asked: Asked, option: str, name: str, why: str, *words: str) -> SpecError:
+    """The error of an option that means nothing without the feature ``name``."""
+    hint = asked.to_have_for(name, *words)
+    return SpecError(option, f"needs the feature {name}, {why}; {hint}")
+
+
+def _check_system_files(spec: Spec, fmt: Format, asked: Asked) -> None:
     if spec.fast_commit_size is not None and not fmt.fast_commit:
-        raise SpecError("fast_commit_size", "needs the feature fast_commit; add fast_commit")
+        raise _lacks(asked, "fast_commit_size", "fast_commit", "for which it keeps room")
     if spec.orphan_file_size is not None:
         if not fmt.orphan_file:
-            raise SpecError("orphan_file_size", "needs the feature orphan_file; add orphan_file")
+            raise _lacks(asked, "orphan_file_size", "orphan_file", "whose file has that size")
         most = MAX_ORPHAN_FILE_BLOCKS * spec.block_size
         if not 0 < spec.orphan_file_size <= most:
             raise SpecError(
                 "orphan_file_size", f"{spec.orphan_file_size} is not between 1 and {most}"
             )
     if spec.mmp_update_interval != EXT4_MMP_UPDATE_INTERVAL and not fmt.mmp:
-        raise SpecError("mmp_update_interval", "needs the feature mmp; add mmp")
+        raise _lacks(asked, "mmp_update_interval", "mmp", "whose marks it is between")
 
 
-def _check_quota(spec: Spec, fmt: Format) -> None:
+def _check_quota(spec: Spec, fmt: Format, asked: Asked) -> None:
     if spec.quotatype is not None and not fmt.quota:
-        raise SpecError("quotatype", "needs the feature quota; add quota")
+        raise _lacks(asked, "quotatype", "quota", "whose files it chooses")
     if (spec.quotatype or ()).count("project") and not fmt.project:
-        raise SpecError("quotatype", "with projects needs the feature project; add project")
+        why = "without which files have none"
+        hint = asked.to_have_for("project")
+        raise SpecError("quotatype", f"with projects needs the feature project, {why}; {hint}")
     if fmt.project and not fmt.has_extra_fields:
         raise SpecError(
             "inode_size",

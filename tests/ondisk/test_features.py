@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+import re
+from itertools import combinations, permutations
+from typing import Any
 
 import pytest
 
+from ext4writer import Spec
 from ext4writer.errors import SpecError
 from ext4writer.ondisk.features import ALIASES, DEFAULT_FEATURES, FEATURES, FeatureSet, feature
 
@@ -79,10 +82,13 @@ def test_set_operations() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("^extent", "64bit needs extent; add extent"),
-        ("^sparse_super", "resize_inode needs sparse_super; add sparse_super"),
-        ("^metadata_csum,metadata_csum_seed", "needs metadata_csum; add metadata_csum"),
-        ("bigalloc,^extent,^64bit", "bigalloc needs extent; add extent"),
+        (
+            "^extent",
+            "64bit needs extent, since block maps hold numbers of 32 bits; add extent or ^",
+        ),
+        ("^sparse_super", "; add sparse_super or ^resize_inode"),
+        ("^metadata_csum,metadata_csum_seed", "since it stores the seed"),
+        ("bigalloc,^extent,^64bit", "; add extent or ^bigalloc"),
         ("lazy_bg", "lazy_bg: never part of Linux; add ^lazy_bg"),
         ("FEATURE_I30", "FEATURE_I30: unknown; add ^FEATURE_I30"),
         ("needs_recovery", "nothing to recover"),
@@ -123,13 +129,15 @@ def test_conflict_of_raw_words() -> None:
         "none",
         "^extent,^64bit",
         "sparse_super2,^resize_inode",
+        "large_dir,^dir_index",
     ],
 )
 def test_writable(change: str) -> None:
     FeatureSet.parse(change, DEFAULT_FEATURES).check()
 
 
-def test_every_mend_works() -> None:
+@pytest.mark.parametrize("choice", [0, -1])
+def test_every_mend_works(choice: int) -> None:
     """Following the messages of any two features ends in a set that passes."""
     rows = [row.name for row in FEATURES]
     for first, second in combinations(rows, 2):
@@ -138,8 +146,74 @@ def test_every_mend_works() -> None:
             try:
                 features.check()
             except SpecError as problem:
-                features = FeatureSet.parse(str(problem).rsplit("add ", 1)[1], features)
+                hint = str(problem).rsplit("add ", 1)[1].split(" or ")[choice]
+                features = FeatureSet.parse(hint, features)
             else:
                 break
         else:
             pytest.fail(f"no mend for {first} and {second}")
+
+
+def followed(typed: list[str], hint: str) -> list[str]:
+    """What somebody types who follows a hint; the first of two ways."""
+    what, _, words = hint.split(", or ", maxsplit=1)[0].split(" or ", maxsplit=1)[0].partition(" ")
+    if what == "add":
+        return [*typed, *words.split(",")]
+    assert hint.startswith("leave out ")
+    word = words.removeprefix("out ")
+    return typed[:-1] if word == "the option" else [each for each in typed if each != word]
+
+
+def test_hints_do_not_undo_what_was_typed() -> None:
+    """Of any two words: names and a reason for each refusal, and ways out that end well."""
+    words = [sign + row.name for row in FEATURES for sign in ("", "^")]
+    refused = 0
+    for pair in permutations(words, 2):
+        typed = list(pair)
+        for _ in range(8):
+            try:
+                Spec(features=",".join(typed))
+            except SpecError as error:
+                problem, hint = error.problem.rsplit("; ", 1)
+            else:
+                break
+            refused += 1
+            two = re.match(
+                r"(\w+) needs (\w+), since |(\w+) and (\w+) exclude each other, since ", problem
+            )
+            if two is None:
+                name = problem.partition(":")[0]
+                assert feature(name).support == "no" and hint in (
+                    f"leave out {name}",
+                    f"add ^{name}",
+                )
+            given = hint.removeprefix("add ").partition(", or")[0]
+            for word in re.split(" or |,", given) if hint.startswith("add ") else []:
+                opposite = word[1:] if word[0] == "^" else f"^{word}"
+                assert opposite not in typed, (typed, problem, hint)
+            before, typed = typed, followed(typed, hint)
+            assert typed != before, (typed, hint)
+        else:
+            pytest.fail(f"no mend for {pair}")
+    assert refused > 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": "^bigalloc", "cluster_size": "64K"}, "leave out the option, or ^bigalloc"),
+        ({"features": "^quota", "quotatype": "usr"}, "leave out the option, or ^quota"),
+        ({"features": "^casefold", "encoding": "utf8"}, "needs casefold; leave out the option"),
+        ({"features": "^shared_blocks", "dedupe": "blocks"}, "leave out the option, or ^shared"),
+        ({"features": "bigalloc", "dedupe": "blocks"}, "leave out shared_blocks or bigalloc"),
+        ({"features": "has_journal", "journal": "none"}, "leave out the option, or has_journal"),
+        ({"features": "fast_commit", "journal": "none"}, "since fast commits lie at the end"),
+        ({"features": "uninit_bg"}, "both say how descriptors are checksummed; add ^metadata_csum"),
+        ({"features": "uninit_bg,metadata_csum"}, "leave out uninit_bg or metadata_csum"),
+        ({"type": "ext2", "journal": "4M"}, "leave has_journal out"),
+    ],
+)
+def test_options_against_features(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Spec(**options)
+    assert message in str(caught.value)

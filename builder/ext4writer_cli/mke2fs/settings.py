@@ -16,7 +16,7 @@ from ext4writer.arithmetic import ceil_div
 from ext4writer.bits import is_power_of_two, log2
 from ext4writer.errors import SpecError
 from ext4writer.late_dataclasses import NamedTuple, dataclass, replace
-from ext4writer.ondisk.features import FeatureSet, feature
+from ext4writer.ondisk.features import Asked, FeatureSet, feature
 from ext4writer.ondisk.format import Format
 from ext4writer.ondisk.inode import EXT4_NDIR_BLOCKS
 from ext4writer.ondisk.journal import default_fast_commit_blocks, default_journal_blocks
@@ -760,15 +760,11 @@ class _Settling:
             options["num_backup_sb"] = wanted.num_backup_sb
         if profile.bool_for(types, "enable_periodic_fsck", False):
             options["check_interval"] = CHECK_INTERVAL
-        self._refuse_what_is_missing(fmt.features)
-        return options
-
-    @staticmethod
-    def _refuse_what_is_missing(features: FeatureSet) -> None:
         try:
-            features.check()
+            fmt.features.check(Asked.by(",".join(arguments.features)))
         except SpecError as error:
             raise Mistake(f"-O {error.problem}") from None
+        return options
 
     def _bad_blocks(self, path: str, numbers: Numbers) -> list[int]:
         """The blocks in a file of badblocks(8), without those that are not in the file system."""
