@@ -514,7 +514,8 @@ class Spec:
     creator_os: Option[CreatorOs, CreatorOs] = Option(
         "Linux",
         "System that made it. Hurd knows neither filetype nor huge_file, metadata_csum, ea_inode "
-        "and casefold.",
+        "and casefold, and Linux mounts no 64bit of it; of other systems than Linux there is no "
+        "metadata_csum, since Linux changes their inodes without checksums.",
         choices=tuple(SYSTEMS),
     )
     last_mounted: Option[bytes, bytes | str] = Option(
@@ -769,10 +770,14 @@ class Spec:
             raise SpecError(
                 "reserved_gdt_blocks", f"{self.reserved_gdt_blocks} is more than {most}"
             )
-        if self.creator_os == "Hurd":
-            for name in NOT_FOR_HURD:
-                if name in fmt.features.names():
-                    raise SpecError("creator_os", f"Hurd does not know {name}; add ^{name}")
+        unfit = unfit_feature(self.creator_os, fmt)
+        if unfit is not None:
+            name, why = unfit
+            raise SpecError(
+                "creator_os",
+                f"{self.creator_os} and {name} exclude each other, since {why}; "
+                f"{asked.to_lose(name)}",
+            )
         if self.revision == 0 and (
             fmt.features.names() or self.inode_size != EXT4_GOOD_OLD_INODE_SIZE
         ):
@@ -810,6 +815,25 @@ class Spec:
         if not fmt.verity:
             name = ("hash_alg", "block_size", "salt", "signatures")[given.index(True)]
             raise _lacks(asked, f"verity_{name}", "verity", "for whose files it is")
+
+
+def unfit_feature(system: CreatorOs, fmt: Format) -> tuple[str, str] | None:
+    """Return a feature that a file system made by ``system`` cannot have, and the reason.
+
+    The reason is read after "since". None if ``system`` itself, and Linux, can use all of them.
+    """
+    if system == "Hurd":
+        names = fmt.features.names()
+        for name in NOT_FOR_HURD:
+            if name in names:
+                return name, f"the Hurd does not know {name}"
+        if fmt.is_64bit:
+            # fs/ext4/super.c:__ext4_fill_super, for EXT4_OS_HURD
+            return "64bit", "Linux does not mount it"
+    elif system != "Linux" and fmt.metadata_csum:
+        # fs/ext4/inode.c:ext4_inode_csum_set makes checksums for EXT4_OS_LINUX alone.
+        return "metadata_csum", "Linux changes inodes of other systems without their checksums"
+    return None
 
 
 def declaration(name: str) -> Option[Any, Any]:

@@ -10,9 +10,11 @@ import pytest
 
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, Spec, SpecError, Tree
+from ext4writer.ondisk.superblock import SYSTEMS
 from tests.judges.debugfs import inode
 from tests.judges.fsck import e2fsck, judge
-from tests.judges.tools import run
+from tests.judges.kernel import mounted
+from tests.judges.tools import require_root, run
 from tests.judges.watch import Watch
 
 MIB = 1 << 20
@@ -83,6 +85,26 @@ def test_tune2fs_shows_them(options: dict[str, Any], shown: dict[str, str], tmp_
         assert found[name] == value or (found[name].startswith(value) and value.endswith("("))
 
 
+@pytest.mark.judged("quick")
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_kernel_writes_to_what_other_systems_made(system: Any, tmp_path: Path) -> None:
+    require_root()
+    image, tree = tmp_path / "image", Tree()
+    tree.file("/file", bytes(100_000), uid=70_000, gid=70_001)
+    features = "^filetype,^huge_file,^64bit" if system == "Hurd" else ""
+    if system != "Linux":
+        features += ",^metadata_csum"
+    ext4writer.write_image(tree, image, Spec(creator_os=system, features=features, free=MIB))
+    judge(image, "quick")
+    with mounted(image, rw=True) as point:
+        status = (point / "file").stat()
+        assert (status.st_uid, status.st_gid) == (70_000, 70_001)
+        for number in range(20):
+            (point / f"{number}").write_bytes(b"n" * 5000)
+        (point / "file").unlink()
+    judge(image, "quick")
+
+
 def test_a_test_file_system_says_so(watch: Watch, tmp_path: Path) -> None:
     """e2fsck takes the flag away where the kernel is stable, and finds nothing else."""
     image = tmp_path / "image"
@@ -115,7 +137,19 @@ def test_no_more_than_half_is_kept_for_the_superuser(tmp_path: Path) -> None:
     [
         ({"errors": "ignore"}, "errors.*continue, remount-ro, panic"),
         ({"creator_os": "Plan9"}, "creator_os.*Linux"),
-        ({"creator_os": "Hurd"}, "creator_os.*filetype"),
+        ({"creator_os": "Hurd"}, "creator_os: Hurd and filetype exclude.*since.*add .filetype"),
+        (
+            {"creator_os": "Hurd", "features": "^filetype,^huge_file,^metadata_csum"},
+            "Hurd and 64bit exclude each other, since Linux does not mount it; add .64bit",
+        ),
+        (
+            {"creator_os": "Lites"},
+            "Lites and metadata_csum exclude.*without their checksums; add .metadata_csum",
+        ),
+        (
+            {"creator_os": "FreeBSD", "features": "metadata_csum"},
+            "without their checksums; leave out metadata_csum",
+        ),
         (
             {"features": "bigalloc", "block_size": 1024, "cluster_size": 1024},
             "cluster_size.*1024.*no kernel",

@@ -348,6 +348,12 @@ class _Making:
         write_journal(layout, place, offset=0)
         self._console.out("done\n")
 
+    def _overrides(self) -> tuple[str, ...]:
+        """What mke2fs makes and no Spec asks for."""
+        settings = self._settings
+        is_v1 = self._arguments.journal.v1_superblock and settings.journal_blocks
+        return (*(_V1_JOURNAL if is_v1 else ()), *settings.overrides)
+
     def _write(self, layout: Layout, pool: ProcessPool, cancel: Cancel) -> None:
         from .writing import write
 
@@ -376,9 +382,7 @@ class _Making:
             self._target,
             settings.extended.offset,
             sparse=settings.extended.android_sparse,
-            overrides=_V1_JOURNAL
-            if self._arguments.journal.v1_superblock and settings.journal_blocks
-            else (),
+            overrides=self._overrides(),
             sync=sync or os.environ.get("MKE2FS_SYNC", "0") not in ("", "0"),
             processes=pool,
             cancel=cancel,

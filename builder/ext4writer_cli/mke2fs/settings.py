@@ -22,6 +22,7 @@ from ext4writer.ondisk.inode import EXT4_NDIR_BLOCKS
 from ext4writer.ondisk.journal import default_fast_commit_blocks, default_journal_blocks
 from ext4writer.ondisk.superblock import EXT4_MIN_BLOCK_LOG_SIZE, edit_mount_options
 from ext4writer.planning.contents import LARGE_FILE_BYTES
+from ext4writer.planning.spec import CreatorOs, unfit_feature
 from ext4writer.planning.system_files.resize_inode import resize_inode_bytes
 
 from .arguments import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, Arguments, Extended, read_extended
@@ -63,7 +64,7 @@ _QUOTA_KINDS = {
     "prjquota": "prj",
 }
 NOT_FOR_HURD = ("filetype", "huge_file", "metadata_csum", "ea_inode")
-_SYSTEMS = {
+_SYSTEMS: dict[str, CreatorOs] = {
     "linux": "Linux",
     "gnu": "Hurd",
     "hurd": "Hurd",
@@ -99,6 +100,17 @@ class Settings:
     @property
     def block_size(self) -> int:
         return self.numbers.format.block_size
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What a Spec refuses and mke2fs makes: a system that cannot use all of the features."""
+        if "creator_os" in self.options:
+            return ()
+        numbers = self.numbers
+        return tuple(
+            f"superblock[{group}].s_creator_os=name:{self.creator_os}"
+            for group in numbers.format.super_groups(numbers.groups)
+        )
 
     @property
     def size(self) -> int:
@@ -286,7 +298,7 @@ class _Settling:
             self._types,
             blocks,
             journal + fast_commit,
-            options["creator_os"],
+            self._system(),
             profile,
         )
 
@@ -708,8 +720,9 @@ class _Settling:
             "revision": extended.revision,
             "test_fs": extended.test_fs,
             "errors": self._error_behavior(),
-            "creator_os": self._system(),
         }
+        if unfit_feature(self._system(), fmt) is None:
+            options["creator_os"] = self._system()
         if fmt.block_size == MIN_BLOCK_SIZE or fmt.inline_data:
             options["lost_and_found_size"] = _lost_and_found_blocks(fmt) * fmt.block_size
         if journal:
@@ -791,7 +804,7 @@ class _Settling:
             raise Mistake(f"bad error behavior in profile - {text}")
         return self._arguments.errors or text or "continue"
 
-    def _system(self) -> str:
+    def _system(self) -> CreatorOs:
         if self._creator_os is None:
             return "Linux"
         name = self._creator_os.lower()

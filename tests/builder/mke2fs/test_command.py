@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ext4writer.ondisk.superblock import SUPERBLOCK
 from ext4writer.version import __version__
 from tests.builder.command import command, environment
 from tests.judges import debugfs, kernel
-from tests.judges.fsck import judge
+from tests.judges.fsck import e2fsck, judge
 from tests.judges.tools import open_terminal, require, require_loop_mount, run
 from tests.judges.watch import Watch
 
@@ -663,3 +664,33 @@ def test_output_is_not_in_its_own_tree(tmp_path: Path) -> None:
     assert ours("-q", "-d", folder, image, "4M").status == 0
     listed = debugfs.debugfs(image, "ls /")
     assert "file" in listed and "image" not in listed
+
+
+@pytest.mark.parametrize(("system", "number"), [("gnu", 1), ("lites", 4)])
+def test_systems_whose_features_linux_cannot_use(
+    system: str, number: int, tmp_path: Path, watch: Watch
+) -> None:
+    """No Spec asks for them; mke2fs makes them, and what Linux does then is the reason."""
+    require_loop_mount()
+    image = tmp_path / "image"
+    watch.damaged(image)
+    shown = []
+    for make in (theirs, ours):
+        image.unlink(missing_ok=True)
+        done = make("-q", "-t", "ext4", "-b", "1024", "-o", system, image, "40M")
+        assert done.status == 0, done.stderr
+        told = dumpe2fs(image)
+        shown.append((told["Filesystem features"], told["Filesystem OS type"]))
+        data = image.read_bytes()
+        for group in (0, 1, 3):
+            at = (1 + group * 8192) * 1024
+            assert SUPERBLOCK.parse(data[at : at + 1024])["s_creator_os"] == number
+    assert shown[0] == shown[1]
+    judge(image, "quick")
+    if system == "gnu":
+        with pytest.raises(AssertionError, match="mount of"), kernel.mounted(image):
+            pass
+        return
+    with kernel.mounted(image, rw=True) as point:
+        (point / "new").write_bytes(b"new")
+    assert "checksum does not match" in e2fsck(image, "-n").output
