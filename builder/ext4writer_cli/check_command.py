@@ -35,11 +35,11 @@ CLEAN, PROBLEMS_LEFT, NOT_READABLE = 0, 4, 8
 def check(
     place: Place, data: bool, journal_device: str | None, strict: bool, as_json: bool
 ) -> None:
-    """Check in IMAGE all that e2fsck checks, and warn about what e2fsck passes over.
+    """Check IMAGE as e2fsck does, and warn about what e2fsck passes over.
 
-    Prints a line for each problem: path, record.field, byte, what is found and expected, and the
-    name that e2fsck has for it. The exit status is 0 for a clean image, 4 where there are problems,
-    8 for one that cannot be read. Nothing is changed.
+    It prints a line for each problem: path, record.field, byte, what is there, what is expected,
+    and the name that e2fsck has for it. The exit status is 0 for a clean image, 4 for one with
+    problems, 8 for one that cannot be read. Nothing is changed.
     """
     from ext4writer.errors import DamageError, ImageError, SourceError
     from ext4writer.inspection.check import check_opened

@@ -183,8 +183,18 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     ctx.exit()
 
 
+class Program(click.Group):
+    """All commands; ``help COMMAND`` is ``COMMAND --help``, as in other programs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
+
+
 @click.group(
     name=PROGRAM,
+    cls=Program,
     commands=LateCommands(
         check=_check,
         completion=_completion,
@@ -273,8 +283,8 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
     metavar="N/M",
     cls=GroupedOption,
     heading="Output",
-    help="Write only the N-th of M parts, as a file of its own; one after the other they are the "
-    "image.",
+    help="Write only the N-th of M parts, as a file of its own; the parts one after the other are "
+    "the image.",
 )
 @options("stored", OutputOptions)
 @options("scan", ScanOptions)
@@ -295,7 +305,7 @@ def build(
     A SOURCE is a folder, a tar archive, '-' for one on standard input, an ext4 image,
     image:DISK:PARTITION, oci:LAYOUT[:REF], docker-archive:FILE[:REF] or manifest:FILE.
     '::/FOLDER' after it says where in the image it goes; folders that are missing on the way are
-    made. Without any the file system is empty.
+    made. Without a SOURCE the file system is empty.
     """
     if output is None and not dry_run:
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--output'")
@@ -314,8 +324,8 @@ def build(
     metavar="PLAN",
     cls=GroupedOption,
     heading="Output",
-    help="Save the plan in a file, for --plan of build and serve on any machine with the same "
-    "sources.",
+    help="Save the plan in a file, for 'build --plan' and 'serve --plan' on any machine with the "
+    "same sources.",
 )
 @plan_option
 @base_option
@@ -323,7 +333,7 @@ def build(
 @options("sharing", SharingOptions)
 @image_options
 def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
-    """Say what an image of all SOURCEs would be; write nothing. See build for what they are."""
+    """Report what an image of all SOURCEs would be; write nothing. They are as for build."""
     execute(source, None, **chosen)
 
 
@@ -353,9 +363,9 @@ def serve(
 ) -> None:
     """Serve an image of all SOURCEs as a read-only network block device, without writing it.
 
-    It is there as soon as it is planned: QEMU, nbdcopy, qemu-img and the kernel read it. Files are
-    read when a client asks for them, and must not change meanwhile. A signal ends it. See build
-    for what SOURCEs are.
+    It can be read as soon as it is planned: QEMU, nbdcopy, qemu-img and the kernel read it. Files
+    are read when a client asks for them, and must not change meanwhile. A signal ends the server.
+    See build for what a SOURCE is.
     """
     from .serving import ServedOutput
 

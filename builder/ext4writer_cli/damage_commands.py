@@ -75,7 +75,7 @@ def patch(
 
 @click.group()
 def fuzz() -> None:
-    """Images to test what reads ext4."""
+    """Make images that test programs which read ext4, and try programs on them."""
 
 
 @fuzz.command(cls=GroupedCommand)

@@ -45,8 +45,8 @@ def diff(
     """Say how the images A and B differ.
 
     First by path: what is added, removed or changed, attributes, content and holes. Then by field:
-    superblock, groups, and inodes of equal path. Then what only lies elsewhere. --paths and
-    --fields compare that alone. The exit status is 0 if they are equal, 1 if not.
+    superblock, groups, and inodes of equal path. What only lies elsewhere comes last. --paths and
+    --fields compare nothing else. The exit status is 0 if they are equal, 1 if not.
     """
     from ext4writer.inspection.diff import LEVELS, compare_images
 

@@ -67,7 +67,7 @@ def _shown(value: Any) -> str:
 @image_argument
 @one_path
 @click.option("-l", "long", is_flag=True, help="Show modes, owners, sizes and times (UTC).")
-@click.option("-R", "recursive", is_flag=True, help="Show what is in directories, too.")
+@click.option("-R", "recursive", is_flag=True, help="List the directories below it, too.")
 @click.option("-Z", "label", is_flag=True, help="Show the labels of SELinux, too.")
 @as_json
 def ls(place: Place, path: str, long: bool, recursive: bool, label: bool, json: bool) -> None:
@@ -227,12 +227,17 @@ def _print_fact(key: str, value: Any) -> None:
 @click.command(cls=GroupedCommand)
 @image_argument
 @one_path
-@click.option("--name", metavar="GLOB", help="The last component matches GLOB.")
-@click.option("--type", "kind", type=click.Choice(KINDS), help="The kind, as find(1) has it.")
-@click.option("--larger", type=SIZE, metavar="SIZE", help="The size is above SIZE.")
-@click.option("--inode", type=Count(min=1), metavar="N", help="The inode is N.")
+@click.option("--name", metavar="GLOB", help="Take only entries whose name matches GLOB.")
 @click.option(
-    "--block", type=Count(min=0), metavar="N", help="Say who owns block N, metadata among them."
+    "--type",
+    "kind",
+    type=click.Choice(KINDS),
+    help="Take only entries of this kind, in the letters of find(1).",
+)
+@click.option("--larger", type=SIZE, metavar="SIZE", help="Take only entries larger than SIZE.")
+@click.option("--inode", type=Count(min=1), metavar="N", help="Take only names of inode N.")
+@click.option(
+    "--block", type=Count(min=0), metavar="N", help="Say what owns block N, which may be metadata."
 )
 @as_json
 def find(
@@ -294,7 +299,7 @@ def _owner(row: dict[str, Any]) -> str:
     "--max-size",
     type=SIZE,
     metavar="SIZE",
-    help="Most content to write.  [default: 20 times the size of IMAGE, and 1 GiB]",
+    help="Write no more content than SIZE.  [default: 20 times the size of IMAGE, and 1 GiB]",
 )
 @click.option(
     "--strict", is_flag=True, help="Fail if anything is not kept; what was written stays."
@@ -364,7 +369,7 @@ def _write_archive(image: Image, tar: str, paths: list[bytes], max_size: int | N
 @click.command(cls=GroupedCommand)
 @image_argument
 @click.argument("what", nargs=-1, required=True)
-@click.option("--annotate", is_flag=True, help="Show every byte, and those that mean nothing.")
+@click.option("--annotate", is_flag=True, help="Show every byte, also those that mean nothing.")
 @as_json
 def show(place: Place, what: tuple[str, ...], annotate: bool, json: bool) -> None:
     """Show metadata of IMAGE field by field: byte, value, meaning.

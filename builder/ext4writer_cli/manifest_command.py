@@ -59,18 +59,18 @@ def _option(*flags: str, **attributes: Any) -> Callable[[Command], Command]:
     "--relative-to",
     type=PATH,
     metavar="DIR",
-    help="Name files from DIR on where they lie below it, and give that as --content-root to read "
-    "the manifest.  [default: the folder of FILE, or the current one]",
+    help="Name files below DIR by their path from DIR; give DIR as --content-root to read the "
+    "manifest.  [default: the folder of FILE, or the current one]",
 )
 @_option(
     "--store",
     type=PATH,
     metavar="DIR",
-    help="Write files into DIR that are no files of the host, such as those in an archive.  "
+    help="Write files that the host does not have, such as those in an archive, into DIR.  "
     "[default: name them as if the archive were unpacked]",
 )
 @_option(
-    "--digest", type=click.Choice(DIGESTS), help="Add digests of the files, which are all read."
+    "--digest", type=click.Choice(DIGESTS), help="Add digests of all files, which are read for it."
 )
 @_option("--strict", is_flag=True, help="Write nothing, and fail, if anything cannot be kept.")
 @_option("-q", "--quiet", is_flag=True, help="Show no progress, and do not report losses.")
@@ -90,7 +90,7 @@ def manifest(
 ) -> None:
     """Print what an image of all SOURCEs would hold, as a text that is a SOURCE itself.
 
-    'ext4writer build manifest:FILE' makes the same image of it. See build for what SOURCEs are.
+    'ext4writer build manifest:FILE' makes the same image from it. See build for what a SOURCE is.
     """
     if digest is not None and kind == "dump":
         raise click.UsageError("--digest is for mtree; a dump has digests of fs-verity only")

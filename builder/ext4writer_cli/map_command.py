@@ -29,7 +29,7 @@ COLOURS = ("file", "directory", "size", "fragmentation")
     help="What gives files their colours.",
 )
 def draw_map(place: Place, output: str, color: str) -> None:
-    """Draw IMAGE: block groups as rows, kinds of metadata and files by colour, free space.
+    """Draw IMAGE: a row for each block group, and colours for metadata, files and free space.
 
     SVG is for a page or a document. HTML stands alone; it shows inode, path and extent under the
     pointer, and has a search.

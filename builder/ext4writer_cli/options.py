@@ -558,7 +558,7 @@ class ScanOptions(HasLimits):
         type=Count(min=1),
         metavar="N",
         about="Take mode, owner, times and attributes of the root from the N-th SOURCE.  [default: "
-        "the last one that states them, of folders only the first SOURCE]",
+        "the last one that states them; a folder does so only as the first SOURCE]",
     )
     platform: str | None = row(
         "--platform",
@@ -576,8 +576,8 @@ class ScanOptions(HasLimits):
         "--replay",
         is_flag=True,
         default=False,
-        about="Read ext4 images through a journal that needs recovery, as the kernel would recover "
-        "it; without it that is reported.",
+        about="Read ext4 images through a journal that needs recovery, as the kernel would "
+        "recover it; without it such a journal is reported.",
     )
     secure_symlinks: bool = row(
         "--secure-symlinks",
@@ -612,7 +612,8 @@ class ScanOptions(HasLimits):
         "--users",
         type=PATH,
         metavar="FILE",
-        about="Numbers of users whom a manifest names without one, in the form of passwd(5).",
+        about="Take the numbers of users that a manifest only names from FILE, in the form of "
+        "passwd(5).",
     )
     groups: str | None = row(
         "--groups", type=PATH, metavar="FILE", about="The same for groups, as in group(5)."
@@ -632,7 +633,7 @@ class ImageOptions(OptionGroup):
         metavar="fit|SIZE|device|region",
         default_text="fit",
         about="Size of the image; 'fit' is the smallest that holds the tree and --free, 'device' "
-        "fills the device, and 'region' what there is of it or of the file from --offset on. "
+        "fills the device, and 'region' what follows --offset in the file or device. "
         "Sizes are in bytes, or numbers with K, M, G or T, such as 1.5G or 64MiB.",
     )
     free: int | str | None = spec_option("--free", type=SIZE_OR_PERCENT, metavar="SIZE|PERCENT%")
@@ -653,7 +654,7 @@ class ImageOptions(OptionGroup):
         "--not-reproducible",
         is_flag=True,
         default=False,
-        about="Allow what gives other bytes each time, such as --uuid random.",
+        about="Allow what makes other bytes each time, such as --uuid random.",
     )
     hash_seed: OfSpec = spec_option("--hash-seed")
     identity: OfSpec = spec_option("--identity")

@@ -59,13 +59,13 @@ class RuleOptions(OptionGroup):
     exclude: tuple[str, ...] = _rule(
         "--exclude",
         metavar="GLOB",
-        about="Leave out what GLOB matches, and all below it: without a slash any name, with one "
-        "a path from SOURCE. '*' and '?' stop at slashes, '**' does not.",
+        about="Leave out what GLOB matches, and all below it. Without a slash it matches names, "
+        "with one the path from SOURCE on. '*' and '?' stop at slashes, '**' does not.",
     )
     include: tuple[str, ...] = _rule(
         "--include",
         metavar="GLOB",
-        about="Take in what GLOB matches although an --exclude before this matches it.",
+        about="Take what GLOB matches, even if an earlier --exclude matches it.",
     )
     owner: tuple[tuple[int, int], ...] = _rule(
         "--owner", type=OWNER, metavar="UID:GID", about="Give every entry to this user and group."
@@ -74,14 +74,14 @@ class RuleOptions(OptionGroup):
         "--root-owner",
         type=OWNER,
         metavar="UID:GID",
-        about="Give the root directory, and it alone, to this user and group.",
+        about="Give only the root directory to this user and group.",
     )
     uid_map: tuple[Range, ...] = _rule(
         "--uid-map",
         type=RANGE,
         metavar="FROM:TO:COUNT",
-        about="Map COUNT users from the number FROM on to those from TO on. Consecutive "
-        "maps are one map; users in none of its ranges are kept and reported.",
+        about="Map COUNT users from the number FROM on to those from TO on. Several of these "
+        "options in a row are one map; users outside of its ranges are kept and reported.",
     )
     gid_map: tuple[Range, ...] = _rule(
         "--gid-map", type=RANGE, metavar="FROM:TO:COUNT", about="The same for groups."
@@ -112,13 +112,13 @@ class RuleOptions(OptionGroup):
         "--device-table",
         type=PATH,
         metavar="FILE",
-        about="Make devices and folders, and set modes and owners, by a table of genext2fs.",
+        about="Make devices and folders, and set modes and owners, from a table of genext2fs.",
     )
     makedevs: tuple[str, ...] = _rule(
         "--makedevs",
         type=PATH,
         metavar="FILE",
-        about="The same by a table of makedevs, as in Buildroot, which counts differently.",
+        about="The same from a table of makedevs, as in Buildroot, which counts differently.",
     )
     casefold: tuple[str, ...] = _rule(
         "--casefold",

@@ -174,7 +174,7 @@ class CheckedPolicy(LayoutPolicy):
         end = 0
         for first, length in sorted(pieces):
             if first < end or first + length > most:
-                problem = f"{length} clusters from {first} on, which are taken or behind {most}"
+                problem = f"{length} clusters from {first} on, which are taken or beyond {most}"
                 raise self._error("journal_places", problem)
             end = first + length
         return pieces

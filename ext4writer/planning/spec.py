@@ -138,14 +138,14 @@ class Spec:
     )
     inodes: Option[int | None, int | str | None] = Option(
         None,
-        "Number of inodes that the image has at least, those in use and the reserved ones "
-        "included, as -N of mke2fs counts them; instead of {free_inodes}.",
+        "Least number of inodes in the image, with those in use and the reserved ones, as -N of "
+        "mke2fs counts them; it stands instead of {free_inodes}.",
         optional(count_of),
         least=0,
     )
     grow_to: Option[int | None, Size | None] = Option(
         None,
-        "Size in bytes up to which descriptors are reserved.",
+        "Size in bytes to which the image can grow: descriptors are reserved for it.",
         optional(size_of),
         default_text="1024 times the size, as mke2fs has it",
         least=0,
@@ -159,8 +159,8 @@ class Spec:
     )
     inode_ratio: Option[int | None, Size | None] = Option(
         None,
-        "Bytes for each of which a whole group has one inode at least, in the image and in what it "
-        "grows to; 0 is no more inodes than are needed.",
+        "Bytes for each inode that a whole group has at least, in the image and in what it grows "
+        "to; 0 makes no more inodes than are needed.",
         optional(size_of),
         default_text="16K, or a cluster or two inodes if that is more, with {grow_to}, else 0",
         least=0,
@@ -293,7 +293,8 @@ class Spec:
     )
     verity_salt: Option[bytes, bytes | str] = Option(
         b"",
-        "What is hashed before each block of such files, 32 bytes at most; a text is hexadecimal.",
+        "What is hashed before each block of files with verity, 32 bytes at most; a text is "
+        "hexadecimal.",
         salt_of,
         form="HEX",
     )
@@ -334,8 +335,8 @@ class Spec:
 
     fast_commit_size: Option[int | None, Size | None] = Option(
         None,
-        "With the feature fast_commit: size in bytes of the end of the journal that is for it, in "
-        "whole blocks, besides the rest.",
+        "With the feature fast_commit: size in bytes of its area at the end of the journal, in "
+        "whole blocks, in addition to the rest.",
         optional(size_of),
         default_text="1/64 of the rest",
         least=1,
@@ -378,8 +379,8 @@ class Spec:
     )
     journal_dev: Option[int, int | str] = Option(
         0,
-        "With {journal_device}: its number on the machine that mounts the image, MAJOR:MINOR; 0 is "
-        "not known, and the mount needs the option journal_path.",
+        "With {journal_device}: its number on the machine that mounts the image, MAJOR:MINOR; 0 "
+        "if that is not known; then the mount needs the option journal_path.",
         device_number_of,
         form="MAJOR:MINOR",
     )
@@ -498,7 +499,7 @@ class Spec:
     )
     default_mntopts: Option[int, int | str] = Option(
         EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL,
-        'Mount options unless others are given, as bits; a text such as "journal_data,^acl" '
+        'Mount options where no others are given, as bits; a text such as "journal_data,^acl" '
         "changes the default, as tune2fs -o does.",
         mount_options_of,
         default_text="user_xattr,acl",
@@ -513,24 +514,28 @@ class Spec:
     )
     creator_os: Option[CreatorOs, CreatorOs] = Option(
         "Linux",
-        "System that made it. Hurd knows neither filetype nor huge_file, metadata_csum, ea_inode "
-        "and casefold, and Linux mounts no 64bit of it; of other systems than Linux there is no "
-        "metadata_csum, since Linux changes their inodes without checksums.",
+        "System that made the file system. Hurd knows neither filetype nor huge_file, "
+        "metadata_csum, ea_inode and casefold, and Linux mounts none of its with 64bit. Of other "
+        "systems than Linux there is no metadata_csum, since Linux changes their inodes without "
+        "checksums.",
         choices=tuple(SYSTEMS),
     )
     last_mounted: Option[bytes, bytes | str] = Option(
-        b"", "Path at which it was mounted last, 64 bytes at most.", bytes_of, form="DIR"
+        b"",
+        "Path at which the file system was mounted last, 64 bytes at most.",
+        bytes_of,
+        form="DIR",
     )
     max_mount_count: Option[int, int | str] = Option(
         0,
-        "Number of mounts after which it should be checked; 0 is never.",
+        "Number of mounts after which the file system should be checked; 0 is never.",
         count_of,
         least=0,
         most=MAX_MOUNT_COUNT,
     )
     check_interval: Option[int, int | str] = Option(
         0,
-        "Seconds after which it should be checked; 0 is never.",
+        "Seconds after which the file system should be checked; 0 is never.",
         count_of,
         form="SECONDS",
         least=0,
@@ -546,7 +551,7 @@ class Spec:
         most=1,
     )
     test_fs: Option[bool, bool] = Option(
-        False, "Say that a kernel under development may use it.", flag
+        False, "Say that a kernel under development may use the file system.", flag
     )
     policy: Option[LayoutPolicy | None, LayoutPolicy | str | None] = Option(
         None,

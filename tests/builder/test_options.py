@@ -213,6 +213,13 @@ def test_every_option_has_a_help_text() -> None:
                 assert param.help, param.opts
 
 
+@pytest.mark.parametrize("words", ["", "build", "fuzz run", "mke2fs"])
+def test_help_is_a_word_too(words: str) -> None:
+    done, same = run("help", *words.split()), run(*words.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == same.stdout != ""
+
+
 def test_help_groups_the_options() -> None:
     text = CliRunner().invoke(commands, ["build", "--help"]).output
     for kind in (ScanOptions, RuleOptions, ImageOptions, options.OverrideOptions):

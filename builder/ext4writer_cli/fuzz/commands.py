@@ -45,7 +45,7 @@ overrides_option = click.option(
     default=1,
     show_default=True,
     metavar="N",
-    help="Fields that are wrong in an image, at most; 0 makes images that are right.",
+    help="Most fields to make wrong in an image; 0 makes images that are correct.",
 )
 oracles_option = click.option(
     "--oracle",
@@ -71,7 +71,7 @@ memory_option = click.option(
     default=2048,
     show_default=True,
     metavar="MIB",
-    help="How much memory an oracle may have; 0 is no limit, for what AddressSanitizer watches.",
+    help="How much memory an oracle may have; 0 sets no limit, as AddressSanitizer needs it.",
 )
 
 
@@ -126,7 +126,7 @@ def _recipe(path: str) -> Recipe:
 @click.option("-o", "--output", type=PATH, metavar="DIR", help="Write NAME.img for each.")
 @click.option("--recipes", is_flag=True, help="Print the recipe of each.")
 def shapes(name: tuple[str, ...], output: str | None, recipes: bool) -> None:
-    """List unusual images that are right, one for each choice that the format leaves open."""
+    """List unusual images that are correct, one for each choice that the format leaves open."""
     from ext4writer.fuzzing.shapes import shapes as all_shapes
 
     known = {shape.name: shape for shape in all_shapes()}
@@ -240,9 +240,10 @@ def run(
     memory: int,
     workers: int | None,
 ) -> None:
-    """Let oracles look at images of many seeds, and keep what crashes them or divides them.
+    """Show images of many seeds to oracles, and keep those on which they crash or disagree.
 
-    Ends with 1 if something was kept. Interrupt it at any time: the same command goes on.
+    The exit status is 1 if something was kept. It can be interrupted at any time, and the same
+    command continues.
     """
     from ..options import WORKERS_MAX, usable_cpus
     from .campaign import run as run_campaign

@@ -8,7 +8,7 @@ import click
 @click.command(
     context_settings={"ignore_unknown_options": True}, add_help_option=False, name="mke2fs"
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS] DEVICE [SIZE]")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="DEVICE [SIZE]")
 @click.pass_context
 def mke2fs(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
     """Make a file system with the options and words of mke2fs(8); docs/mke2fs.md has them."""

@@ -131,7 +131,7 @@ def execute(
 @options("closure", ClosureOptions)
 @options("work", WorkOptions)
 def registration(closure: ClosureOptions, work: WorkOptions) -> None:
-    """Print the registration of store paths: hash, size and references, found in what they hold.
+    """Print the registration of store paths: hash, size, and the references that are found in them.
 
     It is in the form of closureInfo, which nix-store --load-db reads.
     """

@@ -77,7 +77,7 @@ class ClosureOptions(HasLimits):
         "--store-dir",
         type=PATH,
         metavar="DIR",
-        about="Where the store lies on this host, such as a chroot store; in the image it is "
+        about="Folder of the store on this host, such as a chroot store; in the image it is "
         f"{STORE}.  [default: {STORE}]",
     )
     cache: str | None = row(
@@ -169,7 +169,7 @@ class ContentOptions(OptionGroup):
         "--no-xattrs",
         is_flag=True,
         default=False,
-        about="Do not take extended attributes over from --files; from a store none ever are.",
+        about="Do not take extended attributes over from --files; none are taken from a store.",
     )
     dedupe: bool = row(
         "--dedupe",
