@@ -738,6 +738,7 @@ class ImageOptions(OptionGroup):
         "no later than the start of 2026",
     )
     hole_size: OfSpec = spec_option("--hole-size")
+    leading_hole: OfSpec = spec_option("--leading-hole/--no-leading-hole")
     lost_and_found: OfSpec = spec_option("--lost-and-found/--no-lost-and-found")
     lost_and_found_size: OfSpec = spec_option("--lost-and-found-size")
     policy: OfSpec = spec_option("--policy")
@@ -747,6 +748,8 @@ class ImageOptions(OptionGroup):
     reserved_gid: OfSpec = spec_option("--reserved-gid")
     groups_per_flex: OfSpec = spec_option("-G", "--groups-per-flex")
     packed_meta_blocks: OfSpec = spec_option("--packed-meta-blocks")
+    group_tables: OfSpec = spec_option("--group-tables")
+    lazy_itable_init: OfSpec = spec_option("--lazy-itable-init")
     blocks_per_group: OfSpec = spec_option("-g", "--blocks-per-group")
     reserved_gdt_blocks: OfSpec = spec_option("--reserved-gdt-blocks")
     raid_stride: OfSpec = spec_option("--stride")

@@ -65,14 +65,36 @@ class BitmapEmitter:
 
         A group with a backup is not all free. The kernel could make its bitmap, too, but a repair
         that starts from a backup could not, so mke2fs 1.47.1 and later write it
-        (lib/ext2fs/initialize.c:ext2fs_initialize, "numblocks == 0").
+        (lib/ext2fs/initialize.c:ext2fs_initialize, "numblocks == 0"). Before, it did not.
         """
         geometry = self._layout.geometry
         if not self._layout.format.has_uninit_groups:
             return bytes(geometry.groups)
+        if self._layout.spec.group_tables == "mke2fs":
+            self._mark_those_with_own_metadata(untouched)
         # The last group's bitmap is always written, because its end must be padded.
         untouched[-1] = False
         return self._without("BLOCK_UNINIT", untouched)
+
+    def _mark_those_with_own_metadata(self, untouched: bytearray) -> None:
+        """Set the bytes of groups that hold their own metadata and nothing else.
+
+        That of others is in the way, as ext4_init_block_bitmap knows only what a group has itself.
+        The kernel wants a bitmap of the first group (ext4_read_block_bitmap_nowait).
+        """
+        layout, geometry = self._layout, self._layout.geometry
+        fmt, free = geometry.format, layout.groups.free_blocks
+        # Without flex groups each has tables.
+        groups = fmt.head_groups(geometry.groups)
+        if fmt.groups_per_flex == 1:
+            groups = list(range(geometry.groups))
+        for group in groups[1:]:
+            untouched[group] = free[group] == fmt.clusters_per_group - geometry.own_clusters(group)
+        # lib/ext2fs/alloc.c:check_inode_uninit, as the kernel does
+        per_group = geometry.inodes_per_group
+        for group in range(ceil_div(layout.table.last_ino, per_group)):
+            if layout.groups.free_inodes[group] < per_group:
+                untouched[group] = False
 
     def _without(self, flag: str, groups: bytes | bytearray) -> bytes:
         """A byte for each group, with 0 for those that the policy leaves without ``flag``."""

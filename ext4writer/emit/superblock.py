@@ -226,7 +226,8 @@ def _group_flags(layout: ImagePlan, bitmaps: BitmapEmitter) -> array[int]:
     # One integer with a byte for each group, since there may be 131,072 groups and more.
     block_uninit = int.from_bytes(bitmaps.block_uninit, "big") * EXT4_BG_BLOCK_UNINIT
     inode_uninit = int.from_bytes(bitmaps.inode_uninit, "big") * EXT4_BG_INODE_UNINIT
-    zeroed = int.from_bytes(bytes([EXT4_BG_INODE_ZEROED]) * groups, "big")
+    is_zeroed = 0 if layout.spec.lazy_itable_init else EXT4_BG_INODE_ZEROED
+    zeroed = int.from_bytes(bytes([is_zeroed]) * groups, "big")
     flags = array("B", (block_uninit | inode_uninit | zeroed).to_bytes(groups, "big"))
     for group in layout.inode_choices.without.get("INODE_ZEROED", ()):
         flags[group] &= ~EXT4_BG_INODE_ZEROED

@@ -15,6 +15,7 @@ from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from ..ondisk.format import Format
 from ..spans import Span
+from .group_tables import Tables, place_in_flex_group, place_in_group
 from .policy import LayoutPolicy
 
 _GAPS_MOST = 8
@@ -114,6 +115,23 @@ class Geometry(NamedTuple):
         free = sum(end - first for first, end in self.free_runs())
         return self.blocks_count // self.format.blocks_per_cluster - free
 
+    def own_clusters(self, group: int) -> int:
+        """Clusters of ``group`` that hold its head, and its tables if it is in no flex group."""
+        fmt = self.format
+        start = fmt.super_block(group)
+        spans = [Span(start, start + fmt.head_blocks(group, self.groups, self.reserved_gdt_blocks))]
+        if fmt.groups_per_flex == 1:
+            spans += (
+                Span(at[group], at[group] + 1) for at in (self.block_bitmaps, self.inode_bitmaps)
+            )
+            table = self.inode_tables[group]
+            spans.append(Span(table, table + self.inode_table_blocks))
+        ratio = fmt.blocks_per_cluster
+        if ratio == 1:
+            return sum(end - first for first, end in spans)
+        clusters = (range(first // ratio, ceil_div(end, ratio)) for first, end in spans)
+        return len({cluster for some in clusters for cluster in some})
+
     @property
     def rounding_blocks(self) -> int:
         """Blocks that stay unused in clusters that fixed metadata fills partly."""
@@ -131,6 +149,8 @@ class Geometry(NamedTuple):
         packed: bool = False,
         bad_blocks: Sequence[int] = (),
         policy: LayoutPolicy | None = None,
+        like_mke2fs: bool = False,
+        stride: int = 0,
     ) -> Geometry | None:
         """Place the metadata of every group; None if it does not fit.
 
@@ -139,6 +159,10 @@ class Geometry(NamedTuple):
         are placed as one flex group (misc/mke2fs.c:packed_allocate_tables). Nothing lies in
         ``bad_blocks``, which ascend; raises :class:`SpecError` for one where something must.
         ``policy`` may mix the order in each flex group, or in all of them, and leave gaps.
+
+        With ``like_mke2fs`` the tables lie where ext2fs_allocate_tables puts them, if they have
+        room there: there are gaps where a flex group holds one group or an obstacle, and
+        ``stride`` moves the bitmaps of groups that are in no flex group.
         """
         groups = fmt.groups_for(blocks_count)
         fmt = fmt.of_groups(groups)
@@ -160,11 +184,14 @@ class Geometry(NamedTuple):
         flex_groups = groups if packed else fmt.groups_per_flex
         flex_blocks = flex_groups * fmt.blocks_per_group
         flex_overhead = flex_groups * (2 + table_blocks)
+        # One after the other is what mke2fs gives, too, where nothing is in the way.
+        by_rule = like_mke2fs and not packed and policy is None
+        stride = stride if by_rule and flex_groups == 1 else 0
         group = upcoming = 0
         if policy is not None and policy.crosses_flex_groups and fmt.flex_bg:
             # fs/ext4/super.c:ext4_check_descriptors and e2fsck/super.c:check_super_block: anywhere
             placer = _Placer(fmt.first_data_block, blocks_count, obstacles)
-            found = placer.place_mixed(
+            crossing = placer.place_mixed(
                 groups,
                 {"block_bitmap": 1, "inode_bitmap": 1, "inode_table": table_blocks},
                 policy,
@@ -173,14 +200,14 @@ class Geometry(NamedTuple):
             )
             if placer.position > blocks_count:
                 return None
-            block_bitmaps, inode_bitmaps, inode_tables = found.values()
+            block_bitmaps, inode_bitmaps, inode_tables = crossing.values()
             fixed += placer.finish()
             group = groups
         while group < groups:
             first = fmt.first_data_block + group * fmt.blocks_per_group
             until = obstacles[upcoming][0] if upcoming < len(obstacles) else blocks_count
             alike = (until - first) // flex_blocks
-            if alike and flex_overhead <= flex_blocks and policy is None:
+            if alike and flex_overhead <= flex_blocks and policy is None and not stride:
                 # Most flex groups have no obstacles, and a huge image has thousands of them.
                 starts = range(first, first + alike * flex_blocks, flex_blocks)
                 tables = range(2 * flex_groups, flex_overhead, table_blocks)
@@ -193,8 +220,28 @@ class Geometry(NamedTuple):
             count = min(flex_groups, groups - group)
             end = min(first + count * fmt.blocks_per_group, blocks_count)
             last = bisect_left(obstacles, (end,), upcoming)
-            placer = _Placer(first, end, obstacles[upcoming:last])
+            ahead = obstacles[upcoming:last]
             upcoming = last
+            found: Tables | None = None
+            if by_rule and flex_groups > 1:
+                found = place_in_flex_group(
+                    fmt,
+                    Span(first, end),
+                    count,
+                    is_last=group + count == groups,
+                    table_blocks=table_blocks,
+                    obstacles=ahead,
+                )
+            elif by_rule and (stride or bad_blocks):
+                found = place_in_group(group, Span(first, end), table_blocks, ahead, stride)
+            if found is not None:
+                block_bitmaps += found.block_bitmaps
+                inode_bitmaps += found.inode_bitmaps
+                inode_tables += found.inode_tables
+                fixed += found.taken
+                group += count
+                continue
+            placer = _Placer(first, end, ahead)
             if policy is None:
                 placer.place(block_bitmaps, count, 1)
                 placer.place(inode_bitmaps, count, 1)
@@ -202,10 +249,10 @@ class Geometry(NamedTuple):
             else:
                 lengths = {"block_bitmap": 1, "inode_bitmap": 1, "inode_table": table_blocks}
                 spare = count * fmt.blocks_per_group // _GAPS_MOST
-                found = placer.place_mixed(count, lengths, policy, spare)
-                block_bitmaps.extend(found["block_bitmap"])
-                inode_bitmaps.extend(found["inode_bitmap"])
-                inode_tables.extend(found["inode_table"])
+                mixed = placer.place_mixed(count, lengths, policy, spare)
+                block_bitmaps.extend(mixed["block_bitmap"])
+                inode_bitmaps.extend(mixed["inode_bitmap"])
+                inode_tables.extend(mixed["inode_table"])
             if placer.position > end:
                 return None
             fixed += placer.finish()

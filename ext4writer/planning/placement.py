@@ -13,11 +13,13 @@ from ..late_dataclasses import NamedTuple, dataclass, field
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from ..spans import Run, Span
 from .allocator import Allocator, FreeSpace, OutOfBlocks
+from .apart import FirstNode, runs_of, set_apart, set_apart_like_mke2fs
 from .geometry import Geometry
 from .kept import Kept
 from .mapping import DataMapping, MappedRun, block_map_of, mapping_of
 from .policy import LayoutPolicy
 from .system_files import SystemFile
+from .system_files.base import XATTR_VALUE_PURPOSE
 
 if TYPE_CHECKING:
     from .dedupe import SharedRun
@@ -54,6 +56,8 @@ class Demand(NamedTuple):
     """Nodes with a block map where the others have extents, ascending."""
     unwritten: Mapping[int, tuple[Run, ...]] = {}
     """The unwritten ones among the logical blocks of a node, which are in ``counts``, too."""
+    first: tuple[FirstNode, ...] = ()
+    """What is placed before all else, together with the files without a name, as by mke2fs."""
     kept: Kept | None = None
     """What keeps its place from another image."""
 
@@ -190,82 +194,6 @@ def _nth_clusters(free: Iterable[Span], first: int, length: int) -> Iterator[Run
         first = max(0, first - (end - start))
 
 
-def set_apart(
-    geometry: Geometry, files: Iterable[SystemFile], journal: Sequence[Run] | None = None
-) -> tuple[Iterable[Span], dict[int, list[Run]]]:
-    """Take the clusters of files that have a goal, or places, out of the free runs.
-
-    ``journal`` are those of the journal, if they are decided. Return the runs that are left, and by
-    inode number the clusters that were taken. Raises :class:`OutOfBlocks`.
-    """
-    placed: dict[int, list[Run]] = {}
-    runs: Iterable[Span] = geometry.free_runs()
-    if journal is not None:
-        placed[EXT4_JOURNAL_INO] = list(journal)
-        for start, count in journal:
-            runs = _take_from(runs, start, count)[1]
-    for file in files:
-        if file.places:
-            # The geometry counts them as fixed.
-            placed[file.ino] = [Run(block, 1) for block in file.places]
-        if file.goal is None or not file.data_blocks:
-            continue
-        before = list(runs)
-        goal = _middle(geometry, before) if file.goal == "middle" else file.goal
-        ratio = geometry.format.blocks_per_cluster
-        wanted = geometry.format.clusters_for(file.data_blocks)
-        taken, left, wanted = _take_from(before, ceil_div(goal, ratio), wanted)
-        if wanted:
-            # What lies before the goal, as ext2fs_new_block2 begins again there.
-            more, left, wanted = _take_from(left, 0, wanted)
-            taken += more
-        if wanted:
-            raise OutOfBlocks
-        placed[file.ino], runs = taken, left
-    return runs, placed
-
-
-def _take_from(runs: Iterable[Span], goal: int, wanted: int) -> tuple[list[Run], list[Span], int]:
-    """Take up to ``wanted`` clusters from ``goal`` on; return them, the rest, and what lacks."""
-    taken: list[Run] = []
-    left: list[Span] = []
-    for first, end in runs:
-        start = max(first, goal)
-        count = min(wanted, end - start)
-        if count <= 0:
-            left.append(Span(first, end))
-            continue
-        taken.append(Run(start, count))
-        wanted -= count
-        around = (Span(first, start), Span(start + count, end))
-        left += [span for span in around if span.start < span.end]
-    return taken, left, wanted
-
-
-def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
-    """The first block of the group with the most room about the middle of the file system."""
-    # lib/ext2fs/mkjournal.c:get_midpoint_journal_block
-    fmt, groups = geometry.format, geometry.groups
-
-    def room(group: int) -> int:
-        span = geometry.group_range(group)
-        low, high = (block // fmt.blocks_per_cluster for block in span)
-        return sum(max(0, min(end, high) - max(first, low)) for first, end in runs)
-
-    group = (geometry.blocks_count - fmt.first_data_block) // 2 // fmt.blocks_per_group
-    if 1 < fmt.groups_per_flex < group:
-        group -= group % fmt.groups_per_flex
-        while group < groups and not room(group):
-            group += 1
-        group = 0 if group == groups else group
-        start = group
-    else:
-        start = max(0, group - 1)
-    end = min(group + 1, groups - 1)
-    # The first of those with the most.
-    return fmt.group_first_block(max(range(start, end + 1), key=room))
-
-
 def part_of(runs: Sequence[MappedRun], logical: int, length: int) -> Iterator[MappedRun]:
     """The parts of ``runs``, which ascend, that map ``length`` blocks from ``logical`` on."""
     end = logical + length
@@ -289,8 +217,12 @@ class _Placer:
     ) -> None:
         self._geometry = geometry
         self._demand = demand
-        free_runs, self._elsewhere = set_apart(geometry, demand.system_files, journal)
-        used = sum(count for pieces in self._elsewhere.values() for _, count in pieces)
+        if demand.first and journal is None:
+            files = [file for file in demand.system_files if file.purpose != XATTR_VALUE_PURPOSE]
+            apart = set_apart_like_mke2fs(geometry, demand.first, files)
+        else:
+            apart = set_apart(geometry, demand.system_files, journal)
+        self._apart, free_runs, used = apart, apart.free, apart.used
         self._mapping = mapping_of(geometry.format, demand.node_entries)
         self._kept = Kept()
         if demand.kept is None:
@@ -300,7 +232,7 @@ class _Placer:
             wanted = {
                 file.ino: self._mapping.clusters([Run(0, file.data_blocks)])
                 for file in demand.system_files
-                if file.ino not in self._elsewhere
+                if file.ino not in apart.files
             }
             from .hints import settle  # late, for most images have no earlier one
 
@@ -318,8 +250,11 @@ class _Placer:
         try:
             self._place_system_files()
             directories = self._demand.directories
-            clusters = self._demand.clusters
-            self._place_nodes((index, clusters[index]) for index in directories)
+            clusters, first = self._demand.clusters, self._apart.nodes
+            for index, pieces in first.items():
+                count = self._demand.counts[index]
+                self._settle(index, runs_of(self._mapping, count, pieces))
+            self._place_nodes((at, clusters[at]) for at in directories if at not in first)
             self._place_xattrs()
             files = array("Q", clusters)
             for index in directories:
@@ -390,11 +325,15 @@ class _Placer:
     def _place_system_files(self) -> None:
         for file in self._demand.system_files:
             wanted = [Run(0, file.data_blocks)]
-            pieces = self._elsewhere.get(file.ino)
+            pieces = self._apart.files.get(file.ino)
             if pieces is None:
                 runs = self._take(wanted, self._kept.system.get(file.ino, ()))
             else:
-                runs = self._runs_of(wanted, pieces)
+                runs = runs_of(self._mapping, file.data_blocks, pieces)
+            if file.ino in self._apart.maps:
+                blocks = self._apart.maps[file.ino]
+                self._result.system[file.ino] = PlacedFile(runs, blocks)
+                continue
             wanted_blocks = file.mapping.metadata_blocks(runs)
             blocks = self._keep_blocks(self._kept.system_maps.get(file.ino, ()), wanted_blocks)
             self._result.system[file.ino] = PlacedFile(runs, blocks)
@@ -446,16 +385,11 @@ class _Placer:
             return self._mapping.join(self._mapping.runs(ranges, sorted(pieces)))
         return self._mapping.runs(ranges, pieces)
 
-    def _runs_of(self, ranges: Sequence[Run], pieces: Iterable[Run]) -> list[MappedRun]:
-        """The runs of a file whose clusters are ``pieces``, one after the other."""
-        logical, taken = 0, []
-        for first, count in pieces:
-            taken.append((logical, count, first))
-            logical += count
-        return self._mapping.runs(ranges, taken)
-
     def _place_runs(self, index: int, wanted: list[Run]) -> None:
-        placed = self._take(wanted, self._kept.nodes.get(index, ()))
+        self._settle(index, self._take(wanted, self._kept.nodes.get(index, ())))
+
+    def _settle(self, index: int, placed: list[MappedRun]) -> None:
+        """Note the runs of a node, and place what maps them."""
         if not placed:
             return
         if index in self._demand.shared:

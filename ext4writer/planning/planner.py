@@ -26,6 +26,7 @@ from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
 from ..spans import Run
 from ..tree import Loss, Node, Tree
+from .apart import FirstNode
 from .arguments import check_arguments, take_nodes
 from .asking import fresh_policy
 from .checks import fit_times, read_attributes
@@ -42,7 +43,7 @@ from .file_choices import FileChoices, choose_for_files
 from .identity import derive_identity, derive_journal_uuid, with_content
 from .inline import InlinePlan, plan_inline
 from .inode_choices import InodeChoices, choose_for_inodes, choose_for_tables
-from .inodes import InodeTable, number_inodes
+from .inodes import ROOT, InodeTable, number_inodes
 from .layout import ImagePlan
 from .lost_and_found import without_made
 from .mapping import DataMapping, mapping_of
@@ -230,6 +231,7 @@ def _plan(
         node_entries=_node_entries(fmt, policy),
         block_mapped=files.block_mapped,
         unwritten=files.unwritten,
+        first=_made_first(spec, table, clusters) if policy.sequential and hints is None else (),
     )
     if keeper is None:
         solution = _solve(spec, demand, _inodes(table, spec), policy, data, mapping)
@@ -289,6 +291,14 @@ def _plan(
         inputs=dict(tree.inputs),
     )
     return _with_states(plan, policy)
+
+
+def _made_first(spec: Spec, table: InodeTable, clusters: Sequence[int]) -> tuple[FirstNode, ...]:
+    """The directories that mke2fs makes before all else, if the image is to be like its."""
+    if spec.group_tables != "mke2fs":
+        return ()
+    made = [ROOT] if table.lost_and_found is None else [ROOT, table.lost_and_found]
+    return tuple(FirstNode(at, table.inos[at], clusters[at]) for at in made)
 
 
 def _plan_orphans(

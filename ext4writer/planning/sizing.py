@@ -355,7 +355,14 @@ def _geometry(
     packed = spec.packed_meta_blocks
     bad = next((file.places for file in stretch.system_files if file.places), ())
     mixing = policy.fresh() if policy is not None and policy.moves_metadata else None
-    geometry = Geometry.lay_out(*arguments, packed=packed, bad_blocks=bad, policy=mixing)
+    geometry = Geometry.lay_out(
+        *arguments,
+        packed=packed,
+        bad_blocks=bad,
+        policy=mixing,
+        like_mke2fs=spec.group_tables == "mke2fs",
+        stride=spec.raid_stride,
+    )
     if geometry is None and bad and Geometry.lay_out(*arguments, packed=packed) is not None:
         raise SpecError("bad_blocks", "leave no room between them for bitmaps and inode tables")
     return geometry
@@ -524,7 +531,7 @@ def _too_small(
 ) -> SizeError:
     """The error that says by how much ``spec.size`` is too small, and what takes the space."""
     assert spec.size is not None
-    wanted = replace(spec, size=None, journal_location=None)
+    wanted = replace(spec, size=None, journal_location=None, group_tables="compact")
     if not spec.free:
         wanted = replace(wanted, free=0, reserved_percent=0.0, reserved_blocks=None)
     enough = _fitted(

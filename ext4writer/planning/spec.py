@@ -86,6 +86,7 @@ Identity = Literal["attributes", "content"]
 Dedupe = Literal["none", "blocks"]
 FileSystemType = Literal["ext2", "ext3", "ext4"]
 ErrorBehavior = Literal["continue", "remount-ro", "panic"]
+GroupTables = Literal["compact", "mke2fs"]
 JournalLocation = int | Literal["middle"] | None
 CreatorOs = Literal["Linux", "Hurd", "Masix", "FreeBSD", "Lites"]
 LAST_MOUNTED_MAX = 64
@@ -466,6 +467,19 @@ class Spec:
         "of mke2fs does, for disks whose first blocks are faster.",
         flag,
     )
+    group_tables: Option[GroupTables, GroupTables] = Option(
+        "compact",
+        '"mke2fs" puts bitmaps and inode tables exactly where mke2fs 1.47.0 does in an image of a '
+        "given size, with gaps between some of them, and leaves the block bitmaps to the kernel "
+        "that it leaves. Other images have no gaps, and bitmaps of groups that are not empty.",
+        choices=("compact", "mke2fs"),
+    )
+    lazy_itable_init: Option[bool, bool] = Option(
+        False,
+        "Do not say that unused inodes are zeros, so that the kernel writes zeros there after a "
+        "mount. They are zeros in any case.",
+        flag,
+    )
     blocks_per_group: Option[int | None, int | str | None] = Option(
         None,
         "Number of blocks in a group, or of clusters where there are any: a multiple of 8, at "
@@ -714,6 +728,8 @@ class Spec:
                 0 <= self.journal_location < self.size
             ):
                 raise SpecError("journal_location", f"{self.journal_location} is not in the image")
+        if self.group_tables == "mke2fs" and self.size is None:
+            raise SpecError("group_tables", "mke2fs is for an image of a given size; give size")
         self._check_superblock()
         fmt = format_of(self)
         if self.journal == "none" and asked.adds("has_journal"):

@@ -384,6 +384,8 @@ def test_a_policy_is_not_used_up() -> None:
         {"features": "orphan_file", "orphan_file_size": 64 << 10, "size": 64 << 20},
         {"lost_and_found_size": 32 << 10},
         {"packed_meta_blocks": True},
+        {"group_tables": "mke2fs", "size": 64 << 20},
+        {"lazy_itable_init": True},
         {"blocks_per_group": 8192},
         {"reserved_gdt_blocks": 5},
         {"raid_stride": 5},

@@ -39,8 +39,8 @@ from ext4writer_cli.options import (
 COMMAND_LINE = Path(nix.__file__).parents[1]
 GROUPS = (ImageOptions, SharingOptions, NixImageOptions)
 
-NOT_IN_THE_COMMAND = {"free_percent", "grow_at_least", "leading_hole"}
-"""A percentage of --free; what the recipe for Nix sets; what one image in a million needs."""
+NOT_IN_THE_COMMAND = {"free_percent", "grow_at_least"}
+"""A percentage of --free; what the recipe for Nix sets."""
 
 
 def repetitions(kind: type[Any]) -> Iterator[str]:

@@ -86,6 +86,8 @@ class Arguments:
     show_version: bool = False
     ours: list[str] = field(default_factory=list)
     """Options of two dashes, with their values, in order."""
+    keep: bool = False
+    """Not to discard what is there."""
     warnings: list[str] = field(default_factory=list)
     """For standard error, in order."""
 
@@ -328,6 +330,7 @@ def _force(found: Arguments, _: str) -> None:
 
 
 def _keep(found: Arguments, _: str) -> None:
+    found.keep = True
     found.warnings.append(
         "Warning: -K option is deprecated and should not be used anymore. Use '-E nodiscard' "
         "extended option instead!\n"
@@ -393,6 +396,10 @@ class Extended:
     encoding_flags: str | None = None
     orphan_file_size: str | None = None
     android_sparse: bool = False
+    lazy_itable_init: bool | None = None
+    """None for what mke2fs.conf says."""
+    discard: bool | None = None
+    assume_storage_prezeroed: bool = False
 
 
 _HELP = (
@@ -437,8 +444,8 @@ _NUMBERS = {
     "stripe-width": ("stripe_width", "Invalid stripe-width parameter: {}\n"),
     "stripe_width": ("stripe_width", "Invalid stripe-width parameter: {}\n"),
 }
-_NO_EFFECT = ("lazy_itable_init", "lazy_journal_init", "assume_storage_prezeroed")
-"""When the rest is zeroed; here all of it is, at once, as holes where the output has them."""
+_BOOLEANS = ("packed_meta_blocks", "lazy_itable_init", "assume_storage_prezeroed")
+"""Set without a number, and with any but 0."""
 
 
 def read_extended(text: str, found: Extended) -> None:
@@ -468,14 +475,16 @@ def read_extended(text: str, found: Extended) -> None:
                 setattr(found, field_name, number)
         elif name == "no_copy_xattrs":
             found.no_copy_xattrs = True
-        elif name == "packed_meta_blocks":
-            found.packed_meta_blocks = given is None or strtoul(given)[0] != 0
+        elif name in _BOOLEANS:
+            setattr(found, name, given is None or strtoul(given)[0] != 0)
         elif name == "revision" and given is not None:
             found.revision = _revision_of(given)
         elif name == "test_fs":
             found.test_fs = True
-        elif name in (*_NO_EFFECT, "discard", "nodiscard"):
-            continue
+        elif name in ("discard", "nodiscard"):
+            found.discard = name == "discard"
+        elif name == "lazy_journal_init":
+            continue  # a journal is zeros at once, as holes where the output has them
         elif name == "root_owner":
             problem = _root_owner(found, given)
             problems += [problem] if problem else []

@@ -110,7 +110,12 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
         return 0
     spec = identify(settings, arguments, clock)
     if own is not None:
-        spec = replace(spec, hole_size=own.hole_size, identity=own.identity)
+        spec = replace(
+            spec,
+            hole_size=own.hole_size,
+            leading_hole=own.leading_hole,
+            identity=own.identity,
+        )
     _Making(arguments, settings, target, console, own, clock).make(spec)
     return 0
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind")
 
+LEADING_HOLE = True
+"""A file may begin with a hole, as it may with mke2fs."""
+
 
 class Own(NamedTuple):
     """What these options ask for."""
@@ -30,6 +33,7 @@ class Own(NamedTuple):
     strict: bool
     workers: int
     hole_size: int
+    leading_hole: bool
     identity: Literal["attributes", "content"]
     install_links: str | None
     paths: list[str]
@@ -61,6 +65,7 @@ def _command() -> click.Command:
         strict: bool = same_row(RunOptions, "strict")
         workers: int | None = same_row(RunOptions, "workers")
         hole_size: int = same_row(ImageOptions, "hole_size")
+        leading_hole: bool = same_row(ImageOptions, "leading_hole", default=LEADING_HOLE)
         identity: str = same_row(ImageOptions, "identity")
         install_links: str | None = row(
             "--install-links",
@@ -126,6 +131,7 @@ def read_own(given: Sequence[str]) -> Own:
                 front["strict"],
                 front["workers"] or usable_cpus(),
                 front["hole_size"],
+                front["leading_hole"],
                 front["identity"],
                 front["install_links"],
                 list(paths_in(scan, rules)),

@@ -29,6 +29,7 @@ from .arguments import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, Arguments, Extended, read
 from .external_journal import block_size_of, existing_journal
 from .geometry import MAX_32, Numbers, Wanted, numbers_for
 from .numbers import feature_words, parse_num_blocks, strtoul
+from .own_options import LEADING_HOLE
 from .profile import Profile
 from .refusal import Mistake, Refusal
 from .target import Target
@@ -700,6 +701,24 @@ class _Settling:
         # lib/ext2fs/fallocate.c:ext2fs_fallocate takes no goal for a file without extents.
         return "middle" if numbers.format.extent else None
 
+    # -- inode tables ---------------------------------------------------------------------------
+
+    def _leaves_tables(self) -> bool:
+        """Whether unused inodes are left to the kernel, which is told by a flag that is missing.
+
+        misc/mke2fs.c:main. What was in a file is discarded at first, which leaves zeros.
+        """
+        extended, profile, types = self._extended, self._profile, self._types
+        lazy = extended.lazy_itable_init
+        if lazy is None:
+            lazy = profile.bool_for(types, "lazy_itable_init", True)
+        discard = extended.discard
+        if discard is None:
+            discard = profile.bool_for(types, "discard", not self._arguments.keep)
+        known = max(self._arguments.block_size, MIN_BLOCK_SIZE)
+        has_blocks = not self._target.is_device and (self._target.size or 0) >= known
+        return lazy and not (extended.assume_storage_prezeroed or (discard and has_blocks))
+
     # -- the Spec ------------------------------------------------------------------------------
 
     def _options(self, numbers: Numbers, journal: int, wanted: Wanted) -> dict[str, Any]:
@@ -731,6 +750,9 @@ class _Settling:
             options["reserved_gdt_blocks"] = numbers.reserved_gdt_blocks
         if fmt.clusters_per_group != most_clusters(fmt):
             options["blocks_per_group"] = fmt.clusters_per_group
+        options["group_tables"] = "mke2fs"
+        options["leading_hole"] = LEADING_HOLE
+        options["lazy_itable_init"] = self._leaves_tables()
         if extended.packed_meta_blocks and fmt.flex_bg:
             options["packed_meta_blocks"] = True
         if arguments.bad_blocks is not None:

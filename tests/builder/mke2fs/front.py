@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -69,6 +70,15 @@ def dumpe2fs(image: Path) -> dict[str, str]:
     )
     lines = (line.partition(":") for line in done.stdout.splitlines())
     return {name: value.strip() for name, _, value in lines}
+
+
+def dumped_groups(image: Path) -> list[str]:
+    """What ``dumpe2fs`` shows of the groups: places, flags and what is free; no checksums."""
+    done = subprocess.run(
+        ["dumpe2fs", os.fspath(image)], capture_output=True, text=True, check=True
+    )
+    text = re.sub(r"(, )?csum 0x[0-9a-f]+", "", done.stdout[done.stdout.index("\nGroup 0:") :])
+    return [line.rstrip() for line in text.splitlines() if line]
 
 
 def pairwise(axes: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:

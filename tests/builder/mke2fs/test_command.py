@@ -303,10 +303,7 @@ def test_an_empty_text_is_not_an_option_that_is_missing(
     assert found.status == status
 
 
-@pytest.mark.parametrize(
-    "option",
-    ["lazy_itable_init=0", "lazy_journal_init", "discard", "nodiscard", "assume_storage_prezeroed"],
-)
+@pytest.mark.parametrize("option", ["lazy_journal_init", "discard", "nodiscard"])
 def test_how_zeros_are_written_changes_nothing(option: str, tmp_path: Path) -> None:
     env = {"SOURCE_DATE_EPOCH": "1"}
     ours("-q", "-t", "ext4", tmp_path / "one", "8M", env=env)

@@ -1,0 +1,253 @@
+"""What is placed before all else: files that are sought from a block on.
+
+In an image like one of mke2fs that is all that mke2fs makes before it copies files, in its order
+(misc/mke2fs.c:main), so that the same blocks are free.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+
+from ..arithmetic import ceil_div, round_down
+from ..late_dataclasses import NamedTuple
+from ..ondisk.extent import INLINE_ENTRIES
+from ..ondisk.superblock import EXT4_JOURNAL_INO, EXT4_RESIZE_INO
+from ..spans import Run, Span
+from .allocator import OutOfBlocks
+from .geometry import Geometry
+from .mapping import DataMapping, FileMapping, MappedRun
+from .system_files import SystemFile
+from .system_files.base import QUOTA_PURPOSE
+from .system_files.orphan_file import ORPHAN_FILE_PURPOSE
+
+
+class Apart(NamedTuple):
+    """Clusters that have their place, and those that are still free."""
+
+    free: Iterable[Span]
+    files: Mapping[int, Sequence[Run]] = {}
+    """Those of the data of files without a name, by inode number."""
+    maps: Mapping[int, list[int]] = {}
+    """The blocks of their mappings, for those that are placed, too."""
+    nodes: Mapping[int, Sequence[Run]] = {}
+    """By node index."""
+
+    @property
+    def used(self) -> int:
+        """How many have their place."""
+        pieces = [*self.files.values(), *self.nodes.values()]
+        return sum(run.length for some in pieces for run in some) + sum(
+            map(len, self.maps.values())
+        )
+
+
+def set_apart(
+    geometry: Geometry, files: Iterable[SystemFile], journal: Sequence[Run] | None = None
+) -> Apart:
+    """Take the clusters of files that have a goal, or places, out of the free runs.
+
+    ``journal`` are those of the journal, if they are decided. Raises :class:`OutOfBlocks`.
+    """
+    placed: dict[int, list[Run]] = {}
+    runs: Iterable[Span] = geometry.free_runs()
+    if journal is not None:
+        placed[EXT4_JOURNAL_INO] = list(journal)
+        for start, count in journal:
+            runs = _take_from(runs, start, count)[1]
+    for file in files:
+        if file.places:
+            # The geometry counts them as fixed.
+            placed[file.ino] = [Run(block, 1) for block in file.places]
+        if file.goal is None or not file.data_blocks:
+            continue
+        before = list(runs)
+        goal = _middle(geometry, before) if file.goal == "middle" else file.goal
+        ratio = geometry.format.blocks_per_cluster
+        wanted = geometry.format.clusters_for(file.data_blocks)
+        taken, left, wanted = _take_from(before, ceil_div(goal, ratio), wanted)
+        if wanted:
+            # What lies before the goal, as ext2fs_new_block2 begins again there.
+            more, left, wanted = _take_from(left, 0, wanted)
+            taken += more
+        if wanted:
+            raise OutOfBlocks
+        placed[file.ino], runs = taken, left
+    return Apart(runs, placed)
+
+
+class FirstNode(NamedTuple):
+    """A directory that mke2fs makes itself."""
+
+    node: int
+    """Its index."""
+    ino: int
+    clusters: int
+
+
+def set_apart_like_mke2fs(
+    geometry: Geometry, nodes: Iterable[FirstNode], files: Sequence[SystemFile]
+) -> Apart:
+    """Give ``nodes`` and ``files`` the clusters that mke2fs gives them, or others of as many.
+
+    The blocks of a file may follow each other in another order, as mke2fs writes those of quota
+    files in one that leaves them in pieces. Raises :class:`OutOfBlocks`.
+    """
+    return _LikeMke2fs(geometry).placed(nodes, files)
+
+
+class _LikeMke2fs:
+    def __init__(self, geometry: Geometry) -> None:
+        self._geometry, self._format = geometry, geometry.format
+        self._runs = list(geometry.free_runs())
+
+    def placed(self, nodes: Iterable[FirstNode], files: Sequence[SystemFile]) -> Apart:
+        of_nodes = {
+            first.node: self._take(self._goal_of(first.ino), first.clusters) for first in nodes
+        }
+        pieces, maps = {}, {}
+        for file in sorted(files, key=_turn):
+            pieces[file.ino], maps[file.ino] = self._place(file)
+        return Apart(self._runs, pieces, maps, of_nodes)
+
+    def _place(self, file: SystemFile) -> tuple[list[Run], list[int]]:
+        fmt = self._format
+        clusters = fmt.clusters_for(file.data_blocks)
+        if file.places:
+            # The geometry counts them as fixed.
+            pieces = [Run(block, 1) for block in file.places]
+            return pieces, self._maps(file, pieces, 0)
+        if file.ino == EXT4_RESIZE_INO:
+            return [], self._maps(file, [], self._after_the_tables())
+        if file.ino == EXT4_JOURNAL_INO:
+            goal = _middle(self._geometry, self._runs) if file.goal == "middle" else file.goal or 0
+            return self._journal(file, goal, clusters)
+        goal = self._goal_of(file.ino) if file.purpose == QUOTA_PURPOSE else 0
+        pieces = self._take(goal, clusters)
+        return pieces, self._maps(file, pieces, 0)
+
+    def _journal(self, file: SystemFile, goal: int, clusters: int) -> tuple[list[Run], list[int]]:
+        """The data from ``goal`` on, and the blocks of its mapping.
+
+        The block of an extent tree is sought before the data (lib/ext2fs/extent.c:
+        extent_node_split), when the first extent has a place that the inode has no room for.
+        """
+        fmt, mapping = self._format, file.mapping
+        if not fmt.extent or not isinstance(mapping, DataMapping):
+            pieces = self._take(goal, clusters)
+            return pieces, self._maps(file, pieces, goal)
+        longest = round_down(mapping.max_run, fmt.blocks_per_cluster)
+        with_map = (INLINE_ENTRIES + 1) * (longest // fmt.blocks_per_cluster)
+        pieces = self._take(goal, min(clusters, with_map))
+        before = pieces[0].start * fmt.blocks_per_cluster - fmt.blocks_per_cluster
+        maps = self._maps(file, pieces, before)
+        if clusters > with_map:
+            last = pieces[-1]
+            goal = (last.start + last.length) * fmt.blocks_per_cluster
+            pieces += self._take(goal, clusters - with_map)
+            maps += self._maps(file, pieces, before, have=len(maps))
+        return pieces, maps
+
+    def _maps(
+        self, file: SystemFile, pieces: Sequence[Run], goal: int, *, have: int = 0
+    ) -> list[int]:
+        """Single blocks for the mapping of ``pieces``, of which there are some."""
+        ratio = self._format.blocks_per_cluster
+        held = sum(piece.length for piece in pieces) * ratio
+        runs = runs_of(file.mapping, min(file.data_blocks, held), pieces)
+        wanted = file.mapping.metadata_blocks(runs) - have
+        return [self._take(goal, 1)[0].start * ratio for _ in range(wanted)]
+
+    def _goal_of(self, ino: int) -> int:
+        """The first block of the flex group of an inode (ext2fs_find_inode_goal)."""
+        group = (ino - 1) // self._geometry.inodes_per_group
+        fmt = self._format
+        return fmt.group_first_block(round_down(group, fmt.groups_per_flex))
+
+    def _after_the_tables(self) -> int:
+        """The goal of the block above those that are reserved for descriptors.
+
+        lib/ext2fs/res_gdt.c:ext2fs_create_resize_inode, as if a group had tables of its own.
+        """
+        geometry, fmt = self._geometry, self._format
+        reserved = geometry.gdt_blocks + geometry.reserved_gdt_blocks
+        return fmt.super_block(0) + reserved + 2 + geometry.inode_table_blocks
+
+    def _take(self, goal: int, wanted: int) -> list[Run]:
+        """Take clusters from the block ``goal`` on, and from the start where these are too few."""
+        runs, taken = self._runs, []
+        for start in (goal // self._format.blocks_per_cluster, 0):
+            place = bisect_right(runs, start, key=attrgetter("end"))
+            while wanted and place < len(runs):
+                first, end = runs[place]
+                at = max(first, start)
+                count = min(wanted, end - at)
+                taken.append(Run(at, count))
+                wanted -= count
+                around = (Span(first, at), Span(at + count, end))
+                runs[place : place + 1] = [span for span in around if span.start < span.end]
+                place += first < at
+        if wanted:
+            raise OutOfBlocks
+        return taken
+
+
+_LAST = (QUOTA_PURPOSE, ORPHAN_FILE_PURPOSE)
+
+
+def _turn(file: SystemFile) -> int:
+    """When mke2fs makes a file: those as they are listed come first, and orphans last."""
+    return _LAST.index(file.purpose) if file.purpose in _LAST else -1
+
+
+def runs_of(mapping: FileMapping, blocks: int, pieces: Iterable[Run]) -> list[MappedRun]:
+    """The runs of a file of ``blocks`` blocks; its clusters are ``pieces``, in their order."""
+    if not blocks or not isinstance(mapping, DataMapping):
+        return []
+    logical, taken = 0, []
+    for first, count in pieces:
+        taken.append((logical, count, first))
+        logical += count
+    return mapping.runs([Run(0, blocks)], taken)
+
+
+def _take_from(runs: Iterable[Span], goal: int, wanted: int) -> tuple[list[Run], list[Span], int]:
+    """Take up to ``wanted`` clusters from ``goal`` on; return them, the rest, and what lacks."""
+    taken: list[Run] = []
+    left: list[Span] = []
+    for first, end in runs:
+        start = max(first, goal)
+        count = min(wanted, end - start)
+        if count <= 0:
+            left.append(Span(first, end))
+            continue
+        taken.append(Run(start, count))
+        wanted -= count
+        around = (Span(first, start), Span(start + count, end))
+        left += [span for span in around if span.start < span.end]
+    return taken, left, wanted
+
+
+def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
+    """The first block of the group with the most room about the middle of the file system."""
+    # lib/ext2fs/mkjournal.c:get_midpoint_journal_block
+    fmt, groups = geometry.format, geometry.groups
+
+    def room(group: int) -> int:
+        span = geometry.group_range(group)
+        low, high = (block // fmt.blocks_per_cluster for block in span)
+        return sum(max(0, min(end, high) - max(first, low)) for first, end in runs)
+
+    group = (geometry.blocks_count - fmt.first_data_block) // 2 // fmt.blocks_per_group
+    if 1 < fmt.groups_per_flex < group:
+        group -= group % fmt.groups_per_flex
+        while group < groups and not room(group):
+            group += 1
+        group = 0 if group == groups else group
+        start = group
+    else:
+        start = max(0, group - 1)
+    end = min(group + 1, groups - 1)
+    # The first of those with the most.
+    return fmt.group_first_block(max(range(start, end + 1), key=room))
