@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import compress, count
 
@@ -84,10 +84,15 @@ class BitmapEmitter:
         """
         layout, geometry = self._layout, self._layout.geometry
         fmt, free = geometry.format, layout.groups.free_blocks
-        # Without flex groups each has tables.
-        groups = fmt.head_groups(geometry.groups)
+        groups: Sequence[int] = fmt.head_groups(geometry.groups)
         if fmt.groups_per_flex == 1:
-            groups = list(range(geometry.groups))
+            # Each has tables. Where a cluster is a block, most have nothing else of their own.
+            if fmt.blocks_per_cluster == 1:
+                plain = fmt.clusters_per_group - 2 - geometry.inode_table_blocks
+                untouched[:] = bytes(map(plain.__eq__, free))
+            else:
+                groups = range(geometry.groups)
+            untouched[0] = False
         for group in groups[1:]:
             untouched[group] = free[group] == fmt.clusters_per_group - geometry.own_clusters(group)
         # lib/ext2fs/alloc.c:check_inode_uninit, as the kernel does

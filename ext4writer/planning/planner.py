@@ -238,7 +238,8 @@ def _plan(
     else:
         kept = keeper.kept(table, _stretches(demand, mapping), xattrs.block_of)
         spec, solution = _solve_near(spec, demand._replace(kept=kept), table, policy, keeper.hints)
-        solution = solution._replace(demand=solution.demand._replace(kept=None))
+    # What they said is in the placement now, and no part of a plan that is saved.
+    solution = solution._replace(demand=solution.demand._replace(kept=None, first=()))
     if progress is not None:
         total = len(table.nodes)
         progress(Progress("plan", total, total, *(data.content_bytes,) * 3))

@@ -118,6 +118,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "large flex groups": {"groups_per_flex": 256},
     "all backups": {"features": "^sparse_super,^resize_inode", "free": 150 * MIB},
     "inside inodes": {"features": "inline_data,ea_inode", "inode_size": 1024},
+    "groups like those of mke2fs": {
+        "group_tables": "mke2fs",
+        "lazy_itable_init": True,
+        "block_size": 1024,
+        "size": 100 * MIB,
+    },
     "ext3": {"type": "ext3"},
     "ext2": {"type": "ext2"},
 }
@@ -153,7 +159,15 @@ umount /mnt
 
 @pytest.mark.judged("quick")
 @pytest.mark.parametrize(
-    "name", ["packed metadata", "no flex_bg", "large flex groups", "all backups", "meta_bg"]
+    "name",
+    [
+        "groups like those of mke2fs",
+        "packed metadata",
+        "no flex_bg",
+        "large flex groups",
+        "all backups",
+        "meta_bg",
+    ],
 )
 def test_each_kind_grows_and_shrinks_offline(name: str, tmp_path: Path) -> None:
     image = tmp_path / "image"

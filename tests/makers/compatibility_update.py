@@ -44,7 +44,7 @@ descriptors lie apart. `encrypt` has an empty folder with a policy.
 """
 OTHER_TEXT = """\
 The default is blocks of 4096 bytes and inodes of 256. The first block of a file with data is a hole
-only with `Spec(leading_hole=True)`.
+only with `--leading-hole`.
 """
 PROFILES_TEXT = """\
 `--profile NAME` and `Spec.of_profile(NAME)` give an image these features and sizes; further options

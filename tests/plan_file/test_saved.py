@@ -105,6 +105,14 @@ def test_the_plan_of_every_feature_comes_back(row: Feature, tmp_path: Path) -> N
     assert digest(reloaded(layout, tmp_path)) == digest(layout)
 
 
+def test_the_plan_of_groups_like_those_of_mke2fs_comes_back(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("/a", b"a" * 50_000)
+    spec = Spec(size="32M", block_size=1024, group_tables="mke2fs", lazy_itable_init=True)
+    layout = ext4writer.plan(tree, spec)
+    assert digest(reloaded(layout, tmp_path)) == digest(layout)
+
+
 @pytest.fixture(name="folder")
 def _folder(tmp_path: Path) -> Path:
     folder = tmp_path / "source"

@@ -55,6 +55,9 @@ def geometries(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         odd = draw(st.sampled_from([0, 512, 4096, 65536]))
         options["size"] = draw(st.integers(1, 400)) * MIB + odd
+        options["group_tables"] = draw(st.sampled_from(["compact", "mke2fs"]))
+        options["raid_stride"] = draw(st.sampled_from([0, 0, 7, 5000]))
+        options["lazy_itable_init"] = draw(st.booleans())
     else:
         options["free"] = draw(st.integers(0, 300)) * MIB // draw(st.sampled_from([1, 3, 17]))
         options["align"] = draw(st.sampled_from([None, "100K", "3M"]))

@@ -716,7 +716,8 @@ class _Settling:
         if discard is None:
             discard = profile.bool_for(types, "discard", not self._arguments.keep)
         known = max(self._arguments.block_size, MIN_BLOCK_SIZE)
-        has_blocks = not self._target.is_device and (self._target.size or 0) >= known
+        in_file = not (self._target.is_device or extended.android_sparse)
+        has_blocks = in_file and (self._target.size or 0) >= known
         return lazy and not (extended.assume_storage_prezeroed or (discard and has_blocks))
 
     # -- the Spec ------------------------------------------------------------------------------

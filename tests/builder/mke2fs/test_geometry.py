@@ -210,7 +210,7 @@ GROUPS = (
     # Bitmaps move from group to group.
     *("-t ext3 -b 1024 -E stride=77 64M", "-t ext4 -O ^flex_bg -E stride=5000 -b 1024 -g 1024 33M"),
     *("-t ext4 -G 1 -b 1024 -E stride=33 33M", "-t ext4 -E packed_meta_blocks -b 1024 63M"),
-    *("-t ext4 -O bigalloc -b 1024 63M", "-t ext4 -O bigalloc,^flex_bg -C 4096 -b 1024 129M"),
+    *("-t ext4 -O bigalloc -b 1024 63M", "-t ext4 -O bigalloc,^flex_bg -C 65536 5G"),
     *("-t ext4 -O meta_bg,^resize_inode,^flex_bg -b 1024 129M",),
     # The block of the journal's mapping comes before it.
     *("-t ext4 -N 16 -J size=600 4G", "-t ext4 -J size=16,location=20M 130M"),
