@@ -94,19 +94,24 @@ def _folder(path: str) -> str:
     return path
 
 
+_ZEROS = bytes(4096)
+
+
 def _save(path: str, data: bytes | str) -> None:
-    with open(path, "xb") as file:
-        if isinstance(data, str):
-            file.write(data.encode())
-            return
-        # Zeros are holes.
-        for offset in range(0, len(data), 4096):
-            block = data[offset : offset + 4096]
-            if block.count(0) == len(block):
-                file.seek(len(block), os.SEEK_CUR)
-            else:
-                file.write(block)
-        file.truncate(len(data))
+    """Write a new file, in which blocks of zeros are holes."""
+    content = data.encode() if isinstance(data, str) else data
+    start = 0
+    with open(path, "xb") as file, memoryview(content) as view:
+        for offset in range(0, len(content), len(_ZEROS)):
+            # A block at the end that is shorter than these is written.
+            if content.startswith(_ZEROS, offset):
+                if start < offset:
+                    file.seek(start)
+                    file.write(view[start:offset])
+                start = offset + len(_ZEROS)
+        file.seek(start)
+        file.write(view[start:])
+        file.truncate(len(content))
 
 
 def _recipe(path: str) -> Recipe:
