@@ -122,36 +122,6 @@ class Locator:
         self._image = image
         self._size = size
         self._block_size = image.block_size
-        self._finders: dict[str, Callable[[Override], Place]] = {
-            "superblock": self._superblock,
-            "group_desc": self._group_desc,
-            "inode": self._inode,
-            "extent_header": lambda override: self._extent_node(override, EXTENT_HEADER),
-            "extent": lambda override: self._extent_node(override, EXTENT),
-            "extent_idx": lambda override: self._extent_node(override, EXTENT_IDX),
-            "extent_tail": lambda override: self._extent_node(override, EXTENT_TAIL),
-            "indirect_block": self._indirect_block,
-            "dir_entry_2": self._dir_entry,
-            "dir_entry_hash": self._dir_entry,
-            "dir_entry_tail": lambda override: self._directory_block(override, DIR_ENTRY_TAIL),
-            "dx_root": lambda override: self._directory_block(override, DX_ROOT),
-            "dx_root_info": lambda override: self._directory_block(override, DX_ROOT_INFO),
-            "dx_countlimit": lambda override: self._directory_block(override, DX_COUNTLIMIT),
-            "dx_node": lambda override: self._directory_block(override, DX_NODE),
-            "dx_entry": lambda override: self._directory_block(override, DX_ENTRY),
-            "dx_tail": lambda override: self._directory_block(override, DX_TAIL),
-            "xattr_header": self._xattr_header,
-            "xattr_ibody_header": self._xattr_ibody_header,
-            "xattr_entry": self._xattr_entry,
-            "journal_superblock": self._journal_superblock,
-            "mmp": self._mmp,
-            "orphan_block_tail": self._orphan_block_tail,
-            "orphan_block": self._orphan_block,
-            "block_bitmap": lambda override: self._bitmap(override, UnitKind.BLOCK_BITMAP),
-            "inode_bitmap": lambda override: self._bitmap(override, UnitKind.INODE_BITMAP),
-            **{record.name: self._log_or_quota for record in _AT_OFFSETS},
-            RAW: self._raw,
-        }
         self.records: Mapping[str, Record] = {
             record.name: record
             for record in (
@@ -173,9 +143,9 @@ class Locator:
 
     def find(self, override: Override) -> Place:
         """Return the place that ``override`` changes; raise :class:`OverrideError` for none."""
-        finder = self._finders.get(override.record)
+        finder = _FINDERS.get(override.record)
         if finder is None:
-            known = ", ".join(self._finders)
+            known = ", ".join(_FINDERS)
             raise _error(override, f"no such record; there are {known}")
         try:
             if override.index.startswith("@"):
@@ -184,7 +154,7 @@ class Locator:
                     raise _error(override, f"{override.record} has no fields")
                 at, _ = self._offset(override, override.index, record.size)
                 return self._field(override, record, at, Holder(None, at, record.size))
-            place = finder(override)
+            place = finder(self, override)
         except OverrideError:
             raise
         except (DamageError, ImageError) as error:
@@ -759,6 +729,39 @@ class Locator:
             raise _error(override, "the field is the number of an entry")
         part = Run(holder.offset + 4 * word, 4)
         return Place(override, holder, (part,), _INODE_MEANING, field=override.field)
+
+
+_FINDERS: dict[str, Callable[[Locator, Override], Place]] = {
+    "superblock": Locator._superblock,
+    "group_desc": Locator._group_desc,
+    "inode": Locator._inode,
+    "extent_header": lambda self, override: self._extent_node(override, EXTENT_HEADER),
+    "extent": lambda self, override: self._extent_node(override, EXTENT),
+    "extent_idx": lambda self, override: self._extent_node(override, EXTENT_IDX),
+    "extent_tail": lambda self, override: self._extent_node(override, EXTENT_TAIL),
+    "indirect_block": Locator._indirect_block,
+    "dir_entry_2": Locator._dir_entry,
+    "dir_entry_hash": Locator._dir_entry,
+    "dir_entry_tail": lambda self, override: self._directory_block(override, DIR_ENTRY_TAIL),
+    "dx_root": lambda self, override: self._directory_block(override, DX_ROOT),
+    "dx_root_info": lambda self, override: self._directory_block(override, DX_ROOT_INFO),
+    "dx_countlimit": lambda self, override: self._directory_block(override, DX_COUNTLIMIT),
+    "dx_node": lambda self, override: self._directory_block(override, DX_NODE),
+    "dx_entry": lambda self, override: self._directory_block(override, DX_ENTRY),
+    "dx_tail": lambda self, override: self._directory_block(override, DX_TAIL),
+    "xattr_header": Locator._xattr_header,
+    "xattr_ibody_header": Locator._xattr_ibody_header,
+    "xattr_entry": Locator._xattr_entry,
+    "journal_superblock": Locator._journal_superblock,
+    "mmp": Locator._mmp,
+    "orphan_block_tail": Locator._orphan_block_tail,
+    "orphan_block": Locator._orphan_block,
+    "block_bitmap": lambda self, override: self._bitmap(override, UnitKind.BLOCK_BITMAP),
+    "inode_bitmap": lambda self, override: self._bitmap(override, UnitKind.INODE_BITMAP),
+    **{record.name: Locator._log_or_quota for record in _AT_OFFSETS},
+    RAW: Locator._raw,
+}
+"""By the name of a record: what finds its place. In no locator, which would then hold itself."""
 
 
 def _error(override: Override, problem: str) -> OverrideError:

@@ -110,18 +110,16 @@ class DirectoryEmitter:
                             (run.physical + logical - run.logical) * size,
                             size,
                             len(numbers),
-                            partial(self._makers[kind], slot, numbers),
+                            partial(self._made, kind, slot, numbers),
                         )
         if held:
             yield self._small_run(first, held)
 
-    @cached_property
-    def _makers(self) -> dict[UnitKind, Callable[[int, range], memoryview]]:
-        return {
-            UnitKind.DX_ROOT: self._index_blocks,
-            UnitKind.DX_NODE: self._index_blocks,
-            UnitKind.DIR_BLOCK: self._leaves,
-        }
+    def _made(self, kind: UnitKind, slot: int, blocks: range) -> memoryview:
+        """The logical ``blocks`` of one directory, all of one kind."""
+        if kind is UnitKind.DIR_BLOCK:
+            return self._leaves(slot, blocks)
+        return self._index_blocks(slot, blocks)
 
     def _kinds(self, index: int, blocks: range) -> Iterator[tuple[UnitKind, range]]:
         """The logical ``blocks`` of a directory by kind: root, inner nodes, leaves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from ext4writer import Spec, Tree, write_image
 from ext4writer.damage import patch
-from ext4writer.fuzzing import Recipe
+from ext4writer.fuzzing import Recipe, random_image
 from ext4writer.read import open_image
 from ext4writer_cli.cli import commands
 
@@ -88,3 +89,18 @@ def test_a_small_image_needs_no_large_buffer() -> None:
     recipe = Recipe.parse(text)
     assert len(recipe.image()) > SMALL
     assert peak(recipe.image) < MIB
+
+
+def test_nothing_of_an_image_waits_for_the_garbage_collector() -> None:
+    """What holds itself is kept until then: the tree, the plan, and the image that is patched."""
+    seeds = range(100, 130)
+    for seed in seeds:
+        random_image(seed)
+    gc.collect()
+    gc.disable()
+    try:
+        for seed in seeds:
+            random_image(seed)
+        assert not gc.collect()
+    finally:
+        gc.enable()
