@@ -109,6 +109,35 @@ def test_sparse_super2_grows_offline(tmp_path: Path, backups: int, reserve: bool
     assert_usable(image, spec)
 
 
+@pytest.mark.parametrize(
+    ("size", "backups", "before", "after"),
+    [
+        (7, 0, None, "1 7"),
+        (7, 1, None, "1 7"),
+        (7, 2, None, "1 7"),
+        (12, 0, None, "7"),
+        (12, 1, "1", "7"),
+        (12, 2, "1", "7"),
+        (20, 0, None, None),
+        (20, 2, "1 2", "1 7"),
+    ],
+)
+def test_where_backups_of_sparse_super2_lie_after_growth(
+    tmp_path: Path, size: int, backups: int, before: str | None, after: str | None
+) -> None:
+    """From one, two or three groups of 8 MiB to eight, without any repair."""
+    image = tmp_path / "image"
+    spec = Spec(features=TWO_SUPERS, num_backup_sb=backups, block_size=1024, size=size * MIB)
+    assert_right(image, spec)
+    assert debugfs.superblock(image).get("Backup block groups") == before
+    os.truncate(image, 60 * MIB)
+    run(["resize2fs", image])
+    assert debugfs.superblock(image).get("Backup block groups") == after
+    judge(image, "quick")
+    with open_image(image) as opened:
+        assert check_image(opened).is_clean
+
+
 def test_backups_are_checked() -> None:
     with pytest.raises(SpecError, match="not between 0 and 2"):
         Spec(features=TWO_SUPERS, num_backup_sb=3)
