@@ -173,6 +173,8 @@ class Asked(NamedTuple):
 
     added: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()
+    implied: tuple[tuple[str, str], ...] = ()
+    """Features that were added by an option, and that option."""
 
     @classmethod
     def by(cls, text: str) -> Asked:
@@ -193,9 +195,15 @@ class Asked(NamedTuple):
         """Whether a feature was added by name."""
         return name in self.added
 
-    def also(self, name: str) -> Asked:
-        """Return the same with one more feature added."""
-        return Asked(self.added | {name}, self.removed)
+    def also(self, name: str, option: str) -> Asked:
+        """Return the same with one more feature, which ``option`` adds."""
+        if name in self.added:
+            return self
+        return Asked(self.added | {name}, self.removed, (*self.implied, (name, option)))
+
+    def _typed(self, name: str) -> str:
+        """By what an added feature came."""
+        return dict(self.implied).get(name, name)
 
     def refuse_both(self, first: str, second: str) -> NoReturn:
         """Raise SpecError of two features that exclude each other."""
@@ -205,7 +213,11 @@ class Asked(NamedTuple):
         """Return what to do where the feature ``row`` needs ``need``, which is not there."""
         if need not in self.removed:
             return f"add {need}" if row in self.added else f"add {need} or ^{row}"
-        return f"leave out {row} or ^{need}" if row in self.added else f"add ^{row}, or keep {need}"
+        return (
+            f"leave out {self._typed(row)} or ^{need}"
+            if row in self.added
+            else f"add ^{row}, or keep {need}"
+        )
 
     def to_have_for(self, need: str, *words: str) -> str:
         """Return what to do where an option needs the feature ``need``; ``words`` come with it."""
@@ -218,8 +230,10 @@ class Asked(NamedTuple):
         if first not in self.added:
             return f"add ^{first}"
         if not second:
-            return f"leave out {first}"
-        return f"leave out {first} or {second}" if second in self.added else f"add ^{second}"
+            return f"leave out {self._typed(first)}"
+        if second not in self.added:
+            return f"add ^{second}"
+        return f"leave out {self._typed(first)} or {self._typed(second)}"
 
 
 NOT_ASKED = Asked()

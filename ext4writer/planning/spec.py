@@ -648,7 +648,7 @@ class Spec:
             if is_given:
                 if name in asked.removed:
                     raise SpecError(adding, f"needs {name}; leave out the option, or ^{name}")
-                asked = asked.also(name)
+                asked = asked.also(name, adding)
                 object.__setattr__(self, "features", self.features.with_(name))
         if format_of(self).shared_blocks:
             object.__setattr__(self, "dedupe", "blocks")
@@ -732,8 +732,6 @@ class Spec:
             raise SpecError("group_tables", "mke2fs is for an image of a given size; give size")
         self._check_superblock()
         fmt = format_of(self)
-        if self.journal == "none" and asked.adds("has_journal"):
-            raise SpecError("journal", "is none; leave out the option, or has_journal")
         if isinstance(self.journal, int) and not fmt.has_journal:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
         if asked.adds("uninit_bg") and fmt.metadata_csum:
@@ -742,8 +740,8 @@ class Spec:
         if fmt.inline_data and not fmt.inline_most:
             raise SpecError(
                 "inode_size",
-                f"{self.inode_size} is too small for inline_data; choose 256 or more, or add "
-                "^inline_data",
+                f"{self.inode_size} bytes have no room for inline_data; choose 256 or more, or "
+                f"{asked.to_lose('inline_data')}",
             )
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
             raise _lacks(asked, "num_backup_sb", "sparse_super2", "which keeps so many backups")
@@ -765,13 +763,19 @@ class Spec:
                 why = why_needed(name, "has_journal")
                 drop = f"leave out {name}" if asked.adds(name) else f"add ^{name}"
                 raise SpecError("journal", f"is needed by {name}, since {why}; {drop}")
+        if self.journal == "none" and asked.adds("has_journal"):
+            raise SpecError("journal", "is none; leave out the option, or has_journal")
         self._check_verity(fmt, asked)
         if self.encoding_flags and not fmt.casefold:
             why = "which has the encoding that they are of"
             raise _lacks(asked, "encoding_flags", "casefold", why)
         _check_journal(self, fmt)
         if self.bad_blocks and fmt.bigalloc:
-            raise SpecError("bad_blocks", "are no clusters; add ^bigalloc")
+            raise SpecError(
+                "bad_blocks",
+                "and bigalloc exclude each other, since single blocks are bad, and clusters are "
+                f"whole; {asked.to_lose('bigalloc')}",
+            )
         _check_quota(self, fmt, asked)
         _check_system_files(self, fmt, asked)
         if self.inodes is not None and self.free_inodes is not None:
@@ -937,7 +941,7 @@ def _check_quota(spec: Spec, fmt: Format, asked: Asked) -> None:
         raise SpecError(
             "inode_size",
             f"{spec.inode_size} bytes have no room for the project of a file; "
-            "choose 256 or more, or ^project",
+            f"choose 256 or more, or {asked.to_lose('project')}",
         )
     if spec.quota_limits or spec.quota_grace:
         from .quota_options import check_kinds

@@ -7,10 +7,13 @@ without the second. A new row of the table is in them by itself.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,6 +155,134 @@ def test_the_sets_hold_all_pairs() -> None:
         if may_be(pair):
             assert any(pair <= names for names in sets()), (first, second)
     assert len(sets()) < 30
+
+
+OPTIONS: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
+    "desc_size 128": ("64bit", lambda block: {"desc_size": 128}),
+    "desc_size 1024": ("64bit", lambda block: {"desc_size": 1024}),
+    "cluster_size 4": ("bigalloc", lambda block: {"cluster_size": 4 * block}),
+    "cluster_size 256": ("bigalloc", lambda block: {"cluster_size": 256 * block}),
+    "first_meta_bg": ("meta_bg", lambda block: {"first_meta_bg": 1}),
+    "num_backup_sb": ("sparse_super2", lambda block: {"num_backup_sb": 1}),
+    "packed_meta_blocks": ("flex_bg", lambda block: {"packed_meta_blocks": True}),
+    "groups_per_flex": ("", lambda block: {"groups_per_flex": 1}),
+    "blocks_per_group": ("", lambda block: {"blocks_per_group": 1024}),
+    "reserved_gdt_blocks": ("resize_inode", lambda block: {"reserved_gdt_blocks": 5}),
+    "grow_to": ("resize_inode", lambda block: {"grow_to": 1 << 30}),
+    "raid": ("", lambda block: {"raid_stride": 16, "raid_stripe_width": 64}),
+    "quota_limits": ("quota", lambda block: {"quota_limits": "user:7:1G:2G", "quota_grace": "1d"}),
+    "quotatype": ("quota", lambda block: {"quotatype": "grp"}),
+    "orphan_file_size": ("orphan_file", lambda block: {"orphan_file_size": 5 * block}),
+    "fast_commit_size": ("fast_commit", lambda block: {"fast_commit_size": 64 * block}),
+    "mmp_update_interval": ("mmp", lambda block: {"mmp_update_interval": 1}),
+    "hash_alg": ("", lambda block: {"hash_alg": "tea_unsigned"}),
+    "encoding_flags": ("casefold", lambda block: {"encoding_flags": "strict"}),
+    "verity": ("verity", lambda block: {"verity_block_size": 1024, "verity_salt": "c0ffee"}),
+    "verity_hash_alg": ("verity", lambda block: {"verity_hash_alg": "sha512"}),
+    "journal": ("has_journal", lambda block: {"journal": 1500 * block}),
+    "journal none": ("", lambda block: {"journal": "none"}),
+    "journal_features": (
+        "has_journal",
+        lambda block: {"journal_features": "journal_checksum_v3"},
+    ),
+    "bad_blocks": ("", lambda block: {"bad_blocks": (2000,)}),
+    "dedupe": ("shared_blocks", lambda block: {"dedupe": "blocks"}),
+    "reserved_percent": ("", lambda block: {"reserved_percent": 5}),
+    "inode_ratio": ("", lambda block: {"inode_ratio": 64 << 20}),
+    "inode_size 128": ("", lambda block: {"inode_size": 128}),
+    "inode_size 1024": ("", lambda block: {"inode_size": 1024}),
+    "align": ("", lambda block: {"align": "64K"}),
+    "hole_size": ("", lambda block: {"hole_size": 0}),
+    "lost_and_found": ("", lambda block: {"lost_and_found": False}),
+    "policy": ("", lambda block: {"policy": "random:7"}),
+}
+"""Options of every sort that change what an image is made of: the feature that each needs, and its
+value for a size of blocks."""
+
+
+def with_options(words: Iterable[str], block_size: int = 4096) -> Spec:
+    """The Spec of features and options; SpecError where two of them exclude each other."""
+    names, options = set(), {}
+    for word in sorted(words):
+        need, make = OPTIONS.get(word, (word, lambda block: {}))
+        names |= with_needs(need.split())
+        for name, value in make(block_size).items():
+            if name in options:
+                raise SpecError(name, "and itself exclude each other, since there is one value")
+            options[name] = value
+    features = ",".join(["none", *sorted(names)])
+    return Spec(block_size=block_size, features=features, **options)
+
+
+def why_not(words: Iterable[str]) -> str:
+    """Why these features and options do not go together; empty if they do."""
+    try:
+        with_options(words)
+    except SpecError as error:
+        return str(error)
+    return ""
+
+
+@cache
+def option_sets() -> tuple[frozenset[str], ...]:
+    """Few sets in which each option is together with each other one, and with each feature."""
+    choose = random.Random(19)
+    words = sorted([*WRITTEN, *OPTIONS])
+    left = {
+        frozenset(pair)
+        for pair in product(OPTIONS, words)
+        if len(set(pair)) == 2 and not why_not(pair)
+    }
+    found: list[frozenset[str]] = []
+    while left:
+        best: tuple[int, frozenset[str]] = (0, frozenset())
+        for _ in range(6):
+            wanted = choose.choice(sorted(left, key=sorted))
+            for word in choose.sample(words, len(words)):
+                if not why_not(wanted | {word}):
+                    wanted |= {word}
+            gain = sum(pair <= wanted for pair in left)
+            best = max(best, (gain, wanted), key=lambda each: (each[0], sorted(each[1])))
+        found.append(best[1])
+        left = {pair for pair in left if not pair <= best[1]}
+    return tuple(found)
+
+
+@pytest.mark.judged("quick")
+def test_all_pairs_with_options(tmp_path: Path) -> None:
+    """Over three sizes of blocks by turns."""
+    image = tmp_path / "image"
+    for number, words in enumerate(option_sets()):
+        spec = replace(with_options(words, (1024, 4096, 16384)[number % 3]), free=300_000)
+        tree = sample(frozenset(spec.features.names()))
+        layout = ext4writer.write_image(tree, image, spec)
+        told = f"{spec!r}"
+        try:
+            judge(image, "quick")
+        except AssertionError as error:
+            raise AssertionError(f"{told}\n{error}") from None
+        with open_image(image) as opened:
+            problems = check_opened(opened, [], data=True).problems
+            assert not problems, (told, [problem.line for problem in problems])
+        assert layout.available_bytes >= 300_000, told
+
+
+def test_options_that_exclude_something_say_what_and_why() -> None:
+    refused = {}
+    for pair in product(OPTIONS, [*WRITTEN, *OPTIONS]):
+        if pair[0] != pair[1]:
+            problem = why_not(pair)
+            if problem:
+                refused[pair] = problem
+    for (first, second), problem in refused.items():
+        for word in (first, second):
+            need = OPTIONS.get(word, ("", None))[0]
+            known = {word.split()[0], need, *with_needs(need.split())} - {""}
+            assert any(name in problem for name in known), (first, second, problem)
+        reason = re.search("since|two ways|no room|is none|keeps no", problem)
+        assert reason, (first, second, problem)
+        assert not re.search(r"add \^(bigalloc|project|inline_data|shared_blocks)", problem)
+    assert len(refused) > 30
 
 
 @pytest.mark.parametrize(

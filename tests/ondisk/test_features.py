@@ -205,7 +205,7 @@ def test_hints_do_not_undo_what_was_typed() -> None:
         ({"features": "^quota", "quotatype": "usr"}, "leave out the option, or ^quota"),
         ({"features": "^casefold", "encoding": "utf8"}, "needs casefold; leave out the option"),
         ({"features": "^shared_blocks", "dedupe": "blocks"}, "leave out the option, or ^shared"),
-        ({"features": "bigalloc", "dedupe": "blocks"}, "leave out shared_blocks or bigalloc"),
+        ({"features": "bigalloc", "dedupe": "blocks"}, "leave out dedupe or bigalloc"),
         ({"features": "has_journal", "journal": "none"}, "leave out the option, or has_journal"),
         ({"features": "fast_commit", "journal": "none"}, "since fast commits lie at the end"),
         ({"features": "uninit_bg"}, "both say how descriptors are checksummed; add ^metadata_csum"),

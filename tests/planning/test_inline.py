@@ -201,7 +201,7 @@ def test_a_policy_decides() -> None:
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(SpecError, match="128 is too small for inline_data; choose 256"):
+    with pytest.raises(SpecError, match="128 bytes have no room for inline_data; choose 256"):
         Spec(features="inline_data,^extra_isize", inode_size=128)
     tree = Tree()
     tree.file("file", b"", xattrs={b"system.data": b"mine"})
