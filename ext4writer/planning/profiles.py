@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from ..ondisk.features import DEFAULT_FEATURES, FEATURES, TYPES, FeatureSet
+from .policy import LayoutPolicy
 
 if TYPE_CHECKING:
     from .spec import FileSystemType, Spec
@@ -23,6 +24,7 @@ READERS = (GRUB, U_BOOT, FUSE2FS, DEBUGFS, SEVEN_ZIP, PYTSK3, DISSECT, EXT4, LIB
 
 REFUSED_BY: dict[str, tuple[str, ...]] = {
     "sparse_super2": (LIBFSEXT,),
+    "fast_commit": (LIBFSEXT,),
     "stable_inodes": (LIBFSEXT,),
     "meta_bg": (U_BOOT, SEVEN_ZIP, PYTSK3, DISSECT, EXT4),
     "mmp": (LIBFSEXT,),
@@ -61,21 +63,112 @@ class Trait(NamedTuple):
     refused_by: tuple[str, ...]
 
 
+def _has(name: str) -> Callable[[Spec], bool]:
+    return lambda spec: name in spec.features.names()
+
+
 def _lacks(name: str) -> Callable[[Spec], bool]:
     return lambda spec: name not in spec.features.names()
 
 
+def _both(one: Callable[[Spec], bool], other: Callable[[Spec], bool]) -> Callable[[Spec], bool]:
+    return lambda spec: one(spec) and other(spec)
+
+
+def _either(one: Callable[[Spec], bool], other: Callable[[Spec], bool]) -> Callable[[Spec], bool]:
+    return lambda spec: one(spec) or other(spec)
+
+
+def _blocks_of(size: int) -> Callable[[Spec], bool]:
+    return lambda spec: spec.block_size == size
+
+
+def _inodes_from(size: int) -> Callable[[Spec], bool]:
+    return lambda spec: spec.inode_size >= size
+
+
+def _flex_groups_from(groups: int) -> Callable[[Spec], bool]:
+    return lambda spec: spec.groups_per_flex >= groups
+
+
+def _large_descriptors(spec: Spec) -> bool:
+    return spec.desc_size is not None and spec.desc_size > 64
+
+
+def _may_need_meta_bg(spec: Spec) -> bool:
+    """Whether the descriptors, and what is reserved for more, may fill three quarters of a group.
+
+    Then the planner turns to meta_bg. What is reserved is a quarter of ``block_size`` at most;
+    with these groups and more, the rest has room for descriptors of 40 GiB and more.
+    """
+    return spec.blocks_per_group is not None and spec.blocks_per_group < 2 * spec.block_size
+
+
+def _chooses(choice: str) -> Callable[[Spec], bool]:
+    """Whether the policy makes a choice of its own: the name of a method of LayoutPolicy."""
+    usual = getattr(LayoutPolicy, choice)
+    return lambda spec: getattr(type(spec.policy), choice, usual) is not usual
+
+
 TRAITS = (
-    Trait("block_size", "blocks of 1024 bytes", lambda spec: spec.block_size == 1024, (PYTSK3,)),
     Trait(
         "block_size",
-        "blocks of more than 4096 bytes",
-        lambda spec: spec.block_size > 4096,
+        "indexed directories in blocks of 1024 bytes",
+        _both(_blocks_of(1024), _has("dir_index")),
         (PYTSK3,),
     ),
-    Trait("features", "the lack of extent", _lacks("extent"), (EXT4,)),
+    Trait(
+        "block_size",
+        "bigalloc with blocks of 1024 bytes",
+        _both(_blocks_of(1024), _has("bigalloc")),
+        (GRUB, U_BOOT),
+    ),
+    Trait(
+        "blocks_per_group",
+        "groups so small that descriptors may need meta_bg",
+        _may_need_meta_bg,
+        REFUSED_BY["meta_bg"],
+    ),
+    Trait("inode_size", "inodes of 2048 bytes or more", _inodes_from(2048), (LIBFSEXT,)),
+    Trait(
+        "inode_size",
+        "inline_data in inodes of more than 256 bytes",
+        _both(_inodes_from(512), _has("inline_data")),
+        (PYTSK3,),
+    ),
+    Trait(
+        "desc_size",
+        "descriptors of more than 64 bytes",
+        _large_descriptors,
+        (SEVEN_ZIP, LIBFSEXT),
+    ),
+    Trait(
+        "desc_size",
+        "descriptors of more than 64 bytes with meta_bg",
+        _both(_large_descriptors, _either(_has("meta_bg"), _may_need_meta_bg)),
+        (GRUB,),
+    ),
+    Trait(
+        "groups_per_flex",
+        "flex groups of 65536 groups or more",
+        _both(_flex_groups_from(1 << 16), _has("flex_bg")),
+        (LIBFSEXT,),
+    ),
+    Trait("features", "the lack of extent", _lacks("extent"), (DISSECT, EXT4)),
     Trait("features", "the lack of filetype", _lacks("filetype"), (SEVEN_ZIP,)),
+    Trait(
+        "block_size",
+        "blocks of 65536 bytes without metadata_csum",
+        _both(_blocks_of(1 << 16), _lacks("metadata_csum")),
+        (SEVEN_ZIP, LIBFSEXT),  # where one entry fills a block, its rec_len is 65535
+    ),
     Trait("leading_hole", "holes where files begin", lambda spec: spec.leading_hole, (GRUB,)),
+    Trait("policy", "block maps beside extents", _chooses("block_mapped"), (DISSECT, EXT4)),
+    Trait("policy", "unwritten blocks in holes", _chooses("unwritten_blocks"), (GRUB, U_BOOT)),
+    Trait("policy", "indexes with few entries", _chooses("index_entries"), (PYTSK3,)),
+    Trait("policy", "empty blocks of directories", _chooses("empty_blocks"), (PYTSK3,)),
+    Trait("policy", "deleted names", _chooses("deleted_name"), (U_BOOT,)),
+    Trait("policy", "a journal that waits for recovery", _chooses("journal_state"), READERS),
 )
 
 
@@ -124,8 +217,8 @@ def _unknown_to(driver: str, knows: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def _all_but(reader: str) -> tuple[str, ...]:
-    return tuple(each for each in READERS if each != reader)
+def _all_but(*unable: str) -> tuple[str, ...]:
+    return tuple(each for each in READERS if each not in unable)
 
 
 _NO_JOURNAL = dict.fromkeys(
@@ -182,7 +275,7 @@ PROFILES: dict[str, Profile] = {
             "ext2",
             "what the ext2 driver of Linux mounts",
             TYPES["ext2"],
-            readers=_all_but(EXT4),
+            readers=_all_but(DISSECT, EXT4),
             refuses=_EXT2,
             type="ext2",
         ),
@@ -190,7 +283,7 @@ PROFILES: dict[str, Profile] = {
             "ext3",
             "what the ext3 driver of Linux mounts: ext2 with a journal, from 2048 blocks on",
             TYPES["ext3"],
-            readers=_all_but(EXT4),
+            readers=_all_but(DISSECT, EXT4),
             needs=("has_journal",),
             refuses=_unknown_to("the ext3 driver of Linux", _EXT2_KNOWS),
             type="ext3",
@@ -238,6 +331,8 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
     for option, (value, lost) in _DROPPED_BY.items():
         if lost in profile.needs and getattr(spec, option) == value:
             raise SpecError(option, f"the profile {profile.name} is one with {lost}")
+    if hasattr(spec.policy, "feature_words"):
+        raise SpecError("policy", f"chooses features, and so does the profile {profile.name}")
     for trait, reason in profile.refused_traits():
         if trait.is_in(spec):
             raise SpecError(

@@ -12,6 +12,7 @@ from ext4writer.ondisk.features import FEATURES
 from ext4writer.planning.profiles import PROFILES, READERS, REFUSED_BY, TRAITS
 from ext4writer.read import open_image
 from tests.builder.command import assert_one_line, run
+from tests.judges import debugfs
 from tests.judges.foreign import assert_listing_equal, directory_listing, tree_listing
 from tests.judges.fsck import judge
 from tests.judges.kernel import mounted
@@ -21,10 +22,12 @@ from tests.makers.compatibility_update import (
     WRONG,
     YES,
     Row,
+    assert_has_features,
     feature_rows,
     measured,
     other_rows,
     pinned,
+    policy_rows,
     profile_rows,
     sample,
     write,
@@ -72,28 +75,42 @@ def test_the_page_tells_what_is_so(tmp_path: Path) -> None:
         assert found[name] == {reader: page[name][reader] for reader in readers}, name
 
 
+@pytest.mark.judged("quick")
+def test_each_image_has_what_its_row_names(tmp_path: Path) -> None:
+    """An image that is too small for a journal tells nothing of ``fast_commit``."""
+    image = tmp_path / "image"
+    for row in feature_rows():
+        write(row, image)
+        assert_has_features(image, row)
+        assert row.name.strip("`") in debugfs.superblock(image)["Filesystem features"].split()
+        image.unlink()
+
+
 def test_the_page_has_every_row() -> None:
     page = pinned()
     names = [*(f"`{name}`" for name in WRITTEN), *(row.name for row in other_rows())]
+    names += [row.name for row in policy_rows()]
     assert list(page) == [*names, *(f"`{name}`" for name in PROFILES if f"`{name}`" not in names)]
     assert compatibility_update.PAGE.read_text() == compatibility_update.page(page)
 
 
+def refused_by(spec: Spec) -> set[str]:
+    """The readers that do not read an image of ``spec``, by the tables of profiles."""
+    features = spec.features.names()
+    found = {reader for name in features for reader in REFUSED_BY.get(name, ())}
+    return found | {reader for trait in TRAITS if trait.is_in(spec) for reader in trait.refused_by}
+
+
 def test_profiles_refuse_what_the_page_says_that_readers_do_not_read() -> None:
     page = pinned()
-    unread = {
-        name: tuple(reader for reader in READERS if page[f"`{name}`"][reader] in (NO, WRONG))
-        for name in WRITTEN
-    }
-    assert {name: readers for name, readers in unread.items() if readers} == REFUSED_BY
-    found: dict[str, set[str]] = {trait.words: set() for trait in TRAITS}
-    for row in other_rows():
-        readers = {reader for reader in READERS if page[row.name][reader] in (NO, WRONG)}
-        traits = [trait.words for trait in TRAITS if trait.is_in(row.spec)]
-        assert len(traits) == 1 if readers else len(traits) <= 1, row.name
-        for words in traits:
-            found[words] |= readers
-    assert found == {trait.words: set(trait.refused_by) for trait in TRAITS}
+    rows = [*feature_rows(), *other_rows(), *policy_rows()]
+    for row in rows:
+        unable = {reader for reader in READERS if page[row.name][reader] in (NO, WRONG)}
+        assert unable == refused_by(row.spec), row.name
+    for name in REFUSED_BY:
+        assert any(name in row.spec.features.names() for row in rows)
+    for trait in TRAITS:
+        assert any(trait.is_in(row.spec) for row in rows), trait.words
 
 
 def with_needs(name: str) -> str:
@@ -138,6 +155,16 @@ def test_refusals_name_profile_feature_and_reader(profile: str) -> None:
         ("readonly", {"features": 5}, ("features", "5")),
         ("readonly", {"features": "^read-only"}, ("features", "readonly", "read-only")),
         ("default", {"features": "bigalloc"}, ("features", "default", "bigalloc", "7zz")),
+        ("default", {"features": "fast_commit"}, ("features", "fast_commit", "libfsext")),
+        ("default", {"desc_size": 128}, ("desc_size", "default", "64 bytes", "7zz", "libfsext")),
+        ("default", {"inode_size": 2048}, ("inode_size", "default", "2048", "libfsext")),
+        ("default", {"blocks_per_group": 256}, ("blocks_per_group", "meta_bg", "U-Boot")),
+        ("default", {"groups_per_flex": 1 << 16}, ("groups_per_flex", "65536", "libfsext")),
+        ("default", {"policy": "block-maps"}, ("policy", "default", "ext4")),
+        ("android", {"policy": "fast-commit"}, ("policy", "journal", "fuse2fs", "debugfs")),
+        ("android", {"policy": "random-features:1"}, ("policy", "android", "features")),
+        ("minimal", {"block_size": 65536}, ("block_size", "minimal", "metadata_csum", "7zz")),
+        ("boot", {"features": "bigalloc", "block_size": 1024}, ("block_size", "bigalloc", "GRUB")),
         ("floppy", {}, ("profile", "floppy", "minimal")),
     ],
 )

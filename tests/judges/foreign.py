@@ -210,12 +210,16 @@ def _list_tsk(image: Path) -> Listing:
         int(tsk.TSK_FS_META_TYPE_SOCK): stat.S_IFSOCK,
     }
 
+    unallocated = int(tsk.TSK_FS_NAME_FLAG_UNALLOC)
+
     def walk(prefix: bytes, directory: Any) -> None:
         for file in directory:
             name = bytes(file.info.name.name)
             meta = file.info.meta
             if name in (b".", b"..") or (prefix == b"/" and name == b"$OrphanFiles"):
                 continue
+            if int(file.info.name.flags) & unallocated:
+                continue  # to it, the index of a directory may hold deleted names
             path = prefix + name
             kind = kinds[int(meta.type)]
             mode = kind | int(meta.mode)

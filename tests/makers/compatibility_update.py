@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ext4writer
-from ext4writer import RegularFile, Spec, Tree
+from ext4writer import FeatureSet, RegularFile, Spec, Tree
 from ext4writer.ondisk.features import DEFAULT_FEATURES, FEATURES
 from ext4writer.planning.profiles import PROFILES, U_BOOT
 from ext4writer.planning.profiles import READERS as PROFILE_READERS
 from tests.guest.qemu import GuestError
 from tests.guest.u_boot import u_boot
-from tests.judges import foreign
+from tests.judges import debugfs, foreign
 from tests.judges.tools import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
@@ -40,21 +40,40 @@ Debian's patches refuses `metadata_csum_seed` and `large_dir`, so the profile `b
 """
 FEATURES_TEXT = """\
 `meta_bg` has blocks of 1024 bytes and small groups here, so that inodes lie in groups whose
-descriptors lie apart. `encrypt` has an empty folder with a policy.
+descriptors lie apart. `encrypt` has an empty folder with a policy. Each image is large enough for a
+journal, and `dumpe2fs` has to list the features of its line.
 """
 OTHER_TEXT = """\
 The default is blocks of 4096 bytes and inodes of 256. The first block of a file with data is a hole
-only with `--leading-hole`.
+only with `--leading-hole`. There are two groups where sizes of descriptors are tried.
+Groups of 256 blocks have no room for what is reserved, so that the image has `meta_bg`, too.
+
+With `^extent`, and in the tables below, a file has 60 pieces with holes between them. The image
+with blocks of 1024 has a directory of 2,100 names, whose index has two levels. In such a directory
+pytsk3 may show names that are none, also with other blocks: with those of 4096 from about 30,000
+names on. Names that it calls deleted do not count.
+"""
+POLICIES_TEXT = """\
+`--policy NAME` makes layouts that are legal and that mkfs never makes; these are the ones that a
+reader fails at. What waits in a journal is not there for readers that do not recover it.
 """
 PROFILES_TEXT = """\
 `--profile NAME` and `Spec.of_profile(NAME)` give an image these features and sizes; further options
 change them. An option that adds what one of the readers of the profile does not read, by the tables
 above, is an error that names the profile, the feature and the reader; so is one that contradicts
 the profile. An image does not record its profile: the same options one by one give the same bytes.
+What depends on the size is not refused: descriptors that fill three quarters of a group need
+`meta_bg`, from about 700 GiB on with blocks of 1024 bytes, and from 180 TiB on with those of 4096.
 """
 
 YES, NO, WRONG = "yes", "no", "**wrong**"
 """A reader gives back all; refuses or fails; gives back something else without a word."""
+
+UNUSUAL = (
+    *("block-maps:2", "unwritten-holes", "deep-index", "empty-blocks", "deleted-names"),
+    "journal-transactions",
+)
+"""Policies whose images not every reader reads."""
 
 DRIVES_MAX = 12
 """Images that one U-Boot looks at."""
@@ -70,9 +89,12 @@ class Row:
     spec: Spec
     content: str = ""
     """What the tree has besides what every tree has."""
+    features: FeatureSet | None = None
+    """What the image has, if it is not what the Spec asks for."""
 
 
-USED = {name: name for name in ("casefold", "ea_inode", "verity", "encrypt", "meta_bg")}
+USING = ("inline_data", "casefold", "ea_inode", "verity", "encrypt", "meta_bg")
+USED = {name: name for name in USING}
 """Features that an image only uses for what not every tree has."""
 
 
@@ -84,7 +106,13 @@ def feature_spec(name: str) -> Spec:
     if name == "meta_bg":
         # Enough groups for some whose descriptors lie apart
         return Spec(features=features, block_size=1024, blocks_per_group=256, free=0, free_inodes=0)
-    return Spec(features=features, free=1 << 20)
+    return Spec(features=features, free=room())
+
+
+def room(block_size: int = 4096) -> int:
+    """Free bytes with which an image has a journal: 2048 blocks are the least for one."""
+    # lib/ext2fs/mkjournal.c:ext2fs_default_journal_size
+    return max(12 << 20, 3072 * block_size)
 
 
 def feature_rows() -> list[Row]:
@@ -98,24 +126,83 @@ def feature_rows() -> list[Row]:
 
 def other_rows() -> list[Row]:
     """What is no feature, or is the lack of one."""
-    free = 1 << 20
+    free = room()
+    small = Spec(block_size=1024, free=free)
+    bigalloc = feature_spec("bigalloc")
+    tiny = Spec(block_size=1024, blocks_per_group=256, free=0, free_inodes=0)
+    with_meta_bg = DEFAULT_FEATURES.without("resize_inode").with_("meta_bg")
     return [
+        Row("blocks of 1024", small, "large directory"),
         *(
-            Row(f"blocks of {size}", Spec(block_size=size, free=free if size < 8192 else 70 << 20))
-            for size in (1024, 2048, 4096, 8192, 65536)
+            Row(f"blocks of {size}", Spec(block_size=size, free=room(size)))
+            for size in (2048, 4096, 8192, 65536)
         ),
-        *(Row(f"inodes of {size}", Spec(inode_size=size, free=free)) for size in (128, 512, 1024)),
-        Row("`^extent`", Spec(features="^extent,^64bit", free=free)),
+        Row("clusters of 1024-byte blocks", replace(bigalloc, block_size=1024)),
+        *(
+            Row(f"inodes of {size}", Spec(inode_size=size, free=free))
+            for size in (128, 512, 1024, 2048, 4096)
+        ),
+        Row(
+            "inodes of 32768, blocks of 65536",
+            Spec(inode_size=1 << 15, block_size=1 << 16, free=room(1 << 16)),
+        ),
+        Row(
+            "inodes of 1024 with `inline_data`",
+            Spec(inode_size=1024, features="inline_data", free=free),
+            "inline_data",
+        ),
+        *(
+            Row(
+                f"descriptors of {size}",
+                Spec(desc_size=size, blocks_per_group=8192, free=40 << 20, free_inodes=0),
+            )
+            for size in (64, 128, 1024)
+        ),
+        Row("256 blocks in a group", tiny, "meta_bg", with_meta_bg),
+        Row(
+            "the same with descriptors of 1024",
+            replace(tiny, desc_size=1024, inode_size=1024),
+            "large directory",
+            with_meta_bg,
+        ),
+        *(
+            Row(f"flex groups of {groups}", Spec(groups_per_flex=groups, free=free))
+            for groups in (1, 1 << 15, 1 << 16)
+        ),
+        *(
+            Row(f"hash {name}", Spec(hash_alg=name, free=free))
+            for name in ("tea", "legacy_unsigned")
+        ),
+        Row("extents in two levels", Spec(free=free), "pieces"),
+        Row("`^extent`", Spec(features="^extent,^64bit", free=free), "pieces"),
         Row("`^has_journal`", Spec(features="^has_journal", free=free)),
         Row("`^filetype`", Spec(features="^filetype", free=free)),
         Row("`^metadata_csum`", Spec(features="^metadata_csum", free=free)),
+        Row(
+            "`^metadata_csum`, blocks of 65536",
+            Spec(features="^metadata_csum", block_size=1 << 16, free=room(1 << 16)),
+        ),
         Row("first block is a hole", Spec(leading_hole=True, free=free), "leading_hole"),
+    ]
+
+
+def policy_rows() -> list[Row]:
+    """Layouts that policies make and that some reader does not read."""
+    waiting = DEFAULT_FEATURES.with_("needs_recovery")
+    return [
+        Row(
+            f"`{name.partition(':')[0]}`",
+            Spec(policy=name, free=room()),
+            "pieces",
+            waiting if name.startswith("journal") else None,
+        )
+        for name in UNUSUAL
     ]
 
 
 def profile_rows() -> list[Row]:
     """Each profile as it is, but with little room."""
-    return [Row(f"`{name}`", Spec.of_profile(name, free=1 << 20)) for name in PROFILES]
+    return [Row(f"`{name}`", Spec.of_profile(name, free=room()), "pieces") for name in PROFILES]
 
 
 def sample(content: str = "") -> Tree:
@@ -135,10 +222,20 @@ def sample(content: str = "") -> Tree:
     tree.directory("folder", flags="casefold" if content == "casefold" else "none")
     for number in range(300):
         tree.file(f"folder/Name-{number:03}{'n' * 30}", noise(number % 90))
+    if content == "large directory":
+        # In blocks of 1024 bytes, its index has two levels
+        for number in range(1800):
+            tree.file(f"folder/Other-{number:04}{'o' * 60}", b"")
     large = {b"user.large": noise(20_000)} if content == "ea_inode" else {}
     tree.file("attributes", b"x", xattrs={b"user.note": b"n" * 300, **large})
+    if content == "inline_data":
+        tree.directory("inline")
+        for number in range(6):  # too many for i_block, and few enough for the inode
+            tree.file(f"inline/{number}", b"x")
     if content == "verity":
         tree.file("verity", noise(90_000), flags="verity")
+    if content == "pieces":
+        tree.file("pieces", b"".join(noise(1 << 16) + bytes(1 << 16) for _ in range(60)))
     if content == "leading_hole":
         tree.file("leading-hole", bytes(100_000) + noise(5000))
     if content == "encrypt":
@@ -154,6 +251,16 @@ def write(row: Row, image: Path) -> Tree:
         spec = replace(spec, encryption_policies={"vault": "0123456789abcdef" * 2})
     ext4writer.write_image(tree, image, spec)
     return tree
+
+
+def assert_has_features(image: Path, row: Row) -> None:
+    """Assert that an image has what its row is about: these features and no others.
+
+    One that is too small for a journal has no ``has_journal``, whatever was asked for.
+    """
+    found = set(debugfs.superblock(image)["Filesystem features"].split())
+    wanted = set((row.features or row.spec.features).names())
+    assert found == wanted, f"{sorted(wanted - found)} is missing, {sorted(found - wanted)} is more"
 
 
 def files_in(tree: Tree) -> dict[str, bytes]:
@@ -184,17 +291,26 @@ def _listed(list_image: Callable[[Path], foreign.Listing]) -> Callable[[Path, Tr
     return read
 
 
+def _names_in_folder(tree: Tree) -> set[str]:
+    """The names in the one large directory of :func:`sample`."""
+    return {name.decode() for name in tree.root.children[b"folder"].children}  # type: ignore[attr-defined]
+
+
+def _some(files: Mapping[str, bytes]) -> list[str]:
+    """Paths of all files, but of those in the large directory only four."""
+    in_folder = [path for path in files if path.startswith("/folder/")]
+    few = in_folder[1 :: len(in_folder) // 4]
+    return [path for path in files if not path.startswith("/folder/")] + few
+
+
 def _grub(image: Path, tree: Tree) -> bool:
     names = foreign.grub_names(image, "/folder")
-    wanted = {node.decode() for node in tree.root.children[b"folder"].children}  # type: ignore[attr-defined]
     if not names:
         raise AssertionError("GRUB knows no file system here")
-    if not wanted <= names:
+    if not _names_in_folder(tree) <= names:
         return False
     files = files_in(tree)
-    chosen = [path for path in files if not path.startswith("/folder/")]
-    chosen += [path for path in files if path.startswith("/folder/")][::75]
-    for path in chosen:
+    for path in _some(files):
         foreign.assert_grub_reads(image, path, files[path])
     for link in ("/short", "/long"):
         foreign.assert_grub_reads(image, link, files["/boot/small"])
@@ -254,7 +370,7 @@ def u_boot_verdicts(images: Mapping[Path, Tree]) -> dict[Path, str]:
     while waiting:
         some, waiting = waiting[:DRIVES_MAX], waiting[DRIVES_MAX:]
         try:
-            with u_boot(some, timeout=120.0) as loader:
+            with u_boot(some, timeout=600.0) as loader:
                 for number, image in enumerate(some):
                     found[image] = _u_boot_verdict(loader, f"virtio {number:x}", images[image])
         except GuestError:
@@ -266,12 +382,11 @@ def u_boot_verdicts(images: Mapping[Path, Tree]) -> dict[Path, str]:
 
 def _u_boot_verdict(loader: object, where: str, tree: Tree) -> str:
     files = files_in(tree)
-    chosen = [path for path in files if files[path] and not path.startswith("/folder/")]
-    chosen += [path for path in files if path.startswith("/folder/")][1::75]
+    chosen = [path for path in _some(files) if files[path]]
     files |= {"/short": files["/boot/small"], "/long": files["/boot/small"]}
     try:
         listed = loader.listing(where, "/folder")  # type: ignore[attr-defined]
-        if len(listed) != 302:
+        if not _names_in_folder(tree) <= listed.keys():
             return NO
         for path in (*chosen, "/short", "/long"):
             loader.assert_reads(where, path, files[path])  # type: ignore[attr-defined]
@@ -294,6 +409,7 @@ def measured(
         images[row.name] = image
         if image not in trees:
             trees[image] = write(row, image)
+            assert_has_features(image, row)
     programs = [reader for reader in readers if reader in READERS]
     found = {
         image: {reader: verdict(reader, image, tree) for reader in programs}
@@ -313,6 +429,7 @@ def page(table: Mapping[str, Mapping[str, str]]) -> str:
     for heading, text, rows in (
         ("## Features", FEATURES_TEXT, feature_rows()),
         ("## Sizes, and what is left out", OTHER_TEXT, other_rows()),
+        ("## Layouts of policies", POLICIES_TEXT, policy_rows()),
         ("## Profiles", PROFILES_TEXT, profile_rows()),
     ):
         lines += [heading, "", text]
@@ -347,7 +464,8 @@ def pinned() -> dict[str, dict[str, str]]:
 def main() -> None:
     """Measure all, and write the page."""
     with tempfile.TemporaryDirectory(prefix="ext4writer-compatibility-") as scratch:
-        table = measured([*feature_rows(), *other_rows(), *profile_rows()], Path(scratch))
+        rows = [*feature_rows(), *other_rows(), *policy_rows(), *profile_rows()]
+        table = measured(rows, Path(scratch))
     PAGE.write_text(page(table))
 
 
