@@ -19,7 +19,7 @@ from ext4writer.ondisk.superblock import SUPERBLOCK
 from ext4writer.read import open_image
 from tests.builder.command import run
 from tests.judges import tools
-from tests.judges.fsck import problems
+from tests.judges.fsck import e2fsck, problems
 from tests.read.foreign_images import MAKERS, make
 
 from . import agreement
@@ -225,7 +225,8 @@ def test_what_is_clean_to_e2fsck_is_clean(
     image = tmp_path / "image"
     shutil.copy(bases[base], image)
     damage(image, command)
-    assert bool(problems(image)) is not checked(image).is_clean, lines(checked(image))
+    clean = e2fsck(image, "-n").status == 0
+    assert clean is checked(image).is_clean, lines(checked(image))
 
 
 def test_inodes_in_bad_blocks_of_a_table_are_not_looked_at(tmp_path: Path) -> None:
@@ -247,9 +248,29 @@ def test_inodes_in_bad_blocks_of_a_table_are_not_looked_at(tmp_path: Path) -> No
     damage(image, f"set_inode_field <{ours[0]}> mode 0100644")
     damage(image, f"set_inode_field <{ours[0]}> links_count 1")
     theirs = {name_of(code.removeprefix("0x")) for code in problems(image)}
-    found = {problem.code for problem in checked(image).problems if not problem.is_warning}
+    found = {problem.code for problem in checked(image).problems if problem.is_named}
     assert found == {code for code in theirs if not code.endswith(("_HEADER", "_END"))}
     assert found and not found & {"PR_4_UNATTACHED_INODE", "PR_1_BLOCK_OVERLAPS_METADATA"}
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("set_super_value free_inodes_count 1", "PR_5_FREE_INODE_COUNT"),
+        ("set_block_group 0 checksum 1", "PR_0_GDT_CSUM"),
+    ],
+)
+def test_what_e2fsck_names_and_forgets_is_a_warning(
+    command: str, code: str, bases: dict[str, Path], tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    shutil.copy(bases["ext4"], image)
+    damage(image, command)
+    assert problems(image) and e2fsck(image, "-n").status == 0
+    [problem] = checked(image).problems
+    assert problem.code == code and problem.is_warning and problem.is_named
+    assert run("check", image).returncode == 0
+    assert run("check", image, "--strict").returncode == 4
 
 
 def test_copies_that_differ_are_warnings(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ def check_groups(check: Check) -> None:
     image, fmt = check.image, check.format
     table_blocks = fmt.inode_table_blocks(image.inodes_per_group)
     last_group = image.counted_groups - 1
-    reserved = image.number("s_reserved_gdt_blocks") if fmt.resize_inode else 0
+    # lib/ext2fs/alloc_sb.c:ext2fs_reserve_super_and_bgd: with resize_inode or without
+    reserved = 0 if fmt.meta_bg else image.number("s_reserved_gdt_blocks")
     for group in range(image.groups):
         if not group & 1023:
             check.check_cancelled()
@@ -54,6 +55,11 @@ def _check_group(check: Check, group: int, table_blocks: int, is_last: bool) -> 
         check.of_group(
             "PR_0_GDT_UNINIT", group, "bg_flags", "says not initialised without such a feature"
         )
+        in_use = image.inodes_per_group - numbers["bg_free_inodes_count"]
+        if flags & EXT4_BG_INODE_UNINIT and in_use:
+            # e2fsck/pass2.c:check_dir_block asks for this flag alone
+            text = "is INODE_UNINIT, and inodes are in use"
+            check.of_group("PR_2_INOREF_BG_INO_UNINIT", group, "bg_flags", text)
     if is_last and flags & EXT4_BG_BLOCK_UNINIT:
         check.of_group(
             "PR_0_BB_UNINIT_LAST", group, "bg_flags", "is BLOCK_UNINIT in the last group"
@@ -81,6 +87,8 @@ def check_descriptor_copies(check: Check) -> None:
         first = number * fmt.descs_per_block
         primary = image.block(copies[0])
         for block in copies[1:]:
+            if (block + 1) * check.block_size > image.store.size:
+                break  # the image ends before, which is said already
             data = image.block(block)
             if data == primary:
                 continue

@@ -350,6 +350,11 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
         if any(inode.block_bytes):
             text = "names blocks without the feature resize_inode"
             check.of_inode("PR_0_CLEAR_RESIZE_INODE", inode, "i_block", text)
+            block = _indirect_of_reserve(check, inode)
+            if block:
+                # e2fsck/pass1.c:process_block takes no other block of inode 7 for used.
+                check.claims.add(ino, block, 1)
+                return
     elif inode.mode:
         check.of_inode("PR_1_RESERVED_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}")
     # e2fsck marks a bad block of attributes, and comes back where a directory names the inode.
@@ -388,10 +393,8 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
     """
     image, fmt = check.image, check.format
     reserved = image.number("s_reserved_gdt_blocks")
-    words = struct.unpack("<15I", inode.block_bytes)
-    block = words[13]
-    others = [word for place, word in enumerate(words) if place != 13 and word]
-    if others or not image.has_blocks(block) or not inode.mode & S_IFREG or not inode.links:
+    block = _indirect_of_reserve(check, inode)
+    if not block:
         check.of_inode("PR_0_RESIZE_INODE_INVALID", inode, "i_block", "is not that of a reserve")
         return
     check.claims.add(inode.ino, block, 1)
@@ -412,13 +415,19 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
             listed = struct.unpack(f"<{check.block_size // 4}I", image.block(first + number))
             if list(listed[: len(copies)]) != [first + number + copy for copy in copies]:
                 text = f"leads to block {first + number}, which does not list its copies"
-        if text and number < reserved // 4:
-            check.of_inode("PR_0_RESIZE_INODE_INVALID", inode, "i_block", text)
-            return
         if text:
-            code = "RESIZE_INODE"
+            # e2fsck -n names the first quarter, and goes on as if nothing were wrong.
+            code = "PR_0_RESIZE_INODE_INVALID" if number < reserved // 4 else "RESIZE_INODE"
             check.of_record(code, INODE_128, "i_block", inode.offset, text, inode.ino, warn=True)
             return
+
+
+def _indirect_of_reserve(check: Check, inode: Inode) -> int:
+    """The double indirect block of an inode that can be that of the reserve; 0 for others."""
+    words = struct.unpack("<15I", inode.block_bytes)
+    others = [word for place, word in enumerate(words) if place != 13 and word]
+    is_one = check.image.has_blocks(words[13]) and inode.mode & S_IFREG and inode.links
+    return words[13] if is_one and not others else 0
 
 
 def _blocks_of_reserve(check: Check, inode: Inode, block: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from ...ondisk.superblock import EXT4_ROOT_INO, SUPERBLOCK, SUPERBLOCK_OFFSET
 from ...progress import Cancel, check_cancelled
 from ...read import Image, Inode
 from ...read.orphans import orphans
-from ..problems import Problem, of_damage
+from ..problems import FORGOTTEN, Problem, of_damage
 
 PROBLEMS_MAX = 10_000
 """Problems that are kept; further ones are counted."""
@@ -52,6 +52,8 @@ class Check:
         """(kind of quota, id) -> [bytes, inodes, links inside them], only where quota is kept."""
         self.policies: dict[int, bytes] = {}
         """Inode -> policy of its encryption, for those that have one."""
+        self.wrong_sums: set[int] = set()
+        """Bytes at which descriptors have a checksum that is wrong."""
         self.large_files = 0
         """The first file that has 2 GiB or more, or 0."""
         self.is_partial = False
@@ -89,6 +91,10 @@ class Check:
     def add(self, problem: Problem) -> None:
         """Take note of a problem."""
         self.counts[problem.code] += 1
+        if problem.code == "PR_0_GDT_CSUM" and problem.offset is not None:
+            self.wrong_sums.add(problem.offset)
+        if problem.code in FORGOTTEN:
+            problem = problem._replace(is_warning=True)
         if problem.is_warning:
             self.warnings += 1
         else:

@@ -175,6 +175,8 @@ def check_backups(check: Check) -> None:
     for group in fmt.super_groups(image.groups)[1:]:
         check.check_cancelled()
         offset = fmt.super_block(group) * check.block_size
+        if offset + SUPERBLOCK_SIZE > image.store.size:
+            break  # the image ends before, which is said already
         data = image.read(offset, SUPERBLOCK_SIZE)
         copy = SUPERBLOCK.parse(data)
         for field, value in copy.items():
