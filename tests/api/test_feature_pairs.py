@@ -25,6 +25,7 @@ from ext4writer.read import open_image
 from tests.guest import run_guest
 from tests.guest.qemu import DEVICES
 from tests.judges.fsck import judge
+from tests.planning.test_sizing import STEP, assert_nothing_smaller
 
 WRITTEN = [row.name for row in FEATURES if row.support == "write"]
 CANDIDATES = 60
@@ -353,3 +354,14 @@ def test_a_kernel_uses_all_pairs(tmp_path: Path) -> None:
     assert said.split() == [str(size) for size in sizes]
     for image in images:
         judge(image, "quick")
+
+
+def test_no_image_of_any_row_could_be_smaller() -> None:
+    """The sizes just below the fitted one hold what is needed no more, or not what is promised."""
+    for number, words in enumerate([*sets(), *option_sets()]):
+        features = words - {"policy"}  # which draws anew for each size
+        spec = replace(with_options(features, (1024, 4096)[number % 2]), free=100_000)
+        tree = sample(frozenset(spec.features.names()))
+        fitted = ext4writer.plan(tree, spec).size_bytes
+        step = max(STEP, spec.align or 0)
+        assert_nothing_smaller(tree, spec, [fitted - step * count for count in range(1, 4)])
