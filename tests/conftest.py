@@ -42,8 +42,8 @@ def pytest_collection_finish() -> None:
     """Let full collections of garbage take place as often as without thousands of tests.
 
     Python makes one once the objects since the last one are a quarter of those that stayed. What
-    pytest knows of the tests stays, half a gigabyte, and plans with the trees that they refer to
-    would wait for gigabytes more.
+    pytest knows of the tests stays, half a gigabyte, and what tracebacks and cycles hold, images
+    among them, would wait for gigabytes more.
     """
     gc.collect()
     gc.freeze()

@@ -1,13 +1,17 @@
-"""Answers to options of other programs: the option, or the command, that does it here."""
+"""Answers to options and sources of other programs: what does the same here."""
 
 from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 import click
 
 from .foreign_options import ROWS
+
+if TYPE_CHECKING:
+    from .source_arguments import SourceArgument
 
 KINDS = (
     "a folder, a tar archive, '-' for one on standard input, an ext4 image, image:DISK:PARTITION, "
@@ -182,6 +186,15 @@ _OF_REGISTRY = re.compile(
     r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*(?P<tag>:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?"
     r"(?P<digest>@sha256:[0-9a-f]{64})?"
 )
+
+
+def how_to_fetch(argument: SourceArgument) -> str:
+    """The command that makes what ``oci:`` or ``docker-archive:`` names, where there is none."""
+    place, name = argument.place, argument.reference or "NAME:TAG"
+    if argument.kind == "oci":
+        image = argument.reference or "latest"
+        return f"'skopeo copy docker://NAME oci:{place}:{image}' fetches an image into a layout"
+    return f"'docker save -o {place} {name}' or 'podman save -o {place} {name}' saves an image"
 
 
 def how_to_find(text: str) -> str:

@@ -285,6 +285,11 @@ def _image(
 ) -> Read:
     scan = reading.scan
     place = argument.place
+    if place != STANDARD_INPUT and not os.path.lexists(place):
+        from .foreign import how_to_fetch
+
+        problem = f"cannot be read: No such file or directory; {how_to_fetch(argument)}"
+        raise SourceError(place, problem)
     image = read(
         _standard_input() if place == STANDARD_INPUT else place,
         argument.reference,

@@ -151,6 +151,15 @@ def test_the_name_of_an_image_in_a_registry_is_answered_with_what_fetches_it(
     assert_one_line(done, 1, image, "No such file", fetched)
 
 
+def test_images_that_are_not_there_yet(tmp_path: Path) -> None:
+    for given, words in (
+        ("oci:alpine:3", "skopeo copy docker://NAME oci:alpine:3"),
+        ("oci:alpine", "oci:alpine:latest"),
+        ("docker-archive:image.tar:alpine:3", "docker save -o image.tar alpine:3"),
+    ):
+        assert_one_line(run("plan", given, cwd=tmp_path), 1, "No such file", words)
+
+
 def test_names_without_their_prefix(tmp_path: Path) -> None:
     (tmp_path / "layout").mkdir()
     (tmp_path / "layout" / "oci-layout").write_text("{}")
