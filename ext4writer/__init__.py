@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ArchiveError,
         CancelledError,
         DamageError,
+        DeclaredSizeError,
         Ext4WriterError,
         ImageError,
         LimitError,
@@ -81,6 +82,7 @@ __all__ = [
     "Content",
     "ProcessPool",
     "DamageError",
+    "DeclaredSizeError",
     "Device",
     "Directory",
     "Ext4WriterError",
@@ -146,8 +148,8 @@ if not TYPE_CHECKING:
                 "write_layout",
                 "content": "BytesContent Content PathContent",
                 "damage.override": "Override",
-                "errors": "ArchiveError CancelledError DamageError Ext4WriterError "
-                "ImageError LimitError NotFoundError OutputError OverrideError "
+                "errors": "ArchiveError CancelledError DamageError DeclaredSizeError "
+                "Ext4WriterError ImageError LimitError NotFoundError OutputError OverrideError "
                 "PlanError RecordError SizeError SourceChangedError SourceError SpecError "
                 "TreeError WorkerError",
                 "forked": "ProcessPool",

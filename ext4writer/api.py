@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .arguments import count_of
+from .checked import checked
 from .emit.copying import ascending_steps, write_anywhere, write_ascending
 from .emit.data import grouped_jobs
 from .emit.metadata import coalesced, metadata_pieces
 from .errors import OutputError, SpecError
 from .forked import ProcessPool, as_pool
 from .inputs import check_output
-from .layout import Layout, parsed_overrides, plan_of
+from .layout import Layout, plan_of
 from .output.disk_facts import FORMATS, DiskFacts, OutputFormat
 from .output.opening import OutputLike, may_be_one_file, name_of, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
@@ -21,7 +21,7 @@ from .planning.layout import METADATA_MEMORY, ImagePlan, unused_bytes
 from .planning.options import Size, size_of, taken
 from .planning.planner import plan_image
 from .planning.spec import Spec
-from .progress import Cancel, ProgressCallback, check_callbacks, check_cancelled
+from .progress import Cancel, ProgressCallback, check_cancelled
 from .tree import Tree
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ BYTES_WORTH_A_FILE = 32 << 10
 turns at that, since most of it is Python; processes do it in parallel."""
 
 
+@checked("tree", "spec")
 def plan(
     tree: Tree,
     spec: Spec | None = None,
@@ -77,6 +78,7 @@ def plan(
     )
 
 
+@checked("overrides")
 def write_layout(
     layout: Layout,
     output: OutputLike,
@@ -99,12 +101,15 @@ def write_layout(
     """Write the image that ``layout`` describes; see :func:`write_image` for the arguments.
 
     Raises :class:`SourceChangedError` for a file that changed after it was planned,
+    :class:`DeclaredSizeError` for content of another size than its caller declared,
     :class:`OutputError` for an output that cannot be written or is an input of the image,
     :class:`OverrideError`, and :class:`CancelledError`. After any of them there is no new file at a
     path, and no file system in a device or a part of a file.
     """
-    check_callbacks(progress, cancel)
-    workers = _count("workers", workers)
+    if workers < 1:
+        raise SpecError("workers", f"{workers} threads copy nothing; 1 is the least")
+    if format is not None and format not in FORMATS:
+        raise SpecError("format", f"{format!r:.80} is none of {', '.join(FORMATS)}")
     if offset is not None:
         offset = taken("offset", offset, size_of)
     pieces = _pieces(layout, overrides)
@@ -145,12 +150,11 @@ def write_layout(
 
 
 def _disk_facts(planned: ImagePlan, format: str | None) -> DiskFacts:  # noqa: A002
-    if format is not None and format not in FORMATS:
-        raise SpecError("format", f"{format!r} is none of {', '.join(FORMATS)}")
     is_compressed = format == "qcow2-compressed"
     return DiskFacts(planned.uuid.bytes, planned.epoch, unused_bytes(planned), is_compressed)
 
 
+@checked()
 def write_journal(
     layout: Layout,
     output: OutputLike,
@@ -182,7 +186,6 @@ def _check_journal(
     layout: Layout, journal: OutputLike, image: OutputLike | None, *, is_part: bool = False
 ) -> None:
     """Raise unless ``journal`` may hold the journal of ``layout``."""
-    _check_layout(layout)
     if not layout.journal_bytes:
         raise SpecError(
             "journal", "has no output of its own without journal_device: it is in the image"
@@ -192,6 +195,7 @@ def _check_journal(
         raise OutputError(name_of(journal), "is the image itself; its journal needs another file")
 
 
+@checked("overrides")
 def iter_layout(
     layout: Layout,
     *,
@@ -204,8 +208,6 @@ def iter_layout(
     A piece has 1 byte to 1 MiB. Pieces are made on demand, so the iterator raises what
     :func:`write_layout` raises.
     """
-    _check_layout(layout)
-    check_callbacks(progress, cancel)
     queue = _Pieces(layout.size_bytes)
     steps = ascending_steps(
         queue,
@@ -263,26 +265,14 @@ def _zeros(count: int) -> Iterator[bytes]:
 
 def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Piece]:
     """All metadata, with the overrides applied."""
-    _check_layout(layout)
     planned = plan_of(layout)
     pieces: Iterable[Piece] = metadata_pieces(planned)
     if overrides not in ((), []):
         from .damage.overridden import overridden  # late: most images have none
+        from .damage.override import parsed_overrides
 
         pieces = overridden(pieces, planned, parsed_overrides(overrides))
     return coalesced(pieces)
-
-
-def _check_layout(layout: object) -> None:
-    if not isinstance(layout, Layout):
-        raise SpecError("layout", f"is a {type(layout).__name__}, not a Layout; plan() makes one")
-
-
-def _count(name: str, given: object) -> int:
-    try:
-        return count_of(given)
-    except ValueError as error:
-        raise SpecError(name, str(error)) from None
 
 
 def _writer(sink: Sink, pool: ProcessPool, workers: int, layout: Layout) -> Callable[..., None]:
@@ -300,6 +290,7 @@ def _writer(sink: Sink, pool: ProcessPool, workers: int, layout: Layout) -> Call
     return partial(write_anywhere, workers=workers)
 
 
+@checked("tree", "spec", "overrides")
 def write_image(
     tree: Tree,
     output: OutputLike,
@@ -388,6 +379,7 @@ def write_image(
     return layout
 
 
+@checked("overrides", "spec")
 def iter_image(
     tree: Tree | Layout,
     spec: Spec | None = None,
@@ -411,6 +403,7 @@ def iter_image(
     return iter_layout(layout, overrides=overrides, progress=progress, cancel=cancel)
 
 
+@checked("overrides", "spec")
 def open_image(
     tree: Tree | Layout,
     spec: Spec | None = None,

@@ -15,6 +15,10 @@ ID_MOST = (1 << 32) - 2
 to chown(2) and is invalid in the kernel (include/linux/uidgid.h:uid_valid)."""
 
 
+HALF_A_PAIR = "holds half of a surrogate pair, which UTF-8 cannot; give bytes"
+"""The reason for a str that no bytes stand for."""
+
+
 def whole_number(given: Any, what: str) -> int:
     """``given`` as an int, if it is an int or a float without a fraction."""
     if isinstance(given, float) and given.is_integer():
@@ -24,7 +28,7 @@ def whole_number(given: Any, what: str) -> int:
             return operator.index(given)
         except TypeError:
             pass
-    raise ValueError(f"{given!r} is no {what}")
+    raise ValueError(f"{given!r:.80} is no {what}")
 
 
 GROUPED = "[1-9][0-9]{0,2}(?:,[0-9]{3}){1,6}"
@@ -83,7 +87,61 @@ def bytes_of(given: Any) -> bytes:
     if isinstance(given, bytes):
         return given
     if isinstance(given, str):
-        return given.encode("utf-8", "surrogateescape")
+        try:
+            return given.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise ValueError(f"{given!r:.80} {HALF_A_PAIR}") from None
     if isinstance(given, bytearray | memoryview):
         return bytes(given)
-    raise ValueError(f"{given!r} is neither bytes nor str")
+    raise ValueError(f"{given!r:.80} is neither bytes nor str")
+
+
+def buffer_of(given: Any) -> Any:
+    """Bytes, or another object with the bytes of one in memory, as it is."""
+    try:
+        memoryview(given).release()
+    except TypeError:
+        raise ValueError(f"{given!r:.80} is neither bytes nor a buffer") from None
+    return given
+
+
+def writable_buffer_of(given: Any) -> Any:
+    """An object whose bytes can be changed, as it is."""
+    with memoryview(buffer_of(given)) as view:
+        if view.readonly:
+            raise ValueError(f"{given!r:.80} cannot be changed; give a bytearray")
+    return given
+
+
+def text_of(given: Any) -> str:
+    """A str that some bytes stand for."""
+    if not isinstance(given, str):
+        raise ValueError(f"{given!r:.80} is no str")
+    bytes_of(given)
+    return given
+
+
+def path_of(given: Any) -> Any:
+    """A path of the host, as it is: a str, bytes or an object with ``__fspath__``."""
+    problem = path_problem(given)
+    if problem is not None:
+        raise ValueError(f"{given!r:.80} {problem}")
+    return given
+
+
+def path_problem(given: Any) -> str | None:
+    """Why ``given`` is no path of the host; None if it is one."""
+    raw = given.__fspath__() if hasattr(type(given), "__fspath__") else given
+    if not isinstance(raw, str | bytes):
+        return "is no path"
+    try:
+        return "holds a NUL byte, which no path does" if b"\0" in bytes_of(raw) else None
+    except ValueError:
+        return HALF_A_PAIR
+
+
+def flag(given: Any) -> bool:
+    """True or False, and nothing that only counts as one of them."""
+    if isinstance(given, bool):
+        return given
+    raise ValueError(f"{given!r:.80} is neither True nor False")

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any, BinaryIO, ClassVar, Protocol, Self
 
-from .errors import SourceChangedError, SourceError
+from .arguments import buffer_of, count_of, path_of
+from .checked import taken_argument
+from .errors import DeclaredSizeError, SourceChangedError, SourceError
 from .forked import NEVER
 from .spans import Span
 
@@ -368,6 +370,9 @@ class BytesContent(Content):
     first_generation = NEVER
 
     def __init__(self, data: bytes) -> None:
+        """Raises :class:`SpecError` for what is no bytes, such as a str."""
+        if type(data) is not bytes:
+            taken_argument("data", data, buffer_of)
         self.data = data
         self.size = len(data)
 
@@ -462,8 +467,9 @@ class DescriptorReader:
     def check_unchanged(self) -> None:
         status = os.fstat(self._descriptor)
         if status.st_size != self._size:
-            wrong = wrong_size if self._declared else changed_size
-            raise wrong(self.path, self._size, status.st_size)
+            if self._declared:
+                raise DeclaredSizeError(self.path, self._size, status.st_size)
+            raise changed_size(self.path, self._size, status.st_size)
         if self._stamp is not None and stamp_of(status) != self._stamp:
             raise changed_content(self.path)
 
@@ -489,11 +495,6 @@ def changed_content(path: bytes) -> SourceChangedError:
     )
 
 
-def wrong_size(path: bytes, declared: int, now: int) -> SourceChangedError:
-    """The error for content of ``now`` bytes for which the caller stated ``declared``."""
-    return SourceChangedError(path, f"yields {now} bytes, not the {declared} that were declared")
-
-
 class PathContent(Content):
     """A file of the host, opened by its path when it is needed."""
 
@@ -504,9 +505,10 @@ class PathContent(Content):
     def __init__(self, path: str | bytes | os.PathLike[str], size: int | None = None) -> None:
         """``size`` in bytes is read from the host by default.
 
-        Raises :class:`SourceError` if that fails or ``path`` is not a regular file.
+        Raises :class:`SourceError` if that fails or ``path`` is not a regular file, and
+        :class:`SpecError` for what is no path or no size.
         """
-        self.path = os.fsencode(path)
+        self.path = host_path(path)
         self._declared = size is not None
         self.stamp: Stamp | None = None
         if size is None:
@@ -518,6 +520,8 @@ class PathContent(Content):
                 raise SourceError(self.path, "is not a regular file, so its size is not known")
             size = status.st_size
             self.stamp = stamp_of(status)
+        elif type(size) is not int:
+            size = taken_argument("size", size, count_of)
         self.size = size
 
     def file_id(self) -> FileId | None:
@@ -527,13 +531,24 @@ class PathContent(Content):
         return self.path
 
     def open(self) -> Reader:
-        return DescriptorReader(
-            open_source(self.path),
-            self.path,
-            self.size,
-            declared=self._declared,
-            stamp=self.stamp,
-        )
+        try:
+            fd = open_source(self.path)
+        except SourceChangedError as error:
+            if not self._declared:
+                raise
+            # Nothing has looked at it before.
+            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "gone"
+            raise SourceError(self.path, f"cannot be read: {reason}") from error
+        return DescriptorReader(fd, self.path, self.size, declared=self._declared, stamp=self.stamp)
+
+
+def host_path(path: str | bytes | os.PathLike[str]) -> bytes:
+    """``path`` as bytes; raises :class:`SpecError` for what is none."""
+    try:
+        return os.fsencode(path)
+    except (TypeError, UnicodeEncodeError):
+        taken_argument("path", path, path_of)
+        raise
 
 
 def open_source(path: bytes) -> int:

@@ -53,6 +53,11 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= LINE_MOST else f"{shown[: LINE_MOST - 6]} [...]"
 
 
+def counted(count: object, one: str, several: str) -> str:
+    """``count`` with the right word after it, such as "1 loss" and "2 losses"."""
+    return f"{count} {one if count == 1 else several}"
+
+
 class Ext4WriterError(Exception):
     """Base of all deliberate errors; ``str()`` of one is a single complete line.
 
@@ -73,9 +78,9 @@ def _restored(kind: type[Ext4WriterError], args: tuple[object, ...]) -> Ext4Writ
 
 
 class SpecError(Ext4WriterError):
-    """An option of the Spec is out of range or contradicts another one.
+    """An option of the Spec, or an argument of a function, is wrong or contradicts another one.
 
-    ``option`` is the Spec's attribute name.
+    ``option`` is the name of the Spec's attribute, or of the argument.
     """
 
     def __init__(self, option: str, problem: str) -> None:
@@ -104,6 +109,22 @@ class SourceError(Ext4WriterError):
 
 class SourceChangedError(SourceError):
     """A file changed, or vanished, between the scan and the copy."""
+
+
+class DeclaredSizeError(SourceError):
+    """A content has another size than the caller declared; ``declared`` and ``held`` are in bytes.
+
+    ``held`` is None where it has more, and the rest was not read.
+    """
+
+    def __init__(self, path: bytes | str, declared: int, held: int | None) -> None:
+        self.declared = declared
+        self.held = held
+        super().__init__(
+            path,
+            f"its declared size is {declared}, and it holds {'more' if held is None else held}; "
+            "give the bytes that it has as size=",
+        )
 
 
 class ArchiveError(SourceError):

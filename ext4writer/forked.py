@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from .arguments import count_of
+from .checked import taken_argument
 from .errors import Ext4WriterError, SpecError, WorkerError
 
 if TYPE_CHECKING:
@@ -110,10 +111,9 @@ class ProcessPool:
 
     def __init__(self, processes: int) -> None:
         """Raises :class:`SpecError` if ``processes`` is not a positive whole number."""
-        try:
-            self.processes = count_of(processes)
-        except ValueError as error:
-            raise SpecError("processes", str(error)) from None
+        self.processes = taken_argument("processes", processes, count_of)
+        if self.processes < 1:
+            raise SpecError("processes", f"{self.processes} do nothing; this one is the first")
         self.generation = NEVER
         """The number of this pool, in the order in which the program forked its pools."""
         self._others: list[_Process] = []

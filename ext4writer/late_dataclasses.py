@@ -4,6 +4,7 @@ The standard library makes six functions of each class from source text when the
 and needs ``inspect`` for it: together a fifth of the time of a small image, for methods that are
 mostly never called. Here a class only notes its fields. Its ``__init__`` is made when its first
 object is, and ``dataclasses.fields``, ``replace`` and ``is_dataclass`` find what they look for.
+A class that has ``_refuse_unknown`` is given the keywords that are no fields, and says so itself.
 Named tuples get their ``__new__`` in the same way, and their annotations are not compiled. A type
 checker sees the classes of the standard library.
 """
@@ -213,6 +214,9 @@ def _init(kind: Any, rows: Mapping[str, _Field], *, frozen: bool) -> Any:
         else:
             arguments.append(name)
         lines.append(f" _put(self, {name!r}, {value})" if frozen else f" self.{name} = {value}")
+    if hasattr(kind, "_refuse_unknown"):
+        arguments.append("**unknown")
+        lines.insert(0, " if unknown: self._refuse_unknown(unknown)")
     if hasattr(kind, "__post_init__"):
         lines.append(" self.__post_init__()")
     text = "\n".join((f"def __init__({', '.join(arguments)}):", *(lines or [" pass"])))

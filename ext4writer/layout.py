@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from .checked import checked
 from .content import FileId
-from .errors import SpecError
+from .errors import counted
 from .late_dataclasses import dataclass
 from .ondisk.features import FeatureSet
 from .planning.layout import METADATA_MEMORY, ImagePlan, unused_bytes
@@ -34,7 +35,7 @@ class Layout:
 
     def __repr__(self) -> str:
         label = f" {self.label!r}" if self.label else ""
-        losses = f", {len(self.losses)} losses" if self.losses else ""
+        losses = f", {counted(len(self.losses), 'loss', 'losses')}" if self.losses else ""
         return (
             f"<Layout{label} {self.uuid} of {self.size_bytes} bytes: {self.blocks_count} blocks of "
             f"{self.block_size} bytes, {self.free_blocks} free; {self.inodes_count} inodes, "
@@ -177,15 +178,18 @@ class Layout:
         """What is not kept exactly as the tree has it."""
         return self._plan.losses
 
+    @checked("overrides")
     def open(
         self, *, overrides: Sequence[Override | str] = (), memory: Size = METADATA_MEMORY
     ) -> VirtualImage:
         """Open the image for reading as if it were written; see :func:`ext4writer.open_image`."""
+        from .damage.override import parsed_overrides
         from .virtual import VirtualImage
 
         kept = taken("memory", memory, size_of)
         return VirtualImage(self._plan, overrides=parsed_overrides(overrides), memory=kept)
 
+    @checked("overrides")
     def parts(self, size: Size, *, overrides: Sequence[Override | str] = ()) -> tuple[Part, ...]:
         """Cut the image into ranges of ``size`` bytes, each with its bytes and its digest.
 
@@ -195,6 +199,7 @@ class Layout:
 
         return parts_of_size(self.open(overrides=overrides), taken("size", size, size_of))
 
+    @checked()
     def save(self, path: Path, *, sync: bool = False) -> None:
         """Save the plan in a file, with the names of its sources, for :meth:`load`.
 
@@ -209,6 +214,7 @@ class Layout:
         save(self._plan, path, sync=sync)
 
     @staticmethod
+    @checked()
     def load(path: Path) -> Layout:
         """Load a plan that :meth:`save` wrote, here or on another machine with the same sources.
 
@@ -254,16 +260,6 @@ class Layout:
             },
             losses=tuple(self.losses),
         )
-
-
-def parsed_overrides(overrides: Sequence[Override | str]) -> list[Override]:
-    """Overrides as objects; raises :class:`SpecError` for something else than a list of them."""
-    from .damage.override import Override
-
-    given = [overrides] if isinstance(overrides, str | Override) else overrides
-    if not isinstance(given, Iterable):
-        raise SpecError("overrides", f"{given!r:.80} is no list of overrides")
-    return [each if isinstance(each, Override) else Override.parse(each) for each in given]
 
 
 def plan_of(layout: Layout) -> ImagePlan:

@@ -13,8 +13,9 @@ from typing import ClassVar, Literal, TypedDict, Unpack
 from .arguments import id_of
 from .attributes import ATTRIBUTES
 from .bits import high_32, joined_32, low_32
+from .checked import check_fields, taken_argument
 from .content import Content
-from .errors import LINE_MOST, one_line
+from .errors import LINE_MOST, counted, one_line
 from .inode_flags import flag_names, flags_of
 from .late_dataclasses import dataclass, field
 
@@ -91,6 +92,8 @@ class Loss:
     """For programs; a release may add codes, and never changes one."""
 
     def __post_init__(self) -> None:
+        if type(self.what) is not str or type(self.path) is not bytes:
+            check_fields(self)
         if not self.what.isprintable() or len(self.what) > LINE_MOST:
             object.__setattr__(self, "what", one_line(self.what))
 
@@ -184,7 +187,8 @@ class Node:
 
     @flags.setter
     def flags(self, flags: int) -> None:
-        self.flags_and_project = joined_32(flags_of(flags), self.project)
+        taken = taken_argument("flags", flags, flags_of)
+        self.flags_and_project = joined_32(taken, self.project)
 
     @property
     def project(self) -> int:
@@ -193,7 +197,8 @@ class Node:
 
     @project.setter
     def project(self, project: int) -> None:
-        self.flags_and_project = joined_32(self.flags, id_of(project))
+        taken = taken_argument("project", project, id_of)
+        self.flags_and_project = joined_32(self.flags, taken)
 
     def __repr__(self) -> str:
         shown = [
@@ -231,7 +236,7 @@ class Directory(Node):
         self.implied = implied
 
     def _shown(self) -> Iterator[str]:
-        yield f"{len(self.children)} names"
+        yield counted(len(self.children), "name", "names")
         if self.implied:
             yield "implied"
 
@@ -247,7 +252,7 @@ class RegularFile(Node):
         self.content = content
 
     def _shown(self) -> Iterator[str]:
-        yield f"{getattr(self.content, 'size', '?')} bytes"
+        yield counted(getattr(self.content, "size", "?"), "byte", "bytes")
 
 
 class Symlink(Node):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from .errors import CancelledError, SpecError
+from .errors import CancelledError
 from .late_dataclasses import NamedTuple
 
 Stage = Literal["scan", "plan", "write"]
@@ -36,14 +36,6 @@ class Cancel(Protocol):
     """Anything with ``is_set``, such as ``threading.Event``."""
 
     def is_set(self) -> bool: ...
-
-
-def check_callbacks(progress: object, cancel: object) -> None:
-    """Raise :class:`SpecError` for a callback that cannot be called, or asked."""
-    if progress is not None and not callable(progress):
-        raise SpecError("progress", f"{progress!r:.80} is no function")
-    if cancel is not None and not callable(getattr(cancel, "is_set", None)):
-        raise SpecError("cancel", f"{cancel!r:.80} has no is_set(), as a threading.Event has it")
 
 
 def check_cancelled(cancel: Cancel | None) -> None:

@@ -14,6 +14,8 @@ from functools import cache
 from itertools import accumulate
 from typing import Any
 
+from .arguments import count_of
+from .checked import taken_argument
 from .content import (
     Content,
     FileId,
@@ -21,6 +23,7 @@ from .content import (
     changed_content,
     changed_size,
     file_id,
+    host_path,
     id_at,
     open_source,
     read_at,
@@ -192,9 +195,9 @@ class PathSliceContent(Content):
     first_generation = 0
 
     def __init__(self, path: str | bytes | os.PathLike[str], offset: int, size: int) -> None:
-        self.path = os.fsencode(path)
-        self.offset = offset
-        self.size = size
+        self.path = host_path(path)
+        self.offset = taken_argument("offset", offset, count_of)
+        self.size = taken_argument("size", size, count_of)
 
     def container(self) -> object:
         return self.path

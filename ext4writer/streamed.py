@@ -6,8 +6,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
-from .content import BytesReader, Content, Opener, Reader, open_failure, wrong_size
-from .errors import SourceChangedError, SourceError
+from .arguments import count_of
+from .checked import KINDS, taken_argument
+from .content import BytesReader, Content, Opener, Reader, open_failure
+from .errors import DeclaredSizeError, SourceError, SpecError
 
 
 class CallableContent(Content):
@@ -17,8 +19,8 @@ class CallableContent(Content):
 
     def __init__(self, opener: Opener, size: int, name: bytes = b"") -> None:
         """``name`` is what errors call it."""
-        self.opener = opener
-        self.size = size
+        self.opener = taken_argument("opener", opener, KINDS["Callable"].take)
+        self.size = taken_argument("size", size, count_of)
         self.name = name
 
     def open(self) -> Reader:
@@ -49,7 +51,9 @@ class IteratorContent(Content):
 
     def __init__(self, pieces: Iterator[bytes], size: int, name: bytes = b"") -> None:
         """``name`` is what errors call it."""
-        self.size = size
+        if not isinstance(pieces, Iterator):
+            raise SpecError("pieces", f"{pieces!r:.80} is no iterator, such as a generator")
+        self.size = taken_argument("size", size, count_of)
         self.name = name
         self._pieces: Iterator[bytes] | None = pieces
         self._data: bytearray | None = None
@@ -74,17 +78,12 @@ class IteratorContent(Content):
                 except TypeError:
                     raise _no_bytes(self.name, piece) from None
                 if len(data) > self.size:
-                    raise yields_more(self.name, self.size)
+                    raise DeclaredSizeError(self.name, self.size, None)
         except OSError as error:
             raise SourceError(self.name, f"cannot be read: {error}") from error
         if len(data) < self.size:
-            raise wrong_size(self.name, self.size, len(data))
+            raise DeclaredSizeError(self.name, self.size, len(data))
         return data
-
-
-def yields_more(path: bytes, size: int) -> SourceChangedError:
-    """The error for content that has more than its stated ``size`` bytes."""
-    return SourceChangedError(path, f"yields more than the {size} bytes that were declared")
 
 
 def _no_bytes(path: bytes, given: object) -> SourceError:
@@ -163,9 +162,9 @@ class StreamReader:
 
     def check_unchanged(self) -> None:
         if not self._skip_to(self._size):
-            raise wrong_size(self.path, self._size, self._position)
+            raise DeclaredSizeError(self.path, self._size, self._position)
         if self._read(1):
-            raise yields_more(self.path, self._size)
+            raise DeclaredSizeError(self.path, self._size, None)
 
     def close(self) -> None:
         self._stream.close()

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
-from .arguments import count_of, number_of
+from .arguments import HALF_A_PAIR, count_of, number_of
 from .attributes import ATTRIBUTES, TAKEN_AS_INT
 from .content import (
     BytesContent,
@@ -18,7 +18,7 @@ from .content import (
     Opener,
     PathContent,
 )
-from .errors import SourceError, SpecError, TreeError, display_path
+from .errors import SourceError, SpecError, TreeError, counted, display_path
 from .nodes import (
     NAME_MAX,
     S_IFBLK,
@@ -140,20 +140,23 @@ class Tree:
         return 1 + sum(len(each.children) for _, each in directories(self.root, None))
 
     def __repr__(self) -> str:
-        losses = f", {len(self.losses)} losses" if self.losses else ""
-        return f"<Tree of {len(self)} paths{losses}>"
+        losses = f", {counted(len(self.losses), 'loss', 'losses')}" if self.losses else ""
+        return f"<Tree of {counted(len(self), 'path', 'paths')}{losses}>"
 
     def add(self, path: Path, node: Node, *, parents: bool = False) -> Node:
         """Put ``node`` at ``path``. The same node at a second path is a hard link."""
         if not isinstance(node, Node):
             raise TreeError(_shown(path), f"cannot be {node!r:.80}, which is no Node")
+        self._put(path, node, parents)
+        return node
+
+    def _put(self, path: Path, node: Node, parents: bool = False) -> None:
         if parents:
             self._add_parents(path, _of_parents(node))
         parent, name = self._place(path)
         if name in parent.children:
             raise TreeError(_shown(path), "is in the tree already")
         parent.children[name] = node
-        return node
 
     def _add_parents(self, path: Path, attributes: Mapping[str, Any]) -> None:
         """Add the missing directories above ``path``."""
@@ -176,7 +179,7 @@ class Tree:
         if parents:
             self._add_parents(path, taken)
         node = Directory(**taken)
-        self.add(path, node)
+        self._put(path, node)
         return node
 
     def file(
@@ -201,7 +204,7 @@ class Tree:
         bytes are kept in memory once they are read.
         """
         node = RegularFile(_content(path, content, size), **attributes_of(path, attributes))
-        self.add(path, node, parents=parents)
+        self._put(path, node, parents)
         return node
 
     def symlink(
@@ -213,8 +216,8 @@ class Tree:
         **attributes: Unpack[GivenAttributes],
     ) -> Symlink:
         """Add a symbolic link to ``target`` (mode 777)."""
-        node = Symlink(_to_bytes(target), **attributes_of(path, attributes))
-        self.add(path, node, parents=parents)
+        node = Symlink(_target(path, target), **attributes_of(path, attributes))
+        self._put(path, node, parents)
         return node
 
     def link(self, path: Path, existing: Path, *, parents: bool = False) -> Node:
@@ -247,7 +250,7 @@ class Tree:
             for name, number in (("major", major), ("minor", minor))
         ]
         node = make(*numbers, **attributes_of(path, attributes))
-        self.add(path, node, parents=parents)
+        self._put(path, node, parents)
         return node
 
     def fifo(
@@ -256,7 +259,7 @@ class Tree:
         """Add a named pipe (mode 644)."""
         attributes.setdefault("mode", 0o644)
         node = Fifo(**attributes_of(path, attributes))
-        self.add(path, node, parents=parents)
+        self._put(path, node, parents)
         return node
 
     def socket(
@@ -265,7 +268,7 @@ class Tree:
         """Add a socket's name (mode 755)."""
         attributes.setdefault("mode", 0o755)
         node = Socket(**attributes_of(path, attributes))
-        self.add(path, node, parents=parents)
+        self._put(path, node, parents)
         return node
 
     def remove(self, path: Path) -> Node:
@@ -389,6 +392,8 @@ class Tree:
 
         Unlike with :meth:`overlay`, links are replaced and not followed, and that is not a loss.
         """
+        if not isinstance(layer, Tree):
+            raise TreeError(b"/", f"{layer!r:.80} is no Tree to be laid there")
         from .composition import Overlay
 
         self._lay(Overlay(self.root, layer.root, is_layer=True), layer.losses, [])
@@ -518,7 +523,7 @@ def _content(
     if isinstance(content, str):
         try:
             return PathContent(content, size if os.path.isfile(content) else None)
-        except SourceError as error:
+        except (SourceError, SpecError) as error:
             shown = display_path(content if len(content) <= 40 else content[:40] + "...")
             raise TreeError(
                 _shown(path),
@@ -547,12 +552,22 @@ def _to_bytes(path: Path) -> bytes:
     if isinstance(path, bytes):
         return path
     if isinstance(path, str):
-        return path.encode("utf-8", "surrogateescape")
+        try:
+            return path.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise TreeError(path, HALF_A_PAIR) from None
     if isinstance(path, os.PathLike):
         # Only as_posix() gives a path of Windows without backslashes.
         as_posix: Callable[[], str] = getattr(path, "as_posix", path.__fspath__)
         return _to_bytes(as_posix())
     raise TreeError(repr(path), "is no path; give bytes, str or a PurePosixPath")
+
+
+def _target(path: Path, target: Path) -> bytes:
+    try:
+        return _to_bytes(target)
+    except TreeError as error:
+        raise TreeError(_shown(path), f"its target {target!r:.80} {error.problem}") from None
 
 
 def _shown(path: Path) -> bytes | str:

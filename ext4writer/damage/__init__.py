@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from ..checked import checked
 from ..ondisk.record import ReadBuffer, WriteBuffer
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["patch", "patch_image", "reseal", "reseal_into"]
 
 
+@checked()
 def reseal(data: ReadBuffer, changed: Iterable[int] | None = None) -> bytes:
     """Return the image ``data`` with every checksum made right for the bytes that it holds.
 
@@ -35,6 +37,7 @@ def reseal(data: ReadBuffer, changed: Iterable[int] | None = None) -> bytes:
     return bytes(buffer)
 
 
+@checked()
 def reseal_into(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
     """Do what :func:`reseal` does, inside a ``bytearray``, a writable view or a memory map."""
     from .checksums import set_checksums  # late, because most programs damage nothing
@@ -42,6 +45,7 @@ def reseal_into(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> No
     set_checksums(buffer, changed)
 
 
+@checked("overrides")
 def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:
     """Return the bytes of ``image`` with ``overrides`` carried out.
 
@@ -54,6 +58,7 @@ def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:
     return patched(bytes(image), overrides)
 
 
+@checked("overrides")
 def patch_image(
     image: str | PathLike[str],
     output: OutputLike,

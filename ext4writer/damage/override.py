@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from ..errors import OverrideError
+from ..checked import check_fields
+from ..errors import OverrideError, SpecError
 from ..late_dataclasses import dataclass
 
 OverrideValue: TypeAlias = "int | bytes | str | Callable[[int | bytes], int | bytes]"
@@ -85,6 +86,10 @@ class Override:
     operator: str = "="
     poison: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for what is no text, or neither True nor False."""
+        check_fields(self)
+
     @classmethod
     def parse(cls, text: str, *, reseal: bool = True, poison: bool = False) -> Override:
         """Read ``record[index].field=value``; raise :class:`OverrideError` if it is none."""
@@ -123,3 +128,11 @@ def _value(text: str, whole: str) -> int | bytes | str:
             f"override {whole!r}: the value is no number, hex:..., text:... or name:..., and "
             f"none of {', '.join(VERBS)}"
         ) from None
+
+
+def parsed_overrides(overrides: Sequence[Override | str]) -> list[Override]:
+    """Overrides as objects; raises :class:`SpecError` for something else than a list of them."""
+    given = [overrides] if isinstance(overrides, str | Override) else overrides
+    if not isinstance(given, Iterable):
+        raise SpecError("overrides", f"{given!r:.80} is no list of overrides")
+    return [each if isinstance(each, Override) else Override.parse(each) for each in given]

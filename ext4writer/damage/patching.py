@@ -30,7 +30,7 @@ from ..read.stores import open_store
 from ..spans import Span
 from .checksums import set_checksums
 from .locate import Locator
-from .override import Override
+from .override import Override, parsed_overrides
 from .places import Holder, Place
 
 _SEEDS = ("s_uuid", "s_checksum_seed", "s_feature_incompat", "s_feature_ro_compat")
@@ -72,7 +72,7 @@ def patched(image: bytes, overrides: Sequence[Override | str]) -> bytes:
 
 def _patch(before: ReadBuffer, view: memoryview, overrides: Sequence[Override | str]) -> list[Span]:
     """Carry out ``overrides`` in ``view``, where they are found by reading ``before``."""
-    parsed = [each if isinstance(each, Override) else Override.parse(each) for each in overrides]
+    parsed = parsed_overrides(overrides)
     image = open_image(memoryview(before), on_damage=lambda _: None)
     try:
         return _carry_out(image, view, parsed)

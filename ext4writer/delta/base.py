@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 from uuid import UUID
 
+from ..checked import checked
 from ..errors import SourceError
 from ..layout import Layout
 from ..ondisk.inode import EXT4_EXTENTS_FL
@@ -31,6 +32,7 @@ Base: TypeAlias = Path | Layout
 
 
 @contextmanager
+@checked()
 def open_base(base: Base) -> Iterator[Image]:
     """Open an earlier image for reading; a plan is read as the image that it describes.
 

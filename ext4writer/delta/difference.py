@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ..arithmetic import round_down
 from ..blake2 import blake2b
+from ..checked import checked
 from ..errors import SourceChangedError, SourceError
 from ..late_dataclasses import NamedTuple
 from ..layout import Layout
@@ -32,6 +33,7 @@ class Difference(NamedTuple):
     """Those that are zeros now, and are not in the base: mostly of files that are gone."""
 
 
+@checked()
 def difference(layout: Layout, base: Base, *, cancel: Cancel | None = None) -> Difference:
     """Compare the image that ``layout`` describes with an earlier one, block by block.
 

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from functools import lru_cache
 from typing import Any
 
+from ..checked import checked
 from ..errors import Ext4WriterError, OutputError, PlanError, SourceError, SpecError
 from ..inputs import check_output
 from ..late_dataclasses import NamedTuple
@@ -56,6 +57,7 @@ class Result(NamedTuple):
     """Parts that were made; the others were there already."""
 
 
+@checked()
 def write_parts(
     plan: str | bytes | os.PathLike[Any],
     target: str | bytes | os.PathLike[Any],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..arguments import count_of, id_of, seconds_of
+from ..checked import checked
 from ..errors import SpecError, TreeError
 from ..losses import names_of, without_losses_below
 from ..tree import Directory, Loss, Node, Tree, check_tree
@@ -56,6 +57,7 @@ Change = Callable[[bytes, Node], Node | None]
 """(absolute path, node) -> the node to put there: the same (maybe changed), another, or None."""
 
 
+@checked()
 def apply(tree: Tree, change: Change) -> Tree:
     """Call ``change`` for every node; its result replaces the node, and None drops it.
 
@@ -105,6 +107,7 @@ def apply(tree: Tree, change: Change) -> Tree:
     return tree
 
 
+@checked()
 def exclude(tree: Tree, patterns: Patterns) -> Tree:
     """Drop every name that one of ``patterns`` matches, and all below it; other names remain.
 

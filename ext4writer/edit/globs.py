@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 
+from ..arguments import path_of
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from .automaton import ANY_BYTE, Builder, Expression, set_for_re
@@ -41,7 +42,7 @@ def parse_glob(pattern: str | bytes) -> Glob:
     are sets, and a backslash escapes the next character. A leading slash only anchors the pattern;
     a final one is ignored.
     """
-    raw = pattern if isinstance(pattern, bytes) else os.fsencode(pattern)
+    raw = os.fsencode(path_of(pattern))
     wanted = raw.rstrip(b"/")
     if not wanted:
         raise ValueError(f"the pattern {pattern!r} is empty")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from ..arguments import ID_MOST
+from ..checked import checked
 from ..damage import patch
-from ..errors import Ext4WriterError
+from ..errors import Ext4WriterError, SpecError
 from ..late_dataclasses import NamedTuple, replace
 from ..ondisk.dirent import DIR_ENTRY_2
 from ..ondisk.extent import EXTENT, EXTENT_HEADER
@@ -63,6 +64,7 @@ class Made(NamedTuple):
     image: bytes
 
 
+@checked()
 def random_recipe(seed: int, overrides: int = 1) -> Recipe:
     """The recipe of a seed, with up to ``overrides`` fields that are wrong; its image can be made.
 
@@ -71,8 +73,11 @@ def random_recipe(seed: int, overrides: int = 1) -> Recipe:
     return random_image(seed, overrides).recipe
 
 
+@checked()
 def random_image(seed: int, overrides: int = 1) -> Made:
     """The recipe that :func:`random_recipe` gives, and its image, which is made once."""
+    if overrides < 0:
+        raise SpecError("overrides", f"{overrides} is no number of fields")
     chance = Chance(seed)
     recipe, right = _right(chance)
     image = right

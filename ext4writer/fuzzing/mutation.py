@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..checked import checked
 from ..damage import reseal_into
 from .chance import Chance
 
@@ -22,6 +23,7 @@ INTERESTING = (
 )
 
 
+@checked()
 def mutate(data: bytes | bytearray, seed: int, max_size: int) -> bytes:
     """Change ``data`` in a few places that follow from ``seed``, and make all checksums right.
 
@@ -54,6 +56,7 @@ def mutate(data: bytes | bytearray, seed: int, max_size: int) -> bytes:
     return bytes(changed)
 
 
+@checked()
 def custom_mutator(data: bytes, max_size: int, seed: int) -> bytes:
     """:func:`mutate` with its arguments in the order of ``atheris.Setup(custom_mutator=...)``."""
     return mutate(data, seed, max_size)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from ..api import iter_layout, plan
+from ..checked import check_fields, checked
 from ..damage import patch
 from ..damage.override import Override
 from ..errors import Ext4WriterError
@@ -43,7 +44,12 @@ class Recipe:
     overrides: tuple[str, ...] = ()
     """As ``--override`` takes them; one with ``!`` before it leaves its checksum stale."""
 
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for a value of another type."""
+        check_fields(self)
+
     @classmethod
+    @checked()
     def parse(cls, text: str) -> Recipe:
         """Read what ``str`` gave. Raises :class:`RecipeError`."""
         lines = text.splitlines()

@@ -6,11 +6,12 @@ import os
 from typing import BinaryIO
 
 from ..attributes import OTHER_TIMES
+from ..checked import checked
 from ..content import Content
 from ..inode_flags import flag_names
 from ..sources.escapes import dump_escape
 from ..sources.manifest_lines import pack_device
-from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree, check_tree
+from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
 from ..units import NANOSECONDS
 from .content import ContentNames, Store, host_path
 from .lines import Lines, depth_first, shared_names
@@ -19,6 +20,7 @@ INLINE_MOST = 5000
 """Bytes of content that composefs accepts inside a dump (LCFS_INLINE_CONTENT_MAX)."""
 
 
+@checked("stream")
 def write_dump(
     tree: Tree,
     stream: BinaryIO,
@@ -35,7 +37,6 @@ def write_dump(
     loss. Raises :class:`TreeError` for other content without a file, :class:`SpecError` if ``tree``
     is not a tree, :class:`OutputError` if ``stream`` is not a binary file, and errors of reading.
     """
-    check_tree(tree)
     names = ContentNames(root, store, unpacked=unpacked)
     writer = _DumpWriter(tree, stream, names)
     writer.run()

@@ -25,7 +25,7 @@ class Lines:
         """Raises :class:`OutputError` if ``stream`` is not a binary file."""
         given: object = stream
         if isinstance(given, io.TextIOBase) or not hasattr(given, "write"):
-            name = str(getattr(given, "name", "(output)"))
+            name = str(getattr(given, "name", f"{given!r:.80}"))
             raise OutputError(name, "is no binary file; open it with mode 'wb'")
         self._stream = stream
         self._held: list[bytes] = []

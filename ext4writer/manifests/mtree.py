@@ -10,11 +10,13 @@ import hashlib
 import os
 from typing import BinaryIO
 
+from ..checked import checked
 from ..content import Content, reading_buffer
+from ..errors import SpecError
 from ..inode_flags import bsd_words
 from ..sources.escapes import vis
 from ..sources.mtree import KINDS, TAG_PREFIX, TAGS_OF_TIMES
-from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree, check_tree
+from ..tree import Device, Directory, Loss, Node, RegularFile, Symlink, Tree
 from .content import ContentNames, Store
 from .lines import Lines, depth_first, shared_names, time_text
 
@@ -24,6 +26,7 @@ WORDS = {kind: word for word, kind in KINDS.items()}
 _CHUNK = 1 << 20
 
 
+@checked("stream")
 def write_mtree(
     tree: Tree,
     stream: BinaryIO,
@@ -45,7 +48,8 @@ def write_mtree(
     ``tree`` is not a tree, :class:`OutputError` if ``stream`` is not a binary file, and errors of
     reading.
     """
-    check_tree(tree)
+    if digest is not None:
+        _new_digest(digest)
     names = ContentNames(root, store, unpacked=unpacked)
     _MtreeWriter(tree, stream, names, digest).run()
     return names.losses()
@@ -136,8 +140,15 @@ class _MtreeWriter:
         return tags
 
 
+def _new_digest(kind: str) -> hashlib._Hash:
+    try:
+        return hashlib.new(kind, usedforsecurity=False)
+    except ValueError:
+        raise SpecError("digest", f"{kind!r:.80} is no digest that this Python knows") from None
+
+
 def _digest(content: Content, kind: str) -> str:
-    digest = hashlib.new(kind, usedforsecurity=False)
+    digest = _new_digest(kind)
     for piece in content.read_pieces(reading_buffer(min(_CHUNK, content.size))):
         digest.update(piece)
     return digest.hexdigest()

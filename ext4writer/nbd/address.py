@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from ..checked import check_fields, checked
 from ..errors import SpecError
 from ..late_dataclasses import dataclass
 
@@ -21,7 +22,12 @@ class Address:
     host: str = ""
     port: int = DEFAULT_PORT
 
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for a value of another type."""
+        check_fields(self)
+
     @classmethod
+    @checked()
     def parse(cls, text: str) -> Address:
         """``unix:PATH``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``HOST``; SpecError for others."""
         kind, _, path = text.partition(":")
@@ -49,6 +55,8 @@ class Address:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise SpecError(OPTION, f"{self.host}: {error.strerror}") from error
+        except UnicodeError:
+            raise SpecError(OPTION, f"{self.host!r:.80} is no name of a host") from None
         import ipaddress  # late: most servers listen at a path
 
         for *_, place in found:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from types import TracebackType
 
+from ..checked import checked
 from ..errors import Ext4WriterError, OutputError
 from ..late_dataclasses import replace
 from ..threads import helpers
@@ -40,6 +41,7 @@ class Server:
     notices.
     """
 
+    @checked("image")
     def __init__(
         self,
         image: VirtualImage,

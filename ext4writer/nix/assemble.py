@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ..checked import checked
 from ..edit import filters
 from ..edit.rules_select import Selection
 from ..errors import SpecError, TreeError
@@ -73,6 +74,7 @@ def make_canonical(name: str, root: Node) -> None:
             raise NixError(path.decode("utf-8", "surrogateescape"), problem)
 
 
+@checked("files", "contents")
 def image_tree(
     objects: Mapping[str, Node],
     registration: Registration,
@@ -105,6 +107,8 @@ def image_tree(
     """
     if files is not None and not isinstance(files, Tree):
         raise SpecError("files", f"is a {type(files).__name__}, not a Tree")
+    if not isinstance(contents, Iterable):
+        raise SpecError("contents", f"{contents!r:.80} is no list of entries")
     for entry in contents:
         if not isinstance(entry, Entry):
             raise SpecError("contents", f"{entry!r:.80} is no Entry; read_contents() makes them")

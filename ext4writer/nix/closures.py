@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..arguments import path_of
+from ..checked import checked, taken_argument
 from ..content import FileId
 from ..errors import SpecError
 from ..forked import ProcessPool, as_pool
@@ -60,6 +62,7 @@ class _Means:
         return self.pool.processes
 
 
+@checked("store_paths", "registration", "archives", "contents")
 def closure(
     store_paths: Iterable[str] = (),
     *,
@@ -122,6 +125,7 @@ def closure(
     return tree
 
 
+@checked("store_paths", "registration", "archives")
 def read_closure(
     store_paths: Iterable[str] = (),
     *,
@@ -196,9 +200,7 @@ def _paths(given: object) -> list[str]:
 
 
 def _host_path(option: str, given: object) -> str:
-    if not isinstance(given, str | bytes | os.PathLike):
-        raise SpecError(option, f"{given!r:.80} is no path")
-    return os.fsdecode(given)
+    return os.fsdecode(taken_argument(option, given, path_of))
 
 
 def _name(path: str, where: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..arguments import ID_MOST
+from ..checked import check_fields, checked
 from ..edit.globs import matcher
 from ..edit.modes import Change, parse_mode
 from ..errors import SourceError, SpecError, TreeError
@@ -38,7 +39,12 @@ class Entry:
     user: str = ""
     group: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for a value of another type."""
+        check_fields(self)
 
+
+@checked()
 def read_contents(text: str | bytes, where: str) -> list[Entry]:
     """Read a list in JSON, as ``builtins.toJSON`` makes it of ``contents``.
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from ..attributes import ATTRIBUTES
+from ..checked import checked
 from ..content import reading_buffer
 from ..late_dataclasses import dataclass
 from ..progress import Cancel, check_cancelled
@@ -34,6 +35,7 @@ class _Original:
     links: int = 1
 
 
+@checked()
 def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
     """Replace each file in ``store`` that equals an earlier one, attributes and all, by that one.
 

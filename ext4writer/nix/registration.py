@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
+from ..checked import checked
 from ..late_dataclasses import dataclass, field
 from .errors import NixError
 from .hashes import parse_sha256, to_base32
@@ -49,6 +50,7 @@ class Registration:
         return sum(info.nar_size for info in self.infos.values())
 
 
+@checked()
 def read_registration(path: str) -> Registration:
     """Read and check a registration; a ``NixError`` names the line, or the path that is wrong.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NoReturn
 
+from ..checked import check_fields, checked
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple, dataclass
 
@@ -247,12 +248,18 @@ class FeatureSet:
     incompat: int = 0
     ro_compat: int = 0
 
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for a word that is no whole number."""
+        if not type(self.compat) is type(self.incompat) is type(self.ro_compat) is int:
+            check_fields(self)
+
     @classmethod
     def of(cls, *names: str) -> FeatureSet:
         """Return the set of the named features."""
         return cls().with_(*names)
 
     @classmethod
+    @checked("text")
     def parse(cls, text: str, base: FeatureSet) -> FeatureSet:
         """Return ``base`` changed by the words of ``text``, as ``mke2fs -O`` reads them.
 

@@ -11,6 +11,7 @@ from struct import pack
 from typing import Any, Protocol
 
 from ..bits import low_32
+from ..checked import check_fields
 from ..errors import OutputError
 from ..late_dataclasses import dataclass
 from .beside import FORBIDDEN, FileInPlace, NewFile, is_mount_point
@@ -35,6 +36,10 @@ class Compression:
     """Number of compressing threads; only zstd uses several."""
     watch: Callable[[bytes], object] | None = None
     """Gets all bytes of the compressed file in order, such as the ``update`` of a digest."""
+
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for a value of another type."""
+        check_fields(self)
 
 
 class Encoder(Protocol):

@@ -35,6 +35,8 @@ def check_arguments(tree: object, spec: object) -> None:
     """Raise :class:`SpecError` unless the arguments are a Tree and a Spec."""
     if not isinstance(tree, Tree):
         hint = "ext4writer.sources.directory() reads a folder"
+        if type(tree).__name__ == "Layout":
+            hint = "write_layout() writes what is planned already"
         if isinstance(getattr(tree, "tree", None), Tree):
             hint = "give its attribute tree"
         raise SpecError("tree", f"is a {type(tree).__name__}, not a Tree; {hint}")

@@ -9,7 +9,7 @@ float that is a whole number. Everything else is an error that names the option.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
@@ -219,7 +219,7 @@ def journal_of(given: Any) -> int | Literal["auto", "none"]:
 
 
 def journal_features_of(given: Any) -> tuple[str, ...]:
-    words = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else list(given)
+    words = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else _items(given)
     found = set()
     for word in filter(None, words):
         name = word if str(word).startswith("journal_") else f"journal_{word}"
@@ -234,8 +234,24 @@ def journal_features_of(given: Any) -> tuple[str, ...]:
     return tuple(name for name in JOURNAL_FEATURES if name in found)
 
 
+def _items(given: Any, what: str = "list") -> list[Any]:
+    """What is in a list, a set or another iterable; a text is one value and no list."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise ValueError(f"{given!r:.80} is no {what}")
+    return list(given)
+
+
+def _by_path(given: Any, of: str) -> Iterator[tuple[bytes, Any]]:
+    """Path and value of a mapping, or of a list of such pairs."""
+    what = f"mapping of paths to {of}"
+    for pair in given.items() if isinstance(given, Mapping) else _items(given, what):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(f"{given!r:.80} is no {what}")
+        yield _absolute(pair[0]), pair[1]
+
+
 def bad_blocks_of(given: Any) -> tuple[int, ...]:
-    blocks = sorted({number_of(block) for block in given})
+    blocks = sorted({number_of(block) for block in _items(given)})
     if blocks and not 0 <= blocks[0] <= blocks[-1] < 1 << 32:
         raise ValueError("bad blocks have numbers of 32 bits")
     return tuple(blocks)
@@ -265,7 +281,7 @@ def location_of(given: Any) -> int | Literal["middle"]:
 
 def hash_alg_of(given: Any) -> HashAlg:
     # lib/e2p/hashstr.c:e2p_string2hash ignores case
-    word: Any = given.lower() if isinstance(given, str) else given
+    word: Any = given.lower() if isinstance(given, str) else None
     if word in HASH_ALGS:
         return word  # type: ignore[no-any-return]
     if word == "siphash":
@@ -320,8 +336,7 @@ def policies_of(given: Any) -> Policies:
     from .encryption_policy import parse_policy
 
     taken: dict[bytes, str] = {}
-    for path, text in given.items() if isinstance(given, Mapping) else given:
-        key = _absolute(path)
+    for key, text in _by_path(given, "policies"):
         policy = str(parse_policy(str(text)))
         if taken.setdefault(key, policy) != policy:
             raise ValueError(f"{display_path(key)} has two")
@@ -347,8 +362,7 @@ def signatures_of(given: Any) -> Signatures:
     from ..ondisk.verity import SIGNATURE_MAX
 
     taken: dict[bytes, bytes] = {}
-    for path, signature in given.items() if isinstance(given, Mapping) else given:
-        key = _absolute(path)
+    for key, signature in _by_path(given, "signatures"):
         if not isinstance(signature, bytes) or not 0 < len(signature) <= SIGNATURE_MAX:
             raise ValueError(
                 f"that of {display_path(key)} is no signature of up to {SIGNATURE_MAX} bytes"
@@ -356,12 +370,6 @@ def signatures_of(given: Any) -> Signatures:
         if taken.setdefault(key, signature) != signature:
             raise ValueError(f"{display_path(key)} has two")
     return tuple(sorted(taken.items()))
-
-
-def flag(given: Any) -> bool:
-    if isinstance(given, bool):
-        return given
-    raise ValueError(f"{given!r} is neither True nor False")
 
 
 def mount_options_of(given: Any) -> int:

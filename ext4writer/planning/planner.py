@@ -23,7 +23,7 @@ from ..ondisk.format import Format
 from ..ondisk.htree import HASH_ALGS
 from ..ondisk.inode import EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL
 from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
-from ..progress import Cancel, Progress, ProgressCallback, check_callbacks, check_cancelled
+from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..spans import Run
 from ..tree import Loss, Node, Tree
 from .apart import FirstNode
@@ -77,7 +77,6 @@ def plan_image(
 ) -> ImagePlan:
     """Decide a whole image; see :func:`ext4writer.plan` for arguments and errors."""
     check_arguments(tree, spec)
-    check_callbacks(progress, cancel)
     spec = spec or Spec()
     planned = partial(
         _plan_of_nodes, hints=hints, processes=processes, progress=progress, cancel=cancel

@@ -32,8 +32,8 @@ def policy(text: str) -> LayoutPolicy:
         return NAMED[kind](seed)
     raise SpecError(
         "policy",
-        f"{text!r} is neither 'default' nor 'random:SEED' or 'random-features:SEED' with a number "
-        "below 2^64, nor one of "
+        f"{text!r:.80} is neither 'default' nor 'random:SEED' or 'random-features:SEED' with a "
+        "number below 2^64, nor one of "
         f"{', '.join(NAMED)}, each with or without such a :SEED",
     )
 

@@ -305,7 +305,7 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
 
     ``make`` is the class, which this module lies below.
     """
-    profile = PROFILES.get(name)
+    profile = PROFILES.get(name) if isinstance(name, str) else None
     if profile is None:
         raise SpecError("profile", f"{name!r:.80} is none of {', '.join(PROFILES)}")
     if options.get("type", profile.type) != profile.type:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import MutableSequence, Sequence
 from typing import TYPE_CHECKING
 
+from ..arguments import count_of
 from ..bits import MASK_64, splitmix64
+from ..checked import taken_argument
 from .policy import Item, LayoutPolicy
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ class SeededPolicy(LayoutPolicy):
     """Draws numbers from ``seed``, the same on every host."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-        self._state = seed & MASK_64
+        """Raises :class:`SpecError` for a seed that is no whole number."""
+        self.seed = taken_argument("seed", seed, count_of)
+        self._state = self.seed & MASK_64
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}:{self.seed}>"
@@ -47,7 +50,7 @@ class RandomPolicy(SeededPolicy):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        self.name = f"random:{seed}"
+        self.name = f"random:{self.seed}"
         # Numbers of their own, so that where things lie does not depend on what else is chosen.
         self._others = SeededPolicy(self._state ^ _OTHERS)
         self._habits = self._others.below(1 << 32)

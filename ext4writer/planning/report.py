@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..errors import counted
 from ..late_dataclasses import dataclass
 from ..tree import Loss
 
@@ -54,7 +55,7 @@ class ImageReport:
     """What the image does not keep exactly as the source has it."""
 
     def __repr__(self) -> str:
-        losses = f", {len(self.losses)} losses" if self.losses else ""
+        losses = f", {counted(len(self.losses), 'loss', 'losses')}" if self.losses else ""
         return f"<{type(self).__name__} of {self.size} bytes, {self.uuid}{losses}>"
 
     def as_dict(self) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from uuid import UUID
 
-from ..arguments import bytes_of, count_of, id_of, seconds_of
+from ..arguments import bytes_of, count_of, flag, id_of, seconds_of
 from ..bits import is_power_of_two
 from ..errors import SpecError
 from ..late_dataclasses import dataclass, fields
@@ -34,7 +34,6 @@ from .options import (
     encoding_flags_of,
     encoding_of,
     features_of,
-    flag,
     hash_alg_of,
     journal_features_of,
     journal_of,
@@ -575,6 +574,16 @@ class Spec:
         default_text="default, the compact one",
         form="NAME[:SEED]",
     )
+
+    @staticmethod
+    def _refuse_unknown(names: Iterable[str]) -> NoReturn:
+        """Raise :class:`SpecError` for the first of ``names``, which is no option."""
+        from difflib import get_close_matches  # late: hardly any program needs it
+
+        name = next(iter(names))
+        close = get_close_matches(name, OPTIONS, 1)
+        hint = f"did you mean {close[0]}?" if close else "help(Spec) has all options"
+        raise SpecError(name, f"is no option of a Spec; {hint}")
 
     @classmethod
     def of_profile(cls, profile: str, **options: Any) -> Spec:

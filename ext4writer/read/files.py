@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
+from ..checked import checked_if_it_fails
 from ..errors import ImageError, NotFoundError
 from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_MIN_INLINE_DATA_SIZE, EXT4_N_BLOCKS
@@ -93,6 +94,7 @@ class FileReader(io.RawIOBase):
                 found.append(Span(first, end))
         return found
 
+    @checked_if_it_fails
     def read_at(self, offset: int, count: int) -> bytes:
         """Return up to ``count`` bytes from ``offset`` on; fewer only at the end."""
         count = max(0, min(count, self.size - offset))

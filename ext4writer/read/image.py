@@ -11,7 +11,8 @@ from typing import Self
 
 from ..arithmetic import round_up
 from ..bits import le16
-from ..errors import DamageError, ImageError, RecordError
+from ..checked import checked, refuse_no_number
+from ..errors import DamageError, ImageError, RecordError, SpecError
 from ..ondisk.checksum import CRC_START, crc32c, group_desc_checksum, group_desc_crc16
 from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..ondisk.format import Checksum, Format
@@ -160,7 +161,10 @@ class Image:
 
     def number(self, whole: str) -> int:
         """Return one number of the superblock."""
-        value = self.superblock[whole]
+        try:
+            value = self.superblock[whole]
+        except (KeyError, TypeError):
+            raise RecordError("superblock", f"{whole!r:.80}", "is no number of it") from None
         assert isinstance(value, int)
         return value
 
@@ -176,21 +180,29 @@ class Image:
 
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from byte ``offset`` of the file system on."""
-        if offset + count > self.store.size:
-            text = f"is more than the image holds, which ends at byte {self.store.size}"
-            raise DamageError("superblock", "s_blocks_count_lo", offset, text)
-        return self.store.read(offset, count)
+        try:
+            if offset + count > self.store.size:
+                text = f"is more than the image holds, which ends at byte {self.store.size}"
+                raise DamageError("superblock", "s_blocks_count_lo", offset, text)
+            return self.store.read(offset, count)
+        except TypeError:
+            refuse_no_number(offset=offset, count=count)
+            raise
 
     def block(self, number: int) -> bytes:
         """Return one block; some of the last ones stay in memory."""
-        data = self._cache.get(number)
-        if data is None:
+        try:
+            data = self._cache.get(number)
+            if data is not None:
+                self._cache.move_to_end(number)
+                return data
             data = self.read(number * self.block_size, self.block_size)
-            self._cache[number] = data
-            if len(self._cache) * self.block_size > _CACHED_BYTES:
-                self._cache.popitem(last=False)
-        else:
-            self._cache.move_to_end(number)
+        except (TypeError, SpecError):
+            refuse_no_number(number=number)
+            raise
+        self._cache[number] = data
+        if len(self._cache) * self.block_size > _CACHED_BYTES:
+            self._cache.popitem(last=False)
         return data
 
     def try_block(self, number: int) -> bytes | None:
@@ -204,7 +216,11 @@ class Image:
     def has_blocks(self, first: int, count: int = 1) -> bool:
         """Whether the file system has all of these blocks, and none of them is the superblock's."""
         # fs/ext4/block_validity.c:ext4_inode_block_valid, without the metadata of the system zone
-        return self.format.first_data_block < first and first + count <= self.blocks_count
+        try:
+            return self.format.first_data_block < first and first + count <= self.blocks_count
+        except TypeError:
+            refuse_no_number(first=first, count=count)
+            raise
 
     @property
     def mapped_blocks_most(self) -> int:
@@ -217,8 +233,13 @@ class Image:
         """Raise :class:`ImageError` unless there is a group of this number."""
         if self.format.journal_dev:
             raise ImageError(self.name, "is a journal by itself, and has no groups")
-        if not 0 <= group < self.groups:
-            raise ImageError(self.name, f"has the groups 0 to {self.groups - 1}, and no {group}")
+        try:
+            if not 0 <= group < self.groups:
+                text = f"has the groups 0 to {self.groups - 1}, and no {group}"
+                raise ImageError(self.name, text)
+        except TypeError:
+            refuse_no_number(group=group)
+            raise
 
     @property
     def desc_record(self) -> Record:
@@ -227,10 +248,14 @@ class Image:
 
     def descriptor_offset(self, group: int) -> int:
         """Return the byte at which the descriptor of ``group`` begins, where a mount reads it."""
-        fmt = self.format
-        block, place = divmod(group, fmt.descs_per_block)
-        first = fmt.first_desc_block(block, self.counted_groups)
-        return first * self.block_size + place * fmt.desc_size
+        try:
+            fmt = self.format
+            block, place = divmod(group, fmt.descs_per_block)
+            first = fmt.first_desc_block(block, self.counted_groups)
+            return first * self.block_size + place * fmt.desc_size
+        except TypeError:
+            refuse_no_number(group=group)
+            raise
 
     @cached_property
     def _descriptors(self) -> dict[int, dict[str, int]]:
@@ -278,13 +303,18 @@ class Image:
         """Return the byte at which an inode begins; :class:`ImageError` for one that is none."""
         if self.format.journal_dev:
             raise ImageError(self.name, "is a journal by itself, and holds no files")
-        if not 1 <= ino <= self.inodes_count:
-            raise ImageError(self.name, f"has the inodes 1 to {self.inodes_count}, and no {ino}")
-        group, place = divmod(ino - 1, self.inodes_per_group)
-        if group >= self.groups:
-            text = f"counts {self.blocks_count} blocks, and group {group} is not in the image"
-            raise DamageError("superblock", "s_blocks_count_lo", SUPERBLOCK_OFFSET + 4, text)
-        table = self.descriptor(group)["bg_inode_table"]
+        try:
+            if not 1 <= ino <= self.inodes_count:
+                text = f"has the inodes 1 to {self.inodes_count}, and no {ino}"
+                raise ImageError(self.name, text)
+            group, place = divmod(ino - 1, self.inodes_per_group)
+            if group >= self.groups:
+                text = f"counts {self.blocks_count} blocks, and group {group} is not in the image"
+                raise DamageError("superblock", "s_blocks_count_lo", SUPERBLOCK_OFFSET + 4, text)
+            table = self.descriptor(group)["bg_inode_table"]
+        except TypeError:
+            refuse_no_number(ino=ino)
+            raise
         blocks = self.format.inode_table_blocks(self.inodes_per_group)
         if not self.has_blocks(table, blocks):
             record = self.desc_record
@@ -354,6 +384,7 @@ class Image:
 
     # -- what lies in other modules ----------------------------------------------------------------
 
+    @checked()
     def lookup(self, path: bytes | str, *, follow: bool = True) -> Inode:
         """Return the inode at an absolute path, as the kernel finds it, through the index.
 
@@ -362,6 +393,7 @@ class Image:
         """
         return lookup(self, path, follow=follow)
 
+    @checked()
     def entries(self, directory: Inode) -> Iterator[Entry]:
         """Yield the entries of a directory in the order in which they lie, ``.`` and ``..`` too."""
         return entries(directory)
@@ -374,12 +406,14 @@ class Image:
         """Yield the units of metadata, neighbours of one kind together."""
         return unit_runs(self)
 
+    @checked()
     def walk(
         self, top: Inode | None = None, *, descend: Callable[[Found], bool] | None = None
     ) -> Iterator[Found]:
         """Yield everything below a directory, the root by default; see :mod:`.walk`."""
         return walk(self, top, descend=descend)
 
+    @checked()
     def open(self, inode: Inode | bytes | str | int) -> FileReader:
         """Return a raw file object over the content of a regular file or link, by path or inode."""
         if isinstance(inode, bytes | str):
@@ -404,6 +438,7 @@ class Image:
         self.close()
 
 
+@checked("source", "journal")
 def open_image(
     source: Source,
     *,

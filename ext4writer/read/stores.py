@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from ..arguments import path_problem
 from ..arithmetic import ceil_div
 from ..content import open_source
 from ..errors import ImageError, SourceChangedError, SourceError
@@ -238,6 +239,9 @@ def open_store(source: Source) -> Store:
     if isinstance(source, bytes | bytearray | memoryview):
         return MemoryStore(source)
     if isinstance(source, str | os.PathLike):
+        problem = path_problem(source)
+        if problem is not None:
+            raise ImageError(f"{source!r:.80}", problem)
         path = os.fsencode(source)
         try:
             file = HeldFile(open_source(path), path)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from ..checked import checked
 from ..errors import SourceError, TreeError
 from ..forked import ProcessPool, Stage, as_pool
 from ..progress import (
@@ -69,6 +70,7 @@ MODES = tuple(range(0o10000))
 """Every possible mode, so that nodes share the integers."""
 
 
+@checked("path")
 def directory(
     path: str | bytes | os.PathLike[str],
     *,

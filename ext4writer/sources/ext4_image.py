@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from ..arguments import ID_MOST
+from ..checked import checked
 from ..content import BytesContent, Content, Reader
 from ..errors import DamageError
 from ..forked import NEVER
@@ -48,6 +49,7 @@ _SIMPLE: dict[int, type[Directory | Fifo | Socket]] = {
 }
 
 
+@checked("source", "journal")
 def image(
     source: ImageSource,
     *,

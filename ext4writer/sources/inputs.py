@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 
+from ..arguments import path_problem
 from ..content import FileId, file_id
 from ..errors import SourceError
 
@@ -12,6 +13,9 @@ from ..errors import SourceError
 def check_input(given: object, *, streams: bool = True) -> None:
     """Raise :class:`SourceError` if ``given`` is no path and, with ``streams``, no binary file."""
     if isinstance(given, str | bytes | os.PathLike):
+        problem = path_problem(given)
+        if problem is not None:
+            raise SourceError(f"{given!r:.80}", problem)
         return
     if isinstance(given, io.TextIOBase):
         raise SourceError(str(getattr(given, "name", "(text)")), "is text; open it with mode 'rb'")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import BinaryIO, Literal
 
+from ..checked import checked
 from ..documents import open_document
 from ..errors import SourceError
 from ..progress import Cancel, ProgressCallback
@@ -24,6 +25,7 @@ _LOOKED_AT = 1 << 16
 _DUMP_LINE = re.compile(rb"\n*/[^ \n]* [0-9]+ @?[0-7]+ [0-9]+ [0-9]+ [0-9]+ [0-9]+ [-0-9]")
 
 
+@checked("source")
 def manifest(
     source: str | os.PathLike[str] | bytes | BinaryIO,
     *,
@@ -47,11 +49,12 @@ def manifest(
     Raises :class:`SourceError`, which names the line; :class:`SourceChangedError` for content of
     another size; and :class:`CancelledError`.
     """
+    if not isinstance(source, bytes):
+        check_input(source)
     if isinstance(source, bytes):
         name, place = IN_MEMORY, None
         stream: BinaryIO = io.BytesIO(source)
     elif not isinstance(source, str | os.PathLike):
-        check_input(source)
         called = getattr(source, "name", None)
         name = os.fsencode(called) if isinstance(called, str | bytes) else IN_MEMORY
         place = None

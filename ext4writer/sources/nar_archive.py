@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 
+from ..checked import checked
 from ..content import (
     O_BINARY,
     O_CLOEXEC,
@@ -58,6 +59,7 @@ MakeContent = Callable[[int, int], Content]
 """(offset, size), both in bytes -> the content at that place in the archive."""
 
 
+@checked("path")
 def nar(path: str | bytes | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Node:
     """Read the archive in the file ``path``: a directory, a regular file or a symbolic link.
 

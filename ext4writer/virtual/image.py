@@ -9,6 +9,7 @@ from heapq import merge
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..arithmetic import round_down, round_up
+from ..checked import checked_if_it_fails
 from ..content import reading_buffer
 from ..planning.layout import METADATA_MEMORY, ImagePlan
 from ..spans import Span
@@ -69,12 +70,14 @@ class VirtualImage(io.RawIOBase):
         """Bytes of a block."""
         return self._layout.block_size
 
+    @checked_if_it_fails
     def pread(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes from byte ``offset`` on; fewer only at the end of the image."""
         view = reading_buffer(max(0, min(size, self.size - self._checked(offset))))
         self.preadinto(offset, view)
         return bytes(view)
 
+    @checked_if_it_fails
     def preadinto(self, offset: int, buffer: Buffer) -> int:
         """Fill ``buffer`` from byte ``offset`` on; return the count, short only at the end."""
         offset = self._checked(offset)
@@ -84,6 +87,7 @@ class VirtualImage(io.RawIOBase):
                 self._fill(view, offset)
         return count
 
+    @checked_if_it_fails
     def extents(self, offset: int = 0, size: int | None = None) -> Iterator[Extent]:
         """Yield what lies in a range of bytes, without gaps: metadata, zeros, content of files.
 
@@ -93,6 +97,7 @@ class VirtualImage(io.RawIOBase):
         end = self.size if size is None else min(self.size, offset + size)
         return gapless(self._found(offset, end), offset, end)
 
+    @checked_if_it_fails
     def allocation(self, offset: int = 0, size: int | None = None) -> Iterator[Allocation]:
         """Yield what is zeros and what is data in a range of bytes, without gaps.
 

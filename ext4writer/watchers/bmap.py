@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from ..arithmetic import ceil_div
+from ..checked import checked
 from ..output.sink import Buffer
 from ..spans import Span
 
@@ -34,6 +35,7 @@ TAIL = "    </BlockMap>\n</bmap>\n"
 class Bmap:
     """Makes a bmap of an image while it is written; exact, as its free blocks are known."""
 
+    @checked()
     def __init__(self, size: int, unused: Sequence[Span]) -> None:
         """``size`` is in bytes; ``unused`` has first byte and end of what does not matter.
 
@@ -46,6 +48,7 @@ class Bmap:
         self._digest = hashlib.sha256()
         self._position = 0
 
+    @checked()
     def update(self, data: Buffer) -> None:
         """Take the next bytes of the image."""
         with memoryview(data) as view:

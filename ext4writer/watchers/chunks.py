@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from ..checked import checked
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from ..output.sink import Buffer
@@ -20,6 +21,7 @@ class Chunk(NamedTuple):
 class Chunks:
     """SHA-256 of each ``chunk_size`` bytes of an image, and of all of it."""
 
+    @checked()
     def __init__(self, chunk_size: int) -> None:
         """Raises :class:`SpecError` for a size that is not positive."""
         if chunk_size <= 0:
@@ -31,6 +33,7 @@ class Chunks:
         self._held = 0
         self._position = 0
 
+    @checked()
     def update(self, data: Buffer) -> None:
         """Take the next bytes of the image."""
         self._whole.update(data)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from ..arithmetic import round_down
+from ..checked import checked
 from ..errors import SpecError
 from ..ondisk.merkle import MerkleTree, TreeBuilder
 from ..output.sink import Buffer
@@ -40,6 +41,7 @@ class DmVerity:
     its own, or give the object as ``trailer`` to have it after the image.
     """
 
+    @checked()
     def __init__(
         self, size: int, *, salt: bytes, uuid: UUID, algorithm: str = "sha256", block_size: int = 0
     ) -> None:
@@ -69,6 +71,7 @@ class DmVerity:
         """Bytes of what :meth:`finish` returns."""
         return self.block_size + self._tree.tree_size(self.size)
 
+    @checked()
     def update(self, data: Buffer) -> None:
         """Take the next bytes of the image."""
         with memoryview(data) as view:

@@ -25,6 +25,7 @@ import ext4writer
 from ext4writer import (
     DEFAULT_FEATURES,
     CancelledError,
+    DeclaredSizeError,
     Ext4WriterError,
     FeatureSet,
     OutputError,
@@ -430,8 +431,8 @@ def refusing() -> BinaryIO:
     [
         (failing(OSError(errno.EIO, "Input/output error")), SourceError, "Input/output error"),
         (refusing, SourceError, "Permission denied"),
-        (lambda: io.BytesIO(b"\1" * 200_000), SourceChangedError, "200000"),
-        (lambda: io.BytesIO(b"\1" * 300_001), SourceChangedError, "300000"),
+        (lambda: io.BytesIO(b"\1" * 200_000), DeclaredSizeError, "holds 200000"),
+        (lambda: io.BytesIO(b"\1" * 300_001), DeclaredSizeError, "size is 300000"),
     ],
     ids=["faulty", "refused", "short", "long"],
 )

@@ -35,6 +35,7 @@ BELOW_ALL = {
     "spans": 1,
     "bits": 0,
     "arguments": 0,
+    "checked": 1,
     "inode_flags": 1,
     "progress": 1,
     "forked": 2,
@@ -147,6 +148,7 @@ STANDARD_IN = {
         "damage",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
+    "difflib": {"planning.spec"},  # which option was meant
     "tarfile": {"inspection.tar_output"},
     "zlib": {
         "fuzzing.witness",

@@ -17,16 +17,23 @@ import ext4writer
 from ext4writer import (
     DEFAULT_FEATURES,
     BytesContent,
+    CallableContent,
     CharacterDevice,
+    DeclaredSizeError,
     Directory,
     Ext4WriterError,
     FeatureSet,
     Fifo,
+    Loss,
     Node,
     Override,
     OverrideError,
+    PathContent,
+    PathSliceContent,
     ProcessPool,
+    RandomPolicy,
     RegularFile,
+    SourceChangedError,
     SourceError,
     Spec,
     SpecError,
@@ -291,6 +298,51 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "no content": (lambda: read(lambda: None), "/f: its content is None"),
     "numbers": (lambda: read(lambda: [1, 2]), "/f: its content is 1"),
     "owner": (lambda: filters.set_owner(Tree(), "root", 0), "uid: 'root'"),
+    "half a pair as path": (lambda: Tree().file("/\ud800", b""), "half of a surrogate pair"),
+    "half a pair as target": (lambda: Tree().symlink("/a", "\ud800"), "/a: its target '\\ud800'"),
+    "target": (lambda: Tree().symlink("/a", 5), "/a: its target 5 is no path"),
+    "flags by hand": (lambda: setattr(Fifo(0o644), "flags", None), "flags: None"),
+    "project by hand": (lambda: setattr(Fifo(0o644), "project", -1), "project: -1"),
+    "compression": (
+        lambda: write_image(Tree(), bytearray(), compression="x"),
+        "compression: is a str, not a Compression",
+    ),
+    "watch": (lambda: write_image(Tree(), bytearray(), watch=5), "watch: 5 is no function"),
+    "trailer": (lambda: write_image(Tree(), bytearray(), trailer=5), "trailer: 5 is no trailer"),
+    "layout": (
+        lambda: write_image(plan(Tree()), bytearray()),
+        "tree: is a Layout, not a Tree; write_",
+    ),
+    "xattrs of a folder": (lambda: sources.directory("/", xattrs="no"), "xattrs: 'no' is neither"),
+    "processes of a folder": (lambda: sources.directory("/", processes=-1), "processes: -1"),
+    "progress of a folder": (lambda: sources.directory("/", progress=5), "progress: 5"),
+    "limits": (lambda: sources.tar("/x", limits={"x": 5}), "limits: is a dict, not a Limits"),
+    "layer": (lambda: Tree().apply_layer(5), "/: 5 is no Tree"),
+    "place of a plan": (lambda: plan(Tree()).save(5), "path: 5 is no path"),
+    "path of content": (lambda: PathContent(5), "path: 5 is no path"),
+    "bytes of content": (lambda: BytesContent(5), "data: 5 is neither bytes"),
+    "opener": (lambda: CallableContent(5, 5), "opener: 5 is no function"),
+    "part of a file": (lambda: PathSliceContent("/x", "x", 5), "offset: 'x'"),
+    "seed": (lambda: RandomPolicy("x"), "seed: 'x'"),
+    "option": (lambda: Spec(lable="x"), "lable: is no option of a Spec; did you mean label?"),
+    "option of a profile": (
+        lambda: Spec.of_profile("boot", lable="x"),
+        "lable: is no option of a Spec; did you mean label?",
+    ),
+    "option that is replaced": (
+        lambda: replace(Spec(), lable="x"),
+        "lable: is no option of a Spec; did you mean label?",
+    ),
+    "nothing like an option": (lambda: Spec(xyz=1), "xyz: is no option of a Spec; help(Spec)"),
+    "bad blocks": (lambda: Spec(bad_blocks=5), "bad_blocks: 5 is no list"),
+    "policies": (
+        lambda: Spec(encryption_policies=5),
+        "encryption_policies: 5 is no mapping of paths to policies",
+    ),
+    "signatures": (
+        lambda: Spec(verity_signatures=5),
+        "verity_signatures: 5 is no mapping of paths to signatures",
+    ),
     "times": (lambda: filters.set_all_times(Tree(), "now"), "seconds: 'now'"),
 }
 
@@ -325,7 +377,24 @@ def test_a_wrong_declared_size_is_said_to_be_that(declared: int, kind: str, tmp_
     }
     tree = Tree()
     tree.file("/file", content[kind], size=declared)
-    with pytest.raises(SourceError, match=rf"the {declared}.* that were declared"):
+    with pytest.raises(SourceError, match=rf"declared size is {declared}, and it holds") as caught:
+        write_image(tree, bytearray())
+    assert isinstance(caught.value, DeclaredSizeError)
+    assert not isinstance(caught.value, SourceChangedError)
+    assert caught.value.declared == declared and caught.value.held in (9, None)
+
+
+def test_a_file_of_a_declared_size_that_is_missing_has_not_vanished(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("/file", PathContent(tmp_path / "none", size=5))
+    with pytest.raises(SourceError, match="none: cannot be read: No such file") as caught:
+        write_image(tree, bytearray())
+    assert not isinstance(caught.value, SourceChangedError)
+    (tmp_path / "there").write_bytes(b"12345")
+    tree = Tree()
+    tree.file("/file", tmp_path / "there")
+    (tmp_path / "there").unlink()
+    with pytest.raises(SourceChangedError, match="vanished after it was scanned"):
         write_image(tree, bytearray())
 
 
@@ -358,9 +427,14 @@ def test_what_is_shown_of_trees_nodes_and_layouts() -> None:
     assert repr(tree["/a/file"]) == (
         "<RegularFile 70 bytes mode=0o644 uid=5 xattrs={b'user.a': b'b'}>"
     )
-    assert repr(tree["/a"]) == "<Directory 1 names mode=0o755 uid=5>"
+    assert repr(tree["/a"]) == "<Directory 1 name mode=0o755 uid=5>"
     assert repr(tree["/link"]) == "<Symlink to b'a' mode=0o777>"
     assert repr(tree["/null"]) == "<CharacterDevice 1:3 mode=0o600>"
+    tree.losses.append(Loss(b"/a", "is lost"))
+    assert repr(tree) == "<Tree of 5 paths, 1 loss>" and repr(Tree()) == "<Tree of 1 path>"
+    tree.losses.append(Loss(b"/a", "is lost as well"))
+    assert repr(tree) == "<Tree of 5 paths, 2 losses>"
+    assert repr(RegularFile(BytesContent(b"x"))) == "<RegularFile 1 byte mode=0o644>"
     layout = plan(tree, Spec(label="root"))
     for word in ("b'root'", str(layout.uuid), f"{layout.size_bytes} bytes"):
         assert word in repr(layout)

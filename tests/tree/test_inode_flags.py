@@ -209,7 +209,7 @@ class TestNodes:
             made.file("/a", b"", flags=1 << 32)
         with pytest.raises(TreeError, match="/a: project: 4294967295"):
             made.file("/a", b"", project=0xFFFFFFFF)
-        with pytest.raises(ValueError, match="no number of inode flags"):
+        with pytest.raises(SpecError, match="flags: None is no number of inode flags"):
             made.root.flags = None  # type: ignore[assignment]
 
     def test_composition_keeps_them(self) -> None:

@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import BinaryIO, Unpack
 
-from ...errors import SpecError
+from ...checked import checked
 from ...tree import Tree
 from ..inputs import inputs_of
 from ..tar_archive import read_members
@@ -33,6 +33,7 @@ Source = str | bytes | os.PathLike[str] | BinaryIO
 """A path, or a binary file that holds an archive and need not be able to seek."""
 
 
+@checked("source")
 def oci(
     source: Source,
     reference: str | None = None,
@@ -81,6 +82,7 @@ def oci(
     )
 
 
+@checked("source")
 def docker_archive(
     source: Source,
     reference: str | None = None,
@@ -120,10 +122,7 @@ def _with_inputs(tree: Tree, source: Source) -> Tree:
 
 
 def _platform(platform: Platform | str | None) -> Platform | None:
-    try:
-        return Platform.parse(platform) if isinstance(platform, str) else platform
-    except ValueError as error:
-        raise SpecError("platform", str(error)) from None
+    return Platform.parse(platform) if isinstance(platform, str) else platform
 
 
 def _open(source: Source, usage: Usage, options: Options) -> Files:

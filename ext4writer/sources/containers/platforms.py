@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
+from ...checked import check_fields, checked
+from ...errors import SpecError
 from ...late_dataclasses import dataclass
 
 _SYSTEMS = {
@@ -50,20 +52,26 @@ class Platform:
     architecture: str = ""
     variant: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for a value of another type."""
+        check_fields(self)
+
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
     @classmethod
+    @checked()
     def parse(cls, text: str) -> Platform:
         """Read ``os/architecture[/variant]``, or one of the first two alone.
 
-        Case is ignored, and aliases such as x86_64 and aarch64 are accepted. Raises ``ValueError``,
-        with a reason, for anything else.
+        Case is ignored, and aliases such as x86_64 and aarch64 are accepted. Raises
+        :class:`SpecError`, with a reason, for anything else.
         """
         parts = text.split("/")
         if len(parts) > 3 or not all(map(_PART.fullmatch, parts)):
-            raise ValueError(
-                f"{text!r} is not OS/ARCHITECTURE[/VARIANT], such as linux/arm64 or linux/arm/v7"
+            raise SpecError(
+                "platform",
+                f"{text!r} is not OS/ARCHITECTURE[/VARIANT], such as linux/arm64 or linux/arm/v7",
             )
         if len(parts) > 1:
             return cls(*parts).normalized(keep_variant=len(parts) == 3)
@@ -72,9 +80,12 @@ class Platform:
             return cls(system, DEFAULT_PLATFORM.architecture)
         alone = cls(DEFAULT_PLATFORM.os, text).normalized()
         if alone.architecture not in _ARCHITECTURES:
-            raise ValueError(f"{text!r} is neither an operating system nor an architecture")
+            raise SpecError(
+                "platform", f"{text!r} is neither an operating system nor an architecture"
+            )
         return alone
 
+    @checked()
     def normalized(self, *, keep_variant: bool = False) -> Platform:
         """The same platform in the names that images use.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, TypedDict, cast
 
+from ...checked import check_fields
 from ...content import Content, ContentSource
 from ...edit.filters import exclude
 from ...edit.globs import Patterns
@@ -46,6 +47,10 @@ class Options:
     limits: Limits = DEFAULT_LIMITS
     progress: ProgressCallback | None = None
     cancel: Cancel | None = None
+
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for a value of another type."""
+        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
+from ...checked import checked
 from ...edit import filters
 from ...edit.globs import Patterns, matcher
 from ...errors import ArchiveError, display_path
 from ...progress import Cancel, ProgressCallback
 from ...resolution import Place, directory_at, resolve
-from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Symlink, Tree
+from ...tree import S_IFDIR, Attributes, Directory, Loss, Node, Symlink, Tree, attributes_of
 from ..inputs import inputs_of
 from ..saved_images import note_saved_image
 from .inputs import Archive, archive_path
@@ -21,6 +23,7 @@ _CACHED_FOLDERS = 1 << 14
 _CACHED_PATH_BYTES = 4096
 
 
+@checked("archive")
 def tar(
     archive: Archive,
     *,
@@ -52,7 +55,8 @@ def tar(
     excluded = matcher(exclude)
     losses: list[Loss] = []
     usage = Usage(archive_path(archive), limits)
-    assembly = Assembly(parents or {}, usage, losses, secure_symlinks=secure_symlinks)
+    of_parents = attributes_of(b"/", parents or {})
+    assembly = Assembly(of_parents, usage, losses, secure_symlinks=secure_symlinks)
     for member in read_members(
         archive,
         spool=spool,
@@ -88,7 +92,7 @@ class Assembly:
 
     def __init__(
         self,
-        parents: Attributes,
+        parents: Mapping[str, Any],
         usage: Usage,
         losses: list[Loss],
         *,

@@ -334,10 +334,10 @@ def archive_path(archive: Archive) -> bytes:
     """What errors call ``archive``."""
     if isinstance(archive, FileSliceContent):
         return archive.file.path
-    if isinstance(archive, str | bytes | os.PathLike):
-        return os.fsencode(archive)
     if not isinstance(archive, Content):
         check_input(archive)
+    if isinstance(archive, str | bytes | os.PathLike):
+        return os.fsencode(archive)
     name = getattr(archive, "name", b"")
     return os.fsencode(name) if isinstance(name, str | bytes) and name else b"(stream)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...checked import check_fields
 from ...errors import LimitError
 from ...late_dataclasses import dataclass
 from ...tree import Loss, LossCode
@@ -46,6 +47,10 @@ class Limits:
     """Parents without a member of their own; each entry allows 8 more."""
     global_bytes: int = 8 * KIB
     """Bytes of the records of global extended headers in effect at one time."""
+
+    def __post_init__(self) -> None:
+        """Raises :class:`SpecError` for a value of another type."""
+        check_fields(self)
 
 
 DEFAULT_LIMITS = Limits()

@@ -1,0 +1,338 @@
+"""Checks what callers give against the types that functions declare.
+
+Annotations are texts here, and most classes that they name are not loaded. So this module reads the
+texts: a function that is :func:`checked` needs no line of its own for each argument. A value whose
+meaning is plain is converted, such as ``"4"`` for an int; another one is refused with the name of
+the argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from .arguments import (
+    buffer_of,
+    bytes_of,
+    count_of,
+    flag,
+    path_of,
+    text_of,
+    writable_buffer_of,
+)
+from .errors import SpecError
+from .late_dataclasses import NamedTuple, fields
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+Value = TypeVar("Value")
+Take = Callable[[Any], Any]
+"""What a caller gives -> what the function gets; ``ValueError`` with the reason if it is wrong."""
+
+
+class Kind(NamedTuple):
+    """What a name in an annotation stands for."""
+
+    words: str
+    """What messages call it, after "neither"."""
+    take: Take
+
+
+def _having(method: str, words: str, reason: str) -> Kind:
+    """Objects with a method."""
+
+    def take(given: Any) -> Any:
+        if callable(getattr(given, method, None)):
+            return given
+        raise ValueError(f"{given!r:.80} {reason}")
+
+    return Kind(words, take)
+
+
+def _anything(given: Any) -> Any:
+    return given
+
+
+def _number_of(given: Any) -> Any:
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return given
+    raise ValueError(f"{given!r:.80} is no number")
+
+
+def _bytes_of(given: Any) -> Any:
+    if isinstance(given, str):
+        raise ValueError(f"{given!r:.80} is a str and no bytes; encode it")
+    return bytes_of(given)
+
+
+def _mapping_of(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return given
+    raise ValueError(f"{given!r:.80} is no mapping")
+
+
+def _nothing_of(given: Any) -> Any:
+    if given is None:
+        return None
+    raise ValueError(f"{given!r:.80} is not None")
+
+
+def _trailer_of(given: Any) -> Any:
+    if hasattr(given, "area_size"):
+        return given
+    raise ValueError(f"{given!r:.80} is no trailer, such as watchers.DmVerity")
+
+
+def _output_of(given: Any) -> Any:
+    """What is no output at all is refused with what is known of it, when it is opened."""
+    return path_of(given) if isinstance(given, str | bytes) else given
+
+
+def _patterns_of(given: Any) -> Any:
+    """A function, one glob, or several."""
+    if isinstance(given, str | bytes):
+        return path_of(given)
+    return given if callable(given) else _each_of(path_of)(given)
+
+
+_FUNCTION = _having("__call__", "a function", "is no function")
+_PATH = Kind("a path", path_of)
+_MAPPING = Kind("a mapping", _mapping_of)
+_TAKEN_INSIDE = Kind("", _anything)
+"""What the function itself takes or refuses, in words of its own."""
+
+KINDS = {
+    "None": Kind("None", _nothing_of),
+    "bool": Kind("True or False", flag),
+    "int": Kind("a whole number", count_of),
+    "float": Kind("a number", _number_of),
+    "str": Kind("a str", text_of),
+    "bytes": Kind("bytes", _bytes_of),
+    "Path": _PATH,
+    "PathLike": _PATH,
+    "BinaryIO": _having("read", "a binary file", "is no binary file"),
+    "Callable": _FUNCTION,
+    "ProgressCallback": _FUNCTION,
+    "OnDamage": _FUNCTION,
+    "OnError": _FUNCTION,
+    "SpoolMaker": _FUNCTION,
+    "Cancel": _having("is_set", "an Event", "has no is_set(), as a threading.Event has it"),
+    "Change": _FUNCTION,
+    "Store": _FUNCTION,
+    "Trailer": Kind("a trailer", _trailer_of),
+    "OutputLike": Kind("an output", _output_of),
+    "Patterns": Kind("patterns", _patterns_of),
+    "Attributes": _MAPPING,
+    "Buffer": Kind("bytes", buffer_of),
+    "ReadBuffer": Kind("bytes", buffer_of),
+    "WriteBuffer": Kind("a bytearray", writable_buffer_of),
+    "Executor": _having("submit", "an executor", "is no executor of concurrent.futures"),
+    "Mapping": _MAPPING,
+    "dict": _MAPPING,
+    **dict.fromkeys(
+        (
+            *("Any", "Archive", "Format", "ImageSource", "OutputFormat", "OverrideValue"),
+            *("Size", "Source"),
+        ),
+        _TAKEN_INSIDE,
+    ),
+}
+"""The names in annotations that are not those of classes of this library."""
+
+HINTS = {
+    "Tree": "ext4writer.sources.directory() reads a folder",
+    "Layout": "plan() makes one",
+    "Spec": "write Spec(size=...)",
+    "Compression": "write Compression(level=...)",
+    "Limits": "write sources.Limits(members=...)",
+    "Entry": "nix.read_contents() makes them",
+    "Registration": "nix.read_registration() makes one",
+}
+"""Where objects of a class come from."""
+
+
+def checked(
+    *own: str,
+) -> Callable[[Callable[Arguments, Answer]], Callable[Arguments, Answer]]:
+    """Let a function check its arguments, but for those that it takes or refuses on its ``own``.
+
+    The function raises :class:`SpecError` for a value that its annotations do not allow.
+    """
+
+    def decorated(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+        takes: dict[str, Take] = {}
+
+        @wraps(function)
+        def call(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
+            if not takes:
+                takes.update(_takes_of(function, own))
+            given: list[Any] = list(args)
+            for at, name in enumerate(_names_of(function)[: len(given)]):
+                if name in takes:
+                    given[at] = taken_argument(name, given[at], takes[name])
+            for name, value in options.items():
+                if name in takes:
+                    options[name] = taken_argument(name, value, takes[name])
+            return function(*given, **options)
+
+        return call
+
+    return decorated
+
+
+def checked_if_it_fails(
+    function: Callable[Arguments, Answer],
+) -> Callable[Arguments, Answer]:
+    """Let a function answer for wrong arguments only where it fails; for what is called a lot."""
+
+    @wraps(function)
+    def call(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
+        try:
+            return function(*args, **options)
+        except (TypeError, AttributeError):
+            takes = dict(_takes_of(function, ()))
+            for name, value in (*zip(_names_of(function), args, strict=False), *options.items()):
+                if name in takes and takes[name] is not _anything:
+                    taken_argument(name, value, takes[name])
+            raise
+
+    return call
+
+
+def refuse_no_number(**given: object) -> None:
+    """Raise :class:`SpecError` for the first that is no whole number.
+
+    It is called where something has failed, so that what is done often costs nothing more.
+    """
+    for name, value in given.items():
+        taken_argument(name, value, count_of)
+
+
+def taken_argument(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
+    """``given`` as ``take`` converts it; raises :class:`SpecError` with the name."""
+    try:
+        return take(given)
+    except ValueError as error:
+        raise SpecError(name, str(error)) from None
+
+
+def check_fields(one: Any, *own: str) -> None:
+    """Convert and check the fields of a dataclass, as :func:`checked` does with arguments."""
+    for field in fields(one):
+        if field.name not in own:
+            given = getattr(one, field.name)
+            value = taken_argument(field.name, given, take_of(str(field.type)))
+            if value is not given:
+                object.__setattr__(one, field.name, value)
+
+
+def _names_of(function: Any) -> tuple[str, ...]:
+    """The arguments that may be given by their position."""
+    code = function.__code__
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount]
+    return names
+
+
+def _takes_of(function: Any, own: tuple[str, ...]) -> Iterator[tuple[str, Take]]:
+    for name, annotation in function.__annotations__.items():
+        if name != "return" and name not in own and not annotation.startswith("Unpack["):
+            yield name, take_of(annotation)
+
+
+_takes: dict[str, Take] = {}
+
+
+def take_of(annotation: str) -> Take:
+    """What takes values of an annotation, which is a text."""
+    take = _takes.get(annotation)
+    if take is None:
+        take = _takes[annotation] = _made(annotation)
+    return take
+
+
+def _made(annotation: str) -> Take:
+    parts = list(_alternatives(annotation))
+    may_be_none = "None" in parts
+    names = [_name_of(part) for part in parts if part != "None"]
+    if _PATH in (KINDS.get(name) for name in names):
+        parts = [part for part in parts if part not in ("str", "bytes")]
+    kinds = [_kind_of(part) for part in parts if part != "None"]
+    if _TAKEN_INSIDE in kinds:
+        return _anything
+    if len(kinds) == 1:
+        one = kinds[0].take
+        return (lambda given: None if given is None else one(given)) if may_be_none else one
+
+    def take(given: Any) -> Any:
+        if given is None and may_be_none:
+            return None
+        for kind in kinds:
+            try:
+                return kind.take(given)
+            except ValueError:
+                continue
+        words = [kind.words for kind in kinds]
+        raise ValueError(f"{given!r:.80} is neither {', '.join(words[:-1])} nor {words[-1]}")
+
+    return take
+
+
+def _alternatives(annotation: str) -> Iterator[str]:
+    """The parts of a union."""
+    part, depth = "", 0
+    for word in annotation.split(" | "):
+        part = f"{part} | {word}" if part else word
+        depth += word.count("[") - word.count("]")
+        if not depth:
+            yield part
+            part = ""
+
+
+def _name_of(part: str) -> str:
+    """``PathLike`` of ``os.PathLike[str]``."""
+    return part.partition("[")[0].rpartition(".")[2]
+
+
+def _kind_of(part: str) -> Kind:
+    name = _name_of(part)
+    if name in ("Iterable", "Sequence", "tuple"):
+        inside = part.partition("[")[2].removesuffix("]").removesuffix(", ...")
+        return Kind("a list", _each_of(take_of(inside) if inside else _anything))
+    return KINDS.get(name) or Kind(_with_article(name), _of_class(name))
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _each_of(take: Take) -> Take:
+    """Several values; a text is one, though it is a sequence of characters."""
+
+    def take_each(given: Any) -> Any:
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            raise ValueError(f"{given!r:.80} is no list")
+        if not isinstance(given, list | tuple | set | frozenset):
+            return given  # may be read only once
+        for one in given:
+            take(one)
+        return given
+
+    return take_each
+
+
+def _of_class(name: str) -> Take:
+    """Objects of the class ``name`` of this library, or of a class below it."""
+
+    def take(given: Any) -> Any:
+        if any(kind.__name__ == name for kind in type(given).__mro__):
+            return given
+        hint = f"; {HINTS[name]}" if name in HINTS else ""
+        raise ValueError(
+            f"is {_with_article(type(given).__name__)}, not {_with_article(name)}{hint}"
+        )
+
+    return take
+
+
+KINDS["Base"] = Kind("a path or a Layout", take_of("Path | Layout"))
