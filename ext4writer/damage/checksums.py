@@ -665,7 +665,9 @@ class _Sealer:
         left = end - base
         while at + XATTR_ENTRY.size <= end:
             name_len, index, offset, value_ino, size, stored = _xattr(view, at)
-            if not (name_len or index or offset or value_ino):
+            # Four bytes of zeros end the list, and a value may follow at once
+            # (fs/ext4/xattr.h:IS_LAST_ENTRY).
+            if not (name_len or index or offset):
                 break
             following = at + entry_size(name_len)
             if following > end:

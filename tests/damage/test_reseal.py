@@ -145,6 +145,22 @@ def test_images_of_ours_stay_as_they_are(features: str, tmp_path: Path) -> None:
     assert problems(reseal(changed), tmp_path / "image") == []
 
 
+def test_a_value_that_begins_behind_the_end_of_its_list_stays_as_it_is(tmp_path: Path) -> None:
+    # The end of a list has four bytes of its own. A value of the longest size begins right there,
+    # with the number of an inode here, at the place of e_value_inum.
+    tree = Tree()
+    tree.directory("/d")
+    for number in range(3):
+        tree.file(f"/d/{number:050}", b"")
+    spec = Spec(features=f"{DEFAULT_FEATURES},inline_data,metadata_csum_seed", inode_size=512)
+    image = bytearray()
+    write_image(tree, image, spec)
+    assert reseal(image) == image
+    changed = bytearray(image)
+    changed[UUID_AT] ^= 1
+    assert problems(reseal(changed), tmp_path / "image") == []
+
+
 def test_an_image_that_the_kernel_wrote_stays_as_it_is(
     made: Callable[[str], bytes], tmp_path: Path
 ) -> None:
