@@ -149,7 +149,10 @@ def test_results_are_put_together(tmp_path: Path) -> None:
     assert seeds_in(both) == list(range(7))
     assert (both / "6.recipe").read_text() == str(random_recipe(6))
     # The campaign goes on with what is there.
-    call("run", "--seeds", "0:7", "--oracle", CRASHES, "-o", both)
+    told = call("run", "--seeds", "0:7", "--oracle", CRASHES, "-o", both, status=1)
+    assert "7 seeds, 7 kept" in told
+    told = call("run", "--seeds", "5:7", "--oracle", CRASHES, "-o", both, status=1)
+    assert told.startswith("2 seeds, 2 kept")
     call("merge", tmp_path / "a", "-o", both, status=1)
     call("run", "--seeds", "1", "--oracle", "check", "-o", tmp_path / "c", "--overrides", 2)
     told = call("merge", tmp_path / "a", tmp_path / "c", "-o", tmp_path / "d", status=1)

@@ -232,6 +232,16 @@ def run(
                 future.cancel()
 
 
+def kept_before(seeds: range, oracles: Sequence[str], folder: str) -> set[int]:
+    """Those of ``seeds`` that earlier runs with these oracles, or more, kept in ``folder``."""
+    names = {Oracle.parse(name).name for name in oracles}
+    return {
+        row.seed
+        for row in rows(os.path.join(folder, RESULTS))
+        if row.reason and row.seed in seeds and names <= set(row.oracles)
+    }
+
+
 def _end_line(file: BinaryIO) -> None:
     """An interruption may have cut the last line off."""
     if file.tell():

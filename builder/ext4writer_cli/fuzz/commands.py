@@ -251,12 +251,13 @@ def run(
     command continues.
     """
     from ..options import WORKERS_MAX, usable_cpus
+    from .campaign import kept_before, stop_workers
     from .campaign import run as run_campaign
-    from .campaign import stop_workers
 
     _parse_oracles(oracles)
-    kept = 0
     folder = _folder(output)
+    # What was kept before an interruption counts as well.
+    kept = kept_before(seeds, oracles, folder)
     count = workers or min(usable_cpus(), WORKERS_MAX)
     with (
         cancel_on_signals(at_once=True),
@@ -272,12 +273,12 @@ def run(
                 memory=memory << 20,
                 overrides=overrides,
             ):
-                kept += 1
+                kept.add(finding.seed)
                 click.echo(f"{finding.seed}: {finding.reason}")
         except BaseException:
             stop_workers()
             raise
-    click.echo(f"{len(seeds)} seeds, {kept} kept in {folder}")
+    click.echo(f"{len(seeds)} seeds, {len(kept)} kept in {folder}")
     if kept:
         raise SystemExit(1)
 
