@@ -9,22 +9,6 @@ from ..late_dataclasses import NamedTuple
 from ..ondisk.verity import FSVERITY_DESCRIPTOR
 from ..read import Image
 
-FORGOTTEN = frozenset(
-    {
-        # e2fsck/unix.c:main calls the file system valid again before pass 1
-        *("PR_0_FS_SIZE_WRONG", "PR_0_BAD_MIN_EXTRA_ISIZE", "PR_0_BAD_WANT_EXTRA_ISIZE"),
-        *("PR_0_META_AND_GDT_CSUM_SET", "PR_0_CSUM_SEED_WITHOUT_META_CSUM"),
-        *("PR_0_64BIT_WITHOUT_EXTENTS", "PR_0_FIRST_META_BG_TOO_BIG", "PR_0_GDT_CSUM"),
-        *("PR_0_GDT_UNINIT", "PR_0_BB_UNINIT_LAST", "PR_0_GDT_ITABLE_UNUSED"),
-        *("PR_0_INVALID_QUOTA_INO", "PR_0_CLEAR_RESIZE_INODE"),
-        *("PR_0_NONZERO_RESERVED_GDT_BLOCKS", "PR_0_JOURNAL_RECOVER_SET"),
-        # e2fsck/problem.c: PR_NO_OK
-        *("PR_1_SET_IMMUTABLE", "PR_2_SET_FILETYPE"),
-        *("PR_5_FREE_BLOCK_COUNT", "PR_5_FREE_INODE_COUNT"),
-    }
-)
-"""What ``e2fsck -n`` names and forgets: where it finds nothing else, it ends with 0."""
-
 
 class Problem(NamedTuple):
     """One thing that is wrong. ``offset`` is in bytes from the start of the file system."""
@@ -40,11 +24,6 @@ class Problem(NamedTuple):
     path: bytes | None = None
     is_warning: bool = False
     """Whether e2fsck would call the file system clean anyway."""
-
-    @property
-    def is_named(self) -> bool:
-        """Whether e2fsck says it, if only to forget it."""
-        return not self.is_warning or self.code.startswith("PR_")
 
     @property
     def line(self) -> str:

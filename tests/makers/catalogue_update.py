@@ -61,7 +61,7 @@ def checked(image: bytes) -> tuple[str, ...]:
             result = check_opened(opened, met)
     except (DamageError, ImageError) as error:
         return (type(error).__name__,)
-    found = [problem.code for problem in result.problems if problem.is_named]
+    found = [problem.code for problem in result.problems if not problem.is_warning]
     return tuple(sorted(dict.fromkeys(found)))
 
 

@@ -416,9 +416,10 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
             if list(listed[: len(copies)]) != [first + number + copy for copy in copies]:
                 text = f"leads to block {first + number}, which does not list its copies"
         if text:
-            # e2fsck -n names the first quarter, and goes on as if nothing were wrong.
-            code = "PR_0_RESIZE_INODE_INVALID" if number < reserved // 4 else "RESIZE_INODE"
-            check.of_record(code, INODE_128, "i_block", inode.offset, text, inode.ino, warn=True)
+            is_compared = number < reserved // 4
+            code = "PR_0_RESIZE_INODE_INVALID" if is_compared else "RESIZE_INODE"
+            where = inode.offset, text, inode.ino
+            check.of_record(code, INODE_128, "i_block", *where, warn=not is_compared)
             return
 
 

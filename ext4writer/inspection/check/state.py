@@ -14,7 +14,7 @@ from ...ondisk.superblock import EXT4_ROOT_INO, SUPERBLOCK, SUPERBLOCK_OFFSET
 from ...progress import Cancel, check_cancelled
 from ...read import Image, Inode
 from ...read.orphans import orphans
-from ..problems import FORGOTTEN, Problem, of_damage
+from ..problems import Problem, of_damage
 
 PROBLEMS_MAX = 10_000
 """Problems that are kept; further ones are counted."""
@@ -93,8 +93,6 @@ class Check:
         self.counts[problem.code] += 1
         if problem.code == "PR_0_GDT_CSUM" and problem.offset is not None:
             self.wrong_sums.add(problem.offset)
-        if problem.code in FORGOTTEN:
-            problem = problem._replace(is_warning=True)
         if problem.is_warning:
             self.warnings += 1
         else:
