@@ -116,6 +116,39 @@ def corpus(attempts: int = 6, *, journal: bool = True) -> Corpus:
     return Corpus(recipes, held, impossible)
 
 
+def _made_to_work(
+    fixed: dict[str, str], usual: dict[str, str], all_factors: Sequence[Factor]
+) -> dict[str, str] | None:
+    """The usual choices with ``fixed`` ones, and one other choice for each that needs it.
+
+    uninit_bg, for one, is only for images without metadata_csum. None if that is not enough.
+    """
+    levels = {**usual, **fixed}
+    if _works(levels):
+        return levels
+    for name, value in fixed.items():
+        alone = {**usual, name: value}
+        if not _works(alone):
+            helper = _helper(alone, {*fixed}, all_factors)
+            levels.update(helper or {})
+    if _works(levels):
+        return levels
+    helper = _helper(levels, {*fixed}, all_factors)
+    return None if helper is None else {**levels, **helper}
+
+
+def _helper(
+    levels: dict[str, str], fixed: set[str], all_factors: Sequence[Factor]
+) -> dict[str, str] | None:
+    """One choice with which ``levels`` work, of what is not ``fixed``; None if there is none."""
+    for name, values in all_factors:
+        if name not in fixed:
+            for value in values:
+                if value != levels[name] and _works({**levels, name: value}):
+                    return {name: value}
+    return None
+
+
 def _filled(
     fixed: dict[str, str],
     usual: dict[str, str],
@@ -124,8 +157,8 @@ def _filled(
     attempts: int,
 ) -> dict[str, str] | None:
     """All factors, with ``fixed`` ones among them, as mixed as can be; None if that cannot be."""
-    levels = {**usual, **fixed}
-    if not _works(levels):
+    levels = _made_to_work(fixed, usual, all_factors)
+    if levels is None:
         return None
     for _ in range(attempts):
         for name, values in all_factors:

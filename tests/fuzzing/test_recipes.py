@@ -161,6 +161,12 @@ def test_the_corpus_holds_all_pairs() -> None:
     made = corpus(attempts=2)
     assert made.pairs > 3000 and len(made.recipes) < 400
     assert made.recipes[0].image()
+    # Only pairs that exclude each other are missing; others may need a third choice.
+    assert ("block_size=1024", "feature sparse_super=^sparse_super") not in made.impossible
+    assert [pair for pair in made.impossible if "feature uninit_bg=uninit_bg" in pair] == [
+        ("feature metadata_csum=metadata_csum", "feature uninit_bg=uninit_bg"),
+        ("feature metadata_csum_seed=metadata_csum_seed", "feature uninit_bg=uninit_bg"),
+    ]
 
 
 # -- the commands ----------------------------------------------------------------------------------
