@@ -120,6 +120,21 @@ def test_clusters_grow_offline(name: str, tmp_path: Path) -> None:
     assert int(told["Block count"]) * spec.block_size > layout.size_bytes * 1.9
 
 
+def test_clusters_without_a_journal_are_filled(tmp_path: Path) -> None:
+    """The kernel writes until nothing is free: all that was promised, but a cluster for extents."""
+    require_root()
+    image = tmp_path / "image"
+    free, cluster = 56 << 20, 64 << 10
+    spec = Spec(features="bigalloc,^has_journal", free=free, cluster_size=cluster)
+    ext4writer.write_image(tree(), image, spec)
+    with mounted(image, rw=True) as point:
+        with pytest.raises(OSError, match="No space left"), (point / "all").open("wb", 0) as file:
+            while True:
+                file.write(b"x" * cluster)
+        assert (point / "all").stat().st_size >= free - cluster
+    judge(image, "quick")
+
+
 def test_inodes_come_by_clusters() -> None:
     """A file takes a cluster at least, so that more inodes would be of no use."""
     free = 64 * MIB
