@@ -99,6 +99,9 @@ LEAST_HOLE = 32 << 10
 """Zeros that are worth a message of their own."""
 TOGETHER = 1 << 20
 """Bytes of requests that wait and follow each other in the image, which are read in one go."""
+MOST_TOGETHER = 256
+"""Requests that are answered by one sendmsg(2), each with a head and data: Linux takes 1024 pieces
+at most (``UIO_MAXIOV``)."""
 RECEIVED = 16 << 10
 """Bytes that are asked for at once: hundreds of requests."""
 MOST_EXTENTS = 1 << 16
@@ -315,10 +318,17 @@ class Connection:
             self._fail(cookie, NBD_EINVAL, f"a read has no flags {flags:#x}")
             return
         following = self._following(offset + length, TOGETHER - length, flags)
+        del self._received[: len(following) * REQUEST.size]
         together = [(cookie, offset, length), *following]
         if following and self._read_together(together, flags):
-            del self._received[: len(following) * REQUEST.size]
             return
+        # Each of them is read alone then: trying again with what is left would read it many times.
+        for each in together:
+            self._read_alone(*each, flags)
+            self.last_active = next(self._activity)
+
+    def _read_alone(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        """Answer one read, with its holes."""
         pieces = [(offset, length, False)]
         if self._structured and not flags & NBD_CMD_FLAG_DF:
             pieces = list(_pieces(self._image, offset, length))
@@ -337,7 +347,7 @@ class Connection:
     def _following(self, end: int, room: int, flags: int) -> list[Range]:
         """Requests that wait already, each for the bytes after the one before; up to ``room``."""
         found: list[Range] = []
-        waiting = len(self._received) // REQUEST.size
+        waiting = min(len(self._received) // REQUEST.size, MOST_TOGETHER - 1)
         for magic, flag_word, command, cookie, offset, length in REQUEST.iter_unpack(
             self._received[: waiting * REQUEST.size]
         ):

@@ -278,6 +278,25 @@ def test_requests_that_wait_are_each_answered(server: Server, image: Path) -> No
 
 
 @pytest.mark.parametrize("structured", [False, True])
+def test_thousands_of_small_requests_wait(
+    server: Server, folder: Path, image: Path, structured: bool
+) -> None:
+    """More than one sendmsg(2) takes, while the client reads nothing."""
+    data = image.read_bytes()
+    first = data.index((folder / "large").read_bytes()[:4096])
+    with closing(Client(server)) as client:
+        client.go(structured=structured)
+        client.peer.sendall(
+            b"".join(packed_request(NBD_CMD_READ, first + 16 * at, 16) for at in range(2000))
+        )
+        for offset in range(first, first + 16 * 2000, 16):
+            if structured:
+                assert client.data(offset, 16) == data[offset : offset + 16]
+            else:
+                assert client.simple(16) == (0, data[offset : offset + 16])
+
+
+@pytest.mark.parametrize("structured", [False, True])
 def test_one_of_those_that_wait_cannot_be_read(tmp_path: Path, structured: bool) -> None:
     folder = tmp_path / "source"
     folder.mkdir()
