@@ -793,16 +793,14 @@ def _numbers(override: Override, most: int, default: tuple[int, ...] = ()) -> li
 
 def _path_and_numbers(override: Override, count: int) -> tuple[str, list[int], int]:
     """The path and the last ``count`` numbers of ``PATH][A][B`` or ``PATH:A:B``, and how many
-    were given."""
+    were given. Where brackets hold numbers, a colon and digits before them belong to the path."""
     path = override.index
     numbers: list[int] = []
+    mark = "][" if _number(path.rpartition("][")[2]) is not None and "][" in path else ":"
     while len(numbers) < count:
-        for mark in ("][", ":"):
-            rest, found, last = path.rpartition(mark)
-            number = _number(last)
-            if found and number is not None:
-                break
-        else:
+        rest, found, last = path.rpartition(mark)
+        number = _number(last)
+        if not found or number is None:
             break
         path = rest
         numbers.insert(0, number)  # the loop ended with a number

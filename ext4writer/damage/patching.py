@@ -100,7 +100,10 @@ def patch_file(
         file = opened.enter_context(open(image, "rb"))
         memory = private_memory(file.fileno(), store.size)
         with memoryview(memory) as view:
-            changed = patch_into(view[offset:end], overrides)
+            try:
+                changed = patch_into(view[offset:end], overrides)
+            except ImageError as error:
+                raise ImageError(store.name, error.problem) from None
             moved = ((first + offset, last + offset) for first, last in changed)
             stretches = sorted([*store.stored(0, store.size), *moved])
             with open_sink(output, store.size) as sink:

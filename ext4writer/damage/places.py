@@ -115,7 +115,7 @@ class Place:
         if operator == "=":
             if value < 0 and self.bit is None:
                 value += mask + 1
-            if isinstance(override.value, int) and not 0 <= value <= mask:
+            if not isinstance(override.value, str) and not 0 <= value <= mask:
                 text = (
                     "a bit is 0 or 1"
                     if self.bit is not None

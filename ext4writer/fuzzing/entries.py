@@ -43,11 +43,21 @@ class Entry(NamedTuple):
             if key not in KINDS[kind][1] or not (value.isascii() and value.isdigit()):
                 known = ", ".join(f"{each}=N" for each in KINDS[kind][1])
                 raise ValueError(f"{word!r} means nothing for {kind}; there are {known}")
-            numbers[key] = min(int(value), 1 << 63)
-        return cls(kind, path, numbers)
+            numbers[key] = int(value)
+        entry = cls(kind, path, numbers)
+        entry.check()
+        return entry
+
+    def check(self) -> None:
+        """Raise ``ValueError`` for a number that is above what the kind takes."""
+        for name, number in self.numbers.items():
+            most = KINDS[self.kind][1][name]
+            if number > most:
+                raise ValueError(f"{name}={number} of {self.path} is too large; the most is {most}")
 
     def add_to(self, tree: Tree) -> None:
-        """Make the entry in ``tree``."""
+        """Make the entry in ``tree``; ``ValueError`` for a number that is too large."""
+        self.check()
         KINDS[self.kind][0](tree, self.path, self.numbers)
 
 
@@ -67,42 +77,38 @@ def content(size: int, fill: int) -> bytes:
 def _attributes(numbers: Mapping[str, int]) -> dict[str, object]:
     given: dict[str, object] = {}
     if "mode" in numbers:
-        given["mode"] = numbers["mode"] & 0o7777
+        given["mode"] = numbers["mode"]
     for name in ("uid", "gid"):
         if name in numbers:
-            given[name] = min(numbers[name], ID_MOST)
+            given[name] = numbers[name]
     if "mtime" in numbers:
-        given["mtime_ns"] = min(numbers["mtime"], (1 << 34) - (1 << 31) - 1) * 10**9
+        given["mtime_ns"] = numbers["mtime"] * 10**9
     if "xattr" in numbers:
-        given["xattrs"] = {b"user.fuzz": content(min(numbers["xattr"], 1 << 16), 5)}
+        given["xattrs"] = {b"user.fuzz": content(numbers["xattr"], 5)}
     return given
 
 
 def _directory(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:
     directory = tree.directory(path, **_attributes(numbers))  # type: ignore[arg-type]
-    length = min(max(numbers.get("length", 8), 5), 255)
+    length = max(numbers.get("length", 8), 5)
     # Straight into the directory, as these names are right and there may be thousands.
-    for number in range(min(numbers.get("names", 0), MOST_NAMES)):
+    for number in range(numbers.get("names", 0)):
         directory.children[b"%0*d" % (length, number)] = RegularFile(EMPTY)
 
 
 def _file(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:
-    size = min(numbers.get("size", 0), LARGEST)
-    data = content(size, numbers.get("fill", 1))
-    hole = min(numbers.get("hole", 0), LARGEST)
-    if hole:
+    data = content(numbers.get("size", 0), numbers.get("fill", 1))
+    if hole := numbers.get("hole", 0):
         data += bytes(hole) + content(100, 7)
     tree.file(path, data, **_attributes(numbers))  # type: ignore[arg-type]
 
 
 def _symlink(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:
-    tree.symlink(path, "t" * min(max(numbers.get("length", 10), 1), 4095))
+    tree.symlink(path, "t" * max(numbers.get("length", 10), 1))
 
 
 def _device(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:
-    tree.device(
-        path, "c", min(numbers.get("major", 1), 4095), min(numbers.get("minor", 3), 1 << 20 - 1)
-    )
+    tree.device(path, "c", numbers.get("major", 1), numbers.get("minor", 3))
 
 
 def _fifo(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:
@@ -116,13 +122,19 @@ def _hard_link(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:  # no
 
 
 Maker = Callable[[Tree, str, Mapping[str, int]], None]
-_SHARED = ("mode", "uid", "gid", "mtime", "xattr")
-KINDS: dict[str, tuple[Maker, tuple[str, ...]]] = {
-    "dir": (_directory, ("names", "length", *_SHARED)),
-    "file": (_file, ("size", "fill", "hole", *_SHARED)),
-    "symlink": (_symlink, ("length",)),
-    "device": (_device, ("major", "minor")),
-    "fifo": (_fifo, _SHARED),
-    "link": (_hard_link, ()),
+_SHARED = {
+    "mode": 0o7777,
+    "uid": ID_MOST,
+    "gid": ID_MOST,
+    "mtime": (1 << 34) - (1 << 31) - 1,  # ext4.h:ext4_encode_extra_time
+    "xattr": 1 << 16,
 }
-"""Kind -> what makes it, and the names of its numbers."""
+KINDS: dict[str, tuple[Maker, Mapping[str, int]]] = {
+    "dir": (_directory, {"names": MOST_NAMES, "length": 255, **_SHARED}),
+    "file": (_file, {"size": LARGEST, "fill": 255, "hole": LARGEST, **_SHARED}),
+    "symlink": (_symlink, {"length": 4095}),
+    "device": (_device, {"major": (1 << 12) - 1, "minor": (1 << 20) - 1}),
+    "fifo": (_fifo, _SHARED),
+    "link": (_hard_link, {}),
+}
+"""Kind -> what makes it, and the names of its numbers with the most that each may be."""

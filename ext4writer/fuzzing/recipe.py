@@ -93,10 +93,15 @@ class Recipe:
         return hashlib.sha256(str(self).encode()).hexdigest()[:12]
 
     def make_tree(self) -> Tree:
-        """The tree; raises :class:`TreeError` for entries that contradict each other."""
+        """The tree; raises :class:`TreeError` for entries that contradict each other, and
+        :class:`RecipeError` for numbers that are too large.
+        """
         tree = Tree()
         for entry in self.entries:
-            entry.add_to(tree)
+            try:
+                entry.add_to(tree)
+            except ValueError as error:
+                raise RecipeError(str(error)) from None
         return tree
 
     def make_spec(self) -> Spec:

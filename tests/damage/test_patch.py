@@ -156,6 +156,14 @@ def test_both_forms_of_an_index_name_the_same() -> None:
         assert patch(image(), [one]) == patch(image(), [other])
 
 
+def test_a_path_may_end_in_a_colon_and_digits() -> None:
+    tree, data = Tree(), bytearray()
+    tree.file("/part:2", b"x" * 9000)
+    write_image(tree, data, Spec(free=0, journal="none"))
+    for text in ("extent[/part:2][0].ee_len=9", "extent[/part:2:0:0].ee_len=9"):
+        assert value(patch(bytes(data), [text]), "extent[/part:2][0].ee_len") == 9
+
+
 def test_a_checksum_is_right_stale_or_wrong(tmp_path: Path) -> None:
     path = tmp_path / "image"
     text = "inode[/other].i_links_count=7"
@@ -198,6 +206,8 @@ def test_a_function_sees_the_old_value() -> None:
     assert value(changed, "inode[/other].i_size_lo") == 1500
     with pytest.raises(OverrideError, match="a function returned"):
         patch(image(), [Override("inode", "/other", "i_size_lo", lambda _: None)])  # type: ignore
+    with pytest.raises(OverrideError, match="i_size_lo has 32 bits"):
+        patch(image(), [Override("inode", "/other", "i_size_lo", lambda _: 1 << 32)])
 
 
 @pytest.mark.parametrize(
@@ -262,6 +272,9 @@ def test_the_command_patches(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
         assert out.read_bytes() == kept
     assert made.read_bytes() == image()
+    made.write_bytes(bytes(4096))
+    done = command("patch", made, text, "-o", out)
+    assert done.returncode == 1 and str(made) in done.stderr
 
 
 def test_a_partition_is_patched_and_the_rest_kept(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ext4writer import Spec, Tree, write_image
 from ext4writer.damage import reseal, strategies
 from ext4writer.fuzzing import Recipe, RecipeError, mutate, random_recipe
+from ext4writer.fuzzing.entries import Entry
 from ext4writer.fuzzing.pairs import corpus
 from ext4writer.fuzzing.shapes import shapes
 from ext4writer.read import open_image
@@ -126,6 +127,8 @@ def test_judges_agree_where_they_once_did_not(lines: str) -> None:
         "ext4writer recipe 1\nfile relative\n",
         "ext4writer recipe 1\nfile /f size=x\n",
         "ext4writer recipe 1\nfile /f colour=1\n",
+        "ext4writer recipe 1\nfile /f size=16777217\n",
+        "ext4writer recipe 1\ndir /d names=5001\n",
         "ext4writer recipe 1\nspec owner=1\n",
         "ext4writer recipe 1\nnonsense /f\n",
         "ext4writer recipe 1\noverride what\n",
@@ -134,6 +137,12 @@ def test_judges_agree_where_they_once_did_not(lines: str) -> None:
 def test_texts_that_are_no_recipes(text: str) -> None:
     with pytest.raises(RecipeError):
         Recipe.parse(text)
+
+
+def test_numbers_of_entries_have_a_most() -> None:
+    assert Recipe.parse("ext4writer recipe 1\ndevice /d minor=1048575\n").image()
+    with pytest.raises(RecipeError, match="minor=1048576 of /d is too large"):
+        Recipe((Entry("device", "/d", {"minor": 1 << 20}),)).image()
 
 
 @settings(max_examples=30, deadline=None)
@@ -178,6 +187,7 @@ def test_images_are_made_and_made_again(tmp_path: Path) -> None:
     call("replay", tmp_path / "made" / "6.recipe", "-o", tmp_path / "again.img")
     assert (tmp_path / "again.img").read_bytes() == (tmp_path / "made" / "6.img").read_bytes()
     call("make", "--seed", "5:8", "-o", tmp_path / "made", status=1)
+    call("replay", tmp_path / "made" / "6.img", "--syz", status=1)
     assert "syz_mount_image" in call("replay", tmp_path / "made" / "6.recipe", "--syz")
 
 

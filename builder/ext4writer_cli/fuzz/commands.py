@@ -121,8 +121,11 @@ def _recipe(path: str) -> Recipe:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(1 << 20)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(path, f"cannot be read: {error}") from error
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        text = "is no recipe, which is a text; 'fuzz make' writes some"
+        raise SourceError(path, text) from error
     return Recipe.parse(text)
 
 
