@@ -531,24 +531,20 @@ class PathContent(Content):
         return self.path
 
     def open(self) -> Reader:
-        try:
-            fd = open_source(self.path)
-        except SourceChangedError as error:
-            if not self._declared:
-                raise
-            # Nothing has looked at it before.
-            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "gone"
-            raise SourceError(self.path, f"cannot be read: {reason}") from error
+        fd = open_unseen(self.path) if self._declared else open_source(self.path)
         return DescriptorReader(fd, self.path, self.size, declared=self._declared, stamp=self.stamp)
 
 
 def host_path(path: str | bytes | os.PathLike[str]) -> bytes:
     """``path`` as bytes; raises :class:`SpecError` for what is none."""
     try:
-        return os.fsencode(path)
+        encoded = os.fsencode(path)
     except (TypeError, UnicodeEncodeError):
         taken_argument("path", path, path_of)
         raise
+    if b"\0" in encoded:
+        taken_argument("path", path, path_of)
+    return encoded
 
 
 def open_source(path: bytes) -> int:
@@ -560,6 +556,15 @@ def open_source(path: bytes) -> int:
         return os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK)
     except OSError as error:
         raise open_failure(path, error) from error
+
+
+def open_unseen(path: bytes) -> int:
+    """:func:`open_source` for a file that nothing has looked at: it cannot have vanished."""
+    try:
+        return open_source(path)
+    except SourceChangedError as error:
+        reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "gone"
+        raise SourceError(path, f"cannot be read: {reason}") from error
 
 
 def open_failure(path: bytes, error: OSError) -> SourceError:

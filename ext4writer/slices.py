@@ -26,9 +26,10 @@ from .content import (
     host_path,
     id_at,
     open_source,
+    open_unseen,
     read_at,
 )
-from .errors import SourceChangedError, SourceError
+from .errors import DeclaredSizeError, SourceChangedError, SourceError
 from .forked import NEVER, next_generation
 from .spans import Span
 
@@ -238,12 +239,19 @@ class _SliceReader:
 
 class _PathSliceReader(_SliceReader):
     def __init__(self, content: PathSliceContent) -> None:
-        file = HeldFile(open_source(content.path), content.path)
+        file = HeldFile(open_unseen(content.path), content.path)
         super().__init__(file, content.offset, content.size)
+        self.check_unchanged()
 
     def check_unchanged(self) -> None:
-        if os.fstat(self._file.fd).st_size < self.fd_offset + self._size:
-            raise _ends_early(self._file)
+        """Raise :class:`DeclaredSizeError` if the slice reaches past the end of the file.
+
+        Nothing looked at the file when offset and size were given, so it need not have changed.
+        """
+        end = os.fstat(self._file.fd).st_size
+        if end < self.fd_offset + self._size:
+            held = max(0, end - self.fd_offset)
+            raise DeclaredSizeError(self.path, self._size, held)
 
 
 class SparseContent(Content):

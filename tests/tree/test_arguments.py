@@ -323,6 +323,10 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "bytes of content": (lambda: BytesContent(5), "data: 5 is neither bytes"),
     "opener": (lambda: CallableContent(5, 5), "opener: 5 is no function"),
     "part of a file": (lambda: PathSliceContent("/x", "x", 5), "offset: 'x'"),
+    "part of no file": (lambda: PathSliceContent(Path("/x\0"), 0, 5), "holds a NUL byte"),
+    "NUL in a path": (lambda: PathContent("/x\0"), "path: '/x\\x00' holds a NUL byte"),
+    "NUL in a content's path": (lambda: Tree().file("/f", Path("/x\0")), "holds a NUL byte"),
+    "NUL in a text": (lambda: Tree().file("/f", "te\0xt"), "a str names a file and is no content"),
     "seed": (lambda: RandomPolicy("x"), "seed: 'x'"),
     "option": (lambda: Spec(lable="x"), "lable: is no option of a Spec; did you mean label?"),
     "option of a profile": (
@@ -382,6 +386,26 @@ def test_a_wrong_declared_size_is_said_to_be_that(declared: int, kind: str, tmp_
     assert isinstance(caught.value, DeclaredSizeError)
     assert not isinstance(caught.value, SourceChangedError)
     assert caught.value.declared == declared and caught.value.held in (9, None)
+
+
+@pytest.mark.parametrize("offset, held", [(0, 9), (4, 5), (30, 0)])
+def test_a_part_past_the_end_of_a_file_is_said_to_be_that(
+    offset: int, held: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "nine"
+    path.write_bytes(b"123456789")
+    tree = Tree()
+    tree.file("/file", PathSliceContent(path, offset, 20))
+    with pytest.raises(DeclaredSizeError, match=f"declared size is 20, and it holds {held};"):
+        write_image(tree, bytearray())
+
+
+def test_a_part_of_a_missing_file_has_not_vanished(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("/file", PathSliceContent(tmp_path / "none", 0, 5))
+    with pytest.raises(SourceError, match="none: cannot be read: No such file") as caught:
+        write_image(tree, bytearray())
+    assert not isinstance(caught.value, SourceChangedError)
 
 
 def test_a_file_of_a_declared_size_that_is_missing_has_not_vanished(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from ext4writer import (
     Node,
     PathSliceContent,
     RegularFile,
-    SourceChangedError,
     SourceError,
     Spec,
     Symlink,
@@ -400,11 +399,12 @@ def test_a_slice_of_a_file_is_like_the_bytes(
     assert images[0] == images[1]
     if size:
         os.truncate(host, 100_001 + len(data) - 1)
-        with pytest.raises(SourceChangedError, match="host"):
+        held = f"host: its declared size is {len(data)}, and it holds {len(data) - 1};"
+        with pytest.raises(DeclaredSizeError, match=held):
             write_image(tree, bytearray(), Spec())
     host.unlink()
     if size:
-        with pytest.raises(SourceChangedError, match="host: vanished"):
+        with pytest.raises(SourceError, match="host: cannot be read: No such file"):
             write_image(tree, bytearray(), Spec())
 
 
