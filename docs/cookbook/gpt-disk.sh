@@ -4,6 +4,7 @@
 #   gpt-disk.sh rootfs disk.img
 #
 # The partition begins at 1 MiB and ends 1 MiB before the end, where GPT has its second table.
+# A disk that exists is left alone, and none is left behind where something fails.
 set -eu
 
 [ $# -ge 2 ] && [ $# -le 3 ] || {
@@ -11,7 +12,12 @@ set -eu
     exit 2
 }
 rootfs=$1 disk=$2 mib=${3:-256}
+[ ! -e "$disk" ] || {
+    echo "gpt-disk.sh: $disk: exists; remove it, or give another name" >&2
+    exit 1
+}
 
+trap '[ $? -eq 0 ] || rm -f "$disk"' EXIT
 truncate -s "${mib}M" "$disk"
 sfdisk --quiet "$disk" <<TABLE
 label: gpt

@@ -5,7 +5,7 @@ import argparse
 import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from ext4writer import open_image, sources
+from ext4writer import Ext4WriterError, open_image, sources
 from ext4writer.virtual import VirtualImage
 
 
@@ -30,7 +30,10 @@ if __name__ == "__main__":
     parser.add_argument("folder")
     parser.add_argument("port", type=int, nargs="?", default=8000)
     arguments = parser.parse_args()
-    Ranges.image = open_image(sources.directory(arguments.folder))
-    with ThreadingHTTPServer(("127.0.0.1", arguments.port), Ranges) as server:
-        print(f"http://127.0.0.1:{server.server_port}", flush=True)
-        server.serve_forever()
+    try:
+        Ranges.image = open_image(sources.directory(arguments.folder))
+        with ThreadingHTTPServer(("127.0.0.1", arguments.port), Ranges) as server:
+            print(f"http://127.0.0.1:{server.server_port}", flush=True)
+            server.serve_forever()
+    except (Ext4WriterError, OSError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")

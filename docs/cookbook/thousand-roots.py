@@ -12,7 +12,7 @@ import time
 import uuid
 from pathlib import Path
 
-from ext4writer import Spec, sources, write_image
+from ext4writer import Ext4WriterError, Spec, sources, write_image
 
 NAMESPACE = uuid.UUID("8e2e7b0c-6f0a-4f0e-9d57-5c1f0a7c2f11")
 
@@ -44,4 +44,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("count", type=int, nargs="?", default=1000)
     arguments = parser.parse_args()
-    main(arguments.base, arguments.folder, arguments.count)
+    try:
+        main(arguments.base, arguments.folder, arguments.count)
+    except (Ext4WriterError, OSError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")

@@ -57,4 +57,7 @@ if __name__ == "__main__":
     parser.add_argument("folder")
     parser.add_argument("port", type=int, nargs="?", default=8000)
     arguments = parser.parse_args()
-    main(arguments.folder, arguments.port)
+    try:
+        main(arguments.folder, arguments.port)
+    except (Ext4WriterError, OSError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")

@@ -148,6 +148,31 @@ def test_a_gpt_disk(cook, rootfs: Path, tmp_path: Path) -> None:
         part.write_bytes(disk.read(62 << 20))
     fsck.assert_clean(part)
     assert "bin/tool" in (tmp_path / "disk.img.mtree").read_text()
+    whole = (tmp_path / "disk.img").read_bytes()
+    done = cook("gpt-disk.sh", "rootfs", "disk.img", "32", status=1)
+    assert done.stderr == "gpt-disk.sh: disk.img: exists; remove it, or give another name\n"
+    assert (tmp_path / "disk.img").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "script, arguments",
+    [
+        ("gpt-disk.sh", ("missing", "made")),
+        ("thousand-roots.py", ("missing", "made")),
+        ("web_service.py", ("missing", "0")),
+        ("range_server.py", ("missing", "0")),
+    ],
+)
+def test_a_missing_source_is_one_line_and_leaves_no_file(
+    script: str, arguments: Sequence[str], cook, tmp_path: Path
+) -> None:
+    if script == "gpt-disk.sh":
+        tools.require("sfdisk")
+    done = cook(script, *arguments, status=1)
+    assert re.fullmatch(
+        r"\S+: (\S*/)?missing: cannot be read: No such file or directory.*\n", done.stderr
+    )
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
 
 
 def test_a_root_like_buildroots(cook, rootfs: Path, tmp_path: Path) -> None:
