@@ -144,6 +144,12 @@ class _Extractor:
         """What becomes IMMUTABLE or APPEND when all else is done."""
 
     def run(self, paths: Sequence[bytes]) -> Extraction:
+        if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
+            raise OutputError(
+                self.directory,
+                "cannot be filled on this system, which lacks what keeps an image's links inside "
+                "of a folder; write an archive, with --tar",
+            )
         wanted = chosen(self.image, paths)
         try:
             try:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ext4writer import BytesContent, Directory, RegularFile
+from ext4writer import BytesContent, Directory, RegularFile, Tree, write_image
 from ext4writer_cli.source_arguments import parse_source
 from tests.builder.command import environment
 from tests.makers.containers import Entry, Layout, layer_tar
@@ -200,6 +200,25 @@ def test_a_missing_decompressor_is_one_clear_line(
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and words in done.stderr and str(path) in done.stderr
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_files_are_extracted_or_the_reason_is_said_on_windows(tmp_path: Path) -> None:
+    write_image(Tree(), tmp_path / "image")
+    script = HIDE + WITHOUT, json.dumps(SYSTEMS["windows"])
+    for options, status, words in (
+        (["-C", "files"], 1, "files: cannot be filled on this system"),
+        (["--tar", "files.tar"], 0, ""),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", *script, json.dumps(["extract", "image", *options])],
+            env=environment(),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == status
+        assert words in done.stderr and done.stderr.count("\n") == status
+    assert sorted(os.listdir(tmp_path)) == ["files.tar", "image"]
 
 
 def compressed(data: bytes, ending: str) -> bytes:
