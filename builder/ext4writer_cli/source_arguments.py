@@ -46,10 +46,11 @@ class SourceArgument(NamedTuple):
 def parse_source(text: str) -> SourceArgument:
     """Parse ``[KIND:]PATH[:REF][:/INSIDE][,KEY=VALUE]...[::/TARGET]``.
 
-    Raises ``ValueError``, with a reason, if it is invalid. The last ``::/`` begins the target. The
-    path of a kind that takes a reference ends at the first colon, as in other programs, except the
-    colon of a Windows drive. A path without a kind may contain colons, so its end is found when it
-    is read. A path that looks like something else can be given with ``./`` in front.
+    Raises ``ValueError``, with a reason, if it is invalid. The last ``::/`` begins the target,
+    which holds settings only if it ends with a slash, and then they are part of its name. The
+    path of a kind that takes a reference ends at the first colon, as in other programs, except
+    the colon of a Windows drive. A path without a kind may contain colons, so its end is found
+    when it is read. A path that looks like something else can be given with ``./`` in front.
     """
     text = text.removeprefix(NO_OPTION)
     source, separator, target = text.rpartition("::/")
@@ -89,6 +90,17 @@ def parse_source(text: str) -> SourceArgument:
 
 
 def _target(text: str, target: str) -> bytes:
+    if "=" in target and not target.endswith("/"):
+        from .source_settings import take_settings
+
+        folder, settings = take_settings(target)
+        if settings:
+            before = text.removesuffix(f"::/{target}")
+            moved = "".join(f",{key}={value}" for key, value in settings)
+            raise ValueError(
+                f"{text!r} has settings after its folder: write {f'{before}{moved}::/{folder}'!r}, "
+                "or a slash at the end for a folder of that name"
+            )
     names = [name for name in target.split("/") if name]
     if "." in names or ".." in names:
         raise ValueError(f"{text!r} goes to a folder with '.' or '..' in its path")

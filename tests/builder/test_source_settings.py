@@ -40,6 +40,14 @@ def test_settings_are_taken_apart(
     assert (source.place, source.settings, source.target) == (place, settings, b"/srv")
 
 
+@pytest.mark.parametrize("written", [",owner=0:0", "[owner=0:0]"])
+def test_settings_after_the_folder_are_told_where_they_belong(written: str) -> None:
+    with pytest.raises(ValueError, match="settings after its folder: write 'a,owner=0:0::/srv'"):
+        parse_source(f"a::/srv{written}")
+    assert parse_source(f"a::/srv{written}/").target == f"/srv{written}".encode()
+    assert parse_source("a::/srv,note=b").target == b"/srv,note=b"
+
+
 @pytest.mark.parametrize(
     ("text", "reference", "inside"),
     [
