@@ -50,6 +50,8 @@ class SharedFile(Target):
         self._named = path
         self._path = os.path.realpath(path)
         self._partial = self._path + b".partial"
+        self.names = self._path, self._partial
+        """Those that the image has, when it is whole and before."""
 
     def check(self, *, is_begun: bool) -> None:
         """Raise :class:`OutputError` if something would be overwritten that is not an image.

@@ -103,6 +103,9 @@ def write_parts(
     for each in (record, *([target] if isinstance(place, SharedFile) else [])):
         if may_be_one_file(path, each):
             raise OutputError(os.fsencode(each), "is the plan; name another file")
+    if isinstance(place, SharedFile) and any(may_be_one_file(each, record) for each in place.names):
+        # It is removed in the end, and the image with it.
+        raise OutputError(os.fsencode(record), "is the image; name another file for the record")
     noted = Record(os.fsencode(record), path, parts)
     if isinstance(place, SharedFile):
         place.check(is_begun=noted.is_there)

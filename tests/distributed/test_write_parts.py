@@ -307,3 +307,10 @@ def test_a_multipart_upload(folder: Path, tmp_path: Path, s3: dict[str, Any]) ->
 
 def test_a_task_can_be_sent_to_other_processes() -> None:
     assert make_part.__module__ == "ext4writer.distributed.work"
+
+
+@pytest.mark.parametrize("record", ["image", "image.partial"])
+def test_the_record_is_never_the_image(plan: Path, tmp_path: Path, record: str) -> None:
+    with pytest.raises(OutputError, match="another file for the record"):
+        write_parts(plan, tmp_path / "image", Here(), record=tmp_path / record)
+    assert not (tmp_path / record).exists()
