@@ -26,6 +26,7 @@ from ext4writer import (
     Override,
     OverrideError,
     Spec,
+    SpecError,
     Tree,
     plan,
     write_image,
@@ -886,7 +887,6 @@ def test_text_that_is_no_override(text: str) -> None:
         ("inode[\u00b2].i_mode=0", "no such path"),
         ("inode[/nowhere].i_mode=0", "no such path"),
         ("inode[/etc/hosts/x].i_mode=0", "no such path"),
-        ("inode[/\ud800].i_mode=0", "no form in bytes"),
         ("inode[" + "9" * 5000 + "].i_mode=0", "no such path"),
         ("inode[/].mode=0", "inode has the fields"),
         ("extent_header[/nowhere].eh_max=0", "no such path"),
@@ -934,6 +934,11 @@ def test_override_that_names_nothing(text: str, words: str) -> None:
         write_layout(layout(), image, overrides=[override])
     assert display_path(str(override)) in str(raised.value)
     assert not image
+
+
+def test_half_of_a_surrogate_pair_is_no_path() -> None:
+    with pytest.raises(SpecError, match="half of a surrogate pair"):
+        Override.parse("inode[/\ud800].i_mode=0")
 
 
 @pytest.mark.parametrize("field", ["s_hash_seed[", "s_hash_seed[]", "s_hash_seed[-1]", "", "[0]"])

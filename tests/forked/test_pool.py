@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import tarfile
+from inspect import unwrap
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ SPEC = Spec(epoch=1_700_000_000)
 def _share_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "LEAST_BYTES_TO_SHARE", 0)
     monkeypatch.setattr(hole_search, "LEAST_COST_TO_SHARE", 0)
-    monkeypatch.setitem(directory.__globals__, "ENTRIES_TO_FORK", 0)
+    monkeypatch.setitem(unwrap(directory).__globals__, "ENTRIES_TO_FORK", 0)
     monkeypatch.setattr(batches, "TASK_BYTES", 100_000)
 
 

@@ -185,7 +185,7 @@ class TestContent:
     def test_the_reading_may_fail(self) -> None:
         tree = Tree()
         tree.file("/f", CallableContent(lambda: io.BytesIO(b"12"), 3, b"/f"))
-        with pytest.raises(ext4writer.SourceChangedError):
+        with pytest.raises(ext4writer.DeclaredSizeError):
             written(tree, "dump")
 
 
