@@ -71,7 +71,8 @@ def check(
 def _summary(result: Result) -> str:
     if not result.errors and not result.warnings:
         return f"clean: {result.inodes:,} inodes"
-    return f"{result.errors:,} errors, {result.warnings:,} warnings, {result.inodes:,} inodes"
+    counts = ((result.errors, "error"), (result.warnings, "warning"), (result.inodes, "inode"))
+    return ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
 
 
 def _report(result: Result, status: int) -> dict[str, Any]:

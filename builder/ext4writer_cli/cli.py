@@ -355,6 +355,7 @@ def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     help="Allow an address that other machines reach. Anyone who reaches it can read the image.",
 )
 @plan_option
+@base_option
 @options("scan", ScanOptions)
 @options("sharing", SharingOptions)
 @image_options
@@ -454,6 +455,7 @@ def execute(
         plan=plan,
         save=save,
         base=base,
+        compares=served is None,
         older=older,
     )
     with (

@@ -63,6 +63,8 @@ class Job(NamedTuple):
     """Those besides the image that write over what an earlier run made."""
     base: str | None = None
     """An earlier image, or the saved plan of one, to differ little from."""
+    compares: bool = True
+    """Whether it is compared with the base, for which both are read."""
 
     @property
     def left_out(self) -> list[Output]:
@@ -124,7 +126,7 @@ def _compared(
     job: Job, layout: Layout, watch: Stopwatch, cancel: Cancel | None
 ) -> Mapping[str, Any]:
     """By how much the image differs from its base, which the output may be about to replace."""
-    if job.base is None:
+    if job.base is None or not job.compares:
         return {}
     from ext4writer.delta import difference
 

@@ -405,8 +405,10 @@ class Connection:
             self._image.preadinto(offset, view)
         except Ext4WriterError as error:
             return error
-        except ValueError:  # the image was closed
-            raise HangUpError from None
+        except Exception as error:  # a function that gives content may raise anything
+            if self._image.closed:
+                raise HangUpError from None
+            return Ext4WriterError(f"content at byte {offset}: {type(error).__name__}: {error}")
         return None
 
     def _tell_allocation(self, cookie: int, offset: int, length: int, flags: int) -> None:

@@ -272,6 +272,7 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
         end = min(first + fmt.blocks_per_group, limit)
         if first >= limit:
             raise _too_many_blocks("free", f"more than {limit} blocks are needed", fmt)
+        _check_groups("free", fmt, groups)
         if groups > MAX_GROUPS:
             raise SpecError("block_size", "the tree is larger than any file system of this kind")
         if per_group <= fmt.max_inodes_per_group:
@@ -375,6 +376,16 @@ def _clip(placement: Placement, clusters: int) -> Placement:
     return placement
 
 
+def _check_groups(option: str, fmt: Format, groups: int) -> None:
+    """Refuse more groups than s_inodes_count, which has 32 bits, has inodes for."""
+    if groups * fmt.inode_unit > MAX_INODES:
+        raise SpecError(
+            option,
+            f"{groups} groups of {fmt.blocks_per_group} blocks are needed, with "
+            f"{fmt.inode_unit} inodes or more in each; {MAX_INODES} inodes in all are the most",
+        )
+
+
 def _too_many_blocks(option: str, problem: str, fmt: Format) -> SpecError:
     needed = "64bit" if fmt.extent else "64bit,extent"
     hint = "ask for less" if fmt.is_64bit else f"add {needed} or larger blocks"
@@ -394,6 +405,7 @@ def _fixed(
     if blocks_count > fmt.max_blocks:
         problem = f"{blocks_count} blocks are more than {fmt.max_blocks}"
         raise _too_many_blocks("size", problem, fmt)
+    _check_groups("size", fmt, fmt.groups_for(blocks_count))
     if spec.reserved_blocks is not None and spec.reserved_blocks > blocks_count // 2:
         raise SpecError(
             "reserved_blocks",

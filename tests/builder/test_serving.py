@@ -148,6 +148,19 @@ def test_it_is_served_until_a_signal(folder: Path, image: Path, tmp_path: Path) 
     assert not path.exists()
 
 
+def test_it_is_served_close_to_an_earlier_image(folder: Path, image: Path, tmp_path: Path) -> None:
+    require("nbdcopy")
+    (folder / "file3").write_bytes(b"new" * 1000)
+    after, copy = tmp_path / "after.img", tmp_path / "copy.img"
+    call("build", folder, "-o", after, "-q", "--label", "parts", "--base", image)
+    address = f"unix:{tmp_path / 'root.sock'}"
+    arguments = [*COMMAND, "serve", folder, "--label", "parts", "--base", image, "--nbd", address]
+    with started(arguments) as process:
+        assert process.stdout is not None
+        run(["nbdcopy", process.stdout.readline().partition(": ")[0], copy])
+        assert copy.read_bytes() == after.read_bytes()
+
+
 def test_the_scan_for_it_is_shared_out(folder: Path) -> None:
     served = ServedOutput("unix:never-made", listen_anywhere=False, quiet=True)
     # What cannot be pickled makes one process list everything.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import socket
@@ -562,6 +563,35 @@ def test_a_source_that_changed_is_an_error_for_its_range(tmp_path: Path) -> None
             client.request(NBD_CMD_READ, places[b"/b"].offset, 4096)
             assert client.chunk() == (1, 1, struct.pack(">Q", places[b"/b"].offset) + b"b" * 4096)
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("odd"), KeyError("odd")])
+def test_content_that_raises_is_an_error_for_its_range(error: Exception, tmp_path: Path) -> None:
+    calls = []
+
+    def once() -> io.BytesIO:
+        calls.append(1)
+        if len(calls) > 1:
+            raise error
+        return io.BytesIO(b"x" * 100_000)
+
+    tree = ext4writer.Tree()
+    tree.file("/odd", once, size=100_000)
+    tree.file("/right", b"right" * 1000)
+    heard: list[object] = []
+    with (
+        ext4writer.plan(tree).open() as image,
+        Server(image, f"unix:{tmp_path / 's'}", on_error=heard.append) as server,
+    ):
+        places = {extent.path: extent.offset for extent in image.extents() if extent.path}
+        threading.Thread(target=server.run, daemon=True).start()
+        with closing(Client(server)) as client:
+            client.go()
+            client.request(NBD_CMD_READ, places[b"/odd"], 4096)
+            assert client.simple(4096) == (5, b"")
+            client.request(NBD_CMD_READ, places[b"/right"], 5)
+            assert client.simple(5) == (0, b"right")
+    assert len(heard) == 1 and "odd" in str(heard[0])
 
 
 # -- where it listens ------------------------------------------------------------------------------

@@ -889,3 +889,9 @@ def test_a_journal_that_does_not_fit_is_in_the_report(spec: Spec) -> None:
 def test_a_journal_that_was_asked_for_must_fit() -> None:
     with pytest.raises(SizeError, match="journal 33554432"):
         ext4writer.plan(Tree(), Spec(size=16 * MIB, journal=32 * MIB))
+
+
+@pytest.mark.parametrize("option", ["size", "free"])
+def test_more_groups_than_inodes_for_them_are_refused_at_once(option: str) -> None:
+    with pytest.raises(SpecError, match=rf"{option}: \d+ groups .* 4294967295 inodes in all"):
+        ext4writer.plan(Tree(), Spec(**{option: "99999T"}))  # type: ignore[arg-type]
