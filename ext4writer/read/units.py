@@ -83,9 +83,11 @@ def _descriptors(image: Image, group: int) -> Iterator[UnitRun]:
     """The descriptors, or copies of them, that lie in a group."""
     fmt, size = image.format, image.block_size
     per_block, groups = fmt.descs_per_block, image.counted_groups
-    count = min(fmt.desc_blocks_together(group, groups) * per_block, groups)
+    offset = (fmt.super_block(group) + 1) * size
+    # A damaged count of groups must not make more units than there are bytes for them.
+    here = max(0, image.store.size - offset) // fmt.desc_size
+    count = min(fmt.desc_blocks_together(group, groups) * per_block, groups, here)
     if count:
-        offset = (fmt.super_block(group) + 1) * size
         yield UnitRun(UnitKind.GROUP_DESC, group, range(count), offset, fmt.desc_size, count)
     number = group // per_block
     if fmt.in_meta_group(number):

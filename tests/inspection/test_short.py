@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ext4writer.inspection.check import check_image
+from ext4writer import Spec, Tree, write_image
+from ext4writer.damage import patch
+from ext4writer.inspection.check import check_image, check_opened
 from ext4writer.inspection.usage import MISSING, usage
 from ext4writer.read import open_image
 from tests.builder.command import run
@@ -83,3 +85,28 @@ def test_any_end(size: int, large: Path, tmp_path: Path) -> None:
         done = run(name, image, *rest)
         assert done.returncode in (1, 4, 8), (name, done.stdout)
         assert re.search(r"counts|ends at byte|has no room|in the image", done.stdout + done.stderr)
+
+
+class Counted:
+    """Is asked in every loop that might be long."""
+
+    asked = 0
+
+    def is_set(self) -> bool:
+        self.asked += 1
+        return False
+
+
+@pytest.mark.parametrize(
+    "features", ["", "meta_bg,^resize_inode", "^sparse_super,^resize_inode", "sparse_super2"]
+)
+@pytest.mark.parametrize("blocks", [1 << 33, 1 << 44])
+def test_groups_that_are_counted_and_not_there_make_no_work(features: str, blocks: int) -> None:
+    data, cancel = bytearray(), Counted()
+    write_image(Tree(), data, Spec(block_size=1024, features=features, journal="none"))
+    changes = [f"superblock.s_blocks_count={blocks}", "superblock.s_inodes_per_group=8"]
+    damaged = patch(bytes(data), changes)
+    with open_image(damaged, on_damage=lambda _: None) as image:
+        assert not check_opened(image, [], cancel=cancel).is_clean
+        assert sum(1 for _ in image.units()) < len(damaged) // 32
+    assert cancel.asked < 10_000

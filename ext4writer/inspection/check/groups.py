@@ -79,10 +79,10 @@ def check_descriptor_copies(check: Check) -> None:
     image, fmt = check.image, check.format
     names = ("bg_block_bitmap", "bg_inode_bitmap", "bg_inode_table")
     record = image.desc_record
-    for number in range(fmt.gdt_blocks(image.counted_groups)):
+    for number in range(fmt.gdt_blocks(image.groups)):
         check.check_cancelled()
         copies = fmt.desc_block_copies(number, image.groups)
-        if len(copies) < 2:  # none at all for groups that a damaged image counts and lacks
+        if len(copies) < 2:
             continue
         first = number * fmt.descs_per_block
         primary = image.block(copies[0])

@@ -405,7 +405,7 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
         check.of_inode("PR_1_BAD_I_SIZE", inode, "i_size_lo", text)
     table = struct.unpack(f"<{check.block_size // 4}I", image.block(block))
     first = fmt.super_block(0) + 1 + fmt.gdt_blocks(image.counted_groups)
-    copies = [group * fmt.blocks_per_group for group in fmt.super_groups(image.counted_groups)[1:]]
+    copies = [group * fmt.blocks_per_group for group in fmt.super_groups(image.groups)[1:]]
     for number in range(reserved):
         place = (fmt.gdt_blocks(image.counted_groups) + number) % len(table)
         text = ""
