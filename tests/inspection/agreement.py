@@ -131,21 +131,31 @@ class Case(NamedTuple):
     data: bytes
 
 
-def sources(folder: Path) -> Path:
-    """A tree of the host that has something of everything."""
+def files(folder: Path, *, names: int, large: int, pieces: int) -> Path:
+    """A tree of the host that has something of everything but attributes.
+
+    It has so many ``names`` in a directory, a file of ``large`` times 256 bytes, and one in so many
+    ``pieces``.
+    """
     source = folder / "source"
     (source / "d" / "e").mkdir(parents=True)
-    for number in range(120):
+    for number in range(names):
         (source / "d" / f"a long name of number {number:04}").write_bytes(b"%d" % number * number)
-    (source / "big").write_bytes(bytes(range(256)) * 4000)
+    (source / "big").write_bytes(bytes(range(256)) * large)
     with (source / "pieces").open("wb") as file:
-        for number in range(40):
+        for number in range(pieces):
             file.seek(number * 8192)
             file.write(b"piece")
     (source / "link").symlink_to("x" * 100)
     (source / "short").symlink_to("d/e")
     os.link(source / "big", source / "hard")
     os.mkfifo(source / "fifo")
+    return source
+
+
+def sources(folder: Path) -> Path:
+    """The same with attributes, as far as the host has them."""
+    source = files(folder, names=120, large=4000, pieces=40)
     with suppress(OSError):
         os.setxattr(source / "big", b"user.short", b"text")
         os.setxattr(source / "big", b"user.long", b"text" * 150)

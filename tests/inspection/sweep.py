@@ -7,7 +7,6 @@ with the checksum right and stale; and it cuts images off. A class is a kind of 
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import subprocess
@@ -29,7 +28,7 @@ from ext4writer.read import open_image
 from tests.judges.fsck import e2fsck
 from tests.read.fuzz import small_tree
 
-from .agreement import CLOCK, MKE2FS, OURS, Base, base
+from .agreement import CLOCK, MKE2FS, OURS, Base, base, files
 
 SEVERAL_GROUPS = {"meta-bg"}
 OF_MKE2FS = ("ext4", "plain", "ext2", "ext3", "inline", "bigalloc", "meta-bg", "rest", "uninit")
@@ -60,19 +59,7 @@ class Place(NamedTuple):
 
 def small_bases(folder: Path) -> Iterator[Base]:
     """Images without a fault, of kilobytes to megabytes, so that thousands can be checked."""
-    source = folder / "source"
-    (source / "d" / "e").mkdir(parents=True)
-    for number in range(40):
-        (source / "d" / f"a long name of number {number:04}").write_bytes(b"%d" % number * number)
-    (source / "big").write_bytes(bytes(range(256)) * 300)
-    with (source / "pieces").open("wb") as file:
-        for number in range(12):
-            file.seek(number * 8192)
-            file.write(b"piece")
-    (source / "link").symlink_to("x" * 100)
-    (source / "short").symlink_to("d/e")
-    os.link(source / "big", source / "hard")
-    os.mkfifo(source / "fifo")
+    source = files(folder, names=40, large=300, pieces=12)
     for name in OF_MKE2FS:
         image = folder / name
         size = "4M" if name in SEVERAL_GROUPS else "2M"
