@@ -6,6 +6,8 @@ hand such pairs to each other use these classes, so that none takes an end for a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .late_dataclasses import NamedTuple
 
 
@@ -21,3 +23,14 @@ class Run(NamedTuple):
 
     start: int
     length: int
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[Span]:
+    """Spans, which ascend, with one in the place of those that follow each other."""
+    found: list[Span] = []
+    for start, end in spans:
+        if found and found[-1].end == start:
+            found[-1] = Span(found[-1].start, end)
+        else:
+            found.append(Span(start, end))
+    return found

@@ -69,10 +69,12 @@ def check(
 
 
 def _summary(result: Result) -> str:
+    from ext4writer.inspection.words import many
+
+    inodes = many(result.inodes, "inodes")
     if not result.errors and not result.warnings:
-        return f"clean: {result.inodes:,} inodes"
-    counts = ((result.errors, "error"), (result.warnings, "warning"), (result.inodes, "inode"))
-    return ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
+        return f"clean: {inodes}"
+    return f"{many(result.errors, 'errors')}, {many(result.warnings, 'warnings')}, {inodes}"
 
 
 def _report(result: Result, status: int) -> dict[str, Any]:

@@ -796,7 +796,8 @@ def _path_and_numbers(override: Override, count: int) -> tuple[str, list[int], i
     were given. Where brackets hold numbers, a colon and digits before them belong to the path."""
     path = override.index
     numbers: list[int] = []
-    mark = "][" if _number(path.rpartition("][")[2]) is not None and "][" in path else ":"
+    _, in_brackets, last = path.rpartition("][")
+    mark = "][" if in_brackets and _number(last) is not None else ":"
     while len(numbers) < count:
         rest, found, last = path.rpartition(mark)
         number = _number(last)

@@ -170,6 +170,7 @@ _NEEDS: dict[str, dict[str, str]] = {
     "journal-larger": {"journal": "auto", "free": "1940K"},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
     **dict.fromkeys(("metadata-shuffle", "metadata-gaps", "other-groups"), GROUPS),
+    "loose-extents": {"free": "400K"},
     "xattr-inodes": {"features": "ea_inode"},
     "deep-index": {"features": "large_dir"},
     "metadata-backwards": {**GROUPS, "groups_per_flex": "2"},
@@ -192,8 +193,6 @@ def _policies() -> Iterator[Shape]:
         entries = (*_SOME, large, *_MORE.get(name, ()))
         # Layouts that are not dense want more blocks than the files have.
         spec = {"block_size": "1024", "free": "256K", **_NEEDS.get(name, {})}
-        if name == "loose-extents":
-            spec["free"] = "400K"
         if "size" in spec:
             del spec["free"]
         yield Shape(f"policy-{name}", about, replace(_usual(spec, entries), policy=name))

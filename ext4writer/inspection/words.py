@@ -15,6 +15,11 @@ _DAYS_IN_400_YEARS = 146097
 _TYPES = {1: "p", 2: "c", 4: "d", 6: "b", 8: "-", 10: "l", 12: "s"}
 
 
+def many(count: int, what: str) -> str:
+    """Return a count with its noun, which is given in the plural."""
+    return f"{count:,} {what}" if count != 1 else f"1 {what.removesuffix('s')}"
+
+
 def iso_time(seconds: int, nanoseconds: int | None = None) -> str | None:
     """Return seconds since 1970 as UTC in ISO 8601; None for 0 without nanoseconds: never."""
     if not seconds and nanoseconds is None:

@@ -51,30 +51,50 @@ def set_apart(
     ``journal`` are those of the journal, if they are decided. Raises :class:`OutOfBlocks`.
     """
     placed: dict[int, list[Run]] = {}
-    runs: Iterable[Span] = geometry.free_runs()
+    free: _FreeClusters | None = None
     if journal is not None:
-        placed[EXT4_JOURNAL_INO] = list(journal)
-        for start, count in journal:
-            runs = _take_from(runs, start, count)[1]
+        free = _FreeClusters(geometry)
+        placed[EXT4_JOURNAL_INO] = [run for piece in journal for run in free.take(*piece)]
     for file in files:
         if file.places:
             # The geometry counts them as fixed.
             placed[file.ino] = [Run(block, 1) for block in file.places]
         if file.goal is None or not file.data_blocks:
             continue
-        before = list(runs)
-        goal = _middle(geometry, before) if file.goal == "middle" else file.goal
-        ratio = geometry.format.blocks_per_cluster
+        free = free or _FreeClusters(geometry)
+        goal = _middle(geometry, free.runs) if file.goal == "middle" else file.goal
         wanted = geometry.format.clusters_for(file.data_blocks)
-        taken, left, wanted = _take_from(before, ceil_div(goal, ratio), wanted)
-        if wanted:
-            # What lies before the goal, as ext2fs_new_block2 begins again there.
-            more, left, wanted = _take_from(left, 0, wanted)
-            taken += more
+        placed[file.ino] = free.take(ceil_div(goal, geometry.format.blocks_per_cluster), wanted)
+    return Apart(geometry.free_runs() if free is None else free.runs, placed)
+
+
+class _FreeClusters:
+    """The free clusters of an image, of which some are taken."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.runs = list(geometry.free_runs())
+        """Ascending."""
+
+    def take(self, goal: int, wanted: int) -> list[Run]:
+        """Take clusters from ``goal`` on, and from the first one on where these are too few.
+
+        lib/ext2fs/alloc.c:ext2fs_new_block2 begins again there. Raises :class:`OutOfBlocks`.
+        """
+        runs, taken = self.runs, []
+        for start in (goal, 0):
+            place = bisect_right(runs, start, key=attrgetter("end"))
+            while wanted and place < len(runs):
+                first, end = runs[place]
+                at = max(first, start)
+                count = min(wanted, end - at)
+                taken.append(Run(at, count))
+                wanted -= count
+                around = (Span(first, at), Span(at + count, end))
+                runs[place : place + 1] = [span for span in around if span.start < span.end]
+                place += first < at
         if wanted:
             raise OutOfBlocks
-        placed[file.ino], runs = taken, left
-    return Apart(runs, placed)
+        return taken
 
 
 class FirstNode(NamedTuple):
@@ -100,7 +120,7 @@ def set_apart_like_mke2fs(
 class _LikeMke2fs:
     def __init__(self, geometry: Geometry) -> None:
         self._geometry, self._format = geometry, geometry.format
-        self._runs = list(geometry.free_runs())
+        self._free = _FreeClusters(geometry)
 
     def placed(self, nodes: Iterable[FirstNode], files: Sequence[SystemFile]) -> Apart:
         of_nodes = {
@@ -109,7 +129,7 @@ class _LikeMke2fs:
         pieces, maps = {}, {}
         for file in sorted(files, key=_turn):
             pieces[file.ino], maps[file.ino] = self._place(file)
-        return Apart(self._runs, pieces, maps, of_nodes)
+        return Apart(self._free.runs, pieces, maps, of_nodes)
 
     def _place(self, file: SystemFile) -> tuple[list[Run], list[int]]:
         fmt = self._format
@@ -121,7 +141,11 @@ class _LikeMke2fs:
         if file.ino == EXT4_RESIZE_INO:
             return [], self._maps(file, [], self._after_the_tables())
         if file.ino == EXT4_JOURNAL_INO:
-            goal = _middle(self._geometry, self._runs) if file.goal == "middle" else file.goal or 0
+            goal = (
+                _middle(self._geometry, self._free.runs)
+                if file.goal == "middle"
+                else file.goal or 0
+            )
             return self._journal(file, goal, clusters)
         goal = self._goal_of(file.ino) if file.purpose == QUOTA_PURPOSE else 0
         pieces = self._take(goal, clusters)
@@ -175,22 +199,8 @@ class _LikeMke2fs:
         return fmt.super_block(0) + reserved + 2 + geometry.inode_table_blocks
 
     def _take(self, goal: int, wanted: int) -> list[Run]:
-        """Take clusters from the block ``goal`` on, and from the start where these are too few."""
-        runs, taken = self._runs, []
-        for start in (goal // self._format.blocks_per_cluster, 0):
-            place = bisect_right(runs, start, key=attrgetter("end"))
-            while wanted and place < len(runs):
-                first, end = runs[place]
-                at = max(first, start)
-                count = min(wanted, end - at)
-                taken.append(Run(at, count))
-                wanted -= count
-                around = (Span(first, at), Span(at + count, end))
-                runs[place : place + 1] = [span for span in around if span.start < span.end]
-                place += first < at
-        if wanted:
-            raise OutOfBlocks
-        return taken
+        """Take clusters from the block ``goal`` on."""
+        return self._free.take(goal // self._format.blocks_per_cluster, wanted)
 
 
 _LAST = (QUOTA_PURPOSE, ORPHAN_FILE_PURPOSE)
@@ -210,23 +220,6 @@ def runs_of(mapping: FileMapping, blocks: int, pieces: Iterable[Run]) -> list[Ma
         taken.append((logical, count, first))
         logical += count
     return mapping.runs([Run(0, blocks)], taken)
-
-
-def _take_from(runs: Iterable[Span], goal: int, wanted: int) -> tuple[list[Run], list[Span], int]:
-    """Take up to ``wanted`` clusters from ``goal`` on; return them, the rest, and what lacks."""
-    taken: list[Run] = []
-    left: list[Span] = []
-    for first, end in runs:
-        start = max(first, goal)
-        count = min(wanted, end - start)
-        if count <= 0:
-            left.append(Span(first, end))
-            continue
-        taken.append(Run(start, count))
-        wanted -= count
-        around = (Span(first, start), Span(start + count, end))
-        left += [span for span in around if span.start < span.end]
-    return taken, left, wanted
 
 
 def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, MutableSequence, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..bits import MASK_64
 from ..errors import SpecError
 from ..ondisk.dirent import EXT4_NAME_LEN
 from ..ondisk.extent import EXT_UNWRITTEN_MAX_LEN
+from .plain import plain_number, shown
 from .policy import Item, LayoutPolicy
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ class CheckedPolicy(LayoutPolicy):
     def __init__(self, inner: LayoutPolicy) -> None:
         name = _attribute(inner, "name")
         if type(name) is not str:
-            problem = f"name of a {type(inner).__name__} is {_shown(name)}; it must be a text"
+            problem = f"name of a {type(inner).__name__} is {shown(name)}; it must be a text"
             raise SpecError("policy", problem)
         self.name = name
         self._inner = inner
         self._inner = self._ask("fresh")
         if not issubclass(type(self._inner), LayoutPolicy):
-            raise self._error("fresh", f"{_shown(self._inner)}, which is no LayoutPolicy")
+            raise self._error("fresh", f"{shown(self._inner)}, which is no LayoutPolicy")
         for name in ("sequential", "moves_metadata", "crosses_flex_groups"):
             setattr(self, name, self._truth(name, _attribute(self._inner, name)))
 
@@ -108,7 +108,7 @@ class CheckedPolicy(LayoutPolicy):
     def deleted_name(self, room: int) -> bytes:
         name = self._ask("deleted_name", room)
         if type(name) is not bytes or len(name) > EXT4_NAME_LEN:
-            raise self._error("deleted_name", f"{_shown(name)}, which is no name of an entry")
+            raise self._error("deleted_name", f"{shown(name)}, which is no name of an entry")
         return name
 
     def index_entries(self, limit: int) -> int:
@@ -147,7 +147,7 @@ class CheckedPolicy(LayoutPolicy):
             return None
         numbers = self._integers("backup_numbers", numbers, count)
         if len(numbers) != count or min(numbers) < 0:
-            problem = f"{_shown(numbers)}; {count} numbers from 0 up are needed"
+            problem = f"{shown(numbers)}; {count} numbers from 0 up are needed"
             raise self._error("backup_numbers", problem)
         return numbers
 
@@ -165,7 +165,7 @@ class CheckedPolicy(LayoutPolicy):
         for piece in self._items("journal_places", answer, clusters):
             numbers = self._integers("journal_places", piece, 2)
             if len(numbers) != 2 or numbers[1] < 1:
-                problem = f"{_shown(numbers)}; a first cluster and a length are needed"
+                problem = f"{shown(numbers)}; a first cluster and a length are needed"
                 raise self._error("journal_places", problem)
             pieces.append((numbers[0], numbers[1]))
         if sum(length for _, length in pieces) != clusters:
@@ -230,7 +230,7 @@ class CheckedPolicy(LayoutPolicy):
         try:
             return as_journal_state(state, most)
         except Exception as error:
-            problem = f"{_shown(state)}, which is no JournalState{_told(error)}"
+            problem = f"{shown(state)}, which is no JournalState{_told(error)}"
             raise self._error("journal_state", problem) from None
 
     def orphan_state(self, room: OrphanRoom) -> OrphanState | None:
@@ -242,7 +242,7 @@ class CheckedPolicy(LayoutPolicy):
         try:
             return as_orphan_state(state)
         except Exception as error:
-            problem = f"{_shown(state)}, which is no OrphanState{_told(error)}"
+            problem = f"{shown(state)}, which is no OrphanState{_told(error)}"
             raise self._error("orphan_state", problem) from None
 
     def mmp_state(self, epoch: int) -> MmpState | None:
@@ -256,7 +256,7 @@ class CheckedPolicy(LayoutPolicy):
         except SpecError as error:
             raise self._error("mmp_state", error.problem) from None
         except Exception as error:
-            problem = f"{_shown(state)}, which is no MmpState{_told(error)}"
+            problem = f"{shown(state)}, which is no MmpState{_told(error)}"
             raise self._error("mmp_state", problem) from None
 
     def _ask(self, method: str, *arguments: Any) -> Any:
@@ -265,7 +265,7 @@ class CheckedPolicy(LayoutPolicy):
         except Exception as error:
             raise SpecError(
                 "policy",
-                f"{method} of {_shown(self.name)} raised {type(error).__name__}{_told(error)}; "
+                f"{method} of {shown(self.name)} raised {type(error).__name__}{_told(error)}; "
                 "it must return an answer",
             ) from error
 
@@ -282,7 +282,7 @@ class CheckedPolicy(LayoutPolicy):
     def _truth(self, method: str, answer: Any) -> bool:
         if type(answer) is bool or (type(answer) is int and answer in (0, 1)):
             return bool(answer)
-        raise self._error(method, f"{_shown(answer)}, which is neither True nor False")
+        raise self._error(method, f"{shown(answer)}, which is neither True nor False")
 
     def _number(self, method: str, answer: Any) -> int:
         """A whole number that is not negative."""
@@ -292,26 +292,28 @@ class CheckedPolicy(LayoutPolicy):
         return number
 
     def _integers(self, method: str, values: Iterable[Any], most: int) -> list[int]:
-        found = self._items(method, values, most)
-        for value in found:
-            if not issubclass(type(value), int):  # isinstance asks the value itself
-                raise self._error(method, f"{_shown(value)}, which is no whole number")
-            if not -MASK_64 <= value <= MASK_64:
-                raise self._error(method, "a number of more than 64 bits")
-        return [int.__add__(value, 0) for value in found]  # of no class of its own
+        numbers = []
+        for value in self._items(method, values, most):
+            try:
+                numbers.append(plain_number(value))
+            except ValueError:
+                raise self._error(method, "a number of more than 64 bits") from None
+            except TypeError:
+                raise self._error(method, f"{shown(value)}, which is no whole number") from None
+        return numbers
 
     def _items(self, method: str, values: Iterable[Any], most: int) -> list[Any]:
         """All of ``values``; one more than ``most`` where there are more."""
         try:
             return list(islice(iter(values), most + 1))
         except TypeError:
-            raise self._error(method, f"{_shown(values)}, which is no list") from None
+            raise self._error(method, f"{shown(values)}, which is no list") from None
         except Exception as error:
             problem = f"a list that raised {type(error).__name__}{_told(error)}"
             raise self._error(method, problem) from error
 
     def _error(self, method: str, problem: str) -> SpecError:
-        return SpecError("policy", f"{method} of {_shown(self.name)} gave {problem}")
+        return SpecError("policy", f"{method} of {shown(self.name)} gave {problem}")
 
 
 def _attribute(policy: LayoutPolicy, name: str) -> Any:
@@ -331,14 +333,6 @@ def _sorted(items: Iterable[Any]) -> list[Any] | None:
 
 def _counted(numbers: list[int], most: int) -> str:
     return f"more than {most} numbers" if len(numbers) > most else f"{len(numbers)} numbers"
-
-
-def _shown(value: Any) -> str:
-    """The beginning of how ``value`` prints, which may fail."""
-    try:
-        return f"{value!r:.80}"
-    except Exception:
-        return f"a {type(value).__name__}"
 
 
 def _told(error: Exception) -> str:

@@ -14,7 +14,7 @@ from ..arithmetic import ceil_div, round_up
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from ..ondisk.format import Format
-from ..spans import Span
+from ..spans import Span, joined
 from .group_tables import Tables, place_in_flex_group, place_in_group
 from .policy import LayoutPolicy
 
@@ -377,10 +377,4 @@ class _Placer:
 
     def finish(self) -> list[Span]:
         """All ranges taken, obstacles included, merged and ascending."""
-        merged: list[Span] = []
-        for first, end in self._taken + self._obstacles[self._next :]:
-            if merged and merged[-1][1] == first:
-                merged[-1] = Span(merged[-1][0], end)
-            else:
-                merged.append(Span(first, end))
-        return merged
+        return joined(self._taken + self._obstacles[self._next :])

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 
 from ..late_dataclasses import NamedTuple
 from ..ondisk.format import Format
-from ..spans import Span
+from ..spans import Span, joined
 
 _MASK_32 = (1 << 32) - 1
 
@@ -123,13 +123,7 @@ class _FreeBlocks:
 
     def taken(self) -> list[Span]:
         """All that is taken, merged and ascending."""
-        merged: list[Span] = []
-        for first, end in zip(self._starts, self._ends, strict=True):
-            if merged and merged[-1].end == first:
-                merged[-1] = Span(merged[-1].start, end)
-            else:
-                merged.append(Span(first, end))
-        return merged
+        return joined(zip(self._starts, self._ends, strict=True))
 
 
 class _FlexGroup:

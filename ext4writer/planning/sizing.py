@@ -31,7 +31,6 @@ from .system_files.resize_inode import reserved_gdt_blocks
 KERNEL_RESERVE_DIVISOR = 50
 KERNEL_RESERVE_MAX_CLUSTERS = 4096
 
-MAX_GROUPS = 1 << 31
 MAX_INODES = (1 << 32) - 1
 
 
@@ -273,8 +272,6 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
         if first >= limit:
             raise _too_many_blocks("free", f"more than {limit} blocks are needed", fmt)
         _check_groups("free", fmt, groups)
-        if groups > MAX_GROUPS:
-            raise SpecError("block_size", "the tree is larger than any file system of this kind")
         if per_group <= fmt.max_inodes_per_group:
             low = first + 1
             while low <= end:

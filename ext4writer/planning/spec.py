@@ -656,7 +656,7 @@ class Spec:
         ):
             if is_given:
                 if name in asked.removed:
-                    raise SpecError(adding, f"needs {name}; leave out the option, or ^{name}")
+                    raise SpecError(adding, f"needs {name}; {asked.to_have_for(name)}")
                 asked = asked.also(name, adding)
                 object.__setattr__(self, "features", self.features.with_(name))
         if format_of(self).shared_blocks:

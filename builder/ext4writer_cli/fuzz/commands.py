@@ -145,10 +145,12 @@ def shapes(name: tuple[str, ...], output: str | None, recipes: bool) -> None:
     small = 0
     with cancel_on_signals(at_once=True):
         for shape in chosen:
-            if output is not None:
-                path = _new_path(_folder(output), f"{shape.name}.img")
-                _save(path, shape.recipe.image())
-            size = shape.image_bytes()
+            if output is None:
+                size = shape.image_bytes()
+            else:
+                path, image = _new_path(_folder(output), f"{shape.name}.img"), shape.recipe.image()
+                _save(path, image)
+                size = len(image)
             small += size < 1 << 20
             click.echo(f"{shape.name}: {shape.about} {size >> 10} KiB")
             if recipes:

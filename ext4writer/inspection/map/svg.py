@@ -9,7 +9,7 @@ from ...bits import log2
 from ...errors import display_path
 from ...read import Image
 from ..usage import DATA, Usage
-from ..words import text_of
+from ..words import many, text_of
 from .cells import Counts, Scale, counted
 from .classes import Class, Classes
 
@@ -41,11 +41,6 @@ def escaped(text: str) -> str:
     return (
         text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     )
-
-
-def many(count: int, what: str) -> str:
-    """Return a count with its noun."""
-    return f"{count:,} {what}" if count != 1 else f"1 {what.removesuffix('s')}"
 
 
 class Drawing:

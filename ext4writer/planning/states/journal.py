@@ -6,11 +6,9 @@ Rules: Documentation/filesystems/ext4/journal.rst, fs/jbd2/commit.c and fs/jbd2/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 from ...arithmetic import ceil_div
-from ...bits import MASK_64
 from ...errors import SpecError
 from ...late_dataclasses import NamedTuple
 from ...ondisk.journal import JOURNAL_HEADER
@@ -20,6 +18,7 @@ from ...ondisk.journal_log import (
     UUID_SIZE,
     tag_size,
 )
+from ..plain import bounded, plain_number
 
 Version = Literal["right", "older", "blank", "other"]
 """What a block may hold: what the plan says; an earlier state of it; zeros; bytes that never were
@@ -33,7 +32,6 @@ JournalChecksum = Literal["none", "v1", "v2", "v3"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
 CHECKSUMS: tuple[JournalChecksum, ...] = get_args(JournalChecksum)
 Name = TypeVar("Name", bound=str)
-Item = TypeVar("Item")
 CHECKSUM_FEATURES: dict[JournalChecksum, str] = {
     "v1": "journal_checksum",
     "v2": "journal_checksum_v2",
@@ -334,12 +332,14 @@ def as_journal_state(given: JournalState, most: int) -> JournalState:
 
     def transaction(given: Transaction) -> Transaction:
         writes, revokes = given
-        return Transaction(all_writes(writes), tuple(map(number_of, bounded(revokes, most))))
+        return Transaction(all_writes(writes), tuple(map(plain_number, bounded(revokes, most))))
 
     def all_writes(given: Iterable[Write]) -> tuple[Write, ...]:
         known = VERSIONS
         writes = bounded(given, most)
-        return tuple(Write(number_of(block), _one_of(version, known)) for block, version in writes)
+        return tuple(
+            Write(plain_number(block), _one_of(version, known)) for block, version in writes
+        )
 
     if not issubclass(type(given), JournalState):
         raise TypeError("its type is another one")
@@ -348,36 +348,18 @@ def as_journal_state(given: JournalState, most: int) -> JournalState:
         tuple(map(transaction, bounded(given.transactions, most))),
         all_writes(given.at_home),
         given.checksum if given.checksum is None else _one_of(given.checksum, CHECKSUMS),
-        number_of(given.sequence),
-        number_of(given.start),
-        number_of(given.most_tags),
+        plain_number(given.sequence),
+        plain_number(given.start),
+        plain_number(given.most_tags),
         None if uncommitted is None else transaction(uncommitted),
         tuple(
             tuple(
-                FastChange(number_of(ino), _one_of(kind, FAST_CHANGES))
+                FastChange(plain_number(ino), _one_of(kind, FAST_CHANGES))
                 for ino, kind in bounded(changes, most)
             )
             for changes in bounded(given.fast_commits, most)
         ),
     )
-
-
-def number_of(value: Any) -> int:
-    """A whole number; ``TypeError`` for something else, ``ValueError`` beyond 64 bits."""
-    if not issubclass(type(value), int):  # isinstance asks the value itself
-        raise TypeError(f"{value!r:.80} is no whole number")
-    if not -MASK_64 <= value <= MASK_64:
-        raise ValueError("it has a number of more than 64 bits")
-    plain: int = int.__add__(value, 0)
-    return plain
-
-
-def bounded(values: Iterable[Item], most: int) -> list[Item]:
-    """All of ``values``, of which there may be ``most``; ``ValueError`` for more."""
-    found = list(islice(values, most + 1))
-    if len(found) > most:
-        raise ValueError(f"it has a list of more than {most} items")
-    return found
 
 
 def _one_of(given: Name, known: Sequence[Name]) -> Name:

@@ -13,8 +13,8 @@ from ...ondisk.mmp import (
     EXT4_MMP_SEQ_MAX,
     MMP,
 )
+from ..plain import plain_number
 from ..random_policy import SeededPolicy
-from .journal import number_of
 
 _TIMES = 1 << 64
 
@@ -41,11 +41,11 @@ def checked_mmp_state(given: MmpState) -> MmpState:
     try:
         interval = given.check_interval
         state = MmpState(
-            number_of(given.sequence),
-            number_of(given.time),
+            plain_number(given.sequence),
+            plain_number(given.time),
             bytes(memoryview(given.node_name)),
             bytes(memoryview(given.device_name)),
-            None if interval is None else number_of(interval),
+            None if interval is None else plain_number(interval),
         )
     except (TypeError, AttributeError, ValueError):
         raise wrong(f"is {given!r:.80}, which is no MmpState") from None

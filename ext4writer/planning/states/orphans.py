@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...late_dataclasses import NamedTuple
-from .journal import bounded, number_of
+from ..plain import bounded, plain_number
 
 MOST_BYTES = 1 << 24
 """Of a deleted file."""
@@ -84,7 +84,7 @@ def as_orphan_state(given: OrphanState) -> OrphanState:
 def _plain(orphan: DeletedFile | TruncatedFile) -> DeletedFile | TruncatedFile:
     if not isinstance(orphan, DeletedFile | TruncatedFile):
         raise TypeError(f"{orphan!r:.80} is neither a DeletedFile nor a TruncatedFile")
-    slot = None if orphan.slot is None else number_of(orphan.slot)
+    slot = None if orphan.slot is None else plain_number(orphan.slot)
     if isinstance(orphan, DeletedFile):
-        return DeletedFile(number_of(orphan.size), slot)
-    return TruncatedFile(number_of(orphan.file), number_of(orphan.blocks), slot)
+        return DeletedFile(plain_number(orphan.size), slot)
+    return TruncatedFile(plain_number(orphan.file), plain_number(orphan.blocks), slot)
