@@ -1,4 +1,4 @@
-"""Parses sizes in bytes and percentages as people write them."""
+"""Sizes in bytes and percentages, as people write and read them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 
 from .arguments import GROUPED
 from .arithmetic import ceil_div, round_up
+from .errors import counted
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
+BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 KIB = 1024
 SECTOR = 512
 """Bytes of a sector, which i_blocks counts, too."""
@@ -20,16 +22,24 @@ _SIZE = (
     rf"(?ai)(?P<whole>[0-9]{{1,20}}|{GROUPED})(?:\.(?P<part>[0-9]{{1,20}}))?"
     r"(?:(?P<letter>[KMGTP]?)|\s?(?P<unit>[KMGTP])IB|\s?BYTES?)"
 )
+_WITH_BYTES = rf"(?ai)(?P<short>[^()]{{1,60}}) \((?P<bytes>[0-9]{{1,20}}|{GROUPED}) BYTES?\)"
 _PERCENT = r"(?a)(?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?)\s?%"
 
 
 def parse_size(text: str) -> int:
     """Return the bytes that ``text`` means, such as ``4096``, ``64M``, ``1.5G`` or ``317.4 MiB``.
 
+    A size as reports print it, ``20.5 MiB (21,483,520 bytes)``, is its exact number of bytes.
     Every unit is a power of 1024. A fraction of a byte is rounded up, and with a unit the result is
     rounded up to whole sectors, since every size of an image is. Raises ``ValueError``, with a
     reason, for any other text; that includes ``64MB``, on which programs do not agree.
     """
+    cell = re.fullmatch(_WITH_BYTES, text) if text.endswith(")") else None
+    if cell is not None:
+        size = int(cell["bytes"].replace(",", ""))
+        if abs(parse_size(cell["short"]) - size) > size // 10:  # more than it was rounded by
+            raise ValueError(f"{text!r} is not a size: {size} bytes are {human_bytes(size)}")
+        return size
     matched = re.fullmatch(_SIZE, text)
     if matched is None:
         raise ValueError(
@@ -42,6 +52,22 @@ def parse_size(text: str) -> int:
     divisor: int = 10 ** len(part)
     size = ceil_div(number << 10 * power, divisor)
     return round_up(size, SECTOR) if power else size
+
+
+def human_bytes(count: int) -> str:
+    """Return ``count`` with the unit that leaves one to four digits before the point."""
+    if count < 1024:
+        return counted(count, "byte", "bytes")
+    amount, power = count / 1024, 0
+    while amount >= 1023.95 and power < len(BINARY_UNITS) - 1:
+        amount, power = amount / 1024, power + 1
+    return f"{amount:.1f} {BINARY_UNITS[power]}"
+
+
+def exact_bytes(count: int) -> str:
+    """``count`` for people, with the exact number: ``20.5 MiB (21,483,520 bytes)``."""
+    short = human_bytes(count)
+    return short if count < 1024 else f"{short} ({count:,} bytes)"
 
 
 def parse_percent(text: str) -> float | None:

@@ -335,7 +335,7 @@ def extract(
                     image, directory, wanted, max_bytes=max_size, cancel=cancel
                 ).losses
         if not quiet:
-            from .report import LOSSES_SHOWN
+            from ext4writer.planning.report_text import LOSSES_SHOWN
 
             for loss in losses[:LOSSES_SHOWN]:
                 click.echo(f"not kept exactly: {_text(loss.path)}: {loss.what}", err=True)

@@ -149,8 +149,7 @@ def manifest(
 def _tell(losses: list[Loss]) -> None:
     """Print on standard error what a manifest does not hold."""
     from ext4writer.errors import display_path
-
-    from .report import LOSSES_SHOWN
+    from ext4writer.planning.report_text import LOSSES_SHOWN
 
     for loss in losses[:LOSSES_SHOWN]:
         click.echo(f"not kept exactly: {display_path(loss.path)}: {loss.what}", err=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .units import human_bytes
+from ext4writer.units import human_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

@@ -16,7 +16,7 @@ releases add keys and codes; removing one, or changing its meaning, increments t
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageReport:
-    """What the command prints about an image; sizes are in bytes."""
+    """What the command prints about an image; sizes are in bytes. ``str()`` is the page."""
 
     size: int
     block_size: int
@@ -57,6 +57,12 @@ class ImageReport:
     def __repr__(self) -> str:
         losses = f", {counted(len(self.losses), 'loss', 'losses')}" if self.losses else ""
         return f"<{type(self).__name__} of {self.size} bytes, {self.uuid}{losses}>"
+
+    def __str__(self) -> str:
+        """The page that the command prints, without what only the command knows."""
+        from .report_text import text_of  # late: most images are written without one
+
+        return text_of(self)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON values; bytes of a path that are not UTF-8 become lone surrogates."""

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from ext4writer import Loss
-from ext4writer_cli.report import DIGESTS_SHOWN, LOSSES_SHOWN, Report
+from ext4writer import Loss, Spec, plan, sources
+from ext4writer.planning.report_text import DIGESTS_SHOWN, LOSSES_SHOWN
+from ext4writer.units import exact_bytes, parse_size
+from ext4writer_cli.report import Report
+from tests.builder.command import run
 
 REPORT = Report(
     image="out/a.img",
@@ -95,3 +100,22 @@ def test_json_lists_every_loss() -> None:
     assert facts["losses"][3] == {"path": "/file-3\udcff\n", "what": "lost", "code": "other"}
     assert facts["seconds"] == {"scan": 0.123, "plan": 0.5}
     assert sum(facts["space"].values()) == facts["size"]
+
+
+def test_the_report_of_the_library_is_printed_as_the_command_prints_it(tmp_path: Path) -> None:
+    """But for what only the command knows: the name of the image, its sources, and the times."""
+    (tmp_path / "f").write_bytes(b"f" * 5000)
+    os.utime(tmp_path / "f", (2e9, 2e9))
+    os.utime(tmp_path, (5, 5))
+    printed = run("plan", tmp_path, "--epoch", "1000", "--label", "root").stdout
+    tree = sources.directory(tmp_path)
+    report = plan(tree, Spec(epoch=1000, label="root")).report()
+    facts, _, rest = printed.partition("Sources\n")
+    contents = rest[rest.index("Entries") :].partition("\nSeconds")[0]
+    assert str(report).splitlines()[0] == f"The image has {exact_bytes(report.size)}"
+    assert str(report).splitlines()[1:] == [*facts.splitlines()[1:], *contents.splitlines()]
+    assert parse_size(facts.splitlines()[0].partition(" have ")[2]) == report.size
+    assert "Not kept exactly" in contents
+    assert "1,000 more; report.losses has all" in str(
+        replace(report, losses=losses(LOSSES_SHOWN + 1000))
+    )

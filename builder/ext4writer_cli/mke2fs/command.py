@@ -322,7 +322,7 @@ class _Making:
         if self._own is not None and self._own.strict:
             first = losses[0]
             raise Mistake(f"--strict: {display_path(first.path)}: {first.what}")
-        from ..report import LOSSES_SHOWN
+        from ext4writer.planning.report_text import LOSSES_SHOWN
 
         for loss in losses[:LOSSES_SHOWN]:
             self._console.err(f"not kept exactly: {display_path(loss.path)}: {loss.what}\n")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ext4writer.late_dataclasses import dataclass
+from ext4writer.planning.report_text import table
+from ext4writer.units import exact_bytes, human_bytes
 
-from ..report import Report, table
-from ..units import human_bytes
+from ..report import Report
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,16 +36,12 @@ class NixReport(Report):
         yield "Closure"
         facts = {
             "store paths": f"{self.store_paths:,}" + (", verified" if self.verified else ""),
-            "NAR size": _bytes(self.nar_size),
+            "NAR size": exact_bytes(self.nar_size),
         }
         if self.linked_files is not None and self.linked_bytes is not None:
             saved = human_bytes(self.linked_bytes)
             facts["equal files"] = f"{self.linked_files:,} linked, {saved} saved"
-        facts |= {"output": _bytes(self.output_size), "peak disk": _bytes(self.peak_disk)}
+        facts |= {"output": exact_bytes(self.output_size), "peak disk": exact_bytes(self.peak_disk)}
         if self.sha256 is not None:
             facts["SHA-256"] = self.sha256
         yield from table(facts)
-
-
-def _bytes(count: int) -> str:
-    return f"{human_bytes(count)} ({count:,} bytes)"
