@@ -35,6 +35,7 @@ from .rule_options import RuleOptions
 from .signals import cancel_on_signals
 from .source_arguments import SourceArgument, check_together
 from .streams import open_missing
+from .units import parse_size
 
 if TYPE_CHECKING:
     from .output import Output
@@ -354,13 +355,25 @@ def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     heading="Output",
     help="Allow an address that other machines reach. Anyone who reaches it can read the image.",
 )
+@click.option(
+    "--memory",
+    type=parsed(parse_size),
+    metavar="SIZE",
+    cls=GroupedOption,
+    heading="Output",
+    help="The memory in which answers are made, for all clients together; 128M by default.",
+)
 @plan_option
 @base_option
 @options("scan", ScanOptions)
 @options("sharing", SharingOptions)
 @image_options
 def serve(
-    source: tuple[SourceArgument, ...], nbd: str, listen_anywhere: bool, **chosen: Any
+    source: tuple[SourceArgument, ...],
+    nbd: str,
+    listen_anywhere: bool,
+    memory: int | None,
+    **chosen: Any,
 ) -> None:
     """Serve an image of all SOURCEs as a read-only network block device, without writing it.
 
@@ -371,7 +384,7 @@ def serve(
     from .serving import ServedOutput
 
     run: RunOptions = chosen["run"]
-    output = ServedOutput(nbd, listen_anywhere=listen_anywhere, quiet=run.quiet)
+    output = ServedOutput(nbd, listen_anywhere=listen_anywhere, memory=memory, quiet=run.quiet)
     execute(source, None, served=output, **chosen)
 
 

@@ -13,6 +13,7 @@ import click
 from ext4writer import Layout
 from ext4writer.errors import Ext4WriterError
 from ext4writer.nbd import Address, Server
+from ext4writer.nbd.server import MEMORY
 from ext4writer.progress import Cancel
 
 from .output import Stored
@@ -28,13 +29,19 @@ class ServedOutput:
     spool_folder: str | None = None
     offset = 0
 
-    def __init__(self, address: str, *, listen_anywhere: bool, quiet: bool) -> None:
-        """Raises ``SpecError`` for an address that is none, or that others can reach."""
+    def __init__(
+        self, address: str, *, listen_anywhere: bool, quiet: bool, memory: int | None = None
+    ) -> None:
+        """Raises ``SpecError`` for an address that is none, or that others can reach.
+
+        ``memory`` is the number of bytes in which answers are made.
+        """
         self._address = Address.parse(address)
         if not listen_anywhere:
             self._address.check_is_local()
         self._listen_anywhere = listen_anywhere
         self._quiet = quiet
+        self._memory = MEMORY if memory is None else memory
 
     @property
     def name(self) -> str:
@@ -66,6 +73,7 @@ class ServedOutput:
                 self._address,
                 listen_anywhere=self._listen_anywhere,
                 on_error=_complain,
+                memory=self._memory,
             ) as server,
         ):
             thread = threading.Thread(target=server.run, daemon=True)

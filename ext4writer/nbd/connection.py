@@ -6,10 +6,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 
-from ..content import reading_buffer
 from ..errors import Ext4WriterError
+from ..spans import Run
 from ..virtual import VirtualImage
+from .buffers import Buffers
 from .protocol import (
     BASE_ALLOCATION,
     BASE_ALLOCATION_ID,
@@ -97,8 +99,6 @@ LONGEST_SKIPPED = 32 << 20
 MOST_OPTIONS = 1000
 LEAST_HOLE = 32 << 10
 """Zeros that are worth a message of their own."""
-TOGETHER = 1 << 20
-"""Bytes of requests that wait and follow each other in the image, which are read in one go."""
 MOST_TOGETHER = 256
 """Requests that are answered by one sendmsg(2), each with a head and data: Linux takes 1024 pieces
 at most (``UIO_MAXIOV``)."""
@@ -134,10 +134,12 @@ class Connection:
         image: VirtualImage,
         on_error: OnError,
         activity: Iterator[int],
+        buffers: Buffers,
     ) -> None:
         """``on_error`` hears why a range could not be read.
 
-        ``activity`` gives numbers that rise, one for each thing that a client does.
+        ``activity`` gives numbers that rise, one for each thing that a client does; ``buffers``
+        are those of all clients.
         """
         self.peer = peer
         self.last_active = next(activity)
@@ -148,7 +150,9 @@ class Connection:
         self._structured = False
         self._knows_allocation = False
         self._has_no_zeroes = False
-        self._buffer = reading_buffer(0)
+        self._buffers = buffers
+        self._buffer: memoryview | None = None
+        """Made when the first answer needs it."""
         self._received = bytearray()
         """What has arrived and was not looked at yet."""
 
@@ -317,23 +321,24 @@ class Connection:
         if self._structured and flags & ~NBD_CMD_FLAG_DF:
             self._fail(cookie, NBD_EINVAL, f"a read has no flags {flags:#x}")
             return
-        following = self._following(offset + length, TOGETHER - length, flags)
+        following = self._following(offset + length, self._buffers.piece_bytes - length, flags)
         del self._received[: len(following) * REQUEST.size]
         together = [(cookie, offset, length), *following]
         if following and self._read_together(together, flags):
             return
         # Each of them is read alone then: trying again with what is left would read it many times.
         for each in together:
-            self._read_alone(*each, flags)
+            if self._structured and not flags & NBD_CMD_FLAG_DF:
+                self._read_in_chunks(*each)
+            else:
+                self._read_whole(*each)
             self.last_active = next(self._activity)
 
-    def _read_alone(self, cookie: int, offset: int, length: int, flags: int) -> None:
-        """Answer one read, with its holes."""
-        pieces = [(offset, length, False)]
-        if self._structured and not flags & NBD_CMD_FLAG_DF:
-            pieces = list(_pieces(self._image, offset, length))
-        for number, (start, size, is_hole) in enumerate(pieces, 1):
-            is_last = number == len(pieces)
+    def _read_in_chunks(self, cookie: int, offset: int, length: int) -> None:
+        """Answer one read with chunks of data and of holes, none larger than the buffer."""
+        end = offset + length
+        for start, size, is_hole in _pieces(self._image, offset, length, self._buffers.piece_bytes):
+            is_last = start + size == end
             if is_hole:
                 body = OFFSET_HOLE.pack(start, size)
                 last = NBD_REPLY_FLAG_DONE if is_last else 0
@@ -343,6 +348,48 @@ class Connection:
             if not self._fill(cookie, view, start):
                 return
             self._send(self._data_head(cookie, start, size, is_last=is_last), view)
+            self.last_active = next(self._activity)
+
+    def _read_whole(self, cookie: int, offset: int, length: int) -> None:
+        """Answer one read whose data are one message, before which an error must be known."""
+        head = self._data_head(cookie, offset, length, is_last=True)
+        if length <= self._buffers.piece_bytes:
+            view = self._room(length)
+            if self._fill(cookie, view, offset):
+                self._send(head, view)
+            return
+        with self._buffers.whole(length) as whole:
+            if whole is None:
+                self._read_twice(cookie, offset, length, head)
+                return
+            for start, size in self._steps(offset, length):
+                at = start - offset
+                if not self._fill(cookie, whole[at : at + size], start):
+                    return
+            self._send(head, whole)
+
+    def _read_twice(self, cookie: int, offset: int, length: int, head: bytes) -> None:
+        """Answer one read through a buffer that is smaller: see first that all can be read."""
+        for start, size in self._steps(offset, length):
+            if not self._fill(cookie, self._room(size), start):
+                return
+        self._send(head)
+        for start, size in self._steps(offset, length):
+            view = self._room(size)
+            error = self._trouble(view, start)
+            if error is not None:
+                # A source that changed just now. Only the end of the connection can say so after
+                # the head (doc/proto.md, "Simple reply message").
+                self._on_error(error)
+                raise HangUpError
+            self._send(view)
+            self.last_active = next(self._activity)
+
+    def _steps(self, offset: int, length: int) -> Iterator[Run]:
+        """Cut a range into what fits into the buffer."""
+        step = self._buffers.piece_bytes
+        for start in range(offset, offset + length, step):
+            yield Run(start, min(step, offset + length - start))
 
     def _following(self, end: int, room: int, flags: int) -> list[Range]:
         """Requests that wait already, each for the bytes after the one before; up to ``room``."""
@@ -368,7 +415,7 @@ class Connection:
         """
         first, total = requests[0][1], sum(length for _, _, length in requests)
         if self._structured and not flags & NBD_CMD_FLAG_DF:
-            _, size, is_hole = next(_pieces(self._image, first, total))
+            _, size, is_hole = next(_pieces(self._image, first, total, total))
             if is_hole or size < total:
                 return False
         view = self._room(total)
@@ -415,14 +462,19 @@ class Connection:
         if not self._knows_allocation:
             self._fail(cookie, NBD_EINVAL, "no metadata context was agreed on")
             return
-        extents = []
+        view = self._room(self._buffers.piece_bytes)
+        U32.pack_into(view, 0, BASE_ALLOCATION_ID)
+        size = U32.size
+        most = min(MOST_EXTENTS * STATUS.size, len(view) - STATUS.size)
         for start, end, is_zero in self._image.allocation(offset, length):
             state = NBD_STATE_HOLE | NBD_STATE_ZERO if is_zero else 0
-            extents.append(STATUS.pack(end - start, state))
-            if flags & NBD_CMD_FLAG_REQ_ONE or len(extents) == MOST_EXTENTS:
+            STATUS.pack_into(view, size, end - start, state)
+            size += STATUS.size
+            if flags & NBD_CMD_FLAG_REQ_ONE or size > most:
                 break
-        body = U32.pack(BASE_ALLOCATION_ID) + b"".join(extents)
-        self._chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, body, flags=NBD_REPLY_FLAG_DONE)
+        kind = NBD_REPLY_TYPE_BLOCK_STATUS
+        head = CHUNK.pack(STRUCTURED_REPLY_MAGIC, NBD_REPLY_FLAG_DONE, kind, cookie, size)
+        self._send(head, view[:size])
 
     def _done(self, cookie: int) -> None:
         if self._structured:
@@ -447,9 +499,9 @@ class Connection:
     # -- bytes -----------------------------------------------------------------------------------
 
     def _room(self, size: int) -> memoryview:
-        """A buffer that lives until the next call."""
-        if size > len(self._buffer):
-            self._buffer = reading_buffer(size)
+        """A buffer of up to ``piece_bytes`` that lives until the next call."""
+        if self._buffer is None:
+            self._buffer = self._buffers.piece()
         return self._buffer[:size]
 
     def _send(self, *parts: bytes | memoryview) -> None:
@@ -500,14 +552,18 @@ def _queries(data: bytes) -> list[bytes]:
     return queries
 
 
-def _pieces(image: VirtualImage, offset: int, length: int) -> Iterator[tuple[int, int, bool]]:
-    """Cut a range into (offset, bytes, hole or not), where holes are long enough to be worth it."""
+def _pieces(
+    image: VirtualImage, offset: int, length: int, most: int
+) -> Iterator[tuple[int, int, bool]]:
+    """Cut a range into (offset, bytes, hole or not), where holes are long enough to be worth it.
+
+    What is no hole has up to ``most`` bytes.
+    """
     position, end = offset, offset + length
-    for start, until, is_zero in image.allocation(offset, length):
-        if is_zero and until - start >= LEAST_HOLE:
-            if start > position:
-                yield position, start - position, False
-            yield start, until - start, True
+    for start, until, is_zero in chain(image.allocation(offset, length), [(end, end, True)]):
+        if is_zero and (until - start >= LEAST_HOLE or start == end):
+            for low in range(position, start, most):
+                yield low, min(most, start - low), False
+            if until > start:
+                yield start, until - start, True
             position = until
-    if position < end:
-        yield position, end - position, False

@@ -13,11 +13,13 @@ from functools import partial
 from types import TracebackType
 
 from ..checked import checked
-from ..errors import Ext4WriterError, OutputError
+from ..errors import Ext4WriterError, OutputError, SpecError
 from ..late_dataclasses import replace
+from ..planning.options import Size, size_of, taken
 from ..threads import helpers
 from ..virtual import VirtualImage
 from .address import Address
+from .buffers import Buffers
 from .connection import Connection, OnError
 
 MOST_CLIENTS = 64
@@ -26,6 +28,8 @@ IDLE_SECONDS = 10.0
 """How long a client may do nothing, by default, while another one waits for its place."""
 HANDSHAKE_SECONDS = 30.0
 """How long a client may take, by default, until it can read."""
+MEMORY = 128 << 20
+"""Bytes in which answers are made, by default, for all clients together."""
 SOCKET_BYTES = 1 << 20
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 PASSING = {errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO} | SHORTAGES
@@ -52,6 +56,7 @@ class Server:
         most_clients: int = MOST_CLIENTS,
         idle_seconds: float = IDLE_SECONDS,
         handshake_seconds: float = HANDSHAKE_SECONDS,
+        memory: Size = MEMORY,
     ) -> None:
         """Listen at ``address``; a unix socket can be used by this user alone.
 
@@ -61,9 +66,23 @@ class Server:
         for longest is sent away, unless all of them asked for something in that time. A client that
         has not come to an agreement after ``handshake_seconds`` is sent away in any case.
 
+        Answers are made in ``memory`` bytes, or a size such as ``"16M"``, for all clients together,
+        of which each has up to 1 MiB for itself. Structured replies come in chunks of that size.
+        A larger read whose answer has to be one message takes what the others leave, or is read
+        twice if that is not enough: once to see that all of it can be read, and once to be sent.
+
         Raises :class:`~ext4writer.SpecError` for an address that other machines reach unless
         ``listen_anywhere``, and :class:`~ext4writer.OutputError` if nothing can listen there.
         """
+        if most_clients < 1:
+            raise SpecError("most_clients", "must be 1 or more")
+        for name, seconds in (
+            ("idle_seconds", idle_seconds),
+            ("handshake_seconds", handshake_seconds),
+        ):
+            if not 0 <= seconds <= threading.TIMEOUT_MAX:
+                raise SpecError(name, f"{seconds} is no number of seconds that can be waited for")
+        self._buffers = Buffers(taken("memory", memory, size_of), most_clients)
         self._image = image
         self._on_error = on_error or _ignore
         given = Address.parse(address) if isinstance(address, str) else address
@@ -103,7 +122,9 @@ class Server:
                     # The client waits until another has left; those that are there go on.
                     self._closed.wait(PAUSE_SECONDS)
                 continue
-            connection = Connection(peer, self._image, self._on_error, self._activity)
+            connection = Connection(
+                peer, self._image, self._on_error, self._activity, self._buffers
+            )
             with self._lock:
                 self._peers.add(peer)
             self._wait_for_slot()
