@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..arguments import number_of, writable_buffer_of
 from ..arithmetic import round_down, round_up
-from ..checked import checked_if_it_fails
+from ..checked import taken_argument
 from ..content import reading_buffer
+from ..errors import SpecError
 from ..planning.layout import METADATA_MEMORY, ImagePlan
 from ..spans import Span
 from .contents import Contents
@@ -24,6 +26,16 @@ Buffer: TypeAlias = Any
 """What bytes are read into, such as a bytearray. Its name in typeshed is for type checkers only."""
 
 PIECE_BYTES = 1 << 20
+
+
+def _bytes_of(buffer: Buffer) -> memoryview:
+    """The memory of a buffer as bytes; raises :class:`SpecError` if nothing can be read into it."""
+    taken_argument("buffer", buffer, writable_buffer_of)
+    view = memoryview(buffer)
+    if not view.c_contiguous:
+        raise SpecError("buffer", "has gaps between its bytes; give a bytearray")
+    # An empty one has no memory that could be cast.
+    return view.cast("B") if view.nbytes else memoryview(bytearray())
 
 
 class VirtualImage(io.RawIOBase):
@@ -70,42 +82,45 @@ class VirtualImage(io.RawIOBase):
         """Bytes of a block."""
         return self._layout.block_size
 
-    @checked_if_it_fails
     def pread(self, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes from byte ``offset`` on; fewer only at the end of the image."""
-        view = reading_buffer(max(0, min(size, self.size - self._checked(offset))))
-        self.preadinto(offset, view)
+        """Return ``size`` bytes from byte ``offset`` on; fewer only at the end of the image.
+
+        Raises ``ValueError`` for negative numbers, and :class:`~ext4writer.SpecError` for none.
+        """
+        offset, end = self._range(offset, size)
+        view = reading_buffer(end - offset)
+        self._fill(view, offset)
         return bytes(view)
 
-    @checked_if_it_fails
     def preadinto(self, offset: int, buffer: Buffer) -> int:
-        """Fill ``buffer`` from byte ``offset`` on; return the count, short only at the end."""
-        offset = self._checked(offset)
-        with memoryview(buffer) as given, given.cast("B") as whole:
-            count = max(0, min(len(whole), self.size - offset))
-            with whole[:count] as view:
-                self._fill(view, offset)
-        return count
+        """Fill ``buffer`` from byte ``offset`` on; return the count, short only at the end.
 
-    @checked_if_it_fails
+        Raises :class:`~ext4writer.SpecError` for a buffer that cannot be filled, and as
+        :meth:`pread` does.
+        """
+        self._check_open()
+        with _bytes_of(buffer) as whole:
+            offset, end = self._range(offset, len(whole))
+            with whole[: end - offset] as view:
+                self._fill(view, offset)
+        return end - offset
+
     def extents(self, offset: int = 0, size: int | None = None) -> Iterator[Extent]:
         """Yield what lies in a range of bytes, without gaps: metadata, zeros, content of files.
 
         No source is read for that. Zeros inside metadata and content are not looked for.
+        Raises as :meth:`pread` does.
         """
-        offset = self._checked(offset)
-        end = self.size if size is None else min(self.size, offset + size)
+        offset, end = self._range(offset, self.size if size is None else size)
         return gapless(self._found(offset, end), offset, end)
 
-    @checked_if_it_fails
     def allocation(self, offset: int = 0, size: int | None = None) -> Iterator[Allocation]:
         """Yield what is zeros and what is data in a range of bytes, without gaps.
 
         This is :meth:`extents` in short, for those to whom all data is alike: a block is all zeros,
-        or it is data.
+        or it is data. Raises as :meth:`pread` does.
         """
-        offset = self._checked(offset)
-        end = self.size if size is None else min(self.size, offset + size)
+        offset, end = self._range(offset, self.size if size is None else size)
         block = self.block_size
         low, high = round_down(offset, block), round_up(end, block)
         data = merge(self._metadata.spans(low, high), self._contents.spans(low, high))
@@ -128,18 +143,26 @@ class VirtualImage(io.RawIOBase):
             filled.append(Span(low - offset, high - offset))
         filled.sort()
         position = 0
-        for low, high in filled:
-            if low > position:
-                view[position:low] = bytes(low - position)
+        for low, high in (*filled, Span(len(view), len(view))):
+            for start in range(position, low, PIECE_BYTES):
+                until = min(low, start + PIECE_BYTES)
+                view[start:until] = bytes(until - start)
             position = high
-        if position < len(view):
-            view[position:] = bytes(len(view) - position)
 
-    def _checked(self, offset: int) -> int:
+    def _range(self, offset: int, size: int) -> Span:
+        """The bytes of the image among ``size`` bytes from ``offset`` on."""
         self._check_open()
+        # This is done for each read of a block.
+        if type(offset) is not int:
+            offset = taken_argument("offset", offset, number_of)
+        if type(size) is not int:
+            size = taken_argument("size", size, number_of)
         if offset < 0:
             raise ValueError(f"{offset} is no offset; the first byte is at 0")
-        return offset
+        if size < 0:
+            raise ValueError(f"{size} is no size; it is 0 or more")
+        offset = min(offset, self.size)
+        return Span(offset, min(self.size, offset + size))
 
     def _check_open(self) -> None:
         if self.closed:
@@ -163,6 +186,8 @@ class VirtualImage(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Set the position, as files do; it may lie beyond the end."""
         self._check_open()
+        offset = taken_argument("offset", offset, number_of)
+        whence = taken_argument("whence", whence, number_of)
         with self._position_lock:
             base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}.get(whence)
             if base is None:

@@ -9,9 +9,12 @@ import os
 import random
 import shutil
 import tempfile
+from array import array
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -262,12 +265,69 @@ def test_offsets_outside_of_the_image(layout: Layout) -> None:
     with layout.open() as image:
         assert image.pread(image.size, 10) == b""
         assert image.pread(image.size - 3, 1 << 63) == image.pread(image.size - 3, 3)
-        assert image.pread(5, -1) == b""
+        assert image.pread(1 << 70, 10) == image.pread(0, 0) == b""
         with pytest.raises(ValueError, match="-1 is no offset"):
             image.pread(-1, 10)
         with pytest.raises(ValueError, match="before the image"):
             image.seek(-1)
         assert image.seek(1 << 60) == 1 << 60 and image.read(1) == b""
+
+
+@pytest.mark.parametrize("odd", [0.5, True, None, "x", "-1", b"1", [], float("nan"), 1j])
+def test_odd_numbers(layout: Layout, odd: Any) -> None:
+    """A number that is none is named; it never ends in an error about the code."""
+    with layout.open() as image:
+        calls: dict[str, list[Callable[[], object]]] = {
+            "offset": [
+                lambda: image.pread(odd, 1),
+                lambda: image.preadinto(odd, bytearray(1)),
+                lambda: image.extents(odd),
+                lambda: image.allocation(odd, 5),
+                lambda: image.seek(odd),
+            ],
+            "size": [lambda: image.pread(0, odd), lambda: image.extents(0, odd)],
+            "whence": [lambda: image.seek(0, odd)],
+        }
+        if odd is None:
+            del calls["size"][1]  # up to the end
+        for name, each in calls.items():
+            for call in each:
+                with pytest.raises(SpecError, match=name):
+                    call()
+        assert image.tell() == 0
+
+
+def test_numbers_whose_meaning_is_plain(layout: Layout, whole: bytes) -> None:
+    with layout.open() as image:
+        assert image.pread("1024", 1e3) == whole[1024:2024]  # type: ignore[arg-type]
+        assert list(image.extents(0.0, "7")) == list(image.extents(0, 7))  # type: ignore[arg-type]
+        for call in (
+            lambda: image.pread(0, -1),
+            lambda: image.extents(0, -1),
+            lambda: image.allocation(-1),
+            lambda: image.seek(0, 3),
+            lambda: image.seek(0, -1),
+        ):
+            with pytest.raises(ValueError, match="is no (offset|size|whence)"):
+                call()
+
+
+def test_odd_buffers(layout: Layout, whole: bytes) -> None:
+    with layout.open() as image:
+        words = array("I", bytes(400))
+        assert image.preadinto(1024, words) == 400 and words.tobytes() == whole[1024:1424]
+        table = memoryview(bytearray(600)).cast("B", (20, 30))
+        assert image.readinto(table) == 600 and table.tobytes() == whole[:600]
+        for empty in (bytearray(), array("I"), memoryview(bytearray(9))[4:4]):
+            assert image.readinto(empty) == 0
+        refused: tuple[Any, ...] = (b"fixed", "text", 5, None, memoryview(bytearray(90))[::2])
+        for odd in refused:
+            with pytest.raises(SpecError, match="buffer"):
+                image.readinto(odd)
+        assert image.tell() == 600
+    for buffer in (bytearray(5), b"fixed"):
+        with pytest.raises(ValueError, match="closed"):
+            image.readinto(buffer)
 
 
 def test_metadata_is_kept_up_to_the_memory_that_is_allowed(folder: Path) -> None:
