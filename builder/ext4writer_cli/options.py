@@ -137,13 +137,13 @@ def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
 
 def parse_uuid(text: str) -> UUID | str:
     """Return the UUID that ``text`` is, or the word for one, as mke2fs has them; ``ValueError``."""
+    from ext4writer.planning.options import uuid_of  # late, so that help does not load the library
+
     word = text.lower()
-    if word in ("clear", "null"):
-        return UUID(int=0)
     if word in UNPREDICTABLE_UUIDS:
         return word
     try:
-        return UUID(text)
+        return uuid_of(text)
     except ValueError:
         raise ValueError(f"{text!r} is no UUID, nor clear, random or time") from None
 
@@ -377,7 +377,8 @@ def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
         given.setdefault("show_default", default)
     elif not given.get("multiple"):
         given.setdefault("metavar", option.form or None)
-        given.setdefault("type", click.Choice(option.choices) if option.choices else Taken(option))
+        is_plain = option.choices and option.take is None
+        given.setdefault("type", click.Choice(option.choices) if is_plain else Taken(option))
         given.setdefault("show_default", default not in (None, b"", "", ()) and not text)
     if option.form == "SIZE" and isinstance(default, int):
         default = size_text(default)
@@ -413,6 +414,21 @@ class Taken(click.ParamType):  # type: ignore[type-arg] # no generic before clic
             return self._option.taken(param.name if param else "", value)
         except SpecError as error:
             self.fail(error.problem, param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        start = incomplete.lower()
+        return [
+            CompletionItem(choice)
+            for choice in self._option.choices
+            if choice.lower().startswith(start)
+        ]
 
 
 def flag_of(each: Field[Any]) -> str:

@@ -20,7 +20,13 @@ from ..ondisk.features import DEFAULT_FEATURES, FeatureSet
 from ..ondisk.htree import HASH_ALGS
 from ..ondisk.inode import new_encode_dev
 from ..ondisk.journal import JOURNAL_FEATURES
-from ..ondisk.superblock import EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, edit_mount_options
+from ..ondisk.mmp import EXT4_MMP_UPDATE_INTERVAL
+from ..ondisk.superblock import (
+    EXT4_DEFM_ACL,
+    EXT4_DEFM_XATTR_USER,
+    SYSTEMS,
+    edit_mount_options,
+)
 from ..units import parse_percent, parse_size
 from .policy import LayoutPolicy
 from .policy_names import policy
@@ -33,6 +39,7 @@ Given = TypeVar("Given")
 
 Encoding = Literal["utf8-12.1"]
 EncodingFlags = Literal["", "strict"]
+CreatorOs = Literal["Linux", "Hurd", "Masix", "FreeBSD", "Lites"]
 HashAlg = Literal[
     "half_md4", "tea", "legacy", "half_md4_unsigned", "tea_unsigned", "legacy_unsigned"
 ]
@@ -45,6 +52,9 @@ GivenPolicies = Mapping[bytes, str] | Mapping[str, str] | Policies
 GivenSignatures = Mapping[bytes, bytes] | Mapping[str, bytes] | Signatures
 
 _DOC_WIDTH = 80
+
+NO_UUID = ("clear", "null")
+"""The words for a UUID of zeros, in any case (misc/mke2fs.c:PRS)."""
 
 Size = int | str
 """Bytes, or a text such as ``64M``."""
@@ -193,6 +203,8 @@ def uuid_of(given: Any) -> UUID:
         return given
     if isinstance(given, bytes) and len(given) == 16:
         return UUID(bytes=given)
+    if isinstance(given, str) and given.lower() in NO_UUID:
+        return UUID(int=0)
     try:
         return UUID(given)
     except (ValueError, TypeError, AttributeError):
@@ -306,6 +318,48 @@ def encoding_flags_of(given: Any) -> EncodingFlags:
     if given == "strict":
         return "strict"
     raise ValueError(f"{given!r} is neither strict nor nostrict")
+
+
+def creator_os_of(given: Any) -> CreatorOs:
+    """The name as dumpe2fs writes it, of a name in any case or a number."""
+    # misc/mke2fs.c:set_os, and lib/e2p/ostype.c:e2p_string2os for those that mke2fs leaves out
+    word = given.lower() if isinstance(given, str) else ""
+    name: Any
+    for name, code in SYSTEMS.items():
+        if word in (name.lower(), str(code)):
+            return name  # type: ignore[no-any-return]
+    if word == "gnu":
+        return "Hurd"
+    raise ValueError(f"{given!r:.80} is none of {', '.join(SYSTEMS)}, in any case, nor GNU")
+
+
+def mmp_update_interval_of(given: Any) -> int:
+    # misc/tune2fs.c:parse_extended_opts: 0 is the default
+    return count_of(given) or EXT4_MMP_UPDATE_INTERVAL
+
+
+def max_mount_count_of(given: Any) -> int:
+    # misc/tune2fs.c:parse_tune2fs_options, -c: 0 and -1 are the same
+    if given == "-1" or (given == -1 and not isinstance(given, bool)):
+        return 0
+    if given == "random":
+        raise ValueError("random would make another image each time; give a number")
+    return count_of(given)
+
+
+CHECK_INTERVAL_UNITS = {"s": 1, "d": 86400, "w": 7 * 86400, "m": 30 * 86400}
+"""Seconds of each letter; misc/tune2fs.c:parse_tune2fs_options, -i."""
+
+
+def check_interval_of(given: Any) -> int:
+    """Seconds; also a text with a unit. Without one a text is seconds, and no days."""
+    if not isinstance(given, str):
+        return count_of(given)
+    unit = CHECK_INTERVAL_UNITS.get(given[-1:].lower())
+    try:
+        return count_of(given[:-1]) * unit if unit else count_of(given)
+    except ValueError:
+        raise ValueError(f"{given!r:.80} is no time, such as 86400, 30d, 4w or 6m") from None
 
 
 def quotatype_of(given: Any) -> tuple[str, ...]:

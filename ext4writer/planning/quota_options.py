@@ -60,9 +60,17 @@ class QuotaGrace(NamedTuple):
 
 
 def quotatype_of(given: Any) -> tuple[str, ...]:
-    """The kinds in ``given``: a text such as ``usr:grp:prj``, or some names."""
-    words = re.split("[:,]", given) if isinstance(given, str) else _listed(given)
-    kinds = {_kind_of(word) for word in words}
+    """The kinds in ``given``: a text such as ``usr:grp:prj``, or some names.
+
+    In a text, ``^`` before a kind takes it away again.
+    """
+    if isinstance(given, str):  # lib/support/parse_qtype.c:parse_quota_types
+        kinds: set[str] = set()
+        for word in filter(None, re.split("[:,]", given)):
+            kind = _kind_of(word.removeprefix("^"))
+            (kinds.discard if word.startswith("^") else kinds.add)(kind)
+    else:
+        kinds = {_kind_of(word) for word in _listed(given)}
     return tuple(kind.name for kind in QUOTA_KINDS if kind.name in kinds)
 
 

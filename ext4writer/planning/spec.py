@@ -20,6 +20,7 @@ from ..units import KIB
 from .asking import fresh_policy
 from .options import (
     OPTIONS,
+    CreatorOs,
     Encoding,
     EncodingFlags,
     GivenPolicies,
@@ -30,6 +31,8 @@ from .options import (
     Signatures,
     Size,
     bad_blocks_of,
+    check_interval_of,
+    creator_os_of,
     device_number_of,
     encoding_flags_of,
     encoding_of,
@@ -38,6 +41,8 @@ from .options import (
     journal_features_of,
     journal_of,
     location_of,
+    max_mount_count_of,
+    mmp_update_interval_of,
     mount_options_of,
     optional,
     percent_in,
@@ -87,7 +92,6 @@ FileSystemType = Literal["ext2", "ext3", "ext4"]
 ErrorBehavior = Literal["continue", "remount-ro", "panic"]
 GroupTables = Literal["compact", "mke2fs"]
 JournalLocation = int | Literal["middle"] | None
-CreatorOs = Literal["Linux", "Hurd", "Masix", "FreeBSD", "Lites"]
 LAST_MOUNTED_MAX = 64
 MOUNT_OPTS_MAX = 63
 """s_mount_opts has 64 bytes, and the kernel wants a NUL in them (fs/ext4/super.c)."""
@@ -350,8 +354,9 @@ class Spec:
     )
     mmp_update_interval: Option[int, int | str] = Option(
         EXT4_MMP_UPDATE_INTERVAL,
-        "With the feature mmp: seconds between the marks of a host that has mounted, 1 to 300.",
-        count_of,
+        "With the feature mmp: seconds between the marks of a host that has mounted, 1 to 300; 0 "
+        "is the default, as it is for mke2fs.",
+        mmp_update_interval_of,
         form="SECONDS",
         least=1,
         most=EXT4_MMP_MAX_UPDATE_INTERVAL,
@@ -525,12 +530,14 @@ class Spec:
         "Further mount options, 63 bytes at most, as tune2fs -E mount_opts has them.",
         bytes_of,
     )
-    creator_os: Option[CreatorOs, CreatorOs] = Option(
+    creator_os: Option[CreatorOs, str] = Option(
         "Linux",
-        "System that made the file system. Hurd knows neither filetype nor huge_file, "
-        "metadata_csum, ea_inode and casefold, and Linux mounts none of its with 64bit. Of other "
-        "systems than Linux there is no metadata_csum, since Linux changes their inodes without "
-        "checksums.",
+        "System that made the file system, in lower or upper case; GNU is Hurd, as for mke2fs. "
+        "Hurd knows neither filetype nor huge_file, metadata_csum, ea_inode and casefold, and "
+        "Linux mounts none of its with 64bit. Of other systems than Linux there is no "
+        "metadata_csum, since Linux changes their inodes without checksums.",
+        creator_os_of,
+        form="|".join(SYSTEMS),
         choices=tuple(SYSTEMS),
     )
     last_mounted: Option[bytes, bytes | str] = Option(
@@ -541,16 +548,18 @@ class Spec:
     )
     max_mount_count: Option[int, int | str] = Option(
         0,
-        "Number of mounts after which the file system should be checked; 0 is never.",
-        count_of,
+        "Number of mounts after which the file system should be checked; 0 is never, and so is -1.",
+        max_mount_count_of,
+        form="N",
         least=0,
         most=MAX_MOUNT_COUNT,
     )
     check_interval: Option[int, int | str] = Option(
         0,
-        "Seconds after which the file system should be checked; 0 is never.",
-        count_of,
-        form="SECONDS",
+        "Seconds after which the file system should be checked; 0 is never. A text may end in a "
+        "unit of tune2fs: s, d, w or m, for seconds, days, weeks and months of 30 days.",
+        check_interval_of,
+        form="SECONDS|N{s|d|w|m}",
         least=0,
         most=0xFFFFFFFF,
     )

@@ -85,6 +85,47 @@ def test_tune2fs_shows_them(options: dict[str, Any], shown: dict[str, str], tmp_
         assert found[name] == value or (found[name].startswith(value) and value.endswith("("))
 
 
+@pytest.mark.parametrize("text", ["30d", "4w", "6M", "7200s", "0"])
+def test_an_interval_has_the_units_of_tune2fs(text: str, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ext4writer.write_image(Tree(), ours, Spec(check_interval=text))
+    ext4writer.write_image(Tree(), theirs)
+    run(["tune2fs", "-i", text, str(theirs)])
+    judge(ours)
+    assert tune2fs(ours)["Check interval"] == tune2fs(theirs)["Check interval"]
+
+
+@pytest.mark.parametrize("name", ["LINUX", "gnu", "hurd", "FreeBSD", "lites", "1", "2"])
+def test_systems_are_those_of_mke2fs(name: str, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ext4writer.write_image(
+        Tree(), ours, Spec(type="ext2", features="^filetype", inode_size=128, creator_os=name)
+    )
+    run(["mke2fs", "-q", "-t", "ext2", "-O", "^filetype", "-I128", "-o", name, str(theirs), "8M"])
+    judge(ours)
+    assert tune2fs(ours)["Filesystem OS type"] == tune2fs(theirs)["Filesystem OS type"]
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({"max_mount_count": -1}, {"max_mount_count": 0}),
+        ({"max_mount_count": "-1"}, {"max_mount_count": 0}),
+        ({"features": "mmp", "mmp_update_interval": 0}, {"features": "mmp"}),
+        ({"check_interval": "1W"}, {"check_interval": 7 * 86400}),
+        ({"check_interval": "86,400"}, {"check_interval": 86400}),
+        ({"uuid": "Clear"}, {"uuid": bytes(16)}),
+        ({"uuid": "null"}, {"uuid": bytes(16)}),
+        ({"features": "quota", "quotatype": "usr,grp,^usr"}, {"quotatype": "grp"}),
+        ({"features": "quota", "quotatype": "usrquota::grpquota"}, {"features": "quota"}),
+    ],
+)
+def test_other_ways_to_say_it(given: dict[str, Any], same: dict[str, Any]) -> None:
+    if "quotatype" in given:
+        same = {"quotatype": "usr:grp", **same}
+    assert Spec(**given) == Spec(**{"features": given.get("features", ""), **same})
+
+
 @pytest.mark.judged("quick")
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_kernel_writes_to_what_other_systems_made(system: Any, tmp_path: Path) -> None:
@@ -137,6 +178,12 @@ def test_no_more_than_half_is_kept_for_the_superuser(tmp_path: Path) -> None:
     [
         ({"errors": "ignore"}, "errors.*continue, remount-ro, panic"),
         ({"creator_os": "Plan9"}, "creator_os.*Linux"),
+        ({"creator_os": "5"}, "creator_os.*Linux"),
+        ({"check_interval": "30y"}, "check_interval.*30d"),
+        ({"check_interval": "d"}, "check_interval.*30d"),
+        ({"check_interval": "2000m"}, "check_interval.*4294967295"),
+        ({"max_mount_count": "random"}, "max_mount_count.*each time"),
+        ({"max_mount_count": -2}, "max_mount_count"),
         ({"creator_os": "Hurd"}, "creator_os: Hurd and filetype exclude.*since.*add .filetype"),
         (
             {"creator_os": "Hurd", "features": "^filetype,^huge_file,^metadata_csum"},

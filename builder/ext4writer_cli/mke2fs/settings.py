@@ -22,7 +22,8 @@ from ext4writer.ondisk.inode import EXT4_NDIR_BLOCKS
 from ext4writer.ondisk.journal import default_fast_commit_blocks, default_journal_blocks
 from ext4writer.ondisk.superblock import EXT4_MIN_BLOCK_LOG_SIZE, edit_mount_options
 from ext4writer.planning.contents import LARGE_FILE_BYTES
-from ext4writer.planning.spec import CreatorOs, unfit_feature
+from ext4writer.planning.options import CreatorOs
+from ext4writer.planning.spec import unfit_feature
 from ext4writer.planning.system_files.resize_inode import resize_inode_bytes
 
 from .arguments import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, Arguments, Extended, read_extended
