@@ -54,6 +54,7 @@ DEVICES: dict[str, dict[str, Any]] = {
     "tiny": {"free": 0, "features": "orphan_file,fast_commit"},
     "ext3": {"type": "ext3", "journal_features": "checksum"},
     "checksums": {"journal_features": "64bit,checksum_v3", "size": 32 * MIB},
+    "a whole disk": {"journal": 60 << 30},
 }
 
 

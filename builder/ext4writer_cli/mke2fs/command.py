@@ -160,7 +160,9 @@ class _Making:
         from ..spool import Spool
         from .settings import said_of_option
 
-        if self._arguments.dry_run and (spec.uuid is not None or self._arguments.source is None):
+        # The UUID is shown only beside places of backups; it comes from the plan if none is given.
+        shows_no_plan = spec.uuid is not None or self._settings.numbers.groups == 1
+        if self._arguments.dry_run and self._arguments.source is None and shows_no_plan:
             self._show(spec.uuid.bytes if spec.uuid is not None else None)
             return
         gc.disable()
@@ -338,9 +340,25 @@ class _Making:
         always = self._arguments.dry_run
         if not always:
             self._console.out(self._target.announcement())
+        self._tell_of_zeros()
         if always or not self._console.quiet:
             self._console.err(unused(self._settings, self._arguments))
         self._console.out(stats(self._settings, self._arguments, uuid), always=always)
+
+    def _tell_of_zeros(self) -> None:
+        """misc/mke2fs.c:main, before the file system is shown."""
+        console, verbose = self._console, self._arguments.verbose
+        if self._settings.extended.assume_storage_prezeroed and verbose:
+            console.out(
+                "Assuming the storage device is prezeroed - "
+                "skipping inode table and journal wipe\n",
+                always=True,
+            )
+        if self._settings.discards and not self._arguments.dry_run:
+            console.numeric("Discarding device blocks: ", self._settings.numbers.blocks)
+            if verbose:
+                text = "Discard succeeded and will return 0s - skipping inode table wipe\n"
+                console.out(text, always=True)
 
     def _write_journal(self, layout: Layout) -> None:
         """Give an external journal to the file system."""

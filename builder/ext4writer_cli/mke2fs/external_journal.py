@@ -12,6 +12,7 @@ from ext4writer.late_dataclasses import NamedTuple
 from ext4writer.ondisk.format import Format
 from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK, journal_device_start
 from ext4writer.ondisk.superblock import EXT4_SUPER_MAGIC, SUPERBLOCK, SUPERBLOCK_OFFSET
+from ext4writer.planning.system_files.journal import MAX_JOURNAL_DEVICE_BLOCKS
 
 from .refusal import Mistake, Refusal
 
@@ -100,6 +101,11 @@ def make_journal_device(
         raise Refusal(
             f"{arguments.device}: Journal must be at least {LEAST_BLOCKS} blocks "
             "while splitting the journal size\n"
+        )
+    if wanted.blocks > MAX_JOURNAL_DEVICE_BLOCKS:
+        raise Refusal(
+            f"{arguments.device}: a journal has {MAX_JOURNAL_DEVICE_BLOCKS} blocks at most, not "
+            f"{wanted.blocks}; give a smaller SIZE\n"
         )
     # Only its journal is written; the file system itself has any size.
     layout: Layout = plan(

@@ -98,6 +98,8 @@ class Settings:
     """0 for none."""
     creator_os: str
     profile: Profile
+    discards: bool
+    """Whether all that is in the file is discarded at first."""
 
     @property
     def block_size(self) -> int:
@@ -302,6 +304,7 @@ class _Settling:
             journal + fast_commit,
             self._system(),
             profile,
+            self._discards(),
         )
 
     @property
@@ -709,17 +712,19 @@ class _Settling:
 
         misc/mke2fs.c:main. What was in a file is discarded at first, which leaves zeros.
         """
-        extended, profile, types = self._extended, self._profile, self._types
-        lazy = extended.lazy_itable_init
+        lazy = self._extended.lazy_itable_init
         if lazy is None:
-            lazy = profile.bool_for(types, "lazy_itable_init", True)
+            lazy = self._profile.bool_for(self._types, "lazy_itable_init", True)
+        return lazy and not (self._extended.assume_storage_prezeroed or self._discards())
+
+    def _discards(self) -> bool:
+        extended = self._extended
         discard = extended.discard
         if discard is None:
-            discard = profile.bool_for(types, "discard", not self._arguments.keep)
+            discard = self._profile.bool_for(self._types, "discard", not self._arguments.keep)
         known = max(self._arguments.block_size, MIN_BLOCK_SIZE)
         in_file = not (self._target.is_device or extended.android_sparse)
-        has_blocks = in_file and (self._target.size or 0) >= known
-        return lazy and not (extended.assume_storage_prezeroed or (discard and has_blocks))
+        return discard and in_file and (self._target.size or 0) >= known
 
     # -- the Spec ------------------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ from .base import SystemFile
 JOURNAL_PURPOSE = "journal"
 
 JBD2_MAX_JOURNAL_BLOCKS = 10_240_000
+"""Of a journal inside the file system."""
+MAX_JOURNAL_DEVICE_BLOCKS = (1 << 31) - 1
+"""The kernel takes the length of a device as an int (fs/jbd2/journal.c:jbd2_journal_init_dev)."""
 
 TRANSACTIONS_PER_JOURNAL = 4
 GROWTH_CREDITS = 32
@@ -52,7 +55,7 @@ def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_bloc
     """
     log = _log_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
     total = log + fast_commit_blocks(spec, log) if fmt.fast_commit and log else log
-    if total > JBD2_MAX_JOURNAL_BLOCKS:
+    if total > _most_blocks(spec):
         raise _out_of_range(spec)
     return total
 
@@ -102,7 +105,7 @@ def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks:
         return max(usual, least) + _extra_blocks(spec) if usual else 0
     assert isinstance(spec.journal, int)
     blocks = ceil_div(spec.journal, spec.block_size)
-    if not JBD2_MIN_JOURNAL_BLOCKS <= blocks <= JBD2_MAX_JOURNAL_BLOCKS:
+    if not JBD2_MIN_JOURNAL_BLOCKS <= blocks <= _most_blocks(spec):
         raise _out_of_range(spec)
     if spec.grow_to is not None and blocks < least:
         raise SpecError(
@@ -127,8 +130,12 @@ def _out_of_range(spec: Spec) -> SpecError:
     return SpecError(
         "journal",
         f"{spec.journal} bytes are not between {JBD2_MIN_JOURNAL_BLOCKS * spec.block_size} "
-        f"and {JBD2_MAX_JOURNAL_BLOCKS * spec.block_size}, the limits for this block size",
+        f"and {_most_blocks(spec) * spec.block_size}, the limits for this block size",
     )
+
+
+def _most_blocks(spec: Spec) -> int:
+    return MAX_JOURNAL_DEVICE_BLOCKS if spec.journal_device else JBD2_MAX_JOURNAL_BLOCKS
 
 
 def journal_file(fmt: Format, blocks: int, location: JournalLocation = None) -> SystemFile | None:

@@ -71,6 +71,29 @@ def test_standard_output_is_the_same(arguments: str, tmp_path: Path) -> None:
         assert image.stat().st_size == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    ["", "-v", "-q -v", "-v -K", "-v -E nodiscard", "-v -E assume_storage_prezeroed", "-v -n"],
+)
+def test_standard_output_tells_of_what_is_discarded(options: str, tmp_path: Path) -> None:
+    require("mke2fs")
+    image, shown = tmp_path / "image", []
+    for run_one in (theirs, ours):
+        image.write_bytes(b"\xaa" * (16 * MIB))
+        done = run_one(*options.split(), "-t", "ext4", image, env={"E2FSPROGS_SKIP_PROGRESS": "1"})
+        shown.append((done.status, lines(done)))
+    assert shown[0] == shown[1]
+
+
+def test_a_dry_run_shows_the_uuid_that_will_be_derived(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    line, env = ("-t", "ext4", image, "1G"), {"SOURCE_DATE_EPOCH": "1700000000"}
+    dry, wet = (ours(*options, *line, env=env) for options in (["-n"], []))
+    uuid = dumpe2fs(image)["Filesystem UUID"]
+    assert f"Filesystem UUID: {uuid}\n" in dry.stdout
+    assert f"Filesystem UUID: {uuid}\n" in wet.stdout
+
+
 @pytest.mark.parametrize("arguments", ["-t ext4 IMAGE 20M", "-O journal_dev IMAGE 4M"])
 def test_a_new_file_is_named_where_mke2fs_names_it(arguments: str, tmp_path: Path) -> None:
     require("mke2fs")
@@ -254,6 +277,7 @@ REFUSED = [
     ("-O nonsense IMAGE 4M", "Invalid filesystem option set: nonsense"),
     ("-O ^^has_journal IMAGE 4M", "Invalid filesystem option set: ^^has_journal"),
     ("-O journal_dev IMAGE 900K", "Journal must be at least 1024 blocks"),
+    ("-O journal_dev IMAGE 9000G", "a journal has 2147483647 blocks at most, not 2359296000"),
     ("-J device=/dev/null IMAGE 40M", "neither a file nor a block device"),
     ("-E stride=x IMAGE 4M", "Invalid stride parameter: x"),
     ("-E no_such_option IMAGE 4M", "Bad option(s) specified: no_such_option"),
