@@ -20,8 +20,7 @@ from ..virtual import Part
 from ..virtual.parts import part_of_count
 from .record import Record, digest_of
 from .targets import (
-    LEAST_UPLOAD,
-    MultipartUpload,
+    Made,
     RemoteFile,
     SharedFile,
     Target,
@@ -80,7 +79,10 @@ def write_parts(
     breaks when a worker dies, as ``ProcessPoolExecutor`` does, is replaced if ``executor`` is a
     function that makes one. What is made is noted in ``record``, by default ``target`` with
     ``.parts`` after it (for URLs the plan's path with that), so that the same call goes on after an
-    interruption; a part that is there with its digest is not made again.
+    interruption; a part that is there with its digest is not made again. The record is locked: of
+    two calls for one image at a time, the second one is refused. To S3 there are as many parts as
+    give it sizes that it takes, up to 128 MiB each where 10,000 of them are enough; if it has
+    dropped the upload that was interrupted, another one is begun.
 
     Raises :class:`PartsError` for parts that could not be made, :class:`PlanError`,
     :class:`SourceError` for a source that changed, :class:`OutputError`, and
@@ -90,12 +92,11 @@ def write_parts(
         raise SpecError("parts" if parts < 1 else "attempts", "must be 1 or more")
     path = os.path.join(os.getcwdb(), os.fsencode(plan))
     layout = Layout.load(path)
-    place = target_at(target, options or {})
+    digest = digest_of(path)
+    place = target_at(target, options or {}, digest)
     if isinstance(place, SharedFile):
         check_output(plan_of(layout), target)
-    if isinstance(place, MultipartUpload):
-        # S3 refuses parts that are too small.
-        parts = max(1, min(parts, layout.size_bytes // (2 * LEAST_UPLOAD)))
+    parts = place.count(parts, layout.size_bytes)
     if record is None:
         beside = path if isinstance(place, RemoteFile) else os.fsencode(target)
         record = beside + b".parts"
@@ -106,22 +107,34 @@ def write_parts(
     if isinstance(place, SharedFile) and any(may_be_one_file(each, record) for each in place.names):
         # It is removed in the end, and the image with it.
         raise OutputError(os.fsencode(record), "is the image; name another file for the record")
-    noted = Record(os.fsencode(record), path, parts)
-    if isinstance(place, SharedFile):
-        place.check(is_begun=noted.is_there)
+    noted = Record(os.fsencode(record), digest, parts, place.name)
     try:
-        noted.store()
-    except OSError as error:
-        raise output_error(os.fsencode(record), error, 0) from error
-    if isinstance(place, MultipartUpload) and noted.parts:
-        place.resume(noted.parts)
-    else:
-        place.begin(layout.size_bytes)
-    made = _Work(executor, path, place, parts, attempts, noted, cancel).run()
-    place.finish([noted.parts[number] for number in range(1, parts + 1)])
-    noted.remove()
+        if isinstance(place, SharedFile):
+            place.check(is_begun=noted.is_there)
+        _begin(place, noted, layout.size_bytes)
+        made = _Work(executor, path, place, parts, attempts, noted, cancel).run()
+        place.finish([noted.parts[number] for number in range(1, parts + 1)])
+        noted.remove()
+    finally:
+        noted.close()
     digests = tuple(noted.parts[number]["sha256"] for number in range(1, parts + 1))
     return Result(layout.size_bytes, digests, made)
+
+
+def _begin(place: Target, noted: Record, size: int) -> None:
+    """Go on with what the record says, or begin; the record says it before anything is made."""
+    left: dict[int, Made] | None = None
+    if noted.is_another:
+        place.forget(noted.begun, noted.parts)
+    elif noted.is_there:
+        left = place.resume(size, noted.begun, noted.parts)
+    noted.parts = left or {}
+    try:
+        noted.begin(None if left is None else noted.begun)
+        if left is None:
+            noted.begin(place.begin(size))
+    except OSError as error:
+        raise output_error(noted.path, error, 0) from error
 
 
 class _Work:
@@ -144,7 +157,7 @@ class _Work:
         """By number: how often a part may still be tried."""
         self._record = record
         self._cancel = cancel
-        self._running: dict[Future[tuple[bool, dict[str, Any]]], int] = {}
+        self._running: dict[Future[tuple[bool, Made]], int] = {}
         self._failures: dict[int, str] = {}
 
     def run(self) -> int:
@@ -159,8 +172,8 @@ class _Work:
                 for future in done:
                     made += self._take(future)
         finally:
-            for future in self._running:
-                future.cancel()
+            # What runs cannot be stopped, and must not write into what another call makes.
+            wait([future for future in self._running if not future.cancel()])
             if self._make is not None:
                 self._executor.shutdown(wait=True, cancel_futures=True)
         if self._failures:
@@ -181,7 +194,7 @@ class _Work:
             future = self._executor.submit(make_part, *task)
         self._running[future] = number
 
-    def _take(self, future: Future[tuple[bool, dict[str, Any]]]) -> int:
+    def _take(self, future: Future[tuple[bool, Made]]) -> int:
         """Note a part that is made, or try again; whether it was made."""
         number = self._running.pop(future)
         try:
@@ -196,7 +209,10 @@ class _Work:
             else:
                 self._failures[number] = str(error) or type(error).__name__
             return 0
-        self._record.add(number, what)
+        try:
+            self._record.add(number, what)
+        except OSError as error:
+            raise output_error(self._record.path, error, 0) from error
         return int(is_new)
 
 
@@ -210,8 +226,8 @@ def _opened(plan: bytes, digest: str) -> Any:
 
 
 def make_part(
-    plan: tuple[bytes, str], target: Target, number: int, count: int, known: dict[str, Any] | None
-) -> tuple[bool, dict[str, Any]]:
+    plan: tuple[bytes, str], target: Target, number: int, count: int, known: Made | None
+) -> tuple[bool, Made]:
     """Make one part, in a worker; whether it was missing, and what is to be noted of it.
 
     ``plan`` is the path of the plan and the SHA-256 of its file.

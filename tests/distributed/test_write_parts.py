@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +24,7 @@ import pytest
 import ext4writer
 from ext4writer import OutputError, SourceChangedError, Spec, SpecError, sources
 from ext4writer.distributed import PartsError, write_parts
+from ext4writer.distributed.targets import MultipartUpload
 from ext4writer.distributed.work import make_part
 from tests.judges.tools import missing, require_importable
 
@@ -227,6 +230,140 @@ def test_what_stopped_before_its_first_part_goes_on(
     assert image.read_bytes() == expected
 
 
+# -- one call at a time ----------------------------------------------------------------------------
+
+
+class Inside(Here):
+    """Calls something else in the middle of the work."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__()
+        self.call = call
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.call()
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_a_second_call_for_one_image_is_refused(
+    plan: Path, expected: bytes, tmp_path: Path
+) -> None:
+    image, refused = tmp_path / "image", []
+    link = tmp_path / "link"
+    image.touch()
+    link.symlink_to("image")
+
+    def again() -> None:
+        for target, record in ((image, None), (image, tmp_path / "other"), (link, None)):
+            with pytest.raises(OutputError, match="is in use|is in the way"):
+                write_parts(plan, target, Here(), parts=2, record=record)
+            refused.append(target)
+
+    write_parts(plan, image, Inside(again), parts=2)
+    assert len(refused) == 6 and image.read_bytes() == expected
+    assert sorted(os.listdir(tmp_path)) == ["image", "link", "root.plan", "source"]
+
+
+HOLDING = """
+import os, sys, time
+from concurrent.futures import Executor
+from ext4writer.distributed import write_parts
+
+class Sleeping(Executor):
+    def submit(self, *args, **kwargs):
+        worker = os.fork()
+        if worker:
+            print(worker, flush=True)
+        time.sleep(100)
+
+write_parts(sys.argv[1], sys.argv[2], Sleeping(), parts=3)
+"""
+
+
+def test_a_dead_process_holds_nothing(plan: Path, expected: bytes, tmp_path: Path) -> None:
+    """Not even if a worker that it forked is still there."""
+    image = tmp_path / "image"
+    command = [sys.executable, "-c", HOLDING, str(plan), str(image)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        try:
+            with pytest.raises(OutputError, match="is in use: another call"):
+                write_parts(plan, image, Here(), parts=3)
+            process.kill()
+            process.wait()
+            assert write_parts(plan, image, Here(), parts=3).made == 3
+        finally:
+            os.kill(worker, signal.SIGKILL)
+    assert image.read_bytes() == expected
+
+
+@pytest.mark.parametrize("left", ["torn", "zeros", "no parts", "nothing"])
+def test_a_record_that_was_cut_off(plan: Path, expected: bytes, tmp_path: Path, left: str) -> None:
+    image, record = tmp_path / "image", tmp_path / "image.parts"
+    with pytest.raises(PartsError):
+        write_parts(plan, image, Here({4: 3}), parts=5)
+    lines = record.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 6
+    record.write_bytes(
+        {
+            "torn": b"".join(lines)[:-7],
+            "zeros": b"".join(lines[:4]) + bytes(300),
+            "no parts": lines[0],
+            "nothing": b"",
+        }[left]
+    )
+    if left == "nothing":  # then it is not known that the file of the parts is one of ours
+        with pytest.raises(OutputError, match="in the way"):
+            write_parts(plan, image, Here(), parts=5)
+        (tmp_path / "image.partial").unlink()
+    done = write_parts(plan, image, Here(), parts=5)
+    assert done.made == {"torn": 2, "zeros": 3, "no parts": 5, "nothing": 5}[left]
+    assert image.read_bytes() == expected
+    assert not record.exists()
+
+
+def test_a_record_of_another_image(plan: Path, folder: Path, tmp_path: Path) -> None:
+    """It is not forgotten for a new one; but a new plan of the same image begins again."""
+    image, record = tmp_path / "image", tmp_path / "record"
+    with pytest.raises(PartsError):
+        write_parts(plan, image, Here({2: 3}), parts=3, record=record)
+    before = record.read_bytes()
+    with pytest.raises(OutputError, match="record of parts of .*image"):
+        write_parts(plan, tmp_path / "other", Here(), parts=3, record=record)
+    assert record.read_bytes() == before
+    (folder / "new").write_bytes(b"new" * 5000)
+    layout = ext4writer.plan(sources.directory(folder))
+    layout.save(plan)
+    assert write_parts(plan, image, Here(), parts=3, record=record).made == 3
+    with layout.open() as whole:
+        assert image.read_bytes() == whole.readall()
+
+
+def test_no_task_runs_on_after_the_call(plan: Path, tmp_path: Path) -> None:
+    """It would write into what the next call makes."""
+    image, running = tmp_path / "image", threading.Event()
+    ended = []
+
+    class Slow(ThreadPoolExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            def task() -> Any:
+                if args[2] == 1:
+                    running.wait(20)
+                    raise SourceChangedError(b"/source", "is another one")
+                running.set()
+                time.sleep(0.3)
+                ended.append(args[2])
+                return fn(*args, **kwargs)
+
+            return super().submit(task)
+
+    with Slow(2) as executor:
+        with pytest.raises(SourceChangedError):
+            write_parts(plan, image, executor, parts=2)
+        assert ended == [2]
+
+
 # -- engines and stores of others ------------------------------------------------------------------
 
 
@@ -303,6 +440,99 @@ def test_a_multipart_upload(folder: Path, tmp_path: Path, s3: dict[str, Any]) ->
     store.invalidate_cache()
     with store.open("images/root.img", "rb") as file, layout.open() as image:
         assert hashlib.sha256(file.read()).digest() == hashlib.sha256(image.readall()).digest()
+
+
+def test_an_upload_that_s3_has_dropped(folder: Path, tmp_path: Path, s3: dict[str, Any]) -> None:
+    """Another one is begun; a part that is gone or another one is made again."""
+    import s3fs
+
+    (folder / "large").write_bytes(random.Random(1).randbytes(24 * MIB))
+    plan = tmp_path / "large.plan"
+    layout = ext4writer.plan(sources.directory(folder))
+    layout.save(plan)
+    url = "s3://images/root.img"
+    with pytest.raises(OutputError, match="s3://images/root.img: an upload cannot be begun"):
+        write_parts(plan, url, Here(), options=s3)
+    store = s3fs.S3FileSystem(**s3)
+    store.mkdir("images")
+
+    def uploads() -> list[str]:
+        answer = store.call_s3("list_multipart_uploads", Bucket="images")
+        return [each["UploadId"] for each in answer.get("Uploads", ())]
+
+    where = {"Bucket": "images", "Key": "root.img"}
+    with pytest.raises(PartsError):
+        write_parts(plan, url, Here({2: 9}), parts=1000, options=s3)
+    [upload] = uploads()
+    made = json.loads((tmp_path / "large.plan.parts").read_bytes().splitlines()[0])["count"]
+    assert made == layout.size_bytes // (5 * MIB)
+    store.call_s3("upload_part", **where, UploadId=upload, PartNumber=3, Body=b"of someone else")
+    with pytest.raises(PartsError):
+        write_parts(plan, url, Here({2: 9}), parts=1000, options=s3)
+    assert uploads() == [upload]
+    store.call_s3("abort_multipart_upload", **where, UploadId=upload)
+    assert write_parts(plan, url, Here(), parts=1000, options=s3).made == made
+    store.invalidate_cache()
+    with store.open("images/root.img", "rb") as file, layout.open() as image:
+        assert hashlib.sha256(file.read()).digest() == hashlib.sha256(image.readall()).digest()
+    # What an earlier plan began is not left there to be paid for.
+    with pytest.raises(PartsError):
+        write_parts(plan, url, Here({1: 9}), parts=2, options=s3)
+    [earlier] = uploads()
+    ext4writer.plan(sources.directory(folder), Spec(label="another")).save(plan)
+    with pytest.raises(PartsError):
+        write_parts(plan, url, Here({1: 9}), parts=2, options=s3)
+    assert len(uploads()) == 1 and uploads() != [earlier]
+
+
+@pytest.mark.parametrize("size", [1, 5 * MIB, 11 * MIB, 3 << 30, 5 << 40, 10_000 * (5 << 30)])
+@pytest.mark.parametrize("wanted", [1, 16, 20_000])
+def test_parts_that_s3_takes(size: int, wanted: int) -> None:
+    count = MultipartUpload("s3://images/root.img", {}, "").count(wanted, size)
+    assert 1 <= count <= 10_000
+    assert size // count <= 5 << 30
+    assert count == 1 or size // count >= 5 * MIB
+    assert count == 10_000 or size // count <= 128 * MIB
+
+
+def test_an_image_that_is_too_large_for_s3() -> None:
+    with pytest.raises(OutputError, match="at most"):
+        MultipartUpload("s3://images/root.img", {}, "").count(16, 10_000 * (5 << 30) + 1)
+
+
+def test_parts_of_two_plans_in_one_store(plan: Path, expected: bytes, folder: Path) -> None:
+    """Neither takes the parts of the other for its own, and what is damaged is not joined."""
+    require_importable("fsspec", "fsspec")
+    import fsspec
+
+    url = "memory://plans/root.img"
+    other = plan.parent / "other.plan"
+    ext4writer.plan(sources.directory(folder), Spec(label="other")).save(other)
+    with pytest.raises(PartsError):
+        write_parts(plan, url, Here({3: 9}), parts=3)
+    with pytest.raises(PartsError):
+        write_parts(other, url, Here({3: 9}), parts=3)
+    store, path = fsspec.core.url_to_fs(url)
+    assert not store.exists(path)
+    assert len(store.ls("/plans", detail=False)) == 4
+    mark = hashlib.sha256(plan.read_bytes()).hexdigest()[:16]
+    damaged = f"/plans/root.img.{mark}.2-of-3"
+
+    class Forgetful(Here):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future = super().submit(fn, *args, **kwargs)
+            if args[2] == 3:
+                store.pipe_file(damaged, b"damaged")
+            return future
+
+    with pytest.raises(OutputError, match="part 2 is not what it was"):
+        write_parts(plan, url, Forgetful(), parts=3)
+    assert not store.exists(path)
+    assert write_parts(plan, url, Here(), parts=3).made == 1
+    with store.open(path, "rb") as file:
+        assert file.read() == expected
+    write_parts(other, url, Here(), parts=3)
+    assert store.ls("/plans", detail=False) == ["/plans/root.img"]
 
 
 def test_a_task_can_be_sent_to_other_processes() -> None:
