@@ -87,8 +87,15 @@ class Override:
     poison: bool = False
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for what is no text, or neither True nor False."""
+        """Raises :class:`SpecError` for what is no text, or neither True nor False, for an
+        operator that there is not, and for a text that is no word of the grammar.
+        """
         check_fields(self)
+        if self.operator not in OPERATORS:
+            raise SpecError("operator", f"{self.operator!r:.80} is none of {', '.join(OPERATORS)}")
+        if isinstance(self.value, str) and not _WORD.fullmatch(self.value):
+            hint = "Override.parse reads numbers, hex:... and text:..."
+            raise SpecError("value", f"{self.value!r:.80} is no word of the grammar; {hint}")
 
     @classmethod
     def parse(cls, text: str, *, reseal: bool = True, poison: bool = False) -> Override:

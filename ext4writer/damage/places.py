@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..arithmetic import ceil_div
 from ..bits import ones, splitmix64
 from ..errors import OverrideError
@@ -12,6 +14,7 @@ from ..ondisk.inode import EXT4_EXTENTS_FL
 from ..ondisk.record import Meaning, WriteBuffer
 from ..ondisk.superblock import EXT4_ROOT_INO
 from ..ondisk.units import UnitKind
+from ..planning.plain import shown, told
 from ..read.image import Image
 from ..read.inodes import Inode
 from ..spans import Run
@@ -95,9 +98,10 @@ class Place:
         override, old = self.override, self.number(buffer)
         value = override.value
         if callable(value):
-            value = value(self._bytes(buffer) if self.is_bytes else old)
+            value = self._asked(value, self._bytes(buffer) if self.is_bytes else old)
         elif isinstance(value, str):
             value = _Words(self, image).value(value, old)
+        value = self._plain(value)
         if isinstance(value, bytes):
             if self.bit is not None:
                 raise self._error("a bit is 0 or 1")
@@ -106,8 +110,6 @@ class Place:
             if len(value) > self.bits // 8:
                 raise self._error(f"{self.field} has {self.bits // 8} bytes")
             return value.ljust(self.bits // 8, b"\0")
-        if not isinstance(value, int):
-            raise self._error(f"a function returned {value!r}, which is no number and no bytes")
         if self.is_bytes and override.operator == "=" and isinstance(override.value, int):
             raise self._error("a byte field takes hex:... or text:...")
         mask = ones(self.bits)
@@ -134,6 +136,26 @@ class Place:
             value &= old
         value &= mask
         return value
+
+    def _asked(
+        self, function: Callable[[int | bytes], int | bytes], old: int | bytes
+    ) -> int | bytes:
+        """What a function of the caller makes of ``old``."""
+        try:
+            return function(old)
+        except Exception as error:
+            problem = f"the function raised {type(error).__name__}{told(error)}"
+            raise self._error(f"{problem}; it must return the new value") from error
+
+    def _plain(self, value: object) -> int | bytes:
+        """``value`` as a number or bytes of no class of its own."""
+        kind = type(value)  # isinstance asks the value itself
+        if issubclass(kind, int):
+            number: int = int.__add__(value, 0)  # type: ignore[operator]
+            return number
+        if issubclass(kind, bytes):
+            return bytes(memoryview(value))  # type: ignore[arg-type]
+        raise self._error(f"a function returned {shown(value)}, which is no number and no bytes")
 
     def _bytes(self, buffer: WriteBuffer) -> bytes:
         ((at, size),) = self.parts

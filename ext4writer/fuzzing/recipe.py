@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from ..api import iter_layout, plan
 from ..checked import check_fields, checked
 from ..damage import patch
 from ..damage.override import Override
-from ..errors import Ext4WriterError
+from ..errors import Ext4WriterError, SpecError
 from ..late_dataclasses import dataclass, field, replace
 from ..planning.options import OPTIONS
 from ..planning.spec import Spec
@@ -25,6 +26,7 @@ TEXT_OPTIONS = (
     *("encoding", "encoding_flags", "quotatype", "hole_size", "reserved_percent", "free_inodes"),
 )
 """Options of the Spec that a recipe may have; all are texts or numbers."""
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
 UUIDS = {"uuid": UUID(int=0x10), "hash_seed": UUID(int=0x20)}
 EPOCH = 1_700_000_000
 
@@ -110,13 +112,15 @@ class Recipe:
         for name in ("free", "free_inodes"):
             if name not in self.spec and "size" in self.spec:
                 del given[name]
+        if "inodes" in self.spec and "free_inodes" not in self.spec:
+            given.pop("free_inodes", None)  # the other way to say the same
         changes_format = "features" in given or given.get("type", "ext4") != "ext4"
         if changes_format and "grow_to" not in self.spec:
             del given["grow_to"]  # which needs the resize inode
         numbers = ("block_size", "inode_size", "desc_size", "groups_per_flex", "num_backup_sb")
         for name in (*numbers, "first_meta_bg", "revision", "blocks_per_group"):
             if name in given:
-                given[name] = int(str(given[name]))
+                given[name] = _number(name, str(given[name]))
         if self.policy != "default":
             given["policy"] = self.policy
         return Spec(**UUIDS, epoch=EPOCH, **given)  # type: ignore[arg-type]
@@ -138,6 +142,12 @@ class Recipe:
             Override.parse(text.removeprefix("!"), reseal=not text.startswith("!"))
             for text in self.overrides
         ]
+
+
+def _number(name: str, text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise SpecError(name, f"{text!r:.80} is no whole number")
+    return int(text)
 
 
 assert set(TEXT_OPTIONS) <= OPTIONS.keys() | {"type"}, set(TEXT_OPTIONS) - OPTIONS.keys()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SpecError
 from ..ondisk.dirent import EXT4_NAME_LEN
 from ..ondisk.extent import EXT_UNWRITTEN_MAX_LEN
-from .plain import plain_number, shown
+from .plain import plain_number, shown, told
 from .policy import Item, LayoutPolicy
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class CheckedPolicy(LayoutPolicy):
         try:
             return as_journal_state(state, most)
         except Exception as error:
-            problem = f"{shown(state)}, which is no JournalState{_told(error)}"
+            problem = f"{shown(state)}, which is no JournalState{told(error)}"
             raise self._error("journal_state", problem) from None
 
     def orphan_state(self, room: OrphanRoom) -> OrphanState | None:
@@ -242,7 +242,7 @@ class CheckedPolicy(LayoutPolicy):
         try:
             return as_orphan_state(state)
         except Exception as error:
-            problem = f"{shown(state)}, which is no OrphanState{_told(error)}"
+            problem = f"{shown(state)}, which is no OrphanState{told(error)}"
             raise self._error("orphan_state", problem) from None
 
     def mmp_state(self, epoch: int) -> MmpState | None:
@@ -256,7 +256,7 @@ class CheckedPolicy(LayoutPolicy):
         except SpecError as error:
             raise self._error("mmp_state", error.problem) from None
         except Exception as error:
-            problem = f"{shown(state)}, which is no MmpState{_told(error)}"
+            problem = f"{shown(state)}, which is no MmpState{told(error)}"
             raise self._error("mmp_state", problem) from None
 
     def _ask(self, method: str, *arguments: Any) -> Any:
@@ -265,7 +265,7 @@ class CheckedPolicy(LayoutPolicy):
         except Exception as error:
             raise SpecError(
                 "policy",
-                f"{method} of {shown(self.name)} raised {type(error).__name__}{_told(error)}; "
+                f"{method} of {shown(self.name)} raised {type(error).__name__}{told(error)}; "
                 "it must return an answer",
             ) from error
 
@@ -309,7 +309,7 @@ class CheckedPolicy(LayoutPolicy):
         except TypeError:
             raise self._error(method, f"{shown(values)}, which is no list") from None
         except Exception as error:
-            problem = f"a list that raised {type(error).__name__}{_told(error)}"
+            problem = f"a list that raised {type(error).__name__}{told(error)}"
             raise self._error(method, problem) from error
 
     def _error(self, method: str, problem: str) -> SpecError:
@@ -320,7 +320,7 @@ def _attribute(policy: LayoutPolicy, name: str) -> Any:
     try:
         return getattr(policy, name)
     except Exception as error:
-        problem = f"{name} of a {type(policy).__name__} raised {type(error).__name__}{_told(error)}"
+        problem = f"{name} of a {type(policy).__name__} raised {type(error).__name__}{told(error)}"
         raise SpecError("policy", f"{problem}; it must be a value") from error
 
 
@@ -333,12 +333,3 @@ def _sorted(items: Iterable[Any]) -> list[Any] | None:
 
 def _counted(numbers: list[int], most: int) -> str:
     return f"more than {most} numbers" if len(numbers) > most else f"{len(numbers)} numbers"
-
-
-def _told(error: Exception) -> str:
-    """What an exception says of itself, after a colon."""
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    return f": {text:.200}" if text else ""

@@ -85,6 +85,14 @@ class Geometry(NamedTuple):
         """Blocks of superblocks, descriptors, bitmaps and inode tables of the whole image."""
         return self.all_head_blocks + self.groups * (2 + self.inode_table_blocks)
 
+    def agrees_with(self, other: Geometry) -> bool:
+        """Whether bitmaps and inode tables lie where they do in ``other``, which may be larger."""
+        return (
+            self.block_bitmaps == other.block_bitmaps
+            and self.inode_bitmaps == other.inode_bitmaps
+            and self.inode_tables == other.inode_tables
+        )
+
     def group_first_block(self, group: int) -> int:
         return self.format.group_first_block(group)
 

@@ -1,4 +1,4 @@
-"""Answers of policies as plain values: none is of a class of their own, and all have an end."""
+"""Answers of callers as plain values: none is of a class of their own, and all have an end."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def shown(value: Any) -> str:
         return f"{value!r:.80}"
     except Exception:
         return f"a {type(value).__name__}"
+
+
+def told(error: Exception) -> str:
+    """What an exception says of itself, after a colon; "" if it says nothing, or fails to."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f": {text:.200}" if text else ""

@@ -20,6 +20,7 @@ from .geometry import (
     least_inodes_per_group,
 )
 from .placement import Demand, Placement, place
+from .plain import shown
 from .policy import LayoutPolicy
 from .solution import Solution
 from .spec import IMAGE_UNIT, Spec, format_of
@@ -243,6 +244,13 @@ def _fitted(
         final = _geometry(spec, fmt, stretch, size, mixing)
         if final is None:
             continue
+        if mixing is not None and mixing.moves_metadata and not final.agrees_with(geometry):
+            # Files have their places between those of metadata already.
+            raise SpecError(
+                "policy",
+                f"fresh of {shown(policy.name)} gave a policy that puts metadata elsewhere than "
+                "before; it must return one that makes the same choices each time",
+            )
         reserved = superuser_reserve(size, spec)
         tail = -size * fmt.block_size % unit
         needed = least_inodes_per_group(fmt, inodes.needed(), final.groups)

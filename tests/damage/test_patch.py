@@ -16,6 +16,7 @@ from ext4writer import (
     Override,
     OverrideError,
     Spec,
+    SpecError,
     Tree,
     write_image,
 )
@@ -208,6 +209,49 @@ def test_a_function_sees_the_old_value() -> None:
         patch(image(), [Override("inode", "/other", "i_size_lo", lambda _: None)])  # type: ignore
     with pytest.raises(OverrideError, match="i_size_lo has 32 bits"):
         patch(image(), [Override("inode", "/other", "i_size_lo", lambda _: 1 << 32)])
+
+
+def test_a_function_that_fails_is_told_with_its_cause() -> None:
+    def fail(old: int | bytes) -> int:
+        raise ZeroDivisionError(f"of {old!r}\n")
+
+    for field in ("i_size_lo", "i_block"):
+        expected = rf"^override inode\[/other\].{field}: the function raised ZeroDivisionError: of "
+        with pytest.raises(OverrideError, match=expected) as caught:
+            patch(image(), [Override("inode", "/other", field, fail)])
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert "\n" not in str(caught.value)
+
+
+class Odd(int):
+    """A number that fails where it is compared or cut."""
+
+    def _fail(self, *_: object) -> bool:
+        raise ZeroDivisionError
+
+    __lt__ = __le__ = __gt__ = __ge__ = __and__ = __rshift__ = _fail  # type: ignore[assignment]
+
+
+def test_a_number_of_a_class_of_its_own_is_a_number() -> None:
+    seven = patch(image(), ["inode[/other].i_size_lo=7"])
+    assert patch(image(), [Override("inode", "/other", "i_size_lo", lambda _: Odd(7))]) == seven
+    assert patch(image(), [Override("inode", "/other", "i_size_lo", Odd(7))]) == seven
+
+
+@pytest.mark.parametrize(
+    ("value", "operator", "words"),
+    [
+        (7, "??", "operator: '\\?\\?' is none of =, "),
+        (7, "", "operator: '' is none of =, "),
+        ("limit+1+1", "=", "value: 'limit.1.1' is no word of the grammar; Override.parse"),
+        ("7", "=", "value: '7' is no word of the grammar"),
+    ],
+)
+def test_what_no_override_has_is_refused_at_once(
+    value: int | str, operator: str, words: str
+) -> None:
+    with pytest.raises(SpecError, match=words):
+        Override("inode", "/other", "i_size_lo", value, operator=operator)
 
 
 @pytest.mark.parametrize(

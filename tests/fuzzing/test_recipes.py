@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext4writer import Spec, Tree, write_image
+from ext4writer import Spec, SpecError, Tree, write_image
 from ext4writer.damage import reseal, strategies
 from ext4writer.fuzzing import Recipe, RecipeError, mutate, random_recipe
 from ext4writer.fuzzing.entries import Entry
@@ -22,6 +22,8 @@ from ext4writer.read import open_image
 from ext4writer_cli.cli import commands
 from ext4writer_cli.fuzz.campaign import ask_all, reason_to_keep
 from ext4writer_cli.fuzz.oracles import Oracle, Verdict
+from tests.builder.command import MAIN
+from tests.builder.command import run as command
 from tests.judges import debugfs
 from tests.judges.fsck import assert_clean
 from tests.judges.tools import require, run
@@ -139,6 +141,16 @@ def test_texts_that_are_no_recipes(text: str) -> None:
         Recipe.parse(text)
 
 
+def test_options_are_numbers_that_can_be() -> None:
+    for text, words in (("block_size=x", "'x' is no"), ("block_size=1_0", "'1_0' is no whole")):
+        with pytest.raises(SpecError, match=f"^block_size: {words}"):
+            Recipe.parse(f"ext4writer recipe 1\nspec {text}").image()
+    recipe = Recipe.parse("ext4writer recipe 1\nspec inodes=200")
+    with open_image(recipe.image()) as opened:
+        assert opened.superblock["s_inodes_count"] == 208
+    assert {verdict.answer for verdict in judged(recipe)} == {"clean"}
+
+
 def test_numbers_of_entries_have_a_most() -> None:
     assert Recipe.parse("ext4writer recipe 1\ndevice /d minor=1048575\n").image()
     with pytest.raises(RecipeError, match="minor=1048576 of /d is too large"):
@@ -189,6 +201,28 @@ def test_images_are_made_and_made_again(tmp_path: Path) -> None:
     call("make", "--seed", "5:8", "-o", tmp_path / "made", status=1)
     call("replay", tmp_path / "made" / "6.img", "--syz", status=1)
     assert "syz_mount_image" in call("replay", tmp_path / "made" / "6.recipe", "--syz")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits the size of files of a process")
+def test_no_half_of_a_file_stays(tmp_path: Path) -> None:
+    recipe, image = tmp_path / "recipe", tmp_path / "image"
+    recipe.write_text("ext4writer recipe 1\nfile /f size=1000000\n")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    done = command("fuzz", "replay", recipe, "-o", image, script=limit + MAIN)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{image}: cannot be written: " in done.stderr
+    assert not image.exists()
+
+
+def test_what_exists_is_told_before_all_work(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe"
+    recipe.write_text("ext4writer recipe 1\noverride superblock.s_magic=1\n")
+    (tmp_path / "small.hex").write_text("mine")
+    asked = ("minimize", recipe, "--oracle", "false {}", "-o", tmp_path / "small.recipe")
+    done = command("fuzz", *asked)
+    assert done.returncode == 1
+    assert "small.hex: exists already; choose another name" in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["recipe", "small.hex"]
 
 
 def test_shapes_and_oracles_are_listed(tmp_path: Path) -> None:

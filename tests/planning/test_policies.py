@@ -607,6 +607,27 @@ def test_policy_that_remembers(make_image: MakeImage) -> None:
     assert_reads_back(TREE, image, spec)
 
 
+class Unsteady(LayoutPolicy):
+    """Remembers what was asked, as one that draws from a generator does, and has no ``fresh``."""
+
+    name = "unsteady"
+    moves_metadata = True
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def metadata_gap(self) -> int:
+        self.asked += 1
+        return self.asked % 7
+
+
+def test_a_policy_that_answers_otherwise_later_is_no_corrupt_image() -> None:
+    data = bytearray()
+    with pytest.raises(SpecError, match="^policy: fresh of 'unsteady' gave .* same choices"):
+        ext4writer.write_image(TREE, data, spec_for(1024, Unsteady()))
+    assert not data
+
+
 def lying(method: str, answer: Callable[..., Any], *, sequential: bool = False) -> LayoutPolicy:
     """A policy with one method that answers what it must not."""
     members = {"name": "lying", "sequential": sequential, method: lambda _, *asked: answer(*asked)}

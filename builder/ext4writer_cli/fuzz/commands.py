@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -81,7 +82,7 @@ def _new_path(folder: str, name: str) -> str:
 
     path = os.path.join(folder, name)
     if os.path.lexists(path):
-        raise OutputError(path, "exists already; choose an empty folder")
+        raise OutputError(path, "exists already; choose another name, or an empty folder")
     return path
 
 
@@ -98,10 +99,25 @@ _ZEROS = bytes(4096)
 
 
 def _save(path: str, data: bytes | str) -> None:
-    """Write a new file, in which blocks of zeros are holes."""
-    content = data.encode() if isinstance(data, str) else data
+    """Write a new file, in which blocks of zeros are holes; nothing is left where that fails."""
+    with open(path, "xb") as file:
+        try:
+            _write_sparsely(file, data.encode() if isinstance(data, str) else data)
+            file.flush()
+        except BaseException as error:
+            with suppress(OSError):
+                file.close()
+            os.unlink(path)
+            if isinstance(error, OSError):
+                from ext4writer.errors import OutputError
+
+                raise OutputError(path, f"cannot be written: {error.strerror}") from error
+            raise
+
+
+def _write_sparsely(file: BinaryIO, content: bytes) -> None:
     start = 0
-    with open(path, "xb") as file, memoryview(content) as view:
+    with memoryview(content) as view:
         for offset in range(0, len(content), len(_ZEROS)):
             # A block at the end that is shorter than these is written.
             if content.startswith(_ZEROS, offset):
@@ -343,6 +359,8 @@ def minimize(
 
     given = _recipe(recipe)
     asked = _parse_oracles(oracles)
+    if output is not None:
+        _witness_paths(output)  # an error before all the work
 
     def reason(one: Recipe) -> str:
         return reason_of(one, asked, seconds=timeout, memory=memory << 20)
@@ -366,19 +384,26 @@ def minimize(
     click.echo(str(smaller), nl=False)
 
 
+def _witness_paths(output: str) -> tuple[str, str, str, str]:
+    """The recipe, and the script, the hex patch and the program beside it; all are new."""
+    folder, name = os.path.split(output)
+    base = name.removesuffix(".recipe")
+    recipe, script, as_hex, syz = (
+        _new_path(folder, each) for each in (name, f"{base}.py", f"{base}.hex", f"{base}.syz")
+    )
+    return recipe, script, as_hex, syz
+
+
 def _save_witnesses(output: str, recipe: Recipe) -> None:
     from ext4writer.fuzzing import witness
 
-    folder, name = os.path.split(output)
-    base = name.removesuffix(".recipe")
-    texts = {
-        name: str(recipe),
-        f"{base}.py": witness.script(recipe),
-        f"{base}.hex": witness.hex_patch(recipe),
-        f"{base}.syz": witness.syz_program(recipe),
-    }
-    paths = {_new_path(folder, each): text for each, text in texts.items()}
-    for path, text in paths.items():
+    texts = (
+        str(recipe),
+        witness.script(recipe),
+        witness.hex_patch(recipe),
+        witness.syz_program(recipe),
+    )
+    for path, text in zip(_witness_paths(output), texts, strict=True):
         _save(path, text)
 
 
