@@ -6,33 +6,17 @@ part that was made. Its last line may be torn.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import stat
-import threading
 from contextlib import suppress
 from typing import Any
 
-from ..content import O_BINARY, O_CLOEXEC, O_NONBLOCK, FileId
 from ..errors import OutputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from ..output.locked import InUseError, LockedFile
 
 FORMAT = 1
 KEY = {"parts of an image": FORMAT}
 """The beginning of each record."""
-FLAGS = os.O_RDWR | os.O_CREAT | O_CLOEXEC | O_BINARY | O_NONBLOCK
-TAKEN = {errno.EACCES, errno.EAGAIN}
-"""What a lock of another process is answered with (fcntl(2))."""
-
-_held: set[FileId] = set()
-"""The records that this process has locked."""
-_holding = threading.Lock()
 
 
 class Record:
@@ -60,19 +44,23 @@ class Record:
         self.is_another = False
         """Whether that was for another plan or other parts, which must be forgotten."""
         try:
-            self._fd, self._id = _opened_alone(path)
+            self._file = LockedFile(path)
+        except InUseError:
+            problem = "is in use: another call makes this image in parts; wait for it, or end it"
+            raise OutputError(path, problem) from None
         except OSError as error:
-            problem = f"cannot be written: {error.strerror}"
-            raise OutputError(path, problem) from error
+            raise OutputError(path, f"cannot be written: {error.strerror}") from error
         try:
-            self._read()
+            self._take(self._file.read().split(b"\n"))
+        except OSError as error:
+            self.close()
+            raise OutputError(path, f"cannot be read: {error.strerror}") from error
         except BaseException:
             self.close()
             raise
 
-    def _read(self) -> None:
-        with os.fdopen(self._fd, "rb", closefd=False) as file:
-            lines = file.read().split(b"\n")
+    def _take(self, lines: list[bytes]) -> None:
+        """Take what an earlier call wrote."""
         if lines == [b""]:
             return
         try:
@@ -101,95 +89,27 @@ class Record:
     def begin(self, begun: Any) -> None:
         """Write what is known now in the place of all; may raise ``OSError``."""
         self.begun = begun
-        os.ftruncate(self._fd, 0)
-        os.lseek(self._fd, 0, os.SEEK_SET)
         lines = [self._head, {"begun": begun}]
         lines += [{"part": number, "made": what} for number, what in self.parts.items()]
-        self._append(*lines)
+        self._file.replace(_lines(*lines))
 
     def add(self, number: int, what: dict[str, Any]) -> None:
         """Note a part that is made; may raise ``OSError``."""
         self.parts[number] = what
-        self._append({"part": number, "made": what})
-
-    def _append(self, *values: Any) -> None:
-        view = memoryview(b"".join(json.dumps(value).encode() + b"\n" for value in values))
-        while view:
-            view = view[os.write(self._fd, view) :]
+        self._file.append(_lines({"part": number, "made": what}))
 
     def remove(self) -> None:
         """Forget all of it."""
         with suppress(OSError):
-            os.unlink(self.path)
-        self.close()
+            self._file.remove()
 
     def close(self) -> None:
         """Leave it for another call, unless there is nothing in it."""
-        with _holding:
-            if self._fd < 0:
-                return
-            with suppress(OSError):
-                if not os.fstat(self._fd).st_size and _is_at(self._id, self.path):
-                    os.unlink(self.path)
-            _held.discard(self._id)
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
 
-def _opened_alone(path: bytes) -> tuple[int, FileId]:
-    """Open or make a file that no other call has open; return its descriptor and its identity.
-
-    The lock is one of a process and not of a descriptor, because workers that were forked would
-    keep that after their parent died. But it ends as soon as this process closes any descriptor of
-    the file (fcntl(2)), so it is first seen here whether this process has it. Raises ``OSError``.
-    """
-    while True:
-        with _holding:
-            with suppress(FileNotFoundError):
-                if _id_at(path) in _held:
-                    raise _in_use(path)
-            fd = os.open(path, FLAGS, 0o666)
-            try:
-                status = os.fstat(fd)
-                if not stat.S_ISREG(status.st_mode):
-                    raise OSError(errno.EEXIST, "something else than a regular file has that name")
-                if hasattr(fcntl, "lockf"):
-                    _lock(fd, path)
-                found = status.st_dev, status.st_ino
-                if _is_at(found, path):
-                    _held.add(found)
-                    return fd, found
-            except BaseException:
-                os.close(fd)
-                raise
-            os.close(fd)  # who had it has just removed it
-
-
-def _lock(fd: int, path: bytes) -> None:
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in TAKEN:
-            raise _in_use(path) from None
-        # A file system without locks.
-
-
-def _in_use(path: bytes) -> OutputError:
-    return OutputError(
-        path, "is in use: another call writes the parts of this image; wait for it, or end it"
-    )
-
-
-def _id_at(path: bytes) -> FileId:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
-
-
-def _is_at(found: FileId, path: bytes) -> bool:
-    try:
-        return _id_at(path) == found
-    except FileNotFoundError:
-        return False
+def _lines(*values: Any) -> bytes:
+    return b"".join(json.dumps(value).encode() + b"\n" for value in values)
 
 
 def digest_of(plan: bytes) -> str:
