@@ -188,7 +188,9 @@ def _check_journal(
     """Raise unless ``journal`` may hold the journal of ``layout``."""
     if not layout.journal_bytes:
         raise SpecError(
-            "journal", "has no output of its own without journal_device: it is in the image"
+            "journal",
+            "has no output of its own without journal_device: it is in the image",
+            "journal_device",
         )
     check_output(plan_of(layout), journal, is_part=is_part)
     if image is not None and may_be_one_file(journal, image):

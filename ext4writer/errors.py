@@ -80,12 +80,14 @@ def _restored(kind: type[Ext4WriterError], args: tuple[object, ...]) -> Ext4Writ
 class SpecError(Ext4WriterError):
     """An option of the Spec, or an argument of a function, is wrong or contradicts another one.
 
-    ``option`` is the name of the Spec's attribute, or of the argument.
+    ``option`` is the name of the Spec's attribute, or of the argument. ``others`` are the names of
+    further options in ``problem``, for a program whose users know them under other names.
     """
 
-    def __init__(self, option: str, problem: str) -> None:
+    def __init__(self, option: str, problem: str, *others: str) -> None:
         self.option = option
         self.problem = problem
+        self.others = others
         super().__init__(f"{option}: {problem}")
 
 

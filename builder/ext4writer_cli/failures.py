@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 import click
 
@@ -17,19 +18,30 @@ from ext4writer.errors import (
 )
 from ext4writer.late_dataclasses import fields
 
-from .options import ImageOptions, OverrideOptions, RunOptions, ScanOptions
+from .options import (
+    ImageOptions,
+    OutputOptions,
+    OverrideOptions,
+    RunOptions,
+    ScanOptions,
+    SharingOptions,
+    flag_of,
+)
 from .rule_options import RuleOptions
 from .signals import Interrupted
 
 FLAG_OF = {
-    each.name: each.metadata["flags"][-1]
-    for kind in (ScanOptions, RuleOptions, ImageOptions, OverrideOptions, RunOptions)
+    each.name: flag_of(each)
+    for kind in (
+        *(ScanOptions, RuleOptions, ImageOptions, SharingOptions, OutputOptions),
+        *(OverrideOptions, RunOptions),
+    )
     for each in fields(kind)
 } | {
     "store_at": "--store-at",
     "contents": "--contents",
     "free_percent": "--free",
-    "dedupe": "--dedupe",
+    "base": "--base",
 }
 """Attribute of the Spec, or of an options class -> the flag that sets it."""
 
@@ -47,8 +59,10 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, click.ClickException):
         return one_line(_of_click(error)), error.exit_code
     if isinstance(error, SpecError):
-        option = FLAG_OF.get(error.option, error.option)
-        return one_line(f"{option}: {error.problem}"), USAGE
+        problem = error.problem
+        for name in error.others:
+            problem = re.sub(rf"\b{name}\b", FLAG_OF.get(name, name), problem)
+        return one_line(f"{FLAG_OF.get(error.option, error.option)}: {problem}"), USAGE
     if isinstance(error, OverrideError):
         return one_line(f"--override: {str(error).removeprefix('override ')}"), USAGE
     if isinstance(error, SizeError):

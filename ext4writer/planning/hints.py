@@ -72,15 +72,18 @@ class Hints(NamedTuple):
                 "base",
                 f"has blocks of {self.block_size} bytes and this image {spec.block_size}; "
                 f"ask for a block_size of {self.block_size}",
+                "block_size",
             )
         if fmt.blocks_per_cluster != self.blocks_per_cluster:
             raise SpecError(
                 "base",
                 f"has clusters of {self.blocks_per_cluster * self.block_size} bytes and this image "
                 f"{fmt.cluster_size}; ask for the same cluster_size, with bigalloc",
+                "cluster_size",
             )
         if spec.policy is not None and spec.policy.name != "default":
-            raise SpecError("base", "decides where things lie, and so does policy; leave one out")
+            problem = "decides where things lie, and so does policy; leave one out"
+            raise SpecError("base", problem, "policy")
         changes: dict[str, Any] = {}
         if spec.uuid is None and spec.identity == "attributes":
             changes["uuid"] = self.uuid

@@ -146,7 +146,7 @@ def taken(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
     try:
         return take(given)
     except SpecError as error:
-        raise SpecError(name, error.problem) from None
+        raise SpecError(name, error.problem, *error.others) from None
     except (ValueError, TypeError, OverflowError) as error:
         raise SpecError(name, str(error)) from None
 

@@ -620,6 +620,7 @@ def _plan_directories(
             continue
         least = 1
         if index == table.lost_and_found:
+            _check_lost_and_found(lost_and_found_size, rules.format)
             least = max(2, ceil_div(lost_and_found_size, block_size))
         try:
             lengths = table.name_lengths[start:end]
@@ -642,6 +643,18 @@ def _plan_directories(
         if planned.blocks > 1 or not policy.sequential or planned.flags:
             found[index] = planned
     return found
+
+
+def _check_lost_and_found(size: int, fmt: Format) -> None:
+    """Refuse a size in bytes that no directory of this format has."""
+    most = fmt.max_blocks * fmt.block_size
+    problem = ""
+    if size >= LARGE_FILE_BYTES and not fmt.large_dir:
+        problem = "is 2 GiB or more, which needs the feature large_dir; add that, or ask for less"
+    elif size > most:
+        problem = f"is more than {most}, the bytes of the largest image"
+    if problem:
+        raise SpecError("lost_and_found_size", f"{size} {problem}")
 
 
 def _inodes(table: InodeTable, spec: Spec) -> Inodes:

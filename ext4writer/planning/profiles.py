@@ -326,7 +326,8 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
         spec = make(**chosen)
     except SpecError as error:
         make(**options)  # what is wrong without the profile, too, says so itself
-        raise SpecError(error.option, f"{error.problem}; the profile is {name}") from None
+        problem = f"{error.problem}; the profile is {name}"
+        raise SpecError(error.option, problem, *error.others) from None
     _check_features(profile, spec.features, options)
     for option, (value, lost) in _DROPPED_BY.items():
         if lost in profile.needs and getattr(spec, option) == value:

@@ -189,12 +189,12 @@ def check_kinds(
     present = set(kinds)
     for limit in limits:
         if limit.kind not in present:
-            raise SpecError("quota_limits", _missing(limit.kind))
+            raise SpecError("quota_limits", _missing(limit.kind), "quotatype")
     named = {one.kind for one in grace}
     # All kinds together are meant for those that there are.
     lacking = sorted(named - present)
     if lacking and (not present or len(named) < len(QUOTA_KINDS)):
-        raise SpecError("quota_grace", _missing(lacking[0]))
+        raise SpecError("quota_grace", _missing(lacking[0]), "quotatype")
 
 
 def _missing(kind: str) -> str:

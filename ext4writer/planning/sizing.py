@@ -23,7 +23,7 @@ from .placement import Demand, Placement, place
 from .plain import shown
 from .policy import LayoutPolicy
 from .solution import Solution
-from .spec import IMAGE_UNIT, Spec, format_of
+from .spec import DEFAULT_FREE, IMAGE_UNIT, Spec, format_of
 from .system_files import SystemFile, SystemSizes, system_files, system_sizes
 from .system_files.resize_inode import reserved_gdt_blocks
 
@@ -269,7 +269,8 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
     needed = inodes.needed()
     limit = fmt.max_blocks
     if needed > MAX_INODES:
-        raise SpecError("free_inodes", f"{needed} inodes are needed; {MAX_INODES} are the most")
+        problem = f"{needed} inodes are needed; {MAX_INODES} are the most"
+        raise SpecError(_asking_most(spec, of_inodes=True), problem)
     groups_for_inodes = ceil_div(needed, fmt.max_inodes_per_group)
     groups_for_blocks = fmt.groups_for(max(floor, fmt.first_data_block + 1))
     groups = max(1, groups_for_inodes, groups_for_blocks)
@@ -278,8 +279,9 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
         first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
         end = min(first + fmt.blocks_per_group, limit)
         if first >= limit:
-            raise _too_many_blocks("free", f"more than {limit} blocks are needed", fmt)
-        _check_groups("free", fmt, groups)
+            problem = f"more than {limit} blocks are needed"
+            raise _too_many_blocks(_asking_most(spec), problem, fmt)
+        _check_groups(_asking_most(spec), fmt, groups)
         if per_group <= fmt.max_inodes_per_group:
             low = first + 1
             while low <= end:
@@ -372,6 +374,23 @@ def _geometry(
     if geometry is None and bad and Geometry.lay_out(*arguments, packed=packed) is not None:
         raise SpecError("bad_blocks", "leave no room between them for bitmaps and inode tables")
     return geometry
+
+
+def _asking_most(spec: Spec, *, of_inodes: bool = False) -> str:
+    """The option to which a fitted image owes most of its size, or of its inodes."""
+    promised = spec.free or DEFAULT_FREE
+    inodes = "inodes" if spec.inodes is not None else "free_inodes"
+    count: int = getattr(spec, inodes) or 0
+    if count and (of_inodes or count * spec.inode_size > promised):
+        return inodes
+    others = {
+        "reserved_blocks": (spec.reserved_blocks or 0) * spec.block_size,
+        "lost_and_found_size": spec.lost_and_found_size,
+    }
+    most = max(others, key=lambda name: others[name])
+    if others[most] > promised:
+        return most
+    return "free_percent" if spec.free_percent and not spec.free else "free"
 
 
 def _clip(placement: Placement, clusters: int) -> Placement:

@@ -670,7 +670,12 @@ class Spec:
                 object.__setattr__(self, "features", self.features.with_(name))
         if format_of(self).shared_blocks:
             object.__setattr__(self, "dedupe", "blocks")
-        self._check(asked)
+        try:
+            self._check(asked)
+        except SpecError as error:
+            # A hint may say to leave out the option that added a feature.
+            implied = [option for _, option in asked.implied]
+            raise SpecError(error.option, error.problem, *error.others, *implied) from None
 
     def _check_superblock(self) -> None:
         """Check what is written into the superblock as it is."""
@@ -747,9 +752,12 @@ class Spec:
             ):
                 raise SpecError("journal_location", f"{self.journal_location} is not in the image")
         if self.group_tables == "mke2fs" and self.size is None:
-            raise SpecError("group_tables", "mke2fs is for an image of a given size; give size")
+            raise SpecError("group_tables", "mke2fs is for an image of a given size; say which")
         self._check_superblock()
         fmt = format_of(self)
+        largest = fmt.max_blocks * fmt.block_size
+        if self.align is not None and self.align > largest:
+            raise SpecError("align", f"{self.align} is more than the {largest} of any image")
         if isinstance(self.journal, int) and not fmt.has_journal:
             raise SpecError("journal", "has a size, but the features leave has_journal out")
         if asked.adds("uninit_bg") and fmt.metadata_csum:
@@ -797,15 +805,11 @@ class Spec:
         _check_quota(self, fmt, asked)
         _check_system_files(self, fmt, asked)
         if self.inodes is not None and self.free_inodes is not None:
-            raise SpecError("inodes", "and free_inodes are two ways to say the same; give one")
+            raise _same("inodes", "free_inodes")
         if self.reserved_blocks is not None and self.reserved_percent:
-            raise SpecError(
-                "reserved_blocks", "and reserved_percent are two ways to say the same; give one"
-            )
+            raise _same("reserved_blocks", "reserved_percent")
         if self.reserved_gdt_blocks is not None and self.grow_to is not None:
-            raise SpecError(
-                "reserved_gdt_blocks", "and grow_to are two ways to say the same; give one"
-            )
+            raise _same("reserved_gdt_blocks", "grow_to")
         if self.reserved_gdt_blocks and not fmt.resize_inode:
             raise _lacks(asked, "reserved_gdt_blocks", "resize_inode", "which holds them")
         most = self.block_size // 4
@@ -922,9 +926,14 @@ def _check_journal(spec: Spec, fmt: Format) -> None:
             raise SpecError("journal_location", "is for a journal in the image itself")
     for name in ("journal_uuid", "journal_dev"):
         if getattr(spec, name) and not spec.journal_device:
-            raise SpecError(name, "needs journal_device, a journal in a device of its own")
+            problem = "needs journal_device, a journal in a device of its own"
+            raise SpecError(name, problem, "journal_device")
     if spec.journal_features and (spec.journal == "none" or not fmt.has_journal):
         raise SpecError("journal_features", "are of a journal, and there is none to be")
+
+
+def _same(option: str, other: str) -> SpecError:
+    return SpecError(option, f"and {other} are two ways to say the same; give one", other)
 
 
 def _lacks(asked: Asked, option: str, name: str, why: str, *words: str) -> SpecError:

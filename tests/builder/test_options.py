@@ -11,13 +11,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ext4writer import Spec
+from ext4writer import Spec, Tree, plan
 from ext4writer.edit.rules import AllTimes, Owner
 from ext4writer.errors import SpecError
-from ext4writer.ondisk.features import DEFAULT_FEATURES
+from ext4writer.ondisk.features import DEFAULT_FEATURES, FEATURES
+from ext4writer.planning.spec import declaration
 from ext4writer_cli import options
 from ext4writer_cli.cli import commands, image_options
-from ext4writer_cli.options import ImageOptions, ScanOptions
+from ext4writer_cli.failures import explain
+from ext4writer_cli.options import ImageOptions, ScanOptions, flag_of, of_spec
 from ext4writer_cli.rule_options import RuleOptions
 from tests.builder.command import assert_one_line, report, run
 
@@ -169,6 +171,100 @@ def test_the_spec_refuses(arguments: str, option: str) -> None:
 )
 def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], words: list[str]) -> None:
     assert_one_line(run(*arguments), 2, *words)
+
+
+NEEDED = {
+    "cluster_size": "bigalloc",
+    "encoding_flags": "casefold",
+    "fast_commit_size": "fast_commit",
+    "first_meta_bg": "meta_bg,^resize_inode",
+    "mmp_update_interval": "mmp",
+    "num_backup_sb": "sparse_super2",
+    "orphan_file_size": "orphan_file",
+    "verity_block_size": "verity",
+}
+"""The features with which options of numbers mean something."""
+
+
+def answer(*arguments: str) -> str:
+    """The line with which the command answers a mistake, in this process."""
+    result = CliRunner().invoke(commands, [*arguments], standalone_mode=False)
+    assert result.exception is not None, result.output
+    explained = explain(result.exception)
+    assert explained is not None and explained[1] == 2, result.exception
+    return explained[0]
+
+
+NUMBERS = [
+    each.name
+    for each in of_spec(ImageOptions)
+    if declaration(each.name).form.startswith(("SIZE", "N", "auto|", "middle|", "UID", "GID"))
+    or declaration(each.name).form in ("SECONDS", "MAJOR:MINOR", "PERCENT")
+]
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name != "hole_size"])
+@pytest.mark.parametrize("number", [10**19, -2])
+def test_a_number_that_no_image_has_is_refused_by_its_own_name(
+    name: str, number: int, tmp_path: Path
+) -> None:
+    [each] = [each for each in of_spec(ImageOptions) if each.name == name]
+    features = NEEDED.get(name)
+    given = {name: number} | ({"features": features} if features else {})
+    given |= {"size": "1M"} if name == "journal_location" else {}
+    given |= {"journal_device": True} if name == "journal_dev" else {}
+    with pytest.raises(SpecError) as caught:
+        plan(Tree(), Spec(**given))  # type: ignore[arg-type]
+    assert caught.value.option == name
+    words = [*(["-O", features] if features else [])]
+    words += ["--size", "1M"] if name == "journal_location" else []
+    words += ["--journal-device", str(tmp_path / "j")] if name == "journal_dev" else []
+    line = answer("plan", *words, f"{flag_of(each)}={number}")
+    assert line.startswith((f"{flag_of(each)}: ", "Invalid value for")), line
+    assert flag_of(each) in line.partition(": ")[0]
+
+
+def test_numbers_of_all_options_were_tried() -> None:
+    assert len(NUMBERS) > 30
+    assert NEEDED.keys() - {"encoding_flags"} <= set(NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("words", "begins", "says"),
+    [
+        ("--inodes 5 --free-inodes 5", "--inodes", "and --free-inodes are two ways"),
+        ("--reserved-blocks 5 -m 5", "--reserved-blocks", "and --reserved-percent are two ways"),
+        ("--reserved-gdt-blocks 5 --grow-to 1T", "--reserved-gdt-blocks", "and --grow-to are two"),
+        (f"--journal-uuid {UUID(int=5)}", "--journal-uuid", "needs --journal-device"),
+        ("--quota-limit user:0:0:0 -O project", "--quota-limit", None),
+        ("--quota-limit project:0:0:0 -O quota", "--quota-limit", "or project to --quotatype"),
+        ("--encoding utf8 -O encrypt,^extent,64bit", "--features", None),
+        ("--encrypt-policy a=0123456789abcdef -t ext2 --creator-os Hurd", "--encrypt-policy", None),
+        ("--encoding utf8 --creator-os Hurd -O none", "--creator-os", "leave out --encoding"),
+        ("--group-tables mke2fs", "--group-tables", "of a given size; say which"),
+        ("--free-inodes 9999999999", "--free-inodes", "are the most"),
+        ("--inodes 9999999999", "--inodes", "9999999999 inodes are needed"),
+        ("--free 9000P", "--free", "blocks are needed"),
+        ("--reserved-blocks 9000000000000000", "--reserved-blocks", "blocks are needed"),
+        ("--lost-and-found-size 3G", "--lost-and-found-size", "large_dir"),
+        ("-O fast_commit --fast-commit-size 99T", "--fast-commit-size", "of the journal"),
+    ],
+)
+def test_other_options_in_an_answer_have_the_names_that_are_typed(
+    words: str, begins: str, says: str | None
+) -> None:
+    line = answer("plan", *words.split())
+    assert line.startswith(begins), line
+    assert (says or "") in line
+    internal = {name for name in options_of_spec() if "_" in name and name not in FEATURE_NAMES}
+    assert not internal & set(re.findall(r"\w+", line)), line
+
+
+def options_of_spec() -> Iterator[str]:
+    return (each.name for each in of_spec(ImageOptions))
+
+
+FEATURE_NAMES = {row.name for row in FEATURES}
 
 
 def every_option(group: click.Group = commands) -> Iterator[click.Option]:

@@ -950,8 +950,10 @@ _OPTIONS = {
 
 def said_of_option(error: SpecError) -> Mistake:
     """What is wrong with an option, by the name that it has here."""
-    name = _OPTIONS.get(error.option, error.option)
-    return Mistake(f"{name}: {error.problem}")
+    problem = error.problem
+    for other in error.others:
+        problem = re.sub(rf"\b{other}\b", _OPTIONS.get(other, other), problem)
+    return Mistake(f"{_OPTIONS.get(error.option, error.option)}: {problem}")
 
 
 def chosen_uuid(text: str | None, device: str, derived: bool) -> UUID | None:

@@ -56,7 +56,14 @@ def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_bloc
     log = _log_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
     total = log + fast_commit_blocks(spec, log) if fmt.fast_commit and log else log
     if total > _most_blocks(spec):
-        raise _out_of_range(spec)
+        if spec.fast_commit_size is None:
+            raise _out_of_range(spec)
+        room = (_most_blocks(spec) - log) * spec.block_size
+        raise SpecError(
+            "fast_commit_size",
+            f"{spec.fast_commit_size} bytes are more than the {room} that are left beside the rest "
+            "of the journal",
+        )
     return total
 
 
