@@ -11,12 +11,14 @@ from ..ondisk.htree import DX_HASH_HALF_MD4
 from ..ondisk.inode import INODE_EXTRA_ISIZE
 from ..ondisk.journal import journal_device_start
 from ..ondisk.superblock import (
+    ERRORS,
     EXT4_CRC32C_CHKSUM,
     EXT4_DEFM_ACL,
     EXT4_DEFM_XATTR_USER,
     EXT4_DYNAMIC_REV,
     EXT4_ERRORS_CONTINUE,
     EXT4_GOOD_OLD_FIRST_INO,
+    EXT4_LABEL_MAX,
     EXT4_MIN_BLOCK_LOG_SIZE,
     EXT4_MIN_BLOCK_SIZE,
     EXT4_SUPER_MAGIC,
@@ -28,6 +30,7 @@ from ..ondisk.superblock import (
 from ..ondisk.units import Unit, UnitKind, checksum_unit
 from ..output.sink import Piece
 from ..planning.layout import ImagePlan
+from ..planning.spec import LAST_MOUNTED_MAX
 from .journal import journal_superblock
 
 _INODE_SIZE = 256
@@ -38,7 +41,7 @@ def journal_device_pieces(layout: ImagePlan, *, unused: bool = False) -> Iterato
 
     ``unused`` leaves the file system out, as after -O journal_dev alone.
     """
-    superblock = bytearray(_superblock(layout, checked=unused and layout.format.metadata_csum))
+    superblock = bytearray(_superblock(layout, alone=unused))
     if unused and layout.format.metadata_csum:
         place = Unit(UnitKind.SUPERBLOCK, 0, 0, SUPERBLOCK_OFFSET, len(superblock))
         checksum_unit(layout.format, place, superblock)
@@ -60,12 +63,13 @@ def journal_device_pieces(layout: ImagePlan, *, unused: bool = False) -> Iterato
     yield start * size, journal
 
 
-def _superblock(layout: ImagePlan, *, checked: bool) -> bytes:
+def _superblock(layout: ImagePlan, *, alone: bool) -> bytes:
     """lib/ext2fs/initialize.c:ext2fs_initialize for a device without groups.
 
-    It is ``checked`` by a checksum where mke2fs makes it alone with metadata_csum.
+    Made ``alone``, as by mke2fs -O journal_dev, it has the label and other options for itself, and
+    a checksum with metadata_csum.
     """
-    size = layout.block_size
+    size, spec = layout.block_size, layout.spec
     log_size = log2(size) - EXT4_MIN_BLOCK_LOG_SIZE
     per_group = min(8 * size, MAX_CLUSTERS_PER_GROUP)
     values: dict[str, int | bytes | list[int]] = {
@@ -93,7 +97,15 @@ def _superblock(layout: ImagePlan, *, checked: bool) -> bytes:
         "s_min_extra_isize": INODE_EXTRA_ISIZE,
         "s_want_extra_isize": INODE_EXTRA_ISIZE,
     }
-    if checked:
+    if alone:
+        values |= {
+            "s_volume_name": layout.label.ljust(EXT4_LABEL_MAX, b"\0"),
+            "s_last_mounted": spec.last_mounted.ljust(LAST_MOUNTED_MAX, b"\0"),
+            "s_errors": ERRORS[spec.errors],
+            "s_raid_stride": spec.raid_stride,
+            "s_raid_stripe_width": spec.raid_stripe_width,
+        }
+    if alone and layout.format.metadata_csum:
         values["s_feature_ro_compat"] = FeatureSet.of("metadata_csum").ro_compat
         values["s_checksum_type"] = EXT4_CRC32C_CHKSUM
     return SUPERBLOCK.pack(SUPERBLOCK.split(values))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from ext4writer.arguments import ID_MOST
 from ext4writer.bits import is_power_of_two, log2
 from ext4writer.late_dataclasses import dataclass, field
 from ext4writer.ondisk.superblock import EXT4_LABEL_MAX
@@ -513,7 +514,7 @@ def _root_owner(found: Extended, given: str | None) -> str:
         return ""
     first, colon, second = given.partition(":")
     uid, gid = whole(first), whole(second)
-    if not colon or uid is None or gid is None:
+    if not colon or uid is None or gid is None or max(uid, gid) > ID_MOST:
         return f"Invalid root_owner: '{given}'\n"
     found.root_owner = (uid, gid)
     return ""

@@ -81,6 +81,9 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
     target = Target(arguments.device)
     target.refuse_if_used(arguments.force, console)
     if arguments.journal.device is not None:
+        from .external_journal import found_by_name
+
+        arguments.journal.device = found_by_name(arguments.journal.device)
         Target(arguments.journal.device).refuse_if_used(arguments.force, console, "journal")
 
     from .settings import JournalDevice, clock_of, identify, settle
@@ -91,7 +94,7 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
             target.refuse_if_it_cannot_be_made()
             if said and not console.quiet:
                 said.insert(0, target.announcement())
-    offset = 0 if isinstance(settings, JournalDevice) else settings.extended.offset
+    offset = settings.extended.offset
     if not arguments.force and not offset and console.is_interactive():
         found = target.found()
         if found is not None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ext4writer.errors import RecordError
 from ext4writer.late_dataclasses import NamedTuple
 from ext4writer.ondisk.format import Format
-from ext4writer.ondisk.journal import JOURNAL_SUPERBLOCK, journal_device_start
+from ext4writer.ondisk.journal import (
+    JBD2_MIN_JOURNAL_BLOCKS,
+    JOURNAL_SUPERBLOCK,
+    journal_device_start,
+)
 from ext4writer.ondisk.superblock import EXT4_SUPER_MAGIC, SUPERBLOCK, SUPERBLOCK_OFFSET
 from ext4writer.planning.system_files.journal import MAX_JOURNAL_DEVICE_BLOCKS
 
@@ -24,8 +29,6 @@ if TYPE_CHECKING:
     from .settings import Clock, JournalDevice
     from .target import Target
 
-LEAST_BLOCKS = 1024
-
 
 class Existing(NamedTuple):
     """A journal device that is there."""
@@ -35,6 +38,31 @@ class Existing(NamedTuple):
     uuid: UUID
     device: int
     """Its number, as stat(2) has it; 0 for a file."""
+
+
+def found_by_name(name: str) -> str:
+    """The path of the device that ``UUID=`` or ``LABEL=`` means; anything else is a path already.
+
+    Raises :class:`Mistake` if no journal device of this machine has that UUID or label.
+    """
+    kind, _, wanted = name.partition("=")
+    if kind not in ("UUID", "LABEL"):
+        return name
+    with suppress(OSError), open("/proc/partitions", encoding="utf-8") as file:
+        for line in file:
+            # After the title: major, minor, blocks, name; its slashes are written so.
+            path = "/dev/" + line.split()[-1].replace("!", "/") if line.split() else ""
+            with suppress(OSError, RecordError, ValueError), open(path, "rb") as device:
+                device.seek(SUPERBLOCK_OFFSET)
+                data = device.read(SUPERBLOCK.size)
+                fields = SUPERBLOCK.parse(data)
+                label, uuid = fields["s_volume_name"], fields["s_uuid"]
+                assert isinstance(label, bytes) and isinstance(uuid, bytes)
+                text = {"LABEL": os.fsdecode(label.rstrip(b"\0")), "UUID": str(UUID(bytes=uuid))}
+                is_ext = fields["s_magic"] == EXT4_SUPER_MAGIC
+                if is_ext and text[kind] == wanted and Format.of_superblock(data).journal_dev:
+                    return path
+    raise Mistake(f"-J device={name}: no journal device here has that {kind}")
 
 
 def _superblock(path: str) -> tuple[Format, Existing]:
@@ -92,14 +120,17 @@ def make_journal_device(
     offset: int,
 ) -> None:
     """Make a journal that no file system has yet (misc/mke2fs.c:create_journal_dev)."""
-    from ext4writer import Spec, Tree, plan, write_journal
+    from ext4writer import Spec, SpecError, Tree, plan, write_journal
 
-    from .settings import chosen_uuid
+    from .settings import chosen_hash_seed, chosen_uuid, said_of_option
     from .writing import place_for
 
-    if wanted.blocks < LEAST_BLOCKS:
+    block_size = wanted.options["block_size"]
+    # fs/jbd2/journal.c:journal_reset counts from the first block of the log; mke2fs does not.
+    least = JBD2_MIN_JOURNAL_BLOCKS + journal_device_start(block_size)
+    if wanted.blocks < least:
         raise Refusal(
-            f"{arguments.device}: Journal must be at least {LEAST_BLOCKS} blocks "
+            f"{arguments.device}: Journal must be at least {least} blocks "
             "while splitting the journal size\n"
         )
     if wanted.blocks > MAX_JOURNAL_DEVICE_BLOCKS:
@@ -107,23 +138,25 @@ def make_journal_device(
             f"{arguments.device}: a journal has {MAX_JOURNAL_DEVICE_BLOCKS} blocks at most, not "
             f"{wanted.blocks}; give a smaller SIZE\n"
         )
-    # Only its journal is written; the file system itself has any size.
-    layout: Layout = plan(
-        Tree(),
-        Spec(
-            size=8192 * wanted.block_size,
-            block_size=wanted.block_size,
-            features="" if wanted.checked else "^metadata_csum",
-            journal=wanted.blocks * wanted.block_size,
+    derived = clock.is_given
+    try:
+        spec = Spec(
+            # Only the journal is written; the file system itself has any size.
+            size=8192 * block_size,
+            journal=wanted.blocks * block_size,
             journal_device=True,
-            journal_uuid=chosen_uuid(arguments.uuid, arguments.device, clock.is_given),
+            journal_uuid=chosen_uuid(arguments.uuid, arguments.device, derived),
+            hash_seed=chosen_hash_seed(wanted.extended, derived),
             epoch=clock.seconds,
-        ),
-    )
+            **wanted.options,
+        )
+    except SpecError as error:
+        raise said_of_option(error) from error
+    layout: Layout = plan(Tree(), spec)
     always = arguments.dry_run
     if not always:
         console.out(target.announcement())
-    text = f"Creating filesystem with {wanted.blocks} {wanted.block_size >> 10}k blocks"
+    text = f"Creating filesystem with {wanted.blocks} {block_size >> 10}k blocks"
     console.out(f"{text} and 0 inodes\n", always=always)
     console.out(f"Filesystem UUID: {layout.journal_uuid}\n", always=always)
     console.out("Superblock backups stored on blocks: \n\n", always=always)

@@ -129,10 +129,10 @@ def for_hurd(name: str | None) -> bool:
 class JournalDevice(NamedTuple):
     """A device that is to hold the journal of a file system elsewhere."""
 
-    block_size: int
     blocks: int
-    checked: bool
-    """Whether its superblock has a checksum."""
+    options: dict[str, Any]
+    """Keywords of a Spec."""
+    extended: Extended
 
 
 def settle(
@@ -187,14 +187,16 @@ class _Settling:
                 f"{arguments.program}: Size of device (0x{blocks:x} blocks) {arguments.device} "
                 f"too big to create\n\ta filesystem using a blocksize of {block_size}.\n"
             )
-        if flags(features).journal_dev:
+        is_journal = flags(features).journal_dev
+        if is_journal:
             self._refuse_version_1("in a device of its own")
-            return JournalDevice(block_size, blocks, flags(features).metadata_csum)
+            kept = ("journal_dev", *(("metadata_csum",) * flags(features).metadata_csum))
+            features, self._types = FeatureSet.of(*kept), ["journal"]
         if arguments.verbose:
             shown = ", ".join(f"'{kind}'" for kind in self._types)
             text = f"fs_types for mke2fs.conf resolution: {shown}\n"
             self._console.out(text, always=True)
-        if arguments.journal.size or arguments.journal.device is not None:
+        if not is_journal and (arguments.journal.size or arguments.journal.device is not None):
             features = features.with_("has_journal")
         reserved_percent = arguments.reserved_percent
         if reserved_percent is None:
@@ -259,6 +261,10 @@ class _Settling:
             features = features.without("uninit_bg")
         self._check_together(features, block_size)
         groups_per_flex = self._flex_size(features)
+        stride = stride if extended.stride is None else extended.stride
+        stripe = stripe if extended.stripe_width is None else extended.stripe_width
+        if is_journal:
+            return self._journal_device(features, block_size, blocks, stride, stripe)
         inode_size = self._inode_size(features, block_size)
         inodes = self._inodes(features, blocks, block_size, inode_ratio, inode_size)
         wanted = Wanted(
@@ -286,14 +292,11 @@ class _Settling:
         options = self._options(numbers, journal, wanted)
         if fast_commit and fast_commit != default_fast_commit_blocks(journal):
             options["fast_commit_size"] = fast_commit * block_size
-        options["raid_stride"] = stride if extended.stride is None else extended.stride
-        options["raid_stripe_width"] = (
-            stripe if extended.stripe_width is None else extended.stripe_width
-        )
-        if options["raid_stride"] and options["raid_stripe_width"] % options["raid_stride"]:
+        options |= {"raid_stride": stride, "raid_stripe_width": stripe}
+        if stride and stripe % stride:
             self._console.err(
-                f"\nWarning: RAID stripe-width {options['raid_stripe_width']} not an even "
-                f"multiple of stride {options['raid_stride']}.\n\n"
+                f"\nWarning: RAID stripe-width {stripe} not an even multiple of stride "
+                f"{stride}.\n\n"
             )
         return Settings(
             numbers,
@@ -689,6 +692,24 @@ class _Settling:
                 raise Refusal("\nTotal journal size too big for filesystem.\n")
         return numbers, log, fast_commit
 
+    def _journal_device(
+        self, features: FeatureSet, block_size: int, blocks: int, stride: int, stripe: int
+    ) -> JournalDevice:
+        """What a journal has of its own. What is for inodes and groups means nothing there."""
+        if self._system() != "Linux":
+            raise Mistake(f"-o {self._creator_os}: a journal in a device of its own is for Linux")
+        arguments = self._arguments
+        options: dict[str, Any] = {
+            "block_size": block_size,
+            "features": "" if flags(features).metadata_csum else "^metadata_csum",
+            "label": os.fsencode(arguments.label),
+            "last_mounted": os.fsencode(arguments.last_mounted)[:64],
+            "errors": self._error_behavior(),
+            "raid_stride": stride,
+            "raid_stripe_width": stripe,
+        }
+        return JournalDevice(blocks, options, self._extended)
+
     def _refuse_version_1(self, where: str) -> None:
         if self._arguments.journal.v1_superblock:
             raise Mistake(f"-J v1_superblock: a journal {where} needs a superblock of version 2")
@@ -899,14 +920,7 @@ def identify(settings: Settings, arguments: Arguments, clock: Clock) -> Spec:
     options = dict(settings.options)
     derived = arguments.source is not None or clock.is_given
     options["uuid"] = chosen_uuid(arguments.uuid, arguments.device, derived)
-    seed = settings.extended.hash_seed
-    if seed is not None:
-        try:
-            options["hash_seed"] = UUID(seed)
-        except ValueError:
-            raise Refusal(f"Invalid hash seed: {seed}\n") from None
-    elif not derived:
-        options["hash_seed"] = uuid4()
+    options["hash_seed"] = chosen_hash_seed(settings.extended, derived)
     if clock.is_given or arguments.source is None:
         options["epoch"] = clock.seconds
     if "check_interval" in options:
@@ -954,6 +968,17 @@ def said_of_option(error: SpecError) -> Mistake:
     for other in error.others:
         problem = re.sub(rf"\b{other}\b", _OPTIONS.get(other, other), problem)
     return Mistake(f"{_OPTIONS.get(error.option, error.option)}: {problem}")
+
+
+def chosen_hash_seed(extended: Extended, derived: bool) -> UUID | None:
+    """The hash seed that -E asks for; None if it is to be ``derived``."""
+    seed = extended.hash_seed
+    if seed is None:
+        return None if derived else uuid4()
+    try:
+        return UUID(seed)
+    except ValueError:
+        raise Refusal(f"Invalid hash seed: {seed}\n") from None
 
 
 def chosen_uuid(text: str | None, device: str, derived: bool) -> UUID | None:

@@ -52,12 +52,11 @@ def _details(settings: Settings, arguments: Arguments) -> str:
     numbers, fmt, options = settings.numbers, settings.numbers.format, settings.options
     log = log2(fmt.block_size) - EXT4_MIN_BLOCK_LOG_SIZE
     log_cluster = log2(fmt.cluster_size) - EXT4_MIN_BLOCK_LOG_SIZE
-    system = {"Hurd": "GNU/Hurd"}.get(settings.creator_os, settings.creator_os)
     kind = "Cluster" if fmt.bigalloc else "Fragment"
     share = 100.0 * numbers.reserved_blocks / numbers.blocks
     text = (
         f"Filesystem label={arguments.label}\n"
-        f"OS type: {system}\n"
+        f"OS type: {settings.creator_os}\n"
         f"Block size={fmt.block_size} (log={log})\n"
         f"{kind} size={fmt.cluster_size} (log={log_cluster})\n"
         f"Stride={options['raid_stride']} blocks, "

@@ -51,6 +51,7 @@ def contents(image: Path, name: str) -> bytes:
     [
         "-t ext4 IMAGE 300M",
         "-t ext4 -v IMAGE 8M",
+        "-o hurd -v IMAGE 8M",
         "-t ext2 -m 1 IMAGE 20000",
         "-j -b 4096 IMAGE 33000",
         "-t ext4 -O mmp IMAGE 70M",
@@ -115,6 +116,30 @@ def test_nothing_is_announced_where_no_file_can_be_made(place: str, tmp_path: Pa
     assert (found.status, found.stdout) == (expected.status, expected.stdout) == (1, "")
     assert "No such file or directory while trying to determine filesystem size" in found.stderr
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("features", ["journal_dev", "journal_dev,metadata_csum"])
+def test_a_journal_alone_takes_the_options_that_it_has(features: str, tmp_path: Path) -> None:
+    require("mke2fs")
+    seed, uuid = (f"{digit * 8}-{digit * 4}-{digit * 4}-8888-{digit * 12}" for digit in "12")
+    options = (
+        f"-L journal -M /x -e panic -U {uuid} -m 3 -E stride=4,stripe_width=8,hash_seed={seed}"
+    )
+    shown = []
+    for make in (theirs, ours):
+        disk, part = tmp_path / f"{make.__name__}-disk", tmp_path / "part"
+        disk.write_bytes(b"\xaa" * (12 * MIB))
+        line = f"-q -F -O {features} {options},offset={2 * MIB}".split()
+        assert make(*line, disk, "8M").status == 0
+        data = disk.read_bytes()
+        assert set(data[: 2 * MIB]) == set(data[10 * MIB :]) == {0xAA}
+        part.write_bytes(data[2 * MIB : 10 * MIB])
+        found = dumpe2fs(part)
+        assert found["Filesystem volume name"] == "journal"
+        others = ("Filesystem created", "Last write time", "Last checked", "Checksum")
+        others = (*others, "Lifetime writes")
+        shown.append({name: value for name, value in found.items() if name not in others})
+    assert shown[0] == shown[1]
 
 
 def test_a_folder_becomes_a_file_system_that_does_not_differ(folder: Path, tmp_path: Path) -> None:
@@ -276,7 +301,13 @@ REFUSED = [
     ("-G 3 IMAGE", "flex_bg size must be a power of 2"),
     ("-O nonsense IMAGE 4M", "Invalid filesystem option set: nonsense"),
     ("-O ^^has_journal IMAGE 4M", "Invalid filesystem option set: ^^has_journal"),
-    ("-O journal_dev IMAGE 900K", "Journal must be at least 1024 blocks"),
+    ("-O journal_dev IMAGE 900K", "Journal must be at least 1026 blocks"),
+    ("-O journal_dev -C 8192 IMAGE 8M", "specifying a cluster size requires the bigalloc feature"),
+    ("-O journal_dev -E no_such_option IMAGE 8M", "Bad option(s) specified: no_such_option"),
+    ("-O journal_dev -E stride=99999 IMAGE 8M", "mke2fs: -E stride: 99999 is not between"),
+    ("-O journal_dev -o hurd IMAGE 8M", "-o hurd: a journal in a device of its own is for Linux"),
+    ("-J device=LABEL=nobody-has-it IMAGE 8M", "-J device=LABEL=nobody-has-it: no journal device"),
+    ("-E root_owner=4294967295:0 IMAGE 8M", "Invalid root_owner: '4294967295:0'"),
     ("-O journal_dev IMAGE 9000G", "a journal has 2147483647 blocks at most, not 2359296000"),
     ("-J device=/dev/null IMAGE 40M", "neither a file nor a block device"),
     ("-E stride=x IMAGE 4M", "Invalid stride parameter: x"),

@@ -100,6 +100,14 @@ def test_a_journal_in_a_device_of_its_own(tmp_path: Path) -> None:
             assert dumpe2fs(place)["Journal users"] == found["Filesystem UUID"]
             checked = run(["e2fsck", "-fn", "-j", str(place), str(device)])
             assert checked.returncode == 0, checked.stdout
+        name = "ext4writer test"
+        assert ours("-q", "-O", "journal_dev", "-b", "4096", "-L", name, journal).status == 0
+        uuid = dumpe2fs(journal)["Filesystem UUID"]
+        for named in (f"LABEL={name}", f"UUID={uuid}"):
+            done = ours("-n", "-t", "ext4", "-J", f"device={named}", device)
+            assert done.status == 0 and "journal device's blocksize: 4096\n" in done.stdout
+        done = ours("-t", "ext4", "-J", f"device=LABEL={name}", device)
+        assert f"Adding journal to device {journal}: done\n" in done.stdout
         again = ours("-q", "-J", f"device={journal}", device)
         assert again.status == 1 and "is the journal of a file system" in again.stderr
         none = ours("-q", "-J", f"device={device}", disks[2])
