@@ -137,10 +137,13 @@ def _split_inside(argument: SourceArgument) -> SourceArgument:
     if argument.kind != FOUND or ":/" not in place or os.path.lexists(place):
         return argument
     path, _, inside = place.rpartition(":/")
+    if os.path.isdir(path):
+        below = os.path.join(path, inside)
+        if not os.path.lexists(below):
+            raise SourceError(argument.text, f"the folder {path} has no {inside or '/'} in it")
+        return argument._replace(place=below)
     if len(path) < 2 and path != STANDARD_INPUT:  # a drive of Windows
         return argument
-    if os.path.isdir(path):
-        return argument._replace(place=os.path.join(path, inside))
     return argument._replace(place=path, inside=inside)
 
 
@@ -189,16 +192,13 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
     try:
         mode = os.stat(place).st_mode
     except OSError as error:
-        from .source_settings import KEYS, unknown_setting
-
         problem = f"cannot be read: {error.strerror}"
-        unknown = unknown_setting(place) if isinstance(error, FileNotFoundError) else None
-        if unknown is not None:
-            problem += f"; {unknown!r} is no setting, there are {', '.join(KEYS)}"
-        elif isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError):
             from .foreign import how_to_find
+            from .source_settings import wrong_settings
 
-            problem += how_to_find(place)
+            wrong = wrong_settings(place)
+            problem += how_to_find(place) if wrong is None else f"; {wrong}"
         raise SourceError(place, problem) from error
     if stat.S_ISDIR(mode):
         return _directory(place, reading)

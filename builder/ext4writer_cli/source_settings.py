@@ -35,6 +35,8 @@ RULES = {
 }
 """Key -> the corresponding option for the whole image."""
 KEYS = (*RULES, STRIP)
+EXAMPLES = dict.fromkeys(KEYS, "...") | {"owner": "0:0", STRIP: "1", "exclude": "*.pyc"}
+"""Key -> a value that it may have."""
 
 _SETTING = re.compile(rf",(?P<key>{'|'.join(map(re.escape, KEYS))})=")
 _BRACKETS = re.compile(rf"\[(?P<inner>(?:{'|'.join(map(re.escape, KEYS))})=[^\]]*)\]$", re.DOTALL)
@@ -56,9 +58,12 @@ class SourceSettings:
                 take: Callable[[str], Any] = row.metadata["click"].get("type", str)
                 self._rules.append((row.name, take(text)))
             except click.BadParameter as error:
+                _refuse_unknown(text, even_if_far=True)
                 raise click.BadParameter(f"{key}: {error.message}") from None
             except ValueError:
+                _refuse_unknown(text, even_if_far=True)
                 raise click.BadParameter(f"{key}: {text!r} is no value of it") from None
+            _refuse_unknown(text)
 
     def selection(self) -> Selection:
         """The entries to take of this source; raises ``SpecError`` for an invalid glob."""
@@ -87,9 +92,46 @@ def take_settings(text: str) -> tuple[str, list[tuple[str, str]]]:
     return text[: found[0].start()], pairs
 
 
-def unknown_setting(place: str) -> str | None:
-    """The first key in ``place``, which does not exist, if what is before it does."""
-    for match in re.finditer(r"[,\[](?P<key>[a-z][a-z_-]*)=", place):
-        if match.start() and os.path.exists(place[: match.start()]):
-            return match["key"]
+def _refuse_unknown(value: str, *, even_if_far: bool = False) -> None:
+    """Raise :class:`click.BadParameter` if a value goes on with a setting that does not exist.
+
+    A comma may belong to the value, as in ``set=*:caps=cap_chown,cap_fowner=ep``. So it is only
+    taken for a misspelled key if it is like one, or if the value is wrong (``even_if_far``).
+    """
+    for match in _LIKE_A_KEY.finditer(value):
+        key = match["key"]
+        close = _close(key)
+        if close or even_if_far:
+            raise click.BadParameter(f"{key!r} is no setting; {_meant(close)}")
+
+
+_LIKE_A_KEY = re.compile(r"[,\[](?P<key>[a-z][a-z_-]*)=")
+
+
+def _close(key: str) -> list[str]:
+    from difflib import get_close_matches  # late: hardly anybody needs it
+
+    return get_close_matches(key.replace("_", "-"), KEYS, 1, 0.75)
+
+
+def _meant(close: list[str]) -> str:
+    guess = f"did you mean {close[0]}? " if close else ""
+    return f"{guess}there are {', '.join(KEYS)}"
+
+
+def wrong_settings(place: str) -> str | None:
+    """What is wrong with what follows the path of a source, if that path exists; else None."""
+    for match in re.finditer(r"[,\[](?P<key>[^,=\]]*)(?P<equals>=?)", place):
+        path, key = place[: match.start()], match["key"]
+        if not path or not os.path.lexists(path):
+            continue
+        close = _close(key)
+        if match["equals"]:
+            return f"{key!r} is no setting; {_meant(close)}"
+        if key in KEYS:
+            return f"{path} is there; {key} needs a value, such as {path},{key}={EXAMPLES[key]}"
+        if not key:
+            return f"{path} is there; leave out the comma, or write a setting after it"
+        if close:
+            return f"{path} is there; a setting is KEY=VALUE, such as {path},{close[0]}=..."
     return None

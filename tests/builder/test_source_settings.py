@@ -134,6 +134,32 @@ def test_a_setting_that_does_not_exist_is_named(source: str, folder: Path) -> No
     assert_one_line(run("plan", f"no-{source}"), 1, "No such file")
 
 
+@pytest.mark.parametrize(
+    ("source", "status", "says"),
+    [
+        ("overlay,owner=0:0,foo=1", 2, "'foo' is no setting; there are exclude, "),
+        ("overlay,owner=0:0,onwer=1:1", 2, "'onwer' is no setting; did you mean owner?"),
+        ("overlay,exclude=.gitkeep,onwer=0:0", 2, "'onwer' is no setting; did you mean owner?"),
+        ("overlay,strip_components=1", 1, "did you mean strip-components?"),
+        ("overlay[owner=0:0,strip_components=1]", 2, "did you mean strip-components?"),
+        ("overlay,", 1, "overlay is there; leave out the comma, or write a setting after it"),
+        ("overlay,owner", 1, "overlay is there; owner needs a value, such as overlay,owner=0:0"),
+        ("overlay,ownr", 1, "a setting is KEY=VALUE, such as overlay,owner=..."),
+        ("overlay:/nope", 1, "the folder overlay has no nope in it"),
+        ("o:/nope", 1, "the folder o has no nope in it"),
+    ],
+)
+def test_a_wrong_end_of_a_source_is_told(source: str, status: int, says: str, folder: Path) -> None:
+    os.mkdir("o")
+    assert_one_line(run("plan", source), status, says)
+
+
+def test_a_comma_in_a_value_is_no_setting(folder: Path) -> None:
+    os.mkdir("o")
+    assert report("plan", "o,set=.: xattr:user.a=b,colour=c")["entries"]["directory"]
+    assert report("plan", "overlay:/.")["entries"] == report("plan", "overlay")["entries"]
+
+
 def test_names_are_stripped(folder: Path) -> None:
     facts = report("plan", "pkg.tar", "--strip-components", "1")
     assert (facts["entries"]["file"], facts["entries"]["directory"]) == (2, 3)
