@@ -38,6 +38,7 @@ from ..planning.verity import VerityFile
 from ..planning.xattrs import Attribute, XattrPlan
 from ..spans import Run, Span
 from ..tree import Loss
+from ..version import __version__
 from .contents import CONTENTS, SHARED
 
 PLANNED: tuple[type, ...] = (
@@ -110,8 +111,9 @@ def _mapping_maker(kind: type[FileMapping]) -> Callable[..., Any]:
 
 
 def signature() -> str:
-    """Digits that change whenever a plan consists of something else."""
-    words = [f"{kind.__name__}({','.join(names_of(kind))})" for kind in PLANNED]
+    """Digits that differ between releases, and whenever a plan consists of something else."""
+    words = [__version__]
+    words += [f"{kind.__name__}({','.join(names_of(kind))})" for kind in PLANNED]
     words += [kind.__name__ for kind in MAPPINGS]
     words += [name for name, _, _ in CONTENTS.values()]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]

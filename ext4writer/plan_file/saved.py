@@ -87,8 +87,8 @@ def load(path: str | bytes | os.PathLike[Any]) -> ImagePlan:
     head, _, rest = data.partition(b"\n")
     if head[len(MAGIC) :] != signature().encode():
         raise PlanError(name, "was saved by another release of ext4writer; plan again")
-    digest, frame = rest[: DIGEST_LINE - 1], memoryview(rest)[DIGEST_LINE:]
-    if hashlib.sha256(frame).hexdigest().encode() != digest:
+    digest, frame = rest[:DIGEST_LINE], memoryview(rest)[DIGEST_LINE:]
+    if hashlib.sha256(frame).hexdigest().encode() + b"\n" != digest:
         raise PlanError(name, "is damaged or incomplete: its digest is wrong; plan again")
     try:
         import zstandard

@@ -254,6 +254,35 @@ def test_a_plan_that_was_cut_or_changed(folder: Path, tmp_path: Path) -> None:
             Layout.load(path)
 
 
+def test_a_plan_with_one_wrong_byte(tmp_path: Path) -> None:
+    """None is taken for part of a plan and then passed over."""
+    path = tmp_path / "saved.plan"
+    tree = Tree()
+    tree.file("/file", b"x" * 5000)
+    ext4writer.plan(tree).save(path)
+    data = path.read_bytes()
+    after_the_digest = data.index(b"\n", data.index(b"\n") + 1) + 1
+    chance = random.Random(8)
+    places = [*range(after_the_digest + 8), *chance.sample(range(len(data)), 100)]
+    for place in places:
+        changed = bytearray(data)
+        changed[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(changed)
+        with pytest.raises(PlanError):
+            Layout.load(path)
+
+
+def test_a_plan_of_another_release(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may decide the same and write something else."""
+    path = tmp_path / "saved.plan"
+    ext4writer.plan(sources.directory(folder)).save(path)
+    monkeypatch.setattr("ext4writer.plan_file.classes.__version__", "0.0.9")
+    with pytest.raises(PlanError, match="another release"):
+        Layout.load(path)
+
+
 def test_a_forged_plan_never_ends_in_a_traceback(folder: Path, tmp_path: Path) -> None:
     """The digest is right, and what it covers is wrong in one place after the other."""
     path = tmp_path / "saved.plan"
