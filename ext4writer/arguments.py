@@ -113,6 +113,15 @@ def writable_buffer_of(given: Any) -> Any:
     return given
 
 
+def bytes_in(given: Any) -> memoryview:
+    """The memory of an object that :func:`buffer_of` takes, byte by byte, however it counts it."""
+    view = memoryview(given)
+    if not view.c_contiguous:
+        raise ValueError(f"{given!r:.80} has gaps between its bytes")
+    # An empty one has no memory that could be cast.
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
 def text_of(given: Any) -> str:
     """A str that some bytes stand for."""
     if not isinstance(given, str):

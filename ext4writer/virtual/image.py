@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..arguments import number_of, writable_buffer_of
+from ..arguments import bytes_in, number_of, writable_buffer_of
 from ..arithmetic import round_down, round_up
 from ..checked import taken_argument
 from ..content import reading_buffer
-from ..errors import SpecError
 from ..planning.layout import METADATA_MEMORY, ImagePlan
 from ..spans import Span
 from .contents import Contents
@@ -31,11 +30,7 @@ PIECE_BYTES = 1 << 20
 def _bytes_of(buffer: Buffer) -> memoryview:
     """The memory of a buffer as bytes; raises :class:`SpecError` if nothing can be read into it."""
     taken_argument("buffer", buffer, writable_buffer_of)
-    view = memoryview(buffer)
-    if not view.c_contiguous:
-        raise SpecError("buffer", "has gaps between its bytes; give a bytearray")
-    # An empty one has no memory that could be cast.
-    return view.cast("B") if view.nbytes else memoryview(bytearray())
+    return taken_argument("buffer", buffer, bytes_in)
 
 
 class VirtualImage(io.RawIOBase):

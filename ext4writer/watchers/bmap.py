@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
+from ..arguments import bytes_in
 from ..arithmetic import ceil_div
-from ..checked import checked
+from ..checked import checked, taken_argument
+from ..errors import SpecError
 from ..output.sink import Buffer
 from ..spans import Span
 
@@ -39,8 +41,10 @@ class Bmap:
     def __init__(self, size: int, unused: Sequence[Span]) -> None:
         """``size`` is in bytes; ``unused`` has first byte and end of what does not matter.
 
-        :attr:`ext4writer.Layout.unused` has these.
+        :attr:`ext4writer.Layout.unused` has these. Raises :class:`SpecError` for a negative size.
         """
+        if size < 0:
+            raise SpecError("size", f"{size} bytes are no image")
         self._size = size
         self._ranges = list(_mapped(size, unused))
         """First block and end of each range that must be written."""
@@ -51,7 +55,7 @@ class Bmap:
     @checked()
     def update(self, data: Buffer) -> None:
         """Take the next bytes of the image."""
-        with memoryview(data) as view:
+        with taken_argument("data", data, bytes_in) as view:
             end = self._position + len(view)
             while len(self._checksums) < len(self._ranges):
                 first, last = self._ranges[len(self._checksums)]
@@ -67,7 +71,9 @@ class Bmap:
             self._position = end
 
     def finish(self) -> bytes:
-        """The file, after all bytes have passed."""
+        """The file; raises :class:`SpecError` unless exactly all bytes have passed."""
+        if self._position != self._size:
+            raise SpecError("size", f"is {self._size}, and {self._position} bytes have passed")
         text = HEAD.format(
             size=self._size,
             block=BLOCK,

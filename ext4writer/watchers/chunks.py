@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from ..checked import checked
+from ..arguments import bytes_in
+from ..checked import checked, taken_argument
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from ..output.sink import Buffer
@@ -36,8 +37,8 @@ class Chunks:
     @checked()
     def update(self, data: Buffer) -> None:
         """Take the next bytes of the image."""
-        self._whole.update(data)
-        with memoryview(data) as view:
+        with taken_argument("data", data, bytes_in) as view:
+            self._whole.update(view)
             done = 0
             while done < len(view):
                 piece = view[done : done + self._chunk_size - self._held]

@@ -11,8 +11,9 @@ from struct import Struct
 from typing import Any, ClassVar
 from uuid import UUID
 
+from ..arguments import bytes_in
 from ..arithmetic import round_down
-from ..checked import checked
+from ..checked import checked, taken_argument
 from ..errors import SpecError
 from ..ondisk.merkle import MerkleTree, TreeBuilder
 from ..output.sink import Buffer
@@ -48,8 +49,11 @@ class DmVerity:
         """``size`` is that of the image in bytes. ``block_size`` is 4096 where that divides it.
 
         Raises :class:`SpecError` for a salt of more than 256 bytes, another algorithm than sha256
-        and sha512, or a block size that does not divide the image.
+        and sha512, or a block size that does not divide the image, or that is no power of two from
+        1024 to 65536.
         """
+        if size <= 0:
+            raise SpecError("size", f"{size} bytes are no image")
         block = block_size or USUAL_BLOCK
         while not block_size and size % block:
             block //= 2
@@ -65,6 +69,7 @@ class DmVerity:
         self._tree = _Tree(algorithm, block, salt)
         self._builder = TreeBuilder(self._tree)
         self._partial = bytearray()
+        self._position = 0
 
     @property
     def area_size(self) -> int:
@@ -74,7 +79,8 @@ class DmVerity:
     @checked()
     def update(self, data: Buffer) -> None:
         """Take the next bytes of the image."""
-        with memoryview(data) as view:
+        with taken_argument("data", data, bytes_in) as view:
+            self._position += len(view)
             rest = view
             if self._partial:
                 missing = self.block_size - len(self._partial)
@@ -90,7 +96,10 @@ class DmVerity:
             self._partial += rest[whole:]
 
     def finish(self) -> bytes:
-        """The superblock in a block of its own, and the tree; call it once, after all bytes."""
+        """The superblock in a block of its own, and the tree.
+
+        Raises :class:`SpecError` unless exactly all bytes have passed.
+        """
         tree, _ = self._finished
         superblock = SUPERBLOCK.pack(
             SIGNATURE,
@@ -108,11 +117,13 @@ class DmVerity:
 
     @cached_property
     def _finished(self) -> tuple[bytes, bytes]:
+        if self._position != self.size:
+            raise SpecError("size", f"is {self.size}, and {self._position} bytes have passed")
         return self._builder.finish()
 
     @property
     def root_hash(self) -> str:
-        """In hexadecimal, once all bytes have passed; what ``veritysetup open`` wants."""
+        """In hexadecimal, what ``veritysetup open`` wants; raises as :meth:`finish` does."""
         return self._finished[1].hex()
 
     def facts(self) -> dict[str, Any]:

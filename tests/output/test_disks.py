@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 import shutil
+from array import array
 from pathlib import Path
 from uuid import UUID
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import ext4writer
 from ext4writer import Layout, OutputError, Spec, SpecError, sources
 from ext4writer.output.disks import DiskFacts, open_disk
+from ext4writer.spans import Span
 from ext4writer.watchers import Bmap, Chunks, DmVerity
 from tests.guest.qemu import run_guest
 from tests.judges import fsck
@@ -273,3 +275,37 @@ def test_bmaptool_writes_what_must_be_written(layout: Layout, image: Path, tmp_p
     assert card != wanted
     target.write_bytes(card)
     fsck.assert_clean(target)
+
+
+def watchers_of(size: int) -> tuple[DmVerity, Bmap, Chunks]:
+    verity = DmVerity(size, salt=b"", uuid=UUID_OF_TREE)
+    return verity, Bmap(size, [Span(4096, 8192)]), Chunks(5000)
+
+
+def test_watchers_see_bytes_however_they_are_counted() -> None:
+    words = array("I", range(4096))
+    for plain, other in zip(watchers_of(16384), watchers_of(16384), strict=True):
+        plain.update(words.tobytes())
+        for piece in (words[:100], array("I"), memoryview(words)[100:]):
+            other.update(piece)
+        assert plain.finish() == other.finish()
+        with pytest.raises(SpecError, match="data: .*gaps"):
+            other.update(memoryview(b"abcdef")[::2])
+
+
+@pytest.mark.parametrize("passed", [0, 4096, 20480])
+def test_digests_of_another_number_of_bytes_are_none(passed: int) -> None:
+    verity, bmap, _ = watchers_of(16384)
+    verity.update(bytes(passed))
+    bmap.update(bytes(passed))
+    for digest in (verity.finish, bmap.finish, verity.facts, lambda: verity.root_hash):
+        with pytest.raises(SpecError, match=f"size: is 16384, and {passed} bytes have passed"):
+            digest()
+
+
+@pytest.mark.parametrize("size", [0, -4096])
+def test_images_of_no_size(size: int) -> None:
+    with pytest.raises(SpecError, match="no image"):
+        DmVerity(size, salt=b"", uuid=UUID_OF_TREE)
+    with pytest.raises(SpecError, match="no image"):
+        Bmap(-1, [])
