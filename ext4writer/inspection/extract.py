@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..errors import DamageError, ImageError, NotFoundError, OutputError
 from ..inode_flags import flag_names, taken_flags
 from ..nodes import Loss, LossCode
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
-from ..read import Image, Inode
-from ..read.walk import Found
+from ..read import Found, Image, Inode
+from ..read.first_names import FirstNames
 from .host_flags import set_flags, set_project
 
 CHUNK = 1 << 20
@@ -137,9 +137,11 @@ class _Extractor:
         self.progress = progress
         self.cancel = cancel
         self.result = Extraction()
-        self.first_names: dict[int, bytes] = {}
-        self.refused: Found | None = None
-        """The last directory that could not be made or filled."""
+        self.wanted: list[tuple[bytes, ...]] = []
+        # What a name is linked to is its path from the top.
+        self.first_names = FirstNames(image, self._walk, lambda found: found.path[1:])
+        self.refused: set[bytes] = set()
+        """Directories that could not be made or filled: nothing below them is ours."""
         self.immutable: list[tuple[bytes, Inode]] = []
         """What becomes IMMUTABLE or APPEND when all else is done."""
 
@@ -150,7 +152,7 @@ class _Extractor:
                 "cannot be filled on this system, which lacks what keeps an image's links inside "
                 "of a folder; write an archive, with --tar",
             )
-        wanted = chosen(self.image, paths)
+        self.wanted = chosen(self.image, paths)
         try:
             try:
                 os.mkdir(self.directory, 0o700)
@@ -165,13 +167,10 @@ class _Extractor:
         self.here = os.dup(top)
         above: list[tuple[bytes, Inode | None]] = []
         try:
-            for found in self.image.walk(
-                descend=lambda found: found is not self.refused and is_wanted(found, wanted)
-            ):
-                if not is_wanted(found, wanted):
-                    if not found.is_path:
-                        text = "its encrypted name can stand in no path"
-                        self.result.lose(found.path, text, "left-out")
+            for found in self._walk():
+                if not found.is_path:
+                    text = "its encrypted name can stand in no path"
+                    self.result.lose(found.path, text, "left-out")
                     continue
                 check_cancelled(self.cancel)
                 while len(above) >= found.depth:
@@ -192,6 +191,15 @@ class _Extractor:
             os.close(self.top)
         return self.result
 
+    def _walk(self) -> Iterator[Found]:
+        """What is to be written, and what can stand in no path."""
+        wanted = self.wanted
+        for found in self.image.walk(
+            descend=lambda found: found.path not in self.refused and is_wanted(found, wanted)
+        ):
+            if not found.is_path or is_wanted(found, wanted):
+                yield found
+
     def _one(self, found: Found, above: list[tuple[bytes, Inode | None]]) -> None:
         self.result.entries += 1
         if self.progress is not None and self.result.entries % 256 == 0:
@@ -202,7 +210,9 @@ class _Extractor:
             if inode.is_directory:
                 self._enter(found, path, above)
                 return
-            self._make(found.name, path, inode)
+            if self._make(found, path):
+                self.first_names.took(found, path[1:])
+                return
         except FileExistsError:
             self.result.lose(path, "is there already and stays as it is", "left-out")
         except DamageError as error:
@@ -213,8 +223,11 @@ class _Extractor:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
                 raise
-            self.refused = found
+            if inode.is_directory:
+                self.refused.add(path)
             self.result.lose(path, f"cannot be made: {error.strerror}", "left-out")
+        if not inode.is_directory:
+            self.first_names.left_out(found)
 
     # -- directories -----------------------------------------------------------------------------
 
@@ -230,7 +243,7 @@ class _Extractor:
         except OSError as error:
             if is_new or error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EACCES):
                 raise
-            self.refused = found
+            self.refused.add(path)
             text = "is there already, and no directory that can be filled"
             self.result.lose(path, text, "left-out")
             return
@@ -250,8 +263,10 @@ class _Extractor:
 
     # -- everything else -------------------------------------------------------------------------
 
-    def _make(self, name: bytes, path: bytes, inode: Inode) -> None:
-        first = self.first_names.get(inode.ino)
+    def _make(self, found: Found, path: bytes) -> bool:
+        """Make a file of any kind or link it, and return whether it is there."""
+        name, inode = found.name, found.inode
+        first = self.first_names.of(found)
         if first is not None:
             try:
                 os.link(
@@ -262,28 +277,27 @@ class _Extractor:
             except OSError as error:
                 self.result.lose(path, f"is a file of its own, and no link: {error.strerror}")
             else:
-                return
+                return True
         kind = inode.file_type
         if inode.is_file:
-            self._file(name, path, inode)
-        elif inode.is_symlink:
+            return self._file(name, path, inode)
+        if inode.is_symlink:
             target = inode.target()
             if b"\0" in target:
                 self.result.lose(path, "is a link to what no path can be", "left-out")
-                return
+                return False
             os.symlink(target, name, dir_fd=self.here)
             self._attributes_of_name(name, path, inode)
         elif inode.kind == "unknown":
             inode.wrong("i_mode", f"is {inode.mode:#o}, of no kind of file")
-            return
+            return False
         else:
             device = os.makedev(*inode.device) if inode.is_device else 0
             os.mknod(name, kind | 0o600, device, dir_fd=self.here)
             self._attributes_of_name(name, path, inode)
-        if inode.links > 1:
-            self.first_names[inode.ino] = path[1:]
+        return True
 
-    def _file(self, name: bytes, path: bytes, inode: Inode) -> None:
+    def _file(self, name: bytes, path: bytes, inode: Inode) -> bool:
         with self.image.open(inode) as reader:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             fd = os.open(name, flags, 0o600, dir_fd=self.here)
@@ -296,17 +310,22 @@ class _Extractor:
                     os.unlink(name, dir_fd=self.here)
                     text = f"has {reader.size} bytes, which the host cannot keep"
                     self.result.lose(path, text, "left-out")
-                    return
+                    return False
+                is_damaged = False
                 for start, end in reader.data:
                     while start < end:
                         check_cancelled(self.cancel)
-                        data = reader.read_at(start, min(CHUNK, end - start))
+                        data, is_whole = reader.read_around(start, min(CHUNK, end - start))
+                        is_damaged |= not is_whole
                         self._count(len(data))
                         _write_all(fd, data, start)
                         start += len(data)
                 self._attributes(fd, path, inode)
             finally:
                 os.close(fd)
+        if is_damaged:
+            self.result.lose(path, "cannot be read whole; zeros stand for the rest", "left-out")
+        return True
 
     def _count(self, count: int) -> None:
         self.result.bytes_written += count

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
-from collections.abc import Sequence
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import BinaryIO
 
 from ..arithmetic import padding
-from ..errors import ImageError
+from ..errors import DamageError, ImageError
 from ..inode_flags import bsd_words, taken_flags
 from ..nodes import Loss
 from ..read import FileReader, Image, Inode
+from ..read.first_names import FirstNames
+from ..sources.tar_archive.header import BLOCK, ustar_block
 from ..spans import Span
 from .extract import CHUNK, RATIO_MAX, SPARE_BYTES, chosen, is_wanted
 
-_BLOCK = 512
 _TYPES = {
     "file": tarfile.REGTYPE,
     "directory": tarfile.DIRTYPE,
@@ -38,61 +39,128 @@ def write_tar(
     most = RATIO_MAX * image.store.size + SPARE_BYTES if max_bytes is None else max_bytes
     wanted = chosen(image, paths)
     losses: list[Loss] = []
-    first_names: dict[int, str] = {}
+    first_names = FirstNames(
+        image,
+        lambda: image.walk(descend=lambda found: is_wanted(found, wanted)),
+        lambda found: _name(found.path) if is_wanted(found, wanted) else None,
+    )
     written = 0
-    with tarfile.open(
-        fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8",
-        errors="surrogateescape",
-    ) as archive:  # fmt: skip
-        if not image.root.is_directory:
-            raise image.root.error("i_mode", f"is {image.root.mode:#o}, and not of a directory")
-        if not wanted:
-            archive.addfile(_header("./", image.root, {}))
-        for found in image.walk(descend=lambda found: is_wanted(found, wanted)):
-            inode = found.inode
-            if not is_wanted(found, wanted):
-                if not found.is_path:
-                    losses.append(
-                        Loss(found.path, "its encrypted name can stand in no path", "left-out")
-                    )
-                continue
-            if inode.kind not in _TYPES:
+    archive = _Archive(stream)
+    if not image.root.is_directory:
+        raise image.root.error("i_mode", f"is {image.root.mode:#o}, and not of a directory")
+    if not wanted:
+        archive.add(_header("./", image.root, {}))
+    for found in image.walk(descend=lambda found: is_wanted(found, wanted)):
+        inode = found.inode
+        if not is_wanted(found, wanted):
+            if not found.is_path:
                 losses.append(
-                    Loss(found.path, f"is a {inode.kind}, which no archive can hold", "left-out")
+                    Loss(found.path, "its encrypted name can stand in no path", "left-out")
                 )
-                continue
-            name = "." + found.path.decode("utf-8", "surrogateescape")
-            first = first_names.get(inode.ino)
-            if first is not None:
-                info = _header(name, inode, {})
-                info.type, info.linkname = tarfile.LNKTYPE, first
-                archive.addfile(info)
-                continue
-            if inode.links > 1 and not inode.is_directory:
-                first_names[inode.ino] = name
-            extra = _xattr_records(inode, found.path, losses)
-            flags = inode.flags & taken_flags(inode.file_type)
-            if flags:
-                # libarchive/archive_write_set_format_pax.c
-                extra["SCHILY.fflags"] = bsd_words(flags)
-            if inode.projid:
-                what = f"its project {inode.projid} is not kept"
-                losses.append(Loss(found.path, what, "attributes-not-taken"))
-            if not inode.is_file:
-                info = _header(name, inode, extra)
-                if inode.is_symlink:
+            continue
+        if inode.kind not in _TYPES:
+            losses.append(
+                Loss(found.path, f"is a {inode.kind}, which no archive can hold", "left-out")
+            )
+            continue
+        name = _name(found.path)
+        first = None if inode.is_directory else first_names.of(found)
+        if first is not None:
+            info = _header(name, inode, {})
+            info.type, info.linkname = tarfile.LNKTYPE, first
+            archive.add(info)
+            continue
+        extra = _xattr_records(inode, found.path, losses)
+        flags = inode.flags & taken_flags(inode.file_type)
+        if flags:
+            # libarchive/archive_write_set_format_pax.c
+            extra["SCHILY.fflags"] = bsd_words(flags)
+        if inode.projid:
+            what = f"its project {inode.projid} is not kept"
+            losses.append(Loss(found.path, what, "attributes-not-taken"))
+        if not inode.is_file:
+            info = _header(name, inode, extra)
+            if inode.is_symlink:
+                try:
                     info.linkname = inode.target().decode("utf-8", "surrogateescape")
-                elif inode.is_device:
-                    info.devmajor, info.devminor = inode.device
-                archive.addfile(info)
-                continue
-            with image.open(inode) as reader:
-                written += sum(end - start for start, end in reader.data)
-                if written > most:
-                    text = f"holds more than {most} bytes of content; more can be allowed"
-                    raise ImageError(image.name, text)
-                _add_file(archive, name, inode, reader, extra)
+                except DamageError as error:
+                    image.damage(error)
+                    losses.append(Loss(found.path, "cannot be read whole", "left-out"))
+                    continue
+            elif inode.is_device:
+                info.devmajor, info.devminor = inode.device
+            archive.add(info)
+            if not inode.is_directory:
+                first_names.took(found, name)
+            continue
+        with image.open(inode) as reader:
+            written += sum(end - start for start, end in reader.data)
+            if written > most:
+                text = f"holds more than {most} bytes of content; more can be allowed"
+                raise ImageError(image.name, text)
+            if not _add_file(archive, name, reader, extra):
+                what = "cannot be read whole; zeros stand for the rest"
+                losses.append(Loss(found.path, what, "left-out"))
+        first_names.took(found, name)
+    archive.end()
     return losses
+
+
+class _Archive:
+    """Members of an archive, one after the other, in a stream that need not seek."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._size = 0
+
+    def add(self, info: tarfile.TarInfo, content: Iterable[bytes] = ()) -> None:
+        """Add a member; ``content`` has as many bytes as it says."""
+        self._write(_encoded(info))
+        for piece in content:
+            self._write(piece)
+        if info.size:
+            self._write(bytes(padding(self._size, BLOCK)))
+
+    def end(self) -> None:
+        """Write what ends an archive: two blocks of zeros, and more up to a whole record."""
+        self._write(bytes(2 * BLOCK))
+        self._write(bytes(padding(self._size, tarfile.RECORDSIZE)))
+
+    def _write(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._size += len(data)
+
+
+def _encoded(info: tarfile.TarInfo) -> bytes:
+    """The header of a member, and before it what has no place in one.
+
+    Those that have all in one block are most, and are made here: :mod:`tarfile` takes ten times as
+    long.
+    """
+    name, link = info.name, info.linkname
+    if info.isdir() and not name.endswith("/"):
+        name += "/"
+    if (
+        info.pax_headers
+        or not (name.isascii() and link.isascii())
+        or max(len(name), len(link)) > tarfile.LENGTH_NAME
+        or max(info.uid, info.gid) >= 8**7
+        or info.size >= 8**11
+        or not 0 <= info.mtime < 8**11
+    ):
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    device = info.devmajor, info.devminor
+    return ustar_block(
+        name.encode(),
+        (info.mode, info.uid, info.gid, info.size, int(info.mtime)),
+        info.type,
+        link.encode(),
+        device if info.type in (tarfile.CHRTYPE, tarfile.BLKTYPE) else None,
+    )
+
+
+def _name(path: bytes) -> str:
+    return "." + path.decode("utf-8", "surrogateescape")
 
 
 def _xattr_records(inode: Inode, path: bytes, losses: list[Loss]) -> dict[str, str]:
@@ -124,21 +192,21 @@ def _header(name: str, inode: Inode, extra: dict[str, str]) -> tarfile.TarInfo:
     return info
 
 
-def _add_file(
-    archive: tarfile.TarFile, name: str, inode: Inode, reader: FileReader, extra: dict[str, str]
-) -> None:
-    data = reader.data
+def _add_file(archive: _Archive, name: str, reader: FileReader, extra: dict[str, str]) -> bool:
+    """Add a file, and return whether all of it could be read."""
+    data, inode = reader.data, reader.inode
+    stretches = _Stretches(reader, data)
     full = [(0, reader.size)] if reader.size else []
     if data == full:
         info = _header(name, inode, extra)
         info.size = reader.size
-        archive.addfile(info, _Pieces(reader, data).buffered())
-        return
+        archive.add(info, stretches)
+        return stretches.is_whole
     # GNU tar, "Storing Sparse Files", format 1.0: the map is text in front of the data.
     last = [(reader.size, reader.size)] if not data or data[-1][1] < reader.size else []
     numbers = [f"{start}\n{end - start}\n" for start, end in [*data, *last]]
     text = f"{len(numbers)}\n{''.join(numbers)}".encode()
-    text += bytes(padding(len(text), _BLOCK))
+    text += bytes(padding(len(text), BLOCK))
     folder, _, base = name.rpartition("/")
     info = _header(f"{folder}/GNUSparseFile.0/{base}", inode, extra)
     info.pax_headers = {
@@ -149,34 +217,21 @@ def _add_file(
         "GNU.sparse.realsize": str(reader.size),
     }
     info.size = len(text) + sum(end - start for start, end in data)
-    archive.addfile(info, _Pieces(reader, data, text).buffered())
+    archive.add(info, chain([text], stretches))
+    return stretches.is_whole
 
 
-class _Pieces(io.RawIOBase):
-    """Text, then some stretches of a file, one after the other."""
+class _Stretches:
+    """The bytes of some stretches of a file, one after the other; zeros where it is damaged."""
 
-    def __init__(self, reader: FileReader, stretches: list[Span], text: bytes = b"") -> None:
-        super().__init__()
+    def __init__(self, reader: FileReader, stretches: list[Span]) -> None:
         self._reader = reader
-        self._left = list(reversed(stretches))
-        self._text = text
+        self._stretches = stretches
+        self.is_whole = True
 
-    def buffered(self) -> io.BufferedReader:
-        """Return what reads as much as it is asked for."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        if self._text:
-            part, self._text = self._text[: len(buffer)], self._text[len(buffer) :]
-        elif self._left:
-            start, end = self._left.pop()
-            part = self._reader.read_at(start, min(len(buffer), CHUNK, end - start))
-            if start + len(part) < end and part:
-                self._left.append(Span(start + len(part), end))
-        else:
-            return 0
-        buffer[: len(part)] = part
-        return len(part)
+    def __iter__(self) -> Iterator[bytes]:
+        for start, end in self._stretches:
+            for offset in range(start, end, CHUNK):
+                data, is_whole = self._reader.read_around(offset, min(CHUNK, end - offset))
+                self.is_whole &= is_whole
+                yield data

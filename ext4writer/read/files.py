@@ -8,7 +8,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from ..checked import checked_if_it_fails
-from ..errors import ImageError, NotFoundError
+from ..errors import DamageError, ImageError, NotFoundError
 from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_MIN_INLINE_DATA_SIZE, EXT4_N_BLOCKS
 from ..spans import Span
@@ -118,6 +118,26 @@ class FileReader(io.RawIOBase):
                 parts.append(image.read(run.physical * size + offset - start, stop - offset))
                 offset = stop
         return b"".join(parts)
+
+    def read_around(self, offset: int, count: int) -> tuple[bytes, bool]:
+        """Return what :meth:`read_at` does, and whether all of it could be read.
+
+        What could not is reported, and its blocks are zeros.
+        """
+        try:
+            return self.read_at(offset, count), True
+        except DamageError as error:
+            self.inode.image.damage(error)
+        size, end = self.inode.image.block_size, min(offset + count, self.size)
+        parts: list[bytes] = []
+        while offset < end:
+            part = min(end - offset, size - offset % size)
+            try:
+                parts.append(self.read_at(offset, part))
+            except DamageError:
+                parts.append(bytes(part))
+            offset += part
+        return b"".join(parts), False
 
     # -- io.RawIOBase ----------------------------------------------------------------------------
 

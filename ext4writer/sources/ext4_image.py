@@ -15,8 +15,9 @@ from ..errors import DamageError
 from ..forked import NEVER
 from ..inode_flags import STORAGE_FLAGS, flag_names, taken_flags
 from ..progress import REPORT_EVERY, Cancel, Progress, ProgressCallback, check_cancelled
-from ..read import Image, Inode, OnDamage, open_image
+from ..read import Found, Image, Inode, OnDamage, open_image
 from ..read import Source as ImageSource
+from ..read.first_names import FirstNames
 from ..read.stores import FileStore, Store, Window
 from ..slices import FileSliceContent, HeldFile
 from ..spans import Span
@@ -118,7 +119,7 @@ class _Reading:
         if self.image.format.needs_recovery and not self.image.is_replayed:
             what = "the journal needs recovery, and what it has is not read; replay reads it"
             self.losses.append(Loss(b"/", what, "recovery-left-out"))
-        nodes: dict[int, Node] = {}
+        nodes = FirstNames(self.image, self.image.walk, lambda found: _node_at(top, found))
         above = [top]
         for number, found in enumerate(self.image.walk(), 1):
             if number % REPORT_EVERY == 0:
@@ -128,13 +129,11 @@ class _Reading:
                     self.progress(Progress("scan", number, 0, found_bytes, 0, found_bytes))
             del above[found.depth :]
             inode = found.inode
-            node = nodes.get(inode.ino)
+            node = None if inode.is_directory else nodes.of(found)
             if node is None:
                 node = self._node(found.path, inode)
                 if node is None:
                     continue
-                if inode.links > 1 and not inode.is_directory:
-                    nodes[inode.ino] = node
             if b"/" in found.name or b"\0" in found.name:
                 self.losses.append(
                     Loss(found.path, "its encrypted name can stand in no path", "left-out")
@@ -145,6 +144,8 @@ class _Reading:
             above[-1].children[found.name] = node
             if isinstance(node, Directory):
                 above.append(node)
+            else:
+                nodes.took(found, node)
         tree.losses += self.losses
         return tree
 
@@ -213,6 +214,14 @@ class _Reading:
         if not reader.size:
             return BytesContent(b"")
         return MappedContent(self.file or self.image.store, reader.size, pieces)
+
+
+def _node_at(top: Directory, found: Found) -> Node | None:
+    """What was made of a name, if it is in the tree."""
+    node: Node | None = top
+    for name in found.path.split(b"/")[1:]:
+        node = node.children.get(name) if isinstance(node, Directory) else None
+    return node
 
 
 def _held_file(store: Store) -> tuple[HeldFile | None, int]:

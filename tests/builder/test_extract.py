@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import subprocess
+import tarfile
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +14,7 @@ import pytest
 
 from ext4writer import Override, Spec, Tree, sources, write_image
 from ext4writer.inspection.extract import extract
+from ext4writer.inspection.tar_output import write_tar
 from ext4writer.ondisk.dirent import DIR_ENTRY_2
 from ext4writer.ondisk.inode import INODE
 from ext4writer.read import open_image
@@ -262,25 +265,102 @@ def test_inode_flags_and_projects(tmp_path: Path) -> None:
     assert {p: n.flags_and_project for p, n in again.walk() if p in wanted} == wanted
 
 
-def test_names_without_number_of_one_file(tmp_path: Path) -> None:
-    """More links than a host can make, and than the inode counts; it ends."""
-    count = 70_000
+def of_many_names(count: int, links: int, *, last: bool = False) -> bytes:
+    """An image whose names are all of one file, the first of them or the last."""
     tree = Tree()
     for number in range(count):
-        tree.file(b"/%06d" % number, b"")
+        tree.file(b"/%06d" % number, b"text" if number in (0, count - 1) else b"")
     data = bytearray()
     write_image(tree, data, Spec(lost_and_found=False))
     with open_image(bytes(data), on_damage=lambda error: None) as image:
         entries = list(image.entries(image.root))
-        target = image.lookup(b"/000000")
+        target = image.lookup(b"/%06d" % ((count - 1) * last))
         offset = target.offset + INODE.offset("i_links_count")
-    data[offset : offset + 2] = b"\xff\xff"
+    data[offset : offset + 2] = links.to_bytes(2, "little")
     for entry in entries[2:]:
         data[entry.offset : entry.offset + 4] = target.ino.to_bytes(4, "little")
-    with open_image(bytes(data), on_damage=lambda error: None) as image:
+    return bytes(data)
+
+
+def test_names_without_number_of_one_file(tmp_path: Path) -> None:
+    """More links than a host can make, and than the inode counts; it ends."""
+    count = 70_000
+    with open_image(of_many_names(count, 0xFFFF), on_damage=lambda error: None) as image:
         result = extract(image, tmp_path / "out")
     assert result.entries == count == len(os.listdir(tmp_path / "out"))
     assert (tmp_path / "out/000001").stat().st_nlink > 1000
+
+
+@pytest.mark.parametrize("links", [1, 2, 300, 0xFFFF])
+def test_names_of_one_file_are_links_whatever_it_counts(links: int, tmp_path: Path) -> None:
+    count = 300
+    with open_image(of_many_names(count, links), on_damage=lambda error: None) as image:
+        result, held = extract(image, tmp_path / "out"), io.BytesIO()
+        assert not write_tar(image, held)
+    assert result.bytes_written == 4 and not result.losses
+    assert {each.stat().st_nlink for each in (tmp_path / "out").iterdir()} == {count}
+    with tarfile.open(fileobj=io.BytesIO(held.getvalue())) as archive:
+        members = archive.getmembers()[1:]
+    assert [each.islnk() for each in members] == [False] + [True] * (count - 1)
+    assert {each.linkname for each in members[1:]} == {members[0].name}
+    tree = sources.image(of_many_names(count, links), on_damage=lambda error: None)
+    assert len(set(tree.root.children.values())) == 1
+
+
+def test_a_link_leads_to_what_was_made_and_not_to_what_was_there(tmp_path: Path) -> None:
+    """The first names of an inode that counts one stay as they are; the rest are links."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "000000").write_text("mine")
+    (out / "000002").write_text("also mine")
+    with open_image(of_many_names(6, 1, last=True), on_damage=lambda error: None) as image:
+        result = extract(image, out)
+    assert result.bytes_written == 4
+    assert (out / "000000").read_text() == "mine" and (out / "000000").stat().st_nlink == 1
+    assert {(out / f"{number:06}").stat().st_ino for number in (3, 4, 5)} == {
+        (out / "000001").stat().st_ino
+    }
+
+
+def test_archives_are_those_of_the_standard_library(image: Path) -> None:
+    """Each header is the one that tarfile makes of the same facts, and GNU tar reads them."""
+    held = io.BytesIO()
+    with open_image(image) as opened:
+        write_tar(opened, held)
+    data = held.getvalue()
+    assert len(data) % tarfile.RECORDSIZE == 0 and data.endswith(bytes(2 * tarfile.BLOCKSIZE))
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for member in archive:
+            if member.pax_headers:
+                continue
+            header = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+            assert data[member.offset : member.offset_data] == header, member.name
+    listed = subprocess.run([require("tar"), "-tf", "-"], input=data, capture_output=True)
+    assert listed.returncode == 0
+    assert b"./etc/a\n" in listed.stdout
+
+
+def test_what_can_be_read_of_a_file_that_lies_past_the_end(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("/first", b"1" * 5000)
+    whole = b"".join(b"%07d\n" % number for number in range(400_000))
+    tree.file("/long", whole)
+    data = bytearray()
+    write_image(tree, data, Spec(lost_and_found=False, journal="none"))
+    with open_image(bytes(data)) as image:
+        run = next(image.lookup("/long").runs())
+        size = image.block_size
+    end = (run.physical + run.length - 300) * size
+    with open_image(bytes(data[:end]), on_damage=lambda error: None) as image:
+        result, held = extract(image, tmp_path / "out"), io.BytesIO()
+        losses = write_tar(image, held)
+    said = "cannot be read whole; zeros stand for the rest"
+    assert [loss.what for loss in result.losses] == [loss.what for loss in losses] == [said]
+    wanted = whole[: (run.length - 300) * size].ljust(len(whole), b"\0")
+    assert (tmp_path / "out/long").read_bytes() == wanted
+    with tarfile.open(fileobj=io.BytesIO(held.getvalue())) as archive:
+        member = archive.extractfile("./long")
+        assert member is not None and member.read() == wanted
 
 
 @pytest.mark.root

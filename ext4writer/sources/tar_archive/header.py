@@ -23,6 +23,7 @@ STAR_END = b"tar\0"
 """At byte 508 of a header by star, whose prefix is shorter and followed by two times."""
 
 _CHECKSUM_START, _CHECKSUM_END = 148, 156
+_packed = HEADER.pack
 _ADLER_BASE = 65521
 _LOW = bytes(range(128))
 
@@ -76,3 +77,23 @@ def number(field: bytes, name: str) -> int:
 def text(field: bytes) -> bytes:
     """The bytes of a field up to the first NUL."""
     return field.partition(b"\0")[0]
+
+
+def ustar_block(
+    name: bytes,
+    numbers: tuple[int, int, int, int, int],
+    kind: bytes,
+    link: bytes = b"",
+    device: tuple[int, int] | None = None,
+) -> bytes:
+    """A header of POSIX; ``numbers`` are mode, owner, group, size in bytes, and time in seconds.
+
+    Names are ASCII, and fit into their fields as the numbers do.
+    """
+    mode, uid, gid, size, mtime = numbers
+    major, minor = (b"", b"") if device is None else (b"%07o" % number for number in device)
+    head = (name, b"%07o" % mode, b"%07o" % uid, b"%07o" % gid, b"%011o" % size, b"%011o" % mtime)
+    tail = (kind, link, USTAR + b"00", b"", b"", major, minor, b"", b"")
+    block = _packed(*head, b" " * (_CHECKSUM_END - _CHECKSUM_START), *tail)
+    # The low half of an adler32 is one more than the sum of the bytes.
+    return _packed(*head, b"%06o\0 " % (low_16(zlib.adler32(block)) - 1), *tail)
