@@ -79,6 +79,7 @@ from ..ondisk.xattr import (
     value_size,
 )
 from ..read.image import FLEX_MAX
+from .crc_over_itself import crc_over_itself
 from .journal_checksums import pending_blocks, set_fast_commit_checksums, set_log_checksums
 
 _JOURNAL_MAGIC = JBD2_MAGIC_NUMBER.to_bytes(4, "big")
@@ -618,9 +619,17 @@ class _Sealer:
             end = count_at + DX_ENTRY.size * limit
             if end + DX_TAIL.size > size or count_at + DX_ENTRY.size * count > size:
                 return
-            crc = crc32c(seed, view[at : at + count_at + DX_ENTRY.size * count])
-            crc = crc32c(crc, bytes(view[at + end : at + end + _DT_CHECKSUM]) + bytes(4))
-            _word.pack_into(view, at + end + _DT_CHECKSUM, crc)
+            reserved = bytes(view[at + end : at + end + _DT_CHECKSUM])
+            place = at + end + _DT_CHECKSUM
+            summed_end = at + count_at + DX_ENTRY.size * count
+            if count > limit:
+                crc = crc32c(seed, view[at:place])
+                after = bytes(view[place + 4 : summed_end]) + reserved + bytes(4)
+                own = crc_over_itself(crc, after)
+            else:
+                own = crc32c(crc32c(seed, view[at:summed_end]), reserved + bytes(4))
+            if own is not None:
+                _word.pack_into(view, place, own)
             return
         tail = at + size - DIR_ENTRY_TAIL.size
         if _entry_head(view, tail) == (0, DIR_ENTRY_TAIL.size, 0, EXT4_FT_DIR_CSUM):

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from ext4writer import DEFAULT_FEATURES, Spec, Tree, write_image
 from ext4writer.damage import reseal, reseal_into
+from ext4writer.ondisk.htree import DX_ROOT_COUNT_OFFSET
 from ext4writer.read import open_image
 from ext4writer.read.fast_commits import Tag, tags
 from ext4writer.read.journal import Journal
@@ -259,6 +260,31 @@ def test_fast_commits_are_sealed(tmp_path: Path) -> None:
     changed = bytearray(image)
     changed[named.offset + 4 + len(named.value) - 1] ^= 1
     assert len(found(changed)) < len(found(reseal(changed))) == len(before)
+
+
+@pytest.mark.damaged
+def test_a_checksum_that_covers_itself_is_solved_for(tmp_path: Path) -> None:
+    """Where an index counts more entries than it has room for, they reach over its tail."""
+    tree, right = Tree(), bytearray()
+    for number in range(300):
+        tree.file(f"/names/{number:060}", b"", parents=True)
+    write_image(tree, right, Spec(block_size=1024, free=0, journal="none"))
+    with open_image(bytes(right)) as opened:
+        (root,) = [run.physical for run in opened.lookup("/names").runs()][:1]
+    limit_at = root * 1024 + DX_ROOT_COUNT_OFFSET
+    _, count = struct.unpack_from("<HH", right, limit_at)
+    solved = 0
+    for limit in range(count):
+        image = bytearray(right)
+        struct.pack_into("<H", image, limit_at, limit)
+        sealed = reseal(image)
+        found = problems(sealed, tmp_path / "image")
+        is_solved = sealed != image
+        assert ("0x020049" in found) is not is_solved
+        assert "0x02003d" in found  # e2fsck/problem.h:PR_2_HTREE_BAD_LIMIT
+        assert reseal(sealed) == sealed == reseal(image, [limit_at])
+        solved += is_solved
+    assert solved > 0  # some have none that is right
 
 
 MUTATED = ("small", "small inodes", "inline_data", "ea_inode", "orphan_file", "mmp", "meta_bg")
