@@ -57,8 +57,19 @@ def id_of(given: Any) -> int:
     return number
 
 
+MOST_SECONDS = 10**11
+"""Some 3,000 years. More than that are milliseconds or nanoseconds, which no image holds."""
+
+
 def seconds_of(given: Any) -> int:
-    """Seconds since 1970; fractions are rounded down."""
+    """Seconds since 1970; fractions are rounded down. Nanoseconds are refused."""
+    seconds = _seconds_of(given)
+    if seconds > MOST_SECONDS:
+        raise ValueError(f"{seconds} are no seconds since 1970, such as int(time.time())")
+    return seconds
+
+
+def _seconds_of(given: Any) -> int:
     if isinstance(given, str) and re.fullmatch("-?[0-9]{1,20}", given, re.ASCII):
         return int(given)
     if isinstance(given, float) and math.isfinite(given):
@@ -66,9 +77,19 @@ def seconds_of(given: Any) -> int:
     return whole_number(given, "number of seconds since 1970")
 
 
+LEAST_FLOAT_NS = 10**14
+"""Nanoseconds of a day and some hours. As a float, less than that was hardly meant: seconds and
+milliseconds since 1970 are floats of that size, as ``time.time()`` returns them."""
+
+
 def nanoseconds_of(given: Any) -> int:
-    """Nanoseconds since 1970; fractions are rounded down."""
+    """Nanoseconds since 1970; fractions are rounded down. Floats may be no seconds."""
     if isinstance(given, float) and math.isfinite(given):
+        if 0 < abs(given) < LEAST_FLOAT_NS:
+            raise ValueError(
+                f"{given!r} would be {abs(given) / 1e9:.3f} seconds from 1970 on in nanoseconds; "
+                f"give int(seconds * 10**9) for a time in seconds"
+            )
         return math.floor(given)
     return whole_number(given, "number of nanoseconds since 1970")
 

@@ -8,9 +8,11 @@ the argument.
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from .arguments import (
     buffer_of,
@@ -174,7 +176,11 @@ def checked(
             for name, value in options.items():
                 if name in takes:
                     options[name] = taken_argument(name, value, takes[name])
-            return function(*given, **options)
+            try:
+                return function(*given, **options)
+            except TypeError:
+                refuse_unbound(function, given, options)
+                raise
 
         return call
 
@@ -191,22 +197,73 @@ def checked_if_it_fails(
         try:
             return function(*args, **options)
         except (TypeError, AttributeError):
+            refuse_unbound(function, args, options)
             takes = dict(_takes_of(function, ()))
-            for name, value in (*zip(_names_of(function), args, strict=False), *options.items()):
-                if name in takes and takes[name] is not _anything:
-                    taken_argument(name, value, takes[name])
-            raise
+            names = _names_of(function)
+            given: list[Any] = [
+                taken_argument(name, value, takes[name]) if name in takes else value
+                for name, value in zip(names, args, strict=False)
+            ]
+            further: dict[str, Any] = {
+                name: taken_argument(name, value, takes[name]) if name in takes else value
+                for name, value in options.items()
+            }
+            if all(map(operator.is_, (*given, *further.values()), (*args, *options.values()))):
+                raise
+        return function(*given, **further)
 
     return call
 
 
+def refuse_unbound(function: Any, args: Iterable[Any], options: Mapping[str, Any]) -> None:
+    """Raise :class:`SpecError` if a function has no such arguments, or lacks one.
+
+    It is called where a call has failed, so that what is done often costs nothing more.
+    """
+    import inspect  # late: a program without mistakes needs none of it
+
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        names = [name for name in signature.parameters if name not in ("self", "cls")]
+        called = f"{function.__qualname__.removesuffix('.__init__')}()"
+        for name in options:
+            if name not in names:
+                raise SpecError(name, f"is no argument of {called}; {meant(name, names)}") from None
+        words = re.search("missing a required .*argument: '(?P<name>.*)'", str(error))
+        if words is not None:
+            raise SpecError(words["name"], f"is missing in the call of {called}") from None
+        raise SpecError(called, f"{error}; its arguments are {', '.join(names)}") from None
+
+
+def refuse_unknown(one: Any, unknown: Iterable[str]) -> NoReturn:
+    """The ``_refuse_unknown`` of a dataclass: raise :class:`SpecError` for what is no field."""
+    name = next(iter(unknown))
+    kind, names = type(one).__name__, [field.name for field in fields(one)]
+    raise SpecError(name, f"is no argument of {kind}(); {meant(name, names)}")
+
+
+def meant(name: str, names: Iterable[str], otherwise: str = "") -> str:
+    """What may be meant by a ``name`` that is none of ``names``; ``otherwise`` where all differ."""
+    from difflib import get_close_matches  # late: hardly any program needs it
+
+    names = list(names)
+    close = get_close_matches(name, names, 1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return otherwise or f"there are {', '.join(names)}"
+
+
 def refuse_no_number(**given: object) -> None:
-    """Raise :class:`SpecError` for the first that is no whole number.
+    """Raise :class:`SpecError` for the first that is no int.
 
     It is called where something has failed, so that what is done often costs nothing more.
     """
     for name, value in given.items():
-        taken_argument(name, value, count_of)
+        if not isinstance(value, int) or isinstance(value, bool):
+            taken_argument(name, value, count_of)
+            raise SpecError(name, f"{value!r:.80} is no int")
 
 
 def taken_argument(name: str, given: Any, take: Callable[[Any], Value]) -> Value:

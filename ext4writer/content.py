@@ -16,8 +16,14 @@ from itertools import groupby
 from typing import Any, BinaryIO, ClassVar, Protocol, Self
 
 from .arguments import buffer_of, count_of, path_of
-from .checked import taken_argument
-from .errors import DeclaredSizeError, SourceChangedError, SourceError
+from .checked import checked_if_it_fails, taken_argument
+from .errors import (
+    DeclaredSizeError,
+    SourceChangedError,
+    SourceError,
+    counted,
+    short_path,
+)
 from .forked import NEVER
 from .spans import Span
 
@@ -189,6 +195,13 @@ class Content(ABC):
     stored_zeros: ClassVar[bool] = False
     """Whether it is nothing but zeros, which have blocks anyway: they are no hole, and they
     are not written either, since an output has zeros where nothing is written."""
+
+    def __repr__(self) -> str:
+        path = getattr(self, "path", None)
+        name = path if isinstance(path, bytes) else self.host_path() or getattr(self, "name", b"")
+        shown = f" {short_path(name)!r}" if name else ""
+        size = counted(getattr(self, "size", "?"), "byte", "bytes")
+        return f"<{type(self).__name__}{shown} of {size}>"
 
     @property
     def first_generation(self) -> int:
@@ -502,6 +515,7 @@ class PathContent(Content):
     random_access = True
     first_generation = 0
 
+    @checked_if_it_fails
     def __init__(self, path: str | bytes | os.PathLike[str], size: int | None = None) -> None:
         """``size`` in bytes is read from the host by default.
 

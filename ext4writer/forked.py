@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from .arguments import count_of
-from .checked import taken_argument
+from .checked import checked_if_it_fails, taken_argument
 from .errors import Ext4WriterError, SpecError, WorkerError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class ProcessPool:
     forks.
     """
 
+    @checked_if_it_fails
     def __init__(self, processes: int) -> None:
         """Raises :class:`SpecError` if ``processes`` is not a positive whole number."""
         self.processes = taken_argument("processes", processes, count_of)

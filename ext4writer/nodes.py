@@ -7,15 +7,15 @@ names.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal, TypedDict, Unpack
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, Unpack
 
 from .arguments import id_of
 from .attributes import ATTRIBUTES
 from .bits import high_32, joined_32, low_32
-from .checked import check_fields, taken_argument
+from .checked import check_fields, checked_if_it_fails, meant, refuse_unknown, taken_argument
 from .content import Content
-from .errors import LINE_MOST, counted, one_line
+from .errors import LINE_MOST, SpecError, counted, one_line
 from .inode_flags import flag_names, flags_of
 from .late_dataclasses import dataclass, field
 
@@ -84,6 +84,8 @@ LossCode = Literal[
 @dataclass(frozen=True, slots=True)
 class Loss:
     """One thing that an image does not keep exactly as its source had it."""
+
+    _refuse_unknown = refuse_unknown
 
     path: bytes
     what: str
@@ -187,7 +189,7 @@ class Node:
 
     @flags.setter
     def flags(self, flags: int) -> None:
-        taken = taken_argument("flags", flags, flags_of)
+        taken = self._taken("flags", flags, flags_of)
         self.flags_and_project = joined_32(taken, self.project)
 
     @property
@@ -197,8 +199,14 @@ class Node:
 
     @project.setter
     def project(self, project: int) -> None:
-        taken = taken_argument("project", project, id_of)
+        taken = self._taken("project", project, id_of)
         self.flags_and_project = joined_32(self.flags, taken)
+
+    def _taken(self, name: str, given: object, take: Callable[[Any], int]) -> int:
+        try:
+            return taken_argument(name, given, take)
+        except SpecError as error:
+            raise SpecError(name, f"{error.problem}; 0 is none, in {self!r}") from None
 
     def __repr__(self) -> str:
         shown = [
@@ -231,7 +239,11 @@ class Directory(Node):
     def __init__(
         self, mode: int = 0o755, *, implied: bool = False, **attributes: Unpack[_Common]
     ) -> None:
-        super().__init__(mode, **attributes)
+        try:
+            super().__init__(mode, **attributes)
+        except TypeError:
+            _refuse_unknown(type(self), attributes)
+            raise
         self.children: dict[bytes, Node] = {}
         self.implied = implied
 
@@ -248,7 +260,11 @@ class RegularFile(Node):
     file_type = S_IFREG
 
     def __init__(self, content: Content, mode: int = 0o644, **attributes: Unpack[_Common]) -> None:
-        super().__init__(mode, **attributes)
+        try:
+            super().__init__(mode, **attributes)
+        except TypeError:
+            _refuse_unknown(type(self), attributes)
+            raise
         self.content = content
 
     def _shown(self) -> Iterator[str]:
@@ -262,7 +278,11 @@ class Symlink(Node):
     file_type = S_IFLNK
 
     def __init__(self, target: bytes, mode: int = 0o777, **attributes: Unpack[_Common]) -> None:
-        super().__init__(mode, **attributes)
+        try:
+            super().__init__(mode, **attributes)
+        except TypeError:
+            _refuse_unknown(type(self), attributes)
+            raise
         self.target = target
 
     def _shown(self) -> Iterator[str]:
@@ -277,7 +297,11 @@ class Device(Node):
     def __init__(
         self, major: int, minor: int, mode: int = 0o600, **attributes: Unpack[_Common]
     ) -> None:
-        super().__init__(mode, **attributes)
+        try:
+            super().__init__(mode, **attributes)
+        except TypeError:
+            _refuse_unknown(type(self), attributes)
+            raise
         self.major = major
         self.minor = minor
 
@@ -304,6 +328,8 @@ class Fifo(Node):
 
     __slots__ = ()
     file_type = S_IFIFO
+    if not TYPE_CHECKING:
+        __init__ = checked_if_it_fails(Node.__init__)
 
 
 class Socket(Node):
@@ -311,6 +337,15 @@ class Socket(Node):
 
     __slots__ = ()
     file_type = S_IFSOCK
+    if not TYPE_CHECKING:
+        __init__ = checked_if_it_fails(Node.__init__)
+
+
+def _refuse_unknown(kind: type[Node], given: Mapping[str, object]) -> None:
+    """Raise :class:`SpecError` for the first keyword that is no attribute."""
+    for name in given:
+        if name not in ATTRIBUTES:
+            raise SpecError(name, f"is no argument of {kind.__name__}(); {meant(name, ATTRIBUTES)}")
 
 
 class _Common(TypedDict, total=False):

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 from .arguments import count_of
-from .checked import taken_argument
+from .checked import checked_if_it_fails, taken_argument
 from .content import (
     Content,
     FileId,
@@ -195,6 +195,7 @@ class PathSliceContent(Content):
     within_file = True
     first_generation = 0
 
+    @checked_if_it_fails
     def __init__(self, path: str | bytes | os.PathLike[str], offset: int, size: int) -> None:
         self.path = host_path(path)
         self.offset = taken_argument("offset", offset, count_of)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from .arguments import count_of
-from .checked import KINDS, taken_argument
+from .checked import KINDS, checked_if_it_fails, taken_argument
 from .content import BytesReader, Content, Opener, Reader, open_failure
 from .errors import DeclaredSizeError, SourceError, SpecError
 
@@ -17,6 +17,7 @@ class CallableContent(Content):
 
     __slots__ = ("name", "opener")
 
+    @checked_if_it_fails
     def __init__(self, opener: Opener, size: int, name: bytes = b"") -> None:
         """``name`` is what errors call it."""
         self.opener = taken_argument("opener", opener, KINDS["Callable"].take)
@@ -49,6 +50,7 @@ class IteratorContent(Content):
     __slots__ = ("_data", "_lock", "_pieces", "name")
     random_access = True
 
+    @checked_if_it_fails
     def __init__(self, pieces: Iterator[bytes], size: int, name: bytes = b"") -> None:
         """``name`` is what errors call it."""
         if not isinstance(pieces, Iterator):

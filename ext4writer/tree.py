@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from .arguments import HALF_A_PAIR, count_of, number_of
 from .attributes import ATTRIBUTES, TAKEN_AS_INT
+from .checked import checked_if_it_fails, meant
 from .content import (
     BytesContent,
     Content,
@@ -100,6 +101,7 @@ class Tree:
     links are never followed.
     """
 
+    @checked_if_it_fails
     def __init__(self, root: Directory | None = None) -> None:
         given: object = root
         if not isinstance(given, Directory | None):
@@ -143,6 +145,7 @@ class Tree:
         losses = f", {counted(len(self.losses), 'loss', 'losses')}" if self.losses else ""
         return f"<Tree of {counted(len(self), 'path', 'paths')}{losses}>"
 
+    @checked_if_it_fails
     def add(self, path: Path, node: Node, *, parents: bool = False) -> Node:
         """Put ``node`` at ``path``. The same node at a second path is a hard link."""
         if not isinstance(node, Node):
@@ -220,6 +223,7 @@ class Tree:
         self._put(path, node, parents)
         return node
 
+    @checked_if_it_fails
     def link(self, path: Path, existing: Path, *, parents: bool = False) -> Node:
         """Add a second name ``path`` for the file at ``existing``."""
         try:
@@ -271,6 +275,7 @@ class Tree:
         self._put(path, node, parents)
         return node
 
+    @checked_if_it_fails
     def remove(self, path: Path) -> Node:
         """Remove the node at ``path`` with all below it, and return it; its other names remain."""
         parent, name = self._place(path)
@@ -284,6 +289,7 @@ class Tree:
         self.losses = without_losses_below(self.losses, {gone})
         return node
 
+    @checked_if_it_fails
     def move(self, path: Path, to: Path) -> Node:
         """Rename the node at ``path`` to ``to``, which must not exist, and return it."""
         old, new = components(path), components(to)
@@ -299,6 +305,7 @@ class Tree:
         self.losses = losses
         return node
 
+    @checked_if_it_fails
     def subtree(self, path: Path) -> Tree:
         """A copy of the directory at ``path`` as a separate tree, with the hard links within it.
 
@@ -327,6 +334,7 @@ class Tree:
         """A copy of the tree with new nodes; contents are shared."""
         return self.subtree("/")
 
+    @checked_if_it_fails
     def overlay(
         self,
         other: Tree,
@@ -387,6 +395,7 @@ class Tree:
         )
         return self
 
+    @checked_if_it_fails
     def apply_layer(self, layer: Tree) -> None:
         """Lay a layer of a container image over this tree; ``layer`` must not be used afterwards.
 
@@ -483,8 +492,8 @@ def attributes_of(path: Path, given: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in given.items():
         row = ATTRIBUTES.get(name)
         if row is None:
-            known = ", ".join(ATTRIBUTES)
-            raise TreeError(_shown(path), f"{name}: is no attribute; there are {known}")
+            known = (*ATTRIBUTES, "parents", "size")
+            raise TreeError(_shown(path), f"{name}: is no attribute; {meant(name, known)}")
         is_none = value is None and row.may_be_none
         taken[name] = None if is_none else _argument(path, name, value, row.take)
     return taken

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from ..checked import check_fields
+from ..checked import check_fields, checked_if_it_fails, refuse_unknown
 from ..errors import OverrideError, SpecError
 from ..late_dataclasses import dataclass
 
@@ -78,6 +78,8 @@ class Override:
     the truth, and with ``poison`` the checksum over the field is made wrong on purpose.
     """
 
+    _refuse_unknown = refuse_unknown
+
     record: str
     index: str
     field: str
@@ -98,6 +100,7 @@ class Override:
             raise SpecError("value", f"{self.value!r:.80} is no word of the grammar; {hint}")
 
     @classmethod
+    @checked_if_it_fails
     def parse(cls, text: str, *, reseal: bool = True, poison: bool = False) -> Override:
         """Read ``record[index].field=value``; raise :class:`OverrideError` if it is none."""
         match = re.fullmatch(_PATTERN, text) if isinstance(text, str) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..arguments import count_of, id_of, seconds_of
-from ..checked import checked
+from ..checked import checked, checked_if_it_fails
 from ..errors import SpecError, TreeError
 from ..losses import names_of, without_losses_below
 from ..tree import Directory, Loss, Node, Tree, check_tree
@@ -14,6 +14,7 @@ from ..walking import directories, nodes
 from .globs import Patterns, matcher
 
 
+@checked_if_it_fails
 def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give every node the owner ``uid`` and the group ``gid``."""
     check_tree(tree)
@@ -24,6 +25,7 @@ def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
     return tree
 
 
+@checked_if_it_fails
 def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
     """Give the root directory alone the owner ``uid`` and the group ``gid``."""
     check_tree(tree)
@@ -33,6 +35,7 @@ def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
     return tree
 
 
+@checked_if_it_fails
 def set_all_times(tree: Tree, seconds: float) -> Tree:
     """Set all four times of every node to ``seconds`` since 1970."""
     check_tree(tree)
@@ -57,6 +60,14 @@ Change = Callable[[bytes, Node], Node | None]
 """(absolute path, node) -> the node to put there: the same (maybe changed), another, or None."""
 
 
+def _changed(change: Change, path: bytes, node: Node) -> Node | None:
+    """What a filter makes of a node; the path is added to what it gets wrong."""
+    try:
+        return change(path, node)
+    except SpecError as error:
+        raise TreeError(path, str(error)) from error
+
+
 @checked()
 def apply(tree: Tree, change: Change) -> Tree:
     """Call ``change`` for every node; its result replaces the node, and None drops it.
@@ -67,13 +78,13 @@ def apply(tree: Tree, change: Change) -> Tree:
     the children of a new directory either.
 
     Losses of dropped nodes are dropped. Raises :class:`TreeError` if the root is dropped or
-    replaced by something other than a directory, or if a directory replaces a node with several
-    names.
+    replaced by something other than a directory, if a directory replaces a node with several
+    names, and for a :class:`SpecError` that ``change`` raises.
     """
     check_tree(tree)
     if not callable(change):
         raise SpecError("change", f"{change!r:.80} is no function")
-    root = change(b"/", tree.root)
+    root = _changed(change, b"/", tree.root)
     if not isinstance(root, Directory):
         raise TreeError(b"/", "the root cannot be dropped, and must be a directory")
     tree.root = root
@@ -92,7 +103,7 @@ def apply(tree: Tree, change: Change) -> Tree:
                 if isinstance(answer, Directory):
                     raise TreeError(path, "has several names, so it cannot become a directory")
             else:
-                answer = change(path, node)
+                answer = _changed(change, path, node)
                 if not isinstance(node, Directory):
                     answers[node] = answer
             if answer is None:
@@ -127,6 +138,7 @@ def exclude(tree: Tree, patterns: Patterns) -> Tree:
     return tree
 
 
+@checked_if_it_fails
 def strip_components(tree: Tree, count: int) -> Tree:
     """Remove the first ``count`` names of every path, as tar does; return the remaining tree.
 

@@ -143,7 +143,7 @@ class _MtreeWriter:
 def _new_digest(kind: str) -> hashlib._Hash:
     try:
         return hashlib.new(kind, usedforsecurity=False)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError for a NUL character
         raise SpecError("digest", f"{kind!r:.80} is no digest that this Python knows") from None
 
 

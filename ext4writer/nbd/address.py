@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from ..checked import check_fields, checked
+from ..checked import check_fields, checked, refuse_unknown
 from ..errors import SpecError
 from ..late_dataclasses import dataclass
 
@@ -17,6 +17,8 @@ DEFAULT_PORT = 10809
 @dataclass(frozen=True)
 class Address:
     """A place to listen at; ``path`` is that of a unix socket, or else ``host`` and ``port``."""
+
+    _refuse_unknown = refuse_unknown
 
     path: str = ""
     host: str = ""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NoReturn
 
-from ..checked import check_fields, checked
+from ..checked import check_fields, checked, refuse_unknown
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple, dataclass
 
@@ -243,6 +243,8 @@ NOT_ASKED = Asked()
 @dataclass(frozen=True, slots=True, repr=False)
 class FeatureSet:
     """The three feature words of a superblock."""
+
+    _refuse_unknown = refuse_unknown
 
     compat: int = 0
     incompat: int = 0

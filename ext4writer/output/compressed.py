@@ -11,7 +11,7 @@ from struct import pack
 from typing import Any, Protocol
 
 from ..bits import low_32
-from ..checked import check_fields
+from ..checked import check_fields, refuse_unknown
 from ..errors import OutputError
 from ..late_dataclasses import dataclass
 from .beside import FORBIDDEN, FileInPlace, NewFile, is_mount_point
@@ -29,6 +29,8 @@ class Compression:
 
     The bytes depend on the level and the version of the compressor, not on ``threads``.
     """
+
+    _refuse_unknown = refuse_unknown
 
     level: int | None = None
     """``None`` is 3 for zstd and 6 for gzip and xz."""

@@ -136,6 +136,26 @@ class Option(Generic[Value, Given]):
         return self.take is None or self.take(self.default) is self.default
 
 
+class ShortSignature:
+    """The ``__signature__`` of a class with many options: all are in it, and help names none.
+
+    ``help()`` would begin with a line of thousands of characters.
+    """
+
+    def __get__(self, one: object, owner: Any = None) -> Any:
+        import inspect  # late: only help and editors ask
+
+        class Short(inspect.Signature):
+            def __str__(self) -> str:
+                return "(**options)"
+
+            def format(self, **_: Any) -> str:
+                return str(self)
+
+        _, *options = inspect.signature(owner.__init__).parameters.values()
+        return Short([each for each in options if each.kind is not each.VAR_KEYWORD])
+
+
 def named(text: str, name_of: Callable[[str], str]) -> str:
     """``text`` of a declaration with the names of other options, as ``name_of`` returns them."""
     return re.sub(r"\{(\w+)\}", lambda found: name_of(found[1]), text)

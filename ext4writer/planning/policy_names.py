@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ..bits import MASK_64
+from ..checked import checked_if_it_fails
 from ..errors import SpecError
 from .policy import LayoutPolicy
 
 _DIGITS_64 = len(str(MASK_64))
 
 
+@checked_if_it_fails
 def policy(text: str) -> LayoutPolicy:
     """The policy named ``text``: ``default``, ``random:SEED``, ``random-features:SEED``, or
     ``NAME[:SEED]``.

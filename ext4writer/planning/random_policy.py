@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments import count_of
 from ..bits import MASK_64, splitmix64
-from ..checked import taken_argument
+from ..checked import checked_if_it_fails, taken_argument
 from .policy import Item, LayoutPolicy
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class RandomPolicy(SeededPolicy):
 
     sequential = False
 
+    @checked_if_it_fails
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.name = f"random:{self.seed}"

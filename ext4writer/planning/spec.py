@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ..arguments import bytes_of, count_of, flag, id_of, seconds_of
 from ..bits import is_power_of_two
+from ..checked import meant
 from ..errors import SpecError
 from ..late_dataclasses import dataclass, fields
 from ..ondisk.features import DEFAULT_FEATURES, TYPES, Asked, FeatureSet, why_needed
@@ -28,6 +29,7 @@ from .options import (
     HashAlg,
     Option,
     Policies,
+    ShortSignature,
     Signatures,
     Size,
     bad_blocks_of,
@@ -584,14 +586,13 @@ class Spec:
         form="NAME[:SEED]",
     )
 
+    __signature__ = ShortSignature()
+
     @staticmethod
     def _refuse_unknown(names: Iterable[str]) -> NoReturn:
         """Raise :class:`SpecError` for the first of ``names``, which is no option."""
-        from difflib import get_close_matches  # late: hardly any program needs it
-
         name = next(iter(names))
-        close = get_close_matches(name, OPTIONS, 1)
-        hint = f"did you mean {close[0]}?" if close else "help(Spec) has all options"
+        hint = meant(name, OPTIONS, "help(Spec) has all options")
         raise SpecError(name, f"is no option of a Spec; {hint}")
 
     @classmethod

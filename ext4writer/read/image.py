@@ -9,9 +9,10 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+from ..arguments import count_of
 from ..arithmetic import round_up
 from ..bits import le16
-from ..checked import checked, refuse_no_number
+from ..checked import checked, refuse_no_number, taken_argument
 from ..errors import DamageError, ImageError, RecordError, SpecError
 from ..ondisk.checksum import CRC_START, crc32c, group_desc_checksum, group_desc_crc16
 from ..ondisk.extent import EXT_MAX_BLOCKS
@@ -248,6 +249,8 @@ class Image:
 
     def descriptor_offset(self, group: int) -> int:
         """Return the byte at which the descriptor of ``group`` begins, where a mount reads it."""
+        if type(group) is not int:
+            group = taken_argument("group", group, count_of)
         try:
             fmt = self.format
             block, place = divmod(group, fmt.descs_per_block)
@@ -263,6 +266,8 @@ class Image:
 
     def descriptor(self, group: int) -> dict[str, int]:
         """Return the numbers of one group's descriptor, halves put together."""
+        if type(group) is not int:
+            group = taken_argument("group", group, count_of)
         self.check_group(group)
         known = self._descriptors.get(group)
         if known is not None:
@@ -301,6 +306,8 @@ class Image:
 
     def inode_offset(self, ino: int) -> int:
         """Return the byte at which an inode begins; :class:`ImageError` for one that is none."""
+        if type(ino) is not int:
+            ino = taken_argument("ino", ino, count_of)
         if self.format.journal_dev:
             raise ImageError(self.name, "is a journal by itself, and holds no files")
         try:
@@ -328,6 +335,8 @@ class Image:
 
     def inode(self, ino: int) -> Inode:
         """Return one inode, in use or not."""
+        if type(ino) is not int:
+            ino = taken_argument("ino", ino, count_of)
         offset = self.inode_offset(ino)
         block, place = divmod(offset, self.block_size)
         return Inode(self, ino, offset, self.block(block)[place : place + self.format.inode_size])

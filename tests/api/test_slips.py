@@ -530,3 +530,49 @@ def slips(name: str, make: Callable[[], Call]) -> Iterator[str]:
 @pytest.mark.parametrize("name", sorted(set(public()) - OTHERS))
 def test_a_wrong_argument_is_one_line_that_names_it(name: str, prepared: Prepared) -> None:
     assert list(slips(name, prepared.calls()[name])) == []
+
+
+UNKNOWN = "procesess"
+CALLED_A_LOT = ("BytesContent", "Image.", "VirtualImage.")
+"""Python's own words for an unknown keyword, which names it and the function, are enough here."""
+
+
+@pytest.mark.parametrize("name", sorted(set(public()) - OTHERS))
+def test_an_unknown_argument_is_named(name: str, prepared: Prepared) -> None:
+    call = prepared.calls()[name]()
+    if name.startswith(CALLED_A_LOT) or "<lambda>" in getattr(call.function, "__qualname__", ""):
+        return
+    with pytest.raises(Ext4WriterError) as caught:
+        use(call.function(**{**call.valid, UNKNOWN: 5}))
+    assert UNKNOWN in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_a_call_that_lacks_an_argument_or_has_too_many_says_so() -> None:
+    with pytest.raises(SpecError, match=r"^output: is missing in the call of write_image\(\)"):
+        ext4writer.write_image(small())  # type: ignore[call-arg]
+    with pytest.raises(SpecError, match="too many positional arguments; its arguments are tree, "):
+        ext4writer.write_image(small(), "x.img", SPEC, 5)  # type: ignore[misc]
+    with pytest.raises(SpecError, match=r"of write_image\(\); did you mean processes\?"):
+        ext4writer.write_image(small(), "x.img", procesess=2)  # type: ignore[call-arg]
+    with pytest.raises(TreeError, match="/n: parent: is no attribute; did you mean parents"):
+        small().file("/n", b"", parent=True)  # type: ignore[call-arg]
+    assert not Path("x.img").exists()
+
+
+@pytest.mark.parametrize("name", sorted(set(public()) - OTHERS))
+def test_a_float_that_is_a_whole_number_counts_like_it_or_is_refused(
+    name: str, prepared: Prepared
+) -> None:
+    call = prepared.calls()[name]()
+    expected = call.function(**call.valid)
+    for parameter, value in call.valid.items():
+        if type(value) is int:
+            call = prepared.calls()[name]()
+            try:
+                found = call.function(**{**call.valid, parameter: float(value)})
+            except Ext4WriterError as error:
+                assert parameter in str(error)
+            else:
+                assert type(found) is type(expected)
+                if isinstance(found, int | bytes):
+                    assert found == expected

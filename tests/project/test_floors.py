@@ -148,7 +148,8 @@ STANDARD_IN = {
         "damage",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
-    "difflib": {"planning.spec"},  # which option was meant
+    "difflib": {"checked"},  # which argument was meant
+    "inspect": {"checked", "planning.options"},  # after a wrong call, and for help alone
     "tarfile": {"inspection.tar_output"},
     "zlib": {
         "fuzzing.witness",

@@ -202,8 +202,8 @@ def direct(**attributes: Any) -> Tree:
     [
         ("mode", "755", 0o755),
         ("uid", "5", 5),
-        ("mtime_ns", 1.5e9, 1_500_000_000),
-        ("crtime_ns", 1.5e9, 1_500_000_000),
+        ("mtime_ns", 1.5e18, 1_500_000_000_000_000_000),
+        ("crtime_ns", 0.0, 0),
         ("xattrs", {"user.note": "text"}, {b"user.note": b"text"}),
     ],
 )
@@ -581,3 +581,71 @@ def test_a_root_that_is_no_directory() -> None:
     tree.root = RegularFile(BytesContent(b""))  # type: ignore[assignment]
     with pytest.raises(TreeError, match="^/: .* the root is a directory"):
         plan(tree)
+
+
+@pytest.mark.parametrize("name", ["mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"])
+@pytest.mark.parametrize("seconds", [1_700_000_000.5, -5.0, 1_700_000_000_000.0])
+def test_seconds_are_no_nanoseconds(name: str, seconds: float) -> None:
+    """As ``time.time()`` gives them, and milliseconds; as nanoseconds they were silently 1970."""
+    tree = Tree()
+    with pytest.raises(TreeError, match=rf"^/f: {name}: .*; give int\(seconds \* 10\*\*9\)"):
+        tree.file("/f", b"", **{name: seconds})  # type: ignore[arg-type]
+    setattr(tree.file("/f", b""), name, seconds)
+    with pytest.raises(TreeError, match=rf"^/f: {name}: "):
+        plan(tree)
+
+
+def test_nanoseconds_are_no_seconds() -> None:
+    with pytest.raises(SpecError, match="^seconds: 1700000000000000000 are no seconds"):
+        filters.set_all_times(Tree(), 1_700_000_000_000_000_000)
+    with pytest.raises(SpecError, match="^epoch: "):
+        Spec(epoch=1_700_000_000_000_000_000)
+
+
+def test_a_wrong_attribute_says_of_which_node() -> None:
+    tree = Tree()
+    node = tree.file("/f", b"abc")
+    for name in ("project", "flags"):
+        with pytest.raises(
+            SpecError, match=rf"^{name}: None .*; 0 is none, in <RegularFile 3 bytes"
+        ):
+            setattr(node, name, None)
+
+    def change(path: bytes, node: Node) -> Node:
+        if path == b"/f":
+            node.project = None  # type: ignore[assignment]
+        return node
+
+    with pytest.raises(TreeError, match="^/f: project: None is no whole number"):
+        filters.apply(tree, change)
+
+
+def test_contents_are_shown_with_name_and_size(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"12345")
+    tree = Tree()
+    tree.file("/called", lambda: [b"a"], size=1)
+    called = tree["/called"]
+    scanned = sources.directory(tmp_path)["/f"]
+    assert isinstance(called, RegularFile) and isinstance(scanned, RegularFile)
+    shown = {
+        repr(BytesContent(b"abc")): "<BytesContent of 3 bytes>",
+        repr(PathContent(path)): f"<PathContent '{path}' of 5 bytes>",
+        repr(PathSliceContent(path, 1, 1)): f"<PathSliceContent '{path}' of 1 byte>",
+        repr(called.content): "<CallableContent '/called' of 1 byte>",
+        repr(scanned.content): f"<HostFile '{path}' of 5 bytes>",
+    }
+    assert list(shown) == list(shown.values())
+
+
+def test_help_of_a_spec_begins_with_a_short_line_and_editors_know_all_options() -> None:
+    text = pydoc.render_doc(Spec, renderer=pydoc.plaintext)
+    assert " |  Spec(**options)\n" in text
+    assert max(map(len, text.partition("Methods defined")[0].splitlines())) <= 110
+    assert list(inspect.signature(Spec).parameters) == [each.name for each in fields(Spec)]
+
+
+def test_a_digest_that_is_none_is_named() -> None:
+    for digest in ("a\0b", "sha257"):
+        with pytest.raises(SpecError, match="^digest: "):
+            manifests.write_mtree(Tree(), io.BytesIO(), unpacked=True, digest=digest)

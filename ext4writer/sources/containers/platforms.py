@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
-from ...checked import check_fields, checked
+from ...checked import check_fields, checked, refuse_unknown
 from ...errors import SpecError
 from ...late_dataclasses import dataclass
 
@@ -47,6 +47,8 @@ One = TypeVar("One")
 @dataclass(frozen=True, slots=True)
 class Platform:
     """The platform of an image; a part that is not stated is empty."""
+
+    _refuse_unknown = refuse_unknown
 
     os: str = ""
     architecture: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, TypedDict, cast
 
-from ...checked import check_fields
+from ...checked import check_fields, refuse_unknown
 from ...content import Content, ContentSource
 from ...edit.filters import exclude
 from ...edit.globs import Patterns
@@ -38,6 +38,8 @@ class Keywords(TypedDict, total=False):
 @dataclass(frozen=True)
 class Options:
     """The same, with defaults filled in."""
+
+    _refuse_unknown = refuse_unknown
 
     spool: BinaryIO | None = None
     xattrs: bool = True

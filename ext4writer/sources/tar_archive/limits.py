@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...checked import check_fields
+from ...checked import check_fields, refuse_unknown
 from ...errors import LimitError
 from ...late_dataclasses import dataclass
 from ...tree import Loss, LossCode
@@ -23,6 +23,8 @@ class Limits:
     ``members`` (at most 1 KiB each), ``metadata_bytes``, ``decoder_bytes`` and, if content is
     kept in memory, ``memory_bytes``; never on the sizes of files.
     """
+
+    _refuse_unknown = refuse_unknown
 
     members: int = 5_000_000
     """Entries of the archive, and entries of the tree with implied parents."""
