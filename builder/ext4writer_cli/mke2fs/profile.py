@@ -55,17 +55,16 @@ class Profile:
 
     @classmethod
     def read(cls, path: str) -> Profile:
-        """The configuration in a file, or in the files of a directory whose names end in .conf.
+        """The configuration in a file, or in the files of a directory, as get_dirlist takes them.
 
-        A file that does not exist gives the built-in one, as it does to mke2fs. Raises
-        :class:`Refusal` for one that cannot be read or is of no such form.
+        A file that does not exist gives the built-in one, as it does to mke2fs, and so does a
+        directory without such files. Raises :class:`Refusal` for one that cannot be read or is of
+        no such form.
         """
         try:
-            if os.path.isdir(path):
-                names = sorted(name for name in os.listdir(path) if name.endswith(".conf"))
-                files = [os.path.join(path, name) for name in names]
-            else:
-                files = [path]
+            files = _files_of(path) if os.path.isdir(path) else [path]
+            if not files:
+                return cls.built_in()
             root: Node = {}
             for each in files:
                 with open(each, encoding="utf-8", errors="surrogateescape") as file:
@@ -139,6 +138,13 @@ class Profile:
         return result
 
 
+def _files_of(folder: str) -> list[str]:
+    """The files of a directory whose names are letters, digits, - and _, so that none is hidden."""
+    names = sorted(name for name in os.listdir(folder) if _OF_NAMES.issuperset(name))
+    return list(filter(os.path.isfile, (os.path.join(folder, name) for name in names)))
+
+
+_OF_NAMES = frozenset("-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _SECTION = r"\[\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\]]*[^\]\s]))\s*\]\*?"
 _RELATION = r"(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\s=\"][^\s=]*))\s*=\s*"
 _VALUE = r"(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\s\"]\S*))\s*"

@@ -627,6 +627,33 @@ def test_a_warning_of_small_inodes_is_for_who_asks_for_them(
 
 
 @pytest.mark.parametrize(
+    "files",
+    [
+        {"20-types": 4096, "10_size": 2048},
+        {"10_size": 2048, ".hidden": 1024, "00.conf": 1024, "05~": 1024, "0/below": 1024},
+        {".hidden": 1024},
+        {},
+    ],
+    ids=len,
+)
+def test_a_configuration_in_several_files(files: dict[str, int], tmp_path: Path) -> None:
+    require("mke2fs")
+    folder, image = tmp_path / "folder", tmp_path / "image"
+    folder.mkdir()
+    image.touch()
+    for name, size in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        types = "[fs_types]\n\text4 = {\n\t\tinode_ratio = 32768\n\t}\n"
+        (folder / name).write_text(f"[defaults]\n\tblocksize = {size}\n{types}")
+    env = {"MKE2FS_CONFIG": str(folder)}
+    expected, found = (
+        run("-n", "-v", "-t", "ext4", image, "700M", env=env) for run in (theirs, ours)
+    )
+    assert expected.status == found.status == 0
+    assert lines(found) == lines(expected)
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("[defaults]\n\tblocksize\n", "line #2"),
