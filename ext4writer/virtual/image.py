@@ -12,6 +12,7 @@ from ..arguments import bytes_in, number_of, writable_buffer_of
 from ..arithmetic import round_down, round_up
 from ..checked import taken_argument
 from ..content import reading_buffer
+from ..errors import SpecError
 from ..planning.layout import METADATA_MEMORY, ImagePlan
 from ..spans import Span
 from .contents import Contents
@@ -53,11 +54,14 @@ class VirtualImage(io.RawIOBase):
         overrides: Sequence[Override] = (),
         memory: int = METADATA_MEMORY,
     ) -> None:
-        """``memory`` is the number of bytes of metadata that are kept.
+        """``memory`` is the number of bytes of metadata that are kept, 0 or more.
 
-        Raises :class:`~ext4writer.OverrideError` for an override that has no target.
+        Raises :class:`~ext4writer.SpecError` for less, and
+        :class:`~ext4writer.OverrideError` for an override that has no target.
         """
         super().__init__()
+        if memory < 0:
+            raise SpecError("memory", f"{memory} bytes cannot be kept; 0 keeps none")
         self._layout = layout
         self._metadata = Metadata(layout, overrides, memory)
         self._contents = Contents(layout)
@@ -191,6 +195,18 @@ class VirtualImage(io.RawIOBase):
                 raise ValueError(f"byte {base + offset} lies before the image")
             self._position = base + offset
             return self._position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to ``size`` bytes from the position on, or all of them for -1 and None; ``b""`` is
+        the end.
+        """
+        size = -1 if size is None else taken_argument("size", size, number_of)
+        if size < 0:
+            return self.readall()
+        with self._position_lock:
+            data = self.pread(self._position, size)
+            self._position += len(data)
+        return data
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` from the position on, and move it; 0 is the end."""

@@ -425,7 +425,7 @@ OTHERS = {
     *("ProgressCallback", "OnDamage", "LossCode", "OutputLike", "Base", *HOOKS),
     # What files of Python have: their errors are those of Python.
     *("FileReader.readinto", "FileReader.seek", "VirtualImage.readinto", "VirtualImage.seek"),
-    *("VirtualImage.preadinto", "VirtualImage.write"),
+    *("VirtualImage.preadinto", "VirtualImage.read", "VirtualImage.write"),
 }
 """What is not called with values of a caller, and why."""
 PYTHON = re.compile(r"'\w+' object|not supported between|unhashable|codec can't|argument must")

@@ -312,6 +312,21 @@ def test_numbers_whose_meaning_is_plain(layout: Layout, whole: bytes) -> None:
                 call()
 
 
+def test_reads_of_a_file(layout: Layout, whole: bytes) -> None:
+    """As a file of the host answers them, but for what only the code could explain."""
+    with layout.open() as image:
+        assert image.read(3) + image.read(1 << 70) == whole
+        assert image.read(5) == image.read() == image.read(None) == image.readall() == b""
+        for size in (-1, None, -7):
+            image.seek(1000)
+            assert image.read(size) == whole[1000:]
+        for odd in (0.5, "x", True, b""):
+            with pytest.raises(SpecError, match="size"):
+                image.read(odd)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="memory"):
+        layout.open(memory=-1)
+
+
 def test_odd_buffers(layout: Layout, whole: bytes) -> None:
     with layout.open() as image:
         words = array("I", bytes(400))
