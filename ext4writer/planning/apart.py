@@ -227,10 +227,20 @@ def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
     # lib/ext2fs/mkjournal.c:get_midpoint_journal_block
     fmt, groups = geometry.format, geometry.groups
 
+    def within(span: Span, others: Iterable[Span]) -> int:
+        return sum(max(0, min(end, span.end) - max(first, span.start)) for first, end in others)
+
+    free_at_first = list(geometry.free_runs())
+
     def room(group: int) -> int:
+        """As mke2fs has it in the descriptor until all lies in its place (fix_cluster_bg_counts).
+
+        Blocks without metadata, less one for each cluster of a file.
+        """
         span = geometry.group_range(group)
-        low, high = (block // fmt.blocks_per_cluster for block in span)
-        return sum(max(0, min(end, high) - max(first, low)) for first, end in runs)
+        clusters = Span(*(block // fmt.blocks_per_cluster for block in span))
+        taken = within(clusters, free_at_first) - within(clusters, runs)
+        return span.end - span.start - within(span, geometry.fixed) - taken
 
     group = (geometry.blocks_count - fmt.first_data_block) // 2 // fmt.blocks_per_group
     if 1 < fmt.groups_per_flex < group:

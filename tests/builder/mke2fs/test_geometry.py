@@ -212,6 +212,8 @@ GROUPS = (
     *("-t ext4 -G 1 -b 1024 -E stride=33 33M", "-t ext4 -E packed_meta_blocks -b 1024 63M"),
     *("-t ext4 -O bigalloc -b 1024 63M", "-t ext4 -O bigalloc,^flex_bg -C 65536 5G"),
     *("-t ext4 -O meta_bg,^resize_inode,^flex_bg -b 1024 129M",),
+    # The group of the journal is the one with the most blocks, and not with the most clusters.
+    *("-t ext4 -O bigalloc,^flex_bg -b 1024 -C 4096 -g 512 -E stride=333 97M",),
     # The block of the journal's mapping comes before it.
     *("-t ext4 -N 16 -J size=600 4G", "-t ext4 -J size=16,location=20M 130M"),
     *("-t ext4 -l BAD 63M", "-t ext4 -b 1024 -l BAD 63M", "-t ext3 -b 1024 -l BAD 63M"),
