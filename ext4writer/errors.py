@@ -6,6 +6,8 @@ Any other exception is a bug of this library.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 
 def display_path(path: bytes | str) -> str:
     """Return ``path`` as one printable line, with control characters and invalid UTF-8 escaped."""
@@ -220,21 +222,35 @@ class NotFoundError(ImageError):
     """An image has nothing at a path; ``path`` is the path inside the image."""
 
 
+DamageKind: TypeAlias = Literal["value", "past-end", "unmapped", "missing", "depth"]
+"""What is wrong of a field: its value; that what it counts or names lies past the end of the image,
+is mapped to no block, or is not there; or that a node says another depth than its place in a tree.
+"""
+
+
 class DamageError(Ext4WriterError):
     """An image violates the ext4 format, so that part of it cannot be read.
 
-    ``record`` and ``field`` name the damaged field, ``offset`` is its byte in the file system, and
-    ``ino`` the inode to which it belongs, if there is one.
+    ``record`` and ``field`` name the damaged field, ``offset`` is its byte in the file system,
+    ``ino`` the inode to which it belongs, if there is one, and ``kind`` says what is wrong of it.
     """
 
     def __init__(
-        self, record: str, field: str, offset: int, problem: str, *, ino: int | None = None
+        self,
+        record: str,
+        field: str,
+        offset: int,
+        problem: str,
+        *,
+        ino: int | None = None,
+        kind: DamageKind = "value",
     ) -> None:
         self.record = record
         self.field = field
         self.offset = offset
         self.problem = problem
         self.ino = ino
+        self.kind: DamageKind = kind
         owner = "" if ino is None else f" of inode {ino}"
         super().__init__(f"{record}.{field}{owner} at byte {offset}: {problem}")
 

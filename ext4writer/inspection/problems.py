@@ -85,16 +85,16 @@ def of_damage(error: DamageError) -> Problem:
     key = _SPELLINGS.get(error.record, error.record), error.field
     text = error.problem
     code = "VERITY" if key[0] == FSVERITY_DESCRIPTOR.name else _CODES.get(key, "DAMAGE")
-    if key == ("extent_header", "eh_depth") and "should be" in text:
+    if error.kind == "depth":
         # e2fsck goes by the depth of the root; the kernel refuses the node.
         return Problem(
             "EXTENT_DEPTH", key[0], error.field, error.offset, text, error.ino, None, True
         )
-    if code == "PR_0_FS_SIZE_WRONG" and "the image has" not in text:
+    if error.kind == "past-end":
         code = "PAST_THE_END"  # not what the superblock says, but what cannot be read therefore
-    if "no block" in text and key == ("inode", "i_block"):
+    elif error.kind == "unmapped":
         code = "PR_2_DIRECTORY_HOLE"
-    elif "is missing" in text and key[1] == "det_checksum":
+    elif error.kind == "missing" and key[1] == "det_checksum":
         code = "PR_2_LEAF_NODE_MISSING_CSUM"
     return Problem(code, key[0], error.field, error.offset, text, error.ino)
 

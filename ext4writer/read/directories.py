@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..arithmetic import ceil_div
 from ..bits import le32
-from ..errors import DamageError
+from ..errors import DamageError, DamageKind
 from ..late_dataclasses import NamedTuple
 from ..ondisk.casefold import casefold
 from ..ondisk.checksum import crc32c
@@ -93,7 +93,7 @@ def blocks(directory: Inode) -> Iterator[Block]:
         if run.logical >= count:
             break
         if run.logical > next_logical:
-            directory.wrong("i_block", f"maps no block {next_logical} of a directory")
+            _no_block(directory, next_logical)
         for place in range(min(run.length, count - run.logical)):
             block = run.physical + place
             data = image.try_block(block)
@@ -102,7 +102,11 @@ def blocks(directory: Inode) -> Iterator[Block]:
             yield Block(run.logical + place, block * size, data)
         next_logical = run.logical + run.length
     if next_logical < count:
-        directory.wrong("i_block", f"maps no block {next_logical} of a directory")
+        _no_block(directory, next_logical)
+
+
+def _no_block(directory: Inode, logical: int) -> None:
+    directory.wrong("i_block", f"maps no block {logical} of a directory", "unmapped")
 
 
 def inline_parts(directory: Inode) -> Iterator[Block]:
@@ -190,10 +194,16 @@ def has_hash(directory: Inode) -> bool:
 
 
 def _wrong(
-    directory: Inode, offset: int, field: str, problem: str, record: Record = DIR_ENTRY_2
+    directory: Inode,
+    offset: int,
+    field: str,
+    problem: str,
+    record: Record = DIR_ENTRY_2,
+    kind: DamageKind = "value",
 ) -> None:
+    at = offset + record.offset(field)
     directory.image.damage(
-        DamageError(record.name, field, offset + record.offset(field), problem, ino=directory.ino)
+        DamageError(record.name, field, at, problem, ino=directory.ino, kind=kind)
     )
 
 
@@ -252,7 +262,8 @@ def check_block(directory: Inode, block: Block) -> None:
         is_index = index_count_offset(directory, block) is not None
         record, field = (DX_TAIL, "dt_checksum") if is_index else (DIR_ENTRY_TAIL, "det_checksum")
         at = block.offset + len(block.data) - record.size
-        _wrong(directory, at, field, "is missing: there is no tail for it", record)
+        text = "is missing: there is no tail for it"
+        _wrong(directory, at, field, text, record, "missing")
         return
     record, tail, checksum = expected
     field = list(record.fields)[-1]

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ..checked import checked_if_it_fails
 from ..errors import DamageError, ImageError, NotFoundError
 from ..ondisk.extent import EXT_MAX_BLOCKS
-from ..ondisk.inode import EXT4_EXTENTS_FL, EXT4_MIN_INLINE_DATA_SIZE, EXT4_N_BLOCKS
+from ..ondisk.inode import (
+    EXT4_EXTENTS_FL,
+    EXT4_MIN_INLINE_DATA_SIZE,
+    EXT4_N_BLOCKS,
+    EXT4_NDIR_BLOCKS,
+)
 from ..spans import Span
 from .mapping import FileExtent
 from .xattr_entries import inline_value
@@ -24,14 +29,16 @@ SYMLINK_MAX = 65536
 
 
 def size_limit(inode: Inode) -> int:
-    """Return the largest size that a file mapped like this one can have."""
-    # fs/ext4/super.c:ext4_max_size, ext4_max_bitmap_size
+    """Return the largest size that a file mapped like this one can have, in bytes.
+
+    Kernels write none of the last block that an extent can number, and no block map past that.
+    """
+    # e2fsck/pass1.c:check_blocks, and EXT2_MAX_SIZE there
     block_size = inode.image.block_size
     if inode.flags & EXT4_EXTENTS_FL:
-        return EXT_MAX_BLOCKS * block_size
+        return (EXT_MAX_BLOCKS + 1) * block_size - 1
     per_block = block_size // 4
-    blocks = 12 + per_block + per_block**2 + per_block**3
-    return min(blocks, EXT_MAX_BLOCKS) * block_size
+    return (EXT4_NDIR_BLOCKS + per_block + per_block**2 + per_block**3) * block_size
 
 
 class FileReader(io.RawIOBase):
@@ -60,19 +67,23 @@ class FileReader(io.RawIOBase):
         if inode.is_fast_symlink:
             self._inline = inode.block_bytes[: inode.size]
             return
-        most = size_limit(inode)
-        if self.size > most:
-            inode.wrong("i_size_high", f"makes {self.size} bytes, and {most} are possible")
-            self.size = most
         left = inode.image.mapped_blocks_most
+        mapped = 0
         for run in inode.runs():
             left -= run.length
             if left < 0:
                 inode.wrong("i_block", "maps more blocks than the file system has")
                 break
+            mapped = run.logical + run.length
             if not run.unwritten:
                 self._starts.append(run.logical)
                 self.runs.append(run)
+        most = size_limit(inode)
+        if self.size > most:
+            # What e2fsck makes of such a size, too (e2fsck/pass1.c:check_blocks).
+            self.size = min(mapped * inode.image.block_size, most)
+            text = f"makes {inode.size} bytes, and {most} are possible; {self.size} are mapped"
+            inode.wrong("i_size_high", text)
         if past_end:
             last = self.runs[-1] if self.runs else FileExtent(0, 0, 0)
             self.size = (last.logical + last.length) * inode.image.block_size

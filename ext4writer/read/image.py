@@ -184,7 +184,7 @@ class Image:
         try:
             if offset + count > self.store.size:
                 text = f"is more than the image holds, which ends at byte {self.store.size}"
-                raise DamageError("superblock", "s_blocks_count_lo", offset, text)
+                raise DamageError("superblock", "s_blocks_count_lo", offset, text, kind="past-end")
             return self.store.read(offset, count)
         except TypeError:
             refuse_no_number(offset=offset, count=count)
@@ -317,7 +317,8 @@ class Image:
             group, place = divmod(ino - 1, self.inodes_per_group)
             if group >= self.groups:
                 text = f"counts {self.blocks_count} blocks, and group {group} is not in the image"
-                raise DamageError("superblock", "s_blocks_count_lo", SUPERBLOCK_OFFSET + 4, text)
+                at = SUPERBLOCK_OFFSET + SUPERBLOCK.offset("s_blocks_count_lo")
+                raise DamageError("superblock", "s_blocks_count_lo", at, text, kind="past-end")
             table = self.descriptor(group)["bg_inode_table"]
         except TypeError:
             refuse_no_number(ino=ino)

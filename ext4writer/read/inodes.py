@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..bits import le16, le32
-from ..errors import DamageError
+from ..errors import DamageError, DamageKind
 from ..nodes import (
     S_IFBLK,
     S_IFCHR,
@@ -161,15 +161,20 @@ class Inode:
         """The declaration of this inode."""
         return INODE if self.image.format.has_extra_fields else INODE_128
 
-    def wrong(self, field: str, problem: str) -> None:
+    def wrong(self, field: str, problem: str, kind: DamageKind = "value") -> None:
         """Report that a field of this inode is wrong."""
-        self.image.damage(self.error(field, problem))
+        self.image.damage(self.error(field, problem, kind))
 
-    def error(self, field: str, problem: str) -> DamageError:
+    def error(self, field: str, problem: str, kind: DamageKind = "value") -> DamageError:
         """Return what says that a field of this inode is wrong."""
         record = self.record
         return DamageError(
-            record.name, field, self.offset + record.offset(field), problem, ino=self.ino
+            record.name,
+            field,
+            self.offset + record.offset(field),
+            problem,
+            ino=self.ino,
+            kind=kind,
         )
 
     # -- what it is ------------------------------------------------------------------------------

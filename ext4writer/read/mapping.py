@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..bits import joined_32
-from ..errors import DamageError
+from ..errors import DamageError, DamageKind
 from ..late_dataclasses import NamedTuple
 from ..ondisk.checksum import crc32c
 from ..ondisk.extent import (
@@ -148,9 +148,12 @@ def _extent_tree(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
             stack.append((child, 0))
 
 
-def _wrong(inode: Inode, record: Record, field: str, at: int, problem: str) -> None:
+def _wrong(
+    inode: Inode, record: Record, field: str, at: int, problem: str, kind: DamageKind = "value"
+) -> None:
     offset = at + record.offset(field)
-    inode.image.damage(DamageError(record.name, field, offset, problem, ino=inode.ino))
+    error = DamageError(record.name, field, offset, problem, ino=inode.ino, kind=kind)
+    inode.image.damage(error)
 
 
 def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | None:
@@ -174,7 +177,8 @@ def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | 
         return None
     if depth is not None and found != depth:
         # The kernel refuses the node. The root says how deep the tree is, so that it can be read.
-        _wrong(inode, EXTENT_HEADER, "eh_depth", offset, f"is {found}, and should be {depth}")
+        text = f"is {found}, and should be {depth}"
+        _wrong(inode, EXTENT_HEADER, "eh_depth", offset, text, "depth")
         found = depth
     if depth is not None and inode.image.format.metadata_csum:
         tail = EXTENT_HEADER.size + EXTENT.size * most

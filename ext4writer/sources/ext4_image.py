@@ -312,7 +312,8 @@ class _MappedReader:
         holder = self._content.holder
         if isinstance(holder, HeldFile):
             if holder.read_into(view, offset) != len(view):
-                raise DamageError("superblock", "s_blocks_count_lo", offset, "the image ends early")
+                text = "the image ends early"
+                raise DamageError("superblock", "s_blocks_count_lo", offset, text, kind="past-end")
         else:
             view[:] = holder.read(offset, len(view))
 

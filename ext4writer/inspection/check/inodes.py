@@ -728,7 +728,7 @@ def _check_size(check: Check, inode: Inode, mapped: _Mapped) -> None:
             text = f"is {size}, which is not in whole blocks"
         elif size // block_size != mapped.last + 1:
             text = f"is {size}, and block {mapped.last} is the last"
-    elif inode.is_file and not inode.has_inline_data:
+    elif inode.is_file:
         is_past = mapped.last_written >= 0 and size < mapped.last_written * block_size
         if is_past and not inode.flags & EXT4_VERITY_FL:
             text = f"is {size}, and block {mapped.last_written} is written"
