@@ -25,11 +25,13 @@ from ..tree import (
     Xattrs,
     components,
 )
+from ..walking import nodes
+from .case_hack import undo_case_hack
 from .contents import Entry, add_contents
 from .errors import NixError
 from .registration import Registration, parse_registration
 from .state import State
-from .store_paths import STORE, full_path
+from .store_paths import STORE, full_path, is_base_name
 
 REGISTRATION = b"nix-path-registration"
 """Name in the root of what the first boot feeds to ``nix-store --load-db``."""
@@ -85,6 +87,7 @@ def image_tree(
     register: bool = True,
     database: bool = False,
     system: str | None = None,
+    case_hack: bool = False,
     selection: Selection | None = None,
 ) -> Tree:
     """Put ``objects`` into the store of a tree, ``registration`` and ``files`` into its root.
@@ -95,15 +98,18 @@ def image_tree(
     and nothing else about the same paths.
 
     ``store_at`` is the folder of the image that the store paths lie in: ``/`` where it will be
-    mounted at ``/nix/store``, ``/store`` where that is ``/nix``. ``contents`` come beside
+    mounted at ``/nix/store``, ``/store`` where that is ``/nix``. ``contents`` are added to
     ``files``. ``register`` puts the registration into the root, ``database`` Nix's own database
     into the folder ``var/nix`` beside the store. ``system``, one of the store paths, becomes the
-    first generation of the profile that NixOS boots.
-    ``selection`` has globs for paths of the image.
+    first generation of the profile that NixOS boots. ``case_hack`` takes ``~nix~case~hack~1`` and
+    the like off names in ``contents`` and in the store of ``files``; ``objects`` have none.
+    ``selection`` has globs for paths of the image; what is registered cannot be left out, and parts
+    of it that are left out are among the losses.
 
     Raises :class:`TreeError` where a file stands in the way of any of it; :class:`NixError` for a
     registration in ``files`` that is none, and where ``system`` is not in the closure;
-    :class:`SpecError` where a store at ``store_at`` has no place for a database or a profile.
+    :class:`SpecError` where a store at ``store_at`` has no place for a database or a profile, and
+    where ``selection`` leaves out a store path that is registered.
     """
     if files is not None and not isinstance(files, Tree):
         raise SpecError("files", f"is a {type(files).__name__}, not a Tree")
@@ -116,7 +122,10 @@ def image_tree(
     tree.root.mode = 0o755
     tree.root.xattrs = None
     state = State.beside(store_at, wanted=database or system is not None)
+    placed = add_contents(tree, contents, case_hack=case_hack)
     store = _store(tree, store_at)
+    if case_hack:
+        _undo_case_hack(store)
     own = tree.root.children.pop(REGISTRATION, None)
     if own is not None:
         registration = _registered_by(own, registration)
@@ -126,15 +135,17 @@ def image_tree(
             _check_equal(name, other, registration)
         store.children[name.encode()] = node
     _check_others(tree, store, store_at, objects, registration)
-    placed = add_contents(tree, contents)
     if selection:
-        selection.apply(tree)
+        _select(tree, selection, store_at, registration.infos if register or database else ())
+        store = store_of(tree, store_at)
     if register:
         tree.file(REGISTRATION, registration.text, mode=REGISTRATION_MODE)
     if database:
         state.add_database(tree, registration, store)
     if system is not None:
-        state.add_system(tree, system, objects)
+        state.add_system(
+            tree, system, [name for name in objects if name.encode() in store.children]
+        )
     filters.set_owner(tree, 0, 0)
     filters.set_all_times(tree, SECONDS)
     placed.set_owners(tree)
@@ -151,6 +162,44 @@ def _store(tree: Tree, store_at: str) -> Directory:
             raise TreeError(path, "of the files to add must be a directory")
         store = child
     return store
+
+
+def _undo_case_hack(store: Directory) -> None:
+    """Give all store objects among the files to add the names that they have for Nix."""
+    for name, node in store.children.items():
+        text = name.decode("utf-8", "surrogateescape")
+        if is_base_name(text):
+            undo_case_hack(text, node)
+
+
+def _select(tree: Tree, selection: Selection, store_at: str, registered: Iterable[str]) -> None:
+    """Leave out what ``selection`` does not take, unless it is one of ``registered``."""
+    children = store_of(tree, store_at).children
+    before = {name: sum(1 for _ in nodes(children[name.encode()])) for name in registered}
+    selection.apply(tree)
+    children = store_of(tree, store_at).children
+    for name, count in before.items():
+        left = children.get(name.encode())
+        if left is None:
+            raise SpecError(
+                "exclude",
+                f"leaves out {full_path(name)}, which is registered; take it out of the closure, "
+                "or make no registration",
+            )
+        if sum(1 for _ in nodes(left)) < count:
+            what = (
+                "is registered as a whole, and parts of it are excluded; Nix will call it changed"
+            )
+            tree.losses.append(Loss(full_path(name).encode(), what, "left-out"))
+
+
+def store_of(tree: Tree, store_at: str) -> Directory:
+    """The folder of the store in a tree; an empty one where rules left that out."""
+    if store_at in tree:
+        store = tree[store_at]
+        if isinstance(store, Directory):
+            return store
+    return Directory()
 
 
 def _registered_by(own: Node, registration: Registration) -> Registration:
@@ -190,7 +239,7 @@ def _check_others(
     if not components(store_at):
         return
     for other in sorted(store.children.keys() - {name.encode() for name in registration.infos}):
-        if other != LINKS:
+        if other != LINKS or not isinstance(store.children[other], Directory):
             where = b"/" + b"/".join([*components(store_at), other])
             what = "lies in the store without being registered"
             tree.losses.append(Loss(where, what, "unregistered"))

@@ -7,13 +7,18 @@ archive (``src/libutil/archive.cc``, caseHackSuffix).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from ..tree import Directory, Node
 from .errors import NixError
-from .store_paths import full_path
 
 SUFFIX = b"~nix~case~hack~"
+
+
+def plain_name(name: bytes) -> bytes:
+    """The name that something has for Nix."""
+    return name.partition(SUFFIX)[0]
 
 
 def has_case_hack(root: Node) -> bool:
@@ -21,20 +26,23 @@ def has_case_hack(root: Node) -> bool:
     return any(SUFFIX in b"/".join(folder.children) for _, folder in _directories(b"", root))
 
 
-def undo_case_hack(name: str, root: Node) -> None:
-    """Give all of a store object the names that it has for Nix.
+def undo_case_hack(where: str, root: Node) -> None:
+    """Give all that lies below ``root`` the names that it has for Nix.
 
-    Raises :class:`NixError` where two entries of a directory would have one name then.
+    Raises :class:`NixError`, which calls the root ``where``, if two entries of a directory would
+    have one name then.
     """
-    for path, folder in _directories(full_path(name).encode(), root):
+    for path, folder in _directories(os.fsencode(where), root):
         if SUFFIX not in b"/".join(folder.children):
             continue
         children: dict[bytes, Node] = {}
         for child_name, child in folder.children.items():
-            plain = child_name.partition(SUFFIX)[0]
+            plain = plain_name(child_name)
             if not plain or plain in children or (plain != child_name and plain in folder.children):
-                where = (path + b"/" + child_name).decode("utf-8", "surrogateescape")
-                raise NixError(where, f"would be called {plain!r}, which another entry is")
+                raise NixError(
+                    os.fsdecode(path + b"/" + child_name),
+                    f"would be called {plain!r}, which another entry is",
+                )
             children[plain] = child
         folder.children.clear()
         folder.children.update(children)

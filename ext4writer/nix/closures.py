@@ -115,6 +115,7 @@ def closure(
         register=register,
         database=database,
         system=system,
+        case_hack=case_hack,
     )
     tree.losses += read.losses
     tree.inputs.update(read.inputs)
@@ -228,7 +229,7 @@ def _from_store(
     for name, root in objects.items():
         make_canonical(name, root)
         if case_hack:
-            undo_case_hack(name, root)
+            undo_case_hack(full_path(name), root)
         elif not verify and has_case_hack(root):
             losses.append(
                 Loss(

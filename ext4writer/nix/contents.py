@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..arguments import ID_MOST
@@ -17,6 +17,7 @@ from ..late_dataclasses import dataclass
 from ..sources.directory import directory
 from ..tree import Directory, Node, RegularFile, Symlink, Tree, components
 from ..walking import nodes
+from .case_hack import plain_name, undo_case_hack
 from .errors import NixError
 
 KEYS = ("source", "target", "mode", "user", "group")
@@ -97,8 +98,11 @@ class Placed:
                 node.uid, node.gid = uid, gid
 
 
-def add_contents(tree: Tree, contents: Sequence[Entry]) -> Placed:
+def add_contents(tree: Tree, contents: Sequence[Entry], *, case_hack: bool = False) -> Placed:
     """Copy ``contents`` into ``tree``, in order; parents that are missing are made.
+
+    ``case_hack`` gives all of them the names that they have for Nix, since a store is where most
+    of them lie.
 
     Raises :class:`TreeError` for a target that is there already, and :class:`SourceError` for a
     source that is not.
@@ -111,21 +115,34 @@ def add_contents(tree: Tree, contents: Sequence[Entry]) -> Placed:
             raise SpecError("contents", f"{entry.target}: {error}") from None
         if "*" in entry.source:
             _target(tree, entry.target, folder=True)
-            for path in _matches(entry.source):
-                name = os.path.split(path)[1]
-                _add(tree, path, f"{entry.target.rstrip('/')}/{name}", entry, change, placed)
+            plain = plain_name if case_hack else bytes
+            for path in _matches(entry.source, plain):
+                name = os.fsdecode(plain(os.fsencode(os.path.split(path)[1])))
+                target = f"{entry.target.rstrip('/')}/{name}"
+                # rsync follows a link only where a slash follows its name.
+                _add(tree, path, target, entry, change, placed, case_hack, follow=False)
         else:
-            _add(tree, entry.source, entry.target, entry, change, placed)
+            _add(tree, entry.source, entry.target, entry, change, placed, case_hack, follow=True)
     return placed
 
 
 def _add(
-    tree: Tree, source: str, target: str, entry: Entry, change: Change | None, placed: Placed
+    tree: Tree,
+    source: str,
+    target: str,
+    entry: Entry,
+    change: Change | None,
+    placed: Placed,
+    case_hack: bool,
+    *,
+    follow: bool,
 ) -> None:
     parent, name = _target(tree, target)
     if name in parent.children:
         raise TreeError(target, f"is there already; {source} of the contents cannot come there")
-    node = _read(source)
+    node = _read(source, follow=follow)
+    if case_hack:
+        undo_case_hack(source, node)
     if change is not None:
         for each in nodes(node):
             if not isinstance(each, Symlink):
@@ -152,9 +169,9 @@ def _target(tree: Tree, path: str, *, folder: bool = False) -> tuple[Directory, 
     return found, names[-1] if names else b""
 
 
-def _read(source: str) -> Node:
-    """What lies at ``source``; a link there is followed if it leads to a folder, as rsync does."""
-    if os.path.isdir(source):
+def _read(source: str, *, follow: bool) -> Node:
+    """What lies at ``source``; with ``follow`` a link there is that folder to which it leads."""
+    if os.path.isdir(source) and (follow or not os.path.islink(source)):
         return directory(source, xattrs=False).root
     parent, name = os.path.split(source)
     if not name:
@@ -163,12 +180,15 @@ def _read(source: str) -> Node:
     return found.root.children[os.fsencode(name)]
 
 
-def _matches(pattern: str) -> Iterable[str]:
-    """What the shell finds for a pattern with ``*``, sorted; hidden names only where it says so."""
+def _matches(pattern: str, plain: Callable[[bytes], bytes]) -> Iterable[str]:
+    """What the shell finds for a pattern with ``*``, sorted; hidden names only where it says so.
+
+    ``plain`` makes the name that is matched of one on this host.
+    """
     root = "/" if pattern.startswith("/") else "."
     paths = [root]
     for part in pattern.strip("/").split("/"):
-        if "*" not in part:
+        if not any(wildcard in part for wildcard in "*?["):
             paths = [os.path.join(path, part) for path in paths]
             continue
         matches = matcher([part])
@@ -183,7 +203,7 @@ def _matches(pattern: str) -> Iterable[str]:
             following += [
                 os.path.join(path, name)
                 for name in names
-                if matches(os.fsencode(name), os.fsencode(name))
+                if matches(wanted := plain(os.fsencode(name)), wanted)
                 and (part.startswith(".") or not name.startswith("."))
             ]
         paths = following

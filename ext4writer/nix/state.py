@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from ..errors import SpecError, TreeError
 from ..late_dataclasses import dataclass
@@ -66,14 +66,14 @@ class State:
             tree.remove(schema)
         tree.file(schema, SCHEMA_VERSION, mode=0o644)
 
-    def add_system(self, tree: Tree, system: str, objects: Mapping[str, Node]) -> None:
+    def add_system(self, tree: Tree, system: str, names: Collection[str]) -> None:
         """Make ``system``, a store path or its base name, the generation that is booted.
 
-        Raises :class:`NixError` for one that is not among ``objects``, and :class:`TreeError` where
+        Raises :class:`NixError` for one that is not among ``names``, and :class:`TreeError` where
         ``tree`` has such a profile already.
         """
         name = system.removeprefix(f"{STORE}/")
-        if name not in objects:
+        if name not in names:
             raise NixError(system, "is to be the system, and is not in the closure")
         self._make_folders(tree)
         for link, target in (

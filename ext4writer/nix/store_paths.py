@@ -39,10 +39,15 @@ def base_name(path: str, where: str) -> str:
 
 def check_base_name(name: str, where: str) -> None:
     """Raise ``NixError`` at ``where`` unless ``name`` can be that of a store object."""
-    if _BASE_NAME.fullmatch(name) is None:
+    if not is_base_name(name):
         raise NixError(
             where, f"{name!r} is no name of a store path: {HASH_LENGTH} digits of a hash, '-', name"
         )
+
+
+def is_base_name(name: str) -> bool:
+    """Whether ``name`` can be that of a store object."""
+    return _BASE_NAME.fullmatch(name) is not None
 
 
 def hash_part(name: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
@@ -84,7 +83,7 @@ def read_named_closure(context: Context) -> Closure:
             store_dir=store_dir,
             cache=options.cache,
             archives=_archives(options.nar),
-            case_hack=sys.platform == "darwin" if options.case_hack is None else options.case_hack,
+            case_hack=options.undoes_case_hack,
             verify=options.verify,
             spool=context.spool.open,
             limits=options.limits(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Literal, Self
 from uuid import UUID
 
@@ -116,6 +117,11 @@ class ClosureOptions(HasLimits):
         "or --nar is always compared.",
     )
     limit: tuple[tuple[str, int], ...] = limit_row()
+
+    @property
+    def undoes_case_hack(self) -> bool:
+        """``case_hack`` with its default filled in."""
+        return sys.platform == "darwin" if self.case_hack is None else self.case_hack
 
 
 @dataclass(init=False, eq=False, repr=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import ext4writer
-from ext4writer import Directory, Layout, Override, ProcessPool, Tree, TreeError
+from ext4writer import Layout, Override, ProcessPool, Tree, TreeError
 from ext4writer.documents import read_document
 from ext4writer.edit.rules import Rule, apply_rules
 from ext4writer.edit.rules_select import Selection
@@ -14,12 +14,11 @@ from ext4writer.late_dataclasses import dataclass, replace
 from ext4writer.nix import (
     Closure,
     Entry,
-    Saving,
     image_tree,
     link_equal_files,
     read_contents,
 )
-from ext4writer.nix.assemble import count_entries, read_files
+from ext4writer.nix.assemble import count_entries, read_files, store_of
 from ext4writer.progress import Cancel, ProgressCallback
 
 from ..output import Output
@@ -68,7 +67,7 @@ def run(
             tree = assemble(job, closure)
             saving = None
             if job.content.dedupe:
-                saving = deduplicate(tree, job.content.store_at, cancel)
+                saving = link_equal_files(store_of(tree, job.content.store_at), cancel)
 
         with watch.stage("plan"):
             layout = plan(job, tree, closure.registration.nar_size, pool, progress, cancel)
@@ -116,6 +115,7 @@ def assemble(job: NixJob, closure: Closure) -> Tree:
         register=not content.no_registration,
         database=content.database,
         system=content.system,
+        case_hack=job.closure.undoes_case_hack,
         selection=job.selection,
     )
     tree.losses += closure.losses
@@ -142,10 +142,3 @@ def plan(
             if layout.size_bytes < SMALL_IMAGE_BYTES:
                 return layout
     return ext4writer.plan(tree, spec, processes=pool, progress=progress, cancel=cancel)
-
-
-def deduplicate(tree: Tree, store_at: str, cancel: Cancel | None) -> Saving:
-    """Link what is equal in the store of the image."""
-    store = tree[store_at]
-    assert isinstance(store, Directory)
-    return link_equal_files(store, cancel)

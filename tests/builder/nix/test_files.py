@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from tests.builder.command import assert_one_line, assert_untouched, report, run
 from tests.judges import tools
+from tests.judges.debugfs import debugfs
 from tests.judges.kernel import mounted
 
 from .conftest import RealClosure
@@ -196,6 +198,28 @@ def test_case_hack_of_two_to_one_name(closure: RealClosure, hacked: Path, out: P
     assert_untouched(out)
 
 
+def test_case_hack_in_what_is_added(
+    closure: RealClosure, hacked: Path, files: Path, out: Path, tmp_path: Path
+) -> None:
+    """A store among the files, and further contents, come from the same store of macOS."""
+    tools.require_root()
+    odd = object_named(closure, "-odd")
+    shutil.copytree(hacked / os.path.basename(odd), files / odd[1:], symlinks=True)
+    image = out / "a.img"
+    contents = [
+        {"source": f"{hacked / os.path.basename(odd)}", "target": "/whole"},
+        {"source": f"{hacked / os.path.basename(odd)}/*ase*", "target": "/some"},
+    ]
+    options = ["--case-hack", "--strict", "--files", files, "-o", image]
+    done = run(*with_contents(closure, tmp_path, contents, *options))
+    assert (done.returncode, done.stderr) == (0, "")
+    with mounted(image) as root:
+        assert os.listdir(root / "whole") == os.listdir(root / odd[1:])
+        assert sorted(os.listdir(root / "some")) == ["Case", "case"]
+        for folder, folders, names in os.walk(os.fsencode(root)):
+            assert not any(SUFFIX.encode() in name for name in (*folders, *names)), folder
+
+
 # -- contents --------------------------------------------------------------------------------------
 
 
@@ -254,6 +278,74 @@ def test_contents(closure: RealClosure, files: Path, out: Path, tmp_path: Path) 
         assert stamps == {10**9}
 
 
+def test_what_a_wildcard_finds(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+    """As the shell and rsync have it: links stay links, and all kinds of wildcards count."""
+    source = tmp_path / "source"
+    for name in ("a1", "a2", "b1", "b2"):
+        (source / name).mkdir(parents=True)
+        (source / name / f"{name}.txt").write_text(name)
+    (source / "a1/link").symlink_to("../b1")
+    contents = [{"source": f"{source}/[a]?/*", "target": "/found"}]
+    image = out / "a.img"
+    assert run(*with_contents(closure, tmp_path, contents, "-o", image)).returncode == 0
+    names = re.findall(r"\(\d+\) (\w\S*)", debugfs(image, "ls /found"))
+    assert sorted(names) == ["a1.txt", "a2.txt", "link"]
+    assert 'dest: "../b1"' in debugfs(image, "stat /found/link")
+
+
+def test_contents_below_the_store(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+    """They are treated like files there: nothing gets into what is registered, or in by stealth."""
+    odd = object_named(closure, "-odd")
+    real = str(closure.host.real(odd))
+    image, hosts = out / "a.img", "/etc/hosts"
+    done = run(
+        *with_contents(closure, tmp_path, [{"source": hosts, "target": f"{odd}/new"}], "-o", image)
+    )
+    assert_one_line(done, 1, odd, "is not what is registered")
+    assert_untouched(out)
+    contents = [
+        {"source": real, "target": odd},
+        {"source": hosts, "target": STRANGER},
+        {"source": hosts, "target": "/nix/store/.links"},
+    ]
+    facts = report(*with_contents(closure, tmp_path, contents, "-o", image))
+    assert {(loss["path"], loss["code"]) for loss in facts["losses"]} == {
+        (path, "unregistered") for path in (STRANGER, "/nix/store/.links")
+    }
+    own = closure.folder / "registration"
+    contents = [{"source": str(own), "target": "/nix-path-registration", "mode": "600"}]
+    options = with_contents(closure, tmp_path, contents, "--strict", "-o", image)
+    assert run(*options).returncode == 0
+    assert "Mode:  0444" in debugfs(image, "stat /nix-path-registration")
+
+
+# -- what is left out ------------------------------------------------------------------------------
+
+
+def test_nothing_that_is_registered_is_left_out(closure: RealClosure, out: Path) -> None:
+    image = out / "a.img"
+    odd = object_named(closure, "-odd")
+    for glob in ("/nix", "*", odd):
+        for option in ("--dedupe", "--database"):
+            done = run("nix", *closure.options, "--exclude", glob, option, "-o", image)
+            assert_one_line(done, 2, "--exclude: leaves out /nix/store/", "which is registered")
+    assert_untouched(out)
+    options = ["--exclude", f"{odd}/bin", "-o", image]
+    [loss] = report("nix", *closure.options, *options)["losses"]
+    assert (loss["path"], loss["code"]) == (odd, "left-out")
+    assert "parts of it are excluded" in loss["what"]
+
+
+def test_without_a_registration_it_may_be(closure: RealClosure, out: Path) -> None:
+    image = out / "a.img"
+    options = ["--no-registration", "--dedupe", "--exclude"]
+    facts = report("nix", *closure.options, *options, "/nix", "-o", image)
+    assert (facts["losses"], facts["linked_files"]) == ([], 0)
+    system = closure.roots[0]
+    done = run("nix", *closure.options, *options, system, "--system", system, "-o", out / "b.img")
+    assert_one_line(done, 1, "is to be the system, and is not in the closure")
+
+
 @pytest.mark.parametrize(
     ("contents", "status", "words"),
     [
@@ -267,7 +359,7 @@ def test_contents(closure: RealClosure, files: Path, out: Path, tmp_path: Path) 
         ([{"source": "/nonexistent/*", "target": "/a"}], 1, ("matches nothing",)),
         ([{"source": "/etc/hosts", "target": "/"}], 1, ("the root itself",)),
         ([{"source": "/etc/hosts", "target": "/../a"}], 1, ("..",)),
-        ([{"source": "/etc/hosts", "target": "/nix"}], 1, ("is there already",)),
+        ([{"source": "/etc/hosts", "target": "/nix"}], 1, ("/nix:", "must be a directory")),
         ([{"source": "/etc/hosts", "target": "/a"}] * 2, 1, ("is there already",)),
         (
             [{"source": "/etc/hosts", "target": f"/a{below}"} for below in ("", "/b")],
