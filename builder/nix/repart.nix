@@ -17,7 +17,12 @@
     '';
   };
 
-  config.image.repart.partitions = builtins.mapAttrs (_: arguments: {
-    repartConfig.CopyBlocks = "${pkgs.callPackage ./make-ext4-fs.nix arguments}";
-  }) config.ext4writer.repart;
+  config.image.repart.partitions = builtins.mapAttrs (
+    name: arguments:
+    # The bytes are copied as they are.
+    if arguments.compressImage or false then
+      throw "ext4writer.repart.${name}: compressImage makes no image that can be mounted; image.repart.compression compresses the disk"
+    else
+      { repartConfig.CopyBlocks = "${pkgs.callPackage ./make-ext4-fs.nix arguments}"; }
+  ) config.ext4writer.repart;
 }

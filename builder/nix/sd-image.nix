@@ -9,6 +9,15 @@
 let
   arguments = config.ext4writer.sdImage;
   root = config.sdImage;
+  # What sd-image.nix goes by, too: it decompresses the image, and mounts the root by its label.
+  known = {
+    compressImage = root.compressImage;
+    label = root.rootVolumeLabel;
+    volumeLabel = root.rootVolumeLabel;
+  };
+  contradicted = builtins.filter (name: (arguments.${name} or known.${name}) != known.${name}) (
+    builtins.attrNames known
+  );
 in
 {
   options.ext4writer.sdImage = lib.mkOption {
@@ -20,15 +29,18 @@ in
   config.sdImage = {
     rootFilesystemCreator = ./make-ext4-fs.nix;
     rootFilesystemImage = lib.mkIf (arguments != { }) (
-      pkgs.callPackage ./make-ext4-fs.nix (
-        {
-          inherit (root) storePaths compressImage;
-          populateImageCommands = root.populateRootCommands;
-          volumeLabel = root.rootVolumeLabel;
-        }
-        // lib.optionalAttrs (root.rootPartitionUUID != null) { uuid = root.rootPartitionUUID; }
-        // arguments
-      )
+      if contradicted == [ ] then
+        pkgs.callPackage ./make-ext4-fs.nix (
+          {
+            inherit (root) storePaths compressImage;
+            populateImageCommands = root.populateRootCommands;
+            volumeLabel = root.rootVolumeLabel;
+          }
+          // lib.optionalAttrs (root.rootPartitionUUID != null) { uuid = root.rootPartitionUUID; }
+          // arguments
+        )
+      else
+        throw "ext4writer.sdImage: ${toString contradicted}: set sdImage.compressImage and sdImage.rootVolumeLabel instead"
     );
   };
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from uuid import UUID
 
 from ..arguments import bytes_of, count_of, flag, id_of, seconds_of
+from ..arithmetic import ceil_div
 from ..bits import is_power_of_two
 from ..checked import meant
 from ..errors import SpecError
@@ -628,8 +629,13 @@ class Spec:
 
     @property
     def growth_inode_ratio(self) -> int:
-        """The same for groups that growth adds, which inodes of 16 KiB would fill."""
-        return max(self.usual_inode_ratio, 2 * self.inode_size)
+        """The same for groups that growth adds, which inodes of 16 KiB would fill.
+
+        A group of large blocks has no room for more inodes than its bitmap has bits.
+        """
+        fmt = format_of(self)
+        most = ceil_div(fmt.blocks_per_group * fmt.block_size, fmt.max_inodes_per_group)
+        return max(self.usual_inode_ratio, 2 * self.inode_size, most)
 
     @property
     def bytes_per_inode(self) -> int:

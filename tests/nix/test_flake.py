@@ -14,7 +14,7 @@ import pytest
 from tests.builder.command import ROOT
 from tests.judges import debugfs
 from tests.judges.fsck import assert_clean
-from tests.judges.tools import run
+from tests.judges.tools import require, run
 
 from .drop_in import Build
 
@@ -113,6 +113,60 @@ def test_a_partition_of_repart(flake: Flake) -> None:
     assert copied.startswith("/nix/store/") and copied.endswith("-ext4-fs.img")
     esp = flake.value('nixosConfigurations.repart.config.image.repart.partitions."10-esp"')
     assert esp["repartConfig"]["Type"] == "esp"
+
+
+OPTIONS = """
+let
+  lib = {{
+    mkOption = options: options;
+    types = {{ anything = 1; attrsOf = _: 1; }};
+    mkIf = _: value: value;
+    optionalAttrs = condition: value: if condition then value else {{ }};
+  }};
+  module = import {module} {{ inherit lib config; pkgs.callPackage = _: _: "/image"; }};
+  config = {{
+    ext4writer = {{
+      sdImage = {{ {arguments} }};
+      repart.root = {{ {arguments} }};
+    }};
+    sdImage = {{
+      storePaths = [ ];
+      compressImage = false;
+      populateRootCommands = "";
+      rootVolumeLabel = "ROOT";
+      rootPartitionUUID = null;
+    }};
+  }};
+in
+toString module.config.{value}
+"""
+VALUES = {
+    "sd-image": "sdImage.rootFilesystemImage",
+    "repart": "image.repart.partitions.root.repartConfig.CopyBlocks",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("sd-image", "compressImage = true;", ("compressImage:", "sdImage.compressImage")),
+        ("sd-image", 'label = "OTHER";', ("label:", "sdImage.rootVolumeLabel")),
+        ("sd-image", 'compressImage = false; volumeLabel = "ROOT";', ()),
+        ("repart", "compressImage = true;", ("ext4writer.repart.root: compressImage",)),
+        ("repart", "compressImage = false;", ()),
+    ],
+)
+def test_what_would_make_a_broken_disk(name: str, arguments: str, words: tuple[str, ...]) -> None:
+    """The image is copied as it is: it can neither be compressed nor have another label."""
+    require("nix-instantiate")
+    module = ROOT / "builder" / "nix" / f"{name}.nix"
+    expression = OPTIONS.format(module=module, arguments=arguments, value=VALUES[name])
+    evaluate = ["nix-instantiate", "--store", "dummy://", "--eval", "-E", expression]
+    done = run(evaluate, check=False)
+    said = done.stdout
+    assert (done.returncode == 0) == (not words), said
+    for word in words or ('"/image"',):
+        assert word in said
 
 
 NAMES = ("flake", "sd-image", "repart", "examples/sd-image", "examples/repart")

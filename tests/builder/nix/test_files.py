@@ -14,7 +14,8 @@ import pytest
 
 from tests.builder.command import assert_one_line, assert_untouched, report, run
 from tests.judges import tools
-from tests.judges.debugfs import debugfs
+from tests.judges.debugfs import debugfs, superblock
+from tests.judges.fsck import assert_clean
 from tests.judges.kernel import mounted
 
 from .conftest import RealClosure
@@ -415,3 +416,12 @@ def test_blocks_as_mke2fs_chooses_them(closure: RealClosure, out: Path, tmp_path
     # This one has a link that is too long for a block of 1 KiB.
     options = ("nix", *closure.options, "-o", out / "a.img", "--block-size", "auto")
     assert report(*options)["block_size"] == 4096
+
+
+def test_the_largest_blocks(closure: RealClosure, out: Path) -> None:
+    """A group of blocks of 64 KiB has no room for an inode for each 16 KiB, nor for each block."""
+    options = ("nix", *closure.options, "-o", out / "a.img", "--block-size", "64K")
+    facts = report(*options)
+    assert facts["block_size"] == 65536
+    assert int(superblock(out / "a.img")["Inodes per group"]) >= 65_000
+    assert_clean(out / "a.img")
