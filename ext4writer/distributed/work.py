@@ -132,7 +132,12 @@ def _begin(place: Target, noted: Record, size: int) -> None:
     try:
         noted.begin(None if left is None else noted.begun)
         if left is None:
-            noted.begin(place.begin(size))
+            try:
+                begun = place.begin(size)
+            except BaseException:
+                noted.remove()  # there is nothing to go on with
+                raise
+            noted.begin(begun)
     except OSError as error:
         raise output_error(noted.path, error, 0) from error
 
@@ -151,7 +156,7 @@ class _Work:
         cancel: Cancel | None,
     ) -> None:
         self._make = None if isinstance(executor, Executor) else executor
-        self._executor = executor if isinstance(executor, Executor) else executor()
+        self._executor = executor if isinstance(executor, Executor) else _made(executor)
         self._plan, self._target, self._count = plan, target, count
         self._left = dict.fromkeys(range(1, count + 1), attempts)
         """By number: how often a part may still be tried."""
@@ -185,14 +190,27 @@ class _Work:
         known = self._record.parts.get(number)
         plan = self._plan, self._record.plan_digest
         task = (plan, self._target, number, self._count, known)
-        try:
-            future = self._executor.submit(make_part, *task)
-        except BrokenExecutor:
-            if self._make is None:
-                raise
-            self._executor = self._make()
-            future = self._executor.submit(make_part, *task)
-        self._running[future] = number
+        is_fresh = self._make is None
+        while True:
+            try:
+                future = self._executor.submit(make_part, *task)
+            except BrokenExecutor as error:
+                # That an earlier task has broken it is no attempt of this one.
+                if is_fresh and not self._may_go_on(number, error):
+                    return
+                if self._make is not None:
+                    self._executor, is_fresh = _made(self._make), True
+            else:
+                self._running[future] = number
+                return
+
+    def _may_go_on(self, number: int, error: Exception) -> bool:
+        """Count an attempt; whether there is another one."""
+        self._left[number] -= 1
+        if self._left[number] and (self._make is not None or not isinstance(error, BrokenExecutor)):
+            return True
+        self._failures[number] = str(error) or type(error).__name__
+        return False
 
     def _take(self, future: Future[tuple[bool, Made]]) -> int:
         """Note a part that is made, or try again; whether it was made."""
@@ -202,18 +220,25 @@ class _Work:
         except SourceError:
             raise  # it will not be better next time
         except Exception as error:
-            self._left[number] -= 1
-            can_go_on = self._make is not None or not isinstance(error, BrokenExecutor)
-            if self._left[number] and can_go_on:
+            if self._may_go_on(number, error):
                 self._submit(number)
-            else:
-                self._failures[number] = str(error) or type(error).__name__
             return 0
         try:
             self._record.add(number, what)
         except OSError as error:
             raise output_error(self._record.path, error, 0) from error
         return int(is_new)
+
+
+def _made(make: Any) -> Executor:
+    """What the function of a caller makes; raises :class:`SpecError` if that is no executor."""
+    if not callable(make):  # a Client of Dask has a method submit, too
+        problem = f"{make!r:.80} is no executor of concurrent.futures; Dask's get_executor() is one"
+        raise SpecError("executor", problem)
+    made = make()
+    if not isinstance(made, Executor):
+        raise SpecError("executor", f"{make!r:.80} returned {made!r:.80}, which is no executor")
+    return made
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -230,6 +236,40 @@ def test_what_stopped_before_its_first_part_goes_on(
     assert image.read_bytes() == expected
 
 
+class Broken(Executor):
+    """Takes nothing."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        raise BrokenExecutor("a worker died")
+
+
+class NoExecutor:
+    """As Dask's client, which is none."""
+
+    def submit(self) -> None:
+        """Of another kind."""
+
+
+def test_executors_that_are_none(plan: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    for executor in (lambda: None, NoExecutor(), dict):
+        with pytest.raises(SpecError, match="executor: .* is no executor"):
+            write_parts(plan, image, executor)  # type: ignore[arg-type]
+    for broken in (Broken(), Broken):
+        with pytest.raises(PartsError, match="7 of 7 parts are missing.*a worker died"):
+            write_parts(plan, image, broken, parts=7)
+    write_parts(plan, image, Here(), parts=7)
+
+
+def test_nothing_is_left_of_what_could_not_begin(plan: Path, tmp_path: Path) -> None:
+    require_importable("fsspec", "fsspec")
+    with pytest.raises(OutputError, match="nonsense"):
+        write_parts(plan, "nonsense://image", Here())
+    with pytest.raises(OutputError):
+        write_parts(plan, tmp_path / "missing" / "image", Here(), record=tmp_path / "record")
+    assert sorted(os.listdir(tmp_path)) == ["root.plan", "source"]
+
+
 # -- one call at a time ----------------------------------------------------------------------------
 
 
@@ -389,12 +429,6 @@ def test_stores_of_fsspec(plan: Path, expected: bytes, tmp_path: Path, kind: str
     assert [Path(name).name for name in store.ls(os.path.dirname(path), detail=False)] == [
         "root.img"
     ]
-
-
-def test_an_unknown_store(plan: Path) -> None:
-    require_importable("fsspec", "fsspec")
-    with pytest.raises(OutputError, match="nonsense"):
-        write_parts(plan, "nonsense://image", Here())
 
 
 @pytest.fixture(name="s3")
