@@ -59,10 +59,12 @@ dist: $(VENV)/.installed-test
 	$(BIN)/python -m twine check --strict dist/*
 
 # QUICK=1 takes two minutes; PROFILE=1 writes profiles, KEEP=1 keeps what was made, PUBLISH=1 puts
-# the results into docs. TREE=/some/folder is read instead of /usr; BENCH_ARGS can say more.
+# the results into docs. AGAINST=REVISION compares with that revision instead of other programs.
+# ROUNDS=N runs each row as often; TREE=/some/folder is read instead of /usr; BENCH_ARGS can say more.
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks $(strip $(foreach flag,QUICK PROFILE KEEP PUBLISH,\
 	    $(if $(filter-out 0,$($(flag))),--$(shell echo $(flag) | tr A-Z a-z))) \
+	    $(if $(AGAINST),--against "$(AGAINST)") $(if $(ROUNDS),--rounds "$(ROUNDS)") \
 	    $(if $(TREE),--tree "$(TREE)") $(BENCH_ARGS))
 
 clean:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,11 +18,12 @@ from pathlib import Path
 from . import tools, trees
 from .bench import ATTIC, Bench, forget_removed, say
 from .chart import chart
+from .earlier import Earlier, NoRevisionError, installed
 from .figures import Outcome
 from .kinds import Scale, Workload
 from .measure import Runner
 from .report import Report, read_results
-from .rows import FULL, QUICK, workloads
+from .rows import COMPARED, FULL, QUICK, workloads
 
 REPORTS = tools.REPOSITORY / "build" / "bench"
 PUBLISHED_CHART = tools.REPOSITORY / "docs" / "benchmarks.svg"
@@ -38,13 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refuse("the benchmarks run on Linux only")
     if chosen.publish and (chosen.quick or (chosen.only and not chosen.add)):
         return refuse("only a full run can be published")
+    if chosen.publish and chosen.against:
+        return refuse("a run against an earlier revision is not published; its report is a file")
     absent = tools.missing(("e2fsck", "mke2fs"))
     if absent:
         return refuse(absent)
     if not tools.COMMAND.exists():
         return refuse(f"{tools.COMMAND.name} is not installed beside this Python; use make bench")
 
-    scale = QUICK if chosen.quick else FULL
+    scale = QUICK if chosen.quick else COMPARED if chosen.against else FULL
     if chosen.rounds:
         scale = replace(scale, rounds=chosen.rounds)
     work = work_folder(chosen.work)
@@ -54,22 +58,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError:
         return refuse(f"another run is using {work}")
     try:
-        table = workloads(scale, chosen.quick, chosen.tree, work)
-        known = [workload.key for workload in table]
-        wanted = chosen.only.split(",") if chosen.only else known
-        unknown = sorted(set(wanted) - set(known))
-        if unknown:
-            return refuse(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
-        earlier = {}
-        if chosen.add:
-            earlier = read_results((REPORTS / "benchmarks.json").read_text(), table)
-        measured = [each for each in table if each.key in wanted]
-        lacking = set(known) - earlier.keys() - set(wanted)
-        if chosen.publish and lacking:
-            return refuse(f"not measured yet: {', '.join(sorted(lacking))}")
-        return run(scale, measured, work, chosen, earlier, known)
+        against = installed(chosen.against, work) if chosen.against else nullcontext()
+        with against as earlier:
+            return choose(scale, work, chosen, earlier)
+    except NoRevisionError as reason:
+        return refuse(f"--against {chosen.against}: {reason}")
     finally:
         trees.remove(work / ATTIC if chosen.keep else work)
+
+
+def choose(scale: Scale, work: Path, chosen: argparse.Namespace, earlier: Earlier | None) -> int:
+    """Run the workloads that are asked for, with an ``earlier`` revision beside each row if any."""
+    table = workloads(scale, chosen.quick, chosen.tree, work)
+    if earlier is not None:
+        table = tuple(filter(None, map(earlier.beside, table)))
+    known = [workload.key for workload in table]
+    wanted = chosen.only.split(",") if chosen.only else known
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        return refuse(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
+    stored = {}
+    if chosen.add:
+        stored = read_results(report_file(earlier, "json").read_text(), table)
+    measured = [each for each in table if each.key in wanted]
+    lacking = set(known) - stored.keys() - set(wanted)
+    if chosen.publish and lacking:
+        return refuse(f"not measured yet: {', '.join(sorted(lacking))}")
+    return run(scale, measured, work, chosen, earlier, stored, known)
+
+
+def report_file(earlier: Earlier | None, suffix: str) -> Path:
+    """Where the report is, that of a run with an ``earlier`` revision apart from that of others."""
+    name = "benchmarks" if earlier is None else f"beside-{earlier.name}"
+    return REPORTS / f"{name}.{suffix}"
 
 
 def run(
@@ -77,10 +98,11 @@ def run(
     table: list[Workload],
     work: Path,
     chosen: argparse.Namespace,
-    earlier: dict[str, Outcome],
+    earlier: Earlier | None,
+    stored: dict[str, Outcome],
     known: list[str],
 ) -> int:
-    """Run ``table`` and write the reports; what was measured ``earlier`` is in them too.
+    """Run ``table`` and write the reports; what was measured before is ``stored``, and in them too.
 
     ``known`` is the order of all workloads.
     """
@@ -101,6 +123,7 @@ def run(
         versions=tools.versions(),
         least_memory=runner.least_memory(),
         busy=busy,
+        against=earlier.name if earlier else "",
     )
     profiles = REPORTS / "profiles" if chosen.profile else None
     bench = Bench(scale, work, runner, chosen.keep, profiles)
@@ -109,30 +132,35 @@ def run(
     try:
         bench.run(table)
     finally:
-        results = earlier | bench.results
+        results = stored | bench.results
         in_order = {key: results[key] for key in known if key in results}
         report = replace(report, results=in_order)
-        write(report, chosen.publish)
+        write(report, earlier, chosen.publish)
     print(report.summary())
     for fault in report.faults:
         print(f"FAULT: {fault}")
-    print(f"The report is in {os.path.relpath(REPORTS)}.")
+    print(f"The report is {os.path.relpath(report_file(earlier, 'md'))}.")
     return 1 if report.faults else 0
 
 
-def write(report: Report, publish: bool) -> None:
-    """Write the three forms of the report, and for all to see if ``publish`` is set."""
+def write(report: Report, earlier: Earlier | None, publish: bool) -> None:
+    """Write the forms of the report, and for all to see if ``publish`` is set.
+
+    The chart compares programs, so there is none where two revisions are compared.
+    """
     REPORTS.mkdir(parents=True, exist_ok=True)
+    text = report.markdown()
+    report_file(earlier, "md").write_text(f"# Benchmarks\n\n{text}\n")
+    report_file(earlier, "json").write_text(report.as_json() + "\n")
+    if earlier is not None:
+        return
     machine = report.machine
     picture = chart(
         report.results,
         f"ext4writer {report.version}, {machine['processor']}, {machine['memory']}, "
         f"{machine['kernel']}, {machine['file system']}, {report.date}; warm cache, medians",
     )
-    text = report.markdown()
-    (REPORTS / "benchmarks.md").write_text(f"# Benchmarks\n\n{text}\n")
-    (REPORTS / "benchmarks.json").write_text(report.as_json() + "\n")
-    (REPORTS / "benchmarks.svg").write_text(picture)
+    report_file(None, "svg").write_text(picture)
     if publish:
         PUBLISHED_CHART.write_text(picture)
         image = f"![Time to make an image]({PUBLISHED_CHART.name})"
@@ -162,6 +190,11 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     found.add_argument("--quick", action="store_true", help="small workloads, two rounds")
     found.add_argument("--rounds", type=int, metavar="N", help="runs of every contender")
+    found.add_argument(
+        "--against",
+        metavar="REVISION",
+        help="an earlier revision beside each row of ours, and no other programs",
+    )
     found.add_argument("--only", metavar="KEY[,...]", help="these workloads and no others")
     found.add_argument("--add", action="store_true", help="keep the others of the last report")
     found.add_argument("--tree", type=Path, metavar="DIR", help="the system tree to read")

@@ -21,9 +21,6 @@ SPARE = 2 * GIB
 MOST_DISK = 25 * 10**9
 ATTIC = "attic"
 """Where trees wait to be removed."""
-SPARE_MEMORY = 4 * GIB
-"""Touched beyond what a run can need, because the kernel takes any page that is free: with a spare
-GiB the same 200 MiB took from 0.04 to 0.7 s to write, with four of them 0.04 to 0.1 s."""
 
 
 class SkippedError(Exception):
@@ -95,6 +92,7 @@ class Bench:
                     makes=contender.makes,
                     note=contender.note,
                     charted=contender.charted,
+                    beside=contender.beside,
                     entries=contender.entries,
                 )
                 outcome.records[contender.key] = record
@@ -166,7 +164,10 @@ class _Stage:
     """Bytes of the largest source."""
 
     def run(self, contenders: list[Contender]) -> None:
-        """All rounds; the contenders take turns at being the first."""
+        """All rounds; the contenders take turns at being the first.
+
+        What an earlier revision cannot do is not done by this one either.
+        """
         running = list(contenders)
         if self.workload.repeat > 1:
             for contender in running:
@@ -174,11 +175,11 @@ class _Stage:
         for number in range(self.outcome.rounds):
             for path in self.sources.values():
                 trees.read_all(path)
-            first = number % max(1, len(contenders))
-            for contender in contenders[first:] + contenders[:first]:
+            for contender in turns(contenders, number):
                 if contender not in running or number >= contender.most_runs:
                     continue
                 if not self._attempt(contender, number):
+                    running = [each for each in running if contender.beside != each.key]
                     running.remove(contender)
         folder = self.bench.profile_folder
         if folder is not None:
@@ -210,8 +211,10 @@ class _Stage:
                         say(f"  e2fsck on {contender.label}: {record.check}")
         except RunError as error:
             record.problem = str(error)
+            if contender.beside and error.last:
+                record.problem = error.last  # what it lacks, without the calls that led there
             record.failed = True
-            say(f"  {contender.label}: {error}")
+            say(f"  {contender.label}: {record.problem}")
             return False
         return True
 
@@ -219,11 +222,11 @@ class _Stage:
         steps = contender.commands(setting)
         mounted = self.workload.disk != ""
         free = free_bytes(self.folder) if mounted else 0
-        watched = self.workload.scratch
+        watched, timeout = self.workload.scratch, self.bench.scale.timeout
         with measure.ScratchDisk(setting.out) if watched else nullcontext() as scratch:
             usages = []
             for step in steps:
-                usages.append(self.bench.runner.run(step.argv, self.bench.scale.timeout))
+                usages.append(self.bench.runner.run(step.argv, timeout, step.cwd))
                 if scratch is not None:
                     scratch.survey()
         os.sync()
@@ -237,7 +240,7 @@ class _Stage:
             figures["grown"] = float(free - free_bytes(self.folder))
         if scratch is not None:
             figures["scratch"] = float(scratch.most)
-        figures |= told(usages[-1].output) if contender.ours else {}
+        figures |= told(usages[-1].output) if contender.ours or contender.beside else {}
         if contender.look is not None:
             figures |= contender.look(setting)
         named = zip(steps, usages, strict=True)
@@ -253,7 +256,7 @@ class _Stage:
         trees.remove(out)
         out.mkdir()
         os.sync()
-        self.bench.runner.touch_memory(1.25 * self.largest + SPARE_MEMORY)
+        self.bench.runner.touch_memory(1.25 * self.largest + self.bench.scale.spare_memory)
         try:
             yield Setting(
                 self.sources.get(contender.source, Path()),
@@ -264,6 +267,22 @@ class _Stage:
         finally:
             trees.put_away(out, self.folder / ATTIC)
             os.sync()
+
+
+def turns(contenders: Sequence[Contender], number: int) -> Iterator[Contender]:
+    """The order of round ``number``: another one begins each time.
+
+    An earlier revision runs right beside this one, and before it in every other round, the first
+    one among them.
+    """
+    groups = [
+        [*(other for other in contenders if other.beside == one.key), one]
+        for one in contenders
+        if not one.beside
+    ]
+    first = number % max(1, len(groups))
+    for group in groups[first:] + groups[:first]:
+        yield from reversed(group) if number % 2 else group
 
 
 def forget_removed() -> None:

@@ -56,6 +56,8 @@ class Record:
     makes: str
     note: str
     charted: bool = True
+    beside: str = ""
+    """The key of the row whose work it did with an earlier revision; empty for all others."""
     entries: int = 0
     """Entries of what it read, 0 where that says nothing."""
     content_bytes: int = 0

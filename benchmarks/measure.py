@@ -33,7 +33,11 @@ _PROBLEM = re.compile(r'<problem [^>]*?code="([^"]*)"')
 
 
 class RunError(Exception):
-    """A command failed; the text says how."""
+    """A command failed; the text says how, and ``last`` is the last line that it printed."""
+
+    def __init__(self, text: str, last: str = "") -> None:
+        super().__init__(text)
+        self.last = last
 
 
 class TooLongError(RunError):
@@ -57,8 +61,8 @@ class Runner:
     environment: Mapping[str, str]
     log: Path
 
-    def run(self, argv: Sequence[str], timeout: float) -> Usage:
-        """Run a command to its end; :class:`RunError` unless its status is 0."""
+    def run(self, argv: Sequence[str], timeout: float, cwd: Path = tools.REPOSITORY) -> Usage:
+        """Run a command in ``cwd`` to its end; :class:`RunError` unless its status is 0."""
         program = tools.find(argv[0])
         if program is None:
             raise RunError(tools.missing((argv[0],)))
@@ -68,7 +72,7 @@ class Runner:
             [*starter, os.fspath(self.log), program, *argv[1:]],
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
-            cwd=tools.REPOSITORY,
+            cwd=cwd,
             env=dict(self.environment),
             start_new_session=True,
             text=True,
@@ -86,7 +90,8 @@ class Runner:
         code, wall, cpu, memory = line.split()
         if code != "0":
             name = os.path.basename(argv[0])
-            raise RunError(f"{name}: status {code}: {shortened(output)}")
+            last = "".join(output.strip().splitlines()[-1:])
+            raise RunError(f"{name}: status {code}: {shortened(output)}", shortened(last))
         return Usage(float(wall), float(cpu), int(memory), output)
 
     def touch_memory(self, wanted: float) -> None:

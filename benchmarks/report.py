@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .figures import Outcome, Record, Results, Run, Spread, ratio, seconds, size, times
@@ -39,6 +39,8 @@ class Report:
     versions: Mapping[str, str]
     least_memory: int
     busy: bool
+    against: str = ""
+    """The earlier revision that every row has beside it, as git shortens it; empty for none."""
 
     @property
     def faults(self) -> list[str]:
@@ -57,10 +59,13 @@ class Report:
 
     def markdown(self) -> str:
         """All of it."""
-        return "\n".join([*self._head(), "", *self._goals(), *self._workloads()])
+        middle = self._beside() if self.against else self._goals()
+        return "\n".join([*self._head(), "", *middle, *self._workloads()])
 
     def summary(self) -> str:
-        """The figures to reach, as plain lines."""
+        """The figures to reach, or the ratios to an earlier revision, as plain lines."""
+        if self.against:
+            return self._ratios()
         rows = list(self._judged())
         width = max((len(goal.about) for goal, _ in rows), default=0)
         lines = [
@@ -80,6 +85,7 @@ class Report:
                 "version": self.version,
                 "date": self.date,
                 "quick": self.quick,
+                "against": self.against,
                 "busy": self.busy,
                 "machine": dict(self.machine),
                 "versions": dict(self.versions),
@@ -102,11 +108,13 @@ class Report:
 
     def _head(self) -> Iterator[str]:
         what = "A quick run" if self.quick else "A run"
-        yield f"{what} of ext4writer {self.version} on {self.date}."
+        turns = f", by turns with its revision {self.against}" if self.against else ""
+        yield f"{what} of ext4writer {self.version} on {self.date}{turns}."
         yield ""
         yield from _table(("machine", ""), self.machine.items())
-        yield ""
-        yield from _table(("tool", "version"), self.versions.items())
+        if not self.against:
+            yield ""
+            yield from _table(("tool", "version"), self.versions.items())
         yield ""
         yield (
             "Every figure is the median of its runs, with the least and the most in brackets; "
@@ -145,8 +153,57 @@ class Report:
             ),
         )
 
+    def _compared(self, *, done: bool) -> Iterator[tuple[Outcome, Record, Record]]:
+        """(workload, row of this revision, the same of the earlier one), if both have ``done`` it.
+
+        Otherwise those that one of them has not done.
+        """
+        for outcome in self.results.values():
+            for before in outcome.records.values():
+                if before.beside:
+                    now = outcome.records[before.beside]
+                    if bool(now.runs.keys() & before.runs.keys()) == done:
+                        yield outcome, now, before
+
+    def _beside(self) -> Iterator[str]:
+        """The table of all that both revisions have done, and why others are not in it."""
+        yield f"## Beside {self.against}"
+        yield ""
+        heads = (
+            word
+            for name, _, _ in BESIDE
+            for word in (f"{name}, {self.against}", f"{name}, now", "ratio")
+        )
+        yield from _table(
+            ("workload", "row", *heads),
+            (
+                (outcome.title, now.label, *_side_by_side(now, before))
+                for outcome, now, before in self._compared(done=True)
+            ),
+        )
+        others = list(self._compared(done=False))
+        if others:
+            yield ""
+        for outcome, now, before in others:
+            who = f"{self.against}: " if before.problem else ""
+            reason = before.problem or now.problem or outcome.skipped
+            yield f"- {outcome.title}, {now.label}: not compared: {who}{reason.rstrip('.')}."
+
+    def _ratios(self) -> str:
+        """Ratios alone: those of :meth:`_beside`."""
+        lines = [f"This revision over {self.against}: {', '.join(name for name, _, _ in BESIDE)}"]
+        for outcome, now, before in self._compared(done=True):
+            found = [ratio(now, before, figure) for _, figure, _ in BESIDE]
+            shown = (f"{each.text(times) if each else '-':24}" for each in found)
+            lines.append(f"{' '.join(shown)}  {outcome.title}: {now.label}")
+        return "\n".join(lines)
+
     def _workloads(self) -> Iterator[str]:
         for outcome in self.results.values():
+            if self.against:
+                outcome = self._without_gaps(outcome)
+                if not outcome.records:
+                    continue
             yield ""
             yield f"## {outcome.title}"
             for line in outcome.about:
@@ -158,7 +215,16 @@ class Report:
                 continue
             yield from _rows(outcome)
 
+    def _without_gaps(self, outcome: Outcome) -> Outcome:
+        """``outcome`` with the rows that are compared, and no others."""
+        pairs = [pair for of, *pair in self._compared(done=True) if of is outcome]
+        rows = {record.key: record for pair in pairs for record in pair}
+        baseline = outcome.baseline if outcome.baseline in rows else next(iter(rows), "")
+        return replace(outcome, records=rows, baseline=baseline)
 
+
+BESIDE = (("time", "wall", seconds), ("CPU", "cpu", seconds), ("peak memory", "memory", size))
+"""What two revisions are compared by: words, figure, unit."""
 QUICK_NOTE = "Quick run: small workloads and few rounds; the limits are meant for full ones."
 
 
@@ -181,7 +247,7 @@ def _rows(outcome: Outcome) -> Iterator[str]:
         yield ""
     for record, lines in notes:
         if lines:
-            yield f"- {record.label}: {'; '.join(lines)}."
+            yield f"- {record.label}: {'; '.join(lines).rstrip('.')}."
 
 
 def _row(record: Record, base: Record) -> Sequence[str]:
@@ -199,6 +265,16 @@ def _row(record: Record, base: Record) -> Sequence[str]:
         disk.text(size) if disk and record.makes != "nothing" else "",
         record.check,
     )
+
+
+def _side_by_side(now: Record, before: Record) -> Iterator[str]:
+    """Medians of both and their ratio, for each figure of :data:`BESIDE`."""
+    for _, figure, unit in BESIDE:
+        for record in (before, now):
+            spread = record.spread(figure)
+            yield unit(spread.median) if spread else ""
+        against = ratio(now, before, figure)
+        yield against.text(times) if against else ""
 
 
 def _notes(record: Record) -> Iterator[str]:
@@ -289,6 +365,7 @@ def read_results(text: str, table: Sequence[Workload]) -> dict[str, Outcome]:
                 contender.makes,
                 row["note"],
                 contender.charted,
+                contender.beside,
                 row["entries"],
                 row.get("content_bytes", 0),
                 dict(map(_read_run, row["runs"])),

@@ -37,6 +37,7 @@ FULL = Scale(
     images=1_000,
     planned=(10_000, 100_000, 1_000_000),
     timeout=400,
+    spare_memory=4 * GIB,
 )
 QUICK = Scale(
     rounds=2,
@@ -50,8 +51,13 @@ QUICK = Scale(
     images=30,
     planned=(1_000, 10_000, 100_000),
     timeout=60,
+    spare_memory=0,
 )
 
+COMPARED = replace(
+    FULL, rounds=3, many_names=250_000, large_bytes=GIB, images=300, spare_memory=GIB
+)
+"""For two revisions: without what is only long."""
 
 FEATURES = (
     (
@@ -74,6 +80,7 @@ def ours(
     programs: tuple[str, ...] = (),
     note: str = "",
     charted: bool = True,
+    again: bool = False,
 ) -> Contender:
     """``ext4writer build`` of what lies ``below`` the source, and perhaps more commands."""
 
@@ -81,7 +88,17 @@ def ours(
         argv = (command(), "build", str(at.source / below), "-o", at.image, "--quiet", *options)
         return [Step("build", argv, ours=True), *then(at)]
 
-    return Contender(key, label, commands, source, programs, note=note, charted=charted, ours=True)
+    return Contender(
+        key,
+        label,
+        commands,
+        source,
+        programs,
+        note=note,
+        charted=charted,
+        ours=True,
+        again=again,
+    )
 
 
 def inside(
@@ -242,6 +259,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                     "--one-file-system",
                     then=synced,
                     programs=("sync",),
+                    again=True,
                 ),
                 *(
                     ours(
@@ -271,6 +289,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                     "ext4writer, then sync",
                     then=synced,
                     programs=("sync",),
+                    again=True,
                 ),
                 mke2fs(lazy=1),
                 mke2fs(lazy=0),
@@ -294,7 +313,13 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
             "ext4writer",
             (
                 ours("ext4writer", "ext4writer", source="both", below="tree.tar"),
-                ours("directory", "ext4writer, from the directory", source="both", below="tree"),
+                ours(
+                    "directory",
+                    "ext4writer, from the directory",
+                    source="both",
+                    below="tree",
+                    again=True,
+                ),
                 *mke2fs_of_tar(),
             ),
             (

@@ -26,6 +26,7 @@ PACKAGES = {
     "findmnt": "util-linux",
     "fsck.ext4": "e2fsprogs",
     "genext2fs": "genext2fs",
+    "git": "git",
     "mke2fs": "e2fsprogs",
     "mkfs.btrfs": "btrfs-progs",
     "mkfs.ext4": "e2fsprogs",
