@@ -65,7 +65,9 @@ def seconds_of(given: Any) -> int:
     """Seconds since 1970; fractions are rounded down. Nanoseconds are refused."""
     seconds = _seconds_of(given)
     if seconds > MOST_SECONDS:
-        raise ValueError(f"{seconds} are no seconds since 1970, such as int(time.time())")
+        raise ValueError(
+            f"{seconds} would be {seconds // 31_556_952:,} years; give seconds since 1970"
+        )
     return seconds
 
 

@@ -126,6 +126,7 @@ KINDS = {
     "OutputLike": Kind("an output", _output_of),
     "Patterns": Kind("patterns", _patterns_of),
     "Attributes": _MAPPING,
+    "Rule": _having("apply", "a rule", "is no rule"),
     "Buffer": Kind("bytes", buffer_of),
     "ReadBuffer": Kind("bytes", buffer_of),
     "WriteBuffer": Kind("a bytearray", writable_buffer_of),
@@ -249,6 +250,8 @@ def meant(name: str, names: Iterable[str], otherwise: str = "") -> str:
     from difflib import get_close_matches  # late: hardly any program needs it
 
     names = list(names)
+    if "spec" in names:
+        otherwise = f"options of the image belong to its Spec({name}=...)"
     close = get_close_matches(name, names, 1)
     if close:
         return f"did you mean {close[0]}?"

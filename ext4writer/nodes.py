@@ -206,7 +206,11 @@ class Node:
         try:
             return taken_argument(name, given, take)
         except SpecError as error:
-            raise SpecError(name, f"{error.problem}; 0 is none, in {self!r}") from None
+            try:
+                shown = repr(self)
+            except AttributeError:  # it is being made
+                shown = f"a {type(self).__name__}"
+            raise SpecError(name, f"{error.problem}; 0 is none, in {shown}") from None
 
     def __repr__(self) -> str:
         shown = [

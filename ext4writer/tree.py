@@ -235,6 +235,7 @@ class Tree:
             raise TreeError(_shown(path), "a directory cannot have a second name")
         return self.add(path, node, parents=parents)
 
+    @checked_if_it_fails
     def device(
         self,
         path: Path,

@@ -190,7 +190,18 @@ class Program(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args[:1] == ["help"]:
             args = [*args[1:], "--help"]
-        return super().parse_args(ctx, args)
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            command = next((word for word in given if word in self.commands), None)
+            if command is None:
+                raise
+            raise click.UsageError(
+                f"{error.option_name} stands before the command; options follow it: "
+                f"{PROGRAM} {command} {error.option_name}",
+                ctx,
+            ) from None
 
 
 @click.group(

@@ -42,6 +42,7 @@ FLAG_OF = {
     "contents": "--contents",
     "free_percent": "--free",
     "base": "--base",
+    "nbd": "--nbd",
 }
 """Attribute of the Spec, or of an options class -> the flag that sets it."""
 
@@ -79,9 +80,14 @@ def explain(error: BaseException) -> tuple[str, int] | None:
 
 
 def _of_click(error: click.ClickException) -> str:
+    # click 8.1 has no such class, and prints the help page itself.
+    is_bare = type(error).__name__ == "NoArgsIsHelpError"
+    if is_bare and isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"Missing command. See {error.ctx.command_path} --help."
     message = error.format_message()
     if isinstance(error, click.MissingParameter):
-        return " ".join(message.split())  # click lists choices in lines of their own
+        hint = " Write -o FILE." if "'--output'" in message else ""
+        return " ".join(message.split()) + hint  # click lists choices in lines of their own
     if type(error) is click.UsageError and error.ctx is not None:
         end = "" if message.endswith((".", "?", "!")) else "."
         return f"{message}{end} See {error.ctx.command_path} --help."

@@ -65,6 +65,9 @@ def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageErr
         for flag in (word, word[:2]):
             if flag in OPTIONS and flag not in ours and _is_meant(error, flag, word):
                 return click.UsageError(_answer(flag), error.ctx)
+    if error.option_name in ("-o", "--output"):
+        text = "this command writes no file; 'ext4writer build' has -o."
+        return click.UsageError(f"There is no {error.option_name} here: {text}", error.ctx)
     return error
 
 
@@ -170,7 +173,11 @@ OF_FORMATS = {
 
 def how_to_give(path: str) -> str:
     """What to do with a file that is neither an archive nor an image, after a semicolon."""
-    from ext4writer.sources.tar_archive.decoders import foreign_format, looks_like
+    from ext4writer.sources.tar_archive.decoders import (
+        compression_of,
+        foreign_format,
+        looks_like,
+    )
 
     try:
         with open(path, "rb") as file:
@@ -178,6 +185,8 @@ def how_to_give(path: str) -> str:
     except OSError:
         return ""
     how = OF_FORMATS.get(foreign_format(head) or looks_like(head) or "") if head else None
+    if compression_of(head) is not None:
+        how = "a compressed image is unpacked first"
     return "" if how is None else f"; {how.format(rest=path, text=path)}"
 
 
@@ -200,6 +209,9 @@ def how_to_fetch(argument: SourceArgument) -> str:
 def how_to_find(text: str) -> str:
     """What may be meant by a SOURCE of which no file has the name, after a semicolon."""
     path, colon, rest = text.partition(":")
+    before, doubled, folder = text.partition("::")
+    if doubled and os.path.lexists(before):
+        return f"; a folder in the image begins with a slash, {before}::/{folder}"
     if colon and rest.isdecimal() and os.path.isfile(path):
         return f"; partition {rest} of a disk is image:{text}"
     if colon and os.path.isdir(path) and os.path.exists(os.path.join(path, "oci-layout")):

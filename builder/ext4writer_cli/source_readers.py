@@ -81,6 +81,10 @@ def read_sources(
             keep_directory_symlink=scan.keep_directory_symlink,
             root_attributes=None if root_from is None else number == root_from,
         )
+    kinds = {report.kind for report in reports}
+    for name, (words, meant_for) in MEANT_FOR.items():
+        if getattr(scan, name) and not kinds & meant_for:
+            raise SpecError(name, f"is for {words}, and no SOURCE is one")
     if scan.strip_components and not any(report.kind == "tar" for report in reports):
         raise SpecError(
             "strip_components",
@@ -171,6 +175,12 @@ def _source_of_root(arguments: Sequence[SourceArgument], number: int | None) -> 
         )
     return number
 
+
+MEANT_FOR = {
+    "platform": ("container images", {"OCI image", "Docker image"}),
+    **dict.fromkeys(("content_root", "no_digests", "users", "groups"), ("manifests", {"manifest"})),
+}
+"""Options of some kinds of sources alone -> what these are called, and their kinds in reports."""
 
 Read = tuple[Tree, str, Mapping[str, object]]
 """A tree, the kind of its source in the report, and further facts."""

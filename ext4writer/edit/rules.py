@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..arguments import ID_MOST
 from ..attributes import POSIX_ACLS
+from ..checked import checked
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from ..tree import Directory, Loss, Node, Symlink, Tree, Xattrs
@@ -28,8 +29,9 @@ class Rule(Protocol):
     def apply(self, tree: Tree) -> None: ...
 
 
+@checked()
 def apply_rules(tree: Tree, rules: Iterable[Rule]) -> Tree:
-    """Apply ``rules`` to ``tree`` in order, and return it."""
+    """Apply ``rules`` to ``tree`` in order, and return it; :class:`SpecError` for other values."""
     for batch in _batches(rules):
         batch.apply(tree)
     return tree

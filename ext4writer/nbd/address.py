@@ -43,7 +43,7 @@ class Address:
             port = rest.removeprefix(":") or port
         elif text.count(":") == 1:
             host, _, port = text.partition(":")
-        if not host:
+        if not host or host.isdecimal():  # the resolver takes a number for an address of IPv4
             raise SpecError(OPTION, f"{text!r} is neither unix:PATH nor HOST:PORT")
         if not (port.isascii() and port.isdigit() and int(port) <= PORT_MOST):
             raise SpecError(OPTION, f"{port!r} is no port; there are 0 to {PORT_MOST}")

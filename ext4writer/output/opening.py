@@ -132,7 +132,9 @@ def _open(
     if isinstance(output, str | bytes | os.PathLike):
         return _open_path(os.fsencode(output), size, block_size, offset, sync, raw, compression)
     file: Any = output
-    if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
+    if not hasattr(file, "write"):
+        raise OutputError(name_of(file), f"{file!r:.80} is neither a path nor a binary file")
+    if isinstance(file, io.TextIOBase):
         raise OutputError(name_of(file), "is no binary file; open it with mode 'wb'")
     return _open_file(file, size, block_size, offset, sync=sync, borrow=borrow)
 
@@ -236,6 +238,8 @@ def _open_path(
     raw: bool,
     compression: Compression | None,
 ) -> Sink:
+    if not path:
+        raise OutputError("(output)", "an empty name names no file")
     open_already = open_file_at(path)
     if open_already is not None:
         return _open_again(path, open_already, size, block_size, offset, sync)

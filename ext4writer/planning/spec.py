@@ -9,7 +9,7 @@ from uuid import UUID
 from ..arguments import bytes_of, count_of, flag, id_of, seconds_of
 from ..arithmetic import ceil_div
 from ..bits import is_power_of_two
-from ..checked import meant
+from ..checked import checked_if_it_fails, meant
 from ..errors import SpecError
 from ..late_dataclasses import dataclass, fields
 from ..ondisk.features import DEFAULT_FEATURES, TYPES, Asked, FeatureSet, why_needed
@@ -597,6 +597,7 @@ class Spec:
         raise SpecError(name, f"is no option of a Spec; {hint}")
 
     @classmethod
+    @checked_if_it_fails
     def of_profile(cls, profile: str, **options: Any) -> Spec:
         """Return the Spec of a profile, with further ``options``.
 

@@ -130,6 +130,7 @@ class FileReader(io.RawIOBase):
                 offset = stop
         return b"".join(parts)
 
+    @checked_if_it_fails
     def read_around(self, offset: int, count: int) -> tuple[bytes, bool]:
         """Return what :meth:`read_at` does, and whether all of it could be read.
 

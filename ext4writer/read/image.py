@@ -87,10 +87,7 @@ class Image:
         self.superblock_bytes = store.read(superblock_offset, SUPERBLOCK_SIZE)
         parsed = SUPERBLOCK.parse(self.superblock_bytes)
         if parsed["s_magic"] != EXT4_SUPER_MAGIC:
-            head = store.read(0, 8)
-            for magic, what in _WRAPPINGS:
-                if head.startswith(magic):
-                    raise ImageError(store.name, f"is {what}")
+            _refuse_wrapping(store)
             text = f"is no ext4: no magic at byte {superblock_offset + 0x38}"
             backup = _backup_of(store)
             if backup is not None:
@@ -485,6 +482,7 @@ def open_image(
         else:
             size = store.size - offset
         if offset < 0 or size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
+            _refuse_wrapping(store)
             raise ImageError(store.name, f"has no room for a file system at byte {offset}")
         if offset or size != store.size:
             store = Window(store, offset, size)
@@ -509,6 +507,14 @@ def open_image(
     except BaseException:
         store.close()
         raise
+
+
+def _refuse_wrapping(store: Store) -> None:
+    """Raise :class:`ImageError` if what is there is compressed, or a disk of another kind."""
+    head = store.read(0, min(8, store.size))
+    for magic, what in _WRAPPINGS:
+        if head.startswith(magic):
+            raise ImageError(store.name, f"is {what}")
 
 
 def _backup_of(store: Store) -> int | None:

@@ -41,6 +41,7 @@ from ext4writer import (
     watchers,
 )
 from ext4writer.edit import filters
+from ext4writer.edit.rules import apply_rules
 from ext4writer.errors import one_line
 from tests.makers import containers
 
@@ -297,9 +298,12 @@ class Prepared:
                     ("walk", {}),
                 )
             },
-            "FileReader.read_at": lambda: Call(
-                read.open_image("image").open("/a").read_at, {"offset": 0, "count": 1}
-            ),
+            **{
+                f"FileReader.{name}": lambda name=name: Call(  # type: ignore[misc]
+                    getattr(read.open_image("image").open("/a"), name), {"offset": 0, "count": 1}
+                )
+                for name in ("read_at", "read_around")
+            },
             "patch": lambda: Call(
                 damage.patch, {"image": self.bytes, "overrides": "superblock.s_state=1"}
             ),
@@ -576,3 +580,24 @@ def test_a_float_that_is_a_whole_number_counts_like_it_or_is_refused(
                 assert type(found) is type(expected)
                 if isinstance(found, int | bytes):
                     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: ext4writer.write_image(small(), ""), "(output): an empty name names no file"),
+        (lambda: ext4writer.write_image(small(), None), "None is neither a path nor a binary"),  # type: ignore[arg-type]
+        (lambda: ext4writer.plan(small(), size="1M"), "belong to its Spec(size=...)"),  # type: ignore[call-arg]
+        (lambda: apply_rules(small(), "set"), "rules: 'set' is no list"),  # type: ignore[arg-type]
+        (lambda: apply_rules(small(), ["set"]), "rules: 'set' is no rule"),  # type: ignore[list-item]
+        (lambda: Spec(features="^has_journl"), "did you mean has_journal?"),
+        (lambda: small().device("/n", "c", (1, 3)), "minor: is missing in the call of Tree.device"),  # type: ignore
+        (Spec.of_profile, "profile: is missing in the call"),  # type: ignore[call-arg]
+    ],
+)
+def test_what_strangers_write_is_answered_with_what_to_do(
+    make: Callable[[], object], says: str
+) -> None:
+    with pytest.raises(Ext4WriterError) as caught:
+        make()
+    assert says in str(caught.value)

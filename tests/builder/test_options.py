@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ext4writer import Spec, Tree, plan
+from ext4writer import Spec, Tree, plan, write_image
 from ext4writer.edit.rules import AllTimes, Owner
 from ext4writer.errors import SpecError
 from ext4writer.ondisk.features import DEFAULT_FEATURES, FEATURES
@@ -314,6 +315,33 @@ def test_help_is_a_word_too(words: str) -> None:
     done, same = run("help", *words.split()), run(*words.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == same.stdout != ""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        ("build .", 2, "Missing option '--output'. Write -o FILE."),
+        ("fuzz", 2, "Missing command. See ext4writer fuzz --help."),
+        ("--label x build . -o x", 2, "options follow it: ext4writer build --label"),
+        ("plan . -o x", 2, "this command writes no file; 'ext4writer build' has -o"),
+        ("serve . --nbd 10809", 2, "--nbd: '10809' is neither unix:PATH nor HOST:PORT"),
+        ("plan .::srv", 1, "a folder in the image begins with a slash, .::/srv"),
+        ("plan . --platform linux/arm64", 2, "--platform: is for container images"),
+        ("plan . --users users", 2, "--users: is for manifests, and no SOURCE is one"),
+        ("build . -o x.gzip", 1, "has the name of a .gzip file"),
+        ("info i.zst", 1, "is compressed; 'zstd -d' makes an image of it"),
+        ("plan i.zst", 1, "a compressed image is unpacked first"),
+        ("plan . --epoch 1700000000000", 2, "give seconds since 1970"),
+    ],
+)
+def test_what_strangers_type_is_answered_with_what_to_do(
+    words: str, status: int, says: str, tmp_path: Path
+) -> None:
+    with contextlib.chdir(tmp_path):
+        (tmp_path / "users").write_text("root:x:0:0:::\n")
+        write_image(Tree(), tmp_path / "i.zst", Spec(journal="none", free=0))
+        assert_one_line(run(*words.split()), status, says)
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["i.zst", "users"]
 
 
 def test_help_groups_the_options() -> None:

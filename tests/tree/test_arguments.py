@@ -596,7 +596,7 @@ def test_seconds_are_no_nanoseconds(name: str, seconds: float) -> None:
 
 
 def test_nanoseconds_are_no_seconds() -> None:
-    with pytest.raises(SpecError, match="^seconds: 1700000000000000000 are no seconds"):
+    with pytest.raises(SpecError, match="^seconds: 1700000000000000000 would be .* give seconds"):
         filters.set_all_times(Tree(), 1_700_000_000_000_000_000)
     with pytest.raises(SpecError, match="^epoch: "):
         Spec(epoch=1_700_000_000_000_000_000)
