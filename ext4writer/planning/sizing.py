@@ -268,13 +268,20 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
     """All sizes that the format allows, ascending, split where fixed metadata changes."""
     needed = inodes.needed()
     limit = fmt.max_blocks
-    if needed > MAX_INODES:
-        problem = f"{needed} inodes are needed; {MAX_INODES} are the most"
+    unit = fmt.inode_unit
+    if round_up(needed, unit) > MAX_INODES:
+        most = round_down(MAX_INODES, unit)
+        problem = f"{needed} inodes are needed; {most} are the most"
         raise SpecError(_asking_most(spec, of_inodes=True), problem)
     groups_for_inodes = ceil_div(needed, fmt.max_inodes_per_group)
     groups_for_blocks = fmt.groups_for(max(floor, fmt.first_data_block + 1))
     groups = max(1, groups_for_inodes, groups_for_blocks)
     while True:
+        inodes_each = least_inodes_per_group(fmt, needed, groups)
+        if inodes_each > unit and inodes_each * groups > MAX_INODES:
+            # More groups of as many would have more still.
+            groups = ceil_div(needed, inodes_each - unit)
+            continue
         per_group = _inodes_per_group(spec, fmt, needed, groups)
         first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
         end = min(first + fmt.blocks_per_group, limit)

@@ -307,6 +307,18 @@ def test_attributes_that_are_no_truths(name: str, value: Any) -> None:
         planned(name, hostile(**{name: made(value)}))
 
 
+FAR = (1 << 32) - 1
+
+
+def test_inodes_that_no_count_of_groups_has_are_refused_at_once() -> None:
+    """s_inodes_count has 32 bits, and each group has a multiple of 8."""
+    far = hostile(
+        inode_numbers=member(lambda count, first: [*range(first, first + count - 1), FAR])
+    )
+    with pytest.raises(SpecError, match=f"{FAR} inodes are needed; {2**32 - 8} are the most"):
+        planned("inode_numbers", far)
+
+
 def test_any_name_can_be_shown() -> None:
     with pytest.raises(SpecError, match=r"^policy: gap of 'x.* gave ") as caught:
         planned("gap", hostile(name="x\ny" * 1000, gap=member(lambda: -1)))
