@@ -13,7 +13,8 @@ import click
 from ext4writer import Layout
 from ext4writer.errors import Ext4WriterError
 from ext4writer.nbd import Address, Server
-from ext4writer.nbd.server import MEMORY
+from ext4writer.nbd.buffers import Buffers
+from ext4writer.nbd.server import MEMORY, MOST_CLIENTS
 from ext4writer.progress import Cancel
 
 from .output import Stored
@@ -32,7 +33,7 @@ class ServedOutput:
     def __init__(
         self, address: str, *, listen_anywhere: bool, quiet: bool, memory: int | None = None
     ) -> None:
-        """Raises ``SpecError`` for an address that is none, or that others can reach.
+        """Raises ``SpecError`` for an address that is none or that others can reach, or no memory.
 
         ``memory`` is the number of bytes in which answers are made.
         """
@@ -42,6 +43,7 @@ class ServedOutput:
         self._listen_anywhere = listen_anywhere
         self._quiet = quiet
         self._memory = MEMORY if memory is None else memory
+        Buffers(self._memory, MOST_CLIENTS)  # refuses too little before there is any work
 
     @property
     def name(self) -> str:

@@ -192,6 +192,13 @@ def test_addresses_that_are_refused(folder: Path, address: str) -> None:
     assert "nbd:" in call("serve", folder, "--nbd", address, status=2).stderr
 
 
+@pytest.mark.parametrize("memory", ["1K", "0", "-5", "much"])
+def test_memory_that_is_too_little(folder: Path, tmp_path: Path, memory: str) -> None:
+    options = ["--nbd", f"unix:{tmp_path / 's'}", "--memory", memory]
+    assert "memory" in call("serve", folder, *options, status=2).stderr
+    assert not (tmp_path / "s").exists()
+
+
 def test_hashes_and_maps_are_made_on_the_way(folder: Path, tmp_path: Path) -> None:
     require("veritysetup")
     image = tmp_path / "image"
