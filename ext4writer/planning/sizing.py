@@ -20,7 +20,6 @@ from .geometry import (
     least_inodes_per_group,
 )
 from .placement import Demand, Placement, place
-from .plain import shown
 from .policy import LayoutPolicy
 from .solution import Solution
 from .spec import DEFAULT_FREE, IMAGE_UNIT, Spec, format_of
@@ -246,6 +245,8 @@ def _fitted(
             continue
         if mixing is not None and mixing.moves_metadata and not final.agrees_with(geometry):
             # Files have their places between those of metadata already.
+            from .plain import shown  # late: for this error alone
+
             raise SpecError(
                 "policy",
                 f"fresh of {shown(policy.name)} gave a policy that puts metadata elsewhere than "
