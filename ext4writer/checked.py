@@ -258,17 +258,6 @@ def meant(name: str, names: Iterable[str], otherwise: str = "") -> str:
     return otherwise or f"there are {', '.join(names)}"
 
 
-def refuse_no_number(**given: object) -> None:
-    """Raise :class:`SpecError` for the first that is no int.
-
-    It is called where something has failed, so that what is done often costs nothing more.
-    """
-    for name, value in given.items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            taken_argument(name, value, count_of)
-            raise SpecError(name, f"{value!r:.80} is no int")
-
-
 def taken_argument(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
     """``given`` as ``take`` converts it; raises :class:`SpecError` with the name."""
     try:

@@ -1,9 +1,11 @@
 """Dataclasses and named tuples whose methods are made at their first use.
 
 The standard library makes six functions of each class from source text when the module is loaded,
-and needs ``inspect`` for it: together a fifth of the time of a small image, for methods that are
-mostly never called. Here a class only notes its fields. Its ``__init__`` is made when its first
-object is, and ``dataclasses.fields``, ``replace`` and ``is_dataclass`` find what they look for.
+and needs ``inspect`` for it, for methods that are mostly never called. With its classes instead,
+``build`` of an empty folder executes 475 million instructions and not 385, and ``--version`` 185
+million and not 175 (cachegrind, CPython 3.11). Here a class only notes its fields. Its ``__init__``
+is made when its first object is, and ``dataclasses.fields``, ``replace`` and ``is_dataclass`` find
+what they look for.
 A class that has ``_refuse_unknown`` is given the keywords that are no fields, and says so itself.
 Named tuples get their ``__new__`` in the same way, and their annotations are not compiled. A type
 checker sees the classes of the standard library.

@@ -6,14 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
+from operator import index
 from types import TracebackType
 from typing import Self
 
-from ..arguments import count_of
 from ..arithmetic import round_up
 from ..bits import le16
-from ..checked import checked, refuse_no_number, taken_argument
-from ..errors import DamageError, ImageError, RecordError, SpecError
+from ..checked import checked, checked_if_it_fails
+from ..errors import DamageError, ImageError, RecordError
 from ..ondisk.checksum import CRC_START, crc32c, group_desc_checksum, group_desc_crc16
 from ..ondisk.extent import EXT_MAX_BLOCKS
 from ..ondisk.format import Checksum, Format
@@ -55,6 +55,8 @@ _WRAPPINGS = (
 """How files begin in which an image may be that cannot be read there, and what to do."""
 _CACHED_BYTES = 4 << 20
 _TABLE_BYTES = 64 << 10
+_GROUPS_KEPT = 1 << 14
+"""Groups whose descriptors and tables stay in memory."""
 FLEX_MAX = 1024
 
 
@@ -176,28 +178,22 @@ class Image:
 
     # -- blocks ----------------------------------------------------------------------------------
 
+    @checked_if_it_fails
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from byte ``offset`` of the file system on."""
-        try:
-            if offset + count > self.store.size:
-                text = f"is more than the image holds, which ends at byte {self.store.size}"
-                raise DamageError("superblock", "s_blocks_count_lo", offset, text, kind="past-end")
-            return self.store.read(offset, count)
-        except TypeError:
-            refuse_no_number(offset=offset, count=count)
-            raise
+        if offset + count > self.store.size:
+            text = f"is more than the image holds, which ends at byte {self.store.size}"
+            raise DamageError("superblock", "s_blocks_count_lo", offset, text, kind="past-end")
+        return self.store.read(offset, count)
 
+    @checked_if_it_fails
     def block(self, number: int) -> bytes:
         """Return one block; some of the last ones stay in memory."""
-        try:
-            data = self._cache.get(number)
-            if data is not None:
-                self._cache.move_to_end(number)
-                return data
-            data = self.read(number * self.block_size, self.block_size)
-        except (TypeError, SpecError):
-            refuse_no_number(number=number)
-            raise
+        data = self._cache.get(number)
+        if data is not None:
+            self._cache.move_to_end(number)
+            return data
+        data = self.read(index(number) * self.block_size, self.block_size)
         self._cache[number] = data
         if len(self._cache) * self.block_size > _CACHED_BYTES:
             self._cache.popitem(last=False)
@@ -211,14 +207,11 @@ class Image:
             self.damage(error)
             return None
 
+    @checked_if_it_fails
     def has_blocks(self, first: int, count: int = 1) -> bool:
         """Whether the file system has all of these blocks, and none of them is the superblock's."""
         # fs/ext4/block_validity.c:ext4_inode_block_valid, without the metadata of the system zone
-        try:
-            return self.format.first_data_block < first and first + count <= self.blocks_count
-        except TypeError:
-            refuse_no_number(first=first, count=count)
-            raise
+        return self.format.first_data_block < first and first + count <= self.blocks_count
 
     @property
     def mapped_blocks_most(self) -> int:
@@ -227,54 +220,46 @@ class Image:
 
     # -- groups ----------------------------------------------------------------------------------
 
+    @checked_if_it_fails
     def check_group(self, group: int) -> None:
         """Raise :class:`ImageError` unless there is a group of this number."""
         if self.format.journal_dev:
             raise ImageError(self.name, "is a journal by itself, and has no groups")
-        try:
-            if not 0 <= group < self.groups:
-                text = f"has the groups 0 to {self.groups - 1}, and no {group}"
-                raise ImageError(self.name, text)
-        except TypeError:
-            refuse_no_number(group=group)
-            raise
+        if not 0 <= group < self.groups:
+            text = f"has the groups 0 to {self.groups - 1}, and no {group}"
+            raise ImageError(self.name, text)
 
     @property
     def desc_record(self) -> Record:
         """The declaration of the group descriptors."""
         return GROUP_DESC if self.format.desc_size >= GROUP_DESC.size else GROUP_DESC_32
 
+    @checked_if_it_fails
     def descriptor_offset(self, group: int) -> int:
         """Return the byte at which the descriptor of ``group`` begins, where a mount reads it."""
-        if type(group) is not int:
-            group = taken_argument("group", group, count_of)
-        try:
-            fmt = self.format
-            block, place = divmod(group, fmt.descs_per_block)
-            first = fmt.first_desc_block(block, self.counted_groups)
-            return first * self.block_size + place * fmt.desc_size
-        except TypeError:
-            refuse_no_number(group=group)
-            raise
+        fmt = self.format
+        block, place = divmod(index(group), fmt.descs_per_block)
+        first = fmt.first_desc_block(block, self.counted_groups)
+        return first * self.block_size + place * fmt.desc_size
 
     @cached_property
     def _descriptors(self) -> dict[int, dict[str, int]]:
         return {}
 
+    @checked_if_it_fails
     def descriptor(self, group: int) -> dict[str, int]:
         """Return the numbers of one group's descriptor, halves put together."""
-        if type(group) is not int:
-            group = taken_argument("group", group, count_of)
-        self.check_group(group)
         known = self._descriptors.get(group)
         if known is not None:
             return known
+        group = index(group)
+        self.check_group(group)
         record, offset = self.desc_record, self.descriptor_offset(group)
         block, place = divmod(offset, self.block_size)
         data = self.block(block)[place : place + self.format.desc_size]
         numbers: dict[str, int] = record.join(record.parse(data))  # type: ignore[assignment]
         self._check_descriptor(group, data, offset)
-        if len(self._descriptors) >= 1 << 14:
+        if len(self._descriptors) >= _GROUPS_KEPT:
             self._descriptors.clear()
         self._descriptors[group] = numbers
         return numbers
@@ -301,25 +286,34 @@ class Image:
 
     # -- inodes ----------------------------------------------------------------------------------
 
+    @checked_if_it_fails
     def inode_offset(self, ino: int) -> int:
         """Return the byte at which an inode begins; :class:`ImageError` for one that is none."""
-        if type(ino) is not int:
-            ino = taken_argument("ino", ino, count_of)
+        return self._inode_offset(index(ino))
+
+    def _inode_offset(self, ino: int) -> int:
         if self.format.journal_dev:
             raise ImageError(self.name, "is a journal by itself, and holds no files")
-        try:
-            if not 1 <= ino <= self.inodes_count:
-                text = f"has the inodes 1 to {self.inodes_count}, and no {ino}"
-                raise ImageError(self.name, text)
-            group, place = divmod(ino - 1, self.inodes_per_group)
-            if group >= self.groups:
-                text = f"counts {self.blocks_count} blocks, and group {group} is not in the image"
-                at = SUPERBLOCK_OFFSET + SUPERBLOCK.offset("s_blocks_count_lo")
-                raise DamageError("superblock", "s_blocks_count_lo", at, text, kind="past-end")
-            table = self.descriptor(group)["bg_inode_table"]
-        except TypeError:
-            refuse_no_number(ino=ino)
-            raise
+        if not 1 <= ino <= self.inodes_count:
+            text = f"has the inodes 1 to {self.inodes_count}, and no {ino}"
+            raise ImageError(self.name, text)
+        group, place = divmod(ino - 1, self.inodes_per_group)
+        table = self._tables.get(group)
+        if table is None:
+            table = self._tables[group] = self._inode_table(group)
+        return table + place * self.format.inode_size
+
+    @cached_property
+    def _tables(self) -> dict[int, int]:
+        """Group -> the byte at which its inode table begins."""
+        return {}
+
+    def _inode_table(self, group: int) -> int:
+        if group >= self.groups:
+            text = f"counts {self.blocks_count} blocks, and group {group} is not in the image"
+            at = SUPERBLOCK_OFFSET + SUPERBLOCK.offset("s_blocks_count_lo")
+            raise DamageError("superblock", "s_blocks_count_lo", at, text, kind="past-end")
+        table = self.descriptor(group)["bg_inode_table"]
         blocks = self.format.inode_table_blocks(self.inodes_per_group)
         if not self.has_blocks(table, blocks):
             record = self.desc_record
@@ -329,13 +323,15 @@ class Image:
                 self.descriptor_offset(group) + record.offset("bg_inode_table_lo"),
                 f"names block {table}, where no table of {blocks} blocks can lie",
             )
-        return table * self.block_size + place * self.format.inode_size
+        if len(self._tables) >= _GROUPS_KEPT:
+            self._tables.clear()
+        return table * self.block_size
 
+    @checked_if_it_fails
     def inode(self, ino: int) -> Inode:
         """Return one inode, in use or not."""
-        if type(ino) is not int:
-            ino = taken_argument("ino", ino, count_of)
-        offset = self.inode_offset(ino)
+        ino = index(ino)
+        offset = self._inode_offset(ino)
         block, place = divmod(offset, self.block_size)
         return Inode(self, ino, offset, self.block(block)[place : place + self.format.inode_size])
 

@@ -421,16 +421,48 @@ def asks_the_host(module: Module) -> Iterator[tuple[ast.AST, str]]:
                 yield node, f"takes {name}.{attribute}"
 
 
+COMPREHENSION = (ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
+
+
+def words_of(node: ast.AST) -> set[str]:
+    """The names of variables and attributes in an expression."""
+    return {
+        inner.id if isinstance(inner, ast.Name) else inner.attr
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name | ast.Attribute)
+    }
+
+
+def names(node: ast.AST) -> bool:
+    """Whether it is ``features.names()``: a table of features may be gone through by name."""
+    return isinstance(node, ast.Call) and last_name(node.func) == "names"
+
+
+def names_a_feature(node: ast.AST) -> bool:
+    """Whether the name of a feature stands in an expression, as a text."""
+    return any(
+        isinstance(inner, ast.Constant) and inner.value in FEATURE_NAMES for inner in ast.walk(node)
+    )
+
+
 def asks_for_a_feature(module: Module) -> Iterator[tuple[ast.AST, str]]:
     """A flag is looked at in the format's one file, and in the rows of the features."""
     if module.lies_in({"ondisk.format", "ondisk.features"}):
         return
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
-            asked, among = node.left, ast.unparse(node.comparators[0])
-            if among.rpartition(".")[2] == "features" or (
-                isinstance(asked, ast.Constant) and asked.value in FEATURE_NAMES
-            ):
+        if isinstance(node, ast.Compare):
+            among = any(
+                isinstance(operator, ast.In | ast.NotIn)
+                and (("features" in words_of(right) and not names(right)) or names_a_feature(left))
+                for operator, left, right in zip(
+                    node.ops, [node.left, *node.comparators], node.comparators, strict=False
+                )
+            )
+            if among or ("features" in words_of(node) and names_a_feature(node)):
+                yield node, f"asks {ast.unparse(node)}"
+        elif isinstance(node, COMPREHENSION):
+            through = any("features" in words_of(each.iter) for each in node.generators)
+            if through and names_a_feature(node):
                 yield node, f"asks {ast.unparse(node)}"
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
             for side in (node.left, node.right):
@@ -461,17 +493,50 @@ PARSERS = {"ondisk", "read", "inspection", "damage", "emit.earlier"}
 """What takes units apart: reading, what stands on it, and what makes earlier states of units."""
 
 
+RECORDS = {
+    name
+    for module in modules()
+    if module.top == "ondisk"
+    for name, value in vars(import_module(f"ext4writer.{module.name}")).items()
+    if type(value).__name__ == "Record"
+}
+"""The names of all declarations."""
+
+
+def last_name(node: ast.AST) -> str:
+    """``INODE`` of ``INODE`` and of ``inode.INODE``; "" of what is no name."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def record_calls(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, str]]:
     """Yield calls of ``methods`` of a record, whose name is in capitals, as that of a constant."""
     for node in ast.walk(module.tree):
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id.isupper()
+            and last_name(node.func.value).isupper()
             and node.func.attr in methods
         ):
             yield node, f"calls {ast.unparse(node.func)}"
+
+
+def renames_a_record(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Another name would hide what is done with it from the two rules below."""
+    if module.lies_in(MAKERS | PARSERS):
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if alias.name in RECORDS and alias.asname:
+                    yield node, f"calls {alias.name} {alias.asname}"
+        elif (
+            isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None
+        ):
+            name = last_name(node.value)
+            if name in RECORDS:
+                yield node, f"gives {name} another name"
 
 
 def makes_units(module: Module) -> Iterator[tuple[ast.AST, str]]:
@@ -493,6 +558,7 @@ RULES: tuple[Rule, ...] = (
     uses_a_banned_name,
     asks_the_host,
     asks_for_a_feature,
+    renames_a_record,
     makes_units,
     parses_units,
 )
@@ -567,10 +633,20 @@ def test_the_command_asks_for_no_feature() -> None:
         (asks_for_a_feature, "planning.spec", "name not in layout.features"),
         (asks_for_a_feature, "emit.superblock", "'64bit' in names"),
         (asks_for_a_feature, "emit.superblock", "features.incompat & 0x80"),
+        (asks_for_a_feature, "emit.superblock", "flag in features.names"),
+        (asks_for_a_feature, "emit.superblock", "flag in set(spec.features)"),
+        (asks_for_a_feature, "emit.superblock", "{'64bit'} <= set(spec.features)"),
+        (asks_for_a_feature, "emit.superblock", "None is not wanted in spec.features"),
+        (asks_for_a_feature, "emit.superblock", "any(n == '64bit' for n in spec.features)"),
         (makes_units, "planning.sizing", "INODE.packer('i_mode')"),
         (makes_units, "read.image", "SUPERBLOCK.set(data, 0, 's_magic', 0)"),
         (parses_units, "planning.sizing", "SUPERBLOCK.parse(data)"),
         (parses_units, "emit.superblock", "SUPERBLOCK.number(data, 0, 's_magic')"),
+        (parses_units, "planning.sizing", "superblock.SUPERBLOCK.parse(data)"),
+        (makes_units, "planning.sizing", "inode.INODE.pack(values)"),
+        (renames_a_record, "planning.sizing", "from ..ondisk.inode import INODE as record"),
+        (renames_a_record, "planning.sizing", "record = INODE"),
+        (renames_a_record, "planning.sizing", "record = inode.INODE"),
     ],
 )
 def test_the_rule_sees_a_fault(rule: Rule, name: str, line: str) -> None:
