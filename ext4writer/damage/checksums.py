@@ -532,7 +532,7 @@ class _Sealer:
             self._extent_blocks(root, seed, None)
 
     def _data_blocks(self, flags: int, root: bytes, seed: int) -> list[int]:
-        """The blocks of a file, in the order of its mapping; seals the blocks of the mapping."""
+        """The blocks of a file, in the order of its mapping, whose blocks get their checksums."""
         found: list[int] = []
         if flags & EXT4_EXTENTS_FL:
             self._extent_blocks(root, seed, found)

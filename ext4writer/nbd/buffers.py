@@ -40,7 +40,7 @@ class Buffers:
 
     @contextmanager
     def whole(self, size: int) -> Iterator[memoryview | None]:
-        """``size`` bytes for one answer, or None if there are not so many left now."""
+        """``size`` bytes for one answer, or None if fewer are left now."""
         with self._lock:
             is_granted = size <= self._left
             self._left -= size if is_granted else 0

@@ -171,7 +171,7 @@ def feature(name: str) -> Feature:
 
 
 class Asked(NamedTuple):
-    """The features that somebody added and removed by name, which a hint must not undo unsaid."""
+    """The features that a caller added and removed by name, which a hint must not undo unsaid."""
 
     added: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()

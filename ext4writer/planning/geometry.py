@@ -352,7 +352,7 @@ class _Placer:
         ``lengths`` are in blocks, by kind. ``policy`` orders all of them, and leaves up to
         ``spare`` blocks between them. With ``spread``, which are the groups of a flex group and the
         blocks of a group, each flex group gets as many items as it has groups. Where an item lies
-        depends on nothing behind it, so that it lies there in a shorter last group, too.
+        depends on nothing after it, so that it lies there in a shorter last group, too.
         """
         items = [(kind, number) for kind in lengths for number in range(count)]
         policy.metadata_order(items)
@@ -375,7 +375,7 @@ class _Placer:
         return found
 
     def _advance(self, block: int) -> None:
-        """Place what follows at ``block`` or behind it."""
+        """Place what follows at ``block`` or after it."""
         while self._next < len(self._obstacles) and self._obstacles[self._next].start <= block:
             obstacle = self._obstacles[self._next]
             self._taken.append(obstacle)

@@ -92,7 +92,7 @@ class _FreeBlocks:
     def find(self, start: int, finish: int, length: int) -> int:
         """The first of ``length`` free blocks, from ``start`` on.
 
-        It is ``start`` itself, or lies before ``finish``; those after it may lie behind.
+        It is ``start`` itself, or lies before ``finish``; those after it may lie past that.
         """
         starts, ends, goal = self._starts, self._ends, start
         place = bisect_right(ends, start)

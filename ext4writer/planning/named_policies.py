@@ -258,7 +258,7 @@ class BackupGroups(SeededPolicy):
 
 
 class JournalLast(SeededPolicy):
-    """A journal behind all files, with as many free blocks before it as there may be."""
+    """A journal after all files, with as many free blocks before it as there may be."""
 
     name = "journal-last"
 

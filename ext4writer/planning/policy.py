@@ -37,7 +37,7 @@ class LayoutPolicy:
     crosses_flex_groups = False
     """Whether, with the feature flex_bg and ``moves_metadata``, ``metadata_order`` gets the items
     of all groups at once. What comes first then lies in the first flex group, and so on, three
-    items for each of its groups, or behind it if it is full."""
+    items for each of its groups, or after it if it is full."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
