@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, Unpack
 from .arguments import id_of
 from .attributes import ATTRIBUTES
 from .bits import high_32, joined_32, low_32
-from .checked import check_fields, checked_if_it_fails, meant, refuse_unknown, taken_argument
+from .checked import check_fields, checked_if_it_fails, refuse_unknown, taken_argument
 from .content import Content
 from .errors import LINE_MOST, SpecError, counted, one_line
 from .inode_flags import flag_names, flags_of
@@ -347,6 +347,8 @@ class Socket(Node):
 
 def _refuse_unknown(kind: type[Node], given: Mapping[str, object]) -> None:
     """Raise :class:`SpecError` for the first keyword that is no attribute."""
+    from .wrong_calls import meant
+
     for name in given:
         if name not in ATTRIBUTES:
             raise SpecError(name, f"is no argument of {kind.__name__}(); {meant(name, ATTRIBUTES)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from .arguments import HALF_A_PAIR, count_of, number_of
 from .attributes import ATTRIBUTES, TAKEN_AS_INT
-from .checked import checked_if_it_fails, meant
+from .checked import checked_if_it_fails
 from .content import (
     BytesContent,
     Content,
@@ -493,6 +493,8 @@ def attributes_of(path: Path, given: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in given.items():
         row = ATTRIBUTES.get(name)
         if row is None:
+            from .wrong_calls import meant
+
             known = (*ATTRIBUTES, "parents", "size")
             raise TreeError(_shown(path), f"{name}: is no attribute; {meant(name, known)}")
         is_none = value is None and row.may_be_none

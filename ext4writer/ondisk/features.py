@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NoReturn
 
-from ..checked import check_fields, checked, meant, refuse_unknown
+from ..checked import check_fields, checked, refuse_unknown
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple, dataclass
 
@@ -161,6 +161,8 @@ def feature(name: str) -> Feature:
         return row
     numbered = re.fullmatch(r"feature_([cir])([0-9]|[12][0-9]|3[01])", lower)
     if numbered is None:
+        from ..wrong_calls import meant  # late: hardly any program needs it
+
         hint = meant(lower, _BY_NAME, "mke2fs has the same names")
         raise SpecError("features", f"{name!r} is not a feature of ext4; {hint}")
     word, mask = _LETTERS[numbered[1]], 1 << int(numbered[2])

@@ -9,7 +9,7 @@ from uuid import UUID
 from ..arguments import bytes_of, count_of, flag, id_of, seconds_of
 from ..arithmetic import ceil_div
 from ..bits import is_power_of_two
-from ..checked import checked_if_it_fails, meant
+from ..checked import checked_if_it_fails
 from ..errors import SpecError
 from ..late_dataclasses import dataclass, fields
 from ..ondisk.features import DEFAULT_FEATURES, TYPES, Asked, FeatureSet, why_needed
@@ -592,6 +592,8 @@ class Spec:
     @staticmethod
     def _refuse_unknown(names: Iterable[str]) -> NoReturn:
         """Raise :class:`SpecError` for the first of ``names``, which is no option."""
+        from ..wrong_calls import meant  # late: hardly any program needs it
+
         name = next(iter(names))
         hint = meant(name, OPTIONS, "help(Spec) has all options")
         raise SpecError(name, f"is no option of a Spec; {hint}")

@@ -35,11 +35,12 @@ BELOW_ALL = {
     "spans": 1,
     "bits": 0,
     "arguments": 0,
-    "checked": 1,
+    "wrong_calls": 1,
+    "checked": 2,
     "inode_flags": 1,
     "progress": 1,
-    "forked": 2,
-    "threads": 2,
+    "forked": 3,
+    "threads": 3,
 }
 FLOORS = {
     "ondisk": 10,
@@ -148,8 +149,8 @@ STANDARD_IN = {
         "damage",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
-    "difflib": {"checked"},  # which argument was meant
-    "inspect": {"checked", "planning.options"},  # after a wrong call, and for help alone
+    "difflib": {"wrong_calls"},  # which argument was meant
+    "inspect": {"wrong_calls", "planning.options"},  # after a wrong call, and for help alone
     "tarfile": {"inspection.tar_output"},
     "zlib": {
         "fuzzing.witness",
