@@ -109,8 +109,11 @@ def _line(name: bytes, inode: Inode, long: bool, label: bool) -> str:
 
 
 def _listed(image: Image, top: Inode, name: bytes, recursive: bool) -> Any:
-    """Yield (path, [(name, inode)]) of each directory to be shown; a file is shown alone."""
-    from ext4writer.inspection.listing import sorted_children
+    """Yield (path, its (name, inode) pairs) of each directory to be shown, to be gone through once.
+
+    A file is shown alone.
+    """
+    from ext4writer.inspection.listing import children_in_order
 
     if not top.is_directory:
         yield b"", [(name, top)]
@@ -118,16 +121,21 @@ def _listed(image: Image, top: Inode, name: bytes, recursive: bool) -> Any:
     pending, seen = [(name, top)], {top.ino}
     while pending:
         path, directory = pending.pop()
-        children = sorted_children(image, directory)
-        yield path, children
+        below: list[tuple[bytes, Inode]] = []
+        yield path, _noting(children_in_order(image, directory), path.rstrip(b"/"), below)
         if recursive:
-            below = [
-                (path.rstrip(b"/") + b"/" + child, inode)
-                for child, inode in children
-                if inode.is_directory and inode.ino not in seen
-            ]
+            pending += reversed([pair for pair in below if pair[1].ino not in seen])
             seen.update(inode.ino for _, inode in below)
-            pending += reversed(below)
+
+
+def _noting(
+    children: Iterator[tuple[bytes, Inode]], above: bytes, below: list[tuple[bytes, Inode]]
+) -> Iterator[tuple[bytes, Inode]]:
+    """Yield ``children``, and add the directories among them to ``below``."""
+    for name, inode in children:
+        if inode.is_directory:
+            below.append((above + b"/" + name, inode))
+        yield name, inode
 
 
 @click.command(cls=GroupedCommand)

@@ -345,7 +345,7 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
         if inode.mode and not inode.is_file:
             check.of_inode("PR_1_RESERVED_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}")
         if fmt.resize_inode:
-            _check_resize_inode(check, inode)
+            _check_resize_inode(check, inode, _reserved_attributes(check, inode))
             return
         if any(inode.block_bytes):
             text = "names blocks without the feature resize_inode"
@@ -357,13 +357,28 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
                 return
     elif inode.mode:
         check.of_inode("PR_1_RESERVED_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}")
-    # e2fsck marks a bad block of attributes, and comes back where a directory names the inode.
-    can_have = fmt.ext_attr and check.image.has_blocks(inode.file_acl)
-    blocks = check_attribute_block(check, inode, Charge()).blocks if can_have else 0
+    blocks = _reserved_attributes(check, inode)
     if inode.is_file:
         _check_sizes(check, inode, _check_blocks(check, inode) + blocks)
     elif not inode.mode and not any(inode.block_bytes):
         _check_sizes(check, inode, blocks)
+
+
+def _reserved_attributes(check: Check, inode: Inode) -> int:
+    """Check the block of attributes of a reserved inode, and return how many blocks it costs.
+
+    e2fsck marks one that cannot be, and comes back where a directory names the inode; the first
+    block of data is one that it reads (e2fsck/pass1.c:check_ext_attr).
+    """
+    block = inode.file_acl
+    if not block or not check.format.ext_attr:
+        return 0
+    if block == check.format.first_data_block:
+        check.of_inode("PR_1_BAD_EA_BLOCK", inode, "i_file_acl_lo", "is the superblock's")
+        return check.format.blocks_per_cluster
+    if not check.image.has_blocks(block):
+        return 0
+    return check_attribute_block(check, inode, Charge()).blocks
 
 
 def _check_clear(check: Check, inode: Inode, code: str) -> None:
@@ -386,7 +401,7 @@ def _block_list(inode: Inode) -> list[FileExtent | TreeBlock]:
     return list(block_map(inode))
 
 
-def _check_resize_inode(check: Check, inode: Inode) -> None:
+def _check_resize_inode(check: Check, inode: Inode, attribute_blocks: int) -> None:
     """e2fsck/super.c:check_resize_inode: the reserved descriptor blocks, by double indirection.
 
     It compares a quarter of them, so that what is wrong in the others is a warning here.
@@ -399,7 +414,7 @@ def _check_resize_inode(check: Check, inode: Inode) -> None:
         return
     check.claims.add(inode.ino, block, 1)
     named, last = _blocks_of_reserve(check, inode, block)
-    _check_sizes(check, inode, named * fmt.blocks_per_cluster)
+    _check_sizes(check, inode, named * fmt.blocks_per_cluster + attribute_blocks)
     if inode.size < last * check.block_size:
         text = f"is {inode.size}, and block {last} is reserved"
         check.of_inode("PR_1_BAD_I_SIZE", inode, "i_size_lo", text)
