@@ -7,7 +7,7 @@ the reserved descriptors stay the same. Within a stretch the least size is a com
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..arithmetic import ceil_div, round_down, round_up
 from ..errors import SizeError, SpecError
@@ -209,66 +209,102 @@ def _fitted(
     # e2fsck/super.c:check_super_block takes no more than half for the superuser.
     above = max(above, 2 * (spec.reserved_blocks or 0) - 1)
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
-    ratio = fmt.blocks_per_cluster
-    # An image in whole units that the file system does not fill; a later stretch may.
-    partial: Solution | None = None
-    for stretch in _stretches(spec, fmt, inodes, floor):
-        if partial is not None and stretch.low > partial.image_bytes // spec.block_size:
-            return partial
-        low = max(stretch.low, above + 1)
-        least = _least_size(spec, fmt, stretch, demand.least_blocks(), low)
-        if least > stretch.high:
-            continue
-        # Where metadata in the order of the policy has no room, it lies as usual.
-        mixing: LayoutPolicy | None = policy
-        geometry = _geometry(spec, fmt, stretch, stretch.high, mixing)
-        if geometry is None and policy.moves_metadata:
-            mixing = None
-            geometry = _geometry(spec, fmt, stretch, stretch.high, mixing)
-        if geometry is None:
-            continue
-        wanted = demand.with_files(stretch.system_files)
-        # These blocks stay free in any case, so gaps may take them.
-        placement = place(geometry, wanted, policy, spare=kept_free(fmt, least, spec))
-        if placement is None:
-            continue
-        used = placement.used * ratio - _system_blocks(fmt, stretch) + geometry.rounding_blocks
-        low = max(low, placement.high_water * ratio)
-        size = _least_size(spec, fmt, stretch, used, low, unit)
-        if size > stretch.high:
-            # The image must be a whole number of units, the file system need not.
-            if _least_size(spec, fmt, stretch, used, low) > stretch.high:
-                continue
-            size = round_down(stretch.high, ratio)
-        final = _geometry(spec, fmt, stretch, size, mixing)
-        if final is None:
-            continue
-        if mixing is not None and mixing.moves_metadata and not final.agrees_with(geometry):
-            # Files have their places between those of metadata already.
-            from .plain import shown  # late: for this error alone
 
-            raise SpecError(
-                "policy",
-                f"fresh of {shown(policy.name)} gave a policy that puts metadata elsewhere than "
-                "before; it must return one that makes the same choices each time",
-            )
-        reserved = superuser_reserve(size, spec)
-        tail = -size * fmt.block_size % unit
-        needed = least_inodes_per_group(fmt, inodes.needed(), final.groups)
-        placement = _clip(placement, size // ratio)
-        solution = Solution(final, placement, wanted, reserved, tail, needed)
-        if partial is not None and solution.image_bytes > partial.image_bytes:
-            return partial
-        partial = solution
-        if tail < max(IMAGE_UNIT, fmt.cluster_size) or size >= _in_units(fmt, fmt.max_blocks, unit):
-            return solution
-    raise AssertionError("the stretches never end")
+    def solutions(stretches: Iterable[_Stretch]) -> Iterator[Solution]:
+        for stretch in stretches:
+            found = _in_stretch(spec, fmt, demand, inodes, policy, stretch, above, unit)
+            if found is not None:
+                yield found
+
+    first = next(solutions(_stretches(spec, fmt, inodes, floor)))
+    if _fills(first, unit):
+        return first
+    # An image in whole units that the file system does not fill; one of more groups may. Those far
+    # from filling it are as many as the unit is large, and only matter if none of the last can be.
+    end = first.image_bytes // spec.block_size
+    slack = max(IMAGE_UNIT, fmt.cluster_size) // spec.block_size
+    least, most = first.geometry.groups, fmt.groups_for(end)
+    groups = max(least, fmt.groups_for(max(end - slack, fmt.first_data_block + 1)))
+    last = range(groups, most + 1)
+    best: Solution | None = None
+    for number in (*last, *range(groups - 1, least - 1, -1)):
+        if number < groups and best is not None:
+            break
+        for found in solutions(_of_groups(spec, fmt, inodes, number)):
+            if found.image_bytes > first.image_bytes:
+                break
+            best = found
+            if _fills(found, unit):
+                return found
+    return best or first
+
+
+def _fills(solution: Solution, unit: int) -> bool:
+    """Whether the file system fills its image of whole units, or cannot be larger."""
+    fmt = solution.geometry.format
+    if solution.unused_tail < max(IMAGE_UNIT, fmt.cluster_size):
+        return True
+    return solution.geometry.blocks_count >= _in_units(fmt, fmt.max_blocks, unit)
+
+
+def _in_stretch(
+    spec: Spec,
+    fmt: Format,
+    demand: Demand,
+    inodes: Inodes,
+    policy: LayoutPolicy,
+    stretch: _Stretch,
+    above: int,
+    unit: int,
+) -> Solution | None:
+    """The smallest image of this stretch as in :func:`_fitted`, if there is one."""
+    ratio = fmt.blocks_per_cluster
+    low = max(stretch.low, above + 1)
+    least = _least_size(spec, fmt, stretch, demand.least_blocks(), low)
+    if least > stretch.high:
+        return None
+    # Where metadata in the order of the policy has no room, it lies as usual.
+    mixing: LayoutPolicy | None = policy
+    geometry = _geometry(spec, fmt, stretch, stretch.high, mixing)
+    if geometry is None and policy.moves_metadata:
+        mixing = None
+        geometry = _geometry(spec, fmt, stretch, stretch.high, mixing)
+    if geometry is None:
+        return None
+    wanted = demand.with_files(stretch.system_files)
+    # These blocks stay free in any case, so gaps may take them.
+    placement = place(geometry, wanted, policy, spare=kept_free(fmt, least, spec))
+    if placement is None:
+        return None
+    used = placement.used * ratio - _system_blocks(fmt, stretch) + geometry.rounding_blocks
+    low = max(low, placement.high_water * ratio)
+    size = _least_size(spec, fmt, stretch, used, low, unit)
+    if size > stretch.high:
+        # The image must be a whole number of units, the file system need not.
+        if _least_size(spec, fmt, stretch, used, low) > stretch.high:
+            return None
+        size = round_down(stretch.high, ratio)
+    final = _geometry(spec, fmt, stretch, size, mixing)
+    if final is None:
+        return None
+    if mixing is not None and mixing.moves_metadata and not final.agrees_with(geometry):
+        # Files have their places between those of metadata already.
+        from .plain import shown  # late: an image needs none of its messages
+
+        raise SpecError(
+            "policy",
+            f"fresh of {shown(policy.name)} gave a policy that puts metadata elsewhere than "
+            "before; it must return one that makes the same choices each time",
+        )
+    reserved = superuser_reserve(size, spec)
+    tail = -size * fmt.block_size % unit
+    needed = least_inodes_per_group(fmt, inodes.needed(), final.groups)
+    return Solution(final, _clip(placement, size // ratio), wanted, reserved, tail, needed)
 
 
 def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[_Stretch]:
     """All sizes that the format allows, ascending, split where fixed metadata changes."""
     needed = inodes.needed()
-    limit = fmt.max_blocks
     unit = fmt.inode_unit
     if round_up(needed, unit) > MAX_INODES:
         most = round_down(MAX_INODES, unit)
@@ -283,27 +319,34 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
             # More groups of as many would have more still.
             groups = ceil_div(needed, inodes_each - unit)
             continue
-        per_group = _inodes_per_group(spec, fmt, needed, groups)
-        first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
-        end = min(first + fmt.blocks_per_group, limit)
-        if first >= limit:
-            problem = f"more than {limit} blocks are needed"
-            raise _too_many_blocks(_asking_most(spec), problem, fmt)
-        _check_groups(_asking_most(spec), fmt, groups)
-        if per_group <= fmt.max_inodes_per_group:
-            low = first + 1
-            while low <= end:
-                reserved = _reserved_gdt_blocks(spec, fmt, low)
-                sizes = system_sizes(spec, fmt, low, reserved)
-                high = _last_alike(spec, fmt, low, end, sizes)
-                _check_head(fmt, groups, reserved)
-                table = fmt.inode_table_blocks(per_group)
-                least = first + last_group_minimum(fmt, groups, table, reserved)
-                if max(low, least) <= high and per_group * groups <= MAX_INODES:
-                    files = system_files(fmt, groups, sizes)
-                    yield _Stretch(max(low, least), high, per_group, reserved, files)
-                low = high + 1
+        yield from _of_groups(spec, fmt, inodes, groups)
         groups += 1
+
+
+def _of_groups(spec: Spec, fmt: Format, inodes: Inodes, groups: int) -> Iterator[_Stretch]:
+    """All sizes of so many groups, ascending."""
+    limit = fmt.max_blocks
+    per_group = _inodes_per_group(spec, fmt, inodes.needed(), groups)
+    first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
+    end = min(first + fmt.blocks_per_group, limit)
+    if first >= limit:
+        problem = f"more than {limit} blocks are needed"
+        raise _too_many_blocks(_asking_most(spec), problem, fmt)
+    _check_groups(_asking_most(spec), fmt, groups)
+    if per_group > fmt.max_inodes_per_group:
+        return
+    low = first + 1
+    while low <= end:
+        reserved = _reserved_gdt_blocks(spec, fmt, low)
+        sizes = system_sizes(spec, fmt, low, reserved)
+        high = _last_alike(spec, fmt, low, end, sizes)
+        _check_head(fmt, groups, reserved)
+        table = fmt.inode_table_blocks(per_group)
+        least = first + last_group_minimum(fmt, groups, table, reserved)
+        if max(low, least) <= high and per_group * groups <= MAX_INODES:
+            files = system_files(fmt, groups, sizes)
+            yield _Stretch(max(low, least), high, per_group, reserved, files)
+        low = high + 1
 
 
 def _check_head(fmt: Format, groups: int, reserved_gdt_blocks: int) -> None:

@@ -13,6 +13,7 @@ import ext4writer
 from ext4writer import SizeError, Spec, SpecError, Tree
 from ext4writer.layout import plan_of
 from ext4writer.planning.spec import GIB, KIB, MIB
+from ext4writer.units import parse_size
 from tests.builder.command import report, run
 from tests.conftest import MakeImage
 from tests.judges import debugfs
@@ -224,6 +225,13 @@ def test_the_file_system_fills_an_aligned_image() -> None:
     spec = Spec(block_size=1024, inode_size=128, free=0, journal="none", align=MIB)
     layout = ext4writer.plan(Tree(), replace(spec, lost_and_found=False))
     assert layout.size_bytes == MIB == layout.blocks_count * 1024
+
+
+@pytest.mark.parametrize("align", ["7G", "1T", "100T"])
+def test_an_image_of_large_units_is_planned_at_once(align: str) -> None:
+    """Trying each count of groups on the way to 100 TiB, 819,200 of them, would take days."""
+    layout = ext4writer.plan(Tree(), Spec(align=align, inode_ratio="32K"))
+    assert layout.size_bytes == parse_size(align) == layout.blocks_count * layout.block_size
 
 
 def test_alignments_that_cannot_be() -> None:
