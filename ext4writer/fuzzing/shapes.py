@@ -172,6 +172,7 @@ _NEEDS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("metadata-shuffle", "metadata-gaps", "other-groups"), GROUPS),
     "loose-extents": {"free": "400K"},
     "xattr-inodes": {"features": "ea_inode"},
+    "xattr-inodes-apart": {"features": "ea_inode"},
     "deep-index": {"features": "large_dir"},
     "metadata-backwards": {**GROUPS, "groups_per_flex": "2"},
     "metadata-across": {**GROUPS, "groups_per_flex": "2"},
@@ -183,6 +184,7 @@ _NEEDS: dict[str, dict[str, str]] = {
 _MORE: dict[str, tuple[Entry, ...]] = {
     "fast-commit-names": (_entry("dir", "/few", names=5),),
     "loose-extents": (_entry("file", "/fragments", size=345_000),),
+    "xattr-inodes-apart": (_entry("file", "/equal", size=10, xattr=300),),
 }
 """Files that a policy has something to choose of, by its name."""
 

@@ -135,6 +135,9 @@ class CheckedPolicy(LayoutPolicy):
     def xattr_value_apart(self, size: int) -> bool:
         return self._truth("xattr_value_apart", self._ask("xattr_value_apart", size))
 
+    def xattr_values_shared(self) -> bool:
+        return self._truth("xattr_values_shared", self._ask("xattr_values_shared"))
+
     def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
         self._only_order("metadata_order", items, "items")
 

@@ -386,6 +386,15 @@ class XattrInodes(SeededPolicy):
         return True
 
 
+class XattrInodesApart(XattrInodes):
+    """The same with an inode for each value of each file, also where values are equal."""
+
+    name = "xattr-inodes-apart"
+
+    def xattr_values_shared(self) -> bool:
+        return False
+
+
 class NothingInline(SeededPolicy):
     """With inline_data, nothing but what the kernel would not move either."""
 
@@ -465,7 +474,7 @@ _KINDS: tuple[type[SeededPolicy], ...] = (
     *(MetadataShuffle, MetadataGaps, MetadataBackwards, MetadataAcross, BackupGroups),
     *(JournalLast, JournalBetween, JournalPieces, JournalLarger),
     *(BlockMaps, UnwrittenHoles, PastEnd),
-    *(XattrBlocks, XattrsUnshared, XattrInodes, NothingInline),
+    *(XattrBlocks, XattrsUnshared, XattrInodes, XattrInodesApart, NothingInline),
     *(Generations, ExtraSizes, OldTimes, DeletedInodes, UnusedInodes, Initialized),
     *(*JOURNAL_POLICIES, *ORPHAN_POLICIES, *MMP_POLICIES, RandomRecovery),
 )

@@ -128,6 +128,13 @@ class LayoutPolicy:
         """
         return False
 
+    def xattr_values_shared(self) -> bool:
+        """Whether an equal value that lies in an inode already is shared, and not stored again.
+
+        A set of attributes of which a value is stored again shares no block either.
+        """
+        return True
+
     def metadata_order(self, items: MutableSequence[tuple[str, int]]) -> None:
         """Put bitmaps and inode tables of a flex group into the order in which they lie.
 

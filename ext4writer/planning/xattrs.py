@@ -60,7 +60,8 @@ class XattrPlan:
     references: array[int] = field(default_factory=lambda: array("I"))
     """By block number: how many inodes share it."""
     values: list[bytes] = field(default_factory=list)
-    """Different values that lie in inodes of their own (ea_inode), numbered as above."""
+    """Values that lie in inodes of their own (ea_inode), numbered as above. Equal ones are one,
+    unless a policy stores them again."""
     values_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """By node index: the numbers of the values that its entries name. It is charged for each as if
     it shared none (fs/ext4/xattr.c:ext4_xattr_inode_alloc_quota)."""
@@ -127,7 +128,7 @@ class XattrPlanner:
             homes = self._other_homes.setdefault((kept, is_link), {})
         key = tuple(sorted(xattrs.items()))
         home = homes.get(key, _UNKNOWN)
-        if home is _UNKNOWN:
+        if home is _UNKNOWN or (home and home.named and not self._policy.xattr_values_shared()):
             home = homes[key] = self._find_home(key, kept, is_link, path)
         if home is None:
             return None
@@ -239,11 +240,16 @@ class XattrPlanner:
         return (inside, outside) if sum(map(attribute_bytes, inside)) <= inode_room else None
 
     def _held(self, attributes: list[Attribute]) -> tuple[Attribute, ...]:
-        """``attributes`` in their order, with numbers for values in inodes; equal ones share it."""
+        """``attributes`` in their order, with numbers for values in inodes.
+
+        Equal ones share it, unless the policy stores them again.
+        """
         numbered = []
         for attribute in sorted(attributes, key=_block_order):
             value = attribute.value
-            if attribute.holder is not None and value not in self._holders:
+            if attribute.holder is not None and (
+                value not in self._holders or not self._policy.xattr_values_shared()
+            ):
                 self._holders[value] = len(self.plan.values)
                 self.plan.values.append(value)
                 self.plan.value_references.append(0)

@@ -18,6 +18,7 @@ from ext4writer.fuzzing import Recipe, RecipeError, mutate, random_recipe
 from ext4writer.fuzzing.entries import Entry
 from ext4writer.fuzzing.pairs import corpus
 from ext4writer.fuzzing.shapes import shapes
+from ext4writer.ondisk.inode import EXT4_EA_INODE_FL
 from ext4writer.read import open_image
 from ext4writer_cli.cli import commands
 from ext4writer_cli.fuzz.campaign import ask_all, reason_to_keep
@@ -176,6 +177,19 @@ def test_strategies_draw_what_can_be_made(recipe: Recipe, override: str, tree: T
     assert recipe.image()
     assert "=" in override
     assert tree.root is not None
+
+
+def test_a_shape_has_each_of_two_equal_values_in_an_inode_of_its_own() -> None:
+    for name, count in (("xattr-inodes", 1), ("xattr-inodes-apart", 2)):
+        with open_image(SHAPES[f"policy-{name}"].recipe.image()) as opened:
+            holders = [one for one in opened.inodes() if one.flags & EXT4_EA_INODE_FL and one.links]
+            assert [one.size for one in holders] == [300] * count
+
+
+def test_recipes_of_seeds_keep_their_policies() -> None:
+    """A policy more among those that are drawn would change the recipes of all seeds."""
+    found = [random_recipe(seed).policy for seed in (41, 49, 51)]
+    assert found == ["xattrs-unshared", "xattr-inodes", "nothing-inline"]
 
 
 def test_the_corpus_holds_all_pairs() -> None:

@@ -23,7 +23,7 @@ from ext4writer.states import (
 
 ASKED = [name for name, value in vars(LayoutPolicy).items() if callable(value) and name[0] != "_"]
 TRUTHS = {"indexed", "inline", "xattrs_outside", "xattrs_shared", "block_mapped", "deleted_inode"}
-TRUTHS |= {"uninit", "xattr_value_apart"}
+TRUTHS |= {"uninit", "xattr_value_apart", "xattr_values_shared"}
 IN_PLACE = {"shuffle", "metadata_order"}
 """What they return does not matter."""
 MAY_BE_NONE = {"inode_numbers", "backup_numbers", "journal_places"}
@@ -86,6 +86,8 @@ def hostile(**members: Any) -> LayoutPolicy:
     usual: dict[str, Any] = {"name": "hostile", "sequential": False, "moves_metadata": True}
     # So that it is asked about shared blocks, and about inodes that were deleted.
     usual |= {"xattrs_outside": lambda _: True, "unused_inodes": lambda _, count: 0}
+    # And about equal values of attributes in inodes.
+    usual |= {"xattr_value_apart": lambda _, size: True}
     kind: type[LayoutPolicy] = type("Hostile", (LayoutPolicy,), {**usual, **members})
     return kind()
 
@@ -105,6 +107,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "inline": {"features": "inline_data"},
     "mmp_state": {"features": "mmp"},
     "xattr_value_apart": {"features": "ea_inode"},
+    "xattr_values_shared": {"features": "ea_inode"},
     "backup_numbers": {
         "features": "sparse_super2,^resize_inode",
         "blocks_per_group": 512,

@@ -21,7 +21,11 @@ from tests.judges.tools import require, require_root
 pytestmark = pytest.mark.judged("quick")
 
 DEEP = "deep-extents"
-FEATURES = {"nothing-inline": "inline_data", "xattr-inodes": "ea_inode"}
+FEATURES = {
+    "nothing-inline": "inline_data",
+    "xattr-inodes": "ea_inode",
+    "xattr-inodes-apart": "ea_inode",
+}
 
 
 def sample() -> Tree:

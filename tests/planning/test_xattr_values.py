@@ -16,12 +16,14 @@ import ext4writer
 from ext4writer import (
     DEFAULT_FEATURES,
     Layout,
+    LayoutPolicy,
     RandomPolicy,
     Spec,
     SpecError,
     Tree,
     TreeError,
     plan,
+    policy,
 )
 from ext4writer.emit.units import PlannedUnits
 from ext4writer.inspection.check import check_image
@@ -30,6 +32,7 @@ from ext4writer.inspection.show import explain, inode_unit
 from ext4writer.layout import plan_of
 from ext4writer.ondisk.inode import EXT4_EA_INODE_FL
 from ext4writer.ondisk.units import Unit, UnitKind, checksum_unit
+from ext4writer.planning.random_policy import SeededPolicy
 from ext4writer.read import open_image
 from tests.judges import debugfs
 from tests.judges.compare import assert_tree_equal
@@ -84,6 +87,11 @@ SPECS: dict[str, dict[str, Any]] = {
         "block_size": 1024,
         "size": 80 << 20,
     },
+    "each in an inode of its own": {
+        "features": "ea_inode",
+        "block_size": 2048,
+        "policy": policy("xattr-inodes-apart"),
+    },
     "stored seed": {"features": "ea_inode,metadata_csum_seed", "inode_size": 4096},
 }
 
@@ -126,13 +134,15 @@ def test_e2fsprogs_moves_and_seals_them_anew(tmp_path: Path) -> None:
         assert opened.open("/g/65536").read() == noise(40)
 
 
-def test_quotas_count_values_for_each_that_has_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("choice", ["default", "xattr-inodes-apart"])
+def test_quotas_count_values_for_each_that_has_them(choice: str, tmp_path: Path) -> None:
     tree = sample()
     for number, node in enumerate(node for _, node in tree.walk()):
         node.uid = number % 3
     image = tmp_path / "image"
-    ext4writer.write_image(tree, image, Spec(features="ea_inode,quota,project", block_size=2048))
-    judge(image, "full")
+    spec = Spec(features="ea_inode,quota,project", block_size=2048, policy=policy(choice))
+    ext4writer.write_image(tree, image, spec)
+    judge(image, "full" if choice == "default" else "quick")
     with open_image(image) as opened:
         assert check_image(opened).is_clean
 
@@ -159,6 +169,73 @@ def test_equal_values_share_an_inode() -> None:
             assert opened.lookup(f"/block {number}").xattrs() == beside
         assert opened.lookup("/alone 0").blocks == 5 * 8
         assert opened.lookup("/block 0").blocks == (1 + 5 + 5) * 8
+
+
+class ValuesApart(LayoutPolicy):
+    """What does not fit lies in an inode, and each time in another one."""
+
+    name = "values-apart"
+
+    def xattr_values_shared(self) -> bool:
+        return False
+
+
+class SomeApart(SeededPolicy):
+    """Half of all equal values are stored again."""
+
+    name = "some-apart"
+
+    def xattr_values_shared(self) -> bool:
+        return self.below(2) == 0
+
+
+def with_equal_values() -> Tree:
+    """Equal values under one name and under two of one file, in the inode and in a block."""
+    tree = Tree()
+    large, other = noise(20_000), noise(20_001)
+    for number in range(5):
+        tree.file(f"alone {number}", b"", xattrs={b"user.a": large})
+        tree.file(f"twice {number}", b"", xattrs={b"user.a": other, b"user.b": other})
+    beside = {b"user.a": large, b"user.b": b"b" * 300, b"trusted.c": other}
+    for number in range(7):
+        tree.file(f"block {number}", b"", xattrs=beside)
+    return tree
+
+
+def value_references(image: Path) -> list[tuple[int, int]]:
+    """Size and references of each inode that holds a value."""
+    with open_image(image) as opened:
+        assert check_image(opened, data=True).is_clean
+        return sorted(
+            (one.size, ea_inode_references(one.raw))
+            for one in opened.inodes()
+            if one.flags & EXT4_EA_INODE_FL and one.links
+        )
+
+
+def test_equal_values_lie_apart_where_a_policy_says_so(tmp_path: Path) -> None:
+    image, tree = tmp_path / "image", with_equal_values()
+    large, other = [(20_000, 1)] * (5 + 7), [(20_001, 1)] * (2 * 5 + 7)
+    for choice, more in ((policy("xattr-inodes-apart"), [(300, 1)] * 7), (ValuesApart(), [])):
+        spec = Spec(features="ea_inode", policy=choice)
+        layout = ext4writer.write_image(tree, image, spec)
+        judge(image, "quick")
+        assert value_references(image) == more + large + other
+        assert layout.space["xattr values"] == (5 * len(large + other) + len(more)) * 4096
+        # What is stored again is in no block that is shared.
+        assert layout.space["xattr blocks"] == (0 if more else 7 * 4096)
+        require_root()
+        with mounted(image) as point:
+            assert_tree_equal(tree, point, spec)
+
+
+def test_a_policy_shares_some_values(tmp_path: Path) -> None:
+    image, tree = tmp_path / "image", with_equal_values()
+    ext4writer.write_image(tree, image, Spec(features="ea_inode", policy=SomeApart(1)))
+    judge(image, "quick")
+    found = [count for _, count in value_references(image)]
+    assert 2 < len(found) < 2 * 5 + 5 + 2 * 7
+    assert max(found) > 1 == min(found)
 
 
 def test_only_what_does_not_fit_has_an_inode(tmp_path: Path) -> None:
