@@ -53,19 +53,27 @@ class Recipe:
     @classmethod
     @checked()
     def parse(cls, text: str) -> Recipe:
-        """Read what ``str`` gave. Raises :class:`RecipeError`."""
+        """Read what ``str`` gave. Raises :class:`RecipeError`, also for what is said twice."""
         lines = text.splitlines()
         if not lines or lines[0].strip() != HEAD:
             raise RecipeError(f"the first line is not {HEAD!r}")
         recipe = cls()
+        said: dict[str, int] = {}
         for number, line in enumerate(lines[1:], 2):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
+            rest = line.strip()[len(words[0]) :].strip()
             try:
-                recipe = recipe._with_line(words[0], line.strip()[len(words[0]) :].strip(), words)
+                recipe = recipe._with_line(words[0], rest, words)
             except (ValueError, Ext4WriterError) as error:
                 raise RecipeError(f"line {number}: {error}") from None
+            if words[0] in ("policy", "spec"):
+                what = "the policy" if words[0] == "policy" else rest.partition("=")[0]
+                if what in said:
+                    problem = f"{what} is in line {said[what]} already; keep one of the two"
+                    raise RecipeError(f"line {number}: {problem}")
+                said[what] = number
         return recipe
 
     def _with_line(self, kind: str, rest: str, words: list[str]) -> Recipe:

@@ -142,6 +142,21 @@ def test_texts_that_are_no_recipes(text: str) -> None:
         Recipe.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ("spec block_size=1024\n# other\nspec block_size=2048", "block_size"),
+        ("spec label=a\n\nspec label=a", "label"),
+        ("policy gaps\nfile /f\npolicy linear:1", "the policy"),
+        ("policy default\nfile /f\npolicy gaps", "the policy"),
+    ],
+)
+def test_what_a_recipe_says_twice_is_refused(lines: str, what: str) -> None:
+    problem = f"^line 4: {what} is in line 2 already; keep one of the two$"
+    with pytest.raises(RecipeError, match=problem):
+        Recipe.parse(f"ext4writer recipe 1\n{lines}\n")
+
+
 def test_options_are_numbers_that_can_be() -> None:
     for text, words in (("block_size=x", "'x' is no"), ("block_size=1_0", "'1_0' is no whole")):
         with pytest.raises(SpecError, match=f"^block_size: {words}"):
