@@ -69,6 +69,7 @@ LossCode = Literal[
     "left-out",
     "links-unknown",
     "other",
+    "policy-unused",
     "recovery-left-out",
     "replaced",
     "saved-image",

@@ -11,6 +11,7 @@ from ..ondisk.dirent import EXT4_NAME_LEN
 from ..ondisk.extent import EXT_UNWRITTEN_MAX_LEN
 from .plain import plain_number, shown, told
 from .policy import Item, LayoutPolicy
+from .random_policy import SeededPolicy
 
 if TYPE_CHECKING:
     from .states.journal import JournalRoom, JournalState
@@ -22,6 +23,12 @@ JOURNAL_EXTRA_MOST = 65_536
 """Blocks."""
 EMPTY_BLOCKS_MOST = 4096
 """After one block of names: enough for each question that a reader may get wrong."""
+
+_CHOICES = [
+    name
+    for name, value in vars(LayoutPolicy).items()
+    if callable(value) and not name.startswith("_") and name != "fresh"
+]
 
 
 class CheckedPolicy(LayoutPolicy):
@@ -37,6 +44,10 @@ class CheckedPolicy(LayoutPolicy):
             problem = f"name of a {type(inner).__name__} is {shown(name)}; it must be a text"
             raise SpecError("policy", problem)
         self.name = name
+        self.asked: set[str] = set()
+        """The methods that were asked, of this one and of all fresh ones."""
+        kind = type(inner)
+        self.needs = kind.needs if issubclass(kind, SeededPolicy) else ""
         self._inner = inner
         self._inner = self._ask("fresh")
         if not issubclass(type(self._inner), LayoutPolicy):
@@ -45,7 +56,14 @@ class CheckedPolicy(LayoutPolicy):
             setattr(self, name, self._truth(name, _attribute(self._inner, name)))
 
     def fresh(self) -> LayoutPolicy:
-        return CheckedPolicy(self._inner)
+        policy = CheckedPolicy(self._inner)
+        policy.asked = self.asked
+        return policy
+
+    def own_methods(self) -> list[str]:
+        """The choices that the policy makes itself."""
+        kind = type(self._inner)
+        return [name for name in _CHOICES if getattr(kind, name) is not vars(LayoutPolicy)[name]]
 
     def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:
         numbers = self._ask("inode_numbers", count, first)
@@ -263,6 +281,7 @@ class CheckedPolicy(LayoutPolicy):
             raise self._error("mmp_state", problem) from None
 
     def _ask(self, method: str, *arguments: Any) -> Any:
+        self.asked.add(method)
         try:
             return getattr(self._inner, method)(*arguments)
         except Exception as error:

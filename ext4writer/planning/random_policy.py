@@ -20,6 +20,9 @@ _LATER = 0xB5026F5AA96619E9
 class SeededPolicy(LayoutPolicy):
     """Draws numbers from ``seed``, the same on every host."""
 
+    needs = ""
+    """A feature without which it leaves out what its name says, though it is asked."""
+
     def __init__(self, seed: int = 0) -> None:
         """Raises :class:`SpecError` for a seed that is no whole number."""
         self.seed = taken_argument("seed", seed, count_of)

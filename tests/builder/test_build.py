@@ -164,6 +164,15 @@ def test_all_times_and_owners(source: Path, out: Path) -> None:
     assert "User:     0   Group:     9" in dumped
 
 
+def test_strict_refuses_a_policy_that_has_nothing_to_choose(source: Path, out: Path) -> None:
+    image = out / "a.img"
+    arguments = ("build", source, "-o", image, "--policy", "journal-wrap", "--journal", "none")
+    assert_one_line(run(*arguments, "--strict"), 1, "--strict", "journal-wrap", "needs a journal")
+    assert not image.exists()
+    [loss] = report(*arguments)["losses"]
+    assert (loss["path"], loss["code"]) == ("/", "policy-unused")
+
+
 def test_strict_refuses_before_anything_is_written(source: Path, out: Path) -> None:
     arguments = ("build", source, "-o", out / "a.img", "--strict")
     done = run(*arguments, "--epoch", "1600000000")

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext4writer import Spec, SpecError, Tree, write_image
+from ext4writer import Spec, SpecError, Tree, plan, write_image
 from ext4writer.damage import reseal, strategies
 from ext4writer.fuzzing import Recipe, RecipeError, mutate, random_recipe
 from ext4writer.fuzzing.entries import Entry
@@ -75,6 +75,14 @@ def test_five_levels_of_extents_and_three_of_an_index_in_shapes(tmp_path: Path) 
     image.write_bytes(SHAPES["policy-deep-index"].recipe.image())
     tree = debugfs.htree(image, "/dir")
     assert tree is not None and tree.levels == 3
+
+
+def test_a_shape_has_what_its_policy_chooses_of() -> None:
+    idle = []
+    for name, shape in SHAPES.items():
+        layout = plan(shape.recipe.make_tree(), shape.recipe.make_spec())
+        idle += [name for loss in layout.losses if loss.code == "policy-unused"]
+    assert idle == ["policy-nothing-inline"]  # made without inline_data, and its bytes stay
 
 
 def test_a_shape_is_what_its_policy_says(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from uuid import UUID
 import pytest
 
 import ext4writer
-from ext4writer import LayoutPolicy, Spec, SpecError, Tree, policy
+from ext4writer import LayoutPolicy, Loss, Spec, SpecError, Tree, policy
 from ext4writer.inspection.check import check_image
 from ext4writer.planning.named_policies import NAMED, described
 from ext4writer.read import open_image
 from tests.judges.compare import assert_tree_equal
+from tests.judges.fsck import judge_bytes
 from tests.judges.kernel import mounted
 from tests.judges.tools import require, require_root
 
@@ -83,6 +84,87 @@ def test_seeds_are_numbers_and_give_the_same_bytes(name: str) -> None:
     for wrong in (f"{name}:", f"{name}:x", f"{name}:-1", f"{name}:{1 << 64}"):
         with pytest.raises(SpecError, match="policy"):
             policy(wrong)
+
+
+LACKING: dict[str, tuple[str, dict[str, Any]]] = {
+    **dict.fromkeys(
+        ("journal-last", "journal-between", "journal-pieces", "journal-wrap", "journal-csum-v3"),
+        ("a journal inside the image", {"journal": "1M"}),
+    ),
+    "journal-larger": ("whose size is automatic", {"journal": "auto", "free": "3M"}),
+    "fast-commit": ("a journal inside", {"journal": "1M", "features": "fast_commit"}),
+    "mmp-crashed": ("feature mmp", {"features": "mmp"}),
+    "backup-groups": (
+        "feature sparse_super2",
+        {"features": "sparse_super2,^resize_inode", "blocks_per_group": 256, "free": "2M"},
+    ),
+    "nothing-inline": ("feature inline_data", {"features": "inline_data"}),
+    "xattr-inodes": ("feature ea_inode", {"features": "ea_inode"}),
+    "xattr-inodes-apart": ("feature ea_inode", {"features": "ea_inode"}),
+}
+"""What is needed, and options that bring it."""
+
+
+def made_with(choice: str | LayoutPolicy, **options: Any) -> tuple[list[Loss], bytes]:
+    """What the image does not keep, and its bytes; it is judged."""
+    chosen = policy(choice) if isinstance(choice, str) else choice
+    fixed: dict[str, Any] = {"uuid": UUID(int=1), "hash_seed": UUID(int=2), "block_size": 1024}
+    fixed |= {"free": "256K", "journal": "none", **options}
+    image = bytearray()
+    layout = ext4writer.write_image(sample(), image, Spec(policy=chosen, **fixed))
+    judge_bytes(image)
+    return list(layout.losses), bytes(image)
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_a_policy_without_a_choice_is_in_the_report(name: str) -> None:
+    needed, options = LACKING[name]
+    [loss], image = made_with(name)
+    assert (loss.path, loss.code) == (b"/", "policy-unused")
+    assert f"policy {name!r}" in loss.what and needed in loss.what
+    assert image == made_with("default")[1]
+    assert not made_with(name, **options)[0]
+    assert made_with(name, **options)[1] != made_with("default", **options)[1]
+
+
+def test_a_policy_that_lacks_its_feature_is_in_the_report() -> None:
+    """Though it chooses other things."""
+    for name, feature, options in (
+        ("orphan-file", "orphan_file", {}),
+        ("fast-commit", "fast_commit", {"journal": "1M"}),
+    ):
+        [loss], image = made_with(name, **options)
+        assert loss.code == "policy-unused" and f"needs the feature {feature}," in loss.what
+        assert image != made_with("default", **options)[1]
+
+
+def test_orphans_beside_a_quota_are_in_the_report() -> None:
+    [loss], _ = made_with("orphan-list", features="quota")
+    assert "without the feature quota" in loss.what
+
+
+class Apart(LayoutPolicy):
+    """Would leave gaps, but files are placed one after the other."""
+
+    name = "apart"
+
+    def gap(self) -> int:
+        return 3
+
+
+def test_a_method_that_is_never_asked_is_in_the_report() -> None:
+    [loss], _ = made_with(Apart())
+    assert loss.what.endswith("it needs sequential to be False")
+    choice = Apart()
+    choice.sequential = False
+    assert not made_with(choice)[0]
+    assert not made_with(LayoutPolicy())[0]
+
+
+def test_random_policies_are_never_in_the_report() -> None:
+    for kind in ("random", "random-features", "random-recovery"):
+        for seed in range(4):
+            assert not made_with(f"{kind}:{seed}")[0]
 
 
 def test_each_is_described() -> None:

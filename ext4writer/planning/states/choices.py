@@ -7,12 +7,16 @@ from typing import Any
 from ...late_dataclasses import replace
 from ..layout import ImagePlan
 from ..policy import LayoutPolicy
+from ..unasked import without_choices
 from .journal import check_journal_state
 from .room import journal_room, shape_of
 
 
 def with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
-    """The plan with all states; raises :class:`SpecError` for one that is not legal."""
+    """The plan with all states, and the loss of what the policy found nothing to choose of.
+
+    Raises :class:`SpecError` for a state that is not legal.
+    """
     chosen: dict[str, Any] = {}
     if plan.format.mmp:
         chosen["mmp_state"] = policy.mmp_state(plan.epoch)
@@ -23,4 +27,7 @@ def with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
         if state is not None:
             check_journal_state(state, room, shape_of(plan, state), policy.name)
         chosen["journal_state"] = state
+    unused = list(without_choices(policy, plan))
+    if unused:
+        chosen["losses"] = plan.losses + unused
     return replace(plan, **chosen) if any(chosen.values()) else plan

@@ -215,6 +215,7 @@ class FastCommitPolicy(JournalTransactions):
     """Fast commits after the last transaction; needs fast_commit."""
 
     name = "fast-commit"
+    needs = "fast_commit"
     kinds: tuple[FastChangeKind, ...] = ("attributes", "unwritten")
 
     def journal_state(self, room: JournalRoom) -> JournalState | None:

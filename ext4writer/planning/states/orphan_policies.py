@@ -29,6 +29,7 @@ class OrphanFile(OrphanList):
     """The same in the orphan file, with gaps between its entries; needs orphan_file."""
 
     name = "orphan-file"
+    needs = "orphan_file"
 
     def orphan_state(self, room: OrphanRoom) -> OrphanState | None:
         state = super().orphan_state(room)
