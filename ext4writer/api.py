@@ -14,10 +14,17 @@ from .errors import OutputError, SpecError
 from .forked import ProcessPool, as_pool
 from .inputs import check_output
 from .layout import Layout, plan_of
-from .output.disk_facts import FORMATS, DiskFacts, OutputFormat
+from .output.disk_facts import (
+    FORMATS,
+    FREE_BLOCKS,
+    DiskFacts,
+    FreeBlocks,
+    OldBytes,
+    OutputFormat,
+)
 from .output.opening import OutputLike, may_be_one_file, name_of, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
-from .planning.layout import METADATA_MEMORY, ImagePlan, unused_bytes
+from .planning.layout import METADATA_MEMORY, ImagePlan, unread_bytes, unused_bytes
 from .planning.options import Size, size_of, taken
 from .planning.planner import plan_image
 from .planning.spec import Spec
@@ -88,6 +95,7 @@ def write_layout(
     borrow: bool = False,
     raw: bool = False,
     format: OutputFormat | None = None,  # noqa: A002 (the name that qemu-img gave it)
+    free_blocks: FreeBlocks = "zero",
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
     trailer: Trailer | None = None,
@@ -112,6 +120,7 @@ def write_layout(
         raise SpecError("format", f"{format!r:.80} is none of {', '.join(FORMATS)}")
     if offset is not None:
         offset = taken("offset", offset, size_of)
+    old = _old_bytes(layout, free_blocks, is_seen=watch is not None or trailer is not None)
     pieces = _pieces(layout, overrides)
     check_output(plan_of(layout), output, is_part=offset is not None)
     if journal is not None:
@@ -128,6 +137,7 @@ def write_layout(
             compression=compression,
             disk=None if format is None else format.partition("-")[0],
             facts=_disk_facts(plan_of(layout), format),
+            old=old,
             watch=watch,
             trailer=trailer,
         ) as sink,
@@ -152,6 +162,20 @@ def write_layout(
 def _disk_facts(planned: ImagePlan, format: str | None) -> DiskFacts:  # noqa: A002
     is_compressed = format == "qcow2-compressed"
     return DiskFacts(planned.uuid.bytes, planned.epoch, unused_bytes(planned), is_compressed)
+
+
+def _old_bytes(layout: Layout, free_blocks: str, *, is_seen: bool) -> OldBytes | None:
+    """What a device holds besides the file system; None for zeros."""
+    if free_blocks not in FREE_BLOCKS:
+        raise SpecError("free_blocks", f"{free_blocks!r:.80} is none of {', '.join(FREE_BLOCKS)}")
+    if free_blocks == "zero":
+        return None
+    if is_seen:
+        raise SpecError(
+            "free_blocks",
+            "must be zeros where all bytes of the image are looked at while they are written",
+        )
+    return OldBytes(unread_bytes(plan_of(layout)), free_blocks == "discard")
 
 
 @checked()
@@ -303,6 +327,7 @@ def write_image(
     borrow: bool = False,
     raw: bool = False,
     format: OutputFormat | None = None,  # noqa: A002 (the name that qemu-img gave it)
+    free_blocks: FreeBlocks = "zero",
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
     trailer: Trailer | None = None,
@@ -340,6 +365,13 @@ def write_image(
     in the memory of the host, and a power cut may then leave an empty or incomplete one under its
     name; with ``sync`` the disk has the file before its name, and the name before this returns.
 
+    ``free_blocks`` says what a block device holds where the file system reads nothing, which is in
+    free blocks, and with ``Spec.lazy_itable_init`` in unused inodes: zeros; with "keep" what it
+    held before; with "discard" what it makes of that when it is told that it may forget it. So a
+    disk without a quick way to zeros need not be written whole. What other file systems and volume
+    managers are known by at both ends is zeros in any case. Other outputs take "zero" alone, and
+    ``watch`` and ``trailer`` need it.
+
     ``watch`` is called with all bytes of the image in order while they are written, such as the
     ``update`` of a digest. The views that it gets are valid until it returns, and it may be called
     in another thread. A single process then writes the image.
@@ -368,6 +400,7 @@ def write_image(
             borrow=borrow,
             raw=raw,
             format=format,
+            free_blocks=free_blocks,
             compression=compression,
             watch=watch,
             trailer=trailer,

@@ -134,8 +134,8 @@ KINDS = {
     "dict": _MAPPING,
     **dict.fromkeys(
         (
-            *("Any", "Archive", "Format", "ImageSource", "OutputFormat", "OverrideValue"),
-            *("Size", "Source"),
+            *("Any", "Archive", "Format", "FreeBlocks", "ImageSource", "OutputFormat"),
+            *("OverrideValue", "Size", "Source"),
         ),
         _TAKEN_INSIDE,
     ),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dataclasses import Field
 
     from ext4writer import Override, Spec
-    from ext4writer.output.disk_facts import OutputFormat
+    from ext4writer.output.disk_facts import FreeBlocks, OutputFormat
     from ext4writer.sources import Limits
 
     from .output import Output
@@ -42,6 +42,7 @@ SECTOR_SIZE = 512
 PROFILES = ("default", "boot", "minimal", "readonly", "android", "ext2", "ext3")
 """As ``ext4writer.planning.profiles`` has them, which help does not load."""
 FORMATS = ("raw", "qcow2", "qcow2-compressed", "simg", "vhd")
+FREE_BLOCKS = ("zero", "keep", "discard")
 """As ``ext4writer.output.disk_facts`` has them, which help does not load."""
 
 
@@ -907,6 +908,14 @@ class OutputOptions(OptionGroup):
         is_flag=True,
         default=False,
         about="Write a plain image whatever its name ends in, .zst or .qcow2 too, as --format raw.",
+    )
+    free_blocks: FreeBlocks = row(
+        "--free-blocks",
+        type=click.Choice(FREE_BLOCKS),
+        default="zero",
+        about="What a block device holds where the file system reads nothing: zeros; what it held "
+        "before; or what it makes of that when it is told that it may forget it. The latter two "
+        "are for disks that have no quick way to zeros.",
     )
     zstd_level: int | None = row(
         "--zstd-level",

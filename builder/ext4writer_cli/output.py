@@ -129,6 +129,7 @@ class PathOutput:
             raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
         if self.kind is not None and options.offset is not None:
             raise click.UsageError("--offset needs an --output that is not compressed")
+        _check_free_blocks(options, is_device=is_device, hashed=hashed)
         has_room = os.access(folder, os.W_OK | os.X_OK)
         usable = has_room or (
             _can_be_made(path) if self.status is None else os.access(path, os.W_OK)
@@ -196,6 +197,7 @@ class PathOutput:
             sync=stored.sync,
             raw=stored.raw,
             format=stored.format,
+            free_blocks=stored.free_blocks,
             compression=compression,
             watch=_watch(passing, digest.update if digest and self.kind is None else None),
             **options,
@@ -208,6 +210,21 @@ class PathOutput:
         with suppress(OSError):  # the image is complete, whatever happens to it now
             disk = os.stat(self.path).st_blocks * 512
         return Stored(layout.size_bytes, disk, sha256, facts)
+
+
+def _check_free_blocks(options: OutputOptions, *, is_device: bool, hashed: bool) -> None:
+    """Raise unless ``--free-blocks`` fits the output and what is computed of its bytes."""
+    if options.free_blocks == "zero":
+        return
+    if not is_device:
+        raise click.UsageError(
+            f"--free-blocks {options.free_blocks} needs an --output that is a block device"
+        )
+    if hashed or not options.dm_verity is options.bmap is options.chunks is None:
+        raise click.UsageError(
+            f"--free-blocks {options.free_blocks} leaves bytes of which no digest is known; "
+            "leave it out to have digests and what is made of them"
+        )
 
 
 def _passing(layout: Layout, options: OutputOptions) -> Passing | None:
@@ -395,6 +412,7 @@ def open_output(
         raise click.UsageError("--offset needs an --output that is a file or a device")
     if options.format not in (None, "raw"):
         raise click.UsageError(f"--format {options.format} needs an --output that is a file")
+    _check_free_blocks(options, is_device=False, hashed=hashed)
     return StandardOutput(options, hashed=hashed)
 
 

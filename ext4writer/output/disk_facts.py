@@ -13,6 +13,11 @@ OutputFormat = Literal["raw", "qcow2", "qcow2-compressed", "simg", "vhd"]
 image of Android; as a fixed disk of Virtual PC."""
 FORMATS: tuple[str, ...] = get_args(OutputFormat)
 
+FreeBlocks = Literal["zero", "keep", "discard"]
+"""What becomes of a block device's bytes that the file system does not read: zeros; what they were;
+or what the device makes of them when it is told that it may forget them."""
+FREE_BLOCKS: tuple[str, ...] = get_args(FreeBlocks)
+
 
 class DiskFacts(NamedTuple):
     """The facts about an image that a virtual disk records."""
@@ -25,3 +30,12 @@ class DiskFacts(NamedTuple):
     """The bytes that do not matter, ascending."""
     is_compressed: bool = False
     """Compress each piece, where the format can."""
+
+
+class OldBytes(NamedTuple):
+    """What a device is to hold where the file system reads nothing, instead of zeros."""
+
+    unread: Sequence[Span]
+    """The bytes that may be anything, ascending and apart from each other."""
+    discards: bool
+    """Whether the device is told to forget what it holds."""

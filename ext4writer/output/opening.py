@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -20,7 +21,7 @@ from .sink import Buffer, Sink, output_error
 
 if TYPE_CHECKING:
     from .compressed import Compression
-    from .disk_facts import DiskFacts
+    from .disk_facts import DiskFacts, OldBytes
     from .file import FileSink
     from .region import RegionSink
     from .trailed import Trailer
@@ -70,15 +71,19 @@ def open_sink(
     compression: Compression | None = None,
     disk: str | None = None,
     facts: DiskFacts | None = None,
+    old: OldBytes | None = None,
     watch: Callable[[Buffer], object] | None = None,
     trailer: Trailer | None = None,
 ) -> Sink:
     """Return the sink for ``output`` and an image of ``size`` bytes; see ``write_image``.
 
-    ``block_size`` is checked against the sectors of a device. Raises :class:`OutputError`.
+    ``block_size`` is checked against the sectors of a device, and ``old`` is for a device alone.
+    Raises :class:`OutputError`.
     """
     if offset is not None and offset < 0:
         raise OutputError(name_of(output), f"the offset {offset} is below zero")
+    if old is not None:
+        return _open_keeping(output, size, block_size, offset, disk, old)
     if trailer is not None:
         from .trailed import TrailedSink
 
@@ -107,6 +112,39 @@ def open_sink(
     if watch is None:
         return sink
     return _watched(sink, watch)
+
+
+def _open_keeping(
+    output: OutputLike,
+    size: int,
+    block_size: int,
+    offset: int | None,
+    disk: str | None,
+    old: OldBytes,
+) -> Sink:
+    """The sink for a device that keeps old bytes where the file system reads nothing."""
+    from .region import RegionSink
+
+    if disk in (None, "raw") and _is_device(output):
+        sink = _open(output, size, block_size, offset, False, True, True, None)
+        if isinstance(sink, RegionSink):  # all but a device that is open for appending
+            sink.keep(old)
+            return sink
+        sink.abort()
+    raise OutputError(
+        name_of(output),
+        "is no block device, and only there can free blocks be other than zeros; "
+        "leave out free_blocks",
+    )
+
+
+def _is_device(output: OutputLike) -> bool:
+    """Whether ``output`` is a block device, by path or open; nothing is opened to find out."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        if isinstance(output, str | bytes | os.PathLike):
+            return stat.S_ISBLK(os.stat(output).st_mode)
+        return stat.S_ISBLK(os.fstat(output.fileno()).st_mode)  # type: ignore[union-attr]
+    return False
 
 
 def _watched(sink: Sink, watch: Callable[[Buffer], object]) -> Sink:

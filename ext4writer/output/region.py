@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from ..forked import next_generation
 from ..spans import Span
 from .descriptor import DescriptorSink, SharedImage
+from .disk_facts import OldBytes
 from .sink import Buffer
-from .zeros import punch, write_zeros, zero_device
+from .zeros import discard, punch, write_zeros, zero_device
 
 HEAD_BYTES = 2048
 """Bytes up to the end of the primary superblock. Without it the rest is not a file system."""
 WIPED_BYTES = 1 << 20
 """Bytes that may hold signatures of other file systems, volume managers and partition tables."""
+SIGNED_HEAD_BYTES = 8 << 20
+SIGNED_TAIL_BYTES = 2 << 20
+"""Bytes at both ends of a device that are zeros even if old bytes are kept, as libblkid finds
+something there: util-linux libblkid/src/superblocks, luks.c, the second header up to 4 MiB from the
+start; promise_raid.c, 3,087 sectors before the end; and nearer to it GPT, ZFS and Linux's
+RAID. mke2fs zeroes 4 KiB and the last 64 to 128 KiB (misc/mke2fs.c:main)."""
 
 
 class RegionSink(DescriptorSink):
@@ -60,6 +67,8 @@ class RegionSink(DescriptorSink):
         self._head = bytearray(min(HEAD_BYTES, size))
         self._written: list[Span] | None = None
         """The written ranges; kept if the rest may not be zeros."""
+        self._kept: Sequence[Span] = ()
+        """The ranges that keep old bytes where nothing is written, ascending."""
         self._finished = False
         self._first_generation = next_generation()
         try:
@@ -80,6 +89,16 @@ class RegionSink(DescriptorSink):
         else:
             self._preallocates = False
 
+    def keep(self, old: OldBytes) -> None:
+        """Leave bytes of a device as they are, or discard them, before anything is written."""
+        head, tail = SIGNED_HEAD_BYTES, self.size - SIGNED_TAIL_BYTES
+        kept = (Span(max(first, head), min(end, tail)) for first, end in old.unread)
+        self._kept = [span for span in kept if span.start < span.end]
+        if old.discards:
+            # What was wiped stays wiped: a discarded range may read as it was before.
+            first, end = self.start + WIPED_BYTES, self.start + self.size
+            discard(self._fd, first, end, self._sector_size)
+
     def shared(self) -> SharedImage | None:
         if self.fd is None:
             return None
@@ -99,7 +118,7 @@ class RegionSink(DescriptorSink):
 
     def finish(self) -> None:
         try:
-            for start, end in self._gaps():
+            for start, end in without(self._gaps(), self._kept):
                 self._zero(self.start + start, end - start)
             if self._flushes:
                 os.fsync(self._fd)
@@ -158,3 +177,19 @@ class RegionSink(DescriptorSink):
         if self._close is not None:
             with contextlib.suppress(OSError):
                 self._close()
+
+
+def without(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
+    """Yield what is left of ``spans``; both ascend, and no two of one kind overlap."""
+    at = 0
+    for start, end in spans:
+        while at < len(others) and others[at].end <= start:
+            at += 1
+        index = at
+        while index < len(others) and others[index].start < end:
+            if others[index].start > start:
+                yield Span(start, others[index].start)
+            start = max(start, others[index].end)
+            index += 1
+        if start < end:
+            yield Span(start, end)

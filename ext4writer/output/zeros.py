@@ -1,4 +1,4 @@
-"""Makes ranges of files and devices read as zeros, with one system call where possible."""
+"""Makes ranges of files and devices read as zeros, or forgets them, with few system calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ FALLOC_FL_PUNCH_HOLE = 0x02
 FALLOC_FL_ZERO_RANGE = 0x10
 
 BLKZEROOUT = 0x127F
-"""linux/fs.h: the number on most architectures; the others refuse it."""
+BLKDISCARD = 0x1277
+"""linux/fs.h: the numbers on most architectures; the others refuse them."""
+
+DISCARDED_BYTES = 2 << 30
+"""Bytes that one call discards, so that it can be interrupted; misc/mke2fs.c:DISCARD_STEP_MB."""
 
 
 @cache
@@ -71,6 +75,22 @@ def zero_device(fd: int, start: int, length: int, sector_size: int) -> None:
         except OSError:
             pass  # writing below reports what is wrong
     write_zeros(fd, first, last - first)
+
+
+def discard(fd: int, start: int, end: int, sector_size: int) -> None:
+    """Tell a block device that it may forget a range, if it can: anything may be read there then.
+
+    As in misc/mke2fs.c:mke2fs_discard_device, a device that refuses keeps what it holds.
+    """
+    start, end = round_up(start, sector_size), round_down(end, sector_size)
+    if not hasattr(fcntl, "ioctl"):
+        return
+    for first in range(start, end, DISCARDED_BYTES):
+        length = min(DISCARDED_BYTES, end - first)
+        try:
+            fcntl.ioctl(fd, BLKDISCARD, pack("=QQ", first, length))
+        except OSError:
+            return
 
 
 def write_zeros(fd: int, start: int, length: int) -> None:

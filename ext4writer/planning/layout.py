@@ -237,3 +237,23 @@ def unused_bytes(plan: ImagePlan) -> list[Span]:
     """The bytes of free blocks, ascending: what they hold is no matter."""
     size = plan.format.cluster_size
     return [Span(first * size, min(end * size, plan.size_bytes)) for first, end in plan.free_ranges]
+
+
+def unread_bytes(plan: ImagePlan) -> list[Span]:
+    """The bytes that nobody reads before writing them, ascending: free blocks, and unused inodes.
+
+    Those of inodes are whole blocks of tables that the kernel is told to make zeros of
+    (``Spec.lazy_itable_init``). Rules: e2fsprogs misc/mke2fs.c:write_inode_tables, which leaves
+    the same blocks, and fs/ext4/ialloc.c:ext4_init_inode_table, which makes zeros of them.
+    """
+    found = unused_bytes(plan)
+    fmt, geometry = plan.format, plan.geometry
+    # Without checksums of descriptors there is no count of unused inodes: all of them are read.
+    if plan.spec.lazy_itable_init and fmt.has_uninit_groups:
+        size, blocks = fmt.block_size, geometry.inode_table_blocks
+        for table, unused in zip(geometry.inode_tables, plan.groups.itable_unused, strict=True):
+            used = ceil_div((geometry.inodes_per_group - unused) * fmt.inode_size, size)
+            if used < blocks:
+                found.append(Span((table + used) * size, (table + blocks) * size))
+        found.sort()
+    return found

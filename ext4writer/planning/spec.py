@@ -484,7 +484,7 @@ class Spec:
     lazy_itable_init: Option[bool, bool] = Option(
         False,
         "Do not say that unused inodes are zeros, so that the kernel writes zeros there after a "
-        "mount. They are zeros in any case.",
+        "mount. They are zeros all the same, unless free blocks of a device keep what they held.",
         flag,
     )
     blocks_per_group: Option[int | None, int | str | None] = Option(

@@ -98,6 +98,22 @@ class TestDevices:
             facts = report("build", source, "-o", device, "--offset", "4M", "--size", "region")
             assert facts["size"] == 36 * MIB
 
+    def test_free_blocks_that_are_kept(self, source: Path, disk: Path, out: Path) -> None:
+        before = disk.read_bytes()
+        for name in (disk, out / "new.img", "-"):
+            done = run("build", source, "-o", name, "--free-blocks", "keep")
+            assert done.returncode == 2 and "needs an --output that is" in done.stderr
+        with loop_device(disk) as device:
+            options = ["build", source, "-o", device, "--size", "device", "--free-blocks", "keep"]
+            done = run(*options, "--chunks", out / "chunks")
+            assert done.returncode == 2 and "--free-blocks keep leaves bytes" in done.stderr
+            assert contents(device) == before
+            facts = report(*options)
+            assert facts["size"] == 40 * MIB
+            assert contents(device)[20 * MIB : 30 * MIB] == before[20 * MIB : 30 * MIB]
+            assert signatures(device) == ["ext4"]
+            fsck.assert_clean(device)
+
     def test_a_closure_on_a_device(self, tmp_path: Path, disk: Path) -> None:
         name = "0123456789abcdfghijklmnpqrsvwxyz-hello"
         (tmp_path / "store" / name).mkdir(parents=True)

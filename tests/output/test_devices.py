@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
+import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ext4writer import Ext4WriterError, OutputError, Spec, Tree, plan, write_image, write_layout
+from ext4writer import (
+    Ext4WriterError,
+    OutputError,
+    Spec,
+    SpecError,
+    Tree,
+    plan,
+    write_image,
+    write_layout,
+)
 from ext4writer.output import zeros
+from ext4writer.output.disk_facts import FreeBlocks, OldBytes
 from ext4writer.output.opening import open_sink
+from ext4writer.spans import Span
 from tests.judges import fsck
 from tests.judges.devices import contents, loop_device, signatures
 from tests.judges.kernel import mounted
@@ -101,6 +114,147 @@ def test_a_device_that_cannot_discard(
     assert contents(device)[: 16 * MIB] == image_of(some_files(), Spec(size=16 * MIB))
 
 
+def spans_of(size: int, spans: Iterable[tuple[int, int]]) -> set[int]:
+    """The blocks of 4 KiB that lie wholly in ``spans``."""
+    return {
+        block for start, end in spans for block in range(-(-start // 4096), min(end, size) // 4096)
+    }
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("refused", ["", "punching", "any call"])
+def test_free_blocks_that_are_kept(
+    lazy: bool, refused: str, device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old bytes stay in free blocks and unused inodes, but for both ends; the rest is the image."""
+    if refused:
+        monkeypatch.setattr(zeros, "_fallocate", lambda: lambda *_: False)
+    if refused == "any call":
+        monkeypatch.setattr(zeros, "fcntl", None)
+    spec = Spec(size=36 * MIB, lazy_itable_init=lazy, inodes=30_000, inode_size=512)
+    layout = plan(some_files(), spec)
+    write_layout(layout, device, offset=MIB, free_blocks="keep")
+    found, before, image = contents(device), old_bytes(40 * MIB), image_of(some_files(), spec)
+    assert found[:MIB] == before[:MIB] and found[37 * MIB :] == before[37 * MIB :]
+    free = spans_of(36 * MIB, layout.unused)
+    ends = {*range(8 * MIB // 4096), *range(34 * MIB // 4096, 36 * MIB // 4096)}
+    kept = set()
+    for block in range(36 * MIB // 4096):
+        at = block * 4096
+        if found[MIB + at : MIB + at + 4096] != image[at : at + 4096]:
+            assert found[MIB + at : MIB + at + 4096] == before[MIB + at : MIB + at + 4096]
+            kept.add(block)
+    assert free - ends <= kept and not kept & ends
+    # Of 15 MiB of inode tables that begin in the first MiB, a part is not at the beginning.
+    assert bool(kept - free) == lazy
+    part = tmp_path / "part"
+    part.write_bytes(found[MIB : 37 * MIB])
+    fsck.assert_clean(part)
+    require_loop_mount()
+    with mounted(part) as point:
+        assert (point / "file-9").read_bytes() == random.Random(9).randbytes(90_000)
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_free_blocks_that_are_discarded(as_file: bool, tmp_path: Path) -> None:
+    """A loop device makes holes of what is discarded."""
+    (tmp_path / "disk").write_bytes(old_bytes(64 * MIB))
+    with loop_device(tmp_path / "disk") as device:
+        if as_file:
+            with open(device, "r+b") as file:
+                write_image(some_files(), file, Spec(size=48 * MIB), free_blocks="discard")
+        else:
+            write_image(some_files(), device, Spec(size=48 * MIB), free_blocks="discard")
+        run(["sync", device])
+        assert (tmp_path / "disk").stat().st_blocks * 512 < 28 * MIB
+        found = contents(device)
+        assert found[: 48 * MIB] == image_of(some_files(), Spec(size=48 * MIB))
+        assert found[48 * MIB :] == old_bytes(64 * MIB)[48 * MIB :]
+
+
+def test_discards_go_in_steps_to_the_region_alone(
+    device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not to what is wiped, which could be read again; a device that refuses one gets no more."""
+    asked: list[tuple[int, int]] = []
+    ioctl = zeros.fcntl.ioctl
+
+    def noted(fd: int, request: int, argument: Any) -> Any:
+        if request == zeros.BLKDISCARD:
+            asked.append(struct.unpack("=QQ", argument))
+            if len(asked) == 3:
+                raise OSError(95, "Operation not supported")
+        return ioctl(fd, request, argument)
+
+    monkeypatch.setattr(zeros.fcntl, "ioctl", noted)
+    monkeypatch.setattr(zeros, "DISCARDED_BYTES", 5 * MIB)
+    write_image(some_files(), device, Spec(size=24 * MIB), offset=4 * MIB, free_blocks="discard")
+    assert asked == [(start * MIB, 5 * MIB) for start in (5, 10, 15)]
+    fsck_part = contents(device)[4 * MIB : 28 * MIB]
+    fsck.judge_bytes(fsck_part)
+
+
+@pytest.mark.parametrize(
+    ("at", "signature", "kind"),
+    [
+        (2 * MIB, b"\x5e\xf1\xab\x2f", "VMFS"),
+        (4 * MIB, b"SKUL\xba\xbe\x00\x01", "crypto_LUKS"),
+        (-3087 * 512, b"Promise Technology, Inc.", "promise_fasttrack_raid_member"),
+        (-63 * 512, b"Promise Technology, Inc.", "promise_fasttrack_raid_member"),
+    ],
+)
+def test_signatures_in_free_blocks(at: int, signature: bytes, kind: str, device: Path) -> None:
+    with open(device, "r+b") as file:
+        file.seek(at, os.SEEK_END if at < 0 else os.SEEK_SET)
+        file.write(signature)
+    assert signatures(device) == [kind]
+    write_image(Tree(), device, Spec(size=40 * MIB, journal="none"), free_blocks="keep")
+    assert signatures(device) == ["ext4"]
+
+
+def test_outputs_whose_free_blocks_are_zeros(device: Path, tmp_path: Path) -> None:
+    """Refused before anything is written: files and parts of them, memory, streams, digests."""
+    (tmp_path / "file").write_bytes(b"\xaa" * (8 * MIB))
+    layout = plan(Tree(), Spec(size=4 * MIB))
+    memory = bytearray(b"old")
+    with open(tmp_path / "file", "r+b") as file:
+        outputs: list[Any] = [tmp_path / "new.img", tmp_path / "file", file, memory, io.BytesIO()]
+        for output in outputs:
+            for offset in (None, 0):
+                with pytest.raises(OutputError, match="is no block device"):
+                    write_layout(layout, output, offset=offset, free_blocks="keep")
+    with open(device, "ab") as file, pytest.raises(OutputError, match="is no block device"):
+        write_layout(layout, file, free_blocks="keep")
+    with pytest.raises(OutputError, match="is no block device"):
+        write_layout(layout, device, free_blocks="keep", format="qcow2")
+    with pytest.raises(SpecError, match="free_blocks"):
+        write_layout(layout, device, free_blocks="keep", watch=len)
+    with pytest.raises(SpecError, match="'none' is none of zero, keep, discard"):
+        write_layout(layout, device, free_blocks="none")  # type: ignore[arg-type]
+    assert contents(device) == old_bytes(40 * MIB)
+    assert memory == b"old" and set((tmp_path / "file").read_bytes()) == {0xAA}
+    assert [path.name for path in tmp_path.glob("*img*")] == []
+
+
+def test_old_bytes_between_any_pieces(device: Path) -> None:
+    """A sink by itself: written and kept ranges that begin and end anywhere."""
+    generator, size = random.Random(5), 14 * MIB
+    before, expected = old_bytes(40 * MIB), bytearray(14 * MIB)
+    bounds = sorted(generator.sample(range(6 * MIB, size), 80))
+    kept = [Span(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=True)]
+    sink = open_sink(device, size, old=OldBytes(kept, False))
+    for start, end in kept:
+        start, end = max(start, 8 * MIB), min(end, 12 * MIB)
+        if start < end:
+            expected[start:end] = before[start:end]
+    for _ in range(80):
+        at, count = generator.randrange(0, size - 90_000), generator.randrange(1, 90_000)
+        expected[at : at + count] = data = generator.randbytes(count)
+        sink.write_at(at, data)
+    sink.finish()
+    assert contents(device)[:size] == expected
+
+
 def test_one_call_for_each_stretch_of_zeros(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int]] = []
     original = zeros.zero_device
@@ -129,8 +283,9 @@ def test_one_call_for_each_stretch_of_zeros(device: Path, monkeypatch: pytest.Mo
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
+@pytest.mark.parametrize("free_blocks", ["zero", "keep"])
 def test_what_an_older_file_system_is_known_by_is_gone(
-    make: list[str], kind: str, tmp_path: Path
+    make: list[str], kind: str, free_blocks: FreeBlocks, tmp_path: Path
 ) -> None:
     require(make[0])
     (tmp_path / "disk").touch()
@@ -138,11 +293,11 @@ def test_what_an_older_file_system_is_known_by_is_gone(
     with loop_device(tmp_path / "disk") as device:
         run([*make, device])
         assert kind in signatures(device)
-        write_image(some_files(), device, Spec(size=320 * MIB))
+        write_image(some_files(), device, Spec(size=320 * MIB), free_blocks=free_blocks)
         assert signatures(device) == ["ext4"]
         run([*make, device])
         with pytest.raises(Ext4WriterError):
-            write_image(broken(), device, Spec(size=320 * MIB))
+            write_image(broken(), device, Spec(size=320 * MIB), free_blocks=free_blocks)
         assert "ext4" not in signatures(device)
         assert not {"ext2", "xfs", "btrfs", "swap"} & set(signatures(device))
 

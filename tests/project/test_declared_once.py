@@ -166,4 +166,5 @@ def test_an_option_that_is_new_needs_its_flags_alone() -> None:
 def test_lists_that_help_does_not_load_are_those_of_the_library() -> None:
     assert tuple(profiles.PROFILES) == options.PROFILES
     assert options.FORMATS == disk_facts.FORMATS
+    assert options.FREE_BLOCKS == disk_facts.FREE_BLOCKS
     assert map_command.COLOURS == classes.COLOURS

@@ -357,9 +357,12 @@ class _Making:
                 "skipping inode table and journal wipe\n",
                 always=True,
             )
-        if self._settings.discards and not self._arguments.dry_run:
+        device = self._target.is_device
+        discards = self._settings.discards and (self._target.can_discard() or not device)
+        if discards and not self._arguments.dry_run:
             console.numeric("Discarding device blocks: ", self._settings.numbers.blocks)
-            if verbose:
+            # What a device returns after that is not known.
+            if verbose and not device:
                 text = "Discard succeeded and will return 0s - skipping inode table wipe\n"
                 console.out(text, always=True)
 
@@ -379,6 +382,15 @@ class _Making:
         settings = self._settings
         is_v1 = self._arguments.journal.v1_superblock and settings.journal_blocks
         return (*(_V1_JOURNAL if is_v1 else ()), *settings.overrides)
+
+    def _free_blocks(self) -> str:
+        """What mke2fs leaves where the file system reads nothing.
+
+        What a file holds is discarded, and where that is not wanted there are zeros as well.
+        """
+        if not self._target.is_device:
+            return "zero"
+        return "discard" if self._settings.discards else "keep"
 
     def _write(self, layout: Layout, pool: ProcessPool, cancel: Cancel) -> None:
         from .writing import write
@@ -408,6 +420,7 @@ class _Making:
             self._target,
             settings.extended.offset,
             sparse=settings.extended.android_sparse,
+            free_blocks=self._free_blocks(),
             overrides=self._overrides(),
             sync=sync or os.environ.get("MKE2FS_SYNC", "0") not in ("", "0"),
             processes=pool,

@@ -99,7 +99,7 @@ class Settings:
     creator_os: str
     profile: Profile
     discards: bool
-    """Whether all that is in the file is discarded at first."""
+    """Whether all that is in the file or device is discarded at first, if that can be done."""
 
     @property
     def block_size(self) -> int:
@@ -736,7 +736,8 @@ class _Settling:
         lazy = self._extended.lazy_itable_init
         if lazy is None:
             lazy = self._profile.bool_for(self._types, "lazy_itable_init", True)
-        return lazy and not (self._extended.assume_storage_prezeroed or self._discards())
+        leaves_zeros = not self._target.is_device and self._discards()
+        return lazy and not (self._extended.assume_storage_prezeroed or leaves_zeros)
 
     def _discards(self) -> bool:
         extended = self._extended
@@ -744,8 +745,8 @@ class _Settling:
         if discard is None:
             discard = self._profile.bool_for(self._types, "discard", not self._arguments.keep)
         known = max(self._arguments.block_size, MIN_BLOCK_SIZE)
-        in_file = not (self._target.is_device or extended.android_sparse)
-        return discard and in_file and (self._target.size or 0) >= known
+        in_place = not extended.android_sparse
+        return discard and in_place and (self._target.size or 0) >= known
 
     # -- the Spec ------------------------------------------------------------------------------
 

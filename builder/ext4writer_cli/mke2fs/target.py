@@ -136,6 +136,10 @@ class Target:
             least = physical
         return least, best or least, self._queue("rotational", 1) != 0
 
+    def can_discard(self) -> bool:
+        """Whether it is a device that takes discards."""
+        return self.is_device and self._queue("discard_max_bytes") > 0
+
     def partition_start(self) -> int:
         """The sector of the disk at which it begins; 0 of a file or a whole disk."""
         if not self.is_device or self.status is None:

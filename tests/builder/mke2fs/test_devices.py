@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.judges import kernel
-from tests.judges.devices import contents, loop_device
+from tests.judges.devices import contents, loop_device, signatures
 from tests.judges.fsck import judge
 from tests.judges.tools import require_loop_mount, run
 
-from .front import dumpe2fs, ours, theirs
+from .front import dumpe2fs, dumped_groups, ours, theirs
 
 MIB = 1 << 20
 
@@ -34,15 +36,82 @@ def test_a_device_is_written_in_place(sector_size: int, tmp_path: Path) -> None:
     judge(copy, "quick")
 
 
+def garbage(data: bytes) -> int:
+    """How many blocks of 4 KiB hold only the bytes that were there before."""
+    return sum(data[at : at + 4096] == b"\xff" * 4096 for at in range(0, len(data), 4096))
+
+
+@pytest.mark.parametrize("extended", ["discard", "nodiscard", "nodiscard,lazy_itable_init=0"])
+def test_free_blocks_are_left_as_mke2fs_leaves_them(extended: str, tmp_path: Path) -> None:
+    require_loop_mount()
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/hello").write_bytes(b"hello" * 10_000)
+    options = ["-t", "ext4", "-E", extended, "-d", tmp_path / "source"]
+    left, said, used = [], [], []
+    for make in (theirs, ours):
+        backing = tmp_path / make.__name__
+        backing.write_bytes(b"\xff" * (160 * MIB))
+        with loop_device(backing) as device:
+            if make is ours:
+                assert ours("-n", *options, device).status == 0
+                assert garbage(contents(device)) == 160 * MIB // 4096
+            done = make(*options, device)
+            assert done.status == 0, done.stderr
+            said.append("Discarding device blocks: " in done.stdout)
+            left.append(garbage(contents(device)))
+            run(["sync", device])
+            used.append(backing.stat().st_blocks * 512)
+            assert signatures(device) == ["ext4"]
+    # With a backup e2fsck looks at inodes that are not initialized yet, in those of mke2fs, too.
+    judge(tmp_path / "ours", "full" if "lazy" in extended else "quick")
+    with kernel.mounted(tmp_path / "ours") as point:
+        assert (point / "hello").read_bytes() == b"hello" * 10_000
+    assert said == [extended == "discard"] * 2
+    # 8 and 2 MiB at the ends are zeros, and uninitialized bitmaps, and descriptors for growth.
+    assert left[0] - 12 * MIB // 4096 <= left[1] <= left[0]
+    assert used[1] <= used[0] + 12 * MIB
+    assert left[1] * 4096 > 100 * MIB or extended == "discard"
+
+
+def test_the_kernel_makes_zeros_of_unused_inodes(tmp_path: Path) -> None:
+    """The thread that does so has its time, and then the file system is in order."""
+    require_loop_mount()
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"\xff" * (160 * MIB))
+    with loop_device(disk) as device:
+        options = ["-t", "ext4", "-b", "4096", "-i", "4096", "-E", "nodiscard"]
+        assert ours("-q", *options, device).status == 0
+        groups = "\n".join(dumped_groups(device))
+        assert "ITABLE_ZEROED" not in groups
+        start, end = map(int, re.findall(r"Inode table at (\d+)-(\d+)", groups)[-1])
+    with open(disk, "rb") as file:
+        file.seek((end - 100) * 4096)
+        assert set(file.read(100 * 4096)) == {0xFF}, "it is left"
+        with kernel.mounted(disk, rw=True, options="init_itable=0") as point:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                file.seek(start * 4096)
+                if not any(file.read((end + 1 - start) * 4096)):
+                    break
+                time.sleep(0.1)
+            for number in range(3000):
+                (point / f"file-{number}").write_bytes(b"x" * number)
+    judge(disk, "quick")
+    assert "ITABLE_ZEROED" in "\n".join(dumped_groups(disk))
+
+
 def test_a_part_of_a_device(tmp_path: Path) -> None:
     backing = tmp_path / "disk"
     backing.write_bytes(b"\xaa" * (20 * MIB))
     with loop_device(backing) as device:
-        assert ours("-q", "-E", f"offset={2 * MIB}", device, "8M").status == 0
-        data = contents(device)
-    assert set(data[: 2 * MIB]) == set(data[10 * MIB :]) == {0xAA}
+        for discard in ("nodiscard", "discard"):
+            done = ours("-q", "-E", f"offset={2 * MIB},{discard}", device, "14M")
+            assert done.status == 0
+            data = contents(device)
+            assert set(data[: 2 * MIB]) == set(data[16 * MIB :]) == {0xAA}
+            assert (b"\xaa" * MIB in data[2 * MIB : 16 * MIB]) == (discard == "nodiscard")
     part = tmp_path / "part"
-    part.write_bytes(data[2 * MIB : 10 * MIB])
+    part.write_bytes(data[2 * MIB : 16 * MIB])
     judge(part, "quick")
 
 
