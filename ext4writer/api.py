@@ -29,6 +29,7 @@ from .planning.options import Size, size_of, taken
 from .planning.planner import plan_image
 from .planning.spec import Spec
 from .progress import Cancel, ProgressCallback, check_cancelled
+from .spans import Span
 from .tree import Tree
 
 if TYPE_CHECKING:
@@ -175,6 +176,8 @@ def _old_bytes(layout: Layout, free_blocks: str, *, is_seen: bool) -> OldBytes |
             "free_blocks",
             "must be zeros where all bytes of the image are looked at while they are written",
         )
+    if free_blocks == "prezeroed":
+        return OldBytes([Span(0, layout.size_bytes)], False)
     return OldBytes(unread_bytes(plan_of(layout)), free_blocks == "discard")
 
 
@@ -368,9 +371,11 @@ def write_image(
     ``free_blocks`` says what a block device holds where the file system reads nothing, which is in
     free blocks, and with ``Spec.lazy_itable_init`` in unused inodes: zeros; with "keep" what it
     held before; with "discard" what it makes of that when it is told that it may forget it. So a
-    disk without a quick way to zeros need not be written whole. What other file systems and volume
-    managers are known by at both ends is zeros in any case. Other outputs take "zero" alone, and
-    ``watch`` and ``trailer`` need it.
+    disk without a quick way to zeros need not be written whole. "prezeroed" says that all of the
+    device reads as zeros already: then zeros are not written for inode tables and the journal
+    either, and a device of which that is not true gets a broken file system. What other file
+    systems and volume managers are known by at both ends is zeros in any case. Other outputs take
+    "zero" alone, and ``watch`` and ``trailer`` need it.
 
     ``watch`` is called with all bytes of the image in order while they are written, such as the
     ``update`` of a digest. The views that it gets are valid until it returns, and it may be called

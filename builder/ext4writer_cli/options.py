@@ -42,7 +42,7 @@ SECTOR_SIZE = 512
 PROFILES = ("default", "boot", "minimal", "readonly", "android", "ext2", "ext3")
 """As ``ext4writer.planning.profiles`` has them, which help does not load."""
 FORMATS = ("raw", "qcow2", "qcow2-compressed", "simg", "vhd")
-FREE_BLOCKS = ("zero", "keep", "discard")
+FREE_BLOCKS = ("zero", "keep", "discard", "prezeroed")
 """As ``ext4writer.output.disk_facts`` has them, which help does not load."""
 
 
@@ -915,7 +915,8 @@ class OutputOptions(OptionGroup):
         default="zero",
         about="What a block device holds where the file system reads nothing: zeros; what it held "
         "before; or what it makes of that when it is told that it may forget it. The latter two "
-        "are for disks that have no quick way to zeros.",
+        "are for disks that have no quick way to zeros. 'prezeroed' promises that the device reads "
+        "as zeros, of which then none are written, for tables and the journal either.",
     )
     zstd_level: int | None = row(
         "--zstd-level",

@@ -13,9 +13,10 @@ OutputFormat = Literal["raw", "qcow2", "qcow2-compressed", "simg", "vhd"]
 image of Android; as a fixed disk of Virtual PC."""
 FORMATS: tuple[str, ...] = get_args(OutputFormat)
 
-FreeBlocks = Literal["zero", "keep", "discard"]
+FreeBlocks = Literal["zero", "keep", "discard", "prezeroed"]
 """What becomes of a block device's bytes that the file system does not read: zeros; what they were;
-or what the device makes of them when it is told that it may forget them."""
+or what the device makes of them when it is told that it may forget them. The last word says that
+the whole device reads as zeros, so that none are written."""
 FREE_BLOCKS: tuple[str, ...] = get_args(FreeBlocks)
 
 

@@ -20,10 +20,10 @@ WIPED_BYTES = 1 << 20
 """Bytes that may hold signatures of other file systems, volume managers and partition tables."""
 SIGNED_HEAD_BYTES = 8 << 20
 SIGNED_TAIL_BYTES = 2 << 20
-"""Bytes at both ends of a device that are zeros even if old bytes are kept, as libblkid finds
-something there: util-linux libblkid/src/superblocks, luks.c, the second header up to 4 MiB from the
-start; promise_raid.c, 3,087 sectors before the end; and nearer to it GPT, ZFS and Linux's
-RAID. mke2fs zeroes 4 KiB and the last 64 to 128 KiB (misc/mke2fs.c:main)."""
+"""Bytes at both ends of a device that are zeros even if old bytes are kept. libblkid of util-linux
+finds the second header of LUKS2 up to 4 MiB from the start (superblocks/luks.c), RAID of Promise
+3,087 sectors before the end (promise_raid.c), and nearer to it GPT, ZFS and RAID of Linux. mke2fs
+zeroes 4 KiB and the last 64 to 128 KiB (misc/mke2fs.c:main)."""
 
 
 class RegionSink(DescriptorSink):

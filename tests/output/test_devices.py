@@ -172,6 +172,27 @@ def test_free_blocks_that_are_discarded(as_file: bool, tmp_path: Path) -> None:
         assert found[48 * MIB :] == old_bytes(64 * MIB)[48 * MIB :]
 
 
+def test_a_device_that_is_promised_to_be_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").touch()
+    os.truncate(tmp_path / "disk", 128 * MIB)
+    zeroed: list[int] = []
+    original = zeros.zero_device
+
+    def counted(fd: int, start: int, length: int, sector_size: int) -> None:
+        zeroed.append(length)
+        original(fd, start, length, sector_size)
+
+    monkeypatch.setattr("ext4writer.output.region.zero_device", counted)
+    spec = Spec(size=128 * MIB)
+    with loop_device(tmp_path / "disk") as device:
+        write_image(some_files(), device, spec, free_blocks="prezeroed")
+        assert sum(zeroed) <= 10 * MIB, "both ends"
+        assert contents(device) == image_of(some_files(), spec)
+        fsck.assert_clean(device)
+
+
 def test_discards_go_in_steps_to_the_region_alone(
     device: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +250,7 @@ def test_outputs_whose_free_blocks_are_zeros(device: Path, tmp_path: Path) -> No
         write_layout(layout, device, free_blocks="keep", format="qcow2")
     with pytest.raises(SpecError, match="free_blocks"):
         write_layout(layout, device, free_blocks="keep", watch=len)
-    with pytest.raises(SpecError, match="'none' is none of zero, keep, discard"):
+    with pytest.raises(SpecError, match="'none' is none of zero, keep, discard, prezeroed"):
         write_layout(layout, device, free_blocks="none")  # type: ignore[arg-type]
     assert contents(device) == old_bytes(40 * MIB)
     assert memory == b"old" and set((tmp_path / "file").read_bytes()) == {0xAA}

@@ -390,6 +390,8 @@ class _Making:
         """
         if not self._target.is_device:
             return "zero"
+        if self._settings.extended.assume_storage_prezeroed:
+            return "prezeroed"
         return "discard" if self._settings.discards else "keep"
 
     def _write(self, layout: Layout, pool: ProcessPool, cancel: Cancel) -> None:

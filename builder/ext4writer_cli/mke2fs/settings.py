@@ -745,7 +745,9 @@ class _Settling:
         if discard is None:
             discard = self._profile.bool_for(self._types, "discard", not self._arguments.keep)
         known = max(self._arguments.block_size, MIN_BLOCK_SIZE)
-        in_place = not extended.android_sparse
+        # A device that reads as zeros need not do so after a discard.
+        is_left = extended.assume_storage_prezeroed and self._target.is_device
+        in_place = not (extended.android_sparse or is_left)
         return discard and in_place and (self._target.size or 0) >= known
 
     # -- the Spec ------------------------------------------------------------------------------

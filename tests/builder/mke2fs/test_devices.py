@@ -73,6 +73,22 @@ def test_free_blocks_are_left_as_mke2fs_leaves_them(extended: str, tmp_path: Pat
     assert left[1] * 4096 > 100 * MIB or extended == "discard"
 
 
+def test_a_device_that_is_zeros(tmp_path: Path) -> None:
+    """Nothing is discarded, and neither tables nor the journal are written."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(160 * MIB))
+    options = ["-t", "ext4", "-E", "assume_storage_prezeroed"]
+    with loop_device(disk) as device:
+        done = ours("-v", *options, device)
+        assert done.status == 0 and "Assuming the storage device is prezeroed" in done.stdout
+        assert "Discarding" not in done.stdout
+        assert "ITABLE_ZEROED" in "\n".join(dumped_groups(device))
+        run(["sync", device])
+        assert disk.stat().st_blocks * 512 >= 150 * MIB, "not even the journal is a hole"
+        assert signatures(device) == ["ext4"]
+    judge(disk, "full")
+
+
 def test_the_kernel_makes_zeros_of_unused_inodes(tmp_path: Path) -> None:
     """The thread that does so has its time, and then the file system is in order."""
     require_loop_mount()
