@@ -7,6 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..arguments import path_problem
@@ -20,6 +21,12 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 _SIZE_MOST = 1 << 63
 """Where no file reaches, in bytes."""
+
+
+class HasBuffer(Protocol):
+    """What :class:`memoryview` takes, such as a ``mmap`` or an ``array``."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 
 class CanPread(Protocol):
@@ -38,7 +45,9 @@ class CanReadInto(Protocol):
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
-Source: TypeAlias = "str | os.PathLike[str] | os.PathLike[bytes] | Buffer | CanPread | CanReadInto"
+Source: TypeAlias = (
+    "str | os.PathLike[str] | os.PathLike[bytes] | Buffer | HasBuffer | CanPread | CanReadInto"
+)
 """What an image can be read from. A ``str`` or path-like is a path; ``bytes`` are an image."""
 
 
@@ -47,6 +56,8 @@ class Store:
 
     name: bytes
     size: int
+    is_whole_file = False
+    """Whether it is all of a file, or of a memory; no device, partition or window."""
 
     def read(self, offset: int, count: int) -> bytes:
         """Return ``count`` bytes from ``offset`` on; :class:`ImageError` where there are fewer."""
@@ -77,15 +88,20 @@ class Store:
 class FileStore(Store):
     """A file or device of the host."""
 
-    def __init__(self, file: HeldFile, size: int) -> None:
+    def __init__(self, file: HeldFile, size: int, *, is_regular: bool) -> None:
         self.name = file.path
         self.size = size
         self.file = file
+        self.is_whole_file = is_regular
 
     def _read(self, offset: int, count: int) -> bytes:
         data = bytearray(count)
-        with memoryview(data) as view:
-            done = self.file.read_into(view, offset)
+        try:
+            with memoryview(data) as view:
+                done = self.file.read_into(view, offset)
+        except SourceError as error:
+            problem = error.problem.replace("cannot be read", f"cannot be read at byte {offset}", 1)
+            raise ImageError(self.name, problem) from error
         return bytes(data[:done])
 
     def stored(self, start: int, end: int) -> Iterator[Span]:
@@ -113,6 +129,7 @@ class MemoryStore(Store):
     """An image in memory."""
 
     name = b"(image in memory)"
+    is_whole_file = True
 
     def __init__(self, data: Buffer) -> None:
         self._data = memoryview(data).cast("B")
@@ -249,9 +266,16 @@ def open_store(source: Source) -> Store:
             raise SourceError(path, "cannot be read: No such file or directory") from error
         assert file.fd is not None
         status = os.fstat(file.fd)
-        if stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode):
-            return FileStore(file, os.lseek(file.fd, 0, os.SEEK_END))
+        is_regular = stat.S_ISREG(status.st_mode)
+        if is_regular or stat.S_ISBLK(status.st_mode):
+            try:
+                size = os.lseek(file.fd, 0, os.SEEK_END)
+            except OSError as error:  # such as files of /proc, which have no end
+                raise ImageError(path, f"cannot be read: {error.strerror}") from error
+            return FileStore(file, size, is_regular=is_regular)
         raise ImageError(path, "is neither a file nor a block device")
     if hasattr(source, "pread") or isinstance(source, CanReadInto):
         return ObjectStore(source)
+    with suppress(TypeError):  # what has bytes without being them: mmap, array, numpy's arrays
+        return MemoryStore(memoryview(source))
     raise ImageError(repr(source)[:80], "is no path, no bytes, and has neither pread nor readinto")

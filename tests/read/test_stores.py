@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import io
+import mmap
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pytest
 
 from ext4writer import ImageError
 from ext4writer.read import TreeBlock, open_image
+from ext4writer.read.stores import FileStore
+from ext4writer.slices import HeldFile
 from tests.judges.debugfs import debugfs
 from tests.judges.foreign import NOTHING, Entry, Listing, _chunks, _entry, list_dissect, list_tsk
 from tests.judges.tools import require_root, run
@@ -74,12 +78,28 @@ def test_what_can_be_read_from(data: bytes, tmp_path: Path) -> None:
         assert everything(source) == wanted
     with path.open("rb", buffering=0) as file:
         assert everything(file) == wanted
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            assert everything(mapped) == wanted
+    assert everything(array.array("B", data)) == wanted
     assert everything(b"\1" * 70_000 + data + b"\2" * 999, offset=70_000) == wanted
     with pytest.raises(ImageError, match="cannot be read at byte"):
         everything(Failing(data))
     for wrong in (b"", b"short", b"\0" * 5000, object(), 7, tmp_path):
         with pytest.raises(ImageError):
             open_image(wrong)  # type: ignore[arg-type]
+
+
+def test_a_file_that_the_host_cannot_read() -> None:
+    """No disk with bad sectors is at hand; the memory of a process has no page at 0 either."""
+    path = Path("/proc/self/mem")
+    if not path.exists():
+        pytest.skip("no /proc")
+    with pytest.raises(ImageError, match="/proc/self/mem: cannot be read"):
+        open_image(path)
+    fd = os.open(path, os.O_RDONLY)
+    store = FileStore(HeldFile(fd, b"disk"), 1 << 20, is_regular=True)
+    with pytest.raises(ImageError, match="disk: cannot be read at byte 4096: Input/output error"):
+        store.read(4096, 512)
 
 
 @pytest.mark.root
