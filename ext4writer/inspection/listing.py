@@ -14,6 +14,7 @@ from ..read.units import group_units, inode_units
 from ..read.verity import verity
 from ..read.walk import Found
 from ..read.xattrs import encryption_context
+from .usage import usage
 from .words import mode_words, time_ns
 
 LETTERS = {
@@ -192,8 +193,17 @@ def owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
     """Yield who owns a block: metadata of a group, or metadata or content of inodes.
 
     Every owner is named, also where there should be one only. Inodes that no path leads to have
-    the path ``<ino>``. On the device of a journal, what is no metadata is its log.
+    the path ``<ino>``. On the device of a journal, what is no metadata is its log. A block that
+    nothing names has a row with its kind alone: free, the boot block, or in use without an owner.
     """
+    rows = list(_owners(image, block))
+    yield from rows
+    if not rows:
+        uses = usage(image).uses
+        yield from ({"kind": use.kind} for use in uses if use.first <= block < use.end)
+
+
+def _owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
     start, end = block * image.block_size, (block + 1) * image.block_size
     if image.format.journal_dev:
         yield from _of_journal_device(image, start, end)

@@ -130,6 +130,9 @@ def test_find(image: Path) -> None:
         {"kind": "data", "block_of_file": 5, "inode": int(owner[-1]), "paths": ["/big"]}
     ]
     assert said("find", image, "--block", 0).startswith("group 0: superblock")
+    free = debugfs(image, "ffb 1").split()[-1]
+    assert told("find", image, "--block", free) == [{"kind": "free"}]
+    assert said("find", image, "--block", free) == "free\n"
     assert said("find", image, "--block", 1 << 40, status=2)
 
 
@@ -209,7 +212,7 @@ def test_the_device_of_a_journal(tmp_path: Path) -> None:
         (("show", device, "journal"), "no transactions to recover"),
         (("show", image, "--journal", device, "journal"), "no transactions to recover"),
         (("show", device, "superblock"), "journal_superblock of 0 at byte 2048"),
-        (("show", device, "block", 0), "belongs to nothing"),
+        (("show", device, "block", 0), "boot block"),
         (("show", device, "block", 2), "journal_superblock of 0 at byte 2048"),
         (("show", device, "block", 9), "journal"),
         (("show", device, "units"), "journal_superblock"),
