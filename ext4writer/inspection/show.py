@@ -96,7 +96,7 @@ def fields(
             break
         value = record.get(data[: at + record.size].ljust(at + record.size, b"\0"), at, name)
         meaning = record.meanings[name]
-        means = words(value, meaning, image.block_size)
+        means = words(value, meaning, image.block_size, field=name)
         if meaning.high in record.fields and at + record.size <= len(data):
             whole = meaning.whole or name.removesuffix("_lo")
             number = record.number(data, at, whole)

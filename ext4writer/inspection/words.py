@@ -7,6 +7,7 @@ from uuid import UUID
 
 from ..errors import display_path
 from ..nodes import if_to_dt
+from ..ondisk.features import FeatureSet
 from ..ondisk.record import Meaning
 
 Value = int | bytes | Sequence[int]
@@ -75,8 +76,13 @@ def flag_words(value: int, meaning: Meaning) -> str:
     return ", ".join(names) or "none"
 
 
-def words(value: Value, meaning: Meaning, block_size: int = 0) -> str:
-    """Return what a value means; empty where that is only the number itself.
+def feature_words(value: int, field: str) -> str:
+    """Return the names of the features in one of the words of a superblock."""
+    return ", ".join(FeatureSet(**{field.removeprefix("s_feature_"): value}).names()) or "none"
+
+
+def words(value: Value, meaning: Meaning, block_size: int = 0, *, field: str = "") -> str:
+    """Return what the value of a field means; empty where that is only the number itself.
 
     Times are those of the superblock and of the journal: unsigned seconds.
     """
@@ -87,6 +93,8 @@ def words(value: Value, meaning: Meaning, block_size: int = 0) -> str:
         return str(UUID(bytes=value)) if unit == "uuid" and len(value) == 16 else ""
     if not isinstance(value, int):
         return ""
+    if unit == "features":
+        return feature_words(value, field)
     if unit == "flags":
         return flag_words(value, meaning) if meaning.names else ""
     if unit in ("code", "magic"):

@@ -252,3 +252,48 @@ def test_a_damaged_image_is_compared_as_far_as_it_can_be_read(
     assert "content of 64 files was not compared: damage" in done.stdout
     told = json.loads(run("diff", cut, base, "--json").stdout)
     assert told["equal"] is False and told["content_left_out"] == 64
+
+
+def test_features_are_named_and_texts_that_are_empty_are_none(tmp_path: Path) -> None:
+    a = image(make_tree(), tmp_path / "a.img", Spec(block_size=1024, free=0))
+    b = image(make_tree(), tmp_path / "b.img", Spec(block_size=1024, free=0, features="^dir_nlink"))
+    c = image(make_tree(), tmp_path / "c.img", Spec(block_size=1024, free=0, label="root"))
+    (words,) = compared(a, b).kept["field", "superblock.s_feature_ro_compat"]
+    listed = [set(str(value).partition("(")[2].strip(")").split(", ")) for value in words[3:]]
+    assert listed[0] - listed[1] == {"dir_nlink"} and not listed[1] - listed[0]
+    printed = run("diff", a, b).stdout
+    assert "dir_nlink" in printed
+    (label,) = compared(a, c).kept["field", "superblock.s_volume_name"]
+    assert (label.a, label.b) == (None, "root")
+    shown = run("show", a, "superblock").stdout
+    dumpe2fs = subprocess.run(["dumpe2fs", "-h", a], capture_output=True, text=True).stdout
+    features = next(line for line in dumpe2fs.splitlines() if "features:" in line).split()[2:]
+    assert len(features) > 8
+    rows = [line.split(None, 3) for line in shown.splitlines() if ".s_feature_" in line]
+    named = [name for row in rows for name in row[3].split(", ")]
+    assert sorted(named) == sorted(features)
+
+
+def test_files_that_go_on_after_the_file_system(tmp_path: Path) -> None:
+    """What is appended, such as a tree of hashes, makes two builds differ as well."""
+    data = image(make_tree(), tmp_path / "a.img").read_bytes()
+    longer = data + b"x" * 5000
+    found = compared(data, longer)
+    assert found.counts == {("place", "size of the file"): 1} and not found.are_equal
+    assert not compared(data, longer, levels=(PATH,)).counts
+    other = data + b"x" * 4999 + b"y"
+    (after,) = compared(longer, other).kept["place", BYTES]
+    assert (after.where, after.a["blocks"]) == ("after the file system", 1)
+    short = data[: -(2 << 10)]
+    assert compared(data, short).counts["place", "size of the file"] == 1
+    assert compared(longer, bytes(longer)).are_equal
+    # In a partition anything may follow.
+    with open_image(b"12" * 512 + longer, offset=1024) as window, open_image(data) as whole:
+        assert compare_images(window, whole).are_equal
+    for name, content in (("b.img", longer), ("c.img", other)):
+        (tmp_path / name).write_bytes(content)
+    done = run("diff", tmp_path / "b.img", tmp_path / "c.img")
+    assert (done.returncode, done.stdout.count("after the file system 1")) == (1, 1)
+    done = run("diff", tmp_path / "a.img", tmp_path / "b.img")
+    assert done.returncode == 1
+    assert f"size of the file: in bytes: {len(data)} -> {len(longer)}" in done.stdout

@@ -32,7 +32,9 @@ def said(record: Record, whole: str, value: Value, block_size: int) -> Any:
     """Return a value with what it means, as JSON."""
     shown: Any = value.hex() if isinstance(value, bytes) else value
     meaning = record.meanings[record.parts(whole)[0]]
-    means = words(value, meaning, block_size)
+    means = words(value, meaning, block_size, field=whole)
+    if isinstance(value, bytes) and meaning.unit == "text":
+        return means or None
     if not means:
         return shown
     return means if isinstance(value, bytes) else f"{shown} ({means})"

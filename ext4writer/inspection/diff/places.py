@@ -15,14 +15,19 @@ from .found import PLACE, Differences
 
 _PIECE = 1 << 20
 BYTES = "blocks of other bytes"
+SIZE = "size of the file"
+AFTER = "after the file system"
 
 
 def compare_blocks(a: Image, b: Image, found: Differences, cancel: Cancel | None) -> None:
     """Count the blocks that differ in place, by what they are used for in ``a``.
 
     Images of other block sizes have no blocks in common. What is a hole of both files is passed
-    over.
+    over. Files that are no more than an image are compared to their ends, so that two of the same
+    file system that differ are not called equal; in a partition other bytes may follow.
     """
+    if a.store.is_whole_file and b.store.is_whole_file and a.store.size != b.store.size:
+        found.add(PLACE, SIZE, "in bytes", a.store.size, b.store.size)
     if a.block_size != b.block_size:
         return
     ranges = _differing(a, b, cancel)
@@ -41,13 +46,15 @@ def compare_blocks(a: Image, b: Image, found: Differences, cancel: Cancel | None
 def _differing(a: Image, b: Image, cancel: Cancel | None) -> Iterator[Span]:
     """Yield the blocks that differ, ascending."""
     size = a.block_size
-    end = min(a.blocks_count, b.blocks_count) * size
-    end = min(end, round_down(a.store.size, size), round_down(b.store.size, size))
+    end = min(a.store.size, b.store.size)
+    are_files = a.store.is_whole_file and b.store.is_whole_file
+    if not are_files or a.blocks_count != b.blocks_count:
+        end = min(end, a.blocks_count * size, b.blocks_count * size)
     stored = [list(image.store.stored(0, end)) for image in (a, b)]
     start = stop = 0
     done = 0
     for low, high, _, _ in either(stored[0], stored[1]):
-        low, high = max(round_down(low, size), done), round_up(high, size)
+        low, high = max(round_down(low, size), done), min(round_up(high, size), end)
         for at in range(low, high, _PIECE):
             check_cancelled(cancel)
             count = min(_PIECE, high - at)
@@ -75,7 +82,8 @@ def _by_use(ranges: Iterable[Span], uses: list[Use]) -> Iterator[tuple[str, int,
             while place < len(uses) and uses[place].end <= start:
                 place += 1
             if place == len(uses):
-                return
+                yield AFTER, start, end - start
+                break
             stop = min(end, uses[place].end)
             yield uses[place].kind, start, stop - start
             start = stop
