@@ -403,11 +403,9 @@ class TestTheCommand:
         assert (done.returncode, done.stderr) == (0, f"not kept exactly: {told}\n")
         done = command("build", f"manifest:{tmp_path}/m", "-o", tmp_path / "1.img")
         assert_one_line(done, 1, "/d/f: ", "does not exist")
-        for source, place in ((f"manifest:{tmp_path}/m", "1.img"), (tmp_path / "t.tar", "2.img")):
-            done = command(
-                *("build", source, "--content-root", tmp_path / "tree"),
-                *("-o", tmp_path / place, "-q"),
-            )
+        unpacked = (f"manifest:{tmp_path}/m", "--content-root", tmp_path / "tree")
+        for words, place in ((unpacked, "1.img"), ((tmp_path / "t.tar",), "2.img")):
+            done = command("build", *words, "-o", tmp_path / place, "-q")
             assert (done.returncode, done.stderr) == (0, "")
         assert (tmp_path / "1.img").read_bytes() == (tmp_path / "2.img").read_bytes()
 
