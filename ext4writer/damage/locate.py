@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from ..arithmetic import round_down
@@ -93,6 +93,8 @@ from .override import RAW, Override
 from .places import Holder, Place
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
+_SHOWN = 16
+"""How many names an error lists."""
 _OFFSET = re.compile(r"@?(0x[0-9a-f]{1,16}|[0-9]{1,19})(?::([0-9]{1,9}))?")
 _TYPES = ("user", "group", "project")
 
@@ -145,8 +147,7 @@ class Locator:
         """Return the place that ``override`` changes; raise :class:`OverrideError` for none."""
         finder = _FINDERS.get(override.record)
         if finder is None:
-            known = ", ".join(_FINDERS)
-            raise _error(override, f"no such record; there are {known}")
+            raise _unknown(override, "no such record", override.record, _FINDERS)
         try:
             if override.index.startswith("@"):
                 record = self.records.get(override.record)
@@ -182,7 +183,8 @@ class Locator:
             meaning = record.meanings[rows[0].name]
             return Place(override, holder, parts, meaning, big, field=name)
         if row is None:
-            raise _error(override, f"{record.name} has the fields {', '.join(record.fields)}")
+            fields = (*record.fields, *(whole for whole in record.wholes))
+            raise _unknown(override, f"{record.name} has no such field", name, fields)
         start, size, meaning = at + row.offset, row.size, record.meanings[name]
         if row.is_bytes and element is not None:
             # Words of i_block, most of all.
@@ -766,6 +768,16 @@ _FINDERS: dict[str, Callable[[Locator, Override], Place]] = {
 
 def _error(override: Override, problem: str) -> OverrideError:
     return OverrideError(f"override {override}: {problem}")
+
+
+def _unknown(override: Override, problem: str, name: str, known: Iterable[str]) -> OverrideError:
+    """For a ``name`` that is none of those ``known``: what was meant, or what there is."""
+    from ..wrong_calls import meant  # late: hardly any program needs it
+
+    names = list(dict.fromkeys(known))
+    rest = f" and {len(names) - _SHOWN} more, in docs/format.md" if len(names) > _SHOWN else ""
+    otherwise = f"there are {', '.join(names[:_SHOWN])}{rest}"
+    return _error(override, f"{problem}; {meant(name, names, otherwise)}")
 
 
 def _number(text: str) -> int | None:

@@ -851,8 +851,17 @@ def test_text_that_is_no_override(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("super.s_magic=5", "no such record; there are superblock, group_desc"),
-        ("superblock.s_magi=5", "superblock has the fields s_inodes_count"),
+        ("super.s_magic=5", r"no such record; did you mean superblock\?$"),
+        (
+            "xyz.s_magic=5",
+            "no such record; there are superblock, group_desc.* more, in docs/format",
+        ),
+        ("superblock.s_magi=5", r"superblock has no such field; did you mean s_magic\?$"),
+        ("superblock.s_blocks_cont=5", r"did you mean s_blocks_count\?$"),
+        (
+            "superblock.xyz=5",
+            "no such field; there are s_inodes_count, .* more, in docs/format.md$",
+        ),
         ("superblock[2].s_magic=5", "the groups 0, 1, 3"),
         ("superblock[/].s_magic=5", "number"),
         ("superblock[0:1].s_magic=5", "number"),
@@ -888,7 +897,7 @@ def test_text_that_is_no_override(text: str) -> None:
         ("inode[/nowhere].i_mode=0", "no such path"),
         ("inode[/etc/hosts/x].i_mode=0", "no such path"),
         ("inode[" + "9" * 5000 + "].i_mode=0", "no such path"),
-        ("inode[/].mode=0", "inode has the fields"),
+        ("inode[/].mode=0", r"inode has no such field; did you mean i_mode\?$"),
         ("extent_header[/nowhere].eh_max=0", "no such path"),
         ("extent_header[7].eh_max=0", "7 has no extent tree"),
         ("extent_header[/flat:1].eh_max=0", "has 0 blocks"),
