@@ -180,6 +180,7 @@ def checked(
                 return function(*given, **options)
             except TypeError:
                 refuse_unbound(function, given, options)
+                _refuse_callbacks(function, given, options)
                 raise
 
         return call
@@ -220,6 +221,13 @@ def refuse_unbound(function: Any, args: Iterable[Any], options: Mapping[str, Any
     from .wrong_calls import refuse_unbound  # late: a program without mistakes needs none of it
 
     refuse_unbound(function, args, options)
+
+
+def _refuse_callbacks(function: Any, args: Iterable[Any], options: Mapping[str, Any]) -> None:
+    """Raise :class:`SpecError` if a function among the arguments has not the parameters for it."""
+    from .wrong_calls import refuse_callbacks
+
+    refuse_callbacks(function, args, options)
 
 
 def refuse_unknown(one: Any, unknown: Iterable[str]) -> NoReturn:

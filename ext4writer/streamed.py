@@ -29,6 +29,13 @@ class CallableContent(Content):
             stream = self.opener()
         except OSError as error:
             raise open_failure(self.name, error) from error
+        except TypeError:
+            from .wrong_calls import misfit  # late: hardly any program needs it
+
+            wrong = misfit(self.opener, ())
+            if wrong:
+                raise SourceError(self.name, f"the function of its content {wrong}") from None
+            raise
         file: _Stream
         if isinstance(stream, _Stream):
             file = stream

@@ -1,4 +1,4 @@
-"""What was meant where a function was called with arguments that it does not have."""
+"""What was meant where a function, or one that it was given, has not the arguments of a call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import SpecError
+
+_CALLED_WITH = {
+    "Change": ("a path", "a node"),
+    "OnDamage": ("a DamageError",),
+    "OnError": ("an Ext4WriterError",),
+    "Patterns": ("a path", "its last component"),
+    "ProgressCallback": ("a Progress",),
+    "SpoolMaker": (),
+    "Store": ("a path", "a Content"),
+}
+"""What the library calls a function with that a caller gives, by its name in annotations."""
 
 
 def refuse_unbound(function: Any, args: Iterable[Any], options: Mapping[str, Any]) -> None:
@@ -28,6 +39,28 @@ def refuse_unbound(function: Any, args: Iterable[Any], options: Mapping[str, Any
         if words is not None:
             raise SpecError(words["name"], f"is missing in the call of {called}") from None
         raise SpecError(called, f"{error}; its arguments are {', '.join(names)}") from None
+
+
+def refuse_callbacks(function: Any, args: Iterable[Any], options: Mapping[str, Any]) -> None:
+    """Raise :class:`SpecError` if a function among the arguments cannot be called as it will be."""
+    signature = inspect.signature(function)
+    for name, given in signature.bind(*args, **options).arguments.items():
+        annotation = str(signature.parameters[name].annotation)
+        for kind in set(re.findall(r"\w+", annotation)) & _CALLED_WITH.keys():
+            wrong = misfit(given, _CALLED_WITH[kind]) if callable(given) else ""
+            if wrong:
+                raise SpecError(name, wrong)
+
+
+def misfit(function: Any, given: tuple[str, ...]) -> str:
+    """Why a function cannot be called with so many arguments, in words; empty if it can."""
+    try:
+        inspect.signature(function).bind(*given)
+    except ValueError:
+        return ""  # of a built-in function nothing is known
+    except TypeError as error:
+        return f"is called with {' and '.join(given) or 'no argument'}: {error}"
+    return ""
 
 
 def meant(name: str, names: Iterable[str], otherwise: str = "") -> str:

@@ -54,7 +54,7 @@ from ..ondisk.xattr import (
     XATTR_IBODY_HEADER,
     entry_size,
 )
-from ..read import Image, Inode
+from ..read import FileReader, Image, Inode
 from ..read.quota import ENTRIES, check_header, entry_offsets, quota_inodes, tree_blocks
 from ..read.xattr_entries import inline_value
 from .words import iso_time, words
@@ -529,7 +529,7 @@ def _symlink(_image: Image, unit: Unit, data: bytes) -> list[Row]:
 
 def _quota_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
     """The parts of ``QT_BLKSIZE`` bytes, by where the tree has them."""
-    file = image.open(image.inode(unit.owner)).read_at(0, _QUOTA_MOST_BYTES)
+    file = FileReader(image.inode(unit.owner)).read_at(0, _QUOTA_MOST_BYTES)
     levels: dict[int, int] = {}
     try:
         check_header(file, quota_inodes(image)[unit.owner])

@@ -121,7 +121,16 @@ def _refuse_out_of_range(table: InodeTable) -> None:
         for index, value in enumerate(map(attrgetter(name), table.nodes)):
             if not 0 <= value <= row.most:
                 shown = f"{value:o}" if name == "mode" else str(value)
-                raise TreeError(table.path_of(index), f"{name} {shown} is out of range")
+                hint = _hint_of_mode(value) if name == "mode" else ""
+                raise TreeError(table.path_of(index), f"{name} {shown} is out of range{hint}")
+
+
+def _hint_of_mode(mode: int) -> str:
+    """What may be meant by a mode that has more than twelve bits."""
+    digits = str(mode)
+    if len(digits) == 4 and set(digits) <= set("01234567"):
+        return f"; did you mean 0o{digits}?"
+    return "; it has twelve bits, without those of the kind"
 
 
 def _flags(table: InodeTable, index: int, fmt: Format) -> int:

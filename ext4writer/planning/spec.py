@@ -820,6 +820,8 @@ class Spec:
             raise _same("reserved_blocks", "reserved_percent")
         if self.reserved_gdt_blocks is not None and self.grow_to is not None:
             raise _same("reserved_gdt_blocks", "grow_to")
+        if self.grow_to and self.size is not None and self.grow_to < self.size:
+            raise SpecError("grow_to", f"{self.grow_to} bytes are less than the size, {self.size}")
         if self.reserved_gdt_blocks and not fmt.resize_inode:
             raise _lacks(asked, "reserved_gdt_blocks", "resize_inode", "which holds them")
         most = self.block_size // 4

@@ -418,11 +418,21 @@ class Image:
 
     @checked()
     def open(self, inode: Inode | bytes | str | int) -> FileReader:
-        """Return a raw file object over the content of a regular file or link, by path or inode."""
+        """Return a raw file object over the content of a regular file or link, by path or inode.
+
+        Raises :class:`ImageError` for anything else. :meth:`entries` lists a directory, and
+        ``FileReader`` reads its blocks.
+        """
+        path = inode if isinstance(inode, bytes | str) else None
         if isinstance(inode, bytes | str):
             inode = self.lookup(inode)
         elif isinstance(inode, int):
             inode = self.inode(inode)
+        if inode.is_directory:
+            raise ImageError(
+                f"<{inode.ino}>" if path is None else path,
+                "is a directory; entries() lists it, and FileReader reads its blocks",
+            )
         return FileReader(inode)
 
     def close(self) -> None:

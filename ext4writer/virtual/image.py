@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..arguments import bytes_in, number_of, writable_buffer_of
 from ..arithmetic import round_down, round_up
-from ..checked import taken_argument
+from ..checked import checked_if_it_fails, taken_argument
 from ..content import reading_buffer
 from ..errors import SpecError
 from ..planning.layout import METADATA_MEMORY, ImagePlan
@@ -81,6 +81,7 @@ class VirtualImage(io.RawIOBase):
         """Bytes of a block."""
         return self._layout.block_size
 
+    @checked_if_it_fails
     def pread(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes from byte ``offset`` on; fewer only at the end of the image.
 
@@ -104,6 +105,7 @@ class VirtualImage(io.RawIOBase):
                 self._fill(view, offset)
         return end - offset
 
+    @checked_if_it_fails
     def extents(self, offset: int = 0, size: int | None = None) -> Iterator[Extent]:
         """Yield what lies in a range of bytes, without gaps: metadata, zeros, content of files.
 
@@ -113,6 +115,7 @@ class VirtualImage(io.RawIOBase):
         offset, end = self._range(offset, self.size if size is None else size)
         return gapless(self._found(offset, end), offset, end)
 
+    @checked_if_it_fails
     def allocation(self, offset: int = 0, size: int | None = None) -> Iterator[Allocation]:
         """Yield what is zeros and what is data in a range of bytes, without gaps.
 

@@ -537,7 +537,7 @@ def test_a_wrong_argument_is_one_line_that_names_it(name: str, prepared: Prepare
 
 
 UNKNOWN = "procesess"
-CALLED_A_LOT = ("BytesContent", "Image.", "VirtualImage.")
+CALLED_A_LOT = ("BytesContent", "Image.number", "Image.try_")
 """Python's own words for an unknown keyword, which names it and the function, are enough here."""
 
 
@@ -582,6 +582,45 @@ def test_a_float_that_is_a_whole_number_counts_like_it_or_is_refused(
                     assert found == expected
 
 
+def with_mode(mode: int) -> Tree:
+    tree = Tree()
+    tree.file("/m", b"", mode=mode)
+    return tree
+
+
+def with_content(content: Any) -> Tree:
+    tree = Tree()
+    tree.file("/c", content, size=3)
+    return tree
+
+
+NO_FUNCTION_FOR_IT: dict[str, Callable[[Any], object]] = {
+    "change: is called with a path and a node": lambda one: filters.apply(small(), one),
+    "patterns: is called with a path and its last": lambda one: filters.exclude(small(), one),
+    "progress: is called with a Progress": lambda one: ext4writer.plan(small(), progress=one),
+    "/c: the function of its content is called with no": lambda one: ext4writer.write_image(
+        with_content(one), bytearray()
+    ),
+}
+
+
+@pytest.mark.parametrize("says", NO_FUNCTION_FOR_IT)
+def test_a_function_that_cannot_be_called_as_it_will_be(says: str) -> None:
+    with pytest.raises(Ext4WriterError, match=f"^{says}") as caught:
+        NO_FUNCTION_FOR_IT[says](lambda one, two, three: None)
+    assert "missing a required argument" in str(caught.value)
+
+
+@pytest.mark.parametrize("says", NO_FUNCTION_FOR_IT)
+def test_what_a_function_of_the_caller_raises_is_its_own(says: str) -> None:
+    def fails(*given: Any) -> Any:
+        return given + 5  # type: ignore[operator]
+
+    with pytest.raises(TypeError, match="can only concatenate tuple") as caught:
+        NO_FUNCTION_FOR_IT[says](fails)
+    assert caught.traceback[-1].name == "fails"
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -593,6 +632,17 @@ def test_a_float_that_is_a_whole_number_counts_like_it_or_is_refused(
         (lambda: Spec(features="^has_journl"), "did you mean has_journal?"),
         (lambda: small().device("/n", "c", (1, 3)), "minor: is missing in the call of Tree.device"),  # type: ignore
         (Spec.of_profile, "profile: is missing in the call"),  # type: ignore[call-arg]
+        (lambda: Spec(size="64M", grow_to="32M"), "grow_to: 33554432 bytes are less than the size"),
+        (
+            lambda: ext4writer.plan(with_mode(4755)),
+            "/m: mode 11223 is out of range; did you mean 0o4755?",
+        ),
+        (
+            lambda: ext4writer.plan(with_mode(0o100755)),
+            "it has twelve bits, without those of the kind",
+        ),
+        (lambda: read.open_image("image").open("/d"), "/d: is a directory; entries() lists it"),
+        (lambda: read.open_image("image").open(2), "<2>: is a directory; entries() lists it"),
     ],
 )
 def test_what_strangers_write_is_answered_with_what_to_do(

@@ -21,7 +21,7 @@ from ...ondisk.superblock import (
     EXT4_GOOD_OLD_FIRST_INO,
     EXT4_ROOT_INO,
 )
-from ...read import Inode
+from ...read import FileReader, Inode
 from ...read.quota import ENTRIES, check_header, entry_offsets, quota_inodes, tree_blocks
 from .state import Check
 
@@ -62,7 +62,7 @@ def check_quota(check: Check) -> None:
         name = kind.name
         inode = image.inode(ino)
         try:
-            head = image.open(inode).read_at(0, 2 * QT_BLKSIZE)
+            head = FileReader(inode).read_at(0, 2 * QT_BLKSIZE)
             text = _wrong_info(head, inode.size)
             if text:
                 check.of_inode("PR_6_UPDATE_QUOTAS", inode, "i_block", f"of {name} quota {text}")
@@ -76,7 +76,7 @@ def check_quota(check: Check) -> None:
             )
             continue
         try:
-            stored = _read(image.open(inode).read_at(0, min(_MAX_BYTES, image.store.size)), kind)
+            stored = _read(FileReader(inode).read_at(0, min(_MAX_BYTES, image.store.size)), kind)
         except (DamageError, ImageError, ValueError) as error:
             check.of_inode("PR_6_UPDATE_QUOTAS", inode, "i_block", f"of {name} quota: {error}")
             continue
