@@ -159,7 +159,7 @@ OF_FORMATS = {
     "RPM": _TO_TAR,
     "ar": "if it is a package of Debian, pipe 'dpkg-deb --fsys-tarfile {rest}' to '-'",
     "SquashFS": _SQUASHFS,
-    "sparse image of Android": "make it raw with 'simg2img {rest} image' and give the image",
+    "Android sparse image": "make it raw with 'simg2img {rest} image' and give the image",
     "VMDK": _TO_RAW,
     "VHD": _TO_RAW,
     "VHDX": _TO_RAW,

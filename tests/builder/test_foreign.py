@@ -185,10 +185,11 @@ def test_names_without_their_prefix(tmp_path: Path) -> None:
         (bytes(range(1, 256)) * 9, ["is not a tar archive, plain or compressed with gzip"]),
         (b"\x90" * 510 + b"\x55\xaa" + bytes(99), ["boot sector", "image:file:1"]),
         (b"hsqs" + bytes(99), ["SquashFS", "sqfs2tar file"]),
+        (b"\x3a\xff\x26\xed" + bytes(99), ["is Android sparse image data", "simg2img file image"]),
         (b"070701" + b"0" * 104, ["cpio", "bsdtar -cf - @file"]),
         (b"\x04\x22\x4d\x18" + bytes(99), ["lz4", "unpack it"]),
     ],
-    ids=["text", "utf-8", "empty", "bytes", "disk", "squashfs", "cpio", "lz4"],
+    ids=["text", "utf-8", "empty", "bytes", "disk", "squashfs", "android", "cpio", "lz4"],
 )
 def test_a_file_that_is_no_source_is_called_what_it_is(
     data: bytes, words: list[str], tmp_path: Path

@@ -140,7 +140,7 @@ _OTHERS = {
     b"!<arch>\n": "ar",
     b"hsqs": "SquashFS",
     b"\xed\xab\xee\xdb": "RPM",
-    b"\x3a\xff\x26\xed": "sparse image of Android",
+    b"\x3a\xff\x26\xed": "Android sparse image",
     b"KDMV": "VMDK",
     b"conectix": "VHD",
     b"vhdxfile": "VHDX",
