@@ -143,6 +143,7 @@ def _noting(
 @one_path
 def tree(place: Place, path: str) -> None:
     """Draw what is below PATH in IMAGE, or below the root."""
+    from ext4writer.errors import counted
     from ext4writer.inspection.listing import sorted_children, target_of
 
     with place.open() as image:
@@ -150,7 +151,7 @@ def tree(place: Place, path: str) -> None:
         click.echo(_text(os.fsencode(path)))
         if not top.is_directory:
             return
-        seen, counts = {top.ino}, {"directories": 0, "other files": 0}
+        seen, directories, others = {top.ino}, 0, 0
         stack = [(sorted_children(image, top), 0, "")]
         while stack:
             children, position, indent = stack.pop()
@@ -163,12 +164,14 @@ def tree(place: Place, path: str) -> None:
             if inode.is_symlink:
                 text += f" -> {_text(target_of(inode))}"
             click.echo(f"{indent}{'└── ' if is_last else '├── '}{text}")
-            counts["directories" if inode.is_directory else "other files"] += 1
+            directories += inode.is_directory
+            others += not inode.is_directory
             if inode.is_directory and inode.ino not in seen:
                 seen.add(inode.ino)
                 below = sorted_children(image, inode)
                 stack.append((below, 0, indent + ("    " if is_last else "│   ")))
-        click.echo(f"\n{counts['directories']} directories, {counts['other files']} other files")
+        folders = counted(directories, "directory", "directories")
+        click.echo(f"\n{folders}, {counted(others, 'other file', 'other files')}")
 
 
 @click.command(cls=GroupedCommand)

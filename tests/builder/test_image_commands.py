@@ -142,6 +142,14 @@ def test_tree(image: Path) -> None:
     assert lines[-1] == "0 directories, 3 other files"
 
 
+def test_tree_counts_one_of_each(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("/a/b", b"", parents=True)
+    write_image(tree, tmp_path / "one.img")
+    assert said("tree", tmp_path / "one.img", "/").endswith("\n2 directories, 1 other file\n")
+    assert said("tree", tmp_path / "one.img", "/a").endswith("\n0 directories, 1 other file\n")
+
+
 def test_damage_is_told_and_the_rest_shown(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("/a", b"a")
