@@ -15,7 +15,7 @@ from ext4writer.output.beside import NewFile
 from ext4writer.output.formats import disk_of
 from ext4writer.output.sink import output_error
 from ext4writer.progress import Cancel, check_cancelled
-from ext4writer.virtual.parts import part_of_count, write_part
+from ext4writer.virtual.parts import Part, part_of_count, write_part
 
 from .options import OutputOptions
 from .output import PathOutput, StandardOutput, Stored
@@ -49,7 +49,7 @@ class PartOutput(PathOutput):
                     file.abort()
             except OSError as error:
                 raise output_error(name, error, part.size) from error
-        return Stored(part.size, os.stat(self.path).st_blocks * 512, digest)
+        return Stored(part.size, os.stat(self.path).st_blocks * 512, digest, _facts(part))
 
 
 class PartStream(StandardOutput):
@@ -76,7 +76,12 @@ class PartStream(StandardOutput):
             except OSError as error:
                 raise output_error(self.name, error, part.size) from error
             stream.check(sync=self._sync)
-        return Stored(part.size, 0, digest.hexdigest())
+        return Stored(part.size, 0, digest.hexdigest(), _facts(part))
+
+
+def _facts(part: Part) -> dict[str, dict[str, int]]:
+    facts = {name: getattr(part, name) for name in ("number", "count", "offset", "size")}
+    return {"part": facts}
 
 
 def part_output(

@@ -77,7 +77,13 @@ class Report(ImageReport):
             yield f"The image would have {size}"
         else:
             name = "standard output" if self.image == "-" else display_path(self.image)
-            yield f"{name}: {size}"
+            part = self.passed.get("part")
+            of = (
+                ""
+                if part is None
+                else (f"{exact_bytes(part['size'])}, part {part['number']} of {part['count']} of ")
+            )
+            yield f"{name}: {of}{size}"
         yield from facts(self)
         if self.sources:
             yield "Sources"

@@ -14,14 +14,14 @@ import pytest
 
 from ext4writer import LossCode, Spec, Tree, plan
 from ext4writer_cli.failures import FAILED, SIGNALLED, USAGE
-from tests.builder.command import report
+from tests.builder.command import report, run
 from tests.project.test_readme import make_closure
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text())
 PAGE = (ROOT / "docs" / "report.md").read_text()
 
-OF_BUILD = {"base", "dm_verity"}
+OF_BUILD = {"base", "dm_verity", "part"}
 """What only options of ``build`` bring."""
 
 check = fastjsonschema.compile(SCHEMA)
@@ -66,6 +66,22 @@ def test_a_report_keeps_to_the_schema(command: str, rootfs: Path, tmp_path: Path
     assert facts["version"] == version("ext4writer")
     assert facts["image"] == (str(tmp_path / "image") if more else None)
     assert {loss["code"] for loss in facts["losses"]} == {"time-changed"}
+
+
+def test_the_report_of_a_part_says_which_bytes_of_the_image_it_is(
+    rootfs: Path, tmp_path: Path
+) -> None:
+    whole = report("build", rootfs, "-o", tmp_path / "image")
+    words = ("build", rootfs, "--part", "2/4", "-o", tmp_path / "part")
+    facts = report(*words)
+    assert_described(facts)
+    size = (tmp_path / "part").stat().st_size
+    assert facts["part"] == {"number": 2, "count": 4, "offset": size, "size": size}
+    assert facts["size"] == whole["size"] == (tmp_path / "image").stat().st_size
+    title = run(*words).stdout.splitlines()[0]
+    assert title.startswith(f"{tmp_path}/part: ")
+    assert f"({size:,} bytes), part 2 of 4 of " in title
+    assert title.endswith(f"({whole['size']:,} bytes)")
 
 
 def test_the_report_of_a_closure_keeps_to_the_schema(tmp_path: Path) -> None:
