@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .image_argument import Place, image_arguments
+from .image_argument import Heard, Place, image_arguments
 from .options import Count, GroupedCommand
 from .signals import cancel_on_signals
 
@@ -55,13 +55,20 @@ def diff(
     most = EXAMPLES_AS_JSON if as_json else LINES_MOST
     with ExitStack() as stack:
         cancel = stack.enter_context(cancel_on_signals())
-        first, second = (stack.enter_context(place.open()) for place in (a, b))
+        heard = Heard(), Heard()
+        first, second = (
+            stack.enter_context(place.open(each)) for place, each in zip((a, b), heard, strict=True)
+        )
         found = compare_images(
             first, second, levels=levels, most=most if examples is None else examples, cancel=cancel
         )
         # Before the images are closed, which ends the command where damage was met.
         if as_json:
             click.echo(json.dumps(_report(found), indent=2))
+        elif found.are_equal:
+            is_damaged = any(each.count for each in heard)
+            same = "nothing differs in what can be read" if is_damaged else "equal"
+            click.echo(f"{same}: {', '.join(_compared(found))}")
         else:
             _print(found, examples)
     raise click.exceptions.Exit(EQUAL if found.are_equal else DIFFERENT)
@@ -89,9 +96,6 @@ def _report(found: Differences) -> dict[str, Any]:
 def _print(found: Differences, examples: int | None) -> None:
     from ext4writer.inspection.diff import BYTES
 
-    if found.are_equal:
-        click.echo(f"equal: {', '.join(_compared(found))}")
-        return
     sorts = len(found.counts)
     if examples is None:
         # A line for each sort, the rest of a screen for examples, and never less than one.

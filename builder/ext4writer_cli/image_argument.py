@@ -40,9 +40,12 @@ class Place:
         self.journal = journal
 
     @contextmanager
-    def open(self) -> Iterator[Image]:
-        """Yield the image. Damage after which reading goes on is reported, with status 1."""
-        heard = Heard()
+    def open(self, heard: Heard | None = None) -> Iterator[Image]:
+        """Yield the image. Damage after which reading goes on is reported, with status 1.
+
+        It is collected in ``heard``, if that is given.
+        """
+        heard = Heard() if heard is None else heard
         try:
             with self.open_with(heard.add) as image:
                 if image.format.needs_recovery and not self.replay:

@@ -274,7 +274,7 @@ def test_features_are_named_and_texts_that_are_empty_are_none(tmp_path: Path) ->
     assert sorted(named) == sorted(features)
 
 
-def test_files_that_go_on_after_the_file_system(tmp_path: Path) -> None:
+def test_files_that_go_on_after_the_file_system(tmp_path: Path, watch: Watch) -> None:
     """What is appended, such as a tree of hashes, makes two builds differ as well."""
     data = image(make_tree(), tmp_path / "a.img").read_bytes()
     longer = data + b"x" * 5000
@@ -297,3 +297,11 @@ def test_files_that_go_on_after_the_file_system(tmp_path: Path) -> None:
     done = run("diff", tmp_path / "a.img", tmp_path / "b.img")
     assert done.returncode == 1
     assert f"size of the file: in bytes: {len(data)} -> {len(longer)}" in done.stdout
+    # Of what is missing in both nobody can say that it is equal.
+    cut = tmp_path / "cut-a.img", tmp_path / "cut-b.img"
+    for path in cut:
+        watch.damaged(path)
+        path.write_bytes(short)
+    done = run("diff", *cut)
+    assert done.returncode == 1 and "s_blocks_count_lo" in done.stderr
+    assert done.stdout == "nothing differs in what can be read: paths, fields, places\n"
