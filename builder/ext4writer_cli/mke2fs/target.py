@@ -10,8 +10,6 @@ from contextlib import suppress
 from functools import cached_property, partial
 from struct import pack, unpack
 
-from ext4writer.output.device import BLKSSZGET
-
 from .console import Console
 from .numbers import strtoul
 from .refusal import Mistake, Refusal
@@ -103,7 +101,11 @@ class Target:
 
     def sector_sizes(self) -> tuple[int, int]:
         """Bytes of a logical and of a physical sector; 0 of a file."""
-        logical, physical = (self._asked(request) for request in (BLKSSZGET, BLKPBSZGET))
+        logical = physical = 0
+        if self.is_device:
+            from ext4writer.output.device import BLKSSZGET  # late: a file needs no devices
+
+            logical, physical = self._asked(BLKSSZGET), self._asked(BLKPBSZGET)
         for name in ("MKE2FS_DEVICE_SECTSIZE", "MKE2FS_DEVICE_PHYS_SECTSIZE"):
             text = os.environ.get(name)
             if text is not None:
@@ -115,8 +117,6 @@ class Target:
         return logical, physical or logical
 
     def _asked(self, request: int) -> int:
-        if not self.is_device:
-            return 0
         import fcntl
 
         with suppress(OSError), open(self.path, "rb", buffering=0) as file:
