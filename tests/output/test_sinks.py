@@ -399,7 +399,7 @@ class TestFiles:
             pytest.raises(OutputError, match="text: is no binary file; open it with mode 'wb'"),
         ):
             open_sink(cast(BinaryIO, file), SIZE)
-        with pytest.raises(OutputError, match="no binary file"):
+        with pytest.raises(OutputError, match="5 is neither a path nor a binary file"):
             open_sink(cast(BinaryIO, 5), SIZE)
         with pytest.raises(OutputError, match="no binary file"):
             open_sink(cast(BinaryIO, io.StringIO()), SIZE)
