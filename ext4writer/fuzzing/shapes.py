@@ -171,8 +171,10 @@ _NEEDS: dict[str, dict[str, str]] = {
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
     **dict.fromkeys(("metadata-shuffle", "metadata-gaps", "other-groups"), GROUPS),
     "loose-extents": {"free": "400K"},
+    "nothing-inline": {"features": "inline_data"},
     "xattr-inodes": {"features": "ea_inode"},
     "xattr-inodes-apart": {"features": "ea_inode"},
+    "unused-inodes": {"free_inodes": "100"},
     "deep-index": {"features": "large_dir"},
     "metadata-backwards": {**GROUPS, "groups_per_flex": "2"},
     "metadata-across": {**GROUPS, "groups_per_flex": "2"},
@@ -184,7 +186,11 @@ _NEEDS: dict[str, dict[str, str]] = {
 _MORE: dict[str, tuple[Entry, ...]] = {
     "fast-commit-names": (_entry("dir", "/few", names=5),),
     "loose-extents": (_entry("file", "/fragments", size=345_000),),
-    "xattr-inodes-apart": (_entry("file", "/equal", size=10, xattr=300),),
+    "xattr-blocks": (_entry("file", "/short", size=10, xattr=20),),
+    **dict.fromkeys(
+        ("xattrs-unshared", "xattr-inodes-apart"),
+        (_entry("file", "/equal", size=10, xattr=300),),
+    ),
 }
 """Files that a policy has something to choose of, by its name."""
 

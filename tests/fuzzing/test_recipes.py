@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,19 @@ def test_a_shape_has_what_its_policy_chooses_of() -> None:
     for name, shape in SHAPES.items():
         layout = plan(shape.recipe.make_tree(), shape.recipe.make_spec())
         idle += [name for loss in layout.losses if loss.code == "policy-unused"]
-    assert idle == ["policy-nothing-inline"]  # made without inline_data, and its bytes stay
+    assert not idle
+
+
+def test_a_shape_differs_from_the_same_without_its_policy() -> None:
+    """The names of policies are no part of images, so that a difference is what one chose."""
+    recipes = {name: s.recipe for name, s in SHAPES.items() if name.startswith("policy-")}
+    assert len(recipes) > 50
+    alike = [
+        name
+        for name, recipe in recipes.items()
+        if recipe.image() == replace(recipe, policy="default").image()
+    ]
+    assert alike == ["policy-mmp-never-opened"]  # what an image with mmp says anyway
 
 
 def test_a_shape_is_what_its_policy_says(tmp_path: Path) -> None:
