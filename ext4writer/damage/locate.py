@@ -145,9 +145,9 @@ class Locator:
 
     def find(self, override: Override) -> Place:
         """Return the place that ``override`` changes; raise :class:`OverrideError` for none."""
-        finder = _FINDERS.get(override.record)
+        finder = FINDERS.get(override.record)
         if finder is None:
-            raise _unknown(override, "no such record", override.record, _FINDERS)
+            raise _unknown(override, "no such record", override.record, FINDERS)
         try:
             if override.index.startswith("@"):
                 record = self.records.get(override.record)
@@ -733,7 +733,7 @@ class Locator:
         return Place(override, holder, (part,), _INODE_MEANING, field=override.field)
 
 
-_FINDERS: dict[str, Callable[[Locator, Override], Place]] = {
+FINDERS: dict[str, Callable[[Locator, Override], Place]] = {
     "superblock": Locator._superblock,
     "group_desc": Locator._group_desc,
     "inode": Locator._inode,
