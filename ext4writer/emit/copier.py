@@ -43,6 +43,10 @@ CLONE_UNIT = 4096
 """Least bytes that a file system can share."""
 
 
+_kept: list[memoryview] = []
+"""The buffer of a copier that is closed, for the next one."""
+
+
 class Copier:
     """Copies batches, with a buffer of its own. Keeps the last large content open.
 
@@ -72,8 +76,13 @@ class Copier:
 
     @cached_property
     def _buffer(self) -> memoryview:
-        """Made when it is needed, and no larger than the image, whose batches are no larger."""
-        return reading_buffer(min(BATCH_BYTES, self._sink.size))
+        """Made when it is needed. No batch is larger than the image."""
+        size = min(BATCH_BYTES, self._sink.size)
+        try:
+            kept = _kept.pop()
+        except IndexError:
+            return reading_buffer(size)
+        return kept if len(kept) >= size else reading_buffer(size)
 
     def copy(self, batch: Batch) -> None:
         """Copy all of ``batch`` and count it."""
@@ -102,6 +111,9 @@ class Copier:
 
     def close(self) -> None:
         """Close everything that an error left open or contents kept open."""
+        buffer = self.__dict__.pop("_buffer", None)
+        if buffer is not None and not _kept:
+            _kept.append(buffer)
         self._keeping.close()
         if self._reader is not None:
             self._reader.close()

@@ -36,7 +36,9 @@ class MemorySink(Sink):
         end = offset + len(data)
         if end > self.size:
             raise ValueError(f"bytes {offset} to {end} lie beyond an image of {self.size}")
-        self._output[self._start + offset : self._start + end] = data
+        # A slice of a bytearray would be given a copy of the data.
+        with memoryview(self._output) as view:
+            view[self._start + offset : self._start + end] = data
 
     def finish(self) -> None:
         self._finished = True
