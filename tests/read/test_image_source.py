@@ -235,3 +235,20 @@ def test_a_manifest_of_an_image_is_that_of_its_source(tmp_path: Path) -> None:
     assert held[0] == held[1] and len(held[0]) > 50
     done = command("manifest", image, "--digest", "sha256", "-q")
     assert done.returncode == 0 and "many/49" in done.stdout
+
+
+def test_manifests_of_a_folder_and_of_its_image_are_equal(tmp_path: Path) -> None:
+    source, image = tmp_path / "source", tmp_path / "image"
+    (source / "folder").mkdir(parents=True)
+    (source / "folder/file").write_bytes(b"content")
+    os.link(source / "folder/file", source / "link")
+    (source / "soft").symlink_to("folder")
+    held = []
+    for each in (source, image):
+        if each is image:
+            assert command("build", source, "-o", image, "-q").returncode == 0
+        options = ("--relative-to", source, "--digest", "sha256", "--exclude", "lost+found", "-q")
+        done = command("manifest", each, *options)
+        assert done.returncode == 0, done.stderr
+        held.append(done.stdout)
+    assert held[0] == held[1] and "sha256" in held[0]
