@@ -6,6 +6,7 @@ Any other exception is a bug of this library.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 
@@ -91,6 +92,15 @@ class SpecError(Ext4WriterError):
         self.problem = problem
         self.others = others
         super().__init__(f"{option}: {problem}")
+
+    def under(self, names: Mapping[str, str]) -> str:
+        """The message with the names that options have for the users of a program."""
+        import re  # late: a program without mistakes needs none of it
+
+        problem = self.problem
+        for other in self.others:
+            problem = re.sub(rf"\b{other}\b", names.get(other, other), problem)
+        return f"{names.get(self.option, self.option)}: {problem}"
 
 
 class TreeError(Ext4WriterError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 
 import click
 
@@ -60,10 +59,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, click.ClickException):
         return one_line(_of_click(error)), error.exit_code
     if isinstance(error, SpecError):
-        problem = error.problem
-        for name in error.others:
-            problem = re.sub(rf"\b{name}\b", FLAG_OF.get(name, name), problem)
-        return one_line(f"{FLAG_OF.get(error.option, error.option)}: {problem}"), USAGE
+        return one_line(error.under(FLAG_OF)), USAGE
     if isinstance(error, OverrideError):
         return one_line(f"--override: {str(error).removeprefix('override ')}"), USAGE
     if isinstance(error, SizeError):

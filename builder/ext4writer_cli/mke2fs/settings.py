@@ -967,10 +967,7 @@ _OPTIONS = {
 
 def said_of_option(error: SpecError) -> Mistake:
     """What is wrong with an option, by the name that it has here."""
-    problem = error.problem
-    for other in error.others:
-        problem = re.sub(rf"\b{other}\b", _OPTIONS.get(other, other), problem)
-    return Mistake(f"{_OPTIONS.get(error.option, error.option)}: {problem}")
+    return Mistake(error.under(_OPTIONS))
 
 
 def chosen_hash_seed(extended: Extended, derived: bool) -> UUID | None:
