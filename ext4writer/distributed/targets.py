@@ -6,7 +6,8 @@ import hashlib
 import os
 import stat
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..arithmetic import ceil_div
@@ -174,15 +175,23 @@ class RemoteFile(Target):
             raise OutputError(
                 self.name, "needs the Python package fsspec; install ext4writer[distributed]"
             ) from None
-        try:
+        with self._doing("cannot be reached"):
             store, path = fsspec.core.url_to_fs(self.name, **self._options)
-        except Exception as error:  # each store has its own
-            raise self._failed("cannot be reached", error) from error
         return store, path
 
-    def _failed(self, what: str, error: Exception) -> OutputError:
-        """The error for what another library raises; stores raise anything."""
-        return OutputError(self.name, f"{what}: {str(error) or type(error).__name__}")
+    @contextmanager
+    def _doing(self, what: str) -> Iterator[None]:
+        """Raise :class:`OutputError` for what another library raises; stores raise anything.
+
+        ``what`` says what cannot be done then.
+        """
+        try:
+            yield
+        except Ext4WriterError:
+            raise
+        except Exception as error:
+            text = f"{what}: {str(error) or type(error).__name__}"
+            raise OutputError(self.name, text) from error
 
     def _name(self, path: str, part: Part) -> str:
         return f"{path}.{self._mark}.{part.number}-of-{part.count}"
@@ -205,15 +214,13 @@ class RemoteFile(Target):
         store, path = self._open()
         name = self._name(path, part)
         digest = hashlib.sha256()
-        try:
-            with store.open(name, "wb") as file:
-                for piece in part:
-                    digest.update(piece)
-                    file.write(piece)
-        except Ext4WriterError:
-            raise
-        except Exception as error:
-            raise self._failed(f"part {part.number} cannot be written", error) from error
+        with (
+            self._doing(f"part {part.number} cannot be written"),
+            store.open(name, "wb") as file,
+        ):
+            for piece in part:
+                digest.update(piece)
+                file.write(piece)
         return {"sha256": digest.hexdigest(), "name": name, "size": part.size}
 
     def has(self, part: Part, what: Made) -> bool:
@@ -230,7 +237,7 @@ class RemoteFile(Target):
     def finish(self, parts: list[Made]) -> None:
         store, path = self._open()
         partial = f"{path}.{self._mark}.partial"
-        try:
+        with self._doing("the parts cannot be joined"):
             with store.open(partial, "wb") as whole:
                 for number, each in enumerate(parts, 1):
                     digest = hashlib.sha256()
@@ -245,10 +252,6 @@ class RemoteFile(Target):
             self._rename(store, partial, path)
             for each in parts:
                 store.rm_file(each["name"])
-        except Ext4WriterError:
-            raise
-        except Exception as error:
-            raise self._failed("the parts cannot be joined", error) from error
 
     def _rename(self, store: Any, partial: str, path: str) -> None:
         try:
@@ -284,25 +287,18 @@ class MultipartUpload(RemoteFile):
         return answer
 
     def begin(self, size: int) -> str:  # noqa: ARG002
-        try:
+        with self._doing("an upload cannot be begun"):
             self._upload = str(self._call("create_multipart_upload")["UploadId"])
-        except Ext4WriterError:
-            raise
-        except Exception as error:
-            raise self._failed("an upload cannot be begun", error) from error
         return self._upload
 
     def resume(self, size: int, begun: Any, parts: dict[int, Made]) -> dict[int, Made] | None:  # noqa: ARG002
         if not begun:
             return None
-        try:
-            there = self._tags(str(begun))
-        except FileNotFoundError:
-            return None  # NoSuchUpload: it was ended by its owner, or by a rule of the bucket
-        except Ext4WriterError:
-            raise
-        except Exception as error:
-            raise self._failed("the upload cannot be looked at", error) from error
+        with self._doing("the upload cannot be looked at"):
+            try:
+                there = self._tags(str(begun))
+            except FileNotFoundError:
+                return None  # NoSuchUpload: it was ended by its owner, or by a rule of the bucket
         self._upload = str(begun)
         return {
             number: what for number, what in parts.items() if there.get(number) == what.get("etag")
@@ -326,14 +322,10 @@ class MultipartUpload(RemoteFile):
 
     def put(self, part: Part) -> Made:
         data = b"".join(part)
-        try:
+        with self._doing(f"part {part.number} cannot be uploaded"):
             answer = self._call(
                 "upload_part", UploadId=self._upload, PartNumber=part.number, Body=data
             )
-        except Ext4WriterError:
-            raise
-        except Exception as error:
-            raise self._failed(f"part {part.number} cannot be uploaded", error) from error
         return {"sha256": hashlib.sha256(data).hexdigest(), "etag": answer["ETag"]}
 
     def has(self, part: Part, what: Made) -> bool:  # noqa: ARG002 (S3 was asked for all of them)
@@ -343,7 +335,7 @@ class MultipartUpload(RemoteFile):
         listed = [
             {"PartNumber": number, "ETag": each["etag"]} for number, each in enumerate(parts, 1)
         ]
-        try:
+        with self._doing("the parts cannot be joined"):
             self._call(
                 "complete_multipart_upload",
                 UploadId=self._upload,
@@ -351,10 +343,6 @@ class MultipartUpload(RemoteFile):
             )
             store, path = self._open()
             store.invalidate_cache(path)
-        except Ext4WriterError:
-            raise
-        except Exception as error:
-            raise self._failed("the parts cannot be joined", error) from error
 
 
 def target_at(
