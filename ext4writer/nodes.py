@@ -7,8 +7,8 @@ names.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, Unpack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Never, NoReturn, TypedDict, Unpack
 
 from .arguments import id_of
 from .attributes import ATTRIBUTES
@@ -166,7 +166,10 @@ class Node:
         xattrs: Xattrs | None = None,
         flags: int = 0,
         project: int = 0,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            _refuse_unknown(type(self), unknown)
         self.mode = mode
         self.uid = uid
         self.gid = gid
@@ -244,11 +247,7 @@ class Directory(Node):
     def __init__(
         self, mode: int = 0o755, *, implied: bool = False, **attributes: Unpack[_Common]
     ) -> None:
-        try:
-            super().__init__(mode, **attributes)
-        except TypeError:
-            _refuse_unknown(type(self), attributes)
-            raise
+        super().__init__(mode, **attributes)
         self.children: dict[bytes, Node] = {}
         self.implied = implied
 
@@ -265,11 +264,7 @@ class RegularFile(Node):
     file_type = S_IFREG
 
     def __init__(self, content: Content, mode: int = 0o644, **attributes: Unpack[_Common]) -> None:
-        try:
-            super().__init__(mode, **attributes)
-        except TypeError:
-            _refuse_unknown(type(self), attributes)
-            raise
+        super().__init__(mode, **attributes)
         self.content = content
 
     def _shown(self) -> Iterator[str]:
@@ -283,11 +278,7 @@ class Symlink(Node):
     file_type = S_IFLNK
 
     def __init__(self, target: bytes, mode: int = 0o777, **attributes: Unpack[_Common]) -> None:
-        try:
-            super().__init__(mode, **attributes)
-        except TypeError:
-            _refuse_unknown(type(self), attributes)
-            raise
+        super().__init__(mode, **attributes)
         self.target = target
 
     def _shown(self) -> Iterator[str]:
@@ -302,11 +293,7 @@ class Device(Node):
     def __init__(
         self, major: int, minor: int, mode: int = 0o600, **attributes: Unpack[_Common]
     ) -> None:
-        try:
-            super().__init__(mode, **attributes)
-        except TypeError:
-            _refuse_unknown(type(self), attributes)
-            raise
+        super().__init__(mode, **attributes)
         self.major = major
         self.minor = minor
 
@@ -346,13 +333,12 @@ class Socket(Node):
         __init__ = checked_if_it_fails(Node.__init__)
 
 
-def _refuse_unknown(kind: type[Node], given: Mapping[str, object]) -> None:
-    """Raise :class:`SpecError` for the first keyword that is no attribute."""
+def _refuse_unknown(kind: type[Node], names: Iterable[str]) -> NoReturn:
+    """Raise :class:`SpecError` for the first of ``names``, which is no attribute."""
     from .wrong_calls import meant
 
-    for name in given:
-        if name not in ATTRIBUTES:
-            raise SpecError(name, f"is no argument of {kind.__name__}(); {meant(name, ATTRIBUTES)}")
+    name = next(iter(names))
+    raise SpecError(name, f"is no argument of {kind.__name__}(); {meant(name, ATTRIBUTES)}")
 
 
 class _Common(TypedDict, total=False):
