@@ -345,13 +345,10 @@ def extract(
                 losses = extract_files(
                     image, directory, wanted, max_bytes=max_size, cancel=cancel
                 ).losses
-        if not quiet:
-            from ext4writer.planning.report_text import LOSSES_SHOWN
+        if losses and not quiet:
+            from .report import tell_losses
 
-            for loss in losses[:LOSSES_SHOWN]:
-                click.echo(f"not kept exactly: {_text(loss.path)}: {loss.what}", err=True)
-            if len(losses) > LOSSES_SHOWN:
-                click.echo(f"and {len(losses) - LOSSES_SHOWN:,} more", err=True)
+            tell_losses(losses)
         if strict and losses:
             raise click.exceptions.Exit(1)
 

@@ -25,7 +25,7 @@ from .signals import cancel_on_signals
 from .source_arguments import SourceArgument, check_together
 
 if TYPE_CHECKING:
-    from ext4writer import Loss
+    pass
 
 Command = Callable[..., Any]
 
@@ -142,16 +142,7 @@ def manifest(
         if output != "-":
             check_output_of_tree(tree, output)
         write_text(held.getbuffer(), output)
-    if not quiet:
-        _tell(losses)
+    if losses and not quiet:
+        from .report import tell_losses
 
-
-def _tell(losses: list[Loss]) -> None:
-    """Print on standard error what a manifest does not hold."""
-    from ext4writer.errors import display_path
-    from ext4writer.planning.report_text import LOSSES_SHOWN
-
-    for loss in losses[:LOSSES_SHOWN]:
-        click.echo(f"not kept exactly: {display_path(loss.path)}: {loss.what}", err=True)
-    if len(losses) > LOSSES_SHOWN:
-        click.echo(f"and {len(losses) - LOSSES_SHOWN:,} more", err=True)
+        tell_losses(losses)

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from ext4writer.errors import display_path
 from ext4writer.late_dataclasses import dataclass, field
 from ext4writer.planning.report import ImageReport
 
 if TYPE_CHECKING:
-    from ext4writer import Layout
+    from ext4writer import Layout, Loss
 
     from .source_readers import SourceReport
 
@@ -123,3 +125,13 @@ def _source(source: SourceReport, width: int) -> Iterator[str]:
                 continue
             text = display_path(value) if isinstance(value, str) else json.dumps(value)
             yield f"    {title:{titles}}  {text}"
+
+
+def tell_losses(losses: Sequence[Loss]) -> None:
+    """Print on standard error what an output of another kind does not hold."""
+    from ext4writer.planning.report_text import LOSSES_SHOWN
+
+    for loss in losses[:LOSSES_SHOWN]:
+        click.echo(f"not kept exactly: {display_path(loss.path)}: {loss.what}", err=True)
+    if len(losses) > LOSSES_SHOWN:
+        click.echo(f"and {len(losses) - LOSSES_SHOWN:,} more", err=True)

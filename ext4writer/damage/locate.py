@@ -183,7 +183,7 @@ class Locator:
             meaning = record.meanings[rows[0].name]
             return Place(override, holder, parts, meaning, big, field=name)
         if row is None:
-            fields = (*record.fields, *(whole for whole in record.wholes))
+            fields = (*record.fields, *record.wholes)
             raise _unknown(override, f"{record.name} has no such field", name, fields)
         start, size, meaning = at + row.offset, row.size, record.meanings[name]
         if row.is_bytes and element is not None:

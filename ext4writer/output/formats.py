@@ -16,22 +16,8 @@ DISKS = {b".qcow2": "qcow2", b".simg": "simg", b".vhd": "vhd"}
 OTHER_FORMATS = frozenset(
     b".%b" % ending
     for ending in (
-        *(
-            b"7z",
-            b"br",
-            b"bz2",
-            b"bzip2",
-            b"gzip",
-            b"zstd",
-            b"lrz",
-            b"lz",
-            b"lz4",
-            b"lzma",
-            b"lzo",
-            b"rar",
-            b"s2",
-            b"sz",
-        ),
+        *(b"7z", b"br", b"bz2", b"bzip2", b"gzip", b"lrz", b"lz", b"lz4", b"lzma", b"lzo"),
+        *(b"rar", b"s2", b"sz", b"zstd"),
         *(b"tbz2", b"tgz", b"txz", b"tzst", b"wim", b"z", b"zip"),
         *(b"aff4", b"bochs", b"cloop", b"dmg", b"e01", b"ffu", b"hdd", b"hds", b"ova"),
         *(b"parallels", b"qcow", b"qed", b"vdi", b"vhdx", b"vma"),
