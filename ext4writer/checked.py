@@ -112,7 +112,7 @@ KINDS = {
     "bytes": Kind("bytes", _bytes_of),
     "Path": _PATH,
     "PathLike": _PATH,
-    "BinaryIO": _having("read", "a binary file", "is no binary file"),
+    "BinaryIO": _having("read", "a binary file", "is not a binary file"),
     "Callable": _FUNCTION,
     "ProgressCallback": _FUNCTION,
     "OnDamage": _FUNCTION,

@@ -26,7 +26,7 @@ class Lines:
         given: object = stream
         if isinstance(given, io.TextIOBase) or not hasattr(given, "write"):
             name = str(getattr(given, "name", f"{given!r:.80}"))
-            raise OutputError(name, "is no binary file; open it with mode 'wb'")
+            raise OutputError(name, "is not a binary file; open it with mode 'wb'")
         self._stream = stream
         self._held: list[bytes] = []
 
@@ -46,7 +46,7 @@ class Lines:
                 # taken everything.
                 done: int | None = self._stream.write(data)
                 if done is None and isinstance(self._stream, io.RawIOBase):
-                    raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
+                    raise BlockingIOError(errno.EAGAIN, "it is in non-blocking mode")
                 data = data[len(data) if done is None else done :]
 
 

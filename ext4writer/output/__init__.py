@@ -1,1 +1,1 @@
-"""Where the bytes of an image go: a path, an open file, a stream, memory, a device."""
+"""Sinks for images: paths, open files, streams, memory and block devices."""

@@ -1,4 +1,4 @@
-"""Sparse images, as Android's fastboot and simg2img take them.
+"""Sparse images for Android's fastboot and simg2img.
 
 Rules: platform/system/core/libsparse/sparse_format.h and output_file.cpp of Android.
 """
@@ -17,43 +17,47 @@ CHUNK = Struct("<2H2I")
 MAGIC = 0xED26FF3A
 MAJOR_VERSION, MINOR_VERSION = 1, 0
 RAW, FILL, DONT_CARE = 0xCAC1, 0xCAC2, 0xCAC3
-USUAL_BLOCK = 4096
-MOST_BLOCKS = (1 << 32) - 1
-LARGEST_CHUNK = 64 << 20
-"""Bytes of data in one chunk, far below what its 32 bits can say."""
+DEFAULT_BLOCK_SIZE = 4096
+MAX_BLOCKS = (1 << 32) - 1
+MAX_CHUNK_BYTES = 64 << 20
+"""Most bytes of data in one chunk, far below the limit of its 32-bit size."""
 
 
 class SparseImageSink(BlockedSink):
-    """Chunks of data, of zeros, and of what does not matter, in the order of the image."""
+    """Raw chunks, zero-fill chunks and don't-care chunks, in the order of the image."""
 
     def __init__(self, path: bytes, size: int, unused: Sequence[Span], *, sync: bool) -> None:
-        """``unused`` has first byte and end of what does not matter, ascending."""
-        block = USUAL_BLOCK
+        """``unused``: the bytes whose content does not matter, ascending.
+
+        Raises :class:`OutputError` for an image too large for the format.
+        """
+        block = DEFAULT_BLOCK_SIZE
         while size % block:
             block //= 2
-        check_size(path, size, MOST_BLOCKS * block)
+        check_size(path, size, MAX_BLOCKS * block)
         super().__init__(path, size, block, sync=sync)
-        # A block matters unless all of it does not.
+        # Only blocks that lie entirely in an unused span are left out.
         whole = ((ceil_div(low, block), high // block) for low, high in unused)
         self._unused = [(low, high) for low, high in whole if low < high]
         self._next_unused = 0
         self._position = 0
-        """Blocks of the image that have a chunk."""
+        """Number of blocks of the image covered by chunks so far."""
         self._chunks = 0
         self._end = HEADER.size
 
     def _put(self, number: int, view: memoryview) -> None:
         self._put_zeros(number)
-        for at in range(0, len(view), LARGEST_CHUNK):
-            piece = view[at : at + LARGEST_CHUNK]
+        for at in range(0, len(view), MAX_CHUNK_BYTES):
+            piece = view[at : at + MAX_CHUNK_BYTES]
             self._chunk(RAW, len(piece) // self._unit, piece)
 
     def _put_zeros(self, end: int) -> None:
-        """Chunks for the blocks up to ``end`` that were not written."""
+        """Write chunks for the unwritten blocks before block ``end``."""
         for kind, count in self._gap(end):
             self._chunk(kind, count, memoryview(bytes(4) if kind == FILL else b""))
 
     def _gap(self, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the type and the number of blocks of each chunk from here to block ``end``."""
         position = self._position
         while position < end:
             while (
@@ -93,6 +97,6 @@ class SparseImageSink(BlockedSink):
             self._unit,
             blocks,
             self._chunks,
-            0,  # no checksum of the whole
+            0,  # no checksum of the entire image
         )
         self._write(0, header)

@@ -1,6 +1,6 @@
-"""Files that are written under a temporary name beside their own, and renamed when complete.
+"""Files that are written under a temporary name in the same directory, and renamed when complete.
 
-Everything that is written this way goes through this module.
+This module is the only one that does so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ACL = "system.posix_acl_access"
 
 
 def resolved(path: bytes) -> bytes:
-    """The file that ``path`` names, with links followed as ``cp`` does.
+    """The file that ``path`` names, following symbolic links as ``cp`` does.
 
     Raises ``FileNotFoundError`` for a dangling link.
     """
@@ -35,24 +35,23 @@ def resolved(path: bytes) -> bytes:
 
 
 def put_in_place(partial: bytes, final: bytes) -> None:
-    """Give a file its name, at once and in the place of another; raises ``OSError``."""
+    """Rename a file atomically, replacing an existing one; raises ``OSError``."""
     os.replace(partial, final)
 
 
 def _write_all(fd: int, data: Buffer) -> None:
-    """write(2) may take less than it was given."""
-    view = memoryview(data)
+    view = memoryview(data)  # write(2) may write only a part
     while view:
         view = view[os.write(fd, view) :]
 
 
 class NewFile:
-    """An empty file beside ``path``; :meth:`commit` gives it that name, :meth:`abort` removes it.
+    """An empty file next to ``path``; :meth:`commit` gives it that name, :meth:`abort` removes it.
 
-    An existing file at ``path`` is replaced only by ``commit``. The new one then has its permission
-    bits and, as far as this process may set them, its owner and its access control list; no one who
-    could not read the old one can read the new one. Without an existing file, the umask decides.
-    Temporary files that a killed process left are removed.
+    Only ``commit`` replaces an existing file at ``path``. The new file then has the permission bits
+    of the old one and, if this process may set them, its owner and its access control list. Nobody
+    who could not read the old file can read the new one. Without an existing file, the umask
+    decides. Temporary files left by killed processes are removed.
 
     If there is no file yet and only ``path`` itself may be created, as in some sandboxes, the file
     has that name from the beginning.
@@ -69,10 +68,10 @@ class NewFile:
         except FileNotFoundError:
             old = None
         if old is not None and not stat.S_ISREG(old.st_mode):
-            # Renaming would put a file in the place of a device, a pipe or a socket.
+            # Renaming would replace a device, a pipe or a socket with a file.
             if stat.S_ISDIR(old.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            raise OSError(errno.EEXIST, "something else than a regular file has that name")
+            raise OSError(errno.EEXIST, "something other than a regular file has that name")
         self.partial = b""
         left: list[bytes] = []
         for number in count():
@@ -86,7 +85,7 @@ class NewFile:
             except OSError as error:
                 if old is not None or error.errno not in FORBIDDEN:
                     raise
-                self.fd = _made_at_once(self._final, flags, error)
+                self.fd = _create_in_place(self._final, flags, error)
                 self.partial = self._final
                 break
             if _claimed(self.fd, self.partial):
@@ -95,10 +94,10 @@ class NewFile:
         self._open = True
         try:
             uid = os.fstat(self.fd).st_uid
-            for path_left in (*left, *_names_of_rest(self._final, number)):
+            for path_left in (*left, *_higher_partial_names(self._final, number)):
                 _remove_if_abandoned(path_left, uid)
             if old is not None:
-                _take_attributes(self.fd, self._final, old)
+                _copy_attributes(self.fd, self._final, old)
         except BaseException:
             self.abort()
             raise
@@ -117,16 +116,16 @@ class NewFile:
             if final is None:
                 final = self._final
             elif os.path.exists(final):
-                _take_attributes(self.fd, final, os.stat(final))
+                _copy_attributes(self.fd, final, os.stat(final))
             if sync:
                 os.fsync(self.fd)
-                folder = _open_folder(os.path.split(final)[0])
+                folder = _open_directory(os.path.split(final)[0])
             fd, self.fd = self.fd, -1
             os.close(fd)
             put_in_place(self.partial, final)
             self._open = False
             if folder >= 0:
-                _flush_folder(folder)
+                _flush_directory(folder)
         finally:
             if folder >= 0:
                 with contextlib.suppress(OSError):
@@ -138,7 +137,7 @@ class NewFile:
         if not self._open:
             return
         self._open = False
-        # An open file is locked, so no other process takes it for an abandoned one.
+        # Unlink before closing: the lock keeps other processes from removing the file.
         with contextlib.suppress(OSError):
             os.unlink(self.partial)
         if self.fd >= 0:
@@ -148,7 +147,7 @@ class NewFile:
 
 
 class FileInPlace:
-    """A file that is written itself, because no other can be put in its place.
+    """An existing file that is overwritten, because no other file can replace it.
 
     It is empty after a failure. All methods but ``abort`` raise ``OSError``.
     """
@@ -163,18 +162,18 @@ class FileInPlace:
             raise
 
     def write(self, data: Buffer) -> None:
-        """Write all of ``data`` at the end."""
+        """Append all of ``data``."""
         _write_all(self.fd, data)
 
     def commit(self, *, sync: bool = False) -> None:
-        """Let go of the file, with ``sync`` when the disk has it."""
+        """Close the file; ``sync`` flushes it to the disk first."""
         if sync:
             os.fsync(self.fd)
         self._open = False
         os.close(self.fd)
 
     def abort(self) -> None:
-        """Leave nothing in the file unless it was committed; raises nothing."""
+        """Truncate the file to zero bytes unless it was committed; raises nothing."""
         if not self._open:
             return
         self._open = False
@@ -185,7 +184,7 @@ class FileInPlace:
 
 
 def is_mount_point(path: bytes) -> bool:
-    """Whether a file is one of its own mounts, in whose place no other file can be put."""
+    """Whether something is mounted on the file ``path``, which therefore cannot be replaced."""
     try:
         with open(b"/proc/self/mountinfo", "rb") as mounts:
             points = {line.split(b" ", 5)[4] for line in mounts}
@@ -195,28 +194,28 @@ def is_mount_point(path: bytes) -> bool:
     return escaped in points
 
 
-def _made_at_once(path: bytes, flags: int, denied: OSError) -> int:
-    """Return a descriptor of a new file at ``path`` itself; raises ``denied`` if that fails."""
+def _create_in_place(path: bytes, flags: int, denied: OSError) -> int:
+    """Create ``path`` itself and return its descriptor; raises ``denied`` if that fails."""
     try:
         return os.open(path, flags, 0o666)
     except OSError:
         raise denied from None
 
 
-def _open_folder(folder: bytes) -> int:
-    """A descriptor of a directory, to flush it; -1 on systems without such, as Windows."""
+def _open_directory(folder: bytes) -> int:
+    """A descriptor of a directory, to flush it; -1 where there are none, as on Windows."""
     if not hasattr(os, "O_DIRECTORY"):
         return -1
     return os.open(folder or b".", os.O_RDONLY | os.O_DIRECTORY | O_CLOEXEC)
 
 
-def _flush_folder(fd: int) -> None:
-    """Wait until the disk has the names in a directory."""
+def _flush_directory(fd: int) -> None:
+    """Flush the entries of a directory to the disk."""
     try:
         os.fsync(fd)
     except OSError as error:
         if error.errno != errno.EINVAL:  # a file system that cannot flush directories
-            reason = f"it is in place, and may not be on the disk yet: {error.strerror}"
+            reason = f"it is in place, but perhaps not on the disk yet: {error.strerror}"
             raise OSError(error.errno, reason) from error
 
 
@@ -228,14 +227,14 @@ def _partial_name(final: bytes, number: int) -> bytes:
     return os.path.join(folder, b"." + name[: NAME_MAX - 1 - len(suffix)] + suffix)
 
 
-def _names_of_rest(final: bytes, number: int) -> Iterator[bytes]:
-    """Yield existing names with higher numbers; names before them may have become free."""
+def _higher_partial_names(final: bytes, number: int) -> Iterator[bytes]:
+    """Yield the existing temporary names after ``number``; lower ones may be free again."""
     while os.path.lexists(path := _partial_name(final, number := number + 1)):
         yield path
 
 
 def _claimed(fd: int, path: bytes) -> bool:
-    """Lock a new file; False if another process took it for an abandoned one.
+    """Lock a new file; False if another process removed it as abandoned.
 
     The lock ends with the process, so a file without a lock is abandoned.
     """
@@ -246,7 +245,7 @@ def _claimed(fd: int, path: bytes) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # a file system without locks, where abandoned files are kept, too
+        return True  # without locks, abandoned files are not removed either
     try:
         return _is_at(fd, path)
     except OSError:
@@ -263,16 +262,16 @@ def _is_at(fd: int, path: bytes) -> bool:
 def _remove_if_abandoned(path: bytes, uid: int) -> None:
     """Remove the file at ``path`` if a killed process of this user left it.
 
-    A link is not followed; a file of another user, with several names or in use is kept.
+    Links are not followed. A file of another user, with several names or in use is kept.
     """
     if not hasattr(fcntl, "flock"):
         return
     with contextlib.suppress(OSError):
-        if not _is_one_of_ours(os.stat(path, follow_symlinks=False), uid):
+        if not _is_own_file(os.stat(path, follow_symlinks=False), uid):
             return
         fd = os.open(path, os.O_RDWR | O_CLOEXEC | O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if _is_one_of_ours(os.fstat(fd), uid):
+            if _is_own_file(os.fstat(fd), uid):
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(fd, path):
                     os.unlink(path)
@@ -280,12 +279,12 @@ def _remove_if_abandoned(path: bytes, uid: int) -> None:
             os.close(fd)
 
 
-def _is_one_of_ours(status: os.stat_result, uid: int) -> bool:
+def _is_own_file(status: os.stat_result, uid: int) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_uid == uid and status.st_nlink == 1
 
 
-def _take_attributes(fd: int, final: bytes, old: os.stat_result) -> None:
-    """Give the new file the old one's attributes, and never more permissions."""
+def _copy_attributes(fd: int, final: bytes, old: os.stat_result) -> None:
+    """Copy the old file's attributes to the new one, without granting more permissions."""
     if not hasattr(os, "fchown"):
         return
     new = os.fstat(fd)
@@ -298,19 +297,19 @@ def _take_attributes(fd: int, final: bytes, old: os.stat_result) -> None:
         new = os.fstat(fd)
     mode = stat.S_IMODE(old.st_mode) & 0o777
     if new.st_gid != old.st_gid:
-        # The group differs, so it gets no more than the permissions of others.
+        # The group differs: grant it no more than the permissions of others.
         mode = mode & 0o707 | (mode & 0o007) << 3
-    if hasattr(os, "setxattr") and not _take_acl(fd, final):
+    if hasattr(os, "setxattr") and not _copy_acl(fd, final):
         mode &= 0o700
     os.fchmod(fd, mode)
 
 
-def _take_acl(fd: int, final: bytes) -> bool:
-    """Copy the access control list; False if there is one that cannot be copied."""
+def _copy_acl(fd: int, final: bytes) -> bool:
+    """Copy the access control list; False if it exists and cannot be copied."""
     try:
         acl = os.getxattr(final, ACL)
     except OSError:
-        # The old file has none, but the directory may have given the new file a default one.
+        # The old file has none, but the new one may have inherited the directory's default.
         with contextlib.suppress(OSError):
             os.removexattr(fd, ACL)
         return True
@@ -322,7 +321,10 @@ def _take_acl(fd: int, final: bytes) -> bool:
 
 
 def write_file(path: bytes, data: Buffer, *, sync: bool = False) -> None:
-    """Put a file with ``data`` at ``path``, in the place of one that is there; see ``NewFile``."""
+    """Create or replace the file at ``path``, with ``data`` as content; see ``NewFile``.
+
+    Raises ``OSError``. ``sync`` flushes the file to the disk.
+    """
     file = NewFile(path)
     try:
         file.write(data)

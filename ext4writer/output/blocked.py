@@ -1,4 +1,4 @@
-"""A file that is written in whole blocks of a format."""
+"""Output files that consist of fixed-size blocks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .sink import Buffer, Sink
 
 
 class BlockedSink(Sink):
-    """A new file that takes an image in ascending order, in whole blocks of a format.
+    """A new file that stores an image, written in ascending order, as blocks of its format.
 
-    A subclass gets each stretch of whole blocks that has data, and all others are zeros.
+    A subclass receives each run of whole blocks that has data. All other blocks are zeros.
     """
 
     ascending = True
@@ -28,7 +28,7 @@ class BlockedSink(Sink):
         self._sync = sync
         self._zeros = bytes(unit)
         self._number = -1
-        """The block that is being filled; -1 for none."""
+        """Number of the block being filled; -1 for none."""
         self._partial = bytearray(unit)
         self._file: NewFile = new_file(path, size)
 
@@ -51,7 +51,7 @@ class BlockedSink(Sink):
                 done += count
 
     def _flush(self) -> None:
-        """Give on the block that was not written at once."""
+        """Store the block that was filled in several writes."""
         if self._number >= 0:
             number, self._number = self._number, -1
             with memoryview(self._partial) as view:
@@ -59,7 +59,7 @@ class BlockedSink(Sink):
             self._partial[:] = self._zeros
 
     def _keep(self, number: int, view: memoryview) -> None:
-        """Give on whole blocks, without those that are zeros."""
+        """Store the whole blocks of ``view`` that are not all zeros."""
         unit, first = self._unit, 0
         for at in range(0, len(view), unit):
             if view[at : at + unit] == self._zeros:
@@ -71,11 +71,11 @@ class BlockedSink(Sink):
 
     @abstractmethod
     def _put(self, number: int, view: memoryview) -> None:
-        """Store blocks from block ``number`` on; raises :class:`OutputError`."""
+        """Store whole blocks, starting at block ``number``; raises :class:`OutputError`."""
 
     @abstractmethod
     def _complete(self) -> None:
-        """Store what the format has besides; may raise ``OSError``."""
+        """Write the format's own metadata; may raise ``OSError``."""
 
     def _write(self, offset: int, data: Buffer) -> None:
         """Write all of ``data`` at a byte of the file; raises :class:`OutputError`."""
@@ -100,6 +100,6 @@ class BlockedSink(Sink):
 
 
 def check_size(path: bytes, size: int, most: int) -> None:
-    """Raise :class:`OutputError` for an image of more bytes than its format can have."""
+    """Raise :class:`OutputError` for an image larger than the ``most`` bytes of its format."""
     if size > most:
-        raise OutputError(path, f"its format holds {most} bytes at most, and the image has {size}")
+        raise OutputError(path, f"its format holds at most {most} bytes, and the image has {size}")

@@ -1,4 +1,4 @@
-"""An image that is compressed as it is written; the disk never holds the uncompressed image.
+"""Images compressed while they are written; the disk never holds the uncompressed image.
 
 The compressors are loaded on first use.
 """
@@ -25,7 +25,7 @@ LEVELS = {"zstd": (1, 22, 3), "gzip": (1, 9, 6), "xz": (0, 9, 6)}
 
 @dataclass(frozen=True)
 class Compression:
-    """How to compress an image whose name asks for it.
+    """How to compress an image whose name has the suffix of a compressed file.
 
     The bytes depend on the level and the version of the compressor, not on ``threads``.
     """
@@ -37,10 +37,10 @@ class Compression:
     threads: int = 1
     """Number of compressing threads; only zstd uses several."""
     watch: Callable[[bytes], object] | None = None
-    """Gets all bytes of the compressed file in order, such as the ``update`` of a digest."""
+    """Called with all bytes of the compressed file in order, for example a digest's ``update``."""
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for a value of another type."""
+        """Raises :class:`SpecError` for a value of the wrong type."""
         check_fields(self)
 
 
@@ -53,7 +53,7 @@ class Encoder(Protocol):
 
 
 class CompressedSink(StreamSink):
-    """A file with one frame, stream or member, which gets the name ``path`` when complete."""
+    """A file with one frame (zstd), stream (xz) or member (gzip), named ``path`` when complete."""
 
     def __init__(
         self, path: bytes, size: int, kind: str, compression: Compression, *, sync: bool = False
@@ -62,7 +62,7 @@ class CompressedSink(StreamSink):
         least, most, usual = LEVELS[kind]
         level = usual if compression.level is None else compression.level
         if not least <= level <= most:
-            raise OutputError(path, f"{level} is no level of {kind}: {least} to {most} are")
+            raise OutputError(path, f"{level} is not a level of {kind}; use {least} to {most}")
         self._sync = sync
         self._encoded = _Encoded(path, kind, compression, level, size)
         super().__init__(self._encoded, size, name=path, borrow=True)
@@ -79,7 +79,7 @@ class CompressedSink(StreamSink):
 
 
 def _file_at(path: bytes, size: int) -> NewFile | FileInPlace:
-    """What will have the name ``path``; :class:`OutputError` if there can be nothing."""
+    """The file that will be named ``path``; raises :class:`OutputError` if it cannot be written."""
     denied: OutputError | None = None
     if not is_mount_point(path):
         try:
@@ -89,17 +89,17 @@ def _file_at(path: bytes, size: int) -> NewFile | FileInPlace:
             if not isinstance(cause, OSError) or cause.errno not in FORBIDDEN:
                 raise
             denied = error
-    # Nothing can be put in its place; the file itself may still be writable.
+    # The file cannot be replaced, but it may still be writable.
     try:
         if denied is not None and os.stat(path).st_nlink > 1:
-            raise denied  # a file that others may know by another name
+            raise denied  # its other names would see the new content
         return FileInPlace(path)
     except OSError as error:
         raise (denied or output_error(path, error, size)) from error
 
 
 class _Encoded:
-    """The file as :class:`StreamSink` sees it: takes image bytes and writes them compressed."""
+    """A file object for :class:`StreamSink` that compresses the bytes of the image."""
 
     def __init__(
         self, path: bytes, kind: str, compression: Compression, level: int, size: int
@@ -107,11 +107,11 @@ class _Encoded:
         self._path = path
         self._kind = kind
         self._watch = compression.watch
-        self._damage = _damage(kind, path)
+        self._compressor_errors = _compressor_errors(kind, path)
         self._file = _file_at(path, size)
         try:
             self._encoder = _ENCODERS[kind](level, compression.threads, size)
-        except self._damage as error:
+        except self._compressor_errors as error:
             raise self._failure(error) from error
         except BaseException:
             self.abort()
@@ -120,7 +120,7 @@ class _Encoded:
     def write(self, data: Buffer) -> int:
         try:
             encoded = self._encoder.compress(data)
-        except self._damage as error:
+        except self._compressor_errors as error:
             raise self._failure(error) from error
         self._keep(encoded)
         return len(data)
@@ -128,7 +128,7 @@ class _Encoded:
     def finish(self, *, sync: bool) -> None:
         try:
             encoded = self._encoder.flush()
-        except self._damage as error:
+        except self._compressor_errors as error:
             raise self._failure(error) from error
         self._keep(encoded)
         self._file.commit(sync=sync)
@@ -149,11 +149,11 @@ class _Encoded:
         return OutputError(
             self._path,
             f"cannot be compressed with {self._kind}: {reason}; "
-            "a lower level and fewer threads take less memory",
+            "a lower level or fewer threads use less memory",
         )
 
 
-def _damage(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
+def _compressor_errors(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
     """The exceptions that the compressor raises."""
     if kind == "zstd":
         try:
@@ -161,8 +161,8 @@ def _damage(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
         except ImportError as error:
             raise OutputError(
                 path,
-                "is to be compressed with zstd, and that needs the package zstandard, which is not "
-                "installed; try: pip install zstandard",
+                "cannot be compressed with zstd: the package zstandard is not installed; "
+                "try: pip install zstandard",
             ) from error
         return ZstdError, MemoryError
     if kind == "xz":
@@ -171,8 +171,7 @@ def _damage(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
         except ImportError as error:
             raise OutputError(
                 path,
-                "is to be compressed with xz, and that needs the module lzma, which this Python "
-                "was built without",
+                "cannot be compressed with xz: this Python was built without the module lzma",
             ) from error
 
         return LZMAError, MemoryError
@@ -182,9 +181,9 @@ def _damage(kind: str, path: bytes) -> tuple[type[BaseException], ...]:
 
 
 def _zstd(level: int, threads: int, size: int) -> Encoder:
-    """One frame that has the size of the image in its header and a checksum at its end.
+    """One frame, with the size of the image in its header and a checksum at its end.
 
-    It always uses the multi-threaded compressor, whose output does not depend on ``threads``.
+    This is always the multi-threaded compressor, whose output does not depend on ``threads``.
     """
     from zstandard import ZstdCompressor
 
@@ -194,16 +193,16 @@ def _zstd(level: int, threads: int, size: int) -> Encoder:
 
 
 def _xz(level: int, threads: int, size: int) -> Encoder:  # noqa: ARG001
-    """One stream with a CRC64, as xz makes it."""
+    """One stream with a CRC64, as xz writes it."""
     from lzma import CHECK_CRC64, FORMAT_XZ, LZMACompressor
 
     return LZMACompressor(format=FORMAT_XZ, check=CHECK_CRC64, preset=level)
 
 
 class _Gzip:
-    """RFC 1952: one member without name and time and with an unknown system, as ``gzip -n``.
+    """RFC 1952: one member without name and time, like ``gzip -n``, from an unknown system.
 
-    zlib could make the header, too, but would name the system that it was built for.
+    zlib could write the header, too, but it would name the system it was built for.
     """
 
     def __init__(self, level: int, threads: int, size: int) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Sinks for a descriptor that can be written at any offset, from any thread and process."""
+"""Sinks for descriptors that any thread and process can write at any offset."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ..errors import OutputError
 from ..spans import Span
 from .sink import NO_ROOM, Buffer, Sink
 
-LEAST_PREALLOCATED = 256 << 10
-"""Bytes from which preallocation saves a quarter of the time of a write to ext4."""
+MIN_PREALLOCATED_BYTES = 256 << 10
+"""Smallest write in bytes for which preallocation pays: it saves a quarter of the time on ext4."""
 
 
 class DescriptorSink(Sink):
-    """Writes at any offset of a descriptor that is not used elsewhere meanwhile."""
+    """Writes at any offset of a descriptor that nothing else uses meanwhile."""
 
     _fd: int
-    """The descriptor; ``fd`` is the same, unless all writes must go through :meth:`write_at`."""
+    """The descriptor; ``fd`` is None instead if all writes must go through :meth:`write_at`."""
     _preallocates: bool | None = None
-    """Whether the file system supports unwritten blocks; None until the first try."""
+    """Whether the file system supports unwritten blocks; None until the first attempt."""
     _preallocated = Span(0, 0)
-    """The last preallocated range: offset and end in bytes."""
+    """The last preallocated range of the image, in bytes."""
 
     def write_at(self, offset: int, data: Buffer) -> None:
         try:
-            if len(data) >= LEAST_PREALLOCATED:
+            if len(data) >= MIN_PREALLOCATED_BYTES:
                 first, end = self._preallocated
                 if offset < first or offset + len(data) > end:
                     self.preallocate(offset, len(data))
@@ -58,8 +58,8 @@ class DescriptorSink(Sink):
     def _is_hole(self, offset: int) -> bool:
         """Whether a preallocated block is still reported as a hole.
 
-        On a file system without preallocation, the C library writes into every block instead,
-        which takes longer than writing the data once.
+        On a file system without preallocation, the C library writes to every block instead.
+        That takes longer than writing the data once.
         """
         try:
             return os.lseek(self._fd, offset, os.SEEK_DATA) > offset
@@ -83,10 +83,11 @@ _seeking = threading.Lock()
 
 
 class SharedImage(DescriptorSink):
-    """The image of a sink in other processes; only the original sink finishes or aborts it.
+    """The image of a sink, for other processes; only the original sink finishes or aborts it.
 
-    They open the file at ``path``, or if that is None they inherit ``fd``, which only generations
-    from ``first_generation`` on can (:func:`~ext4writer.forked.next_generation`).
+    The other processes open the file at ``path``. If ``path`` is None, they inherit ``fd``, which
+    only processes of ``first_generation`` and later can
+    (:func:`~ext4writer.forked.next_generation`).
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class SharedImage(DescriptorSink):
         self._identity = status.st_dev, status.st_ino
 
     def open(self) -> None:
-        """Called before anything is written; raises :class:`OutputError`."""
+        """Open the file in this process before writing; raises :class:`OutputError`."""
         if self._path is None:
             return
         try:
@@ -113,7 +114,7 @@ class SharedImage(DescriptorSink):
         status = os.fstat(self._fd)
         if (status.st_dev, status.st_ino) != self._identity:
             self.close()
-            raise OutputError(self.name, "was replaced by another file while it was written")
+            raise OutputError(self.name, "was replaced by another file while it was being written")
 
     def close(self) -> None:
         """Close what ``open`` opened."""
@@ -121,7 +122,7 @@ class SharedImage(DescriptorSink):
             os.close(self._fd)
 
     def finish(self) -> None:
-        """Left to the sink."""
+        """Do nothing: the original sink finishes the image."""
 
     def abort(self) -> None:
-        """Left to the sink."""
+        """Do nothing: the original sink aborts the image."""

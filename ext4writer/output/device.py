@@ -1,4 +1,4 @@
-"""Block devices: their sector size, whether they are in use, and an image on one."""
+"""Images on block devices: checks of sector size, capacity and use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BLKSSZGET = 0x1268
 NO_DEVICE = {errno.ENXIO, errno.ENODEV, getattr(errno, "ENOMEDIUM", errno.ENXIO)}
 
 SECTOR_SIZE = 512
-"""Bytes per sector of a device that does not say."""
+"""Bytes per sector of a device that does not report them."""
 
 
 def open_device(
@@ -39,10 +39,10 @@ def open_device(
     name: bytes | str | None = None,
     file: BinaryIO | None = None,
 ) -> RegionSink:
-    """An image of ``size`` bytes on the device at ``path``, from byte ``start`` on.
+    """The sink for an image of ``size`` bytes at byte ``start`` of the device at ``path``.
 
-    ``file`` is the caller's object for it. Raises :class:`OutputError` for a device that is too
-    small, in use or read-only, and for blocks that are smaller than its sectors.
+    ``file`` is the caller's file object for the device. Raises :class:`OutputError` for a device
+    that is too small, in use or read-only, and for blocks smaller than its sectors.
     """
     name = path if name is None else name
     try:
@@ -52,23 +52,23 @@ def open_device(
         if _is_read_only(path):
             raise OutputError(name, "is a read-only device") from error
         if error.errno in NO_DEVICE:
-            raise OutputError(name, "has no medium, or no such device is there") from error
+            raise OutputError(name, "does not exist as a device, or has no medium") from error
         raise output_error(name, error, size) from error
     try:
-        if _asked(fd, BLKROGET):
+        if _query(fd, BLKROGET):
             raise OutputError(name, "is a read-only device")
-        sector_size = _asked(fd, BLKSSZGET) or SECTOR_SIZE
+        sector_size = _query(fd, BLKSSZGET) or SECTOR_SIZE
         end = os.lseek(fd, 0, os.SEEK_END)
         if start % sector_size:
             raise OutputError(
                 name,
-                f"has sectors of {sector_size} bytes; the offset {start} is no multiple of that",
+                f"has sectors of {sector_size} bytes; the offset {start} is not a multiple of that",
             )
         if block_size and block_size < sector_size:
             raise OutputError(
                 name,
-                f"has sectors of {sector_size} bytes, and the kernel mounts no blocks smaller than "
-                f"that; choose a block size of {sector_size}, not {block_size}",
+                f"has sectors of {sector_size} bytes, and the kernel does not mount file systems "
+                f"with smaller blocks; choose a block size of {sector_size}, not {block_size}",
             )
         if start + size > end:
             raise too_small(name, end, start, size)
@@ -93,12 +93,12 @@ def too_small(name: bytes | str, end: int, start: int, size: int) -> OutputError
         return OutputError(name, f"has {end} bytes; the image needs {size}")
     return OutputError(
         name,
-        f"has {max(0, end - start)} bytes from byte {start} on; the image needs {size}",
+        f"has {max(0, end - start)} bytes after offset {start}; the image needs {size}",
     )
 
 
 def device_name(fd: int) -> bytes | None:
-    """A path that opens the device of a descriptor again; None if there is none."""
+    """A path with which the device of a descriptor can be reopened; None if there is none."""
     path = b"/proc/self/fd/%d" % fd
     with contextlib.suppress(OSError):
         if os.path.samestat(os.stat(path), os.fstat(fd)):
@@ -110,8 +110,8 @@ def is_block_device(fd: int) -> bool:
     return stat.S_ISBLK(os.fstat(fd).st_mode)
 
 
-def _asked(fd: int, request: int) -> int:
-    """The device's answer to an ioctl, an ``int``; 0 if it fails."""
+def _query(fd: int, request: int) -> int:
+    """The ``int`` that an ioctl returns; 0 if it fails."""
     if not hasattr(fcntl, "ioctl"):
         return 0
     try:
@@ -127,6 +127,6 @@ def _is_read_only(path: bytes) -> bool:
     except OSError:
         return False
     try:
-        return bool(_asked(fd, BLKROGET))
+        return bool(_query(fd, BLKROGET))
     finally:
         os.close(fd)

@@ -1,4 +1,4 @@
-"""The facts about an image that virtual disks record, and the kinds of disks."""
+"""Output formats, and the facts about an image that virtual disks record."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..late_dataclasses import NamedTuple
 from ..spans import Span
 
 OutputFormat = Literal["raw", "qcow2", "qcow2-compressed", "simg", "vhd"]
-"""How an image is stored: as it is; as a disk of QEMU, its clusters compressed or not; as a sparse
-image of Android; as a fixed disk of Virtual PC."""
+"""How an image is stored: raw; as a QEMU disk, with or without compressed clusters; as an Android
+sparse image; as a fixed disk of Virtual PC."""
 FORMATS: tuple[str, ...] = get_args(OutputFormat)
 
 FreeBlocks = Literal["zero", "keep", "discard", "prezeroed"]
-"""What becomes of a block device's bytes that the file system does not read: zeros; what they were;
-or what the device makes of them when it is told that it may forget them. The last word says that
-the whole device reads as zeros, so that none are written."""
+"""How to treat bytes of a block device that the file system never reads: write zeros, keep the old
+bytes, or discard them. ``prezeroed`` asserts that the entire device already reads as zeros, so no
+zeros are written."""
 FREE_BLOCKS: tuple[str, ...] = get_args(FreeBlocks)
 
 
@@ -24,19 +24,19 @@ class DiskFacts(NamedTuple):
     """The facts about an image that a virtual disk records."""
 
     uuid: bytes
-    """16 bytes that no other disk has."""
+    """16 bytes, unique to this disk."""
     epoch: int
     """Seconds since 1970."""
     unused: Sequence[Span]
-    """The bytes that do not matter, ascending."""
+    """The bytes whose content does not matter, ascending."""
     is_compressed: bool = False
-    """Compress each piece, where the format can."""
+    """Whether to compress clusters, if the format supports it."""
 
 
 class OldBytes(NamedTuple):
-    """What a device is to hold where the file system reads nothing, instead of zeros."""
+    """Bytes of a device that keep their old content or are discarded, instead of being zeroed."""
 
     unread: Sequence[Span]
-    """The bytes that may be anything, ascending and apart from each other."""
+    """The bytes that the file system never reads, ascending and disjoint."""
     discards: bool
-    """Whether the device is told to forget what it holds."""
+    """Whether the device is told to discard its content."""

@@ -1,6 +1,6 @@
-"""Images as virtual disks: qcow2, sparse images of Android, and fixed disks of Virtual PC.
+"""Images as virtual disks: qcow2, Android sparse images, and fixed disks of Virtual PC.
 
-Zeros take no space in any of them. They are never read: what was not written is zeros.
+Zeros take no space in any of them. The bytes never written are zeros.
 """
 
 from __future__ import annotations

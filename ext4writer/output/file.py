@@ -1,4 +1,4 @@
-"""Seekable objects that are not files of the host."""
+"""Seekable file objects that are not files of the host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .stream import write_all
 
 
 class FileSink(Sink):
-    """``size`` bytes of a binary file from byte ``start`` on; bytes around them are kept.
+    """``size`` bytes of a binary file, starting at byte ``start``; the bytes around them are kept.
 
     The superblock is written last, as in a :class:`~.region.RegionSink`.
     """
@@ -38,7 +38,7 @@ class FileSink(Sink):
         self._head = bytearray(min(HEAD_BYTES, size))
         self._finished = False
         try:
-            # Extend the file first: not every object can be written beyond its end.
+            # Extend the file first: not every object can be written past its end.
             file.seek(min(start, end))
             for done in range(min(start, end), start + size, len(ZEROS)):
                 write_all(file, ZEROS[: start + size - done])

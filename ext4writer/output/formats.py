@@ -1,4 +1,4 @@
-"""Formats of files by the suffixes of their names."""
+"""File formats by file name suffix."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Collection
 from ..errors import OutputError
 
 COMPRESSED = {b".zst": "zstd", b".gz": "gzip", b".xz": "xz"}
-"""Suffix -> compression of an image with such a name."""
+"""Suffix -> compression of an image."""
 
 DISKS = {b".qcow2": "qcow2", b".simg": "simg", b".vhd": "vhd"}
-"""Suffix -> kind of the virtual disk that has such a name."""
+"""Suffix -> kind of virtual disk."""
 
 OTHER_FORMATS = frozenset(
     b".%b" % ending
@@ -24,21 +24,21 @@ OTHER_FORMATS = frozenset(
         *(b"vmdk", b"xva"),
     )
 )
-"""Suffixes of other compressed files and of virtual disks, which are not written."""
+"""Suffixes of other compressed files and virtual disks, which cannot be written."""
 
 
 def compression_of(path: bytes) -> str | None:
     """The compression of a file with this name; None for an uncompressed one.
 
-    Raises :class:`OutputError` for the name of a format that is not written.
+    Raises :class:`OutputError` for the suffix of a format that cannot be written.
     """
     ending = _ending(path)
     if ending in OTHER_FORMATS:
         raise OutputError(
             path,
-            f"has the name of a {os.fsdecode(ending)} file, which is not what is written; a plain "
-            f"image has any other name, one that is compressed ends in {listed(COMPRESSED)}, and a "
-            f"virtual disk in {listed(DISKS)}",
+            f"has the suffix {os.fsdecode(ending)} of a format that cannot be written; compressed "
+            f"images end in {listed(COMPRESSED)}, virtual disks in {listed(DISKS)}, and plain "
+            "images in anything else",
         )
     return COMPRESSED.get(ending)
 

@@ -1,4 +1,4 @@
-"""A small file that one call at a time has, in this process and in all others."""
+"""A small file that only one call at a time can use, across all processes."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 FLAGS = os.O_RDWR | os.O_CREAT | O_CLOEXEC | O_BINARY | O_NONBLOCK
-TAKEN = {errno.EACCES, errno.EAGAIN}
-"""What a lock of another process is answered with (fcntl(2))."""
+LOCKED_ERRORS = {errno.EACCES, errno.EAGAIN}
+"""The errors if another process has the lock (fcntl(2))."""
 
-_held: set[FileId] = set()
-"""What this process has locked."""
-_holding = threading.Lock()
+_locked_files: set[FileId] = set()
+"""The files that this process has locked."""
+_locked_files_lock = threading.Lock()
 
 
 class InUseError(Exception):
-    """Another call has the file."""
+    """Another call uses the file."""
 
 
 class LockedFile:
-    """A file at ``path``, which is made if there is none; the lock ends with the process.
+    """A locked file at ``path``, created if necessary; the lock ends with the process.
 
-    It is one of the process and not of a descriptor, because workers that were forked would keep
-    that after their parent died. But it also ends as soon as the process closes any descriptor of
-    the file (fcntl(2)), so this module knows what the process has, and opens nothing of it again.
-    A file system or a system without such locks gives none.
+    The lock belongs to the process, not to a descriptor: forked workers would keep a lock of a
+    descriptor after their parent died. But it also ends as soon as the process closes any
+    descriptor of the file (fcntl(2)). So this module records the files that the process has locked
+    and never opens them again. Without support for such locks, the file is not locked.
 
     All methods but ``close`` raise ``OSError``.
     """
 
     def __init__(self, path: bytes) -> None:
-        """Raises :class:`InUseError` if another call has it."""
+        """Raises :class:`InUseError` if another call uses the file."""
         self._path = path
         self._fd = -1
         while self._fd < 0:
-            with _holding:
+            with _locked_files_lock:
                 self._open()
 
     def _open(self) -> None:
-        """Open and lock it, unless who had it has just removed it."""
+        """Open and lock the file; leave it closed if its last user has just removed it."""
         with suppress(FileNotFoundError):
-            if _id_at(self._path) in _held:
+            if _id_at(self._path) in _locked_files:
                 raise InUseError
         fd = os.open(self._path, FLAGS, 0o666)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.EEXIST, "something else than a regular file has that name")
+                raise OSError(errno.EEXIST, "something other than a regular file has that name")
             self._lock(fd)
             self._id = status.st_dev, status.st_ino
             if self._is_at_its_path():
-                _held.add(self._id)
+                _locked_files.add(self._id)
                 self._fd, fd = fd, -1
         finally:
             if fd >= 0:
@@ -73,7 +73,7 @@ class LockedFile:
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno in TAKEN:
+            if error.errno in LOCKED_ERRORS:
                 raise InUseError from None
 
     def _is_at_its_path(self) -> bool:
@@ -83,7 +83,7 @@ class LockedFile:
             return False
 
     def read(self) -> bytes:
-        """All that it holds."""
+        """The entire content."""
         os.lseek(self._fd, 0, os.SEEK_SET)
         data = b""
         while piece := os.read(self._fd, 1 << 20):
@@ -91,19 +91,19 @@ class LockedFile:
         return data
 
     def replace(self, data: Buffer) -> None:
-        """Write ``data`` in the place of all that it holds."""
+        """Replace the entire content with ``data``."""
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         self.append(data)
 
     def append(self, data: Buffer) -> None:
-        """Write ``data`` after what was written last."""
+        """Write ``data`` after the last write."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
 
     def remove(self) -> None:
-        """Remove it, and give it up."""
+        """Remove the file and close it."""
         try:
             if self._is_at_its_path():
                 os.unlink(self._path)
@@ -111,8 +111,8 @@ class LockedFile:
             self.close()
 
     def close(self) -> None:
-        """Give it up; one without content is removed. Raises nothing."""
-        with _holding, suppress(OSError):
+        """Close the file, and remove it if it is empty. Raises nothing."""
+        with _locked_files_lock, suppress(OSError):
             if self._fd < 0:
                 return
             fd, self._fd = self._fd, -1
@@ -120,7 +120,7 @@ class LockedFile:
                 if not os.fstat(fd).st_size and self._is_at_its_path():
                     os.unlink(self._path)
             finally:
-                _held.discard(self._id)
+                _locked_files.discard(self._id)
                 os.close(fd)
 
 

@@ -10,7 +10,10 @@ from .sink import Buffer, Sink
 
 
 class MemorySink(Sink):
-    """A ``bytearray``: replaces all of it, or only its bytes from ``start`` on."""
+    """A ``bytearray``: replaces all of it, or only ``size`` bytes starting at byte ``start``.
+
+    Raises :class:`OutputError` if it is too small or memory is short.
+    """
 
     def __init__(self, output: bytearray, size: int, *, start: int | None = None) -> None:
         super().__init__("(memory)", size)
@@ -23,7 +26,7 @@ class MemorySink(Sink):
             raise too_small(self.name, self._end, self._start, size)
         try:
             if start is None:
-                # One zero, repeated in place: the kernel gives new memory slowly, page by page.
+                # One zero, repeated in place: the kernel provides new memory slowly, page by page.
                 output[:] = b"\0"
                 output *= size
             else:
@@ -35,8 +38,8 @@ class MemorySink(Sink):
     def write_at(self, offset: int, data: Buffer) -> None:
         end = offset + len(data)
         if end > self.size:
-            raise ValueError(f"bytes {offset} to {end} lie beyond an image of {self.size}")
-        # A slice of a bytearray would be given a copy of the data.
+            raise ValueError(f"bytes {offset} to {end} are outside an image of {self.size}")
+        # Assigning to a slice of the bytearray itself would copy the data once more.
         with memoryview(self._output) as view:
             view[self._start + offset : self._start + end] = data
 

@@ -1,4 +1,4 @@
-"""Finds the sink for an output."""
+"""Opens the right sink for an output."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ except ImportError:  # Windows
 
 
 class Output(Protocol):
-    """An object with ``write``, such as a file or a socket's; it takes the image piece by piece."""
+    """An object with ``write``, such as the file of a socket; it receives the image in pieces."""
 
     def write(self, data: bytes, /) -> object:
-        """Write ``data``; return how many bytes of it were written, or None for all."""
+        """Write ``data``; return the number of bytes written, or None for all."""
         ...
 
 
 OutputLike = str | bytes | os.PathLike[str] | bytearray | BinaryIO | Output
-"""What takes an image: a path, an open file, a ``bytearray``, or any other :class:`Output`."""
+"""Where an image can be written: a path, an open file, a ``bytearray``, or any :class:`Output`."""
 
 DEVICES = b"/dev"
-SHARED_MEMORY = b"/dev/shm"  # a file system for ordinary files, mounted inside /dev
+SHARED_MEMORY = b"/dev/shm"  # a file system for regular files, mounted inside /dev
 PROCESSES = b"/proc/"
 _OPEN_FILE = (
     rb"/dev/(?P<name>stdin|stdout|stderr)|/(?:dev|proc/(?:thread-)?self)/fd/(?P<fd>[0-9]{1,9})"
@@ -53,7 +53,7 @@ STANDARD_STREAMS = {b"stdin": 0, b"stdout": 1, b"stderr": 2}
 
 
 def open_file_at(path: bytes) -> re.Match[bytes] | None:
-    """Which open file ``path`` names, if it does; such paths lie in two folders alone."""
+    """Match a path that names a descriptor of this process; None for other paths."""
     if not path.startswith((b"/dev/", PROCESSES)):
         return None
     return re.fullmatch(_OPEN_FILE, path)
@@ -77,11 +77,11 @@ def open_sink(
 ) -> Sink:
     """Return the sink for ``output`` and an image of ``size`` bytes; see ``write_image``.
 
-    ``block_size`` is checked against the sectors of a device, and ``old`` is for a device alone.
-    Raises :class:`OutputError`.
+    ``size``, ``block_size`` and ``offset`` are in bytes. ``block_size`` is checked against the
+    sectors of a device. ``old`` is for devices only. Raises :class:`OutputError`.
     """
     if offset is not None and offset < 0:
-        raise OutputError(name_of(output), f"the offset {offset} is below zero")
+        raise OutputError(name_of(output), f"the offset {offset} is negative")
     if old is not None:
         return _open_keeping(output, size, block_size, offset, disk, old)
     if trailer is not None:
@@ -122,24 +122,24 @@ def _open_keeping(
     disk: str | None,
     old: OldBytes,
 ) -> Sink:
-    """The sink for a device that keeps old bytes where the file system reads nothing."""
+    """The sink for a device that keeps or discards the bytes the file system never reads."""
     from .region import RegionSink
 
     if disk in (None, "raw") and _is_device(output):
         sink = _open(output, size, block_size, offset, False, True, True, None)
-        if isinstance(sink, RegionSink):  # all but a device that is open for appending
+        if isinstance(sink, RegionSink):  # every device, unless it is open for appending
             sink.keep(old)
             return sink
         sink.abort()
     raise OutputError(
         name_of(output),
-        "is no block device, and only there can free blocks be other than zeros; "
+        "is not a block device; only on block devices can free blocks be other than zeros; "
         "leave out free_blocks",
     )
 
 
 def _is_device(output: OutputLike) -> bool:
-    """Whether ``output`` is a block device, by path or open; nothing is opened to find out."""
+    """Whether ``output`` is a block device, by path or open; opens nothing."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
         if isinstance(output, str | bytes | os.PathLike):
             return stat.S_ISBLK(os.stat(output).st_mode)
@@ -148,7 +148,7 @@ def _is_device(output: OutputLike) -> bool:
 
 
 def _watched(sink: Sink, watch: Callable[[Buffer], object]) -> Sink:
-    from .watched import WatchedSink  # brings concurrent.futures along
+    from .watched import WatchedSink  # imports concurrent.futures
 
     return WatchedSink(sink, watch)
 
@@ -173,7 +173,7 @@ def _open(
     if not hasattr(file, "write"):
         raise OutputError(name_of(file), f"{file!r:.80} is neither a path nor a binary file")
     if isinstance(file, io.TextIOBase):
-        raise OutputError(name_of(file), "is no binary file; open it with mode 'wb'")
+        raise OutputError(name_of(file), "is not a binary file; open it with mode 'wb'")
     return _open_file(file, size, block_size, offset, sync=sync, borrow=borrow)
 
 
@@ -185,12 +185,12 @@ def _open_disk(
     sync: bool,
     facts: DiskFacts | None,
 ) -> Sink:
-    """The sink for a virtual disk, which is a new file."""
+    """The sink for a virtual disk, which is always a new file."""
     name = name_of(output)
     if not isinstance(output, str | bytes | os.PathLike) or replaced_path(output) is None:
-        raise OutputError(name, f"a {kind} disk is a new file; give the path of one")
+        raise OutputError(name, f"a {kind} disk must be a new file; give the path of one")
     if offset is not None:
-        raise OutputError(name, f"a {kind} disk is not put inside another file")
+        raise OutputError(name, f"a {kind} disk cannot be written inside another file")
     path = os.fsencode(output)
     check_path(path, size)
     from .disk_facts import DiskFacts
@@ -217,7 +217,7 @@ def may_be_one_file(output: OutputLike, other: OutputLike) -> bool:
 def output_id(output: OutputLike) -> tuple[list[FileId], int] | None:
     """The identities and the size in bytes of an existing output; None if there is none yet.
 
-    The identities are those of the output and of the directories above it.
+    The identities are those of the output itself and of the directories above it.
     """
     try:
         path = os.fsencode(name_of(output))
@@ -241,7 +241,7 @@ def output_id(output: OutputLike) -> tuple[list[FileId], int] | None:
 
 
 def replaced_path(output: OutputLike) -> bytes | None:
-    """The path at which a new file replaces this output; None if it is written in place."""
+    """The path of the output if a new file replaces it; None if it is written in place."""
     if not isinstance(output, str | bytes | os.PathLike):
         return None
     path = os.path.realpath(os.fsencode(output))
@@ -288,14 +288,18 @@ def _open_path(
 
             return open_device(path, size, start=offset or 0, block_size=block_size)
         if offset is not None:
-            raise OutputError(path, "is neither a file nor a block device, so it has no offsets")
+            raise OutputError(
+                path, "is neither a file nor a block device, so an offset is impossible"
+            )
         from .stream import StreamSink
 
         return StreamSink(_opened(path, size), size, name=path, owned=True, borrow=True)
     kind = None if raw else compression_of(path)
     if offset is not None:
         if kind is not None:
-            raise OutputError(path, "is compressed by its name, so no image goes inside it")
+            raise OutputError(
+                path, "has the suffix of a compressed file; an image cannot be written inside it"
+            )
         return _open_part(path, size, offset, sync)
     if path.startswith(PROCESSES):
         return _open_part(path, size, 0, sync)  # an open file of another process
@@ -316,7 +320,7 @@ def _open_path(
             raise
         if status.st_nlink > 1:
             raise  # a file that may have other names
-        # No file can be created beside it, but the file itself may be writable.
+        # No file can be created next to it, but the file itself may be writable.
         try:
             return _open_part(path, size, 0, sync, replaces=True)
         except OutputError:
@@ -324,10 +328,10 @@ def _open_path(
 
 
 def check_path(path: bytes, size: int = 0, *, is_part: bool = False) -> os.stat_result | None:
-    """The status of ``path``, links followed; None if it is missing and can be created.
+    """The status of ``path``, following links; None for a missing file that can be created.
 
-    Raises :class:`OutputError` for a directory, a dangling link, a missing device, and a missing
-    file that the image is to be part of.
+    With ``is_part``, the image goes inside an existing file. Raises :class:`OutputError` for a
+    directory, a dangling link, a missing device, and with ``is_part`` for a missing file.
     """
     try:
         status = os.stat(path)
@@ -335,12 +339,16 @@ def check_path(path: bytes, size: int = 0, *, is_part: bool = False) -> os.stat_
         if os.path.islink(path):
             target = os.path.realpath(path)
             raise OutputError(
-                path, f"is a link to {os.fsdecode(target)}, which is not there"
+                path, f"is a link to {os.fsdecode(target)}, which does not exist"
             ) from error
         if _is_among_devices(path):
-            raise OutputError(path, "is no device that is here, and no place for a file") from error
+            raise OutputError(
+                path, "does not exist as a device, and files do not belong in /dev"
+            ) from error
         if is_part:
-            raise OutputError(path, "is not there; an offset is one in an existing file") from error
+            raise OutputError(
+                path, "does not exist; an offset is only possible in an existing file"
+            ) from error
         return None
     except (OSError, ValueError) as error:
         raise output_error(path, error, size) from error
@@ -350,7 +358,7 @@ def check_path(path: bytes, size: int = 0, *, is_part: bool = False) -> os.stat_
 
 
 def _is_among_devices(path: bytes) -> bool:
-    """Whether a new file at ``path`` would be in /dev, which is not a place for files."""
+    """Whether a new file at ``path`` would be in /dev, where regular files do not belong."""
     folder = os.path.realpath(os.path.split(path)[0] or b".")
     devices = os.path.realpath(DEVICES)
     try:
@@ -379,7 +387,7 @@ def _opened(path: bytes, size: int) -> io.FileIO:
 def _open_part(
     path: bytes, size: int, start: int, sync: bool, *, replaces: bool = False
 ) -> RegionSink | FileSink:
-    """A region of an existing file, or all of it if it cannot be replaced."""
+    """The sink for a region of an existing file; with ``replaces``, for all of it."""
     if not hasattr(os, "pwrite"):  # Windows
         from .file import FileSink
 
@@ -425,7 +433,7 @@ def _open_again(
     offset: int | None,
     sync: bool,
 ) -> Sink:
-    """The sink for a path that names an open file: that file, at its position."""
+    """The sink for a path that names an open file; it writes at the position of that file."""
     fd = int(matched["fd"]) if matched["name"] is None else STANDARD_STREAMS[matched["name"]]
     try:
         file = io.FileIO(os.dup(fd), "w")
@@ -451,9 +459,9 @@ def _open_file(
     borrow: bool,
     name: bytes | None = None,
 ) -> Sink:
-    """The sink for an object with ``write``, from its position or ``offset`` on.
+    """The sink for an object with ``write``, starting at ``offset`` or its current position.
 
-    An object with a ``name`` was opened for this purpose, and is closed when done.
+    With ``name``, the object was opened for this image and is closed when done.
     """
     owned = name is not None
     shown = name_of(file) if name is None else name
@@ -469,7 +477,7 @@ def _open_file(
         raise output_error(shown, error, size) from error
     if place is None:
         if offset is not None:
-            raise OutputError(shown, "cannot seek, or only appends, so it has no offsets")
+            raise OutputError(shown, "cannot seek, or only appends, so an offset is impossible")
         from .stream import StreamSink
 
         flushed = partial(os.fsync, fd) if sync and fd is not None and _can_flush(fd) else None
@@ -480,7 +488,7 @@ def _open_file(
     if fd is not None and is_block_device(fd):
         device = device_name(fd)
         if device is None:
-            raise OutputError(shown, "is a device that cannot be opened anew; give its path")
+            raise OutputError(shown, "is a device that cannot be reopened; give its path")
         return open_device(device, size, start=start, block_size=block_size, name=shown, file=file)
     if start < end < start + size:
         raise too_small(shown, end, start, size)
@@ -495,7 +503,7 @@ def _open_file(
 
 
 def _place_in_file(file: Any, fd: int, offset: int | None) -> Span | None:
-    """Byte where an image begins in a file of the host, and the file's end; None for a stream."""
+    """The span from the first byte of the image to the end of the file; None for a stream."""
     status = os.fstat(fd)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)) or _appends(file):
         return None
@@ -504,7 +512,7 @@ def _place_in_file(file: Any, fd: int, offset: int | None) -> Span | None:
 
 
 def _place_in_object(file: Any, offset: int | None) -> Span | None:
-    """The same for another object. Some compressing ones claim to be seekable and are not."""
+    """The same for other objects. Some compressing objects claim to be seekable and are not."""
     try:
         if not file.seekable() or _appends(file):
             return None
@@ -522,7 +530,7 @@ def _can_flush(fd: int) -> bool:
 
 
 def _appends(file: BinaryIO) -> bool:
-    """Whether the file is open with O_APPEND, which puts every write at the end."""
+    """Whether the file is open with O_APPEND, so that every write goes to its end."""
     try:
         return bool(fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND)
     except (OSError, AttributeError):
@@ -530,9 +538,9 @@ def _appends(file: BinaryIO) -> bool:
 
 
 def _plain_descriptor(file: Any) -> int | None:
-    """The descriptor of ``file``, if writing to it is the same as writing to ``file``.
+    """The descriptor of ``file``, if writing to either is the same; otherwise None.
 
-    That is not so for a compressing object, though it has a descriptor, too.
+    Writing to the descriptor of a compressing object, for example, is not the same.
     """
     if not hasattr(os, "pwrite"):
         return None

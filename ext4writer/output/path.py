@@ -20,7 +20,8 @@ def new_file(path: bytes, size: int) -> NewFile:
 class PathSink(DescriptorSink):
     """A new file, under a temporary name in the same directory until it is complete.
 
-    Only then does it replace ``path``. ``sync`` waits until the disk has the bytes.
+    Only then does it replace ``path``. ``sync`` flushes it to the disk. Raises
+    :class:`OutputError`.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """A qcow2 disk, version 3.
 
-Rules: docs/interop/qcow2.rst of QEMU, and QEMU's block/qcow2.c where it says less.
+Rules: docs/interop/qcow2.rst of QEMU, and QEMU's block/qcow2.c for what that leaves open.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .blocked import BlockedSink, check_size
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
 ENTRIES = CLUSTER // 8
-"""Entries of an L2 table, which has one cluster."""
-MOST_BYTES = (32 << 20) // 8 * ENTRIES * CLUSTER
+"""Entries of an L2 table, which occupies one cluster."""
+MAX_BYTES = (32 << 20) // 8 * ENTRIES * CLUSTER
 """QCOW_MAX_L1_SIZE of QEMU's block/qcow2.h is 32 MiB."""
 REFCOUNTS = CLUSTER // 2
-"""Counts of a refcount block, of 16 bits each."""
+"""Entries of a refcount block, of 16 bits each."""
 REFCOUNT_ORDER = 4
 
 OFLAG_COPIED = 1 << 63
@@ -28,7 +28,7 @@ OFLAG_COMPRESSED = 1 << 62
 COMPRESSED_OFFSET_BITS = 62 - (CLUSTER_BITS - 8)
 COMPRESSED_SECTOR = 512
 WINDOW_BITS = -12
-"""Deflate without a header, with the window that QEMU's decompressor has."""
+"""Raw deflate, with the window size of QEMU's decompressor."""
 
 HEADER = Struct(">4sIQIIQIIQQIIQQQQII")
 HEADER_BYTES = HEADER.size
@@ -37,21 +37,21 @@ VERSION = 3
 
 
 class Qcow2Sink(BlockedSink):
-    """Header and L1 table first, then data in the order of the image, tables at the end."""
+    """Writes the header and the L1 table, then data in image order, then the other tables."""
 
     def __init__(self, path: bytes, size: int, *, is_compressed: bool, sync: bool) -> None:
-        check_size(path, size, MOST_BYTES)
+        check_size(path, size, MAX_BYTES)
         super().__init__(path, size, CLUSTER, sync=sync)
         self._is_compressed = is_compressed
         clusters = ceil_div(size, CLUSTER)
         self._l1_entries = ceil_div(clusters, ENTRIES)
         l1_clusters = ceil_div(self._l1_entries * 8, CLUSTER)
         self._end = (1 + l1_clusters) * CLUSTER
-        """Bytes of the file that are taken."""
+        """End of the allocated bytes of the file."""
         self._tables: dict[int, array[int]] = {}
-        """By number: the L2 tables that have entries."""
-        self._shared = array("H", bytes(2 * (1 + l1_clusters)))
-        """With compression: how many compressed clusters each cluster of the file holds."""
+        """L1 index -> L2 table, for those with entries."""
+        self._refcounts = array("H", bytes(2 * (1 + l1_clusters)))
+        """With compression: the reference count of each cluster of the file."""
 
     def _put(self, number: int, view: memoryview) -> None:
         if self._is_compressed:
@@ -67,7 +67,7 @@ class Qcow2Sink(BlockedSink):
         encoder = zlib.compressobj(wbits=WINDOW_BITS)
         packed = encoder.compress(view) + encoder.flush()
         if len(packed) >= CLUSTER:
-            # It does not get smaller, so it lies in a cluster of its own.
+            # Compression does not help, so it is stored uncompressed in its own cluster.
             self._end = round_up(self._end, CLUSTER)
             self._write(self._end, view)
             self._count(self._end, CLUSTER)
@@ -82,14 +82,15 @@ class Qcow2Sink(BlockedSink):
         self._end += len(packed)
 
     def _count(self, offset: int, length: int) -> None:
-        """Note one more user of each cluster of the file that a range touches."""
+        """Increment the reference count of each cluster of the file that a range touches."""
         first, last = offset // CLUSTER, (offset + length - 1) // CLUSTER
-        if last >= len(self._shared):
-            self._shared.extend([0] * (last + 1 - len(self._shared)))
+        if last >= len(self._refcounts):
+            self._refcounts.extend([0] * (last + 1 - len(self._refcounts)))
         for cluster in range(first, last + 1):
-            self._shared[cluster] += 1
+            self._refcounts[cluster] += 1
 
     def _map(self, number: int, entry: int) -> None:
+        """Set the L2 entry of guest cluster ``number``."""
         table = self._tables.get(number // ENTRIES)
         if table is None:
             table = self._tables[number // ENTRIES] = array("Q", bytes(CLUSTER))
@@ -124,25 +125,25 @@ class Qcow2Sink(BlockedSink):
         self._set_size(self._end)
 
     def _put_refcounts(self) -> tuple[int, int]:
-        """Write the counts of all clusters; offset and clusters of the table of blocks."""
+        """Write refcount blocks and their table; return its offset in bytes and its clusters."""
         taken = self._end // CLUSTER
         blocks = table = 0
         while True:
-            wanted = ceil_div(taken + blocks + table, REFCOUNTS)
-            if wanted <= blocks:
+            needed = ceil_div(taken + blocks + table, REFCOUNTS)
+            if needed <= blocks:
                 break
-            blocks, table = wanted, ceil_div(wanted * 8, CLUSTER)
+            blocks, table = needed, ceil_div(needed * 8, CLUSTER)
         total = taken + blocks + table
         counts = array("H", [1]) * total
-        for cluster, users in enumerate(self._shared):
+        for cluster, users in enumerate(self._refcounts):
             if users:
                 counts[cluster] = users
         counts.extend([0] * (blocks * REFCOUNTS - total))
         first = self._end
         self._write(first, _big_endian(counts))
-        places = array("Q", range(first, first + blocks * CLUSTER, CLUSTER))
+        block_offsets = array("Q", range(first, first + blocks * CLUSTER, CLUSTER))
         table_offset = first + blocks * CLUSTER
-        self._write(table_offset, _big_endian(places))
+        self._write(table_offset, _big_endian(block_offsets))
         self._end = table_offset + table * CLUSTER
         return table_offset, table
 

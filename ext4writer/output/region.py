@@ -15,22 +15,22 @@ from .sink import Buffer
 from .zeros import discard, punch, write_zeros, zero_device
 
 HEAD_BYTES = 2048
-"""Bytes up to the end of the primary superblock. Without it the rest is not a file system."""
+"""Bytes up to the end of the primary superblock, without which the rest is not a file system."""
 WIPED_BYTES = 1 << 20
 """Bytes that may hold signatures of other file systems, volume managers and partition tables."""
 SIGNED_HEAD_BYTES = 8 << 20
 SIGNED_TAIL_BYTES = 2 << 20
-"""Bytes at both ends of a device that are zeros even if old bytes are kept. libblkid of util-linux
-finds the second header of LUKS2 up to 4 MiB from the start (superblocks/luks.c), RAID of Promise
-3,087 sectors before the end (promise_raid.c), and nearer to it GPT, ZFS and RAID of Linux. mke2fs
-zeroes 4 KiB and the last 64 to 128 KiB (misc/mke2fs.c:main)."""
+"""Bytes at both ends of a device that are zeroed even if other old bytes are kept. libblkid of
+util-linux finds the second LUKS2 header up to 4 MiB from the start (superblocks/luks.c), Promise
+RAID 3,087 sectors before the end (promise_raid.c), and GPT, ZFS and Linux RAID closer to the end.
+mke2fs zeroes the first 4 KiB and the last 64 to 128 KiB (misc/mke2fs.c:main)."""
 
 
 class RegionSink(DescriptorSink):
-    """``size`` bytes of an open file from byte ``start`` on; bytes around them are kept.
+    """``size`` bytes of an open file, starting at byte ``start``; the bytes around them are kept.
 
     Old signatures are wiped first and the new superblock is written last, with a flush after each.
-    So a failure leaves neither the old file system nor a part of the new one.
+    So after a failure, neither the old file system nor part of the new one can be mounted.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class RegionSink(DescriptorSink):
         replaces: bool = False,
         sync: bool = False,
     ) -> None:
-        """The file ends at byte ``end``; there are no bytes to keep after that.
+        """The file ends at byte ``end``.
 
-        ``sector_size`` in bytes is 0 for a regular file. ``file`` is the object of the descriptor,
-        ``path`` a path at which other processes can open it. ``close`` is called when done.
-        ``replaces`` drops the file's old bytes. Raises :class:`OutputError`.
+        ``sector_size`` is in bytes, and 0 for a regular file. ``file`` is the file object of the
+        descriptor, ``path`` a path with which other processes can open it. ``close`` is called when
+        done. ``replaces`` drops the file's old content. Raises :class:`OutputError`.
         """
         super().__init__(name, size)
         self.start = start
@@ -66,9 +66,9 @@ class RegionSink(DescriptorSink):
         self._flushes = sync or not self._is_new
         self._head = bytearray(min(HEAD_BYTES, size))
         self._written: list[Span] | None = None
-        """The written ranges; kept if the rest may not be zeros."""
+        """The written ranges; None if the rest already reads as zeros."""
         self._kept: Sequence[Span] = ()
-        """The ranges that keep old bytes where nothing is written, ascending."""
+        """The ranges that are not zeroed where nothing is written, ascending."""
         self._finished = False
         self._first_generation = next_generation()
         try:
@@ -90,12 +90,12 @@ class RegionSink(DescriptorSink):
             self._preallocates = False
 
     def keep(self, old: OldBytes) -> None:
-        """Leave bytes of a device as they are, or discard them, before anything is written."""
+        """Keep or discard the old bytes of a device; called before anything is written."""
         head, tail = SIGNED_HEAD_BYTES, self.size - SIGNED_TAIL_BYTES
         kept = (Span(max(first, head), min(end, tail)) for first, end in old.unread)
         self._kept = [span for span in kept if span.start < span.end]
         if old.discards:
-            # What was wiped stays wiped: a discarded range may read as it was before.
+            # Not the wiped bytes: a discarded range may read as it did before.
             first, end = self.start + WIPED_BYTES, self.start + self.size
             discard(self._fd, first, end, self._sector_size)
 
@@ -134,7 +134,7 @@ class RegionSink(DescriptorSink):
             raise self.failure(error) from error
 
     def _gaps(self) -> Iterator[Span]:
-        """Yield the ranges that were not written and may hold old bytes, without the head."""
+        """Yield the unwritten ranges after the head, which may hold old bytes."""
         if self._written is None:
             return
         self._written.sort()
@@ -162,7 +162,7 @@ class RegionSink(DescriptorSink):
 
     def _move_to_end(self, file: BinaryIO) -> None:
         """Set the position as if the image had been written with ``write``."""
-        file.seek(0, os.SEEK_END)  # drop the read-ahead buffer
+        file.seek(0, os.SEEK_END)  # drops the read-ahead buffer
         file.seek(self.start + self.size)
 
     def abort(self) -> None:
@@ -180,7 +180,7 @@ class RegionSink(DescriptorSink):
 
 
 def without(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
-    """Yield what is left of ``spans``; both ascend, and no two of one kind overlap."""
+    """Yield ``spans`` minus ``others``; each of the two is ascending and disjoint."""
     at = 0
     for start, end in spans:
         while at < len(others) and others[at].end <= start:

@@ -1,7 +1,7 @@
 """The base class of outputs, and their errors.
 
-A sink is made for an image of a known size. Bytes that are never written read as zeros. Either
-:meth:`Sink.finish` or :meth:`Sink.abort` ends it.
+A sink receives an image of known size. Bytes that are never written read as zeros. The caller ends
+it with :meth:`Sink.finish` or :meth:`Sink.abort`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ NO_ROOM = FULL | {errno.EFBIG}
 class Sink(ABC):
     """Receives an image of ``size`` bytes.
 
-    ``ascending`` says that writes must come in ascending offsets, from one thread. Otherwise they
-    may come in any order and from several threads. ``fd`` is a descriptor for copies inside the
-    kernel, or None; the image begins at byte ``start`` of it.
+    If ``ascending``, the offsets of writes must ascend, and all writes must come from one thread.
+    Otherwise they may come in any order and from several threads. ``fd`` is a descriptor for copies
+    inside the kernel, or None. The image begins at byte ``start`` of the descriptor.
     """
 
     ascending: ClassVar[bool] = False
@@ -45,7 +45,7 @@ class Sink(ABC):
 
     @abstractmethod
     def write_at(self, offset: int, data: Buffer) -> None:
-        """Write all of ``data`` at ``offset``; raises :class:`OutputError`."""
+        """Write all of ``data`` at byte ``offset``; raises :class:`OutputError`."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -56,14 +56,14 @@ class Sink(ABC):
         return None
 
     def preallocate(self, offset: int, length: int) -> None:  # noqa: B027 (most need not)
-        """Allocate ``length`` bytes that are written next, if that saves time.
+        """Allocate blocks for the ``length`` bytes to be written next, if that saves time.
 
         Raises :class:`OutputError`.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """Clean up as far as possible; raises nothing and may follow a ``finish``."""
+        """Clean up as far as possible; raises nothing. A call after ``finish`` does nothing."""
 
     def failure(self, error: BaseException) -> OutputError:
         """The error for a failed system call, with a hint."""
@@ -83,10 +83,10 @@ class Sink(ABC):
 
 
 def output_error(name: bytes | str, error: BaseException, size: int) -> OutputError:
-    """Say what went wrong with the output ``name`` of ``size`` bytes, and what helps."""
+    """The error for a failure of the output ``name`` of ``size`` bytes, with a hint."""
     number = error.errno if isinstance(error, OSError) else None
     if number in FULL:
-        problem = f"no space left: the image needs {size} bytes, less what is zeros in it"
+        problem = f"no space left: the image needs {size} bytes, minus its zeros"
     elif number == errno.EFBIG:
         problem = f"its file system or a limit allows no file of {size} bytes"
     elif number in (errno.EACCES, errno.EPERM):
@@ -98,9 +98,9 @@ def output_error(name: bytes | str, error: BaseException, size: int) -> OutputEr
     elif number == errno.EISDIR:
         problem = "is a directory; name a file in it"
     elif number == errno.EBUSY:
-        problem = "is in use, mounted perhaps; it was not touched"
+        problem = "is in use, perhaps mounted; it was not touched"
     elif number == errno.EPIPE:
-        problem = "its reader has gone before the image was whole"
+        problem = "its reader stopped reading before the image was complete"
     elif isinstance(error, OSError) and error.strerror:
         problem = f"cannot be written: {error.strerror}"
     else:

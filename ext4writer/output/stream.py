@@ -10,14 +10,14 @@ from typing import Any
 
 from .sink import ZEROS, Buffer, Sink
 
-LETS_GO = (io.FileIO, io.BufferedWriter, io.BufferedRandom, io.BytesIO)
+NON_RETAINING_FILES = (io.FileIO, io.BufferedWriter, io.BufferedRandom, io.BytesIO)
 """Files that keep no reference to a piece after ``write`` returns."""
 
 
 class StreamSink(Sink):
     """An object with ``write`` that cannot seek; gaps are written as zeros.
 
-    Each piece is a separate ``bytes`` that the object may keep. With ``borrowed`` it is a view that
+    Each piece is a separate ``bytes`` that the object may keep. With ``borrow``, it is a view that
     is valid only until ``write`` returns.
     """
 
@@ -33,18 +33,18 @@ class StreamSink(Sink):
         borrow: bool = False,
         flushed: Callable[[], object] | None = None,
     ) -> None:
-        """``owned``: close the file when done; ``flushed``: wait until the disk has it."""
+        """``owned``: close the file when done. ``flushed`` is called to flush it to the disk."""
         super().__init__(name, size)
         self._file = file
         self._owned = owned
-        self._borrows = borrow or type(file) in LETS_GO
+        self._borrows = borrow or type(file) in NON_RETAINING_FILES
         self._flushed = flushed
         self._finished = False
         self.position = 0
 
     def write_at(self, offset: int, data: Buffer) -> None:
         if offset < self.position:
-            raise ValueError(f"offset {offset} lies before {self.position} on a stream")
+            raise ValueError(f"offset {offset} is before the position {self.position} of a stream")
         try:
             self._fill_to(offset)
             write_all(self._file, data if self._borrows else bytes(data))
@@ -90,7 +90,7 @@ def write_all(file: Any, data: Buffer) -> None:
     while view:
         if done is None:
             if isinstance(file, io.RawIOBase):
-                raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
+                raise BlockingIOError(errno.EAGAIN, "it is in non-blocking mode")
             return  # an object that returns no count has written everything
         view = view[done:]
         if view:
@@ -98,12 +98,16 @@ def write_all(file: Any, data: Buffer) -> None:
 
 
 def _count(done: object, size: int) -> int | None:
-    """What ``write`` returned for ``size`` bytes; anything else would lose bytes, or never end."""
+    """Check what ``write`` returned for ``size`` bytes: a count of at least 1, or None.
+
+    Any other value would lose bytes or loop forever; it raises ``OSError``.
+    """
     if done is None:
         return None
     if type(done) is int and min(size, 1) <= done <= size:
         return done
     raise OSError(
         errno.EIO,
-        f"its write() returned {done!r:.40} for {size} bytes; return how many it took, or None",
+        f"its write() returned {done!r:.40} for {size} bytes; it must return how many it wrote, "
+        "or None for all",
     )

@@ -1,4 +1,4 @@
-"""An output that has something after the image, which follows from all of its bytes."""
+"""An output with a trailer after the image, computed from all bytes of the image."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from .watched import WatchedSink
 
 
 class Trailer(Protocol):
-    """What comes after an image."""
+    """Data written after an image."""
 
     @property
     def area_size(self) -> int:
-        """Its size in bytes."""
+        """Size of the trailer in bytes."""
         ...
 
     def update(self, data: Buffer) -> None:
-        """Take the next bytes of the image."""
+        """Process the next bytes of the image."""
         ...
 
     def finish(self) -> bytes:
-        """Its bytes, once the whole image has passed."""
+        """The bytes of the trailer, after all bytes of the image."""
         ...
 
 
 class TrailedSink(WatchedSink):
-    """Writes an image to ``inner``, which is larger by the trailer, and the trailer after it."""
+    """Writes an image and its trailer to ``inner``, a sink for both."""
 
     def __init__(self, inner: Sink, size: int, trailer: Trailer) -> None:
-        """``size`` is that of the image alone, in bytes."""
+        """``size`` is the size of the image alone, in bytes."""
         super().__init__(inner, trailer.update)
         self.size = size
         self._trailer = trailer
 
     def finish(self) -> None:
-        self.see_the_rest()
+        self.finish_watching()
         self.inner.write_at(self.size, self._trailer.finish())
         self.inner.finish()

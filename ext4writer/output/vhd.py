@@ -1,4 +1,4 @@
-"""A fixed virtual hard disk: the image, and 512 bytes after it.
+"""A fixed virtual hard disk: the image, followed by a footer of 512 bytes.
 
 Rules: Virtual Hard Disk Image Format Specification, version 1.0, "Hard Disk Footer Format" and
 "Appendix: CHS Calculation".
@@ -18,25 +18,25 @@ from .path import PathSink
 
 FOOTER = Struct(">8sIIQI4sI4sQQHBBII16sB427x")
 YEAR_2000 = 946_684_800
-"""Seconds from 1970 to the beginning of the format's times."""
+"""Seconds from 1970 to the epoch of the format."""
 RESERVED_FEATURE = 2
 VERSION = 0x10000
 NO_DATA_OFFSET = (1 << 64) - 1
 FIXED = 2
-MOST_SECTORS = 65535 * 16 * 255
-MOST_BYTES = 0xFF000000 * SECTOR
-"""2040 GiB, which VHD_MAX_SECTORS of QEMU's block/vpc.c allows, and Microsoft's programs too."""
+MAX_CHS_SECTORS = 65535 * 16 * 255
+MAX_BYTES = 0xFF000000 * SECTOR
+"""2040 GiB, the limit of QEMU (VHD_MAX_SECTORS in block/vpc.c) and of Microsoft's programs."""
 
 CREATOR = b"win "
-"""QEMU's block/vpc.c takes the size from the footer for disks of this creator, and for others from
-cylinders, heads and sectors, which cannot say most sizes."""
+"""For disks of this creator, QEMU's block/vpc.c reads the size from the footer. For others it
+computes the size from cylinders, heads and sectors, which cannot represent most sizes."""
 
 
 class VhdSink(PathSink):
-    """The image as it is, in a file that its footer makes a disk."""
+    """Writes the raw image, then the footer. Raises :class:`OutputError`."""
 
     def __init__(self, path: bytes, size: int, uuid: bytes, epoch: int, *, sync: bool) -> None:
-        check_size(path, size, MOST_BYTES)
+        check_size(path, size, MAX_BYTES)
         super().__init__(path, size, sync=sync)
         self._footer = footer(round_up(size, SECTOR), uuid, epoch)
 
@@ -51,7 +51,7 @@ class VhdSink(PathSink):
 
 
 def footer(size: int, uuid: bytes, epoch: int) -> bytes:
-    """The last 512 bytes of a disk of ``size`` bytes."""
+    """The last 512 bytes of a disk of ``size`` bytes; ``epoch`` is in seconds since 1970."""
     cylinders, heads, sectors = _geometry(size // SECTOR)
     before = (
         *(b"conectix", RESERVED_FEATURE, VERSION, NO_DATA_OFFSET),
@@ -64,8 +64,8 @@ def footer(size: int, uuid: bytes, epoch: int) -> bytes:
 
 
 def _geometry(total: int) -> tuple[int, int, int]:
-    """Cylinders, heads and sectors of a track for a number of sectors."""
-    total = min(total, MOST_SECTORS)
+    """Cylinders, heads and sectors per track for a disk of ``total`` sectors."""
+    total = min(total, MAX_CHS_SECTORS)
     if total >= 65535 * 16 * 63:
         return total // 255 // 16, 16, 255
     sectors = 17

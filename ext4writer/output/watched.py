@@ -14,8 +14,8 @@ LEAST_BYTES_TO_SHARE = 64 << 10
 class WatchedSink(Sink):
     """Writes to ``inner`` in ascending order, and calls ``watch`` with all bytes of the image.
 
-    Bytes that are never written stay a hole if the output supports holes; the watcher gets zeros.
-    Long pieces go to the watcher in another thread while they are written.
+    Bytes that are never written remain a hole if the output supports holes, and the watcher gets
+    zeros for them. Another thread calls the watcher with large pieces while they are written.
     """
 
     ascending = True
@@ -28,8 +28,8 @@ class WatchedSink(Sink):
         self._watching: ThreadPoolExecutor | None = ThreadPoolExecutor(1)
 
     def write_at(self, offset: int, data: Buffer) -> None:
-        self._see_zeros(offset)
-        seen = self._begin_to_see(data) if len(data) >= LEAST_BYTES_TO_SHARE else None
+        self._watch_zeros(offset)
+        seen = self._start_watching(data) if len(data) >= LEAST_BYTES_TO_SHARE else None
         if seen is None:
             self._watch(data)
         try:
@@ -39,7 +39,7 @@ class WatchedSink(Sink):
                 seen.result()  # the piece is valid until this returns
         self._position += len(data)
 
-    def _begin_to_see(self, data: Buffer) -> Future[object] | None:
+    def _start_watching(self, data: Buffer) -> Future[object] | None:
         """Pass ``data`` to the other thread; None if the system cannot start one."""
         if self._watching is not None:
             try:
@@ -51,25 +51,25 @@ class WatchedSink(Sink):
     def preallocate(self, offset: int, length: int) -> None:
         self.inner.preallocate(offset, length)
 
-    def _see_zeros(self, end: int) -> None:
+    def _watch_zeros(self, end: int) -> None:
         while self._position < end:
             piece = memoryview(ZEROS)[: end - self._position]
             self._watch(piece)
             self._position += len(piece)
 
-    def see_the_rest(self) -> None:
-        """Pass on the zeros at the end, and end the other thread."""
-        self._see_zeros(self.size)
-        self._let_go()
+    def finish_watching(self) -> None:
+        """Pass the zeros at the end of the image to the watcher, and stop its thread."""
+        self._watch_zeros(self.size)
+        self._stop_thread()
 
     def finish(self) -> None:
-        self.see_the_rest()
+        self.finish_watching()
         self.inner.finish()
 
     def abort(self) -> None:
-        self._let_go()
+        self._stop_thread()
         self.inner.abort()
 
-    def _let_go(self) -> None:
+    def _stop_thread(self) -> None:
         if self._watching is not None:
             self._watching.shutdown()

@@ -1,4 +1,4 @@
-"""Makes ranges of files and devices read as zeros, or forgets them, with few system calls."""
+"""Zeroes or discards ranges of files and devices with few system calls."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ BLKDISCARD = 0x1277
 """linux/fs.h: the numbers on most architectures; the others refuse them."""
 
 DISCARDED_BYTES = 2 << 30
-"""Bytes that one call discards, so that it can be interrupted; misc/mke2fs.c:DISCARD_STEP_MB."""
+"""Bytes discarded by one call, so that a user can interrupt; misc/mke2fs.c:DISCARD_STEP_MB."""
 
 
 @cache
 def _fallocate() -> Callable[[int, int, int, int], bool]:
-    """fallocate(2) with its modes, which Python lacks. The call returns whether it worked."""
+    """fallocate(2) with modes, which Python lacks; the call returns whether it succeeded."""
     try:
         import ctypes
 
@@ -44,7 +44,7 @@ def _fallocate() -> Callable[[int, int, int, int], bool]:
 
 
 def punch(fd: int, start: int, length: int) -> bool:
-    """Make a range of a regular file a hole, or unwritten blocks; False if neither works."""
+    """Turn a byte range of a regular file into a hole or unwritten blocks; False if impossible."""
     fallocate = _fallocate()
     return any(
         fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, start, length)
@@ -53,11 +53,11 @@ def punch(fd: int, start: int, length: int) -> bool:
 
 
 def zero_device(fd: int, start: int, length: int, sector_size: int) -> None:
-    """Make a range of a block device read as zeros; raises ``OSError``.
+    """Zero a byte range of a block device; raises ``OSError``.
 
-    Whole sectors go to the kernel in one call. Punching a hole (block/fops.c:blkdev_fallocate)
-    discards them if the device guarantees that they read as zeros then, which a plain discard does
-    not, or has the device write the zeros; BLKZEROOUT writes them in any case.
+    One call zeroes all whole sectors. Punching a hole (block/fops.c:blkdev_fallocate) discards the
+    sectors if the device guarantees that they then read as zeros, which a plain discard does not.
+    Otherwise the device itself writes the zeros. BLKZEROOUT writes them in any case.
     """
     end = start + length
     first = min(end, round_up(start, sector_size))
@@ -73,14 +73,14 @@ def zero_device(fd: int, start: int, length: int, sector_size: int) -> None:
             fcntl.ioctl(fd, BLKZEROOUT, pack("=QQ", first, last - first))
             return
         except OSError:
-            pass  # writing below reports what is wrong
+            pass  # the write below reports what is wrong
     write_zeros(fd, first, last - first)
 
 
 def discard(fd: int, start: int, end: int, sector_size: int) -> None:
-    """Tell a block device that it may forget a range, if it can: anything may be read there then.
+    """Discard a byte range of a block device, if it can; its content is undefined afterwards.
 
-    As in misc/mke2fs.c:mke2fs_discard_device, a device that refuses keeps what it holds.
+    As in misc/mke2fs.c:mke2fs_discard_device, a device that refuses keeps its content.
     """
     start, end = round_up(start, sector_size), round_down(end, sector_size)
     if not hasattr(fcntl, "ioctl"):
@@ -94,7 +94,7 @@ def discard(fd: int, start: int, end: int, sector_size: int) -> None:
 
 
 def write_zeros(fd: int, start: int, length: int) -> None:
-    """Write ``length`` zeros at ``start``; raises ``OSError``."""
+    """Write ``length`` zero bytes at byte ``start``; raises ``OSError``."""
     end = start + length
     while start < end:
         start += os.pwrite(fd, memoryview(ZEROS)[: end - start], start)

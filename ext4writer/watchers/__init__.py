@@ -1,7 +1,8 @@
-"""What can be learned from an image while its bytes pass, in one go.
+"""Watchers: they compute hashes and block maps of an image while it is written, in one pass.
 
-Each has an ``update``, for ``watch`` of :func:`ext4writer.write_image`, and a ``finish``. A
-:class:`DmVerity` may also be given as ``trailer``, which puts its hashes after the image.
+Each has an ``update``, to be passed as ``watch`` to :func:`ext4writer.write_image`, and a
+``finish``. A :class:`DmVerity` can also be the ``trailer``, which stores its hash tree after the
+image.
 """
 
 from .bmap import Bmap

@@ -1,4 +1,4 @@
-"""Which blocks of an image must be written, for bmaptool.
+"""Block maps for bmaptool: which blocks of an image must be written.
 
 Rules: the comments of bmap files of version 2.0, and bmaptools/BmapCreate.py of bmap-tools.
 """
@@ -16,7 +16,7 @@ from ..output.sink import Buffer
 from ..spans import Span
 
 BLOCK = 4096
-CHECKSUM_PLACE = "0" * 64
+CHECKSUM_PLACEHOLDER = "0" * 64
 
 HEAD = """\
 <?xml version="1.0" ?>
@@ -35,16 +35,16 @@ TAIL = "    </BlockMap>\n</bmap>\n"
 
 
 class Bmap:
-    """Makes a bmap of an image while it is written; exact, as its free blocks are known."""
+    """Creates the bmap of an image while it is written; exact, as the free blocks are known."""
 
     @checked()
     def __init__(self, size: int, unused: Sequence[Span]) -> None:
-        """``size`` is in bytes; ``unused`` has first byte and end of what does not matter.
+        """``size`` is in bytes; ``unused``: the bytes whose content does not matter, ascending.
 
-        :attr:`ext4writer.Layout.unused` has these. Raises :class:`SpecError` for a negative size.
+        :attr:`ext4writer.Layout.unused` lists them. Raises :class:`SpecError` for a negative size.
         """
         if size < 0:
-            raise SpecError("size", f"{size} bytes are no image")
+            raise SpecError("size", f"{size} is negative")
         self._size = size
         self._ranges = list(_mapped(size, unused))
         """First block and end of each range that must be written."""
@@ -54,7 +54,7 @@ class Bmap:
 
     @checked()
     def update(self, data: Buffer) -> None:
-        """Take the next bytes of the image."""
+        """Process the next bytes of the image."""
         with taken_argument("data", data, bytes_in) as view:
             end = self._position + len(view)
             while len(self._checksums) < len(self._ranges):
@@ -71,26 +71,27 @@ class Bmap:
             self._position = end
 
     def finish(self) -> bytes:
-        """The file; raises :class:`SpecError` unless exactly all bytes have passed."""
+        """The bmap file; raises :class:`SpecError` unless exactly ``size`` bytes were passed."""
         if self._position != self._size:
-            raise SpecError("size", f"is {self._size}, and {self._position} bytes have passed")
+            raise SpecError("size", f"is {self._size}, but {self._position} bytes were passed")
         text = HEAD.format(
             size=self._size,
             block=BLOCK,
             blocks=ceil_div(self._size, BLOCK),
             mapped=sum(end - first for first, end in self._ranges),
-            checksum=CHECKSUM_PLACE,
+            checksum=CHECKSUM_PLACEHOLDER,
         )
         for (first, end), checksum in zip(self._ranges, self._checksums, strict=True):
             blocks = f"{first}-{end - 1}" if end - first > 1 else f"{first}"
             text += f'        <Range chksum="{checksum}"> {blocks} </Range>\n'
         data = (text + TAIL).encode()
-        # The checksum is that of the file with zeros in its place.
-        return data.replace(CHECKSUM_PLACE.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
+        # The checksum is computed with 64 digits 0 in its place.
+        checksum = hashlib.sha256(data).hexdigest()
+        return data.replace(CHECKSUM_PLACEHOLDER.encode(), checksum.encode(), 1)
 
 
 def _mapped(size: int, unused: Sequence[Span]) -> Iterator[Span]:
-    """First block and end of each range that is not wholly unused."""
+    """Yield the runs of blocks that are at least partly in use, as spans of block numbers."""
     position, blocks = 0, ceil_div(size, BLOCK)
     for low, high in unused:
         first, end = ceil_div(low, BLOCK), blocks if high >= size else high // BLOCK

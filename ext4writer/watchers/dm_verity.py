@@ -1,7 +1,7 @@
-"""The hash tree of dm-verity, as ``veritysetup format`` makes it.
+"""The dm-verity hash tree, as ``veritysetup format`` creates it.
 
-Rules: Documentation/admin-guide/device-mapper/verity.rst of the kernel; the superblock as
-lib/verity/verity.c of cryptsetup has it.
+Rules: Documentation/admin-guide/device-mapper/verity.rst of the kernel; the superblock follows
+lib/verity/verity.c of cryptsetup.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SUPERBLOCK = Struct("<8sII16s32sIIQH6x256s168x")
 SIGNATURE = b"verity\0\0"
 VERSION = 1
 HASH_TYPE = 1
-"""The salt comes before the data."""
+"""Each hash covers the salt, then the data."""
 SALT_MOST = 256
 ALGORITHMS = ("sha256", "sha512")
-USUAL_BLOCK = 4096
+DEFAULT_BLOCK_SIZE = 4096
 
 
 class _Tree(MerkleTree):
-    """The same tree as fs-verity's, with the salt as it is."""
+    """The same tree as that of fs-verity, but without padding of the salt."""
 
     SALT_MOST: ClassVar[int] = SALT_MOST
     PADS_SALT: ClassVar[bool] = False
@@ -38,23 +38,24 @@ class _Tree(MerkleTree):
 class DmVerity:
     """Hashes an image while it is written.
 
-    Give :meth:`update` to ``watch`` and store what :meth:`finish` returns in a file or partition of
-    its own, or give the object as ``trailer`` to have it after the image.
+    Pass :meth:`update` as ``watch`` and store the result of :meth:`finish` in a separate file or
+    partition, or pass the object as ``trailer`` to store it after the image.
     """
 
     @checked()
     def __init__(
         self, size: int, *, salt: bytes, uuid: UUID, algorithm: str = "sha256", block_size: int = 0
     ) -> None:
-        """``size`` is that of the image in bytes. ``block_size`` is 4096 where that divides it.
+        """``size`` is the size of the image in bytes.
 
-        Raises :class:`SpecError` for a salt of more than 256 bytes, another algorithm than sha256
-        and sha512, or a block size that does not divide the image, or that is no power of two from
+        ``block_size`` is in bytes; by default it is 4096, or less if that does not divide ``size``.
+        Raises :class:`SpecError` for a salt of more than 256 bytes, an algorithm other than sha256
+        and sha512, or a block size that does not divide the image or is not a power of two from
         1024 to 65536.
         """
         if size <= 0:
-            raise SpecError("size", f"{size} bytes are no image")
-        block = block_size or USUAL_BLOCK
+            raise SpecError("size", f"{size} is not positive")
+        block = block_size or DEFAULT_BLOCK_SIZE
         while not block_size and size % block:
             block //= 2
         if size % block:
@@ -73,12 +74,12 @@ class DmVerity:
 
     @property
     def area_size(self) -> int:
-        """Bytes of what :meth:`finish` returns."""
+        """Number of bytes that :meth:`finish` returns."""
         return self.block_size + self._tree.tree_size(self.size)
 
     @checked()
     def update(self, data: Buffer) -> None:
-        """Take the next bytes of the image."""
+        """Process the next bytes of the image."""
         with taken_argument("data", data, bytes_in) as view:
             self._position += len(view)
             rest = view
@@ -96,9 +97,9 @@ class DmVerity:
             self._partial += rest[whole:]
 
     def finish(self) -> bytes:
-        """The superblock in a block of its own, and the tree.
+        """One block with the superblock, followed by the hash tree.
 
-        Raises :class:`SpecError` unless exactly all bytes have passed.
+        Raises :class:`SpecError` unless exactly ``size`` bytes were passed.
         """
         tree, _ = self._finished
         superblock = SUPERBLOCK.pack(
@@ -118,16 +119,16 @@ class DmVerity:
     @cached_property
     def _finished(self) -> tuple[bytes, bytes]:
         if self._position != self.size:
-            raise SpecError("size", f"is {self.size}, and {self._position} bytes have passed")
+            raise SpecError("size", f"is {self.size}, but {self._position} bytes were passed")
         return self._builder.finish()
 
     @property
     def root_hash(self) -> str:
-        """In hexadecimal, what ``veritysetup open`` wants; raises as :meth:`finish` does."""
+        """The hexadecimal root hash for ``veritysetup open``; raises as :meth:`finish` does."""
         return self._finished[1].hex()
 
     def facts(self) -> dict[str, Any]:
-        """What has to be known to open it."""
+        """The parameters required to open the device, as JSON values."""
         return {
             "root_hash": self.root_hash,
             "salt": self.salt.hex(),

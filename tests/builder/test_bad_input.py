@@ -210,7 +210,10 @@ def test_a_reader_that_goes_away(source: Path) -> None:
     process.stderr.close()
     status = process.wait(60)
     assert_one_line(
-        subprocess.CompletedProcess([], status, "", said), 1, "standard output", "reader has gone"
+        subprocess.CompletedProcess([], status, "", said),
+        1,
+        "standard output",
+        "reader stopped reading",
     )
 
 

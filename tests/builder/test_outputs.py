@@ -133,7 +133,7 @@ class TestDevices:
     def test_what_is_no_device_or_in_use(self, source: Path, disk: Path, out: Path) -> None:
         assert_one_line(run("build", source, "-o", "/dev/sdz99"), 1, "/dev/sdz99: is no device")
         for command in (["manifest", source], ["build", source, "--raw"]):
-            assert_one_line(run(*command, "-o", "/dev/none.gz"), 1, "no device")
+            assert_one_line(run(*command, "-o", "/dev/none.gz"), 1, "does not exist as a device")
         tools.run(["mke2fs", "-q", "-F", disk])
         before = disk.read_bytes()
         tools.require_loop_mount()
@@ -142,7 +142,7 @@ class TestDevices:
             tools.run(["mount", "-o", "ro", device, out / "point"])
             try:
                 done = run("build", source, "-o", device, "--size", "device")
-                assert_one_line(done, 1, "is in use, mounted perhaps")
+                assert_one_line(done, 1, "is in use, perhaps mounted")
             finally:
                 tools.run(["umount", out / "point"])
         with loop_device(disk, "--read-only") as device:
@@ -198,7 +198,7 @@ class TestReplacing:
     def test_links(self, source: Path, out: Path, command: str) -> None:
         (out / "link").symlink_to("real")
         done = run(command, source, "-o", out / "link")
-        assert_one_line(done, 1, "link: is a link to", "real, which is not there")
+        assert_one_line(done, 1, "link: is a link to", "real, which does not exist")
         (out / "real").touch()
         assert run(command, source, "-q", "-o", out / "link").returncode == 0
         assert (out / "link").is_symlink() and (out / "real").stat().st_size

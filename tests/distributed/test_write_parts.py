@@ -201,7 +201,7 @@ def test_a_plan_that_was_saved_again_is_read_again(plan: Path, tmp_path: Path) -
 
 def test_a_link_is_followed(plan: Path, expected: bytes, tmp_path: Path) -> None:
     (tmp_path / "image").symlink_to("real")
-    with pytest.raises(OutputError, match="which is not there"):
+    with pytest.raises(OutputError, match="which does not exist"):
         write_parts(plan, tmp_path / "image", Here(), parts=2)
     (tmp_path / "real").touch(0o640)
     write_parts(plan, tmp_path / "image", Here(), parts=2)

@@ -575,6 +575,6 @@ class TestOutputsThatFail:
         thread.start()
         with open(writing, "wb", buffering=0) as file:
             sink: Sink = open_sink(file, end_of(jobs))
-            with pytest.raises(OutputError, match="its reader has gone"):
+            with pytest.raises(OutputError, match="its reader stopped reading"):
                 write_ascending(sink, [], jobs, cluster_size=BLOCK)
         thread.join()

@@ -189,7 +189,7 @@ def test_a_plan_takes_the_place_of_no_source_and_of_no_pipe(folder: Path, tmp_pa
         reloaded(layout, tmp_path).save(source)
     assert source.read_bytes() == before
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="something else than a regular file"):
+    with pytest.raises(OutputError, match="something other than a regular file"):
         layout.save(tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
 
