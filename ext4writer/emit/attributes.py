@@ -1,4 +1,4 @@
-"""Makes the areas of extended attributes, in inodes and in blocks of their own."""
+"""Packs extended attributes, inside inodes and in attribute blocks."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ class AttributePacker:
         self._seed = layout.format.checksum_seed
         self._value_inos = layout.table.value_inos
         self._block_size = layout.block_size
-        self._room = layout.format.inode_size - INODE.size
+        self._area_size = layout.format.inode_size - INODE.size
 
     @cached_property
     def value_hashes(self) -> list[int]:
-        """The hash of each value that lies in an inode of its own."""
+        """The hash of each value that is stored in its own inode."""
         # fs/ext4/xattr.c:ext4_xattr_inode_hash
         return [crc32c(self._seed, value) for value in self._xattrs.values]
 
     @cached_property
     def inside(self) -> list[bytes]:
-        """What lies after the fields of inodes that have no content, by the number of the set."""
+        """By number of the set: the bytes after the fields of an inode without inline data."""
         return list(map(self.in_inode, self._xattrs.insides))
 
     def in_inode(self, attributes: Sequence[Attribute]) -> bytes:
-        """All bytes after the inode's fields; entries have no hash there, but for values."""
+        """Return all bytes after the inode's fields. Only entries with a value inode are hashed."""
         header = struct.pack("<I", EXT4_XATTR_MAGIC)
-        room = self._room - XATTR_IBODY_HEADER.size
-        return header + self._entries(attributes, room, 0, hashed=False)[0]
+        size = self._area_size - XATTR_IBODY_HEADER.size
+        return header + self._entries(attributes, size, 0, hashed=False)[0]
 
     def block(self, number: int) -> bytes:
-        """The attribute block of this number without its checksum."""
+        """Return attribute block ``number``, one block of bytes, without its checksum."""
         body, hashes = self._entries(
             self._xattrs.blocks[number],
             self._block_size - XATTR_HEADER.size,
@@ -73,15 +73,15 @@ class AttributePacker:
         return header + body
 
     def _entries(
-        self, attributes: Sequence[Attribute], room: int, offset_base: int, *, hashed: bool
+        self, attributes: Sequence[Attribute], size: int, offset_base: int, *, hashed: bool
     ) -> tuple[bytes, list[int]]:
-        """Entries from the front, values from the back; e_value_offs counts from ``-offset_base``.
+        """Return ``size`` bytes, entries at the front and values at the back, and all hashes.
 
-        Returns their hashes, too.
+        e_value_offs counts from ``offset_base`` bytes before this area.
         """
-        area = bytearray(room)
+        area = bytearray(size)
         hashes = []
-        front, back = 0, room
+        front, back = 0, size
         for name_index, name, value, holder in attributes:
             offset = ino = digest = 0
             if holder is not None:

@@ -1,4 +1,4 @@
-"""Batches copies of adjacent small files and splits large ones, so that each is worth a task."""
+"""Batches copies of adjacent small files and splits copies of large ones into tasks."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from ..content import Content, Parcel
 from ..late_dataclasses import NamedTuple
 
 CopyJob = tuple[int, Content, int, int]
-"""Byte offset in the image (block-aligned), content, offset in it, bytes to copy."""
+"""Byte offset in the image (block-aligned), content, byte offset in the content, bytes to copy."""
 
 PADDED_MOST = 16 << 10
-"""In larger clusters the padding costs more than a write for each small file."""
+"""With clusters of more bytes, padding small files costs more than writing each separately."""
 PACKED_UNIT = 4096
-"""Files of larger clusters lie at multiples of this many bytes in a buffer."""
+"""With larger clusters, files start at multiples of this many bytes in a buffer."""
 
 SMALL_BYTES = 128 << 10
-"""Whole files of up to this many bytes share a buffer and a write; a longer one does not."""
+"""Files of at most this many bytes share a buffer and a write."""
 BATCH_BYTES = 1 << 20
 BATCH_FILES = 512
 TASK_BYTES = 16 << 20
-"""Jobs of more bytes are split, if their content allows random access."""
+"""Jobs of more bytes are split if their content allows random access."""
 
 
 class Neighbours(NamedTuple):
-    """Some whole small files one after the other in the image, each at the start of a cluster."""
+    """Small, complete files that are adjacent in the image, each at the start of a cluster."""
 
     offset: int
-    """Byte offset of the first one in the image."""
+    """Byte offset of the first file in the image."""
     parcel: Parcel
     first_generation: int
-    """The first generation that can read all of them."""
+    """The first generation of processes that can read all of the files."""
     files: int
     size: int
     """Bytes of content."""
 
     @classmethod
     def of(cls, offset: int, contents: list[Content]) -> Neighbours:
-        """Such files, of which the first one goes to ``offset``."""
+        """Return ``contents`` as neighbours, the first at byte ``offset`` of the image."""
         generation = max(map(_first_generation, contents))
         return cls(offset, Parcel(contents), generation, len(contents), sum(map(_size, contents)))
 
@@ -57,7 +57,7 @@ class Part(NamedTuple):
     """Byte offset in the content."""
     length: int
     begins: bool
-    """Whether it is the first part of this file."""
+    """Whether this is the first part of the file."""
 
 
 Batch = Neighbours | Part
@@ -65,12 +65,12 @@ Batch = Neighbours | Part
 
 
 def unit_in_buffer(cluster_size: int) -> int:
-    """Bytes of which small files begin at a multiple in a buffer, as they do in the image."""
+    """Return the alignment of small files in a buffer, in bytes."""
     return cluster_size if cluster_size <= PADDED_MOST else PACKED_UNIT
 
 
 def batches(jobs: Iterable[CopyJob | Batch], cluster_size: int) -> Iterator[Batch]:
-    """Batch adjacent small jobs, split large ones, and leave all others as they are."""
+    """Batch adjacent small jobs, split large ones and pass existing batches on unchanged."""
     unit = unit_in_buffer(cluster_size)
     held: list[Content] = []
     first = expected = filled = 0

@@ -1,4 +1,4 @@
-"""Block and inode bitmaps of every group, and which of them the kernel makes itself."""
+"""Block and inode bitmaps of all groups, and which of them are left to the kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEGATION = bytes([1]) + bytes(255)
 
 
 class BitmapEmitter:
-    """Makes the bitmaps of one layout."""
+    """Builds the bitmaps of one layout."""
 
     def __init__(self, layout: ImagePlan) -> None:
         self._layout = layout
@@ -27,19 +27,19 @@ class BitmapEmitter:
         self._last_free: list[Span] = []
         self._last_bitmap = self._full
         self._alike: dict[int, bytes] = {}
-        # In a small image it is wanted twice in turn: for its checksum, and itself.
+        # A small image asks twice in a row for the same bitmap: for its checksum and to write it.
         self._last_inode_bitmap = (-1, b"")
         whole_groups, self._partly_free = self._free_groups()
         self.block_uninit = self._untouched_groups(whole_groups)
-        """A byte for each group: 1 if the kernel can make its block bitmap itself
+        """A byte for each group: 1 if its block bitmap is left to the kernel
         (ext4_init_block_bitmap)."""
         self.inode_uninit = self._groups_without_inodes()
-        """A byte for each group: 1 if no inode of it is in use."""
+        """A byte for each group: 1 if none of its inodes is in use."""
 
     def _free_groups(self) -> tuple[bytearray, dict[int, list[Span]]]:
-        """A byte for each group, 1 if all of it is free; and the free ranges of partly free groups.
+        """Return a byte for each group, 1 if it is entirely free, and the free ranges of others.
 
-        The ranges are in clusters from the start of the group.
+        The ranges are by group, in clusters from its start, and only for partly free groups.
         """
         geometry = self._layout.geometry
         per_group, origin = geometry.format.clusters_per_group, geometry.format.first_data_cluster
@@ -61,32 +61,32 @@ class BitmapEmitter:
         return whole, partly
 
     def _untouched_groups(self, untouched: bytearray) -> bytes:
-        """The groups whose block bitmap is left to the kernel: ``untouched`` ones, all free.
+        """Return a byte for each group, 1 if its block bitmap is left to the kernel.
 
-        A group with a backup is not all free. The kernel could make its bitmap, too, but a repair
-        that starts from a backup could not, so mke2fs 1.47.1 and later write it
-        (lib/ext2fs/initialize.c:ext2fs_initialize, "numblocks == 0"). Before, it did not.
+        ``untouched`` has 1 for each group that is entirely free. A group with a backup is not. The
+        kernel could build its bitmap, but a repair that starts from a backup could not. So mke2fs
+        writes it since 1.47.1 (lib/ext2fs/initialize.c:ext2fs_initialize, "numblocks == 0").
         """
         geometry = self._layout.geometry
         if not self._layout.format.has_uninit_groups:
             return bytes(geometry.groups)
         if self._layout.spec.group_tables == "mke2fs":
-            self._mark_those_with_own_metadata(untouched)
+            self._mark_groups_with_own_metadata(untouched)
         # The last group's bitmap is always written, because its end must be padded.
         untouched[-1] = False
         return self._without("BLOCK_UNINIT", untouched)
 
-    def _mark_those_with_own_metadata(self, untouched: bytearray) -> None:
-        """Set the bytes of groups that hold their own metadata and nothing else.
+    def _mark_groups_with_own_metadata(self, untouched: bytearray) -> None:
+        """Set the bytes of groups that hold only their own metadata.
 
-        That of others is in the way, as ext4_init_block_bitmap knows only what a group has itself.
-        The kernel wants a bitmap of the first group (ext4_read_block_bitmap_nowait).
+        Groups with metadata of other groups do not qualify: ext4_init_block_bitmap marks only a
+        group's own. The first group must have a bitmap (ext4_read_block_bitmap_nowait).
         """
         layout, geometry = self._layout, self._layout.geometry
         fmt, free = geometry.format, layout.groups.free_blocks
         groups: Sequence[int] = fmt.head_groups(geometry.groups)
         if fmt.groups_per_flex == 1:
-            # Each has tables. Where a cluster is a block, most have nothing else of their own.
+            # Each group has tables. If a cluster is a block, most groups have no other metadata.
             if fmt.blocks_per_cluster == 1:
                 plain = fmt.clusters_per_group - 2 - geometry.inode_table_blocks
                 untouched[:] = bytes(map(plain.__eq__, free))
@@ -95,18 +95,18 @@ class BitmapEmitter:
             untouched[0] = False
         for group in groups[1:]:
             untouched[group] = free[group] == fmt.clusters_per_group - geometry.own_clusters(group)
-        # lib/ext2fs/alloc.c:check_inode_uninit, as the kernel does
+        # lib/ext2fs/alloc.c:check_inode_uninit; the kernel does the same.
         per_group = geometry.inodes_per_group
         for group in range(ceil_div(layout.table.last_ino, per_group)):
             if layout.groups.free_inodes[group] < per_group:
                 untouched[group] = False
 
     def _without(self, flag: str, groups: bytes | bytearray) -> bytes:
-        """A byte for each group, with 0 for those that the policy leaves without ``flag``."""
-        left = bytearray(groups)
+        """Return ``groups`` with 0 for each group that the policy leaves without ``flag``."""
+        flagged = bytearray(groups)
         for group in self._layout.inode_choices.without.get(flag, ()):
-            left[group] = 0
-        return bytes(left)
+            flagged[group] = 0
+        return bytes(flagged)
 
     def _groups_without_inodes(self) -> bytes:
         layout = self._layout
@@ -118,11 +118,11 @@ class BitmapEmitter:
         return self._without("INODE_UNINIT", free)
 
     def runs(self) -> Iterator[UnitRun]:
-        """The bitmaps that are written."""
+        """Yield the bitmaps that are written."""
         return self._runs(self.block_bitmap_groups(), self.inode_bitmap_groups(), written=True)
 
     def blank_runs(self) -> Iterator[UnitRun]:
-        """The bitmaps that are left to the kernel."""
+        """Yield the bitmaps that are left to the kernel, without a function that builds them."""
         left = (compress(count(), uninit) for uninit in (self.block_uninit, self.inode_uninit))
         return self._runs(*left, written=False)
 
@@ -130,24 +130,24 @@ class BitmapEmitter:
         self, block_groups: Iterator[int], inode_groups: Iterator[int], *, written: bool
     ) -> Iterator[UnitRun]:
         geometry, size = self._layout.geometry, self._layout.block_size
-        for kind, groups, places, make in (
+        for kind, groups, blocks, make in (
             (UnitKind.BLOCK_BITMAP, block_groups, geometry.block_bitmaps, self.block_bitmap),
             (UnitKind.INODE_BITMAP, inode_groups, geometry.inode_bitmaps, self.inode_bitmap),
         ):
             for group in groups:
                 of_group = partial(make, group) if written else None
-                yield UnitRun(kind, group, 0, places[group] * size, size, make=of_group)
+                yield UnitRun(kind, group, 0, blocks[group] * size, size, make=of_group)
 
     def block_bitmap_groups(self) -> Iterator[int]:
-        """The groups whose block bitmap is written, ascending."""
+        """Yield the groups whose block bitmap is written, ascending."""
         return compress(count(), self.block_uninit.translate(_NEGATION))
 
     def inode_bitmap_groups(self) -> Iterator[int]:
-        """The groups whose inode bitmap is written, ascending."""
+        """Yield the groups whose inode bitmap is written, ascending."""
         return compress(count(), self.inode_uninit.translate(_NEGATION))
 
     def block_bitmap(self, group: int) -> bytes:
-        """One block: a bit for each cluster of the group, and ones after its end."""
+        """Return one block: a bit for each cluster of the group, then ones."""
         known = self._alike.get(group)
         if known is not None:
             return known
@@ -167,7 +167,7 @@ class BitmapEmitter:
         return self._last_bitmap
 
     def inode_bitmap(self, group: int) -> bytes:
-        """One block: a bit for each inode of the group, and ones after them."""
+        """Return one block: a bit for each inode of the group, then ones."""
         if self._last_inode_bitmap[0] != group:
             self._last_inode_bitmap = group, self._inode_bitmap(group)
         return self._last_inode_bitmap[1]

@@ -1,8 +1,8 @@
-"""Moves file content into the image: small files in batches, large ones inside the kernel.
+"""Copies file content into the image: small files in batches, large ones inside the kernel.
 
-Small files that are adjacent in the image are read one after the other into a buffer and written
-at once: three system calls for each file and one for the batch. Of a large file, the kernel shares
-or copies all it can, and the rest goes through a buffer.
+Small files that are adjacent in the image are read into one buffer and written together: three
+system calls for each file and one for the batch. The kernel shares or copies as much of a large
+file as it can; the rest goes through the buffer.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ except ImportError:  # Windows
 
 
 class Count(Protocol):
-    """Takes counts of files begun, bytes of content, and bytes that were shared and not moved."""
+    """Receives counts: files begun, bytes of content, and how many of these were shared."""
 
     def __call__(self, files: int, count: int, unmoved: int = 0, /) -> None: ...
 
 
 KERNEL_COPY_BYTES = 16 << 20
-"""Bytes that one call to the kernel may copy, so that cancelling does not wait long."""
+"""The most bytes that one system call copies, so that cancelling takes effect soon."""
 PART_BYTES = 512 << 10
-"""Bytes of a long part that are read at a time, so that they are still cached when written."""
+"""Bytes of a long part read at a time: few enough to be still cached when they are written."""
 
 FICLONERANGE = 0x4020940D
-"""linux/fs.h: the number on most architectures; the others refuse it."""
+"""linux/fs.h: the ioctl number on most architectures; the others reject it."""
 CLONE_UNIT = 4096
-"""Least bytes that a file system can share."""
+"""The fewest bytes that a file system can share."""
 
 
 _kept: list[memoryview] = []
-"""The buffer of a copier that is closed, for the next one."""
+"""The buffer of a closed copier, for the next copier."""
 
 
 class Copier:
-    """Copies batches, with a buffer of its own. Keeps the last large content open.
+    """Copies batches through its own buffer, and keeps the last large content open.
 
-    ``count`` gets files begun and bytes copied. If ``others`` write to the same image, one process
-    can read while another one writes: writes to a file take turns in the kernel (``i_rwsem``), and
-    a copy inside the kernel would hold that lock for reading, too.
+    ``count`` is called with files begun and bytes copied. With ``others``, more processes write to
+    the same image. The kernel lets only one of them write at a time (``i_rwsem``). Each copies
+    through its buffer then, since a copy inside the kernel would hold the lock while it reads.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Copier:
 
     @cached_property
     def _buffer(self) -> memoryview:
-        """Made when it is needed. No batch is larger than the image."""
+        """Allocated on first use; no batch is larger than the image."""
         size = min(BATCH_BYTES, self._sink.size)
         try:
             kept = _kept.pop()
@@ -85,7 +85,11 @@ class Copier:
         return kept if len(kept) >= size else reading_buffer(size)
 
     def copy(self, batch: Batch) -> None:
-        """Copy all of ``batch`` and count it."""
+        """Copy all of ``batch`` and count it.
+
+        Raises the errors of reading, :class:`SourceChangedError`, :class:`OutputError` and
+        :class:`CancelledError`.
+        """
         if isinstance(batch, Neighbours):
             self._copy_neighbours(batch)
         else:
@@ -110,7 +114,7 @@ class Copier:
                 reader.close()
 
     def close(self) -> None:
-        """Close everything that an error left open or contents kept open."""
+        """Close all contents, and leave the buffer to the next copier."""
         buffer = self.__dict__.pop("_buffer", None)
         if buffer is not None and not _kept:
             _kept.append(buffer)
@@ -124,12 +128,12 @@ class Copier:
             self._copy_apart(batch)
         else:
             end = batch.parcel.read_side_by_side(self._buffer, self._cluster_size)
-            # The bytes from here to the next cluster are zeros already.
+            # The bytes from ``end`` to the next cluster are zeros already.
             self._sink.write_at(batch.offset, self._buffer[:end])
         self._count(batch.files, batch.size)
 
     def _copy_apart(self, batch: Neighbours) -> None:
-        """Write each file by itself, without the zeros up to the next cluster."""
+        """Write each file separately, without the padding up to the next cluster."""
         batch.parcel.read_side_by_side(self._buffer, PACKED_UNIT)
         start, offset = 0, batch.offset
         for content in batch.parcel.contents:
@@ -162,7 +166,7 @@ class Copier:
             self.finish()
 
     def _open(self, content: Content, start: int) -> Reader:
-        """The open reader if it is suitable, or else a new one."""
+        """Return the open reader if it can continue at ``start``, otherwise a new one."""
         if self._reader is not None:
             if content is self._content and (content.random_access or start >= self._position):
                 return self._reader
@@ -173,7 +177,7 @@ class Copier:
         return reader
 
     def _copy_in_kernel(self, reader: Reader, offset: int, start: int, length: int) -> int:
-        """Copy as many bytes as the kernel does and return their count."""
+        """Copy as many bytes as the kernel can, and return their number."""
         assert reader.fd is not None and self._sink.fd is not None
         place = self._sink.start + offset
         done = _clone(reader.fd, self._sink.fd, reader.fd_offset + start, place, length)
@@ -206,9 +210,9 @@ class Copier:
 
 
 def _clone(source_fd: int, target_fd: int, source: int, target: int, length: int) -> int:
-    """Share blocks between a file and the image; return how many leading bytes are shared.
+    """Share blocks between a file and the image, and return how many leading bytes are shared.
 
-    ``copy_file_range`` would also share them, but not into preallocated blocks.
+    ``copy_file_range`` also shares, but not into preallocated blocks.
     """
     length -= length % CLONE_UNIT
     if fcntl is None or not length:

@@ -24,14 +24,14 @@ def write_anywhere(
     entries_total: int = 0,
     bytes_total: int = 0,
 ) -> None:
-    """Write metadata ``pieces`` and content to a sink that takes writes in any order.
+    """Write metadata ``pieces`` and content to a sink that accepts writes in any order.
 
-    ``workers`` threads copy content. The calling thread joins them after it has written the
-    pieces; only it takes from ``pieces`` and calls ``progress`` (files begun, bytes of content).
-    All take from ``jobs``, one at a time. The totals are only passed on to ``progress``.
+    ``workers`` threads copy content. The calling thread is one of them, and starts to copy when it
+    has written the pieces. Only it iterates over ``pieces`` and calls ``progress``. All threads
+    take batches made from ``jobs``. The totals, files and bytes, are only passed to ``progress``.
 
-    An error stops all threads; of several, that of the first job is raised: the errors of
-    :meth:`Content.open` and of reading, :class:`SourceChangedError`, :class:`OutputError`,
+    An error stops all threads. Of several errors, the one of the earliest batch is raised: those
+    of :meth:`Content.open` and of reading, :class:`SourceChangedError`, :class:`OutputError` and
     :class:`CancelledError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
@@ -68,9 +68,9 @@ def write_ascending(
     entries_total: int = 0,
     bytes_total: int = 0,
 ) -> None:
-    """Write ``pieces`` and content, which both ascend, merged by ascending offset.
+    """Merge ``pieces`` and content by offset, and write them; both must ascend.
 
-    This uses one thread, and is otherwise like :func:`write_anywhere`.
+    Uses one thread. Otherwise like :func:`write_anywhere`.
     """
     steps = ascending_steps(
         sink,
@@ -123,7 +123,7 @@ def ascending_steps(
 
 
 class Tally:
-    """Counts what is written; only the thread that made it reports progress."""
+    """Counts what is written; only the thread that created it reports progress."""
 
     def __init__(self, progress: ProgressCallback | None, entries: int, total: int) -> None:
         self.owner = threading.get_ident()
@@ -142,6 +142,7 @@ class Tally:
             self.report()
 
     def report(self) -> None:
+        """Pass all counts to the progress callback, if there is one."""
         if self._progress is not None:
             self._progress(
                 Progress(
@@ -156,7 +157,7 @@ class Tally:
 
 
 class _Workers:
-    """The shared state of the workers."""
+    """The state that the worker threads share."""
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class _Workers:
         self._lock = threading.Lock()
 
     def work(self) -> None:
-        """Copy batches until there are none left or a worker has failed; raises nothing."""
+        """Copy batches until none is left or a worker has failed; errors go to ``failures``."""
         number = -1
         try:
             copier = Copier(self._sink, self._cluster_size, self._tally.add, self._cancel)

@@ -16,8 +16,8 @@ Copied = tuple[int, int, int]
 """Files begun, bytes of content, and bytes that were neither read nor written."""
 
 BATCH_WEIGHT = 2
-"""High enough that few batches are queued: they last while this process makes metadata, and are
-done soon at the end."""
+"""Lets a process queue few batches: enough to be busy while this one builds metadata, but not so
+many that the last ones take long."""
 
 
 def write_forked(
@@ -35,8 +35,8 @@ def write_forked(
 ) -> None:
     """Like :func:`write_anywhere`, for an ``image`` that the processes of ``pool`` can write.
 
-    The other processes copy what they can read (:attr:`Content.first_generation`); this one writes
-    the metadata, and then copies, too. Also raises :class:`WorkerError`.
+    The other processes copy what they can read (:attr:`Content.first_generation`). This one writes
+    the metadata and then copies, too. Also raises :class:`WorkerError`.
     """
     tally = Tally(progress, entries_total, bytes_total)
     copier = Copier(sink, cluster_size, tally.add, cancel, others=pool.can_share)
@@ -69,7 +69,7 @@ def write_forked(
 
 
 class _Work:
-    """The batches that are still to be copied, and by which process."""
+    """Distributes the remaining batches among the processes."""
 
     def __init__(
         self, stage: Stage[Batch, Copied], pool: ProcessPool, left: Iterator[Batch]
@@ -81,7 +81,7 @@ class _Work:
         """Whether all batches are taken."""
 
     def share_out(self) -> Batch | None:
-        """Give the others enough work; return a batch that only this process can copy, if any."""
+        """Fill the queues of the others; return a batch that only this process can copy, if any."""
         stage = self._stage
         while not (stage.failed or stage.full):
             batch = self.own()
@@ -93,7 +93,7 @@ class _Work:
         return None
 
     def own(self) -> Batch | None:
-        """The next batch, for this process."""
+        """Take the next batch; None if none is left."""
         batch = next(self._left, None)
         self.is_over = batch is None
         return batch
@@ -114,7 +114,7 @@ class _CopyWorker:
         self._copier = Copier(self._image, self._cluster_size, self._count, None, others=True)
 
     def do(self, batch: Batch) -> Iterator[Copied]:
-        """Copy a batch."""
+        """Copy a batch, and yield its counts."""
         assert self._copier is not None
         self._files = self._bytes = self._unmoved = 0
         self._copier.copy(batch)

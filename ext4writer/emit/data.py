@@ -28,7 +28,7 @@ from .batches import (
 )
 
 FILES_AT_ONCE = 1024
-"""Files whose places are compared together."""
+"""The number of files whose offsets are compared at a time."""
 
 Jobs = TypeVar("Jobs", CopyJob, CopyJob | Batch)
 
@@ -40,15 +40,15 @@ def copy_jobs(layout: ImagePlan) -> Iterator[CopyJob]:
 
 
 def grouped_jobs(layout: ImagePlan) -> Iterator[CopyJob | Batch]:
-    """Yield the same, with small files that lie one after the other together, as most do."""
+    """Like :func:`copy_jobs`, but yield adjacent small files, as most are, in batches."""
     files, scattered = _files(layout)
     jobs = _merged(_grouped(layout, files), _pieces(layout, scattered))
     return _apart(layout, jobs) if layout.verity else jobs
 
 
 def _apart(layout: ImagePlan, jobs: Iterator[CopyJob | Batch]) -> Iterator[CopyJob | Batch]:
-    """Keep small files out of batches whose trees of verity lie in the cluster of their content."""
-    from ..ondisk.verity import VERITY_ALIGNMENT  # late, for hardly any image has such files
+    """Keep small files out of batches if their verity metadata starts in a cluster of content."""
+    from ..ondisk.verity import VERITY_ALIGNMENT  # imported late: few images have such files
 
     if layout.format.cluster_size <= VERITY_ALIGNMENT:
         yield from jobs
@@ -72,27 +72,27 @@ def _apart(layout: ImagePlan, jobs: Iterator[CopyJob | Batch]) -> Iterator[CopyJ
 
 
 def _files(layout: ImagePlan) -> tuple[list[int], set[int]]:
-    """The indexes of files with content by ascending offset, and of those that are scattered."""
+    """Return the indexes of contiguous files by ascending offset, and of scattered files."""
     starts = layout.placement.starts
     counts, types = layout.demand.counts, layout.table.types
     files = [index for index in compress(range(len(counts)), counts) if types[index] == DT_REG]
     if layout.verity or layout.orphans is not None:
-        # A tree makes a file of no bytes have blocks, too, and so does a truncation.
+        # An empty file, too, has blocks if it has a verity tree or waits to be truncated.
         files = [index for index in files if layout.table.sizes[index]]
-    # An output has zeros where nothing is written.
+    # The output is zeros wherever nothing is written.
     zeros = set(files_of_zeros(layout.table))
     if zeros:
         files = [index for index in files if index not in zeros]
     scattered = layout.placement.runs.keys() & files
     if scattered:
         files = [index for index in files if index not in scattered]
-    # This is nearly in order; only small files that fill gaps are not.
+    # Nearly sorted already: only small files that fill gaps are out of order.
     files.sort(key=starts.__getitem__)
     return files, scattered
 
 
 def _merged(jobs: Iterator[Jobs], pieces: Iterator[CopyJob]) -> Iterator[Jobs]:
-    """Merge by ascending offset what is one run and ``pieces`` of other files."""
+    """Merge ``jobs`` of contiguous files and ``pieces`` of scattered ones by ascending offset."""
     piece = next(pieces, None)
     for job in jobs:
         while piece is not None and piece[0] < job[0]:
@@ -118,7 +118,7 @@ def _one_by_one(layout: ImagePlan, files: Iterable[int]) -> Iterator[CopyJob]:
 
 
 def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
-    """Like :func:`_one_by_one`, but as columns, at a quarter of its cost for a small file."""
+    """Like :func:`_one_by_one`, but in columns: a quarter of its cost for a small file."""
     nodes: list[Any] = layout.table.nodes
     sizes, fmt = layout.table.sizes, layout.format
     starts, ranges = layout.placement.starts, layout.demand.ranges.keys()
@@ -141,7 +141,7 @@ def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
         ends = list(map(add, firsts, [length + mask >> shift for length in lengths]))
         filled = ends
         if unit <= mask:
-            # A buffer holds more files than a stretch of the image of its size.
+            # A buffer holds more files than an equal length of the image.
             filled = list(accumulate([(length + rest) // unit for length in lengths]))
         low = 0
         while low < len(some):
@@ -160,7 +160,7 @@ def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
 
 
 def _stored_runs(layout: ImagePlan, index: int) -> Iterable[MappedRun]:
-    """The runs of a file without those that another place stores, and those that are unwritten."""
+    """Return the runs of a file that it stores itself and that are not unwritten."""
     runs = layout.placement.runs[index]
     if index in layout.demand.unwritten:
         return [run for run in runs if not isinstance(run, UnwrittenRun)]
@@ -171,7 +171,7 @@ def _stored_runs(layout: ImagePlan, index: int) -> Iterable[MappedRun]:
 
 
 def _pieces(layout: ImagePlan, indexes: set[int]) -> Iterator[CopyJob]:
-    """The pieces of files that are not one run from their beginning."""
+    """Yield the pieces of scattered files by ascending offset."""
     block_size, nodes = layout.block_size, layout.table.nodes
     runs: list[tuple[int, int, int, int]] = []
     for index in indexes:
@@ -186,7 +186,7 @@ def _pieces(layout: ImagePlan, indexes: set[int]) -> Iterator[CopyJob]:
         content: Content = node.content
         offset = logical * block_size
         if offset >= content.size:
-            continue  # the tree of verity
+            continue  # a verity tree
         yield (
             physical * block_size,
             content,

@@ -1,4 +1,4 @@
-"""Makes the blocks of directories."""
+"""Builds the blocks of directories."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _TAIL = {"det_rec_len": DIR_ENTRY_TAIL.size, "det_reserved_ft": EXT4_FT_DIR_CSUM
 
 @cache
 def _packers() -> list[Callable[..., bytes]]:
-    """By the length of a name: a packer of inode, rec_len, name_len, file_type and the name."""
+    """Return by length of a name: a packer of inode, rec_len, name_len, file_type and the name."""
     by_rec_len = {
         length: DIR_ENTRY_2.packer(
             "inode", "rec_len", "name_len", "file_type", trailing=length - DIR_ENTRY_2.size
@@ -66,7 +66,7 @@ def _packers() -> list[Callable[..., bytes]]:
 
 
 class DirectoryEmitter:
-    """Makes the blocks of the directories of one layout, in pieces."""
+    """Builds the directory blocks of one layout, in pieces."""
 
     def __init__(self, layout: ImagePlan, workspace: Workspace) -> None:
         self._layout = layout
@@ -81,7 +81,7 @@ class DirectoryEmitter:
         self._kind = on_disk[DT_DIR]
 
     def runs(self) -> Iterator[UnitRun]:
-        """The blocks of all directories, in pieces; those of one directory ascend."""
+        """Yield the blocks of all directories, in pieces; those of one directory ascend."""
         layout, size = self._layout, self._block_size
         most = PIECE_BYTES // size
         counts, starts = layout.demand.counts, layout.placement.starts
@@ -90,7 +90,7 @@ class DirectoryEmitter:
         first = 0
         for slot, index in enumerate(layout.table.directories):
             if counts[index] == 1 and index not in runs and index not in plans:
-                # Make adjacent small directories together.
+                # Build adjacent small directories together.
                 start = starts[index]
                 if start != first + len(held) or len(held) == most:
                     if held:
@@ -116,13 +116,13 @@ class DirectoryEmitter:
             yield self._small_run(first, held)
 
     def _made(self, kind: UnitKind, slot: int, blocks: range) -> memoryview:
-        """The logical ``blocks`` of one directory, all of one kind."""
+        """Build the logical ``blocks`` of one directory, all of the same kind."""
         if kind is UnitKind.DIR_BLOCK:
             return self._leaves(slot, blocks)
         return self._index_blocks(slot, blocks)
 
     def _kinds(self, index: int, blocks: range) -> Iterator[tuple[UnitKind, range]]:
-        """The logical ``blocks`` of a directory by kind: root, inner nodes, leaves."""
+        """Split the logical ``blocks`` of a directory by kind: root, inner nodes, leaves."""
         planned = self._layout.directories.get(index)
         inner = 1 + planned.nodes if isinstance(planned, IndexedDirectory) else 0
         root = min(inner, 1)
@@ -142,7 +142,7 @@ class DirectoryEmitter:
         return UnitRun(UnitKind.DIR_BLOCK, inos, 0, first * size, size, len(slots), make)
 
     def _small(self, slots: Sequence[int], inos: Sequence[int]) -> memoryview:
-        """Directories of one block, with entries in the order of names, one after the other."""
+        """Build adjacent directories of one block each, with their entries in order of names."""
         table, size = self._layout.table, self._block_size
         view = self._workspace.zeroed(len(slots) * size)
         for position, slot in enumerate(slots):
@@ -153,7 +153,7 @@ class DirectoryEmitter:
         return view
 
     def _leaves(self, slot: int, blocks: range) -> memoryview:
-        """The logical ``blocks`` of entries of one directory."""
+        """Build the logical ``blocks`` of one directory, all of them leaves."""
         table, size = self._layout.table, self._block_size
         index, names, children = table.directories[slot], table.names[slot], table.children[slot]
         planned = self._layout.directories.get(index)
@@ -177,9 +177,10 @@ class DirectoryEmitter:
         return view
 
     def inline_content(self, index: int) -> bytes:
-        """What the inode of the inline directory at ``index`` holds instead of blocks.
+        """Return what the inode of the inline directory ``index`` holds instead of blocks.
 
-        The first 60 bytes are for ``i_block``: the number of the parent, then entries.
+        The first 60 bytes are for ``i_block``: the inode number of the parent, then entries. Any
+        further bytes are entries for the ``system.data`` attribute.
         """
         table = self._layout.table
         planned = self._layout.directories[index]
@@ -209,7 +210,7 @@ class DirectoryEmitter:
         return dict(zip(directories, range(len(directories)), strict=True))
 
     def _index_blocks(self, slot: int, blocks: range) -> memoryview:
-        """The index root, which is block 0, or inner nodes after it."""
+        """Build the index root, which is block 0, or inner nodes after it."""
         size = self._block_size
         index = self._layout.table.directories[slot]
         planned = self._layout.directories[index]
@@ -226,7 +227,7 @@ class DirectoryEmitter:
         return view
 
     def _entries(self, names: list[bytes], children: Sequence[int]) -> list[bytes]:
-        """The packed entry of each name, with the least rec_len."""
+        """Pack an entry for each name, with the smallest rec_len."""
         inos, types = self._layout.table.inos, self._types
         child_inos: Iterable[int]
         kinds: Iterable[int]
@@ -252,19 +253,20 @@ class DirectoryEmitter:
         ]
 
     def _put_slack(self, entries: list[bytes], slack: Slack, ino: int) -> None:
-        """Make the record of one entry longer, and leave a deleted entry in what it does not need.
+        """Lengthen the record of one entry, and leave a deleted entry in its unused part.
 
-        Before the first entry there is a record without an inode instead. ``ino`` is the number in
-        the deleted entry.
+        Slack before the first entry is a record without an inode instead. ``ino`` is the inode
+        number in the deleted entry.
         """
         length, name = len(slack.name), slack.name
         kind = EXT4_FT_REG_FILE if self._kind else EXT4_FT_UNKNOWN
         if slack.after < 0:
             size = encode_rec_len(slack.size, self._block_size)
             unused = self._pack[length or 1](0, size, length, kind if length else 0, name)
-            # Other entries follow it, so that it must be whole.
+            # Pad it to its full length if other entries follow.
             entries.insert(0, unused.ljust(slack.size, b"\0") if entries else unused)
             return
+        # A record without an inode may precede the first entry.
         place = slack.after + (entries[0][:4] == bytes(4))
         longer = bytearray(entries[place])
         size = encode_rec_len(len(longer) + slack.size, self._block_size)
@@ -275,7 +277,7 @@ class DirectoryEmitter:
         entries[place] = bytes(longer) + bytes(rest if place < len(entries) - 1 else 0)
 
     def _put_leaf(self, view: memoryview, offset: int, entries: list[bytes]) -> None:
-        """One block without its tail; the last entry, or an unused one, extends to the end."""
+        """Write a block without its tail; the last entry, or an unused one, extends to the end."""
         data = b"".join(entries)
         view[offset : offset + len(data)] = data
         last = len(data) - len(entries[-1]) if entries else 0
@@ -283,7 +285,7 @@ class DirectoryEmitter:
         _HALF.pack_into(view, offset + last + _REC_LEN_OFFSET, rest)
 
     def _finish_leaves(self, view: memoryview, inos: Sequence[int]) -> None:
-        """Write tails and checksums of leaves of the directories with the numbers ``inos``."""
+        """Write the tails and checksums of leaves; ``inos`` has the directory of each leaf."""
         if self._csum and inos:
             size, count = self._block_size, len(inos)
             for name, value in _TAIL.items():
@@ -347,6 +349,6 @@ class DirectoryEmitter:
 
 
 def _put_pointers(view: memoryview, offset: int, pointers: list[tuple[int, int]]) -> None:
-    """Write all pointers; limit and count take the place of the first one's hash."""
+    """Write all pointers but the first: the header holds its block, and limit and count as hash."""
     packed = b"".join(_pack_dx_entry(hashed, block) for hashed, block in pointers[1:])
     view[offset : offset + len(packed)] = packed

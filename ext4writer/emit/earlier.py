@@ -1,7 +1,7 @@
-"""What blocks hold that are not recovered yet: earlier states of them, and what never was metadata.
+"""Blocks as they are before the journal is recovered: older versions, zeros or other data.
 
-An earlier state is legal by itself, with a right checksum: an inode before a change of its mode, a
-directory before its last name came, a bitmap with one bit less, counts with one more.
+An older version is valid by itself and has a correct checksum: an inode before a change of mode, a
+directory before its last entry was added, a bitmap with one bit fewer, counts with one more.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from ..ondisk.units import Unit, UnitKind, checksum_unit
 from ..planning.states.journal import Version
 
 MAGIC = struct.pack(">I", JBD2_MAGIC_NUMBER)
-_OF_OTHERS = 0o077
-"""Bits of a mode that an inode did not have when it was new."""
+_GROUP_AND_OTHERS = 0o077
+"""The permission bits that an older version of an inode lacks."""
 
 
 def version_of(fmt: Format, number: int, version: Version, data: bytes, units: list[Unit]) -> bytes:
-    """Return a version of block ``number``; ``data`` is the right one, and holds ``units``."""
+    """Return a version of block ``number``; ``data`` is the correct one, and holds ``units``."""
     if version == "right":
         return data
     if version == "blank" or (version == "older" and not units):
@@ -45,7 +45,7 @@ def version_of(fmt: Format, number: int, version: Version, data: bytes, units: l
         make_older = _OLDER.get(unit.kind, _blank)
         at = unit.offset - number * fmt.block_size
         if make_older(fmt, buffer, at, unit):
-            # ValueError: nothing in it says where its checksum would lie.
+            # ValueError: the older version does not show where a checksum belongs.
             with suppress(ValueError):
                 checksum_unit(fmt, unit, buffer, at)
     return bytes(buffer)
@@ -70,13 +70,13 @@ def _descriptor(_fmt: Format, buffer: bytearray, at: int, _unit: Unit) -> bool:
 
 
 def _bitmap(_fmt: Format, buffer: bytearray, at: int, unit: Unit) -> bool:
-    """The last of the bits before the first that is clear is clear, too."""
+    """Clear the last bit before the first clear one, if both are in the same byte."""
     for place in range(at, at + unit.size):
         byte = buffer[place]
         if byte != 0xFF:
-            kept = byte & (byte + 1)
-            below = byte ^ kept  # the ones at the bottom
-            buffer[place] = kept | below >> 1
+            rest = byte & (byte + 1)  # clears the trailing ones
+            trailing = byte ^ rest
+            buffer[place] = rest | trailing >> 1
             break
     return False
 
@@ -89,15 +89,15 @@ def _inode(_fmt: Format, buffer: bytearray, at: int, _unit: Unit) -> bool:
 
 
 def make_older_inode(buffer: bytearray, at: int) -> None:
-    """Let an inode be as it was before its mode changed; its checksum stays."""
+    """Revert an inode to its state before a change of mode; its checksum does not change."""
     mode = INODE_128.number(buffer, at, "i_mode")
-    INODE_128.set(buffer, at, "i_mode", mode & ~_OF_OTHERS)
+    INODE_128.set(buffer, at, "i_mode", mode & ~_GROUP_AND_OTHERS)
     time = INODE_128.number(buffer, at, "i_ctime")
     INODE_128.set(buffer, at, "i_ctime", max(time - 1, 0))
 
 
 def _directory(fmt: Format, buffer: bytearray, at: int, unit: Unit) -> bool:
-    """The last name is not there yet: its record is part of the one before it."""
+    """Remove the last entry: its record becomes part of the record before it."""
     end = at + unit.size
     if fmt.metadata_csum:
         end -= DIR_ENTRY_TAIL.size
@@ -117,7 +117,7 @@ def _directory(fmt: Format, buffer: bytearray, at: int, unit: Unit) -> bool:
 
 
 def make_unwritten(buffer: bytearray, at: int) -> None:
-    """Flag each extent of an inode as one that has no content yet."""
+    """Flag each extent in the ``i_block`` at ``at`` as unwritten."""
     count = EXTENT_HEADER.number(buffer, at, "eh_entries")
     for place in range(count):
         start = at + EXTENT_HEADER.size + place * EXTENT.size
@@ -126,7 +126,7 @@ def make_unwritten(buffer: bytearray, at: int) -> None:
 
 
 def rename(buffer: bytearray, ino: int, name: bytes, other: bytes) -> None:
-    """Give the entry ``name`` of ``ino`` in a block of names another one of the same length."""
+    """Rename the entry ``name`` of ``ino`` in a directory block to ``other``, of equal length."""
     size, at = len(buffer), 0
     while at + DIR_ENTRY_2.size <= size:
         start = at + DIR_ENTRY_2.size

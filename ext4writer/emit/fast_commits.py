@@ -1,4 +1,4 @@
-"""Fast commits: what inodes and names were before them, and their tags.
+"""Fast commits: their tags, and inodes and names as they were before them.
 
 Rules: fs/ext4/fast_commit.c:ext4_fc_perform_commit, ext4_fc_reserve_space and ext4_fc_write_tail.
 """
@@ -41,13 +41,13 @@ _I_BLOCK = INODE.offset("i_block")
 
 
 class _Renamed(NamedTuple):
-    """A file that had another name."""
+    """A file that a fast commit renames."""
 
     ino: int
     directory: int
-    """Inode of the directory."""
+    """Inode number of the directory."""
     block: int
-    """Of its only block."""
+    """Number of the directory's only block."""
     name: bytes
     before: bytes
 
@@ -66,7 +66,7 @@ class FastCommits:
             if change.kind == "renamed"
         }
         self.blocks = self._changed_blocks()
-        """Blocks of which recovery makes something else, ascending."""
+        """Numbers of the blocks that the replay changes, ascending."""
 
     def _index(self, ino: int) -> int:
         return bisect_left(self._layout.table.inos, ino)
@@ -81,7 +81,7 @@ class FastCommits:
         return _Renamed(ino, layout.table.inos[parent], run.physical, name, before)
 
     def _place(self, ino: int) -> int:
-        """The byte of the image where an inode begins."""
+        """Return the byte offset of an inode in the image."""
         layout = self._layout
         group, row = divmod(ino - 1, layout.format.inodes_per_group)
         table = layout.geometry.inode_tables[group] * layout.block_size
@@ -95,10 +95,11 @@ class FastCommits:
             found |= {renamed.block, self._place(renamed.directory) // size}
         return sorted(found)
 
-    def take_back(self, right: dict[int, bytearray]) -> dict[int, bytes]:
-        """Let blocks hold what they held before; return the inodes as they become.
+    def revert(self, right: dict[int, bytearray]) -> dict[int, bytes]:
+        """Revert blocks in place to their state before the fast commits.
 
-        ``right`` has the bytes of each of ``blocks``.
+        ``right`` has the bytes of each of ``blocks`` after the commits. Returns by number the
+        inodes after the commits, each as long as tags store it.
         """
         layout, size = self._layout, self._layout.block_size
         length = inode_length(layout)
@@ -117,13 +118,13 @@ class FastCommits:
                 elif kind == "unwritten":
                     make_unwritten(buffer, at + _I_BLOCK)
                 else:
-                    self._rename_back(self._renamed[ino], right)
+                    self._revert_name(self._renamed[ino], right)
                     place_of(self._renamed[ino].directory)
                     continue
                 self._set_checksum(UnitKind.INODE, ino, buffer, at, layout.format.inode_size)
         return inodes
 
-    def _rename_back(self, renamed: _Renamed, right: dict[int, bytearray]) -> None:
+    def _revert_name(self, renamed: _Renamed, right: dict[int, bytearray]) -> None:
         buffer, size = right[renamed.block], self._layout.block_size
         rename(buffer, renamed.ino, renamed.name, renamed.before)
         self._set_checksum(UnitKind.DIR_BLOCK, renamed.directory, buffer, 0, size)
@@ -138,7 +139,7 @@ class FastCommits:
     # -- tags ------------------------------------------------------------------------------------
 
     def contents(self, inodes: dict[int, bytes]) -> list[bytes]:
-        """The blocks of the area from its second one on; ``inodes`` is what ``take_back`` gave."""
+        """Return the blocks of the area after its first; ``inodes`` is from ``revert``."""
         blocks: list[bytes] = []
         head = FC_HEAD.pack({"fc_features": 0, "fc_tid": self._tid})
         for changes in self._commits:
@@ -151,7 +152,7 @@ class FastCommits:
     def _values(
         self, changes: tuple[FastChange, ...], inodes: dict[int, bytes]
     ) -> Iterator[tuple[int, bytes]]:
-        """Tag and value: names come first, then mappings, then inodes."""
+        """Yield (tag, value): first names, then mappings, then inodes."""
         renamed = [self._renamed[ino] for ino, kind in changes if kind == "renamed"]
         for one in renamed:
             for tag, name in ((EXT4_FC_TAG_LINK, one.name), (EXT4_FC_TAG_UNLINK, one.before)):
@@ -164,10 +165,10 @@ class FastCommits:
             yield EXT4_FC_TAG_INODE, FC_INODE.pack({"fc_ino": ino}) + inodes[ino]
 
     def _ranges(self, ino: int) -> Iterator[tuple[int, bytes]]:
-        """What a file maps, and its holes (fs/ext4/fast_commit.c:ext4_fc_write_inode_data).
+        """Yield the mappings and holes of a file (fs/ext4/fast_commit.c:ext4_fc_write_inode_data).
 
-        Holes are left out where no name changes: the replay of either asks for a transaction, so
-        that Linux does it only when it mounts to write.
+        Holes are left out if no file is renamed. To replay a hole or a new name, Linux starts a
+        transaction, which it can do only on a read-write mount.
         """
         end = 0
         for logical, length, physical in self._layout.runs_of(self._index(ino)):
@@ -187,7 +188,7 @@ class FastCommits:
             end = logical + length
 
     def _commit(self, values: list[tuple[int, bytes]]) -> list[bytes]:
-        """One fast commit in whole blocks: padding ends each of them, and a tail the last one."""
+        """Return the blocks of one fast commit: each ends with padding, the last with a tail."""
         size = self._layout.block_size
         blocks: list[bytes] = []
         block = bytearray()

@@ -1,4 +1,4 @@
-"""Makes what inodes with inline data hold: content of files, targets of links, entries."""
+"""Builds inline data: file content, symlink targets and directory entries."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _INDEX, _NAME = split_name(INLINE_DATA_NAME)
 
 
 class Inline(NamedTuple):
-    """The parts of an inode that hold its content."""
+    """The parts of an inode that hold its inline data."""
 
     i_block: bytes
     area: bytes
-    """All that follows the fields of the inode, other attributes included."""
+    """All bytes after the fields of the inode, including other attributes."""
 
 
 class InlineEmitter:
-    """Makes the content of inodes of one layout."""
+    """Builds the inline data of one layout."""
 
     def __init__(
         self, layout: ImagePlan, directories: DirectoryEmitter, packer: AttributePacker
@@ -35,14 +35,14 @@ class InlineEmitter:
         self._layout = layout
         self._directories = directories
         self._packer = packer
-        # Contents lie side by side in a buffer, each at a multiple of this.
+        # Contents share a buffer, each starting at a multiple of this many bytes.
         self._stride = 1 << max(0, layout.format.inline_most - 1).bit_length()
         self._empty: dict[int | None, bytes] = {}
 
     def make(self, indexes: array[int]) -> Iterator[tuple[int, Inline]]:
-        """Yield what the inodes at ``indexes`` hold, after reading all files among them at once.
+        """Yield (index, inline data) for ``indexes``, after reading all files among them.
 
-        Raises the errors of reading, :class:`SourceChangedError` among them.
+        Raises the errors of reading, including :class:`SourceChangedError`.
         """
         nodes = self._layout.table.nodes
         files: list[RegularFile] = []

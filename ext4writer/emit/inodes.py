@@ -1,7 +1,7 @@
-"""Makes the inode table of each group.
+"""Builds the inode table of each group.
 
-A table is made of columns: each field is written for many inodes at once, as if all were files or
-directories of one run. Those that differ are corrected afterwards.
+Tables are written column by column: each field for many inodes at once, as if all were files or
+directories of one run. Inodes that differ are patched afterwards.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _put_file_acl = INODE.putter("i_file_acl")
 
 
 class InodeEmitter:
-    """Makes the inode tables of one layout, in pieces."""
+    """Builds the inode tables of one layout, in pieces."""
 
     def __init__(
         self,
@@ -99,9 +99,9 @@ class InodeEmitter:
         self._inline = _ascending(layout.inline)
         orphans = layout.orphans
         self._following = orphans.following() if orphans is not None else {}
-        cut = orphans.truncated if orphans is not None else ()
-        self._cut = _ascending(
-            index for index, _ in cut if layout.table.inos[index] in self._following
+        truncated = orphans.truncated if orphans is not None else ()
+        self._truncated = _ascending(
+            index for index, _ in truncated if layout.table.inos[index] in self._following
         )
         self._inline_emitter = InlineEmitter(layout, directories, packer)
         self._system = {
@@ -115,7 +115,7 @@ class InodeEmitter:
         }
 
     def runs(self) -> Iterator[UnitRun]:
-        """The inodes of each table up to the last used one, in pieces."""
+        """Yield the inodes of each table up to the last used one, in pieces."""
         per_group = self._format.inodes_per_group
         for group in range(ceil_div(self._layout.table.last_ino, per_group)):
             used = per_group - self._layout.groups.itable_unused[group]
@@ -125,14 +125,14 @@ class InodeEmitter:
                 yield self._run(group, first, count, make)
 
     def blank_runs(self) -> Iterator[UnitRun]:
-        """The inodes of each table after the last used one."""
+        """Yield the inodes of each table after the last used one."""
         per_group = self._format.inodes_per_group
         for group, unused in enumerate(self._layout.groups.itable_unused):
             if unused:
                 yield self._run(group, per_group - unused, unused, None)
 
     def _run(self, group: int, first: int, count: int, make: Make | None) -> UnitRun:
-        """``count`` inodes of a group from number ``first`` on, counted from 0."""
+        """Return ``count`` inodes of a group, starting at its inode ``first``, counted from 0."""
         size = self._size
         table = self._layout.geometry.inode_tables[group] * self._layout.block_size
         ino = group * self._format.inodes_per_group + first + 1
@@ -140,7 +140,7 @@ class InodeEmitter:
         return UnitRun(UnitKind.INODE, inos, 0, table + first * size, size, count, make)
 
     def _inodes(self, first_ino: int, count: int) -> memoryview:
-        """``count`` inodes from ``first_ino`` on; unused ones are zeros."""
+        """Build ``count`` inodes, starting at number ``first_ino``; unused ones are zeros."""
         size, inos = self._size, self._layout.table.inos
         view = self._workspace.zeroed(count * size)
         low = bisect_left(inos, first_ino)
@@ -149,7 +149,7 @@ class InodeEmitter:
             start = (inos[low] - first_ino) * size
             self._write(view[start : start + (high - low) * size], low, high)
         elif low < high:
-            # Made side by side, and moved apart: columns of a few inodes cost as much as long ones.
+            # Build them adjacent, then move them apart: short columns cost as much as long ones.
             together = memoryview(bytearray((high - low) * size))
             self._write(together, low, high)
             first = low
@@ -166,12 +166,12 @@ class InodeEmitter:
         return view
 
     def _write(self, view: memoryview, low: int, high: int) -> None:
-        """Write the inodes of the nodes ``low`` up to ``high``, one after the other."""
+        """Write the adjacent inodes of the nodes from ``low`` up to, not including, ``high``."""
         layout, table, size = self._layout, self._layout.table, self._size
         placement, xattrs = layout.placement, layout.xattrs
         counts = layout.demand.counts[low:high]
         view[:] = self._common[: len(view)]
-        # i_blocks counts whole clusters, even for each block of metadata.
+        # i_blocks counts clusters, one for each block of metadata.
         sectors = array("Q", [count * self._sectors for count in layout.demand.clusters[low:high]])
         for index in _between(self._with_map_blocks, low, high):
             sectors[index - low] += len(placement.map_blocks[index]) * self._sectors
@@ -220,7 +220,7 @@ class InodeEmitter:
             flags = _WORD.unpack_from(view, start + _I_FLAGS)[0]
             flags = flags & ~self._mapping.flags | EXT4_INLINE_DATA_FL
             _WORD.pack_into(view, start + _I_FLAGS, flags)
-        for index in _between(self._cut, low, high):
+        for index in _between(self._truncated, low, high):
             _WORD.pack_into(
                 view, (index - low) * size + _I_DTIME, self._following[table.inos[index]]
             )
@@ -241,7 +241,7 @@ class InodeEmitter:
             set_inode_checksums(view, 0, size, self._seed, inos, generations)
 
     def _put_extra_isize(self, view: memoryview, start: int, extra_isize: int) -> None:
-        """Give the inode at ``start`` another size; fields that it does not reach are zeros."""
+        """Change i_extra_isize of the inode at ``start``, and clear the fields outside it."""
         _HALF.pack_into(view, start + _I_EXTRA_ISIZE, extra_isize)
         if extra_isize < INODE_EXTRA_ISIZE:
             first = max(start + INODE_128.size + extra_isize, start + _I_EXTRA_ISIZE + 2)
@@ -249,7 +249,7 @@ class InodeEmitter:
             view[first:end] = bytes(end - first)
 
     def _deleted_inode(self, ino: int, left: DeletedInode) -> bytes:
-        """An inode that is free, as the kernel leaves it (fs/ext4/ialloc.c:ext4_free_inode)."""
+        """Build a deleted inode as the kernel leaves it (fs/ext4/ialloc.c:ext4_free_inode)."""
         epoch = self._layout.epoch
         i_block = self._mapping.i_block([MappedRun(0, 1, left.block)], ())
         values: dict[str, int | bytes] = {
@@ -261,7 +261,7 @@ class InodeEmitter:
             **dict.fromkeys(("i_atime", "i_ctime", "i_mtime"), epoch),
         }
         if self._mapping.flags:
-            # No extent is in use, and the last one can still be read.
+            # The tree is empty, but its last extent can still be read.
             unused = bytearray(i_block)
             EXTENT_HEADER.set(unused, 0, "eh_entries", 0)
             values["i_block"] = bytes(unused)
@@ -304,7 +304,7 @@ class InodeEmitter:
         view[start : start + I_BLOCK_BYTES] = i_block
 
     def _put_other(self, view: memoryview, row: int, index: int) -> None:
-        """Write an inode that is neither file nor directory; most of these have no blocks."""
+        """Patch an inode that is neither file nor directory; most of these have no blocks."""
         node = self._layout.table.nodes[index]
         i_block = b""
         if isinstance(node, Symlink):
@@ -317,7 +317,7 @@ class InodeEmitter:
         _WORD.pack_into(view, row * self._size + _I_FLAGS, 0)
 
     def _system_inode(self, file: SystemFile) -> bytes:
-        """The inode of a file without a name."""
+        """Build the inode of a system file."""
         layout = self._layout
         map_blocks = layout.placement.system[file.ino].map_blocks
         fmt = self._format

@@ -1,4 +1,4 @@
-"""The journal: clean and empty, so only its superblock is written."""
+"""The superblock of the journal; all other blocks of an empty journal are zeros."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..planning.system_files.journal import fast_commit_blocks_in_journal
 
 
 def journal_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
-    """Yield its superblock; all other blocks are zero."""
+    """Yield the superblock of the journal."""
     yield Unit(
         UnitKind.JOURNAL_SUPERBLOCK,
         file.ino,
@@ -34,18 +34,18 @@ def journal_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> It
 
 
 def _superblock(layout: ImagePlan, blocks: int) -> bytes:
-    """That of a journal inside the image."""
+    """Build the superblock of a journal inside the image."""
     uuid, state = layout.uuid.bytes, layout.journal_state
     if state is None:
         return journal_superblock(layout, blocks, first=1, uuid=uuid)
-    from ..planning.states.room import features_of  # late, for hardly any journal has a log
+    from ..planning.states.room import features_of  # imported late: few journals have a log
 
     features = features_of(layout, state)
     data = bytearray(journal_superblock(layout, blocks, first=1, uuid=uuid, features=features))
     JOURNAL_SUPERBLOCK.set(data, 0, "s_sequence", state.sequence)
     JOURNAL_SUPERBLOCK.set(data, 0, "s_start", state.start)
     if layout.format.fast_commit:
-        # The kernel sets it when it mounts; without it the log would have their blocks, too.
+        # The kernel sets it on mount. Without it, fast-commit blocks would be part of the log.
         flags = JOURNAL_SUPERBLOCK.get(data, 0, "s_feature_incompat")
         assert isinstance(flags, int)
         flags |= JBD2_FEATURE_INCOMPAT_FAST_COMMIT
@@ -63,9 +63,10 @@ def journal_superblock(
     users: int = 1,
     features: Collection[str] | None = None,
 ) -> bytes:
-    """The first 1,024 bytes of a journal of ``blocks`` blocks (lib/ext2fs/mkjournal.c).
+    """Build the first 1,024 bytes of a journal of ``blocks`` blocks (lib/ext2fs/mkjournal.c).
 
-    Without features that are asked for the kernel sets what it needs when it first mounts.
+    ``first`` is the first block of the log. ``features`` defaults to those of the spec; if these
+    are empty, the kernel sets the features it needs on the first mount.
     """
     if features is None:
         features = layout.spec.journal_features

@@ -1,4 +1,4 @@
-"""A journal in a device of its own: a superblock without groups, and that of the journal."""
+"""An external journal device: a superblock without groups, and that of the journal."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _INODE_SIZE = 256
 
 
 def journal_device_pieces(layout: ImagePlan, *, unused: bool = False) -> Iterator[Piece]:
-    """Yield all bytes that are not zero, ascending: as mke2fs -O journal_dev and -J device.
+    """Yield all nonzero bytes in ascending order, as mke2fs -O journal_dev and -J device do.
 
-    ``unused`` leaves the file system out, as after -O journal_dev alone.
+    With ``unused``, no file system uses the journal, as after -O journal_dev alone.
     """
     superblock = bytearray(_superblock(layout, alone=unused))
     if unused and layout.format.metadata_csum:
@@ -64,10 +64,10 @@ def journal_device_pieces(layout: ImagePlan, *, unused: bool = False) -> Iterato
 
 
 def _superblock(layout: ImagePlan, *, alone: bool) -> bytes:
-    """lib/ext2fs/initialize.c:ext2fs_initialize for a device without groups.
+    """Build the superblock of the device (lib/ext2fs/initialize.c:ext2fs_initialize).
 
-    Made ``alone``, as by mke2fs -O journal_dev, it has the label and other options for itself, and
-    a checksum with metadata_csum.
+    With ``alone``, as from mke2fs -O journal_dev, the device has the label and other options, and
+    a checksum if there is metadata_csum.
     """
     size, spec = layout.block_size, layout.spec
     log_size = log2(size) - EXT4_MIN_BLOCK_LOG_SIZE

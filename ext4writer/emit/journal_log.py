@@ -1,4 +1,4 @@
-"""A journal to be recovered: the blocks of its log, and what blocks hold before it is.
+"""A journal that needs recovery: the blocks of its log, and what others hold until then.
 
 Rules: fs/jbd2/commit.c:jbd2_journal_commit_transaction and fs/jbd2/journal.c.
 """
@@ -50,7 +50,7 @@ _KINDS = {
 
 
 class JournalLog:
-    """The log of one layout. ``runs`` is all other metadata of it."""
+    """The log of one layout; ``runs`` is all its other metadata."""
 
     def __init__(self, layout: ImagePlan, state: JournalState, runs: Sequence[UnitRun]) -> None:
         self._layout, self._state, self._runs = layout, state, runs
@@ -60,14 +60,14 @@ class JournalLog:
         self._fast = FastCommits(layout, state) if state.fast_commits else None
         self._at_home: dict[int, Version] = {}
         if self._fast is not None:
-            # What transactions write is not yet what fast commits make of it.
+            # Before recovery, these blocks are as transactions, not fast commits, leave them.
             self._at_home = dict.fromkeys(self._fast.blocks, "right")
         self._at_home.update(state.at_home)
 
-    # -- what is asked ---------------------------------------------------------------------------
+    # -- public ----------------------------------------------------------------------------------
 
     def written(self) -> Iterator[UnitRun]:
-        """All metadata, as it is before recovery, and the log."""
+        """Yield all metadata as it is before recovery, and the log."""
         changed = sorted(self._at_home)
         for run in self._runs:
             blocks = self._held(run, changed)
@@ -79,13 +79,13 @@ class JournalLog:
     # -- blocks that transactions write ------------------------------------------------------------
 
     def _held(self, run: UnitRun, blocks: list[int]) -> list[int]:
-        """Those of ``blocks``, which ascend, that hold bytes of a run."""
+        """Return those of ``blocks``, which ascend, that hold bytes of a run."""
         first = run.offset // self._size
         last = (run.offset + run.size * run.count - 1) // self._size
         return blocks[bisect_left(blocks, first) : bisect_right(blocks, last)]
 
     def _before(self, run: UnitRun, blocks: list[int]) -> bytearray:
-        """The bytes of a run with some of its blocks as they are before recovery."""
+        """Return the bytes of a run, with ``blocks`` as they are before recovery."""
         assert run.make is not None
         data = bytearray(run.make())
         for block in blocks:
@@ -102,15 +102,15 @@ class JournalLog:
 
     @cached_property
     def _right(self) -> dict[int, tuple[bytes, list[Unit]]]:
-        """What each block holds after all transactions, with the units in it."""
+        """By block: its bytes after all transactions, and the units in it."""
         found = self._final()
         self._inodes: dict[int, bytes] = {}
         if self._fast is not None:
-            self._inodes = self._fast.take_back({block: data for block, (data, _) in found.items()})
+            self._inodes = self._fast.revert({block: data for block, (data, _) in found.items()})
         return {block: (bytes(data), units) for block, (data, units) in found.items()}
 
     def _final(self) -> dict[int, tuple[bytearray, list[Unit]]]:
-        """What each block holds after recovery, with the units in it."""
+        """Return by block: its bytes after recovery, and the units in it."""
         state, size = self._state, self._size
         every = [*state.transactions, *([state.uncommitted] if state.uncommitted else [])]
         wanted = sorted({block for each in every for block, _ in each.writes} | {*self._at_home})
@@ -143,7 +143,7 @@ class JournalLog:
     def _read_content(
         self, found: dict[int, tuple[bytearray, list[Unit]]], blocks: list[int]
     ) -> None:
-        """Fill in those of ``blocks``, ascending, that hold content of files."""
+        """Fill in those of ``blocks``, which ascend, that hold file content."""
         size = self._size
         if not blocks:
             return
@@ -162,7 +162,7 @@ class JournalLog:
                     while done < count:
                         got = reader.readinto(view[done:], start + at + done)
                         if not got:
-                            break  # the copy of it says that the source changed
+                            break  # the copier reports that the source has changed
                         done += got
             finally:
                 reader.close()
@@ -192,12 +192,12 @@ class JournalLog:
 
     @cached_property
     def _places(self) -> list[int]:
-        """The block of the image in which each block of the journal lies."""
+        """By logical block of the journal: its block in the image."""
         runs = self._layout.placement.system[EXT4_JOURNAL_INO].runs
         return [block for run in runs for block in range(run.physical, run.physical + run.length)]
 
     def _fast_commits(self) -> Iterator[UnitRun]:
-        """The blocks after the log, of which the first is never used (jbd2_fc_init)."""
+        """Yield the fast-commit blocks after the log; their first is never used (jbd2_fc_init)."""
         first, size = log_length(self._layout) + 2, self._size
         for number in range(first, first + len(self._tags)):
             yield UnitRun(
@@ -225,7 +225,7 @@ class JournalLog:
         return partial(self._stored, block.writes[0])
 
     def _stored(self, write: Write) -> bytes:
-        """A block as it lies in the log."""
+        """Return a block as the log stores it: a magic number at its start is escaped."""
         data = self._version(*write)
         return bytes(len(MAGIC)) + data[len(MAGIC) :] if data.startswith(MAGIC) else data
 
@@ -285,7 +285,7 @@ class JournalLog:
         return self._with_tail(bytearray(head + numbers))
 
     def _with_tail(self, data: bytearray) -> bytearray:
-        """A whole block with its checksum at the end, if it has one."""
+        """Pad ``data`` to a block, and put its checksum at the end if the log has checksums."""
         data += bytes(self._size - len(data))
         if self._shape.checksum in ("v2", "v3"):
             tail = JOURNAL_BLOCK_TAIL.pack({"t_checksum": crc32c(self._seed, data)})
@@ -293,14 +293,14 @@ class JournalLog:
         return data
 
     def _commit(self, block: LogBlock, summed: Sequence[Make]) -> bytearray:
-        """The end of a transaction; ``summed`` makes its descriptors and blocks."""
+        """Build a commit block; ``summed`` builds the transaction's descriptors and blocks."""
         values: dict[str, int | bytes | list[int]] = {
             **self._header(JBD2_COMMIT_BLOCK, block),
             "h_commit_sec": max(self._layout.epoch, 0),
         }
         if self._shape.checksum == "v1":
             # fs/jbd2/commit.c:journal_submit_commit_record
-            from ..ondisk.crc32 import crc32_be  # late, for hardly any journal has such checksums
+            from ..ondisk.crc32 import crc32_be  # imported late: few journals have such checksums
 
             crc = CRC_START
             for make in summed:

@@ -1,4 +1,4 @@
-"""All blocks of an image that are not file content, as (offset, bytes) in ascending order."""
+"""All metadata of an image, as (offset in bytes, data) in ascending order."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .units import PlannedUnits
 from .workspace import PIECE_BYTES
 
 LARGE_PIECE_BYTES = PIECE_BYTES // 4
-"""A piece of this many bytes is written by itself: copying it costs more than another write."""
+"""Pieces of this many bytes or more are written directly: a copy costs more than a write."""
 
 
 def metadata_pieces(layout: ImagePlan) -> Iterator[Piece]:
-    """Yield all metadata of ``layout`` by ascending offset, made on demand.
+    """Yield all metadata of ``layout`` by ascending offset, built on demand.
 
-    Each piece is valid only until the next: they share their memory.
+    Each piece is valid only until the next one: they share memory.
     """
     for run in PlannedUnits(layout).written():
         assert run.make is not None
@@ -26,7 +26,7 @@ def metadata_pieces(layout: ImagePlan) -> Iterator[Piece]:
 def coalesced(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Join small adjacent pieces up to 1 MiB, because a write costs more than a copy.
 
-    A piece, taken or yielded, is valid only until the next.
+    Each piece, read or yielded, is valid only until the next one.
     """
     buffer = memoryview(bytearray())
     start = held = 0

@@ -1,4 +1,4 @@
-"""Multi-mount protection: a block that says that no host has mounted, or which one had."""
+"""Multi-mount protection: a block that records which host has the file system mounted, if any."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def mmp_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterat
 
 
 def _block(layout: ImagePlan) -> bytes:
-    """What a clean unmount leaves (lib/ext2fs/mmp.c:ext2fs_mmp_reset), but no host or device.
+    """Build what a clean unmount leaves (lib/ext2fs/mmp.c:ext2fs_mmp_reset), without a host's name.
 
-    A policy may have chosen what some host left.
+    A policy may choose a state that some host left instead.
     """
     values: dict[str, int | bytes] = {
         "mmp_magic": EXT4_MMP_MAGIC,

@@ -15,7 +15,7 @@ from ..planning.system_files import SystemFile
 
 
 def orphan_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
-    """Yield each of its blocks (lib/ext2fs/orphan.c:ext2fs_create_orphan_file)."""
+    """Yield the blocks of the orphan file (lib/ext2fs/orphan.c:ext2fs_create_orphan_file)."""
     size = layout.block_size
     tail = ORPHAN_BLOCK_TAIL.pack({"ob_magic": EXT4_ORPHAN_BLOCK_MAGIC})
     for run in placed.runs:
@@ -32,7 +32,7 @@ def orphan_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Ite
 
 
 def _block(layout: ImagePlan, number: int, tail: bytes) -> bytes:
-    """One block: an inode number in each entry that is in use."""
+    """Build one block: an inode number in each entry that is in use, and the tail."""
     size = layout.block_size
     if layout.orphans is None or not layout.orphans.slots:
         return tail.rjust(size, b"\0")

@@ -1,4 +1,4 @@
-"""Quota files, filled with what is in use."""
+"""Quota files, with the space and inodes that each owner uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..units import KIB
 
 
 def quota_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
-    """Yield each of its blocks."""
+    """Yield the blocks of a quota file."""
     size = layout.block_size
 
     @cache
@@ -53,7 +53,7 @@ def quota_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iter
 
 
 def _content(layout: ImagePlan, kind: QuotaKind) -> bytearray:
-    """The whole file."""
+    """Build the complete file."""
     ids = quota_ids(layout.table, layout.spec, kind)
     tree = QuotaTree.of(ids)
     first_entry_block = tree.blocks - tree.entry_blocks
@@ -64,7 +64,7 @@ def _content(layout: ImagePlan, kind: QuotaKind) -> bytearray:
             "dqi_bgrace": grace.block_seconds if grace else DEFAULT_GRACE,
             "dqi_igrace": grace.inode_seconds if grace else DEFAULT_GRACE,
             "dqi_blocks": tree.blocks,
-            # The list of blocks with free entries has one at most: the last.
+            # The list of blocks with free entries has at most one: the last.
             "dqi_free_entry": 0 if is_full else tree.blocks - 1,
         }
     )
@@ -78,7 +78,7 @@ def _content(layout: ImagePlan, kind: QuotaKind) -> bytearray:
 
 
 def _references(tree: QuotaTree, ids: Sequence[int], first_entry_block: int) -> bytes:
-    """All levels of the tree."""
+    """Build the blocks of references: all levels of the tree."""
     words = array("I", bytes(QT_BLKSIZE * sum(map(len, tree.levels))))
     block = QT_TREEOFF
     for level, prefixes in enumerate(tree.levels):
@@ -100,7 +100,7 @@ def _references(tree: QuotaTree, ids: Sequence[int], first_entry_block: int) -> 
 
 
 def _entries(layout: ImagePlan, kind: QuotaKind, ids: Sequence[int]) -> bytearray:
-    """The entries of ``ids``, one after the other."""
+    """Build the entries of ``ids``, in order and without gaps."""
     count, place_of = len(ids), {number: place for place, number in enumerate(ids)}
     columns = {name: array("Q", bytes(8 * count)) for name in _COLUMNS}
     space, inodes = columns["dqb_curspace"], columns["dqb_curinodes"]
@@ -145,9 +145,9 @@ def _owners(layout: ImagePlan, kind: QuotaKind) -> Sequence[int]:
 
 
 def _clusters(layout: ImagePlan) -> Sequence[int]:
-    """The clusters of each node, metadata of its own included: what its i_blocks counts.
+    """Return the clusters of each node, including its own metadata, as i_blocks counts them.
 
-    A shared attribute block counts for each node (e2fsck/pass1.c:check_blocks).
+    A shared attribute block counts for each node that uses it (e2fsck/pass1.c:check_blocks).
     """
     clusters = array("Q", layout.demand.clusters)
     for index, blocks in layout.placement.map_blocks.items():
@@ -162,7 +162,7 @@ def _clusters(layout: ImagePlan) -> Sequence[int]:
 
 
 def _entry_blocks(entries: bytearray) -> bytes:
-    """``entries`` in blocks, each with its header."""
+    """Split ``entries`` into blocks, each with its header."""
     size = QUOTA_ENTRY.size
     step = ENTRIES_PER_BLOCK * size
     blocks = []

@@ -1,4 +1,4 @@
-"""Makes the superblock, its backups and the group descriptors."""
+"""Builds the superblock, its backups and the group descriptors."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ _HALF = Struct("<H")
 
 
 def superblock(layout: ImagePlan, group: int) -> bytes:
-    """The superblock of ``group``, 1,024 bytes, without checksum; 0 is the primary one."""
+    """Build the superblock of ``group``, 1,024 bytes without checksum; 0 is the primary one."""
     return SUPERBLOCK.pack(SUPERBLOCK.split(superblock_values(layout, group)))
 
 
 def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | list[int]]:
-    """Every nonzero field; the declaration says why the others are zero."""
+    """Return every nonzero field; the declaration says why the others are zero."""
     spec, geometry, fmt = layout.spec, layout.geometry, layout.format
     log_block_size, log_cluster_size = (
         log2(size) - EXT4_MIN_BLOCK_LOG_SIZE for size in (fmt.block_size, fmt.cluster_size)
@@ -83,7 +83,7 @@ def superblock_values(layout: ImagePlan, group: int) -> dict[str, int | bytes | 
         "s_wtime": layout.epoch,
         "s_max_mnt_count": spec.max_mount_count or MAX_MOUNTS_UNLIMITED,
         "s_magic": EXT4_SUPER_MAGIC,
-        # lib/ext2fs/closefs.c:ext2fs_flush2: a backup never says that the file system is clean.
+        # lib/ext2fs/closefs.c:ext2fs_flush2: a backup never marks the file system as clean.
         "s_state": EXT4_VALID_FS if group == 0 else 0,
         "s_errors": ERRORS[spec.errors],
         "s_lastcheck": layout.epoch,
@@ -181,7 +181,7 @@ def _overhead_clusters(layout: ImagePlan) -> int:
 
 
 def _kbytes_written(layout: ImagePlan) -> int:
-    """KiB written so far: every block in use, but only the superblock of the journal."""
+    """Return the KiB written so far: every block in use, but only the superblock of the journal."""
     journal = layout.demand.journal_blocks
     blocks = layout.blocks_count - layout.free_blocks - journal + (1 if journal else 0)
     reserved = layout.geometry.reserved_gdt_blocks * len(layout.geometry.super_groups)
@@ -189,7 +189,7 @@ def _kbytes_written(layout: ImagePlan) -> int:
 
 
 def group_descriptors(layout: ImagePlan, bitmaps: BitmapEmitter) -> bytearray:
-    """All group descriptors, in whole blocks."""
+    """Build all group descriptors, padded to full blocks."""
     geometry, counts = layout.geometry, layout.groups
     groups, fmt = geometry.groups, layout.format
     block_csums, inode_csums = _bitmap_checksums(layout, bitmaps)
@@ -223,7 +223,7 @@ def _group_flags(layout: ImagePlan, bitmaps: BitmapEmitter) -> array[int]:
     groups = layout.geometry.groups
     if not layout.format.has_uninit_groups:
         return array("B", bytes(groups))
-    # One integer with a byte for each group, since there may be 131,072 groups and more.
+    # One big integer with a byte for each group: there may be more than 131,072 groups.
     block_uninit = int.from_bytes(bitmaps.block_uninit, "big") * EXT4_BG_BLOCK_UNINIT
     inode_uninit = int.from_bytes(bitmaps.inode_uninit, "big") * EXT4_BG_INODE_UNINIT
     is_zeroed = 0 if layout.spec.lazy_itable_init else EXT4_BG_INODE_ZEROED
@@ -235,7 +235,7 @@ def _group_flags(layout: ImagePlan, bitmaps: BitmapEmitter) -> array[int]:
 
 
 def _bitmap_checksums(layout: ImagePlan, bitmaps: BitmapEmitter) -> tuple[array[int], array[int]]:
-    """The checksums of block and inode bitmaps by group; 0 for those that are not written."""
+    """Return the checksums of block and inode bitmaps by group; 0 for bitmaps not written."""
     geometry, fmt = layout.geometry, layout.format
     seed = fmt.checksum_seed
     block_csums, inode_csums = (array("I", bytes(4 * geometry.groups)) for _ in range(2))

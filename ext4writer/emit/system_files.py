@@ -1,4 +1,4 @@
-"""The mappings and contents of files without a name, as units."""
+"""The mappings and contents of system files, as units."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .journal import journal_units
 Content = Callable[[ImagePlan, SystemFile, PlacedFile], Iterator[Unit]]
 
 
-# Each is loaded late, for hardly any image has such files.
+# The modules below are imported late: few images have such files.
 def _mmp_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -> Iterator[Unit]:
     from .mmp import mmp_units
 
@@ -50,11 +50,11 @@ _CONTENT: dict[str, Content] = {
     QUOTA_PURPOSE: _quota_units,
     XATTR_VALUE_PURPOSE: _xattr_value_units,
 }
-"""By purpose: the units of the file's nonzero blocks."""
+"""By purpose: the function that yields the units of the file's nonzero blocks."""
 
 
 def system_file_units(layout: ImagePlan) -> Iterator[Unit]:
-    """Yield the units of all files without a name, each made without its checksum."""
+    """Yield the units of all system files, each built without its checksum."""
     for file in layout.system_files:
         placed = layout.placement.system[file.ino]
         yield from file.mapping.units(file.ino, placed.runs, placed.map_blocks)
@@ -66,7 +66,7 @@ def system_file_units(layout: ImagePlan) -> Iterator[Unit]:
 def system_file_fields(
     layout: ImagePlan, packer: AttributePacker, file: SystemFile
 ) -> dict[str, int | bytes]:
-    """Fields of the inode of a file without a name that differ from those of the others."""
+    """Return the inode fields of a system file that differ from those of the others."""
     if file.purpose == ORPHANS_PURPOSE:
         assert layout.orphans is not None
         return {"i_links_count": 0, "i_dtime": layout.orphans.following().get(file.ino, 0)}
@@ -78,6 +78,6 @@ def system_file_fields(
 
 
 def system_file_i_block(layout: ImagePlan, file: SystemFile) -> bytes:
-    """``i_block`` of a file without a name."""
+    """Return ``i_block`` of a system file."""
     placed = layout.placement.system[file.ino]
     return file.mapping.i_block(placed.runs, placed.map_blocks)

@@ -1,4 +1,4 @@
-"""The units of a planned image: all metadata, its places, and the functions that make it."""
+"""The units of a planned image: all metadata, with its offsets and the functions that build it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .workspace import PIECE_BYTES, Workspace
 class PlannedUnits:
     """All metadata of one layout.
 
-    The bytes of a unit are valid only until the next one is made: they share their memory.
+    The bytes of a unit are valid only until the next unit is built: they share memory.
     """
 
     def __init__(self, layout: ImagePlan) -> None:
@@ -35,10 +35,10 @@ class PlannedUnits:
         self._inodes = InodeEmitter(layout, self._workspace, self._directories, self._packer)
 
     def written(self) -> list[UnitRun]:
-        """The units that are not all zeros, by ascending offset.
+        """Return the units that are not all zeros, by ascending offset.
 
-        Unused inode tables, bitmaps that the kernel makes itself, the journal after its superblock
-        and the reserved descriptors of the backups are not included.
+        They do not include unused inode tables, bitmaps left to the kernel, the blocks of an empty
+        journal after its superblock, and the reserved descriptors of backups.
         """
         runs = [
             *self._group_heads(),
@@ -52,7 +52,7 @@ class PlannedUnits:
             *self._verity_blocks(),
         ]
         if self._layout.journal_state is not None:
-            from .journal_log import JournalLog  # late, for hardly any image has one
+            from .journal_log import JournalLog  # imported late: few images have a log
 
             runs.sort(key=lambda run: run.offset)
             runs = [*JournalLog(self._layout, self._layout.journal_state, runs).written()]
@@ -89,7 +89,7 @@ class PlannedUnits:
         return group_descriptors(self._layout, self._bitmaps)
 
     def _group_heads(self) -> Iterator[UnitRun]:
-        """Superblock and descriptors of each group that has them."""
+        """Yield the superblock and descriptors of each group that has them."""
         layout, fmt = self._layout, self._format
         groups = layout.geometry.groups
         for group in layout.geometry.super_groups:
@@ -106,7 +106,7 @@ class PlannedUnits:
                 yield self._desc_blocks(group, range(number, number + 1), block)
 
     def _desc_blocks(self, group: int, numbers: range, block: int) -> UnitRun:
-        """The descriptor blocks ``numbers``, from ``block`` on in ``group``."""
+        """Return the descriptor blocks ``numbers``, stored in ``group`` starting at ``block``."""
         fmt, size = self._format, self._format.block_size
         first = numbers.start * fmt.descs_per_block
         end = min(numbers.stop * fmt.descs_per_block, self._layout.geometry.groups)
@@ -137,7 +137,7 @@ class PlannedUnits:
                 yield self._one(unit._replace(generation=generation), unit.make)
 
     def _xattr_blocks(self) -> Iterator[UnitRun]:
-        """Adjacent blocks are in one run, because there may be one for each file."""
+        """Yield the attribute blocks, adjacent ones as one run: each file may have a block."""
         layout = self._layout
         block_size, table = layout.block_size, layout.table
         blocks = layout.placement.xattr_blocks
@@ -155,7 +155,7 @@ class PlannedUnits:
                 first = number
 
     def _xattr_columns(self) -> tuple[list[int], list[int]]:
-        """The columns (number of the block, index of the node) of all nodes that have one."""
+        """Return columns for the nodes with a block: the block's number and the node's index."""
         block_of = self._layout.xattrs.block_of
         return list(block_of.values()), list(block_of)
 
@@ -171,7 +171,7 @@ class PlannedUnits:
     def _verity_blocks(self) -> Iterator[UnitRun]:
         if not self._layout.verity:
             return iter(())
-        from .verity import verity_runs  # late, for hardly any image has such files
+        from .verity import verity_runs  # imported late: few images have such files
 
         return verity_runs(self._layout)
 
@@ -190,7 +190,7 @@ class PlannedUnits:
         return self._one(Unit(kind, owner, number, block * size, size), make)
 
     def _one(self, unit: Unit, make: Make) -> UnitRun:
-        """A run of one unit; ``make`` makes it without its checksum."""
+        """Return a run of one unit; ``make`` builds it without its checksum."""
         return UnitRun(*unit[:5], make=partial(self._checksummed, unit, make))
 
     def _checksummed(self, unit: Unit, make: Make) -> bytearray:

@@ -1,4 +1,4 @@
-"""The trees and descriptors of fs-verity, past the ends of their files."""
+"""fs-verity metadata, stored past the end of a file: Merkle trees and descriptors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .workspace import PIECE_BYTES
 
 
 def verity_runs(layout: ImagePlan) -> Iterator[UnitRun]:
-    """The blocks of all trees and descriptors, in pieces that are made at once."""
+    """Yield the blocks of all trees and descriptors, in pieces."""
     size = layout.block_size
     most = PIECE_BYTES // size
     for index, file in layout.verity.items():
@@ -36,7 +36,7 @@ def verity_runs(layout: ImagePlan) -> Iterator[UnitRun]:
 
 
 def _stored(layout: ImagePlan, index: int, file: VerityFile, numbers: range) -> bytearray:
-    """The logical blocks ``numbers`` of one file."""
+    """Build the logical blocks ``numbers`` of one file."""
     size = layout.block_size
     start = (numbers.start - file.first_block) * size
     data = bytearray(len(numbers) * size)
@@ -59,7 +59,7 @@ def _stored(layout: ImagePlan, index: int, file: VerityFile, numbers: range) -> 
 
 
 def _put(data: bytearray, at: int, piece: bytes | bytearray) -> None:
-    """Put what of ``piece`` lies inside ``data``, if it begins at ``at``, which may be below 0."""
+    """Copy ``piece`` to offset ``at`` of ``data``, clipped to it; ``at`` may be negative."""
     first, end = max(at, 0), min(at + len(piece), len(data))
     if first < end:
         data[first:end] = memoryview(piece)[first - at : end - at]
@@ -68,7 +68,7 @@ def _put(data: bytearray, at: int, piece: bytes | bytearray) -> None:
 def _lowest_level(
     layout: ImagePlan, index: int, file: VerityFile, start: int, end: int
 ) -> bytearray:
-    """The bytes from ``start`` to ``end`` of the lowest level, made out of the content again."""
+    """Return the bytes ``start`` to ``end`` of the lowest level, hashed from the content again."""
     tree, node = file.tree, layout.table.nodes[index]
     assert isinstance(node, RegularFile)
     first, last = start // tree.block_size, ceil_div(end, tree.block_size)

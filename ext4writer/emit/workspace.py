@@ -6,7 +6,7 @@ from ..output.sink import ZEROS
 
 ALL_ZEROS = memoryview(ZEROS)
 PIECE_BYTES = len(ZEROS)
-"""The most bytes that are made at once: worth a write, and small enough for the cache."""
+"""The most bytes built at a time: enough to be worth a write, few enough for the cache."""
 
 
 class Workspace:
@@ -16,7 +16,7 @@ class Workspace:
         self._buffer = memoryview(bytearray())
 
     def zeroed(self, size: int) -> memoryview:
-        """``size`` zero bytes, at most :data:`PIECE_BYTES`; overwrites what it returned before."""
+        """Return ``size`` zero bytes, at most :data:`PIECE_BYTES`. Overwrites the last result."""
         if size > len(self._buffer):
             # A new buffer, as views of the old one may still exist.
             self._buffer = memoryview(bytearray(min(max(size, 2 * len(self._buffer)), PIECE_BYTES)))

@@ -1,4 +1,4 @@
-"""Makes the attribute values that lie in inodes of their own, and fields of these inodes."""
+"""Builds the attribute values that have their own inodes, and fields of these inodes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def xattr_value_units(layout: ImagePlan, file: SystemFile, placed: PlacedFile) -
 def xattr_value_fields(
     layout: ImagePlan, packer: AttributePacker, file: SystemFile
 ) -> dict[str, int | bytes]:
-    """The fields of the inode in which the kernel keeps the value's hash and its references."""
+    """Return the inode fields in which the kernel keeps the value's hash and reference count."""
     # fs/ext4/xattr.c:ext4_xattr_inode_set_hash and ext4_xattr_inode_set_ref
     number = layout.table.value_inos.index(file.ino)
     large = layout.format.has_extra_fields
