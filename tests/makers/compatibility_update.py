@@ -27,43 +27,47 @@ PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 HEAD = """\
 # What reads which images
 
-Measured by `python -m tests.makers.compatibility_update`, which wrote this page. Each line is an
-image with that feature, used by what is in it, and the default ones that go with it. A reader has
-to give back every file: `yes`. It says `no` where it refuses the image or fails, and `**wrong**`
-where it gives something else without a word. Linux has no column: it mounts them all, from the
-release on that brought the feature, and other tests try that.
+This page shows which programs read which features and sizes, and the profiles that keep to them.
+`python -m tests.makers.compatibility_update` measured this and wrote the page.
+
+Each line is an image that has that feature together with the default ones, and content that uses
+it. `yes` means that a reader returned every file correctly, `no` that it refused the image or
+failed, and `**wrong**` that it returned something else without an error. Linux has no column: it
+mounts all these images since the release that introduced the feature, and other tests check that.
 
 The readers are grub-fstest of Debian's GRUB 2.06, U-Boot 2023.01 for x86, fuse2fs and
-`debugfs -R rdump` of e2fsprogs 1.47.0, 7-Zip 26.02, pytsk3 20260715 (The Sleuth Kit), dissect.extfs
-3.15, ext4 1.4.1 of PyPI, and libfsext-python 20260821. Other releases differ: GRUB 2.06 without
-Debian's patches refuses `metadata_csum_seed` and `large_dir`, so the profile `boot` does.
+`debugfs -R rdump` of e2fsprogs 1.47.0, 7-Zip 26.02, pytsk3 20260715 (The Sleuth Kit), dissect.extfs 3.15, ext4
+1.4.1 of PyPI, and libfsext-python 20260821. Other releases differ: GRUB 2.06 without Debian's
+patches refuses `metadata_csum_seed` and `large_dir`, so the profile `boot` refuses them too.
 """
 FEATURES_TEXT = """\
-`meta_bg` has blocks of 1024 bytes and small groups here, so that inodes lie in groups whose
-descriptors lie apart. `encrypt` has an empty folder with a policy. Each image is large enough for a
-journal, and `dumpe2fs` has to list the features of its line.
+`meta_bg` has blocks of 1024 bytes and small groups here, so that some inodes are in groups whose
+descriptors are not after the first superblock. `encrypt` has an empty folder with a policy. Each
+image is large enough for a journal, and `dumpe2fs` must list the features of its line.
 """
 OTHER_TEXT = """\
-The default is blocks of 4096 bytes and inodes of 256. The first block of a file with data is a hole
-only with `--leading-hole`. There are two groups where sizes of descriptors are tried.
-Groups of 256 blocks have no room for what is reserved, so that the image has `meta_bg`, too.
+The default is blocks of 4096 bytes and inodes of 256 bytes. The first block of a file with data is
+a hole only with `--leading-hole`. Images for descriptor sizes have two groups. Groups of 256 blocks
+are too small for the blocks reserved for growth, so that image has `meta_bg`, too.
 
 With `^extent`, and in the tables below, a file has 60 pieces with holes between them. The image
 with blocks of 1024 has a directory of 2,100 names, whose index has two levels. In such a directory
-pytsk3 may show names that are none, also with other blocks: with those of 4096 from about 30,000
-names on. Names that it calls deleted do not count.
+pytsk3 may show names that do not exist. It does so with other blocks, too: with blocks of 4096 in
+directories of about 30,000 names and more. Names that it marks as deleted do not count.
 """
 POLICIES_TEXT = """\
-`--policy NAME` makes layouts that are legal and that mkfs never makes; these are the ones that a
-reader fails at. What waits in a journal is not there for readers that do not recover it.
+`--policy NAME` chooses legal layouts that mkfs never writes; this table lists those that some
+reader fails on. Readers that do not recover a journal do not see the changes that it holds.
 """
 PROFILES_TEXT = """\
-`--profile NAME` and `Spec.of_profile(NAME)` give an image these features and sizes; further options
-change them. An option that adds what one of the readers of the profile does not read, by the tables
-above, is an error that names the profile, the feature and the reader; so is one that contradicts
-the profile. An image does not record its profile: the same options one by one give the same bytes.
-What depends on the size is not refused: descriptors that fill three quarters of a group need
-`meta_bg`, from about 700 GiB on with blocks of 1024 bytes, and from 180 TiB on with those of 4096.
+`--profile NAME` and `Spec.of_profile(NAME)` select these features and sizes; further options change
+them. An option that adds something that a reader of the profile cannot read, by the tables above,
+is an error that names the profile, the feature and the reader. So is an option that contradicts the
+profile. An image does not record its profile: giving the same options one by one gives the same
+bytes.
+
+What depends on the size is not refused. Descriptors that fill three quarters of a group need
+`meta_bg`: above about 700 GiB with blocks of 1024 bytes, and above 180 TiB with blocks of 4096.
 """
 
 YES, NO, WRONG = "yes", "no", "**wrong**"
