@@ -36,9 +36,10 @@ failed, and `**wrong**` that it returned something else without an error. Linux 
 mounts all these images since the release that introduced the feature, and other tests check that.
 
 The readers are grub-fstest of Debian's GRUB 2.06, U-Boot 2023.01 for x86, fuse2fs and
-`debugfs -R rdump` of e2fsprogs 1.47.0, 7-Zip 26.02, pytsk3 20260715 (The Sleuth Kit), dissect.extfs 3.15, ext4
-1.4.1 of PyPI, and libfsext-python 20260821. Other releases differ: GRUB 2.06 without Debian's
-patches refuses `metadata_csum_seed` and `large_dir`, so the profile `boot` refuses them too.
+`debugfs -R rdump` of e2fsprogs 1.47.0, 7-Zip 26.02, pytsk3 20260715 (The Sleuth Kit), dissect.extfs
+3.15, ext4 1.4.1 of PyPI, and libfsext-python 20260821. Other releases differ: GRUB 2.06 without
+Debian's patches refuses `metadata_csum_seed` and `large_dir`, so the profile `boot` refuses them
+too.
 """
 FEATURES_TEXT = """\
 `meta_bg` has blocks of 1024 bytes and small groups here, so that some inodes are in groups whose
