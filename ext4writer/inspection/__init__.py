@@ -1,5 +1,5 @@
-"""Looking at ext4 images: what they are, what is in them, what is wrong, and what each byte means.
+"""Inspects ext4 images: what they are, what they contain, what is wrong, what each byte means.
 
-Built on :mod:`ext4writer.read` alone, never on what plans and writes images, so that it is a second
-opinion on both. Nothing here prints; what is found comes as values of JSON, or as problems.
+This package uses only :mod:`ext4writer.read`, never the code that plans and writes images. It is
+therefore a second opinion on both. Nothing here prints: results are JSON values or problems.
 """

@@ -1,7 +1,8 @@
-"""Extraction: files of an image as files of the host, and nothing outside of one directory.
+"""Extraction: writes the files of an image into one directory of the host, and nowhere else.
 
-All is made relative to the descriptor of a directory that was made or looked at here, and no link
-is followed, so that names and links of a hostile image lead nowhere. What exists stays as it is.
+Every file is created relative to the descriptor of a directory that was created or checked here,
+and no link is followed. Names and links of a hostile image therefore cannot lead outside. Existing
+files are not changed.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from .host_flags import set_flags, set_project
 CHUNK = 1 << 20
 RATIO_MAX = 20
 SPARE_BYTES = 1 << 30
-"""An image gives at most :data:`RATIO_MAX` times its own size and this, unless more is allowed."""
+"""By default, at most :data:`RATIO_MAX` times the size of the image plus this is extracted."""
 
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 _CASEFOLD = 0x40000000
 _IMMUTABLE_OR_APPEND = 0x30
-"""IMMUTABLE and APPEND: nothing can be changed or linked after they are set."""
+"""IMMUTABLE and APPEND: once set, a file can be neither changed nor linked."""
 
 
 class Extraction:
-    """What was written, and what of it is not as in the image."""
+    """What was written, and how it differs from the image."""
 
     def __init__(self) -> None:
         self.entries = 0
@@ -39,13 +40,13 @@ class Extraction:
         self._lost: dict[tuple[LossCode, str], tuple[bytes, int]] = {}
 
     def lose(self, path: bytes, what: str, code: LossCode = "attributes-not-taken") -> None:
-        """Note that something of ``path`` is not kept; the same of many counts once."""
+        """Record that ``path`` lost something; equal losses of several paths are merged."""
         first, count = self._lost.get((code, what), (path, 0))
         self._lost[code, what] = first, count + 1
 
     @property
     def losses(self) -> list[Loss]:
-        """One for each kind of thing, with the first path and how many there are."""
+        """One loss for each distinct text, with the first path and the number of paths."""
         return [
             Loss(path, what if count == 1 else f"{what} (and {count - 1} more)", code)
             for (code, what), (path, count) in self._lost.items()
@@ -61,16 +62,17 @@ def extract(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Extraction:
-    """Write what is in ``image`` below ``directory``, which is made if it is missing.
+    """Write the files of ``image`` below ``directory``, which is created if it is missing.
 
-    ``paths`` are absolute paths in the image as they lie, without links; each comes with all below
-    it to the same path below ``directory``. Owners, modes, times, extended attributes, holes, hard
-    links and devices are kept as far as this process may; the rest is in the losses of what is
-    returned. Nothing that exists is changed, but directories are filled.
+    ``paths`` are absolute paths in the image without links or ``..``. Each is written, with
+    everything below it, to the same path below ``directory``; no paths means everything. Owners,
+    modes, times, extended attributes, holes, hard links and devices are kept as far as this process
+    is allowed to; the returned object lists what was lost. Existing files are not changed, but
+    existing directories are filled.
 
-    ``max_bytes`` bounds the content, 20 times the size of the image and 1 GiB by default: damage
-    can name the same blocks again and again. Raises :class:`~ext4writer.NotFoundError`,
-    :class:`~ext4writer.OutputError` where nothing more can be written,
+    ``max_bytes`` limits the content, by default to 20 times the size of the image plus 1 GiB:
+    damage can map the same blocks again and again. Raises :class:`~ext4writer.NotFoundError`,
+    :class:`~ext4writer.OutputError` if nothing more can be written,
     :class:`~ext4writer.ImageError` beyond ``max_bytes``, :class:`~ext4writer.CancelledError`.
     """
     most = RATIO_MAX * image.store.size + SPARE_BYTES if max_bytes is None else max_bytes
@@ -78,18 +80,22 @@ def extract(
 
 
 def chosen(image: Image, paths: Sequence[bytes]) -> list[tuple[bytes, ...]]:
-    """Return the names on the way to each of ``paths``; none is everything."""
+    """Return the components of each of ``paths``; no paths means everything.
+
+    Raises :class:`~ext4writer.NotFoundError` for a path that is missing, has ``..`` or leads
+    through a link.
+    """
     wanted = []
     for path in paths:
         names = tuple(name for name in path.split(b"/") if name not in (b"", b"."))
         inode = image.lookup(path, follow=False)
         if b".." in names or path.startswith(b"<"):
-            raise NotFoundError(path, "is no path as it lies: it has '..' or is a number")
+            raise NotFoundError(path, "must be a path without '..', and not an inode number")
         here = image.root
         for name in names[:-1]:
             here = image.lookup(b"<%d>" % _child(image, here, name, path), follow=False)
             if not here.is_directory:
-                raise NotFoundError(path, "leads through a link; name it as it lies")
+                raise NotFoundError(path, "leads through a link; give the path without links")
         assert inode is not None
         wanted.append(names)
     return wanted
@@ -103,9 +109,9 @@ def _child(image: Image, directory: Inode, name: bytes, path: bytes) -> int:
 
 
 def is_wanted(found: Found, wanted: list[tuple[bytes, ...]]) -> bool:
-    """Whether something is one of the chosen paths, below one, or on the way to one.
+    """Return whether a file is one of the chosen paths, below one, or on the way to one.
 
-    Nothing is whose name no path can hold.
+    Files whose names cannot be part of a path never are.
     """
     if not found.is_path:
         return False
@@ -138,19 +144,19 @@ class _Extractor:
         self.cancel = cancel
         self.result = Extraction()
         self.wanted: list[tuple[bytes, ...]] = []
-        # What a name is linked to is its path from the top.
+        # A hard link is created from the path of the first name, relative to the top.
         self.first_names = FirstNames(image, self._walk, lambda found: found.path[1:])
         self.refused: set[bytes] = set()
-        """Directories that could not be made or filled: nothing below them is ours."""
+        """Directories that could not be created or filled; nothing below them is written."""
         self.immutable: list[tuple[bytes, Inode]] = []
-        """What becomes IMMUTABLE or APPEND when all else is done."""
+        """Files that become IMMUTABLE or APPEND when everything else is done."""
 
     def run(self, paths: Sequence[bytes]) -> Extraction:
         if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
             raise OutputError(
                 self.directory,
-                "cannot be filled on this system, which lacks what keeps an image's links inside "
-                "of a folder; write an archive, with --tar",
+                "cannot be filled on this system, which cannot confine the links of an image to a "
+                "folder; write an archive with --tar",
             )
         self.wanted = chosen(self.image, paths)
         try:
@@ -163,13 +169,13 @@ class _Extractor:
         except OSError as error:
             raise OutputError(self.directory, f"cannot be written: {error.strerror}") from error
         self.top = top
-        # The directory that is filled, and those above it: what is to be set when it is left.
+        # The directory being filled, and the attributes to set when each one above it is left.
         self.here = os.dup(top)
         above: list[tuple[bytes, Inode | None]] = []
         try:
             for found in self._walk():
                 if not found.is_path:
-                    text = "its encrypted name can stand in no path"
+                    text = "its encrypted name cannot be part of a path"
                     self.result.lose(found.path, text, "left-out")
                     continue
                 check_cancelled(self.cancel)
@@ -192,7 +198,7 @@ class _Extractor:
         return self.result
 
     def _walk(self) -> Iterator[Found]:
-        """What is to be written, and what can stand in no path."""
+        """Yield the files to write, and those whose names cannot be part of a path."""
         wanted = self.wanted
         for found in self.image.walk(
             descend=lambda found: found.path not in self.refused and is_wanted(found, wanted)
@@ -214,18 +220,18 @@ class _Extractor:
                 self.first_names.took(found, path[1:])
                 return
         except FileExistsError:
-            self.result.lose(path, "is there already and stays as it is", "left-out")
+            self.result.lose(path, "already exists and is not changed", "left-out")
         except DamageError as error:
             self.image.damage(error)
-            self.result.lose(path, "cannot be read whole", "left-out")
+            self.result.lose(path, "cannot be read completely", "left-out")
         except NotImplementedError:
-            self.result.lose(path, "cannot be made on this host", "left-out")
+            self.result.lose(path, "cannot be created on this host", "left-out")
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
                 raise
             if inode.is_directory:
                 self.refused.add(path)
-            self.result.lose(path, f"cannot be made: {error.strerror}", "left-out")
+            self.result.lose(path, f"cannot be created: {error.strerror}", "left-out")
         if not inode.is_directory:
             self.first_names.left_out(found)
 
@@ -244,17 +250,17 @@ class _Extractor:
             if is_new or error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EACCES):
                 raise
             self.refused.add(path)
-            text = "is there already, and no directory that can be filled"
+            text = "already exists and is not a directory that can be filled"
             self.result.lose(path, text, "left-out")
             return
         if is_new and inode.flags & _CASEFOLD:
-            self._set_flags(below, path, _CASEFOLD)  # only while the directory is empty
+            self._set_flags(below, path, _CASEFOLD)  # possible only while the directory is empty
         os.close(self.here)
         self.here = below
         above.append((path, inode if is_new else None))
 
     def _leave(self, path: bytes, inode: Inode | None) -> None:
-        """Go up from a directory, whose attributes are set now that it is full."""
+        """Go up one level; set the attributes of the directory, which is now complete."""
         up = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.here)
         if inode is not None:
             self._attributes(self.here, path, inode)
@@ -264,7 +270,7 @@ class _Extractor:
     # -- everything else -------------------------------------------------------------------------
 
     def _make(self, found: Found, path: bytes) -> bool:
-        """Make a file of any kind or link it, and return whether it is there."""
+        """Create or link a file that is not a directory; return whether that succeeded."""
         name, inode = found.name, found.inode
         first = self.first_names.of(found)
         if first is not None:
@@ -275,7 +281,7 @@ class _Extractor:
             except FileExistsError:
                 raise
             except OSError as error:
-                self.result.lose(path, f"is a file of its own, and no link: {error.strerror}")
+                self.result.lose(path, f"is a separate file, not a link: {error.strerror}")
             else:
                 return True
         kind = inode.file_type
@@ -284,12 +290,12 @@ class _Extractor:
         if inode.is_symlink:
             target = inode.target()
             if b"\0" in target:
-                self.result.lose(path, "is a link to what no path can be", "left-out")
+                self.result.lose(path, "is a link whose target cannot be a path", "left-out")
                 return False
             os.symlink(target, name, dir_fd=self.here)
             self._attributes_of_name(name, path, inode)
         elif inode.kind == "unknown":
-            inode.wrong("i_mode", f"is {inode.mode:#o}, of no kind of file")
+            inode.wrong("i_mode", f"is {inode.mode:#o}, which is no type of file")
             return False
         else:
             device = os.makedev(*inode.device) if inode.is_device else 0
@@ -308,7 +314,7 @@ class _Extractor:
                     if error.errno not in (errno.EFBIG, errno.EINVAL, errno.EOVERFLOW):
                         raise
                     os.unlink(name, dir_fd=self.here)
-                    text = f"has {reader.size} bytes, which the host cannot keep"
+                    text = f"has {reader.size} bytes, more than the host can store in a file"
                     self.result.lose(path, text, "left-out")
                     return False
                 is_damaged = False
@@ -324,7 +330,8 @@ class _Extractor:
             finally:
                 os.close(fd)
         if is_damaged:
-            self.result.lose(path, "cannot be read whole; zeros stand for the rest", "left-out")
+            text = "cannot be read completely; the rest is zeros"
+            self.result.lose(path, text, "left-out")
         return True
 
     def _count(self, count: int) -> None:
@@ -332,20 +339,21 @@ class _Extractor:
         if self.result.bytes_written > self.most:
             raise ImageError(
                 self.image.name,
-                f"holds more than {self.most} bytes of content; more can be allowed",
+                f"holds more than {self.most} bytes of content; max_bytes (--max-size) sets the "
+                "limit",
             )
 
     # -- attributes ------------------------------------------------------------------------------
 
     def _attributes(self, fd: int, path: bytes, inode: Inode) -> None:
-        """Owner, attributes, mode and times, in an order in which none undoes another."""
+        """Set owner, xattrs, mode, times and flags, in an order in which none undoes another."""
         mode = inode.mode & 0o7777
         try:
             os.chown(fd, inode.uid, inode.gid)
         except OSError:
             self.result.lose(path, "its owner is not kept")
             if mode & _SPECIAL_BITS:
-                self.result.lose(path, "its bits setuid and setgid are not kept")
+                self.result.lose(path, "its setuid and setgid bits are not kept")
                 mode &= ~_SPECIAL_BITS
         self._xattrs(fd, path, inode)
         os.chmod(fd, mode)
@@ -353,7 +361,7 @@ class _Extractor:
         self._flags(fd, path, inode)
 
     def _flags(self, fd: int, path: bytes, inode: Inode) -> None:
-        """Flags that chattr sets, and the project; those that forbid changes wait for the end."""
+        """Set chattr's flags and the project; flags that forbid changes are set at the end."""
         flags = inode.flags & taken_flags(inode.file_type) & ~_CASEFOLD
         if flags & ~_IMMUTABLE_OR_APPEND:
             self._set_flags(fd, path, flags & ~_IMMUTABLE_OR_APPEND)
@@ -371,7 +379,7 @@ class _Extractor:
             set_flags(fd, flags, flags)
         except OSError as error:
             if flags & (flags - 1):  # several bits
-                # One that the host does not have takes all with it.
+                # One flag that the host does not support makes all of them fail.
                 for place in range(flags.bit_length()):
                     if flags >> place & 1:
                         self._set_flags(fd, path, 1 << place)
@@ -398,7 +406,7 @@ class _Extractor:
             os.close(fd)
 
     def _attributes_of_name(self, name: bytes, path: bytes, inode: Inode) -> None:
-        """What :meth:`_attributes` does, for what cannot be opened."""
+        """Do the same as :meth:`_attributes` for a file that cannot be opened."""
         try:
             os.chown(name, inode.uid, inode.gid, dir_fd=self.here, follow_symlinks=False)
         except OSError:
@@ -423,7 +431,7 @@ class _Extractor:
                 else:
                     os.setxattr(place, name, value, follow_symlinks=False)
             except (OSError, ValueError) as error:
-                why = getattr(error, "strerror", None) or "no attribute of the host"
+                why = getattr(error, "strerror", None) or "not supported by the host"
                 shown = name.decode("utf-8", "backslashreplace")
                 self.result.lose(
                     path, f"the attribute {shown} is not kept: {why}", "xattr-left-out"

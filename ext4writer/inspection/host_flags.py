@@ -1,4 +1,4 @@
-"""Sets inode flags and projects of files of the host, as chattr(1) does."""
+"""Sets inode flags and project IDs of files on the host, as chattr(1) does."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 try:
     import fcntl
-except ImportError:  # Windows has no such flags
+except ImportError:  # Windows has neither
     HAS_IOCTL = False
 else:
     HAS_IOCTL = True
 
-# include/uapi/linux/fs.h; the directions are other bits on MIPS, PowerPC, SPARC and Alpha
-# (include/uapi/asm-generic/ioctl.h and theirs). The other numbers mean nothing on either.
+# include/uapi/linux/fs.h. MIPS, PowerPC, SPARC and Alpha encode the direction of an ioctl in other
+# bits (include/uapi/asm-generic/ioctl.h and their own). The wrong numbers are unassigned there.
 _DIRECTIONS = ((2 << 30, 1 << 30), (1 << 30, 4 << 29))
 _LONG = struct.calcsize("l")
 _GETFLAGS, _SETFLAGS = (_LONG << 16 | ord("f") << 8 | number for number in (1, 2))
@@ -23,7 +23,7 @@ _FSGETXATTR, _FSSETXATTR = (_FSXATTR_SIZE << 16 | ord("X") << 8 | number for num
 
 
 def set_flags(fd: int, flags: int, mask: int) -> None:
-    """Set those flags of an open file that are in ``mask``; OSError where that cannot be done."""
+    """Set the flags of an open file that are in ``mask``; OSError if that is impossible."""
 
     def change(answer: bytes) -> bytes:
         (found,) = struct.unpack_from("=I", answer)
@@ -33,7 +33,7 @@ def set_flags(fd: int, flags: int, mask: int) -> None:
 
 
 def set_project(fd: int, project: int) -> None:
-    """Set the project of an open file; OSError where that cannot be done."""
+    """Set the project ID of an open file; OSError if that is impossible."""
 
     def change(answer: bytes) -> bytes:
         xflags, extsize, nextents, _, cowextsize = struct.unpack(_FSXATTR, answer)
@@ -44,7 +44,7 @@ def set_project(fd: int, project: int) -> None:
 
 def _change(fd: int, get: int, put: int, empty: bytes, change: Callable[[bytes], bytes]) -> None:
     if not HAS_IOCTL:
-        raise OSError(0, "this host has none")
+        raise OSError(0, "not supported by the host")
     failed: OSError | None = None
     for read, write in _DIRECTIONS:
         try:

@@ -20,8 +20,8 @@ from .words import iso_time, text_of
 
 
 def kind_of(image: Image) -> str:
-    """Return ``ext2``, ``ext3`` or ``ext4`` as blkid decides it, or what else it is."""
-    # util-linux libblkid/src/superblocks/ext.c: ext4 is what ext3 does not know
+    """Return ``ext2``, ``ext3`` or ``ext4`` as blkid does, or ``external journal``."""
+    # util-linux libblkid/src/superblocks/ext.c: ext4 is whatever has a feature unknown to ext3.
     fmt = image.format
     if fmt.journal_dev:
         return "external journal"
@@ -42,7 +42,7 @@ def _word(name: str) -> str:
 
 
 def facts(image: Image) -> dict[str, Any]:
-    """Return the facts of an image as values of JSON; sizes are in bytes, times in ISO 8601."""
+    """Return the facts of an image as JSON values; sizes are in bytes, times in ISO 8601."""
     fmt, number = image.format, image.number
     state = number("s_state")
     states = ["clean" if state & EXT4_VALID_FS else "not clean"]
@@ -94,7 +94,7 @@ def facts(image: Image) -> dict[str, Any]:
 
 
 def _encoding(image: Image) -> str | None:
-    """How names are compared in directories that ignore case, with its flags."""
+    """Return the encoding by which names are folded, with its strictness."""
     if not image.format.casefold:
         return None
     number, flags = image.number("s_encoding"), image.number("s_encoding_flags")

@@ -1,4 +1,4 @@
-"""Files of an image as facts: what ls, stat and find show."""
+"""Facts about the files of an image: what ls, stat and find show."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ LETTERS = {
     "p": "fifo",
     "s": "socket",
 }
-"""The letters of ``find -type`` -> kinds."""
+"""Letter of ``find -type`` -> kind."""
 
 
 def sorted_children(image: Image, directory: Inode) -> list[tuple[bytes, Inode]]:
-    """Return name and inode of all entries but ``.`` and ``..``, in the order of their bytes.
+    """Return name and inode of all entries except ``.`` and ``..``, sorted by bytes.
 
     Entries whose inode cannot be read are reported and left out.
     """
@@ -38,9 +38,9 @@ def sorted_children(image: Image, directory: Inode) -> list[tuple[bytes, Inode]]
 
 
 def children_in_order(image: Image, directory: Inode) -> Iterator[tuple[bytes, Inode]]:
-    """Yield what :func:`sorted_children` returns, and read each inode only then.
+    """Yield what :func:`sorted_children` returns; each inode is read only when it is yielded.
 
-    A million names take a hundred megabytes, and their inodes would take a gigabyte.
+    A million names need a hundred megabytes, but their inodes would need a gigabyte.
     """
     names = [(entry.name, entry.ino) for entry in image.entries(directory)]
     names.sort(key=itemgetter(0))
@@ -53,10 +53,10 @@ def children_in_order(image: Image, directory: Inode) -> Iterator[tuple[bytes, I
 
 
 def facts(inode: Inode, *, path: bytes | None = None, close: bool = False) -> dict[str, Any]:
-    """Return what there is to know of an inode as values of JSON.
+    """Return the facts of an inode as JSON values; sizes are in bytes.
 
-    With ``close`` its attributes and the runs of its blocks, too. Bytes are printable text in
-    which what is not UTF-8 is escaped; the value of an attribute is in hexadecimal digits.
+    ``close`` adds extended attributes and the runs of blocks. Names are printable text with bytes
+    that are not UTF-8 escaped; values of attributes are hexadecimal digits.
     """
     found: dict[str, Any] = {} if path is None else {"path": display_path(path)}
     found |= {
@@ -91,7 +91,7 @@ def facts(inode: Inode, *, path: bytes | None = None, close: bool = False) -> di
 
 
 def target_of(inode: Inode) -> bytes:
-    """Return where a link leads; ``?`` where that cannot be read, which is reported."""
+    """Return the target of a symlink; ``?`` if it cannot be read, which is reported."""
     try:
         return inode.target()
     except DamageError as error:
@@ -100,7 +100,7 @@ def target_of(inode: Inode) -> bytes:
 
 
 def _protection(inode: Inode) -> dict[str, Any]:
-    """What is encrypted, so that names and content are as they lie; and what fs-verity says."""
+    """Return the encryption context and the facts of fs-verity, if the inode has them."""
     found: dict[str, Any] = {}
     if "ENCRYPT" in inode.flag_names:
         context = encryption_context(inode)
@@ -118,7 +118,7 @@ def _protection(inode: Inode) -> dict[str, Any]:
 
 
 def long_line(name: bytes, inode: Inode, label: bool = False) -> str:
-    """Return one line of ``ls -l``; ``label`` adds the label of SELinux."""
+    """Return one line of ``ls -l``; ``label`` adds the SELinux label."""
     size = ", ".join(map(str, inode.device)) if inode.is_device else str(inode.size)
     text = display_path(name)
     if inode.is_symlink:
@@ -132,7 +132,7 @@ def long_line(name: bytes, inode: Inode, label: bool = False) -> str:
 
 
 def label_of(inode: Inode) -> str:
-    """Return the label of SELinux, or ``?``."""
+    """Return the SELinux label, or ``?``."""
     value = inode.xattrs().get(b"security.selinux")
     return "?" if value is None else display_path(value.rstrip(b"\0"))
 
@@ -146,10 +146,10 @@ def find(
     larger: int | None = None,
     ino: int | None = None,
 ) -> Iterator[Found]:
-    """Yield what is below ``top`` and fits all that is asked.
+    """Yield the files below ``top`` that match every given condition.
 
-    ``name`` is a pattern of the shell for the last component, ``kind`` one of :data:`LETTERS`'
-    values, ``larger`` a size in bytes.
+    ``name`` is a shell pattern for the last component, ``kind`` one of the values of
+    :data:`LETTERS`, ``larger`` a size in bytes that must be exceeded.
     """
     pattern = None if name is None else re.compile(_translated(name), re.DOTALL)
     for found in image.walk(top):
@@ -166,7 +166,7 @@ def find(
 
 
 def _translated(pattern: bytes) -> bytes:
-    """A pattern of the shell as a regular expression; each star matches as little as it can."""
+    """Translate a shell pattern into a regular expression; stars are not greedy."""
     parts: list[bytes] = []
     place = 0
     while place < len(pattern):
@@ -190,11 +190,11 @@ def _translated(pattern: bytes) -> bytes:
 
 
 def owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
-    """Yield who owns a block: metadata of a group, or metadata or content of inodes.
+    """Yield the owners of a block: metadata of a group, or metadata or content of inodes.
 
-    Every owner is named, also where there should be one only. Inodes that no path leads to have
-    the path ``<ino>``. On the device of a journal, what is no metadata is its log. A block that
-    nothing names has a row with its kind alone: free, the boot block, or in use without an owner.
+    All owners are yielded, even if there should be only one. Inodes without a path have the path
+    ``<ino>``. On a journal device, every block that is not metadata belongs to the log. A block
+    without an owner has one row with its kind: free, the boot block, or in use without an owner.
     """
     rows = list(_owners(image, block))
     yield from rows
@@ -242,7 +242,7 @@ def _owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
 
 
 def _of_journal_device(device: Image, start: int, end: int) -> Iterator[dict[str, Any]]:
-    """What lies between two bytes of a journal's device."""
+    """Yield what a journal device holds between two bytes."""
     kinds = [
         run.kind.value
         for run in device.unit_runs()

@@ -1,4 +1,4 @@
-"""What a check finds: one problem each, with its place and the name that e2fsck has for it."""
+"""What a check finds: single problems, each with its place and e2fsck's name for it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..read import Image
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong. ``offset`` is in bytes from the start of the file system."""
+    """One problem. ``offset`` is in bytes from the start of the file system."""
 
     code: str
-    """What e2fsck calls it (e2fsck/problem.h); a name of our own for what it never looks at."""
+    """The name in e2fsck/problem.h, or one of our own for what e2fsck does not check."""
     record: str
     field: str
     offset: int | None
     text: str
-    """What is there and what should be, to be read after record and field."""
+    """The value found and the one expected, as the predicate of record and field."""
     ino: int | None = None
     path: bytes | None = None
     is_warning: bool = False
-    """Whether e2fsck would call the file system clean anyway."""
+    """Whether e2fsck would still call the file system clean."""
 
     @property
     def line(self) -> str:
@@ -75,23 +75,23 @@ _CODES = {
     ("xattr_entry", "e_value_inum"): "PR_1_ATTR_VALUE_EA_INODE",
     ("xattr_entry", "e_name_index"): "PR_1_EA_BAD_NAME",
 }
-"""Record and field that a reader calls damaged -> what e2fsck calls that."""
+"""Record and field that a reader reports as damaged -> e2fsck's name for the problem."""
 
 _SPELLINGS = {"inode_128": "inode", "group_desc_32": "group_desc"}
 
 
 def of_damage(error: DamageError) -> Problem:
-    """The problem that a reader met."""
+    """Return the problem for an error of a reader."""
     key = _SPELLINGS.get(error.record, error.record), error.field
     text = error.problem
     code = "VERITY" if key[0] == FSVERITY_DESCRIPTOR.name else _CODES.get(key, "DAMAGE")
     if error.kind == "depth":
-        # e2fsck goes by the depth of the root; the kernel refuses the node.
+        # e2fsck relies on the depth in the root; the kernel refuses the node.
         return Problem(
             "EXTENT_DEPTH", key[0], error.field, error.offset, text, error.ino, None, True
         )
     if error.kind == "past-end":
-        code = "PAST_THE_END"  # not what the superblock says, but what cannot be read therefore
+        code = "PAST_THE_END"  # the superblock has its own problem; this is what cannot be read
     elif error.kind == "unmapped":
         code = "PR_2_DIRECTORY_HOLE"
     elif error.kind == "missing" and key[1] == "det_checksum":
@@ -100,11 +100,11 @@ def of_damage(error: DamageError) -> Problem:
 
 
 def with_paths(image: Image, problems: Iterable[Problem]) -> list[Problem]:
-    """The problems with the paths of their inodes, as far as a walk finds any."""
+    """Return the problems with the paths of their inodes, where a walk finds them."""
     listed = list(problems)
     wanted = {problem.ino for problem in listed if problem.ino is not None}
     paths: dict[int, bytes] = {2: b"/"} if 2 in wanted else {}
-    heard, image.on_damage = image.on_damage, lambda _: None
+    previous, image.on_damage = image.on_damage, lambda _: None
     try:
         if wanted - paths.keys():
             for found in image.walk():
@@ -113,9 +113,9 @@ def with_paths(image: Image, problems: Iterable[Problem]) -> list[Problem]:
                     if len(paths) == len(wanted):
                         break
     except (DamageError, ValueError):
-        pass  # what cannot be walked has no paths
+        pass  # the walk cannot continue; the remaining inodes get no path
     finally:
-        image.on_damage = heard
+        image.on_damage = previous
     return [
         problem if problem.ino is None else problem._replace(path=paths.get(problem.ino))
         for problem in listed

@@ -1,4 +1,4 @@
-"""What each byte of metadata says: field by field, from the declarations of the format."""
+"""Explains each byte of metadata, field by field, from the declarations of the format."""
 
 from __future__ import annotations
 
@@ -60,34 +60,35 @@ from ..read.xattr_entries import inline_value
 from .words import iso_time, words
 
 _QUOTA_MOST_BYTES = 1 << 24
-"""Of a quota file that are read to find out what a block of it holds."""
+"""How much of a quota file is read to find out what each block holds, in bytes."""
 
 TIMES = ("i_atime", "i_ctime", "i_mtime", "i_crtime")
 
 
 class Row(NamedTuple):
-    """Some bytes and what they say; ``offset`` is from the start of the file system."""
+    """Some bytes and their meaning; ``offset`` is in bytes from the start of the file system."""
 
     offset: int
     size: int
     name: str
-    """``record.field``, or what the bytes are."""
+    """``record.field``, or a description of the bytes."""
     value: int | str | list[int]
-    """Bytes as hexadecimal digits."""
+    """Byte strings are hexadecimal digits."""
     means: str
-    """The value in words, where there is more to say than the number."""
+    """The value in words; empty if the number says it all."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the row as values of JSON."""
+        """Return the row as JSON values."""
         return self._asdict()
 
 
 def fields(
     image: Image, record: Record, data: bytes, offset: int, *, at: int = 0, label: str = ""
 ) -> list[Row]:
-    """Return a row for each field of a record that begins at ``at`` of ``data``.
+    """Return a row for each field of the record at byte ``at`` of ``data``.
 
-    ``offset`` is where ``data`` begins in the file system. What is cut short is left out.
+    ``offset`` is the byte of the file system at which ``data`` begins. Fields that do not fit
+    into ``data`` are left out.
     """
     rows = []
     for name, field in record.fields.items():
@@ -108,7 +109,7 @@ def fields(
 
 
 def explain(image: Image, unit: Unit) -> list[Row]:
-    """Return rows that together explain every byte of a unit, ascending."""
+    """Return rows that together cover every byte of a unit, by ascending offset."""
     data = image.read(unit.offset, unit.size)
     rows = _EXPLAINERS.get(unit.kind, _raw)(image, unit, data)
     rows = _checked(image, unit, data, rows)
@@ -116,7 +117,7 @@ def explain(image: Image, unit: Unit) -> list[Row]:
 
 
 def _checked(image: Image, unit: Unit, data: bytes, rows: list[Row]) -> list[Row]:
-    """Say of the checksum whether it is right."""
+    """Add to the row of the checksum whether it is right."""
     names = checksum_fields(unit.kind)
     resealed = bytearray(data)
     try:
@@ -136,7 +137,7 @@ def _checked(image: Image, unit: Unit, data: bytes, rows: list[Row]) -> list[Row
 
 
 def _without_gaps(rows: list[Row], offset: int, data: bytes) -> list[Row]:
-    """Add rows for the bytes that no row explains."""
+    """Add rows for the bytes that no row covers."""
     complete: list[Row] = []
     end = offset
 
@@ -173,7 +174,7 @@ def _group_desc(image: Image, unit: Unit, data: bytes) -> list[Row]:
 
 
 def _bitmap(image: Image, unit: Unit, data: bytes) -> list[Row]:
-    """Ranges of bits: what is in use, what is free, what is padding."""
+    """Return one row that lists the ranges in use and the free ones."""
     fmt = image.format
     if unit.kind is UnitKind.BLOCK_BITMAP:
         first, counted = fmt.group_first_block(unit.owner), fmt.clusters_per_group
@@ -199,7 +200,7 @@ def _bitmap(image: Image, unit: Unit, data: bytes) -> list[Row]:
 
 
 def _inode(image: Image, unit: Unit, data: bytes) -> list[Row]:
-    """The fields, what ``i_block`` holds, and the attributes after them."""
+    """The fields, the content of ``i_block``, and the extended attributes inside the inode."""
     inode = Inode(image, unit.owner, unit.offset, data)
     large = image.format.has_extra_fields
     record = INODE if large else INODE_128
@@ -232,11 +233,11 @@ _OF_VALUES = {
     "inode.i_ctime": "how many entries name the value, above 32 bits",
     "inode.l_i_version": "how many entries name the value",
 }
-"""What fields of an inode of ea_inode mean (fs/ext4/xattr.c)."""
+"""Meanings of fields in an inode that holds an attribute value (ea_inode; fs/ext4/xattr.c)."""
 
 
 def _inline_entries(image: Image, inode: Inode, rows: list[Row]) -> list[Row]:
-    """``rows`` of attributes, with the entries of the directory in the place of their bytes."""
+    """Replace, in the rows of attributes, the bytes of inline directory entries by the entries."""
     value, offset = inline_value(inode)
     at = offset - inode.offset
     return [
@@ -410,7 +411,7 @@ def _xattr_entries(image: Image, data: bytes, offset: int, first: int, base: int
 
 
 def _context(image: Image, value: bytes, offset: int) -> list[Row]:
-    """How a directory or a file is encrypted."""
+    """The fields of an encryption context."""
     from ..ondisk.encryption import FSCRYPT_CONTEXT_V1, FSCRYPT_CONTEXT_V2
 
     for record in (FSCRYPT_CONTEXT_V1, FSCRYPT_CONTEXT_V2):
@@ -430,7 +431,7 @@ def _orphans(image: Image, unit: Unit, data: bytes) -> list[Row]:
 
 
 def _log_block(record: Record) -> Any:
-    """A descriptor with its tags, a list of revoked blocks, or a commit."""
+    """Return the explainer of a descriptor block, revoke block or commit block."""
 
     def explain_log_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
         from ..read.journal import Journal
@@ -460,7 +461,7 @@ def _log_block(record: Record) -> Any:
 
 
 def _copied_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
-    """A block that recovery writes somewhere else: where, and its bytes."""
+    """A block that recovery copies: its bytes, and the block to which it is written."""
     from ..read.journal import Journal
 
     found = [
@@ -474,7 +475,7 @@ def _copied_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
 
 
 def _fast_commit(image: Image, unit: Unit, data: bytes) -> list[Row]:
-    """The tags of a block, each with the fields of its value."""
+    """The tags of a fast commit block, each with the fields of its value."""
     rows: list[Row] = []
     at = number = 0
     while at + FC_TL.size <= len(data):
@@ -496,7 +497,7 @@ def _fast_commit(image: Image, unit: Unit, data: bytes) -> list[Row]:
 
 
 def _verity(image: Image, unit: Unit, data: bytes) -> list[Row]:
-    """Hashes of a tree, or the descriptor with its signature."""
+    """The hashes of a Merkle tree block, or the fs-verity descriptor with its signature."""
     from ..ondisk.verity import FSVERITY_DESCRIPTOR
     from ..read.verity import verity
 
@@ -528,15 +529,14 @@ def _symlink(_image: Image, unit: Unit, data: bytes) -> list[Row]:
 
 
 def _quota_block(image: Image, unit: Unit, data: bytes) -> list[Row]:
-    """The parts of ``QT_BLKSIZE`` bytes, by where the tree has them."""
+    """The quota blocks of ``QT_BLKSIZE`` bytes, each by its level in the quota tree."""
     file = FileReader(image.inode(unit.owner)).read_at(0, _QUOTA_MOST_BYTES)
     levels: dict[int, int] = {}
     try:
         check_header(file, quota_inodes(image)[unit.owner])
         levels.update(tree_blocks(file))
     except (KeyError, ValueError):
-        # What was found before that is still explained.
-        pass
+        pass  # blocks that were found before the damage are still explained
     rows: list[Row] = []
     for start in range(0, len(data), QT_BLKSIZE):
         number = (unit.number * len(data) + start) // QT_BLKSIZE
@@ -590,7 +590,7 @@ _EXPLAINERS = {
 
 
 def superblock_units(image: Image, group: int = 0) -> Iterator[Unit]:
-    """Yield the superblock of one group; of a journal's device that of the journal, too."""
+    """Yield the superblock of one group; for a journal device, also the journal's superblock."""
     if group:
         image.check_group(group)
     if image.format.journal_dev:
@@ -600,9 +600,9 @@ def superblock_units(image: Image, group: int = 0) -> Iterator[Unit]:
 
 
 def journal_units(image: Image) -> Iterator[Unit]:
-    """Yield the superblock of a journal, and what recovery reads of its log.
+    """Yield the superblock of the journal, and the log blocks that recovery reads.
 
-    ``image`` holds the journal inside, or is the device of one.
+    ``image`` contains the journal or is a journal device.
     """
     kinds = (
         *(UnitKind.JOURNAL_SUPERBLOCK, UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE),
@@ -620,8 +620,8 @@ def _of_journal_device(device: Image, *kinds: UnitKind) -> Iterator[Unit]:
 
 
 def group_units(image: Image, group: int) -> Iterator[Unit]:
-    """Yield descriptor and bitmaps of one group."""
-    image.descriptor(group)  # there must be such a one
+    """Yield the descriptor and bitmaps of one group; raise if the image has no such group."""
+    image.descriptor(group)
     offset = image.descriptor_offset(group)
     yield Unit(UnitKind.GROUP_DESC, 0, group, offset, image.format.desc_size)
     yield from _of_group(image, group, (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP))
@@ -636,12 +636,12 @@ def _of_group(image: Image, group: int, kinds: tuple[UnitKind, ...]) -> Iterator
 
 
 def inode_unit(inode: Inode) -> Unit:
-    """Return an inode as a unit."""
+    """Return the unit of an inode."""
     return Unit(UnitKind.INODE, inode.ino, 0, inode.offset, len(inode.raw))
 
 
 def units_of_inode(inode: Inode, *kinds: UnitKind) -> Iterator[Unit]:
-    """Yield the units that belong to an inode, those of ``kinds`` alone if any are given."""
+    """Yield the units that belong to an inode; ``kinds``, if given, selects among them."""
     from ..read import units
 
     for run in units.inode_units(inode, set()):
@@ -651,7 +651,7 @@ def units_of_inode(inode: Inode, *kinds: UnitKind) -> Iterator[Unit]:
 
 
 def descriptor_units(inode: Inode) -> Iterator[Unit]:
-    """Yield the blocks that hold the descriptor of verity of a file, if it has one."""
+    """Yield the blocks that hold the fs-verity descriptor of a file, if it has one."""
     from ..read.verity import verity
 
     found = verity(inode)
@@ -663,7 +663,7 @@ def descriptor_units(inode: Inode) -> Iterator[Unit]:
 
 
 def block_units(image: Image, block: int) -> Iterator[Unit]:
-    """Yield the units that lie in a block, descriptors and inodes one by one."""
+    """Yield the units that overlap a block; descriptors and inodes are single units."""
     start, end = block * image.block_size, (block + 1) * image.block_size
     for run in image.unit_runs():
         if run.offset < end and start < run.offset + run.size * run.count:

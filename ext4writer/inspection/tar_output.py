@@ -1,4 +1,4 @@
-"""Files of an image as a tar archive: PAX, with attributes, holes and nanoseconds."""
+"""Writes the files of an image as a PAX archive, with xattrs, holes and nanoseconds."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ _TYPES = {
 def write_tar(
     image: Image, stream: BinaryIO, paths: Sequence[bytes] = (), *, max_bytes: int | None = None
 ) -> list[Loss]:
-    """Write what is in ``image`` to ``stream`` as a PAX archive; return what no archive holds.
+    """Write the files of ``image`` to ``stream`` as a PAX archive; return what was lost.
 
     ``paths`` and ``max_bytes`` are those of :func:`.extract.extract`. Names begin with ``./``.
-    Holes are kept in GNU's format 1.0, attributes as ``SCHILY.xattr``. The same image gives the
-    same bytes.
+    Holes are stored in GNU's sparse format 1.0, extended attributes as ``SCHILY.xattr``. Equal
+    images yield equal archives. Raises :class:`~ext4writer.NotFoundError` for a missing path and
+    :class:`~ext4writer.ImageError` beyond ``max_bytes``.
     """
     most = RATIO_MAX * image.store.size + SPARE_BYTES if max_bytes is None else max_bytes
     wanted = chosen(image, paths)
@@ -47,7 +48,7 @@ def write_tar(
     written = 0
     archive = _Archive(stream)
     if not image.root.is_directory:
-        raise image.root.error("i_mode", f"is {image.root.mode:#o}, and not of a directory")
+        raise image.root.error("i_mode", f"is {image.root.mode:#o}, not the mode of a directory")
     if not wanted:
         archive.add(_header("./", image.root, {}))
     for found in image.walk(descend=lambda found: is_wanted(found, wanted)):
@@ -55,7 +56,7 @@ def write_tar(
         if not is_wanted(found, wanted):
             if not found.is_path:
                 losses.append(
-                    Loss(found.path, "its encrypted name can stand in no path", "left-out")
+                    Loss(found.path, "its encrypted name cannot be part of a path", "left-out")
                 )
             continue
         if inode.kind not in _TYPES:
@@ -85,7 +86,7 @@ def write_tar(
                     info.linkname = inode.target().decode("utf-8", "surrogateescape")
                 except DamageError as error:
                     image.damage(error)
-                    losses.append(Loss(found.path, "cannot be read whole", "left-out"))
+                    losses.append(Loss(found.path, "cannot be read completely", "left-out"))
                     continue
             elif inode.is_device:
                 info.devmajor, info.devminor = inode.device
@@ -96,10 +97,13 @@ def write_tar(
         with image.open(inode) as reader:
             written += sum(end - start for start, end in reader.data)
             if written > most:
-                text = f"holds more than {most} bytes of content; more can be allowed"
-                raise ImageError(image.name, text)
+                raise ImageError(
+                    image.name,
+                    f"holds more than {most} bytes of content; max_bytes (--max-size) sets the "
+                    "limit",
+                )
             if not _add_file(archive, name, reader, extra):
-                what = "cannot be read whole; zeros stand for the rest"
+                what = "cannot be read completely; the rest is zeros"
                 losses.append(Loss(found.path, what, "left-out"))
         first_names.took(found, name)
     archive.end()
@@ -107,14 +111,14 @@ def write_tar(
 
 
 class _Archive:
-    """Members of an archive, one after the other, in a stream that need not seek."""
+    """Writes the members of an archive in sequence; the stream need not be seekable."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._size = 0
 
     def add(self, info: tarfile.TarInfo, content: Iterable[bytes] = ()) -> None:
-        """Add a member; ``content`` has as many bytes as it says."""
+        """Add a member; ``content`` has ``info.size`` bytes in total."""
         self._write(_encoded(info))
         for piece in content:
             self._write(piece)
@@ -122,7 +126,7 @@ class _Archive:
             self._write(bytes(padding(self._size, BLOCK)))
 
     def end(self) -> None:
-        """Write what ends an archive: two blocks of zeros, and more up to a whole record."""
+        """Write the end of the archive: two blocks of zeros, padded to a full record."""
         self._write(bytes(2 * BLOCK))
         self._write(bytes(padding(self._size, tarfile.RECORDSIZE)))
 
@@ -132,10 +136,9 @@ class _Archive:
 
 
 def _encoded(info: tarfile.TarInfo) -> bytes:
-    """The header of a member, and before it what has no place in one.
+    """Return the header of a member, preceded by a PAX header if one is needed.
 
-    Those that have all in one block are most, and are made here: :mod:`tarfile` takes ten times as
-    long.
+    Most headers need a single block and are built here: :mod:`tarfile` takes ten times as long.
     """
     name, link = info.name, info.linkname
     if info.isdir() and not name.endswith("/"):
@@ -164,7 +167,7 @@ def _name(path: bytes) -> str:
 
 
 def _xattr_records(inode: Inode, path: bytes, losses: list[Loss]) -> dict[str, str]:
-    """The attributes as PAX records; GNU tar escapes '%' and '=' in their names."""
+    """Return extended attributes as PAX records; GNU tar escapes '%' and '=' in their names."""
     records = {}
     for name, value in inode.xattrs().items():
         try:
@@ -193,7 +196,7 @@ def _header(name: str, inode: Inode, extra: dict[str, str]) -> tarfile.TarInfo:
 
 
 def _add_file(archive: _Archive, name: str, reader: FileReader, extra: dict[str, str]) -> bool:
-    """Add a file, and return whether all of it could be read."""
+    """Add a regular file; return whether all of it could be read."""
     data, inode = reader.data, reader.inode
     stretches = _Stretches(reader, data)
     full = [(0, reader.size)] if reader.size else []
@@ -202,7 +205,7 @@ def _add_file(archive: _Archive, name: str, reader: FileReader, extra: dict[str,
         info.size = reader.size
         archive.add(info, stretches)
         return stretches.is_whole
-    # GNU tar, "Storing Sparse Files", format 1.0: the map is text in front of the data.
+    # GNU tar, "Storing Sparse Files", format 1.0: the sparse map is text before the data.
     last = [(reader.size, reader.size)] if not data or data[-1][1] < reader.size else []
     numbers = [f"{start}\n{end - start}\n" for start, end in [*data, *last]]
     text = f"{len(numbers)}\n{''.join(numbers)}".encode()
@@ -222,7 +225,7 @@ def _add_file(archive: _Archive, name: str, reader: FileReader, extra: dict[str,
 
 
 class _Stretches:
-    """The bytes of some stretches of a file, one after the other; zeros where it is damaged."""
+    """Iterates over the bytes of several spans of a file; damaged parts are zeros."""
 
     def __init__(self, reader: FileReader, stretches: list[Span]) -> None:
         self._reader = reader

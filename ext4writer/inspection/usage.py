@@ -1,4 +1,4 @@
-"""The user of each block of an image: a group, an inode, or none."""
+"""Who uses each block of an image: a group, an inode, or nobody."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ..read.units import group_units
 DATA = "data"
 FREE = "free"
 MISSING = "not in the image"
-"""Past the end of a file that ends early; nothing says what it would be."""
+"""Past the end of a truncated image file; nothing is known about such blocks."""
 LOST = "no owner"
-"""In use, as the bitmap has it, and nothing says by whom."""
+"""In use according to the bitmap, but nothing refers to the block."""
 REST = "rest of clusters"
-"""What is left of a cluster that something else is in; only with bigalloc."""
+"""The unused blocks of a cluster that is partly in use; only with bigalloc."""
 JOURNAL = "journal"
 DIRECTORY = "directory"
 SYMLINK = "symlink"
@@ -50,22 +50,22 @@ KINDS = (
     *(RESERVED, JOURNAL, DIRECTORY, TREE, XATTRS, SYMLINK, "quota", "orphan file", "bad blocks"),
     *(DATA, REST, LOST, MISSING, FREE),
 )
-"""All that a block can be used for."""
+"""Everything a block can be used for."""
 
 _TIMES_MOST = 4
-"""How often the blocks of an image may be named before the rest is left out; damage can name the
-same ones again and again."""
+"""How many times the number of blocks may be mapped before the rest is left out; damage can map the
+same blocks again and again."""
 
 
 class Use(NamedTuple):
-    """Neighbouring blocks of one use. ``ino`` is 0 for what belongs to a group."""
+    """Contiguous blocks of one use. ``ino`` is 0 for blocks that belong to a group."""
 
     first: int
     count: int  # type: ignore[assignment]  # hides tuple.count on purpose
     kind: str
     ino: int
     logical: int = 0
-    """The first block's number in its file."""
+    """The logical block number of the first block in its file."""
 
     @property
     def end(self) -> int:
@@ -74,15 +74,15 @@ class Use(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """All uses of an image, ascending, what is free among them; damage can make some overlap."""
+    """All uses of an image, free blocks included, ascending; damage can make some overlap."""
 
     uses: list[Use]
     is_complete: bool
-    """False where blocks were named so often that the rest was left out."""
+    """False if blocks were mapped so often that the rest was left out."""
 
 
 def kind_of_inode(image: Image, inode: Inode) -> str:
-    """Return what the blocks of an inode hold."""
+    """Return the kind of use, of :data:`KINDS`, of the blocks of an inode."""
     ino = inode.ino
     if image.format.has_journal and ino == image.number("s_journal_inum"):
         return JOURNAL
@@ -102,7 +102,7 @@ def kind_of_inode(image: Image, inode: Inode) -> str:
 
 
 def usage(image: Image) -> Usage:
-    """Return who uses each block."""
+    """Return the uses of all blocks."""
     if image.format.journal_dev:
         return Usage(list(_of_journal_device(image)), True)
     uses = list(_of_groups(image))
@@ -115,7 +115,7 @@ def usage(image: Image) -> Usage:
             continue
         for use in _of_inode(image, inode, shared):
             if may_repeat:
-                # One block may stand in a file any number of times.
+                # With shared_blocks a file may map one block any number of times.
                 if use[:2] in named:
                     continue
                 named.add(use[:2])
@@ -128,7 +128,7 @@ def usage(image: Image) -> Usage:
 
 
 def _of_journal_device(device: Image) -> Iterator[Use]:
-    """A journal in a device of its own has all blocks from its superblock on."""
+    """On a journal device, the journal has all blocks after the journal superblock."""
     start = journal_device_start(device.block_size)
     stored = min(device.store.size // device.block_size, device.blocks_count)
     if start > 1:
@@ -169,7 +169,7 @@ def _of_inode(image: Image, inode: Inode, shared: set[int]) -> Iterator[Use]:
 
 
 def _with_gaps(image: Image, uses: list[Use]) -> Iterator[Use]:
-    """The uses, and what lies between them as the bitmaps have it."""
+    """Yield the uses, and those of the blocks between them according to the bitmaps."""
     end = 0
     for use in uses:
         if use.first > end:
@@ -183,7 +183,7 @@ def _with_gaps(image: Image, uses: list[Use]) -> Iterator[Use]:
 def _gap(image: Image, first: int, end: int) -> Iterator[Use]:
     fmt = image.format
     if first < fmt.first_data_block:
-        # Block 0 of 1 KiB is the boot block, in no group.
+        # With 1 KiB blocks, block 0 is the boot block, which belongs to no group.
         yield Use(first, 1, BOOT, 0)
         first += 1
     per_group = fmt.clusters_per_group * fmt.blocks_per_cluster
@@ -195,7 +195,7 @@ def _gap(image: Image, first: int, end: int) -> Iterator[Use]:
             return
         start = fmt.group_first_block(group)
         stop = min(end, start + per_group)
-        # What the file has no more of is missing; the rest is as the bitmap has it.
+        # Blocks past the end of the file are missing; the bitmap has the others.
         over, stop = stop, min(stop, stored)
         data = None
         try:
@@ -217,10 +217,10 @@ def _gap(image: Image, first: int, end: int) -> Iterator[Use]:
 
 
 def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> Iterator[Use]:
-    """What is between ``first`` and ``stop``, by the bits of a group that begins at ``start``."""
+    """Yield uses from ``first`` to ``stop`` by the bits of the group that begins at ``start``."""
     low, high = (first - start) // per_cluster, ceil_div(stop - start, per_cluster)
     bits = bits >> low & ones(high - low)
-    # Digits, because one pass over them costs what they are long; shifts would cost its square.
+    # A pass over digits takes linear time; shifting the number takes quadratic time.
     digits = f"{bits:0{high - low}b}"[::-1]
     place = 0
     while place < len(digits):
@@ -237,7 +237,7 @@ def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> 
 
 
 def _in_use(begin: int, end: int, start: int, per_cluster: int) -> Iterator[Use]:
-    """What is in use and has no owner: whole clusters are lost, others have their owner beside."""
+    """Yield blocks in use without an owner; parts of clusters are the rest of an owner's."""
     low = begin + (start - begin) % per_cluster
     high = end - (end - start) % per_cluster
     if low >= high:

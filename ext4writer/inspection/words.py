@@ -1,4 +1,4 @@
-"""Numbers as words: what a field says, by what its declaration says it counts."""
+"""Turns the values of fields into words, by the units in their declarations."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TYPES = {1: "p", 2: "c", 4: "d", 6: "b", 8: "-", 10: "l", 12: "s"}
 
 
 def many(count: int, what: str) -> str:
-    """Return a count with its noun, which is given in the plural."""
+    """Return a count with its noun; ``what`` is the plural."""
     return f"{count:,} {what}" if count != 1 else f"1 {what.removesuffix('s')}"
 
 
 def iso_time(seconds: int, nanoseconds: int | None = None) -> str | None:
-    """Return seconds since 1970 as UTC in ISO 8601; None for 0 without nanoseconds: never."""
+    """Return seconds since 1970 as UTC in ISO 8601; 0 without nanoseconds means never: None."""
     if not seconds and nanoseconds is None:
         return None
     days, rest = divmod(seconds, 86400)
@@ -33,8 +33,8 @@ def iso_time(seconds: int, nanoseconds: int | None = None) -> str | None:
 
 
 def _civil(days: int) -> tuple[int, int, int]:
-    """Year, month and day of a day since 1970; the Gregorian calendar repeats in 400 years."""
-    days += 719468  # from 0000-03-01, so that the leap day is the last of a year
+    """Convert days since 1970 to (year, month, day); the calendar repeats every 400 years."""
+    days += 719468  # count from 0000-03-01: a leap day is then the last day of its year
     era, day = divmod(days, _DAYS_IN_400_YEARS)
     year = (day - day // 1460 + day // 36524 - day // 146096) // 365
     day -= 365 * year + year // 4 - year // 100
@@ -49,7 +49,7 @@ def time_ns(nanoseconds: int | None) -> str | None:
 
 
 def text_of(value: Value) -> str:
-    """Return bytes that end at the first zero as printable text."""
+    """Return the bytes before the first zero as printable text."""
     assert isinstance(value, bytes)
     return display_path(value.partition(b"\0")[0])
 
@@ -68,7 +68,7 @@ def mode_words(mode: int) -> str:
 
 
 def flag_words(value: int, meaning: Meaning) -> str:
-    """Return the names of the bits that are set, and what is left as a number."""
+    """Return the names of the bits that are set, and the unnamed ones as a number."""
     names = [name for bit, name in meaning.names.items() if value & bit]
     rest = value & ~sum(meaning.names)
     if rest:
@@ -77,14 +77,14 @@ def flag_words(value: int, meaning: Meaning) -> str:
 
 
 def feature_words(value: int, field: str) -> str:
-    """Return the names of the features in one of the words of a superblock."""
+    """Return the names of the features in one feature word of a superblock."""
     return ", ".join(FeatureSet(**{field.removeprefix("s_feature_"): value}).names()) or "none"
 
 
 def words(value: Value, meaning: Meaning, block_size: int = 0, *, field: str = "") -> str:
-    """Return what the value of a field means; empty where that is only the number itself.
+    """Return the meaning of a field's value; empty if it is only the number itself.
 
-    Times are those of the superblock and of the journal: unsigned seconds.
+    Times must be unsigned seconds, as in the superblock and the journal.
     """
     unit = meaning.unit
     if isinstance(value, bytes):

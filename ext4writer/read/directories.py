@@ -269,7 +269,7 @@ def check_block(directory: Inode, block: Block) -> None:
     field = list(record.fields)[-1]
     stored = record.number(block.data, tail, field)
     if stored != checksum:
-        text = f"is {stored:#010x}, and should be {checksum:#010x}"
+        text = f"is {stored:#010x} but should be {checksum:#010x}"
         _wrong(directory, block.offset + tail, field, text, record)
 
 
@@ -429,7 +429,7 @@ def _index_entries(
     right = (root_limit if is_root else node_limit)(fmt.block_size, fmt.metadata_csum)
     record = DX_ROOT if is_root else DX_NODE
     if limit != right:
-        _wrong(directory, block.offset, "limit", f"is {limit}, and should be {right}", record)
+        _wrong(directory, block.offset, "limit", f"is {limit} but should be {right}", record)
         return None
     if not 0 < count <= limit:
         _wrong(directory, block.offset, "count", f"is {count}, and the limit is {limit}", record)

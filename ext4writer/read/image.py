@@ -128,7 +128,7 @@ class Image:
             stored = SUPERBLOCK.number(self.superblock_bytes, 0, "s_checksum")
             found = crc32c(CRC_START, self.superblock_bytes[: SUPERBLOCK.offset("s_checksum")])
             if stored != found:
-                self.damage(wrong("s_checksum", f"is {stored:#010x}, and should be {found:#010x}"))
+                self.damage(wrong("s_checksum", f"is {stored:#010x} but should be {found:#010x}"))
         if fmt.journal_dev:
             self.inodes_count = 0
             return
@@ -280,7 +280,7 @@ class Image:
                     self.desc_record.name,
                     "bg_checksum",
                     offset + at,
-                    f"is {stored:#06x}, and should be {found:#06x}",
+                    f"is {stored:#06x} but should be {found:#06x}",
                 )
             )
 

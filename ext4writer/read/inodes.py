@@ -280,7 +280,7 @@ class Inode:
         # One that was never written has none (lib/ext2fs/csum.c:ext2fs_inode_csum_verify).
         if self.checksum & mask != expected and any(self.raw[:EXT4_GOOD_OLD_INODE_SIZE]):
             self.wrong(
-                "l_i_checksum_lo", f"is {self.checksum & mask:#x}, and should be {expected:#x}"
+                "l_i_checksum_lo", f"is {self.checksum & mask:#x} but should be {expected:#x}"
             )
 
     # -- what it holds ---------------------------------------------------------------------------

@@ -139,7 +139,7 @@ class Journal:
         stored = self.number("s_checksum")
         expected = set_journal_superblock_checksum(data, 0)
         if stored != expected:
-            text = f"is {stored:#010x}, and should be {expected:#010x}"
+            text = f"is {stored:#010x} but should be {expected:#010x}"
             image.damage(self._error("s_checksum", text))
 
     def number(self, name: str) -> int:

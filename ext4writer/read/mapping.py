@@ -177,7 +177,7 @@ def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | 
         return None
     if depth is not None and found != depth:
         # The kernel refuses the node. The root says how deep the tree is, so that it can be read.
-        text = f"is {found}, and should be {depth}"
+        text = f"is {found} but should be {depth}"
         _wrong(inode, EXTENT_HEADER, "eh_depth", offset, text, "depth")
         found = depth
     if depth is not None and inode.image.format.metadata_csum:
@@ -185,7 +185,7 @@ def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | 
         stored = EXTENT_TAIL.number(data, tail, "et_checksum")
         expected = crc32c(inode.seed, data[:tail])
         if stored != expected:
-            text = f"is {stored:#010x}, and should be {expected:#010x}"
+            text = f"is {stored:#010x} but should be {expected:#010x}"
             _wrong(inode, EXTENT_TAIL, "et_checksum", offset + tail, text)
     return _Node(data, offset, found, entries)
 

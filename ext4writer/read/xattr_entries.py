@@ -82,7 +82,7 @@ def in_block(inode: Inode) -> list[Xattr]:
         stored = XATTR_HEADER.number(data, 0, "h_checksum")
         expected = expected_checksum(inode, block, data)
         if stored != expected:
-            text = f"is {stored:#010x}, and should be {expected:#010x}"
+            text = f"is {stored:#010x} but should be {expected:#010x}"
             wrong(inode, XATTR_HEADER, "h_checksum", offset, text)
     return list(_entries(inode, data, XATTR_HEADER.size, 0, offset))
 

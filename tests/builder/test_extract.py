@@ -110,7 +110,7 @@ def test_some_paths(image: Path, tmp_path: Path) -> None:
     for path, words in (
         ("/nothing", "no such file"),
         ("/etc/link/x", "no such file"),
-        ("/etc/..", "no path as it lies"),
+        ("/etc/..", "must be a path without '..'"),
     ):
         done = run("extract", image, path, "-C", tmp_path / "other")
         assert done.returncode == 1, path
@@ -125,7 +125,7 @@ def test_what_exists_stays(image: Path, tmp_path: Path) -> None:
     mode = (out / "etc").stat().st_mode
     done = run("extract", image, "-C", out)
     assert done.returncode == 0
-    assert "/etc/a: is there already and stays as it is (and 1 more)" in done.stderr
+    assert "/etc/a: already exists and is not changed (and 1 more)" in done.stderr
     assert (out / "etc/a").read_text() == "mine"
     assert (out / "etc").stat().st_mode == mode
     assert not (tmp_path / "outside").exists()
@@ -133,7 +133,7 @@ def test_what_exists_stays(image: Path, tmp_path: Path) -> None:
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked/many").symlink_to(tmp_path)
     done = run("extract", image, "-C", tmp_path / "linked")
-    assert done.returncode == 0 and "/many: is there already, and no directory" in done.stderr
+    assert done.returncode == 0 and "/many: already exists and is not a dir" in done.stderr
     assert not (tmp_path / "7").exists() and (tmp_path / "linked/etc/a").exists()
     assert run("extract", image, "-C", tmp_path / "linked", "--strict", "-q").returncode == 1
 
@@ -153,7 +153,7 @@ def test_as_a_user_who_may_less(image: Path, tmp_path: Path) -> None:
     )
     assert "Traceback" not in done.stderr and done.returncode == 0, done.stderr
     assert "its owner is not kept" in done.stderr
-    assert "setuid" in done.stderr and "/null: cannot be made" in done.stderr
+    assert "setuid" in done.stderr and "/null: cannot be created" in done.stderr
     assert not (tmp_path / "out/etc/a").stat().st_mode & stat.S_ISUID
     assert (tmp_path / "out/etc/a").read_bytes() == b"text"
 
@@ -354,7 +354,7 @@ def test_what_can_be_read_of_a_file_that_lies_past_the_end(tmp_path: Path) -> No
     with open_image(bytes(data[:end]), on_damage=lambda error: None) as image:
         result, held = extract(image, tmp_path / "out"), io.BytesIO()
         losses = write_tar(image, held)
-    said = "cannot be read whole; zeros stand for the rest"
+    said = "cannot be read completely; the rest is zeros"
     assert [loss.what for loss in result.losses] == [loss.what for loss in losses] == [said]
     wanted = whole[: (run.length - 300) * size].ljust(len(whole), b"\0")
     assert (tmp_path / "out/long").read_bytes() == wanted

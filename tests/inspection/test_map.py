@@ -180,7 +180,7 @@ def test_both_drawings_of_all_colours(name: str, images: dict[str, Path]) -> Non
 def test_what_is_small_can_be_seen(images: dict[str, Path]) -> None:
     with open_image(images["groups"]) as image:
         text = draw_svg(image)
-    assert "16 lines are a group" not in text
+    assert "a group 16 lines" not in text
     painted = areas(text)
     for label, place in (("superblock, descriptors", "c0"), ("bitmaps", "c2")):
         assert legend(text)[label]

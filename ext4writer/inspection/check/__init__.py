@@ -1,8 +1,8 @@
-"""Checks an image as e2fsck does, and what e2fsck never looks at.
+"""Checks an image as e2fsck does, and some things that e2fsck does not check.
 
-The passes have the order of e2fsck's: superblock and groups, all inodes, all directories, how they
-hang together, link counts, bitmaps and counts. Each notes problems, and goes on with what can still
-be read. Problems that e2fsck would pass over, such as copies that differ, are warnings.
+The passes have e2fsck's order: superblock and groups, all inodes, all directories, connectivity,
+link counts, bitmaps and counts. Each pass records problems and continues with what can still be
+read. Problems that e2fsck ignores, such as differing backups, are warnings.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Result:
     """What a check found."""
 
     problems: list[Problem]
-    """In the order in which they were found, 10,000 at most."""
+    """In the order in which they were found, at most 10,000."""
     errors: int
     """Problems for which e2fsck would not call the file system clean."""
     warnings: int
     inodes: int
-    """Inodes in use that were checked."""
+    """The number of inodes in use that were checked."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether there are no errors; warnings may be there."""
+        """Whether there are no errors; there may be warnings."""
         return not self.errors
 
 
@@ -52,13 +52,15 @@ def check_image(
     journal: Image | None = None,
     cancel: Cancel | None = None,
 ) -> Result:
-    """Check all of ``image``, with ``data`` the content of files too, and verity against its trees.
+    """Check all of ``image``.
 
-    ``journal`` is the device that holds the journal, where that is not in the image.
+    ``data`` adds the content of files, and compares files with fs-verity with their Merkle trees.
+    ``journal`` is the device that holds the journal, if the image does not contain it.
 
-    ``image`` hears of no damage itself while this runs; open it with an ``on_damage`` that keeps
-    what is found on opening, and pass that in :func:`check_opened`. Raises
-    :class:`~ext4writer.ImageError` for features that cannot be read, and
+    The ``on_damage`` of ``image`` is not called while this runs. To report what is found on
+    opening, open the image with an ``on_damage`` that collects errors, and pass these to
+    :func:`check_opened`. Raises :class:`~ext4writer.ImageError` for features that cannot be read,
+    for a journal device, and for a ``journal`` besides one in the image;
     :class:`~ext4writer.CancelledError`.
     """
     return check_opened(image, [], data=data, journal=journal, cancel=cancel)
@@ -72,32 +74,35 @@ def check_opened(
     journal: Image | None = None,
     cancel: Cancel | None = None,
 ) -> Result:
-    """Like :func:`check_image`; ``met`` is what opening the image reported."""
+    """Do the same as :func:`check_image`; ``met`` are the errors that opening the image reported.
+
+    They become the first problems.
+    """
     if image.format.journal_dev:
-        raise ImageError(image.name, "is a journal by itself; check the file system that uses it")
+        raise ImageError(image.name, "is a journal device; check the file system that uses it")
     if journal is not None and image.number("s_journal_inum"):
         raise ImageError(
-            image.name, f"has its journal inside, and not in {display_path(journal.name)}"
+            image.name, f"contains its journal, which is not in {display_path(journal.name)}"
         )
     unknown = image.format.features.unreadable()
     if unknown:
         raise ImageError(image.name, f"has features that cannot be read: {', '.join(unknown)}")
     commits = image.fast_commits
     if commits is not None:
-        # They say what to do, and recovery decides where: bitmaps and counts come with it.
+        # Fast commits say what to change, but recovery chooses the blocks, bitmaps and counts.
         image = commits.base
     check = Check(image, cancel)
     if commits is not None:
-        text = f"has fast commits of {commits.tags} tags, and what is checked is without them"
+        text = f"has fast commits with {commits.tags} tags; the image is checked without them"
         check.of_superblock("FAST_COMMITS", "s_feature_incompat", text, warn=True)
     for error in met:
         check.add(of_damage(error))
-    heard, image.on_damage = image.on_damage, check.damage
+    previous, image.on_damage = image.on_damage, check.damage
     try:
         _run(check, data, journal)
         problems = with_paths(image, check.problems)
     finally:
-        image.on_damage = heard
+        image.on_damage = previous
     return Result(problems, check.errors, check.warnings, len(check.inodes.inos))
 
 
@@ -124,5 +129,5 @@ def _run(check: Check, data: bool, journal: Image | None) -> None:
         try:
             step()
         except DamageError as error:
-            # Damage that cannot be gone round ends a step, and not the check.
+            # Damage that a step cannot work around ends the step, not the check.
             check.damage(error)

@@ -1,4 +1,4 @@
-"""Extended attributes: where they lie, their names, their hashes, and who shares them.
+"""Checks extended attributes: their places, names, hashes and reference counts.
 
 Rules: e2fsck/pass1.c:check_ea_in_inode and check_ext_attr.
 """
@@ -24,13 +24,13 @@ _HASH_SHIFT, _VALUE_SHIFT = 5, 16
 
 
 class Charge(NamedTuple):
-    """What attributes cost the inode that has them; who shares a value pays for all of it."""
+    """What attributes add to the blocks and inodes of their owner; shared values count fully."""
 
     blocks: int = 0
     inodes: int = 0
 
     def and_values(self, check: Check, found: list[Xattr]) -> Charge:
-        """With the inodes that hold values of their own (pass1.c:size_to_quota_blocks)."""
+        """Return the sum with the inodes that hold values (pass1.c:size_to_quota_blocks)."""
         unit = check.format.cluster_size
         values = [each for each in found if each.value_ino]
         sizes = [each.value_size for each in values if each.offset not in check.unhashed_values]
@@ -39,7 +39,7 @@ class Charge(NamedTuple):
 
 
 def check_attributes(check: Check, inode: Inode) -> Charge:
-    """Check the attributes of an inode; return what they are charged for."""
+    """Check the attributes of an inode; return their charge."""
     charge = Charge()
     if inode.extra_isize:
         found = in_inode(inode)
@@ -50,11 +50,11 @@ def check_attributes(check: Check, inode: Inode) -> Charge:
 
 
 def check_attribute_block(check: Check, inode: Inode, charge: Charge) -> Charge:
-    """Check the block of attributes of an inode; ``charge`` is what others cost it."""
+    """Check the attribute block of an inode; return its charge added to ``charge``."""
     image = check.image
     if not check.format.ext_attr or not image.has_blocks(inode.file_acl):
         check.of_inode(
-            "PR_2_FILE_ACL_BAD", inode, "i_file_acl_lo", f"is {inode.file_acl}, no block for it"
+            "PR_2_FILE_ACL_BAD", inode, "i_file_acl_lo", f"is {inode.file_acl}, an invalid block"
         )
         return charge
     charge = Charge(charge.blocks + check.format.blocks_per_cluster, charge.inodes)
@@ -77,7 +77,7 @@ def check_attribute_block(check: Check, inode: Inode, charge: Charge) -> Charge:
             XATTR_ENTRY,
             "e_name_index",
             offset + XATTR_HEADER.size,
-            "and names of the entries are not in the order in which the kernel searches them",
+            "and the names of the entries are not in the order that the kernel's search requires",
             inode.ino,
             warn=True,
         )
@@ -89,7 +89,7 @@ def check_attribute_block(check: Check, inode: Inode, charge: Charge) -> Charge:
             XATTR_HEADER,
             "h_hash",
             offset,
-            f"is {stored:#010x}, and should be {hashed:#010x}",
+            f"is {stored:#010x} but should be {hashed:#010x}",
             inode.ino,
             warn=True,
         )
@@ -111,8 +111,8 @@ def _check_entries(
         if not each.name_index and not in_the_inode:
             wrong("PR_1_EA_BAD_NAME", "e_name_index", "is 0")
         elif each.name_index not in _KNOWN_INDEXES or b"\0" in each.name:
-            # The kernel has no handler for such a name, or never finds it; e2fsck does not mind.
-            text = f"is {each.name_index}, and the name {each.name!r}: the kernel cannot show it"
+            # The kernel has no handler for such a name or never finds it; e2fsck accepts it.
+            text = f"is {each.name_index} for the name {each.name!r}: the kernel cannot show it"
             check.of_record(
                 "ATTRIBUTE_NAME", XATTR_ENTRY, "e_name_index", each.offset, text, inode.ino,
                 warn=True,
@@ -122,20 +122,20 @@ def _check_entries(
             continue
         value = each.value
         if len(value) & 3:
-            # The hash takes whole words, with whatever follows the value (e2fsck, the kernel).
+            # The hash covers whole 32-bit words, including the bytes after the value.
             padded = round_up(len(value), 4)
             value = check.image.read(each.value_offset, padded)
         hashed = entry_hash(each.name, value)
         if in_the_inode and not each.entry_hash:
             continue
         if each.entry_hash not in (hashed, entry_hash(each.name, value, signed=True)):
-            text = f"is {each.entry_hash:#010x}, and should be {hashed:#010x}"
+            text = f"is {each.entry_hash:#010x} but should be {hashed:#010x}"
             wrong("PR_1_ATTR_HASH", "e_hash", text)
     spans.sort()
     for (_, end), (start, _) in pairwise(spans):
         if start < end:
             code = "PR_1_INODE_EA_ALLOC_COLLISION" if in_the_inode else "PR_1_EA_ALLOC_COLLISION"
-            text = f"of one attribute reaches byte {end}, where another begins at {start}"
+            text = f"of one attribute ends at byte {end}, but another begins at {start}"
             check.of_record(code, XATTR_ENTRY, "e_value_offs", first, text, inode.ino)
             break
 
@@ -155,7 +155,7 @@ def _check_value_inode(check: Check, inode: Inode, xattr: Xattr) -> None:
         elif not check.format.ea_inode:
             warning = "is set without the feature ea_inode"
         elif holder.size != xattr.value_size:
-            warning = f"is {ino}, which holds {holder.size} bytes, and not {xattr.value_size}"
+            warning = f"is {ino}, which holds {holder.size} bytes, not {xattr.value_size}"
     if text:
         check.of_record(
             "PR_1_ATTR_VALUE_EA_INODE", XATTR_ENTRY, "e_value_inum", xattr.offset, text, inode.ino
@@ -170,7 +170,7 @@ def _check_value_inode(check: Check, inode: Inode, xattr: Xattr) -> None:
 
 
 def _check_value_hashes(check: Check, inode: Inode, xattr: Xattr, holder: Inode) -> None:
-    """Whether entry and holder agree on the value's hash, which i_atime has, and the value too."""
+    """Compare the hashes of a value in its entry and in ``i_atime`` of its inode, and the value."""
     # e2fsck/pass1.c:check_large_ea_inode; fs/ext4/xattr.c:ext4_xattr_inode_verify_hashes
     hashed = INODE_128.number(holder.raw, 0, "i_atime")
     value = struct.pack("<I", hashed)
@@ -179,8 +179,8 @@ def _check_value_hashes(check: Check, inode: Inode, xattr: Xattr, holder: Inode)
         owner = INODE_128.number(holder.raw, 0, "i_mtime"), holder.generation
         if owner == (inode.ino, inode.generation):
             check.unhashed_values.add(xattr.offset)
-            return  # As Lustre stores values, without hashes.
-        text = f"is {xattr.entry_hash:#010x}, and should be {right:#010x}"
+            return  # Lustre stores values without hashes.
+        text = f"is {xattr.entry_hash:#010x} but should be {right:#010x}"
         check.of_record("PR_1_ATTR_HASH", XATTR_ENTRY, "e_hash", xattr.offset, text, inode.ino)
     if check.value_inodes[holder.ino] > 1 or holder.size != xattr.value_size:
         return
@@ -188,13 +188,13 @@ def _check_value_hashes(check: Check, inode: Inode, xattr: Xattr, holder: Inode)
         return
     found = crc32c(check.format.checksum_seed, read_all(holder))
     if found != hashed:
-        text = f"is {hashed:#010x}, and the hash of the value is {found:#010x}"
+        text = f"is {hashed:#010x}, but the hash of the value is {found:#010x}"
         where = holder.offset, text, holder.ino
         check.of_record("ATTRIBUTE_VALUE_HASH", INODE_128, "i_atime", *where, warn=True)
 
 
 def check_references(check: Check) -> None:
-    """How many inodes share each block of attributes."""
+    """Compare the reference count of each attribute block with the inodes that share it."""
     for block, (found, stored, ino) in check.attribute_blocks.items():
         if found != stored:
             check.of_record(
@@ -202,6 +202,6 @@ def check_references(check: Check) -> None:
                 XATTR_HEADER,
                 "h_refcount",
                 block * check.block_size,
-                f"is {stored}, and {found} inodes share the block",
+                f"is {stored}, but {found} inodes share the block",
                 ino,
             )

@@ -1,4 +1,4 @@
-"""Bitmaps and counts against what is in use. What e2fsck does in passes 1B and 5."""
+"""Compares bitmaps and counts with the blocks and inodes in use: passes 1B and 5 of e2fsck."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _EXAMPLES = 3
 
 
 def check_bitmaps(check: Check) -> None:
-    """Compare bitmaps and counts of every group with the claims, and their sums."""
+    """Compare the bitmaps and counts of every group, and their totals, with the claims."""
     image, fmt = check.image, check.format
     if image.groups < image.counted_groups:
-        # The last group always has a bitmap of blocks, which e2fsck -n needs.
-        text = f"counts {image.counted_groups} groups, and the bitmap of the last is not there"
+        # The last group always has a block bitmap, and e2fsck -n needs it.
+        text = f"implies {image.counted_groups} groups, but the bitmap of the last is missing"
         check.of_superblock("PAST_THE_END", "s_blocks_count_lo", text)
         return
     if check.is_partial:
@@ -45,7 +45,7 @@ def check_bitmaps(check: Check) -> None:
         free = clusters - used.count(_ONE)
         free_clusters += free
         sum_at = image.descriptor_offset(group) + image.desc_record.offset("bg_checksum")
-        # e2fsck/super.c:check_super_block: flags under a wrong checksum do not count.
+        # e2fsck/super.c:check_super_block ignores the flags if the checksum is wrong.
         has_flags = fmt.has_uninit_groups and sum_at not in check.wrong_sums
         flags = numbers["bg_flags"] if has_flags else 0
         if not flags & EXT4_BG_BLOCK_UNINIT:
@@ -60,20 +60,20 @@ def check_bitmaps(check: Check) -> None:
             )
         elif groups.has_data(group):
             check.of_group(
-                "PR_5_BLOCK_UNINIT", group, "bg_flags", "is BLOCK_UNINIT, and blocks are in use"
+                "PR_5_BLOCK_UNINIT", group, "bg_flags", "is BLOCK_UNINIT, but blocks are in use"
             )
         if numbers["bg_free_blocks_count"] != free:
             check.of_group(
                 "PR_5_FREE_BLOCK_COUNT_GROUP",
                 group,
                 "bg_free_blocks_count_lo",
-                f"is {numbers['bg_free_blocks_count']}, and should be {free}",
+                f"is {numbers['bg_free_blocks_count']} but should be {free}",
             )
         per_group = image.inodes_per_group
         low = group * per_group + 1
         bits = bytearray(_ZERO * per_group)
         directories = 0
-        # Small groups have fewer inodes than are reserved, so the next one has some of them.
+        # A group can have fewer inodes than are reserved; the next one has the rest of them.
         reserved = min(max(fmt.first_ino - low, 0), per_group)
         bits[:reserved] = _ONE * reserved
         while row < len(inos) and inos[row] < low + per_group:
@@ -95,7 +95,7 @@ def check_bitmaps(check: Check) -> None:
             ("bg_used_dirs_count", "PR_5_FREE_DIR_COUNT_GROUP", directories),
         ):
             if numbers[name] != found:
-                text = f"is {numbers[name]}, and should be {found}"
+                text = f"is {numbers[name]} but should be {found}"
                 check.of_group(code, group, f"{name}_lo", text)
     for code, whole, found in (
         ("PR_5_FREE_BLOCK_COUNT", "s_free_blocks_count", free_clusters * ratio),
@@ -103,28 +103,28 @@ def check_bitmaps(check: Check) -> None:
     ):
         if image.number(whole) == found:
             continue
-        text = f"is {image.number(whole)}, and should be {found}"
-        # The kernel writes these when it unmounts; recovery counts anew (fs/ext4/super.c).
+        text = f"is {image.number(whole)} but should be {found}"
+        # The kernel writes these when it unmounts, and recomputes them at recovery
+        # (fs/ext4/super.c).
         is_old = image.is_replayed
         code = "COUNTS_NOT_WRITTEN" if is_old else code
         check.of_superblock(code, SUPERBLOCK.parts(whole)[0], text, warn=is_old)
 
 
 def _hidden(check: Check) -> list[int]:
-    """Inodes above the reserved ones that no directory names."""
+    """Return the inodes in use, other than reserved ones, to which no directory refers."""
     image, fmt = check.image, check.format
     found = []
     if fmt.orphan_file:
         found.append(image.number("s_orphan_file_inum"))
     if fmt.quota and fmt.project:
         found.append(image.number("s_prj_quota_inum"))
-    # Those of them that have a name are in use, too.
-    found += check.orphans
+    found += check.orphans  # some of them may have names, too
     return [ino for ino in found if ino >= fmt.first_ino]
 
 
 class _GroupUse:
-    """Which clusters of each group are in use, from the sorted claims; notes blocks used twice."""
+    """The clusters of each group that are claimed; records problems of blocks claimed twice."""
 
     def __init__(self, check: Check) -> None:
         self._check = check
@@ -147,7 +147,7 @@ class _GroupUse:
             if start < base:
                 first = max(first, 0)
             if first < before_end:
-                # Parts of one cluster may belong to one file.
+                # One file may have several runs in one cluster.
                 is_shared = ratio > 1 and first == before_end - 1 and owner == before_owner
                 is_metadata = owner == before_owner == METADATA and start >= metadata_end
                 if not is_shared and not is_metadata and not fmt.shared_blocks:
@@ -165,8 +165,8 @@ class _GroupUse:
 
     def _twice(self, start: int, length: int, owner: int, other: int) -> None:
         check = self._check
-        whose = "metadata of the file system" if other == METADATA else f"inode {other}"
-        text = f"names {length} blocks from {start} on, which {whose} has, too"
+        whose = "file system metadata" if other == METADATA else f"inode {other}"
+        text = f"claims {length} blocks at {start}, which {whose} has, too"
         if owner == METADATA:
             check.of_superblock("PR_1B_DUP_BLOCK", "s_blocks_per_group", text)
             return
@@ -175,7 +175,7 @@ class _GroupUse:
         check.of_inode(code, inode, "i_block", text)
 
     def take(self, group: int, clusters: int) -> bytearray:
-        """One digit for each cluster of the group; groups are asked for in their order."""
+        """Return one digit for each cluster of the group; call with ascending groups."""
         used = bytearray(_ZERO * clusters)
         has_data = False
         while self._next is not None and self._next[0] == group:
@@ -187,14 +187,14 @@ class _GroupUse:
         return used
 
     def has_data(self, group: int) -> bool:
-        """Whether inodes have blocks of the group that was taken last."""
+        """Return whether inodes have blocks in ``group``, the one that was taken last."""
         return self._data.get(group, False)
 
 
 def _compare(
     check: Check, group: int, kind: str, block: int, digits: bytearray, bits: int, first: int
 ) -> None:
-    """Compare the bitmap in ``block`` with ``digits``; what is past them must be ones."""
+    """Compare the bitmap in ``block`` with ``digits``; the padding after them must be ones."""
     image, fmt = check.image, check.format
     if not image.has_blocks(block):
         return
@@ -215,8 +215,8 @@ def _compare(
     if not difference:
         return
     for code, bad, what in (
-        (f"PR_5_{kind.upper()}_UNUSED", difference & stored, "marks in use what is not"),
-        (f"PR_5_{kind.upper()}_USED", difference & used, "marks as free what is in use"),
+        (f"PR_5_{kind.upper()}_UNUSED", difference & stored, f"marks free {kind}s as in use"),
+        (f"PR_5_{kind.upper()}_USED", difference & used, f"marks {kind}s in use as free"),
     ):
         if bad:
             step = fmt.blocks_per_cluster if kind == "block" else 1
@@ -249,5 +249,5 @@ def _check_checksum(check: Check, group: int, kind: str, data: bytes, bits: int)
         found &= 0xFFFF
     if stored != found:
         code = f"PR_5_{kind.upper()}_BITMAP_CSUM_INVALID"
-        text = f"is {stored:#x}, and should be {found:#x}"
+        text = f"is {stored:#x} but should be {found:#x}"
         check.of_group(code, group, f"{whole}_lo", text)

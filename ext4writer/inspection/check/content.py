@@ -1,4 +1,4 @@
-"""The content of files, read whole, and of files with verity against their tree."""
+"""Reads the content of all files; compares files with fs-verity with their Merkle trees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _READ_BYTES = 1 << 20
 
 
 def check_content(check: Check) -> None:
-    """Read all files; what cannot be read is reported."""
+    """Read all regular files and record what cannot be read."""
     for ino, kind in zip(check.inodes.inos, check.inodes.types, strict=True):
         if kind != DT_REG:
             continue

@@ -1,4 +1,4 @@
-"""All directories: their entries, their order, their indexes. What e2fsck does in pass 2."""
+"""Checks all directories: their entries and indexes. Pass 2 of e2fsck."""
 
 from __future__ import annotations
 
@@ -46,25 +46,26 @@ _FILE_TYPES = {
     if_to_dt(S_IFSOCK): 6,
     if_to_dt(S_IFLNK): 7,
 }
-"""The kind of a mode -> what a directory entry says of it (fs/ext4/ext4.h:EXT4_FT_...)."""
+"""File type in a mode (``DT_...``) -> ``file_type`` of an entry (fs/ext4/ext4.h:EXT4_FT_...)."""
 
 _ENCRYPTED_KINDS = (DT_REG, DT_DIR, DT_LNK)
 
 _CIPHER_BLOCK = 16
-"""lib/ext2fs/ext2_fs.h:EXT4_CRYPTO_BLOCK_SIZE, the least bytes of an encrypted name."""
+"""The minimum length of an encrypted name in bytes (lib/ext2fs/ext2_fs.h:EXT4_CRYPTO_BLOCK_SIZE)"""
 
 
 class Parents:
-    """Where each directory is named, and where its ``..`` leads."""
+    """The parent of each directory, by the entry that names it and by its own ``..``."""
 
     def __init__(self) -> None:
         self.named_in: dict[int, int] = {}
+        """Directory -> the directory whose entry names it."""
         self.dotdot: dict[int, tuple[int, int]] = {}
-        """Directory -> (inode that .. names, byte of that entry)."""
+        """Directory -> (inode of its ``..``, offset of that entry in bytes)."""
 
 
 def check_directories(check: Check, parents: Parents) -> None:
-    """Check all directories, and count the names of every inode; ``parents`` is filled."""
+    """Check all directories, count the entries for every inode, and fill ``parents``."""
     for ino in check.directories:
         check.check_cancelled()
         try:
@@ -72,7 +73,7 @@ def check_directories(check: Check, parents: Parents) -> None:
         except DamageError as error:
             check.damage(error)
     if check.large_files and not check.format.large_file:
-        text = f"has no large_file, and inode {check.large_files} has 2 GiB or more"
+        text = f"lacks large_file, but inode {check.large_files} has 2 GiB or more"
         check.of_superblock("PR_2_FEATURE_LARGE_FILES", "s_feature_ro_compat", text)
 
 
@@ -89,10 +90,10 @@ class _Directory:
         self._folds = bool(inode.flags & EXT4_CASEFOLD_FL) and not self._is_encrypted
         self._folded: dict[bytes, bytes] = {}
         self._last_at = 0
-        """Byte of the block where the last entry begins; its end where that is not known."""
+        """Offset of the last entry in the block; the end of the block if it is unknown."""
 
     def check(self) -> None:
-        """Check all blocks, and the index over them."""
+        """Check all blocks and the index."""
         check, inode = self._check, self._inode
         if inode.has_inline_data:
             self._check_inline()
@@ -117,7 +118,7 @@ class _Directory:
             check_index(check, inode, indexed, leaves)
 
     def _check_inline(self) -> None:
-        """``..`` is a number, and ``.`` does not stand there."""
+        """Check inline data: the parent's inode number, without ``.``, and then the entries."""
         inode, parents = self._inode, self._parents
         parent = le32(inode.block_bytes)
         parents.dotdot[inode.ino] = parent, inode.offset + 40
@@ -138,7 +139,7 @@ class _Directory:
         self._check.of_record(code, DIR_ENTRY_2, field, at, text, self._inode.ino)
 
     def _entries(self, block: Block, names: list[bytes], is_first: bool) -> bool:
-        """Check the entries of one block; return whether it looks like a node of an index."""
+        """Check the entries of one block; return whether it looks like an index node."""
         check = self._check
         data, base, end = block.data, block.offset, len(block.data)
         large, block_size = check.block_size >= 65536, check.block_size
@@ -148,23 +149,25 @@ class _Directory:
         at = number = self._last_at = 0
         while at < end:
             if at + 8 > end:
-                self._wrong("PR_2_DIR_CORRUPTED", base + at, "rec_len", "leaves less than an entry")
+                text = "leaves too few bytes for an entry"
+                self._wrong("PR_2_DIR_CORRUPTED", base + at, "rec_len", text)
                 self._last_at = end
                 return False
             ino, length, name_len, file_type = _head(data, at)
             if large:
                 length = decode_rec_len(length, block_size)
             if length < 12 or length & 3 or at + length > end or name_len + 8 > length:
-                text = f"is {length} where {end - at} bytes are left, and the name has {name_len}"
+                text = f"is {length}, but {end - at} bytes are left and name_len is {name_len}"
                 self._wrong("PR_2_DIR_CORRUPTED", base + at, "rec_len", text)
                 self._last_at = end
                 return False
             if is_first and number < 2:
                 self._dots(number, ino, data[at + 8 : at + 8 + name_len], base + at)
                 if data[at + 9 + number] and name_len == 1 + number:
-                    # e2fsck/pass2.c:check_dot and check_dotdot; the kernel does not look
+                    # e2fsck/pass2.c:check_dot and check_dotdot; the kernel does not check this.
                     code = ("PR_2_DOT_NULL_TERM", "PR_2_DOT_DOT_NULL_TERM")[number]
-                    self._wrong(code, base + at, "name_len", "is of a name without a zero after it")
+                    text = "is of a name that is not followed by a zero"
+                    self._wrong(code, base + at, "name_len", text)
                 if ino:
                     self._type(find(ino), file_type, base + at, file_types)
             elif ino:
@@ -173,7 +176,7 @@ class _Directory:
                 if row < 0 or not name or name in known or name in _DOTS or self._has_bad(name):
                     self._unusual(ino, row, name, known, base + at)
                 elif ino == EXT4_ROOT_INO:
-                    self._wrong("PR_2_LINK_ROOT", base + at, "inode", f"of {name!r} is the root's")
+                    self._wrong("PR_2_LINK_ROOT", base + at, "inode", f"of {name!r} is the root")
                 if row >= 0:
                     counts[row] += 1
                     if types[row] == DT_DIR:
@@ -194,14 +197,15 @@ class _Directory:
         return False
 
     def _check_tail(self, block: Block) -> None:
-        """The tail with the checksum is the last entry (lib/ext2fs/csum.c:ext2fs_dirent_has_tail).
+        """Check that the checksum tail is the last entry.
 
-        The kernel looks for it at its place, and does not mind an entry that reaches over it.
+        lib/ext2fs/csum.c:ext2fs_dirent_has_tail requires this. The kernel looks for the tail at its
+        offset and accepts an entry that overlaps it.
         """
         tail = len(block.data) - DIR_ENTRY_TAIL.size
         is_there = _head(block.data, tail) == (0, DIR_ENTRY_TAIL.size, 0, EXT4_FT_DIR_CSUM)
         if is_there and self._last_at < tail:
-            text = f"reaches byte {len(block.data)} of the block, over the checksum's tail"
+            text = f"reaches byte {len(block.data)} of the block and overlaps the checksum tail"
             at = block.offset + self._last_at
             self._wrong("PR_2_LEAF_NODE_MISSING_CSUM", at, "rec_len", text)
 
@@ -209,25 +213,26 @@ class _Directory:
         return (b"/" in name or b"\0" in name) and not self._is_encrypted
 
     def _check_encrypted(self, ino: int, row: int, name: bytes, at: int) -> None:
-        """In an encrypted directory: e2fsck/pass2.c:check_encrypted_dirent."""
+        """Check an entry of an encrypted directory (e2fsck/pass2.c:check_encrypted_dirent)."""
         if len(name) < _CIPHER_BLOCK:
             self._wrong("PR_2_BAD_ENCRYPTED_NAME", at, "name_len", f"is {len(name)}")
         policy = self._check.policies.get(ino)
         if policy == self._policy or row < 0:
             return
         if policy is not None:
-            text = f"is {ino}, which is encrypted by another policy"
+            text = f"is {ino}, which is encrypted with another policy"
             self._wrong("PR_2_INCONSISTENT_ENCRYPTION_POLICY", at, "inode", text)
         elif self._check.inodes.types[row] in _ENCRYPTED_KINDS:
             self._wrong("PR_2_UNENCRYPTED_FILE", at, "inode", f"is {ino}, which is not encrypted")
 
     def _check_folded(self, name: bytes, at: int) -> None:
-        """In a directory that ignores case: e2fsck minds only where the encoding is strict."""
+        """Check an entry of a casefolded directory; e2fsck reports only if encoding is strict."""
         image, folded = self._image, casefold(name)
         strict = bool(image.number("s_encoding_flags") & EXT4_ENC_STRICT_MODE_FL)
         if folded is None:
             if strict:
-                self._wrong("PR_2_BAD_ENCODED_NAME", at, "name_len", f"is of {name!r}, no UTF-8")
+                text = f"is of {name!r}, which is not UTF-8"
+                self._wrong("PR_2_BAD_ENCODED_NAME", at, "name_len", text)
             return
         other = self._folded.setdefault(folded, name)
         if other != name:
@@ -236,7 +241,7 @@ class _Directory:
                 DIR_ENTRY_2,
                 "name_len",
                 at,
-                f"is of {name!r}, which is {other!r} in another case",
+                f"is of {name!r}, which differs from {other!r} only in case",
                 self._inode.ino,
                 warn=not strict,
             )
@@ -257,15 +262,16 @@ class _Directory:
         elif name in known:
             self._wrong("PR_2_NON_UNIQUE_FILE", at, "name_len", f"is of a second {name!r}")
         elif self._has_bad(name):
-            self._wrong("PR_2_BAD_NAME", at, "name_len", f"is of {name!r}, which no path can hold")
+            text = f"is of {name!r}, which cannot be part of a path"
+            self._wrong("PR_2_BAD_NAME", at, "name_len", text)
 
     def _named(self, ino: int, at: int) -> None:
-        """A directory has one name."""
+        """Record which directory names ``ino``; a directory has only one name."""
         named_in, own = self._parents.named_in, self._inode.ino
         if ino == EXT4_ROOT_INO:
             return
         if ino in named_in:
-            text = f"is {ino}, a directory that inode {named_in[ino]} names already"
+            text = f"is {ino}, a directory that already has a name in inode {named_in[ino]}"
             self._wrong("PR_2_LINK_DIR", at, "inode", text)
             return
         if ino == own:
@@ -278,14 +284,14 @@ class _Directory:
         if number == 0:
             if not ino or name != b".":
                 code = "PR_2_MISSING_DOT" if not ino else "PR_2_1ST_NOT_DOT"
-                self._wrong(code, at, "name_len", f"is of {name!r}, and not of .")
+                self._wrong(code, at, "name_len", f"is of {name!r}, not of .")
             elif ino != own:
-                self._wrong("PR_2_BAD_INODE_DOT", at, "inode", f"of . is {ino}, and not {own}")
+                self._wrong("PR_2_BAD_INODE_DOT", at, "inode", f"of . is {ino}, not {own}")
             self._count(ino)
             return
         if not ino or name != b"..":
             code = "PR_2_MISSING_DOT_DOT" if not ino else "PR_2_2ND_NOT_DOT_DOT"
-            self._wrong(code, at, "name_len", f"is of {name!r}, and not of ..")
+            self._wrong(code, at, "name_len", f"is of {name!r}, not of ..")
             return
         self._parents.dotdot[own] = ino, at
         self._count(ino)
@@ -293,7 +299,7 @@ class _Directory:
     def _type(self, row: int, file_type: int, at: int, file_types: dict[int, int] | None) -> None:
         if file_types is None:
             if file_type:
-                text = f"is {file_type}, and the file system keeps none"
+                text = f"is {file_type}, but the file system does not store types"
                 self._wrong("PR_2_CLEAR_FILETYPE", at, "file_type", text)
             return
         if row < 0:
@@ -301,12 +307,12 @@ class _Directory:
         should_be = file_types.get(self._check.inodes.types[row], 0)
         if file_type != should_be:
             code = "PR_2_SET_FILETYPE" if not file_type else "PR_2_BAD_FILETYPE"
-            self._wrong(code, at, "file_type", f"is {file_type}, and should be {should_be}")
+            self._wrong(code, at, "file_type", f"is {file_type} but should be {should_be}")
 
 
 _DOTS = (b".", b"..")
 
 
 def all_names(check: Check) -> Iterator[tuple[int, int]]:
-    """Yield (inode, names found) of every inode in use."""
+    """Yield (inode, number of entries found) for every inode in use."""
     return zip(check.inodes.inos, check.inodes.names, strict=True)

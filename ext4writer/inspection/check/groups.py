@@ -1,4 +1,4 @@
-"""Group descriptors, what they name, and the blocks that metadata has by the format alone.
+"""Checks group descriptors and claims the blocks of metadata that they and the format define.
 
 Rules: e2fsck/super.c:check_super_block, e2fsck/pass1.c:mark_table_blocks.
 """
@@ -10,23 +10,23 @@ from .state import METADATA, Check
 
 
 def check_groups(check: Check) -> None:
-    """Check every descriptor, and claim what all groups hold."""
+    """Check every descriptor; claim the metadata of all groups."""
     image, fmt = check.image, check.format
     table_blocks = fmt.inode_table_blocks(image.inodes_per_group)
     last_group = image.counted_groups - 1
-    # lib/ext2fs/alloc_sb.c:ext2fs_reserve_super_and_bgd: with resize_inode or without
+    # lib/ext2fs/alloc_sb.c:ext2fs_reserve_super_and_bgd does not check resize_inode.
     reserved = 0 if fmt.meta_bg else image.number("s_reserved_gdt_blocks")
     for group in range(image.groups):
         if not group & 1023:
             check.check_cancelled()
         claimed = fmt.head_blocks(group, image.counted_groups, reserved)
         if claimed:
-            # In block 0 the superblock is the second kilobyte.
+            # A superblock in block 0 is at byte 1024 of it.
             first = fmt.super_block(group)
             check.claims.add(METADATA, first, min(claimed, image.blocks_count - first))
         _check_group(check, group, table_blocks, group == last_group)
     if fmt.first_data_block == 0 and fmt.block_size == 1024:
-        check.claims.add(METADATA, 0, 1)  # clusters count from 0, and block 0 is boot loaders'
+        check.claims.add(METADATA, 0, 1)  # clusters start at block 0, which is the boot block
     if fmt.mmp and image.has_blocks(image.number("s_mmp_block")):
         check.claims.add(METADATA, image.number("s_mmp_block"), 1)
 
@@ -47,18 +47,18 @@ def _check_group(check: Check, group: int, table_blocks: int, is_last: bool) -> 
         if block and first <= block and block + length <= end:
             check.claims.add(METADATA, block, length)
         else:
-            where = f"from {first} to {end - 1}"
-            check.of_group(code, group, f"{name}_lo", f"is {block}, and not {where}")
+            where = f"in the range {first} to {end - 1}"
+            check.of_group(code, group, f"{name}_lo", f"is {block}, not {where}")
     flags, unused = numbers["bg_flags"], numbers["bg_itable_unused"]
     uninit = flags & (EXT4_BG_BLOCK_UNINIT | EXT4_BG_INODE_UNINIT)
     if not fmt.has_uninit_groups and (uninit or unused):
         check.of_group(
-            "PR_0_GDT_UNINIT", group, "bg_flags", "says not initialised without such a feature"
+            "PR_0_GDT_UNINIT", group, "bg_flags", "has UNINIT without a feature that allows it"
         )
         in_use = image.inodes_per_group - numbers["bg_free_inodes_count"]
         if flags & EXT4_BG_INODE_UNINIT and in_use:
-            # e2fsck/pass2.c:check_dir_block asks for this flag alone
-            text = "is INODE_UNINIT, and inodes are in use"
+            # e2fsck/pass2.c:check_dir_block does not check the features.
+            text = "is INODE_UNINIT, but inodes are in use"
             check.of_group("PR_2_INOREF_BG_INO_UNINIT", group, "bg_flags", text)
     if is_last and flags & EXT4_BG_BLOCK_UNINIT:
         check.of_group(
@@ -70,12 +70,12 @@ def _check_group(check: Check, group: int, table_blocks: int, is_last: bool) -> 
             "PR_0_GDT_ITABLE_UNUSED",
             group,
             "bg_itable_unused_lo",
-            f"is {unused}, and {free} inodes are free",
+            f"is {unused}, but {free} inodes are free",
         )
 
 
 def check_descriptor_copies(check: Check) -> None:
-    """Compare the copies of the descriptors; only the places that they name must be alike."""
+    """Compare the backups of the descriptors; only the block numbers in them must be equal."""
     image, fmt = check.image, check.format
     names = ("bg_block_bitmap", "bg_inode_bitmap", "bg_inode_table")
     record = image.desc_record
@@ -88,7 +88,7 @@ def check_descriptor_copies(check: Check) -> None:
         primary = image.block(copies[0])
         for block in copies[1:]:
             if (block + 1) * check.block_size > image.store.size:
-                break  # the image ends before, which is said already
+                break  # the image is truncated, which was reported before
             data = image.block(block)
             if data == primary:
                 continue

@@ -1,4 +1,4 @@
-"""The index of a directory: its levels, its limits, and that each hash lies where it is looked for.
+"""Checks the index of a directory: its levels and limits, and the hashes in each leaf.
 
 Rules: e2fsck/pass2.c:parse_int_node and check_dir_block, e2fsck/pass1.c:handle_htree.
 """
@@ -33,26 +33,31 @@ from ...read.directories import UNSIGNED_STEP, Block
 from .state import Check
 
 _INCOMPATIBLE = 1
-"""The flag that nobody knows to read (lib/ext2fs/ext2_fs.h:EXT2_HASH_FLAG_INCOMPAT)."""
+"""The flag of an unknown format (lib/ext2fs/ext2_fs.h:EXT2_HASH_FLAG_INCOMPAT)."""
 _HASH_END = 0xFFFFFFFF
 
 
 @dataclass
 class Leaf:
-    """A block of entries, and what the index says of it."""
+    """A block of entries, and what the index contains about it."""
 
     offset: int
     names: list[bytes]
     least: int = 0
     end: int = 0
-    """The least hash of the next leaf; its bit 0 says that the same hash goes on there."""
+    """The least hash of the next leaf; bit 0 means that names of an equal hash continue there."""
     is_named: bool = False
+    """Whether the index refers to this leaf."""
 
 
 def check_index(
     check: Check, inode: Inode, indexed: dict[int, Block], leaves: dict[int, Leaf]
 ) -> None:
-    """Check the index of ``inode``: ``indexed`` are blocks that can hold it, by logical number."""
+    """Check the index of ``inode``.
+
+    ``indexed`` maps logical block numbers to blocks that can be nodes of the index, ``leaves`` maps
+    them to blocks of entries.
+    """
     _Index(check, inode, indexed, leaves).check()
 
 
@@ -69,7 +74,7 @@ class _Index:
         self._check.of_record(code, record, field, at, text, self._inode.ino)
 
     def check(self) -> None:
-        """Walk over the index, then over the leaves."""
+        """Check the nodes of the index, then the leaves."""
         check, root = self._check, self._indexed.get(0)
         fmt = check.format
         if root is None:
@@ -99,7 +104,7 @@ class _Index:
             self._wrong("PR_1_HTREE_INCOMPAT", DX_ROOT_INFO, "unused_flags", at, text)
             return
         if levels >= max(fmt.htree_levels, 1):
-            text = f"is {levels}, and {fmt.htree_levels - 1} is the most"
+            text = f"is {levels}, but at most {fmt.htree_levels - 1} is allowed"
             self._wrong("PR_1_HTREE_DEPTH", DX_ROOT_INFO, "indirect_levels", at, text)
             return
         if not self._walk(levels):
@@ -111,7 +116,7 @@ class _Index:
         self._check_hashes(version)
 
     def _walk(self, levels: int) -> bool:
-        """Follow every entry; return whether all of the index could be read."""
+        """Follow every entry of the index; return whether all of it could be read."""
         fmt = self._check.format
         self._nodes: set[int] = {0}
         stack = [(0, levels, 0, _HASH_END)]
@@ -123,7 +128,7 @@ class _Index:
             record = DX_ROOT if is_root else DX_NODE
             if block is None:
                 leaf = self._leaves[logical]
-                text = f"is no node of the index, and its level is {level}"
+                text = f"is not that of an index node, which level {level} requires"
                 self._wrong("PR_2_HTREE_BADBLK", DX_NODE, "fake_rec_len", leaf.offset, text)
                 is_whole = False
                 continue
@@ -132,12 +137,12 @@ class _Index:
             count = DX_COUNTLIMIT.number(block.data, count_at, "count")
             right = (root_limit if is_root else node_limit)(fmt.block_size, fmt.metadata_csum)
             if limit != right:
-                text = f"is {limit}, and should be {right}"
+                text = f"is {limit} but should be {right}"
                 self._wrong("PR_2_HTREE_BAD_LIMIT", record, "limit", block.offset, text)
                 is_whole = False
                 continue
             if not 0 < count <= limit:
-                text = f"is {count}, and there is room for {limit}"
+                text = f"is {count}, but the limit is {limit}"
                 self._wrong("PR_2_HTREE_BAD_COUNT", record, "count", block.offset, text)
                 is_whole = False
                 continue
@@ -151,13 +156,13 @@ class _Index:
                     text = f"is {hashed:#x}, after {rows[row - 1][0]:#x}"
                     self._wrong("PR_2_HTREE_HASH_ORDER", DX_ENTRY, "hash", entry_at, text)
                 if child not in self._leaves:
-                    text = f"is {child}, which the directory has not"
+                    text = f"is {child}, which is not a block of the directory"
                     self._wrong("PR_2_HTREE_BADBLK", DX_ENTRY, "block", entry_at, text)
                     is_whole = False
                     continue
                 leaf = self._leaves[child]
                 if leaf.is_named or child in self._nodes:
-                    text = f"is {child}, which the index has already"
+                    text = f"is {child}, to which the index already refers"
                     self._wrong("PR_2_HTREE_DUPREF", DX_ENTRY, "block", entry_at, text)
                     is_whole = False
                     continue
@@ -171,7 +176,7 @@ class _Index:
     def _check_hashes(self, version: int) -> None:
         image, inode = self._check.image, self._inode
         if version == DX_HASH_SIPHASH or inode.flags & EXT4_ENCRYPT_FL:
-            return  # needs the key, or the hash of what was encrypted
+            return  # the hash needs the key or the decrypted names
         if version <= DX_HASH_TEA and image.number("s_flags") & EXT2_FLAGS_UNSIGNED_HASH:
             version += UNSIGNED_STEP
         if version > DX_HASH_TEA_UNSIGNED:
@@ -188,20 +193,20 @@ class _Index:
             keys = hash_keys(version, names, tuple(seed))  # type: ignore[arg-type]
             least, most = min(keys) >> 32, max(keys) >> 32
             if least < leaf.least & ~1:
-                text = f"is {leaf.least:#x}, and a name of the block has {least:#x}"
+                text = f"is {leaf.least:#x}, but a name in the block has {least:#x}"
                 self._wrong("PR_2_HTREE_MIN_HASH", DX_ENTRY, "hash", leaf.offset, text)
             elif most > leaf.end | 1:
-                text = f"is {leaf.end:#x} after the block, and a name in it has {most:#x}"
+                text = f"is {leaf.end:#x} for the next block, but a name in this one has {most:#x}"
                 self._wrong("PR_2_HTREE_MAX_HASH", DX_ENTRY, "hash", leaf.offset, text)
             elif most == leaf.end:
-                # fs/ext4/namei.c:dx_probe goes to the next leaf for this hash, and only bit 0
-                # there would show that it began here. e2fsck does not mind.
+                # fs/ext4/namei.c:dx_probe looks for this hash in the next leaf; only bit 0 there
+                # would indicate that it begins in this one. e2fsck accepts it.
                 self._check.of_record(
                     "HASH_NOT_REACHED",
                     DX_ENTRY,
                     "hash",
                     leaf.offset,
-                    f"is {leaf.end:#x} after the block, and a name in it has the same",
+                    f"is {leaf.end:#x} for the next block, and a name in this one has the same",
                     inode.ino,
                     warn=True,
                 )

@@ -1,7 +1,7 @@
-"""All inodes: their own fields, their blocks, their attributes. What e2fsck does in pass 1.
+"""Checks all inodes: their fields, blocks and extended attributes. Pass 1 of e2fsck.
 
-Most inodes are in order, and of few kinds. So those are recognised by a few comparisons, and only
-what is unusual or wrong is looked at field by field, by what reads images elsewhere.
+Most inodes are correct and of a few kinds. A few comparisons recognise them; only unusual or wrong
+inodes are checked field by field, with the general readers.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ _SPECIAL = {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}
 _LARGE_FILE_BYTES = 1 << 31
 _FAST_SYMLINK_BYTES = 60
 _IN_INODE = 4
-"""Extents that fit an inode."""
+"""The number of extents that fit into an inode."""
 _ROOM_LESS = 2
-"""By how much eh_max may be less (lib/ext2fs/extent.c:ext2fs_extent_header_verify)."""
+"""By how much eh_max may be too low (lib/ext2fs/extent.c:ext2fs_extent_header_verify)."""
 
 _old = INODE_128.unpacker(
     *("i_mode", "i_size_lo", "i_dtime", "i_links_count", "i_blocks_lo", "i_flags", "i_block"),
@@ -79,7 +79,7 @@ _seed_bytes = struct.Struct("<II").pack
 
 
 def check_inodes(check: Check) -> None:
-    """Check all inodes that the groups say were ever in use."""
+    """Check all inodes that have ever been in use according to the group descriptors."""
     image, fmt = check.image, check.format
     size, per_group = fmt.inode_size, image.inodes_per_group
     nothing, rows = bytes(size), max(_READ_BYTES // size, 1)
@@ -99,7 +99,7 @@ def check_inodes(check: Check) -> None:
             try:
                 start = image.inode_offset(first + row)
             except DamageError:
-                break  # the group's own check says it
+                break  # reported by the check of the group
             try:
                 table = image.read(start, count * size)
             except DamageError as error:
@@ -117,7 +117,7 @@ def check_inodes(check: Check) -> None:
                         inode = Inode(image, ino, start + place * size, raw)
                         check.of_inode("PR_1_ROOT_NO_DIR", inode, "i_mode", "is 0")
                     continue
-                if not ordinary.takes(ino, raw):
+                if not ordinary.accepts(ino, raw):
                     try:
                         _check_inode(check, Inode(image, ino, start + place * size, raw))
                     except DamageError as error:
@@ -125,12 +125,13 @@ def check_inodes(check: Check) -> None:
 
 
 def _bad_table_blocks(check: Check) -> set[int]:
-    """Blocks of inode tables that are bad: nobody reads the inodes there, and all count as in use.
+    """Return the bad blocks in inode tables; their inodes are not read and count as in use.
 
-    lib/ext2fs/inode.c:check_for_inode_bad_blocks; fs/ext4 does not know of them.
+    lib/ext2fs/inode.c:check_for_inode_bad_blocks; fs/ext4 ignores the list of bad blocks.
     """
     image, found = check.image, set[int]()
-    heard, image.on_damage = image.on_damage, lambda _: None  # who checks the list says it
+    # Damage is reported when the list itself is checked.
+    previous, image.on_damage = image.on_damage, lambda _: None
     try:
         bad = {
             block
@@ -146,12 +147,12 @@ def _bad_table_blocks(check: Check) -> set[int]:
     except DamageError:
         pass
     finally:
-        image.on_damage = heard
+        image.on_damage = previous
     return found
 
 
 class _Ordinary:
-    """Recognises inodes in which nothing is unusual or wrong, and takes note of them."""
+    """Recognises and records inodes in which nothing is unusual or wrong."""
 
     def __init__(self, check: Check) -> None:
         image, fmt = check.image, check.format
@@ -167,8 +168,8 @@ class _Ordinary:
         self._possible = not (fmt.bigalloc or fmt.quota) and fmt.extent
         self._special = check.special_inodes
 
-    def takes(self, ino: int, raw: bytes) -> bool:
-        """Whether the inode is ordinary; its blocks are claimed then."""
+    def accepts(self, ino: int, raw: bytes) -> bool:
+        """Return whether the inode is ordinary; if so, record it and claim its blocks."""
         if ino < self._first_ino or not self._possible or ino in self._special:
             return False
         (
@@ -240,7 +241,7 @@ class _Ordinary:
 
 
 def _check_inode(check: Check, inode: Inode) -> None:
-    """Look at one inode field by field (e2fsck/pass1.c:e2fsck_pass1)."""
+    """Check one inode field by field (e2fsck/pass1.c:e2fsck_pass1)."""
     fmt, ino = check.format, inode.ino
     special = check.special_inodes.get(ino)
     is_reserved = ino < fmt.first_ino
@@ -249,27 +250,30 @@ def _check_inode(check: Check, inode: Inode) -> None:
         _check_orphan(check, inode)
         return
     if inode.dtime and _is_low(check, inode.dtime):
-        # Such a number may be the next inode of the list of orphans, and no time.
-        text = f"is {inode.dtime}, which may be the number of an inode"
+        # Such a number may be the next inode of the orphan list instead of a time.
+        text = f"is {inode.dtime}, which may be an inode number"
         check.of_inode("PR_1_LOW_DTIME", inode, "i_dtime", text)
     elif inode.dtime and inode.links and not (special or (is_reserved and ino != EXT4_ROOT_INO)):
         code = "PR_1_ROOT_DTIME" if ino == EXT4_ROOT_INO else "PR_1_SET_DTIME"
-        check.of_inode(code, inode, "i_dtime", f"is {inode.dtime}, and the inode is in use")
+        check.of_inode(code, inode, "i_dtime", f"is {inode.dtime}, but the inode is in use")
     _check_in_use(check, inode, special, is_reserved)
 
 
 def _is_low(check: Check, dtime: int) -> bool:
-    """e2fsck/pass1.c:e2fsck_pass1, low_dtime_check: unless all clocks of the image are as low."""
+    """Return whether ``dtime`` may be an inode number.
+
+    Images whose own times are equally low are not checked (e2fsck/pass1.c: low_dtime_check).
+    """
     count = check.image.inodes_count
     times = ("s_wtime", "s_mtime", "s_mkfs_time")
-    is_asked = all(
+    is_checked = all(
         check.image.number(name) >= count or not check.image.number(name) for name in times
     )
-    return is_asked and dtime < count
+    return is_checked and dtime < count
 
 
 def _check_orphan(check: Check, inode: Inode) -> None:
-    """Look at an inode that recovery deletes, or whose blocks past its end it frees."""
+    """Check an inode that recovery deletes or truncates."""
     check_attributes(check, inode)
     _check_blocks(check, inode)
     if inode.links:
@@ -285,7 +289,7 @@ def _check_in_use(check: Check, inode: Inode, special: str | None, is_reserved: 
         return
     if not inode.links:
         if not inode.dtime and inode.mode:
-            check.of_inode("PR_1_ZERO_DTIME", inode, "i_dtime", "is 0, and the inode has no links")
+            check.of_inode("PR_1_ZERO_DTIME", inode, "i_dtime", "is 0, but the inode has no links")
         return
     if ino == EXT4_ROOT_INO and not inode.is_directory:
         check.of_inode("PR_1_ROOT_NO_DIR", inode, "i_mode", f"is {inode.mode:#o}")
@@ -300,7 +304,7 @@ def _check_in_use(check: Check, inode: Inode, special: str | None, is_reserved: 
     _check_sizes(check, inode, blocks)
     is_mapped = (inode.is_file or inode.is_directory) and blocks > charge.blocks
     if fmt.bigalloc and is_mapped and not inode.flags & (EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL):
-        text = "has no EXTENTS, and a map of blocks cannot name clusters"
+        text = "lacks EXTENTS, but a block map cannot refer to clusters"
         check.of_inode("PR_1_NO_BIGALLOC_BLOCKMAP_FILES", inode, "i_flags", text)
     count_usage(check, inode, blocks, 1 + charge.inodes)
 
@@ -312,7 +316,8 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
         return
     is_used = special or ino not in (EXT4_BAD_INO, 3, 4, EXT4_JOURNAL_INO)
     if inode.flags & EXT4_INDEX_FL and is_used:
-        check.of_inode("PR_1_HTREE_NODIR", inode, "i_flags", "has INDEX, and is no directory")
+        text = "has INDEX, but the inode is not a directory"
+        check.of_inode("PR_1_HTREE_NODIR", inode, "i_flags", text)
     if special:
         codes = {
             "journal": "PR_1_JOURNAL_BAD_MODE",
@@ -320,7 +325,7 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
             "orphan file": "PR_1_ORPHAN_FILE_BAD_MODE",
         }
         if not inode.is_file:
-            text = f"is {inode.mode:#o}, and the {special} is a regular file"
+            text = f"is {inode.mode:#o}, but the {special} must be a regular file"
             check.of_inode(codes[special], inode, "i_mode", text)
     elif ino == EXT4_BAD_INO:
         is_inline = inode.flags & EXT4_INLINE_DATA_FL
@@ -352,7 +357,7 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
             check.of_inode("PR_0_CLEAR_RESIZE_INODE", inode, "i_block", text)
             block = _indirect_of_reserve(check, inode)
             if block:
-                # e2fsck/pass1.c:process_block takes no other block of inode 7 for used.
+                # e2fsck/pass1.c:process_block treats no other block of inode 7 as used.
                 check.claims.add(ino, block, 1)
                 return
     elif inode.mode:
@@ -365,16 +370,17 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
 
 
 def _reserved_attributes(check: Check, inode: Inode) -> int:
-    """Check the block of attributes of a reserved inode, and return how many blocks it costs.
+    """Check the attribute block of a reserved inode; return the number of blocks charged for it.
 
-    e2fsck marks one that cannot be, and comes back where a directory names the inode; the first
-    block of data is one that it reads (e2fsck/pass1.c:check_ext_attr).
+    e2fsck only marks an invalid block number, and reports it if a directory refers to the inode.
+    It does read the first data block, however (e2fsck/pass1.c:check_ext_attr).
     """
     block = inode.file_acl
     if not block or not check.format.ext_attr:
         return 0
     if block == check.format.first_data_block:
-        check.of_inode("PR_1_BAD_EA_BLOCK", inode, "i_file_acl_lo", "is the superblock's")
+        text = "is the block of the superblock"
+        check.of_inode("PR_1_BAD_EA_BLOCK", inode, "i_file_acl_lo", text)
         return check.format.blocks_per_cluster
     if not check.image.has_blocks(block):
         return 0
@@ -382,14 +388,14 @@ def _reserved_attributes(check: Check, inode: Inode) -> int:
 
 
 def _check_clear(check: Check, inode: Inode, code: str) -> None:
-    """A special inode that is not used; i_blocks without its high half, as e2fsck looks at it."""
+    """Check that an unused special inode is clear; e2fsck ignores the high half of i_blocks."""
     blocks = inode.record.get(inode.raw, 0, "i_blocks_lo")
     if inode.links or blocks or any(inode.block_bytes[:4]):
-        check.of_inode(code, inode, "i_links_count", "or its blocks are set without a use")
+        check.of_inode(code, inode, "i_links_count", "or blocks are set, but the inode is unused")
 
 
 def _claim_bad_blocks(check: Check, run: FileExtent) -> None:
-    """Claim what the list of bad blocks has, but for blocks of inode tables."""
+    """Claim the blocks in the list of bad blocks, except those of inode tables."""
     tables = check.bad_table_blocks
     for block in range(run.physical, run.physical + run.length):
         if block not in tables:
@@ -397,26 +403,28 @@ def _claim_bad_blocks(check: Check, run: FileExtent) -> None:
 
 
 def _block_list(inode: Inode) -> list[FileExtent | TreeBlock]:
-    """What a block map names, whatever the mode is."""
+    """Return what the block map contains, regardless of the mode and flags."""
     return list(block_map(inode))
 
 
 def _check_resize_inode(check: Check, inode: Inode, attribute_blocks: int) -> None:
-    """e2fsck/super.c:check_resize_inode: the reserved descriptor blocks, by double indirection.
+    """Check the double indirect map of reserved descriptor blocks.
 
-    It compares a quarter of them, so that what is wrong in the others is a warning here.
+    e2fsck/super.c:check_resize_inode compares a quarter of them; wrong numbers in the rest are
+    warnings.
     """
     image, fmt = check.image, check.format
     reserved = image.number("s_reserved_gdt_blocks")
     block = _indirect_of_reserve(check, inode)
     if not block:
-        check.of_inode("PR_0_RESIZE_INODE_INVALID", inode, "i_block", "is not that of a reserve")
+        text = "does not map reserved descriptors"
+        check.of_inode("PR_0_RESIZE_INODE_INVALID", inode, "i_block", text)
         return
     check.claims.add(inode.ino, block, 1)
     named, last = _blocks_of_reserve(check, inode, block)
     _check_sizes(check, inode, named * fmt.blocks_per_cluster + attribute_blocks)
     if inode.size < last * check.block_size:
-        text = f"is {inode.size}, and block {last} is reserved"
+        text = f"is {inode.size}, but block {last} of the file is mapped"
         check.of_inode("PR_1_BAD_I_SIZE", inode, "i_size_lo", text)
     table = struct.unpack(f"<{check.block_size // 4}I", image.block(block))
     first = fmt.super_block(0) + 1 + fmt.gdt_blocks(image.counted_groups)
@@ -439,7 +447,7 @@ def _check_resize_inode(check: Check, inode: Inode, attribute_blocks: int) -> No
 
 
 def _indirect_of_reserve(check: Check, inode: Inode) -> int:
-    """The double indirect block of an inode that can be that of the reserve; 0 for others."""
+    """Return the double indirect block of a valid resize inode; 0 for any other inode."""
     words = struct.unpack("<15I", inode.block_bytes)
     others = [word for place, word in enumerate(words) if place != 13 and word]
     is_one = check.image.has_blocks(words[13]) and inode.mode & S_IFREG and inode.links
@@ -447,14 +455,15 @@ def _indirect_of_reserve(check: Check, inode: Inode) -> int:
 
 
 def _blocks_of_reserve(check: Check, inode: Inode, block: int) -> tuple[int, int]:
-    """How many blocks a double indirect block leads to, with itself; one may be named twice.
+    """Return (blocks, last) of what a double indirect block maps.
 
-    The second is the last block of the file that is named, or 0.
+    ``blocks`` includes the block itself, and repeated ones each time. ``last`` is the last logical
+    block that is mapped, or 0.
     """
     image, words = check.image, check.block_size // 4
 
     def named_in(each: int) -> list[tuple[int, int]]:
-        """(position, block) of those that are named there."""
+        """Return (position, block) of the non-zero entries."""
         table = struct.unpack(f"<{words}I", image.block(each))
         found = [(place, word) for place, word in enumerate(table) if word]
         wrong = [word for _, word in found if not image.has_blocks(word)]
@@ -486,35 +495,35 @@ def _check_flags(check: Check, inode: Inode) -> None:
     if mapped and not flags & (EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL) and fmt.extent:
         magic, entries, most, depth = _header(inode.block_bytes, 0)
         if magic == EXT4_EXT_MAGIC and entries <= most <= _IN_INODE and depth <= 5:
-            wrong("PR_1_UNSET_EXTENT_FL", "has no EXTENTS, and i_block begins as a tree of extents")
+            wrong("PR_1_UNSET_EXTENT_FL", "lacks EXTENTS, but i_block looks like an extent tree")
     if flags & EXT4_INLINE_DATA_FL:
         if not fmt.inline_data:
             wrong("PR_1_INLINE_DATA_SET", "has INLINE_DATA without the feature")
         elif flags & EXT4_EXTENTS_FL:
             wrong("PR_1_CLEAR_INLINE_DATA_FOR_EXTENT", "has INLINE_DATA and EXTENTS")
         elif not any((each.name_index, each.name) == INLINE_DATA for each in in_inode(inode)):
-            wrong("PR_1_INLINE_DATA_NO_ATTR", "has INLINE_DATA, and there is no system.data")
+            wrong("PR_1_INLINE_DATA_NO_ATTR", "has INLINE_DATA, but there is no system.data")
     if flags & EXT4_ENCRYPT_FL:
         context = encryption_context(inode)
         policy = policy_of(context) if context is not None else None
         if context is None:
             wrong("PR_1_MISSING_ENCRYPTION_XATTR", "has ENCRYPT without an encryption context")
         elif policy is None:
-            wrong("PR_1_CORRUPT_ENCRYPTION_XATTR", f"has ENCRYPT, and the context is {context!r}")
+            wrong("PR_1_CORRUPT_ENCRYPTION_XATTR", f"has ENCRYPT, but the context is {context!r}")
         else:
             check.policies[inode.ino] = policy
     if flags & EXT4_CASEFOLD_FL:
         if not inode.is_directory:
-            wrong("PR_1_CASEFOLD_NONDIR", "has CASEFOLD, and the inode is no directory")
+            wrong("PR_1_CASEFOLD_NONDIR", "has CASEFOLD, but the inode is not a directory")
         elif not fmt.casefold:
             wrong("PR_1_CASEFOLD_FEATURE", "has CASEFOLD without the feature")
     if flags & EXT4_EA_INODE_FL and not inode.is_file:
-        wrong("PR_1_EA_INODE_NONREG", "has EA_INODE, and the inode is no regular file")
+        wrong("PR_1_EA_INODE_NONREG", "has EA_INODE, but the inode is not a regular file")
     if flags & EXT4_IMAGIC_FL and not fmt.imagic_inodes:
         wrong("PR_1_SET_IMAGIC", "has IMAGIC without the feature")
     if flags & EXT4_INDEX_FL:
         if not inode.is_directory:
-            wrong("PR_1_HTREE_NODIR", "has INDEX, and the inode is no directory")
+            wrong("PR_1_HTREE_NODIR", "has INDEX, but the inode is not a directory")
         elif not fmt.dir_index:
             wrong("PR_1_HTREE_SET", "has INDEX without the feature dir_index")
         elif flags & EXT4_INLINE_DATA_FL:
@@ -522,13 +531,13 @@ def _check_flags(check: Check, inode: Inode) -> None:
 
 
 def _check_zeros(check: Check, inode: Inode) -> None:
-    """Fields that a feature alone makes other than 0 (e2fsck/pass2.c:e2fsck_process_bad_inode)."""
+    """Check fields that must be 0 without a feature (e2fsck/pass2.c:e2fsck_process_bad_inode)."""
     fmt, raw = check.format, inode.raw
 
     def zero(code: str, field: str, text: str = "") -> None:
         value = INODE_128.get(raw, 0, field)
         if value:
-            check.of_inode(code, inode, field, f"is {value!r}{text}, and should be 0")
+            check.of_inode(code, inode, field, f"is {value!r}{text} but should be 0")
 
     zero("PR_2_FADDR_ZERO", "i_obso_faddr")
     if not fmt.is_64bit:
@@ -553,7 +562,8 @@ def _check_kind(check: Check, inode: Inode) -> None:
     elif inode.is_symlink:
         _check_symlink(check, inode)
     elif not (inode.is_file or inode.is_directory):
-        check.of_inode("PR_2_BAD_MODE", inode, "i_mode", f"is {inode.mode:#o}, of no kind of file")
+        text = f"is {inode.mode:#o}, which is no type of file"
+        check.of_inode("PR_2_BAD_MODE", inode, "i_mode", text)
 
 
 def _check_device(check: Check, inode: Inode) -> None:
@@ -568,10 +578,11 @@ def _check_device(check: Check, inode: Inode) -> None:
     rest = words[1:] if words[0] else words[2:]
     is_immutable = inode.flags & (EXT4_IMMUTABLE_FL | EXT4_APPEND_FL)
     if inode.flags & (EXT4_INDEX_FL | EXT4_EXTENTS_FL) or (is_immutable and any(words[4:])):
-        check.of_inode(codes[inode.file_type], inode, "i_block", "holds more than a number")
+        text = "holds more than a device number"
+        check.of_inode(codes[inode.file_type], inode, "i_block", text)
     elif any(rest):
-        # Old kernels left something there, so that e2fsck lets it be.
-        text = "holds more than a number"
+        # e2fsck accepts this because old kernels did not clear the rest.
+        text = "holds more than a device number"
         where = INODE_128, "i_block", inode.offset, text, inode.ino
         check.of_record("DEVICE_NUMBER", *where, warn=True)
 
@@ -586,18 +597,19 @@ def _check_symlink(check: Check, inode: Inode) -> None:
     elif inode.has_inline_data:
         value, _ = inline_value(inode)
         if min(inode.size, _FAST_SYMLINK_BYTES) + len(value) < inode.size:
-            wrong = f"a size of {inode.size}, and less inline"
+            wrong = f"a size of {inode.size} but less inline data"
     elif inode.is_fast_symlink:
         length = inode.block_bytes.find(b"\0")
         is_binary = bool(inode.flags & EXT4_ENCRYPT_FL)
         if inode.size >= _FAST_SYMLINK_BYTES or (length != inode.size and not is_binary):
-            wrong = f"a size of {inode.size}, and a target of {length} bytes"
+            wrong = f"a size of {inode.size} but a target of {length} bytes"
         if inode.flags & EXT4_EXTENTS_FL:
             check.of_inode("PR_1_FAST_SYMLINK_EXTENT_FL", inode, "i_flags", "has EXTENTS")
     else:
         wrong = _long_target(check, inode)
     if wrong:
-        check.of_inode("PR_2_INVALID_SYMLINK", inode, "i_size_lo", f"is of a link with {wrong}")
+        text = f"belongs to a symlink with {wrong}"
+        check.of_inode("PR_2_INVALID_SYMLINK", inode, "i_size_lo", text)
 
 
 def _long_target(check: Check, inode: Inode) -> str:
@@ -608,16 +620,16 @@ def _long_target(check: Check, inode: Inode) -> str:
     except (DamageError, ImageError):
         return "blocks that cannot be read"
     if len(runs) != 1 or runs[0].logical or runs[0].length != 1 or runs[0].unwritten:
-        return "other blocks than one"
+        return "more or less than one written block"
     data = check.image.block(runs[0].physical)
     length = data.find(b"\0")
     if length != inode.size and not inode.flags & EXT4_ENCRYPT_FL:  # binary
-        return f"a size of {inode.size}, and a target of {length} bytes"
+        return f"a size of {inode.size} but a target of {length} bytes"
     return ""
 
 
 class _Mapped:
-    """What the walk over one mapping found."""
+    """The results of a walk over one mapping, in blocks; -1 if no block is mapped."""
 
     def __init__(self) -> None:
         self.blocks = 0
@@ -625,7 +637,7 @@ class _Mapped:
 
 
 def _check_blocks(check: Check, inode: Inode) -> int:
-    """Claim the blocks of an inode; return how many there are."""
+    """Claim the blocks of an inode; return their number, in full clusters."""
     mapped = _Mapped()
     clusters = check.format.blocks_per_cluster
     seen_cluster = -1
@@ -647,7 +659,8 @@ def _check_blocks(check: Check, inode: Inode) -> int:
                     "PR_1_MISALIGNED_CLUSTER",
                     inode,
                     "i_block",
-                    f"maps block {item.logical} to {item.physical}, elsewhere in its cluster",
+                    f"maps block {item.logical} to {item.physical}, at another place in its "
+                    "cluster",
                 )
         mapped.last = max(mapped.last, item.logical + item.length - 1)
         if not item.unwritten:
@@ -661,18 +674,18 @@ def _check_blocks(check: Check, inode: Inode) -> int:
 
 
 def _check_extent_bounds(check: Check, inode: Inode) -> None:
-    """The first blocks that inner nodes name, and that no child reaches into the next one."""
+    """Check that every node begins at the block in its index and ends before the next one."""
     magic, entries, most, depth = _header(inode.block_bytes, 0)
     if magic != EXT4_EXT_MAGIC or depth > 5 or entries > most:
         return
     if most < _IN_INODE - _ROOM_LESS:
-        text = f"is {most}, and there is room for {_IN_INODE}"
+        text = f"is {most}, but there is space for {_IN_INODE}"
         where = inode.offset + INODE.offset("i_block"), text, inode.ino
         check.of_record("PR_1_MISSING_EXTENT_HEADER", EXTENT_HEADER, "eh_max", *where)
     if not depth:
         return
     image = check.image
-    # (node's bytes, its byte in the image, depth, first block, first block after it)
+    # (bytes of the node, its offset in the image, depth, first logical block, end)
     least: int | None = None
     stack = [(inode.block_bytes, inode.offset + INODE.offset("i_block"), depth, least, 1 << 32)]
     seen: set[int] = set()
@@ -681,7 +694,7 @@ def _check_extent_bounds(check: Check, inode: Inode) -> None:
         magic, entries, most, found = _header(data, 0)
         room = (len(data) - EXTENT_HEADER.size) // EXTENT.size
         if magic == EXT4_EXT_MAGIC and most < room - _ROOM_LESS:
-            text = f"is {most}, and there is room for {room}"
+            text = f"is {most}, but there is space for {room}"
             code = "PR_1_EXTENT_HEADER_INVALID"
             check.of_record(code, EXTENT_HEADER, "eh_max", offset, text, inode.ino)
             continue
@@ -699,7 +712,7 @@ def _check_extent_bounds(check: Check, inode: Inode) -> None:
                 EXTENT,
                 "ee_block",
                 offset + 12,
-                f"is {firsts[0]}, and the index says {least}",
+                f"is {firsts[0]}, but {least} in the index",
                 inode.ino,
             )
         if depth == 0:
@@ -711,7 +724,7 @@ def _check_extent_bounds(check: Check, inode: Inode) -> None:
                     EXTENT,
                     "ee_len",
                     offset + 12 * entries,
-                    f"reaches block {logical + length - 1}, and the index ends before {end}",
+                    f"reaches block {logical + length - 1}, but the next node begins at {end}",
                     inode.ino,
                 )
             continue
@@ -725,7 +738,7 @@ def _check_extent_bounds(check: Check, inode: Inode) -> None:
 
 
 def _check_size(check: Check, inode: Inode, mapped: _Mapped) -> None:
-    """Whether i_size fits the blocks (e2fsck/pass1.c:check_blocks)."""
+    """Check whether i_size matches the blocks (e2fsck/pass1.c:check_blocks)."""
     size, block_size = inode.size, check.block_size
     if inode.is_symlink:
         return
@@ -734,21 +747,21 @@ def _check_size(check: Check, inode: Inode, mapped: _Mapped) -> None:
         if inode.has_inline_data:
             value, _ = inline_value(inode)
             if size not in (60, 60 + len(value)) or (value and size == 60):
-                text = f"is {size}, and {60 + len(value)} bytes are inline"
+                text = f"is {size}, but {60 + len(value)} bytes are inline"
         elif not mapped.blocks:
             check.of_inode(
-                "PR_1_ZERO_LENGTH_DIR", inode, "i_size_lo", "is of a directory of no block"
+                "PR_1_ZERO_LENGTH_DIR", inode, "i_size_lo", "is of a directory without blocks"
             )
         elif size % block_size:
-            text = f"is {size}, which is not in whole blocks"
+            text = f"is {size}, which is not a multiple of the block size"
         elif size // block_size != mapped.last + 1:
-            text = f"is {size}, and block {mapped.last} is the last"
+            text = f"is {size}, but the last block is {mapped.last}"
     elif inode.is_file:
         is_past = mapped.last_written >= 0 and size < mapped.last_written * block_size
         if is_past and not inode.flags & EXT4_VERITY_FL:
-            text = f"is {size}, and block {mapped.last_written} is written"
+            text = f"is {size}, but block {mapped.last_written} is written"
         elif size > size_limit(inode):
-            text = f"is {size}, and {size_limit(inode)} is the most"
+            text = f"is {size}, but at most {size_limit(inode)} is possible"
         if size >= _LARGE_FILE_BYTES and not check.large_files:
             check.large_files = inode.ino
     if text and inode.ino not in check.orphans:
@@ -762,5 +775,5 @@ def _check_sizes(check: Check, inode: Inode, blocks: int) -> None:
             "PR_1_BAD_I_BLOCKS",
             inode,
             "i_blocks_lo",
-            f"is {inode.blocks}, and should be {expected}",
+            f"is {inode.blocks} but should be {expected}",
         )

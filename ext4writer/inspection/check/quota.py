@@ -1,4 +1,4 @@
-"""Quota: what the quota files say against what is in use. Rules: lib/support/mkquota.c."""
+"""Compares the quota files with the actual usage. Rules: lib/support/mkquota.c."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ from .state import Check
 
 _MAX_BYTES = 1 << 30
 _NEVER_QUOTA = (EXT4_BAD_INO, EXT4_ROOT_INO, *range(EXT4_BOOT_LOADER_INO, EXT4_GOOD_OLD_FIRST_INO))
-"""Reserved inodes but the two for quota of users and groups."""
+"""Reserved inodes except the two for user and group quota."""
 
 
 def count_usage(check: Check, inode: Inode, blocks: int, inodes: int) -> None:
-    """Add an inode to the use of its owners, where the file system keeps quota."""
+    """Add an inode to the usage of its user, group and project, if the image has quota.
+
+    ``blocks`` and ``inodes`` are what is charged for it.
+    """
     fmt = check.format
     if not fmt.quota or inode.flags & EXT4_EA_INODE_FL:
         return
@@ -48,10 +51,10 @@ def count_usage(check: Check, inode: Inode, blocks: int, inodes: int) -> None:
 
 
 def check_quota(check: Check) -> None:
-    """Compare every quota file with the use that was counted."""
+    """Compare every quota file with the usage that was counted."""
     image = check.image
     for kind in QUOTA_KINDS:
-        # e2fsck/quota.c:e2fsck_validate_quota_inodes, whatever the features
+        # e2fsck/quota.c:e2fsck_validate_quota_inodes does not check the features.
         ino, field = image.number(kind.inum), kind.inum
         if ino in _NEVER_QUOTA or ino > image.inodes_count:
             text = f"is {ino}, which cannot hold {kind.name} quota"
@@ -69,7 +72,7 @@ def check_quota(check: Check) -> None:
                 continue
             check_header(head, kind)
         except (DamageError, ImageError, ValueError) as error:
-            # The kernel cannot turn quota on; e2fsck passes over such a file.
+            # The kernel cannot turn quota on; e2fsck ignores such a file.
             text = f"of {name} quota: {error}"
             check.of_record(
                 "QUOTA_HEADER", inode.record, "i_block", inode.offset, text, ino, warn=True
@@ -83,19 +86,19 @@ def check_quota(check: Check) -> None:
         used = {owner: counts for (of, owner), counts in check.usage.items() if of == name}
         for owner in sorted(used.keys() | stored.keys()):
             *found, overlooked = used.get(owner, [0, 0, 0])
-            said = stored.get(owner, [0, 0])
-            # e2fsck counts no links that lie in the inode, and the kernel does.
-            if said not in (found, [found[0], found[1] - overlooked]):
+            recorded = stored.get(owner, [0, 0])
+            # e2fsck does not count symlinks with inline data, but the kernel does.
+            if recorded not in (found, [found[0], found[1] - overlooked]):
                 text = (
-                    f"of {name} quota says {said[0]} bytes and {said[1]} inodes of {owner}, "
-                    f"and there are {found[0]} and {found[1]}"
+                    f"of {name} quota records {recorded[0]} bytes and {recorded[1]} inodes for "
+                    f"{owner}, but there are {found[0]} and {found[1]}"
                 )
                 check.of_inode("PR_6_UPDATE_QUOTAS", inode, "i_block", text)
                 break
 
 
 def _wrong_info(data: bytes, size: int) -> str:
-    """What the header says that no quota file can be (lib/support/quotaio_v2.c:v2_init_io)."""
+    """Return what is impossible in the header (lib/support/quotaio_v2.c:v2_init_io), or ``""``."""
     if len(data) < QUOTA_HEADER.size + QUOTA_INFO.size:
         return f"is {size} bytes long"
     version = QUOTA_HEADER.number(data, 0, "dqh_version")
@@ -104,15 +107,15 @@ def _wrong_info(data: bytes, size: int) -> str:
     fields = ("dqi_blocks", "dqi_free_blk", "dqi_free_entry")
     blocks, *free = (QUOTA_INFO.number(data, QUOTA_HEADER.size, name) for name in fields)
     if blocks > ceil_div(size, QT_BLKSIZE):
-        return f"says dqi_blocks {blocks}, and the file has {size} bytes"
+        return f"has dqi_blocks {blocks}, but the file has {size} bytes"
     for field, value in zip(fields[1:], free, strict=True):
         if value >= blocks:
-            return f"says {field} {value} of {blocks} blocks"
+            return f"has {field} {value}, but only {blocks} blocks"
     return ""
 
 
 def _read(data: bytes, kind: QuotaKind) -> dict[int, list[int]]:
-    """id -> [bytes, inodes] of a quota file; ValueError says what is wrong with it."""
+    """Return id -> [bytes, inodes] of a quota file; raise ValueError if it is damaged."""
     check_header(data, kind)
     found = {}
     for block, level in tree_blocks(data):

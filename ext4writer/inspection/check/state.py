@@ -1,4 +1,4 @@
-"""What all passes of a check share: problems, who uses which blocks, and the inodes in use."""
+"""State shared by all passes of a check: problems, claimed blocks, and inodes in use."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ...read.orphans import orphans
 from ..problems import Problem, of_damage
 
 PROBLEMS_MAX = 10_000
-"""Problems that are kept; further ones are counted."""
+"""The number of problems that are kept; further ones are only counted."""
 
 METADATA = 0
-"""Owner of the blocks that belong to no inode."""
+"""The owner of blocks that belong to no inode."""
 
 
 class Check:
-    """One run over one image."""
+    """One check of one image."""
 
     def __init__(self, image: Image, cancel: Cancel | None) -> None:
         self.image = image
@@ -32,51 +32,53 @@ class Check:
         self.block_size = image.block_size
         self.problems: list[Problem] = []
         self.counts: Counter[str] = Counter()
-        """How often each code was found."""
+        """Code -> the number of problems."""
         self.errors = self.warnings = 0
         self.claims = Claims()
         self.inodes = InodesInUse()
         self.directories: list[int] = []
         """Inode numbers of all directories, ascending."""
         self.attribute_blocks: dict[int, list[int]] = {}
-        """Block -> [inodes that share it, h_refcount, the first of them]."""
+        """Block -> [number of inodes that share it, h_refcount, the first of these inodes]."""
         self.value_inodes: Counter[int] = Counter()
-        """Inodes that hold values of attributes -> how many attributes name them."""
+        """Inode that holds an attribute value -> the number of attributes that refer to it."""
         self.bad_table_blocks: set[int] = set()
-        """Blocks of inode tables that the list of bad blocks has."""
+        """Blocks of inode tables that are in the list of bad blocks."""
         self.lost_inodes = array("L")
         """Inodes in such blocks, ascending."""
         self.unhashed_values: set[int] = set()
-        """Bytes of attributes whose values in inodes are stored as Lustre did, free of charge."""
+        """Offsets in bytes of attributes with values in inodes as Lustre stored them.
+
+        Such values are not charged to the inode."""
         self.usage: dict[tuple[str, int], list[int]] = {}
-        """(kind of quota, id) -> [bytes, inodes, links inside them], only where quota is kept."""
+        """(kind of quota, id) -> [bytes, inodes, symlinks with inline data]; only with quota."""
         self.policies: dict[int, bytes] = {}
-        """Inode -> policy of its encryption, for those that have one."""
+        """Encrypted inode -> its encryption policy."""
         self.wrong_sums: set[int] = set()
-        """Bytes at which descriptors have a checksum that is wrong."""
+        """Offsets in bytes of the wrong checksums of group descriptors."""
         self.large_files = 0
-        """The first file that has 2 GiB or more, or 0."""
+        """The first file of 2 GiB or more, or 0."""
         self.is_partial = False
-        """Whether inodes are missing, so that nothing can be compared with what is in use."""
+        """Whether inodes could not be read, so that bitmaps and counts cannot be compared."""
         self._cancel = cancel
 
     @cached_property
     def orphans(self) -> Mapping[int, int]:
-        """Inodes that a recovery deletes or cuts -> ``i_dtime``, the next one in their list.
+        """Inode that recovery deletes or truncates -> ``i_dtime``, the next orphan in the list.
 
-        There are none where the image is looked at as it is.
+        Empty unless the journal was replayed.
         """
         return orphans(self.image) if self.image.is_replayed else {}
 
     @cached_property
     def special_inodes(self) -> dict[int, str]:
-        """Inodes that hold metadata -> what kind."""
+        """Inode that holds metadata -> ``journal``, ``quota`` or ``orphan file``."""
         image, fmt = self.image, self.format
         found: dict[int, str] = {}
         if fmt.has_journal and image.number("s_journal_inum"):
             found[image.number("s_journal_inum")] = "journal"
         for name in ("s_usr_quota_inum", "s_grp_quota_inum", "s_prj_quota_inum"):
-            # lib/support/quotaio.h:quota_inum_is_super: whatever the features
+            # lib/support/quotaio.h:quota_inum_is_super does not check the features.
             if image.number(name):
                 found[image.number(name)] = "quota"
         if fmt.orphan_file and image.number("s_orphan_file_inum"):
@@ -89,7 +91,7 @@ class Check:
     # -- what is wrong ---------------------------------------------------------------------------
 
     def add(self, problem: Problem) -> None:
-        """Take note of a problem."""
+        """Record a problem."""
         self.counts[problem.code] += 1
         if problem.code == "PR_0_GDT_CSUM" and problem.offset is not None:
             self.wrong_sums.add(problem.offset)
@@ -101,29 +103,29 @@ class Check:
             self.problems.append(problem)
 
     def damage(self, error: DamageError) -> None:
-        """Take note of what a reader met."""
+        """Record an error of a reader as a problem."""
         if error.field == "i_size_high":
-            return  # sizes are looked at with all of the inode
+            return  # sizes are checked with the rest of the inode
         problem = of_damage(error)
         is_reserved = EXT4_ROOT_INO < (problem.ino or 0) < self.format.first_ino
         if is_reserved and problem.code == "PR_1_EXTRA_ISIZE":
-            # The kernel reads no such inode; e2fsck does not look.
+            # The kernel does not read such an inode; e2fsck does not check the field.
             problem = problem._replace(code="RESERVED_EXTRA_ISIZE", is_warning=True)
         self.add(problem)
 
     def of_superblock(self, code: str, field: str, text: str, *, warn: bool = False) -> None:
-        """A problem of the superblock."""
+        """Record a problem of the superblock."""
         offset = SUPERBLOCK_OFFSET + SUPERBLOCK.offset(field)
         self.add(Problem(code, "superblock", field, offset, text, is_warning=warn))
 
     def of_group(self, code: str, group: int, field: str, text: str) -> None:
-        """A problem of a group's descriptor."""
+        """Record a problem of a group descriptor."""
         record = self.image.desc_record
         offset = self.image.descriptor_offset(group) + record.offset(field)
         self.add(Problem(code, "group_desc", field, offset, f"of group {group} {text}"))
 
     def of_inode(self, code: str, inode: Inode, field: str, text: str) -> None:
-        """A problem of an inode."""
+        """Record a problem of an inode."""
         offset = inode.offset + inode.record.offset(field)
         self.add(Problem(code, "inode", field, offset, text, inode.ino))
 
@@ -138,13 +140,13 @@ class Check:
         *,
         warn: bool = False,
     ) -> None:
-        """A problem of a structure that begins at byte ``at``."""
+        """Record a problem of a structure that begins at byte ``at`` of the file system."""
         offset = at + record.offset(field)
         self.add(Problem(code, record.name, field, offset, text, ino, is_warning=warn))
 
 
 class Claims:
-    """Who uses which blocks, as columns: one row for each run, in the order of claiming."""
+    """Claimed blocks as columns: one row for each run, in the order of the claims."""
 
     def __init__(self) -> None:
         self.starts = array("Q")
@@ -152,7 +154,7 @@ class Claims:
         self.owners = array("L")
 
     def add(self, owner: int, start: int, length: int) -> None:
-        """``owner`` uses ``length`` blocks from ``start`` on."""
+        """Claim ``length`` blocks starting at ``start`` for ``owner``."""
         self.starts.append(start)
         self.lengths.append(length)
         self.owners.append(owner)
@@ -170,11 +172,11 @@ class InodesInUse:
     def __init__(self) -> None:
         self.inos = array("L")
         self.types = bytearray()
-        """``S_IFMT`` of the mode, shifted down by 12."""
+        """The file type in ``i_mode``, shifted right by 12 (``DT_...``)."""
         self.links = array("H")
         """i_links_count."""
         self.names = array("L")
-        """Entries that name the inode, ``.`` and ``..`` among them."""
+        """The number of directory entries that refer to the inode, including ``.`` and ``..``."""
 
     def add(self, ino: int, mode: int, links: int) -> None:
         self.inos.append(ino)
@@ -183,9 +185,9 @@ class InodesInUse:
         self.names.append(0)
 
     def find(self, ino: int) -> int:
-        """The row of ``ino``, -1 if it is not in use."""
+        """Return the row of ``ino``; -1 if the inode is not in use."""
         inos = self.inos
-        # Most tables are without gaps from inode 11 on, so that the row is a guess away.
+        # Most inode tables have no gaps after inode 11, so a guess usually finds the row.
         if inos:
             guess = ino - inos[-1] + len(inos) - 1
             if 0 <= guess < len(inos) and inos[guess] == ino:

@@ -1,4 +1,4 @@
-"""The superblock: its limits, its features against each other, and its copies.
+"""Checks the superblock: its limits, conflicting features, and its backups.
 
 Rules: e2fsck/super.c:check_super_block.
 """
@@ -37,21 +37,21 @@ _VARYING = {
     *("s_last_error_block", "s_last_error_func", "s_mtime_hi", "s_wtime_hi", "s_lastcheck_hi"),
     *("s_first_error_time_hi", "s_last_error_time_hi", "s_first_error_errcode"),
     *("s_last_error_errcode", "s_overhead_clusters", "s_jnl_blocks", "s_jnl_backup_type"),
-    "s_feature_incompat",  # needs_recovery is set in the primary one alone
-    "s_feature_ro_compat",  # orphan_present, too
+    "s_feature_incompat",  # needs_recovery is set only in the primary superblock
+    "s_feature_ro_compat",  # so is orphan_present
 }
-"""Fields that the kernel writes to the primary superblock alone, or that say which copy it is."""
+"""Fields that the kernel writes only to the primary superblock, or that identify the copy."""
 
 
 def check_superblock(check: Check) -> None:
-    """Check what no reader needs to find anything."""
+    """Check the fields that no reader needs."""
     image, fmt = check.image, check.format
     number = image.number
 
     def bounded(field: str, value: int, least: int, most: int) -> None:
         if not least <= value <= most:
             check.of_superblock(
-                "PR_0_SB_CORRUPT", field, f"is {value}, and not from {least} to {most}"
+                "PR_0_SB_CORRUPT", field, f"is {value}, not in the range {least} to {most}"
             )
 
     blocks, inodes = image.blocks_count, image.inodes_count
@@ -60,10 +60,10 @@ def check_superblock(check: Check) -> None:
     bounded(
         "s_inodes_per_group", image.inodes_per_group, fmt.inodes_per_block, 8 * check.block_size
     )
-    # lib/ext2fs/openfs.c:ext2fs_open2, whatever the features
+    # lib/ext2fs/openfs.c:ext2fs_open2; the features do not matter
     per_group = number("s_clusters_per_group") * fmt.blocks_per_cluster
     if not fmt.bigalloc and per_group != number("s_blocks_per_group"):
-        text = f"is {number('s_clusters_per_group')}, and s_blocks_per_group says otherwise"
+        text = f"is {number('s_clusters_per_group')} and contradicts s_blocks_per_group"
         check.of_superblock("PR_0_SB_CORRUPT", "s_clusters_per_group", text)
     if number("s_log_groups_per_flex") > 31:
         bounded("s_log_groups_per_flex", number("s_log_groups_per_flex"), 0, 31)
@@ -73,7 +73,7 @@ def check_superblock(check: Check) -> None:
     bounded("s_rev_level", number("s_rev_level"), 0, EXT4_DYNAMIC_REV)
     if fmt.metadata_csum and number("s_checksum_type") != EXT4_CRC32C_CHKSUM:
         # lib/ext2fs/openfs.c: EXT2_ET_UNKNOWN_CSUM
-        text = f"is {number('s_checksum_type')}, which no program knows"
+        text = f"is {number('s_checksum_type')}, an unknown type"
         check.of_superblock("PR_0_SB_CORRUPT", "s_checksum_type", text)
     if number("s_rev_level"):
         bounded("s_first_ino", fmt.first_ino, 11, inodes)
@@ -81,7 +81,7 @@ def check_superblock(check: Check) -> None:
         check.of_superblock(
             "PR_0_SB_CORRUPT",
             "s_log_cluster_size",
-            f"is {number('s_log_cluster_size')} without bigalloc, and blocks have "
+            f"is {number('s_log_cluster_size')} without bigalloc, but s_log_block_size is "
             f"{number('s_log_block_size')}",
         )
     if number("s_blocks_per_group") != fmt.blocks_per_group:
@@ -93,14 +93,14 @@ def check_superblock(check: Check) -> None:
     should_be = image.counted_groups * image.inodes_per_group
     if inodes != should_be:
         check.of_superblock(
-            "PR_0_INODE_COUNT_WRONG", "s_inodes_count", f"is {inodes}, and should be {should_be}"
+            "PR_0_INODE_COUNT_WRONG", "s_inodes_count", f"is {inodes} but should be {should_be}"
         )
     first = 1 if fmt.block_size == 1024 and fmt.blocks_per_cluster == 1 else 0
     if fmt.first_data_block != first:
         check.of_superblock(
             "PR_0_FIRST_DATA_BLOCK",
             "s_first_data_block",
-            f"is {fmt.first_data_block}, and should be {first}",
+            f"is {fmt.first_data_block} but should be {first}",
         )
     _check_features(check, fmt)
     if fmt.has_extra_fields:
@@ -114,14 +114,16 @@ def check_superblock(check: Check) -> None:
                 check.of_superblock(code, field, f"is {value}")
     state = number("s_state")
     if state & EXT4_ERROR_FS:
-        check.of_superblock("ERRORS_NOTED", "s_state", "says that the kernel met errors", warn=True)
+        text = "records that the kernel found errors"
+        check.of_superblock("ERRORS_NOTED", "s_state", text, warn=True)
     elif not state & EXT4_VALID_FS:
-        check.of_superblock("NOT_UNMOUNTED", "s_state", "says that it is mounted", warn=True)
+        text = "records that it is mounted"
+        check.of_superblock("NOT_UNMOUNTED", "s_state", text, warn=True)
     if number("s_last_orphan") and not check.image.is_replayed:
         check.of_superblock(
             "ORPHANS",
             "s_last_orphan",
-            f"is {number('s_last_orphan')}: inodes wait to be deleted or cut",
+            f"is {number('s_last_orphan')}: inodes are waiting to be deleted or truncated",
             warn=True,
         )
 
@@ -129,8 +131,8 @@ def check_superblock(check: Check) -> None:
 def _check_features(check: Check, fmt: Format) -> None:
     unknown = fmt.features.unsupported()
     if unknown:
-        # Linux mounts it, perhaps to read only; e2fsck refuses to touch it.
-        text = f"has features without a name: {', '.join(unknown)}"
+        # Linux mounts such a file system, perhaps read-only; e2fsck refuses it.
+        text = f"has unknown features: {', '.join(unknown)}"
         check.of_superblock("UNSUPPORTED_FEATURE", "s_feature_compat", text)
     wrong = (
         (
@@ -153,7 +155,7 @@ def _check_features(check: Check, fmt: Format) -> None:
     if fmt.casefold and encoding != EXT4_ENC_UTF8_12_1:
         # fs/ext4/super.c:ext4_encoding_init; e2fsck/unix.c has no name for it
         check.of_superblock(
-            "UNSUPPORTED_ENCODING", "s_encoding", f"is {encoding}, and not {EXT4_ENC_UTF8_12_1}"
+            "UNSUPPORTED_ENCODING", "s_encoding", f"is {encoding}, not {EXT4_ENC_UTF8_12_1}"
         )
     if fmt.meta_bg and fmt.first_meta_bg > fmt.gdt_blocks(image.counted_groups):
         check.of_superblock(
@@ -169,14 +171,14 @@ def _check_features(check: Check, fmt: Format) -> None:
 
 
 def check_backups(check: Check) -> None:
-    """Compare the copies of the superblock with it; e2fsck never looks at them by itself."""
+    """Compare the backups of the superblock with it; e2fsck does not do so by itself."""
     image, fmt = check.image, check.format
     primary = SUPERBLOCK.parse(image.superblock_bytes)
     for group in fmt.super_groups(image.groups)[1:]:
         check.check_cancelled()
         offset = fmt.super_block(group) * check.block_size
         if offset + SUPERBLOCK_SIZE > image.store.size:
-            break  # the image ends before, which is said already
+            break  # the image is truncated, which was reported before
         data = image.read(offset, SUPERBLOCK_SIZE)
         copy = SUPERBLOCK.parse(data)
         for field, value in copy.items():

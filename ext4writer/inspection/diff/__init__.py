@@ -1,7 +1,7 @@
-"""Compares two images: what a user of them sees, what their fields say, and where things lie.
+"""Compares two images: what a user sees, the values of fields, and the locations of blocks.
 
-The trees are walked side by side, so that memory is bounded by the largest directory and by the
-files of several names. Differences of one sort are counted, and some of each are kept.
+The trees are walked in parallel, so memory is limited by the largest directory and the number of
+files with several names. Differences of each sort are counted, and some of them are kept.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def compare_images(
     most: int = 1000,
     cancel: Cancel | None = None,
 ) -> Differences:
-    """Compare two images at the ``levels`` wanted, of :data:`LEVELS`; keep ``most`` of each sort.
+    """Compare two images at some ``levels`` of :data:`LEVELS`; keep ``most`` of each sort.
 
-    ``path`` is what a user of the mounted images sees, ``field`` what superblock, group
-    descriptors and inodes of equal path say besides, ``place`` what only lies elsewhere. Content is
-    compared in pieces, and holes of both are passed over.
-    Raises :class:`~ext4writer.CancelledError`.
+    The level ``path`` is what a user of the mounted images sees. ``field`` is the other fields of
+    superblocks, group descriptors and inodes with equal paths. ``place`` is data that is equal but
+    stored elsewhere. Content is compared in pieces, and common holes are skipped. Raises
+    :class:`~ext4writer.CancelledError`.
     """
     differences = Differences(frozenset(levels), most)
     if FIELD in levels:

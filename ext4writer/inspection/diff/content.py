@@ -1,4 +1,4 @@
-"""Content of two files: which bytes differ, and which zeros only one of them has as a hole."""
+"""Compares the content of two files: bytes that differ, and zeros that only one has as a hole."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ PIECE = 1 << 20
 RANGES_KEPT = 16
 SHOWN = 16
 _NEAR = re.compile(rb"[^\0](?:\0{0,7}[^\0])*")
-"""Bytes that differ, and a few equal ones between them."""
+"""Bytes that differ, with up to 7 equal bytes between them."""
 
 Ranges = list[Span]
 
 
 class Budget:
-    """How much content may still be compared; damage can map the same blocks again and again."""
+    """The number of bytes that may still be compared; damage can map blocks again and again."""
 
     def __init__(self, count: int) -> None:
         self.left = count
 
     @classmethod
     def of(cls, a: Image, b: Image) -> Budget:
-        """A multiple of what the images are large."""
+        """Return a budget of 20 times the size of the larger image plus 1 GiB."""
         size = max(image.blocks_count * image.block_size for image in (a, b))
         return cls(20 * size + (1 << 30))
 
     def spend(self, count: int) -> bool:
-        """Whether ``count`` bytes may be compared."""
+        """Use ``count`` bytes; return whether they may be compared."""
         self.left -= count
         return self.left >= 0
 
 
 def either(a: Ranges, b: Ranges) -> Iterator[tuple[int, int, bool, bool]]:
-    """Yield (start, end, in ``a``, in ``b``) of what lies in one or both, ascending."""
+    """Yield (start, end, in ``a``, in ``b``) for every range in one or both, ascending."""
     marks = sorted({mark for ranges in (a, b) for pair in ranges for mark in pair})
     i = j = 0
     for start, end in pairwise(marks):
@@ -54,7 +54,10 @@ def either(a: Ranges, b: Ranges) -> Iterator[tuple[int, int, bool, bool]]:
 
 
 def differing(a: bytes, b: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, end, bytes that differ) of the places where two equally long pieces differ."""
+    """Yield (start, end, number of bytes that differ) for each place where two pieces differ.
+
+    The pieces have the same length.
+    """
     if a == b:
         return
     size = len(a)
@@ -66,17 +69,17 @@ def differing(a: bytes, b: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 class Content:
-    """What differs between two files; ``a`` and ``b`` are open for reading."""
+    """The differences between the content of two files, which are compared at construction."""
 
     def __init__(self, a: FileReader, b: FileReader, cancel: Cancel | None = None) -> None:
         self.bytes_changed = 0
         self.ranges: Ranges = []
-        """The first places that differ, in bytes."""
+        """The first ranges that differ, in bytes."""
         self.ranges_count = 0
         self.samples: tuple[bytes, bytes] | None = None
-        """What lies at the first of them."""
+        """The first bytes of the first range, in either file."""
         self.holes: tuple[int, int] = 0, 0
-        """Bytes of zeros that are a hole in one file, and stored in the other."""
+        """Bytes of zeros that are a hole only in ``a``, and only in ``b``."""
         self.a, self.b = a, b
         size = min(a.size, b.size)
         for start, end, in_a, in_b in either(a.data, b.data):
@@ -111,7 +114,7 @@ class Content:
             self.ranges.append(Span(start, end))
 
     def as_json(self, side: int) -> dict[str, Any]:
-        """Return what one of the files has there."""
+        """Return the difference as JSON values, as seen in ``a`` (side 0) or ``b`` (side 1)."""
         assert self.samples is not None
         sample = self.samples[side]
         return {

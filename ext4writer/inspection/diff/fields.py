@@ -1,4 +1,4 @@
-"""Superblocks, group descriptors and inodes, field by field as they are declared."""
+"""Compares superblocks, group descriptors and inodes field by field."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SEEN_AS_PATHS = frozenset(
         *(name + tail for name in TIMES for tail in ("", "_extra")),
     )
 )
-"""What the level of paths reports already."""
+"""Fields that the level of paths reports."""
 _NOT_INODES = frozenset(("i_block", "i_checksum"))
-"""What is compared as content and runs, and what follows from the rest."""
+"""Fields that are compared as content and runs, or that follow from others."""
 _OWN_PLACE = frozenset(("s_block_group_nr",))
 
 
-def said(record: Record, whole: str, value: Value, block_size: int) -> Any:
-    """Return a value with what it means, as JSON."""
+def described(record: Record, whole: str, value: Value, block_size: int) -> Any:
+    """Return a value with its meaning, as a JSON value."""
     shown: Any = value.hex() if isinstance(value, bytes) else value
     meaning = record.meanings[record.parts(whole)[0]]
     means = words(value, meaning, block_size, field=whole)
@@ -41,23 +41,23 @@ def said(record: Record, whole: str, value: Value, block_size: int) -> Any:
 
 
 def is_checksum(record: Record, whole: str) -> bool:
-    """Whether a number is a checksum, which follows from the rest."""
+    """Return whether a number is a checksum, which follows from other fields."""
     return record.meanings[record.parts(whole)[0]].unit == "checksum"
 
 
 def is_place(record: Record, whole: str) -> bool:
-    """Whether a number says where something lies."""
+    """Return whether a number is a location."""
     return record.meanings[record.parts(whole)[0]].unit == "block"
 
 
 def changed(record: Record, a: Numbers, b: Numbers) -> list[str]:
-    """Return the numbers that differ; checksums only where nothing else does."""
+    """Return the names of the numbers that differ; checksums only if nothing else does."""
     names = [whole for whole in record.wholes if whole in a and a[whole] != b.get(whole)]
     return [whole for whole in names if not is_checksum(record, whole)] or names
 
 
 def compare_superblocks(a: Image, b: Image, found: Differences) -> None:
-    """Compare the superblocks, and the backups for what they do not repeat."""
+    """Compare the superblocks, and the backups where their differences are others."""
     names = changed(SUPERBLOCK, a.superblock, b.superblock)
     for whole in names:
         found.add(FIELD, f"superblock.{whole}", "superblock", *_both(SUPERBLOCK, whole, a, b))
@@ -71,14 +71,14 @@ def compare_superblocks(a: Image, b: Image, found: Differences) -> None:
             repeats = pair == (a.superblock[whole], b.superblock[whole])
             if not repeats and whole not in _OWN_PLACE and not is_checksum(SUPERBLOCK, whole):
                 where = f"backup of the superblock in group {group}"
-                values = (said(SUPERBLOCK, whole, value, a.block_size) for value in pair)
+                values = (described(SUPERBLOCK, whole, value, a.block_size) for value in pair)
                 found.add(FIELD, f"backup superblock.{whole}", where, *values)
 
 
 def _both(record: Record, whole: str, a: Image, b: Image) -> tuple[Any, Any]:
     return (
-        said(record, whole, a.superblock[whole], a.block_size),
-        said(record, whole, b.superblock[whole], b.block_size),
+        described(record, whole, a.superblock[whole], a.block_size),
+        described(record, whole, b.superblock[whole], b.block_size),
     )
 
 
@@ -90,7 +90,7 @@ def _superblock_of(image: Image, group: int) -> bytes | None:
 
 
 def compare_groups(a: Image, b: Image, found: Differences) -> None:
-    """Compare the descriptors of the groups that both images have, their copies, and bitmaps."""
+    """Compare the descriptors, and their backups, of the groups that both images have."""
     for group in range(min(a.groups, b.groups)):
         _compare_descriptors(group, a, b, found)
     if a.format.desc_size == b.format.desc_size:
@@ -104,12 +104,12 @@ def _compare_descriptors(group: int, a: Image, b: Image, found: Differences) -> 
     record = min((a.desc_record, b.desc_record), key=lambda each: each.size)
     for whole in changed(record, dict(first), dict(second)):
         level = PLACE if is_place(record, whole) else FIELD
-        values = (said(record, whole, each[whole], 0) for each in (first, second))
+        values = (described(record, whole, each[whole], 0) for each in (first, second))
         found.add(level, f"group_desc.{whole}", f"group {group}", *values)
 
 
 def _compare_descriptor_copies(a: Image, b: Image, found: Differences) -> None:
-    """Report copies that differ in another way than the descriptors in use."""
+    """Report backups that differ in another way than the primary descriptors."""
     record = min((a.desc_record, b.desc_record), key=lambda each: each.size)
     for group in range(1, min(a.groups, b.groups)):
         copies = [
@@ -138,12 +138,12 @@ def _compare_copy(
         pair = first[whole], second[whole]
         if pair != (primary[0][whole], primary[1][whole]) and not is_checksum(record, whole):
             where = f"copy in group {unit.owner} of the descriptor of group {unit.number}"
-            values = (said(record, whole, value, 0) for value in pair)
+            values = (described(record, whole, value, 0) for value in pair)
             found.add(FIELD, f"backup group_desc.{whole}", where, *values)
 
 
 def inode_numbers(inode: Inode) -> Numbers:
-    """Return the numbers of an inode that it has room for."""
+    """Return the numbers of an inode that fit into its size."""
     end = EXT4_GOOD_OLD_INODE_SIZE + inode.extra_isize
     record = inode.record
     raw = inode.raw[:end] if record is INODE else inode.raw
@@ -151,7 +151,7 @@ def inode_numbers(inode: Inode) -> Numbers:
 
 
 def compare_inodes(path: str, a: Inode, b: Inode, found: Differences) -> bool:
-    """Compare the fields of two inodes of one path; return whether any but times differ."""
+    """Compare the fields of two inodes of one path; return whether any difference was reported."""
     if a.raw == b.raw:
         return False
     record = min((a.record, b.record), key=lambda each: each.size)
@@ -176,5 +176,5 @@ def _of_inodes(record: Record, whole: str, a: Numbers, b: Numbers) -> tuple[Any,
             assert isinstance(extra, int)
             values.append(iso_time(*divmod(decode_time(value, extra), 10**9)))
         else:
-            values.append(said(record, whole, value, 0))
+            values.append(described(record, whole, value, 0))
     return values[0], values[1]

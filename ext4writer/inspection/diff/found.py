@@ -1,4 +1,4 @@
-"""What a comparison finds: differences by level and sort, all counted, some kept."""
+"""The results of a comparison: differences by level and sort, all counted, some kept."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ LEVELS = (PATH, FIELD, PLACE)
 
 
 class Difference(NamedTuple):
-    """One difference. Values are those of JSON; None where there is nothing."""
+    """One difference. ``a`` and ``b`` are JSON values; None if an image has nothing there."""
 
     level: str
     what: str
-    """Its sort: ``added``, an attribute, ``record.field``, or what lies elsewhere."""
+    """The sort: ``added``, an attribute, ``record.field``, or the kind of data stored elsewhere."""
     where: str
-    """A path as printable text, or the structure that is meant."""
+    """A path as printable text, or the name of a structure."""
     a: Any
     b: Any
 
     def as_json(self) -> dict[str, Any]:
-        """Return the difference as values of JSON."""
+        """Return the difference as JSON values."""
         return self._asdict()
 
 
 class Differences:
-    """All that was found, at the levels that were wanted."""
+    """All differences at the requested levels."""
 
     def __init__(self, levels: frozenset[str], most: int) -> None:
         self.levels = levels
         self.most = most
         self.counts: dict[tuple[str, str], int] = {}
-        """(level, sort) -> how many there are, in the order in which they were met."""
+        """(level, sort) -> number of differences, in the order in which they were found."""
         self.kept: dict[tuple[str, str], list[Difference]] = {}
-        """(level, sort) -> the first of them."""
+        """(level, sort) -> the first differences."""
         self.content_left_out = 0
-        """Files whose content was not compared, because damage maps more than the images have."""
+        """The number of files whose content was not compared because of damage."""
 
     def add(self, level: str, what: str, where: str, a: Any, b: Any) -> None:
-        """Count one difference, and keep it while there are few of its sort."""
+        """Count one difference; keep it if there are still few of its sort."""
         if level not in self.levels:
             return
         key = level, what
@@ -51,12 +51,12 @@ class Differences:
             kept.append(Difference(level, what, where, a, b))
 
     def of_level(self, level: str) -> Iterator[tuple[str, int, list[Difference]]]:
-        """Yield (sort, count, those kept) of one level."""
+        """Yield (sort, count, differences that were kept) for one level."""
         for (found, what), count in self.counts.items():
             if found == level:
                 yield what, count, self.kept[found, what]
 
     @property
     def are_equal(self) -> bool:
-        """Whether nothing differs, and everything was compared."""
+        """Whether everything was compared and nothing differs."""
         return not self.counts and not self.content_left_out

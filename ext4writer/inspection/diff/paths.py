@@ -1,4 +1,4 @@
-"""Two trees side by side: names that one has, attributes, content, holes, and where files lie."""
+"""Compares two trees: names that only one has, attributes, content, holes and locations."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .fields import compare_inodes
 from .found import FIELD, PATH, PLACE, Differences
 
 _OF_THE_FORMAT = ("EXTENTS", "HUGE_FILE", "INDEX", "INLINE_DATA")
-"""Flags that say how an inode is stored, and not what its user wants."""
+"""Flags that describe how an inode is stored; users do not set them."""
 _RUNS_SHOWN = 4
 Pair = tuple[bytes, Inode | None, Inode | None]
 
 
 def _attributes(inode: Inode) -> dict[str, Any]:
-    """What a user sees of an inode, each as a value of JSON."""
+    """Return the attributes of an inode that a user sees, as JSON values."""
     flags = [name for name in inode.flag_names if name not in _OF_THE_FORMAT]
     found: dict[str, Any] = {
         "kind": inode.kind,
@@ -41,7 +41,7 @@ def _attributes(inode: Inode) -> dict[str, Any]:
         "project": inode.projid,
     }
     if inode.is_directory:
-        # Its size is that of the blocks of its entries.
+        # The size of a directory is that of its blocks.
         del found["size"]
     if inode.is_device:
         found["device"] = list(inode.device)
@@ -51,7 +51,7 @@ def _attributes(inode: Inode) -> dict[str, Any]:
 
 
 class Trees:
-    """The comparison of two trees, and what it remembers: files of several names, directories."""
+    """Compares two trees; remembers files with several names, and directories."""
 
     def __init__(
         self, a: Image, b: Image, found: Differences, budget: Budget, cancel: Cancel | None
@@ -61,12 +61,12 @@ class Trees:
         self._budget = budget
         self._cancel = cancel
         self._entered: set[tuple[int, int]] = set()
-        # Inode in A -> inode in B and the first path, of files with several names.
+        # For files with several names: inode in A -> inode in B and the first path.
         self._linked: dict[int, tuple[int, str]] = {}
         self._linked_back: dict[int, tuple[int, str]] = {}
 
     def compare(self) -> None:
-        """Compare everything from the root on."""
+        """Compare the roots and everything below them."""
         roots = self._a.root, self._b.root
         self._both("/", *roots)
         self._special()
@@ -82,7 +82,7 @@ class Trees:
                 self._alone(path, one, other)
             elif one.is_directory and other.is_directory:
                 self._both(display_path(path), one, other)
-                # One directory under two names is damage, and must not be gone into for ever.
+                # Damage can give a directory two names; it must not be entered again and again.
                 key = one.ino, other.ino
                 if key not in self._entered:
                     self._entered.add(key)
@@ -91,7 +91,7 @@ class Trees:
                 self._both(display_path(path), one, other)
 
     def _special(self) -> None:
-        """Inodes that no path leads to, such as the journal's, by their numbers."""
+        """Compare the reserved inodes, which have no paths, by their numbers."""
         for ino in range(1, min(self._a.format.first_ino, self._b.format.first_ino)):
             if ino == self._a.root.ino or ino > min(self._a.inodes_count, self._b.inodes_count):
                 continue
@@ -101,13 +101,13 @@ class Trees:
                 self._runs(f"<{ino}>", one, other)
 
     def _pairs(self, path: bytes, a: Inode, b: Inode) -> Iterator[Pair]:
-        """Yield the names of two directories, in the order of their bytes."""
+        """Yield the names in either of two directories with their inodes, sorted by bytes."""
         one, other = dict(sorted_children(self._a, a)), dict(sorted_children(self._b, b))
         for name in sorted(one.keys() | other.keys()):
             yield path + b"/" + name, one.get(name), other.get(name)
 
     def _alone(self, path: bytes, a: Inode | None, b: Inode | None) -> None:
-        """A name that one of the images has, a directory with all that is below."""
+        """Report a name that only one image has; for a directory, with the number below it."""
         inode = a or b
         assert inode is not None
         facts: dict[str, Any] = {"kind": inode.kind, "size": inode.size}
@@ -119,7 +119,7 @@ class Trees:
             self._found.add(PATH, "removed", display_path(path), facts, None)
 
     def _is_known(self, path: str, a: Inode, b: Inode) -> bool:
-        """Whether these two files were compared under another name; names must pair alike."""
+        """Return whether two files were compared under another name; report unequal hard links."""
         if a.links < 2 and b.links < 2:
             return False
         there, back = self._linked.get(a.ino), self._linked_back.get(b.ino)
@@ -134,7 +134,7 @@ class Trees:
         return there is not None
 
     def _both(self, path: str, a: Inode, b: Inode) -> None:
-        """Compare two inodes; what cannot be read of them is reported, and left out."""
+        """Compare two inodes; report and skip what cannot be read."""
         try:
             self._inodes(path, a, b)
         except DamageError as error:
@@ -152,11 +152,11 @@ class Trees:
         if FIELD in found.levels and a.is_directory and b.is_directory:
             self._order(path, a, b)
 
-    # -- as a user sees it -------------------------------------------------------------------------
+    # -- what a user sees --------------------------------------------------------------------------
 
     def _as_seen(self, path: str, a: Inode, b: Inode) -> None:
         found = self._found
-        # Most inodes of two builds are the same byte for byte, and of the same attributes then.
+        # Most inodes of two builds are equal byte for byte; then their attributes are equal, too.
         if a.raw != b.raw:
             first, second = _attributes(a), _attributes(b)
             for name in first | second:
@@ -197,44 +197,44 @@ class Trees:
             values = ({"bytes_of_holes": only_a}, {"bytes_of_holes": only_b})
             self._found.add(PATH, "holes", path, *values)
 
-    # -- as it is stored ---------------------------------------------------------------------------
+    # -- how it is stored --------------------------------------------------------------------------
 
     def _runs(self, path: str, a: Inode, b: Inode) -> None:
         if a.raw == b.raw and not _has_tree(a):
             return
         first, second = _mapping(a), _mapping(b)
         if first[0] != second[0]:
-            values = (_runs_said(runs) for runs, _ in (first, second))
+            values = (_runs_text(runs) for runs, _ in (first, second))
             self._found.add(PLACE, "blocks", path, *values)
         if first[1] != second[1]:
-            values = (_blocks_said(blocks) for _, blocks in (first, second))
+            values = (_blocks_text(blocks) for _, blocks in (first, second))
             self._found.add(PLACE, "blocks of the mapping", path, *values)
 
     def _order(self, path: str, a: Inode, b: Inode) -> None:
-        """Report entries that are the same in another order, as readdir has them."""
+        """Report entries that readdir returns in another order, and entries with other types."""
         first, second = list(a.image.entries(a)), list(b.image.entries(b))
         names, others = [entry.name for entry in first], [entry.name for entry in second]
         if names != others and sorted(names) == sorted(others):
             place = next(at for at in range(len(names)) if names[at] != others[at])
-            said = (display_path(entries[place]) for entries in (names, others))
-            self._found.add(FIELD, "order of entries", path, *said)
+            values = (display_path(entries[place]) for entries in (names, others))
+            self._found.add(FIELD, "order of entries", path, *values)
         kinds = {entry.name: entry.file_type for entry in second}
         for entry in first:
             if kinds.get(entry.name, entry.file_type) != entry.file_type:
                 where = f"{path.rstrip('/')}/{display_path(entry.name)}"
-                values = (entry.file_type, kinds[entry.name])
-                self._found.add(FIELD, "dir_entry_2.file_type", where, *values)
+                types = (entry.file_type, kinds[entry.name])
+                self._found.add(FIELD, "dir_entry_2.file_type", where, *types)
 
 
 def _has_tree(inode: Inode) -> bool:
-    """Whether blocks outside of the inode say where its content lies."""
+    """Return whether blocks outside the inode map its content."""
     if not inode.flags & EXT4_EXTENTS_FL:
         return not inode.is_device
     return bool(EXTENT_HEADER.number(inode.block_bytes, 0, "eh_depth"))
 
 
 def _mapping(inode: Inode) -> tuple[list[FileExtent], list[int]]:
-    """The runs, neighbours put together however the tree cuts them, and the blocks of the tree."""
+    """Return the runs, with contiguous extents merged, and the blocks of the extent tree or map."""
     runs: list[FileExtent] = []
     blocks: list[int] = []
     for item in islice(inode.mapping(), inode.image.mapped_blocks_most):
@@ -254,7 +254,7 @@ def _mapping(inode: Inode) -> tuple[list[FileExtent], list[int]]:
     return runs, blocks
 
 
-def _runs_said(runs: list[FileExtent]) -> str:
+def _runs_text(runs: list[FileExtent]) -> str:
     parts = [
         f"{run.physical}-{run.physical + run.length - 1}" + (" unwritten" if run.unwritten else "")
         for run in runs[:_RUNS_SHOWN]
@@ -264,6 +264,6 @@ def _runs_said(runs: list[FileExtent]) -> str:
     return ", ".join(parts) or "none"
 
 
-def _blocks_said(blocks: list[int]) -> str:
+def _blocks_text(blocks: list[int]) -> str:
     more = f" and {len(blocks) - _RUNS_SHOWN} more" if len(blocks) > _RUNS_SHOWN else ""
     return (", ".join(map(str, blocks[:_RUNS_SHOWN])) or "none") + more

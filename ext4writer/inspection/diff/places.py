@@ -1,4 +1,4 @@
-"""Blocks that differ where they lie, whatever they hold, by what uses them."""
+"""Compares blocks with the same number in both images, and counts those that differ by use."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ AFTER = "after the file system"
 
 
 def compare_blocks(a: Image, b: Image, found: Differences, cancel: Cancel | None) -> None:
-    """Count the blocks that differ in place, by what they are used for in ``a``.
+    """Count the blocks that differ, by their use in ``a``.
 
-    Images of other block sizes have no blocks in common. What is a hole of both files is passed
-    over. Files that are no more than an image are compared to their ends, so that two of the same
-    file system that differ are not called equal; in a partition other bytes may follow.
+    Images with different block sizes have no blocks in common. Common holes are skipped. Files that
+    contain only an image are compared to their ends: bytes after the file system make them
+    different. In a partition, any bytes may follow.
     """
     if a.store.is_whole_file and b.store.is_whole_file and a.store.size != b.store.size:
         found.add(PLACE, SIZE, "in bytes", a.store.size, b.store.size)

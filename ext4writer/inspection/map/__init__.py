@@ -1,7 +1,7 @@
-"""Draws an image: block groups as rows, what uses the blocks as colours.
+"""Draws an image: rows are block groups, colours are the uses of blocks.
 
-A drawing depends on the image and the options alone. What is too small for a cell of its own is
-drawn as its part of one, and the scale is said.
+A drawing depends only on the image and the options. Uses that are too small for a separate cell
+get a part of one. The scale is stated.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ __all__ = ["COLOURS", "draw_html", "draw_svg"]
 
 
 def draw_svg(image: Image, *, by: str = "file", cancel: Cancel | None = None) -> str:
-    """Return a drawing of ``image`` as SVG for a page, for light and dark themes.
+    """Return a drawing of ``image`` as SVG for light and dark themes.
 
-    Files are coloured ``by`` one of :data:`COLOURS`; ValueError for another.
+    ``by``, one of :data:`COLOURS`, determines the colours of files. Raises ValueError for another,
+    :class:`~ext4writer.CancelledError`.
     """
     return _drawing(image, by, {} if by != "directory" else _paths(image, cancel)).as_svg()
 
 
 def draw_html(image: Image, *, by: str = "file", cancel: Cancel | None = None) -> str:
-    """Return a page that needs nothing else: the drawing, and what lies under the pointer.
+    """Return a self-contained HTML page: the drawing, with details at the pointer and a search.
 
-    Paths, inodes and blocks can be searched for. See :func:`draw_svg`.
+    The search finds paths, inodes and blocks. See :func:`draw_svg` for the arguments.
     """
     paths = _paths(image, cancel)
     return page(image, _drawing(image, by, paths), paths)
@@ -38,14 +39,14 @@ def _drawing(image: Image, by: str, paths: dict[int, bytes]) -> Drawing:
     fmt = image.format
     used = usage.usage(image)
     count = image.blocks_count - fmt.first_data_block
-    # A journal in a device of its own has no groups.
+    # A journal device has no groups.
     per_group = count if fmt.journal_dev else fmt.clusters_per_group * fmt.blocks_per_cluster
     scale = Scale.of(fmt.first_data_block, count, per_group)
     return Drawing(image, used, scale, Classes(image, used.uses, paths, by))
 
 
 def _paths(image: Image, cancel: Cancel | None) -> dict[int, bytes]:
-    """The first path of each inode that has one."""
+    """Return inode -> its first path."""
     if image.format.journal_dev:
         return {}
     paths = {image.root.ino: b"/"}

@@ -1,4 +1,4 @@
-"""How blocks become lines of cells: the scale of a map, and what each cell holds."""
+"""Arranges blocks as lines of cells: the scale of a map, and the content of each cell."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ LINES_MOST = 96
 
 
 class Scale(NamedTuple):
-    """The scale of a map. A row is one group or several; a row has one line of cells or more."""
+    """The scale of a map. A row is one group or more, drawn as one line of cells or more."""
 
     first: int
     """The first block of group 0."""
     blocks: int
-    """Blocks from there on."""
+    """The number of blocks, starting at ``first``."""
     columns: int
+    """The number of cells on a line."""
     row_blocks: int
     groups_per_row: int
     cell_blocks: int
@@ -30,7 +31,11 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, first: int, blocks: int, group_blocks: int) -> Scale:
-        """Choose the scale for a number of blocks: as fine as fits on :data:`LINES_MOST` lines."""
+        """Choose the finest scale for which the map has about :data:`LINES` lines.
+
+        ``group_blocks`` is the number of blocks in a group. Up to :data:`LINES_MOST` groups each
+        have a row.
+        """
         columns = FEW_COLUMNS if blocks <= FEW_BLOCKS else COLUMNS
         groups = ceil_div(blocks, group_blocks)
         together = 1
@@ -48,7 +53,7 @@ class Scale(NamedTuple):
         return ceil_div(self.blocks, self.row_blocks)
 
     def lines_of(self, row: int) -> int:
-        """Return how many lines a row has; the last one may have fewer."""
+        """Return the number of lines of a row; the last row may have fewer than the others."""
         length = min(self.row_blocks, self.blocks - row * self.row_blocks)
         return ceil_div(length, self.cell_blocks * self.columns)
 
@@ -72,7 +77,7 @@ Counts = dict[int, dict[int, int]]
 
 
 def counted(scale: Scale, ranges: Iterable[tuple[int, int, int]]) -> Counts:
-    """Return what each cell holds of (first block, block after the last, class)."""
+    """Count the blocks of each class in each cell; ``ranges`` are (first block, end, class)."""
     counts: Counts = {}
     for start, end, number in ranges:
         for cell, count in _cut(scale, max(start, scale.first), end):

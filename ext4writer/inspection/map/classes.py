@@ -1,4 +1,4 @@
-"""What has a colour of its own: kinds of metadata, and files in one of several ways."""
+"""The classes of blocks with separate colours: kinds of metadata, and classes of files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..usage import Use
 
 
 class Class(NamedTuple):
-    """Uses of one colour; ``light`` and ``dark`` are for either theme."""
+    """Uses with one colour; ``light`` and ``dark`` are its values in the two themes."""
 
     label: str
     light: str
@@ -78,11 +78,11 @@ _PIECES = (2, 4, 10, 100)
 _PIECE_LABELS = ("in 1 piece", "in 2 or 3 pieces", "in 4 to 9", "in 10 to 99", "in 100 and more")
 
 COLOURS = ("file", "directory", "size", "fragmentation")
-"""By what files can be coloured."""
+"""The properties by which files can be coloured."""
 
 
 class Classes:
-    """The classes of one map, and which use is of which."""
+    """The classes of one map, and the assignment of uses to them."""
 
     def __init__(self, image: Image, uses: list[Use], paths: dict[int, bytes], by: str) -> None:
         self.classes: list[Class] = [row for row, _ in _METADATA]
@@ -105,7 +105,7 @@ class Classes:
         self.classes.append(Class(usage.FREE, "#eceff3", "#22272e"))
 
     def of(self, use: Use) -> int:
-        """Return the class of a use."""
+        """Return the class of a use, as an index of ``classes``."""
         if use.kind == usage.FREE:
             return self.free
         if use.kind == usage.DATA:
@@ -119,7 +119,7 @@ class Classes:
 
     def _by_file(self, inos: list[int]) -> None:
         count = len(_TONES)
-        self._add(["files, in tones by turns"] * count, _TONES)
+        self._add(["files, in alternating tones"] * count, _TONES)
         for place, ino in enumerate(inos):
             self._of_ino[ino] = self.first_of_files + place % count
 
@@ -150,7 +150,7 @@ class Classes:
         for use in uses:
             if use.kind == usage.DATA:
                 last = before.get(use.ino)
-                # An extent is at most 32,768 blocks; what goes on in the next one is no new piece.
+                # An extent has at most 32,768 blocks; a contiguous next extent is the same piece.
                 if last is None or (last.end, last.logical + last.count) != (
                     use.first,
                     use.logical,

@@ -1,4 +1,4 @@
-"""The page around a drawing: what lies under the pointer, and a search."""
+"""The HTML page around a drawing: details at the pointer, and a search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATH_BYTES_MOST = 16 << 20
 
 
 def page(image: Image, drawing: Drawing, paths: dict[int, bytes]) -> str:
-    """Return a page of HTML that stands alone."""
+    """Return a self-contained HTML page."""
     svg = drawing.as_svg()
     facts = json.dumps(_facts(image, drawing, paths), separators=(",", ":"), ensure_ascii=True)
     # Names come from the image: nothing in them may end the element that holds them.
@@ -32,7 +32,7 @@ def _facts(image: Image, drawing: Drawing, paths: dict[int, bytes]) -> dict[str,
     uses = [use for use in drawing.usage.uses if use.kind != FREE]
     left_out = max(len(uses) - USES_MOST, 0)
     if left_out:
-        # The largest stay, each in its place.
+        # Keep the largest, in ascending order.
         least = sorted((use.count for use in uses), reverse=True)[USES_MOST - 1]
         kept = [use for use in uses if use.count > least]
         equal = [use for use in uses if use.count == least][: USES_MOST - len(kept)]
@@ -121,11 +121,11 @@ function within(low,high){let a=0,b=N;while(a<b){const m=a+b>>1;if(ends[m]<=low)
  const found=[];for(;a<N&&u[5*a]<high;a++)if(u[5*a]+u[5*a+1]>low)found.push(a);return found}
 function many(n,what){return`${n} ${what}${n===1?"":"s"}`}
 function name(ino){return f.names[ino]||(ino?"no path":"")}
-function said(i){const b=u[5*i],n=u[5*i+1],ino=u[5*i+3],kind=f.kinds[u[5*i+2]];
+function describe(i){const b=u[5*i],n=u[5*i+1],ino=u[5*i+3],kind=f.kinds[u[5*i+2]];
  const group=Math.floor((b-f.first)/f.groupBlocks);
  let text=ino?`${name(ino)} \\u2014 inode ${ino}, ${kind}`:`${kind}, group ${Math.max(group,0)}`;
  text+=`\\n    blocks ${b}-${b+n-1} (${n})`;
- if(ino&&kind==="data"||kind==="directory")text+=`, block ${u[5*i+4]} of the file on`;return text}
+ if(ino&&kind==="data"||kind==="directory")text+=`, from block ${u[5*i+4]} of the file`;return text}
 function outline(cells){let d="",list=[...cells].sort((x,y)=>x-y);
  for(let i=0;i<list.length;){let j=i+1;
   while(j<list.length&&list[j]===list[j-1]+1&&list[j]%f.columns)j++;
@@ -139,7 +139,7 @@ svg.addEventListener("pointermove",event=>{const cell=cellAt(event);
  let text=high-low===1?`block ${low}`:`blocks ${low}-${high-1}`;
  text+=` at byte ${low*f.blockSize}`;
  if(!found.length)text+=f.leftOut?"\\nfree, or too small to be listed here":"\\nfree";
- for(const i of found.slice(0,8))text+="\\n"+said(i);
+ for(const i of found.slice(0,8))text+="\\n"+describe(i);
  if(found.length>8)text+=`\\nand ${found.length-8} more`;
  tip.textContent=text;tip.style.display="block";here.setAttribute("d",outline([cell]));
  const box=tip.getBoundingClientRect();

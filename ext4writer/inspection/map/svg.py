@@ -1,4 +1,4 @@
-"""The drawing itself, and what is written around it."""
+"""The drawing, with title, labels and legend."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def human(count: int) -> str:
-    """Return bytes with a binary unit."""
+    """Return a number of bytes as text with a binary unit."""
     if count < 1024:
         return f"{count} bytes"
     power = min(log2(count) // 10, len(_UNITS) - 1)
@@ -37,21 +37,21 @@ def human(count: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text as XML."""
+    """Return text with the special characters of XML escaped."""
     return (
         text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     )
 
 
 class Drawing:
-    """One map: where everything is drawn."""
+    """One map: its geometry and its parts."""
 
     def __init__(self, image: Image, used: Usage, scale: Scale, classes: Classes) -> None:
         self.image, self.usage, self.scale, self.classes = image, used, scale, classes
         self.cell_width = WIDTH // scale.columns
         few = scale.columns * scale.cell_blocks < 128
         self.line, self.step = (FEW_LINE, FEW_STEP) if few else (LINE, STEP)
-        # Rows of one line each need no gap between them.
+        # Rows with one line each need no gap.
         self.gap = ROW_GAP if scale.lines_per_row > 1 else 0
         lines = sum(map(scale.lines_of, range(scale.rows)))
         self.grid_height = lines * self.step + (scale.rows - 1) * self.gap
@@ -65,7 +65,7 @@ class Drawing:
         shown = [place for place, count in enumerate(self.blocks) if count]
         self.shown = shown
         self.legend: dict[str, list[int]] = {}
-        """Label -> the classes of that label."""
+        """Label -> the classes with that label."""
         for place in shown:
             self.legend.setdefault(classes.classes[place].label, []).append(place)
         legend_lines = ceil_div(len(self.legend) + (self.hole_bytes > 0), LEGEND_COLUMNS)
@@ -81,11 +81,11 @@ class Drawing:
     # -- geometry ----------------------------------------------------------------------------------
 
     def top_of(self, line: int) -> int:
-        """Return where a line of cells begins, from the top."""
+        """Return the vertical position of a line of cells, in pixels from the top."""
         return TOP + line * self.step + line // self.scale.lines_per_row * self.gap
 
     def as_svg(self) -> str:
-        """Return the whole drawing."""
+        """Return the complete drawing."""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" height="{self.height}" role="img" '
@@ -95,7 +95,7 @@ class Drawing:
 
     @property
     def title(self) -> str:
-        """What the image is, in a line."""
+        """A one-line description of the image."""
         image = self.image
         label = text_of(image.superblock["s_volume_name"])
         files = len({use.ino for use in self.usage.uses if use.kind == DATA})
@@ -105,7 +105,7 @@ class Drawing:
             human(image.blocks_count * size),
         ]
         if image.format.journal_dev:
-            parts.append("a journal in a device of its own")
+            parts.append("an external journal")
         else:
             parts += [many(image.counted_groups, "groups"), f"{many(files, 'files')} with blocks"]
         return (f"{display_path(label)}: " if label else "") + ", ".join(parts)
@@ -116,19 +116,19 @@ class Drawing:
         cell = f"A cell is {many(scale.cell_blocks, 'blocks')} ({human(scale.cell_blocks * size)})"
         text = f"{cell}, a line {human(line * size)}"
         if scale.groups_per_row > 1:
-            text += f", which is {scale.groups_per_row} groups"
+            text += f", or {scale.groups_per_row} groups"
         elif scale.lines_per_row == 1:
-            text += ", which is a group" if scale.rows > 1 else ""
+            text += ", or a group" if scale.rows > 1 else ""
         else:
-            text += f", and {scale.lines_per_row} lines are a group" if scale.rows > 1 else ""
+            text += f", and a group {scale.lines_per_row} lines" if scale.rows > 1 else ""
         if scale.cell_blocks > 1:
-            text += "; a cell of several uses is divided by their blocks, in lines that can be seen"
+            text += "; a cell with several uses shows each in proportion to its blocks"
         if not self.usage.is_complete:
-            text += "; damage names blocks so often that some of it is left out"
+            text += "; damage maps blocks so often that some uses are left out"
         return text + "."
 
     def style(self) -> str:
-        """Return the style of both themes."""
+        """Return the style sheet for both themes."""
         light = [f".c{place}{{fill:{row.light}}}" for place, row in self._used()]
         dark = [f".c{place}{{fill:{row.dark}}}" for place, row in self._used()]
         return (
@@ -176,7 +176,7 @@ class Drawing:
     # -- cells -------------------------------------------------------------------------------------
 
     def _cells(self) -> Iterator[str]:
-        """A path for each class; the free class lies under all others."""
+        """Yield a path for each class; that of the free class is below all others."""
         paths: dict[int, list[str]] = {self.classes.free: list(self._background())}
         for cells, stack in self._stretches():
             cell, count = cells
@@ -208,7 +208,7 @@ class Drawing:
             line += scale.lines_per_row
 
     def _stretches(self) -> Iterator[tuple[tuple[int, int], tuple[tuple[int, int], ...]]]:
-        """Yield ((first cell, count), stack) of neighbours on a line that look alike."""
+        """Yield ((first cell, count), stack) for adjacent cells of a line with equal stacks."""
         start, count = 0, 0
         stack: tuple[tuple[int, int], ...] = ()
         for cell in sorted(self.counts):
@@ -223,19 +223,19 @@ class Drawing:
             yield (start, count), stack
 
     def _stack(self, here: dict[int, int]) -> tuple[tuple[int, int], ...]:
-        """(class, tenths of a pixel) from the bottom up; nothing that is there vanishes."""
+        """Return (class, height in tenths of a pixel) from the bottom up; no class vanishes."""
         whole, total = 10 * self.line, sum(here.values())
         if len(here) == 1:
             return ((next(iter(here)), whole),)
         least = min(10, whole // len(here))
         heights = {number: max(least, whole * here[number] // total) for number in sorted(here)}
-        # What the small ones got too much, or division left, is taken from or given to the largest.
+        # The largest class compensates for minimum heights and rounding.
         largest = max(heights, key=lambda number: (heights[number], number))
         heights[largest] = max(least, heights[largest] + whole - sum(heights.values()))
         return tuple(heights.items())
 
     def _strips(self) -> Iterator[str]:
-        """Under each line: what of it is stored in the file of the image."""
+        """Yield strips below each line that mark the blocks stored in the image file."""
         size = self.image.block_size
         stored: Counts = counted(
             self.scale, ((first // size, ceil_div(last, size), 0) for first, last in self.stored)
@@ -299,7 +299,7 @@ def _short(label: str) -> str:
 
 
 def _rectangle(x: int, top: int, width: int, height: int) -> str:
-    """A rectangle of a path; ``top`` and ``height`` are in tenths of a pixel."""
+    """Return a rectangle as path data; ``top`` and ``height`` are in tenths of a pixel."""
     return f"M{x} {_tenths(top)}h{width}v{_tenths(height)}h-{width}z"
 
 
