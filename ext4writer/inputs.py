@@ -79,9 +79,7 @@ def _check(
 
 
 def _refusal(output: OutputLike, what: str) -> OutputError:
-    return OutputError(
-        name_of(output), f"is {what}; an output is not written over what it is made of"
-    )
+    return OutputError(name_of(output), f"is {what}; an output does not overwrite its inputs")
 
 
 def _is_at(content: Content, replaced: bytes | None) -> bool:

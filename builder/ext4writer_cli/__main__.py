@@ -1,14 +1,14 @@
-"""The entry point. Slow imports wait until a signal is harmless."""
+"""The entry point. Slow imports are postponed until signals are handled."""
 
 from __future__ import annotations
 
-# The built-in module below ``signal``, whose import takes milliseconds.
+# The built-in module under ``signal``: importing ``signal`` itself takes milliseconds.
 import _signal  # type: ignore[import-not-found]
 
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-    # Outside of the work a signal just ends the program. Python's own handler would raise
-    # KeyboardInterrupt anywhere in the following imports. A signal that the shell ignores for a
-    # background program stays ignored.
+    # Until a command runs, SIGINT simply ends the program: Python's own handler would raise
+    # KeyboardInterrupt somewhere in the imports below. If the shell ignores SIGINT for a
+    # background program, it stays ignored.
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run the command line, which handles signals during its work."""
+    """Run the command line, then exit. The commands handle signals themselves."""
     program = os.path.basename(sys.argv[0])
     try:
         if program in _MKE2FS:
@@ -36,7 +36,7 @@ def main() -> NoReturn:
 
 
 _MKE2FS = ("mke2fs", "mkfs.ext2", "mkfs.ext3", "mkfs.ext4", "mke3fs", "mke4fs")
-"""Names by which it is called that make it mke2fs."""
+"""Program names under which it behaves as mke2fs."""
 
 
 def _mke2fs(program: str, arguments: list[str]) -> int:
@@ -46,9 +46,9 @@ def _mke2fs(program: str, arguments: list[str]) -> int:
 
 
 def _leave(status: int) -> NoReturn:
-    """Exit without freeing a tree object by object; the system frees it at once."""
+    """Exit without freeing a tree object by object; the system frees all memory together."""
     for stream in (sys.stdout, sys.stderr):
-        try:  # noqa: SIM105  (contextlib is not imported yet where nothing else was)
+        try:  # noqa: SIM105  (contextlib may not have been imported yet)
             stream.flush()
         except (OSError, ValueError):
             pass

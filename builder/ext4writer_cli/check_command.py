@@ -22,24 +22,28 @@ CLEAN, PROBLEMS_LEFT, NOT_READABLE = 0, 4, 8
 
 @click.command(cls=GroupedCommand)
 @image_argument
-@click.option("--data", is_flag=True, help="Read all content, and check verity against its trees.")
+@click.option(
+    "--data",
+    is_flag=True,
+    help="Read all file content, and check fs-verity files against their Merkle trees.",
+)
 @click.option(
     "-j",
     "--journal-device",
     type=PATH,
     metavar="FILE",
-    help="The file or device that holds the journal, where that is not in IMAGE.",
+    help="The file or device that holds the journal, if the journal is not in IMAGE.",
 )
-@click.option("--strict", is_flag=True, help="Let warnings count as problems.")
+@click.option("--strict", is_flag=True, help="Count warnings as problems.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(
     place: Place, data: bool, journal_device: str | None, strict: bool, as_json: bool
 ) -> None:
-    """Check IMAGE as e2fsck does, and warn about what e2fsck passes over.
+    """Check IMAGE as e2fsck does, and warn about faults that e2fsck ignores.
 
-    It prints a line for each problem: path, record.field, byte, what is there, what is expected,
-    and the name that e2fsck has for it. The exit status is 0 for a clean image, 4 for one with
-    problems, 8 for one that cannot be read. Nothing is changed.
+    Each problem is one line: path, record.field, byte offset, the value found, the value expected,
+    and e2fsck's name for the problem. The exit status is 0 if the image is clean, 4 if it has
+    problems, 8 if it cannot be read. Nothing is changed.
     """
     from ext4writer.errors import DamageError, ImageError, SourceError
     from ext4writer.inspection.check import check_opened

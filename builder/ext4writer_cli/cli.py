@@ -1,4 +1,4 @@
-"""The commands. Slow imports wait until a command runs."""
+"""The commands. Slow imports are postponed until a command runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        # Outside of the work there is nothing to clean up; click would print an empty line.
+        # Between commands there is nothing to clean up. Without this, click would print an empty
+        # line after Ctrl-C.
         with cancel_on_signals(at_once=True):
             status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
             sys.stdout.flush()
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _report_failure(error: BaseException) -> int | None:
-    """Print the failure and return the exit status; None for a bug of the program."""
+    """Print the failure and return the exit status; None means a bug in this program."""
     from .failures import explain
 
     explained = explain(error)
@@ -75,7 +76,7 @@ def _report_failure(error: BaseException) -> int | None:
 
 
 def _drop_pending_output() -> None:
-    """Keep the interpreter from failing again on output that no one reads."""
+    """Keep the interpreter from failing again at exit, when it flushes output that no one reads."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -84,7 +85,7 @@ def _drop_pending_output() -> None:
 
 
 class LateCommands(MutableMapping[str, click.Command]):
-    """Commands by name; those in ``late`` are made on first use."""
+    """Commands by name; those in ``late`` are created on first use."""
 
     def __init__(self, **late: Callable[[], click.Command]) -> None:
         self._late = late
@@ -185,7 +186,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 
 class Program(click.Group):
-    """All commands; ``help COMMAND`` is ``COMMAND --help``, as in other programs."""
+    """All commands. ``help COMMAND`` means ``COMMAND --help``, as in other programs."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args[:1] == ["help"]:
@@ -198,7 +199,7 @@ class Program(click.Group):
             if command is None:
                 raise
             raise click.UsageError(
-                f"{error.option_name} stands before the command; options follow it: "
+                f"{error.option_name} is given before the command; options go after it: "
                 f"{PROGRAM} {command} {error.option_name}",
                 ctx,
             ) from None
@@ -232,11 +233,11 @@ class Program(click.Group):
     help="Show the version and exit.",
 )
 def commands() -> None:
-    """Make ext4 images out of files from anywhere, without mkfs, root or a mount."""
+    """Make ext4 images from files anywhere, without mkfs, root privileges or a mount."""
 
 
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that makes an image, from any source."""
+    """Add the options shared by all commands that make an image."""
     for name, kind in (
         ("run", RunOptions),
         ("overrides", OverrideOptions),
@@ -253,7 +254,7 @@ plan_option = click.option(
     metavar="PLAN",
     cls=GroupedOption,
     heading="Output",
-    help="Take a plan that 'plan --save' has saved, instead of any SOURCE.",
+    help="Use a plan saved by 'plan --save' instead of any SOURCE.",
 )
 base_option = click.option(
     "--base",
@@ -261,8 +262,8 @@ base_option = click.option(
     metavar="IMAGE|PLAN",
     cls=GroupedOption,
     heading="Output",
-    help="Differ as little as possible from an earlier image, or from that of a saved plan: what "
-    "is in both keeps inode numbers and blocks. The report counts the blocks that differ.",
+    help="Differ as little as possible from an earlier image, or from the image of a saved plan: "
+    "files in both keep their inode numbers and blocks. The report counts the blocks that differ.",
 )
 source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", nargs=-1)
 
@@ -277,15 +278,15 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
     cls=GroupedOption,
     heading="Output",
     help="The image to write, compressed if its name ends in .zst, .gz or .xz; '-' is standard "
-    "output, and the report then goes to standard error. A file is replaced only when the new one "
-    "is whole.",
+    "output, and the report then goes to standard error. An existing file is replaced only when "
+    "the new one is complete.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
     cls=GroupedOption,
     heading="Output",
-    help="Write nothing, and say what the image would be, as the command plan does.",
+    help="Write nothing; report what the image would be, as the command plan does.",
 )
 @plan_option
 @base_option
@@ -295,8 +296,8 @@ source_arguments = click.argument("source", type=SOURCE, metavar="[SOURCE]...", 
     metavar="N/M",
     cls=GroupedOption,
     heading="Output",
-    help="Write only the N-th of M parts, as a file of its own; the parts one after the other are "
-    "the image.",
+    help="Write only part N of M, as a separate file; the parts, concatenated in order, are the "
+    "image.",
 )
 @options("stored", OutputOptions)
 @options("scan", ScanOptions)
@@ -316,8 +317,8 @@ def build(
 
     A SOURCE is a folder, a tar archive, '-' for one on standard input, an ext4 image,
     image:DISK:PARTITION, oci:LAYOUT[:REF], docker-archive:FILE[:REF] or manifest:FILE.
-    '::/FOLDER' after it says where in the image it goes; folders that are missing on the way are
-    made. Without a SOURCE the file system is empty.
+    '::/FOLDER' after it says where in the image it goes; missing folders on that path are
+    created. Without a SOURCE the file system is empty.
     """
     if output is None and not dry_run:
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--output'")
@@ -336,8 +337,8 @@ def build(
     metavar="PLAN",
     cls=GroupedOption,
     heading="Output",
-    help="Save the plan in a file, for 'build --plan' and 'serve --plan' on any machine with the "
-    "same sources.",
+    help="Save the plan to a file, for 'build --plan' and 'serve --plan' on any machine that has "
+    "the same sources.",
 )
 @plan_option
 @base_option
@@ -345,7 +346,10 @@ def build(
 @options("sharing", SharingOptions)
 @image_options
 def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
-    """Report what an image of all SOURCEs would be; write nothing. They are as for build."""
+    """Report what an image of all SOURCEs would be; write nothing.
+
+    See build for what a SOURCE is.
+    """
     execute(source, None, **chosen)
 
 
@@ -357,14 +361,15 @@ def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     metavar="unix:PATH|HOST:PORT",
     cls=GroupedOption,
     heading="Output",
-    help="Where clients connect: a unix socket that is made, or an address of this machine alone.",
+    help="Where clients connect: a Unix socket, which is created, or a loopback address.",
 )
 @click.option(
     "--listen-anywhere",
     is_flag=True,
     cls=GroupedOption,
     heading="Output",
-    help="Allow an address that other machines reach. Anyone who reaches it can read the image.",
+    help="Allow an address that other machines can reach. Anyone who can reach it can read the "
+    "image.",
 )
 @click.option(
     "--memory",
@@ -372,7 +377,7 @@ def plan(source: tuple[SourceArgument, ...], **chosen: Any) -> None:
     metavar="SIZE",
     cls=GroupedOption,
     heading="Output",
-    help="The memory in which answers are made, for all clients together; 128M by default.",
+    help="Memory for the replies to all clients together.  [default: 128M]",
 )
 @plan_option
 @base_option
@@ -388,9 +393,9 @@ def serve(
 ) -> None:
     """Serve an image of all SOURCEs as a read-only network block device, without writing it.
 
-    It can be read as soon as it is planned: QEMU, nbdcopy, qemu-img and the kernel read it. Files
-    are read when a client asks for them, and must not change meanwhile. A signal ends the server.
-    See build for what a SOURCE is.
+    QEMU, nbdcopy, qemu-img and the kernel can read it as soon as it is planned. Source files are
+    read when a client requests them, and must not change in the meantime. A signal ends the
+    server. See build for what a SOURCE is.
     """
     from .serving import ServedOutput
 
@@ -419,11 +424,11 @@ def execute(
     """Make, plan or serve one image, and print its report."""
     if plan is not None:
         groups = (ScanOptions, SharingOptions, RuleOptions, ImageOptions)
-        # A plan says that there is such a device, and not which file it is.
+        # A plan records that the journal is on a separate device, but not which file that is.
         named = [flag for flag in given(*groups) if flag != "--journal-device"]
         decided = ["a SOURCE"] if sources else ["--base"] if base is not None else named
         if decided:
-            raise click.UsageError(f"{decided[0]} cannot change a plan; give it when you plan")
+            raise click.UsageError(f"{decided[0]} cannot change a plan; give it when planning")
     if scan.keep_times and rules.all_times:
         raise click.UsageError("--keep-times and --all-times contradict each other")
     try:
@@ -431,7 +436,7 @@ def execute(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
-    # A tree is hundreds of thousands of objects without cycles, so collecting is wasted time.
+    # A tree has hundreds of thousands of objects and no cycles: garbage collection only costs time.
     gc.disable()
 
     from . import pipeline
@@ -463,7 +468,7 @@ def execute(
     files = settings.files() | ({} if save is None else {"--save": save})
     if files:
         images = {"--output": destination, "--journal-device": image.journal_device}
-        # The image itself may replace its base, which is not needed any more then.
+        # The image itself may replace its base, which has been read completely by then.
         older += refuse_overwriting(files, [*inputs, *([] if base is None else [base])], images)
     job = pipeline.Job(
         sources=sources,

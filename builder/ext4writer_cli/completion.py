@@ -1,4 +1,4 @@
-"""The command ``completion``: what a shell needs to complete the command line."""
+"""The command ``completion``: prints a completion script for a shell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VARIABLE = "_EXT4WRITER_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, /, shell: str) -> None:
-    """Print what SHELL needs to complete commands, options and names of files.
+    """Print a script with which SHELL completes commands, options and file names.
 
     \b
     bash: ext4writer completion bash > ~/.local/share/bash-completion/completions/ext4writer
@@ -23,6 +23,6 @@ def completion(ctx: click.Context, /, shell: str) -> None:
     kind = get_completion_class(shell)
     root = ctx.find_root()
     assert kind is not None
-    # For bash, click would start one to ask for its version, which need not be the user's.
+    # click's own method for bash runs a bash to query its version, which may not be the user's.
     source = ShellComplete.source(kind(root.command, {}, root.info_name or "", VARIABLE))
     click.echo(source)

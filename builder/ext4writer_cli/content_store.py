@@ -1,4 +1,4 @@
-"""A directory of files named by the digest of their content, like composefs's objects."""
+"""A directory of files named by the digest of their content, as in an object store of composefs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ CHUNK = 1 << 20
 
 
 class ContentStore:
-    """Puts contents into ``folder``; equal ones share a file."""
+    """Stores content as files in ``folder``; equal content shares one file."""
 
     def __init__(self, folder: str) -> None:
         self._folder = os.path.abspath(folder)
 
     def put(self, path: bytes, content: Content) -> bytes:  # noqa: ARG002
-        """Store ``content`` and return the path of its file. Raises errors of reading."""
+        """Store ``content`` and return the path of its file.
+
+        Raises ``OutputError``, and the errors of reading ``content``.
+        """
         try:
             os.makedirs(self._folder, exist_ok=True)
             file = NewFile(os.fsencode(os.path.join(self._folder, "content")))
@@ -37,7 +40,7 @@ class ContentStore:
 
 
 def _copy(content: Content, file: NewFile) -> str:
-    """Write all of ``content`` to ``file``; return its digest."""
+    """Write all of ``content`` to ``file``; return its SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     for piece in content.read_pieces(reading_buffer(min(CHUNK, content.size))):
         digest.update(piece)

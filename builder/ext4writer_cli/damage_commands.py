@@ -1,4 +1,4 @@
-"""The commands that damage images on purpose."""
+"""The commands that damage images deliberately."""
 
 from __future__ import annotations
 
@@ -28,8 +28,14 @@ if TYPE_CHECKING:
     help="The changed image, compressed if its name ends in .zst, .gz or .xz; '-' is standard "
     "output.",
 )
-@click.option("--no-reseal", is_flag=True, help="Leave the checksums over each field as they were.")
-@click.option("--poison", is_flag=True, help="Make the checksum over each field wrong on purpose.")
+@click.option(
+    "--no-reseal", is_flag=True, help="Do not update the checksum that covers a changed field."
+)
+@click.option(
+    "--poison",
+    is_flag=True,
+    help="Deliberately make the checksum that covers a changed field wrong.",
+)
 @click.option(
     "--offset",
     type=SIZE,
@@ -45,11 +51,11 @@ def patch(
     poison: bool,
     offset: int,
 ) -> None:
-    """Write IMAGE with other values in some fields, to test what reads it.
+    """Write a copy of IMAGE with other values in some fields, to test programs that read it.
 
-    IMAGE is any ext2, ext3 or ext4 image, or DISK:N for partition N of a disk, and stays as it is.
+    IMAGE is any ext2, ext3 or ext4 image, or DISK:N for partition N of a disk; it is not changed.
     FIELD=VALUE is as for --override of build, such as 'inode[/etc/passwd].i_size_lo=limit+1' or
-    'bytes[0x438]=hex:00ff'. All checksums over the fields are made right.
+    'bytes[0x438]=hex:00ff'. All checksums that cover the fields are updated.
     """
     from ext4writer.damage import patch_image
     from ext4writer.errors import OverrideError
@@ -75,7 +81,7 @@ def patch(
 
 @click.group()
 def fuzz() -> None:
-    """Make images that test programs which read ext4, and try programs on them."""
+    """Make images to test programs that read ext4, and run such programs on them."""
 
 
 @fuzz.command(cls=GroupedCommand)
@@ -85,14 +91,14 @@ def fuzz() -> None:
     "--output",
     type=PATH,
     metavar="DIR",
-    help="Write NAME.img for each case into this folder, which is made if it is missing. A file "
-    "that exists is not written over.",
+    help="Write NAME.img for each case into this folder, which is created if missing. Existing "
+    "files are not overwritten.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def cases(name: tuple[str, ...], output: str | None, as_json: bool) -> None:
     """List the catalogue of corruptions: what is wrong in each, and what e2fsck finds.
 
-    NAMEs choose some of the cases; a name in brackets, such as '[extents]', a group of them.
+    NAMEs choose some of the cases; a name in brackets, such as '[extents]', chooses a group.
     """
     from ext4writer.damage.catalogue import CASES, coverage
     from ext4writer.damage.problems import NAMES
@@ -100,7 +106,7 @@ def cases(name: tuple[str, ...], output: str | None, as_json: bool) -> None:
     known = {case.name for case in CASES} | {f"[{case.group}]" for case in CASES}
     unknown = [each for each in name if each not in known]
     if unknown:
-        raise click.UsageError(f"no such case: {unknown[0]}; ext4writer fuzz cases lists them")
+        raise click.UsageError(f"no such case: {unknown[0]}; 'ext4writer fuzz cases' lists them")
     chosen = [case for case in CASES if not name or case.name in name or f"[{case.group}]" in name]
     if output is not None:
         with cancel_on_signals():
@@ -149,7 +155,7 @@ def _row(case: Case) -> dict[str, object]:
 
 
 def _write_cases(chosen: list[Case], folder: str) -> None:
-    """Write an image for each case; nothing that exists is touched."""
+    """Write an image for each case; raises ``OutputError`` if one of the files exists."""
     from ext4writer.damage.catalogue import write_case
     from ext4writer.errors import OutputError
 

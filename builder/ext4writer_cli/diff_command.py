@@ -20,33 +20,34 @@ EXAMPLES_AS_JSON = 1000
 LINES_MOST = 40
 WIDTH_MOST = 60
 HEADS = {
-    "path": "what a user sees",
-    "field": "what fields say besides",
-    "place": "what only lies elsewhere",
+    "path": "what users see",
+    "field": "other values of fields",
+    "place": "other locations",
 }
 ORDER = ("added", "removed", "kind", "content", "holes", "size", "target", "mode", "uid", "gid")
-"""What is printed first; the rest follows in the order in which it was found."""
+"""Differences printed first; the rest follow in the order in which they were found."""
 
 
 @click.command(cls=GroupedCommand)
 @image_arguments("a", "b")
-@click.option("--paths", is_flag=True, help="Compare what a user of the images sees.")
-@click.option("--fields", is_flag=True, help="Compare superblock, groups and inodes by field.")
+@click.option("--paths", is_flag=True, help="Compare only what users of the images see.")
+@click.option("--fields", is_flag=True, help="Compare only superblock, groups and inodes by field.")
 @click.option(
     "--examples",
     type=Count(min=0),
     metavar="N",
-    help="Show N of each sort of difference.  [default: what fits on a screen; 1000 as JSON]",
+    help="Show N examples of each type of difference.  [default: as many as fit on a screen; 1000 "
+    "with --json]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def diff(
     a: Place, b: Place, paths: bool, fields: bool, examples: int | None, as_json: bool
 ) -> None:
-    """Say how the images A and B differ.
+    """Show how the images A and B differ.
 
     First by path: what is added, removed or changed, attributes, content and holes. Then by field:
-    superblock, groups, and inodes of equal path. What only lies elsewhere comes last. --paths and
-    --fields compare nothing else. The exit status is 0 if they are equal, 1 if not.
+    superblock, groups, and inodes with the same path. Last, what is only at other locations. The
+    exit status is 0 if the images are equal, 1 if not.
     """
     from ext4writer.inspection.diff import LEVELS, compare_images
 
@@ -62,12 +63,12 @@ def diff(
         found = compare_images(
             first, second, levels=levels, most=most if examples is None else examples, cancel=cancel
         )
-        # Before the images are closed, which ends the command where damage was met.
+        # Print before the images are closed: that ends the command if damage was found.
         if as_json:
             click.echo(json.dumps(_report(found), indent=2))
         elif found.are_equal:
             is_damaged = any(each.count for each in heard)
-            same = "nothing differs in what can be read" if is_damaged else "equal"
+            same = "no difference in what can be read" if is_damaged else "equal"
             click.echo(f"{same}: {', '.join(_compared(found))}")
         else:
             _print(found, examples)
@@ -98,7 +99,7 @@ def _print(found: Differences, examples: int | None) -> None:
 
     sorts = len(found.counts)
     if examples is None:
-        # A line for each sort, the rest of a screen for examples, and never less than one.
+        # One line for each type of difference, the rest of a screen for examples, but at least one.
         spare = LINES_MOST - 4 - sorts
         examples = max(1, min(3, spare // max(sorts, 1)))
     for level, head in HEADS.items():
@@ -110,7 +111,7 @@ def _print(found: Differences, examples: int | None) -> None:
         for what, count, kept in rows:
             _print_sort(what, count, kept if what == BYTES else kept[:examples])
     if found.content_left_out:
-        click.echo(f"content of {found.content_left_out:,} files was not compared: damage")
+        click.echo(f"content of {found.content_left_out:,} damaged files was not compared")
 
 
 def _compared(found: Differences) -> list[str]:
@@ -162,7 +163,7 @@ def _content(a: dict[str, Any], b: dict[str, Any]) -> str:
     start, end = a["ranges"][0]
     count, places = a["bytes_changed"], a["places"]
     many = f"{count:,} bytes in {places:,} places" if places > 1 else _bytes(count)
-    there = f"from byte {start:,} on" if end - start > 1 else f"at byte {start:,}"
+    there = f"starting at byte {start:,}" if end - start > 1 else f"at byte {start:,}"
     texts = [f"'{side['first_as_text']}'" for side in (a, b)]
     if any("\\x" in text for text in texts):
         texts = [side["first"] for side in (a, b)]
@@ -171,7 +172,7 @@ def _content(a: dict[str, Any], b: dict[str, Any]) -> str:
 
 
 def _cut(value: Any) -> str:
-    """A value in one line that fits."""
+    """The value as one line of at most ``WIDTH_MOST`` characters."""
     if value is None:
         return "none"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Turns failures into one line and an exit status."""
+"""Turns failures into one line of text and an exit status."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SIGNALLED = 128
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
-    """Return the line and the exit status for ``error``; None if it is a bug of the program."""
+    """Return (line, exit status) for ``error``; None if it is a bug in this program."""
     if isinstance(error, Interrupted):
         return str(error), SIGNALLED + error.signum
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -71,19 +71,19 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, OSError):
         return one_line(_os_error(error)), FAILED
     if isinstance(error, MemoryError):
-        return "there is not enough memory", FAILED
+        return "not enough memory", FAILED
     return None
 
 
 def _of_click(error: click.ClickException) -> str:
-    # click 8.1 has no such class, and prints the help page itself.
+    # click 8.1 does not have this class, and prints the help page itself.
     is_bare = type(error).__name__ == "NoArgsIsHelpError"
     if is_bare and isinstance(error, click.UsageError) and error.ctx is not None:
         return f"Missing command. See {error.ctx.command_path} --help."
     message = error.format_message()
     if isinstance(error, click.MissingParameter):
-        hint = " Write -o FILE." if "'--output'" in message else ""
-        return " ".join(message.split()) + hint  # click lists choices in lines of their own
+        hint = " Add -o FILE." if "'--output'" in message else ""
+        return " ".join(message.split()) + hint  # click puts choices on separate lines
     if type(error) is click.UsageError and error.ctx is not None:
         end = "" if message.endswith((".", "?", "!")) else "."
         return f"{message}{end} See {error.ctx.command_path} --help."

@@ -1,4 +1,4 @@
-"""Answers to options and sources of other programs: what does the same here."""
+"""Answers to options and sources of other programs: what to use here instead."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ KINDS = (
 )
 
 OPTIONS = {option: answer for answer, options in ROWS for option in options.split()}
-"""Option of mke2fs, mksquashfs, tar and others -> ours. Options of ours are never looked up."""
+"""Option of mke2fs, mksquashfs, tar and others -> the answer to it.
+
+Options that the command has itself are never looked up.
+"""
 
 
 def refuse_single_dash(arguments: list[str], ctx: click.Context) -> None:
-    """Raise :class:`click.UsageError` for a long option with one dash, as mksquashfs has them.
+    """Raise :class:`click.UsageError` for a long option with one dash, as in mksquashfs.
 
-    Taken as short options, ``-one-file-system`` would be an output named ``ne-file-system``.
+    Parsed as short options, ``-one-file-system`` would mean an output named ``ne-file-system``.
     """
     for argument in arguments:
         word = argument.partition("=")[0]
@@ -45,7 +48,7 @@ def _answer(option: str) -> str:
 
 
 def _flags_of(ctx: click.Context | None) -> set[str]:
-    """The options of the command that is called, in all their forms."""
+    """All flags of the command that is called."""
     return {
         flag
         for param in (ctx.command.params if ctx is not None else [])
@@ -55,13 +58,13 @@ def _flags_of(ctx: click.Context | None) -> set[str]:
 
 
 def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageError:
-    """``error`` with the answer for the foreign option among ``arguments``, if there is one."""
+    """Return an error with the answer for a foreign option in ``arguments``, or else ``error``."""
     ours = _flags_of(error.ctx)
     for argument in arguments:
         word = argument.partition("=")[0]
         if word in ours or not word.startswith("-"):
             continue
-        # -N1000, and words that click split: -all-root as -a -l -l ...
+        # A value may be attached, as in -N1000, and click splits -all-root into -a -l -l ...
         for flag in (word, word[:2]):
             if flag in OPTIONS and flag not in ours and _is_meant(error, flag, word):
                 return click.UsageError(_answer(flag), error.ctx)
@@ -72,7 +75,7 @@ def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageErr
 
 
 def _is_meant(error: click.NoSuchOption, flag: str, word: str) -> bool:
-    """Whether click failed at ``flag``, which begins ``word``."""
+    """Whether click failed at ``flag``, with which ``word`` begins."""
     if flag.startswith("--"):
         return error.option_name == flag
     return error.option_name[:2] == flag[:2] or (flag == word and len(flag) > 2)
@@ -81,15 +84,15 @@ def _is_meant(error: click.NoSuchOption, flag: str, word: str) -> bool:
 _SKOPEO = "fetch it with 'skopeo copy {text} oci:image:latest' and give oci:image:latest"
 _PODMAN = "save it with 'podman save -o image.tar {rest}' and give docker-archive:image.tar"
 _CURL = "fetch it with 'curl -fLO {text}' and give the file, or pipe it to '-'"
-_OCI = "it is written as oci:{rest}"
+_OCI = "use oci:{rest}"
 _GIT = "fetch it with 'git clone' and give the folder, or pipe 'git archive HEAD' to '-'"
 
 _TO_TAR = "pipe 'bsdtar -cf - @{rest}' to '-'"
 _SQUASHFS = "pipe 'sqfs2tar {rest}' to '-'"
-_TO_RAW = "make it raw with 'qemu-img convert {rest} disk.img' and give image:disk.img:1"
+_TO_RAW = "convert it with 'qemu-img convert {rest} disk.img' and give image:disk.img:1"
 _MOUNT = "mount it, and give the folder"
-_UNPACK = "unpack it first, or pipe what the program for it unpacks to '-'"
-_LXC = "give the folder of its root, such as /var/lib/lxc/{rest}/rootfs"
+_UNPACK = "decompress it first, or pipe the decompressed data to '-'"
+_LXC = "give its root folder, such as /var/lib/lxc/{rest}/rootfs"
 
 ANSWERS = {
     "docker": "fetch it with 'skopeo copy docker://{rest} oci:image:latest' and give "
@@ -140,11 +143,11 @@ ANSWERS = {
     "git": _GIT,
     "git+https": _GIT,
     "git+ssh": _GIT,
-    "nix": "the command 'ext4writer nix' takes store paths",
+    "nix": "use the command 'ext4writer nix', which accepts store paths",
     **dict.fromkeys(("ext2", "ext3", "ext4"), "an ext4 image is given without a prefix, {rest}"),
     "raw": "an ext4 image is given without a prefix, a partition of a disk as image:{rest}:1",
 }
-"""Prefix of a source that other programs know -> what to do instead."""
+"""Prefix of a source in other programs -> what to do instead."""
 
 _PREFIX = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9+.-]+):(?P<rest>.*)", re.DOTALL)
 
@@ -157,9 +160,9 @@ OF_FORMATS = {
     "RAR": _TO_TAR,
     "cpio": _TO_TAR,
     "RPM": _TO_TAR,
-    "ar": "if it is a package of Debian, pipe 'dpkg-deb --fsys-tarfile {rest}' to '-'",
+    "ar": "if it is a Debian package, pipe 'dpkg-deb --fsys-tarfile {rest}' to '-'",
     "SquashFS": _SQUASHFS,
-    "Android sparse image": "make it raw with 'simg2img {rest} image' and give the image",
+    "Android sparse image": "convert it with 'simg2img {rest} image' and give the image",
     "VMDK": _TO_RAW,
     "VHD": _TO_RAW,
     "VHDX": _TO_RAW,
@@ -168,11 +171,11 @@ OF_FORMATS = {
     "NAR": ANSWERS["nar"],
     **dict.fromkeys(("compress", "lz4", "lzop", "lzip", "lzma"), _UNPACK),
 }
-"""What a file holds that is no SOURCE, as the reader of archives calls it -> what to do instead."""
+"""Format that cannot be a SOURCE, as the archive reader names it -> what to do instead."""
 
 
 def how_to_give(path: str) -> str:
-    """What to do with a file that is neither an archive nor an image, after a semicolon."""
+    """A hint, after a semicolon, for a file that is neither an archive nor an image, or ``""``."""
     from ext4writer.sources.tar_archive.decoders import (
         compression_of,
         foreign_format,
@@ -186,7 +189,7 @@ def how_to_give(path: str) -> str:
         return ""
     how = OF_FORMATS.get(foreign_format(head) or looks_like(head) or "") if head else None
     if compression_of(head) is not None:
-        how = "a compressed image is unpacked first"
+        how = "decompress an image first"
     return "" if how is None else f"; {how.format(rest=path, text=path)}"
 
 
@@ -198,7 +201,7 @@ _OF_REGISTRY = re.compile(
 
 
 def how_to_fetch(argument: SourceArgument) -> str:
-    """The command that makes what ``oci:`` or ``docker-archive:`` names, where there is none."""
+    """A command that creates the missing file of an ``oci:`` or ``docker-archive:`` source."""
     place, name = argument.place, argument.reference or "NAME:TAG"
     if argument.kind == "oci":
         image = argument.reference or "latest"
@@ -207,28 +210,28 @@ def how_to_fetch(argument: SourceArgument) -> str:
 
 
 def how_to_find(text: str) -> str:
-    """What may be meant by a SOURCE of which no file has the name, after a semicolon."""
+    """A hint, after a semicolon or a period, for a SOURCE that does not exist, or ``""``."""
     path, colon, rest = text.partition(":")
     before, doubled, folder = text.partition("::")
     if doubled and os.path.lexists(before):
-        return f"; a folder in the image begins with a slash, {before}::/{folder}"
+        return f"; a folder in the image begins with a slash: {before}::/{folder}"
     if colon and rest.isdecimal() and os.path.isfile(path):
         return f"; partition {rest} of a disk is image:{text}"
     if colon and os.path.isdir(path) and os.path.exists(os.path.join(path, "oci-layout")):
-        return f"; an image of a layout is oci:{text}"
+        return f"; an image in an OCI layout is oci:{text}"
     matched = _OF_REGISTRY.fullmatch(text)
     kinds = f". A SOURCE is {KINDS}" if colon else ""
     is_named = matched is not None and (matched["host"] or matched["tag"] or matched["digest"])
     if is_named and not os.path.lexists(text.partition("/")[0]):
         how = ANSWERS["docker"].format(rest=text)
-        return f"; if it is an image of a registry, {how}{kinds}"
+        return f"; if it is an image in a registry, {how}{kinds}"
     return kinds
 
 
 def check_prefix(text: str) -> None:
-    """Raise ``ValueError`` if ``text`` names a source of a kind that is not supported.
+    """Raise ``ValueError`` if ``text`` names an unsupported kind of source.
 
-    If there is a file of that name, it is meant instead.
+    It is not raised if a file of that name exists.
     """
     matched = _PREFIX.fullmatch(text)
     if matched is None or os.path.lexists(text):
@@ -236,7 +239,7 @@ def check_prefix(text: str) -> None:
     name, rest = matched["name"].lower(), matched["rest"]
     if name not in ANSWERS and not rest.startswith("//"):
         return
-    answer = ANSWERS.get(name, "nothing is fetched here; give what another program fetched")
+    answer = ANSWERS.get(name, "nothing is downloaded here; give what another program downloaded")
     path = re.sub("^//(localhost)?", "", rest)
     how = answer.format(text=text, rest=rest.removeprefix("//"), path=path)
-    raise ValueError(f"{text!r} is no SOURCE: {how}. A SOURCE is {KINDS}")
+    raise ValueError(f"{text!r} is not a SOURCE: {how}. A SOURCE is {KINDS}")

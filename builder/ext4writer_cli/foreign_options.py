@@ -1,28 +1,28 @@
-"""What other programs call their options, and what does the same here.
+"""Options of other programs, and what to use here instead.
 
-A row is an answer, and the options that it is for. An answer that begins with a dash is an option
-of ours; others say why there is none.
+A row is (answer, options). An answer that begins with a dash is an option of ext4writer; any other
+explains why there is none.
 """
 
 from __future__ import annotations
 
-_NO_FORCE = "a file is replaced when the new image is whole; nothing has to be forced"
-_NO_COMPRESSION = "ext4 does not compress; an --output that ends in .zst is compressed as a whole"
-_DECOMPRESSED = "how an archive is compressed is seen by its first bytes"
+_NO_FORCE = "a file is always replaced when the new image is complete; no force is needed"
+_NO_COMPRESSION = "ext4 has no compression; an --output that ends in .zst is compressed as a file"
+_DECOMPRESSED = "the compression of an archive is detected from its first bytes"
 _REPORTED = "the report has all details; --json prints it for programs"
 _ALL_KEPT = "modes, owners, times, links, devices and attributes are kept by default"
-_ALL_NEW = "an image is made anew; nothing in an older one is looked at, updated or kept"
-_NO_NETWORK = "nothing is fetched here; give what another program fetched"
+_ALL_NEW = "every image is made from scratch; nothing in an existing one is compared or kept"
+_NO_NETWORK = "nothing is downloaded here; give files that another program downloaded"
 _NO_INSTALL = "no packages are installed here; give the folder that 'mkosi --format=directory' made"
 _FOLDER = "SOURCE::/FOLDER puts a source into a folder of the image"
 _OWNER = "--owner UID:GID, two numbers"
-_NO_ARCHIVE = "no archive is written here; 'ext4writer extract' writes one of an image"
-_GLOBS = "patterns are globs that match whole names or paths; docs/rules.md has them"
+_NO_ARCHIVE = "no archive is written here; 'ext4writer extract' writes one from an image"
+_GLOBS = "patterns are globs that match entire names or paths; docs/rules.md describes them"
 _LISTED = "--exclude GLOB and --include GLOB for each line"
-_LINKS_KEPT = "symbolic and hard links stay links; what a link leads to is another SOURCE"
-_HOLES = "--hole-size SIZE says which runs of zeros become holes"
-_NO_TUNING = "memory and queues need no settings; --workers N sets how many processes work"
-_ONE_IMAGE = "an image is one file system; scripts in docs/cookbook make disks of several"
+_LINKS_KEPT = "symbolic and hard links stay links; give the target of a link as another SOURCE"
+_HOLES = "--hole-size SIZE sets which runs of zeros become holes"
+_NO_TUNING = "memory and queues need no settings; --workers N sets the number of processes"
+_ONE_IMAGE = "an image is one file system; scripts in docs/cookbook combine several into a disk"
 _NEVER_CHANGED = "sources are only read"
 
 ROWS: tuple[tuple[str, str], ...] = (
@@ -30,14 +30,14 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("give the folder or archive as SOURCE", "-d --tar --tarball --rootdir --root"),
     ("usage types set --inodes, --inode-ratio and --block-size; lists are --include GLOB", "-T"),
     ("there is a journal by default; --journal sets its size, or none", "-j"),
-    ("--journal SIZE, or --journal none; --journal-device FILE for one elsewhere", "-J"),
-    ("what it sets has options of its own, such as --hash-seed, --encoding and --grow-to", "-E"),
-    ("there are no devices to be searched for bad blocks; --bad-blocks FILE lists them", "-c"),
+    ("--journal SIZE, or --journal none; --journal-device FILE for an external one", "-J"),
+    ("its settings are separate options, such as --hash-seed, --encoding and --grow-to", "-E"),
+    ("devices are not searched for bad blocks; --bad-blocks FILE lists them", "-c"),
     ("--dry-run, or the command plan", "-n"),
-    ("--revision 0 or 1; what lies below a folder is always read", "-r"),
-    ("superblocks are never written alone; --hole-size SIZE says what becomes a hole", "-S"),
+    ("--revision 0 or 1; folders are always read recursively", "-r"),
+    ("superblocks are never written alone; --hole-size SIZE sets what becomes a hole", "-S"),
     ("nothing is discarded", "-K --discard"),
-    ("there is no undo file, and an archive is decompressed without being told to", "-z"),
+    ("there is no undo file, and archives are decompressed automatically", "-z"),
     ("--epoch SECONDS", "--mkfs-time -mkfs-time -fstime -repro-time --timestamp --faketime"),
     # mksquashfs(1), mkfs.erofs(1)
     ("--owner 0:0", "-all-root --all-root -root-owned --squash-uids"),
@@ -46,7 +46,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("--gid-map 0:OFFSET:65536", "-gid-offset --gid-offset"),
     ("--uid-map 0:OFFSET:65536 --gid-map 0:OFFSET:65536", "-uid-gid-offset"),
     ("--all-times SECONDS", "-all-time --all-time --ignore-mtime --mtime"),
-    ("times after --epoch SECONDS become it", "--clamp-mtime"),
+    ("--epoch SECONDS, to which later times are clamped", "--clamp-mtime"),
     ("--set '/: mode=755'", "-root-mode"),
     ("--set '/: mtime=SECONDS'", "-root-time"),
     ("--root-owner UID:GID", "-root-uid -root-gid"),
@@ -55,7 +55,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("--device-table FILE", "-pf --devtable"),
     ("--exclude GLOB", "--exclude-path --exclude-regex --filter --cvs-exclude --exclude-vcs"),
     (
-        "--exclude GLOB, which is given what these options know by themselves",
+        "--exclude GLOB, once for each pattern that this option implies",
         (
             "--exclude-backups --exclude-caches --exclude-caches-all --exclude-caches-under "
             "--exclude-tag --exclude-tag-all --exclude-tag-under --exclude-vcs-ignores"
@@ -78,11 +78,11 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("--dedupe blocks", "-no-duplicates -duplicate-checks --chunksize"),
     (_LINKS_KEPT, "-no-hardlinks --hard-dereference --check-links --dereference --copy-links"),
     (_HOLES, "-no-sparse --sparse --sparse-version --hole-detection --allow-holes --fill-value"),
-    ("inodes of ext4 have numbers as NFS needs them", "-exports -no-exports"),
-    ("every error ends it; --strict makes one of what is not kept", "-exit-on-error"),
+    ("ext4 inodes always have the numbers that NFS needs", "-exports -no-exports"),
+    ("every error is fatal; --strict also fails if anything is not kept", "-exit-on-error"),
     (_NO_FORCE, "-F --force -force"),
     ("images are the same each time", "-reproducible -repro"),
-    ("an archive ends with its end mark; more is in the report", "-ignore-zeros --ignore-zeros"),
+    ("an archive ends at its end mark; the report mentions more", "-ignore-zeros --ignore-zeros"),
     ("an image of that name is replaced; give another --output", "--no-clobber"),
     (
         _REPORTED,
@@ -99,24 +99,24 @@ ROWS: tuple[tuple[str, str], ...] = (
         ),
     ),
     ("--workers N", "-processors --jobs --threads"),
-    ("a failure leaves an older image as it was", "-recovery-path -no-recovery -overcommit"),
+    ("a failure leaves an existing image intact", "-recovery-path -no-recovery -overcommit"),
     (_GLOBS, "-regex -wildcards --wildcards --no-wildcards --anchored --no-anchored"),
     (_GLOBS, "--ignore-case --no-ignore-case --wildcards-match-slash --no-wildcards-match-slash"),
-    ("names are always sorted; --policy chooses where files lie", "-sort -sort-file --sort"),
-    ("a tar archive is known by its first bytes; give it as SOURCE", "-tar -cpiostyle -tarstyle"),
+    ("names are always sorted; --policy chooses where files go", "-sort -sort-file --sort"),
+    ("tar archives are detected automatically; give one as SOURCE", "-tar -cpiostyle -tarstyle"),
     (_DECOMPRESSED, "--gzip --gunzip --ungzip --bzip2 --xz --unxz --zstd --auto-compress"),
     (_DECOMPRESSED, "--no-auto-compress --use-compress-program -Z"),
     (
-        "archives are read with gzip, bzip2, xz or zstd; of others pipe what unpacks them to '-'",
+        "archives may use gzip, bzip2, xz or zstd; decompress others and pipe the output to '-'",
         "--lzip --lzma --lzop --uncompress --unlzma",
     ),
     ("--no-xattrs", "-no-xattrs --no-acls --no-selinux"),
     ("extended attributes are read by default", "-xattrs --xattrs --fake-super"),
-    ("--set '**: -xattr:NAME' takes one away", "-xattrs-exclude -xattrs-include --xattrs-exclude"),
-    ("--set '**: -xattr:NAME' takes one away", "--xattrs-include --xattr-prefix --ovlfs-strip"),
+    ("--set '**: -xattr:NAME' removes one", "-xattrs-exclude -xattrs-include --xattrs-exclude"),
+    ("--set '**: -xattr:NAME' removes one", "--xattrs-include --xattr-prefix --ovlfs-strip"),
     ("--set 'GLOB: xattr:NAME=VALUE'", "-xattrs-add --root-xattr-isize --xattr-inode-digest"),
-    ("--set, --owner and --rules say what it would hold", "--fs-config-file -config"),
-    ("content lies in the image itself", "--blobdev --vmdk-desc --s3 --dsunit --MZ"),
+    ("--set, --owner and --rules set what such a file contains", "--fs-config-file -config"),
+    ("file content is always in the image itself", "--blobdev --vmdk-desc --s3 --dsunit --MZ"),
     ("--chunks FILE, or --bmap FILE", "--block-list-file --block-map"),
     (
         "later sources lie over earlier ones",
@@ -137,17 +137,17 @@ ROWS: tuple[tuple[str, str], ...] = (
             "--show-transformed-names --test-label"
         ),
     ),
-    ("'ext4writer diff A B' compares", "--compare --diff"),
+    ("'ext4writer diff A B' compares two images", "--compare --diff"),
     ("'ext4writer check IMAGE' checks an image", "-W --verify"),
     ("give a folder that holds it as a further SOURCE", "--add-file"),
     ("--include GLOB for each line, after --exclude '*'", "--files-from --no-recursion"),
     ("--include GLOB for each line, after --exclude '*'", "--recursion --starting-file --dirs"),
     (
-        "--exclude GLOB leaves out; nothing is chosen by time or size",
+        "--exclude GLOB leaves out entries by name; none are selected by time or size",
         "--newer --newer-mtime --after-date --max-size --min-size --occurrence",
     ),
     (
-        "of two entries with one path the later one counts; --strict refuses what it replaces",
+        "of two entries with the same path the later one wins; --strict refuses to replace one",
         (
             "--overwrite --overwrite-dir --no-overwrite-dir --keep-old-files --skip-old-files -k "
             "--keep-newer-files --unlink-first --recursive-unlink --remove-destination"
@@ -160,7 +160,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("give the image as the first SOURCE", "--starting-image"),
     ("--one-file-system", "-one-file-system-x --check-device --no-check-device"),
     ("--one-file-system; an archive is given as SOURCE", "-x"),
-    ("owners are always taken as numbers", "--numeric-owner --numeric-ids"),
+    ("owners are always numeric", "--numeric-owner --numeric-ids"),
     ("--uid-map FROM:TO:COUNT", "--owner-map --usermap"),
     ("--gid-map FROM:TO:COUNT", "--group-map --groupmap"),
     (_OWNER, "--group --chown"),
@@ -179,37 +179,37 @@ ROWS: tuple[tuple[str, str], ...] = (
         ),
     ),
     ("--keep-times", "--atimes --crtimes --atime-preserve"),
-    ("times are those of the source; --all-times SECONDS sets them", "--touch --omit-dir-times"),
+    ("times come from the source; --all-times SECONDS sets them", "--touch --omit-dir-times"),
     ("labels are read by default; --file-contexts sets them", "--selinux --context"),
     ("SOURCE::/FOLDER, or --strip-components N", "--transform --xform --one-top-level"),
-    ("leading slashes mean nothing in an archive", "--absolute-names"),
-    ("leading slashes mean nothing in an archive; --mode-mask 7700 is for genext2fs's", "-P"),
+    ("leading slashes in an archive are ignored", "--absolute-names"),
+    ("leading slashes in an archive are ignored; for genext2fs -P, write --mode-mask 7700", "-P"),
     (
-        "names are bytes, and are taken as they are",
+        "names are bytes, and are used unchanged",
         (
             "--null --no-null --unquote --no-unquote --quoting-style --quote-chars "
             "--no-quote-chars --verbatim-files-from --no-verbatim-files-from --from0 -0 --iconv "
             "--protect-args"
         ),
     ),
-    ("the first thing that is wrong ends it", "--ignore-failed-read --ignore-command-error"),
-    ("the first thing that is wrong ends it", "--no-ignore-command-error --ignore-errors"),
+    ("every error is fatal", "--ignore-failed-read --ignore-command-error"),
+    ("every error is fatal", "--no-ignore-command-error --ignore-errors"),
     ("the report names what is not kept; --strict refuses it", "--warning --restrict"),
     (
-        "nothing asks back, and an older image stays until the new one is whole",
+        "nothing asks for confirmation; an existing image stays until the new one is complete",
         "-w --interactive --confirmation --checkpoint-action",
     ),
     (
-        "an archive is a file, or '-' for standard input; no other host is asked",
+        "an archive is a file, or '-' for standard input; other hosts are not contacted",
         "--force-local --rmt-command --rsh-command --rsh --seek --no-seek",
     ),
     ("--help", "--usage"),
     ("'ext4writer --version'; --label names a file system", "--version -V -version"),
     # cp(1), rsync(1)
     (_LINKS_KEPT, "--link --symbolic-link --strip-trailing-slashes"),
-    ("blocks that the host's file system can share are shared by default", "--reflink"),
+    ("blocks are shared by default where the host's file system can do so", "--reflink"),
     ("--output FILE", "--target-directory --no-target-directory"),
-    ("a folder with nothing in it stays; --exclude GLOB leaves it out", "--prune-empty-dirs"),
+    ("empty folders are kept; --exclude GLOB leaves them out", "--prune-empty-dirs"),
     (_NEVER_CHANGED, "--remove-files --remove-source-files --super"),
     (_NO_NETWORK, "-4 -6 --rsync-path --port --password-file --timeout --contimeout --daemon"),
     # genext2fs(8), make_ext4fs, mkfs.btrfs(8)
@@ -225,7 +225,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("--journal none", "--no-journal"),
     ("--zstd-level N", "--compress-level --level"),
     ("an --output that ends in .zst is compressed", "--compress"),
-    ("an --output that ends in .simg is a sparse image of Android; links stay links", "-s"),
+    ("an --output that ends in .simg is an Android sparse image; links stay links", "-s"),
     # mkosi(1)
     (
         _NO_INSTALL,

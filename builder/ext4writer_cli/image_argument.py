@@ -1,4 +1,4 @@
-"""What the commands that read an image share: how it is named, and what is said of damage."""
+"""What all commands that read an image share: the argument IMAGE, and reports of damage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADING = "The image"
 
 
 class Place:
-    """The place of an image; see :func:`image_argument`."""
+    """Where an image is and how to open it; see :func:`image_argument`."""
 
     def __init__(
         self,
@@ -41,15 +41,15 @@ class Place:
 
     @contextmanager
     def open(self, heard: Heard | None = None) -> Iterator[Image]:
-        """Yield the image. Damage after which reading goes on is reported, with status 1.
+        """Yield the image. Damage that does not stop reading is printed, and the status is 1.
 
-        It is collected in ``heard``, if that is given.
+        ``heard`` collects that damage, if given.
         """
         heard = Heard() if heard is None else heard
         try:
             with self.open_with(heard.add) as image:
                 if image.format.needs_recovery and not self.replay:
-                    click.echo("the journal needs recovery; --replay reads through it", err=True)
+                    click.echo("the journal needs recovery; --replay applies it", err=True)
                 yield image
         finally:
             heard.tell()
@@ -58,26 +58,29 @@ class Place:
 
     @contextmanager
     def open_journal(self, image: Image) -> Iterator[Image]:
-        """Yield what holds the journal of ``image``: itself, or the device that was named."""
+        """Yield the image that holds the journal of ``image``: itself, or the --journal device.
+
+        Raises a usage error if there is no journal, or if it is on a device that was not named.
+        """
         from ext4writer.read import open_image
         from ext4writer.read.journal import Journal
 
         fmt = image.format
         if self.journal is not None:
             with open_image(self.journal, on_damage=image.on_damage) as device:
-                Journal(image, device)  # that of another file system is refused
+                Journal(image, device)  # refuses the journal of another file system
                 yield device
             return
         if fmt.has_journal and not image.number("s_journal_inum"):
             raise click.UsageError(
-                f"the journal of {self.path} is in a device of its own; name it with --journal"
+                f"the journal of {self.path} is on an external device; name it with --journal"
             )
         if not fmt.has_journal and not fmt.journal_dev:
             raise click.UsageError(f"{self.path} has no journal")
         yield image
 
     def open_with(self, on_damage: OnDamage) -> Image:
-        """Return the image; ``on_damage`` hears of damage after which reading goes on."""
+        """Return the image; ``on_damage`` is called for damage that does not stop reading."""
         from ext4writer.read import open_image
 
         return open_image(
@@ -92,7 +95,7 @@ class Place:
 
 
 def _partition(text: str) -> tuple[str, int | None]:
-    """``DISK:N`` taken apart, unless a file has that name."""
+    """Split ``DISK:N`` into path and partition number, unless a file has that entire name."""
     matched = re.fullmatch(r"(.+):([0-9]{1,4})", text, re.DOTALL)
     if matched is None or os.path.exists(text):
         return text, None
@@ -100,34 +103,36 @@ def _partition(text: str) -> tuple[str, int | None]:
 
 
 class Heard:
-    """Collects reports of damage: their first lines and their number."""
+    """Collects damage: how often it was reported, and the first few messages."""
 
     def __init__(self) -> None:
         self.count = 0
         self._lines: dict[str, None] = {}
 
     def add(self, error: DamageError) -> None:
-        """Note one damage; the same one is shown once."""
+        """Count one report of damage; equal messages are kept once."""
         self.count += 1
         if len(self._lines) <= DAMAGE_SHOWN:
             self._lines[str(error)] = None
 
     def tell(self) -> None:
-        """Print the damage on standard error."""
+        """Print the messages on standard error."""
         for line in list(self._lines)[:DAMAGE_SHOWN]:
             click.echo(f"damaged: {line}", err=True)
         if len(self._lines) > DAMAGE_SHOWN:
-            click.echo("and more; ext4writer check prints all", err=True)
+            click.echo("and more; 'ext4writer check' prints all", err=True)
 
 
 def image_argument(command: Command) -> Command:
-    """Add the argument IMAGE and the options that say where in it the file system lies."""
+    """Add the argument IMAGE and the options that locate the file system in it."""
     return image_arguments("image")(command)
 
 
 def image_arguments(*names: str) -> Callable[[Command], Command]:
-    """Add an argument for each image; the options that say where in it the file system lies hold
-    for all of them. The command receives a :class:`Place` for each, in their order."""
+    """Add an argument for each image, and options that locate the file system in all of them.
+
+    The command receives a :class:`Place` for each image, in their order.
+    """
 
     def decorate(command: Command) -> Command:
         def run(
@@ -144,7 +149,7 @@ def image_arguments(*names: str) -> Callable[[Command], Command]:
             command(*places, *arguments, **chosen)
 
         run.__doc__, run.__name__ = command.__doc__, command.__name__
-        # What click has noted of the options below this decorator.
+        # The options that click has recorded below this decorator.
         run.__dict__.update(command.__dict__)
         decorated: Command = click.option(
             "--journal",
@@ -152,17 +157,17 @@ def image_arguments(*names: str) -> Callable[[Command], Command]:
             metavar="DEVICE",
             cls=GroupedOption,
             heading=HEADING,
-            help="Read through the journal on DEVICE, which is not inside IMAGE.",
+            help="Apply the external journal on DEVICE while reading; nothing is written.",
         )(run)
         decorated = click.option(
             "--replay",
             is_flag=True,
             cls=GroupedOption,
             heading=HEADING,
-            help="Read through a journal that needs recovery; nothing is written.",
+            help="Apply a journal that needs recovery while reading; nothing is written.",
         )(decorated)
         for flag, help_text in (
-            ("--superblock", "Use the backup of the superblock at this byte of the file system."),
+            ("--superblock", "Use the superblock backup at this byte of the file system."),
             ("--offset", "The file system begins at this byte of IMAGE, or of the partition."),
         ):
             decorated = click.option(

@@ -1,4 +1,4 @@
-"""The commands that look into an image: info, ls, tree, cat, stat, find, extract, show."""
+"""The commands that read an image: info, ls, tree, cat, stat, find, extract, show."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ paths = click.argument("path", nargs=-1, required=True)
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON that any terminal can show."""
+    """Print a value as JSON in ASCII, which any terminal can show."""
     click.echo(json.dumps(value, indent=2))
 
 
@@ -38,7 +38,7 @@ def print_json(value: Any) -> None:
 @image_argument
 @as_json
 def info(place: Place, json: bool) -> None:
-    """Say what IMAGE is: kind, label, sizes, features, times, journal.
+    """Show what IMAGE is: kind, label, sizes, features, times, journal.
 
     IMAGE is a file or block device; DISK:N is partition N of a disk.
     """
@@ -67,11 +67,11 @@ def _shown(value: Any) -> str:
 @image_argument
 @one_path
 @click.option("-l", "long", is_flag=True, help="Show modes, owners, sizes and times (UTC).")
-@click.option("-R", "recursive", is_flag=True, help="List the directories below it, too.")
-@click.option("-Z", "label", is_flag=True, help="Show the labels of SELinux, too.")
+@click.option("-R", "recursive", is_flag=True, help="List subdirectories recursively.")
+@click.option("-Z", "label", is_flag=True, help="Show SELinux labels, too.")
 @as_json
 def ls(place: Place, path: str, long: bool, recursive: bool, label: bool, json: bool) -> None:
-    """List PATH in IMAGE, or the root. <12> is inode 12."""
+    """List PATH in IMAGE, by default the root. <12> is inode 12."""
     from ext4writer.inspection.listing import facts
 
     with place.open() as image:
@@ -109,9 +109,9 @@ def _line(name: bytes, inode: Inode, long: bool, label: bool) -> str:
 
 
 def _listed(image: Image, top: Inode, name: bytes, recursive: bool) -> Any:
-    """Yield (path, its (name, inode) pairs) of each directory to be shown, to be gone through once.
+    """Yield (path, its (name, inode) pairs) of each directory to list.
 
-    A file is shown alone.
+    The pairs are an iterator. For a file, the only pair is the file itself.
     """
     from ext4writer.inspection.listing import children_in_order
 
@@ -142,7 +142,7 @@ def _noting(
 @image_argument
 @one_path
 def tree(place: Place, path: str) -> None:
-    """Draw what is below PATH in IMAGE, or below the root."""
+    """Draw the tree below PATH in IMAGE, by default below the root."""
     from ext4writer.errors import counted
     from ext4writer.inspection.listing import sorted_children, target_of
 
@@ -198,9 +198,9 @@ def cat(place: Place, path: tuple[str, ...]) -> None:
 @paths
 @as_json
 def stat(place: Place, path: tuple[str, ...], json: bool) -> None:
-    """Show all that is known about each PATH in IMAGE: inode, times, flags, attributes, blocks.
+    """Show everything about each PATH in IMAGE: inode, times, flags, attributes, blocks.
 
-    A link is not followed. <12> is inode 12.
+    A symbolic link is not followed. <12> is inode 12.
     """
     from ext4writer.inspection.listing import facts
 
@@ -238,17 +238,20 @@ def _print_fact(key: str, value: Any) -> None:
 @click.command(cls=GroupedCommand)
 @image_argument
 @one_path
-@click.option("--name", metavar="GLOB", help="Take only entries whose name matches GLOB.")
+@click.option("--name", metavar="GLOB", help="Print only entries whose name matches GLOB.")
 @click.option(
     "--type",
     "kind",
     type=click.Choice(KINDS),
-    help="Take only entries of this kind, in the letters of find(1).",
+    help="Print only entries of this type, as in find(1).",
 )
-@click.option("--larger", type=SIZE, metavar="SIZE", help="Take only entries larger than SIZE.")
-@click.option("--inode", type=Count(min=1), metavar="N", help="Take only names of inode N.")
+@click.option("--larger", type=SIZE, metavar="SIZE", help="Print only entries larger than SIZE.")
+@click.option("--inode", type=Count(min=1), metavar="N", help="Print only names of inode N.")
 @click.option(
-    "--block", type=Count(min=0), metavar="N", help="Say what owns block N, which may be metadata."
+    "--block",
+    type=Count(min=0),
+    metavar="N",
+    help="Print only what owns block N: files or metadata.",
 )
 @as_json
 def find(
@@ -261,13 +264,13 @@ def find(
     block: int | None,
     json: bool,
 ) -> None:
-    """Print the paths below PATH in IMAGE that meet all the conditions given."""
+    """Print the paths below PATH in IMAGE that meet all given conditions."""
     from ext4writer.inspection import listing
 
     with place.open() as image:
         if block is not None:
             if not 0 <= block < image.blocks_count:
-                raise click.UsageError(f"there are the blocks 0 to {image.blocks_count - 1}")
+                raise click.UsageError(f"the image has blocks 0 to {image.blocks_count - 1}")
             rows = list(listing.owners(image, block))
             if json:
                 print_json(rows)
@@ -303,19 +306,28 @@ def _owner(row: dict[str, Any]) -> str:
 @image_argument
 @click.argument("path", nargs=-1)
 @click.option(
-    "-C", "--directory", type=PATH, metavar="DIR", help="Write below DIR, which is made if missing."
+    "-C",
+    "--directory",
+    type=PATH,
+    metavar="DIR",
+    help="Write below DIR, which is created if missing.",
 )
-@click.option("--tar", type=PATH, metavar="FILE", help="Write a tar archive; '-' is stdout.")
+@click.option(
+    "--tar", type=PATH, metavar="FILE", help="Write a tar archive; '-' is standard output."
+)
 @click.option(
     "--max-size",
     type=SIZE,
     metavar="SIZE",
-    help="Write no more content than SIZE.  [default: 20 times the size of IMAGE, and 1 GiB]",
+    help="Write at most SIZE bytes of file content.  [default: 20 times the size of IMAGE, plus "
+    "1 GiB]",
 )
 @click.option(
-    "--strict", is_flag=True, help="Fail if anything is not kept; what was written stays."
+    "--strict",
+    is_flag=True,
+    help="Fail if anything is not kept exactly; files already written stay.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Do not report what is not kept.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not report what is not kept exactly.")
 def extract(
     place: Place,
     path: tuple[str, ...],
@@ -325,13 +337,14 @@ def extract(
     strict: bool,
     quiet: bool,
 ) -> None:
-    """Write each PATH in IMAGE, with all below it, to files; all of IMAGE if none is given.
+    """Extract each PATH in IMAGE and everything below it; without a PATH, all of IMAGE.
 
-    Owners, modes, times, attributes, holes, hard links and devices are kept as far as you may; the
-    rest is reported. Nothing is written outside of DIR, and nothing that exists is changed.
+    Owners, modes, times, attributes, holes, hard links and devices are kept as far as your
+    privileges allow; the rest is reported. Nothing is written outside DIR, and no existing file is
+    changed.
     """
     if (directory is None) == (tar is None):
-        raise click.UsageError("name either -C DIR or --tar FILE")
+        raise click.UsageError("give either -C DIR or --tar FILE")
 
     from ext4writer.inspection.extract import extract as extract_files
 
@@ -360,10 +373,10 @@ def _write_archive(image: Image, tar: str, paths: list[bytes], max_size: int | N
 
     if tar == "-":
         if sys.stdout.isatty():
-            raise click.UsageError("standard output is a terminal; send the archive elsewhere")
+            raise click.UsageError("standard output is a terminal; redirect it to a file or a pipe")
         return write_tar(image, sys.stdout.buffer, paths, max_bytes=max_size)
     try:
-        file = open(tar, "xb")  # noqa: SIM115 (only what is ours may be removed below)
+        file = open(tar, "xb")  # noqa: SIM115 (only a file created here may be removed below)
     except FileExistsError:
         raise OutputError(tar, "exists already; remove it, or name another file") from None
     try:
@@ -377,10 +390,10 @@ def _write_archive(image: Image, tar: str, paths: list[bytes], max_size: int | N
 @click.command(cls=GroupedCommand)
 @image_argument
 @click.argument("what", nargs=-1, required=True)
-@click.option("--annotate", is_flag=True, help="Show every byte, also those that mean nothing.")
+@click.option("--annotate", is_flag=True, help="Show every byte, including unused ones.")
 @as_json
 def show(place: Place, what: tuple[str, ...], annotate: bool, json: bool) -> None:
-    """Show metadata of IMAGE field by field: byte, value, meaning.
+    """Show metadata of IMAGE field by field: byte offset, value, meaning.
 
     WHAT is superblock [GROUP], group N, inode N, a PATH, block N, directory PATH, xattrs PATH,
     journal, or units.
@@ -418,7 +431,10 @@ def show(place: Place, what: tuple[str, ...], annotate: bool, json: bool) -> Non
 
 
 def _transactions(image: Image, json: bool) -> list[dict[str, Any]]:
-    """What the log holds that was not recovered: each transaction with its blocks."""
+    """Print what the journal would replay: each transaction with its blocks, and fast commits.
+
+    Returns the same as JSON values.
+    """
     from ext4writer.read.fast_commits import tags
     from ext4writer.read.journal import Journal
 
@@ -445,7 +461,7 @@ def _transactions(image: Image, json: bool) -> list[dict[str, Any]]:
 
 
 def _ranges(numbers: list[int]) -> str:
-    """Numbers in ascending order, neighbours as ranges."""
+    """The numbers in ascending order, consecutive ones as ranges, such as ``3, 5-8``."""
     parts: list[list[int]] = []
     for number in sorted(set(numbers)):
         if parts and parts[-1][1] == number - 1:
@@ -456,7 +472,7 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def _owners_of(image: Image, block: int, json: bool) -> list[dict[str, Any]]:
-    """Whose content a block holds, where it is no metadata."""
+    """Print which files own a block that is not metadata; return them as JSON values."""
     from ext4writer.inspection.listing import owners
 
     found = list(owners(image, block))
@@ -464,12 +480,12 @@ def _owners_of(image: Image, block: int, json: bool) -> list[dict[str, Any]]:
         for row in found:
             click.echo(_owner(row))
         if not found:
-            click.echo(f"block {block} belongs to nothing")
+            click.echo(f"block {block} has no owner")
     return found
 
 
 def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
-    """Yield the units that the words of the command line mean."""
+    """Return the units that the arguments of the command name; raises a usage error."""
     from ext4writer.inspection import show as showing
     from ext4writer.read import UnitKind
 
@@ -482,7 +498,7 @@ def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
         if kind == "inode":
             return iter((showing.inode_unit(image.inode(number)),))
         if not 0 <= number < image.blocks_count:
-            raise click.UsageError(f"there are the blocks 0 to {image.blocks_count - 1}")
+            raise click.UsageError(f"the image has blocks 0 to {image.blocks_count - 1}")
         return showing.block_units(image, number)
     if kind == "journal" and not rest:
         return showing.journal_units(image)
@@ -492,7 +508,7 @@ def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
         if kind == "xattrs":
             return chain(own, showing.units_of_inode(inode, UnitKind.XATTR_BLOCK))
         if not inode.is_directory:
-            raise click.UsageError(f"{rest[0]} is no directory.")
+            raise click.UsageError(f"{rest[0]} is not a directory.")
         kinds = (UnitKind.DX_ROOT, UnitKind.DX_NODE, UnitKind.DIR_BLOCK)
         return own if inode.has_inline_data else showing.units_of_inode(inode, *kinds)
     if kind.startswith(("/", "<")) and not rest:
@@ -501,7 +517,7 @@ def _units_to_show(image: Image, kind: str, *rest: str) -> Iterator[Unit]:
         own = iter((showing.inode_unit(inode),))
         of_trees = showing.units_of_inode(inode, *trees)
         return chain(own, of_trees, showing.descriptor_units(inode))
-    raise click.UsageError(f"{' '.join((kind, *rest))!r} is nothing that can be shown.")
+    raise click.UsageError(f"{' '.join((kind, *rest))!r} cannot be shown; see WHAT.")
 
 
 def _number(kind: str, rest: tuple[str, ...]) -> int:
@@ -533,7 +549,7 @@ def _print_row(row: Row, annotate: bool) -> None:
 
 
 def _show_units(image: Image, json: bool) -> None:
-    """List all metadata, neighbours of one kind together."""
+    """List all metadata, with adjacent units of one kind in one row."""
     rows = []
     for run in image.unit_runs():
         first, last = run.unit(0), run.unit(run.count - 1)

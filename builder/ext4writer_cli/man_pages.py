@@ -1,4 +1,4 @@
-"""Makes manual pages, in the form of man(7), out of the help."""
+"""Generates manual pages, in the format of man(7), from the help texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATUSES = {
 
 
 def pages(version: str) -> Iterator[tuple[str, str]]:
-    """Yield (name of the file, text) of every page."""
+    """Yield (file name, text) of every page."""
     root = click.Context(commands, info_name=PROGRAM)
     yield f"{PROGRAM}.1", "\n".join(_page(commands, root, version)) + "\n"
     yield from _below(commands, root, version)
@@ -79,7 +79,7 @@ def _page(command: click.Command, ctx: click.Context, version: str) -> Iterator[
     yield ".SH ENVIRONMENT"
     yield ".TP"
     yield ".B SOURCE_DATE_EPOCH"
-    yield "The time of the file system where \\-\\-epoch is not given, in seconds since 1970."
+    yield "The time of the file system in seconds since 1970, if \\-\\-epoch is not given."
     yield ".SH SEE ALSO"
     yield ".BR mke2fs (8),"
     yield ".BR e2fsck (8),"
@@ -108,13 +108,13 @@ def _first_sentence(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """``text`` as groff prints it: dashes that can be copied, no request at the start of a line."""
+    """Escape ``text`` for groff: dashes stay ASCII, and no line begins with a request."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("~", "\\(ti").replace("^", "\\(ha")
     return f"\\&{text}" if text[:1] in (".", "'") else text
 
 
 def main() -> None:
-    """Write all pages into the folder that is named."""
+    """Write all pages into the folder that the first argument names."""
     from importlib.metadata import version
 
     folder = sys.argv[1]

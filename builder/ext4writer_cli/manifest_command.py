@@ -1,4 +1,4 @@
-"""The command ``manifest``: what an image of the sources would hold, as a text."""
+"""The command ``manifest``: lists as text what an image of the sources would hold."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _option(*flags: str, **attributes: Any) -> Callable[[Command], Command]:
     type=click.Choice(["mtree", "dump"]),
     default="mtree",
     show_default=True,
-    help="mtree(5), which bsdtar and mtree(8) read, or composefs-dump(5).",
+    help="mtree(5), as bsdtar and mtree(8) read it, or composefs-dump(5).",
 )
 @_option(
     "-o",
@@ -59,20 +59,20 @@ def _option(*flags: str, **attributes: Any) -> Callable[[Command], Command]:
     "--relative-to",
     type=PATH,
     metavar="DIR",
-    help="Name files below DIR by their path from DIR; give DIR as --content-root to read the "
-    "manifest.  [default: the folder of FILE, or the current one]",
+    help="Name files below DIR by their path relative to DIR; to read the manifest, pass DIR as "
+    "--content-root.  [default: the folder of FILE, or the current one]",
 )
 @_option(
     "--store",
     type=PATH,
     metavar="DIR",
-    help="Write files that the host does not have, such as those in an archive, into DIR.  "
-    "[default: name them as if the archive were unpacked]",
+    help="Copy the content of files that are not files of the host, such as those in an archive, "
+    "into DIR.  [default: name them as if the archive were unpacked]",
 )
+@_option("--digest", type=click.Choice(DIGESTS), help="Read all files, and add a digest of each.")
 @_option(
-    "--digest", type=click.Choice(DIGESTS), help="Add digests of all files, which are read for it."
+    "--strict", is_flag=True, help="Fail and write nothing if anything cannot be kept exactly."
 )
-@_option("--strict", is_flag=True, help="Write nothing, and fail, if anything cannot be kept.")
 @_option("-q", "--quiet", is_flag=True, help="Show no progress, and do not report losses.")
 @options("rules", RuleOptions)
 @options("scan", ScanOptions)
@@ -88,12 +88,13 @@ def manifest(
     rules: RuleOptions,
     scan: ScanOptions,
 ) -> None:
-    """Print what an image of all SOURCEs would hold, as a text that is a SOURCE itself.
+    """Print a manifest of what an image of all SOURCEs would hold.
 
-    'ext4writer build manifest:FILE' makes the same image from it. See build for what a SOURCE is.
+    The manifest can be a SOURCE itself: 'ext4writer build manifest:FILE' makes the same image. See
+    build for what a SOURCE is.
     """
     if digest is not None and kind == "dump":
-        raise click.UsageError("--digest is for mtree; a dump has digests of fs-verity only")
+        raise click.UsageError("--digest is for mtree; a dump has only digests of fs-verity")
     try:
         check_together(source)
     except ValueError as error:

@@ -19,20 +19,21 @@ COLOURS = ("file", "directory", "size", "fragmentation")
     type=PATH,
     metavar="FILE",
     required=True,
-    help="The drawing to write: HTML if its name ends in .html, else SVG; '-' is standard output.",
+    help="The drawing to write: HTML if its name ends in .html, otherwise SVG; '-' is standard "
+    "output.",
 )
 @click.option(
     "--color",
     type=click.Choice(COLOURS),
     default="file",
     show_default=True,
-    help="What gives files their colours.",
+    help="What the colour of a file shows.",
 )
 def draw_map(place: Place, output: str, color: str) -> None:
-    """Draw IMAGE: a row for each block group, and colours for metadata, files and free space.
+    """Draw IMAGE: a row for each block group, coloured by metadata, files and free space.
 
-    SVG is for a page or a document. HTML stands alone; it shows inode, path and extent under the
-    pointer, and has a search.
+    SVG is for a web page or a document. HTML is self-contained: it shows the inode, path and
+    extent under the pointer, and has a search field.
     """
     from ext4writer.inspection.map import draw_html, draw_svg
 

@@ -1,11 +1,11 @@
-"""A plugin for nbdkit: an image that is planned and not written, with all of nbdkit's filters.
+"""A plugin for nbdkit that serves an image without writing it; all nbdkit filters work on it.
 
     nbdkit python nbdkit_plugin.py plan=root.plan
     nbdkit --filter=cow python nbdkit_plugin.py source=rootfs free=512M
 
-``plan`` names a plan that ``ext4writer plan --save`` saved; ``source`` a folder or a tar archive,
-several of them one over the other. ``profile`` names a profile, and any other key is an option of
-the Spec. nbdkit-python-plugin(3) says what each function is for.
+``plan`` names a plan saved by ``ext4writer plan --save``. ``source`` names a folder or a tar
+archive; with several, later ones lie over earlier ones. ``profile`` names a profile, and any other
+key is an option of the Spec. nbdkit-python-plugin(3) describes the functions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
-import nbdkit  # there inside nbdkit alone
+import nbdkit  # exists only inside nbdkit
 
 from ext4writer import Layout, Spec, Tree, plan, sources
 from ext4writer.errors import Ext4WriterError
@@ -29,13 +29,13 @@ _images: list[VirtualImage] = []
 
 
 def thread_model() -> int:
-    """Any request may come at any time."""
+    """Requests may arrive in parallel."""
     model: int = nbdkit.THREAD_MODEL_PARALLEL
     return model
 
 
 def config(key: str, value: str) -> None:
-    """Take one KEY=VALUE."""
+    """Store one KEY=VALUE of the command line."""
     if key == "plan":
         _plans.append(str(Path(value).absolute()))
     elif key == "source":
@@ -45,15 +45,15 @@ def config(key: str, value: str) -> None:
 
 
 def config_complete() -> None:
-    """Check that it is known what to serve."""
+    """Raise ``RuntimeError`` unless the keys name one plan, or at least one source."""
     if bool(_plans) == bool(_sources) or len(_plans) > 1:
-        raise RuntimeError("give plan=PLAN, or source=FOLDER once or more")
+        raise RuntimeError("give one plan=PLAN, or at least one source=FOLDER")
     if _plans and _options:
-        raise RuntimeError(f"{next(iter(_options))} cannot change a plan; give it when you plan")
+        raise RuntimeError(f"{next(iter(_options))} cannot change a plan; give it when planning")
 
 
 def get_ready() -> None:
-    """Read the sources and plan, before any client is there."""
+    """Read the sources and plan the image before any client connects."""
     if _plans:
         layout = Layout.load(_plans[0])
     else:
@@ -70,32 +70,32 @@ def _spec(profile: str | None = None, **options: Any) -> Spec:
 
 
 def open(readonly: bool) -> VirtualImage:  # noqa: A001, ARG001 (nbdkit's names)
-    """All clients read the same image."""
+    """Return the image, which all clients share."""
     return _images[0]
 
 
 def get_size(image: VirtualImage) -> int:
-    """In bytes."""
+    """The size in bytes."""
     return image.size
 
 
 def can_write(image: VirtualImage) -> bool:  # noqa: ARG001
-    """The filter cow makes it writable."""
+    """False; nbdkit's filter cow can make the image writable."""
     return False
 
 
 def can_multi_conn(image: VirtualImage) -> bool:  # noqa: ARG001
-    """All connections read the same."""
+    """True: all connections read the same bytes."""
     return True
 
 
 def can_extents(image: VirtualImage) -> bool:  # noqa: ARG001
-    """Zeros need not be read."""
+    """True: clients can ask where the zeros are and skip them."""
     return True
 
 
 def pread(image: VirtualImage, buffer: Any, offset: int, flags: int) -> None:  # noqa: ARG001
-    """Fill a buffer."""
+    """Fill ``buffer`` with the image's bytes from byte ``offset``."""
     try:
         image.preadinto(offset, buffer)
     except Ext4WriterError as error:
@@ -109,7 +109,7 @@ def extents(
     offset: int,
     flags: int,  # noqa: ARG001
 ) -> list[tuple[int, int, int]]:
-    """Offset, length and type of what lies in a range."""
+    """Offset, length (both in bytes) and type of each extent of a range."""
     hole = nbdkit.EXTENT_HOLE | nbdkit.EXTENT_ZERO
     return [
         (start, end - start, hole if is_zero else 0)

@@ -1,9 +1,10 @@
 """Every option of the command line: one row each, in dataclasses that commands share.
 
-A row is a dataclass field with its flags, its type and its help text. An option of the Spec is
-declared there, and only has its flags here: :func:`spec_option`. :func:`options` adds the rows of a
-dataclass to a command, which then receives one object of that dataclass. What dataclasses generate
-would take most of the time of a start; :class:`OptionGroup` has one ``__init__`` for all.
+A row is a dataclass field with its flags, its type and its help text. Options of the Spec are
+declared with the Spec and have only their flags here: :func:`spec_option`. :func:`options` adds the
+rows of a dataclass to a command, which then receives one object of that dataclass. Generating
+dataclass methods would take most of the startup time, so :class:`OptionGroup` has one ``__init__``
+for all.
 """
 
 from __future__ import annotations
@@ -35,27 +36,27 @@ if TYPE_CHECKING:
 WORKERS_MAX = 8
 ZSTD_LEVEL_MAX = 22
 UNPREDICTABLE_UUIDS = {"random": uuid4, "time": uuid1}
-"""mke2fs's words for UUIDs that differ each time."""
+"""mke2fs's words for UUIDs that differ each time -> the functions that make them."""
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 OTHER = "Other options"
 SECTOR_SIZE = 512
 PROFILES = ("default", "boot", "minimal", "readonly", "android", "ext2", "ext3")
-"""As ``ext4writer.planning.profiles`` has them, which help does not load."""
+"""The names in ``ext4writer.planning.profiles``, repeated so that help need not load it."""
 FORMATS = ("raw", "qcow2", "qcow2-compressed", "simg", "vhd")
 FREE_BLOCKS = ("zero", "keep", "discard", "prezeroed")
-"""As ``ext4writer.output.disk_facts`` has them, which help does not load."""
+"""The values in ``ext4writer.output.disk_facts``, repeated so that help need not load it."""
 
 
 def parse_cluster(text: str) -> int:
-    """Return a size in bytes; ``ValueError`` also explains what ``-C`` is not."""
+    """Return a cluster size in bytes; ``ValueError`` explains that ``-C`` is not tar's option."""
     try:
         return parse_size(text)
     except ValueError as error:
-        raise ValueError(f"{error}; a folder is given as SOURCE, not with -C") from None
+        raise ValueError(f"{error}; give a folder as SOURCE, not with -C") from None
 
 
 def parse_owner(text: str) -> tuple[int, int]:
-    """Return the two numbers of ``UID:GID``; ``ValueError`` with a reason if it is none."""
+    """Return the two numbers of ``UID:GID``; raises ``ValueError`` with a reason."""
     from ext4writer.arguments import ID_MOST  # late, so that help does not load the library
 
     matched = re.fullmatch(r"([0-9]{1,20}):([0-9]{1,20})", text, re.ASCII)
@@ -70,19 +71,19 @@ def parse_owner(text: str) -> tuple[int, int]:
 def parse_path(text: str) -> str:
     """Return ``text``; raises ``ValueError`` if it is empty."""
     if not text:
-        raise ValueError("an empty name names no file")
+        raise ValueError("a file name cannot be empty")
     return text
 
 
 def parse_free(text: str) -> int | str:
-    """Return bytes, or a percentage as it is; ``ValueError`` with a reason if it is neither."""
+    """Return a number of bytes, or a percentage as given; raises ``ValueError`` with a reason."""
     from ext4writer.units import parse_percent
 
     return parse_size(text) if parse_percent(text) is None else text
 
 
 def parse_part(text: str) -> tuple[int, int]:
-    """Return N and M of ``N/M``; ``ValueError`` with a reason if it is none."""
+    """Return N and M of ``N/M``; raises ``ValueError`` with a reason."""
     matched = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
     if matched is None or not 1 <= int(matched[1]) <= int(matched[2]):
         raise ValueError(f"{text!r} is not N/M, such as 3/16 for the third of 16 parts")
@@ -90,15 +91,17 @@ def parse_part(text: str) -> tuple[int, int]:
 
 
 def parse_salt(text: str) -> bytes:
-    """The bytes of hexadecimal digits; ``-`` for none. ``ValueError`` for something else."""
+    """Return the bytes of hexadecimal ``text``, none for ``-``; raises ``ValueError``."""
     try:
         return b"" if text == "-" else bytes.fromhex(text)
     except ValueError:
-        raise ValueError(f"{text!r} are no hexadecimal digits, two for each byte") from None
+        raise ValueError(
+            f"{text!r} is not a salt: pairs of hexadecimal digits, or '-' for none"
+        ) from None
 
 
 def parse_limit(text: str) -> tuple[str, int]:
-    """Return name and number of ``NAME=N``; ``ValueError`` with a reason if it is none."""
+    """Return name and number of ``NAME=N``; raises ``ValueError`` with a reason."""
     name, _, number = text.partition("=")
     if not name or not number:
         raise ValueError(f"{text!r} is not NAME=N, such as ratio=5000 or content_bytes=100T")
@@ -106,7 +109,7 @@ def parse_limit(text: str) -> tuple[str, int]:
 
 
 def parse_path_and_file(text: str) -> tuple[str, str]:
-    """Return both sides of ``PATH=FILE``; ``ValueError`` with a reason if it is none."""
+    """Return both sides of ``PATH=FILE``; raises ``ValueError`` with a reason."""
     path, _, file = text.partition("=")
     if not path or not file:
         raise ValueError(f"{text!r} is not PATH=FILE, such as usr/bin/app=app.sig")
@@ -114,7 +117,7 @@ def parse_path_and_file(text: str) -> tuple[str, str]:
 
 
 def parse_path_and_policy(text: str) -> tuple[str, str]:
-    """Return both sides of ``PATH=POLICY``; ``ValueError`` with a reason if it is none."""
+    """Return both sides of ``PATH=POLICY``; raises ``ValueError`` with a reason."""
     path, _, policy = text.partition("=")
     if not path or not policy:
         raise ValueError(f"{text!r} is not PATH=KEY, such as home/user=0123456789abcdef...")
@@ -122,7 +125,7 @@ def parse_path_and_policy(text: str) -> tuple[str, str]:
 
 
 def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
-    """A click type that calls ``parse``; each of ``words`` stands for its value."""
+    """Return a click type that calls ``parse``, but maps each of ``words`` to its value."""
 
     def read(text: str) -> Any:
         if text in words:
@@ -137,7 +140,7 @@ def parsed(parse: Callable[[str], Any], **words: Any) -> Callable[[str], Any]:
 
 
 def parse_uuid(text: str) -> UUID | str:
-    """Return the UUID that ``text`` is, or the word for one, as mke2fs has them; ``ValueError``."""
+    """Return the UUID in ``text``, or mke2fs's word for one; raises ``ValueError``."""
     from ext4writer.planning.options import uuid_of  # late, so that help does not load the library
 
     word = text.lower()
@@ -146,11 +149,11 @@ def parse_uuid(text: str) -> UUID | str:
     try:
         return uuid_of(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no UUID, nor clear, random or time") from None
+        raise ValueError(f"{text!r} is not a UUID, clear, random or time") from None
 
 
 class Count(click.IntRange):
-    """A whole number, also in groups of three digits, as reports print it."""
+    """An integer, which may have commas between groups of three digits, as reports print it."""
 
     name = "count"
 
@@ -175,7 +178,7 @@ PATH_AND_POLICY = parsed(parse_path_and_policy)
 
 
 class FileName(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
-    """A value that begins with the name of a file, which a shell can complete."""
+    """A value that begins with a file name, which a shell can complete."""
 
     name = "file"
 
@@ -203,14 +206,14 @@ class FileName(click.ParamType):  # type: ignore[type-arg] # no generic before c
 
 PATH = FileName(parse_path)
 APPEND = "append"
-"""In place of a file: after the image."""
+"""Value of ``--dm-verity`` that appends the hash tree to the image."""
 SOURCE = FileName(parse_source)
 
 
 class GroupedOption(click.Option):
-    """An option that knows its heading on the help page.
+    """An option with a heading on the help page.
 
-    ``help`` may be a function that makes the text, which most calls of a command do not need.
+    ``help`` may be a function that returns the text, since most runs of a command do not need it.
     """
 
     def __init__(
@@ -241,9 +244,9 @@ ORDER = "ext4writer.order"
 
 
 class RemembersOrder(click.Command):
-    """A command that remembers the order of its options, and knows options of other programs.
+    """A command that records the order of its options, and explains options of other programs.
 
-    It makes groups of options when it is asked for its parameters.
+    It creates groups of options when its parameters are first requested.
     """
 
     _params: Sequence[click.Parameter | LateOptions] = ()
@@ -315,20 +318,21 @@ def format_groups(
 
 
 def row(*flags: str, about: str, default: Any = None, **attributes: Any) -> Any:
-    """One option: a dataclass field with everything that click needs."""
+    """Return a dataclass field with everything click needs for one option."""
     return field(default=default, metadata={"flags": flags, "click": {"help": about, **attributes}})
 
 
 FROM_SPEC: Any = object()
 """The default of an option that the Spec declares."""
 OfSpec: TypeAlias = Any
-"""The type of an option that only the Spec looks at."""
+"""The type of an option whose value only the Spec checks."""
 
 
 def spec_option(*flags: str, default: Any = FROM_SPEC, **attributes: Any) -> Any:
-    """One option of the Spec, which declares what is not given here; the field has its name.
+    """Return a field for the Spec's option of the same name.
 
-    Its declaration is looked at when a command is asked for its options: :func:`declared`.
+    The Spec's declaration supplies what is not given here. :func:`declared` reads it when a command
+    creates its options.
     """
     return field(default=default, metadata={"flags": flags, "spec": True, "click": attributes})
 
@@ -339,7 +343,7 @@ def of_spec(kind: type[Any]) -> list[Field[Any]]:
 
 
 def same_row(kind: type[Any], name: str, **changes: Any) -> Any:
-    """The option ``name`` of another group, with ``changes``."""
+    """Return a copy of the option ``name`` of another group, with ``changes``."""
     [found] = [each for each in fields(kind) if each.name == name]
     default = changes.pop("default", found.default)
     chosen = {**found.metadata["click"], **changes}
@@ -347,7 +351,7 @@ def same_row(kind: type[Any], name: str, **changes: Any) -> Any:
 
 
 def default_of(each: Field[Any]) -> Any:
-    """The default of an option, as the Spec declares it where nothing else is said."""
+    """The default of an option: its own, or else the one that the Spec declares."""
     if each.default is not FROM_SPEC:
         return each.default
     from ext4writer.planning.spec import declaration
@@ -356,7 +360,10 @@ def default_of(each: Field[Any]) -> Any:
 
 
 def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
-    """What click needs for an option of the group ``kind``: as given, else as the Spec declares."""
+    """Return click's arguments for an option of the group ``kind``.
+
+    The Spec's declaration supplies whatever the option does not state itself.
+    """
     from ext4writer.planning.options import named
     from ext4writer.planning.spec import declaration
 
@@ -393,7 +400,7 @@ def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
 
 
 class Taken(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
-    """Values as the Spec takes them."""
+    """Values that the Spec converts and checks."""
 
     name = "value"
 
@@ -410,7 +417,7 @@ class Taken(click.ParamType):  # type: ignore[type-arg] # no generic before clic
         from ext4writer.arguments import bytes_of
 
         if self._option.take is bytes_of and isinstance(value, str):
-            value = os.fsencode(value)  # as it stood on the command line
+            value = os.fsencode(value)  # the bytes on the command line
         try:
             return self._option.taken(param.name if param else "", value)
         except SpecError as error:
@@ -433,13 +440,13 @@ class Taken(click.ParamType):  # type: ignore[type-arg] # no generic before clic
 
 
 def flag_of(each: Field[Any]) -> str:
-    """The longest flag of an option, which says most."""
+    """The longest flag of an option, which is the most descriptive one."""
     flags: tuple[str, ...] = each.metadata["flags"]
     return max((flag.partition("/")[0] for flag in flags), key=len)
 
 
 def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a command with the options of ``kind``; it gets them as its argument ``name``."""
+    """Add the options of ``kind`` to a command, which receives them as its argument ``name``."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -447,25 +454,25 @@ def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callab
             values = {each.name: arguments.pop(each.name) for each in fields(kind)}
             return command(**arguments, **{name: kind(**values)})
 
-        # Where click keeps what decorators add, from the last one to the first.
-        noted: Any = with_options
-        noted.__click_params__ = [*getattr(command, "__click_params__", ()), LateOptions(kind)]
+        # click keeps the parameters added by decorators here, from the last to the first.
+        decorated: Any = with_options
+        decorated.__click_params__ = [*getattr(command, "__click_params__", ()), LateOptions(kind)]
         return with_options
 
     return decorate
 
 
 class LateOptions:
-    """The place of a group's options among the parameters of a command.
+    """A placeholder for a group's options among the parameters of a command.
 
-    There are many, and they are made only for the command that is asked for.
+    There are many options, and only the command that runs creates its own.
     """
 
     def __init__(self, kind: type[Any]) -> None:
         self._kind = kind
 
     def made(self) -> Iterator[click.Option]:
-        """Make them, in order."""
+        """Create the options, in order."""
         for each in fields(self._kind):
             attributes = (
                 declared(each, self._kind)
@@ -478,15 +485,15 @@ class LateOptions:
 
 
 def limit_row() -> Any:
-    """The field ``limit`` of options with :class:`HasLimits`."""
+    """Return the field ``limit`` for a subclass of :class:`HasLimits`."""
     return row(
         "--limit",
         type=LIMIT,
         metavar="NAME=N",
         multiple=True,
         default=(),
-        about="Set one of the limits for archives, such as ratio=5000; docs/sources.md has all. "
-        "May be given again.",
+        about="Set one of the limits for archives, such as ratio=5000; docs/sources.md lists them. "
+        "May be repeated.",
     )
 
 
@@ -496,7 +503,7 @@ class OptionGroup:
     HEADING: ClassVar[str]
 
     def __init__(self, **chosen: Any) -> None:
-        """Options that are not ``chosen`` have their defaults."""
+        """Options not in ``chosen`` have their defaults; raises ``TypeError`` for unknown ones."""
         for each in fields(self):  # type: ignore[arg-type] # a subclass is a dataclass
             value = chosen.pop(each.name) if each.name in chosen else default_of(each)
             object.__setattr__(self, each.name, value)
@@ -505,10 +512,10 @@ class OptionGroup:
         self.check()
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{name} cannot be changed; dataclasses.replace() makes another group")
+        raise AttributeError(f"{name} cannot be changed; dataclasses.replace() makes a new group")
 
     def check(self) -> None:
-        """Raise for what cannot be right."""
+        """Raise if the values cannot be valid."""
 
 
 class HasLimits(OptionGroup):
@@ -517,24 +524,24 @@ class HasLimits(OptionGroup):
     limit: tuple[tuple[str, int], ...]
 
     def check(self) -> None:
-        """Raise ``SpecError`` for a limit that there is not."""
+        """Raise ``SpecError`` for an unknown limit."""
         if self.limit:
             self.limits()
 
     def limits(self) -> Limits:
-        """The library's form of them."""
+        """The limits as an object of the library; raises ``SpecError`` for an unknown one."""
         from ext4writer import SpecError
         from ext4writer.sources import Limits
 
         known = [each.name for each in fields(Limits)]
         for name, _ in self.limit:
             if name not in known:
-                raise SpecError("limit", f"{name!r} is none of {', '.join(known)}")
+                raise SpecError("limit", f"{name!r} is not one of {', '.join(known)}")
         return Limits(**dict(self.limit))
 
 
 def paths_in(*groups: object) -> Iterator[str]:
-    """Every file or directory that objects of options name."""
+    """Yield every path that is a value of an option in ``groups``."""
     for group in groups:
         for each in fields(group):  # type: ignore[arg-type]
             if each.metadata["click"].get("type") is PATH:
@@ -544,7 +551,7 @@ def paths_in(*groups: object) -> Iterator[str]:
 
 @dataclass(init=False, eq=False, repr=False)
 class ScanOptions(HasLimits):
-    """What is kept of the sources."""
+    """What is read from the sources."""
 
     HEADING = "What is read from each SOURCE"
 
@@ -552,7 +559,7 @@ class ScanOptions(HasLimits):
         "--one-file-system",
         is_flag=True,
         default=False,
-        about="Do not go into other file systems that are mounted inside SOURCE.",
+        about="Do not descend into other file systems that are mounted inside SOURCE.",
     )
     no_xattrs: bool = row(
         "--no-xattrs", is_flag=True, default=False, about="Do not read extended attributes."
@@ -561,79 +568,82 @@ class ScanOptions(HasLimits):
         "--inode-flags",
         is_flag=True,
         default=False,
-        about="Take over from folders what chattr sets, such as immutable, and projects.",
+        about="Read the flags that chattr sets, such as immutable, and project IDs from folders.",
     )
     keep_directory_symlink: bool = row(
         "--keep-directory-symlink/--no-keep-directory-symlink",
         default=True,
         show_default=True,
-        about="Where a later SOURCE has a folder and an earlier one a link to a folder, keep the "
-        "link and put the files where it leads, as tar does with the option of this name.",
+        about="Where a later SOURCE has a folder and an earlier one a symbolic link to a folder, "
+        "keep the link and put the files where it leads, as tar does with the option of this name.",
     )
     root_from: int | None = row(
         "--root-from",
         type=Count(min=1),
         metavar="N",
-        about="Take mode, owner, times and attributes of the root from the N-th SOURCE.  [default: "
+        about="Take mode, owner, times and attributes of the root from SOURCE number N.  [default: "
         "the last one that states them; a folder does so only as the first SOURCE]",
     )
     platform: str | None = row(
         "--platform",
         metavar="OS/ARCH[/VARIANT]",
-        about="Platform to take from a container image that has several.  "
+        about="Platform to choose from a multi-platform container image.  "
         "[default: the only one, else linux/amd64]",
     )
     keep_times: bool = row(
         "--keep-times",
         is_flag=True,
         default=False,
-        about="Keep access and change times too; without it they become the modification time.",
+        about="Keep access and change times too; otherwise both become the modification time.",
     )
     replay: bool = row(
         "--replay",
         is_flag=True,
         default=False,
-        about="Read ext4 images through a journal that needs recovery, as the kernel would "
-        "recover it; without it such a journal is reported.",
+        about="Read ext4 images as the kernel would after recovering the journal; otherwise a "
+        "journal that needs recovery is reported.",
     )
     secure_symlinks: bool = row(
         "--secure-symlinks",
         is_flag=True,
         default=False,
-        about="Refuse archives and layers in which a path goes through a symbolic link of theirs; "
-        "without it such links are followed inside the image, as tar does.",
+        about="Refuse archives and layers in which a path leads through one of their own symbolic "
+        "links; otherwise such links are followed inside the image, as tar does.",
     )
     strip_components: int = row(
         "--strip-components",
         type=Count(min=0),
         metavar="N",
         default=0,
-        about="Take the first N names off every path in tar archives, as tar does; what has no "
-        "more names is left out and reported. SOURCE,strip-components=N is for one SOURCE of any "
-        "kind.",
+        about="Remove the first N names from every path in tar archives, as tar does; an entry "
+        "with no name left is omitted and reported. SOURCE,strip-components=N does it for one "
+        "SOURCE of any kind.",
     )
     content_root: str | None = row(
         "--content-root",
         type=PATH,
         metavar="DIR",
-        about="Where the files lie that a manifest names; nothing outside of it is read.  "
+        about="The folder of the files that a manifest names; nothing outside it is read.  "
         "[default: the folder of the manifest]",
     )
     no_digests: bool = row(
         "--no-digests",
         is_flag=True,
         default=False,
-        about="Do not compare files with the digests that a manifest has for them.",
+        about="Do not compare files with their digests in a manifest.",
     )
     users: str | None = row(
         "--users",
         type=PATH,
         metavar="FILE",
-        about="Take the numbers of users that a manifest only names from FILE, in the form of "
+        about="Look up users that a manifest gives only by name in FILE, which has the format of "
         "passwd(5).",
     )
     groups: str | None = row(
-        "--groups", type=PATH, metavar="FILE", about="The same for groups, as in group(5)."
+        "--groups",
+        type=PATH,
+        metavar="FILE",
+        about="The same for groups, in the format of group(5).",
     )
     limit: tuple[tuple[str, int], ...] = limit_row()
 
@@ -649,9 +659,9 @@ class ImageOptions(OptionGroup):
         type=SIZE_OR_FIT,
         metavar="fit|SIZE|device|region",
         default_text="fit",
-        about="Size of the image; 'fit' is the smallest that holds the tree and --free, 'device' "
-        "fills the device, and 'region' what follows --offset in the file or device. "
-        "Sizes are in bytes, or numbers with K, M, G or T, such as 1.5G or 64MiB.",
+        about="Size of the image: 'fit' is the smallest that holds the tree and --free, 'device' "
+        "fills the device, and 'region' fills the file or device from --offset to its end. "
+        "Sizes are bytes, or numbers with K, M, G or T, such as 1.5G or 64MiB.",
     )
     free: int | str | None = spec_option("--free", type=SIZE_OR_PERCENT, metavar="SIZE|PERCENT%")
     free_inodes: int | None = spec_option("--free-inodes")
@@ -671,7 +681,7 @@ class ImageOptions(OptionGroup):
         "--not-reproducible",
         is_flag=True,
         default=False,
-        about="Allow what makes other bytes each time, such as --uuid random.",
+        about="Allow options that produce different bytes each time, such as --uuid random.",
     )
     hash_seed: OfSpec = spec_option("--hash-seed")
     identity: OfSpec = spec_option("--identity")
@@ -680,8 +690,8 @@ class ImageOptions(OptionGroup):
     profile: str | None = row(
         "--profile",
         type=click.Choice(PROFILES),
-        about="Features and sizes for a purpose, and an error for what its readers do not read; "
-        "docs/compatibility.md has all.",
+        about="Choose features and sizes for a purpose, and refuse features that its readers "
+        "cannot read; docs/compatibility.md lists the profiles.",
     )
     type: OfSpec = spec_option("-t", "--type")
     features: tuple[str, ...] = spec_option(
@@ -690,7 +700,7 @@ class ImageOptions(OptionGroup):
         multiple=True,
         metavar="NAME[,...]",
         default=(),
-        about="Features to add to the default ones, or to drop with ^NAME; names as in mke2fs.",
+        about="Features to add to the defaults, or to remove with ^NAME; mke2fs's names.",
     )
     hash_alg: OfSpec = spec_option("--hash-alg")
     encoding: OfSpec = spec_option("--encoding")
@@ -703,16 +713,17 @@ class ImageOptions(OptionGroup):
         type=PATH_AND_FILE,
         multiple=True,
         metavar="PATH=FILE",
-        about="Built-in signature of the file at PATH, as fsverity sign makes it.",
+        about="Store the built-in fs-verity signature FILE, made by 'fsverity sign', with the file "
+        "at PATH.",
     )
     encryption_policies: tuple[tuple[str, str], ...] = spec_option(
         "--encrypt-policy",
         type=PATH_AND_POLICY,
         multiple=True,
         metavar="PATH=KEY[,...]",
-        about="Let the kernel encrypt what is put into the empty folder at PATH with the master "
-        "key of this identifier; adds the feature encrypt. After commas: contents=, filenames=, "
-        "padding=, and flags, in the words of fscryptctl.",
+        about="Let the kernel encrypt what is later put into the empty folder at PATH, with the "
+        "master key that has this identifier; adds the feature encrypt. After commas: contents=, "
+        "filenames=, padding=, and flags, with fscryptctl's names.",
     )
     num_backup_sb: OfSpec = spec_option("--num-backup-sb")
     cluster_size: OfSpec = spec_option("-C", "--cluster-size", type=CLUSTER)
@@ -729,7 +740,7 @@ class ImageOptions(OptionGroup):
         type=PATH,
         metavar="FILE",
         default=None,
-        about="Put the journal into FILE, a file or device of its own, with the size of --journal.",
+        about="Put the journal into FILE, a separate file or device, with the size of --journal.",
     )
     journal_uuid: OfSpec = spec_option("--journal-uuid")
     journal_dev: OfSpec = spec_option("--journal-dev")
@@ -740,7 +751,8 @@ class ImageOptions(OptionGroup):
         type=PATH,
         metavar="FILE",
         default=None,
-        about="Do not use the blocks that FILE lists, one on each line as badblocks writes them.",
+        about="Do not use the blocks listed in FILE, one number on each line, as badblocks writes "
+        "them.",
     )
     quotatype: OfSpec = spec_option("--quotatype")
     quota_limits: OfSpec = spec_option(
@@ -751,8 +763,8 @@ class ImageOptions(OptionGroup):
     )
     epoch: int | None = spec_option(
         "--epoch",
-        default_text=f"{EPOCH_VARIABLE} of the environment, else the newest time in the tree, but "
-        "no later than the start of 2026",
+        default_text=f"{EPOCH_VARIABLE} from the environment, else the newest time in the tree, "
+        "but no later than the start of 2026",
     )
     hole_size: OfSpec = spec_option("--hole-size")
     leading_hole: OfSpec = spec_option("--leading-hole/--no-leading-hole")
@@ -782,20 +794,20 @@ class ImageOptions(OptionGroup):
     test_fs: OfSpec = spec_option("--test-fs")
 
     def sized(self, output: Output | None) -> Self:
-        """The same with a size in bytes, if the size is that of the output."""
+        """Return these options with a size in bytes, if the output determines the size."""
         if not isinstance(self.size, str):
             return self
         if output is None:
-            raise click.UsageError(f"--size {self.size} needs an --output, which has that size")
+            raise click.UsageError(f"--size {self.size} needs an --output that has that size")
         room = output.room(self.size)
         return replace(self, size=room - room % max(self.block_size, SECTOR_SIZE))
 
     def with_features(self, names: Sequence[str]) -> Self:
-        """The same with features that other options need; -O may still take them away."""
+        """Return these options with features that others need; -O can still remove them."""
         return replace(self, features=(*names, *self.features)) if names else self
 
     def listed_bad_blocks(self) -> Sequence[int]:
-        """The numbers in the file of --bad-blocks; ``SourceError`` if they are none."""
+        """The block numbers in the file of --bad-blocks; raises ``SourceError``."""
         if self.bad_blocks is None:
             return ()
         from ext4writer import SourceError
@@ -807,12 +819,12 @@ class ImageOptions(OptionGroup):
             if not line.strip():
                 continue
             if not re.fullmatch("[0-9]{1,20}", line.strip(), re.ASCII):
-                raise SourceError(self.bad_blocks, f"line {number} is no number of a block")
+                raise SourceError(self.bad_blocks, f"line {number} is not a block number")
             blocks.append(int(line))
         return blocks
 
     def signatures(self) -> tuple[tuple[bytes, bytes], ...]:
-        """Path and content of each file of --verity-signature; ``SourceError`` for one."""
+        """(Path in the image, signature) of each --verity-signature; raises ``SourceError``."""
         if not self.verity_signatures:
             return ()
         from ext4writer.documents import read_document
@@ -822,21 +834,21 @@ class ImageOptions(OptionGroup):
         )
 
     def chosen_uuid(self) -> UUID | None:
-        """The given UUID, or a new one if a word asks for that.
+        """The given UUID, or a new one for ``random`` and ``time``.
 
-        Raises a usage error if it would differ each time and the caller did not allow that.
+        Raises a usage error for a new one unless --not-reproducible is given.
         """
         if not isinstance(self.uuid, str):
             return self.uuid
         if not self.not_reproducible:
             raise click.UsageError(
-                f"--uuid {self.uuid} would make another image each time; give a UUID, leave it to "
-                "be derived, or say --not-reproducible"
+                f"--uuid {self.uuid} would make a different image each time; give a UUID, omit "
+                "--uuid to derive it from the image, or add --not-reproducible"
             )
         return UNPREDICTABLE_UUIDS[self.uuid]()
 
     def spec(self) -> Spec:
-        """The library's form of these options; ``SpecError`` if they contradict each other."""
+        """These options as a Spec; raises ``SpecError`` if they contradict each other."""
         from ext4writer import Spec
 
         assert not isinstance(self.size, str)
@@ -866,20 +878,20 @@ class ImageOptions(OptionGroup):
 
 @dataclass(init=False, eq=False, repr=False)
 class SharingOptions(OptionGroup):
-    """What equal files share; the command ``nix`` has an option of the same name."""
+    """What equal files share; the command ``nix`` has its own option of the same name."""
 
     HEADING = ImageOptions.HEADING
 
     dedupe: Literal["none", "blocks"] = spec_option("--dedupe")
 
     def features(self) -> tuple[str, ...]:
-        """The features that it needs."""
+        """The features that the option needs."""
         return ("shared_blocks",) if self.dedupe == "blocks" else ()
 
 
 @dataclass(init=False, eq=False, repr=False)
 class OutputOptions(OptionGroup):
-    """How the image is stored, besides what its name says."""
+    """How the image is stored, apart from what the ending of its name determines."""
 
     HEADING = "Output"
 
@@ -887,83 +899,85 @@ class OutputOptions(OptionGroup):
         "--offset",
         type=SIZE,
         metavar="SIZE",
-        about="Write into an existing file or device from byte SIZE on; its other bytes stay.",
+        about="Write into an existing file or device, starting at byte SIZE; its other bytes are "
+        "kept.",
     )
     sync: bool = row(
         "--sync",
         is_flag=True,
         default=False,
-        about="Flush a new file to the disk before it gets its name, so that a power cut leaves "
-        "the old one or the new one. Devices and parts of files are always flushed.",
+        about="Flush a new file to the disk before it gets its name, so that a power failure "
+        "leaves either the old or the new file. Devices and parts of files are always flushed.",
     )
     format: OutputFormat | None = row(
         "--format",
         type=click.Choice(FORMATS),
-        about="Store the image in this way, whatever its name ends in: as it is, as a disk of "
-        "QEMU, as a sparse image of Android, or as a fixed disk of Virtual PC.  [default: by "
-        "the ending: .qcow2, .simg, .vhd; all others raw]",
+        about="Store the image in this format, whatever its name ends in: raw, a QEMU disk, an "
+        "Android sparse image, or a fixed Virtual PC disk.  [default: chosen by the ending .qcow2, "
+        ".simg or .vhd, otherwise raw]",
     )
     raw: bool = row(
         "--raw",
         is_flag=True,
         default=False,
-        about="Write a plain image whatever its name ends in, .zst or .qcow2 too, as --format raw.",
+        about="Write a raw image even if its name ends in .zst, .qcow2 or the like; the same as "
+        "--format raw.",
     )
     free_blocks: FreeBlocks = row(
         "--free-blocks",
         type=click.Choice(FREE_BLOCKS),
         default="zero",
-        about="What a block device holds where the file system reads nothing: zeros; what it held "
-        "before; or what it makes of that when it is told that it may forget it. The latter two "
-        "are for disks that have no quick way to zeros. 'prezeroed' promises that the device reads "
-        "as zeros, of which then none are written, for tables and the journal either.",
+        about="What happens to the free blocks of a block device: 'zero' zeroes them, 'keep' "
+        "leaves their old content, 'discard' tells the device to drop it. The latter two are for "
+        "disks that cannot be zeroed quickly. 'prezeroed' promises that the entire device already "
+        "reads as zeros; then no zeros are written, not even for inode tables and the journal.",
     )
     zstd_level: int | None = row(
         "--zstd-level",
         type=Count(1, ZSTD_LEVEL_MAX),
         metavar="N",
-        about="How hard to compress an image whose name ends in .zst.  [default: 3]",
+        about="Compression level of an image whose name ends in .zst.  [default: 3]",
     )
 
     dm_verity: str | None = row(
         "--dm-verity",
         type=PATH,
         metavar="FILE|append",
-        about="Make the hash tree of dm-verity while the image is written, as veritysetup does: in "
-        "FILE, or after the image. The root hash is in the report.",
+        about="Make a dm-verity hash tree while writing the image, as veritysetup does, and store "
+        "it in FILE or append it to the image. The report has the root hash.",
     )
     dm_verity_salt: bytes | None = row(
         "--dm-verity-salt",
         type=parsed(parse_salt),
         metavar="HEX",
-        about="Salt for the hashes of --dm-verity, 256 bytes at most; '-' is none.  [default: "
-        "follows from the UUID]",
+        about="Salt for the hashes of --dm-verity, at most 256 bytes; '-' is none.  [default: "
+        "derived from the UUID of the image]",
     )
     dm_verity_uuid: UUID | None = row(
         "--dm-verity-uuid",
         type=click.UUID,
         metavar="UUID",
-        about="UUID in the superblock of --dm-verity.  [default: follows from the UUID of the "
+        about="UUID in the superblock of --dm-verity.  [default: derived from the UUID of the "
         "image]",
     )
     bmap: str | None = row(
         "--bmap",
         type=PATH,
         metavar="FILE",
-        about="Write a bmap of what bmaptool must write; free blocks are left out.",
+        about="Write a block map for bmaptool, which then does not copy free blocks.",
     )
     chunks: str | None = row(
         "--chunks",
         type=PATH,
         metavar="FILE",
-        about="Write a line with offset, size and SHA-256 of each chunk of the image.",
+        about="Write a line with offset, size and SHA-256 of each chunk of the image to FILE.",
     )
     chunk_size: int | None = row(
         "--chunk-size", type=SIZE, metavar="SIZE", about="Size of each chunk.  [default: 4M]"
     )
 
     def files(self) -> dict[str, str]:
-        """The files that are made besides the image, by the option that names each."""
+        """Option -> path of each file that is written in addition to the image."""
         verity = None if self.dm_verity == APPEND else self.dm_verity
         named = {"--dm-verity": verity, "--bmap": self.bmap, "--chunks": self.chunks}
         return {flag: path for flag, path in named.items() if path is not None}
@@ -981,28 +995,28 @@ class OverrideOptions(OptionGroup):
         metavar="RECORD[INDEX].FIELD=VALUE",
         default=(),
         about="Write VALUE into a field, such as 'inode[/etc/hosts].i_links_count=7'. "
-        "May be given again.",
+        "May be repeated.",
     )
     no_reseal: bool = row(
         "--no-reseal",
         is_flag=True,
         default=False,
-        about="Leave the checksums around an overridden field as they were.",
+        about="Do not update the checksum that covers an overridden field.",
     )
     poison: bool = row(
         "--poison",
         is_flag=True,
         default=False,
-        about="Make the checksum over an overridden field wrong on purpose.",
+        about="Deliberately make the checksum that covers an overridden field wrong.",
     )
 
     def overrides(self) -> list[Override]:
-        """The library's form; raises ``OverrideError`` for an invalid text."""
+        """The overrides as objects of the library; raises ``OverrideError`` for an invalid text."""
         return parsed_overrides(self.override, self.no_reseal, self.poison)
 
 
 def parsed_overrides(texts: Sequence[str], no_reseal: bool, poison: bool) -> list[Override]:
-    """Return what the texts of overrides say; raises ``OverrideError`` for an invalid one."""
+    """Parse overrides; raises ``OverrideError`` for an invalid text."""
     if not texts:
         return []
     from ext4writer import Override
@@ -1017,7 +1031,7 @@ def _is_given(ctx: click.Context, name: str) -> bool:
 
 
 def given(*kinds: type[Any]) -> Iterator[str]:
-    """The flag of each option of these groups that stands on the command line."""
+    """Yield the flag of each option of these groups that the command line gives."""
     ctx = click.get_current_context()
     for kind in kinds:
         for each in fields(kind):
@@ -1035,14 +1049,14 @@ class RunOptions(OptionGroup):
         "--workers",
         type=Count(min=1),
         metavar="N",
-        about="Processes that read and write files.  "
+        about="Number of processes that read and write files.  "
         f"[default: the usable CPUs, at most {WORKERS_MAX}]",
     )
     strict: bool = row(
         "--strict",
         is_flag=True,
         default=False,
-        about="Write nothing, and fail, if anything cannot be kept exactly.",
+        about="Fail and write nothing if anything cannot be kept exactly.",
     )
     json: bool = row("--json", is_flag=True, default=False, about="Print the report as JSON.")
     quiet: bool = row(
@@ -1050,12 +1064,12 @@ class RunOptions(OptionGroup):
         "--quiet",
         is_flag=True,
         default=False,
-        about="Show no progress and print no report, unless --json asks for it.",
+        about="Show no progress and print no report, except the report of --json.",
     )
 
 
 def environment_epoch() -> int | None:
-    """The time that the environment asks builds to use, if it does."""
+    """SOURCE_DATE_EPOCH in seconds since 1970, if it is set; raises a usage error."""
     text = os.environ.get(EPOCH_VARIABLE, "")
     if not text:
         return None
@@ -1067,7 +1081,7 @@ def environment_epoch() -> int | None:
 
 
 def usable_cpus() -> int:
-    """The number of CPUs that this process may use."""
+    """The number of CPUs that this process may use, at most ``WORKERS_MAX``."""
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
     return min(os.cpu_count() or 1, WORKERS_MAX)

@@ -1,4 +1,4 @@
-"""The output of a command: a path, or standard output; and how to recognize it in a source."""
+"""The output of a command: a path, or standard output; and how a source recognizes it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from .passing import Passing
 
 COMPRESSING_MAX = 8
-"""Threads that compress: each takes 45 MB, and more of them would wait for data."""
+"""Most threads that compress: each needs 45 MB of memory, and more would only wait for data."""
 STANDARD_OUTPUT = "standard output"
 
 HEAD_SIZE = 1024
-"""Bytes that tell what a text is."""
+"""Bytes at the start of a text that identify its format."""
 SHA256_DIGITS = 64
 
 
@@ -43,36 +43,36 @@ class Stored:
     """A complete output."""
 
     size: int
-    """Bytes of the image, or of the file that it was compressed to."""
+    """Bytes of the image, or of the compressed file."""
     disk: int
-    """Bytes that it takes on the disk."""
+    """Bytes allocated on the disk."""
     sha256: str | None
-    """Digest of these bytes in hexadecimal; None if they were not hashed while written."""
+    """Hexadecimal digest of the bytes written; None if they were not hashed."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else is known of the image, for the report."""
+    """Further keys for the report."""
 
 
 class Output(Protocol):
-    """A place for an image; it is opened only when the plan is ready.
+    """Where an image goes. It is opened only when the plan is ready.
 
-    The constructor raises :class:`OutputError` for problems that show before any work is done.
+    The constructor raises :class:`OutputError` for problems that can be found before any work.
     """
 
     is_stream: bool
     writes_journal: bool
-    """Whether it takes the journal of the image, too."""
+    """Whether :meth:`write` also writes an external journal."""
     spool_folder: str | None
-    """The best directory for data that is kept until the image is written; None for any."""
+    """The best directory for data that is kept until the image is written; None if any will do."""
     offset: int
-    """Byte where the image begins in the file or device."""
+    """Byte offset of the image in the file or device."""
 
     @property
     def name(self) -> str:
-        """What ``-o`` said."""
+        """The value of ``-o``."""
         ...
 
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:
-        """A test whether a file of ``source`` is the output; None if none can be."""
+        """Return a test whether a file of ``source`` is the output; None if none can be."""
         ...
 
     def refuse_inputs(self, paths: Iterable[str]) -> None:
@@ -80,7 +80,11 @@ class Output(Protocol):
         ...
 
     def room(self, what: str) -> int:
-        """Bytes after the offset in the ``"device"``, or in the ``"region"`` of a file."""
+        """Bytes between the offset and the end.
+
+        ``what`` is ``"device"`` for a block device, ``"region"`` for a file or device with an
+        offset. Raises a usage error if the output is something else.
+        """
         ...
 
     def write(self, layout: Layout, **options: Any) -> Stored:
@@ -89,7 +93,7 @@ class Output(Protocol):
 
 
 class PathOutput:
-    """A regular file that is replaced by a complete new one, a part of one, or a block device."""
+    """A regular file that a complete new one replaces, a region of a file, or a block device."""
 
     is_stream = False
     writes_journal = True
@@ -102,14 +106,14 @@ class PathOutput:
         threads: int = 1,
         hashed: bool = False,
     ) -> None:
-        """``threads`` compress if the name asks for it; ``hashed`` computes a digest."""
+        """``threads`` compress if the name requests it; ``hashed`` computes a digest."""
         options = options or OutputOptions()
         real = os.path.realpath(path)
         folder = os.path.dirname(real)
         if path.endswith(os.sep):
             raise OutputError(path, "is not the name of a file")
         if os.path.isdir(path):
-            raise OutputError(path, "is a directory; name the file to write in it")
+            raise OutputError(path, "is a directory; name a file in it")
         if not os.path.isdir(folder):
             raise OutputError(path, f"its folder {folder} does not exist")
         self.status = check_path(os.fsencode(path), is_part=options.offset is not None)
@@ -119,12 +123,12 @@ class PathOutput:
             if not (is_device or stat.S_ISREG(self.status.st_mode)):
                 raise OutputError(path, "is neither a file nor a block device")
             if _is_standard_output(self.status):
-                raise OutputError(path, "is standard output; write -o - for that")
+                raise OutputError(path, "is standard output; use -o - for that")
         is_plain = options.raw or options.format is not None or is_device
         if options.raw and options.format not in (None, "raw"):
             raise click.UsageError("--raw and --format contradict each other")
         self.kind = None if is_plain else compression_of(os.fsencode(path))
-        """How it is compressed."""
+        """The compression, such as ``zstd``; None for none."""
         if self.kind != "zstd" and options.zstd_level is not None:
             raise click.UsageError("--zstd-level needs an --output whose name ends in .zst")
         if self.kind is not None and options.offset is not None:
@@ -169,7 +173,9 @@ class PathOutput:
         except OSError as error:
             raise output_error(self.path, error, 0) from error
         if end <= self.offset:
-            raise OutputError(self.path, f"has {end} bytes, and none from byte {self.offset} on")
+            raise OutputError(
+                self.path, f"ends at byte {end}; no bytes follow --offset {self.offset}"
+            )
         return end - self.offset
 
     def write(self, layout: Layout, **options: Any) -> Stored:
@@ -207,13 +213,13 @@ class PathOutput:
         if self.kind is not None:
             return Stored(size, size, sha256, facts)
         disk = layout.size_bytes
-        with suppress(OSError):  # the image is complete, whatever happens to it now
+        with suppress(OSError):  # the image is complete; the file may already have been moved
             disk = os.stat(self.path).st_blocks * 512
         return Stored(layout.size_bytes, disk, sha256, facts)
 
 
 def _check_free_blocks(options: OutputOptions, *, is_device: bool, hashed: bool) -> None:
-    """Raise unless ``--free-blocks`` fits the output and what is computed of its bytes."""
+    """Raise unless ``--free-blocks`` suits the output, and no digest of its bytes is required."""
     if options.free_blocks == "zero":
         return
     if not is_device:
@@ -222,13 +228,13 @@ def _check_free_blocks(options: OutputOptions, *, is_device: bool, hashed: bool)
         )
     if hashed or not options.dm_verity is options.bmap is options.chunks is None:
         raise click.UsageError(
-            f"--free-blocks {options.free_blocks} leaves bytes of which no digest is known; "
-            "leave it out to have digests and what is made of them"
+            f"--free-blocks {options.free_blocks} leaves bytes on the device that no digest can "
+            "cover; omit it to have digests, a hash tree or a block map"
         )
 
 
 def _passing(layout: Layout, options: OutputOptions) -> Passing | None:
-    """What is computed while the bytes pass; None if nothing is."""
+    """What is computed while the image is written; None if nothing is."""
     if options.dm_verity is options.bmap is options.chunks is None:
         return None
     from .passing import Passing
@@ -245,7 +251,7 @@ def _watch(
 def _can_be_made(path: str) -> bool:
     """Whether a file can be created at ``path``, even if no other name in its directory can.
 
-    A build sandbox may allow nothing but its output.
+    A build sandbox may allow only its output.
     """
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -256,7 +262,7 @@ def _can_be_made(path: str) -> bool:
 
 
 class StandardOutput:
-    """Standard output, written from its current position without seeking."""
+    """Standard output, written from its current position on without seeking."""
 
     is_stream = True
     writes_journal = True
@@ -271,7 +277,7 @@ class StandardOutput:
         self._sync = self._options.sync
         if sys.stdout.isatty():
             raise OutputError(
-                STANDARD_OUTPUT, "is a terminal; send it to a file or a pipe, or write -o IMAGE"
+                STANDARD_OUTPUT, "is a terminal; redirect it to a file or a pipe, or use -o IMAGE"
             )
 
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
@@ -299,14 +305,14 @@ class StandardOutput:
 
 
 def standard_stream() -> _Unseekable:
-    """Return what writes to standard output without seeking or a buffer."""
+    """Return a writer for standard output that has no buffer and does not seek."""
     return _Unseekable()
 
 
 class _Unseekable:
-    """Standard output without a buffer, and treated as a stream even if it is a file.
+    """Unbuffered standard output, treated as a stream even if it is a file.
 
-    So a pipe and a file give the same report; the shell chooses the position.
+    A pipe and a file thus give the same report; the shell chooses the position in a file.
     """
 
     name = STANDARD_OUTPUT
@@ -326,7 +332,7 @@ class _Unseekable:
     def check(self, *, sync: bool) -> None:
         """Raise :class:`OutputError` for errors that a file system reports only on close.
 
-        It reports them on closing any descriptor of the file. ``sync`` waits for the disk.
+        Closing any descriptor of the file reports them. ``sync`` waits for the disk.
         """
         try:
             if sync and not stat.S_ISFIFO(os.fstat(self.fileno()).st_mode):
@@ -337,7 +343,7 @@ class _Unseekable:
                 raise output_error(STANDARD_OUTPUT, error, 0) from error
 
     def fileno(self) -> int:
-        """To recognize a source that is the output."""
+        """The descriptor, by which a source recognizes the output."""
         return self._raw.fileno()
 
     def seekable(self) -> bool:
@@ -351,15 +357,15 @@ def _sha256() -> hashlib._Hash:
 
 
 def _lies_in(folder: str, root: str) -> bool:
-    """Whether ``folder`` is ``root`` or lies below it; both are real paths."""
+    """Whether ``folder`` is ``root`` or below it; both are real paths."""
     try:
         return os.path.commonpath([folder, root]) == root
-    except ValueError:  # they lie on different drives
+    except ValueError:  # they are on different drives
         return False
 
 
 class _HashedStream(_Unseekable):
-    """The same, with a digest of all bytes."""
+    """Unbuffered standard output, and a digest of all bytes written to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -378,7 +384,7 @@ def _refuse(name: str, own: os.stat_result, paths: Iterable[str]) -> None:
         status = _status(path)
         if status is not None and os.path.samestat(own, status):
             raise OutputError(
-                name, f"is {path}, which is read; an output is not written over what it is made of"
+                name, f"is {path}, which is read; an output does not overwrite its inputs"
             )
 
 
@@ -401,7 +407,7 @@ def open_output(
 ) -> Output:
     """The output that ``-o`` names.
 
-    ``threads`` compress it if its name asks for that; ``hashed`` computes a digest.
+    ``threads`` compress it if its name requests that; ``hashed`` computes a digest.
     """
     if destination != "-":
         threads = min(threads, COMPRESSING_MAX)
@@ -417,17 +423,20 @@ def open_output(
 
 
 def open_journal(path: str, image: str | None) -> PathOutput:
-    """The file or device for the journal of ``image``, where that is a path."""
+    """The file or device for the external journal of ``image``, which may be None or ``-``.
+
+    Raises :class:`OutputError` if it cannot hold that journal.
+    """
     journal = PathOutput(path)
     if journal.kind is not None:
-        raise OutputError(path, "would be compressed, and a journal is not")
+        raise OutputError(path, "has the name of a compressed file; a journal is not compressed")
     if image is not None and os.path.realpath(path) == os.path.realpath(image):
         raise OutputError(path, "is the image itself; its journal needs another file")
     return journal
 
 
 def open_text_output(destination: str) -> PathOutput:
-    """A file for a text, whose suffix means no compression."""
+    """The output for a text, which is not compressed whatever its name ends in."""
     output = PathOutput(destination, OutputOptions(raw=True))
     if output.is_device:
         raise OutputError(destination, "is a device; name a file")
@@ -437,10 +446,11 @@ def open_text_output(destination: str) -> PathOutput:
 def refuse_overwriting(
     files: Mapping[str, str], inputs: Sequence[str], images: Mapping[str, str | None]
 ) -> list[PathOutput]:
-    """Raise :class:`OutputError` if one of ``files`` cannot be made, is read, or is made twice.
+    """Raise :class:`OutputError` for one of ``files`` that is an input or written twice.
 
-    ``files`` and ``images`` have paths by the options that name them; ``files`` are made besides
-    the images, and come after them. Returns the outputs that write over what earlier runs made.
+    It is also raised for one that cannot be created. ``files`` and ``images`` map options to
+    paths; ``files`` are written after the images. Return the outputs that overwrite files made by
+    earlier runs.
     """
     older = []
     made = {flag: path for flag, path in images.items() if path not in (None, "-")}
@@ -451,7 +461,7 @@ def refuse_overwriting(
             older.append(output)
         for other, taken in made.items():
             if taken is not None and may_be_one_file(path, taken):
-                raise OutputError(path, f"is named by {other} and {flag}; each makes its own file")
+                raise OutputError(path, f"is named by {other} and {flag}; each needs its own file")
         made[flag] = path
     return older
 
@@ -459,7 +469,7 @@ def refuse_overwriting(
 def was_made_by(flag: str, path: str) -> bool:
     """Whether the file at ``path`` looks like one that an earlier run made for this option.
 
-    Such a file is left out of a source that it lies in; anything else there is a file of the user.
+    Such a file is left out of a source that contains it; any other file there is the user's.
     """
     try:
         with open(path, "rb") as file:
@@ -497,7 +507,7 @@ def _is_journal_device(path: str) -> bool:
 
 
 def write_text(text: memoryview, destination: str) -> None:
-    """Write ``text`` to a file, which a complete new one replaces, or to ``-``."""
+    """Write ``text`` to standard output for ``-``, or atomically replace a file."""
     if destination == "-":
         try:
             stream = _Unseekable()
@@ -515,7 +525,7 @@ def write_text(text: memoryview, destination: str) -> None:
 
 
 def print_report(text: str, output: Output | None) -> None:
-    """Print on standard output, or on standard error if the image goes to standard output."""
+    """Print ``text``, on standard error if the image goes to standard output."""
     to_stderr = output is not None and output.is_stream
     try:
         click.echo(text, err=to_stderr)

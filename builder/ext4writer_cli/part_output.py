@@ -1,4 +1,4 @@
-"""One part of an image, as a file of its own."""
+"""The outputs for one part of an image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .output import PathOutput, StandardOutput, Stored
 
 
 class PartOutput(PathOutput):
-    """A new file with one part of the image; zeros are holes in it."""
+    """A new file with one part of the image, in which zeros are holes."""
 
     writes_journal = False
 
@@ -30,7 +30,7 @@ class PartOutput(PathOutput):
         super().__init__(path, options)
         disk = None if options.raw else options.format or disk_of(os.fsencode(path))
         if self.kind is not None or self.is_device or options.offset is not None or disk:
-            raise click.UsageError("--part makes a plain new file, or writes to '-'")
+            raise click.UsageError("--part can only write a new raw file, or to '-'")
         self._part = part
 
     def write(self, layout: Layout, **options: Any) -> Stored:
@@ -87,7 +87,7 @@ def _facts(part: Part) -> dict[str, dict[str, int]]:
 def part_output(
     destination: str, part: tuple[int, int], options: OutputOptions
 ) -> PartOutput | PartStream:
-    """The output for one part that ``-o`` names."""
+    """The output for part N of M, which are the numbers in ``part``."""
     for name in ("zstd_level", "dm_verity", "bmap", "chunks"):
         if getattr(options, name) is not None:
             raise click.UsageError(f"--{name.replace('_', '-')} and --part contradict each other")

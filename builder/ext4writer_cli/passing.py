@@ -1,4 +1,4 @@
-"""What a command computes of an image while its bytes pass."""
+"""Digests and maps of an image that are computed while the image is written."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ SALT_BYTES = 32
 
 
 class Passing:
-    """The watchers that the options ask for, and the files that they make."""
+    """The watchers that the options request, and the files that they write."""
 
     def __init__(self, layout: Layout, options: OutputOptions) -> None:
-        """Raises ``SpecError`` for a salt that is too long, ``OutputError`` for a source."""
+        """Raises ``SpecError`` for a salt that is too long.
+
+        Raises ``OutputError`` if one of the files is a source of the image.
+        """
         for path in options.files().values():
             check_output(plan_of(layout), path)
         self._options = options
@@ -36,12 +39,13 @@ class Passing:
         if options.dm_verity is not None:
             salt = options.dm_verity_salt
             if salt is None:
-                # veritysetup takes a random one; this one is as good against tables made before.
+                # veritysetup uses a random salt. A salt derived from the UUID is reproducible, and
+                # protects equally well against precomputed tables.
                 salt = hashlib.sha256(b"dm-verity salt" + layout.uuid.bytes).digest()[:SALT_BYTES]
             uuid = options.dm_verity_uuid
             if uuid is None:
                 digest = bytearray(hashlib.sha256(b"dm-verity uuid" + layout.uuid.bytes).digest())
-                # RFC 9562: version 8 is for values of one's own making.
+                # RFC 9562: version 8 is for custom values, variant 10 for all UUIDs of the RFC.
                 digest[6], digest[8] = digest[6] & 0x0F | 0x80, digest[8] & 0x3F | 0x80
                 uuid = UUID(bytes=bytes(digest[:16]))
             self._verity = DmVerity(size, salt=salt, uuid=uuid)
@@ -52,11 +56,14 @@ class Passing:
 
     @property
     def trailer(self) -> DmVerity | None:
-        """What goes after the image."""
+        """The hash tree to append to the image; None if nothing is appended."""
         return self._verity if self._options.dm_verity == APPEND else None
 
     def watch(self, other: Callable[[Buffer], object] | None) -> Callable[[Buffer], object] | None:
-        """The function that gets all bytes of the image, for ``other`` too; None without any."""
+        """Return one function that passes all bytes of the image to all watchers and ``other``.
+
+        None if there are neither.
+        """
         verity = None if self.trailer is not None else self._verity
         watchers: list[Callable[[Buffer], object]] = [
             each.update for each in (verity, self._bmap, self._chunks) if each is not None
@@ -73,7 +80,7 @@ class Passing:
         return all_of_them
 
     def store(self) -> dict[str, Any]:
-        """Write the files, once all bytes have passed; return facts for the report."""
+        """Write the files after the image is written; return facts for the report."""
         facts: dict[str, Any] = {}
         options = self._options
         if self._verity is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class StrictError(Ext4WriterError):
-    """Something would not be kept exactly, and the caller asked for ``--strict``."""
+    """Something would not be kept exactly, and ``--strict`` was given."""
 
     def __init__(self, losses: list[Loss]) -> None:
         self.losses = losses
@@ -39,14 +39,14 @@ class StrictError(Ext4WriterError):
 
 
 class Job(NamedTuple):
-    """The request of one command."""
+    """What one command is to do."""
 
     sources: Sequence[SourceArgument]
     """Later ones lie over earlier ones."""
     output: Output | None
     """None: plan the image and write nothing."""
     journal: PathOutput | None
-    """For a journal in a device of its own."""
+    """The file or device for an external journal."""
     scan: ScanOptions
     selection: Selection
     """The entries to take from each source."""
@@ -60,15 +60,15 @@ class Job(NamedTuple):
     save: str | None = None
     """Where to save the plan."""
     older: Sequence[Output] = ()
-    """Those besides the image that write over what an earlier run made."""
+    """Outputs other than the image that overwrite files made by an earlier run."""
     base: str | None = None
-    """An earlier image, or the saved plan of one, to differ little from."""
+    """An earlier image, or the saved plan of one, to differ from as little as possible."""
     compares: bool = True
-    """Whether it is compared with the base, for which both are read."""
+    """Whether to compare the image with the base, which reads both."""
 
     @property
     def left_out(self) -> list[Output]:
-        """What is no part of a source that it lies in: the image, and what is older."""
+        """Files that are left out of a source that contains them: the image, and ``older``."""
         return [*([] if self.output is None else [self.output]), *self.older]
 
 
@@ -88,7 +88,7 @@ class Stopwatch:
 def run(
     job: Job, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
 ) -> Report:
-    """Carry out ``job`` and report it; raises the library's errors."""
+    """Carry out ``job`` and return its report; raises the library's errors."""
     watch = Stopwatch()
     folder = job.output.spool_folder if job.output is not None else None
 
@@ -125,7 +125,7 @@ def run(
 def _compared(
     job: Job, layout: Layout, watch: Stopwatch, cancel: Cancel | None
 ) -> Mapping[str, Any]:
-    """By how much the image differs from its base, which the output may be about to replace."""
+    """Compare the image with its base, before the output can replace the base."""
     if job.base is None or not job.compares:
         return {}
     from ext4writer.delta import difference
@@ -135,9 +135,9 @@ def _compared(
 
 
 def _journal(job: Job, layout: Layout) -> str | None:
-    """The file for a journal in a device of its own; an error if a plan wants one."""
+    """The path for an external journal; raises a usage error if the plan needs one."""
     if layout.journal_bytes and job.journal is None:
-        raise click.UsageError("the plan has its journal in a file; name it: --journal-device")
+        raise click.UsageError("the plan has an external journal; name it with --journal-device")
     return job.journal.path if job.journal is not None else None
 
 
@@ -155,7 +155,7 @@ def _planned(
             from ext4writer import Layout
 
             return Layout.load(job.plan), ()
-    # Reading a pipe may block for ever, and leaves nothing that must be removed.
+    # Reading a pipe may block forever, and leaves nothing to clean up.
     with watch.stage("scan"), cancel_on_signals(at_once=True):
         reading = Reading(job.scan, job.selection, job.left_out, spool, pool, progress, cancel)
         tree, sources = read_sources(job.sources, reading)

@@ -1,4 +1,4 @@
-"""The progress bar on a terminal. There is none elsewhere, or on a dumb terminal."""
+"""The progress bar, which is drawn only on a terminal that is not dumb."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from ext4writer.progress import Progress, ProgressCallback
 
 INTERVAL = 0.1
-"""Seconds between two updates; the library may report far more often."""
+"""Seconds between two updates; the library may report progress far more often."""
 
 
 @contextmanager
 def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
-    """Yield a callback that draws progress on standard error; None if it is not a terminal."""
+    """Yield a callback that draws progress on standard error; None if nothing can be drawn."""
     if not wanted or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
@@ -44,7 +44,7 @@ def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
         TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
-        auto_refresh=bool(probes),  # by a thread of its own
+        auto_refresh=bool(probes),  # needs a thread
     )
     terminal = _Terminal(bars)
     with bars:
@@ -77,7 +77,7 @@ class _Terminal:
                 self._draw(now)
 
     def finish_stage(self) -> None:
-        """Show the last numbers and a full bar, whatever total was known."""
+        """Show the last numbers and a full bar, even if the total was unknown."""
         with self._lock:
             self._finish_stage(time.monotonic())
 
@@ -103,7 +103,10 @@ class _Terminal:
 
 
 def told(progress: Progress, seconds: float) -> str:
-    """The text beside the bar: entries, bytes, and the rate of bytes that were really moved."""
+    """The text next to the bar: entries, bytes, and the rate.
+
+    The rate counts bytes that were really moved per second, or entries if no bytes were.
+    """
     parts = [_of(f"{progress.entries:,}", progress.entries_total, f"{progress.entries_total:,}")]
     parts[0] += " entries"
     if progress.bytes_done or progress.bytes_total:

@@ -1,4 +1,4 @@
-"""The report of a command about an image, for people and for programs."""
+"""The report of a command about an image, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Report(ImageReport):
     """The facts about one image and how it was made; sizes are in bytes."""
 
     image: str | None
-    """The path where it was written, ``-`` for standard output, None if it was only planned."""
+    """The path it was written to, ``-`` for standard output, None if it was only planned."""
     seconds: Mapping[str, float]
-    """How long each stage took."""
+    """Stage -> seconds of wall time that it took."""
     sources: Sequence[SourceReport] = ()
     """The sources in order; later ones lie over earlier ones."""
     passed: Mapping[str, Any] = field(default_factory=dict)
-    """What was computed while the image was written."""
+    """Further keys of the JSON object, such as digests computed while the image was written."""
 
     @classmethod
     def of(
@@ -40,12 +40,12 @@ class Report(ImageReport):
         sources: Sequence[SourceReport] = (),
         passed: Mapping[str, Any] = MappingProxyType({}),
     ) -> Report:
-        """Take the facts out of a plan."""
+        """The report of a planned image."""
         facts = vars(layout.report())
         return cls(image=image, seconds=seconds, sources=tuple(sources), passed=passed, **facts)
 
     def as_json(self) -> str:
-        """One JSON object; docs/report.schema.json describes it."""
+        """One JSON object, as docs/report.schema.json describes it."""
         import json
 
         from ext4writer.version import __version__
@@ -70,7 +70,7 @@ class Report(ImageReport):
         return self.as_text()
 
     def _lines(self) -> Iterator[str]:
-        # Late: with --quiet or --json it is not printed.
+        # Imported late: with --quiet or --json no text is printed.
         from ext4writer.planning.report_text import contents, facts, numbers, table
         from ext4writer.units import exact_bytes
 
@@ -112,7 +112,7 @@ class Report(ImageReport):
 
 
 def _source(source: SourceReport, width: int) -> Iterator[str]:
-    """Kind, place and facts of a source; facts that are not text are shown as JSON."""
+    """Lines with kind, path and facts of a source; facts that are not text are shown as JSON."""
     place = "standard input" if source.source == "-" else display_path(source.source)
     goes_to = "" if source.target == "/" else f" at {display_path(source.target)}"
     yield f"  {source.kind:{width}}  {place}{goes_to}"
@@ -128,7 +128,7 @@ def _source(source: SourceReport, width: int) -> Iterator[str]:
 
 
 def tell_losses(losses: Sequence[Loss]) -> None:
-    """Print on standard error what an output of another kind does not hold."""
+    """Print on standard error what the output could not keep exactly."""
     from ext4writer.planning.report_text import LOSSES_SHOWN
 
     for loss in losses[:LOSSES_SHOWN]:

@@ -1,4 +1,4 @@
-"""Options that are rules: how an image differs from its sources, in the order of the options."""
+"""Options that are rules: in their order, they change what the sources put into an image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Range = tuple[int, int, int]
 
 
 def parse_range(text: str) -> Range:
-    """Return the numbers of ``FROM:TO:COUNT``; ``ValueError`` with a reason if it is none."""
+    """Return the numbers of ``FROM:TO:COUNT``; raises ``ValueError`` with a reason."""
     from ext4writer.arguments import ID_MOST  # late, so that help does not load the library
 
     matched = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})", text, re.ASCII)
@@ -31,12 +31,12 @@ def parse_range(text: str) -> Range:
         raise ValueError(f"{text!r} is not FROM:TO:COUNT, three numbers such as 0:100000:65536")
     first, to, count = (int(number) for number in matched.groups())
     if not count or max(first, to) + count - 1 > ID_MOST:
-        raise ValueError(f"{text!r} has no numbers in it, or some above {ID_MOST}")
+        raise ValueError(f"{text!r} is an empty range, or goes beyond {ID_MOST}")
     return first, to, count
 
 
 def parse_mask(text: str) -> int:
-    """Return the bits of the octal ``text``; raises ``ValueError`` with a reason otherwise."""
+    """Return the bits of the octal ``text``; raises ``ValueError`` with a reason."""
     if not re.fullmatch("[0-7]{1,4}", text, re.ASCII):
         raise ValueError(f"{text!r} is not up to four octal digits, such as 7755")
     return int(text, 8)
@@ -52,20 +52,21 @@ def _rule(*flags: str, about: str, **attributes: Any) -> Any:
 
 @dataclass(init=False, repr=False)
 class RuleOptions(OptionGroup):
-    """All of these may be repeated; each takes effect in its place in the order."""
+    """Options that may all be repeated; they take effect in the order given."""
 
     HEADING = "Rules for what is in the image, applied in the order in which they are given"
 
     exclude: tuple[str, ...] = _rule(
         "--exclude",
         metavar="GLOB",
-        about="Leave out what GLOB matches, and all below it. Without a slash it matches names, "
-        "with one the path from SOURCE on. '*' and '?' stop at slashes, '**' does not.",
+        about="Leave out what GLOB matches, and everything below it. A GLOB without a slash "
+        "matches names, others match the path below SOURCE. '*' and '?' do not match slashes, '**' "
+        "does.",
     )
     include: tuple[str, ...] = _rule(
         "--include",
         metavar="GLOB",
-        about="Take what GLOB matches, even if an earlier --exclude matches it.",
+        about="Keep what GLOB matches, even if an earlier --exclude matches it.",
     )
     owner: tuple[tuple[int, int], ...] = _rule(
         "--owner", type=OWNER, metavar="UID:GID", about="Give every entry to this user and group."
@@ -80,8 +81,8 @@ class RuleOptions(OptionGroup):
         "--uid-map",
         type=RANGE,
         metavar="FROM:TO:COUNT",
-        about="Map COUNT users from the number FROM on to those from TO on. Several of these "
-        "options in a row are one map; users outside of its ranges are kept and reported.",
+        about="Map COUNT user IDs starting at FROM to those starting at TO. Consecutive options "
+        "of this kind form one map; IDs outside its ranges are kept and reported.",
     )
     gid_map: tuple[Range, ...] = _rule(
         "--gid-map", type=RANGE, metavar="FROM:TO:COUNT", about="The same for groups."
@@ -101,53 +102,53 @@ class RuleOptions(OptionGroup):
     set: tuple[str, ...] = _rule(
         "--set",
         metavar="'GLOB: KEY=VALUE...'",
-        about="Set uid, gid, mode, mtime, xattr:NAME, caps or label of what GLOB, a path in the "
-        "image, matches; docs/rules.md has all keys.",
+        about="Set uid, gid, mode, mtime, xattr:NAME, caps or label of everything whose path in "
+        "the image matches GLOB; docs/rules.md lists all keys.",
     )
     rules: tuple[str, ...] = _rule(
-        "--rules", type=PATH, metavar="FILE", about="The same from FILE, one rule a line."
+        "--rules", type=PATH, metavar="FILE", about="The same from FILE, one rule on each line."
     )
     device_table: tuple[str, ...] = _rule(
         "-D",
         "--device-table",
         type=PATH,
         metavar="FILE",
-        about="Make devices and folders, and set modes and owners, from a table of genext2fs.",
+        about="Create devices and folders, and set modes and owners, from a genext2fs table.",
     )
     makedevs: tuple[str, ...] = _rule(
         "--makedevs",
         type=PATH,
         metavar="FILE",
-        about="The same from a table of makedevs, as in Buildroot, which counts differently.",
+        about="The same from a makedevs table, as in Buildroot, whose counts mean something else.",
     )
     casefold: tuple[str, ...] = _rule(
         "--casefold",
         metavar="GLOB",
-        about="Let the folders that GLOB matches, and all folders below them, ignore case; adds "
+        about="Ignore case in the folders that GLOB matches and in all folders below them; adds "
         "the feature casefold.",
     )
     verity: tuple[str, ...] = _rule(
         "--verity",
         metavar="GLOB",
-        about="Give the files that GLOB matches a Merkle tree of fs-verity; adds the feature "
-        "verity. They are read once more for it.",
+        about="Enable fs-verity for the files that GLOB matches, which are read once more for "
+        "their Merkle trees; adds the feature verity.",
     )
     file_contexts: tuple[str, ...] = _rule(
         "--file-contexts",
         type=PATH,
         metavar="FILE",
-        about="Label everything by SELinux's file_contexts in FILE, and in the .homedirs, .local, "
-        ".subs and .subs_dist beside it.",
+        about="Label everything by the SELinux file_contexts in FILE, and by FILE.homedirs, "
+        "FILE.local, FILE.subs and FILE.subs_dist if they exist.",
     )
     mount_point: tuple[str, ...] = _rule(
         "--mount-point",
         metavar="DIR",
-        about="Where the image will be mounted, for all --file-contexts: its root gets the label "
-        "of DIR.  [default: /]",
+        about="Where the image will be mounted, for --file-contexts: its root gets the label of "
+        "DIR.  [default: /]",
     )
 
     def in_order(self) -> Iterator[tuple[str, Any]]:
-        """Yield the name and one value of each option, in the given order."""
+        """Yield (name, value) for each use of an option, in the order of the command line."""
         context = click.get_current_context(silent=True)
         names = [each.name for each in fields(self)]
         order = (context.meta.get(ORDER) if context is not None else None) or [
@@ -159,22 +160,22 @@ class RuleOptions(OptionGroup):
                 yield name, next(values[name])
 
     def selection(self) -> Selection:
-        """The entries to read of each source; raises ``SpecError`` for an invalid glob."""
+        """The entries to read from each source; raises ``SpecError`` for an invalid glob."""
         return select(self.in_order())
 
     def compiled(self) -> list[Rule]:
-        """All other options as rules of the library; raises its errors."""
+        """All other options as rules; raises the library's errors."""
         return compile_rules(self.in_order(), self._mount_point())
 
     def features(self, sources: Sequence[SourceArgument] = ()) -> list[str]:
-        """The features without which these options, or settings of sources, make no sense."""
+        """The features that these options, and the settings of ``sources``, need."""
         of_sources = {key for source in sources for key, _ in source.settings}
         return [
             name for name in ("casefold", "verity") if getattr(self, name) or name in of_sources
         ]
 
     def _mount_point(self) -> str:
-        """The mount point; raises a usage error for several, or if no option needs one."""
+        """The mount point; raises a usage error if there are several, or if no option needs it."""
         if len(set(self.mount_point)) > 1:
             raise click.UsageError("--mount-point is given twice; an image has one mount point")
         if self.mount_point and not self.file_contexts:
@@ -183,7 +184,7 @@ class RuleOptions(OptionGroup):
 
 
 def select(options: Iterable[tuple[str, Any]]) -> Selection:
-    """The entries that ``options`` take from a source; raises ``SpecError`` for an invalid glob."""
+    """The entries that ``options`` select from a source; raises ``SpecError`` for a bad glob."""
     from ext4writer.edit.rules_select import Selection
 
     return Selection(
@@ -192,7 +193,7 @@ def select(options: Iterable[tuple[str, Any]]) -> Selection:
 
 
 def compile_rules(options: Iterable[tuple[str, Any]], mount_point: str = "/") -> list[Rule]:
-    """All other ``options`` as rules of the library; raises its errors."""
+    """All other ``options`` as rules; raises the library's errors."""
     found: list[Rule] = []
     maps: dict[str, list[Range]] = {}
     for name, value in options:
@@ -211,14 +212,14 @@ def compile_rules(options: Iterable[tuple[str, Any]], mount_point: str = "/") ->
 
 
 def read_file(path: str) -> bytes:
-    """All bytes of ``path``; raises ``SourceError`` if reading fails."""
+    """The content of the file at ``path``; raises ``SourceError`` if it cannot be read."""
     from ext4writer.documents import read_document
 
     return read_document(path)
 
 
 def _id_map(maps: Mapping[str, Sequence[Range]]) -> list[Rule]:
-    """The rule of adjacent ID map options; empty if there are none."""
+    """The one rule for consecutive ID map options; an empty list if there are none."""
     if not maps:
         return []
     from ext4writer.edit.rules import IdMap
@@ -304,4 +305,4 @@ _COMPILERS: dict[str, Callable[[Any], list[Rule]]] = {
     "device_table": _device_table,
     "makedevs": _makedevs,
 }
-"""Option -> the function that makes rules of one value."""
+"""Option -> the function that converts one value to rules."""

@@ -1,4 +1,4 @@
-"""An image that is served instead of written."""
+"""The output that serves an image instead of writing it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.2
 
 
 class ServedOutput:
-    """A network block device, as the output of a command; it is served until a signal comes."""
+    """A network block device as the output of a command, served until a signal arrives."""
 
     is_stream = False
     writes_journal = False
@@ -33,9 +33,10 @@ class ServedOutput:
     def __init__(
         self, address: str, *, listen_anywhere: bool, quiet: bool, memory: int | None = None
     ) -> None:
-        """Raises ``SpecError`` for an address that is none or that others can reach, or no memory.
+        """``memory`` is the number of bytes for the replies to all clients together.
 
-        ``memory`` is the number of bytes in which answers are made.
+        Raises ``SpecError`` for an invalid address, too little memory, or, without
+        ``listen_anywhere``, an address that other machines can reach.
         """
         self._address = Address.parse(address)
         if not listen_anywhere:
@@ -43,18 +44,18 @@ class ServedOutput:
         self._listen_anywhere = listen_anywhere
         self._quiet = quiet
         self._memory = MEMORY if memory is None else memory
-        Buffers(self._memory, MOST_CLIENTS)  # refuses too little before there is any work
+        Buffers(self._memory, MOST_CLIENTS)  # refuses too little memory before any work is done
 
     @property
     def name(self) -> str:
         return self._address.uri
 
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
-        """None: a socket is no regular file, and only such are left out."""
+        """None: only regular files are left out of sources, and a socket is not one."""
         return None
 
     def refuse_inputs(self, paths: Iterable[str]) -> None:
-        """Nothing is written, so nothing can be overwritten."""
+        """Do nothing: no file is written, so no input can be overwritten."""
 
     def room(self, what: str) -> int:
         raise click.UsageError(f"--size {what} needs an --output that is a file or a device")
@@ -67,7 +68,7 @@ class ServedOutput:
         cancel: Cancel | None = None,
         **options: Any,  # noqa: ARG002 (processes and progress are for writing)
     ) -> Stored:
-        """Serve until ``cancel`` is set, and say where once clients can connect."""
+        """Serve until ``cancel`` is set; print the address once clients can connect."""
         with (
             layout.open(overrides=overrides) as image,
             Server(

@@ -1,4 +1,4 @@
-"""Turns the signals that ask a program to stop into an orderly exit."""
+"""Turns the signals that stop a program into an orderly exit."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Interrupted(BaseException):
 def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
     """Yield an event that the first signal sets; a second one raises :class:`Interrupted`.
 
-    With ``at_once`` the first one raises, too. That is for work that may block for ever in one
-    system call, such as a read from a pipe, and leaves nothing that must be removed. Signals
-    after the one that raised do nothing: removing a half-written image must not be interrupted.
+    With ``at_once`` the first signal raises, too. That is for work that leaves nothing to clean up
+    but may block forever in a system call, such as a read from a pipe. After a signal has raised,
+    later ones do nothing: removing a half-written image must not be interrupted.
     """
     cancel = threading.Event()
     received: list[int] = []
@@ -55,18 +55,18 @@ def cancel_on_signals(*, at_once: bool = False) -> Iterator[threading.Event]:
     if threading.current_thread() is threading.main_thread():
         sys.unraisablehook = lost
         for signum in SIGNALS:
-            # A signal that the caller ignores, as nohup does, stays ignored.
+            # A signal that is already ignored, as nohup ignores SIGHUP, stays ignored.
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 before[signum] = signal.signal(signum, handle)
     try:
         yield cancel
         if at_once and received:
-            # An exception within a destructor is lost.
+            # The exception was raised inside a destructor, which swallows it.
             raise Interrupted(received[0])
     except Exception as error:
         from ext4writer.errors import CancelledError
 
-        # Python turns exceptions in some places, such as __set_name__, into a RuntimeError.
+        # Python turns exceptions raised in __set_name__ and the like into a RuntimeError.
         if received and (ending or isinstance(error, CancelledError)):
             raise Interrupted(received[0]) from None
         raise

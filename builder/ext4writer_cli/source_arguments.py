@@ -1,4 +1,4 @@
-"""Parses a SOURCE of the command line: its kind, its path, and its place in the image."""
+"""Parses a SOURCE of the command line: its kind, its path, and its target in the image."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from ext4writer.late_dataclasses import NamedTuple
 
 STANDARD_INPUT = "-"
 NO_OPTION = "\0"
-"""Marks a SOURCE that begins with a dash; no argument of a program can contain it."""
+"""Marks a SOURCE that begins with a dash; no program argument can contain a null byte."""
 
 _DRIVE = r"[A-Za-z]:[\\/]"
-"""The start of a Windows path; no name of an image begins with a slash."""
+"""The start of a Windows path; no name of a container image begins with a slash."""
 
 _DASHED = tuple(STANDARD_INPUT + mark for mark in ("::/", ":/", ",", "["))
-"""The start of standard input with a suffix."""
+"""The start of a SOURCE that is standard input with a suffix."""
 
 FOUND = ""
-"""The kind of a source without a prefix: a directory, or a tar archive."""
+"""The kind of a source without a prefix: a directory, a tar archive or an ext4 image."""
 
 TAKES_REFERENCE = {"oci": True, "docker-archive": True, "manifest": False, "image": True}
-"""Prefix of a kind -> whether ``:REF`` may follow the path."""
+"""Prefix -> whether ``:REF`` may follow the path."""
 
 
 class SourceArgument(NamedTuple):
     """A parsed SOURCE."""
 
     text: str
-    """As it was given."""
+    """The argument as given."""
     kind: str
-    """A prefix without its colon, or ``FOUND``."""
+    """The prefix without its colon, or ``FOUND``."""
     place: str
     """The path on the host, or ``-``."""
     reference: str | None = None
-    """The image that is meant, of several."""
+    """The name of a container image, or the number of a partition."""
     target: bytes = b"/"
-    """The place of the source's root in the image."""
+    """The absolute path in the image where the root of the source goes."""
     inside: str | None = None
-    """The directory of a container image that is the source; of other paths it is found later."""
+    """The directory of a container image to use; for other kinds it is split off later."""
     settings: tuple[tuple[str, str], ...] = ()
     """Settings of this source alone, by the names of options."""
 
@@ -46,11 +46,11 @@ class SourceArgument(NamedTuple):
 def parse_source(text: str) -> SourceArgument:
     """Parse ``[KIND:]PATH[:REF][:/INSIDE][,KEY=VALUE]...[::/TARGET]``.
 
-    Raises ``ValueError``, with a reason, if it is invalid. The last ``::/`` begins the target,
-    which holds settings only if it ends with a slash, and then they are part of its name. The
-    path of a kind that takes a reference ends at the first colon, as in other programs, except
-    the colon of a Windows drive. A path without a kind may contain colons, so its end is found
-    when it is read. A path that looks like something else can be given with ``./`` in front.
+    Raises ``ValueError`` with a reason. The last ``::/`` begins the target. A target that looks as
+    if settings follow it must end with a slash; then they are part of its name. For a kind that
+    accepts a reference, the path ends at the first colon, as in other programs; the colon of a
+    Windows drive does not count. A path without a prefix may contain colons, so its end is found
+    when it is read. A path that looks like something else can be given with a leading ``./``.
     """
     text = text.removeprefix(NO_OPTION)
     source, separator, target = text.rpartition("::/")
@@ -78,11 +78,11 @@ def parse_source(text: str) -> SourceArgument:
             named, _, inside = named.rpartition(":/") if ":/" in named else ("", "", named)
             colon = named
         if colon and not named:
-            raise ValueError(f"{text!r} has a colon that no name of an image follows")
+            raise ValueError(f"{text!r} has a colon without a name of an image after it")
         reference = named or None
     if not rest:
         raise ValueError(
-            "an empty name names no file" if kind == FOUND else f"{text!r} has no path"
+            "a file name cannot be empty" if kind == FOUND else f"{text!r} has no path"
         )
     return SourceArgument(
         text, kind, rest, reference, _target(text, target), inside, tuple(settings)
@@ -99,7 +99,7 @@ def _target(text: str, target: str) -> bytes:
             moved = "".join(f",{key}={value}" for key, value in settings)
             raise ValueError(
                 f"{text!r} has settings after its folder: write {f'{before}{moved}::/{folder}'!r}, "
-                "or a slash at the end for a folder of that name"
+                "or append a slash if the folder has that name"
             )
     names = [name for name in target.split("/") if name]
     if "." in names or ".." in names:
@@ -115,4 +115,4 @@ def mark(arguments: list[str]) -> list[str]:
 def check_together(arguments: tuple[SourceArgument, ...]) -> None:
     """Raise ``ValueError`` if one command cannot read all ``arguments``."""
     if sum(argument.place == STANDARD_INPUT for argument in arguments) > 1:
-        raise ValueError("standard input can be read only once, so '-' can stand only once")
+        raise ValueError("standard input can be read only once, so only one SOURCE can be '-'")

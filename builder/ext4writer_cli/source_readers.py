@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from .source_settings import SourceSettings
 
 
-# s_magic of the superblock; files of other kinds hardly ever have it there.
+# s_magic of the superblock; other files hardly ever have the same two bytes there.
 _MAGIC_AT = 1024 + 0x38
 _MAGIC = b"\x53\xef"
 _DISK_MAGIC = b"QFI\xfb"
-"""How a qcow2 disk begins."""
+"""The first bytes of a qcow2 disk."""
 
 
 class Reading(NamedTuple):
@@ -46,7 +46,7 @@ class Reading(NamedTuple):
 
 
 class SourceReport(NamedTuple):
-    """The report's facts about one source."""
+    """Facts about one source, for the report."""
 
     source: str
     kind: str
@@ -58,7 +58,10 @@ class SourceReport(NamedTuple):
 def read_sources(
     arguments: Sequence[SourceArgument], reading: Reading
 ) -> tuple[Tree, list[SourceReport]]:
-    """Read all ``arguments`` in order, later ones over earlier ones; none gives an empty tree."""
+    """Read all ``arguments`` in order, later ones over earlier ones, into one tree.
+
+    Without arguments the tree is empty.
+    """
     tree: Tree | None = None
     reports = []
     scan = reading.scan
@@ -88,8 +91,8 @@ def read_sources(
     if scan.strip_components and not any(report.kind == "tar" for report in reports):
         raise SpecError(
             "strip_components",
-            "is for tar archives, and no SOURCE is one; SOURCE,strip-components=N is for any, and "
-            "SOURCE:/FOLDER takes what lies below a folder",
+            "is for tar archives, and no SOURCE is one; SOURCE,strip-components=N works for any "
+            "SOURCE, and SOURCE:/FOLDER reads only what is below a folder",
         )
     tree = tree or Tree()
     reading.selection.report(tree)
@@ -104,7 +107,7 @@ def _read(argument: SourceArgument, reading: Reading) -> Read:
     strip = scan.strip_components if own_strip is None else own_strip
     argument = _split_inside(argument)
     if strip or argument.inside is not None:
-        # Patterns are relative to the final root of the source.
+        # Patterns are relative to the root that the source has after this.
         reading = reading._replace(selection=select(()))
     one, kind, facts = READERS[argument.kind](argument, reading)
     if argument.inside is not None:
@@ -136,7 +139,7 @@ def _settings(argument: SourceArgument) -> SourceSettings | None:
 
 
 def _split_inside(argument: SourceArgument) -> SourceArgument:
-    """Find out where a path without a kind ends, and the directory inside it begins."""
+    """Split ``PATH:/INSIDE`` of a source without a prefix where an existing path ends."""
     place = argument.place
     if argument.kind != FOUND or ":/" not in place or os.path.lexists(place):
         return argument
@@ -144,7 +147,7 @@ def _split_inside(argument: SourceArgument) -> SourceArgument:
     if os.path.isdir(path):
         below = os.path.join(path, inside)
         if not os.path.lexists(below):
-            raise SourceError(argument.text, f"the folder {path} has no {inside or '/'} in it")
+            raise SourceError(argument.text, f"the folder {path} does not contain {inside or '/'}")
         return argument._replace(place=below)
     if len(path) < 2 and path != STANDARD_INPUT:  # a drive of Windows
         return argument
@@ -152,7 +155,7 @@ def _split_inside(argument: SourceArgument) -> SourceArgument:
 
 
 def _inside(tree: Tree, argument: SourceArgument) -> Tree:
-    """The directory of ``tree`` that ``argument`` names, as a separate tree."""
+    """The directory of ``tree`` that ``argument.inside`` names, as a separate tree."""
     path = f"/{(argument.inside or '').strip('/')}"
     try:
         return tree.subtree(path)
@@ -161,7 +164,7 @@ def _inside(tree: Tree, argument: SourceArgument) -> Tree:
 
 
 def _source_of_root(arguments: Sequence[SourceArgument], number: int | None) -> int | None:
-    """``number``; raises SpecError unless the root of that source can be the image's."""
+    """Return ``number``; raises ``SpecError`` unless that source can be the root of the image."""
     if number is None:
         return None
     if number > len(arguments):
@@ -170,8 +173,8 @@ def _source_of_root(arguments: Sequence[SourceArgument], number: int | None) -> 
     if argument.target != b"/":
         raise SpecError(
             "root_from",
-            f"source {number}, {argument.text}, goes to {os.fsdecode(argument.target)}, so that "
-            "its root is not the image's",
+            f"source {number}, {argument.text}, goes to {os.fsdecode(argument.target)}, so its "
+            "root is not the root of the image",
         )
     return number
 
@@ -180,17 +183,17 @@ MEANT_FOR = {
     "platform": ("container images", {"OCI image", "Docker image"}),
     **dict.fromkeys(("content_root", "no_digests", "users", "groups"), ("manifests", {"manifest"})),
 }
-"""Options of some kinds of sources alone -> what these are called, and their kinds in reports."""
+"""Options for only some kinds of sources -> (words for messages, these kinds in reports)."""
 
 Read = tuple[Tree, str, Mapping[str, object]]
-"""A tree, the kind of its source in the report, and further facts."""
+"""(Tree, kind of its source in the report, further facts for the report)."""
 
 
 def _found(argument: SourceArgument, reading: Reading) -> Read:
     """Read a directory, or a tar archive from a file, a pipe or standard input."""
     tree, kind, facts = _found_there(argument, reading)
     if argument.target != b"/":
-        # A saved image that goes into a subdirectory is meant as ordinary files.
+        # A saved container image that goes into a subdirectory is meant as ordinary files.
         tree.losses = [loss for loss in tree.losses if loss.code != "saved-image"]
     return tree, kind, facts
 
@@ -229,9 +232,9 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
 
 
 def _is_ext4(place: str) -> bool:
-    """Whether a file has the magic number of a superblock, or of a disk that may have one.
+    """Whether a file has the magic number of a superblock, or of a disk that may contain one.
 
-    No tar archive has either there.
+    No tar archive has either number there.
     """
     try:
         with open(place, "rb") as file:
@@ -244,10 +247,10 @@ def _is_ext4(place: str) -> bool:
 
 
 def _ext4_image(argument: SourceArgument, reading: Reading) -> Read:
-    """Read an ext4 image, or one partition of a disk."""
+    """Read an ext4 image, or the one in a partition of a disk."""
     scan, number = reading.scan, argument.reference
     if number is not None and not number.isdecimal():
-        raise SourceError(argument.place, f"{number!r} is not the number of a partition")
+        raise SourceError(argument.place, f"{number!r} is not a partition number")
     tree = sources.image(
         argument.place,
         partition=None if number is None else int(number),
@@ -262,7 +265,7 @@ def _ext4_image(argument: SourceArgument, reading: Reading) -> Read:
 
 def _standard_input() -> BinaryIO:
     if sys.stdin.isatty():
-        raise SourceError("standard input", "is a terminal; send an archive to it")
+        raise SourceError("standard input", "is a terminal; redirect an archive to it")
     return sys.stdin.buffer
 
 
@@ -330,7 +333,7 @@ def _image(
 
 
 def _directory(place: str, reading: Reading) -> Read:
-    """Read a directory, without the image and the other files that are about to be written."""
+    """Read a directory, leaving out the image and other files that are about to be written."""
     scan = reading.scan
     tree = sources.directory(
         place,
@@ -348,7 +351,7 @@ def _directory(place: str, reading: Reading) -> Read:
 
 
 def _made_of(outputs: Sequence[Output], place: str) -> Callable[[os.stat_result], bool] | None:
-    """A test whether a file below ``place`` is one of the outputs; None if none can be."""
+    """Return a test whether a file below ``place`` is one of the outputs; None if none can be."""
     tests = [test for output in outputs if (test := output.itself(place)) is not None]
     if len(tests) < 2:
         return tests[0] if tests else None
@@ -356,7 +359,10 @@ def _made_of(outputs: Sequence[Output], place: str) -> Callable[[os.stat_result]
 
 
 def _manifest(argument: SourceArgument, reading: Reading) -> Read:
-    """Read a manifest from a file, or from standard input relative to the current directory."""
+    """Read a manifest from a file, or from standard input.
+
+    Paths in the latter are relative to the current directory.
+    """
     scan, place = reading.scan, argument.place
     piped = place == STANDARD_INPUT
     tree = sources.manifest(

@@ -1,8 +1,8 @@
 """Settings of one SOURCE: ``SOURCE,owner=0:0,strip-components=1``.
 
-The keys are the options of the command that are rules, and ``strip-components``. They are applied
-to that source before it is laid over the earlier ones; the options of the command follow when all
-sources are together.
+The keys are ``strip-components`` and the options of the command that are rules. They are applied
+to that source before it is laid over the earlier ones. The options of the command are applied after
+all sources are combined.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ STRIP = "strip-components"
 
 
 OF_ALL = {"file_contexts", "mount_point"}
-"""Only for the whole image, since labels depend on the final paths."""
+"""Options for the entire image only, because labels depend on the final paths."""
 RULES = {
     each.metadata["flags"][-1].removeprefix("--"): each
     for each in fields(RuleOptions)
     if each.name not in OF_ALL
 }
-"""Key -> the corresponding option for the whole image."""
+"""Key -> the corresponding option for the entire image."""
 KEYS = (*RULES, STRIP)
 EXAMPLES = dict.fromkeys(KEYS, "...") | {"owner": "0:0", STRIP: "1", "exclude": "*.pyc"}
-"""Key -> a value that it may have."""
+"""Key -> an example of a value."""
 
 _SETTING = re.compile(rf",(?P<key>{'|'.join(map(re.escape, KEYS))})=")
 _BRACKETS = re.compile(rf"\[(?P<inner>(?:{'|'.join(map(re.escape, KEYS))})=[^\]]*)\]$", re.DOTALL)
@@ -62,15 +62,15 @@ class SourceSettings:
                 raise click.BadParameter(f"{key}: {error.message}") from None
             except ValueError:
                 _refuse_unknown(text, even_if_far=True)
-                raise click.BadParameter(f"{key}: {text!r} is no value of it") from None
+                raise click.BadParameter(f"{key}: {text!r} is not a valid value") from None
             _refuse_unknown(text)
 
     def selection(self) -> Selection:
-        """The entries to take of this source; raises ``SpecError`` for an invalid glob."""
+        """The entries to read from this source; raises ``SpecError`` for an invalid glob."""
         return select(self._rules)
 
     def compiled(self) -> list[Rule]:
-        """All other settings as rules of the library; raises its errors."""
+        """All other settings as rules; raises the library's errors."""
         return compile_rules(self._rules)
 
 
@@ -93,45 +93,45 @@ def take_settings(text: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _refuse_unknown(value: str, *, even_if_far: bool = False) -> None:
-    """Raise :class:`click.BadParameter` if a value goes on with a setting that does not exist.
+    """Raise :class:`click.BadParameter` if ``value`` seems to contain a misspelled setting.
 
-    A comma may belong to the value, as in ``set=*:caps=cap_chown,cap_fowner=ep``. So it is only
-    taken for a misspelled key if it is like one, or if the value is wrong (``even_if_far``).
+    A comma may belong to the value, as in ``set=*:caps=cap_chown,cap_fowner=ep``. So the word after
+    it counts as a key only if it resembles one, or if the value is invalid (``even_if_far``).
     """
     for match in _LIKE_A_KEY.finditer(value):
         key = match["key"]
         close = _close(key)
         if close or even_if_far:
-            raise click.BadParameter(f"{key!r} is no setting; {_meant(close)}")
+            raise click.BadParameter(f"{key!r} is not a setting; {_meant(close)}")
 
 
 _LIKE_A_KEY = re.compile(r"[,\[](?P<key>[a-z][a-z_-]*)=")
 
 
 def _close(key: str) -> list[str]:
-    from difflib import get_close_matches  # late: hardly anybody needs it
+    from difflib import get_close_matches  # late: rarely needed
 
     return get_close_matches(key.replace("_", "-"), KEYS, 1, 0.75)
 
 
 def _meant(close: list[str]) -> str:
     guess = f"did you mean {close[0]}? " if close else ""
-    return f"{guess}there are {', '.join(KEYS)}"
+    return f"{guess}the settings are {', '.join(KEYS)}"
 
 
 def wrong_settings(place: str) -> str | None:
-    """What is wrong with what follows the path of a source, if that path exists; else None."""
+    """Explain what is wrong after the path of a source, if that path exists; otherwise None."""
     for match in re.finditer(r"[,\[](?P<key>[^,=\]]*)(?P<equals>=?)", place):
         path, key = place[: match.start()], match["key"]
         if not path or not os.path.lexists(path):
             continue
         close = _close(key)
         if match["equals"]:
-            return f"{key!r} is no setting; {_meant(close)}"
+            return f"{key!r} is not a setting; {_meant(close)}"
         if key in KEYS:
-            return f"{path} is there; {key} needs a value, such as {path},{key}={EXAMPLES[key]}"
+            return f"{path} exists; {key} needs a value, such as {path},{key}={EXAMPLES[key]}"
         if not key:
-            return f"{path} is there; leave out the comma, or write a setting after it"
+            return f"{path} exists; remove the comma, or add a setting after it"
         if close:
-            return f"{path} is there; a setting is KEY=VALUE, such as {path},{close[0]}=..."
+            return f"{path} exists; a setting is KEY=VALUE, such as {path},{close[0]}=..."
     return None

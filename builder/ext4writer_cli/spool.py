@@ -1,4 +1,4 @@
-"""An unnamed file that keeps data that can be read only once, such as a pipe's."""
+"""An unnamed file for data that can be read only once, such as an archive from a pipe."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ext4writer.output.beside import FORBIDDEN
 
 
 class Spool:
-    """Makes the file on first use; the system frees it when the last user closes it.
+    """Creates the file on first use; the system frees it when its last descriptor is closed.
 
-    It is in ``folder``, which is that of the image, so that the kernel can copy within one file
-    system; None means the directory for temporary files (TMPDIR). There is no name to remove.
+    ``folder`` is the directory of the image, so that the kernel can copy within one file system.
+    None means the directory for temporary files (TMPDIR). The file has no name to remove.
     """
 
     def __init__(self, folder: str | None) -> None:
         self.folder = folder
-        """None until the file is made, if it may be in any directory."""
+        """None until the file is created, if it may be in any directory."""
         self._file: BinaryIO | None = None
 
     def open(self) -> BinaryIO:
-        """The file, always the same one; raises :class:`OutputError` if it cannot be made."""
+        """Return the file, always the same one; raises :class:`OutputError`."""
         if self._file is None:
-            import tempfile  # late, for most commands need no such file
+            import tempfile  # late: most commands need no such file
 
             try:
                 self._file = self._beside_the_image()
@@ -34,15 +34,15 @@ class Spool:
                     self.folder = tempfile.gettempdir()
                     self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115
             except OSError as error:
-                # If no directory works, Python's error lists those that it tried.
+                # If no directory works, the text of Python's error lists those it tried.
                 problem = os.strerror(error.errno or 0) if self.folder else error.strerror
                 raise OutputError(
-                    self.folder or "TMPDIR", f"a temporary file cannot be made here: {problem}"
+                    self.folder or "TMPDIR", f"a temporary file cannot be created here: {problem}"
                 ) from error
         return self._file
 
     def _beside_the_image(self) -> BinaryIO | None:
-        """The file in the directory of the image; None if only the image can be created there."""
+        """Create it in the image's directory; None if only the image can be created there."""
         import tempfile
 
         if self.folder is None:
@@ -65,7 +65,7 @@ class Spool:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            # The file is freed with it, so no data can be lost.
+            # The data is not needed any more, so an error on close does not matter.
             with suppress(OSError):
                 self._file.close()
             self._file = None

@@ -1,4 +1,4 @@
-"""Standard streams that were closed before the program started."""
+"""Replaces standard streams that were closed before the program started."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 
 
 def open_missing() -> None:
-    """Open placeholders, so that no later file gets their descriptor numbers.
+    """Open placeholders on closed descriptors 0 to 2, so that no later file gets their numbers.
 
-    Reading and writing fail as on a closed stream; only messages are dropped.
+    Reading standard input and writing standard output fail as on a closed stream; messages on
+    standard error are dropped.
     """
     for fd, name, flags in (
         (0, "stdin", os.O_WRONLY),

@@ -33,7 +33,7 @@ from ext4writer_cli.signals import Interrupted
         ),
         (PermissionError(errno.EACCES, "No", "/x"), "/x: No", 1),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), "standard output: Broken pipe", 1),
-        (MemoryError(), "there is not enough memory", 1),
+        (MemoryError(), "not enough memory", 1),
         (KeyboardInterrupt(), "interrupted by SIGINT", 130),
         (Interrupted(signal.SIGTERM), "interrupted by SIGTERM", 143),
     ],

@@ -320,17 +320,17 @@ def test_help_is_a_word_too(words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        ("build .", 2, "Missing option '--output'. Write -o FILE."),
+        ("build .", 2, "Missing option '--output'. Add -o FILE."),
         ("fuzz", 2, "Missing command. See ext4writer fuzz --help."),
-        ("--label x build . -o x", 2, "options follow it: ext4writer build --label"),
+        ("--label x build . -o x", 2, "options go after it: ext4writer build --label"),
         ("plan . -o x", 2, "this command writes no file; 'ext4writer build' has -o"),
         ("serve . --nbd 10809", 2, "--nbd: '10809' is neither unix:PATH nor HOST:PORT"),
-        ("plan .::srv", 1, "a folder in the image begins with a slash, .::/srv"),
+        ("plan .::srv", 1, "a folder in the image begins with a slash: .::/srv"),
         ("plan . --platform linux/arm64", 2, "--platform: is for container images"),
         ("plan . --users users", 2, "--users: is for manifests, and no SOURCE is one"),
         ("build . -o x.gzip", 1, "has the suffix .gzip of a format"),
         ("info i.zst", 1, "is compressed; 'zstd -d' makes an image of it"),
-        ("plan i.zst", 1, "a compressed image is unpacked first"),
+        ("plan i.zst", 1, "decompress an image first"),
         ("plan . --epoch 1700000000000", 2, "give seconds since 1970"),
     ],
 )

@@ -61,7 +61,7 @@ class TestParts:
             done = run("build", source, "-o", disk, "--offset", offset, "--size", size)
             assert_one_line(done, 1, "disk.raw", "the image needs")
         done = run("build", source, "-o", disk, "--offset", "41M", "--size", "region")
-        assert_one_line(done, 1, "none from byte")
+        assert_one_line(done, 1, "no bytes follow --offset")
         assert disk.read_bytes() == before
         done = run("build", source, "-o", out / "missing", "--offset", "1M")
         assert_one_line(done, 1, "missing: is not there")
@@ -227,7 +227,7 @@ class TestSources:
         before = (out / "a.tar").read_bytes()
         for options in ([], ["--offset", "0"], ["--raw"]):
             done = run("build", out / "a.tar", "-o", out / name, *options)
-            assert_one_line(done, 1, name, "not written over what it is made of")
+            assert_one_line(done, 1, name, "does not overwrite its inputs")
         assert (out / "a.tar").read_bytes() == before
         assert sorted(os.listdir(out)) == ["a.tar", "link", "second"]
 
@@ -236,10 +236,10 @@ class TestSources:
         before = (out / "a.tar").read_bytes()
         with (out / "a.tar").open("rb") as stream:
             done = run("build", "-", "-o", out / "a.tar", stdin=stream)
-        assert_one_line(done, 1, "a.tar", "not written over")
+        assert_one_line(done, 1, "a.tar", "not overwrite its inputs")
         with (out / "a.tar").open("ab") as stream:
             done = run("build", out / "a.tar", "-o", "-", stdout=stream)
-        assert_one_line(done, 1, "standard output", "not written over")
+        assert_one_line(done, 1, "standard output", "not overwrite its inputs")
         assert (out / "a.tar").read_bytes() == before
 
     @pytest.mark.parametrize(
@@ -248,17 +248,17 @@ class TestSources:
     def test_files_of_options(self, source: Path, out: Path, option: str) -> None:
         (out / "a").write_text("# nothing\n")
         done = run("build", source, option, out / "a", "-o", out / "a")
-        assert_one_line(done, 1, "a: is", "not written over")
+        assert_one_line(done, 1, "a: is", "not overwrite its inputs")
         assert (out / "a").read_text() == "# nothing\n"
 
     def test_a_manifest_over_its_source(self, source: Path, out: Path) -> None:
         text = "#mtree\n. type=dir\n"
         (out / "a.mtree").write_text(text)
         done = run("manifest", f"manifest:{out}/a.mtree", "-o", out / "a.mtree")
-        assert_one_line(done, 1, "a.mtree", "not written over")
+        assert_one_line(done, 1, "a.mtree", "not overwrite its inputs")
         assert (out / "a.mtree").read_text() == text
         done = run("manifest", source, "-o", source / "large")
-        assert_one_line(done, 1, "large", "not written over")
+        assert_one_line(done, 1, "large", "not overwrite its inputs")
         assert (source / "large").stat().st_size == 255_000
 
     def test_an_archive_of_nix(self, source: Path, out: Path) -> None:
@@ -267,7 +267,7 @@ class TestSources:
         before = nar.read_bytes()
         path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-hello"
         done = run("nix", "--nar", f"{path}={nar}", "-o", nar)
-        assert_one_line(done, 1, "hello.nar", "not written over")
+        assert_one_line(done, 1, "hello.nar", "not overwrite its inputs")
         assert nar.read_bytes() == before
         for name in (nar, out / "image"):
             done = run("nix", "--nar", f"{path}={nar}", "-o", out / "image", "--bmap", name)

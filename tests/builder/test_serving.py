@@ -281,7 +281,7 @@ def test_a_plan_and_a_part_are_not_written_over_what_they_are_made_of(
         ["build", "--plan", plan, "-o", folder / "file7", "--part", "1/2"],
     ):
         said = call(*options, status=1).stderr
-        assert "is not written over what it is made of" in said
+        assert "does not overwrite its inputs" in said
         assert {path: path.read_bytes() for path in contents} == contents
         if options[0] == "build" and folder / "file7" in options:
             assert "the source of /file7;" in said

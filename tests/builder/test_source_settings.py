@@ -130,23 +130,25 @@ def test_a_wrong_setting_is_one_line(settings: str, folder: Path) -> None:
 @pytest.mark.parametrize("source", ["overlay,ownr=0:0", "pkg.tar[owners=0:0]"])
 def test_a_setting_that_does_not_exist_is_named(source: str, folder: Path) -> None:
     key = re.split(r"[,\[=]", source)[1]
-    assert_one_line(run("plan", source), 1, f"{key!r} is no setting", "owner", "strip-components")
+    assert_one_line(
+        run("plan", source), 1, f"{key!r} is not a setting", "owner", "strip-components"
+    )
     assert_one_line(run("plan", f"no-{source}"), 1, "No such file")
 
 
 @pytest.mark.parametrize(
     ("source", "status", "says"),
     [
-        ("overlay,owner=0:0,foo=1", 2, "'foo' is no setting; there are exclude, "),
-        ("overlay,owner=0:0,onwer=1:1", 2, "'onwer' is no setting; did you mean owner?"),
-        ("overlay,exclude=.gitkeep,onwer=0:0", 2, "'onwer' is no setting; did you mean owner?"),
+        ("overlay,owner=0:0,foo=1", 2, "'foo' is not a setting; the settings are exclude, "),
+        ("overlay,owner=0:0,onwer=1:1", 2, "'onwer' is not a setting; did you mean owner?"),
+        ("overlay,exclude=.gitkeep,onwer=0:0", 2, "'onwer' is not a setting; did you mean owner?"),
         ("overlay,strip_components=1", 1, "did you mean strip-components?"),
         ("overlay[owner=0:0,strip_components=1]", 2, "did you mean strip-components?"),
-        ("overlay,", 1, "overlay is there; leave out the comma, or write a setting after it"),
-        ("overlay,owner", 1, "overlay is there; owner needs a value, such as overlay,owner=0:0"),
+        ("overlay,", 1, "overlay exists; remove the comma, or add a setting after it"),
+        ("overlay,owner", 1, "overlay exists; owner needs a value, such as overlay,owner=0:0"),
         ("overlay,ownr", 1, "a setting is KEY=VALUE, such as overlay,owner=..."),
-        ("overlay:/nope", 1, "the folder overlay has no nope in it"),
-        ("o:/nope", 1, "the folder o has no nope in it"),
+        ("overlay:/nope", 1, "the folder overlay does not contain nope"),
+        ("o:/nope", 1, "the folder o does not contain nope"),
     ],
 )
 def test_a_wrong_end_of_a_source_is_told(source: str, status: int, says: str, folder: Path) -> None:

@@ -218,4 +218,4 @@ def test_limits_that_are_none(limit: str, words: str, source: Path) -> None:
 
 def test_a_limit_that_does_not_exist(source: Path) -> None:
     done = run("plan", source, "--limit", "entries=5")
-    assert_one_line(done, 2, "--limit: 'entries' is none of members, path_bytes")
+    assert_one_line(done, 2, "--limit: 'entries' is not one of members, path_bytes")

@@ -305,7 +305,7 @@ def test_the_command_patches(tmp_path: Path) -> None:
     assert out.read_bytes() == patch(image(), [Override.parse(text, poison=True)])
     for arguments, words in (
         (("inode[/none].i_uid=1", "-o", out), "no such path"),
-        ((text, "-o", made), "is not written over what it is made of"),
+        ((text, "-o", made), "does not overwrite its inputs"),
         ((text, "-o", out, "--poison", "--no-reseal"), "give one"),
         (("nonsense", "-o", out), "record[index].field=value"),
     ):

@@ -55,7 +55,7 @@ def test_folders_and_plans(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_told() -> None:
     done = nbdkit(run="true")
-    assert done.returncode != 0 and "give plan=PLAN" in done.stderr
+    assert done.returncode != 0 and "give one plan=PLAN" in done.stderr
 
 
 def test_a_profile_is_an_option(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_arguments_of_the_old_function_are_taken(build: Build) -> None:
         ("storepaths = [ ];", ("called with unexpected argument", "storepaths")),
         ('label = "other";', ("label and volumeLabel say different things",)),
         ('freeSpace = "1M"; additionalSpace = "2M";', ("additionalSpace and freeSpace",)),
-        ('uuid = "random";', ("--uuid random would make another image each time",)),
+        ('uuid = "random";', ("--uuid random would make a different image each time",)),
         ("contents = [ { source = /etc/hosts; target = /; } ];", ("contents",)),
     ],
 )

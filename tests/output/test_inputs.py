@@ -23,7 +23,7 @@ from ext4writer import (
 from tests.judges.devices import contents, loop_device
 from tests.makers.containers import Entry, Layout, docker_archive, layer_tar
 
-REFUSED = "is not written over what it is made of"
+REFUSED = "does not overwrite its inputs"
 
 
 def make_tar(path: Path, compression: str = "") -> Path:

@@ -123,7 +123,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     listed = tmp_path / "bad"
     listed.write_text("3000\n\nmany\n")
     done = command("build", "-o", str(tmp_path / "image"), "--bad-blocks", str(listed))
-    assert done.returncode and "line 3 is no number of a block" in done.stderr
+    assert done.returncode and "line 3 is not a block number" in done.stderr
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

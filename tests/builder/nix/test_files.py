@@ -395,7 +395,7 @@ def test_uuids_in_the_words_of_mke2fs(closure: RealClosure, out: Path) -> None:
     image.unlink()
     for word in ("random", "Time"):
         done = run(*options, word)
-        assert_one_line(done, 2, f"--uuid {word.lower()} would make another image each time")
+        assert_one_line(done, 2, f"--uuid {word.lower()} would make a different image each time")
         assert_untouched(out)
     made = [report(*options, word, "--not-reproducible")["uuid"] for word in ("random", "time")]
     assert [UUID(uuid).version for uuid in made] == [4, 1]
