@@ -44,11 +44,13 @@ def depth_first(top: Directory) -> Iterator[tuple[bytes, Node]]:
 
 
 def nodes(top: Node) -> Iterator[Node]:
-    """Yield ``top`` and every node below it, once for each of its names."""
+    """Yield ``top`` and every node below it, once for each of its names, in no particular order."""
     yield top
-    if isinstance(top, Directory):
-        for _, directory in directories(top, None):
-            yield from directory.children.values()
+    pending = [top] if isinstance(top, Directory) else []
+    while pending:
+        children = pending.pop().children.values()
+        yield from children
+        pending += [node for node in children if isinstance(node, Directory)]
 
 
 def distinct_nodes(top: Directory) -> Iterator[Node]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
+from heapq import merge
+from operator import attrgetter
 
 from ..ondisk.superblock import SUPERBLOCK_SIZE
 from ..ondisk.units import Make, Unit, UnitKind, UnitRun, checksum_unit
 from ..planning.contents import FAST_SYMLINK_MAX
 from ..planning.layout import ImagePlan
+from ..spans import Span
 from ..tree import S_IFLNK, Symlink
 from .attributes import AttributePacker
 from .bitmaps import BitmapEmitter
@@ -17,6 +20,8 @@ from .inodes import InodeEmitter
 from .superblock import group_descriptors, superblock
 from .system_files import system_file_units
 from .workspace import PIECE_BYTES, Workspace
+
+_OFFSET = attrgetter("offset")
 
 
 class PlannedUnits:
@@ -34,8 +39,8 @@ class PlannedUnits:
         self._packer = AttributePacker(layout)
         self._inodes = InodeEmitter(layout, self._workspace, self._directories, self._packer)
 
-    def written(self) -> list[UnitRun]:
-        """Return the units that are not all zeros, by ascending offset.
+    def written(self) -> Iterator[UnitRun]:
+        """Yield the units that are not all zeros, by ascending offset.
 
         They do not include unused inode tables, bitmaps left to the kernel, the blocks of an empty
         journal after its superblock, and the reserved descriptors of backups.
@@ -48,16 +53,16 @@ class PlannedUnits:
             *self._directories.runs(),
             *self._map_blocks(),
             *self._xattr_blocks(),
-            *self._symlink_blocks(),
             *self._verity_blocks(),
         ]
-        if self._layout.journal_state is not None:
-            from .journal_log import JournalLog  # imported late: few images have a log
+        runs.sort(key=_OFFSET)
+        ascending = merge(runs, self._symlink_blocks(), key=_OFFSET)
+        if self._layout.journal_state is None:
+            return ascending
+        from .journal_log import JournalLog  # imported late: few images have a log
 
-            runs.sort(key=lambda run: run.offset)
-            runs = [*JournalLog(self._layout, self._layout.journal_state, runs).written()]
-        runs.sort(key=lambda run: run.offset)
-        return runs
+        log = JournalLog(self._layout, self._layout.journal_state, [*ascending])
+        return iter(sorted(log.written(), key=_OFFSET))
 
     @cached_property
     def _by_kind(self) -> dict[UnitKind, list[UnitRun]]:
@@ -142,17 +147,17 @@ class PlannedUnits:
         block_size, table = layout.block_size, layout.table
         blocks = layout.placement.xattr_blocks
         first_of = dict(zip(*(column[::-1] for column in self._xattr_columns()), strict=True))
-        most = PIECE_BYTES // block_size
-        first = 0
-        for number in range(1, len(blocks) + 1):
-            count = number - first
-            if number == len(blocks) or count == most or blocks[number] != blocks[first] + count:
-                owners = [table.inos[first_of[held]] for held in range(first, number)]
-                run = UnitRun(
-                    UnitKind.XATTR_BLOCK, owners, 0, blocks[first] * block_size, block_size, count
-                )
-                yield run._replace(make=partial(self._xattr_run, run, first))
-                first = number
+        for span in _adjacent(blocks, PIECE_BYTES // block_size):
+            owners = [table.inos[first_of[held]] for held in range(span.start, span.end)]
+            run = UnitRun(
+                UnitKind.XATTR_BLOCK,
+                owners,
+                0,
+                blocks[span.start] * block_size,
+                block_size,
+                len(owners),
+            )
+            yield run._replace(make=partial(self._xattr_run, run, span.start))
 
     def _xattr_columns(self) -> tuple[list[int], list[int]]:
         """Return columns for the nodes with a block: the block's number and the node's index."""
@@ -176,18 +181,39 @@ class PlannedUnits:
         return verity_runs(self._layout)
 
     def _symlink_blocks(self) -> Iterator[UnitRun]:
+        """Adjacent blocks are in one run. Runs are made on demand, because there may be many."""
         layout = self._layout
-        for index in layout.table.indexes_of(S_IFLNK):
-            node = layout.table.nodes[index]
+        block_size, table = layout.block_size, layout.table
+        block_of: dict[int, int] = {}
+        for index in table.indexes_of(S_IFLNK):
+            node = table.nodes[index]
             assert isinstance(node, Symlink)
             if len(node.target) > FAST_SYMLINK_MAX and index not in layout.inline:
-                block = layout.runs_of(index)[0].physical
-                make = partial(node.target.ljust, layout.block_size, b"\0")
-                yield self._block(UnitKind.SYMLINK_BLOCK, layout.table.inos[index], 0, block, make)
+                block_of[index] = layout.runs_of(index)[0].physical
+        indexes = sorted(block_of, key=block_of.__getitem__)
+        blocks = [block_of[index] for index in indexes]
+        for span in _adjacent(blocks, PIECE_BYTES // block_size):
+            held = indexes[span.start : span.end]
+            yield UnitRun(
+                UnitKind.SYMLINK_BLOCK,
+                [table.inos[index] for index in held],
+                0,
+                blocks[span.start] * block_size,
+                block_size,
+                len(held),
+                partial(self._targets, held),
+            )
 
-    def _block(self, kind: UnitKind, owner: int, number: int, block: int, make: Make) -> UnitRun:
-        size = self._layout.block_size
-        return self._one(Unit(kind, owner, number, block * size, size), make)
+    def _targets(self, indexes: Sequence[int]) -> memoryview:
+        """The targets of symbolic links, one in each block; such a block has no checksum."""
+        nodes, size = self._layout.table.nodes, self._layout.block_size
+        view = self._workspace.zeroed(len(indexes) * size)
+        for position, index in enumerate(indexes):
+            node = nodes[index]
+            assert isinstance(node, Symlink)
+            start = position * size
+            view[start : start + len(node.target)] = node.target
+        return view
 
     def _one(self, unit: Unit, make: Make) -> UnitRun:
         """Return a run of one unit; ``make`` builds it without its checksum."""
@@ -197,3 +223,13 @@ class PlannedUnits:
         data = bytearray(make())
         checksum_unit(self._format, unit, data)
         return data
+
+
+def _adjacent(blocks: Sequence[int], most: int) -> Iterator[Span]:
+    """Yield the positions of ascending ``blocks`` that are adjacent, at most ``most`` together."""
+    first = 0
+    for number in range(1, len(blocks) + 1):
+        count = number - first
+        if number == len(blocks) or count == most or blocks[number] != blocks[first] + count:
+            yield Span(first, number)
+            first = number

@@ -27,7 +27,7 @@ class Metadata:
     """
 
     def __init__(self, layout: ImagePlan, overrides: Sequence[Override], memory: int) -> None:
-        runs = PlannedUnits(layout).written()
+        runs = [*PlannedUnits(layout).written()]
         self._starts = array("Q", [run.offset for run in runs])
         self._ends = array("Q", [run.offset + run.count * run.size for run in runs])
         self._makers = [run.make for run in runs]
