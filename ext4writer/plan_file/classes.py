@@ -54,8 +54,9 @@ PLANNED: tuple[type, ...] = (
 
 MAPPINGS: tuple[type[FileMapping], ...] = (BlockMapping, ExtentMapping, ResizeMapping)
 
-LEFT_OUT = {InodeTable: ("nodes",), Spec: ("policy",)}
-"""Nodes are stored as columns of their own. What a policy chose is stored, and not the policy."""
+LEFT_OUT = {InodeTable: ("nodes", "content_kinds"), Spec: ("policy",)}
+"""Nodes, with their contents, are stored as columns of their own. What a policy chose is stored,
+and not the policy."""
 
 
 def names_of(kind: type) -> tuple[str, ...]:

@@ -102,6 +102,7 @@ def unpack_nodes(unpacker: Unpacker, packed: Json, table: InodeTable) -> list[No
         make = makers[name]
         for index, row in zip(unpacker.value(indexes), rows, strict=True):
             contents[index] = make(*row)
+    table.content_kinds = {type(content) for content in contents if content is not None}
     targets = iter(unpacker.value(packed["targets"]))
     numbers = iter(unpacker.value(packed["devices"]))
     plain: dict[int, type[Node]] = {S_IFDIR: Directory, S_IFIFO: Fifo, S_IFSOCK: Socket}

@@ -6,14 +6,15 @@ from array import array
 from collections.abc import Iterator
 from functools import partial
 from itertools import compress
-from operator import attrgetter, or_
+from operator import attrgetter
 from typing import Any
 
 from ..arguments import ID_MOST
 from ..attributes import ATTRIBUTES, OTHER_TIMES
+from ..content import BytesContent
 from ..errors import TreeError
 from ..inode_flags import ALL_FLAGS, flag_names, flags_for
-from ..nodes import DT_LNK, DT_REG
+from ..nodes import DT_REG
 from ..ondisk.format import Format
 from ..ondisk.inode import (
     EXT4_CASEFOLD_FL,
@@ -21,9 +22,9 @@ from ..ondisk.inode import (
     EXT4_VERITY_FL,
     encode_device,
 )
-from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Device, Loss, LossCode, Node, Tree
+from ..tree import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Device, Loss, LossCode, Node, Tree
 from ..units import NANOSECONDS
-from .inodes import LOST_AND_FOUND, InodeTable
+from .inodes import HIGH_BYTE, LOST_AND_FOUND, InodeTable
 from .layout import Times
 from .spec import Spec
 
@@ -40,14 +41,16 @@ _NO_ID = (ID_MOST + 1).to_bytes(4, "little")
 NODES_AT_ONCE = 1024
 """Few enough nodes to stay in the cache while one attribute after the other is read."""
 
-_uid, _gid, _mode = map(attrgetter, ("uid", "gid", "mode"))
-_mtime_ns, _xattrs = map(attrgetter, ("mtime_ns", "xattrs"))
-_flags_and_project = attrgetter("flags_and_project")
+_xattrs, _flags_and_project = map(attrgetter, ("xattrs", "flags_and_project"))
 _OTHER_TIMES = [(row.name, attrgetter(row.name)) for row in OTHER_TIMES]
 _TIMES = [row for row in ATTRIBUTES.values() if row.is_time]
-_MODE_MOST = ATTRIBUTES["mode"].most or 0
 
-_FILE_TYPES = [code << 12 for code in range(16)]
+_FOUR_BITS = bytes(range(16))
+_KIND_BITS = bytes(code << 4 & 0xFF for code in range(256))
+"""Kind -> the high byte of a mode without permissions."""
+
+_NOTHING = BytesContent(b"")
+"""What stands for the content of a node that is no file."""
 
 
 def read_attributes(table: InodeTable, fmt: Format) -> None:
@@ -66,37 +69,50 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
         some = nodes[low : low + NODES_AT_ONCE]
         high = low + len(some)
         try:
-            table.uids.extend(map(_uid, some))
-            table.gids.extend(map(_gid, some))
-            permissions.extend(map(_mode, some))
+            table.uids.fromlist([node.uid for node in some])
+            table.gids.fromlist([node.gid for node in some])
+            permissions.fromlist([node.mode for node in some])
         except OverflowError:
             break
-        mtimes += map(_mtime_ns, some)
+        mtimes += [node.mtime_ns for node in some]
+        contents = [
+            node.content if kind == DT_REG else _NOTHING
+            for node, kind in zip(some, table.types[low:high], strict=True)
+        ]
+        table.content_kinds.update(map(type, contents))
+        sizes += [content.size for content in contents]
+        for node in some:
+            if (
+                node.xattrs
+                or node.flags_and_project
+                or node.atime_ns is not None
+                or node.ctime_ns is not None
+                or node.crtime_ns is not None
+            ):
+                break
+        else:
+            continue  # as for most nodes; the columns below take six looks at each
         for name, get in _OTHER_TIMES:
             times = list(map(get, some))
             if times.count(None) < len(times):
                 column = table.other_times.setdefault(name, [None] * len(nodes))
                 column[low:high] = times
-        sizes += [
-            node.content.size if kind == DT_REG else len(node.target) if kind == DT_LNK else 0
-            for node, kind in zip(some, table.types[low:high], strict=True)
-        ]
         table.with_xattrs.extend(compress(range(low, high), map(_xattrs, some)))
         with_flags.extend(compress(range(low, high), map(_flags_and_project, some)))
-    if (
-        len(permissions) < len(nodes)
-        or max(permissions) > _MODE_MOST
-        or _may_hold_no_id(table.uids)
-        or _may_hold_no_id(table.gids)
-    ):
+    modes = _modes(permissions, table.types) if len(permissions) == len(nodes) else None
+    if modes is None or _may_hold_no_id(table.uids) or _may_hold_no_id(table.gids):
         _refuse_out_of_range(table)
-    table.modes = array("H", map(or_, permissions, map(_FILE_TYPES.__getitem__, table.types)))
+    assert modes is not None
+    table.modes = modes
+    for index in table.indexes_of(S_IFLNK):
+        sizes[index] = len(nodes[index].target)
     for index in with_flags:
         flags, project = _flags(table, index, fmt), _project(table, index, fmt)
         if flags:
             table.flags[index] = flags
         if project:
             table.projects[index] = project
+    table.oldest, table.newest = min(mtimes), max(mtimes)
     table.mtimes = _narrow("q", mtimes)
     table.sizes = _narrow("Q", sizes)
     for index in sorted([*table.indexes_of(S_IFCHR), *table.indexes_of(S_IFBLK)]):
@@ -106,6 +122,21 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
             encode_device(node.major, node.minor)
         except ValueError as error:
             raise TreeError(table.path_of(index), str(error)) from None
+
+
+def _modes(permissions: array[int], types: bytes) -> array[int] | None:
+    """``i_mode`` of nodes with these permissions and kinds; None if one has more than twelve bits.
+
+    The kinds go into the high bytes of all at once, as bits of one large number.
+    """
+    modes = bytearray(permissions.tobytes())
+    highs = modes[HIGH_BYTE::2]
+    if highs.translate(None, _FOUR_BITS):
+        return None
+    kinds = types.translate(_KIND_BITS)
+    together = int.from_bytes(highs, "little") | int.from_bytes(kinds, "little")
+    modes[HIGH_BYTE::2] = together.to_bytes(len(types), "little")
+    return array("H", bytes(modes))
 
 
 def _may_hold_no_id(ids: array[int]) -> bool:
@@ -195,7 +226,7 @@ def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, li
 
     Losses of the source come first in the list.
     """
-    oldest, newest = min(table.mtimes), max(table.mtimes)
+    oldest, newest = table.oldest, table.newest
     for others in table.other_times.values():
         given = [oldest, newest, *(time for time in others if time is not None)]
         if type(sum(given)) is not int:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from itertools import compress
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..arithmetic import ceil_div
 from ..bits import log2
 from ..errors import TreeError
 from ..late_dataclasses import dataclass, field
-from ..nodes import IS_REGULAR
 from ..spans import Run
 from ..tree import S_IFLNK, S_IFREG, SYMLINK_MAX, RegularFile, Symlink
 from .inodes import InodeTable
@@ -21,8 +18,6 @@ from .spec import GIB, Spec, format_of
 
 if TYPE_CHECKING:
     from .hole_search import Found
-
-_content = attrgetter("content")
 
 FAST_SYMLINK_MAX = 59
 """Bytes of a link target that fit in the inode, without the NUL (fs/ext4/symlink.c)."""
@@ -83,9 +78,7 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
 
 def files_of_zeros(table: InodeTable) -> list[int]:
     """The indexes of files whose content is stored zeros: its class says so."""
-    files: Iterable[Any] = compress(table.nodes, table.types.translate(IS_REGULAR))
-    kinds: set[Any] = set(map(type, map(_content, files)))
-    if not any(kind.stored_zeros for kind in kinds):
+    if not any(kind.stored_zeros for kind in table.content_kinds):
         return []
     nodes: list[Any] = table.nodes
     return [at for at in table.indexes_of(S_IFREG) if nodes[at].content.stored_zeros]

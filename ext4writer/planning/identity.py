@@ -131,7 +131,12 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
     digest.update(_column("H", table.modes))
     digest.update(_column("I", table.uids))
     digest.update(_column("I", table.gids))
-    digest.update(_times(table.mtimes, limits, whole_seconds))
+    latest = min(limits.newest, limits.latest)
+    are_exact = table.oldest >= MIN_TIME_NS and table.newest <= latest and not whole_seconds
+    if are_exact and isinstance(table.mtimes, array):
+        digest.update(_column("q", table.mtimes))
+    else:
+        digest.update(_times(table.mtimes, limits, whole_seconds))
     for row in OTHER_TIMES:
         others = table.other_times.get(row.name)
         if others is None or (whole_seconds and row.word == "crtime"):
@@ -168,11 +173,6 @@ def _times(
     times: Sequence[int] | Sequence[int | None], limits: Times, whole_seconds: bool
 ) -> bytes:
     """Times as they are written, modulo 2**64."""
-    latest = min(limits.newest, limits.latest)
-    if isinstance(times, array) and not whole_seconds:
-        is_in_range = min(times) >= MIN_TIME_NS and max(times) <= latest
-        if is_in_range:
-            return _column("q", times)
     unit = NANOSECONDS if whole_seconds else 1
     return _column(
         "Q",

@@ -14,6 +14,7 @@ from operator import eq
 from typing import TYPE_CHECKING
 
 from ..blake2 import blake2b
+from ..content import Content
 from ..errors import TreeError
 from ..late_dataclasses import dataclass, field
 from ..nodes import if_to_dt
@@ -47,7 +48,8 @@ NAMES_AT_ONCE = 2048
 """Names that are checked together: most directories have fewer, and they fit the cache."""
 
 _KINDS = frozenset[type[Node]](KINDS)
-_HIGH_BYTE = 0 if HOST_IS_BIG_ENDIAN else 1
+HIGH_BYTE = 0 if HOST_IS_BIG_ENDIAN else 1
+"""Which of the two bytes of a number in an array is the high one."""
 _TYPE_CODES = bytes(byte >> 4 for byte in range(256))
 
 
@@ -92,11 +94,16 @@ class InodeTable:
     uids: array[int] = field(default_factory=lambda: array("I"))
     gids: array[int] = field(default_factory=lambda: array("I"))
     mtimes: array[int] | list[int] = field(default_factory=list)
+    oldest: int = 0
+    newest: int = 0
+    """The least and the greatest of ``mtimes``, before an added ``lost+found`` gets its time."""
     other_times: dict[str, list[int | None]] = field(default_factory=dict)
     """By attribute name of :class:`Node`; only attributes that some node has."""
     sizes: array[int] | list[int] = field(default_factory=list)
     """Bytes of files and link targets, and of directories once they are planned. Like
     ``mtimes``, a list only if a value does not fit 64 bits."""
+    content_kinds: set[type[Content]] = field(default_factory=set)
+    """The classes of the contents of all files, and maybe one more."""
     with_xattrs: array[int] = field(default_factory=lambda: array("I"))
     """Indexes of the nodes that have extended attributes, ascending."""
     flags: dict[int, int] = field(default_factory=dict)
@@ -275,7 +282,7 @@ class _Collector:
         self._search_second_names()
         self._fill_parents()
         table.names_digest = self._digest.digest()
-        table.types = kinds.tobytes()[_HIGH_BYTE::2].translate(_TYPE_CODES)
+        table.types = kinds.tobytes()[HIGH_BYTE::2].translate(_TYPE_CODES)
         table.links = array("I", [1]) * len(nodes)
         for index, count in zip(directories, below_counts, strict=True):
             table.links[index] = 2 + count
