@@ -120,7 +120,7 @@ class DeviceTable:
             elif re.fullmatch(rb"[0-9]{1,10}", word) and int(word) <= MASK_32:
                 values[field] = int(word)
             else:
-                raise self._error(number, f"{field} {word[:40]!r} is no number")
+                raise self._error(number, f"{field} {word[:40]!r} is not a number")
         if max(values["uid"], values["gid"]) > ID_MOST:
             raise self._error(number, f"a user or group above {ID_MOST}")
         line = _Line(number, path, kind, int(words[2], 8), **values)

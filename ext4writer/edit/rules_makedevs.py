@@ -144,7 +144,9 @@ class MakedevsTable:
                 raise self._error(number, f"nothing after a '-' is read, but there is {shown!r}")
             digits = word.lstrip(b"0") or b"0"
             if not word.isdigit() or len(digits) > 7 or int(digits) > NUMBER_MOST:
-                raise self._error(number, f"{key} {word[:40]!r} is no number up to {NUMBER_MOST}")
+                raise self._error(
+                    number, f"{key} {word[:40]!r} is not a number up to {NUMBER_MOST}"
+                )
             setattr(line, key, int(digits))
         if line.minor + max(line.count - 1, 0) * line.increment >= 1 << 32:
             raise self._error(number, "its minor numbers are out of range")

@@ -245,7 +245,7 @@ def _act(key: str, value: str) -> Act:
     if key in _TIMES:
         time_ns, attribute = _time(value), _TIMES[key]
         return lambda node: setattr(node, attribute, time_ns)
-    raise ValueError(f"{key!r} is no key of a rule")
+    raise ValueError(f"{key!r} is not a key of a rule")
 
 
 def _set_mode(change: Change) -> Act:
@@ -269,7 +269,7 @@ def _set_flags(changes: list[FlagChange]) -> Act:
 def _time(value: str) -> int:
     found = _TIME.fullmatch(value)
     if found is None:
-        raise ValueError(f"{value!r} is no time; write seconds since 1970, such as 1700000000.5")
+        raise ValueError(f"{value!r} is not a time; write seconds since 1970, such as 1700000000.5")
     time_ns = int(found[2]) * NANOSECONDS + int((found[3] or "0").ljust(9, "0"))
     return -time_ns if found[1] else time_ns
 

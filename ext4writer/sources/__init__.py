@@ -1,7 +1,7 @@
-"""Where trees come from: each source reads one kind of input and returns a ``Tree``.
+"""Sources of trees: each function reads one kind of input and returns a ``Tree``.
 
-Only what reads folders is loaded at once. The readers of archives bring decompressors and parsers
-along, so they are loaded on first use. No module may have the name of such a function.
+Only the reader of directories is loaded immediately. The others need decompressors and parsers, so
+they are loaded on first use. No module may have the name of a function that is loaded so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-# Not seen by type checkers, which would take any name for granted.
+# Hidden from type checkers, which would accept any name otherwise.
 if not TYPE_CHECKING:
     __getattr__ = late_names(
         __name__,
@@ -53,5 +53,5 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    """All names, including those that are not loaded yet."""
+    """All names, including those not loaded yet."""
     return sorted(__all__)

@@ -1,7 +1,8 @@
-"""Converts access control lists from the text of archives and manifests to the system call's form.
+"""Converts access control lists from the text of archives and manifests to the binary form.
 
-Text: acl(5), long and short form, entries between commas or newlines; star puts the number of a
-named user or group into a fourth field. Binary: include/uapi/linux/posix_acl_xattr.h.
+Text: acl(5), long and short form, with entries separated by commas or newlines; star adds the
+number of a named user or group as a fourth field. Binary: the value of the extended attribute,
+include/uapi/linux/posix_acl_xattr.h.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _BITS = {ord("r"): 4, ord("w"): 2, ord("x"): 1, ord("-"): 0}
 def acl_from_text(text: bytes) -> bytes:
     """The value of ``system.posix_acl_access`` or ``_default`` for the list ``text``.
 
-    Raises :class:`ValueError`, whose text says why, for a list that is malformed or that names a
-    user or group without a number.
+    Raises :class:`ValueError` with the reason for a list that is malformed or names a user or group
+    without a number.
     """
     entries = []
     for line in text.replace(b",", b"\n").split(b"\n"):
@@ -40,16 +41,16 @@ def acl_from_text(text: bytes) -> bytes:
 
 
 def says_more_than_a_mode(acl: bytes) -> bool:
-    """Whether an access list in the system call's form has entries beyond the three classes."""
+    """Whether a binary access list has entries other than those of the three mode classes."""
     return len(acl) > 4 + 3 * 8
 
 
 def mode_with_acl(mode: int, acl: bytes) -> int:
-    """What ``mode`` becomes when the access list ``acl``, in the system call's form, is set.
+    """The mode of a file with ``mode`` after the binary access list ``acl`` is set.
 
-    The list decides about all nine bits, and the class of the group is its mask, if it has one
-    (fs/posix_acl.c:posix_acl_update_mode). bsdtar writes the permissions of the group instead.
-    A malformed list leaves the mode as it is; the code that stores the list reports it.
+    The list determines all nine permission bits. The bits of the group are those of the mask, if
+    there is one (fs/posix_acl.c:posix_acl_update_mode); bsdtar stores the permissions of the group
+    instead. A malformed list does not change the mode; the code that stores the list reports it.
     """
     if len(acl) % 8 != 4:
         return mode
@@ -66,7 +67,7 @@ def _entry(entry: bytes) -> tuple[int, int, int]:
     tags = _TAGS.get(fields[0].strip())
     if tags is None or not 2 <= len(fields) <= 4:
         raise ValueError(f"the entry {_shown(entry)} is malformed")
-    if len(fields) == 2:  # mask:rwx and other:rwx may leave the middle out
+    if len(fields) == 2:  # mask:rwx and other:rwx may omit the empty second field
         fields.insert(1, b"")
     own, named = tags
     name = fields[1].strip()
@@ -77,7 +78,7 @@ def _entry(entry: bytes) -> tuple[int, int, int]:
         raise ValueError(f"the entry {_shown(entry)} is malformed")
     number = fields[3].strip() if len(fields) == 4 else name
     if not number.isdigit() or len(number) > 10 or int(number) >= _UNDEFINED_ID:
-        raise ValueError(f"the entry {_shown(entry)} gives a name and no number")
+        raise ValueError(f"the entry {_shown(entry)} has a name and no number")
     return named, _permissions(permissions, entry), int(number)
 
 

@@ -52,12 +52,12 @@ if TYPE_CHECKING:
 
 
 ENTRIES_TO_FORK = 2048
-"""About 20 ms of work. Below this, listing takes less time than forking."""
+"""About 20 ms of work. Listing fewer entries takes less time than forking."""
 TASK_WEIGHT = 4
-"""Small enough that few tasks keep a process busy, and an idle process still finds some."""
+"""Small enough that a few tasks keep a process busy, and idle processes still find some."""
 TASK_FOLDERS = 128
 OWN_ENTRIES = 256
-"""About how many entries this process lists before it checks what the others have found."""
+"""About how many entries this process lists before it collects the results of the others."""
 
 OTHER_KINDS: dict[int, type[Node]] = {
     S_IFCHR: CharacterDevice,
@@ -67,7 +67,7 @@ OTHER_KINDS: dict[int, type[Node]] = {
 }
 
 MODES = tuple(range(0o10000))
-"""Every possible mode, so that nodes share the integers."""
+"""Every possible mode, so that nodes can share the integer objects."""
 
 
 @checked("path")
@@ -88,28 +88,29 @@ def directory(
 ) -> Tree:
     """Scan the directory ``path`` of the host; file content is read later, when it is needed.
 
-    A symbolic link at ``path`` itself is followed, none below it is. ``names`` are those of its
-    wanted entries, all of them by default; the others are not even looked at. ``xattrs`` keeps
-    extended attributes, as far as this process may list them; those it cannot read are in the
-    tree's ``losses``. ``inode_flags`` keeps what chattr(1) sets, and projects, of files and
-    directories; each is opened for it, and a file system without flags gives none.
-    ``keep_times`` keeps access, change and (where Python provides it) birth
-    times as well as the modification time. Without ``hard_links`` every name gets a file of its
-    own, even if the host links them. ``exclude`` holds globs: one without a slash matches the name
-    at any depth, one with a slash the path from the root; ``**`` crosses slashes; an excluded
-    directory is not entered. ``one_file_system`` keeps mount points as empty directories.
-    ``skip`` leaves out regular files by their status, such as an image that is being replaced;
-    each is in ``losses``.
+    A symbolic link at ``path`` itself is followed; links below it are not. ``names`` selects
+    entries of ``path``, all by default; the others are not even examined. ``xattrs`` keeps the
+    extended attributes that this process can list; those it cannot read are in the tree's
+    ``losses``. ``inode_flags`` keeps the flags of chattr(1) and the projects of files and
+    directories; it opens each of them. ``keep_times`` keeps access, change and (where Python
+    provides them) birth times as well as modification times. Without ``hard_links``, every name
+    gets a separate file, even if the names are hard links on the host.
 
-    ``processes`` is the number of processes that list a large tree, this one included, where the
-    system can fork; a :class:`~ext4writer.ProcessPool` goes on to serve the next stage. If
+    ``exclude`` holds globs. A glob without a slash matches the name at any depth, a glob with a
+    slash the path from the root; ``**`` matches across slashes. Excluded directories are not
+    entered. ``one_file_system`` keeps mount points as empty directories. ``skip`` leaves out the
+    regular files for whose status it returns true, such as an image that is being replaced; each is
+    in ``losses``.
+
+    ``processes`` is the number of processes that list a large tree, including this one, where the
+    system can fork; a :class:`~ext4writer.ProcessPool` also serves the next stage. If
     :mod:`pickle` cannot send ``exclude`` and ``skip``, this process lists everything alone.
     ``progress`` is called about every 1024 entries with the bytes of content found so far.
 
     Raises :class:`SourceError` if ``path`` is missing or not a directory, if it or a directory
     below it is unreadable, or if one of ``names`` is missing or not a valid name;
     :class:`SourceChangedError` if something vanishes during the scan; :class:`CancelledError`;
-    :class:`SpecError` for a wrong pattern.
+    :class:`SpecError` for a malformed pattern.
     """
     check_input(path, streams=False)
     rule = ScanRule(
@@ -132,7 +133,7 @@ def directory(
 
 
 def _absolute(path: bytes) -> bytes:
-    """``path`` as an absolute path, so that a later change of directory does no harm."""
+    """``path`` as an absolute path, which remains valid after a change of directory."""
     if not path or os.path.isabs(path):
         return path
     try:
@@ -142,11 +143,11 @@ def _absolute(path: bytes) -> bytes:
 
 
 def _check_is_there(folder: HostDirectory, name: bytes) -> None:
-    """Raise unless ``folder`` has ``name``; a scan would report a missing one as a change."""
+    """Raise unless ``folder`` contains ``name``; a scan would report a missing name as a change."""
     try:
         check_name(name, folder.path)
     except TreeError as error:
-        message = f"{name!r} is not a name of something in it: {error.problem}"
+        message = f"{name!r} cannot be the name of an entry: {error.problem}"
         raise SourceError(folder.path, message) from error
     path = join(folder.path or b"/", name)
     try:
@@ -156,20 +157,20 @@ def _check_is_there(folder: HostDirectory, name: bytes) -> None:
 
 
 def _share(pending: deque[Folder], others: int) -> list[Folder]:
-    """Take from ``pending`` what one other process is to list.
+    """Remove from ``pending`` and return the directories that one other process is to list.
 
-    The directories found first have the most below them, which keeps that process busy. But most
-    directories are small, so one task takes several.
+    The directories found first have the largest subtrees, which keep that process busy. But most
+    directories are small, so one task lists several.
     """
     count = min(TASK_FOLDERS, 1 + len(pending) // (1 + others), len(pending))
     share = [pending.popleft()]
-    while len(share) < count and share[-1].names is None:  # a part of a large one is enough
+    while len(share) < count and share[-1].names is None:  # a part of a large directory is enough
         share.append(pending.popleft())
     return share
 
 
 class _Scan:
-    """One run of :func:`directory`: makes nodes of what is listed."""
+    """One run of :func:`directory`: turns listed entries into nodes."""
 
     def __init__(
         self,
@@ -189,9 +190,9 @@ class _Scan:
         self.linked: dict[tuple[int, int], Node] = {}
         self.xattr_sets: dict[XattrItems, Xattrs] = {}
         self.waiting: dict[bytes, tuple[Directory, HostDirectory]] = {}
-        """Directories to fill, and where they are; by path in the tree with a final slash."""
+        """Path in the tree with a final slash -> directory to fill, and its place on the host."""
         self.parts: dict[bytes, int] = {}
-        """For the large directories among them: how many parts are still to come."""
+        """For the large directories among them: number of parts not listed yet."""
         self.entries = 0
         self.bytes = 0
         self.reported = 0
@@ -218,7 +219,7 @@ class _Scan:
         return self.tree
 
     def _list(self, lister: Lister, pending: deque[Folder]) -> None:
-        """List the last of ``pending`` here."""
+        """List the last of ``pending`` in this process."""
         for listings in lister.list_about(OWN_ENTRIES, [pending.pop()]):
             pending += self._take(listings)
 
@@ -240,7 +241,7 @@ class _Scan:
             stage.finish()
 
     def _take_root(self) -> int:
-        """Take the attributes of the root itself; return its device."""
+        """Read the attributes of the root itself; return its device number."""
         root = self.tree.root
         try:
             status = os.stat(self.path)
@@ -263,7 +264,7 @@ class _Scan:
         return status.st_dev
 
     def _take(self, listings: Listings) -> list[Folder]:
-        """Make the nodes of what was listed; return the directories that were not listed."""
+        """Create nodes for the listed entries; return the directories still to be listed."""
         again: set[bytes] = set()
         if callable(self.rule.exclude):
             for path, name in listings.excluded:
@@ -288,9 +289,9 @@ class _Scan:
         ]
 
     def _take_entries(self, listing: Listing, again: set[bytes]) -> None:
-        """Make the nodes of one directory, without calling their constructors, which are slow.
+        """Create the nodes of one directory, without calling their constructors, which are slow.
 
-        Further names of files that are already known go into ``again``.
+        Paths of further hard links to known files are added to ``again``.
         """
         path = listing.path
         parent, host = self.waiting[path]

@@ -1,8 +1,8 @@
 """The manifests of composefs: composefs-dump(5), one line for each name.
 
-As that page and mkcomposefs have it: eleven fields separated by one space, then attributes;
-escapes of the form ``\\xNN``; ``-`` for nothing; a time in integer nanoseconds. ``@`` before the
-mode marks a hard link, and the payload is then the path of the other name.
+As in that page and in mkcomposefs, a line has eleven fields separated by one space, then
+attributes. Escapes have the form ``\\xNN``, ``-`` is an absent value, and the fraction of a time is
+integer nanoseconds. ``@`` before the mode marks a hard link; the payload is then the other name.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_dump(
 ) -> Tree:
     """Read a dump from ``stream``; payloads are paths below ``root``.
 
-    Raises :class:`SourceError`, which gives ``name`` and the line, for anything malformed, and
+    Raises :class:`SourceError` with ``name`` and the line for anything malformed, and
     :class:`CancelledError`.
     """
     return _DumpReader(name, stream, root, progress=progress, cancel=cancel).run()
@@ -70,7 +70,7 @@ class _DumpReader(ManifestReader):
         self._root = ContentRoot(root)
         self._has_root = False
         self._links: list[tuple[int, Directory, bytes, bytes, bytes]] = []
-        """Line, folder, name, path and target of each further name."""
+        """Line number, parent directory, name, path and target path of each hard link."""
 
     def run(self) -> Tree:
         for line in self.physical_lines():
@@ -123,7 +123,7 @@ class _DumpReader(ManifestReader):
         return None if word == b"-" else self._undump(word, what)
 
     def _node(self, path: bytes, kind: int, words: list[bytes]) -> Node:
-        """The node of its kind, with what only that kind has."""
+        """A node of the given kind, without the attributes that all kinds share."""
         size = self.number(words[1], "size", SIZE_MOST)
         payload = self._optional(words[8], "payload")
         if kind == S_IFREG:
@@ -145,11 +145,11 @@ class _DumpReader(ManifestReader):
         inline = self._optional(word, "content")
         if inline is not None:
             if len(inline) != size:
-                raise self.error(f"has {len(inline)} bytes of content and the size {size}", path)
+                raise self.error(f"has {len(inline)} bytes of content but the size {size}", path)
             return BytesContent(inline) if inline else EMPTY
         if payload is None:
             if size:
-                raise self.error(f"has {size} bytes, and neither payload nor content", path)
+                raise self.error(f"has {size} bytes, but neither payload nor content", path)
             return EMPTY
         try:
             return self._root.file(payload, size)
@@ -169,14 +169,14 @@ class _DumpReader(ManifestReader):
             if not equals or not name or b"\0" in name:
                 raise self.error("an attribute is not NAME=VALUE")
             if name in xattrs:
-                raise self.error(f"the attribute {name!r} comes twice")
+                raise self.error(f"the attribute {name!r} occurs twice")
             xattrs[name] = self._undump(value, "attribute")
         return self.shared(xattrs)
 
     def _put(self, path: bytes, node: Node) -> None:
         if path == b"/":
             if not isinstance(node, Directory) or self._has_root:
-                raise self.error("the root is a directory, and there is one of it", path)
+                raise self.error("the root must be one directory, listed once", path)
             self._has_root = True
             children = self.tree.root.children
             self.tree.root = node
@@ -199,11 +199,11 @@ class _DumpReader(ManifestReader):
     def _take_link(self, path: bytes, mode: int, payload: bytes) -> None:
         target = self._optional(payload, "payload")
         if target is None:
-            raise self.error("is a further name of no file", path)
+            raise self.error("is a hard link without a target", path)
         if mode & S_IFMT == S_IFDIR:
             raise self.error("is a directory, which cannot have a second name", path)
         folder, name = self._place(path)
-        # Reserve the name, so that no other entry takes it; the target may come later.
+        # Reserve the name against other entries; the target may come later.
         folder.children[name] = _RESERVED
         self._links.append((self.line_number, folder, name, path, target))
         self.count(_RESERVED)
@@ -214,7 +214,7 @@ class _DumpReader(ManifestReader):
         except KeyError:
             raise self.error(f"its other name {target!r} is not in the manifest", path) from None
         if node is _RESERVED:
-            raise self.error(f"its other name {target!r} is a further name itself", path)
+            raise self.error(f"its other name {target!r} is itself a hard link", path)
         if isinstance(node, Directory):
             raise self.error(f"its other name {target!r} is a directory", path)
         return node

@@ -1,4 +1,4 @@
-"""The two ways in which manifests write bytes that would end a word."""
+"""The escapes of the two kinds of manifests, for bytes that would end a word."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _DUMP_LETTERS = {b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def unvis(word: bytes) -> bytes:
-    """Undo vis(3) in any of its styles; ``ValueError`` for an escape that none of them writes.
+    """Decode vis(3) in any of its styles; ``ValueError`` for an escape that none of them writes.
 
-    Octal, ``\\s`` and the like of C, ``\\^C`` for controls, ``\\M-c`` and ``\\M^C`` for bytes from
-    0x80 on, ``\\$`` for nothing, and punctuation for itself (unvis(3)).
+    These are octal numbers, C escapes such as ``\\s``, ``\\^C`` for control characters, ``\\M-c``
+    and ``\\M^C`` for bytes of at least 0x80, ``\\$`` for nothing, and escaped punctuation
+    (unvis(3)).
     """
     return _VIS.sub(_unvis_one, word) if b"\\" in word else word
 
@@ -40,7 +41,7 @@ def _unvis_one(found: re.Match[bytes]) -> bytes:
     if octal is not None:
         value = int(octal, 8)
         if value > 0xFF:
-            raise ValueError(f"the escape \\{octal.decode()} is no byte")
+            raise ValueError(f"the escape \\{octal.decode()} is not a byte")
         return bytes((value,))
     if hexadecimal is not None:
         return bytes.fromhex(hexadecimal.decode())
@@ -58,12 +59,12 @@ def _unvis_one(found: re.Match[bytes]) -> bytes:
 
 
 def _control(letter: int) -> int:
-    """The control character that is written as ^ and ``letter``; ^? is DEL."""
+    """The control character written as ^ and ``letter``; ^? is DEL."""
     return 0x7F if letter == ord("?") else letter & 0x1F
 
 
 def undump(word: bytes) -> bytes:
-    """Undo the escapes of composefs-dump(5); ``ValueError`` for any other."""
+    """Decode the escapes of composefs-dump(5); ``ValueError`` for any other escape."""
     return _DUMP.sub(_undump_one, word) if b"\\" in word else word
 
 
@@ -76,7 +77,7 @@ def _undump_one(found: re.Match[bytes]) -> bytes:
 
 
 def vis(word: bytes) -> bytes:
-    """``word`` for an mtree file: what may end it or start a pattern as three octal digits."""
+    """``word`` for an mtree file: bytes that end a word or form a pattern as three octal digits."""
     return _UNSAFE_IN_MTREE.sub(lambda found: b"\\%03o" % found[0][0], word)
 
 
@@ -84,7 +85,7 @@ _UNSAFE_IN_MTREE = re.compile(rb"[^!-~]|[#*=?\[\\,]")
 
 
 def dump_escape(word: bytes, *, equals: bool = False) -> bytes:
-    """``word`` for a dump as composefs-info writes it; ``equals`` where ``=`` would end it."""
+    """``word`` for a dump as composefs-info writes it; ``equals`` also escapes ``=``."""
     unsafe = _UNSAFE_IN_KEY if equals else _UNSAFE_IN_DUMP
     return unsafe.sub(lambda found: _TO_DUMP.get(found[0], b"\\x%02x" % found[0][0]), word)
 

@@ -1,4 +1,4 @@
-"""Trees from ext4 images: its files become nodes whose content is read out of the image."""
+"""Trees from ext4 images; the content of files is later read from the image."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def image(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
-    """Read an ext2, ext3 or ext4 image; its files are read later, out of the image.
+    """Read the tree of an ext2, ext3 or ext4 image; file content is read later, from the image.
 
     ``source``, ``offset`` (in bytes), ``partition``, ``replay``, ``journal`` and ``on_damage`` are
-    those of :func:`ext4writer.read.open_image`; without ``replay`` a journal that needs recovery is
-    one of the tree's ``losses``. ``xattrs`` keeps extended attributes; ``keep_times`` keeps
-    access, change and birth times as well as the modification time. What a tree cannot hold is in
-    its ``losses``: inode flags that no user sets, encrypted files.
+    those of :func:`ext4writer.read.open_image`. Without ``replay``, a journal that needs recovery
+    is one of the tree's ``losses``. ``xattrs`` keeps extended attributes; ``keep_times`` keeps
+    access, change and birth times as well as the modification time. Whatever a tree cannot
+    represent is in its ``losses``, such as inode flags that no user sets and encrypted files.
 
     Raises :class:`~ext4writer.SourceError` for a file that cannot be opened,
     :class:`~ext4writer.ImageError` for one that is not ext4, :class:`~ext4writer.DamageError` for
@@ -90,7 +90,7 @@ def image(
 
 
 class _Reading:
-    """One image on its way to a tree."""
+    """Builds the tree of one image."""
 
     def __init__(
         self,
@@ -114,10 +114,10 @@ class _Reading:
         root.check()
         top = self._node(b"/", root)
         if not isinstance(top, Directory):
-            raise root.error("i_mode", f"is {root.mode:#o}, and the root is a directory")
+            raise root.error("i_mode", f"is {root.mode:#o}, but the root must be a directory")
         tree = Tree(top)
         if self.image.format.needs_recovery and not self.image.is_replayed:
-            what = "the journal needs recovery, and what it has is not read; replay reads it"
+            what = "the journal needs recovery, and its content is not read; replay reads it"
             self.losses.append(Loss(b"/", what, "recovery-left-out"))
         nodes = FirstNames(self.image, self.image.walk, lambda found: _node_at(top, found))
         above = [top]
@@ -136,7 +136,7 @@ class _Reading:
                     continue
             if b"/" in found.name or b"\0" in found.name:
                 self.losses.append(
-                    Loss(found.path, "its encrypted name can stand in no path", "left-out")
+                    Loss(found.path, "its encrypted name cannot be part of a path", "left-out")
                 )
                 if inode.is_directory:
                     above.append(Directory())
@@ -184,7 +184,7 @@ class _Reading:
             target = inode.target()
             if b"\0" in target or len(target) > SYMLINK_MAX:
                 self.losses.append(
-                    Loss(path, "is a link to what no path can be, and left out", "left-out")
+                    Loss(path, "is a link with an invalid target; left out", "left-out")
                 )
                 return None
             return Symlink(target)
@@ -193,7 +193,7 @@ class _Reading:
             return (CharacterDevice if kind == S_IFCHR else BlockDevice)(major, minor)
         simple = _SIMPLE.get(kind)
         if simple is None:
-            inode.wrong("i_mode", f"is {inode.mode:#o}, of no kind of file")
+            inode.wrong("i_mode", f"is {inode.mode:#o}, which is no kind of file")
             return None
         return simple(0)
 
@@ -217,7 +217,7 @@ class _Reading:
 
 
 def _node_at(top: Directory, found: Found) -> Node | None:
-    """What was made of a name, if it is in the tree."""
+    """The node in the tree at the path of ``found``; None if there is none."""
     node: Node | None = top
     for name in found.path.split(b"/")[1:]:
         node = node.children.get(name) if isinstance(node, Directory) else None
@@ -225,7 +225,7 @@ def _node_at(top: Directory, found: Found) -> Node | None:
 
 
 def _held_file(store: Store) -> tuple[HeldFile | None, int]:
-    """The file of the host that a store is part of, and the byte where that part begins."""
+    """The file of the host that contains the store, and the byte offset of the store in it."""
     base = 0
     while isinstance(store, Window):
         base += store.offset
@@ -240,9 +240,9 @@ def _held_file(store: Store) -> tuple[HeldFile | None, int]:
 
 
 class MappedContent(Content):
-    """A file of ``size`` bytes that lies in pieces, with zeros between them.
+    """A file of ``size`` bytes, stored in pieces with holes between them.
 
-    ``pieces`` holds three numbers for each piece: its first byte in the file, its byte offset in
+    ``pieces`` has three numbers for each piece: its byte offset in the file, its byte offset in
     ``holder``, and its length in bytes.
     """
 
@@ -322,4 +322,4 @@ class _MappedReader:
             self._content.holder.check_unchanged()
 
     def close(self) -> None:
-        """The image stays open for the other contents."""
+        """Do nothing: the image stays open for other files."""

@@ -1,8 +1,8 @@
-"""Directories and files of the host, kept in little memory and opened again later.
+"""Directories and files of the host: compact names, with which they can be reopened later.
 
-A directory is named by its path as long as the system accepts that length; below, paths are
-relative to an anchor. Everything below the root of a source is opened step by step with
-descriptors, and no link is followed.
+A directory is identified by its path if the system accepts paths of that length. Deeper
+directories are relative to such a directory, their anchor. Everything below the root of a source
+is opened component by component with descriptors, so that no link is followed.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ from ..content import (
 from ..errors import SourceChangedError, SourceError
 
 LONGEST_PATH = 3800 if sys.platform == "linux" else 700
-"""Bytes of the longest path that leaves room for one more name under PATH_MAX."""
+"""Bytes of the longest path to which a name can be added without exceeding PATH_MAX."""
 
 O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 
 FILE_FLAGS = os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
 FOLDER_FLAGS = os.O_RDONLY | O_CLOEXEC | O_DIRECTORY
 HOLD_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | O_CLOEXEC | O_DIRECTORY
-"""A directory that is only passed through needs no read permission."""
+"""A directory that is only traversed needs no read permission."""
 FOLDERS_HELD = 64
-"""Open directories on one path; a tree may be deeper than a process may have files open."""
+"""Most open directories on one path; a tree may be deeper than the limit of open files."""
 
 HAS_DIR_FD = os.open in os.supports_dir_fd
 """False on Windows."""
 
 _beyond = bytearray(1)
-"""Takes the byte after the planned end, if a file grew. Its value is not used."""
+"""Receives the byte after the planned end if a file grew. Its value is not used."""
 
 
 class HostDirectory:
-    """One directory of the host; ``path`` is relative to ``anchor`` where there is one.
+    """One directory of the host; ``path`` is relative to ``anchor`` if there is one.
 
-    The first ``top`` bytes of the path of one without an anchor are the root of the source. The
-    names below it are opened one by one and never followed, since a directory at the time of the
-    scan may be a symbolic link to another place at the time of reading.
+    Without an anchor, the first ``top`` bytes of the path are the root of the source. The names
+    below it are opened one by one without following links: a directory that was scanned may have
+    been replaced by a symbolic link before its files are read.
     """
 
     __slots__ = ("anchor", "path", "top")
@@ -70,21 +70,21 @@ class HostDirectory:
         self.top = len(path) if top is None else top
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Nested anchors would be pickled by recursion, and there may be thousands.
+        # Pickling nested anchors would recurse, and there may be thousands.
         return host_directory, (self.top_of_all(), *(step.path for step in self.steps()))
 
     def child(self, name: bytes) -> HostDirectory:
-        """The directory ``name`` in this one."""
+        """The subdirectory ``name``."""
         if len(self.path) + len(name) < LONGEST_PATH:
             return HostDirectory(join(self.path, name), self.anchor, self.top)
         return HostDirectory(name, self, 0)
 
     def full_path(self) -> bytes:
-        """The whole path, which may be longer than the system accepts."""
+        """The absolute path, which may be longer than the system accepts."""
         return b"/".join([step.path for step in self.steps()]) or b"/"
 
     def way(self) -> tuple[bytes, list[bytes]]:
-        """The root of the source, and the names that lead from there to this directory."""
+        """The root of the source, and the path components from there to this directory."""
         if self.anchor is None:
             below = self.path[self.top + 1 :]
             return self.path[: self.top] or b"/", below.split(b"/") if below else []
@@ -93,11 +93,11 @@ class HostDirectory:
         return first.path[: first.top] or b"/", [name for name in below.split(b"/") if name]
 
     def top_of_all(self) -> int:
-        """Bytes of the root of the source at the beginning of the full path."""
+        """Length in bytes of the root of the source, with which the full path begins."""
         return self.steps()[0].top
 
     def steps(self) -> list[HostDirectory]:
-        """The directories whose paths, one after the other, are the whole path."""
+        """This directory and its anchors, topmost first; their joined paths are the full path."""
         steps = [self]
         while (anchor := steps[-1].anchor) is not None:
             steps.append(anchor)
@@ -106,7 +106,7 @@ class HostDirectory:
 
 
 def host_directory(top: int, *paths: bytes) -> HostDirectory:
-    """The directory at the last of ``paths``, each of which is relative to the one before it."""
+    """The directory at the last of ``paths``; each path is relative to the previous one."""
     found = HostDirectory(paths[0], None, top)
     for path in paths[1:]:
         found = HostDirectory(path, found, 0)
@@ -116,20 +116,20 @@ def host_directory(top: int, *paths: bytes) -> HostDirectory:
 class OpenFolders:
     """Keeps the last requested directory and those above it open, so that no link is followed.
 
-    Files of one directory, and directories of one parent, are asked for one after the other.
+    This is fast because consecutive requests mostly name the same directory or a sibling.
     """
 
     def __init__(self) -> None:
         self._folder: HostDirectory | None = None
         self._top = -1
-        """Bytes of the path of the root."""
+        """Length in bytes of the path of the root; -1 for none."""
         self._fds: list[int] = []
-        """Of the root of the source, or the topmost kept open, and each directory below it."""
+        """Descriptors of consecutive directories on one path, topmost first."""
         self._paths: list[bytes] = []
-        """Whole paths of the same directories."""
+        """Full paths of the same directories."""
 
     def fd_of(self, folder: HostDirectory) -> int:
-        """A descriptor of ``folder``, valid until the next call; raises ``OSError``."""
+        """A descriptor of ``folder``, valid until the next call. Raises ``OSError``."""
         if folder is self._folder:
             return self._fds[-1]
         self._folder = None
@@ -214,7 +214,7 @@ def join(folder: bytes, name: bytes) -> bytes:
 
 
 class HostFile(Content):
-    """A regular file of the host as a scan saw it; a symbolic link in its place is refused."""
+    """A regular file of the host as it was scanned; a symbolic link in its place is refused."""
 
     __slots__ = ("folder", "name", "stamp")
     random_access = True
@@ -223,7 +223,7 @@ class HostFile(Content):
     def __init__(
         self, folder: HostDirectory, name: bytes, size: int, stamp: Stamp | None = None
     ) -> None:
-        """``stamp`` is what :func:`~ext4writer.content.stamp_of` returned along with ``size``."""
+        """``size`` in bytes and ``stamp`` (:func:`~ext4writer.content.stamp_of`) when scanned."""
         self.folder = folder
         self.name = name
         self.size = size
@@ -246,7 +246,7 @@ class HostFile(Content):
         return list(map(cls, *packed))
 
     def path(self) -> bytes:
-        """The whole path on the host."""
+        """The full path on the host."""
         return join(self.folder.full_path(), self.name)
 
     def file_id(self) -> FileId | None:
@@ -274,7 +274,7 @@ class HostFile(Content):
     def read_whole(self, view: memoryview) -> None:
         fd = self._open()
         try:
-            # With one byte beyond the end, a single call detects both growth and shrinkage.
+            # With one byte past the end, a single call detects both growth and shrinkage.
             count = os.readv(fd, (view, _beyond)) if _HAS_READV else _read_into(fd, view)
             if count != self.size:
                 self._read_rest(fd, view, count)
@@ -287,7 +287,7 @@ class HostFile(Content):
 
     @classmethod
     def read_side_by_side(cls, packed: Any, buffer: memoryview, block_size: int) -> int:
-        """Read many files as columns; every unusual case is left to :meth:`read_whole`."""
+        """Read many files given as columns; :meth:`read_whole` handles every unusual case."""
         if not (_HAS_READV and HAS_DIR_FD):
             return super().read_side_by_side(packed, buffer, block_size)
         folders, stay_open = _open_folders()
@@ -325,7 +325,7 @@ class HostFile(Content):
                         is_good = read(fd, (view, _beyond)) == size
                     elif read(fd, (view,)) == size:
                         now = look_at(fd)
-                        # stamp_of, inlined for speed. It changes with the size, too.
+                        # stamp_of, inlined for speed. The stamp also changes with the size.
                         is_good = stamp == now.st_ctime_ns + now.st_mtime_ns + now.st_ino
                     else:
                         is_good = False
@@ -358,7 +358,7 @@ class HostFile(Content):
             )
 
     def _read_rest(self, fd: int, view: memoryview, count: int) -> None:
-        """Finish a read that some file systems return short, or raise."""
+        """Complete a short read, as some file systems return; raise if the size changed."""
         self._check_regular(fd)
         while count < self.size:
             data = os.read(fd, self.size - count)

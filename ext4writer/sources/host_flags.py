@@ -1,4 +1,4 @@
-"""Inode flags and projects of the host's files, as far as its file systems have them."""
+"""Inode flags and projects of the host's files, where its file systems support them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ else:
     HAS_IOCTL = True
 
 
-# include/uapi/linux/fs.h; "read" is another bit on MIPS, PowerPC, SPARC and Alpha
-# (include/uapi/asm-generic/ioctl.h and theirs). The other number means nothing on either.
+# include/uapi/linux/fs.h; the direction "read" is a different bit on MIPS, PowerPC, SPARC and
+# Alpha (include/uapi/asm-generic/ioctl.h and theirs). Each ignores the number of the others.
 _READ = (2 << 30, 1 << 30)
 _LONG = struct.calcsize("l")
 _FS_IOC_GETFLAGS = _LONG << 16 | ord("f") << 8 | 1
@@ -33,13 +33,13 @@ WITHOUT_FLAGS = {
     for name in ("ENOTTY", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")
     if (number := getattr(errno, name, None)) is not None
 }
-"""What a file system without inode flags answers."""
+"""Errors of a file system without inode flags."""
 
 
 class HostFlags:
-    """Reads the flags and the project of files and directories, the only kinds that can be asked.
+    """Reads the flags and projects of regular files and directories; no other kinds have them.
 
-    What cannot be taken over comes into ``losses``.
+    Flags that cannot be kept are added to ``losses``.
     """
 
     def __init__(self, losses: list[Loss]) -> None:
@@ -48,8 +48,8 @@ class HostFlags:
     def read(self, path: bytes, kind: int, shown: bytes, *, follow: bool = False) -> int:
         """Flags in the low 32 bits and the project above them, as in ``Node.flags_and_project``.
 
-        ``path`` is where the file lies on the host, ``kind`` its ``S_IFMT`` bits, ``shown`` its
-        path in the tree. Raises ``FileNotFoundError``.
+        ``path`` is the file's path on the host, ``kind`` its ``S_IFMT`` bits, ``shown`` its path in
+        the tree. Raises ``FileNotFoundError``.
         """
         if kind not in (S_IFREG, S_IFDIR) or not HAS_IOCTL:
             return 0
@@ -73,7 +73,7 @@ class HostFlags:
     def _flags(self, answer: bytes | None, kind: int, shown: bytes) -> int:
         if answer is None:
             return 0
-        # The kernel writes an int, whatever the number of the request says.
+        # The kernel writes an int, although the request number encodes the size of a long.
         flags: int = struct.unpack_from("=I", answer)[0]
         other = flags & ~taken_flags(kind) & ~STORAGE_FLAGS
         if other:
@@ -91,7 +91,7 @@ class HostFlags:
 
 
 def _ask(fd: int, request: int, size: int) -> bytes | None:
-    """The answer to an ioctl that reads; None where the file system does not know it."""
+    """The result of an ioctl that reads; None if the file system does not support it."""
     for direction in _READ:
         try:
             return fcntl.ioctl(fd, direction | request, bytes(size))

@@ -1,4 +1,4 @@
-"""Extended attributes of the host's files, as far as this process can read them."""
+"""Extended attributes of the host's files, where this process can read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import display_path
 from ..tree import Loss
 
 XattrItems = tuple[tuple[bytes, bytes], ...]
-"""Names and values, by name; never empty."""
+"""Names and values, sorted by name; never empty."""
 
 KNOWN_PREFIXES = ("user.", "trusted.", "security.")
 KNOWN_NAMES = ("system.posix_acl_access", "system.posix_acl_default")
@@ -23,17 +23,17 @@ UNSUPPORTED = {
 
 
 class HostXattrs:
-    """Reads attributes and collects in ``losses`` those that cannot be kept.
+    """Reads attributes, and adds those that cannot be kept to ``losses``.
 
-    ``path`` is the file's path on the host, ``shown`` its path in the tree, ``follow`` whether a
-    symbolic link stands for its target.
+    ``path`` is the file's path on the host, ``shown`` its path in the tree; ``follow`` follows a
+    symbolic link at ``path``.
     """
 
     def __init__(self, losses: list[Loss]) -> None:
         self.losses = losses
 
     def read(self, path: bytes, shown: bytes, *, follow: bool = False) -> XattrItems | None:
-        """List and read all attributes; None if there are none."""
+        """List and read all attributes; None if there are none. Raises ``FileNotFoundError``."""
         try:
             names = os.listxattr(path, follow_symlinks=follow)
         except OSError as error:
@@ -42,7 +42,11 @@ class HostXattrs:
         return self.values(path, names, shown, follow=follow) if names else None
 
     def cannot_list(self, error: OSError, shown: bytes) -> None:
-        """Ignore a file system without attributes, note a refusal, raise if the file is gone."""
+        """Handle a failed listxattr(2).
+
+        Ignores a file system without attributes, records a loss if access is denied, and raises
+        ``FileNotFoundError`` if the file is gone.
+        """
         if error.errno in UNSUPPORTED:
             return
         if isinstance(error, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The files that a source reads, by identity, so that no image overwrites them."""
+"""The identities of the files that a source reads, so that no image overwrites them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import SourceError
 
 
 def check_input(given: object, *, streams: bool = True) -> None:
-    """Raise :class:`SourceError` if ``given`` is no path and, with ``streams``, no binary file."""
+    """Raise :class:`SourceError` unless ``given`` is a path or, with ``streams``, a binary file."""
     if isinstance(given, str | bytes | os.PathLike):
         problem = path_problem(given)
         if problem is not None:
@@ -20,14 +20,14 @@ def check_input(given: object, *, streams: bool = True) -> None:
     if isinstance(given, io.TextIOBase):
         raise SourceError(str(getattr(given, "name", "(text)")), "is text; open it with mode 'rb'")
     if not (streams and hasattr(given, "read")):
-        wanted = "a path or a binary file" if streams else "a path"
-        raise SourceError(f"{given!r:.80}", f"is no source; give {wanted}")
+        accepted = "a path or a binary file" if streams else "a path"
+        raise SourceError(f"{given!r:.80}", f"is not a source; give {accepted}")
 
 
 def inputs_of(*read: object) -> dict[FileId, bytes]:
-    """The identities of the inputs ``read``, with a name for each.
+    """Map the identity of each of the inputs ``read`` to a name.
 
-    An input is a path or an open file; anything else has no identity.
+    An input is a path or an open file; anything else is ignored.
     """
     found: dict[FileId, bytes] = {}
     for one in read:
@@ -39,5 +39,5 @@ def inputs_of(*read: object) -> dict[FileId, bytes]:
                 shown = os.fsencode(name) if isinstance(name, str | bytes) else b""
                 found[file_id(os.fstat(fileno()))] = shown or b"(open file)"
         except (OSError, ValueError):
-            continue  # it is gone, or is not a file of the host
+            continue  # it is gone, or not a file of the host
     return found

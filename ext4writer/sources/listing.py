@@ -1,7 +1,7 @@
 """Entries of the host's directories, as plain values that one process can send to another.
 
-Listing a directory and making its nodes are separate steps. The system calls take longer than all
-that Python does with their results, so several processes may list for the one that builds.
+Listing a directory and creating its nodes are separate steps. The system calls take longer than
+the processing of their results in Python, so several processes may list for the one that builds.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from .mounts import Mounts
 
 BATCH_ENTRIES = 1024
-"""Entries that are handed over at a time."""
+"""Number of entries sent at a time."""
 TASK_ENTRIES = 1024
 """About how many entries one task lists: some 10 ms of work."""
 PART_NAMES = 2048
-"""A directory with more names is listed in parts of this size, which several processes share."""
+"""A directory with more names is listed in parts of this size, shared by several processes."""
 
 Times = tuple[int, int, int | None]
 """Access, change and birth time in nanoseconds."""
@@ -43,50 +43,50 @@ Entry = tuple[
     int,  # st_uid
     int,  # st_gid
     int,  # st_mtime_ns
-    Any,  # size in bytes, target, st_rdev, or for a directory whether to descend
-    "tuple[int, int] | None",  # st_dev and st_ino of a file with several names
+    Any,  # size in bytes, link target, st_rdev, or for a directory whether to descend
+    "tuple[int, int] | None",  # st_dev and st_ino of a file with hard links
     "XattrItems | None",
     "Times | None",
     "Stamp | None",  # of a regular file
-    int,  # inode flags, and above their 32 bits the project
+    int,  # inode flags in the low 32 bits, the project above them
 ]
-"""One name. A plain tuple, because there may be hundreds of thousands."""
+"""One directory entry. A plain tuple, because there may be hundreds of thousands."""
 
 
 class Folder(NamedTuple):
-    """A directory that is to be listed, or a part of it."""
+    """A directory to be listed, or a part of it."""
 
     path: bytes
-    """In the tree, with a final slash."""
+    """Path in the tree, with a final slash."""
     host: HostDirectory
     names: list[bytes] | None = None
-    """The names that are wanted; None for all."""
+    """The names to list; None for all."""
 
 
 class Listing(NamedTuple):
     """The entries of a directory, or some of them."""
 
     path: bytes
-    """In the tree, with a final slash."""
+    """Path in the tree, with a final slash."""
     entries: list[Entry]
     is_last: bool
     """Whether this completes the directory, or the requested part of it."""
 
 
 class Listings(NamedTuple):
-    """The entries of some directories; those of a large one come in several of these."""
+    """The entries of some directories; a large directory is split over several objects."""
 
     folders: list[Listing]
     losses: list[Loss]
     left: list[tuple[bytes, list[bytes] | None]]
     """Path and names (None for all) of each directory that is still to be listed."""
     parts: list[tuple[bytes, list[bytes]]]
-    """The same for parts of directories that were found only now."""
+    """Path and names of each newly found part of a large directory, still to be listed."""
     excluded: list[tuple[bytes, bytes]]
-    """What the caller's ``exclude`` or ``skip`` left out in another process."""
+    """Path and name of each entry that a callable ``exclude`` left out in another process."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        # There is a folder for each directory, and plain tuples are pickled faster.
+        # There may be many directories, and plain tuples are pickled faster.
         return _sent, (list(map(tuple, self.folders)), *self[1:])
 
 
@@ -107,7 +107,7 @@ class ScanRule(NamedTuple):
 
 
 class Lister:
-    """Lists directories of a tree whose root lies on ``device``."""
+    """Lists directories of a tree whose root is on ``device``."""
 
     def __init__(self, rule: ScanRule, device: int, *, shared: bool = True) -> None:
         """``shared`` leaves parts of large directories to other processes."""
@@ -130,9 +130,10 @@ class Lister:
         return Lister, (self._rule, self._device)
 
     def begin(self) -> None:
-        """Change into each directory from now on, since the system resolves short paths faster.
+        """Prepare another process for listing.
 
-        Also record what the caller's functions exclude, since they may keep account of it.
+        It will change into each directory, since the kernel resolves short paths faster. It also
+        records what a callable ``exclude`` leaves out, for a function that counts its calls.
         """
         if callable(self._rule.exclude):
             self._told = []
@@ -141,7 +142,7 @@ class Lister:
                 self._home = os.open(".", os.O_PATH | O_CLOEXEC)
 
     def do(self, folders: Sequence[Folder]) -> Iterator[Listings]:
-        """List ``folders`` and what is below them, up to about ``TASK_ENTRIES`` entries.
+        """List ``folders`` and their subdirectories, up to about ``TASK_ENTRIES`` entries.
 
         Raises :class:`SourceError` and :class:`SourceChangedError`.
         """
@@ -174,7 +175,7 @@ class Lister:
         return listings
 
     def finish(self) -> None:
-        """Go back to where it began."""
+        """Change back to the initial directory, and close all directories."""
         if self._home is not None:
             os.fchdir(self._home)
             os.close(self._home)
@@ -194,7 +195,7 @@ class Lister:
             if host.anchor is None:
                 place = self._way_to(host)
                 if names is not None:
-                    # Sorting here is cheaper than later, and gives the order of use.
+                    # Sorting here is cheaper than later, and this is the order of use.
                     prefix = place if place.endswith(b"/") else place + b"/"
                     yield from self._entries(map(_Named, repeat(prefix), sorted(names)), path)
                     return
@@ -218,7 +219,7 @@ class Lister:
                 os.close(fd)
 
     def _way_to(self, host: HostDirectory) -> bytes:
-        """A path of ``host``: a short one without links if this process may change into it."""
+        """A path of ``host``: ``.`` after changing into it, if this process may do so."""
         if self._home is None:
             return host.path or b"/"
         os.fchdir(self._folders.fd_of(host))
@@ -230,7 +231,7 @@ class Lister:
         prefix: bytes,
         most: int = 0,
     ) -> Iterator[Listing]:
-        """The hot loop of a scan. Names beyond the first ``most`` become parts, unless it is 0."""
+        """The hot loop of a scan. Names after the first ``most`` become parts, unless it is 0."""
         rule, device, excluded, xattrs = self._rule, self._device, self._excluded, self._xattrs
         skip, hard_links, keep_times = rule.skip, rule.hard_links, rule.keep_times
         told, inode_flags = self._told, self._flags
@@ -316,7 +317,7 @@ class Lister:
         self._mounts.check(device, place, path)
 
     def _leave_parts(self, path: bytes, names: list[bytes]) -> None:
-        """Leave the rest of a large directory to any process that is idle."""
+        """Leave the remaining names of a large directory to any idle process."""
         self._parts += (
             (path, names[first : first + PART_NAMES]) for first in range(0, len(names), PART_NAMES)
         )
@@ -325,7 +326,7 @@ class Lister:
 def _matcher(patterns: Patterns) -> Match | None:
     if patterns == ():
         return None
-    from ..edit.globs import matcher  # late: most sources are read whole
+    from ..edit.globs import matcher  # late: most callers exclude nothing
 
     return matcher(patterns)
 
@@ -340,7 +341,7 @@ OTHER_KINDS = {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}
 
 
 def subfolders(listing: Listing, host: HostDirectory) -> list[Folder]:
-    """The directories in ``listing`` (of the directory ``host``) that are to be listed, too."""
+    """The subdirectories in ``listing`` (of the directory ``host``) that must be listed."""
     return [
         Folder(listing.path + entry[0] + b"/", host.child(entry[0]))
         for entry in listing.entries
@@ -354,14 +355,14 @@ def times_of(status: os.stat_result) -> Times:
 
 
 def _sorted(entries: Iterator[os.DirEntry[bytes]]) -> Iterator[os.DirEntry[bytes]]:
-    """``entries`` by name, the order of use; each is freed after it was looked at."""
+    """``entries`` sorted by name, the order of use; each is freed after use."""
     left: list[Any] = sorted(entries, key=attrgetter("name"), reverse=True)
     left.insert(0, None)
     return iter(left.pop, None)
 
 
 class _Named:
-    """The part of ``os.DirEntry`` that the scan needs, for an entry known by name only."""
+    """The part of ``os.DirEntry`` that the scan needs, for an entry given by its name."""
 
     __slots__ = ("name", "path", "stat")
 
@@ -379,7 +380,7 @@ class _EntryBelow:
     def __init__(self, entry: os.DirEntry[str], folder_fd: int) -> None:
         self._entry = entry
         self.name = os.fsencode(entry.name)
-        # A name in /proc, because there is no listxattr relative to a descriptor.
+        # A path in /proc, because listxattr cannot be relative to a descriptor.
         self.path = b"/proc/self/fd/%d/%b" % (folder_fd, self.name)
 
     def stat(self, *, follow_symlinks: bool) -> os.stat_result:

@@ -1,4 +1,4 @@
-"""The content that a manifest names: files of the host below one root, checked by digests."""
+"""The content that a manifest refers to: files of the host below one root, verified by digests."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..errors import SourceChangedError, SourceError
 from .host import HostDirectory, HostFile
 
 CHUNK = 1 << 20
-NAME_MOST = 4095
-"""Bytes of a path that Linux takes in one call (include/uapi/linux/limits.h, PATH_MAX)."""
+MAX_PATH_BYTES = 4095
+"""Longest path that Linux accepts in one call (include/uapi/linux/limits.h, PATH_MAX)."""
 
 
 class ContentRoot:
     """The directory of the host that holds a manifest's files.
 
     Nothing outside it is opened: names with ``..``, absolute names elsewhere and symbolic links
-    that lead out are refused, because a manifest may come from an untrusted source.
+    that lead outside are refused, because a manifest may come from an untrusted source.
     """
 
     def __init__(self, root: bytes | None) -> None:
@@ -30,13 +30,14 @@ class ContentRoot:
         self._folders: dict[bytes, HostDirectory] = {}
 
     def file(self, name: bytes, size: int | None) -> HostFile:
-        """The regular file ``name``, which must have ``size`` bytes if that is given.
+        """The regular file ``name``, which must have ``size`` bytes unless that is None.
 
         Raises :class:`SourceError`, and ``FileNotFoundError`` if there is no such file.
         """
-        if len(name) > NAME_MOST:
+        if len(name) > MAX_PATH_BYTES:
             raise SourceError(
-                name[:100] + b"...", f"has {len(name)} bytes; {NAME_MOST} is the most for a path"
+                name[:100] + b"...",
+                f"has {len(name)} bytes; {MAX_PATH_BYTES} is the most for a path",
             )
         folder_name, _, base = name.rpartition(b"/")
         if name.startswith(b"/") and not folder_name:
@@ -54,7 +55,9 @@ class ContentRoot:
         except (OSError, ValueError) as error:
             raise SourceError(path, f"cannot be read: {error}") from error
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(path, "is no regular file, and the manifest wants its content")
+            raise SourceError(
+                path, "is not a regular file, but the manifest refers to it as content"
+            )
         if size is not None and status.st_size != size:
             raise SourceChangedError(
                 path, f"has {status.st_size} bytes, and the manifest says {size}"
@@ -63,31 +66,29 @@ class ContentRoot:
 
     def _folder(self, folder: bytes, name: bytes) -> HostDirectory:
         if self.root is None:
-            raise SourceError(
-                name, "is named as content, and no root was given below which to look for it"
-            )
+            raise SourceError(name, "is named as content, but no root was given that contains it")
         if b".." in folder.split(b"/") or b"\0" in name:
-            raise SourceError(name, "is named as content; '..' and NUL cannot stand in such a name")
+            raise SourceError(name, "is named as content; such a name cannot contain '..' or NUL")
         path = os.path.realpath(os.path.join(self.root, folder))
         inside = self.root.rstrip(b"/")
         if path != self.root and not path.startswith(inside + b"/"):
             raise SourceError(
-                name, f"is named as content and lies outside of the root {os.fsdecode(self.root)}"
+                name, f"is named as content but is outside the root {os.fsdecode(self.root)}"
             )
         return HostDirectory(path.rstrip(b"/"), top=len(inside))
 
 
 class Digest(Protocol):
-    """The methods of hashlib's objects that this module uses."""
+    """The methods of hashlib objects that this module uses."""
 
     def update(self, data: bytes | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
 class PosixChecksum:
-    """The checksum of cksum(1), in decimal: a CRC of the content and of its length.
+    """The checksum of cksum(1), in decimal: a CRC of the content and its length.
 
-    It runs from the highest bit, where zlib's CRC-32 runs from the lowest, so bits are reversed.
+    It processes bits from the highest, zlib's CRC-32 from the lowest, so bits are reversed.
     """
 
     def __init__(self) -> None:
@@ -119,7 +120,7 @@ DIGESTS: dict[str, Callable[[], Digest]] = {
 
 
 class CheckedContent(Content):
-    """Content whose digests are compared while Python reads it; the kernel cannot copy it."""
+    """Content with digests that are verified as it is read, so the kernel cannot copy it."""
 
     __slots__ = ("content", "expected", "name")
 
@@ -166,7 +167,7 @@ class CheckedContent(Content):
 
 
 class _CheckingReader:
-    """Reads forwards, including skipped bytes, and compares the digests at the end."""
+    """Reads forwards, including skipped bytes, and verifies the digests at the end."""
 
     fd: int | None = None
     fd_offset = 0

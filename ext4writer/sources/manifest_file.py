@@ -1,4 +1,4 @@
-"""A manifest as a tree: a text that names each path, and where its content comes from."""
+"""Trees from manifests: text files that list each path and the source of its content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .mtree import read_mtree
 Format = Literal["mtree", "dump"]
 
 IN_MEMORY = b"(manifest in memory)"
-_LOOKED_AT = 1 << 16
+_PEEK_BYTES = 1 << 16
 _DUMP_LINE = re.compile(rb"\n*/[^ \n]* [0-9]+ @?[0-7]+ [0-9]+ [0-9]+ [0-9]+ [0-9]+ [-0-9]")
 
 
@@ -39,15 +39,15 @@ def manifest(
 ) -> Tree:
     """Read a manifest from ``source``: a path, a binary stream, or the text itself as ``bytes``.
 
-    It is an mtree file (mtree(5)) or a composefs dump (composefs-dump(5)); ``format`` says which,
-    or else its first bytes do. The files that it names are below the directory ``root``, by default
-    the manifest's own, and nothing outside it is read. Their sizes are checked now and their bytes
-    read later. ``verify`` compares the digests in an mtree file with the content when that is read.
+    It is an mtree file (mtree(5)) or a composefs dump (composefs-dump(5)); without ``format``, its
+    first bytes decide. The files that it names are below the directory ``root``, by default that of
+    the manifest, and nothing outside it is read. Their sizes are checked now, and their bytes are
+    read later. ``verify`` compares the digests in an mtree file with the content when it is read.
     ``users`` and ``groups`` map names to numbers for entries that have ``uname=`` or ``gname=`` and
     no number; the host's databases are not used.
 
-    Raises :class:`SourceError`, which names the line; :class:`SourceChangedError` for content of
-    another size; and :class:`CancelledError`.
+    Raises :class:`SourceError` with the line; :class:`SourceChangedError` for content of another
+    size; and :class:`CancelledError`.
     """
     if not isinstance(source, bytes):
         check_input(source)
@@ -87,11 +87,11 @@ def manifest(
 
 
 def _format_of(stream: BinaryIO) -> Format:
-    """A dump begins with a path and numbers; nothing that is an mtree file does."""
+    """Guess the format: a dump begins with a path and numbers, and an mtree file never does."""
     if isinstance(stream, io.BufferedReader):
-        start = stream.peek(_LOOKED_AT)
+        start = stream.peek(_PEEK_BYTES)
     else:
         before = stream.tell()
-        start = stream.read(_LOOKED_AT)
+        start = stream.read(_PEEK_BYTES)
         stream.seek(before)
     return "dump" if _DUMP_LINE.match(start) else "mtree"

@@ -1,4 +1,4 @@
-"""The common part of both manifest readers: lines, numbers, and where an entry belongs."""
+"""The common part of both manifest readers: lines, numbers, and parents of entries."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from ..tree import (
 from ..units import NANOSECONDS
 
 LINE_MOST = 1 << 20
-"""Bytes of one line, continuations included."""
+"""Most bytes of one line, including continuations."""
 PATH_MOST = 1 << 15
-"""Bytes of a path. A walk over a tree makes every path; this bounds the cost of a deep tree."""
+"""Most bytes of a path. A walk builds every path, and this limits the cost of a deep tree."""
 IMPLIED_MOST, IMPLIED_EACH = 100_000, 8
-"""How many directories a manifest may leave out, and how many more for each of its entries."""
+"""How many directories a manifest may omit, plus how many more for each of its entries."""
 
 EMPTY = BytesContent(b"")
 
@@ -39,7 +39,7 @@ _TIME = re.compile(rb"(-?[0-9]{1,20})(?:\.([0-9]{1,9}))?")
 
 
 class ManifestReader:
-    """Base of the readers: the tree under construction, and errors that name file and line."""
+    """Base class of the readers: the tree under construction, and errors with file and line."""
 
     def __init__(
         self,
@@ -57,22 +57,22 @@ class ManifestReader:
         self._cancel = cancel
         self._entries = 0
         self._implied = 0
-        """Directories that exist only because something lies below them."""
+        """Number of directories that are not listed but have entries below them."""
         self._bytes = 0
         self._parent: tuple[bytes, Directory] = (b"", self.tree.root)
         self._xattrs: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
 
     def error(self, problem: object, path: bytes | None = None) -> SourceError:
-        """The error for the line that was read last."""
+        """The error for the last line read, with the entry's ``path`` if given."""
         where = "" if path is None else f"{display_path(path)}: "
         return SourceError(self.name, f"line {self.line_number}: {where}{problem}")
 
     def lose(self, path: bytes, what: str, code: LossCode) -> None:
-        """Note that something of the entry at ``path`` is not kept."""
+        """Record that something of the entry at ``path`` is not kept."""
         self.tree.losses.append(Loss(path, what, code))
 
     def physical_lines(self) -> Iterator[bytes]:
-        """Yield the lines without their line ends."""
+        """Yield the lines without their newlines."""
         while line := self._stream.readline(LINE_MOST + 1):
             self.line_number += 1
             if len(line) > LINE_MOST:
@@ -80,7 +80,7 @@ class ManifestReader:
             yield line[:-1] if line.endswith(b"\n") else line
 
     def count(self, node: Node) -> None:
-        """Count one entry, and report progress now and then."""
+        """Count one entry; report progress every ``REPORT_EVERY`` entries."""
         self._entries += 1
         if isinstance(node, RegularFile):
             self._bytes += node.content.size
@@ -93,7 +93,7 @@ class ManifestReader:
             self._progress(Progress("scan", self._entries, 0, self._bytes, 0, self._bytes))
 
     def shared(self, xattrs: dict[bytes, bytes]) -> Xattrs:
-        """The equal set that is already kept, or this one."""
+        """An equal dictionary that was passed earlier, or this one."""
         return self._xattrs.setdefault(tuple(sorted(xattrs.items())), xattrs)
 
     def owner(self, word: bytes, what: str, path: bytes) -> int:
@@ -104,29 +104,29 @@ class ManifestReader:
             raise self.error(f"{what} {error}", path) from None
 
     def number(self, word: bytes, what: str, most: int, base: int = 10) -> int:
-        """The value of ``word``; an error if it is not a number or is above ``most``."""
+        """The value of ``word``; :class:`SourceError` if it is not a number or above ``most``."""
         try:
             if not _NUMBER.fullmatch(word):
                 raise ValueError
             value = int(word, base)
         except ValueError:
-            raise self.error(f"{what} {_shown(word)} is no number") from None
+            raise self.error(f"{what} {_shown(word)} is not a number") from None
         if value > most:
             raise self.error(f"{what} {value:o}" if base == 8 else f"{what} {value}, above {most}")
         return value
 
     def time(self, word: bytes) -> int:
-        """Nanoseconds of ``seconds.nanoseconds``; in both formats the second part is an integer."""
+        """``seconds.nanoseconds`` in nanoseconds; the second part is an integer in both formats."""
         found = _TIME.fullmatch(word)
         if found is None:
             raise self.error(f"the time {_shown(word)} is not seconds.nanoseconds")
         return int(found[1]) * NANOSECONDS + int(found[2] or 0)
 
     def parent_of(self, path: bytes, *, make: bool) -> Directory:
-        """The directory above the absolute ``path``, which has no empty components.
+        """The parent directory of the absolute ``path``, which has no empty components.
 
-        ``make`` creates missing ones as implied directories; else a missing one is an error. So is
-        a component that is not a valid name.
+        ``make`` creates missing directories as implied ones. Raises :class:`SourceError` for a
+        missing directory otherwise, and for a component that is not a valid name.
         """
         above = path[: path.rindex(b"/")]
         known, directory = self._parent
@@ -150,20 +150,20 @@ class ManifestReader:
                 self.check_name(name, path)
                 node = directory.children[name] = Directory(implied=True)
             if not isinstance(node, Directory):
-                raise self.error("lies below something that is no directory", path)
+                raise self.error("is below something that is not a directory", path)
             directory = node
         self._parent = (above, directory)
         return directory
 
     def check_name(self, name: bytes, path: bytes) -> None:
-        """Raise for a component that no directory can hold."""
+        """Raise :class:`SourceError` for a name that a directory cannot contain."""
         try:
             check_name(name, path)
         except TreeError as error:
             raise self.error(error.problem, path) from None
 
     def symlink(self, target: bytes, path: bytes) -> Symlink:
-        """A symbolic link to ``target``, which must be valid."""
+        """A symbolic link to ``target``; raises :class:`SourceError` for an invalid target."""
         if not target or b"\0" in target:
             raise self.error("is a symbolic link without a target, or with a NUL byte in it", path)
         if len(target) > SYMLINK_MAX:
@@ -176,14 +176,14 @@ def _shown(word: bytes) -> str:
 
 
 def split_device(number: int) -> tuple[int, int]:
-    """Major and minor of a ``dev_t`` as the C library of Linux packs it (gnu_dev_major(3))."""
+    """Major and minor number of a ``dev_t`` as packed by glibc (gnu_dev_major(3))."""
     major = (number >> 8 & 0xFFF) | (number >> 32 & ~0xFFF)
     minor = (number & 0xFF) | (number >> 12 & 0xFFFFFF00)
     return major, minor
 
 
 def pack_device(major: int, minor: int) -> int:
-    """The ``dev_t`` of two numbers; the inverse of :func:`split_device`."""
+    """The ``dev_t`` of a major and a minor number; the inverse of :func:`split_device`."""
     return (
         (minor & 0xFF)
         | (major & 0xFFF) << 8

@@ -1,4 +1,4 @@
-"""File systems mounted inside a source that hold no real files, such as /proc."""
+"""Detects mounted pseudo file systems inside a source, such as /proc."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ PSEUDO = frozenset(
         *("mqueue", "rpc_pipefs", "resctrl", "nfsd", "autofs"),
     )
 )
-"""Types that show the state of the kernel. Those that hold files in memory are not among them."""
+"""Types that show the state of the kernel. File systems in memory, such as tmpfs, are missing."""
 
 
 class Mounts:
-    """The mounted file systems, read once a scan meets another device."""
+    """The mounted file systems, read when a scan first reaches another device."""
 
     def __init__(self) -> None:
         self._types: dict[tuple[int, int], str] | None = None
-        self._fine: set[int] = set()
+        self._accepted: set[int] = set()
 
     def check(self, device: int, place: bytes, path: bytes) -> None:
         """Raise :class:`SourceError` if ``device`` is a pseudo file system.
 
-        ``place`` is the host path, as far as known, of the directory at ``path`` in the tree.
+        ``place`` is the host path, if known, of the directory at ``path`` in the tree.
         """
-        if device in self._fine:
+        if device in self._accepted:
             return
         if self._types is None:
             self._types = _mounted_types()
@@ -41,15 +41,15 @@ class Mounts:
             raise SourceError(
                 shown,
                 f"is a mounted {kind}, which shows the state of the running kernel and holds no "
-                "files of a disk; unmount it, or leave out what other file systems hold with "
-                f"--one-file-system (one_file_system=True), or this alone with --exclude "
+                "files of a disk; unmount it, or leave out all other file systems with "
+                f"--one-file-system (one_file_system=True), or only this one with --exclude "
                 f"{display_path(path[1:])}",
             )
-        self._fine.add(device)
+        self._accepted.add(device)
 
 
 def _mounted_types() -> dict[tuple[int, int], str]:
-    """Major and minor number of each mount -> type; empty if the host does not say."""
+    """Device numbers (major, minor) -> type of the mount; empty if the host does not list them."""
     types: dict[tuple[int, int], str] = {}
     try:
         with open(MOUNTINFO, encoding="ascii", errors="replace") as lines:

@@ -1,8 +1,8 @@
-"""Manifests of BSD: mtree(5), as bsdtar, NetBSD's and FreeBSD's mtree(8) write it.
+"""BSD manifests: mtree(5), as written by bsdtar and by the mtree(8) of NetBSD and FreeBSD.
 
-A time has integer nanoseconds after its point in all of them (1.5 is 5 ns after 1 s). Where they
-differ: a path with a slash leaves the current directory as it is, as in libarchive's mtree(5);
-names are never patterns. docs/manifests.md has the table of keywords.
+In all of them, the digits after the point of a time are integer nanoseconds (1.5 is 5 ns after
+1 s). Where they differ, a path with a slash does not change the current directory, as in
+libarchive's mtree(5), and names are never patterns. docs/manifests.md has the table of keywords.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from .manifest_content import DIGESTS, CheckedContent, ContentRoot
 from .manifest_lines import EMPTY, LINE_MOST, PATH_MOST, ManifestReader, split_device
 
 Facts = dict[bytes, bytes]
-"""Keyword -> value as it stands in the file."""
+"""Keyword -> value, still escaped."""
 
 TAG_PREFIX = b"ext4writer."
-"""Prefix of the ``tags=`` that hold what mtree(5) has no keyword for."""
+"""Prefix of the ``tags=`` for attributes that have no keyword in mtree(5)."""
 
 KINDS: dict[bytes, type[Node]] = {
     b"block": BlockDevice,
@@ -60,7 +60,7 @@ CHECKS = {
 """Keyword -> name of the digest."""
 
 WITHOUT_EFFECT = {b"ignore", b"nochange"}
-"""Keywords that control a comparison with a directory and say nothing about an image."""
+"""Keywords that control a comparison with a directory and do not matter for an image."""
 USED = {
     *(b"type", b"mode", b"uid", b"gid", b"uname", b"gname", b"time", b"size", b"link", b"device"),
     *(b"nlink", b"inode", b"resdevice", b"contents", b"content", b"optional", b"flags", b"tags"),
@@ -72,11 +72,11 @@ WITHOUT_VALUE = {*WITHOUT_EFFECT, b"optional"}
 DIGEST_MOST = 128
 """Hexadecimal digits of the longest digest, SHA-512."""
 DEVICE_MOST = 100
-"""Bytes of the value of ``device=``; its numbers need forty."""
+"""Most bytes of the value of ``device=``; its numbers need forty."""
 FLAGS_KEPT = 256
-"""Values of ``flags=`` that are read once."""
+"""Number of values of ``flags=`` whose meaning is cached."""
 SHOWN = 100
-"""Bytes of a keyword or flag that the report shows."""
+"""Most bytes of a keyword or flag shown in the report."""
 
 _BEFORE_COMMENT = re.compile(rb"(?:[^\\#]++|\\.)*+", re.DOTALL)
 TAGS_OF_TIMES = {
@@ -97,10 +97,10 @@ def read_mtree(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
-    """Read an mtree file from ``stream``; the content of its files lies below ``root``.
+    """Read an mtree file from ``stream``; the content of its files is below ``root``.
 
-    ``verify`` compares the digests in it while the content is read. ``users`` and ``groups`` map
-    names to numbers where ``uname=`` or ``gname=`` has no number beside it. Raises
+    ``verify`` compares its digests with the content when that is read. ``users`` and ``groups`` map
+    names to numbers for entries with ``uname=`` or ``gname=`` but no number. Raises
     :class:`SourceError` with ``name`` and the line, and :class:`CancelledError`.
     """
     reader = _MtreeReader(
@@ -111,20 +111,20 @@ def read_mtree(
 
 @dataclass(slots=True)
 class _Tags:
-    """Our tags in ``tags=``; others are ignored."""
+    """The tags with our prefix in a ``tags=``; others are ignored."""
 
     inode: bytes | None
     times: dict[str, int]
     xattrs: Xattrs | None
     project: int | None
     unknown: list[bytes]
-    """What the report says about each unknown one."""
+    """The text in the report for each unknown tag."""
     entries: int = 0
-    """How many have it."""
+    """Number of entries with these tags."""
 
 
 class _Idle:
-    """One note for all entries that inherit a keyword from ``/set``; counted at the end."""
+    """A keyword of ``/set`` without effect; entries that inherit it are counted at the end."""
 
     __slots__ = ("from_entry", "what")
 
@@ -153,15 +153,15 @@ class _MtreeReader(ManifestReader):
         self._users = users
         self._groups = groups
         self._defaults: Facts = {}
-        """The defaults that ``/set`` gives; only known keywords, so there are few."""
+        """The defaults set by ``/set``; only known keywords, so there are few."""
         self._default_texts: Facts = {}
-        """Those of them that are already decoded."""
+        """The decoded values of some defaults."""
         self._default_tags: _Tags | None = None
         self._idle: dict[bytes, _Idle] = {}
         """Unknown keywords of ``/set``."""
         self._new_idle: list[_Idle] = []
-        """Those that no entry has inherited yet."""
-        self._adorned = 0
+        """Unknown keywords that no entry has inherited yet."""
+        self._entries_with_attributes = 0
         self._stack: list[Directory] | None = None
         """The current directory and those above it; None until needed."""
         self._folder_path = b""
@@ -170,9 +170,9 @@ class _MtreeReader(ManifestReader):
         self._linked: dict[tuple[bytes, bytes], tuple[Node, bytes]] = {}
         self._modes: dict[bytes, int] = {}
         self._flags: dict[bytes, tuple[int, bytes]] = {}
-        """Values of ``flags=`` -> the flags, and the words that mean none."""
+        """Values of ``flags=`` -> inode flags, and the words without a matching flag."""
         self._without_effect: dict[bytes, tuple[bytes, int]] = {}
-        """What is not kept -> the first path that has it, and how many have it."""
+        """Text about something not kept -> the first path with it, and the number of entries."""
 
     def run(self) -> Tree:
         for line in self._lines():
@@ -197,7 +197,7 @@ class _MtreeReader(ManifestReader):
         return self.tree
 
     def _lines(self) -> Iterator[bytes]:
-        """Join lines that a final backslash continues, and drop comments."""
+        """Yield logical lines: lines continued by a final backslash joined, comments dropped."""
         held: list[bytes] = []
         size = 0
         for line in self.physical_lines():
@@ -211,7 +211,7 @@ class _MtreeReader(ManifestReader):
                 size += len(line)
                 if size > LINE_MOST:
                     raise self.error(
-                        f"it is longer than {LINE_MOST:,} bytes with what continues it"
+                        f"it is longer than {LINE_MOST:,} bytes with its continuation lines"
                     )
                 continue
             line = b" ".join([*held, kept[0]])
@@ -221,7 +221,7 @@ class _MtreeReader(ManifestReader):
                 raise self.error("it holds a NUL byte")
             yield line
         if held:
-            raise self.error("the manifest ends where a line is to be continued")
+            raise self.error("the manifest ends after a line that is to be continued")
 
     def _facts(self, words: list[bytes]) -> Facts:
         facts: Facts = {}
@@ -238,7 +238,7 @@ class _MtreeReader(ManifestReader):
             if key in KNOWN:
                 self._defaults[key] = value
             else:
-                idle = self._idle[key] = _Idle(_unknown_keyword(key), self._adorned)
+                idle = self._idle[key] = _Idle(_unknown_keyword(key), self._entries_with_attributes)
                 self._new_idle.append(idle)
 
     def _unset(self, keys: list[bytes]) -> None:
@@ -246,7 +246,7 @@ class _MtreeReader(ManifestReader):
             self._forget(key)
 
     def _forget(self, key: bytes) -> None:
-        """Drop the default that ``/set`` gave for ``key``."""
+        """Drop the default for ``key``, and count the entries that inherited an unknown one."""
         self._defaults.pop(key, None)
         self._default_texts.pop(key, None)
         if key == b"tags":
@@ -256,10 +256,10 @@ class _MtreeReader(ManifestReader):
                     self._count_more(what, tags.entries - 1)
         idle = self._idle.pop(key, None)
         if idle is not None:
-            self._count_more(idle.what, self._adorned - idle.from_entry)
+            self._count_more(idle.what, self._entries_with_attributes - idle.from_entry)
 
     def _count_more(self, what: bytes, entries: int) -> None:
-        """Add ``entries`` to a count in the report, unless there are none."""
+        """Add ``entries`` to a count in the report; do nothing for 0."""
         if entries:
             path, count = self._without_effect[what]
             self._without_effect[what] = (path, count + entries)
@@ -312,7 +312,7 @@ class _MtreeReader(ManifestReader):
 
     def _adorn_root(self, facts: Facts) -> None:
         if facts.get(b"type", b"dir") != b"dir":
-            raise self.error("is a directory, whatever the manifest says", b"/")
+            raise self.error("must be a directory, but the manifest has another type", b"/")
         self._adorn(self.tree.root, b"/", facts)
         self.count(self.tree.root)
 
@@ -333,7 +333,7 @@ class _MtreeReader(ManifestReader):
         return name
 
     def _put(self, folder: Directory, name: bytes, path: bytes, facts: Facts) -> Node | None:
-        """Take one entry that is not the root; None if it is optional and not there."""
+        """Add one entry that is not the root; None if it is optional and missing."""
         known = folder.children.get(name)
         kind = self._kind(facts, known, path)
         tags = self._tags(facts, path) if b"tags" in facts else None
@@ -363,11 +363,11 @@ class _MtreeReader(ManifestReader):
         if kind is None:
             raise self.error(f"has the unknown type {word[:40]!r}", path)
         if known is not None and type(known) is not kind:
-            raise self.error("is in the manifest already, and of another type there", path)
+            raise self.error("is in the manifest already, with another type", path)
         return kind
 
     def _node(self, kind: type[Node], path: bytes, facts: Facts) -> Node:
-        """A new node with the default mode of its kind, for when the manifest has none."""
+        """A new node with the default mode of its kind."""
         if kind is RegularFile:
             return RegularFile(EMPTY)
         if kind is Symlink:
@@ -381,7 +381,7 @@ class _MtreeReader(ManifestReader):
         return kind(DEFAULT_MODES.get(kind, 0o644))
 
     def _text(self, facts: Facts, key: bytes, path: bytes) -> bytes:
-        """The decoded value of ``key``. A default of ``/set`` may be long and is decoded once."""
+        """The decoded value of ``key``. Defaults of ``/set`` may be long and are decoded once."""
         word = facts[key]
         if word is not self._defaults.get(key):
             return self._unvis(word, path)
@@ -397,14 +397,14 @@ class _MtreeReader(ManifestReader):
             raise self.error(error, path) from None
 
     def _device(self, word: bytes, path: bytes) -> tuple[int, int]:
-        """``format,major,minor``, or a number as Linux packs it."""
+        """Major and minor number of ``format,major,minor`` or of a number packed as on Linux."""
         _, *parts = words = word[: DEVICE_MOST + 1].split(b",")
         try:
             if len(word) > DEVICE_MOST:
                 raise ValueError
             numbers = [_c_number(part) for part in parts or words]
         except ValueError:
-            raise self.error(f"has the device {word[:40]!r}, which is no number", path) from None
+            raise self.error(f"has the device {word[:40]!r}, not a number", path) from None
         if not parts:
             return split_device(numbers[0])
         if len(parts) != 2:
@@ -412,7 +412,7 @@ class _MtreeReader(ManifestReader):
         return numbers[0], numbers[1]
 
     def _fill(self, node: RegularFile, path: bytes, facts: Facts, known: bool) -> bool:
-        """Find the content of a file; False if it is optional and not there."""
+        """Find the content of a file; False if it is optional and missing."""
         size = None
         if b"size" in facts:
             size = self.number(facts[b"size"], "size", (1 << 63) - 1)
@@ -453,7 +453,7 @@ class _MtreeReader(ManifestReader):
     def _link_key(
         self, facts: Facts, tags: _Tags | None, path: bytes, known: Node | None
     ) -> tuple[bytes, bytes] | None:
-        """The key that all names of one file share; None for a file with one name."""
+        """The key that all hard links to one file share; None for a file with one name."""
         inode = facts.get(b"inode") if tags is None or tags.inode is None else tags.inode
         links = None
         if b"nlink" in facts:
@@ -464,7 +464,7 @@ class _MtreeReader(ManifestReader):
             self.lose(
                 path,
                 f"has {links} names and no inode= by which to find the others; "
-                "it becomes a file of its own",
+                "it becomes a separate file",
                 "links-unknown",
             )
         return None
@@ -486,11 +486,11 @@ class _MtreeReader(ManifestReader):
         return node
 
     def _adorn(self, node: Node, path: bytes, facts: Facts, tags: _Tags | None = None) -> None:
-        """Set the attributes that all kinds have, as far as ``facts`` gives them."""
+        """Set those attributes in ``facts`` that all kinds of nodes have."""
         for idle in self._new_idle:
             self._without_effect.setdefault(idle.what, (path, 0))
         self._new_idle.clear()
-        self._adorned += 1
+        self._entries_with_attributes += 1
         if isinstance(node, Directory):
             node.implied = False
         word = facts.get(b"mode")
@@ -522,7 +522,7 @@ class _MtreeReader(ManifestReader):
             self._note(b"its only digest is rmd160, which is not checked", path)
 
     def _adorn_with_flags(self, node: Node, word: bytes, path: bytes) -> None:
-        """Set the flags that Linux has too; ``/set`` gives the same word to many entries."""
+        """Set the flags that Linux also has; cached, as ``/set`` gives many entries the same."""
         found = self._flags.get(word)
         if found is None:
             flags, unknown = from_bsd_words(word.decode("ascii", "backslashreplace"))
@@ -540,10 +540,10 @@ class _MtreeReader(ManifestReader):
 
     def _mode(self, word: bytes, path: bytes) -> int:
         try:
-            # As NetBSD's mtree(8) does, apply a symbolic mode to 0.
+            # A symbolic mode is applied to 0, as in NetBSD's mtree(8).
             mode = parse_mode(word.decode("ascii"))(0, False)
         except ValueError:
-            raise self.error(f"has the mode {word[:40]!r}, which is none", path) from None
+            raise self.error(f"has the invalid mode {word[:40]!r}", path) from None
         self._modes[word] = mode
         return mode
 
@@ -553,7 +553,7 @@ class _MtreeReader(ManifestReader):
             what = "user" if key == b"uname" else "group"
             raise self.error(
                 f"belongs to the {what} {name[:SHOWN]!r}, whose number is not known; "
-                f"write {what[0]}id=, or give the numbers of names",
+                f"write {what[0]}id=, or pass the numbers of names",
                 path,
             )
         try:
@@ -610,7 +610,7 @@ class _MtreeReader(ManifestReader):
 
 
 def _unknown_keyword(key: bytes) -> bytes:
-    return b"the keyword " + key[:SHOWN] + b" is unknown, and what it says is not kept"
+    return b"the keyword " + key[:SHOWN] + b" is unknown, and its value is not kept"
 
 
 def _c_number(word: bytes) -> int:

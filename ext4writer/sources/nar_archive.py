@@ -1,7 +1,7 @@
-"""Nix archives (NAR): an archive becomes a node whose files are slices of it.
+"""Nix archives (NAR): an archive becomes a node; its files are slices of the archive.
 
-Only the form that Nix itself writes is read. A tree has exactly one such archive, so writing it
-again gives the same hash.
+Only the canonical form that Nix itself writes is accepted. A tree has exactly one such archive, so
+writing it again yields the same hash.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from .nar_format import (
 from .tar_archive.limits import DEFAULT_LIMITS, Limits, Usage
 
 DEPTH_MAX = 2048
-"""Levels of directories; no program could open the path of anything deeper."""
+"""Most levels of directories; no program could open the path of anything deeper."""
 WINDOW_BYTES = 64 << 10
 
 ReadAt = Callable[[int, int], bytes]
-"""(offset, count), both in bytes -> the bytes there; fewer only at the end of the archive."""
+"""(offset, count), both in bytes -> that many bytes; fewer only at the end of the archive."""
 
 MakeContent = Callable[[int, int], Content]
-"""(offset, size), both in bytes -> the content at that place in the archive."""
+"""(offset, size), both in bytes -> the content stored there in the archive."""
 
 
 @checked("path")
@@ -64,10 +64,9 @@ def nar(path: str | bytes | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS
     """Read the archive in the file ``path``: a directory, a regular file or a symbolic link.
 
     The modes are those of a store, the owner is 0:0, the times are 0. Content stays in the file.
-    Raises :class:`SourceError` for a file that cannot be read, and :class:`ArchiveError`, with the
-    byte offset, for one that is not an archive as Nix writes it.
-    :class:`LimitError` for more ``members``, ``metadata_bytes`` (targets of links) or
-    ``content_bytes`` than ``limits`` allow.
+    Raises :class:`SourceError` for a file that cannot be read; :class:`ArchiveError`, with the byte
+    offset, for one that is not an archive in the form Nix writes; and :class:`LimitError` for more
+    ``members``, ``metadata_bytes`` (link targets) or ``content_bytes`` than ``limits`` allow.
     """
     check_input(path, streams=False)
     name = os.fsencode(path)
@@ -83,7 +82,7 @@ def read_nar_file(name: bytes, usage: Usage) -> Node:
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(name, "is no file, so no Nix archive")
+            raise SourceError(name, "is not a regular file, so it cannot be a Nix archive")
         size, stamp = status.st_size, stamp_of(status)
 
         def read_at(offset: int, count: int) -> bytes:
@@ -108,7 +107,7 @@ def read_nar(
     name: bytes,
     usage: Usage | None = None,
 ) -> Node:
-    """Read an archive of ``size`` bytes; errors call it ``name``. See :func:`nar`."""
+    """Read an archive of ``size`` bytes; ``name`` is its name in errors. See :func:`nar`."""
     usage = usage or Usage(name, DEFAULT_LIMITS)
     return _Parser(read_at, size, make_content, name, usage).parse()
 
@@ -131,22 +130,22 @@ class _Parser:
         self._base = 0
         """Offset of the window in the archive, in bytes."""
         self._at = 0
-        """Bytes of the window that are consumed."""
+        """Number of bytes of the window consumed so far."""
         self._names: list[bytes] = []
-        """Names on the path to the directory that is being read."""
+        """Components of the path of the entry being read."""
 
     def parse(self) -> Node:
-        self._expect(MAGIC, "is no Nix archive")
+        self._expect(MAGIC, "is not a Nix archive")
         root = self._node()
         if isinstance(root, Directory):
             self._entries(root)
-        self._expect(CLOSE, "the archive does not end as it must")
+        self._expect(CLOSE, "the archive is not closed by a parenthesis")
         if self._base + self._at != self._size:
             raise self._error("something follows the end of the archive")
         return root
 
     def _entries(self, root: Directory) -> None:
-        """Read all entries below ``root``. Depth costs a list, not the interpreter's stack."""
+        """Read all entries below ``root``, without recursion."""
         directory, last = root, b""
         above: list[tuple[Directory, bytes]] = []
         while True:
@@ -159,7 +158,7 @@ class _Parser:
                 if isinstance(last_node, Directory):
                     above.append((directory, name))
                     if len(above) >= DEPTH_MAX:
-                        raise self._error(f"more than {DEPTH_MAX} directories lie in each other")
+                        raise self._error(f"more than {DEPTH_MAX} directories are nested")
                     directory, last = last_node, b""
                     continue
                 last = name
@@ -168,11 +167,11 @@ class _Parser:
             else:
                 return
             self._names.pop()
-            self._expect(CLOSE, "a node does not end as it must")
-            self._expect(CLOSE, "an entry does not end as it must")
+            self._expect(CLOSE, "a node is not closed by a parenthesis")
+            self._expect(CLOSE, "an entry is not closed by a parenthesis")
 
     def _node(self) -> Node:
-        """Read the start of a directory, or anything else up to its closing parenthesis."""
+        """Read a node up to its closing parenthesis; of a directory, only the start."""
         self._count_entry()
         self._expect(NODE, "a node has no type")
         if self._take(REGULAR):
@@ -182,7 +181,7 @@ class _Parser:
             offset = self._base + self._at
             if length > self._size - offset:
                 raise self._error(
-                    f"the archive is cut short: a file of {length} bytes begins, and "
+                    f"the archive is cut short: a file of {length} bytes begins, but only "
                     f"{self._size - offset} bytes are left"
                 )
             self._count_content(length)
@@ -199,13 +198,13 @@ class _Parser:
             if self._usage.metadata_bytes > self._usage.limits.metadata_bytes:
                 self._usage.keep(0, self._member())
             return Symlink(target, SYMLINK_MODE)
-        raise self._error("a node has a type that is not known")
+        raise self._error("a node has an unknown type")
 
     def _count_entry(self) -> None:
         usage = self._usage
         usage.entries += 1
         if usage.entries > usage.limits.members:
-            raise self._over("members", f"makes more than {usage.limits.members} entries")
+            raise self._over("members", f"has more than {usage.limits.members} entries")
 
     def _count_content(self, length: int) -> None:
         usage = self._usage
@@ -222,7 +221,7 @@ class _Parser:
         if b"/" in name or b"\0" in name:
             raise self._error(f"the name {shown!r} holds a slash or a NUL byte")
         if name <= last:
-            how = "comes twice" if name == last else "is not in the order of the names"
+            how = "occurs twice" if name == last else "is not in the order of the names"
             raise self._error(f"the name {shown!r} {how}")
         return name
 
@@ -240,14 +239,14 @@ class _Parser:
     def _padding(self, length: int) -> None:
         count = padding(length)
         if count and any(self._bytes(count)):
-            raise self._error("what fills up a string is not zeros")
+            raise self._error("the padding of a string is not zeros")
 
     def _expect(self, words: bytes, problem: str) -> None:
         if not self._take(words):
             raise self._error(problem)
 
     def _take(self, words: bytes) -> bool:
-        """Consume ``words`` if they come next; say whether they did."""
+        """Consume ``words`` if they are next; return whether they were."""
         if self._at + len(words) > len(self._window):
             self._fill()
         if self._window.startswith(words, self._at):
@@ -273,12 +272,12 @@ class _Parser:
             self._window, self._at = b"", 0
 
     def _fill(self) -> None:
-        """Move the window here. It is longer than any string that is requested."""
+        """Move the window to the current offset. It is longer than any string read from it."""
         self._base += self._at
         left = self._window[self._at :]
-        wanted = min(WINDOW_BYTES, self._size - self._base)
-        while len(left) < wanted:
-            more = self._read_at(self._base + len(left), wanted - len(left))
+        size = min(WINDOW_BYTES, self._size - self._base)
+        while len(left) < size:
+            more = self._read_at(self._base + len(left), size - len(left))
             if not more:
                 raise SourceChangedError(self._name, "became shorter while it was read")
             left += more
@@ -324,7 +323,7 @@ class NarFile(Content):
 
 
 class _SliceReader(DescriptorReader):
-    """Reads one stretch of the archive through a descriptor of the whole."""
+    """Reads one byte range of the archive through a descriptor of the archive."""
 
     def __init__(self, content: NarFile) -> None:
         super().__init__(
@@ -337,8 +336,8 @@ class _SliceReader(DescriptorReader):
         self._length = content.size
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        wanted = max(0, min(len(view), self._length - offset))
-        count = super().readinto(view[:wanted], self.fd_offset + offset)
-        if count < wanted:
+        available = max(0, min(len(view), self._length - offset))
+        count = super().readinto(view[:available], self.fd_offset + offset)
+        if count < available:
             raise changed_size(self.path, self._size, self.fd_offset + offset + count)
         return count

@@ -1,4 +1,4 @@
-"""The Nix archive of a node: its size in bytes, and its bytes piece by piece, for hashing."""
+"""Creates the Nix archive of a node in pieces, for hashing, and computes its size."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PADDING = [bytes(padding(size)) for size in range(ALIGNMENT)]
 
 
 def nar_size(root: Node) -> int:
-    """Bytes of the archive of ``root``; no content is read."""
+    """Size in bytes of the archive of ``root``; reads no content."""
     total = len(MAGIC) + len(CLOSE)
     per_entry = len(ENTRY) + len(ENTRY_NODE) + len(ENTRY_END) + LENGTH_BYTES
     for node in nodes(root):
@@ -56,10 +56,10 @@ def nar_size(root: Node) -> int:
 
 
 def dump_nar(root: Node, take: Callable[[memoryview], object], cancel: Cancel | None = None) -> int:
-    """Pass the archive of ``root`` to ``take``, piece by piece, and return its size in bytes.
+    """Pass the archive of ``root`` to ``take`` in pieces, and return its size in bytes.
 
-    A piece is only valid during the call. Raises :class:`TreeError` for a node that is neither a
-    directory, a regular file nor a symbolic link, and what reading content raises.
+    A piece is valid only during the call. Raises :class:`TreeError` for a node that is neither a
+    directory, a regular file nor a symbolic link, and whatever reading content raises.
     """
     return _Dump(take, cancel).dump(root)
 
@@ -82,7 +82,7 @@ class _Dump:
         return self._total
 
     def _directory(self, root: Directory) -> None:
-        """Everything below ``root``, without recursion."""
+        """Write everything below ``root``, without recursion."""
         self._put(DIRECTORY_HEAD)
         stack: list[Iterator[tuple[bytes, Node]]] = [iter(sorted(root.children.items()))]
         while True:
@@ -125,7 +125,7 @@ class _Dump:
         self._put(PADDING[size % ALIGNMENT])
 
     def _large(self, content: Content) -> None:
-        """Pass on content that is larger than the buffer, which is empty."""
+        """Write content larger than the buffer, which must be empty."""
         for piece in content.read_pieces(self._buffer):
             self._filled = len(piece)
             self._flush()
@@ -149,6 +149,6 @@ class _Dump:
 def _target(node: Node, name: bytes) -> bytes:
     if node.file_type != S_IFLNK or not isinstance(node, Symlink):
         raise TreeError(
-            name, "is neither a directory, a file nor a symbolic link; no archive has such"
+            name, "is neither a directory, a regular file nor a symbolic link, as a NAR requires"
         )
     return node.target

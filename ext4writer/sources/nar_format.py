@@ -1,7 +1,7 @@
-"""The words of a Nix archive (NAR), as its reader and its writer share them.
+"""The tokens of a Nix archive (NAR), shared by its reader and its writer.
 
-The format is a sequence of strings, each a little-endian 64-bit length, the bytes, and zeros up to
-the next multiple of eight (Nix manual, "Nix Archive (NAR) Format"; Dolstra's thesis, figure 5.2):
+The format is a sequence of strings: a little-endian 64-bit length, the bytes, and zeros up to the
+next multiple of eight (Nix manual, "Nix Archive (NAR) Format"; Dolstra's thesis, figure 5.2):
 
     nar       = "nix-archive-1" node
     node      = "(" "type" ( regular | symlink | directory ) ")"
@@ -18,27 +18,27 @@ LENGTH_BYTES = 8
 ALIGNMENT = 8
 
 EXECUTABLE = 0o100
-"""The only bit of a mode that an archive keeps: whether the owner may execute a file."""
+"""The only mode bit that an archive stores: whether the owner may execute a file."""
 
 EXECUTABLE_MODE = 0o555
 FILE_MODE = 0o444
 DIRECTORY_MODE = 0o555
 SYMLINK_MODE = 0o777
-"""The modes that Nix gives to what it unpacks into a store."""
+"""The modes that Nix sets when it unpacks an archive into a store."""
 
 
 def padding(size: int) -> int:
-    """How many zero bytes follow a string of ``size`` bytes."""
+    """Number of zero bytes after a string of ``size`` bytes."""
     return arithmetic.padding(size, ALIGNMENT)
 
 
 def word(data: bytes) -> bytes:
-    """``data`` as a string of the archive."""
+    """``data`` encoded as a string of the archive."""
     return len(data).to_bytes(LENGTH_BYTES, "little") + data + bytes(padding(len(data)))
 
 
 def words(*texts: bytes) -> bytes:
-    """Several strings, one after the other."""
+    """Several strings, encoded and concatenated."""
     return b"".join(map(word, texts))
 
 

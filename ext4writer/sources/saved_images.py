@@ -1,7 +1,7 @@
-"""Notices container images that are about to be read as ordinary files.
+"""Detects container images that are read as ordinary archives or directories.
 
 The output of ``docker save`` is also a tar archive, and an OCI image layout is also a directory.
-Read as such, they give a tree of layers and manifests instead of the files of the image.
+Read as such, they yield a tree of layers and manifests instead of the files of the image.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from ..errors import SourceError
 from ..tree import Directory, Loss, RegularFile, Tree
 
 DOCUMENT_BYTES = 8 << 20
-"""A larger document is not one of theirs (containers/documents.py)."""
+"""Most bytes of a document in a container image (containers/documents.py)."""
 
 
 def note_saved_image(tree: Tree, *, is_folder: bool) -> None:
     """Add a loss if ``tree`` is a container image that was read as ordinary files.
 
-    ``is_folder`` says that the source was a directory of the host, not an archive.
+    ``is_folder``: the source was a directory of the host, not an archive.
     """
     children = tree.root.children
     layout = isinstance(children.get(b"oci-layout"), RegularFile) and isinstance(
@@ -45,12 +45,12 @@ def _lists_images(node: object) -> bool:
     """Whether ``node`` is the ``manifest.json`` of ``docker save``."""
     if not isinstance(node, RegularFile) or not 0 < node.content.size <= DOCUMENT_BYTES:
         return False
-    import json  # late: hardly any folder has such a file
+    import json  # late: few trees have such a file
 
     try:
         listed = json.loads(node.content.read_bytes())
     except (SourceError, ValueError, RecursionError):
-        return False  # an unreadable file is an error when it is needed
+        return False  # an unreadable file is reported when its content is needed
     if not isinstance(listed, list) or not listed:
         return False
     return all(isinstance(one, dict) and {"Config", "Layers"} <= one.keys() for one in listed)

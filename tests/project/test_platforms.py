@@ -175,9 +175,9 @@ main(json.loads(sys.argv[2]))
 @pytest.mark.parametrize(
     ("module", "ending", "words"),
     [
-        ("zstandard", "zst", "zstd, and that needs the package zstandard, which is not installed"),
-        ("lzma _lzma", "xz", "xz, and that needs the module lzma, which this Python was built"),
-        ("bz2 _bz2", "bz2", "bzip2, and that needs the module bz2, which this Python was built"),
+        ("zstandard", "zst", "zstd, but the package zstandard is not installed"),
+        ("lzma _lzma", "xz", "xz, but this Python was built without the module lzma"),
+        ("bz2 _bz2", "bz2", "bzip2, but this Python was built without the module bz2"),
     ],
 )
 def test_a_missing_decompressor_is_one_clear_line(

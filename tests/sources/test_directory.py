@@ -585,7 +585,7 @@ class TestNames:
     @pytest.mark.parametrize("name", ["", ".", "..", "folder/file", "/folder", "a\0b", 256 * "a"])
     def test_paths_are_not_names(self, root: Path, name: str) -> None:
         make_files(root, "folder/file")
-        with pytest.raises(SourceError, match="is not a name"):
+        with pytest.raises(SourceError, match="cannot be the name"):
             directory(root, names=[name])
 
 

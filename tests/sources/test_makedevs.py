@@ -189,7 +189,7 @@ def test_numbers_of_any_length() -> None:
     tree = apply(b"/a c 644 %b1 0 1 0 0 1 %b2" % (b"0" * 5000, b"0" * 5000), Tree())
     assert sorted(tree.root.children) == [b"a0", b"a1"] and tree["/a0"].uid == 1
     for count in (b"00000000999999999", b"9" * 5000):
-        with pytest.raises(SourceError, match="count .* is no number up to"):
+        with pytest.raises(SourceError, match="count .* is not a number up to"):
             apply(b"/a c 644 0 0 1 0 0 1 " + count, Tree())
     with pytest.raises(SourceError, match="a user or group above"):
         apply(b"/a c 644 " + b"9" * 5000, Tree())
@@ -272,8 +272,8 @@ def test_capabilities(make_image: MakeImage) -> None:
         ("/a c -1", "is no mode in octal"),
         ("/a d 10000", "is no mode in octal"),
         ("/a d 755 4294967295 0", "above"),
-        ("/a c 600 0 0 1 -1", "minor b'-1' is no number"),
-        ("/a c 600 0 0 1 1048576", "is no number up to 1048575"),
+        ("/a c 600 0 0 1 -1", "minor b'-1' is not a number"),
+        ("/a c 600 0 0 1 1048576", "is not a number up to 1048575"),
         ("/a c 600 0 0 1 0 1 - 5", "nothing after a '-' is read"),
         ("/a c 600 0 0 1 0 0 1048575 1048575", "minor numbers are out of range"),
         ("/ c 600", "the root is a directory"),

@@ -250,7 +250,7 @@ class TestGrowsWithItsLength:
             "#mtree\n/set type=fifo k=1 tags=ext4writer.x:1\na\nb k=2\n/unset k\nc k=3\n"
             "/set k=4 all=5\nd tags=other\n/set k=5\ne\n/unset all\nf type=fifo\n"
         )
-        unknown = "is unknown, and what it says is not kept"
+        unknown = "is unknown, and its value is not kept"
         assert [(loss.path, loss.what) for loss in tree.losses] == [
             (b"/a", f"the keyword k {unknown} (4 further entries alike)"),
             (b"/a", "the tag ext4writer.x is unknown (3 further entries alike)"),
@@ -373,15 +373,14 @@ class TestMtree:
             Loss(b"/0", "the file flags uchg are not kept (4 further entries alike)"),
             Loss(
                 b"/0",
-                "the keyword what is unknown, and what it says is not kept "
-                "(4 further entries alike)",
+                "the keyword what is unknown, and its value is not kept (4 further entries alike)",
             ),
         ]
 
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("./a type=fifo\n./a type=dir", "line 2: /a: is in the manifest already, and of an"),
+            ("./a type=fifo\n./a type=dir", "line 2: /a: is in the manifest already, with an"),
             ("./a type=door", "line 1: /a: has the unknown type b'door'"),
             ("./a", "/a: has no type="),
             ("./a type", "b'type' is not KEYWORD=VALUE"),
@@ -389,18 +388,18 @@ class TestMtree:
             ("./a type=link link=", "is a symbolic link without a target"),
             ("./a type=char", "is a device without device="),
             ("./a type=char device=native,1", "write native,MAJOR,MINOR"),
-            ("./a type=char device=native,1,x", "is no number"),
+            ("./a type=char device=native,1,x", ", not a number"),
             ("./a type=char device=native,1,2,3", "write native,MAJOR,MINOR"),
-            ("./a type=fifo uid=-1", "uid '-1' is no number"),
+            ("./a type=fifo uid=-1", "uid '-1' is not a number"),
             ("./a type=fifo uid=4294967296", "uid 4294967296, above"),
-            ("./a type=fifo mode=99", "has the mode b'99'"),
-            ("./a type=fifo mode=17777", "has the mode"),
-            ("./a type=fifo mode=u", "has the mode"),
+            ("./a type=fifo mode=99", "has the invalid mode b'99'"),
+            ("./a type=fifo mode=17777", "has the invalid mode"),
+            ("./a type=fifo mode=u", "has the invalid mode"),
             ("./a type=fifo time=yesterday", "is not seconds.nanoseconds"),
             ("./a type=fifo time=1.1234567890", "is not seconds.nanoseconds"),
             ("./a type=file size=99999999999999999999", "above"),
-            ("./a type=file size=5", "its content: a: is named as content, and no root"),
-            ("./a type=fifo\n./a/b type=fifo", "lies below something that is no directory"),
+            ("./a type=file size=5", "its content: a: is named as content, but no root"),
+            ("./a type=fifo\n./a/b type=fifo", "is below something that is not a directory"),
             ("..\n..", "leads out of the tree"),
             (". type=dir\na type=dir\n..\n..\n..", "line 5: '..' leads out of the tree"),
             ("./a/../b type=fifo", "'..' cannot be the name"),
@@ -411,10 +410,10 @@ class TestMtree:
             ("/etc/passwd type=fifo", "is neither /set nor /unset"),
             ("./" + "x" * 256 + " type=fifo", "its name has 256 bytes"),
             ("./\\q type=fifo", "escape"),
-            ("./\\777 type=fifo", "is no byte"),
-            (". type=file", "is a directory, whatever"),
+            ("./\\777 type=fifo", "is not a byte"),
+            (". type=file", "must be a directory"),
             ("./a type=fifo inode=1\n./b type=char device=1 inode=1", "of another type"),
-            ("./a type=fifo \\", "ends where a line is to be continued"),
+            ("./a type=fifo \\", "ends after a line that is to be continued"),
             ("./a type=fifo\0", "NUL"),
             ("x" * 300 + " type=fifo", "its name has 300 bytes"),
         ],
@@ -518,7 +517,7 @@ class TestDump:
         [
             ("/a 0 100644 1 0 0 0 0.0 - -", "it has 10 fields"),
             ("a 0 100644 1 0 0 0 0.0 - - -", "does not begin with a slash"),
-            ("/ 0 40755 1 0 0 0 0.0 - - -", "there is one of it"),
+            ("/ 0 40755 1 0 0 0 0.0 - - -", "must be one directory"),
             ("/a/ 0 40755 1 0 0 0 0.0 - - -", "an empty component"),
             ("//a 0 40755 1 0 0 0 0.0 - - -", "an empty component"),
             ("/. 0 40755 1 0 0 0 0.0 - - -", "'.' cannot be the name"),
@@ -526,23 +525,23 @@ class TestDump:
             ("/a/b 0 40755 1 0 0 0 0.0 - - -", "its folder is not in the manifest before it"),
             ("/a 0 644 1 0 0 0 0.0 - - -", "its mode has no kind of file"),
             ("/a 0 1000000 1 0 0 0 0.0 - - -", "mode"),
-            ("/a 0 10x 1 0 0 0 0.0 - - -", "is no number"),
-            ("/a -1 100644 1 0 0 0 0.0 - - -", "size '-1' is no number"),
-            ("/a 5 100644 1 0 0 0 0.0 - abc -", "has 3 bytes of content and the size 5"),
+            ("/a 0 10x 1 0 0 0 0.0 - - -", "is not a number"),
+            ("/a -1 100644 1 0 0 0 0.0 - - -", "size '-1' is not a number"),
+            ("/a 5 100644 1 0 0 0 0.0 - abc -", "has 3 bytes of content but the size 5"),
             ("/a 5 100644 1 0 0 0 0.0 - - -", "neither payload nor content"),
             ("/a 5 100644 1 0 0 0 0.0 x - -", "no root was given"),
             ("/a 5 120777 1 0 0 0 0.0 - - -", "without a target"),
             ("/a 5 120777 1 0 0 0 0.0 a\\x00b - -", "without a target, or with a NUL"),
             ("/a 0 100644 1 0 0 0 0.0 - - - =x", "is not NAME=VALUE"),
             ("/a 0 100644 1 0 0 0 0.0 - - - user.x", "is not NAME=VALUE"),
-            ("/a 0 100644 1 0 0 0 0.0 - - - user.x=1 user.x=2", "comes twice"),
+            ("/a 0 100644 1 0 0 0 0.0 - - - user.x=1 user.x=2", "occurs twice"),
             ("/a 0 100644 1 0 0 0 0 - - - \\", "escape"),
             ("/a\\q 0 100644 1 0 0 0 0.0 - - -", "escape"),
             ("/a\\x0 0 100644 1 0 0 0 0.0 - - -", "escape"),
             ("/a 0 @40755 1 0 0 0 0.0 / - -", "is a directory, which cannot"),
             ("/a 0 @100644 1 0 0 0 0.0 / - -", "is a directory"),
-            ("/a 0 @100644 1 0 0 0 0.0 - - -", "is a further name of no file"),
-            ("/a 0 @100644 1 0 0 0 0.0 /a - -", "is a further name itself"),
+            ("/a 0 @100644 1 0 0 0 0.0 - - -", "is a hard link without a target"),
+            ("/a 0 @100644 1 0 0 0 0.0 /a - -", "is itself a hard link"),
             ("/a 0 @100644 1 0 0 0 0.0 /b - -", "is not in the manifest"),
             ("/" + "x" * 256 + " 0 10644 1 0 0 0 0.0 - - -", "its name has 256 bytes"),
             ("/a 0 10644 1 0 0 0 0.x - - -", "is not seconds"),
@@ -594,18 +593,18 @@ class TestStrangers:
         (tmp_path / "in").mkdir()
         (tmp_path / "out").write_bytes(b"secret")
         text = f"./f type=file contents={tmp_path}/out\n"
-        with pytest.raises(SourceError, match="lies outside of the root .*/in"):
+        with pytest.raises(SourceError, match="is outside the root .*/in"):
             read(text, root=tmp_path / "in")
         assert content_at(read(text, root="/"), "/f").size == 6
 
     def test_a_link_of_the_host_is_no_content_in_its_own_place(self, tmp_path: Path) -> None:
         (tmp_path / "f").symlink_to("/etc/passwd")
-        with pytest.raises(SourceError, match="is no regular file"):
+        with pytest.raises(SourceError, match="is not a regular file"):
             read("./f type=file\n", root=tmp_path)
 
     def test_content_that_is_no_file(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "f")
-        with pytest.raises(SourceError, match="is no regular file"):
+        with pytest.raises(SourceError, match="is not a regular file"):
             read("./f type=file\n", root=tmp_path)
 
     def test_content_of_another_size(self, tmp_path: Path) -> None:
@@ -633,7 +632,7 @@ class TestStrangers:
     def test_a_line_without_end(self) -> None:
         with pytest.raises(SourceError, match="line 1: it is longer than 1,048,576 bytes"):
             read(b"x" * (2 << 20))
-        with pytest.raises(SourceError, match="with what continues it"):
+        with pytest.raises(SourceError, match="with its continuation lines"):
             read(b"./x type=fifo " + b"a=b \\\n" * 300_000)
 
     def test_a_path_by_the_million(self) -> None:

@@ -219,7 +219,7 @@ def nested(depth: int) -> bytes:
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "nothing": (lambda: b"", "cut short"),
-    "something else": (lambda: b"#!/bin/sh\necho this is no archive\n", "no Nix archive"),
+    "something else": (lambda: b"#!/bin/sh\necho this is no archive\n", "not a Nix archive"),
     "names not sorted": (lambda: DIRECTORY + entry(b"b") + entry(b"a") + END, "order"),
     "a name twice": (lambda: DIRECTORY + entry(b"b") + entry(b"b") + END, "twice"),
     "a slash": (lambda: DIRECTORY + entry(b"a/b") + END, "slash"),
@@ -252,7 +252,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: START + words(b"regular", b"contents") + (1 << 62).to_bytes(8, "little"),
         "cut short",
     ),
-    "a file for an entry": (lambda: DIRECTORY + words(b"something", b")"), "does not end"),
+    "a file for an entry": (lambda: DIRECTORY + words(b"something", b")"), "is not closed"),
     "too deep": (lambda: nested(DEPTH_MAX), f"{DEPTH_MAX} directories"),
 }
 
@@ -323,7 +323,7 @@ def test_random_bytes_are_refused(data: bytes) -> None:
 def test_a_file_that_is_missing_or_none(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="missing"):
         sources.nar(tmp_path / "missing")
-    with pytest.raises(SourceError, match="no file"):
+    with pytest.raises(SourceError, match="not a regular file"):
         sources.nar(tmp_path)
 
 

@@ -302,7 +302,7 @@ def test_what_builders_attach_is_no_image(layout: Layout) -> None:
     assert read(layout) == {b"x"}
     layout.index([image, note, artifact])
     assert read(layout, platform="linux/arm64") == {b"x"}
-    with pytest.raises(ArchiveError, match="no container image"):
+    with pytest.raises(ArchiveError, match="not a container image"):
         read(layout, sha256(artifact.data))
 
 
@@ -514,8 +514,8 @@ def test_links_out_of_the_archive_lead_nowhere(target: bytes, tmp_path: Path) ->
     ("change", "words"),
     [
         (lambda files: files.pop("manifest.json"), "no manifest.json"),
-        (lambda files: files.update({"manifest.json": b"{}"}), "no list"),
-        (lambda files: files.update({"manifest.json": b"[1]"}), "no list"),
+        (lambda files: files.update({"manifest.json": b"{}"}), "not a list"),
+        (lambda files: files.update({"manifest.json": b"[1]"}), "not a list"),
         (lambda files: files.update({"manifest.json": b"[{}]"}), "is missing"),
         (lambda files: files.update({"manifest.json": b"[]"}), "holds no image"),
         (lambda files: files.update({f"{0:064x}/layer.tar": tar("other")}), "its digest is"),
@@ -639,7 +639,7 @@ def test_sha512(layout: Layout) -> None:
 def test_digests_that_are_none(layout: Layout, digest: Any) -> None:
     image = layout.image([tar("x")])
     layout.index([Blob(image.data, image.media_type, {"digest": digest})])
-    with pytest.raises(ArchiveError, match=r"index\.json.*(no digest|wrong kind)"):
+    with pytest.raises(ArchiveError, match=r"index\.json.*(not a digest|wrong type)"):
         read(layout)
 
 
@@ -647,7 +647,7 @@ def test_digests_that_are_none(layout: Layout, digest: Any) -> None:
 def test_sizes_that_are_none(layout: Layout, size: Any) -> None:
     image = layout.image([tar("x")])
     layout.index([Blob(image.data, image.media_type, {"size": size})])
-    with pytest.raises(ArchiveError, match=r"size|wrong kind|its descriptor says"):
+    with pytest.raises(ArchiveError, match=r"size|wrong type|its descriptor says"):
         read(layout)
 
 
@@ -682,7 +682,7 @@ def test_a_document_of_two_kinds(layout: Layout) -> None:
     both = {"schemaVersion": 2, "manifests": [], "layers": [], "config": {}}
     for kind in ("index", "manifest"):
         layout.index([layout.document(both, f"{OCI}{kind}.v1+json")])
-        with pytest.raises(ArchiveError, match="nevertheless"):
+        with pytest.raises(ArchiveError, match=" but has "):
             read(layout)
     other = {"schemaVersion": 2, "mediaType": f"{OCI}index.v1+json", "layers": []}
     layout.index([layout.document(other, f"{OCI}manifest.v1+json")])
@@ -707,13 +707,13 @@ def test_indexes_in_each_other(layout: Layout) -> None:
     ("change", "words"),
     [
         ({"rootfs": {"diff_ids": []}}, "0 diff_ids for 1 layers"),
-        ({"rootfs": {"diff_ids": ["x"]}}, "'x' is no digest"),
+        ({"rootfs": {"diff_ids": ["x"]}}, "'x' is not a digest"),
         ({"rootfs": None}, "0 diff_ids"),
-        ({"config": []}, "'config' is of the wrong kind"),
-        ({"config": {"Env": "x"}}, "'Env' is of the wrong kind"),
-        ({"config": {"Env": [1]}}, "'Env' holds something that is no string"),
+        ({"config": []}, "'config' is of the wrong type"),
+        ({"config": {"Env": "x"}}, "'Env' is of the wrong type"),
+        ({"config": {"Env": [1]}}, "'Env' holds something that is not a string"),
         ({"config": {"Labels": {"a": 1}}}, "'Labels' are not all strings"),
-        ({"config": {"User": 0}}, "'User' is of the wrong kind"),
+        ({"config": {"User": 0}}, "'User' is of the wrong type"),
     ],
 )
 def test_a_configuration_that_is_none(layout: Layout, change: dict[str, Any], words: str) -> None:
@@ -738,7 +738,7 @@ def test_a_layer_of_an_unknown_type(layout: Layout, kind: str) -> None:
         "layers": [layer.descriptor()],
     }
     layout.index([layout.document(manifest, f"{OCI}manifest.v1+json")])
-    with pytest.raises(ArchiveError, match="has a layer of the type"):
+    with pytest.raises(ArchiveError, match="has a layer of the unsupported type"):
         read(layout)
 
 

@@ -260,8 +260,8 @@ class TestCompressed:
                 [loss] = tree.losses
                 assert loss.path == b"/" and loss.code == "archive-rest-unread"
                 assert loss.what == (
-                    f"{size} bytes after the end of its {name} data, from byte {len(packed)} on, "
-                    "are not read"
+                    f"{size} bytes after the end of its {name} data, starting at byte "
+                    f"{len(packed)}, are not read"
                 )
                 tree.losses.clear()
                 check(tree)
@@ -386,7 +386,7 @@ class TestTrouble:
         with (
             open(read_end, "rb", buffering=0) as pipe,
             open(write_end, "wb"),
-            pytest.raises(SourceError, match="does not wait for data"),
+            pytest.raises(SourceError, match="is in non-blocking mode"),
         ):
             sources.tar(pipe)
 

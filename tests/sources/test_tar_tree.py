@@ -75,7 +75,7 @@ class TestParents:
 
     @pytest.mark.parametrize("part", [member(b"."), symlink(b"./"), member(b"", b"x")])
     def test_the_root_is_a_directory(self, part: bytes) -> None:
-        with pytest.raises(ArchiveError, match=r"place of the root|a directory"):
+        with pytest.raises(ArchiveError, match=r"replace the root|a directory"):
             tree(member(b"file"), part)
 
 

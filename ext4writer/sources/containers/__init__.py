@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Source = str | bytes | os.PathLike[str] | BinaryIO
-"""A path, or a binary file that holds an archive and need not be able to seek."""
+"""A path, or a binary file with an archive; the file need not be seekable."""
 
 
 @checked("source")
@@ -47,10 +47,10 @@ def oci(
     there is only one image. ``platform`` is ``os/arch[/variant]``; the default is the only
     platform, or linux/amd64 if there are several.
 
-    Further keywords are as in :func:`~ext4writer.sources.tar`: ``spool`` receives the unpacked
-    content of compressed layers; without one it stays in memory, within ``limits``, which hold for
-    all layers together. ``xattrs``, ``keep_times``, ``secure_symlinks``, ``exclude``, ``progress``
-    and ``cancel`` have the same meaning there.
+    Further keywords are those of :func:`~ext4writer.sources.tar`: ``spool`` receives the
+    decompressed content of layers; without one it stays in memory, within ``limits``, which apply
+    to all layers together. ``xattrs``, ``keep_times``, ``secure_symlinks``, ``exclude``,
+    ``progress`` and ``cancel`` are the same.
 
     Raises :class:`ArchiveError` for a damaged layout, a wrong digest or size, or an ambiguous
     image; :class:`SourceError`, :class:`LimitError`, :class:`OutputError` and
@@ -66,7 +66,7 @@ def oci(
     diff_ids = parse_diff_ids(config, len(described))
     for layer in described:
         if not LAYER_TYPE.fullmatch(layer.media_type):
-            raise manifest.error(f"has a layer of the type {layer.media_type!r}, which is not read")
+            raise manifest.error(f"has a layer of the unsupported type {layer.media_type!r}")
         find_blob(layout.files, layer)
     layers = [
         LayerBlob(blob_name(one.digest), partial(find_blob, layout.files, one), one.digest, diff_id)
@@ -92,9 +92,9 @@ def docker_archive(
 ) -> ContainerImage:
     """Read an image from an archive of ``docker save``, compressed or not.
 
-    ``reference`` is a name that the archive lists, such as ``alpine:3.20``, or the digest of a
-    configuration; it and ``platform`` may be omitted if there is only one image. For the other
-    keywords and the errors see :func:`oci`.
+    ``reference`` is a name listed in the archive, such as ``alpine:3.20``, or the digest of a
+    configuration. Both ``reference`` and ``platform`` may be omitted if there is only one image.
+    For the other keywords and the errors see :func:`oci`.
     """
     chosen, wanted = Options(**options), _platform(platform)
     usage = Usage(archive_path(source), chosen.limits)
@@ -112,7 +112,7 @@ def docker_archive(
 
 
 def _with_inputs(tree: Tree, source: Source) -> Tree:
-    """Note the inputs: the archive, or every file of the layout in a directory."""
+    """Record the inputs of ``tree``: the archive, or the files of the layout in a directory."""
     if isinstance(source, str | bytes | os.PathLike) and is_folder(os.fsencode(source)):
         names = (b"blobs", b"index.json", b"oci-layout", b"manifest.json")
         tree.inputs.update(inputs_of(*(os.path.join(os.fsencode(source), one) for one in names)))
@@ -135,7 +135,7 @@ def _open(source: Source, usage: Usage, options: Options) -> Files:
         source, spool=options.spool, xattrs=False, usage=usage, cancel=options.cancel
     ):
         files.add(member)
-    # These members are not entries of the image, and their bytes are counted already.
+    # These members are not entries of the image; only their decompressed bytes stay counted.
     usage.members = 0
     usage.content_bytes = 0
     usage.inside = usage.expanded_bytes > 0

@@ -1,4 +1,4 @@
-"""Finds the files of an image in a directory or an archive, and checks their digests."""
+"""Finds the files of an image in a directory or an archive, and verifies their digests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from ..tar_archive.limits import Usage
 from .documents import DOCUMENT_BYTES, Descriptor
 
 CHUNK_BYTES = 1 << 20
-"""Links followed from one name; the kernel's limit."""
 
 
 class Files(Protocol):
@@ -42,7 +41,7 @@ class FolderFiles:
         """See :class:`Files`; ``name`` must come from the format, not from a document."""
         path = os.path.join(self.path, os.fsencode(name))
         try:
-            # Opening a pipe in the place of a blob would block for ever.
+            # Without O_NONBLOCK, opening a pipe in place of a blob would block forever.
             fd = os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK)
         except FileNotFoundError:
             return None
@@ -57,7 +56,7 @@ class FolderFiles:
 
 
 class ArchiveFiles:
-    """The files of a tar archive. Links are followed inside it, and never out of it."""
+    """The files of a tar archive. Links are followed, but never out of the archive."""
 
     def __init__(self, path: bytes, usage: Usage) -> None:
         self.path = path
@@ -66,7 +65,7 @@ class ArchiveFiles:
         self._links: dict[bytes, bytes] = {}
 
     def add(self, member: Member) -> None:
-        """Add a member; the last one of a name counts."""
+        """Add a member, replacing an earlier one with the same name."""
         name = member.path
         self._usage.keep(len(name), name, member.offset)
         self._contents.pop(name, None)
@@ -83,16 +82,16 @@ class ArchiveFiles:
 
     def get(self, name: str) -> Content | None:
         """See :class:`Files`; any ``name`` is safe."""
-        wanted = _inside(b"", os.fsencode(name))
+        path = _inside(b"", os.fsencode(name))
         for _ in range(LINKS_FOLLOWED):
-            if wanted is None or wanted in self._contents:
+            if path is None or path in self._contents:
                 break
-            wanted = self._links.get(wanted)
-        return None if wanted is None else self._contents.get(wanted)
+            path = self._links.get(path)
+        return None if path is None else self._contents.get(path)
 
 
 def _inside(link: bytes, target: bytes) -> bytes | None:
-    """The name that ``target`` means in the directory of ``link``; None if it leads out."""
+    """The path of ``target``, relative to the directory of ``link``; None if it leads out."""
     names = [] if target.startswith(b"/") else link.split(b"/")[:-1]
     for name in target.split(b"/"):
         if name == b"..":
@@ -105,10 +104,10 @@ def _inside(link: bytes, target: bytes) -> bytes | None:
 
 
 class Checked:
-    """Passes on the bytes of ``source`` and compares its digests at the end."""
+    """Passes on the bytes of ``source`` and verifies its digests at the end."""
 
     def __init__(self, source: ByteSource, archive: bytes, name: bytes, digests: list[str]) -> None:
-        """``archive`` and ``name`` are what errors call it."""
+        """``archive`` and ``name`` appear in errors; ``digests`` are ``ALGORITHM:HEX``."""
         self._source = source
         self._archive = archive
         self._name = name
@@ -119,14 +118,14 @@ class Checked:
         }
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; none at the end."""
+        """The next bytes, at most ``size``; none at the end."""
         data = self._source.read(size)
         for found in self._hashes.values():
             found.update(data)
         return data
 
     def finish(self, cancel: Cancel | None = None) -> None:
-        """Read the rest; raise :class:`ArchiveError` if a digest of the whole is wrong."""
+        """Read the rest; raise :class:`ArchiveError` if a digest is wrong."""
         while self.read(CHUNK_BYTES):
             check_cancelled(cancel)
         found = {f"{algorithm}:{it.hexdigest()}" for algorithm, it in self._hashes.items()}
@@ -147,12 +146,15 @@ def is_folder(path: bytes) -> bool:
 
 
 def blob_name(digest: str) -> str:
-    """The file of a layout that holds the blob ``digest``, whose syntax must be checked already."""
+    """The file of a layout with the blob ``digest``, whose syntax the caller has checked."""
     return "blobs/" + digest.replace(":", "/")
 
 
 def find_blob(files: Files, descriptor: Descriptor) -> Content:
-    """The blob that ``descriptor`` means. Its size is checked here, its digest when it is read."""
+    """The blob of ``descriptor``. Its size is checked here, its digest when it is read.
+
+    Raises :class:`ArchiveError` if it is missing or has another size.
+    """
     name = blob_name(descriptor.digest)
     content = files.get(name)
     if content is None:
@@ -160,14 +162,14 @@ def find_blob(files: Files, descriptor: Descriptor) -> Content:
     if descriptor.size is not None and content.size != descriptor.size:
         raise ArchiveError(
             files.path,
-            f"has {content.size} bytes where its descriptor says {descriptor.size}",
+            f"has {content.size} bytes, and its descriptor says {descriptor.size}",
             member=name.encode(),
         )
     return content
 
 
 def read_small(files: Files, name: str, content: Content, digests: list[str]) -> bytes:
-    """The bytes of a document, checked against ``digests``."""
+    """The bytes of a document, verified by ``digests``; raises :class:`ArchiveError`."""
     if content.size > DOCUMENT_BYTES:
         raise ArchiveError(
             files.path,

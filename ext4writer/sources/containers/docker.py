@@ -1,6 +1,6 @@
-"""The archives of ``docker save``: ``manifest.json`` names configurations and layers by path.
+"""The archives of ``docker save``: ``manifest.json`` has the paths of configurations and layers.
 
-Older archives have a directory for each layer, newer ones are also an OCI image layout. Both have
+Older archives have a directory for each layer; newer ones are also OCI image layouts. Both have
 the same ``manifest.json`` (moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset").
 """
 
@@ -29,7 +29,7 @@ _HAS_DIGEST = re.compile(r"(?:blobs/(sha256|sha512)/)?([0-9a-f]{64}|[0-9a-f]{128
 
 
 class DockerArchive:
-    """What ``manifest.json`` lists."""
+    """The images listed in ``manifest.json``."""
 
     def __init__(self, files: Files) -> None:
         """Raises :class:`ArchiveError` if ``files`` is not such an archive."""
@@ -38,24 +38,25 @@ class DockerArchive:
         content = files.get(name)
         if content is None:
             hint = "; oci: reads it" if files.get("oci-layout") is not None else ""
-            problem = f"is no archive of docker save: it has no manifest.json{hint}"
+            problem = f"is not an archive of docker save: it has no manifest.json{hint}"
             raise ArchiveError(files.path, problem)
         listed = parse_json(read_small(files, name, content, []), files.path, name.encode())
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-            raise ArchiveError(files.path, "is no list of objects", member=name.encode())
+            raise ArchiveError(files.path, "is not a list of objects", member=name.encode())
         self._images = [Document(files.path, name.encode(), one) for one in listed]
         self._facts_of: dict[Content, tuple[Platform, str]] = {}
-        """Of the configurations read so far; one may have several names, such as links."""
+        """Content of a configuration -> its platform and digest, for those read so far."""
         self._platforms: dict[str, Platform] = {}
-        """Platforms of those configurations, by the SHA-256 of their bytes."""
+        """SHA-256 of a configuration -> its platform; several names may have the same bytes."""
 
     def find(
         self, reference: str | None, platform: Platform | None
     ) -> tuple[Document, Document, str]:
         """The selected entry, its configuration and the digest of the configuration.
 
-        ``reference`` is a name in the archive, in full or as container programs complete it, ``@N``
-        for the N-th image (from 0), or the digest of a configuration.
+        ``reference`` is a name in the archive, in full or in a short form that container programs
+        complete, ``@N`` for the N-th image (from 0), or the digest of a configuration. Raises
+        :class:`ArchiveError` unless it selects exactly one image.
         """
         images = self._images
         chosen = list(range(len(images)))
@@ -67,9 +68,9 @@ class DockerArchive:
         elif reference is not None:
             chosen = named(reference, [entry.strings("RepoTags") for entry in images])
             chosen = chosen or [at for at in range(len(images)) if self._facts(at)[1] == reference]
-        wanted = f" {reference!r}" if reference is not None else ""
+        request = f" {reference!r}" if reference is not None else ""
         if platform is not None:
-            wanted += f" for {platform}"
+            request += f" for {platform}"
             chosen = best_for(platform, [(at, self._facts(at)[0]) for at in chosen])
         if len(chosen) == 1:
             entry = images[chosen[0]]
@@ -78,8 +79,8 @@ class DockerArchive:
             [(entry.strings("RepoTags"), self._facts(at)[1]) for at, entry in enumerate(images)]
         )
         if not chosen:
-            raise self._error(f"holds no image{wanted}, only: {shown}")
-        raise self._error(f"holds several images{wanted}; name one of: {shown}")
+            raise self._error(f"holds no image{request}, only: {shown}")
+        raise self._error(f"holds several images{request}; name one of: {shown}")
 
     def _facts(self, at: int) -> tuple[Platform, str]:
         """The platform of an image, and the digest of its configuration."""
@@ -101,7 +102,7 @@ class DockerArchive:
         return ArchiveError(self.files.path, problem)
 
     def layers(self, entry: Document, config: Document) -> list[LayerBlob]:
-        """The layers of an image, the lowest first."""
+        """The layers of an image, lowest first."""
         names = entry.strings("Layers")
         found = zip(names, parse_diff_ids(config, len(names)), strict=True)
         for name in names:
@@ -117,7 +118,7 @@ class DockerArchive:
         return parse_document(data, self.files.path, name.encode()), digest
 
     def _read_config(self, name: str, content: Content) -> tuple[bytes, str]:
-        """The bytes of a configuration, and its digest: the one in its name, or else computed."""
+        """The bytes of a configuration, and its digest, taken from its name or computed."""
         said = _digest_in(name, "")
         data = read_small(self.files, name, content, [] if said is None else [said])
         return data, said or sha256(data)

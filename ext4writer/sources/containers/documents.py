@@ -1,7 +1,7 @@
-"""The JSON documents of images: indexes, manifests and configurations, checked as they are read.
+"""The JSON documents of images: indexes, manifests and configurations, validated as they are read.
 
 Sources: OCI image-spec 1.1 (descriptor.md, image-index.md, manifest.md, config.md) and the Docker
-image manifest, version 2, schema 2, which has the same members under other media types.
+image manifest, version 2, schema 2, which has the same members with other media types.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ...late_dataclasses import dataclass, field
 from .platforms import Platform
 
 DOCUMENT_BYTES = 8 << 20
-"""Bytes of the largest document; registries allow 4 MiB."""
+"""Most bytes of a document; registries allow 4 MiB."""
 
 PLATFORM_TEXT_MAX = 255
-"""Characters of one part of a platform, since one is kept for each image."""
+"""Most characters of one part of a platform, because each image keeps one in memory."""
 
 INDEX_TYPES = {
     "application/vnd.oci.image.index.v1+json",
@@ -37,30 +37,30 @@ LAYER_TYPE = re.compile(
     r"application/vnd\.oci\.image\.layer(\.nondistributable)?\.v1\.tar(\+gzip|\+zstd)?"
     r"|application/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?"
 )
-"""The compression of a layer is still detected from its first bytes."""
+"""Media types of layers. The compression is nevertheless detected from the first bytes."""
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", re.ASCII)
 NAME_ANNOTATIONS = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 
 SHOWN_MOST = 30
-"""Number of images that an error lists."""
+"""Most images listed in an error."""
 
 
 def named(reference: str, names: Sequence[Collection[str]]) -> list[int]:
-    """The indices of those images, each given by its ``names``, that are called ``reference``.
+    """The indices of the images called ``reference``; ``names`` has the names of each image.
 
     An exact match takes precedence over a name that means the same to container programs.
     """
     found = [at for at, each in enumerate(names) if reference in each]
     if found:
         return found
-    wanted = full_name(reference)
-    return [at for at, each in enumerate(names) if wanted in map(full_name, each)]
+    full = full_name(reference)
+    return [at for at, each in enumerate(names) if full in map(full_name, each)]
 
 
 def full_name(name: str) -> str:
-    """``name`` completed with registry, repository and tag, as containers/image does it.
+    """``name`` completed with registry, repository and tag, as in containers/image.
 
     The registry is docker.io unless the first part looks like a host; a repository of docker.io
     without a slash is in library/; the tag is latest unless there is a tag or a digest
@@ -80,9 +80,9 @@ def full_name(name: str) -> str:
 
 
 def source_index(reference: str, count: int) -> int:
-    """The number N in ``@N``, which counts the ``count`` images from 0.
+    """The number N in ``@N``, an index of ``count`` images, from 0.
 
-    Raises ``ValueError``, with a reason, if it is out of range or not a number.
+    Raises ``ValueError`` with a reason if it is out of range or not a number.
     """
     digits = reference[1:]
     if not re.fullmatch("[0-9]{1,9}", digits, re.ASCII) or int(digits) >= count:
@@ -92,7 +92,7 @@ def source_index(reference: str, count: int) -> int:
 
 
 def listed(images: Sequence[tuple[Collection[str], str]]) -> str:
-    """``images``, given as (names, digest), as a list of references that select each one."""
+    """Text with the references that select each of ``images``, given as (names, digest)."""
     shown = [
         f"@{number} {', '.join([*names[:5], digest] if names else ['(no names)', digest])}"
         for number, (names, digest) in enumerate(
@@ -106,41 +106,44 @@ def listed(images: Sequence[tuple[Collection[str], str]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A JSON object; errors call it by ``archive`` and ``name``."""
+    """A JSON object; ``archive`` and ``name`` appear in errors."""
 
     archive: bytes
     name: bytes
     members: Mapping[str, Any]
 
     def error(self, problem: str) -> ArchiveError:
-        """An error that names this document."""
+        """An error in this document."""
         return ArchiveError(self.archive, problem, member=self.name)
 
     def get(self, key: str, kind: type[Any] | tuple[type[Any], ...], default: Any = None) -> Any:
-        """The member ``key``, which must be a ``kind``; ``default`` if it is missing or null."""
+        """The member ``key``; ``default`` if it is missing or null.
+
+        Raises :class:`ArchiveError` if it is not of type ``kind``.
+        """
         value = self.members.get(key)
         if value is None:
             return default
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-            raise self.error(f"its {key!r} is of the wrong kind")
+            raise self.error(f"its {key!r} is of the wrong type")
         return value
 
     def strings(self, key: str) -> list[str]:
         """The member ``key``, a list of strings; empty if it is missing or null."""
         values = self.get(key, list, [])
         if not all(isinstance(value, str) for value in values):
-            raise self.error(f"its {key!r} holds something that is no string")
+            raise self.error(f"its {key!r} holds something that is not a string")
         return list(values)
 
     def below(self, key: str) -> Document:
-        """The object ``key`` in this one, as a document; empty if it is missing or null."""
+        """The member ``key``, an object, as a document; empty if it is missing or null."""
         return Document(self.archive, self.name, self.get(key, dict, {}))
 
     def objects(self, key: str) -> list[Document]:
-        """The list of objects ``key``; empty if it is missing or null."""
+        """The member ``key``, a list of objects; empty if it is missing or null."""
         values = self.get(key, list, [])
         if not all(isinstance(value, dict) for value in values):
-            raise self.error(f"its {key!r} holds something that is no object")
+            raise self.error(f"its {key!r} holds something that is not an object")
         return [Document(self.archive, self.name, value) for value in values]
 
 
@@ -152,7 +155,7 @@ def parse_json(data: bytes, archive: bytes, name: bytes) -> Any:
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         what = (
-            "is nested too deeply" if isinstance(error, RecursionError) else f"is no JSON: {error}"
+            "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {error}"
         )
         raise ArchiveError(archive, what, member=name) from error
     return value
@@ -162,13 +165,13 @@ def parse_document(data: bytes, archive: bytes, name: bytes) -> Document:
     """The object in ``data``; raises :class:`ArchiveError` for anything else."""
     value = parse_json(data, archive, name)
     if not isinstance(value, dict):
-        raise ArchiveError(archive, "is no JSON object", member=name)
+        raise ArchiveError(archive, "is not a JSON object", member=name)
     return Document(archive, name, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A reference to a blob: its type, digest and size, and what it is for."""
+    """A reference to a blob: its type, digest and size, and its purpose."""
 
     media_type: str
     digest: str
@@ -184,7 +187,7 @@ class Descriptor:
 
     @property
     def is_attestation(self) -> bool:
-        """Whether this is not an image but a builder's statement about another one."""
+        """Whether this is not an image but a builder's attestation of another one."""
         return "vnd.docker.reference.type" in self.annotations
 
 
@@ -192,7 +195,7 @@ def parse_descriptor(document: Document) -> Descriptor:
     """Read one descriptor; raises :class:`ArchiveError` if it is malformed."""
     digest = document.get("digest", str, "")
     if not DIGEST.fullmatch(digest):
-        raise document.error(f"{digest!r} is no digest of sha256 or sha512")
+        raise document.error(f"{digest!r} is not a digest of sha256 or sha512")
     size = document.get("size", int, -1)
     if size < 0:
         raise document.error(f"the descriptor of {digest} has no valid size")
@@ -206,7 +209,10 @@ def parse_descriptor(document: Document) -> Descriptor:
 
 
 def parse_platform(document: Document) -> Platform:
-    """Read the members that platforms and configurations have in common."""
+    """Read the platform in ``document``, a platform object or a configuration.
+
+    Raises :class:`ArchiveError` if it is malformed.
+    """
     parts = [document.get(key, str, "") for key in ("os", "architecture", "variant")]
     if max(map(len, parts)) > PLATFORM_TEXT_MAX:
         raise document.error(f"a part of its platform has more than {PLATFORM_TEXT_MAX} characters")
@@ -214,14 +220,14 @@ def parse_platform(document: Document) -> Platform:
 
 
 def check_kind(document: Document, expected: Descriptor, other: str) -> None:
-    """Refuse a document that could be read as two kinds (CVE-2021-41190).
+    """Raise :class:`ArchiveError` for a document that could be read as two kinds (CVE-2021-41190).
 
-    ``other`` is the member that only the other kind has.
+    ``other`` is a member that only the other kind has.
     """
     said = document.get("mediaType", str, expected.media_type)
     if said != expected.media_type:
         raise document.error(f"says that it is {said!r}, its descriptor {expected.media_type!r}")
     if other in document.members:
-        raise document.error(f"is {expected.media_type!r} and has {other!r} nevertheless")
+        raise document.error(f"is {expected.media_type!r} but has {other!r}")
     if document.get("schemaVersion", int, 2) != 2:
         raise document.error("is not of schema version 2")

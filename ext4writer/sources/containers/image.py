@@ -12,7 +12,7 @@ from .platforms import Platform
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What an image says about running programs in it; no file of the tree holds this."""
+    """How an image says to run programs in it; this is not in any file of the tree."""
 
     user: str = ""
     env: tuple[str, ...] = ()
@@ -24,17 +24,17 @@ class ImageConfig:
 
 @dataclass(frozen=True)
 class ContainerImage:
-    """One image, its layers applied."""
+    """One image, with its layers applied."""
 
     tree: Tree
     config: ImageConfig
     platform: Platform
     digest: str
-    """Of the manifest, or of the configuration if there is no manifest with a digest."""
+    """Digest of the manifest, or of the configuration if no manifest has a digest."""
     names: tuple[str, ...]
     """Its names in the layout or archive."""
     layers: tuple[str, ...]
-    """The digests of the unpacked layers, lowest first."""
+    """The digests of the uncompressed layers, lowest first."""
 
 
 def parse_config(document: Document) -> ImageConfig:
@@ -54,11 +54,14 @@ def parse_config(document: Document) -> ImageConfig:
 
 
 def parse_diff_ids(document: Document, layers: int) -> list[str]:
-    """The digests of the unpacked layers; there must be exactly ``layers`` of them."""
+    """The digests of the uncompressed layers.
+
+    Raises :class:`ArchiveError` unless there are exactly ``layers`` valid ones.
+    """
     found = document.below("rootfs").strings("diff_ids")
     if len(found) != layers:
         raise document.error(f"has {len(found)} diff_ids for {layers} layers")
     for digest in found:
         if not DIGEST.fullmatch(digest):
-            raise document.error(f"{digest!r} is no digest of sha256 or sha512")
+            raise document.error(f"{digest!r} is not a digest of sha256 or sha512")
     return found

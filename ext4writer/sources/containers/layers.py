@@ -1,7 +1,7 @@
-"""Layers: archives of changes that are applied to a tree, one after the other.
+"""Layers: archives of changes, applied to a tree in order.
 
-Sources: OCI image-spec 1.1, layer.md. Where that is silent, layers do what overlayfs does, since
-containers run on it: a layer does not see the links in the layers below.
+Source: OCI image-spec 1.1, layer.md. Where that is silent, layers behave as in overlayfs, on which
+containers run: a layer does not see the links in the layers below.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ..tar_archive.limits import Usage
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 RESERVED = b".wh..wh."
-"""Prefix of AUFS's own files; containerd skips them, too."""
+"""Prefix of internal files of AUFS; containerd skips them, too."""
 
 
 class Layer(Assembly):
     """The changes that one layer makes to ``lower``, the tree of the layers below it.
 
-    Members are added in any order; :meth:`apply` then makes the changes. If a member's path goes
-    through a symbolic link of this layer, the link is followed inside the image, as every program
-    that unpacks layers does. A symbolic link of a lower layer is replaced by a directory.
+    Members are added in archive order; :meth:`apply` then makes the changes. If a member's path
+    goes through a symbolic link of this layer, the link is followed inside the image, as every
+    program that unpacks layers does. A symbolic link of a lower layer is replaced by a directory.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Layer(Assembly):
         *,
         secure_symlinks: bool = False,
     ) -> None:
-        """``losses`` are those of this layer, ``record`` those of all applied layers."""
+        """``losses`` collects the losses of this layer; ``record`` has those of applied layers."""
         super().__init__({}, usage, losses, secure_symlinks=secure_symlinks)
         self._lower = lower
         self._record = record
@@ -45,7 +45,7 @@ class Layer(Assembly):
         self._has_links = False
 
     def add(self, member: Member) -> None:
-        """Add a member; raises :class:`ArchiveError` if that is impossible."""
+        """Add a member; raises :class:`ArchiveError` if it cannot be unpacked."""
         if WHITEOUT in member.path and self._is_mark(member):
             return
         member.path = self._through_links(member.path, member)
@@ -54,7 +54,7 @@ class Layer(Assembly):
             self._has_links = True
 
     def apply(self) -> None:
-        """Change the lower tree, and leave in the record the losses that still apply."""
+        """Change the lower tree, and keep in the record only the losses that still apply."""
         self.link_the_rest()
         for path in sorted(self._whiteouts):
             head, _, name = path.rpartition(b"/")
@@ -74,9 +74,9 @@ class Layer(Assembly):
         self._lower.apply_layer(Tree(self.root))
 
     def _imply(self, path: bytes) -> None:
-        """Make a directory at ``path``, which holds a whiteout, unless this layer has a file there.
+        """Create a directory at ``path``, which has a whiteout, unless this layer has a file there.
 
-        This happens: when a file replaces a directory, umoci also hides what the directory held.
+        A file is possible: when it replaces a directory, umoci also whites out the old entries.
         """
         folder = self.root
         for name in path.split(b"/") if path else ():
@@ -89,16 +89,16 @@ class Layer(Assembly):
             folder = node
 
     def _is_mark(self, member: Member) -> bool:
-        """Note a whiteout, whatever kind of file represents it; False if it is something else."""
+        """Record a whiteout, represented by any kind of file; False for other members."""
         *above, name = member.path.split(b"/")
         reserved = [one for one in above if one.startswith(WHITEOUT)]
         if any(not one.startswith(RESERVED) for one in reserved):
-            raise self._error(member, "lies below a whiteout, which is no directory")
+            raise self._error(member, "lies below a whiteout, which is not a directory")
         if reserved or (name.startswith(RESERVED) and name != OPAQUE):
             self._usage.lose(
                 self._losses,
                 b"/" + member.path,
-                "is kept for AUFS's own use in every layer; left out",
+                "is reserved for internal use by AUFS; left out",
                 "left-out",
             )
             return True
@@ -112,12 +112,12 @@ class Layer(Assembly):
             return True
         hidden = name[len(WHITEOUT) :]
         if hidden in (b"", b".", b".."):
-            raise self._error(member, "is a whiteout of nothing that can have a name")
+            raise self._error(member, "is a whiteout of something that cannot be a name")
         self._whiteouts.add(folder + b"/" + hidden if folder else hidden)
         return True
 
     def _through_links(self, path: bytes, member: Member) -> bytes:
-        """``path`` without symbolic links of this layer among its parents."""
+        """``path`` with the symbolic links of this layer among its parents resolved."""
         head = path.rpartition(b"/")[0]
         if not self._has_links or head in self._folders:
             return path
@@ -129,7 +129,7 @@ class Layer(Assembly):
         return b"/".join(place.names)
 
     def _elsewhere(self, path: bytes) -> Node | None:
-        """The node in the layers below, before anything is hidden."""
+        """The node at ``path`` in the layers below, before whiteouts take effect."""
         roots = [self.root, self._lower.root]
         place = resolve(path.split(b"/"), roots)
         if place.is_endless or not place.names:

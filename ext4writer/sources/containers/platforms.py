@@ -1,8 +1,8 @@
-"""Platforms of images, in the names that container programs use.
+"""Platforms of images, with the names that container programs use.
 
-Names are normalized and variants compared as containerd does (containerd/platforms: database.go,
-normalizeArch and normalizeOS; compare.go, platformVector; platforms.go, Parse). Where containerd
-takes an unnamed operating system or architecture from the machine, this takes Linux and amd64.
+Names are normalized and variants compared as in containerd (containerd/platforms: database.go,
+normalizeArch and normalizeOS; compare.go, platformVector; platforms.go, Parse). The default for an
+omitted operating system or architecture is Linux and amd64; in containerd it is the machine's own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OTHER_NAMES = {
     "armhf": ("arm", "v7"),
     "armel": ("arm", "v6"),
 }
-"""Architecture -> the name in images, and the variant it implies (None: as given)."""
+"""Alias of an architecture -> its name in images, and the variant it implies (None: none)."""
 _VARIANTS = {
     "amd64": {"v1": ""},
     "arm64": {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"},
@@ -46,7 +46,7 @@ One = TypeVar("One")
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """The platform of an image; a part that is not stated is empty."""
+    """The platform of an image; omitted parts are empty."""
 
     _refuse_unknown = refuse_unknown
 
@@ -55,7 +55,7 @@ class Platform:
     variant: str = ""
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for a value of another type."""
+        """Raises :class:`SpecError` for a value of the wrong type."""
         check_fields(self)
 
     def __str__(self) -> str:
@@ -64,10 +64,10 @@ class Platform:
     @classmethod
     @checked()
     def parse(cls, text: str) -> Platform:
-        """Read ``os/architecture[/variant]``, or one of the first two alone.
+        """Parse ``os/architecture[/variant]``, or only an operating system or an architecture.
 
         Case is ignored, and aliases such as x86_64 and aarch64 are accepted. Raises
-        :class:`SpecError`, with a reason, for anything else.
+        :class:`SpecError` with a reason for anything else.
         """
         parts = text.split("/")
         if len(parts) > 3 or not all(map(_PART.fullmatch, parts)):
@@ -89,9 +89,9 @@ class Platform:
 
     @checked()
     def normalized(self, *, keep_variant: bool = False) -> Platform:
-        """The same platform in the names that images use.
+        """The same platform with the names that images use.
 
-        The default variant of an architecture is left out, unless ``keep_variant``.
+        The default variant of an architecture is omitted unless ``keep_variant``.
         """
         architecture, variant = self.architecture.lower(), self.variant.lower()
         architecture, implied = _OTHER_NAMES.get(architecture, (architecture, None))
@@ -102,7 +102,7 @@ class Platform:
         return Platform(_system(self.os), architecture, short)
 
     def suitable(self) -> list[Platform]:
-        """The platforms that run on this one: itself first, then ever older variants."""
+        """The platforms whose images run on this one: itself first, then older variants."""
         mine = self.normalized(keep_variant=True)
         variants = [mine.variant]
         version = _VERSION.fullmatch(mine.variant or "v8")
@@ -116,7 +116,7 @@ class Platform:
                 variants += [f"v{major}.{number}" for number in range(minor - 1, 0, -1)]
                 variants.append(f"v{major}")
                 if major == 9:
-                    # ARMv9.n has all that ARMv8.(n+5) has; there is nothing after 8.9.
+                    # ARMv9.n includes ARMv8.(n+5), and 8.9 is the last version of ARMv8.
                     variants += [f"v8.{number}" for number in range(min(minor + 5, 9), 0, -1)]
                     variants.append("v8")
         return [
@@ -126,23 +126,23 @@ class Platform:
 
 
 DEFAULT_PLATFORM = Platform("linux", "amd64")
-"""The choice among several if none is requested, on any machine."""
+"""The choice among several platforms if none is requested, on any machine."""
 
 
-def best_for(wanted: Platform, known: Sequence[tuple[One, Platform]]) -> list[One]:
-    """Those of ``known`` that suit ``wanted`` best; empty if none does.
+def best_for(requested: Platform, known: Sequence[tuple[One, Platform]]) -> list[One]:
+    """The items of ``known`` whose platform suits ``requested`` best; empty if none does.
 
-    Another architecture never suits, even if machines could run it. If no variant is wanted and
+    Another architecture never suits, even if machines could run it. If no variant is requested and
     every image has one, any variant suits.
     """
     named = [(one, its.normalized(keep_variant=True)) for one, its in known]
-    for suitable in wanted.suitable():
+    for suitable in requested.suitable():
         found = [one for one, its in named if its == suitable]
         if found:
             return found
-    if wanted.variant:
+    if requested.variant:
         return []
-    base = wanted.normalized()
+    base = requested.normalized()
     return [one for one, its in named if (its.os, its.architecture) == (base.os, base.architecture)]
 
 

@@ -1,4 +1,4 @@
-"""Selects one of the images in a layout."""
+"""Selects one of the images in an OCI image layout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .platforms import DEFAULT_PLATFORM, Platform, best_for
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 LAYOUT_VERSION = "1.0.0"
 DEPTH = 16
-"""Levels of nested indexes."""
+"""Most levels of nested indexes."""
 
 
 class Layout:
@@ -46,34 +46,39 @@ class Layout:
     def find(self, reference: str | None, platform: Platform | None) -> Descriptor:
         """The descriptor of the selected manifest.
 
-        ``reference`` is a name in the layout or a digest; without one the layout must hold a single
-        image, possibly for several platforms. Of several platforms ``platform`` is taken, or
-        linux/amd64 by default. If that does not decide, raises an :class:`ArchiveError` that lists
-        the choices.
+        ``reference`` is a name in the layout or a digest. Without one, the layout must hold a
+        single image, possibly for several platforms; ``platform`` selects one of these, by default
+        linux/amd64. Raises :class:`ArchiveError`, which lists the choices, unless exactly one
+        manifest is selected.
         """
         found = self._manifests(self._referred(reference))
         if not found:
             raise self._error("holds no image")
         if platform is None and len(found) == 1:
             return found[0]
-        wanted = platform or DEFAULT_PLATFORM
+        requested = platform or DEFAULT_PLATFORM
         known = [(one, self._platform(one)) for one in found]
-        fitting = best_for(wanted, known)
+        fitting = best_for(requested, known)
         if len(fitting) == 1:
             return fitting[0]
-        shown = ", ".join(sorted({str(its) or "(not said)" for _, its in known}))
+        shown = ", ".join(sorted({str(its) or "(not stated)" for _, its in known}))
         if not fitting:
-            raise self._error(f"holds no image for {wanted}, only for {shown}; choose a platform")
+            raise self._error(
+                f"holds no image for {requested}, only for {shown}; choose a platform"
+            )
         several = sorted(f"{self._platform(one)} {one.digest}" for one in fitting)
-        raise self._error(f"holds several images for {wanted}: {', '.join(several)}; name one")
+        raise self._error(f"holds several images for {requested}: {', '.join(several)}; name one")
 
     def document(self, descriptor: Descriptor, types: set[str], other: str) -> Document:
-        """The document of ``descriptor``, of one of ``types``; see check_kind for ``other``."""
+        """The document of ``descriptor``, which must have one of the media ``types``.
+
+        See :func:`check_kind` for ``other``. Raises :class:`ArchiveError`.
+        """
         name = blob_name(descriptor.digest)
         if descriptor.media_type not in types:
             raise ArchiveError(
                 self.files.path,
-                f"is of the type {descriptor.media_type!r}, which is no container image",
+                f"is of the type {descriptor.media_type!r}, which is not a container image",
                 member=name.encode(),
             )
         content = find_blob(self.files, descriptor)
@@ -87,12 +92,13 @@ class Layout:
         return self.document(descriptor, MANIFEST_TYPES, "manifests")
 
     def config(self, manifest: Document) -> tuple[Descriptor, Document]:
-        """The configuration that ``manifest`` names."""
+        """The configuration of ``manifest``, and its descriptor."""
         descriptor = parse_descriptor(manifest.below("config"))
         name = blob_name(descriptor.digest)
         if descriptor.media_type not in CONFIG_TYPES:
             raise manifest.error(
-                f"is no container image: its configuration is of the type {descriptor.media_type!r}"
+                "is not a container image: its configuration is of the type "
+                f"{descriptor.media_type!r}"
             )
         content = find_blob(self.files, descriptor)
         data = read_small(self.files, name, content, [descriptor.digest])
@@ -123,7 +129,7 @@ class Layout:
         return listed([(one.names[-1:], one.digest) for one in self._top])
 
     def _all(self, descriptors: Sequence[Descriptor]) -> list[Descriptor]:
-        """``descriptors``, with the contents of the indexes among them, each once."""
+        """``descriptors`` and the entries of indexes among them, recursively, each once."""
         found: dict[str, Descriptor] = {}
         level = list(descriptors)
         for _ in range(DEPTH):
@@ -138,13 +144,13 @@ class Layout:
             if not below:
                 return list(found.values())
             level = below
-        raise self._error(f"has indexes that lie more than {DEPTH} deep in each other")
+        raise self._error(f"has indexes nested more than {DEPTH} deep")
 
     def _manifests(self, descriptors: Sequence[Descriptor]) -> list[Descriptor]:
         return [one for one in self._all(descriptors) if one.media_type not in INDEX_TYPES]
 
     def _platform(self, descriptor: Descriptor) -> Platform:
-        """The platform of an image according to its index, or else to its configuration."""
+        """The platform of an image, from its index or else from its configuration."""
         if descriptor.platform is not None and descriptor.platform.os:
             return descriptor.platform
         if descriptor.media_type not in MANIFEST_TYPES:
@@ -162,7 +168,7 @@ class Layout:
         if content is None:
             is_other = name == "oci-layout" and self.files.get("manifest.json") is not None
             hint = "; docker-archive: may read it" if is_other else ""
-            raise self._error(f"is no OCI image layout: it has no file {name}{hint}")
+            raise self._error(f"is not an OCI image layout: it has no file {name}{hint}")
         data = read_small(self.files, name, content, [])
         return parse_document(data, self.files.path, name.encode())
 

@@ -1,4 +1,4 @@
-"""Reads the layers of an image, each once, checks their digests and applies them in order."""
+"""Reads the layers of an image, verifies their digests and applies them in order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .layers import WHITEOUT, Layer
 
 
 class Keywords(TypedDict, total=False):
-    """The keywords that every function for images takes and passes on."""
+    """The keywords that every function for images accepts and passes on."""
 
     spool: BinaryIO | None
     xattrs: bool
@@ -37,7 +37,7 @@ class Keywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Options:
-    """The same, with defaults filled in."""
+    """The same keywords, with defaults."""
 
     _refuse_unknown = refuse_unknown
 
@@ -51,7 +51,7 @@ class Options:
     cancel: Cancel | None = None
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for a value of another type."""
+        """Raises :class:`SpecError` for a value of the wrong type."""
         check_fields(self)
 
 
@@ -62,21 +62,21 @@ class LayerBlob:
     name: str
     """Its name in the layout or archive, for errors."""
     open: Callable[[], Content]
-    """Called when this layer is reached, so that not all layers are open at once."""
+    """Called when this layer is read, so that not all layers are open at the same time."""
     digest: str | None
     """Digest of the blob as ``open`` returns it; None if unknown."""
     diff_id: str
-    """The digest of the unpacked layer."""
+    """The digest of the uncompressed layer."""
 
 
 def apply_layers(
     archive: bytes, layers: Sequence[LayerBlob], usage: Usage, options: Options
 ) -> Tree:
-    """The tree that ``layers`` make together, lowest first.
+    """The tree that results from applying ``layers``, lowest first.
 
-    Raises what :func:`~ext4writer.sources.tar_archive.read_members` raises, and
-    :class:`ArchiveError` for a layer with a wrong digest. ``usage`` counts for all layers
-    together, and already includes the documents and an archive around them.
+    ``usage`` counts all layers together, and already includes the documents and an archive around
+    them. Raises what :func:`~ext4writer.sources.tar_archive.read_members` raises, and
+    :class:`ArchiveError` for a layer with a wrong digest.
     """
     tree = Tree(Directory(implied=True))
     record = LossRecord()
@@ -91,7 +91,7 @@ def apply_layers(
 
 
 class _Reading:
-    """One layer while it is read."""
+    """Reads one layer."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class _Reading:
         self._options = options
 
     def members(self) -> Iterator[Member]:
-        """Yield all members; once it ends, every digest has been verified."""
+        """Yield all members; every digest has been verified when the iterator ends."""
         blob, usage = self._blob, self._usage
         path = self._archive + b"/" + blob.name.encode()
         content = blob.open()
@@ -150,7 +150,7 @@ class _Reading:
 
 
 class _Named:
-    """A source with the name that errors use, whose bytes are counted already."""
+    """A source with a name for errors; its bytes are counted already."""
 
     counted = True
 

@@ -1,4 +1,4 @@
-"""Tar archives: every form that programs write, from files and streams, compressed or not."""
+"""Tar archives in every form that programs write, from files and streams, compressed or not."""
 
 from __future__ import annotations
 

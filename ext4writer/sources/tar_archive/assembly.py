@@ -1,4 +1,4 @@
-"""A tree from the members of an archive, as if they were unpacked in order."""
+"""Builds a tree from the members of an archive, as if they were unpacked in order."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def tar(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
-    """Read a tar archive: a path, a binary file at its position, or a content.
+    """Read a tar archive: a path, a binary file at its position, or a :class:`Content`.
 
-    The tree is what unpacking the members in their order into an empty root would give; see
-    ``docs/sources.md`` for what that means where members contradict each other. If the path of a
-    member or of a hard link's target goes through a symbolic link of the archive, the link is
-    followed inside the tree, as GNU tar does in a root of its own; with ``secure_symlinks`` that
-    is an error. ``parents`` gives the attributes of the root and of directories without a member:
-    by default mode 755, owner 0, group 0 and time 0. ``exclude`` takes globs like
-    :func:`~ext4writer.sources.directory`. What is not kept is in the tree's ``losses``.
+    The tree is the result of unpacking the members in order into an empty root; see
+    ``docs/sources.md`` for members that contradict each other. If the path of a member or of a hard
+    link's target goes through a symbolic link of the archive, the link is followed inside the tree,
+    as GNU tar does in a chroot; with ``secure_symlinks`` that is an error. ``parents`` has the
+    attributes of the root and of directories without a member: by default mode 755, owner 0,
+    group 0 and time 0. ``exclude`` accepts the same globs as
+    :func:`~ext4writer.sources.directory`. Whatever is not kept is in the tree's ``losses``.
 
     For ``spool``, ``keep_times`` and the errors see
-    :func:`~ext4writer.sources.tar_archive.read_members`; this also raises :class:`ArchiveError`
-    for a member below something other than a directory and for a hard link without a target, and
-    :class:`SpecError` for a wrong pattern.
+    :func:`~ext4writer.sources.tar_archive.read_members`. This function also raises
+    :class:`ArchiveError` for a member below something other than a directory and for a hard link
+    without a target, and :class:`SpecError` for a malformed pattern.
     """
     excluded = matcher(exclude)
     losses: list[Loss] = []
@@ -109,14 +109,14 @@ class Assembly:
         self._pending: list[tuple[bytes, _PendingLink]] = []
         self._secure_symlinks = secure_symlinks
         self._has_followed = False
-        """Whether a path led through a symbolic link."""
+        """Whether any path went through a symbolic link."""
 
     def add(self, member: Member) -> None:
-        """Have the same effect on the tree as unpacking ``member``."""
+        """Change the tree as unpacking ``member`` would."""
         path, kind = member.path, member.kind
         if not path:
             if kind != S_IFDIR:
-                raise self._error(member, "would take the place of the root directory")
+                raise self._error(member, "would replace the root directory")
             member.adorn(self.root)
             self.root.implied = False
             return
@@ -145,25 +145,25 @@ class Assembly:
                 self._usage.lose(
                     self._losses,
                     b"/" + path,
-                    f"took the place of a directory; its {len(existing.children)} entries "
+                    f"replaced a directory; its {len(existing.children)} entries "
                     "came earlier in the archive and are gone",
                     "replaced",
                 )
         children[name] = node
 
     def link_the_rest(self) -> None:
-        """Resolve the hard links that came before their targets."""
-        standing = [one for one in self._pending if self._standing_at(one[0]) is one[1]]
+        """Resolve the hard links that preceded their targets."""
+        standing = [one for one in self._pending if self._node_at(one[0]) is one[1]]
         for _, pending in standing:
             self._resolve(pending)
         for path, pending in standing:
             head, _, name = path.rpartition(b"/")
-            parent = self._standing_at(head)
+            parent = self._node_at(head)
             assert isinstance(parent, Directory) and pending.node is not None
             parent.children[name] = pending.node
 
     def losses_in_place(self) -> list[Loss]:
-        """The losses, by the place of the node in the tree and not by the member's name."""
+        """The losses, with paths in the tree instead of paths in the archive."""
         if not self._has_followed:
             return self._losses
         return [
@@ -200,11 +200,11 @@ class Assembly:
             one.node = node
 
     def _elsewhere(self, path: bytes) -> Node | None:  # noqa: ARG002
-        """The node that a hard link to ``path`` means if no member is there; None if nothing is."""
+        """The target of a hard link to ``path`` outside this archive; None if there is none."""
         return None
 
     def _link(self, member: Member) -> Node:
-        """The node that the hard link ``member`` names."""
+        """The node for the hard link ``member``: its target, or a placeholder."""
         node = self._find(member.target, member)
         if isinstance(node, Directory):
             raise self._error(member, "is a hard link to a directory")
@@ -216,22 +216,22 @@ class Assembly:
         return node
 
     def _place(self, path: bytes) -> bytes:
-        """``path`` with symbolic links resolved, except in its last name."""
+        """``path`` with symbolic links resolved, except in its last component."""
         if not self._has_followed:
             return path
         return b"/".join(resolve(path.split(b"/"), [self.root]).names)
 
-    def _standing_at(self, path: bytes) -> Node | None:
-        """The node at ``path``, which goes through no link; None if there is none."""
+    def _node_at(self, path: bytes) -> Node | None:
+        """The node at ``path``, without following links; None if there is none."""
         node: Node | None = self.root
         for name in path.split(b"/") if path else ():
             node = node.children.get(name) if isinstance(node, Directory) else None
         return node
 
     def _find(self, path: bytes, member: Member) -> Node | None:
-        """The node that the target ``path`` of ``member`` leads to; None if there is none.
+        """The node at the target ``path`` of ``member``; None if there is none.
 
-        The last name is not followed: a hard link may be a second name of a symbolic link.
+        A link in the last component is not followed: the target may be a symbolic link itself.
         """
         head, _, name = path.rpartition(b"/")
         node: Node | None = self._folders.get(head)
@@ -260,7 +260,7 @@ class Assembly:
                 self._usage.add_implied(member.path, member.offset)
                 node = folder.children[component] = Directory(implied=True, **self._parents)
             elif isinstance(node, Symlink):
-                node = self._where_link_leads(b"/".join(names[:depth]), member)
+                node = self._link_target(b"/".join(names[:depth]), member)
             elif not isinstance(node, Directory):
                 above = display_path(b"/".join(names[:depth]))
                 raise self._error(
@@ -272,7 +272,7 @@ class Assembly:
         self._remember(path, folder)
         return folder
 
-    def _where_link_leads(self, path: bytes, member: Member) -> Directory:
+    def _link_target(self, path: bytes, member: Member) -> Directory:
         """The directory that the symbolic link at ``path`` leads to."""
         known = self._folders.get(path)
         if known is not None:
@@ -285,7 +285,7 @@ class Assembly:
         return place.node
 
     def _follow(self, place: Place, what: str, member: Member) -> None:
-        """Note that links were followed; raise :class:`ArchiveError` with ``secure_symlinks``."""
+        """Record that links were followed; with ``secure_symlinks`` raise :class:`ArchiveError`."""
         self._has_followed = True
         if self._secure_symlinks:
             raise self._error(

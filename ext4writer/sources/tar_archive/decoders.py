@@ -1,6 +1,6 @@
 """Decompression in pieces of bounded size: gzip, bzip2, xz and zstd, detected by their first bytes.
 
-Each format may hold several streams one after the other, as parallel compressors write them.
+A file in each format may consist of several consecutive streams, as parallel compressors write.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from .limits import Limits
 INPUT_BYTES = 64 << 10
 OUTPUT_BYTES = 256 << 10
 ZSTD_INPUT_BYTES = 1 << 10
-"""Bytes of input at a time, since zstandard does not bound its output: 4 bytes of input can
-make a block of 128 KiB."""
+"""Bytes of input at a time, because zstandard does not limit its output: 4 bytes of input can
+expand to a block of 128 KiB."""
 
 MAGIC_BYTES = 10
 
 
 class ByteSource(Protocol):
-    """Something read from front to back."""
+    """Bytes read once, from front to back."""
 
     def read(self, size: int, /) -> bytes:
-        """At least one byte and at most ``size``; none at the end."""
+        """The next bytes, at least one and at most ``size``; none at the end."""
         ...
 
 
@@ -42,7 +42,7 @@ class _Stream(Protocol):
 
 
 class _Gzip:
-    """``zlib`` with the methods of the others."""
+    """``zlib`` with the interface of :class:`_Stream`."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -64,7 +64,7 @@ class _Gzip:
 
 
 class _Zstd:
-    """``zstandard`` with the methods of the others; takes its input in small pieces."""
+    """``zstandard`` with the interface of :class:`_Stream`; feeds it small pieces of input."""
 
     def __init__(self, max_window: int) -> None:
         from zstandard import ZstdDecompressor
@@ -95,7 +95,7 @@ class _Zstd:
 
 
 def _bzip2(_: Limits) -> _Stream:
-    import bz2  # late: not every Python is built with it
+    import bz2  # late: some Pythons are built without it
 
     return bz2.BZ2Decompressor()
 
@@ -122,7 +122,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes], bool], _Opener]] = {
         lambda limits: _Zstd(limits.decoder_bytes),
     ),
 }
-"""Name -> a test whether ten bytes begin such a stream, and what reads it."""
+"""Name -> a test whether a stream begins with ten given bytes, and a function that opens it."""
 
 _OTHERS = {
     b"\x1f\x9d": "compress",
@@ -154,23 +154,23 @@ _OTHERS = {
 }
 _BOOT_SECTOR = 512
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t\n\f\r\x1b"})
-"""Bytes that text has none of; a terminal's escape may be in it."""
+"""Bytes that do not occur in text, which may however contain a terminal's escape."""
 
 
 def compression_of(head: bytes) -> str | None:
-    """The name of the format that begins with ``head`` (ten bytes); None if it is none of ours."""
+    """The name of the compression that begins with ``head`` (ten bytes); None if unsupported."""
     if len(head) < MAGIC_BYTES:
         return None
     return next((name for name, (begins, _) in _FORMATS.items() if begins(head)), None)
 
 
 def foreign_format(head: bytes) -> str | None:
-    """The name of a known but unsupported format that begins with ``head``; else None."""
+    """The name of a known but unsupported format that begins with ``head``; None if unknown."""
     return next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
 
 
 def looks_like(head: bytes) -> str | None:
-    """What else than an archive begins with ``head``, a block or all there is; None if unknown."""
+    """A description of data that begins with ``head`` (up to a block); None if unknown."""
     if head.translate(None, _CONTROLS) == head and _is_utf8(head):
         return "text"
     if head[_BOOT_SECTOR - 2 : _BOOT_SECTOR] == b"\x55\xaa":
@@ -179,7 +179,7 @@ def looks_like(head: bytes) -> str | None:
 
 
 def _is_utf8(head: bytes) -> bool:
-    """Whether ``head`` is UTF-8; its last character may be cut."""
+    """Whether ``head`` is UTF-8; its last character may be incomplete."""
     try:
         head.decode()
     except UnicodeDecodeError as error:
@@ -190,20 +190,20 @@ def _is_utf8(head: bytes) -> bool:
 def missing_decoder(path: bytes | str, name: str, error: ImportError) -> SourceError:
     """The error for data in the format ``name`` whose module cannot be imported."""
     if name == "zstd":
-        how = "the package zstandard, which is not installed; try: pip install zstandard"
+        why = "the package zstandard is not installed; try: pip install zstandard"
     else:
-        how = f"the module {error.name}, which this Python was built without"
-    return SourceError(path, f"is compressed with {name}, and that needs {how}")
+        why = f"this Python was built without the module {error.name}"
+    return SourceError(path, f"is compressed with {name}, but {why}")
 
 
 class Decoded:
-    """The unpacked bytes of all streams in ``source``. Errors call it ``path``."""
+    """The decompressed bytes of all streams in ``source``; ``path`` is its name in errors."""
 
     def __init__(self, source: ByteSource, name: str, path: bytes, limits: Limits) -> None:
         self.packed = 0
-        """Bytes taken from ``source``."""
+        """Number of bytes read from ``source``."""
         self.rest_bytes = 0
-        """Bytes after the last stream that do not begin another one, without zeros around them."""
+        """Number of bytes after the last stream that are not a stream, less surrounding zeros."""
         self._rest_from = 0
         self._source = source
         self._name = name
@@ -211,14 +211,14 @@ class Decoded:
         self._path = path
         self._limits = limits
         self._ahead = b""
-        """Bytes taken from ``source`` and not yet given to a stream."""
+        """Bytes read from ``source`` and not yet decompressed."""
         try:
             self._stream: _Stream | None = self._open(limits)
         except ImportError as error:
             raise missing_decoder(path, name, error) from error
 
     def read(self, _size: int, /) -> bytes:
-        """The next bytes, as many as one step yields; none at the end.
+        """The next bytes, as many as one step of the decompressor yields; none at the end.
 
         Raises :class:`ArchiveError` for damaged or truncated data.
         """
@@ -233,7 +233,7 @@ class Decoded:
             except (zlib.error, OSError, ValueError, EOFError) as error:
                 raise self._damaged(error) from error
             except Exception as error:
-                # Errors of modules that are imported only where they are needed.
+                # These modules may not be imported, so their errors are known by name only.
                 if type(error).__name__ not in ("ZstdError", "LZMAError"):
                     raise
                 raise self._damaged(error) from error
@@ -249,12 +249,12 @@ class Decoded:
         return b""
 
     def rest(self) -> str | None:
-        """What the report says about skipped bytes; None if there were none."""
+        """The text in the report about skipped bytes; None if there were none."""
         if not self.rest_bytes:
             return None
         return (
-            f"{self.rest_bytes} bytes after the end of its {self._name} data, from byte "
-            f"{self._rest_from} on, are not read"
+            f"{self.rest_bytes} bytes after the end of its {self._name} data, starting at byte "
+            f"{self._rest_from}, are not read"
         )
 
     def _take(self) -> bytes:
@@ -270,7 +270,7 @@ class Decoded:
 
         Anything else is skipped to the end, as after the end of a plain archive.
         """
-        # A last stream may be shorter: an empty zstd frame has 9 bytes, a skippable one 8.
+        # The last stream may be shorter: an empty zstd frame has 9 bytes, a skippable frame 8.
         while True:
             rest = rest.lstrip(b"\0")
             if len(rest) >= MAGIC_BYTES:

@@ -20,7 +20,7 @@ prefix padding."""
 USTAR = b"ustar\0"
 GNU = b"ustar  \0"
 STAR_END = b"tar\0"
-"""At byte 508 of a header by star, whose prefix is shorter and followed by two times."""
+"""At byte 508 of a header written by star, which has a shorter prefix followed by two times."""
 
 _CHECKSUM_START, _CHECKSUM_END = 148, 156
 _packed = HEADER.pack
@@ -33,7 +33,7 @@ class FieldError(ValueError):
 
 
 def has_checksum(block: bytes) -> bool:
-    """Whether ``block`` holds the sum of its bytes, with blanks in place of the sum itself.
+    """Whether the checksum in ``block`` is right: the sum of its bytes, with blanks in its place.
 
     Old programs summed signed bytes; both sums are valid.
     """
@@ -42,7 +42,7 @@ def has_checksum(block: bytes) -> bool:
         stored = number(field, "checksum")
     except FieldError:
         return False
-    # The low half of an adler32 is one more than the sum of the bytes, and computed in C.
+    # The low half of an adler32 is the sum of the bytes plus one, and it is computed in C.
     total = low_16(zlib.adler32(block)) - low_16(zlib.adler32(field)) + 8 * 32
     if (total - stored) % _ADLER_BASE == 0:
         return True
@@ -53,7 +53,7 @@ def has_checksum(block: bytes) -> bool:
 def number(field: bytes, name: str) -> int:
     """The value of a numeric field: octal digits, or a binary number marked by the first bit.
 
-    An empty field is 0. Raises :class:`FieldError`, which calls the field ``name``, otherwise.
+    An empty field is 0. Raises :class:`FieldError` with the field's ``name`` for anything else.
     """
     first = field[0]
     if first & 0x80:
@@ -62,7 +62,7 @@ def number(field: bytes, name: str) -> int:
             return int.from_bytes(field[1:], "big")
         if first == 0xFF:
             return int.from_bytes(field, "big", signed=True)
-        raise FieldError(f"its {name} is no number: {field!r}")
+        raise FieldError(f"its {name} is not a number: {field!r}")
     digits = field.partition(b"\0")[0].strip(b" ")
     if not digits:
         return 0
@@ -71,7 +71,7 @@ def number(field: bytes, name: str) -> int:
             return int(digits, 8)
         except ValueError:
             pass
-    raise FieldError(f"its {name} is no octal number: {field!r}")
+    raise FieldError(f"its {name} is not an octal number: {field!r}")
 
 
 def text(field: bytes) -> bytes:
@@ -86,14 +86,14 @@ def ustar_block(
     link: bytes = b"",
     device: tuple[int, int] | None = None,
 ) -> bytes:
-    """A header of POSIX; ``numbers`` are mode, owner, group, size in bytes, and time in seconds.
+    """A POSIX header; ``numbers`` are mode, owner, group, size in bytes, and time in seconds.
 
-    Names are ASCII, and fit into their fields as the numbers do.
+    Names must be ASCII. Names and numbers must fit into their fields.
     """
     mode, uid, gid, size, mtime = numbers
     major, minor = (b"", b"") if device is None else (b"%07o" % number for number in device)
     head = (name, b"%07o" % mode, b"%07o" % uid, b"%07o" % gid, b"%011o" % size, b"%011o" % mtime)
     tail = (kind, link, USTAR + b"00", b"", b"", major, minor, b"", b"")
     block = _packed(*head, b" " * (_CHECKSUM_END - _CHECKSUM_START), *tail)
-    # The low half of an adler32 is one more than the sum of the bytes.
+    # The low half of an adler32 is the sum of the bytes plus one.
     return _packed(*head, b"%06o\0 " % (low_16(zlib.adler32(block)) - 1), *tail)

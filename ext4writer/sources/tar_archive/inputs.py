@@ -1,4 +1,4 @@
-"""Where the bytes of an archive come from, and where the content of its files is kept.
+"""Opens archives, and stores the content of their files.
 
 An uncompressed, seekable tar file stays in place, and contents are slices of it. Anything else is
 read once, from front to back, and contents are copied to a store.
@@ -30,40 +30,40 @@ from .header import BLOCK, has_checksum
 from .limits import Usage
 
 AFTER_THE_END_MAX = 1 << 30
-"""Bytes that a stream may have after the end mark: padding to a record, or a signature."""
+"""Most bytes of a stream after the end mark, such as padding to a record, or a signature."""
 
 Archive = str | bytes | os.PathLike[str] | BinaryIO | Content
 """A path, a binary file (seekable or not), or a content, such as a file in an archive."""
 
 WINDOW_BYTES = 16 << 10
-"""Bytes read at once: a header, and the small files and headers after it."""
+"""Bytes read in one call: a header, and the small files and headers after it."""
 CHUNK_BYTES = 256 << 10
 
 
 class Store(Protocol):
-    """Receives contents one after the other."""
+    """Stores contents, one at a time."""
 
     def begin(self, size: int) -> None:
         """Begin a content of ``size`` bytes."""
         ...
 
     def add(self, data: memoryview) -> None:
-        """Append bytes to it."""
+        """Append bytes to the current content."""
         ...
 
     def end(self) -> Content:
-        """Finish the content and return it."""
+        """Finish the current content and return it."""
         ...
 
 
 class Input(Protocol):
-    """An uncompressed archive that is read from front to back."""
+    """The uncompressed bytes of an archive, read from front to back."""
 
     path: bytes
 
     @property
     def offset(self) -> int:
-        """Bytes read or passed over so far."""
+        """Number of bytes read or skipped so far."""
         ...
 
     def read(self, size: int) -> bytes:
@@ -75,15 +75,15 @@ class Input(Protocol):
         ...
 
     def take(self, size: int) -> Content | None:
-        """Skip ``size`` bytes that are to be read later; None if there are fewer."""
+        """Skip ``size`` bytes and return them as a content; None if there are fewer."""
         ...
 
     def finish(self) -> int:
-        """Read to the end; return how many bytes are left, without trailing zeros."""
+        """Read to the end; return the number of remaining bytes, without trailing zeros."""
         ...
 
     def packed_rest(self) -> str | None:
-        """What the report says about bytes after the compressed data, once all is read."""
+        """The text in the report about bytes after the compressed data; called after ``finish``."""
         ...
 
 
@@ -136,19 +136,19 @@ class SliceInput:
         return None
 
     def _load(self, position: int, size: int) -> bytes:
-        room = max(0, self._end - position)
+        left = max(0, self._end - position)
         if size > WINDOW_BYTES:
-            view = reading_buffer(min(size, room))
+            view = reading_buffer(min(size, left))
             return bytes(view[: self._file.read_into(view, position)])
-        wanted = min(WINDOW_BYTES, room)
-        count = self._file.read_into(self._buffer[:wanted], position)
+        window = min(WINDOW_BYTES, left)
+        count = self._file.read_into(self._buffer[:window], position)
         self._window = bytes(self._buffer[:count])
         self._window_start = position
         return self._window[:size]
 
 
 class StreamInput:
-    """An archive that ``source`` yields only once."""
+    """An archive in ``source``, which can be read only once."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class StreamInput:
         cancel: Cancel | None,
         decoded: Decoded | None = None,
     ) -> None:
-        """``decoded`` is the decompressor below ``source``, if there is one."""
+        """``decoded`` is the decompressor that ``source`` reads from, if there is one."""
         self.path = path
         self._decoded = decoded
         self.offset = 0
@@ -201,7 +201,7 @@ class StreamInput:
             if passed > AFTER_THE_END_MAX:
                 raise ArchiveError(
                     self.path,
-                    f"goes on for more than {AFTER_THE_END_MAX >> 30} GiB after the end mark of "
+                    f"continues for more than {AFTER_THE_END_MAX >> 30} GiB after the end mark of "
                     "the archive; is it a device that never ends?",
                 )
         return found
@@ -222,7 +222,7 @@ class StreamInput:
         return True
 
     def _fill(self) -> bool:
-        """Get the next chunk; False at the end."""
+        """Read the next chunk; False at the end."""
         check_cancelled(self._cancel)
         self._chunk = self._source.read(CHUNK_BYTES)
         self._position = 0
@@ -232,8 +232,8 @@ class StreamInput:
 class Counted:
     """Counts the bytes of ``source`` in ``usage`` as unpacked bytes.
 
-    Errors call it ``path``. ``inside`` says that the input of a ``Decoded`` source is already
-    counted as unpacked.
+    ``path`` is its name in errors. ``inside``: the input of a ``Decoded`` source was already
+    counted as unpacked bytes.
     """
 
     def __init__(
@@ -259,7 +259,7 @@ class Counted:
 
 
 class MemoryStore:
-    """Keeps contents in memory, up to the limit."""
+    """Keeps contents in memory, up to the limit ``memory_bytes``."""
 
     def __init__(self, path: bytes, usage: Usage) -> None:
         self._path = path
@@ -275,8 +275,8 @@ class MemoryStore:
             raise LimitError(
                 self._path,
                 "memory_bytes",
-                f"its files have more than {most} bytes, which without a "
-                "spool would stay in memory; give a spool file",
+                f"its files have more than {most} bytes, which would stay in memory without a "
+                "spool; give a spool file",
             )
 
     def add(self, data: memoryview) -> None:
@@ -288,15 +288,15 @@ class MemoryStore:
 
 ALIGNED_BYTES = 64 << 10
 ALIGNMENT = 4096
-"""Contents of ``ALIGNED_BYTES`` or more start at a multiple of this many bytes, so that the file
-system can share their blocks with the image."""
+"""Contents of ``ALIGNED_BYTES`` or more start at a multiple of this, so that the file system can
+share their blocks with the image."""
 
 
 class SpoolStore:
     """Appends each content to a file."""
 
     def __init__(self, spool: BinaryIO) -> None:
-        """Raises :class:`OutputError` unless ``spool`` is a regular file, readable and writable."""
+        """Raises :class:`OutputError` unless ``spool`` is a readable and writable regular file."""
         name = getattr(spool, "name", b"")
         path = os.fsencode(name) if isinstance(name, str | bytes) else b"the spool"
         try:
@@ -331,7 +331,7 @@ class SpoolStore:
 
 
 def archive_path(archive: Archive) -> bytes:
-    """What errors call ``archive``."""
+    """The name of ``archive`` in errors."""
     if isinstance(archive, FileSliceContent):
         return archive.file.path
     if not isinstance(archive, Content):
@@ -347,7 +347,7 @@ def open_archive(
 ) -> Input:
     """Open ``archive`` and detect its compression.
 
-    Raises :class:`SourceError` if it cannot be read and :class:`ArchiveError` if it is not tar.
+    Raises :class:`SourceError` if it cannot be read, and :class:`ArchiveError` if it is not tar.
     """
     if isinstance(archive, FileSliceContent):
         file, start, end = archive.file, archive.offset, archive.offset + archive.size
@@ -416,7 +416,7 @@ def _open_stream(
     *,
     counted: bool = False,
 ) -> Input:
-    """``counted`` says that ``source`` counts its own bytes."""
+    """``counted``: the bytes of ``source`` are counted already."""
     ahead = _Ahead(source)
     name = _compression(ahead.peek(BLOCK), path)
     stream: ByteSource = ahead
@@ -442,7 +442,7 @@ def _compression(head: bytes, path: bytes) -> str | None:
             path, f"is {foreign} data; tar is read, plain or with gzip, bzip2, xz or zstd"
         )
     if not head:
-        raise ArchiveError(path, "is empty; not even the end of an archive is there")
+        raise ArchiveError(path, "is empty; even an empty archive has an end mark")
     return name
 
 
@@ -475,10 +475,10 @@ class _DescriptorSource:
 
 
 class _FileSource:
-    """Reads a binary file that the caller opened, and does not close it."""
+    """Reads a binary file opened by the caller, without closing it."""
 
     def __init__(self, file: BinaryIO, path: bytes) -> None:
-        # read1 returns what is buffered; read would wait on a slow pipe for the full size.
+        # read1 returns what is buffered; on a slow pipe, read would wait for the full size.
         self._read = getattr(file, "read1", file.read)
         self._path = path
 
@@ -488,7 +488,7 @@ class _FileSource:
         except (OSError, EOFError) as error:
             raise SourceError(self._path, f"cannot be read: {error}") from error
         if data is None:
-            raise SourceError(self._path, "does not wait for data; open it without O_NONBLOCK")
+            raise SourceError(self._path, "is in non-blocking mode; open it without O_NONBLOCK")
         return bytes(data)
 
 

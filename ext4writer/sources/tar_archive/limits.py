@@ -1,4 +1,4 @@
-"""How much an archive may cost the host before it is refused."""
+"""Limits for the resources that an archive may use before it is refused."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ...tree import Loss, LossCode
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 OBJECT_BYTES = 256
-"""Memory of a loss or an attribute in addition to its text."""
+"""Memory in bytes of a loss or an attribute, in addition to its text."""
 DIRECTORIES_EACH = 8
-"""Missing parents that each entry allows beyond ``Limits.implied_directories``."""
+"""Implied directories that each entry allows beyond ``Limits.implied_directories``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for one archive. Exceeding one raises ``LimitError``, which names it.
+    """Limits for one archive. Exceeding one raises ``LimitError`` with its name.
 
-    They hold for all layers of a container image together. The memory of a tree depends on
+    They apply to all layers of a container image together. The memory of a tree depends on
     ``members`` (at most 1 KiB each), ``metadata_bytes``, ``decoder_bytes`` and, if content is
     kept in memory, ``memory_bytes``; never on the sizes of files.
     """
@@ -27,31 +27,31 @@ class Limits:
     _refuse_unknown = refuse_unknown
 
     members: int = 5_000_000
-    """Entries of the archive, and entries of the tree with implied parents."""
+    """Entries of the archive, and entries of the tree including implied directories."""
     path_bytes: int = 64 * KIB
     """Bytes of one path or link target."""
     header_bytes: int = 8 * MIB
-    """Bytes of the extended headers and the map of holes of one member."""
+    """Bytes of the extended headers and the sparse map of one member."""
     metadata_bytes: int = 1 * GIB
-    """Bytes of link targets, attributes, maps of holes, and the paths of losses, whiteouts and
+    """Bytes of link targets, attributes, sparse maps, and the paths of losses, whiteouts and
     hard links without a target yet; a loss or an attribute counts 256 bytes more."""
     content_bytes: int = 64 * TIB
-    """Bytes of all files together, holes included."""
+    """Bytes of all files together, including holes."""
     expanded_bytes: int = 16 * TIB
-    """Bytes that an archive may unpack to, headers included."""
+    """Bytes that an archive may decompress to, including headers."""
     ratio: int = 1000
-    """Unpacked bytes for each packed one; applies from 1 GiB of unpacked bytes."""
+    """Decompressed bytes for each compressed byte; applies from 1 GiB of decompressed bytes."""
     memory_bytes: int = 256 * MIB
     """Bytes of content kept in memory without a spool."""
     decoder_bytes: int = 256 * MIB
-    """Bytes of memory that a decompressor may allocate; the archive decides how many."""
+    """Bytes of memory that a decompressor may allocate; the archive determines the amount."""
     implied_directories: int = 100_000
-    """Parents without a member of their own; each entry allows 8 more."""
+    """Parent directories without a member; each entry allows 8 more."""
     global_bytes: int = 8 * KIB
     """Bytes of the records of global extended headers in effect at one time."""
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for a value of another type."""
+        """Raises :class:`SpecError` for a value of the wrong type."""
         check_fields(self)
 
 
@@ -61,7 +61,8 @@ DEFAULT_LIMITS = Limits()
 class Usage:
     """How much of ``limits`` an input has used, over all its members and layers.
 
-    Errors call the input ``archive``; ``limits.ratio`` applies from ``ratio_from`` unpacked bytes.
+    ``archive`` is the input's name in errors; ``limits.ratio`` applies from ``ratio_from``
+    decompressed bytes.
     """
 
     __slots__ = (
@@ -75,16 +76,16 @@ class Usage:
         self.ratio_from = ratio_from
         self.members = 0
         self.entries = 0
-        """Entries of the tree, including replaced ones."""
+        """Number of entries of the tree, including replaced ones."""
         self.implied = 0
-        """Those entries that have no member."""
+        """Number of implied directories among the entries."""
         self.metadata_bytes = 0
         self.content_bytes = 0
         self.memory_bytes = 0
         self.expanded_bytes = 0
         self.packed_bytes = 0
         self.inside = False
-        """Whether the current input came out of a compressed archive, whose bytes are counted."""
+        """Whether the current input is inside a compressed archive, whose bytes are counted."""
 
     def unpack(self, path: bytes, unpacked: int, packed: int) -> None:
         """Count the bytes that a decompressor produced and consumed since the last call."""
@@ -108,7 +109,7 @@ class Usage:
             )
 
     def keep(self, count: int, member: bytes | None = None, offset: int | None = None) -> None:
-        """Count ``count`` bytes that are kept for the entry ``member``."""
+        """Count ``count`` bytes of metadata that stay in memory for the entry ``member``."""
         self.metadata_bytes += count
         most = self.limits.metadata_bytes
         if self.metadata_bytes > most:
@@ -132,13 +133,13 @@ class Usage:
             raise LimitError(
                 self.archive,
                 "members",
-                f"makes more than {self.limits.members} entries",
+                f"has more than {self.limits.members} entries",
                 member=path,
                 offset=offset,
             )
 
     def add_implied(self, path: bytes, offset: int | None = None) -> None:
-        """Count a directory that is created because ``path`` lies below it."""
+        """Count an implied directory, created because ``path`` is below it."""
         self.implied += 1
         self.add_entry(path, offset)
         stated = self.entries - self.implied
@@ -146,7 +147,7 @@ class Usage:
             raise LimitError(
                 self.archive,
                 "implied_directories",
-                f"leaves out {self.implied} parents of {stated} entries",
+                f"omits {self.implied} parents of {stated} entries",
                 member=path,
                 offset=offset,
             )

@@ -1,4 +1,4 @@
-"""One member of an archive, as its headers describe it."""
+"""One member of an archive, as described by its headers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Member:
     """One member. A time is None if the archive has none or it was not requested."""
 
     path: bytes
-    """Names between single slashes, none of them ``.`` or ``..``; empty for the root."""
+    """Names separated by single slashes, without ``.`` and ``..``; empty for the root."""
     kind: int
     """The ``S_IFMT`` bits of a file, or ``HARD_LINK``."""
     mode: int
@@ -46,19 +46,19 @@ class Member:
     flags: int = 0
     """Inode flags."""
     target: bytes = b""
-    """Of a symbolic link, byte for byte; of a hard link, in the form of ``path``."""
+    """The target of a symbolic link, unchanged, or of a hard link, in the form of ``path``."""
     major: int = 0
     minor: int = 0
     content: Content | None = None
-    """Of a regular file."""
+    """The content of a regular file."""
     offset: int = 0
-    """Byte offset of its header in the uncompressed archive."""
+    """Byte offset of the header in the uncompressed archive."""
 
     def node(self) -> Node:
         """A node with these attributes and no children; not for a hard link."""
         kind = self.kind
         node: Node
-        # Constructors would cost more than everything else here, so nodes are made without them.
+        # Constructors would cost more than everything else here, so they are bypassed.
         if kind == S_IFREG:
             node = file = object.__new__(RegularFile)
             assert self.content is not None
@@ -79,7 +79,7 @@ class Member:
         return node
 
     def adorn(self, node: Node) -> None:
-        """Give ``node`` the mode, owner, times and attributes of this member."""
+        """Set the mode, owner, times and attributes of ``node`` to those of this member."""
         node.mode = self.mode
         node.uid = self.uid
         node.gid = self.gid

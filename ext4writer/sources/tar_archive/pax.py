@@ -12,16 +12,16 @@ IDLE = (
     *(b"comment", b"charset", b"hdrcharset", b"uname", b"gname"),
     *(b"GNU.sparse.", b"GNU.dumpdir", b"LIBARCHIVE.symlinktype"),
 )
-"""Prefixes of keywords that say nothing about a file that a tree could hold."""
+"""Prefixes of keywords without information that a tree could represent."""
 
 _TIME = re.compile(rb"(-?)(\d{1,30})(?:\.(\d*))?")
 _DECIMAL = re.compile(rb"-?\d{1,30}")
 
 
 def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (keyword, value) of each record in ``data``, which holds nothing but records.
+    """Yield (keyword, value) of each record in ``data``, which consists of records only.
 
-    Raises :class:`FieldError` for one whose length, equals sign or final newline is wrong.
+    Raises :class:`FieldError` for a record with a wrong length, equals sign or final newline.
     """
     position = 0
     while position < len(data):
@@ -29,7 +29,7 @@ def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         digits = data[position:blank] if blank > 0 else b""
         if not digits.isdigit():
             if not data[position:].strip(b"\0"):
-                return  # some writers fill the block and count the filling
+                return  # some writers pad the block and count the padding
             raise FieldError(f"its extended header has no length at byte {position}")
         end = position + int(digits)
         equals = data.find(b"=", blank, end)
@@ -40,10 +40,10 @@ def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def time_ns(value: bytes, name: str) -> int:
-    """Nanoseconds of a time in decimal seconds; finer digits are rounded down."""
+    """A time in decimal seconds as nanoseconds, rounded down; raises :class:`FieldError`."""
     match = _TIME.fullmatch(value)
     if match is None:
-        raise FieldError(f"its {name} is no time: {value[:40]!r}")
+        raise FieldError(f"its {name} is not a time: {value[:40]!r}")
     sign, seconds, fraction = match.groups()
     fraction = fraction or b""
     time = int(seconds) * NANOSECONDS + int(fraction[:9].ljust(9, b"0"))
@@ -53,7 +53,7 @@ def time_ns(value: bytes, name: str) -> int:
 
 
 def integer(value: bytes, name: str) -> int:
-    """The value of a decimal number."""
+    """The value of a decimal number; raises :class:`FieldError` if it is malformed."""
     if _DECIMAL.fullmatch(value) is None:
-        raise FieldError(f"its {name} is no number: {value[:40]!r}")
+        raise FieldError(f"its {name} is not a number: {value[:40]!r}")
     return int(value)

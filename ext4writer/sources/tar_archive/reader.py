@@ -1,4 +1,4 @@
-"""The members of a tar archive, one after the other."""
+"""Reads the members of a tar archive in order."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _CACHED_FIELDS = 1 << 14
 _UNKNOWN_TOLD = 100
 _KEYWORD_SHOWN = 100
 _RECORDS_TOLD = 20
-"""How many dropped records of one member the report names."""
+"""Most dropped records of one member that the report lists."""
 _DEVICE_MAX = (1 << 32) - 1
 _NO_TAR = "is not a tar archive, plain or compressed with gzip, bzip2, xz or zstd"
 
 _KINDS = {
     b"0": S_IFREG,
     b"\0": S_IFREG,
-    b"7": S_IFREG,  # contiguous: the same to a reader
+    b"7": S_IFREG,  # contiguous: no difference to a reader
     b"S": S_IFREG,
     b"1": HARD_LINK,
     b"2": S_IFLNK,
@@ -51,12 +51,12 @@ _KINDS = {
     b"4": S_IFBLK,
     b"5": S_IFDIR,
     b"6": S_IFIFO,
-    b"D": S_IFDIR,  # GNU: a directory with a list of its names, which is skipped
+    b"D": S_IFDIR,  # GNU: a directory with a list of its entries, which is skipped
 }
 _WITHOUT_DATA = b"123456"
 _REFUSED = {
     b"M": "continues a file of another volume; join the volumes first",
-    b"N": "has GNU's oldest form of long names, which no tar writes any more",
+    b"N": "has GNU's oldest form of long names, which tar no longer writes",
 }
 
 _KEYWORDS = {
@@ -68,7 +68,7 @@ _KEYWORDS = {
 
 
 def _is_known(keyword: bytes) -> bool:
-    """Whether a record is known here; others are not kept."""
+    """Whether this reader uses the record; other records are not kept."""
     return keyword in _KEYWORDS or keyword.startswith(PREFIXES)
 
 
@@ -85,18 +85,18 @@ def read_members(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[Member]:
-    """Yield the members of ``archive`` in order; a path may come several times.
+    """Yield the members of ``archive`` in order; a path may occur several times.
 
     Contents of an uncompressed archive in a regular file, or part of one, are slices of it. Any
     other archive is read once, and its contents are appended to ``spool``, a regular file open for
     reading and writing; without one they stay in memory, within ``limits``. The archive and the
-    spool stay open, under descriptors of their own, as long as one of their contents lives.
+    spool stay open, under separate descriptors, as long as any of their contents exists.
 
-    ``usage`` is shared with other archives of the same input; its limits then apply.
-    ``name_bytes`` is the longest name in a path, in bytes, where a name need not yet be that of a
-    file. ``keep_times`` fills in access, change and birth times if the archive has them.
-    ``losses`` receives what cannot be kept. ``progress`` is called every 1024 members with the
-    bytes of content found so far. A stream is read to its end before this returns.
+    ``usage`` is shared with other archives of the same input, and its limits replace ``limits``.
+    ``name_bytes`` is the longest name in a path, in bytes; names of whiteouts are longer than those
+    of files. ``keep_times`` keeps access, change and birth times if the archive has them.
+    ``losses`` collects what cannot be kept. ``progress`` is called every 1024 members with the
+    bytes of content found so far. A stream is read to its end before the iterator ends.
 
     Raises :class:`ArchiveError` for damage or truncation, for ``..`` in a path and for unsupported
     kinds; :class:`LimitError`; :class:`SourceError` for an archive that cannot be read;
@@ -111,7 +111,7 @@ def read_members(
 
 
 class _Extended:
-    """What the extended headers before a member say about it."""
+    """The content of the extended headers before a member."""
 
     __slots__ = ("link", "name", "pairs", "records")
 
@@ -120,7 +120,7 @@ class _Extended:
         self.link: bytes | None = None
         self.records: dict[bytes, bytes] | None = None
         self.pairs: list[int] = []
-        """The map of holes in form 0.0, whose records repeat."""
+        """The sparse map in form 0.0, which repeats records."""
 
 
 class _Reader:
@@ -144,13 +144,13 @@ class _Reader:
         self.global_bytes = 0
         self.fields: dict[bytes, int] = {}
         self.offset = 0
-        """Byte offset of the current member, extended headers included."""
+        """Byte offset of the current member, including its extended headers."""
         self.name: bytes | None = None
         """The current member's name, for errors."""
         self.unknown: set[bytes] = set()
         """Unknown keywords that have been reported already."""
         self.header_bytes = 0
-        """Bytes of the current member's extended headers and map of holes."""
+        """Bytes of the current member's extended headers and sparse map."""
         self.content_bytes = 0
         self.members = 0
 
@@ -176,7 +176,7 @@ class _Reader:
             progress(self._progress())
 
     def _progress(self) -> Progress:
-        """Skips content that stays in place, and reads content in a stream."""
+        """The progress so far; content that stays in place counts as not copied."""
         unmoved = self.content_bytes if isinstance(self.source, SliceInput) else 0
         return Progress("scan", self.members, 0, self.content_bytes, 0, unmoved)
 
@@ -213,27 +213,27 @@ class _Reader:
                 raise self._no_archive(block)
             raise self._error("is cut short in the middle of a header")
         if extended is not None:
-            raise self._error("ends after an extended header, without the member that it describes")
+            raise self._error("ends after an extended header, without the member it describes")
         if not block:
             if not self.source.offset:
                 raise self._error("is empty")
             self._lose(
                 b"",
                 "archive-unterminated",
-                "the archive has no end mark; what followed may be missing",
+                "the archive has no end mark; its rest may be missing",
             )
         elif len(block) < BLOCK:
             raise self._error("is cut short in the middle of a header")
         else:
             left = self.source.finish()
             if left and not self.offset:
-                raise self._error(f"{_NO_TAR}, although it begins with zeros as an empty one does")
+                raise self._error(f"{_NO_TAR}, although it begins with zeros like an empty one")
             if left:
                 self._lose(
                     b"",
                     "archive-rest-unread",
-                    f"{left} bytes after the end mark of the archive, from byte "
-                    f"{self.offset + BLOCK} on, are not read",
+                    f"{left} bytes after the end mark of the archive, starting at byte "
+                    f"{self.offset + BLOCK}, are not read",
                 )
         rest = self.source.packed_rest()
         if rest is not None:
@@ -280,9 +280,9 @@ class _Reader:
         return extended
 
     def _take_globals(self, data: bytes) -> None:
-        """Take the records of a global header.
+        """Store the records of a global header.
 
-        Their losses are reported once, here, and not again for each member.
+        Their losses are reported here, once, and not for each member.
         """
         for keyword, value in pax.records(data):
             before = self.globals.pop(keyword, None)
@@ -339,7 +339,7 @@ class _Reader:
                 f"has the unknown type {typeflag!r}; taken as a file",
             )
         elif kind == S_IFREG and raw.endswith(b"/"):
-            kind = S_IFDIR  # before POSIX, a directory had no other mark
+            kind = S_IFDIR  # before POSIX, only the slash marked a directory
         number_of = self._number
         member = Member(
             self._path(raw),
@@ -355,11 +355,11 @@ class _Reader:
             data_bytes = self._override(member, records, data_bytes)
         if member.uid > ID_MOST or member.gid > ID_MOST or member.uid < 0 or member.gid < 0:
             raise FieldError(
-                f"its owner {member.uid}:{member.gid} is no user and group; they are 0 to {ID_MOST}"
+                f"its owner {member.uid}:{member.gid} is out of range; IDs are 0 to {ID_MOST}"
             )
         if not 0 <= data_bytes <= sparse.SIZE_MAX:
             raise FieldError(f"its size {data_bytes} is out of range")
-        # POSIX lets a hard link in a PAX archive carry content; before, its size meant nothing.
+        # In a PAX archive, a hard link may carry content; in older ones its size is meaningless.
         carries = kind == HARD_LINK and extended is not None and extended.records is not None
         if typeflag in _WITHOUT_DATA and not carries:
             data_bytes = 0
@@ -387,7 +387,7 @@ class _Reader:
         return {**self.globals, **extended.records}
 
     def _override(self, member: Member, records: dict[bytes, bytes], data_bytes: int) -> int:
-        """Override the header's values by ``records``; return the resulting size in bytes."""
+        """Override the header's values with ``records``; return the resulting size in bytes."""
         if value := records.get(b"uid"):
             member.uid = pax.integer(value, "uid")
         if value := records.get(b"gid"):
@@ -472,7 +472,7 @@ class _Reader:
     def _pax_map(
         self, size: int, records: dict[bytes, bytes], extended: _Extended | None
     ) -> tuple[int, list[int], int]:
-        """The size of the file, the map, and the bytes that the map takes before the data."""
+        """Size of the file in bytes, its map, and the bytes of the map stored before the data."""
         version = tuple(records.get(b"GNU.sparse." + part) or None for part in (b"major", b"minor"))
         if version == (b"1", b"0"):
             pairs, taken = sparse.leading_map(self._map_block)
@@ -494,7 +494,7 @@ class _Reader:
             raise self._error("is cut short in its map of holes")
         return block
 
-    # -- small things ------------------------------------------------------------------------
+    # -- helpers -----------------------------------------------------------------------------
 
     def _skip_data(self, size: int) -> None:
         if size < 0:
@@ -503,7 +503,7 @@ class _Reader:
             raise self._error(f"is cut short in the {size} bytes after its header")
 
     def _number(self, field: bytes, name: str) -> int:
-        """The value of a header field; the last few thousand are cached."""
+        """The value of a header field; recent values are cached."""
         value = self.fields.get(field)
         if value is None:
             value = number(field, name)
@@ -513,7 +513,7 @@ class _Reader:
         return value
 
     def _path(self, raw: bytes, what: str = "") -> bytes:
-        """``raw`` with single slashes and without ``.``; leading slashes are dropped."""
+        """``raw`` with single slashes and without ``.`` and leading slashes."""
         if len(raw) > self.limits.path_bytes:
             self._over(
                 "path_bytes",
@@ -553,7 +553,7 @@ class _Reader:
             )
 
     def _lose_records(self, losses: list[str], path: bytes, where: str = "") -> None:
-        """Report that some records are not kept, and how many more there are."""
+        """Report the first records that are not kept, and the number of others."""
         told = [where + what for what in losses[:_RECORDS_TOLD]]
         more = len(losses) - _RECORDS_TOLD
         if more > 0:
@@ -569,7 +569,7 @@ class _Reader:
             self.losses.append(Loss(path, what, code))
 
     def _no_archive(self, head: bytes) -> ArchiveError:
-        """The error for an archive that is none, by its first bytes."""
+        """The error for data that is not an archive, described by its first bytes."""
         found = looks_like(head)
         holds = "" if found is None else f"; it holds {found}"
         return ArchiveError(self.source.path, f"{_NO_TAR}{holds}")

@@ -1,7 +1,7 @@
-"""Maps of files with holes: GNU's old form, and its three forms in PAX headers.
+"""Sparse maps: GNU's old form, and its three forms in PAX headers.
 
 GNU tar manual, "Storing Sparse Files" and "Old GNU Format"; tar/sparse.c names the records.
-A map is a flat list: the start and the length of each stretch of data, in bytes.
+A map is a flat list of the offset and the length of each data segment, in bytes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ NO_SIZE = "has a map of holes and no size"
 
 
 def checked_map(pairs: Iterable[int], size: int, data_bytes: int) -> array[int]:
-    """``pairs`` without its empty stretches.
+    """``pairs`` without empty segments.
 
-    Raises :class:`FieldError` if a stretch begins before the end of an earlier one or ends after
-    ``size``, or if their lengths do not add up to ``data_bytes``.
+    Raises :class:`FieldError` if a segment begins before the end of the previous one or ends after
+    ``size``, or if the lengths do not add up to ``data_bytes``.
     """
     segments = array("Q")
     end = total = 0
@@ -30,7 +30,7 @@ def checked_map(pairs: Iterable[int], size: int, data_bytes: int) -> array[int]:
             raise FieldError("its map of holes ends in the middle of a pair")
         if length < 0 or start < end or start + length > size:
             raise FieldError(
-                f"its map of holes has {length} bytes at {start}, out of order or beyond its size"
+                f"its map of holes has {length} bytes at {start}, out of order or past its size"
             )
         if length:
             segments.append(start)
@@ -43,7 +43,7 @@ def checked_map(pairs: Iterable[int], size: int, data_bytes: int) -> array[int]:
 
 
 def old_gnu_map(header: bytes, read_block: Callable[[], bytes]) -> tuple[int, list[int]]:
-    """The size and the map of a member of type ``S``; ``read_block`` reads each following block.
+    """Size in bytes and map of a member of type ``S``; ``read_block`` reads each extension block.
 
     Raises :class:`FieldError`.
     """
@@ -66,10 +66,10 @@ def _old_pairs(block: bytes, start: int, count: int) -> Iterator[int]:
 
 
 def real_size(records: Mapping[bytes, bytes]) -> int | None:
-    """The size that ``records`` give a file with holes; None for a file without.
+    """The size in bytes of a sparse file according to ``records``; None for other files.
 
-    An empty value means that there is no record (POSIX.1-2017, pax). Raises :class:`FieldError`
-    for a map without a size, since the archived bytes are then not the file's content.
+    An empty value deletes a record (POSIX.1-2017, pax). Raises :class:`FieldError` for a map
+    without a size, since the archived bytes are then not the file's content.
     """
     value = records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")
     if value:
@@ -80,12 +80,12 @@ def real_size(records: Mapping[bytes, bytes]) -> int | None:
 
 
 def listed_map(value: bytes) -> list[int]:
-    """The map in a ``GNU.sparse.map`` record: decimal numbers between commas."""
+    """The map in a ``GNU.sparse.map`` record: decimal numbers separated by commas."""
     return [decimal(one) for one in value.split(b",")] if value else []
 
 
 def leading_map(read: Callable[[], bytes]) -> tuple[list[int], int]:
-    """The map before the data in form 1.0, and how many bytes it takes.
+    """The map before the data in form 1.0, and its size in bytes.
 
     ``read`` reads the next block. Raises :class:`FieldError`.
     """
@@ -93,14 +93,14 @@ def leading_map(read: Callable[[], bytes]) -> tuple[list[int], int]:
     text = read()
     lines: list[bytes] = []
     rest = b""
-    wanted: int | None = None
+    count: int | None = None
     while True:
         *found, rest = (rest + text).split(b"\n")
         lines += found
-        if wanted is None and lines:
-            wanted = 1 + 2 * decimal(lines[0])
-        if wanted is not None and len(lines) >= wanted:
-            return [decimal(line) for line in lines[1:wanted]], taken
+        if count is None and lines:
+            count = 1 + 2 * decimal(lines[0])
+        if count is not None and len(lines) >= count:
+            return [decimal(line) for line in lines[1:count]], taken
         if len(rest) > BLOCK:
             raise FieldError("its map of holes is malformed")
         text = read()
@@ -108,7 +108,7 @@ def leading_map(read: Callable[[], bytes]) -> tuple[list[int], int]:
 
 
 def decimal(value: bytes) -> int:
-    """A number of a map."""
+    """The value of a number in a map; raises :class:`FieldError` if it is malformed."""
     if not value.isdigit() or len(value) > 19:
-        raise FieldError(f"its map of holes has {value[:40]!r} where a number must stand")
+        raise FieldError(f"its map of holes has {value[:40]!r} instead of a number")
     return int(value)

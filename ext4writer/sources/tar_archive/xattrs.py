@@ -30,7 +30,7 @@ _KEPT_SETS = 1 << 14
 
 
 class XattrReader:
-    """Turns records into attributes. Equal sets share one object, as long as there are few."""
+    """Converts records to attributes. Equal sets share one object, if there are not too many."""
 
     def __init__(self) -> None:
         self._sets: dict[tuple[tuple[bytes, bytes], ...], Xattrs] = {}
@@ -38,7 +38,7 @@ class XattrReader:
     def read(
         self, records: dict[bytes, bytes], usage: Usage
     ) -> tuple[Xattrs | None, list[tuple[bytes, str]]]:
-        """The attributes in ``records``, and the losses of each record that cannot be kept.
+        """The attributes in ``records``; keyword and loss of each record that cannot be kept.
 
         ``usage`` counts the sets that are not shared.
         """
@@ -50,7 +50,7 @@ class XattrReader:
             if keyword.startswith(SCHILY_XATTR):
                 rest = keyword[len(SCHILY_XATTR) :]
                 if LIBARCHIVE_XATTR + rest in records:
-                    continue  # both say the same, but only the other one defines its escapes
+                    continue  # same attribute, but only libarchive's form defines its escapes
             try:
                 pair = _attribute(keyword, value)
             except ValueError as error:
@@ -63,7 +63,7 @@ class XattrReader:
             name, value = pair
             if name.startswith(_KNOWN_PREFIXES) or name in _KNOWN_NAMES:
                 if keyword in ACLS:
-                    found.setdefault(name, value)  # GNU tar adds the binary form, which is exact
+                    found.setdefault(name, value)  # GNU tar also stores the exact binary form
                 else:
                     found[name] = value
             else:
@@ -88,9 +88,9 @@ class XattrReader:
 
 
 def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
-    """Name and value of the attribute that a record holds; None if it holds none."""
+    """Name and value of the attribute in a record; None if it has none. Raises ``ValueError``."""
     if keyword.startswith(SCHILY_XATTR):
-        # GNU tar escapes "=", which a keyword cannot hold, and "%", the escape character.
+        # GNU tar escapes "=", which a keyword cannot contain, and "%", the escape character.
         name = keyword[len(SCHILY_XATTR) :].replace(b"%3D", b"=").replace(b"%25", b"%")
         return name, value
     if keyword.startswith(LIBARCHIVE_XATTR):
@@ -105,7 +105,7 @@ def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
         except binascii.Error as error:
             raise ValueError(f"its value is not base64 ({error})") from None
     if keyword == SELINUX:
-        # The archive has the bare text; the kernel's value ends with a NUL.
+        # The archive has the text only; the kernel's value ends with a NUL.
         return b"security.selinux", value.rstrip(b"\0") + b"\0"
     name = ACLS.get(keyword, b"")
     if name:
@@ -119,7 +119,7 @@ def _attribute(keyword: bytes, value: bytes) -> tuple[bytes, bytes] | None:
 
 
 def inode_flags(value: bytes, file_type: int) -> tuple[int, str]:
-    """The flags in the record ``SCHILY.fflags``, and the words in it that mean none for a file."""
+    """The flags in the record ``SCHILY.fflags``, and those of its words that cannot be kept."""
     flags, unknown = from_bsd_words(value.decode("ascii", "backslashreplace"))
     kept = flags & taken_flags(file_type)
     words = [bsd_words(flags & ~kept), *unknown] if flags != kept else unknown

@@ -245,7 +245,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         lambda cache: archive(cache, "-odd").unlink(),
         (".nar.xz", "No such file"),
     ),
-    "a truncated xz": ("xz", lambda cache: truncated(cache, "-odd", known=True), ("bytes where",)),
+    "a truncated xz": ("xz", lambda cache: truncated(cache, "-odd", known=True), ("bytes, and",)),
     "a truncated xz of unknown size": (
         "xz",
         lambda cache: truncated(cache, "-odd", known=False),
@@ -452,9 +452,9 @@ def test_a_full_disk_for_the_temporary_file(
 def test_archives_that_are_none(closure: RealClosure, out: Path, tmp_path: Path) -> None:
     path = closure.roots[0]
     file = tmp_path / "a.nar"
-    file.write_bytes(b"no archive")
+    file.write_bytes(b"not an archive")
     for given, words in (
-        (f"{path}={file}", (str(file), "no Nix archive")),
+        (f"{path}={file}", (str(file), "not a Nix archive")),
         (f"{path}={tmp_path / 'missing'}", ("missing", "cannot be read")),
         (f"/elsewhere/{os.path.basename(path)}={file}", ("directly below /nix/store",)),
         (f"short={file}", ("no name of a store path",)),
