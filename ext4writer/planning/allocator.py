@@ -13,10 +13,10 @@ class OutOfBlocks(Exception):  # noqa: N818 (never leaves the planner)
 
 
 class Allocator:
-    """Takes clusters in ascending order out of ascending free ranges.
+    """Allocates clusters in ascending order from ascending free ranges.
 
-    A piece that would straddle two ranges can skip to the next one (:meth:`take_whole`); later,
-    smaller pieces fill the gap first.
+    A piece that would straddle two ranges can go into the next one (:meth:`take_whole`). Smaller
+    pieces that come later fill the gap first.
     """
 
     def __init__(self, free_runs: Iterable[Span], most_gap_clusters: int | None = None) -> None:
@@ -37,7 +37,10 @@ class Allocator:
         raise OutOfBlocks
 
     def take(self, length: int) -> list[Run]:
-        """Take ``length`` clusters; return (first, length) of each piece, several at obstacles."""
+        """Take ``length`` clusters; return their runs, more than one if something is in the way.
+
+        Raises :class:`OutOfBlocks`.
+        """
         pieces = []
         self.used += length
         while length:
@@ -59,7 +62,7 @@ class Allocator:
         """Take ``length`` clusters in one piece; return the first, or 0 if the next range is too
         small or the gaps would be too large.
 
-        This looks only one range ahead, so that a large piece never skips many ranges.
+        Looks only one range ahead, so that a large piece never skips many ranges.
         """
         for number, gap in enumerate(self._gaps):
             if gap[1] - gap[0] >= length:
@@ -90,9 +93,9 @@ class Allocator:
     ) -> Iterator[tuple[int, int]]:
         """Call :meth:`take_whole` for the length of each (index, length), in order.
 
-        The first cluster goes into ``starts`` at the index. Nothing is taken for a length above
-        ``longest`` or one that cannot be taken whole: it is yielded, and the caller may take it in
-        another way before it continues. A length of 0 is skipped.
+        The first cluster goes into ``starts`` at the index. Items with a length above ``longest``,
+        or for which :meth:`take_whole` returns 0, are yielded instead: the caller may take their
+        clusters in another way before it continues. Items with a length of 0 are skipped.
         """
         position = self._position
         before, end, largest_gap = position, self._limit, self._largest_gap()
@@ -134,7 +137,7 @@ class Allocator:
         return sum(end - first for first, end in self._gaps)
 
     def free_ranges(self) -> list[Span]:
-        """The free ranges that are left, ascending; the allocator must not be used afterwards."""
+        """Return the remaining free ranges, ascending; do not use the allocator afterwards."""
         free = [Span(first, end) for first, end in self._gaps]
         if self._position < self._limit:
             free.append(Span(self._position, self._limit))
@@ -144,17 +147,17 @@ class Allocator:
 
 
 class FreeSpace(Allocator):
-    """Takes clusters out of free ranges in any order: the smallest range that holds them whole.
+    """Allocates clusters from the smallest free range that holds them in one piece.
 
-    That is for an image in which most things have their place already, so that ranges are many
-    and what is left to place is little.
+    This is for an image in which almost everything has its place already: there are many ranges,
+    and little is left to place.
     """
 
     def __init__(self, free_runs: Iterable[Span], used: int, high_water: int) -> None:
         """``used`` clusters are taken already, the last of them before ``high_water``."""
         super().__init__(())
         self._ranges = sorted((end - first, first) for first, end in free_runs)
-        """(length, first cluster) of each."""
+        """(length, first cluster) of each range."""
         self.used = used
         self.high_water = high_water
 
@@ -198,13 +201,13 @@ class FreeSpace(Allocator):
                 yield item
 
     def give_back(self, cluster: int) -> None:
-        """Make a single cluster free again."""
+        """Free a single cluster again."""
         insort(self._ranges, (1, cluster))
         self.used -= 1
 
     @property
     def gap_clusters(self) -> int:
-        """None: what is free between other things was free before, and stays so."""
+        """0: space that is free between other things was free before, and stays free."""
         return 0
 
     def free_ranges(self) -> list[Span]:

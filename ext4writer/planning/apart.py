@@ -1,7 +1,7 @@
-"""What is placed before all else: files that are sought from a block on.
+"""Allocates first what has a goal: a block where the search for free blocks starts.
 
-In an image like one of mke2fs that is all that mke2fs makes before it copies files, in its order
-(misc/mke2fs.c:main), so that the same blocks are free.
+In an image laid out as by mke2fs, these are all files and directories that mke2fs creates before
+it copies files, in its order (misc/mke2fs.c:main), so that the same blocks remain free.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from .system_files.orphan_file import ORPHAN_FILE_PURPOSE
 
 
 class Apart(NamedTuple):
-    """Clusters that have their place, and those that are still free."""
+    """Clusters that are allocated first, and those that are still free."""
 
     free: Iterable[Span]
     files: Mapping[int, Sequence[Run]] = {}
-    """Those of the data of files without a name, by inode number."""
+    """By inode number: the data clusters of system files."""
     maps: Mapping[int, list[int]] = {}
-    """The blocks of their mappings, for those that are placed, too."""
+    """By inode number: the blocks of their mappings, if these are allocated, too."""
     nodes: Mapping[int, Sequence[Run]] = {}
-    """By node index."""
+    """By node index: the data clusters of directories."""
 
     @property
     def used(self) -> int:
-        """How many have their place."""
+        """The number of allocated clusters."""
         pieces = [*self.files.values(), *self.nodes.values()]
         return sum(run.length for some in pieces for run in some) + sum(
             map(len, self.maps.values())
@@ -46,9 +46,10 @@ class Apart(NamedTuple):
 def set_apart(
     geometry: Geometry, files: Iterable[SystemFile], journal: Sequence[Run] | None = None
 ) -> Apart:
-    """Take the clusters of files that have a goal, or places, out of the free runs.
+    """Allocate the clusters of files that have a goal or fixed places.
 
-    ``journal`` are those of the journal, if they are decided. Raises :class:`OutOfBlocks`.
+    ``journal`` has the clusters of the journal, if a policy chose them. Raises
+    :class:`OutOfBlocks`.
     """
     placed: dict[int, list[Run]] = {}
     free: _FreeClusters | None = None
@@ -69,16 +70,16 @@ def set_apart(
 
 
 class _FreeClusters:
-    """The free clusters of an image, of which some are taken."""
+    """The free clusters of an image while some of them are taken."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.runs = list(geometry.free_runs())
         """Ascending."""
 
     def take(self, goal: int, wanted: int) -> list[Run]:
-        """Take clusters from ``goal`` on, and from the first one on where these are too few.
+        """Take free clusters from ``goal`` to the end, and then from the first one.
 
-        lib/ext2fs/alloc.c:ext2fs_new_block2 begins again there. Raises :class:`OutOfBlocks`.
+        lib/ext2fs/alloc.c:ext2fs_new_block2 wraps around, too. Raises :class:`OutOfBlocks`.
         """
         runs, taken = self.runs, []
         for start in (goal, 0):
@@ -98,7 +99,7 @@ class _FreeClusters:
 
 
 class FirstNode(NamedTuple):
-    """A directory that mke2fs makes itself."""
+    """A directory that mke2fs creates itself."""
 
     node: int
     """Its index."""
@@ -109,10 +110,10 @@ class FirstNode(NamedTuple):
 def set_apart_like_mke2fs(
     geometry: Geometry, nodes: Iterable[FirstNode], files: Sequence[SystemFile]
 ) -> Apart:
-    """Give ``nodes`` and ``files`` the clusters that mke2fs gives them, or others of as many.
+    """Allocate to ``nodes`` and ``files`` the clusters that mke2fs does, or as many others.
 
-    The blocks of a file may follow each other in another order, as mke2fs writes those of quota
-    files in one that leaves them in pieces. Raises :class:`OutOfBlocks`.
+    The order of the blocks in a file may differ: mke2fs writes quota files in an order that
+    fragments them. Raises :class:`OutOfBlocks`.
     """
     return _LikeMke2fs(geometry).placed(nodes, files)
 
@@ -152,10 +153,10 @@ class _LikeMke2fs:
         return pieces, self._maps(file, pieces, 0)
 
     def _journal(self, file: SystemFile, goal: int, clusters: int) -> tuple[list[Run], list[int]]:
-        """The data from ``goal`` on, and the blocks of its mapping.
+        """Allocate the data, starting at ``goal``, and the blocks of its mapping.
 
-        The block of an extent tree is sought before the data (lib/ext2fs/extent.c:
-        extent_node_split), when the first extent has a place that the inode has no room for.
+        The goal of an extent block is just before the data (lib/ext2fs/extent.c:
+        extent_node_split). It is allocated after the first extent for which the inode is too small.
         """
         fmt, mapping = self._format, file.mapping
         if not fmt.extent or not isinstance(mapping, DataMapping):
@@ -176,7 +177,7 @@ class _LikeMke2fs:
     def _maps(
         self, file: SystemFile, pieces: Sequence[Run], goal: int, *, have: int = 0
     ) -> list[int]:
-        """Single blocks for the mapping of ``pieces``, of which there are some."""
+        """Allocate single blocks for the mapping of ``pieces``, which already has ``have``."""
         ratio = self._format.blocks_per_cluster
         held = sum(piece.length for piece in pieces) * ratio
         runs = runs_of(file.mapping, min(file.data_blocks, held), pieces)
@@ -184,22 +185,23 @@ class _LikeMke2fs:
         return [self._take(goal, 1)[0].start * ratio for _ in range(wanted)]
 
     def _goal_of(self, ino: int) -> int:
-        """The first block of the flex group of an inode (ext2fs_find_inode_goal)."""
+        """Return the first block of the flex group of an inode (ext2fs_find_inode_goal)."""
         group = (ino - 1) // self._geometry.inodes_per_group
         fmt = self._format
         return fmt.group_first_block(round_down(group, fmt.groups_per_flex))
 
     def _after_the_tables(self) -> int:
-        """The goal of the block above those that are reserved for descriptors.
+        """Return the goal of the block that maps the blocks reserved for descriptors.
 
-        lib/ext2fs/res_gdt.c:ext2fs_create_resize_inode, as if a group had tables of its own.
+        lib/ext2fs/res_gdt.c:ext2fs_create_resize_inode computes it as if each group held its own
+        tables.
         """
         geometry, fmt = self._geometry, self._format
         reserved = geometry.gdt_blocks + geometry.reserved_gdt_blocks
         return fmt.super_block(0) + reserved + 2 + geometry.inode_table_blocks
 
     def _take(self, goal: int, wanted: int) -> list[Run]:
-        """Take clusters from the block ``goal`` on."""
+        """Take clusters, starting at the block ``goal``."""
         return self._free.take(goal // self._format.blocks_per_cluster, wanted)
 
 
@@ -207,12 +209,12 @@ _LAST = (QUOTA_PURPOSE, ORPHAN_FILE_PURPOSE)
 
 
 def _turn(file: SystemFile) -> int:
-    """When mke2fs makes a file: those as they are listed come first, and orphans last."""
+    """Sort key for the order in which mke2fs creates files: quota and orphan files come last."""
     return _LAST.index(file.purpose) if file.purpose in _LAST else -1
 
 
 def runs_of(mapping: FileMapping, blocks: int, pieces: Iterable[Run]) -> list[MappedRun]:
-    """The runs of a file of ``blocks`` blocks; its clusters are ``pieces``, in their order."""
+    """Return the runs of a file of ``blocks`` blocks whose clusters are ``pieces``, in order."""
     if not blocks or not isinstance(mapping, DataMapping):
         return []
     logical, taken = 0, []
@@ -223,7 +225,7 @@ def runs_of(mapping: FileMapping, blocks: int, pieces: Iterable[Run]) -> list[Ma
 
 
 def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
-    """The first block of the group with the most room about the middle of the file system."""
+    """Return the first block of the group with the most free blocks near the middle."""
     # lib/ext2fs/mkjournal.c:get_midpoint_journal_block
     fmt, groups = geometry.format, geometry.groups
 
@@ -232,10 +234,10 @@ def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
 
     free_at_first = list(geometry.free_runs())
 
-    def room(group: int) -> int:
-        """As mke2fs has it in the descriptor until all lies in its place (fix_cluster_bg_counts).
+    def free_blocks(group: int) -> int:
+        """Count free blocks as mke2fs does until fix_cluster_bg_counts corrects the descriptors.
 
-        Blocks without metadata, less one for each cluster of a file.
+        These are the blocks without metadata, minus one for each cluster of a file.
         """
         span = geometry.group_range(group)
         clusters = Span(*(block // fmt.blocks_per_cluster for block in span))
@@ -245,12 +247,12 @@ def _middle(geometry: Geometry, runs: Sequence[Span]) -> int:
     group = (geometry.blocks_count - fmt.first_data_block) // 2 // fmt.blocks_per_group
     if 1 < fmt.groups_per_flex < group:
         group -= group % fmt.groups_per_flex
-        while group < groups and not room(group):
+        while group < groups and not free_blocks(group):
             group += 1
         group = 0 if group == groups else group
         start = group
     else:
         start = max(0, group - 1)
     end = min(group + 1, groups - 1)
-    # The first of those with the most.
-    return fmt.group_first_block(max(range(start, end + 1), key=room))
+    # Of several maxima, ``max`` returns the first.
+    return fmt.group_first_block(max(range(start, end + 1), key=free_blocks))

@@ -1,7 +1,7 @@
-"""Converts what callers put into a tree, or refuses it by path.
+"""Converts values that callers put into a tree, or rejects them by path.
 
-The planner handles attributes in columns and not node by node. Only after it has failed does this
-module look at every node, so that the error names the one that caused it.
+The planner reads attributes as columns, not node by node. Only after it has failed does this
+module check every node, so that the error names the node that caused it.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def check_arguments(tree: object, spec: object) -> None:
 
 
 def take_nodes(tree: Tree) -> bool:
-    """Convert all attributes of nodes to the right types, where their meaning is unambiguous.
+    """Convert all attributes of nodes to the right types if their meaning is unambiguous.
 
-    Returns whether any changed. Raises :class:`TreeError` for the first that means nothing, or is
-    no node at all.
+    Returns whether any has changed. Raises :class:`TreeError` for the first that has no meaning,
+    and for a child that is not a node.
     """
     changed = False
     if not isinstance(tree.root, Directory):
@@ -76,7 +76,7 @@ def take_nodes(tree: Tree) -> bool:
 
 
 def check_kind(path: bytes, node: Node) -> None:
-    """Raise :class:`TreeError` unless ``file_type`` of ``node`` is that of a kind and its own."""
+    """Raise :class:`TreeError` unless ``node`` is a kind of file and has its ``file_type``."""
     kind = next((each for each in KINDS if isinstance(node, each)), None)
     if kind is None:
         raise TreeError(

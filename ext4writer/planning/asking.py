@@ -1,4 +1,4 @@
-"""A policy to be asked: a fresh copy, whose answers are checked if it is not of this library."""
+"""Prepares a policy for a plan: a fresh copy, with checks if its answers may be invalid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .policy import LayoutPolicy
 
 
 def fresh_policy(policy: LayoutPolicy) -> LayoutPolicy:
-    """A fresh copy of ``policy``; all but the usual ones are wrapped in checks."""
+    """Return a fresh copy of ``policy``; only the default and random ones have no checks."""
     if type(policy) is LayoutPolicy:
         return policy.fresh()
     from .random_policy import RandomFeatures, RandomPolicy

@@ -1,4 +1,4 @@
-"""Checks the answers of a policy before an image follows them."""
+"""Checks the answers of a policy before the planner uses them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 INODE_NUMBER_MAX = (1 << 32) - 1
 JOURNAL_EXTRA_MOST = 65_536
-"""Blocks."""
+"""The most blocks that a policy can add to a journal."""
 EMPTY_BLOCKS_MOST = 4096
-"""After one block of names: enough for each question that a reader may get wrong."""
+"""The most empty blocks after one block of names: enough to test any reader."""
 
 _CHOICES = [
     name
@@ -32,10 +32,10 @@ _CHOICES = [
 
 
 class CheckedPolicy(LayoutPolicy):
-    """Asks ``inner``; raises :class:`SpecError` for an invalid answer, and for an exception.
+    """Delegates to ``inner``; raises :class:`SpecError` for an invalid answer or an exception.
 
-    The error names the policy and its method. An answer is read no further than a valid one is
-    long, so that a generator may be without end.
+    The error names the policy and its method. An answer is not read beyond the length of a valid
+    one, so an endless generator is an error, too.
     """
 
     def __init__(self, inner: LayoutPolicy) -> None:
@@ -45,7 +45,7 @@ class CheckedPolicy(LayoutPolicy):
             raise SpecError("policy", problem)
         self.name = name
         self.asked: set[str] = set()
-        """The methods that were asked, of this one and of all fresh ones."""
+        """The methods that were called, on this policy and on all its fresh copies."""
         kind = type(inner)
         self.needs = kind.needs if issubclass(kind, SeededPolicy) else ""
         self._inner = inner
@@ -61,7 +61,7 @@ class CheckedPolicy(LayoutPolicy):
         return policy
 
     def own_methods(self) -> list[str]:
-        """The choices that the policy makes itself."""
+        """Return the names of the methods that the policy overrides."""
         kind = type(self._inner)
         return [name for name in _CHOICES if getattr(kind, name) is not vars(LayoutPolicy)[name]]
 
@@ -246,7 +246,7 @@ class CheckedPolicy(LayoutPolicy):
             return None
         from .states.journal import as_journal_state
 
-        # Enough for each block that there is, and one more to notice that there are too many.
+        # No list of a valid state is longer than this.
         most = room.log_blocks + room.fast_commit_blocks + len(room.blocks) + len(room.files)
         try:
             return as_journal_state(state, most)
@@ -292,12 +292,12 @@ class CheckedPolicy(LayoutPolicy):
             ) from error
 
     def _only_order(self, method: str, items: MutableSequence[Any], what: str) -> None:
-        """Let the policy change the order of ``items``, and nothing else."""
+        """Let the policy reorder ``items``; any other change is an error."""
         before = sorted(items)
         self._ask(method, items)
         if not all(type(item) is tuple for item in items) or _sorted(items) != before:
             raise self._error(method, f"other {what} than those that it was given")
-        # What equals an item may be of other types.
+        # Values that equal an item may have other types.
         known = {item: item for item in before}
         items[:] = [known[item] for item in items]
 
@@ -307,7 +307,7 @@ class CheckedPolicy(LayoutPolicy):
         raise self._error(method, f"{shown(answer)}, which is neither True nor False")
 
     def _number(self, method: str, answer: Any) -> int:
-        """A whole number that is not negative."""
+        """Return ``answer`` as a nonnegative integer."""
         [number] = self._integers(method, [answer], 1)
         if number < 0:
             raise self._error(method, f"{number}, which is less than 0")
@@ -325,7 +325,7 @@ class CheckedPolicy(LayoutPolicy):
         return numbers
 
     def _items(self, method: str, values: Iterable[Any], most: int) -> list[Any]:
-        """All of ``values``; one more than ``most`` where there are more."""
+        """Return all of ``values``, but no more than ``most`` + 1."""
         try:
             return list(islice(iter(values), most + 1))
         except TypeError:
@@ -350,7 +350,7 @@ def _sorted(items: Iterable[Any]) -> list[Any] | None:
     try:
         return sorted(items)
     except Exception:
-        return None  # items that no planner made
+        return None  # items that do not come from the planner
 
 
 def _counted(numbers: list[int], most: int) -> str:

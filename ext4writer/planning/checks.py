@@ -1,4 +1,4 @@
-"""Reads attributes into columns; brings them into the format's range, or refuses them by path."""
+"""Reads attributes into columns; clamps them to the format's range, or rejects them by path."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from .spec import Spec
 EPOCH_LATEST = 1_767_225_600
 """The start of 2026 in UTC: the latest epoch that is taken from a tree.
 
-e2fsck reports a superblock that was written after the time of the host where it runs
+e2fsck reports a superblock whose write time is in the future of the host where it runs
 (e2fsck/super.c:check_super_block, PR_0_FUTURE_SB_LAST_WRITE). The library reads no clock and cannot
-tell future times from today's, but every host's time is later than this release.
+tell future times from today's, but the clock of every host is past this date.
 """
 
 _NO_ID = (ID_MOST + 1).to_bytes(4, "little")
 
 NODES_AT_ONCE = 1024
-"""Few enough nodes to stay in the cache while one attribute after the other is read."""
+"""Few enough nodes to stay in the cache while their attributes are read one by one."""
 
 _xattrs, _flags_and_project = map(attrgetter, ("xattrs", "flags_and_project"))
 _OTHER_TIMES = [(row.name, attrgetter(row.name)) for row in OTHER_TIMES]
@@ -57,8 +57,7 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
     """Fill the columns of the attributes.
 
     Raises :class:`TreeError` for an owner, mode, device number or inode flag that no inode of this
-    format can hold, and for a project
-    without the feature.
+    format can hold, and for a project without the feature.
     """
     nodes: list[Any] = table.nodes
     permissions = array("H")
@@ -140,7 +139,7 @@ def _modes(permissions: array[int], types: bytes) -> array[int] | None:
 
 
 def _may_hold_no_id(ids: array[int]) -> bool:
-    """Whether ``ids`` contains the bytes of the invalid ID; they may also straddle two numbers."""
+    """Whether ``ids`` contains the bytes of the invalid ID; they may also straddle two IDs."""
     return _NO_ID in ids.tobytes()
 
 
@@ -157,7 +156,7 @@ def _refuse_out_of_range(table: InodeTable) -> None:
 
 
 def _hint_of_mode(mode: int) -> str:
-    """What may be meant by a mode that has more than twelve bits."""
+    """Return a hint for a mode of more than twelve bits."""
     digits = str(mode)
     if len(digits) == 4 and set(digits) <= set("01234567"):
         return f"; did you mean 0o{digits}?"
@@ -165,7 +164,7 @@ def _hint_of_mode(mode: int) -> str:
 
 
 def _flags(table: InodeTable, index: int, fmt: Format) -> int:
-    """The inode flags of a node that has some, or a project."""
+    """Return the inode flags of a node that has flags or a project."""
     node = table.nodes[index]
     path = partial(table.path_of, index)
     unknown = node.flags & ~ALL_FLAGS
@@ -202,7 +201,7 @@ def _project(table: InodeTable, index: int, fmt: Format) -> int:
 
 
 def _narrow(typecode: str, values: list[int]) -> array[int] | list[int]:
-    """``values`` as an array of 8 bytes each, if all of them fit."""
+    """Return ``values`` as an array of 8-byte items if all fit, otherwise unchanged."""
     try:
         return array(typecode, values)
     except OverflowError:
@@ -215,16 +214,16 @@ def _times_of(newest: int, spec: Spec) -> Times:
 
 
 def epoch_of(newest: int, spec: Spec) -> int:
-    """Return the epoch of an image whose newest file is of that time, in seconds."""
+    """Return the epoch of an image in seconds; ``newest`` is its newest time in nanoseconds."""
     of_tree = max(0, min(newest // NANOSECONDS, EPOCH_LATEST))
     epoch = of_tree if spec.epoch is None else spec.epoch
     return min(epoch, _times_of(newest, spec).latest // NANOSECONDS)
 
 
 def fit_times(tree: Tree, table: InodeTable, spec: Spec) -> tuple[Times, int, list[Loss]]:
-    """Find the epoch; return the rule for times, the epoch in seconds, and the losses.
+    """Return the range of times, the epoch in seconds, and the losses.
 
-    Losses of the source come first in the list.
+    Losses of the source come first in the list. An added ``lost+found`` gets the epoch as its time.
     """
     oldest, newest = table.oldest, table.newest
     for others in table.other_times.values():

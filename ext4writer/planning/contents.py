@@ -33,12 +33,12 @@ class DataBlocks:
     counts: array[int]
     """Blocks of data, without holes."""
     ranges: dict[int, list[Run]] = field(default_factory=dict)
-    """The logical blocks of data, for files that have holes."""
+    """By node index: the logical blocks of data, for files that have holes."""
     content_bytes: int = 0
     """Bytes that will be copied."""
 
     def leave_inline(self, indexes: Iterable[int]) -> None:
-        """Take the blocks of nodes that lie in their inodes."""
+        """Remove the blocks of nodes whose content is inside their inodes."""
         for index in indexes:
             self.counts[index] = 0
 
@@ -68,7 +68,7 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
         candidates.extend([index for index, count in blocks if count >= least_blocks])
         most = format_of(spec).inline_most
         if most >= (least_blocks - 1) * block_size:
-            # These may lie in their inodes.
+            # Shorter files may be stored in their inodes.
             candidates = array("L", [index for index in candidates if sizes[index] > most])
     for index in table.indexes_of(S_IFLNK):
         if sizes[index] > FAST_SYMLINK_MAX:
@@ -77,7 +77,7 @@ def count_blocks(table: InodeTable, spec: Spec) -> tuple[DataBlocks, array[int]]
 
 
 def files_of_zeros(table: InodeTable) -> list[int]:
-    """The indexes of files whose content is stored zeros: its class says so."""
+    """Return the indexes of files whose content is stored zeros, according to its class."""
     if not any(kind.stored_zeros for kind in table.content_kinds):
         return []
     nodes: list[Any] = table.nodes
@@ -85,7 +85,7 @@ def files_of_zeros(table: InodeTable) -> list[int]:
 
 
 def leave_holes(data: DataBlocks, table: InodeTable, found: Found, block_size: int) -> None:
-    """Subtract the holes of files that have some."""
+    """Subtract the holes that were found."""
     for index, ranges in found.ranges.items():
         blocks = data.counts[index]
         kept = sum(length for _, length in ranges)

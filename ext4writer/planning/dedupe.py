@@ -1,7 +1,7 @@
-"""Finds equal blocks of file content, so that an image holds each of them once.
+"""Finds equal blocks of file content, so that an image stores each only once.
 
-The first of equal blocks, by inode and place in the file, is the one that is stored. Memory is
-``BYTES_PER_BLOCK`` for each block of content, whatever lies in it.
+Of equal blocks, the first by inode and offset is stored. The search needs ``BYTES_PER_BLOCK`` bytes
+of memory for each block of content.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .inodes import InodeTable
 from .mapping import DataMapping, MappedRun
 
 DIGEST_SIZE = 20
-"""Bytes. Nobody can make two blocks of one digest, not even on purpose."""
+"""In bytes: enough that nobody can create two different blocks with the same digest."""
 BYTES_PER_BLOCK = DIGEST_SIZE + 4 + 4 + 1
 _PIECE_BYTES = 1 << 20
 _BUCKETS = 256
@@ -31,7 +31,7 @@ _BLOCKS_MOST = 1 << 32
 
 
 class SharedRun(NamedTuple):
-    """Blocks of one file that are stored as blocks of another file, or of the same one."""
+    """Blocks of a file that are stored as other blocks, of another file or of the same one."""
 
     logical: int
     length: int
@@ -41,7 +41,7 @@ class SharedRun(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """Neighbouring blocks of content; ``first`` is the number of its first block among all."""
+    """Adjacent blocks of content; ``first`` is the number of the first among all blocks."""
 
     first: int
     node: int
@@ -57,11 +57,11 @@ def share_blocks(
     block_size: int,
     cancel: Cancel | None = None,
 ) -> dict[int, list[SharedRun]]:
-    """Take blocks that are stored elsewhere out of ``data``; return where they are, by node index.
+    """Remove blocks that are stored elsewhere from ``data``; return where, by node index.
 
-    Files that would need as many blocks for a longer mapping as they save are left as they are.
-    This reads every file. Raises errors of reading, :class:`SourceChangedError`,
-    :class:`SpecError` and :class:`CancelledError`.
+    A file does not change if its longer mapping would need as many blocks as it saves. Reads every
+    file. Raises errors of reading, :class:`SourceChangedError`, :class:`SpecError` and
+    :class:`CancelledError`.
     """
     segments = list(_segments(table, data, block_size))
     if not segments:
@@ -77,7 +77,7 @@ def share_blocks(
     for segment in segments:
         for number, length in _repeats(segment, first_of, is_repeated):
             owner = segments[bisect_right(starts, first_of[number]) - 1]
-            # Equal blocks that follow each other may lie in two segments.
+            # Consecutive equal blocks may be in two segments.
             while length:
                 place = first_of[number] - owner.first
                 taken = min(length, owner.length - place)
@@ -101,7 +101,7 @@ def share_blocks(
 def _segments(table: InodeTable, data: DataBlocks, block_size: int) -> Iterator[_Segment]:
     first = 0
     for index in table.indexes_of(S_IFREG):
-        # What follows the content, such as a tree of verity, is not read from a file.
+        # Blocks after the content, such as a verity tree, are not read from the file.
         end = ceil_div(table.sizes[index], block_size)
         count = data.counts[index]
         for logical, blocks in data.ranges.get(index, [(0, count)] if count else []):
@@ -118,7 +118,7 @@ def _digests(
     block_size: int,
     cancel: Cancel | None,
 ) -> bytearray:
-    """The digests of all blocks; the last one of a file is filled with zeros."""
+    """Return the digests of all blocks; the last block of a file is padded with zeros."""
     digests = bytearray(total * DIGEST_SIZE)
     buffer = reading_buffer(_PIECE_BYTES)
     at = position = 0
@@ -152,10 +152,10 @@ def _digests(
 
 
 def _repeated(digests: bytearray, total: int) -> tuple[array[int], bytearray]:
-    """For each block the first one that is equal, and whether that is another one."""
+    """Return for each block the first equal block, and whether that is a different one."""
     first_of = array("I", bytes(4 * total))
     is_repeated = bytearray(total)
-    # Few at a time, because a dict takes far more room than the digests.
+    # One bucket at a time, because a dict needs far more memory than the digests.
     buckets = [array("I") for _ in range(_BUCKETS)]
     for number, byte in enumerate(digests[::DIGEST_SIZE]):
         buckets[byte].append(number)
@@ -170,7 +170,7 @@ def _repeated(digests: bytearray, total: int) -> tuple[array[int], bytearray]:
 
 
 def _repeats(segment: _Segment, first_of: array[int], is_repeated: bytearray) -> Iterator[Run]:
-    """The numbers of repeated blocks whose first ones follow each other, too."""
+    """Yield runs of repeated blocks whose first occurrences are consecutive, too."""
     number, end = segment.first, segment.first + segment.length
     while True:
         number = is_repeated.find(1, number, end)
@@ -191,7 +191,7 @@ def _leave_out(
     index: int,
     runs: list[SharedRun],
 ) -> bool:
-    """Take ``runs`` out of the blocks of a file; False if that would save nothing."""
+    """Remove ``runs`` from the blocks of a file; return False if that would save nothing."""
     count = data.counts[index]
     before = data.ranges.get(index, [(0, count)])
     own: list[Run] = []
@@ -208,7 +208,7 @@ def _leave_out(
             own.append(Run(logical, end - logical))
     saved = sum(run.length for run in runs)
     pieces = sorted([*own, *((run.logical, run.length) for run in runs)])
-    # Physical blocks apart from each other, so that none are joined.
+    # All at physical block 0, so that no two are joined.
     after = [MappedRun(logical, length, 0) for logical, length in pieces]
     mapped = [MappedRun(logical, length, 0) for logical, length in before]
     if mapping.metadata_blocks(after) - mapping.metadata_blocks(mapped) >= saved:

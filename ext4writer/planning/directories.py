@@ -1,6 +1,6 @@
-"""How the names of a directory are spread over blocks: one after the other, or under a hash index.
+"""Distributes the names of a directory over blocks: in linear order, or under a hash index.
 
-Rules: Documentation/filesystems/ext4/directory.rst; the index as fs/ext4/namei.c walks it.
+Rules: Documentation/filesystems/ext4/directory.rst, and fs/ext4/namei.c for the index.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ DOT_ENTRIES = rec_len(1) + rec_len(2)
 LEAST_RECORD = rec_len(1)
 """Bytes of the shortest entry."""
 HASH_END = 0xFFFFFFFC
-"""Beyond it are the hashes that end a directory (fs/ext4/ext4.h:EXT4_HTREE_EOF_32BIT)."""
+"""Greater hashes mark the end of a directory (fs/ext4/ext4.h:EXT4_HTREE_EOF_32BIT)."""
 
 _WORDS = bytes(rec_len(length) // EXT4_DIR_PAD for length in range(256))
 """By the length of a name in bytes: the length of its entry in 4-byte words, to fit a byte."""
 
 NAMES_PER_BUCKET = 2048
-"""Names that are sorted at once: few enough for them and their keys to fit the cache."""
+"""Names sorted at a time: few enough for them and their keys to fit into the cache."""
 
 
 class DirectoryTooLargeError(Exception):
@@ -46,7 +46,7 @@ class DirectoryTooLargeError(Exception):
 
 
 class FoldedNameError(Exception):
-    """A name that its directory cannot hold; the text follows the path."""
+    """A name that is not allowed in a directory with casefold; the text follows its path."""
 
     def __init__(self, name: bytes, problem: str) -> None:
         super().__init__(problem)
@@ -54,21 +54,21 @@ class FoldedNameError(Exception):
 
 
 class Slack(NamedTuple):
-    """Bytes of a block of entries that belong to an entry and that it does not need."""
+    """Unused bytes in a block of entries, part of the record of an entry."""
 
     after: int
-    """Which entry of the block it follows, ``.`` and ``..`` among them; -1 is before the first."""
+    """The entry of the block that they follow, counting ``.`` and ``..``; -1: before the first."""
     size: int
-    """In bytes; after the last entry of a block it is all that is left."""
+    """In bytes; after the last entry, all remaining bytes of the block."""
     name: bytes
-    """Of a deleted entry that still lies there; none if it is empty."""
+    """Name of a deleted entry that is still there; empty if there is none."""
 
 
 NO_SLACK: Mapping[int, tuple[Slack, ...]] = MappingProxyType({})
 
 
 class LinearDirectory(NamedTuple):
-    """Blocks of entries. ``order`` holds the position of each among the sorted names.
+    """Blocks of entries. ``order`` has the position of each entry among the sorted names.
 
     Block ``i`` holds the entries ``order[starts[i]:starts[i + 1]]``; in block 0, ``.`` and ``..``
     come before them. Blocks after the last start are empty.
@@ -80,8 +80,8 @@ class LinearDirectory(NamedTuple):
     flags: int = 0
     """Its bits of ``i_flags``, without those of the mapping."""
     slack: Mapping[int, tuple[Slack, ...]] = NO_SLACK
-    """By block of entries, counted from 0, where it is not all after the last entry, or holds
-    a name."""
+    """By block of entries, counted from 0; only blocks with slack before their last entry, or with
+    a deleted name."""
 
 
 class IndexedDirectory(NamedTuple):
@@ -128,7 +128,7 @@ class IndexedDirectory(NamedTuple):
             count = self.levels[level]
             level += 1
         below = self.levels[level] if level < len(self.levels) else self.leaves
-        # How many leaves lie below each child.
+        # The number of leaves below each child.
         span = self.per_node ** (len(self.levels) - level)
         position = block - first
         children = range(below)
@@ -141,8 +141,8 @@ class IndexedDirectory(NamedTuple):
 class InlineDirectory(NamedTuple):
     """Entries inside the inode: some in ``i_block``, the others in the value of ``system.data``.
 
-    ``order`` holds the position of each among the sorted names; the first ``in_i_block`` of them
-    are in ``i_block``. An entry never lies in both parts.
+    ``order`` has the position of each entry among the sorted names; the first ``in_i_block`` of
+    them are in ``i_block``. No entry spans both parts.
     """
 
     order: Sequence[int]
@@ -169,7 +169,7 @@ DirectoryPlan = LinearDirectory | IndexedDirectory | InlineDirectory
 
 
 class DirectoryRules(NamedTuple):
-    """What is allowed in one directory; most directories of an image share one."""
+    """What is allowed in a directory; most directories of an image share their rules."""
 
     format: Format
     hash_seed: Seed
@@ -177,7 +177,7 @@ class DirectoryRules(NamedTuple):
     casefold: bool = False
     """Whether names that differ only in case are equal, and have equal hashes."""
     strict: bool = False
-    """Whether a directory with casefold refuses names that are not valid UTF-8."""
+    """Whether a directory with casefold rejects names that are not valid UTF-8."""
     max_levels: int | None = None
     """The most levels of an index, root included; 0: no index, None: what the format allows."""
 
@@ -188,15 +188,15 @@ class DirectoryRules(NamedTuple):
         return most if self.max_levels is None else min(most, self.max_levels)
 
     def keys(self, names: list[bytes]) -> array[int]:
-        """The hash of each name, as keys to sort by."""
+        """Return the hash of each name, as sort keys."""
         if self.casefold:
             names = _folded(names)
-        from ..ondisk.dirhash import hash_keys  # late: most trees have no directory so large
+        from ..ondisk.dirhash import hash_keys  # imported late: few directories are that large
 
         return hash_keys(self.hash_version, names, self.hash_seed)
 
     def check_names(self, names: list[bytes]) -> None:
-        """Raise :class:`FoldedNameError` for a name that is not allowed, or equals another one."""
+        """Raise :class:`FoldedNameError` for a name that is not allowed or equals another one."""
         if not self.casefold:
             return
         forms = _folded(names)
@@ -228,7 +228,7 @@ class DirectoryRules(NamedTuple):
 
     @property
     def certain_names(self) -> int:
-        """The number of names that fit in one block however long they are."""
+        """The number of names that fit into one block whatever their lengths."""
         return (self.capacity - DOT_ENTRIES) // rec_len(EXT4_NAME_LEN)
 
 
@@ -240,7 +240,7 @@ class DirectoryRulebook(NamedTuple):
     """By node index: the rules of directories that differ."""
 
     def of(self, index: int) -> DirectoryRules:
-        """The rules of the directory at ``index``."""
+        """Return the rules of the directory at ``index``."""
         return self.others.get(index, self.usual)
 
 
@@ -252,11 +252,10 @@ def plan_directory(
     *,
     least_blocks: int = 1,
 ) -> DirectoryPlan:
-    """Spread ``names`` (sorted as bytes) with these ``lengths`` (in bytes) over blocks.
+    """Distribute ``names`` (sorted as bytes) with ``lengths`` (in bytes) over blocks.
 
-    ``least_blocks`` adds empty blocks at the end, for ``lost+found``; these alone do not make the
-    directory an indexed one. Raises :class:`DirectoryTooLargeError` if no allowed index can hold
-    the names.
+    Empty blocks follow, up to ``least_blocks`` in all, for ``lost+found``; they alone do not cause
+    an index. Raises :class:`DirectoryTooLargeError` if no allowed index can hold the names.
     """
     capacity = rules.capacity
     room = capacity - DOT_ENTRIES
@@ -284,10 +283,10 @@ def plan_directory(
 def plan_inline_directory(
     names: list[bytes], lengths: bytes | bytearray, value_most: int, policy: LayoutPolicy
 ) -> InlineDirectory | None:
-    """Spread ``names`` over ``i_block`` and ``value_most`` bytes; None if they do not fit.
+    """Distribute ``names`` over ``i_block`` and ``value_most`` bytes; None if they do not fit.
 
-    ``i_block`` begins with the number of the parent, and there is no ``.``. As when the kernel adds
-    them one by one, a name goes into ``i_block`` if it still fits there.
+    ``i_block`` begins with the inode number of the parent, and there is no ``.``. As when the
+    kernel adds names one by one, a name goes into ``i_block`` if it still fits there.
     """
     in_i_block = EXT4_MIN_INLINE_DATA_SIZE - EXT4_INLINE_DOTDOT_SIZE
     if len(names) * rec_len(1) > in_i_block + value_most:
@@ -324,7 +323,7 @@ def _plan_index(
     hashes = array("I", [0])
     for start in starts[1:-1]:
         first, before = keys[order[start]] >> 32, keys[order[start - 1]] >> 32
-        # fs/ext4/namei.c:do_split, "continued": the low bit says that the last leaf has it, too.
+        # fs/ext4/namei.c:do_split, "continued": the low bit means that the last leaf has it, too.
         hashes.append(first | (first == before))
     slack = NO_SLACK
     if not policy.sequential:
@@ -347,7 +346,7 @@ def _plan_index(
 
 
 def _with_empty_blocks(starts: Sequence[int], policy: LayoutPolicy) -> array[int]:
-    """``starts`` with blocks that hold nothing after those that do."""
+    """Return ``starts`` with empty blocks after the others, as many as ``policy`` chooses."""
     found = array("I", starts[:1])
     for end in starts[1:]:
         found.append(end)
@@ -358,15 +357,15 @@ def _with_empty_blocks(starts: Sequence[int], policy: LayoutPolicy) -> array[int
 def _with_empty_leaves(
     starts: array[int], hashes: array[int], lasts: Sequence[int], policy: LayoutPolicy
 ) -> tuple[array[int], array[int]]:
-    """The same with leaves that hold nothing, where there are hashes between two leaves for them.
+    """Insert empty leaves where there are unused hashes between two leaves for them.
 
-    ``lasts`` are the greatest hashes of the leaves.
+    ``lasts`` has the greatest hash of each leaf.
     """
     new_starts, new_hashes = starts[:1], array("I")
     for leaf, (end, last) in enumerate(zip(starts[1:], lasts, strict=True)):
         new_starts.append(end)
         new_hashes.append(hashes[leaf])
-        # Bit 0 of a hash is for what goes on in the next leaf.
+        # Bit 0 of a hash marks entries that continue in the next leaf.
         free = last + 2 & ~1
         until = hashes[leaf + 1] & ~1 if leaf + 1 < len(hashes) else HASH_END
         for hashed in range(free, until, 2)[: policy.empty_blocks()]:
@@ -383,7 +382,7 @@ def _choose_slack(
     *,
     has_dots: bool,
 ) -> Mapping[int, tuple[Slack, ...]]:
-    """Ask ``policy`` what lies in the free bytes of each block."""
+    """Ask ``policy`` where the free bytes of each block are, and which names they hold."""
     found: dict[int, tuple[Slack, ...]] = {}
     for block, (start, end) in enumerate(pairwise(starts)):
         dots = 2 if has_dots and not block else 0
@@ -395,7 +394,7 @@ def _choose_slack(
         for entry in range(first, last + 1):
             size = room if entry == last else policy.record_slack(room)
             if entry < 0 and entry < last and size < LEAST_RECORD:
-                continue  # no record, and there is none before it
+                continue  # too small for a record, and there is no record before it
             room -= size
             name = policy.deleted_name(size) if size >= LEAST_RECORD else b""
             if rec_len(len(name)) > size:
@@ -408,7 +407,7 @@ def _choose_slack(
 
 
 def _index_levels(leaves: int, at_root: int, per_node: int) -> list[int]:
-    """Nodes of each level below the root, from the top down."""
+    """Return the number of nodes on each level below the root, from the top down."""
     levels: list[int] = []
     while leaves > at_root:
         leaves = ceil_div(leaves, per_node)
@@ -417,19 +416,19 @@ def _index_levels(leaves: int, at_root: int, per_node: int) -> list[int]:
 
 
 def _folded(names: list[bytes]) -> list[bytes]:
-    """What is compared and hashed of each name."""
-    # fs/ext4/hash.c:ext4fs_dirhash: invalid UTF-8 stays as it is
+    """Return the form of each name that is compared and hashed."""
+    # fs/ext4/hash.c:ext4fs_dirhash does not change invalid UTF-8.
     return [name if (form := _casefold(name)) is None else form for name in names]
 
 
 def _casefold(name: bytes) -> bytes | None:
-    from ..ondisk.casefold import casefold  # late: hardly any tree needs its tables
+    from ..ondisk.casefold import casefold  # imported late: few trees need its tables
 
     return casefold(name)
 
 
 def _sorted_positions(keys: array[int]) -> array[int]:
-    """The positions of ``keys``, sorted by key; the sort is stable.
+    """Return the positions of ``keys``, sorted by key; the sort is stable.
 
     The 64-bit keys are first put into buckets by their highest bits.
     """
@@ -451,7 +450,7 @@ def _sorted_positions(keys: array[int]) -> array[int]:
 def _fill_blocks(
     words: bytes | bytearray, capacity: int, policy: LayoutPolicy, first_room: int
 ) -> array[int]:
-    """The index of the first entry of each block, followed by the number of entries."""
+    """Return the index of the first entry of each block, followed by the number of entries."""
     starts = array("I", [0])
     ends = array("I", accumulate(words))
     if policy.sequential:

@@ -1,8 +1,8 @@
-"""fscrypt: empty directories in which the kernel encrypts what is put there.
+"""fscrypt: empty directories in which the kernel encrypts everything that is added later.
 
-A policy of version 2 is the context of the directory without its nonce. Names and content of files
-are encrypted with the key, which no image has; so only an empty directory can have a policy, and
-the kernel accepts it as if FS_IOC_SET_ENCRYPTION_POLICY had set it. Rules: fs/crypto/policy.c and
+A policy of version 2 is the context of a directory without its nonce. Names and content are
+encrypted with a key that the image does not contain, so only an empty directory can have a policy.
+The kernel accepts it as if FS_IOC_SET_ENCRYPTION_POLICY had set it. Rules: fs/crypto/policy.c and
 fs/ext4/crypto.c.
 """
 
@@ -22,10 +22,10 @@ NONCE_BYTES = 16
 def contexts_of(
     policies: tuple[tuple[bytes, str], ...], table: InodeTable, fmt: Format, uuid: bytes
 ) -> dict[int, bytes]:
-    """The context of each directory with a policy, by node index.
+    """Return by node index: the context of each directory with a policy.
 
-    The nonce follows from ``uuid`` and the path, so that no two directories have the same. Raises
-    :class:`TreeError` for what is no empty directory, or cannot be encrypted.
+    The nonce is derived from ``uuid`` and the path, so no two directories have the same. Raises
+    :class:`TreeError` for a path that is not an empty directory, or cannot be encrypted.
     """
     contexts = {}
     slots = {index: slot for slot, index in enumerate(table.directories)}
@@ -59,7 +59,7 @@ def contexts_of(
 
 
 def _find(path: bytes, table: InodeTable, slots: dict[int, int]) -> int:
-    """The index of the directory at ``path``."""
+    """Return the node index of the directory at ``path``."""
     index = ROOT
     for name in path.split(b"/"):
         if name:

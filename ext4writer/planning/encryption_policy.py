@@ -1,4 +1,4 @@
-"""Policies of fscrypt: how a directory is to be encrypted."""
+"""fscrypt policies: how the content of a directory is encrypted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FLAGS = {"direct-key": 0x04, "iv-ino-lblk-64": 0x08, "iv-ino-lblk-32": 0x10}
 
 
 class Policy(NamedTuple):
-    """One policy, in the words of fscryptctl."""
+    """An fscrypt policy, in the words of fscryptctl."""
 
     key_identifier: bytes
     contents: str = "AES-256-XTS"
@@ -55,11 +55,11 @@ class Policy(NamedTuple):
 
     @property
     def needs_stable_inodes(self) -> bool:
-        """Whether the numbers of inodes are part of what is encrypted."""
+        """Whether encryption depends on inode numbers."""
         return self.flag.startswith("iv-ino")
 
     def context(self, nonce: bytes) -> bytes:
-        """The value of the attribute."""
+        """Return the value of the attribute that stores the policy; ``nonce`` has 16 bytes."""
         return FSCRYPT_CONTEXT_V2.pack(
             {
                 "version": POLICY_VERSION,
@@ -73,7 +73,10 @@ class Policy(NamedTuple):
 
 
 def parse_policy(text: str) -> Policy:
-    """Read ``KEYID[,contents=MODE][,filenames=MODE][,padding=N][,FLAG]``; ``ValueError``."""
+    """Parse ``KEYID[,contents=MODE][,filenames=MODE][,padding=N][,FLAG]``.
+
+    Raises ``ValueError`` for another text, and for a policy that Linux does not accept.
+    """
     identifier, *words = text.split(",")
     if not re.fullmatch("[0-9A-Fa-f]{32}", identifier, re.ASCII):
         raise ValueError(

@@ -1,7 +1,7 @@
-"""What a policy chooses of how files are mapped: by a block map, and which blocks are unwritten.
+"""Choices of a policy about file mappings: block maps instead of extents, and unwritten blocks.
 
-Unwritten blocks belong to a file and read as zeros, as fallocate leaves them: in holes, and past
-the end of the file (Documentation/filesystems/ext4/ifork.rst, "ee_len" above 32,768).
+Unwritten blocks are allocated but read as zeros, as after fallocate: in holes, and past the end of
+a file (Documentation/filesystems/ext4/ifork.rst, "ee_len" above 32,768).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from .mapping import mapping_of
 from .policy import LayoutPolicy
 
 _MAP_REACHES = 1 << 31
-"""Blocks of an image that a block map surely reaches, as its numbers have 32 bits."""
+"""Blocks of an image that a block map can certainly address: its numbers have 32 bits."""
 
 
 class FileChoices(NamedTuple):
-    """All of them, and what all nodes need with them."""
+    """All choices, and the blocks that nodes need with them."""
 
     counts: array[int]
     """Blocks of each node."""
     ranges: dict[int, list[Run]]
     """As in :class:`~ext4writer.planning.placement.Demand`."""
     block_mapped: tuple[int, ...] = ()
-    """Indexes of nodes with a block map where the others have extents, ascending."""
+    """Indexes of nodes with a block map instead of extents, ascending."""
     unwritten: Mapping[int, tuple[Run, ...]] = {}
-    """The unwritten ones among the logical blocks of a node, by index."""
+    """By node index: its unwritten logical blocks."""
 
 
 def choose_for_files(
@@ -45,10 +45,10 @@ def choose_for_files(
     whole: Container[int],
     image_blocks: int,
 ) -> FileChoices:
-    """Ask ``policy`` for each file and directory that has blocks, or may have some.
+    """Ask ``policy`` about each file and directory that has or may have blocks.
 
-    Nodes in ``whole`` stay as they are: those that are inline, share blocks or are to be cut.
-    ``image_blocks`` is the size of the image if it is given, and else 0.
+    Nodes in ``whole`` do not change: those that are inline, share blocks or wait for truncation.
+    ``image_blocks`` is the given size of the image in blocks, 0 if none is given.
     """
     if not fmt.extent:
         return FileChoices(data.counts, data.ranges)
@@ -76,7 +76,7 @@ def choose_for_files(
 
 
 def _unwritten(own: list[Run], blocks: int, most: int, policy: LayoutPolicy) -> tuple[Run, ...]:
-    """The unwritten blocks of a file of ``blocks`` blocks, ``own`` of which hold data."""
+    """Return the unwritten runs of a file of ``blocks`` blocks; ``own`` are its runs of data."""
     found = []
     position = 0
     for start, length in [*own, Run(blocks, 0)]:

@@ -1,7 +1,7 @@
-"""The places of the fixed metadata of every block group, and the space between for data.
+"""The locations of the fixed metadata of all block groups, and the space for data between them.
 
-The rules are ext2fs_initialize and ext2fs_allocate_tables in e2fsprogs' lib/ext2fs, and the
-kernel's Documentation/filesystems/ext4/blockgroup.rst.
+Rules: ext2fs_initialize and ext2fs_allocate_tables in e2fsprogs' lib/ext2fs, and the kernel's
+Documentation/filesystems/ext4/blockgroup.rst.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from ..spans import Span, joined
 from .group_tables import Tables, place_in_flex_group, place_in_group
 from .policy import LayoutPolicy
 
-_GAPS_MOST = 8
-"""Gaps that a policy leaves between metadata take at most this part of the blocks."""
+_GAPS_DIVISOR = 8
+"""Gaps that a policy leaves between metadata take at most one in this many blocks."""
 
 MIN_BLOCKS_AFTER_OVERHEAD = 50
-"""Blocks that the last group must have after its own metadata, or mke2fs drops it."""
+"""Blocks that the last group must have besides its own metadata; otherwise mke2fs drops it."""
 
 
 def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
-    """The least count per group that gives ``inodes`` in total; may exceed the maximum."""
+    """Return the smallest count per group for ``inodes`` in total; it may exceed the maximum."""
     per_group = ceil_div(inodes, groups)
     return round_up(per_group, fmt.inode_unit)
 
@@ -34,7 +34,7 @@ def least_inodes_per_group(fmt: Format, inodes: int, groups: int) -> int:
 def last_group_minimum(
     fmt: Format, groups: int, inode_table_blocks: int, reserved_gdt_blocks: int
 ) -> int:
-    """Blocks that the last of ``groups`` must have (ext2fs_initialize, "rem < overhead")."""
+    """Return the blocks that the last group must have (ext2fs_initialize, "rem < overhead")."""
     head = fmt.of_groups(groups).head_blocks(groups - 1, groups, reserved_gdt_blocks)
     overhead = 2 + inode_table_blocks + head
     return overhead if groups == 1 else overhead + MIN_BLOCKS_AFTER_OVERHEAD
@@ -71,8 +71,8 @@ class Geometry(NamedTuple):
 
     @property
     def most_head_blocks(self) -> int:
-        """The most blocks that a group begins with."""
-        # A group inside of a metagroup holds the superblock and one block of descriptors at most.
+        """The most blocks of superblock and descriptors at the start of any group."""
+        # Inside a metagroup, a group holds at most the superblock and one block of descriptors.
         return max(self.head_blocks, 2)
 
     @property
@@ -86,7 +86,7 @@ class Geometry(NamedTuple):
         return self.all_head_blocks + self.groups * (2 + self.inode_table_blocks)
 
     def agrees_with(self, other: Geometry) -> bool:
-        """Whether bitmaps and inode tables lie where they do in ``other``, which may be larger."""
+        """Whether bitmaps and inode tables are where ``other``, which may be larger, has them."""
         return (
             self.block_bitmaps == other.block_bitmaps
             and self.inode_bitmaps == other.inode_bitmaps
@@ -97,7 +97,7 @@ class Geometry(NamedTuple):
         return self.format.group_first_block(group)
 
     def group_range(self, group: int) -> Span:
-        """First block and end of ``group``; the last group may be short."""
+        """Return the blocks of ``group``; the last group may be short."""
         first = self.group_first_block(group)
         return Span(first, min(first + self.format.blocks_per_group, self.blocks_count))
 
@@ -105,7 +105,7 @@ class Geometry(NamedTuple):
         return self.format.group_of(block)
 
     def free_runs(self) -> Iterator[Span]:
-        """The clusters without fixed metadata, ascending; one that it fills partly is not free."""
+        """Yield the clusters without fixed metadata, ascending; partly filled ones are not free."""
         ratio = self.format.blocks_per_cluster
         position, last = self.format.first_data_cluster, self.blocks_count // ratio
         for first, end in self.fixed:
@@ -124,7 +124,7 @@ class Geometry(NamedTuple):
         return self.blocks_count // self.format.blocks_per_cluster - free
 
     def own_clusters(self, group: int) -> int:
-        """Clusters of ``group`` that hold its head, and its tables if it is in no flex group."""
+        """Count the clusters of ``group`` with its head and, without flex groups, its tables."""
         fmt = self.format
         start = fmt.super_block(group)
         spans = [Span(start, start + fmt.head_blocks(group, self.groups, self.reserved_gdt_blocks))]
@@ -160,17 +160,17 @@ class Geometry(NamedTuple):
         like_mke2fs: bool = False,
         stride: int = 0,
     ) -> Geometry | None:
-        """Place the metadata of every group; None if it does not fit.
+        """Place the metadata of every group; return None if it does not fit.
 
         In each flex group all block bitmaps come first, then all inode bitmaps, then all inode
         tables, as close to its start as the superblock backups allow. With ``packed``, all groups
-        are placed as one flex group (misc/mke2fs.c:packed_allocate_tables). Nothing lies in
-        ``bad_blocks``, which ascend; raises :class:`SpecError` for one where something must.
-        ``policy`` may mix the order in each flex group, or in all of them, and leave gaps.
+        are placed as one flex group (misc/mke2fs.c:packed_allocate_tables). ``bad_blocks``, which
+        ascend, are avoided; raises :class:`SpecError` for one in a superblock or in descriptors.
+        ``policy`` may reorder the metadata of each flex group, or of all of them, and leave gaps.
 
-        With ``like_mke2fs`` the tables lie where ext2fs_allocate_tables puts them, if they have
-        room there: there are gaps where a flex group holds one group or an obstacle, and
-        ``stride`` moves the bitmaps of groups that are in no flex group.
+        With ``like_mke2fs`` the tables are where ext2fs_allocate_tables puts them, if they fit
+        there. It leaves gaps in flex groups of one group or with an obstacle, and moves the bitmaps
+        of groups outside flex groups by ``stride`` blocks.
         """
         groups = fmt.groups_for(blocks_count)
         fmt = fmt.of_groups(groups)
@@ -192,18 +192,19 @@ class Geometry(NamedTuple):
         flex_groups = groups if packed else fmt.groups_per_flex
         flex_blocks = flex_groups * fmt.blocks_per_group
         flex_overhead = flex_groups * (2 + table_blocks)
-        # One after the other is what mke2fs gives, too, where nothing is in the way.
+        # If nothing is in the way, mke2fs places them without gaps, too.
         by_rule = like_mke2fs and not packed and policy is None
         stride = stride if by_rule and flex_groups == 1 else 0
         group = upcoming = 0
         if policy is not None and policy.crosses_flex_groups and fmt.flex_bg:
-            # fs/ext4/super.c:ext4_check_descriptors and e2fsck/super.c:check_super_block: anywhere
+            # fs/ext4/super.c:ext4_check_descriptors and e2fsck/super.c:check_super_block accept
+            # tables anywhere.
             placer = _Placer(fmt.first_data_block, blocks_count, obstacles)
             crossing = placer.place_mixed(
                 groups,
                 {"block_bitmap": 1, "inode_bitmap": 1, "inode_table": table_blocks},
                 policy,
-                groups * fmt.blocks_per_group // _GAPS_MOST,
+                groups * fmt.blocks_per_group // _GAPS_DIVISOR,
                 (fmt.groups_per_flex, fmt.blocks_per_group),
             )
             if placer.position > blocks_count:
@@ -216,7 +217,7 @@ class Geometry(NamedTuple):
             until = obstacles[upcoming][0] if upcoming < len(obstacles) else blocks_count
             alike = (until - first) // flex_blocks
             if alike and flex_overhead <= flex_blocks and policy is None and not stride:
-                # Most flex groups have no obstacles, and a huge image has thousands of them.
+                # A shortcut: most flex groups have no obstacles, and a huge image has thousands.
                 starts = range(first, first + alike * flex_blocks, flex_blocks)
                 tables = range(2 * flex_groups, flex_overhead, table_blocks)
                 _repeat(block_bitmaps, starts, range(flex_groups))
@@ -256,7 +257,7 @@ class Geometry(NamedTuple):
                 placer.place(inode_tables, count, table_blocks)
             else:
                 lengths = {"block_bitmap": 1, "inode_bitmap": 1, "inode_table": table_blocks}
-                spare = count * fmt.blocks_per_group // _GAPS_MOST
+                spare = count * fmt.blocks_per_group // _GAPS_DIVISOR
                 mixed = placer.place_mixed(count, lengths, policy, spare)
                 block_bitmaps.extend(mixed["block_bitmap"])
                 inode_bitmaps.extend(mixed["inode_bitmap"])
@@ -281,7 +282,7 @@ class Geometry(NamedTuple):
 
 
 def _with_bad_blocks(heads: list[Span], bad_blocks: Sequence[int]) -> list[Span]:
-    """``heads`` and bad blocks, ascending; raises :class:`SpecError` for a block in a head."""
+    """Merge ``heads`` and bad blocks; raise :class:`SpecError` for a bad block in a head."""
     for first, end in heads:
         place = bisect_left(bad_blocks, first)
         if place < len(bad_blocks) and bad_blocks[place] < end:
@@ -308,7 +309,7 @@ def _repeat(locations: array[int], starts: range, offsets: range) -> None:
 
 
 class _Placer:
-    """Places equal items one after the other between obstacles: first fit, never backwards."""
+    """Places items of equal size between obstacles: first fit, in ascending order only."""
 
     def __init__(self, first: int, end: int, obstacles: list[Span]) -> None:
         self.position = first
@@ -347,12 +348,12 @@ class _Placer:
         spare: int,
         spread: tuple[int, int] | None = None,
     ) -> dict[str, array[int]]:
-        """The first blocks of ``count`` items of each kind, in the order of their groups.
+        """Place ``count`` items of each kind; return their first blocks in the order of groups.
 
-        ``lengths`` are in blocks, by kind. ``policy`` orders all of them, and leaves up to
-        ``spare`` blocks between them. With ``spread``, which are the groups of a flex group and the
-        blocks of a group, each flex group gets as many items as it has groups. Where an item lies
-        depends on nothing after it, so that it lies there in a shorter last group, too.
+        ``lengths`` has the blocks of an item by kind. ``policy`` orders all items, and leaves up to
+        ``spare`` blocks between them. ``spread`` is (groups of a flex group, blocks of a group):
+        then each flex group gets as many items as its groups have. The location of an item does not
+        depend on later items, so it is the same if the last group is shorter.
         """
         items = [(kind, number) for kind in lengths for number in range(count)]
         policy.metadata_order(items)
@@ -375,7 +376,7 @@ class _Placer:
         return found
 
     def _advance(self, block: int) -> None:
-        """Place what follows at ``block`` or after it."""
+        """Continue at ``block`` or after it."""
         while self._next < len(self._obstacles) and self._obstacles[self._next].start <= block:
             obstacle = self._obstacles[self._next]
             self._taken.append(obstacle)
@@ -384,5 +385,5 @@ class _Placer:
         self.position = max(self.position, block)
 
     def finish(self) -> list[Span]:
-        """All ranges taken, obstacles included, merged and ascending."""
+        """Return all ranges taken, including obstacles, merged and ascending."""
         return joined(self._taken + self._obstacles[self._next :])

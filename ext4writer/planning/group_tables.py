@@ -1,9 +1,9 @@
-"""Where mke2fs puts the bitmaps and inode tables of groups.
+"""Places bitmaps and inode tables where mke2fs does.
 
-The rules are those of e2fsprogs 1.47, lib/ext2fs/alloc_tables.c: ext2fs_allocate_group_table and
-flexbg_offset. Group after group gets a block bitmap, an inode bitmap and an inode table, and each
-of them lies in the first free blocks from a goal on. In a flex group that is the end of the one
-before of its kind. The first of a kind is sought where all of them have room.
+Rules: e2fsprogs 1.47, lib/ext2fs/alloc_tables.c: ext2fs_allocate_group_table and flexbg_offset.
+Each group in turn gets a block bitmap, an inode bitmap and an inode table, each in the first free
+blocks after a goal. In a flex group, the goal is the end of the previous item of the same kind.
+The first of a kind goes where all of that kind fit.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _MASK_32 = (1 << 32) - 1
 
 
 class Tables(NamedTuple):
-    """First blocks of what some groups have, in their order, and all that is taken among them."""
+    """The first blocks of bitmaps and tables by group, and all taken blocks of these groups."""
 
     block_bitmaps: array[int]
     inode_bitmaps: array[int]
     inode_tables: array[int]
     taken: list[Span]
-    """Merged and ascending, obstacles included."""
+    """Merged and ascending, including obstacles."""
 
 
 class _NoRoomError(Exception):
-    """What mke2fs would put before these groups, or nowhere."""
+    """mke2fs would place something before these groups, or would not find space."""
 
 
 def place_in_flex_group(
     fmt: Format, span: Span, count: int, *, is_last: bool, table_blocks: int, obstacles: list[Span]
 ) -> Tables | None:
-    """The tables of ``count`` groups of a flex group, which are the blocks of ``span``.
+    """Place the tables of the ``count`` groups of a flex group, whose blocks are ``span``.
 
-    ``is_last`` if it is the last one. ``obstacles`` are taken, and ascend. None where they have no
-    room between them.
+    ``is_last`` marks the last flex group. ``obstacles`` are taken blocks, ascending. Returns None
+    if the tables do not fit between them.
     """
     arguments = fmt, span, count, is_last, table_blocks, obstacles
     for place in (_FlexGroup(*arguments).all_at_once, _FlexGroup(*arguments).one_by_one):
@@ -52,10 +52,11 @@ def place_in_flex_group(
 def place_in_group(
     group: int, span: Span, table_blocks: int, obstacles: list[Span], stride: int
 ) -> Tables | None:
-    """The tables of a group that is in no flex group, which are the blocks of ``span``.
+    """Place the tables of a group outside flex groups, whose blocks are ``span``.
 
-    The bitmaps lie after the room for a table with a ``stride``, which are blocks of a disk of a
-    RAID, and differently far for each group, so that they are on different disks.
+    ``stride`` is in blocks of a RAID disk. If it is not 0, the bitmaps follow the space for a
+    table, at a different distance in each group, so that they are on different disks. Returns None
+    if the tables do not fit.
     """
     free = _FreeBlocks(obstacles, span.end)
     # The last block is not searched.
@@ -90,9 +91,10 @@ class _FreeBlocks:
         self._ends = [span.end for span in obstacles]
 
     def find(self, start: int, finish: int, length: int) -> int:
-        """The first of ``length`` free blocks, from ``start`` on.
+        """Return the first of ``length`` free blocks at ``start`` or later.
 
-        It is ``start`` itself, or lies before ``finish``; those after it may lie past that.
+        It is ``start`` itself or before ``finish``; the other blocks may be past ``finish``. Raises
+        :class:`_NoRoomError`.
         """
         starts, ends, goal = self._starts, self._ends, start
         place = bisect_right(ends, start)
@@ -122,7 +124,7 @@ class _FreeBlocks:
         return start
 
     def taken(self) -> list[Span]:
-        """All that is taken, merged and ascending."""
+        """Return all taken blocks, merged and ascending."""
         return joined(zip(self._starts, self._ends, strict=True))
 
 
@@ -142,15 +144,15 @@ class _FlexGroup:
         self._obstacles = obstacles
         self._free = _FreeBlocks(obstacles, span.end)
         self._most_searched = fmt.blocks_per_group // 4
-        # Tables of the last flex group follow each other. One group alone counts as none
-        # (table_offset), so that it gets the gaps of a full flex group.
+        # The tables of the last flex group have no gaps, except that a single group gets the gaps
+        # of a full flex group (table_offset).
         self._offset = count if is_last and count > 1 else fmt.groups_per_flex
 
     def all_at_once(self) -> Tables:
-        """The tables where each lies after the one before but for obstacles.
+        """Place each table right after the previous one, except at obstacles.
 
-        It gives what :meth:`one_by_one` gives, in a step for each obstacle; or raises
-        :class:`_NoRoomError`, where things are not so simple.
+        Returns what :meth:`one_by_one` does, with one step for each obstacle. Raises
+        :class:`_NoRoomError` in more complex cases.
         """
         count, offset, length, free = self._count, self._offset, self._table_blocks, self._free
         first = free.find(self._span.start, self._span.end - 1, min(count, self._most_searched))
@@ -187,7 +189,7 @@ class _FlexGroup:
         return Tables(block_bitmaps, inode_bitmaps, tables, free.taken())
 
     def one_by_one(self) -> Tables:
-        """Each bitmap and table by itself, group after group."""
+        """Place each bitmap and table separately, group by group."""
         free, last = self._free, self._span.end - 1
         found = array("Q"), array("Q"), array("Q")
         lengths = 1, 1, self._table_blocks
@@ -204,9 +206,9 @@ class _FlexGroup:
         return Tables(*found, free.taken())
 
     def _goal(self, after: int, left: int, length: int) -> int:
-        """flexbg_offset: where to search; ``after`` what comes before, or 0 for nothing.
+        """Return where to search (flexbg_offset): at ``after``, the end of the previous item, or 0.
 
-        There are ``left`` groups without such a table of ``length`` blocks.
+        ``left`` groups still lack such an item of ``length`` blocks.
         """
         free, size = self._free, min(left * length, self._most_searched)
         if after:

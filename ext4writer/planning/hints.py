@@ -1,8 +1,8 @@
-"""Where things lie in another image, for an image that differs from it as little as possible.
+"""The layout of another image, for an image that differs from it as little as possible.
 
-What is known of that image is plain data here; ``ext4writer.delta`` reads it. A node of the tree is
-the same as one of the other image if it has its path and its kind. It then keeps its inode number,
-and each block of it that still exists keeps its place.
+It is plain data here; ``ext4writer.delta`` reads it. A node of the tree corresponds to a file of
+the other image if both have the same path and kind. It then keeps its inode number, and each of
+its blocks that still exists keeps its place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """What one inode of the other image has."""
+    """The number, kind and blocks of one inode of the other image."""
 
     ino: int
     kind: int
@@ -37,11 +37,11 @@ class Place(NamedTuple):
     map_blocks: tuple[int, ...] = ()
     """The blocks of its mapping, in the mapping's order."""
     xattr_block: int = 0
-    """Its block of attributes; 0 is none."""
+    """Its attribute block; 0 if it has none."""
 
 
 class Hints(NamedTuple):
-    """The other image."""
+    """The layout of the other image."""
 
     block_size: int
     blocks_per_cluster: int
@@ -56,16 +56,17 @@ class Hints(NamedTuple):
     files: Mapping[bytes, Place]
     """By absolute path."""
     system: Mapping[int, Place]
-    """Files without a name, by inode number; the block of MMP has the number 0."""
+    """System files by inode number; the MMP block has the number 0."""
 
     def keeper(self) -> Keeper:
-        """What keeps numbers and places of it."""
+        """Return what finds the inode numbers and blocks to keep."""
         return Keeper(self)
 
     def identity(self, spec: Spec, fmt: Format) -> Spec:
-        """``spec`` with what must be equal for anything to be; raises :class:`SpecError`.
+        """Return ``spec`` with UUID, hash seed and group size of the other image, if not given.
 
-        Checksums begin with the UUID, and leaves of directories are sorted by hashes with the seed.
+        Checksums depend on the UUID, and indexed directories on the hash seed. Raises
+        :class:`SpecError` for other sizes of blocks or clusters, and for a policy.
         """
         if spec.block_size != self.block_size:
             raise SpecError(
@@ -95,7 +96,7 @@ class Hints(NamedTuple):
         return replace(spec, **changes) if changes else spec
 
     def geometry(self, spec: Spec, fmt: Format, size: int, used_inodes: int) -> Spec:
-        """``spec`` for an image of ``size`` bytes whose groups begin as those of the other one."""
+        """Return ``spec`` for an image of ``size`` bytes with groups like those of the other."""
         changes: dict[str, Any] = {"size": size}
         if fmt.resize_inode and spec.reserved_gdt_blocks is None and spec.grow_to is None:
             changes["reserved_gdt_blocks"] = self.reserved_gdt_blocks
@@ -108,16 +109,16 @@ class Hints(NamedTuple):
 
 
 class Keeper:
-    """Finds the nodes of a tree that the other image has."""
+    """Finds the nodes of a tree that the other image has, and what they keep."""
 
     def __init__(self, hints: Hints) -> None:
         self.hints = hints
         self._places: dict[Node, Place] = {}
 
     def numbers(self, table: InodeTable, special: int, first: int) -> list[int]:
-        """The number of each node but the ``special`` ones at the start, from ``first`` on.
+        """Return the inode number, ``first`` or higher, of each node after the ``special`` ones.
 
-        Those that no node keeps are given to new ones, the lowest first.
+        New nodes get the lowest numbers that no other node keeps.
         """
         found, files = self._places, self.hints.files
         taken: dict[int, Node] = {}
@@ -151,10 +152,10 @@ class Keeper:
         wanted: Iterable[tuple[int, Sequence[Run]]],
         xattr_blocks: Mapping[int, int],
     ) -> Kept:
-        """The places that nodes keep.
+        """Return the clusters that nodes keep.
 
-        ``wanted`` gives the clusters of nodes by index, ``xattr_blocks`` the numbers of their
-        blocks of attributes.
+        ``wanted`` yields (node index, its runs of logical clusters); ``xattr_blocks`` has the
+        numbers of attribute blocks by node index.
         """
         ratio = self.hints.blocks_per_cluster
         nodes: dict[int, list[Piece]] = {}
@@ -187,13 +188,13 @@ def _from(number: int) -> Iterator[int]:
 
 
 def _in_clusters(runs: Iterable[tuple[int, int, int]], ratio: int) -> list[Piece]:
-    """(first logical block, blocks, first physical block) as pieces of clusters."""
+    """Convert (first logical block, blocks, first physical block) to pieces in clusters."""
     if ratio == 1:
         return list(runs)
     pieces: list[Piece] = []
     for logical, length, physical in runs:
         if (logical - physical) % ratio:
-            continue  # no cluster of bigalloc: fs/ext4/extents.c, EXT4_LBLK_COFF
+            continue  # not aligned to a cluster: fs/ext4/extents.c, EXT4_LBLK_COFF
         first, end = logical // ratio, ceil_div(logical + length, ratio)
         done = pieces[-1][0] + pieces[-1][1] if pieces else 0
         skipped = max(0, done - first)
@@ -203,7 +204,7 @@ def _in_clusters(runs: Iterable[tuple[int, int, int]], ratio: int) -> list[Piece
 
 
 def without(wanted: Sequence[Run], kept: Sequence[Piece]) -> Iterator[Run]:
-    """Yield what ``wanted`` has and ``kept``, whose parts are in it, has not; both ascend."""
+    """Yield the parts of ``wanted`` that are not in ``kept``, a subset of it; both ascend."""
     position = 0
     for first, length in wanted:
         end = first + length
@@ -222,20 +223,20 @@ class Settled(NamedTuple):
 
     kept: Kept
     free: list[Span]
-    """What is left of the free ranges."""
+    """The remaining free ranges."""
     clusters: int
-    """How many are kept."""
+    """The number of kept clusters."""
     high_water: int
-    """The cluster after the last one that is kept."""
+    """The cluster after the last kept one."""
 
 
 _NODES, _SYSTEM, _MAPS, _SYSTEM_MAPS, _XATTRS = range(5)
 
 
 def settle(kept: Kept, free: Iterable[Span]) -> Settled:
-    """Take those of the places that are free, each once, out of ``free``, which ascends.
+    """Take the kept clusters that are free, each only once, out of ``free``, which ascends.
 
-    A mapping keeps its blocks only if some of the data keeps its place.
+    A mapping keeps its blocks only if some of its data keeps its clusters.
     """
     spans = list(free)
     claims = sorted(_claims(kept))
@@ -291,7 +292,7 @@ def _in_order(blocks: Mapping[int, list[tuple[int, int]]]) -> dict[int, list[int
 
 
 def _claims(kept: Kept) -> Iterator[tuple[int, int, int, int, int]]:
-    """(first cluster, clusters, kind of owner, its number, first logical cluster) of each place."""
+    """Yield (first cluster, clusters, kind of owner, its number, first logical cluster)."""
     for kind, owners in ((_NODES, kept.nodes), (_SYSTEM, kept.system)):
         for number, pieces in owners.items():
             for logical, count, first in pieces:
@@ -305,6 +306,7 @@ def _claims(kept: Kept) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 def _holds(spans: Sequence[Span], first: int, end: int) -> bool:
-    """Whether one of ascending ``spans`` holds all from ``first`` to ``end``."""
+    """Whether one of the ascending ``spans`` contains everything from ``first`` to ``end``."""
+    # The last span that starts at ``first`` or before: no end reaches 2^64.
     place = bisect_right(spans, (first, 1 << 64)) - 1
     return place >= 0 and end <= spans[place][1]

@@ -1,4 +1,4 @@
-"""Searches many files for holes, in several processes if that pays."""
+"""Searches many files for holes, in several processes if that is faster."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ TASK_COST = 512
 LEAST_COST_TO_SHARE = 8 * TASK_COST
 """About 30 ms of work; forking and ending processes takes a few."""
 LOAD_AT_END = 4
-"""Load of the other processes while this one does tasks itself, low so that all end together.
-Earlier they get more, enough for a step of planning."""
+"""Load of the other processes while this one works on tasks, too: low, so that all end together.
+Before that they get more, enough for one step of planning."""
 
 
 class Found(NamedTuple):
-    """The outcome for some files."""
+    """The result for some files."""
 
     files: int
     ranges: dict[int, BlockRuns]
-    """Index of the node -> its runs of data; only files that have holes."""
+    """By node index: the runs of data, only for files that have holes."""
 
 
 class Task(NamedTuple):
@@ -39,7 +39,7 @@ class Task(NamedTuple):
     """Indexes of their nodes."""
     parcel: Parcel
     first_generation: int
-    """The latest of their first generations; any process from it on can read all of them."""
+    """The first generation of processes that can read all of them."""
     weight: int
     """1, or more if a large file makes it a long task."""
 
@@ -48,7 +48,7 @@ class HoleSearch:
     """A running search; :func:`searching` starts it.
 
     Other processes search while this one does something else, as long as it calls :meth:`go_on`
-    now and then.
+    from time to time.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class HoleSearch:
         self._found: list[Found] = []
 
     def go_on(self) -> None:
-        """Let the other processes search, if there are any."""
+        """Give the other processes more tasks, if there are any."""
         self._share_out(FULL_LOAD)
 
     def results(self) -> Iterator[Found]:
         """Finish the search, and yield results in any order.
 
-        Raises errors of reading sources, :class:`CancelledError`, and :class:`WorkerError`.
+        Raises errors of reading sources, :class:`CancelledError` and :class:`WorkerError`.
         """
         stage = self._stage
         while not stage.failed:
@@ -114,7 +114,7 @@ def searching(
     pool: ProcessPool,
     cancel: Cancel | None = None,
 ) -> Iterator[HoleSearch]:
-    """A search of the files at the indexes ``candidates`` of ``nodes``, with all of ``pool``.
+    """Search the files of ``nodes`` at the indexes ``candidates``, with all of ``pool``.
 
     If there is little to do, this process does it alone.
     """
@@ -149,12 +149,12 @@ class _Searcher:
         yield Found(len(task.indexes), found)
 
     def finish(self) -> None:
-        """Close all that is open."""
+        """Close the open directories."""
         self._keeping.close()
 
 
 def _tasks(nodes: Sequence[Node], candidates: array[int]) -> Iterator[Task]:
-    """Cut ``candidates`` into pieces that cost about the same."""
+    """Split ``candidates`` into tasks of about the same cost."""
     first = cost = first_generation = 0
     contents: list[Content] = []
     for position, index in enumerate(candidates, 1):

@@ -1,8 +1,8 @@
-"""UUID and hash seed of an image whose Spec gives none: digests of the tree and the Spec.
+"""UUID and hash seed of an image whose Spec has none: digests of the tree and the Spec.
 
-They depend on what the image holds, so times are digested as written, after clamping. An option at
-its default is left out: neither a release that adds options nor a caller that spells out a default
-may change the UUID.
+They depend on what the image holds, so times are digested as written, after clamping. Options at
+their defaults are left out: neither a release that adds options nor a caller that spells out a
+default may change the UUID.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _PIECE_BYTES = 1 << 20
 
 
 def derive_identity(table: InodeTable, times: Times, spec: Spec) -> tuple[UUID, UUID]:
-    """The UUID and the hash seed: as given, else from names, attributes and sizes.
+    """Return UUID and hash seed: those of the Spec, or digests of names, attributes and sizes.
 
-    The content of files is not included, so that planning need not read it; :func:`with_content`
-    adds it. The UUID also depends on the Spec, since different images are different file systems.
-    The hash seed does not: it decides how full the blocks of indexed directories are, and asking
-    for another size must not change the space that is needed.
+    File content is not included, so that planning need not read it; :func:`with_content` adds it.
+    The UUID also depends on the Spec, since different images are different file systems. The hash
+    seed does not: it determines how full the blocks of indexed directories are, and a different
+    size must not change the space that is needed.
     """
     if spec.uuid is not None and spec.hash_seed is not None:
         return spec.uuid, spec.hash_seed
@@ -55,7 +55,7 @@ def derive_identity(table: InodeTable, times: Times, spec: Spec) -> tuple[UUID, 
 
 
 def derive_journal_uuid(volume: UUID) -> UUID:
-    """The UUID of the journal's device, derived from that of the file system."""
+    """Derive the UUID of an external journal from that of the file system."""
     digest = blake2b(volume.bytes, digest_size=16, person=b"ext4w journal")
     return UUID(bytes=_version_8(digest.digest()))
 
@@ -67,10 +67,10 @@ def with_content(
     block_size: int,
     cancel: Cancel | None = None,
 ) -> UUID:
-    """A UUID made from ``derived`` and the content of every file, which this reads.
+    """Derive a UUID from ``derived`` and the content of every file, which this reads.
 
-    Only data is read, as ``data`` has it; the holes depend on content anyway. Raises errors of
-    reading, :class:`SourceChangedError` and :class:`CancelledError`.
+    The holes in ``data`` are not read: they depend on content anyway. Raises errors of reading,
+    :class:`SourceChangedError` and :class:`CancelledError`.
     """
     digest = blake2b(derived.bytes, digest_size=16, person=b"ext4writer")
     buffer = reading_buffer(_PIECE_BYTES)
@@ -98,12 +98,12 @@ def with_content(
 
 
 _NO_OPTIONS = ("uuid", "identity", "encoding")
-"""Options that select the UUID and are not properties of the image; and the encoding, which the
-feature casefold implies as long as there is one."""
+"""Options that select the UUID and are not properties of the image, and the encoding, which the
+feature casefold implies as long as only one exists."""
 
 
 def _options(spec: Spec) -> bytes:
-    """One line for each option that is not at its default, by name."""
+    """Return one line for each option that is not at its default, sorted by name."""
     lines = []
     for option in sorted(fields(spec), key=attrgetter("name")):
         value = getattr(spec, option.name)
@@ -149,7 +149,7 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
     digest.update(_column("I", map(len, table.names)))
     digest.update(table.names_digest)
     for index in compress(range(len(nodes)), table.types.translate(IS_OTHER)):
-        # The column of modes has each node's kind, so each line belongs to exactly one node.
+        # The column of modes includes each node's kind, so each line belongs to exactly one node.
         node = nodes[index]
         if isinstance(node, Symlink):
             digest.update(b"%d\n%b" % (len(node.target), node.target))
@@ -161,7 +161,7 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
             digest.update(b"%d %d %d\n%b%b" % (*lengths, attribute, value))
     for directory, link, index in table.further_names:
         digest.update(b"%d/%b/%d\n" % (directory, link, index))
-    # The number of lines above is known, so that what follows is nothing else.
+    # The number of lines above is known, so they cannot be confused with those below.
     for index, flags in table.flags.items():
         digest.update(b"%d flags %d\n" % (index, flags))
     for index, project in table.projects.items():
@@ -172,7 +172,7 @@ def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> by
 def _times(
     times: Sequence[int] | Sequence[int | None], limits: Times, whole_seconds: bool
 ) -> bytes:
-    """Times as they are written, modulo 2**64."""
+    """Return times as they are written, modulo 2**64, in 8 bytes each."""
     unit = NANOSECONDS if whole_seconds else 1
     return _column(
         "Q",
@@ -188,7 +188,7 @@ def _column(typecode: str, values: Iterable[int]) -> bytes:
 
 
 def _version_8(raw: bytes) -> bytes:
-    """A UUID of version 8 with the bits of ``raw``: RFC 9562, section 5.8."""
+    """Return ``raw``, 16 bytes, as a UUID of version 8: RFC 9562, section 5.8."""
     value = bytearray(raw)
     value[6] = value[6] & 0x0F | 0x80
     value[8] = value[8] & 0x3F | 0x80

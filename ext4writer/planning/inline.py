@@ -1,7 +1,7 @@
-"""Which files, links and directories lie inside their inodes (inline_data).
+"""Files, symbolic links and directories that are stored inside their inodes (inline_data).
 
 The first 60 bytes of content are in ``i_block``, the others in the attribute ``system.data``, which
-is there for shorter content, too. Rules: fs/ext4/inline.c.
+exists for shorter content, too. Rules: fs/ext4/inline.c.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _ENTRY = entry_size(len(split_name(INLINE_DATA_NAME)[1]))
 
 @dataclass(slots=True, eq=False, repr=False)
 class InlinePlan:
-    """The nodes that lie in their inodes."""
+    """The nodes that are stored in their inodes."""
 
     most: int
     """Bytes of content that an inode holds."""
     rooms: dict[int, int] = field(default_factory=dict)
     """By node index: bytes that entry and value of ``system.data`` need."""
     directories: dict[int, InlineDirectory] = field(default_factory=dict)
-    """Those of them that are directories."""
+    """By node index: the plans of the directories among them."""
 
     def __contains__(self, index: object) -> bool:
         return index in self.rooms
 
     def fill(self, index: int, left: int) -> None:
-        """Give a directory whose entries need a value the ``left`` bytes of its inode, too.
+        """Extend the value of a directory, if it has one, by the ``left`` bytes of its inode.
 
         The kernel does the same (ext4_update_inline_dir), so that more names can follow.
         """
@@ -50,13 +50,13 @@ class InlinePlan:
             self.directories[index] = planned._replace(value_bytes=value_bytes)
 
     def discard(self, index: int) -> None:
-        """Leave a node to blocks."""
+        """Store a node in blocks instead."""
         del self.rooms[index]
         self.directories.pop(index, None)
 
 
 def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlinePlan:
-    """Find the nodes that fit into inodes without other attributes; none without inline_data.
+    """Find the nodes that fit into inodes with no other attributes; none without inline_data.
 
     The root and ``lost+found`` are left out, as in mke2fs (lib/ext2fs/mkdir.c:ext2fs_mkdir2).
     """
@@ -65,7 +65,7 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
     if not most:
         return plan
     for index in _small(table, fmt):
-        # fs/ext4/verity.c:ext4_begin_enable_verity: a tree lies past the end of a file in blocks.
+        # fs/ext4/verity.c:ext4_begin_enable_verity: the tree is past the end of a file in blocks.
         is_verified = table.flags.get(index, 0) & FS_VERITY_FL
         if policy.inline(table.sizes[index]) and not is_verified:
             plan.rooms[index] = _room(table.sizes[index])
@@ -76,7 +76,7 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
         if index in (ROOT, table.lost_and_found):
             continue
         if table.flags.get(index, 0) & EXT4_ENCRYPT_FL:
-            continue  # fs/ext4/crypto.c:ext4_set_context makes blocks of it
+            continue  # fs/ext4/crypto.c:ext4_set_context converts it to blocks
         lengths = table.name_lengths[start:end]
         planned = plan_inline_directory(names, lengths, value_most, policy)
         if planned is not None:
@@ -86,9 +86,9 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
 
 
 def _small(table: InodeTable, fmt: Format) -> Iterator[int]:
-    """Files and links that fit; links of less than 60 bytes lie in ``i_block`` in any case.
+    """Yield files and links that fit; links of less than 60 bytes are in ``i_block`` anyway.
 
-    With quota there are no links: the kernel counts their inodes, and e2fsck does not
+    With quota, links are left out: the kernel counts their inodes, but e2fsck does not
     (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
     """
     sizes, most = table.sizes, fmt.inline_most

@@ -1,6 +1,6 @@
-"""What a policy chooses of inodes besides their numbers, and of the tables in which they lie.
+"""Choices of a policy about inodes, besides their numbers, and about inode tables.
 
-A tree does not hold it: generations, the size of the extra fields, what deleted files left
+None of this is in the tree: generations, the size of the extra fields, what deleted files left
 behind, and how much of a table counts as never used.
 """
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from .layout import GroupCounts, Times
 
 WITH_CHECKSUM = 4
-"""The least ``i_extra_isize`` that is not 0: itself and ``i_checksum_hi`` (e2fsck/pass1.c:
+"""The smallest ``i_extra_isize`` above 0: itself and ``i_checksum_hi`` (e2fsck/pass1.c:
 check_inode_extra_space)."""
 
 
 def _end(name: str) -> int:
-    """The ``i_extra_isize`` that the 32-bit field ``name`` needs."""
+    """Return the ``i_extra_isize`` that the 32-bit field ``name`` needs."""
     return INODE.offset(name) + 4 - INODE_128.size
 
 
@@ -39,12 +39,12 @@ class DeletedInode(NamedTuple):
 
     generation: int
     block: int
-    """The first block that it had."""
+    """The first block that the file had."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InodeChoices:
-    """All of them; what is not listed is as usual."""
+    """All choices; inodes and groups that are not listed have the usual values."""
 
     generations: Mapping[int, int] = field(default_factory=dict)
     """``i_generation`` by inode number."""
@@ -56,12 +56,12 @@ class InodeChoices:
     """By the name of a flag of ``bg_flags``: the groups that could have it and do not."""
 
     def generation(self, ino: int) -> int:
-        """``i_generation`` of an inode."""
+        """Return ``i_generation`` of an inode."""
         return self.generations.get(ino, 0)
 
     @property
     def least_extra_isize(self) -> int:
-        """``s_min_extra_isize``: what all inodes have, but 0 if one has none."""
+        """``s_min_extra_isize``: the smallest ``i_extra_isize`` of all inodes."""
         return min([INODE_EXTRA_ISIZE, *self.extra_isizes.values()])
 
 
@@ -73,10 +73,10 @@ def choose_for_inodes(
     with_area: Container[int],
     inline: Container[int],
 ) -> InodeChoices:
-    """Ask ``policy`` for each node.
+    """Ask ``policy`` about each node.
 
-    The nodes in ``with_area`` and ``inline`` have attributes or content after their fields, which
-    stay where they are.
+    The fields of nodes in ``with_area`` and ``inline`` keep their size, since attributes or content
+    follow them.
     """
     found = ((ino, policy.generation()) for ino in table.inos)
     generations = {ino: generation for ino, generation in found if generation}
@@ -94,7 +94,7 @@ def choose_for_inodes(
 
 
 def _least_extra_isize(table: InodeTable, fmt: Format, times: Times, index: int) -> int:
-    """What the fields of a node need that are not 0."""
+    """Return the ``i_extra_isize`` that the nonzero fields of a node need."""
     if fmt.project:
         return WITH_PROJECT
     crtimes = table.other_times.get("crtime_ns")
@@ -116,17 +116,17 @@ def choose_for_tables(
     policy: LayoutPolicy,
     epoch: int,
 ) -> InodeChoices:
-    """Ask ``policy`` for each group; ``groups`` then counts the inodes that are never used.
+    """Ask ``policy`` about each group; store its counts of never used inodes in ``groups``.
 
-    Files are deleted at ``epoch``, in seconds since 1970. Where that could be taken for the number
-    of an inode (e2fsck/pass1.c:e2fsck_pass1, low_dtime_check) there are none.
+    Files are deleted at ``epoch``, in seconds since 1970. If that could be mistaken for an inode
+    number (e2fsck/pass1.c:e2fsck_pass1, low_dtime_check), there are no deleted files.
     """
     fmt, per_group = geometry.format, geometry.inodes_per_group
     unused = groups.itable_unused
     without: dict[str, tuple[int, ...]] = {}
     if fmt.has_uninit_groups:
         for group, count in enumerate(unused):
-            # A table without any inode in use is left to INODE_UNINIT.
+            # A table without any inode in use has INODE_UNINIT instead.
             unused[group] = policy.unused_inodes(count) if count < per_group else count
         without = {
             flag: tuple(group for group in range(geometry.groups) if not policy.uninit(flag))
@@ -142,7 +142,7 @@ def choose_for_tables(
 
 
 def _free_inodes(geometry: Geometry, table: InodeTable, unused: Sequence[int]) -> Iterator[int]:
-    """Free inodes, ascending, that are not counted as never used."""
+    """Yield free inodes, ascending, that are not counted as never used."""
     per_group = geometry.inodes_per_group
     used = {*table.inos, *table.unnamed, *table.value_inos}
     for group, count in enumerate(unused):

@@ -1,7 +1,7 @@
-"""Gives every node of a tree its place in the inode table, in one pass over the names.
+"""Assigns inode numbers to all nodes of a tree, in one pass over the names.
 
-A directory's entries are adjacent, in the order of their names, and directories follow each other
-depth first, so that inodes that are read together are close together.
+The inodes of a directory's entries are adjacent, in the order of their names, and directories
+follow each other depth first. So inodes that are read together are close together.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ROOT = 0
 """Index of the root directory in every column."""
 
 NAMES_AT_ONCE = 2048
-"""Names that are checked together: most directories have fewer, and they fit the cache."""
+"""Names checked at a time: most directories have fewer, and they fit into the cache."""
 
 _KINDS = frozenset[type[Node]](KINDS)
 HIGH_BYTE = 0 if HOST_IS_BIG_ENDIAN else 1
@@ -71,9 +71,9 @@ class InodeTable:
     directories: list[int] = field(default_factory=list)
     """Indexes of all directories, parents first. A directory's *slot* is its position here."""
     names: list[list[bytes]] = field(default_factory=list)
-    """Names in each of ``directories``, sorted as bytes, with an added ``lost+found``."""
+    """Names in each of ``directories``, sorted as bytes, including an added ``lost+found``."""
     name_lengths: bytearray = field(default_factory=bytearray)
-    """Length in bytes of each of ``names``, one directory after the other."""
+    """Length in bytes of each of ``names``, directory by directory."""
     names_digest: bytes = b""
     """Digest of all ``names``, each followed by a NUL, without the root's ``lost+found``."""
     children: list[Sequence[int]] = field(default_factory=list)
@@ -82,10 +82,11 @@ class InodeTable:
     """(directory, name, node) of each hard link, as indexes before any policy reorders them."""
     inos: Sequence[int] = ()
     unnamed: Sequence[int] = ()
-    """Inode numbers beyond the reserved ones that belong to files without a name."""
+    """Inode numbers beyond the reserved ones that belong to system files."""
     value_inos: range = range(0)
     """Inode numbers of attribute values, by the number of the value; the last ones in use."""
     entries: dict[str, int] = field(default_factory=dict)
+    """Counts by kind; ``hard link`` counts the names beyond the first."""
     lost_and_found: int | None = None
     """Index of ``/lost+found``."""
 
@@ -113,7 +114,7 @@ class InodeTable:
 
     @property
     def last_ino(self) -> int:
-        """The highest inode number in use, reserved ones included."""
+        """The highest inode number in use, including the reserved ones."""
         if self.value_inos:
             return self.value_inos[-1]
         last: int = max(self.inos[-1], EXT4_GOOD_OLD_FIRST_INO - 1, *self.unnamed)
@@ -125,12 +126,12 @@ class InodeTable:
         return len(self.unnamed) + len(self.value_inos)
 
     def nameless_in(self, inos: range) -> list[int]:
-        """Those of them whose numbers are in ``inos``, ascending."""
+        """Return the numbers of such inodes that are in ``inos``, ascending."""
         low, high = max(inos.start, self.value_inos.start), min(inos.stop, self.value_inos.stop)
         return [*(ino for ino in self.unnamed if ino in inos), *range(low, high)]
 
     def indexes_of(self, file_type: int) -> Iterator[int]:
-        """The indexes of all nodes of one kind, ascending."""
+        """Yield the indexes of all nodes of one kind, ascending."""
         code = if_to_dt(file_type)
         index = self.types.find(code)
         while index >= 0:
@@ -138,7 +139,7 @@ class InodeTable:
             index = self.types.find(code, index + 1)
 
     def child(self, slot: int, name: bytes) -> int:
-        """The index of the node ``name`` in a directory; raises KeyError if there is none."""
+        """Return the index of the node ``name`` in a directory; raises KeyError."""
         names = self.names[slot]
         position = bisect_left(names, name)
         if position == len(names) or names[position] != name:
@@ -146,20 +147,20 @@ class InodeTable:
         return self.children[slot][position]
 
     def name_of(self, index: int) -> bytes:
-        """The first name of the node at ``index`` in its parent directory."""
+        """Return the first name of the node at ``index`` in its parent directory."""
         node = self.nodes[index]
         parent = self.nodes[self.parents[index]]
         assert isinstance(parent, Directory)
         names = [name for name, child in parent.children.items() if child is node]
         if not names and self.parents[index] in self.directories:
-            # The nodes of a plan that was loaded have no children.
+            # The nodes of a loaded plan have no children.
             slot = self.directories.index(self.parents[index])
             listed = zip(self.names[slot], self.children[slot], strict=True)
             names = [name for name, child in listed if child == index]
         return min(names, default=LOST_AND_FOUND)
 
     def path_of(self, index: int) -> bytes:
-        """Absolute path of one name of the node, for messages."""
+        """Return the absolute path of one name of the node, for messages."""
         parts = []
         while index != ROOT:
             parts.append(self.name_of(index))
@@ -177,11 +178,11 @@ def number_inodes(
     cancel: Cancel | None = None,
     keeper: Keeper | None = None,
 ) -> InodeTable:
-    """Collect all nodes and give them inode numbers: those of ``keeper`` first.
+    """Collect all nodes and assign inode numbers, those that ``keeper`` keeps first.
 
-    The root has number 2 and ``/lost+found`` 11; if one is wanted and the tree has none, an empty
-    one is added to the table (not to the tree). Raises :class:`TreeError` for an invalid name, a
-    directory with two names, and too many links.
+    The root has number 2 and ``/lost+found`` 11. With ``lost_and_found``, an empty one is added to
+    the table (not to the tree) if the tree has none. Raises :class:`TreeError` for an invalid name,
+    a directory with two names, and too many links.
     """
     table = InodeTable()
     collector = _Collector(tree, table, lost_and_found)
@@ -201,7 +202,7 @@ def number_inodes(
 
 
 class _Collector:
-    """Walks over all directories; afterwards a file with two names is still two nodes."""
+    """Walks all directories; a file with two names is still two nodes afterwards."""
 
     def __init__(self, tree: Tree, table: InodeTable, lost_and_found: bool) -> None:
         self._table = table
@@ -212,9 +213,9 @@ class _Collector:
         self._met: set[Node] = set()
         """The nodes of all checked names."""
         self.classes: set[type[Node]] = set()
-        """Theirs."""
+        """The classes of these nodes."""
         self.has_second_names = False
-        """Whether a node was found twice."""
+        """Whether any node was found twice."""
         self._digest = blake2b(digest_size=32)
         self._of_root: Sequence[int] = ()
         """Children of the root, if ``lost+found`` is among them."""
@@ -272,7 +273,7 @@ class _Collector:
             if is_root:
                 self._place_lost_and_found(names, below, children)
             if self.has_second_names and len(nodes) >= next_search:
-                # A directory inside itself would never end.
+                # A directory inside itself would make the walk endless.
                 self._search_second_names()
                 next_search = 2 * len(nodes)
             below_counts.append(len(below))
@@ -290,7 +291,7 @@ class _Collector:
     def _place_lost_and_found(
         self, names: list[bytes], below: list[int], children: dict[bytes, Node]
     ) -> None:
-        """Put it among the names of the root; an added one is visited last."""
+        """Insert ``lost+found`` into the names of the root; an added one is visited last."""
         table = self._table
         own, first = table.lost_and_found, self._first[0]
         assert own is not None
@@ -373,7 +374,7 @@ class _Collector:
 
 
 def _without_lost_and_found(names: list[bytes]) -> list[bytes]:
-    """The sorted ``names`` without ``lost+found``."""
+    """Return the sorted ``names`` without ``lost+found``."""
     place = bisect_left(names, LOST_AND_FOUND)
     if names[place : place + 1] != [LOST_AND_FOUND]:
         return names
@@ -419,7 +420,7 @@ def _join_hard_links(table: InodeTable) -> None:
 
 
 def _check_links(table: InodeTable, dir_nlink: bool) -> None:
-    """ext4_link and ext4_inc_count: at most 65,000 links; a directory with more stores 1."""
+    """Check the limit of 65,000 links; a directory with more stores 1 (ext4_inc_count)."""
     if max(table.links) <= EXT4_LINK_MAX:
         return
     for index, count in enumerate(table.links):

@@ -1,4 +1,4 @@
-"""Pieces of a journal, as policies cut and place them."""
+"""Random pieces of a journal, for policies."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 def journal_pieces(
     numbers: SeededPolicy, clusters: int, most: int, count: int
 ) -> list[tuple[int, int]]:
-    """(first, length) of up to ``count`` pieces of a journal, in any order, up to ``most``."""
+    """Return (first, length) of up to ``count`` pieces of a journal, in clusters and random order.
+
+    The pieces end at ``most`` or before.
+    """
     cuts = {numbers.below(clusters) for _ in range(count - 1)} | {0, clusters}
     ends = sorted(cuts)
     lengths = [end - start for start, end in pairwise(ends)]
-    # Free clusters before each piece, all of them counted from the beginning.
+    # Free clusters before each piece, counted from the beginning.
     free = sorted(numbers.below(most - clusters + 1) for _ in lengths)
     pieces = []
     for before, start, length in zip(free, ends, lengths, strict=False):

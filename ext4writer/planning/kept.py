@@ -1,4 +1,4 @@
-"""Places that an image keeps from an earlier one; hints.py finds them."""
+"""Clusters that an image keeps from an earlier one; hints.py finds them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ Piece = tuple[int, int, int]
 
 
 class Kept(NamedTuple):
-    """Places in clusters. Those of one owner ascend by their logical clusters."""
+    """Kept clusters. Those of one owner ascend by their logical clusters."""
 
     nodes: Mapping[int, Sequence[Piece]] = {}
     """By node index."""
     maps: Mapping[int, Sequence[int]] = {}
-    """By node index: the blocks of mappings, each in a cluster of its own."""
+    """By node index: the blocks of mappings, each in its own cluster."""
     system: Mapping[int, Sequence[Piece]] = {}
-    """By inode number: files without a name."""
+    """By inode number: system files."""
     system_maps: Mapping[int, Sequence[int]] = {}
+    """By inode number: the blocks of their mappings."""
     xattrs: Mapping[int, int] = {}
-    """By the number of a block of attributes."""
+    """By the number of an attribute block."""
 
     def of_system(self, wanted: Mapping[int, Sequence[Run]]) -> Kept:
-        """The same with those files without a name alone whose clusters ``wanted`` gives."""
+        """Return a copy with only those system files, and their clusters, that are ``wanted``."""
         system = {ino: common(wanted[ino], self.system.get(ino, ())) for ino in wanted}
         maps = {ino: self.system_maps.get(ino, ()) for ino in wanted}
         return self._replace(system=system, system_maps=maps)
 
 
 def common(wanted: Sequence[Run], pieces: Sequence[Piece]) -> list[Piece]:
-    """The parts of ``pieces`` whose logical clusters are in ``wanted``; both ascend."""
+    """Return the parts of ``pieces`` whose logical clusters are in ``wanted``; both ascend."""
     found: list[Piece] = []
     position = 0
     for first, length in wanted:

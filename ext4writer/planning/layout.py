@@ -1,4 +1,4 @@
-"""The complete result of the planner: the place of everything, and every count."""
+"""The complete result of the planner: all locations and all counts."""
 
 from __future__ import annotations
 
@@ -42,24 +42,26 @@ if TYPE_CHECKING:
     from .verity import VerityFile
 
 METADATA_MEMORY = 64 << 20
-"""Bytes of metadata that an image keeps by default which is read from its plan."""
+"""Default for the bytes of metadata that an image opened from its plan keeps in memory."""
 
 
 class Times(NamedTuple):
     """The range of times that are written, in nanoseconds since 1970."""
 
     newest: int
-    """Later times become this one."""
+    """Later times are clamped to this one."""
     latest: int
     """The last time that the inodes can hold."""
 
     @classmethod
     def of(cls, epoch_ns: int, inode_size: int) -> Times:
+        """Return the range up to ``epoch_ns`` for inodes of ``inode_size`` bytes."""
         if inode_size > EXT4_GOOD_OLD_INODE_SIZE:
             return cls(epoch_ns, MAX_TIME_NS)
         return cls(epoch_ns, round_down(MAX_TIME_NS_NO_EXTRA, NANOSECONDS))
 
     def fit(self, time_ns: int) -> int:
+        """Clamp a time to the range."""
         return max(MIN_TIME_NS, min(time_ns, self.newest, self.latest))
 
 
@@ -76,7 +78,7 @@ class GroupCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ImagePlan:
-    """All that was decided of an image, as emission needs it. Users have ``layout.Layout``."""
+    """Everything that was decided about an image, for emission. Users see ``layout.Layout``."""
 
     spec: Spec
     format: Format
@@ -94,7 +96,7 @@ class ImagePlan:
     """By node index; a directory of one block in default order is not listed."""
     directory_rules: DirectoryRules
     inline: Mapping[int, int]
-    """Indexes of the nodes that lie in their inodes."""
+    """By index of a node inside its inode: bytes of its ``system.data``, entry and value."""
     xattrs: XattrPlan
     groups: GroupCounts
     free_ranges: list[Span]
@@ -115,14 +117,14 @@ class ImagePlan:
     """Bytes of the inode tables that exist only because of ``Spec.inode_ratio``. No inode there
     is in use, so they are holes if the output supports holes."""
     verity: Mapping[int, VerityFile] = field(default_factory=dict)
-    """By node index: what lies past the end of files with verity."""
+    """By node index: the metadata past the end of files with verity."""
     inode_choices: InodeChoices = field(default_factory=InodeChoices)
     journal_state: JournalState | None = None
-    """What the journal inside holds that is not recovered."""
+    """The content of an internal journal that needs recovery; None if it is empty."""
     orphans: OrphanPlan | None = None
-    """Inodes that wait to be deleted or cut; None if there are none."""
+    """Inodes that wait to be deleted or truncated; None if there are none."""
     mmp_state: MmpState | None = None
-    """What multi-mount protection says of earlier hosts; None if there were none."""
+    """What multi-mount protection records about earlier hosts; None if there were none."""
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)
     """The files that the tree's sources have read; see :attr:`Tree.inputs`."""
 
@@ -180,7 +182,7 @@ class ImagePlan:
     def grow_to_bytes(self) -> int:
         """The size in bytes up to which descriptors are reserved.
 
-        With meta_bg none need be: it is what block numbers and inode numbers reach.
+        With meta_bg no reserve is needed: the limit is that of block numbers and inode numbers.
         """
         geometry, fmt = self.geometry, self.format
         groups = (geometry.gdt_blocks + geometry.reserved_gdt_blocks) * fmt.descs_per_block
@@ -191,20 +193,20 @@ class ImagePlan:
 
     @property
     def inodes_per_gib(self) -> int:
-        """How many inodes each GiB brings by which the file system grows, in whole groups."""
+        """Inodes gained for each GiB by which the file system grows, in whole groups."""
         group_bytes = self.format.blocks_per_group * self.block_size
         return self.geometry.inodes_per_group * GIB // group_bytes
 
     @property
     def copied_bytes(self) -> int:
-        """Those of ``content_bytes`` that lie in blocks; the others are written with inodes."""
+        """``content_bytes`` without inline data, which is written with the inodes."""
         regular, sizes = DT_REG, self.table.sizes
         inside = [index for index in self.inline if self.table.types[index] == regular]
         return self.content_bytes - sum(map(sizes.__getitem__, inside))
 
     @property
     def shared_bytes(self) -> int:
-        """Bytes of blocks that several places hold, without the one that stores them."""
+        """Bytes of blocks that are not stored because other blocks with their content are."""
         runs = (run for some in self.demand.shared.values() for run in some)
         return sum(run.length for run in runs) * self.block_size
 
@@ -214,7 +216,7 @@ class ImagePlan:
         return mapping_of(self.format, self.demand.node_entries)
 
     def mapping_of(self, index: int) -> DataMapping:
-        """How the node at ``index`` is mapped."""
+        """Return how the node at ``index`` is mapped."""
         mapped = self.demand.block_mapped
         return block_map_of(self.format) if mapped and index in mapped else self.mapping
 
@@ -224,31 +226,31 @@ class ImagePlan:
         return self.demand.system_files
 
     def value_clusters(self, index: int) -> int:
-        """The clusters of attribute values for which the node at ``index`` is charged."""
+        """Return the clusters of attribute values for which the node at ``index`` is charged."""
         named, size = self.xattrs.values_of.get(index, ()), self.format.cluster_size
         return sum(ceil_div(len(self.xattrs.values[number]), size) for number in named)
 
     def runs_of(self, index: int) -> list[MappedRun]:
-        """The runs of the node at ``index``, by logical block."""
+        """Return the runs of the node at ``index``, by ascending logical block."""
         return self.placement.runs_of(index, self.demand.counts[index])
 
 
 def unused_bytes(plan: ImagePlan) -> list[Span]:
-    """The bytes of free blocks, ascending: what they hold is no matter."""
+    """Return the bytes of free blocks, ascending: their content does not matter."""
     size = plan.format.cluster_size
     return [Span(first * size, min(end * size, plan.size_bytes)) for first, end in plan.free_ranges]
 
 
 def unread_bytes(plan: ImagePlan) -> list[Span]:
-    """The bytes that nobody reads before writing them, ascending: free blocks, and unused inodes.
+    """Return the bytes that are written before they are read, ascending.
 
-    Those of inodes are whole blocks of tables that the kernel is told to make zeros of
-    (``Spec.lazy_itable_init``). Rules: e2fsprogs misc/mke2fs.c:write_inode_tables, which leaves
-    the same blocks, and fs/ext4/ialloc.c:ext4_init_inode_table, which makes zeros of them.
+    These are free blocks, and blocks of unused inodes if the kernel is to fill them with zeros
+    (``Spec.lazy_itable_init``). Rules: e2fsprogs misc/mke2fs.c:write_inode_tables, which skips the
+    same blocks, and fs/ext4/ialloc.c:ext4_init_inode_table, which fills them.
     """
     found = unused_bytes(plan)
     fmt, geometry = plan.format, plan.geometry
-    # Without checksums of descriptors there is no count of unused inodes: all of them are read.
+    # Without descriptor checksums there is no count of unused inodes: all of them are read.
     if plan.spec.lazy_itable_init and fmt.has_uninit_groups:
         size, blocks = fmt.block_size, geometry.inode_table_blocks
         for table, unused in zip(geometry.inode_tables, plan.groups.itable_unused, strict=True):

@@ -1,7 +1,7 @@
-"""The lost+found of a tree that was read from an image: is it the one that the image was given?
+"""Removes from a tree read back from an image the lost+found that the planner added.
 
-A tree without one gets an empty directory of mode 700, as old as the epoch. Read back, it is part
-of the tree. It must not make another image of it, so it is left out, and added again.
+A tree without one gets an empty directory with mode 700 and the epoch as its time. Read back, it is
+part of the tree, but must not change the image. So it is removed, and added again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TIMES = [row.name for row in ATTRIBUTES.values() if row.is_time and row.may_be_
 
 
 def without_made(tree: Tree, spec: Spec) -> Tree:
-    """Return ``tree`` without a lost+found that is the same as one that is made for it."""
+    """Return ``tree`` without a lost+found that equals the one that would be added."""
     own = tree.root.children.get(LOST_AND_FOUND)
     if not spec.lost_and_found or type(own) is not Directory or not _is_plain(own):
         return tree

@@ -1,7 +1,7 @@
-"""How the blocks of a file are found from its inode, one module for each way.
+"""Mappings from the blocks of a file to those of the image, one module for each kind.
 
-A mapping takes the placed runs of a file. It says how many blocks of its own it needs, and makes
-``i_block`` and the contents of those blocks. Nothing else knows how files are mapped.
+From the placed runs of a file, a mapping determines how many blocks of its own it needs, and
+builds ``i_block`` and these blocks. No other code depends on how files are mapped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 def mapping_of(fmt: Format, node_entries: int = 0) -> DataMapping:
     """Return the mapping of ordinary files.
 
-    ``node_entries`` is how many entries a node of an extent tree has, 0 for all that fit.
+    ``node_entries`` is how many entries a node of an extent tree has; 0 means all that fit.
     """
     if fmt.mapping is MappingKind.BLOCK_MAP:
         return block_map_of(fmt)
@@ -37,7 +37,7 @@ def mapping_of(fmt: Format, node_entries: int = 0) -> DataMapping:
 
 @lru_cache(maxsize=64)
 def block_map_of(fmt: Format) -> DataMapping:
-    """Return the block map, which a file may have where others have extents, too."""
-    from .block_map import BlockMapping  # late, for hardly any image has one
+    """Return the block map, which single files may have instead of extents."""
+    from .block_map import BlockMapping  # imported late: few images have one
 
     return BlockMapping(fmt)

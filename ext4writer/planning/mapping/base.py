@@ -18,12 +18,12 @@ from ...spans import Run
 MAX_SECTORS = (1 << 32) - 1
 """i_blocks_lo counts sectors in 32 bits."""
 BLOCK_NUMBER_BYTES = 4
-"""A number of a block in an indirect block, and in i_block."""
+"""Size of a block number in an indirect block and in i_block."""
 I_BLOCK_BYTES = BLOCK_NUMBER_BYTES * EXT4_N_BLOCKS
 
 
 class MappedRun(NamedTuple):
-    """``length`` blocks, from block ``logical`` of the file and block ``physical`` of the image."""
+    """``length`` blocks: from block ``logical`` of a file, at block ``physical`` of the image."""
 
     logical: int
     length: int
@@ -31,7 +31,7 @@ class MappedRun(NamedTuple):
 
 
 class UnwrittenRun(MappedRun):
-    """The same, of blocks that read as zeros whatever they hold; with extents only."""
+    """A run of blocks that read as zeros, whatever they hold; only with extents."""
 
     __slots__ = ()
 
@@ -49,15 +49,15 @@ class FileMapping(ABC):
 
     @abstractmethod
     def metadata_blocks(self, runs: Sequence[MappedRun]) -> int:
-        """The number of the mapping's own blocks for ``runs``, which ascend by logical block."""
+        """Return how many blocks the mapping needs for ``runs``, which ascend by logical block."""
 
     @abstractmethod
     def i_block(self, runs: Sequence[MappedRun], blocks: Sequence[int]) -> bytes:
-        """The 60 bytes of ``i_block``; ``blocks`` are the places of the mapping's own blocks."""
+        """Return the 60 bytes of ``i_block``; ``blocks`` are the mapping's own block numbers."""
 
     @abstractmethod
     def units(self, ino: int, runs: Sequence[MappedRun], blocks: Sequence[int]) -> Iterator[Unit]:
-        """The mapping's own blocks, each made without its checksum."""
+        """Yield the mapping's own blocks as units, each built without its checksum."""
 
 
 class DataMapping(FileMapping):
@@ -72,10 +72,10 @@ class DataMapping(FileMapping):
     max_run: ClassVar[int]
     """The most blocks in one run."""
     max_plain_run: ClassVar[int]
-    """The most blocks of a file in one run that needs no block of the mapping's own."""
+    """The most blocks in one run for which the mapping needs no block."""
 
     def cluster_counts(self, counts: array[int], ranges: Mapping[int, list[Run]]) -> array[int]:
-        """The number of clusters that each node needs for its data blocks.
+        """Return the number of clusters that each node needs for its data blocks.
 
         ``ranges`` holds the logical blocks of nodes whose data is not one run from block 0.
         """
@@ -88,7 +88,7 @@ class DataMapping(FileMapping):
         return clusters
 
     def clusters(self, ranges: Sequence[Run]) -> Sequence[Run]:
-        """The logical clusters that hold ascending ``ranges`` of logical blocks."""
+        """Return the logical clusters that hold ``ranges`` of logical blocks, which ascend."""
         ratio = self.format.blocks_per_cluster
         if ratio == 1:
             return ranges
@@ -108,7 +108,7 @@ class DataMapping(FileMapping):
     def runs(
         self, ranges: Sequence[Run], pieces: Sequence[tuple[int, int, int]]
     ) -> list[MappedRun]:
-        """The runs of blocks in allocated clusters.
+        """Return the runs of blocks in allocated clusters.
 
         ``ranges`` are the logical blocks of data, ``pieces`` the (first logical cluster, clusters,
         first physical cluster) for :meth:`clusters`, both ascending.
@@ -144,7 +144,7 @@ class DataMapping(FileMapping):
     def with_unwritten(
         self, runs: Sequence[MappedRun], unwritten: Sequence[Run]
     ) -> list[MappedRun]:
-        """``runs`` with those blocks marked that are ``unwritten``; both ascend."""
+        """Return ``runs`` with ``unwritten`` blocks as unwritten runs; both ascend."""
         found: list[MappedRun] = []
         waiting = [(start, start + length) for start, length in unwritten]
         for run in runs:
@@ -181,7 +181,7 @@ class DataMapping(FileMapping):
 
     @abstractmethod
     def plain_i_block(self) -> bytes:
-        """The initial ``i_block`` that :meth:`write_plain_runs` fills in."""
+        """Return the initial ``i_block`` that :meth:`write_plain_runs` fills in."""
 
     @abstractmethod
     def write_plain_runs(

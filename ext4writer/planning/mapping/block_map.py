@@ -1,4 +1,4 @@
-"""Block maps: twelve blocks in ``i_block``, the others below blocks of one, two and three levels.
+"""Block maps: twelve blocks in ``i_block``, the others under up to three levels of indirect blocks.
 
 Rules: Documentation/filesystems/ext4/blockmap.rst and fs/ext4/indirect.c.
 """
@@ -27,18 +27,18 @@ _MAX_SECTORS_HUGE = (1 << 48) - 1
 
 
 class _Indirect(NamedTuple):
-    """A block of the map: its level, and the first of the blocks of the file that it covers."""
+    """An indirect block: its level, and the first file block that it covers."""
 
     level: int
-    """0 is what names blocks of data."""
+    """0 lists data blocks."""
     first: int
 
 
 class BlockMapping(DataMapping):
-    """The block map of ext2 and ext3. Its own blocks are numbered as a walk meets them.
+    """The block map of ext2 and ext3. Its indirect blocks are numbered in depth-first order.
 
-    A block that covers holes alone is not there, so which there are depends on the logical blocks
-    of the runs and not on how the runs are cut.
+    There is none that covers only holes. So the set of indirect blocks depends on the logical
+    blocks of the runs, and not on how the runs are split.
     """
 
     flags: ClassVar[int] = 0
@@ -52,7 +52,7 @@ class BlockMapping(DataMapping):
         self.max_blocks = self._most_blocks()
 
     def _most_blocks(self) -> int:
-        """What three levels reach, as far as i_blocks counts it with the map's own blocks."""
+        """Return the most blocks that three levels map and i_blocks counts, including the map."""
         # fs/ext4/super.c:ext4_max_bitmap_size
         per_block = self._per_block
         reached = EXT4_NDIR_BLOCKS + per_block + per_block**2 + per_block**3
@@ -63,7 +63,7 @@ class BlockMapping(DataMapping):
         return min(reached, EXT_MAX_BLOCKS)
 
     def _own_blocks(self, blocks: int) -> int:
-        """Blocks of the map of a file of ``blocks`` blocks without holes."""
+        """Return the number of indirect blocks of a file of ``blocks`` blocks without holes."""
         own, left = 0, blocks - EXT4_NDIR_BLOCKS
         for levels in range(1, _LEVELS + 1):
             if left <= 0:
@@ -81,14 +81,15 @@ class BlockMapping(DataMapping):
         return sum(1 for _ in self._indirect(runs))
 
     def _indirect(self, runs: Sequence[MappedRun]) -> Iterator[_Indirect]:
-        """The blocks of the map in the order of a walk, those above before those below."""
+        """Yield the indirect blocks depth first, parents before children."""
         per_block = self._per_block
-        # The last one of each tree and level that is there already.
+        # The first file block and the highest level of each tree.
         trees: list[tuple[int, int]] = []
         first = EXT4_NDIR_BLOCKS
         for level in range(_LEVELS):
             trees.append((first, level))
             first += per_block ** (level + 1)
+        # By level: the first file block of the last indirect block so far.
         last: dict[int, int] = {}
         for run in runs:
             position, end = run.logical, run.logical + run.length
@@ -123,7 +124,7 @@ class BlockMapping(DataMapping):
             return
         per_block = self._per_block
         indirect = list(self._indirect(runs))
-        # For each level, where its blocks begin and which they are, both ascending.
+        # By level: the first file blocks of its indirect blocks, ascending, and their numbers.
         levels: list[tuple[list[int], list[int]]] = [([], []) for _ in range(_LEVELS)]
         for each, block in zip(indirect, blocks, strict=True):
             levels[each.level][0].append(each.first)
@@ -150,7 +151,7 @@ class BlockMapping(DataMapping):
         return _packed(self._data_words(runs, first, self._per_block))
 
     def _data_words(self, runs: Sequence[MappedRun], first: int, count: int) -> list[int]:
-        """Where ``count`` blocks of the file from ``first`` on lie; 0 is a hole."""
+        """Return the numbers of ``count`` file blocks, starting at ``first``; 0 is a hole."""
         words = [0] * count
         at = bisect_left(runs, first + 1, key=lambda run: run.logical + run.length)
         for run in runs[at:]:

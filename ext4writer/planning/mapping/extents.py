@@ -1,4 +1,4 @@
-"""Extents: a tree of runs, whose root is in ``i_block``.
+"""Extents: a tree of runs with its root in ``i_block``.
 
 Rules: Documentation/filesystems/ext4/ifork.rst, "Extent Tree".
 """
@@ -44,7 +44,7 @@ class ExtentMapping(DataMapping):
     blocks_purpose: ClassVar[str | None] = "extent blocks"
 
     def __init__(self, fmt: Format, node_entries: int = 0) -> None:
-        """``node_entries`` is how many entries a node has, 0 for all that fit."""
+        """``node_entries`` is how many entries a node has; 0 means all that fit."""
         super().__init__(fmt)
         self._per_block = entries_per_block(fmt.block_size)
         self._filled = node_entries or self._per_block
@@ -56,7 +56,7 @@ class ExtentMapping(DataMapping):
         return sum(self._levels(len(runs)))
 
     def _levels(self, extents: int) -> list[int]:
-        """Blocks on each level below the inode, leaves last; empty if none are needed."""
+        """Return the blocks on each level below the inode, leaves last; empty if none is needed."""
         filled = self._filled_for(extents)
         levels: list[int] = []
         below = extents
@@ -66,7 +66,7 @@ class ExtentMapping(DataMapping):
         return levels
 
     def _filled_for(self, extents: int) -> int:
-        """Entries of each node: more than were asked for, if the tree would be too deep."""
+        """Return the entries of each node: more than requested if the tree would be too deep."""
         filled = self._filled
         while filled < self._per_block and extents > INLINE_ENTRIES * filled**EXT4_MAX_EXTENT_DEPTH:
             filled = min(2 * filled, self._per_block)
@@ -138,7 +138,7 @@ class ExtentMapping(DataMapping):
 
 
 def _node(entries: bytes, count: int, most: int, depth: int, size: int) -> bytes:
-    """A node of the tree, ``size`` bytes without its checksum; ``most`` entries fit."""
+    """Build a node of the tree, ``size`` bytes without its checksum; ``most`` entries fit."""
     header = _pack_header(EXT4_EXT_MAGIC, count, most, depth)
     return (header + entries).ljust(size, b"\0")
 
